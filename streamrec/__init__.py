@@ -1,0 +1,1 @@
+"""streamrec watches a camera and says what is happening, now."""

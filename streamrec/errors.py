@@ -1,0 +1,74 @@
+"""What can go wrong, in words: every message says what is wrong and what to do about it."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from types import ModuleType
+
+
+class StreamrecError(Exception):
+    """The root of every error that streamrec raises on purpose."""
+
+
+class SourceError(StreamrecError):
+    """A camera, an address, a file or a folder could not be opened or read."""
+
+
+class PictureError(StreamrecError):
+    """A picture is not one that streamrec can look at."""
+
+
+class ModelError(StreamrecError):
+    """A model could not be found, built, loaded, saved or exported."""
+
+
+class DataError(StreamrecError):
+    """A data set is not laid out as training or evaluation needs it."""
+
+
+class SinkError(StreamrecError):
+    """A window, a video file or another place for results could not be opened or written."""
+
+
+class StateError(StreamrecError):
+    """A recurrent state does not belong to the model that it was given to."""
+
+
+class MissingExtra(StreamrecError):
+    """A feature needs a package that is not installed; the message says what to install."""
+
+
+def need(module: str, *, extra: str) -> ModuleType:
+    """Import an optional package, or say which extra brings it.
+
+    >>> need("no_such_package", extra="web")
+    Traceback (most recent call last):
+    ...
+    streamrec.errors.MissingExtra: no_such_package is not installed; run: pip install 'streamrec[web]'
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise MissingExtra(f"{module} is not installed; run: pip install 'streamrec[{extra}]'") from error
+
+
+def without_password(address: str) -> str:
+    """The address as it may be shown: user, password and secret query values are gone.
+
+    >>> without_password("rtsp://admin:s3cret@10.0.0.7:554/live?token=abc&channel=1")
+    'rtsp://***@10.0.0.7:554/live?token=***&channel=1'
+    >>> without_password("garden.mp4")
+    'garden.mp4'
+    """
+    if "://" not in address:
+        return address
+    scheme, rest = address.split("://", 1)
+    # The last "@" before the path ends the user's part: a password may itself hold "@", "/" or "?".
+    authority_end = rest.rfind("@")
+    if authority_end >= 0:
+        rest = "***@" + rest[authority_end + 1 :]
+    rest = re.sub(
+        r"(?i)([?&;][^=&;]*(?:pass|pwd|token|secret|key|auth|sig|user|usr|login)[^=&;]*=)[^&;#]*", r"\1***", rest
+    )
+    return f"{scheme}://{rest}"

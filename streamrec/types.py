@@ -1,0 +1,87 @@
+"""The nouns that flow downhill: frames, predictions, events, results. All of them are frozen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One picture of one stream, and when it was.
+
+    ``index`` counts what the source produced, frames that were dropped later too. ``timestamp`` is in
+    seconds on the source's own clock: media time for a file, time since opening for a camera. ``segment``
+    grows at every reconnect or seek: memory must not cross it.
+    """
+
+    image: np.ndarray  # (H, W, 3) uint8, BGR, as OpenCV gives it
+    index: int
+    timestamp: float  # seconds on the source's own clock
+    segment: int = 0
+    source: str = ""  # which stream; never holds a password
+    captured: float = 0.0  # time.monotonic() when the picture was in hand: for latency, not for meaning
+    truth: str | None = None  # the right label, where the source knows it (the synthetic world does)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """What the recognizer says of one frame, having seen all frames before it."""
+
+    label: str
+    confidence: float  # probability of the label, 0 to 1
+    probabilities: np.ndarray  # (labels,) float32, sums to 1
+    timestamp: float  # of the frame that it is about, seconds on the source's clock
+    labels: tuple[str, ...] = ()  # names of the probabilities, in order
+
+    def top(self, k: int = 5) -> list[tuple[str, float]]:
+        """The k likeliest labels with their probabilities, the likeliest first.
+
+        >>> p = Prediction("wave", 0.75, np.array([0.25, 0.75], np.float32), 0.0, ("idle", "wave"))
+        >>> p.top(2)
+        [('wave', 0.75), ('idle', 0.25)]
+        """
+        order = np.argsort(-self.probabilities, kind="stable")[:k]
+        return [(self.labels[i], float(self.probabilities[i])) for i in order]
+
+
+@dataclass(frozen=True, slots=True)
+class ActionStarted:
+    """An action has begun. It is told once; an ``ActionEnded`` of the same label follows."""
+
+    label: str
+    timestamp: float  # when it began, seconds on the source's clock
+    confidence: float  # smoothed probability at the moment of telling
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ActionEnded:
+    """An action that was told as started is over."""
+
+    label: str
+    timestamp: float  # when it ended, seconds on the source's clock
+    started: float  # the timestamp of its ActionStarted
+    confidence: float  # highest smoothed probability while it lasted
+    source: str = ""
+
+    @property
+    def duration(self) -> float:
+        """Seconds from start to end."""
+        return self.timestamp - self.started
+
+
+Event: TypeAlias = ActionStarted | ActionEnded
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """A frame, what the recognizer says of it, and what began or ended with it."""
+
+    frame: Frame
+    prediction: Prediction
+    events: tuple[Event, ...] = field(default=())
+    latency: float = 0.0  # seconds from the picture in hand to the prediction ready
+    dropped: int = 0  # frames of this source dropped so far because the reader was slower
