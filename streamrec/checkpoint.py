@@ -1,0 +1,130 @@
+"""One file is a whole model: weights, labels, transform, rhythm and step graph, in safetensors. No pickle.
+
+Nothing here imports torch until a torch model is asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from streamrec.config import ModelConfig
+from streamrec.errors import ModelError
+
+if TYPE_CHECKING:
+    from streamrec.model import ActionModel
+
+FORMAT = 1
+GRAPH = "step.onnx"  # the name under which the graph's bytes lie among the weights
+SHIPPED = Path(__file__).parent / "models"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checkpoint:
+    """What a model file holds."""
+
+    name: str
+    config: ModelConfig
+    weights: dict[str, np.ndarray]
+    graph: bytes | None  # ONNX without weights; None where the encoder could not be exported
+    referred: tuple[str, ...] = ()  # the weights that the graph refers to
+
+
+def shipped_models() -> list[str]:
+    """The names of the models that come with streamrec."""
+    return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
+
+
+def find_model(name_or_path: str | Path) -> Path:
+    """The file that a shipped model's name or a path means; raises ``ModelError``."""
+    path = Path(name_or_path).expanduser()
+    if path.is_file():
+        return path
+    shipped = SHIPPED / f"{name_or_path}.safetensors"
+    if os.sep not in str(name_or_path) and shipped.is_file():
+        return shipped
+    raise ModelError(
+        f"there is no model {str(name_or_path)!r}; the shipped ones are {', '.join(shipped_models())}, "
+        "or give the path of a .safetensors or .onnx file"
+    )
+
+
+def save_model(path: str | Path, model: ActionModel) -> None:
+    """Write a model to one safetensors file, whole or not at all."""
+    from streamrec.export import step_graph, weights_of
+
+    tensors = {name: np.ascontiguousarray(value) for name, value in weights_of(model).items()}
+    metadata = {"format": f"streamrec {FORMAT}", "config": json.dumps(model.config.to_dict())}
+    with suppress(ModelError):  # what cannot be exported still runs with the torch engine
+        graph, referred = step_graph(model)
+        tensors[GRAPH] = np.frombuffer(graph, np.uint8)
+        metadata["referred"] = json.dumps(referred)
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(path.name + ".part")
+        unfinished.write_bytes(save(tensors, metadata))
+        unfinished.replace(path)
+    except OSError as error:
+        raise ModelError(f"the model could not be written to {path}: {error.strerror}") from error
+
+
+def read_checkpoint(name_or_path: str | Path) -> Checkpoint:
+    """Read a .safetensors model as numpy arrays; raises ``ModelError`` for what is none."""
+    path = find_model(name_or_path)
+    if path.suffix != ".safetensors":
+        raise ModelError(f"{path}: a model is a .safetensors or .onnx file; pickles (.pt, .pth) are never loaded")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path} is not a safetensors file, or it is cut off") from error
+    graph = weights.pop(GRAPH, None)
+    return Checkpoint(
+        name=path.stem,
+        config=parse_config(path, metadata.get("format"), metadata.get("config")),
+        weights=weights,
+        graph=None if graph is None else graph.tobytes(),
+        referred=tuple(json.loads(metadata.get("referred", "[]"))),
+    )
+
+
+def parse_config(path: Path, written_as: str | None, config: str | None) -> ModelConfig:
+    """The config that stands in a model file's metadata; raises ``ModelError``."""
+    if config is None or written_as is None or not written_as.startswith("streamrec "):
+        raise ModelError(f"{path} holds weights but no streamrec model: it has no labels and no config")
+    version = written_as.removeprefix("streamrec ")
+    if version != str(FORMAT):
+        raise ModelError(f"{path} is of format {version}, this streamrec reads {FORMAT}; install a newer one")
+    try:
+        return ModelConfig.from_dict(json.loads(config))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelError(f"{path}: its config is damaged ({error})") from error
+
+
+def load_model(name_or_path: str | Path) -> ActionModel:
+    """The torch model of a file, in eval mode."""
+    return build_model(read_checkpoint(name_or_path))
+
+
+def build_model(checkpoint: Checkpoint) -> ActionModel:
+    """The torch model of a checkpoint that was read, in eval mode; raises ``ModelError`` if it does not fit."""
+    import torch
+
+    from streamrec.model import ActionModel
+
+    model = ActionModel(checkpoint.config)
+    try:
+        model.load_state_dict({name: torch.from_numpy(np.array(w)) for name, w in checkpoint.weights.items()})
+    except RuntimeError as error:
+        raise ModelError(f"the weights of {checkpoint.name} do not fit its config: {error}") from error
+    return model.eval()

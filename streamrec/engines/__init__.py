@@ -1,0 +1,65 @@
+"""What runs a model, one step for N streams at a time."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from streamrec.config import ModelConfig
+
+Arrays = tuple[np.ndarray, ...]
+
+
+class Engine(ABC):
+    """A model made ready to run; it remembers nothing, so one engine serves all streams."""
+
+    name: str
+    device: str
+    config: ModelConfig
+    head_shapes: tuple[tuple[int, ...], ...]  # of the memory of one stream, without axis 0
+    cache_shapes: tuple[tuple[int, ...], ...]
+
+    @abstractmethod
+    def step(self, pictures: np.ndarray, elapsed: np.ndarray, head: Arrays, cache: Arrays) -> tuple[np.ndarray, Arrays, Arrays]:
+        """(N, 3, H, W) uint8 RGB, (N,) float32 seconds, memory -> probabilities (N, labels) float32, new memory.
+
+        Infinite ``elapsed`` means that a stream begins, whatever memory it is given.
+        """
+
+
+def make_engine(name_or_path: str, *, engine: str = "auto", device: str = "auto") -> tuple[str, Engine]:
+    """Read a model and make it ready: ("onnx" on a CPU, "torch" on a GPU, where "auto") its name and engine."""
+    from streamrec.checkpoint import find_model, read_checkpoint
+    from streamrec.errors import ModelError
+
+    if engine not in ("auto", "onnx", "torch"):
+        raise ModelError(f"there is no engine {engine!r}; the engines are auto, onnx, torch")
+    path = find_model(name_or_path)
+    if path.suffix == ".onnx":
+        if engine == "torch":
+            raise ModelError(f"{path} is an exported graph: it runs with the onnx engine only")
+        from streamrec.engines.onnx_engine import OnnxEngine
+
+        return path.stem, OnnxEngine.from_file(path)
+    checkpoint = read_checkpoint(path)
+    if engine == "auto":
+        engine = "onnx" if device in ("auto", "cpu") and checkpoint.graph is not None else "torch"
+        if device == "auto" and _has_gpu():
+            engine = "torch"
+    if engine == "onnx":
+        if device not in ("auto", "cpu"):
+            raise ModelError(f"the onnx engine runs on the cpu; for {device} take engine='torch'")
+        from streamrec.engines.onnx_engine import OnnxEngine
+
+        return checkpoint.name, OnnxEngine.from_checkpoint(checkpoint)
+    from streamrec.engines.torch_engine import TorchEngine
+
+    return checkpoint.name, TorchEngine(checkpoint, device)
+
+
+def _has_gpu() -> bool:
+    """Whether an NVIDIA driver is loaded, without importing torch."""
+    from pathlib import Path
+
+    return Path("/proc/driver/nvidia/version").exists()

@@ -1,0 +1,274 @@
+"""Score stream -> started / ended: smoothing and hysteresis, so that a flickering score gives one event.
+
+Each label is watched on its own, on two scores: the *raw* probability of the frame, and the *smoothed* one,
+an exponential average that is told the elapsed time, so that the frame rate does not matter.
+
+**Start.** The smoothed score decides *that* an action began, the raw score *when*. A frame whose raw score
+reaches ``enter`` opens a candidate; evidence ``(raw - enter) * elapsed`` is summed from there, and the
+candidate is dropped when the sum is negative (the onset estimate of Page's CUSUM test, Biometrika 1954). The
+start is told when the smoothed score too is at ``enter`` and the candidate is ``shortest`` seconds old.
+``shortest`` is counted from the raw rise, so it runs *while* the average climbs, not after it: a clean step
+is told after ``max(shortest, smoothing * ln(1 / (1 - enter)))`` seconds, 0.3 with the defaults, and its
+``timestamp`` is the frame where the score rose, not the frame where it was told.
+
+**End.** The same, upside down: raw score under ``leave`` opens a candidate, and the end is told when the
+smoothed score too is under ``leave`` and the candidate is ``merge_gap`` seconds old. A shorter dip is no end.
+
+**Change.** When another action is told while this one is under ``leave``, there is no dip left to wait for:
+this one ends in that same step, before the other starts. Probabilities that sum to 1 cannot have one score
+over ``enter`` and another over ``leave`` when ``enter + leave >= 1``, so with such settings two actions are
+never told as running at once; with independent scores (sigmoids) they may be.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from streamrec.errors import StateError, StreamrecError
+from streamrec.types import ActionEnded, ActionStarted, Event, Prediction
+
+_INSTANT = 1e-6  # seconds: frame times are sums of rounded steps, and 0.7 - 0.4 is less than 0.3
+_JITTER = 1.0  # seconds: a clock may stumble back this far; farther is a jump
+_ROUNDING = 1e-3  # a softmax in float16 may say 1.0005
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventSettings:
+    """How sure, how long and how patient to be before an action is told as started or ended.
+
+    >>> EventSettings(enter=0.5, leave=0.7)
+    Traceback (most recent call last):
+    ...
+    streamrec.errors.StreamrecError: leave is 0.7 and enter is 0.5: set 0 < leave <= enter <= 1
+    """
+
+    enter: float = 0.6  # probability at which an action begins
+    leave: float = 0.4  # probability under which it is over
+    smoothing: float = 0.3  # seconds, time constant of the average; 0 takes the scores as they are
+    shortest: float = 0.3  # seconds that an action must last to be told
+    merge_gap: float = 0.5  # seconds: a dip shorter than this does not end an action
+    background: tuple[str, ...] = ()  # labels that are not actions; names that a model lacks are ignored
+
+    def __post_init__(self) -> None:
+        for name in ("enter", "leave", "smoothing", "shortest", "merge_gap"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                raise StreamrecError(f"{name} is {value!r}: give a finite number")
+        if not 0 < self.leave <= self.enter <= 1:
+            raise StreamrecError(
+                f"leave is {self.leave} and enter is {self.enter}: set 0 < leave <= enter <= 1"
+            )
+        for name in ("smoothing", "shortest", "merge_gap"):
+            if getattr(self, name) < 0:
+                raise StreamrecError(f"{name} is {getattr(self, name)} seconds: set it to 0 or more")
+        if isinstance(self.background, str) or not all(isinstance(name, str) for name in self.background):
+            raise StreamrecError(f"background is {self.background!r}: give a tuple of labels, like ('idle',)")
+        object.__setattr__(self, "background", tuple(self.background))  # JSON gives a list
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> EventSettings:
+        """The settings that ``dataclasses.asdict`` wrote, as JSON gives them back.
+
+        >>> EventSettings.from_dict({"enter": 0.7, "background": ["idle"]}).background
+        ('idle',)
+        """
+        known = [field.name for field in fields(cls)]
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise StreamrecError(f"no such event setting: {', '.join(unknown)}; there are {', '.join(known)}")
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One label that is rising or running: a candidate until it is told, an action from then on."""
+
+    label: int
+    onset: float  # seconds: the frame where the raw score rose
+    told: bool = False
+    peak: float = 0.0  # highest smoothed score since onset
+    fall: float | None = None  # seconds: the frame where the raw score fell; None while it is up
+    evidence: float = 0.0  # score x seconds that speak for the change awaited: the start, or the end
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EventState:
+    """What a detector remembers of one stream; never changed in place."""
+
+    smoothed: np.ndarray  # (labels,) float64, read-only
+    timestamp: float | None = None  # of the frame seen last; None before the first
+    tracks: tuple[Track, ...] = ()  # only the labels that are rising or running
+    told: float = -math.inf  # when an action was last told as started
+
+
+class EventDetector:
+    """Turns the predictions of a stream into events; it holds no memory, so all streams may share one.
+
+    >>> detector = EventDetector(["idle", "wave"], EventSettings(background=("idle",)))
+    >>> state = detector.initial_state()
+    >>> for n in range(30):
+    ...     wave = 0.9 if 10 <= n < 20 else 0.1
+    ...     scores = np.array([1 - wave, wave])
+    ...     events, state = detector.step(Prediction("", 0.0, scores, n / 10), n / 10, state)
+    ...     for event in events:
+    ...         print(f"at {n / 10}: {type(event).__name__} {event.label} {event.timestamp}")
+    at 1.3: ActionStarted wave 1.0
+    at 2.5: ActionEnded wave 2.0
+    """
+
+    def __init__(self, labels: Sequence[str], settings: EventSettings | None = None) -> None:
+        self.labels = tuple(labels)
+        self.settings = settings or EventSettings()
+        if isinstance(labels, str) or not self.labels or len(set(self.labels)) < len(self.labels):
+            raise StreamrecError(f"labels are {labels!r}: give at least one label, and each only once")
+        self._actions = np.array([label not in self.settings.background for label in self.labels])
+        # A candidate has at most the evidence that `smoothing` seconds of plain contradiction undo:
+        # a long past never outweighs what the score says now.
+        self._most_rise = self.settings.enter * self.settings.smoothing
+        self._most_fall = (1 - self.settings.leave) * self.settings.smoothing
+
+    def initial_state(self) -> EventState:
+        """Nothing seen, nothing running; scores begin at 0, so one confident first frame starts nothing."""
+        smoothed = np.zeros(len(self.labels))
+        smoothed.setflags(write=False)
+        return EventState(smoothed)
+
+    def step(
+        self, prediction: Prediction, timestamp: float, state: EventState, source: str = ""
+    ) -> tuple[tuple[Event, ...], EventState]:
+        """What began or ended with this prediction, the ended ones first, and the state for the next call.
+
+        Each ``ActionStarted`` is followed by exactly one ``ActionEnded`` of its label, if ``finish`` is
+        called when the stream is over. A timestamp up to a second before the last one counts as the last one;
+        one further back is a jump, which ends what runs and starts anew. Scores that are not probabilities
+        (NaN, or logits) raise ``StreamrecError``; a state of other labels raises ``StateError``.
+        """
+        raw = self._checked(prediction, timestamp, state)
+        last = state.timestamp
+        if last is None:
+            elapsed = 0.0
+        elif timestamp < last - _JITTER:
+            ended, state = self.finish(last, state, source)
+            events, state = self.step(prediction, timestamp, state, source)
+            return ended + events, state
+        else:
+            timestamp = max(timestamp, last)
+            elapsed = timestamp - last
+
+        settings = self.settings
+        enter, leave = settings.enter, settings.leave
+        weight = 1.0 - math.exp(-elapsed / settings.smoothing) if settings.smoothing else 1.0
+        smoothed = state.smoothed + weight * (raw - state.smoothed)
+        smoothed.setflags(write=False)
+
+        tracks = state.tracks
+        followed = {track.label for track in tracks}
+        for label in np.flatnonzero((raw >= enter) & self._actions).tolist():
+            if label not in followed:
+                tracks = (*tracks, Track(label, timestamp))
+
+        kept: list[Track] = []
+        ended_now: list[ActionEnded] = []
+        started_now: list[ActionStarted] = []
+        for track in tracks:
+            score, smooth = float(raw[track.label]), float(smoothed[track.label])
+            if track.told:
+                kept.append(self._run(track, score, smooth, timestamp, elapsed))
+                continue
+            evidence = min(track.evidence + (score - enter) * elapsed, self._most_rise)
+            if evidence < 0:
+                continue
+            ripe = timestamp - track.onset >= settings.shortest - _INSTANT
+            told = ripe and score >= enter and smooth >= enter
+            peak = max(track.peak, smooth)
+            kept.append(Track(track.label, track.onset, told, peak, None, 0.0 if told else evidence))
+            if told:
+                started_now.append(ActionStarted(self.labels[track.label], track.onset, smooth, source))
+        told_last = timestamp if started_now else state.told
+
+        running: list[Track] = []
+        for track in kept:
+            if (
+                track.fall is not None
+                and raw[track.label] < leave
+                and smoothed[track.label] < leave
+                and (timestamp - track.fall >= settings.merge_gap - _INSTANT or told_last >= track.fall)
+            ):
+                ended_now.append(self._ended(track, track.fall, source))
+            else:
+                running.append(track)
+        events_now: tuple[Event, ...] = ()
+        if ended_now or started_now:
+            ended_now.sort(key=lambda event: event.timestamp)
+            started_now.sort(key=lambda event: event.timestamp)
+            events_now = (*ended_now, *started_now)
+        return events_now, EventState(smoothed, timestamp, tuple(running), told_last)
+
+    def finish(
+        self, timestamp: float, state: EventState, source: str = ""
+    ) -> tuple[tuple[Event, ...], EventState]:
+        """End what is running, because the stream is over or a new segment begins; the initial state follows.
+
+        An action ends where its score had begun to fall, else at ``timestamp``. A timestamp that is before
+        the frame seen last, or more than ``merge_gap`` after it, belongs to another segment: then the action
+        ends at the frame seen last. Candidates that were not told are forgotten.
+        """
+        last = state.timestamp
+        if last is None:
+            return (), self.initial_state()
+        if not last <= timestamp <= last + self.settings.merge_gap:
+            timestamp = last
+        ended = [
+            self._ended(track, timestamp if track.fall is None else track.fall, source)
+            for track in state.tracks
+            if track.told
+        ]
+        ended.sort(key=lambda event: event.timestamp)
+        return tuple(ended), self.initial_state()
+
+    def _run(self, track: Track, score: float, smooth: float, timestamp: float, elapsed: float) -> Track:
+        """One more frame of an action that was told: is it still up, falling, or back up?"""
+        enter, leave = self.settings.enter, self.settings.leave
+        peak = max(track.peak, smooth)
+        if track.fall is None and score >= leave:
+            return track if peak == track.peak else Track(track.label, track.onset, True, peak)
+        evidence = min(track.evidence + (leave - score) * elapsed, self._most_fall)
+        if evidence < 0 or (score >= enter and smooth >= enter):
+            return Track(track.label, track.onset, True, peak)
+        fall = timestamp if track.fall is None else track.fall
+        return Track(track.label, track.onset, True, peak, fall, evidence)
+
+    def _ended(self, track: Track, timestamp: float, source: str) -> ActionEnded:
+        return ActionEnded(self.labels[track.label], timestamp, track.onset, track.peak, source)
+
+    def _checked(self, prediction: Prediction, timestamp: float, state: EventState) -> np.ndarray:
+        """(labels,) float64, or an error that says what is wrong."""
+        raw = np.asarray(prediction.probabilities, np.float64)
+        if raw.shape != self._actions.shape:
+            raise StreamrecError(
+                f"the scores have shape {raw.shape} and the detector has {len(self.labels)} labels: "
+                "make the detector with the labels of the model"
+            )
+        if prediction.labels and prediction.labels != self.labels:
+            raise StreamrecError(
+                f"the prediction is about {prediction.labels} and the detector about {self.labels}: "
+                "make the detector with the labels of the model"
+            )
+        if state.smoothed.shape != raw.shape:
+            raise StateError(
+                f"the state is of {len(state.smoothed)} labels and the detector has {len(self.labels)}: "
+                "start from this detector's initial_state()"
+            )
+        if not (raw.min() >= -_ROUNDING and raw.max() <= 1 + _ROUNDING):  # NaN fails both
+            raise StreamrecError(
+                f"the scores at {timestamp} s are not probabilities: {raw}; each must be from 0 to 1 "
+                "(a softmax may be missing, or the model gives NaN)"
+            )
+        if not math.isfinite(timestamp):
+            raise StreamrecError(f"the timestamp is {timestamp}: give the frame's time in seconds")
+        return raw

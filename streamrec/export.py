@@ -1,0 +1,117 @@
+"""One step of a model as an ONNX graph, the state as inputs and outputs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from streamrec.errors import ModelError
+from streamrec.model import ActionModel
+
+if TYPE_CHECKING:
+    import onnx
+
+INPUTS = ("pictures", "elapsed")
+OUTPUT = "probabilities"
+NEXT = ".next"  # "head.0" goes in, "head.0.next" comes out
+
+
+class _Step(nn.Module):
+    def __init__(self, model: ActionModel, head_arrays: int) -> None:
+        super().__init__()
+        self.model = model
+        self.head_arrays = head_arrays
+
+    def forward(self, pictures: Tensor, elapsed: Tensor, *memory: Tensor) -> tuple[Tensor, ...]:
+        state = replace(
+            self.model.initial_state(), head=memory[: self.head_arrays], cache=memory[self.head_arrays :]
+        )
+        logits, state = self.model.step(pictures, elapsed, state)
+        return torch.softmax(logits, dim=-1), *state.head, *state.cache
+
+
+def step_graph(model: ActionModel) -> tuple[bytes, list[str]]:
+    """The graph without its weights, and the names of the weights that it refers to.
+
+    Inputs: ``pictures`` (N, 3, height, width) uint8 RGB, ``elapsed`` (N,) float32 seconds, ``head.0`` ...,
+    ``cache.0`` ... as in ``State``; outputs: ``probabilities`` (N, labels) and each memory with ``.next``
+    behind its name. N is free.
+    """
+    graph = _traced(model)
+    weights = model.state_dict()
+    referred = [initializer for initializer in graph.graph.initializer if initializer.name in weights]
+    for initializer in referred:
+        initializer.ClearField("raw_data")
+        initializer.data_location = 1  # TensorProto.EXTERNAL
+        initializer.external_data.add(key="location", value="weights")
+    return graph.SerializeToString(), [initializer.name for initializer in referred]
+
+
+def export_onnx(model: ActionModel, path: str | Path) -> None:
+    """Write a model as one .onnx file that holds all: weights, labels, transform, rhythm (as metadata)."""
+    graph = _traced(model)
+    graph.metadata_props.add(key="streamrec", value=json.dumps(model.config.to_dict()))
+    Path(path).write_bytes(graph.SerializeToString())
+
+
+def _traced(model: ActionModel) -> onnx.ModelProto:
+    was_training = model.training
+    model = model.eval()
+    transform = model.config.transform
+    state = model.initial_state(2)
+    memory = (*state.head, *state.cache)
+    names = [f"head.{i}" for i in range(len(state.head))] + [f"cache.{i}" for i in range(len(state.cache))]
+    pictures = torch.zeros(2, 3, transform.height, transform.width, dtype=torch.uint8, device=model.mean.device)
+    elapsed = torch.full((2,), 1.0 / model.config.fps, device=model.mean.device)
+    streams: Any = {0: torch.export.Dim("streams")}
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the exporter warns of its own inside
+            program = torch.onnx.export(
+                _Step(model, len(state.head)),
+                (pictures, elapsed, *memory),
+                dynamo=True,
+                optimize=False,  # the runtime optimizes, and the weights keep their names
+                verbose=False,
+                dynamic_shapes=(streams, streams, tuple(streams for _ in memory)),
+                input_names=[*INPUTS, *names],
+                output_names=[OUTPUT, *(name + NEXT for name in names)],
+            )
+    except Exception as error:  # the exporter raises of many kinds
+        raise ModelError(
+            f"the encoder {model.config.encoder} cannot be exported to ONNX, use engine='torch': {error}"
+        ) from error
+    finally:
+        logger.setLevel(level)
+        model.train(was_training)
+    assert program is not None
+    proto = program.model_proto
+    _rename(proto, "model.")
+    return proto
+
+
+def _rename(proto: onnx.ModelProto, prefix: str) -> None:
+    """Give the weights the names that they have in the model, and drop what tells of this machine's paths."""
+    for initializer in proto.graph.initializer:
+        initializer.name = initializer.name.removeprefix(prefix)
+    for node in proto.graph.node:
+        node.input[:] = [name.removeprefix(prefix) for name in node.input]
+        del node.metadata_props[:]
+        node.doc_string = ""
+    del proto.graph.value_info[:]
+
+
+def weights_of(model: ActionModel) -> dict[str, np.ndarray]:
+    """The weights by name, as the graph refers to them."""
+    return {name: value.detach().cpu().numpy() for name, value in model.state_dict().items()}

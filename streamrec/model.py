@@ -1,0 +1,157 @@
+"""Encoder and head joined: ``ActionModel`` for streams, ``CNNLSTM`` for the classical use on clips."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from streamrec.config import ModelConfig
+from streamrec.encoders import FrameEncoder, make_encoder, strip_classifier
+from streamrec.heads import LSTMHead
+from streamrec.state import State
+
+
+class ActionModel(nn.Module):
+    """f_t = encoder(x_t); y_t, (h_t, c_t) = head(f_t, (h_t-1, c_t-1)): over clips and frame by frame alike.
+
+    Pictures are uint8, or float of the same range, RGB, (3, H, W) as the transform gives them. ``elapsed`` is
+    the seconds since the stream's last frame: infinite (none was seen), negative, or more than ``max_gap``
+    makes the stream begin from its initial state.
+    """
+
+    def __init__(self, config: ModelConfig, *, weights: str | None = None) -> None:
+        super().__init__()
+        height, width = config.transform.height, config.transform.width
+        self.encoder = make_encoder(config.encoder, height=height, width=width, weights=weights)
+        self.head = LSTMHead(
+            self.encoder.feature_size,
+            config.hidden_size,
+            len(config.labels),
+            layers=config.layers,
+            dropout=config.dropout,
+        )
+        transform = replace(config.transform, mean=tuple(self.encoder.mean), std=tuple(self.encoder.std))
+        self.config = replace(config, transform=transform)
+        self.register_buffer("mean", 255.0 * torch.tensor(transform.mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", 255.0 * torch.tensor(transform.std).view(3, 1, 1), persistent=False)
+
+    def initial_state(self, streams: int = 1) -> State:
+        """The state of streams that have seen nothing."""
+        transform, device = self.config.transform, self.mean.device
+        return State(
+            head=self.head.initial_memory(streams),
+            cache=self.encoder.initial_cache(streams, transform.height, transform.width),
+            clock=torch.full((streams,), -math.inf, dtype=torch.float64, device=device),
+            segment=torch.zeros(streams, dtype=torch.int64, device=device),
+            probabilities=torch.zeros(streams, len(self.config.labels), device=device),
+        )
+
+    def forward(
+        self, clips: Tensor, elapsed: Tensor | None = None, state: State | None = None
+    ) -> tuple[Tensor, State]:
+        """(N, T, 3, H, W), (N, T) seconds -> logits (N, T, C) and the state after the last frame.
+
+        Without ``state`` the clips begin; without ``elapsed`` their frames follow each other in the rhythm.
+        """
+        streams, steps = clips.shape[:2]
+        state = self.initial_state(streams) if state is None else state
+        if elapsed is None:
+            elapsed = torch.full((streams, steps), 1.0 / self.config.fps, device=self.mean.device)
+            elapsed[:, 0] = torch.where(torch.isinf(state.clock), math.inf, elapsed[:, 0])
+        fresh, rhythm = self._told(elapsed)
+        features, cache = self.encoder((clips - self.mean) / self.std, fresh, state.cache)
+        logits, memory = self.head(features, rhythm, fresh, state.head)
+        return logits, self._after(state, memory, cache, elapsed)
+
+    def step(self, frames: Tensor, elapsed: Tensor, state: State) -> tuple[Tensor, State]:
+        """(N, 3, H, W), (N,) seconds -> logits (N, C) and the state after the frame."""
+        fresh, rhythm = self._told(elapsed)
+        pictures = ((frames - self.mean) / self.std).unsqueeze(1)
+        features, cache = self.encoder(pictures, fresh.unsqueeze(1), state.cache)
+        logits, memory = self.head.step(features.squeeze(1), rhythm, fresh, state.head)
+        return logits, self._after(state, memory, cache, elapsed.unsqueeze(1))
+
+    def _told(self, elapsed: Tensor) -> tuple[Tensor, Tensor]:
+        """Seconds since the last frame -> where a stream begins anew, and the rhythm as the head is told it."""
+        fresh = ~((elapsed >= 0.0) & (elapsed <= self.config.max_gap))  # NaN begins anew too
+        rhythm = torch.log(torch.clamp(elapsed * self.config.fps, 0.1, 10.0))
+        return fresh, torch.where(fresh, torch.zeros_like(rhythm), rhythm).to(self.mean.dtype)
+
+    def _after(self, state: State, memory: Any, cache: Any, elapsed: Tensor) -> State:
+        begun = torch.where(torch.isinf(state.clock), torch.zeros_like(state.clock), state.clock)
+        seconds = torch.where(torch.isfinite(elapsed), elapsed, torch.zeros_like(elapsed)).double().sum(1)
+        return replace(state, head=memory, cache=cache, clock=begun + seconds)
+
+
+class CNNLSTM(nn.Module):
+    """The classical recurrent convolutional network (LRCN; Donahue et al., CVPR 2015) on clips.
+
+    Each frame of a clip goes through the CNN, the features through an LSTM, and a linear layer gives logits
+    for each time step, or with ``last`` for the last one only. A torchvision or timm classification CNN loses
+    its classifier; any other CNN gives (N, F), or maps (N, F, h, w), which are averaged.
+
+    >>> import torchvision
+    >>> model = CNNLSTM(torchvision.models.resnet18(), hidden_size=64, num_classes=5)
+    >>> logits = model(torch.randn(2, 3, 3, 64, 64))
+    >>> logits.shape
+    torch.Size([2, 3, 5])
+    >>> sum_of_step_losses(logits, torch.tensor([0, 4])).backward()
+    """
+
+    def __init__(
+        self,
+        cnn: nn.Module,
+        hidden_size: int,
+        num_classes: int,
+        *,
+        num_layers: int = 1,
+        dropout: float = 0.0,
+        last: bool = False,
+        image_size: tuple[int, int] = (224, 224),
+    ) -> None:
+        super().__init__()
+        if type(cnn).__module__.startswith(("torchvision.", "timm.")):
+            cnn = strip_classifier(cnn)
+        self.encoder = FrameEncoder(cnn, height=image_size[0], width=image_size[1])
+        self.head = LSTMHead(
+            self.encoder.feature_size, hidden_size, num_classes, layers=num_layers, dropout=dropout
+        )
+        self.last = last
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """(N, T, 3, H, W) float, normalized as the CNN wants it -> logits (N, T, C), or (N, C) with ``last``."""
+        fresh = torch.zeros(clips.shape[:2], dtype=torch.bool, device=clips.device)
+        features, _ = self.encoder(clips, fresh, ())
+        rhythm = features.new_zeros(clips.shape[:2])
+        logits, _ = self.head(features, rhythm, fresh, self.initial_state(len(clips)))
+        return logits[:, -1] if self.last else logits
+
+    def initial_state(self, streams: int = 1) -> tuple[Tensor, ...]:
+        """(h, c) of streams that have seen nothing."""
+        return self.head.initial_memory(streams)
+
+    def step(self, frames: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """(N, 3, H, W), (h, c) -> logits (N, C) and the new (h, c): the same numbers as ``forward``."""
+        fresh = torch.zeros(len(frames), dtype=torch.bool, device=frames.device)
+        features, _ = self.encoder(frames.unsqueeze(1), fresh.unsqueeze(1), ())
+        return self.head.step(features.squeeze(1), features.new_zeros(len(frames)), fresh, state)
+
+
+def sum_of_step_losses(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Sum over t of the cross-entropy of each step, averaged over clips.
+
+    ``logits`` (N, T, C); ``targets`` (N,) for a label a clip or (N, T) for a label a frame, -100 is left out;
+    ``weights`` (N, T) or (T,), None for ones.
+    """
+    steps = logits.shape[1]
+    if targets.dim() == 1:
+        targets = targets.unsqueeze(1).expand(-1, steps)
+    losses = F.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
+    if weights is not None:
+        losses = losses * weights
+    return losses.sum(1).mean()

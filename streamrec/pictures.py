@@ -1,0 +1,75 @@
+"""Whatever an app hands over as a picture becomes (H, W, 3) uint8 BGR, or is refused in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from streamrec.errors import PictureError
+
+
+def as_bgr(picture: Any) -> np.ndarray:
+    """Return the picture as (H, W, 3) uint8, BGR, C-contiguous; a picture that is that already is not copied.
+
+    Accepted: gray (H, W) or (H, W, 1), BGR (H, W, 3), BGRA (H, W, 4); as uint8, as uint16 over its full range,
+    or as float from 0 to 1; contiguous or not. Everything else raises ``PictureError``.
+
+    >>> as_bgr(np.zeros((480, 640), np.uint16)).shape
+    (480, 640, 3)
+    >>> as_bgr(np.zeros((3, 480, 640), np.uint8))
+    Traceback (most recent call last):
+    ...
+    streamrec.errors.PictureError: the picture has shape (3, 480, 640): channels come last in OpenCV; \
+use picture.transpose(1, 2, 0)
+    """
+    if not isinstance(picture, np.ndarray):
+        raise PictureError(_not_an_array(picture))
+    if picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3 and picture.size:
+        return np.ascontiguousarray(picture)
+    _check_shape(picture)
+    picture = _as_uint8(picture)
+    if picture.ndim == 2:
+        picture = picture[:, :, None]
+    if picture.shape[2] == 1:
+        return np.repeat(picture, 3, axis=2)
+    return np.ascontiguousarray(picture[:, :, :3])
+
+
+def _not_an_array(picture: Any) -> str:
+    if picture is None:
+        return "the picture is None: the camera or the file gave none (cv2.imread returns None for a bad path)"
+    kind = f"{type(picture).__module__}.{type(picture).__qualname__}"
+    if kind.startswith("PIL."):
+        return "a PIL picture is RGB; pass cv2.cvtColor(np.asarray(picture.convert('RGB')), cv2.COLOR_RGB2BGR)"
+    return f"a picture is a numpy array of shape (height, width, 3), BGR as OpenCV gives it, not {kind}"
+
+
+def _check_shape(picture: np.ndarray) -> None:
+    shape = picture.shape
+    if picture.ndim not in (2, 3):
+        raise PictureError(f"the picture has shape {shape}: pass one picture, (height, width, 3), at a time")
+    if picture.size == 0:
+        raise PictureError(f"the picture is empty: its shape is {shape}")
+    if picture.ndim == 3 and shape[2] not in (1, 3, 4):
+        if shape[0] in (1, 3, 4):
+            raise PictureError(
+                f"the picture has shape {shape}: channels come last in OpenCV; use picture.transpose(1, 2, 0)"
+            )
+        raise PictureError(f"the picture has {shape[2]} channels; 1 (gray), 3 (BGR) or 4 (BGRA) are understood")
+
+
+def _as_uint8(picture: np.ndarray) -> np.ndarray:
+    if picture.dtype == np.uint8:
+        return picture
+    if picture.dtype == np.uint16:
+        return (picture >> 8).astype(np.uint8)
+    if np.issubdtype(picture.dtype, np.floating):
+        low, high = float(picture.min()), float(picture.max())
+        if not (low >= 0.0 and high <= 1.0):  # NaN fails this too
+            raise PictureError(
+                f"a float picture runs from 0 to 1, this one from {low:g} to {high:g}; "
+                "for 0 to 255 pass picture.astype(np.uint8)"
+            )
+        return np.rint(picture * 255.0).astype(np.uint8)
+    raise PictureError(f"the picture is of {picture.dtype}; uint8, uint16, or float from 0 to 1 are understood")

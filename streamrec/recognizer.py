@@ -1,0 +1,162 @@
+"""The recognizer: a frame and a state in, a prediction and a state out."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from streamrec.config import ModelConfig
+from streamrec.engines import Engine, make_engine
+from streamrec.errors import StateError
+from streamrec.pictures import as_bgr
+from streamrec.rhythm import is_due
+from streamrec.state import State, stack, unstack
+from streamrec.types import Frame, Prediction
+
+
+class Recognizer:
+    """A model made ready to run. It is immutable and remembers nothing: all streams share one."""
+
+    def __init__(self, engine: Engine, name: str = "") -> None:
+        self.name = name
+        self._engine = engine
+
+    @classmethod
+    def load(cls, name_or_path: str | Path, *, device: str = "auto", engine: str = "auto") -> Recognizer:
+        """Load a shipped model by name, or a model file by path.
+
+        ``engine``: "onnx" (the default on a CPU), "torch", or "auto"; ``device``: "cpu", "cuda", "cuda:1", ...
+        or "auto". Raises ``ModelError`` in words. Nothing is downloaded and nothing is unpickled.
+        """
+        name, ready = make_engine(str(name_or_path), engine=engine, device=device)
+        return cls(ready, name)
+
+    @property
+    def config(self) -> ModelConfig:
+        """The model's labels, transform, rhythm and event settings."""
+        return self._engine.config
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What the model can say."""
+        return self._engine.config.labels
+
+    @property
+    def fps(self) -> float:
+        """The rhythm that the head learned, in frames a second."""
+        return self._engine.config.fps
+
+    @property
+    def engine(self) -> str:
+        """The name of the engine that runs it: "onnx" or "torch"."""
+        return self._engine.name
+
+    @property
+    def device(self) -> str:
+        """Where it runs: "cpu", "cuda", ..."""
+        return self._engine.device
+
+    def __repr__(self) -> str:
+        return f"<Recognizer {self.name}: {', '.join(self.labels)} ({self.engine} on {self.device})>"
+
+    def initial_state(self) -> State:
+        """The state of a stream that has seen nothing."""
+        engine = self._engine
+        return State(
+            head=tuple(np.zeros((1, *shape), np.float32) for shape in engine.head_shapes),
+            cache=tuple(np.zeros((1, *shape), np.float32) for shape in engine.cache_shapes),
+            clock=np.full(1, -math.inf),
+            segment=np.zeros(1, np.int64),
+            probabilities=np.zeros((1, len(self.labels)), np.float32),
+        )
+
+    def step(self, frame: Frame, state: State) -> tuple[Prediction, State]:
+        """Look at the next frame of a stream; the given state stays as it was.
+
+        A frame of another segment than the last, one more than ``config.max_gap`` seconds after it, or one
+        before it starts from the initial state.
+        """
+        return self.step_many([frame], [state])[0]
+
+    def step_many(self, frames: Sequence[Frame], states: Sequence[State]) -> list[tuple[Prediction, State]]:
+        """Look at one frame of each of several streams in one pass: a batch for the encoder, a state each."""
+        if not frames:
+            return []
+        for state in states:
+            self._check(state)
+        state = stack(states)
+        clock = np.array([frame.timestamp for frame in frames], np.float64)
+        segment = np.array([frame.segment for frame in frames], np.int64)
+        elapsed = np.where(segment == state.segment, clock - state.clock, np.inf).astype(np.float32)
+        transform = self.config.transform
+        pictures = np.stack([transform(as_bgr(frame.image)) for frame in frames])
+        probabilities, head, cache = self._engine.step(pictures, elapsed, state.head, state.cache)
+        after = unstack(State(head, cache, clock, segment, probabilities))
+        return [(self._prediction(one), one) for one in after]
+
+    def _prediction(self, state: State) -> Prediction:
+        probabilities = state.probabilities[0]
+        best = int(probabilities.argmax())
+        return Prediction(
+            self.labels[best], float(probabilities[best]), probabilities, float(state.clock[0]), self.labels
+        )
+
+    def _check(self, state: State) -> None:
+        if not isinstance(state, State):
+            raise StateError(f"a state is what initial_state() or step() returned, not {type(state).__name__}")
+        shapes = tuple(a.shape[1:] for a in state.head), tuple(a.shape[1:] for a in state.cache)
+        if shapes != (self._engine.head_shapes, self._engine.cache_shapes) or state.probabilities.shape[1:] != (
+            len(self.labels),
+        ):
+            raise StateError(f"this state belongs to another model than {self.name!r}; start from initial_state()")
+
+
+class StreamRecognizer:
+    """One stream's recognizer, for an app: call it with each picture. It remembers, so keep one a stream.
+
+    It may be called from any thread, but from one at a time. Pictures that come faster than the rhythm that
+    the model learned are answered with the last prediction, at no cost; ``fps`` sets another rhythm,
+    ``math.inf`` looks at every picture.
+
+    >>> recognize = StreamRecognizer(Recognizer.load("synthetic"))
+    >>> recognize(np.zeros((240, 320, 3), np.uint8), timestamp=0.0).label in recognize.recognizer.labels
+    True
+    """
+
+    def __init__(self, recognizer: Recognizer, *, fps: float | None = None) -> None:
+        self.recognizer = recognizer
+        self.fps = recognizer.fps if fps is None else fps
+        self._state = recognizer.initial_state()
+
+    def __call__(self, image: Any, timestamp: float | None = None) -> Prediction:
+        """What is happening, as of this picture.
+
+        ``image``: BGR as OpenCV gives it; gray, BGRA, 16-bit and float from 0 to 1 are understood too, anything
+        else raises ``PictureError``. ``timestamp``: seconds on the stream's own clock; None means now, which is
+        right for a camera; for a file give its media time.
+        """
+        timestamp = time.monotonic() if timestamp is None else float(timestamp)
+        picture = as_bgr(image)
+        if is_due(timestamp, float(self._state.clock[0]), self.fps):
+            prediction, self._state = self.recognizer.step(Frame(picture, 0, timestamp), self._state)
+            return prediction
+        return self.recognizer._prediction(self._state)
+
+    @property
+    def state(self) -> State:
+        """All that is remembered. It may be kept, saved (``state.to_bytes()``) and given back later."""
+        return self._state
+
+    @state.setter
+    def state(self, state: State) -> None:
+        self.recognizer._check(state)
+        self._state = state
+
+    def reset(self) -> None:
+        """Forget everything: the next picture begins a stream."""
+        self._state = self.recognizer.initial_state()

@@ -1,0 +1,101 @@
+"""What one stream is remembered by: the recurrent state and the clock. Axis 0 of every array is the stream."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from streamrec.errors import StateError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class State:
+    """All that is kept of N streams between two frames; frozen, so that a kept one stays what it was.
+
+    The arrays are numpy in a ``Recognizer`` and torch in an ``ActionModel``; both use this one class.
+    """
+
+    head: tuple[Any, ...]  # the head's memory; the LSTM's is (h, c), each (N, layers, hidden) float32
+    cache: tuple[Any, ...]  # what the encoder keeps of earlier frames, each (N, ...)
+    clock: Any  # (N,) float64: the source's time of the last frame; -inf: none was seen yet
+    segment: Any  # (N,) int64: the segment of the last frame
+    probabilities: Any  # (N, labels) float32: what was said of the last frame; zeros: nothing yet
+
+    @property
+    def h(self) -> Any:
+        """The LSTM's hidden state, (N, layers, hidden)."""
+        return self.head[0]
+
+    @property
+    def c(self) -> Any:
+        """The LSTM's cell state, (N, layers, hidden)."""
+        return self.head[1]
+
+    def __len__(self) -> int:
+        """The number of streams."""
+        return len(self.clock)
+
+    def to_bytes(self) -> bytes:
+        """The state as safetensors bytes, to keep in a file or a database; numpy arrays only."""
+        from safetensors.numpy import save
+
+        named = {"clock": self.clock, "segment": self.segment, "probabilities": self.probabilities}
+        named |= {f"head.{i}": array for i, array in enumerate(self.head)}
+        named |= {f"cache.{i}": array for i, array in enumerate(self.cache)}
+        return save({name: np.ascontiguousarray(array) for name, array in named.items()})
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> State:
+        """The state that ``to_bytes`` wrote, bit for bit; raises ``StateError`` for anything else."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        try:
+            named = load(data)
+            return cls(
+                head=_numbered(named, "head"),
+                cache=_numbered(named, "cache"),
+                clock=named["clock"],
+                segment=named["segment"],
+                probabilities=named["probabilities"],
+            )
+        except (SafetensorError, KeyError) as error:
+            raise StateError("these bytes are no saved state; pass what State.to_bytes returned") from error
+
+
+def _numbered(named: dict[str, np.ndarray], prefix: str) -> tuple[np.ndarray, ...]:
+    count = sum(name.startswith(f"{prefix}.") for name in named)
+    return tuple(named[f"{prefix}.{i}"] for i in range(count))
+
+
+def stack(states: Sequence[State]) -> State:
+    """Join the states of several streams into one, along axis 0."""
+    if len(states) == 1:
+        return states[0]
+    return State(
+        head=tuple(np.concatenate(arrays) for arrays in zip(*(s.head for s in states), strict=True)),
+        cache=tuple(np.concatenate(arrays) for arrays in zip(*(s.cache for s in states), strict=True)),
+        clock=np.concatenate([s.clock for s in states]),
+        segment=np.concatenate([s.segment for s in states]),
+        probabilities=np.concatenate([s.probabilities for s in states]),
+    )
+
+
+def unstack(state: State) -> list[State]:
+    """Split a state of N streams into N states of one stream each."""
+    if len(state) == 1:
+        return [state]
+    return [
+        replace(
+            state,
+            head=tuple(array[i : i + 1] for array in state.head),
+            cache=tuple(array[i : i + 1] for array in state.cache),
+            clock=state.clock[i : i + 1],
+            segment=state.segment[i : i + 1],
+            probabilities=state.probabilities[i : i + 1],
+        )
+        for i in range(len(state))
+    ]

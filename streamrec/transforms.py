@@ -1,0 +1,79 @@
+"""From a picture of any size to the model's input: the one place, shared by training, serving and export."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+FITS = ("stretch", "crop", "pad")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transform:
+    """How a picture becomes the model's input; saved with the model.
+
+    ``fit``: "stretch" to the shape, "crop" the middle to it, or "pad" with gray to it. ``mean`` and ``std``
+    are for RGB from 0 to 1 and are applied inside the model, so that they are part of what is exported.
+    """
+
+    height: int = 96
+    width: int = 128
+    fit: str = "stretch"
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+    def __post_init__(self) -> None:
+        if self.fit not in FITS:
+            raise ValueError(f"fit is one of {', '.join(FITS)}, not {self.fit!r}")
+        if self.height < 1 or self.width < 1:
+            raise ValueError(f"a model looks at pictures of at least 1x1, not {self.width}x{self.height}")
+
+    def resize(self, image: np.ndarray) -> np.ndarray:
+        """(H, W, 3) uint8 -> (height, width, 3) uint8, colours in the same order."""
+        if self.fit == "crop":
+            image = _middle(image, self.width / self.height)
+        elif self.fit == "pad":
+            image = _padded(image, self.width / self.height)
+        if image.shape[:2] == (self.height, self.width):
+            return image
+        shrinks = image.shape[0] > self.height or image.shape[1] > self.width
+        return cv2.resize(
+            image, (self.width, self.height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        )
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """(H, W, 3) uint8 BGR -> (3, height, width) uint8 RGB."""
+        return planar(self.resize(image))
+
+
+def planar(image: np.ndarray) -> np.ndarray:
+    """(..., H, W, 3) BGR -> (..., 3, H, W) RGB, contiguous."""
+    return np.ascontiguousarray(np.moveaxis(image[..., ::-1], -1, -3))
+
+
+def _middle(image: np.ndarray, aspect: float) -> np.ndarray:
+    height, width = image.shape[:2]
+    wanted_width = min(width, max(1, round(height * aspect)))
+    wanted_height = min(height, max(1, round(width / aspect)))
+    top, left = (height - wanted_height) // 2, (width - wanted_width) // 2
+    return image[top : top + wanted_height, left : left + wanted_width]
+
+
+def _padded(image: np.ndarray, aspect: float) -> np.ndarray:
+    height, width = image.shape[:2]
+    wanted_width = max(width, round(height * aspect))
+    wanted_height = max(height, round(width / aspect))
+    top, left = (wanted_height - height) // 2, (wanted_width - width) // 2
+    return cv2.copyMakeBorder(
+        image,
+        top,
+        wanted_height - height - top,
+        left,
+        wanted_width - width - left,
+        cv2.BORDER_CONSTANT,
+        value=(114, 114, 114),
+    )
