@@ -1,1 +1,106 @@
-"""streamrec watches a camera and says what is happening, now."""
+"""streamrec watches a camera and says what is happening, now.
+
+>>> from streamrec import StreamRecognizer, Recognizer, open_source, results
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from streamrec.buffer import RingBuffer
+    from streamrec.config import ModelConfig
+    from streamrec.errors import StreamrecError
+    from streamrec.events import EventDetector, EventSettings
+    from streamrec.model import CNNLSTM, ActionModel
+    from streamrec.overlay import draw
+    from streamrec.pipeline import pace, results
+    from streamrec.recognizer import Recognizer, StreamRecognizer
+    from streamrec.sinks import Background, Callback, JsonLines, Latest, Sink, VideoFile, Window
+    from streamrec.sources import Source, open_source
+    from streamrec.state import State
+    from streamrec.synthetic import World, WorldSettings
+    from streamrec.transforms import Transform
+    from streamrec.types import ActionEnded, ActionStarted, Event, Frame, Prediction, Result
+
+# Name -> the module that holds it, imported when the name is first asked for: `import streamrec` is quick,
+# and what does not need torch never imports it.
+_HOMES = {
+    "ActionEnded": "types",
+    "ActionModel": "model",
+    "ActionStarted": "types",
+    "Background": "sinks",
+    "CNNLSTM": "model",
+    "Callback": "sinks",
+    "Event": "types",
+    "EventDetector": "events",
+    "EventSettings": "events",
+    "Frame": "types",
+    "JsonLines": "sinks",
+    "Latest": "sinks",
+    "ModelConfig": "config",
+    "Prediction": "types",
+    "Recognizer": "recognizer",
+    "Result": "types",
+    "RingBuffer": "buffer",
+    "Sink": "sinks",
+    "Source": "sources",
+    "State": "state",
+    "StreamRecognizer": "recognizer",
+    "StreamrecError": "errors",
+    "Transform": "transforms",
+    "VideoFile": "sinks",
+    "Window": "sinks",
+    "World": "synthetic",
+    "WorldSettings": "synthetic",
+    "draw": "overlay",
+    "open_source": "sources",
+    "pace": "pipeline",
+    "results": "pipeline",
+}
+
+__all__ = [
+    "CNNLSTM",
+    "ActionEnded",
+    "ActionModel",
+    "ActionStarted",
+    "Background",
+    "Callback",
+    "Event",
+    "EventDetector",
+    "EventSettings",
+    "Frame",
+    "JsonLines",
+    "Latest",
+    "ModelConfig",
+    "Prediction",
+    "Recognizer",
+    "Result",
+    "RingBuffer",
+    "Sink",
+    "Source",
+    "State",
+    "StreamRecognizer",
+    "StreamrecError",
+    "Transform",
+    "VideoFile",
+    "Window",
+    "World",
+    "WorldSettings",
+    "draw",
+    "open_source",
+    "pace",
+    "results",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = globals()[name] = getattr(import_module(f"streamrec.{_HOMES[name]}"), name)
+        return value
+    raise AttributeError(f"module 'streamrec' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -61,7 +61,7 @@ def save_model(path: str | Path, model: ActionModel) -> None:
     """Write a model to one safetensors file, whole or not at all."""
     from streamrec.export import step_graph, weights_of
 
-    tensors = {name: np.ascontiguousarray(value) for name, value in weights_of(model).items()}
+    tensors = {name: np.require(value, requirements="C") for name, value in weights_of(model).items()}
     metadata = {"format": f"streamrec {FORMAT}", "config": json.dumps(model.config.to_dict())}
     with suppress(ModelError):  # what cannot be exported still runs with the torch engine
         graph, referred = step_graph(model)
@@ -81,7 +81,9 @@ def read_checkpoint(name_or_path: str | Path) -> Checkpoint:
     """Read a .safetensors model as numpy arrays; raises ``ModelError`` for what is none."""
     path = find_model(name_or_path)
     if path.suffix != ".safetensors":
-        raise ModelError(f"{path}: a model is a .safetensors or .onnx file; pickles (.pt, .pth) are never loaded")
+        raise ModelError(
+            f"{path}: a model is a .safetensors or .onnx file; pickles (.pt, .pth) are never loaded"
+        )
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}

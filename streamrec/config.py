@@ -31,11 +31,11 @@ class ModelConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
         """The reverse of ``to_dict``, also after JSON has made lists of the tuples."""
-        transform = {k: tuple(v) if isinstance(v, list) else v for k, v in values["transform"].items()}
-        events = {k: tuple(v) if isinstance(v, list) else v for k, v in values["events"].items()}
-        plain = values | {
-            "labels": tuple(values["labels"]),
-            "transform": Transform(**transform),
-            "events": EventSettings(**events),
-        }
+        plain = _with_tuples(values)
+        plain["transform"] = Transform(**_with_tuples(values["transform"]))
+        plain["events"] = EventSettings.from_dict(values["events"])
         return cls(**plain)
+
+
+def _with_tuples(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}

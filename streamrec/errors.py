@@ -69,6 +69,8 @@ def without_password(address: str) -> str:
     if authority_end >= 0:
         rest = "***@" + rest[authority_end + 1 :]
     rest = re.sub(
-        r"(?i)([?&;][^=&;]*(?:pass|pwd|token|secret|key|auth|sig|user|usr|login)[^=&;]*=)[^&;#]*", r"\1***", rest
+        r"(?i)([?&;][^=&;]*(?:pass|pwd|token|secret|key|auth|sig|user|usr|login)[^=&;]*=)[^&;#]*",
+        r"\1***",
+        rest,
     )
     return f"{scheme}://{rest}"

@@ -69,7 +69,9 @@ def _traced(model: ActionModel) -> onnx.ModelProto:
     state = model.initial_state(2)
     memory = (*state.head, *state.cache)
     names = [f"head.{i}" for i in range(len(state.head))] + [f"cache.{i}" for i in range(len(state.cache))]
-    pictures = torch.zeros(2, 3, transform.height, transform.width, dtype=torch.uint8, device=model.mean.device)
+    pictures = torch.zeros(
+        2, 3, transform.height, transform.width, dtype=torch.uint8, device=model.mean.device
+    )
     elapsed = torch.full((2,), 1.0 / model.config.fps, device=model.mean.device)
     streams: Any = {0: torch.export.Dim("streams")}
     logger = logging.getLogger("torch.onnx")

@@ -24,7 +24,9 @@ class Head(nn.Module, ABC):
         """The memory of streams that have seen nothing; axis 0 is the stream."""
 
     @abstractmethod
-    def forward(self, features: Tensor, rhythm: Tensor, fresh: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+    def forward(
+        self, features: Tensor, rhythm: Tensor, fresh: Tensor, memory: Memory
+    ) -> tuple[Tensor, Memory]:
         """(N, T, F), (N, T), (N, T) bool -> logits (N, T, C) and the memory after the last frame."""
 
     @abstractmethod
@@ -38,7 +40,9 @@ class LSTMHead(Head):
     Initialized as Jozefowicz et al. (ICML 2015) advise: forget-gate bias 1; orthogonal recurrent weights.
     """
 
-    def __init__(self, feature_size: int, hidden_size: int, classes: int, *, layers: int = 1, dropout: float = 0.0):
+    def __init__(
+        self, feature_size: int, hidden_size: int, classes: int, *, layers: int = 1, dropout: float = 0.0
+    ):
         super().__init__()
         self.lstm = nn.LSTM(
             feature_size + 1, hidden_size, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0
@@ -62,7 +66,9 @@ class LSTMHead(Head):
         zeros = self.classifier.weight.new_zeros(streams, self.lstm.num_layers, self.lstm.hidden_size)
         return zeros, zeros.clone()
 
-    def forward(self, features: Tensor, rhythm: Tensor, fresh: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+    def forward(
+        self, features: Tensor, rhythm: Tensor, fresh: Tensor, memory: Memory
+    ) -> tuple[Tensor, Memory]:
         """The fused LSTM over each stretch in which no stream forgets."""
         inputs = torch.cat([features, rhythm.unsqueeze(-1)], dim=-1)
         steps = inputs.shape[1]
@@ -82,7 +88,8 @@ class LSTMHead(Head):
         hidden, cells = [], []
         for layer in range(self.lstm.num_layers):
             w_ih, w_hh, b_ih, b_hh = (
-                getattr(self.lstm, f"{name}_l{layer}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+                getattr(self.lstm, f"{name}_l{layer}")
+                for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
             )
             gates = F.linear(x, w_ih, b_ih) + F.linear(h[:, layer], w_hh, b_hh)
             size = self.lstm.hidden_size  # slices, where chunk would export as a sequence

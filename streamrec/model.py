@@ -24,6 +24,9 @@ class ActionModel(nn.Module):
     makes the stream begin from its initial state.
     """
 
+    mean: Tensor  # (3, 1, 1), for pictures from 0 to 255
+    std: Tensor
+
     def __init__(self, config: ModelConfig, *, weights: str | None = None) -> None:
         super().__init__()
         height, width = config.transform.height, config.transform.width
@@ -35,7 +38,7 @@ class ActionModel(nn.Module):
             layers=config.layers,
             dropout=config.dropout,
         )
-        transform = replace(config.transform, mean=tuple(self.encoder.mean), std=tuple(self.encoder.std))
+        transform = replace(config.transform, mean=self.encoder.mean, std=self.encoder.std)
         self.config = replace(config, transform=transform)
         self.register_buffer("mean", 255.0 * torch.tensor(transform.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", 255.0 * torch.tensor(transform.std).view(3, 1, 1), persistent=False)

@@ -259,7 +259,7 @@ def _draw_time(out: np.ndarray, result: Result, trail: Trail | Iterable[Moment],
     height, width = out.shape[:2]
     frame = result.frame
     seconds = trail.seconds if isinstance(trail, Trail) else 10.0
-    moments = list(trail)
+    moments = list(trail) if math.isfinite(frame.timestamp) else []
     margin, pad = round(10 * unit), round(9 * unit)
     small = max(6, round(7.6 * unit))
     strip = max(4, round(11 * unit)) if moments else 0
@@ -362,7 +362,7 @@ def _draw_tiny(out: np.ndarray, result: Result, trail: Trail | Iterable[Moment])
     prediction = result.prediction
     color = color_of(_index_of(prediction.label, prediction.labels), prediction.label)
     _bar(out, 0, 0, width, max(1, height // 16), prediction.confidence, color)
-    moments = list(trail)
+    moments = list(trail) if math.isfinite(result.frame.timestamp) else []
     if moments:
         seconds = trail.seconds if isinstance(trail, Trail) else 10.0
         predicted, _ = _columns(moments, result.frame.timestamp, seconds, width, False)

@@ -38,10 +38,14 @@ use picture.transpose(1, 2, 0)
 
 def _not_an_array(picture: Any) -> str:
     if picture is None:
-        return "the picture is None: the camera or the file gave none (cv2.imread returns None for a bad path)"
+        return (
+            "the picture is None: the camera or the file gave none (cv2.imread returns None for a bad path)"
+        )
     kind = f"{type(picture).__module__}.{type(picture).__qualname__}"
     if kind.startswith("PIL."):
-        return "a PIL picture is RGB; pass cv2.cvtColor(np.asarray(picture.convert('RGB')), cv2.COLOR_RGB2BGR)"
+        return (
+            "a PIL picture is RGB; pass cv2.cvtColor(np.asarray(picture.convert('RGB')), cv2.COLOR_RGB2BGR)"
+        )
     return f"a picture is a numpy array of shape (height, width, 3), BGR as OpenCV gives it, not {kind}"
 
 
@@ -56,7 +60,9 @@ def _check_shape(picture: np.ndarray) -> None:
             raise PictureError(
                 f"the picture has shape {shape}: channels come last in OpenCV; use picture.transpose(1, 2, 0)"
             )
-        raise PictureError(f"the picture has {shape[2]} channels; 1 (gray), 3 (BGR) or 4 (BGRA) are understood")
+        raise PictureError(
+            f"the picture has {shape[2]} channels; 1 (gray), 3 (BGR) or 4 (BGRA) are understood"
+        )
 
 
 def _as_uint8(picture: np.ndarray) -> np.ndarray:
@@ -72,4 +78,6 @@ def _as_uint8(picture: np.ndarray) -> np.ndarray:
                 "for 0 to 255 pass picture.astype(np.uint8)"
             )
         return np.rint(picture * 255.0).astype(np.uint8)
-    raise PictureError(f"the picture is of {picture.dtype}; uint8, uint16, or float from 0 to 1 are understood")
+    raise PictureError(
+        f"the picture is of {picture.dtype}; uint8, uint16, or float from 0 to 1 are understood"
+    )

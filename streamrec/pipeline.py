@@ -12,7 +12,7 @@ from streamrec.events import EventDetector
 from streamrec.recognizer import Recognizer
 from streamrec.rhythm import is_due
 from streamrec.sources import open_source
-from streamrec.types import Frame, Result
+from streamrec.types import Event, Frame, Result
 
 
 def pace(frames: Iterable[Frame], fps: float) -> Iterator[Frame]:
@@ -41,7 +41,7 @@ def results(source: Any, recognizer: Recognizer, *, fps: float | None = None) ->
     with capture(source, capacity=1 if source.live else 4) as frames:
         paced = pace(frames, recognizer.fps if fps is None else fps)
         for frame, is_last in _with_last_marked(paced, look_ahead=not source.live):
-            events = ()
+            events: tuple[Event, ...] = ()
             if result is not None and frame.segment != result.frame.segment:
                 events, memory = detector.finish(result.frame.timestamp, memory, source.name)
             prediction, state = recognizer.step(frame, state)

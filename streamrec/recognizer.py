@@ -108,12 +108,16 @@ class Recognizer:
 
     def _check(self, state: State) -> None:
         if not isinstance(state, State):
-            raise StateError(f"a state is what initial_state() or step() returned, not {type(state).__name__}")
+            raise StateError(
+                f"a state is what initial_state() or step() returned, not {type(state).__name__}"
+            )
         shapes = tuple(a.shape[1:] for a in state.head), tuple(a.shape[1:] for a in state.cache)
-        if shapes != (self._engine.head_shapes, self._engine.cache_shapes) or state.probabilities.shape[1:] != (
-            len(self.labels),
-        ):
-            raise StateError(f"this state belongs to another model than {self.name!r}; start from initial_state()")
+        if shapes != (self._engine.head_shapes, self._engine.cache_shapes) or state.probabilities.shape[
+            1:
+        ] != (len(self.labels),):
+            raise StateError(
+                f"this state belongs to another model than {self.name!r}; start from initial_state()"
+            )
 
 
 class StreamRecognizer:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-EARLY = 0.75  # of a period: of the spacings that a camera offers, the one nearest to the period is taken
+EARLY = (
+    0.78  # of a period from which on a frame counts as in time: cameras offer 1/2, 2/3, 3/4, 4/5, ... of it
+)
 
 
 def is_due(timestamp: float, last: float, fps: float) -> bool:

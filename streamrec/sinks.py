@@ -19,7 +19,7 @@ from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, Self
 
 import av
 import cv2
@@ -41,7 +41,7 @@ class Sink(ABC):
     def close(self) -> None:
         """Finish; a second time does nothing."""
 
-    def __enter__(self) -> Sink:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -76,7 +76,7 @@ class Window(Sink):
     """
 
     def __init__(self, title: str = "streamrec") -> None:
-        reason = display_available()
+        reason = why_no_display()
         if reason is not None:
             raise SinkError(f"{reason}; use --save out.mp4 or --jsonl - instead of a window, or --no-show")
         self._title = title
@@ -105,10 +105,16 @@ class Window(Sink):
             cv2.resizeWindow(self._title, *self._size)
         cv2.imshow(self._title, picture)
         key = cv2.waitKey(1) & 0xFF
-        visible = cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) >= 1
+        visible = self._visible()
         if key in (ord("q"), ord("Q"), 27) or (self._shown and not visible):
             self.close()
         self._shown = self._shown or visible
+
+    def _visible(self) -> bool:
+        try:
+            return cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) >= 1
+        except cv2.error:  # Qt says so when the last window is gone
+            return False
 
     def close(self) -> None:
         """Take the window off the screen."""
@@ -132,7 +138,7 @@ def _window_size(width: int, height: int) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def display_available() -> str | None:
+def why_no_display() -> str | None:
     """None where a window can be opened, else one clause that says why not."""
     if re.search(r"GUI:\s+NONE", cv2.getBuildInformation()):
         return "this OpenCV was built without windows (opencv-python-headless); pip install opencv-python"
@@ -254,18 +260,18 @@ class VideoFile(Sink):
                 frame.pict_type = av.video.frame.PictureType.I
                 self._key_due = frame.pts + round(_KEY_SECONDS * _TICKS)
             self._mux(self._stream.encode(frame))
-        except OSError as error:  # av.FFmpegError is one too
+        except (OSError, av.FFmpegError) as error:
             raise SinkError(_cannot_write(self.path, error)) from error
 
     def _open(self, image: np.ndarray) -> None:
         height, width = image.shape[:2]
         self._size = (width + width % 2, height + height % 2)
-        options = {}
+        options = {"flush_packets": "1"}  # to the disk at once
         if self._format in ("mp4", "mov"):
             # Fragments: each is complete by itself, so that what is on the disk plays at any moment.
-            options = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
-        self._container = av.open(str(self._part), "w", format=self._format, options=options)
-        stream = self._container.add_stream(self._encoder, rate=30, options=dict(_ENCODERS[self._encoder][1]))
+            options |= {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+        container = av.open(str(self._part), "w", format=self._format, options=options)
+        stream: Any = container.add_stream(self._encoder, rate=30, options=dict(_ENCODERS[self._encoder][1]))
         stream.width, stream.height = self._size
         stream.pix_fmt = "yuv420p"
         context = stream.codec_context
@@ -275,7 +281,7 @@ class VideoFile(Sink):
         context.thread_count = 2
         # What cv2.cvtColor makes, said aloud: BT.601, limited range.
         context.colorspace, context.color_primaries, context.color_trc, context.color_range = 6, 6, 6, 1
-        self._stream = stream
+        self._container, self._stream = container, stream
 
     def _to_yuv(self, image: np.ndarray) -> np.ndarray:
         """(H, W, 3) BGR of any size -> (3 H' / 2, W') planar YUV 4:2:0 of the video's size."""
@@ -310,7 +316,7 @@ class VideoFile(Sink):
                 self._index_first()
             else:
                 self._part.replace(self.path)
-        except OSError as error:
+        except (OSError, av.FFmpegError) as error:
             raise SinkError(
                 f"{_cannot_write(self.path, error)}; what was recorded is in {self._part}"
             ) from error
@@ -329,6 +335,8 @@ class VideoFile(Sink):
                 for packet in source.demux(stream):
                     if packet.dts is None:
                         continue
+                    # The last fragment does not tell how long its last picture lasts.
+                    packet.duration = packet.duration or round(self._times.gap / _TICKS / packet.time_base)
                     packet.stream = copy
                     target.mux(packet)
             whole.replace(self.path)
@@ -387,13 +395,15 @@ def _letterbox(image: np.ndarray, width: int, height: int) -> np.ndarray:
     return canvas
 
 
-def _cannot_write(path: Path, error: OSError) -> str:
+def _cannot_write(path: Path, error: OSError | av.FFmpegError) -> str:
     if not path.parent.is_dir():
         return f"cannot write {path}: the folder {path.parent} does not exist; create it first"
     if error.errno == errno.ENOSPC:
         return f"cannot write {path}: the disk is full"
     why = (error.strerror or str(error)).lower()
-    return f"cannot write {path}: {why}; choose a place where you may write"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"cannot write {path}: {why}; choose a place where you may write"
+    return f"cannot write {path}: {why}"
 
 
 # -- JSON lines
@@ -435,8 +445,8 @@ class JsonLines(Sink):
         else:
             self._name = str(getattr(target, "name", "the JSON lines"))
             self._file = target
-        self._bytes = not isinstance(self._file, io.TextIOBase) and isinstance(
-            self._file, (io.RawIOBase, io.BufferedIOBase)
+        self._bytes = isinstance(self._file, (io.RawIOBase, io.BufferedIOBase)) or "b" in str(
+            getattr(self._file, "mode", "")
         )
 
     def write(self, result: Result) -> None:
@@ -658,7 +668,6 @@ class Background(Sink):
             raise self._error
 
     def _work(self) -> None:
-        error: BaseException | None = None
         try:
             while True:
                 with self._changed:
@@ -668,14 +677,17 @@ class Background(Sink):
                     result = self._waiting.popleft()
                     self._changed.notify_all()
                 self._sink.write(result)
-        except BaseException as caught:  # it is raised again, where the writer is
-            error = caught
+        except BaseException as error:  # it is raised again, where the writer is
+            self._fail(error)
         try:
             self._sink.close()  # in the thread that wrote
-        except BaseException as caught:
-            error = error or caught
+        except BaseException as error:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
         with self._changed:
-            self._error = error
+            self._error = self._error or error
+            self._waiting.clear()
             self._changed.notify_all()
 
     def close(self) -> None:

@@ -22,7 +22,9 @@ from streamrec.types import Frame
 PICTURE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 VIDEO_ENDINGS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv")
 OPEN_SECONDS = 5.0  # deadline for opening an address
-READ_SECONDS = 5.0  # deadline for the next frame of an address
+READ_SECONDS = (
+    2.5  # deadline for the next frame of an address; FFmpeg needs two of them to see that it is dead
+)
 
 
 class Source(ABC):
@@ -57,22 +59,25 @@ class WebcamSource(Source):
 
     def __iter__(self) -> Iterator[Frame]:
         if isinstance(self.device, str) and not Path(self.device).exists():
-            raise SourceError(f"there is no {self.device}; `streamrec doctor` lists the cameras that are there")
+            raise SourceError(
+                f"there is no {self.device}; `streamrec doctor` lists the cameras that are there"
+            )
         with _opened(self.device) as video:
             if video is None:
                 raise SourceError(
                     f"{self.name} did not open: it is not there, or another program uses it; "
                     "`streamrec doctor` lists the cameras that are there"
                 )
-            yield from _live_frames(video, self.name, opened=time.monotonic())
+            yield from _live_frames(video, self.name, time.monotonic())
         raise SourceError(f"{self.name} stopped giving pictures; is it still plugged in?")
 
 
 class NetworkSource(Source):
     """An RTSP, RTMP, HTTP or UDP address. A lost connection is opened again, with a new segment.
 
-    Opening and reading have deadlines. Timestamps are seconds since the first opening. After ``retries``
-    openings in a row that failed, ``SourceError`` says why.
+    Opening and reading have deadlines. Timestamps are seconds since the first opening: by the camera's own
+    clock for RTSP, by arrival for the rest, whose containers seldom tell. After ``retries`` openings in a row
+    that failed, ``SourceError`` says why.
     """
 
     live = True
@@ -80,6 +85,7 @@ class NetworkSource(Source):
     def __init__(self, address: str, *, retries: int = 3) -> None:
         self.name = without_password(address)
         self._address = address  # never shown: it may hold a password
+        self._own_clock = address.lower().startswith("rtsp")
         self._retries = retries
 
     def __iter__(self) -> Iterator[Frame]:
@@ -88,7 +94,10 @@ class NetworkSource(Source):
         while True:
             with _opened(self._address) as video:
                 if video is not None:
-                    for frame in _live_frames(video, self.name, opened=started, index=index, segment=segment):
+                    frames = _live_frames(
+                        video, self.name, started, index, segment, own_clock=self._own_clock
+                    )
+                    for frame in frames:
                         yield frame
                         index, failures = frame.index + 1, 0
             failures += 1
@@ -144,7 +153,9 @@ class FileSource(Source):
     def _play(self, index: int, segment: int) -> Iterator[Frame]:
         with _opened(self._address) as video:
             if video is None:
-                raise SourceError(f"{self.name} is not a video that can be read: {_why_closed(self._address)}")
+                raise SourceError(
+                    f"{self.name} is not a video that can be read: {_why_closed(self._address)}"
+                )
             rate = video.get(cv2.CAP_PROP_FPS)
             step = 1.0 / rate if 0.0 < rate < 1000.0 else 1.0 / 30.0
             first, before = index, -step
@@ -159,7 +170,9 @@ class FileSource(Source):
                 yield Frame(as_bgr(image), index, timestamp, segment, self.name, time.monotonic())
                 index += 1
             if index == first:
-                raise SourceError(f"{self.name} holds no picture that can be read: is it cut off, or sound only?")
+                raise SourceError(
+                    f"{self.name} holds no picture that can be read: is it cut off, or sound only?"
+                )
 
 
 class ImageFolderSource(Source):
@@ -296,19 +309,35 @@ def _synthetic(text: str) -> Source:
 
     seed = text.partition(":")[2] or "0"
     if not seed.isdigit():
-        raise SourceError(f"{text!r}: the synthetic world is 'synthetic' or 'synthetic:SEED', SEED a whole number")
+        raise SourceError(
+            f"{text!r}: the synthetic world is 'synthetic' or 'synthetic:SEED', SEED a whole number"
+        )
     return World(WorldSettings(seed=int(seed), width=640, height=480))
 
 
 def _live_frames(
-    video: cv2.VideoCapture, name: str, *, opened: float, index: int = 0, segment: int = 0
+    video: cv2.VideoCapture,
+    name: str,
+    started: float,
+    index: int = 0,
+    segment: int = 0,
+    *,
+    own_clock: bool = False,
 ) -> Iterator[Frame]:
+    """Frames until the first that does not come. ``started``: the time.monotonic() that counts as 0."""
+    opened = time.monotonic() - started
+    before = -1.0
     while True:
         ok, image = video.read()
         if not ok or image is None:
             return
         now = time.monotonic()
-        yield Frame(as_bgr(image), index, now - opened, segment, name, now)
+        timestamp = now - started
+        if own_clock:
+            told = opened + video.get(cv2.CAP_PROP_POS_MSEC) / 1000.0
+            timestamp = told if told > before or before < 0 else before + 0.001
+            before = timestamp
+        yield Frame(as_bgr(image), index, timestamp, segment, name, now)
         index += 1
 
 
@@ -328,6 +357,7 @@ def _opened(what: int | str) -> Iterator[cv2.VideoCapture | None]:
             deadlines = [
                 cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(OPEN_SECONDS * 1000),
                 cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(READ_SECONDS * 1000),
+                cv2.CAP_PROP_N_THREADS, 1,  # more threads decode ahead: a frame of delay for each
             ]  # fmt: skip
             video = cv2.VideoCapture(what, cv2.CAP_FFMPEG, deadlines)
         else:
@@ -352,10 +382,13 @@ def _why_closed(address: str) -> str:
     """Ask FFmpeg for the reason in words, which OpenCV keeps to itself. No address in the answer."""
     import av
 
+    asked = time.monotonic()
     try:
         with av.open(address, timeout=(OPEN_SECONDS, READ_SECONDS)) as container:
             if not container.streams.video:
-                return "it holds no video, only " + (", ".join(sorted({s.type for s in container.streams})) or "nothing")
+                return "it holds no video, only " + (
+                    ", ".join(sorted({s.type for s in container.streams})) or "nothing"
+                )
             return "the connection was lost"
     except (av.HTTPUnauthorizedError, av.HTTPForbiddenError):
         return "the camera refused the user or the password"
@@ -363,9 +396,9 @@ def _why_closed(address: str) -> str:
         return "the server knows no such stream; check the path of the address"
     except av.ConnectionRefusedError:
         return "nothing listens at that address and port (connection refused)"
-    except (av.TimeoutError, av.ExitError):
-        return f"no answer within {OPEN_SECONDS:g} s; check the address and the network"
-    except av.InvalidDataError:
-        return "what is there is not a video that FFmpeg knows, or it is damaged"
     except av.FFmpegError as error:
+        if isinstance(error, av.TimeoutError | av.ExitError) or time.monotonic() - asked >= OPEN_SECONDS:
+            return f"no answer within {OPEN_SECONDS:g} s; check the address and the network"
+        if isinstance(error, av.InvalidDataError):
+            return "what is there is not a video that FFmpeg knows, or it is damaged"
         return (error.strerror or "unknown error").lower()

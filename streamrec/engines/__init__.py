@@ -21,7 +21,9 @@ class Engine(ABC):
     cache_shapes: tuple[tuple[int, ...], ...]
 
     @abstractmethod
-    def step(self, pictures: np.ndarray, elapsed: np.ndarray, head: Arrays, cache: Arrays) -> tuple[np.ndarray, Arrays, Arrays]:
+    def step(
+        self, pictures: np.ndarray, elapsed: np.ndarray, head: Arrays, cache: Arrays
+    ) -> tuple[np.ndarray, Arrays, Arrays]:
         """(N, 3, H, W) uint8 RGB, (N,) float32 seconds, memory -> probabilities (N, labels) float32, new memory.
 
         Infinite ``elapsed`` means that a stream begins, whatever memory it is given.

@@ -21,7 +21,9 @@ class OnnxEngine(Engine):
     name = "onnx"
     device = "cpu"
 
-    def __init__(self, session: onnxruntime.InferenceSession, config: ModelConfig, weights: Any = None) -> None:
+    def __init__(
+        self, session: onnxruntime.InferenceSession, config: ModelConfig, weights: Any = None
+    ) -> None:
         self.config = config
         self._session = session
         self._weights = weights  # the session reads them in place: they must live as long

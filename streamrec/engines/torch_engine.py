@@ -24,7 +24,9 @@ class TorchEngine(Engine):
             self._device = torch.device(device)
             self._model = build_model(checkpoint).to(self._device)
         except (RuntimeError, AssertionError) as error:
-            raise ModelError(f"torch cannot use the device {device!r}: {str(error).splitlines()[0]}") from error
+            raise ModelError(
+                f"torch cannot use the device {device!r}: {str(error).splitlines()[0]}"
+            ) from error
         self.device = device
         self.config = self._model.config
         self._blank = self._model.initial_state()
@@ -37,7 +39,8 @@ class TorchEngine(Engine):
         """One pass of the model over N streams."""
         with torch.inference_mode():
             state = replace(self._blank, head=self._tensors(head), cache=self._tensors(cache))
-            logits, state = self._model.step(*self._tensors((pictures, elapsed)), state)
+            seen, seconds = self._tensors((pictures, elapsed))
+            logits, state = self._model.step(seen, seconds, state)
             probabilities = torch.softmax(logits, dim=-1).cpu().numpy()
             return probabilities, _arrays(state.head), _arrays(state.cache)
 

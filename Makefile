@@ -1,0 +1,44 @@
+# make demo: watch the synthetic world, no camera needed.   make test: run the tests.   make bench: what a frame costs.
+# Each sets up .venv by itself, from nothing but Python 3.11 or newer.
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+BIN := .venv/bin
+
+# A machine without a desktop may lack the system libraries of opencv-python's windows: then without windows.
+define opencv-without-windows
+$(BIN)/python -c 'import cv2' 2>/dev/null || { \
+	$(BIN)/python -m pip uninstall --quiet --yes opencv-python && \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps opencv-python-headless; }
+endef
+
+.PHONY: demo test check bench clean
+
+demo: .venv/ready
+	$(BIN)/streamrec demo
+
+test: .venv/ready-dev
+	$(BIN)/python -m pytest
+
+check: .venv/ready-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/ready-dev
+	$(BIN)/python benchmarks/stages.py
+
+clean:
+	rm -rf .venv build *.egg-info demo-output
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "streamrec needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv .venv
+
+.venv/ready: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(opencv-without-windows)
+	touch $@
+
+.venv/ready-dev: .venv/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(opencv-without-windows)
+	touch $@

@@ -1,0 +1,9 @@
+"""A synthetic world: people-like figures that act before random cameras, with the exact truth for each frame.
+
+It gives training and tests something to learn, and a demo something to show where there is no camera.
+"""
+
+from streamrec.synthetic.poses import ACTIONS
+from streamrec.synthetic.world import World, WorldSettings, clip
+
+__all__ = ["ACTIONS", "World", "WorldSettings", "clip"]

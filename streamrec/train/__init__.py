@@ -1,0 +1,1 @@
+"""Training and evaluation: data, the recipe, and the numbers."""

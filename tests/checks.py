@@ -1,0 +1,68 @@
+"""The streaming contract, for every head, encoder and engine: frames and clips agree, wherever clips are cut."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from streamrec import ActionModel, Frame, Recognizer
+
+
+def check_streaming(model: ActionModel, *, steps: int = 12, tolerance: float = 1e-5) -> None:
+    """``forward`` over clips, over clips cut anywhere, and ``step`` over frames give the same logits."""
+    torch.manual_seed(1)
+    transform = model.config.transform
+    pictures = torch.randint(0, 256, (3, steps, 3, transform.height, transform.width), dtype=torch.uint8)
+    elapsed = torch.rand(3, steps) * 0.2 + 0.03
+    elapsed[:, 0] = math.inf
+    elapsed[1, steps // 2] = model.config.max_gap + 1.0  # one stream begins anew in the middle
+    elapsed[2, steps // 3] = -5.0  # one jumps back
+    model.eval()
+    with torch.inference_mode():
+        whole, after_whole = model(pictures, elapsed)
+        state, stepped = model.initial_state(3), []
+        for t in range(steps):
+            logits, state = model.step(pictures[:, t], elapsed[:, t], state)
+            stepped.append(logits)
+        assert_close(torch.stack(stepped, dim=1), whole, tolerance)
+        check_states_agree(state, after_whole, tolerance)
+        for cut in range(1, steps):
+            first, between = model(pictures[:, :cut], elapsed[:, :cut])
+            second, after = model(pictures[:, cut:], elapsed[:, cut:], between)
+            assert_close(torch.cat([first, second], dim=1), whole, tolerance)
+            check_states_agree(after, after_whole, tolerance)
+
+
+def check_states_agree(one, other, tolerance: float) -> None:
+    for a, b in zip((*one.head, *one.cache, one.clock), (*other.head, *other.cache, other.clock), strict=True):
+        assert_close(a, b, tolerance)
+
+
+def assert_close(one: torch.Tensor, other: torch.Tensor, tolerance: float) -> None:
+    assert one.shape == other.shape
+    worst = float((one - other).abs().max())
+    assert worst <= tolerance, f"they differ by {worst:g}"
+
+
+def check_engines_agree(one: Recognizer, other: Recognizer, frames: list[Frame], tolerance: float = 1e-4) -> None:
+    """Both engines give the same probabilities for a stream, each with its own state."""
+    states = one.initial_state(), other.initial_state()
+    worst = 0.0
+    for frame in frames:
+        (a, state_a), (b, state_b) = one.step(frame, states[0]), other.step(frame, states[1])
+        states = state_a, state_b
+        worst = max(worst, float(np.abs(a.probabilities - b.probabilities).max()))
+    assert worst <= tolerance, f"the engines differ by {worst:g}"
+
+
+def moving(count: int, *, fps: float = 10.0, seed: int = 0, height: int = 60, width: int = 80) -> list[Frame]:
+    """A stream in which something moves: noise that drifts."""
+    noise = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return [Frame(np.roll(noise, 2 * n, axis=1), n, n / fps, source="moving") for n in range(count)]
+
+
+def shifted(frame: Frame, **changes) -> Frame:
+    return replace(frame, **changes)

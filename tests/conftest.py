@@ -1,0 +1,62 @@
+"""What several rooms' tests need: numbered pictures, small models, the shared data where it is there."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # checks, cameras
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real clips of real people; they are not part of the project."""
+    if not DATA.is_dir():
+        pytest.skip(f"the clips of real people are not at {DATA}")
+    return DATA
+
+
+def numbered(count: int, height: int = 48, width: int = 64) -> list[np.ndarray]:
+    """Pictures whose pixel value is their number: a lost frame is visible."""
+    return [np.full((height, width, 3), n % 256, np.uint8) for n in range(count)]
+
+
+@pytest.fixture(scope="session")
+def tiny_config():
+    from streamrec import ModelConfig, Transform
+
+    return ModelConfig(
+        labels=("idle", "wave", "fall"), transform=Transform(height=32, width=32), hidden_size=16, max_gap=1.0
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_config):
+    import torch
+
+    from streamrec import ActionModel
+
+    torch.manual_seed(0)
+    return ActionModel(tiny_config).eval()
+
+
+@pytest.fixture(scope="session")
+def tiny_file(tiny_model, tmp_path_factory) -> Path:
+    from streamrec.checkpoint import save_model
+
+    path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
+    save_model(path, tiny_model)
+    return path
+
+
+@pytest.fixture(scope="session", params=["onnx", "torch"])
+def tiny(request, tiny_file):
+    """The same small recognizer in every engine."""
+    from streamrec import Recognizer
+
+    return Recognizer.load(tiny_file, engine=request.param, device="cpu")

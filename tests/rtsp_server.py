@@ -1,0 +1,252 @@
+"""A camera for tests: serves a video file or a test pattern by RTSP on the loopback address.
+
+Run by the system's own Python, which has GStreamer's bindings: ``/usr/bin/python3 rtsp_server.py --stamp``.
+It prints ``READY rtsp://127.0.0.1:PORT/live`` when it listens, and ends when its standard input is closed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+# The stamp: 4 rows of 20 cells in the top left corner, each cell one bit, white for 1, the highest bit first.
+CELL = 8  # px; even, so that the colour planes divide
+COLUMNS, ROWS = 20, 4
+NUMBER_BITS, CLOCK_BITS, CHECK_BITS = 24, 40, 16
+BLACK, WHITE, GREY = 16, 235, 128  # luma in the video range; grey is also "no colour"
+
+QUICK = "tune=zerolatency speed-preset=ultrafast key-int-max=15 bitrate=2000"
+ENCODERS = {
+    "h264": f"x264enc {QUICK} ! rtph264pay config-interval=1 pt=96",
+    "h265": f"x265enc {QUICK} ! rtph265pay config-interval=1 pt=96",
+    "mjpeg": "jpegenc quality=85 ! rtpjpegpay pt=26",
+}
+
+
+def stamp_rows(number: int, clock_ms: int) -> list[str]:
+    """The bits of a stamp, one text of "0" and "1" for each row of cells."""
+    body = (number % (1 << NUMBER_BITS)) << CLOCK_BITS | clock_ms % (1 << CLOCK_BITS)
+    bits = f"{body << CHECK_BITS | _check(body):0{COLUMNS * ROWS}b}"
+    return [bits[row * COLUMNS : (row + 1) * COLUMNS] for row in range(ROWS)]
+
+
+def read_stamp(image: Any) -> tuple[int, int] | None:
+    """(H, W, 3) or (H, W) uint8 -> (frame number, server's ``time.monotonic()`` in ms); None: no stamp."""
+    height, width = CELL * ROWS, CELL * COLUMNS
+    if image.shape[0] < height or image.shape[1] < width:
+        return None
+    grey = image[:height, :width].reshape(height, width, -1).mean(axis=2)
+    # The rim of a cell is blurred by the codec: look at its middle only.
+    cells = grey.reshape(ROWS, CELL, COLUMNS, CELL)[:, 2:-2, :, 2:-2].mean(axis=(1, 3))
+    value = int("".join("1" if cell > 127 else "0" for cell in cells.ravel()), 2)
+    body, check = value >> CHECK_BITS, value % (1 << CHECK_BITS)
+    if check != _check(body):
+        return None
+    return body >> CLOCK_BITS, body % (1 << CLOCK_BITS)
+
+
+def _check(body: int) -> int:
+    return zlib.crc32(body.to_bytes(8, "big")) >> 16
+
+
+@dataclass(frozen=True)
+class Video:
+    """What is served: size in px, pictures a second, and the file (None: the test pattern)."""
+
+    width: int
+    height: int
+    fps: Fraction
+    path: str | None = None
+    loops: int = 0  # how often the file is played, or a second of the pattern; 0: for ever
+
+    def pictures(self) -> Generator[bytearray, None, None]:
+        """The pictures as I420, without waiting in between."""
+        return self._pattern() if self.path is None else self._decoded(self.path)
+
+    def _decoded(self, path: str) -> Generator[bytearray, None, None]:
+        command = ["ffmpeg", "-nostdin", "-v", "fatal", "-threads", "1"]
+        command += ["-stream_loop", str(self.loops - 1), "-i", path, "-an"]
+        command += ["-vf", f"scale={self.width}:{self.height},fps={self.fps}"]
+        command += ["-pix_fmt", "yuv420p", "-f", "rawvideo", "-"]
+        size = self.width * self.height * 3 // 2
+        # A pipe holds less than a picture: ffmpeg waits for us, and ends when we are gone.
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as ffmpeg:
+            assert ffmpeg.stdout is not None
+            try:
+                while len(picture := bytearray(ffmpeg.stdout.read(size))) == size:
+                    yield picture
+            finally:
+                ffmpeg.kill()
+
+    def _pattern(self) -> Generator[bytearray, None, None]:
+        """A bar that crosses a grey picture once in two seconds."""
+        width, height, bar = self.width, self.height, self.width // 8
+        period = max(1, round(self.fps * 2))
+        colour = bytes([GREY]) * (width * height // 2)
+        last = self.loops * max(1, round(self.fps)) if self.loops else None
+        for number in itertools.islice(itertools.count(), last):
+            line = bytearray([90]) * width
+            at = (width - bar) * (number % period) // period
+            line[at : at + bar] = bytes([200]) * bar
+            yield bytearray(line * height + colour)
+
+
+def stamp(picture: bytearray, width: int, height: int, number: int, clock_ms: int) -> None:
+    """Write the stamp into an I420 picture."""
+    cells = {"0": bytes([BLACK]) * CELL, "1": bytes([WHITE]) * CELL}
+    for row, bits in enumerate(stamp_rows(number, clock_ms)):
+        line = b"".join(cells[bit] for bit in bits)
+        for y in range(row * CELL, (row + 1) * CELL):
+            picture[y * width : y * width + len(line)] = line
+    plain = bytes([GREY]) * (CELL * COLUMNS // 2)
+    for plane in (width * height, width * height * 5 // 4):
+        for y in range(CELL * ROWS // 2):
+            start = plane + y * width // 2
+            picture[start : start + len(plain)] = plain
+
+
+class Feeder:
+    """Pushes the pictures into a pipeline at the video's own pace; one thread for each pipeline."""
+
+    def __init__(self, video: Video, *, stamped: bool) -> None:
+        self.video = video
+        self.stamped = stamped
+        self._numbers = itertools.count()  # goes on when the last client leaves and the next one comes
+
+    def attach(self, media: Any) -> None:
+        source = media.get_element().get_by_name("pictures")
+        gone = threading.Event()
+        media.connect("unprepared", lambda _: gone.set())
+        threading.Thread(target=self._feed, args=(source, gone), daemon=True).start()
+
+    def _feed(self, source: Any, gone: threading.Event) -> None:
+        from gi.repository import Gst
+
+        video = self.video
+        due = time.monotonic()
+        with closing(video.pictures()) as pictures:
+            for picture in pictures:
+                now = time.monotonic()
+                if now > due + 0.5:  # the process was stopped for a while: do not run to catch up
+                    due = now
+                if gone.wait(max(0.0, due - now)):
+                    return
+                due += float(1 / video.fps)
+                if self.stamped:
+                    clock_ms = int(time.monotonic() * 1000)
+                    stamp(picture, video.width, video.height, next(self._numbers), clock_ms)
+                buffer = Gst.Buffer.new_wrapped(bytes(picture))
+                buffer.duration = int(Gst.SECOND / video.fps)
+                if source.emit("push-buffer", buffer) != Gst.FlowReturn.OK:
+                    return
+        source.emit("end-of-stream")
+
+
+def serve(video: Video, *, port: int, codec: str, stamped: bool, auth: str, user: str, password: str) -> None:
+    """Listen and serve until the process ends."""
+    import gi
+
+    gi.require_version("Gst", "1.0")
+    gi.require_version("GstRtsp", "1.0")
+    gi.require_version("GstRtspServer", "1.0")
+    from gi.repository import GLib, Gst, GstRtsp, GstRtspServer
+
+    Gst.init(None)
+    server = GstRtspServer.RTSPServer()
+    server.set_address("127.0.0.1")
+    server.set_service(str(port))
+
+    factory = GstRtspServer.RTSPMediaFactory()
+    rate = f"{video.fps.numerator}/{video.fps.denominator}"
+    caps = f"video/x-raw,format=I420,width={video.width},height={video.height},framerate={rate}"
+    caps += ",pixel-aspect-ratio=1/1,interlace-mode=progressive"
+    # A slow encoder loses pictures, as a camera does, and does not fall behind.
+    source = f"appsrc name=pictures caps={caps} is-live=true do-timestamp=true format=time"
+    source += " max-buffers=30 leaky-type=downstream"
+    factory.set_launch(f"( {source} ! {ENCODERS[codec]} name=pay0 )")
+    factory.set_shared(True)
+    feeder = Feeder(video, stamped=stamped)
+    factory.connect("media-configure", lambda _, media: feeder.attach(media))
+    server.get_mount_points().add_factory("/live", factory)
+
+    if user:
+        access = GstRtspServer.RTSPAuth()
+        token = GstRtspServer.RTSPToken()
+        token.set_string("media.factory.role", "viewer")
+        if auth == "basic":
+            access.set_supported_methods(GstRtsp.RTSPAuthMethod.BASIC)
+            access.add_basic(GstRtspServer.RTSPAuth.make_basic(user, password), token)
+        else:
+            access.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
+            access.add_digest(user, password, token)
+        server.set_auth(access)
+        permissions = GstRtspServer.RTSPPermissions()
+        permissions.add_permission_for_role("viewer", "media.factory.access", True)
+        permissions.add_permission_for_role("viewer", "media.factory.construct", True)
+        factory.set_permissions(permissions)
+
+    if server.attach(None) == 0:
+        raise SystemExit(f"cannot listen on 127.0.0.1:{port}")
+    print(f"READY rtsp://127.0.0.1:{server.get_bound_port()}/live", flush=True)
+    GLib.MainLoop().run()
+
+
+def _video(arguments: argparse.Namespace) -> Video:
+    width, height, fps = 640, 480, Fraction(25)
+    if arguments.file:
+        command = ["ffprobe", "-v", "error", "-select_streams", "v:0", "-of", "json", arguments.file]
+        command += ["-show_entries", "stream=width,height,avg_frame_rate"]
+        stream = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)["streams"][0]
+        width, height, fps = stream["width"], stream["height"], Fraction(stream["avg_frame_rate"])
+    if arguments.size:
+        width, height = (int(side) for side in arguments.size.split("x"))
+    if arguments.fps:
+        fps = Fraction(arguments.fps).limit_denominator(1001)
+    # A multiple of 8 needs no padding: the rows of a plane follow each other without a gap.
+    return Video(width // 8 * 8, height // 8 * 8, fps, arguments.file, arguments.loops)
+
+
+def _end_with_parent() -> None:
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("file", nargs="?", help="the video; none: a test pattern")
+    parser.add_argument("--port", type=int, default=0, help="0: a free one")
+    parser.add_argument("--codec", choices=ENCODERS, default="h264")
+    parser.add_argument("--fps", help="default: the file's own, or 25")
+    parser.add_argument("--size", help="as 640x480; default: the file's own, or 640x480")
+    parser.add_argument("--loops", type=int, default=0, help="end after so many plays (pattern: seconds)")
+    parser.add_argument("--stamp", action="store_true", help="write frame number and time into the picture")
+    parser.add_argument("--user", default="")
+    parser.add_argument("--password", default="")
+    parser.add_argument("--auth", choices=["basic", "digest"], default="digest")
+    arguments = parser.parse_args()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    serve(
+        _video(arguments),
+        port=arguments.port,
+        codec=arguments.codec,
+        stamped=arguments.stamp,
+        auth=arguments.auth,
+        user=arguments.user,
+        password=arguments.password,
+    )
+
+
+if __name__ == "__main__":
+    main()

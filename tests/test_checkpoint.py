@@ -1,0 +1,90 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from streamrec import ActionModel
+from streamrec.checkpoint import find_model, load_model, read_checkpoint, save_model, shipped_models
+from streamrec.errors import ModelError
+
+
+def test_a_file_is_a_whole_model(tiny_file, tiny_model):
+    model = load_model(tiny_file)
+    assert model.config == tiny_model.config
+    for name, value in tiny_model.state_dict().items():
+        assert torch.equal(model.state_dict()[name], value)
+    assert not model.training
+
+
+def test_saving_goes_whole_or_not_at_all(tiny_model, tmp_path):
+    path = tmp_path / "new" / "m.safetensors"
+    save_model(path, tiny_model)
+    assert [p.name for p in path.parent.iterdir()] == ["m.safetensors"]
+    with pytest.raises(ModelError, match="could not be written"):
+        save_model(tiny_file_as_folder(tmp_path) / "m.safetensors", tiny_model)
+
+
+def tiny_file_as_folder(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("")
+    return path
+
+
+def test_a_models_file_holds_no_path_of_the_machine_that_made_it(tiny_file):
+    data = tiny_file.read_bytes()
+    assert b"/site-packages/" not in data
+    assert b".py" not in data
+
+
+def test_the_shipped_models_are_complete_and_load_without_torch_in_sight():
+    assert {"fight", "synthetic"} <= set(shipped_models())
+    for name in shipped_models():
+        checkpoint = read_checkpoint(name)
+        assert checkpoint.graph is not None
+        assert checkpoint.config.about
+        assert len(checkpoint.config.labels) >= 2
+
+
+@pytest.mark.parametrize("name", ["nonsense", "no/such/file.safetensors", "../fight"])
+def test_a_model_that_is_not_there_is_told_which_are(name):
+    with pytest.raises(ModelError, match="the shipped ones are fight, synthetic"):
+        find_model(name)
+
+
+def test_what_is_no_model_is_refused_in_words(tmp_path, tiny_file):
+    from safetensors.numpy import save_file
+
+    pickled = tmp_path / "model.pt"
+    torch.save({"a": 1}, pickled)
+    with pytest.raises(ModelError, match="never loaded"):
+        read_checkpoint(pickled)
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(tiny_file.read_bytes()[:5000])
+    with pytest.raises(ModelError, match="cut off"):
+        read_checkpoint(cut)
+    bare = tmp_path / "bare.safetensors"
+    save_file({"a": np.zeros(3)}, bare)
+    with pytest.raises(ModelError, match="no labels"):
+        read_checkpoint(bare)
+    newer = tmp_path / "newer.safetensors"
+    save_file({"a": np.zeros(3)}, newer, {"format": "streamrec 99", "config": "{}"})
+    with pytest.raises(ModelError, match="format 99"):
+        read_checkpoint(newer)
+    damaged = tmp_path / "damaged.safetensors"
+    save_file({"a": np.zeros(3)}, damaged, {"format": "streamrec 1", "config": json.dumps({"labels": ["a"]})})
+    with pytest.raises(ModelError, match="config is damaged"):
+        read_checkpoint(damaged)
+
+
+def test_weights_of_another_shape_are_refused_in_words(tmp_path, tiny_config):
+    from dataclasses import replace
+
+    from safetensors.numpy import save_file
+
+    model = ActionModel(replace(tiny_config, hidden_size=8))
+    path = tmp_path / "mixed.safetensors"
+    weights = {name: value.numpy() for name, value in model.state_dict().items()}
+    save_file(weights, path, {"format": "streamrec 1", "config": json.dumps(tiny_config.to_dict())})
+    with pytest.raises(ModelError, match="do not fit"):
+        load_model(path)

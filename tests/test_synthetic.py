@@ -1,0 +1,260 @@
+import itertools
+import time
+import tracemalloc
+
+import cv2
+import numpy as np
+import pytest
+
+from streamrec.errors import SourceError
+from streamrec.sources import Source
+from streamrec.synthetic import ACTIONS, World, WorldSettings, clip, figure
+from streamrec.synthetic.camera import draw_camera
+from streamrec.synthetic.figure import draw_body, joints
+from streamrec.synthetic.poses import draw_style, pose_at
+from streamrec.types import Frame
+
+SMALL = {"width": 64, "height": 48}
+
+
+def frames_of(**settings) -> list[Frame]:
+    return list(World(WorldSettings(**{**SMALL, **settings})))
+
+
+def motion(frames: list[Frame]) -> float:
+    """Mean change from frame to frame, without the fine grain."""
+    soft = [cv2.blur(f.image, (3, 3)).astype(np.float32) for f in frames]
+    return float(np.mean([np.abs(b - a).mean() for a, b in itertools.pairwise(soft)]))
+
+
+def test_the_same_settings_give_the_same_pictures_to_the_bit():
+    settings = {"seconds": 3.0, "fps": 8.0, "seed": 5, "scene_seconds": 1.0, "action_seconds": (0.8, 1.0)}
+    first, second = frames_of(**settings), frames_of(**settings)
+    assert len(first) == 24
+    for a, b in zip(first, second, strict=True):
+        assert np.array_equal(a.image, b.image)
+        assert (a.index, a.timestamp, a.segment, a.truth) == (b.index, b.timestamp, b.segment, b.truth)
+
+
+def test_a_world_can_be_watched_twice_and_in_two_places_at_once():
+    world = World(WorldSettings(**SMALL, seconds=1.0, fps=5.0))
+    pairs = list(zip(world, world, strict=True))
+    assert len(pairs) == 5
+    assert all(np.array_equal(a.image, b.image) for a, b in pairs)
+
+
+def test_another_seed_is_another_world():
+    a, b = frames_of(seed=1, seconds=0.1, fps=10), frames_of(seed=2, seconds=0.1, fps=10)
+    assert not np.array_equal(a[0].image, b[0].image)
+
+
+@pytest.mark.parametrize("fps", [15.0, 10.0, 5.0])
+def test_fewer_frames_a_second_show_the_same_scenario(fps):
+    settings = {"seconds": 4.0, "seed": 11, "action_seconds": (0.8, 1.5), "scene_seconds": 2.0}
+    fine, coarse = frames_of(fps=30.0, **settings), frames_of(fps=fps, **settings)
+    for a, b in zip(fine[:: round(30 / fps)], coarse, strict=True):
+        assert a.timestamp == b.timestamp
+        assert (a.truth, a.segment) == (b.truth, b.segment)
+        assert np.array_equal(a.image, b.image)
+
+
+def test_the_truth_of_every_frame_equals_the_schedule():
+    world = World(WorldSettings(**SMALL, seconds=12.0, fps=10.0, seed=3, action_seconds=(0.8, 2.0)))
+    schedule = world.schedule()
+    assert schedule[0][0] == 0.0
+    assert schedule[-1][1] == 12.0
+    for (_, end, label), (start, _, following) in itertools.pairwise(schedule):
+        assert end == start
+        assert label != following
+    for frame in world:
+        assert [label for start, end, label in schedule if start <= frame.timestamp < end] == [frame.truth]
+
+
+def test_the_schedule_of_an_endless_world_needs_an_end():
+    world = World()
+    with pytest.raises(SourceError, match="endless"):
+        world.schedule()
+    assert world.schedule(until=600.0)[-1][1] == 600.0
+
+
+def test_the_schedule_does_not_depend_on_how_it_is_looked_at():
+    a = World(WorldSettings(seed=4, fps=30.0)).schedule(100.0)
+    assert a == World(WorldSettings(seed=4, fps=7.0, width=64, height=48, jitter=0.4)).schedule(100.0)
+
+
+def test_every_action_occurs_about_equally_often():
+    labels = [label for _, _, label in World(WorldSettings(seed=1)).schedule(6000.0)]
+    counts = [labels.count(action) for action in ACTIONS]
+    assert sum(counts) == len(labels)
+    assert min(counts) > 0.5 * len(labels) / len(ACTIONS)
+
+
+def test_actions_last_as_long_as_asked():
+    schedule = World(WorldSettings(action_seconds=(1.0, 2.0), scene_seconds=9.0)).schedule(900.0)
+    lengths = [end - start for start, end, _ in schedule]
+    assert min(lengths) > 0.99
+    assert max(lengths) < 3.01  # the last one before a cut may take what is left
+
+
+def test_only_the_chosen_actions_are_shown():
+    frames = frames_of(actions=("wave", "fall"), action_seconds=(0.8, 1.0), seconds=5.0, fps=5.0)
+    assert {frame.truth for frame in frames} == {"wave", "fall"}
+
+
+def test_a_cut_raises_the_segment_and_changes_the_picture():
+    frames = frames_of(scene_seconds=1.0, action_seconds=(0.8, 1.0), seconds=3.0, fps=10.0, seed=2)
+    assert [frame.segment for frame in frames] == [0] * 10 + [1] * 10 + [2] * 10
+    within = motion(frames[:10])
+    assert motion(frames[9:11]) > 3 * within
+    assert motion(frames[19:21]) > 3 * within
+
+
+def test_indexes_count_and_timestamps_are_media_time():
+    frames = frames_of(seconds=1.0, fps=20.0)
+    assert [frame.index for frame in frames] == list(range(20))
+    assert [frame.timestamp for frame in frames] == [k / 20 for k in range(20)]
+    assert {frame.source for frame in frames} == {"synthetic"}
+
+
+def test_jitter_moves_the_moments_but_keeps_their_order_and_rate():
+    stamps = np.array([frame.timestamp for frame in frames_of(seconds=6.0, fps=20.0, jitter=0.8, seed=9)])
+    steps = np.diff(stamps)
+    assert steps.min() > 0
+    assert steps.std() > 0.1 / 20
+    assert abs(stamps[-1] - 119 / 20) < 0.5 / 20
+
+
+def test_pictures_are_bgr_bytes_of_the_size_asked_for_and_belong_to_the_reader():
+    settings = WorldSettings(width=80, height=60, seconds=0.4, fps=10.0)
+    frames = list(World(settings))
+    for frame in frames:
+        assert frame.image.shape == (60, 80, 3)
+        assert frame.image.dtype == np.uint8
+        assert frame.image.flags.c_contiguous
+        assert frame.image.std() > 5
+    kept = frames[1].image.copy()
+    for frame in World(settings):
+        frame.image[:] = 0
+    assert np.array_equal(frames[1].image, kept)
+
+
+def test_an_endless_world_keeps_its_memory_bounded():
+    stream = iter(
+        World(WorldSettings(width=32, height=32, fps=4.0, scene_seconds=4.0, action_seconds=(1.0, 2.0)))
+    )
+    next(stream)
+    tracemalloc.start()
+    try:
+        for _ in itertools.islice(stream, 60):
+            pass
+        early, _ = tracemalloc.get_traced_memory()
+        last = list(itertools.islice(stream, 200))[-1]
+        late, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert last.timestamp > 60
+    assert late - early < 500_000
+
+
+def test_idling_moves_less_than_every_other_action():
+    # The seed makes the place and the person, whatever the label: only the motion differs.
+    seeds = range(40, 48)
+    idle = [motion(clip("idle", seed=seed, seconds=1.0, fps=10.0, **SMALL)) for seed in seeds]
+    for label in ACTIONS[1:]:
+        moved = [motion(clip(label, seed=seed, seconds=1.0, fps=10.0, **SMALL)) for seed in seeds]
+        assert np.median(np.divide(moved, idle)) > 1.15, label
+
+
+def test_the_body_moves_at_once_unless_it_idles():
+    for label in ACTIONS:
+        speeds = []
+        for seed in range(20):
+            style = draw_style(label, np.random.default_rng(seed))
+            parts = np.array([pose_at(label, 0.05 * k, style)[:22] for k in range(8)])
+            speeds.append(np.abs(np.diff(parts, axis=0)).max() / 0.05)
+        if label == "idle":
+            assert max(speeds) < 0.25
+        else:
+            assert min(speeds) > 0.5, label
+
+
+def test_who_has_fallen_stays_down():
+    for seed in range(30, 36):
+        style = draw_style("fall", np.random.default_rng(seed))
+        body = draw_body(np.random.default_rng(seed))
+        for k in range(20):
+            points = joints(body, pose_at("fall", style.period + 0.5 * k, style))
+            assert points[:, 1].max() < 0.5 * body.height
+            assert points[:, 1].min() > 0.0
+
+
+def test_limbs_keep_their_lengths_in_every_pose():
+    body = draw_body(np.random.default_rng(1))
+    for label in ACTIONS:
+        style = draw_style(label, np.random.default_rng(2))
+        for k in range(30):
+            points = joints(body, pose_at(label, 0.1 * k, style))
+            for side in (0, 1):
+                for root, bend, tip, whole in (
+                    (figure.SHOULDER, figure.ELBOW, figure.HAND, body.arm),
+                    (figure.HIP, figure.KNEE, figure.ANKLE, body.leg),
+                ):
+                    upper = np.linalg.norm(points[bend + side] - points[root + side])
+                    lower = np.linalg.norm(points[tip + side] - points[bend + side])
+                    assert upper == pytest.approx(whole / 2)
+                    assert lower == pytest.approx(whole / 2)
+
+
+def test_the_figure_stays_in_the_picture_at_a_fair_size():
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        body = draw_body(rng)
+        camera = draw_camera(rng, 320, 240, body.height)
+        feet, crown = camera.project(np.array(((0.0, 0.0, 0.0), (0.0, body.height, 0.0))))[0]
+        assert 0.45 < (feet[1] - crown[1]) / 240 < 0.85
+        for label in ACTIONS:
+            style = draw_style(label, rng)
+            for k in range(8):
+                pixels, _ = camera.project(joints(body, pose_at(label, 0.2 * k, style)))
+                assert pixels.min() > -16
+                assert (pixels.max(0) < (336, 250)).all()
+
+
+def test_a_clip_is_one_action_as_long_as_asked():
+    for label in ACTIONS:
+        frames = clip(label, seed=1, seconds=0.4, fps=15.0, **SMALL)
+        assert len(frames) == 6
+        assert {frame.truth for frame in frames} == {label}
+
+
+def test_a_world_is_a_source_that_waits_for_its_reader():
+    world = World(WorldSettings(seconds=2.0))
+    assert isinstance(world, Source)
+    assert (world.live, world.duration, world.name) == (False, 2.0, "synthetic")
+
+
+def test_a_live_world_gives_its_frames_in_real_time():
+    world = World(WorldSettings(**SMALL, live=True, fps=20.0, seconds=0.25))
+    assert world.live
+    began = time.monotonic()
+    frames = list(world)
+    assert frames[-1].timestamp == 0.2
+    assert time.monotonic() - began >= 0.2
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"actions": ("dance",)},
+        {"actions": ()},
+        {"fps": 0.0},
+        {"width": 8},
+        {"action_seconds": (3.0, 2.0)},
+        {"action_seconds": (0.1, 2.0)},
+        {"scene_seconds": 1.0},
+        {"jitter": 1.5},
+    ],
+)
+def test_impossible_wishes_are_refused_in_words(wrong):
+    with pytest.raises(SourceError):
+        WorldSettings(**wrong)

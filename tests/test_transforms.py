@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+
+from streamrec.transforms import Transform, planar
+
+
+def test_bgr_of_any_size_becomes_planar_rgb_of_the_models_size():
+    image = np.zeros((480, 640, 3), np.uint8)
+    image[:, :, 0] = 200  # blue
+    out = Transform(height=72, width=96)(image)
+    assert out.shape == (3, 72, 96)
+    assert out.dtype == np.uint8
+    assert (out[2] == 200).all()
+    assert (out[:2] == 0).all()
+    assert out.flags.c_contiguous
+
+
+def test_cropping_keeps_the_middle_and_the_aspect():
+    image = np.zeros((100, 300, 3), np.uint8)
+    image[:, 100:200] = 255
+    assert (Transform(height=50, width=50, fit="crop").resize(image) == 255).all()
+
+
+def test_padding_keeps_everything_and_the_aspect():
+    image = np.full((100, 200, 3), 255, np.uint8)
+    out = Transform(height=40, width=40, fit="pad").resize(image)
+    assert (out[11:29] == 255).all()
+    assert (out[:9] == 114).all()
+
+
+def test_a_small_picture_is_enlarged():
+    assert Transform(height=72, width=96).resize(np.zeros((8, 8, 3), np.uint8)).shape == (72, 96, 3)
+
+
+def test_a_picture_of_the_right_size_is_not_touched():
+    image = np.zeros((72, 96, 3), np.uint8)
+    assert Transform(height=72, width=96).resize(image) is image
+
+
+def test_planar_serves_whole_clips():
+    assert planar(np.zeros((5, 7, 8, 9, 3), np.uint8)).shape == (5, 7, 3, 8, 9)
+
+
+@pytest.mark.parametrize("settings", [{"fit": "squeeze"}, {"height": 0}])
+def test_a_transform_that_makes_no_sense_is_refused(settings):
+    with pytest.raises(ValueError, match="fit is one of|at least 1x1"):
+        Transform(**settings)
