@@ -27,6 +27,7 @@ def capture(source: Source, *, capacity: int = 4) -> Iterator[RingBuffer[Frame]]
         yield buffer
     finally:
         buffer.close()
+        source.interrupt()
         thread.join(JOIN_SECONDS)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
@@ -40,6 +41,9 @@ class Source(ABC):
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]:
         """Open the source and yield its frames; raises ``SourceError`` in words."""
+
+    def interrupt(self) -> None:
+        """Nobody reads any more: end a wait that is under way. Called from another thread than reads."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
@@ -82,13 +86,15 @@ class NetworkSource(Source):
 
     live = True
 
-    def __init__(self, address: str, *, retries: int = 3) -> None:
+    def __init__(self, address: str, *, retries: int = 5) -> None:
         self.name = without_password(address)
         self._address = address  # never shown: it may hold a password
         self._own_clock = address.lower().startswith("rtsp")
         self._retries = retries
+        self._left = threading.Event()
 
     def __iter__(self) -> Iterator[Frame]:
+        self._left.clear()
         started = time.monotonic()
         index = segment = failures = 0
         while True:
@@ -104,7 +110,12 @@ class NetworkSource(Source):
             if failures > self._retries or index == 0:
                 raise SourceError(f"{self.name}: {_why_closed(self._address)}")
             segment += 1
-            time.sleep(min(2.0 ** (failures - 1) * 0.5, 4.0))
+            if self._left.wait(min(2.0 ** (failures - 1) * 0.5, 8.0)):
+                return
+
+    def interrupt(self) -> None:
+        """End the wait before the next opening."""
+        self._left.set()
 
 
 class FileSource(Source):
@@ -240,6 +251,10 @@ class RealTime(Source):
         self.live = source.live
         self.duration = source.duration
 
+    def interrupt(self) -> None:
+        """Pass it on."""
+        self.source.interrupt()
+
     def __iter__(self) -> Iterator[Frame]:
         offset, segment = None, None
         for frame in self.source:
@@ -328,10 +343,13 @@ def _live_frames(
     opened = time.monotonic() - started
     before = -1.0
     while True:
+        asked = time.monotonic()
         ok, image = video.read()
+        now = time.monotonic()
         if not ok or image is None:
             return
-        now = time.monotonic()
+        if now - asked >= 0.9 * READ_SECONDS:
+            return  # FFmpeg gives the frame that it held back, then nothing for ever: the camera is frozen
         timestamp = now - started
         if own_clock:
             told = opened + video.get(cv2.CAP_PROP_POS_MSEC) / 1000.0

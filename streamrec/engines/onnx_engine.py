@@ -62,9 +62,14 @@ class OnnxEngine(Engine):
         return probabilities, tuple(after[: len(head)]), tuple(after[len(head) :])
 
 
+def threads() -> int:
+    """Threads of one step: more than a few do not help a small CNN, and decoders want a core as well."""
+    return min(4, os.cpu_count() or 1)
+
+
 def _options() -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = min(4, os.cpu_count() or 1)
+    options.intra_op_num_threads = threads()
     options.log_severity_level = 3
     # A worker that spins between frames takes the core from the thread that decodes the next one.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
