@@ -26,7 +26,7 @@ app = typer.Typer(
     name="streamrec",
     help="Watches a camera and says what is happening, now.",
     no_args_is_help=True,
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -120,11 +120,11 @@ def run(
 ) -> None:
     """Recognize a camera, a stream or a file.
 
+    \b
     Examples:
-
-        streamrec run 0
-        streamrec run rtsp://user:password@192.168.1.20/stream1 --model fight
-        streamrec run party.mp4 --save seen.mp4 --jsonl seen.jsonl --no-show
+      streamrec run 0
+      streamrec run rtsp://user:password@192.168.1.20/stream1 --model fight
+      streamrec run party.mp4 --save seen.mp4 --jsonl seen.jsonl --no-show
     """
     from streamrec.recognizer import Recognizer
     from streamrec.sources import open_source
@@ -145,18 +145,27 @@ def demo(
 ) -> None:
     """Watch the synthetic world: no camera needed. Ends with a video and what was recognized.
 
+    \b
     Examples:
-
-        streamrec demo
-        streamrec demo --seconds 60 --seed 3 --out /tmp/demo
+      streamrec demo
+      streamrec demo --seconds 60 --seed 3 --out /tmp/demo
     """
     from streamrec.metrics import Accuracy
     from streamrec.recognizer import Recognizer
-    from streamrec.synthetic import World, WorldSettings
+    from streamrec.synthetic import UNSEEN, World, WorldSettings
 
     out.mkdir(parents=True, exist_ok=True)
     video, lines = out / "demo.mp4", out / "demo.jsonl"
-    world = World(WorldSettings(seed=seed, width=640, height=480, seconds=seconds))
+    world = World(
+        WorldSettings(
+            seed=UNSEEN + seed,
+            width=640,
+            height=480,
+            seconds=seconds,
+            scene_seconds=10.0,
+            action_seconds=(2.5, 5.0),
+        )
+    )
     accuracy = Accuracy()
     _play(
         world,
@@ -208,11 +217,11 @@ def train(
 
     A run that is stopped goes on where it was when the same command is given again.
 
+    \b
     Examples:
-
-        streamrec train my_clips/ --out mine.safetensors
-        streamrec train clips.csv --out mine.safetensors --encoder efficientnet_lite0 --weights imagenet --size 160x160
-        streamrec train synthetic --out figures.safetensors --hours 2
+      streamrec train my_clips/ --out mine.safetensors
+      streamrec train clips.csv --out mine.safetensors --encoder efficientnet_lite0 --weights imagenet --size 160x160
+      streamrec train synthetic --out figures.safetensors --hours 2
     """
     from streamrec.train.job import TrainJob
 
@@ -256,11 +265,11 @@ def evaluate(
 ) -> None:
     """Measure a model by playing clips, or the synthetic world, through the loop that serves cameras.
 
+    \b
     Examples:
-
-        streamrec eval fight clips/
-        streamrec eval mine.safetensors clips.csv --hold-out 0.2
-        streamrec eval synthetic synthetic --fps 30,15,10
+      streamrec eval fight clips/
+      streamrec eval mine.safetensors clips.csv --hold-out 0.2
+      streamrec eval synthetic synthetic --fps 30,15,10
     """
     from streamrec.recognizer import Recognizer
     from streamrec.train.evaluate import evaluate_clips, evaluate_world
@@ -302,9 +311,9 @@ def export(
 ) -> None:
     """Write a model as one .onnx file: weights, labels and settings in it, the state as inputs and outputs.
 
+    \b
     Examples:
-
-        streamrec export fight --out fight.onnx
+      streamrec export fight --out fight.onnx
     """
     from streamrec.checkpoint import load_model
     from streamrec.errors import ModelError
@@ -325,10 +334,10 @@ def models(
 ) -> None:
     """List the models that come with streamrec.
 
+    \b
     Examples:
-
-        streamrec models
-        streamrec models --encoders --search mobilenet
+      streamrec models
+      streamrec models --encoders --search mobilenet
     """
     if encoders:
         from streamrec.encoders import encoder_names

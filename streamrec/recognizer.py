@@ -12,7 +12,7 @@ import numpy as np
 
 from streamrec.config import ModelConfig
 from streamrec.engines import Engine, make_engine
-from streamrec.errors import StateError
+from streamrec.errors import StateError, StreamrecError
 from streamrec.pictures import as_bgr
 from streamrec.rhythm import is_due
 from streamrec.state import State, stack, unstack
@@ -90,6 +90,8 @@ class Recognizer:
         for state in states:
             self._check(state)
         state = stack(states)
+        if len(state) != len(frames):
+            raise StateError(f"{len(frames)} frames came with the states of {len(state)} streams; give one each")
         clock = np.array([frame.timestamp for frame in frames], np.float64)
         segment = np.array([frame.segment for frame in frames], np.int64)
         elapsed = np.where(segment == state.segment, clock - state.clock, np.inf).astype(np.float32)
@@ -145,6 +147,8 @@ class StreamRecognizer:
         right for a camera; for a file give its media time.
         """
         timestamp = time.monotonic() if timestamp is None else float(timestamp)
+        if not math.isfinite(timestamp):
+            raise StreamrecError(f"the timestamp is {timestamp}: give the picture's time in seconds")
         picture = as_bgr(image)
         if is_due(timestamp, float(self._state.clock[0]), self.fps):
             prediction, self._state = self.recognizer.step(Frame(picture, 0, timestamp), self._state)

@@ -132,6 +132,7 @@ class FileSource(Source):
         self.loop = loop
         if "://" in self._address:
             return
+        self._address = str(Path(path).absolute())  # FFmpeg takes the "12:" of "12:30.mp4" for a protocol
         if not Path(path).exists():
             raise SourceError(f"there is no file {path}")
         if Path(path).stat().st_size == 0:
@@ -205,7 +206,12 @@ class ImageFolderSource(Source):
     def __iter__(self) -> Iterator[Frame]:
         for index, path in enumerate(self.pictures):
             # Not cv2.imread: it cannot open paths with other than ASCII letters on every system.
-            data = np.fromfile(path, np.uint8)
+            try:
+                data = np.fromfile(path, np.uint8)
+            except OSError as error:
+                raise SourceError(
+                    f"{path} is not a picture that can be read: {(error.strerror or str(error)).lower()}"
+                ) from error
             image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
             if image is None:
                 raise SourceError(f"{path} is not a picture that can be read; remove it or mend it")
@@ -250,18 +256,22 @@ class RealTime(Source):
         self.name = source.name
         self.live = source.live
         self.duration = source.duration
+        self._left = threading.Event()
 
     def interrupt(self) -> None:
-        """Pass it on."""
+        """End the wait for the next frame's time, and pass it on."""
+        self._left.set()
         self.source.interrupt()
 
     def __iter__(self) -> Iterator[Frame]:
+        self._left.clear()
         offset, segment = None, None
         for frame in self.source:
             now = time.monotonic()
             if offset is None or frame.segment != segment:
                 offset, segment = now - frame.timestamp, frame.segment
-            time.sleep(max(0.0, min(frame.timestamp + offset - now, 10.0)))
+            if self._left.wait(max(0.0, min(frame.timestamp + offset - now, 10.0))):
+                return
             yield replace(frame, captured=time.monotonic())
 
 
@@ -287,6 +297,8 @@ def open_source(what: Any) -> Source:
         return _from_path(what)
     if isinstance(what, str):
         return _from_text(what)
+    if isinstance(what, np.ndarray) and (what.ndim < 3 or (what.ndim == 3 and what.shape[2] in (1, 3, 4))):
+        raise SourceError(f"an array of shape {what.shape} is one picture; pass an iterable of pictures")
     if isinstance(what, Iterable):
         return IterableSource(what)
     raise SourceError(
@@ -295,6 +307,8 @@ def open_source(what: Any) -> Source:
 
 
 def _from_text(text: str) -> Source:
+    if not text.strip():
+        raise SourceError("no source was named; pass a webcam number, a path or an address")
     if re.fullmatch(r"\d+", text.strip()):
         return WebcamSource(int(text))
     if text == "synthetic" or text.startswith("synthetic:"):
@@ -323,7 +337,7 @@ def _synthetic(text: str) -> Source:
     from streamrec.synthetic import World, WorldSettings
 
     seed = text.partition(":")[2] or "0"
-    if not seed.isdigit():
+    if not seed.isdecimal():
         raise SourceError(
             f"{text!r}: the synthetic world is 'synthetic' or 'synthetic:SEED', SEED a whole number"
         )
@@ -353,6 +367,9 @@ def _live_frames(
         timestamp = now - started
         if own_clock:
             told = opened + video.get(cv2.CAP_PROP_POS_MSEC) / 1000.0
+            if told < before - 1.0:  # the camera's clock was set back: it counts on from here
+                went_on = max(timestamp, before + 0.001)
+                opened, told = opened + went_on - told, went_on
             timestamp = told if told > before or before < 0 else before + 0.001
             before = timestamp
         yield Frame(as_bgr(image), index, timestamp, segment, name, now)
@@ -360,7 +377,7 @@ def _live_frames(
 
 
 def _natural(path: Path) -> list[tuple[int, int | str]]:
-    return [(0, int(t)) if t.isdigit() else (1, t) for t in re.split(r"(\d+)", path.name.lower()) if t]
+    return [(0, int(t)) if t.isdecimal() else (1, t) for t in re.split(r"(\d+)", path.name.lower()) if t]
 
 
 @contextlib.contextmanager

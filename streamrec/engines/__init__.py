@@ -41,6 +41,7 @@ def make_engine(name_or_path: str, *, engine: str = "auto", device: str = "auto"
     if path.suffix == ".onnx":
         if engine == "torch":
             raise ModelError(f"{path} is an exported graph: it runs with the onnx engine only")
+        _check_on_cpu(device)
         from streamrec.engines.onnx_engine import OnnxEngine
 
         return path.stem, OnnxEngine.from_file(path)
@@ -50,14 +51,20 @@ def make_engine(name_or_path: str, *, engine: str = "auto", device: str = "auto"
         if device == "auto" and _has_gpu():
             engine = "torch"
     if engine == "onnx":
-        if device not in ("auto", "cpu"):
-            raise ModelError(f"the onnx engine runs on the cpu; for {device} take engine='torch'")
+        _check_on_cpu(device)
         from streamrec.engines.onnx_engine import OnnxEngine
 
         return checkpoint.name, OnnxEngine.from_checkpoint(checkpoint)
     from streamrec.engines.torch_engine import TorchEngine
 
     return checkpoint.name, TorchEngine(checkpoint, device)
+
+
+def _check_on_cpu(device: str) -> None:
+    from streamrec.errors import ModelError
+
+    if device not in ("auto", "cpu"):
+        raise ModelError(f"the onnx engine runs on the cpu; for {device} take engine='torch'")
 
 
 def _has_gpu() -> bool:

@@ -80,10 +80,11 @@ def _clips_of_folder(folder: Path) -> list[Clip]:
 def _clips_of_csv(path: Path) -> list[Clip]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
+            reader = csv.DictReader(file)
+            columns, rows = set(reader.fieldnames or ()), list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} is not a CSV file with columns clip,label,group: {error}") from error
-    if not rows or not {"clip", "label"} <= set(rows[0]):
+    if not {"clip", "label"} <= columns:
         raise DataError(f"{path} needs a first line that names the columns: clip,label and, if known, group")
     clips = []
     for line, row in enumerate(rows, start=2):
@@ -98,8 +99,8 @@ def split_by_group(
 ) -> tuple[list[Clip], list[Clip]]:
     """Split into training and held-out clips; the same group is never on both sides.
 
-    Groups go, the largest first, to the fold that has the fewest clips of their labels, so that folds are
-    alike in size and labels.
+    Groups go, the largest first, to the fold that has the fewest clips of their labels, of those to the one
+    that has the fewest clips, so that folds are alike in size and labels.
     """
     groups: dict[str, list[Clip]] = {}
     for clip in clips:
@@ -109,7 +110,10 @@ def split_by_group(
     fold_of = {}
     for group in sorted(order, key=lambda g: -len(groups[g])):
         here = [clip.label for clip in groups[group]]
-        fold_of[group] = min(range(folds), key=lambda f: (sum(counts[f].get(n, 0) for n in here), f))
+        fold_of[group] = min(
+            range(folds),
+            key=lambda f: (sum(counts[f].get(n, 0) for n in here), sum(counts[f].values()), f),
+        )
         for label in here:
             counts[fold_of[group]][label] = counts[fold_of[group]].get(label, 0) + 1
     return [c for c in clips if fold_of[c.group] != fold], [c for c in clips if fold_of[c.group] == fold]
@@ -122,6 +126,12 @@ def held_out(clips: list[Clip], *, part: float, seed: int = 0) -> tuple[list[Cli
     kept, back = split_by_group(clips, fold=0, folds=max(2, round(1.0 / part)), seed=seed)
     if not kept or not back:
         raise DataError("all clips are of one group, so none can be held out; give --hold-out 0")
+    lost = sorted({clip.label for clip in clips} - {clip.label for clip in kept})
+    if lost:
+        raise DataError(
+            f"all clips of {', '.join(lost)} would be held out, so that nothing is left to learn it from; "
+            "give clips of more groups, or --hold-out 0"
+        )
     return kept, back
 
 
@@ -264,7 +274,8 @@ class StreamWindows:
             rate = _steady(recording.timestamps / tempo, rate)
         chosen = _chosen_frames(recording.timestamps / tempo, rate, self.longest, rng)
         if how and how.drop and len(chosen) > 4:
-            chosen = chosen[rng.random(len(chosen)) >= rng.uniform(0, 2 * how.drop)]
+            kept = rng.random(len(chosen)) >= rng.uniform(0, 2 * how.drop)
+            chosen = chosen[kept] if kept.any() else chosen[:1]
         times = recording.timestamps[chosen] / tempo
         elapsed = np.diff(times, prepend=times[:1]).astype(np.float32)
         elapsed[0] = 1.0 / rate if number and rng.random() < self.carry else np.inf
@@ -276,6 +287,8 @@ class StreamWindows:
 
 def _steady(times: np.ndarray, rate: float) -> float:
     """The rate nearest to ``rate`` at which every n-th frame comes: what a pacer makes of a steady camera."""
+    if len(times) < 2:
+        return rate
     own = (len(times) - 1) / max(float(times[-1] - times[0]), 1e-6)
     return own / max(1, round(own / rate))
 

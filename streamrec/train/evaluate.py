@@ -1,4 +1,4 @@
-"""Measure a recognizer by playing files, or the synthetic world, through ``results()``: the loop that serves cameras."""
+"""Measure a recognizer on files, or the synthetic world, played through ``results()``: the loop that serves cameras."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from streamrec.metrics import Accuracy, F1AtOverlap, OnsetDelay, PerClassAccurac
 from streamrec.pipeline import results
 from streamrec.recognizer import Recognizer
 from streamrec.sources import FileSource
+from streamrec.synthetic import UNSEEN, World, WorldSettings
 from streamrec.train.data import Clip
 from streamrec.types import ActionEnded, ActionStarted, Event
 
@@ -87,15 +88,10 @@ def evaluate_world(
     fps: float = 30.0,
     streams: int = 6,
     seconds: float = 60.0,
-    first_seed: int = 1_000_000,
+    first_seed: int = UNSEEN,
     tell: Callable[[int], None] = lambda done: None,
 ) -> StreamReport:
-    """Play streams of the synthetic world, each with bodies, cameras and rooms of its own.
-
-    Seeds from ``first_seed`` on are never trained on: training counts up from its own seed.
-    """
-    from streamrec.synthetic import World, WorldSettings
-
+    """Play streams of the synthetic world, each with bodies, cameras and rooms that were never trained on."""
     background = recognizer.config.events.background
     per_frame, by_label, f1, onset = (
         Accuracy(),

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -82,6 +85,7 @@ def fit(
 
     ``weights``: what the encoder starts from, as ``make_encoder`` takes it. ``resume``: a file to which the run
     is written every 100 steps and when it is stopped, and from which it goes on, bit for bit, if it is there.
+    It is left there at the end too: remove it once the model is saved.
     """
     run = _begin(recordings, config, settings, weights)
     if resume is not None and resume.exists():
@@ -90,16 +94,15 @@ def fit(
         for batch in _ahead(run.windows):
             if run.step >= settings.steps:
                 break
-            _learn(run, batch, settings)
+            with _uninterrupted():
+                _learn(run, batch, settings)
             tell(Progress(run.step, settings.steps, run.loss, run.accuracy))
-            if resume is not None and run.step % 100 == 0:
+            if resume is not None and (run.step % 100 == 0 or run.step == settings.steps):
                 _keep(run, resume, settings)
     except KeyboardInterrupt:
         if resume is not None:
             _keep(run, resume, settings)
         raise
-    if resume is not None:
-        resume.unlink(missing_ok=True)
     return run.averaged.eval()
 
 
@@ -140,6 +143,25 @@ def _ahead(windows: StreamWindows) -> Iterator[Batch]:
             batch = coming.result()
             coming = pool.submit(next, windows)
             yield batch
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits until the step is whole, so that what is kept of the run is whole too."""
+    before: dict[int, Any] = {}
+    asked: list[int] = []
+    if threading.current_thread() is threading.main_thread():  # no other may set handlers, or is interrupted
+        kinds = (signal.SIGINT, signal.SIGTERM)
+        before = {kind: handler for kind in kinds if callable(handler := signal.getsignal(kind))}
+    for kind in before:
+        signal.signal(kind, lambda number, _: asked.append(number))
+    try:
+        yield
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+    if asked:
+        signal.raise_signal(asked[0])
 
 
 def _learn(run: _Run, batch: Batch, settings: TrainSettings) -> None:

@@ -1,0 +1,296 @@
+"""Every demo runs without a camera, by the very commands of its README."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+
+import streamrec
+from streamrec import ActionModel, ModelConfig, Recognizer, StreamRecognizer, Transform
+from streamrec.checkpoint import save_model, shipped_models
+from streamrec.synthetic import World, WorldSettings
+from tests.cameras import free_port, rtsp_camera
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = sorted((ROOT / "demos").glob("*/*.py"))
+NO_CAMERA = "99"
+LABELS = ("idle", "wave", "fall")
+
+needs_shipped = pytest.mark.skipif(
+    not {"fight", "synthetic"} <= set(shipped_models()), reason="the models that ship are not there"
+)
+
+
+def commands(name: str) -> list[list[str]]:
+    """The commands of a demo's README, as words."""
+    text = (ROOT / "demos" / name / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    return [shlex.split(line) for block in blocks for line in block.splitlines() if line.strip()]
+
+
+def surroundings() -> dict[str, str]:
+    """The environment of a machine without a display."""
+    return {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
+
+
+def demo(*words: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run a script with the rest of the words, in a folder."""
+    script = ROOT / words[0]
+    return subprocess.run(
+        [sys.executable, "-W", "error::DeprecationWarning:__main__", str(script), *map(str, words[1:])],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=cwd,
+        env=surroundings(),
+    )
+
+
+def runs(*words: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    done = demo(*words, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Warning" not in done.stderr
+    return done
+
+
+def by_readme(
+    name: str, number: int, *more: str, cwd: Path, **instead: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command of a README, with other words for some of its own."""
+    python, script, *words = commands(name)[number]
+    assert python == "python"
+    return runs(script, *(instead.get(word.partition(":")[0], word) for word in words), *more, cwd=cwd)
+
+
+def model(folder: Path, biases: list[float], *, scale: float = 0.0) -> Path:
+    """A small model with a taste of its own; with ``scale`` it also looks at the pictures."""
+    torch.manual_seed(0)
+    made = ActionModel(
+        ModelConfig(
+            labels=LABELS,
+            transform=Transform(height=32, width=32),
+            hidden_size=16,
+            events=streamrec.EventSettings(background=("idle",)),
+        )
+    )
+    with torch.no_grad():
+        for name, weight in made.named_parameters():
+            if name.startswith(("encoder.project", "head.lstm.weight")):
+                weight *= scale
+        made.head.classifier.weight *= scale
+        made.head.classifier.bias.copy_(torch.tensor(biases))
+    path = folder / "model.safetensors"
+    save_model(path, made.eval())
+    return path
+
+
+@pytest.fixture(scope="module")
+def sure(tmp_path_factory) -> Path:
+    """Sure to see a wave, whatever it sees."""
+    return model(tmp_path_factory.mktemp("sure"), [0.0, 6.0, 0.0])
+
+
+@pytest.fixture(scope="module")
+def nervous(tmp_path_factory) -> Path:
+    """Changes its mind at any moment."""
+    return model(tmp_path_factory.mktemp("nervous"), [0.0, 0.0, 0.0], scale=20.0)
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory) -> Path:
+    """Three seconds of the synthetic world."""
+    path = tmp_path_factory.mktemp("video") / "world.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 20.0, (160, 120))
+    for frame in World(
+        WorldSettings(width=160, height=120, fps=20.0, seconds=3.0, action_seconds=(0.8, 1.0))
+    ):
+        writer.write(frame.image)
+    writer.release()
+    return path
+
+
+# -- all of them
+
+
+def test_there_are_three_demos():
+    assert {path.parent.name for path in SCRIPTS} >= {"webcam", "rtsp", "embed"}
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_a_demo_is_one_short_script_with_a_readme(script):
+    assert len(script.read_text(encoding="utf-8").splitlines()) < 60
+    assert list(script.parent.glob("*.py")) == [script]
+    first = commands(script.parent.name)[0]
+    assert first[:2] == ["python", script.relative_to(ROOT).as_posix()]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_a_demo_enters_by_the_door_only(script):
+    for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("streamrec"):
+            assert node.module == "streamrec"
+            assert {alias.name for alias in node.names} <= set(streamrec.__all__)
+        if isinstance(node, ast.Import):
+            assert not any(alias.name.startswith("streamrec") for alias in node.names)
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_every_option_that_a_readme_names_is_there(script):
+    told = runs(script, "--help").stdout
+    readme = (script.parent / "README.md").read_text(encoding="utf-8")
+    named = {
+        option
+        for line in re.findall(rf"{script.name}[^\n`]*", readme)
+        for option in re.findall(r"--[a-z-]+", line)
+    }
+    assert named <= set(re.findall(r"--[a-z-]+", told))
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_a_model_that_is_not_there_is_said_in_a_sentence(script, video):
+    done = demo(script, video, "--model", "nonsense")
+    said = done.stdout + done.stderr
+    assert "there is no model 'nonsense'" in said
+    assert "Traceback" not in said
+
+
+# -- webcam
+
+
+def test_without_camera_and_display_the_webcam_demo_tells_of_the_synthetic_world(sure):
+    said = runs("demos/webcam/webcam.py", NO_CAMERA, "--model", sure, "--seconds", "1").stdout.splitlines()
+    assert said[0].startswith("No window opens here")
+    assert said[1].startswith("webcam 99 did not open")
+    assert said[2] == "Here is the synthetic world instead."
+    assert said[3:] == ["   0.0 s  wave 100%"]
+
+
+def test_the_webcam_demo_watches_a_file(nervous, video):
+    said = runs("demos/webcam/webcam.py", video, "--no-window", "--model", nervous).stdout.splitlines()
+    assert len(said) >= 2
+    assert all(re.fullmatch(r" +\d\.\d s  (idle|wave|fall) \d+%", line) for line in said)
+
+
+def test_a_file_that_is_not_there_ends_the_webcam_demo_with_a_sentence():
+    done = demo("demos/webcam/webcam.py", "missing.mp4", "--no-window")
+    assert done.returncode == 1
+    assert done.stderr == "webcam: there is no file missing.mp4\n"
+
+
+@needs_shipped
+@pytest.mark.slow
+def test_the_webcam_demo_runs_as_its_readme_says(tmp_path):
+    first = by_readme("webcam", 0, NO_CAMERA, "--seconds", "2", cwd=tmp_path)
+    assert "Here is the synthetic world instead." in first.stdout
+    second = by_readme("webcam", 1, cwd=tmp_path)
+    assert "synthetic world" not in second.stdout  # it was asked for
+    labels = {line.split()[2] for line in second.stdout.splitlines()}
+    assert labels <= set(Recognizer.load("synthetic").labels)
+    assert labels
+
+
+# -- RTSP
+
+
+@pytest.mark.slow
+def test_the_rtsp_demo_tells_events_until_ctrl_c_and_keeps_the_password(sure):
+    with rtsp_camera(fps=15, size=(160, 120), user="admin", password="s3cret") as camera:
+        command = [sys.executable, str(ROOT / "demos/rtsp/rtsp.py"), str(camera), "--model", str(sure)]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=surroundings()
+        ) as run:
+            try:
+                first = run.stdout.readline()
+                run.send_signal(signal.SIGINT)
+                rest, complaints = run.communicate(timeout=30)
+            finally:
+                run.kill()
+    event = json.loads(first)
+    assert (event["event"], event["label"]) == ("started", "wave")
+    assert event["confidence"] >= 0.6
+    assert event["source"].startswith("rtsp://***@127.0.0.1")
+    assert rest == ""
+    assert run.returncode == 0
+    assert complaints.splitlines()[-1] == "seen: wave 1"
+    assert "Traceback" not in complaints
+    assert "s3cret" not in first + complaints
+
+
+def test_the_rtsp_demo_tells_each_end_of_a_file(sure, video):
+    done = runs("demos/rtsp/rtsp.py", video, "--model", sure)
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [e["event"] for e in events] == ["started", "ended"]
+    assert events[1]["started"] == events[0]["timestamp"] == 0.0
+    assert done.stderr == "seen: wave 1\n"
+
+
+def test_a_camera_that_does_not_answer_ends_the_rtsp_demo_with_a_sentence(sure):
+    done = demo("demos/rtsp/rtsp.py", f"rtsp://me:s3cret@127.0.0.1:{free_port()}/live", "--model", sure)
+    assert done.returncode == 1
+    assert "nothing listens at that address and port" in done.stderr.splitlines()[-1]
+    assert "s3cret" not in done.stderr
+
+
+@needs_shipped
+@pytest.mark.slow
+def test_the_rtsp_demo_runs_as_its_readme_says(tmp_path):
+    with rtsp_camera(fps=15, size=(320, 240)) as camera:
+        done = by_readme("rtsp", 0, "--seconds", "3", cwd=tmp_path, rtsp=str(camera))
+    assert done.stderr.splitlines()[-1].startswith("seen: ")
+    assert all(json.loads(line)["label"] == "fight" for line in done.stdout.splitlines())
+
+
+# -- embedded
+
+
+def test_the_embedded_loop_says_what_a_stream_recognizer_says(nervous, video, tmp_path):
+    done = runs("demos/embed/embed.py", video, "--model", nervous, "--save", "seen.avi", cwd=tmp_path)
+    recognize, expected, said = StreamRecognizer(Recognizer.load(nervous)), [], ""
+    reader = cv2.VideoCapture(str(video))
+    for n in range(60):
+        prediction = recognize(reader.read()[1], n / 20)
+        if prediction.label != said:
+            said = prediction.label
+            expected.append((f"{n / 20:.2f}", said))
+    reader.release()
+    assert [(line.split()[0], line.split()[2]) for line in done.stdout.splitlines()] == expected
+    assert len(expected) >= 2
+    seen = cv2.VideoCapture(str(tmp_path / "seen.avi"))
+    assert seen.get(cv2.CAP_PROP_FRAME_COUNT) == 60
+    assert seen.read()[1].shape == (120, 160, 3)
+    seen.release()
+
+
+def test_a_stream_that_changes_its_worker_goes_on_as_if_nothing_were(nervous, video, tmp_path):
+    words = ("demos/embed/embed.py", video, "--model", nervous)
+    whole, moved = runs(*words, cwd=tmp_path), runs(*words, "--move-at", "1.5", cwd=tmp_path)
+    assert re.fullmatch(r"moved the stream to another worker in \d+ bytes\n", moved.stderr)
+    assert whole.stderr == ""
+    assert moved.stdout == whole.stdout
+
+
+def test_a_video_that_is_not_there_ends_the_embedded_loop_with_a_sentence(sure, tmp_path):
+    done = demo("demos/embed/embed.py", "missing.mp4", "--model", sure, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "embed: missing.mp4 is not a video that can be read"
+
+
+@needs_shipped
+@pytest.mark.slow
+def test_the_embedded_loop_runs_as_its_readme_says(tmp_path):
+    whole, moved = (by_readme("embed", number, cwd=tmp_path) for number in (0, 1))
+    assert len(whole.stdout.splitlines()) >= 2  # several actions in ten seconds
+    assert moved.stdout == whole.stdout
+    assert {path.name for path in tmp_path.iterdir()} == {"embed.avi", "moved.avi"}

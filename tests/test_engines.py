@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from checks import check_engines_agree, moving
+from onnx import TensorProto, helper
+
+from streamrec import ActionModel, Frame, ModelConfig, Recognizer, Transform
+from streamrec.checkpoint import FORMAT, save_model
+from streamrec.errors import ModelError
+from streamrec.export import export_onnx
+
+STEPS = 200
+
+
+def uneven(count: int = STEPS, seed: int = 0) -> list[Frame]:
+    """A stream with irregular times, gaps, a step back and new segments."""
+    rng = np.random.default_rng(seed)
+    gaps = rng.uniform(0.02, 0.4, count)
+    gaps[rng.random(count) < 0.05] = 3.0
+    gaps[count // 2] = -7.0
+    times = 1000.0 + np.cumsum(gaps)
+    segments = np.cumsum(rng.random(count) < 0.03)
+    frames = moving(count, seed=seed)
+    return [replace(f, timestamp=float(t), segment=int(s)) for f, t, s in zip(frames, times, segments, strict=True)]
+
+
+def both(path: Path) -> tuple[Recognizer, Recognizer]:
+    return Recognizer.load(path, engine="onnx"), Recognizer.load(path, engine="torch", device="cpu")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    """torch's threads that spin while they wait for each other starve a machine of few cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def exported(tiny_model, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("exported") / "tiny.onnx"
+    export_onnx(tiny_model, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def mobilenet(tmp_path_factory) -> Path:
+    torch.manual_seed(3)
+    config = ModelConfig(
+        labels=("idle", "wave"),
+        encoder="mobilenet_v3_small",
+        transform=Transform(height=32, width=32),
+        hidden_size=16,
+        layers=2,
+    )
+    path = tmp_path_factory.mktemp("models") / "mobilenet.safetensors"
+    save_model(path, ActionModel(config).eval())
+    return path
+
+
+def check_batches_agree(one: Recognizer, other: Recognizer, streams: list[list[Frame]]) -> None:
+    states = [[r.initial_state() for _ in streams] for r in (one, other)]
+    worst = 0.0
+    for frames in zip(*streams, strict=True):
+        answers = [r.step_many(frames, s) for r, s in zip((one, other), states, strict=True)]
+        states = [[state for _, state in answer] for answer in answers]
+        for (a, _), (b, _) in zip(*answers, strict=True):
+            worst = max(worst, float(np.abs(a.probabilities - b.probabilities).max()))
+    assert worst <= 1e-4, f"the engines differ by {worst:g}"
+
+
+def test_the_engines_agree_over_an_uneven_stream(tiny_file):
+    check_engines_agree(*both(tiny_file), uneven())
+
+
+def test_the_engines_agree_over_a_batch(tiny_file):
+    check_batches_agree(*both(tiny_file), [uneven(seed=seed) for seed in range(3)])
+
+
+def test_a_state_may_go_from_one_engine_to_the_other(tiny_file):
+    onnx_one, torch_one = both(tiny_file)
+    frames = uneven(40)
+    (state, whole), expected = (onnx_one.initial_state(),) * 2, []
+    for frame in frames:
+        prediction, whole = onnx_one.step(frame, whole)
+        expected.append(prediction.probabilities)
+    for n, frame in enumerate(frames):
+        prediction, state = (torch_one if n // 7 % 2 else onnx_one).step(frame, state)
+        assert np.abs(prediction.probabilities - expected[n]).max() <= 1e-4
+
+
+def test_the_engines_agree_for_an_exported_graph(tiny_file, exported):
+    recognizer = Recognizer.load(exported)
+    assert (recognizer.engine, recognizer.name) == ("onnx", "tiny")
+    assert recognizer.config == Recognizer.load(tiny_file).config
+    other = Recognizer.load(tiny_file, engine="torch", device="cpu")
+    check_engines_agree(recognizer, other, uneven())
+    check_batches_agree(recognizer, other, [uneven(30, seed=seed) for seed in range(3)])
+
+
+@pytest.mark.slow
+def test_the_engines_agree_for_a_torchvision_encoder(mobilenet):
+    one, other = both(mobilenet)
+    check_engines_agree(one, other, uneven())
+    check_batches_agree(one, other, [uneven(60, seed=seed) for seed in range(3)])
+
+
+@pytest.mark.parametrize("name", ["fight", "synthetic"])
+def test_the_engines_agree_for_the_shipped_models(name):
+    one, other = Recognizer.load(name, engine="onnx"), Recognizer.load(name, engine="torch", device="cpu")
+    check_engines_agree(one, other, uneven(60))
+
+
+def test_on_a_cpu_onnx_is_the_default(tiny_file):
+    assert Recognizer.load(tiny_file, device="cpu").engine == "onnx"
+    assert Recognizer.load(str(tiny_file), device="cpu", engine="torch").engine == "torch"
+
+
+def test_a_model_file_without_a_graph_runs_in_both_engines(tiny_file, tmp_path):
+    from safetensors import safe_open
+    from safetensors.numpy import save_file
+
+    with safe_open(tiny_file, framework="numpy") as file:
+        weights = {name: file.get_tensor(name) for name in file.keys() if name != "step.onnx"}  # noqa: SIM118
+        metadata = {name: value for name, value in file.metadata().items() if name != "referred"}
+    path = tmp_path / "bare.safetensors"
+    save_file(weights, path, metadata)
+    assert Recognizer.load(path, device="cpu").engine == "torch"
+    check_engines_agree(*both(path), uneven(20))
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".onnx"])
+def test_the_onnx_engine_never_imports_torch(tiny_file, exported, suffix):
+    path = tiny_file if suffix == ".safetensors" else exported
+    code = f"""
+import json, sys
+import numpy as np
+from streamrec import Recognizer, StreamRecognizer, results
+recognizer = Recognizer.load({str(path)!r}, engine="onnx")
+StreamRecognizer(recognizer)(np.zeros((48, 64, 3), np.uint8), 0.0)
+count = len(list(results([np.full((48, 64, 3), n, np.uint8) for n in range(9)], recognizer, fps=30)))
+print(json.dumps([count, sorted(sys.modules)]))
+"""
+    ran = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    count, loaded = json.loads(ran.stdout)
+    assert count == 9
+    assert "onnxruntime" in loaded
+    assert not {"torch", "torchvision", "timm", "onnx", "onnxscript"} & set(loaded)
+
+
+def test_an_unknown_engine_is_told_which_there_are(tiny_file):
+    with pytest.raises(ModelError, match="'tflite'; the engines are auto, onnx, torch"):
+        Recognizer.load(tiny_file, engine="tflite")
+
+
+@pytest.mark.parametrize("device", ["tpu", "cuda:99", "gpu"])
+def test_a_device_that_is_not_there_is_told(tiny_file, device):
+    with pytest.raises(ModelError, match=f"cannot use the device '{device}'"):
+        Recognizer.load(tiny_file, engine="torch", device=device)
+
+
+def test_onnx_runs_on_the_cpu_only(tiny_file, exported):
+    for path in (tiny_file, exported):
+        with pytest.raises(ModelError, match="for cuda take engine='torch'"):
+            Recognizer.load(path, engine="onnx", device="cuda")
+    with pytest.raises(ModelError, match="runs on the cpu"):
+        Recognizer.load(exported, device="cuda")
+
+
+def test_an_exported_graph_is_refused_by_torch(exported):
+    with pytest.raises(ModelError, match="runs with the onnx engine only"):
+        Recognizer.load(exported, engine="torch")
+
+
+def test_a_broken_graph_is_told_in_words(exported, tmp_path):
+    for name, data in (("text", b"not a graph"), ("empty", b""), ("cut", exported.read_bytes()[:3000])):
+        path = tmp_path / f"{name}.onnx"
+        path.write_bytes(data)
+        with pytest.raises(ModelError, match=rf"{name}\.onnx"):
+            Recognizer.load(path)
+
+
+def foreign(path: Path, metadata: dict[str, str]) -> Path:
+    """A graph that is fine, and not ours: y = x + x."""
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 3])
+    graph = helper.make_graph([helper.make_node("Add", ["x", "x"], ["y"])], "twice", [x], [y])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    helper.set_model_props(model, metadata)
+    onnx.save(model, str(path))
+    return path
+
+
+def test_a_graph_that_is_not_ours_is_refused(tmp_path, tiny_config):
+    with pytest.raises(ModelError, match="no streamrec model"):
+        Recognizer.load(foreign(tmp_path / "foreign.onnx", {}))
+    with pytest.raises(ModelError, match="damaged"):
+        Recognizer.load(foreign(tmp_path / "odd.onnx", {"streamrec": "{}"}))
+    assert FORMAT == 1
+
+
+def test_an_exported_file_tells_nothing_of_the_machine_that_made_it(exported):
+    data = exported.read_bytes()
+    assert b"/site-packages/" not in data
+    assert str(Path(__file__).parents[1]).encode() not in data
+
+
+def test_a_model_stays_in_training_when_it_is_exported(tiny_config, tmp_path):
+    model = ActionModel(tiny_config).train()
+    export_onnx(model, tmp_path / "m.onnx")
+    assert model.training

@@ -1,0 +1,629 @@
+from __future__ import annotations
+
+import itertools
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from conftest import numbered
+
+from streamrec import World, WorldSettings, sources
+from streamrec.capture import capture
+from streamrec.errors import PictureError, SourceError, StreamrecError
+from streamrec.sources import (
+    FileSource,
+    ImageFolderSource,
+    IterableSource,
+    NetworkSource,
+    RealTime,
+    Source,
+    WebcamSource,
+    open_source,
+)
+from streamrec.types import Frame
+from tests.cameras import free_port, http_camera, rtsp_camera, silent_camera
+from tests.rtsp_server import read_stamp
+
+SECRET = "hunter2"
+
+
+def write_video(path: Path, times: list[float], *, size: tuple[int, int] = (64, 48)) -> Path:
+    """A video whose n-th picture is as bright as 20 * n, each at its time in seconds."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=30, options={"bf": "0", "crf": "10"})
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = stream.time_base = Fraction(1, 1000)
+        for n, seconds in enumerate(times):
+            picture = np.full((size[1], size[0], 3), 20 * n % 256, np.uint8)
+            frame = av.VideoFrame.from_ndarray(picture, format="bgr24")
+            frame.pts, frame.time_base = round(seconds * 1000), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def write_pictures(folder: Path, names: list[str]) -> Path:
+    """Pictures as bright as 10 times their place in the list."""
+    folder.mkdir(exist_ok=True)
+    for n, name in enumerate(names):
+        ok, data = cv2.imencode(Path(name).suffix, np.full((20, 30, 3), 10 * n, np.uint8))
+        assert ok
+        (folder / name).write_bytes(data.tobytes())
+    return folder
+
+
+def levels(frames) -> list[int]:
+    return [int(frame.image.mean()) for frame in frames]
+
+
+def times_of(frames) -> list[float]:
+    return [round(frame.timestamp, 3) for frame in frames]
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return write_video(tmp_path / "clip.mp4", [n / 10 for n in range(10)])
+
+
+class TestOpenSource:
+    @pytest.mark.parametrize("what", [0, 2, "0", " 1 ", "/dev/video0", "/dev/video3"])
+    def test_a_number_or_a_device_file_is_a_webcam(self, what):
+        source = open_source(what)
+        assert isinstance(source, WebcamSource)
+        assert source.live
+
+    @pytest.mark.parametrize(
+        "address",
+        [
+            "rtsp://10.0.0.7/live",
+            "RTSP://10.0.0.7/live",
+            "rtsps://10.0.0.7/live",
+            "http://10.0.0.7:8080/video",
+            "https://10.0.0.7/live.m3u8",
+            "udp://@239.0.0.1:1234",
+            "rtmp://10.0.0.7/live",
+            "rtsp://10.0.0.7/archive.mp4",  # a camera's recording comes as a stream
+        ],
+    )
+    def test_an_address_is_a_live_stream(self, address):
+        source = open_source(address)
+        assert isinstance(source, NetworkSource)
+        assert source.live
+
+    @pytest.mark.parametrize("address", ["http://10.0.0.7/a.mp4", "https://cdn/a.MKV", "http://h/a.webm?sig=1"])
+    def test_an_http_address_of_a_video_file_is_a_file(self, address):
+        source = open_source(address)
+        assert isinstance(source, FileSource)
+        assert not source.live
+
+    def test_a_path_is_a_file_or_a_folder(self, clip, tmp_path):
+        folder = write_pictures(tmp_path / "shots", ["1.png"])
+        for what in (clip, str(clip), f"file://{clip}"):
+            assert isinstance(open_source(what), FileSource)
+            assert not open_source(what).live
+        for what in (folder, str(folder)):
+            assert isinstance(open_source(what), ImageFolderSource)
+            assert not open_source(what).live
+
+    def test_a_single_picture_is_a_source_of_one_frame(self, tmp_path):
+        folder = write_pictures(tmp_path / "shots", ["shot 007.png", "shot 008.png", "été.jpg"])
+        for name in ("shot 007.png", "été.jpg"):
+            assert len(list(open_source(folder / name))) == 1
+
+    def test_an_iterable_gives_its_pictures(self):
+        for pictures in (numbered(3), iter(numbered(3)), (p for p in numbered(3)), np.stack(numbered(3))):
+            assert levels(open_source(pictures)) == [0, 1, 2]
+
+    def test_one_picture_is_no_stream_of_its_rows(self):
+        for picture in (numbered(1)[0], numbered(1)[0][:, :, 0]):
+            with pytest.raises(SourceError, match="one picture"):
+                open_source(picture)
+
+    def test_the_synthetic_world_is_opened_by_its_name_and_seed(self):
+        assert isinstance(open_source("synthetic"), World)
+        assert open_source("synthetic:3").settings.seed == 3
+        world = World(WorldSettings(seed=5))
+        assert open_source(world) is world
+
+    @pytest.mark.parametrize("what", [None, True, False, 3.5, object(), "synthetic:x", "synthetic:²", "synthetic:-1"])
+    def test_rubbish_is_refused_in_words(self, what):
+        with pytest.raises(SourceError, match=r"no source|SEED a whole number"):
+            open_source(what)
+
+    @pytest.mark.parametrize("what", ["", "  "])
+    def test_nothing_is_not_the_current_folder(self, what, tmp_path, monkeypatch):
+        monkeypatch.chdir(write_pictures(tmp_path / "shots", ["1.png"]))
+        with pytest.raises(SourceError):
+            open_source(what)
+
+    @pytest.mark.parametrize("kind", [str, Path])
+    def test_a_missing_file_is_named(self, kind, tmp_path):
+        with pytest.raises(SourceError, match=r"there is no file .*nowhere\.mp4"):
+            open_source(kind(tmp_path / "nowhere.mp4"))
+
+    def test_an_empty_file_is_refused(self, tmp_path):
+        (tmp_path / "empty.mp4").touch()
+        with pytest.raises(SourceError, match="empty: 0 bytes"):
+            open_source(tmp_path / "empty.mp4")
+
+    def test_bytes_are_no_pictures(self):
+        with pytest.raises(StreamrecError):
+            list(open_source(b"clip.mp4"))
+
+
+class TestFile:
+    def test_indexes_count_and_nothing_is_lost(self, clip):
+        frames = list(open_source(clip))
+        assert [frame.index for frame in frames] == list(range(10))
+        assert np.allclose(levels(frames), [20 * n for n in range(10)], atol=6)
+        assert {frame.source for frame in frames} == {"clip.mp4"}
+        assert {frame.segment for frame in frames} == {0}
+        assert all(frame.captured <= time.monotonic() for frame in frames)
+
+    @pytest.mark.parametrize("ending", ["mp4", "mkv"])
+    def test_the_timestamps_of_a_variable_rate_are_media_time(self, tmp_path, ending):
+        times = [0.0, 0.033, 0.066, 0.1, 0.5, 0.52, 0.9, 1.5, 1.6, 1.7]
+        path = write_video(tmp_path / f"uneven.{ending}", times)
+        assert times_of(open_source(path)) == pytest.approx(times, abs=0.0011)
+
+    def test_a_file_may_be_read_again(self, clip):
+        source = open_source(clip)
+        assert times_of(source) == times_of(source)
+
+    def test_a_loop_grows_the_segment_and_goes_on_counting(self, clip):
+        frames = list(itertools.islice(FileSource(clip, loop=True), 25))
+        assert [frame.segment for frame in frames] == [0] * 10 + [1] * 10 + [2] * 5
+        assert [frame.index for frame in frames] == list(range(25))
+        assert times_of(frames[10:20]) == times_of(frames[:10])
+
+    def test_the_duration_is_known_unless_it_is_looped(self, clip):
+        assert FileSource(clip).duration == pytest.approx(1.0, abs=0.15)
+        assert FileSource(clip, loop=True).duration is None
+
+    def test_a_text_named_as_a_video_is_refused_in_words(self, tmp_path):
+        path = tmp_path / "notes.mp4"
+        path.write_text("buy milk\n" * 100)
+        with pytest.raises(SourceError, match=r"notes\.mp4 is not a video that can be read"):
+            list(open_source(path))
+
+    @pytest.mark.parametrize("ending", ["mp4", "mkv", "avi", "ts"])
+    def test_a_file_cut_in_half_gives_what_is_left_or_an_error_in_words(self, tmp_path, ending):
+        path = write_video(tmp_path / f"whole.{ending}", [n / 10 for n in range(40)])
+        data = path.read_bytes()
+        path.write_bytes(data[: len(data) // 2])
+        try:
+            count = len(list(open_source(path)))
+        except SourceError as error:
+            assert path.name in str(error)
+        else:
+            assert 0 < count <= 40
+
+    def test_a_file_of_sound_only_is_told_so(self, tmp_path):
+        path = tmp_path / "song.mp4"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("aac", rate=16000, layout="mono")
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = 16000, 0
+            container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+        with pytest.raises(SourceError, match="audio|sound"):
+            list(open_source(path))
+
+    @pytest.mark.parametrize("name", ["Zoë's Fest 猫.mp4", "50%d.mp4", "a#b?c.mp4", "12:30.mp4", "concat:x.mp4"])
+    def test_any_name_will_do(self, tmp_path, monkeypatch, name):
+        write_video(tmp_path / "clip.mp4", [0.0, 0.1, 0.2]).rename(tmp_path / name)
+        monkeypatch.chdir(tmp_path)
+        for what in (name, tmp_path / name):
+            frames = list(open_source(what))
+            assert len(frames) == 3
+            assert frames[0].source == name
+
+
+class TestImageFolder:
+    def test_the_order_is_that_of_people_not_of_letters(self, tmp_path):
+        names = ["shot1.png", "shot2.png", "Shot10.png", "shot 11.jpg"]
+        folder = write_pictures(tmp_path / "shots", names)
+        (folder / "notes.txt").write_text("not a picture")
+        found = [path.name for path in open_source(folder).pictures]
+        assert found == ["shot1.png", "shot2.png", "Shot10.png", "shot 11.jpg"]
+
+    def test_names_may_hold_any_letters(self, tmp_path):
+        names = ["1 猫.png", "2 été.bmp", "3 Ωμέγα.PNG", "4².png", "²5.png", "١.png"]
+        folder = write_pictures(tmp_path / "снимки", names)
+        frames = list(open_source(folder))
+        assert sorted(levels(frames)) == [0, 10, 20, 30, 40, 50]
+        assert frames[0].source == "снимки"
+
+    def test_timestamps_follow_the_rate(self, tmp_path):
+        folder = write_pictures(tmp_path / "shots", [f"{n}.png" for n in range(5)])
+        source = ImageFolderSource(folder, fps=4.0)
+        assert times_of(source) == [0.0, 0.25, 0.5, 0.75, 1.0]
+        assert [frame.index for frame in source] == list(range(5))
+        assert source.duration == 1.25
+
+    def test_a_folder_without_pictures_is_refused(self, tmp_path):
+        (tmp_path / "notes.txt").write_text("not a picture")
+        with pytest.raises(SourceError, match="holds no pictures"):
+            open_source(tmp_path)
+
+    @pytest.mark.parametrize("damage", ["text", "empty", "cut", "dangling", "folder"])
+    def test_a_picture_that_cannot_be_read_is_named(self, tmp_path, damage):
+        folder = write_pictures(tmp_path / "shots", ["1.png", "2.png", "3.png"])
+        bad = folder / "2.png"
+        data = bad.read_bytes()
+        bad.unlink()
+        if damage == "dangling":
+            bad.symlink_to(folder / "nowhere.png")
+        elif damage == "folder":
+            bad.mkdir()
+        else:
+            bad.write_bytes({"text": b"not a picture", "empty": b"", "cut": data[:20]}[damage])
+        seen = []
+        with pytest.raises(SourceError, match=r"2\.png is not a picture"):
+            seen.extend(open_source(folder))
+
+
+class TestIterable:
+    def test_frames_are_passed_through_as_they_are(self):
+        frames = [Frame(picture, 10 * n, n / 7, n // 2, "door") for n, picture in enumerate(numbered(4))]
+        assert [a is b for a, b in zip(IterableSource(frames), frames, strict=True)] == [True] * 4
+
+    def test_pictures_are_counted_and_timed(self):
+        frames = list(IterableSource(numbered(4), fps=20.0, name="mine"))
+        assert [(f.index, f.timestamp, f.source) for f in frames] == [(n, n / 20, "mine") for n in range(4)]
+
+    @pytest.mark.parametrize("bad", [None, "picture", np.zeros(7, np.uint8), np.zeros((4, 4, 3), np.int32)])
+    def test_a_bad_picture_is_refused_with_its_number(self, bad):
+        source = IterableSource([*numbered(2), bad], name="mine")
+        with pytest.raises(PictureError, match="picture 2 of mine: "):
+            list(source)
+
+    def test_what_is_no_picture_at_all_is_refused_too(self):
+        with pytest.raises(PictureError, match="picture 0 of pictures"):
+            list(open_source({"a": 1}))
+
+
+class TestRealTime:
+    def test_each_frame_waits_for_its_time(self):
+        begun = time.monotonic()
+        frames = list(RealTime(IterableSource(numbered(6), fps=20.0)))
+        took = time.monotonic() - begun
+        assert 0.24 <= took < 0.6
+        gaps = np.diff([frame.captured for frame in frames])
+        assert np.abs(gaps - 0.05).max() < 0.04
+        assert [frame.timestamp for frame in frames] == [n / 20 for n in range(6)]
+
+    def test_a_new_segment_is_not_waited_for(self):
+        frames = [Frame(numbered(1)[0], n, t, s) for n, (s, t) in enumerate([(0, 0.0), (0, 0.1), (1, 9.0), (1, 9.1)])]
+        begun = time.monotonic()
+        assert len(list(RealTime(IterableSource(frames)))) == 4
+        assert 0.18 <= time.monotonic() - begun < 1.0
+
+    def test_it_is_as_live_and_as_long_as_what_it_plays(self, clip):
+        source = RealTime(FileSource(clip))
+        assert (source.name, source.live) == ("clip.mp4", False)
+        assert source.duration == pytest.approx(1.0, abs=0.15)
+
+    def test_leaving_does_not_wait_for_a_frame_that_is_far_off(self):
+        frames = [Frame(numbered(1)[0], n, t) for n, t in enumerate([0.0, 8.0])]
+        begun = time.monotonic()
+        with capture(RealTime(IterableSource(frames))) as buffer:
+            next(iter(buffer))
+        assert time.monotonic() - begun < 2.0
+
+
+class TestWebcam:
+    @pytest.mark.parametrize("what", ["/dev/video97", 97])
+    def test_a_webcam_that_is_not_there_is_told_with_what_to_do(self, what):
+        begun = time.monotonic()
+        with pytest.raises(SourceError, match=r"97.*`streamrec doctor`"):
+            next(iter(open_source(what)))
+        assert time.monotonic() - begun < 5
+
+    def test_a_webcam_that_is_pulled_out_is_told_after_its_frames(self, monkeypatch):
+        monkeypatch.setattr(sources.cv2, "VideoCapture", fake_video([0.0, 0.0, 0.0]))
+        seen = []
+        with pytest.raises(SourceError, match="still plugged in"):
+            for frame in WebcamSource(0):
+                seen.append(frame)
+        assert [frame.index for frame in seen] == [0, 1, 2]
+        assert all(a.timestamp <= b.timestamp for a, b in itertools.pairwise(seen))
+
+    def test_opencv_may_complain_again_afterwards(self, monkeypatch):
+        level = cv2.utils.logging.getLogLevel()
+        with pytest.raises(SourceError):
+            next(iter(open_source(97)))
+        assert cv2.utils.logging.getLogLevel() == level
+
+
+def fake_video(clock: list[float], *, every: float = 0.0):
+    """Stands in for cv2.VideoCapture: a camera that gives a picture for each time (s) of its own clock."""
+
+    class Video:
+        def __init__(self, *_: object) -> None:
+            self.left = list(clock)
+            self.now = 0.0
+
+        def isOpened(self) -> bool:
+            return True
+
+        def read(self):
+            if not self.left:
+                return False, None
+            time.sleep(every)
+            self.now = self.left.pop(0)
+            return True, np.zeros((20, 30, 3), np.uint8)
+
+        def get(self, _: int) -> float:
+            return 1000.0 * self.now
+
+        def release(self) -> None:
+            pass
+
+    return Video
+
+
+class TestPasswords:
+    @pytest.mark.parametrize(
+        "address",
+        [
+            f"rtsp://admin:{SECRET}@127.0.0.1:PORT/live",
+            f"rtsp://admin:{SECRET}@p@127.0.0.1:PORT/live",
+            f"http://admin:{SECRET}@127.0.0.1:PORT/video",
+            f"http://admin:{SECRET}@127.0.0.1:PORT/clip.mp4",
+            f"http://127.0.0.1:PORT/video?user=admin&pwd={SECRET}",
+        ],
+    )
+    def test_a_password_is_nowhere_to_be_read(self, address):
+        source = open_source(address.replace("PORT", str(free_port())))
+        assert_silent(source)
+        with pytest.raises(SourceError) as caught:
+            list(source)
+        error = caught.value
+        told = "".join(traceback.format_exception(error))
+        assert SECRET not in str(error) + repr(error) + told
+        assert "127.0.0.1" in str(error)
+
+    def test_nor_on_the_terminal(self):
+        address = f"rtsp://admin:{SECRET}@127.0.0.1:{free_port()}/live"
+        code = f"from streamrec import open_source; list(open_source({address!r}))"
+        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert run.returncode == 1
+        assert "SourceError" in run.stderr
+        # The last line is what we say; Python itself shows the line of code that held the address.
+        said = [line for line in run.stderr.splitlines() if "open_source(" not in line]
+        assert SECRET not in "\n".join(said)
+
+    def test_the_thread_that_reads_does_not_carry_it_in_its_name(self):
+        with capture(NetworkSource(f"rtsp://admin:{SECRET}@127.0.0.1:{free_port()}/live")):
+            assert all(SECRET not in thread.name for thread in threading.enumerate())
+
+
+def assert_silent(source: Source) -> None:
+    assert SECRET not in repr(source) + str(source) + source.name
+
+
+class TestOwnClock:
+    """What a camera's clock may do, with a camera of cardboard."""
+
+    def read(self, monkeypatch, clock: list[float], *, every: float = 0.0) -> list[float]:
+        monkeypatch.setattr(sources.cv2, "VideoCapture", fake_video(clock, every=every))
+        source = NetworkSource("rtsp://127.0.0.1/live", retries=0)
+        monkeypatch.setattr(sources, "_why_closed", lambda _: "over")
+        frames = []
+        with pytest.raises(SourceError):
+            for frame in source:
+                frames.append(frame)
+        assert [frame.index for frame in frames] == list(range(len(clock)))
+        return [frame.timestamp - frames[0].timestamp for frame in frames]
+
+    def test_timestamps_are_the_cameras_own(self, monkeypatch):
+        clock = [0.0, 0.04, 0.08, 0.5, 0.54]
+        assert self.read(monkeypatch, clock) == pytest.approx(clock)
+
+    def test_a_clock_that_stands_still_or_stumbles_never_goes_back(self, monkeypatch):
+        times = self.read(monkeypatch, [0.0, 0.04, 0.04, 0.03, 0.08])
+        assert all(a < b for a, b in itertools.pairwise(times))
+        assert times[-1] == pytest.approx(0.08)
+
+    def test_a_clock_that_is_set_back_does_not_stop_time(self, monkeypatch):
+        times = self.read(monkeypatch, [100.0 + n / 20 for n in range(5)] + [n / 20 for n in range(15)], every=0.05)
+        assert all(a < b for a, b in itertools.pairwise(times))
+        assert times[-1] - times[4] == pytest.approx(0.75, abs=0.3)
+
+
+def stamps_of(frames: list[Frame]) -> list[tuple[int, int]]:
+    found = [read_stamp(frame.image) for frame in frames]
+    assert None not in found[2:]
+    return [stamp for stamp in found if stamp]
+
+
+@pytest.mark.slow
+class TestRTSP:
+    def test_frames_come_at_the_cameras_rate_and_by_its_clock(self):
+        with rtsp_camera(fps=20, size=(320, 240)) as camera:
+            frames = list(itertools.islice(NetworkSource(camera), 50))
+        stamps = stamps_of(frames)[5:]  # what the opening kept back comes in a burst
+        frames = frames[-len(stamps) :]
+        numbers = [number for number, _ in stamps]
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+        by_stamp = np.diff([ms / 1000 for _, ms in stamps])
+        by_frame = np.diff([frame.timestamp for frame in frames])
+        assert by_frame.mean() == pytest.approx(1 / 20, rel=0.1)
+        assert np.abs(np.cumsum(by_frame) - np.cumsum(by_stamp)).max() < 0.1
+        assert [frame.index for frame in frames] == list(range(frames[0].index, frames[0].index + len(frames)))
+        assert {frame.segment for frame in frames} == {0}
+
+    def test_a_wrong_password_is_told_in_words_and_not_shown(self):
+        with rtsp_camera(user="anna", password="right", size=(320, 240)) as camera:
+            source = open_source(camera.replace("right", SECRET))
+            with pytest.raises(SourceError, match="refused the user or the password") as caught:
+                list(source)
+            assert SECRET not in "".join(traceback.format_exception(caught.value))
+            assert_silent(source)
+            assert next(iter(open_source(camera))).image.shape == (240, 320, 3)
+
+    def test_an_unknown_path_is_told_in_words(self):
+        with (
+            rtsp_camera(size=(320, 240)) as camera,
+            pytest.raises(SourceError, match="no such stream; check the path"),
+        ):
+            list(open_source(camera.replace("/live", "/other")))
+
+    def test_a_camera_that_is_back_on_its_port_is_a_new_segment(self):
+        with rtsp_camera(size=(320, 240), fps=20) as camera:
+            frames = iter(NetworkSource(camera, retries=20))
+            before = [next(frames) for _ in range(10)]
+            camera.kill()
+            back: list[Frame] = []
+            reader = threading.Thread(target=lambda: back.extend(read_segment(frames, 1, 10)))
+            reader.start()
+            with rtsp_camera(port=camera.port, size=(320, 240), fps=20):
+                reader.join(30)
+        assert len(back) == 10
+        assert {frame.segment for frame in before} == {0}
+        assert {frame.segment for frame in back} == {back[0].segment}
+        assert back[0].segment >= 1
+        assert back[0].index > before[-1].index
+        assert back[0].timestamp > before[-1].timestamp
+
+    def test_a_camera_that_does_not_come_back_is_given_up_in_words(self):
+        with rtsp_camera(size=(320, 240)) as camera:
+            frames = iter(NetworkSource(camera, retries=1))
+            next(frames)
+            camera.kill()
+            begun = time.monotonic()
+            with pytest.raises(SourceError, match="nothing listens"):
+                list(frames)
+            assert time.monotonic() - begun < 10
+
+    def test_a_frozen_camera_is_seen_to_be_frozen(self):
+        with rtsp_camera(size=(320, 240)) as camera:
+            frames = iter(NetworkSource(camera, retries=0))
+            for _ in range(10):
+                next(frames)
+            camera.freeze()
+            begun = time.monotonic()
+            with pytest.raises(SourceError):
+                list(frames)
+            assert time.monotonic() - begun < 20
+
+    def test_leaving_a_frozen_camera_takes_no_longer_than_a_read(self):
+        with rtsp_camera(size=(320, 240)) as camera:
+            with capture(NetworkSource(camera), capacity=1) as frames:
+                next(iter(frames))
+                camera.freeze()
+                begun = time.monotonic()
+            assert time.monotonic() - begun < 10
+            assert not [t for t in threading.enumerate() if t.name.startswith("capture")]
+
+
+def read_segment(frames, segment: int, count: int) -> list[Frame]:
+    """So many frames from the first that is of at least this segment."""
+    return list(itertools.islice((frame for frame in frames if frame.segment >= segment), count))
+
+
+class TestNetwork:
+    def test_a_port_on_which_nobody_listens_is_told_at_once(self):
+        begun = time.monotonic()
+        with pytest.raises(SourceError, match="connection refused"):
+            list(open_source(f"rtsp://127.0.0.1:{free_port()}/live"))
+        assert time.monotonic() - begun < 3
+
+    @pytest.mark.parametrize("scheme", ["rtsp", "http"])
+    def test_a_server_that_says_nothing_is_given_up_at_the_deadline(self, monkeypatch, scheme):
+        monkeypatch.setattr(sources, "OPEN_SECONDS", 1.0)
+        with silent_camera(scheme) as address:
+            begun = time.monotonic()
+            with pytest.raises(SourceError, match="no answer within 1 s"):
+                list(open_source(address))
+            assert 1.0 <= time.monotonic() - begun < 6
+
+    def test_an_unknown_protocol_is_told(self):
+        with pytest.raises(SourceError, match="protocol not found"):
+            list(open_source("carrier-pigeon://roof/live"))
+
+    def test_waiting_for_the_next_opening_ends_when_nobody_reads_any_more(self, monkeypatch):
+        video = fake_video([0.0])
+        opened = []
+
+        def open_once(*_: object):
+            opened.append(video())
+            if len(opened) > 1:
+                opened[-1].left = []
+            return opened[-1]
+
+        monkeypatch.setattr(sources.cv2, "VideoCapture", open_once)
+        with capture(NetworkSource("rtsp://127.0.0.1/live", retries=9), capacity=1) as frames:
+            next(iter(frames))
+            deadline = time.monotonic() + 10
+            while len(opened) < 3 and time.monotonic() < deadline:  # the waits grow: 0.5, 1, 2, 4 s
+                time.sleep(0.01)
+            begun = time.monotonic()
+        assert time.monotonic() - begun < 0.5
+
+    def test_an_http_camera_gives_its_pictures_at_its_rate(self):
+        with http_camera(fps=20, size=(320, 240)) as camera:
+            frames = list(itertools.islice(open_source(camera), 25))
+        numbers = [number for number, _ in stamps_of(frames)]
+        assert numbers == list(range(25))
+        gaps = np.diff([frame.timestamp for frame in frames])
+        assert gaps.min() >= 0
+        assert gaps[5:].mean() == pytest.approx(1 / 20, rel=0.25)
+
+    def test_an_http_camera_that_refuses_the_password_is_told_without_it(self):
+        with http_camera(user="anna", password="right", size=(320, 240)) as camera:
+            with pytest.raises(SourceError, match="refused the user or the password") as caught:
+                list(open_source(camera.replace("right", SECRET)))
+            assert SECRET not in "".join(traceback.format_exception(caught.value))
+            assert next(iter(open_source(camera))).image.shape == (240, 320, 3)
+
+    def test_a_file_behind_http_is_read_whole_at_media_time(self, clip):
+        with http_camera(clip=clip) as camera:
+            frames = list(open_source(camera.replace("/video", "/clip.mp4")))
+        assert times_of(frames) == pytest.approx([n / 10 for n in range(10)])
+
+    def test_an_http_path_that_is_not_there_is_told(self):
+        with http_camera() as camera:
+            for path in ("/other", "/other.mp4"):
+                with pytest.raises(SourceError, match="check the path of the address"):
+                    list(open_source(camera.replace("/video", path)))
+
+
+def test_a_source_that_is_left_early_is_closed(clip, monkeypatch):
+    opened = []
+    real = cv2.VideoCapture
+
+    def open_and_remember(*arguments):
+        opened.append(real(*arguments))
+        return opened[-1]
+
+    monkeypatch.setattr(sources.cv2, "VideoCapture", open_and_remember)
+    frames = iter(open_source(clip))
+    next(frames)
+    assert opened[0].isOpened()
+    frames.close()
+    assert not opened[0].isOpened()
+
+
+def test_pictures_of_one_folder_survive_a_copy_to_another_name(tmp_path):
+    folder = write_pictures(tmp_path / "a b", ["1.png", "2.png"])
+    shutil.copytree(folder, tmp_path / "c [d]")
+    assert levels(open_source(tmp_path / "c [d]")) == levels(open_source(folder))
+
+
+def test_every_kind_says_what_it_is(clip, tmp_path):
+    folder = write_pictures(tmp_path / "shots", ["1.png"])
+    for what in (0, "/dev/video0", "rtsp://10.0.0.7/live", clip, folder, numbered(1), "synthetic"):
+        assert re.fullmatch(r"<\w+ .+>", repr(open_source(what)))

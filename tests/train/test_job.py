@@ -1,0 +1,206 @@
+"""``streamrec train`` on folders of tiny clips: a file comes out that runs, and a stopped run goes on."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from streamrec import Recognizer, results
+from streamrec.checkpoint import load_model
+from streamrec.errors import DataError, ModelError
+from streamrec.synthetic import ACTIONS
+from streamrec.train import fit as recipe
+from streamrec.train import job as room
+from streamrec.train.job import TrainJob
+
+
+@pytest.fixture(autouse=True)
+def threads_as_before():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Six clips of a disc that rises, falls or rests."""
+    root = tmp_path_factory.mktemp("clips")
+    for label, speed in (("falls", 2), ("rises", -2), ("idle", 0)):
+        (root / label).mkdir()
+        for number in range(2):
+            write_clip(root / label / f"{number}.mp4", speed, 10 + 6 * number)
+    return root
+
+
+def write_clip(path: Path, speed: int, start: int) -> None:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 12.0, (48, 48))
+    for n in range(14):
+        picture = np.full((48, 48, 3), 40, np.uint8)
+        cv2.circle(picture, (24, (start + speed * n) % 48), 5, (220, 220, 220), -1)
+        writer.write(picture)
+    writer.release()
+
+
+def job(data: str | Path, out: Path, **changes) -> TrainJob:
+    plain = TrainJob(
+        data=str(data),
+        out=out,
+        encoder="motion",
+        weights=None,
+        size=(32, 32),
+        fps=12.0,
+        hidden=8,
+        dropout=0.0,
+        steps=3,
+        streams=2,
+        window=6,
+        learning_rate=2e-3,
+        weight_decay=0.02,
+        flip=True,
+        hours=0.01,
+        hold_out=0.0,
+        seed=0,
+        threads=1,
+        about="Discs that rise, fall or rest.",
+    )
+    return replace(plain, **changes)
+
+
+def interrupt_at(step: int, monkeypatch) -> None:
+    """Ctrl-C while this step is learned."""
+    known, calls = recipe._learn, iter(range(1, 1000))
+
+    def pressed(run, batch, settings) -> None:
+        if next(calls) == step:
+            signal.raise_signal(signal.SIGINT)
+        known(run, batch, settings)
+
+    monkeypatch.setattr(recipe, "_learn", pressed)
+
+
+def test_a_folder_of_clips_becomes_a_model_that_runs(folder, tmp_path, capsys):
+    out = tmp_path / "models" / "discs.safetensors"
+    job(folder, out).run()
+    recognizer = Recognizer.load(out)
+    assert recognizer.labels == ("falls", "idle", "rises")
+    assert recognizer.fps == 12.0
+    config = recognizer.config
+    assert config.events.background == ("idle",)
+    assert config.max_gap == 1.0
+    assert config.about == "Discs that rise, fall or rest."
+    assert (config.encoder, config.transform.width, config.transform.height) == ("motion", 32, 32)
+    said = list(results(folder / "falls" / "0.mp4", recognizer))
+    assert len(said) == 14
+    assert said[-1].prediction.probabilities.sum() == pytest.approx(1.0, abs=1e-5)
+    assert [path.name for path in out.parent.iterdir()] == ["discs.safetensors"]
+    assert f"wrote {out}\n" in capsys.readouterr().err
+
+
+def test_a_slow_rhythm_bears_a_longer_gap(folder, tmp_path):
+    job(folder, tmp_path / "m.safetensors", fps=2.0, steps=1).run()
+    assert Recognizer.load(tmp_path / "m.safetensors").config.max_gap == 2.5
+
+
+def test_the_held_out_clips_are_measured_at_the_end(folder, tmp_path, capsys, monkeypatch):
+    table = tmp_path / "clips.csv"
+    rows = [f"{path},{path.parent.name},{path.stem}" for path in sorted(folder.rglob("*.mp4"))]
+    table.write_text("\n".join(["clip,label,group", *rows]))
+    learned = []
+    known = room.fit
+
+    def spied(recordings, *args, **more):
+        learned.extend(recordings)
+        return known(recordings, *args, **more)
+
+    monkeypatch.setattr(room, "fit", spied)
+    job(table, tmp_path / "m.safetensors", hold_out=0.5).run()
+    assert "on 3 held-out clips:" in capsys.readouterr().err
+    assert len(learned) == 3
+    assert len({recording.group for recording in learned}) == 1
+
+
+def test_a_corrupt_clip_is_named_and_the_rest_is_learned(folder, tmp_path, capsys):
+    for path in folder.rglob("*.mp4"):
+        copy = tmp_path / "data" / path.relative_to(folder)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    (tmp_path / "data" / "falls" / "broken [old].mp4").write_text("no video")
+    job(tmp_path / "data", tmp_path / "m.safetensors").run()
+    assert "passed over: broken [old].mp4" in capsys.readouterr().err
+    assert Recognizer.load(tmp_path / "m.safetensors").labels == ("falls", "idle", "rises")
+
+
+def test_the_synthetic_world_is_data_too(tmp_path):
+    out = tmp_path / "figures.safetensors"
+    job("synthetic", out, steps=1).run()
+    recognizer = Recognizer.load(out)
+    assert recognizer.labels == ACTIONS
+    assert recognizer.config.events.background == ("idle",)
+
+
+@pytest.mark.parametrize("name", ["model.pt", "model", "model.onnx"])
+def test_a_model_file_of_another_kind_is_refused_before_any_work(tmp_path, name):
+    with pytest.raises(DataError, match=r"a model file ends in \.safetensors"):
+        job(tmp_path / "no such data", tmp_path / name).run()
+
+
+def test_data_that_is_not_there_is_said_and_nothing_is_left(tmp_path):
+    with pytest.raises(DataError, match="there is no data at"):
+        job(tmp_path / "nowhere", tmp_path / "new" / "m.safetensors").run()
+    assert not (tmp_path / "new").exists()
+
+
+def test_data_of_which_nothing_can_be_read_is_said(tmp_path):
+    for label in ("a", "b"):
+        (tmp_path / label).mkdir()
+        (tmp_path / label / "x.mp4").write_text("no video")
+    with pytest.raises(DataError, match="no clip could be read"):
+        job(tmp_path, tmp_path / "m.safetensors").run()
+
+
+def test_a_stopped_job_goes_on_where_it_was(folder, tmp_path, capsys, monkeypatch):
+    stopped, whole = tmp_path / "stopped.safetensors", tmp_path / "whole.safetensors"
+    resume = tmp_path / "stopped.safetensors.resume"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupt_at(3, patch)
+        job(folder, stopped, steps=6).run()
+    assert not stopped.exists()
+    assert resume.exists()
+    assert "the same command goes on from" in capsys.readouterr().err
+    job(folder, stopped, steps=6).run()
+    assert "going on with the run in" in capsys.readouterr().err
+    assert not resume.exists()
+    job(folder, whole, steps=6).run()
+    one, other = load_model(stopped).state_dict(), load_model(whole).state_dict()
+    assert all(torch.equal(one[name], other[name]) for name in other)
+
+
+def test_a_stopped_job_is_not_mixed_with_another_one(folder, tmp_path, monkeypatch):
+    out = tmp_path / "m.safetensors"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupt_at(2, patch)
+        job(folder, out).run()
+    with pytest.raises(DataError, match="other settings or data"):
+        job(folder, out, hidden=16).run()
+
+
+def test_a_trained_model_is_not_lost_when_it_cannot_be_written(folder, tmp_path, monkeypatch):
+    out = tmp_path / "m.safetensors"
+
+    def full(path, model) -> None:
+        raise ModelError(f"the model could not be written to {path}: No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(ModelError, match="No space left"):
+        patch.setattr(room, "save_model", full)
+        job(folder, out).run()
+    with monkeypatch.context() as patch:
+        interrupt_at(1, patch)  # nothing may be learned again
+        job(folder, out).run()
+    assert Recognizer.load(out).labels == ("falls", "idle", "rises")
+    assert [path.name for path in tmp_path.iterdir()] == ["m.safetensors"]
