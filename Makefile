@@ -29,9 +29,12 @@ bench: .venv/ready-dev
 clean:
 	rm -rf .venv build *.egg-info demo-output
 
+.DELETE_ON_ERROR:
+
 .venv/bin/python:
+	$(if $(PYTHON),,$(error streamrec needs Python 3.11 or newer, and no python3 is on the PATH))
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "streamrec needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }  # Debian: apt-get install python3-venv
 
 .venv/ready: .venv/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .

@@ -23,8 +23,8 @@ from streamrec.buffer import RingBuffer
 from streamrec.engines import onnx_engine
 from streamrec.events import EventDetector
 from streamrec.overlay import Trail
-from streamrec.pipeline import pace, results
 from streamrec.pictures import as_bgr
+from streamrec.pipeline import pace, results
 
 FRAMES, ROUNDS = 150, 7
 LIMIT = 3.0  # ms: what everything but encoder and head may cost together
@@ -70,7 +70,9 @@ def main() -> None:
     for name in counted:
         print(f"{name:32}{cost[name]:8.3f}")
     total = sum(cost[name] for name in counted)
-    print(f"{'all but encoder and head':32}{total:8.3f}   {'under' if total < LIMIT else 'OVER'} {LIMIT:g} ms\n")
+    print(
+        f"{'all but encoder and head':32}{total:8.3f}   {'under' if total < LIMIT else 'OVER'} {LIMIT:g} ms\n"
+    )
     print(f"{model:32}{cost[model]:8.3f}   {recognizer.name} model, {recognizer.engine} engine")
     print(f"{'video file (thread of its own)':32}{cost['video file (thread of its own)']:8.3f}")
     begun = time.perf_counter()
@@ -130,7 +132,9 @@ def processor() -> str:
 
 def commit() -> str:
     try:
-        said = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+        said = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
+        )
         return said.stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

@@ -10,7 +10,7 @@ from streamrec.buffer import RingBuffer
 from streamrec.sources import Source
 from streamrec.types import Frame
 
-JOIN_SECONDS = 10.0  # longer than the read time-out of any source
+JOIN_SECONDS = 10.0  # longer than opening and reading may take; a caller's own iterable may block longer
 
 
 @contextmanager
@@ -21,7 +21,8 @@ def capture(source: Source, *, capacity: int = 4) -> Iterator[RingBuffer[Frame]]
     reaches the reader after the frames that came before it. Leaving the block ends the thread.
     """
     buffer: RingBuffer[Frame] = RingBuffer(capacity, drop_oldest=source.live)
-    thread = threading.Thread(target=_read, args=(source, buffer), name=f"capture {source.name}", daemon=True)
+    frames = iter(source)
+    thread = threading.Thread(target=_read, args=(frames, buffer), name=f"capture {source.name}", daemon=True)
     thread.start()
     try:
         yield buffer
@@ -31,9 +32,8 @@ def capture(source: Source, *, capacity: int = 4) -> Iterator[RingBuffer[Frame]]
         thread.join(JOIN_SECONDS)
 
 
-def _read(source: Source, buffer: RingBuffer[Frame]) -> None:
+def _read(frames: Iterator[Frame], buffer: RingBuffer[Frame]) -> None:
     try:
-        frames = iter(source)
         try:
             for frame in frames:
                 if not buffer.put(frame):

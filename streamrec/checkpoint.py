@@ -16,13 +16,12 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from streamrec.config import ModelConfig
+from streamrec.config import FORMAT, ModelConfig
 from streamrec.errors import ModelError
 
 if TYPE_CHECKING:
     from streamrec.model import ActionModel
 
-FORMAT = 1
 GRAPH = "step.onnx"  # the name under which the graph's bytes lie among the weights
 SHIPPED = Path(__file__).parent / "models"
 
@@ -87,13 +86,14 @@ def read_checkpoint(name_or_path: str | Path) -> Checkpoint:
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
+            config = parse_config(path, metadata.get("format"), metadata.get("config"))
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path} is not a safetensors file, or it is cut off") from error
+    except (SafetensorError, OSError, TypeError) as error:  # TypeError: a type that numpy does not have
+        raise ModelError(f"{path} is not a safetensors file of this program, or it is cut off") from error
     graph = weights.pop(GRAPH, None)
     return Checkpoint(
         name=path.stem,
-        config=parse_config(path, metadata.get("format"), metadata.get("config")),
+        config=config,
         weights=weights,
         graph=None if graph is None else graph.tobytes(),
         referred=tuple(json.loads(metadata.get("referred", "[]"))),

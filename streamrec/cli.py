@@ -71,6 +71,14 @@ def main() -> None:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except ImportError as error:  # OpenCV without the system's libraries
+        typer.echo(f"streamrec: {error}; on Debian: apt-get install libgl1 libglib2.0-0", err=True)
+        sys.exit(2)
+    except OSError as error:
+        if error.filename is None:  # nothing that the user named
+            raise
+        typer.echo(f"streamrec: {error.filename}: {(error.strerror or str(error)).lower()}", err=True)
+        sys.exit(2)
 
 
 def _interrupt() -> None:
@@ -196,20 +204,22 @@ def train(
     size: Annotated[str, typer.Option(help="What the model looks at, WIDTHxHEIGHT.")] = "96x72",
     fps: Annotated[float, typer.Option(min=0.5, help="The rhythm to learn, in frames a second.")] = 10.0,
     hidden: Annotated[int, typer.Option(min=1, help="Size of the LSTM's hidden state.")] = 128,
-    dropout: Annotated[float, typer.Option(min=0.0, max=0.9)] = 0.3,
+    dropout: Annotated[
+        float, typer.Option(min=0.0, max=0.9, help="Of the features before the labels.")
+    ] = 0.3,
     steps: Annotated[int, typer.Option(min=1, help="How many batches to learn from.")] = 1500,
     streams: Annotated[int, typer.Option(min=1, help="Streams in a batch.")] = 16,
     window: Annotated[int, typer.Option(min=1, help="Frames of a stream in a batch.")] = 24,
-    learning_rate: Annotated[float, typer.Option(min=0.0)] = 2e-3,
-    weight_decay: Annotated[float, typer.Option(min=0.0)] = 0.02,
+    learning_rate: Annotated[float, typer.Option(min=0.0, help="AdamW's highest.")] = 2e-3,
+    weight_decay: Annotated[float, typer.Option(min=0.0, help="AdamW's, for matrices.")] = 0.02,
     flip: Annotated[bool, typer.Option(help="Mirror at random; not where left and right differ.")] = True,
     hours: Annotated[
         float, typer.Option(min=0.01, help="How much of the synthetic world to learn from.")
     ] = 1.0,
     hold_out: Annotated[
-        float, typer.Option(min=0.0, max=0.9, help="Part of the groups kept back to measure on at the end.")
+        float, typer.Option(min=0.0, max=0.5, help="Part of the groups kept back to measure on at the end.")
     ] = 0.2,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of all chance: the same gives the same model.")] = 0,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads for torch.")] = None,
     about: Annotated[str, typer.Option(help="One sentence that is kept in the model.")] = "",
 ) -> None:
@@ -253,7 +263,7 @@ def evaluate(
     model: Annotated[str, typer.Argument(help="A shipped model's name, or a file.")],
     data: Annotated[str, typer.Argument(help="As for train: a folder, a CSV, or synthetic.")],
     hold_out: Annotated[
-        float, typer.Option(min=0.0, max=0.9, help="Measure only on the part that train kept back; 0 is all.")
+        float, typer.Option(min=0.0, max=0.5, help="Measure only on the part that train kept back; 0 is all.")
     ] = 0.0,
     seed: Annotated[int, typer.Option(min=0, help="The seed that train had.")] = 0,
     fps: Annotated[str, typer.Option(help="For synthetic: frame rates of the source.")] = "30,15,10",
@@ -298,7 +308,7 @@ def evaluate(
             reports.append(evaluate_clips(recognizer, clips, tell=tell))
     plain = [report.to_dict() for report in reports]
     if as_json:
-        typer.echo(json.dumps(plain if len(plain) > 1 else plain[0], indent=2))
+        typer.echo(json.dumps(plain, indent=2))
     else:
         for report in plain:
             _print_report(report)
@@ -393,8 +403,10 @@ def _play(
     from streamrec.errors import SinkError
     from streamrec.pipeline import results
     from streamrec.sinks import Background, JsonLines, VideoFile, Window, why_no_display
-    from streamrec.sources import RealTime
+    from streamrec.sources import Limited, RealTime
 
+    if max_seconds is not None:
+        source = Limited(source, max_seconds)
     reason = why_no_display() if show is not False else None
     if show and reason:
         raise SinkError(reason)
@@ -409,9 +421,7 @@ def _play(
             sinks.append(stack.enter_context(Background(VideoFile(save), drop_oldest=source.live)))
         if jsonl is not None:
             sinks.append(stack.enter_context(JsonLines(jsonl)))
-        terminal = stack.enter_context(
-            _Terminal(source, recognizer, on_stdout=jsonl != "-", limit=max_seconds)
-        )
+        terminal = stack.enter_context(_Terminal(source, recognizer, on_stdout=jsonl != "-"))
         if show is None and reason and not sinks:
             terminal.say(f"No window: {reason}")
         for result in results(source, recognizer, fps=fps):
@@ -422,19 +432,19 @@ def _play(
             terminal.write(result)
             if also is not None:
                 also(result)
-            if terminal.seconds >= (max_seconds or float("inf")) or (window is not None and window.closed):
+            if window is not None and window.closed:
                 break
 
 
 class _Terminal:
     """What a person at the terminal sees: events as lines, a line that lives, and a summary."""
 
-    def __init__(self, source: Any, recognizer: Any, *, on_stdout: bool, limit: float | None) -> None:
+    def __init__(self, source: Any, recognizer: Any, *, on_stdout: bool) -> None:
         from rich.console import Console
 
         from streamrec.metrics import Latency
 
-        self.source, self.recognizer, self.limit = source, recognizer, limit
+        self.source, self.recognizer = source, recognizer
         self.console = Console(stderr=not on_stdout, highlight=False, soft_wrap=True)
         self.latency, self.recent = Latency(), Latency()
         self.frames = self.events = self.dropped = 0
@@ -449,7 +459,7 @@ class _Terminal:
         if self.console.is_terminal:
             from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-            duration = self.limit or self.source.duration
+            duration = self.source.duration
             columns = [
                 TimeElapsedColumn(),
                 *([BarColumn()] if duration else []),
@@ -496,18 +506,20 @@ class _Terminal:
             shown = f"{result.prediction.label} {100 * result.prediction.confidence:.0f} %"
             self._status.update(self._task, completed=self.seconds, description=shown)
         if self.source.live and time.monotonic() - self._reported >= 5.0:
-            self._report()
+            self._report(frame.timestamp)
 
-    def _report(self) -> None:
+    def _report(self, timestamp: float) -> None:
+        from streamrec.metrics import Latency
+
         now = time.monotonic()
         quantiles = self.recent.get()
         rate = (self.frames - self._reported_frames) / (now - self._reported)
         self.say(
-            f"{_clock(self.seconds)}  {rate:.1f} a second, latency p50 {_ms(quantiles['p50'])} "
+            f"{_clock(timestamp)}  {rate:.1f} a second, latency p50 {_ms(quantiles['p50'])} "
             f"p99 {_ms(quantiles['p99'])}, {self.dropped} dropped"
         )
         self._reported, self._reported_frames = now, self.frames
-        self.recent = type(self.recent)()
+        self.recent = Latency()
 
 
 def _describe(event: Event) -> str:
@@ -557,7 +569,7 @@ def _parse_size(text: str) -> tuple[int, int]:
     from streamrec.errors import StreamrecError
 
     width, _, height = text.lower().partition("x")
-    if not (width.isdigit() and height.isdigit() and int(width) >= 16 and int(height) >= 16):
+    if not (width.isdecimal() and height.isdecimal() and int(width) >= 16 and int(height) >= 16):
         raise StreamrecError(f"--size {text}: give WIDTHxHEIGHT of at least 16, like 96x72")
     return int(width), int(height)
 
@@ -566,6 +578,6 @@ def _parse_list(text: str) -> list[str]:
     from streamrec.errors import StreamrecError
 
     parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not parts or not all(part.replace(".", "", 1).isdigit() and float(part) > 0 for part in parts):
+    if not parts or not all(part.replace(".", "", 1).isdecimal() and float(part) > 0 for part in parts):
         raise StreamrecError(f"--fps {text}: give frame rates with commas between, like 30,15,10")
     return parts

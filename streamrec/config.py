@@ -8,6 +8,8 @@ from typing import Any
 from streamrec.events import EventSettings
 from streamrec.transforms import Transform
 
+FORMAT = 1  # of model files; a file of a later one is refused
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:

@@ -27,6 +27,11 @@ def check_all() -> Iterator[Finding]:
     )
     for package in ("opencv-python", "av", "onnxruntime", "torch", "torchvision", "timm"):
         yield _package(package)
+    try:
+        import cv2  # noqa: F401
+    except ImportError as error:
+        yield Finding("opencv", False, f"{error}; on Debian: apt-get install libgl1 libglib2.0-0")
+        return
     yield _display()
     yield from _cameras()
     yield from _formats()

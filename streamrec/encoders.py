@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from streamrec.errors import ModelError, need
+from streamrec.errors import ModelError, StreamrecError, need
 from streamrec.transforms import IMAGENET_MEAN, IMAGENET_STD
 
 Cache = tuple[Tensor, ...]
@@ -123,7 +123,7 @@ def make_encoder(name: str, *, height: int = 224, width: int = 224, weights: str
     else:
         try:
             encoder = _named_cnn(name, imagenet, height, width)
-        except ModelError:
+        except StreamrecError:
             raise
         except Exception as error:  # torchvision and timm raise of many kinds
             wish = f"{name} with ImageNet weights" if imagenet else name
@@ -188,15 +188,28 @@ def load_weights(encoder: nn.Module, path: str | Path) -> None:
 
 
 def strip_classifier(cnn: nn.Module) -> nn.Module:
-    """Replace the last layer that has weights (the classifier of a classification CNN) by the identity."""
-    last = None
-    for name, module in cnn.named_modules():
-        if isinstance(module, nn.Linear | nn.Conv2d):
-            last = name
-    if last is None:
-        raise ModelError(f"{type(cnn).__name__} has no layer to take features from")
-    parent, _, child = last.rpartition(".")
-    setattr(cnn.get_submodule(parent), child, nn.Identity())
+    """Take the classifier off a torchvision or timm CNN, in place; any other CNN is left as it is.
+
+    torchvision keeps it as the last layer with weights in ``fc``, ``classifier``, ``head`` or ``heads``.
+    """
+    library = type(cnn).__module__.partition(".")[0]
+    if library == "timm":
+        taken_off: Any = cnn
+        if taken_off.num_classes > 0:
+            taken_off.reset_classifier(0)
+    elif library == "torchvision":
+        for name in ("fc", "classifier", "head", "heads"):
+            part = getattr(cnn, name, None)
+            layers = (
+                []
+                if part is None
+                else [n for n, m in part.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)]
+            )
+            if layers:
+                path = f"{name}.{layers[-1]}".rstrip(".")
+                parent, _, child = path.rpartition(".")
+                setattr(cnn.get_submodule(parent), child, nn.Identity())
+                break
     return cnn
 
 
@@ -254,11 +267,13 @@ def _take_normalization(encoder: Encoder, cnn: Any) -> None:
 
 
 def _find_feature_size(cnn: nn.Module, height: int, width: int, channels: int = 3) -> int:
-    was_training = cnn.training
+    modes = [(module, module.training) for module in cnn.modules()]
+    device = next((parameter.device for parameter in cnn.parameters()), None)
     cnn.eval()  # a batch norm must not learn from the probe
     with torch.no_grad():
-        features = _pooled(cnn(torch.zeros(1, channels, height, width)))
-    cnn.train(was_training)
+        features = _pooled(cnn(torch.zeros(1, channels, height, width, device=device)))
+    for module, training in modes:
+        module.training = training
     return features.shape[1]
 
 

@@ -42,10 +42,10 @@ class MissingExtra(StreamrecError):
 def need(module: str, *, extra: str) -> ModuleType:
     """Import an optional package, or say which extra brings it.
 
-    >>> need("no_such_package", extra="web")
+    >>> need("no_such_package", extra="imagenet")
     Traceback (most recent call last):
     ...
-    streamrec.errors.MissingExtra: no_such_package is not installed; run: pip install 'streamrec[web]'
+    streamrec.errors.MissingExtra: no_such_package is not installed; run: pip install 'streamrec[imagenet]'
     """
     try:
         return importlib.import_module(module)
@@ -53,24 +53,28 @@ def need(module: str, *, extra: str) -> ModuleType:
         raise MissingExtra(f"{module} is not installed; run: pip install 'streamrec[{extra}]'") from error
 
 
+# A pair like token=abc after ? & ; # / or, as some recorders have it, user=me_password=abc_channel=1.
+_SECRET = re.compile(
+    r"(?i)([/?&;#_](?:[\w-]*?(?:pass|pwd|token|secret|key|auth|sig|user|usr|login)[\w-]*|u|p|pw)=)"
+    r".*?(?=_[a-z]+=|[&;#]|$)"
+)
+
+
 def without_password(address: str) -> str:
-    """The address as it may be shown: user, password and secret query values are gone.
+    """The address as it may be shown: user, password and secret values are gone.
 
     >>> without_password("rtsp://admin:s3cret@10.0.0.7:554/live?token=abc&channel=1")
     'rtsp://***@10.0.0.7:554/live?token=***&channel=1'
+    >>> without_password("admin:s3cret@10.0.0.7/live")
+    '***@10.0.0.7/live'
     >>> without_password("garden.mp4")
     'garden.mp4'
     """
-    if "://" not in address:
-        return address
-    scheme, rest = address.split("://", 1)
-    # The last "@" before the path ends the user's part: a password may itself hold "@", "/" or "?".
+    scheme, separator, rest = address.partition("://")
+    if not separator:
+        return re.sub(r"^((?:[a-zA-Z]+:/+)?)[^/@\s]*:[^\s]*@", r"\1***@", address)
+    # The last "@" ends the user's part: a password may itself hold "@", "/" or "?".
     authority_end = rest.rfind("@")
     if authority_end >= 0:
         rest = "***@" + rest[authority_end + 1 :]
-    rest = re.sub(
-        r"(?i)([?&;][^=&;]*(?:pass|pwd|token|secret|key|auth|sig|user|usr|login)[^=&;]*=)[^&;#]*",
-        r"\1***",
-        rest,
-    )
-    return f"{scheme}://{rest}"
+    return scheme + separator + _SECRET.sub(r"\1***", rest)

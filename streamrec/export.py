@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from streamrec.config import FORMAT
 from streamrec.errors import ModelError
 from streamrec.model import ActionModel
 
@@ -58,8 +59,12 @@ def step_graph(model: ActionModel) -> tuple[bytes, list[str]]:
 def export_onnx(model: ActionModel, path: str | Path) -> None:
     """Write a model as one .onnx file that holds all: weights, labels, transform, rhythm (as metadata)."""
     graph = _traced(model)
-    graph.metadata_props.add(key="streamrec", value=json.dumps(model.config.to_dict()))
-    Path(path).write_bytes(graph.SerializeToString())
+    graph.metadata_props.add(key="format", value=f"streamrec {FORMAT}")
+    graph.metadata_props.add(key="config", value=json.dumps(model.config.to_dict()))
+    try:
+        Path(path).write_bytes(graph.SerializeToString())
+    except OSError as error:
+        raise ModelError(f"the model could not be written to {path}: {error.strerror}") from error
 
 
 def _traced(model: ActionModel) -> onnx.ModelProto:
@@ -80,7 +85,7 @@ def _traced(model: ActionModel) -> onnx.ModelProto:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the exporter warns of its own inside
-            program = torch.onnx.export(
+            program: Any = torch.onnx.export(
                 _Step(model, len(state.head)),
                 (pictures, elapsed, *memory),
                 dynamo=True,
@@ -97,7 +102,6 @@ def _traced(model: ActionModel) -> onnx.ModelProto:
     finally:
         logger.setLevel(level)
         model.train(was_training)
-    assert program is not None
     proto = program.model_proto
     _rename(proto, "model.")
     return proto

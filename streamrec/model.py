@@ -95,8 +95,9 @@ class CNNLSTM(nn.Module):
     """The classical recurrent convolutional network (LRCN; Donahue et al., CVPR 2015) on clips.
 
     Each frame of a clip goes through the CNN, the features through an LSTM, and a linear layer gives logits
-    for each time step, or with ``last`` for the last one only. A torchvision or timm classification CNN loses
-    its classifier; any other CNN gives (N, F), or maps (N, F, h, w), which are averaged.
+    for each time step, or with ``last`` for the last one only. The CNN is taken over, not copied: a torchvision
+    or timm one loses its classifier, if it has one; any other CNN gives (N, F), or maps (N, F, h, w), which are
+    averaged.
 
     >>> import torchvision
     >>> model = CNNLSTM(torchvision.models.resnet18(), hidden_size=64, num_classes=5)
@@ -118,9 +119,7 @@ class CNNLSTM(nn.Module):
         image_size: tuple[int, int] = (224, 224),
     ) -> None:
         super().__init__()
-        if type(cnn).__module__.startswith(("torchvision.", "timm.")):
-            cnn = strip_classifier(cnn)
-        self.encoder = FrameEncoder(cnn, height=image_size[0], width=image_size[1])
+        self.encoder = FrameEncoder(strip_classifier(cnn), height=image_size[0], width=image_size[1])
         self.head = LSTMHead(
             self.encoder.feature_size, hidden_size, num_classes, layers=num_layers, dropout=dropout
         )

@@ -91,13 +91,16 @@ class Recognizer:
             self._check(state)
         state = stack(states)
         if len(state) != len(frames):
-            raise StateError(f"{len(frames)} frames came with the states of {len(state)} streams; give one each")
+            raise StateError(
+                f"{len(frames)} frames came with the states of {len(state)} streams; give one each"
+            )
         clock = np.array([frame.timestamp for frame in frames], np.float64)
         segment = np.array([frame.segment for frame in frames], np.int64)
         elapsed = np.where(segment == state.segment, clock - state.clock, np.inf).astype(np.float32)
         transform = self.config.transform
         pictures = np.stack([transform(as_bgr(frame.image)) for frame in frames])
         probabilities, head, cache = self._engine.step(pictures, elapsed, state.head, state.cache)
+        probabilities.setflags(write=False)  # the prediction and the state share them
         after = unstack(State(head, cache, clock, segment, probabilities))
         return [(self._prediction(one), one) for one in after]
 
@@ -150,8 +153,9 @@ class StreamRecognizer:
         if not math.isfinite(timestamp):
             raise StreamrecError(f"the timestamp is {timestamp}: give the picture's time in seconds")
         picture = as_bgr(image)
+        segment = int(self._state.segment[0])  # a state that was given may be of a later one
         if is_due(timestamp, float(self._state.clock[0]), self.fps):
-            prediction, self._state = self.recognizer.step(Frame(picture, 0, timestamp), self._state)
+            prediction, self._state = self.recognizer.step(Frame(picture, 0, timestamp, segment), self._state)
             return prediction
         return self.recognizer._prediction(self._state)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import sys
 import threading
@@ -42,7 +43,7 @@ class Source(ABC):
     def __iter__(self) -> Iterator[Frame]:
         """Open the source and yield its frames; raises ``SourceError`` in words."""
 
-    def interrupt(self) -> None:
+    def interrupt(self) -> None:  # noqa: B027 (most sources have no wait to end)
         """Nobody reads any more: end a wait that is under way. Called from another thread than reads."""
 
     def __repr__(self) -> str:
@@ -80,8 +81,8 @@ class NetworkSource(Source):
     """An RTSP, RTMP, HTTP or UDP address. A lost connection is opened again, with a new segment.
 
     Opening and reading have deadlines. Timestamps are seconds since the first opening: by the camera's own
-    clock for RTSP, by arrival for the rest, whose containers seldom tell. After ``retries`` openings in a row
-    that failed, ``SourceError`` says why.
+    clock for RTSP, by arrival for the rest, whose containers seldom tell. When the first opening fails, or
+    ``retries`` in a row after that, ``SourceError`` says why.
     """
 
     live = True
@@ -94,18 +95,25 @@ class NetworkSource(Source):
         self._left = threading.Event()
 
     def __iter__(self) -> Iterator[Frame]:
-        self._left.clear()
+        self._left.clear()  # now, not when the first frame is asked for: an interrupt may come before
+        return self._frames()
+
+    def _frames(self) -> Iterator[Frame]:
         started = time.monotonic()
         index = segment = failures = 0
         while True:
             with _opened(self._address) as video:
                 if video is not None:
                     frames = _live_frames(
-                        video, self.name, started, index, segment, own_clock=self._own_clock
+                        video, self.name, started, index, segment, READ_SECONDS, own_clock=self._own_clock
                     )
                     for frame in frames:
                         yield frame
                         index, failures = frame.index + 1, 0
+                    if index and video.get(cv2.CAP_PROP_FRAME_COUNT) > 0:
+                        return  # a recording, and this was its end
+            if self._left.is_set():
+                return
             failures += 1
             if failures > self._retries or index == 0:
                 raise SourceError(f"{self.name}: {_why_closed(self._address)}")
@@ -134,7 +142,8 @@ class FileSource(Source):
             return
         self._address = str(Path(path).absolute())  # FFmpeg takes the "12:" of "12:30.mp4" for a protocol
         if not Path(path).exists():
-            raise SourceError(f"there is no file {path}")
+            hint = "; an address begins with rtsp:// or http://" if "@" in str(path) else ""
+            raise SourceError(f"there is no file {without_password(str(path))}{hint}")
         if Path(path).stat().st_size == 0:
             raise SourceError(f"{path} is empty: 0 bytes")
 
@@ -275,6 +284,31 @@ class RealTime(Source):
             yield replace(frame, captured=time.monotonic())
 
 
+class Limited(Source):
+    """Another source that ends after so many seconds of its own clock."""
+
+    def __init__(self, source: Source, seconds: float) -> None:
+        self.source = source
+        self.seconds = seconds
+        self.name = source.name
+        self.live = source.live
+        self.duration = seconds if source.duration is None else min(seconds, source.duration)
+
+    def interrupt(self) -> None:
+        """Pass it on."""
+        self.source.interrupt()
+
+    def __iter__(self) -> Iterator[Frame]:
+        passed, last = 0.0, None
+        for frame in self.source:
+            if last is not None and last.timestamp < frame.timestamp:
+                passed += frame.timestamp - last.timestamp
+            if passed >= self.seconds:
+                return
+            last = frame
+            yield frame
+
+
 def open_source(what: Any) -> Source:
     """Tell what kind of source is meant, and return it; nothing is read before it is iterated.
 
@@ -320,7 +354,7 @@ def _from_text(text: str) -> Source:
         if path.startswith("http") and path.endswith(VIDEO_ENDINGS):
             return FileSource(text)
         return NetworkSource(text)
-    if text.startswith("/dev/"):
+    if text.startswith("/dev/video"):
         return WebcamSource(text)
     return _from_path(Path(text).expanduser())
 
@@ -328,8 +362,8 @@ def _from_text(text: str) -> Source:
 def _from_path(path: Path) -> Source:
     if path.is_dir():
         return ImageFolderSource(path)
-    if path.exists() and not path.is_file():
-        return WebcamSource(str(path))  # a device file by a link of another name
+    if path.is_char_device():
+        return WebcamSource(str(path))  # a device file by another name
     return FileSource(path)
 
 
@@ -350,10 +384,15 @@ def _live_frames(
     started: float,
     index: int = 0,
     segment: int = 0,
+    patience: float = math.inf,
     *,
     own_clock: bool = False,
 ) -> Iterator[Frame]:
-    """Frames until the first that does not come. ``started``: the time.monotonic() that counts as 0."""
+    """Frames until the first that does not come. ``started``: the time.monotonic() that counts as 0.
+
+    A read that takes about ``patience`` seconds (FFmpeg's time-out) is the end as well: FFmpeg then gives the
+    frame that it held back, and nothing after it.
+    """
     opened = time.monotonic() - started
     before = -1.0
     while True:
@@ -362,15 +401,16 @@ def _live_frames(
         now = time.monotonic()
         if not ok or image is None:
             return
-        if now - asked >= 0.9 * READ_SECONDS:
-            return  # FFmpeg gives the frame that it held back, then nothing for ever: the camera is frozen
+        if now - asked >= 0.9 * patience:
+            return
         timestamp = now - started
         if own_clock:
             told = opened + video.get(cv2.CAP_PROP_POS_MSEC) / 1000.0
             if told < before - 1.0:  # the camera's clock was set back: it counts on from here
                 went_on = max(timestamp, before + 0.001)
                 opened, told = opened + went_on - told, went_on
-            timestamp = told if told > before or before < 0 else before + 0.001
+            # Where the stream tells no times, those of arrival.
+            timestamp = told if told > before or before < 0 else max(timestamp, before + 0.001)
             before = timestamp
         yield Frame(as_bgr(image), index, timestamp, segment, name, now)
         index += 1
@@ -385,7 +425,7 @@ def _opened(what: int | str) -> Iterator[cv2.VideoCapture | None]:
     """An open capture, released at the end; None where it did not open. OpenCV's own complaints are hushed."""
     video = None
     with _hushed():
-        if isinstance(what, int) or what.startswith("/dev/"):
+        if isinstance(what, int) or Path(what).is_char_device():
             backend = cv2.CAP_V4L2 if sys.platform.startswith("linux") else cv2.CAP_ANY
             video = cv2.VideoCapture(what, backend)
         elif "://" in what:
@@ -405,12 +445,30 @@ def _opened(what: int | str) -> Iterator[cv2.VideoCapture | None]:
 
 @contextlib.contextmanager
 def _hushed() -> Iterator[None]:
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    """OpenCV's log level is one for all threads: the first one in lowers it, the last one out restores it."""
+    logging = cv2.utils.logging
+    with _hush.lock:
+        if _hush.count == 0:
+            _hush.level = logging.getLogLevel()
+            logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+        _hush.count += 1
     try:
         yield
     finally:
-        cv2.utils.logging.setLogLevel(level)
+        with _hush.lock:
+            _hush.count -= 1
+            if _hush.count == 0:
+                logging.setLogLevel(_hush.level)
+
+
+class _Hush:
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.count = 0
+        self.level = 0
+
+
+_hush = _Hush()
 
 
 def _why_closed(address: str) -> str:

@@ -17,7 +17,8 @@ class Transform:
     """How a picture becomes the model's input; saved with the model.
 
     ``fit``: "stretch" to the shape, "crop" the middle to it, or "pad" with gray to it. ``mean`` and ``std``
-    are for RGB from 0 to 1 and are applied inside the model, so that they are part of what is exported.
+    are for RGB from 0 to 1; the model fills in those of its encoder's weights and applies them inside, so that
+    they are part of what is exported.
     """
 
     height: int = 96

@@ -83,5 +83,7 @@ class Result:
     frame: Frame
     prediction: Prediction
     events: tuple[Event, ...] = field(default=())
-    latency: float = 0.0  # seconds from the picture in hand to the prediction ready
+    latency: float = (
+        0.0  # seconds from the picture in hand to the prediction ready; of a file, waiting included
+    )
     dropped: int = 0  # frames of this source dropped so far because the reader was slower

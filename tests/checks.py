@@ -37,7 +37,9 @@ def check_streaming(model: ActionModel, *, steps: int = 12, tolerance: float = 1
 
 
 def check_states_agree(one, other, tolerance: float) -> None:
-    for a, b in zip((*one.head, *one.cache, one.clock), (*other.head, *other.cache, other.clock), strict=True):
+    for a, b in zip(
+        (*one.head, *one.cache, one.clock), (*other.head, *other.cache, other.clock), strict=True
+    ):
         assert_close(a, b, tolerance)
 
 
@@ -47,7 +49,9 @@ def assert_close(one: torch.Tensor, other: torch.Tensor, tolerance: float) -> No
     assert worst <= tolerance, f"they differ by {worst:g}"
 
 
-def check_engines_agree(one: Recognizer, other: Recognizer, frames: list[Frame], tolerance: float = 1e-4) -> None:
+def check_engines_agree(
+    one: Recognizer, other: Recognizer, frames: list[Frame], tolerance: float = 1e-4
+) -> None:
     """Both engines give the same probabilities for a stream, each with its own state."""
     states = one.initial_state(), other.initial_state()
     worst = 0.0

@@ -33,7 +33,9 @@ def test_every_name_can_be_imported(name):
 
 def test_nothing_else_is_shown():
     assert dir(streamrec) == sorted(streamrec.__all__)
-    shown = fresh("import json; from streamrec import *; print(json.dumps([n for n in dir() if n[0] != '_']))")
+    shown = fresh(
+        "import json; from streamrec import *; print(json.dumps([n for n in dir() if n[0] != '_']))"
+    )
     assert sorted(set(json.loads(shown)) - {"json"}) == sorted(streamrec.__all__)
 
 

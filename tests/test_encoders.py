@@ -54,8 +54,30 @@ def test_an_own_cnn_may_give_vectors_or_maps():
 def test_a_cnn_without_features_is_refused_in_words():
     with pytest.raises(ModelError, match=r"\(N, F\)"):
         FrameEncoder(nn.Flatten(0), height=8, width=8)
-    with pytest.raises(ModelError, match="no layer"):
-        strip_classifier(nn.ReLU())
+
+
+def test_only_a_classifier_is_taken_off():
+    import timm
+    import torchvision
+
+    with_classifier, without = torchvision.models.resnet18(), torchvision.models.resnet18()
+    without.fc = nn.Identity()
+    assert isinstance(strip_classifier(with_classifier).fc, nn.Identity)
+    headless = timm.create_model("resnet18", num_classes=0)
+    for cnn in (without, headless):
+        before = [name for name, _ in cnn.named_parameters()]
+        assert [name for name, _ in strip_classifier(cnn).named_parameters()] == before
+    own = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4, 2))
+    assert isinstance(strip_classifier(own)[2], nn.Linear)
+    assert FrameEncoder(strip_classifier(timm.create_model("resnet18", num_classes=7))).feature_size == 512
+
+
+def test_a_frozen_batch_norm_stays_frozen():
+    cnn = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+    cnn[1].eval()
+    FrameEncoder(cnn, height=16, width=16)
+    assert not cnn[1].training
+    assert cnn.training
 
 
 def test_finding_the_feature_size_teaches_a_batch_norm_nothing():
@@ -78,7 +100,9 @@ def test_the_motion_encoder_sees_the_difference_to_the_frame_before():
     assert torch.equal(begun, after_moved)  # what begins has no difference
 
 
-def test_weights_come_from_safetensors_of_the_encoder_of_its_cnn_or_of_a_model(tmp_path, tiny_file, tiny_model):
+def test_weights_come_from_safetensors_of_the_encoder_of_its_cnn_or_of_a_model(
+    tmp_path, tiny_file, tiny_model
+):
     from safetensors.torch import save_file
 
     first, second = (make_encoder("resnet18", height=32, width=32) for _ in range(2))

@@ -30,7 +30,10 @@ def uneven(count: int = STEPS, seed: int = 0) -> list[Frame]:
     times = 1000.0 + np.cumsum(gaps)
     segments = np.cumsum(rng.random(count) < 0.03)
     frames = moving(count, seed=seed)
-    return [replace(f, timestamp=float(t), segment=int(s)) for f, t, s in zip(frames, times, segments, strict=True)]
+    return [
+        replace(f, timestamp=float(t), segment=int(s))
+        for f, t, s in zip(frames, times, segments, strict=True)
+    ]
 
 
 def both(path: Path) -> tuple[Recognizer, Recognizer]:
@@ -151,7 +154,9 @@ StreamRecognizer(recognizer)(np.zeros((48, 64, 3), np.uint8), 0.0)
 count = len(list(results([np.full((48, 64, 3), n, np.uint8) for n in range(9)], recognizer, fps=30)))
 print(json.dumps([count, sorted(sys.modules)]))
 """
-    ran = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
+    )
     count, loaded = json.loads(ran.stdout)
     assert count == 9
     assert "onnxruntime" in loaded
@@ -205,7 +210,7 @@ def test_a_graph_that_is_not_ours_is_refused(tmp_path, tiny_config):
     with pytest.raises(ModelError, match="no streamrec model"):
         Recognizer.load(foreign(tmp_path / "foreign.onnx", {}))
     with pytest.raises(ModelError, match="damaged"):
-        Recognizer.load(foreign(tmp_path / "odd.onnx", {"streamrec": "{}"}))
+        Recognizer.load(foreign(tmp_path / "odd.onnx", {"format": f"streamrec {FORMAT}", "config": "{}"}))
     assert FORMAT == 1
 
 

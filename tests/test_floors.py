@@ -13,7 +13,18 @@ PACKAGE = Path(__file__).parents[1] / "streamrec"
 FLOORS = {
     **dict.fromkeys(("errors", "pictures", "state", "types"), 0),
     **dict.fromkeys(
-        ("buffer", "encoders", "events", "heads", "metrics", "overlay", "rhythm", "sources", "synthetic", "transforms"),
+        (
+            "buffer",
+            "encoders",
+            "events",
+            "heads",
+            "metrics",
+            "overlay",
+            "rhythm",
+            "sources",
+            "synthetic",
+            "transforms",
+        ),
         1,
     ),
     **dict.fromkeys(("capture", "config", "model", "sinks"), 2),
@@ -49,7 +60,8 @@ CHAIRS = {
     "safetensors": {"checkpoint", "encoders", "state", "train.fit"},
     "timm": {"encoders"},
     "torch": {
-        "checkpoint", "doctor", "encoders", "engines.torch_engine", "export", "heads", "model", "train.fit", "train.job",
+        "checkpoint", "doctor", "encoders", "engines", "engines.torch_engine", "export", "heads", "model",
+        "train.fit", "train.job",
     },
     "torchvision": {"encoders"},
     "typer": {"cli"},
@@ -81,8 +93,7 @@ def imports(tree: ast.Module) -> Iterator[tuple[str, bool]]:
                 assert child.level == 0, "full module names only"
                 yield from ((f"{child.module}.{alias.name}", late) for alias in child.names)
             elif isinstance(child, ast.Call) and getattr(child.func, "id", "") in ("need", "import_module"):
-                if isinstance(child.args[0], ast.Constant):
-                    yield str(child.args[0].value), True
+                yield from ((word.value, True) for word in child.args[:1] if isinstance(word, ast.Constant))
             inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
             typing = isinstance(child, ast.If) and getattr(child.test, "id", "") == "TYPE_CHECKING"
             yield from walk(child, late or inside or typing)

@@ -12,20 +12,27 @@ from streamrec.model import sum_of_step_losses
 @pytest.mark.parametrize("layers", [1, 2])
 def test_frames_and_clips_agree_with_the_motion_encoder(layers):
     torch.manual_seed(0)
-    config = ModelConfig(labels=("a", "b"), transform=Transform(height=32, width=40), hidden_size=16, layers=layers)
+    config = ModelConfig(
+        labels=("a", "b"), transform=Transform(height=32, width=40), hidden_size=16, layers=layers
+    )
     check_streaming(ActionModel(config))
 
 
 def test_frames_and_clips_agree_with_a_torchvision_encoder():
     torch.manual_seed(0)
     config = ModelConfig(
-        labels=("a", "b"), encoder="mobilenet_v3_small", transform=Transform(height=32, width=32), hidden_size=16
+        labels=("a", "b"),
+        encoder="mobilenet_v3_small",
+        transform=Transform(height=32, width=32),
+        hidden_size=16,
     )
     check_streaming(ActionModel(config), steps=6)
 
 
 def test_the_encoder_runs_once_a_frame():
-    config = ModelConfig(labels=("a", "b"), encoder="mobilenet_v3_small", transform=Transform(height=32, width=32))
+    config = ModelConfig(
+        labels=("a", "b"), encoder="mobilenet_v3_small", transform=Transform(height=32, width=32)
+    )
     model = ActionModel(config).eval()
     seen = []
     model.encoder.cnn.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))

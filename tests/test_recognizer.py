@@ -10,7 +10,17 @@ import pytest
 import torch
 from checks import moving
 
-from streamrec import ActionModel, Frame, Prediction, Recognizer, State, StreamRecognizer, World, WorldSettings, results
+from streamrec import (
+    ActionModel,
+    Frame,
+    Prediction,
+    Recognizer,
+    State,
+    StreamRecognizer,
+    World,
+    WorldSettings,
+    results,
+)
 from streamrec.checkpoint import Checkpoint
 from streamrec.engines.torch_engine import TorchEngine
 from streamrec.errors import PictureError, StateError, StreamrecError
@@ -89,7 +99,9 @@ def test_a_step_is_pure(tiny):
 
 def test_many_streams_in_one_pass_are_what_each_is_alone(tiny):
     streams = [moving(15, seed=seed) for seed in range(3)]
-    streams[1] = [replace(f, timestamp=f.timestamp * 1.7 + 50, segment=int(n > 6)) for n, f in enumerate(streams[1])]
+    streams[1] = [
+        replace(f, timestamp=f.timestamp * 1.7 + 50, segment=int(n > 6)) for n, f in enumerate(streams[1])
+    ]
     streams[2] = [replace(f, timestamp=f.timestamp + 3 * (n > 9)) for n, f in enumerate(streams[2])]
     alone = [run(tiny, frames)[0] for frames in streams]
     states = [tiny.initial_state() for _ in streams]
@@ -229,7 +241,9 @@ class TestStreamRecognizer:
         assert (again.probabilities == run(tiny, frames[:1])[0][0]).all()
 
     def test_a_saved_state_goes_on_bit_for_bit_amid_a_stream(self, tiny):
-        frames = moving(60, fps=30.0)  # three times faster than the rhythm: two of three are answered from memory
+        frames = moving(
+            60, fps=30.0
+        )  # three times faster than the rhythm: two of three are answered from memory
         whole = StreamRecognizer(tiny)
         expected = [whole(f.image, f.timestamp) for f in frames]
         for cut in (30, 31, 32):

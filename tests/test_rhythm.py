@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 
 from streamrec.rhythm import is_due
@@ -14,7 +16,16 @@ def taken(source_fps: float, head_fps: float, seconds: float = 4.0) -> list[floa
 
 @pytest.mark.parametrize(
     ("source_fps", "head_fps", "expected"),
-    [(30, 10, 10), (30, 15, 15), (25, 10, 12.5), (15, 15, 15), (10, 15, 10), (60, 15, 15), (12, 10, 12), (1, 10, 1)],
+    [
+        (30, 10, 10),
+        (30, 15, 15),
+        (25, 10, 12.5),
+        (15, 15, 15),
+        (10, 15, 10),
+        (60, 15, 15),
+        (12, 10, 12),
+        (1, 10, 1),
+    ],
 )
 def test_a_camera_is_seen_in_the_rhythm_nearest_to_the_heads(source_fps, head_fps, expected):
     times = taken(source_fps, head_fps)
@@ -24,7 +35,7 @@ def test_a_camera_is_seen_in_the_rhythm_nearest_to_the_heads(source_fps, head_fp
 def test_the_spacing_is_even():
     for source_fps in (12, 15, 20, 24, 25, 29.97, 30, 50, 60):
         times = taken(source_fps, 10)
-        gaps = [b - a for a, b in zip(times, times[1:], strict=False)]
+        gaps = [b - a for a, b in pairwise(times)]
         assert max(gaps) - min(gaps) < 1e-6
 
 

@@ -68,7 +68,11 @@ def _check_on_cpu(device: str) -> None:
 
 
 def _has_gpu() -> bool:
-    """Whether an NVIDIA driver is loaded, without importing torch."""
+    """Whether torch can use a GPU; torch is asked only where a driver of NVIDIA's is loaded."""
     from pathlib import Path
 
-    return Path("/proc/driver/nvidia/version").exists()
+    if not Path("/proc/driver/nvidia/version").exists():
+        return False
+    import torch
+
+    return torch.cuda.is_available()

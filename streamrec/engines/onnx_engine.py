@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from streamrec.checkpoint import FORMAT, Checkpoint, parse_config
+from streamrec.checkpoint import Checkpoint, parse_config
 from streamrec.config import ModelConfig
 from streamrec.engines import Arrays, Engine
 from streamrec.errors import ModelError
@@ -50,8 +50,8 @@ class OnnxEngine(Engine):
     def from_file(cls, path: Path) -> OnnxEngine:
         """A model that ``streamrec export`` wrote: one .onnx file with all in it."""
         session = _session(str(path), _options(), path.name)
-        config = session.get_modelmeta().custom_metadata_map.get("streamrec")
-        return cls(session, parse_config(path, config and f"streamrec {FORMAT}", config))
+        metadata = session.get_modelmeta().custom_metadata_map
+        return cls(session, parse_config(path, metadata.get("format"), metadata.get("config")))
 
     def step(
         self, pictures: np.ndarray, elapsed: np.ndarray, head: Arrays, cache: Arrays

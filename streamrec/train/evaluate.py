@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from streamrec.errors import StreamrecError
+from streamrec.errors import DataError, SourceError
 from streamrec.metrics import Accuracy, F1AtOverlap, OnsetDelay, PerClassAccuracy, edit_score, segments_of
 from streamrec.pipeline import results
 from streamrec.recognizer import Recognizer
 from streamrec.sources import FileSource
-from streamrec.synthetic import UNSEEN, World, WorldSettings
+from streamrec.synthetic import ACTIONS, UNSEEN, World, WorldSettings
 from streamrec.train.data import Clip
 from streamrec.types import ActionEnded, ActionStarted, Event
 
@@ -57,13 +57,15 @@ def evaluate_clips(
     recognizer: Recognizer, clips: Iterable[Clip], *, tell: Callable[[int], None] = lambda done: None
 ) -> ClipReport:
     """Play each clip; a clip that cannot be read is named in the report and passed over."""
+    clips = list(clips)
+    _check_labels(recognizer, {clip.label for clip in clips})
     at_end, per_frame, by_label = Accuracy(), Accuracy(), PerClassAccuracy()
     unreadable: list[str] = []
     count = frames = 0
     for done, clip in enumerate(clips, start=1):
         try:
             said = [r.prediction.label for r in results(FileSource(clip.path), recognizer)]
-        except StreamrecError as error:
+        except SourceError as error:
             unreadable.append(str(error))
             continue
         finally:
@@ -92,6 +94,7 @@ def evaluate_world(
     tell: Callable[[int], None] = lambda done: None,
 ) -> StreamReport:
     """Play streams of the synthetic world, each with bodies, cameras and rooms that were never trained on."""
+    _check_labels(recognizer, set(ACTIONS))
     background = recognizer.config.events.background
     per_frame, by_label, f1, onset = (
         Accuracy(),
@@ -135,3 +138,11 @@ def evaluate_world(
         delay_dated=onsets.median,
         per_frame_by_label={str(label): value for label, value in (by_label.get() or {}).items()},
     )
+
+
+def _check_labels(recognizer: Recognizer, labels: set[str]) -> None:
+    unknown = sorted(labels - set(recognizer.labels))
+    if unknown:
+        raise DataError(
+            f"the model {recognizer.name} does not know {', '.join(unknown)}; it knows {', '.join(recognizer.labels)}"
+        )

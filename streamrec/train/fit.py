@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -285,8 +286,16 @@ def _restore(run: _Run, path: Path, settings: TrainSettings) -> None:
 
 
 def _described(run: _Run, settings: TrainSettings) -> str:
-    data = [len(run.windows.recordings), int(sum(len(r.targets) for r in run.windows.recordings))]
-    plain: dict[str, Any] = {"settings": asdict(settings), "config": run.model.config.to_dict(), "data": data}
+    data = sha256()
+    for recording in run.windows.recordings:
+        data.update(
+            recording.targets.tobytes() + recording.timestamps.tobytes() + recording.pictures[0].tobytes()
+        )
+    plain: dict[str, Any] = {
+        "settings": asdict(settings),
+        "config": run.model.config.to_dict(),
+        "data": data.hexdigest(),
+    }
     return json.dumps(plain, sort_keys=True)
 
 

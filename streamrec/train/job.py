@@ -13,11 +13,12 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from streamrec.checkpoint import save_model
+from streamrec.checkpoint import read_checkpoint, save_model
 from streamrec.config import ModelConfig
 from streamrec.errors import DataError
 from streamrec.events import EventSettings
-from streamrec.synthetic import ACTIONS, World, WorldSettings
+from streamrec.model import ActionModel
+from streamrec.synthetic import ACTIONS, UNSEEN, World, WorldSettings
 from streamrec.train.data import (
     BACKGROUND,
     Augmentation,
@@ -33,6 +34,7 @@ from streamrec.train.fit import TrainSettings, fit, quick_score
 from streamrec.transforms import Transform
 
 SCENE_SECONDS = 20.0  # of the synthetic world: so long is a recording, with one body, camera and room
+SEEDS = 100_000  # worlds that one --seed may use; those from UNSEEN on belong to evaluation
 CLEAR = EventSettings(smoothing=0.2, shortest=0.2)  # its actions are clear: told sooner, no worse (measured)
 
 
@@ -64,20 +66,15 @@ class TrainJob:
         """Do it; what is left of a run that was stopped is taken up again."""
         if self.out.suffix != ".safetensors":
             raise DataError(f"--out {self.out}: a model file ends in .safetensors")
+        if self.data == "synthetic" and (self.seed + 1) * SEEDS > UNSEEN:
+            raise DataError(f"--seed {self.seed}: for synthetic it is 0 to {UNSEEN // SEEDS - 1}")
         if self.threads:
             torch.set_num_threads(self.threads)
         console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
         width, height = self.size
         transform = Transform(width=width, height=height)
-        if self.data == "synthetic":
-            labels = ACTIONS
-            learned, measured = self._render(transform, console), []
-        else:
-            clips = find_clips(self.data)
-            labels = tuple(sorted({clip.label for clip in clips}))
-            to_learn, to_measure = held_out(clips, part=self.hold_out, seed=self.seed)
-            learned = self._decode(to_learn, transform, labels, console)
-            measured = self._decode(to_measure, transform, labels, console)
+        clips = None if self.data == "synthetic" else find_clips(self.data)
+        labels = ACTIONS if clips is None else tuple(sorted({clip.label for clip in clips}))
         background = tuple(sorted(BACKGROUND & set(labels)))
         config = ModelConfig(
             labels=labels,
@@ -90,6 +87,14 @@ class TrainJob:
             events=replace(CLEAR if self.data == "synthetic" else EventSettings(), background=background),
             about=self.about,
         )
+        ActionModel(config, weights=self.weights)  # what is wrong with it is said now, not after the decoding
+        self.out.parent.mkdir(parents=True, exist_ok=True)
+        if clips is None:
+            learned, measured = self._render(transform, console), []
+        else:
+            to_learn, to_measure = held_out(clips, part=self.hold_out, seed=self.seed)
+            learned = self._decode(to_learn, transform, labels, console)
+            measured = self._decode(to_measure, transform, labels, console)
         settings = TrainSettings(
             steps=self.steps,
             streams=self.streams,
@@ -100,7 +105,6 @@ class TrainJob:
             seed=self.seed,
         )
         resume = self.out.with_name(self.out.name + ".resume")
-        self.out.parent.mkdir(parents=True, exist_ok=True)
         if resume.exists():
             console.print(f"going on with the run in {resume}")
         try:
@@ -112,6 +116,10 @@ class TrainJob:
         save_model(self.out, model)
         resume.unlink(missing_ok=True)  # not before: if the model cannot be written, nothing is lost
         console.print(f"wrote {self.out}")
+        if read_checkpoint(self.out).graph is None:
+            console.print(
+                f"the encoder {self.encoder} cannot be exported to ONNX: this model runs with torch only"
+            )
         if measured:
             per_frame, at_end = quick_score(model, measured)
             console.print(
@@ -124,7 +132,7 @@ class TrainJob:
 
         def one(number: int) -> Recording:
             # 30 a second, and many changes: recordings are played again at other speeds and rates.
-            seed = self.seed * 100_000 + number
+            seed = self.seed * SEEDS + number
             settings = WorldSettings(
                 seed=seed, fps=30.0, seconds=SCENE_SECONDS, width=160, height=120, action_seconds=(2.0, 6.0)
             )

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from streamrec import EventSettings, Frame, Prediction
+from streamrec import EventSettings, Frame, Prediction, Recognizer
+from streamrec.errors import DataError
 from streamrec.synthetic import ACTIONS
 from streamrec.train.data import Clip
 from streamrec.train.evaluate import evaluate_clips, evaluate_world
@@ -160,8 +161,16 @@ def test_the_delay_is_counted_from_the_true_onset():
     assert late.edit == 1.0
 
 
-def test_a_real_model_is_measured_on_the_world(tiny):
-    report = evaluate_world(tiny, fps=5.0, streams=1, seconds=6.0)
+def test_a_model_that_does_not_know_the_labels_is_not_measured(tiny):
+    with pytest.raises(DataError, match="does not know clap"):
+        evaluate_world(tiny, streams=1, seconds=1.0)
+    with pytest.raises(DataError, match="it knows idle, wave, fall"):
+        evaluate_clips(tiny, [Clip(Path("a.mp4"), "swim", "a")])
+
+
+@pytest.mark.parametrize("engine", ["onnx", "torch"])
+def test_a_real_model_is_measured_on_the_world(engine):
+    report = evaluate_world(Recognizer.load("synthetic", engine=engine), fps=5.0, streams=1, seconds=6.0)
     assert report.frames == 30
     assert 0.0 <= report.per_frame <= 1.0
     assert 0.0 <= report.edit <= 1.0
