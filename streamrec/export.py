@@ -103,16 +103,20 @@ def _traced(model: ActionModel) -> onnx.ModelProto:
         logger.setLevel(level)
         model.train(was_training)
     proto = program.model_proto
-    _rename(proto, "model.")
+    _rename(proto, model)
     return proto
 
 
-def _rename(proto: onnx.ModelProto, prefix: str) -> None:
-    """Give the weights the names that they have in the model, and drop what tells of this machine's paths."""
+def _rename(proto: onnx.ModelProto, model: ActionModel) -> None:
+    """Give the weights the names that they have in the model, and drop what tells of this machine's paths.
+
+    Only the weights: other names, shortened, could meet the name of some node's output.
+    """
+    names = {f"model.{name}": name for name in model.state_dict()}
     for initializer in proto.graph.initializer:
-        initializer.name = initializer.name.removeprefix(prefix)
+        initializer.name = names.get(initializer.name, initializer.name)
     for node in proto.graph.node:
-        node.input[:] = [name.removeprefix(prefix) for name in node.input]
+        node.input[:] = [names.get(name, name) for name in node.input]
         del node.metadata_props[:]
         node.doc_string = ""
     del proto.graph.value_info[:]
