@@ -480,7 +480,7 @@ class _Terminal:
             self.say(
                 f"{self.frames} frames in {took:.1f} s ({self.frames / took:.1f} a second), "
                 f"latency p50 {_ms(quantiles['p50'])} p99 {_ms(quantiles['p99'])}, "
-                f"{self.dropped} dropped, {self.events} actions"
+                f"{self.dropped} dropped, {self.events} action{'' if self.events == 1 else 's'}"
                 + (", stopped" if kind is not None and issubclass(kind, KeyboardInterrupt) else "")
             )
 

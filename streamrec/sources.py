@@ -303,7 +303,7 @@ class Limited(Source):
         for frame in self.source:
             if last is not None and last.timestamp < frame.timestamp:
                 passed += frame.timestamp - last.timestamp
-            if passed >= self.seconds:
+            if passed >= self.seconds - 1e-9:
                 return
             last = frame
             yield frame

@@ -387,3 +387,21 @@ def test_the_synthetic_model_knows_its_world():
     world = World(WorldSettings(seed=900_001, seconds=25.0, fps=10.0))
     right = [result.prediction.label == result.frame.truth for result in results(world, recognizer)]
     assert np.mean(right) > 0.6
+
+
+def test_a_state_of_a_later_segment_is_gone_on_from(tiny):
+    frames = [replace(frame, segment=3) for frame in moving(8)]
+    state = tiny.initial_state()
+    for frame in frames[:7]:
+        _, state = tiny.step(frame, state)
+    expected, _ = tiny.step(frames[7], state)
+    recognize = StreamRecognizer(tiny)
+    recognize.state = state
+    said = recognize(frames[7].image, timestamp=frames[7].timestamp)
+    assert said.probabilities.tobytes() == expected.probabilities.tobytes()
+
+
+def test_a_prediction_cannot_change_the_state_that_it_came_with(tiny):
+    prediction, _ = tiny.step(moving(1)[0], tiny.initial_state())
+    with pytest.raises(ValueError, match="read-only"):
+        prediction.probabilities[0] = 1.0

@@ -24,6 +24,7 @@ from streamrec.sources import (
     FileSource,
     ImageFolderSource,
     IterableSource,
+    Limited,
     NetworkSource,
     RealTime,
     Source,
@@ -642,3 +643,10 @@ def test_every_kind_says_what_it_is(clip, tmp_path):
     folder = write_pictures(tmp_path / "shots", ["1.png"])
     for what in (0, "/dev/video0", "rtsp://10.0.0.7/live", clip, folder, numbered(1), "synthetic"):
         assert re.fullmatch(r"<\w+ .+>", repr(open_source(what)))
+
+
+def test_a_limited_source_ends_by_its_own_clock():
+    pictures = IterableSource([np.zeros((20, 30, 3), np.uint8)] * 100, fps=10.0)
+    assert [frame.index for frame in Limited(pictures, 1.0)] == list(range(10))
+    assert [frame.index for frame in Limited(pictures, 0.0)] == []
+    assert len(list(Limited(pictures, 1e9))) == 100
