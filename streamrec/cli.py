@@ -419,7 +419,9 @@ def _play(
         if save is not None:
             # Of a file every frame is written; a live stream is never held up by the disk. A video of hours takes
             # its time to close.
-            sinks.append(stack.enter_context(Background(VideoFile(save), drop_oldest=source.live, patience=600.0)))
+            sinks.append(
+                stack.enter_context(Background(VideoFile(save), drop_oldest=source.live, patience=600.0))
+            )
         if jsonl is not None:
             sinks.append(stack.enter_context(JsonLines(jsonl)))
         terminal = stack.enter_context(_Terminal(source, recognizer, on_stdout=jsonl != "-"))
