@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from streamrec.pipeline import pace, results
     from streamrec.recognizer import Recognizer, StreamRecognizer
     from streamrec.sinks import Background, Callback, JsonLines, Latest, Sink, VideoFile, Window
-    from streamrec.sources import Source, open_source
+    from streamrec.sources import open_source
     from streamrec.state import State
     from streamrec.synthetic import World, WorldSettings
     from streamrec.transforms import Transform
-    from streamrec.types import ActionEnded, ActionStarted, Event, Frame, Prediction, Result
+    from streamrec.types import ActionEnded, ActionStarted, Event, Frame, Prediction, Result, Source
 
 # Name -> the module that holds it, imported when the name is first asked for: `import streamrec` is quick,
 # and what does not need torch never imports it.
@@ -45,7 +45,7 @@ _HOMES = {
     "Result": "types",
     "RingBuffer": "buffer",
     "Sink": "sinks",
-    "Source": "sources",
+    "Source": "types",
     "State": "state",
     "StreamRecognizer": "recognizer",
     "StreamrecError": "errors",

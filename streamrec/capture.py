@@ -7,8 +7,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
 from streamrec.buffer import RingBuffer
-from streamrec.sources import Source
-from streamrec.types import Frame
+from streamrec.types import Frame, Source
 
 JOIN_SECONDS = 10.0  # longer than opening and reading may take; a caller's own iterable may block longer
 

@@ -8,7 +8,6 @@ import re
 import sys
 import threading
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,7 @@ import numpy as np
 
 from streamrec.errors import PictureError, SourceError, without_password
 from streamrec.pictures import as_bgr
-from streamrec.types import Frame
+from streamrec.types import Frame, Source
 
 PICTURE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 VIDEO_ENDINGS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv")
@@ -27,27 +26,6 @@ OPEN_SECONDS = 5.0  # deadline for opening an address
 READ_SECONDS = (
     2.5  # deadline for the next frame of an address; FFmpeg needs two of them to see that it is dead
 )
-
-
-class Source(ABC):
-    """Something that gives frames when iterated; each iteration starts anew and closes what it opened.
-
-    ``live`` says whether frames that nobody reads in time are lost (a camera) or wait (a file).
-    """
-
-    name: str  # as shown to people: no password in it
-    live: bool
-    duration: float | None = None  # seconds, where the source knows; None: unknown or endless
-
-    @abstractmethod
-    def __iter__(self) -> Iterator[Frame]:
-        """Open the source and yield its frames; raises ``SourceError`` in words."""
-
-    def interrupt(self) -> None:  # noqa: B027 (most sources have no wait to end)
-        """Nobody reads any more: end a wait that is under way. Called from another thread than reads."""
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name}>"
 
 
 class WebcamSource(Source):

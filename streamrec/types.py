@@ -1,7 +1,9 @@
-"""The nouns that flow downhill: frames, predictions, events, results. All of them are frozen."""
+"""The nouns: frames, predictions, events, results, all of them frozen; and what a source of frames is."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -87,3 +89,24 @@ class Result:
         0.0  # seconds from the picture in hand to the prediction ready; of a file, waiting included
     )
     dropped: int = 0  # frames of this source dropped so far because the reader was slower
+
+
+class Source(ABC):
+    """Something that gives frames when iterated; each iteration starts anew and closes what it opened.
+
+    ``live`` says whether frames that nobody reads in time are lost (a camera) or wait (a file).
+    """
+
+    name: str  # as shown to people: no password in it
+    live: bool
+    duration: float | None = None  # seconds, where the source knows; None: unknown or endless
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Frame]:
+        """Open the source and yield its frames; raises ``SourceError`` in words."""
+
+    def interrupt(self) -> None:  # noqa: B027 (most sources have no wait to end)
+        """Nobody reads any more: end a wait that is under way. Called from another thread than reads."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"

@@ -6,8 +6,8 @@ from conftest import numbered
 
 from streamrec.capture import capture
 from streamrec.errors import SourceError
-from streamrec.sources import IterableSource, Source
-from streamrec.types import Frame
+from streamrec.sources import IterableSource
+from streamrec.types import Frame, Source
 
 
 def readers() -> list[str]:

@@ -24,13 +24,14 @@ from streamrec import (
     Prediction,
     Recognizer,
     Result,
+    Source,
     World,
     WorldSettings,
     pace,
     results,
 )
 from streamrec.errors import PictureError, SourceError
-from streamrec.sources import IterableSource, Source
+from streamrec.sources import IterableSource
 
 LABELS = ("idle", "wave", "fall")
 BLANK = np.zeros((24, 32, 3), np.uint8)

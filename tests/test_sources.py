@@ -27,11 +27,10 @@ from streamrec.sources import (
     Limited,
     NetworkSource,
     RealTime,
-    Source,
     WebcamSource,
     open_source,
 )
-from streamrec.types import Frame
+from streamrec.types import Frame, Source
 from tests.cameras import free_port, http_camera, rtsp_camera, silent_camera
 from tests.rtsp_server import read_stamp
 

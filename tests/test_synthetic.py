@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 
 from streamrec.errors import SourceError
-from streamrec.sources import Source
 from streamrec.synthetic import ACTIONS, World, WorldSettings, clip, figure
 from streamrec.synthetic.camera import draw_camera
 from streamrec.synthetic.figure import draw_body, joints
 from streamrec.synthetic.poses import draw_style, pose_at
-from streamrec.types import Frame
+from streamrec.types import Frame, Source
 
 SMALL = {"width": 64, "height": 48}
 

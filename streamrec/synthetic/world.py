@@ -12,11 +12,10 @@ import cv2
 import numpy as np
 
 from streamrec.errors import SourceError
-from streamrec.sources import Source
 from streamrec.synthetic import figure, poses, scene
 from streamrec.synthetic.camera import Camera, draw_camera
 from streamrec.synthetic.poses import ACTIONS, Style
-from streamrec.types import Frame
+from streamrec.types import Frame, Source
 
 _SCENE, _ACT, _NOISE, _JITTER, _CUT = range(5)  # purposes of random numbers
 _RISE_SECONDS = 0.6  # to get up from the floor

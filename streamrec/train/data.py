@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 
 from streamrec.errors import DataError, StreamrecError
-from streamrec.sources import VIDEO_ENDINGS, FileSource, Source
+from streamrec.sources import VIDEO_ENDINGS, FileSource
 from streamrec.transforms import Transform, planar
+from streamrec.types import Source
 
 BACKGROUND = frozenset({"background", "idle", "neutral", "no_action", "none", "normal", "other"})
 NO_LABEL = -100  # a frame without truth: cross-entropy leaves it out
