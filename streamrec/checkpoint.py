@@ -106,7 +106,11 @@ def parse_config(path: Path, written_as: str | None, config: str | None) -> Mode
         raise ModelError(f"{path} holds weights but no streamrec model: it has no labels and no config")
     version = written_as.removeprefix("streamrec ")
     if version != str(FORMAT):
-        raise ModelError(f"{path} is of format {version}, this streamrec reads {FORMAT}; install a newer one")
+        is_older = version.isdecimal() and int(version) < FORMAT
+        raise ModelError(
+            f"{path} is of format {version}, this streamrec reads {FORMAT}: "
+            + ("train the model again" if is_older else "install a newer one")
+        )
     try:
         return ModelConfig.from_dict(json.loads(config))
     except (KeyError, TypeError, ValueError, AttributeError) as error:

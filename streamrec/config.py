@@ -5,26 +5,50 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from streamrec.counting import CountSettings
+from streamrec.errors import ModelError
 from streamrec.events import EventSettings
 from streamrec.transforms import Transform
 
-FORMAT = 1  # of model files; a file of a later one is refused
+FORMAT = 2  # of model files; a file of another one is refused
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """All that makes a model besides its weights; it is saved with them."""
+    """All that makes a model besides its weights; it is saved with them.
+
+    >>> ModelConfig(labels=("idle", "squat"), counted=("squat",)).outputs
+    4
+    """
 
     labels: tuple[str, ...]
     encoder: str = "motion"
     transform: Transform = field(default_factory=Transform)
+    head: str = "lstm"  # "lstm", "gru" or "attention"
     hidden_size: int = 128
     layers: int = 1
+    recall: bool = True  # leaky means of the hidden output beside it; the attention head has none
+    context: int = 32  # frames that the attention head keeps; the others keep no frames
+    feature_norm: bool = False  # layer norm on the features, before the head
     dropout: float = 0.2
     fps: float = 10.0  # the rhythm that the head learned
     max_gap: float = 1.0  # seconds: after a longer gap than it was trained for, the state begins anew
     events: EventSettings = field(default_factory=EventSettings)
+    counted: tuple[str, ...] = ()  # labels whose repetitions are counted
+    counting: CountSettings = field(default_factory=CountSettings)
     about: str = ""  # one sentence for people: trained on what
+
+    def __post_init__(self) -> None:
+        unknown = [label for label in self.counted if label not in self.labels]
+        if unknown and self.labels:  # a recipe has none yet
+            raise ModelError(
+                f"{', '.join(unknown)} cannot be counted: the labels are {', '.join(self.labels)}"
+            )
+
+    @property
+    def outputs(self) -> int:
+        """Width of what the network puts out: a logit a label, then cosine and sine of the phase, if it counts."""
+        return len(self.labels) + (2 if self.counted else 0)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -32,10 +56,14 @@ class ModelConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
-        """The reverse of ``to_dict``, also after JSON has made lists of the tuples."""
+        """The reverse of ``to_dict``, also after JSON has made lists of the tuples.
+
+        What a file does not say, because it is older than the field, is as it was then: the default.
+        """
         plain = _with_tuples(values)
         plain["transform"] = Transform(**_with_tuples(values["transform"]))
         plain["events"] = EventSettings.from_dict(values["events"])
+        plain["counting"] = CountSettings(**values.get("counting", {}))
         return cls(**plain)
 
 

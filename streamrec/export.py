@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 INPUTS = ("pictures", "elapsed")
 OUTPUT = "probabilities"
+PHASE = "phase"  # an output of models that count
 NEXT = ".next"  # "head.0" goes in, "head.0.next" comes out
 
 
@@ -35,16 +36,18 @@ class _Step(nn.Module):
         state = replace(
             self.model.initial_state(), head=memory[: self.head_arrays], cache=memory[self.head_arrays :]
         )
-        logits, state = self.model.step(pictures, elapsed, state)
-        return torch.softmax(logits, dim=-1), *state.head, *state.cache
+        outputs, state = self.model.step(pictures, elapsed, state)
+        logits, phase = self.model.split(outputs)
+        said = (torch.softmax(logits, dim=-1),) if phase is None else (torch.softmax(logits, dim=-1), phase)
+        return *said, *state.head, *state.cache
 
 
 def step_graph(model: ActionModel) -> tuple[bytes, list[str]]:
     """The graph without its weights, and the names of the weights that it refers to.
 
     Inputs: ``pictures`` (N, 3, height, width) uint8 RGB, ``elapsed`` (N,) float32 seconds, ``head.0`` ...,
-    ``cache.0`` ... as in ``State``; outputs: ``probabilities`` (N, labels) and each memory with ``.next``
-    behind its name. N is free.
+    ``cache.0`` ... as in ``State``; outputs: ``probabilities`` (N, labels), in a model that counts ``phase``
+    (N, 2), and each memory with ``.next`` behind its name. N is free.
     """
     graph = _traced(model)
     weights = model.state_dict()
@@ -74,6 +77,7 @@ def _traced(model: ActionModel) -> onnx.ModelProto:
     state = model.initial_state(2)
     memory = (*state.head, *state.cache)
     names = [f"head.{i}" for i in range(len(state.head))] + [f"cache.{i}" for i in range(len(state.cache))]
+    said = [OUTPUT, PHASE] if model.config.counted else [OUTPUT]
     pictures = torch.zeros(
         2, 3, transform.height, transform.width, dtype=torch.uint8, device=model.mean.device
     )
@@ -93,7 +97,7 @@ def _traced(model: ActionModel) -> onnx.ModelProto:
                 verbose=False,
                 dynamic_shapes=(streams, streams, tuple(streams for _ in memory)),
                 input_names=[*INPUTS, *names],
-                output_names=[OUTPUT, *(name + NEXT for name in names)],
+                output_names=[*said, *(name + NEXT for name in names)],
             )
     except Exception as error:  # the exporter raises of many kinds
         raise ModelError(

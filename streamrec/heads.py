@@ -1,14 +1,20 @@
-"""The recurrent head: features of frames in, logits out, with explicit memory and told the elapsed time."""
+"""The recurrent heads: features of frames in, outputs of the model out, with explicit memory, told the elapsed time."""
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from streamrec.errors import ModelError
+
 Memory = tuple[Tensor, ...]
+FADED = 1e-3  # weight under which what is recalled fades to nothing
 
 
 class Head(nn.Module, ABC):
@@ -21,86 +27,406 @@ class Head(nn.Module, ABC):
 
     @abstractmethod
     def initial_memory(self, streams: int = 1) -> Memory:
-        """The memory of streams that have seen nothing; axis 0 is the stream."""
+        """The memory of streams that have seen nothing: zeros, axis 0 is the stream."""
 
     @abstractmethod
     def forward(
         self, features: Tensor, rhythm: Tensor, fresh: Tensor, memory: Memory
     ) -> tuple[Tensor, Memory]:
-        """(N, T, F), (N, T), (N, T) bool -> logits (N, T, C) and the memory after the last frame."""
+        """(N, T, F), (N, T), (N, T) bool -> outputs (N, T, C) and the memory after the last frame."""
 
     @abstractmethod
     def step(self, features: Tensor, rhythm: Tensor, fresh: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
-        """(N, F), (N,), (N,) bool -> logits (N, C) and the memory after the frame."""
+        """(N, F), (N,), (N,) bool -> outputs (N, C) and the memory after the frame."""
+
+
+class Recall(nn.Module):
+    """Leaky means of what a recurrent layer said, each frame weighing as much as it has to tell.
+
+    A gate that forgets in time answers well to what is seen now, but is a noisy judge of the last seconds; a mean
+    is a calm one. How much a frame weighs is learned (as in attention pooling; Ilse et al., ICML 2018), so that the
+    stillness after a gesture does not wash the gesture out; weights fade with time constants that are learned,
+    one a channel, by the clock, so that dropped frames count as the time that they took. It is a mean, not a sum:
+    weights are divided out, and nothing grows with the age of a stream. Its memory is ``(sum, weight)``, each
+    (N, hidden).
+    """
+
+    def __init__(self, hidden_size: int, *, shortest: float = 7.0, longest: float = 80.0) -> None:
+        """``shortest`` to ``longest``: the time constants to begin with, in frames of the rhythm."""
+        super().__init__()
+        self.log_constant = nn.Parameter(torch.linspace(math.log(shortest), math.log(longest), hidden_size))
+        self.weigh = nn.Linear(hidden_size, 1)
+        nn.init.zeros_(self.weigh.weight)
+        nn.init.zeros_(self.weigh.bias)
+
+    def initial_memory(self, streams: int = 1) -> Memory:
+        """Zeros."""
+        zeros = self.log_constant.new_zeros(streams, len(self.log_constant))
+        return zeros, zeros.clone()
+
+    def forward(self, x: Tensor, rhythm: Tensor, fresh: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        """(N, T, hidden), (N, T), (N, T) bool -> the means (N, T, hidden), and the memory after the last frame."""
+        means = []
+        for t in range(x.shape[1]):
+            mean, memory = self.step(x[:, t], rhythm[:, t], fresh[:, t], memory)
+            means.append(mean)
+        return torch.stack(means, dim=1), memory
+
+    def step(self, x: Tensor, rhythm: Tensor, fresh: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        """(N, hidden), (N,), (N,) bool -> the mean (N, hidden), and the memory after the frame."""
+        total, weight = (_kept(m, fresh) for m in memory)
+        decay = torch.exp(-torch.exp(rhythm).unsqueeze(-1) * torch.exp(-self.log_constant))
+        share = torch.sigmoid(self.weigh(x))
+        total, weight = decay * total + share * x, decay * weight + share
+        return total / (weight + FADED), (total, weight)
 
 
 class LSTMHead(Head):
-    """An LSTM and a linear layer. Its memory is ``(h, c)``, each (N, layers, hidden).
+    """An LSTM, its ``Recall``, and a linear layer on both. Its memory is ``(h, c, sum, weight)``.
 
-    Initialized as Jozefowicz et al. (ICML 2015) advise: forget-gate bias 1; orthogonal recurrent weights.
+    ``h`` and ``c`` are (N, layers, hidden), the others the recall's. Initialized as Jozefowicz et al. (ICML 2015)
+    advise: forget-gate bias 1; orthogonal recurrent weights.
     """
 
     def __init__(
-        self, feature_size: int, hidden_size: int, classes: int, *, layers: int = 1, dropout: float = 0.0
-    ):
+        self,
+        feature_size: int,
+        hidden_size: int,
+        outputs: int,
+        *,
+        layers: int = 1,
+        dropout: float = 0.0,
+        feature_norm: bool = False,
+        recall: bool = True,
+    ) -> None:
         super().__init__()
+        self.norm = _norm(feature_size, feature_norm)
         self.lstm = nn.LSTM(
             feature_size + 1, hidden_size, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0
         )
+        self.recall = Recall(hidden_size) if recall else None
         self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(hidden_size, classes)
-        for name, parameter in self.lstm.named_parameters():
-            if "weight_hh" in name:
-                for gate in parameter.data.chunk(4):
-                    nn.init.orthogonal_(gate)
-            elif "weight_ih" in name:
-                for gate in parameter.data.chunk(4):
-                    nn.init.xavier_uniform_(gate)
-            else:
-                nn.init.zeros_(parameter)
-                if "bias_ih" in name:
-                    parameter.data[hidden_size : 2 * hidden_size] = 1.0  # gates stand as i, f, g, o
+        self.classifier = nn.Linear((2 if recall else 1) * hidden_size, outputs)
+        _initialize(self.lstm, gates=4)
+        for layer in range(layers):  # gates stand as i, f, g, o
+            getattr(self.lstm, f"bias_ih_l{layer}").data[hidden_size : 2 * hidden_size] = 1.0
 
     def initial_memory(self, streams: int = 1) -> Memory:
-        """Zeros, (N, layers, hidden) each."""
+        """Zeros."""
         zeros = self.classifier.weight.new_zeros(streams, self.lstm.num_layers, self.lstm.hidden_size)
-        return zeros, zeros.clone()
+        return zeros, zeros.clone(), *_initial(self.recall, streams)
 
     def forward(
         self, features: Tensor, rhythm: Tensor, fresh: Tensor, memory: Memory
     ) -> tuple[Tensor, Memory]:
         """The fused LSTM over each stretch in which no stream forgets."""
-        inputs = torch.cat([features, rhythm.unsqueeze(-1)], dim=-1)
-        steps = inputs.shape[1]
-        cuts = [t for t in range(1, steps) if bool(fresh[:, t].any())]
-        outputs = []
-        for start, end in zip([0, *cuts], [*cuts, steps], strict=True):
-            h, c = (_kept(m, fresh[:, start]).transpose(0, 1).contiguous() for m in memory)
-            output, (h, c) = self.lstm(inputs[:, start:end], (h, c))
-            memory = h.transpose(0, 1), c.transpose(0, 1)
-            outputs.append(output)
-        return self.classifier(self.dropout(torch.cat(outputs, dim=1))), memory
+        inputs = _told(self.norm(features), rhythm)
+        h, c, *recalled = memory
+        hidden = []
+        for start, end in _stretches(fresh):
+            h, c = (_kept(m, fresh[:, start]).transpose(0, 1).contiguous() for m in (h, c))
+            x, (h, c) = self.lstm(inputs[:, start:end], (h, c))
+            h, c = h.transpose(0, 1), c.transpose(0, 1)
+            hidden.append(x)
+        x = torch.cat(hidden, dim=1)
+        x, after = _with_recall(self.recall, x, rhythm, fresh, tuple(recalled))
+        return self.classifier(self.dropout(x)), (h, c, *after)
 
     def step(self, features: Tensor, rhythm: Tensor, fresh: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         """The cell written out, so that an export holds the very weights of the LSTM and two matrix products."""
-        h, c = (_kept(m, fresh) for m in memory)
-        x = torch.cat([features, rhythm.unsqueeze(-1)], dim=-1)
+        h, c = (_kept(m, fresh) for m in memory[:2])
+        x = _told(self.norm(features), rhythm)
         hidden, cells = [], []
         for layer in range(self.lstm.num_layers):
-            w_ih, w_hh, b_ih, b_hh = (
-                getattr(self.lstm, f"{name}_l{layer}")
-                for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-            )
+            w_ih, w_hh, b_ih, b_hh = _weights(self.lstm, layer)
             gates = F.linear(x, w_ih, b_ih) + F.linear(h[:, layer], w_hh, b_hh)
-            size = self.lstm.hidden_size  # slices, where chunk would export as a sequence
-            i, f, g, o = (gates[:, k * size : (k + 1) * size] for k in range(4))
+            i, f, g, o = _slices(gates, 4)
             cell = torch.sigmoid(f) * c[:, layer] + torch.sigmoid(i) * torch.tanh(g)
             x = torch.sigmoid(o) * torch.tanh(cell)
             hidden.append(x)
             cells.append(cell)
-        return self.classifier(self.dropout(x)), (torch.stack(hidden, dim=1), torch.stack(cells, dim=1))
+        x, after = _with_recall(self.recall, x, rhythm, fresh, memory[2:])
+        return self.classifier(self.dropout(x)), (
+            torch.stack(hidden, dim=1),
+            torch.stack(cells, dim=1),
+            *after,
+        )
+
+
+class GRUHead(Head):
+    """A GRU, its ``Recall``, and a linear layer on both. Its memory is ``(h, sum, weight)``, h (N, layers, hidden).
+
+    MiniROAD (An et al., ICCV 2023) found a single GRU to be as good as far larger heads for online detection.
+    """
+
+    def __init__(
+        self,
+        feature_size: int,
+        hidden_size: int,
+        outputs: int,
+        *,
+        layers: int = 1,
+        dropout: float = 0.0,
+        feature_norm: bool = False,
+        recall: bool = True,
+    ) -> None:
+        super().__init__()
+        self.norm = _norm(feature_size, feature_norm)
+        self.gru = nn.GRU(
+            feature_size + 1, hidden_size, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0
+        )
+        self.recall = Recall(hidden_size) if recall else None
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear((2 if recall else 1) * hidden_size, outputs)
+        _initialize(self.gru, gates=3)
+
+    def initial_memory(self, streams: int = 1) -> Memory:
+        """Zeros."""
+        zeros = self.classifier.weight.new_zeros(streams, self.gru.num_layers, self.gru.hidden_size)
+        return zeros, *_initial(self.recall, streams)
+
+    def forward(
+        self, features: Tensor, rhythm: Tensor, fresh: Tensor, memory: Memory
+    ) -> tuple[Tensor, Memory]:
+        """The fused GRU over each stretch in which no stream forgets."""
+        inputs = _told(self.norm(features), rhythm)
+        h, *recalled = memory
+        hidden = []
+        for start, end in _stretches(fresh):
+            x, h = self.gru(inputs[:, start:end], _kept(h, fresh[:, start]).transpose(0, 1).contiguous())
+            h = h.transpose(0, 1)
+            hidden.append(x)
+        x = torch.cat(hidden, dim=1)
+        x, after = _with_recall(self.recall, x, rhythm, fresh, tuple(recalled))
+        return self.classifier(self.dropout(x)), (h, *after)
+
+    def step(self, features: Tensor, rhythm: Tensor, fresh: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        """The cell written out, so that an export holds the very weights of the GRU and two matrix products."""
+        h = _kept(memory[0], fresh)
+        x = _told(self.norm(features), rhythm)
+        hidden = []
+        for layer in range(self.gru.num_layers):
+            w_ih, w_hh, b_ih, b_hh = _weights(self.gru, layer)
+            reset, update, new = _slices(F.linear(x, w_ih, b_ih), 3)
+            reset_h, update_h, new_h = _slices(F.linear(h[:, layer], w_hh, b_hh), 3)
+            z = torch.sigmoid(update + update_h)
+            n = torch.tanh(new + torch.sigmoid(reset + reset_h) * new_h)
+            x = (1.0 - z) * n + z * h[:, layer]
+            hidden.append(x)
+        x, after = _with_recall(self.recall, x, rhythm, fresh, memory[1:])
+        return self.classifier(self.dropout(x)), (torch.stack(hidden, dim=1), *after)
+
+
+class AttentionHead(Head):
+    """Causal attention: a frame attends to itself and to the ``context`` frames before it, in each layer.
+
+    Its memory is ``(keys, values, age)``: (N, layers, context, hidden) twice and (N, context), oldest first;
+    ``age`` is 1 + how long ago the frame was, in frames of the rhythm, and 0 where there is none. A clock is
+    uneven, so time is told as queries and keys turned by it (rotary embedding; Su et al., 2021): what they
+    agree on depends on the age alone. Layers are normalized before each part (Xiong et al., ICML 2020).
+    """
+
+    frequencies: Tensor  # (hidden / heads / 2,) radians a frame of the rhythm
+
+    def __init__(
+        self,
+        feature_size: int,
+        hidden_size: int,
+        outputs: int,
+        *,
+        layers: int = 1,
+        dropout: float = 0.0,
+        feature_norm: bool = False,
+        context: int = 32,
+        heads: int = 4,
+    ) -> None:
+        super().__init__()
+        if hidden_size % (2 * heads):
+            raise ModelError(
+                f"the attention head has {heads} heads: hidden_size {hidden_size} is no multiple of {2 * heads}"
+            )
+        if context < 1:
+            raise ModelError(f"context is {context} frames: let the attention head keep at least 1")
+        self.context = context
+        self.heads = heads
+        self.norm = _norm(feature_size, feature_norm)
+        self.enter = nn.Linear(feature_size + 1, hidden_size)
+        self.layers = nn.ModuleList(_Layer(hidden_size, dropout) for _ in range(layers))
+        self.leave = nn.LayerNorm(hidden_size)
+        self.classifier = nn.Linear(hidden_size, outputs)
+        pairs = hidden_size // heads // 2
+        # From half a turn a frame to a fraction of a turn over the whole context.
+        slowest = 1.0 / context
+        frequencies = math.pi * (slowest / math.pi) ** (torch.arange(pairs) / max(1, pairs - 1))
+        self.register_buffer("frequencies", frequencies, persistent=False)
+
+    def initial_memory(self, streams: int = 1) -> Memory:
+        """Zeros: (N, layers, context, hidden) twice, (N, context)."""
+        hidden = self.classifier.in_features
+        keys = self.classifier.weight.new_zeros(streams, len(self.layers), self.context, hidden)
+        return keys, keys.clone(), keys.new_zeros(streams, self.context)
+
+    def forward(
+        self, features: Tensor, rhythm: Tensor, fresh: Tensor, memory: Memory
+    ) -> tuple[Tensor, Memory]:
+        """All frames of the clip at once, each with the frames that it may see."""
+        age = memory[2]
+        steps, device = features.shape[1], features.device
+        # Double: a step adds up a few ages, a clip counts from its beginning. Both are to agree.
+        now = torch.exp(rhythm.double()).cumsum(1)
+        times = torch.cat([1.0 - age.double(), now], dim=1)
+        stretch = fresh.long().cumsum(1)  # what is remembered belongs to stretch 0, where there is something
+        belongs = torch.cat([torch.where(age > 0.0, 0, -1), stretch], dim=1)
+        place = torch.arange(steps + self.context, device=device)
+        since = torch.arange(steps, device=device).unsqueeze(1)
+        near = (place >= since) & (place <= since + self.context)
+        seen = near & (belongs.unsqueeze(1) == stretch.unsqueeze(2))
+        outputs, keys, values = self._attend(features, rhythm, memory, now, times, seen)
+        last = belongs[:, steps:] == stretch[:, -1:]
+        age = torch.where(last, 1.0 + now[:, -1:] - times[:, steps:], 0.0).to(age.dtype)
+        forgotten = ~last[:, None, :, None]
+        return outputs, (
+            keys[:, :, steps:].masked_fill(forgotten, 0.0),
+            values[:, :, steps:].masked_fill(forgotten, 0.0),
+            age,
+        )
+
+    def step(self, features: Tensor, rhythm: Tensor, fresh: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        """The frame beside the frames kept; the oldest of them makes room for it."""
+        keys, values, age = (_kept(m, fresh) for m in memory)
+        age = torch.where(age > 0.0, age + torch.exp(rhythm).unsqueeze(1), torch.zeros_like(age))
+        age = torch.cat([age, torch.ones_like(age[:, :1])], dim=1)
+        outputs, keys, values = self._attend(
+            features.unsqueeze(1),
+            rhythm.unsqueeze(1),
+            (keys, values),
+            torch.zeros_like(age[:, :1]),
+            1.0 - age,
+            (age > 0.0).unsqueeze(1),
+        )
+        return outputs.squeeze(1), (keys[:, :, 1:], values[:, :, 1:], age[:, 1:])
+
+    def _attend(
+        self, features: Tensor, rhythm: Tensor, memory: Memory, now: Tensor, times: Tensor, seen: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """(N, T, F), (N, T), the memory, times (N, T) and (N, context + T), (N, T, context + T) bool.
+
+        Gives outputs (N, T, C) and keys and values (N, layers, context + T, hidden).
+        """
+        x = self.enter(_told(self.norm(features), rhythm))
+        turn_q, turn_k = self._turn(now), self._turn(times)
+        all_keys, all_values = [], []
+        for number, layer in enumerate(cast(Iterable[_Layer], self.layers)):
+            q, k, v = layer.project(x)
+            keys = torch.cat([memory[0][:, number], k], dim=1)
+            values = torch.cat([memory[1][:, number], v], dim=1)
+            turned_q = _turned(self._by_head(q), turn_q)
+            scores = turned_q @ _turned(self._by_head(keys), turn_k).transpose(2, 3)
+            scores = scores / math.sqrt(turned_q.shape[-1])
+            weights = torch.softmax(scores.masked_fill(~seen.unsqueeze(1), -torch.inf), dim=-1)
+            found = (weights @ self._by_head(values)).transpose(1, 2).flatten(2)
+            x = layer.digest(x, found)
+            all_keys.append(keys)
+            all_values.append(values)
+        outputs = self.classifier(self.leave(x))
+        return outputs, torch.stack(all_keys, dim=1), torch.stack(all_values, dim=1)
+
+    def _by_head(self, x: Tensor) -> Tensor:
+        """(N, T, hidden) -> (N, heads, T, hidden / heads)."""
+        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+
+    def _turn(self, times: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, T) in frames of the rhythm -> cosine and sine, (N, 1, T, hidden / heads / 2)."""
+        angle = times[:, None, :, None] * self.frequencies.to(times.dtype)
+        return torch.cos(angle).to(self.frequencies.dtype), torch.sin(angle).to(self.frequencies.dtype)
+
+
+class _Layer(nn.Module):
+    """The weights of one layer of attention; who attends to whom is the head's business."""
+
+    def __init__(self, hidden_size: int, dropout: float) -> None:
+        super().__init__()
+        self.before = nn.LayerNorm(hidden_size)
+        self.qkv = nn.Linear(hidden_size, 3 * hidden_size)
+        self.out = nn.Linear(hidden_size, hidden_size)
+        self.between = nn.LayerNorm(hidden_size)
+        self.mlp = nn.Sequential(
+            nn.Linear(hidden_size, 2 * hidden_size), nn.GELU(), nn.Linear(2 * hidden_size, hidden_size)
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def project(self, x: Tensor) -> list[Tensor]:
+        """(N, T, hidden) -> queries, keys and values of the same shape."""
+        return _slices(self.qkv(self.before(x)), 3)
+
+    def digest(self, x: Tensor, found: Tensor) -> Tensor:
+        """What came in and what attention found, (N, T, hidden) each -> the same shape."""
+        x = x + self.dropout(self.out(found))
+        return x + self.dropout(self.mlp(self.between(x)))
+
+
+def _turned(x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
+    """(N, heads, T, size) -> the same, each pair of its numbers turned by the angle of its time."""
+    cos, sin = turn
+    one, other = _slices(x, 2)
+    return torch.cat([one * cos - other * sin, one * sin + other * cos], dim=-1)
+
+
+def _initial(recall: Recall | None, streams: int) -> Memory:
+    return () if recall is None else recall.initial_memory(streams)
+
+
+def _with_recall(
+    recall: Recall | None, x: Tensor, rhythm: Tensor, fresh: Tensor, memory: Memory
+) -> tuple[Tensor, Memory]:
+    """What the layer says, of a clip or of a frame, and its means beside it."""
+    if recall is None:
+        return x, ()
+    means, after = (recall if x.dim() == 3 else recall.step)(x, rhythm, fresh, memory)
+    return torch.cat([x, means], dim=-1), after
+
+
+def _norm(feature_size: int, wanted: bool) -> nn.Module:
+    return nn.LayerNorm(feature_size) if wanted else nn.Identity()
+
+
+def _initialize(recurrent: nn.RNNBase, *, gates: int) -> None:
+    for name, parameter in recurrent.named_parameters():
+        if "weight_hh" in name:
+            for gate in parameter.data.chunk(gates):
+                nn.init.orthogonal_(gate)
+        elif "weight_ih" in name:
+            for gate in parameter.data.chunk(gates):
+                nn.init.xavier_uniform_(gate)
+        else:
+            nn.init.zeros_(parameter)
+
+
+def _weights(recurrent: nn.RNNBase, layer: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    w_ih, w_hh, b_ih, b_hh = (
+        getattr(recurrent, f"{name}_l{layer}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    )
+    return w_ih, w_hh, b_ih, b_hh
+
+
+def _told(features: Tensor, rhythm: Tensor) -> Tensor:
+    return torch.cat([features, rhythm.unsqueeze(-1)], dim=-1)
+
+
+def _slices(x: Tensor, parts: int) -> list[Tensor]:
+    """The last axis in equal parts, where chunk would export as a sequence."""
+    size = x.shape[-1] // parts
+    return [x[..., k * size : (k + 1) * size] for k in range(parts)]
+
+
+def _stretches(fresh: Tensor) -> Iterator[tuple[int, int]]:
+    """(N, T) bool -> (start, end) of each run of frames in which no stream begins anew."""
+    steps = fresh.shape[1]
+    cuts = [t for t in range(1, steps) if bool(fresh[:, t].any())]
+    yield from zip([0, *cuts], [*cuts, steps], strict=True)
 
 
 def _kept(memory: Tensor, fresh: Tensor) -> Tensor:
-    """(N, layers, hidden), (N,) bool -> the memory, zero where a stream begins anew."""
-    return torch.where(fresh[:, None, None], torch.zeros_like(memory), memory)
+    """(N, ...), (N,) bool -> the memory, zero where a stream begins anew."""
+    anew = fresh.view(-1, *(1 for _ in memory.shape[1:]))
+    return torch.where(anew, torch.zeros_like(memory), memory)

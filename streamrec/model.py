@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from streamrec.config import ModelConfig
 from streamrec.encoders import FrameEncoder, make_encoder, strip_classifier
-from streamrec.heads import LSTMHead
+from streamrec.errors import ModelError
+from streamrec.heads import AttentionHead, GRUHead, Head, LSTMHead
 from streamrec.state import State
 
 
@@ -22,6 +23,9 @@ class ActionModel(nn.Module):
     Pictures are uint8, or float of the same range, RGB, (3, H, W) as the transform gives them. ``elapsed`` is
     the seconds since the stream's last frame: infinite (none was seen), negative, or more than ``max_gap``
     makes the stream begin from its initial state.
+
+    Outputs are ``config.outputs`` wide: a logit a label, then, in a model that counts, cosine and sine of the
+    repetition's phase. ``split`` takes them apart.
     """
 
     mean: Tensor  # (3, 1, 1), for pictures from 0 to 255
@@ -31,13 +35,7 @@ class ActionModel(nn.Module):
         super().__init__()
         height, width = config.transform.height, config.transform.width
         self.encoder = make_encoder(config.encoder, height=height, width=width, weights=weights)
-        self.head = LSTMHead(
-            self.encoder.feature_size,
-            config.hidden_size,
-            len(config.labels),
-            layers=config.layers,
-            dropout=config.dropout,
-        )
+        self.head = make_head(config, self.encoder.feature_size)
         transform = replace(config.transform, mean=self.encoder.mean, std=self.encoder.std)
         self.config = replace(config, transform=transform)
         self.register_buffer("mean", 255.0 * torch.tensor(transform.mean).view(3, 1, 1), persistent=False)
@@ -52,12 +50,13 @@ class ActionModel(nn.Module):
             clock=torch.full((streams,), -math.inf, dtype=torch.float64, device=device),
             segment=torch.zeros(streams, dtype=torch.int64, device=device),
             probabilities=torch.zeros(streams, len(self.config.labels), device=device),
+            phase=torch.zeros(streams, 2, device=device) if self.config.counted else None,
         )
 
     def forward(
         self, clips: Tensor, elapsed: Tensor | None = None, state: State | None = None
     ) -> tuple[Tensor, State]:
-        """(N, T, 3, H, W), (N, T) seconds -> logits (N, T, C) and the state after the last frame.
+        """(N, T, 3, H, W), (N, T) seconds -> outputs (N, T, C) and the state after the last frame.
 
         Without ``state`` the clips begin; without ``elapsed`` their frames follow each other in the rhythm.
         """
@@ -68,16 +67,21 @@ class ActionModel(nn.Module):
             elapsed[:, 0] = torch.where(torch.isinf(state.clock), math.inf, elapsed[:, 0])
         fresh, rhythm = self._told(elapsed)
         features, cache = self.encoder((clips - self.mean) / self.std, fresh, state.cache)
-        logits, memory = self.head(features, rhythm, fresh, state.head)
-        return logits, self._after(state, memory, cache, elapsed)
+        outputs, memory = self.head(features, rhythm, fresh, state.head)
+        return outputs, self._after(state, memory, cache, elapsed)
 
     def step(self, frames: Tensor, elapsed: Tensor, state: State) -> tuple[Tensor, State]:
-        """(N, 3, H, W), (N,) seconds -> logits (N, C) and the state after the frame."""
+        """(N, 3, H, W), (N,) seconds -> outputs (N, C) and the state after the frame."""
         fresh, rhythm = self._told(elapsed)
         pictures = ((frames - self.mean) / self.std).unsqueeze(1)
         features, cache = self.encoder(pictures, fresh.unsqueeze(1), state.cache)
-        logits, memory = self.head.step(features.squeeze(1), rhythm, fresh, state.head)
-        return logits, self._after(state, memory, cache, elapsed.unsqueeze(1))
+        outputs, memory = self.head.step(features.squeeze(1), rhythm, fresh, state.head)
+        return outputs, self._after(state, memory, cache, elapsed.unsqueeze(1))
+
+    def split(self, outputs: Tensor) -> tuple[Tensor, Tensor | None]:
+        """(..., C) -> logits (..., labels) and phase (..., 2); None where the model counts nothing."""
+        labels = len(self.config.labels)
+        return outputs[..., :labels], outputs[..., labels:] if self.config.counted else None
 
     def _told(self, elapsed: Tensor) -> tuple[Tensor, Tensor]:
         """Seconds since the last frame -> where a stream begins anew, and the rhythm as the head is told it."""
@@ -89,6 +93,20 @@ class ActionModel(nn.Module):
         begun = torch.where(torch.isinf(state.clock), torch.zeros_like(state.clock), state.clock)
         seconds = torch.where(torch.isfinite(elapsed), elapsed, torch.zeros_like(elapsed)).double().sum(1)
         return replace(state, head=memory, cache=cache, clock=begun + seconds)
+
+
+def make_head(config: ModelConfig, feature_size: int) -> Head:
+    """The head that the config names, over features of this size; raises ``ModelError`` for an unknown one."""
+    sizes = feature_size, config.hidden_size, config.outputs
+    layers, dropout, norm = config.layers, config.dropout, config.feature_norm
+    if config.head == "lstm":
+        return LSTMHead(*sizes, layers=layers, dropout=dropout, feature_norm=norm, recall=config.recall)
+    if config.head == "gru":
+        return GRUHead(*sizes, layers=layers, dropout=dropout, feature_norm=norm, recall=config.recall)
+    if config.head == "attention":
+        context = config.context
+        return AttentionHead(*sizes, layers=layers, dropout=dropout, feature_norm=norm, context=context)
+    raise ModelError(f"there is no head {config.head!r}; the heads are attention, gru, lstm")
 
 
 class CNNLSTM(nn.Module):
@@ -121,7 +139,12 @@ class CNNLSTM(nn.Module):
         super().__init__()
         self.encoder = FrameEncoder(strip_classifier(cnn), height=image_size[0], width=image_size[1])
         self.head = LSTMHead(
-            self.encoder.feature_size, hidden_size, num_classes, layers=num_layers, dropout=dropout
+            self.encoder.feature_size,
+            hidden_size,
+            num_classes,
+            layers=num_layers,
+            dropout=dropout,
+            recall=False,
         )
         self.last = last
 
@@ -157,3 +180,15 @@ def sum_of_step_losses(logits: Tensor, targets: Tensor, weights: Tensor | None =
     if weights is not None:
         losses = losses * weights
     return losses.sum(1).mean()
+
+
+def phase_loss(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Mean squared error of the phase over the steps where it is known; zero where it is known nowhere.
+
+    ``outputs`` (N, T, 2) as ``ActionModel.split`` gives them; ``targets`` (N, T, 2) cosine and sine, NaN where
+    unknown; ``weights`` (N, T) or (T,), None for ones.
+    """
+    known = ~torch.isnan(targets).any(-1)
+    errors = (outputs - torch.where(known.unsqueeze(-1), targets, outputs.detach())).square().mean(-1)
+    shares = known.to(errors.dtype) if weights is None else known * weights
+    return (errors * shares).sum() / shares.sum().clamp(min=1e-6)

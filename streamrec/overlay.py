@@ -1,4 +1,4 @@
-"""What the recognizer says, drawn over the picture: label, bars, running actions, the last seconds."""
+"""What the recognizer says, drawn over the picture: label, bars, count, running actions, the last seconds."""
 
 from __future__ import annotations
 
@@ -197,8 +197,38 @@ def draw(image: np.ndarray, result: Result, trail: Trail | Iterable[Moment] = ()
         return out
     bottom = _draw_says(out, result, unit)
     top = _draw_time(out, result, trail, unit)
+    bottom = _draw_count(out, result, unit, bottom, top)
     actions = trail.actions if isinstance(trail, Trail) else _actions_in(result)
     _draw_actions(out, result, actions, unit, bottom, top)
+    return out
+
+
+def draw_cue(
+    image: np.ndarray, title: str, detail: str = "", *, color: Color = WHITE, share: float | None = None
+) -> np.ndarray:
+    """A new picture with words over this one that can be read from across the room.
+
+    ``image`` is (H, W, 3) uint8 BGR and stays as it is. ``title`` is large, in ``color``; ``detail`` stands
+    small below it; ``share``, from 0 to 1, is a bar. Pictures below about 120 x 90 pixels get the bar only.
+    """
+    out = np.array(image, order="C")
+    height, width = out.shape[:2]
+    size = min(width / 640, height / 480)
+    unit = size**0.9 if size >= 1 else size**0.6
+    margin, pad = round(10 * unit), round(14 * unit)
+    if width < 120 or height < 90:
+        _bar(out, 0, 0, width, max(1, height // 16), 1.0 if share is None else share, color)
+        return out
+    room = width - 2 * margin - 2 * pad
+    big, small, bar = round(34 * unit), max(6, round(8.6 * unit)), max(3, round(6 * unit))
+    _panel(out, margin, margin, width - 2 * margin, 3 * pad + big + 2 * bar + small, unit)
+    left, base = margin + pad, margin + pad + big
+    title, cap = _fit(title, room, big, True)
+    _write(out, title, left, base, cap, color, bold=True)
+    if share is not None:
+        _bar(out, left, base + pad // 2 + bar, room, bar, share, color)
+    detail, cap = _fit(detail, room, small, False)
+    _write(out, detail, left, base + pad + 2 * bar + small, cap, SOFT)
     return out
 
 
@@ -252,6 +282,25 @@ def _draw_says(out: np.ndarray, result: Result, unit: float) -> int:
         _bar(out, left, y + row - thin, right - left, thin, probability, color_of(index, label))
         y += row
     return y0 + panel_height
+
+
+def _draw_count(out: np.ndarray, result: Result, unit: float, bottom: int, top: int) -> int:
+    """The repetitions below the first panel, to be read from across a room. Returns where they end."""
+    if result.repetitions is None:
+        return bottom
+    text = str(result.repetitions)
+    gap, pad = round(6 * unit), round(12 * unit)
+    room = top - bottom - 2 * gap - 2 * pad
+    cap = min(round(54 * unit), room)
+    if cap < 8:
+        return bottom
+    x0, y0 = round(10 * unit), bottom + gap
+    width, height = _width_of(text, cap, True) + 2 * pad, cap + 2 * pad
+    if x0 + width > out.shape[1]:
+        return bottom
+    _panel(out, x0, y0, width, height, unit)
+    _write(out, text, x0 + pad, y0 + pad + cap, cap, WHITE, bold=True)
+    return y0 + height
 
 
 def _draw_time(out: np.ndarray, result: Result, trail: Trail | Iterable[Moment], unit: float) -> int:

@@ -8,11 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 from streamrec.capture import capture
-from streamrec.events import EventDetector, EventState
+from streamrec.config import ModelConfig
+from streamrec.counting import RepetitionCounter
+from streamrec.events import EventDetector
 from streamrec.recognizer import Recognizer
 from streamrec.rhythm import is_due
 from streamrec.sources import open_source
-from streamrec.types import Event, Frame, Result
+from streamrec.types import Event, Frame, Prediction, Result
 
 
 def pace(frames: Iterable[Frame], fps: float) -> Iterator[Frame]:
@@ -35,8 +37,8 @@ def results(source: Any, recognizer: Recognizer, *, fps: float | None = None) ->
     ends or fails: in the last result of a file, in one further result that repeats the last frame of a camera.
     """
     source = open_source(source)
-    detector = EventDetector(recognizer.labels, recognizer.config.events)
-    state, memory = recognizer.initial_state(), detector.initial_state()
+    teller = _Teller(recognizer.config, source.name)
+    state = recognizer.initial_state()
     result: Result | None = None
     try:
         with capture(source, capacity=1 if source.live else 4) as frames:
@@ -44,31 +46,56 @@ def results(source: Any, recognizer: Recognizer, *, fps: float | None = None) ->
             for frame, is_last in _with_last_marked(paced, look_ahead=not source.live):
                 events: tuple[Event, ...] = ()
                 if result is not None and frame.segment != result.frame.segment:
-                    events, memory = detector.finish(result.frame.timestamp, memory, source.name)
+                    events = teller.finish(result.frame.timestamp)
                 asked = time.monotonic()
                 prediction, state = recognizer.step(frame, state)
-                told, memory = detector.step(prediction, frame.timestamp, memory, source.name)
+                told, repetitions = teller.step(prediction, frame.timestamp)
                 events += told
                 if is_last:
-                    ended, memory = detector.finish(frame.timestamp, memory, source.name)
-                    events += ended
+                    events += teller.finish(frame.timestamp)
                 latency = time.monotonic() - (frame.captured or asked)  # a caller's own frames tell no time
-                result = Result(frame, prediction, events, latency, frames.dropped)
+                result = Result(frame, prediction, events, latency, frames.dropped, repetitions)
                 yield result
     except Exception:  # a camera that was unplugged: what started ends, then the error is raised
-        yield from _ending(result, detector, memory, source.name)
+        yield from _ending(result, teller)
         raise
-    yield from _ending(result, detector, memory, source.name)
+    yield from _ending(result, teller)
 
 
-def _ending(
-    result: Result | None, detector: EventDetector, memory: EventState, source: str
-) -> Iterator[Result]:
+class _Teller:
+    """What began, ended and was repeated in one stream: it remembers for the detector and the counter."""
+
+    def __init__(self, config: ModelConfig, source: str) -> None:
+        self._source = source
+        self._detector = EventDetector(config.labels, config.events)
+        self._counter = RepetitionCounter(config.labels, config.counted, config.counting)
+        self._detected = self._detector.initial_state()
+        self._counted = self._counter.initial_state()
+
+    def step(self, prediction: Prediction, timestamp: float) -> tuple[tuple[Event, ...], int | None]:
+        """What began or ended with this prediction, and the repetitions; None: the model counts nothing."""
+        repetitions: int | None = None
+        if self._counter.counted:
+            repetitions, self._counted = self._counter.step(prediction, timestamp, self._counted)
+        events, self._detected = self._detector.step(prediction, timestamp, self._detected, self._source)
+        return self._told(events), repetitions
+
+    def finish(self, timestamp: float) -> tuple[Event, ...]:
+        """End what runs: the stream is over, or a new segment begins."""
+        events, self._detected = self._detector.finish(timestamp, self._detected, self._source)
+        events = self._told(events)
+        self._counted = self._counter.initial_state()
+        return events
+
+    def _told(self, events: tuple[Event, ...]) -> tuple[Event, ...]:
+        events, self._counted = self._counter.tell(events, self._counted)
+        return events
+
+
+def _ending(result: Result | None, teller: _Teller) -> Iterator[Result]:
     """The last result once more, with what still runs as ended; nothing where nothing runs."""
-    if result is not None:
-        ended, _ = detector.finish(result.frame.timestamp, memory, source)
-        if ended:
-            yield replace(result, events=ended)
+    if result is not None and (ended := teller.finish(result.frame.timestamp)):
+        yield replace(result, events=ended)
 
 
 def _with_last_marked(frames: Iterator[Frame], *, look_ahead: bool) -> Iterator[tuple[Frame, bool]]:

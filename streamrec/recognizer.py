@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from streamrec.config import ModelConfig
+from streamrec.counting import RepetitionCounter
 from streamrec.engines import Engine, make_engine
 from streamrec.errors import StateError, StreamrecError
 from streamrec.pictures import as_bgr
@@ -73,6 +74,7 @@ class Recognizer:
             clock=np.full(1, -math.inf),
             segment=np.zeros(1, np.int64),
             probabilities=np.zeros((1, len(self.labels)), np.float32),
+            phase=np.zeros((1, 2), np.float32) if self.config.counted else None,
         )
 
     def step(self, frame: Frame, state: State) -> tuple[Prediction, State]:
@@ -99,16 +101,21 @@ class Recognizer:
         elapsed = np.where(segment == state.segment, clock - state.clock, np.inf).astype(np.float32)
         transform = self.config.transform
         pictures = np.stack([transform(as_bgr(frame.image)) for frame in frames])
-        probabilities, head, cache = self._engine.step(pictures, elapsed, state.head, state.cache)
+        probabilities, phase, head, cache = self._engine.step(pictures, elapsed, state.head, state.cache)
         probabilities.setflags(write=False)  # the prediction and the state share them
-        after = unstack(State(head, cache, clock, segment, probabilities))
+        after = unstack(State(head, cache, clock, segment, probabilities, phase))
         return [(self._prediction(one), one) for one in after]
 
     def _prediction(self, state: State) -> Prediction:
         probabilities = state.probabilities[0]
         best = int(probabilities.argmax())
         return Prediction(
-            self.labels[best], float(probabilities[best]), probabilities, float(state.clock[0]), self.labels
+            label=self.labels[best],
+            confidence=float(probabilities[best]),
+            probabilities=probabilities,
+            timestamp=float(state.clock[0]),
+            labels=self.labels,
+            phase=None if state.phase is None else (float(state.phase[0, 0]), float(state.phase[0, 1])),
         )
 
     def _check(self, state: State) -> None:
@@ -116,10 +123,13 @@ class Recognizer:
             raise StateError(
                 f"a state is what initial_state() or step() returned, not {type(state).__name__}"
             )
-        shapes = tuple(a.shape[1:] for a in state.head), tuple(a.shape[1:] for a in state.cache)
-        if shapes != (self._engine.head_shapes, self._engine.cache_shapes) or state.probabilities.shape[
-            1:
-        ] != (len(self.labels),):
+        kept = tuple(a.shape[1:] for a in state.head), tuple(a.shape[1:] for a in state.cache)
+        said = state.probabilities.shape[1:], None if state.phase is None else state.phase.shape[1:]
+        phase = (2,) if self.config.counted else None
+        if (kept, said) != (
+            (self._engine.head_shapes, self._engine.cache_shapes),
+            ((len(self.labels),), phase),
+        ):
             raise StateError(
                 f"this state belongs to another model than {self.name!r}; start from initial_state()"
             )
@@ -141,6 +151,9 @@ class StreamRecognizer:
         self.recognizer = recognizer
         self.fps = recognizer.fps if fps is None else fps
         self._state = recognizer.initial_state()
+        config = recognizer.config
+        self._counter = RepetitionCounter(config.labels, config.counted, config.counting)
+        self._counted = self._counter.initial_state()
 
     def __call__(self, image: Any, timestamp: float | None = None) -> Prediction:
         """What is happening, as of this picture.
@@ -156,19 +169,31 @@ class StreamRecognizer:
         segment = int(self._state.segment[0])  # a state that was given may be of a later one
         if is_due(timestamp, float(self._state.clock[0]), self.fps):
             prediction, self._state = self.recognizer.step(Frame(picture, 0, timestamp, segment), self._state)
+            if prediction.phase is not None:
+                _, self._counted = self._counter.step(prediction, timestamp, self._counted)
             return prediction
         return self.recognizer._prediction(self._state)
 
     @property
+    def repetitions(self) -> int | None:
+        """Repetitions of the set that is under way, as of the last picture; None: the model counts nothing."""
+        return self._counted.count if self._counter.counted else None
+
+    @property
     def state(self) -> State:
-        """All that is remembered. It may be kept, saved (``state.to_bytes()``) and given back later."""
+        """All that the model remembers. It may be kept, saved (``state.to_bytes()``) and given back later.
+
+        The count is not part of it: it starts anew where a state is given back.
+        """
         return self._state
 
     @state.setter
     def state(self, state: State) -> None:
         self.recognizer._check(state)
         self._state = state
+        self._counted = self._counter.initial_state()
 
     def reset(self) -> None:
         """Forget everything: the next picture begins a stream."""
         self._state = self.recognizer.initial_state()
+        self._counted = self._counter.initial_state()

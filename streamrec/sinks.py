@@ -99,7 +99,12 @@ class Window(Sink):
         if self._closed:
             return
         self._trail.push(result)
-        picture = draw(result.frame.image, result, self._trail)
+        self.show(draw(result.frame.image, result, self._trail))
+
+    def show(self, picture: np.ndarray) -> str:
+        """Show a picture (H, W, 3) as it is; the key that was pressed, "" for none."""
+        if self._closed:
+            return ""
         if self._size is None:
             self._size = _window_size(picture.shape[1], picture.shape[0])
             cv2.resizeWindow(self._title, *self._size)
@@ -109,6 +114,7 @@ class Window(Sink):
         if key in (ord("q"), ord("Q"), 27) or (self._shown and not visible):
             self.close()
         self._shown = self._shown or visible
+        return "" if key == 0xFF else chr(key)
 
     def _visible(self) -> bool:
         try:
@@ -502,6 +508,7 @@ def _prediction_line(result: Result) -> dict[str, object]:
         },
         "latency": _number(result.latency, 4),
         "dropped": int(result.dropped),
+        **({} if result.repetitions is None else {"repetitions": int(result.repetitions)}),
     }
 
 
@@ -518,6 +525,8 @@ def _event_line(event: Event, source: str) -> dict[str, object]:
     }
     if isinstance(event, ActionEnded):
         line |= {"started": _number(event.started, 6), "duration": _number(event.duration, 6)}
+        if event.repetitions is not None:
+            line["repetitions"] = int(event.repetitions)
     return line
 
 

@@ -23,6 +23,7 @@ class State:
     clock: Any  # (N,) float64: the source's time of the last frame; -inf: none was seen yet
     segment: Any  # (N,) int64: the segment of the last frame
     probabilities: Any  # (N, labels) float32: what was said of the last frame; zeros: nothing yet
+    phase: Any = None  # (N, 2) float32: said with them, as Prediction.phase; None: the model counts nothing
 
     @property
     def h(self) -> Any:
@@ -45,6 +46,8 @@ class State:
         named = {"clock": self.clock, "segment": self.segment, "probabilities": self.probabilities}
         named |= {f"head.{i}": array for i, array in enumerate(self.head)}
         named |= {f"cache.{i}": array for i, array in enumerate(self.cache)}
+        if self.phase is not None:
+            named["phase"] = self.phase
         return save({name: np.ascontiguousarray(array) for name, array in named.items()})
 
     @classmethod
@@ -61,6 +64,7 @@ class State:
                 clock=named["clock"],
                 segment=named["segment"],
                 probabilities=named["probabilities"],
+                phase=named.get("phase"),
             )
         except (SafetensorError, KeyError) as error:
             raise StateError("these bytes are no saved state; pass what State.to_bytes returned") from error
@@ -81,6 +85,7 @@ def stack(states: Sequence[State]) -> State:
         clock=np.concatenate([s.clock for s in states]),
         segment=np.concatenate([s.segment for s in states]),
         probabilities=np.concatenate([s.probabilities for s in states]),
+        phase=None if states[0].phase is None else np.concatenate([s.phase for s in states]),
     )
 
 
@@ -96,6 +101,7 @@ def unstack(state: State) -> list[State]:
             clock=state.clock[i : i + 1],
             segment=state.segment[i : i + 1],
             probabilities=state.probabilities[i : i + 1],
+            phase=None if state.phase is None else state.phase[i : i + 1],
         )
         for i in range(len(state))
     ]

@@ -37,6 +37,9 @@ class Prediction:
     probabilities: np.ndarray  # (labels,) float32, sums to 1
     timestamp: float  # of the frame that it is about, seconds on the source's clock
     labels: tuple[str, ...] = ()  # names of the probabilities, in order
+    # Of the repetition that is under way: (cosine, sine), at angle 0 where it starts, growing to a full turn
+    # where the next one does; its length says how sure. None: the model counts nothing.
+    phase: tuple[float, float] | None = None
 
     def top(self, k: int = 5) -> list[tuple[str, float]]:
         """The k likeliest labels with their probabilities, the likeliest first.
@@ -68,6 +71,7 @@ class ActionEnded:
     started: float  # the timestamp of its ActionStarted
     confidence: float  # highest smoothed probability while it lasted
     source: str = ""
+    repetitions: int | None = None  # counted while it lasted; None: this action is not counted
 
     @property
     def duration(self) -> float:
@@ -89,6 +93,7 @@ class Result:
         0.0  # seconds from the picture in hand to the prediction ready; of a file, waiting included
     )
     dropped: int = 0  # frames of this source dropped so far because the reader was slower
+    repetitions: int | None = None  # of the set that is under way; None: the model counts nothing
 
 
 class Source(ABC):

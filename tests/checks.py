@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from streamrec import ActionModel, Frame, Recognizer
+from streamrec import ActionModel, Frame, ModelConfig, Recognizer, Transform
+from streamrec.engines import Engine
 
 
 def check_streaming(model: ActionModel, *, steps: int = 12, tolerance: float = 1e-5) -> None:
@@ -52,13 +53,16 @@ def assert_close(one: torch.Tensor, other: torch.Tensor, tolerance: float) -> No
 def check_engines_agree(
     one: Recognizer, other: Recognizer, frames: list[Frame], tolerance: float = 1e-4
 ) -> None:
-    """Both engines give the same probabilities for a stream, each with its own state."""
+    """Both engines say the same of a stream, probabilities and phase, each with its own state."""
     states = one.initial_state(), other.initial_state()
     worst = 0.0
     for frame in frames:
         (a, state_a), (b, state_b) = one.step(frame, states[0]), other.step(frame, states[1])
         states = state_a, state_b
         worst = max(worst, float(np.abs(a.probabilities - b.probabilities).max()))
+        assert (a.phase is None) == (b.phase is None) == (not one.config.counted)
+        if a.phase is not None and b.phase is not None:
+            worst = max(worst, float(np.abs(np.subtract(a.phase, b.phase)).max()))
     assert worst <= tolerance, f"the engines differ by {worst:g}"
 
 
@@ -70,3 +74,18 @@ def moving(count: int, *, fps: float = 10.0, seed: int = 0, height: int = 60, wi
 
 def shifted(frame: Frame, **changes) -> Frame:
     return replace(frame, **changes)
+
+
+class Squats(Engine):
+    """Says that one squat takes two seconds, from the first frame of a stream on."""
+
+    name, device = "scripted", "cpu"
+    config = ModelConfig(labels=("idle", "squat"), transform=Transform(height=8, width=8), counted=("squat",))
+    head_shapes = ((1,),)
+    cache_shapes = ()
+
+    def step(self, pictures, elapsed, head, cache):
+        seconds = np.where(np.isfinite(elapsed), head[0][:, 0] + elapsed, 0.0).astype(np.float32)
+        phase = np.stack([np.cos(np.pi * seconds), np.sin(np.pi * seconds)], axis=1)
+        shares = np.tile(np.array([0.1, 0.9], np.float32), (len(pictures), 1))
+        return shares, phase, (seconds[:, None],), ()

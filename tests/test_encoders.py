@@ -3,7 +3,8 @@ import pytest
 import torch
 from torch import nn
 
-from streamrec.encoders import FrameEncoder, encoder_names, load_weights, make_encoder, strip_classifier
+from streamrec.encoders import OWN, FrameEncoder, encoder_names, load_weights, make_encoder, strip_classifier
+from streamrec.encoders.flow import lucas_kanade
 from streamrec.errors import ModelError
 
 
@@ -87,17 +88,48 @@ def test_finding_the_feature_size_teaches_a_batch_norm_nothing():
     assert cnn.training
 
 
-def test_the_motion_encoder_sees_the_difference_to_the_frame_before():
-    encoder = make_encoder("motion", height=32, width=32).eval()
-    still, moved = torch.zeros(1, 3, 32, 32), torch.ones(1, 3, 32, 32)
+@pytest.mark.parametrize("name", ["difference", "motion"])
+def test_an_own_encoder_sees_what_came_before_and_not_what_came_before_a_cut(name):
+    encoder = make_encoder(name, height=32, width=48).eval()
+    one, other, now = torch.randn(3, 1, 1, 3, 32, 48)
     no = torch.zeros(1, 1, dtype=torch.bool)
     with torch.inference_mode():
-        after_still, cache = encoder(moved[:, None], no, (still,))
-        after_moved, _ = encoder(moved[:, None], no, (moved,))
-        begun, _ = encoder(moved[:, None], ~no, (still,))
-    assert (cache[0] == moved).all()
-    assert not torch.allclose(after_still, after_moved)
-    assert torch.equal(begun, after_moved)  # what begins has no difference
+        caches = [encoder(picture, ~no, encoder.initial_cache(1, 32, 48))[1] for picture in (one, other)]
+        after_one, after_other = (encoder(now, no, cache)[0] for cache in caches)
+        begun = [encoder(now, ~no, cache)[0] for cache in caches]
+    assert not torch.allclose(after_one, after_other)
+    assert torch.equal(*begun)
+
+
+@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("size", [(32, 48), (45, 61)])
+def test_frame_by_frame_an_own_encoder_says_what_it_says_of_the_clip(name, size):
+    encoder = make_encoder(name, height=size[0], width=size[1]).eval()
+    pictures = torch.randn(2, 6, 3, *size)
+    fresh = torch.zeros(2, 6, dtype=torch.bool)
+    fresh[:, 0] = fresh[1, 3] = True
+    cache, frames = encoder.initial_cache(2, *size), []
+    with torch.inference_mode():
+        whole, after = encoder(pictures, fresh, cache)
+        for t in range(6):
+            features, cache = encoder(pictures[:, t : t + 1], fresh[:, t : t + 1], cache)
+            frames.append(features)
+    torch.testing.assert_close(torch.cat(frames, dim=1), whole, atol=1e-5, rtol=0)
+    for stepped, kept in zip(cache, after, strict=True):
+        torch.testing.assert_close(stepped, kept, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("pool", "window"), [(1, 5), (2, 3)])
+def test_flow_tells_where_a_pattern_went(pool, window):
+    y, x = torch.meshgrid(torch.arange(48.0), torch.arange(64.0), indexing="ij")
+
+    def pattern(right: float, down: float) -> torch.Tensor:
+        return (0.5 + 0.3 * torch.sin(0.4 * (x - right)) * torch.sin(0.5 * (y - down)))[None, None]
+
+    flow = lucas_kanade(pattern(0, 0), pattern(0.7, -0.4), pool=pool, window=window)
+    middle = flow[0, :, 8 // pool : -8 // pool, 8 // pool : -8 // pool].flatten(1).median(1).values
+    assert middle.tolist() == pytest.approx([0.7, -0.4], abs=0.1)
+    assert lucas_kanade(pattern(0, 0), pattern(0, 0)).abs().max() < 1e-6
 
 
 def test_weights_come_from_safetensors_of_the_encoder_of_its_cnn_or_of_a_model(
@@ -117,7 +149,7 @@ def test_weights_come_from_safetensors_of_the_encoder_of_its_cnn_or_of_a_model(
     assert torch.equal(first.cnn.conv1.weight, third.cnn.conv1.weight)
 
     motion = make_encoder("motion", height=32, width=32, weights=str(tiny_file))
-    assert torch.equal(motion.cnn[0].weight, tiny_model.encoder.cnn[0].weight)
+    assert torch.equal(motion.picture[0].weight, tiny_model.encoder.picture[0].weight)
 
 
 def test_weights_that_do_not_fit_are_refused_in_words(tmp_path, tiny_file):

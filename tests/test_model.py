@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -6,7 +7,48 @@ import torchvision
 from checks import assert_close, check_streaming
 
 from streamrec import CNNLSTM, ActionModel, ModelConfig, Transform
-from streamrec.model import sum_of_step_losses
+from streamrec.errors import ModelError
+from streamrec.model import make_head, phase_loss, sum_of_step_losses
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("head", ["gru", "attention"])
+def test_frames_and_clips_agree_with_every_head(head, layers, tiny_config):
+    torch.manual_seed(0)
+    config = replace(tiny_config, head=head, layers=layers, context=4, counted=("wave",), feature_norm=True)
+    check_streaming(ActionModel(config))
+
+
+def test_an_unknown_head_is_told_which_there_are(tiny_config):
+    with pytest.raises(ModelError, match="no head 'rnn'; the heads are attention, gru, lstm"):
+        make_head(replace(tiny_config, head="rnn"), 8)
+
+
+def test_the_phase_stands_behind_the_labels(tiny_config, tiny_model):
+    model = ActionModel(replace(tiny_config, counted=("wave",))).eval()
+    assert model.config.outputs == 5
+    outputs, state = model(torch.zeros(2, 3, 3, 32, 32))
+    logits, phase = model.split(outputs)
+    assert (logits.shape, phase.shape, state.phase.shape) == ((2, 3, 3), (2, 3, 2), (2, 2))
+    logits, phase = tiny_model.split(tiny_model(torch.zeros(2, 3, 3, 32, 32))[0])
+    assert logits.shape == (2, 3, 3) and phase is None
+
+
+def test_the_phase_loss_is_the_mean_over_the_known_steps():
+    outputs = torch.zeros(1, 3, 2, requires_grad=True)
+    targets = torch.tensor([[[1.0, 0.0], [math.nan, math.nan], [0.0, 2.0]]])
+    # Squared errors, mean over cosine and sine: 0.5 and 2.
+    assert phase_loss(outputs, targets).item() == pytest.approx(1.25)
+    assert phase_loss(outputs, targets, torch.tensor([3.0, 9.0, 1.0])).item() == pytest.approx(0.875)
+    phase_loss(outputs, targets).backward()
+    assert torch.isfinite(outputs.grad).all() and outputs.grad[0, 1].abs().sum() == 0
+
+
+def test_the_phase_loss_is_zero_where_nothing_is_known():
+    outputs = torch.ones(2, 3, 2, requires_grad=True)
+    loss = phase_loss(outputs, torch.full((2, 3, 2), math.nan))
+    loss.backward()
+    assert loss.item() == 0.0 and outputs.grad.abs().sum() == 0
 
 
 @pytest.mark.parametrize("layers", [1, 2])

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -253,3 +255,23 @@ def test_a_drawn_picture_can_be_encoded():
     result, trail = a_trail(image)
     done, data = cv2.imencode(".jpg", draw(image, result, trail))
     assert done and len(data) > 1000
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_count_is_big_and_drawn_where_there_is_room(size):
+    image = np.full((size[1], size[0], 3), 200, np.uint8)
+    result = result_of(image)
+    drawn = draw(image, replace(result, repetitions=12))
+    added = (drawn != draw(image, result)).any(-1)
+    if min(size) >= 200:
+        rows = np.flatnonzero((drawn[:, : size[0] // 2] > 240).all(-1)[added.any(1)].any(1))
+        assert len(rows) > 0.08 * min(size)  # the digits are nearly a tenth of the shorter side
+    elif min(size) < 90:
+        assert not added.any()
+
+
+def test_a_count_of_nothing_yet_is_a_zero_and_a_model_that_does_not_count_shows_none():
+    image = np.full((480, 640, 3), 200, np.uint8)
+    result = result_of(image)
+    assert (draw(image, replace(result, repetitions=0)) != draw(image, result)).any()
+    assert (draw(image, replace(result, repetitions=None)) == draw(image, result)).all()

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from checks import moving
+from checks import Squats, moving
 from conftest import numbered
 
 from streamrec import (
@@ -465,3 +465,23 @@ def test_a_world_is_recognized_to_its_end(tiny):
     assert [round(result.frame.timestamp, 3) for result in found][:3] == [0.0, 0.1, 0.2]
     assert all(result.frame.truth for result in found)
     check_pairs([event for result in found for event in result.events])
+
+
+class TestCounting:
+    def test_results_carry_the_count_and_ends_carry_theirs(self):
+        found = list(results(moving(81), Recognizer(Squats())))
+        assert [found[n].repetitions for n in (0, 10, 20, 40, 60, 80)] == [0, 0, 1, 2, 3, 4]
+        ended = [e for result in found for e in result.events if isinstance(e, ActionEnded)]
+        assert [(e.label, e.repetitions) for e in ended if e.label == "squat"] == [("squat", 4)]
+
+    def test_the_count_does_not_cross_a_reconnect(self):
+        frames = [replace(frame, segment=int(n >= 45)) for n, frame in enumerate(moving(91))]
+        found = list(results(frames, Recognizer(Squats())))
+        assert [found[n].repetitions for n in (44, 45, 65, 90)] == [2, 0, 1, 2]
+        ended = [e for result in found for e in result.events if isinstance(e, ActionEnded)]
+        assert [e.repetitions for e in ended if e.label == "squat"] == [2, 2]
+
+    def test_a_model_that_does_not_count_says_none(self, tiny):
+        found = list(results(moving(5), tiny))
+        assert {result.repetitions for result in found} == {None}
+        assert {result.prediction.phase for result in found} == {None}

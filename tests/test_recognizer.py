@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from checks import moving
+from checks import Squats, moving
 
 from streamrec import (
     ActionModel,
@@ -405,3 +405,41 @@ def test_a_prediction_cannot_change_the_state_that_it_came_with(tiny):
     prediction, _ = tiny.step(moving(1)[0], tiny.initial_state())
     with pytest.raises(ValueError, match="read-only"):
         prediction.probabilities[0] = 1.0
+
+
+class TestCounting:
+    def test_the_phase_comes_with_the_prediction_also_of_a_picture_that_came_early(self):
+        recognize = StreamRecognizer(Recognizer(Squats()))
+        picture = moving(1)[0].image
+        for n in range(6):
+            said = recognize(picture, n / 10)
+        assert said.phase == pytest.approx((0.0, 1.0), abs=1e-6)  # half a second: a quarter of a squat
+        assert recognize(picture, 0.51).phase == said.phase
+
+    def test_one_object_counts_one_stream(self):
+        recognize = StreamRecognizer(Recognizer(Squats()))
+        counts = []
+        for frame in moving(61):
+            recognize(frame.image, frame.timestamp)
+            counts.append(recognize.repetitions)
+        assert [counts[n] for n in (0, 20, 40, 60)] == [0, 1, 2, 3]
+        recognize.reset()
+        assert recognize.repetitions == 0
+
+    def test_a_model_that_does_not_count_says_none(self, tiny):
+        recognize = StreamRecognizer(tiny)
+        recognize(moving(1)[0].image, 0.0)
+        assert recognize.repetitions is None
+
+    def test_a_batch_gives_each_stream_its_phase(self):
+        recognizer = Recognizer(Squats())
+        states = [recognizer.initial_state() for _ in range(2)]
+        picture = moving(1)[0]
+        _, later = recognizer.step_many([picture] * 2, states)[0]
+        answers = recognizer.step_many([replace(picture, timestamp=0.5)] * 2, [later, states[1]])
+        assert answers[0][0].phase == pytest.approx((0.0, 1.0), abs=1e-6)
+        assert answers[1][0].phase == pytest.approx((1.0, 0.0))
+
+    def test_the_state_of_a_model_that_does_not_count_is_refused(self, tiny):
+        with pytest.raises(StateError, match="another model"):
+            Recognizer(Squats()).step(moving(1)[0], tiny.initial_state())

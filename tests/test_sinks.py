@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import urllib.parse
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -358,6 +359,16 @@ def test_every_field_is_documented():
     page = (ROOT / "docs" / "jsonl.md").read_text(encoding="utf-8")
     for line in lines_of([result_of(42, 1.4, events=(STARTED, ENDED))]):
         assert [key for key in line if f"| `{key}` |" not in page] == []
+
+
+def test_a_model_that_counts_tells_the_repetitions_and_another_does_not():
+    result = result_of(42, 1.4, events=(STARTED, replace(ENDED, repetitions=7)))
+    prediction, started, ended = lines_of([replace(result, repetitions=0)])
+    assert (prediction["repetitions"], ended["repetitions"]) == (0, 7)
+    assert "repetitions" not in started
+    assert all("repetitions" not in line for line in lines_of([result_of(42, events=(STARTED, ENDED))]))
+    page = (ROOT / "docs" / "jsonl.md").read_text(encoding="utf-8")
+    assert page.count("| `repetitions` |") == 2
 
 
 def test_a_repeated_result_writes_its_events_only():

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -43,3 +45,12 @@ def test_a_clock_that_has_not_begun_survives_saving():
 def test_bytes_that_are_no_state_are_refused_in_words(data):
     with pytest.raises(StateError, match="no saved state"):
         State.from_bytes(data)
+
+
+def test_the_phase_of_models_that_count_goes_along():
+    states = [replace(state_of(float(n)), phase=np.full((1, 2), n, np.float32)) for n in range(3)]
+    parts = unstack(stack(states))
+    assert [part.phase.tolist() for part in parts] == [[[0.0, 0.0]], [[1.0, 1.0]], [[2.0, 2.0]]]
+    assert State.from_bytes(states[2].to_bytes()).phase.tobytes() == states[2].phase.tobytes()
+    assert State.from_bytes(state_of(1.0).to_bytes()).phase is None
+    assert stack([state_of(1.0), state_of(2.0)]).phase is None

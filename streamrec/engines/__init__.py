@@ -23,10 +23,11 @@ class Engine(ABC):
     @abstractmethod
     def step(
         self, pictures: np.ndarray, elapsed: np.ndarray, head: Arrays, cache: Arrays
-    ) -> tuple[np.ndarray, Arrays, Arrays]:
-        """(N, 3, H, W) uint8 RGB, (N,) float32 seconds, memory -> probabilities (N, labels) float32, new memory.
+    ) -> tuple[np.ndarray, np.ndarray | None, Arrays, Arrays]:
+        """(N, 3, H, W) uint8 RGB, (N,) float32 seconds, memory -> what is said, and the new memory.
 
-        Infinite ``elapsed`` means that a stream begins, whatever memory it is given.
+        What is said: probabilities (N, labels) float32, and phase (N, 2) float32, cosine and sine, or None
+        where the model counts nothing. Infinite ``elapsed`` means that a stream begins, whatever memory it is given.
         """
 
 

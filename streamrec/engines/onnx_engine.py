@@ -55,11 +55,12 @@ class OnnxEngine(Engine):
 
     def step(
         self, pictures: np.ndarray, elapsed: np.ndarray, head: Arrays, cache: Arrays
-    ) -> tuple[np.ndarray, Arrays, Arrays]:
+    ) -> tuple[np.ndarray, np.ndarray | None, Arrays, Arrays]:
         """One run of the graph over N streams."""
         memory = dict(zip(self._memory_names, (*head, *cache), strict=True))
         probabilities, *after = self._session.run(None, {"pictures": pictures, "elapsed": elapsed, **memory})
-        return probabilities, tuple(after[: len(head)]), tuple(after[len(head) :])
+        phase = after.pop(0) if self.config.counted else None
+        return probabilities, phase, tuple(after[: len(head)]), tuple(after[len(head) :])
 
 
 def threads() -> int:

@@ -35,14 +35,20 @@ class TorchEngine(Engine):
 
     def step(
         self, pictures: np.ndarray, elapsed: np.ndarray, head: Arrays, cache: Arrays
-    ) -> tuple[np.ndarray, Arrays, Arrays]:
+    ) -> tuple[np.ndarray, np.ndarray | None, Arrays, Arrays]:
         """One pass of the model over N streams."""
         with torch.inference_mode():
             state = replace(self._blank, head=self._tensors(head), cache=self._tensors(cache))
             seen, seconds = self._tensors((pictures, elapsed))
-            logits, state = self._model.step(seen, seconds, state)
+            outputs, state = self._model.step(seen, seconds, state)
+            logits, phase = self._model.split(outputs)
             probabilities = torch.softmax(logits, dim=-1).cpu().numpy()
-            return probabilities, _arrays(state.head), _arrays(state.cache)
+            return (
+                probabilities,
+                None if phase is None else phase.cpu().numpy(),
+                _arrays(state.head),
+                _arrays(state.cache),
+            )
 
     def _tensors(self, arrays: Arrays) -> tuple[torch.Tensor, ...]:
         return tuple(torch.from_numpy(array).to(self._device) for array in arrays)

