@@ -7,7 +7,20 @@ import numpy as np
 import pytest
 
 from streamrec.errors import SourceError
-from streamrec.synthetic import ACTIONS, World, WorldSettings, clip, figure
+from streamrec.synthetic import (
+    ACTIONS,
+    LABELS,
+    World,
+    WorldSettings,
+    clip,
+    clips,
+    doll,
+    figure,
+    moves,
+    scuffle,
+    strokes,
+    workout,
+)
 from streamrec.synthetic.camera import draw_camera
 from streamrec.synthetic.figure import draw_body, joints
 from streamrec.synthetic.poses import draw_style, pose_at
@@ -252,8 +265,158 @@ def test_a_live_world_gives_its_frames_in_real_time():
         {"action_seconds": (0.1, 2.0)},
         {"scene_seconds": 1.0},
         {"jitter": 1.5},
+        {"kind": "dream"},
+        {"kind": "finger", "actions": ("wave",)},
     ],
 )
 def test_impossible_wishes_are_refused_in_words(wrong):
     with pytest.raises(SourceError):
         WorldSettings(**wrong)
+
+
+KINDS = [kind for kind in LABELS if kind != "figures"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_gives_the_same_pictures_to_the_bit(kind):
+    settings = {"kind": kind, "seconds": 1.0, "fps": 4.0, "seed": 5}
+    first, second = frames_of(**settings), frames_of(**settings)
+    assert len(first) == 4
+    for a, b in zip(first, second, strict=True):
+        assert np.array_equal(a.image, b.image)
+        assert a.truth == b.truth
+        assert (a.image.shape, a.image.dtype) == ((48, 64, 3), np.uint8)
+    other = frames_of(**{**settings, "seed": 6})
+    assert not np.array_equal(first[0].image, other[0].image)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_fewer_frames_a_second_show_the_same_scene_of_every_kind(kind):
+    settings = {"kind": kind, "seconds": 1.0, "seed": 8}
+    for a, b in zip(frames_of(fps=8.0, **settings)[::4], frames_of(fps=2.0, **settings), strict=True):
+        assert np.array_equal(a.image, b.image)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_label_of_a_kind_occurs_and_the_schedule_has_no_gaps(kind):
+    schedule = World(WorldSettings(kind=kind, seed=1, **SMALL)).schedule(400.0)
+    assert {label for _, _, label in schedule} == set(LABELS[kind])
+    assert (schedule[0][0], schedule[-1][1]) == (0.0, 400.0)
+    assert all(a[1] == b[0] for a, b in itertools.pairwise(schedule))
+
+
+def test_the_truth_of_a_fall_equals_the_schedule():
+    world = World(WorldSettings(kind="falls", seed=2, seconds=12.0, fps=2.0, **SMALL))
+    schedule = world.schedule()
+    for frame in world:
+        assert [label for start, end, label in schedule if start <= frame.timestamp < end] == [frame.truth]
+
+
+def test_lying_still_is_part_of_the_fall_for_as_long_as_set():
+    def falling(lying: float) -> float:
+        settings = WorldSettings(kind="falls", actions=("fall",), lying_seconds=lying)
+        return sum(end - start for start, end, label in World(settings).schedule(200.0) if label == "fall")
+
+    assert falling(0.0) < falling(1.0) < falling(9.0)
+
+
+def test_clips_are_one_scene_each_of_labels_in_turn():
+    worlds = list(clips("finger", 12, seed=3, width=64, height=48))
+    assert [world.schedule()[0][2] for world in worlds] == [*LABELS["finger"], "caret"]
+    for world in worlds:
+        assert len(world.schedule()) == 1
+        assert 8.0 <= world.settings.fps <= 30.0
+    assert {frame.segment for frame in worlds[0]} == {0}
+
+
+def test_clips_of_two_seeds_differ_and_do_not_depend_on_their_count():
+    few, many = list(clips("scuffle", 2, seed=1)), list(clips("scuffle", 3, seed=1))
+    assert [w.settings for w in few] == [w.settings for w in many[:2]]
+    assert few[0].settings.seed != next(clips("scuffle", 1, seed=2)).settings.seed
+
+
+def test_a_finger_goes_the_way_its_label_says():
+    ways = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
+    for seed in range(10):
+        for label, way in ways.items():
+            rng = np.random.default_rng(seed)
+            track = strokes.timed(strokes.draw_strokes(label, rng), 1.0, rng)
+            moved = track.at(1.0) - track.at(0.0)
+            assert moved @ way > 1.0
+            assert abs(moved @ way) > 2 * abs(moved @ way[::-1])
+
+
+def test_closed_shapes_end_where_they_began():
+    for seed in range(10):
+        for label in ("circle", "square", "star"):
+            lines = strokes.draw_strokes(label, np.random.default_rng(seed))
+            assert np.hypot(*(lines[0][0] - lines[-1][-1])) < 0.9, label
+
+
+def test_a_finger_is_where_the_hand_is_drawn():
+    frames = frames_of(kind="finger", actions=("right",), seconds=1.0, fps=5.0, seed=4)
+    assert motion(frames) > 0.5
+
+
+def test_fights_and_busy_days_overlap_in_motion():
+    energies = {
+        label: [
+            motion(list(itertools.islice(world, 5)))
+            for world in clips("scuffle", 14, seed=5, actions=(label,), fps=(10.0, 10.0), width=64, height=48)
+        ]
+        for label in LABELS["scuffle"]
+    }
+    normal, fight = np.array(energies["normal"]), np.array(energies["fight"])
+    above = (fight[:, None] > normal).mean()  # how well motion alone would tell them apart; 0.5 is not at all
+    assert 0.15 < above < 0.85
+
+
+def test_a_doll_keeps_the_lengths_of_its_limbs():
+    rng = np.random.default_rng(3)
+    t = np.arange(0, 2, 1 / doll.RATE)
+    pose, place = doll.stand(len(t)), np.zeros((len(t), 3))
+    moves.flail(rng, pose, t, np.ones(len(t)))
+    moves.go_down(rng, pose, t, 0.8, 0.7)
+    points = doll.joints(doll.Motion(pose, place), 1.7)
+    up = points[t < 0.8]
+    for root, bend, tip, whole in ((4, 6, 8, doll.ARM), (10, 12, 14, doll.LEG)):
+        for side in (0, 1):
+            upper = np.linalg.norm(up[:, bend + side] - up[:, root + side], axis=1)
+            lower = np.linalg.norm(up[:, tip + side] - up[:, bend + side], axis=1)
+            assert upper == pytest.approx(np.full(len(up), 0.5 * whole * 1.7), rel=1e-4)
+            assert lower == pytest.approx(np.full(len(up), 0.5 * whole * 1.7), rel=1e-4)
+    assert points[:, :, 1].min() > 0.0
+    assert points[-1, doll.HEAD, 1] < 0.3 < 1.4 < points[0, doll.HEAD, 1]
+
+
+@pytest.mark.parametrize("label", ["push_ups", "pull_ups", "squats", "dips"])
+def test_a_repetition_starts_where_arms_or_legs_are_straight(label):
+    world = World(WorldSettings(kind="workout", actions=(label,), seed=4, seconds=20.0, **SMALL))
+    starts = world.repetitions()
+    assert len(starts) >= 4
+    assert starts == sorted(starts)
+    for start in starts:
+        assert [name for a, b, name in world.schedule() if a <= start < b] == [label]
+    rng = np.random.default_rng(1)
+    t = np.arange(0, 2, 1 / doll.RATE)
+    pose = doll.stand(len(t))
+    workout._EXERCISES[label](rng, pose, t, 0.5 - 0.5 * np.cos(np.pi * t))
+    points = doll.joints(doll.Motion(pose, np.zeros((len(t), 3))), 1.7)
+    root, tip, whole = (10, 14, doll.LEG) if label == "squats" else (4, 8, doll.ARM)
+    spans = np.linalg.norm(points[:, tip] - points[:, root], axis=1) / (1.7 * whole)
+    assert spans[0] > 0.9
+    assert spans[len(t) // 2] < spans[0] - 0.1
+
+
+def test_worlds_without_exercise_have_no_repetitions():
+    assert World(WorldSettings(seconds=5.0)).repetitions() == []
+    assert World(WorldSettings(kind="falls", seconds=5.0)).repetitions() == []
+    with pytest.raises(SourceError, match="endless"):
+        World(WorldSettings(kind="workout")).repetitions()
+
+
+def test_a_fight_has_at_least_two_people():
+    for seed in range(20):
+        yard = scuffle._Yard(np.random.default_rng(seed), (3.0, 2.0), 2.0)
+        scuffle._fight(yard)
+        assert 2 <= len(yard.motions) <= 9

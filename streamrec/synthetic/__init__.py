@@ -4,8 +4,8 @@ It gives training and tests something to learn, and a demo something to show whe
 """
 
 from streamrec.synthetic.poses import ACTIONS
-from streamrec.synthetic.world import World, WorldSettings, clip
+from streamrec.synthetic.world import LABELS, World, WorldSettings, clip, clips
 
-__all__ = ["ACTIONS", "UNSEEN", "World", "WorldSettings", "clip"]
+__all__ = ["ACTIONS", "LABELS", "UNSEEN", "World", "WorldSettings", "clip", "clips"]
 
 UNSEEN = 1_000_000  # seeds from here on are for measuring and showing: no model is trained on them

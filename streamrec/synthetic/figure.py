@@ -117,7 +117,7 @@ def joints(body: Body, pose: np.ndarray, x: float = 0.0, z: float = 0.0) -> np.n
     ends[2:] = pose[14:20].reshape(2, 3) * _OUTWARDS * body.leg
     ends[2:, 1] += ankle
     bends = np.concatenate((_ELBOWS @ torso.T, _KNEES))
-    middle, ends = _bent(roots, ends, bends, np.array((body.arm, body.arm, body.leg, body.leg)) * 0.5)
+    middle, ends = bent(roots, ends, bends, np.array((body.arm, body.arm, body.leg, body.leg)) * 0.5)
     out[ELBOW : ELBOW + 2], out[KNEE : KNEE + 2] = middle[:2], middle[2:]
     out[HAND : HAND + 2], out[ANKLE : ANKLE + 2] = ends[:2], ends[2:]
     out[SLEEVE : SLEEVE + 2] = 0.45 * shoulders + 0.55 * middle[:2]
@@ -205,7 +205,7 @@ def _around(x: float, z: float, angle: float) -> np.ndarray:
     return np.array(((c + x * x * k, -z * s, both), (z * s, c, -x * s), (both, x * s, c + z * z * k)))
 
 
-def _bent(
+def bent(
     roots: np.ndarray, ends: np.ndarray, bends: np.ndarray, half: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Elbows or knees of limbs with two equal halves: (N, 3) -> middle (N, 3), reachable ends (N, 3)."""
@@ -246,8 +246,8 @@ class Painter:
         scale = camera.focal / depth
         tips = np.stack((flat[self._from], flat[self._to]), 1)
         radius = self._radius * np.stack((scale[self._from], scale[self._to]), 1)
-        outer = _fixed(_capsules(tips, radius))
-        inner = _fixed(_capsules(tips + (0.16 * radius)[..., None] * self._light, radius * 0.84))
+        outer = _fixed(capsules(tips, radius))
+        inner = _fixed(capsules(tips + (0.16 * radius)[..., None] * self._light, radius * 0.84))
         shapes = [(outer[i], inner[i]) for i in range(len(outer))]
         part_depth = np.empty(len(outer) + len(self._hulls))
         part_depth[: len(outer)] = 0.5 * (depth[self._from] + depth[self._to])
@@ -331,19 +331,25 @@ _SHADOWS = (
 )
 
 
-_ARC_ANGLES = np.concatenate(
-    (np.linspace(-math.pi / 2, math.pi / 2, _ARC), np.linspace(math.pi / 2, 3 * math.pi / 2, _ARC))
-)
+def _arc_angles(points: int) -> np.ndarray:
+    half = math.pi / 2
+    return np.concatenate((np.linspace(-half, half, points), np.linspace(half, 3 * half, points)))
+
+
+_ARC_ANGLES = {points: _arc_angles(points) for points in (_ARC, 5)}
 _ROUND = np.linspace(0, 2 * math.pi, 16, endpoint=False)
 _CIRCLE = np.stack((np.cos(_ROUND), np.sin(_ROUND)), 1)
 
 
-def _capsules(tips: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    """Outlines of thick lines with round ends: tips (N, 2, 2), radii (N, 2) -> (N, P, 2)."""
+def capsules(tips: np.ndarray, radius: np.ndarray, points: int = _ARC) -> np.ndarray:
+    """Outlines of thick lines with round ends: tips (N, 2, 2), radii (N, 2) -> (N, P, 2).
+
+    ``points`` of each end: 9, or 5 where it must be quick.
+    """
     line = tips[:, 1] - tips[:, 0]
-    angles = np.arctan2(line[:, 1], line[:, 0])[:, None] + _ARC_ANGLES
-    centre = np.repeat(tips[:, ::-1], _ARC, axis=1)
-    size = np.repeat(radius[:, ::-1], _ARC, axis=1)
+    angles = np.arctan2(line[:, 1], line[:, 0])[:, None] + _ARC_ANGLES[points]
+    centre = np.repeat(tips[:, ::-1], points, axis=1)
+    size = np.repeat(radius[:, ::-1], points, axis=1)
     return centre + np.stack((np.cos(angles), np.sin(angles)), 2) * size[..., None]
 
 

@@ -107,16 +107,25 @@ def _cut_near(points: np.ndarray, camera: Camera) -> np.ndarray:
 
 
 def paint(
-    width: int, height: int, camera: Camera, rng: np.random.Generator, *, clearance: float
+    width: int,
+    height: int,
+    camera: Camera,
+    rng: np.random.Generator,
+    *,
+    clearance: float,
+    indoors: bool = False,
 ) -> np.ndarray:
-    """A random background (height, width, 3) uint8; walls stay further than ``clearance`` metres."""
+    """A random background (height, width, 3) uint8; walls stay further than ``clearance`` metres.
+
+    It is a room, a street or a park; with ``indoors`` always a room.
+    """
     fine = 2 if width <= 1000 else 1
     canvas: np.ndarray = np.zeros((height * fine, width * fine, 3), np.uint8)
     azimuth = math.radians(rng.uniform(-28, 28))
     place = Place(canvas, camera.zoomed(fine, (0.0, 0.0)), azimuth, rng)
     wall = -(clearance + rng.uniform(0.2, 2.5))
     kind = rng.choice(3, p=(0.6, 0.22, 0.18))
-    (_room, _street, _park)[kind](place, wall, clearance)
+    (_room, _street, _park)[0 if indoors else kind](place, wall, clearance)
     if fine > 1:
         canvas = cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
     return _finish(canvas, rng)

@@ -1,4 +1,4 @@
-"""The synthetic world: a schedule of actions, the figure that does them, and the pictures of it."""
+"""The synthetic worlds: a schedule of actions, the figures that do them, and the pictures of it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,22 @@ import cv2
 import numpy as np
 
 from streamrec.errors import SourceError
-from streamrec.synthetic import figure, poses, scene
+from streamrec.synthetic import falls, figure, finger, poses, scene, scuffle, workout
 from streamrec.synthetic.camera import Camera, draw_camera
+from streamrec.synthetic.play import Script
 from streamrec.synthetic.poses import ACTIONS, Style
 from streamrec.types import Frame, Source
 
-_SCENE, _ACT, _NOISE, _JITTER, _CUT = range(5)  # purposes of random numbers
+_KINDS = {
+    "finger": finger.KIND,
+    "scuffle": scuffle.KIND,
+    "falls": falls.KIND,
+    "workout": workout.KIND,
+}
+LABELS: dict[str, tuple[str, ...]] = {"figures": ACTIONS, **{name: k.labels for name, k in _KINDS.items()}}
+"""What each kind of world shows, in label order."""
+
+_SCENE, _ACT, _NOISE, _JITTER, _CUT, _SCRIPT = range(6)  # purposes of random numbers
 _RISE_SECONDS = 0.6  # to get up from the floor
 _GRAIN_SPARE = 61  # pixels by which the noise is larger than the picture, so that it can be moved
 
@@ -28,26 +38,36 @@ class WorldSettings:
 
     The scenario is a function of seed and time alone: another ``fps`` or ``jitter`` looks at the same
     scenario at other moments.
+
+    ``kind`` is one of ``LABELS``. In ``"figures"`` one figure acts without an end; a scene of another kind
+    is about one label and lasts as long as it takes, so that ``action_seconds``, ``transition_seconds``,
+    ``scene_seconds``, ``bystanders`` and ``distractors`` are for figures alone.
     """
 
+    kind: str = "figures"
     width: int = 320  # pixels
     height: int = 240  # pixels
     fps: float = 30.0
     seconds: float | None = None  # None: endless
     seed: int = 0
     jitter: float = 0.0  # relative jitter of the time between frames, 0 to 0.9
-    actions: tuple[str, ...] = ACTIONS
+    actions: tuple[str, ...] | None = None  # labels to show; None: all of the kind
     action_seconds: tuple[float, float] = (4.0, 9.0)  # range of an action's length
     transition_seconds: float = 0.25  # from one action to the next; the truth changes in its middle
     scene_seconds: float | None = None  # after so long a hard cut: new place, person, camera, segment
+    lying_seconds: float = 2.0  # kind "falls": how long lying still after a fall is part of the fall
     bystanders: bool = True  # somebody small may idle or walk in the background of some scenes
     distractors: bool = True  # things may move in some scenes
     live: bool = False  # hand the frames over in real time, as a camera does
 
     def __post_init__(self) -> None:
-        unknown = [a for a in self.actions if a not in ACTIONS]
-        if unknown or not self.actions:
-            raise SourceError(f"unknown actions {unknown}; the synthetic world knows {', '.join(ACTIONS)}")
+        if self.kind not in LABELS:
+            raise SourceError(f"unknown kind of world {self.kind!r}; there are {', '.join(LABELS)}")
+        unknown = [a for a in self.labels if a not in LABELS[self.kind]]
+        if unknown or not self.labels:
+            raise SourceError(
+                f"unknown actions {unknown}; the synthetic world knows {', '.join(LABELS[self.kind])}"
+            )
         if min(self.width, self.height) < 32 or self.fps <= 0:
             raise SourceError("the synthetic world needs a picture of at least 32x32 and fps above 0")
         low, high = self.action_seconds
@@ -59,6 +79,11 @@ class WorldSettings:
             raise SourceError(f"scene_seconds {self.scene_seconds} is below the shortest action, {low}")
         if not 0 <= self.jitter <= 0.9:
             raise SourceError(f"jitter {self.jitter} is not from 0 to 0.9")
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What is shown: ``actions``, or all of the kind."""
+        return LABELS[self.kind] if self.actions is None else self.actions
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,15 +123,15 @@ class World(Source):
     def __iter__(self) -> Iterator[Frame]:
         settings = self.settings
         began = time.monotonic()
-        stage = _Stage(settings)
+        stage = _Stage(settings) if settings.kind == "figures" else _Plays(settings)
         for index in itertools.count():
             if settings.seconds is not None and index / settings.fps >= settings.seconds - 1e-9:
                 return
             timestamp = self._timestamp(index)
-            image, act = stage.show(timestamp)
+            image, scene_number, label = stage.show(timestamp)
             if settings.live and (wait := began + timestamp - time.monotonic()) > 0:
                 time.sleep(wait)
-            yield Frame(image, index, timestamp, act.scene, self.name, time.monotonic(), act.label)
+            yield Frame(image, index, timestamp, scene_number, self.name, time.monotonic(), label)
 
     def schedule(self, until: float | None = None) -> list[tuple[float, float, str]]:
         """The truth up to a time, by default to the end: (start, end, label) without gaps.
@@ -117,8 +142,29 @@ class World(Source):
         until = self.settings.seconds if until is None else until
         if until is None:
             raise SourceError("this world is endless; pass the time up to which you want its schedule")
-        acts = itertools.takewhile(lambda act: act.start < until, _acts(self.settings))
-        return [(act.start, min(act.end, until), act.label) for act in acts]
+        if self.settings.kind == "figures":
+            acts = itertools.takewhile(lambda act: act.start < until, _acts(self.settings))
+            return [(act.start, min(act.end, until), act.label) for act in acts]
+        spans = (
+            (start + a, min(start + b, until), label)
+            for start, script in _scripts(self.settings, until)
+            for a, b, label in script.spans
+        )
+        return [span for span in spans if span[0] < until]
+
+    def repetitions(self, until: float | None = None) -> list[float]:
+        """When each repetition of an exercise starts (kind ``"workout"``), in seconds, by default to the end.
+
+        A repetition starts where the arms or legs are straight: at the top of push-ups, squats and dips,
+        hanging for pull-ups. Other kinds have none.
+        """
+        until = self.settings.seconds if until is None else until
+        if until is None:
+            raise SourceError("this world is endless; pass the time up to which you want its repetitions")
+        if self.settings.kind == "figures":
+            return []
+        starts = (start + r for start, s in _scripts(self.settings, until) for r in s.repetitions)
+        return [start for start in starts if start < until]
 
     def _timestamp(self, index: int) -> float:
         settings = self.settings
@@ -142,6 +188,43 @@ def clip(
     return list(World(settings))
 
 
+def clips(
+    kind: str,
+    count: int,
+    seed: int,
+    *,
+    actions: tuple[str, ...] | None = None,
+    fps: tuple[float, float] = (8.0, 30.0),
+    width: int = 128,
+    height: int = 96,
+) -> Iterator[World]:
+    """Worlds of one scene each, as long as the scene takes, of random frame rates within ``fps``.
+
+    Labels take turns, so that they occur equally often. The n-th clip depends on ``seed`` and n alone; clips
+    for measuring have seeds from ``UNSEEN`` on. ``seed`` may be as large as a 32 bit number.
+
+    >>> labels = [next(iter(world)).truth for world in clips("finger", 3, seed=1)]
+    >>> labels
+    ['caret', 'circle', 'cross']
+    """
+    labels = WorldSettings(kind=kind, actions=actions).labels
+    for number in range(count):
+        # Clip n of one seed is another world than that of any other seed.
+        settings = WorldSettings(
+            kind=kind,
+            actions=(labels[number % len(labels)],),
+            seed=(seed << 32) + number,
+            fps=float(_random(seed, _JITTER, number).uniform(*fps)),
+            width=width,
+            height=height,
+        )
+        if kind == "figures":
+            seconds = float(_random(seed, _CUT, number).uniform(2.0, 5.0))
+        else:
+            seconds = next(_scripts(settings, 1.0))[1].seconds
+        yield World(replace(settings, seconds=seconds))
+
+
 def _random(*key: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(key))
 
@@ -152,12 +235,12 @@ def _acts(settings: WorldSettings) -> Iterator[_Act]:
     blend_in = 0.0
     for number in itertools.count():
         rng = _random(settings.seed, _ACT, number)
-        others = [a for a in settings.actions if a != label] or list(settings.actions)
+        others = [a for a in settings.labels if a != label] or list(settings.labels)
         before, label = label, others[rng.integers(len(others))]
         if number and blend_in:
             blend_in = _RISE_SECONDS if before == "fall" else settings.transition_seconds
         end = start + rng.uniform(*settings.action_seconds)
-        if len(settings.actions) == 1:
+        if len(settings.labels) == 1:
             end = math.inf
         cut = math.inf if settings.scene_seconds is None else (place + 1) * settings.scene_seconds
         if end > cut - settings.action_seconds[0]:  # too little left for another action
@@ -167,6 +250,53 @@ def _acts(settings: WorldSettings) -> Iterator[_Act]:
         blend_in = settings.transition_seconds
         if end == cut:
             place, blend_in = place + 1, 0.0
+
+
+def _scripts(settings: WorldSettings, until: float) -> Iterator[tuple[float, Script]]:
+    """The scenes of kinds other than figures that start before a time, each with its start."""
+    kind = _KINDS[settings.kind]
+    number = list(LABELS).index(settings.kind)
+    start = 0.0
+    for scene_number in itertools.count():
+        if start >= until:
+            return
+        rng = _random(settings.seed, _SCRIPT, number, scene_number)
+        script = kind.write(rng, settings.labels[rng.integers(len(settings.labels))])
+        if script.lies_from is not None:
+            script = _calmed(script, script.lies_from + settings.lying_seconds)
+        yield start, script
+        start += script.seconds
+
+
+def _calmed(script: Script, until: float) -> Script:
+    """The script with its fall told up to a time; lying still is normal from there on."""
+    start, end, label = script.spans[-1]
+    if end <= until:
+        return script
+    return replace(script, spans=(*script.spans[:-1], (start, until, label), (until, end, "normal")))
+
+
+class _Plays:
+    """Renders moments of scenes in the order of time; remembers the current scene, no more."""
+
+    def __init__(self, settings: WorldSettings) -> None:
+        self._size = (settings.width, settings.height)
+        self._scripts = _scripts(settings, math.inf)
+        self._scene = -1
+        self._next_scene()
+
+    def show(self, t: float) -> tuple[np.ndarray, int, str]:
+        """The picture (H, W, 3) of a moment, the number of its scene, and what is being done."""
+        while t >= self._start + self._script.seconds:
+            self._next_scene()
+        seconds = t - self._start
+        label = next(label for start, _, label in reversed(self._script.spans) if start <= seconds)
+        return self._stage.picture(seconds), self._scene, label
+
+    def _next_scene(self) -> None:
+        self._start, self._script = next(self._scripts)
+        self._stage = self._script.stage(*self._size)
+        self._scene += 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,12 +350,12 @@ class _Stage:
         self._now = self._staged(next(self._acts), None)
         self._next = next(self._acts)
 
-    def show(self, t: float) -> tuple[np.ndarray, _Act]:
-        """The picture (H, W, 3) of a moment, and what is being done."""
+    def show(self, t: float) -> tuple[np.ndarray, int, str]:
+        """The picture (H, W, 3) of a moment, the number of its scene, and what is being done."""
         while t >= self._now.act.end:
             self._advance()
         pose, x = self._figure(t)
-        return self._set.picture(t, pose, x), self._now.act
+        return self._set.picture(t, pose, x), self._now.act.scene, self._now.act.label
 
     def _advance(self) -> None:
         act = self._next
