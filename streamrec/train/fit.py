@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import signal
 import threading
@@ -10,42 +9,80 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from streamrec.config import ModelConfig
-from streamrec.errors import DataError
-from streamrec.model import ActionModel
-from streamrec.rhythm import is_due
+from streamrec.errors import DataError, ModelError
+from streamrec.model import ActionModel, phase_loss
 from streamrec.state import State
-from streamrec.train.data import NO_LABEL, Augmentation, Batch, Recording, StreamWindows
-from streamrec.transforms import planar
+from streamrec.train.augment import Augmentation
+from streamrec.train.cache import Recording
+from streamrec.train.data import NO_LABEL, Clip, held_out
+from streamrec.train.ranks import Ranks, choose_device
+from streamrec.train.resume import Run, identity, keep, restore
+from streamrec.train.score import play
+from streamrec.train.streams import Batch, StreamWindows
+
+STAGES = ("whole", "staged")
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+RANK_SEEDS = 1_000_003  # from one process's seed to the next one's
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
-    """How a model learns; a resumed run must be given the same."""
+    """How a model learns; a resumed run must be given the same. docs/training.md says why each is there."""
 
     steps: int = 1500
-    streams: int = 16  # in a batch
+    streams: int = 16  # in a batch, shared out among the processes
     window: int = 24  # frames through which gradients flow; the state is carried on after them
+    carry: float = 0.25  # of the recordings follow the one before as a hard cut, without a new beginning
+    ramp_seconds: float = 1.0  # of a recording, over which the weight of its frames in the loss rises to 1
+    balance: float = 1.0  # 1: each label is played as often; 0: each recording is
+    augmentation: Augmentation | None = Augmentation()  # noqa: RUF009 (frozen)
+    seed: int = 0
+    # -- the step
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
     warmup: float = 0.05  # of the steps
     gradient_clip: float = 1.0
+    average: float = 0.995  # decay of the moving average of the weights, which is what is returned
+    # -- the loss
     label_smoothing: float = 0.05
-    average: float = 0.995  # decay of the moving average of the weights, which is what is saved
-    carry: float = 0.25  # of the recordings follow the one before as a hard cut, without a new beginning
-    augmentation: Augmentation | None = Augmentation()  # noqa: RUF009 (frozen)
-    seed: int = 0
+    class_balance: float = (
+        0.0  # 1: each label weighs the same, however many frames it has; 0: each frame does
+    )
+    phase_weight: float = 0.5  # of the loss of the repetition phase, where a recording knows it
+    # -- what learns
+    stages: str = "whole"  # all from the first step; or "staged": what is on the encoder's trunk, then all
+    unfreeze: float = 0.5  # staged: part of the steps after which the trunk learns too; 1 is never
+    trunk_rate: float = 0.1  # staged: learning rate of the trunk, as a part of learning_rate
+    freeze_norm: bool = False  # the trunk's batch norms stay as they are, weights and statistics
+    # -- when to stop
+    evaluate_every: int = 100  # steps, for the recordings that are watched
+    patience: int | None = None  # so many evaluations without a better one end it, the best is returned
+    watch: float = 0.15  # with patience: part of the groups that is watched instead of learned
+    # -- where
+    device: str = "auto"
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name, value, known in (
+            ("stages", self.stages, STAGES),
+            ("precision", self.precision, PRECISIONS),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} is one of {', '.join(known)}, not {value!r}")
+        if min(self.steps, self.streams, self.window, self.evaluate_every) < 1:
+            raise ValueError("steps, streams, window and evaluate_every are at least 1")
+        if self.patience is not None and self.patience < 1:
+            raise ValueError("patience is at least 1 evaluation, or None")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +93,9 @@ class Progress:
     steps: int
     loss: float  # smoothed
     accuracy: float  # smoothed, per frame, on what it learns from
-
-
-@dataclass(slots=True, eq=False)
-class _Run:
-    """All that changes while a model learns: what a resume file holds."""
-
-    model: ActionModel
-    averaged: ActionModel
-    optimizer: torch.optim.AdamW
-    windows: StreamWindows
-    position: np.ndarray  # of the windows, after the last batch that was learned
-    state: State
-    step: int = 0
-    loss: float = math.nan
-    accuracy: float = math.nan
+    learning_rate: float
+    watched: float | None = None  # accuracy per frame on what is watched, where it was just measured
+    best_at: int | None = None  # with patience: the step that did best so far
 
 
 def fit(
@@ -79,61 +104,120 @@ def fit(
     settings: TrainSettings,
     *,
     weights: str | None = None,
+    watched: list[Recording] | None = None,
     resume: Path | None = None,
     tell: Callable[[Progress], None] = lambda progress: None,
+    ranks: Ranks | None = None,
 ) -> ActionModel:
-    """Train a model end to end on recordings; returns it in eval mode.
+    """Train a model on recordings; returns it in eval mode, on the CPU.
 
-    ``weights``: what the encoder starts from, as ``make_encoder`` takes it. ``resume``: a file to which the run
-    is written every 100 steps and when it is stopped, and from which it goes on, bit for bit, if it is there.
-    It is left there at the end too: remove it once the model is saved.
+    ``weights``: what the encoder starts from, as ``make_encoder`` takes it. ``watched``: recordings whose
+    accuracy is told now and then and decides nothing; with ``patience`` whole groups of ``recordings`` are held
+    back and watched instead. ``resume``: a file to which the run is written every 100 steps and when it is
+    stopped, and from which it goes on, bit for bit, if it is there. It is left there at the end too: remove it
+    once the model is saved. ``ranks``: the processes that learn together, as ``joined`` gives them.
     """
-    run = _begin(recordings, config, settings, weights)
-    if resume is not None and resume.exists():
-        _restore(run, resume, settings)
+    if not recordings:
+        raise DataError("there is nothing to learn from: no clip could be read")
+    ranks = ranks or Ranks(device=choose_device(settings.device))
+    learned, watched = recordings, watched or []
+    if settings.patience is not None:
+        learned, watched = _held_back(recordings, settings)
+    run = _begin(learned, config, settings, weights, ranks)
+    which = identity({"settings": asdict(settings), "config": run.model.config.to_dict()}, recordings, ranks)
+    if resume is not None and ranks.any(resume.exists()):
+        if not resume.exists():
+            raise DataError(f"{resume} is not seen by every machine: let the model's folder be a shared one")
+        restore(run, resume, which, ranks)
     try:
-        for batch in _ahead(run.windows):
-            if run.step >= settings.steps:
-                break
-            with _uninterrupted():
-                _learn(run, batch, settings)
-            tell(Progress(run.step, settings.steps, run.loss, run.accuracy))
-            if resume is not None and (run.step % 100 == 0 or run.step == settings.steps):
-                _keep(run, resume, settings)
+        with _asked_to_stop() as asked:
+            if _watch(run, watched, settings, ranks, asked) and ranks.first:  # a stop had left it out
+                tell(_progress(run, settings))
+            for batch in _ahead(run.windows):
+                if _finished(run, settings):
+                    break
+                _learn(run, batch, settings, ranks)
+                _watch(run, watched, settings, ranks, asked)
+                if ranks.first:
+                    tell(_progress(run, settings))
+                if ranks.any(bool(asked)):
+                    raise KeyboardInterrupt
+                if resume is not None and (run.now.step % 100 == 0 or _finished(run, settings)):
+                    keep(run, resume, which, ranks)
     except KeyboardInterrupt:
         if resume is not None:
-            _keep(run, resume, settings)
+            keep(run, resume, which, ranks)
         raise
-    return run.averaged.eval()
+    if run.best:
+        run.averaged.load_state_dict(run.best)
+    return run.averaged.cpu()
 
 
 def _begin(
-    recordings: list[Recording], config: ModelConfig, settings: TrainSettings, weights: str | None
-) -> _Run:
-    if not recordings:
-        raise DataError("there is nothing to learn from: no clip could be read")
+    recordings: list[Recording],
+    config: ModelConfig,
+    settings: TrainSettings,
+    weights: str | None,
+    ranks: Ranks,
+) -> Run:
+    streams = settings.streams // ranks.count
+    if streams * ranks.count != settings.streams:
+        raise DataError(
+            f"{settings.streams} streams cannot be shared out evenly among {ranks.count} processes"
+        )
+    _check_precision(settings.precision, ranks.device)
     torch.manual_seed(settings.seed)
-    model = ActionModel(config, weights=weights).to(memory_format=torch.channels_last).train()
-    averaged = ActionModel(config).requires_grad_(False)
+    model = ActionModel(config, weights=weights).to(ranks.device).to(memory_format=torch.channels_last)
+    averaged = ActionModel(config).requires_grad_(False).eval().to(ranks.device)
     averaged.load_state_dict(model.state_dict())
-    decayed = [p for p in model.parameters() if p.dim() > 1]
-    others = [p for p in model.parameters() if p.dim() <= 1]  # biases and norms
-    optimizer = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}],
-        lr=settings.learning_rate,
+    if ranks.count > 1:  # alike until here; from here on each has its own chance
+        torch.manual_seed(settings.seed + RANK_SEEDS * ranks.rank)
+    optimizer = torch.optim.AdamW(_groups(model, settings), lr=settings.learning_rate)
+    scaler = torch.amp.GradScaler(
+        ranks.device.type, enabled=_precision(settings.precision, ranks.device) is torch.float16
     )
     windows = StreamWindows(
         recordings,
-        streams=settings.streams,
+        streams=streams,
         window=settings.window,
         fps=config.fps,
         augmentation=settings.augmentation,
+        labels=config.labels,
+        balance=settings.balance,
         carry=settings.carry,
-        seed=settings.seed,
+        ramp_seconds=settings.ramp_seconds,
+        seed=settings.seed + RANK_SEEDS * ranks.rank,
     )
-    return _Run(
-        model, averaged, optimizer, windows, windows.position.copy(), model.initial_state(settings.streams)
+    balance = None
+    if settings.class_balance:
+        balance = label_weights(recordings, len(config.labels), settings.class_balance).to(ranks.device)
+    state = model.initial_state(streams)
+    return Run(
+        model, averaged, optimizer, scaler, windows, windows.position.copy(), state, balance, learner=model
     )
+
+
+def _groups(model: ActionModel, settings: TrainSettings) -> list[dict[str, Any]]:
+    """The optimizer's groups: weight decay is for matrices, not for biases and norms; the trunk has its own rate."""
+    trunk = {id(p) for p in _trunk(model).parameters()} if settings.stages == "staged" else set()
+    groups = []
+    for part in (False, True):
+        for matrices in (True, False):
+            mine = [p for p in model.parameters() if (id(p) in trunk) is part and (p.dim() > 1) is matrices]
+            decay = settings.weight_decay if matrices else 0.0
+            if mine:
+                groups.append({"params": mine, "weight_decay": decay, "trunk": part})
+    return groups
+
+
+def _trunk(model: ActionModel) -> nn.Module:
+    """What may be frozen: what an encoder calls its trunk, or else its CNN."""
+    trunk = getattr(model.encoder, "trunk", None) or getattr(model.encoder, "cnn", None)
+    if not isinstance(trunk, nn.Module):
+        raise ModelError(
+            f"the encoder {model.config.encoder} has no trunk to freeze; let the whole model learn"
+        )
+    return trunk
 
 
 def _ahead(windows: StreamWindows) -> Iterator[Batch]:
@@ -147,8 +231,8 @@ def _ahead(windows: StreamWindows) -> Iterator[Batch]:
 
 
 @contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Ctrl-C waits until the step is whole, so that what is kept of the run is whole too."""
+def _asked_to_stop() -> Iterator[list[int]]:
+    """Ctrl-C waits until the step is whole, so that what is kept of the run is whole too: the signals that came."""
     before: dict[int, Any] = {}
     asked: list[int] = []
     if threading.current_thread() is threading.main_thread():  # no other may set handlers, or is interrupted
@@ -157,37 +241,68 @@ def _uninterrupted() -> Iterator[None]:
     for kind in before:
         signal.signal(kind, lambda number, _: asked.append(number))
     try:
-        yield
+        yield asked
     finally:
         for kind, handler in before.items():
             signal.signal(kind, handler)
-    if asked:
-        signal.raise_signal(asked[0])
 
 
-def _learn(run: _Run, batch: Batch, settings: TrainSettings) -> None:
-    pictures, targets = torch.from_numpy(batch.pictures), torch.from_numpy(batch.targets)
-    with torch.autocast("cpu", torch.bfloat16, enabled=_fast_bfloat16()):
-        logits, state = run.model(pictures, torch.from_numpy(batch.elapsed), run.state)
-    loss = step_loss(logits.float(), targets, torch.from_numpy(batch.weights), settings.label_smoothing)
+def _learn(run: Run, batch: Batch, settings: TrainSettings, ranks: Ranks) -> None:
+    _enter_stage(run, settings, ranks)
+    pictures, elapsed, targets, weights = (
+        torch.from_numpy(array).to(ranks.device)
+        for array in (batch.pictures, batch.elapsed, batch.targets, batch.weights)
+    )
+    maps = batch.maps
+    # What a frozen trunk gave once it gives again; when it learns it must look.
+    more = {"maps": torch.from_numpy(maps).to(ranks.device)} if maps is not None and run.frozen else {}
+    dtype = _precision(settings.precision, ranks.device)
+    with torch.autocast(ranks.device.type, dtype, enabled=dtype is not torch.float32):
+        outputs, state = run.learner(pictures, elapsed, run.state, **more)
+    logits, phase = run.model.split(outputs.float())
+    loss = step_loss(logits, targets, weights, settings.label_smoothing, run.balance)
+    if phase is not None:
+        known = torch.from_numpy(batch.phases).to(ranks.device)
+        loss = loss + settings.phase_weight * phase_loss(phase, known, weights)
     for group in run.optimizer.param_groups:
-        group["lr"] = settings.learning_rate * _schedule(run.step / settings.steps, settings.warmup)
+        group["lr"] = _rate(run.now.step / settings.steps, settings, trunk=group["trunk"])
     run.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    run.scaler.scale(loss).backward()
+    run.scaler.unscale_(run.optimizer)
     torch.nn.utils.clip_grad_norm_(run.model.parameters(), settings.gradient_clip)
-    run.optimizer.step()
-    run.step += 1
+    run.scaler.step(run.optimizer)
+    run.scaler.update()
+    ranks.average_buffers(run.model)
+    run.now.step += 1
     run.position = batch.position
     run.state = _detached(state)
-    _average(run, min(settings.average, (1.0 + run.step) / (10.0 + run.step)))
-    known = targets != NO_LABEL
-    accuracy = (logits.argmax(-1) == targets)[known].float().mean().item()
-    run.loss = loss.item() if math.isnan(run.loss) else 0.95 * run.loss + 0.05 * loss.item()
-    run.accuracy = accuracy if math.isnan(run.accuracy) else 0.95 * run.accuracy + 0.05 * accuracy
+    _average(run, min(settings.average, (1.0 + run.now.step) / (10.0 + run.now.step)))
+    accuracy = (logits.argmax(-1) == targets)[targets != NO_LABEL].float().mean().item()
+    run.now.loss = _smoothed(run.now.loss, loss.item())
+    run.now.accuracy = _smoothed(run.now.accuracy, accuracy)
 
 
-def step_loss(logits: Tensor, targets: Tensor, weights: Tensor, label_smoothing: float) -> Tensor:
-    """Cross-entropy of each step, (N, T, C) against (N, T), averaged with the weights (N, T)."""
+def _enter_stage(run: Run, settings: TrainSettings, ranks: Ranks) -> None:
+    """Let the trunk learn, or not: it follows from the step alone, so that a resumed run is in the same stage."""
+    frozen = settings.stages == "staged" and run.now.step < settings.unfreeze * settings.steps
+    if frozen == run.frozen:
+        return
+    run.frozen = frozen
+    run.model.train()
+    if settings.stages == "staged":
+        _trunk(run.model).requires_grad_(not frozen).train(not frozen)
+    if settings.freeze_norm:
+        for module in _trunk(run.model).modules():
+            if isinstance(module, _BatchNorm):
+                module.requires_grad_(False).eval()
+    run.learner = run.model  # lets go of the wrapper before
+    run.learner = ranks.wrap(run.model)
+
+
+def step_loss(
+    logits: Tensor, targets: Tensor, weights: Tensor, label_smoothing: float, balance: Tensor | None = None
+) -> Tensor:
+    """Cross-entropy of each step, (N, T, C) against (N, T), averaged with the weights (N, T) and (C,)."""
     losses = F.cross_entropy(
         logits.transpose(1, 2),
         targets,
@@ -196,7 +311,35 @@ def step_loss(logits: Tensor, targets: Tensor, weights: Tensor, label_smoothing:
         ignore_index=NO_LABEL,
     )
     weights = weights * (targets != NO_LABEL)
+    if balance is not None:
+        weights = weights * balance[targets.clamp(min=0)]
     return (losses * weights).sum() / weights.sum().clamp(min=1e-6)
+
+
+def label_weights(recordings: list[Recording], labels: int, balance: float) -> Tensor:
+    """(labels,) what a frame of each label weighs, 1 on average: its rarity to the power of ``balance``.
+
+    Counted in frames as the windows show them, where the labels that recordings mostly have come equally often.
+    """
+    targets = [recording.target for recording in recordings]
+    frames = np.zeros(labels)
+    for recording in recordings:
+        known = recording.targets[recording.targets != NO_LABEL]
+        frames += np.bincount(known, minlength=labels) / targets.count(recording.target)
+    seen = frames > 0
+    weights = np.ones(labels)
+    weights[seen] = (frames.sum() / frames[seen]) ** balance
+    weights[seen] *= frames.sum() / (frames * weights).sum()
+    return torch.tensor(weights, dtype=torch.float32)
+
+
+def _rate(done: float, settings: TrainSettings, *, trunk: bool = False) -> float:
+    """The learning rate after part ``done`` of the steps; the trunk warms up once it is let loose."""
+    rate = settings.learning_rate * _schedule(done, settings.warmup)
+    if not trunk:
+        return rate
+    warm = (done - settings.unfreeze + 1e-3) / (settings.warmup + 1e-3)
+    return rate * settings.trunk_rate * min(max(warm, 0.0), 1.0)
 
 
 def _schedule(done: float, warmup: float) -> float:
@@ -206,8 +349,27 @@ def _schedule(done: float, warmup: float) -> float:
     return 0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * (done - warmup) / (1.0 - warmup)))
 
 
-def _fast_bfloat16() -> bool:
-    return torch.cpu._is_avx512_bf16_supported() if hasattr(torch.cpu, "_is_avx512_bf16_supported") else False
+def _precision(wanted: str, device: torch.device) -> torch.dtype:
+    """Of the forward pass: "auto" is bfloat16 where it is fast, on an older GPU float16, else float32."""
+    if wanted != "auto":
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[wanted]
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    fast = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    return torch.bfloat16 if fast else torch.float32
+
+
+def _check_precision(wanted: str, device: torch.device) -> None:
+    """Not every processor has an LSTM for every type; raises ``ModelError``."""
+    dtype = _precision(wanted, device)
+    lstm = nn.LSTM(2, 2).to(device)
+    try:
+        with torch.autocast(device.type, dtype, enabled=dtype is not torch.float32):
+            lstm(torch.zeros(1, 1, 2, device=device))
+    except RuntimeError as error:
+        raise ModelError(
+            f"the {device.type} here cannot learn in {wanted}; let the precision be auto"
+        ) from error
 
 
 def _detached(state: State) -> State:
@@ -220,7 +382,7 @@ def _detached(state: State) -> State:
 
 
 @torch.no_grad()
-def _average(run: _Run, decay: float) -> None:
+def _average(run: Run, decay: float) -> None:
     current = run.model.state_dict()
     for name, value in run.averaged.state_dict().items():
         if value.is_floating_point():
@@ -229,95 +391,62 @@ def _average(run: _Run, decay: float) -> None:
             value.copy_(current[name])
 
 
-def _keep(run: _Run, path: Path, settings: TrainSettings) -> None:
-    tensors = {f"model.{name}": value for name, value in run.model.state_dict().items()}
-    tensors |= {f"averaged.{name}": value for name, value in run.averaged.state_dict().items()}
-    for i, values in run.optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{i}.{name}": value for name, value in values.items()}
-    tensors |= {f"state.head.{i}": value for i, value in enumerate(run.state.head)}
-    tensors |= {f"state.cache.{i}": value for i, value in enumerate(run.state.cache)}
-    tensors["state.clock"] = run.state.clock
-    tensors["windows.position"] = torch.from_numpy(run.position)
-    tensors["random"] = torch.get_rng_state()
-    numbers = {"step": run.step, "loss": run.loss, "accuracy": run.accuracy}
-    unfinished = path.with_name(path.name + ".part")
-    save_file(
-        {name: value.clone().contiguous() for name, value in tensors.items()},
-        unfinished,
-        {"numbers": json.dumps(numbers), "settings": _described(run, settings)},
-    )
-    unfinished.replace(path)
-
-
-def _restore(run: _Run, path: Path, settings: TrainSettings) -> None:
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except SafetensorError as error:
-        raise DataError(f"{path} is damaged; remove it to begin anew") from error
-    if metadata.get("settings") != _described(run, settings):
-        raise DataError(
-            f"{path} is of a run with other settings or data; give the same, or remove it to begin anew"
-        )
-
-    def part(prefix: str) -> dict[str, Tensor]:
-        return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-    run.model.load_state_dict(part("model."))
-    run.averaged.load_state_dict(part("averaged."))
-    optimizer = run.optimizer.state_dict()
-    moments: dict[int, dict[str, Tensor]] = {}
-    for key, value in part("optimizer.").items():
-        number, _, name = key.partition(".")
-        moments.setdefault(int(number), {})[name] = value
-    run.optimizer.load_state_dict(optimizer | {"state": moments})
-    run.state = replace(
-        run.state,
-        head=tuple(tensors[f"state.head.{i}"] for i in range(len(run.state.head))),
-        cache=tuple(tensors[f"state.cache.{i}"] for i in range(len(run.state.cache))),
-        clock=tensors["state.clock"],
-    )
-    run.position = tensors["windows.position"].numpy()
-    run.windows.position[:] = run.position
-    torch.set_rng_state(tensors["random"])
-    numbers = json.loads(metadata["numbers"])
-    run.step, run.loss, run.accuracy = numbers["step"], numbers["loss"], numbers["accuracy"]
-
-
-def _described(run: _Run, settings: TrainSettings) -> str:
-    data = sha256()
-    for recording in run.windows.recordings:
-        data.update(
-            recording.targets.tobytes() + recording.timestamps.tobytes() + recording.pictures[0].tobytes()
-        )
-    plain: dict[str, Any] = {
-        "settings": asdict(settings),
-        "config": run.model.config.to_dict(),
-        "data": data.hexdigest(),
-    }
-    return json.dumps(plain, sort_keys=True)
-
-
-@torch.inference_mode()
-def quick_score(model: ActionModel, recordings: list[Recording]) -> tuple[float, float]:
-    """Accuracy per frame and at the end, each recording from the initial state, without the pipeline: fast."""
-    right = frames = at_end = 0
-    for recording in recordings:
-        chosen, last = [], -math.inf
-        for i, timestamp in enumerate(recording.timestamps):
-            if is_due(float(timestamp), last, model.config.fps):
-                chosen.append(i)
-                last = float(timestamp)
-        elapsed = np.diff(recording.timestamps[chosen], prepend=-np.inf).astype(np.float32)
-        state, said = model.initial_state(), []
-        for start in range(0, len(chosen), 256):  # a long stream in parts, or it would not fit
-            part = slice(start, start + 256)
-            pictures = torch.from_numpy(planar(recording.pictures[chosen[part]]))[None]
-            logits, state = model(pictures, torch.from_numpy(elapsed[part])[None], state)
-            said.append(logits[0].argmax(-1).numpy())
-        truth = recording.targets[chosen]
-        correct = np.concatenate(said)[truth != NO_LABEL] == truth[truth != NO_LABEL]
+def _watch(
+    run: Run, watched: list[Recording], settings: TrainSettings, ranks: Ranks, asked: list[int]
+) -> bool:
+    """Measure the averaged weights where it is due, each process its part; with patience keep the best."""
+    now = run.now
+    due = now.step % settings.evaluate_every == 0 or now.step == settings.steps
+    if not (watched and due and now.step > now.watched_at):
+        return False
+    right = frames = 0
+    for recording in watched[ranks.rank :: ranks.count]:
+        if asked:
+            break
+        correct = play(run.averaged, recording).right
         right, frames = right + int(correct.sum()), frames + len(correct)
-        at_end += bool(len(correct) and correct[-1])
-    return right / max(frames, 1), at_end / max(len(recordings), 1)
+    right, frames = (int(total) for total in ranks.sum([right, frames]))
+    if ranks.any(bool(asked)):  # not all were played: it is done when the run goes on
+        return False
+    now.watched_at, now.watched = now.step, right / max(frames, 1)
+    if settings.patience is not None and now.watched > now.best:
+        now.best_at, now.best = now.step, now.watched
+        run.best = {name: value.clone() for name, value in run.averaged.state_dict().items()}
+    return True
+
+
+def _finished(run: Run, settings: TrainSettings) -> bool:
+    waited = (run.now.watched_at - run.now.best_at) / settings.evaluate_every
+    return run.now.step >= settings.steps or (settings.patience is not None and waited >= settings.patience)
+
+
+def _held_back(
+    recordings: list[Recording], settings: TrainSettings
+) -> tuple[list[Recording], list[Recording]]:
+    """(to learn from, to watch): whole groups, as ``held_out`` chooses them."""
+    numbered = [Clip(Path(str(i)), str(r.target), r.group) for i, r in enumerate(recordings)]
+    try:
+        parts = held_out(numbered, part=settings.watch, seed=settings.seed)
+    except DataError as error:
+        raise DataError(
+            "too few groups to watch some of them and stop early; give clips of more groups, or no patience"
+        ) from error
+    learned, watched = ([recordings[int(str(clip.path))] for clip in part] for part in parts)
+    return learned, watched
+
+
+def _progress(run: Run, settings: TrainSettings) -> Progress:
+    now = run.now
+    return Progress(
+        now.step,
+        settings.steps,
+        now.loss,
+        now.accuracy,
+        _rate((now.step - 1) / settings.steps, settings),
+        watched=now.watched if now.watched_at == now.step else None,
+        best_at=now.best_at if settings.patience is not None and now.best_at else None,
+    )
+
+
+def _smoothed(before: float, value: float) -> float:
+    return value if math.isnan(before) else 0.95 * before + 0.05 * value

@@ -1,11 +1,14 @@
-"""What ``streamrec train`` does: find the data, decode it, learn, measure, write the model."""
+"""What ``streamrec train`` does: find the data, decode it, learn, measure, write the model and its run folder."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,149 +18,260 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from streamrec.checkpoint import read_checkpoint, save_model
 from streamrec.config import ModelConfig
-from streamrec.errors import DataError
+from streamrec.counting import phase_targets
+from streamrec.errors import DataError, MissingExtra
 from streamrec.events import EventSettings
 from streamrec.model import ActionModel
-from streamrec.synthetic import ACTIONS, UNSEEN, World, WorldSettings
-from streamrec.train.data import (
-    BACKGROUND,
-    Augmentation,
-    Clip,
-    Recording,
-    decode,
-    decode_clips,
-    find_clips,
-    held_out,
-)
+from streamrec.synthetic import ACTIONS, LABELS, UNSEEN, World, WorldSettings, clips
+from streamrec.train.cache import ClipCache, Recording, decode, decode_clips
+from streamrec.train.data import BACKGROUND, Clip, find_clips, held_out, labels_of
 from streamrec.train.fit import Progress as Standing
-from streamrec.train.fit import TrainSettings, fit, quick_score
+from streamrec.train.fit import TrainSettings, fit
+from streamrec.train.log import RunLog, read_lines, write_config
+from streamrec.train.ranks import Ranks, choose_device, joined
+from streamrec.train.report import draw_report
+from streamrec.train.score import accuracies, play
 from streamrec.transforms import Transform
 
 SCENE_SECONDS = 20.0  # of the synthetic world: so long is a recording, with one body, camera and room
-SEEDS = 100_000  # worlds that one --seed may use; those from UNSEEN on belong to evaluation
+SEEDS = 100_000  # worlds that one seed may use; those from UNSEEN on belong to evaluation
+SCENES = 12  # of the synthetic world are held out at most: it is endless, and rendering takes time
 CLEAR = EventSettings(smoothing=0.2, shortest=0.2)  # its actions are clear: told sooner, no worse (measured)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainData:
+    """What a job learns from and measures on, decoded."""
+
+    config: ModelConfig  # with the labels of the data
+    learned: list[Recording]
+    measured: list[Recording]  # held out
+    names: list[str]  # of those that are measured
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainJob:
-    """One training from the command line; the fields are its options."""
+    """One training: ``run`` does it all; ``load_data``, ``fit`` and ``write`` are its steps."""
 
-    data: str
-    out: Path
-    encoder: str
-    weights: str | None
-    size: tuple[int, int]  # width, height
-    fps: float
-    hidden: int
-    dropout: float
-    steps: int
-    streams: int
-    window: int
-    learning_rate: float
-    weight_decay: float
-    flip: bool
-    hours: float
-    hold_out: float
-    seed: int
-    threads: int | None
-    about: str
+    data: tuple[str, ...]  # folders and CSV files, or "synthetic"
+    out: Path  # the model file
+    config: ModelConfig = ModelConfig(labels=())  # noqa: RUF009 (frozen); without labels: those of the data
+    settings: TrainSettings = TrainSettings()  # noqa: RUF009 (frozen)
+    weights: str | None = None  # what the encoder starts from, as make_encoder takes it
+    relabel: Mapping[str, str] = field(default_factory=dict)  # pattern of a label's name -> its new name
+    hold_out: float = 0.2  # part of the groups
+    hours: float = 1.0  # of the synthetic world, where that is the data
+    world: str | None = None  # a kind of synthetic world that is learned from beside the data
+    scenes: int = 240  # of it
+    folder: Path | None = None  # for what is told of the run; None: beside the model
+    threads: int | None = None  # of torch
+
+    @property
+    def run_folder(self) -> Path:
+        """Where config.json, metrics.csv and the pictures are written."""
+        return self.folder or self.out.with_suffix(".run")
+
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether it learns from the synthetic world."""
+        return self.data == ("synthetic",)
 
     def run(self) -> None:
         """Do it; what is left of a run that was stopped is taken up again."""
         if self.out.suffix != ".safetensors":
             raise DataError(f"--out {self.out}: a model file ends in .safetensors")
-        if self.data == "synthetic" and (self.seed + 1) * SEEDS > UNSEEN:
-            raise DataError(f"--seed {self.seed}: for synthetic it is 0 to {UNSEEN // SEEDS - 1}")
+        if self.is_synthetic and (self.settings.seed + 1) * SEEDS > UNSEEN:
+            raise DataError(f"--seed {self.settings.seed}: for synthetic it is 0 to {UNSEEN // SEEDS - 1}")
         if self.threads:
             torch.set_num_threads(self.threads)
-        console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-        width, height = self.size
-        transform = Transform(width=width, height=height)
-        clips = None if self.data == "synthetic" else find_clips(self.data)
-        labels = ACTIONS if clips is None else tuple(sorted({clip.label for clip in clips}))
-        background = tuple(sorted(BACKGROUND & set(labels)))
-        config = ModelConfig(
-            labels=labels,
-            encoder=self.encoder,
-            transform=transform,
-            hidden_size=self.hidden,
-            dropout=self.dropout,
-            fps=self.fps,
-            max_gap=max(1.0, 5.0 / self.fps),
-            events=replace(CLEAR if self.data == "synthetic" else EventSettings(), background=background),
-            about=self.about,
-        )
-        ActionModel(config, weights=self.weights)  # what is wrong with it is said now, not after the decoding
-        self.out.parent.mkdir(parents=True, exist_ok=True)
-        if clips is None:
-            learned, measured = self._render(transform, console), []
-        else:
-            to_learn, to_measure = held_out(clips, part=self.hold_out, seed=self.seed)
-            learned = self._decode(to_learn, transform, labels, console)
-            measured = self._decode(to_measure, transform, labels, console)
-        settings = TrainSettings(
-            steps=self.steps,
-            streams=self.streams,
-            window=self.window,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            augmentation=replace(Augmentation(), flip=self.flip),
-            seed=self.seed,
-        )
+        with joined(self.settings.device) as ranks:
+            data = self.load_data(ranks)
+            model = self.fit(data, ranks)
+            if ranks.first:
+                self.write(model, data)
+
+    def train_fold(self, learned: list[Clip], measured: list[Clip], seed: int, folder: Path) -> ActionModel:
+        """Train on some clips and measure on others, as a cross-validation does; all is written to ``folder``."""
+        settings = replace(self.settings, seed=seed)
+        fold = replace(self, out=folder / "model.safetensors", folder=folder, settings=settings)
+        data = fold.decode(learned, measured)
+        model = fold.fit(data)
+        fold.write(model, data)
+        return model
+
+    def load_data(self, ranks: Ranks | None = None) -> TrainData:
+        """Find and decode what is learned from, and what is held out."""
+        if not self.is_synthetic:
+            clips = find_clips(self.data, relabel=self.relabel)
+            return self.decode(*held_out(clips, part=self.hold_out, seed=self.settings.seed), ranks)
+        config = self._config_for(ACTIONS)
+        count = max(1, round(self.hours * 3600 / SCENE_SECONDS))
+        back = min(SCENES, round(self.hold_out * count))
+        scenes = self._render(count + back, config, _console(ranks))
+        names = [f"scene {number}" for number in range(count, count + back)]
+        return TrainData(config, scenes[:count], scenes[count:], names)
+
+    def decode(self, learned: list[Clip], measured: list[Clip], ranks: Ranks | None = None) -> TrainData:
+        """Decode clips; one that cannot be read is named and passed over."""
+        config = self._config_for(labels_of((*learned, *measured)))
+        console, names, cache = _console(ranks), [], ClipCache()
+        parts: tuple[list[Recording], list[Recording]] = ([], [])
+        with _counting("decoding", len(learned) + len(measured), console) as done:
+            for clips, recordings in zip((learned, measured), parts, strict=True):
+                for clip, recording in map(
+                    done, decode_clips(clips, config.transform, config.labels, cache=cache)
+                ):
+                    if isinstance(recording, Recording):
+                        recordings.append(recording)
+                        if clips is measured:
+                            names.append(clip.path.name)
+                    else:
+                        console.print(f"passed over: {recording}", style="yellow")
+        if self.world:
+            parts[0].extend(_scenes_of(self.world, self.scenes, config.transform, config.labels))
+        return TrainData(config, *parts, names)
+
+    def fit(self, data: TrainData, ranks: Ranks | None = None) -> ActionModel:
+        """Learn; the run is kept beside the model until the model is written."""
+        ranks = ranks or Ranks(device=choose_device(self.settings.device))
+        console = _console(ranks)
         resume = self.out.with_name(self.out.name + ".resume")
         if resume.exists():
             console.print(f"going on with the run in {resume}")
+        log = None
+        if ranks.first:
+            log = RunLog(self.run_folder, say=console.print)
+            write_config(self.run_folder, **self._described(data, ranks))
         try:
-            with _learning(console) as tell:
-                model = fit(learned, config, settings, weights=self.weights, resume=resume, tell=tell)
+            with _learning(self.settings, console, log) as tell:
+                return fit(
+                    data.learned,
+                    data.config,
+                    self.settings,
+                    weights=self.weights,
+                    watched=data.measured,
+                    resume=resume,
+                    tell=tell,
+                    ranks=ranks,
+                )
         except KeyboardInterrupt:
             console.print(f"stopped; the same command goes on from {resume}")
             raise
+        finally:
+            if log is not None:
+                log.close()
+
+    def write(self, model: ActionModel, data: TrainData) -> None:
+        """Write the model, then what it says of the held-out recordings."""
+        console = _console(None)
         save_model(self.out, model)
-        resume.unlink(missing_ok=True)  # not before: if the model cannot be written, nothing is lost
+        # Not before: if the model cannot be written, nothing is lost.
+        self.out.with_name(self.out.name + ".resume").unlink(missing_ok=True)
         console.print(f"wrote {self.out}")
         if read_checkpoint(self.out).graph is None:
             console.print(
-                f"the encoder {self.encoder} cannot be exported to ONNX: this model runs with torch only"
+                f"the encoder {model.config.encoder} cannot be exported to ONNX: this model runs with torch only"
             )
-        if measured:
-            per_frame, at_end = quick_score(model, measured)
-            console.print(
-                f"on {len(measured)} held-out clips: {100 * at_end:.1f} % right at the end, "
+        with _counting("measuring", len(data.measured), console) as done:
+            played = [done(play(model, recording)) for recording in data.measured]
+        told = "nothing was held out, so nothing was measured"
+        if played:
+            per_frame, at_end = accuracies(played)
+            what = "scenes" if self.is_synthetic else "clips"
+            told = (
+                f"on {len(played)} held-out {what}: {100 * at_end:.1f} % right at the end, "
                 f"{100 * per_frame:.1f} % of the frames"
             )
+            console.print(told)
+        try:
+            draw_report(
+                self.run_folder,
+                title=self.out.stem,
+                told=told,
+                labels=model.config.labels,
+                lines=read_lines(self.run_folder / "metrics.csv"),
+                played=played,
+                names=data.names,
+            )
+        except MissingExtra as error:
+            console.print(f"no pictures of the run: {error}")
+        else:
+            console.print(f"its curves and mistakes: {self.run_folder / 'report.html'}")
 
-    def _render(self, transform: Transform, console: Console) -> list[Recording]:
-        count = max(1, round(self.hours * 3600 / SCENE_SECONDS))
+    def _config_for(self, labels: tuple[str, ...]) -> ModelConfig:
+        if self.world:
+            labels = tuple(sorted({*labels, *LABELS[self.world]}))
+        labels = self.config.labels or labels
+        events = CLEAR if self.is_synthetic else self.config.events
+        events = replace(events, background=tuple(sorted(BACKGROUND & set(labels))))
+        config = replace(self.config, labels=labels, events=events)
+        ActionModel(config, weights=self.weights)  # what is wrong with it is said now, not after the decoding
+        return config
 
+    def _described(self, data: TrainData, ranks: Ranks) -> dict[str, Any]:
+        """What config.json holds."""
+
+        def summary(recordings: list[Recording]) -> dict[str, Any]:
+            counts = Counter(data.config.labels[r.target] for r in recordings if r.target >= 0)
+            return {
+                "recordings": len(recordings),
+                "groups": len({r.group for r in recordings}),
+                "frames": sum(len(r.timestamps) for r in recordings),
+                "labels": {label: counts[label] for label in data.config.labels},
+            }
+
+        return {
+            "data": {
+                "place": list(self.data),
+                "relabel": dict(self.relabel),
+                "world": self.world,
+                "scenes": self.scenes if self.world else 0,
+                "hold_out": self.hold_out,
+                "learned": summary(data.learned),
+                "held_out": summary(data.measured),
+            },
+            "settings": asdict(self.settings),
+            "model": data.config.to_dict(),
+            "weights": self.weights,
+            "device": str(ranks.device),
+            "processes": ranks.count,
+        }
+
+    def _render(self, count: int, config: ModelConfig, console: Console) -> list[Recording]:
         def one(number: int) -> Recording:
             # 30 a second, and many changes: recordings are played again at other speeds and rates.
-            seed = self.seed * SEEDS + number
+            seed = self.settings.seed * SEEDS + number
             settings = WorldSettings(
                 seed=seed, fps=30.0, seconds=SCENE_SECONDS, width=160, height=120, action_seconds=(2.0, 6.0)
             )
-            return decode(World(settings), transform, ACTIONS, None, f"world {seed}")
+            return decode(World(settings), config.transform, ACTIONS, None, f"world {seed}")
 
         with _counting("rendering", count, console) as done, ThreadPoolExecutor(2) as pool:
             return [done(recording) for recording in pool.map(one, range(count))]
 
-    def _decode(
-        self, clips: list[Clip], transform: Transform, labels: tuple[str, ...], console: Console
-    ) -> list[Recording]:
-        recordings = []
-        with _counting("decoding", len(clips), console) as done:
-            for _, recording in map(done, decode_clips(clips, transform, labels)):
-                if isinstance(recording, Recording):
-                    recordings.append(recording)
-                else:
-                    console.print(f"passed over: {recording}", style="yellow")
-        return recordings
+
+@lru_cache(maxsize=1)  # the folds of a cross-validation learn from the same
+def _scenes_of(kind: str, count: int, transform: Transform, labels: tuple[str, ...]) -> list[Recording]:
+    """Scenes of a synthetic world, each of its own people, camera and place."""
+    found = []
+    width, height = 2 * transform.width, 2 * transform.height
+    for number, world in enumerate(clips(kind, count, seed=0, fps=(10.0, 16.0), width=width, height=height)):
+        scene = decode(world, transform, labels, None, f"{kind} {number}")
+        starts = tuple(world.repetitions())
+        found.append(replace(scene, phases=phase_targets(scene.timestamps, starts)) if starts else scene)
+    return found
+
+
+def _console(ranks: Ranks | None) -> Console:
+    """The terminal; of several processes only the first one speaks."""
+    quiet = ranks is not None and not ranks.first
+    return Console(stderr=True, highlight=False, markup=False, soft_wrap=True, quiet=quiet)
 
 
 @contextmanager
 def _counting(what: str, total: int, console: Console) -> Iterator[Any]:
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(what, total=total)
 
         def done(item: Any) -> Any:
@@ -168,7 +282,10 @@ def _counting(what: str, total: int, console: Console) -> Iterator[Any]:
 
 
 @contextmanager
-def _learning(console: Console) -> Iterator[Any]:
+def _learning(
+    settings: TrainSettings, console: Console, log: RunLog | None
+) -> Iterator[Callable[[Standing], None]]:
+    """A listener that shows where the run stands, and writes it down."""
     columns = (
         TextColumn("learning"),
         BarColumn(),
@@ -176,13 +293,30 @@ def _learning(console: Console) -> Iterator[Any]:
         TimeRemainingColumn(),
         TextColumn("{task.description}"),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=None)
+    begun, first = time.monotonic(), 0
+    last: Standing | None = None
+    held_out = ""
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=settings.steps)
 
         def tell(standing: Standing) -> None:
-            told = f"loss {standing.loss:.3f}, {100 * standing.accuracy:.1f} % of the frames"
-            progress.update(task, total=standing.steps, completed=standing.step, description=told)
-            if not console.is_terminal and standing.step % 100 == 0:
+            nonlocal first, last, held_out
+            first, last = first or standing.step, standing
+            if standing.watched is not None:
+                held_out = f", held out {100 * standing.watched:.1f} %"
+            rate = (
+                settings.streams * settings.window * (standing.step - first + 1) / (time.monotonic() - begun)
+            )
+            told = (
+                f"loss {standing.loss:.3f}, {100 * standing.accuracy:.1f} % of the frames{held_out}, "
+                f"{rate:.0f} frames a second"
+            )
+            progress.update(task, completed=standing.step, description=told)
+            if not console.is_terminal and (standing.step % 100 == 0 or standing.step == standing.steps):
                 console.print(f"{standing.step}/{standing.steps} {told}")
+            if log is not None:
+                log.write(standing)
 
         yield tell
+    if last is not None and last.best_at is not None:
+        console.print(f"learned for {last.step} steps; what is kept was the best, after {last.best_at}")

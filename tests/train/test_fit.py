@@ -8,6 +8,7 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -15,10 +16,15 @@ import pytest
 import torch
 
 from streamrec import ModelConfig, Transform
-from streamrec.errors import DataError
+from streamrec.errors import DataError, ModelError
 from streamrec.train import fit as recipe
-from streamrec.train.data import NO_LABEL, Augmentation, Recording
-from streamrec.train.fit import Progress, TrainSettings, fit, quick_score, step_loss
+from streamrec.train.augment import Augmentation
+from streamrec.train.cache import Recording
+from streamrec.train.data import NO_LABEL
+from streamrec.train.fit import Progress, TrainSettings, fit, step_loss
+from streamrec.train.ranks import Ranks
+from streamrec.train.score import quick_score
+from streamrec.train.streams import Batch
 
 LABELS = ("left", "right")
 CONFIG = ModelConfig(labels=LABELS, transform=Transform(height=32, width=32), hidden_size=16)
@@ -60,6 +66,10 @@ def weights(model) -> dict[str, torch.Tensor]:
 def same(one, other) -> bool:
     one, other = weights(one), weights(other)
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def begin(recordings, settings: TrainSettings = QUICK, config: ModelConfig = CONFIG):
+    return recipe._begin(recordings, config, settings, None, Ranks())
 
 
 def stop_at(step: int):
@@ -108,11 +118,11 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(blobs):
 
 
 def test_every_weight_learns_down_to_the_first_convolution(blobs):
-    run = recipe._begin(blobs, CONFIG, QUICK, None)
+    run = begin(blobs)
     before = {name: value.detach().clone() for name, value in run.model.named_parameters()}
-    recipe._learn(run, next(run.windows), QUICK)
+    recipe._learn(run, next(run.windows), QUICK, Ranks())
     first = next(iter(run.model.encoder.parameters()))
-    assert first.shape[1] == 6  # picture and difference
+    assert first.shape[1] == 4  # picture and difference
     assert (first.grad.abs().sum(dim=(0, 2, 3)) > 0).all()
     for name, value in run.model.named_parameters():
         assert not torch.equal(value, before[name]), name
@@ -125,9 +135,9 @@ def test_a_network_of_any_library_learns_too(blobs):
 
 
 def test_the_state_is_carried_from_window_to_window(blobs):
-    run = recipe._begin(blobs, CONFIG, QUICK, None)
+    run = begin(blobs)
     for _ in range(3):
-        recipe._learn(run, next(run.windows), QUICK)
+        recipe._learn(run, next(run.windows), QUICK, Ranks())
     assert run.state.h.abs().sum() > 0
     assert not any(array.requires_grad for array in (*run.state.head, *run.state.cache))
     assert np.array_equal(run.position, run.windows.position)
@@ -176,7 +186,241 @@ def test_nothing_to_learn_from_is_said():
         fit([], CONFIG, QUICK)
 
 
+def test_rare_labels_weigh_more_when_they_are_balanced():
+    def of(target: int, frames: int) -> Recording:
+        return Recording(
+            np.zeros((frames, 2, 2, 3), np.uint8), np.arange(frames) / 10, np.full(frames, target), ""
+        )
+
+    # The windows play each label equally often: 60 frames of the first for 20 of the second.
+    recordings = [of(0, 60), of(0, 60), of(1, 20)]
+    assert recipe.label_weights(recordings, 3, 0.0).tolist() == [1.0, 1.0, 1.0]
+    whole = recipe.label_weights(recordings, 3, 1.0)
+    assert whole[1] / whole[0] == pytest.approx(3.0)
+    assert (whole[0] * 60 + whole[1] * 20) / 80 == pytest.approx(1.0)
+    assert whole[2] == 1.0  # nobody says how rare it is
+    half = recipe.label_weights(recordings, 3, 0.5)
+    assert half[1] / half[0] == pytest.approx(3.0**0.5)
+
+
+def test_the_loss_of_a_label_counts_as_much_as_the_label_weighs():
+    logits, targets = torch.tensor([[[2.0, 0.0], [0.0, 3.0]]]), torch.tensor([[0, 0]])
+    targets[0, 1] = 1
+    each = [
+        step_loss(logits[:, t : t + 1], targets[:, t : t + 1], torch.ones(1, 1), 0.0).item() for t in (0, 1)
+    ]
+    told = step_loss(logits, targets, torch.ones(1, 2), 0.0, torch.tensor([3.0, 1.0])).item()
+    assert told == pytest.approx((3 * each[0] + each[1]) / 4)
+
+
+def test_maps_of_a_frozen_trunk_go_to_the_model_and_those_of_one_that_learns_do_not(blobs):
+    for stages, expected in (("staged", True), ("whole", False)):
+        settings = replace(QUICK, stages=stages)
+        run, given = begin(blobs, settings), []
+
+        def spied(*args, run=run, given=given, **more):
+            given.append(more)
+            return run.model(*args)
+
+        recipe._enter_stage(run, settings, Ranks())
+        run.learner = spied
+        batch = next(run.windows)
+        plain = SimpleNamespace(**{name: getattr(batch, name) for name in Batch.__slots__})
+        plain.maps, plain.phases = np.ones((4, 6, 5), np.float32), None
+        recipe._learn(run, plain, settings, Ranks())
+        assert [set(more) for more in given] == [{"maps"} if expected else set()]
+
+
+# -- stages
+
+
+def changed(run, before: dict[str, torch.Tensor]) -> set[str]:
+    return {name for name, value in run.model.state_dict().items() if not torch.equal(value, before[name])}
+
+
+def test_the_trunk_rests_at_first_and_learns_later(blobs):
+    settings = replace(QUICK, stages="staged", unfreeze=0.5)
+    run = begin(blobs, settings)
+    before = weights(run.model)
+    for _ in range(4):
+        recipe._learn(run, next(run.windows), settings, Ranks())
+    rested = {name for name in before if name.startswith("encoder.cnn.")}
+    assert changed(run, before) == set(before) - rested  # its batch norms count nothing either
+    assert not run.model.encoder.cnn.training
+    before = weights(run.model)
+    recipe._learn(run, next(run.windows), settings, Ranks())
+    assert {name for name in rested if name.endswith("weight")} <= changed(run, before)
+    assert run.model.encoder.cnn.training
+
+
+def test_the_trunk_learns_slower_and_warms_up_when_it_is_let_loose():
+    settings = TrainSettings(stages="staged", unfreeze=0.5, trunk_rate=0.1, warmup=0.1)
+    parts = [
+        recipe._rate(d, settings, trunk=True) / recipe._rate(d, settings) for d in (0.2, 0.5, 0.55, 0.6, 0.9)
+    ]
+    assert parts[0] == 0.0
+    assert 0.0 < parts[1] < 0.01 < parts[2] < 0.1
+    assert parts[3:] == pytest.approx([0.1, 0.1])
+
+
+@pytest.mark.parametrize("stages", ["whole", "staged"])
+def test_frozen_norms_keep_their_weights_and_statistics(blobs, stages):
+    settings = replace(QUICK, freeze_norm=True, stages=stages, unfreeze=0.0)
+    run = begin(blobs, settings)
+    before = weights(run.model)
+    recipe._learn(run, next(run.windows), settings, Ranks())
+    kept = {name for name in before if name not in changed(run, before)}
+    norms = {
+        f"encoder.cnn.{name}.{kind}"
+        for name, module in run.model.encoder.cnn.named_modules()
+        if isinstance(module, torch.nn.BatchNorm2d)
+        for kind in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    }
+    assert kept == norms
+
+
+def test_an_encoder_without_a_trunk_cannot_be_staged(blobs):
+    run = begin(blobs)
+    run.model.encoder.cnn = None
+    with pytest.raises(ModelError, match="has no trunk to freeze"):
+        recipe._trunk(run.model)
+
+
+# -- stopping early
+
+PATIENT = replace(QUICK, evaluate_every=2, patience=2, watch=0.25)
+
+
+def scripted(monkeypatch, scores: list[float]) -> None:
+    """What is watched is right in so many of 100 frames, evaluation after evaluation."""
+    told = iter(scores)
+    recordings: list[Recording] = []
+
+    def play(model, recording):
+        if recordings and recording is recordings[0]:
+            recordings.clear()
+        if not recordings:
+            play.score = next(told)
+        recordings.append(recording)
+        return SimpleNamespace(right=np.arange(100) < play.score)
+
+    monkeypatch.setattr(recipe, "play", play)
+
+
+def test_learning_stops_when_nothing_gets_better_and_the_best_is_returned(blobs, monkeypatch):
+    scripted(monkeypatch, [50, 70, 70, 60])
+    told: list[Progress] = []
+    stopped_early = fit(blobs, CONFIG, replace(PATIENT, steps=20), tell=told.append)
+    assert [p.step for p in told] == list(range(1, 9))
+    assert [p.watched for p in told if p.watched is not None] == [0.5, 0.7, 0.7, 0.6]
+    assert told[-1].best_at == 4
+    scripted(monkeypatch, [50, 70])
+    kept = {}
+
+    def spied(progress: Progress) -> None:
+        if progress.step == 4:
+            raise KeyboardInterrupt
+
+    known = recipe.keep
+    monkeypatch.setattr(recipe, "keep", lambda run, *_: kept.update(weights(run.averaged)))
+    with pytest.raises(KeyboardInterrupt):
+        fit(blobs, CONFIG, replace(PATIENT, steps=20), resume=Path("unused"), tell=spied)
+    monkeypatch.setattr(recipe, "keep", known)
+    assert all(torch.equal(value, kept[name]) for name, value in stopped_early.state_dict().items())
+
+
+def test_what_is_watched_shares_no_group_with_what_is_learned(blobs):
+    learned, watched = recipe._held_back(blobs, PATIENT)
+    assert watched and learned
+    assert {r.group for r in learned}.isdisjoint(r.group for r in watched)
+    assert len(learned) + len(watched) == len(blobs)
+
+
+def test_one_group_is_too_few_to_stop_early_by(blobs):
+    alike = [replace(recording, group="a") for recording in blobs]
+    with pytest.raises(DataError, match="too few groups to watch"):
+        fit(alike, CONFIG, PATIENT)
+
+
+def test_what_is_watched_without_patience_decides_nothing(blobs):
+    told: list[Progress] = []
+    watched = fit(blobs, CONFIG, replace(QUICK, evaluate_every=3), watched=blobs[:2], tell=told.append)
+    assert [p.step for p in told if p.watched is not None] == [3, 6, 8]
+    assert same(watched, fit(blobs, CONFIG, replace(QUICK, evaluate_every=3)))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"stages": "both"}, {"precision": "int8"}, {"steps": 0}, {"patience": 0}, {"evaluate_every": 0}]
+)
+def test_settings_that_mean_nothing_are_refused(wrong):
+    with pytest.raises(ValueError, match=r"at least 1|is one of"):
+        replace(QUICK, **wrong)
+
+
+# -- precision
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_half_precision_learns_or_is_refused_in_words(blobs, precision):
+    settings = replace(QUICK, steps=2, precision=precision)
+    try:
+        model = fit(blobs, CONFIG, settings)
+    except ModelError as error:  # a processor without an LSTM of that type
+        assert str(error) == f"the cpu here cannot learn in {precision}; let the precision be auto"
+    else:
+        assert all(value.dtype in (torch.float32, torch.int64) for value in model.state_dict().values())
+
+
+def test_the_precision_is_what_the_device_is_fast_with(monkeypatch):
+    gpu, cpu = torch.device("cuda"), torch.device("cpu")
+    for fast, expected in ((True, torch.bfloat16), (False, torch.float16)):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, fast=fast: fast)
+        assert recipe._precision("auto", gpu) is expected
+    for fast, expected in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda fast=fast: fast)
+        assert recipe._precision("auto", cpu) is expected
+    assert recipe._precision("float32", gpu) is torch.float32
+
+
+def test_a_device_that_is_not_there_is_said(blobs):
+    with pytest.raises(ModelError, match="torch cannot use the device 'nonsense'"):
+        fit(blobs, CONFIG, replace(QUICK, device="nonsense"))
+
+
 # -- going on
+
+
+@pytest.mark.parametrize("step", [1, 4, 5])
+def test_a_run_with_stages_and_patience_goes_on_bit_for_bit(blobs, tmp_path, step):
+    settings = replace(PATIENT, stages="staged", unfreeze=0.6, class_balance=0.5)
+    resume = tmp_path / "m.resume"
+    stopped(blobs, settings, resume, step)
+    told: list[Progress] = []
+    resumed = fit(blobs, CONFIG, settings, resume=resume, tell=told.append)
+    whole: list[Progress] = []
+    assert same(resumed, fit(blobs, CONFIG, settings, tell=whole.append))
+    assert told == whole[step:]
+
+
+def test_a_stop_while_it_is_measured_is_heard_and_the_measurement_is_made_later(blobs, tmp_path, monkeypatch):
+    resume = tmp_path / "m.resume"
+    known, calls = recipe.play, itertools.count(1)
+
+    def pressed(*args):
+        if next(calls) == 2:
+            signal.raise_signal(signal.SIGINT)
+        return known(*args)
+
+    told: list[Progress] = []
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(recipe, "play", pressed)
+        fit(blobs, CONFIG, PATIENT, resume=resume, tell=told.append)
+    assert [(p.step, p.watched) for p in told] == [(1, None), (2, None)]
+    again: list[Progress] = []
+    resumed = fit(blobs, CONFIG, PATIENT, resume=resume, tell=again.append)
+    assert again[0].step == 2
+    assert again[0].watched is not None
+    assert same(resumed, fit(blobs, CONFIG, PATIENT))
 
 
 @pytest.mark.parametrize("step", [1, 3, 7])
@@ -292,41 +536,3 @@ def test_a_models_file_in_place_of_a_resume_file_is_refused(blobs, tiny_file):
     with pytest.raises(DataError, match="of a run with other settings or data"):
         fit(blobs, CONFIG, QUICK, resume=tiny_file)
     assert tiny_file.exists()
-
-
-# -- the quick score
-
-
-def test_the_quick_score_counts_frames_and_ends(blobs):
-    model = recipe._begin(blobs, CONFIG, QUICK, None).averaged.eval()
-    model.head.classifier.weight.data.zero_()
-    model.head.classifier.bias.data = torch.tensor([1.0, 0.0])  # says "left", whatever it sees
-    assert quick_score(model, blobs) == (0.5, 0.5)
-    assert quick_score(model, blobs[:8]) == (1.0, 1.0)
-    turns = replace(blobs[0], targets=np.array([0] * 20 + [1] * 10))
-    assert quick_score(model, [turns]) == (pytest.approx(2 / 3), 0.0)
-    partly = replace(blobs[0], targets=np.array([0] * 10 + [1] * 5 + [NO_LABEL] * 15))
-    assert quick_score(model, [partly]) == (pytest.approx(2 / 3), 0.0)
-    assert quick_score(model, []) == (0.0, 0.0)
-
-
-def test_the_quick_score_sees_frames_in_the_models_rhythm(blobs):
-    model = recipe._begin(blobs, CONFIG, QUICK, None).averaged.eval()
-    model.head.classifier.weight.data.zero_()
-    model.head.classifier.bias.data = torch.tensor([1.0, 0.0])
-    fast = replace(blobs[0], timestamps=np.arange(30) / 30, targets=np.array([0, 1, 1] * 10))
-    assert quick_score(model, [fast]) == (1.0, 1.0)  # every third frame
-
-
-def test_the_quick_score_of_a_long_stream_is_that_of_the_model_frame_by_frame():
-    torch.manual_seed(3)
-    recording = blob(1, 5, frames=600)
-    model = recipe._begin([recording], CONFIG, QUICK, None).averaged.eval()
-    model.head.classifier.weight.data *= 20
-    state, right = model.initial_state(), 0
-    with torch.inference_mode():
-        for n, picture in enumerate(recording.pictures):
-            frame = torch.from_numpy(picture[..., ::-1].transpose(2, 0, 1).copy())[None]
-            logits, state = model.step(frame, torch.tensor([math.inf if n == 0 else 0.1]), state)
-            right += int(logits.argmax()) == recording.targets[n]
-    assert quick_score(model, [recording])[0] == pytest.approx(right / 600, abs=0.01)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 import signal
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import cv2
@@ -11,13 +13,16 @@ import numpy as np
 import pytest
 import torch
 
-from streamrec import Recognizer, results
+from streamrec import ModelConfig, Recognizer, Transform, results
 from streamrec.checkpoint import load_model
-from streamrec.errors import DataError, ModelError
+from streamrec.errors import DataError, MissingExtra, ModelError
 from streamrec.synthetic import ACTIONS
 from streamrec.train import fit as recipe
 from streamrec.train import job as room
+from streamrec.train.data import find_clips, split_by_group
+from streamrec.train.fit import TrainSettings
 from streamrec.train.job import TrainJob
+from streamrec.train.log import read_lines
 
 
 @pytest.fixture(autouse=True)
@@ -48,38 +53,36 @@ def write_clip(path: Path, speed: int, start: int) -> None:
 
 
 def job(data: str | Path, out: Path, **changes) -> TrainJob:
-    plain = TrainJob(
-        data=str(data),
-        out=out,
-        encoder="motion",
-        weights=None,
-        size=(32, 32),
+    settings = TrainSettings(steps=3, streams=2, window=6)
+    config = ModelConfig(
+        labels=(),
+        transform=Transform(width=32, height=32),
         fps=12.0,
-        hidden=8,
+        hidden_size=8,
         dropout=0.0,
-        steps=3,
-        streams=2,
-        window=6,
-        learning_rate=2e-3,
-        weight_decay=0.02,
-        flip=True,
-        hours=0.01,
-        hold_out=0.0,
-        seed=0,
-        threads=1,
         about="Discs that rise, fall or rest.",
     )
-    return replace(plain, **changes)
+    kinds = {
+        "settings": {name for name in changes if name in {each.name for each in fields(TrainSettings)}},
+        "config": {name for name in changes if name in {each.name for each in fields(ModelConfig)}},
+    }
+    return TrainJob(
+        data=(str(data),),
+        out=out,
+        settings=replace(settings, **{name: changes.pop(name) for name in kinds["settings"]}),
+        config=replace(config, **{name: changes.pop(name) for name in kinds["config"]}),
+        **{"hours": 0.01, "hold_out": 0.0, "threads": 1} | changes,
+    )
 
 
 def interrupt_at(step: int, monkeypatch) -> None:
     """Ctrl-C while this step is learned."""
     known, calls = recipe._learn, iter(range(1, 1000))
 
-    def pressed(run, batch, settings) -> None:
+    def pressed(*args) -> None:
         if next(calls) == step:
             signal.raise_signal(signal.SIGINT)
-        known(run, batch, settings)
+        known(*args)
 
     monkeypatch.setattr(recipe, "_learn", pressed)
 
@@ -98,19 +101,72 @@ def test_a_folder_of_clips_becomes_a_model_that_runs(folder, tmp_path, capsys):
     said = list(results(folder / "falls" / "0.mp4", recognizer))
     assert len(said) == 14
     assert said[-1].prediction.probabilities.sum() == pytest.approx(1.0, abs=1e-5)
-    assert [path.name for path in out.parent.iterdir()] == ["discs.safetensors"]
+    assert sorted(path.name for path in out.parent.iterdir()) == ["discs.run", "discs.safetensors"]
     assert f"wrote {out}\n" in capsys.readouterr().err
 
 
-def test_a_slow_rhythm_bears_a_longer_gap(folder, tmp_path):
-    job(folder, tmp_path / "m.safetensors", fps=2.0, steps=1).run()
-    assert Recognizer.load(tmp_path / "m.safetensors").config.max_gap == 2.5
+def grouped(folder: Path, place: Path) -> Path:
+    """The clips in two groups, each with every label."""
+    table = place / "clips.csv"
+    rows = [f"{path},{path.parent.name},{path.stem}" for path in sorted(folder.rglob("*.mp4"))]
+    table.write_text("\n".join(["clip,label,group", *rows]))
+    return table
+
+
+def test_the_run_folder_tells_what_was_learned_and_how_it_went(folder, tmp_path):
+    pytest.importorskip("matplotlib")
+    out = tmp_path / "m.safetensors"
+    job(grouped(folder, tmp_path), out, hold_out=0.5, seed=1).run()
+    there = {path.name for path in (tmp_path / "m.run").iterdir()}
+    pictures = {"curves.png", "confusion.png", "timelines.png", "mistakes.png"}
+    assert there >= {"config.json", "metrics.csv", "report.html", *pictures}
+    told = json.loads((tmp_path / "m.run" / "config.json").read_text())
+    assert told["settings"]["seed"] == 1
+    assert told["model"]["labels"] == ["falls", "idle", "rises"]
+    assert told["data"]["learned"]["labels"] == {"falls": 1, "idle": 1, "rises": 1}
+    assert told["data"]["held_out"]["recordings"] == 3
+    lines = read_lines(tmp_path / "m.run" / "metrics.csv")
+    assert [line.step for line in lines] == [1, 3]
+    assert lines[-1].held_out is not None
+
+
+def test_without_what_draws_a_model_is_made_and_it_is_said(folder, tmp_path, capsys, monkeypatch):
+    def nothing(*_: object, **__: object):
+        raise MissingExtra("matplotlib is not installed; run: pip install 'streamrec[train]'")
+
+    monkeypatch.setattr(room, "draw_report", nothing)
+    job(folder, tmp_path / "m.safetensors", steps=1).run()
+    told = capsys.readouterr().err
+    assert told.count("no pictures of the run: matplotlib is not installed") == 1
+    assert (tmp_path / "m.safetensors").exists()
+
+
+def test_learning_that_stops_early_says_what_is_kept(folder, tmp_path, capsys):
+    job(
+        grouped(folder, tmp_path),
+        tmp_path / "m.safetensors",
+        patience=1,
+        evaluate_every=1,
+        watch=0.5,
+        steps=9,
+    ).run()
+    assert re.search(r"learned for \d steps; what is kept was the best, after \d", capsys.readouterr().err)
+
+
+def test_a_fold_is_trained_on_some_clips_and_measured_on_others(folder, tmp_path, capsys):
+    clips = find_clips(grouped(folder, tmp_path))
+    learned, measured = split_by_group(clips, fold=0, folds=2)
+    model = job(folder, tmp_path / "unused.safetensors").train_fold(learned, measured, 7, tmp_path / "fold")
+    assert model.config.labels == ("falls", "idle", "rises")
+    assert "on 3 held-out clips:" in capsys.readouterr().err
+    told = json.loads((tmp_path / "fold" / "config.json").read_text())
+    assert told["settings"]["seed"] == 7
+    assert Recognizer.load(tmp_path / "fold" / "model.safetensors").labels == model.config.labels
+    assert not (tmp_path / "unused.safetensors").exists()
 
 
 def test_the_held_out_clips_are_measured_at_the_end(folder, tmp_path, capsys, monkeypatch):
-    table = tmp_path / "clips.csv"
-    rows = [f"{path},{path.parent.name},{path.stem}" for path in sorted(folder.rglob("*.mp4"))]
-    table.write_text("\n".join(["clip,label,group", *rows]))
+    table = grouped(folder, tmp_path)
     learned = []
     known = room.fit
 
@@ -187,7 +243,7 @@ def test_a_stopped_job_is_not_mixed_with_another_one(folder, tmp_path, monkeypat
         interrupt_at(2, patch)
         job(folder, out).run()
     with pytest.raises(DataError, match="other settings or data"):
-        job(folder, out, hidden=16).run()
+        job(folder, out, hidden_size=16).run()
 
 
 def test_a_trained_model_is_not_lost_when_it_cannot_be_written(folder, tmp_path, monkeypatch):
@@ -203,4 +259,4 @@ def test_a_trained_model_is_not_lost_when_it_cannot_be_written(folder, tmp_path,
         interrupt_at(1, patch)  # nothing may be learned again
         job(folder, out).run()
     assert Recognizer.load(out).labels == ("falls", "idle", "rises")
-    assert [path.name for path in tmp_path.iterdir()] == ["m.safetensors"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.run", "m.safetensors"]

@@ -1,0 +1,140 @@
+"""Named settings, so that the command on a model's card is short: ``streamrec train clips/ --recipe fight``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from streamrec.checkpoint import find_model, read_checkpoint
+from streamrec.config import ModelConfig
+from streamrec.errors import DataError, ModelError
+from streamrec.events import EventSettings
+from streamrec.train.fit import TrainSettings
+from streamrec.transforms import Transform
+
+SMALL = Transform(width=80, height=64)  # what the motion encoder looks at: seconds a minute of video on a CPU
+PLAIN = MappingProxyType({"transform": SMALL, "dropout": 0.4})  # of ModelConfig, where nobody says otherwise
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a model is made. What an option of the command says goes before it."""
+
+    about: str  # one sentence, for `--recipe` without a known name
+    settings: TrainSettings = TrainSettings()  # noqa: RUF009 (frozen)
+    config: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))  # fields of ModelConfig
+    weights: str | None = None  # what the encoder starts from
+    world: str | None = None  # a kind of synthetic world that is learned from too
+    scenes: int = 240  # of it
+    relabel: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # pattern -> new name
+
+
+EXERCISES = ("dips", "pull_ups", "push_ups", "squats")
+FEW = TrainSettings(steps=160, window=16, average=0.98, label_smoothing=0.1, weight_decay=0.05)
+
+RECIPES: Mapping[str, Recipe] = MappingProxyType(
+    {
+        "few": Recipe(
+            about="a few hundred short clips: minutes on a CPU",
+            settings=FEW,
+            config=MappingProxyType({"hidden_size": 96}),
+        ),
+        "fight": Recipe(
+            about="the shipped model fight",
+            settings=FEW,
+            config=MappingProxyType(
+                {
+                    "hidden_size": 96,
+                    "about": "Fight or normal in CCTV footage; trained on 238 clips of 2 s.",
+                }
+            ),
+        ),
+        "fall": Recipe(
+            about="the shipped model fall",
+            settings=FEW,
+            config=MappingProxyType(
+                {
+                    "hidden_size": 96,
+                    "events": EventSettings(enter=0.65, shortest=0.5),
+                    "about": "Fall or normal, one person in a room; trained on 19 videos of 3 people and on "
+                    "drawn figures.",
+                }
+            ),
+            world="falls",
+            scenes=160,
+            relabel=MappingProxyType({"[Ff]all*": "fall", "*": "normal"}),
+        ),
+        "workout": Recipe(
+            about="the shipped model workout",
+            settings=replace(FEW, steps=800, streams=8, window=32, average=0.99, phase_weight=2.0),
+            config=MappingProxyType(
+                {
+                    "hidden_size": 96,
+                    "counted": EXERCISES,
+                    "about": "Push-ups, pull-ups, squats and dips, counted; trained on 62 clips, and on falls and "
+                    "fights as background.",
+                }
+            ),
+            relabel=MappingProxyType({**{label: label for label in EXERCISES}, "*": "background"}),
+        ),
+        "synthetic": Recipe(
+            about="the shipped model synthetic",
+            settings=TrainSettings(steps=2400),
+            config=MappingProxyType(
+                {
+                    "encoder": "difference",
+                    "recall": False,
+                    "transform": Transform(width=96, height=72),
+                    "fps": 15.0,
+                    "dropout": 0.2,
+                    "about": "Jointed figures of the synthetic world; trained on 1 hour of it, 180 bodies and "
+                    "cameras.",
+                }
+            ),
+        ),
+    }
+)
+
+
+def find_recipe(name: str) -> Recipe:
+    """The recipe of a name; raises ``DataError`` that lists them."""
+    if name not in RECIPES:
+        known = "; ".join(f"{each} ({recipe.about})" for each, recipe in RECIPES.items())
+        raise DataError(f"there is no recipe {name!r}; there are: {known}")
+    return RECIPES[name]
+
+
+def put_together(
+    name: str | None = None,
+    *,
+    weights: str | None = None,
+    config: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    flip: bool | None = None,
+) -> tuple[ModelConfig, TrainSettings, str | None]:
+    """A recipe with what is given put before it: the config (still without labels), the settings, the weights.
+
+    ``weights`` may name a shipped model, or be any model's file: then its encoder is taken over, with the size and
+    the rhythm that it learned. Raises ``DataError`` and ``ModelError``.
+
+    >>> config, settings, _ = put_together("fight", config={"fps": 12.0}, settings={"steps": 10})
+    >>> config.hidden_size, config.fps, settings.window, settings.steps
+    (96, 12.0, 16, 10)
+    """
+    recipe = Recipe(about="") if name is None else find_recipe(name)
+    weights = weights or recipe.weights
+    start: dict[str, Any] = {}
+    if weights is not None and weights != "imagenet":
+        weights = str(find_model(weights))
+        with suppress(ModelError):  # weights of a bare CNN say nothing of a model
+            known = read_checkpoint(weights).config
+            start = {"encoder": known.encoder, "transform": known.transform, "fps": known.fps}
+    fields = {**PLAIN, **start, **recipe.config, **(config or {})}
+    fields.setdefault("max_gap", max(1.0, 5.0 / fields.get("fps", ModelConfig.fps)))
+    learning = replace(recipe.settings, **(settings or {}))
+    if flip is not None and learning.augmentation is not None:
+        learning = replace(learning, augmentation=replace(learning.augmentation, flip=flip))
+    return ModelConfig(labels=(), **fields), learning, weights

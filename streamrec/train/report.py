@@ -1,0 +1,311 @@
+"""What a run looks like: curves, confusion, timelines and the worst mistakes, as pictures and one page."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from streamrec.errors import need
+from streamrec.metrics import ConfusionMatrix
+from streamrec.train.data import NO_LABEL
+from streamrec.train.log import Line
+from streamrec.train.score import Played
+
+INK, FAINT, RED, BLUE = "#22303c", "#aab4bd", "#c8443c", "#2b6ca3"
+# Told apart by most eyes (Okabe and Ito, 2008), then lighter ones for many labels; black is left for the words.
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7", "#b5a900", "#7f6bb3",
+           "#8c564b", "#17becf", "#98df8a", "#ff9896", "#c5b0d5", "#c49c94", "#9edae5", "#dbdb8d")  # fmt: skip
+TIMELINES = 8
+MISTAKES = 8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mistake:
+    """A stretch of a recording in which the same wrong label was said."""
+
+    played: Played
+    name: str
+    start: int  # frames of ``played``
+    end: int  # the last one, included
+    truth: int
+    said: int
+
+    @property
+    def confidence(self) -> float:
+        """Mean probability of what was said."""
+        return float(self.played.probabilities[self.start : self.end + 1, self.said].mean())
+
+    @property
+    def seconds(self) -> tuple[float, float]:
+        """From the recording's beginning."""
+        return float(self.played.times[self.start]), float(self.played.times[self.end])
+
+
+def draw_report(
+    folder: Path,
+    *,
+    title: str,
+    told: str,
+    labels: Sequence[str],
+    lines: Sequence[Line],
+    played: Sequence[Played],
+    names: Sequence[str],
+) -> list[Path]:
+    """Write curves.png, and of what was held out confusion.png, timelines.png and mistakes.png; and report.html.
+
+    ``told`` is a sentence for the page; ``names`` are those of what was ``played``. Raises ``MissingExtra``.
+    """
+    need("matplotlib", extra="train")
+    folder.mkdir(parents=True, exist_ok=True)
+    figures = {"curves.png": draw_curves(lines)}
+    if played:
+        figures |= {
+            "confusion.png": draw_confusion(labels, played),
+            "timelines.png": draw_timelines(labels, played, names),
+            "mistakes.png": draw_mistakes(labels, worst_mistakes(played, names), len(played)),
+        }
+    for name, figure in figures.items():
+        figure.savefig(folder / name, dpi=110, facecolor="white")
+    page = folder / "report.html"
+    page.write_text(_page(title, told, list(figures)), encoding="utf-8")
+    return [*(folder / name for name in figures), page]
+
+
+def draw_curves(lines: Sequence[Line]) -> Any:
+    """Loss, accuracy and learning rate over the steps; a matplotlib figure."""
+    figure = _figure(9.0, 6.4)
+    loss, accuracy, rate = figure.subplots(3, 1, sharex=True, height_ratios=(5, 5, 1.6))
+    steps = [line.step for line in lines]
+    loss.plot(steps, [line.loss for line in lines], color=BLUE, linewidth=1.8, clip_on=False)
+    loss.set_ylim(bottom=0.0)
+    _named(loss, "Loss")
+    accuracy.plot(steps, [100 * line.accuracy for line in lines], color=BLUE, linewidth=1.8, label="learned")
+    held_out = [(line.step, 100 * line.held_out) for line in lines if line.held_out is not None]
+    if held_out:
+        accuracy.plot(*zip(*held_out, strict=True), color=RED, linewidth=1.8, marker="o", markersize=4,
+                      label="held out", clip_on=False)  # fmt: skip
+        best = max(held_out, key=lambda point: point[1])
+        accuracy.annotate(
+            f"best {best[1]:.1f} % at step {best[0]}",
+            best,
+            xytext=(0, 8),
+            textcoords="offset points",
+            ha="right" if best[0] > steps[-1] / 2 else "left",
+            color=RED,
+            fontsize=9,
+        )
+    accuracy.set_ylim(0, 109)
+    accuracy.set_yticks(range(0, 101, 20))
+    accuracy.legend(loc="lower right", frameon=False, ncols=2)
+    _named(accuracy, "Frames right, %")
+    rate.fill_between(steps, [line.learning_rate for line in lines], color=FAINT, alpha=0.6, linewidth=0)
+    rate.set_ylim(bottom=0.0)
+    rate.yaxis.set_major_formatter("{x:g}")
+    _named(rate, "Learning rate")
+    rate.set_xlabel("step" + (f"    ({_clock(lines[-1].seconds)} of learning)" if lines else ""))
+    for axes in (loss, accuracy, rate):
+        axes.grid(axis="y", color="#e6eaed", linewidth=0.8)
+        axes.set_xlim(0, 1.01 * steps[-1] if steps else 1)
+    return figure
+
+
+def draw_confusion(labels: Sequence[str], played: Sequence[Played]) -> Any:
+    """What was said of the frames of each label; a matplotlib figure."""
+    matrix = ConfusionMatrix(labels)
+    for each in played:
+        known = each.truth != NO_LABEL
+        matrix.update([labels[i] for i in each.truth[known]], [labels[i] for i in each.said[known]])
+    counts = matrix.get().astype(float)
+    totals = counts.sum(1)
+    parts = counts / np.maximum(totals, 1)[:, None]
+    size = min(14.0, 1.6 + 0.75 * len(labels))
+    figure = _figure(size + 2.0, size + 0.8)
+    axes = figure.subplots()
+    axes.imshow(parts, cmap="Blues", vmin=0.0, vmax=1.15)
+    axes.set_xticks(range(len(labels)), labels, rotation=40 if len(labels) > 3 else 0,
+                    ha="right" if len(labels) > 3 else "center", rotation_mode="anchor")  # fmt: skip
+    axes.set_yticks(
+        range(len(labels)), [f"{label}  ({int(n)})" for label, n in zip(labels, totals, strict=True)]
+    )
+    axes.set_xlabel("said")
+    axes.set_ylabel("true (frames)")
+    for row, column in np.argwhere(parts >= 0.005):
+        value = parts[row, column]
+        axes.text(
+            column,
+            row,
+            f"{100 * value:.0f} %" if len(labels) <= 12 else f"{100 * value:.0f}",
+            ha="center",
+            va="center",
+            fontsize=10 if len(labels) <= 12 else 7,
+            color="white" if value > 0.6 else INK,
+            fontweight="bold" if row == column else "normal",
+        )
+    axes.set_xticks(np.arange(len(labels) + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(len(labels) + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="white", linewidth=1.5)
+    axes.tick_params(which="both", length=0)
+    axes.spines[:].set_visible(False)
+    right = 100 * counts.trace() / max(counts.sum(), 1)
+    axes.set_title(f"{right:.1f} % of {int(counts.sum())} held-out frames right", loc="left", fontsize=12)
+    return figure
+
+
+def draw_timelines(labels: Sequence[str], played: Sequence[Played], names: Sequence[str]) -> Any:
+    """Truth above, what was said below, over time, from the worst recording to the best; a matplotlib figure."""
+    patch = need("matplotlib.patches", extra="train").Patch
+    order = sorted(range(len(played)), key=lambda i: played[i].right.mean() if len(played[i].right) else 1.0)
+    chosen = [
+        order[i] for i in np.unique(np.linspace(0, len(order) - 1, min(TIMELINES, len(order))).astype(int))
+    ]
+    used = sorted({int(i) for n in chosen for i in (*played[n].truth, *played[n].said) if i != NO_LABEL})
+    legend_rows = -(-len(used) // 6)
+    figure = _figure(10.0, 0.9 + 0.25 * legend_rows + 0.95 * len(chosen))
+    rows = figure.subplots(len(chosen), 1, squeeze=False)[:, 0]
+    for axes, number in zip(rows, chosen, strict=True):
+        each = played[number]
+        right = 100 * each.right.mean() if len(each.right) else 0.0
+        ends = np.append(
+            each.times[1:], each.times[-1] + (np.diff(each.times).mean() if len(each.times) > 1 else 0.1)
+        )
+        for values, bottom, height in ((each.truth, 1.08, 0.8), (each.said, 0.0, 1.0)):
+            for start, end in stretches(values):
+                if values[start] != NO_LABEL:
+                    span = (each.times[start], ends[end] - each.times[start])
+                    axes.broken_barh([span], (bottom, height), color=_colour(values[start]), linewidth=0)
+        sure = each.probabilities.max(-1)
+        # White above what was said: the band is as high as the model is sure.
+        axes.fill_between(
+            np.append(each.times, ends[-1]), np.append(sure, sure[-1]), 1.0, step="post", color="white",
+            alpha=0.8, linewidth=0,
+        )  # fmt: skip
+        axes.set_ylim(0, 1.9)
+        axes.set_xlim(0, ends[-1])
+        axes.set_yticks([0.5, 1.48], ["said", "true"], fontsize=8)
+        axes.tick_params(axis="y", length=0)
+        axes.tick_params(axis="x", labelsize=8, length=2, color=FAINT)
+        axes.locator_params(axis="x", nbins=8)
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.spines[:].set_visible(False)
+        axes.set_title(f"{names[number]}   {right:.0f} % right", loc="left", fontsize=9, pad=2)
+    rows[-1].set_xlabel("seconds")
+    figure.legend(
+        handles=[patch(color=_colour(i), label=labels[i]) for i in used],
+        loc="outside upper left",
+        ncols=min(6, len(used)),
+        frameon=False,
+        fontsize=9,
+        title="Held-out recordings, from the worst to the best; a full band is a sure one",
+        title_fontsize=10,
+        alignment="left",
+    )
+    return figure
+
+
+def draw_mistakes(labels: Sequence[str], mistakes: Sequence[Mistake], count: int) -> Any:
+    """A contact sheet: the first, middle and last frame of each mistake, two mistakes a row; a matplotlib figure."""
+    if not mistakes:
+        figure = _figure(6.0, 1.2)
+        figure.text(
+            0.5, 0.5, f"No mistake on {count} held-out recordings", ha="center", va="center", fontsize=13
+        )
+        return figure
+    shape = mistakes[0].played.recording.pictures.shape
+    rows = -(-len(mistakes) // 2)
+    height = 1.78 * shape[1] / shape[2] + 0.56
+    figure = _figure(11.4, 0.45 + rows * height)
+    figure.suptitle("The worst mistakes: sure, long and wrong", x=0.01, ha="left", fontsize=12)
+    grid = figure.subfigures(rows, 2, squeeze=False, wspace=0.03)
+    for place, mistake in zip(grid.flat, mistakes, strict=False):
+        first, last = mistake.seconds
+        place.text(
+            0.015, 0.97, f"{labels[mistake.truth]}", ha="left", va="top", fontsize=10, fontweight="bold"
+        )
+        place.text(
+            0.985, 0.97, f"said {labels[mistake.said]}, {100 * mistake.confidence:.0f} % sure", ha="right",
+            va="top", fontsize=10, color=RED, fontweight="bold",
+        )  # fmt: skip
+        name = mistake.name if len(mistake.name) <= 60 else "..." + mistake.name[-57:]
+        place.text(
+            0.015, 0.02, f"{name}   {first:.1f} to {last:.1f} s", ha="left", va="bottom", fontsize=7.5,
+            color="#67747f",
+        )  # fmt: skip
+        top, bottom = 1 - 0.26 / height, 0.22 / height
+        for n, at in enumerate(np.linspace(mistake.start, mistake.end, 3).round().astype(int)):
+            axes = place.add_axes((0.015 + n * 0.327, bottom, 0.316, top - bottom))
+            picture = mistake.played.recording.pictures[mistake.played.frames[at]]
+            axes.imshow(picture[..., ::-1], interpolation="lanczos")
+            axes.set_axis_off()
+    return figure
+
+
+def worst_mistakes(played: Sequence[Played], names: Sequence[str], most: int = MISTAKES) -> list[Mistake]:
+    """The stretches where a wrong label was said the longest and the surest, at most two of one recording."""
+    found: list[list[tuple[float, Mistake]]] = []
+    for each, name in zip(played, names, strict=True):
+        wrong = (each.truth != NO_LABEL) & (each.said != each.truth)
+        kinds = np.where(wrong, each.truth * each.probabilities.shape[1] + each.said, -1)
+        here = []
+        for start, end in stretches(kinds):
+            if kinds[start] >= 0:
+                mistake = Mistake(each, name, start, end, int(each.truth[start]), int(each.said[start]))
+                here.append((mistake.confidence * (end - start + 1), mistake))
+        found.append(sorted(here, key=lambda pair: -pair[0])[:2])
+    ranked = sorted((pair for here in found for pair in here), key=lambda pair: -pair[0])
+    return [mistake for _, mistake in ranked[:most]]
+
+
+def stretches(values: np.ndarray) -> list[tuple[int, int]]:
+    """First and last index of each run of equal values.
+
+    >>> stretches(np.array([1, 1, 0, 2, 2, 2]))
+    [(0, 1), (2, 2), (3, 5)]
+    """
+    cuts = np.flatnonzero(np.diff(values)) + 1
+    starts = [0, *cuts.tolist()]
+    return list(zip(starts, [*(cut - 1 for cut in starts[1:]), len(values) - 1], strict=True))
+
+
+def _figure(width: float, height: float) -> Any:
+    """A figure of inches, drawn by Agg: no window, and no state that others share."""
+    need("matplotlib", extra="train")
+    figure = need("matplotlib.figure", extra="train").Figure(figsize=(width, height), layout="constrained")
+    need("matplotlib.backends.backend_agg", extra="train").FigureCanvasAgg(figure)
+    return figure
+
+
+def _named(axes: Any, title: str) -> None:
+    axes.set_title(title, loc="left", fontsize=10, color=INK)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(FAINT)
+    axes.tick_params(length=0, labelsize=9, colors="#67747f")
+
+
+def _colour(label: int) -> str:
+    return COLOURS[int(label) % len(COLOURS)]
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _page(title: str, told: str, pictures: Sequence[str]) -> str:
+    shown = "\n".join(f'<img src="{name}" alt="{name.removesuffix(".png")}">' for name in pictures)
+    return f"""<!doctype html>
+<meta charset="utf-8">
+<title>{html.escape(title)}</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; color: {INK}; max-width: 1100px; margin: 2rem auto; padding: 0 1rem }}
+img {{ max-width: 100%; display: block; margin: 2rem 0 }}
+</style>
+<h1>{html.escape(title)}</h1>
+<p>{html.escape(told)}.</p>
+<p>Settings and versions: <a href="config.json">config.json</a>; numbers: <a href="metrics.csv">metrics.csv</a>.</p>
+{shown}
+"""

@@ -1,0 +1,139 @@
+"""A run that was stopped goes on bit for bit: all that changes while a model learns, in one safetensors file."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from streamrec.errors import DataError
+from streamrec.model import ActionModel
+from streamrec.state import State
+from streamrec.train.cache import Recording
+from streamrec.train.ranks import Ranks
+from streamrec.train.streams import StreamWindows
+
+
+@dataclass(slots=True, eq=False)
+class Standing:
+    """The numbers of a run."""
+
+    step: int = 0  # steps that are learned
+    loss: float = math.nan  # smoothed
+    accuracy: float = math.nan  # smoothed, per frame, on what it learns from
+    watched_at: int = 0  # the step at which the watched recordings were last measured
+    watched: float = math.nan  # their accuracy per frame then
+    best_at: int = 0
+    best: float = -1.0
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """All that changes while a model learns."""
+
+    model: ActionModel
+    averaged: ActionModel  # what will be returned
+    optimizer: torch.optim.AdamW
+    scaler: torch.amp.GradScaler
+    windows: StreamWindows
+    position: np.ndarray  # of the windows, after the last batch that was learned
+    state: State
+    balance: Tensor | None  # (labels,) what a frame of each label weighs
+    learner: nn.Module  # the model as it is called: several processes average its gradients
+    frozen: bool | None = None  # whether the trunk is; None: nothing was set yet
+    best: dict[str, Tensor] = field(default_factory=dict)  # the averaged weights that did best, with patience
+    now: Standing = field(default_factory=Standing)
+
+
+def identity(settings: dict[str, Any], recordings: Iterable[Recording], ranks: Ranks) -> str:
+    """What a run must share with another to go on from it: settings, data and the number of processes."""
+    data = sha256()
+    for recording in recordings:
+        data.update(
+            recording.targets.tobytes() + recording.timestamps.tobytes() + recording.pictures[0].tobytes()
+        )
+    return json.dumps(settings | {"data": data.hexdigest(), "processes": ranks.count}, sort_keys=True)
+
+
+def keep(run: Run, path: Path, which: str, ranks: Ranks) -> None:
+    """Write a run, whole or not at all; all processes take part, the first one writes."""
+    tensors = {f"model.{name}": value for name, value in run.model.state_dict().items()}
+    tensors |= {f"averaged.{name}": value for name, value in run.averaged.state_dict().items()}
+    tensors |= {f"best.{name}": value for name, value in run.best.items()}
+    for i, values in run.optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{i}.{name}": value for name, value in values.items()}
+    for name, value in _own(run, ranks).items():
+        tensors |= {f"{rank}.{name}": each for rank, each in enumerate(ranks.gather(value))}
+    if not ranks.first:
+        return
+    numbers = {each.name: getattr(run.now, each.name) for each in fields(Standing)}
+    unfinished = path.with_name(path.name + ".part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(
+        {name: value.cpu().clone().contiguous() for name, value in tensors.items()},
+        unfinished,
+        {"numbers": json.dumps(numbers), "scaler": json.dumps(run.scaler.state_dict()), "settings": which},
+    )
+    unfinished.replace(path)
+
+
+def restore(run: Run, path: Path, which: str, ranks: Ranks) -> None:
+    """Fill a run that has just begun from a file; raises ``DataError`` for one of another run."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except SafetensorError as error:
+        raise DataError(f"{path} is damaged; remove it to begin anew") from error
+    if metadata.get("settings") != which:
+        raise DataError(
+            f"{path} is of a run with other settings or data; give the same, or remove it to begin anew"
+        )
+
+    def part(prefix: str) -> dict[str, Tensor]:
+        return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+    run.model.load_state_dict(part("model."))
+    run.averaged.load_state_dict(part("averaged."))
+    run.best = {name: value.to(ranks.device) for name, value in part("best.").items()}
+    moments: dict[int, dict[str, Tensor]] = {}
+    for key, value in part("optimizer.").items():
+        number, _, name = key.partition(".")
+        moments.setdefault(int(number), {})[name] = value
+    run.optimizer.load_state_dict(run.optimizer.state_dict() | {"state": moments})
+    run.scaler.load_state_dict(json.loads(metadata["scaler"]))
+    own = part(f"{ranks.rank}.")
+    run.state = replace(
+        run.state,
+        head=tuple(own[f"state.head.{i}"].to(ranks.device) for i in range(len(run.state.head))),
+        cache=tuple(own[f"state.cache.{i}"].to(ranks.device) for i in range(len(run.state.cache))),
+        clock=own["state.clock"].to(ranks.device),
+    )
+    run.position = own["windows.position"].numpy()
+    run.windows.position[:] = run.position
+    torch.set_rng_state(own["random"])
+    if "random.cuda" in own:
+        torch.cuda.set_rng_state(own["random.cuda"], ranks.device)
+    run.now = Standing(**json.loads(metadata["numbers"]))
+
+
+def _own(run: Run, ranks: Ranks) -> dict[str, Tensor]:
+    """What each process has for itself: its streams and its chance."""
+    tensors = {f"state.head.{i}": value for i, value in enumerate(run.state.head)}
+    tensors |= {f"state.cache.{i}": value for i, value in enumerate(run.state.cache)}
+    tensors["state.clock"] = run.state.clock
+    tensors["windows.position"] = torch.from_numpy(run.position)
+    tensors["random"] = torch.get_rng_state()
+    if ranks.device.type == "cuda":
+        tensors["random.cuda"] = torch.cuda.get_rng_state(ranks.device)
+    return tensors

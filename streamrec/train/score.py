@@ -1,0 +1,80 @@
+"""What a model says of recordings, each from the initial state, without the pipeline: quick."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from streamrec.model import ActionModel
+from streamrec.rhythm import is_due
+from streamrec.train.cache import Recording
+from streamrec.train.data import NO_LABEL
+from streamrec.transforms import planar
+
+AT_ONCE = 256  # frames: a long stream is played in parts, or it would not fit
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Played:
+    """A recording, and what a model said of the frames that it looked at."""
+
+    recording: Recording
+    frames: np.ndarray  # (T,) int64: which ones of the recording
+    probabilities: np.ndarray  # (T, labels) float32
+
+    @property
+    def times(self) -> np.ndarray:
+        """(T,) seconds from the recording's beginning."""
+        return self.recording.timestamps[self.frames] - self.recording.timestamps[0]
+
+    @property
+    def truth(self) -> np.ndarray:
+        """(T,) index of the label; NO_LABEL where there is none."""
+        return self.recording.targets[self.frames]
+
+    @property
+    def said(self) -> np.ndarray:
+        """(T,) index of the label that was most probable."""
+        return self.probabilities.argmax(-1)
+
+    @property
+    def right(self) -> np.ndarray:
+        """(K,) bool, of the K frames that have a truth."""
+        known = self.truth != NO_LABEL
+        return self.said[known] == self.truth[known]
+
+
+@torch.inference_mode()
+def play(model: ActionModel, recording: Recording) -> Played:
+    """Show a model the frames of a recording that come in its rhythm."""
+    frames, last = [], -math.inf
+    for i, timestamp in enumerate(recording.timestamps):
+        if is_due(float(timestamp), last, model.config.fps):
+            frames.append(i)
+            last = float(timestamp)
+    elapsed = np.diff(recording.timestamps[frames], prepend=-np.inf).astype(np.float32)
+    device, labels = model.mean.device, len(model.config.labels)
+    state, said = model.initial_state(), []
+    for start in range(0, len(frames), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        pictures = torch.from_numpy(planar(recording.pictures[frames[part]]))[None].to(device)
+        logits, state = model(pictures, torch.from_numpy(elapsed[part])[None].to(device), state)
+        said.append(torch.softmax(logits[0, :, :labels], dim=-1).cpu().numpy())
+    return Played(recording, np.array(frames), np.concatenate(said))
+
+
+def accuracies(played: Iterable[Played]) -> tuple[float, float]:
+    """Part that is right: of the frames, and of the recordings at their end. Zero where nothing was played."""
+    right = [each.right for each in played]
+    frames = sum(map(len, right))
+    at_end = sum(bool(len(r) and r[-1]) for r in right)
+    return sum(int(r.sum()) for r in right) / max(frames, 1), at_end / max(len(right), 1)
+
+
+def quick_score(model: ActionModel, recordings: list[Recording]) -> tuple[float, float]:
+    """Accuracy per frame and at the end of recordings, from 0 to 1."""
+    return accuracies(play(model, recording) for recording in recordings)

@@ -1,0 +1,65 @@
+"""Named settings, what is given before them, and what a model's weights bring along."""
+
+from __future__ import annotations
+
+import pytest
+
+from streamrec.checkpoint import read_checkpoint, shipped_models
+from streamrec.errors import DataError, ModelError
+from streamrec.train.fit import TrainSettings
+from streamrec.train.recipes import RECIPES, put_together
+
+
+def test_without_a_name_it_is_the_plain_settings():
+    config, settings, weights = put_together()
+    assert settings == TrainSettings()
+    assert (config.encoder, config.transform.width, config.fps, config.max_gap) == ("motion", 80, 10.0, 1.0)
+    assert weights is None
+
+
+def test_what_is_given_goes_before_the_recipe():
+    config, settings, _ = put_together("fight", config={"hidden_size": 8}, settings={"steps": 5}, flip=False)
+    assert (config.hidden_size, settings.steps, settings.window) == (8, 5, 16)
+    assert settings.augmentation is not None
+    assert not settings.augmentation.flip
+
+
+def test_each_shipped_model_has_its_recipe():
+    assert set(shipped_models()) <= set(RECIPES)
+
+
+@pytest.mark.parametrize("name", shipped_models())
+def test_the_recipe_of_a_shipped_model_is_the_shape_of_that_model(name):
+    config, _, weights = put_together(name)
+    shipped = read_checkpoint(name).config
+    for field in ("encoder", "fps", "hidden_size", "dropout", "about"):
+        assert getattr(config, field) == getattr(shipped, field), field
+    assert (config.transform.width, config.transform.height) == (
+        shipped.transform.width,
+        shipped.transform.height,
+    )
+    assert weights is None or weights.endswith(".safetensors")
+
+
+def test_an_unknown_name_gets_the_list():
+    with pytest.raises(DataError, match=r"no recipe 'figth'; there are: .*fight \(the shipped model fight\)"):
+        put_together("figth")
+
+
+def test_a_models_weights_bring_its_encoder_size_and_rhythm(tiny_file):
+    config, _, weights = put_together(weights="synthetic")
+    assert (config.encoder, config.fps) == ("difference", 15.0)
+    assert weights is not None
+    assert weights.endswith("synthetic.safetensors")
+    config, _, _ = put_together(weights=str(tiny_file), config={"fps": 5.0})
+    assert (config.transform.width, config.fps) == (32, 5.0)
+    assert put_together(weights="imagenet")[2] == "imagenet"
+
+
+def test_weights_that_are_not_there_are_said():
+    with pytest.raises(ModelError, match="there is no model 'figth'; the shipped ones are"):
+        put_together(weights="figth")
+
+
+def test_a_slow_rhythm_bears_a_longer_gap():
+    assert put_together(config={"fps": 2.0})[0].max_gap == 2.5
