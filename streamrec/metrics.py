@@ -301,6 +301,7 @@ class Onsets:
     mean: float | None
     told_median: float | None  # seconds from the true start to the moment of telling
     told_mean: float | None
+    told_worst: float | None  # of those that were found
 
 
 class OnsetDelay:
@@ -363,6 +364,7 @@ class OnsetDelay:
             mean=_mean(self._delays),
             told_median=_median(self._told),
             told_mean=_mean(self._told),
+            told_worst=max(self._told, default=None),
         )
 
 
@@ -399,7 +401,62 @@ class FalseAlarmsPerHour:
 
     def get(self) -> float | None:
         """False alarms over hours."""
-        return self._false * 3600 / self._seconds if self._seconds else None
+        return self._false / self.hours if self.hours else None
+
+    @property
+    def count(self) -> int:
+        """How many there were."""
+        return self._false
+
+    @property
+    def hours(self) -> float:
+        """How much stream that rests on."""
+        return self._seconds / 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Repetitions:
+    """What ``RepetitionError`` found; None where nothing was counted."""
+
+    clips: int
+    error: float | None  # mean of |said - true|, in repetitions
+    relative_error: float | None  # mean of |said - true| / true, over clips that have any
+    off_by_one: float | None  # part of the clips whose count is at most one off: OBO
+    exact: float | None  # part of the clips whose count is right
+
+
+class RepetitionError:
+    """How far a count of repetitions is off (RepNet, Dwibedi et al., CVPR 2020; TransRAC, Hu et al., CVPR 2022).
+
+    >>> error = RepetitionError()
+    >>> error.update(10, 9)
+    >>> error.update([4, 8], [4, 12])
+    >>> found = error.get()
+    >>> round(found.error, 3), round(found.relative_error, 3), round(found.off_by_one, 3), round(found.exact, 3)
+    (1.667, 0.2, 0.667, 0.333)
+    """
+
+    def __init__(self) -> None:
+        self._pairs: list[tuple[int, int]] = []
+
+    def update(self, truth: int | Sequence[int], counted: int | Sequence[int]) -> None:
+        """Count one clip, its true number of repetitions and the one that was said at its end, or many."""
+        pairs: list[tuple[Any, Any]] = _pairs(truth, counted)
+        for true, said in pairs:
+            if isinstance(true, bool) or true < 0 or said < 0 or true != int(true) or said != int(said):
+                raise DataError(f"{said} repetitions were said of {true}: give whole numbers, 0 or more")
+        self._pairs += pairs
+
+    def get(self) -> Repetitions:
+        """Errors over all clips."""
+        off = [abs(said - true) for true, said in self._pairs]
+        return Repetitions(
+            clips=len(off),
+            error=_mean(off),
+            relative_error=_mean([abs(said - true) / true for true, said in self._pairs if true]),
+            off_by_one=_mean([error <= 1 for error in off]),
+            exact=_mean([error == 0 for error in off]),
+        )
 
 
 class ExpectedCalibrationError:
@@ -524,6 +581,32 @@ def bootstrap_interval(
     ]
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def poisson_interval(count: int, *, level: float = 0.95) -> tuple[float, float]:
+    """(low, high) of the expected number of events where so many were seen (Garwood, Biometrika 1936).
+
+    Divided by hours it is the interval of a rate. None seen does not mean that there are none: with 95 % the
+    expected number may be up to 3.7.
+
+    >>> [round(bound, 2) for bound in (*poisson_interval(0), *poisson_interval(10))]
+    [0.0, 3.69, 4.8, 18.39]
+    """
+    if count < 0 or count != int(count) or not 0 < level < 1:
+        raise DataError(f"count is {count} and level is {level}: give a whole number, and 0 < level < 1")
+    tail = (1 - level) / 2
+    low = _poisson_mean(count - 1, 1 - tail) if count else 0.0
+    return low, _poisson_mean(count, tail)
+
+
+def _poisson_mean(count: int, chance: float) -> float:
+    """The mean of which ``count`` or fewer are seen with this chance, by bisection."""
+    low, high = 0.0, count + 10 * math.sqrt(count + 1) + 10
+    for _ in range(100):
+        mean = (low + high) / 2
+        terms = (n * math.log(mean) - mean - math.lgamma(n + 1) for n in range(count + 1))
+        low, high = (mean, high) if sum(map(math.exp, terms)) > chance else (low, mean)
+    return (low + high) / 2
 
 
 def _listed(labels: Any) -> list[Any]:

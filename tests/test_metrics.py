@@ -16,9 +16,12 @@ from streamrec.metrics import (
     Latency,
     OnsetDelay,
     PerClassAccuracy,
+    RepetitionError,
+    Repetitions,
     average_precision,
     bootstrap_interval,
     edit_score,
+    poisson_interval,
     segments_of,
 )
 from streamrec.types import ActionEnded, ActionStarted, Event
@@ -185,6 +188,7 @@ def test_onset_delay_matches_each_event_and_each_action_once() -> None:
     # Told 0.25, 1.25 and 0.75 s after the true starts.
     assert onsets.told_median == 0.75
     assert onsets.told_mean == pytest.approx(0.75)
+    assert onsets.told_worst == 1.25
 
 
 def test_onset_delay_gives_a_late_event_to_the_next_action_if_the_first_has_one() -> None:
@@ -312,3 +316,46 @@ def test_the_bootstrap_needs_groups_to_compare() -> None:
         bootstrap_interval([1.0, 2.0], ["a"])
     with pytest.raises(DataError, match="level"):
         bootstrap_interval([1.0, 2.0], ["a", "b"], level=95)
+
+
+def test_repetitions_are_counted_wrongly_by_so_many() -> None:
+    error = RepetitionError()
+    assert error.get() == Repetitions(0, None, None, None, None)
+    # 10 said of 8, 3 of 3, 4 of 5, 1 of 0: off by 2, 0, 1, 1. Relative: 2/8, 0, 1/5; of none there is no part.
+    error.update(8, 10)
+    error.update([3, 5, 0], [3, 4, 1])
+    assert error.get() == Repetitions(4, 4 / 4, pytest.approx((0.25 + 0.0 + 0.2) / 3), 3 / 4, 1 / 4)
+
+
+def test_a_count_is_a_whole_number() -> None:
+    error = RepetitionError()
+    for truth, said in ((-1, 0), (1, -1), (1.5, 1), (True, 1)):
+        with pytest.raises(DataError, match="whole numbers"):
+            error.update(truth, said)
+    with pytest.raises(DataError, match="different length"):
+        error.update([1, 2], [1])
+    assert error.get().clips == 0
+
+
+def test_none_seen_in_an_hour_may_still_be_three() -> None:
+    # With 95 % on both sides: exp(-m) = 0.025 where none was seen.
+    low, high = poisson_interval(0)
+    assert (low, high) == (0.0, pytest.approx(-math.log(0.025)))
+    # One seen: P(1 or more) = 1 - exp(-m) = 0.025, and P(0 or 1) = exp(-m) (1 + m) = 0.025.
+    low, high = poisson_interval(1)
+    assert low == pytest.approx(-math.log(0.975))
+    assert math.exp(-high) * (1 + high) == pytest.approx(0.025)
+    low, high = poisson_interval(1000)
+    assert (low, high) == (
+        pytest.approx(1000 - 1.96 * 31.6, rel=0.01),
+        pytest.approx(1000 + 1.96 * 31.6, rel=0.01),
+    )
+    for count, level in ((-1, 0.95), (1, 95)):
+        with pytest.raises(DataError, match="whole number"):
+            poisson_interval(count, level=level)
+
+
+def test_false_alarms_say_how_many_and_on_how_many_hours() -> None:
+    alarms = FalseAlarmsPerHour()
+    alarms.update([], [started("wave", 1.0)], seconds=900)
+    assert (alarms.count, alarms.hours, alarms.get()) == (1, 0.25, 4.0)

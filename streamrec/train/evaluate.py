@@ -2,86 +2,265 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
 
 from streamrec.errors import DataError, SourceError
-from streamrec.metrics import Accuracy, F1AtOverlap, OnsetDelay, PerClassAccuracy, edit_score, segments_of
+from streamrec.metrics import segments_of
 from streamrec.pipeline import results
 from streamrec.recognizer import Recognizer
 from streamrec.sources import FileSource
 from streamrec.synthetic import ACTIONS, UNSEEN, World, WorldSettings
+from streamrec.train.conditions import Concatenated, Dropping, Thinned
 from streamrec.train.data import Clip
-from streamrec.types import ActionEnded, ActionStarted, Event
+from streamrec.train.measure import (
+    NOTHING,
+    ClipReport,
+    Interval,
+    Playback,
+    RepetitionReport,
+    StreamReport,
+    actions_of,
+    background_of,
+    clip_report,
+    interval_of_mean,
+    is_of_one_label,
+    repetition_report,
+    repetitions_of,
+    stream_report,
+    true_labels,
+    truth_of,
+)
+from streamrec.types import Event, Result, Source
+
+Report: TypeAlias = ClipReport | StreamReport | RepetitionReport
+Tell: TypeAlias = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class ClipReport:
-    """How a recognizer does on clips of one label each, every clip from the initial state."""
+class CarriedReport:
+    """Clips as one endless stream, against each from the initial state: what old memory costs."""
 
+    about: ClassVar[str] = "one endless stream"
     clips: int
-    frames: int
-    at_end: float | None  # accuracy of the last prediction of each clip
+    seconds: float  # how long the stream is
+    from_zero: float | None  # accuracy at the end of each clip, from the initial state
+    carried: float | None  # the same, the state carried over hard cuts
+    difference: float | None  # carried - from_zero
+    difference_interval: Interval | None  # 95 %, by bootstrap over groups, of the paired difference
+    agreement: float | None  # part of the clips of which both say the same at the end
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {"about": self.about} | asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """How a recognizer does under one condition."""
+
+    source_fps: float | None  # to which the files were thinned; None: as they are
+    drop: float  # part of the frames that was lost
+    looked_at: float  # frames a second that the recognizer saw, over all files
+    at_end: float | None  # accuracy at the end of the clips of one label
     per_frame: float | None
-    at_end_by_label: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RobustnessReport:
+    """The same files at other frame rates, and with frames lost."""
+
+    about: ClassVar[str] = "robustness"
+    conditions: tuple[Condition, ...]
+    worst_loss: float | None  # best - worst at_end; where there are no clips of one label, of per_frame
     unreadable: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return asdict(self)
+        return {"about": self.about} | asdict(self)
 
 
-@dataclass(frozen=True, slots=True)
-class StreamReport:
-    """How a recognizer does on long streams with a truth for each frame. Scores from 0 to 1, delays in seconds."""
+def play(
+    recognizer: Recognizer,
+    source: Source,
+    *,
+    name: str,
+    group: str,
+    clip: Clip | None = None,
+) -> Playback:
+    """Play a source through ``results()``. The truth is the clip's, or each frame's own where there is none."""
+    background = background_of(recognizer.labels, recognizer.config.events)
+    seen: list[Result] = []
+    events: list[Event] = []
+    told: list[float] = []
+    counted: int | None = None
+    for result in results(source, recognizer):
+        events += result.events
+        told += [result.frame.timestamp] * len(result.events)
+        counted = getattr(result, "repetitions", None)
+        frame = result.frame
+        if not seen or (frame.segment, frame.index) != (seen[-1].frame.segment, seen[-1].frame.index):
+            seen.append(_without_picture(result))
+    times = np.array([result.frame.timestamp for result in seen])
+    if clip is None:
+        truth = tuple(result.frame.truth or NOTHING for result in seen)
+        actions = tuple(segments_of(truth, times, background=background))
+    else:
+        truth = truth_of(clip, times.tolist(), recognizer.labels, recognizer.config.events)
+        actions = actions_of(clip, background)
+    return Playback(
+        name=name,
+        group=group,
+        label=clip.label if clip is not None and is_of_one_label(clip) else None,
+        truth=truth,
+        timestamps=times,
+        probabilities=np.stack([result.prediction.probabilities for result in seen]),
+        actions=actions,
+        events=tuple(events),
+        told=tuple(told),
+        repetitions=None if clip is None else repetitions_of(clip),
+        counted=counted,
+    )
 
-    fps: float  # of the source
-    seconds: float
-    frames: int
-    per_frame: float | None
-    edit: float  # segmental edit score of the events against the truth's actions, mean over streams
-    f1: dict[str, float | None]  # segmental F1 at overlap 10, 25, 50 %
-    recall: float | None  # of the actions, found by an event
-    precision: float | None  # of the events
-    delay_told: float | None  # median, from the true onset to the frame that told the event
-    delay_dated: float | None  # median, from the true onset to the timestamp that the event carries
-    per_frame_by_label: dict[str, float] = field(default_factory=dict)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
+def play_clips(
+    recognizer: Recognizer,
+    clips: Iterable[Clip],
+    *,
+    through: Callable[[Source], Source] = lambda source: source,
+    tell: Tell = lambda done: None,
+) -> tuple[list[Playback], tuple[str, ...]]:
+    """Play each clip from the initial state; a clip that cannot be read gives its error's words instead.
+
+    ``through`` wraps the file's source. Labels that the model does not know raise ``DataError``.
+    """
+    clips = list(clips)
+    _check_labels(recognizer, true_labels(clips))
+    played: list[Playback] = []
+    unreadable: list[str] = []
+    for done, clip in enumerate(clips, start=1):
+        try:
+            source = through(FileSource(clip.path))
+            played.append(play(recognizer, source, name=str(clip.path), group=clip.group, clip=clip))
+        except SourceError as error:
+            unreadable.append(str(error))
+        finally:
+            tell(done)
+    return played, tuple(unreadable)
 
 
 def evaluate_clips(
-    recognizer: Recognizer, clips: Iterable[Clip], *, tell: Callable[[int], None] = lambda done: None
-) -> ClipReport:
-    """Play each clip; a clip that cannot be read is named in the report and passed over."""
+    recognizer: Recognizer, clips: Iterable[Clip], *, tell: Tell = lambda done: None
+) -> list[Report]:
+    """Play each clip and report: on those of one label, on untrimmed ones, on repetitions, where there are any."""
     clips = list(clips)
-    _check_labels(recognizer, {clip.label for clip in clips})
-    at_end, per_frame, by_label = Accuracy(), Accuracy(), PerClassAccuracy()
-    unreadable: list[str] = []
-    count = frames = 0
-    for done, clip in enumerate(clips, start=1):
-        try:
-            said = [r.prediction.label for r in results(FileSource(clip.path), recognizer)]
-        except SourceError as error:
-            unreadable.append(str(error))
-            continue
-        finally:
-            tell(done)
-        count, frames = count + 1, frames + len(said)
-        per_frame.update([clip.label] * len(said), said)
-        at_end.update(clip.label, said[-1])
-        by_label.update(clip.label, said[-1])
-    return ClipReport(
-        clips=count,
-        frames=frames,
-        at_end=at_end.get(),
-        per_frame=per_frame.get(),
-        at_end_by_label={str(label): value for label, value in (by_label.get() or {}).items()},
-        unreadable=tuple(unreadable),
+    played, unreadable = play_clips(recognizer, clips, tell=tell)
+    return reports_of(played, recognizer, unreadable)
+
+
+def reports_of(
+    played: Sequence[Playback], recognizer: Recognizer, unreadable: tuple[str, ...] = ()
+) -> list[Report]:
+    """The reports on what was played; the first of them names what could not be read."""
+    background = background_of(recognizer.labels, recognizer.config.events)
+    found: list[Report] = []
+    if any(one.label is not None for one in played) or not played:
+        found.append(clip_report(played, recognizer.labels, background, unreadable))
+    if any(one.label is None for one in played):
+        left = () if found else unreadable
+        found.append(stream_report(played, recognizer.labels, background, left))
+    repetitions = repetition_report(played)
+    return found if repetitions is None else [*found, repetitions]
+
+
+def evaluate_carried(
+    recognizer: Recognizer, clips: Iterable[Clip], *, seed: int = 0, tell: Tell = lambda done: None
+) -> CarriedReport:
+    """Play the clips of one label once from zero, once as one endless stream; all else is left out.
+
+    In the stream they come in an order drawn with ``seed``: in the order of a folder neighbours have the same
+    label, and a state that only remembers would look good.
+    """
+    clips = [clip for clip in clips if is_of_one_label(clip)]
+    if not clips:
+        raise DataError("there are no clips of one label, so none can be played as one stream")
+    from_zero, _ = play_clips(recognizer, clips, tell=tell)
+    before = {one.name: one for one in from_zero}
+    order = np.random.default_rng(seed).permutation(len(clips))
+    readable = [clip for clip in (clips[n] for n in order) if str(clip.path) in before]
+    stream = Concatenated([FileSource(clip.path) for clip in readable])
+    last: dict[int, Result] = {}
+    begun = set()
+    for result in results(stream, recognizer):
+        part = stream.part_at(result.frame.timestamp)
+        last[part] = _without_picture(result)
+        if part not in begun:
+            begun.add(part)
+            tell(len(clips) + len(begun))
+    both = [
+        (before[str(clip.path)].probabilities[-1], last[n].prediction.probabilities, clip)
+        for n, clip in enumerate(readable)
+        if n in last
+    ]
+    said = [(recognizer.labels[int(a.argmax())], recognizer.labels[int(b.argmax())]) for a, b, _ in both]
+    truth = [str(clip.label) for _, _, clip in both]
+    right = np.array([(a == t, b == t) for (a, b), t in zip(said, truth, strict=True)], float).reshape(-1, 2)
+    zero, carried = (float(part.mean()) if len(right) else None for part in right.T)
+    differences = right[:, 1] - right[:, 0]
+    return CarriedReport(
+        clips=len(both),
+        seconds=float(max((result.frame.timestamp for result in last.values()), default=0.0)),
+        from_zero=zero,
+        carried=carried,
+        difference=float(differences.mean()) if len(right) else None,
+        difference_interval=interval_of_mean(differences, [clip.group for _, _, clip in both]),
+        agreement=float(np.mean([a == b for a, b in said])) if said else None,
     )
+
+
+def evaluate_robustness(
+    recognizer: Recognizer,
+    clips: Iterable[Clip],
+    *,
+    source_fps: Sequence[float | None] = (None,),
+    drops: Sequence[float] = (0.0,),
+    seed: int = 0,
+    tell: Tell = lambda done: None,
+) -> RobustnessReport:
+    """Play the clips at each frame rate of the source (None: as they are) with each part of the frames lost."""
+    clips = list(clips)
+    conditions: list[Condition] = []
+    unreadable: tuple[str, ...] = ()
+    for rate in source_fps:
+        for drop in drops:
+            before = len(conditions) * len(clips)
+
+            def through(source: Source, rate: float | None = rate, drop: float = drop) -> Source:
+                thinned = source if rate is None else Thinned(source, rate)
+                return Dropping(thinned, drop, seed=seed) if drop else thinned
+
+            def told(done: int, before: int = before) -> None:
+                tell(before + done)
+
+            played, unreadable = play_clips(recognizer, clips, through=through, tell=told)
+            ends = [
+                recognizer.labels[int(p.probabilities[-1].argmax())] == p.label for p in played if p.label
+            ]
+            frames = [
+                recognizer.labels[int(scores.argmax())] == true
+                for one in played
+                for true, scores in zip(one.truth, one.probabilities, strict=True)
+                if true in recognizer.labels
+            ]
+            seconds = sum(float(one.lasts.sum()) for one in played)
+            looked_at = sum(len(one.truth) for one in played) / seconds if seconds else 0.0
+            conditions.append(Condition(rate, drop, looked_at, _part(ends), _part(frames)))
+    scores = [c.at_end for c in conditions if c.at_end is not None]
+    scores = scores or [c.per_frame for c in conditions if c.per_frame is not None]
+    return RobustnessReport(tuple(conditions), max(scores) - min(scores) if scores else None, unreadable)
 
 
 def evaluate_world(
@@ -91,53 +270,28 @@ def evaluate_world(
     streams: int = 6,
     seconds: float = 60.0,
     first_seed: int = UNSEEN,
-    tell: Callable[[int], None] = lambda done: None,
+    tell: Tell = lambda done: None,
 ) -> StreamReport:
     """Play streams of the synthetic world, each with bodies, cameras and rooms that were never trained on."""
     _check_labels(recognizer, set(ACTIONS))
-    background = recognizer.config.events.background
-    per_frame, by_label, f1, onset = (
-        Accuracy(),
-        PerClassAccuracy(),
-        F1AtOverlap(background=background),
-        OnsetDelay(),
-    )
-    edits, frames = [], 0
+    played = []
     for stream in range(streams):
-        world = World(WorldSettings(seed=first_seed + stream, fps=fps, seconds=seconds))
-        truth, said, times = [], [], []
-        events: list[Event] = []
-        told: list[float] = []
-        for result in results(world, recognizer):
-            truth.append(result.frame.truth)
-            said.append(result.prediction.label)
-            times.append(result.frame.timestamp)
-            events += result.events
-            told += [result.frame.timestamp] * len(result.events)
-        frames += len(said)
-        per_frame.update(truth, said)
-        by_label.update(truth, said)
-        actions = segments_of(truth, times, background=background)
-        found = [(e.started, e.timestamp, e.label) for e in events if isinstance(e, ActionEnded)]
-        f1.update(actions, found)
-        edits.append(edit_score(actions, sorted(found)))
-        starts = [(e, t) for e, t in zip(events, told, strict=True) if isinstance(e, ActionStarted)]
-        onset.update(actions, [e for e, _ in starts], told=[t for _, t in starts])
+        seed = first_seed + stream
+        world = World(WorldSettings(seed=seed, fps=fps, seconds=seconds))
+        name = f"world {seed}"
+        played.append(play(recognizer, world, name=name, group=name))
         tell(stream + 1)
-    onsets = onset.get()
-    return StreamReport(
-        fps=fps,
-        seconds=streams * seconds,
-        frames=frames,
-        per_frame=per_frame.get(),
-        edit=sum(edits) / len(edits),
-        f1={f"{100 * overlap:.0f}": value for overlap, value in (f1.get() or {}).items()},
-        recall=onsets.recall,
-        precision=onsets.precision,
-        delay_told=onsets.told_median,
-        delay_dated=onsets.median,
-        per_frame_by_label={str(label): value for label, value in (by_label.get() or {}).items()},
-    )
+    background = background_of(recognizer.labels, recognizer.config.events)
+    return stream_report(played, recognizer.labels, background, fps=fps)
+
+
+def _without_picture(result: Result) -> Result:
+    """Hours of pictures would not fit into memory."""
+    return replace(result, frame=replace(result.frame, image=np.empty((0, 0, 3), np.uint8)))
+
+
+def _part(right: Sequence[bool]) -> float | None:
+    return sum(right) / len(right) if right else None
 
 
 def _check_labels(recognizer: Recognizer, labels: set[str]) -> None:

@@ -1,0 +1,597 @@
+"""Cross-validation of a training recipe: folds that share no group, several seeds, baselines beside."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from streamrec.checkpoint import save_model
+from streamrec.config import ModelConfig
+from streamrec.errors import DataError, SourceError
+from streamrec.events import EventSettings
+from streamrec.model import ActionModel
+from streamrec.recognizer import Recognizer
+from streamrec.train.baselines import (
+    Shown,
+    Watched,
+    fit_per_frame,
+    fit_running_mean,
+    frozen_features,
+    show,
+    watch,
+    window_probabilities,
+)
+from streamrec.train.data import Clip, split_by_group
+from streamrec.train.evaluate import play_clips
+from streamrec.train.measure import (
+    Playback,
+    background_of,
+    clip_report,
+    interval_of_mean,
+    is_of_one_label,
+    playback_of,
+    repetition_report,
+    repetition_times,
+    segments_in,
+    stream_report,
+    true_labels,
+)
+from streamrec.train.tables import percent, table
+from streamrec.transforms import Transform
+
+# (clips to learn from, clips held out, seed, folder of this training) -> the model
+TrainFold: TypeAlias = Callable[[list[Clip], list[Clip], int, Path], ActionModel]
+
+MODEL = "model"
+METHODS = {
+    MODEL: "the model, state carried",
+    "frame": "its features, linear a frame, smoothed",
+    "mean": "its features, mean so far, linear",
+    "window": "the model anew on the last 16 frames",
+    "frozen frame": "frozen features, linear a frame, smoothed",
+    "frozen mean": "frozen features, mean so far, linear",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrossValidation:
+    """What is compared: it is kept in the run's folder, and a run of other settings is not taken up."""
+
+    folds: int | None = 5  # None: each group is held out once
+    seeds: tuple[int, ...] = (0,)  # of the training; the folds are the same for all of them
+    fold_seed: int = 0
+    baselines: bool = True
+    frozen: str | None = None  # an encoder with ImageNet weights, for baselines that never saw such clips
+    frozen_size: tuple[int, int] = (160, 160)  # width, height
+
+
+def cross_validate(
+    clips: Sequence[Clip],
+    train_fold: TrainFold,
+    out: Path,
+    settings: CrossValidation,
+    *,
+    recipe: Mapping[str, Any] | None = None,
+    tell: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Train and measure each fold with each seed; write ``report.json`` and ``report.md`` to ``out``; the report.
+
+    What was said of each fold's clips is kept in ``out``, so that a run that was stopped goes on where it was.
+    ``recipe``: what else must be the same then (plain values); it is part of the report. Clips that cannot be
+    read are passed over, and named.
+    """
+    splits = list(_splits(clips, settings))
+    out.mkdir(parents=True, exist_ok=True)
+    _check_same_run(out, clips, settings, recipe or {})
+    decoded = _Decoded()
+    for seed in settings.seeds:
+        for fold, (learned, measured) in enumerate(splits):
+            path = _path_of(out, seed, fold)
+            if path.exists():
+                continue
+            tell(f"seed {seed}, fold {fold}: learning from {len(learned)} clips, {len(measured)} held out")
+            folder = out / path.stem
+            folder.mkdir(exist_ok=True)
+            model = train_fold(learned, measured, seed, folder).eval()
+            said = _measure(model, learned, measured, decoded, settings, seed)
+            counts = _counted(model, [clip for clip, _, _ in said[MODEL]], folder)
+            unreadable = decoded.unreadable(measured)
+            _write_fold(path, model, said, learned=len(learned), unreadable=unreadable, counts=counts)
+    report = report_of(clips, out, settings, recipe or {})
+    _write_text(out / "report.json", json.dumps(report, indent=2) + "\n")
+    _write_text(out / "report.md", markdown_of(report))
+    return report
+
+
+def report_of(
+    clips: Sequence[Clip], out: Path, settings: CrossValidation, recipe: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The report on the folds that are kept in ``out``: every number comes from what was said of single frames."""
+    splits = list(_splits(clips, settings))
+    by_path = {_key(clip): clip for clip in clips}
+    folds = []
+    pooled: dict[str, dict[int, list[Playback]]] = {}
+    labels: tuple[str, ...] = ()
+    events = EventSettings()
+    unreadable: set[str] = set()
+    for seed in settings.seeds:
+        for number, (learned, measured) in enumerate(splits):
+            kept = _read_fold(_path_of(out, seed, number))
+            if labels and kept.labels != labels:
+                raise DataError(f"the models of {out} know different labels: {labels} and {kept.labels}")
+            labels, events = kept.labels, kept.events
+            unreadable |= set(kept.unreadable)
+            row: dict[str, Any] = {
+                "seed": seed, "fold": number, "learned": len(learned), "measured": len(measured),
+                "groups": len({clip.group for clip in measured}),
+            }  # fmt: skip
+            for method, said in kept.probabilities.items():
+                here = [
+                    playback_of(by_path[name], times, probabilities, labels, events)
+                    for name, times, probabilities in zip(kept.names, kept.timestamps, said, strict=True)
+                ]
+                if method == MODEL and kept.counts:
+                    here = [replace(one, counted=n) for one, n in zip(here, kept.counts, strict=True)]
+                pooled.setdefault(method, {}).setdefault(seed, []).extend(here)
+                row[method] = _main_score(here, labels)
+            folds.append(row)
+    background = background_of(labels, events)
+    methods = {}
+    for method, by_seed in pooled.items():
+        reports = [
+            {
+                **({"repetitions": counted.to_dict()} if (counted := repetition_report(played)) else {}),
+                **(
+                    {"clips": clip_report(played, labels, background).to_dict()} if _has_clips(played) else {}
+                ),
+                **(
+                    {"videos": stream_report(played, labels, background).to_dict()}
+                    if _has_videos(played)
+                    else {}
+                ),
+            }
+            for played in by_seed.values()
+        ]
+        scores = [row[method] for row in folds if row[method] is not None]
+        values, groups = _over_seeds(by_seed, labels)
+        methods[method] = {
+            "score": _ratio(values),
+            "interval": interval_of_mean(values, groups, _ratio),
+            "folds_mean": float(np.mean(scores)) if scores else None,
+            "folds_deviation": float(np.std(scores, ddof=1)) if len(scores) > 1 else None,
+            "seeds": {str(s): _main_score(played, labels) for s, played in by_seed.items()},
+            **_mean_of(reports),
+        }
+    differences = {
+        method: _difference(pooled[MODEL], by_seed, labels)
+        for method, by_seed in pooled.items()
+        if method != MODEL
+    }
+    one_label = [clip.label for clip in clips if is_of_one_label(clip)]
+    return {
+        "about": "cross-validation",
+        "score": "right at the end" if one_label else "right per frame",
+        "clips": len(clips),
+        "groups": len({clip.group for clip in clips}),
+        "labels": list(labels),
+        "chance": max((one_label.count(n) / len(one_label) for n in labels), default=None)
+        if one_label
+        else None,
+        "folds": len(splits),
+        "seeds": list(settings.seeds),
+        "fold_seed": settings.fold_seed,
+        "recipe": dict(recipe),
+        "methods": methods,
+        "model_minus": differences,
+        "each_fold": folds,
+        "unreadable": sorted(unreadable),
+    }
+
+
+def markdown_of(report: Mapping[str, Any]) -> str:
+    """The report for people."""
+    methods = report["methods"]
+    details = "clips" if "clips" in methods[MODEL] else "videos"
+    wanted = {
+        "clips": ("clip_mean", "per_frame", "balanced", "map", "cap", "ece_at_end"),
+        "videos": ("balanced", "map", "cap", "edit", "recall", "precision"),
+    }[details]
+    rows = [
+        [
+            METHODS[name],
+            percent(one["score"], one["interval"]),
+            f"{percent(one['folds_mean'])} ± {percent(one['folds_deviation'])}",
+            *(percent(one[details][key]) for key in wanted),
+        ]
+        for name, one in methods.items()
+    ]
+    parts = [
+        f"# {len(report['seeds']) * report['folds']} trainings: "
+        f"{report['folds']} folds, seeds {', '.join(map(str, report['seeds']))}",
+        f"{report['clips']} clips, {report['groups']} groups, labels {', '.join(report['labels'])}; folds share "
+        f"no group. The largest label has {percent(report['chance'])} per cent of the clips.",
+        f"Per cent; {report['score']}, pooled over folds and averaged over seeds, with 95 % intervals by bootstrap "
+        "over groups; then mean and standard deviation over folds and seeds.",
+        table(["", report["score"], "folds", *(key.replace("_", " ") for key in wanted)], rows),
+    ]
+    if report["model_minus"]:
+        differences = [
+            [METHODS[name], percent(one["difference"], one["interval"])]
+            for name, one in report["model_minus"].items()
+        ]
+        parts.append(table(["the model minus ...", "difference (95 %)"], differences))
+    model = methods[MODEL][details]
+    if details == "clips":
+        at_part = model["at_part"]
+        header = ["part of the clip seen", *(f"{part} %" for part in at_part)]
+        parts.append(
+            table(
+                header,
+                [
+                    [METHODS[name], *map(percent, one["clips"]["at_part"].values())]
+                    for name, one in methods.items()
+                ],
+            )
+        )
+    if "repetitions" in methods[MODEL]:
+        found = methods[MODEL]["repetitions"]
+        header = ["repetitions, clips whose number is known", "mean error", "off by one at most", "exact"]
+        row = [
+            f"{found['clips']:g}",
+            f"{found['error']:.2f}",
+            percent(found["off_by_one"]),
+            percent(found["exact"]),
+        ]
+        parts.append(table(header, [row]))
+    first = next(iter(model["by_label"].values()))
+    parts.append(
+        table(
+            ["the model, by label", *(key.replace("_", " ") for key in first)],
+            [
+                [label, *(f"{v:g}" if k in ("clips", "actions") else percent(v) for k, v in values.items())]
+                for label, values in model["by_label"].items()
+            ],
+        )
+    )
+    parts.append(
+        table(
+            ["seed, fold", "learned", "held out", "groups", *methods],
+            [
+                [
+                    f"{row['seed']}, {row['fold']}", str(row["learned"]), str(row["measured"]),
+                    str(row["groups"]), *(percent(row[name]) for name in methods),
+                ]
+                for row in report["each_fold"]
+            ],
+        )
+    )  # fmt: skip
+    if report["unreadable"]:
+        parts.append("\n".join(["Could not be read:", "", *(f"- {line}" for line in report["unreadable"])]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _splits(clips: Sequence[Clip], settings: CrossValidation) -> Iterator[tuple[list[Clip], list[Clip]]]:
+    groups = sorted({clip.group for clip in clips})
+    folds = len(groups) if settings.folds is None else settings.folds
+    if not 2 <= folds <= len(groups):
+        raise DataError(f"{len(groups)} groups cannot be split into {folds} folds: give 2 to {len(groups)}")
+    if not settings.seeds:
+        raise DataError("give at least one seed")
+    for fold in range(folds):
+        if folds == len(groups):  # each group once, in the order of their names
+            learned = [clip for clip in clips if clip.group != groups[fold]]
+            measured = [clip for clip in clips if clip.group == groups[fold]]
+        else:
+            learned, measured = split_by_group(list(clips), fold=fold, folds=folds, seed=settings.fold_seed)
+        if not measured:
+            raise DataError(f"fold {fold} of {folds} holds no clips: give fewer folds")
+        lost = sorted(true_labels(clips) - true_labels(learned))
+        if lost:
+            raise DataError(
+                f"all clips of {', '.join(lost)} are held out in fold {fold}, so that nothing is left to learn "
+                "it from; give fewer folds, or clips of more groups"
+            )
+        yield learned, measured
+
+
+def _measure(
+    model: ActionModel,
+    learned: Sequence[Clip],
+    measured: Sequence[Clip],
+    decoded: _Decoded,
+    settings: CrossValidation,
+    seed: int,
+) -> dict[str, list[tuple[Clip, np.ndarray, np.ndarray]]]:
+    """Method -> of each held-out clip that can be read: the clip, its timestamps, and the probabilities."""
+    config, labels = model.config, len(model.config.labels)
+    back = decoded.show(measured, config)
+    if not back:
+        raise DataError("of a fold no clip could be read: is the data still where it was?")
+    seen = [(clip, watch(model, shown)) for clip, shown in back]
+    said = {MODEL: [(clip, one.timestamps, one.probabilities) for clip, one in seen]}
+    if not settings.baselines:
+        return said
+    front = decoded.show(learned, config)
+    watched = [watch(model, shown) for _, shown in front]
+    said |= _linear(watched, None, seen, None, labels, seed, "")
+    said["window"] = [(clip, shown.timestamps, window_probabilities(model, shown)) for clip, shown in back]
+    if settings.frozen:
+        rows, held = (decoded.frozen([clip for clip, _ in part], settings, config) for part in (front, back))
+        said |= _linear(watched, rows, seen, held, labels, seed, "frozen ")
+    return said
+
+
+def _counted(model: ActionModel, clips: Sequence[Clip], folder: Path) -> list[int]:
+    """How many repetitions were counted at the end of each clip, played as a camera is; empty: it counts none."""
+    if not model.config.counted:
+        return []
+    path = folder / "counting.safetensors"
+    save_model(path, model)
+    played, _ = play_clips(Recognizer.load(path), clips)
+    path.unlink()
+    return [one.counted or 0 for one in played]
+
+
+def _linear(
+    shown: Sequence[Watched],
+    shown_features: Sequence[np.ndarray] | None,
+    seen: Sequence[tuple[Clip, Watched]],
+    seen_features: Sequence[np.ndarray] | None,
+    labels: int,
+    seed: int,
+    prefix: str,
+) -> dict[str, list[tuple[Clip, np.ndarray, np.ndarray]]]:
+    rows = [one.features for _, one in seen] if seen_features is None else seen_features
+    found = {}
+    for name, fit in (("frame", fit_per_frame), ("mean", fit_running_mean)):
+        classify: Any = fit(shown, labels, features=shown_features, seed=seed)
+        found[prefix + name] = [
+            (clip, one.timestamps, classify(row, one.timestamps))
+            for (clip, one), row in zip(seen, rows, strict=True)
+        ]
+    return found
+
+
+class _Decoded:
+    """The clips as the models see them, decoded once: only the frames that are looked at are kept."""
+
+    def __init__(self) -> None:
+        self._shown: dict[tuple[Any, ...], dict[str, Shown]] = {}
+        self._frozen: dict[tuple[str, float], np.ndarray] = {}
+        self._errors: dict[str, str] = {}
+
+    def show(self, clips: Sequence[Clip], config: ModelConfig) -> list[tuple[Clip, Shown]]:
+        """The clips that can be read, and their frames."""
+        known = self._shown.setdefault((config.transform, config.fps, config.labels, config.events), {})
+        for clip in clips:
+            key = _key(clip)
+            if key not in known and key not in self._errors:
+                try:
+                    known[key] = show(clip, config)
+                except SourceError as error:
+                    self._errors[key] = str(error)
+        return [(clip, known[_key(clip)]) for clip in clips if _key(clip) in known]
+
+    def unreadable(self, clips: Sequence[Clip]) -> list[str]:
+        return [self._errors[_key(clip)] for clip in clips if _key(clip) in self._errors]
+
+    def frozen(
+        self, clips: Sequence[Clip], settings: CrossValidation, config: ModelConfig
+    ) -> list[np.ndarray]:
+        """(T, F) of each of these clips, all of which can be read."""
+        transform = Transform(width=settings.frozen_size[0], height=settings.frozen_size[1])
+        missing = [clip for clip in clips if (_key(clip), config.fps) not in self._frozen]
+        pictures = (show(clip, config, transform) for clip in missing)  # one at a time: they are large
+        rows = frozen_features(pictures, encoder=str(settings.frozen))
+        self._frozen |= {(_key(clip), config.fps): row for clip, row in zip(missing, rows, strict=True)}
+        return [self._frozen[_key(clip), config.fps] for clip in clips]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fold:
+    """What one fold's file holds; the lists run over its clips."""
+
+    labels: tuple[str, ...]
+    events: EventSettings
+    names: list[str]
+    timestamps: list[np.ndarray]  # (T,)
+    probabilities: dict[str, list[np.ndarray]]  # method -> (T, labels)
+    unreadable: list[str]
+    counts: list[int]  # of repetitions; empty where the model counts nothing
+
+
+def write_index(clips: Sequence[Clip], path: Path) -> Path:
+    """Write a CSV from which ``find_clips`` finds these clips again, wherever it lies."""
+    timed = any(not is_of_one_label(clip) for clip in clips)
+    counted = any(repetition_times(clip) for clip in clips)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(
+            ["clip", "label", "group", *["segments", "background"] * timed, *["repetitions"] * counted]
+        )
+        for clip in clips:
+            segments = "; ".join(f"{label}:{start!r}-{end!r}" for start, end, label in segments_in(clip))
+            times = " ".join(map(repr, repetition_times(clip)))
+            row = [str(clip.path.resolve()), "" if segments else clip.label, clip.group]
+            writer.writerow([*row, *[segments, clip.background] * timed, *[times] * counted])
+    return path
+
+
+def _write_fold(
+    path: Path,
+    model: ActionModel,
+    said: Mapping[str, Sequence[tuple[Clip, np.ndarray, np.ndarray]]],
+    *,
+    learned: int,
+    unreadable: Sequence[str],
+    counts: Sequence[int],
+) -> None:
+    config = model.config.to_dict()
+    about = {
+        "labels": config["labels"],
+        "events": config["events"],
+        "learned": learned,
+        "unreadable": list(unreadable),
+    }
+    clips = said[MODEL]
+    arrays: dict[str, np.ndarray] = {
+        "about": np.array(json.dumps(about)),
+        "names": np.array([_key(clip) for clip, _, _ in clips]),
+        "groups": np.array([clip.group for clip, _, _ in clips]),
+        "truth": np.array([clip.label if is_of_one_label(clip) else "" for clip, _, _ in clips]),
+        "frames": np.array([len(times) for _, times, _ in clips]),
+        "timestamps": np.concatenate([times for _, times, _ in clips]),
+        "counts": np.array(counts, np.int64),
+    }
+    arrays |= {
+        f"said by {method}": np.concatenate([scores for _, _, scores in rows])
+        for method, rows in said.items()
+    }
+    unfinished = path.with_name(path.name + ".part")
+    with unfinished.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+    unfinished.replace(path)
+
+
+def _read_fold(path: Path) -> _Fold:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        about = json.loads(str(arrays["about"]))
+        ends = np.cumsum(arrays["frames"])[:-1]
+        return _Fold(
+            labels=tuple(about["labels"]),
+            events=EventSettings.from_dict(about["events"]),
+            names=arrays["names"].tolist(),
+            timestamps=np.split(arrays["timestamps"], ends),
+            probabilities={
+                name.removeprefix("said by "): np.split(values, ends)
+                for name, values in arrays.items()
+                if name.startswith("said by ")
+            },
+            unreadable=about["unreadable"],
+            counts=arrays.get("counts", np.zeros(0, np.int64)).tolist(),
+        )
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} is damaged; remove it, and its fold is done again") from error
+
+
+def _check_same_run(
+    out: Path, clips: Sequence[Clip], settings: CrossValidation, recipe: Mapping[str, Any]
+) -> None:
+    """More seeds may come later; all else must be as it was."""
+    data = hashlib.sha256()
+    for clip in sorted(clips, key=_key):
+        data.update(repr((_key(clip), clip.label, clip.group, segments_in(clip))).encode())
+    this = {
+        "folds": settings.folds,
+        "fold_seed": settings.fold_seed,
+        "baselines": settings.baselines,
+        "frozen": [settings.frozen, *settings.frozen_size] if settings.frozen else None,
+        "clips": data.hexdigest(),
+        "recipe": dict(recipe),
+    }
+    path = out / "run.json"
+    if path.exists():
+        try:
+            before = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            before = None
+        if before != json.loads(json.dumps(this)):
+            raise DataError(
+                f"{out} holds a cross-validation of other clips or settings; give the same, or another --out"
+            )
+    else:
+        _write_text(path, json.dumps(this, indent=2) + "\n")
+
+
+def _over_seeds(
+    by_seed: Mapping[int, Sequence[Playback]], labels: tuple[str, ...]
+) -> tuple[np.ndarray, list[str]]:
+    """(clips, 2): right and counted, each averaged over seeds, and the groups of the clips.
+
+    At the end where clips have one label, else frames. Every seed measures the same clips once.
+    """
+    rows: dict[str, list[tuple[float, float]]] = {}
+    groups: dict[str, str] = {}
+    clips_only = any(_has_clips(played) for played in by_seed.values())
+    for played in by_seed.values():
+        for one in played:
+            if clips_only and one.label is None:
+                continue
+            said = [labels[n] for n in one.probabilities.argmax(1)]
+            if clips_only:
+                right, counted = float(said[-1] == one.label), 1.0
+            else:
+                known = [n for n, true in enumerate(one.truth) if true in labels]
+                right, counted = float(sum(said[n] == one.truth[n] for n in known)), float(len(known))
+            rows.setdefault(one.name, []).append((right, counted))
+            groups[one.name] = one.group
+    values = np.array([np.mean(pairs, axis=0) for pairs in rows.values()]).reshape(-1, 2)
+    return values, list(groups.values())
+
+
+def _ratio(values: np.ndarray) -> float:
+    return float(values[:, 0].sum() / max(values[:, 1].sum(), 1e-9))
+
+
+def _difference(
+    model: Mapping[int, Sequence[Playback]], other: Mapping[int, Sequence[Playback]], labels: tuple[str, ...]
+) -> dict[str, Any]:
+    """The model's score minus another's on the same clips, and the interval of that."""
+    (a, groups), (b, _) = _over_seeds(model, labels), _over_seeds(other, labels)
+    paired = np.stack([a[:, 0] - b[:, 0], a[:, 1]], 1)
+    return {"difference": _ratio(paired), "interval": interval_of_mean(paired, groups, _ratio)}
+
+
+def _main_score(played: Sequence[Playback], labels: tuple[str, ...]) -> float | None:
+    values, _ = _over_seeds({0: played}, labels)
+    return _ratio(values) if len(values) else None
+
+
+def _has_clips(played: Sequence[Playback]) -> bool:
+    return any(one.label is not None for one in played)
+
+
+def _has_videos(played: Sequence[Playback]) -> bool:
+    return any(one.label is None for one in played)
+
+
+def _mean_of(values: Sequence[Any]) -> Any:
+    """Over seeds: numbers averaged, tables entry by entry; words, and what one seed lacks, as the first has it."""
+    first = values[0]
+    if isinstance(first, Mapping):
+        return {key: _mean_of([value[key] for value in values if key in value]) for key in first}
+    if isinstance(first, list | tuple):
+        if all(len(value) == len(first) for value in values if value is not None):
+            return [
+                _mean_of(list(entries)) for entries in zip(*(v for v in values if v is not None), strict=True)
+            ]
+        return list(first)
+    numbers = [value for value in values if isinstance(value, int | float)]
+    if not numbers or isinstance(first, bool | str):
+        return first
+    mean = sum(numbers) / len(numbers)
+    return int(mean) if isinstance(first, int) and mean == int(mean) else mean
+
+
+def _key(clip: Clip) -> str:
+    return str(clip.path)
+
+
+def _path_of(out: Path, seed: int, fold: int) -> Path:
+    return out / f"seed{seed}-fold{fold}.npz"
+
+
+def _write_text(path: Path, text: str) -> None:
+    unfinished = path.with_name(path.name + ".part")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)
