@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from streamrec import ModelConfig, Recognizer, Transform
+from streamrec import ModelConfig, Transform
 from streamrec.counting import CountSettings
 from streamrec.errors import ModelError
 
@@ -26,11 +26,6 @@ def test_a_file_older_than_a_field_means_its_default():
     for name in ("head", "context", "feature_norm", "counted", "counting"):
         del old[name]
     assert ModelConfig.from_dict(old) == config
-
-
-def test_the_models_that_ship_are_lstms_that_count_nothing_or_say_otherwise():
-    config = Recognizer.load("fight", engine="onnx").config
-    assert (config.head, config.counted, config.outputs) == ("lstm", (), len(config.labels))
 
 
 def test_only_labels_can_be_counted():
