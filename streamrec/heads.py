@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -81,12 +81,12 @@ class Recall(nn.Module):
         return total / (weight + FADED), (total, weight)
 
 
-class LSTMHead(Head):
-    """An LSTM, its ``Recall``, and a linear layer on both. Its memory is ``(h, c, sum, weight)``.
+class RecurrentHead(Head):
+    """What the heads with a recurrent layer share: its ``Recall``, if wished, and a linear layer on both."""
 
-    ``h`` and ``c`` are (N, layers, hidden), the others the recall's. Initialized as Jozefowicz et al. (ICML 2015)
-    advise: forget-gate bias 1; orthogonal recurrent weights.
-    """
+    layer: str  # the recurrent layer's name among the weights
+    kind: type[nn.LSTM] | type[nn.GRU]
+    gates: int
 
     def __init__(
         self,
@@ -100,21 +100,47 @@ class LSTMHead(Head):
         recall: bool = True,
     ) -> None:
         super().__init__()
-        self.norm = _norm(feature_size, feature_norm)
-        self.lstm = nn.LSTM(
+        recurrent = self.kind(
             feature_size + 1, hidden_size, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0
         )
+        self.norm = _norm(feature_size, feature_norm)
+        self.add_module(self.layer, recurrent)
         self.recall = Recall(hidden_size) if recall else None
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear((2 if recall else 1) * hidden_size, outputs)
-        _initialize(self.lstm, gates=4)
-        for layer in range(layers):  # gates stand as i, f, g, o
-            getattr(self.lstm, f"bias_ih_l{layer}").data[hidden_size : 2 * hidden_size] = 1.0
+        _initialize(recurrent, gates=self.gates)
+
+    def _initial_recall(self, streams: int) -> Memory:
+        return () if self.recall is None else self.recall.initial_memory(streams)
+
+    def _said(self, x: Tensor, rhythm: Tensor, fresh: Tensor, recalled: Memory) -> tuple[Tensor, Memory]:
+        """What the recurrent layer says, of a clip or of a frame -> outputs, and the recall's memory after it."""
+        if self.recall is not None:
+            means, recalled = (self.recall if x.dim() == 3 else self.recall.step)(x, rhythm, fresh, recalled)
+            x = torch.cat([x, means], dim=-1)
+        return self.classifier(self.dropout(x)), recalled
+
+
+class LSTMHead(RecurrentHead):
+    """An LSTM, its ``Recall``, and a linear layer on both. Its memory is ``(h, c, sum, weight)``.
+
+    ``h`` and ``c`` are (N, layers, hidden), the others the recall's. Initialized as Jozefowicz et al. (ICML 2015)
+    advise: forget-gate bias 1; orthogonal recurrent weights.
+    """
+
+    layer, kind, gates = "lstm", nn.LSTM, 4  # i, f, g, o
+    lstm: nn.LSTM
+
+    def __init__(self, feature_size: int, hidden_size: int, outputs: int, **options: Any) -> None:
+        """``options``: those of ``RecurrentHead``."""
+        super().__init__(feature_size, hidden_size, outputs, **options)
+        for number in range(self.lstm.num_layers):
+            getattr(self.lstm, f"bias_ih_l{number}").data[hidden_size : 2 * hidden_size] = 1.0
 
     def initial_memory(self, streams: int = 1) -> Memory:
         """Zeros."""
         zeros = self.classifier.weight.new_zeros(streams, self.lstm.num_layers, self.lstm.hidden_size)
-        return zeros, zeros.clone(), *_initial(self.recall, streams)
+        return zeros, zeros.clone(), *self._initial_recall(streams)
 
     def forward(
         self, features: Tensor, rhythm: Tensor, fresh: Tensor, memory: Memory
@@ -128,9 +154,8 @@ class LSTMHead(Head):
             x, (h, c) = self.lstm(inputs[:, start:end], (h, c))
             h, c = h.transpose(0, 1), c.transpose(0, 1)
             hidden.append(x)
-        x = torch.cat(hidden, dim=1)
-        x, after = _with_recall(self.recall, x, rhythm, fresh, tuple(recalled))
-        return self.classifier(self.dropout(x)), (h, c, *after)
+        outputs, after = self._said(torch.cat(hidden, dim=1), rhythm, fresh, tuple(recalled))
+        return outputs, (h, c, *after)
 
     def step(self, features: Tensor, rhythm: Tensor, fresh: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         """The cell written out, so that an export holds the very weights of the LSTM and two matrix products."""
@@ -145,45 +170,23 @@ class LSTMHead(Head):
             x = torch.sigmoid(o) * torch.tanh(cell)
             hidden.append(x)
             cells.append(cell)
-        x, after = _with_recall(self.recall, x, rhythm, fresh, memory[2:])
-        return self.classifier(self.dropout(x)), (
-            torch.stack(hidden, dim=1),
-            torch.stack(cells, dim=1),
-            *after,
-        )
+        outputs, after = self._said(x, rhythm, fresh, memory[2:])
+        return outputs, (torch.stack(hidden, dim=1), torch.stack(cells, dim=1), *after)
 
 
-class GRUHead(Head):
+class GRUHead(RecurrentHead):
     """A GRU, its ``Recall``, and a linear layer on both. Its memory is ``(h, sum, weight)``, h (N, layers, hidden).
 
     MiniROAD (An et al., ICCV 2023) found a single GRU to be as good as far larger heads for online detection.
     """
 
-    def __init__(
-        self,
-        feature_size: int,
-        hidden_size: int,
-        outputs: int,
-        *,
-        layers: int = 1,
-        dropout: float = 0.0,
-        feature_norm: bool = False,
-        recall: bool = True,
-    ) -> None:
-        super().__init__()
-        self.norm = _norm(feature_size, feature_norm)
-        self.gru = nn.GRU(
-            feature_size + 1, hidden_size, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0
-        )
-        self.recall = Recall(hidden_size) if recall else None
-        self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear((2 if recall else 1) * hidden_size, outputs)
-        _initialize(self.gru, gates=3)
+    layer, kind, gates = "gru", nn.GRU, 3  # reset, update, new
+    gru: nn.GRU
 
     def initial_memory(self, streams: int = 1) -> Memory:
         """Zeros."""
         zeros = self.classifier.weight.new_zeros(streams, self.gru.num_layers, self.gru.hidden_size)
-        return zeros, *_initial(self.recall, streams)
+        return zeros, *self._initial_recall(streams)
 
     def forward(
         self, features: Tensor, rhythm: Tensor, fresh: Tensor, memory: Memory
@@ -196,9 +199,8 @@ class GRUHead(Head):
             x, h = self.gru(inputs[:, start:end], _kept(h, fresh[:, start]).transpose(0, 1).contiguous())
             h = h.transpose(0, 1)
             hidden.append(x)
-        x = torch.cat(hidden, dim=1)
-        x, after = _with_recall(self.recall, x, rhythm, fresh, tuple(recalled))
-        return self.classifier(self.dropout(x)), (h, *after)
+        outputs, after = self._said(torch.cat(hidden, dim=1), rhythm, fresh, tuple(recalled))
+        return outputs, (h, *after)
 
     def step(self, features: Tensor, rhythm: Tensor, fresh: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         """The cell written out, so that an export holds the very weights of the GRU and two matrix products."""
@@ -213,8 +215,8 @@ class GRUHead(Head):
             n = torch.tanh(new + torch.sigmoid(reset + reset_h) * new_h)
             x = (1.0 - z) * n + z * h[:, layer]
             hidden.append(x)
-        x, after = _with_recall(self.recall, x, rhythm, fresh, memory[1:])
-        return self.classifier(self.dropout(x)), (torch.stack(hidden, dim=1), *after)
+        outputs, after = self._said(x, rhythm, fresh, memory[1:])
+        return outputs, (torch.stack(hidden, dim=1), *after)
 
 
 class AttentionHead(Head):
@@ -370,20 +372,6 @@ def _turned(x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
     cos, sin = turn
     one, other = _slices(x, 2)
     return torch.cat([one * cos - other * sin, one * sin + other * cos], dim=-1)
-
-
-def _initial(recall: Recall | None, streams: int) -> Memory:
-    return () if recall is None else recall.initial_memory(streams)
-
-
-def _with_recall(
-    recall: Recall | None, x: Tensor, rhythm: Tensor, fresh: Tensor, memory: Memory
-) -> tuple[Tensor, Memory]:
-    """What the layer says, of a clip or of a frame, and its means beside it."""
-    if recall is None:
-        return x, ()
-    means, after = (recall if x.dim() == 3 else recall.step)(x, rhythm, fresh, memory)
-    return torch.cat([x, means], dim=-1), after
 
 
 def _norm(feature_size: int, wanted: bool) -> nn.Module:
