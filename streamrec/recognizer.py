@@ -107,16 +107,8 @@ class Recognizer:
         return [(self._prediction(one), one) for one in after]
 
     def _prediction(self, state: State) -> Prediction:
-        probabilities = state.probabilities[0]
-        best = int(probabilities.argmax())
-        return Prediction(
-            label=self.labels[best],
-            confidence=float(probabilities[best]),
-            probabilities=probabilities,
-            timestamp=float(state.clock[0]),
-            labels=self.labels,
-            phase=None if state.phase is None else (float(state.phase[0, 0]), float(state.phase[0, 1])),
-        )
+        phase = None if state.phase is None else (float(state.phase[0, 0]), float(state.phase[0, 1]))
+        return Prediction.of(state.probabilities[0], float(state.clock[0]), self.labels, phase)
 
     def _check(self, state: State) -> None:
         if not isinstance(state, State):

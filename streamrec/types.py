@@ -41,6 +41,22 @@ class Prediction:
     # where the next one does; its length says how sure. None: the model counts nothing.
     phase: tuple[float, float] | None = None
 
+    @classmethod
+    def of(
+        cls,
+        probabilities: np.ndarray,
+        timestamp: float,
+        labels: tuple[str, ...],
+        phase: tuple[float, float] | None = None,
+    ) -> Prediction:
+        """The prediction that these probabilities (labels,) are: their likeliest label.
+
+        >>> Prediction.of(np.array([0.25, 0.75], np.float32), 0.0, ("idle", "wave")).label
+        'wave'
+        """
+        best = int(probabilities.argmax())
+        return cls(labels[best], float(probabilities[best]), probabilities, timestamp, labels, phase)
+
     def top(self, k: int = 5) -> list[tuple[str, float]]:
         """The k likeliest labels with their probabilities, the likeliest first.
 

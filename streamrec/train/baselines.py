@@ -46,6 +46,9 @@ class Watched:
     features: np.ndarray  # (T, F) float32, of the encoder
     probabilities: np.ndarray  # (T, labels) float32, of the model
     group: str
+    phases: np.ndarray | None = (
+        None  # (T, 2) float32 cosine and sine of the repetition; None: nothing is counted
+    )
 
 
 def show(clip: Clip, config: ModelConfig, transform: Transform | None = None) -> Shown:
@@ -72,23 +75,26 @@ def watch(model: ActionModel, shown: Shown, *, part: int = 256) -> Watched:
     ``part`` frames at a time, the state carried, so that a long one fits into memory.
     """
     seen: list[Tensor] = []
+    said: list[Tensor] = []
     hook = model.encoder.register_forward_hook(lambda module, given, out: seen.append(_flat(out[0][0])))
     elapsed = np.diff(shown.timestamps, prepend=-np.inf).astype(np.float32)
-    state, said = model.initial_state(), []
+    state = model.initial_state()
     try:
         for start in range(0, len(elapsed), part):
             pictures = torch.from_numpy(planar(shown.pictures[start : start + part]))
             seconds = torch.from_numpy(elapsed[start : start + part])
-            logits, state = model(pictures[None], seconds[None], state)
-            said.append(torch.softmax(logits[0], -1))
+            outputs, state = model(pictures[None], seconds[None], state)
+            said.append(outputs[0].float())
     finally:
         hook.remove()
+    logits, phases = model.split(torch.cat(said))
     return Watched(
         shown.timestamps,
         shown.targets,
         torch.cat(seen).float().numpy(),
-        torch.cat(said).float().numpy(),
+        torch.softmax(logits, -1).numpy(),
         shown.group,
+        None if phases is None else phases.numpy(),
     )
 
 
@@ -109,9 +115,10 @@ def window_probabilities(
         rows = [slice(end - window + 1, end + 1) for end in ends[start : start + batch]]
         seconds = torch.stack([elapsed[row] for row in rows])
         seconds[:, 0] = math.inf
-        logits, _ = model(torch.stack([pictures[row] for row in rows]), seconds)
-        said.append(logits[:, -1])
-    return torch.softmax(torch.cat(said), -1).float().numpy()
+        outputs, _ = model(torch.stack([pictures[row] for row in rows]), seconds)
+        said.append(outputs[:, -1])
+    logits, _ = model.split(torch.cat(said).float())
+    return torch.softmax(logits, -1).numpy()
 
 
 @torch.inference_mode()

@@ -13,12 +13,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from streamrec.checkpoint import save_model
 from streamrec.config import ModelConfig
+from streamrec.counting import RepetitionCounter
 from streamrec.errors import DataError, SourceError
 from streamrec.events import EventSettings
 from streamrec.model import ActionModel
-from streamrec.recognizer import Recognizer
 from streamrec.train.baselines import (
     Shown,
     Watched,
@@ -30,22 +29,19 @@ from streamrec.train.baselines import (
     window_probabilities,
 )
 from streamrec.train.data import Clip, split_by_group
-from streamrec.train.evaluate import play_clips
 from streamrec.train.measure import (
     Playback,
     background_of,
     clip_report,
     interval_of_mean,
-    is_of_one_label,
     playback_of,
     repetition_report,
-    repetition_times,
-    segments_in,
     stream_report,
     true_labels,
 )
 from streamrec.train.tables import percent, table
 from streamrec.transforms import Transform
+from streamrec.types import Prediction
 
 # (clips to learn from, clips held out, seed, folder of this training) -> the model
 TrainFold: TypeAlias = Callable[[list[Clip], list[Clip], int, Path], ActionModel]
@@ -101,8 +97,7 @@ def cross_validate(
             folder = out / path.stem
             folder.mkdir(exist_ok=True)
             model = train_fold(learned, measured, seed, folder).eval()
-            said = _measure(model, learned, measured, decoded, settings, seed)
-            counts = _counted(model, [clip for clip, _, _ in said[MODEL]], folder)
+            said, counts = _measure(model, learned, measured, decoded, settings, seed)
             unreadable = decoded.unreadable(measured)
             _write_fold(path, model, said, learned=len(learned), unreadable=unreadable, counts=counts)
     report = report_of(clips, out, settings, recipe or {})
@@ -175,7 +170,7 @@ def report_of(
         for method, by_seed in pooled.items()
         if method != MODEL
     }
-    one_label = [clip.label for clip in clips if is_of_one_label(clip)]
+    one_label = [clip.label for clip in clips if clip.label is not None]
     return {
         "about": "cross-validation",
         "score": "right at the end" if one_label else "right per frame",
@@ -309,16 +304,20 @@ def _measure(
     decoded: _Decoded,
     settings: CrossValidation,
     seed: int,
-) -> dict[str, list[tuple[Clip, np.ndarray, np.ndarray]]]:
-    """Method -> of each held-out clip that can be read: the clip, its timestamps, and the probabilities."""
+) -> tuple[dict[str, list[tuple[Clip, np.ndarray, np.ndarray]]], list[int]]:
+    """Method -> of each held-out clip that can be read: the clip, its timestamps, and the probabilities.
+
+    And how many repetitions the model counted in each; empty where it counts none.
+    """
     config, labels = model.config, len(model.config.labels)
     back = decoded.show(measured, config)
     if not back:
         raise DataError("of a fold no clip could be read: is the data still where it was?")
     seen = [(clip, watch(model, shown)) for clip, shown in back]
     said = {MODEL: [(clip, one.timestamps, one.probabilities) for clip, one in seen]}
+    counts = [_count(config, one) for _, one in seen] if config.counted else []
     if not settings.baselines:
-        return said
+        return said, counts
     front = decoded.show(learned, config)
     watched = [watch(model, shown) for _, shown in front]
     said |= _linear(watched, None, seen, None, labels, seed, "")
@@ -326,18 +325,18 @@ def _measure(
     if settings.frozen:
         rows, held = (decoded.frozen([clip for clip, _ in part], settings, config) for part in (front, back))
         said |= _linear(watched, rows, seen, held, labels, seed, "frozen ")
-    return said
+    return said, counts
 
 
-def _counted(model: ActionModel, clips: Sequence[Clip], folder: Path) -> list[int]:
-    """How many repetitions were counted at the end of each clip, played as a camera is; empty: it counts none."""
-    if not model.config.counted:
-        return []
-    path = folder / "counting.safetensors"
-    save_model(path, model)
-    played, _ = play_clips(Recognizer.load(path), clips)
-    path.unlink()
-    return [one.counted or 0 for one in played]
+def _count(config: ModelConfig, watched: Watched) -> int:
+    """The repetitions that ``results()`` would have counted at the end of the clip."""
+    counter = RepetitionCounter(config.labels, config.counted, config.counting)
+    state, count = counter.initial_state(), 0
+    assert watched.phases is not None
+    rows = zip(watched.timestamps.tolist(), watched.probabilities, watched.phases.tolist(), strict=True)
+    for time, scores, (cosine, sine) in rows:
+        count, state = counter.step(Prediction.of(scores, time, config.labels, (cosine, sine)), time, state)
+    return count
 
 
 def _linear(
@@ -410,16 +409,16 @@ class _Fold:
 
 def write_index(clips: Sequence[Clip], path: Path) -> Path:
     """Write a CSV from which ``find_clips`` finds these clips again, wherever it lies."""
-    timed = any(not is_of_one_label(clip) for clip in clips)
-    counted = any(repetition_times(clip) for clip in clips)
+    timed = any(clip.label is None for clip in clips)
+    counted = any(clip.repetitions for clip in clips)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(
             ["clip", "label", "group", *["segments", "background"] * timed, *["repetitions"] * counted]
         )
         for clip in clips:
-            segments = "; ".join(f"{label}:{start!r}-{end!r}" for start, end, label in segments_in(clip))
-            times = " ".join(map(repr, repetition_times(clip)))
+            segments = "; ".join(f"{label}:{start!r}-{end!r}" for start, end, label in clip.segments)
+            times = " ".join(map(repr, clip.repetitions or ()))
             row = [str(clip.path.resolve()), "" if segments else clip.label, clip.group]
             writer.writerow([*row, *[segments, clip.background] * timed, *[times] * counted])
     return path
@@ -446,7 +445,7 @@ def _write_fold(
         "about": np.array(json.dumps(about)),
         "names": np.array([_key(clip) for clip, _, _ in clips]),
         "groups": np.array([clip.group for clip, _, _ in clips]),
-        "truth": np.array([clip.label if is_of_one_label(clip) else "" for clip, _, _ in clips]),
+        "truth": np.array([clip.label or "" for clip, _, _ in clips]),
         "frames": np.array([len(times) for _, times, _ in clips]),
         "timestamps": np.concatenate([times for _, times, _ in clips]),
         "counts": np.array(counts, np.int64),
@@ -490,7 +489,7 @@ def _check_same_run(
     """More seeds may come later; all else must be as it was."""
     data = hashlib.sha256()
     for clip in sorted(clips, key=_key):
-        data.update(repr((_key(clip), clip.label, clip.group, segments_in(clip))).encode())
+        data.update(repr((_key(clip), clip.label, clip.group, clip.segments)).encode())
     this = {
         "folds": settings.folds,
         "fold_seed": settings.fold_seed,

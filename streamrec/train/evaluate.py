@@ -27,7 +27,6 @@ from streamrec.train.measure import (
     background_of,
     clip_report,
     interval_of_mean,
-    is_of_one_label,
     repetition_report,
     repetitions_of,
     stream_report,
@@ -100,7 +99,7 @@ def play(
     for result in results(source, recognizer):
         events += result.events
         told += [result.frame.timestamp] * len(result.events)
-        counted = getattr(result, "repetitions", None)
+        counted = result.repetitions
         frame = result.frame
         if not seen or (frame.segment, frame.index) != (seen[-1].frame.segment, seen[-1].frame.index):
             seen.append(_without_picture(result))
@@ -114,7 +113,7 @@ def play(
     return Playback(
         name=name,
         group=group,
-        label=clip.label if clip is not None and is_of_one_label(clip) else None,
+        label=None if clip is None else clip.label,
         truth=truth,
         timestamps=times,
         probabilities=np.stack([result.prediction.probabilities for result in seen]),
@@ -184,7 +183,7 @@ def evaluate_carried(
     In the stream they come in an order drawn with ``seed``: in the order of a folder neighbours have the same
     label, and a state that only remembers would look good.
     """
-    clips = [clip for clip in clips if is_of_one_label(clip)]
+    clips = [clip for clip in clips if clip.label is not None]
     if not clips:
         raise DataError("there are no clips of one label, so none can be played as one stream")
     from_zero, _ = play_clips(recognizer, clips, tell=tell)

@@ -158,59 +158,38 @@ def background_of(labels: Sequence[str], settings: EventSettings) -> tuple[str, 
 def truth_of(
     clip: Clip, timestamps: Iterable[float], labels: Sequence[str], settings: EventSettings
 ) -> tuple[str, ...]:
-    """The true label of a clip at each time; where segments overlap, of the one that began last (then the shorter).
+    """The true label of a clip at each time; its background is the model's where the model does not know it.
 
-    Outside of all segments it is the clip's background, or the model's where it does not know the clip's.
-
-    >>> from types import SimpleNamespace
-    >>> clip = SimpleNamespace(label=None, segments=((1.0, 3.0, "walk"), (2.0, 3.0, "fall")))
+    >>> from pathlib import Path
+    >>> clip = Clip(Path("a.mp4"), None, "anna", ((1.0, 2.0, "walk"), (2.0, 3.0, "fall")))
     >>> truth_of(clip, [0.0, 1.0, 2.5, 3.0], ["idle", "walk", "fall"], EventSettings(background=("idle",)))
     ('idle', 'walk', 'fall', 'idle')
     """
-    if is_of_one_label(clip):
-        return tuple(str(clip.label) for _ in timestamps)
-    own = getattr(clip, "background", NOTHING)
-    quiet = own if own in labels else background_of(labels, settings)[0]
-    here = (
-        [(start, -end, label) for start, end, label in segments_in(clip) if start <= time < end]
-        for time in timestamps
-    )
-    return tuple(max(segments)[2] if segments else quiet for segments in here)
+    truth = tuple(clip.label_at(time) for time in timestamps)
+    if clip.label is not None or clip.background in labels:
+        return truth
+    quiet = background_of(labels, settings)[0]
+    return tuple(quiet if label == clip.background else label for label in truth)
 
 
 def actions_of(clip: Clip, background: Collection[str]) -> tuple[Segment, ...]:
     """The segments of a clip that are actions, in order of time."""
-    return tuple(sorted(Segment(*segment) for segment in segments_in(clip) if segment[2] not in background))
-
-
-def is_of_one_label(clip: Clip) -> bool:
-    """Whether the whole clip shows its label; otherwise its segments say what is when."""
-    return not segments_in(clip) and bool(clip.label)
+    return tuple(Segment(*segment) for segment in clip.segments if segment[2] not in background)
 
 
 def true_labels(clips: Iterable[Clip]) -> set[str]:
     """The labels that the truth of clips has, the time outside of segments left out."""
     labels: set[str] = set()
     for clip in clips:
-        if is_of_one_label(clip):
-            labels.add(str(clip.label))
-        labels |= {label for _, _, label in segments_in(clip) if label != NOTHING}
+        if clip.label is not None:
+            labels.add(clip.label)
+        labels |= {label for _, _, label in clip.segments if label != NOTHING}
     return labels
 
 
 def repetitions_of(clip: Clip) -> int | None:
     """How often the clip's action is repeated; None where nobody counted."""
-    return len(repetition_times(clip)) or None
-
-
-def repetition_times(clip: Clip) -> tuple[float, ...]:
-    """Seconds at which the repetitions begin; none where nobody counted."""
-    return getattr(clip, "repetitions", None) or ()
-
-
-def segments_in(clip: Clip) -> Sequence[tuple[float, float, str]]:
-    """The segments of an untrimmed clip: start and end in seconds, label."""
-    return getattr(clip, "segments", ())
+    return len(clip.repetitions or ()) or None
 
 
 def playback_of(
@@ -227,9 +206,7 @@ def playback_of(
     events: list[Event] = []
     told: list[float] = []
     for number, (time, scores) in enumerate(zip(timestamps.tolist(), probabilities, strict=True)):
-        best = int(scores.argmax())
-        prediction = Prediction(labels[best], float(scores[best]), scores, time, labels)
-        now, memory = detector.step(prediction, time, memory)
+        now, memory = detector.step(Prediction.of(scores, time, labels), time, memory)
         if number == len(timestamps) - 1:
             ended, memory = detector.finish(time, memory)
             now += ended
@@ -238,7 +215,7 @@ def playback_of(
     return Playback(
         name=str(clip.path),
         group=clip.group,
-        label=clip.label if is_of_one_label(clip) else None,
+        label=clip.label,
         truth=truth_of(clip, timestamps.tolist(), labels, settings),
         timestamps=timestamps,
         probabilities=probabilities,

@@ -57,13 +57,14 @@ def play(model: ActionModel, recording: Recording) -> Played:
             frames.append(i)
             last = float(timestamp)
     elapsed = np.diff(recording.timestamps[frames], prepend=-np.inf).astype(np.float32)
-    device, labels = model.mean.device, len(model.config.labels)
+    device = model.mean.device
     state, said = model.initial_state(), []
     for start in range(0, len(frames), AT_ONCE):
         part = slice(start, start + AT_ONCE)
         pictures = torch.from_numpy(planar(recording.pictures[frames[part]]))[None].to(device)
-        logits, state = model(pictures, torch.from_numpy(elapsed[part])[None].to(device), state)
-        said.append(torch.softmax(logits[0, :, :labels], dim=-1).cpu().numpy())
+        outputs, state = model(pictures, torch.from_numpy(elapsed[part])[None].to(device), state)
+        logits, _ = model.split(outputs[0])
+        said.append(torch.softmax(logits, dim=-1).cpu().numpy())
     return Played(recording, np.array(frames), np.concatenate(said))
 
 
@@ -73,8 +74,3 @@ def accuracies(played: Iterable[Played]) -> tuple[float, float]:
     frames = sum(map(len, right))
     at_end = sum(bool(len(r) and r[-1]) for r in right)
     return sum(int(r.sum()) for r in right) / max(frames, 1), at_end / max(len(right), 1)
-
-
-def quick_score(model: ActionModel, recordings: list[Recording]) -> tuple[float, float]:
-    """Accuracy per frame and at the end of recordings, from 0 to 1."""
-    return accuracies(play(model, recording) for recording in recordings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from streamrec import ActionModel, ModelConfig, Recognizer, Transform
+from streamrec import ActionModel, ModelConfig, Recognizer, Transform, results
 from streamrec.checkpoint import save_model
 from streamrec.errors import DataError, SourceError
 from streamrec.events import EventSettings
@@ -37,14 +38,6 @@ CONFIG = ModelConfig(
     hidden_size=16,
     events=EventSettings(enter=0.36, leave=0.3, shortest=0.0, smoothing=0.0, background=("idle",)),
 )
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def write_video(path: Path, frames: int, fps: int, seed: int = 0) -> Path:
@@ -84,6 +77,19 @@ def test_what_is_measured_quickly_is_what_the_loop_says_of_the_file(model, tmp_p
     assert [(type(e), e.label, e.timestamp) for e in quick.events] == [
         (type(e), e.label, e.timestamp) for e in played.events
     ]
+
+
+def test_the_phase_that_is_watched_is_the_one_that_the_loop_tells(tmp_path):
+    torch.manual_seed(3)
+    counting = ActionModel(replace(CONFIG, counted=("left",))).eval()
+    path = write_video(tmp_path / "clip.mp4", 30, 10)
+    save_model(tmp_path / "model.safetensors", counting)
+    recognizer = Recognizer.load(tmp_path / "model.safetensors", engine="torch", device="cpu")
+    told = [result.prediction for result in results(path, recognizer)]
+    watched = watch(counting, show(Clip(path, "left", "g"), counting.config))
+    assert np.allclose(watched.phases, [prediction.phase for prediction in told], atol=1e-5)
+    assert np.allclose(watched.probabilities, [prediction.probabilities for prediction in told], atol=1e-5)
+    assert window_probabilities(counting, noise(20)).sum(-1) == pytest.approx(np.ones(20))
 
 
 def test_a_long_clip_is_watched_in_parts_with_the_state_carried(model):

@@ -22,14 +22,6 @@ CONFIG = ModelConfig(labels=("left", "right"), transform=Transform(height=32, wi
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(autouse=True)
 def pictures_without_files(monkeypatch):
     """A clip's number is in its name, and is the seed of its pictures."""
 
@@ -178,6 +170,16 @@ def test_repetitions_that_were_counted_are_in_the_report(tmp_path):
     assert (found["clips"], found["error"], found["off_by_one"], found["exact"]) == (4, 1.0, 0.5, 0.5)
     assert "1.00" in crossval.markdown_of(report)
     assert "repetitions" not in write_run(tmp_path / "no", {"model": [[1] * 4] * 2})["methods"]["model"]
+
+
+def test_a_model_that_counts_is_measured_with_its_baselines(tmp_path):
+    counting = replace(CONFIG, counted=("right",))
+    data = [replace(clip, repetitions=(0.1, 0.3)) for clip in clips(8, 4)]
+    report = cross_validate(data, lambda *given: ActionModel(counting), tmp_path, CrossValidation(folds=2))
+    assert set(report["methods"]) == {"model", "frame", "mean", "window"}
+    assert report["labels"] == ["left", "right"]
+    assert report["methods"]["model"]["repetitions"]["clips"] == 8
+    assert "repetitions" not in report["methods"]["window"]
 
 
 def test_the_baselines_stand_beside(tmp_path):

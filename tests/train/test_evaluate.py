@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from streamrec import EventSettings, Frame, ModelConfig, Prediction, Recognizer
 from streamrec.errors import DataError
@@ -24,15 +24,6 @@ from streamrec.train.evaluate import (
 )
 from streamrec.train.measure import RepetitionReport, StreamReport
 from streamrec.train.tables import text_of
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Pictures this small are seen fastest by one thread, and other tests' threads are left as they were."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 class Scripted:
@@ -76,9 +67,9 @@ def clips(tmp_path_factory) -> list[Clip]:
     return made
 
 
-def timed(path: Path, group: str, segments=(), **more):
+def timed(path: Path, group: str, segments) -> Clip:
     """An untrimmed clip."""
-    return SimpleNamespace(path=path, label=None, group=group, segments=segments, **more)
+    return Clip(path, None, group, segments)
 
 
 def video(path: Path, shades: list[int], fps: float = 10.0) -> Path:
@@ -297,7 +288,7 @@ def test_repetitions_are_compared_at_the_end(clips, monkeypatch):
     monkeypatch.setattr(evaluate, "results", counting)
     monkeypatch.setattr(evaluate, "_without_picture", lambda result: result)
     numbered = [
-        SimpleNamespace(path=clip.path, label=clip.label, group=clip.path.name, repetitions=times)
+        replace(clip, group=clip.path.name, repetitions=times)
         for clip, times in zip(clips, ((0.1, 0.5, 1.0), (0.1, 0.3, 0.5, 0.8, 1.0), (0.1,), None), strict=True)
     ]
     *_, report = evaluate_clips(Scripted(("idle", "wave"), by_brightness), numbered)
@@ -311,10 +302,7 @@ def test_repetitions_are_compared_at_the_end(clips, monkeypatch):
 
 
 def test_a_model_that_does_not_count_gets_no_report_on_counting(clips):
-    numbered = [
-        SimpleNamespace(path=clip.path, label=clip.label, group=clip.group, repetitions=(0.5,))
-        for clip in clips
-    ]
+    numbered = [replace(clip, repetitions=(0.5,)) for clip in clips]
     assert len(evaluate_clips(Scripted(("idle", "wave"), by_brightness), numbered)) == 1
 
 

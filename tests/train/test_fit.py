@@ -23,21 +23,12 @@ from streamrec.train.cache import Recording
 from streamrec.train.data import NO_LABEL
 from streamrec.train.fit import Progress, TrainSettings, fit, step_loss
 from streamrec.train.ranks import Ranks
-from streamrec.train.score import quick_score
+from streamrec.train.score import accuracies, play
 from streamrec.train.streams import Batch
 
 LABELS = ("left", "right")
 CONFIG = ModelConfig(labels=LABELS, transform=Transform(height=32, width=32), hidden_size=16)
 QUICK = TrainSettings(steps=8, streams=4, window=6)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Pictures this small are learned fastest by one thread, and other tests' threads are left as they were."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def blob(direction: int, seed: int, frames: int = 30) -> Recording:
@@ -98,7 +89,7 @@ def test_motion_to_the_left_is_told_from_motion_to_the_right(blobs):
     )
     model = fit(blobs, CONFIG, settings)
     others = [blob(direction, seed) for direction in (-1, 1) for seed in range(100, 110)]
-    per_frame, at_end = quick_score(model, others)
+    per_frame, at_end = accuracies(play(model, each) for each in others)
     assert per_frame > 0.85
     assert at_end > 0.85
 

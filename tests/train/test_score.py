@@ -12,7 +12,7 @@ import torch
 from streamrec import ActionModel, ModelConfig, Transform
 from streamrec.train.cache import Recording
 from streamrec.train.data import NO_LABEL
-from streamrec.train.score import play, quick_score
+from streamrec.train.score import accuracies, play
 
 CONFIG = ModelConfig(labels=("left", "right"), transform=Transform(height=32, width=32), hidden_size=8)
 
@@ -36,19 +36,19 @@ def recording(target: int, frames: int = 30) -> Recording:
     return Recording(pictures, np.arange(frames) / 10, np.full(frames, target, np.int64), "")
 
 
-def test_the_quick_score_counts_frames_and_ends(stubborn):
-    assert quick_score(stubborn, [recording(0), recording(1)]) == (0.5, 0.5)
-    assert quick_score(stubborn, [recording(0)]) == (1.0, 1.0)
+def test_the_accuracies_count_frames_and_ends(stubborn):
+    assert accuracies(play(stubborn, each) for each in [recording(0), recording(1)]) == (0.5, 0.5)
+    assert accuracies(play(stubborn, each) for each in [recording(0)]) == (1.0, 1.0)
     turns = replace(recording(0), targets=np.array([0] * 20 + [1] * 10))
-    assert quick_score(stubborn, [turns]) == (pytest.approx(2 / 3), 0.0)
+    assert accuracies(play(stubborn, each) for each in [turns]) == (pytest.approx(2 / 3), 0.0)
     partly = replace(recording(0), targets=np.array([0] * 10 + [1] * 5 + [NO_LABEL] * 15))
-    assert quick_score(stubborn, [partly]) == (pytest.approx(2 / 3), 0.0)
-    assert quick_score(stubborn, []) == (0.0, 0.0)
+    assert accuracies(play(stubborn, each) for each in [partly]) == (pytest.approx(2 / 3), 0.0)
+    assert accuracies(play(stubborn, each) for each in []) == (0.0, 0.0)
 
 
 def test_frames_are_seen_in_the_models_rhythm(stubborn):
     fast = replace(recording(0), timestamps=np.arange(30) / 30, targets=np.array([0, 1, 1] * 10))
-    assert quick_score(stubborn, [fast]) == (1.0, 1.0)
+    assert accuracies(play(stubborn, each) for each in [fast]) == (1.0, 1.0)
     played = play(stubborn, fast)
     assert played.frames.tolist() == list(range(0, 30, 3))
     assert played.times == pytest.approx(np.arange(10) / 10)
