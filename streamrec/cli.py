@@ -347,6 +347,14 @@ def train(
     flip: Annotated[
         bool | None, _set("Learning", "Mirror at random; not where left and right differ.", "flip")
     ] = None,
+    variation: Annotated[
+        float | None,
+        _set("Learning", "How much recordings are varied; 0 not at all.", "1", min=0.0, max=2.0),
+    ] = None,
+    carry: Annotated[
+        float | None,
+        _set("Learning", "Part of the clips that follow the one before as a cut.", "0.25", min=0.0, max=1.0),
+    ] = None,
     patience: Annotated[
         int | None,
         _set("Learning", "Stop after so many evaluations without a better one; keep the best.", min=1),
@@ -422,6 +430,7 @@ def train(
         "weight_decay": weight_decay,
         "label_smoothing": label_smoothing,
         "class_balance": class_balance,
+        "carry": carry,
         "patience": patience,
         "evaluate_every": evaluate_every,
         "stages": None if stages is None else stages.value,
@@ -442,6 +451,7 @@ def train(
         config={name: value for name, value in model.items() if value is not None},
         settings={name: value for name, value in learning.items() if value is not None},
         flip=flip,
+        variation=variation,
     )
     TrainJob(
         data=tuple(data),

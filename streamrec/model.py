@@ -66,7 +66,7 @@ class ActionModel(nn.Module):
             elapsed = torch.full((streams, steps), 1.0 / self.config.fps, device=self.mean.device)
             elapsed[:, 0] = torch.where(torch.isinf(state.clock), math.inf, elapsed[:, 0])
         fresh, rhythm = self._told(elapsed)
-        features, cache = self.encoder((clips - self.mean) / self.std, fresh, state.cache)
+        features, cache = self.encoder((clips - self.mean) / self.std, rhythm, fresh, state.cache)
         outputs, memory = self.head(features, rhythm, fresh, state.head)
         return outputs, self._after(state, memory, cache, elapsed)
 
@@ -74,7 +74,7 @@ class ActionModel(nn.Module):
         """(N, 3, H, W), (N,) seconds -> outputs (N, C) and the state after the frame."""
         fresh, rhythm = self._told(elapsed)
         pictures = ((frames - self.mean) / self.std).unsqueeze(1)
-        features, cache = self.encoder(pictures, fresh.unsqueeze(1), state.cache)
+        features, cache = self.encoder(pictures, rhythm.unsqueeze(1), fresh.unsqueeze(1), state.cache)
         outputs, memory = self.head.step(features.squeeze(1), rhythm, fresh, state.head)
         return outputs, self._after(state, memory, cache, elapsed.unsqueeze(1))
 
@@ -151,8 +151,8 @@ class CNNLSTM(nn.Module):
     def forward(self, clips: Tensor) -> Tensor:
         """(N, T, 3, H, W) float, normalized as the CNN wants it -> logits (N, T, C), or (N, C) with ``last``."""
         fresh = torch.zeros(clips.shape[:2], dtype=torch.bool, device=clips.device)
-        features, _ = self.encoder(clips, fresh, ())
-        rhythm = features.new_zeros(clips.shape[:2])
+        rhythm = clips.new_zeros(clips.shape[:2])
+        features, _ = self.encoder(clips, rhythm, fresh, ())
         logits, _ = self.head(features, rhythm, fresh, self.initial_state(len(clips)))
         return logits[:, -1] if self.last else logits
 
@@ -163,8 +163,9 @@ class CNNLSTM(nn.Module):
     def step(self, frames: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """(N, 3, H, W), (h, c) -> logits (N, C) and the new (h, c): the same numbers as ``forward``."""
         fresh = torch.zeros(len(frames), dtype=torch.bool, device=frames.device)
-        features, _ = self.encoder(frames.unsqueeze(1), fresh.unsqueeze(1), ())
-        return self.head.step(features.squeeze(1), features.new_zeros(len(frames)), fresh, state)
+        rhythm = frames.new_zeros(len(frames))
+        features, _ = self.encoder(frames.unsqueeze(1), rhythm.unsqueeze(1), fresh.unsqueeze(1), ())
+        return self.head.step(features.squeeze(1), rhythm, fresh, state)
 
 
 def sum_of_step_losses(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -26,7 +28,9 @@ def test_any_known_cnn_gives_features_whose_size_is_found(name, size):
     assert encoder.feature_size == size
     with torch.inference_mode():
         fresh = torch.zeros(2, 3, dtype=torch.bool)
-        features, cache = encoder(torch.zeros(2, 3, 3, 64, 64), fresh, encoder.initial_cache(2, 64, 64))
+        features, cache = encoder(
+            torch.zeros(2, 3, 3, 64, 64), torch.zeros(2, 3), fresh, encoder.initial_cache(2, 64, 64)
+        )
     assert features.shape == (2, 3, size)
     assert cache == ()
 
@@ -47,9 +51,10 @@ def test_the_names_can_be_listed():
 def test_an_own_cnn_may_give_vectors_or_maps():
     maps = nn.Conv2d(3, 7, 3)
     vectors = nn.Sequential(nn.Conv2d(3, 7, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    pictures, fresh = torch.rand(1, 2, 3, 16, 16), torch.zeros(1, 2, dtype=torch.bool)
+    pictures = torch.rand(1, 2, 3, 16, 16)
+    rhythm, fresh = torch.zeros(1, 2), torch.zeros(1, 2, dtype=torch.bool)
     for cnn in (maps, vectors):
-        assert FrameEncoder(cnn, height=16, width=16)(pictures, fresh, ())[0].shape == (1, 2, 7)
+        assert FrameEncoder(cnn, height=16, width=16)(pictures, rhythm, fresh, ())[0].shape == (1, 2, 7)
 
 
 def test_a_cnn_without_features_is_refused_in_words():
@@ -92,11 +97,13 @@ def test_finding_the_feature_size_teaches_a_batch_norm_nothing():
 def test_an_own_encoder_sees_what_came_before_and_not_what_came_before_a_cut(name):
     encoder = make_encoder(name, height=32, width=48).eval()
     one, other, now = torch.randn(3, 1, 1, 3, 32, 48)
-    no = torch.zeros(1, 1, dtype=torch.bool)
+    no, as_trained = torch.zeros(1, 1, dtype=torch.bool), torch.zeros(1, 1)
     with torch.inference_mode():
-        caches = [encoder(picture, ~no, encoder.initial_cache(1, 32, 48))[1] for picture in (one, other)]
-        after_one, after_other = (encoder(now, no, cache)[0] for cache in caches)
-        begun = [encoder(now, ~no, cache)[0] for cache in caches]
+        caches = [
+            encoder(picture, as_trained, ~no, encoder.initial_cache(1, 32, 48))[1] for picture in (one, other)
+        ]
+        after_one, after_other = (encoder(now, as_trained, no, cache)[0] for cache in caches)
+        begun = [encoder(now, as_trained, ~no, cache)[0] for cache in caches]
     assert not torch.allclose(after_one, after_other)
     assert torch.equal(*begun)
 
@@ -108,15 +115,30 @@ def test_frame_by_frame_an_own_encoder_says_what_it_says_of_the_clip(name, size)
     pictures = torch.randn(2, 6, 3, *size)
     fresh = torch.zeros(2, 6, dtype=torch.bool)
     fresh[:, 0] = fresh[1, 3] = True
+    rhythm = torch.randn(2, 6).masked_fill(fresh, 0.0)
     cache, frames = encoder.initial_cache(2, *size), []
     with torch.inference_mode():
-        whole, after = encoder(pictures, fresh, cache)
+        whole, after = encoder(pictures, rhythm, fresh, cache)
         for t in range(6):
-            features, cache = encoder(pictures[:, t : t + 1], fresh[:, t : t + 1], cache)
+            features, cache = encoder(
+                pictures[:, t : t + 1], rhythm[:, t : t + 1], fresh[:, t : t + 1], cache
+            )
             frames.append(features)
     torch.testing.assert_close(torch.cat(frames, dim=1), whole, atol=1e-5, rtol=0)
     for stepped, kept in zip(cache, after, strict=True):
         torch.testing.assert_close(stepped, kept, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("late", [1.0, 2.0])
+def test_the_same_speed_is_told_alike_however_often_it_is_looked_at(late):
+    y, x = torch.meshgrid(torch.arange(64.0), torch.arange(80.0), indexing="ij")
+    one, other = (torch.sin(0.5 * (x - moved)) * torch.sin(0.4 * y) for moved in (0.0, 0.5 * late))
+    pictures = torch.stack([one, other])[None, :, None].expand(1, 2, 3, 64, 80)
+    fresh = torch.tensor([[True, False]])
+    encoder = make_encoder("motion", height=64, width=80).eval()
+    rhythm = torch.tensor([[0.0, math.log(late)]])
+    _, (_, flow, _) = encoder(pictures, rhythm, fresh, encoder.initial_cache(1, 64, 80))
+    assert float(flow[0, 0, 8:24, 8:32].abs().median()) == pytest.approx(0.5, rel=0.2)
 
 
 @pytest.mark.parametrize(("pool", "window"), [(1, 5), (2, 3)])
@@ -193,6 +215,8 @@ def test_the_imagenet_weights_of_efficientnet_lite0_know_real_photos():
         picture = cv2.cvtColor(getattr(photos, name)(), cv2.COLOR_RGB2BGR)
         pixels = (torch.from_numpy(transform(picture)) / 255.0 - mean) / std
         with torch.inference_mode():
-            features, _ = encoder(pixels[None, None], torch.zeros(1, 1, dtype=torch.bool), ())
+            features, _ = encoder(
+                pixels[None, None], torch.zeros(1, 1), torch.zeros(1, 1, dtype=torch.bool), ()
+            )
             logits = features[0, 0] @ stored["_fc.weight"].T + stored["_fc.bias"]
         assert int(np.argmax(logits.numpy())) in classes, (name, logits.topk(3))

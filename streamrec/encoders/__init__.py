@@ -27,7 +27,7 @@ class FrameEncoder(Encoder):
         self.cnn = cnn
         self.feature_size = find_feature_size(cnn, height, width)
 
-    def forward(self, pictures: Tensor, fresh: Tensor, cache: Cache) -> tuple[Tensor, Cache]:
+    def forward(self, pictures: Tensor, rhythm: Tensor, fresh: Tensor, cache: Cache) -> tuple[Tensor, Cache]:
         """(N, T, 3, H, W) -> (N, T, F), by one pass over N*T pictures."""
         streams, steps = pictures.shape[:2]
         features = pooled(self.cnn(pictures.flatten(0, 1)))

@@ -29,10 +29,11 @@ class Encoder(nn.Module, ABC):
         return ()
 
     @abstractmethod
-    def forward(self, pictures: Tensor, fresh: Tensor, cache: Cache) -> tuple[Tensor, Cache]:
-        """(N, T, 3, H, W) normalized, (N, T) bool -> features (N, T, F) and the cache after the last frame.
+    def forward(self, pictures: Tensor, rhythm: Tensor, fresh: Tensor, cache: Cache) -> tuple[Tensor, Cache]:
+        """(N, T, 3, H, W) normalized, (N, T), (N, T) bool -> features (N, T, F) and the cache after the last frame.
 
-        ``fresh`` marks the frames before which the cache is forgotten.
+        ``rhythm`` and ``fresh`` as the head is told them: how long ago the frame before was, as a logarithm in units
+        of the rhythm, and the frames before which the cache is forgotten.
         """
 
 

@@ -108,7 +108,7 @@ class MotionEncoder(Encoder):
         like = next(self.parameters())
         return tuple(like.new_zeros(streams, *shape) for shape in shapes)
 
-    def forward(self, pictures: Tensor, fresh: Tensor, cache: Cache) -> tuple[Tensor, Cache]:
+    def forward(self, pictures: Tensor, rhythm: Tensor, fresh: Tensor, cache: Cache) -> tuple[Tensor, Cache]:
         """The first picture of a stream differs by nothing and its flow is zero."""
         pictures = pictures[..., : _even(pictures.shape[-2]), : _even(pictures.shape[-1])]
         kept = list(cache)
@@ -126,7 +126,8 @@ class MotionEncoder(Encoder):
         maps = self.picture(_flat(torch.cat(inputs, dim=2)))
         moved: Tensor | None = None
         if self.flow is not None:
-            told, flow, known = self._flow_of(gray, before, fresh, kept.pop(0), kept.pop(0))
+            told, flow, known = self._flow_of(gray, before, rhythm, fresh, *kept[:2])
+            del kept[:2]
             after += [flow[:, -1], known[:, -1:]]
             moved = self.flow(told)
         layers: list[Any] = list(self.cnn)
@@ -146,10 +147,11 @@ class MotionEncoder(Encoder):
 
     @torch.no_grad()
     def _flow_of(
-        self, gray: Tensor, before: Tensor, fresh: Tensor, last: Tensor, last_known: Tensor
+        self, gray: Tensor, before: Tensor, rhythm: Tensor, fresh: Tensor, last: Tensor, last_known: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """(N, T, 1, H, W) -> what is told of the flow (N*T, 12, ...), the flow (N, T, 6, ...), whether it is known."""
         flow = _flow_at_three_scales(before.flatten(0, 1), gray.flatten(0, 1)).unflatten(0, fresh.shape)
+        flow = flow * torch.exp(-rhythm)[:, :, None, None, None]  # a speed: pixels in one frame of the rhythm
         known = 1.0 - fresh.to(flow.dtype)
         flow_before = torch.cat([last.unsqueeze(1), flow[:, :-1]], dim=1)
         known_before = torch.cat([last_known, known[:, :-1]], dim=1) * known

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache
 
 import cv2
 import numpy as np
 
 from streamrec.errors import DataError
-from streamrec.train.cache import Recording
 from streamrec.train.data import NO_LABEL
 
 
@@ -39,6 +38,17 @@ class Augmentation:
     drop: float = 0.1  # of the frames
     burst: float = 0.1  # of the passes: up to BURST_SECONDS without a frame
     freeze: float = 0.1  # of the passes: a frame comes again and again for up to BURST_SECONDS
+
+    def scaled(self, strength: float) -> Augmentation:
+        """All of it but the mirror so many times as strong: 0 plays recordings as they are.
+
+        >>> Augmentation().scaled(0.5).zoom
+        0.1
+        """
+        kept = {"flip", "mirrored", "rhythm"}
+        values = {f.name: strength * getattr(self, f.name) for f in fields(self) if f.name not in kept}
+        slow, fast = (limit**strength for limit in self.rhythm)
+        return replace(self, rhythm=(slow, fast), **values)
 
 
 BURST_SECONDS = 0.8  # under the gap after which a state begins anew
@@ -223,26 +233,6 @@ def _unit_noise(size: tuple[int, int], seed: int) -> np.ndarray:
     """(2 * height, 2 * width, 3) uint8: 128 is zero, 32 a standard deviation."""
     unit = np.random.default_rng(seed).standard_normal((2 * size[0], 2 * size[1], 3), np.float32)
     return np.clip(unit * 32 + 128, 0, 255).round().astype(np.uint8)
-
-
-def varied(
-    recording: Recording,
-    rng: np.random.Generator,
-    augmentation: Augmentation,
-    labels: tuple[str, ...] = (),
-) -> Recording:
-    """The recording with one drawn look on all its pictures; its times stay, its maps are no longer true.
-
-    ``labels`` are the names of the targets; they are needed where ``augmentation.mirrored`` names some.
-    """
-    look = Look.drawn(rng, augmentation, recording.pictures.shape[1:3])
-    ages = recording.timestamps - recording.timestamps[0]
-    pictures = np.empty(recording.pictures.shape, np.uint8)
-    for number, age in enumerate(ages.tolist()):
-        pictures[number] = look(recording.pictures[number], number, age)
-    swap = mirror(augmentation.mirrored, labels)
-    targets = in_mirror(recording.targets, swap) if look.is_mirrored else recording.targets
-    return replace(recording, pictures=pictures, targets=targets, maps=None)
 
 
 def in_mirror(targets: np.ndarray, swap: np.ndarray) -> np.ndarray:

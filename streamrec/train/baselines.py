@@ -139,7 +139,8 @@ def frozen_features(
         parts = []
         for start in range(0, len(shown.pictures), 64):
             pictures = torch.from_numpy(planar(shown.pictures[start : start + 64]))[None]
-            features, cache = cnn((pictures - mean) / std, fresh[:, start : start + 64], cache)
+            begun = fresh[:, start : start + 64]
+            features, cache = cnn((pictures - mean) / std, torch.zeros(begun.shape), begun, cache)
             parts.append(_flat(features[0]))
         found.append(torch.cat(parts).numpy())
     return found

@@ -38,7 +38,6 @@ class Recording:
     targets: np.ndarray  # (T,) int64 index of the label; NO_LABEL where there is none
     group: str
     phases: np.ndarray | None = None  # (T, 2) float32 cos, sin of the repetition's phase; NaN: unknown
-    maps: np.ndarray | None = None  # (T, F) float16: what a frozen CNN says of each picture
 
     @property
     def target(self) -> int:

@@ -253,12 +253,9 @@ def _learn(run: Run, batch: Batch, settings: TrainSettings, ranks: Ranks) -> Non
         torch.from_numpy(array).to(ranks.device)
         for array in (batch.pictures, batch.elapsed, batch.targets, batch.weights)
     )
-    maps = batch.maps
-    # What a frozen trunk gave once it gives again; when it learns it must look.
-    more = {"maps": torch.from_numpy(maps).to(ranks.device)} if maps is not None and run.frozen else {}
     dtype = _precision(settings.precision, ranks.device)
     with torch.autocast(ranks.device.type, dtype, enabled=dtype is not torch.float32):
-        outputs, state = run.learner(pictures, elapsed, run.state, **more)
+        outputs, state = run.learner(pictures, elapsed, run.state)
     logits, phase = run.model.split(outputs.float())
     loss = step_loss(logits, targets, weights, settings.label_smoothing, run.balance)
     if phase is not None:

@@ -12,6 +12,7 @@ from streamrec.checkpoint import find_model, read_checkpoint
 from streamrec.config import ModelConfig
 from streamrec.errors import DataError, ModelError
 from streamrec.events import EventSettings
+from streamrec.train.augment import Augmentation
 from streamrec.train.fit import TrainSettings
 from streamrec.transforms import Transform
 
@@ -40,6 +41,18 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         "few": Recipe(
             about="a few hundred short clips: minutes on a CPU",
             settings=FEW,
+            config=MappingProxyType({"hidden_size": 96}),
+        ),
+        "gesture": Recipe(
+            about="gestures that only their motion tells, where left is not right",
+            settings=replace(
+                FEW,
+                steps=400,
+                streams=8,
+                window=48,
+                carry=0.1,
+                augmentation=Augmentation(flip=False).scaled(0.5),
+            ),
             config=MappingProxyType({"hidden_size": 96}),
         ),
         "fight": Recipe(
@@ -114,11 +127,12 @@ def put_together(
     config: Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,
     flip: bool | None = None,
+    variation: float | None = None,
 ) -> tuple[ModelConfig, TrainSettings, str | None]:
     """A recipe with what is given put before it: the config (still without labels), the settings, the weights.
 
     ``weights`` may name a shipped model, or be any model's file: then its encoder is taken over, with the size and
-    the rhythm that it learned. Raises ``DataError`` and ``ModelError``.
+    the rhythm that it learned. ``variation`` scales how much recordings are varied. Raises ``DataError`` and ``ModelError``.
 
     >>> config, settings, _ = put_together("fight", config={"fps": 12.0}, settings={"steps": 10})
     >>> config.hidden_size, config.fps, settings.window, settings.steps
@@ -135,6 +149,9 @@ def put_together(
     fields = {**PLAIN, **start, **recipe.config, **(config or {})}
     fields.setdefault("max_gap", max(1.0, 5.0 / fields.get("fps", ModelConfig.fps)))
     learning = replace(recipe.settings, **(settings or {}))
-    if flip is not None and learning.augmentation is not None:
-        learning = replace(learning, augmentation=replace(learning.augmentation, flip=flip))
+    how = learning.augmentation
+    if how is not None:
+        how = how if flip is None else replace(how, flip=flip)
+        how = how if variation is None else how.scaled(variation)
+        learning = replace(learning, augmentation=how)
     return ModelConfig(labels=(), **fields), learning, weights

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from streamrec.errors import DataError
 from streamrec.train.augment import BURST_SECONDS, Augmentation, Look, in_mirror, mirror
 from streamrec.train.cache import Recording
 from streamrec.train.data import NO_LABEL
@@ -28,7 +27,6 @@ class Batch:
     targets: np.ndarray  # (N, T) int64
     weights: np.ndarray  # (N, T) float32: early frames of a pass count less
     phases: np.ndarray  # (N, T, 2) float32 cos, sin of the repetition's phase; NaN: unknown
-    maps: np.ndarray | None  # (N, T, F) float32, where the recordings have them
     position: np.ndarray  # (N, 2) int64: where the streams stand after it
 
 
@@ -48,8 +46,7 @@ class StreamWindows:
     - ``ramp_seconds``: over which the weights of a pass rise to 1; they do not fall when a label changes in it.
     - ``labels``: the names of the targets; needed where ``augmentation.mirrored`` names some.
 
-    Recordings with maps are played as they are, without a look: see ``varied``. All chance comes from
-    (seed, stream, pass), so ``position`` is all that is needed to go on exactly.
+    All chance comes from (seed, stream, pass), so ``position`` is all that is needed to go on exactly.
     """
 
     def __init__(
@@ -87,10 +84,6 @@ class StreamWindows:
         self._groups = _shelves(recordings)
         self._swap = mirror(augmentation.mirrored if augmentation else (), labels)
         self._passes: dict[int, tuple[int, Pass]] = {}
-        everything = [*recordings, *background]
-        if len({recording.maps is None for recording in everything}) > 1:
-            raise DataError("some recordings have maps and some have none; give all of them the same")
-        self._mapped = everything[0].maps is not None
 
     def __next__(self) -> Batch:
         rows = [self._read(stream) for stream in range(len(self.position))]
@@ -106,9 +99,6 @@ class StreamWindows:
             np.stack([np.concatenate([part.targets for part in parts]) for parts in rows]),
             np.stack([np.concatenate([part.weights for part in parts]) for parts in rows]),
             np.stack([np.concatenate([part.phases() for part in parts]) for parts in rows]),
-            np.stack([np.concatenate([part.maps() for part in parts]) for parts in rows])
-            if self._mapped
-            else None,
             self.position.copy(),
         )
 
@@ -153,7 +143,7 @@ class StreamWindows:
         age = (timing.times - timing.times[0]).astype(np.float32)
         weights = np.clip((age + timing.period) / self.ramp, 0.1, 1.0) if self.ramp else np.ones_like(age)
         look, ground = None, None
-        if how is not None and not self._mapped:
+        if how is not None:
             look = Look.drawn(rng, how, recording.pictures.shape[1:3])
             if self.background and rng.random() < how.mosaic:
                 scene = self.background[int(rng.integers(len(self.background)))]
@@ -346,8 +336,3 @@ class Pass:
         if self.recording.phases is None:
             return np.full((len(self.shown), 2), np.nan, np.float32)
         return self.recording.phases[self.shown]
-
-    def maps(self) -> np.ndarray:
-        """(T, F) float32."""
-        assert self.recording.maps is not None
-        return self.recording.maps[self.shown].astype(np.float32)

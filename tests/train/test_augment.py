@@ -9,8 +9,19 @@ import pytest
 from recordings import STILL, joined, one_pass_each, recorded, scene, windows_of
 
 from streamrec.errors import DataError
-from streamrec.train.augment import Augmentation, Box, Look, mirrored_by_name, varied
+from streamrec.train.augment import Augmentation, Box, Look, in_mirror, mirror, mirrored_by_name
+from streamrec.train.cache import Recording
 from streamrec.train.data import NO_LABEL
+
+
+def varied(
+    recording: Recording, rng: np.random.Generator, how: Augmentation, labels: tuple[str, ...] = ()
+) -> Recording:
+    look = Look.drawn(rng, how, recording.pictures.shape[1:3])
+    pictures = [look(picture, n, n / 10) for n, picture in enumerate(recording.pictures)]
+    swap = mirror(how.mirrored, labels)
+    targets = in_mirror(recording.targets, swap) if look.is_mirrored else recording.targets
+    return replace(recording, pictures=np.stack(pictures), targets=targets)
 
 
 def test_what_does_not_move_does_not_move_in_any_pass():
@@ -236,16 +247,22 @@ def test_names_tell_what_a_mirror_does(labels, expected):
 # -- a whole recording
 
 
-def test_a_varied_recording_keeps_its_times_and_loses_its_maps():
-    phases = np.zeros((20, 2), np.float32)
-    recording = replace(scene(), phases=phases, maps=np.zeros((20, 5), np.float16))
+def test_one_seed_varies_a_recording_in_one_way():
+    recording = scene()
     one, two = (varied(recording, np.random.default_rng(3), Augmentation()) for _ in range(2))
     assert np.array_equal(one.pictures, two.pictures)
     assert not np.array_equal(one.pictures, recording.pictures)
-    assert one.timestamps is recording.timestamps
-    assert one.phases is phases
-    assert one.maps is None
     assert (one.pictures.shape, one.pictures.dtype) == (recording.pictures.shape, np.uint8)
+
+
+def test_variation_scaled_to_nothing_plays_a_recording_as_it_is():
+    recording, still = scene(), replace(Augmentation(), flip=False).scaled(0.0)
+    for seed in range(20):
+        one = varied(recording, np.random.default_rng(seed), still)
+        assert np.array_equal(one.pictures, recording.pictures)
+    assert still.rhythm == (1.0, 1.0)
+    assert Augmentation().scaled(1.0) == Augmentation()
+    assert Augmentation(flip=False).scaled(2.0).drop == pytest.approx(0.2)
 
 
 def test_a_recording_that_may_only_be_read_is_varied_too():

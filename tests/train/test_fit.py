@@ -24,7 +24,6 @@ from streamrec.train.data import NO_LABEL
 from streamrec.train.fit import Progress, TrainSettings, fit, step_loss
 from streamrec.train.ranks import Ranks
 from streamrec.train.score import accuracies, play
-from streamrec.train.streams import Batch
 
 LABELS = ("left", "right")
 CONFIG = ModelConfig(labels=LABELS, transform=Transform(height=32, width=32), hidden_size=16)
@@ -202,24 +201,6 @@ def test_the_loss_of_a_label_counts_as_much_as_the_label_weighs():
     ]
     told = step_loss(logits, targets, torch.ones(1, 2), 0.0, torch.tensor([3.0, 1.0])).item()
     assert told == pytest.approx((3 * each[0] + each[1]) / 4)
-
-
-def test_maps_of_a_frozen_trunk_go_to_the_model_and_those_of_one_that_learns_do_not(blobs):
-    for stages, expected in (("staged", True), ("whole", False)):
-        settings = replace(QUICK, stages=stages)
-        run, given = begin(blobs, settings), []
-
-        def spied(*args, run=run, given=given, **more):
-            given.append(more)
-            return run.model(*args)
-
-        recipe._enter_stage(run, settings, Ranks())
-        run.learner = spied
-        batch = next(run.windows)
-        plain = SimpleNamespace(**{name: getattr(batch, name) for name in Batch.__slots__})
-        plain.maps, plain.phases = np.ones((4, 6, 5), np.float32), None
-        recipe._learn(run, plain, settings, Ranks())
-        assert [set(more) for more in given] == [{"maps"} if expected else set()]
 
 
 # -- stages
