@@ -33,7 +33,7 @@ STILL = Augmentation(
     burst=0,
     freeze=0,
 )
-SEQUENCES = ("pictures", "elapsed", "targets", "weights", "phases", "maps")  # of a batch
+SEQUENCES = ("pictures", "elapsed", "targets", "weights", "phases")  # of a batch
 
 
 def write_video(path: Path, *, frames: int = 12, fps: float = 10.0) -> Path:
@@ -65,20 +65,13 @@ def windows_of(recordings: list[Recording], **changes) -> StreamWindows:
 def joined(windows: StreamWindows, batches: int) -> Batch:
     """Several windows as one long one."""
     parts = list(islice(windows, batches))
-    whole = {
-        name: None
-        if getattr(parts[0], name) is None
-        else np.concatenate([getattr(p, name) for p in parts], 1)
-        for name in SEQUENCES
-    }
+    whole = {name: np.concatenate([getattr(p, name) for p in parts], 1) for name in SEQUENCES}
     return Batch(**whole, position=parts[-1].position)
 
 
 def same(one: Batch, other: Batch) -> bool:
     pairs = [(getattr(one, name), getattr(other, name)) for name in (*SEQUENCES, "position")]
-    return all(
-        (a is None and b is None) or np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in pairs
-    )
+    return all(np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in pairs)
 
 
 def passes_of(batch: Batch, stream: int = 0) -> list[slice]:

@@ -132,7 +132,8 @@ def put_together(
     """A recipe with what is given put before it: the config (still without labels), the settings, the weights.
 
     ``weights`` may name a shipped model, or be any model's file: then its encoder is taken over, with the size and
-    the rhythm that it learned. ``variation`` scales how much recordings are varied. Raises ``DataError`` and ``ModelError``.
+    the rhythm that it learned. ``variation`` scales how much recordings are varied. Raises
+    ``DataError`` and ``ModelError``.
 
     >>> config, settings, _ = put_together("fight", config={"fps": 12.0}, settings={"steps": 10})
     >>> config.hidden_size, config.fps, settings.window, settings.steps

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from recordings import STILL, joined, passes_of, recorded, same, windows_of
 
-from streamrec.errors import DataError
 from streamrec.train.augment import Augmentation
 from streamrec.train.cache import Recording
 
@@ -298,7 +297,7 @@ def test_the_position_is_enough_for_every_mix():
     assert all(same(next(again), expected) for expected in batches[5:])
 
 
-# -- phases and maps
+# -- phases
 
 
 def test_phases_come_with_their_pictures_and_are_unknown_elsewhere():
@@ -310,25 +309,3 @@ def test_phases_come_with_their_pictures_and_are_unknown_elsewhere():
     assert np.isnan(batch.phases[batch.targets == 0]).all()
     numbers = batch.pictures[:, :, 0, 0, 0]
     assert np.array_equal(batch.phases[batch.targets == 1], phases[numbers[batch.targets == 1]])
-
-
-def mapped(target: int) -> Recording:
-    plain = recorded(target)
-    return replace(plain, maps=np.stack([np.arange(40), np.full(40, target)], axis=-1).astype(np.float16))
-
-
-def test_maps_come_with_their_pictures_which_are_left_as_they_are():
-    augmentation = Augmentation(tempo=0.0, freeze=1.0)
-    batch = joined(windows_of([mapped(0), mapped(1)], augmentation=augmentation), 8)
-    assert (batch.maps.shape, batch.maps.dtype) == ((3, 128, 2), np.float32)
-    assert np.array_equal(batch.maps[..., 0], batch.pictures[:, :, 0, 0, 0])
-    assert np.array_equal(batch.maps[..., 1], batch.targets)
-
-
-def test_there_are_no_maps_where_the_recordings_have_none():
-    assert next(windows_of([recorded(0), recorded(1)])).maps is None
-
-
-def test_maps_of_only_some_recordings_are_refused():
-    with pytest.raises(DataError, match="some recordings have maps and some have none"):
-        windows_of([mapped(0), recorded(1)])
