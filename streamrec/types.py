@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TypeAlias
 
 import numpy as np
@@ -112,6 +113,29 @@ class Result:
     repetitions: int | None = None  # of the set that is under way; None: the model counts nothing
 
 
+class SourceState(StrEnum):
+    """What a person is told of a source."""
+
+    connecting = "connecting"  # it is being opened, for the first time
+    live = "live"  # pictures come
+    stalled = "stalled"  # it is open, and no good picture came in time
+    reconnecting = "reconnecting"  # it is being opened again, or waited for
+    ended = "ended"  # it came to its end, or nobody reads it any more
+    failed = "failed"  # it was given up
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How a source is, at one moment; counts are since it was first opened."""
+
+    state: SourceState = SourceState.connecting
+    reason: str = ""  # in words, where it is not live; never holds a password
+    since: float = 0.0  # time.monotonic() when this state began
+    frames: int = 0  # pictures that were passed on
+    refused: Mapping[str, int] = field(default_factory=dict)  # cause: pictures that were not passed on
+    reconnects: Mapping[str, int] = field(default_factory=dict)  # cause: how often it was opened again
+
+
 class Source(ABC):
     """Something that gives frames when iterated; each iteration starts anew and closes what it opened.
 
@@ -121,6 +145,10 @@ class Source(ABC):
     name: str  # as shown to people: no password in it
     live: bool
     duration: float | None = None  # seconds, where the source knows; None: unknown or endless
+    health: Health = Health()  # as it is now; any thread may look
+    on_health: Callable[[Health], None] | None = (
+        None  # called at each change of state, in the thread that reads
+    )
 
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]:
