@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from enum import StrEnum
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -562,8 +563,12 @@ def evaluate(
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def crossval(
     context: typer.Context,
-    data: Annotated[str, typer.Argument(help="As for train: a folder or a CSV. It comes first.")],
+    data: Annotated[str, typer.Argument(help="As for train: folders and CSV files. They come first.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="A folder for the folds and the report.")],
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(help="Data that each fold learns from and none is measured on; may be given again."),
+    ] = None,
     folds: Annotated[str, typer.Option(help="How many, or group: each group is held out once.")] = "5",
     seeds: Annotated[str, typer.Option(help="Of the training; each trains all folds.")] = "0",
     fold_seed: Annotated[int, typer.Option(min=0, help="How groups fall into folds.")] = 0,
@@ -572,9 +577,7 @@ def crossval(
         str | None,
         typer.Option(help="Baselines on this encoder with ImageNet weights too, like efficientnet_lite0."),
     ] = None,
-    relabel: Annotated[
-        str, typer.Option(help="Other names for labels of the data, OLD=NEW with commas between.")
-    ] = "",
+    relabel: Annotated[str, typer.Option(help="As for train; by default as the recipe has it.")] = "",
 ) -> None:
     """Train and measure on folds that share no group; all other options are those of train.
 
@@ -585,14 +588,17 @@ def crossval(
     Examples:
       streamrec crossval clips.csv --out folds/
       streamrec crossval clips.csv --out folds/ --folds group --seeds 0,1,2
+      streamrec crossval clips.csv more.csv --out folds/ --beside street/ --recipe few
     """
     from streamrec.checkpoint import load_model
     from streamrec.errors import DataError
     from streamrec.train.crossval import CrossValidation, cross_validate, markdown_of, write_index
     from streamrec.train.data import find_clips
+    from streamrec.train.recipes import Recipe, find_recipe
 
-    options = context.args
-    if data.startswith("-") or data == "synthetic":
+    more = list(takewhile(lambda word: not word.startswith("-"), context.args))
+    options = context.args[len(more) :]
+    if data.startswith("-") or "synthetic" in (data, *more):
         raise DataError(f"crossval {data}: first give a folder of clips or a CSV, then the options")
     if any(option.partition("=")[0] in ("--seed", "--hold-out") for option in options):
         raise DataError("crossval takes --seeds and --folds in place of --seed and --hold-out")
@@ -605,7 +611,7 @@ def crossval(
     learn = commands.get_command(context.parent, "train")
     # What is wrong with an option of train is said now.
     given = learn.make_context(
-        "train", [data, "--out", "model.safetensors", *options], parent=context.parent
+        "train", [data, *more, "--out", "model.safetensors", *options], parent=context.parent
     ).params
     own = (
         "data",
@@ -627,9 +633,11 @@ def crossval(
                 learn.invoke(this)
         return load_model(str(model))
 
-    changed = _parse_changes(relabel)
+    made_by = find_recipe(given["recipe"]) if given["recipe"] else Recipe(about="")
+    changed = _parse_changes(relabel) or made_by.relabel
+    clips = find_clips([data, *more], relabel=changed)
     report = cross_validate(
-        find_clips(data, relabel=changed),
+        clips,
         train_fold,
         out,
         CrossValidation(
@@ -639,6 +647,7 @@ def crossval(
             baselines=baselines,
             frozen=frozen,
         ),
+        beside=find_clips([data, *more, *beside], relabel=changed)[len(clips) :] if beside else (),
         recipe=json.loads(json.dumps(recipe, default=str)),
         tell=lambda text: typer.echo(text, err=True),
     )

@@ -75,18 +75,20 @@ def cross_validate(
     out: Path,
     settings: CrossValidation,
     *,
+    beside: Sequence[Clip] = (),
     recipe: Mapping[str, Any] | None = None,
     tell: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Train and measure each fold with each seed; write ``report.json`` and ``report.md`` to ``out``; the report.
 
     What was said of each fold's clips is kept in ``out``, so that a run that was stopped goes on where it was.
-    ``recipe``: what else must be the same then (plain values); it is part of the report. Clips that cannot be
-    read are passed over, and named.
+    ``beside``: clips that every fold learns from and none is measured on, but for those of a
+    group that it holds out. ``recipe``: what else must be the same
+    then (plain values); it is part of the report. Clips that cannot be read are passed over, and named.
     """
-    splits = list(_splits(clips, settings))
+    splits = list(_splits(clips, settings, beside))
     out.mkdir(parents=True, exist_ok=True)
-    _check_same_run(out, clips, settings, recipe or {})
+    _check_same_run(out, [*clips, *beside], settings, recipe or {})
     decoded = _Decoded()
     for seed in settings.seeds:
         for fold, (learned, measured) in enumerate(splits):
@@ -100,17 +102,21 @@ def cross_validate(
             said, counts = _measure(model, learned, measured, decoded, settings, seed)
             unreadable = decoded.unreadable(measured)
             _write_fold(path, model, said, learned=len(learned), unreadable=unreadable, counts=counts)
-    report = report_of(clips, out, settings, recipe or {})
+    report = report_of(clips, out, settings, recipe or {}, beside)
     _write_text(out / "report.json", json.dumps(report, indent=2) + "\n")
     _write_text(out / "report.md", markdown_of(report))
     return report
 
 
 def report_of(
-    clips: Sequence[Clip], out: Path, settings: CrossValidation, recipe: Mapping[str, Any]
+    clips: Sequence[Clip],
+    out: Path,
+    settings: CrossValidation,
+    recipe: Mapping[str, Any],
+    beside: Sequence[Clip] = (),
 ) -> dict[str, Any]:
     """The report on the folds that are kept in ``out``: every number comes from what was said of single frames."""
-    splits = list(_splits(clips, settings))
+    splits = list(_splits(clips, settings, beside))
     by_path = {_key(clip): clip for clip in clips}
     folds = []
     pooled: dict[str, dict[int, list[Playback]]] = {}
@@ -273,7 +279,9 @@ def markdown_of(report: Mapping[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _splits(clips: Sequence[Clip], settings: CrossValidation) -> Iterator[tuple[list[Clip], list[Clip]]]:
+def _splits(
+    clips: Sequence[Clip], settings: CrossValidation, beside: Sequence[Clip]
+) -> Iterator[tuple[list[Clip], list[Clip]]]:
     groups = sorted({clip.group for clip in clips})
     folds = len(groups) if settings.folds is None else settings.folds
     if not 2 <= folds <= len(groups):
@@ -288,6 +296,8 @@ def _splits(clips: Sequence[Clip], settings: CrossValidation) -> Iterator[tuple[
             learned, measured = split_by_group(list(clips), fold=fold, folds=folds, seed=settings.fold_seed)
         if not measured:
             raise DataError(f"fold {fold} of {folds} holds no clips: give fewer folds")
+        held_out = {clip.group for clip in measured}
+        learned = [*learned, *(clip for clip in beside if clip.group not in held_out)]
         lost = sorted(true_labels(clips) - true_labels(learned))
         if lost:
             raise DataError(

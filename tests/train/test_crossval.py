@@ -64,6 +64,22 @@ def test_every_clip_is_measured_once_a_seed_by_a_model_that_never_saw_its_group(
     assert (report["folds"], report["seeds"], report["groups"], report["chance"]) == (2, [3, 5], 4, 0.5)
 
 
+def test_clips_beside_are_learned_in_every_fold_but_their_own_and_never_measured(tmp_path):
+    beside = [Clip(Path("street.mp4"), "left", "street"), Clip(Path("known.mp4"), "left", "g0")]
+    names = []
+
+    def spied(learned, measured, seed, folder):
+        assert not {clip.group for clip in learned} & {clip.group for clip in measured}
+        assert not {"street.mp4", "known.mp4"} & {clip.path.name for clip in measured}
+        names.append({clip.path.name for clip in learned})
+        return trained(learned, measured, seed, folder)
+
+    report = cross_validate(clips(), spied, tmp_path, replace(BARE, folds=None), beside=beside)
+    assert all("street.mp4" in learned for learned in names)
+    assert [("known.mp4" in learned) for learned in names] == [False, True, True, True]
+    assert report["methods"]["model"]["clips"]["clips"] == 12
+
+
 def test_each_group_is_held_out_once(tmp_path):
     report = cross_validate(clips(), trained, tmp_path, replace(BARE, folds=None))
     assert [row["groups"] for row in report["each_fold"]] == [1, 1, 1, 1]
