@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from streamrec.checkpoint import read_checkpoint
 from streamrec.config import ModelConfig
 from streamrec.errors import DataError, ModelError
 from streamrec.model import ActionModel, phase_loss
@@ -167,7 +168,7 @@ def _begin(
         )
     _check_precision(settings.precision, ranks.device)
     torch.manual_seed(settings.seed)
-    model = ActionModel(config, weights=weights).to(ranks.device).to(memory_format=torch.channels_last)
+    model = _fresh(config, weights).to(ranks.device).to(memory_format=torch.channels_last)
     averaged = ActionModel(config).requires_grad_(False).eval().to(ranks.device)
     averaged.load_state_dict(model.state_dict())
     if ranks.count > 1:  # alike until here; from here on each has its own chance
@@ -195,6 +196,24 @@ def _begin(
     return Run(
         model, averaged, optimizer, scaler, windows, windows.position.copy(), state, balance, learner=model
     )
+
+
+def _fresh(config: ModelConfig, weights: str | None) -> ActionModel:
+    """A model before its first step; the head is taken over as well where it said the same labels."""
+    model = ActionModel(config, weights=weights)
+    if weights is None or weights == "imagenet":
+        return model
+    with suppress(ModelError):  # the weights of a bare CNN have no head
+        before = read_checkpoint(weights)
+        head = {
+            name.removeprefix("head."): torch.from_numpy(np.array(value))
+            for name, value in before.weights.items()
+            if name.startswith("head.")
+        }
+        shapes = {name: value.shape for name, value in model.head.state_dict().items()}
+        if before.config.labels == config.labels and shapes == {n: v.shape for n, v in head.items()}:
+            model.head.load_state_dict(head)
+    return model
 
 
 def _groups(model: ActionModel, settings: TrainSettings) -> list[dict[str, Any]]:

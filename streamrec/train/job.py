@@ -104,10 +104,13 @@ class TrainJob:
         if not self.is_synthetic:
             clips = find_clips(self.data, relabel=self.relabel)
             return self.decode(*held_out(clips, part=self.hold_out, seed=self.settings.seed), ranks)
-        config = self._config_for(ACTIONS)
-        count = max(1, round(self.hours * 3600 / SCENE_SECONDS))
+        config = self._config_for(ACTIONS if self.world is None else LABELS[self.world])
+        count = self.scenes if self.world else max(1, round(self.hours * 3600 / SCENE_SECONDS))
         back = min(SCENES, round(self.hold_out * count))
-        scenes = self._render(count + back, config, _console(ranks))
+        if self.world:
+            scenes = _scenes_of(self.world, count + back, config.transform, config.labels)
+        else:
+            scenes = self._render(count + back, config, _console(ranks))
         names = [f"scene {number}" for number in range(count, count + back)]
         return TrainData(config, scenes[:count], scenes[count:], names)
 
