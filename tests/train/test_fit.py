@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from streamrec import ModelConfig, Transform
+from streamrec.checkpoint import save_model
 from streamrec.errors import DataError, ModelError
 from streamrec.train import fit as recipe
 from streamrec.train.augment import Augmentation
@@ -105,6 +106,18 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(blobs):
     other = fit(blobs, CONFIG, replace(QUICK, seed=1))
     assert same(one, two)
     assert not same(one, other)
+
+
+@pytest.mark.parametrize(("changes", "is_kept"), [({}, True), ({"labels": ("rest", "other")}, False)])
+def test_a_model_that_said_the_same_labels_goes_on_with_its_head(blobs, tmp_path, changes, is_kept):
+    before = fit(blobs, CONFIG, QUICK)
+    save_model(tmp_path / "before.safetensors", before)
+    config = replace(CONFIG, **changes)
+    started = recipe._fresh(config, str(tmp_path / "before.safetensors"))
+    old, new = before.state_dict(), started.state_dict()
+    alike = {name for name in old if torch.equal(old[name], new[name])}
+    assert {name for name in old if name.startswith("encoder.")} <= alike
+    assert ("head.classifier.weight" in alike) is is_kept
 
 
 def test_every_weight_learns_down_to_the_first_convolution(blobs):

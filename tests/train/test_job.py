@@ -16,7 +16,7 @@ import torch
 from streamrec import ModelConfig, Recognizer, Transform, results
 from streamrec.checkpoint import load_model
 from streamrec.errors import DataError, MissingExtra, ModelError
-from streamrec.synthetic import ACTIONS
+from streamrec.synthetic import ACTIONS, LABELS
 from streamrec.train import fit as recipe
 from streamrec.train import job as room
 from streamrec.train.data import find_clips, split_by_group
@@ -190,6 +190,14 @@ def test_a_corrupt_clip_is_named_and_the_rest_is_learned(folder, tmp_path, capsy
     job(tmp_path / "data", tmp_path / "m.safetensors").run()
     assert "passed over: broken [old].mp4" in capsys.readouterr().err
     assert Recognizer.load(tmp_path / "m.safetensors").labels == ("falls", "idle", "rises")
+
+
+def test_one_kind_of_synthetic_world_is_data_by_itself(tmp_path):
+    data = job(
+        "synthetic", tmp_path / "model.safetensors", world="finger", scenes=4, hold_out=0.25
+    ).load_data()
+    assert data.config.labels == LABELS["finger"]
+    assert (len(data.learned), len(data.measured)) == (4, 1)
 
 
 def test_the_synthetic_world_is_data_too(tmp_path):
