@@ -266,6 +266,7 @@ class Stages(StrEnum):
 
     whole = "whole"
     staged = "staged"
+    head = "head"
 
 
 class Precision(StrEnum):
@@ -364,7 +365,8 @@ def train(
         int | None, _set("Learning", "Steps from one evaluation to the next.", "100", min=1)
     ] = None,
     stages: Annotated[
-        Stages | None, _set("Transfer", "whole: all learns; staged: first what is on the trunk.", "whole")
+        Stages | None,
+        _set("Transfer", "whole: all learns; staged: first what is on the trunk; head: it alone.", "whole"),
     ] = None,
     unfreeze: Annotated[
         float | None,

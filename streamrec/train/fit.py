@@ -31,7 +31,7 @@ from streamrec.train.resume import Run, identity, keep, restore
 from streamrec.train.score import play
 from streamrec.train.streams import Batch, StreamWindows
 
-STAGES = ("whole", "staged")
+STAGES = ("whole", "staged", "head")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 RANK_SEEDS = 1_000_003  # from one process's seed to the next one's
 
@@ -61,7 +61,9 @@ class TrainSettings:
     )
     phase_weight: float = 0.5  # of the loss of the repetition phase, where a recording knows it
     # -- what learns
-    stages: str = "whole"  # all from the first step; or "staged": what is on the encoder's trunk, then all
+    stages: str = (
+        "whole"  # all from the first step; "staged": what is on the trunk, then all; "head": it alone
+    )
     unfreeze: float = 0.5  # staged: part of the steps after which the trunk learns too; 1 is never
     trunk_rate: float = 0.1  # staged: learning rate of the trunk, as a part of learning_rate
     freeze_norm: bool = False  # the trunk's batch norms stay as they are, weights and statistics
@@ -218,7 +220,7 @@ def _fresh(config: ModelConfig, weights: str | None) -> ActionModel:
 
 def _groups(model: ActionModel, settings: TrainSettings) -> list[dict[str, Any]]:
     """The optimizer's groups: weight decay is for matrices, not for biases and norms; the trunk has its own rate."""
-    trunk = {id(p) for p in _trunk(model).parameters()} if settings.stages == "staged" else set()
+    trunk = {id(p) for p in _trunk(model, settings).parameters()} if settings.stages != "whole" else set()
     groups = []
     for part in (False, True):
         for matrices in (True, False):
@@ -229,8 +231,10 @@ def _groups(model: ActionModel, settings: TrainSettings) -> list[dict[str, Any]]
     return groups
 
 
-def _trunk(model: ActionModel) -> nn.Module:
-    """What may be frozen: what an encoder calls its trunk, or else its CNN."""
+def _trunk(model: ActionModel, settings: TrainSettings) -> nn.Module:
+    """What may be frozen: what an encoder calls its trunk, or else its CNN; all of it where the head alone learns."""
+    if settings.stages == "head":
+        return model.encoder
     trunk = getattr(model.encoder, "trunk", None) or getattr(model.encoder, "cnn", None)
     if not isinstance(trunk, nn.Module):
         raise ModelError(
@@ -300,15 +304,16 @@ def _learn(run: Run, batch: Batch, settings: TrainSettings, ranks: Ranks) -> Non
 
 def _enter_stage(run: Run, settings: TrainSettings, ranks: Ranks) -> None:
     """Let the trunk learn, or not: it follows from the step alone, so that a resumed run is in the same stage."""
-    frozen = settings.stages == "staged" and run.now.step < settings.unfreeze * settings.steps
+    learned_so_far = run.now.step / settings.steps
+    frozen = settings.stages == "head" or (settings.stages == "staged" and learned_so_far < settings.unfreeze)
     if frozen == run.frozen:
         return
     run.frozen = frozen
     run.model.train()
-    if settings.stages == "staged":
-        _trunk(run.model).requires_grad_(not frozen).train(not frozen)
+    if settings.stages != "whole":
+        _trunk(run.model, settings).requires_grad_(not frozen).train(not frozen)
     if settings.freeze_norm:
-        for module in _trunk(run.model).modules():
+        for module in _trunk(run.model, settings).modules():
             if isinstance(module, _BatchNorm):
                 module.requires_grad_(False).eval()
     run.learner = run.model  # lets go of the wrapper before

@@ -238,6 +238,16 @@ def test_the_trunk_rests_at_first_and_learns_later(blobs):
     assert run.model.encoder.cnn.training
 
 
+def test_the_head_may_learn_alone(blobs):
+    settings = replace(QUICK, stages="head")
+    run = begin(blobs, settings)
+    before = weights(run.model)
+    for _ in range(QUICK.steps):
+        recipe._learn(run, next(run.windows), settings, Ranks())
+    assert changed(run, before) == {name for name in before if name.startswith("head.")}
+    assert not run.model.encoder.training
+
+
 def test_the_trunk_learns_slower_and_warms_up_when_it_is_let_loose():
     settings = TrainSettings(stages="staged", unfreeze=0.5, trunk_rate=0.1, warmup=0.1)
     parts = [
@@ -268,7 +278,7 @@ def test_an_encoder_without_a_trunk_cannot_be_staged(blobs):
     run = begin(blobs)
     run.model.encoder.cnn = None
     with pytest.raises(ModelError, match="has no trunk to freeze"):
-        recipe._trunk(run.model)
+        recipe._trunk(run.model, QUICK)
 
 
 # -- stopping early
