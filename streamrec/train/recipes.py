@@ -48,9 +48,9 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             settings=replace(
                 FEW,
                 steps=400,
-                streams=8,
-                window=48,
-                carry=0.1,
+                streams=4,
+                window=96,  # a whole gesture, and what came before: what began it must be blamed or praised
+                carry=0.0,
                 augmentation=Augmentation(flip=False).scaled(0.5),
             ),
             config=MappingProxyType({"hidden_size": 96}),
