@@ -213,7 +213,14 @@ def _fresh(config: ModelConfig, weights: str | None) -> ActionModel:
             if name.startswith("head.")
         }
         shapes = {name: value.shape for name, value in model.head.state_dict().items()}
-        if before.config.labels == config.labels and shapes == {n: v.shape for n, v in head.items()}:
+        known = {label: row for row, label in enumerate(before.config.labels)}
+        if known.keys() == set(config.labels) and shapes == {n: v.shape for n, v in head.items()}:
+            rows = [known[label] for label in config.labels]
+            for name in (
+                "classifier.weight",
+                "classifier.bias",
+            ):  # the phase, where there is one, comes after
+                head[name][: len(rows)] = head[name][rows]
             model.head.load_state_dict(head)
     return model
 

@@ -120,6 +120,13 @@ def test_a_model_that_said_the_same_labels_goes_on_with_its_head(blobs, tmp_path
     assert ("head.classifier.weight" in alike) is is_kept
 
 
+def test_a_head_that_goes_on_keeps_its_labels_in_whatever_order_they_come(blobs, tmp_path):
+    before = fit(blobs, CONFIG, QUICK)
+    save_model(tmp_path / "before.safetensors", before)
+    started = recipe._fresh(replace(CONFIG, labels=LABELS[::-1]), str(tmp_path / "before.safetensors"))
+    assert torch.equal(started.head.classifier.weight, before.head.classifier.weight.flip(0))
+
+
 def test_every_weight_learns_down_to_the_first_convolution(blobs):
     run = begin(blobs)
     before = {name: value.detach().clone() for name, value in run.model.named_parameters()}
