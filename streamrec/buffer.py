@@ -15,7 +15,7 @@ class RingBuffer(Generic[T]):
 
     With ``drop_oldest`` a put never waits: the oldest item makes room and is counted in ``dropped``.
     Without it a put waits until there is room, so nothing is ever lost. Nobody polls: both sides sleep on a
-    condition.
+    condition. Buffers that are given the same one, ``changed``, can be waited for together.
 
     >>> buffer = RingBuffer(2, drop_oldest=True)
     >>> [buffer.put(n) for n in range(5)]
@@ -25,7 +25,9 @@ class RingBuffer(Generic[T]):
     ([3, 4], 3)
     """
 
-    def __init__(self, capacity: int, *, drop_oldest: bool) -> None:
+    def __init__(
+        self, capacity: int, *, drop_oldest: bool, changed: threading.Condition | None = None
+    ) -> None:
         if capacity < 1:
             raise ValueError(f"a ring buffer holds at least 1 item, not {capacity}")
         self.capacity = capacity
@@ -34,7 +36,7 @@ class RingBuffer(Generic[T]):
         self._items: deque[T] = deque()
         self._closed = False
         self._error: BaseException | None = None
-        self._changed = threading.Condition()
+        self._changed = threading.Condition() if changed is None else changed
 
     def put(self, item: T) -> bool:
         """Add an item; False means that the buffer was closed and the producer may stop."""
@@ -58,6 +60,20 @@ class RingBuffer(Generic[T]):
                 self._closed = True
                 self._error = error
             self._changed.notify_all()
+
+    def take(self) -> T | None:
+        """The oldest item, at once; None where none is buffered."""
+        with self._changed:
+            if not self._items:
+                return None
+            item = self._items.popleft()
+            self._changed.notify_all()
+            return item
+
+    @property
+    def error(self) -> BaseException | None:
+        """What the stream was closed with; None: it goes on, or it simply ended."""
+        return self._error
 
     @property
     def closed(self) -> bool:

@@ -1,4 +1,4 @@
-"""The one place that starts a reading thread: ``with capture(source) as frames``."""
+"""The one place that starts a reading thread: ``with capture(source) as frames``, or a ``Reader`` for many at once."""
 
 from __future__ import annotations
 
@@ -12,6 +12,35 @@ from streamrec.types import Frame, Source
 JOIN_SECONDS = 10.0  # longer than opening and reading may take; a caller's own iterable may block longer
 
 
+class Reader:
+    """A thread that reads a source into ``buffer``, from now until the source ends or ``leave`` is called.
+
+    A live source drops its oldest frames and counts them; a file waits for its reader. An error of the source
+    closes the buffer. Whoever reads many sources gives their buffers one condition, ``changed``.
+    """
+
+    def __init__(
+        self, source: Source, *, capacity: int = 4, changed: threading.Condition | None = None
+    ) -> None:
+        self.buffer: RingBuffer[Frame] = RingBuffer(capacity, drop_oldest=source.live, changed=changed)
+        self._source = source
+        frames = iter(source)
+        self._thread = threading.Thread(
+            target=_read, args=(frames, self.buffer), name=f"capture {source.name}", daemon=True
+        )
+        self._thread.start()
+
+    def leave(self) -> None:
+        """Nobody reads any more: end the thread soon. Returns at once."""
+        self.buffer.close()
+        self._source.interrupt()
+
+    def join(self, seconds: float) -> bool:
+        """Wait so long for the thread to end; whether it has."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+
 @contextmanager
 def capture(source: Source, *, capacity: int = 4) -> Iterator[RingBuffer[Frame]]:
     """Read a source in a thread of its own; the buffer that it fills is the value of the ``with``.
@@ -19,16 +48,12 @@ def capture(source: Source, *, capacity: int = 4) -> Iterator[RingBuffer[Frame]]
     A live source drops its oldest frames and counts them; a file waits for its reader. An error of the source
     reaches the reader after the frames that came before it. Leaving the block ends the thread.
     """
-    buffer: RingBuffer[Frame] = RingBuffer(capacity, drop_oldest=source.live)
-    frames = iter(source)
-    thread = threading.Thread(target=_read, args=(frames, buffer), name=f"capture {source.name}", daemon=True)
-    thread.start()
+    reader = Reader(source, capacity=capacity)
     try:
-        yield buffer
+        yield reader.buffer
     finally:
-        buffer.close()
-        source.interrupt()
-        thread.join(JOIN_SECONDS)
+        reader.leave()
+        reader.join(JOIN_SECONDS)
 
 
 def _read(frames: Iterator[Frame], buffer: RingBuffer[Frame]) -> None:

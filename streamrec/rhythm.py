@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from streamrec.types import Frame
+
 EARLY = (
     0.78  # of a period from which on a frame counts as in time: cameras offer 1/2, 2/3, 3/4, 4/5, ... of it
 )
@@ -18,3 +20,10 @@ def is_due(timestamp: float, last: float, fps: float) -> bool:
     """
     elapsed = timestamp - last
     return elapsed < 0.0 or elapsed >= EARLY / fps
+
+
+def is_next(frame: Frame, last: Frame | None, fps: float) -> bool:
+    """Whether a frame is to be looked at after ``last`` was: it is due, or the first, or a new segment begins."""
+    return (
+        last is None or frame.segment != last.segment or is_due(frame.timestamp, last.timestamp, fps)
+    )

@@ -21,6 +21,7 @@ FLOORS = {
             "heads",
             "metrics",
             "overlay",
+            "persistent",
             "sources",
             "synthetic",
             "transforms",
@@ -28,9 +29,9 @@ FLOORS = {
         1,
     ),
     **dict.fromkeys(("capture", "config", "model", "sinks"), 2),
-    **dict.fromkeys(("checkpoint", "engines", "export"), 3),
+    **dict.fromkeys(("checkpoint", "engines", "export", "teller"), 3),
     "recognizer": 4,
-    "pipeline": 5,
+    **dict.fromkeys(("batching", "pipeline"), 5),
     **dict.fromkeys(("doctor", "record", "train"), 6),
     "cli": 7,
     "__main__": 8,
@@ -38,6 +39,7 @@ FLOORS = {
 # From a room to another on the same floor, and why.
 NEIGHBOURS = {
     ("pictures", "errors"): "everybody may raise",
+    ("rhythm", "types"): "frames are what comes in it",
     ("state", "errors"): "everybody may raise",
     ("encoders", "transforms"): "the mean and deviation of ImageNet stand there once",
     ("sources", "synthetic"): "open_source('synthetic') opens a World",
