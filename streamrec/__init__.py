@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from streamrec.batching import Watcher, results_of
     from streamrec.buffer import RingBuffer
     from streamrec.config import ModelConfig
     from streamrec.errors import StreamrecError
@@ -51,6 +52,7 @@ _HOMES = {
     "StreamrecError": "errors",
     "Transform": "transforms",
     "VideoFile": "sinks",
+    "Watcher": "batching",
     "Window": "sinks",
     "World": "synthetic",
     "WorldSettings": "synthetic",
@@ -58,6 +60,7 @@ _HOMES = {
     "open_source": "sources",
     "pace": "pipeline",
     "results": "pipeline",
+    "results_of": "batching",
 }
 
 __all__ = [
@@ -85,6 +88,7 @@ __all__ = [
     "StreamrecError",
     "Transform",
     "VideoFile",
+    "Watcher",
     "Window",
     "World",
     "WorldSettings",
@@ -92,6 +96,7 @@ __all__ = [
     "open_source",
     "pace",
     "results",
+    "results_of",
 ]
 
 

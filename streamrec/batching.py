@@ -24,6 +24,7 @@ from streamrec.types import Frame, Health, Prediction, Result, Source, SourceSta
 BATCH = 8  # frames: a larger batch costs more a frame again (benchmarks/many.py)
 STALL_SECONDS = 10.0  # a live source that says "live" and gives nothing for so long is not
 _TICK = 0.5  # seconds between two looks at whether a source has stalled
+_RECENT = 5.0  # seconds over which a rate is taken
 _OVER = (SourceState.ended, SourceState.failed)
 
 
@@ -65,11 +66,11 @@ class Camera:
         self._read = self._recognized = 0
         self._dropped: Counter[str] = Counter()
         self._times: deque[float] = deque()  # of the results of late
-        self._arrived = time.monotonic()  # when the last frame came
+        self._began = self._arrived = time.monotonic()  # the latter: when the last frame came
         self._over: Health | None = None
         self._told: tuple[SourceState, str] | None = None
         self._since = self._arrived
-        self._heard: deque[Health] = deque()
+        self._heard: deque[Health] = deque([Health(since=self._began)])
         self._listener = source.on_health
         source.on_health = self._hear
         self._reader = Reader(_Due(self), capacity=1 if source.live else 4, changed=changed)
@@ -83,7 +84,9 @@ class Camera:
         if self._over is not None:
             return self._over
         said, now = self.source.health, time.monotonic()
-        if said is Source.health or said.state in _OVER:  # it says nothing, or frames are still to be looked at
+        if (
+            said is Source.health or said.state in _OVER
+        ):  # it says nothing, or frames are still to be looked at
             state = SourceState.live if self._read else SourceState.connecting
             said = replace(said, state=state, reason="", since=self._since, frames=self._read)
         if self.source.live and said.state is SourceState.live and now - self._arrived > STALL_SECONDS:
@@ -105,10 +108,11 @@ class Camera:
 
     @property
     def rate(self) -> float:
-        """Results a second, over the last five."""
+        """Results a second, over the last five seconds."""
+        now = time.monotonic()
         with self._changed:
-            self._forget_times(time.monotonic())
-            return len(self._times) / 5.0
+            self._forget_times(now)
+            return len(self._times) / min(_RECENT, max(now - self._began, 0.1))
 
     # -- the rest is between the camera, its thread and its watcher
 
@@ -124,7 +128,9 @@ class Camera:
         """States that were not told yet, in order."""
         while self._heard:
             health = self._heard.popleft()
-            if health.state not in _OVER and self._over is None:  # over is what the watcher has seen the end of
+            if (
+                health.state not in _OVER and self._over is None
+            ):  # over is what the watcher has seen the end of
                 yield from self._if_new(health)
         yield from self._if_new(self.health)
 
@@ -171,7 +177,7 @@ class Camera:
         return result
 
     def _forget_times(self, now: float) -> None:
-        while self._times and now - self._times[0] > 5.0:
+        while self._times and now - self._times[0] > _RECENT:
             self._times.popleft()
 
     def _finish(self, reason: str = "", error: BaseException | None = None) -> list[Result]:
@@ -286,7 +292,9 @@ class Watcher:
             if self._stopped:
                 raise StreamrecError(f"{name} cannot be added: the watcher was stopped")
             if name in self._cameras:
-                raise StreamrecError(f"there is a camera {name} already: remove it first, or take another name")
+                raise StreamrecError(
+                    f"there is a camera {name} already: remove it first, or take another name"
+                )
             camera = self._cameras[name] = Camera(
                 name, source, recognizer, fps=fps, events=events, changed=self._changed
             )

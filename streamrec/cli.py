@@ -1,4 +1,4 @@
-"""The command line: ``streamrec run | demo | record | train | eval | crossval | export | models | doctor``."""
+"""The command line: ``streamrec run | watch | demo | record | train | eval | crossval | export | models | doctor``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from typer.core import TyperCommand
 
 if TYPE_CHECKING:
     from streamrec.sinks import Sink
-    from streamrec.types import Event, Result
+    from streamrec.types import Result
 
 # Everything that is slow to import (OpenCV, ONNX Runtime, torch) is imported where it is used: --help is quick.
 
@@ -149,6 +149,53 @@ def run(
     opened = open_source(source)
     recognizer = Recognizer.load(model, engine=engine.value, device=device)
     _play(opened, recognizer, save=save, jsonl=jsonl, show=show, max_seconds=max_seconds, fps=fps)
+
+
+@app.command()
+def watch(
+    cameras: Annotated[
+        Path, typer.Argument(help="A TOML file with a [[camera]] table for each; docs/watch.md describes it.")
+    ],
+    jsonl: Annotated[
+        str | None,
+        typer.Option(
+            help="Append events and changes of state as JSON Lines to a file, or to - (standard output)."
+        ),
+    ] = None,
+    predictions: Annotated[
+        bool, typer.Option("--predictions", help="Write each prediction to the JSON Lines too.")
+    ] = False,
+    max_seconds: Annotated[float | None, typer.Option(min=0.0, help="Stop after so many seconds.")] = None,
+    engine: Engine = EngineName.auto,
+    device: Device = "auto",
+) -> None:
+    """Watch many cameras at once, for as long as it runs: a camera that goes away is opened again.
+
+    The file is read again when it changes, and on SIGHUP: only the cameras that it changes are touched.
+
+    \b
+    Examples:
+      streamrec watch cameras.toml
+      streamrec watch cameras.toml --jsonl events.jsonl
+      streamrec watch cameras.toml --jsonl - --predictions --max-seconds 60
+    """
+    from streamrec.watch import WatchJob
+
+    ending = WatchJob(
+        path=cameras,
+        jsonl=jsonl,
+        predictions=predictions,
+        max_seconds=max_seconds,
+        engine=engine.value,
+        device=device,
+    ).run()
+    if (
+        ending.stuck
+    ):  # a thread that waits for a silent network: Python's own way out may wait for it, or crash
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(ending.code)
+    raise typer.Exit(ending.code)
 
 
 @app.command()
@@ -833,11 +880,12 @@ class _Terminal:
 
     def write(self, result: Result) -> None:
         from streamrec.types import ActionStarted
+        from streamrec.words import clock, describe
 
         frame, last = result.frame, self._last
         for event in result.events:
             self.events += isinstance(event, ActionStarted)
-            self.say(_describe(event))
+            self.say(f"{clock(event.timestamp)}  {describe(event)}")
         if last is not None and (last.frame.segment, last.frame.index) == (frame.segment, frame.index):
             return  # it repeats the last frame to tell what ended
         self._last = result
@@ -855,31 +903,17 @@ class _Terminal:
 
     def _report(self, timestamp: float) -> None:
         from streamrec.metrics import Latency
+        from streamrec.words import clock
 
         now = time.monotonic()
         quantiles = self.recent.get()
         rate = (self.frames - self._reported_frames) / (now - self._reported)
         self.say(
-            f"{_clock(timestamp)}  {rate:.1f} a second, latency p50 {_ms(quantiles['p50'])} "
+            f"{clock(timestamp)}  {rate:.1f} a second, latency p50 {_ms(quantiles['p50'])} "
             f"p99 {_ms(quantiles['p99'])}, {self.dropped} dropped"
         )
         self._reported, self._reported_frames = now, self.frames
         self.recent = Latency()
-
-
-def _describe(event: Event) -> str:
-    from streamrec.types import ActionEnded
-
-    if isinstance(event, ActionEnded):
-        counted = "" if event.repetitions is None else f", {event.repetitions} repetitions"
-        return f"{_clock(event.timestamp)}  {event.label} ended after {event.duration:.1f} s{counted}"
-    return f"{_clock(event.timestamp)}  {event.label} started ({100 * event.confidence:.0f} %)"
-
-
-def _clock(seconds: float) -> str:
-    """125.3 -> 2:05.3."""
-    minutes, rest = divmod(round(seconds, 1), 60)
-    return f"{int(minutes):3d}:{rest:04.1f}"
 
 
 def _ms(seconds: float | None) -> str:

@@ -31,6 +31,10 @@ class SinkError(StreamrecError):
     """A window, a video file or another place for results could not be opened or written."""
 
 
+class SettingsError(StreamrecError):
+    """A file of settings cannot be read, or says something that cannot be."""
+
+
 class StateError(StreamrecError):
     """A recurrent state does not belong to the model that it was given to."""
 

@@ -74,9 +74,7 @@ class Persistent(Source):
                         last = frame
                         segment = base + frame.segment
                         self._frames += 1
-                        yield replace(
-                            frame, index=index, segment=segment, timestamp=frame.timestamp + opened
-                        )
+                        yield replace(frame, index=index, segment=segment, timestamp=frame.timestamp + opened)
                         index += 1
             except StreamrecError as error:
                 cause, reason = "failed", str(error)

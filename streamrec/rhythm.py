@@ -24,6 +24,4 @@ def is_due(timestamp: float, last: float, fps: float) -> bool:
 
 def is_next(frame: Frame, last: Frame | None, fps: float) -> bool:
     """Whether a frame is to be looked at after ``last`` was: it is due, or the first, or a new segment begins."""
-    return (
-        last is None or frame.segment != last.segment or is_due(frame.timestamp, last.timestamp, fps)
-    )
+    return last is None or frame.segment != last.segment or is_due(frame.timestamp, last.timestamp, fps)

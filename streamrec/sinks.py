@@ -15,6 +15,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -27,7 +28,7 @@ import numpy as np
 
 from streamrec.errors import SinkError
 from streamrec.overlay import Trail, draw
-from streamrec.types import ActionEnded, Event, Frame, Result
+from streamrec.types import ActionEnded, Event, Frame, Health, Result
 
 
 class Sink(ABC):
@@ -418,9 +419,10 @@ def _cannot_write(path: Path, error: OSError | av.FFmpegError) -> str:
 class JsonLines(Sink):
     """One JSON object a line for each prediction and each event, as docs/jsonl.md describes.
 
-    ``target`` is a path (an older file is replaced), "-" for standard output, or something with
-    ``write(text)``, which stays open. Every line is on its way before ``write`` returns. Raises SinkError
-    where it cannot be written.
+    ``target`` is a path (an older file is replaced, or with ``append`` goes on), "-" for standard output, or
+    something with ``write(text)``, which stays open. Without ``predictions`` events alone are written; ``clock``
+    (seconds since 1970) gives each line the ``time`` of its writing. Every line is on its way before ``write``
+    returns. Raises SinkError where it cannot be written.
 
     >>> from streamrec.types import Prediction
     >>> lines = io.StringIO()
@@ -431,8 +433,17 @@ class JsonLines(Sink):
     {'idle': 0.25, 'wave': 0.75}
     """
 
-    def __init__(self, target: str | os.PathLike[str] | IO[str]) -> None:
+    def __init__(
+        self,
+        target: str | os.PathLike[str] | IO[str],
+        *,
+        append: bool = False,
+        predictions: bool = True,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
         self._told = _Told()
+        self._predictions = predictions
+        self._clock = clock
         self._file: Any
         self._mine = False
         self._closed = False
@@ -444,7 +455,7 @@ class JsonLines(Sink):
             path = Path(target)
             self._name = str(path)
             try:
-                self._file = path.open("wb")
+                self._file = path.open("ab" if append else "wb")
             except OSError as error:
                 raise SinkError(_cannot_write(path, error)) from error
             self._mine = True
@@ -457,12 +468,22 @@ class JsonLines(Sink):
 
     def write(self, result: Result) -> None:
         """Write the prediction, unless it was told already, and the events."""
+        again = self._told.again(result.frame) or not self._predictions
+        lines = [] if again else [_prediction_line(result)]
+        self._write(lines + [_event_line(event, result.frame.source) for event in result.events])
+
+    def write_health(self, source: str, health: Health) -> None:
+        """Write how a source is now."""
+        self._write([_health_line(source, health)])
+
+    def _write(self, lines: list[dict[str, object]]) -> None:
         if self._closed:
             raise SinkError(f"{self._name} is closed already: write before close")
-        lines = [] if self._told.again(result.frame) else [_prediction_line(result)]
-        lines += [_event_line(event, result.frame.source) for event in result.events]
         if not lines:
             return
+        if self._clock is not None:
+            moment = datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds")
+            lines = [{**line, "time": moment} for line in lines]
         text = "".join(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n" for line in lines)
         # A half surrogate (a file name that was not UTF-8) becomes the escape that JSON has for it.
         data = text.encode("utf-8", "backslashreplace")
@@ -528,6 +549,19 @@ def _event_line(event: Event, source: str) -> dict[str, object]:
         if event.repetitions is not None:
             line["repetitions"] = int(event.repetitions)
     return line
+
+
+def _health_line(source: str, health: Health) -> dict[str, object]:
+    return {
+        "type": "state",
+        "version": 1,
+        "source": source,
+        "state": str(health.state),
+        "reason": health.reason,
+        "frames": int(health.frames),
+        "refused": {cause: int(count) for cause, count in health.refused.items()},
+        "reconnects": {cause: int(count) for cause, count in health.reconnects.items()},
+    }
 
 
 # -- in the same program

@@ -39,9 +39,7 @@ class Teller:
         repetitions: int | None = None
         if self._counter.counted:
             repetitions, self._counted = self._counter.step(prediction, frame.timestamp, self._counted)
-        found, self._detected = self._detector.step(
-            prediction, frame.timestamp, self._detected, self._source
-        )
+        found, self._detected = self._detector.step(prediction, frame.timestamp, self._detected, self._source)
         events += self._told(found)
         if last:
             events += self._finish(frame.timestamp)

@@ -23,10 +23,11 @@ from typer.testing import CliRunner
 
 from streamrec import Recognizer
 from streamrec.checkpoint import read_checkpoint
-from streamrec.cli import _clock, app, main
+from streamrec.cli import app, main
+from streamrec.words import clock
 from tests.cameras import free_port, rtsp_camera
 
-COMMANDS = ("run", "demo", "record", "train", "eval", "crossval", "export", "models", "doctor")
+COMMANDS = ("run", "watch", "demo", "record", "train", "eval", "crossval", "export", "models", "doctor")
 SECRET = "hunter2"
 
 
@@ -566,5 +567,5 @@ class TestTrain:
 
 
 def test_a_clock_reads_as_minutes_and_seconds():
-    assert _clock(125.3).strip() == "2:05.3"
-    assert _clock(59.96).strip() == "1:00.0"
+    assert clock(125.3).strip() == "2:05.3"
+    assert clock(59.96).strip() == "1:00.0"

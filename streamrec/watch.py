@@ -1,0 +1,397 @@
+"""What ``streamrec watch`` does: the cameras of a file, recognized for as long as it runs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from streamrec.batching import Camera, Watcher
+from streamrec.errors import SettingsError, StreamrecError
+from streamrec.events import EventSettings
+from streamrec.persistent import Persistent
+from streamrec.recognizer import Recognizer
+from streamrec.sinks import JsonLines
+from streamrec.sources import open_source
+from streamrec.synthetic import World
+from streamrec.types import ActionStarted, Health, Result, Source, SourceState
+from streamrec.watchfile import CameraSettings, WatchFile, hide, read_watchfile
+from streamrec.words import describe, describe_health
+
+_TICK = 0.25  # seconds: how often the table is drawn and signals are looked for when no frame comes
+_POLL_SECONDS = 1.0  # between two looks at the file
+_RETRY_SECONDS = 30.0  # after which a camera that failed for good is watched anew
+_PATIENCE = 3.0  # seconds that the cameras' threads have to end
+_OVER = (SourceState.ended, SourceState.failed)
+_COLORS = {
+    SourceState.connecting: "yellow",
+    SourceState.live: "green",
+    SourceState.stalled: "yellow",
+    SourceState.reconnecting: "yellow",
+    SourceState.ended: "bright_black",
+    SourceState.failed: "red",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a job came to its end: the exit code, and the cameras whose threads still wait for a silent network."""
+
+    code: int
+    stuck: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Chosen:
+    """A camera made ready: what it takes to add it."""
+
+    settings: CameraSettings
+    source: Source
+    recognizer: Recognizer
+    events: EventSettings
+
+
+class _Roster:
+    """Which cameras run with which settings; brings the watcher to what the file says, and touches no other."""
+
+    def __init__(self, watcher: Watcher, load: Callable[[str], Recognizer]) -> None:
+        self._watcher = watcher
+        self._load = load
+        self._running: dict[str, CameraSettings] = {}
+        self._recognizers: dict[str, Recognizer] = {}
+
+    def apply(self, file: WatchFile) -> str:
+        """Add, remove and change cameras, or raise ``SettingsError`` and leave all as it was.
+
+        What was done, in words; "" where nothing was to do.
+        """
+        wanted = {camera.name: camera for camera in file.cameras if camera.enabled}
+        changed = [camera for name, camera in wanted.items() if self._running.get(name) != camera]
+        ready = [self._choose(camera, file) for camera in changed]
+        gone = [name for name in self._running if name not in wanted]
+        again = [chosen.settings.name for chosen in ready if chosen.settings.name in self._running]
+        for name in (*gone, *again):
+            self._watcher.remove(name)
+            del self._running[name]
+        for chosen in ready:
+            self._add(chosen)
+        models = {camera.model for camera in wanted.values()}
+        self._recognizers = {name: r for name, r in self._recognizers.items() if name in models}
+        new = [chosen.settings.name for chosen in ready if chosen.settings.name not in again]
+        parts = (("added", new), ("removed", gone), ("changed", again))
+        return "; ".join(f"{what} {', '.join(names)}" for what, names in parts if names)
+
+    def retry(self, file: WatchFile) -> None:
+        """Watch those cameras anew that failed a while ago: a camera of ``watch`` is never given up."""
+        now = time.monotonic()
+        for camera in self._watcher.cameras:
+            health = camera.health
+            if (
+                camera.source.live
+                and health.state is SourceState.failed
+                and now - health.since > _RETRY_SECONDS
+            ):
+                settings = self._running[camera.name]
+                self._watcher.remove(camera.name)
+                self._add(self._choose(settings, file))
+
+    def _add(self, chosen: _Chosen) -> None:
+        settings = chosen.settings
+        self._watcher.add(
+            settings.name,
+            chosen.source,
+            recognizer=chosen.recognizer,
+            fps=settings.fps,
+            events=chosen.events,
+        )
+        self._running[settings.name] = settings
+
+    def _choose(self, settings: CameraSettings, file: WatchFile) -> _Chosen:
+        key = "model"
+        try:
+            if settings.model not in self._recognizers:
+                self._recognizers[settings.model] = self._load(settings.model)
+            recognizer = self._recognizers[settings.model]
+            key = "thresholds"
+            events = settings.event_settings(recognizer.config.events)
+            key = "address"
+            source = _open(settings)
+        except StreamrecError as error:
+            raise file.error(settings.name, key, error) from error
+        return _Chosen(settings=settings, source=source, recognizer=recognizer, events=events)
+
+
+def _open(settings: CameraSettings) -> Source:
+    source = open_source(settings.address)
+    if isinstance(source, World):  # it stands for a camera
+        source = World(replace(source.settings, live=True))
+    return Persistent(source) if source.live else source
+
+
+class _Signals:
+    """SIGINT, SIGTERM and SIGHUP become words that the loop looks at; a second Ctrl-C ends at once."""
+
+    def __init__(self) -> None:
+        self.code: int | None = None  # exit code that a signal asked for
+        self.reload = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        wanted: dict[str, Any] = {"SIGINT": self._interrupt, "SIGTERM": self._end, "SIGHUP": self._reread}
+        for name, handler in wanted.items():
+            number = getattr(signal, name, None)  # Windows has no SIGHUP
+            if number is not None and threading.current_thread() is threading.main_thread():
+                self._before[number] = signal.signal(number, handler)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self.code is not None:
+            raise KeyboardInterrupt
+        self.code = 130  # as shells have it
+
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        self.code = 0  # how a service is asked to end: nothing went wrong
+
+    def _reread(self, number: int, frame: FrameType | None) -> None:
+        self.reload = True
+
+
+class _Changes:
+    """Sees that a file has changed, and is whole: it looks the same twice in a row."""
+
+    def __init__(self, files: tuple[Path, ...]) -> None:
+        self._files = files
+        self._known = self._last = self._look()
+        self._due = time.monotonic() + _POLL_SECONDS
+
+    def seen(self) -> bool:
+        """Whether the files are others than when this was last true; looks once a second."""
+        if time.monotonic() < self._due:
+            return False
+        self._due = time.monotonic() + _POLL_SECONDS
+        now, before = self._look(), self._last
+        self._last = now
+        if now == self._known or now != before:
+            return False
+        self._known = now
+        return True
+
+    def follow(self, files: tuple[Path, ...]) -> None:
+        """Other files, as they are now."""
+        if files != self._files:
+            self._files = files
+            self._known = self._last = self._look()
+
+    def _look(self) -> list[tuple[int, ...] | None]:
+        looks: list[tuple[int, ...] | None] = []
+        for path in self._files:
+            try:
+                found = path.stat()
+                looks.append((found.st_mtime_ns, found.st_size, found.st_ino))
+            except OSError:  # an editor may be about to put the new one in its place
+                looks.append(None)
+        return looks
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchJob:
+    """One run of ``streamrec watch``; the fields are its options."""
+
+    path: Path
+    jsonl: str | None = None  # a file that goes on, or "-"
+    predictions: bool = False  # into the JSON Lines
+    max_seconds: float | None = None
+    engine: str = "auto"
+    device: str = "auto"
+
+    def run(self) -> Ending:
+        """Watch until a signal, ``max_seconds``, or the end of every source that can end.
+
+        Raises ``SettingsError`` for a file that is wrong at the start; later on, what is wrong is told and the
+        cameras go on as they were.
+        """
+        with ExitStack() as stack:
+            signals = stack.enter_context(_Signals())
+            file = read_watchfile(self.path, os.environ)
+            lines = None
+            if self.jsonl is not None:
+                sink = JsonLines(self.jsonl, append=True, predictions=self.predictions, clock=time.time)
+                lines = stack.enter_context(sink)
+            board = _Board(file, on_stdout=self.jsonl != "-")
+
+            over: list[tuple[Camera, Health]] = []
+
+            def heard(camera: Camera, health: Health) -> None:
+                if health.state in _OVER:
+                    over.append((camera, health))  # after what ended with it
+                else:
+                    tell(camera, health)
+
+            def tell(camera: Camera, health: Health) -> None:
+                health = replace(health, reason=hide(health.reason, board.secrets))
+                board.say(camera.name, describe_health(health))
+                if lines is not None:
+                    lines.write_health(camera.name, health)
+
+            watcher = Watcher(on_health=heard)
+            stack.callback(watcher.close, _PATIENCE)  # also after an error
+            roster = _Roster(watcher, self._load)
+            board.tell(f"{self.path.name}: {roster.apply(file) or 'no camera is enabled'}")
+            stack.enter_context(board.shown())
+
+            def take(results: list[Result]) -> None:
+                for result in results:
+                    board.write(result)
+                    if lines is not None:
+                        lines.write(result)
+                for camera, health in over:
+                    tell(camera, health)
+                over.clear()
+
+            code = self._loop(watcher, roster, file, signals, board, take)
+            watcher.stop()
+            take(watcher.step(0.0))
+            watcher.close(_PATIENCE)
+            board.summary(watcher)
+            return Ending(code, watcher.stuck)
+
+    def _loop(
+        self,
+        watcher: Watcher,
+        roster: _Roster,
+        file: WatchFile,
+        signals: _Signals,
+        board: _Board,
+        take: Callable[[list[Result]], None],
+    ) -> int:
+        changes = _Changes(file.read)
+        ends = time.monotonic() + (float("inf") if self.max_seconds is None else self.max_seconds)
+        while signals.code is None:
+            if time.monotonic() >= ends:
+                return 0
+            began = time.monotonic()
+            take(watcher.step(_TICK))
+            cameras = watcher.cameras
+            board.refresh(cameras)
+            if cameras and all(camera.health.state in _OVER and not camera.source.live for camera in cameras):
+                return int(any(camera.error is not None for camera in cameras))
+            if changes.seen() or signals.reload:
+                asked, signals.reload = signals.reload, False
+                try:
+                    file = read_watchfile(self.path, os.environ)
+                    board.secrets = tuple({*board.secrets, *file.secrets})  # the old ones may still be told
+                    done = roster.apply(file)
+                    changes.follow(file.read)
+                    if done or asked:
+                        board.tell(f"{self.path.name}: {done or 'nothing changed'}")
+                except SettingsError as error:
+                    board.tell(f"{error}; the cameras go on as they were")
+            with contextlib.suppress(SettingsError):  # a file that was fine and is broken now is told above
+                roster.retry(file)
+            if not cameras:  # all are switched off: nothing takes time
+                time.sleep(max(0.0, began + _TICK - time.monotonic()))
+        return signals.code
+
+    def _load(self, model: str) -> Recognizer:
+        return Recognizer.load(model, engine=self.engine, device=self.device)
+
+
+class _Board:
+    """What a person sees: events and changes of state as lines, and on a terminal a table that lives."""
+
+    def __init__(self, file: WatchFile, *, on_stdout: bool) -> None:
+        self.secrets = file.secrets
+        self._console = Console(stderr=not on_stdout, highlight=False, soft_wrap=True)
+        self._live: Live | None = None
+        self._drawn = 0.0
+        self._latest: dict[str, Result] = {}
+        self._begun = time.monotonic()
+        self._actions = 0
+
+    @contextlib.contextmanager
+    def shown(self) -> Iterator[None]:
+        """The table, where there is a terminal."""
+        if not self._console.is_terminal:
+            yield
+            return
+        with Live(console=self._console, auto_refresh=False, transient=True) as self._live:
+            yield
+        self._live = None
+
+    def tell(self, text: str) -> None:
+        """A line of its own, with the time of day."""
+        line = f"{time.strftime('%H:%M:%S')}  {hide(text, self.secrets)}"
+        self._console.print(line, markup=False)
+        if not self._console.is_terminal:  # a journal wants its lines now
+            (sys.stderr if self._console.stderr else sys.stdout).flush()
+
+    def say(self, name: str, text: str) -> None:
+        """A line about a camera."""
+        self.tell(f"{name}  {text}")
+
+    def write(self, result: Result) -> None:
+        """Remember a result for the table, and tell its events."""
+        self._latest[result.frame.source] = result
+        for event in result.events:
+            self._actions += isinstance(event, ActionStarted)
+            self.say(result.frame.source, describe(event))
+
+    def refresh(self, cameras: tuple[Camera, ...]) -> None:
+        """Draw the table, a few times a second."""
+        now = time.monotonic()
+        if self._live is None or now - self._drawn < _TICK:
+            return
+        self._drawn = now
+        self._live.update(self.table(cameras), refresh=True)
+
+    def table(self, cameras: tuple[Camera, ...]) -> Table:
+        """A row for each camera."""
+        table = Table("camera", "state", "label", "", "fps", "dropped", box=None, pad_edge=False)
+        for column in table.columns:
+            column.no_wrap = True
+        table.columns[1].ratio = 1
+        for right in (3, 4, 5):
+            table.columns[right].justify = "right"
+        for camera in cameras:
+            health, result = camera.health, self._latest.get(camera.name)
+            state = Text(hide(describe_health(health), self.secrets), _COLORS[health.state])
+            said = result.prediction if result is not None and health.state is SourceState.live else None
+            table.add_row(
+                Text(camera.name),
+                state,
+                "" if said is None else Text(said.label),
+                "" if said is None else f"{100 * said.confidence:.0f} %",
+                f"{camera.rate:.1f}",
+                str(camera.counts.dropped.get("overload", 0)),
+            )
+        return table
+
+    def summary(self, watcher: Watcher) -> None:
+        """One line at the end."""
+        counts = [camera.counts for camera in watcher.cameras]
+        frames = sum(count.recognized for count in counts)
+        dropped = sum(count.dropped.get("overload", 0) for count in counts)
+        took = time.monotonic() - self._begun
+        self.tell(
+            f"{frames} frames of {len(counts)} camera{'' if len(counts) == 1 else 's'} in {took:.1f} s "
+            f"({frames / max(took, 0.1):.1f} a second), {dropped} dropped, "
+            f"{self._actions} action{'' if self._actions == 1 else 's'}"
+        )

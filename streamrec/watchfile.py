@@ -1,0 +1,262 @@
+"""``cameras.toml``: which cameras are watched, and how. Secrets come from the environment or from files."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+from streamrec.errors import SettingsError
+from streamrec.events import EventSettings
+
+_EVENT_KEYS = tuple(setting.name for setting in fields(EventSettings))
+_LOGIN_KEYS = ("user", "password", "password_file")
+_DEFAULT_KEYS = ("model", "fps", "enabled", *_LOGIN_KEYS, *_EVENT_KEYS)
+_CAMERA_KEYS = ("name", "address", *_DEFAULT_KEYS)
+_VARIABLE = re.compile(r"\$\$|\$\{(\w+)\}")
+_SHORTEST_SECRET = 4  # letters: to hide a shorter one would garble what is told
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraSettings:
+    """One ``[[camera]]`` table, with the defaults and the secrets filled in."""
+
+    name: str
+    address: str = field(repr=False)  # with user and password
+    model: str = "fight"
+    fps: float | None = None  # None: the rhythm that the model learned
+    enabled: bool = True
+    events: tuple[tuple[str, Any], ...] = ()  # settings that replace the model's own
+
+    def event_settings(self, own: EventSettings) -> EventSettings:
+        """The model's own settings, with this camera's in their place; raises ``StreamrecError``."""
+        values = {name: getattr(own, name) for name in _EVENT_KEYS} | dict(self.events)
+        return EventSettings(**values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchFile:
+    """What a file of cameras says at one moment."""
+
+    path: Path
+    cameras: tuple[CameraSettings, ...]
+    secrets: tuple[str, ...] = field(repr=False)  # never to be shown
+    read: tuple[Path, ...]  # the file itself and those that hold passwords
+
+    def error(self, camera: str, key: str, what: object) -> SettingsError:
+        """What is wrong with a key of a camera, as one sentence."""
+        return SettingsError(hide(f"{self.path.name}: camera {camera!r}: {key}: {what}", self.secrets))
+
+
+def hide(text: str, secrets: tuple[str, ...]) -> str:
+    """The text without the secrets, should one have found its way there.
+
+    >>> hide("cannot open rtsp://me:s3cret@host", ("s3cret",))
+    'cannot open rtsp://me:***@host'
+    """
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
+
+
+def read_watchfile(path: str | os.PathLike[str], environment: Mapping[str, str]) -> WatchFile:
+    """Read and check a file of cameras; ``SettingsError`` names the file, the camera and the key.
+
+    ``environment`` holds what stands for ``${NAME}``. Paths are relative to the folder of the file.
+    """
+    path = Path(path).expanduser()
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path.name} is not written in UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        # The error's own text may quote a character, never a value.
+        raise SettingsError(f"{path.name} is not TOML: {str(error)[:1].lower()}{str(error)[1:]}") from error
+    reader = _Reader(path, environment)
+    reader.check_keys(data, ("defaults", "camera"), "")
+    defaults, tables = data.get("defaults", {}), data.get("camera", [])
+    if not isinstance(defaults, dict):
+        raise SettingsError(f"{path.name}: defaults is no table; write [defaults]")
+    reader.check_keys(defaults, _DEFAULT_KEYS, "[defaults]: ")
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise SettingsError(f"{path.name}: camera is no list of tables; write [[camera]] before each camera")
+    if not tables:
+        raise SettingsError(f"{path.name} names no camera; add a [[camera]] table with name and address")
+    cameras = [reader.camera(number, table, defaults) for number, table in enumerate(tables, 1)]
+    names = [camera.name for camera in cameras]
+    for name in names:
+        if names.count(name) > 1:
+            raise SettingsError(
+                f"{path.name}: camera {name!r}: name: it stands there twice; name each camera once"
+            )
+    return WatchFile(
+        path=path,
+        cameras=tuple(cameras),
+        secrets=tuple(sorted(reader.secrets)),
+        read=(path, *reader.read),
+    )
+
+
+class _Reader:
+    """Makes settings of tables, and remembers which secrets and files it met."""
+
+    def __init__(self, path: Path, environment: Mapping[str, str]) -> None:
+        self.path = path
+        self.environment = environment
+        self.secrets: set[str] = set()
+        self.read: list[Path] = []
+
+    def camera(self, number: int, table: dict[str, Any], defaults: dict[str, Any]) -> CameraSettings:
+        name = table.get("name")
+        if not isinstance(name, str) or not name.strip() or not name.isprintable():
+            said = "it is missing" if name is None else f"{name!r} is no name"
+            raise SettingsError(
+                f'{self.path.name}: camera {number}: name: {said}; write one, like name = "door"'
+            )
+        where = f"camera {name!r}: "
+        self.check_keys(table, _CAMERA_KEYS, where)
+        if "password" in table or "password_file" in table:  # its own way replaces the default's
+            defaults = {key: value for key, value in defaults.items() if not key.startswith("password")}
+        values = {**defaults, **table}
+        if "address" not in table:
+            raise self.wrong(where, "address", "it is missing; write rtsp://..., a webcam number or a file")
+        model = self.text(values, "model", where, "fight")
+        if os.sep in model or model.endswith((".safetensors", ".onnx")):
+            model = str(self.beside(model))
+        fps = values.get("fps")
+        if fps is not None and not (_is_number(fps) and fps > 0):
+            raise self.wrong(where, "fps", f"give a number above 0, not {fps!r}")
+        enabled = values.get("enabled", True)
+        if not isinstance(enabled, bool):
+            raise self.wrong(where, "enabled", f"write true or false, not {enabled!r}")
+        events = {key: values[key] for key in _EVENT_KEYS if key in values}
+        for key, value in events.items():
+            if key == "background":
+                if not isinstance(value, list) or not all(isinstance(label, str) for label in value):
+                    raise self.wrong(where, key, f'give a list of labels like ["idle"], not {value!r}')
+                events[key] = tuple(value)
+            elif not _is_number(value) or value < 0:
+                raise self.wrong(where, key, f"give a number that is not below 0, not {value!r}")
+        return CameraSettings(
+            name=name,
+            address=self.address(table, defaults, where),
+            model=model,
+            fps=None if fps is None else float(fps),
+            enabled=enabled,
+            events=tuple(events.items()),
+        )
+
+    def address(self, table: dict[str, Any], defaults: dict[str, Any], where: str) -> str:
+        """The address with user and password in it. The defaults' are for those that can have and have none."""
+        given = table["address"]
+        if isinstance(given, int) and not isinstance(given, bool) and given >= 0:
+            given = str(given)
+        if not isinstance(given, str) or not given.strip():
+            raise self.wrong(where, "address", f"write rtsp://..., a webcam number or a file, not {given!r}")
+        address = self.filled_address(given, where)
+        scheme, separator, rest = address.partition("://")
+        own = [key for key in _LOGIN_KEYS if key in table]
+        if not separator or scheme == "file":
+            if own:
+                raise self.wrong(where, own[0], "only an address like rtsp://192.168.1.20/stream1 takes one")
+            return self.place(address)
+        if "@" in re.split(r"[/?#]", rest, maxsplit=1)[0]:
+            if own:
+                raise self.wrong(where, own[0], "the address names a user already; say it once")
+            self.keep_secret(urlsplit(address).password or "")
+            return address
+        values = {**defaults, **table}
+        user, password = self.text(values, "user", where, ""), self.password(values, where)
+        if password and not user:
+            raise self.wrong(where, "user", "it is missing; a password belongs to a user")
+        if not user:
+            return address
+        self.keep_secret(password)
+        return f"{scheme}://{quote(user, safe='')}:{quote(password, safe='')}@{rest}"
+
+    def keep_secret(self, secret: str) -> None:
+        """Remember it as it is, quoted and unquoted; very short ones would garble what is told."""
+        forms = {secret, quote(secret, safe=""), unquote(secret)}
+        self.secrets |= {form for form in forms if len(form) >= _SHORTEST_SECRET}
+
+    def place(self, address: str) -> str:
+        """A file beside the TOML file; webcams and the synthetic world as they are."""
+        if address.isdecimal() or re.match(r"synthetic(:|$)|/dev/", address) or "://" in address:
+            return address
+        return str(self.beside(address))
+
+    def filled_address(self, text: str, where: str) -> str:
+        """``${NAME}`` filled in; quoted where user, password and query stand, as their letters may end them."""
+        if re.fullmatch(r"\$\{\w+\}", text):
+            return self.filled(text, where, "address", lambda at: False)
+        host = text.find("://") + 3
+        authority_end = re.search(r"[/?#]|$", text[host:])
+        assert authority_end is not None
+        user_end = text.rfind("@", host, host + authority_end.start())
+        query = text.find("?", host)
+        return self.filled(text, where, "address", lambda at: host > 2 and (at < user_end or 0 <= query < at))
+
+    def password(self, values: dict[str, Any], where: str) -> str:
+        file = self.text(values, "password_file", where, "")
+        if not file:
+            return self.text(values, "password", where, "")
+        if "password" in values:
+            raise self.wrong(where, "password_file", "there is a password too; give one of them")
+        path = self.beside(file)
+        self.read.append(path)
+        try:
+            return path.read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not written in UTF-8"
+            raise self.wrong(
+                where, "password_file", f"{path} cannot be read: {(why or '').lower()}"
+            ) from error
+
+    def text(self, values: dict[str, Any], key: str, where: str, default: str) -> str:
+        value = values.get(key, default)
+        if not isinstance(value, str) or (key in values and not value):
+            # What stands there may be a password.
+            shown = "" if key.startswith("password") else f", not {value!r}"
+            raise self.wrong(where, key, f"give a text{shown}")
+        return self.filled(value, where, key, lambda at: False)
+
+    def filled(self, text: str, where: str, key: str, is_quoted: Callable[[int], bool]) -> str:
+        def value(match: re.Match[str]) -> str:
+            name = match[1]
+            if name is None:
+                return "$"
+            if name not in self.environment:
+                raise self.wrong(where, key, f"the environment has no {name}; set it before streamrec starts")
+            found = self.environment[name]
+            if is_quoted(match.start()):
+                self.keep_secret(found)
+                return quote(found, safe="")
+            return found
+
+        return _VARIABLE.sub(value, text)
+
+    def beside(self, path: str) -> Path:
+        return self.path.absolute().parent / Path(path).expanduser()
+
+    def check_keys(self, table: dict[str, Any], known: tuple[str, ...], where: str) -> None:
+        for key in table:
+            if key not in known:
+                near = difflib.get_close_matches(key, known, 1)
+                hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+                raise self.wrong(where, key, f"there is no such key; {hint}")
+
+    def wrong(self, where: str, key: str, what: str) -> SettingsError:
+        return SettingsError(hide(f"{self.path.name}: {where}{key}: {what}", tuple(self.secrets)))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

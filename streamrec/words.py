@@ -1,0 +1,32 @@
+"""What a person reads of events, times and states of health."""
+
+from __future__ import annotations
+
+from streamrec.types import ActionEnded, Event, Health
+
+
+def describe(event: Event) -> str:
+    """An event as a clause.
+
+    >>> describe(ActionEnded("wave", 12.5, 10.0, 0.9))
+    'wave ended after 2.5 s'
+    """
+    if isinstance(event, ActionEnded):
+        counted = "" if event.repetitions is None else f", {event.repetitions} repetitions"
+        return f"{event.label} ended after {event.duration:.1f} s{counted}"
+    return f"{event.label} started ({100 * event.confidence:.0f} %)"
+
+
+def describe_health(health: Health) -> str:
+    """The state, and the reason where there is one."""
+    return f"{health.state}: {health.reason}" if health.reason else str(health.state)
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds of a stream.
+
+    >>> clock(125.3)
+    '  2:05.3'
+    """
+    minutes, rest = divmod(round(seconds, 1), 60)
+    return f"{int(minutes):3d}:{rest:04.1f}"
