@@ -267,7 +267,7 @@ class Watcher:
         self._leaving: list[Camera] = []  # removed, and their end is not told yet
         self._gone: list[Camera] = []  # told, and their thread may still run
         self._round = 0
-        self._stopped = False
+        self._stopped = self._closed = False
 
     def add(
         self,
@@ -358,7 +358,10 @@ class Watcher:
             self._changed.notify_all()
 
     def close(self, patience: float = 3.0) -> None:
-        """Stop, and give the threads of all sources so many seconds in all to end."""
+        """Stop, and give the threads of all sources so many seconds in all to end. A second time does nothing."""
+        if self._closed:
+            return
+        self._closed = True
         self.stop()
         self._stop_all()
         deadline = time.monotonic() + patience

@@ -35,7 +35,7 @@ from streamrec.words import describe, describe_health
 _TICK = 0.25  # seconds: how often the table is drawn and signals are looked for when no frame comes
 _POLL_SECONDS = 1.0  # between two looks at the file
 _RETRY_SECONDS = 30.0  # after which a camera that failed for good is watched anew
-_PATIENCE = 3.0  # seconds that the cameras' threads have to end
+_PATIENCE = 2.0  # seconds that the cameras' threads have to end
 _OVER = (SourceState.ended, SourceState.failed)
 _COLORS = {
     SourceState.connecting: "yellow",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 from streamrec.errors import SettingsError
 from streamrec.events import EventSettings
@@ -169,10 +169,11 @@ class _Reader:
             if own:
                 raise self.wrong(where, own[0], "only an address like rtsp://192.168.1.20/stream1 takes one")
             return self.place(address)
+        # The last "@" ends the user's part: a password that is not quoted may itself hold "@" or "/".
+        self.keep_secret(rest.rpartition("@")[0].partition(":")[2])
         if "@" in re.split(r"[/?#]", rest, maxsplit=1)[0]:
             if own:
                 raise self.wrong(where, own[0], "the address names a user already; say it once")
-            self.keep_secret(urlsplit(address).password or "")
             return address
         values = {**defaults, **table}
         user, password = self.text(values, "user", where, ""), self.password(values, where)

@@ -1,0 +1,489 @@
+"""``streamrec watch``: as a person, a service manager and a script meet it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pty
+import queue
+import re
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import numbered
+
+from streamrec import ActionModel, EventSettings, ModelConfig, Transform, VideoFile
+from streamrec.checkpoint import save_model
+from streamrec.types import Frame, Prediction, Result
+from streamrec.watchfile import read_watchfile
+from tests.cameras import free_port, rtsp_camera, silent_camera
+
+ROOT = Path(__file__).parents[1]
+SECRET = "p@ss/w:rd"
+STOP_SECONDS = 5.0
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory) -> Path:
+    """A folder with two small models: one is sure to see a wave, the other a fall, whatever they see."""
+    folder = tmp_path_factory.mktemp("models")
+    for name, biases in (("wave", [0.0, 6.0, 0.0]), ("fall", [0.0, 0.0, 6.0])):
+        torch.manual_seed(0)
+        made = ActionModel(
+            ModelConfig(
+                labels=("idle", "wave", "fall"),
+                transform=Transform(height=32, width=32),
+                hidden_size=16,
+                events=EventSettings(background=("idle",)),
+            )
+        )
+        with torch.no_grad():
+            made.head.classifier.weight.zero_()
+            made.head.classifier.bias.copy_(torch.tensor(biases))
+        save_model(folder / f"{name}.safetensors", made.eval())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory) -> Path:
+    """Three seconds at 10 a second."""
+    path = tmp_path_factory.mktemp("video") / "film.mp4"
+    nothing = Prediction("", 0.0, np.zeros(0, np.float32), 0.0)
+    with VideoFile(path, overlay=False) as sink:
+        for n, image in enumerate(numbered(30)):
+            sink.write(Result(Frame(image, n, n / 10), nothing))
+    return path
+
+
+def write(folder: Path, models: Path, **cameras: str) -> Path:
+    """A file of cameras that see waves; each value is the rest of its table."""
+    text = f'[defaults]\nmodel = "{models}/wave.safetensors"\n'
+    for name, table in cameras.items():
+        text += f'[[camera]]\nname = "{name}"\n{table}\n'
+    path = folder / "cameras.toml"
+    part = folder / "cameras.toml.new"
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+    return path
+
+
+class Watching:
+    """A running ``streamrec watch`` whose lines are read as they come."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.lines: list[str] = []  # of both streams
+        self._new: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._threads = [
+            threading.Thread(target=lambda pipe=pipe: [self._new.put(line) for line in pipe], daemon=True)
+            for pipe in (process.stdout, process.stderr)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def wait_for(self, pattern: str, seconds: float = 60.0) -> str:
+        """The next line that matches."""
+        ends = time.monotonic() + seconds
+        while True:
+            try:
+                line = self._new.get(timeout=max(0.0, ends - time.monotonic()))
+            except queue.Empty:
+                raise AssertionError(f"no {pattern!r} in:\n{''.join(self.lines)}") from None
+            self.lines.append(line)
+            if re.search(pattern, line):
+                return line
+
+    def stop(self, number: int = signal.SIGTERM) -> tuple[int, float]:
+        """The exit code, and the seconds that it took."""
+        begun = time.monotonic()
+        self.process.send_signal(number)
+        code = self.process.wait(60)
+        took = time.monotonic() - begun
+        self.finish()
+        return code, took
+
+    def finish(self) -> None:
+        self.process.wait(60)
+        for thread in self._threads:
+            thread.join(10)
+        while not self._new.empty():
+            self.lines.append(self._new.get())
+
+    @property
+    def text(self) -> str:
+        return "".join(self.lines)
+
+
+def environment(**more: str) -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    return kept | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "COLUMNS": "200"} | more
+
+
+@contextlib.contextmanager
+def watching(path: Path, *words: object, **more: str) -> Iterator[Watching]:
+    command = [sys.executable, "-m", "streamrec", "watch", str(path), *map(str, words)]
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(**more),
+        cwd=ROOT,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    watch = Watching(process)
+    try:
+        yield watch
+    finally:
+        process.kill()
+        watch.finish()
+        for pipe in (process.stdout, process.stderr):
+            pipe.close()
+
+
+def told(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+class TestFiles:
+    def test_files_are_watched_to_their_ends(self, tmp_path, models, video):
+        path = write(
+            tmp_path,
+            models,
+            one=f'address = "{video}"',
+            other=f'address = "{video}"\nmodel = "{models}/fall.safetensors"\nfps = 5',
+            strict=f'address = "{video}"\nenter = 0.9999\nleave = 0.5',
+            off='address = "nowhere.mp4"\nenabled = false',
+        )
+        lines = tmp_path / "out.jsonl"
+        for _ in range(2):  # it goes on with the file that is there
+            with watching(path, "--jsonl", lines) as watch:
+                watch.finish()
+            assert watch.process.returncode == 0, watch.text
+        events = [line for line in told(lines) if line["type"] == "event"]
+        assert len(events) == 8
+        assert {(e["source"], e["label"]) for e in events} == {("one", "wave"), ("other", "fall")}
+        states = [(line["source"], line["state"]) for line in told(lines) if line["type"] == "state"]
+        assert states.count(("strict", "ended")) == 2
+        assert {line["type"] for line in told(lines)} == {"event", "state"}
+        assert all(re.fullmatch(r"20\d\d-.*T.*\+00:00", line["time"]) for line in told(lines))
+        assert re.search(r"\d\d:\d\d:\d\d  one  wave started \(\d+ %\)", watch.text)
+        assert re.search(r"75 frames of 3 cameras in .* 0 dropped, 2 actions", watch.text)
+        ends = [n for n, line in enumerate(told(lines)) if line.get("event") == "ended"]
+        over = [n for n, line in enumerate(told(lines)) if line.get("state") == "ended"]
+        assert min(over) < max(ends)
+        for n in ends:  # an action ends before its camera does
+            later = [told(lines)[m] for m in over if m > n]
+            assert any(line["source"] == told(lines)[n]["source"] for line in later)
+
+    def test_predictions_are_written_where_they_are_wanted(self, tmp_path, models, video):
+        path = write(tmp_path, models, one=f'address = "{video}"')
+        with watching(path, "--jsonl", "-", "--predictions") as watch:
+            watch.finish()
+        lines = [json.loads(line) for line in watch.lines if line.startswith("{")]
+        assert [line["index"] for line in lines if line["type"] == "prediction"] == list(range(30))
+        assert {line["label"] for line in lines if line["type"] == "prediction"} == {"wave"}
+        assert "30 frames of 1 camera" in watch.text  # on standard error
+
+    def test_a_file_that_breaks_is_failed_and_the_exit_code_says_so(self, tmp_path, models, video):
+        broken = tmp_path / "broken.mp4"
+        broken.write_bytes(b"no video" * 100)
+        path = write(tmp_path, models, good=f'address = "{video}"', bad=f'address = "{broken}"')
+        with watching(path) as watch:
+            watch.finish()
+        assert watch.process.returncode == 1
+        assert re.search(r"bad  failed: broken\.mp4 is not a video that can be read", watch.text)
+        assert "good  wave ended" in watch.text
+        assert "Traceback" not in watch.text
+
+
+class TestMistakes:
+    @pytest.mark.parametrize(
+        ("table", "says"),
+        [
+            ('address = "nowhere.mp4"', "camera 'door': address: there is no file"),
+            ('address = "0"\nmodel = "nonsense"', "camera 'door': model: there is no model 'nonsense'"),
+            (
+                'address = "0"\nenter = 0.5\nleave = 0.6',
+                "camera 'door': thresholds: leave is 0.6 and enter is 0.5",
+            ),
+            ('address = "0"\nenter = 3', "camera 'door': thresholds: leave is"),
+            ('address = "0"\nadress = "1"', "camera 'door': adress: there is no such key"),
+        ],
+    )
+    def test_what_is_wrong_at_the_start_is_one_sentence(self, tmp_path, models, table, says):
+        with watching(write(tmp_path, models, door=table)) as watch:
+            watch.finish()
+        assert watch.process.returncode == 2
+        (line,) = watch.lines
+        assert line.startswith("streamrec: cameras.toml: camera 'door': ")
+        assert says in line
+
+
+class TestStopping:
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_it_stops_in_time_whatever_state_the_cameras_are_in(self, tmp_path, models, number):
+        with silent_camera() as silent, silent_camera("http") as other, _black_hole() as full:
+            path = write(
+                tmp_path,
+                models,
+                alive='address = "synthetic:1"',
+                silent=f'address = "{silent}"',
+                mute=f'address = "{other}"',
+                full=f'address = "{full}"',
+                dead=f'address = "rtsp://127.0.0.1:{free_port()}/live"',
+                far='address = "rtsp://192.0.2.1/live"',  # an address that nobody has
+                webcam='address = "/dev/video97"',
+            )
+            lines = tmp_path / "out.jsonl"
+            with watching(path, "--jsonl", lines) as watch:
+                watch.wait_for("alive  wave started")
+                if "dead  reconnecting" not in watch.text:
+                    watch.wait_for("dead  reconnecting: .*refused")
+                code, took = watch.stop(number)
+        assert code == (0 if number == signal.SIGTERM else 130)
+        assert took < STOP_SECONDS
+        assert "Traceback" not in watch.text and "terminate" not in watch.text
+        assert re.search(r"alive  wave ended", watch.text)
+        states = {line["source"]: line["state"] for line in told(lines) if line["type"] == "state"}
+        assert set(states.values()) == {"ended"} and len(states) == 7
+
+    def test_it_stops_by_itself_after_so_many_seconds(self, tmp_path, models):
+        path = write(tmp_path, models, alive='address = "synthetic:1"')
+        with watching(path, "--max-seconds", "1.5") as watch:
+            watch.finish()
+        assert watch.process.returncode == 0
+        assert re.search(r"\d+ frames of 1 camera in [1-9]", watch.text)
+
+
+@contextlib.contextmanager
+def _black_hole() -> Iterator[str]:
+    """A server that nobody tends: its queue is full, so that a connection is never made."""
+    with socket.socket() as server, contextlib.ExitStack() as stack:
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        for _ in range(3):
+            client = stack.enter_context(socket.socket())
+            client.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                client.connect(server.getsockname())
+        yield f"rtsp://127.0.0.1:{server.getsockname()[1]}/live"
+
+
+class TestChanges:
+    @pytest.mark.parametrize("by_signal", [False, True])
+    def test_the_file_is_read_again_and_only_what_changed_is_touched(self, tmp_path, models, by_signal):
+        kept = 'address = "synthetic:1"'
+        path = write(
+            tmp_path, models, kept=kept, gone='address = "synthetic:2"', new='address = "synthetic:3"'
+        )
+        lines = tmp_path / "out.jsonl"
+        with watching(path, "--jsonl", lines, "--predictions") as watch:
+            watch.wait_for("kept  wave started")
+            changed = f'address = "synthetic:3"\nmodel = "{models}/fall.safetensors"'
+            write(tmp_path, models, kept=kept, new=changed, more='address = "synthetic:4"')
+            if by_signal:
+                watch.process.send_signal(signal.SIGHUP)
+            watch.wait_for(r"cameras\.toml: added more; removed gone; changed new")
+            watch.wait_for("new  fall started")
+            (tmp_path / "cameras.toml").write_text("[[camera", encoding="utf-8")
+            watch.wait_for(r"cameras\.toml is not TOML: .*; the cameras go on as they were")
+            write(tmp_path, models, kept=kept, bad='address = "0"\nmodel = "nonsense"')
+            watch.wait_for(r"camera 'bad': model: there is no model 'nonsense'.*go on as they were")
+            write(tmp_path, models, kept=kept)
+            watch.wait_for(r"cameras\.toml: removed new, more")
+            code, took = watch.stop()
+        assert code == 0
+        assert took < STOP_SECONDS
+        states = [(line["source"], line["state"]) for line in told(lines) if line["type"] == "state"]
+        assert [state for name, state in states if name == "kept"] == ["connecting", "live", "ended"]
+        indexes = [
+            line["index"] for line in told(lines) if line["type"] == "prediction" and line["source"] == "kept"
+        ]
+        assert indexes == sorted(set(indexes))  # it never began anew
+        events = [line for line in told(lines) if line["type"] == "event"]
+        assert {(e["source"], e["label"]) for e in events if e["event"] == "ended"} == {
+            (e["source"], e["label"]) for e in events if e["event"] == "started"
+        }
+
+    def test_a_file_that_holds_a_password_is_followed_too(self, tmp_path, models):
+        password = tmp_path / "door.txt"
+        password.write_text("first-secret")
+        path = write(
+            tmp_path,
+            models,
+            door='address = "rtsp://127.0.0.1:9/live"\nuser = "me"\npassword_file = "door.txt"',
+        )
+        with watching(path) as watch:
+            watch.wait_for("door  reconnecting")
+            password.write_text("second-secret")
+            watch.wait_for("cameras.toml: changed door")
+            assert watch.stop()[0] == 0
+        assert "secret" not in watch.text
+
+    def test_all_cameras_may_be_switched_off_for_a_while(self, tmp_path, models):
+        path = write(tmp_path, models, door='address = "synthetic:1"\nenabled = false')
+        with watching(path) as watch:
+            watch.wait_for("no camera is enabled")
+            write(tmp_path, models, door='address = "synthetic:1"')
+            watch.wait_for("door  wave started")
+            assert watch.stop()[0] == 0
+
+
+class TestCameras:
+    def test_a_dead_camera_delays_neither_the_start_nor_the_others(self, tmp_path, models):
+        with silent_camera() as silent:
+            dead = {f"dead{n}": f'address = "{silent}"' for n in range(4)}
+            path = write(tmp_path, models, **dead, alive='address = "synthetic:1"')
+            with watching(path) as watch:
+                watch.wait_for("added dead0")
+                begun = time.monotonic()
+                watch.wait_for("alive  live")
+                assert time.monotonic() - begun < 4.0  # opening a dead one takes 5 s
+                watch.wait_for("dead3  reconnecting: .*no answer", 60)
+                assert watch.stop()[1] < STOP_SECONDS
+        assert not re.search(r"dead\d  live", watch.text)
+
+    @pytest.mark.slow
+    def test_two_real_cameras_by_rtsp_and_one_comes_back(self, tmp_path, models):
+        with (
+            rtsp_camera(fps=15, size=(160, 120), user="me", password=SECRET) as one,
+            rtsp_camera(fps=15, size=(160, 120)) as two,
+        ):
+            bare = f"rtsp://127.0.0.1:{one.port}/live"
+            login = 'user = "me"\npassword = "${DOOR_PASSWORD}"'
+            path = write(
+                tmp_path,
+                models,
+                door=f'address = "{bare}"\n{login}',
+                yard=f'address = "{two}"',
+                guest=f'address = "{bare}"\nuser = "me"\npassword = "a wrong one"',
+            )
+            lines = tmp_path / "out.jsonl"
+            with watching(path, "--jsonl", lines, DOOR_PASSWORD=SECRET) as watch:
+                for name in ("door", "yard"):
+                    if f"{name}  wave started" not in watch.text:
+                        watch.wait_for(f"{name}  wave started")
+                one.kill()
+                watch.wait_for("door  (reconnecting|stalled)", 30)
+                with rtsp_camera(fps=15, size=(320, 240), port=one.port, user="me", password=SECRET):
+                    watch.wait_for("door  live", 60)
+                    watch.wait_for("door  wave started")
+                    code, took = watch.stop()
+        assert code == 0
+        assert took < STOP_SECONDS
+        assert "guest  reconnecting" in watch.text
+        assert "refused the user or the password" in watch.text
+        shown = watch.text + lines.read_text()
+        for secret in (SECRET, "p%40ss%2Fw%3Ard", "a wrong one", "a%20wrong%20one"):
+            assert secret not in shown
+        yard = [line["state"] for line in told(lines) if line["type"] == "state" and line["source"] == "yard"]
+        assert yard == ["connecting", "live", "ended"]
+
+
+class TestTerminal:
+    def test_a_table_lives_on_a_terminal(self, tmp_path, models):
+        with silent_camera() as silent:
+            path = write(tmp_path, models, door='address = "synthetic:1"', yard=f'address = "{silent}"')
+            screen, terminal = pty.openpty()
+            process = subprocess.Popen(
+                [sys.executable, "-m", "streamrec", "watch", str(path), "--max-seconds", "3"],
+                stdin=terminal, stdout=terminal, stderr=terminal, env=environment(TERM="xterm-256color"), cwd=ROOT,
+            )  # fmt: skip
+            os.close(terminal)
+            shown = b""
+            try:
+                ends = time.monotonic() + 60
+                while time.monotonic() < ends:
+                    if not select.select([screen], [], [], 1.0)[0]:
+                        continue
+                    try:
+                        piece = os.read(screen, 65536)
+                    except OSError:  # the other end is closed
+                        break
+                    if not piece:
+                        break
+                    shown += piece
+            finally:
+                process.kill()
+                os.close(screen)
+            assert process.wait(10) == 0
+        text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.decode())
+        assert re.search(r"camera +state +label +fps +dropped", text)
+        assert re.search(r"door +live +wave +\d+ % +\d+\.\d +\d+", text)
+        assert re.search(r"yard +connecting", text)
+        assert re.search(r"door  wave started", text)
+
+
+def test_nothing_that_is_slow_to_load_or_not_in_the_container_is_needed_to_serve(tmp_path, models, video):
+    """The packages that the container installs are enough."""
+    container = (ROOT / "deploy" / "Containerfile").read_text(encoding="utf-8")
+    (wanted,) = re.findall(r"pip install .*?\\\n +(av .*?) &&", container)
+    modules = {"opencv-python-headless": "cv2"}
+    there = {modules.get(word, word) for word in wanted.split()}
+    assert not there & {"torch", "torchvision", "timm", "onnx", "onnxscript"}
+    # What those packages need themselves is not asked for by name.
+    code = f"""
+import sys
+from importlib.metadata import packages_distributions
+class Bare:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("torch", "torchvision", "timm", "onnx", "onnxscript", "matplotlib", "tensorboard"):
+            raise ModuleNotFoundError(name, name=name)
+sys.meta_path.insert(0, Bare())
+sys.argv = ["streamrec", "watch", {str(write(tmp_path, models, one=f'address = "{video}"'))!r}]
+from streamrec.cli import main
+try: main()
+except SystemExit as left: assert left.code == 0, left.code
+ours = {{name.split(".")[0] for name in sys.modules}}
+print("loaded:", *sorted(ours & set(packages_distributions())))
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment(), cwd=ROOT, timeout=120
+    )
+    assert run.returncode == 0, run.stderr
+    assert "30 frames of 1 camera" in run.stdout
+    loaded = set(run.stdout.split("loaded:")[1].split())
+    assert there >= loaded & {"av", "cv2", "numpy", "onnxruntime", "rich", "safetensors", "typer"}
+
+
+def test_the_example_is_what_it_says(tmp_path):
+    deploy = ROOT / "deploy"
+    given = dict(
+        line.split("=", 1)
+        for line in (deploy / "cameras.env").read_text(encoding="utf-8").splitlines()
+        if line and not line.startswith("#")
+    )
+    file = read_watchfile(deploy / "cameras.toml", given)
+    assert len(file.cameras) >= 3
+    assert [camera.name for camera in file.cameras if camera.enabled]
+    for camera in file.cameras:
+        camera.event_settings(EventSettings())
+    text = (deploy / "cameras.toml").read_text(encoding="utf-8")
+    assert all(secret not in text for secret in file.secrets)
+
+
+def test_the_systemd_unit_is_valid(tmp_path):
+    unit = (ROOT / "deploy" / "streamrec.service").read_text(encoding="utf-8")
+    for line in ("Restart=always", "EnvironmentFile=", "NoNewPrivileges=yes", "ProtectSystem=strict"):
+        assert line in unit
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("there is no systemd-analyze")
+    # It looks for the program and the user of the unit, which are not there yet.
+    copy = tmp_path / "streamrec.service"
+    copy.write_text(re.sub(r"(?m)^ExecStart=\S+", f"ExecStart={sys.executable}", unit), encoding="utf-8")
+    run = subprocess.run(["systemd-analyze", "verify", "--man=no", str(copy)], capture_output=True, text=True)
+    complaints = [line for line in run.stderr.splitlines() if "streamrec.service" in line]
+    assert complaints == []

@@ -1,0 +1,215 @@
+"""cameras.toml: what is meant, what is wrong, and that no password is ever shown."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+import pytest
+
+from streamrec import EventSettings
+from streamrec.errors import SettingsError, StreamrecError
+from streamrec.watchfile import WatchFile, hide, read_watchfile
+
+SECRET = "p@ss/w:rd #1?"
+QUOTED = "p%40ss%2Fw%3Ard%20%231%3F"
+DOOR = '[[camera]]\nname = "door"\naddress = "rtsp://192.168.1.20/stream1"\n'
+
+
+def read(folder: Path, text: str, **environment: str) -> WatchFile:
+    path = folder / "cameras.toml"
+    path.write_text(text, encoding="utf-8")
+    return read_watchfile(path, environment)
+
+
+def address(folder: Path, text: str, **environment: str) -> str:
+    (camera,) = read(folder, f'[[camera]]\nname = "door"\n{text}\n', **environment).cameras
+    return camera.address
+
+
+def test_a_table_is_a_camera_and_the_defaults_are_for_all(tmp_path):
+    file = read(
+        tmp_path,
+        """
+        [defaults]
+        model = "fall"
+        fps = 5
+        enter = 0.7
+        background = ["normal"]
+
+        [[camera]]
+        name = "door"
+        address = "rtsp://192.168.1.20/stream1"
+        leave = 0.3
+
+        [[camera]]
+        name = "Hof, hinten"
+        address = 0
+        model = "models/own.safetensors"
+        fps = 12.5
+        enter = 0.9
+        enabled = false
+        """,
+    )
+    door, yard = file.cameras
+    assert (door.name, door.model, door.fps, door.enabled) == ("door", "fall", 5.0, True)
+    assert (yard.name, yard.address, yard.fps, yard.enabled) == ("Hof, hinten", "0", 12.5, False)
+    assert yard.model == str(tmp_path / "models/own.safetensors")
+    own = EventSettings(shortest=1.5)
+    assert door.event_settings(own) == EventSettings(
+        enter=0.7, leave=0.3, shortest=1.5, background=("normal",)
+    )
+    assert yard.event_settings(own).enter == 0.9
+    assert read(tmp_path, DOOR).cameras[0].event_settings(own) == own
+    assert read(tmp_path, DOOR) == read(tmp_path, DOOR)  # so that what changed can be seen
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ('"clips/a.mp4"', "{folder}/clips/a.mp4"),
+        ('"/videos/a.mp4"', "/videos/a.mp4"),
+        ('"/dev/video0"', "/dev/video0"),
+        ('"2"', "2"),
+        ('"synthetic:7"', "synthetic:7"),
+        ('"file:///videos/a.mp4"', "file:///videos/a.mp4"),
+    ],
+)
+def test_files_lie_beside_the_file_that_names_them(tmp_path, given, meant):
+    assert address(tmp_path, f"address = {given}") == meant.format(folder=tmp_path)
+
+
+class TestSecrets:
+    def test_a_password_comes_from_the_environment_and_is_quoted(self, tmp_path):
+        text = 'address = "rtsp://cam/live"\nuser = "me@home"\npassword = "${DOOR}"'
+        assert address(tmp_path, text, DOOR=SECRET) == f"rtsp://me%40home:{QUOTED}@cam/live"
+
+    def test_a_password_comes_from_a_file_without_its_last_line_break(self, tmp_path):
+        (tmp_path / "secrets").mkdir()
+        (tmp_path / "secrets/door").write_text(f"{SECRET}\n", encoding="utf-8")
+        text = 'address = "rtsp://cam/live"\nuser = "me"\npassword_file = "${WHERE}/door"'
+        assert address(tmp_path, text, WHERE="secrets") == f"rtsp://me:{QUOTED}@cam/live"
+        file = read(tmp_path, f'[[camera]]\nname = "door"\n{text}', WHERE="secrets")
+        assert file.read == (tmp_path / "cameras.toml", tmp_path / "secrets/door")
+
+    def test_within_an_address_it_is_quoted_where_its_letters_would_end_it(self, tmp_path):
+        given = 'address = "http://${USER}:${DOOR}@${HOST}/video?token=${TOKEN}&channel=1"'
+        found = address(tmp_path, given, USER="me", DOOR=SECRET, HOST="cam:8080", TOKEN="a&b=c/d")
+        assert found == f"http://me:{QUOTED}@cam:8080/video?token=a%26b%3Dc%2Fd&channel=1"
+
+    def test_an_address_may_come_whole(self, tmp_path):
+        whole = "rtsp://me:s3cret@cam/live?a=1"
+        assert address(tmp_path, 'address = "${DOOR}"', DOOR=whole) == whole
+
+    def test_a_dollar_may_be_meant(self, tmp_path):
+        text = 'address = "rtsp://cam/live"\nuser = "me"\npassword = "cheap$$${X}$"'
+        assert address(tmp_path, text, X="y") == "rtsp://me:cheap%24y%24@cam/live"
+
+    def test_the_defaults_are_for_those_that_can_have_a_user_and_have_none(self, tmp_path):
+        (tmp_path / "d.txt").write_text("dpass")
+        file = read(
+            tmp_path,
+            """
+            [defaults]
+            user = "all"
+            password = "${ALL}"
+            [[camera]]
+            name = "a"
+            address = "rtsp://a/live"
+            [[camera]]
+            name = "b"
+            address = "rtsp://own:0wnpass@b/live"
+            [[camera]]
+            name = "c"
+            address = "film.mp4"
+            [[camera]]
+            name = "d"
+            address = "rtsp://d/live"
+            password_file = "d.txt"
+            """,
+            ALL="allpass",
+        )
+        assert [camera.address for camera in file.cameras] == [
+            "rtsp://all:allpass@a/live",
+            "rtsp://own:0wnpass@b/live",
+            str(tmp_path / "film.mp4"),
+            "rtsp://all:dpass@d/live",
+        ]
+        assert {"allpass", "0wnpass", "dpass"} <= set(file.secrets)
+
+    def test_no_secret_is_in_a_repr_or_in_an_error(self, tmp_path):
+        text = '[[camera]]\nname = "door"\naddress = "rtsp://cam/live"\nuser = "me"\npassword = "${DOOR}"\n'
+        file = read(tmp_path, text, DOOR=SECRET)
+        assert SECRET not in repr(file) and QUOTED not in repr(file)
+        error = file.error("door", "address", StreamrecError(f"rtsp://me:{QUOTED}@cam and {SECRET}"))
+        assert str(error) == "cameras.toml: camera 'door': address: rtsp://me:***@cam and ***"
+        assert hide(f"a {SECRET} b {QUOTED}", file.secrets) == "a *** b ***"
+        with pytest.raises(SettingsError) as raised:
+            read(tmp_path, text + "fps = 0\n", DOOR=SECRET)
+        assert SECRET not in "".join(traceback.format_exception(raised.value))
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            'password = ["hunter2"]',
+            "password = 12345678",
+            'password = "hunter2"\npassword_file = "a"',
+            'pasword = "hunter2"',
+        ],
+    )
+    def test_a_password_that_is_wrong_is_not_quoted(self, tmp_path, line):
+        with pytest.raises(SettingsError) as raised:
+            read(tmp_path, f'{DOOR}user = "me"\n{line}')
+        assert "hunter2" not in str(raised.value)
+        assert "12345678" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "names no camera; add a [[camera]] table with name and address"),
+        ("cameras = 3", "cameras: there is no such key; did you mean camera?"),
+        ("camera = 3", "camera is no list of tables; write [[camera]] before each camera"),
+        ("[camera]\nname = 'a'", "camera is no list of tables"),
+        ("defaults = 3\n" + DOOR, "defaults is no table; write [defaults]"),
+        ("[defaults]\nname = 'x'\n" + DOOR, "[defaults]: name: there is no such key"),
+        ("[[camera]]\naddress = 'a.mp4'", "camera 1: name: it is missing; write one, like name = \"door\""),
+        (DOOR + "[[camera]]\nname = ''\naddress = 'a'", "camera 2: name: '' is no name"),
+        ("[[camera]]\nname = 7\naddress = 'a'", "camera 1: name: 7 is no name"),
+        (DOOR + DOOR, "camera 'door': name: it stands there twice"),
+        ("[[camera]]\nname = 'door'", "camera 'door': address: it is missing"),
+        ("[[camera]]\nname = 'door'\naddress = ''", "camera 'door': address: write rtsp://"),
+        ("[[camera]]\nname = 'door'\naddress = -1", "not -1"),
+        (DOOR + "adress = 'x'", "camera 'door': adress: there is no such key; did you mean address?"),
+        (DOOR + "colour = 'x'", "camera 'door': colour: there is no such key; there are name, address, model"),
+        (DOOR + "fps = 0", "camera 'door': fps: give a number above 0, not 0"),
+        (DOOR + "fps = true", "camera 'door': fps: give a number above 0, not True"),
+        (DOOR + "fps = 'fast'", "camera 'door': fps: give a number above 0, not 'fast'"),
+        (DOOR + "fps = nan", "camera 'door': fps: give a number above 0, not nan"),
+        (DOOR + "enabled = 'no'", "camera 'door': enabled: write true or false, not 'no'"),
+        (DOOR + "model = 3", "camera 'door': model: give a text, not 3"),
+        (DOOR + "enter = 'high'", "camera 'door': enter: give a number that is not below 0, not 'high'"),
+        (DOOR + "shortest = -1", "camera 'door': shortest: give a number that is not below 0, not -1"),
+        (DOOR + "background = 'idle'", "camera 'door': background: give a list of labels"),
+        (DOOR + "user = 'a'\npassword = '${NOT_SET}'", "camera 'door': password: the environment has no NOT_SET"),
+        (DOOR + "password = 'a'", "camera 'door': user: it is missing; a password belongs to a user"),
+        (DOOR + "user = 'a'\npassword_file = 'no'", "camera 'door': password_file: "),
+        ("[[camera]]\nname = 'a'\naddress = 'rtsp://b:c@d/e'\nuser = 'b'", "user: the address names a user already"),
+        ("[[camera]]\nname = 'a'\naddress = 'a.mp4'\nuser = 'b'", "camera 'a': user: only an address like rtsp"),
+        ("[[camera\nname", "is not TOML: "),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_one_sentence_with_file_camera_and_key(tmp_path, text, says):
+    with pytest.raises(SettingsError) as raised:
+        read(tmp_path, text)
+    assert says in str(raised.value)
+    assert str(raised.value).startswith("cameras.toml")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_file_that_is_not_there_or_not_text_is_said(tmp_path):
+    with pytest.raises(SettingsError, match="cannot be read: no such file"):
+        read_watchfile(tmp_path / "no.toml", {})
+    (tmp_path / "cameras.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SettingsError, match=r"cameras\.toml is not written in UTF-8"):
+        read_watchfile(tmp_path / "cameras.toml", {})
