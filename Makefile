@@ -25,6 +25,7 @@ check: .venv/ready-dev
 
 bench: .venv/ready-dev
 	$(BIN)/python benchmarks/stages.py
+	$(BIN)/python benchmarks/many.py
 
 clean:
 	rm -rf .venv build *.egg-info demo-output

@@ -21,7 +21,7 @@ from streamrec.state import State
 from streamrec.teller import Teller
 from streamrec.types import Frame, Health, Prediction, Result, Source, SourceState
 
-BATCH = 8  # frames: a larger batch costs more a frame again (benchmarks/many.py)
+BATCH = 8  # frames: a larger batch gains little, and all that are in it wait for it (benchmarks/many.py)
 STALL_SECONDS = 10.0  # a live source that says "live" and gives nothing for so long is not
 _TICK = 0.5  # seconds between two looks at whether a source has stalled
 _RECENT = 5.0  # seconds over which a rate is taken

@@ -124,8 +124,8 @@ def video(tmp_path_factory) -> Path:
 # -- all of them
 
 
-def test_there_are_three_demos():
-    assert {path.parent.name for path in SCRIPTS} >= {"webcam", "rtsp", "embed"}
+def test_there_are_four_demos():
+    assert {path.parent.name for path in SCRIPTS} >= {"webcam", "rtsp", "embed", "many_cameras"}
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
@@ -250,6 +250,40 @@ def test_the_rtsp_demo_runs_as_its_readme_says(tmp_path):
         done = by_readme("rtsp", 0, "--seconds", "3", cwd=tmp_path, rtsp=str(camera))
     assert done.stderr.splitlines()[-1].startswith("seen: ")
     assert all(json.loads(line)["label"] == "fight" for line in done.stdout.splitlines())
+
+
+# -- many cameras
+
+
+def test_the_demo_of_many_cameras_tells_each_and_accounts_for_every_frame(sure, video):
+    address = f"rtsp://me:s3cret@127.0.0.1:{free_port()}/live"
+    done = runs("demos/many_cameras/many_cameras.py", video, address, video, "--model", sure)
+    said = done.stdout.splitlines()
+    for name in ("camera 1", "camera 3"):
+        assert f"{name}      0.0 s  wave started" in said
+        assert re.search(rf"{name} +\d\.\d s  wave ended", done.stdout)
+        assert f"{name}   60 read: 30 recognized, 30 rhythm" in said
+        assert f"{name}   is ended" in said
+    assert re.search(r"camera 2 +is (failed|reconnecting): rtsp://\*\*\*@127.0.0.1.*", done.stdout)
+    assert "s3cret" not in done.stdout + done.stderr
+
+
+@needs_shipped
+@pytest.mark.slow
+def test_the_demo_of_many_cameras_runs_as_its_readme_says(tmp_path, video):
+    first = by_readme("many_cameras", 0, "--seconds", "4", cwd=tmp_path)
+    for name in ("camera 1", "camera 4", "latecomer"):
+        assert re.search(rf"^{name} +is live$", first.stdout, re.MULTILINE)
+        read, recognized, rest = re.search(
+            rf"^{name} +(\d+) read: (\d+) recognized(.*)$", first.stdout, re.MULTILINE
+        ).groups()
+        assert int(read) == int(recognized) + sum(map(int, re.findall(r"\d+", rest)))
+    with rtsp_camera(fps=15, size=(320, 240)) as camera:
+        places = {"rtsp": str(camera), "0": NO_CAMERA, "party.mp4": str(video)}
+        second = by_readme("many_cameras", 1, "--seconds", "6", cwd=tmp_path, **places)
+    assert re.search(r"^camera 1 +is live$", second.stdout, re.MULTILINE)
+    assert re.search(r"^camera 2 +is failed: webcam 99 did not open", second.stdout, re.MULTILINE)
+    assert re.search(r"^camera 3 +60 read: 30 recognized", second.stdout, re.MULTILINE)
 
 
 # -- embedded

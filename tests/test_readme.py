@@ -33,6 +33,7 @@ def place(tmp_path_factory) -> Path:
     """A folder as the reader of the README has it: a video, and clips of two actions."""
     folder = tmp_path_factory.mktemp("reader")
     write_video(folder / "party.mp4", clip("wave", seed=1, seconds=1.5))
+    (folder / "cameras.toml").write_text('[[camera]]\nname = "party"\naddress = "party.mp4"\n')
     for label in ("wave", "squat"):
         (folder / "my_clips" / label).mkdir(parents=True)
         for seed in range(3):

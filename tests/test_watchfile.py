@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from streamrec import EventSettings
 from streamrec.errors import SettingsError, StreamrecError
-from streamrec.watchfile import WatchFile, hide, read_watchfile
+from streamrec.watchfile import _CAMERA_KEYS, WatchFile, hide, read_watchfile
 
 SECRET = "p@ss/w:rd #1?"
 QUOTED = "p%40ss%2Fw%3Ard%20%231%3F"
@@ -213,3 +214,17 @@ def test_a_file_that_is_not_there_or_not_text_is_said(tmp_path):
     (tmp_path / "cameras.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SettingsError, match=r"cameras\.toml is not written in UTF-8"):
         read_watchfile(tmp_path / "cameras.toml", {})
+
+
+def test_the_guide_names_every_key_and_its_example_is_right(tmp_path):
+    guide = (Path(__file__).parents[1] / "docs" / "watch.md").read_text(encoding="utf-8")
+    table = guide.partition("| key |")[2].partition("\n\n")[0]
+    cells = [row.split("|")[1] for row in table.splitlines()[1:] if row.startswith("| `")]
+    assert {key for cell in cells for key in re.findall(r"`(\w+)`", cell)} == set(_CAMERA_KEYS)
+    (example,) = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "yard").write_text("of-the-yard")
+    entrance, yard = read(tmp_path, example, CAMERA_PASSWORD="of-all").cameras
+    assert entrance.address == "rtsp://viewer:of-all@192.168.1.20/stream1"
+    assert yard.address == "rtsp://viewer:of-the-yard@192.168.1.21/stream1"
+    assert yard.event_settings(EventSettings()) == EventSettings(enter=0.8, shortest=1.0)

@@ -1,0 +1,82 @@
+"""Frames a second of many streams in one batch: `python benchmarks/many.py`.
+
+Each of N sources gives the same number of 640x480 frames, from memory and from H.264 files; every frame is
+recognized, as fast as the machine can. Configurations take turns in rounds, and the median round is shown: a machine
+that is slow for a moment is slow for all of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import onnxruntime
+from stages import commit, predictions, processor
+
+from streamrec import Frame, Recognizer, Result, VideoFile, Watcher, World, WorldSettings, results
+from streamrec.engines import onnx_engine
+
+FRAMES, ROUNDS = 120, 5
+EVERY = 1000.0  # fps of a rhythm in which every frame is due
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="fight", help="a shipped model's name, or a file")
+    parser.add_argument("--threads", type=int, default=1, help="of the engine")
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    onnx_engine.threads = lambda: options.threads
+    recognizer = Recognizer.load(options.model, engine="onnx")
+    world = World(WorldSettings(width=640, height=480, seconds=FRAMES / 30, fps=30.0, seed=3))
+    frames = list(world)
+    with tempfile.TemporaryDirectory() as folder:
+        video = Path(folder) / "frames.mp4"
+        with VideoFile(video, overlay=False) as sink:
+            for frame, said in zip(frames, predictions(recognizer, frames), strict=True):
+                sink.write(Result(frame, said))
+        runs: dict[tuple[str, int, int], Callable[[], int]] = {}
+        for what, source in (("memory", frames), ("H.264 files", video)):
+            runs[what, 0, 1] = lambda source=source: sum(1 for _ in results(source, recognizer, fps=EVERY))
+            for number in (1, 2, 4, 8):
+                runs[what, number, 8] = lambda source=source, number=number: many(
+                    [source] * number, recognizer, 8
+                )
+        for batch in (1, 2, 4, 16):
+            number = max(8, batch)
+            runs["memory", number, batch] = lambda number=number, batch=batch: many(
+                [frames] * number, recognizer, batch
+            )
+        rates: dict[tuple[str, int, int], list[float]] = {key: [] for key in runs}
+        for _, (key, run) in itertools.product(range(ROUNDS), runs.items()):
+            begun = time.perf_counter()
+            count = run()
+            rates[key].append(count / (time.perf_counter() - begun))
+    print(f"{recognizer.name} model, 640x480, every frame, engine with {options.threads} thread(s), "
+          f"median of {ROUNDS} rounds of {FRAMES} frames a source")  # fmt: skip
+    print(f"{processor()}, Python {platform.python_version()}, OpenCV {cv2.__version__}, "
+          f"ONNX Runtime {onnxruntime.__version__}, commit {commit()}\n")  # fmt: skip
+    print(f"{'from':14}{'sources':>8}{'batch to':>10}{'frames/s':>10}{'each':>8}{'to one':>8}")
+    for (what, number, batch), found in rates.items():
+        rate, one = statistics.median(found), statistics.median(rates[what, 1, 8])
+        name = "results()" if number == 0 else str(number)
+        print(f"{what:14}{name:>8}{batch:10}{rate:10.0f}{rate / max(number, 1):8.0f}{rate / one:8.2f}")
+
+
+def many(sources: list[list[Frame] | Path], recognizer: Recognizer, batch: int) -> int:
+    with Watcher(recognizer, fps=EVERY, batch=batch) as watcher:
+        for number, source in enumerate(sources):
+            watcher.add(str(number), source)
+        told = {(result.frame.source, result.frame.index) for result in watcher}
+    return len(told)
+
+
+if __name__ == "__main__":
+    main()
