@@ -83,7 +83,8 @@ class Persistent(Source):
             if self._left.is_set():
                 return
             self._reconnects[cause] += 1
-            self._become(SourceState.reconnecting, reason)
+            # Until a first picture came it is still being opened for the first time.
+            self._become(SourceState.reconnecting if self._frames else SourceState.connecting, reason)
             segment += 1
             if self._left.wait(wait * random.uniform(0.75, 1.0)):
                 return

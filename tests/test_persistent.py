@@ -3,7 +3,6 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -122,4 +121,4 @@ def test_a_reason_holds_no_password():
     source.on_health = told.append
     next(iter(source))
     assert told[0].reason == "ValueError: rtsp://***@host is odd"
-    assert replace(told[0]).state is SourceState.reconnecting
+    assert told[0].state is SourceState.connecting  # it was never open
