@@ -19,7 +19,7 @@ from typer.core import TyperCommand
 
 if TYPE_CHECKING:
     from streamrec.sinks import Sink
-    from streamrec.types import Result
+    from streamrec.types import Health, Result
 
 # Everything that is slow to import (OpenCV, ONNX Runtime, torch) is imported where it is used: --help is quick.
 
@@ -132,10 +132,16 @@ def run(
         float | None, typer.Option(min=0.0, help="Stop after so many seconds of stream.")
     ] = None,
     fps: Annotated[float | None, typer.Option(min=0.1, help="Another rhythm than the model learned.")] = None,
+    retries: Annotated[
+        int, typer.Option(min=-1, help="How often a lost camera is opened in a row; -1: for ever.")
+    ] = 10,
     engine: Engine = EngineName.auto,
     device: Device = "auto",
 ) -> None:
     """Recognize a camera, a stream or a file.
+
+    A camera that is lost is opened again: at once, and then with pauses of 1 to 30 seconds, for about three
+    minutes. --retries says how often.
 
     \b
     Examples:
@@ -146,7 +152,7 @@ def run(
     from streamrec.recognizer import Recognizer
     from streamrec.sources import open_source
 
-    opened = open_source(source)
+    opened = open_source(source, retries=None if retries < 0 else retries)
     recognizer = Recognizer.load(model, engine=engine.value, device=device)
     _play(opened, recognizer, save=save, jsonl=jsonl, show=show, max_seconds=max_seconds, fps=fps)
 
@@ -811,8 +817,13 @@ def _play(
             sinks.append(
                 stack.enter_context(Background(VideoFile(save), drop_oldest=source.live, patience=600.0))
             )
+        states = _States(source.name)
         if jsonl is not None:
-            sinks.append(stack.enter_context(JsonLines(jsonl)))
+            lines = stack.enter_context(JsonLines(jsonl))
+            sinks.append(lines)
+            states.lines = lines
+        stack.callback(states.finish)  # before the sinks are closed
+        source.on_health = states.hear
         terminal = stack.enter_context(_Terminal(source, recognizer, on_stdout=jsonl != "-"))
         if show is None and reason and not sinks:
             terminal.say(f"No window: {reason}")
@@ -826,6 +837,41 @@ def _play(
                 also(result)
             if window is not None and window.closed:
                 break
+
+
+class _States:
+    """How a source is, as it changes: lines on standard error for a person, and JSON lines."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.lines: Any = None
+        self._was_live = False
+        self._last: Health | None = None  # what is told when all that was read has been looked at
+
+    def hear(self, health: Health) -> None:
+        """Called in the thread that reads."""
+        from streamrec.errors import SinkError
+        from streamrec.types import SourceState
+
+        if health.state in (SourceState.ended, SourceState.failed):
+            self._last = health
+            return
+        first = health.state is SourceState.live and not self._was_live
+        self._was_live = self._was_live or first
+        if not first and (health.reason or health.state is SourceState.live):
+            typer.echo(f"{self.name}: {_describe_health(health)}", err=True)
+        if self.lines is not None:
+            with contextlib.suppress(SinkError):  # nobody reads them: the next prediction's line says so
+                self.lines.write_health(self.name, health)
+
+    def finish(self) -> None:
+        """Tell how it came to its end; why it failed is told as the error that it is."""
+        if self._last is not None and self.lines is not None:
+            self.lines.write_health(self.name, self._last)
+
+
+def _describe_health(health: Health) -> str:
+    return f"{health.state}: {health.reason}" if health.reason else str(health.state)
 
 
 class _Terminal:

@@ -417,7 +417,7 @@ def _cannot_write(path: Path, error: OSError | av.FFmpegError) -> str:
 
 
 class JsonLines(Sink):
-    """One JSON object a line for each prediction and each event, as docs/jsonl.md describes.
+    """One JSON object a line for each prediction, event and state of a source, as docs/jsonl.md describes.
 
     ``target`` is a path (an older file is replaced, or with ``append`` goes on), "-" for standard output, or
     something with ``write(text)``, which stays open. Without ``predictions`` events alone are written; ``clock``
@@ -444,6 +444,7 @@ class JsonLines(Sink):
         self._told = _Told()
         self._predictions = predictions
         self._clock = clock
+        self._lock = threading.Lock()  # states come from the thread that reads
         self._file: Any
         self._mine = False
         self._closed = False
@@ -473,7 +474,7 @@ class JsonLines(Sink):
         self._write(lines + [_event_line(event, result.frame.source) for event in result.events])
 
     def write_health(self, source: str, health: Health) -> None:
-        """Write how a source is now."""
+        """Write how a source is now; from any thread."""
         self._write([_health_line(source, health)])
 
     def _write(self, lines: list[dict[str, object]]) -> None:
@@ -488,10 +489,11 @@ class JsonLines(Sink):
         # A half surrogate (a file name that was not UTF-8) becomes the escape that JSON has for it.
         data = text.encode("utf-8", "backslashreplace")
         try:
-            self._file.write(data if self._bytes else data.decode())
-            flush = getattr(self._file, "flush", None)
-            if flush is not None:
-                flush()
+            with self._lock:
+                self._file.write(data if self._bytes else data.decode())
+                flush = getattr(self._file, "flush", None)
+                if flush is not None:
+                    flush()
         except BrokenPipeError as error:
             raise SinkError(f"nobody reads {self._name} any more") from error
         except OSError as error:

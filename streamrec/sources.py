@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import math
 import re
-import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,92 +13,15 @@ from typing import Any
 import cv2
 import numpy as np
 
+from streamrec import health as report
+from streamrec.cameras import RETRIES, NetworkSource, WebcamSource
 from streamrec.errors import PictureError, SourceError, without_password
 from streamrec.pictures import as_bgr
-from streamrec.types import Frame, Source
+from streamrec.types import Frame, Health, Source
+from streamrec.videos import opened, why_closed
 
 PICTURE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 VIDEO_ENDINGS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv")
-OPEN_SECONDS = 5.0  # deadline for opening an address
-READ_SECONDS = (
-    2.5  # deadline for the next frame of an address; FFmpeg needs two of them to see that it is dead
-)
-
-
-class WebcamSource(Source):
-    """A camera of this computer, by its number or its device file (``/dev/video0``).
-
-    Timestamps are seconds since the camera was opened.
-    """
-
-    live = True
-
-    def __init__(self, device: int | str = 0) -> None:
-        self.device = device
-        self.name = f"webcam {device}" if isinstance(device, int) else device
-
-    def __iter__(self) -> Iterator[Frame]:
-        if isinstance(self.device, str) and not Path(self.device).exists():
-            raise SourceError(
-                f"there is no {self.device}; `streamrec doctor` lists the cameras that are there"
-            )
-        with _opened(self.device) as video:
-            if video is None:
-                raise SourceError(
-                    f"{self.name} did not open: it is not there, or another program uses it; "
-                    "`streamrec doctor` lists the cameras that are there"
-                )
-            yield from _live_frames(video, self.name, time.monotonic())
-        raise SourceError(f"{self.name} stopped giving pictures; is it still plugged in?")
-
-
-class NetworkSource(Source):
-    """An RTSP, RTMP, HTTP or UDP address. A lost connection is opened again, with a new segment.
-
-    Opening and reading have deadlines. Timestamps are seconds since the first opening: by the camera's own
-    clock for RTSP, by arrival for the rest, whose containers seldom tell. When the first opening fails, or
-    ``retries`` in a row after that, ``SourceError`` says why.
-    """
-
-    live = True
-
-    def __init__(self, address: str, *, retries: int = 5) -> None:
-        self.name = without_password(address)
-        self._address = address  # never shown: it may hold a password
-        self._own_clock = address.lower().startswith("rtsp")
-        self._retries = retries
-        self._left = threading.Event()
-
-    def __iter__(self) -> Iterator[Frame]:
-        self._left.clear()  # now, not when the first frame is asked for: an interrupt may come before
-        return self._frames()
-
-    def _frames(self) -> Iterator[Frame]:
-        started = time.monotonic()
-        index = segment = failures = 0
-        while True:
-            with _opened(self._address) as video:
-                if video is not None:
-                    frames = _live_frames(
-                        video, self.name, started, index, segment, READ_SECONDS, own_clock=self._own_clock
-                    )
-                    for frame in frames:
-                        yield frame
-                        index, failures = frame.index + 1, 0
-                    if index and video.get(cv2.CAP_PROP_FRAME_COUNT) > 0:
-                        return  # a recording, and this was its end
-            if self._left.is_set():
-                return
-            failures += 1
-            if failures > self._retries or index == 0:
-                raise SourceError(f"{self.name}: {_why_closed(self._address)}")
-            segment += 1
-            if self._left.wait(min(2.0 ** (failures - 1) * 0.5, 8.0)):
-                return
-
-    def interrupt(self) -> None:
-        """End the wait before the next opening."""
-        self._left.set()
 
 
 class FileSource(Source):
@@ -130,13 +50,16 @@ class FileSource(Source):
         """Seconds, as the file's header tells; None when it does not tell, or the file is looped."""
         if self.loop:
             return None
-        with _opened(self._address) as video:
+        with opened(self._address) as video:
             if video is None:
                 return None
             rate, count = video.get(cv2.CAP_PROP_FPS), video.get(cv2.CAP_PROP_FRAME_COUNT)
             return count / rate if rate > 0 and count > 0 else None
 
     def __iter__(self) -> Iterator[Frame]:
+        return report.told(self, self._frames())
+
+    def _frames(self) -> Generator[Frame, None, None]:
         index = segment = 0
         while True:
             first = index
@@ -150,11 +73,9 @@ class FileSource(Source):
             segment += 1
 
     def _play(self, index: int, segment: int) -> Iterator[Frame]:
-        with _opened(self._address) as video:
+        with opened(self._address) as video:
             if video is None:
-                raise SourceError(
-                    f"{self.name} is not a video that can be read: {_why_closed(self._address)}"
-                )
+                raise SourceError(f"{self.name} is not a video that can be read: {why_closed(self._address)}")
             rate = video.get(cv2.CAP_PROP_FPS)
             step = 1.0 / rate if 0.0 < rate < 1000.0 else 1.0 / 30.0
             first, before = index, -step
@@ -191,6 +112,9 @@ class ImageFolderSource(Source):
         self.duration = len(self.pictures) / fps
 
     def __iter__(self) -> Iterator[Frame]:
+        return report.told(self, self._frames())
+
+    def _frames(self) -> Generator[Frame, None, None]:
         for index, path in enumerate(self.pictures):
             # Not cv2.imread: it cannot open paths with other than ASCII letters on every system.
             try:
@@ -224,6 +148,9 @@ class IterableSource(Source):
         self.live = live
 
     def __iter__(self) -> Iterator[Frame]:
+        return report.told(self, self._frames())
+
+    def _frames(self) -> Generator[Frame, None, None]:
         for index, picture in enumerate(self.pictures):
             if isinstance(picture, Frame):
                 yield picture
@@ -245,6 +172,20 @@ class RealTime(Source):
         self.duration = source.duration
         self._left = threading.Event()
 
+    @property
+    def health(self) -> Health:  # type: ignore[override]
+        """That of the other source."""
+        return self.source.health
+
+    @property
+    def on_health(self) -> Callable[[Health], None] | None:
+        """That of the other source."""
+        return self.source.on_health
+
+    @on_health.setter
+    def on_health(self, listener: Callable[[Health], None] | None) -> None:
+        self.source.on_health = listener
+
     def interrupt(self) -> None:
         """End the wait for the next frame's time, and pass it on."""
         self._left.set()
@@ -263,7 +204,10 @@ class RealTime(Source):
 
 
 class Limited(Source):
-    """Another source that ends after so many seconds of its own clock."""
+    """Another source that ends after so many seconds of its own clock.
+
+    A live one ends after so many seconds of ours as well, for it may have stalled.
+    """
 
     def __init__(self, source: Source, seconds: float) -> None:
         self.source = source
@@ -272,27 +216,51 @@ class Limited(Source):
         self.live = source.live
         self.duration = seconds if source.duration is None else min(seconds, source.duration)
 
+    @property
+    def health(self) -> Health:  # type: ignore[override]
+        """That of the other source."""
+        return self.source.health
+
+    @property
+    def on_health(self) -> Callable[[Health], None] | None:
+        """That of the other source."""
+        return self.source.on_health
+
+    @on_health.setter
+    def on_health(self, listener: Callable[[Health], None] | None) -> None:
+        self.source.on_health = listener
+
     def interrupt(self) -> None:
         """Pass it on."""
         self.source.interrupt()
 
     def __iter__(self) -> Iterator[Frame]:
         passed, last = 0.0, None
-        for frame in self.source:
-            if last is not None and last.timestamp < frame.timestamp:
-                passed += frame.timestamp - last.timestamp
-            if passed >= self.seconds - 1e-9:
-                return
-            last = frame
-            yield frame
+        alarm: threading.Timer | None = None
+        try:
+            for frame in self.source:
+                if last is not None and last.timestamp < frame.timestamp:
+                    passed += frame.timestamp - last.timestamp
+                if passed >= self.seconds - 1e-9:
+                    return
+                if self.live and alarm is None:
+                    alarm = threading.Timer(self.seconds + 1.0, self.source.interrupt)
+                    alarm.daemon = True
+                    alarm.start()
+                last = frame
+                yield frame
+        finally:
+            if alarm is not None:
+                alarm.cancel()
 
 
-def open_source(what: Any) -> Source:
+def open_source(what: Any, *, retries: int | None = RETRIES) -> Source:
     """Tell what kind of source is meant, and return it; nothing is read before it is iterated.
 
     A number or ``/dev/video0`` is a webcam; ``rtsp://``, ``http://`` and the like an address; a path is a video
     file, a picture or a folder of pictures; ``"synthetic"`` the synthetic world (``"synthetic:7"`` with seed 7);
-    any other iterable gives pictures. Raises ``SourceError`` for anything else.
+    any other iterable gives pictures. ``retries``: how often a lost camera is opened in a row before it is
+    given up; None: for ever. Raises ``SourceError`` for anything else.
 
     >>> open_source("0")
     <WebcamSource webcam 0>
@@ -304,11 +272,11 @@ def open_source(what: Any) -> Source:
     if isinstance(what, bool) or what is None:
         raise SourceError(f"{what} is no source; pass a webcam number, a path, an address or pictures")
     if isinstance(what, int):
-        return WebcamSource(what)
+        return WebcamSource(what, retries=retries)
     if isinstance(what, Path):
-        return _from_path(what)
+        return _from_path(what, retries)
     if isinstance(what, str):
-        return _from_text(what)
+        return _from_text(what, retries)
     if isinstance(what, np.ndarray) and (what.ndim < 3 or (what.ndim == 3 and what.shape[2] in (1, 3, 4))):
         raise SourceError(f"an array of shape {what.shape} is one picture; pass an iterable of pictures")
     if isinstance(what, Iterable):
@@ -318,30 +286,30 @@ def open_source(what: Any) -> Source:
     )
 
 
-def _from_text(text: str) -> Source:
+def _from_text(text: str, retries: int | None) -> Source:
     if not text.strip():
         raise SourceError("no source was named; pass a webcam number, a path or an address")
     if re.fullmatch(r"\d+", text.strip()):
-        return WebcamSource(int(text))
+        return WebcamSource(int(text), retries=retries)
     if text == "synthetic" or text.startswith("synthetic:"):
         return _synthetic(text)
     if text.startswith("file://"):
-        return _from_path(Path(text.removeprefix("file://")))
+        return _from_path(Path(text.removeprefix("file://")), retries)
     if "://" in text:
         path = text.split("?", 1)[0].lower()
         if path.startswith("http") and path.endswith(VIDEO_ENDINGS):
             return FileSource(text)
-        return NetworkSource(text)
+        return NetworkSource(text, retries=retries)
     if text.startswith("/dev/video"):
-        return WebcamSource(text)
-    return _from_path(Path(text).expanduser())
+        return WebcamSource(text, retries=retries)
+    return _from_path(Path(text).expanduser(), retries)
 
 
-def _from_path(path: Path) -> Source:
+def _from_path(path: Path, retries: int | None) -> Source:
     if path.is_dir():
         return ImageFolderSource(path)
     if path.is_char_device():
-        return WebcamSource(str(path))  # a device file by another name
+        return WebcamSource(str(path), retries=retries)  # a device file by another name
     return FileSource(path)
 
 
@@ -356,120 +324,5 @@ def _synthetic(text: str) -> Source:
     return World(WorldSettings(seed=int(seed), width=640, height=480))
 
 
-def _live_frames(
-    video: cv2.VideoCapture,
-    name: str,
-    started: float,
-    index: int = 0,
-    segment: int = 0,
-    patience: float = math.inf,
-    *,
-    own_clock: bool = False,
-) -> Iterator[Frame]:
-    """Frames until the first that does not come. ``started``: the time.monotonic() that counts as 0.
-
-    A read that takes about ``patience`` seconds (FFmpeg's time-out) is the end as well: FFmpeg then gives the
-    frame that it held back, and nothing after it.
-    """
-    opened = time.monotonic() - started
-    before = -1.0
-    while True:
-        asked = time.monotonic()
-        ok, image = video.read()
-        now = time.monotonic()
-        if not ok or image is None:
-            return
-        if now - asked >= 0.9 * patience:
-            return
-        timestamp = now - started
-        if own_clock:
-            told = opened + video.get(cv2.CAP_PROP_POS_MSEC) / 1000.0
-            if told < before - 1.0:  # the camera's clock was set back: it counts on from here
-                went_on = max(timestamp, before + 0.001)
-                opened, told = opened + went_on - told, went_on
-            # Where the stream tells no times, those of arrival.
-            timestamp = told if told > before or before < 0 else max(timestamp, before + 0.001)
-            before = timestamp
-        yield Frame(as_bgr(image), index, timestamp, segment, name, now)
-        index += 1
-
-
 def _natural(path: Path) -> list[tuple[int, int | str]]:
     return [(0, int(t)) if t.isdecimal() else (1, t) for t in re.split(r"(\d+)", path.name.lower()) if t]
-
-
-@contextlib.contextmanager
-def _opened(what: int | str) -> Iterator[cv2.VideoCapture | None]:
-    """An open capture, released at the end; None where it did not open. OpenCV's own complaints are hushed."""
-    video = None
-    with _hushed():
-        if isinstance(what, int) or Path(what).is_char_device():
-            backend = cv2.CAP_V4L2 if sys.platform.startswith("linux") else cv2.CAP_ANY
-            video = cv2.VideoCapture(what, backend)
-        elif "://" in what:
-            deadlines = [
-                cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(OPEN_SECONDS * 1000),
-                cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(READ_SECONDS * 1000),
-                cv2.CAP_PROP_N_THREADS, 1,  # more threads decode ahead: a frame of delay for each
-            ]  # fmt: skip
-            video = cv2.VideoCapture(what, cv2.CAP_FFMPEG, deadlines)
-        else:
-            video = cv2.VideoCapture(what, cv2.CAP_FFMPEG)
-    try:
-        yield video if video.isOpened() else None
-    finally:
-        video.release()
-
-
-@contextlib.contextmanager
-def _hushed() -> Iterator[None]:
-    """OpenCV's log level is one for all threads: the first one in lowers it, the last one out restores it."""
-    logging = cv2.utils.logging
-    with _hush.lock:
-        if _hush.count == 0:
-            _hush.level = logging.getLogLevel()
-            logging.setLogLevel(logging.LOG_LEVEL_SILENT)
-        _hush.count += 1
-    try:
-        yield
-    finally:
-        with _hush.lock:
-            _hush.count -= 1
-            if _hush.count == 0:
-                logging.setLogLevel(_hush.level)
-
-
-class _Hush:
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.count = 0
-        self.level = 0
-
-
-_hush = _Hush()
-
-
-def _why_closed(address: str) -> str:
-    """Ask FFmpeg for the reason in words, which OpenCV keeps to itself. No address in the answer."""
-    import av
-
-    asked = time.monotonic()
-    try:
-        with av.open(address, timeout=(OPEN_SECONDS, READ_SECONDS)) as container:
-            if not container.streams.video:
-                return "it holds no video, only " + (
-                    ", ".join(sorted({s.type for s in container.streams})) or "nothing"
-                )
-            return "the connection was lost"
-    except (av.HTTPUnauthorizedError, av.HTTPForbiddenError):
-        return "the camera refused the user or the password"
-    except (av.HTTPNotFoundError, av.FileNotFoundError):
-        return "the server knows no such stream; check the path of the address"
-    except av.ConnectionRefusedError:
-        return "nothing listens at that address and port (connection refused)"
-    except av.FFmpegError as error:
-        if isinstance(error, av.TimeoutError | av.ExitError) or time.monotonic() - asked >= OPEN_SECONDS:
-            return f"no answer within {OPEN_SECONDS:g} s; check the address and the network"
-        if isinstance(error, av.InvalidDataError):
-            return "what is there is not a video that FFmpeg knows, or it is damaged"
-        return (error.strerror or "unknown error").lower()

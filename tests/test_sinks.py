@@ -33,7 +33,7 @@ from streamrec.sinks import (
     as_sink,
     why_no_display,
 )
-from streamrec.types import ActionEnded, ActionStarted, Frame, Prediction, Result
+from streamrec.types import ActionEnded, ActionStarted, Frame, Health, Prediction, Result, SourceState
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -404,6 +404,33 @@ def test_each_line_is_in_the_file_before_write_returns(tmp_path):
     sink.close()
     with pytest.raises(SinkError, match="closed"):
         sink.write(result_of(9))
+
+
+def test_the_state_of_a_source_is_a_line_of_its_own():
+    health = Health(
+        SourceState.reconnecting,
+        "the connection was lost",
+        5.0,
+        42,
+        {"torn": 3},
+        {"the connection was lost": 1},
+    )
+    lines = io.StringIO()
+    with JsonLines(lines) as sink:
+        sink.write_health("door", health)
+        sink.write(result_of(0, 0.0))
+    first, second = map(json.loads, lines.getvalue().splitlines())
+    assert first == {
+        "type": "state",
+        "version": 1,
+        "source": "door",
+        "state": "reconnecting",
+        "reason": "the connection was lost",
+        "frames": 42,
+        "refused": {"torn": 3},
+        "reconnects": {"the connection was lost": 1},
+    }
+    assert second["type"] == "prediction"
 
 
 def test_lines_are_utf_8_and_odd_names_stay_json(tmp_path):

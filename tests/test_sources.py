@@ -3,11 +3,8 @@ from __future__ import annotations
 import itertools
 import re
 import shutil
-import subprocess
-import sys
 import threading
 import time
-import traceback
 from fractions import Fraction
 from pathlib import Path
 
@@ -30,9 +27,8 @@ from streamrec.sources import (
     WebcamSource,
     open_source,
 )
-from streamrec.types import Frame, Source
-from tests.cameras import free_port, http_camera, rtsp_camera, silent_camera
-from tests.rtsp_server import read_stamp
+from streamrec.types import Frame, Health, Source
+from tests.cameras import http_camera
 
 SECRET = "hunter2"
 
@@ -235,6 +231,11 @@ class TestFile:
             assert len(frames) == 3
             assert frames[0].source == name
 
+    def test_a_file_behind_http_is_read_whole_at_media_time(self, clip):
+        with http_camera(clip=clip) as camera:
+            frames = list(open_source(camera.replace("/video", "/clip.mp4")))
+        assert times_of(frames) == pytest.approx([n / 10 for n in range(10)])
+
 
 class TestImageFolder:
     def test_the_order_is_that_of_people_not_of_letters(self, tmp_path):
@@ -332,290 +333,6 @@ class TestRealTime:
         assert time.monotonic() - begun < 2.0
 
 
-class TestWebcam:
-    @pytest.mark.parametrize("what", ["/dev/video97", 97])
-    def test_a_webcam_that_is_not_there_is_told_with_what_to_do(self, what):
-        begun = time.monotonic()
-        with pytest.raises(SourceError, match=r"97.*`streamrec doctor`"):
-            next(iter(open_source(what)))
-        assert time.monotonic() - begun < 5
-
-    def test_a_webcam_that_is_pulled_out_is_told_after_its_frames(self, monkeypatch):
-        monkeypatch.setattr(sources.cv2, "VideoCapture", fake_video([0.0, 0.0, 0.0]))
-        seen = []
-        with pytest.raises(SourceError, match="still plugged in"):
-            for frame in WebcamSource(0):
-                seen.append(frame)
-        assert [frame.index for frame in seen] == [0, 1, 2]
-        assert all(a.timestamp <= b.timestamp for a, b in itertools.pairwise(seen))
-
-    def test_opencv_may_complain_again_afterwards(self, monkeypatch):
-        level = cv2.utils.logging.getLogLevel()
-        with pytest.raises(SourceError):
-            next(iter(open_source(97)))
-        assert cv2.utils.logging.getLogLevel() == level
-
-
-def fake_video(clock: list[float], *, every: float = 0.0):
-    """Stands in for cv2.VideoCapture: a camera that gives a picture for each time (s) of its own clock."""
-
-    class Video:
-        def __init__(self, *_: object) -> None:
-            self.left = list(clock)
-            self.now = 0.0
-
-        def isOpened(self) -> bool:
-            return True
-
-        def read(self):
-            if not self.left:
-                return False, None
-            time.sleep(every)
-            self.now = self.left.pop(0)
-            return True, np.zeros((20, 30, 3), np.uint8)
-
-        def get(self, wanted: int) -> float:
-            return 1000.0 * self.now if wanted == cv2.CAP_PROP_POS_MSEC else 0.0
-
-        def release(self) -> None:
-            pass
-
-    return Video
-
-
-class TestPasswords:
-    @pytest.mark.parametrize(
-        "address",
-        [
-            f"rtsp://admin:{SECRET}@127.0.0.1:PORT/live",
-            f"rtsp://admin:{SECRET}@p@127.0.0.1:PORT/live",
-            f"http://admin:{SECRET}@127.0.0.1:PORT/video",
-            f"http://admin:{SECRET}@127.0.0.1:PORT/clip.mp4",
-            f"http://127.0.0.1:PORT/video?user=admin&pwd={SECRET}",
-        ],
-    )
-    def test_a_password_is_nowhere_to_be_read(self, address):
-        source = open_source(address.replace("PORT", str(free_port())))
-        assert_silent(source)
-        with pytest.raises(SourceError) as caught:
-            list(source)
-        error = caught.value
-        told = "".join(traceback.format_exception(error))
-        assert SECRET not in str(error) + repr(error) + told
-        assert "127.0.0.1" in str(error)
-
-    def test_nor_on_the_terminal(self):
-        address = f"rtsp://admin:{SECRET}@127.0.0.1:{free_port()}/live"
-        code = f"from streamrec import open_source; list(open_source({address!r}))"
-        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        assert run.returncode == 1
-        assert "SourceError" in run.stderr
-        # The last line is what we say; Python itself shows the line of code that held the address.
-        said = [line for line in run.stderr.splitlines() if "open_source(" not in line]
-        assert SECRET not in "\n".join(said)
-
-    def test_the_thread_that_reads_does_not_carry_it_in_its_name(self):
-        with capture(NetworkSource(f"rtsp://admin:{SECRET}@127.0.0.1:{free_port()}/live")):
-            assert all(SECRET not in thread.name for thread in threading.enumerate())
-
-
-def assert_silent(source: Source) -> None:
-    assert SECRET not in repr(source) + str(source) + source.name
-
-
-class TestOwnClock:
-    """What a camera's clock may do, with a camera of cardboard."""
-
-    def read(self, monkeypatch, clock: list[float], *, every: float = 0.0) -> list[float]:
-        monkeypatch.setattr(sources.cv2, "VideoCapture", fake_video(clock, every=every))
-        source = NetworkSource("rtsp://127.0.0.1/live", retries=0)
-        monkeypatch.setattr(sources, "_why_closed", lambda _: "over")
-        frames = []
-        with pytest.raises(SourceError):
-            for frame in source:
-                frames.append(frame)
-        assert [frame.index for frame in frames] == list(range(len(clock)))
-        return [frame.timestamp - frames[0].timestamp for frame in frames]
-
-    def test_timestamps_are_the_cameras_own(self, monkeypatch):
-        clock = [0.0, 0.04, 0.08, 0.5, 0.54]
-        assert self.read(monkeypatch, clock) == pytest.approx(clock)
-
-    def test_a_clock_that_stands_still_or_stumbles_never_goes_back(self, monkeypatch):
-        times = self.read(monkeypatch, [0.0, 0.04, 0.04, 0.03, 0.08])
-        assert all(a < b for a, b in itertools.pairwise(times))
-        assert times[-1] == pytest.approx(0.08)
-
-    def test_a_clock_that_is_set_back_does_not_stop_time(self, monkeypatch):
-        times = self.read(
-            monkeypatch, [100.0 + n / 20 for n in range(5)] + [n / 20 for n in range(15)], every=0.05
-        )
-        assert all(a < b for a, b in itertools.pairwise(times))
-        assert times[-1] - times[4] == pytest.approx(0.75, abs=0.3)
-
-
-def stamps_of(frames: list[Frame]) -> list[tuple[int, int]]:
-    found = [read_stamp(frame.image) for frame in frames]
-    assert None not in found[2:]
-    return [stamp for stamp in found if stamp]
-
-
-@pytest.mark.slow
-class TestRTSP:
-    def test_frames_come_at_the_cameras_rate_and_by_its_clock(self):
-        with rtsp_camera(fps=20, size=(320, 240)) as camera:
-            frames = list(itertools.islice(NetworkSource(camera), 50))
-        stamps = stamps_of(frames)[5:]  # what the opening kept back comes in a burst
-        frames = frames[-len(stamps) :]
-        numbers = [number for number, _ in stamps]
-        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
-        by_stamp = np.diff([ms / 1000 for _, ms in stamps])
-        by_frame = np.diff([frame.timestamp for frame in frames])
-        assert by_frame.mean() == pytest.approx(1 / 20, rel=0.1)
-        assert np.abs(np.cumsum(by_frame) - np.cumsum(by_stamp)).max() < 0.1
-        assert [frame.index for frame in frames] == list(
-            range(frames[0].index, frames[0].index + len(frames))
-        )
-        assert {frame.segment for frame in frames} == {0}
-
-    def test_a_wrong_password_is_told_in_words_and_not_shown(self):
-        with rtsp_camera(user="anna", password="right", size=(320, 240)) as camera:
-            source = open_source(camera.replace("right", SECRET))
-            with pytest.raises(SourceError, match="refused the user or the password") as caught:
-                list(source)
-            assert SECRET not in "".join(traceback.format_exception(caught.value))
-            assert_silent(source)
-            assert next(iter(open_source(camera))).image.shape == (240, 320, 3)
-
-    def test_an_unknown_path_is_told_in_words(self):
-        with (
-            rtsp_camera(size=(320, 240)) as camera,
-            pytest.raises(SourceError, match="no such stream; check the path"),
-        ):
-            list(open_source(camera.replace("/live", "/other")))
-
-    def test_a_camera_that_is_back_on_its_port_is_a_new_segment(self):
-        with rtsp_camera(size=(320, 240), fps=20) as camera:
-            frames = iter(NetworkSource(camera, retries=20))
-            before = [next(frames) for _ in range(10)]
-            camera.kill()
-            back: list[Frame] = []
-            reader = threading.Thread(target=lambda: back.extend(read_segment(frames, 1, 10)))
-            reader.start()
-            with rtsp_camera(port=camera.port, size=(320, 240), fps=20):
-                reader.join(30)
-        assert len(back) == 10
-        assert {frame.segment for frame in before} == {0}
-        assert {frame.segment for frame in back} == {back[0].segment}
-        assert back[0].segment >= 1
-        assert back[0].index > before[-1].index
-        assert back[0].timestamp > before[-1].timestamp
-
-    def test_a_camera_that_does_not_come_back_is_given_up_in_words(self):
-        with rtsp_camera(size=(320, 240)) as camera:
-            frames = iter(NetworkSource(camera, retries=1))
-            next(frames)
-            camera.kill()
-            begun = time.monotonic()
-            with pytest.raises(SourceError, match="nothing listens"):
-                list(frames)
-            assert time.monotonic() - begun < 10
-
-    def test_a_frozen_camera_is_seen_to_be_frozen(self, monkeypatch):
-        monkeypatch.setattr(sources, "OPEN_SECONDS", 1.0)
-        monkeypatch.setattr(sources, "READ_SECONDS", 1.0)
-        with rtsp_camera(size=(320, 240)) as camera:
-            frames = iter(NetworkSource(camera, retries=0))
-            for _ in range(10):
-                next(frames)
-            camera.freeze()
-            begun = time.monotonic()
-            with pytest.raises(SourceError):
-                list(frames)
-            assert time.monotonic() - begun < 8
-
-    def test_leaving_a_frozen_camera_takes_no_longer_than_a_read(self):
-        with rtsp_camera(size=(320, 240)) as camera:
-            with capture(NetworkSource(camera), capacity=1) as frames:
-                next(iter(frames))
-                camera.freeze()
-                begun = time.monotonic()
-            assert time.monotonic() - begun < 10
-            assert not [t for t in threading.enumerate() if t.name.startswith("capture")]
-
-
-def read_segment(frames, segment: int, count: int) -> list[Frame]:
-    """So many frames from the first that is of at least this segment."""
-    return list(itertools.islice((frame for frame in frames if frame.segment >= segment), count))
-
-
-class TestNetwork:
-    def test_a_port_on_which_nobody_listens_is_told_at_once(self):
-        begun = time.monotonic()
-        with pytest.raises(SourceError, match="connection refused"):
-            list(open_source(f"rtsp://127.0.0.1:{free_port()}/live"))
-        assert time.monotonic() - begun < 3
-
-    @pytest.mark.parametrize("scheme", ["rtsp", "http"])
-    def test_a_server_that_says_nothing_is_given_up_at_the_deadline(self, monkeypatch, scheme):
-        monkeypatch.setattr(sources, "OPEN_SECONDS", 1.0)
-        with silent_camera(scheme) as address:
-            begun = time.monotonic()
-            with pytest.raises(SourceError, match="no answer within 1 s"):
-                list(open_source(address))
-            assert 1.0 <= time.monotonic() - begun < 6
-
-    def test_an_unknown_protocol_is_told(self):
-        with pytest.raises(SourceError, match="protocol not found"):
-            list(open_source("carrier-pigeon://roof/live"))
-
-    def test_waiting_for_the_next_opening_ends_when_nobody_reads_any_more(self, monkeypatch):
-        video = fake_video([0.0])
-        opened = []
-
-        def open_once(*_: object):
-            opened.append(video())
-            if len(opened) > 1:
-                opened[-1].left = []
-            return opened[-1]
-
-        monkeypatch.setattr(sources.cv2, "VideoCapture", open_once)
-        with capture(NetworkSource("rtsp://127.0.0.1/live", retries=9), capacity=1) as frames:
-            next(iter(frames))
-            deadline = time.monotonic() + 10
-            while len(opened) < 3 and time.monotonic() < deadline:  # the waits grow: 0.5, 1, 2, 4 s
-                time.sleep(0.01)
-            begun = time.monotonic()
-        assert time.monotonic() - begun < 0.5
-
-    def test_an_http_camera_gives_its_pictures_at_its_rate(self):
-        with http_camera(fps=20, size=(320, 240)) as camera:
-            frames = list(itertools.islice(open_source(camera), 25))
-        numbers = [number for number, _ in stamps_of(frames)]
-        assert numbers == list(range(25))
-        gaps = np.diff([frame.timestamp for frame in frames])
-        assert gaps.min() >= 0
-        assert gaps[5:].mean() == pytest.approx(1 / 20, rel=0.25)
-
-    def test_an_http_camera_that_refuses_the_password_is_told_without_it(self):
-        with http_camera(user="anna", password="right", size=(320, 240)) as camera:
-            with pytest.raises(SourceError, match="refused the user or the password") as caught:
-                list(open_source(camera.replace("right", SECRET)))
-            assert SECRET not in "".join(traceback.format_exception(caught.value))
-            assert next(iter(open_source(camera))).image.shape == (240, 320, 3)
-
-    def test_a_file_behind_http_is_read_whole_at_media_time(self, clip):
-        with http_camera(clip=clip) as camera:
-            frames = list(open_source(camera.replace("/video", "/clip.mp4")))
-        assert times_of(frames) == pytest.approx([n / 10 for n in range(10)])
-
-    def test_an_http_path_that_is_not_there_is_told(self):
-        with http_camera() as camera:
-            for path in ("/other", "/other.mp4"):
-                with pytest.raises(SourceError, match="check the path of the address"):
-                    list(open_source(camera.replace("/video", path)))
-
-
 def test_a_source_that_is_left_early_is_closed(clip, monkeypatch):
     opened = []
     real = cv2.VideoCapture
@@ -649,3 +366,57 @@ def test_a_limited_source_ends_by_its_own_clock():
     assert [frame.index for frame in Limited(pictures, 1.0)] == list(range(10))
     assert [frame.index for frame in Limited(pictures, 0.0)] == []
     assert len(list(Limited(pictures, 1e9))) == 100
+
+
+def heard(source: Source) -> list[Health]:
+    said: list[Health] = []
+    source.on_health = said.append
+    return said
+
+
+def test_a_file_says_how_it_is_through_what_wraps_it(clip, tmp_path):
+    source = Limited(RealTime(FileSource(clip)), 10.0)
+    said = heard(source)
+    assert len(list(source)) == 10
+    assert [str(health.state) for health in said] == ["connecting", "live", "ended"]
+    assert source.health is said[-1]
+    assert source.health.frames == 10
+    assert source.health.reason == "it came to its end"
+
+
+def test_a_file_that_cannot_be_read_has_failed_and_says_why(tmp_path):
+    path = tmp_path / "notes.mp4"
+    path.write_text("buy milk\n" * 100)
+    source = FileSource(path)
+    said = heard(source)
+    with pytest.raises(SourceError) as caught:
+        list(source)
+    assert [str(health.state) for health in said] == ["connecting", "failed"]
+    assert source.health.reason == str(caught.value)
+
+
+def test_a_source_that_is_left_has_ended(clip):
+    for source in (FileSource(clip), IterableSource(numbered(5)), World(WorldSettings(seconds=5.0))):
+        said = heard(source)
+        frames = iter(source)
+        next(frames)
+        frames.close()
+        assert [str(health.state) for health in said] == ["connecting", "live", "ended"]
+        assert source.health.reason == "nobody reads it any more"
+
+
+def test_a_limit_ends_a_live_source_that_gives_nothing_more():
+    class Stalled(Source):
+        name, live = "stalled", True
+
+        def __init__(self) -> None:
+            self.left = threading.Event()
+
+        def __iter__(self):
+            yield Frame(numbered(1)[0], 0, 0.0)
+            assert self.left.wait(30), "nobody interrupted"
+
+        def interrupt(self) -> None:
+            self.left.set()
+
+    assert len(list(Limited(Stalled(), 0.2))) == 1

@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
+from streamrec import health as report
 from streamrec.errors import SourceError
 from streamrec.synthetic import falls, figure, finger, poses, scene, scuffle, workout
 from streamrec.synthetic.camera import Camera, draw_camera
@@ -121,6 +122,9 @@ class World(Source):
         self.duration = self.settings.seconds
 
     def __iter__(self) -> Iterator[Frame]:
+        return report.told(self, self._frames())
+
+    def _frames(self) -> Generator[Frame, None, None]:
         settings = self.settings
         began = time.monotonic()
         stage = _Stage(settings) if settings.kind == "figures" else _Plays(settings)

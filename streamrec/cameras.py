@@ -1,0 +1,784 @@
+"""Cameras that never die: webcams and network addresses, watched, and opened again when they are lost.
+
+A camera is read in a thread of its own, because no reader lets go of a dead line at once: OpenCV, FFmpeg and the
+system's name look-up each have waits that nothing ends. Whoever iterates the source waits for that thread no longer
+than the watch allows, and leaves it to its own deadlines where it hangs.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import socket
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from streamrec import health as report
+from streamrec.errors import SourceError, without_password
+from streamrec.h264 import FrameNumbers
+from streamrec.pictures import as_bgr
+from streamrec.types import Frame, Health, Source, SourceState
+from streamrec.videos import LOST, OPEN_SECONDS, in_words, no_answer, no_video, opened
+
+RETRIES = 10  # openings in a row of a lost camera before it is given up: about three minutes
+READ_SECONDS = 5.0  # after so long without a word the thread that reads looks whether it is still wanted
+FIRST_SECONDS = 10.0  # deadline for the first picture of what was opened: until a key frame comes
+STALL_SECONDS = 2.0  # the least time without a good picture that is a stall
+STALL_INTERVALS = 4.0  # and that many times the camera's own interval
+PATIENCE = 2.0  # a stall of so many times its limit ends in a reopening
+PAUSES = (1.0, 30.0)  # seconds between openings, the first and the longest
+STEADY_SECONDS = 2.0  # live for so long: the next loss begins with the first pause again
+FROZEN_SECONDS = 30.0  # the same picture for so long is a frozen one
+LATE_SECONDS = 1.0  # so long without having to wait for data: what comes is old
+BACK_SECONDS = 1.0  # a clock that goes back by less stumbles; by more, it was set
+JUMP_SECONDS = 3.0  # ahead by more than this and the time that passed: it was set
+HLS_SECONDS = 20.0  # HLS comes in pieces of several seconds
+
+# Why pictures were not passed on (Health.refused).
+TORN = "torn"  # damaged, or predicted from one that is damaged or missing
+FROZEN = "frozen"  # the same as before for FROZEN_SECONDS
+LATE = "late"  # decoding fell behind, and newer ones were there
+UNREAD = "unread"  # nobody asked in time
+# Why a camera was opened again (Health.reconnects).
+SILENT = "no picture came"
+ONLY_TORN = "only torn pictures came"
+ENDED = "the camera ended the stream"
+UNPLUGGED = "the camera stopped giving pictures"
+
+
+class WebcamSource(Source):
+    """A camera of this computer, by its number or its device file (``/dev/video0``).
+
+    Timestamps are seconds since the camera was opened first. One that is not there is told at once; one that
+    vanishes is waited for, ``retries`` openings in a row (None: for ever, and for one that is not there too).
+    """
+
+    live = True
+
+    def __init__(self, device: int | str = 0, *, retries: int | None = RETRIES) -> None:
+        self.device = device
+        self.name = f"webcam {device}" if isinstance(device, int) else device
+        self._retries = retries
+        self._watch: _Watch | None = None
+
+    def __iter__(self) -> Iterator[Frame]:
+        limits = _Limits(
+            opening=30.0, first=15.0, patience=6.0, linger=3.0
+        )  # a driver waits 10 s for a picture
+        self._watch = _Watch(self, self._read, self._retries, limits)
+        return self._watch.frames()
+
+    def interrupt(self) -> None:
+        """End every wait."""
+        if self._watch is not None:
+            self._watch.leave()
+
+    def _read(self, attempt: _Attempt) -> None:
+        if isinstance(self.device, str) and not Path(self.device).exists():
+            raise _Over(
+                f"there is no {self.device}; `streamrec doctor` lists the cameras that are there", whole=True
+            )
+        with opened(self.device) as video:
+            if video is None:
+                raise _Over(
+                    f"{self.name} did not open: it is not there, or another program uses it; "
+                    "`streamrec doctor` lists the cameras that are there",
+                    whole=True,
+                )
+            attempt.opened()
+            while not attempt.unwanted:
+                ok, image = video.read()
+                if not ok or image is None:
+                    break
+                attempt.put(_Shot(as_bgr(image), None, time.monotonic(), True))
+        raise _Over(
+            f"{self.name} stopped giving pictures; is it still plugged in?", cause=UNPLUGGED, whole=True
+        )
+
+
+class NetworkSource(Source):
+    """An RTSP, RTMP, HTTP or UDP address, read by FFmpeg. A lost connection is opened again, in a new segment.
+
+    Opening and reading have deadlines. The first opening fails at once, in words; a camera that was open and is
+    lost is opened ``retries`` times in a row, with growing pauses, before ``SourceError`` says why. None: for
+    ever, from the first opening on.
+
+    Timestamps are seconds since the first opening, by the camera's own clock where the stream tells it. A clock
+    that is set begins a new segment, as another size of the picture does. Torn pictures are not passed on; nor
+    are those of a picture that has stood still, every bit of it, for ``frozen_after`` seconds (None: they are).
+
+    ``transport``: "tcp" or "udp" for RTSP; "auto" tries TCP first.
+    """
+
+    live = True
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        retries: int | None = RETRIES,
+        transport: str = "auto",
+        frozen_after: float | None = FROZEN_SECONDS,
+    ) -> None:
+        if transport not in ("auto", "tcp", "udp"):
+            raise SourceError(f'transport is "auto", "tcp" or "udp", not {transport!r}')
+        self.name = without_password(address)
+        self._address = address  # never shown: it may hold a password
+        self._retries = retries
+        self._transport = transport
+        self._frozen_after = math.inf if frozen_after is None else frozen_after
+        self._watch: _Watch | None = None
+
+    def __iter__(self) -> Iterator[Frame]:
+        limits = _Limits(opening=OPEN_SECONDS, first=FIRST_SECONDS, frozen=self._frozen_after)
+        # Now, not when the first frame is asked for: an interrupt may come before.
+        self._watch = _Watch(self, self._read, self._retries, limits, _Door.of(self._address))
+        return self._watch.frames()
+
+    def interrupt(self) -> None:
+        """End every wait."""
+        if self._watch is not None:
+            self._watch.leave()
+
+    def _read(self, attempt: _Attempt) -> None:
+        _read_stream(self._address, self._transport, attempt)
+
+
+# -- between the thread that reads and the one that waits
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """Seconds and numbers that a watch goes by."""
+
+    opening: float
+    first: float
+    patience: float = PATIENCE
+    linger: float = 0.5  # how long leaving waits for the thread that reads
+    frozen: float = math.inf
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Shot:
+    """A good picture."""
+
+    image: np.ndarray
+    told: float | None  # seconds on the camera's clock
+    captured: float  # time.monotonic()
+    key: bool  # it is predicted from no other
+    old: bool = False  # held back until the deadline of a read: FFmpeg waits for a picture's successor
+
+
+class _Over(Exception):
+    """What ended an attempt; ``reason`` None: the end of a recording. No password in it."""
+
+    def __init__(
+        self, reason: str | None, *, cause: str = "", silent: bool = False, whole: bool = False
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.cause = cause  # of the reopening that follows; "": the reason
+        self.silent = silent  # nobody answered: an answer will be news
+        self.whole = whole  # the reason names the camera already
+
+
+class _Attempt:
+    """One opening of a camera and what comes of it, in a thread of its own."""
+
+    KEPT = 4  # pictures that wait; whoever is slower than that is given newer ones
+
+    def __init__(
+        self,
+        read: Callable[[_Attempt], None],
+        changed: threading.Condition,
+        *,
+        name: str,
+        strict: bool = True,
+        before: Callable[[_Attempt], None] | None = None,
+    ) -> None:
+        self.strict = strict  # refuse what the decoder can only guess
+        self.unwanted = False
+        self.begun: float | None = None  # time.monotonic() when the opening began
+        self.ready: float | None = None  # when it was open
+        self.over: _Over | None = None
+        self.refused: Counter[str] = Counter()
+        self.pieces = False  # what comes comes in pieces of several seconds
+        self._fresh = False  # one of these has changed
+        self._shots: deque[_Shot] = deque()
+        self._changed = changed
+        self._read = read
+        self._before = before
+        self.thread = threading.Thread(target=self._run, name=f"read {name}", daemon=True)
+        self.thread.start()
+
+    # in the thread that reads
+
+    def _run(self) -> None:
+        over: _Over
+        try:
+            if self._before is not None:
+                self._before(self)
+            self._set(begun=time.monotonic())
+            if not self.unwanted:
+                self._read(self)
+            over = _Over(ENDED, cause=ENDED)
+        except _Over as ended:
+            over = ended
+        except Exception as error:
+            # FFmpeg's texts may hold the address, password included.
+            text = error.strerror if isinstance(error, av.FFmpegError) else str(error)
+            over = _Over(text or type(error).__name__, cause=LOST)
+        over.__traceback__ = over.__context__ = None
+        self._set(over=over)
+
+    def _set(self, **values: Any) -> None:
+        with self._changed:
+            for name, value in values.items():
+                setattr(self, name, value)
+            self._fresh = True
+            self._changed.notify_all()
+
+    def opened(self, *, pieces: bool = False) -> None:
+        """It is open; pictures may come."""
+        self._set(ready=time.monotonic(), pieces=pieces)
+
+    def put(self, shot: _Shot) -> None:
+        """Hand over a picture; never waits."""
+        with self._changed:
+            if len(self._shots) >= self.KEPT:
+                self._shots.popleft()
+                self.refused[UNREAD] += 1
+            self._shots.append(shot)
+            self._changed.notify_all()
+
+    def refuse(self, cause: str) -> None:
+        """A picture is not handed over."""
+        with self._changed:
+            self.refused[cause] += 1
+            self._changed.notify_all()
+
+    # in the thread that waits, with ``changed`` held
+
+    def news(self) -> bool:
+        return bool(self._shots or self.refused or self._fresh)
+
+    def take(self) -> tuple[list[_Shot], Counter[str], _Over | None]:
+        """What came since the last time."""
+        shots, refused = list(self._shots), self.refused
+        self._shots.clear()
+        self.refused, self._fresh = Counter(), False
+        return shots, refused, self.over
+
+
+class _Watch:
+    """One iteration of a camera: what came, how it is, and when it is opened again."""
+
+    def __init__(
+        self,
+        source: Source,
+        read: Callable[[_Attempt], None],
+        retries: int | None,
+        limits: _Limits,
+        door: _Door | None = None,
+    ) -> None:
+        self.source, self.read, self.retries, self.limits, self.door = source, read, retries, limits, door
+        self._changed = threading.Condition()
+        self._left = False
+        self._index = self._segment = 0
+        self._segment_is_new = True  # no frame of it was passed on
+        self._been_live = False
+        self._answered = False  # it was open once: the address and the password are right
+        self._failures = 0  # openings in a row that gave no picture, and the loss before them
+        self._pauses = 0
+        self._woken = False  # the last opening was made early, because the camera answered
+        self._strict = True
+        self._cause = ""  # of the reopening that is under way
+        self._still = _Stillness(limits.frozen)
+
+    def leave(self) -> None:
+        """Nobody reads any more. From any thread."""
+        with self._changed:
+            self._left = True
+            self._changed.notify_all()
+
+    def frames(self) -> Generator[Frame, None, None]:
+        """The frames of all openings; ``SourceError`` when the camera is given up."""
+        source = self.source
+        source.health = Health()
+        report.tell(source, SourceState.connecting)
+        clock = _Clock(time.monotonic())
+        attempt: _Attempt | None = None
+        before: Callable[[_Attempt], None] | None = None
+        try:
+            while not self._left:
+                attempt = _Attempt(
+                    self.read, self._changed, name=source.name, strict=self._strict, before=before
+                )
+                clock.restart()
+                over = yield from self._follow(attempt, clock)
+                attempt.unwanted = True
+                if over is None or over.reason is None:
+                    break
+                self._answered = self._answered or attempt.ready is not None
+                before = self._next(over)
+            report.tell(source, SourceState.ended, report.LEFT if self._left else report.OVER)
+        except GeneratorExit:
+            report.tell(source, SourceState.ended, report.LEFT)
+            raise
+        finally:
+            if attempt is not None:
+                attempt.unwanted = True
+                attempt.thread.join(self.limits.linger)
+
+    def _next(self, over: _Over) -> Callable[[_Attempt], None] | None:
+        """What comes before the next opening: nothing, or a pause. Gives the camera up where that is due."""
+        source, reason = self.source, over.reason or ""
+        if self.retries is not None and (not self._answered or self._failures >= self.retries):
+            report.tell(source, SourceState.failed, reason)
+            raise SourceError(reason if over.whole else f"{source.name}: {reason}")
+        self._failures += 1
+        if self._been_live:
+            self._cause = self._cause or over.cause or reason
+        state = SourceState.reconnecting if self._been_live else SourceState.connecting
+        report.tell(source, state, reason)
+        if not self._segment_is_new:
+            self._segment += 1
+            self._segment_is_new = True
+        pauses, self._pauses = self._pauses, self._pauses + 1
+        if self._been_live and pauses == 0:
+            return None  # it was live just now: at once
+        seconds = _pause(pauses - self._been_live)
+        wary = self._woken or not over.silent  # one that answers, and still cannot be opened, has its pauses
+        self._woken = False
+
+        def pause(attempt: _Attempt) -> None:
+            if self.door is None:
+                _sleep(seconds, attempt)
+            elif self.door.opens_within(seconds, attempt, wary=wary):
+                self._woken = True
+
+        return pause
+
+    def _follow(self, attempt: _Attempt, clock: _Clock) -> Generator[Frame, None, _Over | None]:
+        """The frames of one opening; returns what ended it, None when nobody reads any more."""
+        source, rhythm = self.source, _Rhythm()
+        live_since: float | None = None
+        size: tuple[int, ...] = ()
+        torn = False  # since the last good picture
+        while True:
+            with self._changed:
+                until = self._deadline(attempt, rhythm)
+                self._changed.wait_for(lambda: self._left or attempt.news(), _seconds_until(until))
+                if self._left:
+                    return None
+                shots, refused, over = attempt.take()
+            for cause, pictures in refused.items():
+                report.count_refused(source, cause, pictures)
+                torn = torn or cause == TORN
+            for shot in shots:
+                if shot.old and source.health.state is SourceState.stalled:
+                    report.count_refused(source, LATE)
+                    continue
+                rhythm.beat(shot)
+                if self._still.frozen(shot):
+                    report.count_refused(source, FROZEN)
+                    report.tell(source, SourceState.stalled, "the picture is frozen")
+                    continue
+                timestamp, jumped = clock.step(shot.told, shot.captured)
+                if (jumped or (size and shot.image.shape != size)) and not self._segment_is_new:
+                    self._segment += 1
+                size, torn = shot.image.shape, False
+                if self._cause:
+                    report.count_reconnect(source, self._cause)
+                self._been_live, self._failures, self._cause = True, 0, ""
+                self._segment_is_new = self._woken = False
+                live_since = live_since or shot.captured
+                if shot.captured - live_since >= STEADY_SECONDS:
+                    self._pauses = 0
+                report.tell(source, SourceState.live)
+                report.count_frame(source)
+                yield Frame(shot.image, self._index, timestamp, self._segment, source.name, shot.captured)
+                self._index += 1
+                if self._left:
+                    return None
+            if over is not None:
+                return over
+            if not shots and (ended := self._late(attempt, rhythm, torn)) is not None:
+                return ended
+
+    def _stall(self, attempt: _Attempt, rhythm: _Rhythm) -> float:
+        least = HLS_SECONDS if attempt.pieces else STALL_SECONDS
+        return max(least, STALL_INTERVALS * rhythm.interval)
+
+    def _deadline(self, attempt: _Attempt, rhythm: _Rhythm) -> float | None:
+        """time.monotonic() of the next thing to be done when nothing comes; None: wait."""
+        if attempt.begun is None:
+            return None  # it pauses, and says when that is over
+        if attempt.ready is None:
+            return attempt.begun + self.limits.opening + 0.5
+        if rhythm.last is None:
+            return attempt.ready + self.limits.first
+        stall = self._stall(attempt, rhythm)
+        if rhythm.silence() <= stall:
+            return rhythm.last + stall
+        return rhythm.last + self.limits.patience * stall
+
+    def _late(self, attempt: _Attempt, rhythm: _Rhythm, torn: bool) -> _Over | None:
+        """A deadline may have passed: tell a stall, or end what does not come back."""
+        now = time.monotonic()
+        if attempt.begun is None:
+            return None
+        if attempt.ready is None:
+            late = now - attempt.begun >= self.limits.opening + 0.5
+            return _Over(no_answer(self.limits.opening), cause=SILENT, silent=True) if late else None
+        if rhythm.last is None:
+            if now - attempt.ready < self.limits.first:
+                return None
+            if torn:
+                self._strict = False  # a camera that takes the standard lightly: some errors are to be borne
+                return _Over(ONLY_TORN, cause=ONLY_TORN)
+            return _Over(f"it is open, and no picture came within {self.limits.first:g} s", cause=SILENT)
+        stall, silence = self._stall(attempt, rhythm), rhythm.silence()
+        if silence >= self.limits.patience * stall:
+            reason = ONLY_TORN if torn else f"{SILENT} for {silence:.0f} s"
+            return _Over(reason, cause=ONLY_TORN if torn else SILENT)
+        if silence >= stall:
+            reason = "only torn pictures come" if torn else f"no picture for {stall:.0f} s"
+            report.tell(self.source, SourceState.stalled, reason)
+        return None
+
+
+def _pause(number: int) -> float:
+    """Seconds before the opening after this one, counted from 0; by chance, for a switch has many cameras."""
+    longest = min(PAUSES[1], PAUSES[0] * 2.0 ** min(number, 30))
+    return random.uniform(max(PAUSES[0], longest / 2), longest)
+
+
+def _seconds_until(moment: float | None) -> float | None:
+    return None if moment is None else max(0.0, moment - time.monotonic())
+
+
+def _sleep(seconds: float, attempt: _Attempt) -> None:
+    until = time.monotonic() + seconds
+    while not attempt.unwanted and (left := until - time.monotonic()) > 0:
+        time.sleep(min(left, 0.1))
+
+
+class _Rhythm:
+    """How often good pictures come."""
+
+    def __init__(self) -> None:
+        self.last: float | None = None  # time.monotonic() of the last one
+        self.interval = 0.0  # seconds; the longest of late, for a rate may vary
+        self._told: float | None = None
+
+    def beat(self, shot: _Shot) -> None:
+        if self.last is not None:
+            gap = shot.captured - self.last
+            if shot.told is not None and self._told is not None:
+                told = shot.told - self._told
+                gap = told if 0.0 <= told <= gap + JUMP_SECONDS else gap  # a line that stops is no rhythm
+            self.interval = min(max(gap, 0.95 * self.interval), 15.0)
+        self.last, self._told = shot.captured, shot.told
+
+    def silence(self) -> float:
+        """Seconds since the last one; 0 before the first."""
+        return 0.0 if self.last is None else time.monotonic() - self.last
+
+
+class _Stillness:
+    """Whether the very same picture comes again and again.
+
+    A sensor has noise and a codec renews the picture with each key frame, so that even a night without
+    a movement changes some bit. A picture that was drawn may not: hence the long wait, and hence a frozen
+    picture is told and held back, and is no reason to open the camera again.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._last: np.ndarray | None = None
+        self._since = 0.0
+        self._renewed = False  # a key frame came since, and was the same
+
+    def frozen(self, shot: _Shot) -> bool:
+        if self._seconds == math.inf:
+            return False
+        image, last = shot.image, self._last
+        if last is None or not _same(image, last):
+            self._last, self._since, self._renewed = image, shot.captured, False
+            return False
+        self._renewed = self._renewed or shot.key
+        return self._renewed and shot.captured - self._since >= self._seconds
+
+
+def _same(one: np.ndarray, other: np.ndarray) -> bool:
+    if one.shape != other.shape or not np.array_equal(one[8::16, 8::16], other[8::16, 8::16]):
+        return False
+    return bool(np.array_equal(one, other))
+
+
+class _Clock:
+    """Times (s) on the source's clock: monotone, by the camera's own clock where it tells one."""
+
+    def __init__(self, started: float) -> None:
+        self._started = started  # time.monotonic() that counts as 0
+        self._last: float | None = None
+        self._offset: float | None = None
+        self._told = self._passed = 0.0
+
+    def restart(self) -> None:
+        """Another opening: its clock has nothing to do with the one before."""
+        self._offset = None
+
+    def step(self, told: float | None, captured: float) -> tuple[float, bool]:
+        """The next picture's time, and whether the camera's clock was set."""
+        now = captured - self._started
+        at_least = -math.inf if self._last is None else self._last + 0.001
+        jumped = False
+        if told is None:
+            self._last = max(now, at_least)
+            return self._last, False
+        if self._offset is not None:
+            moved, passed = told - self._told, now - self._passed
+            if moved < -BACK_SECONDS or moved > max(passed, 0.0) + JUMP_SECONDS:
+                jumped = True
+                self._offset = max((self._last or 0.0) + passed, at_least) - told
+        else:
+            self._offset = max(now, at_least) - told
+        self._told, self._passed = told, now
+        self._last = max(told + self._offset, at_least)
+        return self._last, jumped
+
+
+# -- whether a lost camera is there again
+
+
+@dataclass(frozen=True, slots=True)
+class _Door:
+    """Where a camera answers, and what to say there: a question that needs no password."""
+
+    host: str
+    port: int
+    question: bytes  # b"": that it opens is all that can be asked
+
+    @classmethod
+    def of(cls, address: str) -> _Door | None:
+        """None where there is no such door: UDP, or an address that is not understood."""
+        scheme, _, rest = address.partition("://")
+        kinds = {
+            "rtsp": (554, b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n"),
+            "http": (80, b"OPTIONS * HTTP/1.0\r\n\r\n"),
+            "rtsps": (322, b""),
+            "https": (443, b""),
+            "rtmp": (1935, b""),
+        }
+        if scheme.lower() not in kinds:
+            return None
+        port, question = kinds[scheme.lower()]
+        place = rest.rpartition("@")[2].split("/")[0].split("?")[0]  # a password may itself hold "@" or "/"
+        host, colon, number = place.rpartition(":")
+        if colon and number.isdecimal() and int(number) < 65536:
+            port = int(number)
+        else:
+            host = place
+        host = host.strip("[]")
+        return cls(host, port, question) if host else None
+
+    def opens_within(self, seconds: float, attempt: _Attempt, *, wary: bool) -> bool:
+        """Wait so long, or until the camera answers; ``wary``: after it did not."""
+        until = time.monotonic() + seconds
+        silent = not wary and bool(self.question)  # that it opens says little of one that hangs
+        while not attempt.unwanted and time.monotonic() < until:
+            asked = time.monotonic()
+            answered = self._answers(until, attempt)
+            if answered and silent:
+                return True
+            silent = silent or not answered
+            _sleep(min(until, asked + 1.0) - time.monotonic(), attempt)
+        return False
+
+    def _answers(self, until: float, attempt: _Attempt) -> bool:
+        try:
+            with socket.create_connection((self.host, self.port), timeout=1.0) as line:
+                if not self.question:
+                    return True
+                line.sendall(self.question)
+                line.settimeout(0.2)
+                while not attempt.unwanted and time.monotonic() < until:
+                    try:
+                        return bool(line.recv(1))
+                    except TimeoutError:  # one that hangs answers when it hangs no more
+                        continue
+        except (OSError, UnicodeError):
+            pass
+        return False
+
+
+# -- FFmpeg
+
+_UNTIMED = (
+    "mpjpeg",
+    "mjpeg",
+    "image2pipe",
+    "jpeg_pipe",
+    "h264",
+    "hevc",
+    "m4v",
+)  # FFmpeg invents times for these
+
+
+def _read_stream(address: str, transport: str, attempt: _Attempt) -> None:
+    """Read an address until it ends or nobody wants it any more; raises ``_Over``."""
+    options = {}
+    if address.lower().startswith("rtsp"):
+        # Half a second of looking finds what RTSP has told already, and costs that much at each opening.
+        options = {"allowed_media_types": "video", "analyzeduration": "200000", "fpsprobesize": "0"}
+        if transport == "auto":
+            options["rtsp_flags"] = "prefer_tcp"
+        else:
+            options["rtsp_transport"] = transport
+    with _opened_stream(address, options) as container:
+        if not container.streams.video:
+            raise _Over(no_video(container), cause=LOST)
+        kind = container.format.name
+        recording = container.duration is not None and container.duration > 0
+        attempt.opened(pieces="hls" in kind)
+        decoder = _Decoder(
+            container, attempt, timed=kind not in _UNTIMED, hurry=not recording and "hls" not in kind
+        )
+        decoder.run()
+        if attempt.unwanted:
+            return
+        raise _Over(None) if recording else _Over(ENDED, cause=ENDED)
+
+
+def _opened_stream(address: str, options: dict[str, str]) -> Any:
+    asked = time.monotonic()
+    try:
+        return av.open(address, options=options, timeout=(OPEN_SECONDS, READ_SECONDS))
+    except av.FFmpegError as error:
+        reason = in_words(error, time.monotonic() - asked, OPEN_SECONDS)
+        silent = reason == no_answer(OPEN_SECONDS) or not isinstance(
+            error, av.HTTPClientError | av.HTTPServerError | av.InvalidDataError
+        )
+        known = isinstance(error, av.HTTPUnauthorizedError | av.HTTPForbiddenError | av.HTTPNotFoundError)
+        if "allowed_media_types" in options and not silent and not known:
+            reason = _without_pictures(address, reason)
+    raise _Over(reason, silent=silent)
+
+
+def _without_pictures(address: str, reason: str) -> str:
+    """Whether an RTSP address that could not be opened for its pictures has sound alone."""
+    try:
+        with av.open(
+            address, options={"rtsp_flags": "prefer_tcp"}, timeout=(OPEN_SECONDS, READ_SECONDS)
+        ) as container:
+            return reason if container.streams.video else no_video(container)
+    except av.FFmpegError:
+        return reason
+
+
+class _Decoder:
+    """Packets of one opening become pictures; what is damaged, or old, does not."""
+
+    def __init__(self, container: Any, attempt: _Attempt, *, timed: bool, hurry: bool) -> None:
+        self._container, self._attempt, self._timed, self._hurry = container, attempt, timed, hurry
+        self._stream = container.streams.video[0]
+        self._context = context = self._stream.codec_context
+        context.thread_count = 1  # more threads decode ahead: a frame of delay for each
+        if attempt.strict:
+            context.options = {**context.options, "err_detect": "explode"}  # flags alone miss most damage
+        self._numbers = FrameNumbers(context.extradata) if context.name == "h264" else None
+        self._broken = False  # until the next key frame nothing is whole
+        self._broken_at: int | None = None  # the pts of what broke it
+        self._waited = time.monotonic()  # when there was last nothing to read
+        self._behind = False
+
+    def run(self) -> None:
+        """Until the stream ends or is not wanted any more; raises ``_Over`` when it is lost."""
+        while not self._attempt.unwanted:
+            asked = time.monotonic()
+            try:
+                self._demux()
+                return
+            except av.FFmpegError as error:
+                # A deadline that passed: the watch decides whether that was too long.
+                if not isinstance(error, av.ExitError | av.TimeoutError) and (
+                    time.monotonic() - max(asked, self._asked) < 0.95 * READ_SECONDS
+                ):
+                    raise _Over(LOST, cause=LOST) from None
+
+    _asked = 0.0
+
+    def _demux(self) -> None:
+        # All streams: a read of pictures alone would not return while there is sound.
+        packets = self._container.demux()
+        while not self._attempt.unwanted:
+            self._asked = time.monotonic()
+            packet = next(packets, None)
+            if packet is None:
+                return
+            if (
+                packet.stream is not self._stream or not packet.size
+            ):  # an empty one is FFmpeg's sign of the end
+                continue
+            now = time.monotonic()
+            if now - self._asked > 0.002:
+                self._waited = now
+            self._take(packet, now, old=now - self._asked >= 0.95 * READ_SECONDS)
+
+    def _take(self, packet: Any, now: float, *, old: bool) -> None:
+        lost = self._numbers.lost(bytes(packet)) if self._numbers is not None else False
+        if self._hurry and self._skipped(packet, now):
+            return
+        if lost:
+            self._break(packet.pts)
+        try:
+            frames = packet.decode()
+        except av.FFmpegError:
+            self._break(packet.pts)
+            self._attempt.refuse(TORN)
+            return
+        for frame in frames:
+            if frame.is_corrupt:
+                self._break(frame.pts)
+            elif frame.key_frame and not _is_before(frame.pts, self._broken_at):
+                self._broken, self._broken_at = False, None
+            if self._broken:
+                self._attempt.refuse(TORN)
+                continue
+            image = frame.to_ndarray(format="bgr24")
+            told = frame.time if self._timed else None
+            self._attempt.put(_Shot(image, told, time.monotonic(), bool(frame.key_frame), old))
+
+    def _break(self, pts: int | None) -> None:
+        self._broken = True
+        if pts is not None:
+            self._broken_at = pts if self._broken_at is None else max(pts, self._broken_at)
+
+    def _skipped(self, packet: Any, now: float) -> bool:
+        """Whether decoding is behind and this packet is left out, undecoded, to come to the newest."""
+        late = now - self._waited
+        if late >= LATE_SECONDS:
+            self._behind = True
+        elif self._behind and late == 0.0 and packet.is_keyframe:
+            self._behind = False
+            if self._numbers is not None:
+                self._numbers.forget()
+        disposable = self._numbers is not None and self._numbers.disposable
+        if self._behind or (disposable and late >= LATE_SECONDS / 2):
+            self._attempt.refuse(LATE)
+            return True
+        return False
+
+
+def _is_before(pts: int | None, other: int | None) -> bool:
+    return pts is not None and other is not None and pts <= other

@@ -1,0 +1,105 @@
+"""Whether a picture that others are predicted from was lost on the way: the frame numbers of H.264.
+
+FFmpeg flags a picture that lost a part of itself, not the one after a picture that was lost whole: it predicts
+from what it has, and what comes out looks torn until the next key frame. ITU-T H.264, 7.3 and 7.4.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+_SLICE, _IDR, _SPS = 1, 5, 7
+_RICH = (100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135)  # profiles that tell of chroma
+_HEAD = (
+    64  # bytes of a unit that are looked at: more than an SPS without scaling lists or a slice's start needs
+)
+
+
+class FrameNumbers:
+    """Follows the frame numbers of one H.264 stream in Annex B form."""
+
+    def __init__(self, extradata: bytes | None = None) -> None:
+        self._bits: int | None = None  # of a frame number; None: not known, or gaps are allowed
+        self._last: int | None = None  # of the last picture that others are predicted from
+        self.disposable = False  # whether no other picture needs the one looked at last
+        self.lost(extradata or b"")
+
+    def lost(self, packet: bytes) -> bool:
+        """Look at the next picture; True: one that it may be predicted from is missing before it."""
+        missing, self.disposable = False, False
+        for head in _units(packet):
+            kind, needed = head[0] & 31, head[0] >> 5 & 3
+            if kind == _SPS:
+                self._bits = _number_bits(head)
+            elif kind == _IDR:
+                self._last = 0
+                return False
+            elif kind == _SLICE:
+                self.disposable = not needed
+                if self._bits is None:
+                    return False
+                bits = _Bits(head[1:])
+                for _ in range(3):  # where it begins, its type, its parameters
+                    bits.golomb()
+                number, last = bits.take(self._bits), self._last
+                if last is not None:
+                    missing = number not in (last, (last + 1) % (1 << self._bits))
+                if needed or missing:
+                    self._last = number
+                return missing
+        return missing
+
+    def forget(self) -> None:
+        """The next picture may follow anything: some were left out on purpose."""
+        self._last = None
+
+
+def _units(data: bytes) -> Iterator[bytes]:
+    """The beginning of each unit, without the bytes that only keep start codes from appearing."""
+    at = data.find(b"\0\0\1")
+    while 0 <= at < len(data) - 4:
+        head = data[at + 3 : at + 3 + _HEAD]
+        following = head.find(b"\0\0\1")
+        head = (head if following < 0 else head[:following]).replace(b"\0\0\3", b"\0\0")
+        if head:
+            yield head
+        at = data.find(b"\0\0\1", at + 3)
+
+
+class _Bits:
+    def __init__(self, data: bytes) -> None:
+        self._value, self._left = int.from_bytes(data, "big"), 8 * len(data)
+
+    def take(self, count: int) -> int:
+        """The next bits as a number; zeros where the data has ended."""
+        self._left -= count
+        if self._left < 0:
+            return 0
+        return self._value >> self._left & ((1 << count) - 1)
+
+    def golomb(self) -> int:
+        """The next number in Exp-Golomb code."""
+        zeros = 0
+        while self._left > 0 and not self.take(1):
+            zeros += 1
+        return (1 << zeros) - 1 + self.take(zeros)
+
+
+def _number_bits(sps: bytes) -> int | None:
+    """How many bits a frame number has; None where gaps are allowed, or the SPS is one that is not read here."""
+    bits = _Bits(sps[4:])
+    bits.golomb()
+    if sps[1:2] and sps[1] in _RICH:
+        if bits.golomb() == 3:
+            return None  # three colour planes: no camera
+        bits.golomb(), bits.golomb(), bits.take(1)
+        if bits.take(1):
+            return None  # scaling lists: no camera that was met
+    number_bits = bits.golomb() + 4
+    order = bits.golomb()
+    if order == 0:
+        bits.golomb()
+    elif order == 1:
+        return None
+    bits.golomb()
+    return None if bits.take(1) or number_bits > 16 else number_bits

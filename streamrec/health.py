@@ -1,0 +1,69 @@
+"""How a source is, told as it changes: on the source itself, to whoever listens, and in the log."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import replace
+
+from streamrec.types import Frame, Health, Source, SourceState
+
+LEFT = "nobody reads it any more"
+OVER = "it came to its end"
+LOG = logging.getLogger("streamrec")
+LOG.addHandler(logging.NullHandler())  # a program that sets up no logging is not written to unasked
+_WORRYING = (SourceState.stalled, SourceState.reconnecting, SourceState.failed)
+
+
+def tell(source: Source, state: SourceState, reason: str = "") -> None:
+    """The source is in this state now, for this reason; what it said already is not said again.
+
+    ``reason`` holds no password. What ``source.on_health`` raises is raised here.
+    """
+    before = source.health
+    if (before.state, before.reason) == (state, reason) and before.since:
+        return
+    since = before.since if before.state is state and before.since else time.monotonic()
+    source.health = health = replace(before, state=state, reason=reason, since=since)
+    level = logging.WARNING if state in _WORRYING else logging.INFO
+    LOG.log(level, "%s: %s%s", source.name, state, f": {reason}" if reason else "")
+    if source.on_health is not None:
+        source.on_health(health)
+
+
+def count_frame(source: Source) -> None:
+    """One more picture was passed on."""
+    source.health = replace(source.health, frames=source.health.frames + 1)
+
+
+def count_refused(source: Source, cause: str, pictures: int = 1) -> None:
+    """So many pictures were not passed on, because of this."""
+    refused = source.health.refused
+    source.health = replace(source.health, refused={**refused, cause: refused.get(cause, 0) + pictures})
+
+
+def count_reconnect(source: Source, cause: str) -> None:
+    """It was opened again, because of this."""
+    reconnects = source.health.reconnects
+    source.health = replace(source.health, reconnects={**reconnects, cause: reconnects.get(cause, 0) + 1})
+
+
+def told(source: Source, frames: Generator[Frame, None, None]) -> Iterator[Frame]:
+    """The frames of a source that has an end, with its health told: connecting, live, ended or failed."""
+    source.health = Health()
+    tell(source, SourceState.connecting)
+    with closing(frames):
+        try:
+            for frame in frames:
+                tell(source, SourceState.live)
+                count_frame(source)
+                yield frame
+        except GeneratorExit:
+            tell(source, SourceState.ended, LEFT)
+            raise
+        except BaseException as error:
+            tell(source, SourceState.failed, str(error))
+            raise
+    tell(source, SourceState.ended, OVER)
