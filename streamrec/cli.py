@@ -852,6 +852,7 @@ class _States:
         """Called in the thread that reads."""
         from streamrec.errors import SinkError
         from streamrec.types import SourceState
+        from streamrec.words import describe_health
 
         if health.state in (SourceState.ended, SourceState.failed):
             self._last = health
@@ -859,7 +860,7 @@ class _States:
         first = health.state is SourceState.live and not self._was_live
         self._was_live = self._was_live or first
         if not first and (health.reason or health.state is SourceState.live):
-            typer.echo(f"{self.name}: {_describe_health(health)}", err=True)
+            typer.echo(f"{self.name}: {describe_health(health)}", err=True)
         if self.lines is not None:
             with contextlib.suppress(SinkError):  # nobody reads them: the next prediction's line says so
                 self.lines.write_health(self.name, health)
@@ -868,10 +869,6 @@ class _States:
         """Tell how it came to its end; why it failed is told as the error that it is."""
         if self._last is not None and self.lines is not None:
             self.lines.write_health(self.name, self._last)
-
-
-def _describe_health(health: Health) -> str:
-    return f"{health.state}: {health.reason}" if health.reason else str(health.state)
 
 
 class _Terminal:

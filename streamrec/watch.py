@@ -23,7 +23,6 @@ from rich.text import Text
 from streamrec.batching import Camera, Watcher
 from streamrec.errors import SettingsError, StreamrecError
 from streamrec.events import EventSettings
-from streamrec.persistent import Persistent
 from streamrec.recognizer import Recognizer
 from streamrec.sinks import JsonLines
 from streamrec.sources import open_source
@@ -136,10 +135,10 @@ class _Roster:
 
 
 def _open(settings: CameraSettings) -> Source:
-    source = open_source(settings.address)
+    source = open_source(settings.address, retries=None)
     if isinstance(source, World):  # it stands for a camera
         source = World(replace(source.settings, live=True))
-    return Persistent(source) if source.live else source
+    return source
 
 
 class _Signals:

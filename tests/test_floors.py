@@ -22,7 +22,6 @@ FLOORS = {
             "heads",
             "metrics",
             "overlay",
-            "persistent",
             "sources",
             "synthetic",
             "transforms",
