@@ -643,7 +643,7 @@ def crossval(
     Examples:
       streamrec crossval clips.csv --out folds/
       streamrec crossval clips.csv --out folds/ --folds group --seeds 0,1,2
-      streamrec crossval clips.csv more.csv --out folds/ --beside street/ --recipe few
+      streamrec crossval clips.csv more.csv --out folds/ --beside street/
     """
     from streamrec.checkpoint import load_model
     from streamrec.errors import DataError

@@ -174,7 +174,8 @@ def test_without_camera_and_display_the_webcam_demo_tells_of_the_synthetic_world
     assert said[0].startswith("No window opens here")
     assert said[1].startswith("webcam 99 did not open")
     assert said[2] == "Here is the synthetic world instead."
-    assert said[3:] == ["   0.0 s  wave 100%"]
+    (line,) = said[3:]  # not always of the first frame: a camera does not wait for a busy machine
+    assert re.fullmatch(r"   0\.\d s  wave 100%", line)
 
 
 def test_the_webcam_demo_watches_a_file(nervous, video):
