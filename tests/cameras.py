@@ -59,6 +59,12 @@ class Camera(str):
     def thaw(self) -> None:
         self.process.send_signal(signal.SIGCONT)
 
+    def stand_still(self, still: bool = True) -> None:
+        """Send the same picture again and again (RTSP only), or go on."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("still\n" if still else "moving\n")
+        self.process.stdin.flush()
+
     def kill(self) -> None:
         """End the process at once, with no good-bye; returns when its port is closed."""
         self.process.kill()
@@ -104,16 +110,23 @@ def rtsp_camera(
     user: str = "",
     password: str = "",
     auth: str = "digest",
+    transport: str = "any",
+    kbit: int = 2000,
+    pattern: str = "bar",
+    vary: bool = False,
 ) -> Iterator[Camera]:
     """An RTSP camera that plays a file over and over, or a test pattern of 640x480 at 25 frames a second.
 
     ``loops`` ends the stream after so many plays (of the pattern: seconds). With ``stamp``, ``read_stamp``
-    finds frame number and time in each picture.
+    finds frame number and time in each picture. ``codec`` "none" is sound without pictures; ``transport``
+    "tcp" or "udp" refuses the other; ``vary`` lets the rate swing between a third of it and the whole.
     """
     need_rtsp()
     command = [SYSTEM_PYTHON, str(HERE / "rtsp_server.py"), *([str(Path(file).resolve())] if file else [])]
     command += ["--codec", codec, "--loops", str(loops), "--port", str(port), "--auth", auth]
+    command += ["--transport", transport, "--kbit", str(kbit), "--pattern", pattern]
     command += ["--stamp"] if stamp else []
+    command += ["--vary"] if vary else []
     command += _common(fps, size, user, password)
     with _running(command, user, password) as camera:
         yield camera

@@ -2,6 +2,7 @@
 
 Run by the system's own Python, which has GStreamer's bindings: ``/usr/bin/python3 rtsp_server.py --stamp``.
 It prints ``READY rtsp://127.0.0.1:PORT/live`` when it listens, and ends when its standard input is closed.
+The words ``still`` and ``moving`` on it make the picture stand still, stamp and all, and move again.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import math
 import os
+import random
 import subprocess
 import sys
 import threading
@@ -27,12 +30,13 @@ COLUMNS, ROWS = 20, 4
 NUMBER_BITS, CLOCK_BITS, CHECK_BITS = 24, 40, 16
 BLACK, WHITE, GREY = 16, 235, 128  # luma in the video range; grey is also "no colour"
 
-QUICK = "tune=zerolatency speed-preset=ultrafast key-int-max=15 bitrate=2000"
+QUICK = "tune=zerolatency speed-preset=ultrafast key-int-max={key} bitrate={kbit}"
 ENCODERS = {
     "h264": f"x264enc {QUICK} ! rtph264pay config-interval=1 pt=96",
     "h265": f"x265enc {QUICK} ! rtph265pay config-interval=1 pt=96",
     "mjpeg": "jpegenc quality=85 ! rtpjpegpay pt=26",
 }
+SOUND_ONLY = "audiotestsrc is-live=true volume=0.1 ! audioconvert ! alawenc ! rtppcmapay pt=8"
 
 
 def stamp_rows(number: int, clock_ms: int) -> list[str]:
@@ -70,10 +74,19 @@ class Video:
     fps: Fraction
     path: str | None = None
     loops: int = 0  # how often the file is played, or a second of the pattern; 0: for ever
+    pattern: str = "bar"  # or "stripes"
+    vary: bool = False  # the rate swings between a third of fps and fps, and back, in 4 s
 
     def pictures(self) -> Generator[bytearray, None, None]:
         """The pictures as I420, without waiting in between."""
-        return self._pattern() if self.path is None else self._decoded(self.path)
+        if self.path is not None:
+            return self._decoded(self.path)
+        return self._stripes() if self.pattern == "stripes" else self._bar()
+
+    def wait(self, second: float) -> float:
+        """Seconds from the picture at this second to the next."""
+        slower = 2.0 - math.cos(math.tau * second / 4.0) if self.vary else 1.0
+        return slower / float(self.fps)
 
     def _decoded(self, path: str) -> Generator[bytearray, None, None]:
         command = ["ffmpeg", "-nostdin", "-v", "fatal", "-threads", "1"]
@@ -90,7 +103,21 @@ class Video:
             finally:
                 ffmpeg.kill()
 
-    def _pattern(self) -> Generator[bytearray, None, None]:
+    def _stripes(self) -> Generator[bytearray, None, None]:
+        """Upright stripes of random grey that drift: every row is the same, so that damage shows."""
+        width, height = self.width, self.height
+        chance, grey = random.Random(7), 128.0
+        stripes = bytearray()
+        while len(stripes) < width:
+            grey = (grey + chance.uniform(50.0, 130.0) - 50.0) % 180.0 + 50.0
+            stripes += bytes([int(grey)]) * chance.randint(6, 18)
+        colour = bytes([GREY]) * (width * height // 2)
+        last = self.loops * max(1, round(self.fps)) if self.loops else None
+        for number in itertools.islice(itertools.count(), last):
+            at = 3 * number % width
+            yield bytearray((stripes[at:width] + stripes[:at]) * height + colour)
+
+    def _bar(self) -> Generator[bytearray, None, None]:
         """A bar that crosses a grey picture once in two seconds."""
         width, height, bar = self.width, self.height, self.width // 8
         period = max(1, round(self.fps * 2))
@@ -123,6 +150,7 @@ class Feeder:
     def __init__(self, video: Video, *, stamped: bool) -> None:
         self.video = video
         self.stamped = stamped
+        self.still = False  # the last picture comes again and again
         self._numbers = itertools.count()  # goes on when the last client leaves and the next one comes
 
     def attach(self, media: Any) -> None:
@@ -134,8 +162,13 @@ class Feeder:
     def _feed(self, source: Any, gone: threading.Event) -> None:
         from gi.repository import Gst
 
+        # A picture pushed before the pipeline's clock runs may get a wild time, and the encoder waits for it.
+        while source.get_state(0)[1] != Gst.State.PLAYING:
+            if gone.wait(0.005):
+                return
         video = self.video
-        due = time.monotonic()
+        due = begun = time.monotonic()
+        last: bytearray | None = None
         with closing(video.pictures()) as pictures:
             for picture in pictures:
                 now = time.monotonic()
@@ -143,10 +176,13 @@ class Feeder:
                     due = now
                 if gone.wait(max(0.0, due - now)):
                     return
-                due += float(1 / video.fps)
-                if self.stamped:
+                due += video.wait(due - begun)
+                if self.still and last is not None:
+                    picture = last
+                elif self.stamped:
                     clock_ms = int(time.monotonic() * 1000)
                     stamp(picture, video.width, video.height, next(self._numbers), clock_ms)
+                last = picture
                 buffer = Gst.Buffer.new_wrapped(bytes(picture))
                 buffer.duration = int(Gst.SECOND / video.fps)
                 # Refused while the pipeline is not ready yet: the next picture will be taken.
@@ -154,8 +190,19 @@ class Feeder:
         source.emit("end-of-stream")
 
 
-def serve(video: Video, *, port: int, codec: str, stamped: bool, auth: str, user: str, password: str) -> None:
-    """Listen and serve until the process ends."""
+def serve(
+    video: Video,
+    *,
+    port: int,
+    codec: str,
+    stamped: bool,
+    auth: str,
+    user: str,
+    password: str,
+    transport: str,
+    kbit: int,
+) -> None:
+    """Listen and serve until the process ends. ``codec`` "none": sound without pictures."""
     import gi
 
     gi.require_version("Gst", "1.0")
@@ -175,10 +222,19 @@ def serve(video: Video, *, port: int, codec: str, stamped: bool, auth: str, user
     # A slow encoder loses pictures, as a camera does, and does not fall behind.
     source = f"appsrc name=pictures caps={caps} is-live=true do-timestamp=true format=time"
     source += " max-buffers=30 leaky-type=downstream"
-    factory.set_launch(f"( {source} ! {ENCODERS[codec]} name=pay0 )")
-    factory.set_shared(True)
     feeder = Feeder(video, stamped=stamped)
-    factory.connect("media-configure", lambda _, media: feeder.attach(media))
+    if codec == "none":
+        factory.set_launch(f"( {SOUND_ONLY} name=pay0 )")
+    else:
+        # A slow camera, too, sends a whole picture at least once a second.
+        encoder = ENCODERS[codec].format(key=max(1, min(15, round(video.fps))), kbit=kbit)
+        factory.set_launch(f"( {source} ! {encoder} name=pay0 )")
+        factory.connect("media-configure", lambda _, media: feeder.attach(media))
+    factory.set_shared(True)
+    lower = {"tcp": GstRtsp.RTSPLowerTrans.TCP, "udp": GstRtsp.RTSPLowerTrans.UDP}
+    if transport in lower:
+        factory.set_protocols(lower[transport])
+    threading.Thread(target=_obey, args=(feeder,), daemon=True).start()
     server.get_mount_points().add_factory("/live", factory)
 
     if user:
@@ -215,11 +271,14 @@ def _video(arguments: argparse.Namespace) -> Video:
     if arguments.fps:
         fps = Fraction(arguments.fps).limit_denominator(1001)
     # A multiple of 8 needs no padding: the rows of a plane follow each other without a gap.
-    return Video(width // 8 * 8, height // 8 * 8, fps, arguments.file, arguments.loops)
+    width, height = width // 8 * 8, height // 8 * 8
+    return Video(width, height, fps, arguments.file, arguments.loops, arguments.pattern, arguments.vary)
 
 
-def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
+def _obey(feeder: Feeder) -> None:
+    """Do what is said on standard input; its end is the parent's."""
+    for word in sys.stdin:
+        feeder.still = word.strip() == "still"
     os._exit(0)
 
 
@@ -227,7 +286,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", nargs="?", help="the video; none: a test pattern")
     parser.add_argument("--port", type=int, default=0, help="0: a free one")
-    parser.add_argument("--codec", choices=ENCODERS, default="h264")
+    parser.add_argument("--codec", choices=[*ENCODERS, "none"], default="h264", help="none: sound only")
+    parser.add_argument("--transport", choices=["any", "tcp", "udp"], default="any")
+    parser.add_argument("--kbit", type=int, default=2000, help="bits a second that H.264 and H.265 may take")
+    parser.add_argument("--pattern", choices=["bar", "stripes"], default="bar")
+    parser.add_argument(
+        "--vary", action="store_true", help="a rate that swings between a third and the whole"
+    )
     parser.add_argument("--fps", help="default: the file's own, or 25")
     parser.add_argument("--size", help="as 640x480; default: the file's own, or 640x480")
     parser.add_argument("--loops", type=int, default=0, help="end after so many plays (pattern: seconds)")
@@ -236,7 +301,6 @@ def main() -> None:
     parser.add_argument("--password", default="")
     parser.add_argument("--auth", choices=["basic", "digest"], default="digest")
     arguments = parser.parse_args()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     serve(
         _video(arguments),
         port=arguments.port,
@@ -245,6 +309,8 @@ def main() -> None:
         auth=arguments.auth,
         user=arguments.user,
         password=arguments.password,
+        transport=arguments.transport,
+        kbit=arguments.kbit,
     )
 
 

@@ -1,0 +1,127 @@
+"""What a trial's numbers mean, on logs written by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.faults.trial import GRACE_SECONDS, Counts, Told, Trial
+from tests.faults.truth import Seen, is_whole
+from tests.rtsp_server import Video, stamp
+
+FPS = 10.0
+
+
+def seen(at: float, *, age: float = 0.1, whole: bool = True, taken: float | None = None) -> Seen:
+    taken = at - age if taken is None else taken
+    return Seen(at, int(taken * FPS), taken, whole, (320, 240))
+
+
+def steady(since: float, until: float, **more: float) -> list[Seen]:
+    return [seen(at, **more) for at in np.arange(since, until, 1 / FPS)]
+
+
+def a_trial(**more: object) -> Trial:
+    """A fault from second 10 to 15, seen until 20."""
+    return Trial("made up", "nobody", started=10.0, stopped=15.0, over=20.0, rates=(FPS, FPS), **more)  # type: ignore[arg-type]
+
+
+def test_a_reader_that_goes_on_after_the_fault_has_recovered() -> None:
+    trial = a_trial(seen=steady(5, 10) + steady(16, 20))
+    assert trial.recovered == pytest.approx(1.0)
+    assert trial.outcome == "recovered"
+    assert trial.lag == pytest.approx(1.0)
+
+
+def test_pictures_that_were_held_back_are_no_recovery() -> None:
+    held_back = [seen(15.1, taken=at) for at in np.arange(10.1, 14.9, 0.1)]
+    assert a_trial(seen=held_back).recovered is None
+    assert a_trial(seen=held_back + steady(15.2, 20)).recovered == pytest.approx(0.3, abs=0.11)
+
+
+def test_torn_and_repeated_pictures_are_no_recovery() -> None:
+    torn = [seen(at, whole=False) for at in np.arange(15.0, 17.0, 0.1)]
+    same = [seen(at, taken=16.95) for at in np.arange(17.0, 18.0, 0.1)]
+    trial = a_trial(seen=torn + same + steady(18.0, 20.0))
+    assert trial.recovered == pytest.approx(3.0)
+    assert trial.damaged == 20
+    assert trial.repeated == 9
+
+
+def test_a_reader_that_never_comes_back_hangs_or_has_given_up() -> None:
+    assert a_trial(seen=steady(5, 10)).outcome == "hang"
+    assert a_trial(seen=steady(5, 10), end=(12.0, "it is gone", "SourceError")).outcome == "gave up"
+    assert a_trial(seen=steady(5, 10), end=(12.0, "", "")).outcome == "ended"
+    assert a_trial(seen=steady(5, 10)).lost is None
+
+
+def test_notice_is_the_first_word_after_the_start() -> None:
+    told = [Told(4.0, "connecting", ""), Told(5.0, "live", ""), Told(12.5, "stalled", "no picture for 2 s")]
+    assert a_trial(told=told).noticed == pytest.approx(2.5)
+    assert a_trial(told=told).sentence == "no picture for 2 s"
+    assert a_trial(told=told[:2]).noticed is None
+    assert a_trial(told=told[:2], end=(13.0, "gone", "SourceError")).noticed == pytest.approx(3.0)
+    counts = [
+        Counts(9.0, 40, {"torn": 1}, {}),
+        Counts(11.0, 41, {"torn": 1}, {}),
+        Counts(11.5, 41, {"torn": 2}, {}),
+    ]
+    assert a_trial(told=told, counts=counts).noticed == pytest.approx(1.5)
+    assert a_trial(told=[Told(11.0, "connecting", "the camera refused")]).noticed == pytest.approx(1.0)
+
+
+def test_live_is_wrong_when_no_good_picture_came_for_longer_than_the_grace() -> None:
+    live = [Told(5.0, "live", "")]
+    assert a_trial(told=live, seen=steady(5, 20)).wrong_live == 0.0
+    gap = steady(5, 10) + steady(16, 20)
+    assert a_trial(told=live, seen=gap).wrong_live == pytest.approx(6.1 - GRACE_SECONDS)
+    told = [*live, Told(12.0, "stalled", "silence"), Told(16.0, "live", "")]
+    assert a_trial(told=told, seen=gap).wrong_live == 0.0
+    torn = [seen(at, whole=False) for at in np.arange(10.0, 16.0, 0.1)]
+    assert a_trial(told=live, seen=[*steady(5, 10), *torn, *steady(16, 20)]).wrong_live > 2.0
+    assert a_trial(told=live, seen=gap, end=(11.0, "", "")).wrong_live == 0.0
+    assert a_trial().wrong_live == 0.0
+
+
+def test_lost_are_the_pictures_that_could_have_come() -> None:
+    gap = steady(5, 10) + steady(17, 20.0)
+    assert a_trial(silent=True, seen=gap).lost == pytest.approx(19, abs=2)
+    assert a_trial(silent=False, seen=gap).lost == pytest.approx(69, abs=2)
+    assert a_trial(silent=False, seen=steady(5, 20.0)).lost == pytest.approx(0, abs=1)
+
+
+def stripes(number: int = 12) -> np.ndarray:
+    """(240, 320, 3) as the bench's camera makes it."""
+    pictures = Video(320, 240, 15, pattern="stripes").pictures()  # type: ignore[arg-type]
+    picture = next(pictures)
+    stamp(picture, 320, 240, number, 5000)
+    luma = np.frombuffer(bytes(picture[: 320 * 240]), np.uint8).reshape(240, 320)
+    return np.repeat(luma[..., None], 3, axis=2)
+
+
+def test_the_cameras_picture_is_whole_and_tells_its_number() -> None:
+    one = Seen.of(stripes())
+    assert (one.number, one.taken, one.whole, one.size) == (12, 5.0, True, (320, 240))
+
+
+@pytest.mark.parametrize("block", [(slice(100, 116), slice(48, 64)), (slice(224, 240), slice(0, 16))])
+def test_one_damaged_block_is_seen(block: tuple[slice, slice]) -> None:
+    picture = stripes()
+    picture[block] = 255 - picture[block]
+    assert not is_whole(picture)
+
+
+def test_a_shifted_or_grey_part_is_seen() -> None:
+    shifted, grey = stripes(), stripes()
+    shifted[120:] = np.roll(shifted[120:], 9, axis=1)
+    grey[150:] = 128
+    assert not is_whole(shifted)
+    assert not is_whole(grey)
+    assert not is_whole(np.full((240, 320, 3), 128, np.uint8))
+    assert Seen.of(np.full((240, 320, 3), 128, np.uint8)).taken is None
+
+
+def test_what_a_codec_does_to_a_good_picture_is_no_damage() -> None:
+    picture = stripes().astype(int)
+    noisy = picture + np.random.default_rng(0).integers(-12, 13, picture.shape)
+    assert is_whole(noisy.clip(0, 255).astype(np.uint8))
