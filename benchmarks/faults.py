@@ -26,13 +26,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.stages import commit, processor
 from tests.cameras import rtsp_missing
 from tests.faults.elsewhere import ELSEWHERE
-from tests.faults.faults import FAULTS
+from tests.faults.faults import FAULTS, Fault
 from tests.faults.readers import READERS
-from tests.faults.trial import GRACE_SECONDS, Trial, run_elsewhere, run_trial
+from tests.faults.trial import LATE_SECONDS, Trial, run_elsewhere, run_trial
 
 LONG_SECONDS = 300.0  # the long freeze, where there is time for it
 HEAD = [
-    "fault", "reader", "notice, s", "recover, s", "pictures lost", "lag, pictures",
+    "fault", "reader", "notice, s", "recover, s", "lost + late", "lag, pictures",
     'wrong "live", s', "bad pictures", "outcome",
 ]  # fmt: skip
 
@@ -108,7 +108,8 @@ def as_row(trial: Trial) -> dict[str, Any]:
     row["notice"] = None if harmless else rounded(trial.noticed, 1)
     row["recover"] = rounded(trial.recovered, 1) if curable and not harmless else None
     # Whoever is slower than the camera is meant to miss some.
-    row["lost"] = trial.lost if curable and not (kind and kind.work) else None
+    counts = curable and not (kind and kind.work)
+    row["lost"], row["late"] = (trial.lost, trial.late) if counts else (None, None)
     row["lag"] = rounded(trial.lag, 1) if curable else None
     row["wrong_live"] = rounded(trial.wrong_live, 1)
     row["bad"] = trial.damaged + trial.repeated if kind is not None else 0
@@ -138,6 +139,8 @@ def cells(row: dict[str, Any]) -> list[str]:
         return "–" if row[name] is None else f"{row[name]:g}"
 
     numbers = [shown(name) for name in ("notice", "recover", "lost", "lag", "wrong_live", "bad")]
+    if row["lost"] is not None:
+        numbers[2] = f"{row['lost']} + {row['late']}"
     if row["outcome"] == "hang":
         numbers[1] = "hang"
     return [row["fault"], row["reader"], *numbers, row["outcome"]]
@@ -151,6 +154,7 @@ def behind(rows: list[dict[str, Any]], mine: str) -> list[str]:
     """Where another reader is better than ``mine``, in sentences; the tolerances are those of one measurement."""
     tolerances = {"recover": 1.0, "lost": 15.0, "lag": 1.0, "wrong_live": 0.5, "bad": 2.0, "notice": 1.0}
     found = []
+    rows = [{**row, "lost": None if row["lost"] is None else row["lost"] + row["late"]} for row in rows]
     for own in (row for row in rows if row["reader"] == mine):
         for other in (row for row in rows if row["fault"] == own["fault"] and row["reader"] != mine):
             where = f"{own['fault']}: {other['reader']}"
@@ -164,17 +168,20 @@ def behind(rows: list[dict[str, Any]], mine: str) -> list[str]:
             for what, tolerance in tolerances.items():
                 a, b = own[what], other[what]
                 if b is not None and (a is None or a > b + tolerance):
+                    what = "lost and late" if what == "lost" else what
                     found.append(f"{where} has {what} {b:g}, {mine} {'none' if a is None else f'{a:g}'}")
     return found
 
 
 def legend(deadline: float, seconds: float) -> str:
+    still = FAULTS["picture stands still"].grace
     return (
         "notice: from the fault's start until the reader says that something is wrong. recover: from its end to the "
-        f"first of three good, fresh pictures in a row; hang: not within {deadline:g} s. pictures lost: made by the "
-        "camera while they could come, and never seen. lag: age of the pictures in the end, in pictures of the "
-        f'camera. wrong "live": seconds of being called live with no new, whole picture for {GRACE_SECONDS:g} s. '
-        f"bad pictures: torn ones and repeated ones that were passed on. The table took {seconds:.0f} s."
+        f"first of three good, fresh pictures in a row; hang: not within {deadline:g} s. lost: pictures made while "
+        f"they could come, and never seen; late: seen when they were older than {LATE_SECONDS:g} s. lag: age of the "
+        'pictures in the end, in pictures of the camera. wrong "live": seconds of being called live with no new, '
+        f"whole picture for {Fault.grace:g} s ({still:g} s where it stands still). bad pictures: torn ones and "
+        f"repeated ones that were passed on. The table took {seconds:.0f} s."
     )
 
 

@@ -29,6 +29,7 @@ class Fault:
     breaks: ClassVar[bool | None] = None  # the connection is lost; None: that is the reader's decision
     ends: ClassVar[bool] = True  # False: it is how this camera is, and no reader can mend it
     torn: ClassVar[bool] = False  # pictures are damaged
+    grace: ClassVar[float] = 3.0  # seconds that "live" may outlast the last new, whole picture
     work: ClassVar[float] = 0.0  # of the time between two pictures, how much whoever reads needs for one
 
     def __init__(self, bench: Bench) -> None:
@@ -304,9 +305,12 @@ class JumpBack(_Jump):
 
 
 class StandStill(Fault):
-    """The same picture comes again and again, stamp and all."""
+    """The same picture comes again and again, stamp and all.
 
-    name = "picture stands still"
+    A quiet scene may be so for a while, so half a minute is granted.
+    """
+
+    name, seconds, grace = "picture stands still", 45.0, 35.0
 
     def start(self) -> None:
         self.bench.camera.stand_still()

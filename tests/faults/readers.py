@@ -50,9 +50,9 @@ class Teller:
 
 
 def by_streamrec(address: str, teller: Teller) -> None:
-    """streamrec's capture loop."""
+    """streamrec's capture loop, of a camera that is to be read day and night."""
     from streamrec.capture import capture
-    from streamrec.sources import open_source
+    from streamrec.sources import NetworkSource, open_source
     from streamrec.types import Health
 
     def tell(health: Health) -> None:
@@ -82,6 +82,8 @@ def by_streamrec(address: str, teller: Teller) -> None:
     asked: list[float] = []
     over = threading.Event()
     source = open_source(address)
+    if isinstance(source, NetworkSource):
+        source = NetworkSource(address, retries=None)  # for ever, from the first opening on
     source.on_health = tell
     counter = threading.Thread(target=count)
     counter.start()

@@ -16,8 +16,9 @@ NOTICE_SECONDS = 10.0
 @pytest.fixture(scope="module")
 def trials(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Trial]:
     folder = tmp_path_factory.mktemp("elsewhere")
+    addresses = {name: make(folder) for name, make in ELSEWHERE.items()}
     with ThreadPoolExecutor(3) as pool:
-        done = pool.map(lambda item: run_elsewhere(item[0], item[1](folder), "streamrec"), ELSEWHERE.items())
+        done = pool.map(lambda item: run_elsewhere(*item, "streamrec"), addresses.items())
         return dict(zip(ELSEWHERE, done, strict=True))
 
 
@@ -50,3 +51,8 @@ def test_of_a_file_cut_in_half_the_half_that_is_there_is_read(
 ) -> None:
     assert Path(cut_file(tmp_path)).stat().st_size * 2 <= whole_file(tmp_path).stat().st_size + 1
     assert 10 <= len(trials["file cut in half"].seen) <= 30
+
+
+def test_a_file_cut_in_half_is_not_said_to_have_come_to_its_end(trials: dict[str, Trial]) -> None:
+    said = trials["file cut in half"].sentence
+    assert any(word in said for word in ("cut", "damaged", "missing", "early", "incomplete")), said

@@ -24,7 +24,7 @@ LEAVE_SECONDS = 5.0
 FAST = {
     "dead before open", "half-open", "wrong password", "audio only", "freeze", "off", "close", "reset",
     "reboot, other size and rate", "garbage bytes", "corrupted pictures", "packet loss, UDP",
-    "timestamps jump back", "picture stands still",
+    "timestamps jump back",
 }  # fmt: skip
 
 
@@ -45,7 +45,7 @@ class Trials:
         self._pool.shutdown(cancel_futures=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def trials(request: pytest.FixtureRequest) -> Iterator[Trials]:
     need_rtsp()
     wanted = [
@@ -135,12 +135,13 @@ def test_torn_pictures_are_counted_and_not_passed_on(trials: Trials, fault: str)
         assert sum(trial.counts[-1].refused.values()) + sum(trial.counts[-1].reconnects.values()) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["picture stands still"])
 def test_a_picture_that_stands_still_is_counted_and_not_passed_on(trials: Trials, fault: str) -> None:
     trial = trials.of(fault)
     assert sum(trial.counts[-1].refused.values()) > 0
     still = trial.repeated / (trial.stopped - trial.started) / trial.rates[0]
-    assert still < 0.8  # some seconds may pass until it is sure
+    assert still < 0.8  # half a minute may pass until it is sure
 
 
 @faults_where(silent=False, breaks=False)

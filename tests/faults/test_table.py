@@ -46,15 +46,19 @@ def test_the_command_lets_a_fault_happen_to_a_reader() -> None:
 
 def row(reader: str, **changes: Any) -> dict[str, Any]:
     plain = {"fault": "f", "reader": reader, "outcome": "recovered", "curable": True, "says": "", "notice": 1.0,
-             "recover": 2.0, "lost": 30, "lag": 1.0, "wrong_live": 0.0, "bad": 0}  # fmt: skip
+             "recover": 2.0, "lost": 20, "late": 10, "lag": 1.0, "wrong_live": 0.0, "bad": 0}  # fmt: skip
     return {**plain, **changes}
 
 
 def test_where_another_reader_is_better_is_told() -> None:
     mine = row("streamrec")
     assert table.behind([mine, row("other")], "streamrec") == []
-    assert table.behind([mine, row("other", recover=None, outcome="hang", lost=None)], "streamrec") == []
-    (sentence,) = table.behind([mine, row("other", lost=5)], "streamrec")
+    assert (
+        table.behind([mine, row("other", recover=None, outcome="hang", lost=None, late=None)], "streamrec")
+        == []
+    )
+    assert table.behind([mine, row("other", lost=0, late=30)], "streamrec") == []
+    (sentence,) = table.behind([mine, row("other", lost=5, late=0)], "streamrec")
     assert "lost" in sentence
     (sentence,) = table.behind([row("streamrec", outcome="hang", recover=None), row("other")], "streamrec")
     assert "comes back" in sentence

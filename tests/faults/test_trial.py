@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.faults.trial import GRACE_SECONDS, Counts, Told, Trial
+from tests.faults.faults import Fault
+from tests.faults.trial import Counts, Told, Trial
 from tests.faults.truth import Seen, is_whole
 from tests.rtsp_server import Video, stamp
 
@@ -74,7 +75,7 @@ def test_live_is_wrong_when_no_good_picture_came_for_longer_than_the_grace() -> 
     live = [Told(5.0, "live", "")]
     assert a_trial(told=live, seen=steady(5, 20)).wrong_live == 0.0
     gap = steady(5, 10) + steady(16, 20)
-    assert a_trial(told=live, seen=gap).wrong_live == pytest.approx(6.1 - GRACE_SECONDS)
+    assert a_trial(told=live, seen=gap).wrong_live == pytest.approx(6.1 - Fault.grace)
     told = [*live, Told(12.0, "stalled", "silence"), Told(16.0, "live", "")]
     assert a_trial(told=told, seen=gap).wrong_live == 0.0
     torn = [seen(at, whole=False) for at in np.arange(10.0, 16.0, 0.1)]
@@ -88,6 +89,10 @@ def test_lost_are_the_pictures_that_could_have_come() -> None:
     assert a_trial(silent=True, seen=gap).lost == pytest.approx(19, abs=2)
     assert a_trial(silent=False, seen=gap).lost == pytest.approx(69, abs=2)
     assert a_trial(silent=False, seen=steady(5, 20.0)).lost == pytest.approx(0, abs=1)
+    held_back = [seen(18.0, taken=at) for at in np.arange(15.1, 17.9, 0.1)]
+    late = a_trial(seen=held_back + steady(18.1, 20.0))
+    assert late.lost == pytest.approx(0, abs=2)
+    assert late.late == pytest.approx(19, abs=2)
 
 
 def stripes(number: int = 12) -> np.ndarray:

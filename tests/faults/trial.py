@@ -32,7 +32,7 @@ WARM_SECONDS = (
     20.0  # until the first pictures of a healthy camera; OpenCV's opening looks at some seconds of it
 )
 SETTLE_SECONDS = 3.0  # from the recovery to the end: the lag is looked at in the second half
-GRACE_SECONDS = 3.0  # "live" is not yet wrong so long after the last new, whole picture
+LATE_SECONDS = 1.0  # a picture so old is of little use to whoever watches live
 IN_A_ROW = 3  # good pictures after each other that make a recovery
 LEAVE_SECONDS = 10.0
 
@@ -70,6 +70,7 @@ class Trial:
     begun: bool = True  # False: pictures never came, and so the fault did not
     silent: bool = True
     first: bool = False
+    grace: float = Fault.grace
     seen: list[Seen] = field(default_factory=list)
     told: list[Told] = field(default_factory=list)
     counts: list[Counts] = field(default_factory=list)
@@ -117,11 +118,26 @@ class Trial:
         """Pictures that the camera made in vain, but for those that could not come; None: it never came back."""
         if self.recovered is None:
             return None
-        until = self.over - 0.5  # the last ones are still on their way
-        since = self.stopped if self.silent else self.started
+        since, until = self._window
         made = (self.stopped - since) * self.rates[0] + max(0.0, until - self.stopped) * self.rates[1]
-        got = sum(1 for seen in self.good if since <= (seen.taken or 0.0) <= until)
-        return max(0, round(made) - got)
+        return max(0, round(made) - len(self._in_window))
+
+    @property
+    def late(self) -> int | None:
+        """Pictures of the same time that came, but when they were old; None: it never came back."""
+        if self.recovered is None:
+            return None
+        return sum(1 for seen in self._in_window if (seen.age or 0.0) > LATE_SECONDS)
+
+    @property
+    def _window(self) -> tuple[float, float]:
+        """The time in which pictures could come, without the last ones, which are still on their way."""
+        return self.stopped if self.silent else self.started, self.over - 0.5
+
+    @property
+    def _in_window(self) -> list[Seen]:
+        since, until = self._window
+        return [seen for seen in self.good if since <= (seen.taken or 0.0) <= until]
 
     @property
     def lag(self) -> float | None:
@@ -139,7 +155,7 @@ class Trial:
             if told.state != "live":
                 continue
             marks = [told.at, *(at for at in arrivals if told.at < at < until), until]
-            wrong += sum(max(0.0, b - a - GRACE_SECONDS) for a, b in itertools.pairwise(marks))
+            wrong += sum(max(0.0, b - a - self.grace) for a, b in itertools.pairwise(marks))
         return wrong
 
     @property
@@ -277,7 +293,9 @@ def run_trial(
     kind: type[Fault], reader: str, *, seconds: float | None = None, deadline: float = 20.0
 ) -> Trial:
     """Let a fault happen to a reader of a camera. ``seconds``: how long; ``deadline``: seconds to come back."""
-    trial = Trial(kind.name, reader, silent=kind.silent, first=kind.first, deadline=deadline)
+    trial = Trial(
+        kind.name, reader, silent=kind.silent, first=kind.first, grace=kind.grace, deadline=deadline
+    )
     lasts = kind.seconds if seconds is None else seconds
     with stream_bench(**kind.camera) as bench:
         fault = kind(bench)
