@@ -169,7 +169,14 @@ def behind(rows: list[dict[str, Any]], mine: str) -> list[str]:
                 a, b = own[what], other[what]
                 if b is not None and (a is None or a > b + tolerance):
                     what = "lost and late" if what == "lost" else what
-                    found.append(f"{where} has {what} {b:g}, {mine} {'none' if a is None else f'{a:g}'}")
+                    price = (
+                        f" (and passed on {other['bad']} bad pictures)"
+                        if other["bad"] > own["bad"] + 2
+                        else ""
+                    )
+                    found.append(
+                        f"{where} has {what} {b:g}{price}, {mine} {'none' if a is None else f'{a:g}'}"
+                    )
     return found
 
 

@@ -129,6 +129,7 @@ def test_damage_is_damage_to_whoever_does_not_look(name: str) -> None:
     assert all(one.whole for one in after[-15:])
 
 
+@pytest.mark.slow
 def test_a_slow_network_needs_twice_the_time() -> None:
     with stream_bench(codec="mjpeg") as bench:
         stream = pictures(bench)

@@ -33,6 +33,7 @@ WARM_SECONDS = (
 )
 SETTLE_SECONDS = 3.0  # from the recovery to the end: the lag is looked at in the second half
 LATE_SECONDS = 1.0  # a picture so old is of little use to whoever watches live
+LATE_INTERVALS = 3.0  # and of a slow camera, so many of its own intervals
 IN_A_ROW = 3  # good pictures after each other that make a recovery
 LEAVE_SECONDS = 10.0
 
@@ -127,7 +128,8 @@ class Trial:
         """Pictures of the same time that came, but when they were old; None: it never came back."""
         if self.recovered is None:
             return None
-        return sum(1 for seen in self._in_window if (seen.age or 0.0) > LATE_SECONDS)
+        limit = max(LATE_SECONDS, LATE_INTERVALS / self.rates[1])
+        return sum(1 for seen in self._in_window if (seen.age or 0.0) > limit)
 
     @property
     def _window(self) -> tuple[float, float]:
