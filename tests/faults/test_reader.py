@@ -84,7 +84,7 @@ def test_pictures_are_fresh_again_after_the_fault(trials: Trials, fault: str) ->
 def test_a_fault_is_told_while_it_lasts(trials: Trials, fault: str) -> None:
     trial = trials.of(fault)
     assert trial.noticed is not None
-    assert trial.noticed < NOTICE_SECONDS
+    assert trial.noticed < max(NOTICE_SECONDS, trial.grace)
     assert trial.sentence
 
 
@@ -129,10 +129,11 @@ def test_segments_never_go_back_and_time_does_not_within_one(trials: Trials, fau
 @faults_where(torn=True)
 def test_torn_pictures_are_counted_and_not_passed_on(trials: Trials, fault: str) -> None:
     trial = trials.of(fault)
-    # A codec cannot know of every damage: what stays right by its grammar may look wrong.
-    assert trial.damaged <= 0.05 * len(trial.seen), f"{trial.damaged} of {len(trial.seen)}"
+    refused = sum(trial.counts[-1].refused.values())
+    # No decoder knows of every damage: what stays right by its grammar may look wrong.
+    assert trial.damaged <= 0.1 * (trial.damaged + refused), f"{trial.damaged} passed, {refused} refused"
     if "reordering, UDP" not in fault:  # there, a reader can put packets in order
-        assert sum(trial.counts[-1].refused.values()) + sum(trial.counts[-1].reconnects.values()) > 0
+        assert refused + sum(trial.counts[-1].reconnects.values()) > 0
 
 
 @pytest.mark.slow
