@@ -867,7 +867,14 @@ class _States:
 
     def finish(self) -> None:
         """Tell how it came to its end; why it failed is told as the error that it is."""
-        if self._last is not None and self.lines is not None:
+        from streamrec.health import LEFT, OVER
+        from streamrec.types import SourceState
+
+        if self._last is None:
+            return
+        if self._last.state is SourceState.ended and self._last.reason not in (LEFT, OVER):
+            typer.echo(f"{self.name}: {self._last.reason}", err=True)
+        if self.lines is not None:
             self.lines.write_health(self.name, self._last)
 
 

@@ -50,13 +50,21 @@ def count_reconnect(source: Source, cause: str) -> None:
     source.health = replace(source.health, reconnects={**reconnects, cause: reconnects.get(cause, 0) + 1})
 
 
-def told(source: Source, frames: Generator[Frame, None, None]) -> Iterator[Frame]:
-    """The frames of a source that has an end, with its health told: connecting, live, ended or failed."""
+def told(source: Source, frames: Generator[Frame, None, str | None]) -> Iterator[Frame]:
+    """The frames of a source that has an end, with its health told: connecting, live, ended or failed.
+
+    What ``frames`` returns is why it ended; None: it came to its end.
+    """
     source.health = Health()
     tell(source, SourceState.connecting)
     with closing(frames):
         try:
-            for frame in frames:
+            while True:
+                try:
+                    frame = next(frames)
+                except StopIteration as end:
+                    over = end.value or OVER
+                    break
                 tell(source, SourceState.live)
                 count_frame(source)
                 yield frame
@@ -66,4 +74,4 @@ def told(source: Source, frames: Generator[Frame, None, None]) -> Iterator[Frame
         except BaseException as error:
             tell(source, SourceState.failed, str(error))
             raise
-    tell(source, SourceState.ended, OVER)
+    tell(source, SourceState.ended, over)

@@ -21,6 +21,7 @@ from streamrec.types import Frame, Health, Source
 from streamrec.videos import opened, why_closed
 
 PICTURE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+WHOLE = 0.9  # of the pictures that a header promises: some headers only estimate
 VIDEO_ENDINGS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv")
 
 
@@ -59,20 +60,19 @@ class FileSource(Source):
     def __iter__(self) -> Iterator[Frame]:
         return report.told(self, self._frames())
 
-    def _frames(self) -> Generator[Frame, None, None]:
+    def _frames(self) -> Generator[Frame, None, str | None]:
         index = segment = 0
         while True:
             first = index
-            for frame in self._play(index, segment):
-                yield frame
-                index = frame.index + 1
+            index, short = yield from self._play(index, segment)
             if not self.loop:
-                return
+                return short
             if index == first:
                 raise SourceError(f"{self.name} holds no pictures")
             segment += 1
 
-    def _play(self, index: int, segment: int) -> Iterator[Frame]:
+    def _play(self, index: int, segment: int) -> Generator[Frame, None, tuple[int, str | None]]:
+        """Its frames; returns the next index, and what is amiss with the file where something is."""
         with opened(self._address) as video:
             if video is None:
                 raise SourceError(f"{self.name} is not a video that can be read: {why_closed(self._address)}")
@@ -93,6 +93,10 @@ class FileSource(Source):
                 raise SourceError(
                     f"{self.name} holds no picture that can be read: is it cut off, or sound only?"
                 )
+            promised, came = int(video.get(cv2.CAP_PROP_FRAME_COUNT)), index - first
+            if came < WHOLE * promised:
+                return index, f"it is cut off or damaged: {came} of its {promised} pictures came"
+            return index, None
 
 
 class ImageFolderSource(Source):
