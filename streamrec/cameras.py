@@ -33,6 +33,7 @@ READ_SECONDS = 5.0  # after so long without a word the thread that reads looks w
 FIRST_SECONDS = 10.0  # deadline for the first picture of what was opened: until a key frame comes
 STALL_SECONDS = 2.0  # the least time without a good picture that is a stall
 STALL_INTERVALS = 4.0  # and that many times the camera's own interval
+TRUSTED = 3  # good pictures in a row after a torn one that end the suspicion: no decoder marks all damage
 PATIENCE = 2.0  # a stall of so many times its limit ends in a reopening
 PAUSES = (1.0, 30.0)  # seconds between openings, the first and the longest
 STEADY_SECONDS = 2.0  # live for so long: the next loss begins with the first pause again
@@ -372,7 +373,7 @@ class _Watch:
         source, rhythm = self.source, _Rhythm()
         live_since: float | None = None
         size: tuple[int, ...] = ()
-        torn = False  # since the last good picture
+        torn, good = False, TRUSTED  # torn ones since the last good picture; good ones in a row
         while True:
             with self._changed:
                 until = self._deadline(attempt, rhythm)
@@ -382,12 +383,14 @@ class _Watch:
                 shots, refused, over = attempt.take()
             for cause, pictures in refused.items():
                 report.count_refused(source, cause, pictures)
-                torn = torn or cause == TORN
+                torn, good = (True, 0) if cause == TORN else (torn, good)
             for shot in shots:
                 if shot.old and source.health.state is SourceState.stalled:
                     report.count_refused(source, LATE)
                     continue
-                rhythm.beat(shot)
+                good += 1
+                trusted = good >= TRUSTED
+                rhythm.beat(shot, trusted=trusted, follows=good > 1)
                 if self._still.frozen(shot):
                     report.count_refused(source, FROZEN)
                     report.tell(source, SourceState.stalled, "the picture is frozen")
@@ -395,15 +398,17 @@ class _Watch:
                 timestamp, jumped = clock.step(shot.told, shot.captured)
                 if (jumped or (size and shot.image.shape != size)) and not self._segment_is_new:
                     self._segment += 1
-                size, torn = shot.image.shape, False
-                if self._cause:
+                size, torn = shot.image.shape, torn and not trusted
+                if self._cause and trusted:
                     report.count_reconnect(source, self._cause)
-                self._been_live, self._failures, self._cause = True, 0, ""
+                    self._cause = ""
+                self._been_live, self._failures = True, 0
                 self._segment_is_new = self._woken = False
                 live_since = live_since or shot.captured
                 if shot.captured - live_since >= STEADY_SECONDS:
                     self._pauses = 0
-                report.tell(source, SourceState.live)
+                if trusted:
+                    report.tell(source, SourceState.live)
                 report.count_frame(source)
                 yield Frame(shot.image, self._index, timestamp, self._segment, source.name, shot.captured)
                 self._index += 1
@@ -476,18 +481,22 @@ class _Rhythm:
     """How often good pictures come."""
 
     def __init__(self) -> None:
-        self.last: float | None = None  # time.monotonic() of the last one
+        self.last: float | None = None  # time.monotonic() of the last one that is trusted
         self.interval = 0.0  # seconds; the longest of late, for a rate may vary
+        self._before = 0.0
         self._told: float | None = None
 
-    def beat(self, shot: _Shot) -> None:
-        if self.last is not None:
-            gap = shot.captured - self.last
+    def beat(self, shot: _Shot, *, trusted: bool, follows: bool) -> None:
+        """A picture came; ``follows``: no torn one was between it and the one before."""
+        if self.last is not None and follows:
+            gap = shot.captured - self._before
             if shot.told is not None and self._told is not None:
                 told = shot.told - self._told
                 gap = told if 0.0 <= told <= gap + JUMP_SECONDS else gap  # a line that stops is no rhythm
             self.interval = min(max(gap, 0.95 * self.interval), 15.0)
-        self.last, self._told = shot.captured, shot.told
+        self._before, self._told = shot.captured, shot.told
+        if trusted:
+            self.last = shot.captured
 
     def silence(self) -> float:
         """Seconds since the last one; 0 before the first."""
