@@ -148,7 +148,7 @@ def put_together(
             known = read_checkpoint(weights).config
             start = {"encoder": known.encoder, "transform": known.transform, "fps": known.fps}
     fields = {**PLAIN, **start, **recipe.config, **(config or {})}
-    fields.setdefault("max_gap", max(1.0, 5.0 / fields.get("fps", ModelConfig.fps)))
+    fields.setdefault("max_gap", max(2.0, 5.0 / fields.get("fps", ModelConfig.fps)))
     learning = replace(recipe.settings, **(settings or {}))
     how = learning.augmentation
     if how is not None:

@@ -13,7 +13,7 @@ from streamrec.train.recipes import RECIPES, put_together
 def test_without_a_name_it_is_the_plain_settings():
     config, settings, weights = put_together()
     assert settings == TrainSettings()
-    assert (config.encoder, config.transform.width, config.fps, config.max_gap) == ("motion", 80, 10.0, 1.0)
+    assert (config.encoder, config.transform.width, config.fps, config.max_gap) == ("motion", 80, 10.0, 2.0)
     assert weights is None
 
 
