@@ -419,9 +419,9 @@ class _Watch:
             if not shots and (ended := self._late(attempt, rhythm, torn)) is not None:
                 return ended
 
-    def _stall(self, attempt: _Attempt, rhythm: _Rhythm) -> float:
+    def _stall(self, attempt: _Attempt, interval: float) -> float:
         least = HLS_SECONDS if attempt.pieces else STALL_SECONDS
-        return max(least, STALL_INTERVALS * rhythm.interval)
+        return max(least, STALL_INTERVALS * interval)
 
     def _deadline(self, attempt: _Attempt, rhythm: _Rhythm) -> float | None:
         """time.monotonic() of the next thing to be done when nothing comes; None: wait."""
@@ -431,10 +431,10 @@ class _Watch:
             return attempt.begun + self.limits.opening + 0.5
         if rhythm.last is None:
             return attempt.ready + self.limits.first
-        stall = self._stall(attempt, rhythm)
+        stall = self._stall(attempt, rhythm.whole)
         if rhythm.silence() <= stall:
             return rhythm.last + stall
-        return rhythm.last + self.limits.patience * stall
+        return rhythm.last + self.limits.patience * self._stall(attempt, rhythm.interval)
 
     def _late(self, attempt: _Attempt, rhythm: _Rhythm, torn: bool) -> _Over | None:
         """A deadline may have passed: tell a stall, or end what does not come back."""
@@ -451,8 +451,8 @@ class _Watch:
                 self._strict = False  # a camera that takes the standard lightly: some errors are to be borne
                 return _Over(ONLY_TORN, cause=ONLY_TORN)
             return _Over(f"it is open, and no picture came within {self.limits.first:g} s", cause=SILENT)
-        stall, silence = self._stall(attempt, rhythm), rhythm.silence()
-        if silence >= self.limits.patience * stall:
+        stall, silence = self._stall(attempt, rhythm.whole), rhythm.silence()
+        if silence >= self.limits.patience * self._stall(attempt, rhythm.interval):
             reason = ONLY_TORN if torn else f"{SILENT} for {silence:.0f} s"
             return _Over(reason, cause=ONLY_TORN if torn else SILENT)
         if silence >= stall:
@@ -483,17 +483,20 @@ class _Rhythm:
     def __init__(self) -> None:
         self.last: float | None = None  # time.monotonic() of the last one that is trusted
         self.interval = 0.0  # seconds; the longest of late, for a rate may vary
-        self._before = 0.0
+        self.whole = 0.0  # the same without those in which torn pictures came: damage makes no camera slow
+        self._before: float | None = None
         self._told: float | None = None
 
     def beat(self, shot: _Shot, *, trusted: bool, follows: bool) -> None:
         """A picture came; ``follows``: no torn one was between it and the one before."""
-        if self.last is not None and follows:
+        if self._before is not None:
             gap = shot.captured - self._before
             if shot.told is not None and self._told is not None:
                 told = shot.told - self._told
                 gap = told if 0.0 <= told <= gap + JUMP_SECONDS else gap  # a line that stops is no rhythm
             self.interval = min(max(gap, 0.95 * self.interval), 15.0)
+            if follows:
+                self.whole = min(max(gap, 0.95 * self.whole), 15.0)
         self._before, self._told = shot.captured, shot.told
         if trusted:
             self.last = shot.captured
