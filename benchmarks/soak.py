@@ -39,7 +39,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--minutes", type=float, default=60.0, help="of faults; rest before and after is added")
+    parser.add_argument(
+        "--minutes", type=float, default=60.0, help="of faults; rest before and after is added"
+    )
     parser.add_argument("--cameras", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--model", default="fight", help="a shipped model's name, or a file")
@@ -64,8 +66,8 @@ def main() -> None:
     for table in (parts(soak), faults(soak), cameras(soak), verdict(checks)):
         print("\n".join(table) + "\n")
     print(
-        f"Recovered: from the fault's end to the first of three good, new pictures in a row, within {BACK_SECONDS:g} s. "
-        f'Wrong "live": called live with no whole picture for {GRACE:g} s, or the same one for {STILL_GRACE:g} s.'
+        f"Recovered: from the fault's end to the first of three good, new pictures in a row, within {BACK_SECONDS:g} "
+        f's. Wrong "live": called live with no whole picture for {GRACE:g} s, or the same one for {STILL_GRACE:g} s.'
     )
     missed = [one.name for one in checks if not one.met]
     print(f"Not met: {', '.join(missed)}." if missed else "All of it is met.")
@@ -94,7 +96,9 @@ def parts(soak: Soak) -> list[str]:
         lags = [lag for at, lag in soak.lags if since <= at < until]
         thrown = sum(since <= one.started < until for one in soak.thrown)
         rows.append([name, *held, f"{statistics.median(lags):.2f}" if lags else "–", str(thrown)])
-    return table(["minutes", "memory, MB", "threads", "descriptors", "lag while calm, pictures", "faults"], rows)
+    return table(
+        ["minutes", "memory, MB", "threads", "descriptors", "lag while calm, pictures", "faults"], rows
+    )
 
 
 def faults(soak: Soak) -> list[str]:
@@ -142,7 +146,9 @@ def as_dict(soak: Soak, checks: list[Check]) -> dict[str, Any]:
         "checks": [{"name": c.name, "met": c.met, "text": c.text} for c in checks],
         "samples": [{**s, "at": round(s["at"] - soak.begun, 1)} for s in soak.samples],
         "faults": [t.as_dict(soak.begun) for t in soak.thrown],
-        "cameras": {name: {"counts": w.final, "wrong_live": w.wrong_live} for name, w in soak.watched.items()},
+        "cameras": {
+            name: {"counts": w.final, "wrong_live": w.wrong_live} for name, w in soak.watched.items()
+        },
         "left": soak.left,
     }
 

@@ -528,6 +528,35 @@ class TestSpoiledPictures:
             seen.more(10)
         assert_whole(seen.frames)
 
+    def test_a_time_of_torn_pictures_does_not_make_a_camera_a_slow_one(self, monkeypatch):
+        monkeypatch.setattr(room, "STALL_SECONDS", 0.5)
+        plain = np.zeros((8, 8, 3), np.uint8)
+
+        def read(attempt: room._Attempt) -> None:
+            attempt.opened()
+            for _ in range(20):
+                attempt.put(room._Shot(plain, None, time.monotonic(), True))
+                time.sleep(0.02)
+            for _ in range(35):  # 0.7 s: were that the camera's rhythm, 2.8 s of silence would be no stall
+                attempt.refuse("torn")
+                time.sleep(0.02)
+            attempt.put(room._Shot(plain + 1, None, time.monotonic(), True))
+            while not attempt.unwanted:
+                time.sleep(0.02)
+
+        source = NetworkSource("rtsp://127.0.0.1/live", retries=None)
+        monkeypatch.setattr(source, "_read", read)
+        told: list[tuple[float, Health]] = []
+        source.on_health = lambda health: told.append((time.monotonic(), health))
+        with capture(source, capacity=4) as frames:
+            last = next(frame.captured for frame in frames if frame.image[0, 0, 0] == 1)
+            until = time.monotonic() + 10.0
+            while time.monotonic() < until and not any(at > last + 0.1 for at, _ in told):
+                time.sleep(0.02)
+        at, health = next((at, health) for at, health in told if at > last + 0.1)
+        assert health.state == "stalled"
+        assert at - last < 2.0
+
     def test_a_picture_that_stands_still_for_long_is_frozen_and_one_that_moves_is_live(self):
         with still_camera() as (address, moving):
             with watched(NetworkSource(address, frozen_after=1.0)) as seen:

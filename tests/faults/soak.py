@@ -62,7 +62,7 @@ LEAVE_SECONDS = 5.0
 RECOVERY_SECONDS = 5.0
 GRACE = Fault.grace
 STILL_GRACE = StandStill.grace
-IN_HAND = 3  # frames that may wait: one in the buffer, one that its thread holds, one that is being recognized
+IN_HAND = 3  # frames that may wait: in the buffer, in its thread's hands, being recognized
 LAG_PICTURES = 2.0
 MEMORY_MB, MEMORY_SHARE = 10.0, 0.05  # growth that is within the noise of an allocator
 
@@ -321,9 +321,11 @@ class Soak:
               f"{shown} pictures (under {LAG_PICTURES:g})")  # fmt: skip
         wrong = [(name, why) for name, w in self.watched.items() if (why := self.account(w))]
         least, most = self.waiting()
+        told = (
+            "; ".join(f"{name}: {why}" for name, why in wrong) or f"exact for all {len(self.watched)} cameras"
+        )
         check("accounting", not wrong and least >= 0 and most <= IN_HAND,
-              "; ".join(f"{name}: {why}" for name, why in wrong)
-              or f"exact for all {len(self.watched)}; between {least} and {most} waited (at most {IN_HAND})")  # fmt: skip
+              f"{told}; between {least} and {most} frames waited (at most {IN_HAND})")  # fmt: skip
         live = sum(w.wrong_live for w in self.watched.values())
         check("wrong live", live == 0.0, f"{live:.1f} s in all (none)")
         damaged = sum(not look.whole for w in self.watched.values() for look in w.looks)

@@ -14,6 +14,7 @@ import queue
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from streamrec import Recognizer
@@ -122,12 +123,12 @@ def counts(camera: Camera) -> dict[str, Any]:
 
 def held() -> dict[str, float]:
     """What this process holds now: memory in MB, threads (those of libraries too), file descriptors."""
-    with open("/proc/self/statm") as numbers:
-        pages = int(numbers.read().split()[1])
+    own = Path("/proc/self")
+    pages = int((own / "statm").read_text().split()[1])
     return {
         "memory": pages * os.sysconf("SC_PAGE_SIZE") / 1e6,
-        "threads": len(os.listdir("/proc/self/task")),
-        "files": len(os.listdir("/proc/self/fd")) - 1,  # without the one that lists them
+        "threads": len([*(own / "task").iterdir()]),
+        "files": len([*(own / "fd").iterdir()]) - 1,  # without the one that lists them
         "cpu": time.process_time(),
     }
 
