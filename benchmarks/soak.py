@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import sys
@@ -71,6 +72,8 @@ def main() -> None:
     )
     missed = [one.name for one in checks if not one.met]
     print(f"Not met: {', '.join(missed)}." if missed else "All of it is met.")
+    arenas = os.environ.get("MALLOC_ARENA_MAX")
+    print(f"MALLOC_ARENA_MAX: {arenas or 'not set'}.")
     if soak.output:
         print(f"The process complained: {soak.output[-2000:]}")
     if arguments.json is not None:
@@ -91,13 +94,24 @@ def parts(soak: Soak) -> list[str]:
     spans.append(("rest after", soak.to, float("inf"), soak.after))
     rows = []
     for name, since, until, samples in spans:
-        held = [f"{statistics.median(s[what] for s in samples):{form}}" if samples else "–"
-                for what, form in (("memory", ".1f"), ("threads", "g"), ("files", "g"))]  # fmt: skip
+        held = []
+        for what, form in (("memory", ".1f"), ("heap", ".1f"), ("threads", "g"), ("files", "g")):
+            values = [sample[what] for sample in samples if sample[what] is not None]
+            held.append(f"{statistics.median(values):{form}}" if values else "–")
         lags = [lag for at, lag in soak.lags if since <= at < until]
         thrown = sum(since <= one.started < until for one in soak.thrown)
         rows.append([name, *held, f"{statistics.median(lags):.2f}" if lags else "–", str(thrown)])
     return table(
-        ["minutes", "memory, MB", "threads", "descriptors", "lag while calm, pictures", "faults"], rows
+        [
+            "minutes",
+            "memory, MB",
+            "in use, MB",
+            "threads",
+            "descriptors",
+            "lag while calm, pictures",
+            "faults",
+        ],
+        rows,
     )
 
 

@@ -65,6 +65,7 @@ STILL_GRACE = StandStill.grace
 IN_HAND = 3  # frames that may wait: in the buffer, in its thread's hands, being recognized
 LAG_PICTURES = 2.0
 MEMORY_MB, MEMORY_SHARE = 10.0, 0.05  # growth that is within the noise of an allocator
+HEAP_MB = 4.0  # the decoders of larger pictures, or of another codec, hold so much more
 
 # One camera each, over and over.
 CAMERAS: tuple[dict[str, Any], ...] = (
@@ -308,6 +309,11 @@ class Soak:
         check("memory", last - first <= limit,
               f"{first:.1f} MB in the first quarter, {last:.1f} in the last (may grow by {limit:.0f}); "
               f"slope from the second quarter on {self.slope('memory'):+.1f} MB an hour")  # fmt: skip
+        if self.samples and all(sample.get("heap") is not None for sample in self.samples):
+            first, last = self.quarters("heap")
+            check("memory in use", last - first <= HEAP_MB,
+                  f"{first:.1f} MB in the first quarter, {last:.1f} in the last (may grow by {HEAP_MB:g}); slope "
+                  f"{self.slope('heap'):+.1f} MB an hour. The rest is what the allocator keeps")  # fmt: skip
         for what, name in (("threads", "threads"), ("files", "file descriptors")):
             (first, last), (before, after) = self.quarters(what), self.rest(what)
             check(name, last - first <= 2 and after <= before,

@@ -8,6 +8,7 @@ streamrec's alone.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import os
 import queue
@@ -121,7 +122,7 @@ def counts(camera: Camera) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def held() -> dict[str, float]:
+def held() -> dict[str, float | None]:
     """What this process holds now: memory in MB, threads (those of libraries too), file descriptors."""
     own = Path("/proc/self")
     pages = int((own / "statm").read_text().split()[1])
@@ -129,8 +130,25 @@ def held() -> dict[str, float]:
         "memory": pages * os.sysconf("SC_PAGE_SIZE") / 1e6,
         "threads": len([*(own / "task").iterdir()]),
         "files": len([*(own / "fd").iterdir()]) - 1,  # without the one that lists them
+        "heap": in_use(),
         "cpu": time.process_time(),
     }
+
+
+class _MallInfo(ctypes.Structure):
+    _fields_ = tuple((name, ctypes.c_size_t) for name in (
+        "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost",
+    ))  # fmt: skip
+
+
+def in_use() -> float | None:
+    """MB that were asked of glibc's allocator and not given back to it; None: another one is used."""
+    ask = getattr(ctypes.CDLL(None), "mallinfo2", None)
+    if ask is None:
+        return None
+    ask.restype = _MallInfo
+    said = ask()
+    return (said.uordblks + said.hblkhd) / 1e6
 
 
 def tell(what: str, **values: Any) -> None:
