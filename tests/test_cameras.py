@@ -540,7 +540,9 @@ class TestSpoiledPictures:
             for _ in range(35):  # 0.7 s: were that the camera's rhythm, 2.8 s of silence would be no stall
                 attempt.refuse("torn")
                 time.sleep(0.02)
-            attempt.put(room._Shot(plain + 1, None, time.monotonic(), True))
+            for _ in range(room.TRUSTED):
+                attempt.put(room._Shot(plain + 1, None, time.monotonic(), True))
+                time.sleep(0.02)
             while not attempt.unwanted:
                 time.sleep(0.02)
 
@@ -556,6 +558,30 @@ class TestSpoiledPictures:
         at, health = next((at, health) for at, health in told if at > last + 0.1)
         assert health.state == "stalled"
         assert at - last < 2.0
+
+    def test_one_whole_picture_among_torn_ones_does_not_make_a_camera_live(self, monkeypatch):
+        monkeypatch.setattr(room, "STALL_SECONDS", 0.3)
+        plain = np.zeros((8, 8, 3), np.uint8)
+
+        def read(attempt: room._Attempt) -> None:
+            attempt.opened()
+            for number in range(100):  # after the first few, one in four is whole
+                if number < 8 or number % 4 == 0:
+                    attempt.put(room._Shot(plain, None, time.monotonic(), True))
+                else:
+                    attempt.refuse("torn")
+                time.sleep(0.02)
+
+        source = NetworkSource("rtsp://127.0.0.1/live", retries=0)
+        monkeypatch.setattr(source, "_read", read)
+        states: list[str] = []
+        source.on_health = lambda health: states.append(health.state)
+        with capture(source, capacity=4) as frames:
+            until = time.monotonic() + 10.0
+            for _ in frames:
+                if "stalled" in states or time.monotonic() > until:
+                    break
+        assert states[:3] == ["connecting", "live", "stalled"]
 
     def test_a_picture_that_stands_still_for_long_is_frozen_and_one_that_moves_is_live(self):
         with still_camera() as (address, moving):
