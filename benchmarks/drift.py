@@ -33,6 +33,7 @@ def main() -> None:
     parser.add_argument("--model", default="synthetic", help="a shipped model that knows the world's labels")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images" / "drift.png")
+    parser.add_argument("--json", type=Path, help="a file for the numbers")
     options = parser.parse_args()
     recognizer = Recognizer.load(options.model)
     rows = measure(recognizer, options.hours, options.seed)
@@ -44,7 +45,8 @@ def main() -> None:
     halves = [rows[: len(rows) // 2], rows[len(rows) // 2 :]]
     first, second = (100 * float(np.mean([row["carried"] for row in half])) for half in halves)
     print(f"first half {first:.1f} %, second half {second:.1f} %: {second - first:+.1f} points")
-    options.out.with_suffix(".json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    if options.json is not None:
+        options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     draw(rows, options.out, options.model)
     print(options.out)
 

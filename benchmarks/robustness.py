@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=6.0)
     parser.add_argument("--model", default="synthetic", help="a shipped model that knows the world's labels")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images" / "robustness.png")
+    parser.add_argument("--json", type=Path, help="a file for the numbers")
     options = parser.parse_args()
     recognizer = Recognizer.load(options.model)
     rng = np.random.default_rng(0)
@@ -49,7 +50,8 @@ def main() -> None:
     for name, rows in found.items():
         for x, aware, unaware in rows:
             print(f"{name:7} {x:5.1f}  told the time {100 * aware:.1f} %  not told {100 * unaware:.1f} %")
-    options.out.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    if options.json is not None:
+        options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     draw(found, options.out, options.model)
     print(options.out)
 
