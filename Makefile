@@ -16,7 +16,7 @@ demo: .venv/ready
 	$(BIN)/streamrec demo
 
 test: .venv/ready-dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile  # a core each: most of the rest is waiting
 
 check: .venv/ready-dev
 	$(BIN)/ruff check .

@@ -177,8 +177,7 @@ class _Changes:
     """Sees that a file has changed, and is whole: it looks the same twice in a row."""
 
     def __init__(self, files: tuple[Path, ...]) -> None:
-        self._files = files
-        self._known = self._last = self._look()
+        self._known = self._last = {path: _look(path) for path in files}
         self._due = time.monotonic() + _POLL_SECONDS
 
     def seen(self) -> bool:
@@ -186,7 +185,7 @@ class _Changes:
         if time.monotonic() < self._due:
             return False
         self._due = time.monotonic() + _POLL_SECONDS
-        now, before = self._look(), self._last
+        now, before = {path: _look(path) for path in self._known}, self._last
         self._last = now
         if now == self._known or now != before:
             return False
@@ -194,20 +193,17 @@ class _Changes:
         return True
 
     def follow(self, files: tuple[Path, ...]) -> None:
-        """Other files, as they are now."""
-        if files != self._files:
-            self._files = files
-            self._known = self._last = self._look()
+        """Other files: new ones as they are now, the others as they were when it last looked."""
+        self._known = {path: self._known[path] if path in self._known else _look(path) for path in files}
+        self._last = {path: self._last.get(path, look) for path, look in self._known.items()}
 
-    def _look(self) -> list[tuple[int, ...] | None]:
-        looks: list[tuple[int, ...] | None] = []
-        for path in self._files:
-            try:
-                found = path.stat()
-                looks.append((found.st_mtime_ns, found.st_size, found.st_ino))
-            except OSError:  # an editor may be about to put the new one in its place
-                looks.append(None)
-        return looks
+
+def _look(path: Path) -> tuple[int, ...] | None:
+    try:
+        found = path.stat()
+    except OSError:  # an editor may be about to put the new one in its place
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,7 +225,9 @@ class WatchJob:
         """
         with ExitStack() as stack:
             signals = stack.enter_context(_Signals())
+            changes = _Changes((self.path,))  # before it is read: a change while it is read counts
             file = read_watchfile(self.path, os.environ)
+            changes.follow(file.read)
             lines = None
             if self.jsonl is not None:
                 sink = JsonLines(self.jsonl, append=True, predictions=self.predictions, clock=time.time)
@@ -265,7 +263,7 @@ class WatchJob:
                     tell(camera, health)
                 over.clear()
 
-            code = self._loop(watcher, roster, file, signals, board, take)
+            code = self._loop(watcher, roster, file, changes, signals, board, take)
             watcher.stop()
             take(watcher.step(0.0))
             watcher.close(_PATIENCE)
@@ -277,11 +275,11 @@ class WatchJob:
         watcher: Watcher,
         roster: _Roster,
         file: WatchFile,
+        changes: _Changes,
         signals: _Signals,
         board: _Board,
         take: Callable[[list[Result]], None],
     ) -> int:
-        changes = _Changes(file.read)
         ends = time.monotonic() + (float("inf") if self.max_seconds is None else self.max_seconds)
         while signals.code is None:
             if time.monotonic() >= ends:
