@@ -391,6 +391,9 @@ class _Watch:
                 good += 1
                 trusted = good >= TRUSTED
                 rhythm.beat(shot, trusted=trusted, follows=good > 1)
+                if not trusted:
+                    report.count_refused(source, TORN)
+                    continue
                 if self._still.frozen(shot):
                     report.count_refused(source, FROZEN)
                     report.tell(source, SourceState.stalled, "the picture is frozen")
@@ -398,17 +401,15 @@ class _Watch:
                 timestamp, jumped = clock.step(shot.told, shot.captured)
                 if (jumped or (size and shot.image.shape != size)) and not self._segment_is_new:
                     self._segment += 1
-                size, torn = shot.image.shape, torn and not trusted
-                if self._cause and trusted:
+                size, torn = shot.image.shape, False
+                if self._cause:
                     report.count_reconnect(source, self._cause)
-                    self._cause = ""
-                self._been_live, self._failures = True, 0
+                self._been_live, self._failures, self._cause = True, 0, ""
                 self._segment_is_new = self._woken = False
                 live_since = live_since or shot.captured
                 if shot.captured - live_since >= STEADY_SECONDS:
                     self._pauses = 0
-                if trusted:
-                    report.tell(source, SourceState.live)
+                report.tell(source, SourceState.live)
                 report.count_frame(source)
                 yield Frame(shot.image, self._index, timestamp, self._segment, source.name, shot.captured)
                 self._index += 1
