@@ -41,6 +41,10 @@ FROZEN_SECONDS = 30.0  # the same picture for so long is a frozen one
 LATE_SECONDS = 1.0  # so long without having to wait for data: what comes is old
 BACK_SECONDS = 1.0  # a clock that goes back by less stumbles; by more, it was set
 JUMP_SECONDS = 3.0  # ahead by more than this and the time that passed: it was set
+BUSY_TRIES, BUSY_SECONDS = (
+    4,
+    0.25,
+)  # a server that has just let go of a viewer may be too busy for the next one
 HLS_SECONDS = 20.0  # HLS comes in pieces of several seconds
 
 # Why pictures were not passed on (Health.refused).
@@ -373,7 +377,7 @@ class _Watch:
         source, rhythm = self.source, _Rhythm()
         live_since: float | None = None
         size: tuple[int, ...] = ()
-        torn, good = False, TRUSTED  # torn ones since the last good picture; good ones in a row
+        good = TRUSTED  # pictures in a row; with fewer, torn ones came since the last that was passed on
         while True:
             with self._changed:
                 until = self._deadline(attempt, rhythm)
@@ -383,15 +387,14 @@ class _Watch:
                 shots, refused, over = attempt.take()
             for cause, pictures in refused.items():
                 report.count_refused(source, cause, pictures)
-                torn, good = (True, 0) if cause == TORN else (torn, good)
+                good = 0 if cause == TORN else good
             for shot in shots:
                 if shot.old and source.health.state is SourceState.stalled:
                     report.count_refused(source, LATE)
                     continue
                 good += 1
-                trusted = good >= TRUSTED
-                rhythm.beat(shot, trusted=trusted, follows=good > 1)
-                if not trusted:
+                rhythm.beat(shot, trusted=good >= TRUSTED, follows=good > 1)
+                if good < TRUSTED:
                     report.count_refused(source, TORN)
                     continue
                 if self._still.frozen(shot):
@@ -401,7 +404,7 @@ class _Watch:
                 timestamp, jumped = clock.step(shot.told, shot.captured)
                 if (jumped or (size and shot.image.shape != size)) and not self._segment_is_new:
                     self._segment += 1
-                size, torn = shot.image.shape, False
+                size = shot.image.shape
                 if self._cause:
                     report.count_reconnect(source, self._cause)
                 self._been_live, self._failures, self._cause = True, 0, ""
@@ -417,7 +420,7 @@ class _Watch:
                     return None
             if over is not None:
                 return over
-            if not shots and (ended := self._late(attempt, rhythm, torn)) is not None:
+            if not shots and (ended := self._late(attempt, rhythm, torn=good < TRUSTED)) is not None:
                 return ended
 
     def _stall(self, attempt: _Attempt, interval: float) -> float:
@@ -437,7 +440,7 @@ class _Watch:
             return rhythm.last + stall
         return rhythm.last + self.limits.patience * self._stall(attempt, rhythm.interval)
 
-    def _late(self, attempt: _Attempt, rhythm: _Rhythm, torn: bool) -> _Over | None:
+    def _late(self, attempt: _Attempt, rhythm: _Rhythm, *, torn: bool) -> _Over | None:
         """A deadline may have passed: tell a stall, or end what does not come back."""
         now = time.monotonic()
         if attempt.begun is None:
@@ -690,13 +693,17 @@ def _opened_stream(address: str, options: dict[str, str]) -> Any:
 
 def _without_pictures(address: str, reason: str) -> str:
     """Whether an RTSP address that could not be opened for its pictures has sound alone."""
-    try:
-        with av.open(
-            address, options={"rtsp_flags": "prefer_tcp"}, timeout=(OPEN_SECONDS, READ_SECONDS)
-        ) as container:
-            return reason if container.streams.video else no_video(container)
-    except av.FFmpegError:
-        return reason
+    for _ in range(BUSY_TRIES):
+        try:
+            with av.open(
+                address, options={"rtsp_flags": "prefer_tcp"}, timeout=(OPEN_SECONDS, READ_SECONDS)
+            ) as container:
+                return reason if container.streams.video else no_video(container)
+        except av.HTTPServerError:
+            time.sleep(BUSY_SECONDS)
+        except av.FFmpegError:
+            break
+    return reason
 
 
 class _Decoder:
