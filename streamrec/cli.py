@@ -690,9 +690,8 @@ def crossval(
 
     made_by = find_recipe(given["recipe"]) if given["recipe"] else Recipe(about="")
     changed = _parse_changes(relabel) or made_by.relabel
-    clips = find_clips([data, *more], relabel=changed)
     report = cross_validate(
-        clips,
+        find_clips([data, *more], relabel=changed),
         train_fold,
         out,
         CrossValidation(
@@ -702,7 +701,7 @@ def crossval(
             baselines=baselines,
             frozen=frozen,
         ),
-        beside=find_clips([data, *more, *beside], relabel=changed)[len(clips) :] if beside else (),
+        beside=find_clips(beside, relabel=changed, least=1) if beside else (),
         recipe=json.loads(json.dumps(recipe, default=str)),
         tell=lambda text: typer.echo(text, err=True),
     )

@@ -166,59 +166,14 @@ class IterableSource(Source):
             yield Frame(image, index, index / self.fps, 0, self.name, time.monotonic())
 
 
-class RealTime(Source):
-    """Another source at its own speed: each frame waits for its time. For watching a file in a window."""
+class Wrapper(Source):
+    """Another source, its frames changed on the way; what is asked or told of it is the other's."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
         self.name = source.name
         self.live = source.live
         self.duration = source.duration
-        self._left = threading.Event()
-
-    @property
-    def health(self) -> Health:  # type: ignore[override]
-        """That of the other source."""
-        return self.source.health
-
-    @property
-    def on_health(self) -> Callable[[Health], None] | None:
-        """That of the other source."""
-        return self.source.on_health
-
-    @on_health.setter
-    def on_health(self, listener: Callable[[Health], None] | None) -> None:
-        self.source.on_health = listener
-
-    def interrupt(self) -> None:
-        """End the wait for the next frame's time, and pass it on."""
-        self._left.set()
-        self.source.interrupt()
-
-    def __iter__(self) -> Iterator[Frame]:
-        self._left.clear()
-        offset, segment = None, None
-        for frame in self.source:
-            now = time.monotonic()
-            if offset is None or frame.segment != segment:
-                offset, segment = now - frame.timestamp, frame.segment
-            if self._left.wait(max(0.0, min(frame.timestamp + offset - now, 10.0))):
-                return
-            yield replace(frame, captured=time.monotonic())
-
-
-class Limited(Source):
-    """Another source that ends after so many seconds of its own clock.
-
-    A live one ends after so many seconds of ours as well, for it may have stalled.
-    """
-
-    def __init__(self, source: Source, seconds: float) -> None:
-        self.source = source
-        self.seconds = seconds
-        self.name = source.name
-        self.live = source.live
-        self.duration = seconds if source.duration is None else min(seconds, source.duration)
 
     @property
     def health(self) -> Health:  # type: ignore[override]
@@ -237,6 +192,42 @@ class Limited(Source):
     def interrupt(self) -> None:
         """Pass it on."""
         self.source.interrupt()
+
+
+class RealTime(Wrapper):
+    """Another source at its own speed: each frame waits for its time. For watching a file in a window."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        self._left = threading.Event()
+
+    def interrupt(self) -> None:
+        """End the wait for the next frame's time, and pass it on."""
+        self._left.set()
+        super().interrupt()
+
+    def __iter__(self) -> Iterator[Frame]:
+        self._left.clear()
+        offset, segment = None, None
+        for frame in self.source:
+            now = time.monotonic()
+            if offset is None or frame.segment != segment:
+                offset, segment = now - frame.timestamp, frame.segment
+            if self._left.wait(max(0.0, min(frame.timestamp + offset - now, 10.0))):
+                return
+            yield replace(frame, captured=time.monotonic())
+
+
+class Limited(Wrapper):
+    """Another source that ends after so many seconds of its own clock.
+
+    A live one ends after so many seconds of ours as well, for it may have stalled.
+    """
+
+    def __init__(self, source: Source, seconds: float) -> None:
+        super().__init__(source)
+        self.seconds = seconds
+        self.duration = seconds if source.duration is None else min(seconds, source.duration)
 
     def __iter__(self) -> Iterator[Frame]:
         passed, last = 0.0, None

@@ -33,7 +33,6 @@ from streamrec.words import describe, describe_health
 
 _TICK = 0.25  # seconds: how often the table is drawn and signals are looked for when no frame comes
 _POLL_SECONDS = 1.0  # between two looks at the file
-_RETRY_SECONDS = 30.0  # after which a camera that failed for good is watched anew
 _PATIENCE = 2.0  # seconds that the cameras' threads have to end
 _OVER = (SourceState.ended, SourceState.failed)
 _COLORS = {
@@ -93,20 +92,6 @@ class _Roster:
         new = [chosen.settings.name for chosen in ready if chosen.settings.name not in again]
         parts = (("added", new), ("removed", gone), ("changed", again))
         return "; ".join(f"{what} {', '.join(names)}" for what, names in parts if names)
-
-    def retry(self, file: WatchFile) -> None:
-        """Watch those cameras anew that failed a while ago: a camera of ``watch`` is never given up."""
-        now = time.monotonic()
-        for camera in self._watcher.cameras:
-            health = camera.health
-            if (
-                camera.source.live
-                and health.state is SourceState.failed
-                and now - health.since > _RETRY_SECONDS
-            ):
-                settings = self._running[camera.name]
-                self._watcher.remove(camera.name)
-                self._add(self._choose(settings, file))
 
     def _add(self, chosen: _Chosen) -> None:
         settings = chosen.settings
@@ -301,8 +286,6 @@ class WatchJob:
                         board.tell(f"{self.path.name}: {done or 'nothing changed'}")
                 except SettingsError as error:
                     board.tell(f"{error}; the cameras go on as they were")
-            with contextlib.suppress(SettingsError):  # a file that was fine and is broken now is told above
-                roster.retry(file)
             if not cameras:  # all are switched off: nothing takes time
                 time.sleep(max(0.0, began + _TICK - time.monotonic()))
         return signals.code

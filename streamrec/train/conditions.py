@@ -10,24 +10,22 @@ from dataclasses import replace
 import numpy as np
 
 from streamrec.errors import DataError
+from streamrec.sources import Wrapper
 from streamrec.types import Frame, Source
 
 
-class Thinned(Source):
+class Thinned(Wrapper):
     """Another source as a camera of ``fps`` would have seen it: the first frame of each of its periods.
 
     A source that is slower passes whole. Frames are counted anew, since such a camera never took the others.
     """
 
-    live = False
-
     def __init__(self, source: Source, fps: float) -> None:
         if not (math.isfinite(fps) and fps > 0):
             raise DataError(f"a source cannot be thinned to {fps} frames a second: give a rate above 0")
-        self.source = source
+        super().__init__(source)
+        self.live = False
         self.fps = fps
-        self.name = source.name
-        self.duration = source.duration
 
     def __iter__(self) -> Iterator[Frame]:
         index, begun, period, segment = 0, 0.0, -1, None
@@ -40,37 +38,26 @@ class Thinned(Source):
                 yield replace(frame, index=index)
                 index += 1
 
-    def interrupt(self) -> None:
-        """Pass it on."""
-        self.source.interrupt()
 
-
-class Dropping(Source):
+class Dropping(Wrapper):
     """Another source of which a random part of the frames is lost on the way, as on a bad network.
 
     The first frame always comes, and the same seed loses the same frames each time.
     """
 
-    live = False
-
     def __init__(self, source: Source, part: float, *, seed: int = 0) -> None:
         if not 0.0 <= part < 1.0:
             raise DataError(f"{part} of the frames cannot be dropped: give a part from 0 up to, but not, 1")
-        self.source = source
+        super().__init__(source)
+        self.live = False
         self.part = part
         self.seed = seed
-        self.name = source.name
-        self.duration = source.duration
 
     def __iter__(self) -> Iterator[Frame]:
         random = np.random.default_rng(self.seed)
         for number, frame in enumerate(self.source):
             if random.random() >= self.part or number == 0:
                 yield frame
-
-    def interrupt(self) -> None:
-        """Pass it on."""
-        self.source.interrupt()
 
 
 class Concatenated(Source):

@@ -66,6 +66,7 @@ def find_clips(
     *,
     relabel: Mapping[str, str] | None = None,
     background: str = "background",
+    least: int = 2,
 ) -> list[Clip]:
     """The clips of a data set, or of several joined: groups of one name are one group then.
 
@@ -80,15 +81,16 @@ def find_clips(
 
     Where segments overlap, the one that starts later wins, then the shorter one: what began last is what is
     seen. Time that none covers is ``background``. ``relabel`` gives labels new names by patterns, the first
-    that matches: ``{"Fall*": "fall", "*": "normal"}``. Raises ``DataError`` in words.
+    that matches: ``{"Fall*": "fall", "*": "normal"}``. Raises ``DataError`` in words, also for fewer labels than
+    ``least``.
     """
     paths = [Path(p).expanduser() for p in ([data] if isinstance(data, str | Path) else data)]
     clips = [clip for path in paths for clip in _clips_at(path, dict(relabel or {}), background)]
     labels = labels_of(clips)
-    if len(labels) < 2:
+    if len(labels) < least:
         raise DataError(
             f"{' and '.join(map(str, paths))} holds {len(clips)} clips of {len(labels)} labels; "
-            "at least 2 labels are needed"
+            f"at least {least} labels are needed"
         )
     return clips
 
