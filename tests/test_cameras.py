@@ -29,7 +29,7 @@ from streamrec.sources import open_source
 from streamrec.types import Frame, Health, Source
 from tests import cameras
 from tests.cameras import Camera, free_port, http_camera, need_rtsp, rtsp_camera, silent_camera
-from tests.rtsp_proxy import bad_line
+from tests.faults.proxy import Line
 from tests.rtsp_server import CELL, read_stamp, stamp_rows
 
 SECRET = "hunter2"
@@ -353,12 +353,12 @@ class TestHealth:
 
     @pytest.mark.slow
     def test_a_cable_that_is_pulled_is_noticed_and_the_camera_is_back_at_once(self):
-        with rtsp_camera(size=(320, 240)) as camera, bad_line(camera) as line:
+        with rtsp_camera(size=(320, 240)) as camera, Line(camera) as line:
             with watched(NetworkSource(line.address, retries=None)) as seen:
                 seen.more(10)
-                line.hold()
+                line.frozen = True
                 seen.until(lambda: any("no answer" in health.reason for health in seen.said), 40)
-                line.release()
+                line.frozen = False
                 assert seen.live_again() < 5.0
                 seen.more(10)
             assert seen.states() == [
@@ -391,11 +391,11 @@ class TestHealth:
         assert all(a.timestamp < b.timestamp for a, b in itertools.pairwise(seen.frames))
 
     def test_a_connection_that_is_cut_is_opened_again_at_once(self):
-        with rtsp_camera(size=(320, 240)) as camera, bad_line(camera) as line:
+        with rtsp_camera(size=(320, 240)) as camera, Line(camera) as line:
             with watched(NetworkSource(line.address)) as seen:
-                for reset in (False, True):
+                for cut in (line.close, line.reset):
                     seen.more(75)
-                    line.cut(reset=reset)
+                    cut()
                     seen.until(lambda: seen.source.health.state == "reconnecting")
                     assert seen.live_again() < 5.0
                 seen.more(5)
@@ -438,11 +438,11 @@ class TestHealth:
         caplog.set_level(logging.DEBUG)
         with (
             rtsp_camera(user="anna", password=SECRET, size=(320, 240)) as camera,
-            bad_line(camera) as line,
+            Line(camera) as line,
             watched(NetworkSource(line.address)) as seen,
         ):
             seen.more(5)
-            line.cut()
+            line.close()
             seen.until(lambda: seen.frames[-1].segment == 1)
         lines = [(record.name, record.levelname, record.getMessage()) for record in caplog.records]
         name = f"rtsp://***@127.0.0.1:{line.address.rpartition(':')[2]}"
@@ -460,13 +460,13 @@ class TestSpoiledPictures:
         chance = random.Random(5)
         with (
             rtsp_camera(size=(320, 240), codec="h264") as camera,
-            bad_line(camera) as line,
+            Line(camera) as line,
             watched(NetworkSource(line.address)) as seen,
         ):
             seen.more(10)
-            line.spoil = lambda packet: None if chance.random() < 0.03 else packet
+            line.change = lambda packet: [] if chance.random() < 0.03 else [packet]
             seen.until(lambda: seen.source.health.refused.get("torn", 0) >= 30)
-            line.spoil = lambda packet: packet
+            line.change = None
             seen.more(20)
         assert_whole(seen.frames)
         assert {frame.segment for frame in seen.frames} <= {0, 1}
@@ -475,21 +475,21 @@ class TestSpoiledPictures:
     def test_damaged_bytes_are_seen_as_damage(self, codec):
         chance = random.Random(6)
 
-        def damage(packet: bytes) -> bytes:
+        def damage(packet: bytes) -> list[bytes]:
             if len(packet) < 300 or chance.random() > 0.1:
-                return packet
+                return [packet]
             at = chance.randrange(100, len(packet) - 60)
-            return packet[:at] + chance.randbytes(60) + packet[at + 60 :]
+            return [packet[:at] + chance.randbytes(60) + packet[at + 60 :]]
 
         with (
             rtsp_camera(size=(320, 240), codec=codec) as camera,
-            bad_line(camera) as line,
+            Line(camera) as line,
             watched(NetworkSource(line.address)) as seen,
         ):
             seen.more(10)
-            line.spoil = damage
+            line.change = damage
             seen.until(lambda: seen.source.health.refused.get("torn", 0) >= 5)
-            line.spoil = lambda packet: packet
+            line.change = None
             seen.more(20)
         bad = [frame.index for frame in seen.frames[5:] if not is_whole(frame)]
         assert len(bad) <= 0.1 * seen.source.health.refused["torn"] + 2  # bits may be wrong and make sense
@@ -498,16 +498,16 @@ class TestSpoiledPictures:
         chance = random.Random(7)
         fate: dict[bytes, bool] = {}
 
-        def lose(packet: bytes) -> bytes | None:  # all packets of a picture have one time
-            return None if fate.setdefault(packet[4:8], chance.random() < 0.05) else packet
+        def lose(packet: bytes) -> list[bytes]:  # all packets of a picture have one time
+            return [] if fate.setdefault(packet[4:8], chance.random() < 0.05) else [packet]
 
         with (
             rtsp_camera(size=(320, 240)) as camera,
-            bad_line(camera) as line,
+            Line(camera) as line,
             watched(NetworkSource(line.address)) as seen,
         ):
             seen.more(10)
-            line.spoil = lose
+            line.change = lose
             seen.until(lambda: seen.source.health.refused.get("torn", 0) >= 20)
         assert_whole(seen.frames)
 
@@ -515,15 +515,15 @@ class TestSpoiledPictures:
     def test_nothing_but_torn_pictures_is_a_stall_and_then_a_reopening(self):
         with (
             rtsp_camera(size=(640, 480)) as camera,
-            bad_line(camera) as line,
+            Line(camera) as line,
             watched(NetworkSource(line.address)) as seen,
         ):
             seen.more(10)
             counter = itertools.count()
-            line.spoil = lambda packet: None if next(counter) % 2 else packet
+            line.change = lambda packet: [] if next(counter) % 2 else [packet]
             seen.until(lambda: seen.source.health.reason == "only torn pictures come")
             assert seen.source.health.state == "stalled"
-            line.spoil = lambda packet: packet
+            line.change = None
             seen.live_again()
             seen.more(10)
         assert_whole(seen.frames)

@@ -26,7 +26,7 @@ from streamrec.checkpoint import read_checkpoint
 from streamrec.cli import app, main
 from streamrec.words import clock
 from tests.cameras import free_port, rtsp_camera
-from tests.rtsp_proxy import bad_line
+from tests.faults.proxy import Line
 
 COMMANDS = ("run", "watch", "demo", "record", "train", "eval", "crossval", "export", "models", "doctor")
 SECRET = "hunter2"
@@ -582,7 +582,7 @@ def test_a_lost_camera_is_told_on_standard_error_and_in_the_lines(tiny_file, tmp
 
     with (
         rtsp_camera(user="anna", password=SECRET, size=(320, 240)) as camera,
-        bad_line(camera) as line,
+        Line(camera) as line,
         running("run", line.address, "-m", tiny_file, "--no-show", "--jsonl", lines) as process,
     ):
         for wanted in (2, 4):
@@ -590,7 +590,7 @@ def test_a_lost_camera_is_told_on_standard_error_and_in_the_lines(tiny_file, tmp
             while len(states()) < wanted and time.monotonic() < deadline:
                 time.sleep(0.05)
             if wanted == 2:
-                line.cut()
+                line.close()
         process.send_signal(signal.SIGTERM)
         out, told = process.communicate(timeout=60)
     name = f"rtsp://***@127.0.0.1:{line.address.rpartition(':')[2]}"

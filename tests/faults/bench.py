@@ -33,12 +33,12 @@ class Bench:
         self.settings: dict[str, Any] = {**SETTINGS, **settings}
         self._running = running
         self.camera: Camera = running.enter_context(rtsp_camera(**self.settings))
-        self.proxy: Proxy = running.enter_context(Proxy(self.camera.port))
+        self.proxy = running.enter_context(Proxy(self.camera.port))
 
     @property
     def address(self) -> str:
         """Where a reader finds the camera: at the proxy, with user and password."""
-        return str(self.camera).replace(f":{self.camera.port}/", f":{self.proxy.port}/")
+        return self.proxy.in_place_of(str(self.camera))
 
     @property
     def fps(self) -> float:

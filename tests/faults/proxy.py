@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 CHUNK = 4096  # bytes read at once: small, so that a slow network is slow evenly
 BUFFER = 16384  # bytes that the proxy's sockets hold: what waits, waits at the camera
@@ -82,6 +83,10 @@ class Proxy:
         self.accept()
         self._acceptor = threading.Thread(target=self._run, name="proxy", daemon=True)
         self._acceptor.start()
+
+    def in_place_of(self, camera: str) -> str:
+        """What a reader opens in place of this address of the camera."""
+        return camera.replace(f":{self.upstream}/", f":{self.port}/")
 
     def accept(self) -> None:
         """Listen, again after ``refuse``."""
@@ -158,6 +163,16 @@ class Proxy:
             with self._lock:
                 self._pairs = [one for one in self._pairs if not one.gone] + [pair]
             pair.start()
+
+
+class Line(Proxy):
+    """A proxy before a camera; ``address`` is what a reader opens in place of the camera's, user and password kept."""
+
+    def __init__(self, camera: str) -> None:
+        port = urlsplit(camera).port
+        assert port is not None
+        super().__init__(port)
+        self.address = self.in_place_of(camera)
 
 
 class Pair:

@@ -15,23 +15,19 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import os
 import random
-import signal
 import statistics
 import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from tests.faults.bench import Bench, stream_bench
+from tests.faults.child import Child
 from tests.faults.faults import (
     Close,
     Corrupt,
@@ -51,7 +47,6 @@ from tests.faults.faults import (
     StandStill,
 )
 
-ROOT = Path(__file__).parents[2]
 FPS = 10
 START_SECONDS = 60.0  # for imports, the model and the first pictures on a busy machine
 BACK_SECONDS = 45.0  # a camera that is not back then is counted as lost
@@ -364,52 +359,23 @@ def _ends(values: Sequence[float]) -> tuple[float, float]:
     return _median(values[:quarter]), _median(values[-quarter:])
 
 
-class Process:
+class Process(Child):
     """The watcher's process, and what it has told so far."""
 
     def __init__(self, soak: Soak, model: str, every: float) -> None:
         self._soak = soak
         self.ready = False
-        self.changed = threading.Condition()
-        self._complaints = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed in end)
-        command = [sys.executable, "-m", "tests.faults.watching", "--model", model, "--every", str(every)]
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._complaints,
-            text=True,
-            cwd=ROOT,
-            start_new_session=True,
-        )
-        self._listener = threading.Thread(target=self._listen, name="trial", daemon=True)
-        self._listener.start()
-
-    def say(self, *words: str) -> None:
-        assert self._process.stdin is not None
-        with self.changed, contextlib.suppress(OSError):
-            self._process.stdin.write(" ".join(words) + "\n")
-            self._process.stdin.flush()
+        super().__init__("tests.faults.watching", "--model", model, "--every", str(every))
 
     def add(self, name: str, place: str, address: str) -> None:
         with self.changed:
             self._soak.watched[name] = Watched(name, place, time.monotonic())
-        self.say("add", name, address)
+        self.say(f"add {name} {address}")
 
     def remove(self, name: str) -> None:
-        self.say("remove", name)
+        self.say(f"remove {name}")
         with self.changed:
             self._soak.watched[name].ended = time.monotonic()
-
-    def wait_for(self, condition: Callable[[], bool], seconds: float) -> bool:
-        """Whether it came true in time."""
-        until = time.monotonic() + seconds
-        with self.changed:
-            while not condition():
-                if (left := until - time.monotonic()) <= 0 or self._process.poll() is not None:
-                    return condition()
-                self.changed.wait(min(left, 0.2))
-            return True
 
     def leave(self) -> None:
         self.say("leave")
@@ -417,28 +383,12 @@ class Process:
             self._process.wait(40.0)
         self.end()
 
-    def end(self) -> None:
-        """End it, whatever state it is in. A second time does nothing."""
-        if self._complaints.closed:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        self._listener.join(5)
-        for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe is not None
-            with contextlib.suppress(OSError):
-                pipe.close()
-        self._complaints.seek(0)
-        self._soak.output = self._complaints.read()
-        self._complaints.close()
+    def end(self) -> str:
+        self._soak.output += (complaints := super().end())
+        return complaints
 
-    def _listen(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            with self.changed:
-                self._take(json.loads(line))
-                self.changed.notify_all()
+    def _hear(self, line: str) -> None:
+        self._take(json.loads(line))
 
     def _take(self, said: dict[str, Any]) -> None:
         soak, what = self._soak, said.pop("what")
@@ -632,8 +582,8 @@ def _look_on(
             sample = soak.samples[-1]
             heard(f"{told - due:5.0f} s  {sample['memory']:.1f} MB, {sample['threads']} threads, "
                   f"{sample['files']} descriptors, {len(soak.thrown)} faults")  # fmt: skip
-        if process._process.poll() is not None:
-            raise RuntimeError(f"the watcher's process ended: {soak.output or process._process.returncode}")
+        if process.is_over:
+            raise RuntimeError(f"the watcher's process ended: {soak.output or process.exit_code}")
 
 
 def by_kind(soak: Soak) -> dict[str, list[Thrown]]:

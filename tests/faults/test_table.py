@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks import faults as table
 from tests.cameras import need_rtsp
-from tests.faults.trial import ROOT
+from tests.faults.child import ROOT
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:

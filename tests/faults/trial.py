@@ -9,24 +9,19 @@ import contextlib
 import itertools
 import json
 import os
-import signal
 import statistics
 import subprocess
-import sys
-import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from tests.faults.bench import stream_bench
+from tests.faults.child import Child
 from tests.faults.faults import Fault
 from tests.faults.truth import Seen
 
-ROOT = Path(__file__).parents[2]
 START_SECONDS = 30.0  # for a reader's imports on a busy machine
 WARM_SECONDS = (
     20.0  # until the first pictures of a healthy camera; OpenCV's opening looks at some seconds of it
@@ -188,43 +183,17 @@ class Trial:
         return "hang"
 
 
-class Reader:
+class Reader(Child):
     """A reader's process, and what it has told so far."""
 
     def __init__(self, trial: Trial, work: float) -> None:
         self.trial = trial
         self.ready: float | None = None
-        self._changed = threading.Condition()
-        self._complaints = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed in end)
-        command = [sys.executable, "-m", "tests.faults.readers", trial.reader, "--work", str(work)]
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._complaints,
-            text=True,
-            cwd=ROOT,
-            start_new_session=True,  # whatever it starts can be found again, and ended
-        )
-        self._listener = threading.Thread(target=self._listen, name="trial", daemon=True)
-        self._listener.start()
+        super().__init__("tests.faults.readers", trial.reader, "--work", str(work))
 
-    def say(self, line: str) -> None:
-        assert self._process.stdin is not None
-        with contextlib.suppress(OSError):  # it is gone
-            self._process.stdin.write(line + "\n")
-            self._process.stdin.flush()
-
-    def wait_for(self, condition: Callable[[], bool], seconds: float) -> bool:
-        """Whether it came true before the time was over, and before the reader ended."""
-        until = time.monotonic() + seconds
-        with self._changed:
-            while not condition():
-                left = until - time.monotonic()
-                if left <= 0 or self.trial.end is not None or self._process.poll() is not None:
-                    return condition()
-                self._changed.wait(min(left, 0.2))
-            return True
+    @property
+    def is_over(self) -> bool:
+        return self.trial.end is not None or super().is_over
 
     def leave(self) -> None:
         """Ask it to leave, and see how that goes."""
@@ -236,30 +205,14 @@ class Reader:
                 os.killpg(self._process.pid, 0)
                 self.trial.orphans = True
 
-    def end(self) -> None:
-        """End it and all that it started, whatever state it is in. A second time does nothing."""
-        if self._complaints.closed:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        self._listener.join(5)
-        for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe is not None
-            with contextlib.suppress(OSError):
-                pipe.close()
-        self._complaints.seek(0)
-        self.trial.output += self._complaints.read()
-        self._complaints.close()
+    def end(self) -> str:
+        self.trial.output += (complaints := super().end())
+        return complaints
 
-    def _listen(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            with self._changed:
-                self.trial.output += line
-                with contextlib.suppress(ValueError):  # a library that writes where it should not
-                    self._take(json.loads(line))
-                self._changed.notify_all()
+    def _hear(self, line: str) -> None:
+        self.trial.output += line
+        with contextlib.suppress(ValueError):  # a library that writes where it should not
+            self._take(json.loads(line))
 
     def _take(self, said: dict[str, Any]) -> None:
         trial, at, what = self.trial, said["at"], said["what"]
