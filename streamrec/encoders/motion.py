@@ -150,7 +150,9 @@ class MotionEncoder(Encoder):
         self, gray: Tensor, before: Tensor, rhythm: Tensor, fresh: Tensor, last: Tensor, last_known: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """(N, T, 1, H, W) -> what is told of the flow (N*T, 12, ...), the flow (N, T, 6, ...), whether it is known."""
-        flow = _flow_at_three_scales(before.flatten(0, 1), gray.flatten(0, 1)).unflatten(0, fresh.shape)
+        with torch.autocast(gray.device.type, enabled=False):  # least squares of bfloat16 would be noise
+            flow = _flow_at_three_scales(before.flatten(0, 1).float(), gray.flatten(0, 1).float())
+        flow = flow.unflatten(0, fresh.shape)
         flow = flow * torch.exp(-rhythm)[:, :, None, None, None]  # a speed: pixels in one frame of the rhythm
         known = 1.0 - fresh.to(flow.dtype)
         flow_before = torch.cat([last.unsqueeze(1), flow[:, :-1]], dim=1)
