@@ -19,7 +19,7 @@ def test_without_a_name_it_is_the_plain_settings():
 
 def test_what_is_given_goes_before_the_recipe():
     config, settings, _ = put_together("fight", config={"hidden_size": 8}, settings={"steps": 5}, flip=False)
-    assert (config.hidden_size, settings.steps, settings.window) == (8, 5, 16)
+    assert (config.hidden_size, settings.steps, settings.window) == (8, 5, 24)
     assert settings.augmentation is not None
     assert not settings.augmentation.flip
 
