@@ -65,6 +65,11 @@ def _check(body: int) -> int:
     return zlib.crc32(body.to_bytes(8, "big")) >> 16
 
 
+def keys_every(fps: float) -> int:
+    """Of so many pictures one is a key frame: a slow camera, too, sends a whole picture at least once a second."""
+    return max(1, min(15, round(fps)))
+
+
 @dataclass(frozen=True)
 class Video:
     """What is served: size in px, pictures a second, and the file (None: the test pattern)."""
@@ -226,8 +231,7 @@ def serve(
     if codec == "none":
         factory.set_launch(f"( {SOUND_ONLY} name=pay0 )")
     else:
-        # A slow camera, too, sends a whole picture at least once a second.
-        encoder = ENCODERS[codec].format(key=max(1, min(15, round(video.fps))), kbit=kbit)
+        encoder = ENCODERS[codec].format(key=keys_every(float(video.fps)), kbit=kbit)
         factory.set_launch(f"( {source} ! {encoder} name=pay0 )")
         factory.connect("media-configure", lambda _, media: feeder.attach(media))
     factory.set_shared(True)
