@@ -33,7 +33,9 @@ READ_SECONDS = 5.0  # after so long without a word the thread that reads looks w
 FIRST_SECONDS = 10.0  # deadline for the first picture of what was opened: until a key frame comes
 STALL_SECONDS = 2.0  # the least time without a good picture that is a stall
 STALL_INTERVALS = 4.0  # and that many times the camera's own interval
-TRUSTED = 3  # good pictures in a row after a torn one that end the suspicion where decoders leave damage unmarked
+TRUSTED = (
+    3  # good pictures in a row after a torn one that end the suspicion where decoders leave damage unmarked
+)
 PATIENCE = 2.0  # a stall of so many times its limit ends in a reopening
 PAUSES = (1.0, 30.0)  # seconds between openings, the first and the longest
 STEADY_SECONDS = 2.0  # live for so long: the next loss begins with the first pause again
@@ -378,7 +380,10 @@ class _Watch:
         source, rhythm = self.source, _Rhythm()
         live_since: float | None = None
         size: tuple[int, ...] = ()
-        good, torn = TRUSTED, False  # pictures in a row; whether torn ones came since the last that was passed on
+        good, torn = (
+            TRUSTED,
+            False,
+        )  # pictures in a row; whether torn ones came since the last that was passed on
         while True:
             with self._changed:
                 until = self._deadline(attempt, rhythm)
@@ -655,10 +660,12 @@ _UNTIMED = (
 
 def _read_stream(address: str, transport: str, attempt: _Attempt) -> None:
     """Read an address until it ends or nobody wants it any more; raises ``_Over``."""
-    options = {}
+    # FFmpeg looks at five seconds of some streams, which is all the time that there is to open them. What kind of
+    # pictures come is known after less, and RTSP and RTMP tell it before.
+    told = address.lower().startswith(("rtsp", "rtmp"))
+    options = {"analyzeduration": "200000" if told else "1000000", "fpsprobesize": "0"}
     if address.lower().startswith("rtsp"):
-        # Half a second of looking finds what RTSP has told already, and costs that much at each opening.
-        options = {"allowed_media_types": "video", "analyzeduration": "200000", "fpsprobesize": "0"}
+        options["allowed_media_types"] = "video"
         if transport == "auto":
             options["rtsp_flags"] = "prefer_tcp"
         else:
