@@ -33,7 +33,9 @@ READ_SECONDS = 5.0  # after so long without a word the thread that reads looks w
 FIRST_SECONDS = 10.0  # deadline for the first picture of what was opened: until a key frame comes
 STALL_SECONDS = 2.0  # the least time without a good picture that is a stall
 STALL_INTERVALS = 4.0  # and that many times the camera's own interval
-TRUSTED = 3  # good pictures in a row after a torn one that end the suspicion: no decoder marks all damage
+TRUSTED = (
+    3  # good pictures in a row after a torn one that end the suspicion where decoders leave damage unmarked
+)
 PATIENCE = 2.0  # a stall of so many times its limit ends in a reopening
 PAUSES = (1.0, 30.0)  # seconds between openings, the first and the longest
 STEADY_SECONDS = 2.0  # live for so long: the next loss begins with the first pause again
@@ -179,6 +181,7 @@ class _Shot:
     told: float | None  # seconds on the camera's clock
     captured: float  # time.monotonic()
     key: bool  # it is predicted from no other
+    sure: bool = False  # damage would have been marked: it needs no others to bear it out
     old: bool = False  # held back until the deadline of a read: FFmpeg waits for a picture's successor
 
 
@@ -377,7 +380,10 @@ class _Watch:
         source, rhythm = self.source, _Rhythm()
         live_since: float | None = None
         size: tuple[int, ...] = ()
-        good = TRUSTED  # pictures in a row; with fewer, torn ones came since the last that was passed on
+        good, torn = (
+            TRUSTED,
+            False,
+        )  # pictures in a row; whether torn ones came since the last that was passed on
         while True:
             with self._changed:
                 until = self._deadline(attempt, rhythm)
@@ -387,14 +393,15 @@ class _Watch:
                 shots, refused, over = attempt.take()
             for cause, pictures in refused.items():
                 report.count_refused(source, cause, pictures)
-                good = 0 if cause == TORN else good
+                good, torn = (0, True) if cause == TORN else (good, torn)
             for shot in shots:
                 if shot.old and source.health.state is SourceState.stalled:
                     report.count_refused(source, LATE)
                     continue
                 good += 1
-                rhythm.beat(shot, trusted=good >= TRUSTED, follows=good > 1)
-                if good < TRUSTED:
+                torn = torn and good < (1 if shot.sure else TRUSTED)
+                rhythm.beat(shot, trusted=not torn, follows=good > 1)
+                if torn:
                     report.count_refused(source, TORN)
                     continue
                 if self._still.frozen(shot):
@@ -420,7 +427,7 @@ class _Watch:
                     return None
             if over is not None:
                 return over
-            if not shots and (ended := self._late(attempt, rhythm, torn=good < TRUSTED)) is not None:
+            if not shots and (ended := self._late(attempt, rhythm, torn=torn)) is not None:
                 return ended
 
     def _stall(self, attempt: _Attempt, interval: float) -> float:
@@ -653,10 +660,12 @@ _UNTIMED = (
 
 def _read_stream(address: str, transport: str, attempt: _Attempt) -> None:
     """Read an address until it ends or nobody wants it any more; raises ``_Over``."""
-    options = {}
+    # FFmpeg looks at five seconds of some streams, which is all the time that there is to open them. What kind of
+    # pictures come is known after less, and RTSP and RTMP tell it before.
+    told = address.lower().startswith(("rtsp", "rtmp"))
+    options = {"analyzeduration": "200000" if told else "1000000", "fpsprobesize": "0"}
     if address.lower().startswith("rtsp"):
-        # Half a second of looking finds what RTSP has told already, and costs that much at each opening.
-        options = {"allowed_media_types": "video", "analyzeduration": "200000", "fpsprobesize": "0"}
+        options["allowed_media_types"] = "video"
         if transport == "auto":
             options["rtsp_flags"] = "prefer_tcp"
         else:
@@ -777,7 +786,8 @@ class _Decoder:
                 continue
             image = frame.to_ndarray(format="bgr24")
             told = frame.time if self._timed else None
-            self._attempt.put(_Shot(image, told, time.monotonic(), bool(frame.key_frame), old))
+            sure = self._attempt.strict and self._numbers is not None and self._numbers.known
+            self._attempt.put(_Shot(image, told, time.monotonic(), bool(frame.key_frame), sure, old))
 
     def _break(self, pts: int | None) -> None:
         self._broken = True

@@ -24,6 +24,11 @@ class FrameNumbers:
         self.disposable = False  # whether no other picture needs the one looked at last
         self.lost(extradata or b"")
 
+    @property
+    def known(self) -> bool:
+        """Whether this stream's frame numbers tell what is missing."""
+        return self._bits is not None
+
     def lost(self, packet: bytes) -> bool:
         """Look at the next picture; True: one that it may be predicted from is missing before it."""
         missing, self.disposable = False, False

@@ -114,12 +114,14 @@ def rtsp_camera(
     kbit: int = 2000,
     pattern: str = "bar",
     vary: bool = False,
+    tls: bool = False,
 ) -> Iterator[Camera]:
     """An RTSP camera that plays a file over and over, or a test pattern of 640x480 at 25 frames a second.
 
     ``loops`` ends the stream after so many plays (of the pattern: seconds). With ``stamp``, ``read_stamp``
     finds frame number and time in each picture. ``codec`` "none" is sound without pictures; ``transport``
-    "tcp" or "udp" refuses the other; ``vary`` lets the rate swing between a third of it and the whole.
+    "tcp" or "udp" refuses the other; ``vary`` lets the rate swing between a third of it and the whole; ``tls``
+    makes it rtsps, with a certificate of its own.
     """
     need_rtsp()
     command = [SYSTEM_PYTHON, str(HERE / "rtsp_server.py"), *([str(Path(file).resolve())] if file else [])]
@@ -128,26 +130,57 @@ def rtsp_camera(
     command += ["--stamp"] if stamp else []
     command += ["--vary"] if vary else []
     command += _common(fps, size, user, password)
-    with _running(command, user, password) as camera:
-        yield camera
+    with tempfile.TemporaryDirectory() as folder:
+        command += ["--tls", _certificate(Path(folder))] if tls else []
+        with _running(command, user, password) as camera:
+            yield camera
 
 
 @contextmanager
 def http_camera(
     *,
     clip: str | Path | None = None,
+    folder: str | Path | None = None,
     fps: float | None = None,
     size: tuple[int, int] | None = None,
     port: int = 0,
     user: str = "",
     password: str = "",
 ) -> Iterator[Camera]:
-    """A camera that serves the stamped test pattern as MJPEG by HTTP, and a file at ``/clip.mp4``."""
+    """A camera that serves the stamped test pattern as MJPEG by HTTP.
+
+    Also a file at ``/clip.mp4``, and what is in ``folder`` at ``/folder/``.
+    """
     command = [sys.executable, "-m", "tests.http_server", "--port", str(port)]
     command += ["--clip", str(Path(clip).resolve())] if clip else []
+    command += ["--folder", str(Path(folder).resolve())] if folder else []
     command += _common(fps, size, user, password)
     with _running(command, user, password) as camera:
         yield camera
+
+
+@contextmanager
+def live_by_ffmpeg(*output: str) -> Iterator[subprocess.Popen[bytes]]:
+    """FFmpeg's test picture, 320x240 at 15 a second in real time, with sound; ``output`` is where and how."""
+    need_rtsp()  # it asks for ffmpeg too
+    command = [
+        "ffmpeg",
+        "-nostdin",
+        "-v",
+        "fatal",
+        "-re",
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc=size=320x240:rate=15",
+    ]
+    command += ["-f", "lavfi", "-i", "sine", "-c:a", "aac", "-c:v", "libx264", "-pix_fmt", "yuv420p"]
+    command += ["-preset", "ultrafast", "-tune", "zerolatency", "-g", "15", *output]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @contextmanager
@@ -161,6 +194,26 @@ def free_port() -> int:
     """A port on which nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
+
+
+def _certificate(folder: Path) -> str:
+    """A file with a key and a certificate for it that nobody vouches for, as cameras have them."""
+    pem = folder / "camera.pem"
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=camera",
+    ]
+    run = subprocess.run([*command, "-keyout", "-", "-out", "-"], check=True, capture_output=True)
+    pem.write_bytes(run.stdout)
+    return str(pem)
 
 
 def _common(fps: float | None, size: tuple[int, int] | None, user: str, password: str) -> list[str]:

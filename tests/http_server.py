@@ -1,7 +1,7 @@
 """A camera for tests: pictures by HTTP on the loopback address, as IP-camera apps of phones serve them.
 
 ``python -m tests.http_server``: ``/video`` is an endless MJPEG stream, ``/shot.jpg`` one picture,
-``/clip.mp4`` the file, if one is given. It prints ``READY http://127.0.0.1:PORT/video`` when it listens, and
+``/clip.mp4`` the file and ``/folder/...`` what is in the folder, if they are given. It prints ``READY http://127.0.0.1:PORT/video`` when it listens, and
 ends when its standard input is closed.
 """
 
@@ -50,6 +50,7 @@ class Camera(ThreadingHTTPServer):
         self.fps = fps
         self.size = size
         self.clip: Path | None = None
+        self.folder: Path | None = None
         self.login = ""  # "user:password"; "": everybody
         self.numbers = itertools.count()
         super().__init__(("127.0.0.1", port), Handler)
@@ -87,8 +88,15 @@ class Handler(BaseHTTPRequestHandler):
                 self._write([data])
         elif self.path == "/clip.mp4" and self.server.clip:
             self._file(self.server.clip.read_bytes(), send=send)
+        elif (one := self._in_folder()) is not None:
+            self._file(one.read_bytes(), send=send)
         else:
             self._head(404, {"Content-Length": "0"})
+
+    def _in_folder(self) -> Path | None:
+        name = re.fullmatch(r"/folder/([\w.-]+)", self.path)
+        path = self.server.folder / name[1] if self.server.folder and name else None
+        return path if path is not None and path.is_file() else None
 
     def _head(self, status: int, fields: dict[str, str]) -> None:
         self.send_response(status)
@@ -99,7 +107,8 @@ class Handler(BaseHTTPRequestHandler):
     def _file(self, data: bytes, *, send: bool) -> None:
         # A player asks for the end of an mp4 first, where the index may be.
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers["Range"] or "")
-        fields = {"Content-Type": "video/mp4", "Accept-Ranges": "bytes"}
+        kinds = {".m3u8": "application/vnd.apple.mpegurl", ".ts": "video/mp2t"}
+        fields = {"Content-Type": kinds.get(Path(self.path).suffix, "video/mp4"), "Accept-Ranges": "bytes"}
         status, total = 200, len(data)
         if asked and int(asked[1]) >= total:
             status, data = 416, b""
@@ -133,6 +142,7 @@ class Handler(BaseHTTPRequestHandler):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clip", type=Path, help="a video file for /clip.mp4")
+    parser.add_argument("--folder", type=Path, help="files for /folder/")
     parser.add_argument("--port", type=int, default=0, help="0: a free one")
     parser.add_argument("--fps", type=float, default=25.0)
     parser.add_argument("--size", default="640x480")
@@ -141,7 +151,7 @@ def main() -> None:
     arguments = parser.parse_args()
     width, height = (int(side) for side in arguments.size.split("x"))
     camera = Camera(arguments.port, fps=arguments.fps, size=(width, height))
-    camera.clip = arguments.clip
+    camera.clip, camera.folder = arguments.clip, arguments.folder
     camera.login = f"{arguments.user}:{arguments.password}" if arguments.user else ""
     threading.Thread(target=camera.serve_forever, daemon=True).start()
     print(f"READY http://127.0.0.1:{camera.server_address[1]}/video", flush=True)

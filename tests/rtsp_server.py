@@ -65,6 +65,11 @@ def _check(body: int) -> int:
     return zlib.crc32(body.to_bytes(8, "big")) >> 16
 
 
+def keys_every(fps: float) -> int:
+    """Of so many pictures one is a key frame: a slow camera, too, sends a whole picture at least once a second."""
+    return max(1, min(15, round(fps)))
+
+
 @dataclass(frozen=True)
 class Video:
     """What is served: size in px, pictures a second, and the file (None: the test pattern)."""
@@ -201,6 +206,7 @@ def serve(
     password: str,
     transport: str,
     kbit: int,
+    tls: str,
 ) -> None:
     """Listen and serve until the process ends. ``codec`` "none": sound without pictures."""
     import gi
@@ -208,7 +214,7 @@ def serve(
     gi.require_version("Gst", "1.0")
     gi.require_version("GstRtsp", "1.0")
     gi.require_version("GstRtspServer", "1.0")
-    from gi.repository import GLib, Gst, GstRtsp, GstRtspServer
+    from gi.repository import Gio, GLib, Gst, GstRtsp, GstRtspServer
 
     Gst.init(None)
     server = GstRtspServer.RTSPServer()
@@ -226,8 +232,7 @@ def serve(
     if codec == "none":
         factory.set_launch(f"( {SOUND_ONLY} name=pay0 )")
     else:
-        # A slow camera, too, sends a whole picture at least once a second.
-        encoder = ENCODERS[codec].format(key=max(1, min(15, round(video.fps))), kbit=kbit)
+        encoder = ENCODERS[codec].format(key=keys_every(float(video.fps)), kbit=kbit)
         factory.set_launch(f"( {source} ! {encoder} name=pay0 )")
         factory.connect("media-configure", lambda _, media: feeder.attach(media))
     factory.set_shared(True)
@@ -237,8 +242,10 @@ def serve(
     threading.Thread(target=_obey, args=(feeder,), daemon=True).start()
     server.get_mount_points().add_factory("/live", factory)
 
+    access = GstRtspServer.RTSPAuth() if user or tls else None
+    if tls:
+        access.set_tls_certificate(Gio.TlsCertificate.new_from_file(tls))
     if user:
-        access = GstRtspServer.RTSPAuth()
         token = GstRtspServer.RTSPToken()
         token.set_string("media.factory.role", "viewer")
         if auth == "basic":
@@ -247,15 +254,16 @@ def serve(
         else:
             access.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
             access.add_digest(user, password, token)
-        server.set_auth(access)
         permissions = GstRtspServer.RTSPPermissions()
         permissions.add_permission_for_role("viewer", "media.factory.access", True)
         permissions.add_permission_for_role("viewer", "media.factory.construct", True)
         factory.set_permissions(permissions)
+    if access is not None:
+        server.set_auth(access)
 
     if server.attach(None) == 0:
         raise SystemExit(f"cannot listen on 127.0.0.1:{port}")
-    print(f"READY rtsp://127.0.0.1:{server.get_bound_port()}/live", flush=True)
+    print(f"READY {'rtsps' if tls else 'rtsp'}://127.0.0.1:{server.get_bound_port()}/live", flush=True)
     GLib.MainLoop().run()
 
 
@@ -299,6 +307,7 @@ def main() -> None:
     parser.add_argument("--stamp", action="store_true", help="write frame number and time into the picture")
     parser.add_argument("--user", default="")
     parser.add_argument("--password", default="")
+    parser.add_argument("--tls", default="", metavar="PEM", help="key and certificate: serve rtsps alone")
     parser.add_argument("--auth", choices=["basic", "digest"], default="digest")
     arguments = parser.parse_args()
     serve(
@@ -311,6 +320,7 @@ def main() -> None:
         password=arguments.password,
         transport=arguments.transport,
         kbit=arguments.kbit,
+        tls=arguments.tls,
     )
 
 

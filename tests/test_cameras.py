@@ -12,7 +12,8 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -28,7 +29,15 @@ from streamrec.errors import SourceError
 from streamrec.sources import open_source
 from streamrec.types import Frame, Health, Source
 from tests import cameras
-from tests.cameras import Camera, free_port, http_camera, need_rtsp, rtsp_camera, silent_camera
+from tests.cameras import (
+    Camera,
+    free_port,
+    http_camera,
+    live_by_ffmpeg,
+    need_rtsp,
+    rtsp_camera,
+    silent_camera,
+)
 from tests.faults.proxy import Line
 from tests.rtsp_server import CELL, read_stamp, stamp_rows
 
@@ -785,6 +794,84 @@ def test_sound_without_pictures_is_told(tmp_path: Path) -> None:
         with pytest.raises(SourceError, match="it holds no video, only audio"):
             list(source)
         assert source.health.state == "failed"
+
+
+class TestOtherWays:
+    """Real servers of what is not plain RTSP: each is read, lost, and read again."""
+
+    def test_a_camera_by_rtsps_is_read_with_its_password_and_again_when_it_restarts(self, monkeypatch):
+        monkeypatch.setattr(room, "PAUSES", (0.1, 0.2))
+        way = {"fps": 15, "size": (320, 240), "user": "anna", "password": SECRET, "tls": True}
+        with rtsp_camera(**way) as camera:
+            assert camera.startswith("rtsps://anna:")
+            source = NetworkSource(camera, retries=None)
+            frames = iter(source)
+            numbers = [
+                stamped[0] for frame in itertools.islice(frames, 20) if (stamped := read_stamp(frame.image))
+            ]
+            assert len(numbers) >= 18
+            assert numbers == sorted(numbers)
+            camera.kill()
+            with rtsp_camera(**way, port=camera.port):
+                assert next(frame for frame in frames if frame.segment).segment == 1
+            source.interrupt()
+
+    def test_a_password_that_a_camera_by_rtsps_refuses_is_told_and_not_shown(self):
+        with rtsp_camera(fps=15, size=(320, 240), user="anna", password=SECRET, tls=True) as camera:
+            with pytest.raises(SourceError, match="refused") as raised:
+                next(iter(NetworkSource(camera.replace(SECRET, "wr0ng"), retries=0)))
+            assert "wr0ng" not in str(raised.value)
+
+    @pytest.mark.slow
+    def test_a_stream_by_rtmp_is_open_within_its_deadline_and_read_again_when_it_was_lost(self, monkeypatch):
+        monkeypatch.setattr(room, "PAUSES", (0.1, 0.2))
+        address = f"rtmp://127.0.0.1:{free_port()}/live/one"
+        with ExitStack() as running:
+            serve = partial(live_by_ffmpeg, "-f", "flv", "-listen", "1", address)
+            server = running.enter_context(serve())
+            source = NetworkSource(address, retries=None)  # nothing listens yet: that is waited for
+            frames = iter(source)
+            begun = time.monotonic()
+            first = next(frames)
+            assert first.image.shape == (240, 320, 3)
+            assert time.monotonic() - begun < 4  # FFmpeg by itself looks at five seconds of it
+            server.kill()
+            server.wait()
+            running.enter_context(serve())
+            again = next(frame for frame in frames if frame.segment > first.segment)
+            assert again.timestamp > first.timestamp
+            assert sum(source.health.reconnects.values()) == 1
+            source.interrupt()
+
+    @pytest.mark.slow
+    def test_hls_that_stops_is_told_and_read_again_when_it_goes_on(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(room, "HLS_SECONDS", 3.0)
+        monkeypatch.setattr(room, "PAUSES", (0.1, 0.2))
+        options = ["-f", "hls", "-hls_time", "1", "-hls_list_size", "3", "-hls_flags", "delete_segments"]
+        with ExitStack() as running:
+            serve = partial(live_by_ffmpeg, *options, str(tmp_path / "live.m3u8"))
+            server = running.enter_context(serve())
+            camera = running.enter_context(http_camera(folder=tmp_path))
+            source = NetworkSource(camera.replace("/video", "/folder/live.m3u8"), retries=None)
+            said: list[str] = []
+
+            def go_on(health: Health) -> None:
+                said.append(str(health.state))
+                if health.state == "stalled" and said.count("stalled") == 1:
+                    running.enter_context(serve())
+
+            source.on_health = go_on
+            frames = iter(source)
+            times = [frame.timestamp for frame in itertools.islice(frames, 30)]
+            assert np.allclose(
+                np.diff(times), 1 / 15, atol=0.01
+            )  # by the stream's clock: pieces come at once
+            server.kill()
+            again = next(frame for frame in frames if "stalled" in said)
+            assert again.image.shape == (240, 320, 3)
+            assert again.timestamp > times[-1]
+            assert said[-1] == "live"
+            source.interrupt()
 
 
 class TestWebcam:

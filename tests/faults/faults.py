@@ -225,13 +225,21 @@ class CorruptMJPEG(Corrupt):
 
 
 class Loss(_Change):
-    """Of 100 packets 5 are lost."""
+    """Of 100 packets 5 are lost, the same ones for every reader: that is settled by picture and place in it."""
 
     name = "packet loss"
 
     def change(self) -> Change:
-        chance = random.Random(3)
-        return lambda packet: [] if chance.random() < 0.05 else [packet]
+        stamp, picture, place = b"", -1, 0
+
+        def lose(packet: bytes) -> list[bytes]:
+            nonlocal stamp, picture, place
+            place += 1
+            if packet[4:8] != stamp:  # RTP's time of the picture
+                stamp, picture, place = packet[4:8], picture + 1, 0
+            return [] if random.Random(f"{picture} {place}").random() < 0.05 else [packet]
+
+        return lose
 
 
 class LossUDP(Loss):
@@ -272,7 +280,8 @@ class SlowNetwork(Fault):
     name, silent, seconds = "slow network", False, 8.0
 
     def start(self) -> None:
-        self.bench.proxy.rate = max(500.0, self.bench.proxy.bytes_a_second() / 2)
+        # Of one second: a key frame and what follows it. Whoever opens quickly was not there for longer.
+        self.bench.proxy.rate = max(500.0, self.bench.proxy.bytes_a_second(1.0) / 2)
 
     def stop(self) -> None:
         self.bench.proxy.rate = None

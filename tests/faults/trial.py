@@ -17,10 +17,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.faults.bench import stream_bench
+from tests.faults.bench import Bench, stream_bench
 from tests.faults.child import Child
 from tests.faults.faults import Fault
 from tests.faults.truth import Seen
+from tests.rtsp_server import keys_every
 
 START_SECONDS = 30.0  # for a reader's imports on a busy machine
 WARM_SECONDS = (
@@ -102,16 +103,22 @@ class Trial:
 
     @property
     def recovered(self) -> float | None:
-        """Seconds from the fault's end to the first of several good, fresh pictures in a row; None: never."""
-        good = {id(seen) for seen in self.good}
+        """Seconds from the fault's end to the first of several pictures in a row that are whole, new and in time.
+
+        None: never. What was taken before the fault's end does not count.
+        """
+        good = {id(seen) for seen in self.good if seen.taken is not None and seen.taken >= self.stopped}
         for few in zip(*(self.seen[n:] for n in range(IN_A_ROW)), strict=False):
-            if all(id(seen) in good and (seen.taken or 0.0) >= self.stopped for seen in few):
+            if all(id(seen) in good and not self._is_late(seen) for seen in few):
                 return few[0].at - self.stopped
         return None
 
     @property
     def lost(self) -> int | None:
-        """Pictures that the camera made in vain, but for those that could not come; None: it never came back."""
+        """Pictures that the camera made and that never came whole, but for those that could not come.
+
+        A torn one that was passed on in a whole one's place is lost too. None: it never came back.
+        """
         if self.recovered is None:
             return None
         since, until = self._window
@@ -123,8 +130,11 @@ class Trial:
         """Pictures of the same time that came, but when they were old; None: it never came back."""
         if self.recovered is None:
             return None
-        limit = max(LATE_SECONDS, LATE_INTERVALS / self.rates[1])
-        return sum(1 for seen in self._in_window if (seen.age or 0.0) > limit)
+        return sum(1 for seen in self._in_window if self._is_late(seen))
+
+    def _is_late(self, seen: Seen) -> bool:
+        limit = max(LATE_SECONDS, LATE_INTERVALS / self.rates[1] if self.rates[1] else 0.0)
+        return (seen.age or 0.0) > limit
 
     @property
     def _window(self) -> tuple[float, float]:
@@ -262,6 +272,8 @@ def run_trial(
                 trial.begun = False
                 trial.started = trial.stopped = trial.over = time.monotonic()
                 return trial
+            if not fault.first:
+                process.wait_for(lambda: False, _until_between_keys(trial, bench))
             trial.started = time.monotonic()
             if not fault.first:
                 fault.start()
@@ -299,6 +311,18 @@ def _is_warm(trial: Trial, fps: float) -> bool:
     since = time.monotonic() - good[0].at
     through = (good[-1].age or 0.0) < 2.5 / fps
     return since > 1.0 if through else since > 4.0  # one that is too slow never gets through
+
+
+def _until_between_keys(trial: Trial, bench: Bench) -> float:
+    """Seconds until the camera is half-way between two key frames.
+
+    Whoever waits for the next key frame waits equally long then, whenever its reader was ready. Faults that
+    end on the same connection last whole seconds, and so end half-way too.
+    """
+    last, interval = trial.good[-1], keys_every(bench.fps)
+    assert last.number is not None and last.taken is not None
+    missing = (interval // 2 - last.number) % interval
+    return (last.taken - time.monotonic() + missing / bench.fps) % (interval / bench.fps)
 
 
 def _at_rest(trial: Trial) -> Trial:
