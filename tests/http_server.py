@@ -1,7 +1,8 @@
 """A camera for tests: pictures by HTTP on the loopback address, as IP-camera apps of phones serve them.
 
 ``python -m tests.http_server``: ``/video`` is an endless MJPEG stream, ``/shot.jpg`` one picture,
-``/clip.mp4`` the file and ``/folder/...`` what is in the folder, if they are given. It prints ``READY http://127.0.0.1:PORT/video`` when it listens, and
+``/clip.mp4`` the file and ``/folder/...`` what is in the folder, if they are given. It prints ``READY
+http://127.0.0.1:PORT/video`` when it listens, and
 ends when its standard input is closed.
 """
 
