@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from streamrec.config import FORMAT
 from streamrec.errors import ModelError
+from streamrec.graphs import flow_for_graphs, tidy
 from streamrec.model import ActionModel
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def _traced(model: ActionModel) -> onnx.ModelProto:
     memory = (*state.head, *state.cache)
     names = [f"head.{i}" for i in range(len(state.head))] + [f"cache.{i}" for i in range(len(state.cache))]
     said = [OUTPUT, PHASE] if model.config.counted else [OUTPUT]
+    weights = {f"model.{name}" for name in model.state_dict()}
     pictures = torch.zeros(
         2, 3, transform.height, transform.width, dtype=torch.uint8, device=model.mean.device
     )
@@ -87,18 +89,19 @@ def _traced(model: ActionModel) -> onnx.ModelProto:
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), flow_for_graphs():
             warnings.simplefilter("ignore")  # the exporter warns of its own inside
             program: Any = torch.onnx.export(
                 _Step(model, len(state.head)),
                 (pictures, elapsed, *memory),
                 dynamo=True,
-                optimize=False,  # the runtime optimizes, and the weights keep their names
+                optimize=False,  # ``tidy`` does it, and the weights keep their names
                 verbose=False,
                 dynamic_shapes=(streams, streams, tuple(streams for _ in memory)),
                 input_names=[*INPUTS, *names],
                 output_names=[*said, *(name + NEXT for name in names)],
             )
+            tidy(program.model, weights)
     except Exception as error:  # the exporter raises of many kinds
         raise ModelError(
             f"the encoder {model.config.encoder} cannot be exported to ONNX, use engine='torch': {error}"

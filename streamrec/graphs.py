@@ -1,0 +1,291 @@
+"""What makes an exported step quick: a graph without bookkeeping, and flow as a few products of matrices.
+
+A small CNN's step is hundreds of nodes of a few microseconds each, so that what counts is how many there are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import onnx_ir as ir
+import torch
+from onnx_ir.passes import common
+from onnxscript.optimizer import fold_constants_ir
+from torch import Tensor
+from torch.nn import functional as F
+
+from streamrec.encoders import flow as local
+from streamrec.encoders import motion
+
+ROUNDS = 4  # one rule makes room for another
+_LARGEST = 16384  # numbers in a constant that is worked out now
+
+
+# -- the graph
+
+
+def tidy(model: ir.Model, weights: set[str]) -> None:
+    """Leave out of a traced step what calculates nothing, in place; the weights named keep name and value.
+
+    Constants are worked out, shapes are written down where only the number of streams is free, and what is
+    joined to nothing, or spread where the next node spreads it anyway, is passed by. The runtime can then fold
+    batch norms into the convolutions before them, whose bias is a constant at last.
+    """
+    common.InlinePass()(model)
+    for _ in range(ROUNDS):
+        fold_constants_ir(
+            model,
+            input_size_limit=_LARGEST,
+            output_size_limit=_LARGEST,
+            should_fold=lambda node: False if _touches(node, weights) and node.op_type != "Shape" else None,
+        )
+        for node in list(model.graph):
+            for rule in _RULES:
+                if rule(model.graph, node):
+                    break
+        common.RemoveUnusedNodesPass()(model)
+        common.CommonSubexpressionEliminationPass()(model)
+    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    common.RemoveUnusedFunctionsPass()(model)
+    common.RemoveUnusedOpsetsPass()(model)
+
+
+def _touches(node: ir.Node, weights: set[str]) -> bool:
+    return any(value is not None and value.name in weights for value in node.inputs)
+
+
+def _shape(value: ir.Value | None) -> list[int | None] | None:
+    """The sizes that are known; None for one that is not, or for all of them."""
+    if value is None or value.shape is None:
+        return None
+    return [size if isinstance(size, int) else None for size in value.shape]
+
+
+def _constant(graph: ir.Graph, node: ir.Node, array: np.ndarray) -> ir.Value:
+    made = ir.node("Constant", inputs=[], attributes={"value": ir.tensor(array)})
+    graph.insert_before(node, made)
+    made.outputs[0].shape = ir.Shape(array.shape)
+    made.outputs[0].dtype = ir.DataType.from_numpy(array.dtype)
+    return made.outputs[0]
+
+
+def _bypass(graph: ir.Graph, node: ir.Node, value: ir.Value) -> bool:
+    """Give what ``node`` gave as ``value``, which is the same."""
+    if node.outputs[0] in graph.outputs:
+        return False
+    ir.convenience.replace_all_uses_with(node.outputs[0], value)
+    return True
+
+
+def _pass_by_identity(graph: ir.Graph, node: ir.Node) -> bool:
+    value = node.inputs[0] if node.op_type == "Identity" else None
+    return value is not None and _bypass(graph, node, value)
+
+
+def _join_no_nothing(graph: ir.Graph, node: ir.Node) -> bool:
+    """A clip of one frame has no frames before its last: Concat of something and of nothing."""
+    if node.op_type != "Concat":
+        return False
+    axis = node.attributes["axis"].as_int()
+    kept = [value for value in node.inputs if (shape := _shape(value)) is None or shape[axis] != 0]
+    if len(kept) == 1 and kept[0] is not None:
+        return _bypass(graph, node, kept[0])
+    return False
+
+
+def _take_all(graph: ir.Graph, node: ir.Node) -> bool:
+    """A Slice that leaves nothing out, which its shape tells."""
+    if node.op_type != "Slice" or len(node.inputs) != 5:
+        return False
+    steps = ir.convenience.get_const_tensor(node.inputs[4]) if node.inputs[4] is not None else None
+    before, after = _shape(node.inputs[0]), _shape(node.outputs[0])
+    axes = ir.convenience.get_const_tensor(node.inputs[3]) if node.inputs[3] is not None else None
+    if steps is None or axes is None or before is None or after is None or (steps.numpy() != 1).any():
+        return False
+    if any(before[axis] is None or before[axis] != after[axis] for axis in axes.numpy().tolist()):
+        return False
+    assert node.inputs[0] is not None
+    return _bypass(graph, node, node.inputs[0])
+
+
+def _write_shape_down(graph: ir.Graph, node: ir.Node) -> bool:
+    """A Reshape, Squeeze or Unsqueeze of which only the first size is free, as a Reshape to a constant one."""
+    if node.op_type not in ("Reshape", "Squeeze", "Unsqueeze", "Flatten"):
+        return False
+    before, after = _shape(node.inputs[0]), _shape(node.outputs[0])
+    if before is None or after is None or not after or after[0] is not None or None in after[1:]:
+        return False
+    if None in before[1:] or before[0] is not None or 0 in after:
+        return False
+    value = node.inputs[0]
+    assert value is not None
+    while (  # of several in a row the last one is enough
+        (maker := value.producer()) is not None
+        and maker.op_type in ("Reshape", "Squeeze", "Unsqueeze", "Flatten")
+        and (shape := _shape(maker.inputs[0])) is not None
+        and shape[:1] == [None]
+        and None not in shape[1:]
+        and maker.inputs[0] is not None
+    ):
+        value = maker.inputs[0]
+    if _shape(value) == after:
+        return _bypass(graph, node, value)
+    wanted = np.array([-1, *after[1:]], np.int64)
+    if node.op_type == "Reshape" and value is node.inputs[0] and node.inputs[1] is not None:
+        known = ir.convenience.get_const_tensor(node.inputs[1])
+        if known is not None and known.numpy().tolist() == wanted.tolist():
+            return False
+    made = ir.node("Reshape", inputs=[value, _constant(graph, node, wanted)])
+    graph.insert_before(node, made)
+    made.outputs[0].shape = node.outputs[0].shape
+    return _bypass(graph, node, made.outputs[0])
+
+
+def _spread_no_constant(graph: ir.Graph, node: ir.Node) -> bool:
+    """Where(condition, Expand(0), x) is spread to x's shape anyway."""
+    if node.op_type != "Where":
+        return False
+    for place, other in ((1, 2), (2, 1)):
+        value, wide = node.inputs[place], node.inputs[other]
+        maker = None if value is None else value.producer()
+        if maker is None or maker.op_type != "Expand" or maker.inputs[0] is None:
+            continue
+        constant = ir.convenience.get_const_tensor(maker.inputs[0])
+        if constant is not None and constant.size == 1 and _shape(wide) == _shape(node.outputs[0]):
+            scalar = np.asarray(constant.numpy()).reshape(())
+            node.replace_input_with(place, _constant(graph, node, scalar))
+            return True
+    return False
+
+
+def _take_the_only_one(graph: ir.Graph, node: ir.Node) -> bool:
+    """Gather of one of one, with a scalar index, only takes the axis away."""
+    if node.op_type != "Gather" or node.inputs[1] is None:
+        return False
+    index = ir.convenience.get_const_tensor(node.inputs[1])
+    axis = node.attributes["axis"].as_int() if "axis" in node.attributes else 0
+    before, after = _shape(node.inputs[0]), _shape(node.outputs[0])
+    if index is None or index.size != 1 or len(index.shape) or before is None or after is None:
+        return False
+    if axis < 1 or before[axis] != 1 or None in after[1:] or node.outputs[0] in graph.outputs:
+        return False
+    wanted = _constant(graph, node, np.array([-1, *after[1:]], np.int64))
+    made = ir.node("Reshape", inputs=[node.inputs[0], wanted])
+    graph.insert_before(node, made)
+    made.outputs[0].shape = node.outputs[0].shape
+    return _bypass(graph, node, made.outputs[0])
+
+
+def _mean_by_product(graph: ir.Graph, node: ir.Node) -> bool:
+    """The mean over channels, which lie far apart in memory, as a product with a row."""
+    if node.op_type != "ReduceMean" or len(node.inputs) != 2 or node.inputs[1] is None:
+        return False
+    axes = ir.convenience.get_const_tensor(node.inputs[1])
+    before, after = _shape(node.inputs[0]), _shape(node.outputs[0])
+    if axes is None or axes.size != 1 or before is None or after is None or len(before) != len(after):
+        return False
+    axis = int(axes.numpy().reshape(())) % len(before)
+    sizes = [size for size in before[1:] if size is not None]
+    if (
+        axis < 1
+        or axis >= len(before) - 1
+        or len(sizes) < len(before) - 1
+        or math.prod(sizes[: axis - 1]) != 1
+    ):
+        return False
+    channels, rest = sizes[axis - 1], math.prod(sizes[axis:])
+    row = _constant(graph, node, np.full((1, channels), 1.0 / channels, np.float32))
+    flat = ir.node(
+        "Reshape", inputs=[node.inputs[0], _constant(graph, node, np.array([-1, channels, rest], np.int64))]
+    )
+    product = ir.node("MatMul", inputs=[row, flat.outputs[0]])
+    shape = _constant(graph, node, np.array([-1, *after[1:]], np.int64))
+    made = ir.node("Reshape", inputs=[product.outputs[0], shape])
+    graph.insert_before(node, [flat, product, made])
+    made.outputs[0].shape = node.outputs[0].shape
+    return _bypass(graph, node, made.outputs[0])
+
+
+_RULES: tuple[Callable[[ir.Graph, ir.Node], bool], ...] = (
+    _pass_by_identity,
+    _join_no_nothing,
+    _take_all,
+    _write_shape_down,
+    _spread_no_constant,
+    _take_the_only_one,
+    _mean_by_product,
+)
+
+
+# -- flow
+
+
+@contextmanager
+def flow_for_graphs() -> Iterator[None]:
+    """While a model is traced its flow is calculated by ``lucas_kanade`` of this module."""
+    eager = motion.lucas_kanade, motion._described
+    motion.lucas_kanade, motion._described = lucas_kanade, described
+    try:
+        yield
+    finally:
+        motion.lucas_kanade, motion._described = eager
+
+
+def lucas_kanade(before: Tensor, now: Tensor, *, pool: int = 1, window: int = 5) -> Tensor:
+    """As ``encoders.flow.lucas_kanade``, to rounding: each sum over neighbours is a product with a banded matrix.
+
+    Edges, pooling and window are in the matrices, so that 15 nodes of a graph do what 45 did.
+    """
+    height, width = before.shape[-2:]
+    both, dt = before + now, now - before
+    dx = both @ _difference(width).T
+    dy = _difference(height) @ both
+    products = torch.cat([dx, dx, dy, dx, dy], dim=1) * torch.cat([dx, dy, dy, dt, dt], dim=1)
+    sums = _box(height, pool, window) @ (products @ _box(width, pool, window).T)
+    sums = sums + _constant_of([local.NOISE, 0.0, local.NOISE, 0.0, 0.0]).view(5, 1, 1)
+    # xx, xy, yy, xt, yt: minors of the system, each a product less another
+    one, less = ([0, 1, 1], [2, 4, 3]), ([1, 2, 0], [1, 3, 4])
+    products = _chosen(sums, one[0] + less[0]) * _chosen(sums, one[1] + less[1])
+    minors = products[:, :3] - products[:, 3:]
+    return (minors[:, 1:] / minors[:, :1]).clamp(-local.LIMIT, local.LIMIT)
+
+
+def described(flow: Tensor, change: Tensor, difference: Tensor) -> Tensor:
+    """As the motion encoder describes its flow, (N, 12, H/2, W/2): all lengths at once, then the order."""
+    vectors = torch.cat([flow[:, :4], change], dim=1)
+    squares = vectors * vectors
+    lengths = (_chosen(squares, [0, 2, 4, 6, 8]) + _chosen(squares, [1, 3, 5, 7, 9])).sqrt()
+    greatest = F.max_pool2d(difference.abs(), 2)
+    return _chosen(torch.cat([flow, lengths, greatest], dim=1), [0, 1, 6, 2, 3, 7, 4, 5, 8, 9, 10, 11])
+
+
+def _chosen(maps: Tensor, channels: list[int]) -> Tensor:
+    return torch.index_select(maps, 1, torch.from_numpy(np.array(channels)))
+
+
+def _constant_of(values: Sequence[float] | np.ndarray) -> Tensor:
+    """Made by numpy: what torch does while a model is traced becomes part of the graph."""
+    return torch.from_numpy(np.asarray(values, np.float32))
+
+
+def _difference(size: int) -> Tensor:
+    """(size, size): half the central difference, of a picture whose edge is repeated; half, for two are added."""
+    matrix = np.zeros((size, size))
+    for place in range(size):
+        matrix[place, min(place + 1, size - 1)] += 0.25
+        matrix[place, max(place - 1, 0)] -= 0.25
+    return _constant_of(matrix)
+
+
+def _box(size: int, pool: int, window: int) -> Tensor:
+    """(size / pool, size): means of ``pool``, then of ``window`` of these, the edge repeated."""
+    pooled = size // pool
+    matrix = np.zeros((pooled, size))
+    for place in range(pooled):
+        for near in range(place - window // 2, place + window // 2 + 1):
+            begin = pool * min(max(near, 0), pooled - 1)
+            matrix[place, begin : begin + pool] += 1.0 / (window * pool)
+    return _constant_of(matrix)
