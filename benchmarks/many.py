@@ -20,7 +20,6 @@ import onnxruntime
 from stages import commit, predictions, processor
 
 from streamrec import Frame, Recognizer, Result, VideoFile, Watcher, World, WorldSettings, results
-from streamrec.engines import onnx_engine
 
 FRAMES, ROUNDS = 120, 7
 EVERY = 1000.0  # fps of a rhythm in which every frame is due
@@ -32,8 +31,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="of the engine")
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    onnx_engine.threads = lambda: options.threads
-    recognizer = Recognizer.load(options.model, engine="onnx")
+    recognizer = Recognizer.load(options.model, engine="onnx", threads=options.threads)
     world = World(WorldSettings(width=640, height=480, seconds=FRAMES / 30, fps=30.0, seed=3))
     frames = list(world)
     with tempfile.TemporaryDirectory() as folder:

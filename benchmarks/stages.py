@@ -20,7 +20,6 @@ import onnxruntime
 
 from streamrec import Frame, JsonLines, Recognizer, Result, VideoFile, World, WorldSettings, draw, open_source
 from streamrec.buffer import RingBuffer
-from streamrec.engines import onnx_engine
 from streamrec.events import EventDetector
 from streamrec.overlay import Trail
 from streamrec.pictures import as_bgr
@@ -32,10 +31,9 @@ LIMIT = 3.0  # ms: what everything but encoder and head may cost together
 
 def main() -> None:
     cv2.setNumThreads(1)
-    onnx_engine.threads = lambda: 1
     world = World(WorldSettings(width=640, height=480, seconds=FRAMES / 30, fps=30.0, seed=3))
     frames = list(world)
-    recognizer = Recognizer.load("synthetic", engine="onnx")
+    recognizer = Recognizer.load("synthetic", engine="onnx", threads=1)
     detector = EventDetector(recognizer.labels, recognizer.config.events)
     made = [Result(f, p, (), 0.01, 0) for f, p in zip(frames, predictions(recognizer, frames), strict=True)]
     with tempfile.TemporaryDirectory() as folder:

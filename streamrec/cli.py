@@ -1,4 +1,4 @@
-"""The command line: ``streamrec run | watch | demo | record | train | eval | crossval | export | models | doctor``."""
+"""The command line: ``streamrec run | watch | demo | record | train | eval | crossval | export | bench | ...``."""
 
 from __future__ import annotations
 
@@ -149,11 +149,22 @@ def run(
       streamrec run rtsp://user:password@192.168.1.20/stream1 --model fight
       streamrec run party.mp4 --save seen.mp4 --jsonl seen.jsonl --no-show
     """
+    from streamrec import threads
     from streamrec.recognizer import Recognizer
+    from streamrec.sinks import why_no_display
     from streamrec.sources import open_source
 
-    opened = open_source(source, retries=None if retries < 0 else retries)
+    threads.settle()
     recognizer = Recognizer.load(model, engine=engine.value, device=device)
+    transform, seen = (
+        recognizer.config.transform,
+        save is not None or (show is not False and not why_no_display()),
+    )
+    opened = open_source(
+        source,
+        retries=None if retries < 0 else retries,
+        least=None if seen else (transform.width, transform.height),
+    )
     _play(opened, recognizer, save=save, jsonl=jsonl, show=show, max_seconds=max_seconds, fps=fps)
 
 
@@ -727,6 +738,52 @@ def export(
         raise ModelError(f"{out}: the file to write ends in .onnx")
     export_onnx(load_model(model), out)
     typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
+
+
+@app.command()
+def bench(
+    model: Model = "fight",
+    engine: Engine = EngineName.auto,
+    device: Device = "auto",
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Of one step; by default what suits the model.")
+    ] = None,
+    video: Annotated[
+        Path | None, typer.Option(help="A video to measure on; by default the synthetic world as H.264.")
+    ] = None,
+    size: Annotated[str, typer.Option(help="Of the synthetic world's pictures, WIDTHxHEIGHT.")] = "1280x720",
+    frames: Annotated[int, typer.Option(min=16, help="How many frames a round.")] = 90,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each is measured.")] = 5,
+    seconds: Annotated[float, typer.Option(min=0.5, help="How long a camera is watched.")] = 6.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure what a frame costs here, stage by stage; sustained rates, latency, streams, memory and start.
+
+    On a machine that does nothing else; other work shows in all of its numbers.
+
+    \b
+    Examples:
+      streamrec bench
+      streamrec bench --model mine.safetensors --engine torch --threads 2
+      streamrec bench --video party.mp4 --json
+    """
+    from streamrec.bench import BenchSettings, run_bench, text_of
+
+    report = run_bench(
+        BenchSettings(
+            model=model,
+            engine=engine.value,
+            device=device,
+            threads=threads,
+            video=video,
+            size=_parse_size(size),
+            frames=frames,
+            rounds=rounds,
+            seconds=seconds,
+        ),
+        tell=lambda text: typer.echo(f"{text} ...", err=True),
+    )
+    typer.echo(json.dumps(report.to_dict(), indent=2) if as_json else text_of(report))
 
 
 @app.command()

@@ -140,7 +140,7 @@ def _write_shape_down(graph: ir.Graph, node: ir.Node) -> bool:
             return False
     made = ir.node("Reshape", inputs=[value, _constant(graph, node, wanted)])
     graph.insert_before(node, made)
-    made.outputs[0].shape = node.outputs[0].shape
+    made.outputs[0].shape, made.outputs[0].type = node.outputs[0].shape, node.outputs[0].type
     return _bypass(graph, node, made.outputs[0])
 
 
@@ -175,7 +175,7 @@ def _take_the_only_one(graph: ir.Graph, node: ir.Node) -> bool:
     wanted = _constant(graph, node, np.array([-1, *after[1:]], np.int64))
     made = ir.node("Reshape", inputs=[node.inputs[0], wanted])
     graph.insert_before(node, made)
-    made.outputs[0].shape = node.outputs[0].shape
+    made.outputs[0].shape, made.outputs[0].type = node.outputs[0].shape, node.outputs[0].type
     return _bypass(graph, node, made.outputs[0])
 
 
@@ -205,7 +205,7 @@ def _mean_by_product(graph: ir.Graph, node: ir.Node) -> bool:
     shape = _constant(graph, node, np.array([-1, *after[1:]], np.int64))
     made = ir.node("Reshape", inputs=[product.outputs[0], shape])
     graph.insert_before(node, [flat, product, made])
-    made.outputs[0].shape = node.outputs[0].shape
+    made.outputs[0].shape, made.outputs[0].type = node.outputs[0].shape, node.outputs[0].type
     return _bypass(graph, node, made.outputs[0])
 
 

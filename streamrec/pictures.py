@@ -8,6 +8,8 @@ import numpy as np
 
 from streamrec.errors import PictureError
 
+FINE = 4  # times the wanted size: what a picture is shrunk from by area alone
+
 
 def as_bgr(picture: Any) -> np.ndarray:
     """Return the picture as (H, W, 3) uint8, BGR, C-contiguous; a picture that is that already is not copied.
@@ -34,6 +36,18 @@ use picture.transpose(1, 2, 0)
     if picture.shape[2] == 1:
         return np.repeat(picture, 3, axis=2)
     return np.ascontiguousarray(picture[:, :, :3])
+
+
+def halvings(width: int, height: int, wanted_width: int, wanted_height: int) -> int:
+    """How often a picture is halved on its way to a far smaller one: until it is at most ``FINE`` times as large.
+
+    >>> [halvings(w, h, 80, 64) for w, h in ((456, 256), (640, 480), (1280, 720), (1920, 1080))]
+    [0, 1, 2, 3]
+    """
+    times = 0
+    while width > FINE * wanted_width and height > FINE * wanted_height:
+        width, height, times = width // 2, height // 2, times + 1
+    return times
 
 
 def _not_an_array(picture: Any) -> str:

@@ -28,13 +28,21 @@ class Recognizer:
         self._engine = engine
 
     @classmethod
-    def load(cls, name_or_path: str | Path, *, device: str = "auto", engine: str = "auto") -> Recognizer:
+    def load(
+        cls,
+        name_or_path: str | Path,
+        *,
+        device: str = "auto",
+        engine: str = "auto",
+        threads: int | None = None,
+    ) -> Recognizer:
         """Load a shipped model by name, or a model file by path.
 
         ``engine``: "onnx" (the default on a CPU), "torch", or "auto"; ``device``: "cpu", "cuda", "cuda:1", ...
-        or "auto". Raises ``ModelError`` in words. Nothing is downloaded and nothing is unpickled.
+        or "auto"; ``threads``: of one step on a CPU, None for what suits the model.
+        Raises ``ModelError`` in words. Nothing is downloaded and nothing is unpickled.
         """
-        name, ready = make_engine(str(name_or_path), engine=engine, device=device)
+        name, ready = make_engine(str(name_or_path), engine=engine, device=device, threads=threads)
         return cls(ready, name)
 
     @property

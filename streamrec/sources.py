@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from streamrec.cameras import RETRIES, NetworkSource, WebcamSource
 from streamrec.errors import PictureError, SourceError, without_password
 from streamrec.pictures import as_bgr
 from streamrec.types import Frame, Health, Source
-from streamrec.videos import opened, why_closed
+from streamrec.videos import DecodeError, opened, shrunk, why_closed
 
 PICTURE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 WHOLE = 0.9  # of the pictures that a header promises: some headers only estimate
@@ -28,15 +29,17 @@ VIDEO_ENDINGS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts",
 class FileSource(Source):
     """A video file, on disk or behind an HTTP address. Timestamps are its own media time.
 
-    ``loop`` plays it for ever, a new segment each time.
+    ``loop`` plays it for ever, a new segment each time. ``least``, a width and a height: nobody looks at the
+    pictures, so they may be decoded to smaller ones that a model which wants so much is served with as well.
     """
 
     live = False
 
-    def __init__(self, path: str | Path, *, loop: bool = False) -> None:
+    def __init__(self, path: str | Path, *, loop: bool = False, least: tuple[int, int] | None = None) -> None:
         self._address = str(path)
         self.name = without_password(self._address) if "://" in self._address else Path(path).name
         self.loop = loop
+        self.least = least
         if "://" in self._address:
             return
         self._address = str(Path(path).absolute())  # FFmpeg takes the "12:" of "12:30.mp4" for a protocol
@@ -78,17 +81,16 @@ class FileSource(Source):
                 raise SourceError(f"{self.name} is not a video that can be read: {why_closed(self._address)}")
             rate = video.get(cv2.CAP_PROP_FPS)
             step = 1.0 / rate if 0.0 < rate < 1000.0 else 1.0 / 30.0
+            turned = video.get(cv2.CAP_PROP_ORIENTATION_META) != 0.0  # only OpenCV turns the pictures
+            pictures = _whole(video) if self.least is None or turned else shrunk(self._address, self.least)
             first, before = index, -step
-            while True:
-                ok, image = video.read()
-                if not ok:
-                    break
-                timestamp = video.get(cv2.CAP_PROP_POS_MSEC) / 1000.0
-                if not timestamp > before:  # containers without timestamps say 0 for ever
-                    timestamp = before + step
-                before = timestamp
-                yield Frame(as_bgr(image), index, timestamp, segment, self.name, time.monotonic())
-                index += 1
+            with closing(pictures), suppress(DecodeError):  # damaged from here on
+                for image, timestamp in pictures:
+                    if timestamp is None or not timestamp > before:  # containers without say 0 for ever
+                        timestamp = before + step
+                    before = timestamp
+                    yield Frame(as_bgr(image), index, timestamp, segment, self.name, time.monotonic())
+                    index += 1
             if index == first:
                 raise SourceError(
                     f"{self.name} holds no picture that can be read: is it cut off, or sound only?"
@@ -97,6 +99,15 @@ class FileSource(Source):
             if came < WHOLE * promised:
                 return index, f"it is cut off or damaged: {came} of its {promised} pictures came"
             return index, None
+
+
+def _whole(video: cv2.VideoCapture) -> Generator[tuple[np.ndarray, float | None], None, None]:
+    """Pictures as they are, and their times in seconds."""
+    while True:
+        ok, image = video.read()
+        if not ok:
+            return
+        yield image, video.get(cv2.CAP_PROP_POS_MSEC) / 1000.0
 
 
 class ImageFolderSource(Source):
@@ -249,13 +260,14 @@ class Limited(Wrapper):
                 alarm.cancel()
 
 
-def open_source(what: Any, *, retries: int | None = RETRIES) -> Source:
+def open_source(what: Any, *, retries: int | None = RETRIES, least: tuple[int, int] | None = None) -> Source:
     """Tell what kind of source is meant, and return it; nothing is read before it is iterated.
 
     A number or ``/dev/video0`` is a webcam; ``rtsp://``, ``http://`` and the like an address; a path is a video
     file, a picture or a folder of pictures; ``"synthetic"`` the synthetic world (``"synthetic:7"`` with seed 7);
     any other iterable gives pictures. ``retries``: how often a lost camera is opened in a row before it is
-    given up; None: for ever. Raises ``SourceError`` for anything else.
+    given up; None: for ever. ``least``: the pictures of a file may be decoded to smaller ones, at least so wide
+    and high with much to spare, because nobody looks at them but a model. Raises ``SourceError`` for anything else.
 
     >>> open_source("0")
     <WebcamSource webcam 0>
@@ -269,9 +281,9 @@ def open_source(what: Any, *, retries: int | None = RETRIES) -> Source:
     if isinstance(what, int):
         return WebcamSource(what, retries=retries)
     if isinstance(what, Path):
-        return _from_path(what, retries)
+        return _from_path(what, retries, least)
     if isinstance(what, str):
-        return _from_text(what, retries)
+        return _from_text(what, retries, least)
     if isinstance(what, np.ndarray) and (what.ndim < 3 or (what.ndim == 3 and what.shape[2] in (1, 3, 4))):
         raise SourceError(f"an array of shape {what.shape} is one picture; pass an iterable of pictures")
     if isinstance(what, Iterable):
@@ -281,7 +293,7 @@ def open_source(what: Any, *, retries: int | None = RETRIES) -> Source:
     )
 
 
-def _from_text(text: str, retries: int | None) -> Source:
+def _from_text(text: str, retries: int | None, least: tuple[int, int] | None) -> Source:
     if not text.strip():
         raise SourceError("no source was named; pass a webcam number, a path or an address")
     if re.fullmatch(r"\d+", text.strip()):
@@ -289,23 +301,23 @@ def _from_text(text: str, retries: int | None) -> Source:
     if text == "synthetic" or text.startswith("synthetic:"):
         return _synthetic(text)
     if text.startswith("file://"):
-        return _from_path(Path(text.removeprefix("file://")), retries)
+        return _from_path(Path(text.removeprefix("file://")), retries, least)
     if "://" in text:
         path = text.split("?", 1)[0].lower()
         if path.startswith("http") and path.endswith(VIDEO_ENDINGS):
-            return FileSource(text)
+            return FileSource(text, least=least)
         return NetworkSource(text, retries=retries)
     if text.startswith("/dev/video"):
         return WebcamSource(text, retries=retries)
-    return _from_path(Path(text).expanduser(), retries)
+    return _from_path(Path(text).expanduser(), retries, least)
 
 
-def _from_path(path: Path, retries: int | None) -> Source:
+def _from_path(path: Path, retries: int | None, least: tuple[int, int] | None) -> Source:
     if path.is_dir():
         return ImageFolderSource(path)
     if path.is_char_device():
         return WebcamSource(str(path), retries=retries)  # a device file by another name
-    return FileSource(path)
+    return FileSource(path, least=least)
 
 
 def _synthetic(text: str) -> Source:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from streamrec.pictures import halvings
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 FITS = ("stretch", "crop", "pad")
@@ -41,10 +43,20 @@ class Transform:
             image = _padded(image, self.width / self.height)
         if image.shape[:2] == (self.height, self.width):
             return image
+        image = self._halved(image)
         shrinks = image.shape[0] > self.height or image.shape[1] > self.width
         return cv2.resize(
             image, (self.width, self.height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         )
+
+    def _halved(self, image: np.ndarray) -> np.ndarray:
+        """A large picture is halved first, which is far quicker than one step and all but the same."""
+        for _ in range(halvings(image.shape[1], image.shape[0], self.width, self.height)):
+            rows, columns = image.shape[0] // 2, image.shape[1] // 2
+            image = cv2.resize(
+                image[: 2 * rows, : 2 * columns], (columns, rows), interpolation=cv2.INTER_AREA
+            )
+        return image
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """(H, W, 3) uint8 BGR -> (3, height, width) uint8 RGB."""

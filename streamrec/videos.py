@@ -6,15 +6,20 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import av
 import cv2
+import numpy as np
+
+from streamrec import threads
+from streamrec.pictures import halvings
 
 OPEN_SECONDS = 5.0  # deadline for opening an address
 READ_SECONDS = 2.5  # deadline for a read of a file behind an address; FFmpeg needs two to see that it is dead
 
+DecodeError = av.FFmpegError
 LOST = "the connection was lost"
 REFUSED = "the camera refused the user or the password"
 UNKNOWN = "the server knows no such stream; check the path of the address"
@@ -37,7 +42,7 @@ def opened(what: int | str) -> Iterator[cv2.VideoCapture | None]:
             ]  # fmt: skip
             video = cv2.VideoCapture(what, cv2.CAP_FFMPEG, deadlines)
         else:
-            video = cv2.VideoCapture(what, cv2.CAP_FFMPEG)
+            video = cv2.VideoCapture(what, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, threads.for_decoder()])
     try:
         yield video if video.isOpened() else None
     finally:
@@ -70,6 +75,24 @@ class _Hush:
 
 
 _hush = _Hush()
+
+
+def shrunk(address: str, least: tuple[int, int]) -> Generator[tuple[np.ndarray, float | None], None, None]:
+    """Pictures of a file, BGR, and their times in seconds; halved while more than enough of ``least`` is left.
+
+    The decoder's own planes are shrunk, so that the large picture is never made; raises ``DecodeError``.
+    """
+    with av.open(address, timeout=(OPEN_SECONDS, READ_SECONDS) if "://" in address else None) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = threads.for_decoder()
+        stream.thread_type = "AUTO"
+        start = float((stream.start_time or 0) * stream.time_base) if stream.time_base else 0.0
+        shrink = av.video.reformatter.VideoReformatter()
+        for frame in container.decode(stream):
+            times = halvings(frame.width, frame.height, *least)
+            size = {"width": frame.width >> times, "height": frame.height >> times}
+            small = shrink.reformat(frame, **size, format="bgr24", interpolation="AREA" if times else None)
+            yield small.to_ndarray(), None if frame.time is None else frame.time - start
 
 
 def why_closed(address: str) -> str:

@@ -11,7 +11,9 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "streamrec"
 
 FLOORS = {
-    **dict.fromkeys(("errors", "h264", "health", "pictures", "rhythm", "state", "types", "videos"), 0),
+    **dict.fromkeys(
+        ("errors", "h264", "health", "pictures", "rhythm", "state", "threads", "types", "videos"), 0
+    ),
     **dict.fromkeys(
         (
             "buffer",
@@ -33,13 +35,15 @@ FLOORS = {
     **dict.fromkeys(("checkpoint", "engines", "export", "teller"), 3),
     "recognizer": 4,
     **dict.fromkeys(("batching", "pipeline"), 5),
-    **dict.fromkeys(("doctor", "record", "train", "watch"), 6),
+    **dict.fromkeys(("bench", "doctor", "record", "train", "watch"), 6),
     "cli": 7,
     "__main__": 8,
 }
 # From a room to another on the same floor, and why.
 NEIGHBOURS = {
     ("pictures", "errors"): "everybody may raise",
+    ("videos", "pictures"): "how far a picture is shrunk is said there once",
+    ("videos", "threads"): "a decoder is told how many it may take",
     ("rhythm", "types"): "frames are what comes in it",
     ("state", "errors"): "everybody may raise",
     ("health", "types"): "it tells a source's health, and both are nouns",
@@ -60,7 +64,7 @@ CHAIRS = {
     "matplotlib": {"train.report"},
     "onnx": {"export"},
     "onnx_ir": {"graphs"},
-    "onnxruntime": {"engines.onnx_engine"},
+    "onnxruntime": {"bench", "engines.onnx_engine"},
     "onnxscript": {"graphs"},
     "rich": {"cli", "record", "train.job", "watch"},
     "safetensors": {"checkpoint", "encoders", "state", "train.resume"},

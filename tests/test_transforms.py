@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -45,3 +46,17 @@ def test_planar_serves_whole_clips():
 def test_a_transform_that_makes_no_sense_is_refused(settings):
     with pytest.raises(ValueError, match=r"fit is one of|at least 1x1"):
         Transform(**settings)
+
+
+def test_a_large_picture_is_halved_first_and_looks_the_same():
+    rows, columns = np.mgrid[0:720, 0:1280]
+    image = np.stack([rows // 3, columns // 6, (rows + columns) // 8], axis=-1).astype(np.uint8)
+    exact = cv2.resize(image, (80, 64), interpolation=cv2.INTER_AREA)
+    found = Transform(height=64, width=80).resize(image)
+    assert np.abs(found.astype(int) - exact).max() <= 3
+
+
+def test_a_picture_of_up_to_four_times_the_size_is_shrunk_exactly():
+    image = np.random.default_rng(0).integers(0, 256, (256, 456, 3), np.uint8)
+    exact = cv2.resize(image, (80, 64), interpolation=cv2.INTER_AREA)
+    assert (Transform(height=64, width=80).resize(image) == exact).all()

@@ -31,8 +31,13 @@ class Engine(ABC):
         """
 
 
-def make_engine(name_or_path: str, *, engine: str = "auto", device: str = "auto") -> tuple[str, Engine]:
-    """Read a model and make it ready: ("onnx" on a CPU, "torch" on a GPU, where "auto") its name and engine."""
+def make_engine(
+    name_or_path: str, *, engine: str = "auto", device: str = "auto", threads: int | None = None
+) -> tuple[str, Engine]:
+    """Read a model and make it ready: ("onnx" on a CPU, "torch" on a GPU, where "auto") its name and engine.
+
+    ``threads``: of one step on a CPU; None is what ``threads.for_engine`` says. Torch has one number for all models.
+    """
     from streamrec.checkpoint import find_model, read_checkpoint
     from streamrec.errors import ModelError
 
@@ -45,7 +50,7 @@ def make_engine(name_or_path: str, *, engine: str = "auto", device: str = "auto"
         _check_on_cpu(device)
         from streamrec.engines.onnx_engine import OnnxEngine
 
-        return path.stem, OnnxEngine.from_file(path)
+        return path.stem, OnnxEngine.from_file(path, threads)
     checkpoint = read_checkpoint(path)
     if engine == "auto":
         engine = "onnx" if device in ("auto", "cpu") and checkpoint.graph is not None else "torch"
@@ -55,10 +60,10 @@ def make_engine(name_or_path: str, *, engine: str = "auto", device: str = "auto"
         _check_on_cpu(device)
         from streamrec.engines.onnx_engine import OnnxEngine
 
-        return checkpoint.name, OnnxEngine.from_checkpoint(checkpoint)
+        return checkpoint.name, OnnxEngine.from_checkpoint(checkpoint, threads)
     from streamrec.engines.torch_engine import TorchEngine
 
-    return checkpoint.name, TorchEngine(checkpoint, device)
+    return checkpoint.name, TorchEngine(checkpoint, device, threads)
 
 
 def _check_on_cpu(device: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from streamrec.checkpoint import Checkpoint, parse_config
 from streamrec.config import ModelConfig
 from streamrec.engines import Arrays, Engine
 from streamrec.errors import ModelError
+from streamrec.threads import for_engine
 
 
 class OnnxEngine(Engine):
@@ -33,7 +33,7 @@ class OnnxEngine(Engine):
         self.cache_shapes = tuple(tuple(i.shape[1:]) for i in inputs if i.name.startswith("cache."))
 
     @classmethod
-    def from_checkpoint(cls, checkpoint: Checkpoint) -> OnnxEngine:
+    def from_checkpoint(cls, checkpoint: Checkpoint, threads: int | None = None) -> OnnxEngine:
         """The graph and the weights of a model file; a file without a graph is exported now, with torch."""
         graph, names = checkpoint.graph, list(checkpoint.referred)
         if graph is None:
@@ -41,15 +41,20 @@ class OnnxEngine(Engine):
             from streamrec.export import step_graph
 
             graph, names = step_graph(build_model(checkpoint))
-        options = _options()
+        transform = checkpoint.config.transform
+        options = _options(threads or for_engine(transform.width * transform.height))
         weights = [onnxruntime.OrtValue.ortvalue_from_numpy(checkpoint.weights[name]) for name in names]
         options.add_external_initializers(names, weights)
         return cls(_session(graph, options, checkpoint.name), checkpoint.config, weights)
 
     @classmethod
-    def from_file(cls, path: Path) -> OnnxEngine:
+    def from_file(cls, path: Path, threads: int | None = None) -> OnnxEngine:
         """A model that ``streamrec export`` wrote: one .onnx file with all in it."""
-        session = _session(str(path), _options(), path.name)
+        # How large its pictures are is known when it is loaded; most models are of one thread.
+        session = _session(str(path), _options(threads or 1), path.name)
+        height, width = session.get_inputs()[0].shape[-2:] if session.get_inputs() else (1, 1)
+        if threads is None and _is_large(height, width):
+            session = _session(str(path), _options(for_engine(height * width)), path.name)
         metadata = session.get_modelmeta().custom_metadata_map
         return cls(session, parse_config(path, metadata.get("format"), metadata.get("config")))
 
@@ -63,14 +68,13 @@ class OnnxEngine(Engine):
         return probabilities, phase, tuple(after[: len(head)]), tuple(after[len(head) :])
 
 
-def threads() -> int:
-    """Threads of one step: more than a few do not help a small CNN, and decoders want a core as well."""
-    return min(4, os.cpu_count() or 1)
+def _is_large(height: int | str, width: int | str) -> bool:
+    return isinstance(height, int) and isinstance(width, int) and for_engine(height * width) > 1
 
 
-def _options() -> onnxruntime.SessionOptions:
+def _options(threads: int) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads()
+    options.intra_op_num_threads = threads
     options.log_severity_level = 3
     # A worker that spins between frames takes the core from the thread that decodes the next one.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
