@@ -24,8 +24,10 @@ check: .venv/ready-dev
 	$(BIN)/mypy
 
 bench: .venv/ready-dev
-	$(BIN)/python benchmarks/stages.py
+	$(BIN)/streamrec bench --model synthetic --size 640x480 --threads 1
+	$(BIN)/streamrec bench
 	$(BIN)/python benchmarks/many.py
+	$(BIN)/python benchmarks/peers.py
 
 clean:
 	rm -rf .venv build *.egg-info demo-output

@@ -17,12 +17,11 @@ from pathlib import Path
 
 import cv2
 import onnxruntime
-from stages import commit, predictions, processor
 
-from streamrec import Frame, Recognizer, Result, VideoFile, Watcher, World, WorldSettings, results
+from streamrec import Recognizer, results, threads
+from streamrec.bench import CAMERA, EVERY, commit, make_video, processor, read_some, run_many
 
 FRAMES, ROUNDS = 120, 7
-EVERY = 1000.0  # fps of a rhythm in which every frame is due
 
 
 def main() -> None:
@@ -30,25 +29,21 @@ def main() -> None:
     parser.add_argument("--model", default="fight", help="a shipped model's name, or a file")
     parser.add_argument("--threads", type=int, default=1, help="of the engine")
     options = parser.parse_args()
-    cv2.setNumThreads(1)
+    threads.settle()
     recognizer = Recognizer.load(options.model, engine="onnx", threads=options.threads)
-    world = World(WorldSettings(width=640, height=480, seconds=FRAMES / 30, fps=30.0, seed=3))
-    frames = list(world)
     with tempfile.TemporaryDirectory() as folder:
-        video = Path(folder) / "frames.mp4"
-        with VideoFile(video, overlay=False) as sink:
-            for frame, said in zip(frames, predictions(recognizer, frames), strict=True):
-                sink.write(Result(frame, said))
+        video = make_video(Path(folder) / "frames.mp4", (640, 480), FRAMES, CAMERA)
+        frames = read_some(video, FRAMES)
         runs: dict[tuple[str, int, int], Callable[[], int]] = {}
         for what, source in (("memory", frames), ("H.264 files", video)):
             runs[what, 0, 1] = lambda source=source: sum(1 for _ in results(source, recognizer, fps=EVERY))
             for number in (1, 2, 4, 8):
-                runs[what, number, 8] = lambda source=source, number=number: many(
+                runs[what, number, 8] = lambda source=source, number=number: run_many(
                     [source] * number, recognizer, 8
                 )
         for batch in (1, 2, 4, 16):
             number = max(8, batch)
-            runs["memory", number, batch] = lambda number=number, batch=batch: many(
+            runs["memory", number, batch] = lambda number=number, batch=batch: run_many(
                 [frames] * number, recognizer, batch
             )
         rates: dict[tuple[str, int, int], list[float]] = {key: [] for key in runs}
@@ -65,14 +60,6 @@ def main() -> None:
         rate, one = max(found), max(rates[what, 1, 8])
         name = "results()" if number == 0 else str(number)
         print(f"{what:14}{name:>8}{batch:10}{rate:10.0f}{rate / max(number, 1):8.0f}{rate / one:8.2f}")
-
-
-def many(sources: list[list[Frame] | Path], recognizer: Recognizer, batch: int) -> int:
-    with Watcher(recognizer, fps=EVERY, batch=batch) as watcher:
-        for number, source in enumerate(sources):
-            watcher.add(str(number), source)
-        told = {(result.frame.source, result.frame.index) for result in watcher}
-    return len(told)
 
 
 if __name__ == "__main__":

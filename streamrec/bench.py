@@ -169,7 +169,7 @@ def time_stages(
     with tempfile.TemporaryDirectory() as folder:
         stages: dict[str, Callable[[], object]] = {
             "decode": lambda: _read(video, len(frames), None),
-            "decode, nobody looks": lambda: _read(video, len(frames), (transform.width, transform.height)),
+            "decode, nobody looks": lambda: _read(video, len(frames), transform.straight),
             "ring buffer": lambda: _through_buffer(frames),
             "pace": lambda: list(pace(frames, EVERY)),
             "transform": lambda: [transform(as_bgr(frame.image)) for frame in frames],
@@ -204,9 +204,9 @@ def predictions(recognizer: Recognizer, frames: Sequence[Frame]) -> list[Predict
     return said
 
 
-def _read(video: Path, most: int, least: tuple[int, int] | None) -> int:
+def _read(video: Path, most: int, size: tuple[int, int] | None) -> int:
     count = 0
-    for _ in FileSource(video, least=least):
+    for _ in FileSource(video, size=size):
         count += 1
         if count == most:
             break
@@ -255,16 +255,16 @@ def time_rates(
 ) -> dict[str, float]:
     """Frames a second: of the bare engine, of a decoder alone, and of all together, for one stream and for many."""
     transform, count = recognizer.config.transform, len(frames)
-    least = transform.width, transform.height
+    size = transform.straight
     pictures = [transform(frame.image) for frame in frames]
     stages: dict[str, Callable[[], object]] = {
         "engine": lambda: run_bare(engine, pictures),
         f"engine, batch of {BATCH}": lambda: run_bare(engine, pictures, BATCH),
-        "decoder": lambda: _read(video, count, least),
+        "decoder": lambda: _read(video, count, size),
         "memory": lambda: sum(1 for _ in results(list(frames), recognizer, fps=EVERY)),
-        "file": lambda: sum(1 for _ in results(_First(video, count, least), recognizer, fps=EVERY)),
+        "file": lambda: sum(1 for _ in results(First(video, count, size), recognizer, fps=EVERY)),
         f"{BATCH} files": lambda: run_many(
-            [_First(video, count, least) for _ in range(BATCH)], recognizer, BATCH
+            [First(video, count, size) for _ in range(BATCH)], recognizer, BATCH
         ),
     }
     seconds = in_turns(stages, rounds)
@@ -291,14 +291,14 @@ def run_many(sources: Sequence[Any], recognizer: Recognizer, batch: int) -> int:
     return len(told)
 
 
-class _First(Source):
-    """The first frames of a file."""
+class First(Source):
+    """The first frames of a file; ``size`` as for ``open_source``."""
 
     live = False
 
-    def __init__(self, video: Path, most: int, least: tuple[int, int] | None) -> None:
+    def __init__(self, video: Path, most: int, size: tuple[int, int] | None = None) -> None:
         self.name = video.name
-        self._source, self._most = open_source(video, least=least), most
+        self._source, self._most = open_source(video, size=size), most
 
     def __iter__(self) -> Iterator[Frame]:
         for count, frame in enumerate(self._source, start=1):

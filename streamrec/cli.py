@@ -163,7 +163,7 @@ def run(
     opened = open_source(
         source,
         retries=None if retries < 0 else retries,
-        least=None if seen else (transform.width, transform.height),
+        size=None if seen else transform.straight,
     )
     _play(opened, recognizer, save=save, jsonl=jsonl, show=show, max_seconds=max_seconds, fps=fps)
 

@@ -29,17 +29,17 @@ VIDEO_ENDINGS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts",
 class FileSource(Source):
     """A video file, on disk or behind an HTTP address. Timestamps are its own media time.
 
-    ``loop`` plays it for ever, a new segment each time. ``least``, a width and a height: nobody looks at the
-    pictures, so they may be decoded to smaller ones that a model which wants so much is served with as well.
+    ``loop`` plays it for ever, a new segment each time. ``size``, a width and a height: nobody looks at the
+    pictures but a model that wants them so, and they are decoded straight to it where they are larger.
     """
 
     live = False
 
-    def __init__(self, path: str | Path, *, loop: bool = False, least: tuple[int, int] | None = None) -> None:
+    def __init__(self, path: str | Path, *, loop: bool = False, size: tuple[int, int] | None = None) -> None:
         self._address = str(path)
         self.name = without_password(self._address) if "://" in self._address else Path(path).name
         self.loop = loop
-        self.least = least
+        self.size = size
         if "://" in self._address:
             return
         self._address = str(Path(path).absolute())  # FFmpeg takes the "12:" of "12:30.mp4" for a protocol
@@ -82,7 +82,7 @@ class FileSource(Source):
             rate = video.get(cv2.CAP_PROP_FPS)
             step = 1.0 / rate if 0.0 < rate < 1000.0 else 1.0 / 30.0
             turned = video.get(cv2.CAP_PROP_ORIENTATION_META) != 0.0  # only OpenCV turns the pictures
-            pictures = _whole(video) if self.least is None or turned else shrunk(self._address, self.least)
+            pictures = _whole(video) if self.size is None or turned else shrunk(self._address, self.size)
             first, before = index, -step
             with closing(pictures), suppress(DecodeError):  # damaged from here on
                 for image, timestamp in pictures:
@@ -260,14 +260,14 @@ class Limited(Wrapper):
                 alarm.cancel()
 
 
-def open_source(what: Any, *, retries: int | None = RETRIES, least: tuple[int, int] | None = None) -> Source:
+def open_source(what: Any, *, retries: int | None = RETRIES, size: tuple[int, int] | None = None) -> Source:
     """Tell what kind of source is meant, and return it; nothing is read before it is iterated.
 
     A number or ``/dev/video0`` is a webcam; ``rtsp://``, ``http://`` and the like an address; a path is a video
     file, a picture or a folder of pictures; ``"synthetic"`` the synthetic world (``"synthetic:7"`` with seed 7);
     any other iterable gives pictures. ``retries``: how often a lost camera is opened in a row before it is
-    given up; None: for ever. ``least``: the pictures of a file may be decoded to smaller ones, at least so wide
-    and high with much to spare, because nobody looks at them but a model. Raises ``SourceError`` for anything else.
+    given up; None: for ever. ``size``: nobody looks at the pictures but a model that wants them so wide and
+    high: a file is decoded straight to it (``Transform.straight``). Raises ``SourceError`` for anything else.
 
     >>> open_source("0")
     <WebcamSource webcam 0>
@@ -281,9 +281,9 @@ def open_source(what: Any, *, retries: int | None = RETRIES, least: tuple[int, i
     if isinstance(what, int):
         return WebcamSource(what, retries=retries)
     if isinstance(what, Path):
-        return _from_path(what, retries, least)
+        return _from_path(what, retries, size)
     if isinstance(what, str):
-        return _from_text(what, retries, least)
+        return _from_text(what, retries, size)
     if isinstance(what, np.ndarray) and (what.ndim < 3 or (what.ndim == 3 and what.shape[2] in (1, 3, 4))):
         raise SourceError(f"an array of shape {what.shape} is one picture; pass an iterable of pictures")
     if isinstance(what, Iterable):
@@ -293,7 +293,7 @@ def open_source(what: Any, *, retries: int | None = RETRIES, least: tuple[int, i
     )
 
 
-def _from_text(text: str, retries: int | None, least: tuple[int, int] | None) -> Source:
+def _from_text(text: str, retries: int | None, size: tuple[int, int] | None) -> Source:
     if not text.strip():
         raise SourceError("no source was named; pass a webcam number, a path or an address")
     if re.fullmatch(r"\d+", text.strip()):
@@ -301,23 +301,23 @@ def _from_text(text: str, retries: int | None, least: tuple[int, int] | None) ->
     if text == "synthetic" or text.startswith("synthetic:"):
         return _synthetic(text)
     if text.startswith("file://"):
-        return _from_path(Path(text.removeprefix("file://")), retries, least)
+        return _from_path(Path(text.removeprefix("file://")), retries, size)
     if "://" in text:
         path = text.split("?", 1)[0].lower()
         if path.startswith("http") and path.endswith(VIDEO_ENDINGS):
-            return FileSource(text, least=least)
+            return FileSource(text, size=size)
         return NetworkSource(text, retries=retries)
     if text.startswith("/dev/video"):
         return WebcamSource(text, retries=retries)
-    return _from_path(Path(text).expanduser(), retries, least)
+    return _from_path(Path(text).expanduser(), retries, size)
 
 
-def _from_path(path: Path, retries: int | None, least: tuple[int, int] | None) -> Source:
+def _from_path(path: Path, retries: int | None, size: tuple[int, int] | None) -> Source:
     if path.is_dir():
         return ImageFolderSource(path)
     if path.is_char_device():
         return WebcamSource(str(path), retries=retries)  # a device file by another name
-    return FileSource(path, least=least)
+    return FileSource(path, size=size)
 
 
 def _synthetic(text: str) -> Source:

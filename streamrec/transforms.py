@@ -35,6 +35,11 @@ class Transform:
         if self.height < 1 or self.width < 1:
             raise ValueError(f"a model looks at pictures of at least 1x1, not {self.width}x{self.height}")
 
+    @property
+    def straight(self) -> tuple[int, int] | None:
+        """Width and height to which a decoder may shrink pictures that only the model looks at; None: it may not."""
+        return (self.width, self.height) if self.fit == "stretch" else None
+
     def resize(self, image: np.ndarray) -> np.ndarray:
         """(H, W, 3) uint8 -> (height, width, 3) uint8, colours in the same order."""
         if self.fit == "crop":

@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 
 from streamrec import threads
-from streamrec.pictures import halvings
 
 OPEN_SECONDS = 5.0  # deadline for opening an address
 READ_SECONDS = 2.5  # deadline for a read of a file behind an address; FFmpeg needs two to see that it is dead
@@ -77,10 +76,10 @@ class _Hush:
 _hush = _Hush()
 
 
-def shrunk(address: str, least: tuple[int, int]) -> Generator[tuple[np.ndarray, float | None], None, None]:
-    """Pictures of a file, BGR, and their times in seconds; halved while more than enough of ``least`` is left.
+def shrunk(address: str, size: tuple[int, int]) -> Generator[tuple[np.ndarray, float | None], None, None]:
+    """Pictures of a file, BGR, and their times in seconds; shrunk to ``size`` where they are larger both ways.
 
-    The decoder's own planes are shrunk, so that the large picture is never made; raises ``DecodeError``.
+    The decoder's own planes are shrunk, by area, so that the large picture is never made; raises ``DecodeError``.
     """
     with av.open(address, timeout=(OPEN_SECONDS, READ_SECONDS) if "://" in address else None) as container:
         stream = container.streams.video[0]
@@ -89,9 +88,10 @@ def shrunk(address: str, least: tuple[int, int]) -> Generator[tuple[np.ndarray, 
         start = float((stream.start_time or 0) * stream.time_base) if stream.time_base else 0.0
         shrink = av.video.reformatter.VideoReformatter()
         for frame in container.decode(stream):
-            times = halvings(frame.width, frame.height, *least)
-            size = {"width": frame.width >> times, "height": frame.height >> times}
-            small = shrink.reformat(frame, **size, format="bgr24", interpolation="AREA" if times else None)
+            width, height = frame.width, frame.height
+            if width >= size[0] and height >= size[1]:
+                width, height = size
+            small = shrink.reformat(frame, width, height, "bgr24", interpolation="AREA")
             yield small.to_ndarray(), None if frame.time is None else frame.time - start
 
 
