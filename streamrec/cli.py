@@ -722,21 +722,28 @@ def crossval(
 @app.command()
 def export(
     model: Annotated[str, typer.Argument(help="A shipped model's name, or a .safetensors file.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The .onnx file to write.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The .onnx or .safetensors file to write.")],
 ) -> None:
     """Write a model as one .onnx file: weights, labels and settings in it, the state as inputs and outputs.
+
+    It runs where torch is not installed. As .safetensors it is the same model again, its step graph exported by
+    this version: a model that an older one wrote may be slower than it need be.
 
     \b
     Examples:
       streamrec export fight --out fight.onnx
+      streamrec export mine.safetensors --out quicker.safetensors
     """
-    from streamrec.checkpoint import load_model
+    from streamrec.checkpoint import load_model, save_model
     from streamrec.errors import ModelError
     from streamrec.export import export_onnx
 
-    if out.suffix != ".onnx":
-        raise ModelError(f"{out}: the file to write ends in .onnx")
-    export_onnx(load_model(model), out)
+    if out.suffix not in (".onnx", ".safetensors"):
+        raise ModelError(f"{out}: the file to write ends in .onnx or .safetensors")
+    if out.suffix == ".onnx":
+        export_onnx(load_model(model), out)
+    else:
+        save_model(out, load_model(model))
     typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
 
 

@@ -30,7 +30,7 @@ class FileSource(Source):
     """A video file, on disk or behind an HTTP address. Timestamps are its own media time.
 
     ``loop`` plays it for ever, a new segment each time. ``size``, a width and a height: nobody looks at the
-    pictures but a model that wants them so, and they are decoded straight to it where they are larger.
+    pictures but a model that wants them so, and they are decoded straight to it where they are far larger.
     """
 
     live = False
@@ -267,7 +267,8 @@ def open_source(what: Any, *, retries: int | None = RETRIES, size: tuple[int, in
     file, a picture or a folder of pictures; ``"synthetic"`` the synthetic world (``"synthetic:7"`` with seed 7);
     any other iterable gives pictures. ``retries``: how often a lost camera is opened in a row before it is
     given up; None: for ever. ``size``: nobody looks at the pictures but a model that wants them so wide and
-    high: a file is decoded straight to it (``Transform.straight``). Raises ``SourceError`` for anything else.
+    high: far larger ones of a file are decoded straight to it (``Transform.straight``).
+    Raises ``SourceError`` for anything else.
 
     >>> open_source("0")
     <WebcamSource webcam 0>

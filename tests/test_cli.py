@@ -28,7 +28,19 @@ from streamrec.words import clock
 from tests.cameras import free_port, rtsp_camera
 from tests.faults.proxy import Line
 
-COMMANDS = ("run", "watch", "demo", "record", "train", "eval", "crossval", "export", "models", "doctor")
+COMMANDS = (
+    "run",
+    "watch",
+    "demo",
+    "record",
+    "train",
+    "eval",
+    "crossval",
+    "export",
+    "bench",
+    "models",
+    "doctor",
+)
 SECRET = "hunter2"
 
 
@@ -391,9 +403,21 @@ class TestModels:
         assert list(tmp_path.iterdir()) == [out]
         assert streamrec("run", clip, "-m", out, "--no-show").returncode == 0
 
+    def test_a_model_exported_as_safetensors_is_the_same_model(self, tiny_file, tmp_path):
+        from safetensors.numpy import load_file
+
+        out = tmp_path / "again.safetensors"
+        assert streamrec("export", tiny_file, "--out", out).returncode == 0
+        one, other = load_file(tiny_file), load_file(out)
+        assert set(one) == set(other)
+        assert all((one[name] == other[name]).all() for name in one if name != "step.onnx")
+        assert Recognizer.load(out).config == Recognizer.load(tiny_file).config
+
     def test_an_export_that_cannot_be_written_is_told(self, main_here, tiny_file, tmp_path):
         assert_refused(main_here("export", tiny_file, "--out", "/no/such/folder/m.onnx"), "(?i)no such file")
-        assert_refused(main_here("export", tiny_file, "--out", tmp_path / "m.pt"), r"ends in \.onnx")
+        assert_refused(
+            main_here("export", tiny_file, "--out", tmp_path / "m.pt"), r"ends in \.onnx or \.safetensors"
+        )
         assert_refused(main_here("export", "nonsense", "--out", tmp_path / "m.onnx"), "no model 'nonsense'")
 
     @pytest.mark.slow

@@ -13,8 +13,8 @@ import torch
 from checks import check_engines_agree, moving
 from onnx import TensorProto, helper
 
-from streamrec import ActionModel, Frame, ModelConfig, Recognizer, Transform
-from streamrec.checkpoint import FORMAT, save_model
+from streamrec import ActionModel, Frame, ModelConfig, Recognizer, Transform, World, WorldSettings
+from streamrec.checkpoint import FORMAT, load_model, save_model, shipped_models
 from streamrec.errors import ModelError
 from streamrec.export import export_onnx
 
@@ -183,6 +183,55 @@ print(json.dumps([count, sorted(sys.modules)]))
     assert count == 9
     assert "onnxruntime" in loaded
     assert not {"torch", "torchvision", "timm", "onnx", "onnxscript"} & set(loaded)
+
+
+HIDDEN = ("torch", "torchvision", "timm", "onnx", "onnx_ir", "onnxscript")
+
+
+def test_an_exported_model_runs_where_torch_is_not_installed(exported, tmp_path):
+    code = f"""
+import sys
+sys.modules.update(dict.fromkeys({HIDDEN!r}))  # None: to import it says that it is not there
+import numpy as np
+from streamrec import Recognizer, StreamRecognizer
+StreamRecognizer(Recognizer.load({str(exported)!r}))(np.zeros((48, 64, 3), np.uint8), 0.0)
+sys.argv = ["streamrec", "run", "synthetic", "--model", {str(exported)!r}, "--no-show", "--max-seconds", "1"]
+from streamrec.cli import main
+main()
+"""
+    ran = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert "tiny model, onnx engine" in ran.stdout + ran.stderr
+
+
+@pytest.fixture(scope="module")
+def long_stream() -> list[Frame]:
+    """2,000 frames of the synthetic world with irregular times, gaps and new segments."""
+    world = World(WorldSettings(seed=5, width=160, height=128, seconds=200.0, fps=10.0))
+    times = uneven(2000)
+    return [
+        replace(frame, timestamp=time.timestamp, segment=time.segment)
+        for frame, time in zip(world, times, strict=True)
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", shipped_models())
+def test_every_shipped_model_says_the_same_in_every_engine_for_2000_frames(name, long_stream, tmp_path):
+    export_onnx(load_model(name), tmp_path / f"{name}.onnx")
+    others = [Recognizer.load(name, engine="onnx"), Recognizer.load(tmp_path / f"{name}.onnx")]
+    expected = Recognizer.load(name, engine="torch", device="cpu")
+    states = [r.initial_state() for r in (expected, *others)]
+    worst = 0.0
+    for frame in long_stream:
+        answers = [r.step(frame, s) for r, s in zip((expected, *others), states, strict=True)]
+        states = [state for _, state in answers]
+        said = answers[0][0]
+        for prediction, _ in answers[1:]:
+            worst = max(worst, float(np.abs(prediction.probabilities - said.probabilities).max()))
+            if said.phase is not None:
+                assert np.abs(np.subtract(prediction.phase, said.phase)).max() <= 1e-3
+    assert worst <= 1e-4, f"the engines differ by {worst:g}"
 
 
 def test_an_unknown_engine_is_told_which_there_are(tiny_file):
