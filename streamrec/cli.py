@@ -196,8 +196,10 @@ def watch(
       streamrec watch cameras.toml --jsonl events.jsonl
       streamrec watch cameras.toml --jsonl - --predictions --max-seconds 60
     """
+    from streamrec import threads
     from streamrec.watch import WatchJob
 
+    threads.settle()
     ending = WatchJob(
         path=cameras,
         jsonl=jsonl,
