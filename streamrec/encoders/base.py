@@ -28,12 +28,19 @@ class Encoder(nn.Module, ABC):
         """The cache of streams that have seen nothing, zeros; axis 0 is the stream."""
         return ()
 
+    def trunk_features(self, pictures: Tensor) -> Tensor | None:
+        """(K, 3, H, W) normalized -> (K, S), what its trunk says of each picture alone; None: it has no such part."""
+        return None
+
     @abstractmethod
-    def forward(self, pictures: Tensor, rhythm: Tensor, fresh: Tensor, cache: Cache) -> tuple[Tensor, Cache]:
+    def forward(
+        self, pictures: Tensor, rhythm: Tensor, fresh: Tensor, cache: Cache, trunk: Tensor | None = None
+    ) -> tuple[Tensor, Cache]:
         """(N, T, 3, H, W) normalized, (N, T), (N, T) bool -> features (N, T, F) and the cache after the last frame.
 
         ``rhythm`` and ``fresh`` as the head is told them: how long ago the frame before was, as a logarithm in units
-        of the rhythm, and the frames before which the cache is forgotten.
+        of the rhythm, and the frames before which the cache is forgotten. ``trunk`` (N, T, S): the
+        ``trunk_features`` of the pictures, where they are known already.
         """
 
 

@@ -36,6 +36,10 @@ class Recipe:
 EXERCISES = ("dips", "pull_ups", "push_ups", "squats")
 FEW = TrainSettings(steps=160, window=16, average=0.98, label_smoothing=0.1, weight_decay=0.05)
 
+# ImageNet's knowledge of postures, taken as it is, beside motion. The trunk rests: it is asked once a look.
+JOINT = MappingProxyType({"encoder": "joint", "transform": Transform(width=160, height=128)})
+RESTING: Mapping[str, Any] = MappingProxyType({"stages": "staged", "unfreeze": 1.0, "evaluate_every": 1000})
+
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
         "few": Recipe(
@@ -83,9 +87,11 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         ),
         "workout": Recipe(
             about="the shipped model workout",
-            settings=replace(FEW, steps=800, streams=8, window=32, average=0.99, phase_weight=2.0),
+            settings=replace(FEW, **RESTING, steps=400, streams=8, window=32, average=0.99, phase_weight=2.0),
+            weights="imagenet",
             config=MappingProxyType(
                 {
+                    **JOINT,
                     "hidden_size": 96,
                     "counted": EXERCISES,
                     "about": "Push-ups, pull-ups, squats and dips, counted; trained on 62 clips, and on falls and "
