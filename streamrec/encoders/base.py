@@ -21,6 +21,7 @@ class Encoder(nn.Module, ABC):
     """
 
     feature_size: int
+    has_trunk = False  # whether a part of it, which may rest while the others learn, sees each picture alone
     mean: tuple[float, float, float] = IMAGENET_MEAN  # what the weights were trained with, RGB from 0 to 1
     std: tuple[float, float, float] = IMAGENET_STD
 
@@ -28,9 +29,9 @@ class Encoder(nn.Module, ABC):
         """The cache of streams that have seen nothing, zeros; axis 0 is the stream."""
         return ()
 
-    def trunk_features(self, pictures: Tensor) -> Tensor | None:
-        """(K, 3, H, W) normalized -> (K, S), what its trunk says of each picture alone; None: it has no such part."""
-        return None
+    def trunk_features(self, pictures: Tensor) -> Tensor:
+        """(K, 3, H, W) normalized -> (K, S): what its trunk says of each picture alone, if it ``has_trunk``."""
+        raise ModelError(f"{type(self).__name__} has no trunk that sees a picture alone")
 
     @abstractmethod
     def forward(

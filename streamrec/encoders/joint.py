@@ -22,6 +22,8 @@ class JointEncoder(Encoder):
     is computed once. The motion encoder sees the picture at half its size, and its cache is this one's.
     """
 
+    has_trunk = True
+
     def __init__(
         self, cnn: nn.Module, *, height: int, width: int, features: int = 96, dropout: float = 0.5
     ) -> None:
@@ -66,15 +68,16 @@ class _Trunk(nn.Module):
 
     def __init__(self, cnn: nn.Module) -> None:
         super().__init__()
-        self.cnn: Any = cnn
-        middle = self.cnn.feature_info[-2]["num_chs"] if hasattr(self.cnn, "feature_info") else 0
-        self.feature_size = int(self.cnn.num_features + 2 * middle)
+        self.cnn = cnn
+        known: Any = cnn
+        self.feature_size = int(known.num_features + 2 * known.feature_info[-2]["num_chs"])
 
     def forward(self, pictures: Tensor) -> Tensor:
-        maps = self.cnn.bn1(self.cnn.conv_stem(pictures.contiguous(memory_format=torch.channels_last)))
+        cnn: Any = self.cnn
+        maps = cnn.bn1(cnn.conv_stem(pictures.contiguous(memory_format=torch.channels_last)))
         middle = maps
-        for number, block in enumerate(self.cnn.blocks):
+        for number, block in enumerate(cnn.blocks):
             maps = block(maps)
             middle = maps if number == MIDDLE else middle
-        maps = self.cnn.bn2(self.cnn.conv_head(maps))
+        maps = cnn.bn2(cnn.conv_head(maps))
         return torch.cat([maps.mean((2, 3)), middle.mean((2, 3)), middle.amax((2, 3))], dim=1)

@@ -213,9 +213,7 @@ def _begin(
 
 def _kept_looks(model: ActionModel, settings: TrainSettings) -> KeptLooks | None:
     """Where the trunk rests and can be asked apart from the rest."""
-    size = model.config.transform
-    probe = model.mean.new_zeros(1, 3, size.height, size.width)
-    if not settings.trunk_rests or model.trunk_features(probe) is None:
+    if not (settings.trunk_rests and model.encoder.has_trunk):
         return None
     dtype = _precision(settings.precision, model.mean.device)
     return KeptLooks(model, settings.augmentation, looks=settings.looks, dtype=dtype)

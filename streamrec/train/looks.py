@@ -70,7 +70,9 @@ class KeptLooks:
         return found
 
     def _looked(self, recording: Recording, number: int) -> Looked:
-        identity = sha256(recording.timestamps.tobytes() + np.ascontiguousarray(recording.pictures[::16]).tobytes())
+        identity = sha256(
+            recording.timestamps.tobytes() + np.ascontiguousarray(recording.pictures[::16]).tobytes()
+        )
         look = None
         if number and self._augmentation is not None:
             rng = np.random.default_rng((int.from_bytes(identity.digest()[:8], "big"), number))
@@ -81,7 +83,13 @@ class KeptLooks:
                 frames.append(index)
                 last = timestamp
         rows = np.searchsorted(frames, np.arange(len(recording.timestamps)), side="right") - 1
-        parts = (identity.hexdigest(), self._trunk, repr(self._augmentation) if number else "", number, EDITION)
+        parts = (
+            identity.hexdigest(),
+            self._trunk,
+            repr(self._augmentation) if number else "",
+            number,
+            EDITION,
+        )
         features = self._cache.features_of(
             sha256(repr(parts).encode()).hexdigest()[:40], lambda: self._computed(recording, look, frames)
         )
@@ -100,7 +108,6 @@ class KeptLooks:
             batch = torch.from_numpy(planar(np.stack(pictures))).to(self._model.mean.device)
             with torch.autocast(batch.device.type, self._dtype, enabled=self._dtype is not torch.float32):
                 features = self._model.trunk_features(batch)
-            assert features is not None
             found.append(features.half().cpu().numpy())
         return np.concatenate(found)
 
