@@ -108,10 +108,17 @@ def make_head(config: ModelConfig, feature_size: int) -> Head:
     """The head that the config names, over features of this size; raises ``ModelError`` for an unknown one."""
     sizes = feature_size, config.hidden_size, config.outputs
     layers, dropout, norm = config.layers, config.dropout, config.feature_norm
-    if config.head == "lstm":
-        return LSTMHead(*sizes, layers=layers, dropout=dropout, feature_norm=norm, recall=config.recall)
-    if config.head == "gru":
-        return GRUHead(*sizes, layers=layers, dropout=dropout, feature_norm=norm, recall=config.recall)
+    if config.head in ("lstm", "gru"):
+        kind = LSTMHead if config.head == "lstm" else GRUHead
+        return kind(
+            *sizes,
+            layers=layers,
+            dropout=dropout,
+            feature_norm=norm,
+            recall=config.recall,
+            recall_features=config.recall_features,
+            recall_frames=config.recall_frames,
+        )
     if config.head == "attention":
         context = config.context
         return AttentionHead(*sizes, layers=layers, dropout=dropout, feature_norm=norm, context=context)

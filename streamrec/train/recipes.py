@@ -59,6 +59,29 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             ),
             config=MappingProxyType({"hidden_size": 96}),
         ),
+        "pose": Recipe(
+            about="postures, with the ways into them and out: what was seen longest decides",
+            settings=replace(
+                FEW,
+                **RESTING,
+                steps=250,
+                streams=4,
+                window=96,
+                carry=0.0,  # what is remembered for so long must not be of another clip
+                ramp_seconds=15.0,
+            ),
+            weights="imagenet",
+            config=MappingProxyType(
+                {
+                    **JOINT,
+                    "hidden_size": 48,
+                    "dropout": 0.6,
+                    "fps": 5.0,
+                    "recall_features": True,
+                    "recall_frames": 1000.0,
+                }
+            ),
+        ),
         "fight": Recipe(
             about="the shipped model fight",
             settings=replace(FEW, steps=320, window=24),
