@@ -106,7 +106,7 @@ def test_a_recall_of_features_tells_their_mean():
     features, fresh = torch.randn(1, 30, 6), torch.zeros(1, 30, dtype=torch.bool)
     with torch.inference_mode():
         head.recall.weigh.bias.fill_(9.0)  # each frame weighs the same
-    _, memory = head(features, torch.zeros(1, 30), fresh, head.initial_memory())
+        _, memory = head(features, torch.zeros(1, 30), fresh, head.initial_memory())
     assert_close((memory[2] / memory[3])[0, 16:], features.mean((0, 1)), 1e-3)
 
 
