@@ -184,7 +184,9 @@ def put_together(
         with suppress(ModelError):  # weights of a bare CNN say nothing of a model
             known = read_checkpoint(weights).config
             start = {"encoder": known.encoder, "transform": known.transform, "fps": known.fps}
-    fields = {**PLAIN, **start, **recipe.config, **(config or {})}
+    said = {**start, **recipe.config, **(config or {})}
+    usual = {**PLAIN, **JOINT} if said.get("encoder") == JOINT["encoder"] else PLAIN
+    fields = {**usual, **said}
     fields.setdefault("max_gap", max(2.0, 5.0 / fields.get("fps", ModelConfig.fps)))
     learning = replace(recipe.settings, **(settings or {}))
     how = learning.augmentation
