@@ -122,7 +122,6 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                 {
                     **JOINT,
                     "hidden_size": 96,
-                    "recall_features": True,
                     "counted": EXERCISES,
                     "about": "Push-ups, pull-ups, squats and dips, counted; trained on 62 clips, and on falls and "
                     "fights as background.",
