@@ -84,13 +84,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         ),
         "fight": Recipe(
             about="the shipped model fight",
-            settings=replace(
-                FEW,
-                steps=320,
-                window=24,
-                carry=0.5,  # half of the clips begin in an old state, as on a camera they all do
-                augmentation=Augmentation(rhythm=(0.42, 1.1)),  # down to cameras of 6 frames a second
-            ),
+            settings=replace(FEW, steps=320, window=24),
             config=MappingProxyType(
                 {
                     "hidden_size": 96,
