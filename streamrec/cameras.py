@@ -40,6 +40,7 @@ PATIENCE = 2.0  # a stall of so many times its limit ends in a reopening
 PAUSES = (1.0, 30.0)  # seconds between openings, the first and the longest
 STEADY_SECONDS = 2.0  # live for so long: the next loss begins with the first pause again
 FROZEN_SECONDS = 30.0  # the same picture for so long is a frozen one
+STILL_LEVELS = 24  # grey levels that an encoder may be off between two key frames of the same picture
 LATE_SECONDS = 1.0  # so long without having to wait for data: what comes is old
 BACK_SECONDS = 1.0  # a clock that goes back by less stumbles; by more, it was set
 JUMP_SECONDS = 3.0  # ahead by more than this and the time that passed: it was set
@@ -520,26 +521,38 @@ class _Rhythm:
 class _Stillness:
     """Whether the very same picture comes again and again.
 
-    A sensor has noise and a codec renews the picture with each key frame, so that even a night without
-    a movement changes some bit. A picture that was drawn may not: hence the long wait, and hence a frozen
-    picture is told and held back, and is no reason to open the camera again.
+    What tells is the key frames: each encodes the whole picture anew, so that a sensor's noise, even at night and at
+    a low bit rate, changes some bit of each. Between two of them an encoder refines what it has: those may be off
+    by a little; what moves is off by more. A picture that was drawn may stand still and be live: hence the long
+    wait, and hence a frozen picture is told and held back, and is no reason to open the camera again.
     """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._last: np.ndarray | None = None
+        self._sample: np.ndarray | None = None  # of the picture with which it came to rest
+        self._key: np.ndarray | None = None  # the key frame that comes again and again
         self._since = 0.0
-        self._renewed = False  # a key frame came since, and was the same
+        self._renewed = False  # it came again
 
     def frozen(self, shot: _Shot) -> bool:
         if self._seconds == math.inf:
             return False
-        image, last = shot.image, self._last
-        if last is None or not _same(image, last):
-            self._last, self._since, self._renewed = image, shot.captured, False
-            return False
-        self._renewed = self._renewed or shot.key
+        sample = shot.image[2::4, 2::4]
+        if self._sample is None or _moved(self._sample, sample):
+            self._sample, self._key = sample.copy(), None
+        if shot.key:
+            self._renewed = self._key is not None and _same(self._key, shot.image)
+            if not self._renewed:
+                self._key, self._since = shot.image, shot.captured
+        if self._key is None:
+            self._renewed = False
         return self._renewed and shot.captured - self._since >= self._seconds
+
+
+def _moved(one: np.ndarray, other: np.ndarray) -> bool:
+    if one.shape != other.shape:
+        return True
+    return bool((np.maximum(one, other) - np.minimum(one, other)).max() > STILL_LEVELS)
 
 
 def _same(one: np.ndarray, other: np.ndarray) -> bool:

@@ -621,6 +621,20 @@ class TestSpoiledPictures:
             picture[5, 5] = n % 2
             assert not stillness.frozen(room._Shot(picture, None, n / 10, True))
 
+    def test_a_still_picture_that_is_refined_after_each_key_frame_is_frozen(self):
+        stillness, rough = room._Stillness(1.0), np.full((48, 64, 3), 90, np.uint8)
+        fine = rough.copy()
+        fine[20:24, 30:34] += 2
+        shots = [room._Shot(rough if n % 5 == 0 else fine, None, n / 10, n % 5 == 0) for n in range(30)]
+        assert [n for n, shot in enumerate(shots) if stillness.frozen(shot)] == list(range(10, 30))
+
+    def test_what_moves_between_two_key_frames_is_no_freeze(self):
+        stillness = room._Stillness(1.0)
+        for n in range(100):  # a drawn loop as long as from key frame to key frame
+            picture = np.full((48, 64, 3), 90, np.uint8)
+            picture[20:26, 10 * (n % 5) : 10 * (n % 5) + 6] = 200
+            assert not stillness.frozen(room._Shot(picture, None, n / 10, n % 5 == 0))
+
     def test_who_decodes_too_slowly_is_given_the_newest(self, monkeypatch):
         take = room._Decoder._take
 
