@@ -12,6 +12,7 @@ import random
 import socket
 import threading
 import time
+import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -40,7 +41,9 @@ PATIENCE = 2.0  # a stall of so many times its limit ends in a reopening
 PAUSES = (1.0, 30.0)  # seconds between openings, the first and the longest
 STEADY_SECONDS = 2.0  # live for so long: the next loss begins with the first pause again
 FROZEN_SECONDS = 30.0  # the same picture for so long is a frozen one
-STILL_LEVELS = 24  # grey levels that an encoder may be off between two key frames of the same picture
+STILL_LEVELS = 40  # grey levels that an encoder may be off between two key frames of the same picture
+STILL_KEYS = 12  # so many different key frames it may make of it
+STILL_AGAIN = 4  # and each of them has come so often
 LATE_SECONDS = 1.0  # so long without having to wait for data: what comes is old
 BACK_SECONDS = 1.0  # a clock that goes back by less stumbles; by more, it was set
 JUMP_SECONDS = 3.0  # ahead by more than this and the time that passed: it was set
@@ -121,7 +124,7 @@ class NetworkSource(Source):
 
     Timestamps are seconds since the first opening, by the camera's own clock where the stream tells it. A clock
     that is set begins a new segment, as another size of the picture does. Torn pictures are not passed on; nor
-    are those of a picture that has stood still, every bit of it, for ``frozen_after`` seconds (None: they are).
+    are those of a picture that has stood still for ``frozen_after`` seconds (None: they are).
 
     ``transport``: "tcp" or "udp" for RTSP; "auto" tries TCP first.
     """
@@ -521,44 +524,53 @@ class _Rhythm:
 class _Stillness:
     """Whether the very same picture comes again and again.
 
-    What tells is the key frames: each encodes the whole picture anew, so that a sensor's noise, even at night and at
-    a low bit rate, changes some bit of each. Between two of them an encoder refines what it has: those may be off
-    by a little; what moves is off by more. A picture that was drawn may stand still and be live: hence the long
-    wait, and hence a frozen picture is told and held back, and is no reason to open the camera again.
+    What tells is the key frames: each encodes the whole picture anew. Of a live scene each is another one, at night
+    and at a low bit rate too, for a sensor has noise; of one picture an encoder makes only a few, one for each
+    quality that it comes to. Between two of them it refines what it has: those may be off by a little, what moves
+    is off by more. A picture that was drawn may stand still and be live: hence the long wait, and hence a frozen
+    picture is told and held back, and is no reason to open the camera again.
     """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._sample: np.ndarray | None = None  # of the picture with which it came to rest
-        self._key: np.ndarray | None = None  # the key frame that comes again and again
-        self._since = 0.0
-        self._renewed = False  # it came again
+        self._keys: deque[int] = deque(maxlen=STILL_KEYS)  # checksums of the key frames since
+        self._since = 0.0  # when the last one came that was new
+        self._again = self._new = 0  # how many have come since; how many of the last were new, in a row
+        self._is_frozen = False
 
     def frozen(self, shot: _Shot) -> bool:
         if self._seconds == math.inf:
             return False
-        sample = shot.image[2::4, 2::4]
+        sample = shot.image[2::4, 2::4, 1]  # green: most of what is bright or dark
         if self._sample is None or _moved(self._sample, sample):
-            self._sample, self._key = sample.copy(), None
+            self._sample = sample.copy()
+            self._keys.clear()
+            self._begin(shot)
         if shot.key:
-            self._renewed = self._key is not None and _same(self._key, shot.image)
-            if not self._renewed:
-                self._key, self._since = shot.image, shot.captured
-        if self._key is None:
-            self._renewed = False
-        return self._renewed and shot.captured - self._since >= self._seconds
+            key = zlib.crc32(np.ascontiguousarray(shot.image))
+            if key in self._keys:
+                self._again, self._new = self._again + 1, 0
+            else:
+                self._keys.append(key)
+                self._new += 1
+                if not self._is_frozen or self._new > 1:  # one may be of a quality that is rare
+                    self._begin(shot)
+        if (
+            self._again >= STILL_AGAIN * max(1, len(self._keys))
+            and shot.captured - self._since >= self._seconds
+        ):
+            self._is_frozen = True
+        return self._is_frozen
+
+    def _begin(self, shot: _Shot) -> None:
+        self._since, self._again, self._is_frozen = shot.captured, 0, False
 
 
 def _moved(one: np.ndarray, other: np.ndarray) -> bool:
     if one.shape != other.shape:
         return True
     return bool((np.maximum(one, other) - np.minimum(one, other)).max() > STILL_LEVELS)
-
-
-def _same(one: np.ndarray, other: np.ndarray) -> bool:
-    if one.shape != other.shape or not np.array_equal(one[8::16, 8::16], other[8::16, 8::16]):
-        return False
-    return bool(np.array_equal(one, other))
 
 
 class _Clock:

@@ -13,6 +13,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from fractions import Fraction
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -615,10 +616,10 @@ class TestSpoiledPictures:
         assert not any(never.frozen(shot) for shot in shots)
 
     def test_noise_in_one_pixel_is_no_freeze(self):
-        stillness = room._Stillness(1.0)
-        for n in range(100):
+        stillness, chance = room._Stillness(1.0), np.random.default_rng(0)
+        for n in range(500):
             picture = np.zeros((48, 64, 3), np.uint8)
-            picture[5, 5] = n % 2
+            picture[5, 5] = chance.integers(0, 30)
             assert not stillness.frozen(room._Shot(picture, None, n / 10, True))
 
     def test_a_still_picture_that_is_refined_after_each_key_frame_is_frozen(self):
@@ -626,7 +627,20 @@ class TestSpoiledPictures:
         fine = rough.copy()
         fine[20:24, 30:34] += 2
         shots = [room._Shot(rough if n % 5 == 0 else fine, None, n / 10, n % 5 == 0) for n in range(30)]
-        assert [n for n, shot in enumerate(shots) if stillness.frozen(shot)] == list(range(10, 30))
+        assert [n for n, shot in enumerate(shots) if stillness.frozen(shot)] == list(range(20, 30))
+
+    @pytest.mark.parametrize("bits", [30_000, 200_000])
+    def test_a_still_picture_that_is_encoded_anew_for_a_bit_rate_is_frozen(self, bits):
+        stillness = room._Stillness(30.0)
+        found = [stillness.frozen(shot) for shot in encoded(noise=0.0, seconds=90, bits=bits)]
+        assert not any(found[: 30 * NIGHT_FPS])
+        assert all(found[60 * NIGHT_FPS :])
+
+    @pytest.mark.parametrize("noise", [2.0, 0.5])
+    @pytest.mark.parametrize("bits", [30_000, 60_000])
+    def test_a_quiet_night_at_a_low_bit_rate_is_no_freeze(self, bits, noise):
+        stillness = room._Stillness(30.0)
+        assert not any(stillness.frozen(shot) for shot in encoded(noise=noise, seconds=90, bits=bits))
 
     def test_what_moves_between_two_key_frames_is_no_freeze(self):
         stillness = room._Stillness(1.0)
@@ -664,6 +678,39 @@ def is_whole(frame: Frame) -> bool:
 def assert_whole(frames: list[Frame]) -> None:
     bad = [frame.index for frame in frames[5:] if not is_whole(frame)]  # an encoder begins roughly
     assert bad == []
+
+
+NIGHT_FPS = 5
+
+
+def encoded(*, noise: float, seconds: int, bits: int) -> Iterator[room._Shot]:
+    """A dark room without a movement, as H.264 gives it back: 320x240, a key frame a second.
+
+    ``noise``: grey levels of a sensor's, standard deviation.
+    """
+    chance = np.random.default_rng(3)
+    scene = np.add.outer(np.linspace(0, 30, 240), np.linspace(25, 60, 320))
+    for _ in range(25):
+        y, x = chance.integers(0, 220), chance.integers(0, 300)
+        scene[y : y + chance.integers(8, 80), x : x + chance.integers(8, 100)] += chance.uniform(-20, 50)
+    encoder = av.CodecContext.create("libx264", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = 320, 240, "yuv420p"
+    encoder.framerate, encoder.time_base = Fraction(NIGHT_FPS), Fraction(1, NIGHT_FPS)
+    encoder.gop_size, encoder.bit_rate = NIGHT_FPS, bits
+    encoder.thread_count = 1  # with more, it matters which is quicker
+    quick = {"preset": "ultrafast", "tune": "zerolatency"}
+    encoder.options = {**quick, "maxrate": str(bits), "bufsize": str(bits // 2)}
+    decoder = av.CodecContext.create("h264", "r")
+    decoder.thread_count = 1
+    for number in range(seconds * NIGHT_FPS):
+        planes = np.full((360, 320), 128, np.uint8)
+        planes[:240] = np.clip(scene + chance.normal(0.0, noise, scene.shape), 16, 235)
+        frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
+        frame.pts = number
+        for packet in encoder.encode(frame):
+            for seen in decoder.decode(av.Packet(bytes(packet))):
+                image = seen.to_ndarray(format="bgr24")
+                yield room._Shot(image, None, number / NIGHT_FPS, bool(seen.key_frame))
 
 
 @contextmanager
