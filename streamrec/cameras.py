@@ -15,6 +15,7 @@ import time
 import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -193,12 +194,19 @@ class _Over(Exception):
     """What ended an attempt; ``reason`` None: the end of a recording. No password in it."""
 
     def __init__(
-        self, reason: str | None, *, cause: str = "", silent: bool = False, whole: bool = False
+        self,
+        reason: str | None,
+        *,
+        cause: str = "",
+        silent: bool = False,
+        locked: bool = False,
+        whole: bool = False,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.cause = cause  # of the reopening that follows; "": the reason
         self.silent = silent  # nobody answered: an answer will be news
+        self.locked = locked  # the password was refused: only a camera that starts anew may take it
         self.whole = whole  # the reason names the camera already
 
 
@@ -374,7 +382,7 @@ class _Watch:
         def pause(attempt: _Attempt) -> None:
             if self.door is None:
                 _sleep(seconds, attempt)
-            elif self.door.opens_within(seconds, attempt, wary=wary):
+            elif self.door.opens_within(seconds, attempt, wary=wary, stay=over.locked):
                 self._woken = True
 
         return pause
@@ -548,7 +556,7 @@ class _Stillness:
             self._keys.clear()
             self._begin(shot)
         if shot.key:
-            key = zlib.crc32(np.ascontiguousarray(shot.image))
+            key = zlib.crc32(np.ascontiguousarray(shot.image).data)
             if key in self._keys:
                 self._again, self._new = self._again + 1, 0
             else:
@@ -640,34 +648,55 @@ class _Door:
         host = host.strip("[]")
         return cls(host, port, question) if host else None
 
-    def opens_within(self, seconds: float, attempt: _Attempt, *, wary: bool) -> bool:
-        """Wait so long, or until the camera answers; ``wary``: after it did not."""
+    def opens_within(self, seconds: float, attempt: _Attempt, *, wary: bool, stay: bool = False) -> bool:
+        """Wait so long, or until the camera answers; ``wary``: after it did not.
+
+        ``stay``: where it answers, stay on the line, and so see that it starts anew, however quickly.
+        """
         until = time.monotonic() + seconds
         silent = not wary and bool(self.question)  # that it opens says little of one that hangs
         while not attempt.unwanted and time.monotonic() < until:
-            asked = time.monotonic()
-            answered = self._answers(until, attempt)
-            if answered and silent:
-                return True
-            silent = silent or not answered
-            _sleep(min(until, asked + 1.0) - time.monotonic(), attempt)
+            again = time.monotonic() + 1.0
+            with ExitStack() as held:
+                answered = self._answers(until, attempt, held)
+                if answered is not None and silent:
+                    return True
+                silent = silent or answered is None
+                if answered is not None and stay and _hangs_up(answered, until, attempt):
+                    again = time.monotonic() + 0.1  # is it away, or was it tired of us?
+            _sleep(min(until, again) - time.monotonic(), attempt)
         return False
 
-    def _answers(self, until: float, attempt: _Attempt) -> bool:
+    def _answers(self, until: float, attempt: _Attempt, held: ExitStack) -> socket.socket | None:
+        """The line on which the camera has answered, open for as long as ``held``."""
         try:
-            with socket.create_connection((self.host, self.port), timeout=1.0) as line:
-                if not self.question:
-                    return True
-                line.sendall(self.question)
-                line.settimeout(0.2)
-                while not attempt.unwanted and time.monotonic() < until:
-                    try:
-                        return bool(line.recv(1))
-                    except TimeoutError:  # one that hangs answers when it hangs no more
-                        continue
+            line = held.enter_context(socket.create_connection((self.host, self.port), timeout=1.0))
+            if not self.question:
+                return line
+            line.sendall(self.question)
+            line.settimeout(0.2)
+            while not attempt.unwanted and time.monotonic() < until:
+                try:
+                    return line if line.recv(1) else None
+                except TimeoutError:  # one that hangs answers when it hangs no more
+                    continue
         except (OSError, UnicodeError):
             pass
-        return False
+        return None
+
+
+def _hangs_up(line: socket.socket, until: float, attempt: _Attempt) -> bool:
+    """Wait so long, or until the other side closes the line; whether it has."""
+    line.settimeout(0.2)
+    while not attempt.unwanted and time.monotonic() < until:
+        try:
+            if not line.recv(4096):
+                return True
+        except TimeoutError:
+            continue
+        except OSError:
+            return True
+    return False
 
 
 # -- FFmpeg
@@ -719,10 +748,11 @@ def _opened_stream(address: str, options: dict[str, str]) -> Any:
         silent = reason == no_answer(OPEN_SECONDS) or not isinstance(
             error, av.HTTPClientError | av.HTTPServerError | av.InvalidDataError
         )
-        known = isinstance(error, av.HTTPUnauthorizedError | av.HTTPForbiddenError | av.HTTPNotFoundError)
+        locked = isinstance(error, av.HTTPUnauthorizedError | av.HTTPForbiddenError)
+        known = locked or isinstance(error, av.HTTPNotFoundError)
         if "allowed_media_types" in options and not silent and not known:
             reason = _without_pictures(address, reason)
-    raise _Over(reason, silent=silent)
+    raise _Over(reason, silent=silent, locked=locked)
 
 
 def _without_pictures(address: str, reason: str) -> str:

@@ -6,6 +6,7 @@ import itertools
 import logging
 import math
 import random
+import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ from fractions import Fraction
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import cv2
@@ -839,6 +841,51 @@ class TestWaiting:
     @pytest.mark.parametrize("address", ["udp://@239.0.0.1:1234", "srt://h:1", "rtsp:///live"])
     def test_what_has_no_door_is_not_knocked_at(self, address):
         assert room._Door.of(address) is None
+
+    @pytest.mark.parametrize(("away", "early"), [(0.4, True), (0.0, False)])
+    def test_a_camera_that_refused_a_password_is_asked_again_when_it_starts_anew(self, away, early):
+        """And not when it is only tired of a line on which nothing is said."""
+        door = room._Door.of(f"rtsp://127.0.0.1:{free_port()}/live")
+        with camera_that_hangs_up(door.port, after=0.5, away=away):
+            begun = time.monotonic()
+            woken = door.opens_within(4.0, SimpleNamespace(unwanted=False), wary=True, stay=True)
+        assert woken is early
+        assert (time.monotonic() - begun < 3.0) is early
+
+
+@contextmanager
+def camera_that_hangs_up(port: int, *, after: float, away: float) -> Iterator[None]:
+    """A camera that answers, closes each line after so long, and then does not listen for a while."""
+    over = threading.Event()
+
+    def answer(line: socket.socket) -> None:
+        with line:
+            line.recv(100)
+            line.sendall(b"RTSP/1.0 200 OK\r\n\r\n")
+            over.wait(after)
+
+    def listen() -> None:
+        while not over.is_set():
+            with socket.create_server(("127.0.0.1", port)) as server:
+                server.settimeout(0.1)
+                heard = 0
+                while not over.is_set() and not (away and heard):
+                    with suppress(TimeoutError):
+                        line, _ = server.accept()
+                        heard += 1
+                        if away:
+                            server.close()
+                        answer(line)
+            over.wait(away)
+
+    thread = threading.Thread(target=listen)
+    thread.start()
+    try:
+        time.sleep(0.2)
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 @pytest.mark.slow
