@@ -70,21 +70,28 @@ class WebcamSource(Source):
     """A camera of this computer, by its number or its device file (``/dev/video0``).
 
     Timestamps are seconds since the camera was opened first. One that is not there is told at once; one that
-    vanishes is waited for, ``retries`` openings in a row (None: for ever, and for one that is not there too).
+    vanishes is waited for, ``retries`` openings in a row (None: for ever, and for one that is not there too). A
+    picture that has stood still for ``frozen_after`` seconds is not passed on (None: it is).
     """
 
     live = True
 
-    def __init__(self, device: int | str = 0, *, retries: int | None = RETRIES) -> None:
+    def __init__(
+        self,
+        device: int | str = 0,
+        *,
+        retries: int | None = RETRIES,
+        frozen_after: float | None = FROZEN_SECONDS,
+    ) -> None:
         self.device = device
         self.name = f"webcam {device}" if isinstance(device, int) else device
         self._retries = retries
+        self._frozen_after = math.inf if frozen_after is None else frozen_after
         self._watch: _Watch | None = None
 
     def __iter__(self) -> Iterator[Frame]:
-        limits = _Limits(
-            opening=30.0, first=15.0, patience=6.0, linger=3.0
-        )  # a driver waits 10 s for a picture
+        # A driver waits 10 s for a picture.
+        limits = _Limits(opening=30.0, first=15.0, patience=6.0, linger=3.0, frozen=self._frozen_after)
         self._watch = _Watch(self, self._read, self._retries, limits)
         return self._watch.frames()
 

@@ -1020,6 +1020,19 @@ class TestWebcam:
         assert "still plugged in" in said[2].reason
         assert dict(said[-1].reconnects) == {"the camera stopped giving pictures": 1}
 
+    def test_a_webcam_whose_picture_stands_still_is_frozen(self, monkeypatch):
+        monkeypatch.setattr(cv2, "VideoCapture", fake_video(100))
+        monkeypatch.setattr(room._Attempt, "KEPT", 100)  # it gives them all at once
+        source = WebcamSource(0, retries=0, frozen_after=0.0)
+        said: list[Health] = []
+        source.on_health = said.append
+        with pytest.raises(SourceError, match="still plugged in"):
+            for _ in source:
+                pass
+        assert [str(health.state) for health in said] == ["connecting", "live", "stalled", "failed"]
+        assert said[2].reason == "the picture is frozen"
+        assert said[-1].refused["frozen"] + said[-1].frames == 100
+
 
 def fake_video(*pictures: int):
     """Stands in for cv2.VideoCapture: a webcam that gives so many pictures at each opening; 0: it is not there."""
