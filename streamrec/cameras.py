@@ -46,6 +46,7 @@ STILL_LEVELS = 40  # grey levels that an encoder may be off between two key fram
 STILL_KEYS = 12  # so many different key frames it may make of it
 STILL_AGAIN = 4  # and each of them has come so often
 LATE_SECONDS = 1.0  # so long without having to wait for data: what comes is old
+CAUGHT_UP_SECONDS = 0.02  # it had to wait so shortly before, if only for sound: what comes is new
 BACK_SECONDS = 1.0  # a clock that goes back by less stumbles; by more, it was set
 JUMP_SECONDS = 3.0  # ahead by more than this and the time that passed: it was set
 BUSY_TRIES, BUSY_SECONDS = (
@@ -817,13 +818,13 @@ class _Decoder:
             packet = next(packets, None)
             if packet is None:
                 return
+            now = time.monotonic()
+            if now - self._asked > 0.002:
+                self._waited = now
             if (
                 packet.stream is not self._stream or not packet.size
             ):  # an empty one is FFmpeg's sign of the end
                 continue
-            now = time.monotonic()
-            if now - self._asked > 0.002:
-                self._waited = now
             self._take(packet, now, old=now - self._asked >= 0.95 * READ_SECONDS)
 
     def _take(self, packet: Any, now: float, *, old: bool) -> None:
@@ -861,7 +862,7 @@ class _Decoder:
         late = now - self._waited
         if late >= LATE_SECONDS:
             self._behind = True
-        elif self._behind and late == 0.0 and packet.is_keyframe:
+        elif self._behind and late < CAUGHT_UP_SECONDS and packet.is_keyframe:
             self._behind = False
             if self._numbers is not None:
                 self._numbers.forget()

@@ -670,6 +670,22 @@ class TestSpoiledPictures:
         assert max(ages) < 3500  # what waits is let go after a second
         assert_whole(seen.frames)
 
+    def test_pictures_that_come_together_with_sound_are_not_late(self, monkeypatch):
+        monkeypatch.setattr(room, "LATE_SECONDS", 0.2)
+        refused: list[str] = []
+        attempt = SimpleNamespace(strict=False, unwanted=False, refuse=refused.append)
+        pictures = SimpleNamespace(codec_context=SimpleNamespace(name="mpeg4"))
+
+        def packets() -> Iterator[SimpleNamespace]:
+            for n in range(40):
+                time.sleep(0.01)
+                yield SimpleNamespace(stream=None, size=1)
+                yield SimpleNamespace(stream=pictures, size=1, is_keyframe=n % 10 == 0, pts=n, decode=list)
+
+        container = SimpleNamespace(streams=SimpleNamespace(video=[pictures]), demux=packets)
+        room._Decoder(container, attempt, timed=True, hurry=True).run()
+        assert refused == []
+
 
 def is_whole(frame: Frame) -> bool:
     """Whether the stamp can be read and each column of the bar and the wall behind it is of one brightness."""
