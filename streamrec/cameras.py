@@ -789,8 +789,9 @@ class _Decoder:
         if attempt.strict:
             context.options = {**context.options, "err_detect": "explode"}  # flags alone miss most damage
         self._numbers = FrameNumbers(context.extradata) if context.name == "h264" else None
-        self._broken = False  # until the next key frame nothing is whole
+        self._broken = False  # until the next key frame, or the end of a renewal, nothing is whole
         self._broken_at: int | None = None  # the pts of what broke it
+        self._whole_from: int | None = None  # the pts of the picture with which a renewal ends
         self._waited = time.monotonic()  # when there was last nothing to read
         self._behind = False
 
@@ -836,24 +837,31 @@ class _Decoder:
         try:
             frames = packet.decode()
         except av.FFmpegError:
-            self._break(packet.pts)
+            self._break(packet.pts, damaged=True)
             self._attempt.refuse(TORN)
             return
+        if self._numbers is not None and self._numbers.renewed:
+            self._whole_from = packet.pts
         for frame in frames:
+            renewed = frame.pts is not None and self._whole_from is not None and frame.pts >= self._whole_from
+            key = bool(frame.key_frame) or renewed
             if frame.is_corrupt:
-                self._break(frame.pts)
-            elif frame.key_frame and not _is_before(frame.pts, self._broken_at):
-                self._broken, self._broken_at = False, None
+                self._break(frame.pts, damaged=True)
+            elif renewed or (key and not _is_before(frame.pts, self._broken_at)):
+                self._broken, self._broken_at, self._whole_from = False, None, None
             if self._broken:
                 self._attempt.refuse(TORN)
                 continue
             image = frame.to_ndarray(format="bgr24")
             told = frame.time if self._timed else None
             sure = self._attempt.strict and self._numbers is not None and self._numbers.known
-            self._attempt.put(_Shot(image, told, time.monotonic(), bool(frame.key_frame), sure, old))
+            self._attempt.put(_Shot(image, told, time.monotonic(), key, sure, old))
 
-    def _break(self, pts: int | None) -> None:
+    def _break(self, pts: int | None, *, damaged: bool = False) -> None:
         self._broken = True
+        self._whole_from = None
+        if damaged and self._numbers is not None:
+            self._numbers.damaged()
         if pts is not None:
             self._broken_at = pts if self._broken_at is None else max(pts, self._broken_at)
 
@@ -864,6 +872,7 @@ class _Decoder:
             self._behind = True
         elif self._behind and late < CAUGHT_UP_SECONDS and packet.is_keyframe:
             self._behind = False
+            self._broken, self._whole_from = True, None  # it may be where a renewal begins, and no key frame
             if self._numbers is not None:
                 self._numbers.forget()
         disposable = self._numbers is not None and self._numbers.disposable

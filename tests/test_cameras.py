@@ -670,6 +670,17 @@ class TestSpoiledPictures:
         assert max(ages) < 3500  # what waits is let go after a second
         assert_whole(seen.frames)
 
+    @pytest.mark.parametrize("gone", [{20}, {29, 31}])
+    def test_without_key_frames_pictures_are_whole_again_when_all_is_renewed(self, gone):
+        packets = refreshed()
+        whole, shots = read_packets(packets, set()), read_packets(packets, gone)
+        first, begins = min(gone), 30 if max(gone) < 30 else 45
+        assert sorted(whole) == list(range(75))
+        # A renewal begins with each fifteenth picture and takes as long.
+        assert sorted(shots) == [n for n in range(75) if (n < first or n >= begins + 14) and n not in gone]
+        assert all(np.array_equal(shot.image, whole[n].image) for n, shot in shots.items())
+        assert [n for n, shot in whole.items() if shot.key] == [0, 29, 44, 59, 74]
+
     def test_pictures_that_come_together_with_sound_are_not_late(self, monkeypatch):
         monkeypatch.setattr(room, "LATE_SECONDS", 0.2)
         refused: list[str] = []
@@ -696,6 +707,52 @@ def is_whole(frame: Frame) -> bool:
 def assert_whole(frames: list[Frame]) -> None:
     bad = [frame.index for frame in frames[5:] if not is_whole(frame)]  # an encoder begins roughly
     assert bad == []
+
+
+class Piece:
+    """A packet as a container gives it."""
+
+    is_keyframe = False
+
+    def __init__(self, data: bytes, pts: int, stream: SimpleNamespace) -> None:
+        self._data, self.pts, self.stream, self.size = data, pts, stream, len(data)
+
+    def __bytes__(self) -> bytes:
+        return self._data
+
+    def decode(self) -> list[av.VideoFrame]:
+        packet = av.Packet(self._data)
+        packet.pts, packet.time_base = self.pts, Fraction(1, 15)
+        return self.stream.codec_context.decode(packet)
+
+
+def refreshed() -> list[bytes]:
+    """75 pictures of H.264 that after the first are renewed strip by strip, with no key frame."""
+    encoder = av.CodecContext.create("libx264", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = 320, 240, "yuv420p"
+    encoder.framerate, encoder.time_base = Fraction(15), Fraction(1, 15)
+    encoder.gop_size, encoder.thread_count = 15, 1
+    encoder.options = {"preset": "ultrafast", "tune": "zerolatency", "intra-refresh": "1"}
+    noise = np.random.default_rng(1).integers(40, 220, (360, 640)).astype(np.uint8)
+    wall, packets = cv2.GaussianBlur(noise, (0, 0), 3), []
+    for number in range(75):
+        picture = wall[:, 3 * number : 3 * number + 320].copy()
+        picture[240:] = 128
+        frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
+        frame.pts = number
+        packets += [bytes(packet) for packet in encoder.encode(frame)]
+    return packets
+
+
+def read_packets(packets: list[bytes], gone: set[int]) -> dict[int, room._Shot]:
+    """What is passed on where some are lost, by number."""
+    shots: list[room._Shot] = []
+    attempt = SimpleNamespace(strict=True, unwanted=False, refuse=lambda _: None, put=shots.append)
+    stream = SimpleNamespace(codec_context=av.CodecContext.create("h264", "r"))
+    pieces = [Piece(data, n, stream) for n, data in enumerate(packets) if n not in gone]
+    container = SimpleNamespace(streams=SimpleNamespace(video=[stream]), demux=lambda: iter(pieces))
+    room._Decoder(container, attempt, timed=True, hurry=False).run()
+    return {round(shot.told * 15): shot for shot in shots}
 
 
 NIGHT_FPS = 5
