@@ -738,8 +738,13 @@ def _read_stream(address: str, transport: str, attempt: _Attempt) -> None:
         kind = container.format.name
         recording = container.duration is not None and container.duration > 0
         attempt.opened(pieces="hls" in kind)
+        pieces = "hls" in kind
         decoder = _Decoder(
-            container, attempt, timed=kind not in _UNTIMED, hurry=not recording and "hls" not in kind
+            container,
+            attempt,
+            timed=kind not in _UNTIMED,
+            hurry=not recording and not pieces,
+            pace=_Pace() if pieces else None,
         )
         decoder.run()
         if attempt.unwanted:
@@ -778,11 +783,32 @@ def _without_pictures(address: str, reason: str) -> str:
     return reason
 
 
+class _Pace:
+    """When pictures that came in a piece of several seconds are due, by the stream's clock.
+
+    >>> pace = _Pace()
+    >>> [round(pace.wait(told, now), 1) for told, now in ((5.0, 100.0), (5.2, 100.0), (5.4, 100.5), (5.6, 100.5))]
+    [0.0, 0.2, 0.0, 0.1]
+    """
+
+    def __init__(self) -> None:
+        self._offset: float | None = None  # from the stream's clock to time.monotonic()
+
+    def wait(self, told: float, now: float) -> float:
+        """Seconds until the picture of this time is due."""
+        if self._offset is None or not -LATE_SECONDS < told + self._offset - now < JUMP_SECONDS:
+            self._offset = now - told  # the first one; a piece came late; the clock was set
+        return max(0.0, told + self._offset - now)
+
+
 class _Decoder:
     """Packets of one opening become pictures; what is damaged, or old, does not."""
 
-    def __init__(self, container: Any, attempt: _Attempt, *, timed: bool, hurry: bool) -> None:
+    def __init__(
+        self, container: Any, attempt: _Attempt, *, timed: bool, hurry: bool, pace: _Pace | None = None
+    ) -> None:
         self._container, self._attempt, self._timed, self._hurry = container, attempt, timed, hurry
+        self._pace = pace
         self._stream = container.streams.video[0]
         self._context = context = self._stream.codec_context
         context.thread_count = 1  # more threads decode ahead: a frame of delay for each
@@ -854,6 +880,8 @@ class _Decoder:
                 continue
             image = frame.to_ndarray(format="bgr24")
             told = frame.time if self._timed else None
+            if self._pace is not None and told is not None:
+                _sleep(self._pace.wait(told, time.monotonic()), self._attempt)
             sure = self._attempt.strict and self._numbers is not None and self._numbers.known
             self._attempt.put(_Shot(image, told, time.monotonic(), key, sure, old))
 

@@ -1015,7 +1015,7 @@ class TestOtherWays:
             begun = time.monotonic()
             first = next(frames)
             assert first.image.shape == (240, 320, 3)
-            assert time.monotonic() - begun < 4  # FFmpeg by itself looks at five seconds of it
+            assert time.monotonic() - begun < 5  # FFmpeg by itself looks at five seconds of it
             server.kill()
             server.wait()
             running.enter_context(serve())
@@ -1043,10 +1043,11 @@ class TestOtherWays:
 
             source.on_health = go_on
             frames = iter(source)
-            times = [frame.timestamp for frame in itertools.islice(frames, 30)]
-            assert np.allclose(
-                np.diff(times), 1 / 15, atol=0.01
-            )  # by the stream's clock: pieces come at once
+            first = list(itertools.islice(frames, 30))
+            times = [frame.timestamp for frame in first]
+            assert np.allclose(np.diff(times), 1 / 15, atol=0.01)
+            # Pieces of a second come at once, and are passed on as they were taken.
+            assert 1.5 < first[-1].captured - first[0].captured < 4.0
             server.kill()
             again = next(frame for frame in frames if "stalled" in said)
             assert again.image.shape == (240, 320, 3)
