@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import random
 import threading
+import time
 from typing import Any, ClassVar
 
 from tests.faults.bench import Bench
@@ -262,17 +263,25 @@ class Reorder(_Change):
 
     def change(self) -> Change:
         chance = random.Random(4)
-        held: list[bytes] = []
+        self._held = held = list[bytes]()
+        self._ending = False
 
         def swap(packet: bytes) -> list[bytes]:
             if held:
                 return [packet, held.pop()]
-            if chance.random() < 0.1:
+            if not self._ending and chance.random() < 0.1:
                 held.append(packet)
                 return []
             return [packet]
 
         return swap
+
+    def stop(self) -> None:
+        self._ending = True  # what is held back is not lost
+        until = time.monotonic() + 1.0
+        while self._held and time.monotonic() < until:
+            time.sleep(0.005)
+        super().stop()
 
 
 class ReorderUDP(Reorder):
