@@ -365,6 +365,7 @@ class _Watch:
             if attempt is not None:
                 attempt.unwanted = True
                 attempt.thread.join(self.limits.linger)
+            self._still = _Stillness(self.limits.frozen)  # it holds a picture
 
     def _next(self, over: _Over) -> Callable[[_Attempt], None] | None:
         """What comes before the next opening: nothing, or a pause. Gives the camera up where that is due."""
@@ -479,7 +480,9 @@ class _Watch:
             if now - attempt.ready < self.limits.first:
                 return None
             if torn:
-                self._strict = False  # a camera that takes the standard lightly: some errors are to be borne
+                # One that never was whole takes the standard lightly: some errors are to be borne. Of another
+                # they are damage, however long it lasts.
+                self._strict = self._been_live
                 return _Over(ONLY_TORN, cause=ONLY_TORN)
             return _Over(f"it is open, and no picture came within {self.limits.first:g} s", cause=SILENT)
         stall, silence = self._stall(attempt, rhythm.whole), rhythm.silence()
