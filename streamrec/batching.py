@@ -194,6 +194,12 @@ class Camera:
         self._over = replace(said, state=state, reason=reason, since=time.monotonic(), frames=frames)
         return list(self._teller.ending())
 
+    def _let_go(self) -> None:
+        """Its thread has ended: what is large goes now, and does not wait for the collector of circles."""
+        self._seen, self._state = None, self.recognizer.initial_state()
+        if self.source.on_health == self._hear:
+            self.source.on_health = self._listener
+
 
 class _Due(Source):
     """The frames of a camera that are due, so that its thread alone is busy with those that are not."""
@@ -339,7 +345,12 @@ class Watcher:
             told += self._recognize(batch)
             if self._stopped:
                 told += self._stop_all()
-            self._gone = [camera for camera in (*self._gone, *removed) if not camera._reader.join(0.0)]
+            gone, self._gone = (*self._gone, *removed), []
+            for camera in gone:
+                if camera._reader.join(0.0):
+                    camera._let_go()
+                else:
+                    self._gone.append(camera)
             self._tell_changes(removed)
             if told or batch or self._stopped or not self._active() or time.monotonic() >= deadline:
                 return told

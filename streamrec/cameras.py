@@ -12,8 +12,10 @@ import random
 import socket
 import threading
 import time
+import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,7 +42,11 @@ PATIENCE = 2.0  # a stall of so many times its limit ends in a reopening
 PAUSES = (1.0, 30.0)  # seconds between openings, the first and the longest
 STEADY_SECONDS = 2.0  # live for so long: the next loss begins with the first pause again
 FROZEN_SECONDS = 30.0  # the same picture for so long is a frozen one
+STILL_LEVELS = 40  # grey levels that an encoder may be off between two key frames of the same picture
+STILL_KEYS = 12  # so many different key frames it may make of it
+STILL_AGAIN = 4  # and each of them has come so often
 LATE_SECONDS = 1.0  # so long without having to wait for data: what comes is old
+CAUGHT_UP_SECONDS = 0.02  # it had to wait so shortly before, if only for sound: what comes is new
 BACK_SECONDS = 1.0  # a clock that goes back by less stumbles; by more, it was set
 JUMP_SECONDS = 3.0  # ahead by more than this and the time that passed: it was set
 BUSY_TRIES, BUSY_SECONDS = (
@@ -65,21 +71,28 @@ class WebcamSource(Source):
     """A camera of this computer, by its number or its device file (``/dev/video0``).
 
     Timestamps are seconds since the camera was opened first. One that is not there is told at once; one that
-    vanishes is waited for, ``retries`` openings in a row (None: for ever, and for one that is not there too).
+    vanishes is waited for, ``retries`` openings in a row (None: for ever, and for one that is not there too). A
+    picture that has stood still for ``frozen_after`` seconds is not passed on (None: it is).
     """
 
     live = True
 
-    def __init__(self, device: int | str = 0, *, retries: int | None = RETRIES) -> None:
+    def __init__(
+        self,
+        device: int | str = 0,
+        *,
+        retries: int | None = RETRIES,
+        frozen_after: float | None = FROZEN_SECONDS,
+    ) -> None:
         self.device = device
         self.name = f"webcam {device}" if isinstance(device, int) else device
         self._retries = retries
+        self._frozen_after = math.inf if frozen_after is None else frozen_after
         self._watch: _Watch | None = None
 
     def __iter__(self) -> Iterator[Frame]:
-        limits = _Limits(
-            opening=30.0, first=15.0, patience=6.0, linger=3.0
-        )  # a driver waits 10 s for a picture
+        # A driver waits 10 s for a picture.
+        limits = _Limits(opening=30.0, first=15.0, patience=6.0, linger=3.0, frozen=self._frozen_after)
         self._watch = _Watch(self, self._read, self._retries, limits)
         return self._watch.frames()
 
@@ -120,7 +133,7 @@ class NetworkSource(Source):
 
     Timestamps are seconds since the first opening, by the camera's own clock where the stream tells it. A clock
     that is set begins a new segment, as another size of the picture does. Torn pictures are not passed on; nor
-    are those of a picture that has stood still, every bit of it, for ``frozen_after`` seconds (None: they are).
+    are those of a picture that has stood still for ``frozen_after`` seconds (None: they are).
 
     ``transport``: "tcp" or "udp" for RTSP; "auto" tries TCP first.
     """
@@ -189,12 +202,19 @@ class _Over(Exception):
     """What ended an attempt; ``reason`` None: the end of a recording. No password in it."""
 
     def __init__(
-        self, reason: str | None, *, cause: str = "", silent: bool = False, whole: bool = False
+        self,
+        reason: str | None,
+        *,
+        cause: str = "",
+        silent: bool = False,
+        locked: bool = False,
+        whole: bool = False,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.cause = cause  # of the reopening that follows; "": the reason
         self.silent = silent  # nobody answered: an answer will be news
+        self.locked = locked  # the password was refused: only a camera that starts anew may take it
         self.whole = whole  # the reason names the camera already
 
 
@@ -345,6 +365,7 @@ class _Watch:
             if attempt is not None:
                 attempt.unwanted = True
                 attempt.thread.join(self.limits.linger)
+            self._still = _Stillness(self.limits.frozen)  # it holds a picture
 
     def _next(self, over: _Over) -> Callable[[_Attempt], None] | None:
         """What comes before the next opening: nothing, or a pause. Gives the camera up where that is due."""
@@ -370,7 +391,7 @@ class _Watch:
         def pause(attempt: _Attempt) -> None:
             if self.door is None:
                 _sleep(seconds, attempt)
-            elif self.door.opens_within(seconds, attempt, wary=wary):
+            elif self.door.opens_within(seconds, attempt, wary=wary, stay=over.locked):
                 self._woken = True
 
         return pause
@@ -459,7 +480,9 @@ class _Watch:
             if now - attempt.ready < self.limits.first:
                 return None
             if torn:
-                self._strict = False  # a camera that takes the standard lightly: some errors are to be borne
+                # One that never was whole takes the standard lightly: some errors are to be borne. Of another
+                # they are damage, however long it lasts.
+                self._strict = self._been_live
                 return _Over(ONLY_TORN, cause=ONLY_TORN)
             return _Over(f"it is open, and no picture came within {self.limits.first:g} s", cause=SILENT)
         stall, silence = self._stall(attempt, rhythm.whole), rhythm.silence()
@@ -520,32 +543,53 @@ class _Rhythm:
 class _Stillness:
     """Whether the very same picture comes again and again.
 
-    A sensor has noise and a codec renews the picture with each key frame, so that even a night without
-    a movement changes some bit. A picture that was drawn may not: hence the long wait, and hence a frozen
+    What tells is the key frames: each encodes the whole picture anew. Of a live scene each is another one, at night
+    and at a low bit rate too, for a sensor has noise; of one picture an encoder makes only a few, one for each
+    quality that it comes to. Between two of them it refines what it has: those may be off by a little, what moves
+    is off by more. A picture that was drawn may stand still and be live: hence the long wait, and hence a frozen
     picture is told and held back, and is no reason to open the camera again.
     """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._last: np.ndarray | None = None
-        self._since = 0.0
-        self._renewed = False  # a key frame came since, and was the same
+        self._sample: np.ndarray | None = None  # of the picture with which it came to rest
+        self._keys: deque[int] = deque(maxlen=STILL_KEYS)  # checksums of the key frames since
+        self._since = 0.0  # when the last one came that was new
+        self._again = self._new = 0  # how many have come since; how many of the last were new, in a row
+        self._is_frozen = False
 
     def frozen(self, shot: _Shot) -> bool:
         if self._seconds == math.inf:
             return False
-        image, last = shot.image, self._last
-        if last is None or not _same(image, last):
-            self._last, self._since, self._renewed = image, shot.captured, False
-            return False
-        self._renewed = self._renewed or shot.key
-        return self._renewed and shot.captured - self._since >= self._seconds
+        sample = shot.image[2::4, 2::4, 1]  # green: most of what is bright or dark
+        if self._sample is None or _moved(self._sample, sample):
+            self._sample = sample.copy()
+            self._keys.clear()
+            self._begin(shot)
+        if shot.key:
+            key = zlib.crc32(np.ascontiguousarray(shot.image).data)
+            if key in self._keys:
+                self._again, self._new = self._again + 1, 0
+            else:
+                self._keys.append(key)
+                self._new += 1
+                if not self._is_frozen or self._new > 1:  # one may be of a quality that is rare
+                    self._begin(shot)
+        if (
+            self._again >= STILL_AGAIN * max(1, len(self._keys))
+            and shot.captured - self._since >= self._seconds
+        ):
+            self._is_frozen = True
+        return self._is_frozen
+
+    def _begin(self, shot: _Shot) -> None:
+        self._since, self._again, self._is_frozen = shot.captured, 0, False
 
 
-def _same(one: np.ndarray, other: np.ndarray) -> bool:
-    if one.shape != other.shape or not np.array_equal(one[8::16, 8::16], other[8::16, 8::16]):
-        return False
-    return bool(np.array_equal(one, other))
+def _moved(one: np.ndarray, other: np.ndarray) -> bool:
+    if one.shape != other.shape:
+        return True
+    return bool((np.maximum(one, other) - np.minimum(one, other)).max() > STILL_LEVELS)
 
 
 class _Clock:
@@ -615,34 +659,55 @@ class _Door:
         host = host.strip("[]")
         return cls(host, port, question) if host else None
 
-    def opens_within(self, seconds: float, attempt: _Attempt, *, wary: bool) -> bool:
-        """Wait so long, or until the camera answers; ``wary``: after it did not."""
+    def opens_within(self, seconds: float, attempt: _Attempt, *, wary: bool, stay: bool = False) -> bool:
+        """Wait so long, or until the camera answers; ``wary``: after it did not.
+
+        ``stay``: where it answers, stay on the line, and so see that it starts anew, however quickly.
+        """
         until = time.monotonic() + seconds
         silent = not wary and bool(self.question)  # that it opens says little of one that hangs
         while not attempt.unwanted and time.monotonic() < until:
-            asked = time.monotonic()
-            answered = self._answers(until, attempt)
-            if answered and silent:
-                return True
-            silent = silent or not answered
-            _sleep(min(until, asked + 1.0) - time.monotonic(), attempt)
+            again = time.monotonic() + 1.0
+            with ExitStack() as held:
+                answered = self._answers(until, attempt, held)
+                if answered is not None and silent:
+                    return True
+                silent = silent or answered is None
+                if answered is not None and stay and _hangs_up(answered, until, attempt):
+                    again = time.monotonic() + 0.1  # is it away, or was it tired of us?
+            _sleep(min(until, again) - time.monotonic(), attempt)
         return False
 
-    def _answers(self, until: float, attempt: _Attempt) -> bool:
+    def _answers(self, until: float, attempt: _Attempt, held: ExitStack) -> socket.socket | None:
+        """The line on which the camera has answered, open for as long as ``held``."""
         try:
-            with socket.create_connection((self.host, self.port), timeout=1.0) as line:
-                if not self.question:
-                    return True
-                line.sendall(self.question)
-                line.settimeout(0.2)
-                while not attempt.unwanted and time.monotonic() < until:
-                    try:
-                        return bool(line.recv(1))
-                    except TimeoutError:  # one that hangs answers when it hangs no more
-                        continue
+            line = held.enter_context(socket.create_connection((self.host, self.port), timeout=1.0))
+            if not self.question:
+                return line
+            line.sendall(self.question)
+            line.settimeout(0.2)
+            while not attempt.unwanted and time.monotonic() < until:
+                try:
+                    return line if line.recv(1) else None
+                except TimeoutError:  # one that hangs answers when it hangs no more
+                    continue
         except (OSError, UnicodeError):
             pass
-        return False
+        return None
+
+
+def _hangs_up(line: socket.socket, until: float, attempt: _Attempt) -> bool:
+    """Wait so long, or until the other side closes the line; whether it has."""
+    line.settimeout(0.2)
+    while not attempt.unwanted and time.monotonic() < until:
+        try:
+            if not line.recv(4096):
+                return True
+        except TimeoutError:
+            continue
+        except OSError:
+            return True
+    return False
 
 
 # -- FFmpeg
@@ -676,8 +741,13 @@ def _read_stream(address: str, transport: str, attempt: _Attempt) -> None:
         kind = container.format.name
         recording = container.duration is not None and container.duration > 0
         attempt.opened(pieces="hls" in kind)
+        pieces = "hls" in kind
         decoder = _Decoder(
-            container, attempt, timed=kind not in _UNTIMED, hurry=not recording and "hls" not in kind
+            container,
+            attempt,
+            timed=kind not in _UNTIMED,
+            hurry=not recording and not pieces,
+            pace=_Pace() if pieces else None,
         )
         decoder.run()
         if attempt.unwanted:
@@ -694,10 +764,11 @@ def _opened_stream(address: str, options: dict[str, str]) -> Any:
         silent = reason == no_answer(OPEN_SECONDS) or not isinstance(
             error, av.HTTPClientError | av.HTTPServerError | av.InvalidDataError
         )
-        known = isinstance(error, av.HTTPUnauthorizedError | av.HTTPForbiddenError | av.HTTPNotFoundError)
+        locked = isinstance(error, av.HTTPUnauthorizedError | av.HTTPForbiddenError)
+        known = locked or isinstance(error, av.HTTPNotFoundError)
         if "allowed_media_types" in options and not silent and not known:
             reason = _without_pictures(address, reason)
-    raise _Over(reason, silent=silent)
+    raise _Over(reason, silent=silent, locked=locked)
 
 
 def _without_pictures(address: str, reason: str) -> str:
@@ -715,19 +786,41 @@ def _without_pictures(address: str, reason: str) -> str:
     return reason
 
 
+class _Pace:
+    """When pictures that came in a piece of several seconds are due, by the stream's clock.
+
+    >>> pace = _Pace()
+    >>> [round(pace.wait(told, now), 1) for told, now in ((5.0, 100.0), (5.2, 100.0), (5.4, 100.5), (5.6, 100.5))]
+    [0.0, 0.2, 0.0, 0.1]
+    """
+
+    def __init__(self) -> None:
+        self._offset: float | None = None  # from the stream's clock to time.monotonic()
+
+    def wait(self, told: float, now: float) -> float:
+        """Seconds until the picture of this time is due."""
+        if self._offset is None or not -LATE_SECONDS < told + self._offset - now < JUMP_SECONDS:
+            self._offset = now - told  # the first one; a piece came late; the clock was set
+        return max(0.0, told + self._offset - now)
+
+
 class _Decoder:
     """Packets of one opening become pictures; what is damaged, or old, does not."""
 
-    def __init__(self, container: Any, attempt: _Attempt, *, timed: bool, hurry: bool) -> None:
+    def __init__(
+        self, container: Any, attempt: _Attempt, *, timed: bool, hurry: bool, pace: _Pace | None = None
+    ) -> None:
         self._container, self._attempt, self._timed, self._hurry = container, attempt, timed, hurry
+        self._pace = pace
         self._stream = container.streams.video[0]
         self._context = context = self._stream.codec_context
         context.thread_count = 1  # more threads decode ahead: a frame of delay for each
         if attempt.strict:
             context.options = {**context.options, "err_detect": "explode"}  # flags alone miss most damage
         self._numbers = FrameNumbers(context.extradata) if context.name == "h264" else None
-        self._broken = False  # until the next key frame nothing is whole
+        self._broken = False  # until the next key frame, or the end of a renewal, nothing is whole
         self._broken_at: int | None = None  # the pts of what broke it
+        self._whole_from: int | None = None  # the pts of the picture with which a renewal ends
         self._waited = time.monotonic()  # when there was last nothing to read
         self._behind = False
 
@@ -755,13 +848,13 @@ class _Decoder:
             packet = next(packets, None)
             if packet is None:
                 return
+            now = time.monotonic()
+            if now - self._asked > 0.002:
+                self._waited = now
             if (
                 packet.stream is not self._stream or not packet.size
             ):  # an empty one is FFmpeg's sign of the end
                 continue
-            now = time.monotonic()
-            if now - self._asked > 0.002:
-                self._waited = now
             self._take(packet, now, old=now - self._asked >= 0.95 * READ_SECONDS)
 
     def _take(self, packet: Any, now: float, *, old: bool) -> None:
@@ -773,24 +866,33 @@ class _Decoder:
         try:
             frames = packet.decode()
         except av.FFmpegError:
-            self._break(packet.pts)
+            self._break(packet.pts, damaged=True)
             self._attempt.refuse(TORN)
             return
+        if self._numbers is not None and self._numbers.renewed:
+            self._whole_from = packet.pts
         for frame in frames:
+            renewed = frame.pts is not None and self._whole_from is not None and frame.pts >= self._whole_from
+            key = bool(frame.key_frame) or renewed
             if frame.is_corrupt:
-                self._break(frame.pts)
-            elif frame.key_frame and not _is_before(frame.pts, self._broken_at):
-                self._broken, self._broken_at = False, None
+                self._break(frame.pts, damaged=True)
+            elif renewed or (key and not _is_before(frame.pts, self._broken_at)):
+                self._broken, self._broken_at, self._whole_from = False, None, None
             if self._broken:
                 self._attempt.refuse(TORN)
                 continue
             image = frame.to_ndarray(format="bgr24")
             told = frame.time if self._timed else None
+            if self._pace is not None and told is not None:
+                _sleep(self._pace.wait(told, time.monotonic()), self._attempt)
             sure = self._attempt.strict and self._numbers is not None and self._numbers.known
-            self._attempt.put(_Shot(image, told, time.monotonic(), bool(frame.key_frame), sure, old))
+            self._attempt.put(_Shot(image, told, time.monotonic(), key, sure, old))
 
-    def _break(self, pts: int | None) -> None:
+    def _break(self, pts: int | None, *, damaged: bool = False) -> None:
         self._broken = True
+        self._whole_from = None
+        if damaged and self._numbers is not None:
+            self._numbers.damaged()
         if pts is not None:
             self._broken_at = pts if self._broken_at is None else max(pts, self._broken_at)
 
@@ -799,8 +901,9 @@ class _Decoder:
         late = now - self._waited
         if late >= LATE_SECONDS:
             self._behind = True
-        elif self._behind and late == 0.0 and packet.is_keyframe:
+        elif self._behind and late < CAUGHT_UP_SECONDS and packet.is_keyframe:
             self._behind = False
+            self._broken, self._whole_from = True, None  # it may be where a renewal begins, and no key frame
             if self._numbers is not None:
                 self._numbers.forget()
         disposable = self._numbers is not None and self._numbers.disposable

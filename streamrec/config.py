@@ -28,6 +28,8 @@ class ModelConfig:
     hidden_size: int = 128
     layers: int = 1
     recall: bool = True  # leaky means of the hidden output beside it; the attention head has none
+    recall_features: bool = False  # and of the features
+    recall_frames: float = 80.0  # the longest of their time constants to begin with, in frames of the rhythm
     context: int = 32  # frames that the attention head keeps; the others keep no frames
     feature_norm: bool = False  # layer norm on the features, before the head
     dropout: float = 0.2

@@ -1,14 +1,16 @@
 """Whether a picture that others are predicted from was lost on the way: the frame numbers of H.264.
 
 FFmpeg flags a picture that lost a part of itself, not the one after a picture that was lost whole: it predicts
-from what it has, and what comes out looks torn until the next key frame. ITU-T H.264, 7.3 and 7.4.3.
+from what it has, and what comes out looks torn until the next key frame. Some cameras send no key frames but renew
+the picture strip by strip, and say when all of it is renewed. ITU-T H.264, 7.3, 7.4.3 and D.2.8.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-_SLICE, _IDR, _SPS = 1, 5, 7
+_SLICE, _IDR, _SEI, _SPS = 1, 5, 6, 7
+_RECOVERY_POINT = 6  # a kind of message in an SEI
 _RICH = (100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135)  # profiles that tell of chroma
 _HEAD = (
     64  # bytes of a unit that are looked at: more than an SPS without scaling lists or a slice's start needs
@@ -21,7 +23,9 @@ class FrameNumbers:
     def __init__(self, extradata: bytes | None = None) -> None:
         self._bits: int | None = None  # of a frame number; None: not known, or gaps are allowed
         self._last: int | None = None  # of the last picture that others are predicted from
+        self._renewed_at: int | None = None  # the number at which a renewal that is under way is complete
         self.disposable = False  # whether no other picture needs the one looked at last
+        self.renewed = False  # whether it is whole, whatever was lost before the renewal that ends with it
         self.lost(extradata or b"")
 
     @property
@@ -31,13 +35,16 @@ class FrameNumbers:
 
     def lost(self, packet: bytes) -> bool:
         """Look at the next picture; True: one that it may be predicted from is missing before it."""
-        missing, self.disposable = False, False
+        missing, self.disposable, self.renewed = False, False, False
+        begins: int | None = None  # a renewal with this picture, complete after so many more
         for head in _units(packet):
             kind, needed = head[0] & 31, head[0] >> 5 & 3
             if kind == _SPS:
                 self._bits = _number_bits(head)
+            elif kind == _SEI:
+                begins = _recovery(head)
             elif kind == _IDR:
-                self._last = 0
+                self._last, self._renewed_at = 0, None
                 return False
             elif kind == _SLICE:
                 self.disposable = not needed
@@ -51,12 +58,21 @@ class FrameNumbers:
                     missing = number not in (last, (last + 1) % (1 << self._bits))
                 if needed or missing:
                     self._last = number
+                if missing:
+                    self.damaged()
+                if begins is not None:
+                    self._renewed_at = (number + begins) % (1 << self._bits)
+                self.renewed = number == self._renewed_at
                 return missing
         return missing
 
     def forget(self) -> None:
         """The next picture may follow anything: some were left out on purpose."""
-        self._last = None
+        self._last = self._renewed_at = None
+
+    def damaged(self) -> None:
+        """The picture looked at last is not whole: a renewal that is under way comes to nothing."""
+        self._renewed_at, self.renewed = None, False
 
 
 def _units(data: bytes) -> Iterator[bytes]:
@@ -69,6 +85,26 @@ def _units(data: bytes) -> Iterator[bytes]:
         if head:
             yield head
         at = data.find(b"\0\0\1", at + 3)
+
+
+def _recovery(sei: bytes) -> int | None:
+    """After how many pictures all is renewed; None: this SEI does not say."""
+    at = 1
+    while at < len(sei) - 2:  # a message; at the end is a byte of padding
+        kind, at = _sum(sei, at)
+        size, at = _sum(sei, at)
+        if kind == _RECOVERY_POINT:
+            return _Bits(sei[at : at + size]).golomb()
+        at += size
+    return None
+
+
+def _sum(data: bytes, at: int) -> tuple[int, int]:
+    """A number whose bytes are to be added up, as far as they are 255, and where it ends."""
+    total = 0
+    while at < len(data) and data[at] == 255:
+        total, at = total + 255, at + 1
+    return (total + data[at] if at < len(data) else total), at + 1
 
 
 class _Bits:

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from streamrec.errors import ModelError
 
 Memory = tuple[Tensor, ...]
+SHORTEST_OF_LONGEST = 7.0 / 80.0  # of the time constants that a recall begins with
 FADED = 1e-3  # weight under which what is recalled fades to nothing
 
 
@@ -52,7 +53,7 @@ class Recall(nn.Module):
     """
 
     def __init__(self, hidden_size: int, *, shortest: float = 7.0, longest: float = 80.0) -> None:
-        """``shortest`` to ``longest``: the time constants to begin with, in frames of the rhythm."""
+        """``shortest`` to ``longest``: the time constants to begin with, in frames of the rhythm, one a channel."""
         super().__init__()
         self.log_constant = nn.Parameter(torch.linspace(math.log(shortest), math.log(longest), hidden_size))
         self.weigh = nn.Linear(hidden_size, 1)
@@ -82,7 +83,11 @@ class Recall(nn.Module):
 
 
 class RecurrentHead(Head):
-    """What the heads with a recurrent layer share: its ``Recall``, if wished, and a linear layer on both."""
+    """What the heads with a recurrent layer share: its ``Recall``, if wished, and a linear layer on both.
+
+    With ``recall_features`` means of the features stand beside those of what the layer said of them: a
+    linear judge of what was seen on average, which a few clips can teach.
+    """
 
     layer: str  # the recurrent layer's name among the weights
     kind: type[nn.LSTM] | type[nn.GRU]
@@ -98,25 +103,36 @@ class RecurrentHead(Head):
         dropout: float = 0.0,
         feature_norm: bool = False,
         recall: bool = True,
+        recall_features: bool = False,
+        recall_frames: float = 80.0,
     ) -> None:
+        """``recall_frames``: the longest time constant of the recall to begin with, in frames of the rhythm."""
         super().__init__()
         recurrent = self.kind(
             feature_size + 1, hidden_size, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0
         )
         self.norm = _norm(feature_size, feature_norm)
         self.add_module(self.layer, recurrent)
-        self.recall = Recall(hidden_size) if recall else None
+        recalled = hidden_size + feature_size * recall_features
+        shortest = SHORTEST_OF_LONGEST * recall_frames
+        self.recall = Recall(recalled, shortest=shortest, longest=recall_frames) if recall else None
+        self.recall_features = recall and recall_features
         self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear((2 if recall else 1) * hidden_size, outputs)
+        self.classifier = nn.Linear(hidden_size + (recalled if recall else 0), outputs)
         _initialize(recurrent, gates=self.gates)
 
     def _initial_recall(self, streams: int) -> Memory:
         return () if self.recall is None else self.recall.initial_memory(streams)
 
-    def _said(self, x: Tensor, rhythm: Tensor, fresh: Tensor, recalled: Memory) -> tuple[Tensor, Memory]:
+    def _said(
+        self, x: Tensor, features: Tensor, rhythm: Tensor, fresh: Tensor, recalled: Memory
+    ) -> tuple[Tensor, Memory]:
         """What the recurrent layer says, of a clip or of a frame -> outputs, and the recall's memory after it."""
         if self.recall is not None:
-            means, recalled = (self.recall if x.dim() == 3 else self.recall.step)(x, rhythm, fresh, recalled)
+            told = torch.cat([x, features], dim=-1) if self.recall_features else x
+            means, recalled = (self.recall if x.dim() == 3 else self.recall.step)(
+                told, rhythm, fresh, recalled
+            )
             x = torch.cat([x, means], dim=-1)
         return self.classifier(self.dropout(x)), recalled
 
@@ -146,7 +162,8 @@ class LSTMHead(RecurrentHead):
         self, features: Tensor, rhythm: Tensor, fresh: Tensor, memory: Memory
     ) -> tuple[Tensor, Memory]:
         """The fused LSTM over each stretch in which no stream forgets."""
-        inputs = _told(self.norm(features), rhythm)
+        features = self.norm(features)
+        inputs = _told(features, rhythm)
         h, c, *recalled = memory
         hidden = []
         for start, end in _stretches(fresh):
@@ -154,13 +171,14 @@ class LSTMHead(RecurrentHead):
             x, (h, c) = self.lstm(inputs[:, start:end], (h, c))
             h, c = h.transpose(0, 1), c.transpose(0, 1)
             hidden.append(x)
-        outputs, after = self._said(torch.cat(hidden, dim=1), rhythm, fresh, tuple(recalled))
+        outputs, after = self._said(torch.cat(hidden, dim=1), features, rhythm, fresh, tuple(recalled))
         return outputs, (h, c, *after)
 
     def step(self, features: Tensor, rhythm: Tensor, fresh: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         """The cell written out, so that an export holds the very weights of the LSTM and two matrix products."""
         h, c = (_kept(m, fresh) for m in memory[:2])
-        x = _told(self.norm(features), rhythm)
+        features = self.norm(features)
+        x = _told(features, rhythm)
         hidden, cells = [], []
         for layer in range(self.lstm.num_layers):
             w_ih, w_hh, b_ih, b_hh = _weights(self.lstm, layer)
@@ -170,7 +188,7 @@ class LSTMHead(RecurrentHead):
             x = torch.sigmoid(o) * torch.tanh(cell)
             hidden.append(x)
             cells.append(cell)
-        outputs, after = self._said(x, rhythm, fresh, memory[2:])
+        outputs, after = self._said(x, features, rhythm, fresh, memory[2:])
         return outputs, (torch.stack(hidden, dim=1), torch.stack(cells, dim=1), *after)
 
 
@@ -192,20 +210,22 @@ class GRUHead(RecurrentHead):
         self, features: Tensor, rhythm: Tensor, fresh: Tensor, memory: Memory
     ) -> tuple[Tensor, Memory]:
         """The fused GRU over each stretch in which no stream forgets."""
-        inputs = _told(self.norm(features), rhythm)
+        features = self.norm(features)
+        inputs = _told(features, rhythm)
         h, *recalled = memory
         hidden = []
         for start, end in _stretches(fresh):
             x, h = self.gru(inputs[:, start:end], _kept(h, fresh[:, start]).transpose(0, 1).contiguous())
             h = h.transpose(0, 1)
             hidden.append(x)
-        outputs, after = self._said(torch.cat(hidden, dim=1), rhythm, fresh, tuple(recalled))
+        outputs, after = self._said(torch.cat(hidden, dim=1), features, rhythm, fresh, tuple(recalled))
         return outputs, (h, *after)
 
     def step(self, features: Tensor, rhythm: Tensor, fresh: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         """The cell written out, so that an export holds the very weights of the GRU and two matrix products."""
         h = _kept(memory[0], fresh)
-        x = _told(self.norm(features), rhythm)
+        features = self.norm(features)
+        x = _told(features, rhythm)
         hidden = []
         for layer in range(self.gru.num_layers):
             w_ih, w_hh, b_ih, b_hh = _weights(self.gru, layer)
@@ -215,7 +235,7 @@ class GRUHead(RecurrentHead):
             n = torch.tanh(new + torch.sigmoid(reset + reset_h) * new_h)
             x = (1.0 - z) * n + z * h[:, layer]
             hidden.append(x)
-        outputs, after = self._said(x, rhythm, fresh, memory[1:])
+        outputs, after = self._said(x, features, rhythm, fresh, memory[1:])
         return outputs, (torch.stack(hidden, dim=1), *after)
 
 

@@ -54,11 +54,16 @@ class ActionModel(nn.Module):
         )
 
     def forward(
-        self, clips: Tensor, elapsed: Tensor | None = None, state: State | None = None
+        self,
+        clips: Tensor,
+        elapsed: Tensor | None = None,
+        state: State | None = None,
+        trunk: Tensor | None = None,
     ) -> tuple[Tensor, State]:
         """(N, T, 3, H, W), (N, T) seconds -> outputs (N, T, C) and the state after the last frame.
 
         Without ``state`` the clips begin; without ``elapsed`` their frames follow each other in the rhythm.
+        ``trunk`` (N, T, S): what ``trunk_features`` gave for the clips, so that it is not computed again.
         """
         streams, steps = clips.shape[:2]
         state = self.initial_state(streams) if state is None else state
@@ -66,7 +71,7 @@ class ActionModel(nn.Module):
             elapsed = torch.full((streams, steps), 1.0 / self.config.fps, device=self.mean.device)
             elapsed[:, 0] = torch.where(torch.isinf(state.clock), math.inf, elapsed[:, 0])
         fresh, rhythm = self._told(elapsed)
-        features, cache = self.encoder((clips - self.mean) / self.std, rhythm, fresh, state.cache)
+        features, cache = self.encoder((clips - self.mean) / self.std, rhythm, fresh, state.cache, trunk)
         outputs, memory = self.head(features, rhythm, fresh, state.head)
         return outputs, self._after(state, memory, cache, elapsed)
 
@@ -77,6 +82,10 @@ class ActionModel(nn.Module):
         features, cache = self.encoder(pictures, rhythm.unsqueeze(1), fresh.unsqueeze(1), state.cache)
         outputs, memory = self.head.step(features.squeeze(1), rhythm, fresh, state.head)
         return outputs, self._after(state, memory, cache, elapsed.unsqueeze(1))
+
+    def trunk_features(self, pictures: Tensor) -> Tensor:
+        """(K, 3, H, W) as in ``forward`` -> (K, S), what an encoder that has a trunk sees in each picture alone."""
+        return self.encoder.trunk_features((pictures - self.mean) / self.std)
 
     def split(self, outputs: Tensor) -> tuple[Tensor, Tensor | None]:
         """(..., C) -> logits (..., labels) and phase (..., 2); None where the model counts nothing."""
@@ -99,10 +108,17 @@ def make_head(config: ModelConfig, feature_size: int) -> Head:
     """The head that the config names, over features of this size; raises ``ModelError`` for an unknown one."""
     sizes = feature_size, config.hidden_size, config.outputs
     layers, dropout, norm = config.layers, config.dropout, config.feature_norm
-    if config.head == "lstm":
-        return LSTMHead(*sizes, layers=layers, dropout=dropout, feature_norm=norm, recall=config.recall)
-    if config.head == "gru":
-        return GRUHead(*sizes, layers=layers, dropout=dropout, feature_norm=norm, recall=config.recall)
+    if config.head in ("lstm", "gru"):
+        kind = LSTMHead if config.head == "lstm" else GRUHead
+        return kind(
+            *sizes,
+            layers=layers,
+            dropout=dropout,
+            feature_norm=norm,
+            recall=config.recall,
+            recall_features=config.recall_features,
+            recall_frames=config.recall_frames,
+        )
     if config.head == "attention":
         context = config.context
         return AttentionHead(*sizes, layers=layers, dropout=dropout, feature_norm=norm, context=context)

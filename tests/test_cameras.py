@@ -6,6 +6,7 @@ import itertools
 import logging
 import math
 import random
+import socket
 import subprocess
 import sys
 import threading
@@ -13,9 +14,11 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from fractions import Fraction
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import cv2
@@ -615,11 +618,38 @@ class TestSpoiledPictures:
         assert not any(never.frozen(shot) for shot in shots)
 
     def test_noise_in_one_pixel_is_no_freeze(self):
-        stillness = room._Stillness(1.0)
-        for n in range(100):
+        stillness, chance = room._Stillness(1.0), np.random.default_rng(0)
+        for n in range(500):
             picture = np.zeros((48, 64, 3), np.uint8)
-            picture[5, 5] = n % 2
+            picture[5, 5] = chance.integers(0, 30)
             assert not stillness.frozen(room._Shot(picture, None, n / 10, True))
+
+    def test_a_still_picture_that_is_refined_after_each_key_frame_is_frozen(self):
+        stillness, rough = room._Stillness(1.0), np.full((48, 64, 3), 90, np.uint8)
+        fine = rough.copy()
+        fine[20:24, 30:34] += 2
+        shots = [room._Shot(rough if n % 5 == 0 else fine, None, n / 10, n % 5 == 0) for n in range(30)]
+        assert [n for n, shot in enumerate(shots) if stillness.frozen(shot)] == list(range(20, 30))
+
+    @pytest.mark.parametrize("bits", [30_000, 200_000])
+    def test_a_still_picture_that_is_encoded_anew_for_a_bit_rate_is_frozen(self, bits):
+        stillness = room._Stillness(30.0)
+        found = [stillness.frozen(shot) for shot in encoded(noise=0.0, seconds=90, bits=bits)]
+        assert not any(found[: 30 * NIGHT_FPS])
+        assert all(found[60 * NIGHT_FPS :])
+
+    @pytest.mark.parametrize("noise", [2.0, 0.5])
+    @pytest.mark.parametrize("bits", [30_000, 60_000])
+    def test_a_quiet_night_at_a_low_bit_rate_is_no_freeze(self, bits, noise):
+        stillness = room._Stillness(30.0)
+        assert not any(stillness.frozen(shot) for shot in encoded(noise=noise, seconds=90, bits=bits))
+
+    def test_what_moves_between_two_key_frames_is_no_freeze(self):
+        stillness = room._Stillness(1.0)
+        for n in range(100):  # a drawn loop as long as from key frame to key frame
+            picture = np.full((48, 64, 3), 90, np.uint8)
+            picture[20:26, 10 * (n % 5) : 10 * (n % 5) + 6] = 200
+            assert not stillness.frozen(room._Shot(picture, None, n / 10, n % 5 == 0))
 
     def test_who_decodes_too_slowly_is_given_the_newest(self, monkeypatch):
         take = room._Decoder._take
@@ -640,6 +670,33 @@ class TestSpoiledPictures:
         assert max(ages) < 3500  # what waits is let go after a second
         assert_whole(seen.frames)
 
+    @pytest.mark.parametrize("gone", [{20}, {29, 31}])
+    def test_without_key_frames_pictures_are_whole_again_when_all_is_renewed(self, gone):
+        packets = refreshed()
+        whole, shots = read_packets(packets, set()), read_packets(packets, gone)
+        first, begins = min(gone), 30 if max(gone) < 30 else 45
+        assert sorted(whole) == list(range(75))
+        # A renewal begins with each fifteenth picture and takes as long.
+        assert sorted(shots) == [n for n in range(75) if (n < first or n >= begins + 14) and n not in gone]
+        assert all(np.array_equal(shot.image, whole[n].image) for n, shot in shots.items())
+        assert [n for n, shot in whole.items() if shot.key] == [0, 29, 44, 59, 74]
+
+    def test_pictures_that_come_together_with_sound_are_not_late(self, monkeypatch):
+        monkeypatch.setattr(room, "LATE_SECONDS", 0.2)
+        refused: list[str] = []
+        attempt = SimpleNamespace(strict=False, unwanted=False, refuse=refused.append)
+        pictures = SimpleNamespace(codec_context=SimpleNamespace(name="mpeg4"))
+
+        def packets() -> Iterator[SimpleNamespace]:
+            for n in range(40):
+                time.sleep(0.01)
+                yield SimpleNamespace(stream=None, size=1)
+                yield SimpleNamespace(stream=pictures, size=1, is_keyframe=n % 10 == 0, pts=n, decode=list)
+
+        container = SimpleNamespace(streams=SimpleNamespace(video=[pictures]), demux=packets)
+        room._Decoder(container, attempt, timed=True, hurry=True).run()
+        assert refused == []
+
 
 def is_whole(frame: Frame) -> bool:
     """Whether the stamp can be read and each column of the bar and the wall behind it is of one brightness."""
@@ -650,6 +707,85 @@ def is_whole(frame: Frame) -> bool:
 def assert_whole(frames: list[Frame]) -> None:
     bad = [frame.index for frame in frames[5:] if not is_whole(frame)]  # an encoder begins roughly
     assert bad == []
+
+
+class Piece:
+    """A packet as a container gives it."""
+
+    is_keyframe = False
+
+    def __init__(self, data: bytes, pts: int, stream: SimpleNamespace) -> None:
+        self._data, self.pts, self.stream, self.size = data, pts, stream, len(data)
+
+    def __bytes__(self) -> bytes:
+        return self._data
+
+    def decode(self) -> list[av.VideoFrame]:
+        packet = av.Packet(self._data)
+        packet.pts, packet.time_base = self.pts, Fraction(1, 15)
+        return self.stream.codec_context.decode(packet)
+
+
+def refreshed() -> list[bytes]:
+    """75 pictures of H.264 that after the first are renewed strip by strip, with no key frame."""
+    encoder = av.CodecContext.create("libx264", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = 320, 240, "yuv420p"
+    encoder.framerate, encoder.time_base = Fraction(15), Fraction(1, 15)
+    encoder.gop_size, encoder.thread_count = 15, 1
+    encoder.options = {"preset": "ultrafast", "tune": "zerolatency", "intra-refresh": "1"}
+    noise = np.random.default_rng(1).integers(40, 220, (360, 640)).astype(np.uint8)
+    wall, packets = cv2.GaussianBlur(noise, (0, 0), 3), []
+    for number in range(75):
+        picture = wall[:, 3 * number : 3 * number + 320].copy()
+        picture[240:] = 128
+        frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
+        frame.pts = number
+        packets += [bytes(packet) for packet in encoder.encode(frame)]
+    return packets
+
+
+def read_packets(packets: list[bytes], gone: set[int]) -> dict[int, room._Shot]:
+    """What is passed on where some are lost, by number."""
+    shots: list[room._Shot] = []
+    attempt = SimpleNamespace(strict=True, unwanted=False, refuse=lambda _: None, put=shots.append)
+    stream = SimpleNamespace(codec_context=av.CodecContext.create("h264", "r"))
+    pieces = [Piece(data, n, stream) for n, data in enumerate(packets) if n not in gone]
+    container = SimpleNamespace(streams=SimpleNamespace(video=[stream]), demux=lambda: iter(pieces))
+    room._Decoder(container, attempt, timed=True, hurry=False).run()
+    return {round(shot.told * 15): shot for shot in shots}
+
+
+NIGHT_FPS = 5
+
+
+def encoded(*, noise: float, seconds: int, bits: int) -> Iterator[room._Shot]:
+    """A dark room without a movement, as H.264 gives it back: 320x240, a key frame a second.
+
+    ``noise``: grey levels of a sensor's, standard deviation.
+    """
+    chance = np.random.default_rng(3)
+    scene = np.add.outer(np.linspace(0, 30, 240), np.linspace(25, 60, 320))
+    for _ in range(25):
+        y, x = chance.integers(0, 220), chance.integers(0, 300)
+        scene[y : y + chance.integers(8, 80), x : x + chance.integers(8, 100)] += chance.uniform(-20, 50)
+    encoder = av.CodecContext.create("libx264", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = 320, 240, "yuv420p"
+    encoder.framerate, encoder.time_base = Fraction(NIGHT_FPS), Fraction(1, NIGHT_FPS)
+    encoder.gop_size, encoder.bit_rate = NIGHT_FPS, bits
+    encoder.thread_count = 1  # with more, it matters which is quicker
+    quick = {"preset": "ultrafast", "tune": "zerolatency"}
+    encoder.options = {**quick, "maxrate": str(bits), "bufsize": str(bits // 2)}
+    decoder = av.CodecContext.create("h264", "r")
+    decoder.thread_count = 1
+    for number in range(seconds * NIGHT_FPS):
+        planes = np.full((360, 320), 128, np.uint8)
+        planes[:240] = np.clip(scene + chance.normal(0.0, noise, scene.shape), 16, 235)
+        frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
+        frame.pts = number
+        for packet in encoder.encode(frame):
+            for seen in decoder.decode(av.Packet(bytes(packet))):
+                image = seen.to_ndarray(format="bgr24")
+                yield room._Shot(image, None, number / NIGHT_FPS, bool(seen.key_frame))
 
 
 @contextmanager
@@ -779,6 +915,51 @@ class TestWaiting:
     def test_what_has_no_door_is_not_knocked_at(self, address):
         assert room._Door.of(address) is None
 
+    @pytest.mark.parametrize(("away", "early"), [(0.4, True), (0.0, False)])
+    def test_a_camera_that_refused_a_password_is_asked_again_when_it_starts_anew(self, away, early):
+        """And not when it is only tired of a line on which nothing is said."""
+        door = room._Door.of(f"rtsp://127.0.0.1:{free_port()}/live")
+        with camera_that_hangs_up(door.port, after=0.5, away=away):
+            begun = time.monotonic()
+            woken = door.opens_within(4.0, SimpleNamespace(unwanted=False), wary=True, stay=True)
+        assert woken is early
+        assert (time.monotonic() - begun < 3.0) is early
+
+
+@contextmanager
+def camera_that_hangs_up(port: int, *, after: float, away: float) -> Iterator[None]:
+    """A camera that answers, closes each line after so long, and then does not listen for a while."""
+    over = threading.Event()
+
+    def answer(line: socket.socket) -> None:
+        with line:
+            line.recv(100)
+            line.sendall(b"RTSP/1.0 200 OK\r\n\r\n")
+            over.wait(after)
+
+    def listen() -> None:
+        while not over.is_set():
+            with socket.create_server(("127.0.0.1", port)) as server:
+                server.settimeout(0.1)
+                heard = 0
+                while not over.is_set() and not (away and heard):
+                    with suppress(TimeoutError):
+                        line, _ = server.accept()
+                        heard += 1
+                        if away:
+                            server.close()
+                        answer(line)
+            over.wait(away)
+
+    thread = threading.Thread(target=listen)
+    thread.start()
+    try:
+        time.sleep(0.2)
+        yield
+    finally:
+        over.set()
+        thread.join()
+
 
 @pytest.mark.slow
 def test_sound_without_pictures_is_told(tmp_path: Path) -> None:
@@ -834,7 +1015,7 @@ class TestOtherWays:
             begun = time.monotonic()
             first = next(frames)
             assert first.image.shape == (240, 320, 3)
-            assert time.monotonic() - begun < 4  # FFmpeg by itself looks at five seconds of it
+            assert time.monotonic() - begun < 5  # FFmpeg by itself looks at five seconds of it
             server.kill()
             server.wait()
             running.enter_context(serve())
@@ -862,10 +1043,11 @@ class TestOtherWays:
 
             source.on_health = go_on
             frames = iter(source)
-            times = [frame.timestamp for frame in itertools.islice(frames, 30)]
-            assert np.allclose(
-                np.diff(times), 1 / 15, atol=0.01
-            )  # by the stream's clock: pieces come at once
+            first = list(itertools.islice(frames, 30))
+            times = [frame.timestamp for frame in first]
+            assert np.allclose(np.diff(times), 1 / 15, atol=0.01)
+            # Pieces of a second come at once, and are passed on as they were taken.
+            assert 1.5 < first[-1].captured - first[0].captured < 4.0
             server.kill()
             again = next(frame for frame in frames if "stalled" in said)
             assert again.image.shape == (240, 320, 3)
@@ -911,6 +1093,19 @@ class TestWebcam:
         ]  # fmt: skip
         assert "still plugged in" in said[2].reason
         assert dict(said[-1].reconnects) == {"the camera stopped giving pictures": 1}
+
+    def test_a_webcam_whose_picture_stands_still_is_frozen(self, monkeypatch):
+        monkeypatch.setattr(cv2, "VideoCapture", fake_video(100))
+        monkeypatch.setattr(room._Attempt, "KEPT", 100)  # it gives them all at once
+        source = WebcamSource(0, retries=0, frozen_after=0.0)
+        said: list[Health] = []
+        source.on_health = said.append
+        with pytest.raises(SourceError, match="still plugged in"):
+            for _ in source:
+                pass
+        assert [str(health.state) for health in said] == ["connecting", "live", "stalled", "failed"]
+        assert said[2].reason == "the picture is frozen"
+        assert said[-1].refused["frozen"] + said[-1].frames == 100
 
 
 def fake_video(*pictures: int):

@@ -141,6 +141,28 @@ def test_the_same_speed_is_told_alike_however_often_it_is_looked_at(late):
     assert float(flow[0, 0, 8:24, 8:32].abs().median()) == pytest.approx(0.5, rel=0.2)
 
 
+@pytest.mark.parametrize("name", ["joint", "mobilenet_v3_small"])
+def test_what_the_trunk_says_of_pictures_need_not_be_computed_again(name):
+    encoder = make_encoder(name, height=64, width=64).eval()
+    pictures, rhythm = torch.randn(2, 3, 3, 64, 64), torch.zeros(2, 3)
+    fresh = torch.tensor([[True, False, False]] * 2)
+    cache = encoder.initial_cache(2, 64, 64)
+    with torch.inference_mode():
+        trunk = encoder.trunk_features(pictures.flatten(0, 1)).unflatten(0, (2, 3))
+        whole, _ = encoder(pictures, rhythm, fresh, cache)
+        known, _ = encoder(pictures, rhythm, fresh, cache, trunk)
+        others, _ = encoder(pictures, rhythm, fresh, cache, trunk + 1.0)
+    torch.testing.assert_close(known, whole, atol=1e-5, rtol=0)
+    assert not torch.allclose(others, whole)
+
+
+def test_an_encoder_without_such_a_trunk_says_so():
+    encoder = make_encoder("motion", height=32, width=32)
+    assert not encoder.has_trunk
+    with pytest.raises(ModelError, match="no trunk"):
+        encoder.trunk_features(torch.zeros(1, 3, 32, 32))
+
+
 @pytest.mark.parametrize(("pool", "window"), [(1, 5), (2, 3)])
 def test_flow_tells_where_a_pattern_went(pool, window):
     y, x = torch.meshgrid(torch.arange(48.0), torch.arange(64.0), indexing="ij")

@@ -71,9 +71,11 @@ CHAIRS = {
     "tensorboard": {"train.log"},
     "timm": {"encoders"},
     "torch": {
-        "checkpoint", "doctor", "encoders", "encoders.base", "encoders.difference", "encoders.flow", "encoders.motion",
+        "checkpoint", "doctor", "encoders", "encoders.base", "encoders.difference", "encoders.flow",
+        "encoders.joint", "encoders.motion",
         "engines", "engines.torch_engine", "export", "graphs", "heads", "model",
-        "train.baselines", "train.fit", "train.job", "train.log", "train.ranks", "train.resume", "train.score",
+        "train.baselines", "train.fit", "train.job", "train.log", "train.looks",
+        "train.ranks", "train.resume", "train.score",
     },
     "torchvision": {"encoders"},
     "typer": {"cli"},

@@ -11,6 +11,7 @@ from streamrec.heads import AttentionHead, GRUHead, LSTMHead
 
 HEADS = {
     "lstm": lambda: LSTMHead(6, 16, 3, layers=2),
+    "lstm that recalls features": lambda: LSTMHead(6, 16, 3, recall_features=True, recall_frames=400.0),
     "gru": lambda: GRUHead(6, 16, 3, layers=2, feature_norm=True),
     "attention": lambda: AttentionHead(6, 16, 3, layers=2, context=4),
     "attention that keeps much": lambda: AttentionHead(6, 16, 3, context=40),
@@ -78,6 +79,7 @@ def test_initial_memory_is_zeros_of_one_shape_a_stream():
     shapes = {name: [tuple(m.shape[1:]) for m in make().initial_memory(2)] for name, make in HEADS.items()}
     assert shapes == {
         "lstm": [(2, 16), (2, 16), (16,), (16,)],
+        "lstm that recalls features": [(1, 16), (1, 16), (22,), (22,)],
         "gru": [(2, 16), (16,), (16,)],
         "attention": [(2, 4, 16), (2, 4, 16), (4,)],
         "attention that keeps much": [(1, 40, 16), (1, 40, 16), (40,)],
@@ -95,6 +97,17 @@ def test_the_step_of_the_gru_is_the_step_of_torch():
         inputs = torch.cat([features, rhythm.unsqueeze(-1)], dim=-1)
         _, expected = head.gru(inputs, h.transpose(0, 1).contiguous())
     assert_close(after, expected.transpose(0, 1), 1e-6)
+
+
+def test_a_recall_of_features_tells_their_mean():
+    torch.manual_seed(0)
+    head = LSTMHead(6, 16, 3, recall_features=True, recall_frames=1e6).eval()
+    head.recall.log_constant.data.fill_(math.log(1e6))  # nothing fades
+    features, fresh = torch.randn(1, 30, 6), torch.zeros(1, 30, dtype=torch.bool)
+    with torch.inference_mode():
+        head.recall.weigh.bias.fill_(9.0)  # each frame weighs the same
+        _, memory = head(features, torch.zeros(1, 30), fresh, head.initial_memory())
+    assert_close((memory[2] / memory[3])[0, 16:], features.mean((0, 1)), 1e-3)
 
 
 class TestAttention:

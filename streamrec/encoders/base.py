@@ -21,6 +21,7 @@ class Encoder(nn.Module, ABC):
     """
 
     feature_size: int
+    has_trunk = False  # whether a part of it, which may rest while the others learn, sees each picture alone
     mean: tuple[float, float, float] = IMAGENET_MEAN  # what the weights were trained with, RGB from 0 to 1
     std: tuple[float, float, float] = IMAGENET_STD
 
@@ -28,12 +29,19 @@ class Encoder(nn.Module, ABC):
         """The cache of streams that have seen nothing, zeros; axis 0 is the stream."""
         return ()
 
+    def trunk_features(self, pictures: Tensor) -> Tensor:
+        """(K, 3, H, W) normalized -> (K, S): what its trunk says of each picture alone, if it ``has_trunk``."""
+        raise ModelError(f"{type(self).__name__} has no trunk that sees a picture alone")
+
     @abstractmethod
-    def forward(self, pictures: Tensor, rhythm: Tensor, fresh: Tensor, cache: Cache) -> tuple[Tensor, Cache]:
+    def forward(
+        self, pictures: Tensor, rhythm: Tensor, fresh: Tensor, cache: Cache, trunk: Tensor | None = None
+    ) -> tuple[Tensor, Cache]:
         """(N, T, 3, H, W) normalized, (N, T), (N, T) bool -> features (N, T, F) and the cache after the last frame.
 
         ``rhythm`` and ``fresh`` as the head is told them: how long ago the frame before was, as a logarithm in units
-        of the rhythm, and the frames before which the cache is forgotten.
+        of the rhythm, and the frames before which the cache is forgotten. ``trunk`` (N, T, S): the
+        ``trunk_features`` of the pictures, where they are known already.
         """
 
 

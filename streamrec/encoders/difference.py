@@ -50,7 +50,9 @@ class DifferenceEncoder(Encoder):
         """The picture before, (N, 3, H, W)."""
         return (next(self.cnn.parameters()).new_zeros(streams, 3, height, width),)
 
-    def forward(self, pictures: Tensor, rhythm: Tensor, fresh: Tensor, cache: Cache) -> tuple[Tensor, Cache]:
+    def forward(
+        self, pictures: Tensor, rhythm: Tensor, fresh: Tensor, cache: Cache, trunk: Tensor | None = None
+    ) -> tuple[Tensor, Cache]:
         """Stack each picture with its difference to the one before; the first of a stream differs by nothing."""
         streams, steps = pictures.shape[:2]
         before = torch.cat([cache[0].unsqueeze(1), pictures[:, :-1]], dim=1)

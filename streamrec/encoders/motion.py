@@ -108,7 +108,9 @@ class MotionEncoder(Encoder):
         like = next(self.parameters())
         return tuple(like.new_zeros(streams, *shape) for shape in shapes)
 
-    def forward(self, pictures: Tensor, rhythm: Tensor, fresh: Tensor, cache: Cache) -> tuple[Tensor, Cache]:
+    def forward(
+        self, pictures: Tensor, rhythm: Tensor, fresh: Tensor, cache: Cache, trunk: Tensor | None = None
+    ) -> tuple[Tensor, Cache]:
         """The first picture of a stream differs by nothing and its flow is zero."""
         pictures = pictures[..., : _even(pictures.shape[-2]), : _even(pictures.shape[-1])]
         kept = list(cache)

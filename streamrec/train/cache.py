@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -145,11 +145,28 @@ class ClipCache:
             self._make_room()
         return found or _held(_small(source, transform, max_fps))
 
+    def features_of(self, key: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
+        """Numbers that were computed from pictures, (K, S), under a key of 40 hexadecimal digits."""
+        entry = self.folder / key
+        with contextlib.suppress(OSError, ValueError, EOFError):
+            found = np.load(entry / "features.npy", allow_pickle=False)
+            os.utime(entry)  # used now
+            return np.asarray(found)
+        features = compute()
+        with contextlib.suppress(OSError):  # it cannot be written: they are computed each time
+            self._put(entry, lambda folder: np.save(folder / "features.npy", features))
+            self._make_room()
+        return features
+
     def _add(self, entry: Path, frames: Iterator[tuple[np.ndarray, float]]) -> None:
+        self._put(entry, lambda folder: _write(folder, frames))
+
+    def _put(self, entry: Path, write: Callable[[Path], None]) -> None:
+        """Make an entry, whole or not at all."""
         self.folder.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix=f"{entry.name}.part-", dir=self.folder))
         try:
-            _write(unfinished, frames)
+            write(unfinished)
             shutil.rmtree(entry, ignore_errors=True)  # what is there is damaged
             with contextlib.suppress(FileExistsError):  # another process was first, with the same
                 unfinished.rename(entry)

@@ -26,7 +26,8 @@ from streamrec.state import State
 from streamrec.train.augment import Augmentation
 from streamrec.train.cache import Recording
 from streamrec.train.data import NO_LABEL, Clip, held_out
-from streamrec.train.ranks import Ranks, choose_device
+from streamrec.train.looks import KeptLooks
+from streamrec.train.ranks import Ranks, choose_device, keep_freed_memory
 from streamrec.train.resume import Run, identity, keep, restore
 from streamrec.train.score import play
 from streamrec.train.streams import Batch, StreamWindows
@@ -66,6 +67,7 @@ class TrainSettings:
     )
     unfreeze: float = 0.5  # staged: part of the steps after which the trunk learns too; 1 is never
     trunk_rate: float = 0.1  # staged: learning rate of the trunk, as a part of learning_rate
+    looks: int = 4  # of each recording, where the trunk never learns: it sees each of them once (KeptLooks)
     freeze_norm: bool = False  # the trunk's batch norms stay as they are, weights and statistics
     # -- when to stop
     evaluate_every: int = 100  # steps, for the recordings that are watched
@@ -86,6 +88,13 @@ class TrainSettings:
             raise ValueError("steps, streams, window and evaluate_every are at least 1")
         if self.patience is not None and self.patience < 1:
             raise ValueError("patience is at least 1 evaluation, or None")
+        if self.looks < 1:
+            raise ValueError("looks is at least 1: the recording as it is")
+
+    @property
+    def trunk_rests(self) -> bool:
+        """Whether the trunk never learns."""
+        return self.stages == "staged" and self.unfreeze >= 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +131,7 @@ def fit(
     """
     if not recordings:
         raise DataError("there is nothing to learn from: no clip could be read")
+    keep_freed_memory()
     ranks = ranks or Ranks(device=choose_device(settings.device))
     learned, watched = recordings, watched or []
     if settings.patience is not None:
@@ -189,6 +199,7 @@ def _begin(
         balance=settings.balance,
         carry=settings.carry,
         ramp_seconds=settings.ramp_seconds,
+        looks=_kept_looks(model, settings),
         seed=settings.seed + RANK_SEEDS * ranks.rank,
     )
     balance = None
@@ -198,6 +209,14 @@ def _begin(
     return Run(
         model, averaged, optimizer, scaler, windows, windows.position.copy(), state, balance, learner=model
     )
+
+
+def _kept_looks(model: ActionModel, settings: TrainSettings) -> KeptLooks | None:
+    """Where the trunk rests and can be asked apart from the rest."""
+    if not (settings.trunk_rests and model.encoder.has_trunk):
+        return None
+    dtype = _precision(settings.precision, model.mean.device)
+    return KeptLooks(model, settings.augmentation, looks=settings.looks, dtype=dtype)
 
 
 def _fresh(config: ModelConfig, weights: str | None) -> ActionModel:
@@ -285,7 +304,8 @@ def _learn(run: Run, batch: Batch, settings: TrainSettings, ranks: Ranks) -> Non
     )
     dtype = _precision(settings.precision, ranks.device)
     with torch.autocast(ranks.device.type, dtype, enabled=dtype is not torch.float32):
-        outputs, state = run.learner(pictures, elapsed, run.state)
+        trunk = None if batch.trunk is None else torch.from_numpy(batch.trunk).to(ranks.device)
+        outputs, state = run.learner(pictures, elapsed, run.state, trunk)
     logits, phase = run.model.split(outputs.float())
     loss = step_loss(logits, targets, weights, settings.label_smoothing, run.balance)
     if phase is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from streamrec.errors import ModelError
 
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # of glibc's mallopt
 PATIENCE = timedelta(hours=2)  # one process may still decode when another has all that it needs
 
 
@@ -108,3 +110,18 @@ def choose_device(device: str, local_rank: int | None = None) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise ModelError(f"torch cannot use the device {device!r}: {str(error).splitlines()[0]}") from error
     return chosen
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep what a step frees for the next one; elsewhere nothing happens.
+
+    It gives large tensors back to the system at once, and each step then pays for zeroed pages again: up to two
+    fifths of the time on virtual machines.
+    """
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return
+    mallopt(M_MMAP_MAX, 0)
+    mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+    mallopt(M_TOP_PAD, 64 << 20)

@@ -36,6 +36,10 @@ class Recipe:
 EXERCISES = ("dips", "pull_ups", "push_ups", "squats")
 FEW = TrainSettings(steps=160, window=16, average=0.98, label_smoothing=0.1, weight_decay=0.05)
 
+# ImageNet's knowledge of postures, taken as it is, beside motion. The trunk rests: it is asked once a look.
+JOINT = MappingProxyType({"encoder": "joint", "transform": Transform(width=160, height=128)})
+RESTING: Mapping[str, Any] = MappingProxyType({"stages": "staged", "unfreeze": 1.0, "evaluate_every": 1000})
+
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
         "few": Recipe(
@@ -54,6 +58,29 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                 augmentation=Augmentation(flip=False).scaled(0.5),
             ),
             config=MappingProxyType({"hidden_size": 96}),
+        ),
+        "pose": Recipe(
+            about="postures, with the ways into them and out: what was seen longest decides",
+            settings=replace(
+                FEW,
+                **RESTING,
+                steps=250,
+                streams=4,
+                window=96,
+                carry=0.0,  # what is remembered for so long must not be of another clip
+                ramp_seconds=15.0,
+            ),
+            weights="imagenet",
+            config=MappingProxyType(
+                {
+                    **JOINT,
+                    "hidden_size": 48,
+                    "dropout": 0.6,
+                    "fps": 5.0,
+                    "recall_features": True,
+                    "recall_frames": 1000.0,
+                }
+            ),
         ),
         "fight": Recipe(
             about="the shipped model fight",
@@ -83,9 +110,11 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         ),
         "workout": Recipe(
             about="the shipped model workout",
-            settings=replace(FEW, steps=800, streams=8, window=32, average=0.99, phase_weight=2.0),
+            settings=replace(FEW, **RESTING, steps=400, streams=8, window=32, average=0.99, phase_weight=2.0),
+            weights="imagenet",
             config=MappingProxyType(
                 {
+                    **JOINT,
                     "hidden_size": 96,
                     "counted": EXERCISES,
                     "about": "Push-ups, pull-ups, squats and dips, counted; trained on 62 clips, and on falls and "
@@ -148,7 +177,9 @@ def put_together(
         with suppress(ModelError):  # weights of a bare CNN say nothing of a model
             known = read_checkpoint(weights).config
             start = {"encoder": known.encoder, "transform": known.transform, "fps": known.fps}
-    fields = {**PLAIN, **start, **recipe.config, **(config or {})}
+    said = {**start, **recipe.config, **(config or {})}
+    usual = {**PLAIN, **JOINT} if said.get("encoder") == JOINT["encoder"] else PLAIN
+    fields = {**usual, **said}
     fields.setdefault("max_gap", max(2.0, 5.0 / fields.get("fps", ModelConfig.fps)))
     learning = replace(recipe.settings, **(settings or {}))
     how = learning.augmentation

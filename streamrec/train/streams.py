@@ -12,6 +12,7 @@ import numpy as np
 from streamrec.train.augment import BURST_SECONDS, Augmentation, Look, in_mirror, mirror
 from streamrec.train.cache import Recording
 from streamrec.train.data import NO_LABEL
+from streamrec.train.looks import KeptLooks, Looked
 from streamrec.transforms import planar
 
 PAUSE_SECONDS = (0.5, 4.0)  # range of how long background is played between two recordings
@@ -28,6 +29,7 @@ class Batch:
     weights: np.ndarray  # (N, T) float32: early frames of a pass count less
     phases: np.ndarray  # (N, T, 2) float32 cos, sin of the repetition's phase; NaN: unknown
     position: np.ndarray  # (N, 2) int64: where the streams stand after it
+    trunk: np.ndarray | None = None  # (N, T, S) float32: what a frozen trunk says of the pictures
 
 
 class StreamWindows:
@@ -44,6 +46,7 @@ class StreamWindows:
     - ``same_group``: probability that a pass is of the group of those before and after it, so that the same
       person, or the same camera, goes on.
     - ``ramp_seconds``: over which the weights of a pass rise to 1; they do not fall when a label changes in it.
+    - ``looks``: draws from these, with what a frozen trunk says, instead of a new look for each pass.
     - ``labels``: the names of the targets; needed where ``augmentation.mirrored`` names some.
 
     All chance comes from (seed, stream, pass), so ``position`` is all that is needed to go on exactly.
@@ -65,6 +68,7 @@ class StreamWindows:
         same_group: float = 0.0,
         ramp_seconds: float = 1.0,
         longest_seconds: float = 30.0,
+        looks: KeptLooks | None = None,
         seed: int = 0,
     ) -> None:
         self.recordings = recordings
@@ -78,6 +82,7 @@ class StreamWindows:
         self.same_group = same_group
         self.ramp = ramp_seconds
         self.longest = longest_seconds
+        self.looks = looks
         self.seed = seed
         self.position = np.zeros((streams, 2), np.int64)  # passes begun, frames of the last one read
         self._all = _Shelf(recordings)
@@ -100,6 +105,9 @@ class StreamWindows:
             np.stack([np.concatenate([part.weights for part in parts]) for parts in rows]),
             np.stack([np.concatenate([part.phases() for part in parts]) for parts in rows]),
             self.position.copy(),
+            None
+            if self.looks is None
+            else np.stack([np.concatenate([part.trunk() for part in parts]) for parts in rows]),
         )
 
     def __iter__(self) -> Iterator[Batch]:
@@ -142,8 +150,11 @@ class StreamWindows:
         elapsed[0] = timing.period if number and rng.random() < self.carry else np.inf
         age = (timing.times - timing.times[0]).astype(np.float32)
         weights = np.clip((age + timing.period) / self.ramp, 0.1, 1.0) if self.ramp else np.ones_like(age)
-        look, ground = None, None
-        if how is not None:
+        look, ground, looked = None, None, None
+        if self.looks is not None:
+            looked = self.looks.drawn(rng, recording)
+            look = looked.look
+        elif how is not None:
             look = Look.drawn(rng, how, recording.pictures.shape[1:3])
             if self.background and rng.random() < how.mosaic:
                 scene = self.background[int(rng.integers(len(self.background)))]
@@ -151,8 +162,9 @@ class StreamWindows:
         targets = recording.targets[timing.shown]
         if look is not None and look.is_mirrored:
             targets = in_mirror(targets, self._swap)
-        first = float(recording.timestamps[timing.shown[0]])
-        return Pass(recording, timing.shown, first, elapsed, targets, weights, look, ground)
+        # A kept look has its own beginning; another one begins with the pass.
+        first = float(recording.timestamps[timing.shown[0] if looked is None else 0])
+        return Pass(recording, timing.shown, first, elapsed, targets, weights, look, ground, looked)
 
     def _shelf(self, rng: np.random.Generator, stream: int, number: int) -> _Shelf:
         if rng.random() >= self.same_group:
@@ -301,12 +313,13 @@ class Pass:
 
     recording: Recording
     shown: np.ndarray  # (T,) numbers of its frames
-    first: float  # timestamp of the first of them
+    first: float  # timestamp from which its look counts
     elapsed: np.ndarray  # (T,) float32 seconds
     targets: np.ndarray  # (T,)
     weights: np.ndarray  # (T,) float32
     look: Look | None
     ground: Ground | None
+    looked: Looked | None = None
 
     def part(self, start: int, end: int) -> Pass:
         """Frames ``start`` to ``end`` of it."""
@@ -320,6 +333,7 @@ class Pass:
             self.weights[cut],
             self.look,
             self.ground,
+            self.looked,
         )
 
     def render(self, rows: Iterator[np.ndarray]) -> None:
@@ -330,6 +344,11 @@ class Pass:
             if self.ground is not None:
                 picture = self.ground.around(picture, number)
             next(rows)[:] = picture if self.look is None else self.look(picture, number, age)
+
+    def trunk(self) -> np.ndarray:
+        """(T, S) float32."""
+        assert self.looked is not None
+        return self.looked.of(self.shown)
 
     def phases(self) -> np.ndarray:
         """(T, 2) float32."""

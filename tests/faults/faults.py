@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import random
 import threading
+import time
 from typing import Any, ClassVar
 
 from tests.faults.bench import Bench
@@ -225,7 +226,10 @@ class CorruptMJPEG(Corrupt):
 
 
 class Loss(_Change):
-    """Of 100 packets 5 are lost, the same ones for every reader: that is settled by picture and place in it."""
+    """From the next key frame on, of 100 packets of pictures 5 are lost.
+
+    They are the same ones for every reader: that is settled by the number of the picture and the place in it.
+    """
 
     name = "packet loss"
 
@@ -234,6 +238,10 @@ class Loss(_Change):
 
         def lose(packet: bytes) -> list[bytes]:
             nonlocal stamp, picture, place
+            kind = packet[12] & 31
+            key = kind == 5 or (kind == 28 and packet[13] & 31 == 5)  # 28: a part of a unit
+            if kind not in (1, 5, 28) or (picture < 0 and not key):
+                return [packet]  # what belongs to no picture is not everywhere sent as often
             place += 1
             if packet[4:8] != stamp:  # RTP's time of the picture
                 stamp, picture, place = packet[4:8], picture + 1, 0
@@ -255,17 +263,25 @@ class Reorder(_Change):
 
     def change(self) -> Change:
         chance = random.Random(4)
-        held: list[bytes] = []
+        self._held = held = list[bytes]()
+        self._ending = False
 
         def swap(packet: bytes) -> list[bytes]:
             if held:
                 return [packet, held.pop()]
-            if chance.random() < 0.1:
+            if not self._ending and chance.random() < 0.1:
                 held.append(packet)
                 return []
             return [packet]
 
         return swap
+
+    def stop(self) -> None:
+        self._ending = True  # what is held back is not lost
+        until = time.monotonic() + 1.0
+        while self._held and time.monotonic() < until:
+            time.sleep(0.005)
+        super().stop()
 
 
 class ReorderUDP(Reorder):

@@ -8,6 +8,7 @@ from streamrec.checkpoint import read_checkpoint, shipped_models
 from streamrec.errors import DataError, ModelError
 from streamrec.train.fit import TrainSettings
 from streamrec.train.recipes import RECIPES, put_together
+from streamrec.transforms import Transform
 
 
 def test_without_a_name_it_is_the_plain_settings():
@@ -38,7 +39,7 @@ def test_the_recipe_of_a_shipped_model_is_the_shape_of_that_model(name):
         shipped.transform.width,
         shipped.transform.height,
     )
-    assert weights is None or weights.endswith(".safetensors")
+    assert weights in (None, "imagenet") or weights.endswith(".safetensors")
 
 
 def test_an_unknown_name_gets_the_list():
@@ -63,3 +64,10 @@ def test_weights_that_are_not_there_are_said():
 
 def test_a_slow_rhythm_bears_a_longer_gap():
     assert put_together(config={"fps": 2.0})[0].max_gap == 2.5
+
+
+def test_an_encoder_that_knows_imagenet_is_given_larger_pictures_where_nobody_says_otherwise():
+    assert put_together(config={"encoder": "joint"})[0].transform.width == 160
+    small = Transform(width=96, height=64)
+    assert put_together(config={"encoder": "joint", "transform": small})[0].transform == small
+    assert put_together(config={"encoder": "motion"})[0].transform.width == 80
