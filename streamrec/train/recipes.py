@@ -95,11 +95,12 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         ),
         "fall": Recipe(
             about="the shipped model fall",
-            settings=FEW,
+            settings=replace(FEW, window=24),
             config=MappingProxyType(
                 {
                     "hidden_size": 96,
-                    "events": EventSettings(enter=0.65, shortest=0.5),
+                    "fps": 15.0,  # a fall takes a second
+                    "events": EventSettings(enter=0.73, smoothing=0.8),
                     "about": "Fall or normal, one person in a room; trained on 19 videos of 3 people and on "
                     "drawn figures.",
                 }
