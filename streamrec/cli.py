@@ -7,12 +7,13 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from enum import StrEnum
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperCommand
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 # Everything that is slow to import (OpenCV, ONNX Runtime, torch) is imported where it is used: --help is quick.
 
+READING = ("capture ", "read ")  # so begin the names of the threads that read sources
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
 app = typer.Typer(
     name="streamrec",
@@ -71,23 +73,36 @@ def main() -> None:
         signal.signal(signal.SIGTERM, lambda *_: _interrupt())
     try:
         app()
+    except SystemExit as done:
+        code = done.code if isinstance(done.code, int) else int(done.code is not None)
     except StreamrecError as error:
         typer.echo(f"streamrec: {error}", err=True)
-        sys.exit(2)
+        code = 2
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        code = INTERRUPTED
     except BrokenPipeError:  # | head
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        code = 1
     except ImportError as error:  # OpenCV without the system's libraries
         typer.echo(f"streamrec: {error}; on Debian: apt-get install libgl1 libglib2.0-0", err=True)
-        sys.exit(2)
+        code = 2
     except OSError as error:
         if error.filename is None:  # nothing that the user named
             raise
         typer.echo(f"streamrec: {error.filename}: {(error.strerror or str(error)).lower()}", err=True)
-        sys.exit(2)
+        code = 2
+    _leave(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process; not by Python's own way where a thread still waits for a silent camera, for that may crash."""
+    if any(thread.name.startswith(READING) for thread in threading.enumerate()):
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _interrupt() -> None:
@@ -200,7 +215,7 @@ def watch(
     from streamrec.watch import WatchJob
 
     threads.settle()
-    ending = WatchJob(
+    code = WatchJob(
         path=cameras,
         jsonl=jsonl,
         predictions=predictions,
@@ -208,13 +223,7 @@ def watch(
         engine=engine.value,
         device=device,
     ).run()
-    if (
-        ending.stuck
-    ):  # a thread that waits for a silent network: Python's own way out may wait for it, or crash
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(ending.code)
-    raise typer.Exit(ending.code)
+    raise typer.Exit(code)
 
 
 @app.command()

@@ -45,14 +45,6 @@ _COLORS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a job came to its end: the exit code, and the cameras whose threads still wait for a silent network."""
-
-    code: int
-    stuck: tuple[str, ...] = ()
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Chosen:
     """A camera made ready: what it takes to add it."""
@@ -202,7 +194,7 @@ class WatchJob:
     engine: str = "auto"
     device: str = "auto"
 
-    def run(self) -> Ending:
+    def run(self) -> int:
         """Watch until a signal, ``max_seconds``, or the end of every source that can end.
 
         Raises ``SettingsError`` for a file that is wrong at the start; later on, what is wrong is told and the
@@ -253,7 +245,7 @@ class WatchJob:
             take(watcher.step(0.0))
             watcher.close(_PATIENCE)
             board.summary(watcher)
-            return Ending(code, watcher.stuck)
+            return code
 
     def _loop(
         self,
