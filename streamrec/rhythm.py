@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+
 from streamrec.types import Frame
 
 EARLY = (
@@ -25,3 +28,17 @@ def is_due(timestamp: float, last: float, fps: float) -> bool:
 def is_next(frame: Frame, last: Frame | None, fps: float) -> bool:
     """Whether a frame is to be looked at after ``last`` was: it is due, or the first, or a new segment begins."""
     return last is None or frame.segment != last.segment or is_due(frame.timestamp, last.timestamp, fps)
+
+
+def due_frames(timestamps: Iterable[float], fps: float) -> list[int]:
+    """Which of the frames at these timestamps (s) are looked at, by their numbers.
+
+    >>> due_frames([0.0, 0.1, 0.2, 0.3, 0.4], 5.0)
+    [0, 2, 4]
+    """
+    frames, last = [], -math.inf
+    for number, timestamp in enumerate(timestamps):
+        if is_due(timestamp, last, fps):
+            frames.append(number)
+            last = timestamp
+    return frames

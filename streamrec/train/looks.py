@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -11,7 +10,7 @@ import numpy as np
 import torch
 
 from streamrec.model import ActionModel
-from streamrec.rhythm import is_due
+from streamrec.rhythm import due_frames
 from streamrec.train.augment import Augmentation, Look
 from streamrec.train.cache import ClipCache, Recording
 from streamrec.transforms import planar
@@ -77,11 +76,7 @@ class KeptLooks:
         if number and self._augmentation is not None:
             rng = np.random.default_rng((int.from_bytes(identity.digest()[:8], "big"), number))
             look = Look.drawn(rng, self._augmentation, recording.pictures.shape[1:3])
-        frames, last = [], -math.inf
-        for index, timestamp in enumerate(recording.timestamps.tolist()):
-            if is_due(timestamp, last, LOOKED_FPS):
-                frames.append(index)
-                last = timestamp
+        frames = due_frames(recording.timestamps.tolist(), LOOKED_FPS)
         rows = np.searchsorted(frames, np.arange(len(recording.timestamps)), side="right") - 1
         parts = (
             identity.hexdigest(),

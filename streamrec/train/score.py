@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ import numpy as np
 import torch
 
 from streamrec.model import ActionModel
-from streamrec.rhythm import is_due
+from streamrec.rhythm import due_frames
 from streamrec.train.cache import Recording
 from streamrec.train.data import NO_LABEL
 from streamrec.transforms import planar
@@ -51,11 +50,7 @@ class Played:
 @torch.inference_mode()
 def play(model: ActionModel, recording: Recording) -> Played:
     """Show a model the frames of a recording that come in its rhythm."""
-    frames, last = [], -math.inf
-    for i, timestamp in enumerate(recording.timestamps):
-        if is_due(float(timestamp), last, model.config.fps):
-            frames.append(i)
-            last = float(timestamp)
+    frames = due_frames(recording.timestamps.tolist(), model.config.fps)
     elapsed = np.diff(recording.timestamps[frames], prepend=-np.inf).astype(np.float32)
     device = model.mean.device
     state, said = model.initial_state(), []
