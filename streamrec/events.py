@@ -18,13 +18,16 @@ smoothed score too is under ``leave`` and the candidate is ``merge_gap`` seconds
 this one ends in that same step, before the other starts. Probabilities that sum to 1 cannot have one score
 over ``enter`` and another over ``leave`` when ``enter + leave >= 1``, so with such settings two actions are
 never told as running at once; with independent scores (sigmoids) they may be.
+
+**Rest.** After an end the same label is not told again for ``cool_down`` seconds; what began meanwhile and still
+runs then is told then, dated to its onset.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +38,19 @@ from streamrec.types import ActionEnded, ActionStarted, Event, Prediction
 _INSTANT = 1e-6  # seconds: frame times are sums of rounded steps, and 0.7 - 0.4 is less than 0.3
 _JITTER = 1.0  # seconds: a clock may stumble back this far; farther is a jump
 _ROUNDING = 1e-3  # a softmax in float16 may say 1.0005
+
+
+NUMBERS = ("enter", "leave", "smoothing", "shortest", "merge_gap", "cool_down")  # of EventSettings
+
+
+def _as_pairs(labels: Any) -> tuple[tuple[str, tuple[tuple[str, float], ...]], ...]:
+    """Mappings of mappings, or the lists of pairs that JSON makes of the pairs."""
+    try:
+        return tuple((str(label), tuple(dict(numbers).items())) for label, numbers in dict(labels).items())
+    except (TypeError, ValueError) as error:
+        raise StreamrecError(
+            f'by_label is {labels!r}: give each label its numbers, like {{"fight": {{"enter": 0.9}}}}'
+        ) from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,10 +68,13 @@ class EventSettings:
     smoothing: float = 0.3  # seconds, time constant of the average; 0 takes the scores as they are
     shortest: float = 0.3  # seconds that an action must last to be told
     merge_gap: float = 0.5  # seconds: a dip shorter than this does not end an action
+    cool_down: float = 0.0  # seconds after an end in which the same label is not told again
     background: tuple[str, ...] = ()  # labels that are not actions; names that a model lacks are ignored
+    # Label -> the numbers above that are others for it, given as mappings; kept as pairs, to be hashable.
+    by_label: Mapping[str, Mapping[str, float]] | tuple[tuple[str, tuple[tuple[str, float], ...]], ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("enter", "leave", "smoothing", "shortest", "merge_gap"):
+        for name in NUMBERS:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                 raise StreamrecError(f"{name} is {value!r}: give a finite number")
@@ -63,12 +82,31 @@ class EventSettings:
             raise StreamrecError(
                 f"leave is {self.leave} and enter is {self.enter}: set 0 < leave <= enter <= 1"
             )
-        for name in ("smoothing", "shortest", "merge_gap"):
+        for name in NUMBERS[2:]:
             if getattr(self, name) < 0:
                 raise StreamrecError(f"{name} is {getattr(self, name)} seconds: set it to 0 or more")
         if isinstance(self.background, str) or not all(isinstance(name, str) for name in self.background):
             raise StreamrecError(f"background is {self.background!r}: give a tuple of labels, like ('idle',)")
         object.__setattr__(self, "background", tuple(self.background))  # JSON gives a list
+        pairs = _as_pairs(self.by_label)
+        object.__setattr__(self, "by_label", pairs)
+        for label, numbers in pairs:
+            try:
+                self.of(label)
+            except (TypeError, StreamrecError) as error:
+                unknown = [name for name, _ in numbers if name not in NUMBERS]
+                why = f"no such number: {', '.join(unknown)}; there are {', '.join(NUMBERS)}"
+                raise StreamrecError(f"label {label!r}: {why if unknown else error}") from error
+
+    def of(self, label: str) -> EventSettings:
+        """The settings of one label: these, with its own numbers in their place.
+
+        >>> settings = EventSettings(by_label={"fight": {"enter": 0.9}})
+        >>> settings.of("fight").enter, settings.of("fall").enter
+        (0.9, 0.6)
+        """
+        own: Any = dict(dict(self.by_label).get(label, ()))
+        return replace(self, by_label=(), **own)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> EventSettings:
@@ -104,6 +142,7 @@ class EventState:
     timestamp: float | None = None  # of the frame seen last; None before the first
     tracks: tuple[Track, ...] = ()  # only the labels that are rising or running
     told: float = -math.inf  # when an action was last told as started
+    ended: tuple[tuple[int, float], ...] = ()  # label: when it was last told as ended, where it must rest
 
 
 class EventDetector:
@@ -127,10 +166,9 @@ class EventDetector:
         if isinstance(labels, str) or not self.labels or len(set(self.labels)) < len(self.labels):
             raise StreamrecError(f"labels are {labels!r}: give at least one label, and each only once")
         self._actions = np.array([label not in self.settings.background for label in self.labels])
-        # A candidate has at most the evidence that `smoothing` seconds of plain contradiction undo:
-        # a long past never outweighs what the score says now.
-        self._most_rise = self.settings.enter * self.settings.smoothing
-        self._most_fall = (1 - self.settings.leave) * self.settings.smoothing
+        self._of = [self.settings.of(label) for label in self.labels]
+        self._enter = np.array([own.enter for own in self._of])
+        self._smoothing = np.array([own.smoothing for own in self._of])
 
     def initial_state(self) -> EventState:
         """Nothing seen, nothing running; scores begin at 0, so one confident first frame starts nothing."""
@@ -160,15 +198,14 @@ class EventDetector:
             timestamp = max(timestamp, last)
             elapsed = timestamp - last
 
-        settings = self.settings
-        enter, leave = settings.enter, settings.leave
-        weight = 1.0 - math.exp(-elapsed / settings.smoothing) if settings.smoothing else 1.0
+        with np.errstate(divide="ignore", invalid="ignore"):
+            weight = np.where(self._smoothing > 0, -np.expm1(-elapsed / self._smoothing), 1.0)
         smoothed = state.smoothed + weight * (raw - state.smoothed)
         smoothed.setflags(write=False)
 
         tracks = state.tracks
         followed = {track.label for track in tracks}
-        for label in np.flatnonzero((raw >= enter) & self._actions).tolist():
+        for label in np.flatnonzero((raw >= self._enter) & self._actions).tolist():
             if label not in followed:
                 tracks = (*tracks, Track(label, timestamp))
 
@@ -176,15 +213,19 @@ class EventDetector:
         ended_now: list[ActionEnded] = []
         started_now: list[ActionStarted] = []
         for track in tracks:
+            own = self._of[track.label]
             score, smooth = float(raw[track.label]), float(smoothed[track.label])
             if track.told:
                 kept.append(self._run(track, score, smooth, timestamp, elapsed))
                 continue
-            evidence = min(track.evidence + (score - enter) * elapsed, self._most_rise)
+            # At most the evidence that `smoothing` seconds of plain contradiction undo: a long past
+            # never outweighs what the score says now.
+            evidence = min(track.evidence + (score - own.enter) * elapsed, own.enter * own.smoothing)
             if evidence < 0:
                 continue
-            ripe = timestamp - track.onset >= settings.shortest - _INSTANT
-            told = ripe and score >= enter and smooth >= enter
+            ripe = timestamp - track.onset >= own.shortest - _INSTANT
+            rested = timestamp - dict(state.ended).get(track.label, -math.inf) >= own.cool_down - _INSTANT
+            told = ripe and rested and score >= own.enter and smooth >= own.enter
             peak = max(track.peak, smooth)
             kept.append(Track(track.label, track.onset, told, peak, None, 0.0 if told else evidence))
             if told:
@@ -192,14 +233,18 @@ class EventDetector:
         told_last = timestamp if started_now else state.told
 
         running: list[Track] = []
+        rests = state.ended
         for track in kept:
+            own = self._of[track.label]
             if (
                 track.fall is not None
-                and raw[track.label] < leave
-                and smoothed[track.label] < leave
-                and (timestamp - track.fall >= settings.merge_gap - _INSTANT or told_last >= track.fall)
+                and raw[track.label] < own.leave
+                and smoothed[track.label] < own.leave
+                and (timestamp - track.fall >= own.merge_gap - _INSTANT or told_last >= track.fall)
             ):
                 ended_now.append(self._ended(track, track.fall, source))
+                if own.cool_down:
+                    rests = (*(pair for pair in rests if pair[0] != track.label), (track.label, track.fall))
             else:
                 running.append(track)
         events_now: tuple[Event, ...] = ()
@@ -207,7 +252,7 @@ class EventDetector:
             ended_now.sort(key=lambda event: event.timestamp)
             started_now.sort(key=lambda event: event.timestamp)
             events_now = (*ended_now, *started_now)
-        return events_now, EventState(smoothed, timestamp, tuple(running), told_last)
+        return events_now, EventState(smoothed, timestamp, tuple(running), told_last, rests)
 
     def finish(
         self, timestamp: float, state: EventState, source: str = ""
@@ -233,11 +278,12 @@ class EventDetector:
 
     def _run(self, track: Track, score: float, smooth: float, timestamp: float, elapsed: float) -> Track:
         """One more frame of an action that was told: is it still up, falling, or back up?"""
-        enter, leave = self.settings.enter, self.settings.leave
+        own = self._of[track.label]
+        enter, leave = own.enter, own.leave
         peak = max(track.peak, smooth)
         if track.fall is None and score >= leave:
             return track if peak == track.peak else Track(track.label, track.onset, True, peak)
-        evidence = min(track.evidence + (leave - score) * elapsed, self._most_fall)
+        evidence = min(track.evidence + (leave - score) * elapsed, (1 - leave) * own.smoothing)
         if evidence < 0 or (score >= enter and smooth >= enter):
             return Track(track.label, track.onset, True, peak)
         fall = timestamp if track.fall is None else track.fall

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from streamrec.errors import SettingsError
-from streamrec.events import EventSettings
+from streamrec.events import NUMBERS, EventSettings
 
 _EVENT_KEYS = tuple(setting.name for setting in fields(EventSettings))
 _LOGIN_KEYS = ("user", "password", "password_file")
@@ -144,8 +144,10 @@ class _Reader:
                 if not isinstance(value, list) or not all(isinstance(label, str) for label in value):
                     raise self.wrong(where, key, f'give a list of labels like ["idle"], not {value!r}')
                 events[key] = tuple(value)
-            elif not _is_number(value) or value < 0:
-                raise self.wrong(where, key, f"give a number that is not below 0, not {value!r}")
+            elif key == "by_label":
+                events[key] = self.by_label(value, where)
+            else:
+                self.check_number(value, where, key)
         return CameraSettings(
             name=name,
             address=self.address(table, defaults, where),
@@ -154,6 +156,20 @@ class _Reader:
             enabled=enabled,
             events=tuple(events.items()),
         )
+
+    def by_label(self, tables: object, where: str) -> tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]:
+        """The numbers of single labels, as pairs."""
+        if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+            raise self.wrong(where, "by_label", "it is no table of tables; write [camera.by_label.fight]")
+        for label, table in tables.items():
+            self.check_keys(table, NUMBERS, f"{where}by_label: {label}: ")
+            for key, value in table.items():
+                self.check_number(value, where, f"by_label: {label}: {key}")
+        return tuple((label, tuple(table.items())) for label, table in tables.items())
+
+    def check_number(self, value: object, where: str, key: str) -> None:
+        if not _is_number(value) or value < 0:  # type: ignore[operator]
+            raise self.wrong(where, key, f"give a number that is not below 0, not {value!r}")
 
     def address(self, table: dict[str, Any], defaults: dict[str, Any], where: str) -> str:
         """The address with user and password in it. The defaults' are for those that can have and have none."""

@@ -219,6 +219,47 @@ def test_uneven_frames_count_by_time_and_not_by_number() -> None:
     assert [event.timestamp for event in events] == [5.0]
 
 
+def test_each_label_may_have_its_own_numbers() -> None:
+    def both(t: float) -> tuple[float, float, float]:
+        return (0.3, 0.7, 0.0) if t < 3 else (0.3, 0.0, 0.7)
+
+    assert [event.label for _, event in play(both)] == ["wave", "wave", "clap", "clap"]
+    strict = play(both, by_label={"wave": {"enter": 0.8}})  # type: ignore[arg-type]
+    assert [event.label for _, event in strict] == ["clap", "clap"]
+    slow = play(both, by_label={"clap": {"shortest": 2.0, "smoothing": 0.0}})  # type: ignore[arg-type]
+    assert [(when, event.label) for when, event in slow if isinstance(event, ActionStarted)] == [
+        (pytest.approx(0.6), "wave"),
+        (pytest.approx(5.0), "clap"),
+    ]
+
+
+def test_after_an_end_the_same_label_rests_for_the_cool_down_and_others_do_not() -> None:
+    def bursts(t: float) -> tuple[float, float, float]:
+        return (0.0, 1.0, 0.0) if t % 2 < 1 else (0.0, 0.0, 1.0) if 7 <= t < 8 else (1.0, 0.0, 0.0)
+
+    often = [event for _, event in play(bursts) if isinstance(event, ActionStarted)]
+    assert [(event.label, event.timestamp) for event in often if event.label == "wave"] == [
+        ("wave", float(t)) for t in range(0, 10, 2)
+    ]
+    rarely = [event for _, event in play(bursts, cool_down=4.0) if isinstance(event, ActionStarted)]
+    # The first ends at 1: nothing is told before 5, and the next burst is that of 6.
+    assert [(event.label, event.timestamp) for event in rarely] == [
+        ("wave", 0.0),
+        ("wave", 6.0),
+        ("clap", 7.0),
+    ]
+
+
+def test_what_began_while_its_label_rested_and_still_runs_is_told_when_the_rest_is_over() -> None:
+    told = play(lambda t: wave(1.0 if t < 1 or t >= 2 else 0.0), cool_down=4.0, finish=False)
+    assert [
+        (round(when, 2), event.timestamp) for when, event in told if isinstance(event, ActionStarted)
+    ] == [
+        (0.3, 0.0),
+        (5.0, 2.0),
+    ]
+
+
 def test_finish_ends_what_runs_and_forgets_the_rest() -> None:
     detector = EventDetector(["wave", "clap"])
     state = detector.initial_state()
@@ -339,7 +380,8 @@ def test_on_random_scores_starts_and_ends_alternate_and_times_are_in_order(seed:
 
 
 def test_settings_survive_json() -> None:
-    settings = EventSettings(enter=0.7, background=("idle", "normal"))
+    settings = EventSettings(enter=0.7, background=("idle", "normal"), by_label={"wave": {"enter": 0.9}})
+    assert settings.of("wave").enter == 0.9
     assert EventSettings.from_dict(json.loads(json.dumps(asdict(settings)))) == settings
     with pytest.raises(StreamrecError, match="no such event setting: entre; there are enter, leave"):
         EventSettings.from_dict({"entre": 0.7})
@@ -356,10 +398,14 @@ def test_settings_survive_json() -> None:
         {"merge_gap": math.nan},
         {"enter": "high"},
         {"background": "idle"},
+        {"cool_down": -1.0},
+        {"by_label": {"wave": 0.9}},
+        {"by_label": {"wave": {"enter": 1.9}}},
+        {"by_label": {"wave": {"entre": 0.9}}},
     ],
 )
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(StreamrecError, match=next(iter(wrong))):
+    with pytest.raises(StreamrecError, match="wave" if "by_label" in wrong else next(iter(wrong))):
         EventSettings(**wrong)  # type: ignore[arg-type]
 
 

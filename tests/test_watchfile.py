@@ -62,6 +62,17 @@ def test_a_table_is_a_camera_and_the_defaults_are_for_all(tmp_path):
     )
     assert yard.event_settings(own).enter == 0.9
     assert read(tmp_path, DOOR).cameras[0].event_settings(own) == own
+
+
+def test_single_labels_may_have_numbers_of_their_own(tmp_path: Path) -> None:
+    file = read(tmp_path, DOOR + "cool_down = 30\n[camera.by_label.fight]\nenter = 0.9\nshortest = 2\n")
+    settings = file.cameras[0].event_settings(EventSettings())
+    assert (settings.enter, settings.cool_down) == (0.6, 30)
+    assert (settings.of("fight").enter, settings.of("fight").shortest, settings.of("fight").cool_down) == (
+        0.9,
+        2,
+        30,
+    )
     assert read(tmp_path, DOOR) == read(tmp_path, DOOR)  # so that what changed can be seen
 
 
@@ -191,6 +202,12 @@ class TestSecrets:
         (DOOR + "model = 3", "camera 'door': model: give a text, not 3"),
         (DOOR + "enter = 'high'", "camera 'door': enter: give a number that is not below 0, not 'high'"),
         (DOOR + "shortest = -1", "camera 'door': shortest: give a number that is not below 0, not -1"),
+        (DOOR + "by_label = 3", "camera 'door': by_label: it is no table of tables; write [camera.by_label.fight]"),
+        (DOOR + "by_label.fight.entre = 0.9", "camera 'door': by_label: fight: entre: there is no such key; did you"),
+        (
+            DOOR + "by_label.fight.enter = -1",
+            "camera 'door': by_label: fight: enter: give a number that is not below 0, not -1",
+        ),
         (DOOR + "background = 'idle'", "camera 'door': background: give a list of labels"),
         (DOOR + "user = 'a'\npassword = '${NOT_SET}'", "camera 'door': password: the environment has no NOT_SET"),
         (DOOR + "password = 'a'", "camera 'door': user: it is missing; a password belongs to a user"),
