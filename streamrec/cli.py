@@ -637,6 +637,76 @@ def evaluate(
         typer.echo("\n\n".join(text_of(report) for report in reports))
 
 
+@app.command()
+def calibrate(
+    model: Annotated[str, typer.Argument(help="A shipped model's name, or a .safetensors file.")],
+    background: Annotated[
+        list[str],
+        typer.Option(help="Footage in which nothing happens: a video, a folder of them; may be given again."),
+    ],
+    max_false_alarms: Annotated[
+        str, typer.Option(help="How many are allowed, all labels together: 1/day, 2/hour, 1/week.")
+    ] = "1/day",
+    actions: Annotated[
+        str | None, typer.Option(help="True actions, as for eval: tells what is missed.")
+    ] = None,
+    relabel: Annotated[
+        str, typer.Option(help="Other names for labels of the actions, OLD=NEW with commas between.")
+    ] = "",
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write the model with these thresholds here.")
+    ] = None,
+    engine: Engine = EngineName.auto,
+    device: Device = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Fit a model's thresholds to a place: on footage of it in which nothing happens.
+
+    Says how many false alarms are to be expected, how many actions are missed for it, and how much footage that
+    rests on. The thresholds are printed for cameras.toml, or written into a model of its own with --out.
+
+    \b
+    Examples:
+      streamrec calibrate fight --background quiet_nights/ --max-false-alarms 1/day
+      streamrec calibrate fight --background yard.mp4 --actions fights.csv --out yard.safetensors
+    """
+    from streamrec.checkpoint import save_with_events
+    from streamrec.errors import ModelError
+    from streamrec.recognizer import Recognizer
+    from streamrec.train import calibrate as contracts
+    from streamrec.train.data import find_clips
+    from streamrec.train.evaluate import play_clips
+
+    if out is not None and out.suffix != ".safetensors":
+        raise ModelError(f"{out}: the file to write ends in .safetensors")
+    per_hour = contracts.parse_rate(max_false_alarms)
+    recognizer = Recognizer.load(model, engine=engine.value, device=device)
+    sources = contracts.footage_of(background, recognizer)
+    clips = [] if actions is None else find_clips(actions, relabel=_parse_changes(relabel))
+    with _progress("recordings", len(sources)) as tell:
+        footage = []
+        for done, source in enumerate(sources, 1):
+            footage.append(contracts.hear(recognizer, source))
+            tell(done)
+    with _progress("clips", len(clips)) as tell:
+        played, unreadable = play_clips(recognizer, clips, tell=tell)
+    for reason in unreadable:
+        typer.echo(f"left out: {reason}", err=True)
+    contract = contracts.calibrate(
+        footage, recognizer.labels, recognizer.config.events, per_hour=per_hour, actions=played
+    )
+    if out is not None:
+        save_with_events(model, contract.settings, out)
+    if as_json:
+        typer.echo(json.dumps(contract.to_dict(), indent=2))
+        return
+    typer.echo(contracts.text_of(contract))
+    if out is not None:
+        typer.echo(f"\nwrote {out}")
+    elif lines := contracts.toml_of(contract):
+        typer.echo(f"\nFor cameras.toml, below the camera that it is for:\n\n{lines}")
+
+
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def crossval(
     context: typer.Context,

@@ -88,13 +88,12 @@ class EventSettings:
         if isinstance(self.background, str) or not all(isinstance(name, str) for name in self.background):
             raise StreamrecError(f"background is {self.background!r}: give a tuple of labels, like ('idle',)")
         object.__setattr__(self, "background", tuple(self.background))  # JSON gives a list
-        pairs = _as_pairs(self.by_label)
-        object.__setattr__(self, "by_label", pairs)
-        for label, numbers in pairs:
+        object.__setattr__(self, "by_label", _as_pairs(self.by_label))
+        for label, numbers in self.numbers_by_label.items():
             try:
                 self.of(label)
             except (TypeError, StreamrecError) as error:
-                unknown = [name for name, _ in numbers if name not in NUMBERS]
+                unknown = [name for name in numbers if name not in NUMBERS]
                 why = f"no such number: {', '.join(unknown)}; there are {', '.join(NUMBERS)}"
                 raise StreamrecError(f"label {label!r}: {why if unknown else error}") from error
 
@@ -105,8 +104,13 @@ class EventSettings:
         >>> settings.of("fight").enter, settings.of("fall").enter
         (0.9, 0.6)
         """
-        own: Any = dict(dict(self.by_label).get(label, ()))
+        own: Any = self.numbers_by_label.get(label, {})
         return replace(self, by_label=(), **own)
+
+    @property
+    def numbers_by_label(self) -> dict[str, dict[str, float]]:
+        """``by_label`` as mappings."""
+        return {str(label): dict(numbers) for label, numbers in dict(self.by_label).items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> EventSettings:
@@ -168,7 +172,8 @@ class EventDetector:
         self._actions = np.array([label not in self.settings.background for label in self.labels])
         self._of = [self.settings.of(label) for label in self.labels]
         self._enter = np.array([own.enter for own in self._of])
-        self._smoothing = np.array([own.smoothing for own in self._of])
+        smoothing = {own.smoothing for own in self._of}
+        self._smoothing = [own.smoothing for own in self._of] if len(smoothing) > 1 else [*smoothing]
 
     def initial_state(self) -> EventState:
         """Nothing seen, nothing running; scores begin at 0, so one confident first frame starts nothing."""
@@ -198,8 +203,8 @@ class EventDetector:
             timestamp = max(timestamp, last)
             elapsed = timestamp - last
 
-        with np.errstate(divide="ignore", invalid="ignore"):
-            weight = np.where(self._smoothing > 0, -np.expm1(-elapsed / self._smoothing), 1.0)
+        weights = [1.0 - math.exp(-elapsed / seconds) if seconds else 1.0 for seconds in self._smoothing]
+        weight = weights[0] if len(weights) == 1 else np.array(weights)
         smoothed = state.smoothed + weight * (raw - state.smoothed)
         smoothed.setflags(write=False)
 

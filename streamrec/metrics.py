@@ -599,6 +599,23 @@ def poisson_interval(count: int, *, level: float = 0.95) -> tuple[float, float]:
     return low, _poisson_mean(count, tail)
 
 
+def wilson_interval(count: int, of: int) -> tuple[float, float]:
+    """(low, high), 95 %, of a part that was seen ``count`` times of ``of`` (Wilson, J. Am. Stat. Assoc. 1927).
+
+    It says something where none or all were seen too.
+
+    >>> [round(bound, 3) for bound in (*wilson_interval(0, 10), *wilson_interval(5, 10))]
+    [0.0, 0.278, 0.237, 0.763]
+    """
+    if not 0 <= count <= of or of < 1:
+        raise DataError(f"{count} of {of} is no part: give 0 to all of at least one")
+    z = 1.959964
+    part, square = count / of, z * z / of
+    middle, width = part + square / 2, z * math.sqrt(part * (1 - part) / of + square / of / 4)
+    low, high = ((middle + sign * width) / (1 + square) for sign in (-1, 1))
+    return max(0.0, low), min(1.0, high)
+
+
 def _poisson_mean(count: int, chance: float) -> float:
     """The mean of which ``count`` or fewer are seen with this chance, by bisection."""
     low, high = 0.0, count + 10 * math.sqrt(count + 1) + 10

@@ -35,6 +35,7 @@ COMMANDS = (
     "record",
     "train",
     "eval",
+    "calibrate",
     "crossval",
     "export",
     "bench",
@@ -412,6 +413,29 @@ class TestModels:
         assert set(one) == set(other)
         assert all((one[name] == other[name]).all() for name in one if name != "step.onnx")
         assert Recognizer.load(out).config == Recognizer.load(tiny_file).config
+
+    def test_calibrating_tells_what_to_expect_and_writes_a_model_with_the_thresholds(
+        self, main_here, tiny_file, clip, data, tmp_path
+    ):
+        out = tmp_path / "yard.safetensors"
+        words = ("calibrate", tiny_file, "--background", clip, "--max-false-alarms", "2/day")
+        told = main_here(*words, "--out", out, "--json")
+        assert told.returncode == 0, told.stderr
+        contract = json.loads(told.stdout)
+        assert contract["asked"] == pytest.approx(2 / 24)
+        assert contract["hours_needed"] == pytest.approx(36, rel=0.01)
+        assert {one["label"] for one in contract["labels"]} <= set(Recognizer.load(tiny_file).labels)
+        assert Recognizer.load(out).config.events.enter == Recognizer.load(tiny_file).config.events.enter
+        assert "This footage does not prove that: it takes 36 hours" in main_here(*words).stdout
+
+    def test_what_cannot_be_calibrated_is_told(self, main_here, tiny_file, clip, tmp_path):
+        def calibrate(*words: object) -> subprocess.CompletedProcess[str]:
+            return main_here("calibrate", tiny_file, *words)
+
+        assert_refused(calibrate("--background", clip, "--max-false-alarms", "few"), "few is no rate: .* 1/day")
+        assert_refused(calibrate("--background", tmp_path), "holds no video")
+        assert_refused(calibrate("--background", tmp_path / "gone.mp4"), "gone.mp4")
+        assert_refused(calibrate("--background", clip, "--out", "m.onnx"), r"ends in \.safetensors")
 
     def test_an_export_that_cannot_be_written_is_told(self, main_here, tiny_file, tmp_path):
         assert_refused(main_here("export", tiny_file, "--out", "/no/such/folder/m.onnx"), "(?i)no such file")

@@ -1,0 +1,485 @@
+"""The alarm contract: thresholds that keep false alarms under a rate, and what may be expected of them.
+
+What a recognizer says of footage in which nothing happens is heard once. Then the detector runs over it with
+thresholds from the model's own up to nearly 1; how often each would have told something falls as they rise, and the
+lowest that keeps within the rate is taken. Where the footage is too short to see so few alarms, the line that
+log counts make over the logit of the threshold is drawn on (an exponential tail, as in peaks over threshold:
+Davison and Smith, J. R. Stat. Soc. B 1990).
+
+The expected rate is measured on footage that did not choose: blocks of it are dealt to two halves, each judges
+the thresholds that the other would have had. Its interval is that of a Poisson count.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+
+from streamrec.errors import DataError
+from streamrec.events import EventDetector, EventSettings
+from streamrec.metrics import OnsetDelay, Segment, poisson_interval, wilson_interval
+from streamrec.pipeline import results
+from streamrec.recognizer import Recognizer
+from streamrec.sources import VIDEO_ENDINGS, FileSource
+from streamrec.synthetic import ACTIONS, UNSEEN, World, WorldSettings
+from streamrec.train.measure import Interval, Playback
+from streamrec.train.tables import percent, table
+from streamrec.types import ActionStarted, Prediction, Source
+
+RUNGS = 10  # thresholds that are tried
+HIGHEST = 0.9995  # of them
+STRICTEST = 0.9999  # that is ever chosen
+BLOCK_SECONDS = 300.0  # of footage that go to one half together: alarms come in bursts
+BLOCKS = 20  # at least so many, where the footage is shorter
+LEAD = 6.0  # times the smoothing: how much is heard of what is before a rise
+AFTER_SECONDS = 2.0  # how much after it, at least
+NONE_SEEN = -math.log(
+    0.05
+)  # 3.0: with none seen, the expected number is under it with 95 % ("rule of three")
+
+Enters: TypeAlias = Mapping[str, float]  # label -> enter
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Heard:
+    """What a recognizer said of one recording, frame by frame."""
+
+    timestamps: np.ndarray  # (T,) float64 seconds
+    probabilities: np.ndarray  # (T, labels) float32
+    segments: np.ndarray  # (T,) int64
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasts."""
+        gaps = np.diff(self.timestamps)
+        return float(gaps[gaps > 0].sum() + np.median(gaps)) if len(gaps) else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class LabelContract:
+    """One label before and after."""
+
+    label: str
+    enter: float
+    enter_before: float
+    alarms: int  # on the footage, with the new threshold
+    alarms_before: int
+    is_extrapolated: bool  # at most one alarm is left: the footage alone cannot tell the threshold
+    actions: int = 0  # true ones that were shown
+    missed: int = 0  # of them
+    missed_before: int = 0
+    delay: float | None = None  # seconds from an action's start to its telling, median
+    delay_before: float | None = None
+
+    @property
+    def miss_interval(self) -> Interval | None:
+        """95 % of the part that is missed, after Wilson."""
+        return wilson_interval(self.missed, self.actions) if self.actions else None
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmContract:
+    """What was asked, what the thresholds are, and what may be expected of them."""
+
+    about: ClassVar[str] = "calibration"
+    asked: float  # false alarms an hour, all labels together
+    hours: float  # of footage
+    alarms: int  # on footage that did not choose the thresholds
+    expected: float  # an hour
+    interval: Interval  # of it, 95 %
+    expected_before: float  # with the model's own thresholds
+    labels: tuple[LabelContract, ...]
+    settings: EventSettings  # that the model should have
+
+    @property
+    def hours_needed(self) -> float:
+        """Of footage without one alarm that would show, with 95 %, that the rate is kept."""
+        return NONE_SEEN / self.asked
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether the footage shows that the rate is kept: the whole interval is under it."""
+        return self.interval[1] <= self.asked
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {"about": self.about, **asdict(self), "hours_needed": self.hours_needed}
+
+
+def parse_rate(text: str) -> float:
+    """False alarms an hour.
+
+    >>> parse_rate("12/day"), parse_rate("2/hour")
+    (0.5, 2.0)
+    """
+    number, _, unit = text.partition("/")
+    hours = {"hour": 1, "h": 1, "day": 24, "d": 24, "week": 168, "w": 168}.get(unit.strip().lower())
+    try:
+        rate = float(number)
+    except ValueError:
+        rate = 0.0
+    if hours is None or not (math.isfinite(rate) and rate > 0):
+        raise DataError(f"{text} is no rate: write how many in which time, like 1/day, 2/hour or 1/week")
+    return rate / hours
+
+
+def footage_of(places: Iterable[str | Path], recognizer: Recognizer) -> list[Source]:
+    """The recordings that these are: video files, folders in which all videos are meant, or ``synthetic``.
+
+    ``synthetic`` is an hour of the synthetic world in which figures do what the model calls background.
+    """
+    sources: list[Source] = []
+    for place in map(str, places):
+        path = Path(place).expanduser()
+        if place == "synthetic":
+            quiet = tuple(label for label in recognizer.config.events.background if label in ACTIONS)
+            if not quiet:
+                raise DataError("synthetic shows nothing that this model calls background; give recordings")
+            world = WorldSettings(seed=UNSEEN, fps=15.0, seconds=3600.0, scene_seconds=60.0, actions=quiet)
+            sources.append(World(world))
+        elif path.is_dir():
+            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in VIDEO_ENDINGS)
+            if not found:
+                raise DataError(f"{path} holds no video")
+            sources += [FileSource(file) for file in found]
+        else:
+            sources.append(FileSource(path))
+    return sources
+
+
+def hear(recognizer: Recognizer, source: Source, *, tell: Callable[[float], None] = lambda at: None) -> Heard:
+    """Play a source to its end through the loop that serves cameras; only what was said is kept."""
+    times: list[float] = []
+    said: list[np.ndarray] = []
+    segments: list[int] = []
+    for result in results(source, recognizer):
+        if times and (result.frame.timestamp, result.frame.segment) == (times[-1], segments[-1]):
+            continue  # the last one again, with what ended
+        times.append(result.frame.timestamp)
+        said.append(result.prediction.probabilities)
+        segments.append(result.frame.segment)
+        tell(result.frame.timestamp)
+    return Heard(
+        np.array(times),
+        np.array(said, np.float32).reshape(-1, len(recognizer.labels)),
+        np.array(segments, np.int64),
+    )
+
+
+def calibrate(
+    footage: Sequence[Heard],
+    labels: tuple[str, ...],
+    settings: EventSettings,
+    *,
+    per_hour: float,
+    actions: Sequence[Playback] = (),
+) -> AlarmContract:
+    """The contract for footage in which none of the actions happens, and true actions to tell what is missed.
+
+    No threshold falls below the model's own. The rate is shared out evenly among the labels, and what one does not
+    need goes to the others. Raises ``DataError`` where it cannot be kept by any threshold.
+    """
+    if not (math.isfinite(per_hour) and per_hour > 0):
+        raise DataError(f"{per_hour} false alarms an hour cannot be asked for: give a rate above 0")
+    hours = sum(one.seconds for one in footage) / 3600
+    if not hours:
+        raise DataError("there is no footage: none of the files gave two frames")
+    watched = [label for label in labels if label not in settings.background]
+    if not watched:
+        raise DataError("the model has no label that gives events: all of them are background")
+    ladder = _Ladder(footage, labels, settings, watched)
+    enters = ladder.choose(per_hour * hours)
+    halves = [ladder.choose(per_hour * hours / 2, half=half) for half in (0, 1)]
+    fresh = sum(
+        ladder.count(ladder.told(halves[1 - half]), half=half)[label] for half in (0, 1) for label in watched
+    )
+    own = {label: settings.of(label).enter for label in watched}
+    before, after = (ladder.count(ladder.told(chosen)) for chosen in (own, enters))
+    seen, seen_before = (_judged(actions, labels, with_enters(settings, chosen)) for chosen in (enters, own))
+    low, high = poisson_interval(fresh)
+    return AlarmContract(
+        asked=per_hour,
+        hours=hours,
+        alarms=fresh,
+        expected=fresh / hours,
+        interval=(low / hours, high / hours),
+        expected_before=sum(before.values()) / hours,
+        labels=tuple(
+            LabelContract(
+                label=label,
+                enter=enters[label],
+                enter_before=own[label],
+                alarms=after[label],
+                alarms_before=before[label],
+                is_extrapolated=enters[label] != own[label] and after[label] <= 1,
+                actions=seen[label][0],
+                missed=seen[label][1],
+                missed_before=seen_before[label][1],
+                delay=seen[label][2],
+                delay_before=seen_before[label][2],
+            )
+            for label in watched
+        ),
+        settings=with_enters(settings, enters),
+    )
+
+
+def with_enters(settings: EventSettings, enters: Enters) -> EventSettings:
+    """The settings with these thresholds; ``leave`` keeps its part of ``enter``.
+
+    >>> with_enters(EventSettings(enter=0.6, leave=0.3), {"fight": 0.9}).of("fight").leave
+    0.45
+    """
+    own = settings.numbers_by_label
+    for label, enter in enters.items():
+        of = settings.of(label)
+        if enter != of.enter:
+            numbers = {"enter": enter, "leave": round(enter * of.leave / of.enter, 4)}
+            own[label] = {**own.get(label, {}), **numbers}
+    return replace(settings, by_label=own)
+
+
+def told_in(footage: Sequence[Heard], labels: tuple[str, ...], settings: EventSettings) -> int:
+    """How many events a detector with these settings tells in the footage."""
+    watched = [label for label in labels if label not in settings.background]
+    detector = EventDetector(labels, settings)
+    return sum(
+        len(list(_started(detector, part)))
+        for heard in footage
+        for _, part in _stretches(heard, labels, settings, watched)
+    )
+
+
+class _Ladder:
+    """What each of some thresholds would have told, by label."""
+
+    def __init__(
+        self,
+        footage: Sequence[Heard],
+        labels: tuple[str, ...],
+        settings: EventSettings,
+        watched: Sequence[str],
+    ) -> None:
+        self._footage = [list(_stretches(heard, labels, settings, watched)) for heard in footage]
+        self._labels = labels
+        self._settings = settings
+        seconds = sum(one.seconds for one in footage)
+        self._block = min(BLOCK_SECONDS, seconds / BLOCKS)
+        self._begins = np.cumsum([0.0, *(one.seconds for one in footage)])
+        self._rungs = {
+            label: np.linspace(_logit(settings.of(label).enter), _logit(HIGHEST), RUNGS) for label in watched
+        }
+        self._told = [
+            self.told({label: _share(rungs[n]) for label, rungs in self._rungs.items()}) for n in range(RUNGS)
+        ]
+
+    def told(self, enters: Enters) -> dict[str, list[float]]:
+        """Label -> when its events would have been told, in seconds of all the footage."""
+        detector = EventDetector(self._labels, with_enters(self._settings, enters))
+        found: dict[str, list[float]] = {label: [] for label in self._rungs}
+        for stretches, begins in zip(self._footage, self._begins, strict=False):
+            for begun, heard in stretches:
+                for when, event in _started(detector, heard):
+                    found[event.label].append(begins + when - begun)
+        return found
+
+    def count(self, told: Mapping[str, list[float]], *, half: int | None = None) -> dict[str, int]:
+        """Events by label; of one half of the footage alone where it is named."""
+        return {
+            label: sum(half is None or int(when / self._block) % 2 == half for when in times)
+            for label, times in told.items()
+        }
+
+    def choose(self, alarms: float, *, half: int | None = None) -> dict[str, float]:
+        """The lowest thresholds with which so many alarms, or fewer, are expected of all labels together."""
+        counts = [self.count(told, half=half) for told in self._told]
+        curves = {
+            label: np.minimum.accumulate([count[label] for count in counts]).astype(float)
+            for label in self._rungs
+        }
+        chosen: dict[str, float] = {}
+        open_labels, left = list(curves), alarms
+        while open_labels:  # who stays under an even share leaves the rest of it to the others
+            share = left / len(open_labels)
+            modest = [label for label in open_labels if curves[label][0] <= share]
+            if not modest:
+                chosen |= {
+                    label: _lowest(label, self._rungs[label], curves[label], share) for label in open_labels
+                }
+                break
+            for label in modest:
+                chosen[label] = _share(self._rungs[label][0])
+                left -= curves[label][0]
+                open_labels.remove(label)
+        return chosen
+
+
+def _lowest(label: str, rungs: np.ndarray, counts: np.ndarray, alarms: float) -> float:
+    """Where the curve of log counts over the logit comes down to ``alarms``, drawn on where it ends before."""
+    seen = counts > 0
+    x, y = rungs[seen], np.log(counts[seen])
+    below = np.flatnonzero(counts <= alarms)
+    if below.size and counts[below[0]] > 0:
+        n = below[0]
+        step = (y[n - 1] - math.log(alarms)) / (y[n - 1] - y[n])
+        return _rounded(x[n - 1] + step * (x[n] - x[n - 1]))
+    slope, level = (
+        -1.0,
+        y[-1] + x[-1],
+    )  # of a label that was seen at one threshold only: as if p halved each time
+    if len(x) > 1 and y[0] > y[-1]:
+        slope, level = np.polyfit(
+            x, y, 1, w=np.sqrt(counts[seen])
+        )  # the weights of logarithms of Poisson counts
+    at = max((math.log(alarms) - level) / slope, x[-1] if counts[-1] <= alarms else x[0])
+    if _share(at) > STRICTEST:
+        raise DataError(
+            f"{label}: no threshold keeps the rate: at {HIGHEST} it is still told {int(counts[-1])} times on this "
+            "footage; train with it as background, or allow more false alarms"
+        )
+    return _rounded(at)
+
+
+def text_of(contract: AlarmContract) -> str:
+    """The contract for people."""
+    rows = [
+        [
+            one.label,
+            f"{one.enter_before:g} -> {one.enter:g}" + "*" * one.is_extrapolated,
+            f"{one.alarms_before} -> {one.alarms}",
+            *(
+                ("-", "-")
+                if one.miss_interval is None
+                else (
+                    f"{one.missed_before} -> {one.missed} of {one.actions}: "
+                    f"{percent(one.missed / one.actions, one.miss_interval)} %",
+                    f"{_seconds(one.delay_before)} -> {_seconds(one.delay)}",
+                )
+            ),
+        ]
+        for one in contract.labels
+    ]
+    head = ["label", "enter", "alarms on the footage", "missed actions", "seconds until told"]
+    low, high = contract.interval
+    lines = [
+        table(head, rows),
+        "",
+        f"Asked for: at most {_rate(contract.asked)}. Before: {_rate(contract.expected_before)}.",
+        f"To be expected: {_rate(contract.expected)} (95 %: {low:.3g} to {high:.3g} an hour), from "
+        f"{contract.alarms} in {contract.hours:.2f} hours of footage, each half judged by thresholds of the other.",
+    ]
+    if not contract.is_shown:
+        lines.append(
+            f"This footage does not prove that: it takes {contract.hours_needed:.2g} hours without one alarm "
+            "to show with 95 % that the rate is kept."
+        )
+    if any(one.is_extrapolated for one in contract.labels):
+        lines.append("* so rare on this footage that the threshold follows from how its alarms thin out.")
+    if not any(one.actions for one in contract.labels):
+        lines.append("What is missed is not known: give --actions with true ones.")
+    return "\n".join(lines)
+
+
+def toml_of(contract: AlarmContract) -> str:
+    """The thresholds for a camera in cameras.toml; "" where the model's own are kept."""
+    return "".join(
+        f"[camera.by_label.{json.dumps(label)}]\n"
+        + "".join(f"{name} = {value:g}\n" for name, value in numbers.items())
+        for label, numbers in contract.settings.numbers_by_label.items()
+    )
+
+
+def _rate(an_hour: float) -> str:
+    """A rate in the unit in which it is easiest to grasp.
+
+    >>> _rate(2.0), _rate(1 / 24), _rate(0.0)
+    ('2 an hour', '1 a day', 'none')
+    """
+    if not an_hour:
+        return "none"
+    return f"{an_hour:.3g} an hour" if an_hour >= 0.5 else f"{24 * an_hour:.3g} a day"
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def _stretches(
+    heard: Heard, labels: tuple[str, ...], settings: EventSettings, watched: Sequence[str]
+) -> Iterable[tuple[float, Heard]]:
+    """When a recording begins, and a part of it in which something may run, with seconds before and after it.
+
+    Between the parts a detector only forgets.
+    """
+    own = [settings.of(label) for label in watched]
+    lead = LEAD * max(of.smoothing for of in own)
+    after = AFTER_SECONDS + max(of.merge_gap + of.cool_down for of in own)
+    leaves = np.array([settings.of(label).leave if label in watched else np.inf for label in labels])
+    times = heard.timestamps
+    high = times[(heard.probabilities >= leaves).any(1)]
+    while len(high):
+        apart = np.flatnonzero(np.diff(high) > lead + after)
+        last = high[apart[0]] if len(apart) else high[-1]
+        part = slice(*np.searchsorted(times, (high[0] - lead, last + after)))
+        yield float(times[0]), Heard(times[part], heard.probabilities[part], heard.segments[part])
+        high = high[high > last]
+
+
+def _started(detector: EventDetector, heard: Heard) -> Iterable[tuple[float, ActionStarted]]:
+    state, segment = detector.initial_state(), None
+    labels = detector.labels
+    for time, scores, part in zip(
+        heard.timestamps.tolist(), heard.probabilities, heard.segments.tolist(), strict=True
+    ):
+        if part != segment:
+            state, segment = detector.initial_state(), part
+        events, state = detector.step(Prediction(labels[0], 0.0, scores, time), time, state)
+        for event in events:
+            if isinstance(event, ActionStarted):
+                yield time, event
+
+
+def _judged(
+    actions: Sequence[Playback], labels: tuple[str, ...], settings: EventSettings
+) -> dict[str, tuple[int, int, float | None]]:
+    """Label -> true actions, how many of them were not told, seconds until the others were (median)."""
+    detector = EventDetector(labels, settings)
+    watched = [label for label in labels if label not in settings.background]
+    onsets, counts = {label: OnsetDelay() for label in watched}, Counter[str]()
+    for one in actions:
+        heard = Heard(one.timestamps, one.probabilities, np.zeros(len(one.timestamps), np.int64))
+        told = list(_started(detector, heard))
+        truth = [action for action in one.actions if action.label in watched]
+        if one.label in watched:  # the whole clip is the action
+            truth = [Segment(float(one.timestamps[0]), float(one.timestamps[-1]), str(one.label))]
+        for label, onset in onsets.items():
+            mine = [(when, event) for when, event in told if event.label == label]
+            true = [action for action in truth if action.label == label]
+            counts[label] += len(true)
+            onset.update(true, [event for _, event in mine], told=[when for when, _ in mine])
+    got = {label: onset.get() for label, onset in onsets.items()}
+    return {
+        label: (counts[label], counts[label] - got[label].matched, got[label].told_median)
+        for label in watched
+    }
+
+
+def _logit(share: float) -> float:
+    share = min(share, HIGHEST)
+    return math.log(share / (1 - share))
+
+
+def _share(logit: float) -> float:
+    return round(1 / (1 + math.exp(-logit)), 5)
+
+
+def _rounded(logit: float) -> float:
+    """The threshold, rounded up: never laxer than what was found."""
+    return math.ceil(1e4 / (1 + math.exp(-logit))) / 1e4
