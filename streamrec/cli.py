@@ -384,6 +384,12 @@ def train(
     relabel: Annotated[
         str, typer.Option(help="Other names for labels of the data, OLD=NEW with commas between; * is any.")
     ] = "",
+    background: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Footage in which nothing happens, played between the clips: videos, folders of them."
+        ),
+    ] = None,
     hours: Annotated[
         float, typer.Option(min=0.01, help="With synthetic as data: how much of that world to learn from.")
     ] = 1.0,
@@ -475,6 +481,7 @@ def train(
     Examples:
       streamrec train my_clips/
       streamrec train my_clips/ --weights fight --out mine.safetensors
+      streamrec train my_clips/ --background quiet_evening.mp4
       streamrec train clips.csv --encoder efficientnet_lite0 --weights imagenet --size 160x160 --stages staged
       streamrec train synthetic --hours 2 --out figures.safetensors
       torchrun --nproc-per-node 2 -m streamrec train my_clips/
@@ -536,6 +543,7 @@ def train(
         out=out,
         config=config,
         relabel=_parse_changes(relabel) or made_by.relabel,
+        background=tuple(background or ()),
         world=world,
         scenes=scenes or made_by.scenes,
         settings=settings,

@@ -432,7 +432,9 @@ class TestModels:
         def calibrate(*words: object) -> subprocess.CompletedProcess[str]:
             return main_here("calibrate", tiny_file, *words)
 
-        assert_refused(calibrate("--background", clip, "--max-false-alarms", "few"), "few is no rate: .* 1/day")
+        assert_refused(
+            calibrate("--background", clip, "--max-false-alarms", "few"), "few is no rate: .* 1/day"
+        )
         assert_refused(calibrate("--background", tmp_path), "holds no video")
         assert_refused(calibrate("--background", tmp_path / "gone.mp4"), "gone.mp4")
         assert_refused(calibrate("--background", clip, "--out", "m.onnx"), r"ends in \.safetensors")

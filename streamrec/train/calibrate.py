@@ -27,8 +27,9 @@ from streamrec.events import EventDetector, EventSettings
 from streamrec.metrics import OnsetDelay, Segment, poisson_interval, wilson_interval
 from streamrec.pipeline import results
 from streamrec.recognizer import Recognizer
-from streamrec.sources import VIDEO_ENDINGS, FileSource
+from streamrec.sources import FileSource
 from streamrec.synthetic import ACTIONS, UNSEEN, World, WorldSettings
+from streamrec.train.data import find_footage
 from streamrec.train.measure import Interval, Playback
 from streamrec.train.tables import percent, table
 from streamrec.types import ActionStarted, Prediction, Source
@@ -137,20 +138,14 @@ def footage_of(places: Iterable[str | Path], recognizer: Recognizer) -> list[Sou
     """
     sources: list[Source] = []
     for place in map(str, places):
-        path = Path(place).expanduser()
         if place == "synthetic":
             quiet = tuple(label for label in recognizer.config.events.background if label in ACTIONS)
             if not quiet:
                 raise DataError("synthetic shows nothing that this model calls background; give recordings")
             world = WorldSettings(seed=UNSEEN, fps=15.0, seconds=3600.0, scene_seconds=60.0, actions=quiet)
             sources.append(World(world))
-        elif path.is_dir():
-            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in VIDEO_ENDINGS)
-            if not found:
-                raise DataError(f"{path} holds no video")
-            sources += [FileSource(file) for file in found]
         else:
-            sources.append(FileSource(path))
+            sources += [FileSource(clip.path) for clip in find_footage([place])]
     return sources
 
 

@@ -61,6 +61,22 @@ def labels_of(clips: Iterable[Clip]) -> tuple[str, ...]:
     return tuple(sorted({label for clip in clips for label in clip.labels}))
 
 
+def find_footage(places: Iterable[str | Path], label: str = "background") -> list[Clip]:
+    """Footage in which nothing happens, as clips of that label: video files, and folders in which all videos are meant.
+
+    Raises ``DataError`` for a folder without a video and a file that is not there.
+    """
+    clips: list[Clip] = []
+    for path in (Path(place).expanduser() for place in places):
+        found = [path]
+        if path.is_dir():
+            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in VIDEO_ENDINGS)
+        if not found or not path.exists():
+            raise DataError(f"{path} holds no video: give a video file, or a folder with some")
+        clips += [Clip(file, label, str(file)) for file in found]
+    return clips
+
+
 def find_clips(
     data: str | Path | Sequence[str | Path],
     *,

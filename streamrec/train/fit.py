@@ -45,6 +45,7 @@ class TrainSettings:
     streams: int = 16  # in a batch, shared out among the processes
     window: int = 24  # frames through which gradients flow; the state is carried on after them
     carry: float = 0.25  # of the recordings follow the one before as a hard cut, without a new beginning
+    pause: float = 0.5  # where there is background: so often some seconds of it come between two recordings
     ramp_seconds: float = 1.0  # of a recording, over which the weight of its frames in the loss rises to 1
     balance: float = 1.0  # 1: each label is played as often; 0: each recording is
     augmentation: Augmentation | None = Augmentation()  # noqa: RUF009 (frozen)
@@ -115,6 +116,7 @@ def fit(
     config: ModelConfig,
     settings: TrainSettings,
     *,
+    background: list[Recording] | None = None,
     weights: str | None = None,
     watched: list[Recording] | None = None,
     resume: Path | None = None,
@@ -123,7 +125,7 @@ def fit(
 ) -> ActionModel:
     """Train a model on recordings; returns it in eval mode, on the CPU.
 
-    ``weights``: what the encoder starts from, as ``make_encoder`` takes it. ``watched``: recordings whose
+    ``background``: recordings in which nothing happens, played between the others. ``weights``: what the encoder starts from, as ``make_encoder`` takes it. ``watched``: recordings whose
     accuracy is told now and then and decides nothing; with ``patience`` whole groups of ``recordings`` are held
     back and watched instead. ``resume``: a file to which the run is written every 100 steps and when it is
     stopped, and from which it goes on, bit for bit, if it is there. It is left there at the end too: remove it
@@ -136,8 +138,10 @@ def fit(
     learned, watched = recordings, watched or []
     if settings.patience is not None:
         learned, watched = _held_back(recordings, settings)
-    run = _begin(learned, config, settings, weights, ranks)
-    which = identity({"settings": asdict(settings), "config": run.model.config.to_dict()}, recordings, ranks)
+    quiet = background or []
+    run = _begin(learned, quiet, config, settings, weights, ranks)
+    told = {"settings": asdict(settings), "config": run.model.config.to_dict()}
+    which = identity(told, [*recordings, *quiet], ranks)
     if resume is not None and ranks.any(resume.exists()):
         if not resume.exists():
             raise DataError(f"{resume} is not seen by every machine: let the model's folder be a shared one")
@@ -168,6 +172,7 @@ def fit(
 
 def _begin(
     recordings: list[Recording],
+    background: list[Recording],
     config: ModelConfig,
     settings: TrainSettings,
     weights: str | None,
@@ -198,6 +203,8 @@ def _begin(
         labels=config.labels,
         balance=settings.balance,
         carry=settings.carry,
+        background=background,
+        pause=settings.pause,
         ramp_seconds=settings.ramp_seconds,
         looks=_kept_looks(model, settings),
         seed=settings.seed + RANK_SEEDS * ranks.rank,

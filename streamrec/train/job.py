@@ -24,10 +24,11 @@ from streamrec.events import EventSettings
 from streamrec.model import ActionModel
 from streamrec.synthetic import ACTIONS, LABELS, UNSEEN, World, WorldSettings, clips
 from streamrec.train.cache import ClipCache, Recording, decode, decode_clips
-from streamrec.train.data import BACKGROUND, Clip, find_clips, held_out, labels_of
+from streamrec.train.data import BACKGROUND, Clip, find_clips, find_footage, held_out, labels_of
 from streamrec.train.fit import Progress as Standing
 from streamrec.train.fit import TrainSettings, fit
 from streamrec.train.log import RunLog, read_lines, write_config
+from streamrec.train.measure import NOTHING
 from streamrec.train.ranks import Ranks, choose_device, joined
 from streamrec.train.report import draw_report
 from streamrec.train.score import accuracies, play
@@ -47,6 +48,7 @@ class TrainData:
     learned: list[Recording]
     measured: list[Recording]  # held out
     names: list[str]  # of those that are measured
+    background: list[Recording] = field(default_factory=list)  # in which nothing happens
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +61,7 @@ class TrainJob:
     settings: TrainSettings = TrainSettings()  # noqa: RUF009 (frozen)
     weights: str | None = None  # what the encoder starts from, as make_encoder takes it
     relabel: Mapping[str, str] = field(default_factory=dict)  # pattern of a label's name -> its new name
+    background: tuple[str, ...] = ()  # footage in which nothing happens: videos, and folders of them
     hold_out: float = 0.2  # part of the groups
     hours: float = 1.0  # of the synthetic world, where that is the data
     world: str | None = None  # a kind of synthetic world that is learned from beside the data
@@ -132,7 +135,18 @@ class TrainJob:
                         console.print(f"passed over: {recording}", style="yellow")
         if self.world:
             parts[0].extend(_scenes_of(self.world, self.scenes, config.transform, config.labels))
-        return TrainData(config, *parts, names)
+        return TrainData(config, *parts, names, self._decode_background(config, cache, console))
+
+    def _decode_background(self, config: ModelConfig, cache: ClipCache, console: Console) -> list[Recording]:
+        if not self.background:
+            return []
+        clips = find_footage(self.background, config.events.background[0])
+        with _counting("decoding background", len(clips), console) as done:
+            found = [*map(done, decode_clips(clips, config.transform, config.labels, cache=cache))]
+        for _, error in found:
+            if not isinstance(error, Recording):
+                console.print(f"passed over: {error}", style="yellow")
+        return [recording for _, recording in found if isinstance(recording, Recording)]
 
     def fit(self, data: TrainData, ranks: Ranks | None = None) -> ActionModel:
         """Learn; the run is kept beside the model until the model is written."""
@@ -151,6 +165,7 @@ class TrainJob:
                     data.learned,
                     data.config,
                     self.settings,
+                    background=data.background,
                     weights=self.weights,
                     watched=data.measured,
                     resume=resume,
@@ -205,6 +220,8 @@ class TrainJob:
         if self.world:
             labels = tuple(sorted({*labels, *LABELS[self.world]}))
         labels = self.config.labels or labels
+        if self.background and not BACKGROUND & set(labels):
+            labels = (*labels, NOTHING)
         events = CLEAR if self.is_synthetic else self.config.events
         events = replace(events, background=tuple(sorted(BACKGROUND & set(labels))))
         config = replace(self.config, labels=labels, events=events)
@@ -229,6 +246,7 @@ class TrainJob:
                 "relabel": dict(self.relabel),
                 "world": self.world,
                 "scenes": self.scenes if self.world else 0,
+                "background": {"place": list(self.background), "recordings": len(data.background)},
                 "hold_out": self.hold_out,
                 "learned": summary(data.learned),
                 "held_out": summary(data.measured),
