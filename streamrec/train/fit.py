@@ -125,11 +125,12 @@ def fit(
 ) -> ActionModel:
     """Train a model on recordings; returns it in eval mode, on the CPU.
 
-    ``background``: recordings in which nothing happens, played between the others. ``weights``: what the encoder starts from, as ``make_encoder`` takes it. ``watched``: recordings whose
-    accuracy is told now and then and decides nothing; with ``patience`` whole groups of ``recordings`` are held
-    back and watched instead. ``resume``: a file to which the run is written every 100 steps and when it is
-    stopped, and from which it goes on, bit for bit, if it is there. It is left there at the end too: remove it
-    once the model is saved. ``ranks``: the processes that learn together, as ``joined`` gives them.
+    ``background``: recordings in which nothing happens, played between the others. ``weights``: what the encoder
+    starts from, as ``make_encoder`` takes it. ``watched``: recordings whose accuracy is told now and then and
+    decides nothing; with ``patience`` whole groups of ``recordings`` are held back and watched instead.
+    ``resume``: a file to which the run is written every 100 steps and when it is stopped, and from which it goes
+    on, bit for bit, if it is there. It is left there at the end too: remove it once the model is saved.
+    ``ranks``: the processes that learn together, as ``joined`` gives them.
     """
     if not recordings:
         raise DataError("there is nothing to learn from: no clip could be read")

@@ -115,7 +115,8 @@ class TrainJob:
         else:
             scenes = self._render(count + back, config, _console(ranks))
         names = [f"scene {number}" for number in range(count, count + back)]
-        return TrainData(config, scenes[:count], scenes[count:], names)
+        quiet = self._decode_background(config, ClipCache(), _console(ranks))
+        return TrainData(config, scenes[:count], scenes[count:], names, quiet)
 
     def decode(self, learned: list[Clip], measured: list[Clip], ranks: Ranks | None = None) -> TrainData:
         """Decode clips; one that cannot be read is named and passed over."""

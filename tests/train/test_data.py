@@ -11,7 +11,15 @@ import pytest
 from recordings import write_video
 
 from streamrec.errors import DataError
-from streamrec.train.data import Clip, find_clips, groups_of, held_out, labels_of, split_by_group
+from streamrec.train.data import (
+    Clip,
+    find_clips,
+    find_footage,
+    groups_of,
+    held_out,
+    labels_of,
+    split_by_group,
+)
 
 
 def table(path: Path, text: str) -> Path:
@@ -240,6 +248,25 @@ def random_clips(seed: int) -> list[Clip]:
         for group in range(25)
         for n in range(rng.integers(1, 10))
     ]
+
+
+def test_footage_is_every_video_of_a_folder_and_each_is_its_own_group(tmp_path):
+    (tmp_path / "night").mkdir()
+    for name in ("a.mp4", "night/b.MKV", "notes.txt"):
+        (tmp_path / name).write_bytes(b"")
+    found = find_footage([tmp_path, tmp_path / "a.mp4"], "normal")
+    assert [(clip.path.name, clip.label) for clip in found] == [
+        ("a.mp4", "normal"),
+        ("b.MKV", "normal"),
+        ("a.mp4", "normal"),
+    ]
+    assert len({clip.group for clip in found}) == 2
+
+
+@pytest.mark.parametrize("place", ["gone.mp4", "."])
+def test_footage_that_is_none_is_said(tmp_path, place):
+    with pytest.raises(DataError, match="holds no video: give a video file, or a folder"):
+        find_footage([tmp_path / place])
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -192,6 +192,32 @@ def test_a_corrupt_clip_is_named_and_the_rest_is_learned(folder, tmp_path, capsy
     assert Recognizer.load(tmp_path / "m.safetensors").labels == ("falls", "idle", "rises")
 
 
+def test_footage_in_which_nothing_happens_is_learned_between_the_clips(folder, tmp_path, capsys):
+    quiet = tmp_path / "quiet"
+    quiet.mkdir()
+    for number in range(2):
+        write_clip(quiet / f"{number}.mp4", 1, 20)
+    (quiet / "broken.mp4").write_text("no video")
+    made = job(folder, tmp_path / "m.safetensors", background=(str(quiet),))
+    data = made.load_data()
+    assert [recording.target for recording in data.background] == [data.config.labels.index("idle")] * 2
+    assert "passed over: broken.mp4" in capsys.readouterr().err
+    assert len(data.learned) == 6
+    made.run()
+    assert json.loads((tmp_path / "m.run" / "config.json").read_text())["data"]["background"] == {
+        "place": [str(quiet)],
+        "recordings": 2,
+    }
+
+
+def test_a_model_without_a_label_for_nothing_gets_one_with_the_footage(folder, tmp_path):
+    data = job(
+        folder, tmp_path / "m.safetensors", relabel={"idle": "rests"}, background=(str(folder),)
+    ).load_data()
+    assert data.config.labels == ("falls", "rests", "rises", "background")
+    assert data.config.events.background == ("background",)
+
+
 def test_one_kind_of_synthetic_world_is_data_by_itself(tmp_path):
     data = job(
         "synthetic", tmp_path / "model.safetensors", world="finger", scenes=4, hold_out=0.25
