@@ -8,6 +8,7 @@ The words ``still`` and ``moving`` on it make the picture stand still, stamp and
 from __future__ import annotations
 
 import argparse
+import hashlib
 import itertools
 import json
 import math
@@ -29,6 +30,9 @@ CELL = 8  # px; even, so that the colour planes divide
 COLUMNS, ROWS = 20, 4
 NUMBER_BITS, CLOCK_BITS, CHECK_BITS = 24, 40, 16
 BLACK, WHITE, GREY = 16, 235, 128  # luma in the video range; grey is also "no colour"
+
+BLOCK = 16  # px: what a codec loses, it loses in blocks
+SHADES = (-18, 0, 18)  # grey levels by which each block of the stripes is darker or lighter
 
 QUICK = "tune=zerolatency speed-preset=ultrafast key-int-max={key} bitrate={kbit}"
 ENCODERS = {
@@ -109,18 +113,17 @@ class Video:
                 ffmpeg.kill()
 
     def _stripes(self) -> Generator[bytearray, None, None]:
-        """Upright stripes of random grey that drift: every row is the same, so that damage shows."""
+        """Upright stripes of random grey, to be shaded."""
         width, height = self.width, self.height
         chance, grey = random.Random(7), 128.0
         stripes = bytearray()
         while len(stripes) < width:
-            grey = (grey + chance.uniform(50.0, 130.0) - 50.0) % 180.0 + 50.0
+            grey = (grey + chance.uniform(30.0, 90.0) - 70.0) % 140.0 + 70.0
             stripes += bytes([int(grey)]) * chance.randint(6, 18)
-        colour = bytes([GREY]) * (width * height // 2)
+        picture = bytes(stripes[:width]) * height + bytes([GREY]) * (width * height // 2)
         last = self.loops * max(1, round(self.fps)) if self.loops else None
-        for number in itertools.islice(itertools.count(), last):
-            at = 3 * number % width
-            yield bytearray((stripes[at:width] + stripes[:at]) * height + colour)
+        for _ in itertools.islice(itertools.count(), last):
+            yield bytearray(picture)
 
     def _bar(self) -> Generator[bytearray, None, None]:
         """A bar that crosses a grey picture once in two seconds."""
@@ -147,6 +150,26 @@ def stamp(picture: bytearray, width: int, height: int, number: int, clock_ms: in
         for y in range(CELL * ROWS // 2):
             start = plane + y * width // 2
             picture[start : start + len(plain)] = plain
+
+
+_SHADED = tuple(bytes(max(0, min(255, grey + by)) for grey in range(256)) for by in SHADES)
+
+
+def shade(picture: bytearray, width: int, height: int, number: int) -> None:
+    """Make each block of an I420 picture of stripes, below the stamp, darker or lighter, as its number says.
+
+    Neither the picture before nor the blocks beside it tell how: a block that did not arrive cannot be filled in.
+    """
+    line = bytes(picture[:width])
+    rows, columns = (height - CELL * ROWS) // BLOCK, -(-width // BLOCK)
+    said = hashlib.shake_128(number.to_bytes(8, "big")).digest(rows * columns)
+    for row in range(rows):
+        shaded = b"".join(
+            line[column * BLOCK : (column + 1) * BLOCK].translate(_SHADED[said[row * columns + column] % 3])
+            for column in range(columns)
+        )
+        at = (CELL * ROWS + row * BLOCK) * width
+        picture[at : at + BLOCK * width] = shaded * BLOCK
 
 
 class Feeder:
@@ -185,8 +208,10 @@ class Feeder:
                 if self.still and last is not None:
                     picture = last
                 elif self.stamped:
-                    clock_ms = int(time.monotonic() * 1000)
-                    stamp(picture, video.width, video.height, next(self._numbers), clock_ms)
+                    clock_ms, number = int(time.monotonic() * 1000), next(self._numbers)
+                    if video.pattern == "stripes" and video.path is None:
+                        shade(picture, video.width, video.height, number)
+                    stamp(picture, video.width, video.height, number, clock_ms)
                 last = picture
                 buffer = Gst.Buffer.new_wrapped(bytes(picture))
                 buffer.duration = int(Gst.SECOND / video.fps)
