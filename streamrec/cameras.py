@@ -7,6 +7,7 @@ than the watch allows, and leaves it to its own deadlines where it hangs.
 
 from __future__ import annotations
 
+import logging
 import math
 import random
 import socket
@@ -15,12 +16,13 @@ import time
 import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import av
+import av.logging
 import numpy as np
 
 from streamrec import health as report
@@ -53,6 +55,7 @@ BUSY_TRIES, BUSY_SECONDS = (
     4,
     0.25,
 )  # a server that has just let go of a viewer may be too busy for the next one
+REORDERED = "16"  # packets of RTP that wait for one before them: over TCP, too, a camera may leave some out
 HLS_SECONDS = 20.0  # HLS comes in pieces of several seconds
 
 # Why pictures were not passed on (Health.refused).
@@ -731,11 +734,12 @@ def _read_stream(address: str, transport: str, attempt: _Attempt) -> None:
     options = {"analyzeduration": "200000" if told else "1000000", "fpsprobesize": "0"}
     if address.lower().startswith("rtsp"):
         options["allowed_media_types"] = "video"
+        options["reorder_queue_size"] = REORDERED
         if transport == "auto":
             options["rtsp_flags"] = "prefer_tcp"
         else:
             options["rtsp_transport"] = transport
-    with _opened_stream(address, options) as container:
+    with _overheard() as said, _opened_stream(address, options) as container:
         if not container.streams.video:
             raise _Over(no_video(container), cause=LOST)
         kind = container.format.name
@@ -745,6 +749,7 @@ def _read_stream(address: str, transport: str, attempt: _Attempt) -> None:
         decoder = _Decoder(
             container,
             attempt,
+            said=said,
             timed=kind not in _UNTIMED,
             hurry=not recording and not pieces,
             pace=_Pace() if pieces else None,
@@ -753,6 +758,20 @@ def _read_stream(address: str, transport: str, attempt: _Attempt) -> None:
         if attempt.unwanted:
             return
         raise _Over(None) if recording else _Over(ENDED, cause=ENDED)
+
+
+@contextmanager
+def _overheard() -> Iterator[list[tuple[int, str, str]]]:
+    """What FFmpeg says in this thread: how urgent, who, the text, which may hold an address.
+
+    Its log is one for the whole program. Where nobody reads it, nobody else is to hear more of it by this.
+    """
+    if av.logging.get_level() is None:
+        logging.getLogger("libav").setLevel(logging.CRITICAL + 1)
+        av.logging.set_skip_repeated(False)
+        av.logging.set_level(av.logging.WARNING)
+    with av.logging.Capture(local=True) as said:
+        yield said
 
 
 def _opened_stream(address: str, options: dict[str, str]) -> Any:
@@ -808,9 +827,17 @@ class _Decoder:
     """Packets of one opening become pictures; what is damaged, or old, does not."""
 
     def __init__(
-        self, container: Any, attempt: _Attempt, *, timed: bool, hurry: bool, pace: _Pace | None = None
+        self,
+        container: Any,
+        attempt: _Attempt,
+        *,
+        timed: bool,
+        hurry: bool,
+        pace: _Pace | None = None,
+        said: list[tuple[int, str, str]] | None = None,
     ) -> None:
         self._container, self._attempt, self._timed, self._hurry = container, attempt, timed, hurry
+        self._said = [] if said is None else said  # by FFmpeg, in this thread
         self._pace = pace
         self._stream = container.streams.video[0]
         self._context = context = self._stream.codec_context
@@ -820,6 +847,9 @@ class _Decoder:
         self._numbers = FrameNumbers(context.extradata) if context.name == "h264" else None
         self._broken = False  # until the next key frame, or the end of a renewal, nothing is whole
         self._broken_at: int | None = None  # the pts of what broke it
+        self._unplaced = False  # what broke it is a key frame without one, as the first may be
+        self._wary = False  # the decoder met damage of which nobody had told: it may not see all of it
+        self._whole = 0  # pictures since the last damage
         self._whole_from: int | None = None  # the pts of the picture with which a renewal ends
         self._waited = time.monotonic()  # when there was last nothing to read
         self._behind = False
@@ -848,6 +878,7 @@ class _Decoder:
             packet = next(packets, None)
             if packet is None:
                 return
+            incomplete = self._is_incomplete()
             now = time.monotonic()
             if now - self._asked > 0.002:
                 self._waited = now
@@ -855,20 +886,32 @@ class _Decoder:
                 packet.stream is not self._stream or not packet.size
             ):  # an empty one is FFmpeg's sign of the end
                 continue
+            if incomplete:
+                self._break(packet.pts, damaged=True, missed=True)
+                self._unplaced = packet.pts is None and packet.is_keyframe
             self._take(packet, now, old=now - self._asked >= 0.95 * READ_SECONDS)
+
+    def _is_incomplete(self) -> bool:
+        """Whether packets of RTP were missed while the last picture was put together."""
+        missed = self._has_said("RTP: missed")
+        return missed and self._context.name != "mjpeg"  # of that, FFmpeg leaves out the picture itself
 
     def _take(self, packet: Any, now: float, *, old: bool) -> None:
         lost = self._numbers.lost(bytes(packet)) if self._numbers is not None else False
         if self._hurry and self._skipped(packet, now):
             return
         if lost:
-            self._break(packet.pts)
+            self._break(packet.pts, missed=True)
         try:
             frames = packet.decode()
         except av.FFmpegError:
             self._break(packet.pts, damaged=True)
             self._attempt.refuse(TORN)
             return
+        finally:
+            guessed = self._has_said("Could not find ref")  # H.265: a picture that it needs was lost whole
+        if guessed:
+            self._break(packet.pts, missed=True)
         if self._numbers is not None and self._numbers.renewed:
             self._whole_from = packet.pts
         for frame in frames:
@@ -876,20 +919,38 @@ class _Decoder:
             key = bool(frame.key_frame) or renewed
             if frame.is_corrupt:
                 self._break(frame.pts, damaged=True)
-            elif renewed or (key and not _is_before(frame.pts, self._broken_at)):
+            elif renewed or (key and not self._is_spoiled(frame.pts)):
+                self._wary = self._wary and (self._broken or self._whole < TRUSTED)
                 self._broken, self._broken_at, self._whole_from = False, None, None
             if self._broken:
                 self._attempt.refuse(TORN)
                 continue
+            self._whole += 1
             image = frame.to_ndarray(format="bgr24")
             told = frame.time if self._timed else None
             if self._pace is not None and told is not None:
                 _sleep(self._pace.wait(told, time.monotonic()), self._attempt)
-            sure = self._attempt.strict and self._numbers is not None and self._numbers.known
+            marked = not self._wary or (self._numbers is not None and self._numbers.known)
+            sure = self._attempt.strict and marked
             self._attempt.put(_Shot(image, told, time.monotonic(), key, sure, old))
 
-    def _break(self, pts: int | None, *, damaged: bool = False) -> None:
-        self._broken = True
+    def _is_spoiled(self, pts: int | None) -> bool:
+        """Whether a key frame is, or comes before, what broke it."""
+        if pts is None:
+            unplaced, self._unplaced = self._unplaced, False
+            return unplaced
+        return self._broken_at is not None and pts <= self._broken_at
+
+    def _has_said(self, words: str) -> bool:
+        """Whether FFmpeg has said this since the last time that it was asked."""
+        found = any(words in text for _, _, text in self._said)
+        self._said.clear()
+        return found
+
+    def _break(self, pts: int | None, *, damaged: bool = False, missed: bool = False) -> None:
+        """What comes is not whole; ``missed``: known from the line, and not by the decoder, which may see less."""
+        self._wary = self._wary or not (self._broken or missed)
+        self._broken, self._whole = True, 0
         self._whole_from = None
         if damaged and self._numbers is not None:
             self._numbers.damaged()
@@ -911,7 +972,3 @@ class _Decoder:
             self._attempt.refuse(LATE)
             return True
         return False
-
-
-def _is_before(pts: int | None, other: int | None) -> bool:
-    return pts is not None and other is not None and pts <= other

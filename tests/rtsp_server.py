@@ -32,7 +32,14 @@ NUMBER_BITS, CLOCK_BITS, CHECK_BITS = 24, 40, 16
 BLACK, WHITE, GREY = 16, 235, 128  # luma in the video range; grey is also "no colour"
 
 BLOCK = 16  # px: what a codec loses, it loses in blocks
-SHADES = (-18, 0, 18)  # grey levels by which each block of the stripes is darker or lighter
+STRIPE = 4  # px: how high the bench's stripes are
+SHADES = (
+    -18,
+    6,
+    -6,
+    18,
+)  # grey levels by which a block of theirs is lighter; the first two and the last take turns
+KEEPS = 4  # pictures in which a block keeps its shade; of blocks side by side one changes in each
 
 QUICK = "tune=zerolatency speed-preset=ultrafast key-int-max={key} bitrate={kbit}"
 ENCODERS = {
@@ -113,14 +120,21 @@ class Video:
                 ffmpeg.kill()
 
     def _stripes(self) -> Generator[bytearray, None, None]:
-        """Upright stripes of random grey, to be shaded."""
+        """Short stripes of random grey, to be shaded: hard to guess from their neighbours, and they stand still.
+
+        So an encoder predicts them from the picture before, and damage stays until the next key frame.
+        """
         width, height = self.width, self.height
         chance, grey = random.Random(7), 128.0
         stripes = bytearray()
         while len(stripes) < width:
             grey = (grey + chance.uniform(30.0, 90.0) - 70.0) % 140.0 + 70.0
             stripes += bytes([int(grey)]) * chance.randint(6, 18)
-        picture = bytes(stripes[:width]) * height + bytes([GREY]) * (width * height // 2)
+        luma = bytearray()
+        while len(luma) < width * height:
+            at = chance.randrange(width)
+            luma += bytes(stripes[at:width] + stripes[:at]) * STRIPE
+        picture = bytes(luma[: width * height]) + bytes([GREY]) * (width * height // 2)
         last = self.loops * max(1, round(self.fps)) if self.loops else None
         for _ in itertools.islice(itertools.count(), last):
             yield bytearray(picture)
@@ -156,20 +170,22 @@ _SHADED = tuple(bytes(max(0, min(255, grey + by)) for grey in range(256)) for by
 
 
 def shade(picture: bytearray, width: int, height: int, number: int) -> None:
-    """Make each block of an I420 picture of stripes, below the stamp, darker or lighter, as its number says.
+    """Make the blocks of an I420 picture of stripes, below the stamp, darker and lighter, as its number says.
 
-    Neither the picture before nor the blocks beside it tell how: a block that did not arrive cannot be filled in.
+    Neither the picture before nor the blocks beside it tell how: what did not arrive cannot be filled in.
     """
-    line = bytes(picture[:width])
     rows, columns = (height - CELL * ROWS) // BLOCK, -(-width // BLOCK)
-    said = hashlib.shake_128(number.to_bytes(8, "big")).digest(rows * columns)
-    for row in range(rows):
-        shaded = b"".join(
-            line[column * BLOCK : (column + 1) * BLOCK].translate(_SHADED[said[row * columns + column] % 3])
-            for column in range(columns)
-        )
-        at = (CELL * ROWS + row * BLOCK) * width
-        picture[at : at + BLOCK * width] = shaded * BLOCK
+    turns = [(number + phase) // KEEPS for phase in range(KEEPS)]
+    chosen = [hashlib.shake_128(turn.to_bytes(8, "big")).digest(rows * columns) for turn in turns]
+    for row, y in itertools.product(range(rows), range(0, BLOCK, STRIPE)):
+        at = (CELL * ROWS + row * BLOCK + y) * width
+        shaded = []
+        for column in range(columns):
+            phase = (row + column) % KEEPS
+            which = 2 * (turns[phase] % 2) + chosen[phase][row * columns + column] % 2
+            x = at + column * BLOCK
+            shaded.append(picture[x : min(x + BLOCK, at + width)].translate(_SHADED[which]))
+        picture[at : at + STRIPE * width] = b"".join(shaded) * STRIPE
 
 
 class Feeder:

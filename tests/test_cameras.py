@@ -42,6 +42,7 @@ from tests.cameras import (
     silent_camera,
 )
 from tests.faults.proxy import Line
+from tests.faults.truth import Seen
 from tests.rtsp_server import CELL, read_stamp, stamp_rows
 
 SECRET = "hunter2"
@@ -681,6 +682,72 @@ class TestSpoiledPictures:
         assert all(np.array_equal(shot.image, whole[n].image) for n, shot in shots.items())
         assert [n for n, shot in whole.items() if shot.key] == [0, 29, 44, 59, 74]
 
+    def test_of_h265_too_a_picture_lost_whole_is_missed_by_those_that_need_it(self):
+        packets = encoded_wall("libx265", {"x265-params": "keyint=15:min-keyint=15:log-level=none"})
+        whole, shots = read_packets(packets, set(), "hevc"), read_packets(packets, {20, 47}, "hevc")
+        assert sorted(whole) == list(range(75))
+        assert sorted(shots) == [*range(20), *range(30, 45), 45, 46, *range(60, 75)]
+        assert all(np.array_equal(shot.image, whole[n].image) for n, shot in shots.items())
+
+    @pytest.mark.parametrize(
+        ("codec", "transport"),
+        [
+            ("h265", "tcp"),
+            pytest.param("h264", "tcp", marks=pytest.mark.slow),
+            pytest.param("h265", "udp", marks=pytest.mark.slow),
+        ],
+    )
+    def test_a_picture_that_lost_a_part_on_the_way_is_not_passed_on(self, codec, transport):
+        chance = random.Random(8)
+
+        def lose(packet: bytes) -> list[bytes]:
+            return [] if len(packet) > 300 and chance.random() < 0.03 else [packet]
+
+        look = {"size": (320, 240), "fps": 15, "pattern": "stripes", "kbit": 1000, "transport": transport}
+        with (
+            rtsp_camera(codec=codec, **look) as camera,
+            Line(camera) as line,
+            watched(NetworkSource(line.address, retries=None)) as seen,
+        ):
+            seen.more(10)
+            line.change = lose
+            seen.until(lambda: seen.source.health.refused.get("torn", 0) >= 40)
+            line.change = None
+            seen.more(20)
+        assert [frame.index for frame in seen.frames if not Seen.of(frame.image).whole] == []
+
+    def test_packets_that_change_their_places_are_put_in_order(self):
+        held: list[bytes] = []
+
+        def swap(packet: bytes) -> list[bytes]:
+            if held:
+                return [packet, held.pop()]
+            if len(packet) > 300 and line.packets % 7 == 0:
+                held.append(packet)
+                return []
+            return [packet]
+
+        look = {"size": (320, 240), "fps": 15, "pattern": "stripes", "kbit": 1000, "transport": "tcp"}
+        with (
+            rtsp_camera(**look) as camera,
+            Line(camera) as line,
+            watched(NetworkSource(line.address)) as seen,
+        ):
+            seen.more(10)
+            line.change = swap
+            seen.more(40)
+        assert [frame.index for frame in seen.frames if not Seen.of(frame.image).whole] == []
+        assert "torn" not in seen.source.health.refused
+
+    def test_what_ffmpeg_says_of_others_is_not_told_by_this(self, caplog):
+        with room._overheard() as said:
+            av.logging.log(av.logging.ERROR, "rtsp", "ours")
+            other = threading.Thread(target=av.logging.log, args=(av.logging.ERROR, "file", "another's"))
+            other.start()
+            other.join()
+        assert [text for _, _, text in said] == ["ours"]
+        assert caplog.records == []
+
     def test_pictures_that_come_together_with_sound_are_not_late(self, monkeypatch):
         monkeypatch.setattr(room, "LATE_SECONDS", 0.2)
         refused: list[str] = []
@@ -728,11 +795,16 @@ class Piece:
 
 def refreshed() -> list[bytes]:
     """75 pictures of H.264 that after the first are renewed strip by strip, with no key frame."""
-    encoder = av.CodecContext.create("libx264", "w")
+    return encoded_wall("libx264", {"intra-refresh": "1"})
+
+
+def encoded_wall(codec: str, options: dict[str, str]) -> list[bytes]:
+    """75 pictures of a wall that passes by, one packet each."""
+    encoder = av.CodecContext.create(codec, "w")
     encoder.width, encoder.height, encoder.pix_fmt = 320, 240, "yuv420p"
     encoder.framerate, encoder.time_base = Fraction(15), Fraction(1, 15)
     encoder.gop_size, encoder.thread_count = 15, 1
-    encoder.options = {"preset": "ultrafast", "tune": "zerolatency", "intra-refresh": "1"}
+    encoder.options = {"preset": "ultrafast", "tune": "zerolatency", **options}
     noise = np.random.default_rng(1).integers(40, 220, (360, 640)).astype(np.uint8)
     wall, packets = cv2.GaussianBlur(noise, (0, 0), 3), []
     for number in range(75):
@@ -741,17 +813,18 @@ def refreshed() -> list[bytes]:
         frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
         frame.pts = number
         packets += [bytes(packet) for packet in encoder.encode(frame)]
-    return packets
+    return packets + [bytes(packet) for packet in encoder.encode()]
 
 
-def read_packets(packets: list[bytes], gone: set[int]) -> dict[int, room._Shot]:
+def read_packets(packets: list[bytes], gone: set[int], codec: str = "h264") -> dict[int, room._Shot]:
     """What is passed on where some are lost, by number."""
     shots: list[room._Shot] = []
     attempt = SimpleNamespace(strict=True, unwanted=False, refuse=lambda _: None, put=shots.append)
-    stream = SimpleNamespace(codec_context=av.CodecContext.create("h264", "r"))
+    stream = SimpleNamespace(codec_context=av.CodecContext.create(codec, "r"))
     pieces = [Piece(data, n, stream) for n, data in enumerate(packets) if n not in gone]
     container = SimpleNamespace(streams=SimpleNamespace(video=[stream]), demux=lambda: iter(pieces))
-    room._Decoder(container, attempt, timed=True, hurry=False).run()
+    with room._overheard() as said:
+        room._Decoder(container, attempt, timed=True, hurry=False, said=said).run()
     return {round(shot.told * 15): shot for shot in shots}
 
 

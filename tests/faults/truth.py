@@ -11,7 +11,7 @@ import numpy as np
 
 from tests.rtsp_server import BLACK, BLOCK, CELL, COLUMNS, ROWS, WHITE, Video, read_stamp, shade
 
-# Grey levels that a whole block is off when it is torn: 21 and more where it is another picture's or was filled in.
+# Grey levels that a whole block is off when it is torn: 13 and more where it is as it was in the picture before.
 DAMAGE = 6.0
 
 
