@@ -49,6 +49,12 @@ STILL_KEYS = 12  # so many different key frames it may make of it
 STILL_AGAIN = 4  # and each of them has come so often
 LATE_SECONDS = 1.0  # so long without having to wait for data: what comes is old
 CAUGHT_UP_SECONDS = 0.02  # it had to wait so shortly before, if only for sound: what comes is new
+LAG_SECONDS = (
+    2.0  # so much later than they could, and no sooner: the line is too slow, and what waits on it is old
+)
+LAG_STAYS = 0.5  # after so long it is sure that they come no sooner
+LAG_CALM = 300.0  # so long on time: the next lag is another one
+LAG_DRIFT = 0.01  # seconds a second that a camera's clock may be wrong
 BACK_SECONDS = 1.0  # a clock that goes back by less stumbles; by more, it was set
 JUMP_SECONDS = 3.0  # ahead by more than this and the time that passed: it was set
 BUSY_TRIES, BUSY_SECONDS = (
@@ -66,6 +72,7 @@ UNREAD = "unread"  # nobody asked in time
 # Why a camera was opened again (Health.reconnects).
 SILENT = "no picture came"
 ONLY_TORN = "only torn pictures came"
+LAGGING = "pictures came too late"
 ENDED = "the camera ended the stream"
 UNPLUGGED = "the camera stopped giving pictures"
 
@@ -242,6 +249,7 @@ class _Attempt:
         self.over: _Over | None = None
         self.refused: Counter[str] = Counter()
         self.pieces = False  # what comes comes in pieces of several seconds
+        self.timely = False  # pictures come as the camera takes them, with its times
         self._fresh = False  # one of these has changed
         self._shots: deque[_Shot] = deque()
         self._changed = changed
@@ -277,9 +285,9 @@ class _Attempt:
             self._fresh = True
             self._changed.notify_all()
 
-    def opened(self, *, pieces: bool = False) -> None:
+    def opened(self, *, pieces: bool = False, timely: bool = False) -> None:
         """It is open; pictures may come."""
-        self._set(ready=time.monotonic(), pieces=pieces)
+        self._set(ready=time.monotonic(), pieces=pieces, timely=timely)
 
     def put(self, shot: _Shot) -> None:
         """Hand over a picture; never waits."""
@@ -333,6 +341,8 @@ class _Watch:
         self._strict = True
         self._cause = ""  # of the reopening that is under way
         self._still = _Stillness(limits.frozen)
+        self._patience_with_lag = LAG_SECONDS
+        self._lagged: float | None = None  # when a lag last ended an opening
 
     def leave(self) -> None:
         """Nobody reads any more. From any thread."""
@@ -401,7 +411,7 @@ class _Watch:
 
     def _follow(self, attempt: _Attempt, clock: _Clock) -> Generator[Frame, None, _Over | None]:
         """The frames of one opening; returns what ended it, None when nobody reads any more."""
-        source, rhythm = self.source, _Rhythm()
+        source, rhythm, lag = self.source, _Rhythm(), _Lag()
         live_since: float | None = None
         size: tuple[int, ...] = ()
         good, torn = (
@@ -433,6 +443,12 @@ class _Watch:
                     report.tell(source, SourceState.stalled, "the picture is frozen")
                     continue
                 timestamp, jumped = clock.step(shot.told, shot.captured)
+                if attempt.timely and shot.told is not None:
+                    if jumped:
+                        lag = _Lag()
+                    if (late := self._lags(lag, shot.told, shot.captured)) is not None:
+                        report.count_refused(source, LATE)
+                        return late
                 if (jumped or (size and shot.image.shape != size)) and not self._segment_is_new:
                     self._segment += 1
                 size = shot.image.shape
@@ -453,6 +469,19 @@ class _Watch:
                 return over
             if not shots and (ended := self._late(attempt, rhythm, torn=torn)) is not None:
                 return ended
+
+    def _lags(self, lag: _Lag, told: float, captured: float) -> _Over | None:
+        """What to say where the line is so slow that only another opening brings new pictures.
+
+        Each time that it does not help for long, twice as much is borne: the camera's clock may be the slow one.
+        """
+        late = lag.step(told, captured, self._patience_with_lag)
+        if lag.lasts(captured):
+            self._patience_with_lag, self._lagged = 2 * self._patience_with_lag, captured
+            return _Over(f"pictures come {late:.0f} s late: the line is too slow for them", cause=LAGGING)
+        if self._lagged is not None and late < LATE_SECONDS and captured - self._lagged >= LAG_CALM:
+            self._patience_with_lag, self._lagged = LAG_SECONDS, None
+        return None
 
     def _stall(self, attempt: _Attempt, interval: float) -> float:
         least = HLS_SECONDS if attempt.pieces else STALL_SECONDS
@@ -541,6 +570,42 @@ class _Rhythm:
     def silence(self) -> float:
         """Seconds since the last one; 0 before the first."""
         return 0.0 if self.last is None else time.monotonic() - self.last
+
+
+class _Lag:
+    """How much later pictures come than they could, by the camera's clock.
+
+    >>> lag = _Lag()
+    >>> [round(lag.step(told, captured, 2.0), 1) for told, captured in ((0.0, 9.0), (1.0, 9.5), (2.0, 11.0), (3.0, 14.5))]
+    [0.0, 0.0, 0.5, 2.9]
+    """
+
+    def __init__(self) -> None:
+        self._least: float | None = None  # the shortest way from the camera's clock to ours
+        self._before: float | None = None
+        self._late: deque[tuple[float, float]] = deque()  # when, and by how much, since it has been too much
+
+    def step(self, told: float, captured: float, limit: float) -> float:
+        """Seconds that the next picture is late; more than ``limit`` is too much."""
+        way = captured - told
+        if self._least is None or self._before is None:
+            self._least, self._before = way, captured
+        self._least = min(way, self._least + LAG_DRIFT * (captured - self._before))
+        self._before = captured
+        late = way - self._least
+        if late < limit:
+            self._late.clear()
+        else:
+            self._late.append((captured, late))
+        while len(self._late) > 1 and captured - self._late[1][0] >= LAG_STAYS:
+            self._late.popleft()
+        return late
+
+    def lasts(self, now: float) -> bool:
+        """Whether it has been too much for a while, and does not become less."""
+        return (
+            bool(self._late) and now - self._late[0][0] >= LAG_STAYS and self._late[-1][1] >= self._late[0][1]
+        )
 
 
 class _Stillness:
@@ -744,13 +809,13 @@ def _read_stream(address: str, transport: str, attempt: _Attempt) -> None:
             raise _Over(no_video(container), cause=LOST)
         kind = container.format.name
         recording = container.duration is not None and container.duration > 0
-        attempt.opened(pieces="hls" in kind)
-        pieces = "hls" in kind
+        pieces, timed = "hls" in kind, kind not in _UNTIMED
+        attempt.opened(pieces=pieces, timely=timed and not pieces and not recording)
         decoder = _Decoder(
             container,
             attempt,
             said=said,
-            timed=kind not in _UNTIMED,
+            timed=timed,
             hurry=not recording and not pieces,
             pace=_Pace() if pieces else None,
         )
@@ -893,7 +958,7 @@ class _Decoder:
 
     def _is_incomplete(self) -> bool:
         """Whether packets of RTP were missed while the last picture was put together."""
-        missed = self._has_said("RTP: missed")
+        missed = any(text.startswith("RTP: missed") for text in self._heard())
         return missed and self._context.name != "mjpeg"  # of that, FFmpeg leaves out the picture itself
 
     def _take(self, packet: Any, now: float, *, old: bool) -> None:
@@ -909,9 +974,13 @@ class _Decoder:
             self._attempt.refuse(TORN)
             return
         finally:
-            guessed = self._has_said("Could not find ref")  # H.265: a picture that it needs was lost whole
-        if guessed:
+            said = self._heard()
+        # FFmpeg says of H.265, and goes on as if nothing were: a picture that it needs was lost whole;
+        if any("Could not find ref" in text for text in said):
             self._break(packet.pts, missed=True)
+        # this one is damaged, where one before it comes out at the same time.
+        if any("Error parsing NAL unit" in text for text in said):
+            self._break(packet.pts, damaged=True)
         if self._numbers is not None and self._numbers.renewed:
             self._whole_from = packet.pts
         for frame in frames:
@@ -941,11 +1010,11 @@ class _Decoder:
             return unplaced
         return self._broken_at is not None and pts <= self._broken_at
 
-    def _has_said(self, words: str) -> bool:
-        """Whether FFmpeg has said this since the last time that it was asked."""
-        found = any(words in text for _, _, text in self._said)
+    def _heard(self) -> list[str]:
+        """What FFmpeg has said since the last time."""
+        said = [text for _, _, text in self._said]
         self._said.clear()
-        return found
+        return said
 
     def _break(self, pts: int | None, *, damaged: bool = False, missed: bool = False) -> None:
         """What comes is not whole; ``missed``: known from the line, and not by the decoder, which may see less."""

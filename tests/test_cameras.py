@@ -1050,6 +1050,78 @@ def test_sound_without_pictures_is_told(tmp_path: Path) -> None:
         assert source.health.state == "failed"
 
 
+class TestSlowLine:
+    """A line that carries less than the camera sends: what comes is older and older."""
+
+    @staticmethod
+    def lasting(ways: list[tuple[float, float]]) -> float | None:
+        """When it is said that another opening is needed; ``ways``: when a picture was taken, and when it came."""
+        lag = room._Lag()
+        for told, captured in ways:
+            lag.step(told, captured, room.LAG_SECONDS)
+            if lag.lasts(captured):
+                return captured
+        return None
+
+    def test_pictures_that_are_later_and_later_call_for_another_opening(self):
+        half_as_fast = [(n / 10, 50.0 + n / 5) for n in range(100)]
+        assert self.lasting(half_as_fast) == pytest.approx(54.6, abs=0.3)
+        assert self.lasting([(n / 10, 50.0 + n / 10) for n in range(1000)]) is None
+
+    def test_a_backlog_that_is_worked_off_does_not(self):
+        held = [(n / 10, 50.0 + n / 10) for n in range(20)]
+        held += [
+            (n / 10, 55.0 + (n - 20) / 100) for n in range(20, 55)
+        ]  # for 3 s nothing came, then all of it
+        held += [(n / 10, 50.0 + n / 10) for n in range(55, 100)]
+        assert self.lasting(held) is None
+
+    def test_a_backlog_at_the_beginning_and_a_clock_that_drifts_do_not(self):
+        at_once = [(n / 10, 50.0 + n / 100) for n in range(30)]
+        assert self.lasting(at_once + [(n / 10, 47.0 + n / 10) for n in range(31, 100)]) is None
+        assert self.lasting([(0.995 * n / 10, 50.0 + n / 10) for n in range(20_000)]) is None
+
+    def test_where_another_opening_does_not_help_twice_as_much_is_borne_each_time(self):
+        watch = room._Watch(
+            NetworkSource("rtsp://10.0.0.7/live"), lambda _: None, None, room._Limits(5.0, 5.0)
+        )
+        given_up, lag = [], room._Lag()
+        for n in range(6000):  # ten minutes of a camera whose clock loses a fifth
+            if watch._lags(lag, 0.8 * n / 10, n / 10) is not None:
+                given_up.append(n / 10)
+                lag = room._Lag()
+        assert len(given_up) == 5
+        assert np.diff(given_up) == pytest.approx([20 * 1.06, 40 * 1.06, 80 * 1.06, 160 * 1.06], rel=0.1)
+
+    def test_after_minutes_without_a_lag_the_next_one_is_seen_as_soon_as_the_first(self):
+        watch = room._Watch(
+            NetworkSource("rtsp://10.0.0.7/live"), lambda _: None, None, room._Limits(5.0, 5.0)
+        )
+        lag = room._Lag()
+        assert any(watch._lags(lag, n / 10, n / 5) is not None for n in range(100))
+        assert watch._patience_with_lag == 2 * room.LAG_SECONDS
+        since, lag = watch._lagged, room._Lag()
+        for n in range(3100):
+            assert watch._lags(lag, n / 10, since + n / 10) is None
+        assert watch._patience_with_lag == room.LAG_SECONDS
+
+    @pytest.mark.slow
+    def test_a_slow_line_is_left_for_a_new_one_and_that_is_told(self):
+        look = {"size": (320, 240), "fps": 15, "pattern": "stripes", "kbit": 1000, "transport": "tcp"}
+        with (
+            rtsp_camera(**look) as camera,
+            Line(camera) as line,
+            watched(NetworkSource(line.address)) as seen,
+        ):
+            seen.more(30)
+            line.rate = line.bytes_a_second(1.0) / 2
+            seen.until(lambda: seen.source.health.reconnects == {room.LAGGING: 1} and seen.frames[-1].segment)
+            fresh = Seen.of(seen.frames[-1].image)
+            assert fresh.taken is not None
+            assert seen.frames[-1].captured - fresh.taken < 1.5  # it was more than two seconds
+        assert any("too slow" in health.reason for health in seen.said)
+
+
 class TestOtherWays:
     """Real servers of what is not plain RTSP: each is read, lost, and read again."""
 
