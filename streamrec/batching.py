@@ -379,12 +379,6 @@ class Watcher:
         for camera in (*self._cameras.values(), *self._gone, *self._leaving):
             camera._reader.join(max(0.0, deadline - time.monotonic()))
 
-    @property
-    def stuck(self) -> tuple[str, ...]:
-        """Names of removed or closed cameras whose thread has not ended: it waits for a network that is silent."""
-        cameras = (*self._cameras.values(), *self._gone, *self._leaving)
-        return tuple(c.name for c in cameras if c._reader.buffer.closed and not c._reader.join(0.0))
-
     def __enter__(self) -> Self:
         return self
 

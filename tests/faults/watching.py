@@ -65,13 +65,12 @@ class Watching:
         for result in self._watcher.step(0.0):
             self._see(result)
         self._watcher.close()
-        seconds, stuck = time.monotonic() - asked, self._watcher.stuck
+        seconds, stuck = time.monotonic() - asked, reading("capture")
         until = time.monotonic() + REST_SECONDS
-        while self._watcher.stuck and time.monotonic() < until:
+        while reading("capture") and time.monotonic() < until:
             time.sleep(TICK)
-        names = [t.name for t in threading.enumerate() if t.name.startswith(("capture", "read "))]
         final = {name: counts(camera) for name, camera in self._cameras.items()}
-        tell("left", seconds=seconds, stuck=stuck, threads=names, cameras=final)
+        tell("left", seconds=seconds, stuck=stuck, threads=reading("capture", "read "), cameras=final)
 
     def _listen(self) -> None:
         for line in sys.stdin:
@@ -110,6 +109,11 @@ class Watching:
 
     def _tell_state(self, camera: Camera, health: Health) -> None:
         tell("state", camera=camera.name, state=str(health.state), reason=health.reason)
+
+
+def reading(*kinds: str) -> list[str]:
+    """Names of the threads that read cameras, those of other cameras and of those that are gone too."""
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith(kinds)]
 
 
 def counts(camera: Camera) -> dict[str, Any]:
