@@ -68,6 +68,8 @@ class Camera:
         self._times: deque[float] = deque()  # of the results of late
         self._began = self._arrived = time.monotonic()  # the latter: when the last frame came
         self._over: Health | None = None
+        self._segment: int | None = None  # of the last result
+        self._lost = False  # and it is not told yet that what ran has ended with that
         self._told: tuple[SourceState, str] | None = None
         self._since = self._arrived
         self._heard: deque[Health] = deque([Health(since=self._began)])
@@ -120,6 +122,7 @@ class Camera:
         """Called by the source in its thread: the watcher tells it, in its own."""
         self._heard.append(health)
         with self._changed:
+            self._lost = self._lost or health.state is SourceState.reconnecting
             self._changed.notify_all()
         if self._listener is not None:
             self._listener(health)
@@ -166,6 +169,8 @@ class Camera:
 
     def _recognize(self, frame: Frame, last: bool, said: tuple[Prediction, State], asked: float) -> Result:
         prediction, state = said
+        if frame.segment != self._segment:  # with which what ran before ends anyway
+            self._segment, self._lost = frame.segment, False
         dropped = self._reader.buffer.dropped
         result = self._teller.tell(frame, prediction, asked=asked, dropped=dropped, last=last)
         self._state = state
@@ -179,6 +184,12 @@ class Camera:
     def _forget_times(self, now: float) -> None:
         while self._times and now - self._times[0] > _RECENT:
             self._times.popleft()
+
+    def _end_if_lost(self) -> Iterator[Result]:
+        """What runs ends when the camera is lost, and not when it is back, which may be tomorrow."""
+        if self._lost and not len(self._reader.buffer):
+            self._lost = False
+            yield from self._teller.ending()
 
     def _finish(self, reason: str = "", error: BaseException | None = None) -> list[Result]:
         """It is over: what still waits is counted, what runs ends."""
@@ -343,6 +354,8 @@ class Watcher:
             for camera in finished:
                 told += self._finished(camera)
             told += self._recognize(batch)
+            for camera in self._active():
+                told += camera._end_if_lost()
             if self._stopped:
                 told += self._stop_all()
             gone, self._gone = (*self._gone, *removed), []

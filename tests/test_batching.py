@@ -27,6 +27,7 @@ from streamrec import (
     results,
     results_of,
 )
+from streamrec import health as report
 from streamrec.batching import BATCH, Camera
 from streamrec.errors import PictureError, SourceError, StreamrecError
 from streamrec.sources import IterableSource
@@ -470,6 +471,29 @@ class TestComingAndGoing:
         assert len(found) >= 5
         assert camera.health.reason == "it was stopped"
         assert_accounted(camera)
+
+    def test_an_action_ends_when_its_camera_is_lost_and_not_when_it_is_back(self):
+        back = threading.Event()
+
+        class Lost(Clockwork):
+            def __iter__(self) -> Iterator[Frame]:
+                report.tell(self, SourceState.live)
+                for frame in super().__iter__():
+                    if frame.index == 40:
+                        report.tell(self, SourceState.reconnecting, "the camera ended the stream")
+                        back.wait(10.0)
+                        report.tell(self, SourceState.live)
+                    yield replace(frame, segment=int(frame.index >= 40))
+
+        said: list[tuple[str, int]] = []
+        with Watcher(Scripted()) as watcher:
+            watcher.add("door", Lost(count=80))
+            for result in watcher:
+                said += [(type(event).__name__, result.frame.segment) for event in result.events]
+                if len(said) == 2:
+                    back.set()
+        assert said == [("ActionStarted", 0), ("ActionEnded", 0), ("ActionStarted", 1), ("ActionEnded", 1)]
+        assert back.is_set()
 
     def test_a_source_that_does_not_hear_is_left_behind_in_time(self):
         deaf, silent = Silent("deaf", deaf=True), Silent("silent")

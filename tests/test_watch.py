@@ -309,6 +309,8 @@ class TestChanges:
         assert took < STOP_SECONDS
         states = [(line["source"], line["state"]) for line in told(lines) if line["type"] == "state"]
         assert [state for name, state in states if name == "kept"] == ["connecting", "live", "ended"]
+        # The old one is over before the new one of its name begins.
+        assert [state for name, state in states if name == "new"] == 2 * ["connecting", "live", "ended"]
         indexes = [
             line["index"] for line in told(lines) if line["type"] == "prediction" and line["source"] == "kept"
         ]
