@@ -45,8 +45,8 @@ PAUSES = (1.0, 30.0)  # seconds between openings, the first and the longest
 STEADY_SECONDS = 2.0  # live for so long: the next loss begins with the first pause again
 FROZEN_SECONDS = 30.0  # the same picture for so long is a frozen one
 STILL_LEVELS = 40  # grey levels that an encoder may be off between two key frames of the same picture
-STILL_KEYS = 12  # so many different key frames it may make of it
-STILL_AGAIN = 4  # and each of them has come so often
+STILL_KEYS = 16  # so many different key frames it may make of it
+STILL_AGAIN, STILL_SHARE = 4, 2 / 3  # of those of late so many, and such a part, had been there before
 LATE_SECONDS = 1.0  # so long without having to wait for data: what comes is old
 CAUGHT_UP_SECONDS = 0.02  # it had to wait so shortly before, if only for sound: what comes is new
 LAG_SECONDS = (
@@ -621,9 +621,10 @@ class _Stillness:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._sample: np.ndarray | None = None  # of the picture with which it came to rest
-        self._keys: deque[int] = deque(maxlen=STILL_KEYS)  # checksums of the key frames since
-        self._since = 0.0  # when the last one came that was new
-        self._again = self._new = 0  # how many have come since; how many of the last were new, in a row
+        self._since = 0.0  # when that was
+        self._keys: set[int] = set()  # checksums of the key frames since
+        self._came: deque[tuple[float, bool]] = deque()  # those of late: when, and whether it had been there
+        self._new = 0  # how many of the last had not, in a row
         self._is_frozen = False
 
     def frozen(self, shot: _Shot) -> bool:
@@ -632,26 +633,31 @@ class _Stillness:
         sample = shot.image[2::4, 2::4, 1]  # green: most of what is bright or dark
         if self._sample is None or _moved(self._sample, sample):
             self._sample = sample.copy()
-            self._keys.clear()
             self._begin(shot)
         if shot.key:
-            key = zlib.crc32(np.ascontiguousarray(shot.image).data)
-            if key in self._keys:
-                self._again, self._new = self._again + 1, 0
-            else:
-                self._keys.append(key)
-                self._new += 1
-                if not self._is_frozen or self._new > 1:  # one may be of a quality that is rare
-                    self._begin(shot)
-        if (
-            self._again >= STILL_AGAIN * max(1, len(self._keys))
-            and shot.captured - self._since >= self._seconds
-        ):
-            self._is_frozen = True
+            self._look(shot)
         return self._is_frozen
 
+    def _look(self, shot: _Shot) -> None:
+        key = zlib.crc32(np.ascontiguousarray(shot.image).data)
+        known = key in self._keys
+        self._new = 0 if known else self._new + 1
+        # One new one of a picture that is frozen may be of a quality that is rare.
+        if not known and (self._new > 1 if self._is_frozen else len(self._keys) >= STILL_KEYS):
+            self._begin(shot)
+        self._keys.add(key)
+        self._came.append((shot.captured, known))
+        while len(self._came) > 2 * STILL_AGAIN and shot.captured - self._came[0][0] > self._seconds:
+            self._came.popleft()
+        again = sum(known for _, known in self._came)
+        enough = max(STILL_AGAIN, len(self._keys), STILL_SHARE * len(self._came))
+        if shot.captured - self._since >= self._seconds and again >= enough:
+            self._is_frozen = True
+
     def _begin(self, shot: _Shot) -> None:
-        self._since, self._again, self._is_frozen = shot.captured, 0, False
+        self._since, self._new, self._is_frozen = shot.captured, 0, False
+        self._keys.clear()
+        self._came.clear()
 
 
 def _moved(one: np.ndarray, other: np.ndarray) -> bool:
