@@ -208,6 +208,7 @@ class Camera:
     def _let_go(self) -> None:
         """Its thread has ended: what is large goes now, and does not wait for the collector of circles."""
         self._seen, self._state = None, self.recognizer.initial_state()
+        self._teller.forget()
         if self.source.on_health == self._hear:
             self.source.on_health = self._listener
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -494,6 +496,32 @@ class TestComingAndGoing:
                     back.set()
         assert said == [("ActionStarted", 0), ("ActionEnded", 0), ("ActionStarted", 1), ("ActionEnded", 1)]
         assert back.is_set()
+
+    def test_a_removed_camera_keeps_no_picture_though_somebody_keeps_the_camera(self):
+        class Pictures(Clockwork):
+            def __iter__(self) -> Iterator[Frame]:
+                for frame in super().__iter__():
+                    image = np.zeros((24, 32, 3), np.uint8)
+                    kept.append(weakref.ref(image))
+                    yield replace(frame, image=image)
+                    del image, frame
+
+        kept: list[weakref.ref[np.ndarray]] = []
+        gc.disable()  # it may not come for hours
+        try:
+            with Watcher(Scripted()) as watcher:
+                watcher.add("door", Clockwork())
+                camera = watcher.add("yard", Pictures())
+                while camera.counts.recognized < 5:
+                    watcher.step(1.0)
+                watcher.remove("yard")
+                until = time.monotonic() + 5.0
+                while any(one() is not None for one in kept) and time.monotonic() < until:
+                    watcher.step(0.1)
+                assert [one() for one in kept if one() is not None] == []
+                assert_accounted(camera)
+        finally:
+            gc.enable()
 
     def test_a_source_that_does_not_hear_is_left_behind_in_time(self):
         deaf, silent = Silent("deaf", deaf=True), Silent("silent")

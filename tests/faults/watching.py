@@ -145,13 +145,16 @@ class _MallInfo(ctypes.Structure):
     ))  # fmt: skip
 
 
+_ASK = getattr(ctypes.CDLL(None), "mallinfo2", None)
+if _ASK is not None:
+    _ASK.restype = _MallInfo
+
+
 def in_use() -> float | None:
     """MB that were asked of glibc's allocator and not given back to it; None: another one is used."""
-    ask = getattr(ctypes.CDLL(None), "mallinfo2", None)
-    if ask is None:
+    if _ASK is None:
         return None
-    ask.restype = _MallInfo
-    said = ask()
+    said = _ASK()
     return (said.uordblks + said.hblkhd) / 1e6
 
 
