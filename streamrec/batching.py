@@ -68,6 +68,8 @@ class Camera:
         self._times: deque[float] = deque()  # of the results of late
         self._began = self._arrived = time.monotonic()  # the latter: when the last frame came
         self._over: Health | None = None
+        self._segment: int | None = None  # of the last result
+        self._lost = False  # and it is not told yet that what ran has ended with that
         self._told: tuple[SourceState, str] | None = None
         self._since = self._arrived
         self._heard: deque[Health] = deque([Health(since=self._began)])
@@ -120,6 +122,7 @@ class Camera:
         """Called by the source in its thread: the watcher tells it, in its own."""
         self._heard.append(health)
         with self._changed:
+            self._lost = self._lost or health.state is SourceState.reconnecting
             self._changed.notify_all()
         if self._listener is not None:
             self._listener(health)
@@ -166,6 +169,8 @@ class Camera:
 
     def _recognize(self, frame: Frame, last: bool, said: tuple[Prediction, State], asked: float) -> Result:
         prediction, state = said
+        if frame.segment != self._segment:  # with which what ran before ends anyway
+            self._segment, self._lost = frame.segment, False
         dropped = self._reader.buffer.dropped
         result = self._teller.tell(frame, prediction, asked=asked, dropped=dropped, last=last)
         self._state = state
@@ -179,6 +184,12 @@ class Camera:
     def _forget_times(self, now: float) -> None:
         while self._times and now - self._times[0] > _RECENT:
             self._times.popleft()
+
+    def _end_if_lost(self) -> Iterator[Result]:
+        """What runs ends when the camera is lost, and not when it is back, which may be tomorrow."""
+        if self._lost and not len(self._reader.buffer):
+            self._lost = False
+            yield from self._teller.ending()
 
     def _finish(self, reason: str = "", error: BaseException | None = None) -> list[Result]:
         """It is over: what still waits is counted, what runs ends."""
@@ -197,6 +208,7 @@ class Camera:
     def _let_go(self) -> None:
         """Its thread has ended: what is large goes now, and does not wait for the collector of circles."""
         self._seen, self._state = None, self.recognizer.initial_state()
+        self._teller.forget()
         if self.source.on_health == self._hear:
             self.source.on_health = self._listener
 
@@ -343,6 +355,8 @@ class Watcher:
             for camera in finished:
                 told += self._finished(camera)
             told += self._recognize(batch)
+            for camera in self._active():
+                told += camera._end_if_lost()
             if self._stopped:
                 told += self._stop_all()
             gone, self._gone = (*self._gone, *removed), []
@@ -378,12 +392,6 @@ class Watcher:
         deadline = time.monotonic() + patience
         for camera in (*self._cameras.values(), *self._gone, *self._leaving):
             camera._reader.join(max(0.0, deadline - time.monotonic()))
-
-    @property
-    def stuck(self) -> tuple[str, ...]:
-        """Names of removed or closed cameras whose thread has not ended: it waits for a network that is silent."""
-        cameras = (*self._cameras.values(), *self._gone, *self._leaving)
-        return tuple(c.name for c in cameras if c._reader.buffer.closed and not c._reader.join(0.0))
 
     def __enter__(self) -> Self:
         return self

@@ -7,6 +7,7 @@ than the watch allows, and leaves it to its own deadlines where it hangs.
 
 from __future__ import annotations
 
+import logging
 import math
 import random
 import socket
@@ -15,12 +16,13 @@ import time
 import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import av
+import av.logging
 import numpy as np
 
 from streamrec import health as report
@@ -43,16 +45,23 @@ PAUSES = (1.0, 30.0)  # seconds between openings, the first and the longest
 STEADY_SECONDS = 2.0  # live for so long: the next loss begins with the first pause again
 FROZEN_SECONDS = 30.0  # the same picture for so long is a frozen one
 STILL_LEVELS = 40  # grey levels that an encoder may be off between two key frames of the same picture
-STILL_KEYS = 12  # so many different key frames it may make of it
-STILL_AGAIN = 4  # and each of them has come so often
+STILL_KEYS = 16  # so many different key frames it may make of it
+STILL_AGAIN, STILL_SHARE = 4, 2 / 3  # of those of late so many, and such a part, had been there before
 LATE_SECONDS = 1.0  # so long without having to wait for data: what comes is old
 CAUGHT_UP_SECONDS = 0.02  # it had to wait so shortly before, if only for sound: what comes is new
+LAG_SECONDS = (
+    2.0  # so much later than they could, and no sooner: the line is too slow, and what waits on it is old
+)
+LAG_STAYS = 0.5  # after so long it is sure that they come no sooner
+LAG_CALM = 300.0  # so long on time: the next lag is another one
+LAG_DRIFT = 0.01  # seconds a second that a camera's clock may be wrong
 BACK_SECONDS = 1.0  # a clock that goes back by less stumbles; by more, it was set
 JUMP_SECONDS = 3.0  # ahead by more than this and the time that passed: it was set
 BUSY_TRIES, BUSY_SECONDS = (
     4,
     0.25,
 )  # a server that has just let go of a viewer may be too busy for the next one
+REORDERED = "16"  # packets of RTP that wait for one before them: over TCP, too, a camera may leave some out
 HLS_SECONDS = 20.0  # HLS comes in pieces of several seconds
 
 # Why pictures were not passed on (Health.refused).
@@ -63,6 +72,7 @@ UNREAD = "unread"  # nobody asked in time
 # Why a camera was opened again (Health.reconnects).
 SILENT = "no picture came"
 ONLY_TORN = "only torn pictures came"
+LAGGING = "pictures came too late"
 ENDED = "the camera ended the stream"
 UNPLUGGED = "the camera stopped giving pictures"
 
@@ -239,6 +249,7 @@ class _Attempt:
         self.over: _Over | None = None
         self.refused: Counter[str] = Counter()
         self.pieces = False  # what comes comes in pieces of several seconds
+        self.timely = False  # pictures come as the camera takes them, with its times
         self._fresh = False  # one of these has changed
         self._shots: deque[_Shot] = deque()
         self._changed = changed
@@ -274,9 +285,9 @@ class _Attempt:
             self._fresh = True
             self._changed.notify_all()
 
-    def opened(self, *, pieces: bool = False) -> None:
+    def opened(self, *, pieces: bool = False, timely: bool = False) -> None:
         """It is open; pictures may come."""
-        self._set(ready=time.monotonic(), pieces=pieces)
+        self._set(ready=time.monotonic(), pieces=pieces, timely=timely)
 
     def put(self, shot: _Shot) -> None:
         """Hand over a picture; never waits."""
@@ -330,6 +341,8 @@ class _Watch:
         self._strict = True
         self._cause = ""  # of the reopening that is under way
         self._still = _Stillness(limits.frozen)
+        self._patience_with_lag = LAG_SECONDS
+        self._lagged: float | None = None  # when a lag last ended an opening
 
     def leave(self) -> None:
         """Nobody reads any more. From any thread."""
@@ -398,7 +411,7 @@ class _Watch:
 
     def _follow(self, attempt: _Attempt, clock: _Clock) -> Generator[Frame, None, _Over | None]:
         """The frames of one opening; returns what ended it, None when nobody reads any more."""
-        source, rhythm = self.source, _Rhythm()
+        source, rhythm, lag = self.source, _Rhythm(), _Lag()
         live_since: float | None = None
         size: tuple[int, ...] = ()
         good, torn = (
@@ -430,6 +443,12 @@ class _Watch:
                     report.tell(source, SourceState.stalled, "the picture is frozen")
                     continue
                 timestamp, jumped = clock.step(shot.told, shot.captured)
+                if attempt.timely and shot.told is not None:
+                    if jumped:
+                        lag = _Lag()
+                    if (late := self._lags(lag, shot.told, shot.captured)) is not None:
+                        report.count_refused(source, LATE)
+                        return late
                 if (jumped or (size and shot.image.shape != size)) and not self._segment_is_new:
                     self._segment += 1
                 size = shot.image.shape
@@ -450,6 +469,19 @@ class _Watch:
                 return over
             if not shots and (ended := self._late(attempt, rhythm, torn=torn)) is not None:
                 return ended
+
+    def _lags(self, lag: _Lag, told: float, captured: float) -> _Over | None:
+        """What to say where the line is so slow that only another opening brings new pictures.
+
+        Each time that it does not help for long, twice as much is borne: the camera's clock may be the slow one.
+        """
+        late = lag.step(told, captured, self._patience_with_lag)
+        if lag.lasts(captured):
+            self._patience_with_lag, self._lagged = 2 * self._patience_with_lag, captured
+            return _Over(f"pictures come {late:.0f} s late: the line is too slow for them", cause=LAGGING)
+        if self._lagged is not None and late < LATE_SECONDS and captured - self._lagged >= LAG_CALM:
+            self._patience_with_lag, self._lagged = LAG_SECONDS, None
+        return None
 
     def _stall(self, attempt: _Attempt, interval: float) -> float:
         least = HLS_SECONDS if attempt.pieces else STALL_SECONDS
@@ -540,6 +572,42 @@ class _Rhythm:
         return 0.0 if self.last is None else time.monotonic() - self.last
 
 
+class _Lag:
+    """How much later pictures come than they could, by the camera's clock.
+
+    >>> lag = _Lag()
+    >>> [round(lag.step(told, captured, 2.0), 1) for told, captured in ((0, 9), (1, 9.5), (2, 11), (3, 14.5))]
+    [0.0, 0.0, 0.5, 2.9]
+    """
+
+    def __init__(self) -> None:
+        self._least: float | None = None  # the shortest way from the camera's clock to ours
+        self._before: float | None = None
+        self._late: deque[tuple[float, float]] = deque()  # when, and by how much, since it has been too much
+
+    def step(self, told: float, captured: float, limit: float) -> float:
+        """Seconds that the next picture is late; more than ``limit`` is too much."""
+        way = captured - told
+        if self._least is None or self._before is None:
+            self._least, self._before = way, captured
+        self._least = min(way, self._least + LAG_DRIFT * (captured - self._before))
+        self._before = captured
+        late = way - self._least
+        if late < limit:
+            self._late.clear()
+        else:
+            self._late.append((captured, late))
+        while len(self._late) > 1 and captured - self._late[1][0] >= LAG_STAYS:
+            self._late.popleft()
+        return late
+
+    def lasts(self, now: float) -> bool:
+        """Whether it has been too much for a while, and does not become less."""
+        return (
+            bool(self._late) and now - self._late[0][0] >= LAG_STAYS and self._late[-1][1] >= self._late[0][1]
+        )
+
+
 class _Stillness:
     """Whether the very same picture comes again and again.
 
@@ -553,9 +621,10 @@ class _Stillness:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._sample: np.ndarray | None = None  # of the picture with which it came to rest
-        self._keys: deque[int] = deque(maxlen=STILL_KEYS)  # checksums of the key frames since
-        self._since = 0.0  # when the last one came that was new
-        self._again = self._new = 0  # how many have come since; how many of the last were new, in a row
+        self._since = 0.0  # when that was
+        self._keys: set[int] = set()  # checksums of the key frames since
+        self._came: deque[tuple[float, bool]] = deque()  # those of late: when, and whether it had been there
+        self._new = 0  # how many of the last had not, in a row
         self._is_frozen = False
 
     def frozen(self, shot: _Shot) -> bool:
@@ -564,26 +633,31 @@ class _Stillness:
         sample = shot.image[2::4, 2::4, 1]  # green: most of what is bright or dark
         if self._sample is None or _moved(self._sample, sample):
             self._sample = sample.copy()
-            self._keys.clear()
             self._begin(shot)
         if shot.key:
-            key = zlib.crc32(np.ascontiguousarray(shot.image).data)
-            if key in self._keys:
-                self._again, self._new = self._again + 1, 0
-            else:
-                self._keys.append(key)
-                self._new += 1
-                if not self._is_frozen or self._new > 1:  # one may be of a quality that is rare
-                    self._begin(shot)
-        if (
-            self._again >= STILL_AGAIN * max(1, len(self._keys))
-            and shot.captured - self._since >= self._seconds
-        ):
-            self._is_frozen = True
+            self._look(shot)
         return self._is_frozen
 
+    def _look(self, shot: _Shot) -> None:
+        key = zlib.crc32(np.ascontiguousarray(shot.image).data)
+        known = key in self._keys
+        self._new = 0 if known else self._new + 1
+        # One new one of a picture that is frozen may be of a quality that is rare.
+        if not known and (self._new > 1 if self._is_frozen else len(self._keys) >= STILL_KEYS):
+            self._begin(shot)
+        self._keys.add(key)
+        self._came.append((shot.captured, known))
+        while len(self._came) > 2 * STILL_AGAIN and shot.captured - self._came[0][0] > self._seconds:
+            self._came.popleft()
+        again = sum(known for _, known in self._came)
+        enough = max(STILL_AGAIN, len(self._keys), STILL_SHARE * len(self._came))
+        if shot.captured - self._since >= self._seconds and again >= enough:
+            self._is_frozen = True
+
     def _begin(self, shot: _Shot) -> None:
-        self._since, self._again, self._is_frozen = shot.captured, 0, False
+        self._since, self._new, self._is_frozen = shot.captured, 0, False
+        self._keys.clear()
+        self._came.clear()
 
 
 def _moved(one: np.ndarray, other: np.ndarray) -> bool:
@@ -731,21 +805,23 @@ def _read_stream(address: str, transport: str, attempt: _Attempt) -> None:
     options = {"analyzeduration": "200000" if told else "1000000", "fpsprobesize": "0"}
     if address.lower().startswith("rtsp"):
         options["allowed_media_types"] = "video"
+        options["reorder_queue_size"] = REORDERED
         if transport == "auto":
             options["rtsp_flags"] = "prefer_tcp"
         else:
             options["rtsp_transport"] = transport
-    with _opened_stream(address, options) as container:
+    with _overheard() as said, _opened_stream(address, options) as container:
         if not container.streams.video:
             raise _Over(no_video(container), cause=LOST)
         kind = container.format.name
         recording = container.duration is not None and container.duration > 0
-        attempt.opened(pieces="hls" in kind)
-        pieces = "hls" in kind
+        pieces, timed = "hls" in kind, kind not in _UNTIMED
+        attempt.opened(pieces=pieces, timely=timed and not pieces and not recording)
         decoder = _Decoder(
             container,
             attempt,
-            timed=kind not in _UNTIMED,
+            said=said,
+            timed=timed,
             hurry=not recording and not pieces,
             pace=_Pace() if pieces else None,
         )
@@ -753,6 +829,20 @@ def _read_stream(address: str, transport: str, attempt: _Attempt) -> None:
         if attempt.unwanted:
             return
         raise _Over(None) if recording else _Over(ENDED, cause=ENDED)
+
+
+@contextmanager
+def _overheard() -> Iterator[list[tuple[int, str, str]]]:
+    """What FFmpeg says in this thread: how urgent, who, the text, which may hold an address.
+
+    Its log is one for the whole program. Where nobody reads it, nobody else is to hear more of it by this.
+    """
+    if av.logging.get_level() is None:
+        logging.getLogger("libav").setLevel(logging.CRITICAL + 1)
+        av.logging.set_skip_repeated(False)
+        av.logging.set_level(av.logging.WARNING)
+    with av.logging.Capture(local=True) as said:
+        yield said
 
 
 def _opened_stream(address: str, options: dict[str, str]) -> Any:
@@ -808,9 +898,17 @@ class _Decoder:
     """Packets of one opening become pictures; what is damaged, or old, does not."""
 
     def __init__(
-        self, container: Any, attempt: _Attempt, *, timed: bool, hurry: bool, pace: _Pace | None = None
+        self,
+        container: Any,
+        attempt: _Attempt,
+        *,
+        timed: bool,
+        hurry: bool,
+        pace: _Pace | None = None,
+        said: list[tuple[int, str, str]] | None = None,
     ) -> None:
         self._container, self._attempt, self._timed, self._hurry = container, attempt, timed, hurry
+        self._said = [] if said is None else said  # by FFmpeg, in this thread
         self._pace = pace
         self._stream = container.streams.video[0]
         self._context = context = self._stream.codec_context
@@ -820,6 +918,9 @@ class _Decoder:
         self._numbers = FrameNumbers(context.extradata) if context.name == "h264" else None
         self._broken = False  # until the next key frame, or the end of a renewal, nothing is whole
         self._broken_at: int | None = None  # the pts of what broke it
+        self._unplaced = False  # what broke it is a key frame without one, as the first may be
+        self._wary = False  # the decoder met damage of which nobody had told: it may not see all of it
+        self._whole = 0  # pictures since the last damage
         self._whole_from: int | None = None  # the pts of the picture with which a renewal ends
         self._waited = time.monotonic()  # when there was last nothing to read
         self._behind = False
@@ -848,6 +949,7 @@ class _Decoder:
             packet = next(packets, None)
             if packet is None:
                 return
+            incomplete = self._is_incomplete()
             now = time.monotonic()
             if now - self._asked > 0.002:
                 self._waited = now
@@ -855,20 +957,36 @@ class _Decoder:
                 packet.stream is not self._stream or not packet.size
             ):  # an empty one is FFmpeg's sign of the end
                 continue
+            if incomplete:
+                self._break(packet.pts, damaged=True, missed=True)
+                self._unplaced = packet.pts is None and packet.is_keyframe
             self._take(packet, now, old=now - self._asked >= 0.95 * READ_SECONDS)
+
+    def _is_incomplete(self) -> bool:
+        """Whether packets of RTP were missed while the last picture was put together."""
+        missed = any(text.startswith("RTP: missed") for text in self._heard())
+        return missed and self._context.name != "mjpeg"  # of that, FFmpeg leaves out the picture itself
 
     def _take(self, packet: Any, now: float, *, old: bool) -> None:
         lost = self._numbers.lost(bytes(packet)) if self._numbers is not None else False
         if self._hurry and self._skipped(packet, now):
             return
         if lost:
-            self._break(packet.pts)
+            self._break(packet.pts, missed=True)
         try:
             frames = packet.decode()
         except av.FFmpegError:
             self._break(packet.pts, damaged=True)
             self._attempt.refuse(TORN)
             return
+        finally:
+            said = self._heard()
+        # FFmpeg says of H.265, and goes on as if nothing were: a picture that it needs was lost whole;
+        if any("Could not find ref" in text for text in said):
+            self._break(packet.pts, missed=True)
+        # this one is damaged, where one before it comes out at the same time.
+        if any("Error parsing NAL unit" in text for text in said):
+            self._break(packet.pts, damaged=True)
         if self._numbers is not None and self._numbers.renewed:
             self._whole_from = packet.pts
         for frame in frames:
@@ -876,20 +994,38 @@ class _Decoder:
             key = bool(frame.key_frame) or renewed
             if frame.is_corrupt:
                 self._break(frame.pts, damaged=True)
-            elif renewed or (key and not _is_before(frame.pts, self._broken_at)):
+            elif renewed or (key and not self._is_spoiled(frame.pts)):
+                self._wary = self._wary and (self._broken or self._whole < TRUSTED)
                 self._broken, self._broken_at, self._whole_from = False, None, None
             if self._broken:
                 self._attempt.refuse(TORN)
                 continue
+            self._whole += 1
             image = frame.to_ndarray(format="bgr24")
             told = frame.time if self._timed else None
             if self._pace is not None and told is not None:
                 _sleep(self._pace.wait(told, time.monotonic()), self._attempt)
-            sure = self._attempt.strict and self._numbers is not None and self._numbers.known
+            marked = not self._wary or (self._numbers is not None and self._numbers.known)
+            sure = self._attempt.strict and marked
             self._attempt.put(_Shot(image, told, time.monotonic(), key, sure, old))
 
-    def _break(self, pts: int | None, *, damaged: bool = False) -> None:
-        self._broken = True
+    def _is_spoiled(self, pts: int | None) -> bool:
+        """Whether a key frame is, or comes before, what broke it."""
+        if pts is None:
+            unplaced, self._unplaced = self._unplaced, False
+            return unplaced
+        return self._broken_at is not None and pts <= self._broken_at
+
+    def _heard(self) -> list[str]:
+        """What FFmpeg has said since the last time."""
+        said = [text for _, _, text in self._said]
+        self._said.clear()
+        return said
+
+    def _break(self, pts: int | None, *, damaged: bool = False, missed: bool = False) -> None:
+        """What comes is not whole; ``missed``: known from the line, and not by the decoder, which may see less."""
+        self._wary = self._wary or not (self._broken or missed)
+        self._broken, self._whole = True, 0
         self._whole_from = None
         if damaged and self._numbers is not None:
             self._numbers.damaged()
@@ -911,7 +1047,3 @@ class _Decoder:
             self._attempt.refuse(LATE)
             return True
         return False
-
-
-def _is_before(pts: int | None, other: int | None) -> bool:
-    return pts is not None and other is not None and pts <= other

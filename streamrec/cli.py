@@ -69,6 +69,7 @@ def main() -> None:
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     from streamrec.errors import StreamrecError
 
+    _hide_passwords()
     with contextlib.suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGTERM, lambda *_: _interrupt())
     try:
@@ -93,6 +94,26 @@ def main() -> None:
         typer.echo(f"streamrec: {error.filename}: {(error.strerror or str(error)).lower()}", err=True)
         code = 2
     _leave(code)
+
+
+def _hide_passwords() -> None:
+    """Take passwords out of what a list of processes shows of this one: on Linux, from now on."""
+    from streamrec.errors import without_password
+
+    secret = [argument for argument in sys.argv[1:] if without_password(argument) != argument]
+    if not secret or not sys.platform.startswith("linux"):
+        return
+    import ctypes
+
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        fields = Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        start, end = int(fields[45]), int(fields[46])  # where the arguments lie, each ended by a zero
+        held = ctypes.string_at(start, end - start)
+        for argument in secret:
+            written, shown = os.fsencode(argument), os.fsencode(without_password(argument))
+            at = held.find(b"\0" + written + b"\0")
+            if at >= 0:
+                ctypes.memmove(start + at + 1, shown.ljust(len(written), b"\0"), len(written))
 
 
 def _leave(code: int) -> NoReturn:

@@ -53,6 +53,10 @@ class Teller:
         if result is not None and (ended := self._finish(result.frame.timestamp)):
             yield replace(result, events=ended)
 
+    def forget(self) -> None:
+        """Let go of the last result, and of its picture: nothing follows."""
+        self._result = None
+
     def _finish(self, timestamp: float) -> tuple[Event, ...]:
         """End what runs: the stream is over, or a new segment begins."""
         events, self._detected = self._detector.finish(timestamp, self._detected, self._source)

@@ -88,12 +88,17 @@ def shrunk(address: str, size: tuple[int, int]) -> Generator[tuple[np.ndarray, f
         stream.thread_type = "AUTO"
         start = float((stream.start_time or 0) * stream.time_base) if stream.time_base else 0.0
         shrink = av.video.reformatter.VideoReformatter()
-        for frame in container.decode(stream):
-            width, height = frame.width, frame.height
-            if halvings(width, height, *size):
-                width, height = size
-            small = shrink.reformat(frame, width, height, "bgr24", interpolation="AREA")
-            yield small.to_ndarray(), None if frame.time is None else frame.time - start
+        try:
+            for frame in container.decode(stream):
+                width, height = frame.width, frame.height
+                if halvings(width, height, *size):
+                    width, height = size
+                small = shrink.reformat(frame, width, height, "bgr24", interpolation="AREA")
+                yield small.to_ndarray(), None if frame.time is None else frame.time - start
+        finally:
+            # Ends what the decoder's threads do. Left to the closing, which holds Python's lock, one that has
+            # something to say at that moment, and so wants it too, would wait for ever.
+            stream.codec_context.flush_buffers()
 
 
 def why_closed(address: str) -> str:

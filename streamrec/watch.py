@@ -214,8 +214,9 @@ class WatchJob:
             over: list[tuple[Camera, Health]] = []
 
             def heard(camera: Camera, health: Health) -> None:
-                if health.state in _OVER:
-                    over.append((camera, health))  # after what ended with it
+                # What is over is told after what ended with it; one that takes its place, after that.
+                if health.state in _OVER or any(one.name == camera.name for one, _ in over):
+                    over.append((camera, health))
                 else:
                     tell(camera, health)
 

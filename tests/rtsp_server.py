@@ -8,6 +8,7 @@ The words ``still`` and ``moving`` on it make the picture stand still, stamp and
 from __future__ import annotations
 
 import argparse
+import hashlib
 import itertools
 import json
 import math
@@ -29,6 +30,16 @@ CELL = 8  # px; even, so that the colour planes divide
 COLUMNS, ROWS = 20, 4
 NUMBER_BITS, CLOCK_BITS, CHECK_BITS = 24, 40, 16
 BLACK, WHITE, GREY = 16, 235, 128  # luma in the video range; grey is also "no colour"
+
+BLOCK = 16  # px: what a codec loses, it loses in blocks
+STRIPE = 4  # px: how high the bench's stripes are
+SHADES = (
+    -18,
+    6,
+    -6,
+    18,
+)  # grey levels by which a block of theirs is lighter; the first two and the last take turns
+KEEPS = 4  # pictures in which a block keeps its shade; of blocks side by side one changes in each
 
 QUICK = "tune=zerolatency speed-preset=ultrafast key-int-max={key} bitrate={kbit}"
 ENCODERS = {
@@ -109,18 +120,24 @@ class Video:
                 ffmpeg.kill()
 
     def _stripes(self) -> Generator[bytearray, None, None]:
-        """Upright stripes of random grey that drift: every row is the same, so that damage shows."""
+        """Short stripes of random grey, to be shaded: hard to guess from their neighbours, and they stand still.
+
+        So an encoder predicts them from the picture before, and damage stays until the next key frame.
+        """
         width, height = self.width, self.height
         chance, grey = random.Random(7), 128.0
         stripes = bytearray()
         while len(stripes) < width:
-            grey = (grey + chance.uniform(50.0, 130.0) - 50.0) % 180.0 + 50.0
+            grey = (grey + chance.uniform(30.0, 90.0) - 70.0) % 140.0 + 70.0
             stripes += bytes([int(grey)]) * chance.randint(6, 18)
-        colour = bytes([GREY]) * (width * height // 2)
+        luma = bytearray()
+        while len(luma) < width * height:
+            at = chance.randrange(width)
+            luma += bytes(stripes[at:width] + stripes[:at]) * STRIPE
+        picture = bytes(luma[: width * height]) + bytes([GREY]) * (width * height // 2)
         last = self.loops * max(1, round(self.fps)) if self.loops else None
-        for number in itertools.islice(itertools.count(), last):
-            at = 3 * number % width
-            yield bytearray((stripes[at:width] + stripes[:at]) * height + colour)
+        for _ in itertools.islice(itertools.count(), last):
+            yield bytearray(picture)
 
     def _bar(self) -> Generator[bytearray, None, None]:
         """A bar that crosses a grey picture once in two seconds."""
@@ -147,6 +164,28 @@ def stamp(picture: bytearray, width: int, height: int, number: int, clock_ms: in
         for y in range(CELL * ROWS // 2):
             start = plane + y * width // 2
             picture[start : start + len(plain)] = plain
+
+
+_SHADED = tuple(bytes(max(0, min(255, grey + by)) for grey in range(256)) for by in SHADES)
+
+
+def shade(picture: bytearray, width: int, height: int, number: int) -> None:
+    """Make the blocks of an I420 picture of stripes, below the stamp, darker and lighter, as its number says.
+
+    Neither the picture before nor the blocks beside it tell how: what did not arrive cannot be filled in.
+    """
+    rows, columns = (height - CELL * ROWS) // BLOCK, -(-width // BLOCK)
+    turns = [(number + phase) // KEEPS for phase in range(KEEPS)]
+    chosen = [hashlib.shake_128(turn.to_bytes(8, "big")).digest(rows * columns) for turn in turns]
+    for row, y in itertools.product(range(rows), range(0, BLOCK, STRIPE)):
+        at = (CELL * ROWS + row * BLOCK + y) * width
+        shaded = []
+        for column in range(columns):
+            phase = (row + column) % KEEPS
+            which = 2 * (turns[phase] % 2) + chosen[phase][row * columns + column] % 2
+            x = at + column * BLOCK
+            shaded.append(picture[x : min(x + BLOCK, at + width)].translate(_SHADED[which]))
+        picture[at : at + STRIPE * width] = b"".join(shaded) * STRIPE
 
 
 class Feeder:
@@ -185,8 +224,10 @@ class Feeder:
                 if self.still and last is not None:
                     picture = last
                 elif self.stamped:
-                    clock_ms = int(time.monotonic() * 1000)
-                    stamp(picture, video.width, video.height, next(self._numbers), clock_ms)
+                    clock_ms, number = int(time.monotonic() * 1000), next(self._numbers)
+                    if video.pattern == "stripes" and video.path is None:
+                        shade(picture, video.width, video.height, number)
+                    stamp(picture, video.width, video.height, number, clock_ms)
                 last = picture
                 buffer = Gst.Buffer.new_wrapped(bytes(picture))
                 buffer.duration = int(Gst.SECOND / video.fps)

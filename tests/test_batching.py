@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -27,6 +29,7 @@ from streamrec import (
     results,
     results_of,
 )
+from streamrec import health as report
 from streamrec.batching import BATCH, Camera
 from streamrec.errors import PictureError, SourceError, StreamrecError
 from streamrec.sources import IterableSource
@@ -471,6 +474,55 @@ class TestComingAndGoing:
         assert camera.health.reason == "it was stopped"
         assert_accounted(camera)
 
+    def test_an_action_ends_when_its_camera_is_lost_and_not_when_it_is_back(self):
+        back = threading.Event()
+
+        class Lost(Clockwork):
+            def __iter__(self) -> Iterator[Frame]:
+                report.tell(self, SourceState.live)
+                for frame in super().__iter__():
+                    if frame.index == 40:
+                        report.tell(self, SourceState.reconnecting, "the camera ended the stream")
+                        back.wait(10.0)
+                        report.tell(self, SourceState.live)
+                    yield replace(frame, segment=int(frame.index >= 40))
+
+        said: list[tuple[str, int]] = []
+        with Watcher(Scripted()) as watcher:
+            watcher.add("door", Lost(count=80))
+            for result in watcher:
+                said += [(type(event).__name__, result.frame.segment) for event in result.events]
+                if len(said) == 2:
+                    back.set()
+        assert said == [("ActionStarted", 0), ("ActionEnded", 0), ("ActionStarted", 1), ("ActionEnded", 1)]
+        assert back.is_set()
+
+    def test_a_removed_camera_keeps_no_picture_though_somebody_keeps_the_camera(self):
+        class Pictures(Clockwork):
+            def __iter__(self) -> Iterator[Frame]:
+                for frame in super().__iter__():
+                    image = np.zeros((24, 32, 3), np.uint8)
+                    kept.append(weakref.ref(image))
+                    yield replace(frame, image=image)
+                    del image, frame
+
+        kept: list[weakref.ref[np.ndarray]] = []
+        gc.disable()  # it may not come for hours
+        try:
+            with Watcher(Scripted()) as watcher:
+                watcher.add("door", Clockwork())
+                camera = watcher.add("yard", Pictures())
+                while camera.counts.recognized < 5:
+                    watcher.step(1.0)
+                watcher.remove("yard")
+                until = time.monotonic() + 5.0
+                while any(one() is not None for one in kept) and time.monotonic() < until:
+                    watcher.step(0.1)
+                assert [one() for one in kept if one() is not None] == []
+                assert_accounted(camera)
+        finally:
+            gc.enable()
+
     def test_a_source_that_does_not_hear_is_left_behind_in_time(self):
         deaf, silent = Silent("deaf", deaf=True), Silent("silent")
         watcher = Watcher(Scripted())
@@ -479,11 +531,10 @@ class TestComingAndGoing:
         begun = time.monotonic()
         watcher.close(1.0)
         assert time.monotonic() - begun < 3.0
-        assert watcher.stuck == ("deaf",)
+        assert [camera.name for camera in cameras if not camera._reader.join(0.0)] == ["deaf"]
         assert {camera.health.state for camera in cameras} == {SourceState.ended}
         deaf.let_go.set()
         assert cameras[0]._reader.join(5.0)
-        assert watcher.stuck == ()
 
     def test_the_threads_are_gone_when_the_generator_is_left(self):
         sources = [Clockwork(str(n)) for n in range(3)]

@@ -25,7 +25,7 @@ from streamrec import Recognizer
 from streamrec.checkpoint import read_checkpoint
 from streamrec.cli import app, main
 from streamrec.words import clock
-from tests.cameras import free_port, rtsp_camera
+from tests.cameras import free_port, rtsp_camera, silent_camera
 from tests.faults.proxy import Line
 
 COMMANDS = (
@@ -279,6 +279,24 @@ class TestMistakes:
         run = streamrec("run", address, "-m", tiny_file, "--no-show")
         assert_refused(run, r"rtsp://\*\*\*@127\.0\.0\.1")
         assert SECRET not in run.stdout + run.stderr
+
+    @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux lets us")
+    def test_a_password_is_not_in_the_list_of_processes(self, tiny_file):
+        with silent_camera() as camera:
+            address = camera.replace("://", f"://admin:{SECRET}@") + f"?channel=1&token={SECRET}"
+            command = [sys.executable, "-m", "streamrec", "run", address, "-m", str(tiny_file), "--no-show"]
+            with subprocess.Popen(
+                command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            ) as process:
+                listed = Path(f"/proc/{process.pid}/cmdline")
+                until = time.monotonic() + 30.0
+                while SECRET in (shown := listed.read_text()) or "***@" not in shown:
+                    assert time.monotonic() < until, shown
+                    time.sleep(0.05)
+                process.kill()
+        assert "run\0" in shown
+        assert "channel=1" in shown
+        assert "--no-show" in shown
 
     def test_an_unknown_engine_or_device(self, main_here, clip, tiny_file):
         run = main_here("run", clip, "-m", tiny_file, "--no-show", "--engine", "tflite")

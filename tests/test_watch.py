@@ -309,6 +309,10 @@ class TestChanges:
         assert took < STOP_SECONDS
         states = [(line["source"], line["state"]) for line in told(lines) if line["type"] == "state"]
         assert [state for name, state in states if name == "kept"] == ["connecting", "live", "ended"]
+        # The old one is over before the new one of its name begins.
+        both = [state for name, state in states if name == "new"]
+        assert both.count("ended") == 2
+        assert both[both.index("ended") + 1] == "connecting"
         indexes = [
             line["index"] for line in told(lines) if line["type"] == "prediction" and line["source"] == "kept"
         ]

@@ -23,6 +23,7 @@ SETTINGS: dict[str, Any] = {
     "fps": 15,
     "size": (320, 240),
     "pattern": "stripes",
+    "kbit": 1000,
 }  # little work for the machine
 
 

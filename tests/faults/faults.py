@@ -238,9 +238,8 @@ class Loss(_Change):
 
         def lose(packet: bytes) -> list[bytes]:
             nonlocal stamp, picture, place
-            kind = packet[12] & 31
-            key = kind == 5 or (kind == 28 and packet[13] & 31 == 5)  # 28: a part of a unit
-            if kind not in (1, 5, 28) or (picture < 0 and not key):
+            is_picture, is_key = self.kind_of(packet)
+            if not is_picture or (picture < 0 and not is_key):
                 return [packet]  # what belongs to no picture is not everywhere sent as often
             place += 1
             if packet[4:8] != stamp:  # RTP's time of the picture
@@ -249,11 +248,27 @@ class Loss(_Change):
 
         return lose
 
+    def kind_of(self, packet: bytes) -> tuple[bool, bool]:
+        """Whether it belongs to a picture, and to a key frame."""
+        kind = packet[12] & 31
+        return kind in (1, 5, 28), kind == 5 or (kind == 28 and packet[13] & 31 == 5)  # 28: a part of a unit
+
 
 class LossUDP(Loss):
     """The same over UDP."""
 
     name, camera = "packet loss, UDP", {"transport": "udp"}
+
+
+class LossH265(Loss):
+    """The same with H.265."""
+
+    name, camera = "packet loss, H.265", {"codec": "h265"}
+
+    def kind_of(self, packet: bytes) -> tuple[bool, bool]:
+        kind = packet[12] >> 1 & 63
+        kind = packet[14] & 63 if kind == 49 else kind  # 49: a part of a unit
+        return kind < 32, 16 <= kind < 24
 
 
 class Reorder(_Change):
@@ -412,7 +427,7 @@ FAULTS: dict[str, type[Fault]] = {
     for fault in (
         DeadBeforeOpen, HalfOpen, WrongPassword, AudioOnly,
         Freeze, LongFreeze, HungCamera, Off, Close, Reset, Restart, Reboot, RebootOtherCodec,
-        Garbage, Corrupt, CorruptH265, CorruptMJPEG, Loss, LossUDP, Reorder, ReorderUDP, SlowNetwork,
+        Garbage, Corrupt, CorruptH265, CorruptMJPEG, Loss, LossUDP, LossH265, Reorder, ReorderUDP, SlowNetwork,
         JumpAhead, JumpBack, StandStill,
         H265, MJPEG, UDP, VariableRate, OneAMoment, SlowReader,
     )

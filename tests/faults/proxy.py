@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 CHUNK = 4096  # bytes read at once: small, so that a slow network is slow evenly
 BUFFER = 16384  # bytes that the proxy's sockets hold: what waits, waits at the camera
+UDP_BUFFER = 65536  # and by UDP, where what finds no room is lost: a key frame must find it
 TICK = 0.1  # seconds between looks at a switch
 
 Change = Callable[[bytes], list[bytes]]  # an RTP packet -> the packets that are sent in its place
@@ -372,7 +373,7 @@ def _two_ports() -> tuple[int, list[socket.socket]]:
         sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
         try:
             for offset, one in enumerate(sockets):
-                one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UDP_BUFFER)
                 one.bind(("127.0.0.1", port + offset))
         except OSError:
             for one in sockets:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
 from tests.faults.faults import Fault
 from tests.faults.trial import Counts, Told, Trial
-from tests.faults.truth import Seen, is_whole
-from tests.rtsp_server import Video, stamp
+from tests.faults.truth import Seen
+from tests.rtsp_server import Video, shade, stamp
 
 FPS = 10.0
 
@@ -101,40 +103,55 @@ def test_lost_are_the_pictures_that_could_have_come() -> None:
     assert late.late == pytest.approx(19, abs=2)
 
 
-def stripes(number: int = 12) -> np.ndarray:
-    """(240, 320, 3) as the bench's camera makes it."""
-    pictures = Video(320, 240, 15, pattern="stripes").pictures()  # type: ignore[arg-type]
+def picture_of(number: int = 12, *, said: int | None = None) -> np.ndarray:
+    """(240, 320, 3) as the bench's camera makes it; ``said``: the number in its stamp, where that is another."""
+    pictures = Video(320, 240, Fraction(15), pattern="stripes").pictures()
     picture = next(pictures)
-    stamp(picture, 320, 240, number, 5000)
+    shade(picture, 320, 240, number)
+    stamp(picture, 320, 240, number if said is None else said, 5000)
     luma = np.frombuffer(bytes(picture[: 320 * 240]), np.uint8).reshape(240, 320)
     return np.repeat(luma[..., None], 3, axis=2)
 
 
+def looks_whole(picture: np.ndarray) -> bool:
+    return Seen.of(picture).whole
+
+
 def test_the_cameras_picture_is_whole_and_tells_its_number() -> None:
-    one = Seen.of(stripes())
+    one = Seen.of(picture_of())
     assert (one.number, one.taken, one.whole, one.size) == (12, 5.0, True, (320, 240))
+
+
+def test_a_picture_is_whole_in_the_ranges_of_all_codecs() -> None:
+    full = (picture_of().astype(float) - 16.0) * 255.0 / 219.0
+    assert looks_whole(full.round().clip(0, 255).astype(np.uint8))
 
 
 @pytest.mark.parametrize("block", [(slice(100, 116), slice(48, 64)), (slice(224, 240), slice(0, 16))])
 def test_one_damaged_block_is_seen(block: tuple[slice, slice]) -> None:
-    picture = stripes()
+    picture = picture_of()
     picture[block] = 255 - picture[block]
-    assert not is_whole(picture)
+    assert not looks_whole(picture)
 
 
 def test_a_shifted_or_grey_part_is_seen() -> None:
-    shifted, grey = stripes(), stripes()
+    shifted, grey = picture_of(), picture_of()
     shifted[120:] = np.roll(shifted[120:], 9, axis=1)
     grey[150:] = 128
-    filled_in = stripes()
-    filled_in[96:128] = np.roll(filled_in[96:128], 3, axis=1)  # as it stood in the picture before
-    for torn in (shifted, grey, filled_in):
-        assert not is_whole(torn)
-    assert not is_whole(np.full((240, 320, 3), 128, np.uint8))
+    for torn in (shifted, grey):
+        assert not looks_whole(torn)
     assert Seen.of(np.full((240, 320, 3), 128, np.uint8)).taken is None
 
 
+def test_what_a_decoder_fills_in_from_the_picture_before_is_seen() -> None:
+    for rows in (slice(96, 112), slice(224, 240), slice(32, 240)):
+        filled_in = picture_of(12)
+        filled_in[rows] = picture_of(11)[rows]
+        assert not looks_whole(filled_in)
+    assert not looks_whole(picture_of(11, said=12))
+
+
 def test_what_a_codec_does_to_a_good_picture_is_no_damage() -> None:
-    picture = stripes().astype(int)
+    picture = picture_of().astype(int)
     noisy = picture + np.random.default_rng(0).integers(-5, 6, picture.shape)
-    assert is_whole(noisy.clip(0, 255).astype(np.uint8))
+    assert looks_whole(noisy.clip(0, 255).astype(np.uint8))

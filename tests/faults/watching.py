@@ -65,13 +65,12 @@ class Watching:
         for result in self._watcher.step(0.0):
             self._see(result)
         self._watcher.close()
-        seconds, stuck = time.monotonic() - asked, self._watcher.stuck
+        seconds, stuck = time.monotonic() - asked, reading("capture")
         until = time.monotonic() + REST_SECONDS
-        while self._watcher.stuck and time.monotonic() < until:
+        while reading("capture") and time.monotonic() < until:
             time.sleep(TICK)
-        names = [t.name for t in threading.enumerate() if t.name.startswith(("capture", "read "))]
         final = {name: counts(camera) for name, camera in self._cameras.items()}
-        tell("left", seconds=seconds, stuck=stuck, threads=names, cameras=final)
+        tell("left", seconds=seconds, stuck=stuck, threads=reading("capture", "read "), cameras=final)
 
     def _listen(self) -> None:
         for line in sys.stdin:
@@ -112,6 +111,11 @@ class Watching:
         tell("state", camera=camera.name, state=str(health.state), reason=health.reason)
 
 
+def reading(*kinds: str) -> list[str]:
+    """Names of the threads that read cameras, those of other cameras and of those that are gone too."""
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith(kinds)]
+
+
 def counts(camera: Camera) -> dict[str, Any]:
     """What became of a camera's pictures; ``frames`` is what the source says that it gave."""
     said, health = camera.counts, camera.source.health
@@ -141,13 +145,16 @@ class _MallInfo(ctypes.Structure):
     ))  # fmt: skip
 
 
+_ASK = getattr(ctypes.CDLL(None), "mallinfo2", None)
+if _ASK is not None:
+    _ASK.restype = _MallInfo
+
+
 def in_use() -> float | None:
     """MB that were asked of glibc's allocator and not given back to it; None: another one is used."""
-    ask = getattr(ctypes.CDLL(None), "mallinfo2", None)
-    if ask is None:
+    if _ASK is None:
         return None
-    ask.restype = _MallInfo
-    said = ask()
+    said = _ASK()
     return (said.uordblks + said.hblkhd) / 1e6
 
 
