@@ -37,7 +37,8 @@ def results(source: Any, recognizer: Recognizer, *, fps: float | None = None) ->
     teller = Teller(recognizer.config, source.name)
     state = recognizer.initial_state()
     try:
-        with capture(source, capacity=1 if source.live else 4) as frames:
+        capacity = 1 if source.live else max(4, 2 * source.together)
+        with capture(source, capacity=capacity, together=source.together) as frames:
             paced = pace(frames, recognizer.fps if fps is None else fps)
             for frame, is_last in _with_last_marked(paced, look_ahead=not source.live):
                 asked = time.monotonic()

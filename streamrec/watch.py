@@ -105,14 +105,14 @@ class _Roster:
             key = "thresholds"
             events = settings.event_settings(recognizer.config.events)
             key = "address"
-            source = _open(settings)
+            source = _open(settings, recognizer.config.transform.straight)
         except StreamrecError as error:
             raise file.error(settings.name, key, error) from error
         return _Chosen(settings=settings, source=source, recognizer=recognizer, events=events)
 
 
-def _open(settings: CameraSettings) -> Source:
-    source = open_source(settings.address, retries=None)
+def _open(settings: CameraSettings, size: tuple[int, int] | None) -> Source:
+    source = open_source(settings.address, retries=None, size=size)  # nobody looks at the pictures
     if isinstance(source, World):  # it stands for a camera
         source = World(replace(source.settings, live=True))
     return source

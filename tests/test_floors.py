@@ -42,7 +42,6 @@ FLOORS = {
 # From a room to another on the same floor, and why.
 NEIGHBOURS = {
     ("pictures", "errors"): "everybody may raise",
-    ("videos", "pictures"): "how far a picture is shrunk at once is said there",
     ("videos", "threads"): "a decoder is told how many it may take",
     ("rhythm", "types"): "frames are what comes in it",
     ("state", "errors"): "everybody may raise",
