@@ -1,4 +1,4 @@
-"""The command line: ``streamrec run | watch | demo | record | train | eval | crossval | export | bench | ...``."""
+"""The command line: ``streamrec run | watch | demo | record | train | eval | crossval | export | ...``."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from typer.core import TyperCommand
 
 if TYPE_CHECKING:
     from streamrec.sinks import Sink
+    from streamrec.tunefile import Tuned
     from streamrec.types import Health, Result
 
 # Everything that is slow to import (OpenCV, ONNX Runtime, torch) is imported where it is used: --help is quick.
@@ -58,6 +59,11 @@ Engine = Annotated[
     EngineName, typer.Option(help="What runs the model; auto is onnx on a CPU, torch on a GPU.")
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ... or auto.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Of one step; by default what suits the model.")]
+Config = Annotated[
+    Path | None,
+    typer.Option(help="A file of `streamrec tune`: model, engine, threads, fps where no option says them."),
+]
 Show = Annotated[
     bool | None, typer.Option("--show/--no-show", help="A window; by default where there is a display.")
 ]
@@ -129,6 +135,7 @@ def _root(
 
 @app.command()
 def run(
+    context: typer.Context,
     source: Annotated[
         str,
         typer.Argument(
@@ -152,6 +159,8 @@ def run(
     ] = 10,
     engine: Engine = EngineName.auto,
     device: Device = "auto",
+    threads: Threads = None,
+    config: Config = None,
 ) -> None:
     """Recognize a camera, a stream or a file.
 
@@ -164,13 +173,19 @@ def run(
       streamrec run rtsp://user:password@192.168.1.20/stream1 --model fight
       streamrec run party.mp4 --save seen.mp4 --jsonl seen.jsonl --no-show
     """
-    from streamrec import threads
     from streamrec.recognizer import Recognizer
     from streamrec.sinks import why_no_display
     from streamrec.sources import open_source
+    from streamrec.threads import settle
 
-    threads.settle()
-    recognizer = Recognizer.load(model, engine=engine.value, device=device)
+    settle()
+    tuned = _tuned(context, config)
+    recognizer = Recognizer.load(
+        tuned.model or model,
+        engine=tuned.engine or engine.value,
+        device=tuned.device or device,
+        threads=tuned.threads or threads,
+    )
     transform, seen = (
         recognizer.config.transform,
         save is not None or (show is not False and not why_no_display()),
@@ -180,11 +195,26 @@ def run(
         retries=None if retries < 0 else retries,
         size=None if seen else transform.straight,
     )
+    fps = tuned.fps or fps
     _play(opened, recognizer, save=save, jsonl=jsonl, show=show, max_seconds=max_seconds, fps=fps)
+
+
+def _tuned(context: typer.Context, config: Path | None) -> Tuned:
+    """What the file says, less what was said on the command line."""
+    from dataclasses import replace
+
+    from streamrec.tunefile import KEYS, Tuned, read_tuned
+
+    if config is None:
+        return Tuned()
+    sources = {key: context.get_parameter_source(key) for key in KEYS}
+    said = [key for key, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    return replace(read_tuned(config), **dict.fromkeys(said))
 
 
 @app.command()
 def watch(
+    context: typer.Context,
     cameras: Annotated[
         Path, typer.Argument(help="A TOML file with a [[camera]] table for each; docs/watch.md describes it.")
     ],
@@ -200,6 +230,8 @@ def watch(
     max_seconds: Annotated[float | None, typer.Option(min=0.0, help="Stop after so many seconds.")] = None,
     engine: Engine = EngineName.auto,
     device: Device = "auto",
+    threads: Threads = None,
+    config: Config = None,
 ) -> None:
     """Watch many cameras at once, for as long as it runs: a camera that goes away is opened again.
 
@@ -211,10 +243,10 @@ def watch(
       streamrec watch cameras.toml --jsonl events.jsonl
       streamrec watch cameras.toml --jsonl - --predictions --max-seconds 60
     """
-    from streamrec import threads
+    from streamrec.threads import settle
     from streamrec.watch import WatchJob
 
-    threads.settle()
+    settle()
     code = WatchJob(
         path=cameras,
         jsonl=jsonl,
@@ -222,6 +254,8 @@ def watch(
         max_seconds=max_seconds,
         engine=engine.value,
         device=device,
+        threads=threads,
+        tuned=_tuned(context, config),
     ).run()
     raise typer.Exit(code)
 
@@ -763,9 +797,7 @@ def bench(
     model: Model = "fight",
     engine: Engine = EngineName.auto,
     device: Device = "auto",
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Of one step; by default what suits the model.")
-    ] = None,
+    threads: Threads = None,
     video: Annotated[
         Path | None, typer.Option(help="A video to measure on; by default the synthetic world as H.264.")
     ] = None,
@@ -802,6 +834,72 @@ def bench(
         tell=lambda text: typer.echo(f"{text} ...", err=True),
     )
     typer.echo(json.dumps(report.to_dict(), indent=2) if as_json else text_of(report))
+
+
+@app.command()
+def tune(
+    data: Annotated[
+        str, typer.Argument(help="Labelled clips, as for train, or synthetic: a world of the model's labels.")
+    ] = "synthetic",
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", "-m", help="A shipped model's name, or a file; again for each to compare."),
+    ] = None,
+    engine: Engine = EngineName.auto,
+    cameras: Annotated[int, typer.Option(min=1, help="How many there are to be.")] = 1,
+    size: Annotated[str, typer.Option(help="Of their pictures, WIDTHxHEIGHT.")] = "1280x720",
+    camera_fps: Annotated[float, typer.Option(min=1.0, help="Their frames a second.")] = 30.0,
+    fps: Annotated[
+        str | None,
+        typer.Option(help="Rhythms to try; by default the model's, 2/3, 1/2 and 1/3 of it."),
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=1.0, help="Of stream that each is played.")] = 120.0,
+    relabel: Annotated[
+        str, typer.Option(help="Other names for labels of the data, OLD=NEW with commas between.")
+    ] = "",
+    seed: Annotated[int, typer.Option(min=0, help="Of the order of clips, or of the world.")] = 0,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")] = Path("tuned.toml"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Choose model, engine, threads and rhythm for this machine, and write them for run and watch.
+
+    What counts is accuracy by the clock: at each moment what was said last, and was ready, is held against what is
+    true then. A model's resolution is its own: give models of several sizes to choose among them.
+
+    
+    Examples:
+      streamrec tune
+      streamrec tune my_clips/ --model mine.safetensors --cameras 6
+      streamrec tune clips.csv -m fight -m small.safetensors --fps 15,10,5 --out yard.toml
+      streamrec watch cameras.toml --config yard.toml
+    """
+    from dataclasses import replace
+
+    from streamrec.tune import TuneSettings, run_tune, text_of
+    from streamrec.tunefile import toml_of
+
+    report = run_tune(
+        TuneSettings(
+            data=data,
+            models=tuple(model or ["fight"]),
+            engines=() if engine is EngineName.auto else (engine.value,),
+            cameras=cameras,
+            size=_parse_size(size),
+            camera_fps=camera_fps,
+            rates=() if fps is None else tuple(_parse_numbers(fps, "--fps", "frame rates", "15,10,5")),
+            seconds=seconds,
+            relabel=tuple(_parse_changes(relabel).items()),
+            seed=seed,
+        ),
+        tell=lambda text: typer.echo(f"{text} ...", err=True),
+    )
+    tuned = report.tuned
+    if tuned.model is not None and Path(tuned.model).is_file():
+        tuned = replace(tuned, model=str(Path(tuned.model).absolute()))
+    why = f"streamrec tune: {text_of(report).splitlines()[0]}; {report.machine['processor']}"
+    out.write_text(toml_of(tuned, why), encoding="utf-8")
+    typer.echo(json.dumps(report.to_dict(), indent=2) if as_json else text_of(report))
+    typer.echo(f"{out}: streamrec run --config {out}, streamrec watch --config {out}", err=True)
 
 
 @app.command()

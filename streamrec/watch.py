@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self
@@ -27,8 +27,9 @@ from streamrec.recognizer import Recognizer
 from streamrec.sinks import JsonLines
 from streamrec.sources import open_source
 from streamrec.synthetic import World
+from streamrec.tunefile import Tuned
 from streamrec.types import ActionStarted, Health, Result, Source, SourceState
-from streamrec.watchfile import CameraSettings, WatchFile, hide, read_watchfile
+from streamrec.watchfile import DEFAULT_MODEL, CameraSettings, WatchFile, hide, read_watchfile
 from streamrec.words import describe, describe_health
 
 _TICK = 0.25  # seconds: how often the table is drawn and signals are looked for when no frame comes
@@ -193,6 +194,8 @@ class WatchJob:
     max_seconds: float | None = None
     engine: str = "auto"
     device: str = "auto"
+    threads: int | None = None  # of one step; None: what suits the model
+    tuned: Tuned = field(default_factory=Tuned)  # what ``streamrec tune`` found, for cameras of its model
 
     def run(self) -> int:
         """Watch until a signal, ``max_seconds``, or the end of every source that can end.
@@ -203,7 +206,7 @@ class WatchJob:
         with ExitStack() as stack:
             signals = stack.enter_context(_Signals())
             changes = _Changes((self.path,))  # before it is read: a change while it is read counts
-            file = read_watchfile(self.path, os.environ)
+            file = read_watchfile(self.path, os.environ, self.tuned)
             changes.follow(file.read)
             lines = None
             if self.jsonl is not None:
@@ -270,7 +273,7 @@ class WatchJob:
             if changes.seen() or signals.reload:
                 asked, signals.reload = signals.reload, False
                 try:
-                    file = read_watchfile(self.path, os.environ)
+                    file = read_watchfile(self.path, os.environ, self.tuned)
                     board.secrets = tuple({*board.secrets, *file.secrets})  # the old ones may still be told
                     done = roster.apply(file)
                     changes.follow(file.read)
@@ -283,7 +286,13 @@ class WatchJob:
         return signals.code
 
     def _load(self, model: str) -> Recognizer:
-        return Recognizer.load(model, engine=self.engine, device=self.device)
+        tuned = self.tuned if model == (self.tuned.model or DEFAULT_MODEL) else Tuned()
+        return Recognizer.load(
+            model,
+            engine=tuned.engine or self.engine,
+            device=tuned.device or self.device,
+            threads=tuned.threads or self.threads,
+        )
 
 
 class _Board:

@@ -31,11 +31,11 @@ FLOORS = {
         ),
         1,
     ),
-    **dict.fromkeys(("capture", "config", "graphs", "model", "sinks", "watchfile"), 2),
+    **dict.fromkeys(("capture", "config", "graphs", "model", "sinks", "tunefile", "watchfile"), 2),
     **dict.fromkeys(("checkpoint", "engines", "export", "teller"), 3),
     "recognizer": 4,
     **dict.fromkeys(("batching", "pipeline"), 5),
-    **dict.fromkeys(("bench", "doctor", "record", "train", "watch"), 6),
+    **dict.fromkeys(("bench", "doctor", "record", "train", "tune", "watch"), 6),
     "cli": 7,
     "__main__": 8,
 }
@@ -51,6 +51,9 @@ NEIGHBOURS = {
     ("sources", "synthetic"): "open_source('synthetic') opens a World",
     ("model", "config"): "its settings, apart from it because serving needs them without torch",
     ("checkpoint", "export"): "a model file holds its graph; only when one is saved",
+    ("watchfile", "tunefile"): "what was tuned stands for what a camera does not say",
+    ("tune", "bench"): "the machine, and a video to decode beside",
+    ("tune", "train"): "labelled clips are found there",
     ("engines", "checkpoint"): "engines run what checkpoints hold",
     ("engines", "export"): "a file without a graph is exported when it is loaded",
 }
