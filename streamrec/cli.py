@@ -154,6 +154,10 @@ def run(
         float | None, typer.Option(min=0.0, help="Stop after so many seconds of stream.")
     ] = None,
     fps: Annotated[float | None, typer.Option(min=0.1, help="Another rhythm than the model learned.")] = None,
+    still: Annotated[
+        float | None,
+        typer.Option(min=0.01, help="Look at a picture that stands still only every so many seconds."),
+    ] = None,
     retries: Annotated[
         int, typer.Option(min=-1, help="How often a lost camera is opened in a row; -1: for ever.")
     ] = 10,
@@ -196,7 +200,9 @@ def run(
         size=None if seen else transform.straight,
     )
     fps = tuned.fps or fps
-    _play(opened, recognizer, save=save, jsonl=jsonl, show=show, max_seconds=max_seconds, fps=fps)
+    _play(
+        opened, recognizer, save=save, jsonl=jsonl, show=show, max_seconds=max_seconds, fps=fps, still=still
+    )
 
 
 def _tuned(context: typer.Context, config: Path | None) -> Tuned:
@@ -964,6 +970,7 @@ def _play(
     show: bool | None,
     max_seconds: float | None = None,
     fps: float | None = None,
+    still: float | None = None,
     also: Any = None,
 ) -> None:
     """The loop of ``run`` and ``demo``: results to sinks, events to the terminal, a summary at the end."""
@@ -999,7 +1006,7 @@ def _play(
         terminal = stack.enter_context(_Terminal(source, recognizer, on_stdout=jsonl != "-"))
         if show is None and reason and not sinks:
             terminal.say(f"No window: {reason}")
-        for result in results(source, recognizer, fps=fps):
+        for result in results(source, recognizer, fps=fps, still=still):
             for sink in sinks:
                 sink.write(result)
             if window is not None:
@@ -1062,6 +1069,7 @@ class _Terminal:
         self.console = Console(stderr=not on_stdout, highlight=False, soft_wrap=True)
         self.latency, self.recent = Latency(), Latency()
         self.frames = self.events = self.dropped = 0
+        self.still: int | None = None  # frames left out by a gate
         self.seconds = 0.0  # of stream
         self._last: Result | None = None
         self._status: Any = None
@@ -1093,7 +1101,8 @@ class _Terminal:
             self.say(
                 f"{self.frames} frames in {took:.1f} s ({self.frames / took:.1f} a second), "
                 f"latency p50 {_ms(quantiles['p50'])} p99 {_ms(quantiles['p99'])}, "
-                f"{self.dropped} dropped, {self.events} action{'' if self.events == 1 else 's'}"
+                f"{self.dropped} dropped, {'' if self.still is None else f'{self.still} still, '}"
+                f"{self.events} action{'' if self.events == 1 else 's'}"
                 + (", stopped" if kind is not None and issubclass(kind, KeyboardInterrupt) else "")
             )
 
@@ -1112,7 +1121,7 @@ class _Terminal:
             return  # it repeats the last frame to tell what ended
         self._last = result
         self.frames += 1
-        self.dropped = result.dropped
+        self.dropped, self.still = result.dropped, result.still
         self.latency.update(result.latency)
         self.recent.update(result.latency)
         if last is not None:

@@ -111,6 +111,7 @@ class Result:
     )
     dropped: int = 0  # frames of this source dropped so far because the reader was slower
     repetitions: int | None = None  # of the set that is under way; None: the model counts nothing
+    still: int | None = None  # frames left out so far because the picture stood still; None: no gate
 
 
 class SourceState(StrEnum):

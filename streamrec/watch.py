@@ -23,6 +23,7 @@ from rich.text import Text
 from streamrec.batching import Camera, Watcher
 from streamrec.errors import SettingsError, StreamrecError
 from streamrec.events import EventSettings
+from streamrec.gate import Gate
 from streamrec.recognizer import Recognizer
 from streamrec.sinks import JsonLines
 from streamrec.sources import open_source
@@ -93,6 +94,7 @@ class _Roster:
             chosen.source,
             recognizer=chosen.recognizer,
             fps=settings.fps,
+            still=settings.still,
             events=chosen.events,
         )
         self._running[settings.name] = settings
@@ -105,6 +107,9 @@ class _Roster:
             recognizer = self._recognizers[settings.model]
             key = "thresholds"
             events = settings.event_settings(recognizer.config.events)
+            key = "still"
+            if settings.still is not None:
+                Gate(settings.still, most=recognizer.config.max_gap)  # it may be too long for the model
             key = "address"
             source = _open(settings, recognizer.config.transform.straight)
         except StreamrecError as error:
@@ -369,10 +374,12 @@ class _Board:
         """One line at the end."""
         counts = [camera.counts for camera in watcher.cameras]
         frames = sum(count.recognized for count in counts)
-        dropped = sum(count.dropped.get("overload", 0) for count in counts)
+        dropped, still = (
+            sum(count.dropped.get(cause, 0) for count in counts) for cause in ("overload", "still")
+        )
         took = time.monotonic() - self._begun
         self.tell(
             f"{frames} frames of {len(counts)} camera{'' if len(counts) == 1 else 's'} in {took:.1f} s "
-            f"({frames / max(took, 0.1):.1f} a second), {dropped} dropped, "
+            f"({frames / max(took, 0.1):.1f} a second), {dropped} dropped, {f'{still} still, ' if still else ''}"
             f"{self._actions} action{'' if self._actions == 1 else 's'}"
         )

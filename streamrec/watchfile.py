@@ -20,7 +20,7 @@ from streamrec.tunefile import Tuned
 DEFAULT_MODEL = "fight"
 _EVENT_KEYS = tuple(setting.name for setting in fields(EventSettings))
 _LOGIN_KEYS = ("user", "password", "password_file")
-_DEFAULT_KEYS = ("model", "fps", "enabled", *_LOGIN_KEYS, *_EVENT_KEYS)
+_DEFAULT_KEYS = ("model", "fps", "still", "enabled", *_LOGIN_KEYS, *_EVENT_KEYS)
 _CAMERA_KEYS = ("name", "address", *_DEFAULT_KEYS)
 _VARIABLE = re.compile(r"\$\$|\$\{(\w+)\}")
 _SHORTEST_SECRET = 4  # letters: to hide a shorter one would garble what is told
@@ -34,6 +34,9 @@ class CameraSettings:
     address: str = field(repr=False)  # with user and password
     model: str = DEFAULT_MODEL
     fps: float | None = None  # None: the rhythm that the model learned
+    still: float | None = (
+        None  # seconds between two looks at a picture that stands still; None: as at any other
+    )
     enabled: bool = True
     events: tuple[tuple[str, Any], ...] = ()  # settings that replace the model's own
 
@@ -141,6 +144,9 @@ class _Reader:
         fps = values.get("fps", self.tuned.fps if model == (self.tuned.model or DEFAULT_MODEL) else None)
         if fps is not None and not (_is_number(fps) and fps > 0):
             raise self.wrong(where, "fps", f"give a number above 0, not {fps!r}")
+        still = values.get("still")
+        if still is not None and not (_is_number(still) and still > 0):
+            raise self.wrong(where, "still", f"give seconds above 0, not {still!r}")
         enabled = values.get("enabled", True)
         if not isinstance(enabled, bool):
             raise self.wrong(where, "enabled", f"write true or false, not {enabled!r}")
@@ -157,6 +163,7 @@ class _Reader:
             address=self.address(table, defaults, where),
             model=model,
             fps=None if fps is None else float(fps),
+            still=None if still is None else float(still),
             enabled=enabled,
             events=tuple(events.items()),
         )

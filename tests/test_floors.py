@@ -21,6 +21,7 @@ FLOORS = {
             "counting",
             "encoders",
             "events",
+            "gate",
             "heads",
             "metrics",
             "overlay",

@@ -244,3 +244,10 @@ def test_what_was_tuned_stands_for_what_a_camera_does_not_say(tmp_path):
     assert (hall.model, hall.fps) == ("workout", None)  # the rhythm was found for another model
     door, yard, hall = read_watchfile(path, {}, Tuned(fps=7.5)).cameras
     assert (door.model, door.fps, hall.fps) == ("fight", 7.5, None)
+
+
+def test_a_gate_is_a_keys_worth(tmp_path):
+    (door,) = read(tmp_path, "[defaults]\nstill = 0.5\n" + DOOR).cameras
+    assert door.still == 0.5
+    with pytest.raises(SettingsError, match="camera 'door': still: give seconds above 0, not 0"):
+        read(tmp_path, DOOR + "still = 0\n")
