@@ -76,7 +76,7 @@ CHAIRS = {
     "torch": {
         "checkpoint", "doctor", "encoders", "encoders.base", "encoders.difference", "encoders.flow",
         "encoders.joint", "encoders.motion",
-        "engines", "engines.torch_engine", "export", "graphs", "heads", "model",
+        "engines", "engines.torch_engine", "export", "heads", "model",
         "train.baselines", "train.fit", "train.job", "train.log", "train.looks",
         "train.ranks", "train.resume", "train.score",
     },
