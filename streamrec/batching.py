@@ -14,6 +14,7 @@ from typing import Any, Self
 from streamrec.capture import Reader
 from streamrec.errors import SourceError, StreamrecError, without_password
 from streamrec.events import EventSettings
+from streamrec.gate import Gate
 from streamrec.recognizer import Recognizer
 from streamrec.rhythm import is_next
 from streamrec.sources import open_source
@@ -35,7 +36,8 @@ class Counts:
     read: int = 0  # given by the source
     recognized: int = 0  # a result each
     # Cause: "rhythm" (between those that are due), "overload" (a newer one came before the recognizer had time),
-    # "unusable" (the recognizer refused it), "left" (nobody reads any more).
+    # "still" (its picture stood still, and a gate was asked for), "unusable" (the recognizer refused it), "left"
+    # (nobody reads any more).
     dropped: Mapping[str, int] = field(default_factory=dict)
     waiting: int = 0  # in the buffer or in hand; 0 when the camera is over
 
@@ -50,10 +52,12 @@ class Camera:
         recognizer: Recognizer,
         *,
         fps: float | None,
+        still: float | None,
         events: EventSettings | None,
         changed: Condition,
     ) -> None:
         self.name = name
+        self._gate = None if still is None else Gate(still, most=recognizer.config.max_gap)
         self.source = source
         self.recognizer = recognizer
         self.fps = recognizer.fps if fps is None else fps
@@ -172,7 +176,8 @@ class Camera:
         if frame.segment != self._segment:  # with which what ran before ends anyway
             self._segment, self._lost = frame.segment, False
         dropped = self._reader.buffer.dropped
-        result = self._teller.tell(frame, prediction, asked=asked, dropped=dropped, last=last)
+        still = None if self._gate is None else self._gate.still
+        result = self._teller.tell(frame, prediction, asked=asked, dropped=dropped, still=still, last=last)
         self._state = state
         now = time.monotonic()
         with self._changed:
@@ -229,7 +234,7 @@ class _Due(Source):
         return self._due(iter(self._camera.source))
 
     def _due(self, frames: Iterator[Frame]) -> Iterator[Frame]:
-        camera, passed = self._camera, None
+        camera, gate, passed, judged = self._camera, self._camera._gate, None, None
         with closing(frames) if isinstance(frames, Generator) else nullcontext():
             for frame in frames:
                 # Of a file each frame that passes is looked at; of a camera some of them are overwritten.
@@ -237,9 +242,16 @@ class _Due(Source):
                 with camera._changed:
                     camera._read += 1
                     camera._arrived = time.monotonic()
+                if judged is not None and (last is None or judged.index > last.index):
+                    last = judged
                 if not is_next(frame, last, camera.fps):
                     camera._drop("rhythm")
                     continue
+                if gate is not None:
+                    judged = frame
+                    if not gate.passes(frame):
+                        camera._drop("still")
+                        continue
                 passed = frame
                 try:
                     yield frame if frame.source == self.name else replace(frame, source=self.name)
@@ -294,11 +306,13 @@ class Watcher:
         *,
         recognizer: Recognizer | None = None,
         fps: float | None = None,
+        still: float | None = None,
         events: EventSettings | None = None,
     ) -> Camera:
         """Watch one more source, anything that ``open_source`` takes; its frames and events carry the name.
 
-        ``recognizer``, ``fps`` and ``events`` where they differ from the others'. Raises ``StreamrecError`` when
+        ``recognizer``, ``fps`` and ``events`` where they differ from the others'; ``still``: a picture that stands
+        still is looked at every so many seconds only (``Gate``). Raises ``StreamrecError`` when
         the name is taken.
         """
         recognizer = recognizer or self._recognizer
@@ -314,7 +328,7 @@ class Watcher:
                     f"there is a camera {name} already: remove it first, or take another name"
                 )
             camera = self._cameras[name] = Camera(
-                name, source, recognizer, fps=fps, events=events, changed=self._changed
+                name, source, recognizer, fps=fps, still=still, events=events, changed=self._changed
             )
             self._changed.notify_all()
         return camera

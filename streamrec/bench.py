@@ -299,6 +299,7 @@ class First(Source):
     def __init__(self, video: Path, most: int, size: tuple[int, int] | None = None) -> None:
         self.name = video.name
         self._source, self._most = open_source(video, size=size), most
+        self.together = self._source.together
 
     def __iter__(self) -> Iterator[Frame]:
         for count, frame in enumerate(self._source, start=1):

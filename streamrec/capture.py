@@ -20,9 +20,16 @@ class Reader:
     """
 
     def __init__(
-        self, source: Source, *, capacity: int = 4, changed: threading.Condition | None = None
+        self,
+        source: Source,
+        *,
+        capacity: int = 4,
+        together: int = 1,
+        changed: threading.Condition | None = None,
     ) -> None:
-        self.buffer: RingBuffer[Frame] = RingBuffer(capacity, drop_oldest=source.live, changed=changed)
+        self.buffer: RingBuffer[Frame] = RingBuffer(
+            capacity, drop_oldest=source.live, together=together, changed=changed
+        )
         self._source = source
         frames = iter(source)
         self._thread = threading.Thread(
@@ -42,13 +49,13 @@ class Reader:
 
 
 @contextmanager
-def capture(source: Source, *, capacity: int = 4) -> Iterator[RingBuffer[Frame]]:
+def capture(source: Source, *, capacity: int = 4, together: int = 1) -> Iterator[RingBuffer[Frame]]:
     """Read a source in a thread of its own; the buffer that it fills is the value of the ``with``.
 
     A live source drops its oldest frames and counts them; a file waits for its reader. An error of the source
     reaches the reader after the frames that came before it. Leaving the block ends the thread.
     """
-    reader = Reader(source, capacity=capacity)
+    reader = Reader(source, capacity=capacity, together=together)
     try:
         yield reader.buffer
     finally:

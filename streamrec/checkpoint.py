@@ -1,5 +1,7 @@
 """One file is a whole model: weights, labels, transform, rhythm and step graph, in safetensors. No pickle.
 
+The kernels of a trunk that rests are stored in half precision and read as float32.
+
 Nothing here imports torch until a torch model is asked for.
 """
 
@@ -23,6 +25,7 @@ from streamrec.events import EventSettings
 if TYPE_CHECKING:
     from streamrec.model import ActionModel
 
+TRUNK = "encoder.trunk."  # so begin the weights of a trunk that rests: most of a file, and none of it learned here
 GRAPH = "step.onnx"  # the name under which the graph's bytes lie among the weights
 SHIPPED = Path(__file__).parent / "models"
 
@@ -61,7 +64,10 @@ def save_model(path: str | Path, model: ActionModel) -> None:
     """Write a model to one safetensors file, whole or not at all."""
     from streamrec.export import step_graph, weights_of
 
-    tensors = {name: np.require(value, requirements="C") for name, value in weights_of(model).items()}
+    tensors = {
+        name: np.require(value.astype(np.float16) if _is_halved(name, value) else value, requirements="C")
+        for name, value in weights_of(model).items()
+    }
     metadata = {"format": f"streamrec {FORMAT}", "config": json.dumps(model.config.to_dict())}
     with suppress(ModelError):  # what cannot be exported still runs with the torch engine
         graph, referred = step_graph(model)
@@ -91,6 +97,11 @@ def save_with_events(name_or_path: str | Path, events: EventSettings, path: str 
     _write(path, tensors, {**metadata, "config": json.dumps(config.to_dict())})
 
 
+def _is_halved(name: str, value: np.ndarray) -> bool:
+    """Whether a weight is stored in half precision: the kernels of a resting trunk, not its norms."""
+    return name.startswith(TRUNK) and value.ndim > 1 and value.dtype == np.float32
+
+
 def read_checkpoint(name_or_path: str | Path) -> Checkpoint:
     """Read a .safetensors model as numpy arrays; raises ``ModelError`` for what is none."""
     path = find_model(name_or_path)
@@ -102,7 +113,7 @@ def read_checkpoint(name_or_path: str | Path) -> Checkpoint:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             config = parse_config(path, metadata.get("format"), metadata.get("config"))
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            weights = {name: _whole(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError, TypeError) as error:  # TypeError: a type that numpy does not have
         raise ModelError(f"{path} is not a safetensors file of this program, or it is cut off") from error
     graph = weights.pop(GRAPH, None)
@@ -113,6 +124,10 @@ def read_checkpoint(name_or_path: str | Path) -> Checkpoint:
         graph=None if graph is None else graph.tobytes(),
         referred=tuple(json.loads(metadata.get("referred", "[]"))),
     )
+
+
+def _whole(value: np.ndarray) -> np.ndarray:
+    return value.astype(np.float32) if value.dtype == np.float16 else value
 
 
 def parse_config(path: Path, written_as: str | None, config: str | None) -> ModelConfig:

@@ -1,4 +1,4 @@
-"""The command line: ``streamrec run | watch | demo | record | train | eval | crossval | export | bench | ...``."""
+"""The command line: ``streamrec run | watch | demo | record | train | eval | crossval | export | ...``."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from typer.core import TyperCommand
 
 if TYPE_CHECKING:
     from streamrec.sinks import Sink
+    from streamrec.tunefile import Tuned
     from streamrec.types import Health, Result
 
 # Everything that is slow to import (OpenCV, ONNX Runtime, torch) is imported where it is used: --help is quick.
@@ -58,6 +59,11 @@ Engine = Annotated[
     EngineName, typer.Option(help="What runs the model; auto is onnx on a CPU, torch on a GPU.")
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ... or auto.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Of one step; by default what suits the model.")]
+Config = Annotated[
+    Path | None,
+    typer.Option(help="A file of `streamrec tune`: model, engine, threads, fps where no option says them."),
+]
 Show = Annotated[
     bool | None, typer.Option("--show/--no-show", help="A window; by default where there is a display.")
 ]
@@ -150,6 +156,7 @@ def _root(
 
 @app.command()
 def run(
+    context: typer.Context,
     source: Annotated[
         str,
         typer.Argument(
@@ -168,11 +175,17 @@ def run(
         float | None, typer.Option(min=0.0, help="Stop after so many seconds of stream.")
     ] = None,
     fps: Annotated[float | None, typer.Option(min=0.1, help="Another rhythm than the model learned.")] = None,
+    still: Annotated[
+        float | None,
+        typer.Option(min=0.01, help="Look at a picture that stands still only every so many seconds."),
+    ] = None,
     retries: Annotated[
         int, typer.Option(min=-1, help="How often a lost camera is opened in a row; -1: for ever.")
     ] = 10,
     engine: Engine = EngineName.auto,
     device: Device = "auto",
+    threads: Threads = None,
+    config: Config = None,
 ) -> None:
     """Recognize a camera, a stream or a file.
 
@@ -185,13 +198,19 @@ def run(
       streamrec run rtsp://user:password@192.168.1.20/stream1 --model fight
       streamrec run party.mp4 --save seen.mp4 --jsonl seen.jsonl --no-show
     """
-    from streamrec import threads
     from streamrec.recognizer import Recognizer
     from streamrec.sinks import why_no_display
     from streamrec.sources import open_source
+    from streamrec.threads import settle
 
-    threads.settle()
-    recognizer = Recognizer.load(model, engine=engine.value, device=device)
+    settle()
+    tuned = _tuned(context, config)
+    recognizer = Recognizer.load(
+        tuned.model or model,
+        engine=tuned.engine or engine.value,
+        device=tuned.device or device,
+        threads=tuned.threads or threads,
+    )
     transform, seen = (
         recognizer.config.transform,
         save is not None or (show is not False and not why_no_display()),
@@ -201,11 +220,28 @@ def run(
         retries=None if retries < 0 else retries,
         size=None if seen else transform.straight,
     )
-    _play(opened, recognizer, save=save, jsonl=jsonl, show=show, max_seconds=max_seconds, fps=fps)
+    fps = tuned.fps or fps
+    _play(
+        opened, recognizer, save=save, jsonl=jsonl, show=show, max_seconds=max_seconds, fps=fps, still=still
+    )
+
+
+def _tuned(context: typer.Context, config: Path | None) -> Tuned:
+    """What the file says, less what was said on the command line."""
+    from dataclasses import replace
+
+    from streamrec.tunefile import KEYS, Tuned, read_tuned
+
+    if config is None:
+        return Tuned()
+    sources = {key: context.get_parameter_source(key) for key in KEYS}
+    said = [key for key, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    return replace(read_tuned(config), **dict.fromkeys(said))
 
 
 @app.command()
 def watch(
+    context: typer.Context,
     cameras: Annotated[
         Path, typer.Argument(help="A TOML file with a [[camera]] table for each; docs/watch.md describes it.")
     ],
@@ -221,6 +257,8 @@ def watch(
     max_seconds: Annotated[float | None, typer.Option(min=0.0, help="Stop after so many seconds.")] = None,
     engine: Engine = EngineName.auto,
     device: Device = "auto",
+    threads: Threads = None,
+    config: Config = None,
 ) -> None:
     """Watch many cameras at once, for as long as it runs: a camera that goes away is opened again.
 
@@ -232,10 +270,10 @@ def watch(
       streamrec watch cameras.toml --jsonl events.jsonl
       streamrec watch cameras.toml --jsonl - --predictions --max-seconds 60
     """
-    from streamrec import threads
+    from streamrec.threads import settle
     from streamrec.watch import WatchJob
 
-    threads.settle()
+    settle()
     code = WatchJob(
         path=cameras,
         jsonl=jsonl,
@@ -243,6 +281,8 @@ def watch(
         max_seconds=max_seconds,
         engine=engine.value,
         device=device,
+        threads=threads,
+        tuned=_tuned(context, config),
     ).run()
     raise typer.Exit(code)
 
@@ -833,15 +873,24 @@ def crossval(
 def export(
     model: Annotated[str, typer.Argument(help="A shipped model's name, or a .safetensors file.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The .onnx or .safetensors file to write.")],
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Convolutions in 8 bits; it says what that gains and loses.")
+    ] = False,
+    calibrate: Annotated[
+        str | None, typer.Option(help="With --int8: clips as for train, or a folder of videos.")
+    ] = None,
 ) -> None:
     """Write a model as one .onnx file: weights, labels and settings in it, the state as inputs and outputs.
 
     It runs where torch is not installed. As .safetensors it is the same model again, its step graph exported by
     this version: a model that an older one wrote may be slower than it need be.
 
+    With --int8 real frames tell the ranges. It pays for models with a large CNN, on processors that multiply bytes.
+
     \b
     Examples:
       streamrec export fight --out fight.onnx
+      streamrec export workout --int8 --calibrate my_clips/ --out workout-int8.onnx
       streamrec export mine.safetensors --out quicker.safetensors
     """
     from streamrec.checkpoint import load_model, save_model
@@ -850,6 +899,18 @@ def export(
 
     if out.suffix not in (".onnx", ".safetensors"):
         raise ModelError(f"{out}: the file to write ends in .onnx or .safetensors")
+    if int8 != (calibrate is not None) or (int8 and out.suffix != ".onnx"):
+        raise ModelError("--int8 and --calibrate CLIPS go together, and --out is a .onnx file then")
+    if calibrate is not None:
+        from streamrec.quantize import quantize
+
+        done = quantize(model, out, _videos(calibrate))
+        typer.echo(
+            f"on {done.frames} other frames: the same label for {100 * done.same:.1f} %, probabilities off by "
+            f"{done.difference:.3f}; a step in {1000 * done.after:.2f} ms instead of {1000 * done.before:.2f}"
+        )
+        typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
+        return
     if out.suffix == ".onnx":
         export_onnx(load_model(model), out)
     else:
@@ -857,14 +918,24 @@ def export(
     typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
 
 
+def _videos(data: str) -> list[Path]:
+    """The videos of a data set, or those that lie in a folder."""
+    from streamrec.sources import VIDEO_ENDINGS
+    from streamrec.train.data import find_clips
+
+    folder = Path(data).expanduser()
+    found = (
+        sorted(p for p in folder.glob("*") if p.suffix.lower() in VIDEO_ENDINGS) if folder.is_dir() else []
+    )
+    return found or [clip.path for clip in find_clips(data, least=1)]
+
+
 @app.command()
 def bench(
     model: Model = "fight",
     engine: Engine = EngineName.auto,
     device: Device = "auto",
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Of one step; by default what suits the model.")
-    ] = None,
+    threads: Threads = None,
     video: Annotated[
         Path | None, typer.Option(help="A video to measure on; by default the synthetic world as H.264.")
     ] = None,
@@ -901,6 +972,72 @@ def bench(
         tell=lambda text: typer.echo(f"{text} ...", err=True),
     )
     typer.echo(json.dumps(report.to_dict(), indent=2) if as_json else text_of(report))
+
+
+@app.command()
+def tune(
+    data: Annotated[
+        str, typer.Argument(help="Labelled clips, as for train, or synthetic: a world of the model's labels.")
+    ] = "synthetic",
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", "-m", help="A shipped model's name, or a file; again for each to compare."),
+    ] = None,
+    engine: Engine = EngineName.auto,
+    cameras: Annotated[int, typer.Option(min=1, help="How many there are to be.")] = 1,
+    size: Annotated[str, typer.Option(help="Of their pictures, WIDTHxHEIGHT.")] = "1280x720",
+    camera_fps: Annotated[float, typer.Option(min=1.0, help="Their frames a second.")] = 30.0,
+    fps: Annotated[
+        str | None,
+        typer.Option(help="Rhythms to try; by default the model's, 2/3, 1/2 and 1/3 of it."),
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=1.0, help="Of stream that each is played.")] = 120.0,
+    relabel: Annotated[
+        str, typer.Option(help="Other names for labels of the data, OLD=NEW with commas between.")
+    ] = "",
+    seed: Annotated[int, typer.Option(min=0, help="Of the order of clips, or of the world.")] = 0,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")] = Path("tuned.toml"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Choose model, engine, threads and rhythm for this machine, and write them for run and watch.
+
+    What counts is accuracy by the clock: at each moment what was said last, and was ready, is held against what is
+    true then. A model's resolution is its own: give models of several sizes to choose among them.
+
+    
+    Examples:
+      streamrec tune
+      streamrec tune my_clips/ --model mine.safetensors --cameras 6
+      streamrec tune clips.csv -m fight -m small.safetensors --fps 15,10,5 --out yard.toml
+      streamrec watch cameras.toml --config yard.toml
+    """
+    from dataclasses import replace
+
+    from streamrec.tune import TuneSettings, run_tune, text_of
+    from streamrec.tunefile import toml_of
+
+    report = run_tune(
+        TuneSettings(
+            data=data,
+            models=tuple(model or ["fight"]),
+            engines=() if engine is EngineName.auto else (engine.value,),
+            cameras=cameras,
+            size=_parse_size(size),
+            camera_fps=camera_fps,
+            rates=() if fps is None else tuple(_parse_numbers(fps, "--fps", "frame rates", "15,10,5")),
+            seconds=seconds,
+            relabel=tuple(_parse_changes(relabel).items()),
+            seed=seed,
+        ),
+        tell=lambda text: typer.echo(f"{text} ...", err=True),
+    )
+    tuned = report.tuned
+    if tuned.model is not None and Path(tuned.model).is_file():
+        tuned = replace(tuned, model=str(Path(tuned.model).absolute()))
+    why = f"streamrec tune: {text_of(report).splitlines()[0]}; {report.machine['processor']}"
+    out.write_text(toml_of(tuned, why), encoding="utf-8")
+    typer.echo(json.dumps(report.to_dict(), indent=2) if as_json else text_of(report))
+    typer.echo(f"{out}: streamrec run --config {out}, streamrec watch --config {out}", err=True)
 
 
 @app.command()
@@ -965,6 +1102,7 @@ def _play(
     show: bool | None,
     max_seconds: float | None = None,
     fps: float | None = None,
+    still: float | None = None,
     also: Any = None,
 ) -> None:
     """The loop of ``run`` and ``demo``: results to sinks, events to the terminal, a summary at the end."""
@@ -1000,7 +1138,7 @@ def _play(
         terminal = stack.enter_context(_Terminal(source, recognizer, on_stdout=jsonl != "-"))
         if show is None and reason and not sinks:
             terminal.say(f"No window: {reason}")
-        for result in results(source, recognizer, fps=fps):
+        for result in results(source, recognizer, fps=fps, still=still):
             for sink in sinks:
                 sink.write(result)
             if window is not None:
@@ -1063,6 +1201,7 @@ class _Terminal:
         self.console = Console(stderr=not on_stdout, highlight=False, soft_wrap=True)
         self.latency, self.recent = Latency(), Latency()
         self.frames = self.events = self.dropped = 0
+        self.still: int | None = None  # frames left out by a gate
         self.seconds = 0.0  # of stream
         self._last: Result | None = None
         self._status: Any = None
@@ -1094,7 +1233,8 @@ class _Terminal:
             self.say(
                 f"{self.frames} frames in {took:.1f} s ({self.frames / took:.1f} a second), "
                 f"latency p50 {_ms(quantiles['p50'])} p99 {_ms(quantiles['p99'])}, "
-                f"{self.dropped} dropped, {self.events} action{'' if self.events == 1 else 's'}"
+                f"{self.dropped} dropped, {'' if self.still is None else f'{self.still} still, '}"
+                f"{self.events} action{'' if self.events == 1 else 's'}"
                 + (", stopped" if kind is not None and issubclass(kind, KeyboardInterrupt) else "")
             )
 
@@ -1113,7 +1253,7 @@ class _Terminal:
             return  # it repeats the last frame to tell what ended
         self._last = result
         self.frames += 1
-        self.dropped = result.dropped
+        self.dropped, self.still = result.dropped, result.still
         self.latency.update(result.latency)
         self.recent.update(result.latency)
         if last is not None:

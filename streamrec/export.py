@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from streamrec.config import FORMAT
 from streamrec.errors import ModelError
-from streamrec.graphs import flow_for_graphs, tidy
+from streamrec.graphs import tidy
 from streamrec.model import ActionModel
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _traced(model: ActionModel) -> onnx.ModelProto:
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings(), flow_for_graphs():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the exporter warns of its own inside
             program: Any = torch.onnx.export(
                 _Step(model, len(state.head)),

@@ -1,4 +1,4 @@
-"""What makes an exported step quick: a graph without bookkeeping, and flow as a few products of matrices.
+"""What makes an exported step quick: a graph without bookkeeping.
 
 A small CNN's step is hundreds of nodes of a few microseconds each, so that what counts is how many there are.
 """
@@ -6,25 +6,15 @@ A small CNN's step is hundreds of nodes of a few microseconds each, so that what
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import numpy as np
 import onnx_ir as ir
-import torch
 from onnx_ir.passes import common
 from onnxscript.optimizer import fold_constants_ir
-from torch import Tensor
-from torch.nn import functional as F
-
-from streamrec.encoders import flow as local
-from streamrec.encoders import motion
 
 ROUNDS = 4  # one rule makes room for another
 _LARGEST = 16384  # numbers in a constant that is worked out now
-
-
-# -- the graph
 
 
 def tidy(model: ir.Model, weights: set[str]) -> None:
@@ -218,74 +208,3 @@ _RULES: tuple[Callable[[ir.Graph, ir.Node], bool], ...] = (
     _take_the_only_one,
     _mean_by_product,
 )
-
-
-# -- flow
-
-
-@contextmanager
-def flow_for_graphs() -> Iterator[None]:
-    """While a model is traced its flow is calculated by ``lucas_kanade`` of this module."""
-    eager = motion.lucas_kanade, motion._described
-    motion.lucas_kanade, motion._described = lucas_kanade, described
-    try:
-        yield
-    finally:
-        motion.lucas_kanade, motion._described = eager
-
-
-def lucas_kanade(before: Tensor, now: Tensor, *, pool: int = 1, window: int = 5) -> Tensor:
-    """As ``encoders.flow.lucas_kanade``, to rounding: each sum over neighbours is a product with a banded matrix.
-
-    Edges, pooling and window are in the matrices, so that 15 nodes of a graph do what 45 did.
-    """
-    height, width = before.shape[-2:]
-    both, dt = before + now, now - before
-    dx = both @ _difference(width).T
-    dy = _difference(height) @ both
-    products = torch.cat([dx, dx, dy, dx, dy], dim=1) * torch.cat([dx, dy, dy, dt, dt], dim=1)
-    sums = _box(height, pool, window) @ (products @ _box(width, pool, window).T)
-    sums = sums + _constant_of([local.NOISE, 0.0, local.NOISE, 0.0, 0.0]).view(5, 1, 1)
-    # xx, xy, yy, xt, yt: minors of the system, each a product less another
-    one, less = ([0, 1, 1], [2, 4, 3]), ([1, 2, 0], [1, 3, 4])
-    products = _chosen(sums, one[0] + less[0]) * _chosen(sums, one[1] + less[1])
-    minors = products[:, :3] - products[:, 3:]
-    return (minors[:, 1:] / minors[:, :1]).clamp(-local.LIMIT, local.LIMIT)
-
-
-def described(flow: Tensor, change: Tensor, difference: Tensor) -> Tensor:
-    """As the motion encoder describes its flow, (N, 12, H/2, W/2): all lengths at once, then the order."""
-    vectors = torch.cat([flow[:, :4], change], dim=1)
-    squares = vectors * vectors
-    lengths = (_chosen(squares, [0, 2, 4, 6, 8]) + _chosen(squares, [1, 3, 5, 7, 9])).sqrt()
-    greatest = F.max_pool2d(difference.abs(), 2)
-    return _chosen(torch.cat([flow, lengths, greatest], dim=1), [0, 1, 6, 2, 3, 7, 4, 5, 8, 9, 10, 11])
-
-
-def _chosen(maps: Tensor, channels: list[int]) -> Tensor:
-    return torch.index_select(maps, 1, torch.from_numpy(np.array(channels)))
-
-
-def _constant_of(values: Sequence[float] | np.ndarray) -> Tensor:
-    """Made by numpy: what torch does while a model is traced becomes part of the graph."""
-    return torch.from_numpy(np.asarray(values, np.float32))
-
-
-def _difference(size: int) -> Tensor:
-    """(size, size): half the central difference, of a picture whose edge is repeated; half, for two are added."""
-    matrix = np.zeros((size, size))
-    for place in range(size):
-        matrix[place, min(place + 1, size - 1)] += 0.25
-        matrix[place, max(place - 1, 0)] -= 0.25
-    return _constant_of(matrix)
-
-
-def _box(size: int, pool: int, window: int) -> Tensor:
-    """(size / pool, size): means of ``pool``, then of ``window`` of these, the edge repeated."""
-    pooled = size // pool
-    matrix = np.zeros((pooled, size))
-    for place in range(pooled):
-        for near in range(place - window // 2, place + window // 2 + 1):
-            begin = pool * min(max(near, 0), pooled - 1)
-            matrix[place, begin : begin + pool] += 1.0 / (window * pool)
-    return _constant_of(matrix)

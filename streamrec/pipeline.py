@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from streamrec.capture import capture
+from streamrec.gate import Gate
 from streamrec.recognizer import Recognizer
 from streamrec.rhythm import is_next
 from streamrec.sources import open_source
@@ -26,23 +27,37 @@ def pace(frames: Iterable[Frame], fps: float) -> Iterator[Frame]:
             yield frame
 
 
-def results(source: Any, recognizer: Recognizer, *, fps: float | None = None) -> Iterator[Result]:
+def results(
+    source: Any, recognizer: Recognizer, *, fps: float | None = None, still: float | None = None
+) -> Iterator[Result]:
     """Recognize a source, from ``open_source`` or anything that it takes, until it ends.
 
     One result a frame in the rhythm of ``fps`` (None: the one that the model learned). A camera is always seen
     at its newest frame; of a file no frame is missed. Every action that started has ended when the source
     ends or fails: in the last result of a file, in one further result that repeats the last frame of a camera.
+    ``still``: a picture that stands still is looked at every so many seconds only (``Gate``).
     """
     source = open_source(source)
     teller = Teller(recognizer.config, source.name)
     state = recognizer.initial_state()
+    gate = None if still is None else Gate(still, most=recognizer.config.max_gap)
     try:
-        with capture(source, capacity=1 if source.live else 4) as frames:
+        capacity = 1 if source.live else max(4, 2 * source.together)
+        with capture(source, capacity=capacity, together=source.together) as frames:
             paced = pace(frames, recognizer.fps if fps is None else fps)
+            if gate is not None:
+                paced = filter(gate.passes, paced)
             for frame, is_last in _with_last_marked(paced, look_ahead=not source.live):
                 asked = time.monotonic()
                 prediction, state = recognizer.step(frame, state)
-                yield teller.tell(frame, prediction, asked=asked, dropped=frames.dropped, last=is_last)
+                yield teller.tell(
+                    frame,
+                    prediction,
+                    asked=asked,
+                    dropped=frames.dropped,
+                    still=None if gate is None else gate.still,
+                    last=is_last,
+                )
     except Exception:  # a camera that was unplugged: what started ends, then the error is raised
         yield from teller.ending()
         raise

@@ -531,6 +531,7 @@ def _prediction_line(result: Result) -> dict[str, object]:
         },
         "latency": _number(result.latency, 4),
         "dropped": int(result.dropped),
+        **({} if result.still is None else {"still": int(result.still)}),
         **({} if result.repetitions is None else {"repetitions": int(result.repetitions)}),
     }
 

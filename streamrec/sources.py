@@ -22,6 +22,7 @@ from streamrec.types import Frame, Health, Source
 from streamrec.videos import DecodeError, opened, shrunk, why_closed
 
 PICTURE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+TOGETHER = 8  # small pictures of a file are read in runs: decoder and engine come back to warm caches
 WHOLE = 0.9  # of the pictures that a header promises: some headers only estimate
 VIDEO_ENDINGS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv")
 
@@ -30,7 +31,7 @@ class FileSource(Source):
     """A video file, on disk or behind an HTTP address. Timestamps are its own media time.
 
     ``loop`` plays it for ever, a new segment each time. ``size``, a width and a height: nobody looks at the
-    pictures but a model that wants them so, and they are decoded straight to it where they are far larger.
+    pictures but a model that wants them so, and they are decoded straight to it where they are larger.
     """
 
     live = False
@@ -40,6 +41,7 @@ class FileSource(Source):
         self.name = without_password(self._address) if "://" in self._address else Path(path).name
         self.loop = loop
         self.size = size
+        self.together = 1 if size is None else TOGETHER
         if "://" in self._address:
             return
         self._address = str(Path(path).absolute())  # FFmpeg takes the "12:" of "12:30.mp4" for a protocol
@@ -185,6 +187,7 @@ class Wrapper(Source):
         self.name = source.name
         self.live = source.live
         self.duration = source.duration
+        self.together = source.together
 
     @property
     def health(self) -> Health:  # type: ignore[override]
@@ -210,6 +213,7 @@ class RealTime(Wrapper):
 
     def __init__(self, source: Source) -> None:
         super().__init__(source)
+        self.together = 1  # each is due at its own time
         self._left = threading.Event()
 
     def interrupt(self) -> None:
@@ -267,7 +271,7 @@ def open_source(what: Any, *, retries: int | None = RETRIES, size: tuple[int, in
     file, a picture or a folder of pictures; ``"synthetic"`` the synthetic world (``"synthetic:7"`` with seed 7);
     any other iterable gives pictures. ``retries``: how often a lost camera is opened in a row before it is
     given up; None: for ever. ``size``: nobody looks at the pictures but a model that wants them so wide and
-    high: far larger ones of a file are decoded straight to it (``Transform.straight``).
+    high: larger ones of a file are decoded straight to it (``Transform.straight``).
     Raises ``SourceError`` for anything else.
 
     >>> open_source("0")

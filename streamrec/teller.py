@@ -27,7 +27,14 @@ class Teller:
         self._result: Result | None = None
 
     def tell(
-        self, frame: Frame, prediction: Prediction, *, asked: float, dropped: int = 0, last: bool = False
+        self,
+        frame: Frame,
+        prediction: Prediction,
+        *,
+        asked: float,
+        dropped: int = 0,
+        still: int | None = None,
+        last: bool = False,
     ) -> Result:
         """The result of the next frame. ``asked``: time.monotonic() when the model was; ``last``: nothing follows.
 
@@ -44,7 +51,7 @@ class Teller:
         if last:
             events += self._finish(frame.timestamp)
         latency = time.monotonic() - (frame.captured or asked)  # a caller's own frames tell no time
-        self._result = Result(frame, prediction, events, latency, dropped, repetitions)
+        self._result = Result(frame, prediction, events, latency, dropped, repetitions, still)
         return self._result
 
     def ending(self) -> Iterator[Result]:

@@ -111,6 +111,7 @@ class Result:
     )
     dropped: int = 0  # frames of this source dropped so far because the reader was slower
     repetitions: int | None = None  # of the set that is under way; None: the model counts nothing
+    still: int | None = None  # frames left out so far because the picture stood still; None: no gate
 
 
 class SourceState(StrEnum):
@@ -145,6 +146,9 @@ class Source(ABC):
     name: str  # as shown to people: no password in it
     live: bool
     duration: float | None = None  # seconds, where the source knows; None: unknown or endless
+    together: int = (
+        1  # so many frames may wait for each other: more than one where nobody waits for the first
+    )
     health: Health = Health()  # as it is now; any thread may look
     on_health: Callable[[Health], None] | None = (
         None  # called at each change of state, in the thread that reads

@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 
 from streamrec import threads
-from streamrec.pictures import halvings
 
 OPEN_SECONDS = 5.0  # deadline for opening an address
 READ_SECONDS = 2.5  # deadline for a read of a file behind an address; FFmpeg needs two to see that it is dead
@@ -78,7 +77,7 @@ _hush = _Hush()
 
 
 def shrunk(address: str, size: tuple[int, int]) -> Generator[tuple[np.ndarray, float | None], None, None]:
-    """Pictures of a file, BGR, and their times in seconds; shrunk to ``size`` where they are ``FINE`` times as large.
+    """Pictures of a file, BGR, and their times in seconds; shrunk to ``size`` where they are larger.
 
     The decoder's own planes are shrunk, by area, so that the large picture is never made; raises ``DecodeError``.
     """
@@ -91,7 +90,7 @@ def shrunk(address: str, size: tuple[int, int]) -> Generator[tuple[np.ndarray, f
         try:
             for frame in container.decode(stream):
                 width, height = frame.width, frame.height
-                if halvings(width, height, *size):
+                if width >= size[0] and height >= size[1]:
                     width, height = size
                 small = shrink.reformat(frame, width, height, "bgr24", interpolation="AREA")
                 yield small.to_ndarray(), None if frame.time is None else frame.time - start

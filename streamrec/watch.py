@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self
@@ -23,12 +23,14 @@ from rich.text import Text
 from streamrec.batching import Camera, Watcher
 from streamrec.errors import SettingsError, StreamrecError
 from streamrec.events import EventSettings
+from streamrec.gate import Gate
 from streamrec.recognizer import Recognizer
 from streamrec.sinks import JsonLines
 from streamrec.sources import open_source
 from streamrec.synthetic import World
+from streamrec.tunefile import Tuned
 from streamrec.types import ActionStarted, Health, Result, Source, SourceState
-from streamrec.watchfile import CameraSettings, WatchFile, hide, read_watchfile
+from streamrec.watchfile import DEFAULT_MODEL, CameraSettings, WatchFile, hide, read_watchfile
 from streamrec.words import describe, describe_health
 
 _TICK = 0.25  # seconds: how often the table is drawn and signals are looked for when no frame comes
@@ -92,6 +94,7 @@ class _Roster:
             chosen.source,
             recognizer=chosen.recognizer,
             fps=settings.fps,
+            still=settings.still,
             events=chosen.events,
         )
         self._running[settings.name] = settings
@@ -104,15 +107,18 @@ class _Roster:
             recognizer = self._recognizers[settings.model]
             key = "thresholds"
             events = settings.event_settings(recognizer.config.events)
+            key = "still"
+            if settings.still is not None:
+                Gate(settings.still, most=recognizer.config.max_gap)  # it may be too long for the model
             key = "address"
-            source = _open(settings)
+            source = _open(settings, recognizer.config.transform.straight)
         except StreamrecError as error:
             raise file.error(settings.name, key, error) from error
         return _Chosen(settings=settings, source=source, recognizer=recognizer, events=events)
 
 
-def _open(settings: CameraSettings) -> Source:
-    source = open_source(settings.address, retries=None)
+def _open(settings: CameraSettings, size: tuple[int, int] | None) -> Source:
+    source = open_source(settings.address, retries=None, size=size)  # nobody looks at the pictures
     if isinstance(source, World):  # it stands for a camera
         source = World(replace(source.settings, live=True))
     return source
@@ -193,6 +199,8 @@ class WatchJob:
     max_seconds: float | None = None
     engine: str = "auto"
     device: str = "auto"
+    threads: int | None = None  # of one step; None: what suits the model
+    tuned: Tuned = field(default_factory=Tuned)  # what ``streamrec tune`` found, for cameras of its model
 
     def run(self) -> int:
         """Watch until a signal, ``max_seconds``, or the end of every source that can end.
@@ -203,7 +211,7 @@ class WatchJob:
         with ExitStack() as stack:
             signals = stack.enter_context(_Signals())
             changes = _Changes((self.path,))  # before it is read: a change while it is read counts
-            file = read_watchfile(self.path, os.environ)
+            file = read_watchfile(self.path, os.environ, self.tuned)
             changes.follow(file.read)
             lines = None
             if self.jsonl is not None:
@@ -271,7 +279,7 @@ class WatchJob:
             if changes.seen() or signals.reload:
                 asked, signals.reload = signals.reload, False
                 try:
-                    file = read_watchfile(self.path, os.environ)
+                    file = read_watchfile(self.path, os.environ, self.tuned)
                     board.secrets = tuple({*board.secrets, *file.secrets})  # the old ones may still be told
                     done = roster.apply(file)
                     changes.follow(file.read)
@@ -284,7 +292,13 @@ class WatchJob:
         return signals.code
 
     def _load(self, model: str) -> Recognizer:
-        return Recognizer.load(model, engine=self.engine, device=self.device)
+        tuned = self.tuned if model == (self.tuned.model or DEFAULT_MODEL) else Tuned()
+        return Recognizer.load(
+            model,
+            engine=tuned.engine or self.engine,
+            device=tuned.device or self.device,
+            threads=tuned.threads or self.threads,
+        )
 
 
 class _Board:
@@ -361,10 +375,12 @@ class _Board:
         """One line at the end."""
         counts = [camera.counts for camera in watcher.cameras]
         frames = sum(count.recognized for count in counts)
-        dropped = sum(count.dropped.get("overload", 0) for count in counts)
+        dropped, still = (
+            sum(count.dropped.get(cause, 0) for count in counts) for cause in ("overload", "still")
+        )
         took = time.monotonic() - self._begun
         self.tell(
             f"{frames} frames of {len(counts)} camera{'' if len(counts) == 1 else 's'} in {took:.1f} s "
-            f"({frames / max(took, 0.1):.1f} a second), {dropped} dropped, "
+            f"({frames / max(took, 0.1):.1f} a second), {dropped} dropped, {f'{still} still, ' if still else ''}"
             f"{self._actions} action{'' if self._actions == 1 else 's'}"
         )

@@ -15,10 +15,12 @@ from urllib.parse import quote, unquote
 
 from streamrec.errors import SettingsError
 from streamrec.events import NUMBERS, EventSettings
+from streamrec.tunefile import Tuned
 
+DEFAULT_MODEL = "fight"
 _EVENT_KEYS = tuple(setting.name for setting in fields(EventSettings))
 _LOGIN_KEYS = ("user", "password", "password_file")
-_DEFAULT_KEYS = ("model", "fps", "enabled", *_LOGIN_KEYS, *_EVENT_KEYS)
+_DEFAULT_KEYS = ("model", "fps", "still", "enabled", *_LOGIN_KEYS, *_EVENT_KEYS)
 _CAMERA_KEYS = ("name", "address", *_DEFAULT_KEYS)
 _VARIABLE = re.compile(r"\$\$|\$\{(\w+)\}")
 _SHORTEST_SECRET = 4  # letters: to hide a shorter one would garble what is told
@@ -30,8 +32,11 @@ class CameraSettings:
 
     name: str
     address: str = field(repr=False)  # with user and password
-    model: str = "fight"
+    model: str = DEFAULT_MODEL
     fps: float | None = None  # None: the rhythm that the model learned
+    still: float | None = (
+        None  # seconds between two looks at a picture that stands still; None: as at any other
+    )
     enabled: bool = True
     events: tuple[tuple[str, Any], ...] = ()  # settings that replace the model's own
 
@@ -66,10 +71,13 @@ def hide(text: str, secrets: tuple[str, ...]) -> str:
     return text
 
 
-def read_watchfile(path: str | os.PathLike[str], environment: Mapping[str, str]) -> WatchFile:
+def read_watchfile(
+    path: str | os.PathLike[str], environment: Mapping[str, str], tuned: Tuned | None = None
+) -> WatchFile:
     """Read and check a file of cameras; ``SettingsError`` names the file, the camera and the key.
 
-    ``environment`` holds what stands for ``${NAME}``. Paths are relative to the folder of the file.
+    ``environment`` holds what stands for ``${NAME}``. Paths are relative to the folder of the file. ``tuned``:
+    the model of cameras that name none, and the rhythm of those that have it and name no rhythm.
     """
     path = Path(path).expanduser()
     try:
@@ -81,7 +89,7 @@ def read_watchfile(path: str | os.PathLike[str], environment: Mapping[str, str])
     except tomllib.TOMLDecodeError as error:
         # The error's own text may quote a character, never a value.
         raise SettingsError(f"{path.name} is not TOML: {str(error)[:1].lower()}{str(error)[1:]}") from error
-    reader = _Reader(path, environment)
+    reader = _Reader(path, environment, tuned or Tuned())
     reader.check_keys(data, ("defaults", "camera"), "")
     defaults, tables = data.get("defaults", {}), data.get("camera", [])
     if not isinstance(defaults, dict):
@@ -109,9 +117,10 @@ def read_watchfile(path: str | os.PathLike[str], environment: Mapping[str, str])
 class _Reader:
     """Makes settings of tables, and remembers which secrets and files it met."""
 
-    def __init__(self, path: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, path: Path, environment: Mapping[str, str], tuned: Tuned) -> None:
         self.path = path
         self.environment = environment
+        self.tuned = tuned
         self.secrets: set[str] = set()
         self.read: list[Path] = []
 
@@ -129,12 +138,15 @@ class _Reader:
         values = {**defaults, **table}
         if "address" not in table:
             raise self.wrong(where, "address", "it is missing; write rtsp://..., a webcam number or a file")
-        model = self.text(values, "model", where, "fight")
+        model = self.text(values, "model", where, self.tuned.model or DEFAULT_MODEL)
         if os.sep in model or model.endswith((".safetensors", ".onnx")):
             model = str(self.beside(model))
-        fps = values.get("fps")
+        fps = values.get("fps", self.tuned.fps if model == (self.tuned.model or DEFAULT_MODEL) else None)
         if fps is not None and not (_is_number(fps) and fps > 0):
             raise self.wrong(where, "fps", f"give a number above 0, not {fps!r}")
+        still = values.get("still")
+        if still is not None and not (_is_number(still) and still > 0):
+            raise self.wrong(where, "still", f"give seconds above 0, not {still!r}")
         enabled = values.get("enabled", True)
         if not isinstance(enabled, bool):
             raise self.wrong(where, "enabled", f"write true or false, not {enabled!r}")
@@ -153,6 +165,7 @@ class _Reader:
             address=self.address(table, defaults, where),
             model=model,
             fps=None if fps is None else float(fps),
+            still=None if still is None else float(still),
             enabled=enabled,
             events=tuple(events.items()),
         )

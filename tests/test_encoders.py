@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from streamrec.encoders import OWN, FrameEncoder, encoder_names, load_weights, make_encoder, strip_classifier
-from streamrec.encoders.flow import lucas_kanade
+from streamrec.encoders.flow import LIMIT, NOISE, described, lucas_kanade
 from streamrec.errors import ModelError
 
 
@@ -174,6 +175,49 @@ def test_flow_tells_where_a_pattern_went(pool, window):
     middle = flow[0, :, 8 // pool : -8 // pool, 8 // pool : -8 // pool].flatten(1).median(1).values
     assert middle.tolist() == pytest.approx([0.7, -0.4], abs=0.1)
     assert lucas_kanade(pattern(0, 0), pattern(0, 0)).abs().max() < 1e-6
+
+
+def by_convolutions(before: torch.Tensor, now: torch.Tensor, *, pool: int, window: int) -> torch.Tensor:
+    """Least squares as a textbook has it: central differences, means over windows, the edge repeated."""
+    padded = F.pad(0.5 * (before + now), (1, 1, 1, 1), mode="replicate")
+    dx = 0.5 * (padded[:, :, 1:-1, 2:] - padded[:, :, 1:-1, :-2])
+    dy = 0.5 * (padded[:, :, 2:, 1:-1] - padded[:, :, :-2, 1:-1])
+    dt = now - before
+    sums = F.avg_pool2d(torch.cat([dx * dx, dx * dy, dy * dy, dx * dt, dy * dt], dim=1), pool)
+    box = sums.new_full((5, 1, window, window), 1.0 / window**2)
+    sums = F.conv2d(F.pad(sums, (window // 2,) * 4, mode="replicate"), box, groups=5)
+    xx, xy, yy, xt, yt = sums.split(1, dim=1)
+    xx, yy = xx + NOISE, yy + NOISE
+    flow = torch.cat([xy * yt - yy * xt, xy * xt - xx * yt], dim=1) / (xx * yy - xy * xy)
+    return flow.clamp(-LIMIT, LIMIT)
+
+
+@pytest.mark.parametrize(("pool", "window"), [(1, 5), (2, 3), (1, 3), (2, 5)])
+@pytest.mark.parametrize("size", [(16, 20), (64, 80), (30, 42)])
+def test_flow_by_products_is_the_flow_of_the_textbook(size, pool, window):
+    y, x = torch.meshgrid(*(torch.arange(float(length)) for length in size), indexing="ij")
+    before, now = (
+        (0.5 + 0.4 * torch.sin(0.6 * (x - d)) * torch.sin(0.5 * (y - 0.5 * d))).expand(2, 1, -1, -1)
+        for d in (0.0, 1.0)
+    )
+    expected = by_convolutions(before, now, pool=pool, window=window)
+    found = lucas_kanade(before, now, pool=pool, window=window)
+    assert found.shape == expected.shape
+    assert (found - expected).abs().max() <= 2e-4
+    assert expected.abs().max() > 0.5
+
+
+def test_flow_is_described_scale_by_scale_then_its_changes_then_the_difference():
+    torch.manual_seed(0)
+    flow, change, difference = torch.randn(2, 6, 8, 10), torch.randn(2, 6, 8, 10), torch.randn(2, 1, 16, 20)
+    told = described(flow, change, difference)
+    fine, middle, coarse = (slice(2 * scale, 2 * scale + 2) for scale in range(3))
+    lengths = [flow[:, fine].norm(dim=1), flow[:, middle].norm(dim=1)]
+    lengths += [change[:, own].norm(dim=1) for own in (fine, middle, coarse)]
+    assert told.shape == (2, 12, 8, 10)
+    torch.testing.assert_close(told[:, [0, 1, 3, 4, 6, 7]], flow)
+    torch.testing.assert_close(told[:, [2, 5, 8, 9, 10]], torch.stack(lengths, dim=1))
+    torch.testing.assert_close(told[:, 11:], F.max_pool2d(difference.abs(), 2))
 
 
 def test_weights_come_from_safetensors_of_the_encoder_of_its_cnn_or_of_a_model(

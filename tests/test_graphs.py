@@ -5,45 +5,9 @@ from __future__ import annotations
 import onnx
 import onnxruntime
 import pytest
-import torch
 
-from streamrec import graphs
 from streamrec.checkpoint import load_model
-from streamrec.encoders import flow, motion
 from streamrec.export import export_onnx, step_graph
-
-
-def pictures(height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """A pattern and the same a pixel further, gray from 0 to 1."""
-    y, x = torch.meshgrid(torch.arange(float(height)), torch.arange(float(width)), indexing="ij")
-    first, second = (
-        0.5 + 0.4 * torch.sin(0.6 * (x - d)) * torch.sin(0.5 * (y - 0.5 * d)) for d in (0.0, 1.0)
-    )
-    return first.expand(2, 1, -1, -1), second.expand(2, 1, -1, -1)
-
-
-@pytest.mark.parametrize(("pool", "window"), [(1, 5), (2, 3), (1, 3), (2, 5)])
-@pytest.mark.parametrize("size", [(16, 20), (64, 80), (30, 42)])
-def test_flow_by_products_is_the_same_flow(size, pool, window):
-    before, now = pictures(*size)
-    expected = flow.lucas_kanade(before, now, pool=pool, window=window)
-    found = graphs.lucas_kanade(before, now, pool=pool, window=window)
-    assert found.shape == expected.shape
-    assert (found - expected).abs().max() <= 2e-4
-    assert expected.abs().max() > 0.5
-
-
-def test_flow_is_described_in_the_same_order():
-    torch.manual_seed(0)
-    parts = torch.randn(2, 6, 8, 10), torch.randn(2, 6, 8, 10), torch.randn(2, 1, 16, 20)
-    assert torch.allclose(graphs.described(*parts), motion._described(*parts), atol=1e-6)
-
-
-def test_only_while_a_model_is_traced_flow_is_by_products():
-    eager = motion.lucas_kanade, motion._described
-    with graphs.flow_for_graphs():
-        assert motion.lucas_kanade is graphs.lucas_kanade
-    assert (motion.lucas_kanade, motion._described) == eager
 
 
 @pytest.fixture(scope="module")

@@ -361,6 +361,13 @@ def test_every_field_is_documented():
         assert [key for key in line if f"| `{key}` |" not in page] == []
 
 
+def test_what_a_gate_left_out_is_told_by_itself():
+    (line,) = lines_of([replace(result_of(42, 1.4), still=7)])
+    assert (line["still"], line["dropped"]) == (7, result_of(42, 1.4).dropped)
+    (line,) = lines_of([result_of(42, 1.4)])
+    assert "still" not in line
+
+
 def test_a_model_that_counts_tells_the_repetitions_and_another_does_not():
     result = result_of(42, 1.4, events=(STARTED, replace(ENDED, repetitions=7)))
     prediction, started, ended = lines_of([replace(result, repetitions=0)])

@@ -27,6 +27,7 @@ from streamrec.sources import (
     WebcamSource,
     open_source,
 )
+from streamrec.transforms import Transform
 from streamrec.types import Frame, Health, Source
 from tests.cameras import http_camera
 
@@ -434,7 +435,31 @@ def test_a_file_that_nobody_looks_at_is_decoded_to_smaller_pictures(tmp_path):
 
 def test_a_file_of_small_pictures_is_decoded_as_it_is(tmp_path):
     path = write_video(tmp_path / "small.mp4", [0.0, 0.1])
-    assert [f.image.shape for f in open_source(str(path), size=(40, 30))] == [(48, 64, 3)] * 2
+    assert [f.image.shape for f in open_source(str(path), size=(80, 30))] == [(48, 64, 3)] * 2
+
+
+@pytest.mark.parametrize("times", [1.2, 2.0, 3.2, 5.0])
+def test_pictures_that_are_decoded_small_look_as_those_that_are_shrunk_later(tmp_path, times):
+    path, size = tmp_path / "steps.mp4", (int(320 / times), int(240 / times))
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        noise = np.random.default_rng(0).integers(20, 236, (15, 20, 1), np.uint8).repeat(3, axis=2)
+        picture = cv2.resize(noise, (320, 240), interpolation=cv2.INTER_LINEAR)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
+        container.mux(stream.encode())
+    (whole,), (small,) = open_source(path), open_source(path, size=size)
+    later = Transform(width=size[0], height=size[1]).resize(whole.image)
+    assert small.image.shape == later.shape
+    assert np.abs(small.image.astype(int) - later).mean() <= 2.5
+
+
+def test_frames_may_wait_for_each_other_only_where_nobody_waits_for_them(tmp_path):
+    path = write_video(tmp_path / "small.mp4", [0.0, 0.1])
+    assert open_source(path).together == 1  # it may be shown
+    assert open_source(path, size=(40, 30)).together > 1
+    assert Limited(open_source(path, size=(40, 30)), 1.0).together > 1
+    assert RealTime(open_source(path, size=(40, 30))).together == 1
 
 
 def test_a_file_that_is_cut_off_ends_where_it_is_cut_in_small_pictures_too(tmp_path):

@@ -56,6 +56,15 @@ def test_a_large_picture_is_halved_first_and_looks_the_same():
     assert np.abs(found.astype(int) - exact).max() <= 3
 
 
+@pytest.mark.parametrize("size", [(1280, 720), (1920, 1080), (640, 480)])
+def test_a_large_picture_for_a_model_that_sees_much_looks_the_same(size):
+    noise = np.random.default_rng(0).integers(0, 256, (size[1] // 8, size[0] // 8, 3), np.uint8)
+    image = cv2.resize(noise, size, interpolation=cv2.INTER_CUBIC)
+    exact = cv2.resize(image, (224, 224), interpolation=cv2.INTER_AREA)
+    found = Transform(height=224, width=224).resize(image)
+    assert np.abs(found.astype(int) - exact).mean() <= 1.5
+
+
 def test_a_picture_of_up_to_four_times_the_size_is_shrunk_exactly():
     image = np.random.default_rng(0).integers(0, 256, (256, 456, 3), np.uint8)
     exact = cv2.resize(image, (80, 64), interpolation=cv2.INTER_AREA)

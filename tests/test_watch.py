@@ -24,9 +24,11 @@ import pytest
 import torch
 from conftest import numbered
 
-from streamrec import ActionModel, EventSettings, ModelConfig, Transform, VideoFile
+from streamrec import ActionModel, EventSettings, ModelConfig, Transform, VideoFile, watch
 from streamrec.checkpoint import save_model
+from streamrec.tunefile import Tuned
 from streamrec.types import Frame, Prediction, Result
+from streamrec.watch import WatchJob
 from streamrec.watchfile import read_watchfile
 from tests.cameras import free_port, rtsp_camera, silent_camera
 
@@ -491,3 +493,15 @@ def test_the_systemd_unit_is_valid(tmp_path):
     run = subprocess.run(["systemd-analyze", "verify", "--man=no", str(copy)], capture_output=True, text=True)
     complaints = [line for line in run.stderr.splitlines() if "streamrec.service" in line]
     assert complaints == []
+
+
+def test_what_was_tuned_is_for_cameras_of_its_model(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(watch.Recognizer, "load", lambda model, **options: asked.append((model, options)))
+    job = WatchJob(path=tmp_path, engine="torch", tuned=Tuned(model="fall", engine="onnx", threads=2))
+    job._load("fall")
+    job._load("workout")
+    assert asked == [
+        ("fall", {"engine": "onnx", "device": "auto", "threads": 2}),
+        ("workout", {"engine": "torch", "device": "auto", "threads": None}),
+    ]

@@ -10,6 +10,7 @@ import pytest
 
 from streamrec import EventSettings
 from streamrec.errors import SettingsError, StreamrecError
+from streamrec.tunefile import Tuned
 from streamrec.watchfile import _CAMERA_KEYS, WatchFile, hide, read_watchfile
 
 SECRET = "p@ss/w:rd #1?"
@@ -245,3 +246,25 @@ def test_the_guide_names_every_key_and_its_example_is_right(tmp_path):
     assert entrance.address == "rtsp://viewer:of-all@192.168.1.20/stream1"
     assert yard.address == "rtsp://viewer:of-the-yard@192.168.1.21/stream1"
     assert yard.event_settings(EventSettings()) == EventSettings(enter=0.8, shortest=1.0)
+
+
+def test_what_was_tuned_stands_for_what_a_camera_does_not_say(tmp_path):
+    path = tmp_path / "cameras.toml"
+    path.write_text(
+        DOOR
+        + '[[camera]]\nname = "yard"\naddress = 0\nfps = 3\n'
+        + '[[camera]]\nname = "hall"\naddress = 1\nmodel = "workout"\n'
+    )
+    door, yard, hall = read_watchfile(path, {}, Tuned(model="fall", threads=2, fps=7.5)).cameras
+    assert (door.model, door.fps) == ("fall", 7.5)
+    assert (yard.model, yard.fps) == ("fall", 3.0)
+    assert (hall.model, hall.fps) == ("workout", None)  # the rhythm was found for another model
+    door, yard, hall = read_watchfile(path, {}, Tuned(fps=7.5)).cameras
+    assert (door.model, door.fps, hall.fps) == ("fight", 7.5, None)
+
+
+def test_a_gate_is_a_keys_worth(tmp_path):
+    (door,) = read(tmp_path, "[defaults]\nstill = 0.5\n" + DOOR).cameras
+    assert door.still == 0.5
+    with pytest.raises(SettingsError, match="camera 'door': still: give seconds above 0, not 0"):
+        read(tmp_path, DOOR + "still = 0\n")

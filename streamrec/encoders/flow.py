@@ -1,7 +1,11 @@
-"""Optical flow in closed form, as plain tensor operations: it needs no training and exports with the model."""
+"""Optical flow in closed form, as a few products of matrices: it needs no training and exports with the model."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -17,30 +21,74 @@ def lucas_kanade(before: Tensor, now: Tensor, *, pool: int = 1, window: int = 5)
     so that a place without texture is said to rest. With ``pool`` the sums are taken over pool x pool pixels
     first, which costs less. Motion of more than about 2 pixels is seen on a smaller picture only.
 
+    Each sum over neighbours is a product with a banded matrix, which holds edges, pooling and window: a third of
+    the nodes that the same has as convolutions, and a node is what an exported step pays for.
+
     >>> y, x = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
     >>> before, now = (0.5 + 0.4 * torch.sin(0.6 * (x - moved)) * torch.sin(0.5 * y) for moved in (0.0, 1.0))
     >>> flow = lucas_kanade(before[None, None], now[None, None])
     >>> [round(v, 1) for v in flow[0, :, 16, 16].abs().tolist()]
     [1.1, 0.0]
     """
-    padded = F.pad(0.5 * (before + now), (1, 1, 1, 1), mode="replicate")
-    dx = 0.5 * (padded[:, :, 1:-1, 2:] - padded[:, :, 1:-1, :-2])
-    dy = 0.5 * (padded[:, :, 2:, 1:-1] - padded[:, :, :-2, 1:-1])
-    dt = now - before
-    products = [dx * dx, dx * dy, dy * dy, dx * dt, dy * dt]
-    if pool > 1:
-        products = [F.avg_pool2d(product, pool) for product in products]
-    sums = torch.cat(products, dim=1)
-    box = sums.new_full((5, 1, window, window), 1.0 / window**2)
-    sums = F.conv2d(F.pad(sums, (window // 2,) * 4, mode="replicate"), box, groups=5)
-    xx, xy, yy = sums[:, 0:1] + NOISE, sums[:, 1:2], sums[:, 2:3] + NOISE
-    xt, yt = sums[:, 3:4], sums[:, 4:5]
-    determinant = xx * yy - xy * xy
-    u = (xy * yt - yy * xt) / determinant
-    v = (xy * xt - xx * yt) / determinant
-    return torch.cat([u, v], dim=1).clamp(-LIMIT, LIMIT)
+    height, width = before.shape[-2:]
+    both, dt = before + now, now - before
+    dx = both @ _tensor(_difference(width).T, before)
+    dy = _tensor(_difference(height), before) @ both
+    products = torch.cat([dx, dx, dy, dx, dy], dim=1) * torch.cat([dx, dy, dy, dt, dt], dim=1)
+    across = products @ _tensor(_box(width, pool, window).T, before)
+    sums = _tensor(_box(height, pool, window), before) @ across
+    sums = sums + _tensor(_RIDGE, before)
+    # xx, xy, yy, xt, yt: minors of the system, each a product less another
+    one, less = ([0, 1, 1], [2, 4, 3]), ([1, 2, 0], [1, 3, 4])
+    products = _chosen(sums, one[0] + less[0]) * _chosen(sums, one[1] + less[1])
+    minors = products[:, :3] - products[:, 3:]
+    return (minors[:, 1:] / minors[:, :1]).clamp(-LIMIT, LIMIT)
 
 
-def length(vectors: Tensor) -> Tensor:
-    """(N, 2, H, W) -> (N, 1, H, W)."""
-    return (vectors * vectors).sum(1, keepdim=True).sqrt()
+def described(flow: Tensor, change: Tensor, difference: Tensor) -> Tensor:
+    """Vectors, lengths, lengths of the change, and the greatest difference: (N, 12, H / 2, W / 2).
+
+    ``flow`` and ``change`` (N, 6, H / 2, W / 2) are of three scales, ``difference`` (N, 1, H, W) is the picture's.
+    All lengths are taken at once, and put into order then: the flow of a scale and its length, the changes' lengths.
+    """
+    vectors = torch.cat([flow[:, :4], change], dim=1)
+    squares = vectors * vectors
+    lengths = (_chosen(squares, [0, 2, 4, 6, 8]) + _chosen(squares, [1, 3, 5, 7, 9])).sqrt()
+    greatest = F.max_pool2d(difference.abs(), 2)
+    return _chosen(torch.cat([flow, lengths, greatest], dim=1), [0, 1, 6, 2, 3, 7, 4, 5, 8, 9, 10, 11])
+
+
+_RIDGE = np.array([NOISE, 0.0, NOISE, 0.0, 0.0]).reshape(5, 1, 1)
+
+
+def _chosen(maps: Tensor, channels: Sequence[int]) -> Tensor:
+    chosen = torch.from_numpy(np.array(channels))
+    return torch.index_select(maps, 1, chosen if maps.device.type == "cpu" else chosen.to(maps.device))
+
+
+def _tensor(values: np.ndarray, like: Tensor) -> Tensor:
+    """Made by numpy: what torch does while a model is traced becomes part of the graph."""
+    made = torch.from_numpy(np.ascontiguousarray(values, np.float32))
+    return made if like.device.type == "cpu" else made.to(like.device)
+
+
+@cache
+def _difference(size: int) -> np.ndarray:
+    """(size, size): half the central difference, of a picture whose edge is repeated; half, for two are added."""
+    matrix = np.zeros((size, size))
+    for place in range(size):
+        matrix[place, min(place + 1, size - 1)] += 0.25
+        matrix[place, max(place - 1, 0)] -= 0.25
+    return matrix
+
+
+@cache
+def _box(size: int, pool: int, window: int) -> np.ndarray:
+    """(size / pool, size): means of ``pool``, then of ``window`` of these, the edge repeated."""
+    pooled = size // pool
+    matrix = np.zeros((pooled, size))
+    for place in range(pooled):
+        for near in range(place - window // 2, place + window // 2 + 1):
+            begin = pool * min(max(near, 0), pooled - 1)
+            matrix[place, begin : begin + pool] += 1.0 / (window * pool)
+    return matrix

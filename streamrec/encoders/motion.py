@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from streamrec.encoders.base import Cache, Encoder
-from streamrec.encoders.flow import length, lucas_kanade
+from streamrec.encoders.flow import described, lucas_kanade
 
 FLOW_CHANNELS = 12
 FLOW_SCALE = 3.0  # pixels of motion are small numbers beside what the picture's layer says
@@ -160,7 +160,7 @@ class MotionEncoder(Encoder):
         flow_before = torch.cat([last.unsqueeze(1), flow[:, :-1]], dim=1)
         known_before = torch.cat([last_known, known[:, :-1]], dim=1) * known
         change = (flow - flow_before) * known_before[:, :, None, None, None]
-        told = _described(*(part.flatten(0, 1) for part in (flow, change, gray - before)))
+        told = described(*(part.flatten(0, 1) for part in (flow, change, gray - before)))
         told = (FLOW_SCALE * told).contiguous(memory_format=torch.channels_last)
         return told, flow, known
 
@@ -174,14 +174,6 @@ def _flow_at_three_scales(before: Tensor, now: Tensor) -> Tensor:
     quarter = [F.avg_pool2d(picture, 2) for picture in half]
     coarse = F.interpolate(lucas_kanade(*quarter), size=size, mode="nearest")
     return torch.cat([lucas_kanade(*gray, pool=2, window=3), lucas_kanade(*half), coarse], dim=1)
-
-
-def _described(flow: Tensor, change: Tensor, difference: Tensor) -> Tensor:
-    """Vectors, lengths, lengths of the change, and the greatest difference: (N, 12, H/2, W/2)."""
-    fine, middle, coarse = (flow[:, 2 * k : 2 * k + 2] for k in range(3))
-    changes = [length(change[:, 2 * k : 2 * k + 2]) for k in range(3)]
-    greatest = F.max_pool2d(difference.abs(), 2)
-    return torch.cat([fine, length(fine), middle, length(middle), coarse, *changes, greatest], dim=1)
 
 
 def _earlier(frames: Tensor, last: Tensor, fresh: Tensor, instead: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ class OnnxEngine(Engine):
         self._session = session
         self._weights = weights  # the session reads them in place: they must live as long
         inputs = session.get_inputs()[2:]
-        self._memory_names = [i.name for i in inputs]
+        self.memory_names = [i.name for i in inputs]
         self.head_shapes = tuple(tuple(i.shape[1:]) for i in inputs if i.name.startswith("head."))
         self.cache_shapes = tuple(tuple(i.shape[1:]) for i in inputs if i.name.startswith("cache."))
 
@@ -62,7 +62,7 @@ class OnnxEngine(Engine):
         self, pictures: np.ndarray, elapsed: np.ndarray, head: Arrays, cache: Arrays
     ) -> tuple[np.ndarray, np.ndarray | None, Arrays, Arrays]:
         """One run of the graph over N streams."""
-        memory = dict(zip(self._memory_names, (*head, *cache), strict=True))
+        memory = dict(zip(self.memory_names, (*head, *cache), strict=True))
         probabilities, *after = self._session.run(None, {"pictures": pictures, "elapsed": elapsed, **memory})
         phase = after.pop(0) if self.config.counted else None
         return probabilities, phase, tuple(after[: len(head)]), tuple(after[len(head) :])

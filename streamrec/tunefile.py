@@ -1,0 +1,89 @@
+"""``tuned.toml``: with which model, engine, threads and rhythm a machine does best; ``run`` and ``watch`` read it."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import os
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from streamrec.errors import SettingsError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuned:
+    """What the file says; its keys are called as the options of ``run`` are. None: as without the file."""
+
+    model: str | None = (
+        None  # a shipped model's name, or a file; its path is relative to the folder of this one
+    )
+    engine: str | None = None
+    device: str | None = None
+    threads: int | None = None  # of one step
+    fps: float | None = None  # the rhythm in which the model looks
+
+    def given(self) -> dict[str, Any]:
+        """What the file says something of.
+
+        >>> Tuned(model="fight", threads=1).given()
+        {'model': 'fight', 'threads': 1}
+        """
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+KEYS = tuple(field.name for field in fields(Tuned))
+
+
+def toml_of(tuned: Tuned, why: str = "") -> str:
+    """The file; ``why`` stands in it as a comment.
+
+    >>> print(toml_of(Tuned(model="fight", fps=7.5), "one camera"), end="")
+    # one camera
+    model = "fight"
+    fps = 7.5
+    """
+    lines = [f"# {line}" for line in why.splitlines()]
+    # JSON's texts and numbers are TOML's.
+    lines += [f"{name} = {json.dumps(value)}" for name, value in tuned.given().items()]
+    return "\n".join(lines) + "\n"
+
+
+def read_tuned(path: str | os.PathLike[str]) -> Tuned:
+    """Read and check the file; raises ``SettingsError`` in words."""
+    path = Path(path).expanduser()
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path.name} is not written in UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path.name} is not TOML: {str(error)[:1].lower()}{str(error)[1:]}") from error
+    for key, value in values.items():
+        if key not in KEYS:
+            near = difflib.get_close_matches(key, KEYS, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(KEYS)}"
+            raise SettingsError(f"{path.name}: {key}: there is no such key; {hint}")
+        if (wrong := _wrong(key, value)) is not None:
+            raise SettingsError(f"{path.name}: {key}: {wrong}, not {value!r}")
+    if os.sep in (model := values.get("model", "")) or model.endswith((".safetensors", ".onnx")):
+        values["model"] = str(path.absolute().parent / Path(model).expanduser())
+    if "fps" in values:
+        values["fps"] = float(values["fps"])
+    return Tuned(**values)
+
+
+def _wrong(key: str, value: object) -> str | None:
+    """What a key takes, where the value is another."""
+    if key == "threads":
+        whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+        return None if whole else "give a whole number from 1 on"
+    if key == "fps":
+        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        return None if number and float(str(value)) > 0 else "give a number above 0"
+    return None if isinstance(value, str) and value else "give a text"
