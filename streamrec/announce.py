@@ -13,12 +13,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from streamrec.errors import StreamrecError
+from streamrec.errors import SettingsError, StreamrecError
+from streamrec.evidence import Evidence, EvidenceSettings, Privacy
 from streamrec.history import Announcement, History, HistorySettings
 from streamrec.types import Result
 from streamrec.watchfile import WatchFile
 
 _AGAIN_SECONDS = 60.0  # before the same trouble is told again
+_PATIENCE = 3.0  # seconds for what was begun to be written, when it ends
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,20 +28,34 @@ class AfterSettings:
     """What is to happen after an event; None and empty: nothing of the kind."""
 
     history: HistorySettings | None = None
+    evidence: EvidenceSettings | None = None
 
     @classmethod
     def of(cls, file: WatchFile) -> AfterSettings:
         """What the tables of cameras.toml say; raises ``SettingsError``."""
-        found = file.settings("history", HistorySettings)
-        return cls(history=found[0] if found else None)
+        history = file.settings("history", HistorySettings)
+        evidence = file.settings("evidence", EvidenceSettings)
+        settings = cls(history=history[0] if history else None, evidence=evidence[0] if evidence else None)
+        if settings.history is None and settings != cls():  # all the rest stands on it
+            beside = file.path.absolute().parent / HistorySettings().file
+            settings = replace(settings, history=HistorySettings(file=str(beside)))
+        return settings
 
-    def with_options(self, *, history: Path | None = None) -> AfterSettings:
+    def with_options(
+        self, *, history: Path | None = None, evidence: Path | None = None, privacy: str | None = None
+    ) -> AfterSettings:
         """The same, with what the command line says in its place."""
         settings = self
-        if history is not None:
-            settings = replace(
-                settings, history=replace(settings.history or HistorySettings(), file=str(history))
-            )
+        if evidence is not None:
+            own = settings.evidence or EvidenceSettings()
+            settings = replace(settings, evidence=replace(own, folder=str(evidence)))
+        if privacy is not None:
+            if settings.evidence is None:
+                raise SettingsError("--privacy is about the evidence: give --evidence FOLDER too")
+            settings = replace(settings, evidence=replace(settings.evidence, privacy=privacy))
+        if history is not None or (settings.history is None and settings != AfterSettings()):
+            file = str(history or HistorySettings().file)
+            settings = replace(settings, history=replace(settings.history or HistorySettings(), file=file))
         return settings
 
 
@@ -52,24 +68,44 @@ class Announcer:
     def __init__(self, settings: AfterSettings, tell: Callable[[str], None]) -> None:
         self._tell = tell
         self._told: dict[str, float] = {}  # sentence: time.monotonic()
+        self._models: dict[str, tuple[str, bool]] = {}  # camera: its model, and whether it is live
         self.history: History | None = None
-        if settings.history is not None:
-            self.history = History(settings.history.file, keep_days=settings.history.keep_days)
+        self.evidence: Evidence | None = None
+        if settings.history is None:
+            return
+        self.history = History(settings.history.file, keep_days=settings.history.keep_days)
+        try:
+            if settings.evidence is not None:
+                self.evidence = Evidence(settings.evidence, self.history, complain=self.complain)
+        except BaseException:
+            self.close()
+            raise
+        else:
             for one in self.history.recovered:
                 self._tell(
                     f"{one.entry.camera}: {one.entry.label} ended when streamrec was killed, "
                     f"after {one.entry.duration or 0.0:.1f} s or a little more"
                 )
 
-    def write(self, result: Result, model: str = "") -> tuple[Announcement, ...]:
+    def camera(self, name: str, *, model: str = "", live: bool = True, privacy: str = "") -> None:
+        """What looks at a camera, and what may be kept of it where that differs from the others'."""
+        self._models[name] = model, live
+        if self.evidence is not None:
+            self.evidence.set_privacy(name, Privacy(privacy) if privacy else None)
+
+    def write(self, result: Result) -> tuple[Announcement, ...]:
         """Keep what the result says, and pass it on; call it before anybody else is told."""
         if self.history is None:
             return ()
+        told: tuple[Announcement, ...] = ()
         try:
-            return self.history.record(result, model)
+            model, live = self._models.get(result.frame.source, ("", True))
+            told = self.history.record(result, model, live=live)
         except StreamrecError as error:
             self.complain(str(error))
-            return ()
+        if self.evidence is not None:
+            self.evidence.write(result, told)
+        return told
 
     def tick(self) -> None:
         """What is to be done although no result comes; call it now and then."""
@@ -88,6 +124,11 @@ class Announcer:
 
     def close(self) -> None:
         """End what runs, and finish what was begun; a second time does nothing."""
+        if self.evidence is not None:
+            try:
+                self.evidence.close(_PATIENCE)
+            except StreamrecError as error:
+                self._tell(str(error))
         if self.history is not None:
             try:
                 self.history.close()

@@ -61,6 +61,12 @@ Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ... or auto.")]
 HistoryFile = Annotated[
     Path | None, typer.Option("--history", help="Keep events in this SQLite file; docs/events.md.")
 ]
+EvidenceFolder = Annotated[
+    Path | None, typer.Option("--evidence", help="Write a video of each event into this folder.")
+]
+PrivacyMode = Annotated[
+    str | None, typer.Option("--privacy", help="Of the evidence: full, blur, or none (no picture is kept).")
+]
 Show = Annotated[
     bool | None, typer.Option("--show/--no-show", help="A window; by default where there is a display.")
 ]
@@ -146,6 +152,8 @@ def run(
         str | None, typer.Option(help="Write JSON Lines to a file, or to - (standard output).")
     ] = None,
     history: HistoryFile = None,
+    evidence: EvidenceFolder = None,
+    privacy: PrivacyMode = None,
     show: Show = None,
     max_seconds: Annotated[
         float | None, typer.Option(min=0.0, help="Stop after so many seconds of stream.")
@@ -177,7 +185,7 @@ def run(
     recognizer = Recognizer.load(model, engine=engine.value, device=device)
     transform, seen = (
         recognizer.config.transform,
-        save is not None or (show is not False and not why_no_display()),
+        bool(save or evidence) or (show is not False and not why_no_display()),
     )
     opened = open_source(
         source,
@@ -192,7 +200,7 @@ def run(
         show=show,
         max_seconds=max_seconds,
         fps=fps,
-        after={"history": history},
+        after={"history": history, "evidence": evidence, "privacy": privacy},
     )
 
 
@@ -211,6 +219,8 @@ def watch(
         bool, typer.Option("--predictions", help="Write each prediction to the JSON Lines too.")
     ] = False,
     history: HistoryFile = None,
+    evidence: EvidenceFolder = None,
+    privacy: PrivacyMode = None,
     max_seconds: Annotated[float | None, typer.Option(min=0.0, help="Stop after so many seconds.")] = None,
     engine: Engine = EngineName.auto,
     device: Device = "auto",
@@ -233,7 +243,7 @@ def watch(
         path=cameras,
         jsonl=jsonl,
         predictions=predictions,
-        history=history,
+        after={"history": history, "evidence": evidence, "privacy": privacy},
         max_seconds=max_seconds,
         engine=engine.value,
         device=device,
@@ -965,8 +975,9 @@ def _play(
             terminal.say(f"No window: {reason}")
         settings = AfterSettings().with_options(**(after or {}))
         announcer = stack.enter_context(Announcer(settings, terminal.say))
+        announcer.camera(source.name, model=recognizer.name, live=source.live)
         for result in results(source, recognizer, fps=fps):
-            announcer.write(result, recognizer.name)  # kept before it is told
+            announcer.write(result)  # kept before it is told
             for sink in sinks:
                 sink.write(result)
             if window is not None:

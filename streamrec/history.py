@@ -206,6 +206,7 @@ class History:
         self._pending: deque[tuple[Kind, Entry]] = deque(maxlen=_MOST_PENDING)
         self._open: dict[tuple[str, str], Entry] = {}  # (camera, label): what runs
         self._seen: dict[str, float] = {}  # camera: seconds since 1970 of its last result
+        self._zeros: dict[str, tuple[int, float]] = {}  # of a film: its segment, and when its clock was at 0
         self._beaten = self._pruned = self._failed = -math.inf  # time.monotonic()
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
@@ -252,15 +253,18 @@ class History:
 
     # -- writing
 
-    def record(self, result: Result, model: str = "") -> tuple[Announcement, ...]:
+    def record(self, result: Result, model: str = "", *, live: bool = True) -> tuple[Announcement, ...]:
         """Keep what began and ended with a result; what may be told now, in order.
+
+        Of a source that is not ``live`` the times are those of a film that began with its first result and runs
+        at its own speed, however fast it is read.
 
         Where the file cannot be written (a full disk), it raises ``HistoryError`` and keeps in memory what
         happened: a later call writes and returns it.
         """
         camera = result.frame.source
         with self._lock:
-            wall = self._wall_time(result.frame)
+            wall = self._wall_time(result.frame, live)
             self._seen[camera] = wall
             for event in result.events:
                 self._pending.append(self._change(event, event.source or camera, model, wall, result.frame))
@@ -310,10 +314,17 @@ class History:
                 statement = f"UPDATE event SET {column} = NULL, change = {change} WHERE {column} = ?"
                 connection.executemany(statement, gone)
 
-    def _wall_time(self, frame: Frame) -> float:
+    def _wall_time(self, frame: Frame, live: bool) -> float:
         """When the picture was in hand, seconds since 1970."""
         now = self._clock()
-        return now - max(0.0, time.monotonic() - frame.captured) if frame.captured else now
+        wall = now - max(0.0, time.monotonic() - frame.captured) if frame.captured else now
+        if live or not math.isfinite(frame.timestamp):
+            return wall
+        segment, zero = self._zeros.get(frame.source, (None, 0.0))
+        if segment != frame.segment:
+            zero = wall - frame.timestamp
+            self._zeros[frame.source] = frame.segment, zero
+        return zero + frame.timestamp
 
     def _change(self, event: Event, camera: str, model: str, wall: float, frame: Frame) -> tuple[Kind, Entry]:
         key = (camera, event.label)

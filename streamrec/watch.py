@@ -8,9 +8,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self
@@ -59,12 +59,14 @@ class _Chosen:
 class _Roster:
     """Which cameras run with which settings; brings the watcher to what the file says, and touches no other."""
 
-    def __init__(self, watcher: Watcher, load: Callable[[str], Recognizer]) -> None:
+    def __init__(
+        self, watcher: Watcher, load: Callable[[str], Recognizer], announcer: Announcer | None = None
+    ) -> None:
         self._watcher = watcher
+        self._announcer = announcer
         self._load = load
         self._running: dict[str, CameraSettings] = {}
         self._recognizers: dict[str, Recognizer] = {}
-        self.models: dict[str, str] = {}  # camera: its model's name; of the removed ones too
 
     def apply(self, file: WatchFile) -> str:
         """Add, remove and change cameras, or raise ``SettingsError`` and leave all as it was.
@@ -97,7 +99,13 @@ class _Roster:
             events=chosen.events,
         )
         self._running[settings.name] = settings
-        self.models[settings.name] = chosen.recognizer.name
+        if self._announcer is not None:
+            self._announcer.camera(
+                settings.name,
+                model=chosen.recognizer.name,
+                live=chosen.source.live,
+                privacy=settings.privacy,
+            )
 
     def _choose(self, settings: CameraSettings, file: WatchFile) -> _Chosen:
         key = "model"
@@ -192,7 +200,7 @@ class WatchJob:
 
     path: Path
     jsonl: str | None = None  # a file that goes on, or "-"
-    history: Path | None = None  # in place of what the file says
+    after: Mapping[str, Any] = field(default_factory=dict)  # options in place of what the file says
     predictions: bool = False  # into the JSON Lines
     max_seconds: float | None = None
     engine: str = "auto"
@@ -214,7 +222,7 @@ class WatchJob:
                 sink = JsonLines(self.jsonl, append=True, predictions=self.predictions, clock=time.time)
                 lines = stack.enter_context(sink)
             board = _Board(file, on_stdout=self.jsonl != "-")
-            after = AfterSettings.of(file).with_options(history=self.history)
+            after = AfterSettings.of(file).with_options(**self.after)
             announcer = stack.enter_context(Announcer(after, board.tell))
 
             over: list[tuple[Camera, Health]] = []
@@ -233,15 +241,13 @@ class WatchJob:
 
             watcher = Watcher(on_health=heard)
             stack.callback(watcher.close, _PATIENCE)  # also after an error
-            roster = _Roster(watcher, self._load)
+            roster = _Roster(watcher, self._load, announcer)
             board.tell(f"{self.path.name}: {roster.apply(file) or 'no camera is enabled'}")
             stack.enter_context(board.shown())
 
             def take(results: list[Result]) -> None:
                 for result in results:
-                    announcer.write(
-                        result, roster.models.get(result.frame.source, "")
-                    )  # kept before it is told
+                    announcer.write(result)  # kept before it is told
                     board.write(result)
                     if lines is not None:
                         lines.write(result)
