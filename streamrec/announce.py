@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,11 +17,13 @@ from typing import Self
 from streamrec.errors import SettingsError, StreamrecError
 from streamrec.evidence import Evidence, EvidenceSettings, Privacy
 from streamrec.history import Announcement, History, HistorySettings
+from streamrec.serve.webhook import Webhook, WebhookSettings
 from streamrec.types import Result
 from streamrec.watchfile import WatchFile
 
 _AGAIN_SECONDS = 60.0  # before the same trouble is told again
-_PATIENCE = 3.0  # seconds for what was begun to be written, when it ends
+_PATIENCE = 2.0  # seconds for what was begun to be written, when it ends
+_LAST_SECONDS = 1.0  # for what is due to be sent then
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +32,7 @@ class AfterSettings:
 
     history: HistorySettings | None = None
     evidence: EvidenceSettings | None = None
+    webhooks: tuple[WebhookSettings, ...] = ()
 
     @classmethod
     def of(cls, file: WatchFile) -> AfterSettings:
@@ -66,17 +70,28 @@ class Announcer:
     """
 
     def __init__(self, settings: AfterSettings, tell: Callable[[str], None]) -> None:
+        self.settings = settings
         self._tell = tell
         self._told: dict[str, float] = {}  # sentence: time.monotonic()
         self._models: dict[str, tuple[str, bool]] = {}  # camera: its model, and whether it is live
         self.history: History | None = None
         self.evidence: Evidence | None = None
+        self._couriers: list[Webhook] = []
+        self._closed = False
         if settings.history is None:
             return
-        self.history = History(settings.history.file, keep_days=settings.history.keep_days)
+        names = [webhook.receiver for webhook in settings.webhooks]
+        for name in names:
+            if names.count(name) > 1:
+                raise SettingsError(f"there are two of {name}: give each [[webhook]] a name of its own")
+        self.history = History(settings.history.file, keep_days=settings.history.keep_days, receivers=names)
         try:
+            for webhook in settings.webhooks:
+                self._couriers.append(Webhook(webhook, self.history, tell=self._tell))
             if settings.evidence is not None:
-                self.evidence = Evidence(settings.evidence, self.history, complain=self.complain)
+                self.evidence = Evidence(
+                    settings.evidence, self.history, told=self._hear, complain=self.complain
+                )
         except BaseException:
             self.close()
             raise
@@ -105,13 +120,21 @@ class Announcer:
             self.complain(str(error))
         if self.evidence is not None:
             self.evidence.write(result, told)
+        for announcement in told:
+            self._hear(announcement)
         return told
+
+    def _hear(self, announcement: Announcement) -> None:
+        """Something is on the disk, and waits for its receivers."""
+        for courier in self._couriers:
+            courier.wake()
 
     def tick(self) -> None:
         """What is to be done although no result comes; call it now and then."""
         if self.history is not None:
             try:
-                self.history.tick()
+                for announcement in self.history.tick():
+                    self._hear(announcement)
             except StreamrecError as error:
                 self.complain(str(error))
 
@@ -124,14 +147,18 @@ class Announcer:
 
     def close(self) -> None:
         """End what runs, and finish what was begun; a second time does nothing."""
+        steps: list[Callable[[], object]] = []
         if self.evidence is not None:
-            try:
-                self.evidence.close(_PATIENCE)
-            except StreamrecError as error:
-                self._tell(str(error))
+            steps.append(partial(self.evidence.close, _PATIENCE))
         if self.history is not None:
+            if not self._closed:
+                steps.append(self.history.end_open)  # told before the couriers go
+            steps += [partial(courier.close, _LAST_SECONDS) for courier in self._couriers]
+            steps.append(self.history.close)
+        self._closed = True
+        for step in steps:
             try:
-                self.history.close()
+                step()
             except StreamrecError as error:
                 self._tell(str(error))
 

@@ -41,6 +41,7 @@ _MARK = 0x73726563  # PRAGMA application_id: "srec"
 _BEAT_SECONDS = 2.0  # how exactly the end of an event is known that a kill left open
 _RETRY_SECONDS = 1.0  # between two tries while the disk is full
 _PRUNE_SECONDS = 3600.0
+_OUTBOX_DAYS = 30.0
 _MOST_PENDING = 10_000  # changes kept in memory while the file cannot be written
 _DAY = 86_400.0
 
@@ -394,9 +395,10 @@ class History:
                 (receiver, announcement.id, announcement.kind, self._clock(), body),
             )
 
-    def _end_open(self) -> tuple[Announcement, ...]:
-        """End what runs in the file, at the last moment at which it was known to run."""
-        with self._said(), self._transaction() as connection:
+    def end_open(self) -> tuple[Announcement, ...]:
+        """End what still runs, as interrupted, at the last moment at which it was known to run."""
+        self._open.clear()
+        with self._lock, self._said(), self._transaction() as connection:
             ids = [id for (id,) in connection.execute("SELECT id FROM event WHERE ended IS NULL ORDER BY id")]
             told = []
             for id in ids:
@@ -411,15 +413,16 @@ class History:
             return tuple(told)
 
     def _recover(self) -> None:
-        self.recovered = self._end_open()
+        self.recovered = self.end_open()
 
     def _prune(self) -> None:
         self._pruned = time.monotonic()
-        if self.keep_days <= 0:
-            return
-        before = self._clock() - self.keep_days * _DAY
+        now = self._clock()
         with self._said(), self._transaction() as connection:
-            connection.execute("DELETE FROM event WHERE ended < ?", (before,))
+            if self.keep_days > 0:
+                connection.execute("DELETE FROM event WHERE ended < ?", (now - self.keep_days * _DAY,))
+            # A receiver that is configured gives up earlier; this is for one that is not any more.
+            connection.execute("DELETE FROM outbox WHERE made < ?", (now - _OUTBOX_DAYS * _DAY,))
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -541,7 +544,7 @@ class History:
                 if self._writer is not None:
                     if self._pending:
                         self._work(urgent=True)
-                    self._end_open()
+                    self.end_open()
             finally:
                 self._let_go()
 

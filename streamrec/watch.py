@@ -256,7 +256,7 @@ class WatchJob:
                 over.clear()
                 announcer.tick()
 
-            code = self._loop(watcher, roster, file, changes, signals, board, take)
+            code = self._loop(watcher, roster, file, changes, signals, board, announcer, take)
             watcher.stop()
             take(watcher.step(0.0))
             watcher.close(_PATIENCE)
@@ -271,6 +271,7 @@ class WatchJob:
         changes: _Changes,
         signals: _Signals,
         board: _Board,
+        announcer: Announcer,
         take: Callable[[list[Result]], None],
     ) -> int:
         ends = time.monotonic() + (float("inf") if self.max_seconds is None else self.max_seconds)
@@ -290,6 +291,10 @@ class WatchJob:
                     board.secrets = tuple({*board.secrets, *file.secrets})  # the old ones may still be told
                     done = roster.apply(file)
                     changes.follow(file.read)
+                    if AfterSettings.of(file).with_options(**self.after) != announcer.settings:
+                        board.tell(
+                            "what happens after an event is other now: that counts from the next start"
+                        )
                     if done or asked:
                         board.tell(f"{self.path.name}: {done or 'nothing changed'}")
                 except SettingsError as error:

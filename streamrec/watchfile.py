@@ -25,6 +25,9 @@ _SECRET_KEYS = ("password", "secret", "token")
 _TABLES = (
     "history",
     "evidence",
+    "webhook",
+    "mqtt",
+    "sink",
 )  # of what happens after an event; what stands in them is said where it is done
 _VARIABLE = re.compile(r"\$\$|\$\{(\w+)\}")
 _SHORTEST_SECRET = 4  # letters: to hide a shorter one would garble what is told
@@ -286,6 +289,9 @@ class _Reader:
                 value = self.filled(value, where, key, lambda at: False)
             if isinstance(value, str) and (plain != key or plain in _SECRET_KEYS):
                 self.keep_secret(value)
+            if plain == "url" and isinstance(value, str):  # what follows the host is often the secret itself
+                self.keep_secret(re.sub(r"^\w+://[^/?#]*/?", "", value))
+                self.keep_secret(value.rpartition("@")[0].partition("://")[2].partition(":")[2])
             values[plain] = value
         return values
 

@@ -36,7 +36,7 @@ FLOORS = {
     **dict.fromkeys(("checkpoint", "engines", "evidence", "export", "teller"), 3),
     "recognizer": 4,
     **dict.fromkeys(("batching", "pipeline"), 5),
-    **dict.fromkeys(("announce", "bench", "doctor", "eventlist", "record", "train", "watch"), 6),
+    **dict.fromkeys(("announce", "bench", "doctor", "eventlist", "record", "serve", "train", "watch"), 6),
     "cli": 7,
     "__main__": 8,
 }
@@ -54,6 +54,7 @@ NEIGHBOURS = {
     ("model", "config"): "its settings, apart from it because serving needs them without torch",
     ("checkpoint", "export"): "a model file holds its graph; only when one is saved",
     ("engines", "checkpoint"): "engines run what checkpoints hold",
+    ("announce", "serve"): "it starts what sends on",
     ("watch", "announce"): "what is told is kept first",
     ("engines", "export"): "a file without a graph is exported when it is loaded",
 }
