@@ -7,7 +7,7 @@ else, and nothing that goes wrong in it stops the recognition: it is told in a s
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,8 +17,9 @@ from typing import Self
 from streamrec.errors import SettingsError, StreamrecError
 from streamrec.evidence import Evidence, EvidenceSettings, Privacy
 from streamrec.history import Announcement, History, HistorySettings
+from streamrec.serve.mqtt import RECEIVER, Mqtt, MqttSettings
 from streamrec.serve.webhook import Webhook, WebhookSettings
-from streamrec.types import Result
+from streamrec.types import Health, Result
 from streamrec.watchfile import WatchFile
 
 _AGAIN_SECONDS = 60.0  # before the same trouble is told again
@@ -33,6 +34,7 @@ class AfterSettings:
     history: HistorySettings | None = None
     evidence: EvidenceSettings | None = None
     webhooks: tuple[WebhookSettings, ...] = ()
+    mqtt: MqttSettings | None = None
 
     @classmethod
     def of(cls, file: WatchFile) -> AfterSettings:
@@ -77,6 +79,7 @@ class Announcer:
         self.history: History | None = None
         self.evidence: Evidence | None = None
         self._couriers: list[Webhook] = []
+        self._mqtt: Mqtt | None = None
         self._closed = False
         if settings.history is None:
             return
@@ -84,10 +87,13 @@ class Announcer:
         for name in names:
             if names.count(name) > 1:
                 raise SettingsError(f"there are two of {name}: give each [[webhook]] a name of its own")
+        names += [RECEIVER] if settings.mqtt is not None else []
         self.history = History(settings.history.file, keep_days=settings.history.keep_days, receivers=names)
         try:
             for webhook in settings.webhooks:
                 self._couriers.append(Webhook(webhook, self.history, tell=self._tell))
+            if settings.mqtt is not None:
+                self._mqtt = Mqtt(settings.mqtt, self.history, tell=self._tell)
             if settings.evidence is not None:
                 self.evidence = Evidence(
                     settings.evidence, self.history, told=self._hear, complain=self.complain
@@ -102,11 +108,31 @@ class Announcer:
                     f"after {one.entry.duration or 0.0:.1f} s or a little more"
                 )
 
-    def camera(self, name: str, *, model: str = "", live: bool = True, privacy: str = "") -> None:
-        """What looks at a camera, and what may be kept of it where that differs from the others'."""
+    def camera(
+        self,
+        name: str,
+        *,
+        model: str = "",
+        live: bool = True,
+        actions: Iterable[str] = (),
+        privacy: str = "",
+    ) -> None:
+        """A camera is watched: what by, for what, and what may be kept of it where that differs from the others'."""
         self._models[name] = model, live
         if self.evidence is not None:
             self.evidence.set_privacy(name, Privacy(privacy) if privacy else None)
+        if self._mqtt is not None:
+            self._mqtt.camera(name, actions, model)
+
+    def remove(self, name: str) -> None:
+        """A camera is watched no more."""
+        if self._mqtt is not None:
+            self._mqtt.remove(name)
+
+    def health(self, name: str, health: Health) -> None:
+        """How a camera is now."""
+        if self._mqtt is not None:
+            self._mqtt.state(name, health.state)
 
     def write(self, result: Result) -> tuple[Announcement, ...]:
         """Keep what the result says, and pass it on; call it before anybody else is told."""
@@ -128,6 +154,8 @@ class Announcer:
         """Something is on the disk, and waits for its receivers."""
         for courier in self._couriers:
             courier.wake()
+        if self._mqtt is not None:
+            self._mqtt.hear(announcement)
 
     def tick(self) -> None:
         """What is to be done although no result comes; call it now and then."""
@@ -137,6 +165,11 @@ class Announcer:
                     self._hear(announcement)
             except StreamrecError as error:
                 self.complain(str(error))
+
+    def _end_open(self) -> None:
+        assert self.history is not None
+        for announcement in self.history.end_open():
+            self._hear(announcement)
 
     def complain(self, sentence: str) -> None:
         """Tell what is wrong, once a minute at most."""
@@ -152,7 +185,9 @@ class Announcer:
             steps.append(partial(self.evidence.close, _PATIENCE))
         if self.history is not None:
             if not self._closed:
-                steps.append(self.history.end_open)  # told before the couriers go
+                steps.append(self._end_open)  # told before the couriers go
+            if self._mqtt is not None:
+                steps.append(partial(self._mqtt.close, _LAST_SECONDS))
             steps += [partial(courier.close, _LAST_SECONDS) for courier in self._couriers]
             steps.append(self.history.close)
         self._closed = True

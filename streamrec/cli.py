@@ -975,7 +975,8 @@ def _play(
             terminal.say(f"No window: {reason}")
         settings = AfterSettings().with_options(**(after or {}))
         announcer = stack.enter_context(Announcer(settings, terminal.say))
-        announcer.camera(source.name, model=recognizer.name, live=source.live)
+        actions = [x for x in recognizer.labels if x not in recognizer.config.events.background]
+        announcer.camera(source.name, model=recognizer.name, live=source.live, actions=actions)
         for result in results(source, recognizer, fps=fps):
             announcer.write(result)  # kept before it is told
             for sink in sinks:

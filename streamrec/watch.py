@@ -80,6 +80,8 @@ class _Roster:
         again = [chosen.settings.name for chosen in ready if chosen.settings.name in self._running]
         for name in (*gone, *again):
             self._watcher.remove(name)
+            if name in gone and self._announcer is not None:
+                self._announcer.remove(name)
             del self._running[name]
         for chosen in ready:
             self._add(chosen)
@@ -104,6 +106,7 @@ class _Roster:
                 settings.name,
                 model=chosen.recognizer.name,
                 live=chosen.source.live,
+                actions=[r for r in chosen.recognizer.labels if r not in chosen.events.background],
                 privacy=settings.privacy,
             )
 
@@ -235,6 +238,7 @@ class WatchJob:
 
             def tell(camera: Camera, health: Health) -> None:
                 health = replace(health, reason=hide(health.reason, board.secrets))
+                announcer.health(camera.name, health)
                 board.say(camera.name, describe_health(health))
                 if lines is not None:
                     lines.write_health(camera.name, health)

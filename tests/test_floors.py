@@ -69,6 +69,7 @@ CHAIRS = {
     "onnx_ir": {"graphs"},
     "onnxruntime": {"bench", "engines.onnx_engine"},
     "onnxscript": {"graphs"},
+    "paho": {"serve.mqtt"},
     "rich": {"cli", "record", "train.job", "watch"},
     "safetensors": {"checkpoint", "encoders", "state", "train.resume"},
     "tensorboard": {"train.log"},

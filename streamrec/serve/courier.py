@@ -32,8 +32,8 @@ class Courier:
     """A thread that delivers to one receiver of a history; ``send`` raises ``Undelivered``.
 
     What is sent arrives at least once, with the same ``Message.id`` each time, the oldest first. Between two
-    attempts there are pauses that double, with chance in them. What is older than ``give_up_hours`` is given up, and
-    told.
+    attempts there are pauses that double up to ``longest_pause`` (s), with chance in them. What is older than
+    ``give_up_hours`` is given up, and told. ``silent``: that it fails is told elsewhere.
     """
 
     def __init__(
@@ -45,10 +45,13 @@ class Courier:
         wants: Callable[[dict[str, Any]], bool] = lambda body: True,
         tell: Callable[[str], object] = lambda sentence: None,
         give_up_hours: float = 72.0,
+        longest_pause: float = _LONGEST_PAUSE,
+        silent: bool = False,
         chance: random.Random | None = None,
     ) -> None:
         self.receiver = receiver
         self._history, self._send, self._wants, self._tell = history, send, wants, tell
+        self._longest_pause, self._silent = longest_pause, silent
         self._give_up = give_up_hours * _HOUR
         self._chance = chance or random.Random()
         self._woken = threading.Event()
@@ -116,12 +119,12 @@ class Courier:
                 f"{self.receiver}: {trouble.reason}; message {message.id} is given up after {attempts} attempts"
             )
             return 0.0
-        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(message.attempts, 30))
+        pause = min(self._longest_pause, _FIRST_PAUSE * 2.0 ** min(message.attempts, 30))
         pause *= self._chance.uniform(0.5, 1.0)  # many that failed together do not come back together
         if trouble.again_in is not None:
             pause = max(pause, min(trouble.again_in, _HOUR))
         self._history.postpone(message, pause)
-        if not self._failing:
+        if not self._failing and not self._silent:
             self._failing = True
             self._tell(f"{self.receiver}: {trouble.reason}; it is tried again until it arrives")
         return min(pause, _LOOK_SECONDS)
