@@ -7,7 +7,7 @@ else, and nothing that goes wrong in it stops the recognition: it is told in a s
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,10 +17,12 @@ from typing import Self
 from streamrec.errors import SettingsError, StreamrecError
 from streamrec.evidence import Evidence, EvidenceSettings, Privacy
 from streamrec.history import Announcement, History, HistorySettings
+from streamrec.plugins import SinkSettings, load_sink, settings_of
 from streamrec.serve.mqtt import RECEIVER, Mqtt, MqttSettings
 from streamrec.serve.webhook import Webhook, WebhookSettings
+from streamrec.sinks import Sink
 from streamrec.types import Health, Result
-from streamrec.watchfile import WatchFile
+from streamrec.watchfile import WatchFile, hide
 
 _AGAIN_SECONDS = 60.0  # before the same trouble is told again
 _PATIENCE = 2.0  # seconds for what was begun to be written, when it ends
@@ -35,6 +37,7 @@ class AfterSettings:
     evidence: EvidenceSettings | None = None
     webhooks: tuple[WebhookSettings, ...] = ()
     mqtt: MqttSettings | None = None
+    sinks: tuple[SinkSettings, ...] = ()
 
     @classmethod
     def of(cls, file: WatchFile) -> AfterSettings:
@@ -47,8 +50,18 @@ class AfterSettings:
             settings = replace(settings, history=HistorySettings(file=str(beside)))
         return settings
 
+    @property
+    def needs_history(self) -> bool:
+        """Whether something is wanted that stands on it."""
+        return bool(self.evidence or self.webhooks or self.mqtt)
+
     def with_options(
-        self, *, history: Path | None = None, evidence: Path | None = None, privacy: str | None = None
+        self,
+        *,
+        history: Path | None = None,
+        evidence: Path | None = None,
+        privacy: str | None = None,
+        sinks: Iterable[str] = (),
     ) -> AfterSettings:
         """The same, with what the command line says in its place."""
         settings = self
@@ -59,10 +72,23 @@ class AfterSettings:
             if settings.evidence is None:
                 raise SettingsError("--privacy is about the evidence: give --evidence FOLDER too")
             settings = replace(settings, evidence=replace(settings.evidence, privacy=privacy))
-        if history is not None or (settings.history is None and settings != AfterSettings()):
+        folder = str(Path.cwd())
+        settings = replace(
+            settings, sinks=(*settings.sinks, *(SinkSettings(use=use, folder=folder) for use in sinks))
+        )
+        if history is not None or (settings.history is None and settings.needs_history):
             file = str(history or HistorySettings().file)
             settings = replace(settings, history=replace(settings.history or HistorySettings(), file=file))
         return settings
+
+
+def _sinks(file: WatchFile) -> Iterator[SinkSettings]:
+    for key, table in file.tables:
+        if key == "sink":
+            try:
+                yield settings_of(table, file.path.absolute().parent)
+            except StreamrecError as error:
+                raise SettingsError(hide(f"{file.path.name}: [sink]: {error}", file.secrets)) from error
 
 
 class Announcer:
@@ -81,6 +107,15 @@ class Announcer:
         self._couriers: list[Webhook] = []
         self._mqtt: Mqtt | None = None
         self._closed = False
+        self._sinks: list[Sink] = []
+        try:
+            self._sinks += [load_sink(sink, self.complain) for sink in settings.sinks]
+            self._open_history(settings)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open_history(self, settings: AfterSettings) -> None:
         if settings.history is None:
             return
         names = [webhook.receiver for webhook in settings.webhooks]
@@ -89,24 +124,17 @@ class Announcer:
                 raise SettingsError(f"there are two of {name}: give each [[webhook]] a name of its own")
         names += [RECEIVER] if settings.mqtt is not None else []
         self.history = History(settings.history.file, keep_days=settings.history.keep_days, receivers=names)
-        try:
-            for webhook in settings.webhooks:
-                self._couriers.append(Webhook(webhook, self.history, tell=self._tell))
-            if settings.mqtt is not None:
-                self._mqtt = Mqtt(settings.mqtt, self.history, tell=self._tell)
-            if settings.evidence is not None:
-                self.evidence = Evidence(
-                    settings.evidence, self.history, told=self._hear, complain=self.complain
-                )
-        except BaseException:
-            self.close()
-            raise
-        else:
-            for one in self.history.recovered:
-                self._tell(
-                    f"{one.entry.camera}: {one.entry.label} ended when streamrec was killed, "
-                    f"after {one.entry.duration or 0.0:.1f} s or a little more"
-                )
+        for webhook in settings.webhooks:
+            self._couriers.append(Webhook(webhook, self.history, tell=self._tell))
+        if settings.mqtt is not None:
+            self._mqtt = Mqtt(settings.mqtt, self.history, tell=self._tell)
+        if settings.evidence is not None:
+            self.evidence = Evidence(settings.evidence, self.history, told=self._hear, complain=self.complain)
+        for one in self.history.recovered:
+            self._tell(
+                f"{one.entry.camera}: {one.entry.label} ended when streamrec was killed, "
+                f"after {one.entry.duration or 0.0:.1f} s or a little more"
+            )
 
     def camera(
         self,
@@ -136,12 +164,13 @@ class Announcer:
 
     def write(self, result: Result) -> tuple[Announcement, ...]:
         """Keep what the result says, and pass it on; call it before anybody else is told."""
-        if self.history is None:
-            return ()
         told: tuple[Announcement, ...] = ()
         try:
-            model, live = self._models.get(result.frame.source, ("", True))
-            told = self.history.record(result, model, live=live)
+            if self.history is not None:
+                model, live = self._models.get(result.frame.source, ("", True))
+                told = self.history.record(result, model, live=live)
+            for sink in self._sinks:
+                sink.write(result)
         except StreamrecError as error:
             self.complain(str(error))
         if self.evidence is not None:
@@ -180,7 +209,7 @@ class Announcer:
 
     def close(self) -> None:
         """End what runs, and finish what was begun; a second time does nothing."""
-        steps: list[Callable[[], object]] = []
+        steps: list[Callable[[], object]] = [sink.close for sink in self._sinks]
         if self.evidence is not None:
             steps.append(partial(self.evidence.close, _PATIENCE))
         if self.history is not None:

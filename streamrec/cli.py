@@ -67,6 +67,9 @@ EvidenceFolder = Annotated[
 PrivacyMode = Annotated[
     str | None, typer.Option("--privacy", help="Of the evidence: full, blur, or none (no picture is kept).")
 ]
+OwnSinks = Annotated[
+    list[str] | None, typer.Option("--sink", help="Your own sink: file.py:Class or module:Class.")
+]
 Show = Annotated[
     bool | None, typer.Option("--show/--no-show", help="A window; by default where there is a display.")
 ]
@@ -154,6 +157,7 @@ def run(
     history: HistoryFile = None,
     evidence: EvidenceFolder = None,
     privacy: PrivacyMode = None,
+    sink: OwnSinks = None,
     show: Show = None,
     max_seconds: Annotated[
         float | None, typer.Option(min=0.0, help="Stop after so many seconds of stream.")
@@ -200,7 +204,7 @@ def run(
         show=show,
         max_seconds=max_seconds,
         fps=fps,
-        after={"history": history, "evidence": evidence, "privacy": privacy},
+        after={"history": history, "evidence": evidence, "privacy": privacy, "sinks": sink or ()},
     )
 
 
@@ -221,6 +225,7 @@ def watch(
     history: HistoryFile = None,
     evidence: EvidenceFolder = None,
     privacy: PrivacyMode = None,
+    sink: OwnSinks = None,
     max_seconds: Annotated[float | None, typer.Option(min=0.0, help="Stop after so many seconds.")] = None,
     engine: Engine = EngineName.auto,
     device: Device = "auto",
@@ -243,7 +248,7 @@ def watch(
         path=cameras,
         jsonl=jsonl,
         predictions=predictions,
-        after={"history": history, "evidence": evidence, "privacy": privacy},
+        after={"history": history, "evidence": evidence, "privacy": privacy, "sinks": sink or ()},
         max_seconds=max_seconds,
         engine=engine.value,
         device=device,

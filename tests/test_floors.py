@@ -33,7 +33,7 @@ FLOORS = {
         1,
     ),
     **dict.fromkeys(("capture", "config", "graphs", "model", "sinks", "watchfile"), 2),
-    **dict.fromkeys(("checkpoint", "engines", "evidence", "export", "teller"), 3),
+    **dict.fromkeys(("checkpoint", "engines", "evidence", "export", "plugins", "teller"), 3),
     "recognizer": 4,
     **dict.fromkeys(("batching", "pipeline"), 5),
     **dict.fromkeys(("announce", "bench", "doctor", "eventlist", "record", "serve", "train", "watch"), 6),
