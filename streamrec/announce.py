@@ -16,8 +16,10 @@ from typing import Self
 
 from streamrec.errors import SettingsError, StreamrecError
 from streamrec.evidence import Evidence, EvidenceSettings, Privacy
+from streamrec.flight import FlightRecorder
 from streamrec.history import Announcement, History, HistorySettings
 from streamrec.plugins import SinkSettings, load_sink, settings_of
+from streamrec.recognizer import Recognizer
 from streamrec.serve.mqtt import RECEIVER, Mqtt, MqttSettings
 from streamrec.serve.webhook import Webhook, WebhookSettings
 from streamrec.sinks import Sink
@@ -38,6 +40,9 @@ class AfterSettings:
     webhooks: tuple[WebhookSettings, ...] = ()
     mqtt: MqttSettings | None = None
     sinks: tuple[SinkSettings, ...] = ()
+    record: Path | None = None  # the folder of the flight recorder
+    record_pictures: str = "input"
+    record_gb: float = 1.0
 
     @classmethod
     def of(cls, file: WatchFile) -> AfterSettings:
@@ -62,6 +67,9 @@ class AfterSettings:
         evidence: Path | None = None,
         privacy: str | None = None,
         sinks: Iterable[str] = (),
+        record: Path | None = None,
+        record_pictures: str = "input",
+        record_gb: float = 1.0,
     ) -> AfterSettings:
         """The same, with what the command line says in its place."""
         settings = self
@@ -74,7 +82,11 @@ class AfterSettings:
             settings = replace(settings, evidence=replace(settings.evidence, privacy=privacy))
         folder = str(Path.cwd())
         settings = replace(
-            settings, sinks=(*settings.sinks, *(SinkSettings(use=use, folder=folder) for use in sinks))
+            settings,
+            record=record,
+            record_pictures=record_pictures,
+            record_gb=record_gb,
+            sinks=(*settings.sinks, *(SinkSettings(use=use, folder=folder) for use in sinks)),
         )
         if history is not None or (settings.history is None and settings.needs_history):
             file = str(history or HistorySettings().file)
@@ -108,7 +120,15 @@ class Announcer:
         self._mqtt: Mqtt | None = None
         self._closed = False
         self._sinks: list[Sink] = []
+        self._recorder: FlightRecorder | None = None
         try:
+            if settings.record is not None:
+                self._recorder = FlightRecorder(
+                    settings.record,
+                    pictures=settings.record_pictures,
+                    max_gb=settings.record_gb,
+                    complain=self._tell,
+                )
             self._sinks += [load_sink(sink, self.complain) for sink in settings.sinks]
             self._open_history(settings)
         except BaseException:
@@ -149,8 +169,15 @@ class Announcer:
         self._models[name] = model, live
         if self.evidence is not None:
             self.evidence.set_privacy(name, Privacy(privacy) if privacy else None)
+        if self._recorder is not None:
+            wanted = privacy or (self.settings.evidence.privacy if self.settings.evidence else "full")
+            (self._recorder.unseen.discard if wanted == "full" else self._recorder.unseen.add)(name)
         if self._mqtt is not None:
             self._mqtt.camera(name, actions, model)
+
+    def recorded(self, recognizer: Recognizer) -> Recognizer:
+        """The recognizer to use in its place: the flight recorder writes down what it does."""
+        return recognizer if self._recorder is None else self._recorder.recorded(recognizer)
 
     def remove(self, name: str) -> None:
         """A camera is watched no more."""
@@ -161,6 +188,8 @@ class Announcer:
         """How a camera is now."""
         if self._mqtt is not None:
             self._mqtt.state(name, health.state)
+        if self._recorder is not None:
+            self._recorder.health(name, health)
 
     def write(self, result: Result) -> tuple[Announcement, ...]:
         """Keep what the result says, and pass it on; call it before anybody else is told."""
@@ -169,6 +198,8 @@ class Announcer:
             if self.history is not None:
                 model, live = self._models.get(result.frame.source, ("", True))
                 told = self.history.record(result, model, live=live)
+            if self._recorder is not None:
+                self._recorder.write(result)
             for sink in self._sinks:
                 sink.write(result)
         except StreamrecError as error:
@@ -210,6 +241,8 @@ class Announcer:
     def close(self) -> None:
         """End what runs, and finish what was begun; a second time does nothing."""
         steps: list[Callable[[], object]] = [sink.close for sink in self._sinks]
+        if self._recorder is not None:
+            steps.append(self._recorder.close)
         if self.evidence is not None:
             steps.append(partial(self.evidence.close, _PATIENCE))
         if self.history is not None:
