@@ -49,8 +49,15 @@ class AfterSettings:
         """What the tables of cameras.toml say; raises ``SettingsError``."""
         history = file.settings("history", HistorySettings)
         evidence = file.settings("evidence", EvidenceSettings)
-        settings = cls(history=history[0] if history else None, evidence=evidence[0] if evidence else None)
-        if settings.history is None and settings != cls():  # all the rest stands on it
+        mqtt = file.settings("mqtt", MqttSettings)
+        settings = cls(
+            history=history[0] if history else None,
+            evidence=evidence[0] if evidence else None,
+            webhooks=tuple(file.settings("webhook", WebhookSettings)),
+            mqtt=mqtt[0] if mqtt else None,
+            sinks=tuple(_sinks(file)),
+        )
+        if settings.history is None and settings.needs_history:
             beside = file.path.absolute().parent / HistorySettings().file
             settings = replace(settings, history=HistorySettings(file=str(beside)))
         return settings
@@ -194,20 +201,20 @@ class Announcer:
     def write(self, result: Result) -> tuple[Announcement, ...]:
         """Keep what the result says, and pass it on; call it before anybody else is told."""
         told: tuple[Announcement, ...] = ()
-        try:
-            if self.history is not None:
-                model, live = self._models.get(result.frame.source, ("", True))
+        if self.history is not None:
+            model, live = self._models.get(result.frame.source, ("", True))
+            try:
                 told = self.history.record(result, model, live=live)
-            if self._recorder is not None:
-                self._recorder.write(result)
-            for sink in self._sinks:
-                sink.write(result)
-        except StreamrecError as error:
-            self.complain(str(error))
+            except StreamrecError as error:
+                self.complain(str(error))
+        if self._recorder is not None:
+            self._recorder.write(result)
         if self.evidence is not None:
             self.evidence.write(result, told)
         for announcement in told:
             self._hear(announcement)
+        for sink in self._sinks:
+            sink.write(result)
         return told
 
     def _hear(self, announcement: Announcement) -> None:
@@ -231,6 +238,13 @@ class Announcer:
         for announcement in self.history.end_open():
             self._hear(announcement)
 
+    def _close_couriers(self) -> None:
+        for courier in self._couriers:  # all of them first: they go at the same time
+            courier.close(0.0)
+        ends = time.monotonic() + _LAST_SECONDS
+        for courier in self._couriers:
+            courier.close(max(0.0, ends - time.monotonic()))
+
     def complain(self, sentence: str) -> None:
         """Tell what is wrong, once a minute at most."""
         now = time.monotonic()
@@ -250,8 +264,7 @@ class Announcer:
                 steps.append(self._end_open)  # told before the couriers go
             if self._mqtt is not None:
                 steps.append(partial(self._mqtt.close, _LAST_SECONDS))
-            steps += [partial(courier.close, _LAST_SECONDS) for courier in self._couriers]
-            steps.append(self.history.close)
+            steps += [self._close_couriers, self.history.close]
         self._closed = True
         for step in steps:
             try:
