@@ -219,10 +219,12 @@ class Evidence:
         """What goes wrong is told, and the next picture is another chance."""
         try:
             yield
-        except (StreamrecError, OSError, cv2.error) as error:
-            self._complain(
-                str(error) if isinstance(error, StreamrecError) else f"the evidence cannot be kept: {error}"
-            )
+        except StreamrecError as error:
+            self._complain(str(error))
+        except (
+            Exception
+        ) as error:  # the thread outlives whatever it is: the disk, OpenCV, a picture of zero size
+            self._complain(f"the evidence cannot be kept: {type(error).__name__}: {error}")
 
     def _take(self, result: Result, told: tuple[Announcement, ...]) -> None:
         frame = result.frame
