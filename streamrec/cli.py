@@ -64,6 +64,27 @@ Config = Annotated[
     Path | None,
     typer.Option(help="A file of `streamrec tune`: model, engine, threads, fps where no option says them."),
 ]
+HistoryFile = Annotated[
+    Path | None, typer.Option("--history", help="Keep events in this SQLite file; docs/events.md.")
+]
+EvidenceFolder = Annotated[
+    Path | None, typer.Option("--evidence", help="Write a video of each event into this folder.")
+]
+PrivacyMode = Annotated[
+    str | None, typer.Option("--privacy", help="Of the evidence: full, blur, or none (no picture is kept).")
+]
+OwnSinks = Annotated[
+    list[str] | None, typer.Option("--sink", help="Your own sink: file.py:Class or module:Class.")
+]
+RecordFolder = Annotated[
+    Path | None,
+    typer.Option("--record", help="Write down every step into this folder, for `streamrec replay`."),
+]
+RecordPictures = Annotated[
+    str,
+    typer.Option("--record-pictures", help="input (as the model sees them), full (without loss), or none."),
+]
+RecordSize = Annotated[float, typer.Option("--record-gb", help="The oldest of it goes when there is more.")]
 Show = Annotated[
     bool | None, typer.Option("--show/--no-show", help="A window; by default where there is a display.")
 ]
@@ -170,6 +191,13 @@ def run(
     jsonl: Annotated[
         str | None, typer.Option(help="Write JSON Lines to a file, or to - (standard output).")
     ] = None,
+    history: HistoryFile = None,
+    evidence: EvidenceFolder = None,
+    privacy: PrivacyMode = None,
+    sink: OwnSinks = None,
+    record: RecordFolder = None,
+    record_pictures: RecordPictures = "input",
+    record_gb: RecordSize = 1.0,
     show: Show = None,
     max_seconds: Annotated[
         float | None, typer.Option(min=0.0, help="Stop after so many seconds of stream.")
@@ -213,16 +241,31 @@ def run(
     )
     transform, seen = (
         recognizer.config.transform,
-        save is not None or (show is not False and not why_no_display()),
+        bool(save or evidence or sink or record) or (show is not False and not why_no_display()),
     )
     opened = open_source(
         source,
         retries=None if retries < 0 else retries,
         size=None if seen else transform.straight,
     )
-    fps = tuned.fps or fps
     _play(
-        opened, recognizer, save=save, jsonl=jsonl, show=show, max_seconds=max_seconds, fps=fps, still=still
+        opened,
+        recognizer,
+        save=save,
+        jsonl=jsonl,
+        show=show,
+        max_seconds=max_seconds,
+        fps=tuned.fps or fps,
+        still=still,
+        after={
+            "history": history,
+            "evidence": evidence,
+            "privacy": privacy,
+            "sinks": sink or (),
+            "record": record,
+            "record_pictures": record_pictures,
+            "record_gb": record_gb,
+        },
     )
 
 
@@ -254,6 +297,13 @@ def watch(
     predictions: Annotated[
         bool, typer.Option("--predictions", help="Write each prediction to the JSON Lines too.")
     ] = False,
+    history: HistoryFile = None,
+    evidence: EvidenceFolder = None,
+    privacy: PrivacyMode = None,
+    sink: OwnSinks = None,
+    record: RecordFolder = None,
+    record_pictures: RecordPictures = "input",
+    record_gb: RecordSize = 1.0,
     max_seconds: Annotated[float | None, typer.Option(min=0.0, help="Stop after so many seconds.")] = None,
     engine: Engine = EngineName.auto,
     device: Device = "auto",
@@ -278,6 +328,15 @@ def watch(
         path=cameras,
         jsonl=jsonl,
         predictions=predictions,
+        after={
+            "history": history,
+            "evidence": evidence,
+            "privacy": privacy,
+            "sinks": sink or (),
+            "record": record,
+            "record_pictures": record_pictures,
+            "record_gb": record_gb,
+        },
         max_seconds=max_seconds,
         engine=engine.value,
         device=device,
@@ -285,6 +344,86 @@ def watch(
         tuned=_tuned(context, config),
     ).run()
     raise typer.Exit(code)
+
+
+@app.command()
+def events(
+    file: Annotated[
+        Path, typer.Argument(help="The history, or the cameras.toml that names one in [history].")
+    ] = Path("cameras.toml"),
+    since: Annotated[
+        str | None, typer.Option(help="30m, 2h, 7d (ago), 2026-11-26 or 2026-11-26T14:30 (time here).")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="The same; events that begin before it.")] = None,
+    camera: Annotated[list[str] | None, typer.Option(help="Only this camera; may be given again.")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="Only this action; may be given again.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="The newest so many; by default 50, and all with a time.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="A table with commas, and a head line.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with what happens from now on.")
+    ] = False,
+) -> None:
+    """List what happened, from the history that watch and run keep; while they run, too.
+
+    \b
+    Examples:
+      streamrec events --since 2h --camera door --label fight
+      streamrec events events.db --since 2026-11-01 --until 2026-12-01 --csv > november.csv
+      streamrec events --follow --json
+    """
+    from streamrec.errors import StreamrecError
+    from streamrec.eventlist import EventList
+
+    if as_json and as_csv:
+        raise StreamrecError("--json and --csv: give one of them")
+    EventList(
+        file=file,
+        since=since,
+        until=until,
+        cameras=tuple(camera or ()),
+        labels=tuple(label or ()),
+        limit=limit,
+        form="json" if as_json else "csv" if as_csv else "text",
+        follow=follow,
+    ).run(typer.echo)
+
+
+@app.command()
+def replay(
+    folder: Annotated[Path, typer.Argument(help="What --record wrote; of several recordings the newest.")],
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Another model's name or file than was recorded.")
+    ] = None,
+    engine: Annotated[EngineName | None, typer.Option(help="Another engine than was recorded.")] = None,
+) -> None:
+    """Do again what a recording holds, and say whether every prediction is the same, bit for bit.
+
+    Ends with 1 and the first difference where one is not: another model, another engine, another version.
+
+    \b
+    Examples:
+      streamrec run rtsp://192.168.1.20/stream1 --record flight/
+      streamrec replay flight/
+      streamrec replay flight/ --engine torch
+    """
+    from streamrec import threads
+    from streamrec.flight import replay as again
+    from streamrec.recognizer import Recognizer
+
+    threads.settle()
+    found = again(
+        folder,
+        lambda name, by: Recognizer.load(model or name, engine=by if engine is None else engine.value),
+    )
+    for note in found.notes:
+        typer.echo(note, err=True)
+    unseen = f", {found.unseen} more have no picture" if found.unseen else ""
+    typer.echo(f"{found.frames} frames in {found.steps} steps done again{unseen}")
+    typer.echo(f"the first difference: {found.difference}" if found.difference else "the same, bit for bit")
+    raise typer.Exit(0 if found.difference is None else 1)
 
 
 @app.command()
@@ -1104,8 +1243,10 @@ def _play(
     fps: float | None = None,
     still: float | None = None,
     also: Any = None,
+    after: dict[str, Any] | None = None,
 ) -> None:
     """The loop of ``run`` and ``demo``: results to sinks, events to the terminal, a summary at the end."""
+    from streamrec.announce import AfterSettings, Announcer
     from streamrec.errors import SinkError
     from streamrec.pipeline import results
     from streamrec.sinks import Background, JsonLines, VideoFile, Window, why_no_display
@@ -1138,7 +1279,12 @@ def _play(
         terminal = stack.enter_context(_Terminal(source, recognizer, on_stdout=jsonl != "-"))
         if show is None and reason and not sinks:
             terminal.say(f"No window: {reason}")
-        for result in results(source, recognizer, fps=fps, still=still):
+        settings = AfterSettings().with_options(**(after or {}))
+        announcer = stack.enter_context(Announcer(settings, terminal.say))
+        actions = [x for x in recognizer.labels if x not in recognizer.config.events.background]
+        announcer.camera(source.name, model=recognizer.name, live=source.live, actions=actions)
+        for result in results(source, announcer.recorded(recognizer), fps=fps, still=still):
+            announcer.write(result)  # kept before it is told
             for sink in sinks:
                 sink.write(result)
             if window is not None:

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from streamrec.announce import AfterSettings, Announcer
 from streamrec.batching import Camera, Watcher
 from streamrec.errors import SettingsError, StreamrecError
 from streamrec.events import EventSettings
@@ -60,8 +61,11 @@ class _Chosen:
 class _Roster:
     """Which cameras run with which settings; brings the watcher to what the file says, and touches no other."""
 
-    def __init__(self, watcher: Watcher, load: Callable[[str], Recognizer]) -> None:
+    def __init__(
+        self, watcher: Watcher, load: Callable[[str], Recognizer], announcer: Announcer | None = None
+    ) -> None:
         self._watcher = watcher
+        self._announcer = announcer
         self._load = load
         self._running: dict[str, CameraSettings] = {}
         self._recognizers: dict[str, Recognizer] = {}
@@ -78,6 +82,8 @@ class _Roster:
         again = [chosen.settings.name for chosen in ready if chosen.settings.name in self._running]
         for name in (*gone, *again):
             self._watcher.remove(name)
+            if name in gone and self._announcer is not None:
+                self._announcer.remove(name)
             del self._running[name]
         for chosen in ready:
             self._add(chosen)
@@ -98,6 +104,14 @@ class _Roster:
             events=chosen.events,
         )
         self._running[settings.name] = settings
+        if self._announcer is not None:
+            self._announcer.camera(
+                settings.name,
+                model=chosen.recognizer.name,
+                live=chosen.source.live,
+                actions=[r for r in chosen.recognizer.labels if r not in chosen.events.background],
+                privacy=settings.privacy,
+            )
 
     def _choose(self, settings: CameraSettings, file: WatchFile) -> _Chosen:
         key = "model"
@@ -195,6 +209,7 @@ class WatchJob:
 
     path: Path
     jsonl: str | None = None  # a file that goes on, or "-"
+    after: Mapping[str, Any] = field(default_factory=dict)  # options in place of what the file says
     predictions: bool = False  # into the JSON Lines
     max_seconds: float | None = None
     engine: str = "auto"
@@ -218,6 +233,8 @@ class WatchJob:
                 sink = JsonLines(self.jsonl, append=True, predictions=self.predictions, clock=time.time)
                 lines = stack.enter_context(sink)
             board = _Board(file, on_stdout=self.jsonl != "-")
+            after = AfterSettings.of(file).with_options(**self.after)
+            announcer = stack.enter_context(Announcer(after, board.tell))
 
             over: list[tuple[Camera, Health]] = []
 
@@ -230,26 +247,29 @@ class WatchJob:
 
             def tell(camera: Camera, health: Health) -> None:
                 health = replace(health, reason=hide(health.reason, board.secrets))
+                announcer.health(camera.name, health)
                 board.say(camera.name, describe_health(health))
                 if lines is not None:
                     lines.write_health(camera.name, health)
 
             watcher = Watcher(on_health=heard)
             stack.callback(watcher.close, _PATIENCE)  # also after an error
-            roster = _Roster(watcher, self._load)
+            roster = _Roster(watcher, lambda model: announcer.recorded(self._load(model)), announcer)
             board.tell(f"{self.path.name}: {roster.apply(file) or 'no camera is enabled'}")
             stack.enter_context(board.shown())
 
             def take(results: list[Result]) -> None:
                 for result in results:
+                    announcer.write(result)  # kept before it is told
                     board.write(result)
                     if lines is not None:
                         lines.write(result)
                 for camera, health in over:
                     tell(camera, health)
                 over.clear()
+                announcer.tick()
 
-            code = self._loop(watcher, roster, file, changes, signals, board, take)
+            code = self._loop(watcher, roster, file, changes, signals, board, announcer, take)
             watcher.stop()
             take(watcher.step(0.0))
             watcher.close(_PATIENCE)
@@ -264,6 +284,7 @@ class WatchJob:
         changes: _Changes,
         signals: _Signals,
         board: _Board,
+        announcer: Announcer,
         take: Callable[[list[Result]], None],
     ) -> int:
         ends = time.monotonic() + (float("inf") if self.max_seconds is None else self.max_seconds)
@@ -283,6 +304,10 @@ class WatchJob:
                     board.secrets = tuple({*board.secrets, *file.secrets})  # the old ones may still be told
                     done = roster.apply(file)
                     changes.follow(file.read)
+                    if AfterSettings.of(file).with_options(**self.after) != announcer.settings:
+                        board.tell(
+                            "what happens after an event is other now: that counts from the next start"
+                        )
                     if done or asked:
                         board.tell(f"{self.path.name}: {done or 'nothing changed'}")
                 except SettingsError as error:

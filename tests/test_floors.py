@@ -23,6 +23,7 @@ FLOORS = {
             "events",
             "gate",
             "heads",
+            "history",
             "metrics",
             "overlay",
             "sources",
@@ -33,10 +34,13 @@ FLOORS = {
         1,
     ),
     **dict.fromkeys(("capture", "config", "graphs", "model", "sinks", "tunefile", "watchfile"), 2),
-    **dict.fromkeys(("checkpoint", "engines", "export", "teller"), 3),
+    **dict.fromkeys(("checkpoint", "engines", "evidence", "export", "plugins", "teller"), 3),
     "recognizer": 4,
-    **dict.fromkeys(("batching", "pipeline"), 5),
-    **dict.fromkeys(("bench", "doctor", "quantize", "record", "train", "tune", "watch"), 6),
+    **dict.fromkeys(("batching", "flight", "pipeline"), 5),
+    **dict.fromkeys(
+        ("announce", "bench", "doctor", "eventlist", "quantize", "record", "serve", "train", "tune", "watch"),
+        6,
+    ),
     "cli": 7,
     "__main__": 8,
 }
@@ -56,6 +60,8 @@ NEIGHBOURS = {
     ("tune", "bench"): "the machine, and a video to decode beside",
     ("tune", "train"): "labelled clips are found there",
     ("engines", "checkpoint"): "engines run what checkpoints hold",
+    ("announce", "serve"): "it starts what sends on",
+    ("watch", "announce"): "what is told is kept first",
     ("engines", "export"): "a file without a graph is exported when it is loaded",
 }
 DOOR = ""  # streamrec/__init__.py looks everywhere: it is no room
@@ -69,6 +75,7 @@ CHAIRS = {
     "onnx_ir": {"graphs"},
     "onnxruntime": {"bench", "engines.onnx_engine", "quantize"},
     "onnxscript": {"graphs"},
+    "paho": {"serve.mqtt"},
     "rich": {"cli", "record", "train.job", "watch"},
     "safetensors": {"checkpoint", "encoders", "state", "train.resume"},
     "tensorboard": {"train.log"},

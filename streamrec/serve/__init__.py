@@ -1,0 +1,1 @@
+"""What leaves the process: the page, webhooks, MQTT. Each brings its own packages."""
