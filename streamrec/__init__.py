@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from streamrec.config import ModelConfig
     from streamrec.errors import StreamrecError
     from streamrec.events import EventDetector, EventSettings
+    from streamrec.history import History
     from streamrec.model import CNNLSTM, ActionModel
     from streamrec.overlay import draw
     from streamrec.pipeline import pace, results
@@ -38,6 +39,7 @@ _HOMES = {
     "EventDetector": "events",
     "EventSettings": "events",
     "Frame": "types",
+    "History": "history",
     "JsonLines": "sinks",
     "Latest": "sinks",
     "ModelConfig": "config",
@@ -74,6 +76,7 @@ __all__ = [
     "EventDetector",
     "EventSettings",
     "Frame",
+    "History",
     "JsonLines",
     "Latest",
     "ModelConfig",

@@ -58,6 +58,9 @@ Engine = Annotated[
     EngineName, typer.Option(help="What runs the model; auto is onnx on a CPU, torch on a GPU.")
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ... or auto.")]
+HistoryFile = Annotated[
+    Path | None, typer.Option("--history", help="Keep events in this SQLite file; docs/events.md.")
+]
 Show = Annotated[
     bool | None, typer.Option("--show/--no-show", help="A window; by default where there is a display.")
 ]
@@ -142,6 +145,7 @@ def run(
     jsonl: Annotated[
         str | None, typer.Option(help="Write JSON Lines to a file, or to - (standard output).")
     ] = None,
+    history: HistoryFile = None,
     show: Show = None,
     max_seconds: Annotated[
         float | None, typer.Option(min=0.0, help="Stop after so many seconds of stream.")
@@ -180,7 +184,16 @@ def run(
         retries=None if retries < 0 else retries,
         size=None if seen else transform.straight,
     )
-    _play(opened, recognizer, save=save, jsonl=jsonl, show=show, max_seconds=max_seconds, fps=fps)
+    _play(
+        opened,
+        recognizer,
+        save=save,
+        jsonl=jsonl,
+        show=show,
+        max_seconds=max_seconds,
+        fps=fps,
+        after={"history": history},
+    )
 
 
 @app.command()
@@ -197,6 +210,7 @@ def watch(
     predictions: Annotated[
         bool, typer.Option("--predictions", help="Write each prediction to the JSON Lines too.")
     ] = False,
+    history: HistoryFile = None,
     max_seconds: Annotated[float | None, typer.Option(min=0.0, help="Stop after so many seconds.")] = None,
     engine: Engine = EngineName.auto,
     device: Device = "auto",
@@ -219,11 +233,57 @@ def watch(
         path=cameras,
         jsonl=jsonl,
         predictions=predictions,
+        history=history,
         max_seconds=max_seconds,
         engine=engine.value,
         device=device,
     ).run()
     raise typer.Exit(code)
+
+
+@app.command()
+def events(
+    file: Annotated[
+        Path, typer.Argument(help="The history, or the cameras.toml that names one in [history].")
+    ] = Path("cameras.toml"),
+    since: Annotated[
+        str | None, typer.Option(help="30m, 2h, 7d (ago), 2026-11-26 or 2026-11-26T14:30 (time here).")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="The same; events that begin before it.")] = None,
+    camera: Annotated[list[str] | None, typer.Option(help="Only this camera; may be given again.")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="Only this action; may be given again.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="The newest so many; by default 50, and all with a time.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="A table with commas, and a head line.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with what happens from now on.")
+    ] = False,
+) -> None:
+    """List what happened, from the history that watch and run keep; while they run, too.
+
+    \b
+    Examples:
+      streamrec events --since 2h --camera door --label fight
+      streamrec events events.db --since 2026-11-01 --until 2026-12-01 --csv > november.csv
+      streamrec events --follow --json
+    """
+    from streamrec.errors import StreamrecError
+    from streamrec.eventlist import EventList
+
+    if as_json and as_csv:
+        raise StreamrecError("--json and --csv: give one of them")
+    EventList(
+        file=file,
+        since=since,
+        until=until,
+        cameras=tuple(camera or ()),
+        labels=tuple(label or ()),
+        limit=limit,
+        form="json" if as_json else "csv" if as_csv else "text",
+        follow=follow,
+    ).run(typer.echo)
 
 
 @app.command()
@@ -867,8 +927,10 @@ def _play(
     max_seconds: float | None = None,
     fps: float | None = None,
     also: Any = None,
+    after: dict[str, Any] | None = None,
 ) -> None:
     """The loop of ``run`` and ``demo``: results to sinks, events to the terminal, a summary at the end."""
+    from streamrec.announce import AfterSettings, Announcer
     from streamrec.errors import SinkError
     from streamrec.pipeline import results
     from streamrec.sinks import Background, JsonLines, VideoFile, Window, why_no_display
@@ -901,7 +963,10 @@ def _play(
         terminal = stack.enter_context(_Terminal(source, recognizer, on_stdout=jsonl != "-"))
         if show is None and reason and not sinks:
             terminal.say(f"No window: {reason}")
+        settings = AfterSettings().with_options(**(after or {}))
+        announcer = stack.enter_context(Announcer(settings, terminal.say))
         for result in results(source, recognizer, fps=fps):
+            announcer.write(result, recognizer.name)  # kept before it is told
             for sink in sinks:
                 sink.write(result)
             if window is not None:

@@ -31,6 +31,10 @@ class SinkError(StreamrecError):
     """A window, a video file or another place for results could not be opened or written."""
 
 
+class HistoryError(StreamrecError):
+    """The history of events is damaged, in use, or cannot be written."""
+
+
 class SettingsError(StreamrecError):
     """A file of settings cannot be read, or says something that cannot be."""
 

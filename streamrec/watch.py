@@ -20,6 +20,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from streamrec.announce import AfterSettings, Announcer
 from streamrec.batching import Camera, Watcher
 from streamrec.errors import SettingsError, StreamrecError
 from streamrec.events import EventSettings
@@ -63,6 +64,7 @@ class _Roster:
         self._load = load
         self._running: dict[str, CameraSettings] = {}
         self._recognizers: dict[str, Recognizer] = {}
+        self.models: dict[str, str] = {}  # camera: its model's name; of the removed ones too
 
     def apply(self, file: WatchFile) -> str:
         """Add, remove and change cameras, or raise ``SettingsError`` and leave all as it was.
@@ -95,6 +97,7 @@ class _Roster:
             events=chosen.events,
         )
         self._running[settings.name] = settings
+        self.models[settings.name] = chosen.recognizer.name
 
     def _choose(self, settings: CameraSettings, file: WatchFile) -> _Chosen:
         key = "model"
@@ -189,6 +192,7 @@ class WatchJob:
 
     path: Path
     jsonl: str | None = None  # a file that goes on, or "-"
+    history: Path | None = None  # in place of what the file says
     predictions: bool = False  # into the JSON Lines
     max_seconds: float | None = None
     engine: str = "auto"
@@ -210,6 +214,8 @@ class WatchJob:
                 sink = JsonLines(self.jsonl, append=True, predictions=self.predictions, clock=time.time)
                 lines = stack.enter_context(sink)
             board = _Board(file, on_stdout=self.jsonl != "-")
+            after = AfterSettings.of(file).with_options(history=self.history)
+            announcer = stack.enter_context(Announcer(after, board.tell))
 
             over: list[tuple[Camera, Health]] = []
 
@@ -233,12 +239,16 @@ class WatchJob:
 
             def take(results: list[Result]) -> None:
                 for result in results:
+                    announcer.write(
+                        result, roster.models.get(result.frame.source, "")
+                    )  # kept before it is told
                     board.write(result)
                     if lines is not None:
                         lines.write(result)
                 for camera, health in over:
                     tell(camera, health)
                 over.clear()
+                announcer.tick()
 
             code = self._loop(watcher, roster, file, changes, signals, board, take)
             watcher.stop()

@@ -10,18 +10,21 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, unquote
 
-from streamrec.errors import SettingsError
+from streamrec.errors import SettingsError, StreamrecError
 from streamrec.events import EventSettings
 
 _EVENT_KEYS = tuple(setting.name for setting in fields(EventSettings))
 _LOGIN_KEYS = ("user", "password", "password_file")
 _DEFAULT_KEYS = ("model", "fps", "enabled", *_LOGIN_KEYS, *_EVENT_KEYS)
 _CAMERA_KEYS = ("name", "address", *_DEFAULT_KEYS)
+_SECRET_KEYS = ("password", "secret", "token")
+_TABLES = ("history",)  # of what happens after an event; what stands in them is said where it is done
 _VARIABLE = re.compile(r"\$\$|\$\{(\w+)\}")
 _SHORTEST_SECRET = 4  # letters: to hide a shorter one would garble what is told
+_S = TypeVar("_S")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +52,16 @@ class WatchFile:
     cameras: tuple[CameraSettings, ...]
     secrets: tuple[str, ...] = field(repr=False)  # never to be shown
     read: tuple[Path, ...]  # the file itself and those that hold passwords
+    tables: tuple[tuple[str, dict[str, Any]], ...] = field(
+        default=(), repr=False
+    )  # the others, secrets filled in
+
+    def settings(self, name: str, kind: type[_S]) -> list[_S]:
+        """The tables of this name as frozen dataclasses of this kind; raises ``SettingsError``.
+
+        A field with ``metadata={"path": True}`` is relative to the folder of the file.
+        """
+        return [_settings(self, name, table, kind) for key, table in self.tables if key == name]
 
     def error(self, camera: str, key: str, what: object) -> SettingsError:
         """What is wrong with a key of a camera, as one sentence."""
@@ -72,17 +85,9 @@ def read_watchfile(path: str | os.PathLike[str], environment: Mapping[str, str])
     ``environment`` holds what stands for ``${NAME}``. Paths are relative to the folder of the file.
     """
     path = Path(path).expanduser()
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from error
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"{path.name} is not written in UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
-        # The error's own text may quote a character, never a value.
-        raise SettingsError(f"{path.name} is not TOML: {str(error)[:1].lower()}{str(error)[1:]}") from error
+    data = _parsed(path)
     reader = _Reader(path, environment)
-    reader.check_keys(data, ("defaults", "camera"), "")
+    reader.check_keys(data, ("defaults", "camera", *_TABLES), "")
     defaults, tables = data.get("defaults", {}), data.get("camera", [])
     if not isinstance(defaults, dict):
         raise SettingsError(f"{path.name}: defaults is no table; write [defaults]")
@@ -98,12 +103,84 @@ def read_watchfile(path: str | os.PathLike[str], environment: Mapping[str, str])
             raise SettingsError(
                 f"{path.name}: camera {name!r}: name: it stands there twice; name each camera once"
             )
+    others = tuple((key, reader.table(key, table)) for key in _TABLES for table in _listed(data.get(key, [])))
     return WatchFile(
         path=path,
         cameras=tuple(cameras),
         secrets=tuple(sorted(reader.secrets)),
         read=(path, *reader.read),
+        tables=others,
     )
+
+
+def read_settings(
+    path: str | os.PathLike[str], name: str, kind: type[_S], environment: Mapping[str, str]
+) -> list[_S]:
+    """The tables of one name alone, as ``WatchFile.settings`` gives them: the rest need not be right."""
+    path = Path(path).expanduser()
+    reader = _Reader(path, environment)
+    tables = tuple((name, reader.table(name, table)) for table in _listed(_parsed(path).get(name, [])))
+    return WatchFile(
+        path=path, cameras=(), secrets=tuple(sorted(reader.secrets)), read=(path,), tables=tables
+    ).settings(name, kind)
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path.name} is not written in UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        # The error's own text may quote a character, never a value.
+        raise SettingsError(f"{path.name} is not TOML: {str(error)[:1].lower()}{str(error)[1:]}") from error
+
+
+def _listed(tables: Any) -> list[Any]:
+    return tables if isinstance(tables, list) else [tables]
+
+
+def _settings(file: WatchFile, name: str, table: dict[str, Any], kind: type[_S]) -> _S:
+    known = {one.name: one for one in fields(kind)}  # type: ignore[arg-type]
+    values: dict[str, Any] = {}
+
+    def wrong(key: str, what: object) -> SettingsError:
+        return SettingsError(hide(f"{file.path.name}: [{name}]: {key}: {what}", file.secrets))
+
+    for key, value in table.items():
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+            raise wrong(key, f"there is no such key; {hint}")
+        wanted = str(known[key].type)
+        if wanted.startswith("tuple"):
+            fits, what = (
+                isinstance(value, list) and all(isinstance(one, str) for one in value),
+                "a list of texts",
+            )
+            value = tuple(value) if fits else value
+        elif wanted.startswith("str"):
+            fits, what = isinstance(value, str) and bool(value), "a text"
+            if fits and known[key].metadata.get("path"):
+                value = str(file.path.absolute().parent / Path(value).expanduser())
+        elif wanted.startswith("bool"):
+            fits, what = isinstance(value, bool), "true or false"
+        else:
+            fits, what = _is_number(value) and value >= 0, "a number that is not below 0"
+            if wanted.startswith("int"):
+                fits, what = fits and isinstance(value, int), "a whole number"
+        if not fits:
+            is_secret = known[key].metadata.get("secret")
+            raise wrong(key, f"give {what}" + ("" if is_secret else f", not {value!r}"))
+        values[key] = value
+    for key, one in known.items():
+        if key not in values and one.metadata.get("needed"):
+            raise wrong(key, "it is missing")
+    try:
+        return kind(**values)
+    except StreamrecError as error:
+        raise SettingsError(hide(f"{file.path.name}: [{name}]: {error}", file.secrets)) from error
 
 
 class _Reader:
@@ -184,6 +261,25 @@ class _Reader:
         self.keep_secret(password)
         return f"{scheme}://{quote(user, safe='')}:{quote(password, safe='')}@{rest}"
 
+    def table(self, name: str, table: Any) -> dict[str, Any]:
+        """A table of what happens after an event: ``${NAME}`` filled in, ``secret_file`` read as ``secret``."""
+        where = f"[{name}]: "
+        if not isinstance(table, dict):
+            raise SettingsError(f"{self.path.name}: {name} is no table; write [{name}]")
+        values: dict[str, Any] = {}
+        for key, value in table.items():
+            plain = key.removesuffix("_file")
+            if plain != key:
+                if plain in table:
+                    raise self.wrong(where, key, f"there is a {plain} too; give one of them")
+                value = self.text_of_file(self.text(table, key, where, ""), key, where)
+            elif isinstance(value, str):
+                value = self.filled(value, where, key, lambda at: False)
+            if isinstance(value, str) and (plain != key or plain in _SECRET_KEYS):
+                self.keep_secret(value)
+            values[plain] = value
+        return values
+
     def keep_secret(self, secret: str) -> None:
         """Remember it as it is, quoted and unquoted; very short ones would garble what is told."""
         forms = {secret, quote(secret, safe=""), unquote(secret)}
@@ -212,15 +308,16 @@ class _Reader:
             return self.text(values, "password", where, "")
         if "password" in values:
             raise self.wrong(where, "password_file", "there is a password too; give one of them")
+        return self.text_of_file(file, "password_file", where)
+
+    def text_of_file(self, file: str, key: str, where: str) -> str:
         path = self.beside(file)
         self.read.append(path)
         try:
             return path.read_text(encoding="utf-8").rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not written in UTF-8"
-            raise self.wrong(
-                where, "password_file", f"{path} cannot be read: {(why or '').lower()}"
-            ) from error
+            raise self.wrong(where, key, f"{path} cannot be read: {(why or '').lower()}") from error
 
     def text(self, values: dict[str, Any], key: str, where: str, default: str) -> str:
         value = values.get(key, default)

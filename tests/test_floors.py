@@ -22,6 +22,7 @@ FLOORS = {
             "encoders",
             "events",
             "heads",
+            "history",
             "metrics",
             "overlay",
             "sources",
@@ -35,7 +36,7 @@ FLOORS = {
     **dict.fromkeys(("checkpoint", "engines", "export", "teller"), 3),
     "recognizer": 4,
     **dict.fromkeys(("batching", "pipeline"), 5),
-    **dict.fromkeys(("bench", "doctor", "record", "train", "watch"), 6),
+    **dict.fromkeys(("announce", "bench", "doctor", "eventlist", "record", "train", "watch"), 6),
     "cli": 7,
     "__main__": 8,
 }
@@ -53,6 +54,7 @@ NEIGHBOURS = {
     ("model", "config"): "its settings, apart from it because serving needs them without torch",
     ("checkpoint", "export"): "a model file holds its graph; only when one is saved",
     ("engines", "checkpoint"): "engines run what checkpoints hold",
+    ("watch", "announce"): "what is told is kept first",
     ("engines", "export"): "a file without a graph is exported when it is loaded",
 }
 DOOR = ""  # streamrec/__init__.py looks everywhere: it is no room
