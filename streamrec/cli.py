@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -60,6 +61,24 @@ Engine = Annotated[
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ... or auto.")]
 HistoryFile = Annotated[
     Path | None, typer.Option("--history", help="Keep events in this SQLite file; docs/events.md.")
+]
+Web = Annotated[
+    str | None,
+    typer.Option(
+        "--web",
+        metavar="[HOST:PORT]",
+        help="A page to look at, by default at 127.0.0.1:8765; docs/web.md.",
+    ),
+]
+WebAccess = Annotated[
+    Path | None, typer.Option("--web-access", help="Who may look: the file that `streamrec access` makes.")
+]
+WebName = Annotated[
+    list[str] | None,
+    typer.Option("--web-name", help="An address under which a proxy leads to the page; may be given again."),
+]
+WebCertificate = Annotated[
+    Path | None, typer.Option("--web-certificate", help="For https: a file of the certificate and its key.")
 ]
 Show = Annotated[
     bool | None, typer.Option("--show/--no-show", help="A window; by default where there is a display.")
@@ -130,7 +149,46 @@ def _root(
     pass
 
 
-@app.command()
+class _WithPage(TyperCommand):
+    """A command whose ``--web`` may stand alone."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        for n, word in enumerate(args):
+            if word == "--":
+                break
+            if word == "--web" and not re.fullmatch(
+                r"(\[[\da-fA-F:.]+\]|[\w.-]*):\d+", "".join(args[n + 1 : n + 2])
+            ):
+                args = [*args[:n], "--web=127.0.0.1:8765", *args[n + 1 :]]
+        return super().parse_args(ctx, args)
+
+
+def _web_settings(
+    at: str | None, access: Path | None, names: list[str] | None, certificate: Path | None
+) -> Any:
+    """The page's settings; None where there is to be none."""
+    from streamrec.errors import SettingsError
+
+    if at is None:
+        if access or names or certificate:
+            raise SettingsError(
+                "--web-access, --web-name and --web-certificate belong to --web; give that too"
+            )
+        return None
+    from streamrec.serve.access import Access
+    from streamrec.serve.web import WebSettings, parse_address
+
+    host, port = parse_address(at)
+    return WebSettings(
+        host=host,
+        port=port,
+        access=Access.read(access, os.environ),
+        public=tuple(name.rstrip("/") for name in names or ()),
+        certificate=certificate,
+    )
+
+
+@app.command(cls=_WithPage)
 def run(
     source: Annotated[
         str,
@@ -146,6 +204,10 @@ def run(
         str | None, typer.Option(help="Write JSON Lines to a file, or to - (standard output).")
     ] = None,
     history: HistoryFile = None,
+    web: Web = None,
+    web_access: WebAccess = None,
+    web_name: WebName = None,
+    web_certificate: WebCertificate = None,
     show: Show = None,
     max_seconds: Annotated[
         float | None, typer.Option(min=0.0, help="Stop after so many seconds of stream.")
@@ -174,10 +236,13 @@ def run(
     from streamrec.sources import open_source
 
     threads.settle()
+    page = _web_settings(web, web_access, web_name, web_certificate)
+    if page is not None and show is None:
+        show = False
     recognizer = Recognizer.load(model, engine=engine.value, device=device)
     transform, seen = (
         recognizer.config.transform,
-        save is not None or (show is not False and not why_no_display()),
+        save is not None or page is not None or (show is not False and not why_no_display()),
     )
     opened = open_source(
         source,
@@ -193,10 +258,11 @@ def run(
         max_seconds=max_seconds,
         fps=fps,
         after={"history": history},
+        web=page,
     )
 
 
-@app.command()
+@app.command(cls=_WithPage)
 def watch(
     cameras: Annotated[
         Path, typer.Argument(help="A TOML file with a [[camera]] table for each; docs/watch.md describes it.")
@@ -211,6 +277,10 @@ def watch(
         bool, typer.Option("--predictions", help="Write each prediction to the JSON Lines too.")
     ] = False,
     history: HistoryFile = None,
+    web: Web = None,
+    web_access: WebAccess = None,
+    web_name: WebName = None,
+    web_certificate: WebCertificate = None,
     max_seconds: Annotated[float | None, typer.Option(min=0.0, help="Stop after so many seconds.")] = None,
     engine: Engine = EngineName.auto,
     device: Device = "auto",
@@ -224,6 +294,8 @@ def watch(
       streamrec watch cameras.toml
       streamrec watch cameras.toml --jsonl events.jsonl
       streamrec watch cameras.toml --jsonl - --predictions --max-seconds 60
+      streamrec watch cameras.toml --web
+      streamrec watch cameras.toml --web 0.0.0.0:8765 --web-access page.access
     """
     from streamrec import threads
     from streamrec.watch import WatchJob
@@ -234,11 +306,43 @@ def watch(
         jsonl=jsonl,
         predictions=predictions,
         history=history,
+        web=_web_settings(web, web_access, web_name, web_certificate),
         max_seconds=max_seconds,
         engine=engine.value,
         device=device,
     ).run()
     raise typer.Exit(code)
+
+
+@app.command()
+def access(
+    file: Annotated[Path, typer.Argument(help="The file to write or add to; nobody else may read it.")],
+    token: Annotated[
+        bool, typer.Option("--token", help="Add a token for programs, and say it once.")
+    ] = False,
+) -> None:
+    """Make the file that says who may look at the page: a password, or a token for programs.
+
+    The password is asked for twice, or read from standard input. Only hashes are stored.
+
+    \b
+    Examples:
+      streamrec access page.access
+      streamrec access page.access --token
+    """
+    from streamrec.serve.access import add_line, hash_password, make_token
+
+    if token:
+        made, line = make_token()
+        add_line(file, line)
+        typer.echo(f"the token, which is shown this once: {made}", err=True)
+        return
+    if sys.stdin.isatty():
+        word = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    else:
+        word = sys.stdin.readline().rstrip("\r\n")
+    add_line(file, hash_password(word))
+    typer.echo(f"{file}: a password was set", err=True)
 
 
 @app.command()
@@ -928,6 +1032,7 @@ def _play(
     fps: float | None = None,
     also: Any = None,
     after: dict[str, Any] | None = None,
+    web: Any = None,
 ) -> None:
     """The loop of ``run`` and ``demo``: results to sinks, events to the terminal, a summary at the end."""
     from streamrec.announce import AfterSettings, Announcer
@@ -965,8 +1070,11 @@ def _play(
             terminal.say(f"No window: {reason}")
         settings = AfterSettings().with_options(**(after or {}))
         announcer = stack.enter_context(Announcer(settings, terminal.say))
+        page = None if web is None else stack.enter_context(_Page(web, source, announcer, terminal.say))
         for result in results(source, recognizer, fps=fps):
-            announcer.write(result, recognizer.name)  # kept before it is told
+            told = announcer.write(result, recognizer.name)  # kept before it is told
+            if page is not None:
+                page.write(result, told)
             for sink in sinks:
                 sink.write(result)
             if window is not None:
@@ -976,6 +1084,34 @@ def _play(
                 also(result)
             if window is not None and window.closed:
                 break
+
+
+class _Page:
+    """The page of ``run``: one source, and a thread that says that the loop goes on while no picture comes."""
+
+    def __init__(self, settings: Any, source: Any, announcer: Any, say: Any) -> None:
+        from streamrec.serve.live import Live, OneSource
+        from streamrec.serve.web import Server
+
+        self.live, self.camera = Live(), OneSource(source)
+        self.live.kept = announcer.history is not None
+        self.live.beat([self.camera])
+        self.server = Server(settings, self.live, history=announcer.history)
+        self._say = say
+
+    def __enter__(self) -> _Page:
+        self.server.start()
+        self._say(f"the page is at {self.server.address}")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.stop()
+
+    def write(self, result: Result, told: Any) -> None:
+        self.camera.count()
+        self.live.beat([self.camera])
+        self.live.write(result)
+        self.live.announce(one.entry for one in told)
 
 
 class _States:

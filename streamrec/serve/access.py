@@ -44,7 +44,9 @@ ALL_SECONDS = 60.0
 def hash_password(password: str) -> str:
     """A line for the file of access; raises ``SettingsError`` for a password that is too short."""
     if len(password) < SHORTEST:
-        raise SettingsError(f"a password of {len(password)} letters is guessed too soon: take {SHORTEST} or more")
+        raise SettingsError(
+            f"a password of {len(password)} letters is guessed too soon: take {SHORTEST} or more"
+        )
     if len(password) > LONGEST:
         raise SettingsError(f"a password may have {LONGEST} letters at most")
     salt = os.urandom(16)
@@ -56,6 +58,23 @@ def make_token() -> tuple[str, str]:
     """A new token, and its line for the file of access."""
     token = secrets.token_urlsafe(32)
     return token, f"token sha256:{hashlib.sha256(token.encode()).hexdigest()}"
+
+
+def add_line(path: str | os.PathLike[str], line: str) -> None:
+    """Write a way in; a password takes the place of the one before. Only the owner may read the file."""
+    file = Path(path).expanduser()
+    try:
+        before = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+        if line.startswith("password "):
+            before = [one for one in before if not one.startswith("password ")]
+        part = file.with_name(f"{file.name}.part")
+        part.unlink(missing_ok=True)
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as out:
+            out.write("\n".join([*before, line]) + "\n")
+        part.replace(file)
+    except OSError as error:
+        raise SettingsError(f"{file} cannot be written: {(error.strerror or str(error)).lower()}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +99,18 @@ class Access:
             ) from error
         access = cls.parse(text, file.name)
         if not access:
-            raise SettingsError(f"{file.name} holds neither password nor token; `streamrec access {file}` adds one")
+            raise SettingsError(
+                f"{file.name} holds neither password nor token; `streamrec access {file}` adds one"
+            )
         return access
 
     @classmethod
     def parse(cls, text: str, where: str) -> Access:
         """Lines, or words with commas or blanks between, as an environment has them."""
         passwords, tokens = [], []
-        words = [word for line in text.splitlines() for word in line.partition("#")[0].replace(",", " ").split()]
+        words = [
+            word for line in text.splitlines() for word in line.partition("#")[0].replace(",", " ").split()
+        ]
         for word in words:
             kind, _, rest = word.partition(":")
             try:
@@ -129,7 +152,7 @@ class Access:
     def knows_token(self, token: str) -> bool:
         """Whether it opens."""
         found = hashlib.sha256(token.encode("utf-8", "replace")).digest()
-        return any([hmac.compare_digest(found, known) for known in self.tokens])
+        return any(hmac.compare_digest(found, known) for known in self.tokens)
 
 
 def _scrypt(password: str, salt: bytes, log_n: int, r: int, p: int) -> bytes:
@@ -222,7 +245,9 @@ class Tries:
         with self._lock:
             self._all.append(now)
             count = self._wrong.pop(key, (0, 0.0))[0] + 1
-            pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(count - TRIES - 1, 16)) if count > TRIES else 0.0
+            pause = (
+                min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(count - TRIES - 1, 16)) if count > TRIES else 0.0
+            )
             self._wrong[key] = count, now + pause
             while len(self._wrong) > _ADDRESSES:
                 self._wrong.popitem(last=False)

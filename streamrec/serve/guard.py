@@ -126,7 +126,9 @@ def _is_ip(name: str) -> bool:
 class Refused(Exception):
     """A request that is answered here and now."""
 
-    def __init__(self, status: int, code: str, message: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+    def __init__(
+        self, status: int, code: str, message: str, headers: Iterable[tuple[bytes, bytes]] = ()
+    ) -> None:
         super().__init__(message)
         self.status, self.code, self.message, self.headers = status, code, message, tuple(headers)
 
@@ -205,7 +207,10 @@ class Guard:
             given = headers.get("x-csrf-token", "")
             if session is None or not hmac.compare_digest(given.encode(), session.csrf.encode()):
                 raise Refused(403, "wrong_csrf_token", "the page is of an earlier session: load it again")
-        if changes and headers.get("content-type", "application/json").split(";")[0].strip() != "application/json":
+        if (
+            changes
+            and headers.get("content-type", "application/json").split(";")[0].strip() != "application/json"
+        ):
             raise Refused(415, "no_json", "send JSON: Content-Type: application/json")
 
     def _who(self, scope: Scope, headers: dict[str, str]) -> tuple[Session | None, bool]:
@@ -265,7 +270,9 @@ def cookie_name(secure: bool) -> str:
 
 
 def _cookie(secure: bool, value: str) -> str:
-    return f"{cookie_name(secure)}={value}; Path=/; HttpOnly; SameSite=Strict" + ("; Secure" if secure else "")
+    return f"{cookie_name(secure)}={value}; Path=/; HttpOnly; SameSite=Strict" + (
+        "; Secure" if secure else ""
+    )
 
 
 def cookie_of(headers: dict[str, str], name: str) -> str | None:
@@ -283,7 +290,11 @@ def _headers(scope: Scope) -> dict[str, str]:
         name = raw.decode("latin-1").lower()
         if name == "host" and name in found:
             scope["duplicate_host"] = True
-        found[name] = f"{found[name]}; {value.decode('latin-1')}" if name == "cookie" and name in found else value.decode("latin-1")
+        found[name] = (
+            f"{found[name]}; {value.decode('latin-1')}"
+            if name == "cookie" and name in found
+            else value.decode("latin-1")
+        )
     return found
 
 

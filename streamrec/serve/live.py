@@ -6,18 +6,17 @@ leaves; whatever costs time (JPEG, JSON, sockets) happens in other threads, when
 
 from __future__ import annotations
 
-import itertools
 import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 
+from streamrec.history import Entry, iso, new_id
 from streamrec.sinks import Sink
 from streamrec.types import ActionEnded, ActionStarted, Health, Result, SourceState
 
@@ -40,37 +39,6 @@ class Watched(Protocol):
     @property
     def rate(self) -> float:
         """Results a second."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One event: it runs, or it is over."""
-
-    id: str
-    camera: str
-    label: str
-    started: float  # seconds since 1970
-    ended: float | None = None  # None: it still runs
-    confidence: float  # when it was told while it runs, the highest afterwards
-    repetitions: int | None = None
-    interrupted: bool = False
-    clip: str | None = None
-    clip_started: float | None = None
-    thumbnail: str | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
-        values = asdict(self)
-        for name in ("started", "ended", "clip_started"):
-            values[name] = None if values[name] is None else iso(values[name])
-        values["duration"] = None if self.ended is None else round(self.ended - self.started, 3)
-        values["confidence"] = round(self.confidence, 4)
-        return values
-
-
-def iso(moment: float) -> str:
-    """Seconds since 1970 in ISO 8601, to a millisecond, UTC."""
-    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
 
 
 def entry_as_json(entry: Entry) -> dict[str, Any]:
@@ -138,6 +106,8 @@ class Live(Sink):
     """The newest result of every camera, what happened, and how the cameras are."""
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+        self.kept = False  # True: a history keeps the events, and ``announce`` tells them
+        self.reload = threading.Event()  # set when the file of cameras was written by the page
         self.secrets: tuple[str, ...] = ()  # never to be shown
         self.on_change: Callable[[], None] = lambda: None  # called after each picture; must not wait
         self.on_event: Callable[[Entry], None] = lambda told: None  # called at each start and end
@@ -146,9 +116,7 @@ class Live(Sink):
         self._seen: dict[str, _Seen] = {}
         self._cameras: tuple[Watched, ...] = ()
         self._events: deque[Entry] = deque(maxlen=_EVENTS)
-        self._numbers = itertools.count(1)
         self._began = time.monotonic()
-        self._born = f"{int(clock()):x}"
         self._beat = self._began
         self.counts: dict[tuple[str, str], int] = {}  # camera and label: actions that started
 
@@ -169,7 +137,8 @@ class Live(Sink):
     def write(self, result: Result) -> None:
         """Take a result."""
         name, frame, said = result.frame.source, result.frame, result.prediction
-        now = self._clock()
+        late = max(0.0, time.monotonic() - frame.captured) if frame.captured else 0.0
+        now = self._clock() - late  # when the picture was in hand
         told: list[Entry] = []
         with self._lock:
             seen = self._seen.get(name)
@@ -188,22 +157,33 @@ class Live(Sink):
                 if isinstance(event, ActionStarted):
                     began = now - max(0.0, frame.timestamp - event.timestamp)
                     started = Entry(
-                        id=f"{self._born}-{next(self._numbers)}",
+                        id=new_id(began),
                         camera=name,
+                        model="",
                         label=event.label,
                         started=began,
                         confidence=event.confidence,
                     )
                     seen.running[event.label] = started
-                    self._events.append(started)
-                    told.append(started)
+                    if not self.kept:
+                        self._events.append(started)
+                        told.append(started)
                     key = (name, event.label)
                     self.counts[key] = self.counts.get(key, 0) + 1
-                elif (begun := seen.running.pop(event.label, None)) is not None:
+                elif (begun := seen.running.pop(event.label, None)) is not None and not self.kept:
                     told.append(self._ended(begun, event))
         for one in told:
             self.on_event(one)
         self.on_change()
+
+    def announce(self, entries: Iterable[Entry]) -> None:
+        """What the history has kept, to be told now."""
+        for entry in entries:
+            with self._lock:
+                seen = self._seen.get(entry.camera)
+                if seen is not None and entry.ended is None and entry.label in seen.running:
+                    seen.running[entry.label] = entry
+            self.on_event(entry)
 
     def _ended(self, begun: Entry, event: ActionEnded) -> Entry:
         ended = replace(
@@ -344,17 +324,21 @@ def escape_label(value: str) -> str:
     return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
-def metrics(live: Live, more: Mapping[str, float] = {}) -> str:  # noqa: B006 (only read)
+def metrics(live: Live, more: Mapping[str, float]) -> str:
     """All that can be counted, in Prometheus' text form."""
     lines: list[str] = []
 
-    def family(name: str, kind: str, text: str, rows: Iterable[tuple[Mapping[str, str], float | None]]) -> None:
+    def family(
+        name: str, kind: str, text: str, rows: Iterable[tuple[Mapping[str, str], float | None]]
+    ) -> None:
         lines.append(f"# HELP streamrec_{name} {text}")
         lines.append(f"# TYPE streamrec_{name} {kind}")
         for labels, value in rows:
             if value is not None:
                 pairs = ",".join(f'{key}="{escape_label(text)}"' for key, text in labels.items())
-                lines.append(f"streamrec_{name}{{{pairs}}} {value:g}" if pairs else f"streamrec_{name} {value:g}")
+                lines.append(
+                    f"streamrec_{name}{{{pairs}}} {value:g}" if pairs else f"streamrec_{name} {value:g}"
+                )
 
     cameras = live.cameras()
 
@@ -370,11 +354,18 @@ def metrics(live: Live, more: Mapping[str, float] = {}) -> str:  # noqa: B006 (o
     ]
     family("camera_state", "gauge", "1 for the state that the camera is in.", states)
     family("camera_frames_per_second", "gauge", "Results a second, over five seconds.", each("fps"))
-    family("camera_latency_seconds", "gauge", "Median from picture to prediction, over five seconds.", each("latency"))
+    family(
+        "camera_latency_seconds",
+        "gauge",
+        "Median from picture to prediction, over five seconds.",
+        each("latency"),
+    )
     family("camera_dropped_total", "counter", "Frames for which the machine had no time.", each("dropped"))
     family("camera_refused_total", "counter", "Torn, frozen or late pictures.", each("refused"))
     family("camera_reconnects_total", "counter", "How often the camera was opened again.", each("reconnects"))
-    counts = [({"camera": camera, "label": label}, float(n)) for (camera, label), n in sorted(live.counts.items())]
+    counts = [
+        ({"camera": camera, "label": label}, float(n)) for (camera, label), n in sorted(live.counts.items())
+    ]
     family("actions_total", "counter", "Actions that started.", counts)
     for name, value in more.items():
         family(name, "gauge", "Of the page.", [({}, value)])

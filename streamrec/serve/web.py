@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -33,7 +33,8 @@ from streamrec.serve.viewers import VERSION, Desk
 need("fastapi", extra="web"), need("uvicorn", extra="web"), need("websockets", extra="web")
 
 import uvicorn  # noqa: E402
-from fastapi import Body, FastAPI, Path as InPath, Query, Request, WebSocket  # noqa: E402
+from fastapi import Body, FastAPI, Query, Request, WebSocket  # noqa: E402
+from fastapi import Path as InPath  # noqa: E402
 from fastapi.exceptions import RequestValidationError  # noqa: E402
 from fastapi.responses import FileResponse, Response  # noqa: E402
 from pydantic import BaseModel, Field  # noqa: E402
@@ -61,7 +62,7 @@ make a file of them with `streamrec access page.access`, and give --web-access p
 
     host: str = HOST
     port: int = PORT  # 0: a free one
-    access: Access = Access()
+    access: Access = field(default_factory=Access)
     public: tuple[str, ...] = ()  # addresses under which a proxy or another name leads here
     certificate: Path | None = None
     key: Path | None = None
@@ -199,16 +200,19 @@ class Password(BaseModel):
 class Server:
     """The page, in a thread of its own from ``start`` to ``stop``."""
 
-    def __init__(self, settings: WebSettings, live: Live, *, history: Any = None, editor: Any = None) -> None:
+    def __init__(
+        self, settings: WebSettings, live: Live, *, history: Any = None, file: Path | None = None
+    ) -> None:
         self.settings = settings
         self.live = live
         self.past = Past(live, history)
-        self.editor = editor  # None: the cameras cannot be changed here
-        self.desk = Desk(live, lambda: [entry_as_json(entry) for entry in self.past.query(limit=_EVENTS_A_PAGE)])
+        self.file = file  # cameras.toml; None: the cameras cannot be changed here
+        self.desk = Desk(
+            live, lambda: [entry_as_json(entry) for entry in self.past.query(limit=_EVENTS_A_PAGE)]
+        )
         self._socket: socket.socket | None = None
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
-        self._requests = 0
 
     @property
     def address(self) -> str:
@@ -258,7 +262,7 @@ class Server:
         guard = Guard(app=None, names=names, access=settings.access)  # type: ignore[arg-type]
         guard.app = make_app(self, guard)
         config = uvicorn.Config(
-            guard,  # type: ignore[arg-type]
+            guard,
             log_config=None,
             access_log=False,
             server_header=False,
@@ -301,7 +305,9 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         made.close()
         why = (error.strerror or str(error)).lower()
-        raise SettingsError(f"the page cannot listen at {host}:{port}: {why}; give --web another HOST:PORT") from error
+        raise SettingsError(
+            f"the page cannot listen at {host}:{port}: {why}; give --web another HOST:PORT"
+        ) from error
     return made
 
 
@@ -355,7 +361,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     401: {"model": Errors, "description": "log in first, or send a token"},
     403: {"model": Errors, "description": "asked from elsewhere"},
 }
-_JPEG = {200: {"content": {"image/jpeg": {}}}, 404: {"model": Errors}}
+_JPEG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}}}, 404: {"model": Errors}}
 _EVENT_ID = Annotated[str, InPath(max_length=64, pattern=r"^[\w-]+$")]
 
 
@@ -385,7 +391,12 @@ def make_app(server: Server, guard: Guard) -> FastAPI:
     app.add_exception_handler(Exception, _broken)
     hashing, waiting = asyncio.Lock(), [0]
 
-    for path, file in {"/": "index.html", "/login": "login.html", "/api": "api.html", "/favicon.ico": "icon.svg"}.items():
+    for path, file in {
+        "/": "index.html",
+        "/login": "login.html",
+        "/api": "api.html",
+        "/favicon.ico": "icon.svg",
+    }.items():
         app.add_api_route(path, _page(file), methods=["GET", "HEAD"], include_in_schema=False)
 
     @app.get("/static/{name}", include_in_schema=False)
@@ -420,7 +431,7 @@ def make_app(server: Server, guard: Guard) -> FastAPI:
             "version": VERSION,
             "csrf": None if own is None else own.csrf,
             "password": bool(server.settings.access),
-            "editable": server.editor is not None,
+            "editable": server.file is not None,
             "history": past.history is not None,
             "software": _software(),
         }
@@ -492,7 +503,9 @@ def make_app(server: Server, guard: Guard) -> FastAPI:
         said = {"version": VERSION, "events": [entry_as_json(entry) for entry in found], "more": more}
         return Response(json.dumps(said, ensure_ascii=False), media_type="application/json")
 
-    @app.get("/api/v1/events/{id}", tags=["events"], response_model=EventJson, responses={404: {"model": Errors}})
+    @app.get(
+        "/api/v1/events/{id}", tags=["events"], response_model=EventJson, responses={404: {"model": Errors}}
+    )
     async def event(id: _EVENT_ID) -> Response:
         """One event."""
         entry = await asyncio.to_thread(past.get, id)
@@ -510,7 +523,12 @@ def make_app(server: Server, guard: Guard) -> FastAPI:
         kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
         return FileResponse(file, media_type=kind, headers={"cache-control": "private, max-age=3600"})
 
-    @app.get("/api/v1/events/{id}/clip", tags=["events"], response_class=FileResponse, responses={404: {"model": Errors}})
+    @app.get(
+        "/api/v1/events/{id}/clip",
+        tags=["events"],
+        response_class=FileResponse,
+        responses={404: {"model": Errors}},
+    )
     async def clip(id: _EVENT_ID) -> FileResponse:
         """The seconds before and after it, as a video; may be asked for in parts (Range)."""
         return await evidence(id, "clip", (".mp4", ".webm"))
@@ -565,7 +583,9 @@ async def _http_error(request: Request, error: HTTPException) -> Response:
 async def _invalid(request: Request, error: RequestValidationError) -> Response:
     first = error.errors()[0] if error.errors() else {}
     where = ".".join(str(part) for part in first.get("loc", ())[1:])
-    message = f"{where}: {first.get('msg', 'not understood')}" if where else str(first.get("msg", "not understood"))
+    message = (
+        f"{where}: {first.get('msg', 'not understood')}" if where else str(first.get("msg", "not understood"))
+    )
     return Response(error_body("not_understood", message), 422, media_type="application/json")
 
 
@@ -576,4 +596,8 @@ async def _refused(request: Request, refused: Refused) -> Response:
 
 async def _broken(request: Request, error: Exception) -> Response:
     logging.getLogger("streamrec").error("the page: %s: %s", type(error).__name__, error)
-    return Response(error_body("broken", "something went wrong here; the log says what"), 500, media_type="application/json")
+    return Response(
+        error_body("broken", "something went wrong here; the log says what"),
+        500,
+        media_type="application/json",
+    )
