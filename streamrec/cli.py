@@ -1096,7 +1096,7 @@ class _Page:
         self.live, self.camera = Live(), OneSource(source)
         self.live.kept = announcer.history is not None
         self.live.beat([self.camera])
-        self.server = Server(settings, self.live, history=announcer.history)
+        self.server = Server(settings, self.live, history=announcer.history, tell=say)
         self._say = say
 
     def __enter__(self) -> _Page:

@@ -317,7 +317,7 @@ class WatchJob:
         live = showing.Live()
         live.kept = announcer.history is not None
         live.secrets = board.secrets
-        with Server(settings, live, history=announcer.history, file=self.path) as server:
+        with Server(settings, live, history=announcer.history, file=self.path, tell=board.tell) as server:
             board.tell(f"the page is at {server.address}")
             yield live
 

@@ -64,7 +64,10 @@ class Pictures:
         self.made = 0  # so far
         self.interval = FASTEST  # seconds between two rounds, as it is now
         self._thread = threading.Thread(target=self._run, name="page pictures", daemon=True)
-        live.on_change = self._news.set
+
+    def begin(self) -> None:
+        """Start the thread."""
+        self._live.on_change = self._news.set
         self._thread.start()
 
     def want(self, viewer: object, cameras: dict[str, int]) -> None:
@@ -83,6 +86,7 @@ class Pictures:
     def close(self) -> None:
         """End the thread."""
         self._closed = True
+        self._live.on_change = lambda: None
         self._news.set()
         self._thread.join(2.0)
 

@@ -74,6 +74,7 @@ class Desk:
         """Called in the loop when it starts."""
         self._loop = asyncio.get_running_loop()
         self.live.on_event = self._event_from_thread
+        self.pictures.begin()
         self._ticking = self._loop.create_task(self._tick())
 
     async def end(self) -> None:
@@ -81,8 +82,7 @@ class Desk:
         self.live.on_event = lambda entry: None
         self._ticking.cancel()
         self.pictures.close()
-        for viewer in tuple(self._viewers):
-            await viewer.leave(1001, "streamrec ends")
+        await asyncio.gather(*(viewer.leave(1001, "streamrec ends") for viewer in self._viewers))
 
     @property
     def count(self) -> int:

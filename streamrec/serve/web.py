@@ -15,7 +15,7 @@ import ssl
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -31,19 +31,22 @@ from streamrec.serve.live import Entry, Live, entry_as_json, metrics
 from streamrec.serve.viewers import VERSION, Desk
 
 need("fastapi", extra="web"), need("uvicorn", extra="web"), need("websockets", extra="web")
+need("httptools", extra="web")
 
 import uvicorn  # noqa: E402
-from fastapi import Body, FastAPI, Query, Request, WebSocket  # noqa: E402
+from fastapi import Body, FastAPI, Query, Request, WebSocket, WebSocketDisconnect  # noqa: E402
 from fastapi import Path as InPath  # noqa: E402
 from fastapi.exceptions import RequestValidationError  # noqa: E402
 from fastapi.responses import FileResponse, Response  # noqa: E402
 from pydantic import BaseModel, Field  # noqa: E402
 from starlette.exceptions import HTTPException  # noqa: E402
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol  # noqa: E402
 
 HOST, PORT = "127.0.0.1", 8765
 FOLDER = Path(__file__).parent / "page"
 _START_SECONDS = 10.0
 _MOST_CONNECTIONS = 600
+_HEAD_SECONDS = 10.0  # for the head of a request to come in whole
 _EVENTS_A_PAGE = 100
 _LOGINS_AT_ONCE = 3  # hashes that wait to be made
 _TYPES = {".js": "text/javascript", ".svg": "image/svg+xml", ".css": "text/css", ".html": "text/html"}
@@ -201,10 +204,17 @@ class Server:
     """The page, in a thread of its own from ``start`` to ``stop``."""
 
     def __init__(
-        self, settings: WebSettings, live: Live, *, history: Any = None, file: Path | None = None
+        self,
+        settings: WebSettings,
+        live: Live,
+        *,
+        history: Any = None,
+        file: Path | None = None,
+        tell: Callable[[str], None] = logging.getLogger("streamrec").error,
     ) -> None:
         self.settings = settings
         self.live = live
+        self.tell = tell  # what goes wrong here, in a sentence
         self.past = Past(live, history)
         self.file = file  # cameras.toml; None: the cameras cannot be changed here
         self.desk = Desk(
@@ -264,10 +274,12 @@ class Server:
         config = uvicorn.Config(
             guard,
             log_config=None,
+            log_level="critical",  # what goes wrong is told below
             access_log=False,
             server_header=False,
             date_header=True,
             proxy_headers=False,  # else whoever is on this machine may say where it comes from
+            http=_Impatient,
             ws="websockets-sansio",
             ws_max_size=16 * 1024,
             ws_max_queue=8,
@@ -286,6 +298,37 @@ class Server:
         if config.ssl is not None:
             config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
         return config
+
+
+class _Impatient(HttpToolsProtocol):
+    """A connection that does not bring the head of a request in time is closed: there are only so many."""
+
+    _closing: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._hurry()
+
+    def _hurry(self) -> None:
+        if self._closing is None:
+            self._closing = self.loop.call_later(_HEAD_SECONDS, self.transport.abort)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._hurry()
+
+    def on_headers_complete(self) -> None:
+        self._be_patient()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._be_patient()
+        super().connection_lost(exc)
+
+    def _be_patient(self) -> None:
+        if self._closing is not None:
+            self._closing.cancel()
+            self._closing = None
 
 
 class _Quiet(uvicorn.Server):
@@ -388,7 +431,13 @@ def make_app(server: Server, guard: Guard) -> FastAPI:
     app.add_exception_handler(HTTPException, _http_error)  # type: ignore[arg-type]
     app.add_exception_handler(RequestValidationError, _invalid)  # type: ignore[arg-type]
     app.add_exception_handler(Refused, _refused)  # type: ignore[arg-type]
-    app.add_exception_handler(Exception, _broken)
+
+    async def broken(request: Request, error: Exception) -> Response:
+        server.tell(live.hide(f"the page: {type(error).__name__}: {error}"))
+        body = error_body("broken", "something went wrong here; the log says what")
+        return Response(body, 500, media_type="application/json")
+
+    app.add_exception_handler(Exception, broken)
     hashing, waiting = asyncio.Lock(), [0]
 
     for path, file in {
@@ -540,8 +589,14 @@ def make_app(server: Server, guard: Guard) -> FastAPI:
 
     @app.websocket("/api/v1/live")
     async def look(socket: WebSocket) -> None:
-        await socket.accept()
-        await desk.serve(socket)
+        with suppress(WebSocketDisconnect):
+            await socket.accept()
+            try:
+                await desk.serve(socket)
+            except (WebSocketDisconnect, asyncio.CancelledError):
+                raise
+            except Exception as error:
+                server.tell(live.hide(f"the page: {type(error).__name__}: {error}"))
 
     return app
 
@@ -592,12 +647,3 @@ async def _invalid(request: Request, error: RequestValidationError) -> Response:
 async def _refused(request: Request, refused: Refused) -> Response:
     headers = {name.decode(): value.decode() for name, value in refused.headers}
     return Response(error_body(refused.code, refused.message), refused.status, headers, "application/json")
-
-
-async def _broken(request: Request, error: Exception) -> Response:
-    logging.getLogger("streamrec").error("the page: %s: %s", type(error).__name__, error)
-    return Response(
-        error_body("broken", "something went wrong here; the log says what"),
-        500,
-        media_type="application/json",
-    )

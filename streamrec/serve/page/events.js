@@ -101,7 +101,7 @@ export function eventsView(page, main, given) {
   const span = h("select", { id: "by-time", onchange: load }, SPANS.map(([value, text]) => h("option", { value, text })));
   span.value = given.get("hours") ?? "24";
   const filters = h("form", { class: "filters", "aria-label": "Filter", onsubmit: (event) => event.preventDefault() },
-    h("label", { class: "field" }, "Camera", camera), h("label", { class: "field" }, "Action", label), h("label", { class: "field" }, "Time", span));
+    [["Camera", camera], ["Action", label], ["Time", span]].map(([text, select]) => h("div", { class: "field" }, h("label", { for: select.id, text }), select)));
   const lanes = h("section", { class: "panel lanes", "aria-label": "When it happened" });
   const list = h("div", { class: "list panel" });
   const count = h("p", { class: "soft", role: "status" });
