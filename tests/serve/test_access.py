@@ -77,7 +77,7 @@ class TestFile:
         assert "hunter2" not in str(error.value)
 
     def test_a_file_that_is_not_there_says_how_to_make_it(self, tmp_path):
-        with pytest.raises(SettingsError, match="streamrec access .*page.access` makes it"):
+        with pytest.raises(SettingsError, match=r"streamrec access .*page\.access` makes it"):
             Access.read(tmp_path / "page.access", {})
 
     def test_an_empty_file_is_no_way_in(self, tmp_path):
