@@ -7,18 +7,26 @@ else, and nothing that goes wrong in it stops the recognition: it is told in a s
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from streamrec.errors import StreamrecError
+from streamrec.errors import SettingsError, StreamrecError
+from streamrec.evidence import Evidence, EvidenceSettings, Privacy
 from streamrec.history import Announcement, History, HistorySettings
-from streamrec.types import Result
-from streamrec.watchfile import WatchFile
+from streamrec.plugins import SinkSettings, load_sink, settings_of
+from streamrec.serve.mqtt import RECEIVER, Mqtt, MqttSettings
+from streamrec.serve.webhook import Webhook, WebhookSettings
+from streamrec.sinks import Sink
+from streamrec.types import Health, Result
+from streamrec.watchfile import WatchFile, hide
 
 _AGAIN_SECONDS = 60.0  # before the same trouble is told again
+_PATIENCE = 2.0  # seconds for what was begun to be written, when it ends
+_LAST_SECONDS = 1.0  # for what is due to be sent then
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,21 +34,61 @@ class AfterSettings:
     """What is to happen after an event; None and empty: nothing of the kind."""
 
     history: HistorySettings | None = None
+    evidence: EvidenceSettings | None = None
+    webhooks: tuple[WebhookSettings, ...] = ()
+    mqtt: MqttSettings | None = None
+    sinks: tuple[SinkSettings, ...] = ()
 
     @classmethod
     def of(cls, file: WatchFile) -> AfterSettings:
         """What the tables of cameras.toml say; raises ``SettingsError``."""
-        found = file.settings("history", HistorySettings)
-        return cls(history=found[0] if found else None)
+        history = file.settings("history", HistorySettings)
+        evidence = file.settings("evidence", EvidenceSettings)
+        settings = cls(history=history[0] if history else None, evidence=evidence[0] if evidence else None)
+        if settings.history is None and settings != cls():  # all the rest stands on it
+            beside = file.path.absolute().parent / HistorySettings().file
+            settings = replace(settings, history=HistorySettings(file=str(beside)))
+        return settings
 
-    def with_options(self, *, history: Path | None = None) -> AfterSettings:
+    @property
+    def needs_history(self) -> bool:
+        """Whether something is wanted that stands on it."""
+        return bool(self.evidence or self.webhooks or self.mqtt)
+
+    def with_options(
+        self,
+        *,
+        history: Path | None = None,
+        evidence: Path | None = None,
+        privacy: str | None = None,
+        sinks: Iterable[str] = (),
+    ) -> AfterSettings:
         """The same, with what the command line says in its place."""
         settings = self
-        if history is not None:
-            settings = replace(
-                settings, history=replace(settings.history or HistorySettings(), file=str(history))
-            )
+        if evidence is not None:
+            own = settings.evidence or EvidenceSettings()
+            settings = replace(settings, evidence=replace(own, folder=str(evidence)))
+        if privacy is not None:
+            if settings.evidence is None:
+                raise SettingsError("--privacy is about the evidence: give --evidence FOLDER too")
+            settings = replace(settings, evidence=replace(settings.evidence, privacy=privacy))
+        folder = str(Path.cwd())
+        settings = replace(
+            settings, sinks=(*settings.sinks, *(SinkSettings(use=use, folder=folder) for use in sinks))
+        )
+        if history is not None or (settings.history is None and settings.needs_history):
+            file = str(history or HistorySettings().file)
+            settings = replace(settings, history=replace(settings.history or HistorySettings(), file=file))
         return settings
+
+
+def _sinks(file: WatchFile) -> Iterator[SinkSettings]:
+    for key, table in file.tables:
+        if key == "sink":
+            try:
+                yield settings_of(table, file.path.absolute().parent)
+            except StreamrecError as error:
+                raise SettingsError(hide(f"{file.path.name}: [sink]: {error}", file.secrets)) from error
 
 
 class Announcer:
@@ -50,34 +98,107 @@ class Announcer:
     """
 
     def __init__(self, settings: AfterSettings, tell: Callable[[str], None]) -> None:
+        self.settings = settings
         self._tell = tell
         self._told: dict[str, float] = {}  # sentence: time.monotonic()
+        self._models: dict[str, tuple[str, bool]] = {}  # camera: its model, and whether it is live
         self.history: History | None = None
-        if settings.history is not None:
-            self.history = History(settings.history.file, keep_days=settings.history.keep_days)
-            for one in self.history.recovered:
-                self._tell(
-                    f"{one.entry.camera}: {one.entry.label} ended when streamrec was killed, "
-                    f"after {one.entry.duration or 0.0:.1f} s or a little more"
-                )
-
-    def write(self, result: Result, model: str = "") -> tuple[Announcement, ...]:
-        """Keep what the result says, and pass it on; call it before anybody else is told."""
-        if self.history is None:
-            return ()
+        self.evidence: Evidence | None = None
+        self._couriers: list[Webhook] = []
+        self._mqtt: Mqtt | None = None
+        self._closed = False
+        self._sinks: list[Sink] = []
         try:
-            return self.history.record(result, model)
+            self._sinks += [load_sink(sink, self.complain) for sink in settings.sinks]
+            self._open_history(settings)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open_history(self, settings: AfterSettings) -> None:
+        if settings.history is None:
+            return
+        names = [webhook.receiver for webhook in settings.webhooks]
+        for name in names:
+            if names.count(name) > 1:
+                raise SettingsError(f"there are two of {name}: give each [[webhook]] a name of its own")
+        names += [RECEIVER] if settings.mqtt is not None else []
+        self.history = History(settings.history.file, keep_days=settings.history.keep_days, receivers=names)
+        for webhook in settings.webhooks:
+            self._couriers.append(Webhook(webhook, self.history, tell=self._tell))
+        if settings.mqtt is not None:
+            self._mqtt = Mqtt(settings.mqtt, self.history, tell=self._tell)
+        if settings.evidence is not None:
+            self.evidence = Evidence(settings.evidence, self.history, told=self._hear, complain=self.complain)
+        for one in self.history.recovered:
+            self._tell(
+                f"{one.entry.camera}: {one.entry.label} ended when streamrec was killed, "
+                f"after {one.entry.duration or 0.0:.1f} s or a little more"
+            )
+
+    def camera(
+        self,
+        name: str,
+        *,
+        model: str = "",
+        live: bool = True,
+        actions: Iterable[str] = (),
+        privacy: str = "",
+    ) -> None:
+        """A camera is watched: what by, for what, and what may be kept of it where that differs from the others'."""
+        self._models[name] = model, live
+        if self.evidence is not None:
+            self.evidence.set_privacy(name, Privacy(privacy) if privacy else None)
+        if self._mqtt is not None:
+            self._mqtt.camera(name, actions, model)
+
+    def remove(self, name: str) -> None:
+        """A camera is watched no more."""
+        if self._mqtt is not None:
+            self._mqtt.remove(name)
+
+    def health(self, name: str, health: Health) -> None:
+        """How a camera is now."""
+        if self._mqtt is not None:
+            self._mqtt.state(name, health.state)
+
+    def write(self, result: Result) -> tuple[Announcement, ...]:
+        """Keep what the result says, and pass it on; call it before anybody else is told."""
+        told: tuple[Announcement, ...] = ()
+        try:
+            if self.history is not None:
+                model, live = self._models.get(result.frame.source, ("", True))
+                told = self.history.record(result, model, live=live)
+            for sink in self._sinks:
+                sink.write(result)
         except StreamrecError as error:
             self.complain(str(error))
-            return ()
+        if self.evidence is not None:
+            self.evidence.write(result, told)
+        for announcement in told:
+            self._hear(announcement)
+        return told
+
+    def _hear(self, announcement: Announcement) -> None:
+        """Something is on the disk, and waits for its receivers."""
+        for courier in self._couriers:
+            courier.wake()
+        if self._mqtt is not None:
+            self._mqtt.hear(announcement)
 
     def tick(self) -> None:
         """What is to be done although no result comes; call it now and then."""
         if self.history is not None:
             try:
-                self.history.tick()
+                for announcement in self.history.tick():
+                    self._hear(announcement)
             except StreamrecError as error:
                 self.complain(str(error))
+
+    def _end_open(self) -> None:
+        assert self.history is not None
+        for announcement in self.history.end_open():
+            self._hear(announcement)
 
     def complain(self, sentence: str) -> None:
         """Tell what is wrong, once a minute at most."""
@@ -88,9 +209,20 @@ class Announcer:
 
     def close(self) -> None:
         """End what runs, and finish what was begun; a second time does nothing."""
+        steps: list[Callable[[], object]] = [sink.close for sink in self._sinks]
+        if self.evidence is not None:
+            steps.append(partial(self.evidence.close, _PATIENCE))
         if self.history is not None:
+            if not self._closed:
+                steps.append(self._end_open)  # told before the couriers go
+            if self._mqtt is not None:
+                steps.append(partial(self._mqtt.close, _LAST_SECONDS))
+            steps += [partial(courier.close, _LAST_SECONDS) for courier in self._couriers]
+            steps.append(self.history.close)
+        self._closed = True
+        for step in steps:
             try:
-                self.history.close()
+                step()
             except StreamrecError as error:
                 self._tell(str(error))
 

@@ -80,6 +80,15 @@ WebName = Annotated[
 WebCertificate = Annotated[
     Path | None, typer.Option("--web-certificate", help="For https: a file of the certificate and its key.")
 ]
+EvidenceFolder = Annotated[
+    Path | None, typer.Option("--evidence", help="Write a video of each event into this folder.")
+]
+PrivacyMode = Annotated[
+    str | None, typer.Option("--privacy", help="Of the evidence: full, blur, or none (no picture is kept).")
+]
+OwnSinks = Annotated[
+    list[str] | None, typer.Option("--sink", help="Your own sink: file.py:Class or module:Class.")
+]
 Show = Annotated[
     bool | None, typer.Option("--show/--no-show", help="A window; by default where there is a display.")
 ]
@@ -208,6 +217,9 @@ def run(
     web_access: WebAccess = None,
     web_name: WebName = None,
     web_certificate: WebCertificate = None,
+    evidence: EvidenceFolder = None,
+    privacy: PrivacyMode = None,
+    sink: OwnSinks = None,
     show: Show = None,
     max_seconds: Annotated[
         float | None, typer.Option(min=0.0, help="Stop after so many seconds of stream.")
@@ -242,7 +254,7 @@ def run(
     recognizer = Recognizer.load(model, engine=engine.value, device=device)
     transform, seen = (
         recognizer.config.transform,
-        save is not None or page is not None or (show is not False and not why_no_display()),
+        bool(save or evidence or page) or (show is not False and not why_no_display()),
     )
     opened = open_source(
         source,
@@ -257,8 +269,8 @@ def run(
         show=show,
         max_seconds=max_seconds,
         fps=fps,
-        after={"history": history},
         web=page,
+        after={"history": history, "evidence": evidence, "privacy": privacy, "sinks": sink or ()},
     )
 
 
@@ -281,6 +293,9 @@ def watch(
     web_access: WebAccess = None,
     web_name: WebName = None,
     web_certificate: WebCertificate = None,
+    evidence: EvidenceFolder = None,
+    privacy: PrivacyMode = None,
+    sink: OwnSinks = None,
     max_seconds: Annotated[float | None, typer.Option(min=0.0, help="Stop after so many seconds.")] = None,
     engine: Engine = EngineName.auto,
     device: Device = "auto",
@@ -305,8 +320,8 @@ def watch(
         path=cameras,
         jsonl=jsonl,
         predictions=predictions,
-        history=history,
         web=_web_settings(web, web_access, web_name, web_certificate),
+        after={"history": history, "evidence": evidence, "privacy": privacy, "sinks": sink or ()},
         max_seconds=max_seconds,
         engine=engine.value,
         device=device,
@@ -1071,8 +1086,10 @@ def _play(
         settings = AfterSettings().with_options(**(after or {}))
         announcer = stack.enter_context(Announcer(settings, terminal.say))
         page = None if web is None else stack.enter_context(_Page(web, source, announcer, terminal.say))
+        actions = [x for x in recognizer.labels if x not in recognizer.config.events.background]
+        announcer.camera(source.name, model=recognizer.name, live=source.live, actions=actions)
         for result in results(source, recognizer, fps=fps):
-            told = announcer.write(result, recognizer.name)  # kept before it is told
+            told = announcer.write(result)  # kept before it is told
             if page is not None:
                 page.write(result, told)
             for sink in sinks:

@@ -41,6 +41,7 @@ _MARK = 0x73726563  # PRAGMA application_id: "srec"
 _BEAT_SECONDS = 2.0  # how exactly the end of an event is known that a kill left open
 _RETRY_SECONDS = 1.0  # between two tries while the disk is full
 _PRUNE_SECONDS = 3600.0
+_OUTBOX_DAYS = 30.0
 _MOST_PENDING = 10_000  # changes kept in memory while the file cannot be written
 _DAY = 86_400.0
 
@@ -206,6 +207,7 @@ class History:
         self._pending: deque[tuple[Kind, Entry]] = deque(maxlen=_MOST_PENDING)
         self._open: dict[tuple[str, str], Entry] = {}  # (camera, label): what runs
         self._seen: dict[str, float] = {}  # camera: seconds since 1970 of its last result
+        self._zeros: dict[str, tuple[int, float]] = {}  # of a film: its segment, and when its clock was at 0
         self._beaten = self._pruned = self._failed = -math.inf  # time.monotonic()
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
@@ -252,15 +254,18 @@ class History:
 
     # -- writing
 
-    def record(self, result: Result, model: str = "") -> tuple[Announcement, ...]:
+    def record(self, result: Result, model: str = "", *, live: bool = True) -> tuple[Announcement, ...]:
         """Keep what began and ended with a result; what may be told now, in order.
+
+        Of a source that is not ``live`` the times are those of a film that began with its first result and runs
+        at its own speed, however fast it is read.
 
         Where the file cannot be written (a full disk), it raises ``HistoryError`` and keeps in memory what
         happened: a later call writes and returns it.
         """
         camera = result.frame.source
         with self._lock:
-            wall = self._wall_time(result.frame)
+            wall = self._wall_time(result.frame, live)
             self._seen[camera] = wall
             for event in result.events:
                 self._pending.append(self._change(event, event.source or camera, model, wall, result.frame))
@@ -310,10 +315,17 @@ class History:
                 statement = f"UPDATE event SET {column} = NULL, change = {change} WHERE {column} = ?"
                 connection.executemany(statement, gone)
 
-    def _wall_time(self, frame: Frame) -> float:
+    def _wall_time(self, frame: Frame, live: bool) -> float:
         """When the picture was in hand, seconds since 1970."""
         now = self._clock()
-        return now - max(0.0, time.monotonic() - frame.captured) if frame.captured else now
+        wall = now - max(0.0, time.monotonic() - frame.captured) if frame.captured else now
+        if live or not math.isfinite(frame.timestamp):
+            return wall
+        segment, zero = self._zeros.get(frame.source, (None, 0.0))
+        if segment != frame.segment:
+            zero = wall - frame.timestamp
+            self._zeros[frame.source] = frame.segment, zero
+        return zero + frame.timestamp
 
     def _change(self, event: Event, camera: str, model: str, wall: float, frame: Frame) -> tuple[Kind, Entry]:
         key = (camera, event.label)
@@ -383,9 +395,10 @@ class History:
                 (receiver, announcement.id, announcement.kind, self._clock(), body),
             )
 
-    def _end_open(self) -> tuple[Announcement, ...]:
-        """End what runs in the file, at the last moment at which it was known to run."""
-        with self._said(), self._transaction() as connection:
+    def end_open(self) -> tuple[Announcement, ...]:
+        """End what still runs, as interrupted, at the last moment at which it was known to run."""
+        self._open.clear()
+        with self._lock, self._said(), self._transaction() as connection:
             ids = [id for (id,) in connection.execute("SELECT id FROM event WHERE ended IS NULL ORDER BY id")]
             told = []
             for id in ids:
@@ -400,15 +413,16 @@ class History:
             return tuple(told)
 
     def _recover(self) -> None:
-        self.recovered = self._end_open()
+        self.recovered = self.end_open()
 
     def _prune(self) -> None:
         self._pruned = time.monotonic()
-        if self.keep_days <= 0:
-            return
-        before = self._clock() - self.keep_days * _DAY
+        now = self._clock()
         with self._said(), self._transaction() as connection:
-            connection.execute("DELETE FROM event WHERE ended < ?", (before,))
+            if self.keep_days > 0:
+                connection.execute("DELETE FROM event WHERE ended < ?", (now - self.keep_days * _DAY,))
+            # A receiver that is configured gives up earlier; this is for one that is not any more.
+            connection.execute("DELETE FROM outbox WHERE made < ?", (now - _OUTBOX_DAYS * _DAY,))
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -530,7 +544,7 @@ class History:
                 if self._writer is not None:
                     if self._pending:
                         self._work(urgent=True)
-                    self._end_open()
+                    self.end_open()
             finally:
                 self._let_go()
 

@@ -8,9 +8,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Self
@@ -63,12 +63,14 @@ class _Chosen:
 class _Roster:
     """Which cameras run with which settings; brings the watcher to what the file says, and touches no other."""
 
-    def __init__(self, watcher: Watcher, load: Callable[[str], Recognizer]) -> None:
+    def __init__(
+        self, watcher: Watcher, load: Callable[[str], Recognizer], announcer: Announcer | None = None
+    ) -> None:
         self._watcher = watcher
+        self._announcer = announcer
         self._load = load
         self._running: dict[str, CameraSettings] = {}
         self._recognizers: dict[str, Recognizer] = {}
-        self.models: dict[str, str] = {}  # camera: its model's name; of the removed ones too
 
     def apply(self, file: WatchFile) -> str:
         """Add, remove and change cameras, or raise ``SettingsError`` and leave all as it was.
@@ -82,6 +84,8 @@ class _Roster:
         again = [chosen.settings.name for chosen in ready if chosen.settings.name in self._running]
         for name in (*gone, *again):
             self._watcher.remove(name)
+            if name in gone and self._announcer is not None:
+                self._announcer.remove(name)
             del self._running[name]
         for chosen in ready:
             self._add(chosen)
@@ -101,7 +105,14 @@ class _Roster:
             events=chosen.events,
         )
         self._running[settings.name] = settings
-        self.models[settings.name] = chosen.recognizer.name
+        if self._announcer is not None:
+            self._announcer.camera(
+                settings.name,
+                model=chosen.recognizer.name,
+                live=chosen.source.live,
+                actions=[r for r in chosen.recognizer.labels if r not in chosen.events.background],
+                privacy=settings.privacy,
+            )
 
     def _choose(self, settings: CameraSettings, file: WatchFile) -> _Chosen:
         key = "model"
@@ -196,7 +207,7 @@ class WatchJob:
 
     path: Path
     jsonl: str | None = None  # a file that goes on, or "-"
-    history: Path | None = None  # in place of what the file says
+    after: Mapping[str, Any] = field(default_factory=dict)  # options in place of what the file says
     predictions: bool = False  # into the JSON Lines
     web: WebSettings | None = None  # the page
     max_seconds: float | None = None
@@ -219,7 +230,7 @@ class WatchJob:
                 sink = JsonLines(self.jsonl, append=True, predictions=self.predictions, clock=time.time)
                 lines = stack.enter_context(sink)
             board = _Board(file, on_stdout=self.jsonl != "-")
-            after = AfterSettings.of(file).with_options(history=self.history)
+            after = AfterSettings.of(file).with_options(**self.after)
             announcer = stack.enter_context(Announcer(after, board.tell))
 
             live = None if self.web is None else stack.enter_context(self._page(self.web, announcer, board))
@@ -234,21 +245,20 @@ class WatchJob:
 
             def tell(camera: Camera, health: Health) -> None:
                 health = replace(health, reason=hide(health.reason, board.secrets))
+                announcer.health(camera.name, health)
                 board.say(camera.name, describe_health(health))
                 if lines is not None:
                     lines.write_health(camera.name, health)
 
             watcher = Watcher(on_health=heard)
             stack.callback(watcher.close, _PATIENCE)  # also after an error
-            roster = _Roster(watcher, self._load)
+            roster = _Roster(watcher, self._load, announcer)
             board.tell(f"{self.path.name}: {roster.apply(file) or 'no camera is enabled'}")
             stack.enter_context(board.shown())
 
             def take(results: list[Result]) -> None:
                 for result in results:
-                    told = announcer.write(
-                        result, roster.models.get(result.frame.source, "")
-                    )  # kept before it is told
+                    told = announcer.write(result)  # kept before it is told
                     if live is not None:
                         live.write(result)
                         live.announce(one.entry for one in told)
@@ -260,7 +270,7 @@ class WatchJob:
                 over.clear()
                 announcer.tick()
 
-            code = self._loop(watcher, roster, file, changes, signals, board, take, live)
+            code = self._loop(watcher, roster, file, changes, signals, board, announcer, take, live)
             watcher.stop()
             take(watcher.step(0.0))
             watcher.close(_PATIENCE)
@@ -275,6 +285,7 @@ class WatchJob:
         changes: _Changes,
         signals: _Signals,
         board: _Board,
+        announcer: Announcer,
         take: Callable[[list[Result]], None],
         live: showing.Live | None,
     ) -> int:
@@ -301,6 +312,10 @@ class WatchJob:
                     board.secrets = tuple({*board.secrets, *file.secrets})  # the old ones may still be told
                     done = roster.apply(file)
                     changes.follow(file.read)
+                    if AfterSettings.of(file).with_options(**self.after) != announcer.settings:
+                        board.tell(
+                            "what happens after an event is other now: that counts from the next start"
+                        )
                     if done or asked:
                         board.tell(f"{self.path.name}: {done or 'nothing changed'}")
                 except SettingsError as error:

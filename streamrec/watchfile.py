@@ -18,10 +18,17 @@ from streamrec.events import EventSettings
 
 _EVENT_KEYS = tuple(setting.name for setting in fields(EventSettings))
 _LOGIN_KEYS = ("user", "password", "password_file")
-_DEFAULT_KEYS = ("model", "fps", "enabled", *_LOGIN_KEYS, *_EVENT_KEYS)
+_PRIVACY = ("full", "blur", "none")  # evidence.Privacy, which stands above
+_DEFAULT_KEYS = ("model", "fps", "enabled", "privacy", *_LOGIN_KEYS, *_EVENT_KEYS)
 _CAMERA_KEYS = ("name", "address", *_DEFAULT_KEYS)
 _SECRET_KEYS = ("password", "secret", "token")
-_TABLES = ("history",)  # of what happens after an event; what stands in them is said where it is done
+_TABLES = (
+    "history",
+    "evidence",
+    "webhook",
+    "mqtt",
+    "sink",
+)  # of what happens after an event; what stands in them is said where it is done
 _VARIABLE = re.compile(r"\$\$|\$\{(\w+)\}")
 _SHORTEST_SECRET = 4  # letters: to hide a shorter one would garble what is told
 _S = TypeVar("_S")
@@ -36,6 +43,7 @@ class CameraSettings:
     model: str = "fight"
     fps: float | None = None  # None: the rhythm that the model learned
     enabled: bool = True
+    privacy: str = ""  # what is kept of its pictures: full, blur or none; "": as [evidence] says
     events: tuple[tuple[str, Any], ...] = ()  # settings that replace the model's own
 
     def event_settings(self, own: EventSettings) -> EventSettings:
@@ -215,6 +223,9 @@ class _Reader:
         enabled = values.get("enabled", True)
         if not isinstance(enabled, bool):
             raise self.wrong(where, "enabled", f"write true or false, not {enabled!r}")
+        privacy = values.get("privacy", "")
+        if privacy not in ("", *_PRIVACY):
+            raise self.wrong(where, "privacy", f"write full, blur or none, not {privacy!r}")
         events = {key: values[key] for key in _EVENT_KEYS if key in values}
         for key, value in events.items():
             if key == "background":
@@ -229,6 +240,7 @@ class _Reader:
             model=model,
             fps=None if fps is None else float(fps),
             enabled=enabled,
+            privacy=privacy,
             events=tuple(events.items()),
         )
 
@@ -277,6 +289,9 @@ class _Reader:
                 value = self.filled(value, where, key, lambda at: False)
             if isinstance(value, str) and (plain != key or plain in _SECRET_KEYS):
                 self.keep_secret(value)
+            if plain == "url" and isinstance(value, str):  # what follows the host is often the secret itself
+                self.keep_secret(re.sub(r"^\w+://[^/?#]*/?", "", value))
+                self.keep_secret(value.rpartition("@")[0].partition("://")[2].partition(":")[2])
             values[plain] = value
         return values
 

@@ -78,6 +78,17 @@ class TestRecord:
         history.record(result_of(0.1, ActionEnded("fight", 104.0, 100.0, 0.9), segment=1))
         assert history.query()[0].duration == pytest.approx(4.0)
 
+    def test_a_film_that_is_read_quickly_has_its_events_in_its_own_order_and_distance(self, history):
+        for event in (
+            ActionStarted("fight", 5.0, 0.7),
+            ActionStarted("fall", 60.0, 0.7),
+            ActionEnded("fight", 65.0, 5.0, 0.9),
+        ):
+            history.record(result_of(event.timestamp, event), live=False)
+        fall, fight = history.query()
+        assert (fight.label, fall.started - fight.started) == ("fight", pytest.approx(55.0))
+        assert fight.started == pytest.approx(NOON)  # its first picture is at 5 s
+
     def test_what_is_told_is_what_a_reader_sees_at_that_moment(self, history):
         with History(history.path, read_only=True) as reader:
             for n in range(20):

@@ -1,1 +1,1 @@
-"""The page, its API, and what guards them: whoever watches cameras may look from a browser."""
+"""What leaves the process: the page, webhooks, MQTT. Each brings its own packages."""

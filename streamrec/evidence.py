@@ -1,0 +1,451 @@
+"""The seconds before and after an event, as a small video that browsers play, and a thumbnail.
+
+The last seconds of every camera are kept in memory as JPEG pictures, bounded in seconds and in bytes. When an event
+begins, a thread of its own writes them into an H.264 ``.mp4``, goes on with what comes, and ends some seconds after
+the event does. Events of a camera that overlap share a video. Nothing here slows the recognition or stops it: where
+the thread cannot keep up pictures are left out and counted, and a disk that is full or not to be written to is told.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from streamrec.errors import SinkError, StreamrecError
+from streamrec.history import Announcement, Entry, History, Kind
+from streamrec.sinks import VideoFile
+from streamrec.types import Frame, Result
+
+_QUALITY = 80  # of the JPEG pictures
+_RING_BYTES = 16 << 20  # of one camera
+_WAITING_BYTES = 96 << 20  # of pictures that the thread has not looked at yet
+_BLURRED_SIDE = 40  # pixels that are left of the long side: who it was cannot be brought back
+_THUMBNAIL_SIDE = 320
+_TICK = 0.5  # seconds between two looks at whether a camera has gone silent
+_SILENT_SECONDS = 3.0  # without a picture: nothing comes after the event
+_PRUNE_SECONDS = 600.0
+_GB = 1e9
+_DAY = 86_400.0
+_OWN = re.compile(r".+-([0-9a-f]{12}-[0-9a-f]{8})\.(mp4|jpg|part\.mp4|whole\.mp4)")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+
+
+class Privacy(StrEnum):
+    """What is kept of a camera's pictures."""
+
+    full = "full"  # as they are
+    blur = "blur"  # the whole picture so blurred that nobody can be known, before it is kept at all
+    none = "none"  # no picture, not in memory either: only that something happened
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceSettings:
+    """The ``[evidence]`` table of cameras.toml."""
+
+    folder: str = field(default="evidence", metadata={"path": True})
+    before: float = 5.0  # seconds before the event
+    after: float = 5.0  # seconds after it
+    longest: float = 60.0  # seconds of one video; what comes later of a long event is left out
+    side: int = 640  # pixels of the long side at most
+    overlay: bool = False  # with label and bars drawn over it
+    privacy: str = "full"  # or "blur" or "none"; a camera may say its own
+    keep_days: float = 30.0  # 0: for ever
+    max_gb: float = 10.0  # of the folder; the oldest goes first. 0: no limit
+    leave_free_gb: float = 0.5  # of the disk: with less nothing is written
+
+    def __post_init__(self) -> None:
+        if self.privacy not in tuple(Privacy):
+            raise SinkError(f"privacy is {self.privacy!r}: write full, blur or none")
+        if self.side < 64:
+            raise SinkError(f"side is {self.side} pixels: give at least 64")
+        if self.longest <= self.before:
+            raise SinkError(f"longest is {self.longest:g} s, and {self.before:g} s come before: give more")
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A picture as it is kept: JPEG, and the result that it belongs to, without its own picture."""
+
+    result: Result
+    jpeg: bytes
+
+
+@dataclass(slots=True)
+class _Recording:
+    """A video that is being written."""
+
+    path: Path
+    video: VideoFile
+    first: Frame
+    entries: dict[str, float]  # event id: when it began, in seconds of the video
+    entry: dict[str, Entry]
+    open: set[str]  # ids of those that run
+    rest: float  # seconds that are still to come when nothing runs
+    seconds: float = 0.0
+    last: Frame | None = None
+
+
+@dataclass(slots=True)
+class _Camera:
+    ring: deque[_Kept] = field(default_factory=deque)
+    bytes: int = 0
+    recording: _Recording | None = None
+    heard: float = 0.0  # time.monotonic() of the last picture
+
+
+class Evidence:
+    """Keeps the last seconds of every camera and writes videos of events; give it each result, and what was told.
+
+    ``told`` is called with each announcement that evidence is there, ``complain`` with sentences; both in the
+    thread of this object. Raises ``SinkError`` where the folder cannot be written to.
+    """
+
+    def __init__(
+        self,
+        settings: EvidenceSettings,
+        history: History,
+        *,
+        told: Callable[[Announcement], object] = lambda announcement: None,
+        complain: Callable[[str], object] = lambda sentence: None,
+    ) -> None:
+        self.settings = settings
+        self.folder = Path(settings.folder).absolute()
+        self._privacy: dict[str, Privacy] = {}  # of cameras that say their own
+        self._forget: set[str] = set()  # cameras whose privacy is another now
+        self.left_out = 0  # pictures, because the thread was slower
+        self._history = history
+        self._told, self._complain = told, complain
+        self._cameras: dict[str, _Camera] = {}
+        self._changed = threading.Condition()
+        self._waiting: deque[tuple[Result, tuple[Announcement, ...]]] = deque()
+        self._waiting_bytes = 0
+        self._closed = False
+        self._pruned = 0.0
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            probe = self.folder / ".writable"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise SinkError(_cannot_write(self.folder, error)) from error
+        self._recover()
+        self._thread = threading.Thread(target=self._work, name="evidence", daemon=True)
+        self._thread.start()
+
+    def privacy_of(self, camera: str) -> Privacy:
+        """What is kept of a camera's pictures."""
+        return self._privacy.get(camera, Privacy(self.settings.privacy))
+
+    def set_privacy(self, camera: str, privacy: Privacy | None) -> None:
+        """From now on, so much is kept of a camera; what memory holds of it goes. None: as the settings say."""
+        with self._changed:
+            before = self.privacy_of(camera)
+            if privacy is None:
+                self._privacy.pop(camera, None)
+            else:
+                self._privacy[camera] = privacy
+            if self.privacy_of(camera) is not before:
+                self._forget.add(camera)
+                self._changed.notify_all()
+
+    def write(self, result: Result, told: tuple[Announcement, ...] = ()) -> None:
+        """Take a result and what was announced with it; returns at once."""
+        if self.privacy_of(result.frame.source) is Privacy.none:
+            return
+        size = result.frame.image.nbytes
+        with self._changed:
+            if self._closed:
+                return
+            if self._waiting_bytes + size > _WAITING_BYTES:
+                self.left_out += 1
+                if not told:
+                    return
+            self._waiting.append((result, told))
+            self._waiting_bytes += size
+            self._changed.notify_all()
+
+    def close(self, patience: float = 20.0) -> None:
+        """Write what was begun to its end, as far as pictures are there; a second time does nothing."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._thread.join(patience)
+        if self._thread.is_alive():
+            raise SinkError(
+                f"the evidence was not written within {patience:g} s; what there is plays: *.part.mp4 in {self.folder}"
+            )
+
+    # -- the thread
+
+    def _work(self) -> None:
+        over = False
+        while not over:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._closed or self._forget, _TICK)
+                item = self._waiting.popleft() if self._waiting else None
+                if item is not None:
+                    self._waiting_bytes -= item[0].frame.image.nbytes
+                over = self._closed and item is None
+                forget, self._forget = self._forget, set()
+            for name in forget & set(self._cameras):
+                with self._complaining():
+                    self._finish(self._cameras[name])
+                self._cameras[name] = _Camera()
+            if item is not None:
+                self._take(*item)
+            now = time.monotonic()
+            for camera in self._cameras.values():
+                if over or now - camera.heard > _SILENT_SECONDS + self.settings.after:
+                    with self._complaining():
+                        self._finish(camera)
+            if now - self._pruned > _PRUNE_SECONDS and not over:
+                with self._complaining():
+                    self._prune()
+
+    @contextlib.contextmanager
+    def _complaining(self) -> Iterator[None]:
+        """What goes wrong is told, and the next picture is another chance."""
+        try:
+            yield
+        except (StreamrecError, OSError, cv2.error) as error:
+            self._complain(
+                str(error) if isinstance(error, StreamrecError) else f"the evidence cannot be kept: {error}"
+            )
+
+    def _take(self, result: Result, told: tuple[Announcement, ...]) -> None:
+        frame = result.frame
+        camera = self._cameras.setdefault(frame.source, _Camera())
+        camera.heard = time.monotonic()
+        newest = camera.ring[-1].result.frame if camera.ring else None
+        repeated = newest is not None and (newest.segment, newest.index) == (frame.segment, frame.index)
+        if not repeated and self.privacy_of(frame.source) is not Privacy.none:
+            with self._complaining():
+                self._keep(camera, result)
+                if camera.recording is not None:
+                    self._go_on(camera, camera.ring[-1])
+        for announcement in told:
+            entry = announcement.entry
+            of = self._cameras.get(entry.camera)
+            if of is None or not of.ring:
+                continue
+            if announcement.kind is Kind.ended and of.recording is not None:
+                of.recording.open.discard(entry.id)
+            elif announcement.kind is Kind.started:
+                with self._complaining():
+                    self._begin(of, entry)
+
+    def _keep(self, camera: _Camera, result: Result) -> None:
+        frame, ring, privacy = result.frame, camera.ring, self.privacy_of(result.frame.source)
+        fine, data = cv2.imencode(
+            ".jpg", _small(frame.image, self.settings.side, privacy), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
+        )
+        if not fine:
+            raise SinkError(f"{frame.source}: a picture could not be kept as JPEG")
+        if ring and ring[-1].result.frame.segment != frame.segment:
+            ring.clear()
+            camera.bytes = 0
+        bare = replace(result, frame=replace(frame, image=np.empty((0, 0, 3), np.uint8)))
+        ring.append(_Kept(bare, data.tobytes()))
+        camera.bytes += len(ring[-1].jpeg)
+        # An event is told some time after it began: what came before it is still to be there.
+        oldest = frame.timestamp - self.settings.before - 3.0
+        while len(ring) > 1 and (
+            ring[0].result.frame.timestamp < oldest
+            or ring[0].result.frame.timestamp > frame.timestamp
+            or camera.bytes > _RING_BYTES
+        ):
+            camera.bytes -= len(ring.popleft().jpeg)
+
+    def _begin(self, camera: _Camera, entry: Entry) -> None:
+        frame = camera.ring[-1].result.frame
+        self._write_thumbnail(entry, camera.ring[-1])
+        recording = camera.recording
+        if recording is not None:  # it shares the video
+            at = recording.seconds
+            if entry.timestamp is not None and recording.last is not None:
+                at -= max(0.0, recording.last.timestamp - entry.timestamp)
+            recording.entries[entry.id] = max(0.0, at)
+            recording.entry[entry.id] = entry
+            recording.open.add(entry.id)
+            recording.rest = self.settings.after
+            return
+        self._make_room()
+        began = frame.timestamp if entry.timestamp is None else entry.timestamp
+        pictures = [k for k in camera.ring if k.result.frame.timestamp >= began - self.settings.before]
+        pictures = pictures or [camera.ring[-1]]
+        first = pictures[0].result.frame
+        path = self._path(entry, "mp4")
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        camera.recording = _Recording(
+            path=path,
+            video=VideoFile(path, overlay=self.settings.overlay),
+            first=first,
+            entries={entry.id: max(0.0, began - first.timestamp)},
+            entry={entry.id: entry},
+            open={entry.id},
+            rest=self.settings.after,
+        )
+        for kept in pictures:
+            self._go_on(camera, kept)
+
+    def _go_on(self, camera: _Camera, kept: _Kept) -> None:
+        recording = camera.recording
+        if recording is None:
+            return
+        frame = kept.result.frame
+        if recording.last is not None:
+            gone = frame.timestamp - recording.last.timestamp
+            same = frame.segment == recording.last.segment and gone > 0
+            recording.seconds += gone if same else 0.0
+            if not recording.open:
+                recording.rest -= gone if same else 0.0
+        if recording.rest < 0 or recording.seconds > self.settings.longest:
+            self._finish(camera)
+            return
+        try:
+            recording.video.write(replace(kept.result, frame=replace(frame, image=_decoded(kept.jpeg))))
+        except StreamrecError:
+            with contextlib.suppress(StreamrecError):  # the same trouble again, or what was written is whole
+                self._finish(camera)
+            raise
+        recording.last = frame
+
+    def _finish(self, camera: _Camera) -> None:
+        """Give the video its name, and say where it is."""
+        recording, camera.recording = camera.recording, None
+        if recording is None:
+            return
+        recording.video.close()
+        for id, at in recording.entries.items():
+            told = self._history.attach(
+                id, clip=recording.path, clip_started=recording.entry[id].started - at
+            )
+            if told is not None:
+                self._told(told)
+        self._prune()
+
+    def _write_thumbnail(self, entry: Entry, kept: _Kept) -> None:
+        path = self._path(entry, "jpg")
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _, data = cv2.imencode(".jpg", _small(_decoded(kept.jpeg), _THUMBNAIL_SIDE, Privacy.full))
+        part = path.with_suffix(".jpg.part")
+        try:
+            part.write_bytes(data.tobytes())
+            part.replace(path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+            raise SinkError(_cannot_write(path, error)) from error
+        self._history.attach(entry.id, thumbnail=path)
+
+    def _path(self, entry: Entry, ending: str) -> Path:
+        day = datetime.fromtimestamp(entry.started, UTC).strftime("%Y-%m-%d")
+        return self.folder / day / f"{_slug(entry.camera)}-{_slug(entry.label)}-{entry.id}.{ending}"
+
+    # -- what is kept how long
+
+    def _files(self) -> list[tuple[str, int, Path]]:
+        """Our own files, the oldest first: (event id, bytes, path); others are not touched."""
+        found = []
+        for day in self.folder.iterdir():
+            if not _DATE.fullmatch(day.name) or not day.is_dir():
+                continue
+            for path in day.iterdir():
+                name = _OWN.fullmatch(path.name)
+                if name is not None:
+                    with contextlib.suppress(FileNotFoundError):
+                        found.append((name[1], path.stat().st_size, path))
+        return sorted(found)
+
+    def _prune(self, needed: float = 0.0) -> None:
+        """Delete what is too old or too much, the oldest first; ``needed``: so many bytes more than that."""
+        self._pruned = time.monotonic()
+        files = self._files()
+        now = {recording.path.stem for c in self._cameras.values() if (recording := c.recording) is not None}
+        total = sum(size for _, size, _ in files)
+        most = self.settings.max_gb * _GB if self.settings.max_gb > 0 else float("inf")
+        oldest = time.time() - self.settings.keep_days * _DAY if self.settings.keep_days > 0 else 0.0
+        gone: list[Path] = []
+        for id, size, path in files:
+            if path.name.split(".")[0] in now:
+                continue
+            if int(id[:12], 16) / 1000 >= oldest and total <= most and needed <= 0:
+                break
+            path.unlink(missing_ok=True)
+            total, needed = total - size, needed - size
+            gone.append(path)
+        for folder in {path.parent for path in gone}:
+            with contextlib.suppress(OSError):  # not empty
+                folder.rmdir()
+        if gone:
+            self._history.forget_files(gone)
+
+    def _make_room(self) -> None:
+        least = self.settings.leave_free_gb * _GB
+        free = shutil.disk_usage(self.folder).free
+        if free >= least:
+            return
+        self._prune(needed=least - free)
+        if shutil.disk_usage(self.folder).free < least:
+            raise SinkError(
+                f"no evidence is written: the disk of {self.folder} has less than "
+                f"{self.settings.leave_free_gb:g} GB free (leave_free_gb)"
+            )
+
+    def _recover(self) -> None:
+        """A killed process left videos without their name: they play, up to the last two seconds."""
+        for id, size, path in self._files():
+            if path.name.endswith(".whole.mp4") or (path.name.endswith(".part.mp4") and not size):
+                path.unlink(missing_ok=True)
+            elif path.name.endswith(".part.mp4"):
+                whole = path.with_name(path.name.replace(".part.mp4", ".mp4"))
+                path.replace(whole)
+                told = self._history.attach(id, clip=whole)
+                if told is not None:
+                    self._told(told)
+
+
+def _small(image: np.ndarray, side: int, privacy: Privacy) -> np.ndarray:
+    """(H, W, 3) with at most so many pixels on the long side, blurred where that is wanted."""
+    height, width = image.shape[:2]
+    scale = min(1.0, side / max(height, width))
+    size = max(2, round(width * scale)), max(2, round(height * scale))
+    if privacy is Privacy.blur:
+        least = _BLURRED_SIDE / max(height, width)
+        coarse = max(1, round(width * least)), max(1, round(height * least))
+        image = cv2.resize(image, coarse, interpolation=cv2.INTER_AREA)
+        return cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
+    if scale == 1.0:
+        return image
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def _decoded(jpeg: bytes) -> np.ndarray:
+    image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None  # it was encoded here
+    return image
+
+
+def _slug(name: str) -> str:
+    """A name as a part of a file's name.
+
+    >>> _slug("Hof, hinten/../x")
+    'Hof_hinten_x'
+    """
+    return re.sub(r"[^\w]+", "_", name).strip("_")[:40] or "_"
+
+
+def _cannot_write(path: Path, error: OSError) -> str:
+    return f"cannot write {path}: {(error.strerror or str(error)).lower()}; choose another folder for the evidence"
