@@ -27,7 +27,7 @@ from streamrec.events import EventSettings
 from streamrec.recognizer import Recognizer
 from streamrec.serve import live as showing
 from streamrec.sinks import JsonLines
-from streamrec.sources import open_source
+from streamrec.sources import Region, open_source
 from streamrec.synthetic import World
 from streamrec.types import ActionStarted, Health, Result, Source, SourceState
 from streamrec.watchfile import CameraSettings, WatchFile, hide, read_watchfile
@@ -133,7 +133,7 @@ def _open(settings: CameraSettings) -> Source:
     source = open_source(settings.address, retries=None)
     if isinstance(source, World):  # it stands for a camera
         source = World(replace(source.settings, live=True))
-    return source
+    return source if settings.region is None else Region(source, settings.region)
 
 
 class _Signals:

@@ -230,6 +230,13 @@ class Live(Sink):
             seen = self._seen.get(name)
             return None if seen is None or seen.result is None else (seen.version, seen.result)
 
+    def whole(self, name: str) -> np.ndarray | None:
+        """The newest picture (H, W, 3) of a camera, with what lies outside its region."""
+        camera = next((one for one in self._cameras if one.name == name), None)
+        found: np.ndarray | None = getattr(getattr(camera, "source", None), "whole", None)
+        newest = self.newest(name)
+        return found if found is not None or newest is None else newest[1].frame.image
+
     def scores(self, name: str) -> tuple[tuple[str, ...], np.ndarray, np.ndarray, np.ndarray] | None:
         """Labels, times (N,), segments (N,) and probabilities (N, labels) of the last hour; None without any."""
         with self._lock:

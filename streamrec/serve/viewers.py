@@ -30,6 +30,7 @@ from streamrec.serve.live import Entry, Live, entry_as_json
 VERSION = 1
 TICK = 0.2  # seconds between two looks at the cameras' states
 MOST_VIEWERS = 200
+_CHANGES_EVERY = 5  # ticks
 _UNDERWAY = 2  # binary messages that may be on their way to a viewer
 _WAITING = 100  # texts
 _MOST_WANTED = 256  # cameras
@@ -59,9 +60,17 @@ class BadMessage(Exception):
 class Desk:
     """All viewers, in the server's loop; what it is told from other threads comes by ``call_soon_threadsafe``."""
 
-    def __init__(self, live: Live, events: Callable[[], list[dict[str, Any]]]) -> None:
+    def __init__(
+        self,
+        live: Live,
+        events: Callable[[], list[dict[str, Any]]],
+        changes: Callable[[], list[dict[str, Any]]] | None = None,
+    ) -> None:
         self.live = live
-        self._events = events
+        self._events = events  # the newest, for who comes
+        self._changes = (
+            changes  # those that another thread has changed since the last call: evidence was written
+        )
         self._viewers: set[Viewer] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._texts: dict[str, Any] = {}
@@ -100,8 +109,13 @@ class Desk:
         return self.cameras_json
 
     async def _tick(self) -> None:
+        count = 0
         while True:
             await asyncio.sleep(TICK)
+            count += 1
+            if self._changes is not None and count % _CHANGES_EVERY == 0:
+                for event in await asyncio.to_thread(self._changes):
+                    self.tell("event", {"event": event})
             if not self._viewers:
                 continue
             text = '{"type":"cameras",' + self.look().decode()[1:]

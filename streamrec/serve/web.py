@@ -9,6 +9,7 @@ import asyncio
 import json
 import logging
 import mimetypes
+import os
 import re
 import socket
 import ssl
@@ -218,7 +219,9 @@ class Server:
         self.past = Past(live, history)
         self.file = file  # cameras.toml; None: the cameras cannot be changed here
         self.desk = Desk(
-            live, lambda: [entry_as_json(entry) for entry in self.past.query(limit=_EVENTS_A_PAGE)]
+            live,
+            lambda: [entry_as_json(entry) for entry in self.past.query(limit=_EVENTS_A_PAGE)],
+            None if history is None else lambda: [entry_as_json(entry) for entry in self.past.changes()],
         )
         self._socket: socket.socket | None = None
         self._server: uvicorn.Server | None = None
@@ -360,6 +363,7 @@ class Past:
     def __init__(self, live: Live, history: Any = None) -> None:
         self._live = live
         self.history = history
+        self._change: int | None = None
 
     def query(
         self,
@@ -391,6 +395,12 @@ class Past:
             and (not label or entry.label in label)
         )
         return [entry for entry, _ in zip(fits, range(limit), strict=False)]
+
+    def changes(self) -> list[Entry]:
+        """What is new or other in the history since this was last called."""
+        found, self._change = self.history.changes(self._change)
+        entries: list[Entry] = found
+        return entries
 
     def get(self, id: str) -> Entry | None:
         """One of them."""
@@ -586,6 +596,12 @@ def make_app(server: Server, guard: Guard) -> FastAPI:
     async def thumbnail(id: _EVENT_ID) -> FileResponse:
         """A picture of it."""
         return await evidence(id, "thumbnail", (".jpg", ".jpeg", ".webp", ".png"))
+
+    if server.file is not None:
+        from streamrec.serve.editing import Editor
+        from streamrec.serve.manage import add_routes
+
+        add_routes(app, live, Editor(server.file, os.environ))
 
     @app.websocket("/api/v1/live")
     async def look(socket: WebSocket) -> None:
