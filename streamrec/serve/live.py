@@ -262,6 +262,7 @@ class Live(Sink):
             "state": str(health.state),
             "reason": self.hide(health.reason),
             "seconds": round(max(0.0, now - health.since), 1) if health.since else None,
+            "frames": 0 if seen is None else seen.version,
             "fps": round(camera.rate, 1),
             "latency": round(sorted(late)[len(late) // 2], 4) if late else None,
             "dropped": 0 if result is None else result.dropped,
@@ -360,6 +361,7 @@ def metrics(live: Live, more: Mapping[str, float]) -> str:
         for state in SourceState
     ]
     family("camera_state", "gauge", "1 for the state that the camera is in.", states)
+    family("camera_frames_total", "counter", "Pictures that the model looked at.", each("frames"))
     family("camera_frames_per_second", "gauge", "Results a second, over five seconds.", each("fps"))
     family(
         "camera_latency_seconds",

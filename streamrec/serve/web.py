@@ -131,6 +131,7 @@ class CameraNow(BaseModel):
     state: str = Field(description="connecting, live, stalled, reconnecting, ended or failed")
     reason: str = Field(description="in words, where it is not live; never holds a password")
     seconds: float | None = Field(description="since this state began")
+    frames: int = Field(description="pictures that the model looked at, since it was added")
     fps: float = Field(description="results a second, over the last five seconds")
     latency: float | None = Field(description="median seconds from picture to prediction, over five seconds")
     dropped: int = Field(description="frames for which the machine had no time")

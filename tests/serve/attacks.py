@@ -11,7 +11,8 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -513,6 +514,135 @@ def many_viewers(page: Page) -> str:
         return served
 
     return f"{asyncio.run(crowd())} are served, the others closed with 1013 or refused; the API answers"
+
+
+# -- cameras
+
+
+def camera_tried(page: Page, address: str, **more: str) -> httpx.Response:
+    """What somebody who is logged in gets for a new camera of this address."""
+    with page.logged_in() as client:
+        given = {"name": "mine", "address": address} | more
+        tried = client.post("/api/v1/settings/try", json={"change": given})
+        revision = client.get("/api/v1/settings").json()["revision"]
+        put = client.put("/api/v1/settings/camera", json={"revision": revision, "change": given})
+        assert (tried.status_code == 422) == (put.status_code == 422) or "://" in address
+        return tried
+
+
+@attack("A camera whose address is a local file: file:, a path, concat:, pipe:, subfile:, data:, a device, a webcam",
+        "422 not_possible, 12 of 12")  # fmt: skip
+def local_file(page: Page) -> str:
+    tried = [
+        "file:///etc/passwd", "/etc/passwd", "../cameras.toml", "concat:/etc/passwd|/etc/hosts", "pipe:0",
+        "subfile,,start,0,end,9,,:/etc/passwd", "data:text/plain,x", "async:file:///etc/passwd",
+        "unix:///run/docker.sock", "/dev/video0", "0", "FILE:/etc/passwd",
+    ]  # fmt: skip
+    got = [said(camera_tried(page, address)) for address in tried]
+    return f"422 not_possible, {got.count('422 not_possible')} of {len(tried)}"
+
+
+@attack(
+    "A camera whose address is an internal service: a cloud's metadata, web services of this machine, "
+    "written in ten ways",
+    "422 not_possible, 10 of 10",
+)
+def internal_service(page: Page) -> str:
+    tried = [
+        "http://169.254.169.254/latest/meta-data/", "http://2852039166/", "http://[::ffff:169.254.169.254]/",
+        "rtsp://169.254.169.254/", f"{page.url}/metrics", "http://localhost:6379/", "http://127.1/",
+        "http://0x7f000001/", "http://[::1]/", "http://0.0.0.0/",
+    ]  # fmt: skip
+    got = [said(camera_tried(page, address)) for address in tried]
+    return f"422 not_possible, {got.count('422 not_possible')} of {len(tried)}"
+
+
+@attack(
+    "An address that asks for a secret of the environment: rtsp://evil/${HOME}",
+    "written as letters, not filled in",
+)
+def environment(page: Page) -> str:
+    import os
+
+    assert page.server.file is not None
+    with page.logged_in() as client:
+        revision = client.get("/api/v1/settings").json()["revision"]
+        given = {"name": "mine", "address": "rtsp://127.0.0.1:9/${HOME}"}
+        client.put("/api/v1/settings/camera", json={"revision": revision, "change": given})
+    from streamrec.watchfile import read_watchfile
+
+    address = read_watchfile(page.server.file, os.environ).cameras[-1].address
+    return "written as letters, not filled in" if address.endswith("/${HOME}") else address
+
+
+@attack("A camera's password by sending it to another host: only the address is changed", "422 not_possible")
+def password_elsewhere(page: Page) -> str:
+    with page.logged_in() as client:
+        settings = client.get("/api/v1/settings").json()
+        assert "s3cret-pw" not in json.dumps(settings)
+        given = {"name": "door", "address": "rtsp://127.0.0.1:9/live"}
+        body = {"revision": settings["revision"], "camera": "door", "change": given}
+        return said(client.put("/api/v1/settings/camera", json=body))
+
+
+@attack("A web camera whose playlist names a local file (HLS)", "422 not_possible, nothing of the file")
+def playlist(page: Page) -> str:
+    with web_service(
+        {"/a.m3u8": b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n"}
+    ) as at:
+        answer = camera_tried(page, f"{at}/a.m3u8")
+    assert "root:" not in answer.text
+    return f"{said(answer)}, nothing of the file"
+
+
+@attack(
+    "A web camera that leads on (302) to a web service of this machine",
+    "followed: the service is asked (GET), and its answer is not shown",
+)
+def redirect(page: Page) -> str:
+    asked: list[str] = []
+    with web_service({"/secret": b"secret words"}, asked) as inner:
+        port = inner.rpartition(":")[2]
+        with web_service({"/a.mjpg": f"http://127.0.0.1:{port}/secret"}) as at:
+            answer = camera_tried(page, f"{at}/a.mjpg")
+    assert answer.status_code == 422 and "secret words" not in answer.text
+    return (
+        f"{'followed: the service is asked (GET)' if asked else 'not followed'}, and its answer is not shown"
+    )
+
+
+@contextmanager
+def web_service(answers: dict[str, bytes | str], asked: list[str] | None = None) -> Iterator[str]:
+    """A web server on this machine's address in the network; a text is where it leads on to."""
+    import threading
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answer = answers.get(self.path)
+            if asked is not None:
+                asked.append(self.path)
+            self.send_response(404 if answer is None else 302 if isinstance(answer, str) else 200)
+            if isinstance(answer, str):
+                self.send_header("Location", answer)
+            body = answer if isinstance(answer, bytes) else b""
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing
+            host = probe.getsockname()[0]
+        except OSError:
+            host = "127.0.0.1"
+    with ThreadingHTTPServer(("0.0.0.0", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://{host}:{server.server_port}"
+        server.shutdown()
 
 
 def main() -> None:

@@ -12,8 +12,10 @@ DOCS = Path(__file__).parents[2] / "docs" / "web.md"
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=[attack.try_it.__name__ for attack in ATTACKS])
-def test_the_attack_gets_what_it_has_to(open_page, attack: Attack):
-    page = open_page("door", "<script>alert(1)</script>", guarded=True)
+def test_the_attack_gets_what_it_has_to(open_page, tmp_path, attack: Attack):
+    file = tmp_path / "cameras.toml"
+    file.write_text('[[camera]]\nname = "door"\naddress = "rtsp://me:s3cret-pw@192.168.1.20/live"\n')
+    page = open_page("door", "<script>alert(1)</script>", guarded=True, file=file)
     page.actors["door"].show()
     assert attack.try_it(page) == attack.gets
     with page.client(headers={"Authorization": f"Bearer {page.token}"}) as client:

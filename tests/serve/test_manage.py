@@ -106,9 +106,11 @@ class TestApi:
         for n in range(100):
             door.show(label="wave" if 30 <= n < 60 else "idle")
         with page.logged_in() as client:
-            ask = lambda **t: client.post(  # noqa: E731
-                "/api/v1/settings/preview", json={"camera": "door", "thresholds": t}
-            ).json()
+
+            def ask(**given):
+                body = {"camera": "door", "thresholds": given}
+                return client.post("/api/v1/settings/preview", json=body).json()
+
             said = ask()
             assert said["seconds"] == pytest.approx(9.9, abs=0.05)
             (wave,) = [event for event in said["events"] if event["label"] == "wave"]
