@@ -1,8 +1,8 @@
 """What the page costs the recognizer: `python benchmarks/page.py`.
 
 `streamrec watch` with cameras of its own (RTSP on the loopback address, or `--drawn`: synthetic ones) and `--web`.
-Quiet windows and loaded ones take turns: 1,000 requests a second on the API over connections that stay open, and 50 pages
-that show all cameras, both from processes of their own on the same machine. Counted is what the model looked at
+Quiet windows and loaded ones take turns: 1,000 requests a second on the API over connections that stay open, and 50
+pages that show all cameras, both from processes of their own on the same machine. Counted is what the model looked at
 (`streamrec_camera_frames_total`), the processor time of the watch, and how old a picture is when a page has it.
 """
 

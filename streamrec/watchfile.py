@@ -20,7 +20,7 @@ _EVENT_KEYS = tuple(setting.name for setting in fields(EventSettings))
 _LOGIN_KEYS = ("user", "password", "password_file")
 _PRIVACY = ("full", "blur", "none")  # evidence.Privacy, which stands above
 _DEFAULT_KEYS = ("model", "fps", "enabled", "privacy", *_LOGIN_KEYS, *_EVENT_KEYS)
-_CAMERA_KEYS = ("name", "address", "region", *_DEFAULT_KEYS)
+_CAMERA_KEYS = ("name", "address", *_DEFAULT_KEYS, "region")
 _SECRET_KEYS = ("password", "secret", "token")
 _TABLES = (
     "history",

