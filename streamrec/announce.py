@@ -16,8 +16,10 @@ from typing import Self
 
 from streamrec.errors import SettingsError, StreamrecError
 from streamrec.evidence import Evidence, EvidenceSettings, Privacy
+from streamrec.flight import FlightRecorder
 from streamrec.history import Announcement, History, HistorySettings
 from streamrec.plugins import SinkSettings, load_sink, settings_of
+from streamrec.recognizer import Recognizer
 from streamrec.serve.mqtt import RECEIVER, Mqtt, MqttSettings
 from streamrec.serve.webhook import Webhook, WebhookSettings
 from streamrec.sinks import Sink
@@ -38,14 +40,24 @@ class AfterSettings:
     webhooks: tuple[WebhookSettings, ...] = ()
     mqtt: MqttSettings | None = None
     sinks: tuple[SinkSettings, ...] = ()
+    record: Path | None = None  # the folder of the flight recorder
+    record_pictures: str = "input"
+    record_gb: float = 1.0
 
     @classmethod
     def of(cls, file: WatchFile) -> AfterSettings:
         """What the tables of cameras.toml say; raises ``SettingsError``."""
         history = file.settings("history", HistorySettings)
         evidence = file.settings("evidence", EvidenceSettings)
-        settings = cls(history=history[0] if history else None, evidence=evidence[0] if evidence else None)
-        if settings.history is None and settings != cls():  # all the rest stands on it
+        mqtt = file.settings("mqtt", MqttSettings)
+        settings = cls(
+            history=history[0] if history else None,
+            evidence=evidence[0] if evidence else None,
+            webhooks=tuple(file.settings("webhook", WebhookSettings)),
+            mqtt=mqtt[0] if mqtt else None,
+            sinks=tuple(_sinks(file)),
+        )
+        if settings.history is None and settings.needs_history:
             beside = file.path.absolute().parent / HistorySettings().file
             settings = replace(settings, history=HistorySettings(file=str(beside)))
         return settings
@@ -62,6 +74,9 @@ class AfterSettings:
         evidence: Path | None = None,
         privacy: str | None = None,
         sinks: Iterable[str] = (),
+        record: Path | None = None,
+        record_pictures: str = "input",
+        record_gb: float = 1.0,
     ) -> AfterSettings:
         """The same, with what the command line says in its place."""
         settings = self
@@ -74,7 +89,11 @@ class AfterSettings:
             settings = replace(settings, evidence=replace(settings.evidence, privacy=privacy))
         folder = str(Path.cwd())
         settings = replace(
-            settings, sinks=(*settings.sinks, *(SinkSettings(use=use, folder=folder) for use in sinks))
+            settings,
+            record=record,
+            record_pictures=record_pictures,
+            record_gb=record_gb,
+            sinks=(*settings.sinks, *(SinkSettings(use=use, folder=folder) for use in sinks)),
         )
         if history is not None or (settings.history is None and settings.needs_history):
             file = str(history or HistorySettings().file)
@@ -108,7 +127,15 @@ class Announcer:
         self._mqtt: Mqtt | None = None
         self._closed = False
         self._sinks: list[Sink] = []
+        self._recorder: FlightRecorder | None = None
         try:
+            if settings.record is not None:
+                self._recorder = FlightRecorder(
+                    settings.record,
+                    pictures=settings.record_pictures,
+                    max_gb=settings.record_gb,
+                    complain=self._tell,
+                )
             self._sinks += [load_sink(sink, self.complain) for sink in settings.sinks]
             self._open_history(settings)
         except BaseException:
@@ -149,8 +176,15 @@ class Announcer:
         self._models[name] = model, live
         if self.evidence is not None:
             self.evidence.set_privacy(name, Privacy(privacy) if privacy else None)
+        if self._recorder is not None:
+            wanted = privacy or (self.settings.evidence.privacy if self.settings.evidence else "full")
+            (self._recorder.unseen.discard if wanted == "full" else self._recorder.unseen.add)(name)
         if self._mqtt is not None:
             self._mqtt.camera(name, actions, model)
+
+    def recorded(self, recognizer: Recognizer) -> Recognizer:
+        """The recognizer to use in its place: the flight recorder writes down what it does."""
+        return recognizer if self._recorder is None else self._recorder.recorded(recognizer)
 
     def remove(self, name: str) -> None:
         """A camera is watched no more."""
@@ -161,22 +195,26 @@ class Announcer:
         """How a camera is now."""
         if self._mqtt is not None:
             self._mqtt.state(name, health.state)
+        if self._recorder is not None:
+            self._recorder.health(name, health)
 
     def write(self, result: Result) -> tuple[Announcement, ...]:
         """Keep what the result says, and pass it on; call it before anybody else is told."""
         told: tuple[Announcement, ...] = ()
-        try:
-            if self.history is not None:
-                model, live = self._models.get(result.frame.source, ("", True))
+        if self.history is not None:
+            model, live = self._models.get(result.frame.source, ("", True))
+            try:
                 told = self.history.record(result, model, live=live)
-            for sink in self._sinks:
-                sink.write(result)
-        except StreamrecError as error:
-            self.complain(str(error))
+            except StreamrecError as error:
+                self.complain(str(error))
+        if self._recorder is not None:
+            self._recorder.write(result)
         if self.evidence is not None:
             self.evidence.write(result, told)
         for announcement in told:
             self._hear(announcement)
+        for sink in self._sinks:
+            sink.write(result)
         return told
 
     def _hear(self, announcement: Announcement) -> None:
@@ -200,6 +238,13 @@ class Announcer:
         for announcement in self.history.end_open():
             self._hear(announcement)
 
+    def _close_couriers(self) -> None:
+        for courier in self._couriers:  # all of them first: they go at the same time
+            courier.close(0.0)
+        ends = time.monotonic() + _LAST_SECONDS
+        for courier in self._couriers:
+            courier.close(max(0.0, ends - time.monotonic()))
+
     def complain(self, sentence: str) -> None:
         """Tell what is wrong, once a minute at most."""
         now = time.monotonic()
@@ -210,6 +255,8 @@ class Announcer:
     def close(self) -> None:
         """End what runs, and finish what was begun; a second time does nothing."""
         steps: list[Callable[[], object]] = [sink.close for sink in self._sinks]
+        if self._recorder is not None:
+            steps.append(self._recorder.close)
         if self.evidence is not None:
             steps.append(partial(self.evidence.close, _PATIENCE))
         if self.history is not None:
@@ -217,8 +264,7 @@ class Announcer:
                 steps.append(self._end_open)  # told before the couriers go
             if self._mqtt is not None:
                 steps.append(partial(self._mqtt.close, _LAST_SECONDS))
-            steps += [partial(courier.close, _LAST_SECONDS) for courier in self._couriers]
-            steps.append(self.history.close)
+            steps += [self._close_couriers, self.history.close]
         self._closed = True
         for step in steps:
             try:

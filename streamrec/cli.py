@@ -89,6 +89,15 @@ PrivacyMode = Annotated[
 OwnSinks = Annotated[
     list[str] | None, typer.Option("--sink", help="Your own sink: file.py:Class or module:Class.")
 ]
+RecordFolder = Annotated[
+    Path | None,
+    typer.Option("--record", help="Write down every step into this folder, for `streamrec replay`."),
+]
+RecordPictures = Annotated[
+    str,
+    typer.Option("--record-pictures", help="input (as the model sees them), full (without loss), or none."),
+]
+RecordSize = Annotated[float, typer.Option("--record-gb", help="The oldest of it goes when there is more.")]
 Show = Annotated[
     bool | None, typer.Option("--show/--no-show", help="A window; by default where there is a display.")
 ]
@@ -220,6 +229,9 @@ def run(
     evidence: EvidenceFolder = None,
     privacy: PrivacyMode = None,
     sink: OwnSinks = None,
+    record: RecordFolder = None,
+    record_pictures: RecordPictures = "input",
+    record_gb: RecordSize = 1.0,
     show: Show = None,
     max_seconds: Annotated[
         float | None, typer.Option(min=0.0, help="Stop after so many seconds of stream.")
@@ -270,7 +282,15 @@ def run(
         max_seconds=max_seconds,
         fps=fps,
         web=page,
-        after={"history": history, "evidence": evidence, "privacy": privacy, "sinks": sink or ()},
+        after={
+            "history": history,
+            "evidence": evidence,
+            "privacy": privacy,
+            "sinks": sink or (),
+            "record": record,
+            "record_pictures": record_pictures,
+            "record_gb": record_gb,
+        },
     )
 
 
@@ -296,6 +316,9 @@ def watch(
     evidence: EvidenceFolder = None,
     privacy: PrivacyMode = None,
     sink: OwnSinks = None,
+    record: RecordFolder = None,
+    record_pictures: RecordPictures = "input",
+    record_gb: RecordSize = 1.0,
     max_seconds: Annotated[float | None, typer.Option(min=0.0, help="Stop after so many seconds.")] = None,
     engine: Engine = EngineName.auto,
     device: Device = "auto",
@@ -321,7 +344,15 @@ def watch(
         jsonl=jsonl,
         predictions=predictions,
         web=_web_settings(web, web_access, web_name, web_certificate),
-        after={"history": history, "evidence": evidence, "privacy": privacy, "sinks": sink or ()},
+        after={
+            "history": history,
+            "evidence": evidence,
+            "privacy": privacy,
+            "sinks": sink or (),
+            "record": record,
+            "record_pictures": record_pictures,
+            "record_gb": record_gb,
+        },
         max_seconds=max_seconds,
         engine=engine.value,
         device=device,
@@ -403,6 +434,41 @@ def events(
         form="json" if as_json else "csv" if as_csv else "text",
         follow=follow,
     ).run(typer.echo)
+
+
+@app.command()
+def replay(
+    folder: Annotated[Path, typer.Argument(help="What --record wrote; of several recordings the newest.")],
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Another model's name or file than was recorded.")
+    ] = None,
+    engine: Annotated[EngineName | None, typer.Option(help="Another engine than was recorded.")] = None,
+) -> None:
+    """Do again what a recording holds, and say whether every prediction is the same, bit for bit.
+
+    Ends with 1 and the first difference where one is not: another model, another engine, another version.
+
+    \b
+    Examples:
+      streamrec run rtsp://192.168.1.20/stream1 --record flight/
+      streamrec replay flight/
+      streamrec replay flight/ --engine torch
+    """
+    from streamrec import threads
+    from streamrec.flight import replay as again
+    from streamrec.recognizer import Recognizer
+
+    threads.settle()
+    found = again(
+        folder,
+        lambda name, by: Recognizer.load(model or name, engine=by if engine is None else engine.value),
+    )
+    for note in found.notes:
+        typer.echo(note, err=True)
+    unseen = f", {found.unseen} more have no picture" if found.unseen else ""
+    typer.echo(f"{found.frames} frames in {found.steps} steps done again{unseen}")
+    typer.echo(f"the first difference: {found.difference}" if found.difference else "the same, bit for bit")
+    raise typer.Exit(0 if found.difference is None else 1)
 
 
 @app.command()
@@ -1088,7 +1154,7 @@ def _play(
         page = None if web is None else stack.enter_context(_Page(web, source, announcer, terminal.say))
         actions = [x for x in recognizer.labels if x not in recognizer.config.events.background]
         announcer.camera(source.name, model=recognizer.name, live=source.live, actions=actions)
-        for result in results(source, recognizer, fps=fps):
+        for result in results(source, announcer.recorded(recognizer), fps=fps):
             told = announcer.write(result)  # kept before it is told
             if page is not None:
                 page.write(result, told)

@@ -252,7 +252,7 @@ class WatchJob:
 
             watcher = Watcher(on_health=heard)
             stack.callback(watcher.close, _PATIENCE)  # also after an error
-            roster = _Roster(watcher, self._load, announcer)
+            roster = _Roster(watcher, lambda model: announcer.recorded(self._load(model)), announcer)
             board.tell(f"{self.path.name}: {roster.apply(file) or 'no camera is enabled'}")
             stack.enter_context(board.shown())
 

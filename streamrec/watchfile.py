@@ -22,13 +22,8 @@ _PRIVACY = ("full", "blur", "none")  # evidence.Privacy, which stands above
 _DEFAULT_KEYS = ("model", "fps", "enabled", "privacy", *_LOGIN_KEYS, *_EVENT_KEYS)
 _CAMERA_KEYS = ("name", "address", *_DEFAULT_KEYS, "region")
 _SECRET_KEYS = ("password", "secret", "token")
-_TABLES = (
-    "history",
-    "evidence",
-    "webhook",
-    "mqtt",
-    "sink",
-)  # of what happens after an event; what stands in them is said where it is done
+# Of what happens after an event; what stands in them is said where it is done.
+_TABLES = ("history", "evidence", "webhook", "mqtt", "sink")
 _VARIABLE = re.compile(r"\$\$|\$\{(\w+)\}")
 _SHORTEST_SECRET = 4  # letters: to hide a shorter one would garble what is told
 _S = TypeVar("_S")

@@ -35,7 +35,7 @@ FLOORS = {
     **dict.fromkeys(("capture", "config", "graphs", "model", "sinks", "watchfile"), 2),
     **dict.fromkeys(("checkpoint", "engines", "evidence", "export", "plugins", "teller"), 3),
     "recognizer": 4,
-    **dict.fromkeys(("batching", "pipeline"), 5),
+    **dict.fromkeys(("batching", "flight", "pipeline"), 5),
     **dict.fromkeys(("announce", "bench", "doctor", "eventlist", "record", "serve", "train", "watch"), 6),
     "cli": 7,
     "__main__": 8,

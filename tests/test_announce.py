@@ -1,0 +1,298 @@
+"""After an event: everybody is told the same, nobody is told what is not on the disk, and no trouble stops anything."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from streamrec.announce import AfterSettings, Announcer
+from streamrec.errors import SettingsError, SinkError
+from streamrec.evidence import EvidenceSettings
+from streamrec.history import History, HistorySettings
+from streamrec.serve import courier as couriers
+from streamrec.serve.mqtt import MqttSettings
+from streamrec.serve.webhook import WebhookSettings
+from streamrec.types import ActionEnded, ActionStarted, Frame, Health, Prediction, Result, SourceState
+from streamrec.watchfile import read_watchfile
+from tests.cameras import free_port
+from tests.test_serve_mqtt import MOSQUITTO, Listener, broker
+from tests.test_serve_webhook import SECRET, receiving
+
+ROOT = Path(__file__).parents[1]
+FPS = 10
+CAMERA = '[[camera]]\nname = "door"\naddress = "0"\n'
+
+
+def result_of(n: int, *events) -> Result:
+    """A result whose picture is as bright as its number says."""
+    said = Prediction("fight", 0.9, np.array([0.1, 0.9], np.float32), n / FPS, ("idle", "fight"))
+    frame = Frame(np.full((48, 64, 3), n, np.uint8), n, n / FPS, 0, "door", captured=time.monotonic())
+    return Result(frame, said, events)
+
+
+def moment(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+@pytest.mark.skipif(MOSQUITTO is None, reason="there is no mosquitto: apt-get install mosquitto")
+def test_history_mqtt_webhook_and_video_of_an_event_agree(tmp_path, monkeypatch):
+    monkeypatch.setattr(couriers, "_LOOK_SECONDS", 0.05)
+    port, told = free_port(), []
+    with broker(tmp_path, port), receiving() as receiver, contextlib.closing(Listener(port)) as ear:
+        settings = AfterSettings(
+            history=HistorySettings(file=str(tmp_path / "events.db")),
+            evidence=EvidenceSettings(
+                folder=str(tmp_path / "evidence"), before=1.0, after=0.5, leave_free_gb=0.0
+            ),
+            webhooks=(
+                WebhookSettings(
+                    url=f"http://127.0.0.1:{receiver.port}/",
+                    secret=SECRET,
+                    events=("started", "ended", "evidence"),
+                ),
+            ),
+            mqtt=MqttSettings(host="127.0.0.1", port=port),
+        )
+        with Announcer(settings, told.append) as after:
+            after.camera("door", model="fight", live=True, actions=["fight"])
+            after.health("door", Health(SourceState.live))
+            for n in range(60):
+                events = {
+                    22: (ActionStarted("fight", 2.0, 0.8),),
+                    45: (ActionEnded("fight", 4.0, 2.0, 0.9),),
+                }.get(n, ())
+                after.write(result_of(n, *events))
+                time.sleep(1 / FPS)  # a camera
+            receiver.wait(2)
+        receiver.wait(3)
+        ear.wait(lambda: len({event["id"] for event in ear.events()}) == 3)
+    with History(tmp_path / "events.db", read_only=True) as history:
+        (entry,) = history.query()
+    hooks = {body["event"]: body for body in (json.loads(body) for _, body, _ in receiver.got)}
+    sent = {body["event"]: body for body in ear.events()}
+    attributes = json.loads(ear.so["streamrec/door/fight/event"])
+    assert hooks == sent
+    assert set(hooks) == {"started", "ended", "evidence"}
+    for body in hooks.values():
+        assert (body["data"]["id"], body["data"]["camera"], body["data"]["label"]) == (
+            entry.id,
+            "door",
+            "fight",
+        )
+        assert moment(body["data"]["started"]) == pytest.approx(entry.started, abs=0.001)
+        assert body["data"]["timestamp"] == entry.timestamp == 2.0
+    assert moment(hooks["ended"]["data"]["ended"]) == pytest.approx(entry.ended, abs=0.001)
+    assert attributes == hooks["evidence"]["data"] == entry.to_dict()
+    assert entry.duration == pytest.approx(2.0)
+    with av.open(entry.clip) as container:
+        pictures = [
+            (float(f.pts * f.time_base), f.to_ndarray(format="bgr24").mean()) for f in container.decode()
+        ]
+    for instant, number in ((entry.started, 20), (entry.ended, 40)):
+        at = instant - entry.clip_started  # what the video shows at that moment
+        shown = min(pictures, key=lambda picture: abs(picture[0] - at))[1]
+        assert shown == pytest.approx(number, abs=3)
+    assert f"-fight-{entry.id}.mp4" in entry.clip
+    assert told == []
+
+
+class TestSettings:
+    def test_the_examples_of_the_docs_are_what_is_understood(self, tmp_path):
+        guide = (ROOT / "docs" / "events.md").read_text(encoding="utf-8")
+        blocks = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)
+        (tmp_path / "secrets").mkdir()
+        (tmp_path / "secrets" / "webhook").write_text("a secret of sixteen letters and more\n")
+        path = tmp_path / "cameras.toml"
+        path.write_text(CAMERA + "\n".join(blocks))
+        settings = AfterSettings.of(read_watchfile(path, {"MQTT_PASSWORD": "x" * 8}))
+        assert settings.history == HistorySettings(file=str(tmp_path / "events.db"))
+        assert settings.evidence == EvidenceSettings(folder=str(tmp_path / "evidence"))
+        assert settings.webhooks[0].labels == ("fight",)
+        assert settings.mqtt.host == "192.168.1.5"
+        assert settings.sinks[0].options == (("path", "/var/log/rings.txt"),)
+        evidence = guide.partition("## Evidence")[2].partition("```\n")[0]
+        assert set(re.findall(r"^(\w+) =", evidence, re.M)) == set(EvidenceSettings.__dataclass_fields__)
+
+    @pytest.mark.parametrize(
+        ("text", "says"),
+        [
+            ("[history]\nfile = 5", r"\[history\]: file: give a text, not 5"),
+            (
+                "[history]\nkeep_days = -1",
+                r"\[history\]: keep_days: give a number that is not below 0, not -1",
+            ),
+            ("history = 5", "history is no table"),
+            ("[evidence]\nprivacy = 'some'", r"\[evidence\]: privacy is 'some': write full, blur or none"),
+            ("[evidence]\nfoldr = 'x'", r"\[evidence\]: foldr: there is no such key; did you mean folder"),
+            ("[evidence]\noverlay = 1", r"\[evidence\]: overlay: give true or false, not 1"),
+            ("[[sink]]\npath = 'x'", r"\[sink\]: use: it is missing"),
+            ("[historie]\nfile = 'x'", "historie: there is no such key; did you mean history"),
+        ],
+    )
+    def test_a_mistake_is_one_sentence(self, tmp_path, text, says):
+        path = tmp_path / "cameras.toml"
+        path.write_text(f"{text}\n{CAMERA}")
+        with pytest.raises(SettingsError, match=says):
+            AfterSettings.of(read_watchfile(path, {}))
+
+    def test_options_go_before_the_file_and_all_but_sinks_bring_a_history(self, tmp_path):
+        path = tmp_path / "cameras.toml"
+        path.write_text(f"[evidence]\nbefore = 2\n{CAMERA}")
+        of_file = AfterSettings.of(read_watchfile(path, {}))
+        assert of_file.history == HistorySettings(file=str(tmp_path / "events.db"))
+        changed = of_file.with_options(history=Path("h.db"), evidence=Path("ev"), privacy="blur")
+        assert (changed.history.file, changed.evidence.folder) == ("h.db", "ev")
+        assert (changed.evidence.before, changed.evidence.privacy) == (2, "blur")
+        assert AfterSettings().with_options() == AfterSettings()
+        assert AfterSettings().with_options(sinks=["a.py:B"]).history is None
+        assert AfterSettings().with_options(evidence=Path("ev")).history == HistorySettings()
+        with pytest.raises(SettingsError, match="--privacy is about the evidence"):
+            AfterSettings().with_options(privacy="blur")
+
+    def test_two_webhooks_have_two_names(self, tmp_path):
+        hook = WebhookSettings(url="https://example.org/a")
+        settings = AfterSettings(
+            history=HistorySettings(file=str(tmp_path / "events.db")),
+            webhooks=(hook, replace(hook, url="https://example.org/b")),
+        )
+        with pytest.raises(SettingsError, match=r"there are two of webhook example\.org: give each"):
+            Announcer(settings, print)
+        History(tmp_path / "events.db").close()  # it was let go
+
+
+class TestTrouble:
+    def test_a_history_that_cannot_be_written_is_told_once_and_the_rest_goes_on(self, tmp_path):
+        told: list[str] = []
+        settings = AfterSettings(history=HistorySettings(file=str(tmp_path / "events.db")))
+        with Announcer(settings, told.append) as after:
+            after.history._writer.execute("PRAGMA max_page_count = 1")
+            for n in range(10):
+                after.write(result_of(n, ActionStarted(f"{n}" * 50_000, n / FPS, 0.8)))
+                after.tick()
+            assert len(told) == 1 and "the disk is full" in told[0]
+            after.history._writer.execute("PRAGMA max_page_count = 1000000")
+            after.history._failed = 0.0
+            after.tick()
+            assert after.history.count() == 10
+
+    def test_what_a_kill_left_open_is_told_at_the_start(self, tmp_path):
+        settings = AfterSettings(history=HistorySettings(file=str(tmp_path / "events.db")))
+        history = History(tmp_path / "events.db")
+        history.record(result_of(1, ActionStarted("fight", 0.0, 0.8)))
+        history._let_go()
+        told: list[str] = []
+        Announcer(settings, told.append).close()
+        assert told == ["door: fight ended when streamrec was killed, after 0.1 s or a little more"]
+
+    def test_what_cannot_be_had_is_told_and_nothing_stays_open(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        settings = AfterSettings(
+            history=HistorySettings(file=str(tmp_path / "events.db")),
+            evidence=EvidenceSettings(folder=str(tmp_path / "file")),
+        )
+        with pytest.raises(SinkError, match="choose another folder"):
+            Announcer(settings, print)
+        History(tmp_path / "events.db").close()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(MOSQUITTO is None, reason="there is no mosquitto: apt-get install mosquitto")
+def test_kills_at_random_moments_take_back_nothing_that_was_told(tmp_path):
+    """A real ``streamrec watch`` tells by lines, webhook and MQTT; a kill comes whenever it comes."""
+    port, chance = free_port(), random.Random(11)
+    lines = tmp_path / "out.jsonl"
+    with broker(tmp_path, port), receiving() as receiver, contextlib.closing(Listener(port)) as ear:
+        (tmp_path / "cameras.toml").write_text(
+            f"""
+            [defaults]
+            model = "synthetic"
+            [[camera]]
+            name = "one"
+            address = "synthetic:1"
+            [[camera]]
+            name = "two"
+            address = "synthetic:2"
+            [history]
+            [evidence]
+            before = 1
+            after = 1
+            leave_free_gb = 0
+            [[webhook]]
+            url = "http://127.0.0.1:{receiver.port}/"
+            [mqtt]
+            host = "127.0.0.1"
+            port = {port}
+            """
+        )
+        for last in (False, False, False, True):
+            seen = len(events_in(lines))
+            process = subprocess.Popen(
+                [sys.executable, "-m", "streamrec", "watch", "cameras.toml", "--jsonl", str(lines)],
+                cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                env={"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PATH": ""},
+            )  # fmt: skip
+            try:
+                ends = time.monotonic() + 90
+                while len(events_in(lines)) < seen + 2 and time.monotonic() < ends:
+                    assert process.poll() is None, process.stderr.read()
+                    time.sleep(0.02)
+                time.sleep(chance.uniform(0.0, 1.0))
+                process.send_signal(signal.SIGTERM if last else signal.SIGKILL)
+                process.wait(30)
+            finally:
+                process.kill()
+                process.wait(10)
+                assert "Traceback" not in process.stderr.read()
+                process.stderr.close()
+        receiver_name = WebhookSettings(url="http://127.0.0.1/").receiver
+        with History(tmp_path / "events.db", read_only=True) as history:
+            kept = {entry.id: entry for entry in history.pages()}
+            waiting = {message.id for message in history.waiting(receiver_name)}
+    hooks = [json.loads(body) for _, body, _ in receiver.got]
+    by_line = {(entry.camera, entry.label, round(entry.timestamp, 6)) for entry in kept.values()}
+    told = events_in(lines)
+    assert len(told) >= 8
+    for line in told:  # nothing was told that is not kept
+        began = line["timestamp"] if line["event"] == "started" else line["started"]
+        assert (line["source"], line["label"], began) in by_line
+    for body in (*hooks, *ear.events()):
+        entry = kept[body["data"]["id"]]
+        assert (entry.camera, entry.label) == (body["data"]["camera"], body["data"]["label"])
+        assert moment(body["data"]["started"]) == pytest.approx(entry.started, abs=0.001)
+        assert body["event"] == "started" or entry.ended is not None
+    everything = {f"{id}-{kind}" for id in kept for kind in ("started", "ended")}
+    assert {body["id"] for body in hooks} | waiting == everything  # all that is kept was told, or will be
+    assert all(entry.ended is not None for entry in kept.values())
+    assert not list((tmp_path / "evidence").rglob("*.part.mp4"))
+    clips = {entry.clip for entry in kept.values() if entry.clip is not None}
+    assert clips and all(av.open(clip).close() is None for clip in clips)
+    with contextlib.closing(sqlite3.connect(tmp_path / "events.db")) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def events_in(path: Path) -> list[dict]:
+    """The events of JSON Lines; a line that a kill cut short is none."""
+    if not path.exists():
+        return []
+    whole = [
+        line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")
+    ]
+    found = []
+    for line in whole:
+        with contextlib.suppress(ValueError):  # what was written after a line that was cut short
+            found.append(json.loads(line))
+    return [line for line in found if line["type"] == "event"]
