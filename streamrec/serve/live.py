@@ -269,6 +269,7 @@ class Live(Sink):
             "refused": sum(health.refused.values()),
             "reconnects": sum(health.reconnects.values()),
             "running": [{"label": label, "started": iso(started)} for label, started in running],
+            "labels": [] if result is None else list(result.prediction.labels),
             "label": None,
             "confidence": None,
             "top": [],

@@ -138,6 +138,7 @@ class CameraNow(BaseModel):
     refused: int = Field(description="torn, frozen or late pictures")
     reconnects: int
     running: list[Running]
+    labels: list[str] = Field(description="what its model can say, in the model's order")
     label: str | None
     confidence: float | None
     top: list[tuple[str, float | None]] = Field(description="the likeliest labels, at most five")

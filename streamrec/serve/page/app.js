@@ -1,6 +1,6 @@
 // The page: which view is shown, what is said aloud, keys, theme.
 
-import { $, ask, h, keepToken, say } from "./dom.js";
+import { $, ask, h, keepToken, learnLabels, say } from "./dom.js";
 import { Live } from "./live.js";
 import { Past, showEvent, eventsView } from "./events.js";
 import { camerasView, cameraView } from "./cameras.js";
@@ -54,6 +54,7 @@ const states = new Map();
 function look() {
   const counts = {};
   for (const camera of live.cameras) {
+    learnLabels(camera.labels);
     counts[camera.state] = (counts[camera.state] ?? 0) + 1;
     const before = states.get(camera.name);
     if (before && before !== camera.state && (before === "live" || camera.state === "live" || camera.state === "failed")) speak(`${camera.name} is ${camera.state === "live" ? "live again" : camera.state}`);
@@ -68,7 +69,12 @@ function look() {
   view?.look?.();
 }
 live.addEventListener("cameras", look);
-live.addEventListener("hello", (message) => { past.begin(message.detail.events); look(); view?.events?.(); });
+live.addEventListener("hello", (message) => {
+  for (const camera of live.cameras) learnLabels(camera.labels); // before anything is coloured
+  past.begin(message.detail.events);
+  look();
+  view?.events?.();
+});
 live.addEventListener("up", () => { $("#offline").hidden = true; });
 live.addEventListener("down", () => { $("#offline").hidden = false; look(); });
 live.addEventListener("event", (message) => {

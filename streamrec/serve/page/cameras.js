@@ -1,6 +1,6 @@
 // The grid of cameras, and one camera alone.
 
-import { $, colourOf, h, isQuiet, lasting, percent, say } from "./dom.js";
+import { colourOf, h, isQuiet, lasting, percent, say } from "./dom.js";
 import { eventList } from "./events.js";
 
 const TRAIL_SECONDS = 60;

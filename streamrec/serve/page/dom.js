@@ -28,9 +28,17 @@ export function say(element, text) {
 const QUIET = new Set(["", "background", "idle", "neutral", "no action", "no_action", "none", "normal", "nothing", "other"]);
 export const isQuiet = (label) => QUIET.has((label ?? "").toLowerCase());
 
-/** A label's colour, the same everywhere and for ever: one of seven that colour-blind eyes tell apart. */
+const places = new Map(); // label -> its place among the labels of a model
+
+/** Learns in which order a model has its labels: the overlay of clips gives them their colours in that order, too. */
+export function learnLabels(labels) {
+  labels.forEach((label, place) => places.has(label) || places.set(label, place % 14));
+}
+
+/** A label's colour, the same everywhere: one of seven that colour-blind eyes tell apart, and their deeper shades. */
 export function colourOf(label) {
   if (isQuiet(label)) return "var(--quiet)";
+  if (places.has(label)) return `var(--label-${places.get(label)})`;
   let sum = 7;
   for (const letter of label) sum = (sum * 31 + letter.codePointAt(0)) >>> 0;
   return `var(--label-${sum % 7})`;

@@ -45,7 +45,11 @@ function rowOf(page, event) {
     h("span", { class: "where", text: event.camera + (event.repetitions ? ` · ${event.repetitions} ×` : "") }),
     long);
   if (!event.ended) row.dataset.running = "";
-  const tick = () => say(long, event.ended ? lasting(secondsOf(event)) : `now · ${lasting(Math.max(0, secondsOf(event)))}`);
+  const tick = () => {
+    const camera = page.live.cameras.find((one) => one.name === event.camera);
+    const gone = camera && camera.state !== "live"; // whether it goes on is not known then
+    say(long, event.ended ? lasting(secondsOf(event)) : gone ? "out of sight" : `now · ${lasting(Math.max(0, secondsOf(event)))}`);
+  };
   tick();
   return { row, tick, key: JSON.stringify(event) };
 }
@@ -156,7 +160,8 @@ export function eventsView(page, main, given) {
   }
 
   function showLanes() {
-    const now = Date.now(), first = begins() ?? Math.min(now - 3_600_000, ...events.map((event) => Date.parse(event.started)));
+    // From the first event that is shown on: an empty night would leave no room for the morning.
+    const now = Date.now(), first = Math.min(now - 300_000, ...events.map((event) => Date.parse(event.started)));
     const names = [...new Set(events.map((event) => event.camera))].sort();
     lanes.hidden = names.length === 0;
     const part = (time) => Math.min(1, Math.max(0, (time - first) / (now - first)));
