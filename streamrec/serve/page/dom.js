@@ -1,0 +1,89 @@
+// Small helpers: elements without HTML in strings, words, times, colours, requests.
+
+export const $ = (selector, root = document) => root.querySelector(selector);
+
+/** An element. Keys: class, text, on*, dataset, style (an object); others are attributes; null and false are left out. */
+export function h(tag, keys = {}, ...children) {
+  const svg = ["svg", "path", "circle", "line", "g", "rect", "polyline", "text"].includes(tag);
+  const made = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+  for (const [key, value] of Object.entries(keys ?? {})) {
+    if (value === null || value === undefined || value === false) continue;
+    if (key === "text") made.textContent = value;
+    else if (key === "class") made.setAttribute("class", value);
+    else if (key === "dataset") Object.assign(made.dataset, value);
+    else if (key === "style") for (const [name, one] of Object.entries(value)) made.style.setProperty(name, one);
+    else if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
+    else if (key === "value") made.value = value;
+    else made.setAttribute(key, value === true ? "" : value);
+  }
+  for (const child of children.flat()) if (child !== null && child !== undefined) made.append(child);
+  return made;
+}
+
+/** Changes a text only where it differs: fewer repaints, and screen readers say nothing twice. */
+export function say(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+const QUIET = new Set(["", "background", "idle", "neutral", "no action", "no_action", "none", "normal", "nothing", "other"]);
+export const isQuiet = (label) => QUIET.has((label ?? "").toLowerCase());
+
+const places = new Map(); // label -> its place among the labels of a model
+
+/** Learns in which order a model has its labels: the overlay of clips gives them their colours in that order, too. */
+export function learnLabels(labels) {
+  labels.forEach((label, place) => places.has(label) || places.set(label, place % 14));
+}
+
+/** A label's colour, the same everywhere: one of seven that colour-blind eyes tell apart, and their deeper shades. */
+export function colourOf(label) {
+  if (isQuiet(label)) return "var(--quiet)";
+  if (places.has(label)) return `var(--label-${places.get(label)})`;
+  let sum = 7;
+  for (const letter of label) sum = (sum * 31 + letter.codePointAt(0)) >>> 0;
+  return `var(--label-${sum % 7})`;
+}
+
+const TIME = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+const DAY = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long" });
+export const timeOf = (iso) => TIME.format(new Date(iso));
+
+export function dayOf(iso) {
+  const date = new Date(iso), today = new Date();
+  const days = Math.round((new Date(today).setHours(0, 0, 0, 0) - new Date(date).setHours(0, 0, 0, 0)) / 86_400_000);
+  return days === 0 ? "Today" : days === 1 ? "Yesterday" : DAY.format(date);
+}
+
+export function lasting(seconds) {
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  if (seconds < 60) return `${Math.round(seconds)} s`;
+  const minutes = Math.floor(seconds / 60), rest = Math.floor(seconds % 60);
+  return minutes < 60 ? `${minutes}:${String(rest).padStart(2, "0")} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+export const percent = (part) => (part === null || part === undefined ? "" : `${Math.round(100 * part)} %`);
+export const secondsOf = (event) => ((event.ended ? Date.parse(event.ended) : Date.now()) - Date.parse(event.started)) / 1000;
+
+let csrf = null;
+export const keepToken = (token) => { csrf = token; };
+
+export class Failed extends Error {
+  constructor(code, message, status) { super(message); this.code = code; this.status = status; }
+}
+
+/** Ask the API; throws Failed with words for a person. */
+export async function ask(path, { method = "GET", body = undefined } = {}) {
+  const headers = {};
+  if (method !== "GET") Object.assign(headers, { "Content-Type": "application/json", "X-CSRF-Token": csrf ?? "" });
+  let answer;
+  try {
+    answer = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+  } catch {
+    throw new Failed("offline", "streamrec does not answer", 0);
+  }
+  if (answer.status === 401) { location.replace("/login"); throw new Failed("not_logged_in", "log in first", 401); }
+  if (answer.status === 204) return null;
+  const said = await answer.json().catch(() => null);
+  if (!answer.ok) throw new Failed(said?.error?.code ?? "broken", said?.error?.message ?? "that did not work", answer.status);
+  return said;
+}

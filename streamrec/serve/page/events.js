@@ -1,0 +1,259 @@
+// What happened: the list beside the cameras, the page of events, and the evidence of one.
+
+import { ask, colourOf, dayOf, h, lasting, percent, say, secondsOf, timeOf } from "./dom.js";
+
+const PLAY = "M8 5.5v13l11-6.5z";
+const A_PAGE = 100;
+
+/** The newest events, kept up to date. */
+export class Past {
+  constructor(live) {
+    this.live = live;
+    this.events = [];
+    this.known = false;
+  }
+
+  begin(events) {
+    this.events = events;
+    this.known = true;
+  }
+
+  /** A new or changed event; whether somebody should hear of it. */
+  take(event) {
+    const at = this.events.findIndex((one) => one.id === event.id);
+    const before = this.events[at];
+    if (at >= 0) this.events[at] = event;
+    else {
+      const place = this.events.findIndex((one) => one.started <= event.started);
+      this.events.splice(place < 0 ? this.events.length : place, 0, event);
+      this.events.length = Math.min(this.events.length, 500);
+    }
+    return !before || (!before.ended && Boolean(event.ended));
+  }
+}
+
+function rowOf(page, event) {
+  const thumb = event.thumbnail
+    ? h("img", { src: event.thumbnail, alt: "", loading: "lazy" })
+    : h("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, h("path", { d: event.clip ? PLAY : "M12 7a5 5 0 1 1 0 10 5 5 0 0 1 0-10z" }));
+  const play = event.clip && event.thumbnail ? h("svg", { class: "play", viewBox: "0 0 24 24", "aria-hidden": "true" }, h("path", { d: PLAY })) : null;
+  const long = h("span", { class: "long" });
+  const row = h("button", { type: "button", class: "event", dataset: { id: event.id }, style: { "--now": colourOf(event.label) }, onclick: () => page.showEvent(event) },
+    h("span", { class: "thumb" }, thumb, play),
+    h("span", { class: "what" }, h("span", { text: event.label })),
+    h("time", { class: "when", datetime: event.started, text: timeOf(event.started) }),
+    h("span", { class: "where", text: event.camera + (event.repetitions ? ` · ${event.repetitions} ×` : "") }),
+    long);
+  if (!event.ended) row.dataset.running = "";
+  const tick = () => {
+    const camera = page.live.cameras.find((one) => one.name === event.camera);
+    const gone = camera && camera.state !== "live"; // whether it goes on is not known then
+    say(long, event.ended ? lasting(secondsOf(event)) : gone ? "out of sight" : `now · ${lasting(Math.max(0, secondsOf(event)))}`);
+  };
+  tick();
+  return { row, tick, key: JSON.stringify(event) };
+}
+
+function fillList(page, element, rows, events) {
+  const kept = new Map(), wanted = [];
+  let day = null;
+  for (const event of events) {
+    if (dayOf(event.started) !== day) {
+      day = dayOf(event.started);
+      wanted.push(h("h3", { class: "day", text: day }));
+    }
+    const before = rows.get(event.id);
+    const one = before?.key === JSON.stringify(event) ? before : rowOf(page, event);
+    kept.set(event.id, one);
+    wanted.push(one.row);
+  }
+  const focused = document.activeElement?.dataset?.id;
+  rows.clear();
+  for (const [id, one] of kept) rows.set(id, one);
+  if (wanted.length !== element.childElementCount || wanted.some((one, n) => one !== element.children[n] && !(one.tagName === "H3" && element.children[n].tagName === "H3" && element.children[n].textContent === one.textContent))) {
+    element.replaceChildren(...wanted);
+    if (focused) kept.get(focused)?.row.focus();
+  }
+}
+
+/** A list that follows what happens. */
+export function eventList(page, { limit, camera = null }) {
+  const rows = new Map();
+  const list = h("div", { class: "list" }), none = h("p", { class: "soft" });
+  const all = h("a", { class: "button more", href: `#/events${camera ? `/${encodeURIComponent(`camera=${encodeURIComponent(camera)}`)}` : ""}`, text: "All events" });
+  return {
+    element: h("div", {}, list, none, all),
+    fill() {
+      const events = page.past.events.filter((event) => !camera || event.camera === camera).slice(0, limit);
+      fillList(page, list, rows, events);
+      none.hidden = events.length > 0;
+      all.hidden = events.length === 0;
+      say(none, page.past.known ? "Nothing has happened yet. It will stand here a moment after it begins." : "");
+    },
+    tick() { for (const one of rows.values()) one.tick(); },
+  };
+}
+
+const SPANS = [["1", "Last hour"], ["24", "Last 24 hours"], ["168", "Last 7 days"], ["", "All"]];
+
+/** All events, filtered, with a lane for each camera. */
+export function eventsView(page, main, given) {
+  const rows = new Map();
+  let events = [], more = null, asked = 0;
+  const options = (values, all) => [h("option", { value: "", text: all }), ...values.map((value) => h("option", { value, text: value }))];
+  const camera = h("select", { id: "by-camera", onchange: load }), label = h("select", { id: "by-label", onchange: load });
+  const span = h("select", { id: "by-time", onchange: load }, SPANS.map(([value, text]) => h("option", { value, text })));
+  span.value = given.get("hours") ?? "24";
+  const filters = h("form", { class: "filters", "aria-label": "Filter", onsubmit: (event) => event.preventDefault() },
+    [["Camera", camera], ["Action", label], ["Time", span]].map(([text, select]) => h("div", { class: "field" }, h("label", { for: select.id, text }), select)));
+  const lanes = h("section", { class: "panel lanes", "aria-label": "When it happened" });
+  const list = h("div", { class: "list panel" });
+  const count = h("p", { class: "soft", role: "status" });
+  const next = h("button", { type: "button", class: "button more", text: "Earlier events", hidden: true, onclick: () => fetchPage(true) });
+  main.append(h("div", { class: "head" }, h("h1", { text: "Events" }), count), filters, lanes, h("div", { class: "events-page" }, list), next);
+  const observer = new IntersectionObserver((seen) => { if (seen.some((one) => one.isIntersecting) && !next.hidden && !next.disabled) fetchPage(true); }, { rootMargin: "300px" });
+  observer.observe(next);
+
+  function choices() {
+    for (const [select, values, all, wanted] of [
+      [camera, [...new Set([...page.live.cameras.map((one) => one.name), ...page.past.events.map((one) => one.camera), given.get("camera") ?? ""])], "All cameras", given.get("camera")],
+      [label, [...new Set([...page.past.events.map((one) => one.label), ...events.map((one) => one.label)])].sort(), "All actions", given.get("label")]]) {
+      const value = select.childElementCount ? select.value : wanted ?? "";
+      const names = values.filter(Boolean);
+      if (select.childElementCount !== names.length + 1) select.replaceChildren(...options(names, all));
+      select.value = names.includes(value) ? value : "";
+    }
+  }
+
+  const begins = () => (span.value ? Date.now() - 3_600_000 * Number(span.value) : null);
+  const fits = (event) => (!camera.value || event.camera === camera.value) && (!label.value || event.label === label.value) && (!begins() || !event.ended || Date.parse(event.ended) >= begins());
+
+  async function fetchPage(further) {
+    const query = new URLSearchParams({ limit: A_PAGE }), mine = ++asked;
+    if (camera.value) query.set("camera", camera.value);
+    if (label.value) query.set("label", label.value);
+    if (begins()) query.set("since", new Date(begins()).toISOString());
+    if (further && more) query.set("after", more);
+    next.disabled = true;
+    try {
+      const said = await ask(`/api/v1/events?${query}`);
+      if (mine !== asked) return; // another choice was made meanwhile
+      events = further ? [...events, ...said.events] : said.events;
+      more = said.more;
+      next.hidden = more === null;
+      show();
+    } catch (error) {
+      say(count, error.message);
+    } finally {
+      next.disabled = false;
+    }
+  }
+
+  function load() { more = null; fetchPage(false); }
+
+  function show() {
+    choices();
+    fillList(page, list, rows, events);
+    list.hidden = events.length === 0;
+    say(count, events.length === 0 ? "Nothing happened in this time." : `${events.length}${more ? " and more" : ""}`);
+    showLanes();
+  }
+
+  function showLanes() {
+    // From the first event that is shown on: an empty night would leave no room for the morning.
+    const now = Date.now(), first = Math.min(now - 300_000, ...events.map((event) => Date.parse(event.started)));
+    const names = [...new Set(events.map((event) => event.camera))].sort();
+    lanes.hidden = names.length === 0;
+    const part = (time) => Math.min(1, Math.max(0, (time - first) / (now - first)));
+    const format = new Intl.DateTimeFormat(undefined, now - first > 2 * 86_400_000 ? { weekday: "short", day: "numeric" } : { hour: "2-digit", minute: "2-digit", hour12: false });
+    lanes.replaceChildren(...names.map((name) => h("div", { class: "lane" }, h("span", { text: name }),
+      h("div", { class: "track" }, events.filter((event) => event.camera === name).map((event) => {
+        const from = part(Date.parse(event.started)), to = part(event.ended ? Date.parse(event.ended) : now);
+        return h("button", { type: "button", tabindex: -1, "aria-label": `${event.label}, ${timeOf(event.started)}`, title: `${event.label}, ${timeOf(event.started)}`,
+          style: { left: `min(${100 * from}%, calc(100% - 5px))`, width: `${100 * (to - from)}%`, "--now": colourOf(event.label) }, onclick: () => page.showEvent(event) });
+      })))), h("div", { class: "lane", "aria-hidden": "true" }, h("span"), h("div", { class: "ticks" }, [0, 0.25, 0.5, 0.75, 1].map((at) => h("span", { text: at === 1 ? "now" : format.format(first + at * (now - first)) })))));
+  }
+
+  choices();
+  fetchPage(false);
+  page.neighbours = () => events;
+  let slow = 0;
+  return {
+    events() {
+      // What is new comes in at the top; what is older stays as it was loaded.
+      const byId = new Map(events.map((event) => [event.id, event]));
+      for (const event of page.past.events) {
+        if (byId.has(event.id) || (fits(event) && (!events.length || event.started >= events[0].started))) byId.set(event.id, event);
+      }
+      events = [...byId.values()].sort((a, b) => (a.started < b.started ? 1 : -1));
+      show();
+    },
+    tick() { for (const one of rows.values()) one.tick(); if (++slow % 10 === 0 && !document.querySelector("dialog")) showLanes(); },
+    look: choices,
+    leave() { observer.disconnect(); delete page.neighbours; },
+  };
+}
+
+/** The evidence of one event, in a dialog. */
+export function showEvent(page, first) {
+  let event = first;
+  const title = h("h2", { id: "event-title" }), stage = h("div"), meta = h("dl", { class: "meta" });
+  const close = h("button", { type: "button", class: "icon", "aria-label": "Close", onclick: () => dialog.close() }, h("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, h("path", { d: "M6 6l12 12M18 6L6 18" })));
+  const before = h("button", { type: "button", class: "button", text: "← Earlier", onclick: () => step(1) });
+  const after = h("button", { type: "button", class: "button", text: "Later →", onclick: () => step(-1) });
+  const save = h("a", { class: "button right", text: "Save the clip", download: "" });
+  const dialog = h("dialog", { "aria-labelledby": "event-title" },
+    h("div", { class: "sheet" }, h("header", {}, title, close), stage, meta, h("div", { class: "row" }, before, after, save)));
+  const all = () => page.neighbours?.() ?? page.past.events;
+  const place = () => all().findIndex((one) => one.id === event.id);
+
+  function step(by) {
+    const other = all()[place() + by];
+    if (other) show(other);
+  }
+
+  function show(one) {
+    const same = one.id === event.id && stage.firstChild && one.clip === event.clip;
+    event = one;
+    say(title, `${event.label} · ${event.camera}`);
+    const facts = [["Began", `${dayOf(event.started)}, ${timeOf(event.started)}`], ["Lasted", event.ended ? lasting(secondsOf(event)) : "it still runs"], ["Confidence", percent(event.confidence)],
+      ...(event.repetitions ? [["Repetitions", String(event.repetitions)]] : []), ...(event.model ? [["Model", event.model]] : []), ...(event.interrupted ? [["Ended", "when streamrec was stopped"]] : [])];
+    meta.replaceChildren(...facts.map(([key, value]) => h("div", {}, h("dt", { text: key }), h("dd", { text: value }))));
+    before.disabled = !all()[place() + 1];
+    after.disabled = !all()[place() - 1];
+    save.hidden = !event.clip;
+    if (event.clip) save.href = event.clip;
+    if (same) return;
+    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    stage.replaceChildren(event.clip
+      ? h("video", { class: "clip", controls: true, autoplay: !still, muted: true, loop: true, playsinline: true, preload: "auto", poster: event.thumbnail, src: event.clip, "aria-label": `${event.label} at ${event.camera}` })
+      : event.thumbnail ? h("img", { class: "clip", src: event.thumbnail, alt: `${event.label} at ${event.camera}` })
+        : h("p", { class: "clip none", text: event.ended ? "No clip of this event was kept." : "It still runs. The clip is written when it is over." }));
+    const video = stage.querySelector("video");
+    if (video) video.muted = true;
+  }
+
+  dialog.addEventListener("keydown", (key) => {
+    if (key.target.closest("video")) return;
+    if (key.key === "ArrowLeft") step(1);
+    else if (key.key === "ArrowRight") step(-1);
+    else if (key.key === " " && !key.target.closest("button, a")) {
+      const video = stage.querySelector("video");
+      video?.[video.paused ? "play" : "pause"]();
+    } else return;
+    key.preventDefault();
+  });
+  const follow = (message) => { if (message.detail.event.id === event.id) show(message.detail.event); };
+  page.live.addEventListener("event", follow);
+  const opener = document.activeElement;
+  dialog.addEventListener("click", (click) => { if (click.target === dialog) dialog.close(); });
+  dialog.addEventListener("close", () => {
+    page.live.removeEventListener("event", follow);
+    dialog.remove();
+    // The row may have been drawn anew while the dialog was open.
+    (opener?.isConnected ? opener : document.querySelector(`.event[data-id="${CSS.escape(event.id)}"]`))?.focus();
+  });
+  show(event);
+  document.body.append(dialog);
+  dialog.showModal();
+}

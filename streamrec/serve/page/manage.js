@@ -1,0 +1,312 @@
+// Cameras are added, changed, tried and removed; a region is drawn; thresholds are tried on the last hour.
+
+import { ask, colourOf, Failed, h, keepToken, lasting, say } from "./dom.js";
+
+const WORDS = {
+  enter: ["Begins at", "A score from here on begins an action", 0.05, 1, 0.01],
+  leave: ["Ends under", "A score under this ends it", 0.05, 1, 0.01],
+  shortest: ["Shortest", "Seconds that it must last to be told", 0, 10, 0.1],
+  merge_gap: ["Bridges gaps of", "Seconds of a dip that does not end it", 0, 10, 0.1],
+  smoothing: ["Smoothing", "Seconds over which scores are averaged", 0, 3, 0.1],
+};
+const unit = (key) => (key === "enter" || key === "leave" ? " %" : " s");
+const shownValue = (key, value) => (unit(key) === " %" ? `${Math.round(100 * value)} %` : `${value.toFixed(1)} s`);
+
+async function askPicture(path, options = null) {
+  const { csrf } = await ask("/api/v1/session");
+  keepToken(csrf);
+  const answer = await fetch(path, options === null ? {} : { method: "POST", headers: { "Content-Type": "application/json", "X-CSRF-Token": csrf ?? "" }, body: JSON.stringify(options) });
+  if (!answer.ok) {
+    const said = await answer.json().catch(() => null);
+    throw new Failed(said?.error?.code ?? "broken", said?.error?.message ?? "that did not work", answer.status);
+  }
+  return URL.createObjectURL(await answer.blob());
+}
+
+export async function manageView(page, main) {
+  const list = h("div", { class: "rows" }), problem = h("p", { class: "wrong", role: "alert" });
+  const add = h("button", { type: "button", class: "primary", text: "Add a camera", onclick: () => edit(null) });
+  const where = h("p", { class: "soft" });
+  main.append(h("div", { class: "head" }, h("h1", { text: "Manage" }), where, h("div", { class: "right" }, add)), problem, list);
+  let settings = null, left = false;
+
+  async function load() {
+    try {
+      settings = await ask("/api/v1/settings");
+      problem.textContent = "";
+      show();
+    } catch (error) { problem.textContent = error.message; }
+  }
+
+  function show() {
+    if (left) return;
+    say(where, `What stands here is ${settings.file}: comments stay, and a change by hand is never overwritten.`);
+    list.replaceChildren(...settings.cameras.map((camera) => {
+      const now = page.live.cameras.find((one) => one.name === camera.name);
+      const facts = [camera.address, camera.watched_by, camera.region ? "a part of the picture" : null, camera.enabled ? null : "switched off"].filter(Boolean).join(" · ");
+      return h("section", { class: "panel camera-row", "aria-label": camera.name },
+        h("span", { class: "dot", dataset: { state: camera.enabled ? now?.state ?? "connecting" : "ended" } }),
+        h("div", {}, h("h2", { class: "name", text: camera.name }), h("p", { class: "address", text: facts })),
+        h("div", { class: "row" },
+          h("button", { type: "button", class: "button", text: camera.enabled ? "Switch off" : "Switch on", onclick: () => put(camera.name, { ...changeOf(camera), enabled: !camera.enabled }) }),
+          h("button", { type: "button", class: "button", text: "Edit", "aria-label": `Edit ${camera.name}`, onclick: () => edit(camera) }),
+          h("button", { type: "button", class: "button danger", text: "Remove", "aria-label": `Remove ${camera.name}`, onclick: () => remove(camera) })));
+    }));
+  }
+
+  function changeOf(camera) {
+    const own = Object.fromEntries(Object.entries(camera.thresholds).filter(([key, value]) => value !== camera.model_thresholds[key]));
+    return { name: camera.name, address: camera.address, login: "keep", model: camera.model, fps: camera.fps, enabled: camera.enabled, region: camera.region, thresholds: own };
+  }
+
+  async function put(name, change) {
+    try {
+      settings = await ask("/api/v1/settings/camera", { method: "PUT", body: { revision: settings.revision, camera: name, change } });
+      page.toast(name === null ? `${change.name} was added` : `${change.name} was changed`);
+      show();
+      return null;
+    } catch (error) {
+      if (error.code === "changed_meanwhile") await load();
+      problem.textContent = error.message;
+      return error.message;
+    }
+  }
+
+  function remove(camera) {
+    const dialog = h("dialog", { class: "small", "aria-labelledby": "remove-title" }, h("div", { class: "sheet" },
+      h("header", {}, h("h2", { id: "remove-title", text: `Remove ${camera.name}?` })),
+      h("p", { class: "soft", text: "It is watched no more, and goes out of the file. What happened stays." }),
+      h("div", { class: "row" },
+        h("button", { type: "button", class: "button", text: "Keep it", autofocus: true, onclick: () => dialog.close() }),
+        h("button", { type: "button", class: "button danger", text: "Remove it", onclick: async () => {
+          dialog.close();
+          try {
+            settings = await ask("/api/v1/settings/camera", { method: "DELETE", body: { revision: settings.revision, camera: camera.name } });
+            page.toast(`${camera.name} was removed`);
+            show();
+          } catch (error) {
+            problem.textContent = error.message;
+            if (error.code === "changed_meanwhile") load();
+          }
+        } }))));
+    open(dialog);
+  }
+
+  function open(dialog) {
+    const opener = document.activeElement;
+    dialog.addEventListener("close", () => { dialog.remove(); if (opener?.isConnected) opener.focus(); });
+    document.body.append(dialog);
+    dialog.showModal();
+  }
+
+  function edit(camera) {
+    const id = (name) => `edit-${name}`;
+    const field = (name, text, input, hint = null, wide = false) => {
+      input.id = id(name);
+      return h("div", { class: wide ? "field wide" : "field" }, h("label", { for: id(name), text }), input, hint ? h("span", { class: "hint", text: hint }) : null);
+    };
+    const start = camera ? changeOf(camera) : { name: "", address: "rtsp://", login: "keep", model: "", fps: null, enabled: true, region: null, thresholds: {} };
+    const name = h("input", { type: "text", value: start.name, maxlength: 60, required: true, autocomplete: "off" });
+    const address = h("input", { type: "text", value: start.address, maxlength: 2000, required: true, spellcheck: "false", autocomplete: "off", inputmode: "url" });
+    const user = h("input", { type: "text", maxlength: 200, autocomplete: "off", placeholder: camera?.login ? "unchanged" : "" });
+    const password = h("input", { type: "password", maxlength: 1000, autocomplete: "new-password", placeholder: camera?.login ? "unchanged" : "" });
+    const model = h("select", {}, h("option", { value: "", text: "as the defaults say" }), settings.models.map((one) => h("option", { value: one, text: one })));
+    model.value = start.model;
+    const picture = regionEditor(start.region), thresholds = camera ? thresholdEditor(camera) : null;
+    const wrong = h("p", { class: "wrong", role: "alert" });
+    const tried = h("span", { class: "soft", role: "status" });
+    const tryIt = h("button", { type: "button", class: "button", text: "Try the address", onclick: attempt });
+    const save = h("button", { type: "submit", class: "primary", text: camera ? "Save" : "Add" });
+    const dialog = h("dialog", { "aria-labelledby": "edit-title" }, h("form", { class: "sheet", method: "dialog", novalidate: true, onsubmit: submit },
+      h("header", {}, h("h2", { id: "edit-title", text: camera ? camera.name : "A new camera" }),
+        h("button", { type: "button", class: "icon", "aria-label": "Close", onclick: () => dialog.close() }, h("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, h("path", { d: "M6 6l12 12M18 6L6 18" })))),
+      h("div", { class: "form" }, field("name", "Name", name), field("model", "Model", model),
+        field("address", "Address", address, "rtsp://, rtsps://, http://, https:// or rtmp://", true),
+        field("user", "User", user), field("password", "Password", password, "Written into the file; never shown again.")),
+      h("div", { class: "row" }, tryIt, tried),
+      picture.element, thresholds?.element, wrong,
+      h("div", { class: "row" }, h("button", { type: "button", class: "button", text: "Cancel", onclick: () => dialog.close() }), save)));
+
+    function change() {
+      const login = user.value || password.value ? "new" : "keep";
+      return { ...start, name: name.value, address: address.value, login, user: user.value, password: password.value, model: model.value, region: picture.region(), thresholds: thresholds ? thresholds.values() : start.thresholds };
+    }
+
+    async function attempt() {
+      tryIt.disabled = true;
+      wrong.textContent = "";
+      say(tried, "Opening …");
+      try {
+        picture.show(await askPicture("/api/v1/settings/try", { camera: camera?.name ?? null, change: change() }));
+        say(tried, "It gives pictures.");
+      } catch (error) {
+        say(tried, "");
+        wrong.textContent = error.message;
+      }
+      tryIt.disabled = false;
+    }
+
+    async function submit(event) {
+      event.preventDefault();
+      save.disabled = true;
+      wrong.textContent = await put(camera?.name ?? null, change()) ?? "";
+      save.disabled = false;
+      if (!wrong.textContent) dialog.close();
+    }
+
+    dialog.addEventListener("close", () => { picture.forget(); thresholds?.forget(); });
+    open(dialog);
+    name.focus();
+    if (camera) {
+      askPicture(`/api/v1/settings/whole?camera=${encodeURIComponent(camera.name)}`).then(picture.show, () => null);
+      thresholds.fill();
+    }
+  }
+
+  await load();
+  const wanted = decodeURIComponent(location.hash.split("/")[2] ?? "");
+  const given = settings?.cameras.find((camera) => camera.name === wanted);
+  if (given) edit(given);
+  return { look: () => settings && show(), leave: () => { left = true; document.querySelectorAll("dialog").forEach((dialog) => dialog.close()); } };
+}
+
+/** The part of the picture that is watched: drawn, moved and stretched by mouse, finger or arrow keys. */
+function regionEditor(start) {
+  let region = start ? [...start] : null, url = null;
+  const image = h("img", { alt: "What the camera sees", draggable: "false" });
+  const box = h("div", { class: "box", tabindex: 0, role: "group", "aria-label": "The part that is watched. Arrow keys move it, with Shift they change its size.", hidden: true });
+  const stage = h("div", { class: "draw" }, h("span", { text: "Try the address to see its picture." }));
+  const all = h("button", { type: "button", class: "button", text: "Watch all of it", onclick: () => { region = null; place(); } });
+  const some = h("button", { type: "button", class: "button", text: "Watch a part", onclick: () => { region = [0.2, 0.2, 0.6, 0.6]; place(); box.focus(); } });
+  const told = h("span", { class: "soft", role: "status" });
+  const element = h("fieldset", {}, h("legend", { text: "What is watched" }), stage, h("div", { class: "row" }, some, all, told));
+  const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
+
+  function place() {
+    box.hidden = region === null;
+    all.hidden = region === null;
+    some.hidden = region !== null;
+    say(told, region === null ? "All of the picture. Draw on it to watch a part." : `${Math.round(100 * region[2])} × ${Math.round(100 * region[3])} % of the picture: only that is looked at.`);
+    if (region) ["left", "top", "width", "height"].forEach((side, n) => { box.style[side] = `${100 * region[n]}%`; });
+  }
+
+  const at = (event) => {
+    const frame = stage.getBoundingClientRect();
+    return [clamp((event.clientX - frame.left) / frame.width, 0, 1), clamp((event.clientY - frame.top) / frame.height, 0, 1)];
+  };
+
+  stage.addEventListener("pointerdown", (down) => {
+    if (!image.isConnected || down.button !== 0) return;
+    down.preventDefault();
+    stage.setPointerCapture(down.pointerId);
+    const [x, y] = at(down), inside = down.target === box, frame = box.getBoundingClientRect();
+    const corner = inside && down.clientX > frame.right - 22 && down.clientY > frame.bottom - 22;
+    const before = region ? [...region] : null;
+    const move = (event) => {
+      const [nx, ny] = at(event);
+      if (corner) region = [before[0], before[1], clamp(nx - before[0], 0.05, 1 - before[0]), clamp(ny - before[1], 0.05, 1 - before[1])];
+      else if (inside) region = [clamp(before[0] + nx - x, 0, 1 - before[2]), clamp(before[1] + ny - y, 0, 1 - before[3]), before[2], before[3]];
+      else if (Math.abs(nx - x) > 0.02 && Math.abs(ny - y) > 0.02) region = [Math.min(x, nx), Math.min(y, ny), Math.max(0.05, Math.abs(nx - x)), Math.max(0.05, Math.abs(ny - y))];
+      place();
+    };
+    stage.addEventListener("pointermove", move);
+    stage.addEventListener("pointerup", () => stage.removeEventListener("pointermove", move), { once: true });
+    stage.addEventListener("pointercancel", () => stage.removeEventListener("pointermove", move), { once: true });
+  });
+  box.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: [-0.01, 0], ArrowRight: [0.01, 0], ArrowUp: [0, -0.01], ArrowDown: [0, 0.01] }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const [left, top, width, height] = region;
+    region = event.shiftKey ? [left, top, clamp(width + step[0], 0.05, 1 - left), clamp(height + step[1], 0.05, 1 - top)]
+      : [clamp(left + step[0], 0, 1 - width), clamp(top + step[1], 0, 1 - height), width, height];
+    place();
+  });
+
+  function forget() { if (url) URL.revokeObjectURL(url); url = null; }
+  place();
+  return {
+    element, forget,
+    region: () => region?.map((part) => Math.round(10_000 * part) / 10_000) ?? null,
+    show(given) { forget(); url = given; image.src = url; stage.replaceChildren(image, box); },
+  };
+}
+
+/** Sliders, and what they would have told in the last hour. */
+function thresholdEditor(camera) {
+  const values = { ...camera.thresholds };
+  const canvas = h("canvas", { class: "curve", role: "img", "aria-label": "The scores of the last hour" });
+  const told = h("p", { class: "soft", role: "status" });
+  let timer = null, last = null;
+  const rows = Object.keys(WORDS).filter((key) => key in values).map((key) => {
+    const [text, hint, low, high, step] = WORDS[key];
+    const output = h("output", { for: `at-${key}`, text: shownValue(key, values[key]) });
+    const slider = h("input", { id: `at-${key}`, type: "range", min: low, max: high, step, value: values[key], oninput: () => {
+      values[key] = Number(slider.value);
+      if (key === "enter" && values.leave > values.enter) set("leave", values.enter);
+      if (key === "leave" && values.enter < values.leave) set("enter", values.leave);
+      say(output, shownValue(key, values[key]));
+      soon();
+    } });
+    return { key, slider, output, element: h("div", { class: "field" }, h("label", { for: `at-${key}` }, `${text} `, output), slider, h("span", { class: "hint", text: hint })) };
+  });
+  const reset = h("button", { type: "button", class: "button", text: "The model's own", onclick: () => { for (const { key } of rows) set(key, camera.model_thresholds[key]); soon(); } });
+  const element = h("fieldset", {}, h("legend", { text: "When it is told" }), canvas, told, h("div", { class: "form" }, rows.map((row) => row.element)), h("div", { class: "row" }, reset));
+
+  function set(key, value) {
+    const row = rows.find((one) => one.key === key);
+    values[key] = value;
+    row.slider.value = value;
+    say(row.output, shownValue(key, value));
+  }
+
+  function soon() { draw(); clearTimeout(timer); timer = setTimeout(fill, 250); }
+
+  async function fill() {
+    try {
+      last = await ask("/api/v1/settings/preview", { method: "POST", body: { camera: camera.name, thresholds: values } });
+      const counts = {};
+      for (const event of last.events) counts[event.label] = (counts[event.label] ?? 0) + 1;
+      const list = Object.entries(counts).map(([label, count]) => `${label} ${count} ×`).join(", ");
+      say(told, last.seconds < 1 ? "No scores yet." : `In the last ${lasting(last.seconds)} this would have told: ${list || "nothing"}.`);
+      draw();
+    } catch (error) {
+      if (error.status === 429) { timer = setTimeout(fill, 400); return; }
+      say(told, error.status === 404 ? "No scores of this camera yet." : error.message);
+    }
+  }
+
+  function draw() {
+    const ratio = Math.min(2, devicePixelRatio || 1), width = (canvas.width = canvas.clientWidth * ratio), height = (canvas.height = canvas.clientHeight * ratio);
+    const pen = canvas.getContext("2d"), style = getComputedStyle(canvas), colour = (label) => style.getPropertyValue(colourOf(label).slice(4, -1));
+    const y = (score) => height - 6 * ratio - score * (height - 12 * ratio);
+    for (const event of last?.events ?? []) {
+      pen.globalAlpha = 0.28;
+      pen.fillStyle = colour(event.label);
+      const from = width * (1 + event.from / last.seconds), to = width * (1 + event.to / last.seconds);
+      pen.fillRect(from, 0, Math.max(2 * ratio, to - from), height);
+    }
+    pen.globalAlpha = 1;
+    for (const { label, points } of last?.curves ?? []) {
+      pen.strokeStyle = colour(label);
+      pen.lineWidth = 1.4 * ratio;
+      pen.beginPath();
+      points.forEach((score, n) => pen[n ? "lineTo" : "moveTo"]((width * n) / (points.length - 1), y(score)));
+      pen.stroke();
+    }
+    pen.setLineDash([5 * ratio, 4 * ratio]);
+    for (const key of ["enter", "leave"]) {
+      pen.strokeStyle = style.getPropertyValue(key === "enter" ? "--ink" : "--soft");
+      pen.beginPath();
+      pen.moveTo(0, y(values[key]));
+      pen.lineTo(width, y(values[key]));
+      pen.stroke();
+    }
+  }
+
+  return {
+    element, fill,
+    values: () => Object.fromEntries(Object.entries(values).filter(([key, value]) => value !== camera.model_thresholds[key])),
+    forget: () => clearTimeout(timer),
+  };
+}

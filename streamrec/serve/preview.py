@@ -1,0 +1,96 @@
+"""What other thresholds would have told in the last hour: the detector itself, on the scores that are remembered."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from streamrec.events import EventDetector, EventSettings
+from streamrec.types import ActionEnded, Event, Prediction
+
+_POINTS = 720  # of the curve: one for five seconds
+_BREATH = 200  # steps: then other threads may run
+
+
+def preview(
+    labels: tuple[str, ...],
+    times: np.ndarray,
+    segments: np.ndarray,
+    scores: np.ndarray,
+    settings: EventSettings,
+) -> dict[str, Any]:
+    """Events and a curve, both in seconds before the newest score.
+
+    ``times`` (N,), ``segments`` (N,), ``scores`` (N, labels). Where a new segment begins, what ran has ended, and the
+    time between the two is not known: the curve goes on at once.
+
+    >>> times = np.arange(30) / 10
+    >>> wave = np.where((times >= 1) & (times < 2), 0.9, 0.1)
+    >>> said = preview(("idle", "wave"), times, np.zeros(30, int), np.stack([1 - wave, wave], 1), EventSettings())
+    >>> [(event["label"], event["from"], event["to"]) for event in said["events"]]
+    [('idle', -2.9, -1.9), ('wave', -1.9, -0.9), ('idle', -0.9, 0.0)]
+    """
+    detector = EventDetector(labels, settings)
+    offsets = _continuous(times, segments)
+    events: list[Event] = []
+    shift: list[float] = []
+    state = detector.initial_state()
+    for n in range(len(times)):
+        if n and segments[n] != segments[n - 1]:
+            told, state = detector.finish(float(times[n - 1]), state)
+            events += told
+            shift += [offsets[n - 1] - times[n - 1]] * len(told)
+        told, state = detector.step(
+            Prediction("", 0.0, scores[n].astype(np.float32), 0.0), float(times[n]), state
+        )
+        events += told
+        shift += [offsets[n] - times[n]] * len(told)
+        if n % _BREATH == _BREATH - 1:
+            time.sleep(0.001)
+    if len(times):
+        told, state = detector.finish(float(times[-1]), state)
+        events += told
+        shift += [offsets[-1] - times[-1]] * len(told)
+    last = float(offsets[-1]) if len(offsets) else 0.0
+    ended = [(event, by) for event, by in zip(events, shift, strict=True) if isinstance(event, ActionEnded)]
+    return {
+        "seconds": round(last - float(offsets[0]), 1) if len(offsets) else 0.0,
+        "events": [
+            {
+                "label": event.label,
+                "from": round(event.started + by - last, 2),
+                "to": round(event.timestamp + by - last, 2),
+                "confidence": round(event.confidence, 4),
+            }
+            for event, by in ended
+        ],
+        "curves": _curves(labels, offsets, scores, settings, last),
+    }
+
+
+def _continuous(times: np.ndarray, segments: np.ndarray) -> np.ndarray:
+    """(N,) seconds that only grow, over all segments."""
+    steps = np.diff(times, prepend=times[:1])
+    fresh = np.diff(segments, prepend=segments[:1]) != 0
+    steps[fresh | (steps < 0)] = 0.0
+    return np.cumsum(steps)
+
+
+def _curves(
+    labels: tuple[str, ...], offsets: np.ndarray, scores: np.ndarray, settings: EventSettings, last: float
+) -> list[dict[str, Any]]:
+    """Of each action the highest score in each of a few hundred slices of time."""
+    if not len(offsets):
+        return []
+    span = max(last - float(offsets[0]), 1e-6)
+    slices = np.minimum(((offsets - offsets[0]) / span * _POINTS).astype(int), _POINTS - 1)
+    curves = []
+    for n, label in enumerate(labels):
+        if label in settings.background:
+            continue
+        points = np.zeros(_POINTS)
+        np.maximum.at(points, slices, scores[:, n].astype(float))
+        curves.append({"label": label, "points": [round(float(point), 3) for point in points]})
+    return curves

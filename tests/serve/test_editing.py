@@ -1,0 +1,253 @@
+"""streamrec/serve/editing.py and addresses.py: what the page may do to cameras.toml, and what it may not."""
+
+from __future__ import annotations
+
+import stat
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from streamrec.errors import SettingsError
+from streamrec.serve.addresses import check_address, login_of, place_of, shown
+from streamrec.serve.editing import Change, ChangedMeanwhile, Editor
+from streamrec.watchfile import read_watchfile
+
+FILE = """# the cameras of the shop
+[defaults]          # for all
+model = "fight"
+user = "viewer"
+password = "${CAMERA_PASSWORD}"
+
+[[camera]]
+name = "door"       # by the street
+address = "rtsp://192.168.1.20/stream1"
+
+# the yard is dark
+[[camera]]
+name = "yard"
+address = "rtsp://me:s3cret-pw@192.168.1.21/h264?token=abcd1234"
+enter = 0.8
+"""
+ENVIRONMENT = {"CAMERA_PASSWORD": "env-s3cret", "AWS_SECRET": "cloud-s3cret"}
+
+
+@pytest.fixture
+def editor(tmp_path) -> Editor:
+    path = tmp_path / "cameras.toml"
+    path.write_text(FILE, encoding="utf-8")
+    path.chmod(0o640)
+    return Editor(path, ENVIRONMENT)
+
+
+def camera_of(editor: Editor, name: str) -> dict:
+    return next(camera for camera in editor.read()["cameras"] if camera["name"] == name)
+
+
+def as_it_is(editor: Editor, name: str) -> Change:
+    shown_as = camera_of(editor, name)
+    own = {k: v for k, v in shown_as["thresholds"].items() if v != shown_as["model_thresholds"][k]}
+    return Change(name=name, address=shown_as["address"], model=shown_as["model"], thresholds=own)
+
+
+def table(editor: Editor, name: str) -> dict:
+    tables = tomllib.loads(editor.path.read_text(encoding="utf-8"))["camera"]
+    return next(one for one in tables if one["name"] == name)
+
+
+class TestReading:
+    def test_no_password_and_no_token_is_told(self, editor):
+        said = str(editor.read())
+        assert "s3cret" not in said and "abcd1234" not in said
+        assert camera_of(editor, "yard")["address"] == "rtsp://192.168.1.21/h264?token=***"
+        assert camera_of(editor, "door")["login"] is True
+
+    def test_thresholds_are_told_with_the_models_own(self, editor):
+        yard = camera_of(editor, "yard")
+        assert yard["thresholds"]["enter"] == 0.8
+        assert yard["model_thresholds"]["enter"] == pytest.approx(0.6, abs=0.35)
+        assert "fight" in editor.read()["models"]
+
+
+class TestChanging:
+    def test_saving_what_was_shown_changes_not_a_letter(self, editor):
+        for name in ("door", "yard"):
+            editor.put(editor.read()["revision"], name, as_it_is(editor, name))
+        assert editor.path.read_text(encoding="utf-8") == FILE
+
+    def test_comments_rights_and_the_others_stay(self, editor):
+        editor.put(editor.read()["revision"], "door", replace(as_it_is(editor, "door"), enabled=False))
+        text = editor.path.read_text(encoding="utf-8")
+        for kept in ("# the cameras of the shop", "# for all", "# by the street", "# the yard is dark"):
+            assert kept in text
+        assert table(editor, "door")["enabled"] is False
+        assert stat.S_IMODE(editor.path.stat().st_mode) == 0o640
+        assert [path.name for path in editor.path.parent.iterdir()] == ["cameras.toml"]
+
+    def test_a_change_by_hand_is_not_overwritten(self, editor):
+        revision = editor.read()["revision"]
+        by_hand = FILE + "# a word more\n"
+        editor.path.write_text(by_hand, encoding="utf-8")
+        for change in (
+            lambda: editor.put(revision, "door", replace(as_it_is(editor, "door"), enabled=False)),
+            lambda: editor.remove(revision, "door"),
+        ):
+            with pytest.raises(ChangedMeanwhile, match="was changed meanwhile"):
+                change()
+        assert editor.path.read_text(encoding="utf-8") == by_hand
+
+    def test_a_camera_is_added_and_removed(self, editor):
+        new = Change(
+            name="hall",
+            address="rtsp://10.0.0.9/live",
+            region=(0.25, 0.5, 0.5, 0.5),
+            thresholds={"enter": 0.9},
+        )
+        editor.put(editor.read()["revision"], None, new)
+        hall = read_watchfile(editor.path, ENVIRONMENT).cameras[-1]
+        assert (hall.name, hall.region) == ("hall", (0.25, 0.5, 0.5, 0.5))
+        assert dict(hall.events)["enter"] == 0.9
+        editor.remove(editor.read()["revision"], "door")
+        assert [camera["name"] for camera in editor.read()["cameras"]] == ["yard", "hall"]
+        assert "# the cameras of the shop" in editor.path.read_text(encoding="utf-8")
+
+    def test_the_last_camera_stays(self, editor):
+        editor.remove(editor.read()["revision"], "door")
+        with pytest.raises(SettingsError, match="the last camera stays"):
+            editor.remove(editor.read()["revision"], "yard")
+
+    @pytest.mark.parametrize(
+        ("change", "says"),
+        [
+            ({"name": "yard"}, "it stands there twice"),
+            ({"name": " "}, "name: write one"),
+            ({"name": "a\nb"}, "name: write one"),
+            ({"thresholds": {"enter": 7.0}}, None),  # the file may say so; whoever loads the model refuses
+            ({"region": (0.5, 0.5, 0.9, 0.9)}, "region: give left, top"),
+            ({"model": "/etc/passwd"}, "there is no '/etc/passwd' to choose"),
+            ({"model": "${AWS_SECRET}"}, "to choose"),
+            ({"login": "new"}, "user: it is missing"),
+            ({"login": "new", "user": "me"}, "the defaults' belongs to another user"),
+        ],
+    )
+    def test_what_is_wrong_is_told_and_not_written(self, editor, change, says):
+        wanted = replace(as_it_is(editor, "door"), **change)
+        if says is None:
+            return
+        with pytest.raises(SettingsError, match=says):
+            editor.put(editor.read()["revision"], "door", wanted)
+        assert editor.path.read_text(encoding="utf-8") == FILE
+        assert [path.name for path in editor.path.parent.iterdir()] == ["cameras.toml"]
+
+    def test_a_folder_that_is_read_only_is_told(self, editor, monkeypatch):
+        def refuse(self, target):
+            raise OSError(30, "Read-only file system")
+
+        monkeypatch.setattr(Path, "replace", refuse)
+        with pytest.raises(SettingsError, match="cannot be written here: read-only file system"):
+            editor.put(editor.read()["revision"], "door", replace(as_it_is(editor, "door"), enabled=False))
+        assert editor.path.read_text(encoding="utf-8") == FILE
+
+    def test_a_link_stays_a_link(self, editor, tmp_path):
+        link = tmp_path / "link.toml"
+        link.symlink_to(editor.path)
+        other = Editor(link, ENVIRONMENT)
+        other.put(other.read()["revision"], "door", replace(as_it_is(other, "door"), enabled=False))
+        assert link.is_symlink() and table(editor, "door")["enabled"] is False
+
+
+class TestPasswords:
+    def test_another_host_does_not_get_the_password_of_the_one_before(self, editor):
+        for name in ("door", "yard"):
+            wanted = replace(as_it_is(editor, name), address="rtsp://evil.example/live")
+            with pytest.raises(SettingsError, match="another host gets no password"):
+                editor.put(editor.read()["revision"], name, wanted)
+            with pytest.raises(SettingsError, match="another host gets no password"):
+                editor.address_to_try(name, wanted)
+        port = replace(as_it_is(editor, "yard"), address="rtsp://192.168.1.21:9999/h264")
+        with pytest.raises(SettingsError, match="another host gets no password"):
+            editor.put(editor.read()["revision"], "yard", port)
+
+    def test_a_new_camera_does_not_get_the_defaults_password(self, editor):
+        new = Change(name="hall", address="rtsp://evil.example/live")
+        assert editor.address_to_try(None, new) == "rtsp://evil.example/live"
+        editor.put(editor.read()["revision"], None, new)
+        assert read_watchfile(editor.path, ENVIRONMENT).cameras[-1].address == "rtsp://evil.example/live"
+
+    def test_another_path_of_the_same_host_keeps_it(self, editor):
+        wanted = replace(as_it_is(editor, "yard"), address="rtsp://192.168.1.21/other")
+        editor.put(editor.read()["revision"], "yard", wanted)
+        assert table(editor, "yard")["address"] == "rtsp://me:s3cret-pw@192.168.1.21/other"
+
+    def test_a_new_one_replaces_it_and_none_removes_it(self, editor):
+        new = replace(as_it_is(editor, "yard"), login="new", user="you", password="p$${x}")
+        editor.put(editor.read()["revision"], "yard", new)
+        address = read_watchfile(editor.path, ENVIRONMENT).cameras[1].address
+        assert address == "rtsp://you:p%24%24%7Bx%7D@192.168.1.21/h264?token=abcd1234"
+        editor.put(editor.read()["revision"], "yard", replace(as_it_is(editor, "yard"), login="none"))
+        address = read_watchfile(editor.path, ENVIRONMENT).cameras[1].address
+        assert address == "rtsp://192.168.1.21/h264?token=abcd1234"
+
+    @pytest.mark.parametrize("field", ["address", "user", "password"])
+    def test_the_environment_cannot_be_read_through_the_page(self, editor, field):
+        words = {"address": "rtsp://evil.example/${AWS_SECRET}", "user": "me", "password": "a-password"}
+        if field != "address":
+            words[field] = "${AWS_SECRET}"
+        new = Change(name="hall", login="new", **words)
+        assert "cloud-s3cret" not in editor.address_to_try(None, new)
+        editor.put(editor.read()["revision"], None, new)
+        camera = read_watchfile(editor.path, ENVIRONMENT).cameras[-1]
+        assert "cloud-s3cret" not in camera.address
+        assert "AWS_SECRET" in camera.address  # as the letters that it is
+
+    def test_a_part_that_is_hidden_cannot_be_kept_in_another_address(self, editor):
+        wanted = replace(as_it_is(editor, "yard"), address="rtsp://192.168.1.21/other?token=***")
+        with pytest.raises(SettingsError, match="a part of it is hidden"):
+            editor.put(editor.read()["revision"], "yard", wanted)
+
+
+class TestAddresses:
+    @pytest.mark.parametrize(
+        "address",
+        [
+            "/etc/passwd", "file:///etc/passwd", "FILE:///etc/passwd", "concat:/etc/passwd|/etc/hosts",
+            "pipe:0", "subfile,,start,0,end,0,,:/etc/passwd", "crypto:/etc/passwd", "data:text/plain,x",
+            "async:file:///etc/passwd", "cache:http://10.0.0.1/", "tee:x", "udp://10.0.0.1:1", "tcp://10.0.0.1:22",
+            "gopher://10.0.0.1/", "ftp://10.0.0.1/x", "srt://10.0.0.1", "unix:///var/run/docker.sock",
+            "0", "/dev/video0", "synthetic:1", "cameras.toml", "", "rtsp://", "rtsp:///live", "rtsp://host:99999/",
+            "rtsp://10.0.0.1/a b", "rtsp://10.0.0.1/\nx", "rtsp://10.0.0.1/|x", "http+unix://x",
+        ],
+    )  # fmt: skip
+    def test_what_is_no_camera_on_the_network_is_refused(self, address):
+        with pytest.raises(SettingsError):
+            check_address(address)
+
+    @pytest.mark.parametrize(
+        "address",
+        [
+            "http://169.254.169.254/latest/meta-data/", "rtsp://169.254.169.254/", "http://[fe80::1]/",
+            "http://[::ffff:169.254.169.254]/", "http://2852039166/",  # 169.254.169.254 as one number
+            "http://127.0.0.1:8765/api/v1/cameras", "http://localhost:6379/", "http://127.1/", "http://[::1]/",
+            "http://0x7f000001/", "http://2130706433/", "http://0.0.0.0/", "http://[::]/", "rtmp://127.0.0.1/",
+            "http://[::ffff:127.0.0.1]/", "http://user@127.0.0.1/", "http://239.1.1.1/",
+        ],
+    )  # fmt: skip
+    def test_what_no_camera_is_is_refused(self, address):
+        with pytest.raises(SettingsError):
+            check_address(address)
+
+    @pytest.mark.parametrize(
+        "address",
+        ["rtsp://192.168.1.20/stream1", "rtsps://10.0.0.7:322/a?b=c", "http://192.168.1.9/video.mjpg",
+         "https://[2001:db8::7]/x.m3u8", "rtmp://10.0.0.7/live", "rtsp://127.0.0.1:8554/door", "rtsp://me:pw@10.0.0.7/"],
+    )  # fmt: skip
+    def test_cameras_may_be_named(self, address):
+        check_address(address)
+
+    def test_whose_password_it_is(self):
+        assert place_of("rtsp://a:b@host/x") == ("rtsp", "host")
+        assert place_of("rtsp://host@evil/x") == ("rtsp", "evil")
+        assert place_of("rtsp://host/x@evil") == ("rtsp", "host")
+        assert login_of("rtsp://a:b@host/x") == "a:b@"
+        assert shown("rtsp://a:b@host/x?pwd=1") == "rtsp://host/x?pwd=***"
