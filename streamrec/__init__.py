@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from streamrec.history import History
     from streamrec.model import CNNLSTM, ActionModel
     from streamrec.overlay import draw
-    from streamrec.pipeline import pace, results
+    from streamrec.pipeline import async_results, pace, results
     from streamrec.recognizer import Recognizer, StreamRecognizer
     from streamrec.sinks import Background, Callback, JsonLines, Latest, Sink, VideoFile, Window
     from streamrec.sources import open_source
@@ -58,6 +58,7 @@ _HOMES = {
     "Window": "sinks",
     "World": "synthetic",
     "WorldSettings": "synthetic",
+    "async_results": "pipeline",
     "draw": "overlay",
     "open_source": "sources",
     "pace": "pipeline",
@@ -95,6 +96,7 @@ __all__ = [
     "Window",
     "World",
     "WorldSettings",
+    "async_results",
     "draw",
     "open_source",
     "pace",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from streamrec.capture import capture
@@ -29,7 +31,7 @@ def pace(frames: Iterable[Frame], fps: float) -> Iterator[Frame]:
 
 def results(
     source: Any, recognizer: Recognizer, *, fps: float | None = None, still: float | None = None
-) -> Iterator[Result]:
+) -> Generator[Result]:
     """Recognize a source, from ``open_source`` or anything that it takes, until it ends.
 
     One result a frame in the rhythm of ``fps`` (None: the one that the model learned). A camera is always seen
@@ -62,6 +64,35 @@ def results(
         yield from teller.ending()
         raise
     yield from teller.ending()
+
+
+async def async_results(
+    source: Any, recognizer: Recognizer, *, fps: float | None = None, still: float | None = None
+) -> AsyncIterator[Result]:
+    """``results`` for an event loop: ``async for result in async_results(source, recognizer)``.
+
+    The work is done in a thread of its own, one result ahead of nobody: the loop is free while it waits. Leaving the
+    loop, or cancelling the task, ends the wait for a camera and closes the source before it goes on; with
+    ``contextlib.aclosing`` that is at once, as with any asynchronous generator.
+    """
+    source = open_source(source)
+    told = results(source, recognizer, fps=fps, still=still)
+    loop = asyncio.get_running_loop()
+    with ThreadPoolExecutor(1, thread_name_prefix="async_results") as thread:
+        step = None
+        try:
+            while True:
+                step = loop.run_in_executor(thread, next, told, None)
+                result = await asyncio.shield(step)  # a thread cannot be cancelled: its wait is ended below
+                if result is None:
+                    return
+                yield result
+        finally:
+            source.interrupt()
+            if step is not None and not step.done():
+                await asyncio.wait([step])
+                step.exception()  # it was interrupted: nobody wants to hear of it
+            await loop.run_in_executor(thread, told.close)
 
 
 def _with_last_marked(frames: Iterator[Frame], *, look_ahead: bool) -> Iterator[tuple[Frame, bool]]:

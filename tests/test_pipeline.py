@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import gc
 import os
 import threading
@@ -27,6 +29,7 @@ from streamrec import (
     Source,
     World,
     WorldSettings,
+    async_results,
     pace,
     results,
 )
@@ -485,3 +488,89 @@ class TestCounting:
         found = list(results(moving(5), tiny))
         assert {result.repetitions for result in found} == {None}
         assert {result.prediction.phase for result in found} == {None}
+
+
+class Silent(Camera):
+    """A camera that gives one picture and then nothing, until it is interrupted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.interrupted = threading.Event()
+
+    def __iter__(self) -> Iterator[Frame]:
+        yield Frame(BLANK, 0, 0.0, 0, self.name, time.monotonic())
+        self.interrupted.wait(20)
+        self.released = True
+
+    def interrupt(self) -> None:
+        self.interrupted.set()
+
+
+class TestInAnEventLoop:
+    def test_the_same_results_come_as_by_the_plain_loop(self):
+        async def read() -> list[Result]:
+            return [result async for result in async_results(at([0.0, 0.1, 0.2, 0.3]), always_waving())]
+
+        plain = list(results(at([0.0, 0.1, 0.2, 0.3]), always_waving()))
+        found = asyncio.run(read())
+        assert times_of(result.frame for result in found) == times_of(result.frame for result in plain)
+        assert [result.events for result in found] == [result.events for result in plain]
+
+    def test_the_loop_is_free_while_a_result_is_made(self):
+        async def read() -> int:
+            ticks = 0
+
+            async def tick() -> None:
+                nonlocal ticks
+                while True:
+                    await asyncio.sleep(0.01)
+                    ticks += 1
+
+            beside = asyncio.create_task(tick())
+            async for _ in async_results(at([0.0, 0.1, 0.2]), always_waving(takes=0.2)):
+                pass
+            beside.cancel()
+            return ticks
+
+        assert asyncio.run(read()) > 10
+
+    def test_a_task_that_is_cancelled_ends_the_wait_for_a_silent_camera(self):
+        camera = Silent()
+
+        async def read() -> None:
+            async for _ in async_results(camera, always_waving()):
+                pass
+
+        async def cancelled() -> None:
+            task = asyncio.create_task(read())
+            await asyncio.sleep(0.3)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+        begun = time.monotonic()
+        asyncio.run(cancelled())
+        assert time.monotonic() - begun < 10.0
+        assert_nobody_reads()
+        assert camera.released
+
+    def test_leaving_early_closes_the_source(self):
+        camera = Camera()
+
+        async def first() -> Result:
+            async with contextlib.aclosing(async_results(camera, always_waving())) as stream:
+                async for result in stream:
+                    return result
+            raise AssertionError
+
+        assert asyncio.run(first()).frame.source == "camera"
+        assert_nobody_reads()
+        assert camera.released
+
+    def test_what_the_source_raises_is_raised_there(self):
+        async def read() -> None:
+            async for _ in async_results(Camera(3, error=SourceError("unplugged")), always_waving()):
+                pass
+
+        with pytest.raises(SourceError, match="unplugged"):
+            asyncio.run(read())
