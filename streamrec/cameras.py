@@ -650,7 +650,7 @@ class _Stillness:
         while len(self._came) > 2 * STILL_AGAIN and shot.captured - self._came[0][0] > self._seconds:
             self._came.popleft()
         again = sum(known for _, known in self._came)
-        enough = max(STILL_AGAIN, len(self._keys), STILL_SHARE * len(self._came))
+        enough = max(STILL_AGAIN, 2 * len(self._keys), STILL_SHARE * len(self._came))
         if shot.captured - self._since >= self._seconds and again >= enough:
             self._is_frozen = True
 
