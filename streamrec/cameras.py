@@ -37,9 +37,9 @@ READ_SECONDS = 5.0  # after so long without a word the thread that reads looks w
 FIRST_SECONDS = 10.0  # deadline for the first picture of what was opened: until a key frame comes
 STALL_SECONDS = 2.0  # the least time without a good picture that is a stall
 STALL_INTERVALS = 4.0  # and that many times the camera's own interval
-TRUSTED = (
-    3  # good pictures in a row after a torn one that end the suspicion where decoders leave damage unmarked
-)
+# Where decoders leave damage unmarked, so many good pictures in a row end the suspicion after a torn one, and so many
+# seconds where one is predicted from the other.
+TRUSTED, TRUSTED_SECONDS = 3, 0.5
 PATIENCE = 2.0  # a stall of so many times its limit ends in a reopening
 PAUSES = (1.0, 30.0)  # seconds between openings, the first and the longest
 STEADY_SECONDS = 2.0  # live for so long: the next loss begins with the first pause again
@@ -205,6 +205,7 @@ class _Shot:
     captured: float  # time.monotonic()
     key: bool  # it is predicted from no other
     sure: bool = False  # damage would have been marked: it needs no others to bear it out
+    alone: bool = True  # no others are predicted from it: damage does not spread
     old: bool = False  # held back until the deadline of a read: FFmpeg waits for a picture's successor
 
 
@@ -240,9 +241,11 @@ class _Attempt:
         *,
         name: str,
         strict: bool = True,
+        wary: bool = False,
         before: Callable[[_Attempt], None] | None = None,
     ) -> None:
         self.strict = strict  # refuse what the decoder can only guess
+        self.wary = wary  # the opening before gave nothing but damage
         self.unwanted = False
         self.begun: float | None = None  # time.monotonic() when the opening began
         self.ready: float | None = None  # when it was open
@@ -361,7 +364,12 @@ class _Watch:
         try:
             while not self._left:
                 attempt = _Attempt(
-                    self.read, self._changed, name=source.name, strict=self._strict, before=before
+                    self.read,
+                    self._changed,
+                    name=source.name,
+                    strict=self._strict,
+                    wary=self._cause == ONLY_TORN,
+                    before=before,
                 )
                 clock.restart()
                 over = yield from self._follow(attempt, clock)
@@ -414,10 +422,8 @@ class _Watch:
         source, rhythm, lag = self.source, _Rhythm(), _Lag()
         live_since: float | None = None
         size: tuple[int, ...] = ()
-        good, torn = (
-            TRUSTED,
-            False,
-        )  # pictures in a row; whether torn ones came since the last that was passed on
+        good, torn_at = 0, time.monotonic()  # pictures in a row; when the last torn one came
+        torn = attempt.wary  # whether some came since the last one that was passed on
         while True:
             with self._changed:
                 until = self._deadline(attempt, rhythm)
@@ -427,13 +433,14 @@ class _Watch:
                 shots, refused, over = attempt.take()
             for cause, pictures in refused.items():
                 report.count_refused(source, cause, pictures)
-                good, torn = (0, True) if cause == TORN else (good, torn)
+                if cause == TORN:
+                    good, torn, torn_at = 0, True, time.monotonic()
             for shot in shots:
                 if shot.old and source.health.state is SourceState.stalled:
                     report.count_refused(source, LATE)
                     continue
                 good += 1
-                torn = torn and good < (1 if shot.sure else TRUSTED)
+                torn = torn and not _is_borne_out(shot, good, torn_at)
                 rhythm.beat(shot, trusted=not torn, follows=good > 1)
                 if torn:
                     report.count_refused(source, TORN)
@@ -525,6 +532,13 @@ class _Watch:
             reason = "only torn pictures come" if torn else f"no picture for {stall:.0f} s"
             report.tell(self.source, SourceState.stalled, reason)
         return None
+
+
+def _is_borne_out(shot: _Shot, good: int, torn_at: float) -> bool:
+    """Whether the last of so many good pictures in a row may be believed, after a torn one at ``torn_at``."""
+    if shot.sure:
+        return True
+    return good >= TRUSTED and (shot.alone or shot.captured - torn_at >= TRUSTED_SECONDS)
 
 
 def _pause(number: int) -> float:
@@ -650,7 +664,7 @@ class _Stillness:
         while len(self._came) > 2 * STILL_AGAIN and shot.captured - self._came[0][0] > self._seconds:
             self._came.popleft()
         again = sum(known for _, known in self._came)
-        enough = max(STILL_AGAIN, len(self._keys), STILL_SHARE * len(self._came))
+        enough = max(STILL_AGAIN, 2 * len(self._keys), STILL_SHARE * len(self._came))
         if shot.captured - self._since >= self._seconds and again >= enough:
             self._is_frozen = True
 
@@ -919,7 +933,7 @@ class _Decoder:
         self._broken = False  # until the next key frame, or the end of a renewal, nothing is whole
         self._broken_at: int | None = None  # the pts of what broke it
         self._unplaced = False  # what broke it is a key frame without one, as the first may be
-        self._wary = False  # the decoder met damage of which nobody had told: it may not see all of it
+        self._wary = attempt.wary  # the decoder met damage of which nobody had told: it may not see all of it
         self._whole = 0  # pictures since the last damage
         self._whole_from: int | None = None  # the pts of the picture with which a renewal ends
         self._waited = time.monotonic()  # when there was last nothing to read
@@ -1005,9 +1019,10 @@ class _Decoder:
             told = frame.time if self._timed else None
             if self._pace is not None and told is not None:
                 _sleep(self._pace.wait(told, time.monotonic()), self._attempt)
+            alone = self._context.name == "mjpeg"
             marked = not self._wary or (self._numbers is not None and self._numbers.known)
             sure = self._attempt.strict and marked
-            self._attempt.put(_Shot(image, told, time.monotonic(), key, sure, old))
+            self._attempt.put(_Shot(image, told, time.monotonic(), key, sure, alone, old))
 
     def _is_spoiled(self, pts: int | None) -> bool:
         """Whether a key frame is, or comes before, what broke it."""

@@ -751,7 +751,7 @@ class TestSpoiledPictures:
     def test_pictures_that_come_together_with_sound_are_not_late(self, monkeypatch):
         monkeypatch.setattr(room, "LATE_SECONDS", 0.2)
         refused: list[str] = []
-        attempt = SimpleNamespace(strict=False, unwanted=False, refuse=refused.append)
+        attempt = SimpleNamespace(strict=False, wary=False, unwanted=False, refuse=refused.append)
         pictures = SimpleNamespace(codec_context=SimpleNamespace(name="mpeg4"))
 
         def packets() -> Iterator[SimpleNamespace]:
@@ -819,7 +819,9 @@ def encoded_wall(codec: str, options: dict[str, str]) -> list[bytes]:
 def read_packets(packets: list[bytes], gone: set[int], codec: str = "h264") -> dict[int, room._Shot]:
     """What is passed on where some are lost, by number."""
     shots: list[room._Shot] = []
-    attempt = SimpleNamespace(strict=True, unwanted=False, refuse=lambda _: None, put=shots.append)
+    attempt = SimpleNamespace(
+        strict=True, wary=False, unwanted=False, refuse=lambda _: None, put=shots.append
+    )
     stream = SimpleNamespace(codec_context=av.CodecContext.create(codec, "r"))
     pieces = [Piece(data, n, stream) for n, data in enumerate(packets) if n not in gone]
     container = SimpleNamespace(streams=SimpleNamespace(video=[stream]), demux=lambda: iter(pieces))

@@ -14,7 +14,8 @@ from checks import check_engines_agree, moving
 from onnx import TensorProto, helper
 
 from streamrec import ActionModel, Frame, ModelConfig, Recognizer, Transform, World, WorldSettings
-from streamrec.checkpoint import FORMAT, load_model, save_model, shipped_models
+from streamrec.checkpoint import FORMAT, find_model, load_model, read_checkpoint, save_model, shipped_models
+from streamrec.engines.torch_engine import TorchEngine, record_nothing, record_on_gpu
 from streamrec.errors import ModelError
 from streamrec.export import export_onnx
 
@@ -294,3 +295,89 @@ def test_a_model_stays_in_training_when_it_is_exported(tiny_config, tmp_path):
     model = ActionModel(tiny_config).train()
     export_onnx(model, tmp_path / "m.onnx")
     assert model.training
+
+
+# -- what torch does on a GPU, as far as a CPU can tell
+
+
+def torch_engine(path: Path, **options) -> TorchEngine:
+    return TorchEngine(read_checkpoint(path), "cpu", **options)
+
+
+def played(engine: TorchEngine, streams: int, steps: int = 6) -> list[np.ndarray]:
+    """Probabilities of some steps of streams that begin at different times; what was returned must not change."""
+    random = np.random.default_rng(streams)
+    transform = engine.config.transform
+    head = tuple(np.zeros((streams, *shape), np.float32) for shape in engine.head_shapes)
+    cache = tuple(np.zeros((streams, *shape), np.float32) for shape in engine.cache_shapes)
+    said, copies = [], []
+    for step in range(steps):
+        pictures = random.integers(0, 256, (streams, 3, transform.height, transform.width), np.uint8)
+        elapsed = np.where(np.arange(streams) == step, np.inf, 0.1).astype(np.float32)
+        probabilities, phase, head, cache = engine.step(pictures, elapsed, head, cache)
+        assert phase is None
+        assert {array.dtype for array in (probabilities, *head, *cache)} == {np.dtype(np.float32)}
+        said.append(probabilities)
+        copies.append(probabilities.copy())
+    assert all((a == b).all() for a, b in zip(said, copies, strict=True))
+    return said
+
+
+def test_a_recorded_step_says_what_an_eager_one_does_for_any_number_of_streams(tiny_file):
+    recorded = torch_engine(tiny_file, record=record_nothing)
+    eager = torch_engine(tiny_file)
+    for streams in (1, 3, 1):
+        for a, b in zip(played(recorded, streams), played(eager, streams), strict=True):
+            assert np.allclose(a, b, atol=1e-6)
+    assert set(recorded._recorded) == {1, 3}
+
+
+def test_a_step_is_recorded_once_for_each_number_of_streams(tiny_file):
+    counts = []
+
+    def record(run):
+        counts.append(1)
+        return record_nothing(run)
+
+    engine = torch_engine(tiny_file, record=record)
+    played(engine, 2)
+    played(engine, 2)
+    assert len(counts) == 1
+    played(engine, 4)
+    assert len(counts) == 2
+
+
+def test_a_model_that_cannot_be_recorded_runs_all_the_same(tiny_file):
+    asked = []
+
+    def record(run):
+        asked.append(1)
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    engine = torch_engine(tiny_file, record=record)
+    said = [*played(engine, 2), *played(engine, 3)]
+    expected = [step for streams in (2, 3) for step in played(torch_engine(tiny_file), streams)]
+    assert all(np.allclose(a, b, atol=1e-6) for a, b in zip(said, expected, strict=True))
+    assert len(asked) == 1  # it is not tried again
+
+
+def test_less_precision_changes_little_and_none_of_the_types(tiny_file):
+    half = torch_engine(tiny_file, precision=torch.bfloat16, record=record_nothing)
+    differences = [
+        np.abs(a - b).max() for a, b in zip(played(half, 2), played(torch_engine(tiny_file), 2), strict=True)
+    ]
+    assert 0.0 < max(differences) < 0.05
+
+
+def test_on_a_cpu_torch_is_eager_and_exact(tiny_file):
+    engine = torch_engine(tiny_file)
+    assert (engine._precision, engine._record) == (None, None)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("name", shipped_models())
+def test_on_a_gpu_a_recorded_step_in_half_precision_says_nearly_the_same(name):
+    engine = TorchEngine(read_checkpoint(name), "cuda")
+    for a, b in zip(played(engine, 2), played(torch_engine(find_model(name)), 2), strict=True):
+        assert np.abs(a - b).max() < 0.02
+    assert engine._record is record_on_gpu

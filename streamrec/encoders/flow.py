@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -32,15 +32,13 @@ def lucas_kanade(before: Tensor, now: Tensor, *, pool: int = 1, window: int = 5)
     """
     height, width = before.shape[-2:]
     both, dt = before + now, now - before
-    dx = both @ _tensor(_difference(width).T, before)
-    dy = _tensor(_difference(height), before) @ both
+    dx = both @ _constant(before, _difference, width).T
+    dy = _constant(before, _difference, height) @ both
     products = torch.cat([dx, dx, dy, dx, dy], dim=1) * torch.cat([dx, dy, dy, dt, dt], dim=1)
-    across = products @ _tensor(_box(width, pool, window).T, before)
-    sums = _tensor(_box(height, pool, window), before) @ across
-    sums = sums + _tensor(_RIDGE, before)
+    across = products @ _constant(before, _box, width, pool, window).T
+    sums = _constant(before, _box, height, pool, window) @ across + _constant(before, _ridge)
     # xx, xy, yy, xt, yt: minors of the system, each a product less another
-    one, less = ([0, 1, 1], [2, 4, 3]), ([1, 2, 0], [1, 3, 4])
-    products = _chosen(sums, one[0] + less[0]) * _chosen(sums, one[1] + less[1])
+    products = _chosen(sums, (0, 1, 1, 1, 2, 0)) * _chosen(sums, (2, 4, 3, 1, 3, 4))
     minors = products[:, :3] - products[:, 3:]
     return (minors[:, 1:] / minors[:, :1]).clamp(-LIMIT, LIMIT)
 
@@ -53,29 +51,42 @@ def described(flow: Tensor, change: Tensor, difference: Tensor) -> Tensor:
     """
     vectors = torch.cat([flow[:, :4], change], dim=1)
     squares = vectors * vectors
-    lengths = (_chosen(squares, [0, 2, 4, 6, 8]) + _chosen(squares, [1, 3, 5, 7, 9])).sqrt()
+    lengths = (_chosen(squares, (0, 2, 4, 6, 8)) + _chosen(squares, (1, 3, 5, 7, 9))).sqrt()
     greatest = F.max_pool2d(difference.abs(), 2)
-    return _chosen(torch.cat([flow, lengths, greatest], dim=1), [0, 1, 6, 2, 3, 7, 4, 5, 8, 9, 10, 11])
+    return _chosen(torch.cat([flow, lengths, greatest], dim=1), (0, 1, 6, 2, 3, 7, 4, 5, 8, 9, 10, 11))
 
 
-_RIDGE = np.array([NOISE, 0.0, NOISE, 0.0, 0.0]).reshape(5, 1, 1)
+def _chosen(maps: Tensor, channels: tuple[int, ...]) -> Tensor:
+    return torch.index_select(maps, 1, _constant(maps, _numbers, *channels))
 
 
-def _chosen(maps: Tensor, channels: Sequence[int]) -> Tensor:
-    chosen = torch.from_numpy(np.array(channels))
-    return torch.index_select(maps, 1, chosen if maps.device.type == "cpu" else chosen.to(maps.device))
+def _constant(like: Tensor, made: Callable[..., np.ndarray], *of: int) -> Tensor:
+    """A constant where ``like`` is; made by numpy, for what torch does while a model is traced becomes part of it."""
+    if like.device.type == "cpu":
+        return torch.from_numpy(made(*of))
+    return _elsewhere(like.device, made, *of)
 
 
-def _tensor(values: np.ndarray, like: Tensor) -> Tensor:
-    """Made by numpy: what torch does while a model is traced becomes part of the graph."""
-    made = torch.from_numpy(np.ascontiguousarray(values, np.float32))
-    return made if like.device.type == "cpu" else made.to(like.device)
+@cache
+def _elsewhere(device: torch.device, made: Callable[..., np.ndarray], *of: int) -> Tensor:
+    """Copied once: a step that is recorded as a CUDA graph may copy nothing from the CPU."""
+    return torch.from_numpy(made(*of)).to(device)
+
+
+@cache
+def _numbers(*numbers: int) -> np.ndarray:
+    return np.array(numbers)
+
+
+@cache
+def _ridge() -> np.ndarray:
+    return np.array([NOISE, 0.0, NOISE, 0.0, 0.0], np.float32).reshape(5, 1, 1)
 
 
 @cache
 def _difference(size: int) -> np.ndarray:
     """(size, size): half the central difference, of a picture whose edge is repeated; half, for two are added."""
-    matrix = np.zeros((size, size))
+    matrix = np.zeros((size, size), np.float32)
     for place in range(size):
         matrix[place, min(place + 1, size - 1)] += 0.25
         matrix[place, max(place - 1, 0)] -= 0.25
@@ -86,7 +97,7 @@ def _difference(size: int) -> np.ndarray:
 def _box(size: int, pool: int, window: int) -> np.ndarray:
     """(size / pool, size): means of ``pool``, then of ``window`` of these, the edge repeated."""
     pooled = size // pool
-    matrix = np.zeros((pooled, size))
+    matrix = np.zeros((pooled, size), np.float32)
     for place in range(pooled):
         for near in range(place - window // 2, place + window // 2 + 1):
             begin = pool * min(max(near, 0), pooled - 1)

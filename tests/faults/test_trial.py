@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -55,6 +56,12 @@ def test_torn_and_repeated_pictures_are_no_recovery() -> None:
     assert trial.recovered == pytest.approx(3.0)
     assert trial.damaged == 20
     assert trial.repeated == 9
+
+
+def test_two_pictures_of_the_same_millisecond_are_two() -> None:
+    one, other = seen(16.0), seen(16.01, taken=15.9)
+    other = replace(other, number=(one.number or 0) + 1)
+    assert (len(a_trial(seen=[one, other]).good), a_trial(seen=[one, other, other]).repeated) == (2, 1)
 
 
 def test_a_reader_that_never_comes_back_hangs_or_has_given_up() -> None:

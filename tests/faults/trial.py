@@ -80,10 +80,12 @@ class Trial:
     @property
     def good(self) -> list[Seen]:
         """The pictures that were whole and new, in the order in which they came."""
-        found, newest = [], float("-inf")
+        found, newest = [], (float("-inf"), 0)
         for seen in self.seen:
-            if seen.whole and seen.taken is not None and seen.taken > newest:
-                newest = seen.taken
+            # A camera on a busy machine may make two in the same millisecond.
+            made = (seen.taken or 0.0, seen.number or 0)
+            if seen.whole and made > newest:
+                newest = made
                 found.append(seen)
         return found
 

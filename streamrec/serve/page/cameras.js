@@ -127,9 +127,9 @@ function makeCard(page, name) {
 /** The shape that most of the pictures have: one for all, so that the grid is even. */
 function usualAspect(cameras) {
   const counts = new Map();
-  for (const { width, height } of cameras) if (width) counts.set(Math.round((100 * width) / height), (counts.get(Math.round((100 * width) / height)) ?? 0) + 1);
-  const [usual] = [...counts].sort((a, b) => b[1] - a[1])[0] ?? [178];
-  return Math.min(2, Math.max(1, usual / 100));
+  for (const { width, height } of cameras) if (width) counts.set(width / height, (counts.get(width / height) ?? 0) + 1);
+  const [usual] = [...counts].sort((a, b) => b[1] - a[1])[0] ?? [16 / 9];
+  return Math.min(2, Math.max(1, usual));
 }
 
 export function camerasView(page, main) {
