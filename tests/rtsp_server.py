@@ -268,7 +268,7 @@ def serve(
     caps += ",pixel-aspect-ratio=1/1,interlace-mode=progressive"
     # A slow encoder loses pictures, as a camera does, and does not fall behind.
     source = f"appsrc name=pictures caps={caps} is-live=true do-timestamp=true format=time"
-    source += " max-buffers=30 leaky-type=downstream"
+    source += " max-buffers=15 leaky-type=downstream"
     feeder = Feeder(video, stamped=stamped)
     if codec == "none":
         factory.set_launch(f"( {SOUND_ONLY} name=pay0 )")

@@ -17,6 +17,10 @@ from tests.faults.proxy import Change
 KEPT = 28  # bytes at the start of a packet that damage leaves alone: RTP's header, the codec's, the slice's
 WRONG = "wr0ng-s3cret"
 RIGHT = "r1ght-s3cret"
+H265_SMALL: dict[str, Any] = {
+    "codec": "h265",
+    "size": (240, 176),
+}  # its encoder takes much of a small machine
 
 
 class Fault:
@@ -216,7 +220,7 @@ class Corrupt(_Change):
 class CorruptH265(Corrupt):
     """The same with H.265."""
 
-    name, camera = "corrupted pictures, H.265", {"codec": "h265"}
+    name, camera = "corrupted pictures, H.265", H265_SMALL
 
 
 class CorruptMJPEG(Corrupt):
@@ -263,7 +267,7 @@ class LossUDP(Loss):
 class LossH265(Loss):
     """The same with H.265."""
 
-    name, camera = "packet loss, H.265", {"codec": "h265"}
+    name, camera = "packet loss, H.265", H265_SMALL
 
     def kind_of(self, packet: bytes) -> tuple[bool, bool]:
         kind = packet[12] >> 1 & 63
@@ -368,7 +372,7 @@ class _Way(Fault):
 class H265(_Way):
     """H.265 over TCP."""
 
-    name, camera = "H.265", {"codec": "h265"}
+    name, camera = "H.265", H265_SMALL
 
 
 class MJPEG(_Way):
