@@ -6,7 +6,7 @@ import os
 
 import cv2
 
-SMALL = 20_000  # pixels: a step on a smaller picture is over before a second thread has woken up
+SMALL = 25_000  # pixels: up to there a second thread gains a step little and takes a core from decoders
 
 
 def cores() -> int:
