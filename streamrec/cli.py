@@ -201,7 +201,8 @@ def run(
     recognizer = Recognizer.load(model, engine=engine.value, device=device)
     transform, seen = (
         recognizer.config.transform,
-        bool(save or evidence) or (show is not False and not why_no_display()),
+        bool(save or evidence or (record and record_pictures == "full"))
+        or (show is not False and not why_no_display()),
     )
     opened = open_source(
         source,
