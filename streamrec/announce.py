@@ -27,7 +27,7 @@ from streamrec.types import Health, Result
 from streamrec.watchfile import WatchFile, hide
 
 _AGAIN_SECONDS = 60.0  # before the same trouble is told again
-_PATIENCE = 2.0  # seconds for what was begun to be written, when it ends
+_PATIENCE = 1.5  # seconds for what was begun to be written, when it ends
 _LAST_SECONDS = 1.0  # for what is due to be sent then
 
 
@@ -239,9 +239,12 @@ class Announcer:
             self._hear(announcement)
 
     def _close_couriers(self) -> None:
-        for courier in self._couriers:  # all of them first: they go at the same time
-            courier.close(0.0)
+        """All of them at the same time: whoever is away holds up nobody."""
         ends = time.monotonic() + _LAST_SECONDS
+        for courier in self._couriers:
+            courier.close(0.0)
+        if self._mqtt is not None:
+            self._mqtt.close(_LAST_SECONDS)
         for courier in self._couriers:
             courier.close(max(0.0, ends - time.monotonic()))
 
@@ -262,8 +265,6 @@ class Announcer:
         if self.history is not None:
             if not self._closed:
                 steps.append(self._end_open)  # told before the couriers go
-            if self._mqtt is not None:
-                steps.append(partial(self._mqtt.close, _LAST_SECONDS))
             steps += [self._close_couriers, self.history.close]
         self._closed = True
         for step in steps:

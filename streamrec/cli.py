@@ -306,7 +306,8 @@ def run(
     )
     transform, seen = (
         recognizer.config.transform,
-        bool(save or evidence or sink or record or page) or (show is not False and not why_no_display()),
+        bool(save or evidence or sink or page or (record and record_pictures == "full"))
+        or (show is not False and not why_no_display()),
     )
     opened = open_source(
         source,

@@ -413,14 +413,20 @@ class TestAfter:
                 watch.wait_for("alive  wave started")
                 time.sleep(1.0)
                 code, took = watch.stop()
-        assert (code, took < STOP_SECONDS) == (0, True), watch.text
+        assert code == 0, watch.text
+        assert took < STOP_SECONDS, watch.text
         assert "Traceback" not in watch.text
         with History(tmp_path / "events.db", read_only=True) as history:
             entries = history.query()
         assert {entry.camera for entry in entries} == {"alive", "other"}
         assert all(entry.ended is not None and not entry.interrupted for entry in entries)
-        assert all(entry.clip is not None and Path(entry.clip).exists() for entry in entries)
-        assert not list(tmp_path.rglob("*.part*"))
+        if (
+            "the evidence was not written within" in watch.text
+        ):  # on a machine that has no time: at the next start
+            assert list(tmp_path.rglob("*.part.mp4"))
+        else:
+            assert all(entry.clip is not None and Path(entry.clip).exists() for entry in entries)
+            assert not list(tmp_path.rglob("*.part*"))
 
     def test_a_change_of_what_comes_after_is_told_to_wait(self, tmp_path, models):
         path = write(tmp_path, models, alive='address = "synthetic:1"')

@@ -18,6 +18,7 @@ import json
 import re
 import secrets
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -164,19 +165,21 @@ class Mqtt:
             self._set(topic, "ON" if announcement.kind is Kind.started else "OFF")
 
     def close(self, patience: float = 1.0) -> None:
-        """Say what is still to be said, and good-bye; a second time does nothing."""
+        """Say what is still to be said, and good-bye, in so many seconds; a second time does nothing."""
+        ends = time.monotonic() + patience
         self._courier.close(patience if self._connected else 0.1)
         if self._connected:
             with contextlib.suppress(
                 RuntimeError, ValueError
             ):  # it went away meanwhile: the last will says it
-                self._client.publish(self._status, "offline", qos=1, retain=True).wait_for_publish(patience)
+                said = self._client.publish(self._status, "offline", qos=1, retain=True)
+                said.wait_for_publish(max(0.1, ends - time.monotonic()))
         self._client.on_disconnect = None
         self._client.disconnect()
         # It may be waiting for a broker that does not answer.
         stopping = threading.Thread(target=self._client.loop_stop, daemon=True)
         stopping.start()
-        stopping.join(patience)
+        stopping.join(max(0.1, ends - time.monotonic()))
 
     # -- between it and the broker
 
