@@ -397,8 +397,8 @@ class History:
 
     def end_open(self) -> tuple[Announcement, ...]:
         """End what still runs, as interrupted, at the last moment at which it was known to run."""
-        self._open.clear()
         with self._lock, self._said(), self._transaction() as connection:
+            self._open.clear()
             ids = [id for (id,) in connection.execute("SELECT id FROM event WHERE ended IS NULL ORDER BY id")]
             told = []
             for id in ids:

@@ -26,6 +26,7 @@ _SECRET_KEYS = ("password", "secret", "token")
 _TABLES = ("history", "evidence", "webhook", "mqtt", "sink")
 _VARIABLE = re.compile(r"\$\$|\$\{(\w+)\}")
 _SHORTEST_SECRET = 4  # letters: to hide a shorter one would garble what is told
+_LONG_PATH = 12  # letters of a URL after its host
 _S = TypeVar("_S")
 
 
@@ -182,6 +183,8 @@ def _settings(file: WatchFile, name: str, table: dict[str, Any], kind: type[_S])
     for key, one in known.items():
         if key not in values and one.metadata.get("needed"):
             raise wrong(key, "it is missing")
+        if key not in values and one.metadata.get("path") and one.default:
+            values[key] = str(file.path.absolute().parent / str(one.default))
     try:
         return kind(**values)
     except StreamrecError as error:
@@ -305,8 +308,10 @@ class _Reader:
                 value = self.filled(value, where, key, lambda at: False)
             if isinstance(value, str) and (plain != key or plain in _SECRET_KEYS):
                 self.keep_secret(value)
-            if plain == "url" and isinstance(value, str):  # what follows the host is often the secret itself
-                self.keep_secret(re.sub(r"^\w+://[^/?#]*/?", "", value))
+            if plain == "url" and isinstance(value, str):
+                path = re.sub(r"^\w+://[^/?#]*/?", "", value)
+                if len(path) >= _LONG_PATH:  # often the secret itself; a short one is a word like "live"
+                    self.keep_secret(path)
                 self.keep_secret(value.rpartition("@")[0].partition("://")[2].partition(":")[2])
             values[plain] = value
         return values

@@ -153,6 +153,9 @@ class TestSettings:
         path = tmp_path / "cameras.toml"
         path.write_text(f"[evidence]\nbefore = 2\n{CAMERA}")
         of_file = AfterSettings.of(read_watchfile(path, {}))
+        assert of_file.evidence.folder == str(
+            tmp_path / "evidence"
+        )  # beside the file, wherever it is run from
         assert of_file.history == HistorySettings(file=str(tmp_path / "events.db"))
         changed = of_file.with_options(history=Path("h.db"), evidence=Path("ev"), privacy="blur")
         assert (changed.history.file, changed.evidence.folder) == ("h.db", "ev")

@@ -37,10 +37,11 @@ def shown(path: str | Path) -> list[int]:
 class Scene:
     """A history, the evidence, and a way to let things happen."""
 
-    def __init__(self, folder: Path, **settings) -> None:
-        self.history = History(folder / "events.db")
+    def __init__(self, place: Path, **settings) -> None:
+        name = Path(settings.get("folder", "events")).name  # a history for each folder
+        self.history = History(place / f"{name}.db")
         self.told, self.complaints = [], []
-        settings = {"folder": str(folder / "evidence"), "leave_free_gb": 0.0} | settings
+        settings = {"folder": str(place / "evidence"), "leave_free_gb": 0.0} | settings
         self.evidence = Evidence(
             EvidenceSettings(**settings),
             self.history,
@@ -70,6 +71,7 @@ def scene(tmp_path):
         made.append(Scene(tmp_path, **settings))
         return made[-1]
 
+    make.folder = tmp_path
     yield make
     for one in made:
         one.close()
@@ -127,6 +129,20 @@ def test_a_thumbnail_is_there_as_soon_as_the_event_is_told(scene):
     assert picture.shape == (48, 64, 3)
     assert picture.mean() == pytest.approx(12, abs=3)
     assert one.history.query()[0].clip is None  # it still runs
+
+
+def test_the_overlay_is_in_the_video_where_it_is_wanted(scene):
+    clear, drawn = (
+        scene(folder=str(scene.folder / name), overlay=name == "drawn") for name in ("clear", "drawn")
+    )
+    for one in (clear, drawn):
+        one.play(0, 40, {12: fight(1.0, 2.0)[:1], 25: fight(1.0, 2.0)[1:]}, size=(320, 240))
+        one.close()
+    with av.open(clear.told[0].entry.clip) as left, av.open(drawn.told[0].entry.clip) as right:
+        pairs = zip(left.decode(video=0), right.decode(video=0), strict=True)
+        for plain, over in pairs:
+            assert plain.to_ndarray(format="bgr24").std() < 3
+            assert over.to_ndarray(format="bgr24").std() > 10
 
 
 def test_large_pictures_are_kept_small(scene):
@@ -200,6 +216,7 @@ def test_pictures_that_cannot_be_looked_at_in_time_are_left_out_and_events_are_n
     one.play(0, 300, {100: fight(10.0, 11.0)[:1], 120: fight(10.0, 11.0)[1:]})
     one.close()
     assert one.evidence.left_out > 0
+    assert "the machine is too busy for all pictures: the videos of events have gaps" in one.complaints
     (entry,) = one.entries()
     assert entry.clip is not None and entry.thumbnail is not None
 

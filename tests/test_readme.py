@@ -62,6 +62,8 @@ def test_every_command_of_the_readme_runs(line, place):
     if "mine.safetensors" in words and words[1] != "train" and not (place / "mine.safetensors").exists():
         short = ["--steps", "3", "--streams", "2", "--window", "4"]
         run(["streamrec", "train", "my_clips/", "--out", "mine.safetensors", *short], place)
+    if words[1] == "events" and not (place / "events.db").exists():
+        run(["streamrec", "watch", "cameras.toml", "--history", "events.db"], place)
     if words[1] == "run" and "--no-show" not in words:
         words.append("--no-show")
     done = run(words, place)

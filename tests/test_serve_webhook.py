@@ -10,7 +10,9 @@ import http.server
 import json
 import random
 import re
+import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -43,11 +45,16 @@ def impatient(monkeypatch):
 class Receiver:
     """A real HTTP server; ``answers`` are what it says in turn, the last one for ever: a status, or "hang", "cut"."""
 
-    def __init__(self, *answers: object, port: int = 0) -> None:
+    def __init__(self, *answers: object, port: int = 0, tls: Path | None = None) -> None:
         self.answers = list(answers) or [200]
         self.got: list[tuple[dict[str, str], bytes, str]] = []  # headers, body, path
         self.came = threading.Condition()
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), self._handler())
+        if tls is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(tls / "cert.pem", tls / "key.pem")
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+            self.server.handle_error = lambda *_: None  # a client that does not trust it
         self.port = self.server.server_address[1]
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
         self.thread.start()
@@ -91,8 +98,8 @@ class Receiver:
 
 
 @contextlib.contextmanager
-def receiving(*answers: object, port: int = 0) -> Iterator[Receiver]:
-    receiver = Receiver(*answers, port=port)
+def receiving(*answers: object, port: int = 0, tls: Path | None = None) -> Iterator[Receiver]:
+    receiver = Receiver(*answers, port=port, tls=tls)
     try:
         yield receiver
     finally:
@@ -283,6 +290,34 @@ def test_a_receiver_that_hangs_holds_up_nobody(house):
         one.happen(2)
         one.close()
         assert time.monotonic() - begun < 3.0
+
+
+def test_https_is_spoken_with_whom_is_trusted_alone(house, tmp_path):
+    if not shutil.which("openssl"):
+        pytest.skip("there is no openssl to make a certificate with")
+    subprocess.run(
+        [
+            "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+            "-addext", "subjectAltName=DNS:localhost",
+            "-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem",
+        ],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    with receiving(tls=tmp_path) as receiver:
+        one = house(receiver.port, url=f"https://localhost:{receiver.port}/", ca=str(tmp_path / "cert.pem"))
+        one.happen(1)
+        assert [body["event"] for body in receiver.wait(2)] == ["started", "ended"]
+        assert one.is_empty()
+        one.close()
+        two = house(receiver.port, url=f"https://localhost:{receiver.port}/")
+        two.happen(2)
+        ends = time.monotonic() + 10
+        while not two.told and time.monotonic() < ends:
+            time.sleep(0.02)
+        assert len(receiver.got) == 2
+    assert two.told[0].startswith("webhook localhost: its certificate is not trusted (self")
+    with pytest.raises(SinkError, match=r"ca: .*nothing\.pem cannot be read as certificates"):
+        Webhook(WebhookSettings(url="https://localhost/", ca=str(tmp_path / "nothing.pem")), two.history)
 
 
 def test_no_secret_is_shown(house, tmp_path):

@@ -24,7 +24,7 @@ import pytest
 import torch
 from conftest import numbered
 
-from streamrec import ActionModel, EventSettings, ModelConfig, Transform, VideoFile
+from streamrec import ActionModel, EventSettings, History, ModelConfig, Transform, VideoFile
 from streamrec.checkpoint import save_model
 from streamrec.types import Frame, Prediction, Result
 from streamrec.watchfile import read_watchfile
@@ -391,6 +391,47 @@ class TestCameras:
             assert secret not in shown
         yard = [line["state"] for line in told(lines) if line["type"] == "state" and line["source"] == "yard"]
         assert yard == ["connecting", "live", "ended"]
+
+
+class TestAfter:
+    def test_it_stops_in_time_with_everything_that_may_come_after_an_event_in_the_way(self, tmp_path, models):
+        """A broker that nobody has, a receiver that never answers, a video that is being written."""
+        with silent_camera("http") as mute:
+            path = write(tmp_path, models, alive='address = "synthetic:1"', other='address = "synthetic:2"')
+            with path.open("a") as file:
+                file.write(
+                    f'[history]\n[evidence]\nleave_free_gb = 0\n[[webhook]]\nurl = "{mute}"\n'
+                    '[mqtt]\nhost = "192.0.2.1"\n'
+                )
+            with watching(path, "--record", tmp_path / "flight") as watch:
+                watch.wait_for("alive  wave started")
+                time.sleep(1.0)
+                code, took = watch.stop()
+        assert (code, took < STOP_SECONDS) == (0, True), watch.text
+        assert "Traceback" not in watch.text
+        with History(tmp_path / "events.db", read_only=True) as history:
+            entries = history.query()
+        assert {entry.camera for entry in entries} == {"alive", "other"}
+        assert all(entry.ended is not None and not entry.interrupted for entry in entries)
+        assert all(entry.clip is not None and Path(entry.clip).exists() for entry in entries)
+        assert not list(tmp_path.rglob("*.part*"))
+
+    def test_a_change_of_what_comes_after_is_told_to_wait(self, tmp_path, models):
+        path = write(tmp_path, models, alive='address = "synthetic:1"')
+        with watching(path) as watch:
+            watch.wait_for("alive  wave started")
+            with path.open("a") as file:
+                file.write("[history]\n")
+            watch.wait_for("what happens after an event is other now: that counts from the next start")
+            assert watch.stop()[0] == 0
+
+    def test_a_history_in_use_is_one_sentence(self, tmp_path, models):
+        path = write(tmp_path, models, alive='address = "synthetic:1"')
+        with History(tmp_path / "events.db"), watching(path, "--history", tmp_path / "events.db") as watch:
+            watch.finish()
+        assert watch.process.returncode == 2
+        (line,) = watch.lines
+        assert re.fullmatch(r"streamrec: another streamrec writes to .*events\.db; end it, or .*\n", line)
 
 
 class TestTerminal:

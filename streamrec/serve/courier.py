@@ -103,6 +103,8 @@ class Courier:
             self._send(message)
         except Undelivered as trouble:
             return self._in_vain(message, trouble, now)
+        except Exception as error:  # the thread outlives whatever it is; its text may hold a secret
+            return self._in_vain(message, Undelivered(f"it failed ({type(error).__name__})"), now)
         self._done = message.number
         self._history.arrived(message)
         if self._failing:
