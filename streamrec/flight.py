@@ -359,6 +359,8 @@ def replay(
             difference = _difference(entry, prediction, state, recognizer.labels)
             if difference is not None:
                 return Replayed(steps, frames, unseen, f"{where}: {difference}", tuple(notes))
+    if not frames and unseen:
+        raise DataError(f"{folder} holds no picture, for the cameras' privacy: it cannot be replayed")
     return Replayed(steps, frames, unseen, None, tuple(notes))
 
 

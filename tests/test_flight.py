@@ -171,6 +171,12 @@ def test_pictures_are_as_the_model_saw_them_or_not_there(tmp_path):
         assert door["picture"][2:] == [look.height, look.width] and secret["picture"] is None
     found = replay(tmp_path / "one")
     assert (found.frames, found.unseen, found.difference) == (10, 10, None)
+    with FlightRecorder(tmp_path / "three") as recorder:
+        recorder.unseen.add("door")
+        recognizer = recorder.recorded(Recognizer.load(MODEL))
+        recognizer.step(Frame(image, 0, 0.0, 0, "door"), recognizer.initial_state())
+    with pytest.raises(DataError, match="holds no picture, for the cameras' privacy: it cannot be replayed"):
+        replay(tmp_path / "three")
     recorded(tmp_path / "two", pictures=Pictures.none)
     with pytest.raises(DataError, match=r"holds no pictures .*it cannot be replayed"):
         replay(tmp_path / "two")
