@@ -590,7 +590,8 @@ class _Lag:
     """How much later pictures come than they could, by the camera's clock.
 
     >>> lag = _Lag()
-    >>> [round(lag.step(told, captured, 2.0), 1) for told, captured in ((0, 9), (1, 9.5), (2, 11), (3, 14.5))]
+    >>> moments = ((0.0, 9.0), (1.0, 9.5), (2.0, 11.0), (3.0, 14.5))
+    >>> [round(lag.step(told, captured, 2.0), 1) for told, captured in moments]
     [0.0, 0.0, 0.5, 2.9]
     """
 

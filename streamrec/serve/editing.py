@@ -11,14 +11,14 @@ import os
 import secrets
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from streamrec.checkpoint import read_checkpoint, shipped_models
 from streamrec.errors import SettingsError, StreamrecError, need
-from streamrec.events import EventSettings
+from streamrec.events import NUMBERS, EventSettings
 from streamrec.serve.addresses import check_address, login_of, place_of, shown
 from streamrec.watchfile import CameraSettings, read_watchfile
 
@@ -27,7 +27,7 @@ need("tomlkit", extra="web")
 import tomlkit  # noqa: E402
 from tomlkit.exceptions import TOMLKitError  # noqa: E402
 
-THRESHOLDS = tuple(one.name for one in fields(EventSettings) if one.name != "background")
+THRESHOLDS = NUMBERS
 LONGEST_NAME = 60
 
 

@@ -60,8 +60,8 @@ def preview(
         "events": [
             {
                 "label": event.label,
-                "from": round(event.started + by - last, 2),
-                "to": round(event.timestamp + by - last, 2),
+                "from": round(float(event.started + by) - last, 2),
+                "to": round(float(event.timestamp + by) - last, 2),
                 "confidence": round(event.confidence, 4),
             }
             for event, by in ended

@@ -140,7 +140,7 @@ def fit(
     if settings.patience is not None:
         learned, watched = _held_back(recordings, settings)
     quiet = background or []
-    run = _begin(learned, quiet, config, settings, weights, ranks)
+    run = _begin(learned, config, settings, weights, ranks, quiet)
     told = {"settings": asdict(settings), "config": run.model.config.to_dict()}
     which = identity(told, [*recordings, *quiet], ranks)
     if resume is not None and ranks.any(resume.exists()):
@@ -173,11 +173,11 @@ def fit(
 
 def _begin(
     recordings: list[Recording],
-    background: list[Recording],
     config: ModelConfig,
     settings: TrainSettings,
     weights: str | None,
     ranks: Ranks,
+    background: list[Recording] | None = None,
 ) -> Run:
     streams = settings.streams // ranks.count
     if streams * ranks.count != settings.streams:
@@ -204,7 +204,7 @@ def _begin(
         labels=config.labels,
         balance=settings.balance,
         carry=settings.carry,
-        background=background,
+        background=background or (),
         pause=settings.pause,
         ramp_seconds=settings.ramp_seconds,
         looks=_kept_looks(model, settings),

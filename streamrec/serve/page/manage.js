@@ -7,6 +7,7 @@ const WORDS = {
   leave: ["Ends under", "A score under this ends it", 0.05, 1, 0.01],
   shortest: ["Shortest", "Seconds that it must last to be told", 0, 10, 0.1],
   merge_gap: ["Bridges gaps of", "Seconds of a dip that does not end it", 0, 10, 0.1],
+  cool_down: ["Rests for", "Seconds after an end in which the same is not told again", 0, 600, 5],
   smoothing: ["Smoothing", "Seconds over which scores are averaged", 0, 3, 0.1],
 };
 const unit = (key) => (key === "enter" || key === "leave" ? " %" : " s");
