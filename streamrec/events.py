@@ -25,8 +25,9 @@ runs then is told then, dated to its onset.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -280,6 +281,29 @@ class EventDetector:
         ]
         ended.sort(key=lambda event: event.timestamp)
         return tuple(ended), self.initial_state()
+
+    def replay(
+        self,
+        timestamps: Sequence[float],
+        scores: Iterable[np.ndarray],
+        segments: Iterable[int] | None = None,
+    ) -> Iterator[tuple[int, Event]]:
+        """What is told of scores that are known, one array (labels,) a frame: the frame's number, and the event.
+
+        What runs where a new segment begins, or the scores end, has ended with the last frame before.
+        """
+        state = self.initial_state()
+        number, last, before = -1, 0.0, None
+        parts = itertools.repeat(0, len(timestamps)) if segments is None else segments
+        for number, (time, raw, segment) in enumerate(zip(timestamps, scores, parts, strict=True)):
+            if number and segment != before:
+                events, state = self.finish(last, state)
+                yield from ((number - 1, event) for event in events)
+            events, state = self.step(Prediction("", 0.0, raw, time), time, state)
+            yield from ((number, event) for event in events)
+            last, before = time, segment
+        events, state = self.finish(last, state)
+        yield from ((number, event) for event in events)
 
     def _run(self, track: Track, score: float, smooth: float, timestamp: float, elapsed: float) -> Track:
         """One more frame of an action that was told: is it still up, falling, or back up?"""

@@ -309,6 +309,21 @@ def test_a_clock_that_stumbles_back_a_little_stands_still() -> None:
     assert state.timestamp == 5.0
 
 
+def test_known_scores_are_told_with_the_frame_and_end_where_a_segment_does() -> None:
+    detector = EventDetector(("idle", "wave"), EventSettings(background=("idle",)))
+    times = [n / 10 for n in range(10)] * 2
+    scores = [np.array([0.1, 0.9], np.float32)] * 20
+    told = list(detector.replay(times, scores, [0] * 10 + [1] * 10))
+    assert [(frame, type(event).__name__, event.timestamp) for frame, event in told] == [
+        (4, "ActionStarted", 0.0),
+        (9, "ActionEnded", 0.9),
+        (14, "ActionStarted", 0.0),
+        (19, "ActionEnded", 0.9),
+    ]
+    with pytest.raises(ValueError, match="shorter"):
+        list(detector.replay(times, scores[1:]))
+
+
 def test_the_same_state_stepped_twice_gives_equal_results() -> None:
     detector = EventDetector(["wave", "clap"])
     random = np.random.default_rng(0)

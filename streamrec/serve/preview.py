@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from streamrec.events import EventDetector, EventSettings
-from streamrec.types import ActionEnded, Event, Prediction
+from streamrec.types import ActionEnded
 
 _POINTS = 720  # of the curve: one for five seconds
 _BREATH = 200  # steps: then other threads may run
@@ -32,29 +33,10 @@ def preview(
     >>> [(event["label"], event["from"], event["to"]) for event in said["events"]]
     [('idle', -2.9, -1.9), ('wave', -1.9, -0.9), ('idle', -0.9, 0.0)]
     """
-    detector = EventDetector(labels, settings)
     offsets = _continuous(times, segments)
-    events: list[Event] = []
-    shift: list[float] = []
-    state = detector.initial_state()
-    for n in range(len(times)):
-        if n and segments[n] != segments[n - 1]:
-            told, state = detector.finish(float(times[n - 1]), state)
-            events += told
-            shift += [offsets[n - 1] - times[n - 1]] * len(told)
-        told, state = detector.step(
-            Prediction("", 0.0, scores[n].astype(np.float32), 0.0), float(times[n]), state
-        )
-        events += told
-        shift += [offsets[n] - times[n]] * len(told)
-        if n % _BREATH == _BREATH - 1:
-            time.sleep(0.001)
-    if len(times):
-        told, state = detector.finish(float(times[-1]), state)
-        events += told
-        shift += [offsets[-1] - times[-1]] * len(told)
+    told = EventDetector(labels, settings).replay(times.tolist(), _unhurried(scores), segments.tolist())
     last = float(offsets[-1]) if len(offsets) else 0.0
-    ended = [(event, by) for event, by in zip(events, shift, strict=True) if isinstance(event, ActionEnded)]
+    ended = [(event, offsets[n] - times[n]) for n, event in told if isinstance(event, ActionEnded)]
     return {
         "seconds": round(last - float(offsets[0]), 1) if len(offsets) else 0.0,
         "events": [
@@ -68,6 +50,14 @@ def preview(
         ],
         "curves": _curves(labels, offsets, scores, settings, last),
     }
+
+
+def _unhurried(scores: np.ndarray) -> Iterator[np.ndarray]:
+    """(N, labels) -> each (labels,), with time for other threads."""
+    for n, row in enumerate(scores.astype(np.float32), start=1):
+        yield row
+        if n % _BREATH == 0:
+            time.sleep(0.001)
 
 
 def _continuous(times: np.ndarray, segments: np.ndarray) -> np.ndarray:

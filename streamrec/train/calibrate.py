@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
@@ -32,7 +32,7 @@ from streamrec.synthetic import ACTIONS, UNSEEN, World, WorldSettings
 from streamrec.train.data import find_footage
 from streamrec.train.measure import Interval, Playback
 from streamrec.train.tables import percent, table
-from streamrec.types import ActionStarted, Prediction, Source
+from streamrec.types import ActionStarted, Source
 
 RUNGS = 10  # thresholds that are tried
 HIGHEST = 0.9995  # of them
@@ -241,15 +241,20 @@ def with_enters(settings: EventSettings, enters: Enters) -> EventSettings:
     return replace(settings, by_label=own)
 
 
-def told_in(footage: Sequence[Heard], labels: tuple[str, ...], settings: EventSettings) -> int:
-    """How many events a detector with these settings tells in the footage."""
+def told_in(
+    footage: Sequence[Heard], labels: tuple[str, ...], settings: EventSettings
+) -> dict[str, list[float]]:
+    """Label -> when its events would have been told, in seconds of all the footage."""
     watched = [label for label in labels if label not in settings.background]
     detector = EventDetector(labels, settings)
-    return sum(
-        len(list(_started(detector, part)))
-        for heard in footage
-        for _, part in _stretches(heard, labels, settings, watched)
-    )
+    found: dict[str, list[float]] = {label: [] for label in watched}
+    begins = 0.0
+    for heard in footage:
+        for part in _stretches(heard, labels, settings, watched):
+            for when, event in _started(detector, part):
+                found[event.label].append(begins + when - float(heard.timestamps[0]))
+        begins += heard.seconds
+    return found
 
 
 class _Ladder:
@@ -262,12 +267,11 @@ class _Ladder:
         settings: EventSettings,
         watched: Sequence[str],
     ) -> None:
-        self._footage = [list(_stretches(heard, labels, settings, watched)) for heard in footage]
+        self._footage = footage
         self._labels = labels
         self._settings = settings
         seconds = sum(one.seconds for one in footage)
         self._block = min(BLOCK_SECONDS, seconds / BLOCKS)
-        self._begins = np.cumsum([0.0, *(one.seconds for one in footage)])
         self._rungs = {
             label: np.linspace(_logit(settings.of(label).enter), _logit(HIGHEST), RUNGS) for label in watched
         }
@@ -276,14 +280,8 @@ class _Ladder:
         ]
 
     def told(self, enters: Enters) -> dict[str, list[float]]:
-        """Label -> when its events would have been told, in seconds of all the footage."""
-        detector = EventDetector(self._labels, with_enters(self._settings, enters))
-        found: dict[str, list[float]] = {label: [] for label in self._rungs}
-        for stretches, begins in zip(self._footage, self._begins, strict=False):
-            for begun, heard in stretches:
-                for when, event in _started(detector, heard):
-                    found[event.label].append(begins + when - begun)
-        return found
+        """``told_in`` all the footage, with these thresholds."""
+        return told_in(self._footage, self._labels, with_enters(self._settings, enters))
 
     def count(self, told: Mapping[str, list[float]], *, half: int | None = None) -> dict[str, int]:
         """Events by label; of one half of the footage alone where it is named."""
@@ -408,8 +406,8 @@ def _seconds(value: float | None) -> str:
 
 def _stretches(
     heard: Heard, labels: tuple[str, ...], settings: EventSettings, watched: Sequence[str]
-) -> Iterable[tuple[float, Heard]]:
-    """When a recording begins, and a part of it in which something may run, with seconds before and after it.
+) -> Iterator[Heard]:
+    """The parts of a recording in which something may run, with seconds before and after them.
 
     Between the parts a detector only forgets.
     """
@@ -423,22 +421,16 @@ def _stretches(
         apart = np.flatnonzero(np.diff(high) > lead + after)
         last = high[apart[0]] if len(apart) else high[-1]
         part = slice(*np.searchsorted(times, (high[0] - lead, last + after)))
-        yield float(times[0]), Heard(times[part], heard.probabilities[part], heard.segments[part])
+        yield Heard(times[part], heard.probabilities[part], heard.segments[part])
         high = high[high > last]
 
 
-def _started(detector: EventDetector, heard: Heard) -> Iterable[tuple[float, ActionStarted]]:
-    state, segment = detector.initial_state(), None
-    labels = detector.labels
-    for time, scores, part in zip(
-        heard.timestamps.tolist(), heard.probabilities, heard.segments.tolist(), strict=True
-    ):
-        if part != segment:
-            state, segment = detector.initial_state(), part
-        events, state = detector.step(Prediction(labels[0], 0.0, scores, time), time, state)
-        for event in events:
-            if isinstance(event, ActionStarted):
-                yield time, event
+def _started(detector: EventDetector, heard: Heard) -> Iterator[tuple[float, ActionStarted]]:
+    """What begins, and the time of the frame that told it."""
+    times = heard.timestamps.tolist()
+    for frame, event in detector.replay(times, heard.probabilities, heard.segments.tolist()):
+        if isinstance(event, ActionStarted):
+            yield times[frame], event
 
 
 def _judged(

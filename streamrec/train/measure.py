@@ -26,7 +26,7 @@ from streamrec.metrics import (
     poisson_interval,
 )
 from streamrec.train.data import Clip
-from streamrec.types import ActionEnded, ActionStarted, Event, Prediction
+from streamrec.types import ActionEnded, ActionStarted, Event
 
 NOTHING = "background"  # the truth outside all segments, for a model that has no label for it
 PARTS = tuple(range(10, 101, 10))  # per cent of a clip that were seen
@@ -201,27 +201,18 @@ def playback_of(
 ) -> Playback:
     """A clip of which the probabilities (T, labels) are known; events are those that ``results()`` would tell."""
     background = background_of(labels, settings)
-    detector = EventDetector(labels, settings)
-    memory = detector.initial_state()
-    events: list[Event] = []
-    told: list[float] = []
-    for number, (time, scores) in enumerate(zip(timestamps.tolist(), probabilities, strict=True)):
-        now, memory = detector.step(Prediction.of(scores, time, labels), time, memory)
-        if number == len(timestamps) - 1:
-            ended, memory = detector.finish(time, memory)
-            now += ended
-        events += now
-        told += [time] * len(now)
+    times = timestamps.tolist()
+    told = list(EventDetector(labels, settings).replay(times, probabilities))
     return Playback(
         name=str(clip.path),
         group=clip.group,
         label=clip.label,
-        truth=truth_of(clip, timestamps.tolist(), labels, settings),
+        truth=truth_of(clip, times, labels, settings),
         timestamps=timestamps,
         probabilities=probabilities,
         actions=actions_of(clip, background),
-        events=tuple(events),
-        told=tuple(told),
+        events=tuple(event for _, event in told),
+        told=tuple(times[frame] for frame, _ in told),
         repetitions=repetitions_of(clip),
     )
 
