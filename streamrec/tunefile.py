@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import os
-import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from streamrec.errors import SettingsError
+from streamrec.tomlfile import no_such_key, read_toml
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,19 +55,10 @@ def toml_of(tuned: Tuned, why: str = "") -> str:
 def read_tuned(path: str | os.PathLike[str]) -> Tuned:
     """Read and check the file; raises ``SettingsError`` in words."""
     path = Path(path).expanduser()
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from error
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"{path.name} is not written in UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path.name} is not TOML: {str(error)[:1].lower()}{str(error)[1:]}") from error
+    values = read_toml(path)
     for key, value in values.items():
         if key not in KEYS:
-            near = difflib.get_close_matches(key, KEYS, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(KEYS)}"
-            raise SettingsError(f"{path.name}: {key}: there is no such key; {hint}")
+            raise SettingsError(f"{path.name}: {key}: {no_such_key(key, KEYS)}")
         if (wrong := _wrong(key, value)) is not None:
             raise SettingsError(f"{path.name}: {key}: {wrong}, not {value!r}")
     if os.sep in (model := values.get("model", "")) or model.endswith((".safetensors", ".onnx")):

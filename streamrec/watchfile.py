@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -15,6 +13,7 @@ from urllib.parse import quote, unquote
 
 from streamrec.errors import SettingsError, StreamrecError
 from streamrec.events import NUMBERS, EventSettings
+from streamrec.tomlfile import no_such_key, read_toml
 from streamrec.tunefile import Tuned
 
 DEFAULT_MODEL = "fight"
@@ -99,7 +98,7 @@ def read_watchfile(
     the model of cameras that name none, and the rhythm of those that have it and name no rhythm.
     """
     path = Path(path).expanduser()
-    data = _parsed(path)
+    data = read_toml(path)
     reader = _Reader(path, environment, tuned or Tuned())
     reader.check_keys(data, ("defaults", "camera", *_TABLES), "")
     defaults, tables = data.get("defaults", {}), data.get("camera", [])
@@ -133,22 +132,10 @@ def read_settings(
     """The tables of one name alone, as ``WatchFile.settings`` gives them: the rest need not be right."""
     path = Path(path).expanduser()
     reader = _Reader(path, environment, Tuned())
-    tables = tuple((name, reader.table(name, table)) for table in _listed(_parsed(path).get(name, [])))
+    tables = tuple((name, reader.table(name, table)) for table in _listed(read_toml(path).get(name, [])))
     return WatchFile(
         path=path, cameras=(), secrets=tuple(sorted(reader.secrets)), read=(path,), tables=tables
     ).settings(name, kind)
-
-
-def _parsed(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from error
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"{path.name} is not written in UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
-        # The error's own text may quote a character, never a value.
-        raise SettingsError(f"{path.name} is not TOML: {str(error)[:1].lower()}{str(error)[1:]}") from error
 
 
 def _listed(tables: Any) -> list[Any]:
@@ -164,9 +151,7 @@ def _settings(file: WatchFile, name: str, table: dict[str, Any], kind: type[_S])
 
     for key, value in table.items():
         if key not in known:
-            near = difflib.get_close_matches(key, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-            raise wrong(key, f"there is no such key; {hint}")
+            raise wrong(key, no_such_key(key, tuple(known)))
         wanted = str(known[key].type)
         if wanted.startswith("tuple"):
             fits, what = (
@@ -413,9 +398,7 @@ class _Reader:
     def check_keys(self, table: dict[str, Any], known: tuple[str, ...], where: str) -> None:
         for key in table:
             if key not in known:
-                near = difflib.get_close_matches(key, known, 1)
-                hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-                raise self.wrong(where, key, f"there is no such key; {hint}")
+                raise self.wrong(where, key, no_such_key(key, known))
 
     def wrong(self, where: str, key: str, what: str) -> SettingsError:
         return SettingsError(hide(f"{self.path.name}: {where}{key}: {what}", tuple(self.secrets)))

@@ -12,7 +12,8 @@ PACKAGE = Path(__file__).parents[1] / "streamrec"
 
 FLOORS = {
     **dict.fromkeys(
-        ("errors", "h264", "health", "pictures", "rhythm", "state", "threads", "types", "videos"), 0
+        ("errors", "h264", "health", "pictures", "rhythm", "state", "threads", "types", "videos"),
+        0,
     ),
     **dict.fromkeys(
         (
@@ -28,6 +29,7 @@ FLOORS = {
             "overlay",
             "sources",
             "synthetic",
+            "tomlfile",
             "transforms",
             "words",
         ),
