@@ -35,6 +35,8 @@ from streamrec.videos import LOST, OPEN_SECONDS, in_words, no_answer, no_video, 
 RETRIES = 10  # openings in a row of a lost camera before it is given up: about three minutes
 READ_SECONDS = 5.0  # after so long without a word the thread that reads looks whether it is still wanted
 FIRST_SECONDS = 10.0  # deadline for the first picture of what was opened: until a key frame comes
+# Deadline for opening one that has just answered, and opened quickly before: what hangs now may not hang the next time.
+QUICK_SECONDS, QUICK_TIMES = 2.0, 4.0  # at least so long, and so many times as long as it took
 STALL_SECONDS = 2.0  # the least time without a good picture that is a stall
 STALL_INTERVALS = 4.0  # and that many times the camera's own interval
 # Where decoders leave damage unmarked, so many good pictures in a row end the suspicion after a torn one, and so many
@@ -240,15 +242,18 @@ class _Attempt:
         changed: threading.Condition,
         *,
         name: str,
+        opening: Callable[[], float],
         strict: bool = True,
         wary: bool = False,
         before: Callable[[_Attempt], None] | None = None,
     ) -> None:
+        self.opening = 0.0  # seconds that it may take to open
         self.strict = strict  # refuse what the decoder can only guess
         self.wary = wary  # the opening before gave nothing but damage
         self.unwanted = False
         self.begun: float | None = None  # time.monotonic() when the opening began
         self.ready: float | None = None  # when it was open
+        self.heard = True  # something came of its pictures, if only a part of one; or nobody would know
         self.over: _Over | None = None
         self.refused: Counter[str] = Counter()
         self.pieces = False  # what comes comes in pieces of several seconds
@@ -257,7 +262,7 @@ class _Attempt:
         self._shots: deque[_Shot] = deque()
         self._changed = changed
         self._read = read
-        self._before = before
+        self._before, self._opening = before, opening
         self.thread = threading.Thread(target=self._run, name=f"read {name}", daemon=True)
         self.thread.start()
 
@@ -268,7 +273,7 @@ class _Attempt:
         try:
             if self._before is not None:
                 self._before(self)
-            self._set(begun=time.monotonic())
+            self._set(opening=self._opening(), begun=time.monotonic())
             if not self.unwanted:
                 self._read(self)
             over = _Over(ENDED, cause=ENDED)
@@ -288,9 +293,14 @@ class _Attempt:
             self._fresh = True
             self._changed.notify_all()
 
-    def opened(self, *, pieces: bool = False, timely: bool = False) -> None:
-        """It is open; pictures may come."""
-        self._set(ready=time.monotonic(), pieces=pieces, timely=timely)
+    def opened(self, *, pieces: bool = False, timely: bool = False, heard: bool = True) -> None:
+        """It is open; pictures may come. Not ``heard``: what comes of them will be."""
+        self._set(ready=time.monotonic(), pieces=pieces, timely=timely, heard=heard)
+
+    def hear(self) -> None:
+        """Something came of its pictures, though it may never be one."""
+        if not self.heard:
+            self._set(heard=True)
 
     def put(self, shot: _Shot) -> None:
         """Hand over a picture; never waits."""
@@ -341,6 +351,9 @@ class _Watch:
         self._failures = 0  # openings in a row that gave no picture, and the loss before them
         self._pauses = 0
         self._woken = False  # the last opening was made early, because the camera answered
+        self._heard = True  # it answered at the last opening, or before it
+        self._opens_in = limits.opening  # seconds that the last opening took that gave pictures
+        self._interval = 0.0  # seconds between its pictures then
         self._strict = True
         self._cause = ""  # of the reopening that is under way
         self._still = _Stillness(limits.frozen)
@@ -367,6 +380,7 @@ class _Watch:
                     self.read,
                     self._changed,
                     name=source.name,
+                    opening=self._opening,
                     strict=self._strict,
                     wary=self._cause == ONLY_TORN,
                     before=before,
@@ -402,20 +416,29 @@ class _Watch:
         if not self._segment_is_new:
             self._segment += 1
             self._segment_is_new = True
+        heard = self._woken or not over.silent
+        if heard and not self._heard:
+            self._pauses = 0  # they grew while nobody answered
+        self._heard = heard
         pauses, self._pauses = self._pauses, self._pauses + 1
-        if self._been_live and pauses == 0:
-            return None  # it was live just now: at once
-        seconds = _pause(pauses - self._been_live)
-        wary = self._woken or not over.silent  # one that answers, and still cannot be opened, has its pauses
         self._woken = False
+        if self._been_live and pauses == 0:
+            return None  # it was live, or answered, just now: at once
+        seconds = _pause(pauses - self._been_live)
 
         def pause(attempt: _Attempt) -> None:
             if self.door is None:
                 _sleep(seconds, attempt)
-            elif self.door.opens_within(seconds, attempt, wary=wary, stay=over.locked):
+            # One that answers, and still cannot be opened, has its pauses.
+            elif self.door.opens_within(seconds, attempt, wary=heard, stay=over.locked):
                 self._woken = True
 
         return pause
+
+    def _opening(self) -> float:
+        """Seconds that the next opening may take."""
+        quick = max(QUICK_SECONDS, QUICK_TIMES * self._opens_in)
+        return min(quick, self.limits.opening) if self._woken else self.limits.opening
 
     def _follow(self, attempt: _Attempt, clock: _Clock) -> Generator[Frame, None, _Over | None]:
         """The frames of one opening; returns what ended it, None when nobody reads any more."""
@@ -463,6 +486,10 @@ class _Watch:
                     report.count_reconnect(source, self._cause)
                 self._been_live, self._failures, self._cause = True, 0, ""
                 self._segment_is_new = self._woken = False
+                self._heard = True
+                if attempt.begun is not None and attempt.ready is not None:
+                    self._opens_in = attempt.ready - attempt.begun
+                self._interval = rhythm.interval
                 live_since = live_since or shot.captured
                 if shot.captured - live_since >= STEADY_SECONDS:
                     self._pauses = 0
@@ -490,6 +517,12 @@ class _Watch:
             self._patience_with_lag, self._lagged = LAG_SECONDS, None
         return None
 
+    def _first(self, attempt: _Attempt) -> float:
+        """Seconds from the opening to the first picture; of one that was live, something has to come at once."""
+        if self._been_live and not attempt.heard:
+            return min(self._stall(attempt, self._interval), self.limits.first)
+        return self.limits.first
+
     def _stall(self, attempt: _Attempt, interval: float) -> float:
         least = HLS_SECONDS if attempt.pieces else STALL_SECONDS
         return max(least, STALL_INTERVALS * interval)
@@ -499,9 +532,9 @@ class _Watch:
         if attempt.begun is None:
             return None  # it pauses, and says when that is over
         if attempt.ready is None:
-            return attempt.begun + self.limits.opening + 0.5
+            return attempt.begun + attempt.opening + 0.5
         if rhythm.last is None:
-            return attempt.ready + self.limits.first
+            return attempt.ready + self._first(attempt)
         stall = self._stall(attempt, rhythm.whole)
         if rhythm.silence() <= stall:
             return rhythm.last + stall
@@ -513,17 +546,18 @@ class _Watch:
         if attempt.begun is None:
             return None
         if attempt.ready is None:
-            late = now - attempt.begun >= self.limits.opening + 0.5
-            return _Over(no_answer(self.limits.opening), cause=SILENT, silent=True) if late else None
+            late = now - attempt.begun >= attempt.opening + 0.5
+            return _Over(no_answer(attempt.opening), cause=SILENT, silent=True) if late else None
         if rhythm.last is None:
-            if now - attempt.ready < self.limits.first:
+            first = self._first(attempt)
+            if now - attempt.ready < first:
                 return None
             if torn:
                 # One that never was whole takes the standard lightly: some errors are to be borne. Of another
                 # they are damage, however long it lasts.
                 self._strict = self._been_live
                 return _Over(ONLY_TORN, cause=ONLY_TORN)
-            return _Over(f"it is open, and no picture came within {self.limits.first:g} s", cause=SILENT)
+            return _Over(f"it is open, and no picture came within {first:g} s", cause=SILENT)
         stall, silence = self._stall(attempt, rhythm.whole), rhythm.silence()
         if silence >= self.limits.patience * self._stall(attempt, rhythm.interval):
             reason = ONLY_TORN if torn else f"{SILENT} for {silence:.0f} s"
@@ -825,13 +859,13 @@ def _read_stream(address: str, transport: str, attempt: _Attempt) -> None:
             options["rtsp_flags"] = "prefer_tcp"
         else:
             options["rtsp_transport"] = transport
-    with _overheard() as said, _opened_stream(address, options) as container:
+    with _overheard() as said, _opened_stream(address, options, attempt.opening) as container:
         if not container.streams.video:
             raise _Over(no_video(container), cause=LOST)
         kind = container.format.name
         recording = container.duration is not None and container.duration > 0
         pieces, timed = "hls" in kind, kind not in _UNTIMED
-        attempt.opened(pieces=pieces, timely=timed and not pieces and not recording)
+        attempt.opened(pieces=pieces, timely=timed and not pieces and not recording, heard=False)
         decoder = _Decoder(
             container,
             attempt,
@@ -860,13 +894,13 @@ def _overheard() -> Iterator[list[tuple[int, str, str]]]:
         yield said
 
 
-def _opened_stream(address: str, options: dict[str, str]) -> Any:
+def _opened_stream(address: str, options: dict[str, str], seconds: float) -> Any:
     asked = time.monotonic()
     try:
-        return av.open(address, options=options, timeout=(OPEN_SECONDS, READ_SECONDS))
+        return av.open(address, options=options, timeout=(seconds, READ_SECONDS))
     except av.FFmpegError as error:
-        reason = in_words(error, time.monotonic() - asked, OPEN_SECONDS)
-        silent = reason == no_answer(OPEN_SECONDS) or not isinstance(
+        reason = in_words(error, time.monotonic() - asked, seconds)
+        silent = reason == no_answer(seconds) or not isinstance(
             error, av.HTTPClientError | av.HTTPServerError | av.InvalidDataError
         )
         locked = isinstance(error, av.HTTPUnauthorizedError | av.HTTPForbiddenError)
@@ -972,6 +1006,7 @@ class _Decoder:
                 packet.stream is not self._stream or not packet.size
             ):  # an empty one is FFmpeg's sign of the end
                 continue
+            self._attempt.hear()
             if incomplete:
                 self._break(packet.pts, damaged=True, missed=True)
                 self._unplaced = packet.pts is None and packet.is_keyframe

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from functools import partial
@@ -964,6 +964,11 @@ with capture(NetworkSource(sys.argv[1]), capacity=1):
             frames.close()
 
 
+def watch_of(read: Callable[[room._Attempt], None] = lambda _: None) -> room._Watch:
+    """The watch of a camera whose openings are scripted."""
+    return room._Watch(NetworkSource("rtsp://10.0.0.7/live"), read, None, room._Limits(5.0, 10.0))
+
+
 class TestWaiting:
     def test_pauses_grow_from_a_second_to_half_a_minute_and_differ(self):
         for number in range(50):
@@ -999,6 +1004,57 @@ class TestWaiting:
             woken = door.opens_within(4.0, SimpleNamespace(unwanted=False), wary=True, stay=True)
         assert woken is early
         assert (time.monotonic() - begun < 3.0) is early
+
+    def test_one_that_was_live_and_opens_without_a_word_is_opened_again_at_once(self):
+        openings = itertools.count()
+
+        def read(attempt: room._Attempt) -> None:
+            number = next(openings)
+            attempt.opened(heard=False)
+            if number != 1:
+                attempt.hear()
+                attempt.put(room._Shot(np.zeros((4, 4, 3), np.uint8), None, time.monotonic(), True))
+                time.sleep(0.2)
+                raise room._Over(room.LOST, cause=room.LOST)
+            while not attempt.unwanted:
+                time.sleep(0.01)
+
+        watch = watch_of(read)
+        frames, begun = watch.frames(), time.monotonic()
+        assert [next(frames).segment for _ in range(2)] == [0, 1]
+        assert room.STALL_SECONDS < time.monotonic() - begun < room.STALL_SECONDS + 2.0
+        frames.close()
+
+    def test_one_that_never_was_live_has_longer_for_its_first_picture(self):
+        watch, quiet = watch_of(), SimpleNamespace(heard=False, pieces=False)
+        assert watch._first(quiet) == 10.0
+        watch._been_live = True
+        assert watch._first(quiet) == room.STALL_SECONDS
+        watch._interval = 1.0  # a slow one
+        assert watch._first(quiet) == room.STALL_INTERVALS
+        assert (
+            watch._first(SimpleNamespace(heard=True, pieces=False)) == 10.0
+        )  # a key frame may be long in coming
+
+    def test_what_has_just_answered_has_to_open_about_as_quickly_as_before(self):
+        watch = watch_of()
+        assert watch._opening() == 5.0
+        watch._woken = True
+        limits = []
+        for watch._opens_in in (0.1, 0.75, 3.0):
+            limits.append(watch._opening())
+        assert limits == [room.QUICK_SECONDS, 3.0, 5.0]
+
+    def test_pauses_begin_anew_where_one_answers_that_was_silent(self):
+        watch = watch_of()
+        watch._been_live = True
+        silent = room._Over("no answer", silent=True)
+        assert watch._next(room._Over(room.LOST)) is None
+        assert all(watch._next(silent) is not None for _ in range(5))
+        busy = room._Over("server error")
+        assert watch._next(busy) is None  # at once
+        assert watch._next(busy) is not None
+        assert watch._pauses == 2
 
 
 @contextmanager
@@ -1084,9 +1140,7 @@ class TestSlowLine:
         assert self.lasting([(0.995 * n / 10, 50.0 + n / 10) for n in range(20_000)]) is None
 
     def test_where_another_opening_does_not_help_twice_as_much_is_borne_each_time(self):
-        watch = room._Watch(
-            NetworkSource("rtsp://10.0.0.7/live"), lambda _: None, None, room._Limits(5.0, 5.0)
-        )
+        watch = watch_of()
         given_up, lag = [], room._Lag()
         for n in range(6000):  # ten minutes of a camera whose clock loses a fifth
             if watch._lags(lag, 0.8 * n / 10, n / 10) is not None:
@@ -1096,9 +1150,7 @@ class TestSlowLine:
         assert np.diff(given_up) == pytest.approx([20 * 1.06, 40 * 1.06, 80 * 1.06, 160 * 1.06], rel=0.1)
 
     def test_after_minutes_without_a_lag_the_next_one_is_seen_as_soon_as_the_first(self):
-        watch = room._Watch(
-            NetworkSource("rtsp://10.0.0.7/live"), lambda _: None, None, room._Limits(5.0, 5.0)
-        )
+        watch = watch_of()
         lag = room._Lag()
         assert any(watch._lags(lag, n / 10, n / 5) is not None for n in range(100))
         assert watch._patience_with_lag == 2 * room.LAG_SECONDS

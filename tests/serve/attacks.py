@@ -12,7 +12,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +62,9 @@ def raw(page: Page, request: bytes, seconds: float = 5.0) -> bytes:
         try:
             while part := connection.recv(65536):
                 got += part
-                if b"\r\n\r\n" in got and b"content-length" in got.lower():
+                head, _, body = got.partition(b"\r\n\r\n")
+                length = re.search(rb"content-length: (\d+)", head.lower())
+                if length and len(body) >= int(length[1]):  # it may come in a packet of its own
                     break
         except (TimeoutError, ConnectionResetError):
             pass
@@ -369,7 +371,9 @@ def chunked_body(page: Page) -> str:
                 got = connection.recv(65536)
             except TimeoutError:
                 continue
-            except OSError:
+            except OSError:  # closed while this was being sent: the answer came before
+                with suppress(OSError):
+                    got = connection.recv(65536)
                 break
     return f"{status_of(got)} after {'64 KB' if sent < 400_000 else sent}"
 
