@@ -161,7 +161,12 @@ def as_dict(soak: Soak, checks: list[Check]) -> dict[str, Any]:
         "samples": [{**s, "at": round(s["at"] - soak.begun, 1)} for s in soak.samples],
         "faults": [t.as_dict(soak.begun) for t in soak.thrown],
         "cameras": {
-            name: {"counts": w.final, "wrong_live": w.wrong_live} for name, w in soak.watched.items()
+            name: {
+                "counts": w.final,
+                "wrong_live": w.wrong_live,
+                "told": [(round(at - soak.begun, 1), state, reason) for at, state, reason in w.told],
+            }
+            for name, w in soak.watched.items()
         },
         "left": soak.left,
     }
