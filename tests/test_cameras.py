@@ -19,18 +19,25 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import av
 import cv2
 import numpy as np
 import pytest
 
-import streamrec.cameras as room
-from streamrec.cameras import NetworkSource, WebcamSource
+import streamrec.cameras
+from streamrec.cameras import NetworkSource, WebcamSource, ffmpeg, watchdog
+from streamrec.cameras.attempt import LAGGING, TRUSTED, Attempt, Over, Shot
+from streamrec.cameras.door import Door
+from streamrec.cameras.ffmpeg import Decoder, overheard
+from streamrec.cameras.signs import FROZEN_SECONDS, LAG_SECONDS, Clock, Lag, Stillness
+from streamrec.cameras.watchdog import QUICK_SECONDS, STALL_INTERVALS, STALL_SECONDS, Limits, Watch, pause
 from streamrec.capture import capture
 from streamrec.errors import SourceError
 from streamrec.sources import open_source
 from streamrec.types import Frame, Health, Source
+from streamrec.videos import LOST
 from tests import cameras
 from tests.cameras import (
     Camera,
@@ -542,19 +549,19 @@ class TestSpoiledPictures:
         assert_whole(seen.frames)
 
     def test_a_time_of_torn_pictures_does_not_make_a_camera_a_slow_one(self, monkeypatch):
-        monkeypatch.setattr(room, "STALL_SECONDS", 0.5)
+        monkeypatch.setattr(watchdog, "STALL_SECONDS", 0.5)
         plain = np.zeros((8, 8, 3), np.uint8)
 
-        def read(attempt: room._Attempt) -> None:
+        def read(attempt: Attempt) -> None:
             attempt.opened()
             for _ in range(20):
-                attempt.put(room._Shot(plain, None, time.monotonic(), True))
+                attempt.put(Shot(plain, None, time.monotonic(), True))
                 time.sleep(0.02)
             for _ in range(35):  # 0.7 s: were that the camera's rhythm, 2.8 s of silence would be no stall
                 attempt.refuse("torn")
                 time.sleep(0.02)
-            for _ in range(room.TRUSTED):
-                attempt.put(room._Shot(plain + 1, None, time.monotonic(), True))
+            for _ in range(TRUSTED):
+                attempt.put(Shot(plain + 1, None, time.monotonic(), True))
                 time.sleep(0.02)
             while not attempt.unwanted:
                 time.sleep(0.02)
@@ -573,14 +580,14 @@ class TestSpoiledPictures:
         assert at - last < 2.0
 
     def test_one_whole_picture_among_torn_ones_does_not_make_a_camera_live(self, monkeypatch):
-        monkeypatch.setattr(room, "STALL_SECONDS", 0.3)
+        monkeypatch.setattr(watchdog, "STALL_SECONDS", 0.3)
         plain = np.zeros((8, 8, 3), np.uint8)
 
-        def read(attempt: room._Attempt) -> None:
+        def read(attempt: Attempt) -> None:
             attempt.opened()
             for number in range(100):  # after the first few, one in four is whole
                 if number < 8 or number % 4 == 0:
-                    attempt.put(room._Shot(plain, None, time.monotonic(), True))
+                    attempt.put(Shot(plain, None, time.monotonic(), True))
                 else:
                     attempt.refuse("torn")
                 time.sleep(0.02)
@@ -613,28 +620,28 @@ class TestSpoiledPictures:
 
     def test_a_still_picture_passes_for_half_a_minute_and_for_ever_where_that_is_wanted(self):
         picture = np.zeros((48, 64, 3), np.uint8)
-        usual, never = room._Stillness(room.FROZEN_SECONDS), room._Stillness(math.inf)
-        shots = [room._Shot(picture.copy(), None, n / 10, n % 20 == 0) for n in range(400)]
+        usual, never = Stillness(FROZEN_SECONDS), Stillness(math.inf)
+        shots = [Shot(picture.copy(), None, n / 10, n % 20 == 0) for n in range(400)]
         assert [n for n, shot in enumerate(shots) if usual.frozen(shot)] == list(range(300, 400))
         assert not any(never.frozen(shot) for shot in shots)
 
     def test_noise_in_one_pixel_is_no_freeze(self):
-        stillness, chance = room._Stillness(1.0), np.random.default_rng(0)
+        stillness, chance = Stillness(1.0), np.random.default_rng(0)
         for n in range(500):
             picture = np.zeros((48, 64, 3), np.uint8)
             picture[5, 5] = chance.integers(0, 30)
-            assert not stillness.frozen(room._Shot(picture, None, n / 10, True))
+            assert not stillness.frozen(Shot(picture, None, n / 10, True))
 
     def test_a_still_picture_that_is_refined_after_each_key_frame_is_frozen(self):
-        stillness, rough = room._Stillness(1.0), np.full((48, 64, 3), 90, np.uint8)
+        stillness, rough = Stillness(1.0), np.full((48, 64, 3), 90, np.uint8)
         fine = rough.copy()
         fine[20:24, 30:34] += 2
-        shots = [room._Shot(rough if n % 5 == 0 else fine, None, n / 10, n % 5 == 0) for n in range(30)]
+        shots = [Shot(rough if n % 5 == 0 else fine, None, n / 10, n % 5 == 0) for n in range(30)]
         assert [n for n, shot in enumerate(shots) if stillness.frozen(shot)] == list(range(20, 30))
 
     @pytest.mark.parametrize("bits", [30_000, 60_000, 200_000])
     def test_a_still_picture_that_is_encoded_anew_for_a_bit_rate_is_frozen(self, bits):
-        stillness = room._Stillness(30.0)
+        stillness = Stillness(30.0)
         found = [stillness.frozen(shot) for shot in encoded(noise=0.0, seconds=90, bits=bits)]
         assert not any(found[: 30 * NIGHT_FPS])
         assert all(found[34 * NIGHT_FPS :])
@@ -642,18 +649,18 @@ class TestSpoiledPictures:
     @pytest.mark.parametrize("noise", [2.0, 0.5])
     @pytest.mark.parametrize("bits", [30_000, 60_000])
     def test_a_quiet_night_at_a_low_bit_rate_is_no_freeze(self, bits, noise):
-        stillness = room._Stillness(30.0)
+        stillness = Stillness(30.0)
         assert not any(stillness.frozen(shot) for shot in encoded(noise=noise, seconds=90, bits=bits))
 
     def test_what_moves_between_two_key_frames_is_no_freeze(self):
-        stillness = room._Stillness(1.0)
+        stillness = Stillness(1.0)
         for n in range(100):  # a drawn loop as long as from key frame to key frame
             picture = np.full((48, 64, 3), 90, np.uint8)
             picture[20:26, 10 * (n % 5) : 10 * (n % 5) + 6] = 200
-            assert not stillness.frozen(room._Shot(picture, None, n / 10, n % 5 == 0))
+            assert not stillness.frozen(Shot(picture, None, n / 10, n % 5 == 0))
 
     def test_who_decodes_too_slowly_is_given_the_newest(self, monkeypatch):
-        take = room._Decoder._take
+        take = Decoder._take
 
         def slowly(self, packet, now, *, old):
             before = self._context.name, self._behind
@@ -661,7 +668,7 @@ class TestSpoiledPictures:
             if not self._behind and not before[1]:
                 time.sleep(0.06)  # at 25 pictures a second
 
-        monkeypatch.setattr(room._Decoder, "_take", slowly)
+        monkeypatch.setattr(Decoder, "_take", slowly)
         with rtsp_camera(size=(320, 240)) as camera, watched(NetworkSource(camera)) as seen:
             seen.until(lambda: seen.source.health.refused.get("late", 0) >= 20)
             seen.more(20)
@@ -740,7 +747,7 @@ class TestSpoiledPictures:
         assert "torn" not in seen.source.health.refused
 
     def test_what_ffmpeg_says_of_others_is_not_told_by_this(self, caplog):
-        with room._overheard() as said:
+        with overheard() as said:
             av.logging.log(av.logging.ERROR, "rtsp", "ours")
             other = threading.Thread(target=av.logging.log, args=(av.logging.ERROR, "file", "another's"))
             other.start()
@@ -749,9 +756,9 @@ class TestSpoiledPictures:
         assert caplog.records == []
 
     def test_pictures_that_come_together_with_sound_are_not_late(self, monkeypatch):
-        monkeypatch.setattr(room, "LATE_SECONDS", 0.2)
+        monkeypatch.setattr(ffmpeg, "LATE_SECONDS", 0.2)
         refused: list[str] = []
-        attempt = SimpleNamespace(strict=False, wary=False, unwanted=False, refuse=refused.append)
+        attempt = fake_attempt(strict=False, refuse=refused.append)
         pictures = SimpleNamespace(codec_context=SimpleNamespace(name="mpeg4"))
 
         def packets() -> Iterator[SimpleNamespace]:
@@ -761,8 +768,14 @@ class TestSpoiledPictures:
                 yield SimpleNamespace(stream=pictures, size=1, is_keyframe=n % 10 == 0, pts=n, decode=list)
 
         container = SimpleNamespace(streams=SimpleNamespace(video=[pictures]), demux=packets)
-        room._Decoder(container, attempt, timed=True, hurry=True).run()
+        Decoder(container, attempt, timed=True, hurry=True).run()
         assert refused == []
+
+
+def fake_attempt(**others: Any) -> SimpleNamespace:
+    """What a decoder needs of an opening."""
+    usual = {"strict": True, "wary": False, "unwanted": False}
+    return SimpleNamespace(**(usual | {"hear": lambda: None, "refuse": lambda _: None} | others))
 
 
 def is_whole(frame: Frame) -> bool:
@@ -816,24 +829,22 @@ def encoded_wall(codec: str, options: dict[str, str]) -> list[bytes]:
     return packets + [bytes(packet) for packet in encoder.encode()]
 
 
-def read_packets(packets: list[bytes], gone: set[int], codec: str = "h264") -> dict[int, room._Shot]:
+def read_packets(packets: list[bytes], gone: set[int], codec: str = "h264") -> dict[int, Shot]:
     """What is passed on where some are lost, by number."""
-    shots: list[room._Shot] = []
-    attempt = SimpleNamespace(
-        strict=True, wary=False, unwanted=False, refuse=lambda _: None, put=shots.append
-    )
+    shots: list[Shot] = []
+    attempt = fake_attempt(put=shots.append)
     stream = SimpleNamespace(codec_context=av.CodecContext.create(codec, "r"))
     pieces = [Piece(data, n, stream) for n, data in enumerate(packets) if n not in gone]
     container = SimpleNamespace(streams=SimpleNamespace(video=[stream]), demux=lambda: iter(pieces))
-    with room._overheard() as said:
-        room._Decoder(container, attempt, timed=True, hurry=False, said=said).run()
+    with overheard() as said:
+        Decoder(container, attempt, timed=True, hurry=False, said=said).run()
     return {round(shot.told * 15): shot for shot in shots}
 
 
 NIGHT_FPS = 5
 
 
-def encoded(*, noise: float, seconds: int, bits: int) -> Iterator[room._Shot]:
+def encoded(*, noise: float, seconds: int, bits: int) -> Iterator[Shot]:
     """A dark room without a movement, as H.264 gives it back: 320x240, a key frame a second.
 
     ``noise``: grey levels of a sensor's, standard deviation.
@@ -860,7 +871,7 @@ def encoded(*, noise: float, seconds: int, bits: int) -> Iterator[room._Shot]:
         for packet in encoder.encode(frame):
             for seen in decoder.decode(av.Packet(bytes(packet))):
                 image = seen.to_ndarray(format="bgr24")
-                yield room._Shot(image, None, number / NIGHT_FPS, bool(seen.key_frame))
+                yield Shot(image, None, number / NIGHT_FPS, bool(seen.key_frame))
 
 
 @contextmanager
@@ -924,7 +935,7 @@ class TestLeaving:
         assert self.leave_after(0.2, source, lambda source: source.health.reason) < 2.0
 
     def test_a_thread_that_hangs_ends_by_its_own_deadlines(self, monkeypatch):
-        monkeypatch.setattr(room, "OPEN_SECONDS", 1.0)
+        monkeypatch.setattr(streamrec.cameras, "OPEN_SECONDS", 1.0)
         with silent_camera() as address:
             self.leave_after(0.2, NetworkSource(address))
             deadline = time.monotonic() + 10
@@ -954,7 +965,7 @@ with capture(NetworkSource(sys.argv[1]), capacity=1):
             for _ in range(10):
                 next(frames)
             time.sleep(2.0)
-            for _ in range(room._Attempt.KEPT):
+            for _ in range(Attempt.KEPT):
                 newest = next(frames)
             stamp = read_stamp(newest.image)
             assert stamp is not None
@@ -964,18 +975,18 @@ with capture(NetworkSource(sys.argv[1]), capacity=1):
             frames.close()
 
 
-def watch_of(read: Callable[[room._Attempt], None] = lambda _: None) -> room._Watch:
+def watch_of(read: Callable[[Attempt], None] = lambda _: None) -> Watch:
     """The watch of a camera whose openings are scripted."""
-    return room._Watch(NetworkSource("rtsp://10.0.0.7/live"), read, None, room._Limits(5.0, 10.0))
+    return Watch(NetworkSource("rtsp://10.0.0.7/live"), read, None, Limits(5.0, 10.0))
 
 
 class TestWaiting:
     def test_pauses_grow_from_a_second_to_half_a_minute_and_differ(self):
         for number in range(50):
-            pauses = {room._pause(number) for _ in range(20)}
+            pauses = {pause(number) for _ in range(20)}
             assert max(1.0, 2.0**number / 2 if number < 5 else 15.0) <= min(pauses)
             assert max(pauses) <= min(2.0**number, 30.0)
-        assert len({room._pause(5) for _ in range(20)}) > 10
+        assert len({pause(5) for _ in range(20)}) > 10
 
     @pytest.mark.parametrize(
         ("address", "host", "port"),
@@ -987,18 +998,18 @@ class TestWaiting:
         ],
     )
     def test_the_door_of_a_camera_is_found_in_its_address(self, address, host, port):
-        door = room._Door.of(address)
+        door = Door.of(address)
         assert (door.host, door.port) == (host, port)
         assert b"p@ss" not in door.question
 
     @pytest.mark.parametrize("address", ["udp://@239.0.0.1:1234", "srt://h:1", "rtsp:///live"])
     def test_what_has_no_door_is_not_knocked_at(self, address):
-        assert room._Door.of(address) is None
+        assert Door.of(address) is None
 
     @pytest.mark.parametrize(("away", "early"), [(0.4, True), (0.0, False)])
     def test_a_camera_that_refused_a_password_is_asked_again_when_it_starts_anew(self, away, early):
         """And not when it is only tired of a line on which nothing is said."""
-        door = room._Door.of(f"rtsp://127.0.0.1:{free_port()}/live")
+        door = Door.of(f"rtsp://127.0.0.1:{free_port()}/live")
         with camera_that_hangs_up(door.port, after=0.5, away=away):
             begun = time.monotonic()
             woken = door.opens_within(4.0, SimpleNamespace(unwanted=False), wary=True, stay=True)
@@ -1008,33 +1019,32 @@ class TestWaiting:
     def test_one_that_was_live_and_opens_without_a_word_is_opened_again_at_once(self):
         openings = itertools.count()
 
-        def read(attempt: room._Attempt) -> None:
+        def read(attempt: Attempt) -> None:
             number = next(openings)
             attempt.opened(heard=False)
             if number != 1:
                 attempt.hear()
-                attempt.put(room._Shot(np.zeros((4, 4, 3), np.uint8), None, time.monotonic(), True))
+                attempt.put(Shot(np.zeros((4, 4, 3), np.uint8), None, time.monotonic(), True))
                 time.sleep(0.2)
-                raise room._Over(room.LOST, cause=room.LOST)
+                raise Over(LOST, cause=LOST)
             while not attempt.unwanted:
                 time.sleep(0.01)
 
         watch = watch_of(read)
         frames, begun = watch.frames(), time.monotonic()
         assert [next(frames).segment for _ in range(2)] == [0, 1]
-        assert room.STALL_SECONDS < time.monotonic() - begun < room.STALL_SECONDS + 2.0
+        assert STALL_SECONDS < time.monotonic() - begun < STALL_SECONDS + 2.0
         frames.close()
 
     def test_one_that_never_was_live_has_longer_for_its_first_picture(self):
         watch, quiet = watch_of(), SimpleNamespace(heard=False, pieces=False)
         assert watch._first(quiet) == 10.0
         watch._been_live = True
-        assert watch._first(quiet) == room.STALL_SECONDS
+        assert watch._first(quiet) == STALL_SECONDS
         watch._interval = 1.0  # a slow one
-        assert watch._first(quiet) == room.STALL_INTERVALS
-        assert (
-            watch._first(SimpleNamespace(heard=True, pieces=False)) == 10.0
-        )  # a key frame may be long in coming
+        assert watch._first(quiet) == STALL_INTERVALS
+        quiet.heard = True
+        assert watch._first(quiet) == 10.0  # a key frame may be long in coming
 
     def test_what_has_just_answered_has_to_open_about_as_quickly_as_before(self):
         watch = watch_of()
@@ -1043,15 +1053,15 @@ class TestWaiting:
         limits = []
         for watch._opens_in in (0.1, 0.75, 3.0):
             limits.append(watch._opening())
-        assert limits == [room.QUICK_SECONDS, 3.0, 5.0]
+        assert limits == [QUICK_SECONDS, 3.0, 5.0]
 
     def test_pauses_begin_anew_where_one_answers_that_was_silent(self):
         watch = watch_of()
         watch._been_live = True
-        silent = room._Over("no answer", silent=True)
-        assert watch._next(room._Over(room.LOST)) is None
+        silent = Over("no answer", silent=True)
+        assert watch._next(Over(LOST)) is None
         assert all(watch._next(silent) is not None for _ in range(5))
-        busy = room._Over("server error")
+        busy = Over("server error")
         assert watch._next(busy) is None  # at once
         assert watch._next(busy) is not None
         assert watch._pauses == 2
@@ -1114,9 +1124,9 @@ class TestSlowLine:
     @staticmethod
     def lasting(ways: list[tuple[float, float]]) -> float | None:
         """When it is said that another opening is needed; ``ways``: when a picture was taken, and when it came."""
-        lag = room._Lag()
+        lag = Lag()
         for told, captured in ways:
-            lag.step(told, captured, room.LAG_SECONDS)
+            lag.step(told, captured, LAG_SECONDS)
             if lag.lasts(captured):
                 return captured
         return None
@@ -1141,23 +1151,23 @@ class TestSlowLine:
 
     def test_where_another_opening_does_not_help_twice_as_much_is_borne_each_time(self):
         watch = watch_of()
-        given_up, lag = [], room._Lag()
+        given_up, lag = [], Lag()
         for n in range(6000):  # ten minutes of a camera whose clock loses a fifth
             if watch._lags(lag, 0.8 * n / 10, n / 10) is not None:
                 given_up.append(n / 10)
-                lag = room._Lag()
+                lag = Lag()
         assert len(given_up) == 5
         assert np.diff(given_up) == pytest.approx([20 * 1.06, 40 * 1.06, 80 * 1.06, 160 * 1.06], rel=0.1)
 
     def test_after_minutes_without_a_lag_the_next_one_is_seen_as_soon_as_the_first(self):
         watch = watch_of()
-        lag = room._Lag()
+        lag = Lag()
         assert any(watch._lags(lag, n / 10, n / 5) is not None for n in range(100))
-        assert watch._patience_with_lag == 2 * room.LAG_SECONDS
-        since, lag = watch._lagged, room._Lag()
+        assert watch._patience_with_lag == 2 * LAG_SECONDS
+        since, lag = watch._lagged, Lag()
         for n in range(3100):
             assert watch._lags(lag, n / 10, since + n / 10) is None
-        assert watch._patience_with_lag == room.LAG_SECONDS
+        assert watch._patience_with_lag == LAG_SECONDS
 
     @pytest.mark.slow
     def test_a_slow_line_is_left_for_a_new_one_and_that_is_told(self):
@@ -1169,7 +1179,7 @@ class TestSlowLine:
         ):
             seen.more(30)
             line.rate = line.bytes_a_second(1.0) / 2
-            seen.until(lambda: seen.source.health.reconnects == {room.LAGGING: 1} and seen.frames[-1].segment)
+            seen.until(lambda: seen.source.health.reconnects == {LAGGING: 1} and seen.frames[-1].segment)
             fresh = Seen.of(seen.frames[-1].image)
             assert fresh.taken is not None
             assert seen.frames[-1].captured - fresh.taken < 1.5  # it was more than two seconds
@@ -1180,7 +1190,7 @@ class TestOtherWays:
     """Real servers of what is not plain RTSP: each is read, lost, and read again."""
 
     def test_a_camera_by_rtsps_is_read_with_its_password_and_again_when_it_restarts(self, monkeypatch):
-        monkeypatch.setattr(room, "PAUSES", (0.1, 0.2))
+        monkeypatch.setattr(watchdog, "PAUSES", (0.1, 0.2))
         way = {"fps": 15, "size": (320, 240), "user": "anna", "password": SECRET, "tls": True}
         with rtsp_camera(**way) as camera:
             assert camera.startswith("rtsps://anna:")
@@ -1204,11 +1214,11 @@ class TestOtherWays:
 
     @pytest.mark.slow
     def test_a_stream_by_rtmp_is_open_within_its_deadline_and_read_again_when_it_was_lost(self, monkeypatch):
-        monkeypatch.setattr(room, "PAUSES", (0.1, 0.2))
+        monkeypatch.setattr(watchdog, "PAUSES", (0.1, 0.2))
         # This server is for the first who comes: it must not be one who only looks whether it is there.
-        monkeypatch.setattr(room._Door, "of", staticmethod(lambda address: None))
+        monkeypatch.setattr(Door, "of", staticmethod(lambda address: None))
         took: list[float] = []
-        open_stream = room._opened_stream
+        open_stream = ffmpeg._opened_stream
 
         def timed(*asked):
             begun = time.monotonic()
@@ -1216,7 +1226,7 @@ class TestOtherWays:
             took.append(time.monotonic() - begun)
             return container
 
-        monkeypatch.setattr(room, "_opened_stream", timed)
+        monkeypatch.setattr(ffmpeg, "_opened_stream", timed)
         address = f"rtmp://127.0.0.1:{free_port()}/live/one"
         with ExitStack() as running:
             serve = partial(live_by_ffmpeg, "-f", "flv", "-listen", "1", address)
@@ -1237,8 +1247,8 @@ class TestOtherWays:
 
     @pytest.mark.slow
     def test_hls_that_stops_is_told_and_read_again_when_it_goes_on(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(room, "HLS_SECONDS", 3.0)
-        monkeypatch.setattr(room, "PAUSES", (0.1, 0.2))
+        monkeypatch.setattr(watchdog, "HLS_SECONDS", 3.0)
+        monkeypatch.setattr(watchdog, "PAUSES", (0.1, 0.2))
         options = ["-f", "hls", "-hls_time", "1", "-hls_list_size", "3", "-hls_flags", "delete_segments"]
         with ExitStack() as running:
             serve = partial(live_by_ffmpeg, *options, str(tmp_path / "live.m3u8"))
@@ -1291,7 +1301,7 @@ class TestWebcam:
         assert cv2.utils.logging.getLogLevel() == level
 
     def test_a_webcam_that_vanishes_is_waited_for(self, monkeypatch):
-        monkeypatch.setattr(room, "PAUSES", (0.01, 0.02))
+        monkeypatch.setattr(watchdog, "PAUSES", (0.01, 0.02))
         monkeypatch.setattr(cv2, "VideoCapture", fake_video(3, 0, 0, 2))
         source = WebcamSource(0, retries=3)
         said: list[Health] = []
@@ -1307,7 +1317,7 @@ class TestWebcam:
 
     def test_a_webcam_whose_picture_stands_still_is_frozen(self, monkeypatch):
         monkeypatch.setattr(cv2, "VideoCapture", fake_video(100))
-        monkeypatch.setattr(room._Attempt, "KEPT", 100)  # it gives them all at once
+        monkeypatch.setattr(Attempt, "KEPT", 100)  # it gives them all at once
         source = WebcamSource(0, retries=0, frozen_after=0.0)
         said: list[Health] = []
         source.on_health = said.append
@@ -1396,7 +1406,7 @@ class TestClock:
     """What a camera's clock may do."""
 
     def read(self, told: list[float | None], arrived: list[float]) -> tuple[list[float], list[int]]:
-        clock = room._Clock(0.0)
+        clock = Clock(0.0)
         steps = [clock.step(*pair) for pair in zip(told, arrived, strict=True)]
         times = [time for time, _ in steps]
         assert all(a < b for a, b in itertools.pairwise(times))
@@ -1496,7 +1506,7 @@ class TestRTSP:
             assert time.monotonic() - begun < 15
 
     def test_a_frozen_camera_is_seen_to_be_frozen(self, monkeypatch):
-        monkeypatch.setattr(room, "OPEN_SECONDS", 1.0)
+        monkeypatch.setattr(streamrec.cameras, "OPEN_SECONDS", 1.0)
         with rtsp_camera(size=(320, 240)) as camera:
             frames = iter(NetworkSource(camera, retries=0))
             for _ in range(10):
@@ -1531,7 +1541,7 @@ class TestNetwork:
 
     @pytest.mark.parametrize("scheme", ["rtsp", "http"])
     def test_a_server_that_says_nothing_is_given_up_at_the_deadline(self, monkeypatch, scheme):
-        monkeypatch.setattr(room, "OPEN_SECONDS", 1.0)
+        monkeypatch.setattr(streamrec.cameras, "OPEN_SECONDS", 1.0)
         with silent_camera(scheme) as address:
             begun = time.monotonic()
             with pytest.raises(SourceError, match="no answer within 1 s"):

@@ -1,0 +1,291 @@
+"""Reading an address with FFmpeg: packets become pictures, and what is damaged or old does not."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import av
+import av.logging
+
+from streamrec.cameras.attempt import (
+    ENDED,
+    LATE,
+    LATE_SECONDS,
+    TORN,
+    TRUSTED,
+    Attempt,
+    Over,
+    Shot,
+    sleep,
+)
+from streamrec.cameras.signs import JUMP_SECONDS
+from streamrec.h264 import FrameNumbers
+from streamrec.videos import LOST, OPEN_SECONDS, in_words, no_answer, no_video
+
+READ_SECONDS = 5.0  # after so long without a word the thread that reads looks whether it is still wanted
+CAUGHT_UP_SECONDS = 0.02  # it had to wait so shortly before, if only for sound: what comes is new
+BUSY_TRIES, BUSY_SECONDS = (
+    4,
+    0.25,
+)  # a server that has just let go of a viewer may be too busy for the next one
+REORDERED = "16"  # packets of RTP that wait for one before them: over TCP, too, a camera may leave some out
+# FFmpeg invents times for these.
+UNTIMED = ("mpjpeg", "mjpeg", "image2pipe", "jpeg_pipe", "h264", "hevc", "m4v")
+
+
+def read_stream(address: str, transport: str, attempt: Attempt) -> None:
+    """Read an address until it ends or nobody wants it any more; raises ``Over``."""
+    # FFmpeg looks at five seconds of some streams, which is all the time that there is to open them. What kind of
+    # pictures come is known after less, and RTSP and RTMP tell it before.
+    told = address.lower().startswith(("rtsp", "rtmp"))
+    options = {"analyzeduration": "200000" if told else "1000000", "fpsprobesize": "0"}
+    if address.lower().startswith("rtsp"):
+        options["allowed_media_types"] = "video"
+        options["reorder_queue_size"] = REORDERED
+        if transport == "auto":
+            options["rtsp_flags"] = "prefer_tcp"
+        else:
+            options["rtsp_transport"] = transport
+    with overheard() as said, _opened_stream(address, options, attempt.opening) as container:
+        if not container.streams.video:
+            raise Over(no_video(container), cause=LOST)
+        kind = container.format.name
+        recording = container.duration is not None and container.duration > 0
+        pieces, timed = "hls" in kind, kind not in UNTIMED
+        attempt.opened(pieces=pieces, timely=timed and not pieces and not recording, heard=False)
+        decoder = Decoder(
+            container,
+            attempt,
+            said=said,
+            timed=timed,
+            hurry=not recording and not pieces,
+            pace=_Pace() if pieces else None,
+        )
+        decoder.run()
+        if attempt.unwanted:
+            return
+        raise Over(None) if recording else Over(ENDED, cause=ENDED)
+
+
+@contextmanager
+def overheard() -> Iterator[list[tuple[int, str, str]]]:
+    """What FFmpeg says in this thread: how urgent, who, the text, which may hold an address.
+
+    Its log is one for the whole program. Where nobody reads it, nobody else is to hear more of it by this.
+    """
+    if av.logging.get_level() is None:
+        logging.getLogger("libav").setLevel(logging.CRITICAL + 1)
+        av.logging.set_skip_repeated(False)
+        av.logging.set_level(av.logging.WARNING)
+    with av.logging.Capture(local=True) as said:
+        yield said
+
+
+def _opened_stream(address: str, options: dict[str, str], seconds: float) -> Any:
+    asked = time.monotonic()
+    try:
+        return av.open(address, options=options, timeout=(seconds, READ_SECONDS))
+    except av.FFmpegError as error:
+        reason = in_words(error, time.monotonic() - asked, seconds)
+        silent = reason == no_answer(seconds) or not isinstance(
+            error, av.HTTPClientError | av.HTTPServerError | av.InvalidDataError
+        )
+        locked = isinstance(error, av.HTTPUnauthorizedError | av.HTTPForbiddenError)
+        known = locked or isinstance(error, av.HTTPNotFoundError)
+        if "allowed_media_types" in options and not silent and not known:
+            reason = _without_pictures(address, reason)
+    raise Over(reason, silent=silent, locked=locked)
+
+
+def _without_pictures(address: str, reason: str) -> str:
+    """Whether an RTSP address that could not be opened for its pictures has sound alone."""
+    for _ in range(BUSY_TRIES):
+        try:
+            with av.open(
+                address, options={"rtsp_flags": "prefer_tcp"}, timeout=(OPEN_SECONDS, READ_SECONDS)
+            ) as container:
+                return reason if container.streams.video else no_video(container)
+        except av.HTTPServerError:
+            time.sleep(BUSY_SECONDS)
+        except av.FFmpegError:
+            break
+    return reason
+
+
+class _Pace:
+    """When pictures that came in a piece of several seconds are due, by the stream's clock.
+
+    >>> pace = _Pace()
+    >>> [round(pace.wait(told, now), 1) for told, now in ((5.0, 100.0), (5.2, 100.0), (5.4, 100.5), (5.6, 100.5))]
+    [0.0, 0.2, 0.0, 0.1]
+    """
+
+    def __init__(self) -> None:
+        self._offset: float | None = None  # from the stream's clock to time.monotonic()
+
+    def wait(self, told: float, now: float) -> float:
+        """Seconds until the picture of this time is due."""
+        if self._offset is None or not -LATE_SECONDS < told + self._offset - now < JUMP_SECONDS:
+            self._offset = now - told  # the first one; a piece came late; the clock was set
+        return max(0.0, told + self._offset - now)
+
+
+class Decoder:
+    """Packets of one opening become pictures; what is damaged, or old, does not."""
+
+    def __init__(
+        self,
+        container: Any,
+        attempt: Attempt,
+        *,
+        timed: bool,
+        hurry: bool,
+        pace: _Pace | None = None,
+        said: list[tuple[int, str, str]] | None = None,
+    ) -> None:
+        self._container, self._attempt, self._timed, self._hurry = container, attempt, timed, hurry
+        self._said = [] if said is None else said  # by FFmpeg, in this thread
+        self._pace = pace
+        self._stream = container.streams.video[0]
+        self._context = context = self._stream.codec_context
+        context.thread_count = 1  # more threads decode ahead: a frame of delay for each
+        if attempt.strict:
+            context.options = {**context.options, "err_detect": "explode"}  # flags alone miss most damage
+        self._numbers = FrameNumbers(context.extradata) if context.name == "h264" else None
+        self._broken = False  # until the next key frame, or the end of a renewal, nothing is whole
+        self._broken_at: int | None = None  # the pts of what broke it
+        self._unplaced = False  # what broke it is a key frame without one, as the first may be
+        self._wary = attempt.wary  # the decoder met damage of which nobody had told: it may not see all of it
+        self._whole = 0  # pictures since the last damage
+        self._whole_from: int | None = None  # the pts of the picture with which a renewal ends
+        self._waited = time.monotonic()  # when there was last nothing to read
+        self._behind = False
+
+    def run(self) -> None:
+        """Until the stream ends or is not wanted any more; raises ``Over`` when it is lost."""
+        while not self._attempt.unwanted:
+            asked = time.monotonic()
+            try:
+                self._demux()
+                return
+            except av.FFmpegError as error:
+                # A deadline that passed: the watch decides whether that was too long.
+                if not isinstance(error, av.ExitError | av.TimeoutError) and (
+                    time.monotonic() - max(asked, self._asked) < 0.95 * READ_SECONDS
+                ):
+                    raise Over(LOST, cause=LOST) from None
+
+    _asked = 0.0
+
+    def _demux(self) -> None:
+        # All streams: a read of pictures alone would not return while there is sound.
+        packets = self._container.demux()
+        while not self._attempt.unwanted:
+            self._asked = time.monotonic()
+            packet = next(packets, None)
+            if packet is None:
+                return
+            incomplete = self._is_incomplete()
+            now = time.monotonic()
+            if now - self._asked > 0.002:
+                self._waited = now
+            if (
+                packet.stream is not self._stream or not packet.size
+            ):  # an empty one is FFmpeg's sign of the end
+                continue
+            self._attempt.hear()
+            if incomplete:
+                self._break(packet.pts, damaged=True, missed=True)
+                self._unplaced = packet.pts is None and packet.is_keyframe
+            self._take(packet, now, old=now - self._asked >= 0.95 * READ_SECONDS)
+
+    def _is_incomplete(self) -> bool:
+        """Whether packets of RTP were missed while the last picture was put together."""
+        missed = any(text.startswith("RTP: missed") for text in self._heard())
+        return missed and self._context.name != "mjpeg"  # of that, FFmpeg leaves out the picture itself
+
+    def _take(self, packet: Any, now: float, *, old: bool) -> None:
+        lost = self._numbers.lost(bytes(packet)) if self._numbers is not None else False
+        if self._hurry and self._skipped(packet, now):
+            return
+        if lost:
+            self._break(packet.pts, missed=True)
+        try:
+            frames = packet.decode()
+        except av.FFmpegError:
+            self._break(packet.pts, damaged=True)
+            self._attempt.refuse(TORN)
+            return
+        finally:
+            said = self._heard()
+        # FFmpeg says of H.265, and goes on as if nothing were: a picture that it needs was lost whole;
+        if any("Could not find ref" in text for text in said):
+            self._break(packet.pts, missed=True)
+        # this one is damaged, where one before it comes out at the same time.
+        if any("Error parsing NAL unit" in text for text in said):
+            self._break(packet.pts, damaged=True)
+        if self._numbers is not None and self._numbers.renewed:
+            self._whole_from = packet.pts
+        for frame in frames:
+            renewed = frame.pts is not None and self._whole_from is not None and frame.pts >= self._whole_from
+            key = bool(frame.key_frame) or renewed
+            if frame.is_corrupt:
+                self._break(frame.pts, damaged=True)
+            elif renewed or (key and not self._is_spoiled(frame.pts)):
+                self._wary = self._wary and (self._broken or self._whole < TRUSTED)
+                self._broken, self._broken_at, self._whole_from = False, None, None
+            if self._broken:
+                self._attempt.refuse(TORN)
+                continue
+            self._whole += 1
+            image = frame.to_ndarray(format="bgr24")
+            told = frame.time if self._timed else None
+            if self._pace is not None and told is not None:
+                sleep(self._pace.wait(told, time.monotonic()), self._attempt)
+            alone = self._context.name == "mjpeg"
+            marked = not self._wary or (self._numbers is not None and self._numbers.known)
+            sure = self._attempt.strict and marked
+            self._attempt.put(Shot(image, told, time.monotonic(), key, sure, alone, old))
+
+    def _is_spoiled(self, pts: int | None) -> bool:
+        """Whether a key frame is, or comes before, what broke it."""
+        if pts is None:
+            unplaced, self._unplaced = self._unplaced, False
+            return unplaced
+        return self._broken_at is not None and pts <= self._broken_at
+
+    def _heard(self) -> list[str]:
+        """What FFmpeg has said since the last time."""
+        said = [text for _, _, text in self._said]
+        self._said.clear()
+        return said
+
+    def _break(self, pts: int | None, *, damaged: bool = False, missed: bool = False) -> None:
+        """What comes is not whole; ``missed``: known from the line, and not by the decoder, which may see less."""
+        self._wary = self._wary or not (self._broken or missed)
+        self._broken, self._whole = True, 0
+        self._whole_from = None
+        if damaged and self._numbers is not None:
+            self._numbers.damaged()
+        if pts is not None:
+            self._broken_at = pts if self._broken_at is None else max(pts, self._broken_at)
+
+    def _skipped(self, packet: Any, now: float) -> bool:
+        """Whether decoding is behind and this packet is left out, undecoded, to come to the newest."""
+        late = now - self._waited
+        if late >= LATE_SECONDS:
+            self._behind = True
+        elif self._behind and late < CAUGHT_UP_SECONDS and packet.is_keyframe:
+            self._behind = False
+            self._broken, self._whole_from = True, None  # it may be where a renewal begins, and no key frame
+            if self._numbers is not None:
+                self._numbers.forget()
+        disposable = self._numbers is not None and self._numbers.disposable
+        if self._behind or (disposable and late >= LATE_SECONDS / 2):
+            self._attempt.refuse(LATE)
+            return True
+        return False

@@ -1,0 +1,308 @@
+"""How a camera is, and when it is opened again."""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+
+from streamrec import health as report
+from streamrec.cameras.attempt import (
+    FROZEN,
+    LAGGING,
+    LATE,
+    LATE_SECONDS,
+    ONLY_TORN,
+    SILENT,
+    TORN,
+    TRUSTED,
+    TRUSTED_SECONDS,
+    Attempt,
+    Over,
+    Shot,
+    sleep,
+)
+from streamrec.cameras.door import Door
+from streamrec.cameras.signs import LAG_SECONDS, Clock, Lag, Rhythm, Stillness
+from streamrec.errors import SourceError
+from streamrec.types import Frame, Health, Source, SourceState
+from streamrec.videos import no_answer
+
+# Deadline for opening one that has just answered, and opened quickly before: what hangs now may not hang the next time.
+QUICK_SECONDS, QUICK_TIMES = 2.0, 4.0  # at least so long, and so many times as long as it took
+STALL_SECONDS = 2.0  # the least time without a good picture that is a stall
+STALL_INTERVALS = 4.0  # and that many times the camera's own interval
+HLS_SECONDS = 20.0  # HLS comes in pieces of several seconds
+PATIENCE = 2.0  # a stall of so many times its limit ends in a reopening
+PAUSES = (1.0, 30.0)  # seconds between openings, the first and the longest
+STEADY_SECONDS = 2.0  # live for so long: the next loss begins with the first pause again
+LAG_CALM = 300.0  # so long on time: the next lag is another one
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds and numbers that a watch goes by."""
+
+    opening: float
+    first: float
+    patience: float = PATIENCE
+    linger: float = 0.5  # how long leaving waits for the thread that reads
+    frozen: float = math.inf
+
+
+class Watch:
+    """One iteration of a camera: what came, how it is, and when it is opened again."""
+
+    def __init__(
+        self,
+        source: Source,
+        read: Callable[[Attempt], None],
+        retries: int | None,
+        limits: Limits,
+        door: Door | None = None,
+    ) -> None:
+        self.source, self.read, self.retries, self.limits, self.door = source, read, retries, limits, door
+        self._changed = threading.Condition()
+        self._left = False
+        self._index = self._segment = 0
+        self._segment_is_new = True  # no frame of it was passed on
+        self._been_live = False
+        self._answered = False  # it was open once: the address and the password are right
+        self._failures = 0  # openings in a row that gave no picture, and the loss before them
+        self._pauses = 0
+        self._woken = False  # the last opening was made early, because the camera answered
+        self._heard = True  # it answered at the last opening, or before it
+        self._opens_in = limits.opening  # seconds that the last opening took that gave pictures
+        self._interval = 0.0  # seconds between its pictures then
+        self._strict = True
+        self._cause = ""  # of the reopening that is under way
+        self._still = Stillness(limits.frozen)
+        self._patience_with_lag = LAG_SECONDS
+        self._lagged: float | None = None  # when a lag last ended an opening
+
+    def leave(self) -> None:
+        """Nobody reads any more. From any thread."""
+        with self._changed:
+            self._left = True
+            self._changed.notify_all()
+
+    def frames(self) -> Generator[Frame, None, None]:
+        """The frames of all openings; ``SourceError`` when the camera is given up."""
+        source = self.source
+        source.health = Health()
+        report.tell(source, SourceState.connecting)
+        clock = Clock(time.monotonic())
+        attempt: Attempt | None = None
+        before: Callable[[Attempt], None] | None = None
+        try:
+            while not self._left:
+                attempt = Attempt(
+                    self.read,
+                    self._changed,
+                    name=source.name,
+                    opening=self._opening,
+                    strict=self._strict,
+                    wary=self._cause == ONLY_TORN,
+                    before=before,
+                )
+                clock.restart()
+                over = yield from self._follow(attempt, clock)
+                attempt.unwanted = True
+                if over is None or over.reason is None:
+                    break
+                self._answered = self._answered or attempt.ready is not None
+                before = self._next(over)
+            report.tell(source, SourceState.ended, report.LEFT if self._left else report.OVER)
+        except GeneratorExit:
+            report.tell(source, SourceState.ended, report.LEFT)
+            raise
+        finally:
+            if attempt is not None:
+                attempt.unwanted = True
+                attempt.thread.join(self.limits.linger)
+            self._still = Stillness(self.limits.frozen)  # it holds a picture
+
+    def _next(self, over: Over) -> Callable[[Attempt], None] | None:
+        """What comes before the next opening: nothing, or a pause. Gives the camera up where that is due."""
+        source, reason = self.source, over.reason or ""
+        if self.retries is not None and (not self._answered or self._failures >= self.retries):
+            report.tell(source, SourceState.failed, reason)
+            raise SourceError(reason if over.whole else f"{source.name}: {reason}")
+        self._failures += 1
+        if self._been_live:
+            self._cause = self._cause or over.cause or reason
+        state = SourceState.reconnecting if self._been_live else SourceState.connecting
+        report.tell(source, state, reason)
+        if not self._segment_is_new:
+            self._segment += 1
+            self._segment_is_new = True
+        heard = self._woken or not over.silent
+        if heard and not self._heard:
+            self._pauses = 0  # they grew while nobody answered
+        self._heard = heard
+        pauses, self._pauses = self._pauses, self._pauses + 1
+        self._woken = False
+        if self._been_live and pauses == 0:
+            return None  # it was live, or answered, just now: at once
+        seconds = pause(pauses - self._been_live)
+
+        def wait(attempt: Attempt) -> None:
+            if self.door is None:
+                sleep(seconds, attempt)
+            # One that answers, and still cannot be opened, has its pauses.
+            elif self.door.opens_within(seconds, attempt, wary=heard, stay=over.locked):
+                self._woken = True
+
+        return wait
+
+    def _opening(self) -> float:
+        """Seconds that the next opening may take."""
+        quick = max(QUICK_SECONDS, QUICK_TIMES * self._opens_in)
+        return min(quick, self.limits.opening) if self._woken else self.limits.opening
+
+    def _follow(self, attempt: Attempt, clock: Clock) -> Generator[Frame, None, Over | None]:
+        """The frames of one opening; returns what ended it, None when nobody reads any more."""
+        source, rhythm, lag = self.source, Rhythm(), Lag()
+        live_since: float | None = None
+        size: tuple[int, ...] = ()
+        good, torn_at = 0, time.monotonic()  # pictures in a row; when the last torn one came
+        torn = attempt.wary  # whether some came since the last one that was passed on
+        while True:
+            with self._changed:
+                until = self._deadline(attempt, rhythm)
+                self._changed.wait_for(lambda: self._left or attempt.news(), _seconds_until(until))
+                if self._left:
+                    return None
+                shots, refused, over = attempt.take()
+            for cause, pictures in refused.items():
+                report.count_refused(source, cause, pictures)
+                if cause == TORN:
+                    good, torn, torn_at = 0, True, time.monotonic()
+            for shot in shots:
+                if shot.old and source.health.state is SourceState.stalled:
+                    report.count_refused(source, LATE)
+                    continue
+                good += 1
+                torn = torn and not _is_borne_out(shot, good, torn_at)
+                rhythm.beat(shot, trusted=not torn, follows=good > 1)
+                if torn:
+                    report.count_refused(source, TORN)
+                    continue
+                if self._still.frozen(shot):
+                    report.count_refused(source, FROZEN)
+                    report.tell(source, SourceState.stalled, "the picture is frozen")
+                    continue
+                timestamp, jumped = clock.step(shot.told, shot.captured)
+                if attempt.timely and shot.told is not None:
+                    if jumped:
+                        lag = Lag()
+                    if (late := self._lags(lag, shot.told, shot.captured)) is not None:
+                        report.count_refused(source, LATE)
+                        return late
+                if (jumped or (size and shot.image.shape != size)) and not self._segment_is_new:
+                    self._segment += 1
+                size = shot.image.shape
+                if self._cause:
+                    report.count_reconnect(source, self._cause)
+                self._been_live, self._failures, self._cause = True, 0, ""
+                self._segment_is_new = self._woken = False
+                self._heard = True
+                if attempt.begun is not None and attempt.ready is not None:
+                    self._opens_in = attempt.ready - attempt.begun
+                self._interval = rhythm.interval
+                live_since = live_since or shot.captured
+                if shot.captured - live_since >= STEADY_SECONDS:
+                    self._pauses = 0
+                report.tell(source, SourceState.live)
+                report.count_frame(source)
+                yield Frame(shot.image, self._index, timestamp, self._segment, source.name, shot.captured)
+                self._index += 1
+                if self._left:
+                    return None
+            if over is not None:
+                return over
+            if not shots and (ended := self._late(attempt, rhythm, torn=torn)) is not None:
+                return ended
+
+    def _lags(self, lag: Lag, told: float, captured: float) -> Over | None:
+        """What to say where the line is so slow that only another opening brings new pictures.
+
+        Each time that it does not help for long, twice as much is borne: the camera's clock may be the slow one.
+        """
+        late = lag.step(told, captured, self._patience_with_lag)
+        if lag.lasts(captured):
+            self._patience_with_lag, self._lagged = 2 * self._patience_with_lag, captured
+            return Over(f"pictures come {late:.0f} s late: the line is too slow for them", cause=LAGGING)
+        if self._lagged is not None and late < LATE_SECONDS and captured - self._lagged >= LAG_CALM:
+            self._patience_with_lag, self._lagged = LAG_SECONDS, None
+        return None
+
+    def _first(self, attempt: Attempt) -> float:
+        """Seconds from the opening to the first picture; of one that was live, something has to come at once."""
+        if self._been_live and not attempt.heard:
+            return min(self._stall(attempt, self._interval), self.limits.first)
+        return self.limits.first
+
+    def _stall(self, attempt: Attempt, interval: float) -> float:
+        least = HLS_SECONDS if attempt.pieces else STALL_SECONDS
+        return max(least, STALL_INTERVALS * interval)
+
+    def _deadline(self, attempt: Attempt, rhythm: Rhythm) -> float | None:
+        """time.monotonic() of the next thing to be done when nothing comes; None: wait."""
+        if attempt.begun is None:
+            return None  # it pauses, and says when that is over
+        if attempt.ready is None:
+            return attempt.begun + attempt.opening + 0.5
+        if rhythm.last is None:
+            return attempt.ready + self._first(attempt)
+        stall = self._stall(attempt, rhythm.whole)
+        if rhythm.silence() <= stall:
+            return rhythm.last + stall
+        return rhythm.last + self.limits.patience * self._stall(attempt, rhythm.interval)
+
+    def _late(self, attempt: Attempt, rhythm: Rhythm, *, torn: bool) -> Over | None:
+        """A deadline may have passed: tell a stall, or end what does not come back."""
+        now = time.monotonic()
+        if attempt.begun is None:
+            return None
+        if attempt.ready is None:
+            late = now - attempt.begun >= attempt.opening + 0.5
+            return Over(no_answer(attempt.opening), cause=SILENT, silent=True) if late else None
+        if rhythm.last is None:
+            first = self._first(attempt)
+            if now - attempt.ready < first:
+                return None
+            if torn:
+                # One that never was whole takes the standard lightly: some errors are to be borne. Of another
+                # they are damage, however long it lasts.
+                self._strict = self._been_live
+                return Over(ONLY_TORN, cause=ONLY_TORN)
+            return Over(f"it is open, and no picture came within {first:g} s", cause=SILENT)
+        stall, silence = self._stall(attempt, rhythm.whole), rhythm.silence()
+        if silence >= self.limits.patience * self._stall(attempt, rhythm.interval):
+            reason = ONLY_TORN if torn else f"{SILENT} for {silence:.0f} s"
+            return Over(reason, cause=ONLY_TORN if torn else SILENT)
+        if silence >= stall:
+            reason = "only torn pictures come" if torn else f"no picture for {stall:.0f} s"
+            report.tell(self.source, SourceState.stalled, reason)
+        return None
+
+
+def _is_borne_out(shot: Shot, good: int, torn_at: float) -> bool:
+    """Whether the last of so many good pictures in a row may be believed, after a torn one at ``torn_at``."""
+    if shot.sure:
+        return True
+    return good >= TRUSTED and (shot.alone or shot.captured - torn_at >= TRUSTED_SECONDS)
+
+
+def pause(number: int) -> float:
+    """Seconds before the opening after this one, counted from 0; by chance, for a switch has many cameras."""
+    longest = min(PAUSES[1], PAUSES[0] * 2.0 ** min(number, 30))
+    return random.uniform(max(PAUSES[0], longest / 2), longest)
+
+
+def _seconds_until(moment: float | None) -> float | None:
+    return None if moment is None else max(0.0, moment - time.monotonic())
