@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -43,6 +43,7 @@ class AfterSettings:
     record: Path | None = None  # the folder of the flight recorder
     record_pictures: str = "input"
     record_gb: float = 1.0
+    secrets: tuple[str, ...] = field(default=(), repr=False)  # never to be told
 
     @classmethod
     def of(cls, file: WatchFile) -> AfterSettings:
@@ -56,6 +57,7 @@ class AfterSettings:
             webhooks=tuple(file.settings("webhook", WebhookSettings)),
             mqtt=mqtt[0] if mqtt else None,
             sinks=tuple(_sinks(file)),
+            secrets=file.secrets,
         )
         if settings.history is None and settings.needs_history:
             beside = file.path.absolute().parent / HistorySettings().file
@@ -66,6 +68,11 @@ class AfterSettings:
     def needs_history(self) -> bool:
         """Whether something is wanted that stands on it."""
         return bool(self.evidence or self.webhooks or self.mqtt)
+
+    @property
+    def needs_pictures(self) -> bool:
+        """Whether something is wanted that is given whole pictures."""
+        return bool(self.evidence or self.sinks or (self.record and self.record_pictures == "full"))
 
     def with_options(
         self,
@@ -118,7 +125,7 @@ class Announcer:
 
     def __init__(self, settings: AfterSettings, tell: Callable[[str], None]) -> None:
         self.settings = settings
-        self._tell = tell
+        self._tell = lambda text: tell(hide(text, settings.secrets))
         self._told: dict[str, float] = {}  # sentence: time.monotonic()
         self._models: dict[str, tuple[str, bool]] = {}  # camera: its model, and whether it is live
         self.history: History | None = None

@@ -20,6 +20,7 @@ import typer
 from typer.core import TyperCommand
 
 if TYPE_CHECKING:
+    from streamrec.announce import AfterSettings
     from streamrec.sinks import Sink
     from streamrec.tunefile import Tuned
     from streamrec.types import Health, Result
@@ -249,6 +250,12 @@ def run(
     jsonl: Annotated[
         str | None, typer.Option(help="Write JSON Lines to a file, or to - (standard output).")
     ] = None,
+    after: Annotated[
+        Path | None,
+        typer.Option(
+            help="What to do after an event: a TOML file with [webhook], [mqtt], ...; docs/events.md."
+        ),
+    ] = None,
     history: HistoryFile = None,
     web: Web = None,
     web_access: WebAccess = None,
@@ -304,15 +311,14 @@ def run(
         device=tuned.device or device,
         threads=tuned.threads or threads,
     )
-    transform, seen = (
-        recognizer.config.transform,
-        bool(save or evidence or sink or page or (record and record_pictures == "full"))
-        or (show is not False and not why_no_display()),
+    happens = _after_events(
+        after, _after_options(history, evidence, privacy, sink, record, record_pictures, record_gb)
     )
+    seen = bool(save or page or happens.needs_pictures) or (show is not False and not why_no_display())
     opened = open_source(
         source,
         retries=None if retries < 0 else retries,
-        size=None if seen else transform.straight,
+        size=None if seen else recognizer.config.transform.straight,
     )
     _play(
         opened,
@@ -324,16 +330,38 @@ def run(
         fps=tuned.fps or fps,
         still=still,
         web=page,
-        after={
-            "history": history,
-            "evidence": evidence,
-            "privacy": privacy,
-            "sinks": sink or (),
-            "record": record,
-            "record_pictures": record_pictures,
-            "record_gb": record_gb,
-        },
+        after=happens,
     )
+
+
+def _after_options(
+    history: Path | None,
+    evidence: Path | None,
+    privacy: str | None,
+    sinks: list[str] | None,
+    record: Path | None,
+    record_pictures: str,
+    record_gb: float,
+) -> dict[str, Any]:
+    """For ``AfterSettings.with_options``."""
+    return {
+        "history": history,
+        "evidence": evidence,
+        "privacy": privacy,
+        "sinks": sinks or (),
+        "record": record,
+        "record_pictures": record_pictures,
+        "record_gb": record_gb,
+    }
+
+
+def _after_events(file: Path | None, options: dict[str, Any]) -> AfterSettings:
+    """What is to happen after an event: as the file says, and what the command line says in its place."""
+    from streamrec.announce import AfterSettings
+    from streamrec.watchfile import read_after
+
+    settings = AfterSettings() if file is None else AfterSettings.of(read_after(file, os.environ))
+    return settings.with_options(**options)
 
 
 def _tuned(context: typer.Context, config: Path | None) -> Tuned:
@@ -402,15 +430,7 @@ def watch(
         jsonl=jsonl,
         predictions=predictions,
         web=_web_settings(web, web_access, web_name, web_certificate),
-        after={
-            "history": history,
-            "evidence": evidence,
-            "privacy": privacy,
-            "sinks": sink or (),
-            "record": record,
-            "record_pictures": record_pictures,
-            "record_gb": record_gb,
-        },
+        after=_after_options(history, evidence, privacy, sink, record, record_pictures, record_gb),
         max_seconds=max_seconds,
         engine=engine.value,
         device=device,
@@ -1348,7 +1368,7 @@ def _play(
     fps: float | None = None,
     still: float | None = None,
     also: Any = None,
-    after: dict[str, Any] | None = None,
+    after: AfterSettings | None = None,
     web: Any = None,
 ) -> None:
     """The loop of ``run`` and ``demo``: results to sinks, events to the terminal, a summary at the end."""
@@ -1385,8 +1405,7 @@ def _play(
         terminal = stack.enter_context(_Terminal(source, recognizer, on_stdout=jsonl != "-"))
         if show is None and reason and not sinks:
             terminal.say(f"No window: {reason}")
-        settings = AfterSettings().with_options(**(after or {}))
-        announcer = stack.enter_context(Announcer(settings, terminal.say))
+        announcer = stack.enter_context(Announcer(after or AfterSettings(), terminal.say))
         page = None if web is None else stack.enter_context(_Page(web, source, announcer, terminal.say))
         actions = [x for x in recognizer.labels if x not in recognizer.config.events.background]
         announcer.camera(source.name, model=recognizer.name, live=source.live, actions=actions)

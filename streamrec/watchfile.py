@@ -116,14 +116,7 @@ def read_watchfile(
             raise SettingsError(
                 f"{path.name}: camera {name!r}: name: it stands there twice; name each camera once"
             )
-    others = tuple((key, reader.table(key, table)) for key in _TABLES for table in _listed(data.get(key, [])))
-    return WatchFile(
-        path=path,
-        cameras=tuple(cameras),
-        secrets=tuple(sorted(reader.secrets)),
-        read=(path, *reader.read),
-        tables=others,
-    )
+    return reader.file(data, _TABLES, tuple(cameras))
 
 
 def read_settings(
@@ -131,11 +124,15 @@ def read_settings(
 ) -> list[_S]:
     """The tables of one name alone, as ``WatchFile.settings`` gives them: the rest need not be right."""
     path = Path(path).expanduser()
-    reader = _Reader(path, environment, Tuned())
-    tables = tuple((name, reader.table(name, table)) for table in _listed(read_toml(path).get(name, [])))
-    return WatchFile(
-        path=path, cameras=(), secrets=tuple(sorted(reader.secrets)), read=(path,), tables=tables
-    ).settings(name, kind)
+    return _Reader(path, environment, Tuned()).file(read_toml(path), (name,)).settings(name, kind)
+
+
+def read_after(path: str | os.PathLike[str], environment: Mapping[str, str]) -> WatchFile:
+    """What is to happen after an event, alone: of cameras, which may stand there too, none is read."""
+    path = Path(path).expanduser()
+    reader, data = _Reader(path, environment, Tuned()), read_toml(path)
+    reader.check_keys(data, ("defaults", "camera", *_TABLES), "")
+    return reader.file(data, _TABLES)
 
 
 def _listed(tables: Any) -> list[Any]:
@@ -193,6 +190,15 @@ class _Reader:
         self.tuned = tuned
         self.secrets: set[str] = set()
         self.read: list[Path] = []
+
+    def file(
+        self, data: dict[str, Any], names: tuple[str, ...], cameras: tuple[CameraSettings, ...] = ()
+    ) -> WatchFile:
+        tables = tuple(
+            (name, self.table(name, table)) for name in names for table in _listed(data.get(name, []))
+        )
+        secrets, read = tuple(sorted(self.secrets)), (self.path, *self.read)
+        return WatchFile(path=self.path, cameras=cameras, secrets=secrets, read=read, tables=tables)
 
     def camera(self, number: int, table: dict[str, Any], defaults: dict[str, Any]) -> CameraSettings:
         name = table.get("name")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
 import re
@@ -22,11 +23,13 @@ import torch
 from typer.testing import CliRunner
 
 from streamrec import Recognizer
-from streamrec.checkpoint import read_checkpoint
+from streamrec.checkpoint import read_checkpoint, save_model
 from streamrec.cli import app, main
 from streamrec.words import clock
 from tests.cameras import free_port, rtsp_camera, silent_camera
 from tests.faults.proxy import Line
+from tests.test_serve_webhook import SECRET as WEBHOOK_SECRET
+from tests.test_serve_webhook import receiving
 
 COMMANDS = (
     "run",
@@ -208,6 +211,27 @@ class TestRun:
         events = [line for line in map(json.loads, lines) if line["type"] == "event"]
         assert len([e for e in events if e["event"] == "started"]) * 2 == len(events)
 
+    def test_what_is_to_happen_after_an_event_may_stand_in_a_file(
+        self, clip, tiny_model, tmp_path, monkeypatch
+    ):
+        sure, file = copy.deepcopy(tiny_model), tmp_path / "after.toml"
+        sure.head.classifier.bias.data = torch.tensor([0.0, 9.0, 0.0])
+        save_model(tmp_path / "sure.safetensors", sure)
+        monkeypatch.setenv("HOOK", WEBHOOK_SECRET)
+        with receiving() as receiver:
+            url = f"http://127.0.0.1:{receiver.port}/hook"
+            file.write_text(f'[[webhook]]\nurl = "{url}"\nsecret = "${{HOOK}}"\n')
+            run = streamrec("run", clip, "-m", tmp_path / "sure.safetensors", "--no-show", "--after", file)
+            assert run.returncode == 0, run.stderr
+            sent = receiver.wait(2)
+        assert [(body["event"], body["data"]["label"]) for body in sent] == [
+            ("started", "wave"),
+            ("ended", "wave"),
+        ]
+        assert {body["data"]["camera"] for body in sent} == {"clip.mp4"}
+        assert (tmp_path / "events.db").is_file()  # beside the file
+        assert WEBHOOK_SECRET not in run.stdout + run.stderr
+
     def test_without_a_screen_it_says_so_and_goes_on(self, clip, tiny_file):
         run = streamrec("run", clip, "-m", tiny_file)
         assert run.returncode == 0
@@ -256,6 +280,11 @@ class TestMistakes:
     def test_a_video_that_cannot_be_written(self, main_here, clip, tiny_file, tmp_path, save):
         save = save.format(clip=clip, folder=tmp_path)
         assert_refused(main_here("run", clip, "-m", tiny_file, "--no-show", "--save", save), "cannot write")
+
+    def test_a_wrong_key_in_what_is_to_happen(self, main_here, clip, tiny_file, tmp_path):
+        (tmp_path / "after.toml").write_text('[[webhok]]\nurl = "https://example.org"\n')
+        run = main_here("run", clip, "-m", tiny_file, "--after", tmp_path / "after.toml")
+        assert_refused(run, "after.toml: webhok: there is no such key; did you mean webhook")
 
     def test_lines_that_cannot_be_written(self, main_here, clip, tiny_file):
         run = main_here("run", clip, "-m", tiny_file, "--no-show", "--jsonl", "/no/such/folder/out.jsonl")
