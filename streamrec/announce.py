@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from streamrec.closing import Closing
 from streamrec.errors import SettingsError, StreamrecError
 from streamrec.evidence import Evidence, EvidenceSettings, Privacy
 from streamrec.flight import FlightRecorder
@@ -117,7 +116,7 @@ def _sinks(file: WatchFile) -> Iterator[SinkSettings]:
                 raise SettingsError(hide(f"{file.path.name}: [sink]: {error}", file.secrets)) from error
 
 
-class Announcer:
+class Announcer(Closing):
     """Keeps and tells what happens, as its settings say. ``tell`` gets sentences for a person, from any thread.
 
     Raises ``StreamrecError`` where what is wanted cannot be: a damaged history, a folder that is not there.
@@ -279,11 +278,3 @@ class Announcer:
                 step()
             except StreamrecError as error:
                 self._tell(str(error))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -8,10 +8,10 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
 from threading import Condition
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from streamrec.capture import Reader
+from streamrec.closing import Closing
 from streamrec.errors import SourceError, StreamrecError, without_password
 from streamrec.events import EventSettings
 from streamrec.gate import Gate
@@ -260,7 +260,7 @@ class _Due(Source):
                     raise
 
 
-class Watcher:
+class Watcher(Closing):
     """Recognizes any number of streams with one batch for the encoder and a state each.
 
     ``add`` and ``remove`` streams at any time, from any thread; iterate it, or call ``step``, in one thread.
@@ -406,14 +406,6 @@ class Watcher:
         deadline = time.monotonic() + patience
         for camera in (*self._cameras.values(), *self._gone, *self._leaving):
             camera._reader.join(max(0.0, deadline - time.monotonic()))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _active(self) -> list[Camera]:
         with self._changed:

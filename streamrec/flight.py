@@ -23,11 +23,11 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any
 
 import numpy as np
 
+from streamrec.closing import Closing
 from streamrec.errors import DataError, SinkError, StateError
 from streamrec.pictures import as_bgr
 from streamrec.recognizer import Recognizer
@@ -49,7 +49,7 @@ class Pictures(StrEnum):
     full = "full"  # as they came, without loss: about 1 MB each
 
 
-class FlightRecorder:
+class FlightRecorder(Closing):
     """Writes down what recognizers do, into a new folder below ``folder``. Any threads, one at a time.
 
     A disk that is full stops the recording for a minute, never the recognition: ``complain`` is told. Raises
@@ -127,14 +127,6 @@ class FlightRecorder:
         with self._lock:
             self._close_part()
             self._failed = float("inf")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     # -- the steps
 

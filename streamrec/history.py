@@ -30,9 +30,9 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any
 
+from streamrec.closing import Closing
 from streamrec.errors import HistoryError
 from streamrec.types import ActionEnded, ActionStarted, Event, Frame, Result
 
@@ -174,7 +174,7 @@ class Message:
     due: float  # seconds since 1970: not before
 
 
-class History:
+class History(Closing):
     """One file of events. The one that writes is alone with it; readers come and go beside it.
 
     ``receivers``: names for which each announcement is queued (``waiting``, ``arrived``, ``postpone``).
@@ -556,14 +556,6 @@ class History:
         if self._guard is not None:
             self._guard.close()
             self._guard = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def new_id(started: float) -> str:

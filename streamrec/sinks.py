@@ -19,19 +19,19 @@ from datetime import UTC, datetime
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any
 
 import av
 import cv2
 import numpy as np
 
+from streamrec.closing import Closing
 from streamrec.errors import SinkError
 from streamrec.overlay import Trail, draw
 from streamrec.types import ActionEnded, Event, Frame, Health, Result
 
 
-class Sink(ABC):
+class Sink(Closing, ABC):
     """A place for results: ``write`` each, ``close`` at the end, or use it in a ``with``."""
 
     @abstractmethod
@@ -41,14 +41,6 @@ class Sink(ABC):
     @abstractmethod
     def close(self) -> None:
         """Finish; a second time does nothing."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class _Told:

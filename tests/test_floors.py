@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "streamrec"
 
 FLOORS = {
     **dict.fromkeys(
-        ("errors", "h264", "health", "pictures", "rhythm", "state", "threads", "types", "videos"),
+        ("closing", "errors", "h264", "health", "pictures", "rhythm", "state", "threads", "types", "videos"),
         0,
     ),
     **dict.fromkeys(
