@@ -603,6 +603,30 @@ class TestSpoiledPictures:
         assert seen == 9  # up to the first torn one
         assert states == ["connecting", "live", "stalled", "failed"]
 
+    def test_who_believed_a_few_pictures_too_early_says_so_at_the_next_torn_one(self, monkeypatch):
+        """Or they would make a camera live for another two seconds, in which all may be torn."""
+        monkeypatch.setattr(watchdog, "STALL_SECONDS", 1.0)
+        plain = np.zeros((8, 8, 3), np.uint8)
+
+        def read(attempt: Attempt) -> None:
+            attempt.opened()
+            for number in range(60):
+                if number < 10 or 38 <= number < 43:
+                    attempt.put(Shot(plain, None, time.monotonic(), True))
+                else:
+                    attempt.refuse("torn")
+                time.sleep(0.02)
+
+        source = NetworkSource("rtsp://127.0.0.1/live", retries=0)
+        monkeypatch.setattr(source, "_read", read)
+        told: list[tuple[float, str]] = []
+        source.on_health = lambda health: told.append((time.monotonic(), health.state))
+        begun = time.monotonic()
+        with capture(source, capacity=200) as frames, pytest.raises(SourceError):
+            list(frames)
+        assert [state for _, state in told[:3]] == ["connecting", "live", "stalled"]
+        assert told[2][0] - begun < 1.1  # a second after the last of those few it would have been 1.9
+
     def test_a_picture_that_stands_still_for_long_is_frozen_and_one_that_moves_is_live(self):
         with still_camera() as (address, moving):
             with watched(NetworkSource(address, frozen_after=1.0)) as seen:

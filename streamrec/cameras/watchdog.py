@@ -39,6 +39,7 @@ HLS_SECONDS = 20.0  # HLS comes in pieces of several seconds
 PATIENCE = 2.0  # a stall of so many times its limit ends in a reopening
 PAUSES = (1.0, 30.0)  # seconds between openings, the first and the longest
 STEADY_SECONDS = 2.0  # live for so long: the next loss begins with the first pause again
+ONLY_TORN_COME = "only torn pictures come"
 LAG_CALM = 300.0  # so long on time: the next lag is another one
 
 
@@ -170,6 +171,9 @@ class Watch:
         size: tuple[int, ...] = ()
         good, torn_at = 0, time.monotonic()  # pictures in a row; when the last torn one came
         torn = attempt.wary  # whether some came since the last one that was passed on
+        believed: float | None = (
+            None  # since when they are again, after a while, though damage may go unmarked
+        )
         while True:
             with self._changed:
                 until = self._deadline(attempt, rhythm)
@@ -181,12 +185,18 @@ class Watch:
                 report.count_refused(source, cause, pictures)
                 if cause == TORN:
                     good, torn, torn_at = 0, True, time.monotonic()
+                    if believed is not None and torn_at - believed < STEADY_SECONDS:
+                        report.tell(source, SourceState.stalled, ONLY_TORN_COME)  # it was too early
+                    believed = None
             for shot in shots:
                 if shot.old and source.health.state is SourceState.stalled:
                     report.count_refused(source, LATE)
                     continue
                 good += 1
-                torn = torn and not _is_borne_out(shot, good, torn_at)
+                if torn and _is_borne_out(shot, good, torn_at):
+                    torn = False
+                    if not shot.sure and rhythm.silence() >= self._stall(attempt, rhythm.whole) / 2:
+                        believed = shot.captured
                 rhythm.beat(shot, trusted=not torn, follows=good > 1)
                 if torn:
                     report.count_refused(source, TORN)
@@ -286,7 +296,7 @@ class Watch:
             reason = ONLY_TORN if torn else f"{SILENT} for {silence:.0f} s"
             return Over(reason, cause=ONLY_TORN if torn else SILENT)
         if silence >= stall:
-            reason = "only torn pictures come" if torn else f"no picture for {stall:.0f} s"
+            reason = ONLY_TORN_COME if torn else f"no picture for {stall:.0f} s"
             report.tell(self.source, SourceState.stalled, reason)
         return None
 
