@@ -9,7 +9,9 @@ from collections import deque
 
 import numpy as np
 
-from streamrec.cameras.attempt import Shot
+from streamrec.cameras.attempt import TRUSTED, TRUSTED_SECONDS, Shot
+
+STEADY_SECONDS = 2.0  # live for so long: what comes then is a fault of its own
 
 FROZEN_SECONDS = 30.0  # the same picture for so long is a frozen one
 STILL_LEVELS = 40  # grey levels that an encoder may be off between two key frames of the same picture
@@ -51,6 +53,30 @@ class Rhythm:
     def silence(self) -> float:
         """Seconds since the last one; 0 before the first."""
         return 0.0 if self.last is None else time.monotonic() - self.last
+
+
+class Trust:
+    """Whether good pictures may be believed, after torn ones."""
+
+    def __init__(self, *, wary: bool = False) -> None:
+        self.is_lost = wary  # torn ones came, and what came since does not bear it out yet that they are over
+        self.good = 0  # in a row
+        self._torn_at = time.monotonic()
+        self._regained: float | None = None  # when, after a while without, though damage may go unmarked
+
+    def lost_again(self, now: float) -> bool:
+        """A torn one came; whether the few before it were believed too early."""
+        early = self._regained is not None and now - self._regained < STEADY_SECONDS
+        self.good, self.is_lost, self._torn_at, self._regained = 0, True, now, None
+        return early
+
+    def bear_out(self, shot: Shot, *, late: bool) -> None:
+        """A good one came; ``late``: none that was believed has come for a while."""
+        self.good += 1
+        calm = shot.alone or shot.captured - self._torn_at >= TRUSTED_SECONDS
+        if self.is_lost and (shot.sure or (self.good >= TRUSTED and calm)):
+            self.is_lost = False
+            self._regained = shot.captured if late and not shot.sure else None
 
 
 class Lag:

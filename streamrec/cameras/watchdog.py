@@ -18,15 +18,12 @@ from streamrec.cameras.attempt import (
     ONLY_TORN,
     SILENT,
     TORN,
-    TRUSTED,
-    TRUSTED_SECONDS,
     Attempt,
     Over,
-    Shot,
     sleep,
 )
 from streamrec.cameras.door import Door
-from streamrec.cameras.signs import LAG_SECONDS, Clock, Lag, Rhythm, Stillness
+from streamrec.cameras.signs import LAG_SECONDS, STEADY_SECONDS, Clock, Lag, Rhythm, Stillness, Trust
 from streamrec.errors import SourceError
 from streamrec.types import Frame, Health, Source, SourceState
 from streamrec.videos import no_answer
@@ -38,7 +35,6 @@ STALL_INTERVALS = 4.0  # and that many times the camera's own interval
 HLS_SECONDS = 20.0  # HLS comes in pieces of several seconds
 PATIENCE = 2.0  # a stall of so many times its limit ends in a reopening
 PAUSES = (1.0, 30.0)  # seconds between openings, the first and the longest
-STEADY_SECONDS = 2.0  # live for so long: the next loss begins with the first pause again
 ONLY_TORN_COME = "only torn pictures come"
 LAG_CALM = 300.0  # so long on time: the next lag is another one
 
@@ -166,14 +162,9 @@ class Watch:
 
     def _follow(self, attempt: Attempt, clock: Clock) -> Generator[Frame, None, Over | None]:
         """The frames of one opening; returns what ended it, None when nobody reads any more."""
-        source, rhythm, lag = self.source, Rhythm(), Lag()
+        source, rhythm, lag, trust = self.source, Rhythm(), Lag(), Trust(wary=attempt.wary)
         live_since: float | None = None
         size: tuple[int, ...] = ()
-        good, torn_at = 0, time.monotonic()  # pictures in a row; when the last torn one came
-        torn = attempt.wary  # whether some came since the last one that was passed on
-        believed: float | None = (
-            None  # since when they are again, after a while, though damage may go unmarked
-        )
         while True:
             with self._changed:
                 until = self._deadline(attempt, rhythm)
@@ -183,22 +174,15 @@ class Watch:
                 shots, refused, over = attempt.take()
             for cause, pictures in refused.items():
                 report.count_refused(source, cause, pictures)
-                if cause == TORN:
-                    good, torn, torn_at = 0, True, time.monotonic()
-                    if believed is not None and torn_at - believed < STEADY_SECONDS:
-                        report.tell(source, SourceState.stalled, ONLY_TORN_COME)  # it was too early
-                    believed = None
+                if cause == TORN and trust.lost_again(time.monotonic()):
+                    report.tell(source, SourceState.stalled, ONLY_TORN_COME)
             for shot in shots:
                 if shot.old and source.health.state is SourceState.stalled:
                     report.count_refused(source, LATE)
                     continue
-                good += 1
-                if torn and _is_borne_out(shot, good, torn_at):
-                    torn = False
-                    if not shot.sure and rhythm.silence() >= self._stall(attempt, rhythm.whole) / 2:
-                        believed = shot.captured
-                rhythm.beat(shot, trusted=not torn, follows=good > 1)
-                if torn:
+                trust.bear_out(shot, late=rhythm.silence() >= self._stall(attempt, rhythm.whole) / 2)
+                rhythm.beat(shot, trusted=not trust.is_lost, follows=trust.good > 1)
+                if trust.is_lost:
                     report.count_refused(source, TORN)
                     continue
                 if self._still.frozen(shot):
@@ -215,27 +199,31 @@ class Watch:
                 if (jumped or (size and shot.image.shape != size)) and not self._segment_is_new:
                     self._segment += 1
                 size = shot.image.shape
-                if self._cause:
-                    report.count_reconnect(source, self._cause)
-                self._been_live, self._failures, self._cause = True, 0, ""
-                self._segment_is_new = self._woken = False
-                self._heard = True
-                if attempt.begun is not None and attempt.ready is not None:
-                    self._opens_in = attempt.ready - attempt.begun
-                self._interval = rhythm.interval
                 live_since = live_since or shot.captured
-                if shot.captured - live_since >= STEADY_SECONDS:
-                    self._pauses = 0
-                report.tell(source, SourceState.live)
-                report.count_frame(source)
+                self._is_live(attempt, rhythm, steady=shot.captured - live_since >= STEADY_SECONDS)
                 yield Frame(shot.image, self._index, timestamp, self._segment, source.name, shot.captured)
                 self._index += 1
                 if self._left:
                     return None
             if over is not None:
                 return over
-            if not shots and (ended := self._late(attempt, rhythm, torn=torn)) is not None:
+            if not shots and (ended := self._late(attempt, rhythm, torn=trust.is_lost)) is not None:
                 return ended
+
+    def _is_live(self, attempt: Attempt, rhythm: Rhythm, *, steady: bool) -> None:
+        """A picture is passed on: what went wrong before is over."""
+        if self._cause:
+            report.count_reconnect(self.source, self._cause)
+        self._been_live = self._heard = True
+        self._segment_is_new = self._woken = False
+        self._failures, self._cause = 0, ""
+        if attempt.begun is not None and attempt.ready is not None:
+            self._opens_in = attempt.ready - attempt.begun
+        self._interval = rhythm.interval
+        if steady:
+            self._pauses = 0
+        report.tell(self.source, SourceState.live)
+        report.count_frame(self.source)
 
     def _lags(self, lag: Lag, told: float, captured: float) -> Over | None:
         """What to say where the line is so slow that only another opening brings new pictures.
@@ -299,13 +287,6 @@ class Watch:
             reason = ONLY_TORN_COME if torn else f"no picture for {stall:.0f} s"
             report.tell(self.source, SourceState.stalled, reason)
         return None
-
-
-def _is_borne_out(shot: Shot, good: int, torn_at: float) -> bool:
-    """Whether the last of so many good pictures in a row may be believed, after a torn one at ``torn_at``."""
-    if shot.sure:
-        return True
-    return good >= TRUSTED and (shot.alone or shot.captured - torn_at >= TRUSTED_SECONDS)
 
 
 def pause(number: int) -> float:
