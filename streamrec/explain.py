@@ -67,23 +67,24 @@ class Explainer:
         ``state``: as it was before the step of this frame; it stays as it was. ``label``: None for the likeliest.
         Raises ``StateError`` for the state of another model.
         """
+        evidence = [
+            self._placed((maps - empty) * slopes)
+            for (maps, slopes), empty in zip(self._asked(frame, state, label), self._empty, strict=True)
+        ]
+        heat = np.maximum(np.sum(evidence, axis=0), 0.0)
+        return self.config.transform.spread(heat / max(float(heat.max()), LEAST), *frame.image.shape[:2])
+
+    def _asked(self, frame: Frame, state: State, label: str | None) -> list[tuple[Tensor, Tensor]]:
+        """The last maps at this frame's step, each with the slopes of the label's log-odds."""
         self._check(state)
-        transform = self.config.transform
-        picture = as_bgr(frame.image)
         elapsed = state.elapsed(np.array([frame.timestamp]), np.array([frame.segment]))
         head, cache = (tuple(map(torch.from_numpy, arrays)) for arrays in (state.head, state.cache))
-        followed = self._followed(
-            torch.from_numpy(transform(picture)).unsqueeze(0),
+        return self._followed(
+            torch.from_numpy(self.config.transform(as_bgr(frame.image))).unsqueeze(0),
             float(elapsed[0]),
             replace(self._blank, head=head, cache=cache),
             label,
         )
-        evidence = [
-            self._placed((maps - empty) * slopes)
-            for (maps, slopes), empty in zip(followed, self._empty, strict=True)
-        ]
-        heat = np.maximum(np.sum(evidence, axis=0), 0.0)
-        return transform.spread(heat / max(float(heat.max()), LEAST), *picture.shape[:2])
 
     def _followed(
         self, picture: Tensor, elapsed: float, state: State, label: str | None

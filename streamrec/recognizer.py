@@ -136,7 +136,14 @@ class Recognizer:
 
 
 class Followed(Recognizer):
-    """A recognizer that remembers how each stream stood before its last step, for whoever asks why it said so."""
+    """A recognizer that remembers how each stream stood before its last step, for whoever asks why it said so.
+
+    >>> followed = Followed(Recognizer.load("synthetic"))
+    >>> frame, state = Frame(np.zeros((240, 320, 3), np.uint8), 0, 0.0), followed.initial_state()
+    >>> _ = followed.step(frame, state)
+    >>> followed.before(frame) is state
+    True
+    """
 
     def __init__(self, recognizer: Recognizer) -> None:
         super().__init__(recognizer._engine, recognizer.name)

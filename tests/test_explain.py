@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -384,3 +385,12 @@ def test_explaining_for_nobody_is_refused(tiny_file, monkeypatch, capsys):
         main()
     assert left.value.code == 2
     assert "there is neither; add --save why.mp4" in capsys.readouterr().err
+
+
+def test_the_code_of_the_page_runs_as_it_is(monkeypatch):
+    page = (Path(__file__).parents[1] / "docs" / "explain.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    told: dict[str, np.ndarray] = {}
+    monkeypatch.setattr("streamrec.open_source", lambda address: moving(4, fps=15.0, height=120, width=160))
+    exec(compile(code, "explain.md", "exec"), told)
+    assert told["heat"].shape == (120, 160) and told["picture"].shape == (120, 160, 3)
