@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,7 +27,7 @@ LEAST = 1e-9  # evidence that is none: its noise is not to be blown up
 
 
 class Explainer:
-    """Finds where the encoder saw what speaks for a label, at one step of a stream.
+    """Finds where the encoder saw what speaks for a label, at one step of a stream. Threads may share it.
 
     It is a torch model beside the one that runs, whichever engine that has: the recognizer is asked nothing and
     says what it says. The step is done again from the state that it was given, and the log-odds of the label are
@@ -46,6 +47,7 @@ class Explainer:
             raise ModelError(
                 f"the encoder {self.config.encoder} has no maps of the picture: where it looked cannot be shown"
             )
+        self._lock = threading.Lock()  # what one question collects is not another's
         self._blank = self._model.initial_state()
         gray = self._model.mean.expand(1, 3, transform.height, transform.width)
         self._empty = [maps for maps, _ in self._followed(gray, math.inf, self._blank, None)]
@@ -90,7 +92,7 @@ class Explainer:
         self, picture: Tensor, elapsed: float, state: State, label: str | None
     ) -> list[tuple[Tensor, Tensor]]:
         """(1, 3, h, w) -> the last maps of this step, each with the slopes of the label's log-odds."""
-        with torch.inference_mode(False), torch.enable_grad(), _kept(self._maps) as kept:
+        with self._lock, torch.inference_mode(False), torch.enable_grad(), _kept(self._maps) as kept:
             outputs, _ = self._model.step(picture, torch.tensor([elapsed]), state)
             logits = self._model.split(outputs)[0][0]
             slopes = torch.autograd.grad(_log_odds(logits, self._index(logits, label)), kept)

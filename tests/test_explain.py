@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -155,6 +156,14 @@ def test_the_same_question_has_the_same_answer_and_the_state_stays(tiny, tiny_fi
     assert np.array_equal(first, second)
     assert before.to_bytes() == kept
     assert first.min() >= 0.0 and first.max() <= 1.0
+
+
+def test_threads_may_share_one_explainer(tiny, tiny_file):
+    explainer, frames = Explainer.load(tiny_file), moving(16)
+    expected = [explainer.heat(frame, tiny.initial_state()) for frame in frames]
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda frame: explainer.heat(frame, tiny.initial_state()), frames))
+    assert all(np.array_equal(a, b) for a, b in zip(expected, found, strict=True))
 
 
 def test_predictions_are_the_same_to_the_bit_with_and_without_explaining(tiny, tiny_file):
