@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from streamrec.config import ModelConfig
     from streamrec.errors import StreamrecError
     from streamrec.events import EventDetector, EventSettings
+    from streamrec.explain import Explainer
     from streamrec.history import History
     from streamrec.model import CNNLSTM, ActionModel
-    from streamrec.overlay import draw
+    from streamrec.overlay import draw, draw_heat
     from streamrec.pipeline import async_results, pace, results
-    from streamrec.recognizer import Recognizer, StreamRecognizer
+    from streamrec.recognizer import Followed, Recognizer, StreamRecognizer
     from streamrec.sinks import Background, Callback, JsonLines, Latest, Sink, VideoFile, Window
     from streamrec.sources import open_source
     from streamrec.state import State
@@ -38,6 +39,8 @@ _HOMES = {
     "Event": "types",
     "EventDetector": "events",
     "EventSettings": "events",
+    "Explainer": "explain",
+    "Followed": "recognizer",
     "Frame": "types",
     "History": "history",
     "JsonLines": "sinks",
@@ -60,6 +63,7 @@ _HOMES = {
     "WorldSettings": "synthetic",
     "async_results": "pipeline",
     "draw": "overlay",
+    "draw_heat": "overlay",
     "open_source": "sources",
     "pace": "pipeline",
     "results": "pipeline",
@@ -76,6 +80,8 @@ __all__ = [
     "Event",
     "EventDetector",
     "EventSettings",
+    "Explainer",
+    "Followed",
     "Frame",
     "History",
     "JsonLines",
@@ -98,6 +104,7 @@ __all__ = [
     "WorldSettings",
     "async_results",
     "draw",
+    "draw_heat",
     "open_source",
     "pace",
     "results",

@@ -268,6 +268,12 @@ def run(
     record_pictures: RecordPictures = "input",
     record_gb: RecordSize = 1.0,
     show: Show = None,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain", help="Draw where the model looked, in the window (e switches it) and the video."
+        ),
+    ] = False,
     max_seconds: Annotated[
         float | None, typer.Option(min=0.0, help="Stop after so many seconds of stream.")
     ] = None,
@@ -294,6 +300,7 @@ def run(
       streamrec run 0
       streamrec run rtsp://user:password@192.168.1.20/stream1 --model fight
       streamrec run party.mp4 --save seen.mp4 --jsonl seen.jsonl --no-show
+      streamrec run party.mp4 --explain --save why.mp4 --no-show
     """
     from streamrec.recognizer import Recognizer
     from streamrec.sinks import why_no_display
@@ -305,8 +312,9 @@ def run(
     if page is not None and show is None:
         show = False
     tuned = _tuned(context, config)
+    model = tuned.model or model
     recognizer = Recognizer.load(
-        tuned.model or model,
+        model,
         engine=tuned.engine or engine.value,
         device=tuned.device or device,
         threads=tuned.threads or threads,
@@ -323,9 +331,11 @@ def run(
     _play(
         opened,
         recognizer,
+        model,
         save=save,
         jsonl=jsonl,
         show=show,
+        explain=explain,
         max_seconds=max_seconds,
         fps=tuned.fps or fps,
         still=still,
@@ -587,6 +597,7 @@ def demo(
     _play(
         world,
         Recognizer.load("synthetic"),
+        "synthetic",
         save=video,
         jsonl=str(lines),
         show=show,
@@ -1360,10 +1371,12 @@ def doctor() -> None:
 def _play(
     source: Any,
     recognizer: Any,
+    model: str,
     *,
     save: Path | None,
     jsonl: str | None,
     show: bool | None,
+    explain: bool = False,
     max_seconds: float | None = None,
     fps: float | None = None,
     still: float | None = None,
@@ -1373,8 +1386,9 @@ def _play(
 ) -> None:
     """The loop of ``run`` and ``demo``: results to sinks, events to the terminal, a summary at the end."""
     from streamrec.announce import AfterSettings, Announcer
-    from streamrec.errors import SinkError
+    from streamrec.errors import ModelError, SinkError
     from streamrec.pipeline import results
+    from streamrec.recognizer import Followed
     from streamrec.sinks import Background, JsonLines, VideoFile, Window, why_no_display
     from streamrec.sources import Limited, RealTime
 
@@ -1383,6 +1397,13 @@ def _play(
     reason = why_no_display() if show is not False else None
     if show and reason:
         raise SinkError(reason)
+    why = _Why(model)
+    if explain:
+        if save is None and (show is False or reason is not None):
+            raise SinkError(
+                "--explain draws into a window or a video, and there is neither; add --save why.mp4"
+            )
+        why.switch()
     with contextlib.ExitStack() as stack:
         sinks: list[Sink] = []
         window = None
@@ -1409,19 +1430,57 @@ def _play(
         page = None if web is None else stack.enter_context(_Page(web, source, announcer, terminal.say))
         actions = [x for x in recognizer.labels if x not in recognizer.config.events.background]
         announcer.camera(source.name, model=recognizer.name, live=source.live, actions=actions)
-        for result in results(source, announcer.recorded(recognizer), fps=fps, still=still):
+        if window is not None:
+            terminal.say("in the window: e shows where the model looked, q ends")
+        followed = Followed(announcer.recorded(recognizer))
+        for result in results(source, followed, fps=fps, still=still):
             told = announcer.write(result)  # kept before it is told
             if page is not None:
                 page.write(result, told)
+            seen = why.drawn(result, followed.before(result.frame))
             for sink in sinks:
-                sink.write(result)
+                sink.write(seen)
             if window is not None:
-                window.write(result)
+                window.write(seen)
+                if window.key in ("e", "E"):
+                    try:
+                        why.switch()
+                    except ModelError as error:
+                        terminal.say(str(error))
             terminal.write(result)
             if also is not None:
                 also(result)
             if window is not None and window.closed:
                 break
+
+
+class _Why:
+    """Where the model looked, drawn into what is shown while that is asked for."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self._explainer: Any = None
+        self._on = False
+
+    def switch(self) -> None:
+        """Begin, or stop; the model's torch weights are loaded the first time, or ModelError says why not."""
+        if self._explainer is None:
+            from streamrec.explain import Explainer
+
+            self._explainer = Explainer.load(self._model)
+        self._on = not self._on
+
+    def drawn(self, result: Result, before: Any) -> Result:
+        """The result as it is shown. ``before``: the state that its step was given."""
+        if not self._on or before is None:
+            return result
+        from dataclasses import replace
+
+        from streamrec.overlay import draw_heat
+
+        frame = result.frame
+        heat = self._explainer.heat(frame, before, result.prediction.label)
+        return replace(result, frame=replace(frame, image=draw_heat(frame.image, heat)))
 
 
 class _Page:

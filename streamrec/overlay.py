@@ -34,6 +34,7 @@ SOFT: Color = (214, 212, 210)
 AMBER: Color = (60, 190, 255)
 INK: Color = (22, 18, 16)
 
+HEAT_COVERS = 0.65  # of the picture, where it is warmest
 _QUIET_LABELS = frozenset(
     {"", "background", "idle", "neutral", "no action", "no_action", "none", "nothing", "other"}
 )
@@ -201,6 +202,12 @@ def draw(image: np.ndarray, result: Result, trail: Trail | Iterable[Moment] = ()
     actions = trail.actions if isinstance(trail, Trail) else _actions_in(result)
     _draw_actions(out, result, actions, unit, bottom, top)
     return out
+
+
+def draw_heat(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8 and (H, W) float32 from 0 to 1 -> a new picture, covered where it is warm, as it is elsewhere."""
+    colors = cv2.applyColorMap((255.0 * heat).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    return cv2.blendLinear(np.ascontiguousarray(image), colors, 1.0 - HEAT_COVERS * heat, HEAT_COVERS * heat)
 
 
 def draw_cue(

@@ -106,9 +106,9 @@ class Recognizer:
             )
         clock = np.array([frame.timestamp for frame in frames], np.float64)
         segment = np.array([frame.segment for frame in frames], np.int64)
-        elapsed = np.where(segment == state.segment, clock - state.clock, np.inf).astype(np.float32)
         transform = self.config.transform
         pictures = np.stack([transform(as_bgr(frame.image)) for frame in frames])
+        elapsed = state.elapsed(clock, segment)
         probabilities, phase, head, cache = self._engine.step(pictures, elapsed, state.head, state.cache)
         probabilities.setflags(write=False)  # the prediction and the state share them
         after = unstack(State(head, cache, clock, segment, probabilities, phase))
@@ -133,6 +133,33 @@ class Recognizer:
             raise StateError(
                 f"this state belongs to another model than {self.name!r}; start from initial_state()"
             )
+
+
+class Followed(Recognizer):
+    """A recognizer that remembers how each stream stood before its last step, for whoever asks why it said so.
+
+    >>> followed = Followed(Recognizer.load("synthetic"))
+    >>> frame, state = Frame(np.zeros((240, 320, 3), np.uint8), 0, 0.0), followed.initial_state()
+    >>> _ = followed.step(frame, state)
+    >>> followed.before(frame) is state
+    True
+    """
+
+    def __init__(self, recognizer: Recognizer) -> None:
+        super().__init__(recognizer._engine, recognizer.name)
+        self._recognizer = recognizer
+        self._last: dict[str, tuple[Frame, State]] = {}  # by source
+
+    def step_many(self, frames: Sequence[Frame], states: Sequence[State]) -> list[tuple[Prediction, State]]:
+        """As the recognizer does it."""
+        said = self._recognizer.step_many(frames, states)
+        self._last.update({f.source: (f, state) for f, state in zip(frames, states, strict=True)})
+        return said
+
+    def before(self, frame: Frame) -> State | None:
+        """The state that the step of this frame was given; None where it is not the last of its source."""
+        last, state = self._last.get(frame.source, (None, None))
+        return state if last is frame else None
 
 
 class StreamRecognizer:

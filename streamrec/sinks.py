@@ -74,6 +74,7 @@ class Window(Sink):
             raise SinkError(f"{reason}; use --save out.mp4 or --jsonl - instead of a window, or --no-show")
         self._title = title
         self._trail = Trail()
+        self.key = ""  # that was pressed when the last result was shown; "": none
         self._shown = False  # a window system may take a moment until the window is there
         self._size: tuple[int, int] | None = None
         self._closed = False
@@ -92,7 +93,7 @@ class Window(Sink):
         if self._closed:
             return
         self._trail.push(result)
-        self.show(draw(result.frame.image, result, self._trail))
+        self.key = self.show(draw(result.frame.image, result, self._trail))
 
     def show(self, picture: np.ndarray) -> str:
         """Show a picture (H, W, 3) as it is; the key that was pressed, "" for none."""

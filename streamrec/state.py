@@ -39,6 +39,10 @@ class State:
         """The number of streams."""
         return len(self.clock)
 
+    def elapsed(self, clock: np.ndarray, segment: np.ndarray) -> np.ndarray:
+        """(N,) float32 seconds from the frames last seen to those of this clock; infinite where a segment begins."""
+        return np.where(segment == self.segment, clock - self.clock, np.inf).astype(np.float32)
+
     def to_bytes(self) -> bytes:
         """The state as safetensors bytes, to keep in a file or a database; numpy arrays only."""
         from safetensors.numpy import save

@@ -67,6 +67,19 @@ class Transform:
             image = cv2.resize(image, (2 * self.width, 2 * self.height), interpolation=cv2.INTER_LINEAR)
         return image
 
+    def spread(self, values: np.ndarray, height: int, width: int) -> np.ndarray:
+        """(h, w) float over what the model saw -> (height, width) over the picture; 0 where it did not look."""
+        over = np.zeros((height, width), np.float32)
+        if self.fit == "crop":
+            seen = _middle(over, self.width / self.height)
+            seen[:] = cv2.resize(values, (seen.shape[1], seen.shape[0]))
+            return over
+        above, below, left, right = (
+            _margins(over, self.width / self.height) if self.fit == "pad" else (0, 0, 0, 0)
+        )
+        whole = cv2.resize(values, (left + width + right, above + height + below))
+        return np.ascontiguousarray(whole[above : above + height, left : left + width])
+
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """(H, W, 3) uint8 BGR -> (3, height, width) uint8 RGB."""
         return planar(self.resize(image))
@@ -86,16 +99,11 @@ def _middle(image: np.ndarray, aspect: float) -> np.ndarray:
 
 
 def _padded(image: np.ndarray, aspect: float) -> np.ndarray:
+    return cv2.copyMakeBorder(image, *_margins(image, aspect), cv2.BORDER_CONSTANT, value=(114, 114, 114))
+
+
+def _margins(image: np.ndarray, aspect: float) -> tuple[int, int, int, int]:
+    """What is missing to the shape above, below, left and right of a picture, in pixels."""
     height, width = image.shape[:2]
-    wanted_width = max(width, round(height * aspect))
-    wanted_height = max(height, round(width / aspect))
-    top, left = (wanted_height - height) // 2, (wanted_width - width) // 2
-    return cv2.copyMakeBorder(
-        image,
-        top,
-        wanted_height - height - top,
-        left,
-        wanted_width - width - left,
-        cv2.BORDER_CONSTANT,
-        value=(114, 114, 114),
-    )
+    rows, columns = max(0, round(width / aspect) - height), max(0, round(height * aspect) - width)
+    return rows // 2, rows - rows // 2, columns // 2, columns - columns // 2

@@ -10,6 +10,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -24,12 +25,19 @@ from tests.cameras import free_port, rtsp_camera
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted((ROOT / "demos").glob("*/*.py"))
+QT = ROOT / "demos/qt/qt.py"
+NOTEBOOK = ROOT / "demos/notebook/streamrec.ipynb"
 NO_CAMERA = "99"
 LABELS = ("idle", "wave", "fall")
 
 needs_shipped = pytest.mark.skipif(
     not {"fight", "synthetic"} <= set(shipped_models()), reason="the models that ship are not there"
 )
+
+needs_qt = pytest.mark.skipif(
+    find_spec("PySide6") is None, reason="PySide6 is not installed; pip install 'streamrec[demos]'"
+)
+RUNNABLE = [pytest.param(path, marks=needs_qt if path == QT else (), id=path.stem) for path in SCRIPTS]
 
 
 def commands(name: str) -> list[list[str]]:
@@ -41,7 +49,8 @@ def commands(name: str) -> list[list[str]]:
 
 def surroundings() -> dict[str, str]:
     """The environment of a machine without a display."""
-    return {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    kept = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    return kept | {"QT_QPA_PLATFORM": "offscreen", "MPLBACKEND": "agg"}
 
 
 def demo(*words: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -124,8 +133,9 @@ def video(tmp_path_factory) -> Path:
 # -- all of them
 
 
-def test_there_are_four_demos():
-    assert {path.parent.name for path in SCRIPTS} >= {"webcam", "rtsp", "embed", "many_cameras"}
+def test_the_demos_are_there():
+    assert {path.parent.name for path in SCRIPTS} >= {"webcam", "rtsp", "embed", "many_cameras", "qt"}
+    assert NOTEBOOK.is_file()
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
@@ -146,7 +156,7 @@ def test_a_demo_enters_by_the_door_only(script):
             assert not any(alias.name.startswith("streamrec") for alias in node.names)
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("script", RUNNABLE)
 def test_every_option_that_a_readme_names_is_there(script):
     told = runs(script, "--help").stdout
     readme = (script.parent / "README.md").read_text(encoding="utf-8")
@@ -158,7 +168,7 @@ def test_every_option_that_a_readme_names_is_there(script):
     assert named <= set(re.findall(r"--[a-z-]+", told))
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("script", RUNNABLE)
 def test_a_model_that_is_not_there_is_said_in_a_sentence(script, video):
     done = demo(script, video, "--model", "nonsense")
     said = done.stdout + done.stderr
@@ -329,3 +339,110 @@ def test_the_embedded_loop_runs_as_its_readme_says(tmp_path):
     assert len(whole.stdout.splitlines()) >= 2  # several actions in ten seconds
     assert moved.stdout == whole.stdout
     assert {path.name for path in tmp_path.iterdir()} == {"embed.avi", "moved.avi"}
+
+
+# -- Qt
+
+
+@needs_qt
+def test_the_qt_demo_shows_a_file_to_its_end(sure, video):
+    assert runs("demos/qt/qt.py", video, "--model", sure).stdout == "the last: wave 100%\n"
+
+
+@needs_qt
+def test_the_qt_demo_stops_cleanly_while_its_source_goes_on(sure):
+    done = runs("demos/qt/qt.py", "synthetic", "--model", sure, "--seconds", "2")
+    assert done.stdout in ("the last: wave 100%\n", "the last: \n")  # a busy machine has shown nothing yet
+    assert done.stderr == ""  # Qt would complain of a thread that still runs
+
+
+@needs_qt
+def test_a_camera_that_does_not_answer_ends_the_qt_demo_with_a_sentence(sure):
+    done = demo("demos/qt/qt.py", f"rtsp://me:s3cret@127.0.0.1:{free_port()}/live", "--model", sure)
+    assert done.returncode == 1
+    assert done.stderr.startswith("qt: ") and "nothing listens" in done.stderr
+    assert "s3cret" not in done.stderr
+
+
+@needs_qt
+@needs_shipped
+@pytest.mark.slow
+def test_the_qt_demo_runs_as_its_readme_says(tmp_path):
+    done = by_readme("qt", 0, "--seconds", "4", cwd=tmp_path)
+    assert re.fullmatch(r"the last: \w+ \d+%\n", done.stdout)
+
+
+# -- notebook
+
+
+def cells() -> list[str]:
+    """The code of the notebook."""
+    notebook = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
+    return ["".join(cell["source"]) for cell in code]
+
+
+def run_cells(code: str, cwd: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "error::DeprecationWarning:__main__", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=cwd,
+        env=surroundings(),
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_notebook_is_a_notebook_without_outputs_and_enters_by_the_door():
+    code = "\n".join(cells())
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom):
+            assert node.module == "streamrec"
+            assert {alias.name for alias in node.names} <= set(streamrec.__all__)
+
+
+@needs_shipped
+def test_the_notebook_runs_cell_by_cell(tmp_path):
+    drawn = "import matplotlib.pyplot as plt; print(len(plt.get_fignums()), len(heated))"
+    said = run_cells("\n".join([*cells(), drawn]), tmp_path).splitlines()
+    assert said == ["150 frames, 3 actions", "3 3"]
+
+
+@needs_shipped
+def test_the_notebook_takes_a_file_in_which_nothing_begins(tmp_path, video):
+    code = "\n".join([*cells(), "print(len(heated))"])
+    line = '# source = "party.mp4"'
+    assert line in code
+    code = code.replace(line, f"source = {str(video)!r}  #").replace("began.append", "[].append")
+    assert run_cells(code, tmp_path).splitlines() == ["30 frames, 0 actions", "1"]
+
+
+@needs_shipped
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not (find_spec("nbclient") and find_spec("ipykernel")),
+    reason="nbclient and ipykernel are not installed; pip install 'streamrec[demos]'",
+)
+def test_the_notebook_runs_in_its_kernel_and_shows_its_pictures(tmp_path):
+    code = (
+        "import nbformat, nbclient\n"
+        f"notebook = nbformat.read({str(NOTEBOOK)!r}, 4)\n"
+        "nbformat.validate(notebook)\n"
+        "nbclient.NotebookClient(notebook, timeout=120, kernel_name='python3').execute()\n"
+        "shown = [o for c in notebook.cells for o in c.get('outputs', []) if 'image/png' in o.get('data', {})]\n"
+        "print(len(shown))\n"
+    )
+    environment = {k: v for k, v in surroundings().items() if k != "MPLBACKEND"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        cwd=tmp_path,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "3\n"

@@ -37,7 +37,7 @@ FLOORS = {
     ),
     **dict.fromkeys(("capture", "config", "graphs", "model", "sinks", "tunefile", "watchfile"), 2),
     **dict.fromkeys(("checkpoint", "engines", "evidence", "export", "plugins", "teller"), 3),
-    "recognizer": 4,
+    **dict.fromkeys(("explain", "recognizer"), 4),
     **dict.fromkeys(("batching", "flight", "pipeline"), 5),
     **dict.fromkeys(
         ("announce", "bench", "doctor", "eventlist", "quantize", "record", "serve", "train", "tune", "watch"),
@@ -89,8 +89,8 @@ CHAIRS = {
     "timm": {"encoders"},
     "torch": {
         "checkpoint", "doctor", "encoders", "encoders.base", "encoders.difference", "encoders.flow",
-        "encoders.joint", "encoders.motion",
-        "engines", "engines.torch_engine", "export", "heads", "model",
+        "encoders.joint", "encoders.maps", "encoders.motion",
+        "engines", "engines.torch_engine", "explain", "export", "heads", "model",
         "train.baselines", "train.fit", "train.job", "train.log", "train.looks",
         "train.ranks", "train.resume", "train.score",
     },

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from streamrec.overlay import PALETTE, QUIET, Trail, color_of, draw, plain
+from streamrec.overlay import PALETTE, QUIET, Trail, color_of, draw, draw_heat, plain
 from streamrec.types import ActionEnded, ActionStarted, Frame, Prediction, Result
 
 LABELS = ("idle", "drinking water", "waving", "clapping hands", "falling down on the stairs")
@@ -275,3 +275,14 @@ def test_a_count_of_nothing_yet_is_a_zero_and_a_model_that_does_not_count_shows_
     result = result_of(image)
     assert (draw(image, replace(result, repetitions=0)) != draw(image, result)).any()
     assert (draw(image, replace(result, repetitions=None)) == draw(image, result)).all()
+
+
+def test_heat_covers_where_it_is_warm_and_leaves_the_rest_and_the_picture_itself():
+    image = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)[:, ::-1]
+    image.setflags(write=False)
+    heat = np.zeros((90, 120), np.float32)
+    heat[20:40, 30:60] = 1.0
+    out = draw_heat(image, heat)
+    changed = (out != image).any(2)
+    assert changed[20:40, 30:60].mean() > 0.95
+    assert not changed[heat == 0].any()

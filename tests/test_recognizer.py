@@ -8,10 +8,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from checks import Squats, moving
+from checks import Squats, moving, shifted
 
 from streamrec import (
     ActionModel,
+    Followed,
     Frame,
     Prediction,
     Recognizer,
@@ -443,3 +444,16 @@ class TestCounting:
     def test_the_state_of_a_model_that_does_not_count_is_refused(self, tiny):
         with pytest.raises(StateError, match="another model"):
             Recognizer(Squats()).step(moving(1)[0], tiny.initial_state())
+
+
+def test_a_followed_recognizer_knows_the_state_before_the_last_step_of_each_stream(tiny):
+    followed = Followed(tiny)
+    one, other = (shifted(frame, source=name) for frame, name in zip(moving(2), "ab", strict=True))
+    states = [followed.initial_state(), followed.initial_state()]
+    assert followed.before(one) is None
+    (_, after), _ = followed.step_many([one, other], states)
+    assert followed.before(one) is states[0] and followed.before(other) is states[1]
+    later = shifted(one, timestamp=1.0, index=1)
+    followed.step(later, after)
+    assert followed.before(one) is None
+    assert followed.before(later) is after and followed.before(other) is states[1]

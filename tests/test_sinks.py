@@ -715,7 +715,10 @@ for key in "q", "Q", chr(27):
     with Window("keys") as window:
         for i in range(3):
             window.write(result_of(i, size=(320, 240)))
-        assert not window.closed
+        assert not window.closed and window.key == ""
+        cv2.waitKey = lambda delay: (real(delay), ord("e"))[1]
+        window.write(result_of(3, size=(320, 240)))
+        assert not window.closed and window.key == "e"
         cv2.waitKey = lambda delay: (real(delay), ord(key))[1]
         window.write(result_of(3, size=(320, 240)))
         cv2.waitKey = real

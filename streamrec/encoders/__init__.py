@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from streamrec.encoders.base import Cache, Encoder, find_feature_size, pooled
 from streamrec.encoders.difference import DifferenceEncoder
 from streamrec.encoders.joint import JointEncoder
+from streamrec.encoders.maps import last_maps
 from streamrec.encoders.motion import SIGHTS, MotionEncoder
 from streamrec.errors import ModelError, StreamrecError, need
 
@@ -33,6 +34,11 @@ class FrameEncoder(Encoder):
     def trunk_features(self, pictures: Tensor) -> Tensor:
         """(K, 3, H, W) -> (K, F): all that it says."""
         return pooled(self.cnn(pictures))
+
+    def last_maps(self, height: int, width: int) -> tuple[nn.Module, ...]:
+        """Those of the CNN, as they are found."""
+        found = last_maps(self.cnn, height, width)
+        return () if found is None else (found,)
 
     def forward(
         self, pictures: Tensor, rhythm: Tensor, fresh: Tensor, cache: Cache, trunk: Tensor | None = None

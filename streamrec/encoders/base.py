@@ -34,6 +34,13 @@ class Encoder(nn.Module, ABC):
         raise ModelError(f"{type(self).__name__} has no trunk that sees a picture alone")
 
     @abstractmethod
+    def last_maps(self, height: int, width: int) -> tuple[nn.Module, ...]:
+        """The modules through whose outputs, maps of the picture, all passes that it says; each runs once a frame.
+
+        () where there are none: it cannot be told where such an encoder looked.
+        """
+
+    @abstractmethod
     def forward(
         self, pictures: Tensor, rhythm: Tensor, fresh: Tensor, cache: Cache, trunk: Tensor | None = None
     ) -> tuple[Tensor, Cache]:

@@ -50,6 +50,10 @@ class DifferenceEncoder(Encoder):
         """The picture before, (N, 3, H, W)."""
         return (next(self.cnn.parameters()).new_zeros(streams, 3, height, width),)
 
+    def last_maps(self, height: int, width: int) -> tuple[nn.Module, ...]:
+        """What is flattened."""
+        return (self.cnn[-2],)
+
     def forward(
         self, pictures: Tensor, rhythm: Tensor, fresh: Tensor, cache: Cache, trunk: Tensor | None = None
     ) -> tuple[Tensor, Cache]:

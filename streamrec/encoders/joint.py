@@ -43,6 +43,11 @@ class JointEncoder(Encoder):
         """That of the motion encoder, for pictures of half the size."""
         return self.motion.initial_cache(streams, height // 2, width // 2)
 
+    def last_maps(self, height: int, width: int) -> tuple[nn.Module, ...]:
+        """The trunk's middle maps, on which its last ones rest, and those of the motion encoder."""
+        cnn: Any = self.trunk.cnn
+        return cnn.blocks[MIDDLE], *self.motion.last_maps(height // 2, width // 2)
+
     def trunk_features(self, pictures: Tensor) -> Tensor:
         """(K, 3, H, W) normalized -> (K, 1504)."""
         return self.trunk(pictures)

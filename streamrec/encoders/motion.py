@@ -108,6 +108,11 @@ class MotionEncoder(Encoder):
         like = next(self.parameters())
         return tuple(like.new_zeros(streams, *shape) for shape in shapes)
 
+    def last_maps(self, height: int, width: int) -> tuple[nn.Module, ...]:
+        """Those of which the head is told mean, maximum and grid."""
+        last: Any = self.cnn[-1]
+        return (last[-1],)
+
     def forward(
         self, pictures: Tensor, rhythm: Tensor, fresh: Tensor, cache: Cache, trunk: Tensor | None = None
     ) -> tuple[Tensor, Cache]:
