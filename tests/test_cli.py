@@ -40,6 +40,7 @@ COMMANDS = (
     "export",
     "bench",
     "models",
+    "schema",
     "doctor",
 )
 SECRET = "hunter2"
