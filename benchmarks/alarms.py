@@ -41,6 +41,9 @@ def main() -> None:
     parser.add_argument("--fresh", type=int, default=10, help="hours that judge them")
     parser.add_argument("--acting", type=int, default=30, help="minutes in which figures act")
     parser.add_argument("--fps", type=float, default=10.0, help="of the camera")
+    parser.add_argument(
+        "--again", type=int, default=0, help="so many times, other hours of all of these choose, by chance"
+    )
     parser.add_argument("--json", type=Path, help="a file for the numbers")
     options = parser.parse_args()
     if min(options.choosing, options.fresh, options.acting) < 1:
@@ -67,6 +70,18 @@ def main() -> None:
     }
     for name, one in found.items():
         print(f"{name} thresholds: {said_of(one)}")
+    everything, rng = [*choosing, *fresh], np.random.default_rng(0)
+    for _ in range(options.again):
+        order = rng.permutation(len(everything))
+        chosen, others = (
+            [everything[n] for n in part] for part in np.split(order, [options.choosing])
+        )  # the others judge
+        settings = calibrate(chosen, labels, own, per_hour=parse_rate(options.rate)).settings
+        counts = [sum(map(len, told_in([hour], labels, settings).values())) for hour in others]
+        print(
+            f"hours {sorted(order[: options.choosing].tolist())} choose: "
+            f"{sum(counts) / len(counts):.2f} an hour on the others"
+        )
     if options.json is not None:
         numbers = {"contract": contract.to_dict(), **found}
         options.json.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")

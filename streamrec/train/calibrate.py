@@ -4,12 +4,12 @@ What a recognizer says of footage in which nothing happens is heard once. Then t
 thresholds from the model's own up to nearly 1, close together where the number of alarms falls: a model whose scores
 end at 0.97 has all of its alarms below that. The lowest threshold that keeps within the rate is taken. It was chosen
 by the alarms that it silences: where it leaves k of them, k + 1 are to be expected on other footage of the same length
-(the mean of an order statistic), so one fewer is left than is allowed. Where the footage is too short to see so few,
-the heights of the loudest alarms are drawn on: their logits thin out exponentially above a high threshold, as in peaks
-over threshold (Davison and Smith, J. R. Stat. Soc. B 1990).
+(the mean of an order statistic), so one fewer is left than is allowed, or a whole burst fewer where alarms come in
+bursts. Where the footage is too short to see so few, the heights of the loudest alarms are drawn on: their logits thin
+out exponentially above a high threshold, as in peaks over threshold (Davison and Smith, J. R. Stat. Soc. B 1990).
 
 The expected rate is measured on footage that did not choose: blocks of it are dealt to two halves, each judges
-the thresholds that the other would have had. Its interval is that of a Poisson count.
+the thresholds that the other would have had. Its interval is that of a Poisson count of bursts.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ RUNGS = 24  # thresholds that are tried, at most
 STRICTEST = 0.9999  # of them, and that is ever chosen
 NARROW = 0.02  # in logits: two thresholds that are so close are one
 TAIL = 10  # alarms whose heights say how they thin out
+BURST_SECONDS = 60.0  # alarms that follow each other closer come from one thing that is seen
 SCALE = 1.0  # logits by which they thin out to a third, where one alarm alone says nothing of it
 BLOCK_SECONDS = 300.0  # of footage that go to one half together: alarms come in bursts
 BLOCKS = 20  # at least so many, where the footage is shorter
@@ -198,13 +199,20 @@ def calibrate(
     ladder = _Ladder(footage, labels, settings, watched)
     enters = ladder.choose(per_hour * hours)
     halves = [ladder.choose(per_hour * hours / 2, half=half) for half in (0, 1)]
-    fresh = sum(
-        ladder.count(ladder.told(halves[1 - half]), half=half)[label] for half in (0, 1) for label in watched
+    judged = [ladder.told(halves[1 - half]) for half in (0, 1)]
+    fresh = sum(ladder.count(told, half=half)[label] for half, told in enumerate(judged) for label in watched)
+    bursts = sum(
+        ladder.count({label: _bursts(times) for label, times in told.items()}, half=half)[label]
+        for half, told in enumerate(judged)
+        for label in watched
     )
     own = {label: settings.of(label).enter for label in watched}
     before, after = (ladder.count(ladder.told(chosen)) for chosen in (own, enters))
     seen, seen_before = (_judged(actions, labels, with_enters(settings, chosen)) for chosen in (enters, own))
-    low, high = poisson_interval(fresh)
+    size = fresh / bursts if bursts else 1.0
+    low, high = (
+        size * bound for bound in poisson_interval(bursts)
+    )  # bursts come by chance, not what is in them
     return AlarmContract(
         asked=per_hour,
         hours=hours,
@@ -326,10 +334,11 @@ class _Ladder:
             share = left / len(open_labels)
             modest = [label for label in open_labels if curves[label][0] <= share]
             if not modest:
-                chosen |= {
-                    label: _lowest(label, [logit for logit, _ in self._rungs[label]], curves[label], share)
-                    for label in open_labels
-                }
+                for label in open_labels:
+                    told = self._rungs[label][0][1]
+                    size = max(1.0, len(told) / len(_bursts(told)))  # alarms of a burst
+                    rungs = [logit for logit, _ in self._rungs[label]]
+                    chosen[label] = _lowest(label, rungs, curves[label], share, size=size)
                 break
             for label in modest:
                 chosen[label] = _share(self._rungs[label][0][0])
@@ -338,10 +347,22 @@ class _Ladder:
         return chosen
 
 
-def _lowest(label: str, rungs: Sequence[float], counts: np.ndarray, alarms: float) -> float:
-    """The threshold with which so many alarms are to be expected; what counts more is drawn on from the loudest."""
+def _bursts(times: Sequence[float]) -> list[float]:
+    """When each burst begins.
+
+    >>> _bursts([3.0, 20.0, 70.0, 500.0])
+    [3.0, 500.0]
+    """
+    ordered = sorted(times)
+    return ordered[:1] + [after for before, after in pairwise(ordered) if after - before > BURST_SECONDS]
+
+
+def _lowest(
+    label: str, rungs: Sequence[float], counts: np.ndarray, alarms: float, *, size: float = 1.0
+) -> float:
+    """The threshold with which so many alarms are to be expected, where they come in bursts of that size."""
     alarms += 1e-6  # an hour of frames is a hair less than an hour
-    left = max(math.floor(alarms) - 1, 0)
+    left = max(math.floor(alarms - size), 0)  # what comes beside those that are left is a burst
     below = np.flatnonzero(counts <= left)
     if not below.size:
         raise DataError(

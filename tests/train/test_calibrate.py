@@ -88,9 +88,7 @@ def test_a_model_whose_scores_end_below_1_is_not_silenced_for_it() -> None:
     footage.probabilities[:, 1] = 0.93 * footage.probabilities[:, 1]  # as label smoothing has it
     contract = calibrate([footage], LABELS, SETTINGS, per_hour=6.0)
     assert 0.8 < contract.labels[0].enter < 0.93
-    assert (
-        contract.labels[0].alarms == 5
-    )  # of 6 that are allowed: on other footage one more is to be expected
+    assert 1 <= contract.labels[0].alarms <= 5  # of 6 that are allowed: elsewhere a burst more may come
 
 
 def test_no_threshold_falls_below_the_models_own() -> None:
