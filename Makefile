@@ -1,4 +1,5 @@
 # make demo: watch the synthetic world, no camera needed.   make test: run the tests.   make bench: what a frame costs.
+# make docs: the documentation as a site, in build/docs.   make wheel: the package, in dist.
 # Each sets up .venv by itself, from nothing but Python 3.11 or newer.
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN := .venv/bin
@@ -10,7 +11,7 @@ $(BIN)/python -c 'import cv2' 2>/dev/null || { \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps opencv-python-headless; }
 endef
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench docs wheel clean
 
 demo: .venv/ready
 	$(BIN)/streamrec demo
@@ -29,8 +30,15 @@ bench: .venv/ready-dev
 	$(BIN)/python benchmarks/many.py
 	$(BIN)/python benchmarks/peers.py
 
+docs: .venv/ready-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+wheel: .venv/ready-dev
+	rm -rf build/lib
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
 clean:
-	rm -rf .venv build *.egg-info demo-output
+	rm -rf .venv build dist *.egg-info demo-output
 
 .DELETE_ON_ERROR:
 

@@ -39,6 +39,18 @@ app = typer.Typer(
 )
 
 
+def _complete(what: str) -> Any:
+    """Completion by a function of streamrec/completion.py, imported when a shell asks."""
+
+    def complete(incomplete: str) -> list[str]:
+        from streamrec import completion
+
+        found: list[str] = getattr(completion, what)(incomplete)
+        return found
+
+    return complete
+
+
 class EngineName(StrEnum):
     """What runs a model."""
 
@@ -55,7 +67,13 @@ class RecordOrder(StrEnum):
 
 
 Model = Annotated[
-    str, typer.Option("--model", "-m", help="A shipped model's name (`streamrec models`), or a file.")
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        help="A shipped model's name (`streamrec models`), or a file.",
+        autocompletion=_complete("models"),
+    ),
 ]
 Engine = Annotated[
     EngineName, typer.Option(help="What runs the model; auto is onnx on a CPU, torch on a GPU.")
@@ -490,8 +508,14 @@ def events(
         str | None, typer.Option(help="30m, 2h, 7d (ago), 2026-11-26 or 2026-11-26T14:30 (time here).")
     ] = None,
     until: Annotated[str | None, typer.Option(help="The same; events that begin before it.")] = None,
-    camera: Annotated[list[str] | None, typer.Option(help="Only this camera; may be given again.")] = None,
-    label: Annotated[list[str] | None, typer.Option(help="Only this action; may be given again.")] = None,
+    camera: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this camera; may be given again.", autocompletion=_complete("cameras")),
+    ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this action; may be given again.", autocompletion=_complete("labels")),
+    ] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="The newest so many; by default 50, and all with a time.")
     ] = None,
@@ -530,7 +554,13 @@ def events(
 def replay(
     folder: Annotated[Path, typer.Argument(help="What --record wrote; of several recordings the newest.")],
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="Another model's name or file than was recorded.")
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="Another model's name or file than was recorded.",
+            autocompletion=_complete("models"),
+        ),
     ] = None,
     engine: Annotated[EngineName | None, typer.Option(help="Another engine than was recorded.")] = None,
 ) -> None:
@@ -612,7 +642,12 @@ def demo(
 @app.command()
 def record(
     folder: Annotated[Path, typer.Argument(help="The folder for the clips; what is in it stays.")],
-    labels: Annotated[str, typer.Option(help="What to record, with commas between: wave,clap,nothing.")],
+    labels: Annotated[
+        str,
+        typer.Option(
+            help="What to record, with commas between: wave,clap,nothing.", autocompletion=_complete("labels")
+        ),
+    ],
     source: Annotated[str, typer.Option(help="As for run: 0 is the webcam.")] = "0",
     clips: Annotated[int, typer.Option(min=1, help="Clips of each label.")] = 10,
     seconds: Annotated[float, typer.Option(min=0.5, help="Length of a clip.")] = 3.0,
@@ -689,9 +724,9 @@ class Precision(StrEnum):
     float16 = "float16"
 
 
-def _set(panel: str, text: str, default: str | None = None, *names: str, **limits: Any) -> Any:
+def _set(panel: str, text: str, default: str | None = None, *names: str, **more: Any) -> Any:
     """An option of ``train``; None is what the recipe says, or else ``default``, which only the help reads."""
-    return typer.Option(*names, help=text, rich_help_panel=panel, show_default=default or False, **limits)
+    return typer.Option(*names, help=text, rich_help_panel=panel, show_default=default or False, **more)
 
 
 @app.command(cls=_Grouped)
@@ -731,7 +766,10 @@ def train(
     ] = 1.0,
     world: Annotated[
         str | None,
-        typer.Option(help="Learn from scenes of a synthetic world too: scuffle, falls, workout, finger."),
+        typer.Option(
+            help="Learn from scenes of a synthetic world too: scuffle, falls, workout, finger.",
+            autocompletion=_complete("worlds"),
+        ),
     ] = None,
     scenes: Annotated[int | None, typer.Option(min=1, help="How many scenes of it.")] = None,
     count: Annotated[str, typer.Option(help="Labels whose repetitions are counted, commas between.")] = "",
@@ -740,7 +778,11 @@ def train(
     ] = None,
     weights: Annotated[
         str | None,
-        _set("Model", "Start from imagenet, a shipped model's encoder (fight), or a .safetensors file."),
+        _set(
+            "Model",
+            "Start from imagenet, a shipped model's encoder (fight), or a .safetensors file.",
+            autocompletion=_complete("weights"),
+        ),
     ] = None,
     size: Annotated[str | None, _set("Model", "What the model looks at, WIDTHxHEIGHT.", "80x64")] = None,
     fps: Annotated[
@@ -893,7 +935,9 @@ def train(
 
 @app.command("eval")
 def evaluate(
-    model: Annotated[str, typer.Argument(help="A shipped model's name, or a file.")],
+    model: Annotated[
+        str, typer.Argument(help="A shipped model's name, or a file.", autocompletion=_complete("models"))
+    ],
     data: Annotated[str, typer.Argument(help="As for train: a folder, a CSV, or synthetic.")],
     hold_out: Annotated[
         float, typer.Option(min=0.0, max=0.5, help="Measure only on the part that train kept back; 0 is all.")
@@ -983,7 +1027,12 @@ def evaluate(
 
 @app.command()
 def calibrate(
-    model: Annotated[str, typer.Argument(help="A shipped model's name, or a .safetensors file.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A shipped model's name, or a .safetensors file.", autocompletion=_complete("models")
+        ),
+    ],
     background: Annotated[
         list[str],
         typer.Option(help="Footage in which nothing happens: a video, a folder of them; may be given again."),
@@ -1146,7 +1195,12 @@ def crossval(
 
 @app.command()
 def export(
-    model: Annotated[str, typer.Argument(help="A shipped model's name, or a .safetensors file.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A shipped model's name, or a .safetensors file.", autocompletion=_complete("models")
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The .onnx or .safetensors file to write.")],
     int8: Annotated[
         bool, typer.Option("--int8", help="Convolutions in 8 bits; it says what that gains and loses.")
@@ -1256,7 +1310,12 @@ def tune(
     ] = "synthetic",
     model: Annotated[
         list[str] | None,
-        typer.Option("--model", "-m", help="A shipped model's name, or a file; again for each to compare."),
+        typer.Option(
+            "--model",
+            "-m",
+            help="A shipped model's name, or a file; again for each to compare.",
+            autocompletion=_complete("models"),
+        ),
     ] = None,
     engine: Engine = EngineName.auto,
     cameras: Annotated[int, typer.Option(min=1, help="How many there are to be.")] = 1,
@@ -1347,6 +1406,33 @@ def models(
         )
         typer.echo(f"    {config.about}")
         typer.echo(f"    labels: {', '.join(config.labels)}")
+
+
+class SchemaName(StrEnum):
+    """What a schema is of."""
+
+    jsonl = "jsonl"
+    event = "event"
+
+
+@app.command()
+def schema(
+    of: Annotated[
+        SchemaName,
+        typer.Argument(
+            help="jsonl: a line of --jsonl; event: what webhooks send, its data a line of events --json."
+        ),
+    ] = SchemaName.jsonl,
+) -> None:
+    """Print the JSON Schema of what streamrec writes, by which another program may check it.
+
+    \b
+    Examples:
+      streamrec schema > jsonl.schema.json
+      streamrec schema event
+    """
+    path = Path(__file__).parent / "schemas" / f"{of.value}.json"
+    typer.echo(path.read_text(encoding="utf-8"), nl=False)
 
 
 @app.command()

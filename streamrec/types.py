@@ -97,6 +97,7 @@ class ActionEnded:
 
 
 Event: TypeAlias = ActionStarted | ActionEnded
+"""What began, or what is over."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -43,6 +43,7 @@ COMMANDS = (
     "export",
     "bench",
     "models",
+    "schema",
     "doctor",
 )
 SECRET = "hunter2"

@@ -483,9 +483,9 @@ class TestTerminal:
 def test_nothing_that_is_slow_to_load_or_not_in_the_container_is_needed_to_serve(tmp_path, models, video):
     """The packages that the container installs are enough."""
     container = (ROOT / "deploy" / "Containerfile").read_text(encoding="utf-8")
-    (wanted,) = re.findall(r"pip install .*?\\\n +(av .*?) &&", container)
+    (wanted,) = re.findall(r"pip install .*?\\\n +(av .*?) &&", container, re.DOTALL)
     modules = {"opencv-python-headless": "cv2"}
-    there = {modules.get(word, word) for word in wanted.split()}
+    there = {modules.get(word, word) for word in wanted.replace("\\", " ").split()}
     assert not there & {"torch", "torchvision", "timm", "onnx", "onnxscript"}
     # What those packages need themselves is not asked for by name.
     code = f"""

@@ -1,22 +1,26 @@
 """The alarm contract: thresholds that keep false alarms under a rate, and what may be expected of them.
 
 What a recognizer says of footage in which nothing happens is heard once. Then the detector runs over it with
-thresholds from the model's own up to nearly 1; how often each would have told something falls as they rise, and the
-lowest that keeps within the rate is taken. Where the footage is too short to see so few alarms, the line that
-log counts make over the logit of the threshold is drawn on (an exponential tail, as in peaks over threshold:
-Davison and Smith, J. R. Stat. Soc. B 1990).
+thresholds from the model's own up to nearly 1, close together where the number of alarms falls: a model whose scores
+end at 0.97 has all of its alarms below that. The lowest threshold that keeps within the rate is taken. It was chosen
+by the alarms that it silences: where it leaves k of them, k + 1 are to be expected on other footage of the same length
+(the mean of an order statistic), so one fewer is left than is allowed, or a whole burst fewer where alarms come in
+bursts. Where the footage is too short to see so few, the heights of the loudest alarms are drawn on: their logits thin
+out exponentially above a high threshold, as in peaks over threshold (Davison and Smith, J. R. Stat. Soc. B 1990).
 
 The expected rate is measured on footage that did not choose: blocks of it are dealt to two halves, each judges
-the thresholds that the other would have had. Its interval is that of a Poisson count.
+the thresholds that the other would have had. Its interval is that of a Poisson count of bursts.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from bisect import insort
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
@@ -34,9 +38,12 @@ from streamrec.train.measure import Interval, Playback
 from streamrec.train.tables import percent, table
 from streamrec.types import ActionStarted, Source
 
-RUNGS = 10  # thresholds that are tried
-HIGHEST = 0.9995  # of them
-STRICTEST = 0.9999  # that is ever chosen
+RUNGS = 24  # thresholds that are tried, at most
+STRICTEST = 0.9999  # of them, and that is ever chosen
+NARROW = 0.02  # in logits: two thresholds that are so close are one
+TAIL = 10  # alarms whose heights say how they thin out
+BURST_SECONDS = 60.0  # alarms that follow each other closer come from one thing that is seen
+SCALE = 1.0  # logits by which they thin out to a third, where one alarm alone says nothing of it
 BLOCK_SECONDS = 300.0  # of footage that go to one half together: alarms come in bursts
 BLOCKS = 20  # at least so many, where the footage is shorter
 LEAD = 6.0  # times the smoothing: how much is heard of what is before a rise
@@ -192,13 +199,20 @@ def calibrate(
     ladder = _Ladder(footage, labels, settings, watched)
     enters = ladder.choose(per_hour * hours)
     halves = [ladder.choose(per_hour * hours / 2, half=half) for half in (0, 1)]
-    fresh = sum(
-        ladder.count(ladder.told(halves[1 - half]), half=half)[label] for half in (0, 1) for label in watched
+    judged = [ladder.told(halves[1 - half]) for half in (0, 1)]
+    fresh = sum(ladder.count(told, half=half)[label] for half, told in enumerate(judged) for label in watched)
+    bursts = sum(
+        ladder.count({label: _bursts(times) for label, times in told.items()}, half=half)[label]
+        for half, told in enumerate(judged)
+        for label in watched
     )
     own = {label: settings.of(label).enter for label in watched}
     before, after = (ladder.count(ladder.told(chosen)) for chosen in (own, enters))
     seen, seen_before = (_judged(actions, labels, with_enters(settings, chosen)) for chosen in (enters, own))
-    low, high = poisson_interval(fresh)
+    size = fresh / bursts if bursts else 1.0
+    low, high = (
+        size * bound for bound in poisson_interval(bursts)
+    )  # bursts come by chance, not what is in them
     return AlarmContract(
         asked=per_hour,
         hours=hours,
@@ -272,12 +286,30 @@ class _Ladder:
         self._settings = settings
         seconds = sum(one.seconds for one in footage)
         self._block = min(BLOCK_SECONDS, seconds / BLOCKS)
-        self._rungs = {
-            label: np.linspace(_logit(settings.of(label).enter), _logit(HIGHEST), RUNGS) for label in watched
-        }
-        self._told = [
-            self.told({label: _share(rungs[n]) for label, rungs in self._rungs.items()}) for n in range(RUNGS)
+        own = {label: _logit(settings.of(label).enter) for label in watched}
+        # By label: what would have been told with each threshold, in logits, the lowest first.
+        self._rungs: dict[str, list[tuple[float, list[float]]]] = {label: [] for label in watched}
+        at: dict[str, float] = own
+        while at:
+            told = self.told({label: _share(at.get(label, own[label])) for label in watched})
+            for label, logit in at.items():
+                insort(self._rungs[label], (logit, told[label]))
+            if max(map(len, self._rungs.values())) == RUNGS:
+                break
+            tried = {label: self._next(label) for label in watched}
+            at = {label: logit for label, logit in tried.items() if logit is not None}
+
+    def _next(self, label: str) -> float | None:
+        """The threshold that is tried next: in the middle of where the alarms fall most; None: all is known."""
+        rungs = self._rungs[label]
+        if len(rungs) == 1:
+            return _logit(STRICTEST) if rungs[0][1] else None
+        falls = [
+            (math.log((len(above) + 0.5) / (len(below) + 0.5)), low, high)
+            for (low, above), (high, below) in pairwise(rungs)
+            if len(above) > len(below) and high - low > NARROW
         ]
+        return None if not falls else sum(max(falls)[1:]) / 2
 
     def told(self, enters: Enters) -> dict[str, list[float]]:
         """``told_in`` all the footage, with these thresholds."""
@@ -285,17 +317,16 @@ class _Ladder:
 
     def count(self, told: Mapping[str, list[float]], *, half: int | None = None) -> dict[str, int]:
         """Events by label; of one half of the footage alone where it is named."""
-        return {
-            label: sum(half is None or int(when / self._block) % 2 == half for when in times)
-            for label, times in told.items()
-        }
+        return {label: self._in_half(times, half) for label, times in told.items()}
+
+    def _in_half(self, times: Sequence[float], half: int | None) -> int:
+        return sum(half is None or int(when / self._block) % 2 == half for when in times)
 
     def choose(self, alarms: float, *, half: int | None = None) -> dict[str, float]:
         """The lowest thresholds with which so many alarms, or fewer, are expected of all labels together."""
-        counts = [self.count(told, half=half) for told in self._told]
         curves = {
-            label: np.minimum.accumulate([count[label] for count in counts]).astype(float)
-            for label in self._rungs
+            label: np.minimum.accumulate([self._in_half(times, half) for _, times in rungs])
+            for label, rungs in self._rungs.items()
         }
         chosen: dict[str, float] = {}
         open_labels, left = list(curves), alarms
@@ -303,41 +334,66 @@ class _Ladder:
             share = left / len(open_labels)
             modest = [label for label in open_labels if curves[label][0] <= share]
             if not modest:
-                chosen |= {
-                    label: _lowest(label, self._rungs[label], curves[label], share) for label in open_labels
-                }
+                for label in open_labels:
+                    told = self._rungs[label][0][1]
+                    size = max(1.0, len(told) / len(_bursts(told)))  # alarms of a burst
+                    rungs = [logit for logit, _ in self._rungs[label]]
+                    chosen[label] = _lowest(label, rungs, curves[label], share, size=size)
                 break
             for label in modest:
-                chosen[label] = _share(self._rungs[label][0])
+                chosen[label] = _share(self._rungs[label][0][0])
                 left -= curves[label][0]
                 open_labels.remove(label)
         return chosen
 
 
-def _lowest(label: str, rungs: np.ndarray, counts: np.ndarray, alarms: float) -> float:
-    """Where the curve of log counts over the logit comes down to ``alarms``, drawn on where it ends before."""
-    seen = counts > 0
-    x, y = rungs[seen], np.log(counts[seen])
-    below = np.flatnonzero(counts <= alarms)
-    if below.size and counts[below[0]] > 0:
-        n = below[0]
-        step = (y[n - 1] - math.log(alarms)) / (y[n - 1] - y[n])
-        return _rounded(x[n - 1] + step * (x[n] - x[n - 1]))
-    slope, level = (
-        -1.0,
-        y[-1] + x[-1],
-    )  # of a label that was seen at one threshold only: as if p halved each time
-    if len(x) > 1 and y[0] > y[-1]:
-        slope, level = np.polyfit(
-            x, y, 1, w=np.sqrt(counts[seen])
-        )  # the weights of logarithms of Poisson counts
-    at = max((math.log(alarms) - level) / slope, x[-1] if counts[-1] <= alarms else x[0])
-    if _share(at) > STRICTEST:
+def _bursts(times: Sequence[float]) -> list[float]:
+    """When each burst begins.
+
+    >>> _bursts([3.0, 20.0, 70.0, 500.0])
+    [3.0, 500.0]
+    """
+    ordered = sorted(times)
+    return ordered[:1] + [after for before, after in pairwise(ordered) if after - before > BURST_SECONDS]
+
+
+def _lowest(
+    label: str, rungs: Sequence[float], counts: np.ndarray, alarms: float, *, size: float = 1.0
+) -> float:
+    """The threshold with which so many alarms are to be expected, where they come in bursts of that size."""
+    alarms += 1e-6  # an hour of frames is a hair less than an hour
+    left = max(math.floor(alarms - size), 0)  # what comes beside those that are left is a burst
+    below = np.flatnonzero(counts <= left)
+    if not below.size:
         raise DataError(
-            f"{label}: no threshold keeps the rate: at {HIGHEST} it is still told {int(counts[-1])} times on this "
+            f"{label}: no threshold keeps the rate: at {STRICTEST} it is still told {int(counts[-1])} times on this "
             "footage; train with it as background, or allow more false alarms"
         )
+    at = rungs[below[0]] if alarms >= 1 else _drawn_on(rungs, counts, alarms)
+    if _share(at) > STRICTEST:
+        raise DataError(
+            f"{label}: this footage is too short for so low a rate: it would take a threshold above {STRICTEST}; "
+            "give more of it, or allow more false alarms"
+        )
     return _rounded(at)
+
+
+def _drawn_on(rungs: Sequence[float], counts: np.ndarray, alarms: float) -> float:
+    """The threshold, in logits, for less than one alarm: from the loudest or from several, whichever is higher.
+
+    >>> round(_drawn_on([0.0, 1.0, 3.0], np.array([2, 1, 0]), 0.5), 2)  # one at 3, one at 1: they thin out in 1.5
+    4.04
+    """
+    heights = np.repeat(rungs[1:], -np.diff(counts))[::-1]  # of each alarm: where it is no longer told
+    above = heights[: min(len(heights) - 1, TAIL)]
+    base = float(heights[len(above)])
+    thins = (SCALE + float((above - base).sum())) / (
+        1 + len(above)
+    )  # logits in which they come down to a third
+    return max(
+        float(heights[0]) + thins * math.log(1 / alarms),
+        base + thins * math.log((1 + len(above)) / alarms),
+    )
 
 
 def text_of(contract: AlarmContract) -> str:
@@ -459,7 +515,7 @@ def _judged(
 
 
 def _logit(share: float) -> float:
-    share = min(share, HIGHEST)
+    share = min(share, STRICTEST)
     return math.log(share / (1 - share))
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from streamrec.errors import DataError
 from streamrec.events import EventSettings
-from streamrec.train.calibrate import Heard, calibrate, told_in, with_enters
+from streamrec.train.calibrate import Heard, _lowest, calibrate, told_in, with_enters
 from streamrec.train.measure import Playback, Segment
 
 LABELS = ("normal", "fight", "fall")
@@ -67,6 +67,28 @@ def test_where_footage_is_too_short_to_see_the_rate_its_tail_is_drawn_on_and_tha
     assert not contract.is_shown
     assert contract.hours_needed == pytest.approx(12.0, rel=0.01)
     assert rate_on_fresh_hours(contract.settings) <= 1.0
+
+
+@pytest.mark.parametrize("allowed", [4.0, 1.0, 0.25])
+def test_over_many_places_no_more_alarms_come_than_were_allowed(allowed: float) -> None:
+    """A threshold that is chosen by the alarms that it silences looks better than it is: that is made good."""
+    rng = np.random.default_rng(11)
+    to_come = []
+    for _ in range(400):
+        heights = np.sort(rng.exponential(0.5, rng.poisson(60.0)))
+        rungs = np.concatenate([[-2.0], heights - 2.0 + 1e-9])  # logits
+        enter = _lowest("fight", list(rungs), np.arange(len(heights), -1, -1), allowed)
+        to_come.append(60.0 * np.exp(-(np.log(enter / (1 - enter)) + 2.0) / 0.5))
+    assert 0.7 * allowed <= np.mean(to_come) <= 1.25 * allowed
+    assert np.mean(np.array(to_come) > 2 * allowed) < 0.2
+
+
+def test_a_model_whose_scores_end_below_1_is_not_silenced_for_it() -> None:
+    footage = quiet(1.0, seed=7, bursts_an_hour=(100.0, 0.0))
+    footage.probabilities[:, 1] = 0.93 * footage.probabilities[:, 1]  # as label smoothing has it
+    contract = calibrate([footage], LABELS, SETTINGS, per_hour=6.0)
+    assert 0.8 < contract.labels[0].enter < 0.93
+    assert 1 <= contract.labels[0].alarms <= 5  # of 6 that are allowed: elsewhere a burst more may come
 
 
 def test_no_threshold_falls_below_the_models_own() -> None:
