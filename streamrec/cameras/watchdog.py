@@ -220,8 +220,7 @@ class Watch:
         if attempt.begun is not None and attempt.ready is not None:
             self._opens_in = attempt.ready - attempt.begun
         self._interval = rhythm.interval
-        if steady:
-            self._pauses = 0
+        self._pauses = 0 if steady else min(self._pauses, 1)  # who gives pictures is worth asking soon
         report.tell(self.source, SourceState.live)
         report.count_frame(self.source)
 
