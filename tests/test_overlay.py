@@ -275,3 +275,15 @@ def test_a_count_of_nothing_yet_is_a_zero_and_a_model_that_does_not_count_shows_
     result = result_of(image)
     assert (draw(image, replace(result, repetitions=0)) != draw(image, result)).any()
     assert (draw(image, replace(result, repetitions=None)) == draw(image, result)).all()
+
+
+def test_an_unknown_picture_is_called_unknown_and_wears_no_label():
+    picture = np.full((480, 640, 3), 60, np.uint8)
+    known = result_of(picture)
+    unknown = replace(known, unknown=True)
+    assert (known.says, unknown.says) == (LABELS[2], "unknown")
+    assert not np.array_equal(draw(picture, known), draw(picture, unknown))
+    trail = Trail()
+    trail.push(unknown)
+    (moment,) = trail
+    assert (moment.label, moment.index, moment.confidence) == ("unknown", -1, 0.0)
