@@ -12,7 +12,7 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -20,7 +20,6 @@ from safetensors.numpy import save
 
 from streamrec.config import FORMAT, ModelConfig
 from streamrec.errors import ModelError
-from streamrec.events import EventSettings
 
 if TYPE_CHECKING:
     from streamrec.model import ActionModel
@@ -87,10 +86,13 @@ def _write(path: str | Path, tensors: dict[str, np.ndarray], metadata: dict[str,
         raise ModelError(f"the model could not be written to {path}: {error.strerror}") from error
 
 
-def save_with_events(name_or_path: str | Path, events: EventSettings, path: str | Path) -> None:
-    """Write a model again with other event settings; all else stays as it is, to the bit. Needs no torch."""
+def save_with(name_or_path: str | Path, path: str | Path, **changes: Any) -> None:
+    """Write a model again with changes to its config; all else stays as it is, to the bit. Needs no torch.
+
+    For what the network is not asked about: ``events`` and ``known``.
+    """
     before = find_model(name_or_path)
-    config = replace(read_checkpoint(before).config, events=events)
+    config = replace(read_checkpoint(before).config, **changes)
     with safe_open(before, framework="numpy") as file:
         metadata = dict(file.metadata())
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)

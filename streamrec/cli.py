@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from enum import StrEnum
 from itertools import takewhile
 from pathlib import Path
@@ -1063,7 +1064,7 @@ def calibrate(
       streamrec calibrate fight --background quiet_nights/ --max-false-alarms 1/day
       streamrec calibrate fight --background yard.mp4 --actions fights.csv --out yard.safetensors
     """
-    from streamrec.checkpoint import save_with_events
+    from streamrec.checkpoint import save_with
     from streamrec.errors import ModelError
     from streamrec.recognizer import Recognizer
     from streamrec.train import calibrate as contracts
@@ -1089,7 +1090,7 @@ def calibrate(
         footage, recognizer.labels, recognizer.config.events, per_hour=per_hour, actions=played
     )
     if out is not None:
-        save_with_events(model, contract.settings, out)
+        save_with(model, out, events=contract.settings)
     if as_json:
         typer.echo(json.dumps(contract.to_dict(), indent=2))
         return
@@ -1098,6 +1099,49 @@ def calibrate(
         typer.echo(f"\nwrote {out}")
     elif lines := contracts.toml_of(contract):
         typer.echo(f"\nFor cameras.toml, below the camera that it is for:\n\n{lines}")
+
+
+@app.command()
+def familiar(
+    model: Annotated[str, typer.Argument(help="A shipped model's name, or a .safetensors file.")],
+    data: Annotated[
+        list[str], typer.Argument(help="What it learned from, as for train; or videos of a place.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The .safetensors file to write.")],
+    strangest: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="Strangeness above which no action starts: 1 is the border, 0 is off."),
+    ] = None,
+) -> None:
+    """Tell a model which pictures it knows, so that it can say of others that they are unknown.
+
+    The network stays as it is, to the bit. What train writes knows already what it learned from.
+
+    \b
+    Examples:
+      streamrec familiar mine.safetensors my_clips/ --out mine-again.safetensors
+      streamrec familiar fight yard_by_day.mp4 yard_by_night.mp4 --strangest 1 --out yard.safetensors
+    """
+    from streamrec.checkpoint import read_checkpoint, save_with
+    from streamrec.errors import ModelError
+    from streamrec.train.known import known_of, recordings_of
+
+    if out.suffix != ".safetensors":
+        raise ModelError(f"{out}: the file to write ends in .safetensors")
+    config = read_checkpoint(model).config
+    recordings, unreadable = recordings_of(data, config)
+    for reason in unreadable:
+        typer.echo(f"left out: {reason}", err=True)
+    known = known_of(recordings, config.fps)
+    events = config.events if strangest is None else replace(config.events, strangest=strangest)
+    save_with(model, out, known=known, events=events)
+    groups = len({recording.group for recording in recordings})
+    typer.echo(f"wrote {out}: it knows the pictures of {len(recordings)} recordings, {groups} groups")
+    if groups < 2:
+        typer.echo(
+            "one group alone says little of what else is to be expected; give several places or days",
+            err=True,
+        )
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -1706,7 +1750,9 @@ class _Terminal:
         if last is not None:
             self.seconds += max(0.0, frame.timestamp - last.frame.timestamp)
         if self._status is not None:
-            shown = f"{result.prediction.label} {100 * result.prediction.confidence:.0f} %"
+            shown = (
+                result.says if result.unknown else f"{result.says} {100 * result.prediction.confidence:.0f} %"
+            )
             self._status.update(self._task, completed=self.seconds, description=shown)
         if self.source.live and time.monotonic() - self._reported >= 5.0:
             self._report(frame.timestamp)

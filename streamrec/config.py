@@ -8,6 +8,7 @@ from typing import Any
 from streamrec.counting import CountSettings
 from streamrec.errors import ModelError
 from streamrec.events import EventSettings
+from streamrec.strangeness import KnownPictures
 from streamrec.transforms import Transform
 
 FORMAT = 2  # of model files; a file of another one is refused
@@ -38,6 +39,9 @@ class ModelConfig:
     events: EventSettings = field(default_factory=EventSettings)
     counted: tuple[str, ...] = ()  # labels whose repetitions are counted
     counting: CountSettings = field(default_factory=CountSettings)
+    known: KnownPictures | None = (
+        None  # what it knows by sight; None: it says of no picture that it is unknown
+    )
     about: str = ""  # one sentence for people: trained on what
 
     def __post_init__(self) -> None:
@@ -66,6 +70,8 @@ class ModelConfig:
         plain["transform"] = Transform(**_with_tuples(values["transform"]))
         plain["events"] = EventSettings.from_dict(values["events"])
         plain["counting"] = CountSettings(**values.get("counting", {}))
+        if values.get("known") is not None:
+            plain["known"] = KnownPictures.from_dict(values["known"])
         return cls(**plain)
 
 

@@ -21,6 +21,9 @@ never told as running at once; with independent scores (sigmoids) they may be.
 
 **Rest.** After an end the same label is not told again for ``cool_down`` seconds; what began meanwhile and still
 runs then is told then, dated to its onset.
+
+**Unknown.** While the picture is stranger than ``strangest``, where that is set, no candidate opens, and one that was
+not told yet is dropped: an action that begins there is told once the picture is known. What runs goes on.
 """
 
 from __future__ import annotations
@@ -70,6 +73,7 @@ class EventSettings:
     shortest: float = 0.3  # seconds that an action must last to be told
     merge_gap: float = 0.5  # seconds: a dip shorter than this does not end an action
     cool_down: float = 0.0  # seconds after an end in which the same label is not told again
+    strangest: float = 0.0  # strangeness above which a picture starts nothing; 0: each may
     background: tuple[str, ...] = ()  # labels that are not actions; names that a model lacks are ignored
     # Label -> the numbers above that are others for it, given as mappings; kept as pairs, to be hashable.
     by_label: Mapping[str, Mapping[str, float]] | tuple[tuple[str, tuple[tuple[str, float], ...]], ...] = ()
@@ -86,6 +90,14 @@ class EventSettings:
         for name in NUMBERS[2:]:
             if getattr(self, name) < 0:
                 raise StreamrecError(f"{name} is {getattr(self, name)} seconds: set it to 0 or more")
+        if isinstance(self.strangest, bool) or not isinstance(self.strangest, int | float):
+            raise StreamrecError(
+                f"strangest is {self.strangest!r}: give a number, 1 is the model's own border"
+            )
+        if not 0 <= self.strangest < math.inf:
+            raise StreamrecError(
+                f"strangest is {self.strangest}: set it to 0 (off) or more, to a finite number"
+            )
         if isinstance(self.background, str) or not all(isinstance(name, str) for name in self.background):
             raise StreamrecError(f"background is {self.background!r}: give a tuple of labels, like ('idle',)")
         object.__setattr__(self, "background", tuple(self.background))  # JSON gives a list
@@ -176,6 +188,12 @@ class EventDetector:
         smoothing = {own.smoothing for own in self._of}
         self._smoothing = [own.smoothing for own in self._of] if len(smoothing) > 1 else [*smoothing]
 
+    def is_unknown(self, prediction: Prediction) -> bool:
+        """Whether the picture that this is about is beyond ``strangest``; where that is 0, the model's own border."""
+        return prediction.strangeness is not None and prediction.strangeness > (
+            self.settings.strangest or 1.0
+        )
+
     def initial_state(self) -> EventState:
         """Nothing seen, nothing running; scores begin at 0, so one confident first frame starts nothing."""
         smoothed = np.zeros(len(self.labels))
@@ -210,10 +228,13 @@ class EventDetector:
         smoothed.setflags(write=False)
 
         tracks = state.tracks
-        followed = {track.label for track in tracks}
-        for label in np.flatnonzero((raw >= self._enter) & self._actions).tolist():
-            if label not in followed:
-                tracks = (*tracks, Track(label, timestamp))
+        if self.settings.strangest and self.is_unknown(prediction):
+            tracks = tuple(track for track in tracks if track.told)
+        else:
+            followed = {track.label for track in tracks}
+            for label in np.flatnonzero((raw >= self._enter) & self._actions).tolist():
+                if label not in followed:
+                    tracks = (*tracks, Track(label, timestamp))
 
         kept: list[Track] = []
         ended_now: list[ActionEnded] = []
@@ -287,6 +308,7 @@ class EventDetector:
         timestamps: Sequence[float],
         scores: Iterable[np.ndarray],
         segments: Iterable[int] | None = None,
+        strangeness: Iterable[float | None] | None = None,
     ) -> Iterator[tuple[int, Event]]:
         """What is told of scores that are known, one array (labels,) a frame: the frame's number, and the event.
 
@@ -295,11 +317,14 @@ class EventDetector:
         state = self.initial_state()
         number, last, before = -1, 0.0, None
         parts = itertools.repeat(0, len(timestamps)) if segments is None else segments
-        for number, (time, raw, segment) in enumerate(zip(timestamps, scores, parts, strict=True)):
+        strange = itertools.repeat(None, len(timestamps)) if strangeness is None else strangeness
+        frames = zip(timestamps, scores, parts, strange, strict=True)
+        for number, (time, raw, segment, stranger) in enumerate(frames):
             if number and segment != before:
                 events, state = self.finish(last, state)
                 yield from ((number - 1, event) for event in events)
-            events, state = self.step(Prediction("", 0.0, raw, time), time, state)
+            prediction = Prediction("", 0.0, raw, time, strangeness=stranger)
+            events, state = self.step(prediction, time, state)
             yield from ((number, event) for event in events)
             last, before = time, segment
         events, state = self.finish(last, state)

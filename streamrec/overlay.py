@@ -106,9 +106,9 @@ class Trail:
             self._moments.append(
                 Moment(
                     frame.timestamp,
-                    _index_of(prediction.label, prediction.labels),
-                    prediction.label,
-                    prediction.confidence,
+                    _index_of(result.says, prediction.labels),
+                    result.says,
+                    0.0 if result.unknown else prediction.confidence,
                     frame.truth,
                     -1 if frame.truth is None else _index_of(frame.truth, prediction.labels),
                 )
@@ -249,7 +249,10 @@ def _says_width(width: int, unit: float) -> int:
 
 
 def _draw_says(out: np.ndarray, result: Result, unit: float) -> int:
-    """The panel at the top left: the label, how sure, and the next likeliest. Returns where it ends."""
+    """The panel at the top left: the label, how sure, and the next likeliest. Returns where it ends.
+
+    Of an unknown picture it says so, and what the model would say stands below.
+    """
     height, width = out.shape[:2]
     prediction = result.prediction
     margin, pad = round(10 * unit), round(12 * unit)
@@ -257,7 +260,7 @@ def _draw_says(out: np.ndarray, result: Result, unit: float) -> int:
     big, small = max(8, round(15 * unit)), max(6, round(8.6 * unit))
     bar, row = max(2, round(4 * unit)), max(small * 2, round(25 * unit))
 
-    others = _others(prediction.labels, prediction.label, prediction.probabilities)
+    others = _others(prediction.labels, result.says, prediction.probabilities)
     head = pad + big + round(9 * unit) + bar
     room = round(height * 0.6) - margin - head - pad
     others = others[: max(0, min(len(others), room // row))]
@@ -266,16 +269,16 @@ def _draw_says(out: np.ndarray, result: Result, unit: float) -> int:
     _panel(out, x0, y0, panel_width, panel_height, unit)
 
     left, right = x0 + pad, x0 + panel_width - pad
-    percent = _percent(prediction.confidence)
+    percent = "" if result.unknown else _percent(prediction.confidence)
     percent_cap = round(big * 0.8)
     percent_width = _width_of(percent, percent_cap, False)
     base = y0 + pad + big
     _write(out, percent, right - percent_width, base, percent_cap, WHITE)
-    name, cap = _fit(prediction.label, right - left - percent_width - pad // 2, big, True)
+    name, cap = _fit(result.says, right - left - percent_width - pad // 2, big, True)
     _write(out, name, left, base, cap, WHITE, bold=True)
     y = base + round(9 * unit)
-    color = color_of(_index_of(prediction.label, prediction.labels), prediction.label)
-    _bar(out, left, y, right - left, bar, prediction.confidence, color)
+    color = color_of(_index_of(result.says, prediction.labels), result.says)
+    _bar(out, left, y, right - left, bar, 0.0 if result.unknown else prediction.confidence, color)
 
     y += bar
     for index, label, probability in others:
@@ -416,8 +419,8 @@ def _draw_actions(
 def _draw_tiny(out: np.ndarray, result: Result, trail: Trail | Iterable[Moment]) -> None:
     height, width = out.shape[:2]
     prediction = result.prediction
-    color = color_of(_index_of(prediction.label, prediction.labels), prediction.label)
-    _bar(out, 0, 0, width, max(1, height // 16), prediction.confidence, color)
+    color = color_of(_index_of(result.says, prediction.labels), result.says)
+    _bar(out, 0, 0, width, max(1, height // 16), 0.0 if result.unknown else prediction.confidence, color)
     moments = list(trail) if math.isfinite(result.frame.timestamp) else []
     if moments:
         seconds = trail.seconds if isinstance(trail, Trail) else 10.0

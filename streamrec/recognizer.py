@@ -83,6 +83,7 @@ class Recognizer:
             segment=np.zeros(1, np.int64),
             probabilities=np.zeros((1, len(self.labels)), np.float32),
             phase=np.zeros((1, 2), np.float32) if self.config.counted else None,
+            strangeness=None if self.config.known is None else np.zeros(1, np.float32),
         )
 
     def step(self, frame: Frame, state: State) -> tuple[Prediction, State]:
@@ -111,12 +112,14 @@ class Recognizer:
         elapsed = state.elapsed(clock, segment)
         probabilities, phase, head, cache = self._engine.step(pictures, elapsed, state.head, state.cache)
         probabilities.setflags(write=False)  # the prediction and the state share them
-        after = unstack(State(head, cache, clock, segment, probabilities, phase))
+        strangeness = None if self.config.known is None else self.config.known.strangeness(pictures)
+        after = unstack(State(head, cache, clock, segment, probabilities, phase, strangeness))
         return [(self._prediction(one), one) for one in after]
 
     def _prediction(self, state: State) -> Prediction:
         phase = None if state.phase is None else (float(state.phase[0, 0]), float(state.phase[0, 1]))
-        return Prediction.of(state.probabilities[0], float(state.clock[0]), self.labels, phase)
+        strangeness = None if state.strangeness is None else float(state.strangeness[0])
+        return Prediction.of(state.probabilities[0], float(state.clock[0]), self.labels, phase, strangeness)
 
     def _check(self, state: State) -> None:
         if not isinstance(state, State):

@@ -526,7 +526,12 @@ def _prediction_line(result: Result) -> dict[str, object]:
         "dropped": int(result.dropped),
         **({} if result.still is None else {"still": int(result.still)}),
         **({} if result.repetitions is None else {"repetitions": int(result.repetitions)}),
+        **({} if prediction.strangeness is None else _strangeness(result, prediction.strangeness)),
     }
+
+
+def _strangeness(result: Result, value: float) -> dict[str, object]:
+    return {"strangeness": _number(value, 3), "unknown": result.unknown}
 
 
 def _event_line(event: Event, source: str) -> dict[str, object]:

@@ -24,6 +24,7 @@ class State:
     segment: Any  # (N,) int64: the segment of the last frame
     probabilities: Any  # (N, labels) float32: what was said of the last frame; zeros: nothing yet
     phase: Any = None  # (N, 2) float32: said with them, as Prediction.phase; None: the model counts nothing
+    strangeness: Any = None  # (N,) float32: said with them, as Prediction.strangeness; None: not known
 
     @property
     def h(self) -> Any:
@@ -52,6 +53,8 @@ class State:
         named |= {f"cache.{i}": array for i, array in enumerate(self.cache)}
         if self.phase is not None:
             named["phase"] = self.phase
+        if self.strangeness is not None:
+            named["strangeness"] = self.strangeness
         return save({name: np.ascontiguousarray(array) for name, array in named.items()})
 
     @classmethod
@@ -69,6 +72,7 @@ class State:
                 segment=named["segment"],
                 probabilities=named["probabilities"],
                 phase=named.get("phase"),
+                strangeness=named.get("strangeness"),
             )
         except (SafetensorError, KeyError) as error:
             raise StateError("these bytes are no saved state; pass what State.to_bytes returned") from error
@@ -90,6 +94,11 @@ def stack(states: Sequence[State]) -> State:
         segment=np.concatenate([s.segment for s in states]),
         probabilities=np.concatenate([s.probabilities for s in states]),
         phase=None if states[0].phase is None else np.concatenate([s.phase for s in states]),
+        strangeness=(
+            None
+            if any(s.strangeness is None for s in states)  # one may be older than what its model knows
+            else np.concatenate([s.strangeness for s in states])
+        ),
     )
 
 
@@ -106,6 +115,7 @@ def unstack(state: State) -> list[State]:
             segment=state.segment[i : i + 1],
             probabilities=state.probabilities[i : i + 1],
             phase=None if state.phase is None else state.phase[i : i + 1],
+            strangeness=None if state.strangeness is None else state.strangeness[i : i + 1],
         )
         for i in range(len(state))
     ]

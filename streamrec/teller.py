@@ -51,7 +51,8 @@ class Teller:
         if last:
             events += self._finish(frame.timestamp)
         latency = time.monotonic() - (frame.captured or asked)  # a caller's own frames tell no time
-        self._result = Result(frame, prediction, events, latency, dropped, repetitions, still)
+        unknown = self._detector.is_unknown(prediction)
+        self._result = Result(frame, prediction, events, latency, dropped, repetitions, still, unknown)
         return self._result
 
     def ending(self) -> Iterator[Result]:

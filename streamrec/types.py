@@ -10,6 +10,8 @@ from typing import TypeAlias
 
 import numpy as np
 
+UNKNOWN = "unknown"  # what a person is told in the place of a label
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
@@ -41,6 +43,9 @@ class Prediction:
     # Of the repetition that is under way: (cosine, sine), at angle 0 where it starts, growing to a full turn
     # where the next one does; its length says how sure. None: the model counts nothing.
     phase: tuple[float, float] | None = None
+    # How unlike what the model learned from the picture is: 0 is its mean, above 1 is beyond its border. None: the
+    # model does not know.
+    strangeness: float | None = None
 
     @classmethod
     def of(
@@ -49,6 +54,7 @@ class Prediction:
         timestamp: float,
         labels: tuple[str, ...],
         phase: tuple[float, float] | None = None,
+        strangeness: float | None = None,
     ) -> Prediction:
         """The prediction that these probabilities (labels,) are: their likeliest label.
 
@@ -56,7 +62,8 @@ class Prediction:
         'wave'
         """
         best = int(probabilities.argmax())
-        return cls(labels[best], float(probabilities[best]), probabilities, timestamp, labels, phase)
+        confidence = float(probabilities[best])
+        return cls(labels[best], confidence, probabilities, timestamp, labels, phase, strangeness)
 
     def top(self, k: int = 5) -> list[tuple[str, float]]:
         """The k likeliest labels with their probabilities, the likeliest first.
@@ -113,6 +120,12 @@ class Result:
     dropped: int = 0  # frames of this source dropped so far because the reader was slower
     repetitions: int | None = None  # of the set that is under way; None: the model counts nothing
     still: int | None = None  # frames left out so far because the picture stood still; None: no gate
+    unknown: bool = False  # its picture is unlike what the model learned from (EventDetector.is_unknown)
+
+    @property
+    def says(self) -> str:
+        """What a person is told: the label, or that the picture is unknown."""
+        return UNKNOWN if self.unknown else self.prediction.label
 
 
 class SourceState(StrEnum):

@@ -414,12 +414,12 @@ class _Board:
         for camera in cameras:
             health, result = camera.health, self._latest.get(camera.name)
             state = Text(hide(describe_health(health), self.secrets), _COLORS[health.state])
-            said = result.prediction if result is not None and health.state is SourceState.live else None
+            said = result if result is not None and health.state is SourceState.live else None
             table.add_row(
                 Text(camera.name),
                 state,
-                "" if said is None else Text(said.label),
-                "" if said is None else f"{100 * said.confidence:.0f} %",
+                "" if said is None else Text(said.says),
+                "" if said is None or said.unknown else f"{100 * said.prediction.confidence:.0f} %",
                 f"{camera.rate:.1f}",
                 str(camera.counts.dropped.get("overload", 0)),
             )

@@ -39,6 +39,7 @@ COMMANDS = (
     "train",
     "eval",
     "calibrate",
+    "familiar",
     "crossval",
     "export",
     "bench",
@@ -475,6 +476,23 @@ class TestModels:
         assert {one["label"] for one in contract["labels"]} <= set(Recognizer.load(tiny_file).labels)
         assert Recognizer.load(out).config.events.enter == Recognizer.load(tiny_file).config.events.enter
         assert "This footage does not prove that: it takes 36 hours" in main_here(*words).stdout
+
+    def test_familiar_tells_a_model_which_pictures_it_knows(self, main_here, tiny_file, clip, tmp_path):
+        out = tmp_path / "knowing.safetensors"
+        done = main_here("familiar", tiny_file, clip, "--strangest", "1", "--out", out)
+        assert done.returncode == 0, done.stderr
+        assert "it knows the pictures of 1 recordings, 1 groups" in done.stdout
+        assert "give several places or days" in done.stderr
+        config = read_checkpoint(out).config
+        assert config.known is not None and config.events.strangest == 1.0
+        assert read_checkpoint(out).graph == read_checkpoint(tiny_file).graph
+
+    def test_what_cannot_be_familiar_is_told(self, main_here, tiny_file, clip, tmp_path):
+        assert_refused(main_here("familiar", tiny_file, clip, "--out", "m.onnx"), r"ends in \.safetensors")
+        assert_refused(
+            main_here("familiar", tiny_file, tmp_path / "gone.mp4", "--out", tmp_path / "m.safetensors"),
+            "gone.mp4",
+        )
 
     def test_what_cannot_be_calibrated_is_told(self, main_here, tiny_file, clip, tmp_path):
         def calibrate(*words: object) -> subprocess.CompletedProcess[str]:

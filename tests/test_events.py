@@ -444,3 +444,45 @@ def test_labels_scores_states_and_times_must_fit() -> None:
         detector.step(prediction([0.5, 0.5]), math.nan, state)
     with pytest.raises(StreamrecError, match="each only once"):
         EventDetector(["wave", "wave"])
+
+
+# -- unknown pictures
+
+
+def starts(strangeness: list[float | None], strangest: float = 1.0) -> list[float]:
+    """When a wave that is certain all the time is told as started, at 10 frames a second."""
+    detector = EventDetector(("idle", "wave"), EventSettings(strangest=strangest, background=("idle",)))
+    times = [n / 10 for n in range(len(strangeness))]
+    told = detector.replay(times, [np.array([0.1, 0.9])] * len(times), None, strangeness)
+    return [event.timestamp for _, event in told if isinstance(event, ActionStarted)]
+
+
+def test_nothing_starts_while_the_picture_is_unknown() -> None:
+    assert starts([0.5] * 20) == [0.0]
+    assert starts([1.5] * 20) == []
+
+
+def test_an_action_starts_once_the_picture_is_known() -> None:
+    assert starts([1.5] * 10 + [0.5] * 20) == [1.0]
+
+
+def test_what_runs_goes_on_over_unknown_pictures() -> None:
+    assert starts([0.5] * 10 + [1.5] * 10 + [0.5] * 10) == [0.0]
+
+
+def test_unknown_pictures_start_actions_where_it_is_off_or_the_model_does_not_know() -> None:
+    assert starts([1.5] * 20, strangest=0.0) == [0.0]
+    assert starts([None] * 20) == [0.0]
+
+
+def test_a_picture_is_unknown_beyond_the_border_also_where_nothing_is_held_back() -> None:
+    said = [Prediction("", 0.0, np.ones(1), 0.0, strangeness=value) for value in (None, 0.9, 1.1, 2.1)]
+    for strangest, wanted in ((0.0, [False, False, True, True]), (2.0, [False, False, False, True])):
+        detector = EventDetector(("wave",), EventSettings(strangest=strangest))
+        assert [detector.is_unknown(prediction) for prediction in said] == wanted
+
+
+@pytest.mark.parametrize("value", [-1.0, float("inf"), True, "far"])
+def test_a_border_that_is_none_is_refused_in_words(value: object) -> None:
+    with pytest.raises(StreamrecError, match="strangest is"):
+        EventSettings(strangest=value)  # type: ignore[arg-type]

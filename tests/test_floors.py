@@ -28,6 +28,7 @@ FLOORS = {
             "metrics",
             "overlay",
             "sources",
+            "strangeness",
             "synthetic",
             "tomlfile",
             "transforms",

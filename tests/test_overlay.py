@@ -286,3 +286,15 @@ def test_heat_covers_where_it_is_warm_and_leaves_the_rest_and_the_picture_itself
     changed = (out != image).any(2)
     assert changed[20:40, 30:60].mean() > 0.95
     assert not changed[heat == 0].any()
+
+
+def test_an_unknown_picture_is_called_unknown_and_wears_no_label():
+    picture = np.full((480, 640, 3), 60, np.uint8)
+    known = result_of(picture)
+    unknown = replace(known, unknown=True)
+    assert (known.says, unknown.says) == (LABELS[2], "unknown")
+    assert not np.array_equal(draw(picture, known), draw(picture, unknown))
+    trail = Trail()
+    trail.push(unknown)
+    (moment,) = trail
+    assert (moment.label, moment.index, moment.confidence) == ("unknown", -1, 0.0)

@@ -762,3 +762,11 @@ def test_a_window_shows_and_closes_by_key_and_by_button():
         timeout=120,
     )
     assert done.returncode == 0 and "fine" in done.stdout, done.stdout + done.stderr
+
+
+def test_how_strange_the_picture_is_stands_in_the_line_where_the_model_knows():
+    known = result_of(0)
+    strange = replace(known, prediction=replace(known.prediction, strangeness=1.23456), unknown=True)
+    (without,), (line,) = lines_of([known]), lines_of([strange])
+    assert "strangeness" not in without and "unknown" not in without
+    assert (line["strangeness"], line["unknown"]) == (1.235, True)

@@ -62,6 +62,7 @@ class Heard:
     timestamps: np.ndarray  # (T,) float64 seconds
     probabilities: np.ndarray  # (T, labels) float32
     segments: np.ndarray  # (T,) int64
+    strangeness: np.ndarray | None = None  # (T,) float32; None: the model does not know
 
     @property
     def seconds(self) -> float:
@@ -161,17 +162,21 @@ def hear(recognizer: Recognizer, source: Source, *, tell: Callable[[float], None
     times: list[float] = []
     said: list[np.ndarray] = []
     segments: list[int] = []
+    strange: list[float] = []
     for result in results(source, recognizer):
         if times and (result.frame.timestamp, result.frame.segment) == (times[-1], segments[-1]):
             continue  # the last one again, with what ended
         times.append(result.frame.timestamp)
         said.append(result.prediction.probabilities)
         segments.append(result.frame.segment)
+        if result.prediction.strangeness is not None:
+            strange.append(result.prediction.strangeness)
         tell(result.frame.timestamp)
     return Heard(
         np.array(times),
         np.array(said, np.float32).reshape(-1, len(recognizer.labels)),
         np.array(segments, np.int64),
+        np.array(strange, np.float32) if strange else None,
     )
 
 
@@ -477,14 +482,16 @@ def _stretches(
         apart = np.flatnonzero(np.diff(high) > lead + after)
         last = high[apart[0]] if len(apart) else high[-1]
         part = slice(*np.searchsorted(times, (high[0] - lead, last + after)))
-        yield Heard(times[part], heard.probabilities[part], heard.segments[part])
+        strange = None if heard.strangeness is None else heard.strangeness[part]
+        yield Heard(times[part], heard.probabilities[part], heard.segments[part], strange)
         high = high[high > last]
 
 
 def _started(detector: EventDetector, heard: Heard) -> Iterator[tuple[float, ActionStarted]]:
     """What begins, and the time of the frame that told it."""
     times = heard.timestamps.tolist()
-    for frame, event in detector.replay(times, heard.probabilities, heard.segments.tolist()):
+    strange = None if heard.strangeness is None else heard.strangeness.tolist()
+    for frame, event in detector.replay(times, heard.probabilities, heard.segments.tolist(), strange):
         if isinstance(event, ActionStarted):
             yield times[frame], event
 
@@ -497,7 +504,8 @@ def _judged(
     watched = [label for label in labels if label not in settings.background]
     onsets, counts = {label: OnsetDelay() for label in watched}, Counter[str]()
     for one in actions:
-        heard = Heard(one.timestamps, one.probabilities, np.zeros(len(one.timestamps), np.int64))
+        segments = np.zeros(len(one.timestamps), np.int64)
+        heard = Heard(one.timestamps, one.probabilities, segments, one.strangeness)
         told = list(_started(detector, heard))
         truth = [action for action in one.actions if action.label in watched]
         if one.label in watched:  # the whole clip is the action

@@ -117,12 +117,19 @@ def play(
         truth=truth,
         timestamps=times,
         probabilities=np.stack([result.prediction.probabilities for result in seen]),
+        strangeness=strangeness_of(seen),
         actions=actions,
         events=tuple(events),
         told=tuple(told),
         repetitions=None if clip is None else repetitions_of(clip),
         counted=counted,
     )
+
+
+def strangeness_of(seen: Iterable[Result]) -> np.ndarray | None:
+    """(T,) of the pictures, as the model says it; None where it does not know."""
+    said = [result.prediction.strangeness for result in seen]
+    return None if None in said else np.array(said, np.float32)
 
 
 def play_clips(

@@ -22,11 +22,13 @@ from streamrec.counting import phase_targets
 from streamrec.errors import DataError, MissingExtra
 from streamrec.events import EventSettings
 from streamrec.model import ActionModel
+from streamrec.strangeness import KnownPictures
 from streamrec.synthetic import ACTIONS, LABELS, UNSEEN, World, WorldSettings, clips
 from streamrec.train.cache import ClipCache, Recording, decode, decode_clips
 from streamrec.train.data import BACKGROUND, Clip, find_clips, find_footage, held_out, labels_of
 from streamrec.train.fit import Progress as Standing
 from streamrec.train.fit import TrainSettings, fit
+from streamrec.train.known import known_of, unknown_part
 from streamrec.train.log import RunLog, read_lines, write_config
 from streamrec.train.measure import NOTHING
 from streamrec.train.ranks import Ranks, choose_device, joined
@@ -49,6 +51,12 @@ class TrainData:
     measured: list[Recording]  # held out
     names: list[str]  # of those that are measured
     background: list[Recording] = field(default_factory=list)  # in which nothing happens
+
+    @property
+    def known(self) -> KnownPictures:
+        """What a model that learned from this knows by sight."""
+        recordings = [*self.learned, *self.background]
+        return known_of(recordings, self.config.fps)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +119,7 @@ class TrainJob:
         count = self.scenes if self.world else max(1, round(self.hours * 3600 / SCENE_SECONDS))
         back = min(SCENES, round(self.hold_out * count))
         if self.world:
-            scenes = _scenes_of(self.world, count + back, config.transform, config.labels)
+            scenes = scenes_of(self.world, count + back, config.transform, config.labels)
         else:
             scenes = self._render(count + back, config, _console(ranks))
         names = [f"scene {number}" for number in range(count, count + back)]
@@ -135,7 +143,7 @@ class TrainJob:
                     else:
                         console.print(f"passed over: {recording}", style="yellow")
         if self.world:
-            parts[0].extend(_scenes_of(self.world, self.scenes, config.transform, config.labels))
+            parts[0].extend(scenes_of(self.world, self.scenes, config.transform, config.labels))
         return TrainData(config, *parts, names, self._decode_background(config, cache, console))
 
     def _decode_background(self, config: ModelConfig, cache: ClipCache, console: Console) -> list[Recording]:
@@ -183,6 +191,7 @@ class TrainJob:
     def write(self, model: ActionModel, data: TrainData) -> None:
         """Write the model, then what it says of the held-out recordings."""
         console = _console(None)
+        model.config = replace(model.config, known=data.known)
         save_model(self.out, model)
         # Not before: if the model cannot be written, nothing is lost.
         self.out.with_name(self.out.name + ".resume").unlink(missing_ok=True)
@@ -193,6 +202,9 @@ class TrainJob:
             )
         with _counting("measuring", len(data.measured), console) as done:
             played = [done(play(model, recording)) for recording in data.measured]
+        if model.config.known is not None and data.measured:
+            unknown = unknown_part(model.config.known, data.measured, model.config.fps)
+            console.print(f"of the held-out pictures {100 * unknown:.1f} % are unknown to it")
         told = "nothing was held out, so nothing was measured"
         if played:
             per_frame, at_end = accuracies(played)
@@ -273,7 +285,7 @@ class TrainJob:
 
 
 @lru_cache(maxsize=1)  # the folds of a cross-validation learn from the same
-def _scenes_of(kind: str, count: int, transform: Transform, labels: tuple[str, ...]) -> list[Recording]:
+def scenes_of(kind: str, count: int, transform: Transform, labels: tuple[str, ...]) -> list[Recording]:
     """Scenes of a synthetic world, each of its own people, camera and place."""
     found = []
     width, height = 2 * transform.width, 2 * transform.height

@@ -43,6 +43,7 @@ class Playback:
     truth: tuple[str, ...]  # (T,)
     timestamps: np.ndarray  # (T,) float64 seconds
     probabilities: np.ndarray  # (T, labels) float32
+    strangeness: np.ndarray | None = None  # (T,) float32; None: the model does not know
     actions: tuple[Segment, ...] = ()  # the true ones; background is none
     events: tuple[Event, ...] = ()
     told: tuple[float, ...] = ()  # timestamp of the frame that gave each event, seconds

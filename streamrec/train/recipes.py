@@ -95,6 +95,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                 {
                     "hidden_size": 96,
                     "fps": 15.0,  # blows are quick
+                    "events": EventSettings(strangest=1.0),  # docs/unknown.md
                     "about": "Fight or normal in CCTV footage; trained on 238 clips of 2 s.",
                 }
             ),

@@ -1,0 +1,160 @@
+"""How unlike the pictures that a model learned from a picture is: its strangeness.
+
+A model must say one of its labels of whatever it sees. What its own numbers tell of that (the energy of its logits,
+distances among its features) was measured and is no better than chance where it matters: docs/unknown.md has the
+table. What tells is the look of the picture, before any model: colours, contrast, sharpness at four scales. So the
+distance of Lee et al. (NeurIPS 2018) is taken there: Mahalanobis', to the mean of what was learned.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+
+from streamrec.errors import DataError
+
+SCALES = 4  # the picture, its half, its quarter and its eighth
+NUMBERS = 12 + 4 * SCALES  # of a look
+SHARE = (
+    0.95  # of what was learned from is known, judged by groups that it was fitted without (docs/unknown.md)
+)
+RIDGE = 0.1  # of the mean variance, added to each: a few dozen places say little of how numbers go together
+FOLDS = 5  # of the groups, to find the border
+EACH = 32  # pictures of a recording are enough: one more second of the same place tells little
+_DARK = 1e-3  # under it a logarithm tells only noise
+_GRAY = np.full((1, 3), 1.0 / 3.0, np.float32)
+_PAIRS = np.triu_indices(3)  # of colours
+
+
+@dataclass(frozen=True)
+class KnownPictures:
+    """What a model knows by sight: where its pictures lie, and how far from there one is unknown.
+
+    It is saved with the model's config, so it holds plain numbers only.
+
+    >>> rng = np.random.default_rng(0)
+    >>> seen = rng.integers(0, 60, (40, 3, 32, 32), np.uint8)
+    >>> known = KnownPictures.of([looks_of(seen[i : i + 4]) for i in range(0, 40, 4)], range(10))
+    >>> float(known.strangeness(seen).max()) < 2.0 < float(known.strangeness(255 - seen).min())
+    True
+    """
+
+    mean: tuple[float, ...]  # (NUMBERS,) of the looks
+    whitening: tuple[
+        float, ...
+    ]  # (NUMBERS * (NUMBERS + 1) / 2,) rows of a lower triangle; the border is at 1
+
+    def __post_init__(self) -> None:
+        sizes = len(self.mean), len(self.whitening)
+        if sizes != (NUMBERS, NUMBERS * (NUMBERS + 1) // 2):
+            raise ValueError(f"known pictures of {sizes} numbers")
+
+    @classmethod
+    def of(
+        cls, looks: Sequence[np.ndarray], groups: Iterable[object], *, share: float = SHARE
+    ) -> KnownPictures:
+        """Fit to the looks (T, NUMBERS) of recordings, and the group that each belongs to.
+
+        Each recording weighs the same. The border is where ``share`` of them lie inside when each is judged by a
+        fit to other groups, or to other recordings where there is one group.
+        """
+        if not looks:
+            raise DataError("there is no picture from which a model could know what it learned from")
+        names = [str(group) for group in groups]
+        if len(set(names)) < 2:
+            names = [str(number) for number in range(len(looks))]
+        lengths = np.array([len(each) for each in looks])
+        weights = np.repeat(1.0 / lengths, lengths)
+        every = np.concatenate(looks).astype(np.float64)
+        fold = np.repeat(np.array(_dealt(names)), lengths)
+        far = np.empty(len(every))
+        for part in np.unique(fold):
+            outside = fold == part
+            inside = ~outside if len(looks) > 1 else outside
+            mean, whitening = _fitted(every[inside], weights[inside])
+            far[outside] = np.linalg.norm((every[outside] - mean) @ whitening.T, axis=1)
+        order = far.argsort()
+        reached = int(np.searchsorted(np.cumsum(weights[order]) / weights.sum(), share))
+        border = max(float(far[order[min(reached, len(far) - 1)]]), _DARK)
+        mean, whitening = _fitted(every, weights)
+        scaled: np.ndarray = whitening / border
+        triangle = scaled[np.tril_indices(NUMBERS)]
+        return cls(tuple(map(_short, mean)), tuple(map(_short, triangle)))
+
+    @classmethod
+    def from_dict(cls, values: dict[str, list[float]]) -> KnownPictures:
+        """What ``dataclasses.asdict`` wrote, as JSON gives it back."""
+        return cls(**{name: tuple(numbers) for name, numbers in values.items()})
+
+    def strangeness(self, pictures: np.ndarray) -> np.ndarray:
+        """(N, 3, H, W) uint8 RGB, as the model is given them -> (N,) float32; 0 is the mean, above 1 is unknown."""
+        return self.distances(looks_of(pictures))
+
+    def distances(self, looks: np.ndarray) -> np.ndarray:
+        """(N, NUMBERS) as ``looks_of`` gives them -> (N,) float32."""
+        mean, whitening = self._matrices
+        apart: np.ndarray = (looks - mean) @ whitening.T
+        return np.asarray(np.sqrt(np.square(apart).sum(1)))
+
+    @cached_property
+    def _matrices(self) -> tuple[np.ndarray, np.ndarray]:
+        whitening = np.zeros((NUMBERS, NUMBERS), np.float32)
+        whitening[np.tril_indices(NUMBERS)] = self.whitening
+        return np.array(self.mean, np.float32), whitening
+
+
+def looks_of(pictures: np.ndarray) -> np.ndarray:
+    """(N, 3, H, W) uint8 RGB -> (N, NUMBERS) float32: how each picture looks, whatever is on it.
+
+    Means of the colours, logarithms of their deviations, their covariances; then, of the gray picture at each scale,
+    logarithms of the mean and of the root mean square of its steps to the right and down.
+    """
+    return np.stack([_look_of(picture) for picture in pictures]).astype(np.float32)
+
+
+def _look_of(picture: np.ndarray) -> np.ndarray:
+    """One picture, with OpenCV: in NumPy alone it takes four times as long."""
+    colours = picture.reshape(3, -1).astype(np.float32)
+    colours *= 1.0 / 255.0
+    means = colours.mean(1)
+    gray: np.ndarray = (_GRAY @ colours).reshape(picture.shape[1:])
+    covariances = colours @ colours.T / colours.shape[1] - np.outer(means, means)
+    sizes = [*np.sqrt(np.maximum(covariances.diagonal(), 0.0))]
+    for _ in range(SCALES):
+        for one, other in ((gray[:, 1:], gray[:, :-1]), (gray[1:], gray[:-1])):
+            sizes.append(cv2.norm(one, other, cv2.NORM_L1) / one.size)
+            sizes.append(cv2.norm(one, other, cv2.NORM_L2) / math.sqrt(one.size))
+        if min(gray.shape) >= 4:  # or too little would be left
+            half = (gray.shape[1] // 2, gray.shape[0] // 2)
+            gray = cv2.resize(gray, half, interpolation=cv2.INTER_AREA)
+    return np.concatenate([means, covariances[_PAIRS], np.log(np.array(sizes) + _DARK)])
+
+
+def _fitted(looks: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(K, NUMBERS), (K,) -> their mean, and the lower triangle that makes of their differences a distance."""
+    shares = weights / weights.sum()
+    mean = shares @ looks
+    apart = looks - mean
+    deviations = np.sqrt(shares @ np.square(apart)) + 1e-4
+    apart /= deviations
+    covariance = (apart * shares[:, None]).T @ apart
+    covariance += RIDGE * max(np.trace(covariance) / NUMBERS, _DARK) * np.eye(NUMBERS)
+    return mean, np.linalg.inv(np.linalg.cholesky(covariance)) / deviations
+
+
+def _dealt(groups: Sequence[str]) -> list[int]:
+    """The fold of each recording; those of a group share one."""
+    names = sorted(set(groups))
+    order = np.random.default_rng(0).permutation(len(names))
+    folds = {names[place]: number % FOLDS for number, place in enumerate(order)}
+    return [folds[group] for group in groups]
+
+
+def _short(value: float) -> float:
+    """Five digits: the rest is noise, and would lie in the file as text."""
+    return float(f"{value:.5g}") if math.isfinite(value) else 0.0

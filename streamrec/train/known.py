@@ -1,0 +1,48 @@
+"""What a model knows by sight, from the recordings that it learned from, as they are played."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from streamrec.config import ModelConfig
+from streamrec.rhythm import due_frames
+from streamrec.sources import VIDEO_ENDINGS
+from streamrec.strangeness import EACH, KnownPictures, looks_of
+from streamrec.train.cache import ClipCache, Recording, decode_clips
+from streamrec.train.data import Clip, find_clips, find_footage
+from streamrec.transforms import planar
+
+
+def known_of(recordings: Iterable[Recording], fps: float) -> KnownPictures:
+    """Fit to frames that come in the rhythm; the border is found by groups that were left out."""
+    recordings = list(recordings)
+    return KnownPictures.of([_looks(each, fps) for each in recordings], [each.group for each in recordings])
+
+
+def recordings_of(places: Sequence[str], config: ModelConfig) -> tuple[list[Recording], list[str]]:
+    """Clips as for training, or bare videos and folders of them, as the model sees them; then what is unreadable."""
+    clips: list[Clip] = []
+    for place in places:
+        path = Path(place).expanduser()
+        videos = [file for file in (path, *path.glob("*")) if file.suffix.lower() in VIDEO_ENDINGS]
+        bare = videos and not (path / "index.csv").exists()
+        clips += find_footage([path]) if bare else find_clips(path, least=1)
+    found = list(decode_clips(clips, config.transform, config.labels, cache=ClipCache()))
+    good = [recording for _, recording in found if isinstance(recording, Recording)]
+    return good, [str(error) for _, error in found if not isinstance(error, Recording)]
+
+
+def unknown_part(known: KnownPictures, recordings: Iterable[Recording], fps: float) -> float:
+    """Which part of the recordings' frames is unknown; each recording weighs the same."""
+    parts = [float((known.distances(_looks(each, fps)) > 1.0).mean()) for each in recordings]
+    return sum(parts) / len(parts)
+
+
+def _looks(recording: Recording, fps: float) -> np.ndarray:
+    """(T, NUMBERS) of at most EACH frames, evenly spread."""
+    frames = due_frames(recording.timestamps.tolist(), fps)
+    chosen = np.linspace(0, len(frames) - 1, min(len(frames), EACH)).round().astype(int)
+    return looks_of(planar(recording.pictures[np.array(frames)[chosen]]))

@@ -1,0 +1,145 @@
+"""How unlike a picture is to those that were learned from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+
+from streamrec import Frame, Recognizer
+from streamrec.checkpoint import find_model, read_checkpoint, save_with
+from streamrec.config import ModelConfig
+from streamrec.errors import DataError
+from streamrec.state import State, stack, unstack
+from streamrec.strangeness import NUMBERS, KnownPictures, looks_of
+
+
+def dim(count: int, seed: int = 0) -> np.ndarray:
+    """(N, 3, 64, 80) pictures of a dark place; each has a brightness of its own."""
+    rng = np.random.default_rng(seed)
+    light = rng.uniform(20, 60, (count, 1, 1, 1))
+    return (light + rng.normal(0, 5, (count, 3, 64, 80))).clip(0, 255).astype(np.uint8)
+
+
+def known(groups: int = 10) -> KnownPictures:
+    return KnownPictures.of([looks_of(dim(8, seed)) for seed in range(groups)], range(groups))
+
+
+def test_more_of_the_same_is_known_and_another_look_is_not() -> None:
+    assert (known().strangeness(dim(50, seed=99)) < 1).mean() > 0.8
+    assert (known().strangeness(255 - dim(50, seed=99)) > 1).all()
+    assert (known().strangeness(np.full((2, 3, 64, 80), 40, np.uint8)) > 1).all()
+
+
+def test_the_border_is_found_by_groups_that_were_left_out() -> None:
+    """Ten groups that have nothing in common: what was not fitted to is far, so the border is too."""
+    far_apart = [looks_of(np.full((8, 3, 64, 80), 25 * n, np.uint8) + dim(8, n) // 8) for n in range(10)]
+    own = KnownPictures.of(far_apart, range(10))
+    one_group = KnownPictures.of(far_apart, [0] * 10)
+    assert max(own.distances(looks).max() for looks in far_apart) <= 1
+    assert one_group == own  # recordings are left out where there is one group
+
+
+def test_each_recording_weighs_the_same() -> None:
+    long, short = looks_of(dim(64, 1)), looks_of(dim(8, 2))
+    repeated = np.concatenate([short] * 8)
+    once, again = (KnownPictures.of([long, part], ["a", "b"]) for part in (short, repeated))
+    assert np.allclose(once.mean, again.mean, rtol=1e-3)
+
+
+def test_one_recording_alone_and_black_pictures_give_finite_numbers() -> None:
+    black = np.zeros((3, 3, 8, 8), np.uint8)
+    alone = KnownPictures.of([looks_of(black)], ["a"])
+    assert np.isfinite(alone.strangeness(black)).all()
+    assert np.isfinite(alone.strangeness(255 - black)).all()
+    assert looks_of(black[:, :, :1, :2].repeat(2, 2)).shape == (3, NUMBERS)
+
+
+def test_nothing_to_learn_from_is_said() -> None:
+    with pytest.raises(DataError, match="no picture"):
+        KnownPictures.of([], [])
+
+
+def test_it_survives_json_in_a_config() -> None:
+    config = ModelConfig(labels=("a", "b"), known=known())
+    again = ModelConfig.from_dict(json.loads(json.dumps(config.to_dict())))
+    assert again == config
+    assert len(json.dumps(asdict(known()))) < 6000
+
+
+def test_a_config_of_an_older_file_knows_nothing() -> None:
+    values = ModelConfig(labels=("a", "b")).to_dict()
+    del values["known"]
+    assert ModelConfig.from_dict(values).known is None
+
+
+@pytest.fixture(scope="module")
+def knowing(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("models") / "knowing.safetensors"
+    save_with("fight", path, known=known())
+    return str(path)
+
+
+def frames(count: int = 3, add: int = 0) -> list[Frame]:
+    pictures = np.moveaxis(dim(count, seed=7), 1, -1)[..., ::-1] + np.uint8(add)
+    return [Frame(np.ascontiguousarray(picture), n, n / 15) for n, picture in enumerate(pictures)]
+
+
+@pytest.mark.parametrize("engine", ["onnx", "torch"])
+def test_a_prediction_tells_it_whatever_the_engine(knowing: str, engine: str) -> None:
+    recognizer = Recognizer.load(knowing, engine=engine)
+    state = recognizer.initial_state()
+    for frame in frames():
+        prediction, state = recognizer.step(frame, state)
+        wanted = recognizer.config.known.strangeness(recognizer.config.transform(frame.image)[None])
+        assert prediction.strangeness == pytest.approx(float(wanted[0]))
+
+
+def test_many_streams_in_one_pass_are_told_as_each_alone(knowing: str) -> None:
+    recognizer = Recognizer.load(knowing)
+    dark, bright = frames(1)[0], frames(1, add=150)[0]
+    states = [recognizer.initial_state(), recognizer.initial_state()]
+    (one, _), (other, _) = recognizer.step_many([dark, bright], states)
+    assert one.strangeness == pytest.approx(recognizer.step(dark, states[0])[0].strangeness)
+    assert other.strangeness == pytest.approx(recognizer.step(bright, states[1])[0].strangeness)
+    assert other.strangeness > 1
+
+
+def test_what_was_said_of_it_is_kept_in_the_state(knowing: str) -> None:
+    recognizer = Recognizer.load(knowing)
+    prediction, state = recognizer.step(frames(1)[0], recognizer.initial_state())
+    again = State.from_bytes(state.to_bytes())
+    assert again.strangeness == prediction.strangeness
+    both = stack([state, again])
+    assert [float(one.strangeness[0]) for one in unstack(both)] == [prediction.strangeness] * 2
+
+
+def test_a_state_from_before_goes_on_with_a_model_that_knows(knowing: str) -> None:
+    recognizer = Recognizer.load(knowing)
+    older = replace(recognizer.initial_state(), strangeness=None)
+    told = recognizer.step_many(frames(2), [older, recognizer.initial_state()])
+    assert None not in [prediction.strangeness for prediction, _ in told]
+
+
+def test_a_model_that_knows_nothing_says_nothing_of_it() -> None:
+    recognizer = Recognizer.load("synthetic")
+    prediction, state = recognizer.step(frames(1)[0], recognizer.initial_state())
+    assert prediction.strangeness is None
+    assert state.strangeness is None
+
+
+def test_the_network_stays_as_it_is_to_the_bit(knowing: str) -> None:
+    before, after = read_checkpoint("fight"), read_checkpoint(knowing)
+    assert before.graph == after.graph
+    assert all((before.weights[name] == value).all() for name, value in after.weights.items())
+    assert abs(find_model(knowing).stat().st_size - find_model("fight").stat().st_size) < 6000
+
+
+def test_the_shipped_fight_knows_what_it_learned_from_and_lets_nothing_strange_start() -> None:
+    config = read_checkpoint("fight").config
+    assert config.known is not None
+    assert config.events.strangest == 1.0
+    noise = np.random.default_rng(0).integers(0, 256, (4, 3, 64, 80), np.uint8)
+    assert (config.known.strangeness(noise) > 1).all()
