@@ -1070,14 +1070,43 @@ class TestWaiting:
         quiet.heard = True
         assert watch._first(quiet) == 10.0  # a key frame may be long in coming
 
-    def test_what_has_just_answered_has_to_open_about_as_quickly_as_before(self):
+    def test_what_opened_quickly_before_has_to_open_about_as_quickly_again(self):
         watch = watch_of()
         assert watch._opening() == 5.0
-        watch._woken = True
         limits = []
         for watch._opens_in in (0.1, 0.75, 3.0):
             limits.append(watch._opening())
         assert limits == [QUICK_SECONDS, 3.0, 5.0]
+
+    def test_where_one_answers_and_is_too_slow_for_that_the_next_opening_may_take_its_time(self):
+        watch = watch_of()
+        watch._been_live, watch._opens_in, watch.door = True, 0.1, Door.of("rtsp://10.0.0.7/live")
+        limits = []
+        for watch._woken in (False, True, True, False):
+            watch._next(Over("no answer", silent=True))
+            limits.append(watch._opening())
+        assert limits == [QUICK_SECONDS, 5.0, QUICK_SECONDS, QUICK_SECONDS]
+
+    def test_where_nothing_came_the_next_opening_waits_until_the_last_one_has_let_go(self):
+        ends: list[float] = []
+
+        def read(attempt: Attempt) -> None:
+            attempt.opened(heard=bool(len(ends) != 1))
+            if len(ends) == 1:  # one that is open and says nothing, and does not let go at once
+                ends.append(0.0)
+                while not attempt.unwanted:
+                    time.sleep(0.01)
+                time.sleep(1.0)
+                ends[1] = time.monotonic()
+                return
+            attempt.put(Shot(np.zeros((4, 4, 3), np.uint8), None, time.monotonic(), True))
+            ends.append(time.monotonic())
+            time.sleep(0.1)
+
+        frames = watch_of(read).frames()
+        next(frames)
+        assert next(frames).captured >= ends[1] + watchdog.CLEAR_SECONDS
+        frames.close()
 
     def test_pauses_begin_anew_where_one_answers_that_was_silent(self):
         watch = watch_of()

@@ -15,6 +15,7 @@ from streamrec.cameras.attempt import (
     ENDED,
     LATE,
     LATE_SECONDS,
+    SILENT,
     TORN,
     TRUSTED,
     Attempt,
@@ -50,7 +51,10 @@ def read_stream(address: str, transport: str, attempt: Attempt) -> None:
             options["rtsp_flags"] = "prefer_tcp"
         else:
             options["rtsp_transport"] = transport
+    asked = time.monotonic()
     with overheard() as said, _opened_stream(address, options, attempt.opening) as container:
+        if attempt.opening < OPEN_SECONDS and time.monotonic() - asked >= 0.95 * attempt.opening:
+            raise Over("it is open, and nothing came", cause=SILENT)
         if not container.streams.video:
             raise Over(no_video(container), cause=LOST)
         kind = container.format.name

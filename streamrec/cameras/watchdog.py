@@ -28,8 +28,10 @@ from streamrec.errors import SourceError
 from streamrec.types import Frame, Health, Source, SourceState
 from streamrec.videos import no_answer
 
-# Deadline for opening one that has just answered, and opened quickly before: what hangs now may not hang the next time.
+# Deadline for opening one that opened quickly before: what hangs now may not hang the next time.
 QUICK_SECONDS, QUICK_TIMES = 2.0, 4.0  # at least so long, and so many times as long as it took
+LET_GO_SECONDS = 6.0  # longer than the thread that reads waits for a word
+CLEAR_SECONDS = 0.5  # and so long after it has let go, where nothing came
 STALL_SECONDS = 2.0  # the least time without a good picture that is a stall
 STALL_INTERVALS = 4.0  # and that many times the camera's own interval
 HLS_SECONDS = 20.0  # HLS comes in pieces of several seconds
@@ -72,6 +74,7 @@ class Watch:
         self._pauses = 0
         self._woken = False  # the last opening was made early, because the camera answered
         self._heard = True  # it answered at the last opening, or before it
+        self._patient = False  # the next opening may take its time
         self._opens_in = limits.opening  # seconds that the last opening took that gave pictures
         self._interval = 0.0  # seconds between its pictures then
         self._strict = True
@@ -111,7 +114,7 @@ class Watch:
                 if over is None or over.reason is None:
                     break
                 self._answered = self._answered or attempt.ready is not None
-                before = self._next(over)
+                before = _after(attempt, self._next(over))
             report.tell(source, SourceState.ended, report.LEFT if self._left else report.OVER)
         except GeneratorExit:
             report.tell(source, SourceState.ended, report.LEFT)
@@ -137,6 +140,7 @@ class Watch:
             self._segment += 1
             self._segment_is_new = True
         heard = self._woken or not over.silent
+        self._patient = over.silent and not self._patient and (self._woken or self.door is None)
         if heard and not self._heard:
             self._pauses = 0  # they grew while nobody answered
         self._heard = heard
@@ -156,9 +160,10 @@ class Watch:
         return wait
 
     def _opening(self) -> float:
-        """Seconds that the next opening may take."""
-        quick = max(QUICK_SECONDS, QUICK_TIMES * self._opens_in)
-        return min(quick, self.limits.opening) if self._woken else self.limits.opening
+        """Seconds that the next opening may take: few where it took less before, unless that was too few just now."""
+        if self._patient:
+            return self.limits.opening
+        return min(max(QUICK_SECONDS, QUICK_TIMES * self._opens_in), self.limits.opening)
 
     def _follow(self, attempt: Attempt, clock: Clock) -> Generator[Frame, None, Over | None]:
         """The frames of one opening; returns what ended it, None when nobody reads any more."""
@@ -286,6 +291,22 @@ class Watch:
             reason = ONLY_TORN_COME if torn else f"no picture for {stall:.0f} s"
             report.tell(self.source, SourceState.stalled, reason)
         return None
+
+
+def _after(last: Attempt, before: Callable[[Attempt], None] | None) -> Callable[[Attempt], None] | None:
+    """Where nothing came of an opening, the next one waits until it has let go: a camera may be stuck until then."""
+    if last.ready is None or last.heard:
+        return before
+
+    def wait(attempt: Attempt) -> None:
+        until = time.monotonic() + LET_GO_SECONDS
+        while last.thread.is_alive() and not attempt.unwanted and time.monotonic() < until:
+            last.thread.join(0.1)
+        sleep(CLEAR_SECONDS, attempt)
+        if before is not None:
+            before(attempt)
+
+    return wait
 
 
 def pause(number: int) -> float:
