@@ -273,6 +273,7 @@ class Live(Sink):
             "label": None,
             "confidence": None,
             "top": [],
+            "unknown": False,
             "repetitions": None,
             "width": None,
             "height": None,
@@ -282,6 +283,7 @@ class Live(Sink):
             if health.state is SourceState.live:  # of a camera that says nothing, nothing is known
                 top = [(label, _finite(score)) for label, score in result.prediction.top(5)]
                 shown |= {"label": top[0][0], "confidence": top[0][1], "top": top} if top else {}
+                shown["unknown"] = result.unknown
                 shown["repetitions"] = result.repetitions
         return shown
 

@@ -153,6 +153,7 @@ class CameraNow(BaseModel):
     label: str | None
     confidence: float | None
     top: list[tuple[str, float | None]] = Field(description="the likeliest labels, at most five")
+    unknown: bool = Field(description="whether the picture is unlike those that the model learned from")
     repetitions: int | None
     width: int | None
     height: int | None

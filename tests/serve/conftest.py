@@ -34,14 +34,17 @@ class Actor:
     index: int = 0
     size: tuple[int, int] = (90, 160)
 
-    def show(self, *events: Event, label: str = "idle", colour: int | None = None) -> None:
+    def show(
+        self, *events: Event, label: str = "idle", colour: int | None = None, unknown: bool = False
+    ) -> None:
         """One more picture; its colour is its number."""
         image = np.full((*self.size, 3), (7 * self.index) % 256 if colour is None else colour, np.uint8)
         scores = np.full(len(LABELS), 0.05, np.float32)
         scores[LABELS.index(label)] = 0.9
         timestamp = self.index / 10
         frame = Frame(image, self.index, timestamp, 0, self.name, time.monotonic())
-        self.live.write(Result(frame, Prediction.of(scores, timestamp, LABELS), events, 0.012, 3))
+        said = Prediction.of(scores, timestamp, LABELS)
+        self.live.write(Result(frame, said, events, 0.012, 3, unknown=unknown))
         self.index += 1
 
     def start(self, label: str = "wave") -> None:

@@ -88,6 +88,15 @@ class TestCameras:
         assert (yard["state"], yard["reason"]) == ("reconnecting", "nothing listens at that address")
         assert yard["label"] is None and yard["top"] == []
 
+    def test_a_picture_that_is_unlike_what_the_model_knows_is_told_as_unknown(self, open_page):
+        page = open_page("door", "yard")
+        page.actors["door"].show(unknown=True)
+        page.actors["yard"].show(unknown=True)
+        page.actors["yard"].die()
+        with page.client() as client:
+            said = client.get("/api/v1/cameras").json()["cameras"]
+        assert [camera["unknown"] for camera in said] == [True, False]
+
     def test_of_a_dead_camera_no_old_label_is_told(self, open_page):
         page = open_page("door")
         page.actors["door"].show(label="fall")

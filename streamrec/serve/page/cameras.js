@@ -7,6 +7,8 @@ const TRAIL_SECONDS = 60;
 const STATES = { connecting: "connecting", live: "live", stalled: "no picture", reconnecting: "not there", ended: "ended", failed: "given up" };
 const trails = new Map(); // camera -> [ms, label, confidence]; kept while views come and go
 
+const stateOf = (camera) => (camera.unknown ? "live, unknown picture" : STATES[camera.state] ?? camera.state);
+
 function remember(camera) {
   let trail = trails.get(camera.name);
   if (!trail) trails.set(camera.name, trail = []);
@@ -111,7 +113,7 @@ function makeCard(page, name) {
     look(camera) {
       element.dataset.state = camera.state;
       dot.dataset.state = camera.state;
-      say(state, STATES[camera.state] ?? camera.state);
+      say(state, stateOf(camera));
       const running = fillView(view, camera);
       if (running.length) {
         element.dataset.acting = "";
@@ -221,7 +223,7 @@ export function cameraView(page, main, name) {
     }
     element.dataset.state = camera.state;
     element.style.setProperty("--aspect", usualAspect([camera]));
-    say(state, camera.state === "live" ? "live" : `${STATES[camera.state] ?? camera.state}${camera.reason ? `: ${camera.reason}` : ""}`);
+    say(state, camera.state === "live" ? stateOf(camera) : `${stateOf(camera)}${camera.reason ? `: ${camera.reason}` : ""}`);
     fillView(view, camera);
     fillBars(bars, camera);
     drawTrail(trail, name);
@@ -229,7 +231,7 @@ export function cameraView(page, main, name) {
       ["Rate", `${camera.fps.toFixed(1)} a second`], ["Latency", ms(camera.latency)], ["Dropped, no time", String(camera.dropped)],
       ["Refused, torn or frozen", String(camera.refused)], ["Opened again", `${camera.reconnects} ×`],
       ["Picture", camera.width ? `${camera.width} × ${camera.height}` : "–"],
-      [camera.state === "live" ? "Live for" : `${STATES[camera.state] ?? camera.state} for`, camera.seconds === null ? "–" : lasting(camera.seconds)],
+      [camera.state === "live" ? "Live for" : `${stateOf(camera)} for`, camera.seconds === null ? "–" : lasting(camera.seconds)],
     ];
     rows.forEach(([key, value], n) => {
       if (!facts.children[2 * n]) facts.append(...fact(key, value));
