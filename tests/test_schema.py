@@ -31,7 +31,9 @@ SHAPES = {name: LINES["$defs"][name] for name in ("prediction", "started", "ende
 def written(*, clock=None) -> list[dict]:
     """A line of each kind, with all the fields that may be left out."""
     text = io.StringIO()
-    says = Prediction("wave", 0.75, np.array([0.25, 0.75], np.float32), 0.04, ("idle", "wave"))
+    says = Prediction(
+        "wave", 0.75, np.array([0.25, 0.75], np.float32), 0.04, ("idle", "wave"), strangeness=0.4
+    )
     events = (
         ActionStarted("wave", 0.04, 0.8, "door"),
         ActionEnded("squat", 3.0, 1.0, 0.9, "door", repetitions=2),
