@@ -395,8 +395,6 @@ def _after_events(file: Path | None, options: dict[str, Any]) -> AfterSettings:
 
 def _tuned(context: typer.Context, config: Path | None) -> Tuned:
     """What the file says, less what was said on the command line."""
-    from dataclasses import replace
-
     from streamrec.tunefile import KEYS, Tuned, read_tuned
 
     if config is None:
@@ -1389,8 +1387,6 @@ def tune(
       streamrec tune clips.csv -m fight -m small.safetensors --fps 15,10,5 --out yard.toml
       streamrec watch cameras.toml --config yard.toml
     """
-    from dataclasses import replace
-
     from streamrec.tune import TuneSettings, run_tune, text_of
     from streamrec.tunefile import toml_of
 
@@ -1604,8 +1600,6 @@ class _Why:
         """The result as it is shown. ``before``: the state that its step was given."""
         if not self._on or before is None:
             return result
-        from dataclasses import replace
-
         from streamrec.overlay import draw_heat
 
         frame = result.frame

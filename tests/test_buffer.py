@@ -1,9 +1,26 @@
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from streamrec.buffer import RingBuffer
+
+
+@contextmanager
+def writing(buffer: RingBuffer, count: int) -> Iterator[None]:
+    """A thread that puts so many numbers into it and closes it."""
+
+    def write() -> None:
+        for n in range(count):
+            buffer.put(n)
+        buffer.close()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    yield
+    writer.join(5)
 
 
 def test_a_full_live_buffer_forgets_its_oldest_and_counts_it():
@@ -17,16 +34,8 @@ def test_a_full_live_buffer_forgets_its_oldest_and_counts_it():
 
 def test_a_full_file_buffer_makes_its_writer_wait_and_loses_nothing():
     buffer = RingBuffer(2, drop_oldest=False)
-
-    def write():
-        for n in range(200):
-            buffer.put(n)
-        buffer.close()
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    assert list(buffer) == list(range(200))
-    writer.join(5)
+    with writing(buffer, 200):
+        assert list(buffer) == list(range(200))
     assert buffer.dropped == 0
 
 
@@ -129,16 +138,8 @@ def test_a_writer_that_found_no_room_waits_for_room_for_a_run():
 
 def test_runs_lose_nothing_and_keep_the_order():
     buffer = RingBuffer(16, drop_oldest=False, together=8)
-
-    def write():
-        for n in range(1003):
-            buffer.put(n)
-        buffer.close()
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    assert list(buffer) == list(range(1003))
-    writer.join(5)
+    with writing(buffer, 1003):
+        assert list(buffer) == list(range(1003))
 
 
 @pytest.mark.parametrize(("capacity", "together"), [(0, 1), (4, 0), (4, 5)])

@@ -475,6 +475,17 @@ class TestHealth:
         assert SECRET not in caplog.text + repr(seen.said) + repr(seen.source)
 
 
+def scripted(
+    read: Callable[[Attempt], None], monkeypatch: pytest.MonkeyPatch, *, retries: int | None
+) -> tuple[NetworkSource, list[tuple[float, Health]]]:
+    """A camera whose openings are scripted, and what it says of itself: when, and what."""
+    source = NetworkSource("rtsp://127.0.0.1/live", retries=retries)
+    monkeypatch.setattr(source, "_read", read)
+    told: list[tuple[float, Health]] = []
+    source.on_health = lambda health: told.append((time.monotonic(), health))
+    return source, told
+
+
 class TestSpoiledPictures:
     def test_a_torn_picture_and_those_that_need_it_are_not_passed_on(self):
         chance = random.Random(5)
@@ -566,10 +577,7 @@ class TestSpoiledPictures:
             while not attempt.unwanted:
                 time.sleep(0.02)
 
-        source = NetworkSource("rtsp://127.0.0.1/live", retries=None)
-        monkeypatch.setattr(source, "_read", read)
-        told: list[tuple[float, Health]] = []
-        source.on_health = lambda health: told.append((time.monotonic(), health))
+        source, told = scripted(read, monkeypatch, retries=None)
         with capture(source, capacity=4) as frames:
             last = next(frame.captured for frame in frames if frame.image[0, 0, 0] == 1)
             until = time.monotonic() + 10.0
@@ -592,16 +600,13 @@ class TestSpoiledPictures:
                     attempt.refuse("torn")
                 time.sleep(0.02)
 
-        source = NetworkSource("rtsp://127.0.0.1/live", retries=0)
-        monkeypatch.setattr(source, "_read", read)
-        states: list[str] = []
-        source.on_health = lambda health: states.append(health.state)
+        source, told = scripted(read, monkeypatch, retries=0)
         seen = 0
         with capture(source, capacity=200) as frames, pytest.raises(SourceError, match="torn"):
             for _ in frames:
                 seen += 1
         assert seen == 9  # up to the first torn one
-        assert states == ["connecting", "live", "stalled", "failed"]
+        assert [health.state for _, health in told] == ["connecting", "live", "stalled", "failed"]
 
     def test_who_believed_a_few_pictures_too_early_says_so_at_the_next_torn_one(self, monkeypatch):
         """Or they would make a camera live for another two seconds, in which all may be torn."""
@@ -617,14 +622,11 @@ class TestSpoiledPictures:
                     attempt.refuse("torn")
                 time.sleep(0.02)
 
-        source = NetworkSource("rtsp://127.0.0.1/live", retries=0)
-        monkeypatch.setattr(source, "_read", read)
-        told: list[tuple[float, str]] = []
-        source.on_health = lambda health: told.append((time.monotonic(), health.state))
+        source, told = scripted(read, monkeypatch, retries=0)
         begun = time.monotonic()
         with capture(source, capacity=200) as frames, pytest.raises(SourceError):
             list(frames)
-        assert [state for _, state in told[:3]] == ["connecting", "live", "stalled"]
+        assert [health.state for _, health in told[:3]] == ["connecting", "live", "stalled"]
         assert told[2][0] - begun < 1.1  # a second after the last of those few it would have been 1.9
 
     def test_a_picture_that_stands_still_for_long_is_frozen_and_one_that_moves_is_live(self):

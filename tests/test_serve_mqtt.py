@@ -128,28 +128,16 @@ class House:
 
 @pytest.fixture
 def house(tmp_path):
-    made: list[House] = []
-
-    def make(port: int, **settings) -> House:
-        made.append(House(tmp_path, port, **settings))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
+    with contextlib.ExitStack() as stack:
+        yield lambda port, **settings: stack.enter_context(
+            contextlib.closing(House(tmp_path, port, **settings))
+        )
 
 
 @pytest.fixture
 def listen():
-    made: list[Listener] = []
-
-    def make(port: int) -> Listener:
-        made.append(Listener(port))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
+    with contextlib.ExitStack() as stack:
+        yield lambda port: stack.enter_context(contextlib.closing(Listener(port)))
 
 
 STARTED, ENDED = ActionStarted("fight", 1.0, 0.8), ActionEnded("fight", 3.0, 1.0, 0.9)

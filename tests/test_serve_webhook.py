@@ -137,15 +137,10 @@ class House:
 
 @pytest.fixture
 def house(tmp_path):
-    made: list[House] = []
-
-    def make(port: int, **settings) -> House:
-        made.append(House(tmp_path, port, **settings))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
+    with contextlib.ExitStack() as stack:
+        yield lambda port, **settings: stack.enter_context(
+            contextlib.closing(House(tmp_path, port, **settings))
+        )
 
 
 def test_an_event_is_posted_when_it_starts_and_when_it_ends(house):

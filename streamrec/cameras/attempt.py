@@ -76,12 +76,12 @@ class Attempt:
         changed: threading.Condition,
         *,
         name: str,
-        opening: Callable[[], float],
+        opening: float,
         strict: bool = True,
         wary: bool = False,
         before: Callable[[Attempt], None] | None = None,
     ) -> None:
-        self.opening = 0.0  # seconds that it may take to open
+        self.opening = opening  # seconds that it may take to open
         self.strict = strict  # refuse what the decoder can only guess
         self.wary = wary  # the opening before gave nothing but damage
         self.unwanted = False
@@ -96,7 +96,7 @@ class Attempt:
         self._shots: deque[Shot] = deque()
         self._changed = changed
         self._read = read
-        self._before, self._opening = before, opening
+        self._before = before
         self.thread = threading.Thread(target=self._run, name=f"read {name}", daemon=True)
         self.thread.start()
 
@@ -107,7 +107,7 @@ class Attempt:
         try:
             if self._before is not None:
                 self._before(self)
-            self._set(opening=self._opening(), begun=time.monotonic())
+            self._set(begun=time.monotonic())
             if not self.unwanted:
                 self._read(self)
             over = Over(ENDED, cause=ENDED)

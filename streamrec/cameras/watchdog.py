@@ -103,7 +103,7 @@ class Watch:
                     self.read,
                     self._changed,
                     name=source.name,
-                    opening=self._opening,
+                    opening=self._opening(),
                     strict=self._strict,
                     wary=self._cause == ONLY_TORN,
                     before=before,
@@ -205,7 +205,7 @@ class Watch:
                     self._segment += 1
                 size = shot.image.shape
                 live_since = live_since or shot.captured
-                self._is_live(attempt, rhythm, steady=shot.captured - live_since >= STEADY_SECONDS)
+                self._tell_live(attempt, rhythm, steady=shot.captured - live_since >= STEADY_SECONDS)
                 yield Frame(shot.image, self._index, timestamp, self._segment, source.name, shot.captured)
                 self._index += 1
                 if self._left:
@@ -215,7 +215,7 @@ class Watch:
             if not shots and (ended := self._late(attempt, rhythm, torn=trust.is_lost)) is not None:
                 return ended
 
-    def _is_live(self, attempt: Attempt, rhythm: Rhythm, *, steady: bool) -> None:
+    def _tell_live(self, attempt: Attempt, rhythm: Rhythm, *, steady: bool) -> None:
         """A picture is passed on: what went wrong before is over."""
         if self._cause:
             report.count_reconnect(self.source, self._cause)

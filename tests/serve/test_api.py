@@ -72,6 +72,19 @@ class Looking:
         self.socket.send(json.dumps(what))
 
 
+def fall_at(started: float) -> Entry:
+    """A fall of two seconds."""
+    return Entry(
+        id=new_id(started),
+        camera="door",
+        model="m",
+        label="fall",
+        started=started,
+        ended=started + 2,
+        confidence=0.7,
+    )
+
+
 class TestCameras:
     def test_each_is_told_with_its_state_labels_and_figures(self, open_page):
         page = open_page("door", "yard")
@@ -160,17 +173,7 @@ class TestEvents:
 
     def test_with_a_history_they_outlive_a_restart(self, open_page, tmp_path):
         with History(tmp_path / "events.db") as history:
-            history.add(
-                Entry(
-                    id=new_id(1e9),
-                    camera="door",
-                    model="m",
-                    label="fall",
-                    started=1e9,
-                    ended=1e9 + 2,
-                    confidence=0.7,
-                )
-            )
+            history.add(fall_at(1e9))
             page = open_page("door", history=history)
             with page.client() as client:
                 (event,) = client.get("/api/v1/events").json()["events"]
@@ -188,18 +191,9 @@ class TestEvidence:
         with History(tmp_path / "events.db") as history:
             ids = {}
             for name, path in (("good", clip), ("other", secret), ("gone", tmp_path / "gone.mp4")):
-                ids[name] = new_id(1e9)
-                history.add(
-                    Entry(
-                        id=ids[name],
-                        camera="door",
-                        model="m",
-                        label="fall",
-                        started=1e9,
-                        ended=1e9 + 2,
-                        confidence=0.7,
-                    )
-                )
+                fall = fall_at(1e9)
+                ids[name] = fall.id
+                history.add(fall)
                 history.attach(ids[name], clip=path, thumbnail=thumb)
             yield open_page("door", history=history), ids
 

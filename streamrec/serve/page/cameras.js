@@ -223,7 +223,7 @@ export function cameraView(page, main, name) {
     }
     element.dataset.state = camera.state;
     element.style.setProperty("--aspect", usualAspect([camera]));
-    say(state, camera.state === "live" ? stateOf(camera) : `${stateOf(camera)}${camera.reason ? `: ${camera.reason}` : ""}`);
+    say(state, `${stateOf(camera)}${camera.reason ? `: ${camera.reason}` : ""}`);
     fillView(view, camera);
     fillBars(bars, camera);
     drawTrail(trail, name);
