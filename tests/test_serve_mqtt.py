@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import socket
 import subprocess
 import threading
 import time
@@ -56,10 +57,21 @@ def broker(folder: Path, port: int, *, login: bool = False, tls: bool = False) -
         [MOSQUITTO, "-c", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
+        until = time.monotonic() + 20.0
+        while not listens(port):  # who is sooner is told that it cannot be reached
+            assert process.poll() is None and time.monotonic() < until, "mosquitto did not start"
+            time.sleep(0.01)
         yield
     finally:
         process.kill()
         process.wait(10)
+
+
+def listens(port: int) -> bool:
+    """Whether somebody takes connections there."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1.0):
+        return True
+    return False
 
 
 class Listener:
