@@ -25,6 +25,7 @@ class FrameNumbers:
         self._last: int | None = None  # of the last picture that others are predicted from
         self._renewed_at: int | None = None  # the number at which a renewal that is under way is complete
         self.disposable = False  # whether no other picture needs the one looked at last
+        self.anew = False  # whether it is an IDR: neither it nor any that follows needs one before it
         self.renewed = False  # whether it is whole, whatever was lost before the renewal that ends with it
         self.lost(extradata or b"")
 
@@ -35,7 +36,7 @@ class FrameNumbers:
 
     def lost(self, packet: bytes) -> bool:
         """Look at the next picture; True: one that it may be predicted from is missing before it."""
-        missing, self.disposable, self.renewed = False, False, False
+        missing, self.disposable, self.anew, self.renewed = False, False, False, False
         begins: int | None = None  # a renewal with this picture, complete after so many more
         for head in _units(packet):
             kind, needed = head[0] & 31, head[0] >> 5 & 3
@@ -44,7 +45,7 @@ class FrameNumbers:
             elif kind == _SEI:
                 begins = _recovery(head)
             elif kind == _IDR:
-                self._last, self._renewed_at = 0, None
+                self._last, self._renewed_at, self.anew = 0, None, True
                 return False
             elif kind == _SLICE:
                 self.disposable = not needed

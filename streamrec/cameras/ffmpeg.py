@@ -155,11 +155,8 @@ class Decoder:
         self._said = [] if said is None else said  # by FFmpeg, in this thread
         self._pace = pace
         self._stream = container.streams.video[0]
-        self._context = context = self._stream.codec_context
-        context.thread_count = 1  # more threads decode ahead: a frame of delay for each
-        if attempt.strict:
-            context.options = {**context.options, "err_detect": "explode"}  # flags alone miss most damage
-        self._numbers = FrameNumbers(context.extradata) if context.name == "h264" else None
+        self._context = self._anew()
+        self._numbers = FrameNumbers(self._context.extradata) if self._context.name == "h264" else None
         self._broken = False  # until the next key frame, or the end of a renewal, nothing is whole
         self._broken_at: int | None = None  # the pts of what broke it
         self._unplaced = False  # what broke it is a key frame without one, as the first may be
@@ -168,6 +165,17 @@ class Decoder:
         self._whole_from: int | None = None  # the pts of the picture with which a renewal ends
         self._waited = time.monotonic()  # when there was last nothing to read
         self._behind = False
+
+    def _anew(self) -> Any:
+        """A decoder that has seen nothing yet, of H.264; else the one that the opening made."""
+        context = self._stream.codec_context
+        if context.name == "h264" and not context.has_b_frames:  # of such an order another cannot be told
+            extradata, context = context.extradata, av.CodecContext.create(context.codec, "r")
+            context.extradata = extradata
+        context.thread_count = 1  # more threads decode ahead: a frame of delay for each
+        if self._attempt.strict:
+            context.options = {**context.options, "err_detect": "explode"}  # flags alone miss most damage
+        return context
 
     def run(self) -> None:
         """Until the stream ends or is not wanted any more; raises ``Over`` when it is lost."""
@@ -218,8 +226,13 @@ class Decoder:
             return
         if lost:
             self._break(packet.pts, missed=True)
+        anew = self._numbers is not None and self._numbers.anew and not self._context.has_b_frames
+        if self._broken and anew:  # no picture from before is needed any more, or still to come out
+            # What a damaged one leaves behind in FFmpeg's decoder spoils the key frame after it one time in five,
+            # and with it all that follow, without a word. To empty its buffers does not help.
+            self._context = self._anew()
         try:
-            frames = packet.decode()
+            frames = self._context.decode(packet)
         except av.FFmpegError:
             self._break(packet.pts, damaged=True)
             self._attempt.refuse(TORN)
