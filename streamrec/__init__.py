@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from streamrec.synthetic import World, WorldSettings
     from streamrec.transforms import Transform
     from streamrec.types import ActionEnded, ActionStarted, Event, Frame, Prediction, Result, Source
+
+# From 1.29 on ONNX Runtime tells its maker about the machine and the model, unless this is set before it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 # Name -> the module that holds it, imported when the name is first asked for: `import streamrec` is quick,
 # and what does not need torch never imports it.

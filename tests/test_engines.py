@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -184,6 +185,17 @@ print(json.dumps([count, sorted(sys.modules)]))
     assert count == 9
     assert "onnxruntime" in loaded
     assert not {"torch", "torchvision", "timm", "onnx", "onnxscript"} & set(loaded)
+
+
+def test_the_engine_keeps_no_identity_and_tells_nobody_what_it_runs(exported, tmp_path):
+    code = f"""
+import numpy as np
+from streamrec import Recognizer, StreamRecognizer
+StreamRecognizer(Recognizer.load({str(exported)!r}))(np.zeros((48, 64, 3), np.uint8), 0.0)
+"""
+    home = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"), "PATH": os.environ["PATH"]}
+    subprocess.run([sys.executable, "-c", code], env=home, check=True)
+    assert [*tmp_path.rglob("*")] == []  # telemetry begins with an identity of the machine in the cache
 
 
 HIDDEN = ("torch", "torchvision", "timm", "onnx", "onnx_ir", "onnxscript")
