@@ -9,6 +9,7 @@ from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
 from threading import Condition
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from streamrec.capture import Reader
 from streamrec.closing import Closing
@@ -296,6 +297,7 @@ class Watcher(Closing):
         self._cameras: dict[str, Camera] = {}
         self._leaving: list[Camera] = []  # removed, and their end is not told yet
         self._gone: list[Camera] = []  # told, and their thread may still run
+        self._reserved: WeakKeyDictionary[Recognizer, int] = WeakKeyDictionary()  # frames of its largest pass
         self._round = 0
         self._stopped = self._closed = False
 
@@ -437,6 +439,8 @@ class Watcher(Closing):
 
     def _recognize(self, batch: list[tuple[Camera, Frame, bool]]) -> list[Result]:
         told: list[Result] = []
+        if batch:
+            self._reserve(batch[0][0].recognizer)
         asked = time.monotonic()
         said = _said([(camera, frame) for camera, frame, _ in batch])
         for (camera, frame, last), answer in zip(batch, said, strict=True):
@@ -448,6 +452,13 @@ class Watcher(Closing):
                 camera._drop("unusable")
                 told += camera._finish(str(error), error)
         return told
+
+    def _reserve(self, recognizer: Recognizer) -> None:
+        """Have it ready for all of its cameras at once, as far as they fit into a batch."""
+        most = min(self._batch, sum(camera.recognizer is recognizer for camera in self._active()))
+        if most > self._reserved.get(recognizer, 1):
+            recognizer.reserve(most)
+            self._reserved[recognizer] = most
 
     def _finished(self, camera: Camera) -> list[Result]:
         error = camera._reader.buffer.error

@@ -116,6 +116,19 @@ class Recognizer:
         after = unstack(State(head, cache, clock, segment, probabilities, phase, strangeness))
         return [(self._prediction(one), one) for one in after]
 
+    def reserve(self, streams: int) -> None:
+        """Take the memory that so many streams in one pass need now, and not in the middle of a night.
+
+        An engine keeps what its largest pass has needed, and how many frames come together is up to chance.
+        """
+        engine, size = self._engine, self.config.transform
+        engine.step(
+            np.zeros((streams, 3, size.height, size.width), np.uint8),
+            np.zeros(streams, np.float32),
+            tuple(np.zeros((streams, *shape), np.float32) for shape in engine.head_shapes),
+            tuple(np.zeros((streams, *shape), np.float32) for shape in engine.cache_shapes),
+        )
+
     def _prediction(self, state: State) -> Prediction:
         phase = None if state.phase is None else (float(state.phase[0, 0]), float(state.phase[0, 1]))
         strangeness = None if state.strangeness is None else float(state.strangeness[0])

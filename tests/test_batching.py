@@ -106,10 +106,14 @@ class Scripted:
     ) -> None:
         self.takes, self.label, self.check = takes, label, check
         self.batches: list[list[str]] = []
+        self.reserved: list[int] = []
         self.config = ModelConfig(labels=LABELS, events=EventSettings(background=("idle",)))
 
     def initial_state(self) -> int:
         return 0
+
+    def reserve(self, streams: int) -> None:
+        self.reserved.append(streams)
 
     def step(self, frame: Frame, state: int) -> tuple[Prediction, int]:
         return self.step_many([frame], [state])[0]
@@ -352,6 +356,14 @@ class TestFairness:
         assert shares["slow"] >= 11  # it asks for less than its share, and gets all of it
         quick = [shares[f"quick {n}"] for n in range(3)]
         assert max(quick) <= 1.5 * min(quick)
+
+    def test_memory_for_all_cameras_at_once_is_taken_before_they_come_together(self):
+        model = Scripted()
+        with Watcher(model, batch=3) as watcher:
+            for n in range(5):
+                watcher.add(f"camera {n}", Clockwork(fps=10.0))
+                steps_for(watcher, 0.3)
+        assert model.reserved == [2, 3]
 
     def test_models_take_turns(self):
         models = [Scripted(takes=0.03), Scripted(takes=0.03)]

@@ -125,6 +125,14 @@ def test_a_stream_may_leave_the_batch_and_go_on_alone(tiny):
     assert np.abs(rest - alone[5:]).max() <= 1e-5
 
 
+def test_after_memory_was_reserved_it_says_the_same(tiny):
+    frame = Frame(np.full((48, 64, 3), 90, np.uint8), 0, 0.0)
+    before, _ = tiny.step(frame, tiny.initial_state())
+    assert tiny.reserve(3) is None
+    after, _ = tiny.step(frame, tiny.initial_state())
+    assert np.array_equal(before.probabilities, after.probabilities)
+
+
 def test_nothing_to_do_is_nothing_done(tiny):
     assert tiny.step_many([], []) == []
 
