@@ -25,7 +25,7 @@ from streamrec.train.calibrate import Heard, calibrate, hear, parse_rate, text_o
 from streamrec.train.measure import Playback
 from streamrec.train.tables import percent
 
-CHOOSING, FRESH, ACTING = UNSEEN + 60_000, UNSEEN + 70_000, UNSEEN + 80_000  # first seeds
+CHOOSING, FRESH, ACTING = UNSEEN + 60_000, UNSEEN + 71_000, UNSEEN + 80_000  # first seeds
 
 
 def main() -> None:
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--model", default="synthetic", help="a model that knows the labels of the world")
     parser.add_argument("--world", default="figures", choices=tuple(LABELS))
     parser.add_argument("--rate", default="1/hour", help="as for streamrec calibrate")
-    parser.add_argument("--choosing", type=int, default=4, help="hours that choose the thresholds")
+    parser.add_argument("--choosing", type=int, default=24, help="hours that choose the thresholds")
     parser.add_argument("--fresh", type=int, default=10, help="hours that judge them")
     parser.add_argument("--acting", type=int, default=30, help="minutes in which figures act")
     parser.add_argument("--fps", type=float, default=10.0, help="of the camera")

@@ -56,6 +56,9 @@ def main() -> None:
     parser.add_argument(
         "--fresh", action="store_true", help="export the model's step anew before it is measured"
     )
+    parser.add_argument(
+        "--int8", type=Path, help="the same model, as streamrec export --int8 wrote it: it takes part too"
+    )
     parser.add_argument("--json", type=Path, help="write the numbers to a file")
     options = parser.parse_args()
     threads.settle()
@@ -91,6 +94,13 @@ def main() -> None:
                 SLOW,
                 lambda network=network: slide(video, network3d(network)),
             )
+        if options.int8 is not None:
+            small = Recognizer.load(options.int8)
+            runs["streamrec, 8 bits"] = (
+                len(frames),
+                lambda: stream(First(video, len(frames), seen.straight), small),
+            )
+            runs["recognition: streamrec, 8 bits"] = (len(frames), lambda: predictions(small, frames))
         runs["recognition: streamrec"] = (len(frames), lambda: predictions(ours["onnx"], frames))
         runs["recognition: eager torch"] = (len(frames), lambda: predictions(ours["torch"], frames))
         runs["limit: bare engine"] = (len(frames), lambda: run_bare(engine, pictures))

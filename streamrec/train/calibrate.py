@@ -9,7 +9,8 @@ bursts. Where the footage is too short to see so few, the heights of the loudest
 out exponentially above a high threshold, as in peaks over threshold (Davison and Smith, J. R. Stat. Soc. B 1990).
 
 The expected rate is measured on footage that did not choose: blocks of it are dealt to two halves, each judges
-the thresholds that the other would have had. Its interval is that of a Poisson count of bursts.
+the thresholds that the other would have had. Its interval is that of a Poisson count of bursts. Where that is more than
+was asked for, a lower rate is aimed at.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import math
 from bisect import insort
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -46,6 +48,7 @@ BURST_SECONDS = 60.0  # alarms that follow each other closer come from one thing
 SCALE = 1.0  # logits by which they thin out to a third, where one alarm alone says nothing of it
 BLOCK_SECONDS = 300.0  # of footage that go to one half together: alarms come in bursts
 BLOCKS = 20  # at least so many, where the footage is shorter
+AIMS = 5  # rates that are aimed at, at most
 LEAD = 6.0  # times the smoothing: how much is heard of what is before a rise
 AFTER_SECONDS = 2.0  # how much after it, at least
 NONE_SEEN = -math.log(
@@ -202,15 +205,14 @@ def calibrate(
     if not watched:
         raise DataError("the model has no label that gives events: all of them are background")
     ladder = _Ladder(footage, labels, settings, watched)
-    enters = ladder.choose(per_hour * hours)
-    halves = [ladder.choose(per_hour * hours / 2, half=half) for half in (0, 1)]
-    judged = [ladder.told(halves[1 - half]) for half in (0, 1)]
-    fresh = sum(ladder.count(told, half=half)[label] for half, told in enumerate(judged) for label in watched)
-    bursts = sum(
-        ladder.count({label: _bursts(times) for label, times in told.items()}, half=half)[label]
-        for half, told in enumerate(judged)
-        for label in watched
-    )
+    choice, aim = ladder.judge(per_hour * hours), 1.0
+    with suppress(DataError):  # no threshold is known to keep so low a rate: what is expected is told
+        for _ in range(AIMS - 1):
+            if choice.fresh <= per_hour * hours + 1:
+                break
+            aim *= max(0.2, 0.8 * per_hour * hours / choice.fresh)
+            choice = ladder.judge(aim * per_hour * hours)
+    enters, fresh, bursts = choice.enters, choice.fresh, choice.bursts
     own = {label: settings.of(label).enter for label in watched}
     before, after = (ladder.count(ladder.told(chosen)) for chosen in (own, enters))
     seen, seen_before = (_judged(actions, labels, with_enters(settings, chosen)) for chosen in (enters, own))
@@ -276,6 +278,15 @@ def told_in(
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """Thresholds, and what came on footage that did not choose such."""
+
+    enters: dict[str, float]
+    fresh: int  # alarms
+    bursts: int
+
+
 class _Ladder:
     """What each of some thresholds would have told, by label."""
 
@@ -326,6 +337,18 @@ class _Ladder:
 
     def _in_half(self, times: Sequence[float], half: int | None) -> int:
         return sum(half is None or int(when / self._block) % 2 == half for when in times)
+
+    def judge(self, alarms: float) -> _Choice:
+        """Thresholds for so many alarms, and how many there are where what did not choose them is the judge."""
+        enters = self.choose(alarms)
+        halves = [self.choose(alarms / 2, half=half) for half in (0, 1)]
+        fresh = bursts = 0
+        for half in (0, 1):
+            told = self.told(halves[1 - half])
+            fresh += sum(self.count(told, half=half).values())
+            begun = {label: _bursts(times) for label, times in told.items()}
+            bursts += sum(self.count(begun, half=half).values())
+        return _Choice(enters, fresh, bursts)
 
     def choose(self, alarms: float, *, half: int | None = None) -> dict[str, float]:
         """The lowest thresholds with which so many alarms, or fewer, are expected of all labels together."""

@@ -118,6 +118,14 @@ def test_what_the_rate_costs_is_told_on_true_actions() -> None:
     assert json.loads(json.dumps(contract.to_dict()))["labels"][0]["missed"] == 2
 
 
+def test_no_more_is_expected_than_was_asked_for() -> None:
+    """Where the halves of the footage belie each other's thresholds, stricter ones are taken."""
+    contract = calibrate([quiet(6.0, seed=3)], LABELS, SETTINGS, per_hour=1.0)
+    assert contract.asked == 1.0
+    assert contract.alarms <= 7  # the first choice gives 8 in 6 hours
+    assert rate_on_fresh_hours(contract.settings) <= 1.0
+
+
 def test_what_cannot_be_kept_is_refused_in_words() -> None:
     sure = quiet(1.0, seed=6)
     sure.probabilities[:] = np.where(np.arange(len(sure.timestamps))[:, None] % 40 < 20, [0, 1, 0], [1, 0, 0])
