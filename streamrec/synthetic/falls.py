@@ -104,11 +104,15 @@ class _Home:
         self.x = rng.uniform(-0.6, 0.6) * wide
         self.front = rng.uniform(-1.3, -0.4)  # z of its front edge
         self.box = (self.x - long / 2, self.x + long / 2, self.front - (0.5 if long < 1 else 0.9))
-        self.yaw = rng.uniform(-0.5, 0.5) if self.kind == "chair" else rng.uniform(-0.25, 0.25)
+        most = 0.25 if self.kind != "chair" else 0.5 if rng.random() < 0.5 else 1.8
+        self.yaw = rng.uniform(-most, most)
 
     def seat(self) -> np.ndarray:
         """Where the feet of somebody are who sits on it: x, z, yaw."""
-        return np.array((self.x, self.front + 0.12, self.yaw))
+        if self.kind != "chair":
+            return np.array((self.x, self.front + 0.12, self.yaw))
+        x, z = 0.37 * math.sin(self.yaw), 0.37 * math.cos(self.yaw)  # metres from its middle
+        return np.array((self.x + x, self.front - 0.25 + z, self.yaw))
 
     def spot(self, rng: np.random.Generator) -> np.ndarray:
         """A free place on the floor: x, z, yaw."""
@@ -210,7 +214,12 @@ def _life(
     moves.breathe(rng, pose, t, rng.uniform(0.5, 1.2))
     moves.step(pose, place)
     if does == "sit":
-        moves.sit(pose, ease((t - arrives) / rng.uniform(0.8, 1.4)), seat_high)
+        moves.sit(pose, ease((t - arrives) / rng.uniform(0.5, 1.4)), seat_high)
+        if fall is None and rng.random() < 0.4:  # ties a shoe
+            at = max(arrives + rng.uniform(0.8, 2.0), rng.uniform(-0.3, 2.0))
+            while at < seconds:
+                moves.bend(pose, moves.pulse(t, at, rng.uniform(0.4, 1.0), 0.8, rng.uniform(0, 1.5)), legs=0.0)
+                at += rng.uniform(2.0, 5.0)
     if does in ("stand", "walk", "sit"):
         _hands(rng, pose, t, seconds)
     if does == "rise":

@@ -459,6 +459,11 @@ def text_of(contract: AlarmContract) -> str:
         )
     if any(one.is_extrapolated for one in contract.labels):
         lines.append("* so rare on this footage that the threshold follows from how its alarms thin out.")
+    if silent := [one.label for one in contract.labels if 0 < one.actions == one.missed]:
+        lines.append(
+            f"None of the actions is told any more: {', '.join(silent)}. "
+            "The model takes this footage for them: train with it as background."
+        )
     if not any(one.actions for one in contract.labels):
         lines.append("What is missed is not known: give --actions with true ones.")
     return "\n".join(lines)

@@ -9,7 +9,14 @@ import pytest
 
 from streamrec.errors import DataError
 from streamrec.events import EventSettings
-from streamrec.train.calibrate import Heard, _lowest, calibrate, told_in, with_enters
+from streamrec.train.calibrate import (
+    Heard,
+    _lowest,
+    calibrate,
+    text_of,
+    told_in,
+    with_enters,
+)
 from streamrec.train.measure import Playback, Segment
 
 LABELS = ("normal", "fight", "fall")
@@ -116,6 +123,14 @@ def test_what_the_rate_costs_is_told_on_true_actions() -> None:
     assert told.delay == pytest.approx(1.25, abs=1.0)
     assert contract.labels[1].miss_interval is None
     assert json.loads(json.dumps(contract.to_dict()))["labels"][0]["missed"] == 2
+
+
+def test_a_label_that_falls_silent_is_named() -> None:
+    contract = calibrate([quiet(6.0, seed=1)], LABELS, SETTINGS, per_hour=2.0, actions=[fight(0.7)] * 3)
+    assert contract.labels[0].missed == 3
+    assert "None of the actions is told any more: fight. " in text_of(contract)
+    loud = calibrate([quiet(6.0, seed=1)], LABELS, SETTINGS, per_hour=2.0, actions=[fight(0.999)] * 3)
+    assert "any more" not in text_of(loud)
 
 
 def test_no_more_is_expected_than_was_asked_for() -> None:
