@@ -107,7 +107,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                 {
                     "hidden_size": 96,
                     "fps": 15.0,  # a fall takes a second
-                    "events": EventSettings(enter=0.73, smoothing=0.8),
+                    "events": EventSettings(enter=0.77, smoothing=0.35, shortest=0.93),
                     "about": "Fall or normal, one person in a room; trained on 19 videos of 3 people and on "
                     "drawn figures.",
                 }
