@@ -218,7 +218,9 @@ def _life(
         if fall is None and rng.random() < 0.4:  # ties a shoe
             at = max(arrives + rng.uniform(0.8, 2.0), rng.uniform(-0.3, 2.0))
             while at < seconds:
-                moves.bend(pose, moves.pulse(t, at, rng.uniform(0.4, 1.0), 0.8, rng.uniform(0, 1.5)), legs=0.0)
+                moves.bend(
+                    pose, moves.pulse(t, at, rng.uniform(0.4, 1.0), 0.8, rng.uniform(0, 1.5)), legs=0.0
+                )
                 at += rng.uniform(2.0, 5.0)
     if does in ("stand", "walk", "sit"):
         _hands(rng, pose, t, seconds)
