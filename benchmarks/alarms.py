@@ -25,7 +25,7 @@ from streamrec.train.calibrate import Heard, calibrate, hear, parse_rate, text_o
 from streamrec.train.measure import Playback
 from streamrec.train.tables import percent
 
-CHOOSING, FRESH, ACTING = UNSEEN + 60_000, UNSEEN + 71_000, UNSEEN + 80_000  # first seeds
+CHOOSING, FRESH, ACTING = UNSEEN + 60_000, UNSEEN + 72_000, UNSEEN + 80_000  # first seeds
 
 
 def main() -> None:
