@@ -121,13 +121,9 @@ class Recognizer:
 
         An engine keeps what its largest pass has needed, and how many frames come together is up to chance.
         """
-        engine, size = self._engine, self.config.transform
-        engine.step(
-            np.zeros((streams, 3, size.height, size.width), np.uint8),
-            np.zeros(streams, np.float32),
-            tuple(np.zeros((streams, *shape), np.float32) for shape in engine.head_shapes),
-            tuple(np.zeros((streams, *shape), np.float32) for shape in engine.cache_shapes),
-        )
+        size, state = self.config.transform, stack([self.initial_state()] * streams)
+        pictures = np.zeros((streams, 3, size.height, size.width), np.uint8)
+        self._engine.step(pictures, np.zeros(streams, np.float32), state.head, state.cache)
 
     def _prediction(self, state: State) -> Prediction:
         phase = None if state.phase is None else (float(state.phase[0, 0]), float(state.phase[0, 1]))

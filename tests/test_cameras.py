@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from functools import partial
@@ -834,39 +834,41 @@ def refreshed() -> list[bytes]:
 
 
 def encoded_wall(codec: str, options: dict[str, str]) -> list[bytes]:
-    """75 pictures of a wall that passes by, one packet each."""
-    encoder = av.CodecContext.create(codec, "w")
-    encoder.width, encoder.height, encoder.pix_fmt = 320, 240, "yuv420p"
-    encoder.framerate, encoder.time_base = Fraction(15), Fraction(1, 15)
-    encoder.gop_size, encoder.thread_count = 15, 1
-    encoder.options = {"preset": "ultrafast", "tune": "zerolatency", **options}
+    """75 pictures of a wall that passes by, one packet each; each fifteenth is a key frame."""
     noise = np.random.default_rng(1).integers(40, 220, (360, 640)).astype(np.uint8)
-    wall, packets = cv2.GaussianBlur(noise, (0, 0), 3), []
-    for number in range(75):
-        picture = wall[:, 3 * number : 3 * number + 320].copy()
-        picture[240:] = 128
-        frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
-        frame.pts = number
-        packets += [bytes(packet) for packet in encoder.encode(frame)]
-    return packets + [bytes(packet) for packet in encoder.encode()]
+    wall = cv2.GaussianBlur(noise, (0, 0), 3)
+    return encoded_greys(codec, (wall[:240, 3 * n : 3 * n + 320] for n in range(75)), 15, options)
 
 
 def encoded_blocks(codec: str) -> list[bytes]:
     """90 pictures of blocks of which many change from one to the next; each third is a key frame."""
+
+    def pictures() -> Iterator[np.ndarray]:
+        chance = np.random.default_rng(0)
+        blocks = chance.integers(40, 220, (30, 40)).astype(np.uint8)
+        for _ in range(90):
+            changed = chance.random(blocks.shape) < 0.4
+            blocks = np.where(changed, chance.integers(40, 220, blocks.shape), blocks).astype(np.uint8)
+            yield np.kron(blocks, np.ones((8, 8), np.uint8))
+
+    keys = {"x265-params": "keyint=3:min-keyint=3:log-level=none"} if codec == "libx265" else {}
+    return encoded_greys(codec, pictures(), 3, keys)
+
+
+def encoded_greys(
+    codec: str, pictures: Iterable[np.ndarray], every: int, options: dict[str, str]
+) -> list[bytes]:
+    """Grey pictures of 320x240, one packet each, a key frame in so many."""
     encoder = av.CodecContext.create(codec, "w")
     encoder.width, encoder.height, encoder.pix_fmt = 320, 240, "yuv420p"
     encoder.framerate, encoder.time_base = Fraction(15), Fraction(1, 15)
-    encoder.gop_size, encoder.thread_count = 3, 1
-    keys = {"x265-params": "keyint=3:min-keyint=3:log-level=none"} if codec == "libx265" else {}
-    encoder.options = {"preset": "ultrafast", "tune": "zerolatency", **keys}
-    chance, packets = np.random.default_rng(0), []
-    blocks = chance.integers(40, 220, (30, 40)).astype(np.uint8)
-    for number in range(90):
-        changed = chance.random(blocks.shape) < 0.4
-        blocks = np.where(changed, chance.integers(40, 220, blocks.shape), blocks).astype(np.uint8)
-        picture = np.full((360, 320), 128, np.uint8)
-        picture[:240] = np.kron(blocks, np.ones((8, 8), np.uint8))
-        frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
+    encoder.gop_size, encoder.thread_count = every, 1
+    encoder.options = {"preset": "ultrafast", "tune": "zerolatency", **options}
+    packets = []
+    for number, picture in enumerate(pictures):
+        planes = np.full((360, 320), 128, np.uint8)
+        planes[:240] = picture
+        frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
         frame.pts = number
         packets += [bytes(packet) for packet in encoder.encode(frame)]
     return packets + [bytes(packet) for packet in encoder.encode()]
@@ -883,7 +885,6 @@ def read_packets(packets: list[bytes], gone: set[int], codec: str = "libx264") -
             packet = av.Packet(data)
             packet.stream, packet.time_base = stream, Fraction(1, 15)
             packet.pts = packet.dts = n
-            packet.is_keyframe = n % 15 == 0
             if n not in gone:
                 written.mux(packet)
     file.seek(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -217,11 +218,9 @@ def _life(
         moves.sit(pose, ease((t - arrives) / rng.uniform(0.5, 1.4)), seat_high)
         if fall is None and rng.random() < 0.4:  # ties a shoe
             at = max(arrives + rng.uniform(0.8, 2.0), rng.uniform(-0.3, 2.0))
-            while at < seconds:
-                moves.bend(
-                    pose, moves.pulse(t, at, rng.uniform(0.4, 1.0), 0.8, rng.uniform(0, 1.5)), legs=0.0
-                )
-                at += rng.uniform(2.0, 5.0)
+            for when in _again(rng, at, seconds, (2.0, 5.0)):
+                bent = moves.pulse(t, when, rng.uniform(0.4, 1.0), 0.8, rng.uniform(0, 1.5))
+                moves.bend(pose, bent, legs=0.0)
     if does in ("stand", "walk", "sit"):
         _hands(rng, pose, t, seconds)
     if does == "rise":
@@ -230,9 +229,9 @@ def _life(
     elif does == "pick up":
         at = rng.uniform(-0.3, 1.0) if fall is None else fall.at - rng.uniform(0.3, 1.2)
         legs = rng.uniform(0, 1)
-        while at < seconds:
-            moves.bend(pose, moves.pulse(t, at, rng.uniform(0.6, 1.1), 0.9, rng.uniform(0, 1.0)), legs=legs)
-            at += rng.uniform(2.5, 5.0)
+        for when in _again(rng, at, seconds, (2.5, 5.0)):
+            bent = moves.pulse(t, when, rng.uniform(0.6, 1.1), 0.9, rng.uniform(0, 1.0))
+            moves.bend(pose, bent, legs=legs)
     elif does == "kneel":
         at = rng.uniform(-1.0, 2.0)
         moves.kneel(pose, moves.pulse(t, at, rng.uniform(0.9, 1.5), 1.2, rng.uniform(1.0, 6.0)))
@@ -269,14 +268,22 @@ def _life(
     return Motion(pose, place)
 
 
+def _again(
+    rng: np.random.Generator, at: float, seconds: float, pause: tuple[float, float]
+) -> Iterator[float]:
+    """When something is done that begins at a time and is done again after a pause between two, until the end."""
+    while at < seconds:
+        yield at
+        at += rng.uniform(*pause)
+
+
 def _hands(rng: np.random.Generator, pose: np.ndarray, t: np.ndarray, seconds: float) -> None:
     """Drinks, reads, phones, talks or does nothing."""
     way = rng.random()
     if way < 0.2:
         k, at = int(rng.integers(2)), rng.uniform(-0.5, 1.5)
-        while at < seconds:
-            moves.sip(pose, moves.pulse(t, at, 0.6, 0.6, rng.uniform(0.4, 1.5)), k)
-            at += rng.uniform(2.0, 4.0)
+        for up in _again(rng, at, seconds, (2.0, 4.0)):
+            moves.sip(pose, moves.pulse(t, up, 0.6, 0.6, rng.uniform(0.4, 1.5)), k)
     elif way < 0.4:
         moves.read(pose, np.ones(len(t)))
     elif way < 0.5:

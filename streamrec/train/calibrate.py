@@ -205,13 +205,14 @@ def calibrate(
     if not watched:
         raise DataError("the model has no label that gives events: all of them are background")
     ladder = _Ladder(footage, labels, settings, watched)
-    choice, aim = ladder.judge(per_hour * hours), 1.0
+    allowed = aim = per_hour * hours
+    choice = ladder.judge(allowed)
     with suppress(DataError):  # no threshold is known to keep so low a rate: what is expected is told
         for _ in range(AIMS - 1):
-            if choice.fresh <= per_hour * hours + 1:
+            if choice.fresh <= allowed + 1:
                 break
-            aim *= max(0.2, 0.8 * per_hour * hours / choice.fresh)
-            choice = ladder.judge(aim * per_hour * hours)
+            aim *= max(0.2, 0.8 * allowed / choice.fresh)
+            choice = ladder.judge(aim)
     enters, fresh, bursts = choice.enters, choice.fresh, choice.bursts
     own = {label: settings.of(label).enter for label in watched}
     before, after = (ladder.count(ladder.told(chosen)) for chosen in (own, enters))

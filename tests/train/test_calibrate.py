@@ -9,14 +9,7 @@ import pytest
 
 from streamrec.errors import DataError
 from streamrec.events import EventSettings
-from streamrec.train.calibrate import (
-    Heard,
-    _lowest,
-    calibrate,
-    text_of,
-    told_in,
-    with_enters,
-)
+from streamrec.train.calibrate import Heard, _lowest, calibrate, text_of, told_in, with_enters
 from streamrec.train.measure import Playback, Segment
 
 LABELS = ("normal", "fight", "fall")
