@@ -254,8 +254,10 @@ class _Due(Source):
                         camera._drop("still")
                         continue
                 passed = frame
+                if frame.source != self.name:
+                    frame = replace(frame, source=self.name)
                 try:
-                    yield frame if frame.source == self.name else replace(frame, source=self.name)
+                    yield frame if self.live else camera.recognizer.ahead(frame)
                 except GeneratorExit:
                     camera._drop("left")
                     raise

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, nullcontext
 from typing import Any
 
 from streamrec.capture import capture
@@ -14,7 +15,7 @@ from streamrec.recognizer import Recognizer
 from streamrec.rhythm import is_next
 from streamrec.sources import open_source
 from streamrec.teller import Teller
-from streamrec.types import Frame, Result
+from streamrec.types import Frame, Result, Source
 
 
 def pace(frames: Iterable[Frame], fps: float) -> Iterator[Frame]:
@@ -45,8 +46,10 @@ def results(
     gate = None if still is None else Gate(still, most=recognizer.config.max_gap)
     try:
         capacity = 1 if source.live else max(4, 2 * source.together)
-        with capture(source, capacity=capacity, together=source.together) as frames:
-            paced = pace(frames, recognizer.fps if fps is None else fps)
+        rhythm = recognizer.fps if fps is None else fps
+        read = source if source.live or gate is not None else _Ahead(source, recognizer, rhythm)
+        with capture(read, capacity=capacity, together=source.together) as frames:
+            paced = pace(frames, rhythm)
             if gate is not None:
                 paced = filter(gate.passes, paced)
             for frame, is_last in _with_last_marked(paced, look_ahead=not source.live):
@@ -64,6 +67,24 @@ def results(
         yield from teller.ending()
         raise
     yield from teller.ending()
+
+
+class _Ahead(Source):
+    """The frames of a file that are due: each is looked at as soon as it is read, and not when its turn comes."""
+
+    live = False
+
+    def __init__(self, source: Source, recognizer: Recognizer, fps: float) -> None:
+        self.name = source.name
+        self.interrupt = source.interrupt  # type: ignore[method-assign]
+        self._source, self._recognizer, self._fps = source, recognizer, fps
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self._frames(iter(self._source))
+
+    def _frames(self, frames: Iterator[Frame]) -> Generator[Frame]:
+        with closing(frames) if isinstance(frames, Generator) else nullcontext():
+            yield from map(self._recognizer.ahead, pace(frames, self._fps))
 
 
 async def async_results(

@@ -12,7 +12,7 @@ import numpy as np
 
 from streamrec.config import ModelConfig
 from streamrec.counting import RepetitionCounter
-from streamrec.engines import Engine, make_engine
+from streamrec.engines import Arrays, Engine, make_engine
 from streamrec.errors import StateError, StreamrecError
 from streamrec.pictures import as_bgr
 from streamrec.rhythm import is_due
@@ -107,23 +107,59 @@ class Recognizer:
             )
         clock = np.array([frame.timestamp for frame in frames], np.float64)
         segment = np.array([frame.segment for frame in frames], np.int64)
-        transform = self.config.transform
-        pictures = np.stack([transform(as_bgr(frame.image)) for frame in frames])
+        pictures, seen = self._see(frames)
         elapsed = state.elapsed(clock, segment)
-        probabilities, phase, head, cache = self._engine.step(pictures, elapsed, state.head, state.cache)
+        probabilities, phase, head, cache = self._engine.step(
+            pictures, elapsed, state.head, state.cache, seen
+        )
         probabilities.setflags(write=False)  # the prediction and the state share them
         strangeness = None if self.config.known is None else self.config.known.strangeness(pictures)
         after = unstack(State(head, cache, clock, segment, probabilities, phase, strangeness))
         return [(self._prediction(one), one) for one in after]
+
+    def ahead(self, frame: Frame) -> Frame:
+        """The frame; where the engine can, it begins to look at its picture now, and ``step`` goes on from there.
+
+        For what is read before its turn, as from a file: all cores look at frames then, though the state of each must
+        wait for the one before.
+        """
+        lookers = self._engine.lookers()
+        if lookers is not None:
+            lookers.begun[frame] = lookers.submit(self._look, [frame])
+        return frame
+
+    def _see(self, frames: Sequence[Frame]) -> tuple[np.ndarray, Arrays | None]:
+        """Their pictures as the model wants them; and what is seen of each alone, where they are looked at at once."""
+        lookers = self._engine.lookers() if len(frames) > 1 or self._engine.looks_ahead else None
+        begun = [] if lookers is None else [lookers.begun.pop(frame, None) for frame in frames]
+        looks = {n: look for n, look in enumerate(begun) if look is not None}
+        if lookers is None or (len(frames) == 1 and not looks):
+            return self._pictures(frames), None
+        others = [n for n in range(len(frames)) if n not in looks]
+        shares = [others[n :: lookers.threads] for n in range(min(lookers.threads, len(others)))]
+        asked = [*looks.values(), *(lookers.submit(self._look, [frames[n] for n in one]) for one in shares)]
+        pictures, seen = zip(*(look.result() for look in asked), strict=True)
+        order = np.argsort([*looks, *(n for share in shares for n in share)])
+        return np.concatenate(pictures)[order], tuple(
+            np.concatenate(a)[order] for a in zip(*seen, strict=True)
+        )
+
+    def _look(self, frames: Sequence[Frame]) -> tuple[np.ndarray, Arrays]:
+        pictures = self._pictures(frames)
+        return pictures, self._engine.look(pictures)
+
+    def _pictures(self, frames: Sequence[Frame]) -> np.ndarray:
+        transform = self.config.transform
+        return np.stack([transform(as_bgr(frame.image)) for frame in frames])
 
     def reserve(self, streams: int) -> None:
         """Take the memory that so many streams in one pass need now, and not in the middle of a night.
 
         An engine keeps what its largest pass has needed, and how many frames come together is up to chance.
         """
-        size, state = self.config.transform, stack([self.initial_state()] * streams)
-        pictures = np.zeros((streams, 3, size.height, size.width), np.uint8)
-        self._engine.step(pictures, np.zeros(streams, np.float32), state.head, state.cache)
+        size = self.config.transform
+        blank = Frame(np.zeros((size.height, size.width, 3), np.uint8), 0, 0.0)
+        Recognizer.step_many(self, [blank] * streams, [self.initial_state()] * streams)
 
     def _prediction(self, state: State) -> Prediction:
         phase = None if state.phase is None else (float(state.phase[0, 0]), float(state.phase[0, 1]))

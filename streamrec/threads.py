@@ -25,6 +25,14 @@ def for_engine(pixels: int) -> int:
     return 1 if pixels <= SMALL else min(4, cores())
 
 
+def for_looks(threads: int | None = None) -> int:
+    """Pictures that a CNN looks at at once, each in one thread, where none has to wait for another.
+
+    ``threads``: what the caller allows; None: as many as there are cores, up to four.
+    """
+    return min(4, cores()) if threads is None else threads
+
+
 def for_decoder() -> int:
     """Threads of a video file's decoder: a core is left for the engine. A camera's decoder has one."""
     return max(1, min(4, cores() - 1))

@@ -13,7 +13,7 @@ import numpy as np
 UNKNOWN = "unknown"  # what a person is told in the place of a label
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class Frame:
     """One picture of one stream, and when it was.
 

@@ -115,6 +115,9 @@ class Scripted:
     def reserve(self, streams: int) -> None:
         self.reserved.append(streams)
 
+    def ahead(self, frame: Frame) -> Frame:
+        return frame
+
     def step(self, frame: Frame, state: int) -> tuple[Prediction, int]:
         return self.step_many([frame], [state])[0]
 

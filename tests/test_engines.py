@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -14,10 +15,20 @@ import torch
 from checks import check_engines_agree, moving
 from onnx import TensorProto, helper
 
-from streamrec import ActionModel, Frame, ModelConfig, Recognizer, Transform, World, WorldSettings
+from streamrec import (
+    ActionModel,
+    Frame,
+    ModelConfig,
+    Recognizer,
+    Transform,
+    World,
+    WorldSettings,
+    results,
+)
 from streamrec.checkpoint import FORMAT, find_model, load_model, read_checkpoint, save_model, shipped_models
+from streamrec.engines import onnx_engine
 from streamrec.engines.torch_engine import TorchEngine, record_nothing, record_on_gpu
-from streamrec.errors import ModelError
+from streamrec.errors import ModelError, PictureError
 from streamrec.export import export_onnx
 
 STEPS = 200
@@ -70,6 +81,13 @@ def mobilenet(tmp_path_factory) -> Path:
     )
     path = tmp_path_factory.mktemp("models") / "mobilenet.safetensors"
     save_model(path, ActionModel(config).eval())
+    return path
+
+
+@pytest.fixture(scope="module")
+def exported_mobilenet(mobilenet, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("exported") / "mobilenet.onnx"
+    export_onnx(load_model(mobilenet), path)
     return path
 
 
@@ -245,6 +263,112 @@ def test_every_shipped_model_says_the_same_in_every_engine_for_2000_frames(name,
             if said.phase is not None:
                 assert np.abs(np.subtract(prediction.phase, said.phase)).max() <= 1e-3
     assert worst <= 1e-4, f"the engines differ by {worst:g}"
+
+
+class TestLookingAhead:
+    """What a CNN makes of a picture alone is worked out before its turn, where the graph can be cut."""
+
+    @pytest.fixture(autouse=True)
+    def _small_models_too(self, monkeypatch):
+        monkeypatch.setattr(onnx_engine, "LARGE", 0)
+
+    @pytest.fixture(params=[".safetensors", ".onnx"])
+    def cutting(self, request, mobilenet, exported_mobilenet) -> Recognizer:
+        path = mobilenet if request.param == ".safetensors" else exported_mobilenet
+        return Recognizer.load(path, engine="onnx", threads=2)
+
+    def test_it_says_what_a_step_says_to_the_bit(self, cutting):
+        frames, states = uneven(60), [cutting.initial_state()] * 2
+        for n, frame in enumerate(frames):
+            said, states[0] = cutting.step(frame, states[0])
+            if n % 7:  # now and then nobody looked
+                assert cutting.ahead(frame) is frame
+            again, states[1] = cutting.step(frame, states[1])
+            assert again.probabilities.tobytes() == said.probabilities.tobytes()
+            assert states[1].to_bytes() == states[0].to_bytes()
+
+    def test_the_turn_decides_and_not_who_was_looked_at_first(self, cutting):
+        frames = moving(12)
+        for frame in reversed(frames):
+            cutting.ahead(frame)
+        ahead, plain = cutting.initial_state(), cutting.initial_state()
+        for frame in frames:
+            said, ahead = cutting.step(frame, ahead)
+            again, plain = cutting.step(frame, plain)  # a look serves once
+            assert said.probabilities.tobytes() == again.probabilities.tobytes()
+
+    def test_frames_of_several_streams_are_looked_at_at_once_and_keep_their_places(self, cutting):
+        streams = [moving(4, seed=n) for n in range(5)]
+        batch = [cutting.initial_state() for _ in streams]
+        alone = list(batch)
+        for frames in zip(*streams, strict=True):
+            cutting.ahead(frames[3])  # one of them comes from a file
+            answers = cutting.step_many(frames, batch)
+            batch = [state for _, state in answers]
+            for n, frame in enumerate(frames):
+                said, alone[n] = cutting.step(frame, alone[n])
+                np.testing.assert_allclose(answers[n][0].probabilities, said.probabilities, atol=1e-6)
+
+    def test_results_of_a_file_are_those_of_steps(self, cutting, monkeypatch):
+        looked, look = [], cutting._engine.look
+        monkeypatch.setattr(
+            cutting._engine, "look", lambda pictures: looked.append(len(pictures)) or look(pictures)
+        )
+        frames, state = moving(30, fps=30.0), cutting.initial_state()
+        for result in results(frames, cutting):
+            said, state = cutting.step(frames[result.frame.index], state)
+            assert result.frame is frames[result.frame.index]
+            assert result.prediction.probabilities.tobytes() == said.probabilities.tobytes()
+        assert looked == [1] * 10  # each that is due, once
+
+    def test_a_bad_picture_among_them_is_told_in_its_turn(self, cutting):
+        frames = moving(5)
+        bad = replace(frames[2], image=np.zeros((4, 4, 7), np.uint8))
+        seen = []
+        with pytest.raises(PictureError):
+            for result in results([*frames[:2], bad, *frames[3:]], cutting):
+                seen.append(result.frame.index)
+        assert seen == [0, 1][: len(seen)]
+
+    def test_a_frame_that_is_let_go_is_not_kept(self, cutting):
+        frame = moving(1)[0]
+        cutting.ahead(frame)
+        begun = cutting._engine.lookers().begun
+        assert len(begun) == 1
+        begun[frame].result()
+        del frame
+        gc.collect()
+        assert len(begun) == 0
+
+    def test_room_is_made_for_a_batch_beforehand(self, cutting):
+        cutting.reserve(4)
+        assert cutting._engine.looks_ahead
+
+    def test_one_thread_looks_at_nothing_before_its_turn(self, mobilenet):
+        engine = Recognizer.load(mobilenet, engine="onnx", threads=1)._engine
+        assert engine.lookers() is None
+
+    def test_a_live_frame_alone_is_a_whole_step(self, mobilenet):
+        recognizer = Recognizer.load(mobilenet, engine="onnx", threads=2)
+        recognizer.step(moving(1)[0], recognizer.initial_state())
+        assert not recognizer._engine.looks_ahead
+
+    def test_a_cnn_that_needs_the_frame_before_cannot_look_ahead(self):
+        recognizer = Recognizer.load("fight", engine="onnx", threads=2)
+        frame = moving(1)[0]
+        assert recognizer._engine.lookers() is None
+        assert recognizer.ahead(frame) is frame
+
+    def test_a_small_model_is_not_worth_it(self, mobilenet, monkeypatch):
+        monkeypatch.setattr(onnx_engine, "LARGE", 1_000_000_000)
+        assert Recognizer.load(mobilenet, engine="onnx", threads=2)._engine.lookers() is None
+
+    def test_where_onnx_is_not_installed_each_step_is_whole(self, mobilenet, monkeypatch):
+        monkeypatch.delitem(sys.modules, "streamrec.engines.cut", raising=False)
+        monkeypatch.setitem(sys.modules, "onnx", None)
+        recognizer = Recognizer.load(mobilenet, engine="onnx", threads=2)
+        assert recognizer._engine.lookers() is None
+        assert [result.frame.index for result in results(moving(6), recognizer)] == list(range(6))
 
 
 def test_an_unknown_engine_is_told_which_there_are(tiny_file):

@@ -89,7 +89,7 @@ CHAIRS = {
     "fastapi": {"serve.manage", "serve.web"},
     "httptools": {"serve.web"},
     "matplotlib": {"train.report"},
-    "onnx": {"export", "quantize"},
+    "onnx": {"engines.cut", "export", "quantize"},
     "onnx_ir": {"graphs"},
     "onnxruntime": {"bench", "engines.onnx_engine", "quantize"},
     "onnxscript": {"graphs"},

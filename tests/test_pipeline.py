@@ -109,6 +109,9 @@ class Scripted:
     def initial_state(self) -> int:
         return 0
 
+    def ahead(self, frame: Frame) -> Frame:
+        return frame
+
     def step(self, frame: Frame, state: int) -> tuple[Prediction, int]:
         time.sleep(self.takes)
         self.seen.append(frame)

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from streamrec.config import ModelConfig
 
 Arrays = tuple[np.ndarray, ...]
+
+
+class Lookers:
+    """Threads that look at pictures before their turn, and what they have begun with: it goes with its frame."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self.begun: WeakKeyDictionary[Any, Future[Any]] = WeakKeyDictionary()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="look")
+        self.submit = self._pool.submit
 
 
 class Engine(ABC):
@@ -19,16 +32,34 @@ class Engine(ABC):
     config: ModelConfig
     head_shapes: tuple[tuple[int, ...], ...]  # of the memory of one stream, without axis 0
     cache_shapes: tuple[tuple[int, ...], ...]
+    looks_ahead = False  # whether somebody has asked for the ``lookers``, and there are some
 
     @abstractmethod
     def step(
-        self, pictures: np.ndarray, elapsed: np.ndarray, head: Arrays, cache: Arrays
+        self,
+        pictures: np.ndarray,
+        elapsed: np.ndarray,
+        head: Arrays,
+        cache: Arrays,
+        seen: Arrays | None = None,
     ) -> tuple[np.ndarray, np.ndarray | None, Arrays, Arrays]:
         """(N, 3, H, W) uint8 RGB, (N,) float32 seconds, memory -> what is said, and the new memory.
 
         What is said: probabilities (N, labels) float32, and phase (N, 2) float32, cosine and sine, or None
         where the model counts nothing. Infinite ``elapsed`` means that a stream begins, whatever memory it is given.
+        ``seen``: what ``look`` made of the pictures; None where nobody looked.
         """
+
+    def lookers(self) -> Lookers | None:
+        """Who looks at several pictures at once; None: this engine does not, and ``step`` looks by itself."""
+        return None
+
+    def look(self, pictures: np.ndarray) -> Arrays:
+        """(N, 3, H, W) uint8 RGB -> what is seen of each picture alone, whatever came before: the most of a step.
+
+        Only where there are ``lookers``.
+        """
+        raise NotImplementedError
 
 
 def make_engine(

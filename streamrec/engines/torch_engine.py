@@ -66,7 +66,12 @@ class TorchEngine(Engine):
         self.cache_shapes = tuple(tuple(a.shape[1:]) for a in self._blank.cache)
 
     def step(
-        self, pictures: np.ndarray, elapsed: np.ndarray, head: Arrays, cache: Arrays
+        self,
+        pictures: np.ndarray,
+        elapsed: np.ndarray,
+        head: Arrays,
+        cache: Arrays,
+        seen: Arrays | None = None,
     ) -> tuple[np.ndarray, np.ndarray | None, Arrays, Arrays]:
         """One pass of the model over N streams."""
         given = tuple(torch.from_numpy(array) for array in (pictures, elapsed, *head, *cache))

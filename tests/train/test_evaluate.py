@@ -38,6 +38,9 @@ class Scripted:
     def initial_state(self) -> int:
         return 0
 
+    def ahead(self, frame: Frame) -> Frame:
+        return frame
+
     def step(self, frame: Frame, state: int) -> tuple[Prediction, int]:
         label = self._say(frame, state)
         shares = np.where(np.array(self.labels) == label, 0.9, 0.1 / (len(self.labels) - 1)).astype(
