@@ -28,8 +28,8 @@ def test_a_trunk_that_rests_is_stored_in_half_and_read_whole(tmp_path):
         kinds = {name: file.get_tensor(name).dtype for name in file.keys()}  # noqa: SIM118
     trunk = [name for name, value in model.state_dict().items() if name.startswith(TRUNK) and value.dim() > 1]
     assert {name for name, kind in kinds.items() if kind == np.float16} == set(trunk)
-    stored = sum(value.numel() * 4 for value in model.state_dict().values())
-    assert (tmp_path / "joint.safetensors").stat().st_size < 0.6 * stored
+    weights = sum(value.numel() * (2 if name in trunk else 4) for name, value in model.state_dict().items())
+    assert (tmp_path / "joint.safetensors").stat().st_size < weights + 500_000  # and the graph
     again = load_model(tmp_path / "joint.safetensors")
     for name, value in model.state_dict().items():
         found = again.state_dict()[name]

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from streamrec.encoders import OWN, FrameEncoder, encoder_names, load_weights, make_encoder, strip_classifier
 from streamrec.encoders.flow import LIMIT, NOISE, described, lucas_kanade
+from streamrec.encoders.spread import FLOOR, Spread
 from streamrec.errors import ModelError
 
 
@@ -155,6 +156,53 @@ def test_what_the_trunk_says_of_pictures_need_not_be_computed_again(name):
         others, _ = encoder(pictures, rhythm, fresh, cache, trunk + 1.0)
     torch.testing.assert_close(known, whole, atol=1e-5, rtol=0)
     assert not torch.allclose(others, whole)
+
+
+class TestSpread:
+    """The deviation of features over a past that fades by the clock."""
+
+    def over(self, x, rhythm=None, fresh=None, frames=20.0):
+        spread = Spread(x.shape[-1], frames=frames)
+        rhythm = torch.zeros(x.shape[:2]) if rhythm is None else rhythm
+        fresh = torch.zeros(x.shape[:2], dtype=torch.bool) if fresh is None else fresh
+        return spread(x, rhythm, fresh, spread.initial_memory(x, len(x)))
+
+    def test_it_is_the_weighted_deviation_of_all_that_was_seen(self):
+        x = torch.randn(2, 40, 5)
+        found, (mean, variance, _) = self.over(x)
+        weights = np.exp(-np.arange(40)[::-1] / 20.0)
+        weights /= weights.sum()
+        expected = np.einsum("t,ntf->nf", weights, x.numpy())
+        np.testing.assert_allclose(mean, expected, atol=1e-5)
+        squares = np.einsum("t,ntf->nf", weights, (x.numpy() - expected[:, None]) ** 2)
+        np.testing.assert_allclose(variance, squares, atol=1e-5)
+        np.testing.assert_allclose(found[:, -1], np.sqrt(squares + FLOOR), atol=1e-5)
+
+    def test_what_stands_still_does_not_spread(self):
+        found, _ = self.over(torch.full((1, 100, 3), 7.3))
+        assert float(found.max()) == pytest.approx(math.sqrt(FLOOR), abs=1e-4)
+
+    def test_frames_that_come_half_as_often_fade_twice_as_much_each(self):
+        x = torch.randn(1, 60, 3)
+        slow, _ = self.over(x[:, ::2], rhythm=torch.full((1, 30), math.log(2.0)), frames=20.0)
+        quick, _ = self.over(x[:, ::2], frames=10.0)
+        torch.testing.assert_close(slow, quick)
+
+    def test_a_fresh_frame_forgets(self):
+        x, fresh = torch.randn(2, 30, 3), torch.zeros(2, 30, dtype=torch.bool)
+        fresh[0, 12] = True
+        found, _ = self.over(x, fresh=fresh)
+        anew, _ = self.over(x[:1, 12:])
+        whole, _ = self.over(x)
+        torch.testing.assert_close(found[:1, 12:], anew)
+        torch.testing.assert_close(found[1], whole[1])
+
+    def test_a_long_stream_does_not_wear_it_out(self):
+        x = 100.0 + torch.randn(1, 5_000, 2)
+        found, _ = self.over(x)
+        late = np.std(x[0, -200:].numpy(), axis=0)
+        np.testing.assert_allclose(found[0, -1], late, rtol=0.5)
+        assert found.isfinite().all()
 
 
 def test_an_encoder_without_such_a_trunk_says_so():

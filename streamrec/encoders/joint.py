@@ -10,8 +10,10 @@ from torch.nn import functional as F
 
 from streamrec.encoders.base import Cache, Encoder
 from streamrec.encoders.motion import MotionEncoder
+from streamrec.encoders.spread import Spread
 
 MIDDLE = 4  # the block of the CNN whose maps are looked at too: parts of things, not things
+SPREAD_FRAMES = 60.0  # of the rhythm, over which the spread fades: some repetitions of an exercise
 
 
 class JointEncoder(Encoder):
@@ -19,7 +21,9 @@ class JointEncoder(Encoder):
 
     The trunk, an EfficientNet-Lite0, sees each picture alone: the mean of its last maps, mean and maximum of its
     middle ones. It is made to stay frozen, so that a few clips need not teach it and what it says of a recording
-    is computed once. The motion encoder sees the picture at half its size, and its cache is this one's.
+    is computed once. How much that has been changing (``Spread``) is a feature as well: of what is seen, it tells what
+    moves. The motion encoder sees the picture at half its size. The cache is the spread's memory, then the motion
+    encoder's.
     """
 
     has_trunk = True
@@ -31,17 +35,15 @@ class JointEncoder(Encoder):
         super().__init__()
         self.trunk = _Trunk(cnn)
         self.motion = MotionEncoder(height=height // 2, width=width // 2)
-        self.appearance = nn.Sequential(
-            nn.Dropout(dropout),
-            nn.Linear(self.trunk.feature_size, features, bias=False),
-            nn.BatchNorm1d(features),
-            nn.ReLU(inplace=True),
-        )
-        self.feature_size = features + self.motion.feature_size
+        self.appearance = _judge(self.trunk.feature_size, features, dropout)
+        self.spread = Spread(self.trunk.feature_size, frames=SPREAD_FRAMES)
+        self.change = _judge(self.trunk.feature_size, features, dropout)
+        self.feature_size = 2 * features + self.motion.feature_size
 
     def initial_cache(self, streams: int, height: int, width: int) -> Cache:
-        """That of the motion encoder, for pictures of half the size."""
-        return self.motion.initial_cache(streams, height // 2, width // 2)
+        """The motion encoder's is for pictures of half the size."""
+        moved = self.motion.initial_cache(streams, height // 2, width // 2)
+        return *self.spread.initial_memory(moved[0], streams), *moved
 
     def last_maps(self, height: int, width: int) -> tuple[nn.Module, ...]:
         """The trunk's middle maps, on which its last ones rest, and those of the motion encoder."""
@@ -57,15 +59,25 @@ class JointEncoder(Encoder):
     ) -> tuple[Tensor, Cache]:
         """Both looks, one after the other."""
         seen = self.trunk(pictures.flatten(0, 1)) if trunk is None else trunk.flatten(0, 1)
-        moved, after = self.motion(self._halved(pictures), rhythm, fresh, cache)
-        looked = self.appearance(seen).unflatten(0, fresh.shape)
-        return torch.cat([looked, moved], dim=-1), after
+        spread, memory = self.spread(seen.unflatten(0, fresh.shape), rhythm, fresh, cache[:3])
+        moved, after = self.motion(self._halved(pictures), rhythm, fresh, cache[3:])
+        looked = torch.cat([self.appearance(seen), self.change(spread.flatten(0, 1))], dim=-1)
+        return torch.cat([looked.unflatten(0, fresh.shape), moved], dim=-1), (*memory, *after)
 
     def _halved(self, pictures: Tensor) -> Tensor:
         """Half the size, and normalized as the motion encoder wants it."""
         mean, std = (pictures.new_tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
         small = F.avg_pool2d(pictures.flatten(0, 1), 2) * std + mean
         return ((small - MotionEncoder.mean[0]) / MotionEncoder.std[0]).unflatten(0, pictures.shape[:2])
+
+
+def _judge(inputs: int, features: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Dropout(dropout),
+        nn.Linear(inputs, features, bias=False),
+        nn.BatchNorm1d(features),
+        nn.ReLU(inplace=True),
+    )
 
 
 class _Trunk(nn.Module):

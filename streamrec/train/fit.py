@@ -25,7 +25,7 @@ from streamrec.model import ActionModel, phase_loss
 from streamrec.state import State
 from streamrec.train.augment import Augmentation
 from streamrec.train.cache import Recording
-from streamrec.train.data import NO_LABEL, Clip, held_out
+from streamrec.train.data import BACKGROUND, NO_LABEL, Clip, held_out
 from streamrec.train.looks import KeptLooks
 from streamrec.train.ranks import Ranks, choose_device, keep_freed_memory
 from streamrec.train.resume import Run, identity, keep, restore
@@ -48,6 +48,7 @@ class TrainSettings:
     pause: float = 0.5  # where there is background: so often some seconds of it come between two recordings
     ramp_seconds: float = 1.0  # of a recording, over which the weight of its frames in the loss rises to 1
     balance: float = 1.0  # 1: each label is played as often; 0: each recording is
+    quiet: float = 1.0  # how often a label that is background is played, to once each other label
     augmentation: Augmentation | None = Augmentation()  # noqa: RUF009 (frozen)
     seed: int = 0
     # -- the step
@@ -89,6 +90,8 @@ class TrainSettings:
             raise ValueError("steps, streams, window and evaluate_every are at least 1")
         if self.patience is not None and self.patience < 1:
             raise ValueError("patience is at least 1 evaluation, or None")
+        if not 0.0 < self.quiet < math.inf:
+            raise ValueError("quiet is how often background is played, to once each other label: more than 0")
         if self.looks < 1:
             raise ValueError("looks is at least 1: the recording as it is")
 
@@ -203,6 +206,7 @@ def _begin(
         augmentation=settings.augmentation,
         labels=config.labels,
         balance=settings.balance,
+        shares={n: settings.quiet for n, label in enumerate(config.labels) if label in BACKGROUND},
         carry=settings.carry,
         background=background or (),
         pause=settings.pause,

@@ -118,7 +118,16 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         ),
         "workout": Recipe(
             about="the shipped model workout",
-            settings=replace(FEW, **RESTING, steps=400, streams=8, window=32, average=0.99, phase_weight=2.0),
+            settings=replace(
+                FEW,
+                **RESTING,
+                steps=400,
+                streams=8,
+                window=32,
+                average=0.99,
+                phase_weight=2.0,
+                quiet=0.5,  # who exercises in a room like those of the background is to be heard
+            ),
             weights="imagenet",
             config=MappingProxyType(
                 {

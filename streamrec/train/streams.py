@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -41,6 +41,7 @@ class StreamWindows:
     (MiniROAD, ICCV 2023: weigh the late steps).
 
     - ``balance``: from 0, every recording equally often, to 1, every label, however few recordings show it.
+    - ``shares``: how often a label is drawn, where that is not 1 to each other's.
     - ``background``: recordings in which nothing happens; with probability ``pause`` one is played for some
       seconds between two others. They may stand among ``recordings`` too.
     - ``same_group``: probability that a pass is of the group of those before and after it, so that the same
@@ -62,6 +63,7 @@ class StreamWindows:
         augmentation: Augmentation | None,
         labels: tuple[str, ...] = (),
         balance: float = 1.0,
+        shares: Mapping[int, float] | None = None,
         carry: float = 0.25,
         background: Sequence[Recording] = (),
         pause: float = 0.25,
@@ -85,8 +87,8 @@ class StreamWindows:
         self.looks = looks
         self.seed = seed
         self.position = np.zeros((streams, 2), np.int64)  # passes begun, frames of the last one read
-        self._all = _Shelf(recordings)
-        self._groups = _shelves(recordings)
+        self._all = _Shelf(recordings, shares or {})
+        self._groups = _shelves(recordings, shares or {})
         self._swap = mirror(augmentation.mirrored if augmentation else (), labels)
         self._passes: dict[int, tuple[int, Pass]] = {}
 
@@ -179,29 +181,32 @@ class StreamWindows:
 class _Shelf:
     """Recordings to draw from, evenly over labels or over recordings."""
 
-    def __init__(self, recordings: Sequence[Recording]) -> None:
+    def __init__(self, recordings: Sequence[Recording], shares: Mapping[int, float]) -> None:
         self.recordings = recordings
         self._showing: dict[int, list[int]] = {}  # label: the recordings that have it in some frame
         for number, recording in enumerate(recordings):
             for label in set(recording.targets.tolist()) - {NO_LABEL} or {NO_LABEL}:
                 self._showing.setdefault(label, []).append(number)
         self._labels = sorted(self._showing)
+        odds = np.array([shares.get(label, 1.0) for label in self._labels])
+        self._odds = odds / odds.sum() if odds.any() and (odds != 1.0).any() else None  # None: evenly
 
     def drawn(self, rng: np.random.Generator, balance: float) -> tuple[Recording, float | None]:
         """A recording, and a time in it at which the label was seen that it was drawn for, if it was for one."""
         if rng.random() >= balance:
             return self.recordings[int(rng.integers(len(self.recordings)))], None
-        label = self._labels[rng.integers(len(self._labels))]
+        count = len(self._labels)
+        label = self._labels[rng.integers(count) if self._odds is None else rng.choice(count, p=self._odds)]
         recording = self.recordings[rng.choice(self._showing[label])]
         return recording, float(rng.choice(recording.timestamps[recording.targets == label]))
 
 
-def _shelves(recordings: Sequence[Recording]) -> dict[str, _Shelf]:
+def _shelves(recordings: Sequence[Recording], shares: Mapping[int, float]) -> dict[str, _Shelf]:
     """The groups of more than one recording."""
     groups: dict[str, list[Recording]] = {}
     for recording in recordings:
         groups.setdefault(recording.group, []).append(recording)
-    return {name: _Shelf(group) for name, group in groups.items() if len(group) > 1}
+    return {name: _Shelf(group, shares) for name, group in groups.items() if len(group) > 1}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -359,6 +359,18 @@ def test_settings_that_mean_nothing_are_refused(wrong):
         replace(QUICK, **wrong)
 
 
+def test_background_that_is_never_played_cannot_be_learned():
+    with pytest.raises(ValueError, match="more than 0"):
+        replace(QUICK, quiet=0.0)
+
+
+def test_background_may_be_played_less_often_than_other_labels(blobs):
+    config = replace(CONFIG, labels=("background", *CONFIG.labels[1:]))
+    often, seldom = (fit(blobs, config, replace(QUICK, quiet=share)) for share in (1.0, 0.01))
+    assert not same(often, seldom)
+    assert same(fit(blobs, CONFIG, QUICK), fit(blobs, CONFIG, replace(QUICK, quiet=0.01)))  # none is background
+
+
 # -- precision
 
 

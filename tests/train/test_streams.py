@@ -208,6 +208,14 @@ def test_without_balance_each_recording_comes_equally_often():
     assert shares == pytest.approx([0.1, 0.3, 0.5], abs=0.08)
 
 
+@pytest.mark.parametrize("share", [0.25, 1.0, 4.0])
+def test_a_label_may_be_drawn_less_often_than_the_others_or_more(share):
+    recordings = [recorded(0), recorded(1), recorded(1), recorded(2)]
+    played = joined(windows_of(recordings, streams=8, shares={1: share}), 80).targets
+    assert (played == 1).mean() == pytest.approx(share / (2.0 + share), abs=0.08)
+    assert (played == 0).mean() == pytest.approx((played == 2).mean(), abs=0.1)
+
+
 def rare(seconds: float = 100.0) -> Recording:
     """A long stream with one second of action in it."""
     frames = round(seconds * 10)
