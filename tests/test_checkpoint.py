@@ -20,7 +20,7 @@ def test_a_file_is_a_whole_model(tiny_file, tiny_model):
 
 
 def test_a_trunk_that_rests_is_stored_in_half_and_read_whole(tmp_path):
-    config = ModelConfig(labels=("a", "b"), encoder="joint", transform=Transform(height=64, width=64))
+    config = ModelConfig(labels=("a", "b"), encoder="joint-spread", transform=Transform(height=64, width=64))
     torch.manual_seed(0)
     model = ActionModel(config).eval()
     save_model(tmp_path / "joint.safetensors", model)

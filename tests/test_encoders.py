@@ -143,7 +143,7 @@ def test_the_same_speed_is_told_alike_however_often_it_is_looked_at(late):
     assert float(flow[0, 0, 8:24, 8:32].abs().median()) == pytest.approx(0.5, rel=0.2)
 
 
-@pytest.mark.parametrize("name", ["joint", "mobilenet_v3_small"])
+@pytest.mark.parametrize("name", ["joint", "joint-spread", "mobilenet_v3_small"])
 def test_what_the_trunk_says_of_pictures_need_not_be_computed_again(name):
     encoder = make_encoder(name, height=64, width=64).eval()
     pictures, rhythm = torch.randn(2, 3, 3, 64, 64), torch.zeros(2, 3)

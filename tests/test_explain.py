@@ -192,7 +192,7 @@ def test_a_model_may_go_on_learning_while_its_copy_explains(tiny_config):
 
 
 @pytest.mark.parametrize("head", ["lstm", "gru", "attention"])
-@pytest.mark.parametrize("name", ["difference", "joint", *SIGHTS])
+@pytest.mark.parametrize("name", ["difference", "joint", "joint-spread", *SIGHTS])
 def test_every_own_encoder_tells_where_it_looked(name, head):
     torch.manual_seed(0)
     transform = Transform(height=64, width=80)

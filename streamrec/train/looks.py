@@ -109,8 +109,7 @@ class KeptLooks:
 
 def _fingerprint(model: ActionModel) -> str:
     """Of all that decides what the trunk says."""
-    transform = model.config.transform
-    found = sha256(repr((model.config.encoder, transform)).encode())
+    found = sha256(repr((type(model.encoder).__name__, model.config.transform)).encode())
     trunk = getattr(model.encoder, "trunk", model.encoder)
     for name, value in trunk.state_dict().items():
         found.update(name.encode() + value.cpu().contiguous().numpy().tobytes())

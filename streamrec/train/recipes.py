@@ -132,6 +132,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             config=MappingProxyType(
                 {
                     **JOINT,
+                    "encoder": "joint-spread",  # a gym stands still, and who exercises in it does not
                     "hidden_size": 96,
                     "counted": EXERCISES,
                     "about": "Push-ups, pull-ups, squats and dips, counted; trained on 62 clips, and on falls and "
@@ -195,7 +196,7 @@ def put_together(
             known = read_checkpoint(weights).config
             start = {"encoder": known.encoder, "transform": known.transform, "fps": known.fps}
     said = {**start, **recipe.config, **(config or {})}
-    usual = {**PLAIN, **JOINT} if said.get("encoder") == JOINT["encoder"] else PLAIN
+    usual = {**PLAIN, **JOINT} if str(said.get("encoder")).startswith("joint") else PLAIN
     fields = {**usual, **said}
     fields.setdefault("max_gap", max(2.0, 5.0 / fields.get("fps", ModelConfig.fps)))
     learning = replace(recipe.settings, **(settings or {}))
