@@ -368,7 +368,9 @@ def test_background_may_be_played_less_often_than_other_labels(blobs):
     config = replace(CONFIG, labels=("background", *CONFIG.labels[1:]))
     often, seldom = (fit(blobs, config, replace(QUICK, quiet=share)) for share in (1.0, 0.01))
     assert not same(often, seldom)
-    assert same(fit(blobs, CONFIG, QUICK), fit(blobs, CONFIG, replace(QUICK, quiet=0.01)))  # none is background
+    assert same(
+        fit(blobs, CONFIG, QUICK), fit(blobs, CONFIG, replace(QUICK, quiet=0.01))
+    )  # none is background
 
 
 # -- precision
