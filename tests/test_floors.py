@@ -102,7 +102,7 @@ CHAIRS = {
     "timm": {"encoders"},
     "torch": {
         "checkpoint", "doctor", "encoders", "encoders.base", "encoders.difference", "encoders.flow",
-        "encoders.joint", "encoders.maps", "encoders.motion",
+        "encoders.joint", "encoders.maps", "encoders.motion", "encoders.spread",
         "engines", "engines.torch_engine", "explain", "export", "heads", "model",
         "train.baselines", "train.fit", "train.job", "train.log", "train.looks",
         "train.ranks", "train.resume", "train.score",
