@@ -47,9 +47,10 @@ def results(
     try:
         capacity = 1 if source.live else max(4, 2 * source.together)
         rhythm = recognizer.fps if fps is None else fps
-        read = source if source.live or gate is not None else _Ahead(source, recognizer, rhythm)
+        ahead = not source.live and gate is None  # who passes the gate is known only in its turn
+        read = _Ahead(source, recognizer, rhythm) if ahead else source
         with capture(read, capacity=capacity, together=source.together) as frames:
-            paced = pace(frames, rhythm)
+            paced = iter(frames) if ahead else pace(frames, rhythm)
             if gate is not None:
                 paced = filter(gate.passes, paced)
             for frame, is_last in _with_last_marked(paced, look_ahead=not source.live):
@@ -76,8 +77,10 @@ class _Ahead(Source):
 
     def __init__(self, source: Source, recognizer: Recognizer, fps: float) -> None:
         self.name = source.name
-        self.interrupt = source.interrupt  # type: ignore[method-assign]
         self._source, self._recognizer, self._fps = source, recognizer, fps
+
+    def interrupt(self) -> None:
+        self._source.interrupt()
 
     def __iter__(self) -> Iterator[Frame]:
         return self._frames(iter(self._source))

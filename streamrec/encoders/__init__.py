@@ -15,8 +15,8 @@ from streamrec.encoders.maps import last_maps
 from streamrec.encoders.motion import SIGHTS, MotionEncoder
 from streamrec.errors import ModelError, StreamrecError, need
 
-JOINT = ("joint", "joint-spread")
-OWN = ("difference", *JOINT, *SIGHTS)  # the encoders that look at the frame before as well
+JOINTS = ("joint", "joint-spread")
+OWN = ("difference", *JOINTS, *SIGHTS)  # the encoders that look at the frame before as well
 
 
 class FrameEncoder(Encoder):
@@ -61,7 +61,7 @@ def make_encoder(name: str, *, height: int = 224, width: int = 224, weights: str
     """
     imagenet = weights == "imagenet"
     if name in OWN:
-        if imagenet and name not in JOINT:
+        if imagenet and name not in JOINTS:
             raise ModelError(f"the {name} encoder has no ImageNet weights; train it, or take another encoder")
         encoder = _own(name, imagenet, height, width)
     else:

@@ -67,7 +67,7 @@ class JointEncoder(Encoder):
     ) -> tuple[Tensor, Cache]:
         """Both looks, one after the other."""
         seen = self.trunk(pictures.flatten(0, 1)) if trunk is None else trunk.flatten(0, 1)
-        border = len(cache) - (0 if self.change is None else len(MEMORY))
+        border = len(cache) - (0 if self.change is None else MEMORY)
         moved, after = self.motion(self._halved(pictures), rhythm, fresh, cache[:border])
         looked = self.appearance(seen).unflatten(0, fresh.shape)
         if self.change is None:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from streamrec.encoders.base import Cache
 
-MEMORY = ("mean", "variance", "weight")
+MEMORY = 3  # arrays
 FLOOR = 1e-3  # of the variance: the root of nothing has no slope
 
 

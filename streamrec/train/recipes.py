@@ -10,6 +10,7 @@ from typing import Any
 
 from streamrec.checkpoint import find_model, read_checkpoint
 from streamrec.config import ModelConfig
+from streamrec.encoders import JOINTS
 from streamrec.errors import DataError, ModelError
 from streamrec.events import EventSettings
 from streamrec.train.augment import Augmentation
@@ -196,7 +197,7 @@ def put_together(
             known = read_checkpoint(weights).config
             start = {"encoder": known.encoder, "transform": known.transform, "fps": known.fps}
     said = {**start, **recipe.config, **(config or {})}
-    usual = {**PLAIN, **JOINT} if str(said.get("encoder")).startswith("joint") else PLAIN
+    usual = {**PLAIN, **JOINT} if said.get("encoder") in JOINTS else PLAIN
     fields = {**usual, **said}
     fields.setdefault("max_gap", max(2.0, 5.0 / fields.get("fps", ModelConfig.fps)))
     learning = replace(recipe.settings, **(settings or {}))

@@ -189,7 +189,7 @@ class _Shelf:
                 self._showing.setdefault(label, []).append(number)
         self._labels = sorted(self._showing)
         odds = np.array([shares.get(label, 1.0) for label in self._labels])
-        self._odds = odds / odds.sum() if odds.any() and (odds != 1.0).any() else None  # None: evenly
+        self._odds = odds / odds.sum() if (odds != 1.0).any() else None  # None: evenly
 
     def drawn(self, rng: np.random.Generator, balance: float) -> tuple[Recording, float | None]:
         """A recording, and a time in it at which the label was seen that it was drawn for, if it was for one."""
