@@ -17,7 +17,7 @@ from streamrec.videos import LOST
 LATE_SECONDS = 1.0  # so much later than it could come: what comes is old
 # Where decoders leave damage unmarked, so many good pictures in a row end the suspicion after a torn one, and so many
 # seconds where one is predicted from the other.
-TRUSTED, TRUSTED_SECONDS = 3, 0.5
+TRUSTED, TRUSTED_SECONDS = 3, 1.0
 
 # Why pictures were not passed on (Health.refused).
 TORN = "torn"  # damaged, or predicted from one that is damaged or missing
