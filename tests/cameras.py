@@ -31,6 +31,9 @@ import pytest
 HERE = Path(__file__).parent
 SYSTEM_PYTHON = "/usr/bin/python3"  # GStreamer's bindings come with the system, not by pip
 START_SECONDS = 20.0
+# What every child is given. pytest writes the name of the test into the program's own environment, and a child that
+# another thread starts just then finds it half moved ("Bad address").
+ENVIRONMENT = dict(os.environ)
 PROBE = """
 import gi
 gi.require_version("GstRtspServer", "1.0")
@@ -75,7 +78,9 @@ class Camera(str):
 def rtsp_missing() -> str | None:
     """Why no RTSP server can be started here, or None."""
     try:
-        run = subprocess.run([SYSTEM_PYTHON, "-c", PROBE], capture_output=True, text=True, timeout=60)
+        run = subprocess.run(
+            [SYSTEM_PYTHON, "-c", PROBE], capture_output=True, text=True, timeout=60, env=ENVIRONMENT
+        )
     except OSError:
         return f"there is no {SYSTEM_PYTHON}"
     if run.returncode:
@@ -176,7 +181,7 @@ def live_by_ffmpeg(*output: str) -> Iterator[subprocess.Popen[bytes]]:
     ]
     command += ["-f", "lavfi", "-i", "sine", "-c:a", "aac", "-c:v", "libx264", "-pix_fmt", "yuv420p"]
     command += ["-preset", "ultrafast", "-tune", "zerolatency", "-g", "15", *output]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, env=ENVIRONMENT) as process:
         try:
             yield process
         finally:
@@ -211,7 +216,9 @@ def _certificate(folder: Path) -> str:
         "-subj",
         "/CN=camera",
     ]
-    run = subprocess.run([*command, "-keyout", "-", "-out", "-"], check=True, capture_output=True)
+    run = subprocess.run(
+        [*command, "-keyout", "-", "-out", "-"], check=True, capture_output=True, env=ENVIRONMENT
+    )
     pem.write_bytes(run.stdout)
     return str(pem)
 
@@ -234,6 +241,7 @@ def _running(command: list[str], user: str, password: str) -> Iterator[Camera]:
             stderr=complaints,
             text=True,
             cwd=HERE.parent,
+            env=ENVIRONMENT,
         ) as process,
     ):
         try:

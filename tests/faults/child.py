@@ -14,6 +14,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.cameras import ENVIRONMENT
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -30,6 +32,7 @@ class Child(ABC):
             stderr=self._complaints,
             text=True,
             cwd=ROOT,
+            env=ENVIRONMENT,
             start_new_session=True,  # whatever it starts can be found again, and ended
         )
         self._listener = threading.Thread(target=self._listen, name="trial", daemon=True)
