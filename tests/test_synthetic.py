@@ -320,6 +320,16 @@ def test_lying_still_is_part_of_the_fall_for_as_long_as_set():
     assert falling(0.0) < falling(1.0) < falling(9.0)
 
 
+def test_who_falls_back_onto_a_bed_comes_to_lie_at_its_height():
+    t, high = np.arange(0.0, 5.0, 0.05), 0.3
+    pose = doll.stand(len(t))
+    down = moves.drop_back(np.random.default_rng(0), pose, t, 1.0, 0.8, high)
+    assert down[t < 1.0].max() == 0.0
+    assert down[t > 1.9].min() == 1.0
+    assert pose[-1, doll.PELVIS][1] == pytest.approx(high + 0.07)  # as thick as one who lies
+    assert pose[-1, doll.PITCH] == pytest.approx(-1.5)  # on the back
+
+
 def test_clips_are_one_scene_each_of_labels_in_turn():
     worlds = list(clips("finger", 12, seed=3, width=64, height=48))
     assert [world.schedule()[0][2] for world in worlds] == [*LABELS["finger"], "caret"]

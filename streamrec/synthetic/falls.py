@@ -36,7 +36,7 @@ _DAYS = {  # what somebody does, how often; and how often somebody falls while d
 class _Fall:
     at: float  # seconds: balance is lost
     takes: float  # seconds from there to the floor
-    way: str  # back, belly, left or right
+    way: str  # back, belly, left or right; seat: backwards onto what stands behind
 
 
 def write(rng: np.random.Generator, label: str) -> Script:
@@ -45,7 +45,7 @@ def write(rng: np.random.Generator, label: str) -> Script:
     fall = None
     if label == "fall":
         at, takes = rng.uniform(0.3, 4.5), rng.uniform(0.6, 1.3)
-        fall = _Fall(at, takes, str(rng.choice(("back", "belly", "left", "right"))))
+        fall = _Fall(at, takes, str(rng.choice(("back", "belly", "left", "right", "seat"))))
         spans = ((0.0, at, "normal"), (at, at + takes + rng.uniform(0.8, 5.0), "fall"))
     seconds = spans[-1][1]
 
@@ -75,7 +75,9 @@ def _stage(rng: np.random.Generator, size: tuple[int, int], seconds: float, fall
     wide = 0.5 * width * fine * distance / camera.focal  # metres to the side that are seen
     chances = np.array([c[0 if fall is None else 1] for c in _DAYS.values()])
     does = str(rng.choice(list(_DAYS), p=chances / chances.sum()))
-    home = _Home(rng, min(wide, 3.0), lies=does in ("to bed", "sleep"))
+    if fall is not None and fall.way == "seat":
+        does = "drop"
+    home = _Home(rng, min(wide, 3.0), lies=does in ("to bed", "sleep", "drop"))
     t = np.arange(-LEAD, seconds + 0.3, 1 / RATE)
     motions = [_life(rng, t, home, seconds, does, fall)]
     if rng.random() < 0.2:
@@ -196,7 +198,7 @@ def _life(
             stops += more
             start += rng.exponential(0.5)
             here = there
-    elif does in ("sit", "to bed", "rise", "sleep"):
+    elif does in ("sit", "to bed", "rise", "sleep", "drop"):
         seat = home.seat()
         if does == "sit" and rng.random() < 0.5 and fall is None:
             begins = rng.uniform(-1.0, 1.0)
@@ -221,7 +223,7 @@ def _life(
             for when in _again(rng, at, seconds, (2.0, 5.0)):
                 bent = moves.pulse(t, when, rng.uniform(0.4, 1.0), 0.8, rng.uniform(0, 1.5))
                 moves.bend(pose, bent, legs=0.0)
-    if does in ("stand", "walk", "sit"):
+    if does in ("stand", "walk", "sit", "drop"):
         _hands(rng, pose, t, seconds)
     if does == "rise":
         at = (fall.at + rng.uniform(-0.9, 0.1)) if fall else rng.uniform(0.3, 0.6 * seconds)
@@ -262,7 +264,10 @@ def _life(
     if fall is not None:
         swing = moves.pulse(t, fall.at - 0.1, 0.25, 0.4)
         moves.flail(rng, pose, t, 0.6 * swing)
-        down = moves.go_down(rng, pose, t, fall.at, fall.takes, fall.way)
+        if does == "drop":
+            down = moves.drop_back(rng, pose, t, fall.at, fall.takes, seat_high)
+        else:
+            down = moves.go_down(rng, pose, t, fall.at, fall.takes, fall.way)
         still = 1 - ease((t - fall.at - fall.takes) / rng.uniform(0.3, 1.5))
         moves.squirm(rng, pose, t, down * still, rng.uniform(0.1, 0.5))
     return Motion(pose, place)

@@ -232,6 +232,28 @@ def go_down(
     return second
 
 
+def drop_back(
+    rng: np.random.Generator, pose: np.ndarray, t: np.ndarray, at: float, takes: float, high: float
+) -> np.ndarray:
+    """Falls backwards onto something so high (body heights), legs up; returns the share (T,) of being down."""
+    down = np.clip((t - at) / takes, 0, 1) ** 1.6
+    target = lying(rng, "back")
+    lift = np.array((-target[PELVIS][0], high, -target[PELVIS][2]))  # from the floor up, above where it stood
+    for part in (PELVIS, *FEET):
+        target[part] += lift
+    target[PELVIS][2] = -0.24  # what it falls onto is behind the feet
+    forward = rng.uniform(0.0, 0.25)
+    for foot in FEET:
+        target[foot][2] = forward
+    pose += (target - pose) * down[:, None]
+    legs = pulse(t, at + rng.uniform(0.3, 0.7) * takes, 0.3, rng.uniform(0.4, 0.9), rng.uniform(0.0, 0.7))
+    much = rng.uniform(0.0, 1.0)
+    for sign, foot in zip((1, -1), FEET, strict=True):
+        up = (sign * 0.08, high + rng.uniform(0.25, 0.45), -0.2 + rng.uniform(-0.1, 0.2))
+        toward(pose, much * legs, foot, up)
+    return down
+
+
 def squirm(rng: np.random.Generator, pose: np.ndarray, t: np.ndarray, share: np.ndarray, much: float) -> None:
     """Moves on the floor: legs that kick, arms that shield."""
     for limb in (*HANDS, *FEET):
