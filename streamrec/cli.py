@@ -793,6 +793,10 @@ def train(
         float | None, _set("Model", "Of the features before the labels.", "0.4", min=0.0, max=0.9)
     ] = None,
     steps: Annotated[int | None, _set("Learning", "How many batches to learn from.", "1500", min=1)] = None,
+    soup: Annotated[
+        int | None,
+        _set("Learning", "Models that learn from --weights one after the other, to be averaged.", "1", min=1),
+    ] = None,
     streams: Annotated[int | None, _set("Learning", "Streams in a batch.", "16", min=1)] = None,
     window: Annotated[int | None, _set("Learning", "Frames of a stream in a batch.", "24", min=1)] = None,
     learning_rate: Annotated[float | None, _set("Learning", "AdamW's highest.", "0.002", min=0.0)] = None,
@@ -886,6 +890,7 @@ def train(
     }
     learning = {
         "steps": steps,
+        "soup": soup,
         "streams": streams,
         "window": window,
         "learning_rate": learning_rate,

@@ -51,6 +51,7 @@ class TrainSettings:
     quiet: float = 1.0  # how often a label that is background is played, to once each other label
     augmentation: Augmentation | None = Augmentation()  # noqa: RUF009 (frozen)
     seed: int = 0
+    soup: int = 1  # models that learn one after the other from the same beginning; their weights are averaged
     # -- the step
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
@@ -86,8 +87,8 @@ class TrainSettings:
         ):
             if value not in known:
                 raise ValueError(f"{name} is one of {', '.join(known)}, not {value!r}")
-        if min(self.steps, self.streams, self.window, self.evaluate_every) < 1:
-            raise ValueError("steps, streams, window and evaluate_every are at least 1")
+        if min(self.steps, self.streams, self.window, self.evaluate_every, self.soup) < 1:
+            raise ValueError("steps, streams, window, evaluate_every and soup are at least 1")
         if self.patience is not None and self.patience < 1:
             raise ValueError("patience is at least 1 evaluation, or None")
         if not 0.0 < self.quiet < math.inf:
@@ -119,6 +120,7 @@ def fit(
     config: ModelConfig,
     settings: TrainSettings,
     *,
+    member: int = 0,
     background: list[Recording] | None = None,
     weights: str | None = None,
     watched: list[Recording] | None = None,
@@ -128,6 +130,7 @@ def fit(
 ) -> ActionModel:
     """Train a model on recordings; returns it in eval mode, on the CPU.
 
+    ``member``: which one of a soup it is; all begin alike, and each learns by its own chance.
     ``background``: recordings in which nothing happens, played between the others. ``weights``: what the encoder
     starts from, as ``make_encoder`` takes it. ``watched``: recordings whose accuracy is told now and then and
     decides nothing; with ``patience`` whole groups of ``recordings`` are held back and watched instead.
@@ -143,8 +146,8 @@ def fit(
     if settings.patience is not None:
         learned, watched = _held_back(recordings, settings)
     quiet = background or []
-    run = _begin(learned, config, settings, weights, ranks, quiet)
-    told = {"settings": asdict(settings), "config": run.model.config.to_dict()}
+    run = _begin(learned, config, settings, weights, ranks, quiet, member)
+    told = {"settings": asdict(settings), "config": run.model.config.to_dict(), "member": member}
     which = identity(told, [*recordings, *quiet], ranks)
     if resume is not None and ranks.any(resume.exists()):
         if not resume.exists():
@@ -181,6 +184,7 @@ def _begin(
     weights: str | None,
     ranks: Ranks,
     background: list[Recording] | None = None,
+    member: int = 0,
 ) -> Run:
     streams = settings.streams // ranks.count
     if streams * ranks.count != settings.streams:
@@ -192,8 +196,9 @@ def _begin(
     model = _fresh(config, weights).to(ranks.device).to(memory_format=torch.channels_last)
     averaged = ActionModel(config).requires_grad_(False).eval().to(ranks.device)
     averaged.load_state_dict(model.state_dict())
-    if ranks.count > 1:  # alike until here; from here on each has its own chance
-        torch.manual_seed(settings.seed + RANK_SEEDS * ranks.rank)
+    chance = settings.soup * settings.seed + member + RANK_SEEDS * ranks.rank
+    if chance != settings.seed:  # alike until here; from here on each member and process has its own chance
+        torch.manual_seed(chance)
     optimizer = torch.optim.AdamW(_groups(model, settings), lr=settings.learning_rate)
     scaler = torch.amp.GradScaler(
         ranks.device.type, enabled=_precision(settings.precision, ranks.device) is torch.float16
@@ -212,7 +217,7 @@ def _begin(
         pause=settings.pause,
         ramp_seconds=settings.ramp_seconds,
         looks=_kept_looks(model, settings),
-        seed=settings.seed + RANK_SEEDS * ranks.rank,
+        seed=chance,
     )
     balance = None
     if settings.class_balance:

@@ -27,13 +27,14 @@ from streamrec.synthetic import ACTIONS, LABELS, UNSEEN, World, WorldSettings, c
 from streamrec.train.cache import ClipCache, Recording, decode, decode_clips
 from streamrec.train.data import BACKGROUND, Clip, find_clips, find_footage, held_out, labels_of
 from streamrec.train.fit import Progress as Standing
-from streamrec.train.fit import TrainSettings, fit
+from streamrec.train.fit import TrainSettings
 from streamrec.train.known import known_of, unknown_part
 from streamrec.train.log import RunLog, read_lines, write_config
 from streamrec.train.measure import NOTHING
 from streamrec.train.ranks import Ranks, choose_device, joined
 from streamrec.train.report import draw_report
 from streamrec.train.score import accuracies, play
+from streamrec.train.soup import check_start, fit_soup
 from streamrec.transforms import Transform
 
 SCENE_SECONDS = 20.0  # of the synthetic world: so long is a recording, with one body, camera and room
@@ -81,6 +82,12 @@ class TrainJob:
     def run_folder(self) -> Path:
         """Where config.json, metrics.csv and the pictures are written."""
         return self.folder or self.out.with_suffix(".run")
+
+    @property
+    def resumes(self) -> list[Path]:
+        """Where a run is kept until its model is written: a file for each member of a soup."""
+        first = self.out.with_name(self.out.name + ".resume")
+        return [first, *(first.with_name(f"{first.name}{n}") for n in range(2, self.settings.soup + 1))]
 
     @property
     def is_synthetic(self) -> bool:
@@ -161,28 +168,28 @@ class TrainJob:
         """Learn; the run is kept beside the model until the model is written."""
         ranks = ranks or Ranks(device=choose_device(self.settings.device))
         console = _console(ranks)
-        resume = self.out.with_name(self.out.name + ".resume")
-        if resume.exists():
-            console.print(f"going on with the run in {resume}")
+        for path in [path for path in self.resumes if path.exists()][-1:]:
+            console.print(f"going on with the run in {path}")
         log = None
         if ranks.first:
             log = RunLog(self.run_folder, say=console.print)
             write_config(self.run_folder, **self._described(data, ranks))
         try:
             with _learning(self.settings, console, log) as tell:
-                return fit(
+                return fit_soup(
                     data.learned,
                     data.config,
                     self.settings,
                     background=data.background,
                     weights=self.weights,
                     watched=data.measured,
-                    resume=resume,
+                    resumes=self.resumes,
                     tell=tell,
                     ranks=ranks,
                 )
         except KeyboardInterrupt:
-            console.print(f"stopped; the same command goes on from {resume}")
+            for path in [path for path in self.resumes if path.exists()][-1:]:
+                console.print(f"stopped; the same command goes on from {path}")
             raise
         finally:
             if log is not None:
@@ -194,7 +201,8 @@ class TrainJob:
         model.config = replace(model.config, known=data.known)
         save_model(self.out, model)
         # Not before: if the model cannot be written, nothing is lost.
-        self.out.with_name(self.out.name + ".resume").unlink(missing_ok=True)
+        for path in self.resumes:
+            path.unlink(missing_ok=True)
         console.print(f"wrote {self.out}")
         if read_checkpoint(self.out).graph is None:
             console.print(
@@ -238,6 +246,7 @@ class TrainJob:
         events = CLEAR if self.is_synthetic else self.config.events
         events = replace(events, background=tuple(sorted(BACKGROUND & set(labels))))
         config = replace(self.config, labels=labels, events=events)
+        check_start(self.settings, self.weights)
         ActionModel(config, weights=self.weights)  # what is wrong with it is said now, not after the decoding
         return config
 
@@ -331,7 +340,7 @@ def _learning(
     last: Standing | None = None
     held_out = ""
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=settings.steps)
+        task = progress.add_task("", total=settings.soup * settings.steps)
 
         def tell(standing: Standing) -> None:
             nonlocal first, last, held_out

@@ -168,13 +168,13 @@ def test_a_fold_is_trained_on_some_clips_and_measured_on_others(folder, tmp_path
 def test_the_held_out_clips_are_measured_at_the_end(folder, tmp_path, capsys, monkeypatch):
     table = grouped(folder, tmp_path)
     learned = []
-    known = room.fit
+    known = room.fit_soup
 
     def spied(recordings, *args, **more):
         learned.extend(recordings)
         return known(recordings, *args, **more)
 
-    monkeypatch.setattr(room, "fit", spied)
+    monkeypatch.setattr(room, "fit_soup", spied)
     job(table, tmp_path / "m.safetensors", hold_out=0.5).run()
     assert "on 3 held-out clips:" in capsys.readouterr().err
     assert len(learned) == 3
@@ -269,6 +269,25 @@ def test_a_stopped_job_goes_on_where_it_was(folder, tmp_path, capsys, monkeypatc
     job(folder, whole, steps=6).run()
     one, other = load_model(stopped).state_dict(), load_model(whole).state_dict()
     assert all(torch.equal(one[name], other[name]) for name in other)
+
+
+def test_a_stopped_soup_goes_on_with_its_member(folder, tmp_path, capsys, monkeypatch):
+    begun, out = tmp_path / "begun.safetensors", tmp_path / "soup.safetensors"
+    job(folder, begun).run()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupt_at(5, patch)
+        job(folder, out, soup=3, weights=str(begun)).run()
+    assert f"goes on from {out}.resume2" in capsys.readouterr().err
+    job(folder, out, soup=3, weights=str(begun)).run()
+    assert f"going on with the run in {out}.resume2" in capsys.readouterr().err
+    assert [line.step for line in read_lines(tmp_path / "soup.run" / "metrics.csv")][-1] == 9
+    assert not list(tmp_path.glob("*.resume*"))
+
+
+def test_a_soup_of_models_that_begin_at_random_is_refused_before_the_decoding(folder, tmp_path, capsys):
+    with pytest.raises(DataError, match="give --weights"):
+        job(folder, tmp_path / "m.safetensors", soup=3).run()
+    assert not (tmp_path / "m.run").exists()
 
 
 def test_a_stopped_job_is_not_mixed_with_another_one(folder, tmp_path, monkeypatch):
