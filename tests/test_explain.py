@@ -371,17 +371,17 @@ def test_a_key_that_cannot_be_obeyed_is_answered_in_the_terminal(bare, monkeypat
 
 def pressing(keys: str, monkeypatch) -> Keys:
     window = Keys(keys)
-    monkeypatch.setattr("streamrec.sinks.Window", lambda: window)
-    monkeypatch.setattr("streamrec.sinks.why_no_display", lambda: None)
-    monkeypatch.setattr("streamrec.sources.RealTime", lambda source: source)
+    monkeypatch.setattr("streamrec.terminal.Window", lambda: window)
+    monkeypatch.setattr("streamrec.terminal.why_no_display", lambda: None)
+    monkeypatch.setattr("streamrec.terminal.RealTime", lambda source: source)
     return window
 
 
 def play(model, frames: list[Frame]) -> None:
-    from streamrec.cli import _play
+    from streamrec import terminal
     from streamrec.sources import open_source
 
-    _play(open_source(frames), Recognizer.load(model), str(model), save=None, jsonl=None, show=None)
+    terminal.play(open_source(frames), Recognizer.load(model), str(model), save=None, jsonl=None, show=None)
 
 
 def test_explaining_for_nobody_is_refused(tiny_file, monkeypatch, capsys):
