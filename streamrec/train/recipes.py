@@ -108,7 +108,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                 {
                     "hidden_size": 96,
                     "fps": 15.0,  # a fall takes a second
-                    "events": EventSettings(enter=0.8, smoothing=0.5, shortest=0.7),
+                    "events": EventSettings(enter=0.76, smoothing=0.55, shortest=0.7),
                     "about": "Fall or normal, one person in a room; trained on 19 videos of 3 people and on "
                     "drawn figures.",
                 }
