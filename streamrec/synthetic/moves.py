@@ -238,13 +238,10 @@ def drop_back(
     """Falls backwards onto something so high (body heights), legs up; returns the share (T,) of being down."""
     down = np.clip((t - at) / takes, 0, 1) ** 1.6
     target = lying(rng, "back")
-    lift = np.array((-target[PELVIS][0], high, -target[PELVIS][2]))  # from the floor up, above where it stood
-    for part in (PELVIS, *FEET):
-        target[part] += lift
-    target[PELVIS][2] = -0.24  # what it falls onto is behind the feet
-    forward = rng.uniform(0.0, 0.25)
-    for foot in FEET:
-        target[foot][2] = forward
+    forward = rng.uniform(0.0, 0.25)  # of the feet; what it falls onto is behind them
+    for part, along in ((PELVIS, -0.24), *((foot, forward) for foot in FEET)):
+        target[part][1] += high
+        target[part][2] = along
     pose += (target - pose) * down[:, None]
     legs = pulse(t, at + rng.uniform(0.3, 0.7) * takes, 0.3, rng.uniform(0.4, 0.9), rng.uniform(0.0, 0.7))
     much = rng.uniform(0.0, 1.0)

@@ -168,8 +168,8 @@ class TrainJob:
         """Learn; the run is kept beside the model until the model is written."""
         ranks = ranks or Ranks(device=choose_device(self.settings.device))
         console = _console(ranks)
-        for path in [path for path in self.resumes if path.exists()][-1:]:
-            console.print(f"going on with the run in {path}")
+        if kept := self._kept():
+            console.print(f"going on with the run in {kept}")
         log = None
         if ranks.first:
             log = RunLog(self.run_folder, say=console.print)
@@ -188,8 +188,8 @@ class TrainJob:
                     ranks=ranks,
                 )
         except KeyboardInterrupt:
-            for path in [path for path in self.resumes if path.exists()][-1:]:
-                console.print(f"stopped; the same command goes on from {path}")
+            if kept := self._kept():
+                console.print(f"stopped; the same command goes on from {kept}")
             raise
         finally:
             if log is not None:
@@ -236,6 +236,10 @@ class TrainJob:
             console.print(f"no pictures of the run: {error}")
         else:
             console.print(f"its curves and mistakes: {self.run_folder / 'report.html'}")
+
+    def _kept(self) -> Path | None:
+        """Where the member that was learning last is kept; None: nothing is."""
+        return next((path for path in reversed(self.resumes) if path.exists()), None)
 
     def _config_for(self, labels: tuple[str, ...]) -> ModelConfig:
         if self.world:

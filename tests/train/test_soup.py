@@ -7,16 +7,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from streamrec import ModelConfig, Transform
 from streamrec.checkpoint import save_model
 from streamrec.errors import DataError
 from streamrec.model import ActionModel
 from streamrec.train.fit import Progress, TrainSettings, fit
 from streamrec.train.score import accuracies, play
 from streamrec.train.soup import fit_soup, mean_of
-from tests.train.test_fit import blob
+from tests.train.test_fit import CONFIG, blob, same, stop_at
 
-CONFIG = ModelConfig(labels=("left", "right"), transform=Transform(height=32, width=32), hidden_size=16)
 QUICK = TrainSettings(steps=4, streams=4, window=6, soup=2)
 
 
@@ -31,11 +29,6 @@ def begun(blobs, tmp_path_factory) -> str:
     path = tmp_path_factory.mktemp("begun") / "begun.safetensors"
     save_model(path, fit(blobs, CONFIG, replace(QUICK, soup=1)))
     return str(path)
-
-
-def same(one: ActionModel, other: ActionModel) -> bool:
-    a, b = one.state_dict(), other.state_dict()
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 def test_a_soup_has_the_mean_weights_of_its_members(blobs, begun):
@@ -92,13 +85,8 @@ def test_progress_is_told_as_of_one_run(blobs, begun):
 @pytest.mark.parametrize("step", [2, 4, 5, 7])
 def test_a_soup_that_was_stopped_goes_on_bit_for_bit(blobs, begun, tmp_path, step):
     resumes = [tmp_path / "a", tmp_path / "b"]
-
-    def stop(progress: Progress) -> None:
-        if progress.step == step:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        fit_soup(blobs, CONFIG, QUICK, weights=begun, resumes=resumes, tell=stop)
+        fit_soup(blobs, CONFIG, QUICK, weights=begun, resumes=resumes, tell=stop_at(step))
     told: list[Progress] = []
     soup = fit_soup(blobs, CONFIG, QUICK, weights=begun, resumes=resumes, tell=told.append)
     assert told[0].step == step + 1
