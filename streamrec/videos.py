@@ -92,7 +92,7 @@ def shrunk(address: str, size: tuple[int, int]) -> Generator[tuple[np.ndarray, f
                 width, height = frame.width, frame.height
                 if width >= size[0] and height >= size[1]:
                     width, height = size
-                small = shrink.reformat(frame, width, height, "bgr24", interpolation="AREA")
+                small = shrink.reformat(frame, width, height, "bgr24", interpolation="AREA", threads=1)
                 yield small.to_ndarray(), None if frame.time is None else frame.time - start
         finally:
             # Ends what the decoder's threads do. Left to the closing, which holds Python's lock, one that has

@@ -156,6 +156,8 @@ class Decoder:
         self._pace = pace
         self._stream = container.streams.video[0]
         self._context = self._anew()
+        # A frame's own conversion makes a scaler for that frame alone, with threads for each core.
+        self._convert = av.video.reformatter.VideoReformatter()
         self._numbers = FrameNumbers(self._context.extradata) if self._context.name == "h264" else None
         self._broken = False  # until the next key frame, or the end of a renewal, nothing is whole
         self._broken_at: int | None = None  # the pts of what broke it
@@ -259,7 +261,7 @@ class Decoder:
                 self._attempt.refuse(TORN)
                 continue
             self._whole += 1
-            image = frame.to_ndarray(format="bgr24")
+            image = self._convert.reformat(frame, format="bgr24", threads=1).to_ndarray()
             told = frame.time if self._timed else None
             if self._pace is not None and told is not None:
                 sleep(self._pace.wait(told, time.monotonic()), self._attempt)

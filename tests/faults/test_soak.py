@@ -25,7 +25,7 @@ def soak() -> Iterator[Soak]:
 def test_threads_and_descriptors_do_not_grow(soak: Soak) -> None:
     for what in ("threads", "files"):
         before, after = soak.rest(what)
-        assert 0 < after <= before, what
+        assert 0 < after <= before, (what, [sample[what] for sample in soak.before + soak.after])
 
 
 @pytest.mark.slow
