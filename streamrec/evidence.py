@@ -225,9 +225,9 @@ class Evidence:
             yield
         except StreamrecError as error:
             self._complain(str(error))
-        except (
-            Exception
-        ) as error:  # the thread outlives whatever it is: the disk, OpenCV, a picture of zero size
+        except OSError as error:
+            self._complain(_cannot_write(self.folder, error))
+        except Exception as error:  # the thread outlives whatever it is: OpenCV, a picture of zero size
             self._complain(f"the evidence cannot be kept: {type(error).__name__}: {error}")
 
     def _take(self, result: Result, told: tuple[Announcement, ...]) -> None:
@@ -364,8 +364,12 @@ class Evidence:
 
     def _files(self) -> list[tuple[str, int, Path]]:
         """Our own files, the oldest first: (event id, bytes, path); others are not touched."""
-        found = []
-        for day in self.folder.iterdir():
+        found: list[tuple[str, int, Path]] = []
+        try:
+            days = [*self.folder.iterdir()]
+        except FileNotFoundError:  # somebody deleted the folder: what is written next makes it again
+            return found
+        for day in days:
             if not _DATE.fullmatch(day.name) or not day.is_dir():
                 continue
             for path in day.iterdir():
