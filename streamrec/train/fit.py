@@ -47,6 +47,7 @@ class TrainSettings:
     carry: float = 0.25  # of the recordings follow the one before as a hard cut, without a new beginning
     pause: float = 0.5  # where there is background: so often some seconds of it come between two recordings
     ramp_seconds: float = 1.0  # of a recording, over which the weight of its frames in the loss rises to 1
+    late: float = 0.0  # the weight of a frame goes with how far its action is, to this power: 0 does not ask
     balance: float = 1.0  # 1: each label is played as often; 0: each recording is
     quiet: float = 1.0  # how often a label that is background is played, to once each other label
     augmentation: Augmentation | None = Augmentation()  # noqa: RUF009 (frozen)
@@ -216,6 +217,7 @@ def _begin(
         background=background or (),
         pause=settings.pause,
         ramp_seconds=settings.ramp_seconds,
+        late=settings.late,
         looks=_kept_looks(model, settings),
         seed=chance,
     )

@@ -16,6 +16,7 @@ from streamrec.train.looks import KeptLooks, Looked
 from streamrec.transforms import planar
 
 PAUSE_SECONDS = (0.5, 4.0)  # range of how long background is played between two recordings
+LEAST = 0.05  # an action is taken to be so far at its beginning, so that no frame weighs nothing
 NEIGHBOURS = 4  # passes that play recordings of one group, where that is wanted
 
 
@@ -47,6 +48,8 @@ class StreamWindows:
     - ``same_group``: probability that a pass is of the group of those before and after it, so that the same
       person, or the same camera, goes on.
     - ``ramp_seconds``: over which the weights of a pass rise to 1; they do not fall when a label changes in it.
+    - ``late``: a frame weighs as much as it is far into its action, 1 at the end, to this power. One action may
+      be how another begins: half-way to a star the hand has drawn a caret, and what is over then is the caret.
     - ``looks``: draws from these, with what a frozen trunk says, instead of a new look for each pass.
     - ``labels``: the names of the targets; needed where ``augmentation.mirrored`` names some.
 
@@ -69,6 +72,7 @@ class StreamWindows:
         pause: float = 0.25,
         same_group: float = 0.0,
         ramp_seconds: float = 1.0,
+        late: float = 0.0,
         longest_seconds: float = 30.0,
         looks: KeptLooks | None = None,
         seed: int = 0,
@@ -83,6 +87,7 @@ class StreamWindows:
         self.pause = pause
         self.same_group = same_group
         self.ramp = ramp_seconds
+        self.late = late
         self.longest = longest_seconds
         self.looks = looks
         self.seed = seed
@@ -152,6 +157,9 @@ class StreamWindows:
         elapsed[0] = timing.period if number and rng.random() < self.carry else np.inf
         age = (timing.times - timing.times[0]).astype(np.float32)
         weights = np.clip((age + timing.period) / self.ramp, 0.1, 1.0) if self.ramp else np.ones_like(age)
+        if self.late:
+            far = progress(recording.timestamps, recording.targets)[timing.shown]
+            weights *= np.maximum(far, LEAST).astype(np.float32) ** self.late
         look, ground, looked = None, None, None
         if self.looks is not None:
             looked = self.looks.drawn(rng, recording)
@@ -248,6 +256,20 @@ class Timing:
             frozen = _stretch(rng, times[came])
             shown[frozen] = shown[frozen[0]]
         return cls(shown, times[came], 1.0 / rate)
+
+
+def progress(timestamps: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """How far into its action each frame is, (T,) from 0 to 1; an action goes on while the label is the same.
+
+    >>> progress(np.array([0.0, 1.0, 2.0, 3.0, 4.0, 5.0]), np.array([7, 7, 7, 2, 2, 5])).tolist()
+    [0.0, 0.5, 1.0, 0.0, 1.0, 1.0]
+    """
+    begins = np.flatnonzero(np.diff(targets, prepend=targets[0] - 1))
+    number = np.searchsorted(begins, np.arange(len(targets)), side="right") - 1
+    first, last = timestamps[begins], timestamps[np.append(begins[1:], len(targets)) - 1]
+    span = last - first
+    far = (timestamps - first[number]) / np.where(span > 0, span, 1.0)[number]
+    return np.where(span[number] > 0, far, 1.0)
 
 
 def _stretch(rng: np.random.Generator, times: np.ndarray) -> np.ndarray:

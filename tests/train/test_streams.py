@@ -113,6 +113,29 @@ def test_weights_are_even_where_no_ramp_is_wanted():
     assert (joined(windows_of([recorded(0), recorded(1)], ramp_seconds=0.0), 3).weights == 1.0).all()
 
 
+def test_a_frame_may_weigh_as_much_as_it_is_far_into_its_action():
+    recordings = [recorded(0, frames=60), recorded(1, frames=21)]
+    batch = joined(windows_of(recordings, ramp_seconds=0.0, late=2.0, streams=1), 12)
+    ends = {0: 59, 1: 20}
+    for number, target, weight in zip(
+        batch.pictures[0, :, 0, 0, 0].tolist(),  # brightness is the number
+        batch.targets[0].tolist(),
+        batch.weights[0].tolist(),
+        strict=True,
+    ):
+        assert weight == pytest.approx(max(number / ends[target], 0.05) ** 2, abs=0.01)
+
+
+def test_each_action_of_an_untrimmed_recording_weighs_most_at_its_own_end():
+    whole = recorded(0, frames=30)
+    untrimmed = replace(whole, targets=np.repeat((0, 1, 0), (10, 15, 5)))
+    batch = joined(windows_of([untrimmed], ramp_seconds=0.0, late=1.0, streams=1), 8)
+    numbers = batch.pictures[0, :, 0, 0, 0]
+    weights = batch.weights[0]
+    assert (weights[np.isin(numbers, (9, 24, 29))] == 1.0).all()
+    assert weights[np.isin(numbers, (0, 10, 25))] == pytest.approx(0.05)
+
+
 @pytest.mark.parametrize(("fps", "expected"), [(10.0, 0.1), (20.0, 0.1), (30.0, 0.1), (5.0, 0.2)])
 def test_frames_come_in_the_models_rhythm_or_as_fast_as_the_recording_has_them(fps, expected):
     batch = joined(windows_of([recorded(0, fps=fps), recorded(1, fps=fps)], carry=0.0), 6)
