@@ -55,7 +55,6 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                 steps=400,
                 streams=4,
                 window=96,  # a whole gesture, and what came before: what began it must be blamed or praised
-                carry=0.0,
                 late=1.0,  # a caret is how a star begins: what is over by now is the caret
                 augmentation=Augmentation(flip=False).scaled(0.5),
             ),
