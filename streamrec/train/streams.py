@@ -264,12 +264,14 @@ def progress(timestamps: np.ndarray, targets: np.ndarray) -> np.ndarray:
     >>> progress(np.array([0.0, 1.0, 2.0, 3.0, 4.0, 5.0]), np.array([7, 7, 7, 2, 2, 5])).tolist()
     [0.0, 0.5, 1.0, 0.0, 1.0, 1.0]
     """
-    begins = np.flatnonzero(np.diff(targets, prepend=targets[0] - 1))
-    number = np.searchsorted(begins, np.arange(len(targets)), side="right") - 1
-    first, last = timestamps[begins], timestamps[np.append(begins[1:], len(targets)) - 1]
-    span = last - first
-    far = (timestamps - first[number]) / np.where(span > 0, span, 1.0)[number]
-    return np.where(span[number] > 0, far, 1.0)
+    runs = np.split(timestamps, np.flatnonzero(np.diff(targets)) + 1)
+    spans = [run[-1] - run[0] for run in runs]
+    return np.concatenate(
+        [
+            (run - run[0]) / span if span > 0 else np.ones(len(run))
+            for run, span in zip(runs, spans, strict=True)
+        ]
+    )
 
 
 def _stretch(rng: np.random.Generator, times: np.ndarray) -> np.ndarray:

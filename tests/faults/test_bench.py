@@ -16,13 +16,13 @@ from tests.faults.faults import FAULTS, Fault
 from tests.faults.proxy import is_video
 from tests.faults.truth import Seen
 
-SEEN = (av.error.InvalidDataError, av.error.ArgumentError)  # damage that the decoder sees itself
+DAMAGE = (av.error.InvalidDataError, av.error.ArgumentError)  # as the decoder tells it that sees it itself
 
 
 def pictures(bench: Bench, transport: str = "tcp") -> Iterator[Seen]:
     with av.open(bench.address, options={"rtsp_transport": transport}, timeout=(5.0, 3.0)) as container:
         for packet in container.demux(video=0):
-            with contextlib.suppress(*SEEN):
+            with contextlib.suppress(*DAMAGE):
                 for frame in packet.decode():
                     yield Seen.of(frame.to_ndarray(format="bgr24"), timestamp=frame.time or 0.0)
 
