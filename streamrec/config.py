@@ -30,6 +30,8 @@ class ModelConfig:
     layers: int = 1
     recall: bool = True  # leaky means of the hidden output beside it; the attention head has none
     recall_features: bool = False  # and of the features
+    recall_only: bool = False  # the classifier is told the means alone, and nothing of the moment
+    recall_gate: bool = False  # a frame may say that what came before is over
     recall_frames: float = 80.0  # the longest of their time constants to begin with, in frames of the rhythm
     context: int = 32  # frames that the attention head keeps; the others keep no frames
     feature_norm: bool = False  # layer norm on the features, before the head

@@ -16,6 +16,7 @@ from streamrec.errors import ModelError
 Memory = tuple[Tensor, ...]
 SHORTEST_OF_LONGEST = 7.0 / 80.0  # of the time constants that a recall begins with
 FADED = 1e-3  # weight under which what is recalled fades to nothing
+SHUT = -6.0  # the gate of a recall to begin with: it makes 400 frames a time constant of its own
 
 
 class Head(nn.Module, ABC):
@@ -48,17 +49,24 @@ class Recall(nn.Module):
     is a calm one. How much a frame weighs is learned (as in attention pooling; Ilse et al., ICML 2018), so that the
     stillness after a gesture does not wash the gesture out; weights fade with time constants that are learned,
     one a channel, by the clock, so that dropped frames count as the time that they took. It is a mean, not a sum:
-    weights are divided out, and nothing grows with the age of a stream. Its memory is ``(sum, weight)``, each
-    (N, hidden).
+    weights are divided out, and nothing grows with the age of a stream. With a ``gate`` a frame may say as well that
+    what came before is over, and all fades faster (as in a selective state space; Gu and Dao, 2023). Its memory is
+    ``(sum, weight)``, each (N, hidden).
     """
 
-    def __init__(self, hidden_size: int, *, shortest: float = 7.0, longest: float = 80.0) -> None:
+    def __init__(
+        self, hidden_size: int, *, shortest: float = 7.0, longest: float = 80.0, gate: bool = False
+    ) -> None:
         """``shortest`` to ``longest``: the time constants to begin with, in frames of the rhythm, one a channel."""
         super().__init__()
         self.log_constant = nn.Parameter(torch.linspace(math.log(shortest), math.log(longest), hidden_size))
         self.weigh = nn.Linear(hidden_size, 1)
         nn.init.zeros_(self.weigh.weight)
         nn.init.zeros_(self.weigh.bias)
+        self.let_go = nn.Linear(hidden_size, 1) if gate else None
+        if self.let_go is not None:
+            nn.init.zeros_(self.let_go.weight)
+            nn.init.constant_(self.let_go.bias, SHUT)
 
     def initial_memory(self, streams: int = 1) -> Memory:
         """Zeros."""
@@ -76,7 +84,10 @@ class Recall(nn.Module):
     def step(self, x: Tensor, rhythm: Tensor, fresh: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         """(N, hidden), (N,), (N,) bool -> the mean (N, hidden), and the memory after the frame."""
         total, weight = (_kept(m, fresh) for m in memory)
-        decay = torch.exp(-torch.exp(rhythm).unsqueeze(-1) * torch.exp(-self.log_constant))
+        rate = torch.exp(-self.log_constant)
+        if self.let_go is not None:
+            rate = rate + F.softplus(self.let_go(x))
+        decay = torch.exp(-torch.exp(rhythm).unsqueeze(-1) * rate)
         share = torch.sigmoid(self.weigh(x))
         total, weight = decay * total + share * x, decay * weight + share
         return total / (weight + FADED), (total, weight)
@@ -86,7 +97,8 @@ class RecurrentHead(Head):
     """What the heads with a recurrent layer share: its ``Recall``, if wished, and a linear layer on both.
 
     With ``recall_features`` means of the features stand beside those of what the layer said of them: a
-    linear judge of what was seen on average, which a few clips can teach.
+    linear judge of what was seen on average, which a few clips can teach. With ``recall_only`` nothing else is
+    judged: what the layer says of the moment decides how much the moment weighs, and not what is said of it.
     """
 
     layer: str  # the recurrent layer's name among the weights
@@ -104,6 +116,8 @@ class RecurrentHead(Head):
         feature_norm: bool = False,
         recall: bool = True,
         recall_features: bool = False,
+        recall_only: bool = False,
+        recall_gate: bool = False,
         recall_frames: float = 80.0,
     ) -> None:
         """``recall_frames``: the longest time constant of the recall to begin with, in frames of the rhythm."""
@@ -115,10 +129,14 @@ class RecurrentHead(Head):
         self.add_module(self.layer, recurrent)
         recalled = hidden_size + feature_size * recall_features
         shortest = SHORTEST_OF_LONGEST * recall_frames
-        self.recall = Recall(recalled, shortest=shortest, longest=recall_frames) if recall else None
+        self.recall = None
+        if recall:
+            self.recall = Recall(recalled, shortest=shortest, longest=recall_frames, gate=recall_gate)
         self.recall_features = recall and recall_features
+        self.recall_only = recall and recall_only
         self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(hidden_size + (recalled if recall else 0), outputs)
+        moment = 0 if self.recall_only else hidden_size
+        self.classifier = nn.Linear(moment + (recalled if recall else 0), outputs)
         _initialize(recurrent, gates=self.gates)
 
     def _initial_recall(self, streams: int) -> Memory:
@@ -133,7 +151,7 @@ class RecurrentHead(Head):
             means, recalled = (self.recall if x.dim() == 3 else self.recall.step)(
                 told, rhythm, fresh, recalled
             )
-            x = torch.cat([x, means], dim=-1)
+            x = means if self.recall_only else torch.cat([x, means], dim=-1)
         return self.classifier(self.dropout(x)), recalled
 
 

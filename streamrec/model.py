@@ -117,6 +117,8 @@ def make_head(config: ModelConfig, feature_size: int) -> Head:
             feature_norm=norm,
             recall=config.recall,
             recall_features=config.recall_features,
+            recall_only=config.recall_only,
+            recall_gate=config.recall_gate,
             recall_frames=config.recall_frames,
         )
     if config.head == "attention":

@@ -7,11 +7,14 @@ import torch
 from checks import assert_close
 
 from streamrec.errors import ModelError
-from streamrec.heads import AttentionHead, GRUHead, LSTMHead
+from streamrec.heads import AttentionHead, GRUHead, LSTMHead, Recall
 
 HEADS = {
     "lstm": lambda: LSTMHead(6, 16, 3, layers=2),
     "lstm that recalls features": lambda: LSTMHead(6, 16, 3, recall_features=True, recall_frames=400.0),
+    "lstm whose recall alone is heard, and lets go": lambda: LSTMHead(
+        6, 16, 3, recall_features=True, recall_only=True, recall_gate=True
+    ),
     "gru": lambda: GRUHead(6, 16, 3, layers=2, feature_norm=True),
     "attention": lambda: AttentionHead(6, 16, 3, layers=2, context=4),
     "attention that keeps much": lambda: AttentionHead(6, 16, 3, context=40),
@@ -80,6 +83,7 @@ def test_initial_memory_is_zeros_of_one_shape_a_stream():
     assert shapes == {
         "lstm": [(2, 16), (2, 16), (16,), (16,)],
         "lstm that recalls features": [(1, 16), (1, 16), (22,), (22,)],
+        "lstm whose recall alone is heard, and lets go": [(1, 16), (1, 16), (22,), (22,)],
         "gru": [(2, 16), (16,), (16,)],
         "attention": [(2, 4, 16), (2, 4, 16), (4,)],
         "attention that keeps much": [(1, 40, 16), (1, 40, 16), (40,)],
@@ -108,6 +112,32 @@ def test_a_recall_of_features_tells_their_mean():
         head.recall.weigh.bias.fill_(9.0)  # each frame weighs the same
         _, memory = head(features, torch.zeros(1, 30), fresh, head.initial_memory())
     assert_close((memory[2] / memory[3])[0, 16:], features.mean((0, 1)), 1e-3)
+
+
+def test_a_recall_that_is_heard_alone_says_nothing_of_a_frame_that_does_not_weigh():
+    torch.manual_seed(0)
+    head = LSTMHead(6, 16, 3, recall_features=True, recall_only=True).eval()
+    features, fresh = torch.randn(1, 9, 6), torch.zeros(1, 9, dtype=torch.bool)
+    with torch.inference_mode():
+        before, memory = head(features, torch.zeros(1, 9), fresh, head.initial_memory())
+        head.recall.weigh.bias.fill_(-30.0)
+        after, _ = head(torch.randn(1, 1, 6), torch.zeros(1, 1), fresh[:, :1], memory)
+    assert_close(after[:, -1], before[:, -1], 1e-2)  # a mean: what fades alike in sum and weight stays
+
+
+def test_a_gate_lets_go_of_what_was_recalled_by_the_clock():
+    recall = Recall(4, gate=True).eval()
+    full, fresh = (torch.ones(1, 4), torch.ones(1, 4)), torch.zeros(1, dtype=torch.bool)
+
+    def weight_after(frames):
+        return recall.step(torch.ones(1, 4), torch.full((1,), frames).log(), fresh, full)[1][1]
+
+    with torch.inference_mode():
+        assert (weight_after(1.0) > 1.3).all()  # shut: hardly less than 1, and half for the new frame
+        recall.let_go.bias.fill_(2.0)
+        rate = torch.exp(-recall.log_constant)[None] + math.log1p(math.exp(2.0))
+        assert_close(weight_after(1.0), 0.5 + torch.exp(-rate), 1e-6)
+        assert_close(weight_after(3.0), 0.5 + torch.exp(-3.0 * rate), 1e-6)
 
 
 class TestAttention:

@@ -68,8 +68,9 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                 steps=250,
                 streams=4,
                 window=96,
-                carry=0.0,  # what is remembered for so long must not be of another clip
+                carry=0.5,  # who practises goes from pose to pose: what came before is to be let go of
                 ramp_seconds=15.0,
+                late=3.0,
             ),
             weights="imagenet",
             config=MappingProxyType(
@@ -79,6 +80,8 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                     "dropout": 0.6,
                     "fps": 5.0,
                     "recall_features": True,
+                    "recall_only": True,  # who stands at the end is not asked which pose that is
+                    "recall_gate": True,
                     "recall_frames": 1000.0,
                 }
             ),
