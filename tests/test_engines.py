@@ -131,12 +131,21 @@ def test_the_engines_agree_for_an_exported_graph(tiny_file, exported):
     check_batches_agree(recognizer, other, [uneven(30, seed=seed) for seed in range(3)])
 
 
-@pytest.mark.parametrize("head", ["lstm", "gru", "attention"])
+HEADS = {
+    "lstm": {"feature_norm": True},
+    "lstm whose recall alone is heard, and lets go": {
+        "feature_norm": True, "recall": True, "recall_features": True, "recall_only": True, "recall_gate": True
+    },
+    "gru": {"head": "gru", "feature_norm": True},
+    "attention": {"head": "attention", "context": 5},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
 def test_the_engines_agree_for_every_head_with_a_phase(head, tiny_config, tmp_path):
     torch.manual_seed(2)
-    config = replace(tiny_config, head=head, context=5, counted=("wave",), feature_norm=head != "attention")
-    path = tmp_path / f"{head}.safetensors"
-    save_model(path, ActionModel(config).eval())
+    path = tmp_path / "counts.safetensors"
+    save_model(path, ActionModel(replace(tiny_config, counted=("wave",), **head)).eval())
     assert Recognizer.load(path, device="cpu").engine == "onnx"
     check_engines_agree(*both(path), uneven(60))
     check_batches_agree(*both(path), [uneven(30, seed=seed) for seed in range(3)])

@@ -61,7 +61,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             config=MappingProxyType({"hidden_size": 96}),
         ),
         "pose": Recipe(
-            about="postures, with the ways into them and out: what was seen longest decides",
+            about="postures, with the ways into them and out, one after the other",
             settings=replace(
                 FEW,
                 **RESTING,
@@ -70,7 +70,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                 window=96,
                 carry=0.5,  # who practises goes from pose to pose: what came before is to be let go of
                 ramp_seconds=15.0,
-                late=3.0,
+                late=3.0,  # what is said at the end is to be of the pose, and not of the way in
             ),
             weights="imagenet",
             config=MappingProxyType(
