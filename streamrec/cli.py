@@ -1018,7 +1018,7 @@ def evaluate(
         with _progress("clips", times * len(clips)) as tell:
             reports += evaluate_clips(recognizer, clips, tell=tell)
             if stream:
-                reports.append(evaluate_carried(recognizer, clips, seed=seed, tell=_after(tell, len(clips))))
+                reports += evaluate_carried(recognizer, clips, seed=seed, tell=_after(tell, len(clips)))
             if robust:
                 told = _after(tell, played * len(clips))
                 reports.append(evaluate_robustness(recognizer, clips, **conditions, seed=seed, tell=told))

@@ -64,7 +64,7 @@ class Concatenated(Source):
     """Sources one after the other as one stream: hard cuts, a clock that runs on, and no new segment.
 
     The first frame of a part comes a median step of the part before it after that one's last frame. ``part_at``
-    tells which part a frame of the stream is of.
+    tells which part a frame of the stream is of, ``time_in`` what that part's own clock says.
     """
 
     live = False
@@ -73,25 +73,38 @@ class Concatenated(Source):
         self.parts = tuple(parts)
         self.name = name
         self._begun: list[float] = []  # where the parts that were opened begin, on the stream's clock
+        self._times: list[tuple[list[float], list[float]]] = []  # their frames, on the stream's and their own
 
     def __iter__(self) -> Iterator[Frame]:
-        self._begun = []
+        self._begun, self._times = [], []
         index, begin = 0, 0.0
         for part in self.parts:
+            moved: list[float] = []
+            own: list[float] = []
             self._begun.append(begin)
-            times: list[float] = []
+            self._times.append((moved, own))
             for frame in part:
-                times.append(frame.timestamp)
-                moved = begin + frame.timestamp - times[0]
-                yield replace(frame, index=index, timestamp=moved, segment=0, source=self.name)
+                own.append(frame.timestamp)
+                moved.append(begin + (frame.timestamp - own[0]))  # of the first exactly where it begins
+                yield replace(frame, index=index, timestamp=moved[-1], segment=0, source=self.name)
                 index += 1
-            if times:
-                step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0 / 30.0
-                begin += times[-1] - times[0] + step
+            if own:
+                step = float(np.median(np.diff(own))) if len(own) > 1 else 1.0 / 30.0
+                begin += own[-1] - own[0] + step
 
     def part_at(self, timestamp: float) -> int:
         """The number of the part that the frame with this timestamp is of, among those played so far."""
         return bisect.bisect_right(self._begun, timestamp) - 1
+
+    def time_in(self, part: int, timestamp: float) -> float:
+        """What the clock of a part that was played says at a time of the stream, before the part and after it too.
+
+        For its frames that is exactly what they came with: a sum and its difference would be a rounding off, and
+        a frame on the border of an action on its other side.
+        """
+        moved, own = self._times[part]
+        frame = max(0, bisect.bisect_right(moved, timestamp) - 1)
+        return own[frame] + (timestamp - moved[frame])
 
     def interrupt(self) -> None:
         """Pass it on to all parts: which one is being read is not known here."""

@@ -26,6 +26,7 @@ from streamrec.train.measure import (
     actions_of,
     background_of,
     clip_report,
+    hits_of,
     interval_of_mean,
     repetition_report,
     repetitions_of,
@@ -33,7 +34,7 @@ from streamrec.train.measure import (
     true_labels,
     truth_of,
 )
-from streamrec.types import Event, Result, Source
+from streamrec.types import ActionStarted, Event, Result, Source
 
 Report: TypeAlias = ClipReport | StreamReport | RepetitionReport
 Tell: TypeAlias = Callable[[int], None]
@@ -51,6 +52,23 @@ class CarriedReport:
     difference: float | None  # carried - from_zero
     difference_interval: Interval | None  # 95 %, by bootstrap over groups, of the paired difference
     agreement: float | None  # part of the clips of which both say the same at the end
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {"about": self.about} | asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedVideosReport:
+    """Untrimmed videos as one endless stream, cut back into the videos, against each from the initial state."""
+
+    about: ClassVar[str] = "one endless stream of videos"
+    videos: int
+    seconds: float  # how long the stream is
+    from_zero: StreamReport  # each video from the initial state
+    carried: StreamReport  # the same, the state and the events carried over hard cuts
+    difference: float | None  # carried - from_zero, of the frames that are right
+    difference_interval: Interval | None  # 95 %, by bootstrap over groups; videos are paired
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -82,6 +100,56 @@ class RobustnessReport:
         return {"about": self.about} | asdict(self)
 
 
+class _Heard:
+    """What ``results()`` said of a source, or of a part of it, on its own clock."""
+
+    def __init__(self) -> None:
+        self.seen: list[Result] = []
+        self.events: list[Event] = []
+        self.told: list[float] = []
+        self.counted: int | None = None
+
+    def add(self, result: Result) -> None:
+        """Take in what is said of a frame; what began or ended with it is ``hear``'s."""
+        frame = result.frame
+        if not self.seen or (frame.segment, frame.index) != (
+            self.seen[-1].frame.segment,
+            self.seen[-1].frame.index,
+        ):
+            self.seen.append(_without_picture(result))
+        self.counted = result.repetitions
+
+    def hear(self, event: Event, told: float) -> None:
+        """Take in an event, and the timestamp of the frame that gave it."""
+        self.events.append(event)
+        self.told.append(told)
+
+    def playback(self, recognizer: Recognizer, *, name: str, group: str, clip: Clip | None) -> Playback:
+        """All of it beside the truth: the clip's, or each frame's own where there is none."""
+        background = background_of(recognizer.labels, recognizer.config.events)
+        times = np.array([result.frame.timestamp for result in self.seen])
+        if clip is None:
+            truth = tuple(result.frame.truth or NOTHING for result in self.seen)
+            actions = tuple(segments_of(truth, times, background=background))
+        else:
+            truth = truth_of(clip, times.tolist(), recognizer.labels, recognizer.config.events)
+            actions = actions_of(clip, background)
+        return Playback(
+            name=name,
+            group=group,
+            label=None if clip is None else clip.label,
+            truth=truth,
+            timestamps=times,
+            probabilities=np.stack([result.prediction.probabilities for result in self.seen]),
+            strangeness=strangeness_of(self.seen),
+            actions=actions,
+            events=tuple(self.events),
+            told=tuple(self.told),
+            repetitions=None if clip is None else repetitions_of(clip),
+            counted=self.counted,
+        )
+
+
 def play(
     recognizer: Recognizer,
     source: Source,
@@ -91,39 +159,12 @@ def play(
     clip: Clip | None = None,
 ) -> Playback:
     """Play a source through ``results()``. The truth is the clip's, or each frame's own where there is none."""
-    background = background_of(recognizer.labels, recognizer.config.events)
-    seen: list[Result] = []
-    events: list[Event] = []
-    told: list[float] = []
-    counted: int | None = None
+    heard = _Heard()
     for result in results(source, recognizer):
-        events += result.events
-        told += [result.frame.timestamp] * len(result.events)
-        counted = result.repetitions
-        frame = result.frame
-        if not seen or (frame.segment, frame.index) != (seen[-1].frame.segment, seen[-1].frame.index):
-            seen.append(_without_picture(result))
-    times = np.array([result.frame.timestamp for result in seen])
-    if clip is None:
-        truth = tuple(result.frame.truth or NOTHING for result in seen)
-        actions = tuple(segments_of(truth, times, background=background))
-    else:
-        truth = truth_of(clip, times.tolist(), recognizer.labels, recognizer.config.events)
-        actions = actions_of(clip, background)
-    return Playback(
-        name=name,
-        group=group,
-        label=None if clip is None else clip.label,
-        truth=truth,
-        timestamps=times,
-        probabilities=np.stack([result.prediction.probabilities for result in seen]),
-        strangeness=strangeness_of(seen),
-        actions=actions,
-        events=tuple(events),
-        told=tuple(told),
-        repetitions=None if clip is None else repetitions_of(clip),
-        counted=counted,
-    )
+        heard.add(result)
+        for event in result.events:
+            heard.hear(event, result.frame.timestamp)
+    return heard.playback(recognizer, name=name, group=group, clip=clip)
 
 
 def strangeness_of(seen: Iterable[Result]) -> np.ndarray | None:
@@ -184,47 +225,115 @@ def reports_of(
 
 def evaluate_carried(
     recognizer: Recognizer, clips: Iterable[Clip], *, seed: int = 0, tell: Tell = lambda done: None
-) -> CarriedReport:
-    """Play the clips of one label once from zero, once as one endless stream; all else is left out.
+) -> list[CarriedReport | CarriedVideosReport]:
+    """Play the clips once from zero, once as one endless stream: a report on those of one label, one on the others.
 
     In the stream they come in an order drawn with ``seed``: in the order of a folder neighbours have the same
     label, and a state that only remembers would look good.
     """
-    clips = [clip for clip in clips if clip.label is not None]
+    clips = list(clips)
     if not clips:
-        raise DataError("there are no clips of one label, so none can be played as one stream")
+        raise DataError("there are no clips, so none can be played as one stream")
     from_zero, _ = play_clips(recognizer, clips, tell=tell)
     before = {one.name: one for one in from_zero}
     order = np.random.default_rng(seed).permutation(len(clips))
     readable = [clip for clip in (clips[n] for n in order) if str(clip.path) in before]
-    stream = Concatenated([FileSource(clip.path) for clip in readable])
-    last: dict[int, Result] = {}
-    begun = set()
+    carried, seconds = _play_as_one(recognizer, readable, tell=lambda begun: tell(len(clips) + begun))
+    both = [(before[one.name], one) for one in carried]
+    of_one_label = [pair for pair in both if pair[0].label is not None]
+    videos = [pair for pair in both if pair[0].label is None]
+    found: list[CarriedReport | CarriedVideosReport] = []
+    if of_one_label or not videos:
+        found.append(_carried_report(of_one_label, recognizer.labels, seconds))
+    if videos:
+        found.append(_carried_videos_report(videos, recognizer, seconds))
+    return found
+
+
+def _play_as_one(
+    recognizer: Recognizer, clips: Sequence[Clip], *, tell: Tell
+) -> tuple[list[Playback], float]:
+    """Play clips as one stream and cut what was said back into them, each on its own clock; and how long it is.
+
+    An event is of the clip in which it was told, though it be dated before; what runs on over a cut ends there.
+    """
+    stream = Concatenated([FileSource(clip.path) for clip in clips])
+    heard: dict[int, _Heard] = {}
+    running: dict[str, int] = {}  # label -> the clip in which its action was told as started
+    now = 0.0
     for result in results(stream, recognizer):
-        part = stream.part_at(result.frame.timestamp)
-        last[part] = _without_picture(result)
-        if part not in begun:
-            begun.add(part)
-            tell(len(clips) + len(begun))
-    both = [
-        (before[str(clip.path)].probabilities[-1], last[n].prediction.probabilities, clip)
-        for n, clip in enumerate(readable)
-        if n in last
+        now = result.frame.timestamp
+        part = stream.part_at(now)
+        if part not in heard:
+            heard[part] = _Heard()
+            tell(len(heard))
+        local = stream.time_in(part, now)
+        heard[part].add(replace(result, frame=replace(result.frame, timestamp=local)))
+        for event in result.events:
+            if isinstance(event, ActionStarted):
+                running[event.label] = part
+                heard[part].hear(replace(event, timestamp=stream.time_in(part, event.timestamp)), local)
+            else:
+                begun = running.pop(event.label)
+                last = heard[begun].seen[-1].frame.timestamp
+                started, ended, told = (
+                    min(stream.time_in(begun, time), last) for time in (event.started, event.timestamp, now)
+                )
+                heard[begun].hear(replace(event, started=started, timestamp=ended), told)
+    played = [
+        heard[n].playback(recognizer, name=str(clip.path), group=clip.group, clip=clip)
+        for n, clip in enumerate(clips)
+        if n in heard
     ]
-    said = [(recognizer.labels[int(a.argmax())], recognizer.labels[int(b.argmax())]) for a, b, _ in both]
-    truth = [str(clip.label) for _, _, clip in both]
-    right = np.array([(a == t, b == t) for (a, b), t in zip(said, truth, strict=True)], float).reshape(-1, 2)
+    return played, now
+
+
+def _carried_report(
+    both: Sequence[tuple[Playback, Playback]], labels: tuple[str, ...], seconds: float
+) -> CarriedReport:
+    said = [tuple(labels[int(one.probabilities[-1].argmax())] for one in pair) for pair in both]
+    right = np.array(
+        [(a == one.label, b == one.label) for (a, b), (one, _) in zip(said, both, strict=True)], float
+    ).reshape(-1, 2)
     zero, carried = (float(part.mean()) if len(right) else None for part in right.T)
     differences = right[:, 1] - right[:, 0]
     return CarriedReport(
         clips=len(both),
-        seconds=float(max((result.frame.timestamp for result in last.values()), default=0.0)),
+        seconds=seconds,
         from_zero=zero,
         carried=carried,
         difference=float(differences.mean()) if len(right) else None,
-        difference_interval=interval_of_mean(differences, [clip.group for _, _, clip in both]),
+        difference_interval=interval_of_mean(differences, [one.group for one, _ in both]),
         agreement=float(np.mean([a == b for a, b in said])) if said else None,
     )
+
+
+def _carried_videos_report(
+    both: Sequence[tuple[Playback, Playback]], recognizer: Recognizer, seconds: float
+) -> CarriedVideosReport:
+    background = background_of(recognizer.labels, recognizer.config.events)
+    from_zero, carried = (
+        stream_report(played, recognizer.labels, background) for played in zip(*both, strict=True)
+    )
+    hits = [[hits_of(one, recognizer.labels) for one in pair] for pair in both]
+    counts = np.array([[(sum(of), len(of)) for of in pair] for pair in hits], float)  # (videos, 2, 2)
+    sayable = counts[:, :, 1].sum() > 0
+    groups = [one.group for one, _ in both]
+    return CarriedVideosReport(
+        videos=len(both),
+        seconds=seconds,
+        from_zero=from_zero,
+        carried=carried,
+        difference=_gain(counts) if sayable else None,
+        difference_interval=interval_of_mean(counts, groups, _gain) if sayable else None,
+    )
+
+
+def _gain(counts: np.ndarray) -> float:
+    """(videos, 2, 2) frames right, and all, from zero and carried -> by how much more are right when carried."""
+    right, frames = counts.sum(0).T
+    before, after = right / np.maximum(frames, 1.0)
+    return float(after - before)
 
 
 def evaluate_robustness(
@@ -255,12 +364,7 @@ def evaluate_robustness(
             ends = [
                 recognizer.labels[int(p.probabilities[-1].argmax())] == p.label for p in played if p.label
             ]
-            frames = [
-                recognizer.labels[int(scores.argmax())] == true
-                for one in played
-                for true, scores in zip(one.truth, one.probabilities, strict=True)
-                if true in recognizer.labels
-            ]
+            frames = [hit for one in played for hit in hits_of(one, recognizer.labels)]
             seconds = sum(float(one.lasts.sum()) for one in played)
             looked_at = sum(len(one.truth) for one in played) / seconds if seconds else 0.0
             conditions.append(Condition(rate, drop, looked_at, _part(ends), _part(frames)))

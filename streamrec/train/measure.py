@@ -343,6 +343,15 @@ def repetition_report(played: Sequence[Playback]) -> RepetitionReport | None:
     )
 
 
+def hits_of(one: Playback, labels: Sequence[str]) -> list[bool]:
+    """Of each frame whose truth the model can say, in order, whether it says it."""
+    return [
+        labels[int(scores.argmax())] == true
+        for true, scores in zip(one.truth, one.probabilities, strict=True)
+        if true in labels
+    ]
+
+
 def interval_of_mean(
     values: Sequence[float] | np.ndarray,
     groups: Sequence[str],

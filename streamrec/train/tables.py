@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from streamrec.train.evaluate import CarriedReport, Report, RobustnessReport
+from streamrec.train.evaluate import CarriedReport, CarriedVideosReport, Report, RobustnessReport
 from streamrec.train.measure import ClipReport, RepetitionReport, StreamReport
 
 _SEEN = "part of the clip seen"
@@ -46,7 +46,7 @@ def percent(value: float | None, interval: Sequence[float] | None = None) -> str
     )
 
 
-def text_of(report: Report | CarriedReport | RobustnessReport) -> str:
+def text_of(report: Report | CarriedReport | CarriedVideosReport | RobustnessReport) -> str:
     """A report for people."""
     if isinstance(report, ClipReport):
         parts = _clips(report)
@@ -56,6 +56,8 @@ def text_of(report: Report | CarriedReport | RobustnessReport) -> str:
         parts = _repetitions(report)
     elif isinstance(report, CarriedReport):
         parts = _carried(report)
+    elif isinstance(report, CarriedVideosReport):
+        parts = _carried_videos(report)
     else:
         parts = _robustness(report)
     return "\n\n".join(part for part in parts if part)
@@ -128,6 +130,23 @@ def _carried(report: CarriedReport) -> list[str]:
     }
     heading = f"{report.clips} clips as one stream of {report.seconds:.0f} s, against each from zero"
     return [heading, _pairs("per cent", numbers)]
+
+
+def _carried_videos(report: CarriedVideosReport) -> list[str]:
+    both = (report.from_zero, report.carried)
+    rows = [
+        ["right per frame, per cent", *(percent(one.per_frame) for one in both)],
+        ["events: recall", *(percent(one.recall) for one in both)],
+        ["events: precision", *(percent(one.precision) for one in both)],
+        ["onset told after", *(_seconds(one.delay_told) for one in both)],
+        ["at the latest", *(_seconds(one.delay_worst) for one in both)],
+        ["false alarms", *("-" if one.alarms is None else str(one.alarms.count) for one in both)],
+    ]
+    return [
+        f"{report.videos} videos as one stream of {report.seconds:.0f} s, against each from zero",
+        table(["", "from zero", "carried"], rows),
+        f"difference per frame (95 %): {percent(report.difference, report.difference_interval)} per cent",
+    ]
 
 
 def _robustness(report: RobustnessReport) -> list[str]:

@@ -63,8 +63,13 @@ def test_clips_follow_each_other_on_one_clock_in_one_segment():
 
 def test_a_clock_that_does_not_begin_at_zero_is_moved():
     late = IterableSource([Frame(np.zeros((8, 8, 3), np.uint8), n, 100 + n / 10, 7) for n in range(2)])
-    frames = list(Concatenated([late, late]))
+    stream = Concatenated([late, late])
+    frames = list(stream)
     assert [frame.timestamp for frame in frames] == pytest.approx([0.0, 0.1, 0.2, 0.3])
+    own = [stream.time_in(stream.part_at(frame.timestamp), frame.timestamp) for frame in frames]
+    assert own == [100.0, 100.1, 100.0, 100.1]
+    assert stream.time_in(1, 0.1) == pytest.approx(99.9)  # before it
+    assert stream.time_in(0, 0.25) == pytest.approx(100.25)  # after it
 
 
 def test_the_state_is_carried_over_the_cut(tiny):

@@ -311,7 +311,7 @@ def test_a_model_that_does_not_count_gets_no_report_on_counting(clips):
 
 def test_one_endless_stream_shows_what_an_old_state_costs(clips):
     told: list[int] = []
-    fresh = evaluate_carried(Scripted(("idle", "wave"), by_brightness), clips, tell=told.append)
+    (fresh,) = evaluate_carried(Scripted(("idle", "wave"), by_brightness), clips, tell=told.append)
     assert (fresh.from_zero, fresh.carried, fresh.difference, fresh.agreement) == (1.0, 1.0, 0.0, 1.0)
     assert fresh.clips == 4
     assert fresh.seconds == pytest.approx(7.9, abs=0.01)
@@ -320,17 +320,89 @@ def test_one_endless_stream_shows_what_an_old_state_costs(clips):
     def tires(frame: Frame, state: int) -> str:  # right while it is young
         return by_brightness(frame, state) if state < 40 else "idle"
 
-    old = evaluate_carried(Scripted(("idle", "wave"), tires), clips)
+    (old,) = evaluate_carried(Scripted(("idle", "wave"), tires), clips)
     assert old.from_zero == 1.0
     assert old.carried < 1.0
     assert old.difference == old.carried - 1.0
     assert "carried" in text_of(old)
 
 
-def test_only_clips_of_one_label_make_a_stream(tmp_path):
-    path = video(tmp_path / "day.mp4", [20] * 5)
-    with pytest.raises(DataError, match="no clips of one label"):
-        evaluate_carried(Scripted(("idle", "wave"), by_brightness), [timed(path, "a", ((0.0, 0.2, "wave"),))])
+def waving(folder: Path, person: str, frames: int = 30) -> Clip:
+    """Three seconds, in the second one of which somebody waves; with fewer frames it is cut off there."""
+    path = video(folder / f"{person}.mp4", ([20] * 10 + [200] * 10 + [20] * 10)[:frames])
+    return timed(path, person, ((1.0, min(2.0, frames / 10), "wave"),))
+
+
+def test_untrimmed_videos_as_one_stream_are_judged_each_on_its_own_clock(tmp_path):
+    told: list[int] = []
+    videos = [waving(tmp_path, "anna"), waving(tmp_path, "ben")]
+    (report,) = evaluate_carried(Scripted(("idle", "wave"), by_brightness), videos, tell=told.append)
+    assert (report.videos, report.seconds) == (2, pytest.approx(5.9, abs=0.01))
+    assert report.carried == report.from_zero
+    assert (report.carried.per_frame, report.carried.recall, report.carried.precision) == (1.0, 1.0, 1.0)
+    assert report.carried.f1 == {"10": 1.0, "25": 1.0, "50": 1.0}
+    assert 0.0 < report.carried.delay_worst <= 0.5
+    assert (report.difference, report.difference_interval) == (0.0, (0.0, 0.0))
+    assert told == [1, 2, 3, 4]
+    assert json.loads(json.dumps(report.to_dict()))["carried"]["recall"] == 1.0
+
+
+def test_untrimmed_videos_as_one_stream_show_what_an_old_state_misses(tmp_path):
+    def tires(frame: Frame, state: int) -> str:
+        return by_brightness(frame, state) if state < 30 else "idle"
+
+    videos = [waving(tmp_path, "anna"), waving(tmp_path, "ben")]
+    (report,) = evaluate_carried(Scripted(("idle", "wave"), tires), videos)
+    assert (report.from_zero.recall, report.carried.recall) == (1.0, 0.5)
+    assert report.carried.per_frame == pytest.approx(50 / 60)
+    assert report.difference == pytest.approx(-10 / 60)
+    assert report.difference_interval == pytest.approx((-1 / 3, 0.0))  # one of two people is not seen at all
+    lines = {line.split("|")[1].strip(): line for line in text_of(report).splitlines() if "|" in line}
+    assert [cell.strip() for cell in lines["events: recall"].split("|")[2:4]] == ["100.0", "50.0"]
+
+
+def test_what_an_old_state_makes_up_is_a_false_alarm_of_the_video_in_which_it_is_told(tmp_path):
+    quiet = [timed(video(tmp_path / f"{name}.mp4", [20] * 20), name, ()) for name in "ab"]
+    dreams = Scripted(("idle", "wave"), lambda frame, state: "wave" if state >= 25 else "idle")
+    (report,) = evaluate_carried(dreams, quiet)
+    assert (report.from_zero.alarms.count, report.carried.alarms.count) == (0, 1)
+    assert report.carried.precision == 0.0
+
+
+def test_an_action_that_runs_over_the_cut_ends_with_its_video(tmp_path):
+    videos = [waving(tmp_path, "anna", 20), waving(tmp_path, "ben", 20)]  # cut off while they wave
+    (report,) = evaluate_carried(Scripted(("idle", "wave"), by_brightness), videos)
+    assert report.carried == report.from_zero
+    assert (report.carried.f1["50"], report.carried.precision, report.carried.alarms.count) == (1.0, 1.0, 0)
+
+
+def test_clips_of_one_label_and_untrimmed_videos_make_one_stream_and_two_reports(clips, tmp_path):
+    of_clips, of_videos = evaluate_carried(
+        Scripted(("idle", "wave"), by_brightness), [*clips, waving(tmp_path, "anna")]
+    )
+    assert (of_clips.clips, of_clips.carried, of_videos.videos) == (4, 1.0, 1)
+    assert of_clips.seconds == of_videos.seconds == pytest.approx(10.9, abs=0.01)
+    assert of_videos.difference_interval is None  # of one person
+    assert of_videos.carried.per_frame == 1.0
+
+
+def test_without_clips_there_is_no_stream():
+    with pytest.raises(DataError, match="no clips"):
+        evaluate_carried(Scripted(("idle", "wave"), by_brightness), [])
+
+
+def test_a_clip_that_cannot_be_read_is_not_in_the_stream(clips, tmp_path):
+    broken = tmp_path / "broken.mp4"
+    broken.write_text("no video")
+    (report,) = evaluate_carried(
+        Scripted(("idle", "wave"), by_brightness), [Clip(broken, "wave", "x"), *clips]
+    )
+    assert (report.clips, report.carried) == (4, 1.0)
+    (nothing,) = evaluate_carried(
+        Scripted(("idle", "wave"), by_brightness), [timed(broken, "x", ((0.0, 1.0, "wave"),))]
+    )
+    assert (nothing.clips, nothing.carried) == (0, None)
+    assert "-" in text_of(nothing)
 
 
 def test_robustness_plays_every_rate_with_every_loss(clips):
