@@ -52,6 +52,9 @@ class ModelConfig:
             raise ModelError(
                 f"{', '.join(unknown)} cannot be counted: the labels are {', '.join(self.labels)}"
             )
+        idle = [name for name in ("recall_features", "recall_only", "recall_gate") if getattr(self, name)]
+        if idle and not self.recall:
+            raise ModelError(f"{' and '.join(idle)} without recall: set recall too, or neither")
 
     @property
     def outputs(self) -> int:

@@ -31,3 +31,8 @@ def test_a_file_older_than_a_field_means_its_default():
 def test_only_labels_can_be_counted():
     with pytest.raises(ModelError, match="jump cannot be counted: the labels are idle, squat"):
         ModelConfig(labels=("idle", "squat"), counted=("jump",))
+
+
+def test_what_a_recall_would_do_needs_one():
+    with pytest.raises(ModelError, match="recall_only and recall_gate without recall: set recall too"):
+        ModelConfig(labels=("idle", "squat"), recall=False, recall_only=True, recall_gate=True)
