@@ -106,12 +106,17 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         ),
         "fall": Recipe(
             about="the shipped model fall",
-            settings=replace(FEW, window=24, soup=5),  # of few videos one model learns much by chance
+            settings=replace(
+                FEW,
+                window=24,
+                soup=5,  # of few videos one model learns much by chance
+                carry=0.5,  # a camera's state is nearly always old
+            ),
             config=MappingProxyType(
                 {
                     "hidden_size": 96,
                     "fps": 15.0,  # a fall takes a second
-                    "events": EventSettings(enter=0.76, smoothing=0.55, shortest=0.7),
+                    "events": EventSettings(enter=0.8, smoothing=0.5, shortest=0.7),
                     "about": "Fall or normal, one person in a room; trained on 19 videos of 3 people and on "
                     "drawn figures.",
                 }
