@@ -36,6 +36,7 @@ from streamrec.sources import FileSource, RealTime, Wrapper
 from streamrec.synthetic import LABELS, UNSEEN, World, WorldSettings
 from streamrec.train.conditions import Concatenated
 from streamrec.train.data import Clip, find_clips
+from streamrec.train.evaluate import check_labels
 from streamrec.train.measure import true_labels, truth_of
 from streamrec.transforms import Transform
 from streamrec.tunefile import Tuned
@@ -240,12 +241,7 @@ def material(recognizer: Recognizer, settings: TuneSettings) -> tuple[list[Frame
         source, name = _world(recognizer, settings)
     else:
         clips = find_clips(settings.data, relabel=dict(settings.relabel))
-        unknown = true_labels(clips) - set(recognizer.labels)
-        if unknown:
-            raise DataError(
-                f"the model {recognizer.name} does not know {', '.join(sorted(unknown))}; it knows "
-                f"{', '.join(recognizer.labels)}; --relabel OLD=NEW gives them other names"
-            )
+        check_labels(recognizer, true_labels(clips))
         order = np.random.default_rng(settings.seed).permutation(len(clips))
         source = Concatenated([_Labelled(clips[n], recognizer) for n in order])
         name = f"{settings.data}, its clips as one stream"

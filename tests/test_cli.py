@@ -547,7 +547,9 @@ class TestEval:
         assert "bad.mp4" in report["unreadable"][0]
 
     def test_labels_that_the_model_does_not_know_are_told(self, main_here, data):
-        assert_refused(main_here("eval", "fight", data), "does not know fall, wave")
+        assert_refused(
+            main_here("eval", "fight", data), "does not know fall, wave; it knows fight, normal; --relabel"
+        )
 
     def test_people_get_words(self, main_here, tiny_file, data):
         run = main_here("eval", tiny_file, data)

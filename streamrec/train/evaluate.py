@@ -38,6 +38,7 @@ from streamrec.types import ActionStarted, Event, Result, Source
 
 Report: TypeAlias = ClipReport | StreamReport | RepetitionReport
 Tell: TypeAlias = Callable[[int], None]
+RELABEL = "; --relabel OLD=NEW gives them other names"
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +186,7 @@ def play_clips(
     ``through`` wraps the file's source. Labels that the model does not know raise ``DataError``.
     """
     clips = list(clips)
-    _check_labels(recognizer, true_labels(clips))
+    check_labels(recognizer, true_labels(clips))
     played: list[Playback] = []
     unreadable: list[str] = []
     for done, clip in enumerate(clips, start=1):
@@ -383,7 +384,7 @@ def evaluate_world(
     tell: Tell = lambda done: None,
 ) -> StreamReport:
     """Play streams of the synthetic world, each with bodies, cameras and rooms that were never trained on."""
-    _check_labels(recognizer, set(ACTIONS))
+    check_labels(recognizer, ACTIONS, advice="")
     played = []
     for stream in range(streams):
         seed = first_seed + stream
@@ -404,9 +405,11 @@ def _part(right: Sequence[bool]) -> float | None:
     return sum(right) / len(right) if right else None
 
 
-def _check_labels(recognizer: Recognizer, labels: set[str]) -> None:
-    unknown = sorted(labels - set(recognizer.labels))
+def check_labels(recognizer: Recognizer, labels: Iterable[str], advice: str = RELABEL) -> None:
+    """Raise ``DataError`` where labels are none of the model's; ``advice`` ends its sentence."""
+    unknown = sorted(set(labels) - set(recognizer.labels))
     if unknown:
         raise DataError(
-            f"the model {recognizer.name} does not know {', '.join(unknown)}; it knows {', '.join(recognizer.labels)}"
+            f"the model {recognizer.name} does not know {', '.join(unknown)}; it knows "
+            f"{', '.join(recognizer.labels)}{advice}"
         )
