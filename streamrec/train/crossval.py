@@ -33,7 +33,9 @@ from streamrec.train.measure import (
     Playback,
     background_of,
     clip_report,
+    hits_of,
     interval_of_mean,
+    label_of,
     playback_of,
     repetition_report,
     stream_report,
@@ -536,12 +538,11 @@ def _over_seeds(
         for one in played:
             if clips_only and one.label is None:
                 continue
-            said = [labels[n] for n in one.probabilities.argmax(1)]
             if clips_only:
-                right, counted = float(said[-1] == one.label), 1.0
+                hits = [label_of(one.probabilities[-1], labels) == one.label]
             else:
-                known = [n for n, true in enumerate(one.truth) if true in labels]
-                right, counted = float(sum(said[n] == one.truth[n] for n in known)), float(len(known))
+                hits = hits_of(one, labels)
+            right, counted = float(sum(hits)), float(len(hits))
             rows.setdefault(one.name, []).append((right, counted))
             groups[one.name] = one.group
     values = np.array([np.mean(pairs, axis=0) for pairs in rows.values()]).reshape(-1, 2)

@@ -28,6 +28,7 @@ from streamrec.train.measure import (
     clip_report,
     hits_of,
     interval_of_mean,
+    label_of,
     repetition_report,
     repetitions_of,
     stream_report,
@@ -292,7 +293,7 @@ def _play_as_one(
 def _carried_report(
     both: Sequence[tuple[Playback, Playback]], labels: tuple[str, ...], seconds: float
 ) -> CarriedReport:
-    said = [tuple(labels[int(one.probabilities[-1].argmax())] for one in pair) for pair in both]
+    said = [tuple(label_of(one.probabilities[-1], labels) for one in pair) for pair in both]
     right = np.array(
         [(a == one.label, b == one.label) for (a, b), (one, _) in zip(said, both, strict=True)], float
     ).reshape(-1, 2)
@@ -362,9 +363,7 @@ def evaluate_robustness(
                 tell(before + done)
 
             played, unreadable = play_clips(recognizer, clips, through=through, tell=told)
-            ends = [
-                recognizer.labels[int(p.probabilities[-1].argmax())] == p.label for p in played if p.label
-            ]
+            ends = [label_of(p.probabilities[-1], recognizer.labels) == p.label for p in played if p.label]
             frames = [hit for one in played for hit in hits_of(one, recognizer.labels)]
             seconds = sum(float(one.lasts.sum()) for one in played)
             looked_at = sum(len(one.truth) for one in played) / seconds if seconds else 0.0

@@ -227,8 +227,8 @@ def clip_report(
     """The report on clips of one label each; those of ``played`` that have none are left out."""
     clips = [one for one in played if one.label is not None]
     truth = [str(one.label) for one in clips]
-    at_end = [_said(one.probabilities[-1], labels) for one in clips]
-    clip_mean = [_said(one.probabilities.mean(0), labels) for one in clips]
+    at_end = [label_of(one.probabilities[-1], labels) for one in clips]
+    clip_mean = [label_of(one.probabilities.mean(0), labels) for one in clips]
     by_label, by_mean = PerClassAccuracy(), PerClassAccuracy()
     by_label.update(truth, at_end)
     by_mean.update(truth, clip_mean)
@@ -343,10 +343,15 @@ def repetition_report(played: Sequence[Playback]) -> RepetitionReport | None:
     )
 
 
+def label_of(probabilities: np.ndarray, labels: Sequence[str]) -> str:
+    """The most probable of the labels."""
+    return labels[int(probabilities.argmax())]
+
+
 def hits_of(one: Playback, labels: Sequence[str]) -> list[bool]:
     """Of each frame whose truth the model can say, in order, whether it says it."""
     return [
-        labels[int(scores.argmax())] == true
+        label_of(scores, labels) == true
         for true, scores in zip(one.truth, one.probabilities, strict=True)
         if true in labels
     ]
@@ -410,7 +415,7 @@ def _at_parts(clips: Sequence[Playback], labels: tuple[str, ...]) -> dict[str, f
         accuracy = Accuracy()
         for one in clips:
             seen = math.ceil(len(one.truth) * part / 100)
-            accuracy.update(str(one.label), _said(one.probabilities[seen - 1], labels))
+            accuracy.update(str(one.label), label_of(one.probabilities[seen - 1], labels))
         if (value := accuracy.get()) is not None:
             found[str(part)] = value
     return found
@@ -436,10 +441,6 @@ def _alarms(played: Sequence[Playback], background: Collection[str]) -> Alarms |
         return None
     low, high = poisson_interval(alarms.count)
     return Alarms(alarms.count, alarms.hours, rate, (low / alarms.hours, high / alarms.hours))
-
-
-def _said(probabilities: np.ndarray, labels: tuple[str, ...]) -> str:
-    return labels[int(probabilities.argmax())]
 
 
 def _mean(values: Sequence[float]) -> float | None:
