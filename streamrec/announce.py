@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from streamrec.closing import Closing
+from streamrec.core.redact import redact
 from streamrec.errors import SettingsError, StreamrecError
 from streamrec.evidence import Evidence, EvidenceSettings, Privacy
 from streamrec.flight import FlightRecorder
@@ -23,7 +24,7 @@ from streamrec.serve.mqtt import RECEIVER, Mqtt, MqttSettings
 from streamrec.serve.webhook import Webhook, WebhookSettings
 from streamrec.sinks import Sink
 from streamrec.types import Health, Result
-from streamrec.watchfile import WatchFile, hide
+from streamrec.watchfile import WatchFile
 
 _AGAIN_SECONDS = 60.0  # before the same trouble is told again
 _PATIENCE = 1.5  # seconds for what was begun to be written, when it ends
@@ -113,7 +114,7 @@ def _sinks(file: WatchFile) -> Iterator[SinkSettings]:
             try:
                 yield settings_of(table, file.path.absolute().parent)
             except StreamrecError as error:
-                raise SettingsError(hide(f"{file.path.name}: [sink]: {error}", file.secrets)) from error
+                raise SettingsError(redact(f"{file.path.name}: [sink]: {error}", file.secrets)) from error
 
 
 class Announcer(Closing):
@@ -124,7 +125,7 @@ class Announcer(Closing):
 
     def __init__(self, settings: AfterSettings, tell: Callable[[str], None]) -> None:
         self.settings = settings
-        self._tell = lambda text: tell(hide(text, settings.secrets))
+        self._tell = lambda text: tell(redact(text, settings.secrets))
         self._told: dict[str, float] = {}  # sentence: time.monotonic()
         self._models: dict[str, tuple[str, bool]] = {}  # camera: its model, and whether it is live
         self.history: History | None = None

@@ -13,7 +13,8 @@ from weakref import WeakKeyDictionary
 
 from streamrec.capture import Reader
 from streamrec.closing import Closing
-from streamrec.errors import SourceError, StreamrecError, without_password
+from streamrec.core.redact import redact_address
+from streamrec.errors import SourceError, StreamrecError
 from streamrec.events import EventSettings
 from streamrec.gate import Gate
 from streamrec.recognizer import Recognizer
@@ -466,7 +467,7 @@ class Watcher(Closing):
         error = camera._reader.buffer.error
         if error is None or isinstance(error, StreamrecError):
             return camera._finish(str(error or ""), error)
-        return camera._finish(without_password(f"{type(error).__name__}: {error}"), error)
+        return camera._finish(redact_address(f"{type(error).__name__}: {error}"), error)
 
     def _stop_all(self) -> list[Result]:
         cameras = self._active()
@@ -523,7 +524,7 @@ def _named(sources: Mapping[str, Any] | Iterable[Any]) -> list[tuple[str, Source
     if isinstance(sources, Mapping):
         return [(name, open_source(source)) for name, source in sources.items()]
     if isinstance(sources, str):
-        raise SourceError(f"results_of takes several sources; put {without_password(sources)} into a list")
+        raise SourceError(f"results_of takes several sources; put {redact_address(sources)} into a list")
     named: dict[str, Source] = {}
     for source in map(open_source, sources):
         name, number = source.name, 1

@@ -161,9 +161,9 @@ def main() -> None:
 
 def _hide_passwords() -> None:
     """Take passwords out of what a list of processes shows of this one: on Linux, from now on."""
-    from streamrec.errors import without_password
+    from streamrec.core.redact import redact_address
 
-    secret = [argument for argument in sys.argv[1:] if without_password(argument) != argument]
+    secret = [argument for argument in sys.argv[1:] if redact_address(argument) != argument]
     if not secret or not sys.platform.startswith("linux"):
         return
     import ctypes
@@ -173,7 +173,7 @@ def _hide_passwords() -> None:
         start, end = int(fields[45]), int(fields[46])  # where the arguments lie, each ended by a zero
         held = ctypes.string_at(start, end - start)
         for argument in secret:
-            written, shown = os.fsencode(argument), os.fsencode(without_password(argument))
+            written, shown = os.fsencode(argument), os.fsencode(redact_address(argument))
             at = held.find(b"\0" + written + b"\0")
             if at >= 0:
                 ctypes.memmove(start + at + 1, shown.ljust(len(written), b"\0"), len(written))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import re
 from types import ModuleType
 
 
@@ -59,30 +58,3 @@ def need(module: str, *, extra: str) -> ModuleType:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise MissingExtra(f"{module} is not installed; run: pip install 'streamrec[{extra}]'") from error
-
-
-# A pair like token=abc after ? & ; # / or, as some recorders have it, user=me_password=abc_channel=1.
-_SECRET = re.compile(
-    r"(?i)([/?&;#_](?:[\w-]*?(?:pass|pwd|token|secret|key|auth|sig|user|usr|login)[\w-]*|u|p|pw)=)"
-    r".*?(?=_[a-z]+=|[&;#]|$)"
-)
-
-
-def without_password(address: str) -> str:
-    """The address as it may be shown: user, password and secret values are gone.
-
-    >>> without_password("rtsp://admin:s3cret@10.0.0.7:554/live?token=abc&channel=1")
-    'rtsp://***@10.0.0.7:554/live?token=***&channel=1'
-    >>> without_password("admin:s3cret@10.0.0.7/live")
-    '***@10.0.0.7/live'
-    >>> without_password("garden.mp4")
-    'garden.mp4'
-    """
-    scheme, separator, rest = address.partition("://")
-    if not separator:
-        return re.sub(r"^((?:[a-zA-Z]+:/+)?)[^/@\s]*:[^\s]*@", r"\1***@", address)
-    # The last "@" ends the user's part: a password may itself hold "@", "/" or "?".
-    authority_end = rest.rfind("@")
-    if authority_end >= 0:
-        rest = "***@" + rest[authority_end + 1 :]
-    return scheme + separator + _SECRET.sub(r"\1***", rest)

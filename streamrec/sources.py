@@ -16,7 +16,8 @@ import numpy as np
 
 from streamrec import health as report
 from streamrec.cameras import RETRIES, NetworkSource, WebcamSource
-from streamrec.errors import PictureError, SourceError, without_password
+from streamrec.core.redact import redact_address
+from streamrec.errors import PictureError, SourceError
 from streamrec.pictures import as_bgr
 from streamrec.types import Frame, Health, Source
 from streamrec.videos import DecodeError, opened, shrunk, why_closed
@@ -38,7 +39,7 @@ class FileSource(Source):
 
     def __init__(self, path: str | Path, *, loop: bool = False, size: tuple[int, int] | None = None) -> None:
         self._address = str(path)
-        self.name = without_password(self._address) if "://" in self._address else Path(path).name
+        self.name = redact_address(self._address) if "://" in self._address else Path(path).name
         self.loop = loop
         self.size = size
         self.together = 1 if size is None else TOGETHER
@@ -47,7 +48,7 @@ class FileSource(Source):
         self._address = str(Path(path).absolute())  # FFmpeg takes the "12:" of "12:30.mp4" for a protocol
         if not Path(path).exists():
             hint = "; an address begins with rtsp:// or http://" if "@" in str(path) else ""
-            raise SourceError(f"there is no file {without_password(str(path))}{hint}")
+            raise SourceError(f"there is no file {redact_address(str(path))}{hint}")
         if Path(path).stat().st_size == 0:
             raise SourceError(f"{path} is empty: 0 bytes")
 

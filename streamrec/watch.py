@@ -22,6 +22,7 @@ from rich.text import Text
 
 from streamrec.announce import AfterSettings, Announcer
 from streamrec.batching import Camera, Watcher
+from streamrec.core.redact import redact
 from streamrec.errors import SettingsError, StreamrecError
 from streamrec.events import EventSettings
 from streamrec.gate import Gate
@@ -32,7 +33,7 @@ from streamrec.sources import Region, open_source
 from streamrec.synthetic import World
 from streamrec.tunefile import Tuned
 from streamrec.types import ActionStarted, Health, Result, Source, SourceState
-from streamrec.watchfile import DEFAULT_MODEL, CameraSettings, WatchFile, hide, read_watchfile
+from streamrec.watchfile import DEFAULT_MODEL, CameraSettings, WatchFile, read_watchfile
 from streamrec.words import describe, describe_health
 
 if TYPE_CHECKING:
@@ -253,7 +254,7 @@ class WatchJob:
                     tell(camera, health)
 
             def tell(camera: Camera, health: Health) -> None:
-                health = replace(health, reason=hide(health.reason, board.secrets))
+                health = replace(health, reason=redact(health.reason, board.secrets))
                 announcer.health(camera.name, health)
                 board.say(camera.name, describe_health(health))
                 if lines is not None:
@@ -379,7 +380,7 @@ class _Board:
 
     def tell(self, text: str) -> None:
         """A line of its own, with the time of day."""
-        line = f"{time.strftime('%H:%M:%S')}  {hide(text, self.secrets)}"
+        line = f"{time.strftime('%H:%M:%S')}  {redact(text, self.secrets)}"
         self._console.print(line, markup=False)
         if not self._console.is_terminal:  # a journal wants its lines now
             (sys.stderr if self._console.stderr else sys.stdout).flush()
@@ -413,7 +414,7 @@ class _Board:
             table.columns[right].justify = "right"
         for camera in cameras:
             health, result = camera.health, self._latest.get(camera.name)
-            state = Text(hide(describe_health(health), self.secrets), _COLORS[health.state])
+            state = Text(redact(describe_health(health), self.secrets), _COLORS[health.state])
             said = result if result is not None and health.state is SourceState.live else None
             table.add_row(
                 Text(camera.name),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote
 
+from streamrec.core.redact import redact
 from streamrec.errors import SettingsError, StreamrecError
 from streamrec.events import NUMBERS, EventSettings
 from streamrec.tomlfile import no_such_key, read_toml
@@ -75,18 +76,7 @@ class WatchFile:
 
     def error(self, camera: str, key: str, what: object) -> SettingsError:
         """What is wrong with a key of a camera, as one sentence."""
-        return SettingsError(hide(f"{self.path.name}: camera {camera!r}: {key}: {what}", self.secrets))
-
-
-def hide(text: str, secrets: tuple[str, ...]) -> str:
-    """The text without the secrets, should one have found its way there.
-
-    >>> hide("cannot open rtsp://me:s3cret@host", ("s3cret",))
-    'cannot open rtsp://me:***@host'
-    """
-    for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return text
+        return SettingsError(redact(f"{self.path.name}: camera {camera!r}: {key}: {what}", self.secrets))
 
 
 def read_watchfile(
@@ -144,7 +134,7 @@ def _settings(file: WatchFile, name: str, table: dict[str, Any], kind: type[_S])
     values: dict[str, Any] = {}
 
     def wrong(key: str, what: object) -> SettingsError:
-        return SettingsError(hide(f"{file.path.name}: [{name}]: {key}: {what}", file.secrets))
+        return SettingsError(redact(f"{file.path.name}: [{name}]: {key}: {what}", file.secrets))
 
     for key, value in table.items():
         if key not in known:
@@ -178,7 +168,7 @@ def _settings(file: WatchFile, name: str, table: dict[str, Any], kind: type[_S])
     try:
         return kind(**values)
     except StreamrecError as error:
-        raise SettingsError(hide(f"{file.path.name}: [{name}]: {error}", file.secrets)) from error
+        raise SettingsError(redact(f"{file.path.name}: [{name}]: {error}", file.secrets)) from error
 
 
 class _Reader:
@@ -407,7 +397,7 @@ class _Reader:
                 raise self.wrong(where, key, no_such_key(key, known))
 
     def wrong(self, where: str, key: str, what: str) -> SettingsError:
-        return SettingsError(hide(f"{self.path.name}: {where}{key}: {what}", tuple(self.secrets)))
+        return SettingsError(redact(f"{self.path.name}: {where}{key}: {what}", tuple(self.secrets)))
 
 
 def _is_number(value: object) -> bool:

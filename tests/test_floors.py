@@ -12,7 +12,19 @@ PACKAGE = Path(__file__).parents[1] / "streamrec"
 
 FLOORS = {
     **dict.fromkeys(
-        ("closing", "errors", "h264", "health", "pictures", "rhythm", "state", "threads", "types", "videos"),
+        (
+            "closing",
+            "core",
+            "errors",
+            "h264",
+            "health",
+            "pictures",
+            "rhythm",
+            "state",
+            "threads",
+            "types",
+            "videos",
+        ),
         0,
     ),
     **dict.fromkeys(
@@ -62,6 +74,7 @@ FLOORS = {
 }
 # From a room to another on the same floor, and why.
 NEIGHBOURS = {
+    ("core", "errors"): "everybody may raise",
     ("pictures", "errors"): "everybody may raise",
     ("videos", "threads"): "a decoder is told how many it may take",
     ("rhythm", "types"): "frames are what comes in it",

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from streamrec import EventSettings
+from streamrec.core.redact import redact
 from streamrec.errors import SettingsError, StreamrecError
 from streamrec.tunefile import Tuned
-from streamrec.watchfile import _CAMERA_KEYS, WatchFile, hide, read_watchfile
+from streamrec.watchfile import _CAMERA_KEYS, WatchFile, read_watchfile
 
 SECRET = "p@ss/w:rd #1?"
 QUOTED = "p%40ss%2Fw%3Ard%20%231%3F"
@@ -155,8 +156,8 @@ class TestSecrets:
         file = read(tmp_path, text, DOOR=SECRET)
         assert SECRET not in repr(file) and QUOTED not in repr(file)
         error = file.error("door", "address", StreamrecError(f"rtsp://me:{QUOTED}@cam and {SECRET}"))
-        assert str(error) == "cameras.toml: camera 'door': address: rtsp://me:***@cam and ***"
-        assert hide(f"a {SECRET} b {QUOTED}", file.secrets) == "a *** b ***"
+        assert str(error) == "cameras.toml: camera 'door': address: rtsp://***@cam and ***"
+        assert redact(f"a {SECRET} b {QUOTED}", file.secrets) == "a *** b ***"
         with pytest.raises(SettingsError) as raised:
             read(tmp_path, text + "fps = 0\n", DOOR=SECRET)
         assert SECRET not in "".join(traceback.format_exception(raised.value))

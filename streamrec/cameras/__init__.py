@@ -17,7 +17,8 @@ from streamrec.cameras.door import Door
 from streamrec.cameras.ffmpeg import read_stream
 from streamrec.cameras.signs import FROZEN_SECONDS
 from streamrec.cameras.watchdog import Limits, Watch
-from streamrec.errors import SourceError, without_password
+from streamrec.core.redact import redact_address
+from streamrec.errors import SourceError
 from streamrec.pictures import as_bgr
 from streamrec.types import Frame, Source
 from streamrec.videos import OPEN_SECONDS, opened
@@ -109,7 +110,7 @@ class NetworkSource(Source):
     ) -> None:
         if transport not in ("auto", "tcp", "udp"):
             raise SourceError(f'transport is "auto", "tcp" or "udp", not {transport!r}')
-        self.name = without_password(address)
+        self.name = redact_address(address)
         self._address = address  # never shown: it may hold a password
         self._retries = retries
         self._transport = transport

@@ -14,7 +14,8 @@ import re
 import socket
 from urllib.parse import urlsplit
 
-from streamrec.errors import SettingsError, without_password
+from streamrec.core.redact import redact_address
+from streamrec.errors import SettingsError
 
 SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps")
 LONGEST = 2_000  # letters
@@ -88,7 +89,7 @@ def shown(address: str) -> str:
     >>> shown("rtsp://me:secret@host/live?token=abc"), shown("0")
     ('rtsp://host/live?token=***', '0')
     """
-    return without_password(address).replace("://***@", "://", 1)
+    return redact_address(address).replace("://***@", "://", 1)
 
 
 def login_of(address: str) -> str:

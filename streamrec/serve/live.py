@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from streamrec.core.redact import redact
 from streamrec.history import Entry, iso, new_id
 from streamrec.sinks import Sink
 from streamrec.types import ActionEnded, ActionStarted, Health, Result, SourceState
@@ -289,9 +290,7 @@ class Live(Sink):
 
     def hide(self, text: str) -> str:
         """The text without the secrets, should one have found its way there."""
-        for secret in sorted(self.secrets, key=len, reverse=True):
-            text = text.replace(secret, "***")
-        return text
+        return redact(text, self.secrets)
 
 
 class OneSource:

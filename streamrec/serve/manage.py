@@ -15,14 +15,15 @@ from fastapi import Body, FastAPI, Query
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from streamrec.errors import SettingsError, SourceError, StreamrecError, without_password
+from streamrec.core.redact import redact, redact_address
+from streamrec.errors import SettingsError, SourceError, StreamrecError
 from streamrec.serve import jpeg
 from streamrec.serve.editing import THRESHOLDS, Change, ChangedMeanwhile, Editor, model_events
 from streamrec.serve.guard import Refused
 from streamrec.serve.live import Live
 from streamrec.serve.preview import preview
 from streamrec.sources import open_source
-from streamrec.watchfile import hide, read_watchfile
+from streamrec.watchfile import read_watchfile
 
 _TRY_SECONDS = 10.0
 _LONG = 2_000  # letters
@@ -174,7 +175,7 @@ def add_routes(app: FastAPI, live: Live, editor: Editor) -> None:
             try:
                 return jpeg.encode(snapshot(address), 960, 80)
             except StreamrecError as error:
-                words = hide(without_password(str(error)), tuple(filter(None, (said.change.password,))))
+                words = redact(redact_address(str(error)), tuple(filter(None, (said.change.password,))))
                 raise SourceError(words) from error
 
         async with trying:

@@ -1,0 +1,1 @@
+"""What every room stands on: files, redaction and text. It imports nothing of the package but errors."""
