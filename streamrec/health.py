@@ -33,6 +33,13 @@ def tell(source: Source, state: SourceState, reason: str = "") -> None:
         source.on_health(health)
 
 
+def amiss(source: Source) -> str | None:
+    """What was cut off or lost of a recording that has ended, in words; None: nothing, or it has not ended so."""
+    health = source.health
+    ended = health.state is SourceState.ended and health.reason not in (LEFT, OVER)
+    return health.reason if ended else None
+
+
 def count_frame(source: Source) -> None:
     """One more picture was passed on."""
     source.health = replace(source.health, frames=source.health.frames + 1)

@@ -6,111 +6,130 @@ import re
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, nullcontext, suppress
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
-import cv2
 import numpy as np
 
 from streamrec import health as report
 from streamrec.cameras import RETRIES, NetworkSource, WebcamSource
 from streamrec.core.redact import redact_address
+from streamrec.core.text import printable
+from streamrec.decoding import opened_video
 from streamrec.errors import PictureError, SourceError
+from streamrec.filebytes import STDIN, Recording, RemoteFile, UnreadableError, open_file
+from streamrec.picturefiles import read_picture
 from streamrec.pictures import as_bgr
-from streamrec.types import Frame, Health, Source
-from streamrec.videos import DecodeError, opened, shrunk, why_closed
+from streamrec.types import Frame, Health, Source, SourceState
 
 PICTURE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 TOGETHER = 8  # small pictures of a file are read in runs: decoder and engine come back to warm caches
-WHOLE = 0.9  # of the pictures that a header promises: some headers only estimate
 VIDEO_ENDINGS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv")
 
 
 class FileSource(Source):
-    """A video file, on disk or behind an HTTP address. Timestamps are its own media time.
+    """A video file, on disk, in a pipe or behind an HTTP address. Timestamps are its own media time.
 
     ``loop`` plays it for ever, a new segment each time. ``size``, a width and a height: nobody looks at the
     pictures but a model that wants them so, and they are decoded straight to it where they are larger.
+    ``pipes``: a pipe may be read, and waited for; of a data set it is refused.
+
+    Where something of it was cut off or lost, ``health.reason`` says so when it has ended (``health.amiss``).
     """
 
     live = False
 
-    def __init__(self, path: str | Path, *, loop: bool = False, size: tuple[int, int] | None = None) -> None:
-        self._address = str(path)
-        self.name = redact_address(self._address) if "://" in self._address else Path(path).name
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        loop: bool = False,
+        size: tuple[int, int] | None = None,
+        pipes: bool = False,
+    ) -> None:
         self.loop = loop
         self.size = size
         self.together = 1 if size is None else TOGETHER
-        if "://" in self._address:
+        self._pipes = pipes
+        self._data: Recording | None = None  # while it is read
+        self._left = False
+        self._address = str(path) if "://" in str(path) else ""
+        if self._address:
+            self.name = redact_address(self._address)
             return
-        self._address = str(Path(path).absolute())  # FFmpeg takes the "12:" of "12:30.mp4" for a protocol
-        if not Path(path).exists():
+        self._path = Path(path)
+        self.name = printable("standard input" if str(path) in STDIN else self._path.name)
+        if str(path) in STDIN:
+            return
+        if not self._path.exists():
             hint = "; an address begins with rtsp:// or http://" if "@" in str(path) else ""
-            raise SourceError(f"there is no file {redact_address(str(path))}{hint}")
-        if Path(path).stat().st_size == 0:
-            raise SourceError(f"{path} is empty: 0 bytes")
+            raise SourceError(f"there is no file {printable(redact_address(str(path)))}{hint}")
+        self._path = self._path.absolute()
+        if self._path.is_file() and self._path.stat().st_size == 0:
+            raise SourceError(f"{printable(str(path))} is empty: 0 bytes")
 
     @property
     def duration(self) -> float | None:  # type: ignore[override]
-        """Seconds, as the file's header tells; None when it does not tell, or the file is looped."""
-        if self.loop:
+        """Seconds, as the file's header tells; None when it does not tell, is looped, or cannot be read twice."""
+        if self.loop or self._address or not self._path.is_file():
             return None
-        with opened(self._address) as video:
-            if video is None:
-                return None
-            rate, count = video.get(cv2.CAP_PROP_FPS), video.get(cv2.CAP_PROP_FRAME_COUNT)
-            return count / rate if rate > 0 and count > 0 else None
+        try:
+            with closing(open_file(self._path, pipes=False)) as data, opened_video(data) as video:
+                return video.duration
+        except SourceError:
+            return None
+
+    def interrupt(self) -> None:
+        """End a wait for a pipe or for a server."""
+        self._left = True
+        if (data := self._data) is not None:
+            data.interrupt()
 
     def __iter__(self) -> Iterator[Frame]:
+        self._left = False
         return report.told(self, self._frames())
 
     def _frames(self) -> Generator[Frame, None, str | None]:
         index = segment = 0
         while True:
             first = index
-            index, short = yield from self._play(index, segment)
-            if not self.loop:
-                return short
+            index, amiss = yield from self._play(index, segment)
+            if not self.loop or self._left:
+                return report.LEFT if self._left else amiss
             if index == first:
                 raise SourceError(f"{self.name} holds no pictures")
             segment += 1
 
     def _play(self, index: int, segment: int) -> Generator[Frame, None, tuple[int, str | None]]:
         """Its frames; returns the next index, and what is amiss with the file where something is."""
-        with opened(self._address) as video:
-            if video is None:
-                raise SourceError(f"{self.name} is not a video that can be read: {why_closed(self._address)}")
-            rate = video.get(cv2.CAP_PROP_FPS)
-            step = 1.0 / rate if 0.0 < rate < 1000.0 else 1.0 / 30.0
-            turned = video.get(cv2.CAP_PROP_ORIENTATION_META) != 0.0  # only OpenCV turns the pictures
-            pictures = _whole(video) if self.size is None or turned else shrunk(self._address, self.size)
-            first, before = index, -step
-            with closing(pictures), suppress(DecodeError):  # damaged from here on
+        first = index
+        try:
+            self._data = data = RemoteFile(self._address) if self._address else self._opened()
+            if self._left:
+                data.interrupt()
+            with closing(data), opened_video(data) as video, closing(video.pictures(self.size)) as pictures:
+                if video.note is not None and segment == 0:
+                    report.tell(self, SourceState.connecting, video.note)
                 for image, timestamp in pictures:
-                    if timestamp is None or not timestamp > before:  # containers without say 0 for ever
-                        timestamp = before + step
-                    before = timestamp
-                    yield Frame(as_bgr(image), index, timestamp, segment, self.name, time.monotonic())
+                    yield Frame(image, index, timestamp, segment, self.name, time.monotonic())
                     index += 1
-            if index == first:
-                raise SourceError(
-                    f"{self.name} holds no picture that can be read: is it cut off, or sound only?"
-                )
-            promised, came = int(video.get(cv2.CAP_PROP_FRAME_COUNT)), index - first
-            if came < WHOLE * promised:
-                return index, f"it is cut off or damaged: {came} of its {promised} pictures came"
-            return index, None
+        except UnreadableError as error:
+            if self._left and index == first:
+                return index, None
+            raise SourceError(f"{self.name} is not a video that can be read: {error}") from error
+        finally:
+            self._data = None
+        if index == first and not self._left:
+            raise SourceError(
+                f"{self.name} holds no picture that can be read: {video.amiss or 'is it cut off, or sound only?'}"
+            )
+        return index, video.amiss
 
-
-def _whole(video: cv2.VideoCapture) -> Generator[tuple[np.ndarray, float | None], None, None]:
-    """Pictures as they are, and their times in seconds."""
-    while True:
-        ok, image = video.read()
-        if not ok:
-            return
-        yield image, video.get(cv2.CAP_PROP_POS_MSEC) / 1000.0
+    def _opened(self) -> Recording:
+        return open_file(self._path, pipes=self._pipes)
 
 
 class ImageFolderSource(Source):
@@ -120,13 +139,13 @@ class ImageFolderSource(Source):
 
     def __init__(self, path: str | Path, *, fps: float = 25.0) -> None:
         self.path = Path(path)
-        self.name = self.path.name
+        self.name = printable(self.path.name)
         self.fps = fps
         self.pictures = sorted(
             (p for p in self.path.iterdir() if p.suffix.lower() in PICTURE_ENDINGS), key=_natural
         )
         if not self.pictures:
-            raise SourceError(f"the folder {self.path} holds no pictures ({', '.join(PICTURE_ENDINGS)})")
+            raise SourceError(f"the folder {printable(str(self.path))} holds no pictures ({', '.join(PICTURE_ENDINGS)})")
         self.duration = len(self.pictures) / fps
 
     def __iter__(self) -> Iterator[Frame]:
@@ -134,16 +153,7 @@ class ImageFolderSource(Source):
 
     def _frames(self) -> Generator[Frame, None, None]:
         for index, path in enumerate(self.pictures):
-            # Not cv2.imread: it cannot open paths with other than ASCII letters on every system.
-            try:
-                data = np.fromfile(path, np.uint8)
-            except OSError as error:
-                raise SourceError(
-                    f"{path} is not a picture that can be read: {(error.strerror or str(error)).lower()}"
-                ) from error
-            image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-            if image is None:
-                raise SourceError(f"{path} is not a picture that can be read; remove it or mend it")
+            image = read_picture(path)
             yield Frame(as_bgr(image), index, index / self.fps, 0, self.name, time.monotonic())
 
 
@@ -301,7 +311,7 @@ def open_source(what: Any, *, retries: int | None = RETRIES, size: tuple[int, in
     """Tell what kind of source is meant, and return it; nothing is read before it is iterated.
 
     A number or ``/dev/video0`` is a webcam; ``rtsp://``, ``http://`` and the like an address; a path is a video
-    file, a picture or a folder of pictures; ``"synthetic"`` the synthetic world (``"synthetic:7"`` with seed 7);
+    file, a picture, a pipe (``-`` is standard input) or a folder of pictures; ``"synthetic"`` the synthetic world (``"synthetic:7"`` with seed 7);
     any other iterable gives pictures. ``retries``: how often a lost camera is opened in a row before it is
     given up; None: for ever. ``size``: nobody looks at the pictures but a model that wants them so wide and
     high: larger ones of a file are decoded straight to it (``Transform.straight``).
@@ -339,10 +349,10 @@ def _from_text(text: str, retries: int | None, size: tuple[int, int] | None) -> 
     if text == "synthetic" or text.startswith("synthetic:"):
         return _synthetic(text)
     if text.startswith("file://"):
-        return _from_path(Path(text.removeprefix("file://")), retries, size)
+        path = Path(text.removeprefix("file://"))
+        return _from_path(path if path.exists() else Path(unquote(str(path))), retries, size)
     if "://" in text:
-        path = text.split("?", 1)[0].lower()
-        if path.startswith("http") and path.endswith(VIDEO_ENDINGS):
+        if is_remote_file(text):
             return FileSource(text, size=size)
         return NetworkSource(text, retries=retries)
     if text.startswith("/dev/video"):
@@ -350,12 +360,18 @@ def _from_text(text: str, retries: int | None, size: tuple[int, int] | None) -> 
     return _from_path(Path(text).expanduser(), retries, size)
 
 
+def is_remote_file(address: str) -> bool:
+    """Whether an address is that of a video file, which is read whole, and not of a camera."""
+    path = address.split("?", 1)[0].lower()
+    return path.startswith(("http://", "https://")) and path.endswith(VIDEO_ENDINGS)
+
+
 def _from_path(path: Path, retries: int | None, size: tuple[int, int] | None) -> Source:
     if path.is_dir():
         return ImageFolderSource(path)
-    if path.is_char_device():
+    if path.is_char_device() and str(path) not in STDIN:
         return WebcamSource(str(path), retries=retries)  # a device file by another name
-    return FileSource(path, size=size)
+    return FileSource(path, size=size, pipes=True)
 
 
 def _synthetic(text: str) -> Source:
