@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import re
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 READING = ("capture ", "read ")  # so begin the names of the threads that read sources
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
+HUNG_UP = 129  # after the terminal was closed
 app = typer.Typer(
     name="streamrec",
     help="Watches a camera and says what is happening, now.",
@@ -127,36 +129,134 @@ Show = Annotated[
 
 
 def main() -> None:
-    """Run the command line; a user's mistake gets one sentence and exit code 2, Ctrl-C ends with 130."""
+    """Run the command line; a user's mistake gets one sentence and exit code 2, Ctrl-C ends with 130.
+
+    A closed terminal ends with 129, what nobody foresaw with 1. ``STREAMREC_DEBUG=1`` shows where the latter was.
+    """
     # Read by OpenCV when it opens its first video: FFmpeg's own messages would hide ours.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    _open_streams()
     from streamrec.errors import StreamrecError
 
     _hide_passwords()
-    with contextlib.suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGTERM, lambda *_: _interrupt())
+    threading.excepthook = lambda failed: _tell_unforeseen(failed.exc_value, failed.exc_type)
+    ended_by = _heed_signals()
     try:
         app()
     except SystemExit as done:
         code = done.code if isinstance(done.code, int) else int(done.code is not None)
     except StreamrecError as error:
-        typer.echo(f"streamrec: {error}", err=True)
+        _tell(str(error))
         code = 2
     except KeyboardInterrupt:
         code = INTERRUPTED
     except BrokenPipeError:  # | head
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
-    except ImportError as error:  # OpenCV without the system's libraries
-        typer.echo(f"streamrec: {error}; on Debian: apt-get install libgl1 libglib2.0-0", err=True)
+    except ImportError as error:
+        _tell(_what_is_missing(error))
         code = 2
     except OSError as error:
-        if error.filename is None:  # nothing that the user named
-            raise
-        typer.echo(f"streamrec: {error.filename}: {(error.strerror or str(error)).lower()}", err=True)
+        from streamrec.core.files import why
+
+        named = error.filename if error.filename is not None else "a file or standard output"
+        _tell(f"{os.fsdecode(named) if isinstance(named, str | bytes) else named}: {why(error)}")
+        _show_where(error)
         code = 2
+    except Exception as error:  # the last line of defence: no traceback for a person
+        _tell_unforeseen(error)
+        code = 1
+    if code == INTERRUPTED and "SIGHUP" in ended_by:
+        code = HUNG_UP
     _leave(code)
+
+
+def _heed_signals() -> list[str]:
+    """SIGTERM and SIGHUP end a command as Ctrl-C does; where somebody said not to (nohup), that holds.
+
+    The names of those that came stand in the list.
+    """
+    came: list[str] = []
+
+    def end(number: int, frame: Any) -> None:
+        came.append(signal.Signals(number).name)
+        raise KeyboardInterrupt
+
+    with contextlib.suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGTERM, end)
+        hang_up = getattr(signal, "SIGHUP", None)  # Windows has none
+        if hang_up is not None and signal.getsignal(hang_up) is not signal.SIG_IGN:
+            signal.signal(hang_up, end)
+    return came
+
+
+def _open_streams() -> None:
+    """Standard streams that can be written to, whatever was closed, and whatever letters they know.
+
+    A number that is closed is taken by /dev/null: else the next file that is opened would get it, and with it
+    what some library prints.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            try:
+                os.fstat(number)
+            except OSError:
+                os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 (for all the time)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # cp1252 has no letters for all names
+
+
+def _tell(sentence: str) -> None:
+    """The one sentence of an error; it is no matter where nobody reads it."""
+    from streamrec.core.redact import redact
+    from streamrec.core.text import printable
+
+    with contextlib.suppress(OSError, ValueError):
+        typer.echo(f"streamrec: {printable(redact(sentence))}", err=True)
+
+
+def _tell_unforeseen(error: BaseException | None, kind: type[BaseException] | None = None) -> None:
+    """What nobody foresaw, in one sentence; with STREAMREC_DEBUG=1 also where."""
+    kind = type(error) if kind is None else kind
+    if issubclass(kind, SystemExit | KeyboardInterrupt):
+        return
+    said = " ".join(str(error).split()) if error is not None else ""
+    if issubclass(kind, MemoryError):
+        _tell("there is not enough memory for this; give it smaller pictures, or more memory")
+    else:
+        _tell(
+            f"this is a fault of streamrec itself ({kind.__name__}{': ' if said else ''}{said[:300]}); please report it, "
+            f"with what STREAMREC_DEBUG=1 in the environment shows"
+        )
+    if error is not None:
+        _show_where(error)
+
+
+def _show_where(error: BaseException) -> None:
+    if os.environ.get("STREAMREC_DEBUG", "") in ("", "0"):
+        return
+    import traceback
+
+    from streamrec.core.redact import redact
+
+    with contextlib.suppress(OSError, ValueError):
+        typer.echo(redact("".join(traceback.format_exception(error))), err=True, nl=False)
+
+
+def _what_is_missing(error: ImportError) -> str:
+    """What to install: a package that is not there, or what OpenCV needs of the system."""
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("streamrec."):
+        package = error.name.partition(".")[0]
+        return f"{package} is not installed; pip install {_PACKAGES.get(package, package)}"
+    if re.search(r"lib(GL|gthread|glib)\b", str(error)):
+        return f"{error}; on Debian: apt-get install libgl1 libglib2.0-0"
+    return f"{error}; `streamrec doctor` says what works here and what to install"
+
+
+# Packages that are not installed by the name that they are imported by.
+_PACKAGES = {"cv2": "opencv-python", "onnx_ir": "onnx-ir", "PIL": "pillow", "paho": "paho-mqtt"}
 
 
 def _hide_passwords() -> None:
@@ -181,16 +281,15 @@ def _hide_passwords() -> None:
 
 def _leave(code: int) -> NoReturn:
     """End the process; not by Python's own way where a thread still waits for a silent camera, for that may crash."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):  # what it still holds would be tried again, and that would be told
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     if any(thread.name.startswith(READING) for thread in threading.enumerate()):
-        with contextlib.suppress(OSError):
-            sys.stdout.flush()
-            sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
-
-
-def _interrupt() -> None:
-    raise KeyboardInterrupt
 
 
 def _print_version(wanted: bool) -> None:
