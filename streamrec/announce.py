@@ -170,6 +170,11 @@ class Announcer(Closing):
                 f"after {one.entry.duration or 0.0:.1f} s or a little more"
             )
 
+    @property
+    def wanted(self) -> bool:
+        """Whether something is kept or sent on."""
+        return bool(self.history or self._sinks or self._recorder)
+
     def camera(
         self,
         name: str,

@@ -53,8 +53,8 @@ class Lines(Console):
         self.quiet = True
 
     def close(self) -> None:
-        """Write what waits; for the one in the background, which says nothing afterwards."""
-        if isinstance(self._steady, BackgroundFile):
+        """Write what waits; nothing is said afterwards."""
+        if self._steady is not None:
             self._steady.close()
 
 

@@ -49,6 +49,7 @@ class SteadyFile:
         self._room = room
         self._waiting: deque[bytes] = deque()
         self._size = 0  # bytes that wait
+        self._half = 0  # bytes of a line that was written in part
         self._failing = False
         self._lock = threading.RLock()
         self._tried = self._looked = -_AGAIN_SECONDS  # time.monotonic()
@@ -126,15 +127,17 @@ class SteadyFile:
             if self._failing:
                 self._failing = False
                 lost, self.lost = self.lost, 0
-                told = f"; {_lines(lost)} lost meanwhile" if lost else ""
+                told = f"; meanwhile {_lines(lost)} lost" if lost else ""
                 self._tell(f"{self.name} is written again{told}")
 
     def _step(self, first: bytes) -> None:
         done = self._put(first)
         self._size -= done
         self._waiting.popleft()
+        self._half = 0
         if done < len(first):
             self._waiting.appendleft(first[done:])
+            self._half = done - (first[:done].rfind(b"\n") + 1)
 
     def close(self) -> None:
         """Write what waits if that can be; told is what is lost. A stream stays open."""
@@ -152,6 +155,9 @@ class SteadyFile:
         self.lost = 0
         if self._path is not None and self._file is not None:
             file, self._file = self._file, None
+            with contextlib.suppress(OSError):
+                if self._half and self._path.is_file():  # the rest of the line will not come
+                    os.ftruncate(file, os.fstat(file).st_size - self._half)
             with contextlib.suppress(OSError):
                 os.close(file)
 
