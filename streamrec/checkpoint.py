@@ -59,6 +59,13 @@ def find_model(name_or_path: str | Path) -> Path:
     )
 
 
+def model_file(name_or_path: str | Path) -> Path | None:
+    """The file that would be read of a model; None where there is none, which somebody else tells."""
+    with suppress(ModelError, OSError, ValueError):
+        return find_model(name_or_path)
+    return None
+
+
 def save_model(path: str | Path, model: ActionModel) -> None:
     """Write a model to one safetensors file, whole or not at all."""
     from streamrec.export import step_graph, weights_of

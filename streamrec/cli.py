@@ -139,7 +139,7 @@ def main() -> None:
     from streamrec.errors import StreamrecError
 
     _hide_passwords()
-    threading.excepthook = lambda failed: _tell_unforeseen(failed.exc_value, failed.exc_type)
+    threading.excepthook = lambda failed: _tell_unforeseen(failed.exc_value or failed.exc_type())
     ended_by = _heed_signals()
     try:
         app()
@@ -217,21 +217,19 @@ def _tell(sentence: str) -> None:
         typer.echo(f"streamrec: {printable(redact(sentence))}", err=True)
 
 
-def _tell_unforeseen(error: BaseException | None, kind: type[BaseException] | None = None) -> None:
+def _tell_unforeseen(error: BaseException) -> None:
     """What nobody foresaw, in one sentence; with STREAMREC_DEBUG=1 also where."""
-    kind = type(error) if kind is None else kind
-    if issubclass(kind, SystemExit | KeyboardInterrupt):
+    if isinstance(error, SystemExit | KeyboardInterrupt):
         return
-    said = " ".join(str(error).split()) if error is not None else ""
-    if issubclass(kind, MemoryError):
+    said = " ".join(str(error).split())[:300]
+    if isinstance(error, MemoryError):
         _tell("there is not enough memory for this; give it smaller pictures, or more memory")
     else:
         _tell(
-            f"this is a fault of streamrec itself ({kind.__name__}{': ' if said else ''}{said[:300]}); please report it, "
-            f"with what STREAMREC_DEBUG=1 in the environment shows"
+            f"this is a fault of streamrec itself ({type(error).__name__}{': ' if said else ''}{said}); please report "
+            "it, with what STREAMREC_DEBUG=1 in the environment shows"
         )
-    if error is not None:
-        _show_where(error)
+    _show_where(error)
 
 
 def _show_where(error: BaseException) -> None:
@@ -417,9 +415,11 @@ def run(
       streamrec run party.mp4 --save seen.mp4 --jsonl seen.jsonl --no-show
       streamrec run party.mp4 --explain --save why.mp4 --no-show
     """
+    from streamrec.checkpoint import model_file
+    from streamrec.core.files import keep_inputs
     from streamrec.recognizer import Recognizer
-    from streamrec.sinks import why_no_display
-    from streamrec.sources import open_source
+    from streamrec.sinks import files_of_video, why_no_display
+    from streamrec.sources import file_of, open_source
     from streamrec.terminal import play
     from streamrec.threads import settle
 
@@ -429,14 +429,18 @@ def run(
         show = False
     tuned = _tuned(context, config)
     model = tuned.model or model
+    happens = _after_events(
+        after, _after_options(history, evidence, privacy, sink, record, record_pictures, record_gb)
+    )
+    keep_inputs(
+        {"--save": None if save is None else files_of_video(save), "--jsonl": jsonl, **happens.outputs},
+        [file_of(source), model_file(model), after, config, web_access, web_certificate, *_files_of_sinks(sink)],
+    )
     recognizer = Recognizer.load(
         model,
         engine=tuned.engine or engine.value,
         device=tuned.device or device,
         threads=tuned.threads or threads,
-    )
-    happens = _after_events(
-        after, _after_options(history, evidence, privacy, sink, record, record_pictures, record_gb)
     )
     seen = bool(save or page or happens.needs_pictures) or (show is not False and not why_no_display())
     opened = open_source(
@@ -458,6 +462,11 @@ def run(
         web=page,
         after=happens,
     )
+
+
+def _files_of_sinks(sinks: list[str] | None) -> list[Path]:
+    """The files that --sink names."""
+    return [Path(use.rpartition(":")[0]) for use in sinks or () if use.rpartition(":")[0].endswith(".py")]
 
 
 def _after_options(
@@ -560,6 +569,9 @@ def watch(
         device=device,
         threads=threads,
         tuned=_tuned(context, config),
+        inputs=tuple(
+            path for path in (config, web_access, web_certificate, *_files_of_sinks(sink)) if path is not None
+        ),
     ).run()
     raise typer.Exit(code)
 
@@ -1165,7 +1177,8 @@ def calibrate(
       streamrec calibrate fight --background quiet_nights/ --max-false-alarms 1/day
       streamrec calibrate fight --background yard.mp4 --actions fights.csv --out yard.safetensors
     """
-    from streamrec.checkpoint import save_with
+    from streamrec.checkpoint import model_file, save_with
+    from streamrec.core.files import keep_inputs
     from streamrec.errors import ModelError
     from streamrec.recognizer import Recognizer
     from streamrec.train import calibrate as contracts
@@ -1174,6 +1187,8 @@ def calibrate(
 
     if out is not None and out.suffix != ".safetensors":
         raise ModelError(f"{out}: the file to write ends in .safetensors")
+    read = [model_file(model), *map(Path, background), None if actions is None else Path(actions)]
+    keep_inputs({"--out": out}, read)
     per_hour = contracts.parse_rate(max_false_alarms)
     recognizer = Recognizer.load(model, engine=engine.value, device=device)
     sources = contracts.footage_of(background, recognizer)
@@ -1190,15 +1205,18 @@ def calibrate(
     contract = contracts.calibrate(
         footage, recognizer.labels, recognizer.config.events, per_hour=per_hour, actions=played
     )
+    typer.echo(json.dumps(contract.to_dict(), indent=2) if as_json else contracts.text_of(contract))
+    lines = contracts.toml_of(contract)
     if out is not None:
-        save_with(model, out, events=contract.settings)
-    if as_json:
-        typer.echo(json.dumps(contract.to_dict(), indent=2))
-        return
-    typer.echo(contracts.text_of(contract))
-    if out is not None:
-        typer.echo(f"\nwrote {out}")
-    elif lines := contracts.toml_of(contract):
+        try:
+            save_with(model, out, events=contract.settings)
+        except ModelError:  # what was measured is not lost with it
+            if lines:
+                typer.echo(f"\nFor cameras.toml, below the camera that it is for:\n\n{lines}", err=True)
+            raise
+        if not as_json:
+            typer.echo(f"\nwrote {out}")
+    elif lines and not as_json:
         typer.echo(f"\nFor cameras.toml, below the camera that it is for:\n\n{lines}")
 
 
@@ -1223,12 +1241,14 @@ def familiar(
       streamrec familiar mine.safetensors my_clips/ --out mine-again.safetensors
       streamrec familiar fight yard_by_day.mp4 yard_by_night.mp4 --strangest 1 --out yard.safetensors
     """
-    from streamrec.checkpoint import read_checkpoint, save_with
+    from streamrec.checkpoint import model_file, read_checkpoint, save_with
+    from streamrec.core.files import keep_inputs
     from streamrec.errors import ModelError
     from streamrec.train.known import known_of, recordings_of
 
     if out.suffix != ".safetensors":
         raise ModelError(f"{out}: the file to write ends in .safetensors")
+    keep_inputs({"--out": out}, [model_file(model), *data])
     config = read_checkpoint(model).config
     recordings, unreadable = recordings_of(data, config)
     for reason in unreadable:
@@ -1367,18 +1387,22 @@ def export(
       streamrec export workout --int8 --calibrate my_clips/ --out workout-int8.onnx
       streamrec export mine.safetensors --out quicker.safetensors
     """
-    from streamrec.checkpoint import load_model, save_model
+    from streamrec.checkpoint import load_model, model_file, save_model
+    from streamrec.core.files import keep_inputs
     from streamrec.errors import ModelError
     from streamrec.export import export_onnx
 
     if out.suffix not in (".onnx", ".safetensors"):
         raise ModelError(f"{out}: the file to write ends in .onnx or .safetensors")
+    keep_inputs({"--out": out}, [model_file(model), calibrate])
     if int8 != (calibrate is not None) or (int8 and out.suffix != ".onnx"):
         raise ModelError("--int8 and --calibrate CLIPS go together, and --out is a .onnx file then")
     if calibrate is not None:
         from streamrec.quantize import quantize
 
-        done = quantize(model, out, _videos(calibrate))
+        videos = _videos(calibrate)
+        keep_inputs({"--out": out}, videos)
+        done = quantize(model, out, videos)
         typer.echo(
             f"on {done.frames} other frames: the same label for {100 * done.same:.1f} %, probabilities off by "
             f"{done.difference:.3f}; a step in {1000 * done.after:.2f} ms instead of {1000 * done.before:.2f}"
@@ -1490,9 +1514,12 @@ def tune(
       streamrec tune clips.csv -m fight -m small.safetensors --fps 15,10,5 --out yard.toml
       streamrec watch cameras.toml --config yard.toml
     """
+    from streamrec.checkpoint import model_file
+    from streamrec.core.files import keep_inputs, replacing
     from streamrec.tune import TuneSettings, run_tune, text_of
     from streamrec.tunefile import toml_of
 
+    keep_inputs({"--out": out}, [data, *map(model_file, model or ())])
     report = run_tune(
         TuneSettings(
             data=data,
@@ -1512,8 +1539,13 @@ def tune(
     if tuned.model is not None and Path(tuned.model).is_file():
         tuned = replace(tuned, model=str(Path(tuned.model).absolute()))
     why = f"streamrec tune: {text_of(report).splitlines()[0]}; {report.machine['processor']}"
-    out.write_text(toml_of(tuned, why), encoding="utf-8")
     typer.echo(json.dumps(report.to_dict(), indent=2) if as_json else text_of(report))
+    try:
+        with replacing(out, "w", encoding="utf-8") as file:
+            file.write(toml_of(tuned, why))
+    except OSError:  # it took minutes to find: nobody has to find it again
+        typer.echo(f"\nWhat {out} would hold:\n\n{toml_of(tuned, why)}", err=True)
+        raise
     typer.echo(f"{out}: streamrec run --config {out}, streamrec watch --config {out}", err=True)
 
 

@@ -559,17 +559,14 @@ def open_lines(
     which are counted and told. Otherwise every line is handed over before ``write`` returns. ``tell`` gets sentences.
     """
     check_lines(target)
+    name = "standard output" if target == "-" else target
+    to: Any = getattr(sys.stdout, "buffer", sys.stdout) if target == "-" else Path(target)
     try:
-        stream = getattr(sys.stdout, "buffer", sys.stdout)
-        name = "standard output" if target == "-" else target
-        file: SteadyFile | BackgroundFile = SteadyFile(
-            stream if target == "-" else Path(target), name, tell=tell, append=append
-        )
+        file = SteadyFile(to, name, tell=tell, append=append)
     except OSError as error:
         raise SinkError(_cannot_write(Path(target), error)) from error
-    if background:
-        file = BackgroundFile(file, tell=tell)
-    return JsonLines(file, predictions=predictions, clock=clock), file.close
+    written = BackgroundFile(file, tell=tell) if background else file
+    return JsonLines(written, predictions=predictions, clock=clock), written.close
 
 
 def _number(value: float, digits: int) -> float | None:

@@ -111,7 +111,7 @@ def keep_inputs(outputs: Mapping[str, Output], inputs: Iterable[Path | str | Non
         for path in ([paths] if paths is None or isinstance(paths, str | os.PathLike) else paths)
         if path is not None and str(path) not in ("-", os.devnull)
     ]
-    for source in map(Path, filter(None, inputs)):
+    for source in [_at_home(path) for path in inputs if path is not None]:
         for output in written:
             if (found := output.meets(source)) is not None:
                 raise SettingsError(
@@ -127,6 +127,13 @@ def keep_inputs(outputs: Mapping[str, Output], inputs: Iterable[Path | str | Non
                         f"{other.option} and {output.option} both name {output.path}; give each a file of its own"
                     )
                 )
+
+
+def _at_home(path: Path | str) -> Path:
+    """The path, "~" filled in where there is such a home."""
+    with contextlib.suppress(RuntimeError):
+        return Path(path).expanduser()
+    return Path(path)
 
 
 class _Named:
@@ -169,7 +176,9 @@ def _key(path: Path) -> tuple[str, int | str, int]:
     try:
         found = path.stat()
     except (OSError, ValueError):
-        return "path", os.path.realpath(path), 0
+        with contextlib.suppress(ValueError):  # a zero in the name: whoever opens it says so
+            return "path", os.path.realpath(path), 0
+        return "path", str(path), 0
     return "file", found.st_dev, found.st_ino
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import select
 import threading
@@ -166,7 +167,8 @@ class SteadyFile:
         if self._file is None:  # a stream that is no file of the system's
             assert self._stream is not None
             try:
-                self._stream.write(data.decode(self.encoding, "replace"))
+                binary = isinstance(self._stream, io.RawIOBase | io.BufferedIOBase)
+                self._stream.write(data if binary else data.decode(self.encoding, "replace"))
                 self._stream.flush()
             except ValueError as error:  # it was closed
                 raise OSError(errno.EBADF, str(error)) from error
