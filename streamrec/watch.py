@@ -249,7 +249,11 @@ class WatchJob:
             changes.follow(file.read)
             after = AfterSettings.of(file).with_options(**self.after)
             outputs = {"--jsonl": self.jsonl, **after.outputs}
-            keep_inputs(outputs, [self.path, *file.read, *self.inputs])
+            cameras = [camera for camera in file.cameras if camera.enabled]
+            keep_inputs(
+                outputs,
+                [self.path, *file.read, *self.inputs, *(file_of(camera.address) for camera in cameras)],
+            )
             board = _Board(file, on_stdout=self.jsonl != "-")
             stack.callback(board.close)
             lines = None
