@@ -434,7 +434,15 @@ def run(
     )
     keep_inputs(
         {"--save": None if save is None else files_of_video(save), "--jsonl": jsonl, **happens.outputs},
-        [file_of(source), model_file(model), after, config, web_access, web_certificate, *_files_of_sinks(sink)],
+        [
+            file_of(source),
+            model_file(model),
+            after,
+            config,
+            web_access,
+            web_certificate,
+            *_files_of_sinks(sink),
+        ],
     )
     recognizer = Recognizer.load(
         model,

@@ -108,7 +108,9 @@ def _engines() -> Iterator[Finding]:
             try:
                 yield Finding(f"engine {engine}", True, _timed(name, engine))
             except ImportError as error:
-                missing = f"{error.name} is not installed; pip install {error.name}" if error.name else str(error)
+                missing = (
+                    f"{error.name} is not installed; pip install {error.name}" if error.name else str(error)
+                )
                 yield Finding(f"engine {engine}", False, missing)
             except StreamrecError as error:
                 yield Finding(f"engine {engine}", False, str(error))

@@ -236,7 +236,9 @@ class _Terminal:
         self, source: Source, recognizer: Recognizer, *, on_stdout: bool, tell: Callable[[str], None]
     ) -> None:
         self.source, self.recognizer = source, recognizer
-        self.console = Lines(stderr=not on_stdout, background=source.live, tell=tell if on_stdout else _nothing)
+        self.console = Lines(
+            stderr=not on_stdout, background=source.live, tell=tell if on_stdout else _nothing
+        )
         self.latency, self.recent = Latency(), Latency()
         self.frames = self.events = self.dropped = 0
         self.still: int | None = None  # frames left out by a gate

@@ -21,8 +21,8 @@ from rich.text import Text
 
 from streamrec.announce import AfterSettings, Announcer
 from streamrec.batching import Camera, Watcher
-from streamrec.console import Lines
 from streamrec.checkpoint import model_file
+from streamrec.console import Lines
 from streamrec.core.files import Output, keep_inputs
 from streamrec.core.redact import redact
 from streamrec.core.text import printable
@@ -423,7 +423,9 @@ class _Board:
 
     def __init__(self, file: WatchFile, *, on_stdout: bool) -> None:
         self.secrets = file.secrets
-        aside = Lines(stderr=True, background=True) if on_stdout else None  # for what is to be said of the lines
+        aside = (
+            Lines(stderr=True, background=True) if on_stdout else None
+        )  # for what is to be said of the lines
         self._aside = aside
         self._console = Lines(
             stderr=not on_stdout,

@@ -19,7 +19,12 @@ from streamrec.core.files import open_private, too_full, why
 ROOM = 4 << 20  # bytes that wait in memory: some hours of events, a minute of predictions
 _AGAIN_SECONDS = 1.0  # between two tries to write what waits
 _QUIET_SECONDS = 60.0  # before a reader that is too slow is told of again
-_GONE = (errno.EPIPE, errno.EIO, errno.ECONNRESET, errno.EBADF)  # of a pipe or a terminal: it does not come back
+_GONE = (
+    errno.EPIPE,
+    errno.EIO,
+    errno.ECONNRESET,
+    errno.EBADF,
+)  # of a pipe or a terminal: it does not come back
 
 
 class SteadyFile:
