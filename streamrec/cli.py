@@ -202,7 +202,8 @@ def _open_streams() -> None:
             except OSError:
                 os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
             mode = "r" if name == "stdin" else "w"
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 (for all the time)
+            nothing = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 (for all the time)
+            setattr(sys, name, nothing)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # cp1252 has no letters for all names
@@ -1304,8 +1305,9 @@ def crossval(
       streamrec crossval clips.csv more.csv --out folds/ --beside street/
     """
     from streamrec.checkpoint import load_model
+    from streamrec.core.files import keep_inputs
     from streamrec.errors import DataError
-    from streamrec.train.crossval import CrossValidation, cross_validate, markdown_of, write_index
+    from streamrec.train.crossval import CrossValidation, cross_validate, files_in, markdown_of, write_index
     from streamrec.train.data import find_clips
     from streamrec.train.recipes import Recipe, find_recipe
 
@@ -1348,8 +1350,12 @@ def crossval(
 
     made_by = find_recipe(given["recipe"]) if given["recipe"] else Recipe(about="")
     changed = _parse_changes(relabel) or made_by.relabel
+    clips = find_clips([data, *more], relabel=changed)
+    aside = find_clips(beside, relabel=changed, least=1) if beside else []
+    read = [data, *more, *(beside or ()), *(clip.path for clip in (*clips, *aside))]
+    keep_inputs({"--out": [out, *files_in(out)]}, read)
     report = cross_validate(
-        find_clips([data, *more], relabel=changed),
+        clips,
         train_fold,
         out,
         CrossValidation(
@@ -1359,7 +1365,7 @@ def crossval(
             baselines=baselines,
             frozen=frozen,
         ),
-        beside=find_clips(beside, relabel=changed, least=1) if beside else (),
+        beside=aside,
         recipe=json.loads(json.dumps(recipe, default=str)),
         tell=lambda text: typer.echo(text, err=True),
     )

@@ -1,4 +1,4 @@
-"""What a person reads at a terminal or in a journal: lines that hold nothing but text, and whose trouble stops nobody."""
+"""Lines for a person at a terminal or in a journal: nothing but text, and whose trouble stops nobody."""
 
 from __future__ import annotations
 

@@ -106,7 +106,8 @@ def _traced(model: ActionModel) -> onnx.ModelProto:
             tidy(program.model, weights)
     except Exception as error:  # the exporter raises of many kinds
         raise ModelError(
-            f"the encoder {model.config.encoder} cannot be exported to ONNX, use the torch engine (--engine torch): {error}"
+            f"the encoder {model.config.encoder} cannot be exported to ONNX, "
+            f"use the torch engine (--engine torch): {error}"
         ) from error
     finally:
         logger.setLevel(level)

@@ -437,9 +437,9 @@ class JsonLines(Sink):
     """One JSON object a line for each prediction, event and state of a source, as docs/jsonl.md describes.
 
     ``target`` is a path (an older file is replaced, or with ``append`` goes on), "-" for standard output, or
-    something with ``write(text)``, which stays open. A new file is for its owner alone. Without ``predictions`` events alone are written; ``clock``
+    something with ``write(text)``, which stays open. Without ``predictions`` events alone are written; ``clock``
     (seconds since 1970) gives each line the ``time`` of its writing. Every line is on its way before ``write``
-    returns. Raises SinkError where it cannot be written.
+    returns. A new file is for its owner alone. Raises SinkError where it cannot be written, or holds no text.
 
     >>> from streamrec.types import Prediction
     >>> lines = io.StringIO()

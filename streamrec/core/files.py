@@ -61,9 +61,11 @@ def replacing(path: Path, mode: str = "wb", *, private: bool = False, **options:
         with contextlib.suppress(FileNotFoundError):
             part.chmod(stat.S_IMODE(path.stat().st_mode))
         part.replace(path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             part.unlink()
+        if isinstance(error, OSError) and error.filename in (None, str(part)):
+            error.filename = str(path)  # what somebody named, not what lies beside it for a moment
         raise
 
 
@@ -165,9 +167,10 @@ class _Named:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
                         below.append(Path(entry.path))
-                    elif entry.is_symlink() or entry.inode() == self.key[2]:
-                        if self.is_same(Path(entry.path)):
-                            return Path(entry.path)
+                    elif (entry.is_symlink() or entry.inode() == self.key[2]) and self.is_same(
+                        Path(entry.path)
+                    ):
+                        return Path(entry.path)
         return None
 
 

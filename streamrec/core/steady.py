@@ -198,7 +198,7 @@ class SteadyFile:
                 return
             self._looked = now
             try:
-                if os.path.samestat(os.fstat(self._file), os.stat(self._path)):
+                if os.path.samestat(os.fstat(self._file), self._path.stat()):
                     return
             except OSError:  # it is not there any more
                 pass

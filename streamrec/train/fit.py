@@ -138,7 +138,8 @@ def fit(
     decides nothing; with ``patience`` whole groups of ``recordings`` are held back and watched instead.
     ``resume``: a file to which the run is written every 100 steps and when it is stopped, and from which it goes
     on, bit for bit, if it is there. It is left there at the end too: remove it once the model is saved.
-    A disk that has no room for it is told to ``say``. ``ranks``: the processes that learn together, as ``joined`` gives them.
+    A disk that has no room for it is told to ``say``.
+    ``ranks``: the processes that learn together, as ``joined`` gives them.
     """
     if not recordings:
         raise DataError("there is nothing to learn from: no clip could be read")

@@ -225,10 +225,8 @@ class TrainJob:
                 path.unlink(missing_ok=True)
             console.say(f"wrote {self.out}")
         else:
-            unwritten = ModelError(
-                f"the model could not be written to {self.out}; it is in {written}: make room, and move it there"
-            )
-            console.say(unwritten)
+            unwritten = ModelError(f"{self.out} was not written; the model is in {written}")
+            console.say(f"{self.out} cannot be written; the model is in {written}: make room, and move it")
         if read_checkpoint(written).graph is None:
             console.say(
                 f"the encoder {model.config.encoder} cannot be exported to ONNX: this model runs with torch only"
@@ -264,7 +262,7 @@ class TrainJob:
         else:
             console.say(f"its curves and mistakes: {self.run_folder / 'report.html'}")
         if unwritten is not None:
-            raise unwritten
+            raise unwritten  # at the end: all that could be done is done
 
     def _written(self, model: ActionModel) -> Path:
         """Write the model; where its place is full, to another one, which is returned. Raises ``ModelError``."""

@@ -61,7 +61,8 @@ def draw_report(
 ) -> list[Path]:
     """Write curves.png, and of what was held out confusion.png, timelines.png and mistakes.png; and report.html.
 
-    ``told`` is a sentence for the page; ``names`` are those of what was ``played``. Raises ``MissingExtra``, and ``OSError`` where it cannot be written.
+    ``told`` is a sentence for the page; ``names`` are those of what was ``played``. Raises ``MissingExtra``,
+    and ``OSError`` where it cannot be written.
     """
     need("matplotlib", extra="train")
     make_private_folder(folder)
