@@ -74,6 +74,19 @@ class AfterSettings:
         """Whether something is wanted that is given whole pictures."""
         return bool(self.evidence or self.sinks or (self.record and self.record_pictures == "full"))
 
+    @property
+    def outputs(self) -> dict[str, list[Path]]:
+        """What is written, by the option or table that says so, for ``keep_inputs``."""
+        found: dict[str, list[Path]] = {}
+        if self.history is not None:
+            file = Path(self.history.file).expanduser()
+            found["the history"] = [file, *(file.with_name(f"{file.name}{end}") for end in ("-wal", "-shm"))]
+        if self.evidence is not None:
+            found["the evidence"] = [Path(self.evidence.folder).expanduser()]
+        if self.record is not None:
+            found["--record"] = [self.record.expanduser()]
+        return found
+
     def with_options(
         self,
         *,
@@ -169,6 +182,11 @@ class Announcer(Closing):
                 f"{one.entry.camera}: {one.entry.label} ended when streamrec was killed, "
                 f"after {one.entry.duration or 0.0:.1f} s or a little more"
             )
+
+    @property
+    def wanted(self) -> bool:
+        """Whether something is kept or sent on."""
+        return bool(self.history or self._sinks or self._recorder)
 
     def camera(
         self,

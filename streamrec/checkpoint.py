@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from streamrec.config import FORMAT, ModelConfig
+from streamrec.core.files import replacing, why
 from streamrec.errors import ModelError
 
 if TYPE_CHECKING:
@@ -59,6 +60,13 @@ def find_model(name_or_path: str | Path) -> Path:
     )
 
 
+def model_file(name_or_path: str | Path) -> Path | None:
+    """The file that would be read of a model; None where there is none, which somebody else tells."""
+    with suppress(ModelError, OSError, ValueError):
+        return find_model(name_or_path)
+    return None
+
+
 def save_model(path: str | Path, model: ActionModel) -> None:
     """Write a model to one safetensors file, whole or not at all."""
     from streamrec.export import step_graph, weights_of
@@ -79,11 +87,10 @@ def _write(path: str | Path, tensors: dict[str, np.ndarray], metadata: dict[str,
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(path.name + ".part")
-        unfinished.write_bytes(save(tensors, metadata))
-        unfinished.replace(path)
+        with replacing(path) as file:
+            file.write(save(tensors, metadata))
     except OSError as error:
-        raise ModelError(f"the model could not be written to {path}: {error.strerror}") from error
+        raise ModelError(f"the model could not be written to {path}: {why(error)}") from error
 
 
 def save_with(name_or_path: str | Path, path: str | Path, **changes: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import re
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 READING = ("capture ", "read ")  # so begin the names of the threads that read sources
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
+HUNG_UP = 129  # after the terminal was closed
 app = typer.Typer(
     name="streamrec",
     help="Watches a camera and says what is happening, now.",
@@ -127,36 +129,133 @@ Show = Annotated[
 
 
 def main() -> None:
-    """Run the command line; a user's mistake gets one sentence and exit code 2, Ctrl-C ends with 130."""
+    """Run the command line; a user's mistake gets one sentence and exit code 2, Ctrl-C ends with 130.
+
+    A closed terminal ends with 129, what nobody foresaw with 1. ``STREAMREC_DEBUG=1`` shows where the latter was.
+    """
     # Read by OpenCV when it opens its first video: FFmpeg's own messages would hide ours.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    _open_streams()
     from streamrec.errors import StreamrecError
 
     _hide_passwords()
-    with contextlib.suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGTERM, lambda *_: _interrupt())
+    threading.excepthook = lambda failed: _tell_unforeseen(failed.exc_value or failed.exc_type())
+    ended_by = _heed_signals()
     try:
         app()
     except SystemExit as done:
         code = done.code if isinstance(done.code, int) else int(done.code is not None)
     except StreamrecError as error:
-        typer.echo(f"streamrec: {error}", err=True)
+        _tell(str(error))
         code = 2
     except KeyboardInterrupt:
         code = INTERRUPTED
     except BrokenPipeError:  # | head
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
-    except ImportError as error:  # OpenCV without the system's libraries
-        typer.echo(f"streamrec: {error}; on Debian: apt-get install libgl1 libglib2.0-0", err=True)
+    except ImportError as error:
+        _tell(_what_is_missing(error))
         code = 2
     except OSError as error:
-        if error.filename is None:  # nothing that the user named
-            raise
-        typer.echo(f"streamrec: {error.filename}: {(error.strerror or str(error)).lower()}", err=True)
+        from streamrec.core.files import why
+
+        named = error.filename if error.filename is not None else "a file or standard output"
+        _tell(f"{os.fsdecode(named) if isinstance(named, str | bytes) else named}: {why(error)}")
+        _show_where(error)
         code = 2
+    except Exception as error:  # the last line of defence: no traceback for a person
+        _tell_unforeseen(error)
+        code = 1
+    if code == INTERRUPTED and "SIGHUP" in ended_by:
+        code = HUNG_UP
     _leave(code)
+
+
+def _heed_signals() -> list[str]:
+    """SIGTERM and SIGHUP end a command as Ctrl-C does; where somebody said not to (nohup), that holds.
+
+    The names of those that came stand in the list.
+    """
+    came: list[str] = []
+
+    def end(number: int, frame: Any) -> None:
+        came.append(signal.Signals(number).name)
+        raise KeyboardInterrupt
+
+    with contextlib.suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGTERM, end)
+        hang_up = getattr(signal, "SIGHUP", None)  # Windows has none
+        if hang_up is not None and signal.getsignal(hang_up) is not signal.SIG_IGN:
+            signal.signal(hang_up, end)
+    return came
+
+
+def _open_streams() -> None:
+    """Standard streams that can be written to, whatever was closed, and whatever letters they know.
+
+    A number that is closed is taken by /dev/null: else the next file that is opened would get it, and with it
+    what some library prints.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            try:
+                os.fstat(number)
+            except OSError:
+                os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            mode = "r" if name == "stdin" else "w"
+            nothing = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 (for all the time)
+            setattr(sys, name, nothing)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # cp1252 has no letters for all names
+
+
+def _tell(sentence: str) -> None:
+    """The one sentence of an error; it is no matter where nobody reads it."""
+    from streamrec.core.redact import redact
+    from streamrec.core.text import printable
+
+    with contextlib.suppress(OSError, ValueError):
+        typer.echo(f"streamrec: {printable(redact(sentence))}", err=True)
+
+
+def _tell_unforeseen(error: BaseException) -> None:
+    """What nobody foresaw, in one sentence; with STREAMREC_DEBUG=1 also where."""
+    if isinstance(error, SystemExit | KeyboardInterrupt):
+        return
+    said = " ".join(str(error).split())[:300]
+    if isinstance(error, MemoryError):
+        _tell("there is not enough memory for this; give it smaller pictures, or more memory")
+    else:
+        _tell(
+            f"this is a fault of streamrec itself ({type(error).__name__}{': ' if said else ''}{said}); please report "
+            "it, with what STREAMREC_DEBUG=1 in the environment shows"
+        )
+    _show_where(error)
+
+
+def _show_where(error: BaseException) -> None:
+    if os.environ.get("STREAMREC_DEBUG", "") in ("", "0"):
+        return
+    import traceback
+
+    from streamrec.core.redact import redact
+
+    with contextlib.suppress(OSError, ValueError):
+        typer.echo(redact("".join(traceback.format_exception(error))), err=True, nl=False)
+
+
+def _what_is_missing(error: ImportError) -> str:
+    """What to install: a package that is not there, or what OpenCV needs of the system."""
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("streamrec."):
+        package = error.name.partition(".")[0]
+        return f"{package} is not installed; pip install {_PACKAGES.get(package, package)}"
+    if re.search(r"lib(GL|gthread|glib)\b", str(error)):
+        return f"{error}; on Debian: apt-get install libgl1 libglib2.0-0"
+    return f"{error}; `streamrec doctor` says what works here and what to install"
+
+
+# Packages that are not installed by the name that they are imported by.
+_PACKAGES = {"cv2": "opencv-python", "onnx_ir": "onnx-ir", "PIL": "pillow", "paho": "paho-mqtt"}
 
 
 def _hide_passwords() -> None:
@@ -181,16 +280,15 @@ def _hide_passwords() -> None:
 
 def _leave(code: int) -> NoReturn:
     """End the process; not by Python's own way where a thread still waits for a silent camera, for that may crash."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):  # what it still holds would be tried again, and that would be told
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     if any(thread.name.startswith(READING) for thread in threading.enumerate()):
-        with contextlib.suppress(OSError):
-            sys.stdout.flush()
-            sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
-
-
-def _interrupt() -> None:
-    raise KeyboardInterrupt
 
 
 def _print_version(wanted: bool) -> None:
@@ -318,9 +416,11 @@ def run(
       streamrec run party.mp4 --save seen.mp4 --jsonl seen.jsonl --no-show
       streamrec run party.mp4 --explain --save why.mp4 --no-show
     """
+    from streamrec.checkpoint import model_file
+    from streamrec.core.files import keep_inputs
     from streamrec.recognizer import Recognizer
-    from streamrec.sinks import why_no_display
-    from streamrec.sources import open_source
+    from streamrec.sinks import files_of_video, why_no_display
+    from streamrec.sources import file_of, open_source
     from streamrec.terminal import play
     from streamrec.threads import settle
 
@@ -330,14 +430,26 @@ def run(
         show = False
     tuned = _tuned(context, config)
     model = tuned.model or model
+    happens = _after_events(
+        after, _after_options(history, evidence, privacy, sink, record, record_pictures, record_gb)
+    )
+    keep_inputs(
+        {"--save": None if save is None else files_of_video(save), "--jsonl": jsonl, **happens.outputs},
+        [
+            file_of(source),
+            model_file(model),
+            after,
+            config,
+            web_access,
+            web_certificate,
+            *_files_of_sinks(sink),
+        ],
+    )
     recognizer = Recognizer.load(
         model,
         engine=tuned.engine or engine.value,
         device=tuned.device or device,
         threads=tuned.threads or threads,
-    )
-    happens = _after_events(
-        after, _after_options(history, evidence, privacy, sink, record, record_pictures, record_gb)
     )
     seen = bool(save or page or happens.needs_pictures) or (show is not False and not why_no_display())
     opened = open_source(
@@ -359,6 +471,11 @@ def run(
         web=page,
         after=happens,
     )
+
+
+def _files_of_sinks(sinks: list[str] | None) -> list[Path]:
+    """The files that --sink names."""
+    return [Path(use.rpartition(":")[0]) for use in sinks or () if use.rpartition(":")[0].endswith(".py")]
 
 
 def _after_options(
@@ -461,6 +578,9 @@ def watch(
         device=device,
         threads=threads,
         tuned=_tuned(context, config),
+        inputs=tuple(
+            path for path in (config, web_access, web_certificate, *_files_of_sinks(sink)) if path is not None
+        ),
     ).run()
     raise typer.Exit(code)
 
@@ -1066,7 +1186,8 @@ def calibrate(
       streamrec calibrate fight --background quiet_nights/ --max-false-alarms 1/day
       streamrec calibrate fight --background yard.mp4 --actions fights.csv --out yard.safetensors
     """
-    from streamrec.checkpoint import save_with
+    from streamrec.checkpoint import model_file, save_with
+    from streamrec.core.files import keep_inputs
     from streamrec.errors import ModelError
     from streamrec.recognizer import Recognizer
     from streamrec.train import calibrate as contracts
@@ -1075,6 +1196,8 @@ def calibrate(
 
     if out is not None and out.suffix != ".safetensors":
         raise ModelError(f"{out}: the file to write ends in .safetensors")
+    read = [model_file(model), *map(Path, background), None if actions is None else Path(actions)]
+    keep_inputs({"--out": out}, read)
     per_hour = contracts.parse_rate(max_false_alarms)
     recognizer = Recognizer.load(model, engine=engine.value, device=device)
     sources = contracts.footage_of(background, recognizer)
@@ -1091,15 +1214,18 @@ def calibrate(
     contract = contracts.calibrate(
         footage, recognizer.labels, recognizer.config.events, per_hour=per_hour, actions=played
     )
+    typer.echo(json.dumps(contract.to_dict(), indent=2) if as_json else contracts.text_of(contract))
+    lines = contracts.toml_of(contract)
     if out is not None:
-        save_with(model, out, events=contract.settings)
-    if as_json:
-        typer.echo(json.dumps(contract.to_dict(), indent=2))
-        return
-    typer.echo(contracts.text_of(contract))
-    if out is not None:
-        typer.echo(f"\nwrote {out}")
-    elif lines := contracts.toml_of(contract):
+        try:
+            save_with(model, out, events=contract.settings)
+        except ModelError:  # what was measured is not lost with it
+            if lines:
+                typer.echo(f"\nFor cameras.toml, below the camera that it is for:\n\n{lines}", err=True)
+            raise
+        if not as_json:
+            typer.echo(f"\nwrote {out}")
+    elif lines and not as_json:
         typer.echo(f"\nFor cameras.toml, below the camera that it is for:\n\n{lines}")
 
 
@@ -1124,12 +1250,14 @@ def familiar(
       streamrec familiar mine.safetensors my_clips/ --out mine-again.safetensors
       streamrec familiar fight yard_by_day.mp4 yard_by_night.mp4 --strangest 1 --out yard.safetensors
     """
-    from streamrec.checkpoint import read_checkpoint, save_with
+    from streamrec.checkpoint import model_file, read_checkpoint, save_with
+    from streamrec.core.files import keep_inputs
     from streamrec.errors import ModelError
     from streamrec.train.known import known_of, recordings_of
 
     if out.suffix != ".safetensors":
         raise ModelError(f"{out}: the file to write ends in .safetensors")
+    keep_inputs({"--out": out}, [model_file(model), *data])
     config = read_checkpoint(model).config
     recordings, unreadable = recordings_of(data, config)
     for reason in unreadable:
@@ -1177,8 +1305,9 @@ def crossval(
       streamrec crossval clips.csv more.csv --out folds/ --beside street/
     """
     from streamrec.checkpoint import load_model
+    from streamrec.core.files import keep_inputs
     from streamrec.errors import DataError
-    from streamrec.train.crossval import CrossValidation, cross_validate, markdown_of, write_index
+    from streamrec.train.crossval import CrossValidation, cross_validate, files_in, markdown_of, write_index
     from streamrec.train.data import find_clips
     from streamrec.train.recipes import Recipe, find_recipe
 
@@ -1221,8 +1350,12 @@ def crossval(
 
     made_by = find_recipe(given["recipe"]) if given["recipe"] else Recipe(about="")
     changed = _parse_changes(relabel) or made_by.relabel
+    clips = find_clips([data, *more], relabel=changed)
+    aside = find_clips(beside, relabel=changed, least=1) if beside else []
+    read = [data, *more, *(beside or ()), *(clip.path for clip in (*clips, *aside))]
+    keep_inputs({"--out": [out, *files_in(out)]}, read)
     report = cross_validate(
-        find_clips([data, *more], relabel=changed),
+        clips,
         train_fold,
         out,
         CrossValidation(
@@ -1232,7 +1365,7 @@ def crossval(
             baselines=baselines,
             frozen=frozen,
         ),
-        beside=find_clips(beside, relabel=changed, least=1) if beside else (),
+        beside=aside,
         recipe=json.loads(json.dumps(recipe, default=str)),
         tell=lambda text: typer.echo(text, err=True),
     )
@@ -1268,18 +1401,22 @@ def export(
       streamrec export workout --int8 --calibrate my_clips/ --out workout-int8.onnx
       streamrec export mine.safetensors --out quicker.safetensors
     """
-    from streamrec.checkpoint import load_model, save_model
+    from streamrec.checkpoint import load_model, model_file, save_model
+    from streamrec.core.files import keep_inputs
     from streamrec.errors import ModelError
     from streamrec.export import export_onnx
 
     if out.suffix not in (".onnx", ".safetensors"):
         raise ModelError(f"{out}: the file to write ends in .onnx or .safetensors")
+    keep_inputs({"--out": out}, [model_file(model), calibrate])
     if int8 != (calibrate is not None) or (int8 and out.suffix != ".onnx"):
         raise ModelError("--int8 and --calibrate CLIPS go together, and --out is a .onnx file then")
     if calibrate is not None:
         from streamrec.quantize import quantize
 
-        done = quantize(model, out, _videos(calibrate))
+        videos = _videos(calibrate)
+        keep_inputs({"--out": out}, videos)
+        done = quantize(model, out, videos)
         typer.echo(
             f"on {done.frames} other frames: the same label for {100 * done.same:.1f} %, probabilities off by "
             f"{done.difference:.3f}; a step in {1000 * done.after:.2f} ms instead of {1000 * done.before:.2f}"
@@ -1391,9 +1528,12 @@ def tune(
       streamrec tune clips.csv -m fight -m small.safetensors --fps 15,10,5 --out yard.toml
       streamrec watch cameras.toml --config yard.toml
     """
+    from streamrec.checkpoint import model_file
+    from streamrec.core.files import keep_inputs, replacing
     from streamrec.tune import TuneSettings, run_tune, text_of
     from streamrec.tunefile import toml_of
 
+    keep_inputs({"--out": out}, [data, *map(model_file, model or ())])
     report = run_tune(
         TuneSettings(
             data=data,
@@ -1413,8 +1553,13 @@ def tune(
     if tuned.model is not None and Path(tuned.model).is_file():
         tuned = replace(tuned, model=str(Path(tuned.model).absolute()))
     why = f"streamrec tune: {text_of(report).splitlines()[0]}; {report.machine['processor']}"
-    out.write_text(toml_of(tuned, why), encoding="utf-8")
     typer.echo(json.dumps(report.to_dict(), indent=2) if as_json else text_of(report))
+    try:
+        with replacing(out, "w", encoding="utf-8") as file:
+            file.write(toml_of(tuned, why))
+    except OSError:  # it took minutes to find: nobody has to find it again
+        typer.echo(f"\nWhat {out} would hold:\n\n{toml_of(tuned, why)}", err=True)
+        raise
     typer.echo(f"{out}: streamrec run --config {out}, streamrec watch --config {out}", err=True)
 
 

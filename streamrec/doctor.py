@@ -107,10 +107,17 @@ def _engines() -> Iterator[Finding]:
         for name in shipped_models()[:1]:
             try:
                 yield Finding(f"engine {engine}", True, _timed(name, engine))
-            except (StreamrecError, ImportError) as error:
+            except ImportError as error:
+                missing = (
+                    f"{error.name} is not installed; pip install {error.name}" if error.name else str(error)
+                )
+                yield Finding(f"engine {engine}", False, missing)
+            except StreamrecError as error:
                 yield Finding(f"engine {engine}", False, str(error))
-    import torch
-
+    try:
+        import torch
+    except ImportError:  # said above
+        return
     gpu = torch.cuda.is_available()
     yield Finding(
         "gpu",

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from streamrec.config import FORMAT
+from streamrec.core.files import replacing, why
 from streamrec.errors import ModelError
 from streamrec.graphs import tidy
 from streamrec.model import ActionModel
@@ -66,9 +67,10 @@ def export_onnx(model: ActionModel, path: str | Path) -> None:
     graph.metadata_props.add(key="format", value=f"streamrec {FORMAT}")
     graph.metadata_props.add(key="config", value=json.dumps(model.config.to_dict()))
     try:
-        Path(path).write_bytes(graph.SerializeToString())
+        with replacing(Path(path)) as file:
+            file.write(graph.SerializeToString())
     except OSError as error:
-        raise ModelError(f"the model could not be written to {path}: {error.strerror}") from error
+        raise ModelError(f"the model could not be written to {path}: {why(error)}") from error
 
 
 def _traced(model: ActionModel) -> onnx.ModelProto:
@@ -104,7 +106,8 @@ def _traced(model: ActionModel) -> onnx.ModelProto:
             tidy(program.model, weights)
     except Exception as error:  # the exporter raises of many kinds
         raise ModelError(
-            f"the encoder {model.config.encoder} cannot be exported to ONNX, use engine='torch': {error}"
+            f"the encoder {model.config.encoder} cannot be exported to ONNX, "
+            f"use the torch engine (--engine torch): {error}"
         ) from error
     finally:
         logger.setLevel(level)

@@ -28,6 +28,7 @@ from typing import IO, Any
 import numpy as np
 
 from streamrec.closing import Closing
+from streamrec.core.files import PRIVATE_FOLDER, make_private_folder, open_private, replacing
 from streamrec.errors import DataError, SinkError, StateError
 from streamrec.pictures import as_bgr
 from streamrec.recognizer import Recognizer
@@ -84,7 +85,8 @@ class FlightRecorder(Closing):
                 if not self.folder.exists():
                     break
                 self.folder = folder / f"{stamp}-{number}"
-            self.folder.mkdir(mode=0o700, parents=True)
+            make_private_folder(folder)
+            self.folder.mkdir(mode=PRIVATE_FOLDER)
             self._write_header()
         except OSError as error:
             raise SinkError(
@@ -198,8 +200,8 @@ class FlightRecorder(Closing):
             self._close_part()
             self._number += 1
             path = self.folder / f"part-{self._number:06d}.jsonl"
-            self._data = path.with_suffix(".bin").open("wb")
-            self._lines = path.open("wb")
+            self._data = open_private(path.with_suffix(".bin"), "wb")
+            self._lines = open_private(path, "wb")
             self._begun = now
             self._last.clear()
             self._prune()
@@ -238,9 +240,8 @@ class FlightRecorder(Closing):
                 for m in self._models
             ],
         }
-        part = self.folder / "flight.json.part"
-        part.write_text(json.dumps(header, indent=2) + "\n", encoding="utf-8")
-        part.replace(self.folder / "flight.json")
+        with replacing(self.folder / "flight.json", "w", private=True, encoding="utf-8") as file:
+            file.write(json.dumps(header, indent=2) + "\n")
 
     def _forgiven(self) -> _Forgiven:
         return _Forgiven(self)

@@ -14,6 +14,7 @@ from itertools import islice
 import cv2
 import numpy as np
 
+from streamrec.core.text import printable
 from streamrec.types import ActionStarted, Result
 
 Color = tuple[int, int, int]  # BGR, as OpenCV has it
@@ -590,8 +591,10 @@ def plain(text: str, *, unicode: bool = _CLEAR_TEXT) -> str:
     'Handewaschen - grosser'
     >>> plain("飲む", unicode=False)
     '??'
+    >>> plain("red\\x1b[2J", unicode=False)
+    'red\\\\x1b[2J'
     """
-    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    text = printable(" ".join(text.split()))
     if unicode:
         return unicodedata.normalize("NFC", text)
     letters = []

@@ -20,6 +20,7 @@ import onnxruntime
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from streamrec.checkpoint import load_model
+from streamrec.core.files import replacing, why
 from streamrec.engines.onnx_engine import OnnxEngine
 from streamrec.errors import ModelError
 from streamrec.export import INPUTS, export_onnx
@@ -49,13 +50,13 @@ def quantize(model: str | Path, out: Path, videos: Sequence[Path]) -> Quantized:
     if len(videos) < 2:
         raise ModelError(f"{len(videos)} videos: one calibrates, another tells what is lost; give 2 or more")
     with tempfile.TemporaryDirectory() as folder:
-        plain, folded = Path(folder) / "plain.onnx", Path(folder) / "folded.onnx"
+        plain, folded, made_at = (Path(folder) / f"{name}.onnx" for name in ("plain", "folded", "made"))
         export_onnx(load_model(model), plain)
         engine = OnnxEngine.from_file(plain, 1)
         graph = _fold(plain, folded)
         quantize_static(
             str(folded),
-            str(out),
+            str(made_at),
             _Feeds(_spread(engine, videos[::2])),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=["Conv", "Add", "Clip", "Relu"],
@@ -64,10 +65,14 @@ def quantize(model: str | Path, out: Path, videos: Sequence[Path]) -> Quantized:
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
         )
-        made = onnx.load(out)
+        made = onnx.load(made_at)
         del made.metadata_props[:]
         made.metadata_props.extend(onnx.load(plain).metadata_props)
-        onnx.save(made, out)
+        try:
+            with replacing(out) as file:
+                file.write(made.SerializeToString())
+        except OSError as error:
+            raise ModelError(f"the model could not be written to {out}: {why(error)}") from error
         return _compared(engine, OnnxEngine.from_file(out, 1), videos[1::2])
 
 

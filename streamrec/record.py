@@ -21,10 +21,12 @@ from rich.live import Live
 from rich.text import Text
 
 from streamrec.capture import capture
+from streamrec.console import Lines
+from streamrec.core.files import keep_inputs, make_private_folder, replacing, why
 from streamrec.errors import DataError, SinkError, StreamrecError
 from streamrec.overlay import AMBER, QUIET, WHITE, Color, draw_cue
 from streamrec.sinks import VideoFile, Window, why_no_display
-from streamrec.sources import VIDEO_ENDINGS, open_source
+from streamrec.sources import VIDEO_ENDINGS, file_of, open_source
 from streamrec.synthetic import ACTIONS, UNSEEN, World
 from streamrec.types import Frame, Prediction, Result, Source
 
@@ -158,14 +160,13 @@ class ClipFolder:
         return (self.path / row["clip"]).is_file()
 
     def _write(self, rows: list[dict[str, str]]) -> None:
-        part = self._index.with_name(f"{INDEX}.part")
-        with part.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, self._columns, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self._index)
+        try:
+            with replacing(self._index, "w", private=True, newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, self._columns, lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(rows)
+        except OSError as error:
+            raise DataError(f"{self._index} cannot be written: {why(error)}; it stays as it was") from error
         self._rows = rows
 
 
@@ -375,7 +376,10 @@ class _Writing:
 
     def __init__(self, path: Path, number: int) -> None:
         self.path, self.number = path, number
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            make_private_folder(path.parent)
+        except OSError as error:
+            raise DataError(f"{path.parent} cannot be made: {why(error)}; choose another folder") from error
         self._hidden = path.parent.parent / f".{path.parent.name}-{path.name}"
         self._sink = VideoFile(self._hidden, overlay=False)
         self._first, self._last, self._count = 0.0, 0.0, 0
@@ -547,12 +551,10 @@ class RecordJob:
 
     def run(self) -> None:
         """Record what is missing, and say what is there; what was recorded before an error or Ctrl-C stays."""
-        console = Console(highlight=False, soft_wrap=True)
-
-        def tell(what: str) -> None:
-            console.print(what, markup=False)
-
+        console = Lines()
+        tell = console.say
         labels = parse_labels(self.labels)
+        keep_inputs({"the clips": [self.folder, self.folder / INDEX]}, [file_of(self.source)])
         source = open_source(self.source)
         world = source if isinstance(source, World) else None
         if world and (unknown := [label for label in labels if label not in ACTIONS]):

@@ -8,12 +8,14 @@ import json
 import math
 import os
 import re
+import stat
 import subprocess
 import sys
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -26,6 +28,8 @@ import cv2
 import numpy as np
 
 from streamrec.closing import Closing
+from streamrec.core.files import PRIVATE_FILE, open_private, why
+from streamrec.core.steady import BackgroundFile, SteadyFile
 from streamrec.errors import SinkError
 from streamrec.overlay import Trail, draw
 from streamrec.types import ActionEnded, Event, Frame, Health, Result
@@ -201,8 +205,10 @@ class VideoFile(Sink):
 
     While it grows, the video is ``name.part.mp4`` beside ``name.mp4``: it plays as it is, so a killed process
     loses about two seconds, and an older ``name.mp4`` stays whole until ``close`` puts the new one in its
-    place. Without a result no file is left. Raises SinkError for an unknown ending, a folder that cannot be
-    written to, a full disk.
+    place. Without a result no file is left. Its owner alone may read it, unless there is an older one that others
+    may read. Raises SinkError for an unknown ending, a folder that cannot be written to, a full disk.
+
+    It cannot know what else is being read: give it another name than that of the source.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, overlay: bool = True) -> None:
@@ -220,13 +226,13 @@ class VideoFile(Sink):
                 "pip install --upgrade --force-reinstall av, or choose another of " + ", ".join(_ENDINGS)
             )
         self._encoder = found[0]
-        self._part = self.path.with_name(f"{self.path.stem}.part{self.path.suffix}")
+        _, self._part, self._indexed = files_of_video(self.path)
         if self.path.is_dir():
             raise SinkError(
                 f"cannot write a video to {self.path}: it is a folder; add a file name such as out.mp4"
             )
         try:
-            self._part.open("wb").close()
+            self._make(self._part)
         except OSError as error:
             raise SinkError(_cannot_write(self.path, error)) from error
         self._overlay = overlay
@@ -238,6 +244,12 @@ class VideoFile(Sink):
         self._size = (0, 0)  # width, height: even
         self._key_due = 0  # ticks
         self._closed = False
+
+    def _make(self, path: Path) -> None:
+        """An empty file with the rights that the video is to have."""
+        open_private(path, "wb").close()
+        with suppress(OSError):
+            path.chmod(stat.S_IMODE(self.path.stat().st_mode) if self.path.exists() else PRIVATE_FILE)
 
     def write(self, result: Result) -> None:
         """Add the result's picture; one that only repeats the last picture adds nothing."""
@@ -323,8 +335,9 @@ class VideoFile(Sink):
 
     def _index_first(self) -> None:
         """Copy the fragments into one file with its index in front: seekable, and it plays while it loads."""
-        whole = self.path.with_name(f"{self.path.stem}.whole{self.path.suffix}")
+        whole = self._indexed
         try:
+            self._make(whole)
             with (
                 av.open(str(self._part)) as source,
                 av.open(str(whole), "w", format=self._format, options={"movflags": "faststart"}) as target,
@@ -344,6 +357,17 @@ class VideoFile(Sink):
             whole.unlink(missing_ok=True)
             raise
         self._part.unlink(missing_ok=True)
+
+
+def files_of_video(path: str | os.PathLike[str]) -> tuple[Path, Path, Path]:
+    """What a ``VideoFile`` writes: the video, what it is while it grows, and what it is while its index is made.
+
+    >>> [file.name for file in files_of_video("seen.mp4")]
+    ['seen.mp4', 'seen.part.mp4', 'seen.whole.mp4']
+    """
+    path = Path(path)
+    part, whole = (path.with_name(f"{path.stem}.{word}{path.suffix}") for word in ("part", "whole"))
+    return path, part, whole
 
 
 class _Times:
@@ -400,10 +424,10 @@ def _cannot_write(path: Path, error: OSError | av.FFmpegError) -> str:
         return f"cannot write {path}: the folder {path.parent} does not exist; create it first"
     if error.errno == errno.ENOSPC:
         return f"cannot write {path}: the disk is full"
-    why = (error.strerror or str(error)).lower()
+    reason = why(error) if isinstance(error, OSError) else (error.strerror or str(error)).lower()
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"cannot write {path}: {why}; choose a place where you may write"
-    return f"cannot write {path}: {why}"
+        return f"cannot write {path}: {reason}; choose a place where you may write"
+    return f"cannot write {path}: {reason}"
 
 
 # -- JSON lines
@@ -415,7 +439,7 @@ class JsonLines(Sink):
     ``target`` is a path (an older file is replaced, or with ``append`` goes on), "-" for standard output, or
     something with ``write(text)``, which stays open. Without ``predictions`` events alone are written; ``clock``
     (seconds since 1970) gives each line the ``time`` of its writing. Every line is on its way before ``write``
-    returns. Raises SinkError where it cannot be written.
+    returns. A new file is for its owner alone. Raises SinkError where it cannot be written, or holds no text.
 
     >>> from streamrec.types import Prediction
     >>> lines = io.StringIO()
@@ -428,7 +452,7 @@ class JsonLines(Sink):
 
     def __init__(
         self,
-        target: str | os.PathLike[str] | IO[str],
+        target: str | os.PathLike[str] | IO[str] | SteadyFile | BackgroundFile,
         *,
         append: bool = False,
         predictions: bool = True,
@@ -443,13 +467,15 @@ class JsonLines(Sink):
         self._closed = False
         if isinstance(target, str) and target == "-":
             self._name = "standard output"
+            check_lines(target)
             sys.stdout.flush()
             self._file = getattr(sys.stdout, "buffer", sys.stdout)  # bytes: UTF-8 whatever the console thinks
         elif isinstance(target, (str, os.PathLike)):
             path = Path(target)
             self._name = str(path)
+            check_lines(path)
             try:
-                self._file = path.open("ab" if append else "wb")
+                self._file = open_private(path, "ab" if append else "wb")
             except OSError as error:
                 raise SinkError(_cannot_write(path, error)) from error
             self._mine = True
@@ -499,6 +525,48 @@ class JsonLines(Sink):
         self._closed = True
         if self._mine:
             self._file.close()
+
+
+def check_lines(target: str | os.PathLike[str]) -> None:
+    """Raise SinkError where lines would go nowhere, or over what is no text: a video, a model."""
+    if isinstance(target, str) and target == "-":
+        closed = sys.__stdout__ is None and getattr(sys.stdout, "name", os.devnull) == os.devnull
+        if sys.stdout is None or closed:
+            raise SinkError("standard output is closed; write the JSON Lines to a file, --jsonl out.jsonl")
+        return
+    path = Path(target)
+    with suppress(OSError):
+        if path.is_file():
+            with path.open("rb") as file:
+                if b"\0" in file.read(4096):
+                    raise SinkError(
+                        f"{path} is there and holds no text: JSON Lines would destroy it; name another file"
+                    )
+
+
+def open_lines(
+    target: str,
+    *,
+    append: bool,
+    background: bool,
+    tell: Callable[[str], object],
+    predictions: bool = True,
+    clock: Callable[[], float] | None = None,
+) -> tuple[JsonLines, Callable[[], None]]:
+    """JSON Lines that a full disk does not end, and what closes their file when they are closed themselves.
+
+    ``background``: in a thread of its own, for what must not wait: a reader that is too slow loses the oldest lines,
+    which are counted and told. Otherwise every line is handed over before ``write`` returns. ``tell`` gets sentences.
+    """
+    check_lines(target)
+    name = "standard output" if target == "-" else target
+    to: Any = getattr(sys.stdout, "buffer", sys.stdout) if target == "-" else Path(target)
+    try:
+        file = SteadyFile(to, name, tell=tell, append=append)
+    except OSError as error:
+        raise SinkError(_cannot_write(Path(target), error)) from error
+    written = BackgroundFile(file, tell=tell) if background else file
+    return JsonLines(written, predictions=predictions, clock=clock), written.close
 
 
 def _number(value: float, digits: int) -> float | None:

@@ -341,6 +341,21 @@ def open_source(what: Any, *, retries: int | None = RETRIES, size: tuple[int, in
     )
 
 
+def file_of(what: Any) -> Path | None:
+    """The file or folder that ``open_source`` would read; None where it is none: a camera, an address.
+
+    >>> file_of("file:///films/party.mp4"), file_of("rtsp://10.0.0.7/live"), file_of("0")
+    (PosixPath('/films/party.mp4'), None, None)
+    """
+    if isinstance(what, Path):
+        return what
+    if not isinstance(what, str) or re.fullmatch(r"\s*\d*\s*|synthetic(:.*)?", what):
+        return None
+    if what.startswith("file://"):
+        return Path(what.removeprefix("file://"))
+    return None if "://" in what else Path(what)
+
+
 def _from_text(text: str, retries: int | None, size: tuple[int, int] | None) -> Source:
     if not text.strip():
         raise SourceError("no source was named; pass a webcam number, a path or an address")

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import sys
+import errno
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from streamrec.announce import AfterSettings, Announcer
+from streamrec.console import Lines
+from streamrec.core.text import printable
 from streamrec.errors import ModelError, SinkError
 from streamrec.health import LEFT, OVER
 from streamrec.metrics import Latency
 from streamrec.overlay import draw_heat
 from streamrec.pipeline import results
 from streamrec.recognizer import Followed, Recognizer
-from streamrec.sinks import Background, JsonLines, Sink, VideoFile, Window, why_no_display
+from streamrec.sinks import Background, JsonLines, Sink, VideoFile, Window, open_lines, why_no_display
 from streamrec.sources import Limited, RealTime
 from streamrec.types import ActionStarted, Health, Result, Source, SourceState
 from streamrec.words import clock, describe, describe_health
@@ -47,6 +48,8 @@ def play(
 ) -> None:
     """Results to sinks, events to the terminal, a summary at the end; raises ``StreamrecError`` in words.
 
+    What fails of the outputs is told once; the others go on, and at the end it is raised. A camera is held up neither
+    by a slow reader nor by a terminal that was stopped; a file waits for who reads its lines, and loses none.
     ``model``: what the recognizer was loaded from, for ``explain``. ``show``: a window; None: where there is a display.
     ``also`` is called with each result.
     """
@@ -64,24 +67,36 @@ def play(
         why.switch()
     with contextlib.ExitStack() as stack:
         sinks: list[Sink] = []
+        failed: list[SinkError] = []
         window = None
         if show is not False and reason is None:
             window = stack.enter_context(Window())
             source = source if source.live else RealTime(source)  # a file is watched at its own speed
+        aside = Lines(stderr=True, background=source.live)  # what is said beside the lines of events
+        stack.callback(aside.close)
+
+        def tell(sentence: str) -> None:
+            aside.say(sentence)
+            if not source.live and sentence.endswith("lost"):
+                failed.append(SinkError("not everything could be written"))
+
+        terminal = _Terminal(source, recognizer, on_stdout=jsonl != "-", tell=tell)
+        stack.callback(terminal.console.close)
         if save is not None:
             # Of a file every frame is written; a live stream is never held up by the disk. A video of hours takes
             # its time to close.
             sinks.append(
                 stack.enter_context(Background(VideoFile(save), drop_oldest=source.live, patience=600.0))
             )
-        states = _States(source.name)
+        states = _States(source.name, aside.say)
         if jsonl is not None:
-            lines = stack.enter_context(JsonLines(jsonl))
-            sinks.append(lines)
+            lines, close = open_lines(jsonl, append=False, background=source.live, tell=tell)
+            stack.callback(close)
+            sinks.append(stack.enter_context(lines))
             states.lines = lines
         stack.callback(states.finish)  # before the sinks are closed
         source.on_health = states.hear
-        terminal = stack.enter_context(_Terminal(source, recognizer, on_stdout=jsonl != "-"))
+        stack.enter_context(terminal)
         if show is None and reason and not sinks:
             terminal.say(f"No window: {reason}")
         announcer = stack.enter_context(Announcer(after or AfterSettings(), terminal.say))
@@ -90,14 +105,22 @@ def play(
         announcer.camera(source.name, model=recognizer.name, live=source.live, actions=actions)
         if window is not None:
             terminal.say("in the window: e shows where the model looked, q ends")
+        others = also is not None or page is not None or window is not None or announcer.wanted
         followed = Followed(announcer.recorded(recognizer))
         for result in results(source, followed, fps=fps, still=still):
             told = announcer.write(result)  # kept before it is told
             if page is not None:
                 page.write(result, told)
             seen = why.drawn(result, followed.before(result.frame))
-            for sink in sinks:
-                sink.write(seen)
+            for sink in tuple(sinks):
+                try:
+                    sink.write(seen)
+                except SinkError as error:
+                    sinks.remove(sink)
+                    if not (sinks or others) and isinstance(error.__cause__, BrokenPipeError):
+                        raise error.__cause__ from error  # | head
+                    failed.append(error)
+                    terminal.say(f"{error}; the rest goes on")
             if window is not None:
                 window.write(seen)
                 if window.key in ("e", "E"):
@@ -106,10 +129,14 @@ def play(
                     except ModelError as error:
                         terminal.say(str(error))
             terminal.write(result)
+            if terminal.console.gone and not (sinks or others):
+                raise BrokenPipeError(errno.EPIPE, "nobody reads what is said")
             if also is not None:
                 also(result)
             if window is not None and window.closed:
                 break
+    if failed:
+        raise SinkError("; ".join(dict.fromkeys(map(str, failed))))
 
 
 class _Why:
@@ -170,9 +197,10 @@ class _Page:
 class _States:
     """How a source is, as it changes: lines on standard error for a person, and JSON lines."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, say: Callable[[str], None]) -> None:
         self.name = name
         self.lines: JsonLines | None = None
+        self._say = say
         self._was_live = False
         self._last: Health | None = None  # what is told when all that was read has been looked at
 
@@ -184,27 +212,33 @@ class _States:
         first = health.state is SourceState.live and not self._was_live
         self._was_live = self._was_live or first
         if not first and (health.reason or health.state is SourceState.live):
-            print(f"{self.name}: {describe_health(health)}", file=sys.stderr, flush=True)
-        if self.lines is not None:
-            with contextlib.suppress(SinkError):  # nobody reads them: the next prediction's line says so
-                self.lines.write_health(self.name, health)
+            self._say(f"{self.name}: {describe_health(health)}")
+        self._write(health)
 
     def finish(self) -> None:
         """Tell how it came to its end; why it failed is told as the error that it is."""
         if self._last is None:
             return
         if self._last.state is SourceState.ended and self._last.reason not in (LEFT, OVER):
-            print(f"{self.name}: {self._last.reason}", file=sys.stderr, flush=True)
+            self._say(f"{self.name}: {self._last.reason}")
+        self._write(self._last)
+
+    def _write(self, health: Health) -> None:
         if self.lines is not None:
-            self.lines.write_health(self.name, self._last)
+            with contextlib.suppress(SinkError):  # nobody reads them: the next prediction's line says so
+                self.lines.write_health(self.name, health)
 
 
 class _Terminal:
     """What a person at the terminal sees: events as lines, a line that lives, and a summary."""
 
-    def __init__(self, source: Source, recognizer: Recognizer, *, on_stdout: bool) -> None:
+    def __init__(
+        self, source: Source, recognizer: Recognizer, *, on_stdout: bool, tell: Callable[[str], None]
+    ) -> None:
         self.source, self.recognizer = source, recognizer
-        self.console = Console(stderr=not on_stdout, highlight=False, soft_wrap=True)
+        self.console = Lines(
+            stderr=not on_stdout, background=source.live, tell=tell if on_stdout else _nothing
+        )
         self.latency, self.recent = Latency(), Latency()
         self.frames = self.events = self.dropped = 0
         self.still: int | None = None  # frames left out by a gate
@@ -221,7 +255,7 @@ class _Terminal:
             columns = [
                 TimeElapsedColumn(),
                 *([BarColumn()] if duration else []),
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
             ]
             self._status = Progress(*columns, console=self.console, transient=True)
             self._task = self._status.add_task("opening ...", total=duration)
@@ -243,7 +277,7 @@ class _Terminal:
             )
 
     def say(self, text: str) -> None:
-        self.console.print(text, markup=False)
+        self.console.say(text)
 
     def write(self, result: Result) -> None:
         frame, last = result.frame, self._last
@@ -263,7 +297,7 @@ class _Terminal:
             shown = (
                 result.says if result.unknown else f"{result.says} {100 * result.prediction.confidence:.0f} %"
             )
-            self._status.update(self._task, completed=self.seconds, description=shown)
+            self._status.update(self._task, completed=self.seconds, description=printable(shown))
         if self.source.live and time.monotonic() - self._reported >= 5.0:
             self._report(frame.timestamp)
 
@@ -277,6 +311,10 @@ class _Terminal:
         )
         self._reported, self._reported_frames = now, self.frames
         self.recent = Latency()
+
+
+def _nothing(sentence: str) -> None:
+    """What is to be said of the stream that would say it."""
 
 
 def _ms(seconds: float | None) -> str:

@@ -3,33 +3,36 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from streamrec.announce import AfterSettings, Announcer
 from streamrec.batching import Camera, Watcher
+from streamrec.checkpoint import model_file
+from streamrec.console import Lines
+from streamrec.core.files import Output, keep_inputs
 from streamrec.core.redact import redact
-from streamrec.errors import SettingsError, StreamrecError
+from streamrec.core.text import printable
+from streamrec.errors import SettingsError, SinkError, StreamrecError
 from streamrec.events import EventSettings
 from streamrec.gate import Gate
 from streamrec.recognizer import Recognizer
 from streamrec.serve import live as showing
-from streamrec.sinks import JsonLines
-from streamrec.sources import Region, open_source
+from streamrec.sinks import JsonLines, open_lines
+from streamrec.sources import Region, file_of, open_source
 from streamrec.synthetic import World
 from streamrec.tunefile import Tuned
 from streamrec.types import ActionStarted, Health, Result, Source, SourceState
@@ -67,9 +70,14 @@ class _Roster:
     """Which cameras run with which settings; brings the watcher to what the file says, and touches no other."""
 
     def __init__(
-        self, watcher: Watcher, load: Callable[[str], Recognizer], announcer: Announcer | None = None
+        self,
+        watcher: Watcher,
+        load: Callable[[str], Recognizer],
+        announcer: Announcer | None = None,
+        outputs: Mapping[str, Output] = MappingProxyType({}),
     ) -> None:
         self._watcher = watcher
+        self._outputs = outputs  # what no camera may read
         self._announcer = announcer
         self._load = load
         self._running: dict[str, CameraSettings] = {}
@@ -121,6 +129,10 @@ class _Roster:
     def _choose(self, settings: CameraSettings, file: WatchFile) -> _Chosen:
         key = "model"
         try:
+            keep_inputs(self._outputs, [model_file(settings.model)])
+            key = "address"
+            keep_inputs(self._outputs, [file_of(settings.address)])
+            key = "model"
             if settings.model not in self._recognizers:
                 self._recognizers[settings.model] = self._load(settings.model)
             recognizer = self._recognizers[settings.model]
@@ -222,6 +234,7 @@ class WatchJob:
     device: str = "auto"
     threads: int | None = None  # of one step; None: what suits the model
     tuned: Tuned = field(default_factory=Tuned)  # what ``streamrec tune`` found, for cameras of its model
+    inputs: tuple[Path, ...] = ()  # files that other options read
 
     def run(self) -> int:
         """Watch until a signal, ``max_seconds``, or the end of every source that can end.
@@ -234,12 +247,19 @@ class WatchJob:
             changes = _Changes((self.path,))  # before it is read: a change while it is read counts
             file = read_watchfile(self.path, os.environ, self.tuned)
             changes.follow(file.read)
+            after = AfterSettings.of(file).with_options(**self.after)
+            outputs = {"--jsonl": self.jsonl, **after.outputs}
+            cameras = [camera for camera in file.cameras if camera.enabled]
+            keep_inputs(
+                outputs,
+                [self.path, *file.read, *self.inputs, *(file_of(camera.address) for camera in cameras)],
+            )
+            board = _Board(file, on_stdout=self.jsonl != "-")
+            stack.callback(board.close)
             lines = None
             if self.jsonl is not None:
-                sink = JsonLines(self.jsonl, append=True, predictions=self.predictions, clock=time.time)
-                lines = stack.enter_context(sink)
-            board = _Board(file, on_stdout=self.jsonl != "-")
-            after = AfterSettings.of(file).with_options(**self.after)
+                lines = _JsonLines(self.jsonl, board.tell, predictions=self.predictions)
+                stack.callback(lines.close)
             announcer = stack.enter_context(Announcer(after, board.tell))
 
             live = None if self.web is None else stack.enter_context(self._page(self.web, announcer, board))
@@ -260,9 +280,15 @@ class WatchJob:
                 if lines is not None:
                     lines.write_health(camera.name, health)
 
+            def nobody_listens() -> bool:
+                """Whether all who were told have left (| head), so that there is nobody to watch for."""
+                if announcer.wanted or live is not None or not (board.gone or (lines and lines.gone)):
+                    return False
+                return (lines is None or lines.gone) and (self.jsonl is not None or board.gone)
+
             watcher = Watcher(on_health=heard)
             stack.callback(watcher.close, _PATIENCE)  # also after an error
-            roster = _Roster(watcher, lambda model: announcer.recorded(self._load(model)), announcer)
+            roster = _Roster(watcher, lambda model: announcer.recorded(self._load(model)), announcer, outputs)
             board.tell(f"{self.path.name}: {roster.apply(file) or 'no camera is enabled'}")
             stack.enter_context(board.shown())
 
@@ -279,6 +305,8 @@ class WatchJob:
                     tell(camera, health)
                 over.clear()
                 announcer.tick()
+                if nobody_listens():
+                    raise BrokenPipeError(errno.EPIPE, "nobody reads what is told")
 
             code = self._loop(watcher, roster, file, changes, signals, board, announcer, take, live)
             watcher.stop()
@@ -356,12 +384,54 @@ class WatchJob:
         )
 
 
+class _JsonLines:
+    """JSON Lines in a thread of their own: a full disk and a reader that stopped are told, and stop no camera."""
+
+    def __init__(self, target: str, tell: Callable[[str], None], *, predictions: bool) -> None:
+        self.gone = False  # nobody reads them any more
+        self._tell, self._name = tell, target
+        self._lines: JsonLines
+        self._lines, self._close = open_lines(
+            target, append=True, background=True, tell=tell, predictions=predictions, clock=time.time
+        )
+
+    def write(self, result: Result) -> None:
+        """Hand a result over."""
+        self._give(self._lines.write, result)
+
+    def write_health(self, camera: str, health: Health) -> None:
+        """Hand over how a camera is."""
+        self._give(self._lines.write_health, camera, health)
+
+    def _give(self, write: Callable[..., None], *what: object) -> None:
+        if self.gone:
+            return
+        try:
+            write(*what)
+        except SinkError as error:
+            self.gone = True
+            self._tell(str(error))
+
+    def close(self) -> None:
+        """Write what waits, for a moment."""
+        self._lines.close()
+        self._close()
+
+
 class _Board:
     """What a person sees: events and changes of state as lines, and on a terminal a table that lives."""
 
     def __init__(self, file: WatchFile, *, on_stdout: bool) -> None:
         self.secrets = file.secrets
-        self._console = Console(stderr=not on_stdout, highlight=False, soft_wrap=True)
+        aside = (
+            Lines(stderr=True, background=True) if on_stdout else None
+        )  # for what is to be said of the lines
+        self._aside = aside
+        self._console = Lines(
+            stderr=not on_stdout,
+            background=True,
+            tell=(lambda sentence: None) if aside is None else aside.say,
+        )
         self._live: Live | None = None
         self._drawn = 0.0
         self._latest: dict[str, Result] = {}
@@ -380,10 +450,18 @@ class _Board:
 
     def tell(self, text: str) -> None:
         """A line of its own, with the time of day."""
-        line = f"{time.strftime('%H:%M:%S')}  {redact(text, self.secrets)}"
-        self._console.print(line, markup=False)
-        if not self._console.is_terminal:  # a journal wants its lines now
-            (sys.stderr if self._console.stderr else sys.stdout).flush()
+        self._console.say(f"{time.strftime('%H:%M:%S')}  {redact(text, self.secrets)}")
+
+    @property
+    def gone(self) -> bool:
+        """Whether nobody reads the lines any more."""
+        return self._console.gone
+
+    def close(self) -> None:
+        """Write what waits, for a moment."""
+        self._console.close()
+        if self._aside is not None:
+            self._aside.close()
 
     def say(self, name: str, text: str) -> None:
         """A line about a camera."""
@@ -414,12 +492,12 @@ class _Board:
             table.columns[right].justify = "right"
         for camera in cameras:
             health, result = camera.health, self._latest.get(camera.name)
-            state = Text(redact(describe_health(health), self.secrets), _COLORS[health.state])
+            state = Text(printable(redact(describe_health(health), self.secrets)), _COLORS[health.state])
             said = result if result is not None and health.state is SourceState.live else None
             table.add_row(
-                Text(camera.name),
+                Text(printable(camera.name)),
                 state,
-                "" if said is None else Text(said.says),
+                "" if said is None else Text(printable(said.says)),
                 "" if said is None or said.unknown else f"{100 * said.prediction.confidence:.0f} %",
                 f"{camera.rate:.1f}",
                 str(camera.counts.dropped.get("overload", 0)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from streamrec.core.text import printable
 from streamrec.types import ActionEnded, Event, Health
 
 
@@ -11,15 +12,16 @@ def describe(event: Event) -> str:
     >>> describe(ActionEnded("wave", 12.5, 10.0, 0.9))
     'wave ended after 2.5 s'
     """
+    label = printable(event.label)
     if isinstance(event, ActionEnded):
         counted = "" if event.repetitions is None else f", {event.repetitions} repetitions"
-        return f"{event.label} ended after {event.duration:.1f} s{counted}"
-    return f"{event.label} started ({100 * event.confidence:.0f} %)"
+        return f"{label} ended after {event.duration:.1f} s{counted}"
+    return f"{label} started ({100 * event.confidence:.0f} %)"
 
 
 def describe_health(health: Health) -> str:
     """The state, and the reason where there is one."""
-    return f"{health.state}: {health.reason}" if health.reason else str(health.state)
+    return f"{health.state}: {printable(health.reason)}" if health.reason else str(health.state)
 
 
 def clock(seconds: float) -> str:

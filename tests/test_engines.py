@@ -393,7 +393,7 @@ def test_a_device_that_is_not_there_is_told(tiny_file, device):
 
 def test_onnx_runs_on_the_cpu_only(tiny_file, exported):
     for path in (tiny_file, exported):
-        with pytest.raises(ModelError, match="for cuda take engine='torch'"):
+        with pytest.raises(ModelError, match=r"for cuda take the torch engine \(--engine torch\)"):
             Recognizer.load(path, engine="onnx", device="cuda")
     with pytest.raises(ModelError, match="runs on the cpu"):
         Recognizer.load(exported, device="cuda")

@@ -31,6 +31,7 @@ FLOORS = {
         (
             "buffer",
             "cameras",
+            "console",
             "counting",
             "encoders",
             "events",
@@ -111,7 +112,7 @@ CHAIRS = {
     "onnxscript": {"graphs"},
     "pydantic": {"serve.manage", "serve.web"},
     "paho": {"serve.mqtt"},
-    "rich": {"cli", "record", "terminal", "train.job", "watch"},
+    "rich": {"cli", "console", "record", "terminal", "train.job", "watch"},
     "safetensors": {"checkpoint", "encoders", "state", "train.resume"},
     "starlette": {"serve.web"},
     "tensorboard": {"train.log"},

@@ -111,7 +111,7 @@ def test_letters_show_on_light_and_on_dark_pictures():
 
 def test_text_on_older_opencv_is_made_of_ascii_letters():
     assert plain("Café – Ångström 飲", unicode=False) == "Cafe - Angstrom ?"
-    assert plain("two\nlines\tand\x00more", unicode=False) == "two lines and more"
+    assert plain("two\nlines\tand\x00more", unicode=False) == r"two lines and\x00more"
     assert plain("e\u0301te\u0301", unicode=False) == "ete"
 
 

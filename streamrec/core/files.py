@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import shutil
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from streamrec.core.text import printable
 from streamrec.errors import SettingsError
+
+Output = Path | str | None | Iterable[Path | str | None]  # what an option of keep_inputs writes
 
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700  # what holds footage, events or secrets
 
@@ -41,7 +48,11 @@ def replacing(path: Path, mode: str = "wb", *, private: bool = False, **options:
     new one, whole. The mode of a file that is there already is kept. Raises ``OSError`` as ``open`` does.
     """
     path = Path(os.path.realpath(path))  # through a link: the link stays, what it names is replaced
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    if path.exists() and not path.is_file():  # /dev/stdout, a pipe: nothing can take its place
+        with path.open(mode, **options) as file:
+            yield file
+        return
+    part = path.with_name(f".{path.name[:50]}.{os.getpid()}-{threading.get_native_id()}.part")
     try:
         with open_private(part, mode, **options) if private else part.open(mode, **options) as file:
             yield file
@@ -50,9 +61,11 @@ def replacing(path: Path, mode: str = "wb", *, private: bool = False, **options:
         with contextlib.suppress(FileNotFoundError):
             part.chmod(stat.S_IMODE(path.stat().st_mode))
         part.replace(path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             part.unlink()
+        if isinstance(error, OSError) and error.filename in (None, str(part)):
+            error.filename = str(path)  # what somebody named, not what lies beside it for a moment
         raise
 
 
@@ -82,40 +95,160 @@ def same_file(one: Path, other: Path) -> bool:
         return os.path.realpath(one) == os.path.realpath(other)
 
 
-def keep_inputs(outputs: Mapping[str, Path | str | None], inputs: Iterable[Path | str]) -> None:
+def keep_inputs(outputs: Mapping[str, Output], inputs: Iterable[Path | str | None]) -> None:
     """Raise ``SettingsError`` where an output would be written over an input, or over another output.
 
-    ``outputs`` are options and their paths, None or "-" where nothing is written to a file; ``inputs`` are
-    what is read: files, and folders, of which every file counts. Call it before anything is opened.
+    ``outputs`` are options and the paths that they write: one, or several where files are written beside it;
+    None or "-" where nothing is written to a file. ``inputs`` are what is read: files, and folders, of which
+    every file counts, and which no output may be; None where nothing is. Call it before anything is opened.
 
     >>> keep_inputs({"--save": Path("party.mp4")}, [Path("party.mp4")])
     Traceback (most recent call last):
     ...
     streamrec.errors.SettingsError: --save party.mp4 would overwrite what is read, party.mp4; name another file
     """
-    written = {
-        option: Path(path) for option, path in outputs.items() if path is not None and str(path) != "-"
-    }
-    # Devices and pipes (/dev/null, /dev/stdout) may be named as often as one likes.
-    written = {
-        option: path
-        for option, path in written.items()
-        if not path.exists() or path.is_file() or path.is_dir()
-    }
-    for source in map(Path, inputs):
-        files = [source]
-        with contextlib.suppress(OSError):
-            if source.is_dir():
-                files = [file for file in source.rglob("*") if not file.is_dir()]
-        for option, path in written.items():
-            for file in files:
-                if same_file(path, file):
-                    raise SettingsError(
-                        f"{option} {path} would overwrite what is read, {file}; name another file"
+    written = [
+        _Named(option, path)
+        for option, paths in outputs.items()
+        for path in ([paths] if paths is None or isinstance(paths, str | os.PathLike) else paths)
+        if path is not None and str(path) not in ("-", os.devnull)
+    ]
+    for source in [_at_home(path) for path in inputs if path is not None]:
+        for output in written:
+            if (found := output.meets(source)) is not None:
+                raise SettingsError(
+                    printable(
+                        f"{output.option} {output.path} would overwrite what is read, {found}; name another file"
                     )
-    seen: dict[str, Path] = {}
-    for option, path in written.items():
-        for other, taken in seen.items():
-            if same_file(path, taken):
-                raise SettingsError(f"{option} and {other} both name {path}; give each a file of its own")
-        seen[option] = path
+                )
+    for number, output in enumerate(written):
+        for other in written[:number]:
+            if other.option != output.option and other.is_a_place and output.is_same(other.path):
+                raise SettingsError(
+                    printable(
+                        f"{other.option} and {output.option} both name {output.path}; give each a file of its own"
+                    )
+                )
+
+
+def _at_home(path: Path | str) -> Path:
+    """The path, "~" filled in where there is such a home."""
+    with contextlib.suppress(RuntimeError):
+        return Path(path).expanduser()
+    return Path(path)
+
+
+class _Named:
+    """A path that an option names."""
+
+    def __init__(self, option: str, path: Path | str) -> None:
+        self.option, self.path = option, Path(path)
+        self.key = _key(self.path)
+
+    @property
+    def is_a_place(self) -> bool:
+        """Whether what is written there takes the place of something: devices and pipes may be named often."""
+        return not self.path.exists() or self.path.is_file() or self.path.is_dir()
+
+    def is_same(self, path: Path) -> bool:
+        return self.key == _key(path)
+
+    def meets(self, source: Path) -> Path | None:
+        """The file or folder of what is read that it would be written over; None where it is none."""
+        if self.is_same(source):
+            return None if _is_terminal(source) else source
+        # A file that is not there yet is none of a folder's.
+        if self.key[0] == "path" or not source.is_dir():
+            return None
+        below = [source]
+        while below:
+            folder = below.pop()
+            with contextlib.suppress(OSError), os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        below.append(Path(entry.path))
+                    elif (entry.is_symlink() or entry.inode() == self.key[2]) and self.is_same(
+                        Path(entry.path)
+                    ):
+                        return Path(entry.path)
+        return None
+
+
+def _key(path: Path) -> tuple[str, int | str, int]:
+    """What two names of one file share: device and number, or where it would be made."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        with contextlib.suppress(ValueError):  # a zero in the name: whoever opens it says so
+            return "path", os.path.realpath(path), 0
+        return "path", str(path), 0
+    return "file", found.st_dev, found.st_ino
+
+
+def _is_terminal(path: Path) -> bool:
+    """Whether it is read and written by a person: it is one device for both."""
+    if not path.is_char_device():
+        return False
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError:
+        return False
+    try:
+        return os.isatty(file)
+    finally:
+        os.close(file)
+
+
+def too_full(error: OSError) -> bool:
+    """Whether there was no room: room may be made, and then it goes on."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def why(error: OSError) -> str:
+    """What the system says, as a clause.
+
+    >>> why(OSError(errno.ENOSPC, "No space left on device"))
+    'the disk is full'
+    """
+    if too_full(error):
+        return "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or "").lower()
+    return (error.strerror or str(error)).lower()
+
+
+def try_room(path: Path, size: int) -> None:
+    """Raise ``OSError`` where so many bytes have no room beside ``path``: they are taken, and given back."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    part = path.with_name(f".{path.name[:50]}.{os.getpid()}.room")
+    try:
+        with open_private(part, "wb") as file:
+            try:
+                os.posix_fallocate(file.fileno(), 0, max(1, size))
+            except OSError as error:
+                if too_full(error):  # some file systems cannot promise room: that says nothing
+                    raise
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()
+
+
+def other_places() -> list[Path]:
+    """Folders where something may be kept that cannot be written to its own place."""
+    places = [Path.cwd(), Path.home() / ".cache"]
+    with contextlib.suppress(FileNotFoundError):  # not one that takes a file
+        places.insert(0, Path(tempfile.gettempdir()))
+    return [*places, Path("/dev/shm"), Path("/var/tmp")]
+
+
+def keep_elsewhere(name: str, write: Callable[[Path], object]) -> Path | None:
+    """Call ``write`` with a path in the first folder that takes it, for the owner alone; None where none does."""
+    for place in other_places():
+        folder = None
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="streamrec-", dir=place))
+            write(folder / name)
+            return folder / name
+        except Exception:  # whatever one place refuses, the next one may take
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+    return None

@@ -6,7 +6,7 @@ import unicodedata
 
 # Control characters, surrogates (bytes that are no text), what turns the direction of writing, and line ends.
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Cf", "Co", "Cn", "Zl", "Zp"})
-_JOINERS = "\u200d\ufe0f"  # hold emoji and some scripts together
+_JOINERS = "\u200c\u200d\ufe0f"  # hold emoji and some scripts together
 
 
 def printable(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -74,6 +75,7 @@ def make_engine(
 
     if engine not in ("auto", "onnx", "torch"):
         raise ModelError(f"there is no engine {engine!r}; the engines are auto, onnx, torch")
+    check_device(device)
     path = find_model(name_or_path)
     if path.suffix == ".onnx":
         if engine == "torch":
@@ -101,7 +103,25 @@ def _check_on_cpu(device: str) -> None:
     from streamrec.errors import ModelError
 
     if device not in ("auto", "cpu"):
-        raise ModelError(f"the onnx engine runs on the cpu; for {device} take engine='torch'")
+        raise ModelError(
+            f"the onnx engine runs on the cpu; for {device} take the torch engine (--engine torch)"
+        )
+
+
+def check_device(device: str) -> None:
+    """Raise ``ModelError`` for the name of a device that there is not.
+
+    >>> check_device("gpu")
+    Traceback (most recent call last):
+    ...
+    streamrec.errors.ModelError: there is no device 'gpu'; the devices are auto, cpu, cuda, cuda:1, ..., mps and xpu
+    """
+    from streamrec.errors import ModelError
+
+    if not re.fullmatch(r"auto|cpu|(cuda|mps|xpu)(:\d{1,3})?", device):
+        raise ModelError(
+            f"there is no device {device!r}; the devices are auto, cpu, cuda, cuda:1, ..., mps and xpu"
+        )
 
 
 def _has_gpu() -> bool:

@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from streamrec.core.files import make_private_folder
 from streamrec.counting import phase_targets
 from streamrec.errors import StreamrecError
 from streamrec.rhythm import is_due
@@ -163,7 +164,7 @@ class ClipCache:
 
     def _put(self, entry: Path, write: Callable[[Path], None]) -> None:
         """Make an entry, whole or not at all."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(self.folder)
         unfinished = Path(tempfile.mkdtemp(prefix=f"{entry.name}.part-", dir=self.folder))
         try:
             write(unfinished)

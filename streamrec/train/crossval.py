@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from streamrec.config import ModelConfig
+from streamrec.core.files import make_private_folder, replacing
 from streamrec.counting import RepetitionCounter
 from streamrec.errors import DataError, SourceError
 from streamrec.events import EventSettings
@@ -89,7 +90,7 @@ def cross_validate(
     then (plain values); it is part of the report. Clips that cannot be read are passed over, and named.
     """
     splits = list(_splits(clips, settings, beside))
-    out.mkdir(parents=True, exist_ok=True)
+    make_private_folder(out)
     _check_same_run(out, [*clips, *beside], settings, recipe or {})
     decoded = _Decoded()
     for seed in settings.seeds:
@@ -108,6 +109,12 @@ def cross_validate(
     _write_text(out / "report.json", json.dumps(report, indent=2) + "\n")
     _write_text(out / "report.md", markdown_of(report))
     return report
+
+
+def files_in(out: Path) -> list[Path]:
+    """What a cross-validation writes over in its folder."""
+    known = [out / name for name in ("run.json", "report.json", "report.md")]
+    return [*known, *out.glob("seed*-fold*.npz"), *out.glob("seed*-fold*/*")]
 
 
 def report_of(
@@ -423,7 +430,7 @@ def write_index(clips: Sequence[Clip], path: Path) -> Path:
     """Write a CSV from which ``find_clips`` finds these clips again, wherever it lies."""
     timed = any(clip.label is None for clip in clips)
     counted = any(clip.repetitions for clip in clips)
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(
             ["clip", "label", "group", *["segments", "background"] * timed, *["repetitions"] * counted]
@@ -466,10 +473,8 @@ def _write_fold(
         f"said by {method}": np.concatenate([scores for _, _, scores in rows])
         for method, rows in said.items()
     }
-    unfinished = path.with_name(path.name + ".part")
-    with unfinished.open("wb") as file:
+    with replacing(path) as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-    unfinished.replace(path)
 
 
 def _read_fold(path: Path) -> _Fold:
@@ -602,6 +607,5 @@ def _path_of(out: Path, seed: int, fold: int) -> Path:
 
 
 def _write_text(path: Path, text: str) -> None:
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
+    with replacing(path, "w", encoding="utf-8") as file:
+        file.write(text)

@@ -28,7 +28,7 @@ from streamrec.train.cache import Recording
 from streamrec.train.data import BACKGROUND, NO_LABEL, Clip, held_out
 from streamrec.train.looks import KeptLooks
 from streamrec.train.ranks import Ranks, choose_device, keep_freed_memory
-from streamrec.train.resume import Run, identity, keep, restore
+from streamrec.train.resume import Keeper, Run, identity, restore
 from streamrec.train.score import play
 from streamrec.train.streams import Batch, StreamWindows
 
@@ -127,6 +127,7 @@ def fit(
     watched: list[Recording] | None = None,
     resume: Path | None = None,
     tell: Callable[[Progress], None] = lambda progress: None,
+    say: Callable[[str], object] = lambda sentence: None,
     ranks: Ranks | None = None,
 ) -> ActionModel:
     """Train a model on recordings; returns it in eval mode, on the CPU.
@@ -137,6 +138,7 @@ def fit(
     decides nothing; with ``patience`` whole groups of ``recordings`` are held back and watched instead.
     ``resume``: a file to which the run is written every 100 steps and when it is stopped, and from which it goes
     on, bit for bit, if it is there. It is left there at the end too: remove it once the model is saved.
+    A disk that has no room for it is told to ``say``.
     ``ranks``: the processes that learn together, as ``joined`` gives them.
     """
     if not recordings:
@@ -154,6 +156,7 @@ def fit(
         if not resume.exists():
             raise DataError(f"{resume} is not seen by every machine: let the model's folder be a shared one")
         restore(run, resume, which, ranks)
+    keeper = Keeper(resume, which, ranks, say)
     try:
         with _asked_to_stop() as asked:
             if _watch(run, watched, settings, ranks, asked) and ranks.first:  # a stop had left it out
@@ -167,11 +170,10 @@ def fit(
                     tell(_progress(run, settings))
                 if ranks.any(bool(asked)):
                     raise KeyboardInterrupt
-                if resume is not None and (run.now.step % 100 == 0 or _finished(run, settings)):
-                    keep(run, resume, which, ranks)
+                if run.now.step % 100 == 0 or _finished(run, settings):
+                    keeper.keep(run)
     except KeyboardInterrupt:
-        if resume is not None:
-            keep(run, resume, which, ranks)
+        keeper.keep_last(run)
         raise
     if run.best:
         run.averaged.load_state_dict(run.best)
@@ -304,7 +306,8 @@ def _asked_to_stop() -> Iterator[list[int]]:
     before: dict[int, Any] = {}
     asked: list[int] = []
     if threading.current_thread() is threading.main_thread():  # no other may set handlers, or is interrupted
-        kinds = (signal.SIGINT, signal.SIGTERM)
+        # A closed terminal too; Windows has no such signal.
+        kinds = (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))
         before = {kind: handler for kind in kinds if callable(handler := signal.getsignal(kind))}
     for kind in before:
         signal.signal(kind, lambda number, _: asked.append(number))

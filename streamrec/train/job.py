@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from streamrec.checkpoint import read_checkpoint, save_model
+from streamrec.checkpoint import model_file, read_checkpoint, save_model
 from streamrec.config import ModelConfig
+from streamrec.console import Lines
+from streamrec.core.files import keep_elsewhere, keep_inputs, too_full, try_room, why
 from streamrec.counting import phase_targets
-from streamrec.errors import DataError, MissingExtra
+from streamrec.errors import DataError, MissingExtra, ModelError
 from streamrec.events import EventSettings
 from streamrec.model import ActionModel
 from streamrec.strangeness import KnownPictures
@@ -29,10 +30,10 @@ from streamrec.train.data import BACKGROUND, Clip, find_clips, find_footage, hel
 from streamrec.train.fit import Progress as Standing
 from streamrec.train.fit import TrainSettings
 from streamrec.train.known import known_of, unknown_part
-from streamrec.train.log import RunLog, read_lines, write_config
+from streamrec.train.log import RunLog, read_lines
 from streamrec.train.measure import NOTHING
 from streamrec.train.ranks import Ranks, choose_device, joined
-from streamrec.train.report import draw_report
+from streamrec.train.report import PICTURES, draw_report
 from streamrec.train.score import accuracies, play
 from streamrec.train.soup import check_start, fit_soup
 from streamrec.transforms import Transform
@@ -94,10 +95,26 @@ class TrainJob:
         """Whether it learns from the synthetic world."""
         return self.data == ("synthetic",)
 
+    @property
+    def outputs(self) -> dict[str, list[Path]]:
+        """What is written, by the option that says so, for ``keep_inputs``."""
+        told = ("config.json", "metrics.csv", "report.html", *(f"{name}.png" for name in PICTURES))
+        return {
+            "--out": [self.out, *self.resumes],
+            "--run": [self.run_folder, *map(self.run_folder.joinpath, told)],
+        }
+
+    def keep_inputs(self, clips: Iterable[Clip] = ()) -> None:
+        """Raise ``SettingsError`` where something that is written would take the place of what is read."""
+        start = None if self.weights in (None, "imagenet") else model_file(str(self.weights))
+        files = () if self.is_synthetic else self.data
+        keep_inputs(self.outputs, [*files, *self.background, start, *(clip.path for clip in clips)])
+
     def run(self) -> None:
         """Do it; what is left of a run that was stopped is taken up again."""
         if self.out.suffix != ".safetensors":
             raise DataError(f"--out {self.out}: a model file ends in .safetensors")
+        self.keep_inputs()
         if self.is_synthetic and (self.settings.seed + 1) * SEEDS > UNSEEN:
             raise DataError(f"--seed {self.settings.seed}: for synthetic it is 0 to {UNSEEN // SEEDS - 1}")
         if self.threads:
@@ -121,6 +138,7 @@ class TrainJob:
         """Find and decode what is learned from, and what is held out."""
         if not self.is_synthetic:
             clips = find_clips(self.data, relabel=self.relabel)
+            self.keep_inputs(clips)
             return self.decode(*held_out(clips, part=self.hold_out, seed=self.settings.seed), ranks)
         config = self._config_for(ACTIONS if self.world is None else LABELS[self.world])
         count = self.scenes if self.world else max(1, round(self.hours * 3600 / SCENE_SECONDS))
@@ -148,12 +166,12 @@ class TrainJob:
                         if clips is measured:
                             names.append(clip.path.name)
                     else:
-                        console.print(f"passed over: {recording}", style="yellow")
+                        console.say(f"passed over: {recording}", style="yellow")
         if self.world:
             parts[0].extend(scenes_of(self.world, self.scenes, config.transform, config.labels))
         return TrainData(config, *parts, names, self._decode_background(config, cache, console))
 
-    def _decode_background(self, config: ModelConfig, cache: ClipCache, console: Console) -> list[Recording]:
+    def _decode_background(self, config: ModelConfig, cache: ClipCache, console: Lines) -> list[Recording]:
         if not self.background:
             return []
         clips = find_footage(self.background, config.events.background[0])
@@ -161,7 +179,7 @@ class TrainJob:
             found = [*map(done, decode_clips(clips, config.transform, config.labels, cache=cache))]
         for _, error in found:
             if not isinstance(error, Recording):
-                console.print(f"passed over: {error}", style="yellow")
+                console.say(f"passed over: {error}", style="yellow")
         return [recording for _, recording in found if isinstance(recording, Recording)]
 
     def fit(self, data: TrainData, ranks: Ranks | None = None) -> ActionModel:
@@ -169,11 +187,11 @@ class TrainJob:
         ranks = ranks or Ranks(device=choose_device(self.settings.device))
         console = _console(ranks)
         if kept := self._kept():
-            console.print(f"going on with the run in {kept}")
+            console.say(f"going on with the run in {kept}")
         log = None
         if ranks.first:
-            log = RunLog(self.run_folder, say=console.print)
-            write_config(self.run_folder, **self._described(data, ranks))
+            log = RunLog(self.run_folder, say=console.say)
+            log.write_config(**self._described(data, ranks))
         try:
             with _learning(self.settings, console, log) as tell:
                 return fit_soup(
@@ -185,11 +203,12 @@ class TrainJob:
                     watched=data.measured,
                     resumes=self.resumes,
                     tell=tell,
+                    say=console.say,
                     ranks=ranks,
                 )
         except KeyboardInterrupt:
             if kept := self._kept():
-                console.print(f"stopped; the same command goes on from {kept}")
+                console.say(f"stopped; the same command goes on from {kept}")
             raise
         finally:
             if log is not None:
@@ -199,20 +218,24 @@ class TrainJob:
         """Write the model, then what it says of the held-out recordings."""
         console = _console(None)
         model.config = replace(model.config, known=data.known)
-        save_model(self.out, model)
-        # Not before: if the model cannot be written, nothing is lost.
-        for path in self.resumes:
-            path.unlink(missing_ok=True)
-        console.print(f"wrote {self.out}")
-        if read_checkpoint(self.out).graph is None:
-            console.print(
+        written, unwritten = self._written(model), None
+        if written == self.out:
+            # Not before: if the model cannot be written, nothing is lost.
+            for path in self.resumes:
+                path.unlink(missing_ok=True)
+            console.say(f"wrote {self.out}")
+        else:
+            unwritten = ModelError(f"{self.out} was not written; the model is in {written}")
+            console.say(f"{self.out} cannot be written; the model is in {written}: make room, and move it")
+        if read_checkpoint(written).graph is None:
+            console.say(
                 f"the encoder {model.config.encoder} cannot be exported to ONNX: this model runs with torch only"
             )
         with _counting("measuring", len(data.measured), console) as done:
             played = [done(play(model, recording)) for recording in data.measured]
         if model.config.known is not None and data.measured:
             unknown = unknown_part(model.config.known, data.measured, model.config.fps)
-            console.print(f"of the held-out pictures {100 * unknown:.1f} % are unknown to it")
+            console.say(f"of the held-out pictures {100 * unknown:.1f} % are unknown to it")
         told = "nothing was held out, so nothing was measured"
         if played:
             per_frame, at_end = accuracies(played)
@@ -221,7 +244,7 @@ class TrainJob:
                 f"on {len(played)} held-out {what}: {100 * at_end:.1f} % right at the end, "
                 f"{100 * per_frame:.1f} % of the frames"
             )
-            console.print(told)
+            console.say(told)
         try:
             draw_report(
                 self.run_folder,
@@ -233,9 +256,24 @@ class TrainJob:
                 names=data.names,
             )
         except MissingExtra as error:
-            console.print(f"no pictures of the run: {error}")
+            console.say(f"no pictures of the run: {error}")
+        except OSError as error:
+            console.say(f"no pictures of the run: {self.run_folder} cannot be written: {why(error)}")
         else:
-            console.print(f"its curves and mistakes: {self.run_folder / 'report.html'}")
+            console.say(f"its curves and mistakes: {self.run_folder / 'report.html'}")
+        if unwritten is not None:
+            raise unwritten  # at the end: all that could be done is done
+
+    def _written(self, model: ActionModel) -> Path:
+        """Write the model; where its place is full, to another one, which is returned. Raises ``ModelError``."""
+        try:
+            save_model(self.out, model)
+            return self.out
+        except ModelError:
+            place = keep_elsewhere(self.out.name, lambda path: save_model(path, model))
+            if place is None:
+                raise
+            return place
 
     def _kept(self) -> Path | None:
         """Where the member that was learning last is kept; None: nothing is."""
@@ -251,8 +289,24 @@ class TrainJob:
         events = replace(events, background=tuple(sorted(BACKGROUND & set(labels))))
         config = replace(self.config, labels=labels, events=events)
         check_start(self.settings, self.weights)
-        ActionModel(config, weights=self.weights)  # what is wrong with it is said now, not after the decoding
+        # What is wrong with it is said now, not after the decoding.
+        self._try_room(ActionModel(config, weights=self.weights))
         return config
+
+    def _try_room(self, model: ActionModel) -> None:
+        """Raise ``ModelError`` where the model and its run will have no room."""
+        size = sum(value.numel() * value.element_size() for value in model.state_dict().values())
+        wanted = 6 * size + 2_000_000  # the run holds it four or five times; and its graph
+        try:
+            self.out.parent.mkdir(parents=True, exist_ok=True)
+            try_room(self.out, wanted)
+        except OSError as error:
+            if not too_full(error):
+                raise ModelError(f"{self.out} cannot be written: {why(error)}") from error
+            raise ModelError(
+                f"there is no room for {self.out} and the run beside it: {why(error)}, and it takes "
+                f"{max(1, round(wanted / 1e6))} MB; make room, or give another --out"
+            ) from error
 
     def _described(self, data: TrainData, ranks: Ranks) -> dict[str, Any]:
         """What config.json holds."""
@@ -284,7 +338,7 @@ class TrainJob:
             "processes": ranks.count,
         }
 
-    def _render(self, count: int, config: ModelConfig, console: Console) -> list[Recording]:
+    def _render(self, count: int, config: ModelConfig, console: Lines) -> list[Recording]:
         def one(number: int) -> Recording:
             # 30 a second, and many changes: recordings are played again at other speeds and rates.
             seed = self.settings.seed * SEEDS + number
@@ -309,14 +363,14 @@ def scenes_of(kind: str, count: int, transform: Transform, labels: tuple[str, ..
     return found
 
 
-def _console(ranks: Ranks | None) -> Console:
+def _console(ranks: Ranks | None) -> Lines:
     """The terminal; of several processes only the first one speaks."""
     quiet = ranks is not None and not ranks.first
-    return Console(stderr=True, highlight=False, markup=False, soft_wrap=True, quiet=quiet)
+    return Lines(stderr=True, quiet=quiet)
 
 
 @contextmanager
-def _counting(what: str, total: int, console: Console) -> Iterator[Any]:
+def _counting(what: str, total: int, console: Lines) -> Iterator[Any]:
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(what, total=total)
@@ -330,7 +384,7 @@ def _counting(what: str, total: int, console: Console) -> Iterator[Any]:
 
 @contextmanager
 def _learning(
-    settings: TrainSettings, console: Console, log: RunLog | None
+    settings: TrainSettings, console: Lines, log: RunLog | None
 ) -> Iterator[Callable[[Standing], None]]:
     """A listener that shows where the run stands, and writes it down."""
     columns = (
@@ -338,7 +392,7 @@ def _learning(
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
     )
     begun, first = time.monotonic(), 0
     last: Standing | None = None
@@ -360,10 +414,10 @@ def _learning(
             )
             progress.update(task, completed=standing.step, description=told)
             if not console.is_terminal and (standing.step % 100 == 0 or standing.step == standing.steps):
-                console.print(f"{standing.step}/{standing.steps} {told}")
+                console.say(f"{standing.step}/{standing.steps} {told}")
             if log is not None:
                 log.write(standing)
 
         yield tell
     if last is not None and last.best_at is not None:
-        console.print(f"learned for {last.step} steps; what is kept was the best, after {last.best_at}")
+        console.say(f"learned for {last.step} steps; what is kept was the best, after {last.best_at}")

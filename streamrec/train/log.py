@@ -14,6 +14,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from streamrec.core.files import make_private_folder, open_private, replacing, too_full, try_room, why
+from streamrec.core.redact import redact
 from streamrec.errors import DataError, MissingExtra, need
 from streamrec.train.fit import Progress
 
@@ -33,7 +35,12 @@ class Line:
 
 
 class RunLog:
-    """Writes the lines of a run; a run that goes on goes on with its lines."""
+    """Writes the lines of a run; a run that goes on goes on with its lines.
+
+    A disk that is full is told once, to ``say``: the run goes on, without what could not be written. Raises
+    ``DataError`` where the folder cannot be written to for another reason. It shows what was learned from, so that
+    it is for its owner alone.
+    """
 
     def __init__(self, folder: Path, *, say: Callable[[str], None] = lambda text: None) -> None:
         self.path = folder / "metrics.csv"
@@ -41,8 +48,11 @@ class RunLog:
         self._before = 0.0  # seconds of earlier sittings
         self._open = False
         self._board: Any = None
+        self._say = say
+        self._told = False
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_private_folder(folder)
+            try_room(self.path, 1)
             need("tensorboard", extra="train")
             from torch.utils.tensorboard import SummaryWriter
 
@@ -50,12 +60,12 @@ class RunLog:
         except MissingExtra as error:
             say(f"no events for TensorBoard: {error}")
         except OSError as error:
-            raise DataError(f"the run's folder {folder} cannot be written: {error.strerror}") from error
+            if not too_full(error):
+                raise DataError(f"the run's folder {folder} cannot be written: {why(error)}") from error
+            self._fail(error)
 
     def write(self, progress: Progress) -> None:
         """Write a line where one is due."""
-        if not self._open:
-            self._go_on(progress.step)
         regular = progress.step == 1 or progress.step % EVERY == 0 or progress.step == progress.steps
         if not regular and progress.watched is None:
             return
@@ -67,27 +77,49 @@ class RunLog:
             progress.watched,
             self._before + time.monotonic() - self._begun,
         )
-        with self.path.open("a", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerow(_texts(line))
-        if self._board is not None:
-            for name, value in asdict(line).items():
-                if name != "step" and value is not None:
-                    self._board.add_scalar(name, value, line.step)
+        try:
+            if not self._open:
+                self._go_on(progress.step)
+            with open_private(self.path, "a", newline="", encoding="utf-8") as file:
+                csv.writer(file).writerow(_texts(line))
+            if self._board is not None:
+                for name, value in asdict(line).items():
+                    if name != "step" and value is not None:
+                        self._board.add_scalar(name, value, line.step)
+        except OSError as error:
+            self._fail(error)
+
+    def write_config(self, **parts: Any) -> None:
+        """Write config.json, as ``write_config`` does."""
+        try:
+            write_config(self.path.parent, **parts)
+        except OSError as error:
+            self._fail(error)
+
+    def _fail(self, error: OSError) -> None:
+        if self._board is not None and too_full(error):  # its thread is dead, and would be waited for
+            self._board = None
+        if not self._told:
+            self._say(f"{self.path.parent} cannot be written: {why(error)}; it goes on learning without")
+        self._told = True
 
     def close(self) -> None:
         """Finish the event file."""
         if self._board is not None:
-            self._board.close()
+            try:
+                self._board.close()
+            except OSError as error:
+                self._fail(error)
 
     def _go_on(self, step: int) -> None:
         """Keep the lines of earlier sittings, but for those of steps that are learned again."""
         kept = [line for line in read_lines(self.path) if line.step < step]
         self._before = kept[-1].seconds if kept else 0.0
-        self._open = True
-        with self.path.open("w", newline="", encoding="utf-8") as file:
+        with replacing(self.path, "w", private=True, newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(Line.__slots__)
             writer.writerows(map(_texts, kept))
+        self._open = True
 
 
 def read_lines(path: Path) -> list[Line]:
@@ -117,12 +149,13 @@ def write_config(folder: Path, **parts: Any) -> None:
     """Write config.json: what is given, and the versions of what it was made with."""
     made_with = {name: version(name) for name in ("streamrec", "torch", "torchvision", "timm", "numpy")}
     plain = parts | {
-        "command": " ".join(sys.argv),
+        "command": redact(" ".join(sys.argv)),
         "versions": made_with | {"python": sys.version.split()[0]},
         "commit": _commit(),
     }
     text = json.dumps(plain, indent=2, ensure_ascii=False, default=str)
-    (folder / "config.json").write_text(text + "\n", encoding="utf-8")
+    with replacing(folder / "config.json", "w", private=True, encoding="utf-8") as file:
+        file.write(text + "\n")
 
 
 def _commit() -> str | None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from streamrec.engines import check_device
 from streamrec.errors import ModelError
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # of glibc's mallopt
@@ -100,6 +101,7 @@ def joined(device: str = "auto") -> Iterator[Ranks]:
 
 def choose_device(device: str, local_rank: int | None = None) -> torch.device:
     """The device of a name; ``auto`` is a GPU where there is one, each process its own. Raises ``ModelError``."""
+    check_device(device)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:

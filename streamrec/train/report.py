@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from streamrec.core.files import make_private_folder, replacing
+from streamrec.core.text import printable
 from streamrec.errors import need
 from streamrec.metrics import ConfusionMatrix
 from streamrec.train.data import NO_LABEL
@@ -22,6 +24,7 @@ COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7", "#b
            "#8c564b", "#17becf", "#98df8a", "#ff9896", "#c5b0d5", "#c49c94", "#9edae5", "#dbdb8d")  # fmt: skip
 TIMELINES = 8
 MISTAKES = 8
+PICTURES = ("curves", "confusion", "timelines", "mistakes")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,10 +61,12 @@ def draw_report(
 ) -> list[Path]:
     """Write curves.png, and of what was held out confusion.png, timelines.png and mistakes.png; and report.html.
 
-    ``told`` is a sentence for the page; ``names`` are those of what was ``played``. Raises ``MissingExtra``.
+    ``told`` is a sentence for the page; ``names`` are those of what was ``played``. Raises ``MissingExtra``,
+    and ``OSError`` where it cannot be written.
     """
     need("matplotlib", extra="train")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_private_folder(folder)
+    labels, names = [*map(printable, labels)], [*map(printable, names)]
     figures = {"curves.png": draw_curves(lines)}
     if played:
         figures |= {
@@ -70,9 +75,11 @@ def draw_report(
             "mistakes.png": draw_mistakes(labels, worst_mistakes(played, names), len(played)),
         }
     for name, figure in figures.items():
-        figure.savefig(folder / name, dpi=110, facecolor="white")
+        with replacing(folder / name, private=True) as file:
+            figure.savefig(file, dpi=110, facecolor="white", format="png")
     page = folder / "report.html"
-    page.write_text(_page(title, told, list(figures)), encoding="utf-8")
+    with replacing(page, "w", private=True, encoding="utf-8") as file:
+        file.write(_page(title, told, list(figures)))
     return [*(folder / name for name in figures), page]
 
 

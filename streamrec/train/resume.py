@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
-from collections.abc import Iterable
+import os
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
 from hashlib import sha256
 from pathlib import Path
@@ -16,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from streamrec.core.files import keep_elsewhere, replacing, why
 from streamrec.errors import DataError
 from streamrec.model import ActionModel
 from streamrec.state import State
@@ -66,7 +70,10 @@ def identity(settings: dict[str, Any], recordings: Iterable[Recording], ranks: R
 
 
 def keep(run: Run, path: Path, which: str, ranks: Ranks) -> None:
-    """Write a run, whole or not at all; all processes take part, the first one writes."""
+    """Write a run, whole or not at all, for its owner alone; all processes take part, the first one writes.
+
+    Raises ``OSError`` in the first one where it cannot be written.
+    """
     tensors = {f"model.{name}": value for name, value in run.model.state_dict().items()}
     tensors |= {f"averaged.{name}": value for name, value in run.averaged.state_dict().items()}
     tensors |= {f"best.{name}": value for name, value in run.best.items()}
@@ -77,14 +84,58 @@ def keep(run: Run, path: Path, which: str, ranks: Ranks) -> None:
     if not ranks.first:
         return
     numbers = {each.name: getattr(run.now, each.name) for each in fields(Standing)}
-    unfinished = path.with_name(path.name + ".part")
+    whole = {name: value.cpu().clone().contiguous() for name, value in tensors.items()}
+    metadata = {
+        "numbers": json.dumps(numbers),
+        "scaler": json.dumps(run.scaler.state_dict()),
+        "settings": which,
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(
-        {name: value.cpu().clone().contiguous() for name, value in tensors.items()},
-        unfinished,
-        {"numbers": json.dumps(numbers), "scaler": json.dumps(run.scaler.state_dict()), "settings": which},
-    )
-    unfinished.replace(path)
+    with replacing(path, private=True) as file:
+        try:
+            save_file(whole, file.name, metadata)
+        except SafetensorError as error:  # what the system said stands in its text alone
+            number = re.search(r"os error (\d+)", str(error))
+            code = int(number[1]) if number else errno.EIO
+            raise OSError(code, os.strerror(code), str(path)) from error
+
+
+class Keeper:
+    """Keeps a run in a file as it goes on; where the disk refuses it, that is told once, and it goes on learning."""
+
+    def __init__(self, path: Path | None, which: str, ranks: Ranks, say: Callable[[str], object]) -> None:
+        self._path, self._which, self._ranks, self._say = path, which, ranks, say
+        self._told = False
+
+    def keep(self, run: Run) -> None:
+        """Now and then."""
+        if self._path is None:
+            return
+        try:
+            keep(run, self._path, self._which, self._ranks)
+            self._told = False
+        except OSError as error:
+            if not self._told:
+                self._say(f"the run cannot be kept in {self._path}: {why(error)}; it goes on learning")
+            self._told = True
+
+    def keep_last(self, run: Run) -> None:
+        """When it was stopped: where its own place is full, in another one, which is told."""
+        if self._path is None:
+            return
+        try:
+            keep(run, self._path, self._which, self._ranks)
+        except OSError as error:
+            place = keep_elsewhere(
+                self._path.name, lambda path: keep(run, path, self._which, Ranks(device=self._ranks.device))
+            )
+            if place is None or self._ranks.count > 1:  # what others have cannot be gathered again
+                self._say(f"the run cannot be kept in {self._path}: {why(error)}; what was learned is lost")
+            else:
+                self._say(
+                    f"the run cannot be kept in {self._path}: {why(error)}; it is in {place}: "
+                    f"make room, move it to {self._path}, and the same command goes on"
+                )
 
 
 def restore(run: Run, path: Path, which: str, ranks: Ranks) -> None:

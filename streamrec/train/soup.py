@@ -40,6 +40,7 @@ def fit_soup(
     watched: list[Recording] | None = None,
     resumes: Sequence[Path | None] | None = None,
     tell: Callable[[Progress], None] = lambda progress: None,
+    say: Callable[[str], object] = lambda sentence: None,
     ranks: Ranks | None = None,
 ) -> ActionModel:
     """``fit`` each of ``settings.soup`` members, one after the other; returns the model of their mean weights.
@@ -60,6 +61,7 @@ def fit_soup(
             watched=watched,
             resume=resume,
             tell=_told_as_part(tell, member, settings),
+            say=say,
             ranks=ranks,
         )
         for member, resume in zip(range(settings.soup), resumes, strict=True)
