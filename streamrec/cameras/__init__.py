@@ -17,6 +17,7 @@ from streamrec.cameras.door import Door
 from streamrec.cameras.ffmpeg import read_stream
 from streamrec.cameras.signs import FROZEN_SECONDS
 from streamrec.cameras.watchdog import Limits, Watch
+from streamrec.core.address import quoted
 from streamrec.core.redact import redact_address
 from streamrec.errors import SourceError
 from streamrec.pictures import as_bgr
@@ -111,7 +112,7 @@ class NetworkSource(Source):
         if transport not in ("auto", "tcp", "udp"):
             raise SourceError(f'transport is "auto", "tcp" or "udp", not {transport!r}')
         self.name = redact_address(address)
-        self._address = address  # never shown: it may hold a password
+        self._address = quoted(address)  # never shown: it may hold a password
         self._retries = retries
         self._transport = transport
         self._frozen_after = math.inf if frozen_after is None else frozen_after

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 # One slash is a typing error of these alone: "C:/clips" is a file.
 _NETWORK = "rtsps?|rtspu|rtmp[a-z]*|https?|wss?|srt|rist|udp|tcp|rtp|mmsh?|ftps?|sftp|mqtts?"
@@ -18,7 +18,8 @@ _SCHEME = re.compile(
 )
 _HOST = r"(?:\[[0-9A-Fa-f:.]+(?:%[\w.-]+)?\]|[^\s/?#@:&=;,|<>\"'\\^`{}*+()\[\]!$%~]*)"
 _PLACE = re.compile(rf"(?P<host>{_HOST})(?::(?P<port>\d{{1,5}}))?")
-_STRAY = re.compile(r"%(?![0-9A-Fa-f]{2})")  # stands for itself: nobody quotes so
+# A percent sign that stands for itself: no two digits follow, or they mean a letter or a digit, which nobody quotes.
+_STRAY = re.compile(r"%(?![0-9A-Fa-f]{2})|%(?:3\d|[46][1-9A-Fa-f]|[57][0-9Aa])")
 _LOGS_IN = ("rtsp", "rtsps", "http", "https")  # FFmpeg logs in there only where a colon is
 
 
@@ -76,10 +77,10 @@ def split_address(text: str) -> Address | None:
     if "@" not in tail:
         return plain
     last = split_at_last(scheme.group(), rest)
-    if plain.is_place and not place.endswith(":"):
-        # "nas:554/door@home" is a path with an @, "me:55/4@10.0.0.7" a password with a slash.
-        if ":" not in authority or _is_certain(plain) or not _is_certain(last):
-            return plain
+    # "nas:554/door@home" is a path with an @, "me:55/4@10.0.0.7" a password with a slash.
+    likely = ":" not in authority or _is_certain(plain) or not _is_certain(last)
+    if plain.is_place and not place.endswith(":") and likely:
+        return plain
     return last if last.is_place else plain
 
 
@@ -109,6 +110,20 @@ def quoted(text: str) -> str:
     if parts.raw or _STRAY.search(parts.login):
         user, password = quote(user, safe=""), quote(password, safe="")
     return f"{parts.scheme}{user}{colon}{password}@{parts.place}{parts.rest}"
+
+
+def percent_hint(text: str) -> str:
+    """What to say of an address whose login was refused: that ``%`` was read as quoting; "" where it was not.
+
+    >>> percent_hint("rtsp://me:50%20off!@10.0.0.7/live")
+    '; a % in the password of an address is written %25'
+    >>> percent_hint("rtsp://me:p%40ss@10.0.0.7/live")
+    ''
+    """
+    parts = split_address(text)
+    login = "" if parts is None else (parts.login or "")
+    typed = "%" in login and any(quote(unquote(one), safe="") != one for one in login.split(":", 1))
+    return "; a % in the password of an address is written %25" if typed else ""
 
 
 def _is_certain(address: Address) -> bool:

@@ -26,31 +26,31 @@ _SHORTEST_ALONE = 2
 _LONGEST_WORD = 48  # letters of a run that may be made of known words
 
 # Names of query values that tell which picture is asked for, and how; any other value may be a secret.
-HARMLESS = frozenset(
-    """
-    audio camera cameraid cam channel channelid channelno ch chn codec compression enableaudio enablesrtp fps
-    framerate h26x height id idc ids inst latency line mode profile quality rate resolution size stream streamtype subtype
-    track trackid transport transportmode type unicast videocodec width
-    """.split()
-)
+_HARMLESS_NAMES = """
+    audio cam camera cameraid ch channel channelid channelno chn codec compression enableaudio enablesrtp fps
+    framerate h26x height id idc ids inst latency line mode profile quality rate resolution size stream
+    streamtype subtype track trackid transport transportmode type unicast videocodec width
+"""
+HARMLESS = frozenset(_HARMLESS_NAMES.split())
 # Words that paths of cameras are made of; so are they where several stand together ("realmonitor").
-_WORDS = """
-    access admin alarm amp api app array asf asp aspx audio av avi avstream axis back backyard barn basement bcs
-    bin blue bus cam camera cameras cams cat cctv cgi ch channel channels chn client clip clips codec color
-    control corridor current data day dc default demo device digest dir door driveway dual dvr east enable
-    encoder entrance entry event events ext fast faststream feed fhd film floor flv footage frame front full
-    g711 g726 garage garden gate get group h26x hall hallway hd hdr hevc high hls home hosted http https id image
-    images img index indoor input ip ipc ipcam isapi jpeg jpg kamera kitchen left line live living lobby local low
-    main major mediainput medium mid middle media mic minor mjpeg mjpg mkv mobile mobotix monitor mono mov
-    movie mp2t mp4 mpeg mpeg2 mpeg4 mpegts mpg msp multicast multi music night north nph nvc nvr office onvif out
-    outdoor output park parking path pc picture pictures play playback player playlist port porch preview primary
-    profile profiles proxy psia pub public push quality raw real realtime rear rec record recording resolution
-    right room rotate rtmp rtp rtsp rtsps safety sd sdp second server shop shot side single sitting slow
-    small smp snap snapshot sound source south srt srtp stairs standard stair store stream streamer
-    streaming streams street sub substream tcp television test third top track tracks transport tunnel
-    tv ucast udp unicast upstairs video videoinput videos view vga wall web webcam webm west wide window
-    yard zoom
-    """.split()
+_PATH_WORDS = """
+    access admin alarm amp api app array asf asp aspx audio av avi avstream axis back backyard barn basement
+    bcs bin blue bus cam camera cameras cams cat cctv cgi ch channel channels chn client clip clips codec
+    color control corridor current data day dc default demo device digest dir door driveway dual dvr east
+    enable encoder entrance entry event events ext fast faststream feed fhd film floor flv footage frame front
+    full g711 g726 garage garden gate get group h26x hall hallway hd hdr hevc high hls home hosted http https
+    id image images img index indoor input ip ipc ipcam isapi jpeg jpg kamera kitchen left line live living
+    lobby local low main major media mediainput medium mic mid middle minor mjpeg mjpg mkv mobile mobotix
+    monitor mono mov movie mp2t mp4 mpeg mpeg2 mpeg4 mpegts mpg msp multi multicast music night north nph nvc
+    nvr office onvif out outdoor output park parking path pc picture pictures play playback player playlist
+    porch port preview primary profile profiles proxy psia pub public push quality raw real realtime rear rec
+    record recording resolution right room rotate rtmp rtp rtsp rtsps safety sd sdp second server shop shot
+    side single sitting slow small smp snap snapshot sound source south srt srtp stair stairs standard store
+    stream streamer streaming streams street sub substream tcp television test third top track tracks
+    transport tunnel tv ucast udp unicast upstairs vga video videoinput videos view wall web webcam webm west
+    wide window yard zoom
+"""
+_WORDS = _PATH_WORDS.split()
 _PICTURE = r"[hx]26[45]|m3u8|\d{2,4}x\d{2,4}|\d{3,4}p|[48]k"
 # Words of two letters are found in any text: they count where they stand alone, or beside digits.
 _KNOWN = re.compile(
@@ -60,12 +60,11 @@ _KNOWN = re.compile(
     re.IGNORECASE,
 )
 # After these a path goes on with what they name.
-_HOLD_SECRETS = frozenset(
-    """
-    access apikey auth code jwt k key live2 login p pass passphrase passwd password private pw pwd s secret session sid
-    share sig signature streamkey t ticket token user username usr
-    """.split()
-)
+_SECRET_NAMES = """
+    access apikey auth code jwt k key live2 login p pass passphrase passwd password private pw pwd s secret
+    session share sid sig signature streamkey t ticket token user username usr
+"""
+_HOLD_SECRETS = frozenset(_SECRET_NAMES.split())
 _PLAIN = re.compile(r"[A-Za-z][\w.-]{0,23}")
 _WORDLIKE = re.compile(r"(?P<letters>[^\W\d_]{1,11})\d{0,3}")
 _SPLIT = re.compile(r"([&;,?#])")
@@ -128,9 +127,12 @@ def secrets_of(address: str) -> tuple[str, ...]:
     _address(address, mask)
     found: list[str] = []
     for secret in mask.found:
-        user, colon, password = secret.partition(":")
-        found += [secret, password] if colon else [secret]
-    return tuple(dict.fromkeys(one for one in found if len(one) >= _SHORTEST_ALONE and not is_known(one)))
+        _, colon, password = secret.partition(":")
+        if colon:
+            found += [secret, password]
+        elif not is_known(secret):  # to hide every "live" would garble what is told
+            found.append(secret)
+    return tuple(dict.fromkeys(one for one in found if len(one) >= _SHORTEST_ALONE))
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
