@@ -240,6 +240,7 @@ class WatchJob:
                 lines = stack.enter_context(sink)
             board = _Board(file, on_stdout=self.jsonl != "-")
             after = AfterSettings.of(file).with_options(**self.after)
+            board.warn(file)
             announcer = stack.enter_context(Announcer(after, board.tell))
 
             live = None if self.web is None else stack.enter_context(self._page(self.web, announcer, board))
@@ -322,6 +323,7 @@ class WatchJob:
                     board.secrets = tuple({*board.secrets, *file.secrets})  # the old ones may still be told
                     done = roster.apply(file)
                     changes.follow(file.read)
+                    board.warn(file)
                     if AfterSettings.of(file).with_options(**self.after) != announcer.settings:
                         board.tell(
                             "what happens after an event is other now: that counts from the next start"
@@ -367,6 +369,7 @@ class _Board:
         self._latest: dict[str, Result] = {}
         self._begun = time.monotonic()
         self._actions = 0
+        self._warned: set[str] = set()
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:
@@ -384,6 +387,13 @@ class _Board:
         self._console.print(line, markup=False)
         if not self._console.is_terminal:  # a journal wants its lines now
             (sys.stderr if self._console.stderr else sys.stdout).flush()
+
+    def warn(self, file: WatchFile) -> None:
+        """Tell, once, which files with secrets in them are open to others."""
+        for sentence in file.too_open():
+            if sentence not in self._warned:
+                self._warned.add(sentence)
+                self.tell(sentence)
 
     def say(self, name: str, text: str) -> None:
         """A line about a camera."""

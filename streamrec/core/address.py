@@ -17,6 +17,7 @@ _SCHEME = re.compile(
     rf"(?:[A-Za-z][A-Za-z0-9+.-]*:)*[A-Za-z][A-Za-z0-9+.-]*://|(?:{_NETWORK}):/+", re.IGNORECASE
 )
 _HOST = r"(?:\[[0-9A-Fa-f:.]+(?:%[\w.-]+)?\]|[^\s/?#@:&=;,|<>\"'\\^`{}*+()\[\]!$%~]*)"
+_VARIABLE = re.compile(r"\$\{\w+\}")  # of cameras.toml, before it is filled in
 _PLACE = re.compile(rf"(?P<host>{_HOST})(?::(?P<port>\d{{1,5}}))?")
 # A percent sign that stands for itself: no two digits follow, or they mean a letter or a digit, which nobody quotes.
 _STRAY = re.compile(r"%(?![0-9A-Fa-f]{2})|%(?:3\d|[46][1-9A-Fa-f]|[57][0-9Aa])")
@@ -36,7 +37,7 @@ class Address:
     @property
     def is_place(self) -> bool:
         """Whether host and port can be such."""
-        found = _PLACE.fullmatch(self.place)
+        found = _PLACE.fullmatch(_VARIABLE.sub("0", self.place))
         return found is not None and int(found["port"] or 0) < 65536
 
     @property
@@ -110,6 +111,17 @@ def quoted(text: str) -> str:
     if parts.raw or _STRAY.search(parts.login):
         user, password = quote(user, safe=""), quote(password, safe="")
     return f"{parts.scheme}{user}{colon}{password}@{parts.place}{parts.rest}"
+
+
+def login_in(text: str) -> tuple[str, str]:
+    """User and password of an address as they are meant, unquoted; "" where there is none.
+
+    >>> login_in("rtsp://me:p%40ss@10.0.0.7/live"), login_in("rtsp://me:50%/x@10.0.0.7/live")
+    (('me', 'p@ss'), ('me', '50%/x'))
+    """
+    parts = split_address(quoted(text))
+    user, _, password = ("" if parts is None else parts.login or "").partition(":")
+    return unquote(user), unquote(password)
 
 
 def percent_hint(text: str) -> str:
