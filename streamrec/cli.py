@@ -130,9 +130,12 @@ def main() -> None:
     """Run the command line; a user's mistake gets one sentence and exit code 2, Ctrl-C ends with 130."""
     # Read by OpenCV when it opens its first video: FFmpeg's own messages would hide ours.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    from streamrec.core.redact import RedactingStream, redact
     from streamrec.errors import StreamrecError
 
     _hide_passwords()
+    if secrets := _secrets_given():  # whoever echoes what was typed, down to a traceback, echoes no password
+        sys.stderr = RedactingStream(sys.stderr, secrets)
     with contextlib.suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGTERM, lambda *_: _interrupt())
     try:
@@ -140,7 +143,7 @@ def main() -> None:
     except SystemExit as done:
         code = done.code if isinstance(done.code, int) else int(done.code is not None)
     except StreamrecError as error:
-        typer.echo(f"streamrec: {error}", err=True)
+        typer.echo(f"streamrec: {redact(str(error))}", err=True)
         code = 2
     except KeyboardInterrupt:
         code = INTERRUPTED
@@ -154,16 +157,36 @@ def main() -> None:
     except OSError as error:
         if error.filename is None:  # nothing that the user named
             raise
-        typer.echo(f"streamrec: {error.filename}: {(error.strerror or str(error)).lower()}", err=True)
+        named = redact(os.fsdecode(error.filename)) if not isinstance(error.filename, int) else error.filename
+        typer.echo(f"streamrec: {named}: {(error.strerror or str(error)).lower()}", err=True)
         code = 2
     _leave(code)
 
 
-def _hide_passwords() -> None:
-    """Take passwords out of what a list of processes shows of this one: on Linux, from now on."""
+def _shown(argument: str) -> str:
+    """An argument as others may see it: an address, or ``--option=address``."""
     from streamrec.core.redact import redact_address
 
-    secret = [argument for argument in sys.argv[1:] if redact_address(argument) != argument]
+    option, equals, value = argument.partition("=")
+    if argument.startswith("-") and equals:
+        return f"{option}={redact_address(value)}"
+    return redact_address(argument)
+
+
+def _secrets_given() -> list[str]:
+    """Passwords and keys on the command line."""
+    from streamrec.core.redact import secrets_of
+
+    found = []
+    for argument in sys.argv[1:]:
+        if _shown(argument) != argument:
+            found += secrets_of(argument.partition("=")[2] if argument.startswith("-") else argument)
+    return found
+
+
+def _hide_passwords() -> None:
+    """Take passwords out of what a list of processes shows of this one: on Linux, from now on."""
+    secret = [argument for argument in sys.argv[1:] if _shown(argument) != argument]
     if not secret or not sys.platform.startswith("linux"):
         return
     import ctypes
@@ -173,7 +196,7 @@ def _hide_passwords() -> None:
         start, end = int(fields[45]), int(fields[46])  # where the arguments lie, each ended by a zero
         held = ctypes.string_at(start, end - start)
         for argument in secret:
-            written, shown = os.fsencode(argument), os.fsencode(redact_address(argument))
+            written, shown = os.fsencode(argument), os.fsencode(_shown(argument))
             at = held.find(b"\0" + written + b"\0")
             if at >= 0:
                 ctypes.memmove(start + at + 1, shown.ljust(len(written), b"\0"), len(written))
@@ -237,9 +260,13 @@ def _web_settings(
                 "--web-access, --web-name and --web-certificate belong to --web; give that too"
             )
         return None
+    from streamrec.core.files import too_open
     from streamrec.serve.access import Access
     from streamrec.serve.web import WebSettings, parse_address
 
+    for file in (access, certificate):  # the second holds a key
+        if file is not None and (said := too_open(file.expanduser())):
+            typer.echo(said, err=True)
     host, port = parse_address(at)
     return WebSettings(
         host=host,
@@ -387,7 +414,12 @@ def _after_events(file: Path | None, options: dict[str, Any]) -> AfterSettings:
     from streamrec.announce import AfterSettings
     from streamrec.watchfile import read_after
 
-    settings = AfterSettings() if file is None else AfterSettings.of(read_after(file, os.environ))
+    settings = AfterSettings()
+    if file is not None:
+        read = read_after(file, os.environ)
+        for said in read.too_open():
+            typer.echo(said, err=True)
+        settings = AfterSettings.of(read)
     return settings.with_options(**options)
 
 

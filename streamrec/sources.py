@@ -17,7 +17,7 @@ import numpy as np
 from streamrec import health as report
 from streamrec.cameras import RETRIES, NetworkSource, WebcamSource
 from streamrec.core.address import quoted
-from streamrec.core.redact import redact_address
+from streamrec.core.redact import redact_address, secrets_of
 from streamrec.errors import PictureError, SourceError
 from streamrec.pictures import as_bgr
 from streamrec.types import Frame, Health, Source
@@ -45,6 +45,7 @@ class FileSource(Source):
         self.size = size
         self.together = 1 if size is None else TOGETHER
         if "://" in self._address:
+            self.secrets = secrets_of(self._address)
             self._address = quoted(self._address)
             return
         self._address = str(Path(path).absolute())  # FFmpeg takes the "12:" of "12:30.mp4" for a protocol

@@ -12,7 +12,7 @@ import html
 import json
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any, TextIO
@@ -74,7 +74,8 @@ _RARE = re.compile(r"[bcdfghjklmnpqrstvwxz]{5}|q[^u]|[jqvxz][bcdfghjkmnpqtvwxz]|
 _HEAD = r"(?:[A-Za-z][A-Za-z0-9+.-]*://|(?<![\w.])(?:rtsps?|rtmp[a-z]*|https?|srt|udp|tcp|ftps?|mqtts?):/)"
 _ADDRESS = re.compile(rf"{_HEAD}[^\s\"'<>`]+(?:(?<=\S)(?:[ ]+\w+=[^\s\"'<>`]+)+)?", re.IGNORECASE)
 _END = re.compile(r"[.,:;!?)\]}\\]+$")  # of the sentence, not of the address
-_LOGIN = re.compile(r"(?<![^\s\"'(<\[{=,|])[^\s/@:\"'<>(\[]+:\S+@(?=[\w\[*])")
+_FILE = r"[\w.-]+\.(?:avi|csv|db|jpe?g|jsonl?|m4v|mkv|mov|mp4|mpe?g|onnx|png|safetensors|toml|ts|webm|wmv)\b"
+_LOGIN = re.compile(rf"(?<![^\s\"'(<\[{{=,|])[^\s/@:\"'<>(\[]+:\S+@(?!{_FILE})(?=[\w\[*])")
 # What stands without a scheme and is still no file: "10.0.0.7:554/live", "cam/live?token=abc", "me@10.0.0.7/live".
 _BARE_IN_TEXT = re.compile(
     r"(?<![^\s\"'(<\[{=,|])(?:[^\s\"'<>`@/]+@)?(?:\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?(?![\w.])|[\w.-]+:\d{2,5}(?=[/?#]))"
@@ -171,25 +172,17 @@ class RedactingStream:
         return getattr(self._stream, name)
 
 
-class RedactingFilter(logging.Filter):
-    """Passes every record on, its text, its arguments and its traceback redacted."""
-
-    def __init__(self, secrets: Callable[[], Iterable[str]] = tuple) -> None:
-        super().__init__()
-        self._secrets = secrets
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Change the record; True."""
-        secrets = tuple(self._secrets())
-        try:
-            text = record.getMessage()
-        except (TypeError, ValueError, KeyError):  # logging says so itself, with the arguments
-            text = f"{record.msg!r} {record.args!r}"
-        record.msg, record.args = redact(text, secrets), None
-        if record.exc_info and record.exc_info[0] is not None:
-            record.exc_text = redact(logging.Formatter().formatException(record.exc_info), secrets)
-            record.exc_info = None  # its text is kept; whoever formats it anew would show it all
-        return True
+def redact_record(record: logging.LogRecord) -> bool:
+    """Redact the text, the arguments and the traceback of a log record; True, as a filter that passes it on."""
+    try:
+        text = record.getMessage()
+    except (TypeError, ValueError, KeyError):  # logging would write it with all its arguments
+        text = f"{record.msg!r} {record.args!r}"
+    record.msg, record.args = redact(text), None
+    if record.exc_info and record.exc_info[0] is not None:
+        record.exc_text = redact(logging.Formatter().formatException(record.exc_info))
+        record.exc_info = None  # its text is kept; whoever formats it anew would show it all
+    return True
 
 
 def is_known(word: str) -> bool:
