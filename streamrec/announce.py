@@ -43,7 +43,8 @@ class AfterSettings:
     record: Path | None = None  # the folder of the flight recorder
     record_pictures: str = "input"
     record_gb: float = 1.0
-    secrets: tuple[str, ...] = field(default=(), repr=False)  # never to be told
+    # Never to be told. A camera's password is one too, and changes nothing of what happens after an event.
+    secrets: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     @classmethod
     def of(cls, file: WatchFile) -> AfterSettings:

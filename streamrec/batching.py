@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 from streamrec.capture import Reader
 from streamrec.closing import Closing
-from streamrec.core.redact import redact_address
+from streamrec.core.redact import redact, redact_address
 from streamrec.errors import SourceError, StreamrecError
 from streamrec.events import EventSettings
 from streamrec.gate import Gate
@@ -467,7 +467,7 @@ class Watcher(Closing):
         error = camera._reader.buffer.error
         if error is None or isinstance(error, StreamrecError):
             return camera._finish(str(error or ""), error)
-        return camera._finish(redact_address(f"{type(error).__name__}: {error}"), error)
+        return camera._finish(redact(f"{type(error).__name__}: {error}"), error)
 
     def _stop_all(self) -> list[Result]:
         cameras = self._active()

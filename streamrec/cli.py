@@ -136,9 +136,12 @@ def main() -> None:
     # Read by OpenCV when it opens its first video: FFmpeg's own messages would hide ours.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     _open_streams()
+    from streamrec.core.redact import RedactingStream
     from streamrec.errors import StreamrecError
 
     _hide_passwords()
+    if secrets := _secrets_given():  # whoever echoes what was typed, down to a traceback, echoes no password
+        sys.stderr = RedactingStream(sys.stderr, secrets)
     threading.excepthook = lambda failed: _tell_unforeseen(failed.exc_value or failed.exc_type())
     ended_by = _heed_signals()
     try:
@@ -258,11 +261,30 @@ def _what_is_missing(error: ImportError) -> str:
 _PACKAGES = {"cv2": "opencv-python", "onnx_ir": "onnx-ir", "PIL": "pillow", "paho": "paho-mqtt"}
 
 
-def _hide_passwords() -> None:
-    """Take passwords out of what a list of processes shows of this one: on Linux, from now on."""
+def _shown(argument: str) -> str:
+    """An argument as others may see it: an address, or ``--option=address``."""
     from streamrec.core.redact import redact_address
 
-    secret = [argument for argument in sys.argv[1:] if redact_address(argument) != argument]
+    option, equals, value = argument.partition("=")
+    if argument.startswith("-") and equals:
+        return f"{option}={redact_address(value)}"
+    return redact_address(argument)
+
+
+def _secrets_given() -> list[str]:
+    """Passwords and keys on the command line."""
+    from streamrec.core.redact import secrets_of
+
+    found = []
+    for argument in sys.argv[1:]:
+        if _shown(argument) != argument:
+            found += secrets_of(argument.partition("=")[2] if argument.startswith("-") else argument)
+    return found
+
+
+def _hide_passwords() -> None:
+    """Take passwords out of what a list of processes shows of this one: on Linux, from now on."""
+    secret = [argument for argument in sys.argv[1:] if _shown(argument) != argument]
     if not secret or not sys.platform.startswith("linux"):
         return
     import ctypes
@@ -272,7 +294,7 @@ def _hide_passwords() -> None:
         start, end = int(fields[45]), int(fields[46])  # where the arguments lie, each ended by a zero
         held = ctypes.string_at(start, end - start)
         for argument in secret:
-            written, shown = os.fsencode(argument), os.fsencode(redact_address(argument))
+            written, shown = os.fsencode(argument), os.fsencode(_shown(argument))
             at = held.find(b"\0" + written + b"\0")
             if at >= 0:
                 ctypes.memmove(start + at + 1, shown.ljust(len(written), b"\0"), len(written))
@@ -335,9 +357,13 @@ def _web_settings(
                 "--web-access, --web-name and --web-certificate belong to --web; give that too"
             )
         return None
+    from streamrec.core.files import too_open
     from streamrec.serve.access import Access
     from streamrec.serve.web import WebSettings, parse_address
 
+    for file in (access, certificate):  # the second holds a key
+        if file is not None and (said := too_open(file.expanduser())):
+            typer.echo(said, err=True)
     host, port = parse_address(at)
     return WebSettings(
         host=host,
@@ -504,7 +530,12 @@ def _after_events(file: Path | None, options: dict[str, Any]) -> AfterSettings:
     from streamrec.announce import AfterSettings
     from streamrec.watchfile import read_after
 
-    settings = AfterSettings() if file is None else AfterSettings.of(read_after(file, os.environ))
+    settings = AfterSettings()
+    if file is not None:
+        read = read_after(file, os.environ)
+        for said in read.too_open():
+            typer.echo(said, err=True)
+        settings = AfterSettings.of(read)
     return settings.with_options(**options)
 
 

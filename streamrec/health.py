@@ -8,20 +8,33 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
 
+from streamrec.core.redact import redact, redact_record
 from streamrec.types import Frame, Health, Source, SourceState
 
 LEFT = "nobody reads it any more"
 OVER = "it came to its end"
 LOG = logging.getLogger("streamrec")
-LOG.addHandler(logging.NullHandler())  # a program that sets up no logging is not written to unasked
+
+
+class _Redacting(logging.NullHandler):
+    """Writes nothing, and takes the secrets of addresses out of each record before another handler sees it."""
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Change the record."""
+        return redact_record(record)
+
+
+LOG.addFilter(redact_record)  # whoever put a handler here before us sees no secret either
+LOG.addHandler(_Redacting())  # and a program that sets up no logging is not written to unasked
 _WORRYING = (SourceState.stalled, SourceState.reconnecting, SourceState.failed)
 
 
 def tell(source: Source, state: SourceState, reason: str = "") -> None:
     """The source is in this state now, for this reason; what it said already is not said again.
 
-    ``reason`` holds no password. What ``source.on_health`` raises is raised here.
+    Secrets of its address are masked in ``reason``. What ``source.on_health`` raises is raised here.
     """
+    reason = shown(source, reason)
     before = source.health
     if (before.state, before.reason) == (state, reason) and before.since:
         return
@@ -38,6 +51,11 @@ def amiss(source: Source) -> str | None:
     health = source.health
     ended = health.state is SourceState.ended and health.reason not in (LEFT, OVER)
     return health.reason if ended else None
+
+
+def shown(source: Source, text: str) -> str:
+    """What is told of a source, without the secrets of its address."""
+    return redact(text, source.secrets) if source.secrets else text
 
 
 def count_frame(source: Source) -> None:

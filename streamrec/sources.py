@@ -16,7 +16,8 @@ import numpy as np
 
 from streamrec import health as report
 from streamrec.cameras import RETRIES, NetworkSource, WebcamSource
-from streamrec.core.redact import redact_address
+from streamrec.core.address import quoted
+from streamrec.core.redact import redact_address, secrets_of
 from streamrec.core.text import printable
 from streamrec.decoding import opened_video
 from streamrec.errors import PictureError, SourceError
@@ -59,6 +60,8 @@ class FileSource(Source):
         self._address = str(path) if "://" in str(path) else ""
         if self._address:
             self.name = redact_address(self._address)
+            self.secrets = secrets_of(self._address)
+            self._address = quoted(self._address)
             return
         self._path = Path(path)
         self.name = printable("standard input" if str(path) in STDIN else self._path.name)

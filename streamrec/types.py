@@ -159,6 +159,7 @@ class Source(ABC):
 
     name: str  # as shown to people: no password in it
     live: bool
+    secrets: tuple[str, ...] = ()  # of its address: masked in what is told of it
     duration: float | None = None  # seconds, where the source knows; None: unknown or endless
     together: int = (
         1  # so many frames may wait for each other: more than one where nobody waits for the first

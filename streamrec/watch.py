@@ -260,6 +260,7 @@ class WatchJob:
             if self.jsonl is not None:
                 lines = _JsonLines(self.jsonl, board.tell, predictions=self.predictions)
                 stack.callback(lines.close)
+            board.warn(file)
             announcer = stack.enter_context(Announcer(after, board.tell))
 
             live = None if self.web is None else stack.enter_context(self._page(self.web, announcer, board))
@@ -350,6 +351,7 @@ class WatchJob:
                     board.secrets = tuple({*board.secrets, *file.secrets})  # the old ones may still be told
                     done = roster.apply(file)
                     changes.follow(file.read)
+                    board.warn(file)
                     if AfterSettings.of(file).with_options(**self.after) != announcer.settings:
                         board.tell(
                             "what happens after an event is other now: that counts from the next start"
@@ -437,6 +439,7 @@ class _Board:
         self._latest: dict[str, Result] = {}
         self._begun = time.monotonic()
         self._actions = 0
+        self._warned: set[str] = set()
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:
@@ -462,6 +465,13 @@ class _Board:
         self._console.close()
         if self._aside is not None:
             self._aside.close()
+
+    def warn(self, file: WatchFile) -> None:
+        """Tell, once, which files with secrets in them are open to others."""
+        for sentence in file.too_open():
+            if sentence not in self._warned:
+                self._warned.add(sentence)
+                self.tell(sentence)
 
     def say(self, name: str, text: str) -> None:
         """A line about a camera."""

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote
 
-from streamrec.core.redact import redact
+from streamrec.core.address import split_address
+from streamrec.core.files import too_open
+from streamrec.core.redact import is_known, looks_random, redact, secrets_of
 from streamrec.errors import SettingsError, StreamrecError
 from streamrec.events import NUMBERS, EventSettings
 from streamrec.tomlfile import no_such_key, read_toml
@@ -22,13 +24,12 @@ _EVENT_KEYS = tuple(setting.name for setting in fields(EventSettings))
 _LOGIN_KEYS = ("user", "password", "password_file")
 _PRIVACY = ("full", "blur", "none")  # evidence.Privacy, which stands above
 _DEFAULT_KEYS = ("model", "fps", "still", "enabled", "privacy", *_LOGIN_KEYS, *_EVENT_KEYS)
-_CAMERA_KEYS = ("name", "address", *_DEFAULT_KEYS, "region")
+_CAMERA_KEYS = ("name", "address", *_DEFAULT_KEYS, "region", "address_file")
 _SECRET_KEYS = ("password", "secret", "token")
 # Of what happens after an event; what stands in them is said where it is done.
 _TABLES = ("history", "evidence", "webhook", "mqtt", "sink")
 _VARIABLE = re.compile(r"\$\$|\$\{(\w+)\}")
 _SHORTEST_SECRET = 4  # letters: to hide a shorter one would garble what is told
-_LONG_PATH = 12  # letters of a URL after its host
 _S = TypeVar("_S")
 
 
@@ -63,6 +64,7 @@ class WatchFile:
     cameras: tuple[CameraSettings, ...]
     secrets: tuple[str, ...] = field(repr=False)  # never to be shown
     read: tuple[Path, ...]  # the file itself and those that hold passwords
+    private: tuple[Path, ...] = ()  # of these, those in which secrets stand in clear
     tables: tuple[tuple[str, dict[str, Any]], ...] = field(
         default=(), repr=False
     )  # the others, secrets filled in
@@ -73,6 +75,10 @@ class WatchFile:
         A field with ``metadata={"path": True}`` is relative to the folder of the file.
         """
         return [_settings(self, name, table, kind) for key, table in self.tables if key == name]
+
+    def too_open(self) -> list[str]:
+        """A sentence for each file with secrets in it that others than its owner can read or change."""
+        return [said for said in map(too_open, self.private) if said is not None]
 
     def error(self, camera: str, key: str, what: object) -> SettingsError:
         """What is wrong with a key of a camera, as one sentence."""
@@ -123,6 +129,20 @@ def read_after(path: str | os.PathLike[str], environment: Mapping[str, str]) -> 
     reader, data = _Reader(path, environment, Tuned()), read_toml(path)
     reader.check_keys(data, ("defaults", "camera", *_TABLES), "")
     return reader.file(data, _TABLES)
+
+
+def names_variable(text: str) -> bool:
+    """Whether something of the environment is to be filled in.
+
+    >>> names_variable("me:${DOOR}"), names_variable("cheap$${X}")
+    (True, False)
+    """
+    return any(found[1] for found in _VARIABLE.finditer(text))
+
+
+def fill_variables(text: str, environment: Mapping[str, str]) -> str:
+    """The text with what the environment has in place of ``${NAME}``; "" for what it has not."""
+    return _VARIABLE.sub(lambda found: environment.get(found[1], "") if found[1] else "$", text)
 
 
 def _listed(tables: Any) -> list[Any]:
@@ -180,6 +200,7 @@ class _Reader:
         self.tuned = tuned
         self.secrets: set[str] = set()
         self.read: list[Path] = []
+        self.private: dict[Path, None] = {}  # in which secrets stand; a dict keeps the order
 
     def file(
         self, data: dict[str, Any], names: tuple[str, ...], cameras: tuple[CameraSettings, ...] = ()
@@ -188,7 +209,10 @@ class _Reader:
             (name, self.table(name, table)) for name in names for table in _listed(data.get(name, []))
         )
         secrets, read = tuple(sorted(self.secrets)), (self.path, *self.read)
-        return WatchFile(path=self.path, cameras=cameras, secrets=secrets, read=read, tables=tables)
+        private = tuple(self.private)
+        return WatchFile(
+            path=self.path, cameras=cameras, secrets=secrets, read=read, private=private, tables=tables
+        )
 
     def camera(self, number: int, table: dict[str, Any], defaults: dict[str, Any]) -> CameraSettings:
         name = table.get("name")
@@ -202,7 +226,7 @@ class _Reader:
         if "password" in table or "password_file" in table:  # its own way replaces the default's
             defaults = {key: value for key, value in defaults.items() if not key.startswith("password")}
         values = {**defaults, **table}
-        if "address" not in table:
+        if "address" not in table and "address_file" not in table:
             raise self.wrong(where, "address", "it is missing; write rtsp://..., a webcam number or a file")
         model = self.text(values, "model", where, self.tuned.model or DEFAULT_MODEL)
         if os.sep in model or model.endswith((".safetensors", ".onnx")):
@@ -273,21 +297,37 @@ class _Reader:
 
     def address(self, table: dict[str, Any], defaults: dict[str, Any], where: str) -> str:
         """The address with user and password in it. The defaults' are for those that can have and have none."""
+        if "address_file" in table:
+            return self.address_of_file(table, defaults, where)
         given = table["address"]
         if isinstance(given, int) and not isinstance(given, bool) and given >= 0:
             given = str(given)
         if not isinstance(given, str) or not given.strip():
             raise self.wrong(where, "address", f"write rtsp://..., a webcam number or a file, not {given!r}")
-        address = self.filled_address(given, where)
-        scheme, separator, rest = address.partition("://")
+        if not all(map(names_variable, secrets_of(given))):
+            self.private[self.path] = None
+        return self.with_login(self.filled_address(given, where), table, defaults, where)
+
+    def address_of_file(self, table: dict[str, Any], defaults: dict[str, Any], where: str) -> str:
+        """The address that stands in a file of its own, as it is: a key in its path is a secret too."""
+        if "address" in table:
+            raise self.wrong(where, "address_file", "there is an address too; give one of them")
+        given = self.text_of_file(self.text(table, "address_file", where, ""), "address_file", where).strip()
+        if not given:
+            raise self.wrong(where, "address_file", "there is no address in it")
+        self.keep_secret(given)
+        return self.with_login(given, table, defaults, where)
+
+    def with_login(self, address: str, table: dict[str, Any], defaults: dict[str, Any], where: str) -> str:
         own = [key for key in _LOGIN_KEYS if key in table]
-        if not separator or scheme == "file":
+        parts = split_address(address)
+        if parts is None or parts.scheme.lower() == "file://":
             if own:
                 raise self.wrong(where, own[0], "only an address like rtsp://192.168.1.20/stream1 takes one")
             return self.place(address)
-        # The last "@" ends the user's part: a password that is not quoted may itself hold "@" or "/".
-        self.keep_secret(rest.rpartition("@")[0].partition(":")[2])
-        if "@" in re.split(r"[/?#]", rest, maxsplit=1)[0]:
+        for secret in secrets_of(address):
+            self.keep_secret(secret)
+        if parts.login is not None:
             if own:
                 raise self.wrong(where, own[0], "the address names a user already; say it once")
             return address
@@ -300,7 +340,9 @@ class _Reader:
         if not user:
             return address
         self.keep_secret(password)
-        return f"{scheme}://{quote(user, safe='')}:{quote(password, safe='')}@{rest}"
+        if password and "password" in values and not names_variable(values["password"]):
+            self.private[self.path] = None
+        return f"{parts.scheme}{quote(user, safe='')}:{quote(password, safe='')}@{parts.place}{parts.rest}"
 
     def table(self, name: str, table: Any) -> dict[str, Any]:
         """A table of what happens after an event: ``${NAME}`` filled in, ``secret_file`` read as ``secret``."""
@@ -316,15 +358,25 @@ class _Reader:
                 value = self.text_of_file(self.text(table, key, where, ""), key, where)
             elif isinstance(value, str):
                 value = self.filled(value, where, key, lambda at: False)
-            if isinstance(value, str) and (plain != key or plain in _SECRET_KEYS):
-                self.keep_secret(value)
-            if plain == "url" and isinstance(value, str):
-                path = re.sub(r"^\w+://[^/?#]*/?", "", value)
-                if len(path) >= _LONG_PATH:  # often the secret itself; a short one is a word like "live"
-                    self.keep_secret(path)
-                self.keep_secret(value.rpartition("@")[0].partition("://")[2].partition(":")[2])
+            if isinstance(value, str):
+                self.keep_secrets_of(value, plain, secret=plain != key)
+                in_clear = plain == key and not names_variable(table[key])
+                if in_clear and (plain in _SECRET_KEYS or secrets_of(value)):
+                    self.private[self.path] = None
             values[plain] = value
         return values
+
+    def keep_secrets_of(self, value: str, key: str, *, secret: bool) -> None:
+        """What must not be told of a value of a table: all of it, or the secrets of an address in it."""
+        if secret or key in _SECRET_KEYS or (looks_random(value) and "://" not in value):
+            self.keep_secret(value)
+        if "://" in value:
+            for one in secrets_of(value):
+                self.keep_secret(one)
+            parts = split_address(value)
+            rest = "" if parts is None else parts.rest.strip("/")
+            if key == "url" and not is_known(rest):  # of a webhook, the whole path is often the secret
+                self.keep_secret(rest)
 
     def keep_secret(self, secret: str) -> None:
         """Remember it as it is, quoted and unquoted; very short ones would garble what is told."""
@@ -341,12 +393,16 @@ class _Reader:
         """``${NAME}`` filled in; quoted where user, password and query stand, as their letters may end them."""
         if re.fullmatch(r"\$\{\w+\}", text):
             return self.filled(text, where, "address", lambda at: False)
-        host = text.find("://") + 3
-        authority_end = re.search(r"[/?#]|$", text[host:])
-        assert authority_end is not None
-        user_end = text.rfind("@", host, host + authority_end.start())
-        query = text.find("?", host)
-        return self.filled(text, where, "address", lambda at: host > 2 and (at < user_end or 0 <= query < at))
+        scheme = text.partition("://")[0]  # it may be a variable too
+        parts = split_address("rtsp" + text[len(scheme) :])
+        if parts is None:
+            return self.filled(text, where, "address", lambda at: False)
+        # A login that was not quoted by hand is quoted as a whole when the camera is opened.
+        user_end = len(scheme) + len("://") + len(parts.login or "")
+        query = text.find("?", user_end)
+        return self.filled(
+            text, where, "address", lambda at: (at < user_end and not parts.raw) or 0 <= query < at
+        )
 
     def password(self, values: dict[str, Any], where: str) -> str:
         file = self.text(values, "password_file", where, "")
@@ -359,6 +415,7 @@ class _Reader:
     def text_of_file(self, file: str, key: str, where: str) -> str:
         path = self.beside(file)
         self.read.append(path)
+        self.private[path] = None
         try:
             return path.read_text(encoding="utf-8").rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:

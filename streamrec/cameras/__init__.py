@@ -17,7 +17,8 @@ from streamrec.cameras.door import Door
 from streamrec.cameras.ffmpeg import read_stream
 from streamrec.cameras.signs import FROZEN_SECONDS
 from streamrec.cameras.watchdog import Limits, Watch
-from streamrec.core.redact import redact_address
+from streamrec.core.address import quoted
+from streamrec.core.redact import redact_address, secrets_of
 from streamrec.errors import SourceError
 from streamrec.pictures import as_bgr
 from streamrec.types import Frame, Source
@@ -110,8 +111,8 @@ class NetworkSource(Source):
     ) -> None:
         if transport not in ("auto", "tcp", "udp"):
             raise SourceError(f'transport is "auto", "tcp" or "udp", not {transport!r}')
-        self.name = redact_address(address)
-        self._address = address  # never shown: it may hold a password
+        self.name, self.secrets = redact_address(address), secrets_of(address)
+        self._address = quoted(address)  # never shown: it may hold a password
         self._retries = retries
         self._transport = transport
         self._frozen_after = math.inf if frozen_after is None else frozen_after

@@ -114,7 +114,7 @@ class Attempt:
         except Over as ended:
             over = ended
         except Exception as error:
-            # FFmpeg's texts may hold the address, password included.
+            # FFmpeg's texts may hold the address, password included; so may others'.
             text = error.strerror if isinstance(error, av.FFmpegError) else str(error)
             over = Over(text or type(error).__name__, cause=LOST)
         over.__traceback__ = over.__context__ = None

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from streamrec.cameras.attempt import Attempt, sleep
+from streamrec.core.address import split_address
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Door:
     @classmethod
     def of(cls, address: str) -> Door | None:
         """None where there is no such door: UDP, or an address that is not understood."""
-        scheme, _, rest = address.partition("://")
+        parts = split_address(address)
         kinds = {
             "rtsp": (554, b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n"),
             "http": (80, b"OPTIONS * HTTP/1.0\r\n\r\n"),
@@ -29,17 +30,11 @@ class Door:
             "https": (443, b""),
             "rtmp": (1935, b""),
         }
-        if scheme.lower() not in kinds:
+        scheme = "" if parts is None else parts.scheme.partition(":")[0].lower()
+        if parts is None or scheme not in kinds or not parts.is_place or not parts.host:
             return None
-        port, question = kinds[scheme.lower()]
-        place = rest.rpartition("@")[2].split("/")[0].split("?")[0]  # a password may itself hold "@" or "/"
-        host, colon, number = place.rpartition(":")
-        if colon and number.isdecimal() and int(number) < 65536:
-            port = int(number)
-        else:
-            host = place
-        host = host.strip("[]")
-        return cls(host, port, question) if host else None
+        port, question = kinds[scheme]
+        return cls(parts.host, parts.port or port, question)
 
     def opens_within(self, seconds: float, attempt: Attempt, *, wary: bool, stay: bool = False) -> bool:
         """Wait so long, or until the camera answers; ``wary``: after it did not.

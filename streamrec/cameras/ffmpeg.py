@@ -24,6 +24,7 @@ from streamrec.cameras.attempt import (
     sleep,
 )
 from streamrec.cameras.signs import JUMP_SECONDS
+from streamrec.core.address import percent_hint
 from streamrec.h264 import FrameNumbers
 from streamrec.videos import LOST, OPEN_SECONDS, in_words, no_answer, no_video
 
@@ -99,6 +100,7 @@ def _opened_stream(address: str, options: dict[str, str], seconds: float) -> Any
             error, av.HTTPClientError | av.HTTPServerError | av.InvalidDataError
         )
         locked = isinstance(error, av.HTTPUnauthorizedError | av.HTTPForbiddenError)
+        reason += percent_hint(address) if locked else ""
         known = locked or isinstance(error, av.HTTPNotFoundError)
         if "allowed_media_types" in options and not silent and not known:
             reason = _without_pictures(address, reason)

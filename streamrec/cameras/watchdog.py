@@ -127,7 +127,7 @@ class Watch:
 
     def _next(self, over: Over) -> Callable[[Attempt], None] | None:
         """What comes before the next opening: nothing, or a pause. Gives the camera up where that is due."""
-        source, reason = self.source, over.reason or ""
+        source, reason = self.source, report.shown(self.source, over.reason or "")
         if self.retries is not None and (not self._answered or self._failures >= self.retries):
             report.tell(source, SourceState.failed, reason)
             raise SourceError(reason if over.whole else f"{source.name}: {reason}")

@@ -1,51 +1,104 @@
-"""Secrets are not shown: of an address, what is known to be harmless is shown, and everything else is masked."""
+"""Secrets are not shown: of an address, what is known to be harmless is shown, and everything else is masked.
+
+Nobody can list all words for "password". So it is the other way round: scheme, host and port are shown, values of
+names that tell which picture is asked for, and parts of a path that are words that cameras use or too short and
+plain to be a key. To mask too much costs a reader a word; to mask too little gives a camera away.
+"""
 
 from __future__ import annotations
 
+import base64
+import html
+import json
+import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from itertools import pairwise
+from typing import Any, TextIO
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
+
+from streamrec.core.address import Address, is_ip, split_address, split_at_last
 
 MASK = "***"
+SHORTEST = 4  # letters of a secret that is masked within words; a shorter one, where it stands alone
+_SHORTEST_ALONE = 2
+_LONGEST_WORD = 48  # letters of a run that may be made of known words
 
 # Names of query values that tell which picture is asked for, and how; any other value may be a secret.
-HARMLESS = frozenset(
-    [
-        "camera",
-        "cam",
-        "channel",
-        "channelno",
-        "ch",
-        "chn",
-        "codec",
-        "compression",
-        "enablesrtp",
-        "fps",
-        "framerate",
-        "height",
-        "id",
-        "profile",
-        "quality",
-        "rate",
-        "resolution",
-        "size",
-        "stream",
-        "streamtype",
-        "subtype",
-        "track",
-        "trackid",
-        "transport",
-        "transportmode",
-        "type",
-        "unicast",
-        "videocodec",
-        "width",
-    ]
+_HARMLESS_NAMES = """
+    audio cam camera cameraid ch channel channelid channelno chn codec compression enableaudio enablesrtp fps
+    framerate h26x height id idc ids inst latency line mode profile quality rate resolution size stream
+    streamtype subtype track trackid transport transportmode type unicast videocodec width
+"""
+HARMLESS = frozenset(_HARMLESS_NAMES.split())
+# Words that paths of cameras are made of; so are they where several stand together ("realmonitor").
+_PATH_WORDS = """
+    access admin alarm amp api app array asf asp aspx audio av avi avstream axis back backyard barn basement
+    bcs bin blue bus cam camera cameras cams cat cctv cgi ch channel channels chn client clip clips codec
+    color control corridor current data day dc default demo device digest dir door driveway dual dvr east
+    enable encoder entrance entry event events ext fast faststream feed fhd film floor flv footage frame front
+    full g711 g726 garage garden gate get group h26x hall hallway hd hdr hevc high hls home hosted http https
+    id image images img index indoor input ip ipc ipcam isapi jpeg jpg kamera kitchen left line live living
+    lobby local low main major media mediainput medium mic mid middle minor mjpeg mjpg mkv mobile mobotix
+    monitor mono mov movie mp2t mp4 mpeg mpeg2 mpeg4 mpegts mpg msp multi multicast music night north nph nvc
+    nvr office onvif out outdoor output park parking path pc picture pictures play playback player playlist
+    porch port preview primary profile profiles proxy psia pub public push quality raw real realtime rear rec
+    record recording resolution right room rotate rtmp rtp rtsp rtsps safety sd sdp second server shop shot
+    side single sitting slow small smp snap snapshot sound source south srt srtp stair stairs standard store
+    stream streamer streaming streams street sub substream tcp television test third top track tracks
+    transport tunnel tv ucast udp unicast upstairs vga video videoinput videos view wall web webcam webm west
+    wide window yard zoom
+"""
+_WORDS = _PATH_WORDS.split()
+_PICTURE = r"[hx]26[45]|m3u8|\d{2,4}x\d{2,4}|\d{3,4}p|[48]k"
+# Words of two letters are found in any text: they count where they stand alone, or beside digits.
+_KNOWN = re.compile(
+    rf"(?:(?:{'|'.join(sorted((word for word in _WORDS if len(word) > 2), key=len, reverse=True))}"
+    rf"|{_PICTURE}|(?<!\d)\d{{1,4}}(?!\d))+"
+    rf"|\d{{0,4}}(?:{'|'.join(word for word in _WORDS if len(word) == 2)}|[a-z])?\d{{0,4}})",
+    re.IGNORECASE,
 )
-_PAIR = re.compile(r"(?P<name>[\w.-]*?)=(?P<value>.*?)(?=_[A-Za-z]+=|[&;#?/]|$)", re.DOTALL)
-_ADDRESS = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'<>`]+")
-_USER = re.compile(r"^((?:[a-zA-Z]+:/+)?)[^/@\s]*:[^\s]*@")
-_HARMLESS_VALUE = re.compile(r"[\w.,:x-]{0,24}")
+# After these a path goes on with what they name.
+_SECRET_NAMES = """
+    access apikey auth code jwt k key live2 login p pass passphrase passwd password private pw pwd s secret
+    session share sid sig signature streamkey t ticket token user username usr
+"""
+_HOLD_SECRETS = frozenset(_SECRET_NAMES.split())
+_PLAIN = re.compile(r"[A-Za-z][\w.-]{0,23}")
+_WORDLIKE = re.compile(r"(?P<letters>[^\W\d_]{1,11})\d{0,3}")
+_SPLIT = re.compile(r"([&;,?#])")
+_SPLIT_PATH = re.compile(r"([&;,]|_(?=[A-Za-z]+=))")  # "/user=me_password=..._channel=1"
+_RARE = re.compile(r"[bcdfghjklmnpqrstvwxz]{5}|q[^u]|[jqvxz][bcdfghjkmnpqtvwxz]|(.)\1\1", re.IGNORECASE)
+
+_HEAD = r"(?:[A-Za-z][A-Za-z0-9+.-]*://|(?<![\w.])(?:rtsps?|rtmp[a-z]*|https?|srt|udp|tcp|ftps?|mqtts?):/)"
+_ADDRESS = re.compile(rf"{_HEAD}[^\s\"'<>`]+(?:(?<=\S)(?:[ ]+\w+=[^\s\"'<>`]+)+)?", re.IGNORECASE)
+_END = re.compile(r"[.,:;!?)\]}\\]+$")  # of the sentence, not of the address
+_FILE = r"[\w.-]+\.(?:avi|csv|db|jpe?g|jsonl?|m4v|mkv|mov|mp4|mpe?g|onnx|png|safetensors|toml|ts|webm|wmv)\b"
+_LOGIN = re.compile(rf"(?<![^\s\"'(<\[{{=,|])[^\s/@:\"'<>(\[]+:\S+@(?!{_FILE})(?=[\w\[*])")
+# What stands without a scheme and is still no file: "10.0.0.7:554/live", "cam/live?token=abc", "me@10.0.0.7/live".
+_BARE_IN_TEXT = re.compile(
+    r"(?<![^\s\"'(<\[{=,|])(?:[^\s\"'<>`@/]+@)?(?:\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?(?![\w.])|[\w.-]+:\d{2,5}(?=[/?#]))"
+    r"[^\s\"'<>`]*|[^\s\"'<>`]+\?[\w.-]+=[^\s\"'<>`]*"
+)
+_BARE = re.compile(
+    r"(?P<login>[^\s@]*:[^@]*@(?:.*@)?|[^\s@/]+@(?=[^/@]*[/:]|\d+\.\d+\.\d+\.\d+$))?"
+    r"(?P<place>(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::\d+)?)(?P<rest>(?:[/?#].*)?)",
+    re.DOTALL,
+)
+
+
+class _Mask:
+    """Masks, and remembers what it was given."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def __call__(self, secret: str) -> str:
+        if not secret or secret == MASK:
+            return secret
+        self.found.append(secret)
+        return MASK
 
 
 def redact_address(address: str) -> str:
@@ -62,80 +115,303 @@ def redact_address(address: str) -> str:
     >>> redact_address("garden.mp4")
     'garden.mp4'
     """
-    scheme, separator, rest = address.partition("://")
-    if not separator:
-        return _USER.sub(rf"\1{MASK}@", address)
-    # The last "@" ends the user's part: a password may itself hold "@", "/" or "?".
-    end = rest.rfind("@")
-    user, rest = (f"{MASK}@", rest[end + 1 :]) if end >= 0 else ("", rest)
-    cut = re.search(r"[/?#]", rest)
-    host, rest = (rest[: cut.start()], rest[cut.start() :]) if cut else (rest, "")
-    cut = re.search(r"[?#]", rest)
-    path, query = (rest[: cut.start()], rest[cut.start() :]) if cut else (rest, "")
-    return scheme + separator + user + host + "/".join(map(_part, path.split("/"))) + _query(query)
+    return _address(address, _Mask())
+
+
+def secrets_of(address: str) -> tuple[str, ...]:
+    """What ``redact_address`` masks of an address, for ``redact`` to find it in what others say.
+
+    >>> secrets_of("rtsp://admin:s3cret@10.0.0.7/live?token=abcd&channel=1")
+    ('admin:s3cret', 's3cret', 'abcd')
+    """
+    mask = _Mask()
+    _address(address, mask)
+    found: list[str] = []
+    for secret in mask.found:
+        _, colon, password = secret.partition(":")
+        if colon:
+            found += [secret, password]
+        elif not is_known(secret):  # to hide every "live" would garble what is told
+            found.append(secret)
+    return tuple(dict.fromkeys(one for one in found if len(one) >= _SHORTEST_ALONE))
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """A text in which every address is as ``redact_address`` shows it, and every one of ``secrets`` is masked.
 
+    Secrets are found as they are, quoted and unquoted, and as JSON, HTML and ``repr`` write them.
+
     >>> redact("cannot open rtsp://me:pw@host/x: s3cret is wrong", ["s3cret"])
     'cannot open rtsp://***@host/x: *** is wrong'
+    >>> redact("it said p%40ss and p@ss", ["p@ss"])
+    'it said *** and ***'
     """
-    for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        text = text.replace(secret, MASK)
-    return _ADDRESS.sub(lambda found: redact_address(found.group()), text)
+    pattern = _pattern(frozenset(secrets))
+    if pattern is not None:
+        text = pattern.sub(MASK, text)
+    return "".join(_addresses(text)) if re.search(r"[:@?]|\d\.\d", text) else text
 
 
-def _part(part: str) -> str:
-    """A part of a path."""
-    if "=" in part:
-        return _PAIR.sub(_pair, part)
-    return MASK if looks_random(part) else part
+class RedactingStream:
+    """A text stream whose every ``write`` is redacted; all else is the stream's own."""
+
+    def __init__(self, stream: TextIO, secrets: Iterable[str]) -> None:
+        self._stream, self._secrets = stream, tuple(secrets)
+
+    def write(self, text: str) -> int:
+        """Write it without the secrets; the number of letters that were given."""
+        self._stream.write(redact(text, self._secrets))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write each."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
-def _query(query: str) -> str:
-    """What follows the path, with its ``?`` or ``#``."""
-    return "".join(
-        word
-        if word in "?&;#"
-        else _PAIR.sub(_pair, word)
-        if "=" in word
-        else MASK
-        if looks_random(word)
-        else word
-        for word in re.split(r"([?&;#])", query)
-    )
+def redact_record(record: logging.LogRecord) -> bool:
+    """Redact the text, the arguments and the traceback of a log record; True, as a filter that passes it on."""
+    try:
+        text = record.getMessage()
+    except (TypeError, ValueError, KeyError):  # logging would write it with all its arguments
+        text = f"{record.msg!r} {record.args!r}"
+    record.msg, record.args = redact(text), None
+    if record.exc_info and record.exc_info[0] is not None:
+        record.exc_text = redact(logging.Formatter().formatException(record.exc_info))
+        record.exc_info = None  # its text is kept; whoever formats it anew would show it all
+    return True
 
 
-def _pair(pair: re.Match[str]) -> str:
-    name, value = pair["name"], pair["value"]
-    harmless = (
-        name.lower().lstrip("_") in HARMLESS and _HARMLESS_VALUE.fullmatch(value) and not looks_random(value)
-    )
-    return f"{name}={value if harmless else MASK if value else ''}"
+def is_known(word: str) -> bool:
+    """Whether a word is made of what paths of cameras are made of, and of short numbers.
+
+    >>> [is_known(word) for word in ("h264Preview_01_main", "axis-media", "hunter2")]
+    [True, True, False]
+    """
+    return all(map(_run_is_known, _runs(word)))
 
 
 def looks_random(word: str) -> bool:
     """Whether a word looks as if a machine had drawn it: a key, not a name.
 
-    >>> [looks_random(word) for word in ("Streaming", "h264Preview_01_main")]
-    [False, False]
-    >>> [looks_random(word) for word in ("live_4711_aZ3kQ9xW1mB7tR5y", "abcd-efgh-ijkl-mnop")]
-    [True, True]
+    >>> [looks_random(word) for word in ("Streaming", "h264Preview_01_main", "Hof2-hinten")]
+    [False, False, False]
+    >>> [looks_random(word) for word in ("live_4711_aZ3kQ9xW1mB7tR5y", "abcd-efgh-ijkl-mnop", "kzxvwqpmbtrhslgd")]
+    [True, True, True]
     """
-    runs = [run for run in re.split(r"[^A-Za-z0-9]+", word) if run]
-    joined = "".join(runs)
-    if len(runs) >= 4 and len({len(run) for run in runs}) == 1 and len(runs[0]) >= 4:
+    unknown = [run for run in _runs(word) if not _run_is_known(run)]
+    joined = "".join(unknown)
+    if len(joined) >= 16 or any(len(run) >= 12 for run in unknown):
+        return True
+    if len(unknown) >= 3 and len({len(run) for run in unknown}) == 1 and len(unknown[0]) >= 4:
         return True  # a key in groups of one length
-    if len(joined) >= 16 and re.fullmatch(r"[0-9a-fA-F]+", joined) and re.search(r"\d", joined):
-        return True  # hexadecimal, a UUID
-    for run in runs:
-        digits, letters = sum(c.isdigit() for c in run), sum(c.isalpha() for c in run)
-        turns = sum(a.isupper() != b.isupper() for a, b in pairwise(run) if (a + b).isalpha())
-        if len(run) >= 12 and digits >= 1 and letters >= 1:
-            return True
-        if len(run) >= 12 and (digits == len(run) or turns >= 5):
-            return True
-        if len(run) >= 32:
-            return True
-    return False
+    if any(run.isdigit() and len(run) >= 8 for run in unknown):
+        return True
+    odd = "".join(run for run in unknown if not _is_wordlike(run))
+    mixed = any(c.isdigit() for c in odd) and any(c.isalpha() for c in odd)
+    return len(odd) >= (6 if mixed else 7) and not odd.isdigit()
+
+
+def _runs(word: str) -> list[str]:
+    return [run for run in re.split(r"[\W_]+", unquote(word)) if run]
+
+
+def _run_is_known(run: str) -> bool:
+    return len(run) <= _LONGEST_WORD and _KNOWN.fullmatch(run) is not None
+
+
+def _is_wordlike(run: str) -> bool:
+    """Whether it can be spoken, with a short number behind it at most."""
+    found = _WORDLIKE.fullmatch(run)
+    if found is None:
+        return False
+    letters = found["letters"]
+    if not letters.isascii() or len(letters) <= 3:
+        return True
+    turns = sum(a.islower() != b.islower() for a, b in pairwise(letters[1:]))
+    vowels = sum(letter in "aeiouy" for letter in letters.lower()) / len(letters)
+    return turns <= 2 and 0.15 <= vowels <= 0.8 and not _RARE.search(letters)
+
+
+# -- addresses
+
+
+def _address(text: str, mask: _Mask) -> str:
+    parts = split_address(text)
+    if parts is None:
+        return _without_scheme(text, mask)
+    if "@" in parts.rest and ":" in parts.place and not is_ip(parts.host):
+        # Is it a password with a slash, or a path with an @? Both are hidden.
+        parts = split_at_last(parts.scheme, text[len(parts.scheme) :])
+    return "".join(_parts(parts, mask))
+
+
+def _parts(parts: Address, mask: _Mask) -> Iterator[str]:
+    yield parts.scheme
+    if parts.login is not None:
+        yield f"{mask(parts.login)}@"
+    shown = parts.is_place or is_ip(parts.place)
+    yield parts.place if shown else mask(parts.place)
+    rest, blank, words = _cut(parts.rest, r"\s")
+    path, sign, query = _cut(rest, r"[?#]")
+    kind = parts.scheme.partition(":")[0].lower()
+    yield _path(path, mask, stream_key=kind.startswith("rtmp"))
+    yield sign + _pairs(query, mask)
+    if words or blank:  # what RTMP is told besides: playpath=... token=...
+        yield blank
+        yield "".join(
+            word if word.isspace() else _pairs(word, mask) for word in re.split(r"(\s+)", words) if word
+        )
+
+
+def _cut(text: str, at: str) -> tuple[str, str, str]:
+    found = re.search(at, text)
+    return (text, "", "") if found is None else (text[: found.start()], found.group(), text[found.end() :])
+
+
+def _without_scheme(text: str, mask: _Mask) -> str:
+    """A file, a device, or an address whose scheme was forgotten."""
+    if "://" in text:  # an address within something else
+        return "".join(
+            piece if not n % 2 else _address(piece, mask)
+            for n, piece in enumerate(re.split(rf"({_HEAD}.*)", text, maxsplit=1, flags=re.DOTALL))
+        )
+    found = _BARE.fullmatch(text)
+    if found is None:
+        return _LOGIN.sub(lambda login: f"{mask(login.group()[:-1])}@", text)
+    login, place, rest = found["login"] or "", found["place"], found["rest"]
+    path, sign, query = _cut(rest, r"[?#]")
+    at_number = re.search(r":\d+$", place) or is_ip(place.strip("[]"))
+    if not (login or at_number or (sign == "?" and "=" in query)):
+        return text
+    shown = f"{mask(login[:-1])}@" if login else ""
+    return f"{shown}{place}{_path(path, mask)}{sign}{_pairs(query, mask)}"
+
+
+def _path(path: str, mask: _Mask, *, stream_key: bool = False) -> str:
+    parts, held = path.split("/"), False
+    last = max((n for n, part in enumerate(parts) if part), default=0)
+    shown = []
+    for n, part in enumerate(parts):
+        hidden = held or (stream_key and n == last)
+        plain = unquote(part)
+        if "@" in plain or (held and not is_known(part)):
+            shown.append(mask(part))
+        elif re.search(r"[=;,&]", part):
+            shown.append(_pairs(part, mask, _SPLIT_PATH))
+        elif ":" in plain or hidden:
+            shown.append(part if is_known(part) else mask(part))
+        else:
+            shown.append(mask(part) if looks_random(part) else part)
+        # "/token/abc/"; and a value with a slash in it: "/user=me_password=a/b_channel=1"
+        held = plain.lower() in _HOLD_SECRETS or (held and not part) or shown[-1].endswith(f"={MASK}")
+    return "/".join(shown)
+
+
+def _pairs(text: str, mask: _Mask, at: re.Pattern[str] = _SPLIT) -> str:
+    """Names and their values, and words without a name."""
+    return "".join(
+        piece if n % 2 else _pair(piece, mask) if "=" in piece else _word(piece, mask)
+        for n, piece in enumerate(at.split(text))
+    )
+
+
+def _word(word: str, mask: _Mask) -> str:
+    """``?enableSrtp``; or a key without a name."""
+    return "/".join(
+        part if is_known(part) and "@" not in unquote(part) else mask(part) for part in word.split("/")
+    )
+
+
+def _pair(pair: str, mask: _Mask) -> str:
+    name, _, value = pair.partition("=")
+    plain = unquote(name).strip("_")
+    # "?aGVsbG8gd29ybGQ=" is a key, and no name.
+    key = looks_random(name) and (not value or re.search(r"\d", name))
+    shown = name if _PLAIN.fullmatch(plain) and not key else mask(name)
+    if plain.lower().replace("-", "").replace("_", "") in HARMLESS and _is_harmless(value):
+        return f"{shown}={value}"
+    return f"{shown}={mask(value)}"
+
+
+def _is_harmless(value: str) -> bool:
+    plain = unquote(value)
+    if not re.fullmatch(r"[\w.,:x*-]{0,24}", plain):
+        return False
+    return all(
+        _run_is_known(run)
+        or (run.isdigit() and len(run) <= 6)
+        or (run.isalpha() and len(run) <= 10 and _is_wordlike(run))
+        for run in _runs(value)
+    )
+
+
+# -- texts
+
+
+def _addresses(text: str) -> Iterator[str]:
+    """The text in pieces, each address in it masked."""
+    at = 0
+    while found := _ADDRESS.search(text, at):
+        start, end = found.span()
+        parts = split_address(found.group())
+        if parts is not None and not parts.is_place:
+            # The password has a blank or a quote in it: its end is the last "@" of the line.
+            line = re.search(r"\n|://|$", text[end:])
+            assert line is not None
+            last = text.rfind("@", end, end + line.start())
+            if last >= 0:
+                more = re.match(r"[^\s\"'<>`]*", text[last:])
+                end = last + (more.end() if more else 1)
+        address = text[start:end]
+        tail = _END.search(address)
+        keep = len(address) - len(tail.group()) if tail else len(address)
+        yield _logins(text[at:start])
+        yield redact_address(address[:keep])
+        yield address[keep:]
+        at = end
+    yield _logins(text[at:])
+
+
+def _logins(text: str) -> str:
+    """What has no scheme: ``user:password@host``, ``10.0.0.7/live?token=abc``."""
+    text = _LOGIN.sub(f"{MASK}@", text) if "@" in text else text
+    return _BARE_IN_TEXT.sub(_bare_in_text, text)
+
+
+def _bare_in_text(found: re.Match[str]) -> str:
+    word = found.group()
+    tail = _END.search(word)
+    keep = len(word) - len(tail.group()) if tail else len(word)
+    return _without_scheme(word[:keep], _Mask()) + word[keep:]
+
+
+@lru_cache(maxsize=64)
+def _pattern(secrets: frozenset[str]) -> re.Pattern[str] | None:
+    """Finds any of them, the longest first."""
+    forms = {form for secret in secrets for form in _forms(secret)}
+    anywhere = [form for form in forms if len(form) >= SHORTEST]
+    alone = [form for form in forms if _SHORTEST_ALONE <= len(form) < SHORTEST and not form.isdigit()]
+    words = [(form, re.escape(form)) for form in anywhere]
+    words += [(form, rf"(?<!\w){re.escape(form)}(?!\w)") for form in alone]
+    words.sort(key=lambda word: (-len(word[0]), word[0]))
+    return re.compile("|".join(pattern for _, pattern in words)) if words else None
+
+
+def _forms(secret: str) -> set[str]:
+    """A secret as it may be met: as it is, quoted, unquoted, and as other languages write texts."""
+    plain = {secret, unquote(secret), unquote_plus(secret)}
+    forms = set(plain)
+    for one in plain:
+        every = quote(one, safe="", errors="replace")
+        forms |= {every, quote(one, errors="replace"), quote_plus(one, errors="replace")}
+        forms |= {re.sub(r"%[0-9A-F]{2}", lambda code: code.group().lower(), every)}
+        forms |= {one.replace("%", "%25"), one.replace(" ", "%20"), one.replace("@", "%40")}
+        forms |= {json.dumps(one)[1:-1], json.dumps(one, ensure_ascii=False)[1:-1], repr(one)[1:-1]}
+        forms |= {html.escape(one), html.escape(one, quote=False)}
+        if ":" in one:  # a login, as "Authorization: Basic" has it
+            forms.add(base64.b64encode(one.encode("utf-8", "replace")).decode())
+    return {form for form in forms if form and form.strip("*")}

@@ -14,6 +14,7 @@ import re
 import socket
 from urllib.parse import urlsplit
 
+from streamrec.core.address import split_address
 from streamrec.core.redact import redact_address
 from streamrec.errors import SettingsError
 
@@ -32,7 +33,12 @@ def check_address(address: str) -> None:
     streamrec.errors.SettingsError: give an address that begins with rtsp://, rtsps://, http://, https://, rtmp:// \
 or rtmps://; files and devices are named in cameras.toml alone
     """
-    if len(address) > LONGEST or not address.isprintable() or re.search(r"[\s\\|]", address):
+    if len(address) > LONGEST:
+        raise SettingsError("the address is too long")
+    split = split_address(address)
+    if split is not None:  # a user and a password may hold what they like
+        address = f"{split.scheme}{split.place}{split.rest}"
+    if not address.isprintable() or re.search(r"[\s\\|]", address):
         raise SettingsError("the address holds blanks or letters that no address has")
     scheme, separator, _ = address.partition("://")
     if not separator or scheme.lower() not in SCHEMES:
@@ -78,9 +84,10 @@ def place_of(address: str) -> tuple[str, str]:
     >>> place_of("RTSP://me:secret@Host:554/a") == place_of("rtsp://host:554/b")
     True
     """
-    scheme, _, rest = address.partition("://")
-    authority = re.split(r"[/?#]", rest.rpartition("@")[2] if "@" in re.split(r"[/?#]", rest)[0] else rest)[0]
-    return scheme.lower(), authority.lower()
+    parts = split_address(address)
+    if parts is None:
+        return "", address.lower()
+    return parts.scheme.partition(":")[0].lower(), parts.place.lower()
 
 
 def shown(address: str) -> str:
@@ -89,11 +96,20 @@ def shown(address: str) -> str:
     >>> shown("rtsp://me:secret@host/live?token=abc"), shown("0")
     ('rtsp://host/live?token=***', '0')
     """
-    return redact_address(address).replace("://***@", "://", 1)
+    return redact_address(without_login(address))
 
 
 def login_of(address: str) -> str:
     """User and password as they stand in an address, with the @; "" where there is none."""
-    _, separator, rest = address.partition("://")
-    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    return authority.rpartition("@")[0] + "@" if separator and "@" in authority else ""
+    parts = split_address(address)
+    return "" if parts is None or parts.login is None else f"{parts.login}@"
+
+
+def without_login(address: str) -> str:
+    """The address without user and password.
+
+    >>> without_login("rtsp://me:a/b@10.0.0.7/live")
+    'rtsp://10.0.0.7/live'
+    """
+    parts = split_address(address)
+    return address if parts is None else f"{parts.scheme}{parts.place}{parts.rest}"

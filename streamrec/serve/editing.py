@@ -8,19 +8,23 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import secrets
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from streamrec.checkpoint import read_checkpoint, shipped_models
+from streamrec.core.address import login_in
+from streamrec.core.files import make_private_folder, open_private
+from streamrec.core.redact import redact_address
 from streamrec.errors import SettingsError, StreamrecError, need
 from streamrec.events import NUMBERS, EventSettings
-from streamrec.serve.addresses import check_address, login_of, place_of, shown
-from streamrec.watchfile import CameraSettings, read_watchfile
+from streamrec.serve.addresses import check_address, login_of, place_of, shown, without_login
+from streamrec.watchfile import CameraSettings, fill_variables, names_variable, read_watchfile
 
 need("tomlkit", extra="web")
 
@@ -29,6 +33,7 @@ from tomlkit.exceptions import TOMLKitError  # noqa: E402
 
 THRESHOLDS = NUMBERS
 LONGEST_NAME = 60
+_OWN_NAME = re.compile(r"-[0-9a-f]{8}$")  # so end the files of secrets that are written here
 
 
 class ChangedMeanwhile(SettingsError):
@@ -41,10 +46,10 @@ class Change:
     whether those in the file stay ("keep"), are replaced ("new") or go ("none")."""
 
     name: str
-    address: str
+    address: str = field(repr=False)
     login: str = "keep"
-    user: str = ""
-    password: str = ""
+    user: str = field(default="", repr=False)
+    password: str = field(default="", repr=False)
     model: str = ""  # "": as the defaults say
     fps: float | None = None
     enabled: bool = True
@@ -65,9 +70,10 @@ class Editor:
         text, revision = self._text()
         document = _parsed(text)
         file = read_watchfile(self.path, self._environment)
-        tables, defaults = _tables(document), document.get("defaults", {})
+        tables = _tables(document)
         cameras = [
-            _camera(table, settings, defaults) for table, settings in zip(tables, file.cameras, strict=True)
+            _camera(table, settings, self._given(table))
+            for table, settings in zip(tables, file.cameras, strict=True)
         ]
         return {
             "revision": revision,
@@ -79,11 +85,12 @@ class Editor:
     def put(self, revision: str, name: str | None, change: Change) -> None:
         """Change a camera, or add one (None); raises ``SettingsError`` in words and leaves the file as it was."""
 
-        def edit(document: Any) -> None:
+        def edit(document: Any, keep: Keep) -> None:
             table = tomlkit.table() if name is None else _find(document, name)
             if change.model and change.model not in self._models(document):
                 raise SettingsError(f"model: there is no {change.model!r} to choose")
-            _fill(table, change, document.get("defaults", {}), new=name is None)
+            before = None if name is None else self._given(table)
+            _fill(table, change, document.get("defaults", {}), before, keep)
             if name is None:
                 if "camera" not in document:
                     document.append("camera", tomlkit.aot())
@@ -94,7 +101,7 @@ class Editor:
     def remove(self, revision: str, name: str) -> None:
         """Take a camera out of the file."""
 
-        def edit(document: Any) -> None:
+        def edit(document: Any, keep: Keep) -> None:
             tables = _tables(document)
             if len(tables) == 1:
                 raise SettingsError("the last camera stays in the file: switch it off instead")
@@ -106,23 +113,43 @@ class Editor:
         """The address with its login, to look whether a picture comes; raises ``SettingsError``."""
         trial = _parsed(self._text()[0])
         table = tomlkit.table() if name is None else _find(trial, name)
-        if (
-            name is not None
-            and change.login == "keep"
-            and change.address == shown(str(table.get("address", "")))
-        ):
+        before = None if name is None else self._given(table)
+        if before is not None and change.login == "keep" and change.address == shown(before):
             found = next(
                 one for one in read_watchfile(self.path, self._environment).cameras if one.name == name
             )
             return found.address
-        _fill(table, change, trial.get("defaults", {}), new=name is None)
-        tables = tomlkit.aot()
-        tables.append(table)
-        trial["camera"] = tables
-        with self._part(tomlkit.dumps(trial)) as part:
-            return self._checked(part)[0].address
+        with self._secrets() as kept:
+            _fill(table, change, trial.get("defaults", {}), before, kept.keep)
+            tables = tomlkit.aot()
+            tables.append(table)
+            trial["camera"] = tables
+            with self._part(tomlkit.dumps(trial)) as part:
+                return self._checked(part)[0].address
 
     # -- the file
+
+    def _given(self, table: Any) -> str:
+        """The address as the file gives it, without what ``user`` and ``password`` add to it."""
+        named = table.get("address_file")
+        if named is None:
+            return str(table.get("address", ""))
+        try:
+            path = Path(fill_variables(str(named), self._environment)).expanduser()
+            return (self.path.parent / path).read_text(encoding="utf-8").strip()
+        except (OSError, ValueError, RuntimeError):  # whoever reads the file says so
+            return ""
+
+    @contextlib.contextmanager
+    def _secrets(self) -> Iterator[_Secrets]:
+        """Where secrets are kept; what was written there is gone again, unless it is ``kept``."""
+        kept = _Secrets(self.path)
+        try:
+            yield kept
+        except OSError as error:
+            raise self._cannot_write(error) from error
+        finally:
+            kept.discard()
 
     def _text(self) -> tuple[str, str]:
         try:
@@ -131,7 +158,7 @@ class Editor:
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"{self.path.name} cannot be read") from error
 
-    def _edit(self, revision: str, edit: Callable[[Any], None]) -> None:
+    def _edit(self, revision: str, edit: Callable[[Any, Keep], None]) -> None:
         with self._lock:
             text, now = self._text()
             if now != revision:
@@ -139,15 +166,17 @@ class Editor:
                     f"{self.path.name} was changed meanwhile: look at it again, and repeat the change"
                 )
             document = _parsed(text)
-            edit(document)
-            with self._part(tomlkit.dumps(document)) as part:
-                self._checked(part)
-                if self._text()[1] != revision:
-                    raise ChangedMeanwhile(f"{self.path.name} was changed meanwhile: look at it again")
-                try:
-                    part.replace(self.path)
-                except OSError as error:
-                    raise self._cannot_write(error) from error
+            with self._secrets() as kept:  # first they are written, then what names them, then old ones go
+                edit(document, kept.keep)
+                with self._part(tomlkit.dumps(document)) as part:
+                    self._checked(part)
+                    if self._text()[1] != revision:
+                        raise ChangedMeanwhile(f"{self.path.name} was changed meanwhile: look at it again")
+                    try:
+                        part.replace(self.path)
+                    except OSError as error:
+                        raise self._cannot_write(error) from error
+                kept.done(named_before=_texts(_parsed(text)), named=_texts(document))
 
     @contextlib.contextmanager
     def _part(self, text: str) -> Any:
@@ -192,6 +221,66 @@ class Editor:
         return [*shipped, *sorted({str(name) for name in named if name} - set(shipped))]
 
 
+Keep = Callable[[str, str], str]  # what it belongs to, a secret: the path that cameras.toml names
+
+
+class _Secrets:
+    """Files for their owner alone in a folder beside cameras.toml: each holds one password or one address."""
+
+    def __init__(self, path: Path) -> None:
+        self._owner = path
+        self._folder = path.with_name(f"{path.stem}.secrets")
+        self._written: list[Path] = []
+
+    def keep(self, name: str, secret: str) -> str:
+        """Write a secret; the path that cameras.toml names it by."""
+        make_private_folder(self._folder)
+        plain = re.sub(r"[^A-Za-z0-9_-]+", "_", name)[:LONGEST_NAME]
+        path = self._folder / f"{plain}-{secrets.token_hex(4)}"
+        self._written.append(path)
+        with open_private(path, "x", encoding="utf-8", newline="") as out:
+            out.write(secret)
+            out.flush()
+            os.fsync(out.fileno())
+        if hasattr(os, "chown"):
+            owner = self._owner.stat()
+            with contextlib.suppress(OSError):  # another user's file
+                for one in (path, self._folder):
+                    os.chown(one, owner.st_uid, owner.st_gid)
+        return f"{self._folder.name}/{path.name}"
+
+    def done(self, *, named_before: set[str], named: set[str]) -> None:
+        """What was written stays; what was named here before and is not any more goes."""
+        self._written.clear()
+        for name in named_before - named:
+            path = self._owner.parent / name
+            if path.parent == self._folder and _OWN_NAME.search(name):
+                with contextlib.suppress(OSError):
+                    path.unlink()
+        self._leave()
+
+    def discard(self) -> None:
+        """What was written goes."""
+        for path in self._written:
+            with contextlib.suppress(OSError):
+                path.unlink()
+        if self._written:
+            self._leave()
+
+    def _leave(self) -> None:
+        with contextlib.suppress(OSError):  # it is not empty, or not there
+            self._folder.rmdir()
+
+
+def _texts(document: Any) -> set[str]:
+    """All texts of a document, wherever they stand."""
+    if isinstance(document, Mapping):
+        return set().union(*map(_texts, document.values()))
+    if isinstance(document, list):
+        return set().union(*map(_texts, document))
+    return {str(document)} if isinstance(document, str) else set()
+
+
 def _parsed(text: str) -> Any:
     try:
         return tomlkit.parse(text)
@@ -210,10 +299,9 @@ def _find(document: Any, name: str) -> Any:
     raise SettingsError(f"there is no camera {name!r} in the file")
 
 
-def _camera(table: Any, settings: CameraSettings, defaults: Any) -> dict[str, Any]:
+def _camera(table: Any, settings: CameraSettings, given: str) -> dict[str, Any]:
     own = model_events(settings.model)
     said = dict(settings.events)
-    given = str(table.get("address", ""))
     has_login = bool(login_of(settings.address))
     return {
         "name": settings.name,
@@ -238,14 +326,14 @@ def model_events(model: str) -> EventSettings:
         return EventSettings()
 
 
-def _fill(table: Any, change: Change, defaults: Any, *, new: bool) -> None:
+def _fill(table: Any, change: Change, defaults: Any, before: str | None, keep: Keep) -> None:
+    """What is wanted, into a camera's table; ``before``: its address until now, None of a new one."""
     name = change.name.strip()
     if not name or not name.isprintable() or len(name) > LONGEST_NAME:
         raise SettingsError(f"name: write one of at most {LONGEST_NAME} letters")
-    before = str(table.get("address", ""))
     table["name"] = name
-    if new or change.address.strip() != shown(before) or change.login != "keep":
-        _fill_address(table, change, before, defaults)
+    if before is None or change.address.strip() != shown(before) or change.login != "keep":
+        _fill_address(table, change, before or "", defaults, keep)
     _set(table, "model", change.model or None)
     _set(table, "fps", change.fps)
     _set(table, "enabled", None if change.enabled and "enabled" not in defaults else change.enabled)
@@ -255,47 +343,85 @@ def _fill(table: Any, change: Change, defaults: Any, *, new: bool) -> None:
         _set(table, key, None if key not in own else float(own[key]))
 
 
-def _fill_address(table: Any, change: Change, before: str, defaults: Any) -> None:
+def _fill_address(table: Any, change: Change, before: str, defaults: Any, keep: Keep) -> None:
+    """Address and login; what is secret of them goes into files of their own, whatever was there before."""
     address = change.address.strip()
     unchanged = bool(before) and address == shown(before)
     if not unchanged:
         if "***" in address:
             raise SettingsError("address: a part of it is hidden: write the whole address anew")
         check_address(address)
-    if login_of(address) and change.login == "new":
+    typed = login_of(address)
+    if typed and change.login == "new":
         raise SettingsError("address: it names a user already; say it once")
-    written = before if unchanged else address.replace("$", "$$")  # nothing of the environment
-    if change.login == "keep":
-        if before and not unchanged and place_of(before) != place_of(address):
-            own = login_of(before) or "user" in table or "user" in defaults
-            if own and not login_of(address):
-                raise SettingsError(
-                    "address: another host gets no password that was meant for the one before: "
-                    "give user and password anew"
-                )
-        elif not unchanged and login_of(before) and not login_of(address):
-            scheme, _, rest = written.partition("://")
-            written = f"{scheme}://{login_of(before)}{rest}"
-        if not before and "user" in defaults and not login_of(address):
+    if not unchanged and "address_file" not in table:
+        address = address.replace("$", "$$")  # nothing of the environment
+    moved = bool(before) and not unchanged and place_of(before) != place_of(address)
+    if change.login == "keep" and not typed:
+        if moved and (login_of(before) or "user" in table or "user" in defaults):
+            raise SettingsError(
+                "address: another host gets no password that was meant for the one before: "
+                "give user and password anew"
+            )
+        if not unchanged and login_of(before):
+            if "address_file" not in table and names_variable(
+                login_of(before)
+            ):  # it stands in the environment
+                scheme, _, rest = address.partition("://")
+                table["address"] = f"{scheme}://{login_of(before)}{rest}"
+                return
+            _fill_login(table, *_login_before(table, before), keep)
+        elif not before and "user" in defaults:
             table["user"] = ""  # the defaults' are not for whoever is named here
-        table["address"] = written
+        _write_address(table, address, keep)
         return
-    if unchanged and login_of(before):
-        written = before.replace(login_of(before), "", 1)
-    table["address"] = written
     for key in ("user", "password", "password_file"):
         if key in table:
             del table[key]
-    if change.login == "new":
+    if typed:
+        _fill_login(table, *login_in(change.address.strip()), keep)
+    elif change.login == "new":
         if not change.user:
             raise SettingsError("user: it is missing; a password belongs to a user")
-        table["user"] = change.user.replace("$", "$$")
-        if change.password:
-            table["password"] = change.password.replace("$", "$$")
-        elif "password" in defaults or "password_file" in defaults:
+        if not change.password and ("password" in defaults or "password_file" in defaults):
             raise SettingsError("password: it is missing; the defaults' belongs to another user")
+        _fill_login(table, change.user, change.password, keep)
     elif "user" in defaults:
         table["user"] = ""
+    _write_address(table, without_login(before if unchanged else address), keep)
+
+
+def _login_before(table: Any, before: str) -> tuple[str, str]:
+    """User and password that stand in an address of the file."""
+    user, password = login_in(before)
+    return (user, password) if "address_file" in table else (_meant(user), _meant(password))
+
+
+def _fill_login(table: Any, user: str, password: str, keep: Keep) -> None:
+    table["user"] = user.replace("$", "$$")
+    if password:
+        table["password_file"] = keep(str(table["name"]), password)
+
+
+def _write_address(table: Any, address: str, keep: Keep) -> None:
+    """An address as cameras.toml has it; one with a token in it, or a key in its path, in a file of its own."""
+    in_file = "address_file" in table
+    address = without_login(address)
+    if redact_address(address) == address or (not in_file and names_variable(address)):
+        if in_file:
+            del table["address_file"]
+            address = address.replace("$", "$$")
+        table["address"] = address
+        return
+    plain = address if in_file else _meant(address)
+    if "address" in table:
+        del table["address"]
+    table["address_file"] = keep(str(table["name"]), plain)
+
+
+def _meant(text: str) -> str:
+    """What a text of the file means: ``$$`` is a dollar."""
+    return text.replace("$$", "$")
 
 
 def _set(table: Any, key: str, value: Any) -> None:

@@ -15,7 +15,7 @@ from fastapi import Body, FastAPI, Query
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from streamrec.core.redact import redact, redact_address
+from streamrec.core.redact import redact, secrets_of
 from streamrec.errors import SettingsError, SourceError, StreamrecError
 from streamrec.serve import jpeg
 from streamrec.serve.editing import THRESHOLDS, Change, ChangedMeanwhile, Editor, model_events
@@ -37,7 +37,7 @@ class CameraChange(BaseModel):
     address: str = Field(max_length=_LONG, description="as it was shown: it stays as it is")
     login: str = Field(default="keep", pattern="^(keep|new|none)$", description="keep, new or none")
     user: str = Field(default="", max_length=200)
-    password: str = Field(default="", max_length=1_000)
+    password: str = Field(default="", max_length=1_000, repr=False)
     model: str = Field(default="", max_length=_LONG, description="empty: as the defaults say")
     fps: float | None = Field(default=None, gt=0, le=120)
     enabled: bool = True
@@ -123,14 +123,19 @@ def add_routes(app: FastAPI, live: Live, editor: Editor) -> None:
     """All that changes the file of cameras."""
     trying, previewing = asyncio.Lock(), asyncio.Lock()
 
-    async def run(work: Callable[[], Any]) -> Any:
-        """In a thread, with its errors as answers."""
+    async def run(work: Callable[[], Any], change: CameraChange | None = None) -> Any:
+        """In a thread, with its errors as answers; the secrets of a change are in none."""
+
+        def said(error: Exception) -> str:
+            given = () if change is None else (change.password, *secrets_of(change.address))
+            return redact(str(error), (*live.secrets, *given))
+
         try:
             return await asyncio.to_thread(work)
         except ChangedMeanwhile as error:
-            raise Refused(409, "changed_meanwhile", live.hide(str(error))) from error
+            raise Refused(409, "changed_meanwhile", said(error)) from error
         except StreamrecError as error:
-            raise Refused(422, "not_possible", live.hide(str(error))) from error
+            raise Refused(422, "not_possible", said(error)) from error
 
     @app.get("/api/v1/settings", tags=["manage"], response_model=SettingsJson)
     async def settings() -> Any:
@@ -146,7 +151,7 @@ def add_routes(app: FastAPI, live: Live, editor: Editor) -> None:
             live.reload.set()
             return editor.read()
 
-        return await run(work)
+        return await run(work, said.change)
 
     @app.delete("/api/v1/settings/camera", tags=["manage"], response_model=SettingsJson)
     async def remove(said: Annotated[RemoveCamera, Body()]) -> Any:
@@ -172,14 +177,10 @@ def add_routes(app: FastAPI, live: Live, editor: Editor) -> None:
 
         def work() -> bytes:
             address = editor.address_to_try(said.camera, said.change.as_change())
-            try:
-                return jpeg.encode(snapshot(address), 960, 80)
-            except StreamrecError as error:
-                words = redact(redact_address(str(error)), tuple(filter(None, (said.change.password,))))
-                raise SourceError(words) from error
+            return jpeg.encode(snapshot(address), 960, 80)
 
         async with trying:
-            return Response(await run(work), media_type="image/jpeg")
+            return Response(await run(work, said.change), media_type="image/jpeg")
 
     @app.get(
         "/api/v1/settings/whole",

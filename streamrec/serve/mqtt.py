@@ -59,6 +59,10 @@ class MqttSettings:
                 raise SinkError(
                     f"{name}: {value!r} is no topic; write something like {name} = 'home/cameras'"
                 )
+        if re.search(r"[/@\s?#]", self.host):  # it may hold a password, and is told when the broker is away
+            raise SinkError(
+                "host: write the broker's name or address alone; port, user and password have keys of their own"
+            )
         if self.password and not self.user:
             raise SinkError("user: it is missing; a password belongs to a user")
         if not 0 <= self.port < 65536:

@@ -45,7 +45,11 @@ class WebhookSettings:
     ca: str = field(default="", metadata={"path": True})  # a file with the certificate authority to trust
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
+        try:
+            parts = urlsplit(self.url)
+            _ = parts.port
+        except ValueError:  # its text quotes the address
+            raise SinkError("url: its host and port cannot be read") from None
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise SinkError("url: write http://... or https://...")
         if parts.username or parts.password:

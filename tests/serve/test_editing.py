@@ -56,6 +56,16 @@ def table(editor: Editor, name: str) -> dict:
     return next(one for one in tables if one["name"] == name)
 
 
+def address_of(editor: Editor, name: str) -> str:
+    cameras = read_watchfile(editor.path, ENVIRONMENT).cameras
+    return next(camera.address for camera in cameras if camera.name == name)
+
+
+def kept(editor: Editor) -> list[Path]:
+    """The files of secrets."""
+    return sorted(path for path in editor.path.parent.glob("cameras.secrets/*"))
+
+
 class TestReading:
     def test_no_password_and_no_token_is_told(self, editor):
         said = str(editor.read())
@@ -178,7 +188,8 @@ class TestPasswords:
     def test_another_path_of_the_same_host_keeps_it(self, editor):
         wanted = replace(as_it_is(editor, "yard"), address="rtsp://192.168.1.21/other")
         editor.put(editor.read()["revision"], "yard", wanted)
-        assert table(editor, "yard")["address"] == "rtsp://me:s3cret-pw@192.168.1.21/other"
+        assert address_of(editor, "yard") == "rtsp://me:s3cret-pw@192.168.1.21/other"
+        assert "s3cret" not in editor.path.read_text(encoding="utf-8")
 
     def test_a_new_one_replaces_it_and_none_removes_it(self, editor):
         new = replace(as_it_is(editor, "yard"), login="new", user="you", password="p$${x}")
@@ -188,6 +199,87 @@ class TestPasswords:
         editor.put(editor.read()["revision"], "yard", replace(as_it_is(editor, "yard"), login="none"))
         address = read_watchfile(editor.path, ENVIRONMENT).cameras[1].address
         assert address == "rtsp://192.168.1.21/h264?token=abcd1234"
+
+    @pytest.mark.parametrize(
+        ("address", "user", "password", "opened"),
+        [
+            ("rtsp://10.0.0.9/live", "me", "p@ss w/?#%$${x}", "rtsp://me:p%40ss%20w%2F%3F%23%25%24%24%7Bx%7D@10.0.0.9/live"),
+            ("rtsp://me:hun/ter2@10.0.0.9/live", "", "", "rtsp://me:hun%2Fter2@10.0.0.9/live"),
+            ("rtsp://me:my pass@10.0.0.9/live", "", "", "rtsp://me:my%20pass@10.0.0.9/live"),
+            ("rtsps://10.0.0.9:7441/aB3dE5gH7jK9mN1p", "", "", "rtsps://10.0.0.9:7441/aB3dE5gH7jK9mN1p"),
+            ("http://10.0.0.9/v?token=${x}&channel=1", "", "", "http://10.0.0.9/v?token=${x}&channel=1"),
+            ("http://me:hunter2@10.0.0.9/v?sid=abc$", "", "", "http://me:hunter2@10.0.0.9/v?sid=abc$"),
+        ],
+    )  # fmt: skip
+    def test_what_is_secret_stands_in_a_file_for_its_owner_alone(
+        self, editor, address, user, password, opened
+    ):
+        change = Change(
+            name="hall", address=address, login="new" if user else "keep", user=user, password=password
+        )
+        editor.put(editor.read()["revision"], None, change)
+        assert address_of(editor, "hall") == opened
+        added = editor.path.read_text(encoding="utf-8").removeprefix(FILE)
+        for secret in (password, "hun", "my pass", "aB3d", "${x}", "abc$"):
+            assert not secret or secret not in added
+        assert kept(editor) and all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in kept(editor))
+        assert stat.S_IMODE(kept(editor)[0].parent.stat().st_mode) == 0o700
+        said = camera_of(editor, "hall")
+        assert not any(secret and secret in str(said) for secret in (password, "hun", "aB3d", "abc$"))
+        # Saved as it is shown, nothing of it changes; removed, nothing is left.
+        before = editor.path.read_bytes(), kept(editor)
+        editor.put(editor.read()["revision"], "hall", as_it_is(editor, "hall"))
+        assert (editor.path.read_bytes(), kept(editor)) == before
+        editor.remove(editor.read()["revision"], "hall")
+        assert not (editor.path.parent / "cameras.secrets").exists()
+
+    def test_files_of_secrets_follow_what_is_changed(self, editor):
+        for password in ("first-pw", "second-pw"):
+            new = replace(as_it_is(editor, "door"), login="new", user="me", password=password)
+            editor.put(editor.read()["revision"], "door", new)
+            assert [path.read_text() for path in kept(editor)] == [password]
+            assert address_of(editor, "door") == f"rtsp://me:{password}@192.168.1.20/stream1"
+        elsewhere = replace(as_it_is(editor, "door"), address="rtsp://192.168.1.20/stream2")
+        editor.put(editor.read()["revision"], "door", elsewhere)
+        assert address_of(editor, "door") == "rtsp://me:second-pw@192.168.1.20/stream2"
+        editor.put(editor.read()["revision"], "door", replace(as_it_is(editor, "door"), login="none"))
+        assert kept(editor) == [] and address_of(editor, "door") == "rtsp://192.168.1.20/stream2"
+
+    def test_a_key_in_a_path_may_be_replaced_and_given_up(self, editor):
+        for address in ("rtsps://10.0.0.9:7441/aB3dE5gH7jK9mN1p", "rtsps://10.0.0.9:7441/bC4eF6hI8kL0nO2q"):
+            new = camera_of(editor, "hall") if kept(editor) else None
+            change = (
+                replace(as_it_is(editor, "hall"), address=address)
+                if new
+                else Change(name="hall", address=address)
+            )
+            editor.put(editor.read()["revision"], "hall" if new else None, change)
+            assert address_of(editor, "hall") == address and len(kept(editor)) == 1
+        change = replace(as_it_is(editor, "hall"), address="rtsps://10.0.0.9:7441/live")
+        editor.put(editor.read()["revision"], "hall", change)
+        assert table(editor, "hall")["address"] == "rtsps://10.0.0.9:7441/live" and kept(editor) == []
+
+    def test_a_try_leaves_no_file(self, editor):
+        change = Change(
+            name="hall", address="rtsp://10.0.0.9/live?sid=abcd", login="new", user="me", password="hunter2"
+        )
+        assert editor.address_to_try(None, change) == "rtsp://me:hunter2@10.0.0.9/live?sid=abcd"
+        assert [path.name for path in editor.path.parent.iterdir()] == ["cameras.toml"]
+
+    def test_a_file_of_secrets_that_is_still_named_stays(self, editor):
+        new = replace(as_it_is(editor, "door"), login="new", user="me", password="first-pw")
+        editor.put(editor.read()["revision"], "door", new)
+        (path,) = kept(editor)
+        text = editor.path.read_text(encoding="utf-8")
+        name = f"{path.parent.name}/{path.name}"
+        more = f'\n[[camera]]\nname = "twin"\naddress = "rtsp://10.0.0.8/live"\nuser = "me"\npassword_file = "{name}"\n'
+        editor.path.write_text(text + more, encoding="utf-8")
+        editor.remove(editor.read()["revision"], "door")
+        assert kept(editor) == [path] and address_of(editor, "twin") == "rtsp://me:first-pw@10.0.0.8/live"
+
+    def test_a_change_has_no_secret_in_its_repr(self):
+        change = Change(name="a", address="rtsp://h/x?token=abc", login="new", user="me", password="hunter2")
+        assert "hunter2" not in repr(change) and "abc" not in repr(change)
 
     @pytest.mark.parametrize("field", ["address", "user", "password"])
     def test_the_environment_cannot_be_read_through_the_page(self, editor, field):
