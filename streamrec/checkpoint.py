@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,14 +20,19 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from streamrec.config import FORMAT, ModelConfig
-from streamrec.core.files import replacing, why
-from streamrec.errors import ModelError
+from streamrec.core.files import replacing
+from streamrec.core.reading import in_words, path_of, read_json, shortened, why
+from streamrec.core.text import printable
+from streamrec.errors import ModelError, StreamrecError
 
 if TYPE_CHECKING:
     from streamrec.model import ActionModel
 
 TRUNK = "encoder.trunk."  # so begin the weights of a trunk that rests: most of a file, and none of it learned here
 GRAPH = "step.onnx"  # the name under which the graph's bytes lie among the weights
+_MOST_BYTES = 8_000_000_000  # of a model file
+_MOST_HEADER = 32_000_000  # of what stands before its weights
+_READ = ("F16", "F32", "F64", "I64", "I32", "U8", "I8", "BOOL")  # types of weights that are read
 SHIPPED = Path(__file__).parent / "models"
 
 
@@ -48,14 +54,19 @@ def shipped_models() -> list[str]:
 
 def find_model(name_or_path: str | Path) -> Path:
     """The file that a shipped model's name or a path means; raises ``ModelError``."""
-    path = Path(name_or_path).expanduser()
-    if path.is_file():
-        return path
-    shipped = SHIPPED / f"{name_or_path}.safetensors"
-    if os.sep not in str(name_or_path) and shipped.is_file():
-        return shipped
+    try:
+        path = path_of(str(name_or_path))
+        if path.is_file():
+            return path
+        shipped = SHIPPED / f"{name_or_path}.safetensors"
+        if os.sep not in str(name_or_path) and shipped.is_file():
+            return shipped
+    except (OSError, ValueError) as error:  # a name that is too long
+        raise ModelError(f"there is no model {shortened(str(name_or_path))}: {why(error)}") from error
+    except StreamrecError as error:
+        raise ModelError(f"there is no model {error}") from error
     raise ModelError(
-        f"there is no model {str(name_or_path)!r}; the shipped ones are {', '.join(shipped_models())}, "
+        f"there is no model {shortened(str(name_or_path))}; the shipped ones are {', '.join(shipped_models())}, "
         "or give the path of a .safetensors or .onnx file"
     )
 
@@ -118,21 +129,91 @@ def read_checkpoint(name_or_path: str | Path) -> Checkpoint:
         raise ModelError(
             f"{path}: a model is a .safetensors or .onnx file; pickles (.pt, .pth) are never loaded"
         )
+    with in_words(path, ModelError):
+        metadata = read_header(path)
+        config = parse_config(path, metadata.get("format"), metadata.get("config"))
+        try:
+            with safe_open(path, framework="numpy") as file:
+                weights = {name: _whole(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        except (SafetensorError, OSError, TypeError) as error:  # TypeError: a type that numpy does not have
+            raise _damaged(path) from error
+        graph = weights.pop(GRAPH, None)
+        if graph is not None and graph.dtype != np.uint8:
+            raise ModelError(f"{printable(str(path))}: its graph is damaged")
+        for name, value in weights.items():
+            if value.dtype.kind == "f" and not np.isfinite(value).all():
+                raise ModelError(f"{printable(str(path))}: its weight {shortened(name)} holds what is no number")
+        return Checkpoint(
+            name=path.stem,
+            config=config,
+            weights=weights,
+            graph=None if graph is None else graph.tobytes(),
+            referred=_referred(path, metadata.get("referred", "[]"), weights),
+        )
+
+
+def read_config(name_or_path: str | Path, *, graph_metadata: Callable[[Path], dict[str, str]]) -> ModelConfig:
+    """The config of a model alone, of either kind of file, without its weights; raises ``ModelError``.
+
+    ``graph_metadata``: reads what stands in a .onnx file, which is not this module's.
+    """
+    path = find_model(name_or_path)
+    with in_words(path, ModelError):
+        metadata = graph_metadata(path) if path.suffix == ".onnx" else read_header(path)
+        return parse_config(path, metadata.get("format"), metadata.get("config"))
+
+
+def read_header(path: Path) -> dict[str, str]:
+    """The metadata of a safetensors file, when what stands before the weights is whole; raises ``ModelError``."""
     try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            config = parse_config(path, metadata.get("format"), metadata.get("config"))
-            weights = {name: _whole(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, OSError, TypeError) as error:  # TypeError: a type that numpy does not have
-        raise ModelError(f"{path} is not a safetensors file of this program, or it is cut off") from error
-    graph = weights.pop(GRAPH, None)
-    return Checkpoint(
-        name=path.stem,
-        config=config,
-        weights=weights,
-        graph=None if graph is None else graph.tobytes(),
-        referred=tuple(json.loads(metadata.get("referred", "[]"))),
-    )
+        size = path.stat().st_size
+        if size > _MOST_BYTES:
+            raise ModelError(
+                f"{printable(str(path))} is of {size / 1e9:.0f} GB; a model has {_MOST_BYTES / 1e9:.0f} at most"
+            )
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if not 2 <= length <= min(_MOST_HEADER, size - 8):
+                raise _damaged(path)
+            header = read_json(file.read(length))
+    except OSError as error:
+        raise ModelError(f"the model {printable(str(path))} cannot be read: {why(error)}") from error
+    except ValueError as error:
+        raise _damaged(path) from error
+    if not isinstance(header, dict):
+        raise _damaged(path)
+    metadata = header.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise _damaged(path)
+    for name, tensor in header.items():
+        kind = tensor.get("dtype") if isinstance(tensor, dict) else None
+        if kind not in _READ:
+            raise ModelError(
+                f"{printable(str(path))}: its weight {shortened(name)} is of a type that is not read here: "
+                f"{shortened(kind)}"
+            )
+    return metadata
+
+
+def _damaged(path: Path) -> ModelError:
+    return ModelError(f"{printable(str(path))} is not a safetensors file of this program, or it is cut off")
+
+
+def _referred(path: Path, text: str, weights: dict[str, np.ndarray]) -> tuple[str, ...]:
+    """The weights that the graph refers to, of which each must be there."""
+    try:
+        names = read_json(text)
+    except ValueError as error:
+        raise ModelError(f"{printable(str(path))}: the list of its graph's weights is damaged: {error}") from error
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ModelError(f"{printable(str(path))}: the list of its graph's weights is damaged")
+    for name in names:
+        if name not in weights:
+            raise ModelError(
+                f"{printable(str(path))}: the weight {shortened(name)} is missing, which its graph refers to; "
+                "the file is damaged"
+            )
+    return tuple(names)
 
 
 def _whole(value: np.ndarray) -> np.ndarray:
@@ -151,9 +232,13 @@ def parse_config(path: Path, written_as: str | None, config: str | None) -> Mode
             + ("train the model again" if is_older else "install a newer one")
         )
     try:
-        return ModelConfig.from_dict(json.loads(config))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ModelError(f"{path}: its config is damaged ({error})") from error
+        config_of = ModelConfig.from_dict(read_json(config))
+        if not config_of.labels:
+            raise ModelError("it has no labels")
+        return config_of
+    except (StreamrecError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        said = printable(str(error))[:300]
+        raise ModelError(f"{printable(str(path))}: its config is damaged ({said})") from error
 
 
 def load_model(name_or_path: str | Path) -> ActionModel:
@@ -170,6 +255,8 @@ def build_model(checkpoint: Checkpoint) -> ActionModel:
     model = ActionModel(checkpoint.config)
     try:
         model.load_state_dict({name: torch.from_numpy(np.array(w)) for name, w in checkpoint.weights.items()})
-    except RuntimeError as error:
-        raise ModelError(f"the weights of {checkpoint.name} do not fit its config: {error}") from error
+    except (RuntimeError, TypeError) as error:
+        raise ModelError(
+            f"the weights of {printable(checkpoint.name)} do not fit its config: {error}"
+        ) from error
     return model.eval()

@@ -5,12 +5,31 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from streamrec.core.limits import MODEL_FPS, Limits
+from streamrec.core.reading import shortened
+from streamrec.core.text import printable
 from streamrec.counting import CountSettings
 from streamrec.errors import ModelError
 from streamrec.events import EventSettings
 from streamrec.strangeness import KnownPictures
 from streamrec.transforms import Transform
 
+_MOST_LABELS, _LONGEST_LABEL, _LONGEST = 10_000, 200, 10_000  # letters
+_LIMITS = {
+    "hidden_size": Limits(1, 16_384, whole=True),
+    "layers": Limits(1, 64, whole=True),
+    "recall_frames": Limits(0.001, 1e6),
+    "context": Limits(1, 65_536, whole=True),
+    "dropout": Limits(0, 1),
+    "fps": MODEL_FPS,
+    "max_gap": Limits(0.001, 3_600, unit="seconds"),
+}
+_KINDS = {
+    **dict.fromkeys(("recall", "recall_features", "recall_only", "recall_gate", "feature_norm"), bool),
+    "transform": Transform,
+    "events": EventSettings,
+    "counting": CountSettings,
+}
 FORMAT = 2  # of model files; a file of another one is refused
 
 
@@ -47,6 +66,17 @@ class ModelConfig:
     about: str = ""  # one sentence for people: trained on what
 
     def __post_init__(self) -> None:
+        _check_labels("labels", self.labels)
+        _check_labels("counted", self.counted)
+        for name, allowed in _LIMITS.items():
+            if not allowed.holds(value := getattr(self, name)):
+                raise ModelError(f"{name} is {shortened(value)}: give {allowed}")
+        for name, kind in _KINDS.items():
+            if not isinstance(value := getattr(self, name), kind):
+                raise ModelError(f"{name} is {shortened(value)}: give a {kind.__name__}")
+        for name in ("encoder", "head", "about"):
+            if not isinstance(value := getattr(self, name), str) or len(value) > _LONGEST:
+                raise ModelError(f"{name} is {shortened(value)}: give a text of at most {_LONGEST:,} letters")
         unknown = [label for label in self.counted if label not in self.labels]
         if unknown and self.labels:  # a recipe has none yet
             raise ModelError(
@@ -78,6 +108,25 @@ class ModelConfig:
         if values.get("known") is not None:
             plain["known"] = KnownPictures.from_dict(values["known"])
         return cls(**plain)
+
+
+def _check_labels(name: str, labels: object) -> None:
+    """Labels are shown, spoken and written everywhere: what a terminal would obey stands in none."""
+    if not isinstance(labels, tuple) or not all(isinstance(label, str) for label in labels):
+        raise ModelError(f"{name} are {shortened(labels)}: give texts")
+    if len(labels) > _MOST_LABELS:
+        raise ModelError(f"{len(labels)} {name}: a model has at most {_MOST_LABELS:,}")
+    for label in labels:
+        if not label.strip() or len(label) > _LONGEST_LABEL:
+            raise ModelError(
+                f"{name}: {shortened(label)} is none; give 1 to {_LONGEST_LABEL} letters, not all blanks"
+            )
+        if printable(label) != label:
+            raise ModelError(
+                f"{name}: {shortened(label)} holds a character that is not printed; give it another name"
+            )
+    if len(set(labels)) < len(labels):
+        raise ModelError(f"{name} are {shortened(labels)}: give each only once")
 
 
 def _with_tuples(values: dict[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
+from streamrec.core.reading import shortened
 from streamrec.errors import DataError, StateError, StreamrecError
 from streamrec.types import ActionEnded, ActionStarted, Event, Prediction
 
@@ -28,6 +29,7 @@ _TURN = 2.0 * math.pi
 _BACKWARD = 0.375  # of a turn: a larger move back between two frames is read as the rest of the turn forward
 _LOOSE = 1 / 6  # of a turn: how far from smooth motion a phase may be between two frames
 _LEAST = 0.125  # of a turn: how much of a repetition must be seen before it counts
+_MOST = 1e6  # of any of the settings
 _JITTER = 1.0  # seconds: a clock may stumble back this far; farther is a jump
 
 
@@ -52,14 +54,14 @@ class CountSettings:
     def __post_init__(self) -> None:
         for name in (field.name for field in fields(self)):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                raise StreamrecError(f"{name} is {value!r}: give a finite number")
+            if isinstance(value, bool) or not isinstance(value, int | float) or not -_MOST < value < _MOST:
+                raise StreamrecError(f"{name} is {shortened(value)}: give a finite number")
             if value < 0:
                 raise StreamrecError(f"{name} is {value}: set it to 0 or more")
         if not 0.5 <= self.done <= 1:
             raise StreamrecError(f"done is {self.done}: set it from 0.5 to 1, as a share of a repetition")
-        if self.fastest == 0:
-            raise StreamrecError("fastest is 0 repetitions a second: set it to more than 0")
+        if self.fastest < 1 / _MOST:
+            raise StreamrecError(f"fastest is {self.fastest:g} repetitions a second: set it to more than 0")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -36,6 +36,8 @@ from typing import Any
 
 import numpy as np
 
+from streamrec.core import limits
+from streamrec.core.reading import shortened
 from streamrec.errors import StateError, StreamrecError
 from streamrec.types import ActionEnded, ActionStarted, Event, Prediction
 
@@ -44,7 +46,21 @@ _JITTER = 1.0  # seconds: a clock may stumble back this far; farther is a jump
 _ROUNDING = 1e-3  # a softmax in float16 may say 1.0005
 
 
-NUMBERS = ("enter", "leave", "smoothing", "shortest", "merge_gap", "cool_down")  # of EventSettings
+# Of EventSettings, what may be another number for each label: and how large and small it may be.
+LIMITS = {
+    "enter": limits.PART,
+    "leave": limits.PART,
+    "smoothing": limits.PAUSE,
+    "shortest": limits.PAUSE,
+    "merge_gap": limits.PAUSE,
+    "cool_down": limits.REST,
+    "strangest": limits.STRANGEST,
+}
+NUMBERS = ("enter", "leave", "smoothing", "shortest", "merge_gap", "cool_down")
+
+
+def _finite(value: float) -> bool:
+    return -math.inf < value < math.inf  # and not math.isfinite, which a whole number of 400 digits breaks
 
 
 def _as_pairs(labels: Any) -> tuple[tuple[str, tuple[tuple[str, float], ...]], ...]:
@@ -81,25 +97,17 @@ class EventSettings:
     def __post_init__(self) -> None:
         for name in NUMBERS:
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                raise StreamrecError(f"{name} is {value!r}: give a finite number")
+            if isinstance(value, bool) or not isinstance(value, int | float) or not _finite(value):
+                raise StreamrecError(f"{name} is {shortened(value)}: give a finite number")
         if not 0 < self.leave <= self.enter <= 1:
             raise StreamrecError(
                 f"leave is {self.leave} and enter is {self.enter}: set 0 < leave <= enter <= 1"
             )
-        for name in NUMBERS[2:]:
-            if getattr(self, name) < 0:
-                raise StreamrecError(f"{name} is {getattr(self, name)} seconds: set it to 0 or more")
-        if isinstance(self.strangest, bool) or not isinstance(self.strangest, int | float):
-            raise StreamrecError(
-                f"strangest is {self.strangest!r}: give a number, 1 is the model's own border"
-            )
-        if not 0 <= self.strangest < math.inf:
-            raise StreamrecError(
-                f"strangest is {self.strangest}: set it to 0 (off) or more, to a finite number"
-            )
+        for name, allowed in LIMITS.items():
+            if not allowed.holds(value := getattr(self, name)):
+                raise StreamrecError(f"{name} is {shortened(value)}: set it to {allowed}")
         if isinstance(self.background, str) or not all(isinstance(name, str) for name in self.background):
-            raise StreamrecError(f"background is {self.background!r}: give a tuple of labels, like ('idle',)")
+            raise StreamrecError(f"background is {shortened(self.background)}: give a tuple of labels, like ('idle',)")
         object.__setattr__(self, "background", tuple(self.background))  # JSON gives a list
         object.__setattr__(self, "by_label", _as_pairs(self.by_label))
         for label, numbers in self.numbers_by_label.items():

@@ -16,6 +16,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
+from streamrec.core.limits import Limits
 from streamrec.errors import DataError
 
 SCALES = 4  # the picture, its half, its quarter and its eighth
@@ -26,6 +27,7 @@ SHARE = (
 RIDGE = 0.1  # of the mean variance, added to each: a few dozen places say little of how numbers go together
 FOLDS = 5  # of the groups, to find the border
 EACH = 32  # pictures of a recording are enough: one more second of the same place tells little
+_NUMBER = Limits(-1e9, 1e9)  # of the fit
 _DARK = 1e-3  # under it a logarithm tells only noise
 _GRAY = np.full((1, 3), 1.0 / 3.0, np.float32)
 _PAIRS = np.triu_indices(3)  # of colours
@@ -53,6 +55,8 @@ class KnownPictures:
         sizes = len(self.mean), len(self.whitening)
         if sizes != (NUMBERS, NUMBERS * (NUMBERS + 1) // 2):
             raise ValueError(f"known pictures of {sizes} numbers")
+        if not all(map(_NUMBER.holds, (*self.mean, *self.whitening))):
+            raise ValueError("known pictures whose numbers are none")
 
     @classmethod
     def of(

@@ -3,33 +3,110 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from streamrec.core.reading import in_words, read_text, shortened
 from streamrec.errors import SettingsError
+
+DEEPEST = 16  # tables and lists in each other; a file of settings has four
+_PARTS = 16  # of a key with dots
+_LONGEST = 65_536  # letters of a text: a certificate is shorter
+_LONGEST_KEY = 200
+_LARGEST = 2**63  # TOML's own limit of a whole number
+# What stands in a TOML file, as far as it matters for how deep it is: texts and comments hide what is in them.
+_TOKEN = re.compile(
+    r'"""(?:[^\\]|\\.)*?"""|\'\'\'.*?\'\'\'|"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'|#[^\n]*|[\[{\]}.,=\n]|[ \t]+'
+    r"|[^\[{\]}.,=\n\"'# \t]+|.",
+    re.DOTALL,
+)
+
+
+_BETWEEN = frozenset("[]{},=\n")  # keys and numbers
 
 
 def read_toml(path: Path) -> dict[str, Any]:
     """What the file says; raises ``SettingsError`` that quotes no value: one may be a password."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from error
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"{path.name} is not written in UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
-        # The error's own text may quote a character, never a value.
-        raise SettingsError(f"{path.name} is not TOML: {str(error)[:1].lower()}{str(error)[1:]}") from error
+    return parse_toml(read_text(path), path.name)
 
 
-def no_such_key(key: str, known: Sequence[str]) -> str:
-    """What is said of a key that is not known.
+def parse_toml(text: str, name: str) -> dict[str, Any]:
+    """What the text says; raises ``SettingsError`` that begins with the name.
+
+    Refused is also what TOML allows and no settings are: deep nesting, endless keys, numbers that no machine has.
+    Each of them would take Python's parser or what follows it minutes, or break it.
+    """
+    check_shape(text, name)
+    with in_words(name):
+        try:
+            values = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            # The error's own text may quote a character, never a value.
+            raise SettingsError(f"{name} is not TOML: {str(error)[:1].lower()}{str(error)[1:]}") from error
+        except ValueError:
+            raise SettingsError(f"{name}: a number of thousands of digits; no setting is such a one") from None
+        _check_values(values, name, ())
+        return values
+
+
+def check_shape(text: str, name: str) -> None:
+    """Refuse what is nested too deeply before any parser sees it; raises ``SettingsError``. Takes linear time."""
+    depth = parts = 0  # parts: how many dots the key or number has so far
+    for match in _TOKEN.finditer(text):
+        token = match.group()
+        if token in "[{":
+            depth += 1
+            if depth > DEEPEST:
+                raise SettingsError(
+                    f"{name} is nested too deeply, from line {_line(text, match)} on: "
+                    f"settings have {DEEPEST} levels at most"
+                )
+        elif token in "]}":
+            depth = max(0, depth - 1)
+        elif token == ".":
+            parts += 1
+            if parts >= _PARTS:
+                raise SettingsError(
+                    f"{name}, line {_line(text, match)}: a key of more than {_PARTS} parts; there is none such"
+                )
+        if token in _BETWEEN:
+            parts = 0
+
+
+def _line(text: str, match: re.Match[str]) -> int:
+    return text.count("\n", 0, match.start()) + 1
+
+
+def _check_values(value: Any, name: str, keys: tuple[str, ...]) -> None:
+    """Whether all texts and numbers are of a size that settings have."""
+
+    def refuse(what: str) -> SettingsError:
+        where = ".".join(shortened(key)[1:-1] for key in keys)
+        return SettingsError(f"{name}: {where}: {what}")
+
+    if isinstance(value, dict):
+        for key, inside in value.items():
+            if len(key) > _LONGEST_KEY:
+                raise refuse(f"a key of {len(key)} letters; there is none such")
+            _check_values(inside, name, (*keys, key))
+    elif isinstance(value, list):
+        for number, inside in enumerate(value, 1):
+            _check_values(inside, name, (*keys, str(number)))
+    elif isinstance(value, str) and len(value) > _LONGEST:
+        raise refuse(f"a text of {len(value)} letters; give at most {_LONGEST}")
+    elif isinstance(value, int) and abs(value) >= _LARGEST:
+        raise refuse("a number that is too large")
+
+
+def no_such_key(key: str, known: Sequence[str], *, what: str = "key") -> str:
+    """What is said of a key, or of another name, that is not known.
 
     >>> no_such_key("entre", ("enter", "leave"))
     'there is no such key; did you mean enter?'
     """
-    near = difflib.get_close_matches(key, known, 1)
+    near = difflib.get_close_matches(key[:_LONGEST_KEY], known, 1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-    return f"there is no such key; {hint}"
+    return f"there is no such {what}; {hint}"

@@ -7,10 +7,14 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from streamrec.core.limits import Limits
+from streamrec.core.reading import shortened
 from streamrec.pictures import halvings
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+LARGEST = 4096  # pixels of a side of what a model is given
+SIDE = Limits(1, LARGEST, whole=True)
 LARGE = 250_000  # pixels: from there on shrinking by area alone would cost more than a small model
 FITS = ("stretch", "crop", "pad")
 
@@ -33,8 +37,13 @@ class Transform:
     def __post_init__(self) -> None:
         if self.fit not in FITS:
             raise ValueError(f"fit is one of {', '.join(FITS)}, not {self.fit!r}")
-        if self.height < 1 or self.width < 1:
-            raise ValueError(f"a model looks at pictures of at least 1x1, not {self.width}x{self.height}")
+        if not (SIDE.holds(self.height) and SIDE.holds(self.width)):
+            size = f"{shortened(self.width)}x{shortened(self.height)}"
+            raise ValueError(f"a model looks at pictures of at least 1x1 and at most {LARGEST}x{LARGEST}, not {size}")
+        for name, allowed in (("mean", Limits(-1000, 1000)), ("std", Limits(1e-6, 1000))):
+            numbers = getattr(self, name)
+            if not isinstance(numbers, tuple) or len(numbers) != 3 or not all(map(allowed.holds, numbers)):
+                raise ValueError(f"{name} is {shortened(numbers)}: give three numbers, one a colour")
 
     @property
     def straight(self) -> tuple[int, int] | None:

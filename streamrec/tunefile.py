@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from streamrec.core.limits import FPS, THREADS
+from streamrec.core.reading import in_words, path_of, shortened
 from streamrec.errors import SettingsError
 from streamrec.tomlfile import no_such_key, read_toml
+
+DEFAULT_MODEL = "fight"  # where nobody names one
+ENGINES = ("auto", "onnx", "torch")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,26 +58,27 @@ def toml_of(tuned: Tuned, why: str = "") -> str:
 
 def read_tuned(path: str | os.PathLike[str]) -> Tuned:
     """Read and check the file; raises ``SettingsError`` in words."""
-    path = Path(path).expanduser()
+    path = path_of(os.fspath(path))
     values = read_toml(path)
-    for key, value in values.items():
-        if key not in KEYS:
-            raise SettingsError(f"{path.name}: {key}: {no_such_key(key, KEYS)}")
-        if (wrong := _wrong(key, value)) is not None:
-            raise SettingsError(f"{path.name}: {key}: {wrong}, not {value!r}")
-    if os.sep in (model := values.get("model", "")) or model.endswith((".safetensors", ".onnx")):
-        values["model"] = str(path.absolute().parent / Path(model).expanduser())
-    if "fps" in values:
-        values["fps"] = float(values["fps"])
-    return Tuned(**values)
+    with in_words(path.name):
+        for key, value in values.items():
+            if key not in KEYS:
+                raise SettingsError(f"{path.name}: {shortened(key)[1:-1]}: {no_such_key(key, KEYS)}")
+            if (wrong := _wrong(key, value)) is not None:
+                raise SettingsError(f"{path.name}: {key}: {wrong}")
+        if os.sep in (model := values.get("model", "")) or model.endswith((".safetensors", ".onnx")):
+            values["model"] = str(path.absolute().parent / path_of(model))
+        if "fps" in values:
+            values["fps"] = float(values["fps"])
+        return Tuned(**values)
 
 
 def _wrong(key: str, value: object) -> str | None:
     """What a key takes, where the value is another."""
     if key == "threads":
-        whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
-        return None if whole else "give a whole number from 1 on"
+        return THREADS.wrong(value)
     if key == "fps":
-        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        return None if number and float(str(value)) > 0 else "give a number above 0"
-    return None if isinstance(value, str) and value else "give a text"
+        return FPS.wrong(value)
+    if key == "engine" and value not in ENGINES:
+        return f"give {', '.join(ENGINES)}, not {shortened(value)}"
+    return None if isinstance(value, str) and value else f"give a text, not {shortened(value)}"

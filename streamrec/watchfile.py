@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote
 
+from streamrec.core import limits
 from streamrec.core.address import split_address
 from streamrec.core.files import too_open
+from streamrec.core.limits import Limits
+from streamrec.core.reading import MOST_SECRET, CannotRead, in_words, path_of, read_text, shortened
 from streamrec.core.redact import is_known, looks_random, redact, secrets_of
 from streamrec.errors import SettingsError, StreamrecError
-from streamrec.events import NUMBERS, EventSettings
+from streamrec.events import LIMITS, NUMBERS, EventSettings
 from streamrec.tomlfile import no_such_key, read_toml
-from streamrec.tunefile import Tuned
+from streamrec.tunefile import DEFAULT_MODEL, Tuned
 
-DEFAULT_MODEL = "fight"
 _EVENT_KEYS = tuple(setting.name for setting in fields(EventSettings))
 _LOGIN_KEYS = ("user", "password", "password_file")
 _PRIVACY = ("full", "blur", "none")  # evidence.Privacy, which stands above
@@ -28,8 +29,24 @@ _CAMERA_KEYS = ("name", "address", *_DEFAULT_KEYS, "region", "address_file")
 _SECRET_KEYS = ("password", "secret", "token")
 # Of what happens after an event; what stands in them is said where it is done.
 _TABLES = ("history", "evidence", "webhook", "mqtt", "sink")
+_NO_WEBCAM = f"webcams have numbers from 0 to {limits.WEBCAM.high:g}"
+# Of numbers in those tables, where the usual limits are not meant.
+_LIMITS = {
+    "keep_days": Limits(0.001, 36_500, zero=True),
+    "before": Limits(0, 600, unit="seconds"),
+    "after": Limits(0, 600, unit="seconds"),
+    "longest": Limits(1, 3_600, unit="seconds"),
+    "side": Limits(64, 8_192, whole=True),
+    "timeout": Limits(0.1, 600, unit="seconds"),
+    "give_up_hours": Limits(0.001, 87_600, zero=True),
+    "port": Limits(0, 65_535, whole=True),
+}
 _VARIABLE = re.compile(r"\$\$|\$\{(\w+)\}")
 _SHORTEST_SECRET = 4  # letters: to hide a shorter one would garble what is told
+_MOST_CAMERAS = 1_000
+_SHARE = Limits(0, 1)  # of the picture
+_LONGEST_NAME = 200  # letters
+_LONGEST_ADDRESS = 4_096
 _S = TypeVar("_S")
 
 
@@ -49,6 +66,7 @@ class CameraSettings:
     # Left, top, width and height of the part that is watched, as parts of the picture; None: all of it.
     region: tuple[float, float, float, float] | None = None
     events: tuple[tuple[str, Any], ...] = ()  # settings that replace the model's own
+    inherited: tuple[str, ...] = ()  # which of them the defaults say: their labels may be another model's
 
     def event_settings(self, own: EventSettings) -> EventSettings:
         """The model's own settings, with this camera's in their place; raises ``StreamrecError``."""
@@ -74,7 +92,8 @@ class WatchFile:
 
         A field with ``metadata={"path": True}`` is relative to the folder of the file.
         """
-        return [_settings(self, name, table, kind) for key, table in self.tables if key == name]
+        with in_words(f"{self.path.name}: [{name}]"):
+            return [_settings(self, name, table, kind) for key, table in self.tables if key == name]
 
     def too_open(self) -> list[str]:
         """A sentence for each file with secrets in it that others than its owner can read or change."""
@@ -93,9 +112,14 @@ def read_watchfile(
     ``environment`` holds what stands for ``${NAME}``. Paths are relative to the folder of the file. ``tuned``:
     the model of cameras that name none, and the rhythm of those that have it and name no rhythm.
     """
-    path = Path(path).expanduser()
+    path = path_of(os.fspath(path))
     data = read_toml(path)
-    reader = _Reader(path, environment, tuned or Tuned())
+    with in_words(path.name):
+        return _watchfile(data, _Reader(path, environment, tuned or Tuned()))
+
+
+def _watchfile(data: dict[str, Any], reader: _Reader) -> WatchFile:
+    path = reader.path
     reader.check_keys(data, ("defaults", "camera", *_TABLES), "")
     defaults, tables = data.get("defaults", {}), data.get("camera", [])
     if not isinstance(defaults, dict):
@@ -105,13 +129,18 @@ def read_watchfile(
         raise SettingsError(f"{path.name}: camera is no list of tables; write [[camera]] before each camera")
     if not tables:
         raise SettingsError(f"{path.name} names no camera; add a [[camera]] table with name and address")
+    if len(tables) > _MOST_CAMERAS:
+        raise SettingsError(
+            f"{path.name} names {len(tables)} cameras; one streamrec watches {_MOST_CAMERAS:,} at most"
+        )
     cameras = [reader.camera(number, table, defaults) for number, table in enumerate(tables, 1)]
-    names = [camera.name for camera in cameras]
-    for name in names:
-        if names.count(name) > 1:
+    names: set[str] = set()
+    for camera in cameras:
+        if camera.name in names:
             raise SettingsError(
-                f"{path.name}: camera {name!r}: name: it stands there twice; name each camera once"
+                f"{path.name}: camera {camera.name!r}: name: it stands there twice; name each camera once"
             )
+        names.add(camera.name)
     return reader.file(data, _TABLES, tuple(cameras))
 
 
@@ -119,16 +148,19 @@ def read_settings(
     path: str | os.PathLike[str], name: str, kind: type[_S], environment: Mapping[str, str]
 ) -> list[_S]:
     """The tables of one name alone, as ``WatchFile.settings`` gives them: the rest need not be right."""
-    path = Path(path).expanduser()
-    return _Reader(path, environment, Tuned()).file(read_toml(path), (name,)).settings(name, kind)
+    path = path_of(os.fspath(path))
+    data = read_toml(path)
+    with in_words(path.name):
+        return _Reader(path, environment, Tuned()).file(data, (name,)).settings(name, kind)
 
 
 def read_after(path: str | os.PathLike[str], environment: Mapping[str, str]) -> WatchFile:
     """What is to happen after an event, alone: of cameras, which may stand there too, none is read."""
-    path = Path(path).expanduser()
+    path = path_of(os.fspath(path))
     reader, data = _Reader(path, environment, Tuned()), read_toml(path)
-    reader.check_keys(data, ("defaults", "camera", *_TABLES), "")
-    return reader.file(data, _TABLES)
+    with in_words(path.name):
+        reader.check_keys(data, ("defaults", "camera", *_TABLES), "")
+        return reader.file(data, _TABLES)
 
 
 def names_variable(text: str) -> bool:
@@ -169,16 +201,17 @@ def _settings(file: WatchFile, name: str, table: dict[str, Any], kind: type[_S])
         elif wanted.startswith("str"):
             fits, what = isinstance(value, str) and bool(value), "a text"
             if fits and known[key].metadata.get("path"):
-                value = str(file.path.absolute().parent / Path(value).expanduser())
+                value = str(file.path.absolute().parent / path_of(value))
         elif wanted.startswith("bool"):
             fits, what = isinstance(value, bool), "true or false"
         else:
-            fits, what = _is_number(value) and value >= 0, "a number that is not below 0"
+            allowed = _LIMITS.get(key, limits.ANY)
             if wanted.startswith("int"):
-                fits, what = fits and isinstance(value, int), "a whole number"
+                allowed = replace(allowed, whole=True)
+            fits, what = allowed.holds(value), str(allowed)
         if not fits:
             is_secret = known[key].metadata.get("secret")
-            raise wrong(key, f"give {what}" + ("" if is_secret else f", not {value!r}"))
+            raise wrong(key, f"give {what}" + ("" if is_secret else f", not {shortened(value)}"))
         values[key] = value
     for key, one in known.items():
         if key not in values and one.metadata.get("needed"):
@@ -217,9 +250,13 @@ class _Reader:
     def camera(self, number: int, table: dict[str, Any], defaults: dict[str, Any]) -> CameraSettings:
         name = table.get("name")
         if not isinstance(name, str) or not name.strip() or not name.isprintable():
-            said = "it is missing" if name is None else f"{name!r} is no name"
+            said = "it is missing" if name is None else f"{shortened(name)} is no name"
             raise SettingsError(
                 f'{self.path.name}: camera {number}: name: {said}; write one, like name = "door"'
+            )
+        if len(name) > _LONGEST_NAME:
+            raise SettingsError(
+                f"{self.path.name}: camera {number}: name: {len(name)} letters; give at most {_LONGEST_NAME}"
             )
         where = f"camera {name!r}: "
         self.check_keys(table, _CAMERA_KEYS, where)
@@ -232,27 +269,27 @@ class _Reader:
         if os.sep in model or model.endswith((".safetensors", ".onnx")):
             model = str(self.beside(model))
         fps = values.get("fps", self.tuned.fps if model == (self.tuned.model or DEFAULT_MODEL) else None)
-        if fps is not None and not (_is_number(fps) and fps > 0):
-            raise self.wrong(where, "fps", f"give a number above 0, not {fps!r}")
+        if fps is not None:
+            self.check_number(fps, where, "fps", limits.FPS)
         still = values.get("still")
-        if still is not None and not (_is_number(still) and still > 0):
-            raise self.wrong(where, "still", f"give seconds above 0, not {still!r}")
+        if still is not None:
+            self.check_number(still, where, "still", limits.STILL)
         enabled = values.get("enabled", True)
         if not isinstance(enabled, bool):
-            raise self.wrong(where, "enabled", f"write true or false, not {enabled!r}")
+            raise self.wrong(where, "enabled", f"write true or false, not {shortened(enabled)}")
         privacy = values.get("privacy", "")
         if privacy not in ("", *_PRIVACY):
-            raise self.wrong(where, "privacy", f"write full, blur or none, not {privacy!r}")
+            raise self.wrong(where, "privacy", f"write full, blur or none, not {shortened(privacy)}")
         events = {key: values[key] for key in _EVENT_KEYS if key in values}
         for key, value in events.items():
             if key == "background":
                 if not isinstance(value, list) or not all(isinstance(label, str) for label in value):
-                    raise self.wrong(where, key, f'give a list of labels like ["idle"], not {value!r}')
+                    raise self.wrong(where, key, f'give a list of labels like ["idle"], not {shortened(value)}')
                 events[key] = tuple(value)
             elif key == "by_label":
                 events[key] = self.by_label(value, where)
             else:
-                self.check_number(value, where, key)
+                self.check_number(value, where, key, LIMITS[key])
         return CameraSettings(
             name=name,
             address=self.address(table, defaults, where),
@@ -263,6 +300,7 @@ class _Reader:
             region=self.region(table.get("region"), where),
             privacy=privacy,
             events=tuple(events.items()),
+            inherited=tuple(key for key in events if key not in table),
         )
 
     def by_label(self, tables: object, where: str) -> tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]:
@@ -270,20 +308,21 @@ class _Reader:
         if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
             raise self.wrong(where, "by_label", "it is no table of tables; write [camera.by_label.fight]")
         for label, table in tables.items():
-            self.check_keys(table, NUMBERS, f"{where}by_label: {label}: ")
+            own = f"{where}by_label: {shortened(label)[1:-1]}: "
+            self.check_keys(table, NUMBERS, own)
             for key, value in table.items():
-                self.check_number(value, where, f"by_label: {label}: {key}")
+                self.check_number(value, own, key, LIMITS[key])
         return tuple((label, tuple(table.items())) for label, table in tables.items())
 
-    def check_number(self, value: object, where: str, key: str) -> None:
-        if not _is_number(value) or value < 0:  # type: ignore[operator]
-            raise self.wrong(where, key, f"give a number that is not below 0, not {value!r}")
+    def check_number(self, value: object, where: str, key: str, allowed: Limits) -> None:
+        if (wrong := allowed.wrong(value)) is not None:
+            raise self.wrong(where, key, wrong)
 
     def region(self, given: Any, where: str) -> tuple[float, float, float, float] | None:
         """The part that is watched."""
         if given is None:
             return None
-        if isinstance(given, list) and len(given) == 4 and all(_is_number(part) for part in given):
+        if isinstance(given, list) and len(given) == 4 and all(_SHARE.holds(part) for part in given):
             left, top, width, height = (float(part) for part in given)
             inside = left >= 0 and top >= 0 and left + width <= 1.001 and top + height <= 1.001
             if inside and width >= 0.02 and height >= 0.02:
@@ -292,7 +331,7 @@ class _Reader:
         raise self.wrong(
             where,
             "region",
-            f"give left, top, width and height as parts of the picture, like {example}, not {given!r}",
+            f"give left, top, width and height as parts of the picture, like {example}, not {shortened(given)}",
         )
 
     def address(self, table: dict[str, Any], defaults: dict[str, Any], where: str) -> str:
@@ -303,7 +342,9 @@ class _Reader:
         if isinstance(given, int) and not isinstance(given, bool) and given >= 0:
             given = str(given)
         if not isinstance(given, str) or not given.strip():
-            raise self.wrong(where, "address", f"write rtsp://..., a webcam number or a file, not {given!r}")
+            raise self.wrong(
+                where, "address", f"write rtsp://..., a webcam number or a file, not {shortened(given)}"
+            )
         if not all(map(names_variable, secrets_of(given))):
             self.private[self.path] = None
         return self.with_login(self.filled_address(given, where), table, defaults, where)
@@ -319,6 +360,12 @@ class _Reader:
         return self.with_login(given, table, defaults, where)
 
     def with_login(self, address: str, table: dict[str, Any], defaults: dict[str, Any], where: str) -> str:
+        if len(address) > _LONGEST_ADDRESS:
+            raise self.wrong(where, "address", f"{len(address)} letters; give at most {_LONGEST_ADDRESS}")
+        if any(ord(letter) < 32 or ord(letter) == 127 for letter in address):
+            raise self.wrong(where, "address", "it holds a control character, like the end of a line")
+        if address.isdecimal() and (len(address) > 9 or not limits.WEBCAM.holds(int(address))):
+            raise self.wrong(where, "address", f"{shortened(address)[1:-1]}: {_NO_WEBCAM}")
         own = [key for key in _LOGIN_KEYS if key in table]
         parts = split_address(address)
         if parts is None or parts.scheme.lower() == "file://":
@@ -413,20 +460,21 @@ class _Reader:
         return self.text_of_file(file, "password_file", where)
 
     def text_of_file(self, file: str, key: str, where: str) -> str:
-        path = self.beside(file)
-        self.read.append(path)
-        self.private[path] = None
         try:
-            return path.read_text(encoding="utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is not written in UTF-8"
-            raise self.wrong(where, key, f"{path} cannot be read: {(why or '').lower()}") from error
+            path = self.beside(file)
+            self.read.append(path)
+            self.private[path] = None
+            return read_text(path, MOST_SECRET).rstrip("\r\n")
+        except CannotRead as error:
+            raise self.wrong(where, key, f"{path} cannot be read: {error.why}") from error
+        except SettingsError as error:
+            raise self.wrong(where, key, str(error)) from error
 
     def text(self, values: dict[str, Any], key: str, where: str, default: str) -> str:
         value = values.get(key, default)
         if not isinstance(value, str) or (key in values and not value):
             # What stands there may be a password.
-            shown = "" if key.startswith("password") else f", not {value!r}"
+            shown = "" if key.startswith("password") else f", not {shortened(value)}"
             raise self.wrong(where, key, f"give a text{shown}")
         return self.filled(value, where, key, lambda at: False)
 
@@ -446,16 +494,13 @@ class _Reader:
         return _VARIABLE.sub(value, text)
 
     def beside(self, path: str) -> Path:
-        return self.path.absolute().parent / Path(path).expanduser()
+        return self.path.absolute().parent / path_of(path)
 
     def check_keys(self, table: dict[str, Any], known: tuple[str, ...], where: str) -> None:
         for key in table:
             if key not in known:
-                raise self.wrong(where, key, no_such_key(key, known))
+                raise self.wrong(where, shortened(key)[1:-1], no_such_key(key, known))
 
     def wrong(self, where: str, key: str, what: str) -> SettingsError:
         return SettingsError(redact(f"{self.path.name}: {where}{key}: {what}", tuple(self.secrets)))
 
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -133,7 +133,7 @@ class TestSettings:
             ("[history]\nfile = 5", r"\[history\]: file: give a text, not 5"),
             (
                 "[history]\nkeep_days = -1",
-                r"\[history\]: keep_days: give a number that is not below 0, not -1",
+                r"\[history\]: keep_days: give a number from 0.001 to 36,500, or 0, not -1",
             ),
             ("history = 5", "history is no table"),
             ("[evidence]\nprivacy = 'some'", r"\[evidence\]: privacy is 'some': write full, blur or none"),

@@ -44,12 +44,12 @@ def test_a_whole_number_is_a_rhythm_too(tmp_path):
     [
         ("thread = 1", "thread: there is no such key; did you mean threads?"),
         ("colour = 1", "colour: there is no such key; there are model, engine, device, threads, fps"),
-        ("threads = 0", "threads: give a whole number from 1 on, not 0"),
-        ("threads = true", "threads: give a whole number from 1 on, not True"),
-        ("fps = 0", "fps: give a number above 0, not 0"),
-        ("fps = nan", "fps: give a number above 0, not nan"),
+        ("threads = 0", "threads: give a whole number from 1 to 1,024, not 0"),
+        ("threads = true", "threads: give a whole number from 1 to 1,024, not True"),
+        ("fps = 0", "fps: give a number from 0.1 to 240, not 0"),
+        ("fps = nan", "fps: give a number from 0.1 to 240, not nan"),
         ("model = 3", "model: give a text, not 3"),
-        ('engine = ""', "engine: give a text, not ''"),
+        ('engine = ""', "engine: give auto, onnx, torch, not ''"),
         ("fps = ", "is not TOML: "),
     ],
 )

@@ -196,19 +196,19 @@ class TestSecrets:
         ("[[camera]]\nname = 'door'\naddress = -1", "not -1"),
         (DOOR + "adress = 'x'", "camera 'door': adress: there is no such key; did you mean address?"),
         (DOOR + "colour = 'x'", "camera 'door': colour: there is no such key; there are name, address, model"),
-        (DOOR + "fps = 0", "camera 'door': fps: give a number above 0, not 0"),
-        (DOOR + "fps = true", "camera 'door': fps: give a number above 0, not True"),
-        (DOOR + "fps = 'fast'", "camera 'door': fps: give a number above 0, not 'fast'"),
-        (DOOR + "fps = nan", "camera 'door': fps: give a number above 0, not nan"),
+        (DOOR + "fps = 0", "camera 'door': fps: give a number from 0.1 to 240, not 0"),
+        (DOOR + "fps = true", "camera 'door': fps: give a number from 0.1 to 240, not True"),
+        (DOOR + "fps = 'fast'", "camera 'door': fps: give a number from 0.1 to 240, not 'fast'"),
+        (DOOR + "fps = nan", "camera 'door': fps: give a number from 0.1 to 240, not nan"),
         (DOOR + "enabled = 'no'", "camera 'door': enabled: write true or false, not 'no'"),
         (DOOR + "model = 3", "camera 'door': model: give a text, not 3"),
-        (DOOR + "enter = 'high'", "camera 'door': enter: give a number that is not below 0, not 'high'"),
-        (DOOR + "shortest = -1", "camera 'door': shortest: give a number that is not below 0, not -1"),
+        (DOOR + "enter = 'high'", "camera 'door': enter: give a number from 0.001 to 1, not 'high'"),
+        (DOOR + "shortest = -1", "camera 'door': shortest: give seconds from 0.001 to 3,600, or 0, not -1"),
         (DOOR + "by_label = 3", "camera 'door': by_label: it is no table of tables; write [camera.by_label.fight]"),
         (DOOR + "by_label.fight.entre = 0.9", "camera 'door': by_label: fight: entre: there is no such key; did you"),
         (
             DOOR + "by_label.fight.enter = -1",
-            "camera 'door': by_label: fight: enter: give a number that is not below 0, not -1",
+            "camera 'door': by_label: fight: enter: give a number from 0.001 to 1, not -1",
         ),
         (DOOR + "background = 'idle'", "camera 'door': background: give a list of labels"),
         (DOOR + "user = 'a'\npassword = '${NOT_SET}'", "camera 'door': password: the environment has no NOT_SET"),
@@ -267,5 +267,5 @@ def test_what_was_tuned_stands_for_what_a_camera_does_not_say(tmp_path):
 def test_a_gate_is_a_keys_worth(tmp_path):
     (door,) = read(tmp_path, "[defaults]\nstill = 0.5\n" + DOOR).cameras
     assert door.still == 0.5
-    with pytest.raises(SettingsError, match="camera 'door': still: give seconds above 0, not 0"):
+    with pytest.raises(SettingsError, match="camera 'door': still: give seconds from 0.01 to 3,600, not 0"):
         read(tmp_path, DOOR + "still = 0\n")

@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from streamrec.config import ModelConfig
+from streamrec.core.limits import THREADS
 
 Arrays = tuple[np.ndarray, ...]
 
@@ -76,6 +77,8 @@ def make_engine(
     if engine not in ("auto", "onnx", "torch"):
         raise ModelError(f"there is no engine {engine!r}; the engines are auto, onnx, torch")
     check_device(device)
+    if threads is not None and (wrong := THREADS.wrong(threads)) is not None:
+        raise ModelError(f"threads: {wrong}")
     path = find_model(name_or_path)
     if path.suffix == ".onnx":
         if engine == "torch":

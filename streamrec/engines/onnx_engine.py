@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 
 from streamrec.checkpoint import Checkpoint, parse_config
 from streamrec.config import ModelConfig
+from streamrec.core.reading import in_words, why
+from streamrec.core.text import printable
 from streamrec.engines import Arrays, Engine, Lookers
+from streamrec.engines.allowed import check_graph
 from streamrec.errors import ModelError
 from streamrec.threads import for_engine, for_looks
 
+MOST_MEMORY = 8 << 30  # bytes that all graphs together may take, or half of the machine's where that is less
+_MOST_REMEMBERED = 1 << 28  # bytes of the memory of one stream
+_MOST_FILE = 4_000_000_000  # bytes of a .onnx file
+_TRIAL_SECONDS = 120.0  # that the first step may take
 LARGE = 4_000_000  # bytes of graph and weights: of less, a step is too short to be worth the cut
 
 
@@ -33,8 +44,10 @@ class OnnxEngine(Engine):
     ) -> None:
         """``threads``: how many looks are worked on at once; None: one a core."""
         self.config = config
+        self._name = printable(graph.name)
         self._session = session
         self._weights = graph.weights  # the sessions read them in place: they must live as long
+        self._check_interface()
         inputs = self._session.get_inputs()[2:]
         self.memory_names = [i.name for i in inputs]
         self.head_shapes = tuple(tuple(i.shape[1:]) for i in inputs if i.name.startswith("head."))
@@ -44,6 +57,7 @@ class OnnxEngine(Engine):
         self._halves: tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSession] | None = None
         self._lookers: Lookers | None = None
         self._cutting = threading.Lock()
+        self._try()
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint, threads: int | None = None) -> OnnxEngine:
@@ -54,7 +68,11 @@ class OnnxEngine(Engine):
             from streamrec.export import step_graph
 
             graph, names = step_graph(build_model(checkpoint))
-        weights = {name: onnxruntime.OrtValue.ortvalue_from_numpy(checkpoint.weights[name]) for name in names}
+        check_graph(graph, checkpoint.name, names)
+        with in_words(checkpoint.name, ModelError):
+            weights = {
+                name: onnxruntime.OrtValue.ortvalue_from_numpy(checkpoint.weights[name]) for name in names
+            }
         whole = _Graph(graph, checkpoint.name, weights)
         return cls(whole, whole.session(_of_step(checkpoint.config, threads)), checkpoint.config, threads)
 
@@ -62,15 +80,14 @@ class OnnxEngine(Engine):
     def from_file(cls, path: Path, threads: int | None = None) -> OnnxEngine:
         """A model that ``streamrec export`` wrote: one .onnx file with all in it."""
         try:
+            if path.stat().st_size > _MOST_FILE:
+                raise ModelError(f"the model {printable(str(path))} is too large")
             graph = _Graph(path.read_bytes(), path.name)
-        except OSError as error:
-            raise ModelError(f"the model {path} cannot be read: {(error.strerror or '').lower()}") from error
-        session = graph.session(threads or 1)  # most models are of one thread; the file tells of which
-        metadata = session.get_modelmeta().custom_metadata_map
+        except (OSError, MemoryError) as error:
+            raise ModelError(f"the model {printable(str(path))} cannot be read: {why(error)}") from error
+        metadata = check_graph(graph.data, path.name).metadata
         config = parse_config(path, metadata.get("format"), metadata.get("config"))
-        if _of_step(config, threads) != (threads or 1):
-            session = graph.session(_of_step(config, threads))
-        return cls(graph, session, config, threads)
+        return cls(graph, graph.session(_of_step(config, threads)), config, threads)
 
     def step(
         self,
@@ -89,7 +106,7 @@ class OnnxEngine(Engine):
             first, session = self._halves
             given.update(zip((o.name for o in first.get_outputs()), seen, strict=True))
             given = {i.name: given[i.name] for i in session.get_inputs()}
-        probabilities, *after = session.run(None, given)
+        probabilities, *after = self._run(session, given)
         phase = after.pop(0) if self.config.counted else None
         return probabilities, phase, tuple(after[: len(head)]), tuple(after[len(head) :])
 
@@ -106,7 +123,77 @@ class OnnxEngine(Engine):
     def look(self, pictures: np.ndarray) -> Arrays:
         """The first half of the graph."""
         assert self._halves is not None
-        return tuple(self._halves[0].run(None, {"pictures": pictures}))
+        return tuple(self._run(self._halves[0], {"pictures": pictures}))
+
+    def _run(
+        self,
+        session: onnxruntime.InferenceSession,
+        given: Mapping[str, np.ndarray],
+        options: onnxruntime.RunOptions | None = None,
+    ) -> list[Any]:
+        try:
+            return session.run(None, given, options)  # type: ignore[no-any-return]
+        except Exception as error:  # ONNX Runtime's errors share no public base class
+            raise ModelError(f"the model {self._name} failed at a step: {_first_line(error)}") from error
+
+    def _check_interface(self) -> None:
+        """Whether the graph takes and gives what a step of this config does."""
+        transform = self.config.transform
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        names = [value.name for value in inputs]
+        memory = inputs[2:]
+        said = ["probabilities", "phase"] if self.config.counted else ["probabilities"]
+        shapes = [value.shape[1:] for value in memory]
+        fits = (
+            names[:2] == ["pictures", "elapsed"]
+            and list(inputs[0].shape[1:]) == [3, transform.height, transform.width]
+            and [value.type for value in inputs] == ["tensor(uint8)", *["tensor(float)"] * (len(inputs) - 1)]
+            and [value.name for value in outputs] == [*said, *(f"{value.name}.next" for value in memory)]
+            and all(name.startswith(("head.", "cache.")) for name in names[2:])
+            and all(isinstance(size, int) and size > 0 for shape in shapes for size in shape)
+        )
+        if not fits:
+            raise ModelError(f"the graph of {self._name} does not fit its config: export the model again")
+        size = 4 * sum(int(np.prod([*map(int, shape)], dtype=object)) for shape in shapes)
+        if size > _MOST_REMEMBERED:
+            raise ModelError(
+                f"{self._name} would remember {size / 1e6:,.0f} MB of each stream; it may be "
+                f"{_MOST_REMEMBERED / 1e6:,.0f} at most"
+            )
+
+    def _try(self) -> None:
+        """One step of a stream that begins, on a black picture: a graph that cannot is told now, and not by a camera."""
+        transform = self.config.transform
+        shapes = (*self.head_shapes, *self.cache_shapes)
+        memory = [np.zeros((1, *shape), np.float32) for shape in shapes]
+        pictures = np.zeros((1, 3, transform.height, transform.width), np.uint8)
+        given = dict(
+            zip(
+                ("pictures", "elapsed", *self.memory_names),
+                (pictures, np.full(1, np.inf, np.float32), *memory),
+                strict=True,
+            )
+        )
+        options = onnxruntime.RunOptions()
+        alarm = threading.Timer(_TRIAL_SECONDS, lambda: setattr(options, "terminate", True))
+        alarm.daemon = True
+        alarm.start()
+        try:
+            probabilities, *after = self._run(self._session, given, options)
+        except ModelError as error:
+            if options.terminate:
+                raise ModelError(
+                    f"a step of {self._name} takes longer than {_TRIAL_SECONDS:g} s: it is no model for here"
+                ) from error
+            raise
+        finally:
+            alarm.cancel()
+        wanted = [(1, len(self.config.labels)), *([(1, 2)] if self.config.counted else [])]
+        found = [probabilities, *after]
+        if [array.shape for array in found] != [*wanted, *((1, *shape) for shape in shapes)]:
+            raise ModelError(f"the graph of {self._name} does not fit its config: export the model again")
+        if not all(np.isfinite(array).all() for array in found):
+            raise ModelError(f"{self._name} says what is no number of a black picture: its weights are damaged")
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,14 +217,16 @@ class _Graph:
         names = [name for name in names if name in self.weights]
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what it would say is said by the errors
+        if _is_memory_limited():
+            options.add_session_config_entry("session.use_env_allocators", "1")
         # A worker that spins between frames takes the core from the thread that decodes the next one.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.add_external_initializers(names, [self.weights[name] for name in names])
         try:
+            options.add_external_initializers(names, [self.weights[name] for name in names])
             return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's errors share no public base class
-            raise ModelError(f"ONNX Runtime cannot run {self.name}: {error}") from error
+            raise ModelError(f"ONNX Runtime cannot run {printable(self.name)}: {_first_line(error)}") from error
 
     def halves(self) -> tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSession] | None:
         """What looks at pictures, and what waits for the memory; None where the graph has no such halves."""
@@ -151,6 +240,31 @@ class _Graph:
         first = self.session(1, cut.first())
         second = cut.second([(output.type, output.shape) for output in first.get_outputs()])
         return None if second is None else (first, self.session(1, second))
+
+
+@cache
+def _is_memory_limited() -> bool:
+    """Give all sessions of this process one allocator that refuses more than ``MOST_MEMORY``; whether there is one.
+
+    A graph may ask for more than any machine has, and where the system promises it, the process dies of it later.
+    """
+    most = MOST_MEMORY
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        most = min(most, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
+    try:
+        kind = onnxruntime.OrtMemoryInfo(
+            "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+        )
+        onnxruntime.create_and_register_allocator(kind, onnxruntime.OrtArenaCfg({"max_mem": most}))
+    except Exception:  # the app has one of its own, or this build has none
+        return False
+    return True
+
+
+def _first_line(error: BaseException) -> str:
+    """What ONNX Runtime says, without its own source's place and lines."""
+    said = str(error).strip().splitlines() or [type(error).__name__]
+    return printable(said[0])[:300]
 
 
 def _of_step(config: ModelConfig, threads: int | None) -> int:

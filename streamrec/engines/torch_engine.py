@@ -75,12 +75,16 @@ class TorchEngine(Engine):
     ) -> tuple[np.ndarray, np.ndarray | None, Arrays, Arrays]:
         """One pass of the model over N streams."""
         given = tuple(torch.from_numpy(array) for array in (pictures, elapsed, *head, *cache))
-        with torch.inference_mode():
-            if self._record is None:
-                outputs = _arrays(self._run(*(tensor.to(self._device) for tensor in given)))
-            else:
-                with self._lock:
-                    outputs = _arrays(self._recorded_for(given)(*given))
+        try:
+            with torch.inference_mode():
+                if self._record is None:
+                    outputs = _arrays(self._run(*(tensor.to(self._device) for tensor in given)))
+                else:
+                    with self._lock:
+                        outputs = _arrays(self._recorded_for(given)(*given))
+        except (RuntimeError, TypeError, MemoryError) as error:  # torch's own are RuntimeErrors
+            said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise ModelError(f"the model failed at a step: {said}") from error
         probabilities, *after = outputs
         phase = after.pop(0) if self.config.counted else None
         return probabilities, phase, tuple(after[: len(head)]), tuple(after[len(head) :])

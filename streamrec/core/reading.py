@@ -1,0 +1,176 @@
+"""Small files that somebody else wrote: read whole, within limits, and whatever is wrong with them told in a sentence."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from streamrec.core.text import printable
+from streamrec.core import files
+from streamrec.errors import SettingsError, StreamrecError
+
+MOST = 1_000_000  # bytes: of settings more are a mistake, and would take seconds to read
+MOST_SECRET = 65_536  # of a file that holds one password
+_PIPE_SECONDS = 2.0  # that a pipe is waited for; a shell's <(...) is one
+_SHOWN = 60  # letters of a value that is quoted
+NOT_UTF8 = "it is not written in UTF-8"
+
+
+class CannotRead(SettingsError):
+    """A file cannot be read; ``why`` is the reason alone."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        self.why = why
+        if why == NOT_UTF8:
+            super().__init__(f"{printable(path.name)} {why.removeprefix('it ')}")
+        else:
+            super().__init__(f"{printable(str(path))} cannot be read: {why}")
+
+
+def read_data(path: Path, most: int = MOST) -> bytes:
+    """All of a file of at most so many bytes; raises ``CannotRead``.
+
+    Folders and devices are refused, and a pipe into which nobody writes: nothing here waits for ever.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero in it
+        raise CannotRead(path, why(error)) from error
+    try:
+        found = os.fstat(descriptor)
+        pipe = stat.S_ISFIFO(found.st_mode)
+        if stat.S_ISDIR(found.st_mode):
+            raise CannotRead(path, "is a directory")
+        if not pipe and not stat.S_ISREG(found.st_mode):
+            raise CannotRead(path, "it is a device and no file")
+        data = b"" if found.st_size > most else _read(descriptor, most, pipe)
+        if found.st_size > most or len(data) > most:
+            raise CannotRead(path, f"it is larger than {most / 1000:,.0f} kB, which no such file is")
+        if pipe and not data:
+            raise CannotRead(path, "it is a pipe into which nobody writes")
+        return data
+    except OSError as error:
+        raise CannotRead(path, why(error)) from error
+    finally:
+        os.close(descriptor)
+
+
+def read_text(path: Path, most: int = MOST) -> str:
+    """The same as text in UTF-8; raises ``CannotRead``."""
+    try:
+        text = read_data(path, most).decode("utf-8-sig")  # some editors write a mark before the text
+        return text.replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        raise CannotRead(path, NOT_UTF8) from error
+
+
+def _read(descriptor: int, most: int, pipe: bool) -> bytes:
+    parts, length, ends = [], 0, time.monotonic() + _PIPE_SECONDS
+    while length <= most:  # one more byte than it may have: it may have grown
+        if pipe and not select.select([descriptor], [], [], max(0.0, ends - time.monotonic()))[0]:
+            break
+        part = os.read(descriptor, min(most + 1 - length, 1 << 20))
+        if not part:
+            break
+        parts.append(part)
+        length += len(part)
+    return b"".join(parts)
+
+
+def path_of(text: str) -> Path:
+    """A path that a person wrote, ``~`` filled in; raises ``SettingsError`` where it can be none.
+
+    >>> path_of("a\\0b")
+    Traceback (most recent call last):
+    ...
+    streamrec.errors.SettingsError: 'a\\x00b' is no path: it holds a zero
+    """
+    if "\0" in text:
+        raise SettingsError(f"{shortened(text)} is no path: it holds a zero")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        user = text.partition("/")[0]
+        raise SettingsError(f"{shortened(text)}: there is no user {user.removeprefix('~')!r} here") from error
+
+
+def read_json(text: str | bytes) -> Any:
+    """What the JSON says; raises ``ValueError`` in words, also for NaN, what is nested too deeply, and keys that come twice.
+
+    >>> read_json('{"fps": NaN}')
+    Traceback (most recent call last):
+    ...
+    ValueError: it holds NaN, which is no number
+    """
+
+    def refuse(word: str) -> Any:
+        raise ValueError(f"it holds {word}, which is no number")
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        values = dict(pairs)
+        if len(values) < len(pairs):
+            raise ValueError("it says a key twice")
+        return values
+
+    try:
+        return json.loads(text, parse_constant=refuse, object_pairs_hook=once)
+    except json.JSONDecodeError as error:
+        raise ValueError("it is no JSON") from error
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def shortened(value: object) -> str:
+    """A value as it is quoted in a sentence: printable, and not long.
+
+    >>> shortened(10**400)
+    '100000000000000000000000000000000000000000000000000000000000...'
+    """
+    try:
+        said = printable(repr(value))
+    except (ValueError, RecursionError):  # an integer of thousands of digits
+        return f"a {type(value).__name__} that is too long to show"
+    return said if len(said) <= _SHOWN else f"{said[:_SHOWN]}..."
+
+
+def why(error: BaseException) -> str:
+    """The reason alone, as a clause; for what is no error of ours or the system's its kind, and not its text: that may quote a secret."""
+    if isinstance(error, StreamrecError):
+        return str(error)
+    if isinstance(error, OSError):
+        return files.why(error)
+    if isinstance(error, UnicodeDecodeError):
+        return NOT_UTF8
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, MemoryError):
+        return "it needs more memory than there is"
+    return f"it says what cannot be ({type(error).__name__})"
+
+
+@contextlib.contextmanager
+def in_words(name: object, kind: type[StreamrecError] = SettingsError) -> Iterator[None]:
+    """Whatever goes wrong inside is a sentence of this kind that begins with the name: the last net of all readers.
+
+    What a reader knows to be wrong it says itself, in better words.
+
+    >>> with in_words("cameras.toml"):
+    ...     float(10**400)
+    Traceback (most recent call last):
+    ...
+    streamrec.errors.SettingsError: cameras.toml cannot be read: it says what cannot be (OverflowError)
+    """
+    try:
+        yield
+    except StreamrecError:
+        raise
+    except Exception as error:
+        # Its own text and its values stay out, for one may be a password.
+        raise kind(f"{printable(str(name))} cannot be read: {why(error)}") from None
