@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from streamrec.announce import AfterSettings, Announcer
+from streamrec.announce import AfterSettings, Announcer, Told
 from streamrec.errors import ModelError, SinkError
 from streamrec.health import LEFT, OVER
 from streamrec.metrics import Latency
@@ -22,7 +22,7 @@ from streamrec.pipeline import results
 from streamrec.recognizer import Followed, Recognizer
 from streamrec.sinks import Background, JsonLines, Sink, VideoFile, Window, why_no_display
 from streamrec.sources import Limited, RealTime
-from streamrec.types import ActionStarted, Health, Result, Source, SourceState
+from streamrec.types import ActionStarted, Event, Health, Result, Source, SourceState
 from streamrec.words import clock, describe, describe_health
 
 if TYPE_CHECKING:
@@ -75,14 +75,13 @@ def play(
                 stack.enter_context(Background(VideoFile(save), drop_oldest=source.live, patience=600.0))
             )
         states = _States(source.name)
+        lines = None
         if jsonl is not None:
-            lines = stack.enter_context(JsonLines(jsonl))
-            sinks.append(lines)
-            states.lines = lines
+            lines = states.lines = stack.enter_context(JsonLines(jsonl))
         stack.callback(states.finish)  # before the sinks are closed
         source.on_health = states.hear
         terminal = stack.enter_context(_Terminal(source, recognizer, on_stdout=jsonl != "-"))
-        if show is None and reason and not sinks:
+        if show is None and reason and not sinks and lines is None:
             terminal.say(f"No window: {reason}")
         announcer = stack.enter_context(Announcer(after or AfterSettings(), terminal.say))
         page = None if web is None else stack.enter_context(_Page(web, source, announcer, terminal.say))
@@ -91,10 +90,21 @@ def play(
         if window is not None:
             terminal.say("in the window: e shows where the model looked, q ends")
         followed = Followed(announcer.recorded(recognizer))
-        for result in results(source, followed, fps=fps, still=still):
-            told = announcer.write(result)  # kept before it is told
+
+        def kept(told: Told) -> None:  # in a thread of its own, when the event is on the disk
             if page is not None:
-                page.write(result, told)
+                page.live.announce((told.entry,))
+            if lines is not None:
+                lines.write_event(told.source, told.event)
+            terminal.write_event(told.event)
+
+        announcer.on_event(kept)
+        for result in results(source, followed, fps=fps, still=still):
+            shown = announcer.write(result)  # its events are told when they are kept
+            if page is not None:
+                page.write(shown)
+            if lines is not None:
+                lines.write(shown)
             seen = why.drawn(result, followed.before(result.frame))
             for sink in sinks:
                 sink.write(seen)
@@ -105,7 +115,7 @@ def play(
                         why.switch()
                     except ModelError as error:
                         terminal.say(str(error))
-            terminal.write(result)
+            terminal.write(shown)
             if also is not None:
                 also(result)
             if window is not None and window.closed:
@@ -160,11 +170,10 @@ class _Page:
     def __exit__(self, *_: object) -> None:
         self.server.stop()
 
-    def write(self, result: Result, told: Any) -> None:
+    def write(self, result: Result) -> None:
         self.camera.count()
         self.live.beat([self.camera])
         self.live.write(result)
-        self.live.announce(one.entry for one in told)
 
 
 class _States:
@@ -245,11 +254,14 @@ class _Terminal:
     def say(self, text: str) -> None:
         self.console.print(text, markup=False)
 
+    def write_event(self, event: Event) -> None:
+        self.events += isinstance(event, ActionStarted)
+        self.say(f"{clock(event.timestamp)}  {describe(event)}")
+
     def write(self, result: Result) -> None:
         frame, last = result.frame, self._last
         for event in result.events:
-            self.events += isinstance(event, ActionStarted)
-            self.say(f"{clock(event.timestamp)}  {describe(event)}")
+            self.write_event(event)
         if last is not None and (last.frame.segment, last.frame.index) == (frame.segment, frame.index):
             return  # it repeats the last frame to tell what ended
         self._last = result
