@@ -2,11 +2,16 @@
 
 An ``Announcer`` stands between the results and all that is said of them. It is given each result before anybody
 else, and nothing that goes wrong in it stops the recognition: it is told in a sentence, once a minute at most.
+The thread that recognizes waits for nothing here: the history writes in a thread of its own, and another one tells
+what is written, in order.
 """
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,18 +22,23 @@ from streamrec.core.redact import redact
 from streamrec.errors import SettingsError, StreamrecError
 from streamrec.evidence import Evidence, EvidenceSettings, Privacy
 from streamrec.flight import FlightRecorder
-from streamrec.history import Announcement, History, HistorySettings
+from streamrec.history import Announcement, Entry, History, HistorySettings
 from streamrec.plugins import SinkSettings, load_sink, settings_of
 from streamrec.recognizer import Recognizer
 from streamrec.serve.mqtt import RECEIVER, Mqtt, MqttSettings
 from streamrec.serve.webhook import Webhook, WebhookSettings
 from streamrec.sinks import Sink
-from streamrec.types import Health, Result
+from streamrec.types import Event, Health, Result
 from streamrec.watchfile import WatchFile
 
 _AGAIN_SECONDS = 60.0  # before the same trouble is told again
 _PATIENCE = 1.5  # seconds for what was begun to be written, when it ends
 _LAST_SECONDS = 1.0  # for what is due to be sent then
+_WRITE_SECONDS = 2.0  # for what waits to be written then
+_HOLD_SECONDS = (
+    30.0  # a history that cannot be written for longer holds back nothing: an alarm is told without it
+)
+_HELD_RESULTS = 16  # results that wait for an event to be kept, for somebody's own sinks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,10 +141,31 @@ def _sinks(file: WatchFile) -> Iterator[SinkSettings]:
                 raise SettingsError(redact(f"{file.path.name}: [sink]: {error}", file.secrets)) from error
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An event that may be told now, because it is on the disk."""
+
+    source: str
+    event: Event
+    entry: Entry  # as the history has it
+
+
+@dataclass(slots=True, eq=False)
+class _Line:
+    """What waits in the line of what is to be told: an event, a result for the sinks, or anything to be called."""
+
+    needs: set[str]  # ids of announcements that are not on the disk yet
+    tell: Callable[[], object]
+    result: Result | None = None  # for the sinks
+    camera: str = ""
+
+
 class Announcer(Closing):
     """Keeps and tells what happens, as its settings say. ``tell`` gets sentences for a person, from any thread.
 
-    Raises ``StreamrecError`` where what is wanted cannot be: a damaged history, a folder that is not there.
+    ``write`` is given each result and waits for nothing. With a history, those who asked by ``on_event`` are called
+    with each event after its commit, in a thread that does nothing else. Raises ``StreamrecError`` where what is
+    wanted cannot be: a damaged history, a folder that is not there.
     """
 
     def __init__(self, settings: AfterSettings, tell: Callable[[str], None]) -> None:
@@ -149,6 +180,15 @@ class Announcer(Closing):
         self._closed = False
         self._sinks: list[Sink] = []
         self._recorder: FlightRecorder | None = None
+        self._hearers: list[Callable[[Told], object]] = []
+        # What waits to be told, in order; the first is told when nothing it needs is missing.
+        self._line: deque[_Line] = deque()
+        self._moved = threading.Condition()
+        self._teller: threading.Thread | None = None
+        self._over = False  # nothing more comes
+        self._unkept = False  # events are told that are not kept
+        self._not_to_come: set[str] = set()  # ids of what is in the line next, and cannot be kept
+        self._error: BaseException | None = None  # of who hears: raised where results are written
         try:
             if settings.record is not None:
                 self._recorder = FlightRecorder(
@@ -171,7 +211,9 @@ class Announcer(Closing):
             if names.count(name) > 1:
                 raise SettingsError(f"there are two of {name}: give each [[webhook]] a name of its own")
         names += [RECEIVER] if settings.mqtt is not None else []
-        self.history = History(settings.history.file, keep_days=settings.history.keep_days, receivers=names)
+        self.history = History(
+            settings.history.file, keep_days=settings.history.keep_days, receivers=names, tell=self._tell
+        )
         for webhook in settings.webhooks:
             self._couriers.append(Webhook(webhook, self.history, tell=self._tell))
         if settings.mqtt is not None:
@@ -183,6 +225,9 @@ class Announcer(Closing):
                 f"{one.entry.camera}: {one.entry.label} ended when streamrec was killed, "
                 f"after {one.entry.duration or 0.0:.1f} s or a little more"
             )
+        self.history.start(self._kept, unkept=self._not_kept)
+        self._teller = threading.Thread(target=self._tell_on, name="announcer", daemon=True)
+        self._teller.start()
 
     @property
     def wanted(self) -> bool:
@@ -224,24 +269,162 @@ class Announcer(Closing):
         if self._recorder is not None:
             self._recorder.health(name, health)
 
-    def write(self, result: Result) -> tuple[Announcement, ...]:
-        """Keep what the result says, and pass it on; call it before anybody else is told."""
-        told: tuple[Announcement, ...] = ()
+    def on_event(self, hear: Callable[[Told], object]) -> None:
+        """With a history: from now on, call this with each event that is kept."""
+        self._hearers.append(hear)
+
+    def write(self, result: Result) -> Result:
+        """Keep what the result says, and pass it on; the result as it may be shown at once.
+
+        With a history that is the result without its events: these are told when they are on the disk.
+        """
+        self._raise_error()
+        noted: tuple[Announcement, ...] = ()
         if self.history is not None:
-            model, live = self._models.get(result.frame.source, ("", True))
-            try:
-                told = self.history.record(result, model, live=live)
-            except StreamrecError as error:
-                self.complain(str(error))
+            noted = self._note(self.history, result)
         if self._recorder is not None:
             self._recorder.write(result)
         if self.evidence is not None:
-            self.evidence.write(result, told)
-        for announcement in told:
-            self._hear(announcement)
+            self.evidence.write(result, noted)
+        self._to_sinks(result, noted)
+        return replace(result, events=()) if self.history is not None and result.events else result
+
+    def _note(self, history: History, result: Result) -> tuple[Announcement, ...]:
+        source = result.frame.source
+        model, live = self._models.get(source, ("", True))
+        if not result.events:
+            return history.note(result, model, live=live)
+        with self._moved:  # in the line before anybody can say that it is kept
+            noted = history.note(result, model, live=live)
+            for event, one in zip(result.events, noted, strict=True):
+                told = Told(event.source or source, event, one.entry)
+                needs = set() if one.id in self._not_to_come else {one.id}
+                self._line.append(_Line(needs, partial(self._call, told), camera=source))
+            self._not_to_come.clear()
+            self._moved.notify_all()
+        return noted
+
+    def _to_sinks(self, result: Result, noted: tuple[Announcement, ...]) -> None:
+        """Somebody's own sinks get results in order, each when its events are on the disk."""
+        if not self._sinks:
+            return
+        if self.history is None:
+            self._give(result)
+            return
+        with self._moved:
+            held = [line for line in self._line if line.result is not None]
+            if not held and not noted:
+                self._give(result)
+                return
+            line = _Line({one.id for one in noted if self._is_waiting(one.id)}, lambda: None, result)
+            self._line.append(line)
+            if len(held) >= _HELD_RESULTS:  # the oldest is left out; its events go on to the next
+                oldest, following = held[0], (*held[1:], line)[0]
+                assert oldest.result is not None and following.result is not None
+                events = (*oldest.result.events, *following.result.events)
+                following.result = replace(following.result, events=events)
+                following.needs |= oldest.needs
+                self._line.remove(oldest)
+            self._moved.notify_all()
+
+    def _is_waiting(self, id: str) -> bool:
+        return any(id in line.needs for line in self._line)
+
+    def _give(self, result: Result) -> None:
         for sink in self._sinks:
             sink.write(result)
-        return told
+
+    def in_order(self, camera: str, tell: Callable[[], object], *, last: bool) -> None:
+        """Call this after the events of a camera that wait to be told, where it is its ``last`` word for now.
+
+        Anything else is called at once, unless it would overtake such a word.
+        """
+        with self._moved:
+            waits = any(line.camera == camera and (last or not line.needs) for line in self._line)
+            if waits:
+                self._line.append(_Line(set(), tell, camera=camera))
+                self._moved.notify_all()
+        if not waits:
+            tell()
+
+    # -- the thread that tells
+
+    def _kept(self, announcement: Announcement) -> None:
+        """Called by the history's thread: this is on the disk."""
+        self._hear(announcement)
+        self._free(announcement)
+
+    def _not_kept(self, announcement: Announcement) -> None:
+        """This cannot be kept; it is told all the same."""
+        with self._moved:
+            if self._is_waiting(announcement.id):
+                self._free(announcement)
+            else:  # it is about to come into the line
+                self._not_to_come.add(announcement.id)
+
+    def _free(self, announcement: Announcement) -> None:
+        with self._moved:
+            for line in self._line:
+                line.needs.discard(announcement.id)
+            self._moved.notify_all()
+
+    def _tell_on(self) -> None:
+        while True:
+            self._look_at_history()
+            with self._moved:
+                self._moved.wait_for(self._is_something_due, 1.0)
+                if not self._line:
+                    if self._over:
+                        return
+                    continue
+                if not self._is_something_due():
+                    continue
+                line = self._line[0]
+                if line.needs and line.result is None and not self._unkept:  # it is lost, and that is told
+                    self._line.popleft()
+                    continue
+            try:
+                if line.result is not None:
+                    self._give(line.result)
+                else:
+                    line.tell()
+            except BaseException as error:  # raised where results are written
+                self._error = self._error or error
+            with self._moved:
+                with contextlib.suppress(ValueError):
+                    self._line.remove(line)
+                self._moved.notify_all()
+
+    def _is_something_due(self) -> bool:
+        return self._over or (bool(self._line) and (self._unkept or not self._line[0].needs))
+
+    def _look_at_history(self) -> None:
+        """One that cannot be written for long holds back nothing more."""
+        assert self.history is not None
+        stuck = self.history.stuck > _HOLD_SECONDS
+        if stuck and not self._unkept:
+            self._tell(
+                f"{self.history.path} could not be written for {_HOLD_SECONDS:g} s: "
+                "events are told before they are kept, until it can be"
+            )
+        self._unkept = stuck
+
+    def _call(self, told: Told) -> None:
+        for hear in self._hearers:
+            try:
+                hear(told)
+            except StreamrecError as error:  # the others hear it all the same
+                self._error = self._error or error
+
+    def _raise_error(self) -> None:
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+
+    def settle(self, patience: float = _WRITE_SECONDS) -> None:
+        """Wait until all that happened is told, for at most so many seconds."""
+        with self._moved:
+            self._moved.wait_for(lambda: not self._line, patience)
 
     def _hear(self, announcement: Announcement) -> None:
         """Something is on the disk, and waits for its receivers."""
@@ -251,18 +434,22 @@ class Announcer(Closing):
             self._mqtt.hear(announcement)
 
     def tick(self) -> None:
-        """What is to be done although no result comes; call it now and then."""
-        if self.history is not None:
-            try:
-                for announcement in self.history.tick():
-                    self._hear(announcement)
-            except StreamrecError as error:
-                self.complain(str(error))
+        """Raises what went wrong where events are told; call it now and then."""
+        self._raise_error()
 
     def _end_open(self) -> None:
         assert self.history is not None
-        for announcement in self.history.end_open():
-            self._hear(announcement)
+        self.history.end_open()
+        self.history.drain(_WRITE_SECONDS)
+
+    def _end_teller(self) -> None:
+        """After the history's thread: what is on the disk by now is told, the rest is not."""
+        if self._teller is None:
+            return
+        with self._moved:
+            self._over = True
+            self._moved.notify_all()
+        self._teller.join(_WRITE_SECONDS)
 
     def _close_couriers(self) -> None:
         """All of them at the same time: whoever is away holds up nobody."""
@@ -283,7 +470,7 @@ class Announcer(Closing):
 
     def close(self) -> None:
         """End what runs, and finish what was begun; a second time does nothing."""
-        steps: list[Callable[[], object]] = [sink.close for sink in self._sinks]
+        steps: list[Callable[[], object]] = []
         if self._recorder is not None:
             steps.append(self._recorder.close)
         if self.evidence is not None:
@@ -291,7 +478,8 @@ class Announcer(Closing):
         if self.history is not None:
             if not self._closed:
                 steps.append(self._end_open)  # told before the couriers go
-            steps += [self._close_couriers, self.history.close]
+            steps += [self._close_couriers, partial(self.history.close, _PATIENCE / 3), self._end_teller]
+        steps += [sink.close for sink in self._sinks]
         self._closed = True
         for step in steps:
             try:

@@ -492,6 +492,10 @@ class JsonLines(Sink):
         lines = [] if again else [_prediction_line(result)]
         self._write(lines + [_event_line(event, result.frame.source) for event in result.events])
 
+    def write_event(self, source: str, event: Event) -> None:
+        """Write one event; from any thread."""
+        self._write([_event_line(event, source)])
+
     def write_health(self, source: str, health: Health) -> None:
         """Write how a source is now; from any thread."""
         self._write([_health_line(source, health)])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from streamrec.announce import AfterSettings, Announcer
+from streamrec.announce import AfterSettings, Announcer, Told
 from streamrec.console import Lines
 from streamrec.core.text import printable
 from streamrec.errors import ModelError, SinkError
@@ -23,7 +23,7 @@ from streamrec.pipeline import results
 from streamrec.recognizer import Followed, Recognizer
 from streamrec.sinks import Background, JsonLines, Sink, VideoFile, Window, open_lines, why_no_display
 from streamrec.sources import Limited, RealTime
-from streamrec.types import ActionStarted, Health, Result, Source, SourceState
+from streamrec.types import ActionStarted, Event, Health, Result, Source, SourceState
 from streamrec.words import clock, describe, describe_health
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ def play(
                 stack.enter_context(Background(VideoFile(save), drop_oldest=source.live, patience=600.0))
             )
         states = _States(source.name, aside.say)
+        lines = None
         if jsonl is not None:
             lines, close = open_lines(jsonl, append=False, background=source.live, tell=tell)
             stack.callback(close)
@@ -107,14 +108,24 @@ def play(
             terminal.say("in the window: e shows where the model looked, q ends")
         others = also is not None or page is not None or window is not None or announcer.wanted
         followed = Followed(announcer.recorded(recognizer))
-        for result in results(source, followed, fps=fps, still=still):
-            told = announcer.write(result)  # kept before it is told
+
+        def kept(told: Told) -> None:  # in a thread of its own, when the event is on the disk
             if page is not None:
-                page.write(result, told)
+                page.live.announce((told.entry,))
+            if lines is not None:
+                with contextlib.suppress(SinkError):  # nobody reads them: the next prediction's line says so
+                    lines.write_event(told.source, told.event)
+            terminal.write_event(told.event)
+
+        announcer.on_event(kept)
+        for result in results(source, followed, fps=fps, still=still):
+            shown = announcer.write(result)  # its events are told when they are kept
+            if page is not None:
+                page.write(shown)
             seen = why.drawn(result, followed.before(result.frame))
             for sink in tuple(sinks):
                 try:
-                    sink.write(seen)
+                    sink.write(shown if sink is lines else seen)
                 except SinkError as error:
                     sinks.remove(sink)
                     if not (sinks or others) and isinstance(error.__cause__, BrokenPipeError):
@@ -128,7 +139,7 @@ def play(
                         why.switch()
                     except ModelError as error:
                         terminal.say(str(error))
-            terminal.write(result)
+            terminal.write(shown)
             if terminal.console.gone and not (sinks or others):
                 raise BrokenPipeError(errno.EPIPE, "nobody reads what is said")
             if also is not None:
@@ -187,11 +198,10 @@ class _Page:
     def __exit__(self, *_: object) -> None:
         self.server.stop()
 
-    def write(self, result: Result, told: Any) -> None:
+    def write(self, result: Result) -> None:
         self.camera.count()
         self.live.beat([self.camera])
         self.live.write(result)
-        self.live.announce(one.entry for one in told)
 
 
 class _States:
@@ -279,11 +289,14 @@ class _Terminal:
     def say(self, text: str) -> None:
         self.console.say(text)
 
+    def write_event(self, event: Event) -> None:
+        self.events += isinstance(event, ActionStarted)
+        self.say(f"{clock(event.timestamp)}  {describe(event)}")
+
     def write(self, result: Result) -> None:
         frame, last = result.frame, self._last
         for event in result.events:
-            self.events += isinstance(event, ActionStarted)
-            self.say(f"{clock(event.timestamp)}  {describe(event)}")
+            self.write_event(event)
         if last is not None and (last.frame.segment, last.frame.index) == (frame.segment, frame.index):
             return  # it repeats the last frame to tell what ended
         self._last = result

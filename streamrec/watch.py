@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import FrameType, MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
@@ -19,7 +20,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from streamrec.announce import AfterSettings, Announcer
+from streamrec.announce import AfterSettings, Announcer, Told
 from streamrec.batching import Camera, Watcher
 from streamrec.checkpoint import model_file
 from streamrec.console import Lines
@@ -35,7 +36,7 @@ from streamrec.sinks import JsonLines, open_lines
 from streamrec.sources import Region, file_of, open_source
 from streamrec.synthetic import World
 from streamrec.tunefile import Tuned
-from streamrec.types import ActionStarted, Health, Result, Source, SourceState
+from streamrec.types import ActionStarted, Event, Health, Result, Source, SourceState
 from streamrec.watchfile import DEFAULT_MODEL, CameraSettings, WatchFile, read_watchfile
 from streamrec.words import describe, describe_health
 
@@ -272,7 +273,7 @@ class WatchJob:
                 if health.state in _OVER or any(one.name == camera.name for one, _ in over):
                     over.append((camera, health))
                 else:
-                    tell(camera, health)
+                    announcer.in_order(camera.name, partial(tell, camera, health), last=False)
 
             def tell(camera: Camera, health: Health) -> None:
                 health = replace(health, reason=redact(health.reason, board.secrets))
@@ -293,17 +294,25 @@ class WatchJob:
             board.tell(f"{self.path.name}: {roster.apply(file) or 'no camera is enabled'}")
             stack.enter_context(board.shown())
 
+            def kept(told: Told) -> None:  # in a thread of its own, when the event is on the disk
+                if live is not None:
+                    live.announce((told.entry,))
+                board.write_event(told.source, told.event)
+                if lines is not None:
+                    lines.write_event(told.source, told.event)
+
+            announcer.on_event(kept)
+
             def take(results: list[Result]) -> None:
                 for result in results:
-                    told = announcer.write(result)  # kept before it is told
+                    shown = announcer.write(result)  # its events are told when they are kept
                     if live is not None:
-                        live.write(result)
-                        live.announce(one.entry for one in told)
-                    board.write(result)
+                        live.write(shown)
+                    board.write(shown)
                     if lines is not None:
-                        lines.write(result)
+                        lines.write(shown)
                 for camera, health in over:
-                    tell(camera, health)
+                    announcer.in_order(camera.name, partial(tell, camera, health), last=True)
                 over.clear()
                 announcer.tick()
                 if nobody_listens():
@@ -313,6 +322,7 @@ class WatchJob:
             watcher.stop()
             take(watcher.step(0.0))
             watcher.close(_PATIENCE)
+            announcer.settle()
             board.summary(watcher)
             return code
 
@@ -481,8 +491,12 @@ class _Board:
         """Remember a result for the table, and tell its events."""
         self._latest[result.frame.source] = result
         for event in result.events:
-            self._actions += isinstance(event, ActionStarted)
-            self.say(result.frame.source, describe(event))
+            self.write_event(result.frame.source, event)
+
+    def write_event(self, source: str, event: Event) -> None:
+        """Tell an event."""
+        self._actions += isinstance(event, ActionStarted)
+        self.say(source, describe(event))
 
     def refresh(self, cameras: tuple[Camera, ...]) -> None:
         """Draw the table, a few times a second."""

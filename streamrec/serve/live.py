@@ -182,8 +182,13 @@ class Live(Sink):
         for entry in entries:
             with self._lock:
                 seen = self._seen.get(entry.camera)
-                if seen is not None and entry.ended is None and entry.label in seen.running:
+                if seen is not None and entry.ended is None:
+                    if entry.label not in seen.running:  # else ``write`` has seen it begin
+                        key = (entry.camera, entry.label)
+                        self.counts[key] = self.counts.get(key, 0) + 1
                     seen.running[entry.label] = entry
+                elif seen is not None:
+                    seen.running.pop(entry.label, None)
             self.on_event(entry)
 
     def _ended(self, begun: Entry, event: ActionEnded) -> Entry:

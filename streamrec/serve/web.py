@@ -501,10 +501,12 @@ def make_app(server: Server, guard: Guard) -> FastAPI:
 
     @app.get("/healthz", tags=["operation"], response_model=Health)
     async def healthz() -> Response:
-        """200 while the loop that recognizes comes round, else 503. Needs no log-in."""
-        status = "ok" if live.alive else "the loop that recognizes stands still"
-        body = json.dumps({"status": status}).encode()
-        return Response(body, 200 if live.alive else 503, media_type="application/json")
+        """200 while the loop that recognizes comes round and events can be kept, else 503. Needs no log-in."""
+        trouble = "" if past.history is None else past.history.trouble
+        if not live.alive:
+            trouble = "the loop that recognizes stands still"
+        body = json.dumps({"status": trouble or "ok"}).encode()
+        return Response(body, 503 if trouble else 200, media_type="application/json")
 
     @app.get("/metrics", tags=["operation"], response_class=Response)
     async def prometheus() -> Response:

@@ -1,0 +1,253 @@
+"""The file of a history: its tables, opening it, mending what is missing in it, and SQLite's errors in words."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from streamrec.core.files import open_private
+from streamrec.core.locks import Held, Lock
+from streamrec.errors import HistoryError
+
+LAYOUT = 1  # of the tables, kept in PRAGMA user_version; a newer one is refused, an older one is brought up
+_MARK = 0x73726563  # PRAGMA application_id: "srec"
+
+_TABLES = {
+    "event": """CREATE TABLE event (
+    id TEXT PRIMARY KEY,        -- grows with the start: to sort and to page by
+    camera TEXT NOT NULL,
+    model TEXT NOT NULL,
+    label TEXT NOT NULL,
+    started REAL NOT NULL,      -- seconds since 1970
+    ended REAL,                 -- NULL: it still runs
+    seen REAL NOT NULL,         -- when it was last known to run
+    timestamp REAL,             -- started, on the source's own clock
+    confidence REAL NOT NULL,
+    repetitions INTEGER,
+    interrupted INTEGER NOT NULL DEFAULT 0,
+    clip TEXT,
+    clip_started REAL,
+    thumbnail TEXT,
+    change INTEGER NOT NULL     -- the number of its last change
+)""",
+    "counter": "CREATE TABLE counter (change INTEGER NOT NULL)",
+    "outbox": """CREATE TABLE outbox (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    receiver TEXT NOT NULL,
+    id TEXT NOT NULL,           -- the same however often it is sent
+    kind TEXT NOT NULL,
+    made REAL NOT NULL,
+    body TEXT NOT NULL,         -- JSON: the event as it was then
+    attempts INTEGER NOT NULL DEFAULT 0,
+    due REAL NOT NULL DEFAULT 0,
+    UNIQUE (receiver, id)
+)""",
+    # The time that was believed last (core/believed.py): what is old is counted from it.
+    "believed": "CREATE TABLE believed (time REAL NOT NULL, steady REAL NOT NULL)",
+}
+_INDEXES = (
+    "CREATE INDEX IF NOT EXISTS event_by_camera ON event (camera, id)",
+    "CREATE INDEX IF NOT EXISTS event_by_label ON event (label, id)",
+    "CREATE INDEX IF NOT EXISTS event_by_change ON event (change)",
+    "CREATE INDEX IF NOT EXISTS event_open ON event (id) WHERE ended IS NULL",
+)
+# Columns that can be added where they are missing, and as what; the others make an event what it is.
+_ADDED = {
+    "event": {
+        "model": "TEXT NOT NULL DEFAULT ''",
+        "ended": "REAL",
+        "seen": "REAL NOT NULL DEFAULT 0",
+        "timestamp": "REAL",
+        "confidence": "REAL NOT NULL DEFAULT 0",
+        "repetitions": "INTEGER",
+        "interrupted": "INTEGER NOT NULL DEFAULT 0",
+        "clip": "TEXT",
+        "clip_started": "REAL",
+        "thumbnail": "TEXT",
+        "change": "INTEGER NOT NULL DEFAULT 0",
+    },
+    "outbox": {
+        "made": "REAL NOT NULL DEFAULT 0",
+        "attempts": "INTEGER NOT NULL DEFAULT 0",
+        "due": "REAL NOT NULL DEFAULT 0",
+    },
+}
+_NEEDED = {
+    "event": {"id", "camera", "label", "started"},
+    "counter": {"change"},
+    "outbox": {"number", "receiver", "id", "kind", "body"},
+    "believed": {"time", "steady"},
+}
+# A row of which an event can be made: whoever wrote into the file besides streamrec may have left others.
+SOUND = (
+    "typeof(id) = 'text' AND typeof(camera) = 'text' AND typeof(model) = 'text' AND typeof(label) = 'text' "
+    "AND typeof(started) IN ('real', 'integer') AND typeof(coalesce(ended, 0)) IN ('real', 'integer') "
+    "AND abs(started) < 1e11 AND abs(coalesce(ended, 0)) < 1e11 AND typeof(confidence) IN ('real', 'integer') "
+    "AND abs(coalesce(clip_started, 0)) < 1e11 AND typeof(coalesce(clip, '')) = 'text' "
+    "AND typeof(coalesce(thumbnail, '')) = 'text' AND typeof(coalesce(clip_started, 0)) IN ('real', 'integer') "
+    "AND typeof(coalesce(timestamp, 0)) IN ('real', 'integer')"
+)
+
+
+def open_writing(path: Path) -> tuple[sqlite3.Connection, tuple[str, ...]]:
+    """A connection to write with, the tables made or mended; and what was mended, in sentences.
+
+    A new file is its owner's alone, and so is what SQLite puts beside it. Raises ``HistoryError``, ``OSError``
+    and ``sqlite3.Error``.
+    """
+    if not path.exists() and path.parent.is_dir():
+        with contextlib.suppress(FileExistsError):
+            open_private(path, "xb").close()
+    connection = connect(path, "rw")
+    try:
+        new = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+        if not new:
+            check_layout(connection, path)  # before anything is written into another program's file
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")  # a power cut loses nothing either
+        if new:
+            with transaction(connection):
+                for statement in (*_TABLES.values(), *_INDEXES, "INSERT INTO counter VALUES (0)"):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA application_id = {_MARK}")
+                connection.execute(f"PRAGMA user_version = {LAYOUT}")
+            return connection, ()
+        return connection, _mended(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def check_layout(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise ``HistoryError`` where it is another program's file, or of a newer streamrec."""
+    mark = connection.execute("PRAGMA application_id").fetchone()[0]
+    layout = connection.execute("PRAGMA user_version").fetchone()[0]
+    # A copy that was made with .dump has the tables, and neither mark nor layout.
+    if mark != _MARK and (mark or not _NEEDED["event"] <= _columns(connection, "event")):
+        raise HistoryError(f"{path} is no history of streamrec's; name another file")
+    if layout > LAYOUT:
+        raise HistoryError(
+            f"{path} was written by a newer streamrec (its layout is {layout}, this one knows {LAYOUT}): "
+            "upgrade streamrec, or name another file"
+        )
+
+
+def _columns(connection: sqlite3.Connection, table: str) -> set[str]:
+    return {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
+
+
+def _mended(connection: sqlite3.Connection, path: Path) -> tuple[str, ...]:
+    """Make what is missing: tables, columns, indexes, the counter's row; in sentences what it was."""
+    missing: list[str] = []
+    said: list[str] = []
+    with transaction(connection):
+        for table, statement in _TABLES.items():
+            there = _columns(connection, table)
+            if not there:
+                connection.execute(statement)
+                if table != "believed":  # a file of an earlier version has none
+                    missing.append(f"the table {table}")
+                continue
+            for column, kind in _ADDED.get(table, {}).items():
+                if column not in there:
+                    connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
+                    missing.append(f"the column {column} of {table}")
+            if lacking := _NEEDED[table] - there:
+                raise HistoryError(
+                    f"{path} cannot be used: its table {table} has no {', '.join(sorted(lacking))}; "
+                    "move it away, and streamrec begins a new one"
+                )
+        for statement in _INDEXES:
+            connection.execute(statement)
+        numbers = [row[0] for row in connection.execute("SELECT change FROM counter")]
+        highest = connection.execute(
+            "SELECT coalesce(max(change), 0) FROM event WHERE typeof(change) = 'integer'"
+        ).fetchone()[0]
+        if len(numbers) != 1 or not isinstance(numbers[0], int) or numbers[0] < highest:
+            connection.execute("DELETE FROM counter")
+            whole = [number for number in numbers if isinstance(number, int)]
+            connection.execute("INSERT INTO counter VALUES (?)", (max([highest, *whole]),))
+            missing.append("the counter of its changes")
+        unsound = connection.execute(f"SELECT count(*) FROM event WHERE NOT ({SOUND})").fetchone()[0]
+        connection.execute(f"PRAGMA application_id = {_MARK}")
+        connection.execute(f"PRAGMA user_version = {LAYOUT}")
+    if missing:
+        said.append(f"{path} was mended: it lacked {', '.join(missing)}")
+    if unsound:
+        rows = "row is no event and is" if unsound == 1 else "rows are no events and are"
+        said.append(f"{path}: {unsound} {rows} left out; somebody else wrote into it, or it is damaged")
+    return tuple(said)
+
+
+def connect(path: Path, mode: str) -> sqlite3.Connection:
+    """A connection; ``mode`` is "ro" or "rw"."""
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        timeout=2.0,
+        isolation_level=None,  # transactions are begun here, aloud
+        check_same_thread=False,  # two locks see to it
+    )
+    connection.text_factory = _text
+    return connection
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All of it or nothing, and on the disk when the block ends."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):  # a full disk has rolled it back already
+            connection.execute("ROLLBACK")
+        raise
+
+
+def in_words(path: Path, error: sqlite3.Error) -> str:
+    """SQLite's error as a sentence."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return f"{path} is damaged, or no SQLite file: move it away, and streamrec begins a new one"
+    if code == sqlite3.SQLITE_FULL:
+        return f"cannot write {path}: the disk is full"
+    if code == sqlite3.SQLITE_CANTOPEN:
+        if path.is_dir():
+            return f"cannot open {path}: it is a folder; name a file"
+        if not path.parent.is_dir():
+            return f"cannot open {path}: the folder {path.parent} does not exist; create it first"
+        return f"cannot open {path}; choose a place where you may read and write"
+    if code == sqlite3.SQLITE_READONLY:
+        return f"cannot write {path}: it is read-only; choose a place where you may write"
+    if code == sqlite3.SQLITE_BUSY:
+        return f"cannot write {path}: another program holds it"
+    if code == sqlite3.SQLITE_IOERR:
+        return f"cannot use {path}: the disk does not read or write it"
+    if code == sqlite3.SQLITE_ERROR and str(error).startswith("no such "):
+        return (
+            f"cannot read {path}: there is {error} in it; `streamrec watch` and `run` mend it when they write to it, "
+            "or move it away"
+        )
+    return f"cannot use {path}: {error}"
+
+
+def alone_with(path: Path) -> Lock:
+    """A lock beside the file that the system gives back when this process ends, however it ends."""
+    if not path.parent.is_dir():
+        raise HistoryError(f"cannot open {path}: the folder {path.parent} does not exist; create it first")
+    try:
+        return Lock(path.with_name(f"{path.name}.lock"))
+    except Held:
+        raise HistoryError(
+            f"another streamrec writes to {path}; end it, or give this one a history of its own"
+        ) from None
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise HistoryError(f"cannot write {path}: {why}; choose a place where you may write") from error
