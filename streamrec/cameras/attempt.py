@@ -43,6 +43,8 @@ class Shot:
     sure: bool = False  # damage would have been marked: it needs no others to bear it out
     alone: bool = True  # no others are predicted from it: damage does not spread
     old: bool = False  # held back until the deadline of a read: FFmpeg waits for a picture's successor
+    read: int | None = None  # bytes of pictures that came so far, at this opening; None: not known
+    idle: float | None = None  # seconds so far in which there was nothing to read; None: not known
 
 
 class Over(Exception):
@@ -92,6 +94,7 @@ class Attempt:
         self.refused: Counter[str] = Counter()
         self.pieces = False  # what comes comes in pieces of several seconds
         self.timely = False  # pictures come as the camera takes them, with its times
+        self.endless = True  # what comes is no recording
         self._fresh = False  # one of these has changed
         self._shots: deque[Shot] = deque()
         self._changed = changed
@@ -127,9 +130,11 @@ class Attempt:
             self._fresh = True
             self._changed.notify_all()
 
-    def opened(self, *, pieces: bool = False, timely: bool = False, heard: bool = True) -> None:
+    def opened(
+        self, *, pieces: bool = False, timely: bool = False, endless: bool = True, heard: bool = True
+    ) -> None:
         """It is open; pictures may come. Not ``heard``: what comes of them will be."""
-        self._set(ready=time.monotonic(), pieces=pieces, timely=timely, heard=heard)
+        self._set(ready=time.monotonic(), pieces=pieces, timely=timely, endless=endless, heard=heard)
 
     def hear(self) -> None:
         """Something came of its pictures, though it may never be one."""

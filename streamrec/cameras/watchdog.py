@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from streamrec import health as report
 from streamrec.cameras.attempt import (
@@ -20,10 +20,12 @@ from streamrec.cameras.attempt import (
     TORN,
     Attempt,
     Over,
+    Shot,
     sleep,
 )
 from streamrec.cameras.door import Door
 from streamrec.cameras.signs import LAG_SECONDS, STEADY_SECONDS, Clock, Lag, Rhythm, Stillness, Trust
+from streamrec.cameras.timing import Mark, Slow, Timekeeping
 from streamrec.errors import SourceError
 from streamrec.types import Frame, Health, Source, SourceState
 from streamrec.videos import no_answer
@@ -80,6 +82,7 @@ class Watch:
         self._strict = True
         self._cause = ""  # of the reopening that is under way
         self._still = Stillness(limits.frozen)
+        self._timing = Timekeeping()
         self._patience_with_lag = LAG_SECONDS
         self._lagged: float | None = None  # when a lag last ended an opening
 
@@ -109,6 +112,7 @@ class Watch:
                     before=before,
                 )
                 clock.restart()
+                self._timing.reopened()
                 over = yield from self._follow(attempt, clock)
                 attempt.unwanted = True
                 if over is None or over.reason is None:
@@ -185,6 +189,9 @@ class Watch:
                 if shot.old and source.health.state is SourceState.stalled:
                     report.count_refused(source, LATE)
                     continue
+                said = shot.told
+                if not self._believed(shot, attempt):
+                    shot = replace(shot, told=None)
                 trust.bear_out(shot, late=rhythm.silence() >= self._stall(attempt, rhythm.whole) / 2)
                 rhythm.beat(shot, trusted=not trust.is_lost, follows=trust.good > 1)
                 if trust.is_lost:
@@ -195,10 +202,10 @@ class Watch:
                     report.tell(source, SourceState.stalled, "the picture is frozen")
                     continue
                 timestamp, jumped = clock.step(shot.told, shot.captured)
-                if attempt.timely and shot.told is not None:
-                    if jumped:
+                if attempt.timely and said is not None and (self._timing.trusted or not self._timing.sure):
+                    if self._timing.jumped:
                         lag = Lag()
-                    if (late := self._lags(lag, shot.told, shot.captured)) is not None:
+                    if (late := self._lags(lag, said, shot.captured)) is not None:
                         report.count_refused(source, LATE)
                         return late
                 if (jumped or (size and shot.image.shape != size)) and not self._segment_is_new:
@@ -215,6 +222,13 @@ class Watch:
             if not shots and (ended := self._late(attempt, rhythm, torn=trust.is_lost)) is not None:
                 return ended
 
+    def _believed(self, shot: Shot, attempt: Attempt) -> bool:
+        """Whether the time that a picture tells is to be believed. That of a recording says nothing of the arrival."""
+        if shot.told is None or not (attempt.timely or (attempt.pieces and attempt.endless)):
+            return True
+        mark = Mark(shot.told, shot.captured, shot.read, shot.idle)
+        return self._timing.step(mark, paced=attempt.pieces)
+
     def _tell_live(self, attempt: Attempt, rhythm: Rhythm, *, steady: bool) -> None:
         """A picture is passed on: what went wrong before is over."""
         if self._cause:
@@ -226,18 +240,23 @@ class Watch:
             self._opens_in = attempt.ready - attempt.begun
         self._interval = rhythm.interval
         self._pauses = 0 if steady else min(self._pauses, 1)  # who gives pictures is worth asking soon
-        report.tell(self.source, SourceState.live)
+        report.tell(self.source, SourceState.live, self._timing.reason)
         report.count_frame(self.source)
 
     def _lags(self, lag: Lag, told: float, captured: float) -> Over | None:
         """What to say where the line is so slow that only another opening brings new pictures.
 
-        Each time that it does not help for long, twice as much is borne: the camera's clock may be the slow one.
+        Where pictures come at the camera's steady rate and not as their bytes do, its clock is the slow one. Each
+        time that another opening does not help for long, twice as much is borne: not everywhere can that be told.
         """
         late = lag.step(told, captured, self._patience_with_lag)
         if lag.lasts(captured):
+            why = self._timing.lagged()
+            if why is Slow.clock:
+                return None
             self._patience_with_lag, self._lagged = 2 * self._patience_with_lag, captured
-            return Over(f"pictures come {late:.0f} s late: the line is too slow for them", cause=LAGGING)
+            slow = "the line is too slow for them" + ("" if why is Slow.line else ", or the camera's clock is slow")
+            return Over(f"pictures come {late:.0f} s late: {slow}", cause=LAGGING)
         if self._lagged is not None and late < LATE_SECONDS and captured - self._lagged >= LAG_CALM:
             self._patience_with_lag, self._lagged = LAG_SECONDS, None
         return None
