@@ -90,6 +90,9 @@ class Attempt:
         self.begun: float | None = None  # time.monotonic() when the opening began
         self.ready: float | None = None  # when it was open
         self.heard = True  # something came of its pictures, if only a part of one; or nobody would know
+        self.heard_at = 0.0  # time.monotonic() when that was last
+        self.keyed_at: float | None = None  # when a picture first came that is predicted from no other
+        self.missed = False  # something was lost on the way
         self.over: Over | None = None
         self.refused: Counter[str] = Counter()
         self.pieces = False  # what comes comes in pieces of several seconds
@@ -138,6 +141,7 @@ class Attempt:
 
     def hear(self) -> None:
         """Something came of its pictures, though it may never be one."""
+        self.heard_at = time.monotonic()
         if not self.heard:
             self._set(heard=True)
 

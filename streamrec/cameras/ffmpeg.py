@@ -169,7 +169,7 @@ class Decoder:
         self._whole_from: int | None = None  # the pts of the picture with which a renewal ends
         self._waited = time.monotonic()  # when there was last nothing to read
         self._behind = False
-        self._joiner = Joiner(self._context.name, self._context.extradata)
+        self._joiner = Joiner(self._context.name, getattr(self._context, "extradata", None))
         self._number = FIRST_NUMBER
         self._times: dict[int | None, float | None] = {}  # by number: the time that the packet told
         self._read = 0  # bytes of pictures so far
@@ -272,10 +272,14 @@ class Decoder:
             said = self._heard()
         # FFmpeg says of H.265, and goes on as if nothing were: a picture that it needs was lost whole;
         if any("Could not find ref" in text for text in said):
-            self._break(packet.pts, missed=True)
+            self._break(packet.pts, missed=self._attempt.keyed_at is not None)
         # this one is damaged, where one before it comes out at the same time.
         if any("Error parsing NAL unit" in text for text in said):
             self._break(packet.pts, damaged=True)
+        if self._attempt.keyed_at is None and (
+            packet.is_keyframe or (self._numbers is not None and self._numbers.renewed)
+        ):
+            self._attempt.keyed_at = time.monotonic()
         if self._numbers is not None and self._numbers.renewed:
             self._whole_from = packet.pts
         for frame in frames:
@@ -319,6 +323,7 @@ class Decoder:
         """What comes is not whole; ``missed``: known from the line, and not by the decoder, which may see less."""
         self._wary = self._wary or not (self._broken or missed)
         self._broken, self._whole = True, 0
+        self._attempt.missed = self._attempt.missed or missed
         self._whole_from = None
         if damaged and self._numbers is not None:
             self._numbers.damaged()

@@ -37,6 +37,7 @@ class Joiner:
         self._incomplete = False
         self._is_key = False  # of the picture that is held, or came last
         self._last: list[Any] = []  # the parts of the key frame that was given out last
+        self._pts: int | None = None  # of what is held, or came last
         self.cut = False  # some picture came in more packets than one
 
     def feed(self, packet: Any, *, incomplete: bool = False) -> list[Whole]:
@@ -47,24 +48,26 @@ class Joiner:
         if begins:
             out = self.flush()
             self._is_key, self._held, self._incomplete = bool(packet.is_keyframe), [packet], incomplete
-            self._last = []
+            self._last, self._pts = [], packet.pts
             return out + self._if_complete()
         if self._held:
             self._held.append(packet)
             self._incomplete = self._incomplete or incomplete
             return self._if_complete()
-        # A picture that was thought to be whole goes on, or its beginning was lost.
-        if incomplete or not (self._last or not self._is_key):
+        # A picture that was thought to be whole goes on; or its beginning was lost.
+        if incomplete:
             return [Whole(packet, incomplete)]
         self.cut = True
-        if self._last and packet.pts == self._last[0].pts:
-            parts = [*self._last, packet]
-            self._parts[True] = len(parts) if self._parts[True] == 1 or self._parts[True] is not None else None
-            self._parts[False] = None if self._parts[False] == 1 else self._parts[False]
-            self._last = parts
-            return [Whole(_joined(parts), again=True)]
-        self._parts[self._is_key] = None
-        return [Whole(packet)]
+        if not self._last:
+            self._parts[self._is_key] = None
+            return [Whole(packet)]
+        self._last = parts = [*self._last, packet]
+        self._parts[True] = None if self._parts[True] is None else len(parts)
+        if self._parts[False] == 1:  # others may come so too
+            self._parts[False] = None
+        whole = _joined(parts)
+        whole.pts = self._pts
+        return [Whole(whole, again=True)]
 
     def flush(self) -> list[Whole]:
         """What is held, though nothing has begun after it: the stream is over, or another one does."""
@@ -101,7 +104,7 @@ def _joined(parts: list[Any]) -> Any:
         return parts[0]
     first = parts[0]
     packet = av.Packet(b"".join(bytes(part) for part in parts))
-    packet.stream, packet.time_base = first.stream, first.time_base
+    packet.time_base = first.time_base
     packet.pts, packet.dts = first.pts, first.dts
     packet.is_keyframe = first.is_keyframe
     return packet

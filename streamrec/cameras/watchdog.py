@@ -40,6 +40,14 @@ HLS_SECONDS = 20.0  # HLS comes in pieces of several seconds
 PATIENCE = 2.0  # a stall of so many times its limit ends in a reopening
 PAUSES = (1.0, 30.0)  # seconds between openings, the first and the longest
 ONLY_TORN_COME = "only torn pictures come"
+WAITING = "connected; waiting for a whole picture (key frame)"
+SILENT_YET = "connected; nothing has come yet"
+WAITING_SECONDS = 3.0  # so long without a picture after the opening is told
+KEY_SECONDS = 600.0  # no camera waits longer with its next key frame
+WHOLE_ONLY = (
+    ", though nothing was lost on the way: what the camera sends cannot be put together. Set it to one slice a "
+    "picture, or to another codec (GStreamer: h264parse before the payloader)"
+)
 LAG_CALM = 300.0  # so long on time: the next lag is another one
 
 
@@ -278,7 +286,8 @@ class Watch:
         if attempt.ready is None:
             return attempt.begun + attempt.opening + 0.5
         if rhythm.last is None:
-            return attempt.ready + self._first(attempt)
+            told, until = attempt.ready + WAITING_SECONDS, self._first_until(attempt, attempt.ready)
+            return told if time.monotonic() < told < until else until
         stall = self._stall(attempt, rhythm.whole)
         if rhythm.silence() <= stall:
             return rhythm.last + stall
@@ -293,23 +302,49 @@ class Watch:
             late = now - attempt.begun >= attempt.opening + 0.5
             return Over(no_answer(attempt.opening), cause=SILENT, silent=True) if late else None
         if rhythm.last is None:
-            first = self._first(attempt)
-            if now - attempt.ready < first:
-                return None
-            if torn:
-                # One that never was whole takes the standard lightly: some errors are to be borne. Of another
-                # they are damage, however long it lasts.
-                self._strict = self._been_live
-                return Over(ONLY_TORN, cause=ONLY_TORN)
-            return Over(f"it is open, and no picture came within {first:g} s", cause=SILENT)
+            return self._none_yet(attempt, attempt.ready, now, torn=torn)
         stall, silence = self._stall(attempt, rhythm.whole), rhythm.silence()
         if silence >= self.limits.patience * self._stall(attempt, rhythm.interval):
-            reason = ONLY_TORN if torn else f"{SILENT} for {silence:.0f} s"
+            reason = _only_torn(attempt) if torn else f"{SILENT} for {silence:.0f} s"
             return Over(reason, cause=ONLY_TORN if torn else SILENT)
         if silence >= stall:
             reason = ONLY_TORN_COME if torn else f"no picture for {stall:.0f} s"
             report.tell(self.source, SourceState.stalled, reason)
         return None
+
+    def _first_until(self, attempt: Attempt, ready: float) -> float:
+        """time.monotonic() until which the first picture has to come: while packets do, a key frame is waited for."""
+        until = max(ready, attempt.keyed_at or 0.0) + self._first(attempt)
+        if attempt.heard and attempt.heard_at and attempt.keyed_at is None:
+            until = min(max(until, attempt.heard_at + STALL_SECONDS + self._interval), ready + KEY_SECONDS)
+        return until
+
+    def _none_yet(self, attempt: Attempt, ready: float, now: float, *, torn: bool) -> Over | None:
+        """It is open, and gave no picture yet: tell what is waited for, or end it."""
+        unkeyed = attempt.heard and bool(attempt.heard_at) and attempt.keyed_at is None
+        if now < self._first_until(attempt, ready):
+            if now - ready >= WAITING_SECONDS and (unkeyed or not attempt.heard):
+                state = SourceState.reconnecting if self._been_live else SourceState.connecting
+                report.tell(self.source, state, WAITING if unkeyed else SILENT_YET)
+            return None
+        seconds = now - ready
+        if unkeyed and (torn or seconds >= KEY_SECONDS):
+            return Over(
+                f"it is open, and no whole picture (key frame) came within {seconds:.0f} s; "
+                "set it to send one every few seconds",
+                cause=SILENT,
+            )
+        if torn:
+            # One that never was whole takes the standard lightly: some errors are to be borne. Of another
+            # they are damage, however long it lasts.
+            self._strict = self._been_live
+            return Over(_only_torn(attempt), cause=ONLY_TORN)
+        return Over(f"it is open, and no picture came within {seconds:.0f} s", cause=SILENT)
+
+
+def _only_torn(attempt: Attempt) -> str:
+    """Where nothing was lost, what is wrong is what the camera sends."""
+    return ONLY_TORN if attempt.missed else ONLY_TORN + WHOLE_ONLY
 
 
 def _after(last: Attempt, before: Callable[[Attempt], None] | None) -> Callable[[Attempt], None] | None:
