@@ -40,7 +40,8 @@ def tell(source: Source, state: SourceState, reason: str = "") -> None:
         return
     since = before.since if before.state is state and before.since else time.monotonic()
     source.health = health = replace(before, state=state, reason=reason, since=since)
-    level = logging.WARNING if state in _WORRYING else logging.INFO
+    worrying = state in _WORRYING or (state is SourceState.live and bool(reason))
+    level = logging.WARNING if worrying else logging.INFO
     LOG.log(level, "%s: %s%s", source.name, state, f": {reason}" if reason else "")
     if source.on_health is not None:
         source.on_health(health)

@@ -120,11 +120,12 @@ def rtsp_camera(
     pattern: str = "bar",
     vary: bool = False,
     tls: bool = False,
+    keys: int = 0,
 ) -> Iterator[Camera]:
     """An RTSP camera that plays a file over and over, or a test pattern of 640x480 at 25 frames a second.
 
     ``loops`` ends the stream after so many plays (of the pattern: seconds). With ``stamp``, ``read_stamp``
-    finds frame number and time in each picture. ``codec`` "none" is sound without pictures; ``transport``
+    finds frame number and time in each picture. ``keys``: one picture in so many is a key frame. ``codec`` "none" is sound without pictures; ``transport``
     "tcp" or "udp" refuses the other; ``vary`` lets the rate swing between a third of it and the whole; ``tls``
     makes it rtsps, with a certificate of its own.
     """
@@ -132,6 +133,7 @@ def rtsp_camera(
     command = [SYSTEM_PYTHON, str(HERE / "rtsp_server.py"), *([str(Path(file).resolve())] if file else [])]
     command += ["--codec", codec, "--loops", str(loops), "--port", str(port), "--auth", auth]
     command += ["--transport", transport, "--kbit", str(kbit), "--pattern", pattern]
+    command += ["--keys", str(keys)] if keys else []
     command += ["--stamp"] if stamp else []
     command += ["--vary"] if vary else []
     command += _common(fps, size, user, password)

@@ -44,6 +44,9 @@ KEEPS = 4  # pictures in which a block keeps its shade; of blocks side by side o
 QUICK = "tune=zerolatency speed-preset=ultrafast key-int-max={key} bitrate={kbit}"
 ENCODERS = {
     "h264": f"x264enc {QUICK} ! rtph264pay config-interval=1 pt=96",
+    # As home-made servers do it: key frames come in slices, each with parameter sets before it.
+    "h264 in slices": "x264enc tune=zerolatency speed-preset=ultrafast threads=4 sliced-threads=true"
+    " key-int-max={key} bitrate={kbit} ! rtph264pay config-interval=-1 pt=96",
     "h265": f"x265enc {QUICK} ! rtph265pay config-interval=1 pt=96",
     "mjpeg": "jpegenc quality=85 ! rtpjpegpay pt=26",
 }
@@ -248,6 +251,7 @@ def serve(
     transport: str,
     kbit: int,
     tls: str,
+    keys: int = 0,
 ) -> None:
     """Listen and serve until the process ends. ``codec`` "none": sound without pictures."""
     import gi
@@ -273,7 +277,7 @@ def serve(
     if codec == "none":
         factory.set_launch(f"( {SOUND_ONLY} name=pay0 )")
     else:
-        encoder = ENCODERS[codec].format(key=keys_every(float(video.fps)), kbit=kbit)
+        encoder = ENCODERS[codec].format(key=keys or keys_every(float(video.fps)), kbit=kbit)
         factory.set_launch(f"( {source} ! {encoder} name=pay0 )")
         factory.connect("media-configure", lambda _, media: feeder.attach(media))
     factory.set_shared(True)
@@ -349,6 +353,7 @@ def main() -> None:
     parser.add_argument("--user", default="")
     parser.add_argument("--password", default="")
     parser.add_argument("--tls", default="", metavar="PEM", help="key and certificate: serve rtsps alone")
+    parser.add_argument("--keys", type=int, default=0, help="one picture in so many is a key frame")
     parser.add_argument("--auth", choices=["basic", "digest"], default="digest")
     arguments = parser.parse_args()
     serve(
@@ -362,6 +367,7 @@ def main() -> None:
         transport=arguments.transport,
         kbit=arguments.kbit,
         tls=arguments.tls,
+        keys=arguments.keys,
     )
 
 

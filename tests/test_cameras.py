@@ -813,7 +813,7 @@ class TestSpoiledPictures:
 
 def fake_attempt(**others: Any) -> SimpleNamespace:
     """What a decoder needs of an opening."""
-    usual = {"strict": True, "wary": False, "unwanted": False}
+    usual = {"strict": True, "wary": False, "unwanted": False, "keyed_at": None, "missed": False}
     return SimpleNamespace(**(usual | {"hear": lambda: None, "refuse": lambda _: None} | others))
 
 

@@ -43,6 +43,8 @@ class Shot:
     sure: bool = False  # damage would have been marked: it needs no others to bear it out
     alone: bool = True  # no others are predicted from it: damage does not spread
     old: bool = False  # held back until the deadline of a read: FFmpeg waits for a picture's successor
+    read: int | None = None  # bytes of pictures that came so far, at this opening; None: not known
+    idle: float | None = None  # seconds so far in which there was nothing to read; None: not known
 
 
 class Over(Exception):
@@ -88,10 +90,14 @@ class Attempt:
         self.begun: float | None = None  # time.monotonic() when the opening began
         self.ready: float | None = None  # when it was open
         self.heard = True  # something came of its pictures, if only a part of one; or nobody would know
+        self.heard_at = 0.0  # time.monotonic() when that was last
+        self.keyed_at: float | None = None  # when a picture first came that is predicted from no other
+        self.missed = False  # something was lost on the way
         self.over: Over | None = None
         self.refused: Counter[str] = Counter()
         self.pieces = False  # what comes comes in pieces of several seconds
         self.timely = False  # pictures come as the camera takes them, with its times
+        self.endless = True  # what comes is no recording
         self._fresh = False  # one of these has changed
         self._shots: deque[Shot] = deque()
         self._changed = changed
@@ -127,12 +133,15 @@ class Attempt:
             self._fresh = True
             self._changed.notify_all()
 
-    def opened(self, *, pieces: bool = False, timely: bool = False, heard: bool = True) -> None:
+    def opened(
+        self, *, pieces: bool = False, timely: bool = False, endless: bool = True, heard: bool = True
+    ) -> None:
         """It is open; pictures may come. Not ``heard``: what comes of them will be."""
-        self._set(ready=time.monotonic(), pieces=pieces, timely=timely, heard=heard)
+        self._set(ready=time.monotonic(), pieces=pieces, timely=timely, endless=endless, heard=heard)
 
     def hear(self) -> None:
         """Something came of its pictures, though it may never be one."""
+        self.heard_at = time.monotonic()
         if not self.heard:
             self._set(heard=True)
 

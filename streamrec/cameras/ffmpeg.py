@@ -23,7 +23,8 @@ from streamrec.cameras.attempt import (
     Shot,
     sleep,
 )
-from streamrec.cameras.signs import JUMP_SECONDS
+from streamrec.cameras.joining import Joiner, Whole
+from streamrec.cameras.timing import JUMP_SECONDS
 from streamrec.core.address import percent_hint
 from streamrec.h264 import FrameNumbers
 from streamrec.videos import LOST, OPEN_SECONDS, in_words, no_answer, no_video
@@ -35,6 +36,7 @@ BUSY_TRIES, BUSY_SECONDS = (
     0.25,
 )  # a server that has just let go of a viewer may be too busy for the next one
 REORDERED = "16"  # packets of RTP that wait for one before them: over TCP, too, a camera may leave some out
+FIRST_NUMBER, NUMBERED = -(1 << 40), 32  # no picture's own time is like these; so many may be on their way
 # FFmpeg invents times for these.
 UNTIMED = ("mpjpeg", "mjpeg", "image2pipe", "jpeg_pipe", "h264", "hevc", "m4v")
 
@@ -61,7 +63,7 @@ def read_stream(address: str, transport: str, attempt: Attempt) -> None:
         kind = container.format.name
         recording = container.duration is not None and container.duration > 0
         pieces, timed = "hls" in kind, kind not in UNTIMED
-        attempt.opened(pieces=pieces, timely=timed and not pieces and not recording, heard=False)
+        attempt.opened(pieces=pieces, timely=timed and not pieces and not recording, endless=not recording, heard=False)
         decoder = Decoder(
             container,
             attempt,
@@ -169,6 +171,11 @@ class Decoder:
         self._whole_from: int | None = None  # the pts of the picture with which a renewal ends
         self._waited = time.monotonic()  # when there was last nothing to read
         self._behind = False
+        self._joiner = Joiner(self._context.name, getattr(self._context, "extradata", None))
+        self._number = FIRST_NUMBER
+        self._times: dict[int | None, float | None] = {}  # by number: the time that the packet told
+        self._read = 0  # bytes of pictures so far
+        self._idle = 0.0  # seconds so far in which there was nothing to read
 
     def _anew(self) -> Any:
         """A decoder that has seen nothing yet, of H.264; else the one that the opening made."""
@@ -204,20 +211,42 @@ class Decoder:
             self._asked = time.monotonic()
             packet = next(packets, None)
             if packet is None:
+                self._take_all(self._joiner.flush(), self._asked, old=False)
                 return
             incomplete = self._is_incomplete()
             now = time.monotonic()
             if now - self._asked > 0.002:
                 self._waited = now
+                self._idle += now - self._asked
             if (
                 packet.stream is not self._stream or not packet.size
             ):  # an empty one is FFmpeg's sign of the end
                 continue
             self._attempt.hear()
-            if incomplete:
+            self._read += packet.size
+            pictures = self._joiner.feed(packet, incomplete=incomplete)
+            self._take_all(pictures, now, old=now - self._asked >= 0.95 * READ_SECONDS)
+
+    def _take_all(self, pictures: list[Whole], now: float, *, old: bool) -> None:
+        for picture in pictures:
+            packet = picture.packet
+            self._place(packet)
+            if picture.incomplete:
                 self._break(packet.pts, damaged=True, missed=True)
                 self._unplaced = packet.pts is None and packet.is_keyframe
-            self._take(packet, now, old=now - self._asked >= 0.95 * READ_SECONDS)
+            if picture.again:  # what broke it is only that it was not whole
+                self._broken_at = None
+            self._take(packet, now, old=old)
+
+    def _place(self, packet: Any) -> None:
+        """Where pictures come out as they come in, number them: a clock that lies says nothing of their order."""
+        if self._context.name not in ("h264", "hevc") or self._context.has_b_frames:
+            return
+        self._number += 1
+        self._times[self._number] = None if packet.pts is None else float(packet.pts * packet.time_base)
+        packet.pts = self._number
+        while len(self._times) > NUMBERED:
+            del self._times[next(iter(self._times))]
 
     def _is_incomplete(self) -> bool:
         """Whether packets of RTP were missed while the last picture was put together."""
@@ -245,10 +274,14 @@ class Decoder:
             said = self._heard()
         # FFmpeg says of H.265, and goes on as if nothing were: a picture that it needs was lost whole;
         if any("Could not find ref" in text for text in said):
-            self._break(packet.pts, missed=True)
+            self._break(packet.pts, missed=self._attempt.keyed_at is not None)
         # this one is damaged, where one before it comes out at the same time.
         if any("Error parsing NAL unit" in text for text in said):
             self._break(packet.pts, damaged=True)
+        if self._attempt.keyed_at is None and (
+            packet.is_keyframe or (self._numbers is not None and self._numbers.renewed)
+        ):
+            self._attempt.keyed_at = time.monotonic()
         if self._numbers is not None and self._numbers.renewed:
             self._whole_from = packet.pts
         for frame in frames:
@@ -264,13 +297,16 @@ class Decoder:
                 continue
             self._whole += 1
             image = self._convert.reformat(frame, format="bgr24", threads=1).to_ndarray()
-            told = frame.time if self._timed else None
+            told = self._times.get(frame.pts, frame.time) if self._timed else None
             if self._pace is not None and told is not None:
                 sleep(self._pace.wait(told, time.monotonic()), self._attempt)
             alone = self._context.name == "mjpeg"
             marked = not self._wary or (self._numbers is not None and self._numbers.known)
             sure = self._attempt.strict and marked
-            self._attempt.put(Shot(image, told, time.monotonic(), key, sure, alone, old))
+            shot = Shot(
+                image, told, time.monotonic(), key, sure, alone, old, read=self._read, idle=self._idle
+            )
+            self._attempt.put(shot)
 
     def _is_spoiled(self, pts: int | None) -> bool:
         """Whether a key frame is, or comes before, what broke it."""
@@ -289,6 +325,7 @@ class Decoder:
         """What comes is not whole; ``missed``: known from the line, and not by the decoder, which may see less."""
         self._wary = self._wary or not (self._broken or missed)
         self._broken, self._whole = True, 0
+        self._attempt.missed = self._attempt.missed or missed
         self._whole_from = None
         if damaged and self._numbers is not None:
             self._numbers.damaged()

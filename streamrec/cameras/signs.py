@@ -10,6 +10,7 @@ from collections import deque
 import numpy as np
 
 from streamrec.cameras.attempt import TRUSTED, TRUSTED_SECONDS, Shot
+from streamrec.cameras.timing import JUMP_SECONDS, was_set
 
 STEADY_SECONDS = 2.0  # live for so long: what comes then is a fault of its own
 
@@ -22,8 +23,6 @@ LAG_SECONDS = (
 )
 LAG_STAYS = 0.5  # after so long it is sure that they come no sooner
 LAG_DRIFT = 0.01  # seconds a second that a camera's clock may be wrong
-BACK_SECONDS = 1.0  # a clock that goes back by less stumbles; by more, it was set
-JUMP_SECONDS = 3.0  # ahead by more than this and the time that passed: it was set
 
 
 class Rhythm:
@@ -176,33 +175,36 @@ def _moved(one: np.ndarray, other: np.ndarray) -> bool:
 
 
 class Clock:
-    """Times (s) on the source's clock: monotone, by the camera's own clock where it tells one."""
+    """Times (s) on the source's clock: monotone, by the camera's own clock where it tells one that is believed."""
 
     def __init__(self, started: float) -> None:
         self._started = started  # time.monotonic() that counts as 0
         self._last: float | None = None
         self._offset: float | None = None
+        self._ahead = 0.0  # seconds that the times by the camera's clock were ahead of the arrivals
         self._told = self._passed = 0.0
 
     def restart(self) -> None:
         """Another opening: its clock has nothing to do with the one before."""
-        self._offset = None
+        self._offset, self._ahead = None, 0.0
 
     def step(self, told: float | None, captured: float) -> tuple[float, bool]:
-        """The next picture's time, and whether the camera's clock was set."""
+        """The next picture's time, and whether the camera's clock was set; ``told`` None: by its arrival."""
         now = captured - self._started
         at_least = -math.inf if self._last is None else self._last + 0.001
         jumped = False
         if told is None:
-            self._last = max(now, at_least)
+            if self._offset is not None and self._last is not None:  # its clock is believed no more
+                self._ahead, self._offset = max(0.0, self._last - self._passed), None
+            self._last = max(now + self._ahead, at_least)
             return self._last, False
         if self._offset is not None:
             moved, passed = told - self._told, now - self._passed
-            if moved < -BACK_SECONDS or moved > max(passed, 0.0) + JUMP_SECONDS:
+            if was_set(moved, passed):
                 jumped = True
                 self._offset = max((self._last or 0.0) + passed, at_least) - told
         else:
-            self._offset = max(now, at_least) - told
+            self._offset = max(now + self._ahead, at_least) - told
         self._told, self._passed = told, now
         self._last = max(told + self._offset, at_least)
         return self._last, jumped

@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from streamrec import health as report
 from streamrec.cameras.attempt import (
@@ -20,10 +20,12 @@ from streamrec.cameras.attempt import (
     TORN,
     Attempt,
     Over,
+    Shot,
     sleep,
 )
 from streamrec.cameras.door import Door
 from streamrec.cameras.signs import LAG_SECONDS, STEADY_SECONDS, Clock, Lag, Rhythm, Stillness, Trust
+from streamrec.cameras.timing import Mark, Slow, Timekeeping
 from streamrec.errors import SourceError
 from streamrec.types import Frame, Health, Source, SourceState
 from streamrec.videos import no_answer
@@ -38,6 +40,14 @@ HLS_SECONDS = 20.0  # HLS comes in pieces of several seconds
 PATIENCE = 2.0  # a stall of so many times its limit ends in a reopening
 PAUSES = (1.0, 30.0)  # seconds between openings, the first and the longest
 ONLY_TORN_COME = "only torn pictures come"
+WAITING = "connected; waiting for a whole picture (key frame)"
+SILENT_YET = "connected; nothing has come yet"
+WAITING_SECONDS = 3.0  # so long without a picture after the opening is told
+KEY_SECONDS = 600.0  # no camera waits longer with its next key frame
+WHOLE_ONLY = (
+    ", though nothing was lost on the way: what the camera sends cannot be put together. Set it to one slice a "
+    "picture, or to another codec (GStreamer: h264parse before the payloader)"
+)
 LAG_CALM = 300.0  # so long on time: the next lag is another one
 
 
@@ -80,6 +90,7 @@ class Watch:
         self._strict = True
         self._cause = ""  # of the reopening that is under way
         self._still = Stillness(limits.frozen)
+        self._timing = Timekeeping()
         self._patience_with_lag = LAG_SECONDS
         self._lagged: float | None = None  # when a lag last ended an opening
 
@@ -109,6 +120,7 @@ class Watch:
                     before=before,
                 )
                 clock.restart()
+                self._timing.reopened()
                 over = yield from self._follow(attempt, clock)
                 attempt.unwanted = True
                 if over is None or over.reason is None:
@@ -185,6 +197,9 @@ class Watch:
                 if shot.old and source.health.state is SourceState.stalled:
                     report.count_refused(source, LATE)
                     continue
+                said = shot.told
+                if not self._believed(shot, attempt):
+                    shot = replace(shot, told=None)
                 trust.bear_out(shot, late=rhythm.silence() >= self._stall(attempt, rhythm.whole) / 2)
                 rhythm.beat(shot, trusted=not trust.is_lost, follows=trust.good > 1)
                 if trust.is_lost:
@@ -195,10 +210,10 @@ class Watch:
                     report.tell(source, SourceState.stalled, "the picture is frozen")
                     continue
                 timestamp, jumped = clock.step(shot.told, shot.captured)
-                if attempt.timely and shot.told is not None:
-                    if jumped:
+                if attempt.timely and said is not None and (self._timing.trusted or not self._timing.sure):
+                    if self._timing.jumped:
                         lag = Lag()
-                    if (late := self._lags(lag, shot.told, shot.captured)) is not None:
+                    if (late := self._lags(lag, said, shot.captured)) is not None:
                         report.count_refused(source, LATE)
                         return late
                 if (jumped or (size and shot.image.shape != size)) and not self._segment_is_new:
@@ -215,6 +230,13 @@ class Watch:
             if not shots and (ended := self._late(attempt, rhythm, torn=trust.is_lost)) is not None:
                 return ended
 
+    def _believed(self, shot: Shot, attempt: Attempt) -> bool:
+        """Whether the time that a picture tells is to be believed. That of a recording says nothing of the arrival."""
+        if shot.told is None or not (attempt.timely or (attempt.pieces and attempt.endless)):
+            return True
+        mark = Mark(shot.told, shot.captured, shot.read, shot.idle)
+        return self._timing.step(mark, paced=attempt.pieces)
+
     def _tell_live(self, attempt: Attempt, rhythm: Rhythm, *, steady: bool) -> None:
         """A picture is passed on: what went wrong before is over."""
         if self._cause:
@@ -226,18 +248,23 @@ class Watch:
             self._opens_in = attempt.ready - attempt.begun
         self._interval = rhythm.interval
         self._pauses = 0 if steady else min(self._pauses, 1)  # who gives pictures is worth asking soon
-        report.tell(self.source, SourceState.live)
+        report.tell(self.source, SourceState.live, self._timing.reason)
         report.count_frame(self.source)
 
     def _lags(self, lag: Lag, told: float, captured: float) -> Over | None:
         """What to say where the line is so slow that only another opening brings new pictures.
 
-        Each time that it does not help for long, twice as much is borne: the camera's clock may be the slow one.
+        Where pictures come at the camera's steady rate and not as their bytes do, its clock is the slow one. Each
+        time that another opening does not help for long, twice as much is borne: not everywhere can that be told.
         """
         late = lag.step(told, captured, self._patience_with_lag)
         if lag.lasts(captured):
+            why = self._timing.lagged()
+            if why is Slow.clock:
+                return None
             self._patience_with_lag, self._lagged = 2 * self._patience_with_lag, captured
-            return Over(f"pictures come {late:.0f} s late: the line is too slow for them", cause=LAGGING)
+            slow = "the line is too slow for them" + ("" if why is Slow.line else ", or the camera's clock is slow")
+            return Over(f"pictures come {late:.0f} s late: {slow}", cause=LAGGING)
         if self._lagged is not None and late < LATE_SECONDS and captured - self._lagged >= LAG_CALM:
             self._patience_with_lag, self._lagged = LAG_SECONDS, None
         return None
@@ -259,7 +286,8 @@ class Watch:
         if attempt.ready is None:
             return attempt.begun + attempt.opening + 0.5
         if rhythm.last is None:
-            return attempt.ready + self._first(attempt)
+            told, until = attempt.ready + WAITING_SECONDS, self._first_until(attempt, attempt.ready)
+            return told if time.monotonic() < told < until else until
         stall = self._stall(attempt, rhythm.whole)
         if rhythm.silence() <= stall:
             return rhythm.last + stall
@@ -274,23 +302,49 @@ class Watch:
             late = now - attempt.begun >= attempt.opening + 0.5
             return Over(no_answer(attempt.opening), cause=SILENT, silent=True) if late else None
         if rhythm.last is None:
-            first = self._first(attempt)
-            if now - attempt.ready < first:
-                return None
-            if torn:
-                # One that never was whole takes the standard lightly: some errors are to be borne. Of another
-                # they are damage, however long it lasts.
-                self._strict = self._been_live
-                return Over(ONLY_TORN, cause=ONLY_TORN)
-            return Over(f"it is open, and no picture came within {first:g} s", cause=SILENT)
+            return self._none_yet(attempt, attempt.ready, now, torn=torn)
         stall, silence = self._stall(attempt, rhythm.whole), rhythm.silence()
         if silence >= self.limits.patience * self._stall(attempt, rhythm.interval):
-            reason = ONLY_TORN if torn else f"{SILENT} for {silence:.0f} s"
+            reason = _only_torn(attempt) if torn else f"{SILENT} for {silence:.0f} s"
             return Over(reason, cause=ONLY_TORN if torn else SILENT)
         if silence >= stall:
             reason = ONLY_TORN_COME if torn else f"no picture for {stall:.0f} s"
             report.tell(self.source, SourceState.stalled, reason)
         return None
+
+    def _first_until(self, attempt: Attempt, ready: float) -> float:
+        """time.monotonic() until which the first picture has to come: while packets do, a key frame is waited for."""
+        until = max(ready, attempt.keyed_at or 0.0) + self._first(attempt)
+        if attempt.heard and attempt.heard_at and attempt.keyed_at is None:
+            until = min(max(until, attempt.heard_at + STALL_SECONDS + self._interval), ready + KEY_SECONDS)
+        return until
+
+    def _none_yet(self, attempt: Attempt, ready: float, now: float, *, torn: bool) -> Over | None:
+        """It is open, and gave no picture yet: tell what is waited for, or end it."""
+        unkeyed = attempt.heard and bool(attempt.heard_at) and attempt.keyed_at is None
+        if now < self._first_until(attempt, ready):
+            if now - ready >= WAITING_SECONDS and (unkeyed or not attempt.heard):
+                state = SourceState.reconnecting if self._been_live else SourceState.connecting
+                report.tell(self.source, state, WAITING if unkeyed else SILENT_YET)
+            return None
+        seconds = now - ready
+        if unkeyed and (torn or seconds >= KEY_SECONDS):
+            return Over(
+                f"it is open, and no whole picture (key frame) came within {seconds:.0f} s; "
+                "set it to send one every few seconds",
+                cause=SILENT,
+            )
+        if torn:
+            # One that never was whole takes the standard lightly: some errors are to be borne. Of another
+            # they are damage, however long it lasts.
+            self._strict = self._been_live
+            return Over(_only_torn(attempt), cause=ONLY_TORN)
+        return Over(f"it is open, and no picture came within {seconds:.0f} s", cause=SILENT)
+
+
+def _only_torn(attempt: Attempt) -> str:
+    """Where nothing was lost, what is wrong is what the camera sends."""
+    return ONLY_TORN if attempt.missed else ONLY_TORN + WHOLE_ONLY
 
 
 def _after(last: Attempt, before: Callable[[Attempt], None] | None) -> Callable[[Attempt], None] | None:

@@ -1,0 +1,231 @@
+"""Camera clocks that lie, and honest ones that look odd."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable, Iterable, Iterator
+
+import pytest
+
+from streamrec.cameras.signs import LAG_SECONDS, Clock, Lag
+from streamrec.cameras.timing import GOOD_SECONDS, Mark, Slow, Timekeeping
+
+FPS = 15
+KEY, OTHER = 20_000, 2_000  # bytes of a key frame, and of another picture
+PACKET = 10_000.0  # bytes a second of a slow line
+
+
+def taken(seconds: float) -> Iterator[tuple[float, int]]:
+    """When pictures are taken, and their bytes: one in fifteen is a key frame."""
+    for number in range(round(seconds * FPS)):
+        yield number / FPS, KEY if number % 15 == 0 else OTHER
+
+
+def marks(
+    seconds: float, tells: Callable[[float, int], float], *, jitter: float = 0.01, seed: int = 1
+) -> Iterator[Mark]:
+    """A good line: pictures come as they are taken, with what the clock tells of each."""
+    chance, read = random.Random(seed), 0
+    for number, (at, size) in enumerate(taken(seconds)):
+        read += size
+        yield Mark(tells(at, number), 100.0 + at + chance.uniform(0.0, jitter), read, 0.9 * at)
+
+
+def told_off(pictures: Iterable[Mark]) -> tuple[Timekeeping, float | None]:
+    """What is made of them, and after how many seconds they are believed no more."""
+    timing, lag = Timekeeping(), Lag()
+    for mark in pictures:
+        if not timing.step(mark):
+            return timing, mark.captured - 100.0
+        if timing.jumped:
+            lag = Lag()
+        lag.step(mark.told, mark.captured, LAG_SECONDS)
+        if lag.lasts(mark.captured) and timing.lagged() is not Slow.clock:
+            return timing, None
+    return timing, None
+
+
+@pytest.mark.parametrize(
+    ("tells", "says", "within"),
+    [
+        (lambda at, number: 7.0, "stands still", 1.5),
+        (lambda at, number: 7.0 + number / 90_000, "stands still", 1.5),
+        (lambda at, number: 500.0 - at, "runs back", 1.5),
+        (lambda at, number: 2.0 * at, "runs at 2.0 times ours", 4.5),
+        (lambda at, number: 90.0 * at, "jumps again and again", 1.5),
+        (lambda at, number: 1.3 * at, "runs at 1.3 times ours", 5.0),
+        (lambda at, number: 1.08 * at, "runs at 1.08 times ours", 60.0),
+        (lambda at, number: 0.5 * at, "runs at 0.5 times ours", 5.5),
+        (lambda at, number: 0.2 * at, "runs at 0.2 times ours", 4.5),
+        (lambda at, number: 0.9 * at, "runs at 0.90 times ours", 30.0),
+        (lambda at, number: random.Random(number).uniform(0, 47_000), "jumps again and again", 1.0),
+        (lambda at, number: random.Random(number).uniform(0, 0.9), "the camera's clock", 3.0),
+        (lambda at, number: at + 100.0 * (at // 5.0), "jumps again and again", 16.0),
+        (lambda at, number: at % 5.0, "jumps again and again", 16.0),
+    ],
+)
+def test_a_clock_that_lies_is_found_out_and_told(tells, says, within):
+    timing, after = told_off(marks(100.0, tells))
+    assert after is not None
+    assert after <= within
+    assert says in timing.reason
+    assert timing.reason.endswith("; arrival times are used")
+
+
+def burst_at_the_opening() -> Iterator[Mark]:
+    """Three seconds of pictures at once, as a server keeps them."""
+    for mark in marks(60.0, lambda at, number: at):
+        yield Mark(mark.told, max(103.0 + mark.told / 100, mark.captured), mark.read, mark.idle)
+
+
+def stall_and_burst() -> Iterator[Mark]:
+    """For five seconds nothing comes, then all of it at once; three times."""
+    for mark in marks(60.0, lambda at, number: at):
+        begun = next((t for t in (110.0, 125.0, 140.0) if t <= mark.captured < t + 5.0), None)
+        captured = mark.captured if begun is None else begun + 5.0 + (mark.captured - begun) / 100
+        yield Mark(mark.told, captured, mark.read, mark.idle)
+
+
+def backlog_made_up_for_slowly() -> Iterator[Mark]:
+    """Five seconds late after a stall, and on time ten seconds later."""
+    for mark in marks(60.0, lambda at, number: at):
+        late = max(0.0, 5.0 - max(0.0, mark.captured - 115.0) / 2) if mark.captured >= 110.0 else 0.0
+        yield Mark(mark.told, max(mark.captured, min(115.0, mark.captured) + late), mark.read, mark.idle)
+
+
+def busy_machine() -> Iterator[Mark]:
+    """Whoever reads was late from the beginning, and catches up: there is always something to be read."""
+    for mark in marks(60.0, lambda at, number: at):
+        yield Mark(mark.told, mark.captured + max(0.0, 4.0 - mark.told / 2), mark.read, max(0.0, mark.told - 8.0))
+
+
+def set_twice() -> Iterator[Mark]:
+    yield from marks(60.0, lambda at, number: at + (3600.0 if at > 5.0 else 0.0) - (7200.0 if at > 30 else 0.0))
+
+
+def wraps() -> Iterator[Mark]:
+    """33 bits of 90 kHz are over after a day, where nobody makes up for it."""
+    yield from marks(60.0, lambda at, number: (95_440.0 + at) % (2**33 / 90_000))
+
+
+HONEST = [
+    lambda: marks(300.0, lambda at, number: at, jitter=0.5),
+    lambda: marks(300.0, lambda at, number: 1.004 * at),
+    lambda: marks(300.0, lambda at, number: 0.996 * at),
+    lambda: marks(100.0, lambda at, number: at - 0.3 * (number % 7 == 0)),
+    burst_at_the_opening,
+    stall_and_burst,
+    backlog_made_up_for_slowly,
+    busy_machine,
+    set_twice,
+    wraps,
+]
+
+
+@pytest.mark.parametrize("pictures", HONEST)
+def test_an_honest_clock_is_believed(pictures):
+    timing = Timekeeping()
+    assert all(timing.step(mark) for mark in pictures())
+    assert timing.reason == ""
+
+
+def slow_line(seconds: float, rate: float, sizes: Callable[[int], int] | None = None) -> Iterator[Mark]:
+    """An honest clock behind a line that carries ``rate`` of what is sent."""
+    free, read = 100.0, 0
+    pictures = list(taken(seconds))
+    a_second = sum(size for _, size in pictures) / seconds
+    for number, (at, size) in enumerate(pictures):
+        size = size if sizes is None else sizes(number)
+        a_second = a_second if sizes is None else sizes(0) * FPS
+        free = max(free, 100.0 + at) + size / (rate * a_second)
+        read += size
+        yield Mark(at, free, read, 0.9 * at)
+
+
+@pytest.mark.parametrize("rate", [0.2, 0.5, 0.8])
+def test_a_slow_line_is_no_slow_clock(rate):
+    timing, lag = Timekeeping(), Lag()
+    for mark in slow_line(60.0, rate):
+        assert timing.step(mark)
+        lag.step(mark.told, mark.captured, LAG_SECONDS)
+        if lag.lasts(mark.captured):
+            assert timing.lagged() is Slow.line
+            return
+    pytest.fail("it was never late")
+
+
+def test_where_all_pictures_are_of_one_size_it_is_not_known_and_times_are_those_of_arrival_from_the_second_time_on():
+    timing = Timekeeping()
+    for opening in range(2):
+        timing.reopened()
+        lag = Lag()
+        for mark in slow_line(60.0, 0.5, lambda number: OTHER):
+            timing.step(mark)
+            lag.step(mark.told, mark.captured, LAG_SECONDS)
+            if lag.lasts(mark.captured):
+                assert timing.lagged() is Slow.unknown
+                break
+        assert timing.trusted is (opening == 0)
+    assert not timing.sure  # the line is still looked at
+    assert "the camera's clock or the line to it is slow" in timing.reason
+
+
+def test_what_is_known_of_a_clock_outlives_another_opening():
+    timing = Timekeeping()
+    for mark in marks(10.0, lambda at, number: 2.0 * at):
+        timing.step(mark)
+    timing.reopened()
+    assert not any(timing.step(mark) for mark in marks(10.0, lambda at, number: 2.0 * at))
+
+
+def test_a_clock_that_keeps_time_again_is_believed_again_and_after_that_only_for_longer():
+    timing, believed = Timekeeping(), []
+    for _ in range(2):
+        for mark in marks(20.0, lambda at, number: 2.0 * at):
+            timing.step(mark)
+        assert not timing.trusted
+        timing.reopened()
+        since = None
+        for mark in marks(200.0, lambda at, number: at):
+            if timing.step(mark) and since is None:
+                since = mark.told
+                assert timing.reason == ""
+        believed.append(since)
+        timing.reopened()
+    assert believed[0] == pytest.approx(GOOD_SECONDS, abs=5.0)
+    assert believed[1] == pytest.approx(2 * GOOD_SECONDS, abs=5.0)
+
+
+def test_a_clock_that_is_slow_for_good_never_is():
+    timing = Timekeeping()
+    for mark in marks(20.0, lambda at, number: 7.0):
+        timing.step(mark)
+    timing.reopened()
+    assert not any(timing.step(mark) for mark in marks(2000.0, lambda at, number: 0.95 * at))
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.5, 2.0, -1.0])
+def test_from_then_on_seconds_are_ours_and_time_never_goes_back(rate):
+    timing, clock = Timekeeping(), Clock(100.0)
+    times, jumps = [], 0
+    for mark in marks(40.0, lambda at, number: rate * at):
+        told = mark.told if timing.step(mark) else None
+        if timing.trusted and rate == 0.5 and mark.captured > 105.0:
+            timing.lagged()
+        moment, jumped = clock.step(told, mark.captured)
+        times.append((mark.captured, moment))
+        jumps += jumped
+    assert all(b > a for (_, a), (_, b) in itertools.pairwise(times))
+    assert jumps == 0
+    (since, then), (until, now) = times[10 * FPS], times[-1]
+    assert now - then == pytest.approx(until - since, abs=0.05)
+    if rate <= 1.0:
+        assert now == pytest.approx(until - 100.0, abs=0.05)
+
+
+def test_pictures_that_come_in_pieces_are_judged_by_what_the_pieces_cannot_hide():
+    timing = Timekeeping()
+    paced = [Mark(mark.told, mark.told + 100.0) for mark in marks(60.0, lambda at, number: 2.0 * at)]
+    assert all(timing.step(mark, paced=True) for mark in paced)
+    assert not all(timing.step(mark, paced=True) for mark in marks(9.0, lambda at, number: 5.0))
