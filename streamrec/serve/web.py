@@ -6,9 +6,9 @@ The only module that imports FastAPI and uvicorn (``pip install 'streamrec[web]'
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import logging
-import mimetypes
 import os
 import re
 import socket
@@ -25,6 +25,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
 
+from streamrec.core.files import open_regular
 from streamrec.errors import SettingsError, need
 from streamrec.serve import jpeg
 from streamrec.serve.access import Access, AccessFile
@@ -69,6 +70,9 @@ _PIPELINED = 16  # requests that may wait for the answer to one before them
 _ACCESS_SECONDS = 0.5  # between two looks at the file of access
 _EVENTS_A_PAGE = 100
 _LOGINS_AT_ONCE = 3  # hashes that wait to be made
+_DESCRIPTORS = Path("/dev/fd").exists()  # not on Windows
+_VIDEOS = {".mp4": "video/mp4", ".webm": "video/webm"}
+_PICTURES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
 _TYPES = {".js": "text/javascript", ".svg": "image/svg+xml", ".css": "text/css", ".html": "text/html"}
 
 
@@ -239,6 +243,7 @@ class Server:
         self.settings = settings
         self.live = live
         self.most = most_connections()
+        self.opened = 0  # files of evidence that are being read
         self._teller = Teller(tell)
         self.past = Past(live, history)
         self.file = file  # cameras.toml; None: the cameras cannot be changed here
@@ -736,15 +741,22 @@ def make_app(server: Server, guard: Guard) -> FastAPI:
             raise HTTPException(404, "there is no such event")
         return Response(as_json(entry_as_json(entry)), media_type="application/json")
 
-    async def evidence(id: str, what: str, endings: tuple[str, ...]) -> FileResponse:
+    async def evidence(id: str, what: str, kinds: dict[str, str]) -> _Opened:
         entry = await asyncio.to_thread(past.get, id)
-        path = None if entry is None else getattr(entry, what)
-        file = None if path is None else Path(path)
+        path = Path((None if entry is None else getattr(entry, what)) or "")
         # The path is the history's, never the asker's; a file of another kind is none of ours all the same.
-        if file is None or file.suffix.lower() not in endings or not await asyncio.to_thread(file.is_file):
+        kind = kinds.get(path.suffix.lower())
+        if kind is None:
             raise HTTPException(404, f"there is no {what} of this event")
-        kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
-        return FileResponse(file, media_type=kind, headers={"cache-control": "private, max-age=3600"})
+        if server.opened >= max(4, server.most // 4):
+            raise Refused(503, "busy", "many clips are being read: try again", [(b"retry-after", b"2")])
+        try:
+            descriptor = await asyncio.to_thread(open_regular, path)
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                raise Refused(503, "busy", "too many files are open: try again") from error
+            raise HTTPException(404, f"there is no {what} of this event") from error
+        return _Opened(server, path, descriptor, kind)
 
     @app.get(
         "/api/v1/events/{id}/clip",
@@ -754,12 +766,12 @@ def make_app(server: Server, guard: Guard) -> FastAPI:
     )
     async def clip(id: _EVENT_ID) -> FileResponse:
         """The seconds before and after it, as a video; may be asked for in parts (Range)."""
-        return await evidence(id, "clip", (".mp4", ".webm"))
+        return await evidence(id, "clip", _VIDEOS)
 
     @app.get("/api/v1/events/{id}/thumbnail", tags=["events"], response_class=FileResponse, responses=_JPEG)
     async def thumbnail(id: _EVENT_ID) -> FileResponse:
         """A picture of it."""
-        return await evidence(id, "thumbnail", (".jpg", ".jpeg", ".webp", ".png"))
+        return await evidence(id, "thumbnail", _PICTURES)
 
     if server.file is not None:
         from streamrec.serve.editing import Editor
@@ -780,6 +792,34 @@ def make_app(server: Server, guard: Guard) -> FastAPI:
                 server.tell(live.hide(f"the page: {type(error).__name__}: {error}"))
 
     return app
+
+
+class _Opened(FileResponse):
+    """A file that is open already: what stands at its path by now does not matter. Closed with the answer."""
+
+    def __init__(self, server: Server, path: Path, descriptor: int, kind: str) -> None:
+        self._server, self._descriptor = server, descriptor
+        server.opened += 1
+        try:
+            super().__init__(
+                f"/dev/fd/{descriptor}" if _DESCRIPTORS else path,
+                media_type=kind,
+                headers={"cache-control": "private, max-age=3600"},
+                stat_result=os.fstat(descriptor),
+            )
+        except BaseException:
+            self._close()
+            raise
+
+    def _close(self) -> None:
+        self._server.opened -= 1
+        os.close(self._descriptor)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._close()
 
 
 def _page(name: str) -> Callable[[], Any]:
