@@ -329,7 +329,7 @@ class Server:
     def _config(self, port: int) -> uvicorn.Config:
         settings = self.settings
         names = Names(port=port, secure=settings.certificate is not None, public=settings.public)
-        guard = Guard(app=None, names=names, access=settings.access)  # type: ignore[arg-type]
+        guard = self.guard = Guard(app=None, names=names, access=settings.access)  # type: ignore[arg-type]
         guard.app = self._quick(make_app(self, guard))
         config = uvicorn.Config(
             guard,
