@@ -500,7 +500,7 @@ def results_of(
     recognizer: Recognizer,
     *,
     fps: float | None = None,
-) -> Iterator[Result]:
+) -> Generator[Result]:
     """Recognize many sources at once until all of them have ended; ``frame.source`` names the stream.
 
     ``sources``: a mapping of names to anything that ``open_source`` takes, or only the sources, which are then

@@ -369,6 +369,7 @@ def _web_settings(
         host=host,
         port=port,
         access=Access.read(access, os.environ),
+        access_file=access,
         public=tuple(name.rstrip("/") for name in names or ()),
         certificate=certificate,
     )

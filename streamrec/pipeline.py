@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Generator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from typing import Any
@@ -18,7 +18,7 @@ from streamrec.teller import Teller
 from streamrec.types import Frame, Result, Source
 
 
-def pace(frames: Iterable[Frame], fps: float) -> Iterator[Frame]:
+def pace(frames: Iterable[Frame], fps: float) -> Generator[Frame]:
     """Pass on the frames that come in the rhythm of ``fps``, on the source's own clock.
 
     A slower camera passes whole; of a faster one the frames between are left out; a new segment begins at once.
@@ -92,7 +92,7 @@ class _Ahead(Source):
 
 async def async_results(
     source: Any, recognizer: Recognizer, *, fps: float | None = None, still: float | None = None
-) -> AsyncIterator[Result]:
+) -> AsyncGenerator[Result, None]:
     """``results`` for an event loop: ``async for result in async_results(source, recognizer)``.
 
     The work is done in a thread of its own, one result ahead of nobody: the loop is free while it waits. Leaving the

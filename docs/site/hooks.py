@@ -46,10 +46,11 @@ PYTHON: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 FENCE = re.compile(r"(^ *````?.*?^ *````?$)", re.DOTALL | re.MULTILINE)
+IMAGE = re.compile(r"(<img\s[^>]*?\bsrc=\")([^\":]+)(\")")
 LINK = re.compile(r"(\])\(([^)#:\s]+)(#[^)\s]*)?\)")
 
 _shown: dict[str, str] = {}  # a file of the repository -> the page that shows it
-_origin: dict[str, str] = {}  # the other way
+_origin: dict[str, str] = {}  # a page that is the text of a file -> that file
 
 
 def on_config(config: Any) -> Any:
@@ -64,8 +65,8 @@ def on_files(files: Files, config: Any) -> Files:
     for file in files.documentation_pages():
         _show(f"docs/{file.src_uri}", file.src_uri)
     _show("README.md", "index.md")
-    _show("streamrec/cli.py", "reference/cli.md")
-    _show("streamrec/__init__.py", "reference/python/index.md")
+    _stand_for("streamrec/cli.py", "reference/cli.md")
+    _stand_for("streamrec/__init__.py", "reference/python/index.md")
     made = {
         "reference/cli.md": cli_page(),
         **python_pages(),
@@ -76,9 +77,9 @@ def on_files(files: Files, config: Any) -> Files:
     for name in ("CHANGELOG", "CONTRIBUTING"):
         made[f"{name.lower()}.md"] = _text(ROOT / f"{name}.md")
         _show(f"{name}.md", f"{name.lower()}.md")
-    _show("deploy", "deploy.md")
+    _stand_for("deploy", "deploy.md")
     for folder in ("decisions", "model-cards"):
-        _show(f"docs/{folder}", f"{folder}/index.md")
+        _stand_for(f"docs/{folder}", f"{folder}/index.md")
     for readme in sorted(ROOT.glob("demos/*/README.md")):
         demo = readme.parent.name
         script = readme.parent / f"{demo}.py"  # a notebook has none
@@ -87,7 +88,7 @@ def on_files(files: Files, config: Any) -> Files:
         _show(f"demos/{demo}", f"demos/{demo}.md")
     for target in _left_over(files, made):
         made[f"source/{target}.md"] = f"# {target}\n\n" + _listing(ROOT / target, heading=False)
-        _show(target, f"source/{target}.md")
+        _stand_for(target, f"source/{target}.md")
     for uri, content in made.items():
         files.append(File.generated(config, uri, content=content))
     config.nav = _spread(config.nav, [file.src_uri for file in files.documentation_pages()])
@@ -100,7 +101,14 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     if uri == "index.md":
         page.meta["hide"] = ["navigation"]
     origin = _origin.get(uri)
-    return markdown if origin is None else _relinked(markdown, origin, uri)
+    markdown = markdown if origin is None else _relinked(markdown, origin, uri)
+    folder, at = posixpath.dirname(uri), page.url or "."
+
+    def lead(image: re.Match[str]) -> str:  # MkDocs leads what is Markdown; HTML is left as it stands
+        where = posixpath.relpath(posixpath.normpath(posixpath.join(folder, image[2])), at)
+        return f"{image[1]}{where}{image[3]}"
+
+    return IMAGE.sub(lead, markdown)
 
 
 def cli_page() -> str:
@@ -211,8 +219,14 @@ def _meant(target: str, origin: str) -> str:
 
 
 def _show(path: str, uri: str) -> None:
-    _shown[path] = uri
+    """A page is the text of a file of the repository: links to the file lead there, and its own are led anew."""
+    _stand_for(path, uri)
     _origin.setdefault(uri, path)
+
+
+def _stand_for(path: str, uri: str) -> None:
+    """Links to this file or folder lead to a page that was written for the site: its own links are right already."""
+    _shown[path] = uri
 
 
 def _spread(items: list[Any], uris: list[str]) -> list[Any]:

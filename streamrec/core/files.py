@@ -69,6 +69,38 @@ def replacing(path: Path, mode: str = "wb", *, private: bool = False, **options:
         raise
 
 
+def open_regular(path: Path, *, own: int = 2) -> int:
+    """A descriptor to read a regular file with, where no link leads elsewhere; raises ``OSError``.
+
+    The last ``own`` parts of the path are opened one after the other, each in the folder before it and none
+    through a link: whoever may write in that folder may not have others read what it links to. What is above
+    is the owner's business, and may be a link. Devices and pipes are refused, and not waited for.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+    flags |= getattr(os, "O_BINARY", 0)
+    no_link = getattr(os, "O_NOFOLLOW", 0)
+    path = path.absolute()
+    parts = path.parts[1:][-own:]
+    if os.open in os.supports_dir_fd:
+        at = os.open(Path(*path.parts[: len(path.parts) - len(parts)]), flags | os.O_DIRECTORY)
+        try:
+            for folder in parts[:-1]:
+                inner = os.open(folder, flags | os.O_DIRECTORY | no_link, dir_fd=at)
+                os.close(at)
+                at = inner
+            descriptor = os.open(parts[-1], flags | no_link, dir_fd=at)
+        finally:
+            os.close(at)
+    else:  # Windows, where who may make links is an administrator
+        if path.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        descriptor = os.open(path, flags)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file")
+    return descriptor
+
+
 def too_open(path: Path) -> str | None:
     """What to say of a file or folder that others than its owner can read or change; None where all is well.
 

@@ -14,17 +14,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import ipaddress
 import os
 import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from streamrec.errors import SettingsError
+from streamrec.serve.connections import network_of
 
 VARIABLE = "STREAMREC_WEB_ACCESS"  # may hold the lines themselves
 SHORTEST = 10  # letters of a password
@@ -140,19 +140,61 @@ class Access:
 
     def knows_password(self, password: str) -> bool:
         """Whether it opens; takes about a tenth of a second, and lets other threads run."""
+        return self.password_of(password) is not None
+
+    def password_of(self, password: str) -> bytes | None:
+        """Which of ``ways`` it is, None where it opens nothing; takes as long as ``knows_password``."""
         if len(password) > LONGEST:
-            return False
+            return None
         # All are tried: how long it takes does not say which one it was.
         tried = [
             hmac.compare_digest(_scrypt(password, salt, log_n, r, p), digest)
             for log_n, r, p, salt, digest in self.passwords
         ]
-        return any(tried)
+        return next((way for way, right in zip(self.ways, tried, strict=False) if right), None)
+
+    @property
+    def ways(self) -> tuple[bytes, ...]:
+        """What each password and each token is known by, so that what it opened can end with it."""
+        return tuple(salt + digest for *_, salt, digest in self.passwords) + self.tokens
 
     def knows_token(self, token: str) -> bool:
         """Whether it opens."""
+        return self.token_of(token) is not None
+
+    def token_of(self, token: str) -> bytes | None:
+        """Which of ``ways`` it is; None where it opens nothing."""
         found = hashlib.sha256(token.encode("utf-8", "replace")).digest()
-        return any(hmac.compare_digest(found, known) for known in self.tokens)
+        tried = [hmac.compare_digest(found, known) for known in self.tokens]
+        return found if any(tried) else None
+
+
+class AccessFile:
+    """The file of access, read again whenever it was changed."""
+
+    def __init__(self, path: str | os.PathLike[str], access: Access) -> None:
+        self.path = Path(path).expanduser()
+        self._access = access
+        self._seen: object = None  # what the file looked like when it was read
+
+    def changed(self) -> Access | None:
+        """The ways in, where they are others than at the last call; raises ``SettingsError`` once for each mistake.
+
+        A file that cannot be read or holds no way in changes nothing: half of it may have been written so far.
+        """
+        try:
+            found = self.path.stat()
+            looks: object = found.st_mtime_ns, found.st_size, found.st_ino
+        except OSError as error:
+            looks = error.errno
+        if looks == self._seen:
+            return None
+        self._seen = looks
+        access = Access.read(self.path, {})
+        if access == self._access:
+            return None
+        self._access = access
+        return access
 
 
 def _scrypt(password: str, salt: bytes, log_n: int, r: int, p: int) -> bytes:
@@ -176,6 +218,8 @@ class Session:
     csrf: str  # goes with each request that changes something
     ends: float  # time.monotonic()
     idle: float
+    way: bytes = b""  # which of ``Access.ways`` began it
+    ended: bool = False  # by a log-out, or because its password was changed
 
 
 class Sessions:
@@ -185,30 +229,53 @@ class Sessions:
         self._clock = clock
         self._sessions: OrderedDict[bytes, Session] = OrderedDict()
 
-    def begin(self) -> tuple[str, Session]:
+    def begin(self, way: bytes = b"") -> tuple[str, Session]:
         """A new session, and the secret that the browser keeps."""
         secret, now = secrets.token_urlsafe(32), self._clock()
-        session = Session(secrets.token_urlsafe(32), now + SESSION_SECONDS, now + IDLE_SECONDS)
+        session = Session(secrets.token_urlsafe(32), now + SESSION_SECONDS, now + IDLE_SECONDS, way)
         self._sessions[_digest(secret)] = session
         while len(self._sessions) > _SESSIONS:
-            self._sessions.popitem(last=False)
+            self._sessions.popitem(last=False)[1].ended = True
         return secret, session
 
     def find(self, secret: str) -> Session | None:
         """Whose secret this is; None: nobody's, or not any more."""
         key = _digest(secret)
-        session, now = self._sessions.get(key), self._clock()
+        session = self._sessions.get(key)
         if session is None:
             return None
-        if now > session.ends or now > session.idle:
+        if not self.holds(session):
             del self._sessions[key]
             return None
-        session.idle = now + IDLE_SECONDS
+        session.idle = self._clock() + IDLE_SECONDS
         return session
+
+    def holds(self, session: Session) -> bool:
+        """Whether it goes on: it was not ended, and is neither too old nor idle for too long."""
+        now = self._clock()
+        return not session.ended and now <= session.ends and now <= session.idle
+
+    def use(self, session: Session) -> None:
+        """Whoever has it is there still."""
+        if self.holds(session):
+            session.idle = self._clock() + IDLE_SECONDS
 
     def end(self, secret: str) -> None:
         """Log out."""
-        self._sessions.pop(_digest(secret), None)
+        session = self._sessions.pop(_digest(secret), None)
+        if session is not None:
+            session.ended = True
+
+    def end_this(self, session: Session) -> None:
+        """Log out."""
+        session.ended = True
+        for key in [key for key, one in self._sessions.items() if one is session]:
+            del self._sessions[key]
+
+    def keep(self, ways: Collection[bytes]) -> None:
+        """End those that another way in began than these."""
+        for session in [one for one in self._sessions.values() if one.way not in ways]:
+            self.end_this(session)
 
 
 def _digest(secret: str) -> bytes:
@@ -237,11 +304,11 @@ class Tries:
         with self._lock:
             self._all = [when for when in self._all if now - when < ALL_SECONDS]
             everybody = self._all[0] + ALL_SECONDS - now if len(self._all) >= ALL_TRIES else 0.0
-            return max(0.0, everybody, self._wrong.get(_network(address), (0, 0.0))[1] - now)
+            return max(0.0, everybody, self._wrong.get(network_of(address), (0, 0.0))[1] - now)
 
     def wrong(self, address: str) -> None:
         """It tried in vain."""
-        now, key = self._clock(), _network(address)
+        now, key = self._clock(), network_of(address)
         with self._lock:
             self._all.append(now)
             count = self._wrong.pop(key, (0, 0.0))[0] + 1
@@ -255,17 +322,4 @@ class Tries:
     def right(self, address: str) -> None:
         """It got in: what was wrong before is forgotten."""
         with self._lock:
-            self._wrong.pop(_network(address), None)
-
-
-def _network(address: str) -> str:
-    """Who has one IPv6 address has 2^64 of them: they count as one.
-
-    >>> _network("2001:db8::7") == _network("2001:db8::8"), _network("10.0.0.9")
-    (True, '10.0.0.9')
-    """
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    return str(ipaddress.ip_network((found, 64), strict=False)) if found.version == 6 else address
+            self._wrong.pop(network_of(address), None)

@@ -19,7 +19,6 @@ import json
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass, field
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -32,6 +31,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MOST_BODY = 64 * 1024  # bytes
+MOST_HEAD = 64 * 1024  # bytes: address and headers together
 BODY_SECONDS = 15.0  # for a body to come in whole
 SAFE = ("GET", "HEAD", "OPTIONS")
 OPEN_PATHS = ("/healthz", "/login", "/api/v1/login", "/favicon.ico")
@@ -44,6 +44,7 @@ POLICY = (
     "connect-src 'self'; font-src 'self'; manifest-src 'self'; form-action 'self'; frame-ancestors 'none'; "
     "base-uri 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 )
+_COOKIES_TRIED = 10  # of one name
 _HEADERS = [
     (b"content-security-policy", POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
@@ -154,6 +155,9 @@ class Guard:
             return
         headers = _headers(scope)
         try:
+            head = len(scope.get("raw_path", b"")) + len(scope.get("query_string", b""))
+            if head + sum(len(name) + len(value) for name, value in scope["headers"]) > MOST_HEAD:
+                raise Refused(431, "too_large", f"address and headers may have {MOST_HEAD} bytes at most")
             self._look_at(scope, headers)
         except Refused as refused:
             await (_close if scope["type"] == "websocket" else _answer)(scope, receive, send, refused)
@@ -220,26 +224,47 @@ class Guard:
         if authorization[:7].lower() == "bearer ":
             address = client_of(scope)
             wait = self.tries.wait(address)
-            if self.access.knows_token(authorization[7:].strip()):
+            scope["token"] = self.access.token_of(authorization[7:].strip())
+            if scope["token"] is not None:
                 return None, True  # who knows it is never kept waiting by those who do not
             if wait:
                 raise _too_often(wait)
             self.tries.wrong(address)
             raise Refused(401, "wrong_token", "this token opens nothing")
-        secret = cookie_of(headers, cookie_name(scope["secure"]))
-        return (None if secret is None else self.sessions.find(secret)), False
+        for name in cookie_names(scope["secure"], scope["host"]):
+            for secret in cookies_of(headers.get("cookie", ""), name)[:_COOKIES_TRIED]:
+                session = self.sessions.find(secret)
+                if session is not None:
+                    return session, False
+        return None, False
 
-    def log_in(self, scope: Scope) -> tuple[bytes, bytes]:
+    def is_in(self, scope: Scope) -> bool:
+        """Whether whoever was let in would be now: asked for as long as it looks."""
+        if scope["by_token"]:
+            return scope["token"] in self.access.ways
+        session: Session | None = scope["session"]
+        return session is not None and self.sessions.holds(session)
+
+    def used(self, scope: Scope) -> None:
+        """Whoever was let in is there still."""
+        if scope["session"] is not None and scope["session"] is not self.everybody:
+            self.sessions.use(scope["session"])
+
+    def change_access(self, access: Access) -> None:
+        """Other ways in from now on: what was begun with those that are gone ends."""
+        self.access = access
+        self.sessions.keep(access.ways)
+
+    def log_in(self, scope: Scope, way: bytes = b"") -> tuple[bytes, bytes]:
         """Begin a session; the header that sets its cookie."""
-        secret, _ = self.sessions.begin()
-        return b"set-cookie", _cookie(scope["secure"], secret).encode()
+        secret, _ = self.sessions.begin(way)
+        return b"set-cookie", _cookie(scope, secret).encode()
 
     def log_out(self, scope: Scope) -> tuple[bytes, bytes]:
         """End the session; the header that removes its cookie."""
-        secret = cookie_of(_headers(scope), cookie_name(scope["secure"]))
-        if secret is not None:
-            self.sessions.end(secret)
-        return b"set-cookie", f"{_cookie(scope['secure'], '')}; Max-Age=0".encode()
+        if scope["session"] is not None and scope["session"] is not self.everybody:
+            self.sessions.end_this(scope["session"])
+        return b"set-cookie", f"{_cookie(scope, '')}; Max-Age=0".encode()
 
 
 def _too_often(wait: float) -> Refused:
@@ -264,24 +289,39 @@ def client_of(scope: Scope) -> str:
     return scope["client"][0] if scope.get("client") else ""
 
 
-def cookie_name(secure: bool) -> str:
-    """With https the prefix sees to it that no other host can set it."""
-    return "__Host-streamrec" if secure else "streamrec"
+def cookie_names(secure: bool, host: str) -> tuple[str, str]:
+    """The name of the session's cookie, and the one without a port that is read beside it.
+
+    A browser keeps the cookies of a host together, whatever the port: two pages on one host must not log each
+    other out. With https the prefix sees to it that no other host can set it.
+
+    >>> cookie_names(False, "localhost:8765"), cookie_names(True, "cameras.example.org")
+    (('streamrec-8765', 'streamrec'), ('__Host-streamrec-443', '__Host-streamrec'))
+    """
+    port = _split(host)[1] or (443 if secure else 80)
+    name = "__Host-streamrec" if secure else "streamrec"
+    return f"{name}-{port}", name
 
 
-def _cookie(secure: bool, value: str) -> str:
-    return f"{cookie_name(secure)}={value}; Path=/; HttpOnly; SameSite=Strict" + (
-        "; Secure" if secure else ""
-    )
+def _cookie(scope: Scope, value: str) -> str:
+    name, _ = cookie_names(scope["secure"], scope["host"])
+    return f"{name}={value}; Path=/; HttpOnly; SameSite=Strict" + ("; Secure" if scope["secure"] else "")
 
 
-def cookie_of(headers: dict[str, str], name: str) -> str | None:
-    """The value of a cookie."""
-    try:
-        found = SimpleCookie(headers.get("cookie", "")).get(name)
-    except CookieError:
-        return None
-    return None if found is None else found.value
+def cookies_of(header: str, name: str) -> list[str]:
+    """All values of one cookie, read as browsers send them (RFC 6265): what others have written stops nothing.
+
+    >>> cookies_of('prefs={"a":1}; flag; a[b]=c; ; streamrec="x"; streamrec=y', "streamrec")
+    ['x', 'y']
+    """
+    found = []
+    for part in header.split(";"):
+        key, equals, value = part.partition("=")
+        if equals and key.strip(" \t") == name:
+            value = value.strip(" \t")
+            quoted = len(value) >= 2 and value[0] == value[-1] == '"'
+            found.append(value[1:-1] if quoted else value)
+    return found
 
 
 def _headers(scope: Scope) -> dict[str, str]:
@@ -340,7 +380,7 @@ async def _answer(scope: Scope, receive: Receive, send: Send, refused: Refused) 
         *_HEADERS,
         *refused.headers,
     ]
-    if refused.status in (408, 413):
+    if refused.status in (408, 413, 431):
         headers.append((b"connection", b"close"))  # what still comes is not read
     await send({"type": "http.response.start", "status": refused.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

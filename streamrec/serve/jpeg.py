@@ -108,6 +108,8 @@ class Pictures:
     def _round(self, pairs: Iterable[tuple[str, int]]) -> bool:
         done = False
         for camera, width in sorted(pairs):
+            if self._closed:
+                break
             newest = self._live.newest(camera)
             have = self._made.get((camera, width))
             if newest is None or (have is not None and have.version == newest[0]):
@@ -115,7 +117,10 @@ class Pictures:
             version, result = newest
             captured: Any = result.frame.captured
             when = time.time() - (max(0.0, time.monotonic() - captured) if captured else 0.0)
-            data = encode(result.frame.image, width)
+            try:
+                data = encode(result.frame.image, width)
+            except Exception:  # a picture that no JPEG can hold: the other cameras' go on
+                continue
             self._made[camera, width] = Jpeg(camera, width, version, when, data)
             self.made += 1
             done = True

@@ -6,6 +6,7 @@ leaves; whatever costs time (JPEG, JSON, sockets) happens in other threads, when
 
 from __future__ import annotations
 
+import json
 import math
 import threading
 import time
@@ -40,6 +41,21 @@ class Watched(Protocol):
     @property
     def rate(self) -> float:
         """Results a second."""
+
+
+def as_json(said: object) -> bytes:
+    """JSON in UTF-8. Half a letter (of a file name that is no UTF-8, say) becomes a question mark: one name must
+    not take the answer from all.
+
+    >>> as_json({"camera": "T\u00fcr caf\udce9"}).decode()
+    '{"camera":"T\u00fcr caf?"}'
+    """
+    return json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def _shown(name: str) -> str:
+    """A camera's name as the page has it."""
+    return name.encode("utf-8", "replace").decode()
 
 
 def entry_as_json(entry: Entry) -> dict[str, Any]:
@@ -130,14 +146,14 @@ class Live(Sink):
         if cameras == self._cameras:
             return
         self._cameras = cameras
-        names = {camera.name for camera in cameras}
+        names = {_shown(camera.name) for camera in cameras}
         with self._lock:
             for name in [name for name in self._seen if name not in names]:
                 del self._seen[name]
 
     def write(self, result: Result) -> None:
         """Take a result."""
-        name, frame, said = result.frame.source, result.frame, result.prediction
+        name, frame, said = _shown(result.frame.source), result.frame, result.prediction
         late = max(0.0, time.monotonic() - frame.captured) if frame.captured else 0.0
         now = self._clock() - late  # when the picture was in hand
         told: list[Entry] = []
@@ -181,7 +197,7 @@ class Live(Sink):
         """What the history has kept, to be told now."""
         for entry in entries:
             with self._lock:
-                seen = self._seen.get(entry.camera)
+                seen = self._seen.get(_shown(entry.camera))
                 if seen is not None and entry.ended is None:
                     if entry.label not in seen.running:  # else ``write`` has seen it begin
                         key = (entry.camera, entry.label)
@@ -222,7 +238,7 @@ class Live(Sink):
     @property
     def names(self) -> tuple[str, ...]:
         """The cameras, in the order of the file."""
-        return tuple(camera.name for camera in self._cameras)
+        return tuple(_shown(camera.name) for camera in self._cameras)
 
     @property
     def events(self) -> list[Entry]:
@@ -238,7 +254,7 @@ class Live(Sink):
 
     def whole(self, name: str) -> np.ndarray | None:
         """The newest picture (H, W, 3) of a camera, with what lies outside its region."""
-        camera = next((one for one in self._cameras if one.name == name), None)
+        camera = next((one for one in self._cameras if _shown(one.name) == name), None)
         found: np.ndarray | None = getattr(getattr(camera, "source", None), "whole", None)
         newest = self.newest(name)
         return found if found is not None or newest is None else newest[1].frame.image
@@ -259,12 +275,12 @@ class Live(Sink):
     def _camera(self, camera: Watched) -> dict[str, Any]:
         health, now = camera.health, time.monotonic()
         with self._lock:
-            seen = self._seen.get(camera.name)
+            seen = self._seen.get(_shown(camera.name))
             result = None if seen is None else seen.result
             late = [] if seen is None else [took for when, took in seen.latencies if now - when < _RECENT]
             running = [] if seen is None else [(told.label, told.started) for told in seen.running.values()]
         shown: dict[str, Any] = {
-            "name": camera.name,
+            "name": _shown(camera.name),
             "state": str(health.state),
             "reason": self.hide(health.reason),
             "seconds": round(max(0.0, now - health.since), 1) if health.since else None,

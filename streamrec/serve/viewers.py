@@ -11,6 +11,10 @@ binary ones that hold pictures, each as::
     2 bytes  width that was asked    8 bytes  time, seconds since 1970 (float)
     4 bytes  length of the JPEG      the JPEG                                     (big-endian)
 
+A length of 0 is followed by 2 bytes with the length of a name that has more than 255.
+
+A socket ends with the session or token that opened it: closed with 4401, within a second.
+
 A viewer says ``{"want": {"door": 640}}`` (the cameras that it shows, and how wide) and ``{"got": 1}`` for each
 binary message that it has drawn.
 """
@@ -25,12 +29,13 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from streamrec.serve.jpeg import WIDTHS, Jpeg, Pictures
-from streamrec.serve.live import Entry, Live, entry_as_json
+from streamrec.serve.live import Entry, Live, as_json, entry_as_json
 
 VERSION = 1
 TICK = 0.2  # seconds between two looks at the cameras' states
 MOST_VIEWERS = 200
-_CHANGES_EVERY = 5  # ticks
+NOT_LOGGED_IN = 4401  # a socket is closed with it when its session is over
+_CHANGES_SECONDS = 1.0
 _UNDERWAY = 2  # binary messages that may be on their way to a viewer
 _WAITING = 100  # texts
 _MOST_WANTED = 256  # cameras
@@ -65,8 +70,12 @@ class Desk:
         live: Live,
         events: Callable[[], list[dict[str, Any]]],
         changes: Callable[[], list[dict[str, Any]]] | None = None,
+        tell: Callable[[str], None] = lambda sentence: None,
+        most: int = MOST_VIEWERS,
     ) -> None:
         self.live = live
+        self._tell = tell  # what goes wrong, in a sentence
+        self._most = most
         self._events = events  # the newest, for who comes
         self._changes = (
             changes  # those that another thread has changed since the last call: evidence was written
@@ -84,12 +93,15 @@ class Desk:
         self._loop = asyncio.get_running_loop()
         self.live.on_event = self._event_from_thread
         self.pictures.begin()
-        self._ticking = self._loop.create_task(self._tick())
+        self._tasks = [self._loop.create_task(self._tick())]
+        if self._changes is not None:
+            self._tasks.append(self._loop.create_task(self._follow(self._changes)))
 
     async def end(self) -> None:
         """Called in the loop when it ends."""
         self.live.on_event = lambda entry: None
-        self._ticking.cancel()
+        for task in self._tasks:
+            task.cancel()
         self.pictures.close()
         await asyncio.gather(*(viewer.leave(1001, "streamrec ends") for viewer in self._viewers))
 
@@ -105,23 +117,38 @@ class Desk:
         if loop.time() - self._built > 0.1:
             self._built = loop.time()
             said = {"version": VERSION, "alive": self.live.alive, "cameras": self.live.cameras()}
-            self.cameras_json = json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode()
+            self.cameras_json = as_json(said)
         return self.cameras_json
 
     async def _tick(self) -> None:
-        count = 0
         while True:
             await asyncio.sleep(TICK)
-            count += 1
-            if self._changes is not None and count % _CHANGES_EVERY == 0:
-                for event in await asyncio.to_thread(self._changes):
+            try:
+                self._look_around()
+            except Exception as error:  # one odd camera must not end it for all
+                self._tell(f"the page: {type(error).__name__}: {error}")
+
+    def _look_around(self) -> None:
+        for viewer in tuple(self._viewers):
+            if not viewer.may_look():
+                self._viewers.discard(viewer)  # it is told nothing more
+                viewer.end(NOT_LOGGED_IN, "not_logged_in")
+        if not self._viewers:
+            return
+        text = '{"type":"cameras",' + self.look().decode()[1:]
+        if text != self.cameras_text:
+            self.cameras_text = text
+            self._wake()
+
+    async def _follow(self, changes: Callable[[], list[dict[str, Any]]]) -> None:
+        """The history's changes. A task of its own: a history that is locked must not hold up the rest."""
+        while True:
+            await asyncio.sleep(_CHANGES_SECONDS)
+            try:
+                for event in await asyncio.to_thread(changes):
                     self.tell("event", {"event": event})
-            if not self._viewers:
-                continue
-            text = '{"type":"cameras",' + self.look().decode()[1:]
-            if text != self.cameras_text:
-                self.cameras_text = text
-                self._wake()
+            except Exception as error:
+                self._tell(f"the page: {type(error).__name__}: {error}")
 
     def _wake(self) -> None:
         for viewer in self._viewers:
@@ -137,21 +164,30 @@ class Desk:
 
     def tell(self, type: str, what: dict[str, Any]) -> None:
         """Tell every viewer, now."""
-        text = json.dumps({"type": type, "version": VERSION, **what}, ensure_ascii=False)
+        text = as_json({"type": type, "version": VERSION, **what}).decode()
         for viewer in self._viewers:
             viewer.tell(text)
 
-    async def serve(self, socket: Socket) -> None:
-        """One viewer, from hello to good-bye. The socket is accepted already."""
-        if len(self._viewers) >= MOST_VIEWERS:
+    async def serve(
+        self,
+        socket: Socket,
+        may_look: Callable[[], bool] = lambda: True,
+        used: Callable[[], None] = lambda: None,
+    ) -> None:
+        """One viewer, from hello to good-bye. The socket is accepted already.
+
+        ``may_look`` is asked again and again, and ends it; ``used`` is called when it says something.
+        """
+        if len(self._viewers) >= self._most:
             await socket.close(1013, "too many look already")
             return
-        viewer = Viewer(socket, self)
+        viewer = Viewer(socket, self, may_look, used)
         self._viewers.add(viewer)  # before it is greeted: what happens from now on is told
         try:
             events = await asyncio.to_thread(self._events)
             hello = {"type": "hello", "version": VERSION, "events": events, **json.loads(self.look())}
-            await socket.send_text(json.dumps(hello, ensure_ascii=False))
+            if viewer.may_look():
+                await socket.send_text(as_json(hello).decode())
             await viewer.run()
         finally:
             self._viewers.discard(viewer)
@@ -161,7 +197,12 @@ class Desk:
 class Viewer:
     """One who looks."""
 
-    def __init__(self, socket: Socket, desk: Desk) -> None:
+    def __init__(
+        self, socket: Socket, desk: Desk, may_look: Callable[[], bool], used: Callable[[], None]
+    ) -> None:
+        self.may_look, self._used = may_look, used
+        self._ends: tuple[int, str] | None = None
+        self._work: list[asyncio.Task[None]] = []
         self.news = asyncio.Event()
         self._socket = socket
         self._desk = desk
@@ -170,12 +211,12 @@ class Viewer:
         self._wanted: dict[str, int] = {}
         self._sent: dict[str, tuple[int, int]] = {}  # camera: width and version
         self._underway = 0
-        self._overrun = False
 
     def tell(self, text: str) -> None:
-        """A text that must not be lost."""
+        """A text that must not be lost: who lets too many wait is closed."""
         self._texts.append(text)
-        self._overrun = len(self._texts) > _WAITING
+        if len(self._texts) > _WAITING:
+            self.end(1013, "too slow")
         self.news.set()
 
     async def leave(self, code: int, reason: str) -> None:
@@ -186,22 +227,36 @@ class Viewer:
         except Exception:  # it is gone already, whatever way it went
             return
 
+    def end(self, code: int, reason: str) -> None:
+        """End it from outside: nothing more is sent, and the socket is closed."""
+        self._ends = code, reason
+        for task in self._work:
+            task.cancel()
+
     async def run(self) -> None:
-        """Until it goes, or says something wrong."""
-        writing = asyncio.create_task(self._write())
-        try:
-            await self._read()
-        except BadMessage as bad:
-            await self.leave(1008, str(bad))
-        finally:
-            writing.cancel()
-            await asyncio.gather(writing, return_exceptions=True)
+        """Until it goes, says something wrong, or is ended."""
+        if self._ends is None:
+            self._work = [asyncio.create_task(self._read()), asyncio.create_task(self._write())]
+            try:
+                await asyncio.wait(self._work, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in self._work:
+                    task.cancel()
+                done = await asyncio.gather(*self._work, return_exceptions=True)
+            for error in done:
+                if isinstance(error, BadMessage):
+                    self._ends = self._ends or (1008, str(error))
+                elif isinstance(error, Exception):
+                    raise error
+        if self._ends is not None:
+            await self.leave(*self._ends)
 
     async def _read(self) -> None:
         while True:
             message = await self._socket.receive()
             if message["type"] == "websocket.disconnect":
                 return
+            self._used()
             self._hear(message.get("text"))
 
     def _hear(self, text: str | None) -> None:
@@ -233,9 +288,6 @@ class Viewer:
         while True:
             await self.news.wait()
             self.news.clear()
-            if self._overrun:
-                await self.leave(1013, "too slow")
-                return
             while self._texts:
                 await self._socket.send_text(self._texts.popleft())
             if self._cameras is not self._desk.cameras_text:
@@ -257,9 +309,9 @@ class Viewer:
 
 def pack(jpeg: Jpeg) -> bytes:
     """A picture as it is sent."""
-    name = jpeg.camera.encode()
-    head = struct.pack(f">B{len(name)}sHdI", len(name), name, jpeg.width, jpeg.time, len(jpeg.data))
-    return head + jpeg.data
+    name = jpeg.camera.encode("utf-8", "replace")
+    length = struct.pack(">B", len(name)) if len(name) < 256 else struct.pack(">BH", 0, len(name))
+    return length + name + struct.pack(">HdI", jpeg.width, jpeg.time, len(jpeg.data)) + jpeg.data
 
 
 def _fitting(width: int) -> int:

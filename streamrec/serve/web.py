@@ -6,9 +6,9 @@ The only module that imports FastAPI and uvicorn (``pip install 'streamrec[web]'
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import logging
-import mimetypes
 import os
 import re
 import socket
@@ -20,14 +20,19 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
+from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
 
+from streamrec.core.files import open_regular
 from streamrec.errors import SettingsError, need
 from streamrec.serve import jpeg
-from streamrec.serve.access import Access
+from streamrec.serve.access import Access, AccessFile
+from streamrec.serve.connections import Connections, Listener, Stage, Teller, most_connections
 from streamrec.serve.guard import (
+    MOST_BODY,
+    MOST_HEAD,
     App,
     Guard,
     Names,
@@ -39,8 +44,8 @@ from streamrec.serve.guard import (
     client_of,
     error_body,
 )
-from streamrec.serve.live import Entry, Live, entry_as_json, metrics
-from streamrec.serve.viewers import VERSION, Desk
+from streamrec.serve.live import Entry, Live, as_json, entry_as_json, metrics
+from streamrec.serve.viewers import MOST_VIEWERS, VERSION, Desk
 
 need("fastapi", extra="web"), need("uvicorn", extra="web"), need("websockets", extra="web")
 need("httptools", extra="web")
@@ -53,14 +58,21 @@ from fastapi.responses import FileResponse, Response  # noqa: E402
 from pydantic import BaseModel, Field  # noqa: E402
 from starlette.exceptions import HTTPException  # noqa: E402
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol  # noqa: E402
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol  # noqa: E402
 
 HOST, PORT = "127.0.0.1", 8765
 FOLDER = Path(__file__).parent / "page"
 _START_SECONDS = 10.0
-_MOST_CONNECTIONS = 600
 _HEAD_SECONDS = 10.0  # for the head of a request to come in whole
+_REST_SECONDS = 2.0  # for the rest of a body that nobody waits for any more
+_MOST_UNREAD = MOST_HEAD + 2 * MOST_BODY + 256 * 1024  # bytes of one request, and what is read with them
+_PIPELINED = 16  # requests that may wait for the answer to one before them
+_ACCESS_SECONDS = 0.5  # between two looks at the file of access
 _EVENTS_A_PAGE = 100
 _LOGINS_AT_ONCE = 3  # hashes that wait to be made
+_DESCRIPTORS = Path("/dev/fd").exists()  # not on Windows
+_VIDEOS = {".mp4": "video/mp4", ".webm": "video/webm"}
+_PICTURES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
 _TYPES = {".js": "text/javascript", ".svg": "image/svg+xml", ".css": "text/css", ".html": "text/html"}
 
 
@@ -78,6 +90,7 @@ make a file of them with `streamrec access page.access`, and give --web-access p
     host: str = HOST
     port: int = PORT  # 0: a free one
     access: Access = field(default_factory=Access)
+    access_file: Path | None = None  # where they stand: read again when it changes
     public: tuple[str, ...] = ()  # addresses under which a proxy or another name leads here
     certificate: Path | None = None
     key: Path | None = None
@@ -229,17 +242,25 @@ class Server:
     ) -> None:
         self.settings = settings
         self.live = live
-        self.tell = tell  # what goes wrong here, in a sentence
+        self.most = most_connections()
+        self.opened = 0  # files of evidence that are being read
+        self._teller = Teller(tell)
         self.past = Past(live, history)
         self.file = file  # cameras.toml; None: the cameras cannot be changed here
         self.desk = Desk(
             live,
             lambda: [entry_as_json(entry) for entry in self.past.query(limit=_EVENTS_A_PAGE)],
             None if history is None else lambda: [entry_as_json(entry) for entry in self.past.changes()],
+            lambda sentence: self.tell(live.hide(sentence)),
+            min(MOST_VIEWERS, self.most - self.most // 5),  # the API has room beside them
         )
         self._socket: socket.socket | None = None
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
+
+    def tell(self, sentence: str) -> None:
+        """Say what goes wrong here, the same at most once a minute."""
+        self._teller(sentence, sentence)
 
     @property
     def address(self) -> str:
@@ -258,7 +279,7 @@ class Server:
         except BaseException:
             self._socket.close()
             raise
-        server = self._server = _Quiet(config)
+        server = self._server = _Quiet(config, Connections(self.most, self.tell), self._unexpected)
         sockets = [self._socket]
         self._thread = threading.Thread(target=server.run, args=(sockets,), name="page", daemon=True)
         self._thread.start()
@@ -275,6 +296,14 @@ class Server:
             self._thread.join(2.0)
         if self._socket is not None:
             self._socket.close()
+
+    def _unexpected(self, context: dict[str, Any]) -> None:
+        """What nobody caught in the loop: a sentence, where asyncio would write a traceback each time."""
+        error = context.get("exception")
+        if isinstance(error, OSError):  # a connection went, in whatever way
+            return
+        what = f"{type(error).__name__}: {error}" if error is not None else context.get("message", "")
+        self.tell(self.live.hide(f"the page: {what}"))
 
     def __enter__(self) -> Server:
         self.start()
@@ -300,7 +329,7 @@ class Server:
     def _config(self, port: int) -> uvicorn.Config:
         settings = self.settings
         names = Names(port=port, secure=settings.certificate is not None, public=settings.public)
-        guard = Guard(app=None, names=names, access=settings.access)  # type: ignore[arg-type]
+        guard = self.guard = Guard(app=None, names=names, access=settings.access)  # type: ignore[arg-type]
         guard.app = self._quick(make_app(self, guard))
         config = uvicorn.Config(
             guard,
@@ -310,13 +339,12 @@ class Server:
             server_header=False,
             date_header=True,
             proxy_headers=False,  # else whoever is on this machine may say where it comes from
-            http=_Impatient,
-            ws="websockets-sansio",
+            loop="asyncio",
+            http=_Http,
+            ws=_Socket,
             ws_max_size=16 * 1024,
             ws_max_queue=8,
             ws_per_message_deflate=False,  # a JPEG is small already
-            limit_concurrency=_MOST_CONNECTIONS,
-            backlog=256,
             timeout_keep_alive=20,
             timeout_graceful_shutdown=1,
             ssl_certfile=settings.certificate,
@@ -331,30 +359,82 @@ class Server:
         return config
 
 
-class _Impatient(HttpToolsProtocol):
-    """A connection that does not bring the head of a request in time is closed: there are only so many."""
+class _Http(HttpToolsProtocol):
+    """A connection that does not bring the head of a request in time, or brings too much, is closed."""
 
     _closing: asyncio.TimerHandle | None = None
+    _in_head = True
+    _unread = 0  # bytes since the last request was whole
+    _since = 0.0
+    _asked = False
+
+    @property
+    def stage(self) -> tuple[Stage, float]:
+        """What it does, and since when."""
+        if self.cycle is None:
+            return Stage.greeting, self._since
+        if not self.cycle.response_complete:
+            return (Stage.sending if self.cycle.more_body else Stage.busy), self._since
+        return Stage.idle, self._since
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._hurry()
+        self._since = time.monotonic()
+        self._hurry(_HEAD_SECONDS)
 
-    def _hurry(self) -> None:
-        if self._closing is None:
-            self._closing = self.loop.call_later(_HEAD_SECONDS, self.transport.abort)
+    def data_received(self, data: bytes) -> None:
+        self._unread += len(data)
+        if self._unread > _MOST_UNREAD:
+            self.transport.abort()
+            return
+        super().data_received(data)
+        if self._in_head and self._unread > MOST_HEAD and not self.transport.is_closing():
+            self._refuse(431, "too_large", f"address and headers may have {MOST_HEAD} bytes at most")
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._hurry()
+        self._in_head = True
+        self._hurry(_HEAD_SECONDS)
 
     def on_headers_complete(self) -> None:
         self._be_patient()
+        self._in_head, self._since = False, time.monotonic()
+        if len(self.pipeline) >= _PIPELINED:
+            raise ValueError("too many requests at once")  # answered with 400 below
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._unread = 0
+        self._be_patient()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        self._since = time.monotonic()
+        super().on_response_complete()
+        if self.pipeline:
+            self.flow.pause_reading()  # those that wait are answered before more are read
+        elif self.cycle.more_body and not self.transport.is_closing():
+            self._hurry(_REST_SECONDS)
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(400, "bad_request", "this is no request in HTTP/1.1, or too many of them at once")
+
+    def _refuse(self, status: int, code: str, message: str) -> None:
+        if self.transport.is_closing():
+            return
+        body = error_body(code, message)
+        head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n"
+        head += f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        self.transport.write(head.encode() + body)
+        self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._be_patient()
         super().connection_lost(exc)
+
+    def _hurry(self, seconds: float) -> None:
+        if self._closing is None:
+            self._closing = self.loop.call_later(seconds, self.transport.abort)
 
     def _be_patient(self) -> None:
         if self._closing is not None:
@@ -362,12 +442,54 @@ class _Impatient(HttpToolsProtocol):
             self._closing = None
 
 
+class _Socket(WebSocketsSansIOProtocol):
+    """A WebSocket whose other side makes no queue here, whatever it sends and does not read."""
+
+    @property
+    def stage(self) -> tuple[Stage, float]:
+        """What it does, and since when."""
+        return Stage.busy, 0.0
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            super().data_received(data)
+        except Exception:  # nothing that somebody sends is worth a traceback
+            self.transport.abort()
+
+    def handle_ping(self) -> None:
+        output = self.conn.data_to_send()
+        if self.writable.is_set():  # who reads nothing gets no answers
+            self.transport.write(b"".join(output))
+
+
 class _Quiet(uvicorn.Server):
-    """Signals are the business of the thread that recognizes."""
+    """Signals are the business of the thread that recognizes, and connections are accepted by ``Listener``."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        connections: Connections,
+        unexpected: Callable[[dict[str, Any]], None],
+    ) -> None:
+        super().__init__(config)
+        self._connections, self._unexpected = connections, unexpected
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: self._unexpected(context))
+        await super().startup(sockets=[])
+
+        def protocol() -> asyncio.Protocol:
+            state = self.lifespan.state
+            return _Http(config=self.config, server_state=self.server_state, app_state=state, _loop=loop)
+
+        for sock in sockets or []:
+            listener = Listener(sock, protocol, self._connections, secure=self.config.ssl)
+            self.servers.append(listener)  # type: ignore[arg-type]
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -455,8 +577,23 @@ def make_app(server: Server, guard: Guard) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         desk.begin()
+        file = server.settings.access_file
+        following = None if file is None else asyncio.create_task(follow(AccessFile(file, guard.access)))
         yield
+        if following is not None:
+            following.cancel()
         await desk.end()
+
+    async def follow(file: AccessFile) -> None:
+        """Who may look is what the file of access says now."""
+        while True:
+            try:
+                access = await asyncio.to_thread(file.changed)
+                if access is not None:
+                    guard.change_access(access)
+            except SettingsError as error:
+                server.tell(f"the page: {error}; who may look stays as it was")
+            await asyncio.sleep(_ACCESS_SECONDS)
 
     app = FastAPI(
         title="streamrec",
@@ -521,7 +658,7 @@ def make_app(server: Server, guard: Guard) -> FastAPI:
         return {
             "version": VERSION,
             "csrf": None if own is None else own.csrf,
-            "password": bool(server.settings.access),
+            "password": bool(guard.access),
             "editable": server.file is not None,
             "history": past.history is not None,
             "software": _software(),
@@ -538,14 +675,16 @@ def make_app(server: Server, guard: Guard) -> FastAPI:
         try:
             async with hashing:  # one after the other: 32 MB each, and none overtakes the count
                 check_tries(guard.tries, address)
-                right = await asyncio.to_thread(guard.access.knows_password, said.password)
-                (guard.tries.right if right else guard.tries.wrong)(address)
+                way = await asyncio.to_thread(guard.access.password_of, said.password)
+                if way not in guard.access.ways:  # it may have been changed meanwhile
+                    way = None
+                (guard.tries.wrong if way is None else guard.tries.right)(address)
         finally:
             waiting[0] -= 1
-        if not right:
+        if way is None:
             raise Refused(401, "wrong_password", "this password opens nothing")
         answer = Response(status_code=204)
-        answer.raw_headers.append(guard.log_in(request.scope))
+        answer.raw_headers.append(guard.log_in(request.scope, way))
         return answer
 
     @app.post("/api/v1/logout", tags=["session"], status_code=204)
@@ -592,7 +731,7 @@ def make_app(server: Server, guard: Guard) -> FastAPI:
         )
         more = found[-1].id if len(found) == limit else None
         said = {"version": VERSION, "events": [entry_as_json(entry) for entry in found], "more": more}
-        return Response(json.dumps(said, ensure_ascii=False), media_type="application/json")
+        return Response(as_json(said), media_type="application/json")
 
     @app.get(
         "/api/v1/events/{id}", tags=["events"], response_model=EventJson, responses={404: {"model": Errors}}
@@ -602,17 +741,24 @@ def make_app(server: Server, guard: Guard) -> FastAPI:
         entry = await asyncio.to_thread(past.get, id)
         if entry is None:
             raise HTTPException(404, "there is no such event")
-        return Response(json.dumps(entry_as_json(entry), ensure_ascii=False), media_type="application/json")
+        return Response(as_json(entry_as_json(entry)), media_type="application/json")
 
-    async def evidence(id: str, what: str, endings: tuple[str, ...]) -> FileResponse:
+    async def evidence(id: str, what: str, kinds: dict[str, str]) -> _Opened:
         entry = await asyncio.to_thread(past.get, id)
-        path = None if entry is None else getattr(entry, what)
-        file = None if path is None else Path(path)
+        path = Path((None if entry is None else getattr(entry, what)) or "")
         # The path is the history's, never the asker's; a file of another kind is none of ours all the same.
-        if file is None or file.suffix.lower() not in endings or not await asyncio.to_thread(file.is_file):
+        kind = kinds.get(path.suffix.lower())
+        if kind is None:
             raise HTTPException(404, f"there is no {what} of this event")
-        kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
-        return FileResponse(file, media_type=kind, headers={"cache-control": "private, max-age=3600"})
+        if server.opened >= max(4, server.most // 4):
+            raise Refused(503, "busy", "many clips are being read: try again", [(b"retry-after", b"2")])
+        try:
+            descriptor = await asyncio.to_thread(open_regular, path)
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                raise Refused(503, "busy", "too many files are open: try again") from error
+            raise HTTPException(404, f"there is no {what} of this event") from error
+        return _Opened(server, path, descriptor, kind)
 
     @app.get(
         "/api/v1/events/{id}/clip",
@@ -622,12 +768,12 @@ def make_app(server: Server, guard: Guard) -> FastAPI:
     )
     async def clip(id: _EVENT_ID) -> FileResponse:
         """The seconds before and after it, as a video; may be asked for in parts (Range)."""
-        return await evidence(id, "clip", (".mp4", ".webm"))
+        return await evidence(id, "clip", _VIDEOS)
 
     @app.get("/api/v1/events/{id}/thumbnail", tags=["events"], response_class=FileResponse, responses=_JPEG)
     async def thumbnail(id: _EVENT_ID) -> FileResponse:
         """A picture of it."""
-        return await evidence(id, "thumbnail", (".jpg", ".jpeg", ".webp", ".png"))
+        return await evidence(id, "thumbnail", _PICTURES)
 
     if server.file is not None:
         from streamrec.serve.editing import Editor
@@ -640,13 +786,42 @@ def make_app(server: Server, guard: Guard) -> FastAPI:
         with suppress(WebSocketDisconnect):
             await socket.accept()
             try:
-                await desk.serve(socket)
+                scope = socket.scope
+                await desk.serve(socket, lambda: guard.is_in(scope), lambda: guard.used(scope))
             except (WebSocketDisconnect, asyncio.CancelledError):
                 raise
             except Exception as error:
                 server.tell(live.hide(f"the page: {type(error).__name__}: {error}"))
 
     return app
+
+
+class _Opened(FileResponse):
+    """A file that is open already: what stands at its path by now does not matter. Closed with the answer."""
+
+    def __init__(self, server: Server, path: Path, descriptor: int, kind: str) -> None:
+        self._server, self._descriptor = server, descriptor
+        server.opened += 1
+        try:
+            super().__init__(
+                f"/dev/fd/{descriptor}" if _DESCRIPTORS else path,
+                media_type=kind,
+                headers={"cache-control": "private, max-age=3600"},
+                stat_result=os.fstat(descriptor),
+            )
+        except BaseException:
+            self._close()
+            raise
+
+    def _close(self) -> None:
+        self._server.opened -= 1
+        os.close(self._descriptor)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._close()
 
 
 def _page(name: str) -> Callable[[], Any]:

@@ -53,6 +53,12 @@ def said(answer: httpx.Response) -> str:
         return str(answer.status_code)
 
 
+def cookie_in(client: httpx.Client) -> str:
+    """The cookie of who is logged in, as a browser sends it."""
+    (cookie,) = client.cookies.jar
+    return f"{cookie.name}={cookie.value}"
+
+
 def raw(page: Page, request: bytes, seconds: float = 5.0) -> bytes:
     """What a server answers to bytes that no client would send."""
     host, port = page.host.split(":")
@@ -79,7 +85,7 @@ def status_of(got: bytes) -> str:
 def closed_with(page: Page, *, frames: bytes = b"", messages: tuple[Any, ...] = (), **options: Any) -> str:
     """How a WebSocket of somebody who is logged in ends."""
     with page.logged_in() as client:
-        cookie = f"streamrec={client.cookies['streamrec']}"
+        cookie = cookie_in(client)
     options = {"origin": page.url, "additional_headers": {"Cookie": cookie}} | options
     try:
         with connect(f"ws://{page.host}/api/v1/live", **options) as looking:
@@ -196,18 +202,19 @@ def brute_force_forwarded(page: Page) -> str:
 @attack("A session after its log-out", "401 not_logged_in")
 def after_logout(page: Page) -> str:
     with page.logged_in() as client:
-        cookie = client.cookies["streamrec"]
+        cookie = cookie_in(client)
         assert client.post("/api/v1/logout", json={}).status_code == 204
-    with page.client(headers={"Cookie": f"streamrec={cookie}"}) as client:
+    with page.client(headers={"Cookie": cookie}) as client:
         return said(client.get("/api/v1/cameras"))
 
 
 @attack("A session cookie that another site has set before the log-in", "another cookie is given")
 def fixed_session(page: Page) -> str:
-    with page.client(headers={"Origin": page.url}, cookies={"streamrec": "chosen-by-evil"}) as client:
+    name = f"streamrec-{page.host.rpartition(':')[2]}"
+    with page.client(headers={"Origin": page.url}, cookies={name: "chosen-by-evil"}) as client:
         client.post("/api/v1/login", json={"password": PASSWORD})
         values = {cookie.value for cookie in client.cookies.jar}
-    with page.client(headers={"Cookie": "streamrec=chosen-by-evil"}) as client:
+    with page.client(headers={"Cookie": f"{name}=chosen-by-evil"}) as client:
         assert client.get("/api/v1/cameras").status_code == 401
     return (
         "another cookie is given" if len(values) >= 1 and values != {"chosen-by-evil"} else "the same cookie"
@@ -326,10 +333,10 @@ def traversal(page: Page) -> str:
         "/../../etc/passwd", "//etc/passwd",
     ]  # fmt: skip
     with page.logged_in() as client:
-        cookie = client.cookies["streamrec"]
+        cookie = cookie_in(client)
     refused = 0
     for path in tried:  # raw, for a client would tidy them up
-        request = f"GET {path} HTTP/1.1\r\nHost: {page.host}\r\nCookie: streamrec={cookie}\r\n\r\n"
+        request = f"GET {path} HTTP/1.1\r\nHost: {page.host}\r\nCookie: {cookie}\r\n\r\n"
         got = raw(page, request.encode())
         assert b"root:" not in got and b"import uvicorn" not in got
         refused += status_of(got) in ("404", "422", "400")
@@ -499,7 +506,7 @@ def many_viewers(page: Page) -> str:
     from websockets.asyncio.client import connect as connect_here
 
     with page.logged_in() as client:
-        cookie = {"Cookie": f"streamrec={client.cookies['streamrec']}"}
+        cookie = {"Cookie": cookie_in(client)}
 
     async def crowd() -> int:
         served = 0

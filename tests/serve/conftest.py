@@ -109,7 +109,7 @@ def open_page(ways_in) -> Iterator[Callable[..., Page]]:
         live.kept = history is not None
         actors = {name: Actor(name, live) for name in names or ("door", "yard")}
         live.beat(actors.values())
-        chosen = WebSettings(port=0, access=ways_in[0] if guarded else Access(), **settings)
+        chosen = WebSettings(port=0, **{"access": ways_in[0] if guarded else Access(), **settings})
         server = Server(chosen, live, history=history, file=file)
         server.start()
         begun.append(server)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import struct
 import threading
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -218,6 +220,50 @@ class TestEvidence:
         with page.client() as client:
             for name in ("other", "gone"):
                 assert client.get(f"/api/v1/events/{ids[name]}/clip").status_code == 404
+
+    def test_no_link_and_no_device_is_followed(self, open_page, tmp_path):
+        secret = tmp_path / "secret.txt"
+        secret.write_text("secret words")
+        good = tmp_path / "evidence" / "2026-01-01"
+        good.mkdir(parents=True)
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        (elsewhere / "d.mp4").write_text("secret words")
+        (good / "a.mp4").write_bytes(b"video")
+        (good / "b.mp4").symlink_to(secret)
+        (good / "b.jpg").symlink_to(secret)
+        (good / "c.mp4").mkdir()
+        os.mkfifo(good / "e.mp4")
+        (good / "f.mp4").symlink_to("/dev/zero")
+        (good / "g.mp4").symlink_to(good / "a.mp4")
+        (tmp_path / "evidence" / "2026-01-02").symlink_to(elsewhere)
+        (tmp_path / "by another name").symlink_to(tmp_path / "evidence")  # the owner's own: right
+        clips = {
+            good / "a.mp4": 200,
+            tmp_path / "by another name" / "2026-01-01" / "a.mp4": 200,
+            **{good / f"{name}.mp4": 404 for name in "bcefg"},
+            tmp_path / "evidence" / "2026-01-02" / "d.mp4": 404,
+            good / "a.mp4" / "x.mp4": 404,
+            good / "no.such.mp4": 404,
+        }
+        with History(tmp_path / "events.db") as history:
+            ids = {}
+            for clip in clips:
+                fall = fall_at(1e9)
+                ids[clip] = fall.id
+                history.add(fall)
+                history.attach(fall.id, clip=clip, thumbnail=good / "b.jpg")
+            page = open_page("door", history=history)
+            with page.client() as client:
+                for clip, status in clips.items():
+                    answer = client.get(f"/api/v1/events/{ids[clip]}/clip")
+                    assert (answer.status_code, "secret" in answer.text) == (status, False), clip
+                    assert client.get(f"/api/v1/events/{ids[clip]}/thumbnail").status_code == 404
+                    ranged = client.get(f"/api/v1/events/{ids[clip]}/clip", headers={"Range": "bytes=99-"})
+                    assert ranged.status_code == (416 if status == 200 else 404)
+                wait_for(lambda: page.server.opened == 0)
+                open_now = [str(fd.resolve()) for fd in Path("/proc/self/fd").glob("*")]
+                assert not [name for name in open_now if "/evidence/" in name]
 
 
 class TestLive:
