@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ from streamrec.config import FORMAT, ModelConfig
 from streamrec.errors import ModelError
 
 if TYPE_CHECKING:
-    from streamrec.model import ActionModel
+    from streamrec.model import CNNLSTM, ActionModel
 
 TRUNK = "encoder.trunk."  # so begin the weights of a trunk that rests: most of a file, and none of it learned here
 GRAPH = "step.onnx"  # the name under which the graph's bytes lie among the weights
@@ -59,20 +58,38 @@ def find_model(name_or_path: str | Path) -> Path:
     )
 
 
-def save_model(path: str | Path, model: ActionModel) -> None:
-    """Write a model to one safetensors file, whole or not at all."""
-    from streamrec.export import step_graph, weights_of
+def save_model(path: str | Path, model: ActionModel | CNNLSTM) -> None:
+    """Write a model to one safetensors file, whole or not at all; raises ``ModelError``.
 
+    Of a ``CNNLSTM`` the file does not hold the class of its CNN, but the graph of a step: it runs without it.
+    """
+    if Path(path).suffix != ".safetensors":
+        raise ModelError(f"{path}: a model file ends in .safetensors")
+    checkpoint = checkpoint_of(model, Path(path).stem)
     tensors = {
         name: np.require(value.astype(np.float16) if _is_halved(name, value) else value, requirements="C")
-        for name, value in weights_of(model).items()
+        for name, value in checkpoint.weights.items()
     }
-    metadata = {"format": f"streamrec {FORMAT}", "config": json.dumps(model.config.to_dict())}
-    with suppress(ModelError):  # what cannot be exported still runs with the torch engine
-        graph, referred = step_graph(model)
-        tensors[GRAPH] = np.frombuffer(graph, np.uint8)
-        metadata["referred"] = json.dumps(referred)
+    metadata = {"format": f"streamrec {FORMAT}", "config": json.dumps(checkpoint.config.to_dict())}
+    if checkpoint.graph is not None:
+        tensors[GRAPH] = np.frombuffer(checkpoint.graph, np.uint8)
+        metadata["referred"] = json.dumps(checkpoint.referred)
     _write(path, tensors, metadata)
+
+
+def checkpoint_of(model: ActionModel | CNNLSTM, name: str = "") -> Checkpoint:
+    """What a model file of this model would hold; a ``CNNLSTM`` whose step has no graph raises ``ModelError``."""
+    from streamrec.export import step_graph, weights_of
+    from streamrec.model import action_model_of
+
+    whole = action_model_of(model)
+    graph, referred = None, []
+    try:
+        graph, referred = step_graph(whole)
+    except ModelError:
+        if whole.config.is_own:  # nobody else could run it
+            raise
+    return Checkpoint(name, whole.config, weights_of(whole), graph, tuple(referred))
 
 
 def _write(path: str | Path, tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> None:

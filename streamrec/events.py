@@ -44,6 +44,8 @@ _JITTER = 1.0  # seconds: a clock may stumble back this far; farther is a jump
 _ROUNDING = 1e-3  # a softmax in float16 may say 1.0005
 
 
+# Labels that mean that nothing happens, as people name them: no actions.
+BACKGROUND = frozenset({"background", "idle", "neutral", "no_action", "none", "normal", "nothing", "other"})
 NUMBERS = ("enter", "leave", "smoothing", "shortest", "merge_gap", "cool_down")  # of EventSettings
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +45,7 @@ class OnnxEngine(Engine):
         self._halves: tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSession] | None = None
         self._lookers: Lookers | None = None
         self._cutting = threading.Lock()
+        self._process = os.getpid()
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint, threads: int | None = None) -> OnnxEngine:
@@ -95,6 +97,8 @@ class OnnxEngine(Engine):
 
     def lookers(self) -> Lookers | None:
         """One thread a core. The graph is cut in two when somebody asks first."""
+        if self._process != os.getpid():
+            self._after_fork()
         with self._cutting:
             if self._graph is not None:
                 self._halves = self._graph.halves()
@@ -102,6 +106,11 @@ class OnnxEngine(Engine):
                 self.looks_ahead = self._lookers is not None
                 self._graph = None
             return self._lookers
+
+    def _after_fork(self) -> None:
+        """The threads stayed behind in the process that was forked, and with them what they had begun."""
+        self._process, self._cutting = os.getpid(), threading.Lock()
+        self._lookers = None if self._lookers is None else Lookers(self._threads)
 
     def look(self, pictures: np.ndarray) -> Arrays:
         """The first half of the graph."""
