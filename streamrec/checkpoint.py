@@ -26,7 +26,7 @@ from streamrec.core.text import printable
 from streamrec.errors import ModelError, StreamrecError
 
 if TYPE_CHECKING:
-    from streamrec.model import ActionModel
+    from streamrec.model import CNNLSTM, ActionModel
 
 TRUNK = "encoder.trunk."  # so begin the weights of a trunk that rests: most of a file, and none of it learned here
 GRAPH = "step.onnx"  # the name under which the graph's bytes lie among the weights
@@ -78,20 +78,38 @@ def model_file(name_or_path: str | Path) -> Path | None:
     return None
 
 
-def save_model(path: str | Path, model: ActionModel) -> None:
-    """Write a model to one safetensors file, whole or not at all."""
-    from streamrec.export import step_graph, weights_of
+def save_model(path: str | Path, model: ActionModel | CNNLSTM) -> None:
+    """Write a model to one safetensors file, whole or not at all; raises ``ModelError``.
 
+    Of a ``CNNLSTM`` the file does not hold the class of its CNN, but the graph of a step: it runs without it.
+    """
+    if Path(path).suffix != ".safetensors":
+        raise ModelError(f"{path}: a model file ends in .safetensors")
+    checkpoint = checkpoint_of(model, Path(path).stem)
     tensors = {
         name: np.require(value.astype(np.float16) if _is_halved(name, value) else value, requirements="C")
-        for name, value in weights_of(model).items()
+        for name, value in checkpoint.weights.items()
     }
-    metadata = {"format": f"streamrec {FORMAT}", "config": json.dumps(model.config.to_dict())}
-    with suppress(ModelError):  # what cannot be exported still runs with the torch engine
-        graph, referred = step_graph(model)
-        tensors[GRAPH] = np.frombuffer(graph, np.uint8)
-        metadata["referred"] = json.dumps(referred)
+    metadata = {"format": f"streamrec {FORMAT}", "config": json.dumps(checkpoint.config.to_dict())}
+    if checkpoint.graph is not None:
+        tensors[GRAPH] = np.frombuffer(checkpoint.graph, np.uint8)
+        metadata["referred"] = json.dumps(checkpoint.referred)
     _write(path, tensors, metadata)
+
+
+def checkpoint_of(model: ActionModel | CNNLSTM, name: str = "") -> Checkpoint:
+    """What a model file of this model would hold; a ``CNNLSTM`` whose step has no graph raises ``ModelError``."""
+    from streamrec.export import step_graph, weights_of
+    from streamrec.model import action_model_of
+
+    whole = action_model_of(model)
+    graph, referred = None, []
+    try:
+        graph, referred = step_graph(whole)
+    except ModelError:
+        if whole.config.is_own:  # nobody else could run it
+            raise
+    return Checkpoint(name, whole.config, weights_of(whole), graph, tuple(referred))
 
 
 def _write(path: str | Path, tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
@@ -142,7 +160,9 @@ def read_checkpoint(name_or_path: str | Path) -> Checkpoint:
             raise ModelError(f"{printable(str(path))}: its graph is damaged")
         for name, value in weights.items():
             if value.dtype.kind == "f" and not np.isfinite(value).all():
-                raise ModelError(f"{printable(str(path))}: its weight {shortened(name)} holds what is no number")
+                raise ModelError(
+                    f"{printable(str(path))}: its weight {shortened(name)} holds what is no number"
+                )
         return Checkpoint(
             name=path.stem,
             config=config,
@@ -204,7 +224,9 @@ def _referred(path: Path, text: str, weights: dict[str, np.ndarray]) -> tuple[st
     try:
         names = read_json(text)
     except ValueError as error:
-        raise ModelError(f"{printable(str(path))}: the list of its graph's weights is damaged: {error}") from error
+        raise ModelError(
+            f"{printable(str(path))}: the list of its graph's weights is damaged: {error}"
+        ) from error
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ModelError(f"{printable(str(path))}: the list of its graph's weights is damaged")
     for name in names:

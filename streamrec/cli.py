@@ -1433,7 +1433,7 @@ def export(
       streamrec export workout --int8 --calibrate my_clips/ --out workout-int8.onnx
       streamrec export mine.safetensors --out quicker.safetensors
     """
-    from streamrec.checkpoint import load_model, model_file, save_model
+    from streamrec.checkpoint import build_model, model_file, read_checkpoint, save_model
     from streamrec.core.files import keep_inputs
     from streamrec.errors import ModelError
     from streamrec.export import export_onnx
@@ -1455,10 +1455,11 @@ def export(
         )
         typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
         return
+    checkpoint = read_checkpoint(model)
     if out.suffix == ".onnx":
-        export_onnx(load_model(model), out)
+        export_onnx(checkpoint if checkpoint.config.is_own else build_model(checkpoint), out)
     else:
-        save_model(out, load_model(model))
+        save_model(out, build_model(checkpoint))
     typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
 
 

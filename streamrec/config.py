@@ -30,6 +30,9 @@ _KINDS = {
     "events": EventSettings,
     "counting": CountSettings,
 }
+OWN_CLASS = (
+    "own"  # the encoder of a model whose CNN is somebody's own class: its file runs by the graph in it
+)
 FORMAT = 2  # of model files; a file of another one is refused
 
 
@@ -90,6 +93,11 @@ class ModelConfig:
     def outputs(self) -> int:
         """Width of what the network puts out: a logit a label, then cosine and sine of the phase, if it counts."""
         return len(self.labels) + (2 if self.counted else 0)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether its CNN is somebody's own class, which a file does not hold: such a file runs by its graph."""
+        return self.encoder == OWN_CLASS
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

@@ -140,7 +140,9 @@ class Video:
             of_all = f" of {data.size}" if data.size else ""
             return f"{data.lost}: {data.tell()}{of_all} bytes came, {came} pictures"
         missing = missing_bytes(data)
-        whole = came >= WHOLE * promised or end >= WHOLE * (self.duration or 0.0)  # an edit list leaves some out
+        whole = came >= WHOLE * promised or end >= WHOLE * (
+            self.duration or 0.0
+        )  # an edit list leaves some out
         if missing > 0 and (missing > 1024 or data.size is None or not whole or self._errors):
             if promised > came:
                 return f"it is cut off or damaged: {came} of its {promised} pictures came"

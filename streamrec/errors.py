@@ -42,6 +42,10 @@ class StateError(StreamrecError):
     """A recurrent state does not belong to the model that it was given to."""
 
 
+class NotPicklable(StreamrecError, TypeError):
+    """Something that holds a camera, a thread, a window or a file was to be pickled or copied."""
+
+
 class MissingExtra(StreamrecError):
     """A feature needs a package that is not installed; the message says what to install."""
 

@@ -56,7 +56,11 @@ LIMITS = {
     "cool_down": limits.REST,
     "strangest": limits.STRANGEST,
 }
-NUMBERS = ("enter", "leave", "smoothing", "shortest", "merge_gap", "cool_down")
+
+
+# Labels that mean that nothing happens, as people name them: no actions.
+BACKGROUND = frozenset({"background", "idle", "neutral", "no_action", "none", "normal", "nothing", "other"})
+NUMBERS = ("enter", "leave", "smoothing", "shortest", "merge_gap", "cool_down")  # of EventSettings
 
 
 def _finite(value: float) -> bool:
@@ -107,7 +111,9 @@ class EventSettings:
             if not allowed.holds(value := getattr(self, name)):
                 raise StreamrecError(f"{name} is {shortened(value)}: set it to {allowed}")
         if isinstance(self.background, str) or not all(isinstance(name, str) for name in self.background):
-            raise StreamrecError(f"background is {shortened(self.background)}: give a tuple of labels, like ('idle',)")
+            raise StreamrecError(
+                f"background is {shortened(self.background)}: give a tuple of labels, like ('idle',)"
+            )
         object.__setattr__(self, "background", tuple(self.background))  # JSON gives a list
         object.__setattr__(self, "by_label", _as_pairs(self.by_label))
         for label, numbers in self.numbers_by_label.items():

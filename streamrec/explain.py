@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from streamrec.checkpoint import find_model, load_model
 from streamrec.encoders.maps import laid_out
+from streamrec.engines.torch_engine import check_process, settle_after_fork
 from streamrec.errors import ModelError, StateError
 from streamrec.model import ActionModel
 from streamrec.pictures import as_bgr
@@ -39,6 +41,8 @@ class Explainer:
 
     def __init__(self, model: ActionModel) -> None:
         """``model``: it is copied, so that training it goes on undisturbed."""
+        self._process = os.getpid()
+        settle_after_fork()
         self._model = copy.deepcopy(model).eval().requires_grad_(False)
         self.config = model.config
         transform = self.config.transform
@@ -78,6 +82,7 @@ class Explainer:
 
     def _asked(self, frame: Frame, state: State, label: str | None) -> list[tuple[Tensor, Tensor]]:
         """The last maps at this frame's step, each with the slopes of the label's log-odds."""
+        check_process(self._process)
         self._check(state)
         elapsed = state.elapsed(np.array([frame.timestamp]), np.array([frame.segment]))
         head, cache = (tuple(map(torch.from_numpy, arrays)) for arrays in (state.head, state.cache))

@@ -13,14 +13,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from streamrec.checkpoint import Checkpoint
 from streamrec.config import FORMAT
 from streamrec.core.files import replacing, why
 from streamrec.errors import ModelError
 from streamrec.graphs import tidy
-from streamrec.model import ActionModel
+from streamrec.model import ActionModel, action_model_of
 
 if TYPE_CHECKING:
     import onnx
+
+    from streamrec.model import CNNLSTM
 
 INPUTS = ("pictures", "elapsed")
 OUTPUT = "probabilities"
@@ -61,9 +64,12 @@ def step_graph(model: ActionModel) -> tuple[bytes, list[str]]:
     return graph.SerializeToString(), [initializer.name for initializer in referred]
 
 
-def export_onnx(model: ActionModel, path: str | Path) -> None:
-    """Write a model as one .onnx file that holds all: weights, labels, transform, rhythm (as metadata)."""
-    graph = _traced(model)
+def export_onnx(model: ActionModel | CNNLSTM | Checkpoint, path: str | Path) -> None:
+    """Write a model as one .onnx file that holds all: weights, labels, transform, rhythm (as metadata).
+
+    Of a model that was read from its file the graph is the one in there.
+    """
+    graph = _joined(model) if isinstance(model, Checkpoint) else _traced(action_model_of(model))
     graph.metadata_props.add(key="format", value=f"streamrec {FORMAT}")
     graph.metadata_props.add(key="config", value=json.dumps(model.config.to_dict()))
     try:
@@ -71,6 +77,21 @@ def export_onnx(model: ActionModel, path: str | Path) -> None:
             file.write(graph.SerializeToString())
     except OSError as error:
         raise ModelError(f"the model could not be written to {path}: {why(error)}") from error
+
+
+def _joined(checkpoint: Checkpoint) -> onnx.ModelProto:
+    """The graph of a model file with its weights in it."""
+    import onnx
+    from onnx.numpy_helper import from_array
+
+    if checkpoint.graph is None:
+        raise ModelError(f"{checkpoint.name} has no step graph")
+    graph = onnx.load_from_string(checkpoint.graph)
+    for initializer in graph.graph.initializer:
+        if initializer.name in checkpoint.referred:
+            value = np.ascontiguousarray(checkpoint.weights[initializer.name])
+            initializer.CopyFrom(from_array(value, initializer.name))
+    return graph
 
 
 def _traced(model: ActionModel) -> onnx.ModelProto:
@@ -105,10 +126,13 @@ def _traced(model: ActionModel) -> onnx.ModelProto:
             )
             tidy(program.model, weights)
     except Exception as error:  # the exporter raises of many kinds
-        raise ModelError(
-            f"the encoder {model.config.encoder} cannot be exported to ONNX, "
-            f"use the torch engine (--engine torch): {error}"
-        ) from error
+        said = (
+            "this CNN cannot be written as an ONNX graph, and without one it cannot be run from a file"
+            if model.config.is_own
+            else f"the encoder {model.config.encoder} cannot be exported to ONNX, "
+            "use the torch engine (--engine torch)"
+        )
+        raise ModelError(f"{said}: {error}") from error
     finally:
         logger.setLevel(level)
         model.train(was_training)

@@ -259,7 +259,9 @@ class RemoteFile(Recording):
 
     def _ask(self, start: int) -> None:
         """Ask for the file from this byte on; raises ``SourceError`` in words, ``_Later`` where it may come yet."""
-        request = urllib.request.Request(self._url, headers={"Range": f"bytes={start}-", "User-Agent": "Lavf/61"})
+        request = urllib.request.Request(
+            self._url, headers={"Range": f"bytes={start}-", "User-Agent": "Lavf/61"}
+        )
         answer: list[Any] = []
 
         def ask() -> None:
@@ -421,7 +423,12 @@ _NOT_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getat
 
 
 def _kind(mode: int) -> str:
-    kinds = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFDIR: "a folder", stat.S_IFBLK: "a disk"}
+    kinds = {
+        stat.S_IFIFO: "a pipe",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFDIR: "a folder",
+        stat.S_IFBLK: "a disk",
+    }
     return kinds.get(stat.S_IFMT(mode), "a device")
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,11 +12,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from streamrec.config import ModelConfig
+from streamrec.config import OWN_CLASS, ModelConfig
+from streamrec.core.given import number, whole_number
 from streamrec.encoders import FrameEncoder, make_encoder, strip_classifier
+from streamrec.encoders.base import Encoder, find_feature_size
 from streamrec.errors import ModelError
+from streamrec.events import BACKGROUND, EventSettings
 from streamrec.heads import AttentionHead, GRUHead, Head, LSTMHead
 from streamrec.state import State
+from streamrec.transforms import IMAGENET_MEAN, IMAGENET_STD, Transform
+
+COLORS = ("rgb", "bgr", "gray")
 
 
 class ActionModel(nn.Module):
@@ -31,11 +39,21 @@ class ActionModel(nn.Module):
     mean: Tensor  # (3, 1, 1), for pictures from 0 to 255
     std: Tensor
 
-    def __init__(self, config: ModelConfig, *, weights: str | None = None) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        *,
+        weights: str | None = None,
+        encoder: Encoder | None = None,
+        head: Head | None = None,
+    ) -> None:
+        """``encoder`` and ``head``: None makes those that the config names, else these are taken over."""
         super().__init__()
         height, width = config.transform.height, config.transform.width
-        self.encoder = make_encoder(config.encoder, height=height, width=width, weights=weights)
-        self.head = make_head(config, self.encoder.feature_size)
+        if encoder is None:
+            encoder = make_encoder(config.encoder, height=height, width=width, weights=weights)
+        self.encoder = encoder
+        self.head = make_head(config, self.encoder.feature_size) if head is None else head
         transform = replace(config.transform, mean=self.encoder.mean, std=self.encoder.std)
         self.config = replace(config, transform=transform)
         self.register_buffer("mean", 255.0 * torch.tensor(transform.mean).view(3, 1, 1), persistent=False)
@@ -133,7 +151,8 @@ class CNNLSTM(nn.Module):
     Each frame of a clip goes through the CNN, the features through an LSTM, and a linear layer gives logits
     for each time step, or with ``last`` for the last one only. The CNN is taken over, not copied: a torchvision
     or timm one loses its classifier, if it has one; any other CNN gives (N, F), or maps (N, F, h, w), which are
-    averaged.
+    averaged. Once it is trained, ``save_model(path, model)`` writes a file that ``streamrec run`` plays, and
+    ``Recognizer(model)`` makes it ready to run.
 
     >>> import torchvision
     >>> model = CNNLSTM(torchvision.models.resnet18(), hidden_size=64, num_classes=5)
@@ -152,25 +171,51 @@ class CNNLSTM(nn.Module):
         num_layers: int = 1,
         dropout: float = 0.0,
         last: bool = False,
-        image_size: tuple[int, int] = (224, 224),
+        image_size: tuple[int, int] | int | None = None,
+        labels: Sequence[str] | None = None,
+        fps: float = 10.0,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        colors: str | None = None,
+        fit: str = "stretch",
+        about: str = "",
     ) -> None:
+        """``image_size``: (height, width) of the pictures; None finds it with the first clips that come.
+
+        The rest is for running it. ``labels``: a name for each class. ``fps``: of the frames that clips are made of.
+        ``mean``, ``std``: what pictures from 0 to 1 were normalized with, one number a channel as the CNN takes them;
+        None is what a timm CNN says, else ImageNet's. ``colors``: "rgb", "bgr" or "gray"; None is gray for a CNN of
+        one channel, else rgb. ``fit`` as in ``Transform``. Raises ``ModelError`` in words.
+        """
         super().__init__()
-        self.encoder = FrameEncoder(strip_classifier(cnn), height=image_size[0], width=image_size[1])
+        if not isinstance(cnn, nn.Module):
+            raise ModelError(f"the CNN is a torch.nn.Module, not {cnn!r}; build it first")
+        whole_number(hidden_size, "hidden_size", error=ModelError)
+        whole_number(num_classes, "num_classes", error=ModelError)
+        whole_number(num_layers, "num_layers", error=ModelError)
+        cnn = strip_classifier(cnn)
+        self.colors = _colors_of(cnn, colors)
+        self._told_size = _size_of(image_size)
+        self._seen_size: tuple[int, int] | None = None  # height, width of the last clips
+        found, self._exact = _probed(cnn, self._told_size, 1 if self.colors == "gray" else 3)
+        self.encoder = FrameEncoder(cnn, feature_size=found)
         self.head = LSTMHead(
-            self.encoder.feature_size,
-            hidden_size,
-            num_classes,
-            layers=num_layers,
-            dropout=dropout,
-            recall=False,
+            found, hidden_size, num_classes, layers=num_layers, dropout=dropout, recall=False
         )
         self.last = last
+        self.labels = _names_of(labels, num_classes)
+        self.fps = number(fps, "fps", above=0.0, error=ModelError)
+        self.fit, self.about, self.dropout = fit, about, dropout
+        known = getattr(cnn, "default_cfg", {})
+        self.mean = _channels_of(mean if mean is not None else known.get("mean", IMAGENET_MEAN), "mean")
+        self.std = _channels_of(std if std is not None else known.get("std", IMAGENET_STD), "std")
+        if min(self.std) <= 0.0:
+            raise ModelError(f"std is {self.std}: what pictures are divided by is more than 0")
+        self.register_load_state_dict_pre_hook(_make_room)
 
     def forward(self, clips: Tensor) -> Tensor:
         """(N, T, 3, H, W) float, normalized as the CNN wants it -> logits (N, T, C), or (N, C) with ``last``."""
-        fresh = torch.zeros(clips.shape[:2], dtype=torch.bool, device=clips.device)
-        rhythm = clips.new_zeros(clips.shape[:2])
-        features, _ = self.encoder(clips, rhythm, fresh, ())
+        fresh, rhythm, features = self._features(clips)
         logits, _ = self.head(features, rhythm, fresh, self.initial_state(len(clips)))
         return logits[:, -1] if self.last else logits
 
@@ -180,10 +225,239 @@ class CNNLSTM(nn.Module):
 
     def step(self, frames: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """(N, 3, H, W), (h, c) -> logits (N, C) and the new (h, c): the same numbers as ``forward``."""
-        fresh = torch.zeros(len(frames), dtype=torch.bool, device=frames.device)
-        rhythm = frames.new_zeros(len(frames))
-        features, _ = self.encoder(frames.unsqueeze(1), rhythm.unsqueeze(1), fresh.unsqueeze(1), ())
-        return self.head.step(features.squeeze(1), rhythm, fresh, state)
+        if not isinstance(frames, Tensor) or frames.dim() != 4:
+            raise ModelError(f"frames are a float tensor (N, 3, H, W), not {_described(frames)}")
+        fresh, rhythm, features = self._features(frames.unsqueeze(1))
+        return self.head.step(features.squeeze(1), rhythm.squeeze(1), fresh.squeeze(1), state)
+
+    @property
+    def transform(self) -> Transform:
+        """What makes a picture as OpenCV gives it (3, height, width) uint8 RGB, at the size that the CNN takes.
+
+        Raises ``ModelError`` while that is not known.
+        """
+        size = self._told_size or self._seen_size or ((224, 224) if self._exact else None)
+        if size is None:
+            raise ModelError(
+                "the size of the pictures is not known yet: give image_size=(height, width), or show the model a clip"
+            )
+        mean, std = (_in_rgb(numbers, self.colors) for numbers in (self.mean, self.std))
+        try:
+            return Transform(height=size[0], width=size[1], fit=self.fit, mean=mean, std=std)
+        except ValueError as error:
+            raise ModelError(str(error)) from error
+
+    def normalized(self, pictures: Tensor) -> Tensor:
+        """(..., 3, H, W) uint8 RGB, as ``transform`` gives them -> float as ``forward`` wants it."""
+        transform = self.transform
+        scaled = pictures.float() / 255.0
+        mean, std = (scaled.new_tensor(n).view(3, 1, 1) for n in (transform.mean, transform.std))
+        return _in_colors((scaled - mean) / std, self.colors)
+
+    @property
+    def config(self) -> ModelConfig:
+        """What makes it besides its weights, as a model file says it."""
+        return ModelConfig(
+            labels=self.labels,
+            encoder=OWN_CLASS,
+            transform=self.transform,
+            hidden_size=self.head.lstm.hidden_size,
+            layers=self.head.lstm.num_layers,
+            recall=False,
+            dropout=self.dropout,
+            fps=self.fps,
+            max_gap=max(2.0, 5.0 / self.fps),
+            events=EventSettings(background=tuple(name for name in self.labels if name in BACKGROUND)),
+            about=self.about,
+        )
+
+    def as_action_model(self) -> ActionModel:
+        """A copy for streams, in eval mode on the CPU: the same numbers, frame by frame.
+
+        It was never told how long ago the last frame was, so the copy does not listen to that either.
+        """
+        config = self.config
+        cnn = _InColors(copy.deepcopy(self.encoder.cnn).cpu().eval(), self.colors)
+        encoder = FrameEncoder(cnn, height=config.transform.height, width=config.transform.width)
+        encoder.mean, encoder.std = config.transform.mean, config.transform.std
+        head = copy.deepcopy(self.head).cpu()
+        head.lstm.weight_ih_l0.data[:, -1] = 0.0  # the time since the last frame
+        return ActionModel(config, encoder=encoder, head=head).float().eval()
+
+    def _features(self, clips: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the head is given: fresh (N, T), rhythm (N, T), features (N, T, F)."""
+        channels = 1 if self.colors == "gray" else 3
+        if not isinstance(clips, Tensor) or clips.dim() != 5 or clips.shape[2] != channels:
+            raise ModelError(f"clips are a float tensor (N, T, {channels}, H, W), not {_described(clips)}")
+        if not clips.is_floating_point():
+            raise ModelError(
+                f"clips are {clips.dtype}: give floats, normalized as the CNN wants them; model.normalized(pictures) "
+                "makes them of uint8"
+            )
+        if 0 in clips.shape:
+            raise ModelError(f"clips {tuple(clips.shape)} hold no picture")
+        size = (clips.shape[3], clips.shape[4])
+        if size != self._seen_size:
+            self._see(size)
+        fresh = torch.zeros(clips.shape[:2], dtype=torch.bool, device=clips.device)
+        rhythm = clips.new_zeros(clips.shape[:2])
+        features, _ = self.encoder(clips, rhythm, fresh, ())
+        return fresh, rhythm, features
+
+    def _see(self, size: tuple[int, int]) -> None:
+        """Pictures of another size than before come: is it one that the CNN takes, with as many features?"""
+        found, _ = _probed(self.encoder.cnn, size, 1 if self.colors == "gray" else 3)
+        if found != self.encoder.feature_size:
+            if self._told_size is not None or (self._exact is False and self._seen_size is not None):
+                raise ModelError(
+                    f"the CNN gives {found} features for pictures of {size[1]}x{size[0]}, and the model was built for "
+                    f"{self.encoder.feature_size}; give image_size=({size[0]}, {size[1]})"
+                )
+            self._take(found)
+        self._seen_size, self._exact = size, self._exact and found == self.encoder.feature_size
+
+    def _take(self, feature_size: int) -> None:
+        """Let the first layer of the LSTM have room for so many features; an optimizer keeps its parameter."""
+        weight = self.head.lstm.weight_ih_l0
+        fresh = LSTMHead(feature_size, self.head.lstm.hidden_size, 1, recall=False).lstm.weight_ih_l0.data
+        weight.data = fresh.to(weight.device, weight.dtype)
+        weight.grad = None
+        self.head.lstm.input_size = feature_size + 1
+        self.head.lstm.flatten_parameters()
+        self.encoder.feature_size = feature_size
+
+
+class _InColors(nn.Module):
+    """A CNN that takes other colours than RGB, as one that takes RGB."""
+
+    def __init__(self, cnn: nn.Module, colors: str) -> None:
+        super().__init__()
+        self.cnn = cnn
+        self.colors = colors
+
+    def forward(self, pictures: Tensor) -> Any:
+        return self.cnn(_in_colors(pictures, self.colors))
+
+
+def action_model_of(model: Any) -> ActionModel:
+    """An ``ActionModel`` as it is, a ``CNNLSTM`` as one; raises ``ModelError`` for anything else."""
+    if isinstance(model, CNNLSTM):
+        return model.as_action_model()
+    if not isinstance(model, ActionModel):
+        raise ModelError(f"a model is an ActionModel or a CNNLSTM, not {_described(model)}")
+    return model
+
+
+def _in_colors(pictures: Tensor, colors: str) -> Tensor:
+    """(..., 3, H, W) RGB -> as the CNN takes it."""
+    if colors == "bgr":
+        return pictures.flip(-3)
+    if colors == "gray":  # as cv2.cvtColor has it
+        red, green, blue = (pictures[..., n : n + 1, :, :] for n in range(3))
+        return 0.299 * red + 0.587 * green + 0.114 * blue
+    return pictures
+
+
+def _in_rgb(numbers: Sequence[float], colors: str) -> tuple[float, float, float]:
+    one, two, three = numbers
+    return (three, two, one) if colors == "bgr" else (one, two, three)
+
+
+def _colors_of(cnn: nn.Module, colors: str | None) -> str:
+    first = next((m for m in cnn.modules() if isinstance(m, nn.Conv2d)), None)
+    channels = 3 if first is None else first.in_channels
+    if colors is None:
+        colors = "gray" if channels == 1 else "rgb"
+    if colors not in COLORS:
+        raise ModelError(f"colors is {colors!r}; there are {', '.join(COLORS)}")
+    if channels != (1 if colors == "gray" else 3):
+        raise ModelError(
+            f"the first layer of the CNN takes {channels} channels, and pictures have "
+            f"{1 if colors == 'gray' else 3} ({colors})"
+        )
+    return colors
+
+
+def _size_of(image_size: Any) -> tuple[int, int] | None:
+    if image_size is None:
+        return None
+    both = (image_size, image_size) if isinstance(image_size, int) else image_size
+    try:
+        height, width = both
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"image_size is {image_size!r}: give (height, width), like (32, 32)") from error
+    whole_number(height, "the height of image_size", error=ModelError)
+    whole_number(width, "the width of image_size", error=ModelError)
+    return int(height), int(width)
+
+
+def _names_of(labels: Any, count: int) -> tuple[str, ...]:
+    if labels is None:
+        return tuple(f"class {number}" for number in range(count))
+    names = () if isinstance(labels, str) else tuple(labels)
+    if len(names) != count or not all(isinstance(name, str) and name.strip() for name in names):
+        raise ModelError(f"labels are {labels!r}: give a name for each of the {count} classes")
+    if len(set(names)) < count:
+        raise ModelError(f"labels are {', '.join(names)}: give each class a name of its own")
+    return names
+
+
+def _channels_of(numbers: Any, what: str) -> tuple[float, float, float]:
+    try:
+        given = [number(each, what, error=ModelError) for each in numbers]
+    except TypeError:
+        given = [number(numbers, what, error=ModelError)]
+    if len(given) not in (1, 3):
+        raise ModelError(f"{what} is {numbers!r}: give a number a channel, three of them or one")
+    one, two, three = given * 3 if len(given) == 1 else given
+    return one, two, three
+
+
+def _described(given: Any) -> str:
+    return f"{given.dtype} {tuple(given.shape)}" if isinstance(given, Tensor) else type(given).__name__
+
+
+def _probed(cnn: nn.Module, size: tuple[int, int] | None, channels: int) -> tuple[int, bool]:
+    """How many features a CNN gives, and whether it was shown a picture of a size that it takes.
+
+    Where nobody said which size, 224x224 is tried, and else how many the layers after a Flatten give of any.
+    """
+    height, width = size or (224, 224)
+    if size is None and any(isinstance(p, nn.parameter.UninitializedParameter) for p in cnn.parameters()):
+        raise ModelError(
+            "the CNN has lazy layers, which take the first size that they see: give image_size=(height, width)"
+        )
+    try:
+        return find_feature_size(cnn, height, width, channels), True
+    except (RuntimeError, ValueError) as error:
+        if size is not None:
+            raise ModelError(f"the CNN cannot take pictures of {width}x{height}: {error}") from error
+
+    def cut(module: nn.Linear, given: tuple[Tensor]) -> tuple[Tensor]:
+        missing = max(0, module.in_features - given[0].shape[-1])
+        return (F.pad(given[0], (0, missing))[..., : module.in_features],)
+
+    hooks = [m.register_forward_pre_hook(cut) for m in cnn.modules() if isinstance(m, nn.Linear)]
+    try:
+        return find_feature_size(cnn, height, width, channels), False
+    except (RuntimeError, ValueError) as error:
+        raise ModelError(
+            f"the CNN cannot take pictures of {width}x{height}: {error}; give image_size=(height, width)"
+        ) from error
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _make_room(model: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    """Weights that were learned with another number of features are loaded where nobody said the size."""
+    assert isinstance(model, CNNLSTM)
+    weight = state.get(f"{prefix}head.lstm.weight_ih_l0")
+    if weight is not None and model._told_size is None and model._seen_size is None:
+        features = weight.shape[1] - 1
+        if weight.dim() == 2 and features != model.encoder.feature_size and features > 0:
+            model._take(features)
+            model._exact = False
 
 
 def sum_of_step_losses(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:

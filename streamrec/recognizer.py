@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from streamrec.config import ModelConfig
+from streamrec.core.given import described
 from streamrec.counting import RepetitionCounter
-from streamrec.engines import Arrays, Engine, make_engine
-from streamrec.errors import StateError, StreamrecError
+from streamrec.engines import Arrays, Engine, engine_of, make_engine
+from streamrec.errors import ModelError, StateError, StreamrecError
 from streamrec.pictures import as_bgr
 from streamrec.rhythm import is_due
 from streamrec.state import State, stack, unstack
 from streamrec.types import Frame, Prediction
 
+if TYPE_CHECKING:
+    from streamrec.model import CNNLSTM, ActionModel
+
 
 class Recognizer:
-    """A model made ready to run. It is immutable and remembers nothing: all streams share one."""
+    """A model made ready to run. It is immutable and remembers nothing: all streams share one.
 
-    def __init__(self, engine: Engine, name: str = "") -> None:
+    It may be pickled, for the processes of a pool: it is loaded again from its file there.
+    """
+
+    def __init__(self, engine: Engine | ActionModel | CNNLSTM, name: str = "") -> None:
+        """``engine``: or a model that was just trained, as it is now; ``load`` is for names and files."""
         self.name = name
-        self._engine = engine
+        self._engine = engine if isinstance(engine, Engine) else _engine_for(engine)
 
     @classmethod
     def load(
@@ -181,6 +190,19 @@ class Recognizer:
             raise StateError(
                 f"this state belongs to another model than {self.name!r}; start from initial_state()"
             )
+
+
+def _engine_for(model: Any) -> Engine:
+    """What runs a model that was never in a file."""
+    if isinstance(model, str | Path):
+        raise ModelError(f"{str(model)!r} is a name or a path: Recognizer.load({str(model)!r}) loads it")
+    if "torch" not in sys.modules or not hasattr(model, "state_dict"):  # nobody has a model without torch
+        raise ModelError(
+            f"a Recognizer is made of a model, not of {described(model)}; Recognizer.load(name_or_path) loads one"
+        )
+    from streamrec.checkpoint import checkpoint_of
+
+    return engine_of(checkpoint_of(model))
 
 
 class Followed(Recognizer):

@@ -148,7 +148,9 @@ class ImageFolderSource(Source):
             (p for p in self.path.iterdir() if p.suffix.lower() in PICTURE_ENDINGS), key=_natural
         )
         if not self.pictures:
-            raise SourceError(f"the folder {printable(str(self.path))} holds no pictures ({', '.join(PICTURE_ENDINGS)})")
+            raise SourceError(
+                f"the folder {printable(str(self.path))} holds no pictures ({', '.join(PICTURE_ENDINGS)})"
+            )
         self.duration = len(self.pictures) / fps
 
     def __iter__(self) -> Iterator[Frame]:

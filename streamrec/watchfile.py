@@ -284,7 +284,9 @@ class _Reader:
         for key, value in events.items():
             if key == "background":
                 if not isinstance(value, list) or not all(isinstance(label, str) for label in value):
-                    raise self.wrong(where, key, f'give a list of labels like ["idle"], not {shortened(value)}')
+                    raise self.wrong(
+                        where, key, f'give a list of labels like ["idle"], not {shortened(value)}'
+                    )
                 events[key] = tuple(value)
             elif key == "by_label":
                 events[key] = self.by_label(value, where)
@@ -503,4 +505,3 @@ class _Reader:
 
     def wrong(self, where: str, key: str, what: str) -> SettingsError:
         return SettingsError(redact(f"{self.path.name}: {where}{key}: {what}", tuple(self.secrets)))
-

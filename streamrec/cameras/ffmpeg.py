@@ -63,7 +63,9 @@ def read_stream(address: str, transport: str, attempt: Attempt) -> None:
         kind = container.format.name
         recording = container.duration is not None and container.duration > 0
         pieces, timed = "hls" in kind, kind not in UNTIMED
-        attempt.opened(pieces=pieces, timely=timed and not pieces and not recording, endless=not recording, heard=False)
+        attempt.opened(
+            pieces=pieces, timely=timed and not pieces and not recording, endless=not recording, heard=False
+        )
         decoder = Decoder(
             container,
             attempt,

@@ -263,7 +263,9 @@ class Watch:
             if why is Slow.clock:
                 return None
             self._patience_with_lag, self._lagged = 2 * self._patience_with_lag, captured
-            slow = "the line is too slow for them" + ("" if why is Slow.line else ", or the camera's clock is slow")
+            slow = "the line is too slow for them" + (
+                "" if why is Slow.line else ", or the camera's clock is slow"
+            )
             return Over(f"pictures come {late:.0f} s late: {slow}", cause=LAGGING)
         if self._lagged is not None and late < LATE_SECONDS and captured - self._lagged >= LAG_CALM:
             self._patience_with_lag, self._lagged = LAG_SECONDS, None

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from streamrec.core.text import printable
 from streamrec.core import files
+from streamrec.core.text import printable
 from streamrec.errors import SettingsError, StreamrecError
 
 MOST = 1_000_000  # bytes: of settings more are a mistake, and would take seconds to read

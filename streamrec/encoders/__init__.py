@@ -16,6 +16,7 @@ from streamrec.encoders.motion import SIGHTS, MotionEncoder
 from streamrec.errors import ModelError, StreamrecError, need
 
 JOINTS = ("joint", "joint-spread")
+OWN_CLASS = "own"  # what ModelConfig.encoder says of a CNN that is none of these
 OWN = ("difference", *JOINTS, *SIGHTS)  # the encoders that look at the frame before as well
 
 
@@ -27,10 +28,13 @@ class FrameEncoder(Encoder):
 
     has_trunk = True
 
-    def __init__(self, cnn: nn.Module, *, height: int = 224, width: int = 224) -> None:
+    def __init__(
+        self, cnn: nn.Module, *, height: int = 224, width: int = 224, feature_size: int | None = None
+    ) -> None:
+        """``feature_size``: None finds it by a look at an empty picture of this size."""
         super().__init__()
         self.cnn = cnn
-        self.feature_size = find_feature_size(cnn, height, width)
+        self.feature_size = find_feature_size(cnn, height, width) if feature_size is None else feature_size
 
     def trunk_features(self, pictures: Tensor) -> Tensor:
         """(K, 3, H, W) -> (K, F): all that it says."""
@@ -60,6 +64,11 @@ def make_encoder(name: str, *, height: int = 224, width: int = 224, weights: str
     "imagenet", or a path to a safetensors file. Raises ``ModelError`` in words.
     """
     imagenet = weights == "imagenet"
+    if name == OWN_CLASS:
+        raise ModelError(
+            "the CNN of this model is a Python class of its maker's, which a model file does not hold: it runs with "
+            "the onnx engine only, and is trained and shown with CNNLSTM in Python"
+        )
     if name in OWN:
         if imagenet and name not in JOINTS:
             raise ModelError(f"the {name} encoder has no ImageNet weights; train it, or take another encoder")

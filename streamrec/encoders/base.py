@@ -55,12 +55,15 @@ class Encoder(nn.Module, ABC):
 def find_feature_size(cnn: nn.Module, height: int, width: int, channels: int = 3) -> int:
     """How many features a CNN gives for pictures of this size; raises ``ModelError`` where it gives none."""
     modes = [(module, module.training) for module in cnn.modules()]
-    device = next((parameter.device for parameter in cnn.parameters()), None)
+    weight = next(iter(cnn.parameters()), None)
+    like = {} if weight is None else {"device": weight.device, "dtype": weight.dtype}
     cnn.eval()  # a batch norm must not learn from the probe
-    with torch.no_grad():
-        features = pooled(cnn(torch.zeros(1, channels, height, width, device=device)))
-    for module, training in modes:
-        module.training = training
+    try:
+        with torch.no_grad():
+            features = pooled(cnn(torch.zeros(1, channels, height, width, **like)))
+    finally:
+        for module, training in modes:
+            module.training = training
     return features.shape[1]
 
 

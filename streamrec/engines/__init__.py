@@ -4,16 +4,33 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from streamrec.config import ModelConfig
 from streamrec.core.limits import THREADS
+from streamrec.errors import ModelError, NotPicklable
+
+if TYPE_CHECKING:
+    from streamrec.checkpoint import Checkpoint
 
 Arrays = tuple[np.ndarray, ...]
+ENGINES = ("auto", "onnx", "torch")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Origin:
+    """What an engine was made from, so that it can be made again in another process."""
+
+    model: str | Checkpoint  # the absolute path of a file, or a model that was never in one
+    engine: str
+    device: str
+    threads: int | None
 
 
 class Lookers:
@@ -34,6 +51,7 @@ class Engine(ABC):
     config: ModelConfig
     head_shapes: tuple[tuple[int, ...], ...]  # of the memory of one stream, without axis 0
     cache_shapes: tuple[tuple[int, ...], ...]
+    origin: Origin | None = None  # None: it was put together by hand
     looks_ahead = False  # whether somebody has asked for the ``lookers``, and there are some
 
     @abstractmethod
@@ -63,6 +81,29 @@ class Engine(ABC):
         """
         raise NotImplementedError
 
+    def __deepcopy__(self, memo: object) -> Engine:
+        """Itself: it remembers nothing, so that a copy of who uses it can share it."""
+        return self
+
+    def __reduce__(self) -> tuple[Callable[..., Engine], tuple[Any, ...]]:
+        """Pickled as what it was made from: it is made again where it is unpickled."""
+        if self.origin is None:
+            raise NotPicklable(
+                f"a {type(self).__name__} that was not loaded from a model file cannot be pickled; "
+                "save the model, and load its file in the other process"
+            )
+        return _again, (self.origin, self.config)
+
+
+def _again(origin: Origin, config: ModelConfig) -> Engine:
+    """The engine made again; raises ``ModelError`` where its file holds another model by now."""
+    if not isinstance(origin.model, str):
+        return engine_of(origin.model, engine=origin.engine, device=origin.device, threads=origin.threads)
+    _, engine = make_engine(origin.model, engine=origin.engine, device=origin.device, threads=origin.threads)
+    if engine.config != config:
+        raise ModelError(f"{origin.model} holds another model than when this recognizer was pickled")
+    return engine
+
 
 def make_engine(
     name_or_path: str, *, engine: str = "auto", device: str = "auto", threads: int | None = None
@@ -72,10 +113,9 @@ def make_engine(
     ``threads``: of one step on a CPU; None is what ``threads.for_engine`` says. Torch has one number for all models.
     """
     from streamrec.checkpoint import find_model, read_checkpoint
-    from streamrec.errors import ModelError
 
-    if engine not in ("auto", "onnx", "torch"):
-        raise ModelError(f"there is no engine {engine!r}; the engines are auto, onnx, torch")
+    if engine not in ENGINES:
+        raise ModelError(f"there is no engine {engine!r}; the engines are {', '.join(ENGINES)}")
     check_device(device)
     if threads is not None and (wrong := THREADS.wrong(threads)) is not None:
         raise ModelError(f"threads: {wrong}")
@@ -86,25 +126,37 @@ def make_engine(
         _check_on_cpu(device)
         from streamrec.engines.onnx_engine import OnnxEngine
 
-        return path.stem, OnnxEngine.from_file(path, threads)
-    checkpoint = read_checkpoint(path)
+        name, made = path.stem, OnnxEngine.from_file(path, threads)
+    else:
+        checkpoint = read_checkpoint(path)
+        name = checkpoint.name
+        made = engine_of(checkpoint, engine=engine, device=device, threads=threads)
+    made.origin = Origin(str(path.absolute()), engine, device, threads)
+    return name, made
+
+
+def engine_of(
+    checkpoint: Checkpoint, *, engine: str = "auto", device: str = "auto", threads: int | None = None
+) -> Engine:
+    """The same for a model that was read, or that was never in a file."""
     if engine == "auto":
         engine = "onnx" if device in ("auto", "cpu") and checkpoint.graph is not None else "torch"
-        if device == "auto" and _has_gpu():
+        if device == "auto" and not checkpoint.config.is_own and _has_gpu():
             engine = "torch"
     if engine == "onnx":
         _check_on_cpu(device)
         from streamrec.engines.onnx_engine import OnnxEngine
 
-        return checkpoint.name, OnnxEngine.from_checkpoint(checkpoint, threads)
-    from streamrec.engines.torch_engine import TorchEngine
+        made: Engine = OnnxEngine.from_checkpoint(checkpoint, threads)
+    else:
+        from streamrec.engines.torch_engine import TorchEngine
 
-    return checkpoint.name, TorchEngine(checkpoint, device, threads)
+        made = TorchEngine(checkpoint, device, threads)
+    made.origin = Origin(checkpoint, engine, device, threads)
+    return made
 
 
 def _check_on_cpu(device: str) -> None:
-    from streamrec.errors import ModelError
-
     if device not in ("auto", "cpu"):
         raise ModelError(
             f"the onnx engine runs on the cpu; for {device} take the torch engine (--engine torch)"

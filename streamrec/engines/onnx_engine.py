@@ -57,6 +57,7 @@ class OnnxEngine(Engine):
         self._halves: tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSession] | None = None
         self._lookers: Lookers | None = None
         self._cutting = threading.Lock()
+        self._process = os.getpid()
         self._try()
 
     @classmethod
@@ -112,6 +113,8 @@ class OnnxEngine(Engine):
 
     def lookers(self) -> Lookers | None:
         """One thread a core. The graph is cut in two when somebody asks first."""
+        if self._process != os.getpid():
+            self._after_fork()
         with self._cutting:
             if self._graph is not None:
                 self._halves = self._graph.halves()
@@ -119,6 +122,11 @@ class OnnxEngine(Engine):
                 self.looks_ahead = self._lookers is not None
                 self._graph = None
             return self._lookers
+
+    def _after_fork(self) -> None:
+        """The threads stayed behind in the process that was forked, and with them what they had begun."""
+        self._process, self._cutting = os.getpid(), threading.Lock()
+        self._lookers = None if self._lookers is None else Lookers(self._threads)
 
     def look(self, pictures: np.ndarray) -> Arrays:
         """The first half of the graph."""
@@ -193,7 +201,9 @@ class OnnxEngine(Engine):
         if [array.shape for array in found] != [*wanted, *((1, *shape) for shape in shapes)]:
             raise ModelError(f"the graph of {self._name} does not fit its config: export the model again")
         if not all(np.isfinite(array).all() for array in found):
-            raise ModelError(f"{self._name} says what is no number of a black picture: its weights are damaged")
+            raise ModelError(
+                f"{self._name} says what is no number of a black picture: its weights are damaged"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,7 +236,9 @@ class _Graph:
             options.add_external_initializers(names, [self.weights[name] for name in names])
             return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's errors share no public base class
-            raise ModelError(f"ONNX Runtime cannot run {printable(self.name)}: {_first_line(error)}") from error
+            raise ModelError(
+                f"ONNX Runtime cannot run {printable(self.name)}: {_first_line(error)}"
+            ) from error
 
     def halves(self) -> tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSession] | None:
         """What looks at pictures, and what waits for the memory; None where the graph has no such halves."""

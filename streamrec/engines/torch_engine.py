@@ -6,6 +6,7 @@ streams: a small CNN is hundreds of kernels of a few microseconds, which take lo
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -20,6 +21,7 @@ from streamrec.engines import Arrays, Engine
 from streamrec.errors import ModelError
 
 Tensors = tuple[Tensor, ...]
+_IMPORTED_IN = os.getpid()
 Record = Callable[[Callable[[], Tensors]], tuple[Callable[[], None], Tensors]]
 
 
@@ -41,7 +43,8 @@ class TorchEngine(Engine):
         precision: torch.dtype | str | None = "auto",
         record: Record | str | None = "auto",
     ) -> None:
-        if threads is not None:
+        self._process = os.getpid()
+        if not settle_after_fork() and threads is not None:
             torch.set_num_threads(threads)
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -73,7 +76,8 @@ class TorchEngine(Engine):
         cache: Arrays,
         seen: Arrays | None = None,
     ) -> tuple[np.ndarray, np.ndarray | None, Arrays, Arrays]:
-        """One pass of the model over N streams."""
+        """One pass of the model over N streams; raises ``ModelError`` in a process that was forked since."""
+        check_process(self._process)
         given = tuple(torch.from_numpy(array) for array in (pictures, elapsed, *head, *cache))
         try:
             with torch.inference_mode():
@@ -116,6 +120,26 @@ class TorchEngine(Engine):
                 self._record = record_nothing
                 self._recorded = {streams: _Recorded(self._run, buffers, record_nothing)}
         return self._recorded[streams]
+
+
+def check_process(made_in: int) -> None:
+    """Raise ``ModelError`` where a model of torch was made in the process that this one was forked from.
+
+    Torch would wait there for ever for threads that stayed behind.
+    """
+    if made_in != os.getpid():
+        raise ModelError(
+            "a model that was loaded with torch before the process was forked cannot run in the child: load it in "
+            "the worker, or take the onnx engine"
+        )
+
+
+def settle_after_fork() -> bool:
+    """Whether this process was forked from one that may have used torch: then it has one thread here, and waits for none."""
+    if os.getpid() == _IMPORTED_IN:
+        return False
+    torch.set_num_threads(1)
+    return True
 
 
 class _Recorded:

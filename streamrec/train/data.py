@@ -15,9 +15,9 @@ from typing import TypeAlias
 import numpy as np
 
 from streamrec.errors import DataError
+from streamrec.events import BACKGROUND as BACKGROUND
 from streamrec.sources import VIDEO_ENDINGS
 
-BACKGROUND = frozenset({"background", "idle", "neutral", "no_action", "none", "normal", "nothing", "other"})
 NO_LABEL = -100  # a frame without truth: cross-entropy leaves it out
 
 Segment: TypeAlias = tuple[float, float, str]  # start and end in seconds, label

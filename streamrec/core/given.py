@@ -1,0 +1,63 @@
+"""What a caller gives: checked where it comes in, so that what is wrong is said in a sentence."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from streamrec.errors import StreamrecError
+
+
+def number(
+    value: Any,
+    name: str,
+    *,
+    least: float = -math.inf,
+    above: float = -math.inf,
+    finite: bool = True,
+    error: type[StreamrecError] = StreamrecError,
+) -> float:
+    """The number as a float; raises ``error`` in words for what is none, or is out of range.
+
+    >>> number(0, "fps", above=0.0)
+    Traceback (most recent call last):
+    ...
+    streamrec.errors.StreamrecError: fps is 0: give a number above 0
+    """
+    wish = "a number"
+    if math.isfinite(above) or math.isfinite(least):
+        wish = f"a number above {above:g}" if math.isfinite(above) else f"a number of at least {least:g}"
+    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    try:
+        found = float(value) if is_number else math.nan
+    except OverflowError:
+        found = math.nan
+    good = found > above and found >= least and (math.isfinite(found) or not finite)
+    if not good:
+        raise error(f"{name} is {described(value)}: give {wish}")
+    return found
+
+
+def whole_number(
+    value: Any, name: str, *, least: int = 1, error: type[StreamrecError] = StreamrecError
+) -> int:
+    """The number as an int; raises ``error`` in words for what is no whole number of at least so much.
+
+    >>> whole_number("2", "streams")
+    Traceback (most recent call last):
+    ...
+    streamrec.errors.StreamrecError: streams is '2': give a whole number of at least 1
+    """
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
+        raise error(f"{name} is {described(value)}: give a whole number of at least {least}")
+    return int(value)
+
+
+def described(value: Any) -> str:
+    """A value as a sentence can hold it: short, and an array by its shape."""
+    if isinstance(value, np.ndarray):
+        return f"an array {value.shape} of {value.dtype}"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
