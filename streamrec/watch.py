@@ -411,6 +411,10 @@ class _JsonLines:
         """Hand a result over."""
         self._give(self._lines.write, result)
 
+    def write_event(self, camera: str, event: Event) -> None:
+        """Hand over an event that is kept, from any thread."""
+        self._give(self._lines.write_event, camera, event)
+
     def write_health(self, camera: str, health: Health) -> None:
         """Hand over how a camera is."""
         self._give(self._lines.write_health, camera, health)
@@ -435,10 +439,8 @@ class _Board:
 
     def __init__(self, file: WatchFile, *, on_stdout: bool) -> None:
         self.secrets = file.secrets
-        aside = (
-            Lines(stderr=True, background=True) if on_stdout else None
-        )  # for what is to be said of the lines
-        self._aside = aside
+        # For what is to be said of the lines.
+        aside = self._aside = Lines(stderr=True, background=True) if on_stdout else None
         self._console = Lines(
             stderr=not on_stdout,
             background=True,
