@@ -69,6 +69,7 @@ _MOST_UNREAD = MOST_HEAD + 2 * MOST_BODY + 256 * 1024  # bytes of one request, a
 _PIPELINED = 16  # requests that may wait for the answer to one before them
 _ACCESS_SECONDS = 0.5  # between two looks at the file of access
 _EVENTS_A_PAGE = 100
+_LONGEST_NAME = 8_000  # letters of a camera's
 _LOGINS_AT_ONCE = 3  # hashes that wait to be made
 _DESCRIPTORS = Path("/dev/fd").exists()  # not on Windows
 _VIDEOS = {".mp4": "video/mp4", ".webm": "video/webm"}
@@ -342,7 +343,7 @@ class Server:
             loop="asyncio",
             http=_Http,
             ws=_Socket,
-            ws_max_size=16 * 1024,
+            ws_max_size=64 * 1024,
             ws_max_queue=8,
             ws_per_message_deflate=False,  # a JPEG is small already
             timeout_keep_alive=20,
@@ -699,7 +700,8 @@ def make_app(server: Server, guard: Guard) -> FastAPI:
 
     @app.get("/api/v1/picture", tags=["cameras"], response_class=Response, responses=_JPEG)
     async def picture(
-        camera: Annotated[str, Query(max_length=200)], width: Annotated[int, Query(ge=16, le=1920)] = 640
+        camera: Annotated[str, Query(max_length=_LONGEST_NAME)],
+        width: Annotated[int, Query(ge=16, le=1920)] = 640,
     ) -> Response:
         """The newest picture of a camera that the model looked at, as JPEG."""
         newest = live.newest(camera)
