@@ -39,7 +39,7 @@ _CHANGES_SECONDS = 1.0
 _UNDERWAY = 2  # binary messages that may be on their way to a viewer
 _WAITING = 100  # texts
 _MOST_WANTED = 256  # cameras
-_FIRST_EVENTS = 100
+_LONGEST_NAME = 16_000  # letters: at most 4 bytes each, and 2 bytes say how many
 
 
 class Socket(Protocol):
@@ -115,9 +115,9 @@ class Desk:
         loop = self._loop
         assert loop is not None
         if loop.time() - self._built > 0.1:
-            self._built = loop.time()
             said = {"version": VERSION, "alive": self.live.alive, "cameras": self.live.cameras()}
             self.cameras_json = as_json(said)
+            self._built = loop.time()
         return self.cameras_json
 
     async def _tick(self) -> None:
@@ -301,7 +301,9 @@ class Viewer:
         parts: list[bytes] = []
         for name, width in self._wanted.items():
             jpeg = self._desk.pictures.get(name, width)
-            if jpeg is not None and self._sent.get(name) != (width, jpeg.version):
+            if jpeg is None or len(name) > _LONGEST_NAME:
+                continue
+            if self._sent.get(name) != (width, jpeg.version):
                 self._sent[name] = width, jpeg.version
                 parts.append(pack(jpeg))
         return b"".join(parts)

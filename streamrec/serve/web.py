@@ -69,6 +69,7 @@ _MOST_UNREAD = MOST_HEAD + 2 * MOST_BODY + 256 * 1024  # bytes of one request, a
 _PIPELINED = 16  # requests that may wait for the answer to one before them
 _ACCESS_SECONDS = 0.5  # between two looks at the file of access
 _EVENTS_A_PAGE = 100
+_LONGEST_NAME = 8_000  # letters of a camera's
 _LOGINS_AT_ONCE = 3  # hashes that wait to be made
 _DESCRIPTORS = Path("/dev/fd").exists()  # not on Windows
 _VIDEOS = {".mp4": "video/mp4", ".webm": "video/webm"}
@@ -326,13 +327,40 @@ class Server:
 
         return answer
 
+    def _safe(self, app: App) -> App:
+        """Whatever goes wrong is told in a sentence, and answered: uvicorn would write a traceback."""
+
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            begun = False
+
+            async def note(message: Any) -> None:
+                nonlocal begun
+                begun = True
+                await send(message)
+
+            try:
+                await app(scope, receive, note)
+            except Exception as error:
+                if scope["type"] == "lifespan":
+                    raise
+                self._unexpected({"exception": error})
+                if scope["type"] == "http" and not begun:
+                    body = error_body("broken", "something went wrong here; the log says what")
+                    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+                    await send({"type": "http.response.start", "status": 500, "headers": headers})
+                    await send({"type": "http.response.body", "body": body})
+                elif scope["type"] == "http":
+                    raise  # half an answer: the connection is closed
+
+        return answer
+
     def _config(self, port: int) -> uvicorn.Config:
         settings = self.settings
         names = Names(port=port, secure=settings.certificate is not None, public=settings.public)
         guard = self.guard = Guard(app=None, names=names, access=settings.access)  # type: ignore[arg-type]
         guard.app = self._quick(make_app(self, guard))
         config = uvicorn.Config(
-            guard,
+            self._safe(guard),
             log_config=None,
             log_level="critical",  # what goes wrong is told below
             access_log=False,
@@ -342,7 +370,7 @@ class Server:
             loop="asyncio",
             http=_Http,
             ws=_Socket,
-            ws_max_size=16 * 1024,
+            ws_max_size=64 * 1024,
             ws_max_queue=8,
             ws_per_message_deflate=False,  # a JPEG is small already
             timeout_keep_alive=20,
@@ -649,7 +677,8 @@ def make_app(server: Server, guard: Guard) -> FastAPI:
     async def prometheus() -> Response:
         """In Prometheus' text form."""
         more = {"page_viewers": float(desk.count), "page_pictures_made": float(desk.pictures.made)}
-        return Response(metrics(live, more), media_type="text/plain; version=0.0.4; charset=utf-8")
+        text = metrics(live, more).encode("utf-8", "replace")
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @app.get("/api/v1/session", tags=["session"], response_model=SessionJson)
     async def session(request: Request) -> dict[str, Any]:
@@ -701,7 +730,8 @@ def make_app(server: Server, guard: Guard) -> FastAPI:
 
     @app.get("/api/v1/picture", tags=["cameras"], response_class=Response, responses=_JPEG)
     async def picture(
-        camera: Annotated[str, Query(max_length=200)], width: Annotated[int, Query(ge=16, le=1920)] = 640
+        camera: Annotated[str, Query(max_length=_LONGEST_NAME)],
+        width: Annotated[int, Query(ge=16, le=1920)] = 640,
     ) -> Response:
         """The newest picture of a camera that the model looked at, as JPEG."""
         newest = live.newest(camera)
@@ -722,8 +752,8 @@ def make_app(server: Server, guard: Guard) -> FastAPI:
         """What happened, the newest first, a page at a time."""
         found = await asyncio.to_thread(
             past.query,
-            since=None if since is None else since.timestamp(),
-            until=None if until is None else until.timestamp(),
+            since=_seconds("since", since),
+            until=_seconds("until", until),
             camera=camera,
             label=label,
             after=after,
@@ -794,6 +824,14 @@ def make_app(server: Server, guard: Guard) -> FastAPI:
                 server.tell(live.hide(f"the page: {type(error).__name__}: {error}"))
 
     return app
+
+
+def _seconds(name: str, when: datetime | None) -> float | None:
+    """Since 1970; a time without a zone is this machine's."""
+    try:
+        return None if when is None else when.timestamp()
+    except (ValueError, OverflowError) as error:  # the years 1 and 9999, where the zone leads out of them
+        raise Refused(422, "not_understood", f"{name}: this time is too far away") from error
 
 
 class _Opened(FileResponse):

@@ -153,6 +153,60 @@ class TestLooking:
             page.actors["yard"].health = health
             card.get_by_text("live", exact=True).wait_for()
 
+    def test_of_an_unknown_picture_unknown_stands_in_the_labels_place(self, open_page, look):
+        page = open_page("door", "yard")
+        page.actors["door"].show(label="fall", unknown=True)
+        page.actors["yard"].show(label="fall")
+        tab = look(page.url)
+        for name, first in (("door", "unknown"), ("yard", "fall\n90 %")):
+            bars = tab.locator(f'[data-camera="{name}"] .bar:visible')
+            bars.nth(2).wait_for()
+            assert bars.nth(0).inner_text() == first
+            bold, soft = (
+                bars.nth(n).evaluate("e => [getComputedStyle(e).fontWeight, getComputedStyle(e).color]")
+                for n in (0, 1)
+            )
+            assert bold[0] == "600" and soft[0] != "600" and bold[1] != soft[1]
+        door = tab.locator('[data-camera="door"]')
+        assert (
+            door.locator(".bar").nth(1).inner_text() == "fall\n90 %"
+        )  # what the model would say stands below
+        assert door.locator(".state").inner_text() == "live"
+        page.actors["door"].show(label="fall")
+        wait_for(lambda: door.locator(".bar").nth(0).inner_text() == "fall\n90 %")
+        page.actors["door"].show(label="fall", unknown=True)
+        tab.goto(f"{page.url}/#/camera/door")
+        tab.get_by_text("live. The picture is unlike those that the model learned from.").wait_for()
+        assert tab.locator(".bar:visible").first.inner_text() == "unknown"
+
+    def test_no_name_takes_the_pictures_from_the_others(self, open_page, look):
+        odd = [
+            "__proto__", "constructor", "toString", "hasOwnProperty", 'a/"b"\'<i>&amp;', "../..", "%2e%00%zz",
+            "#/events", "é", "e\u0301", "Door", "door", "日本 🎥", "مدخل البيت", "x" * 300, "🎥" * 90, "null", "0",
+            "long " * 4000, "last",
+        ]  # fmt: skip
+        page = open_page(*odd)
+        tab = look(page.url, width=420, height=12_000)
+        with playing(page):
+            canvases = (
+                "() => [...document.querySelectorAll('.card')].map(card => "
+                "[card.dataset.camera, Number(card.querySelector('.view canvas').dataset.pictures ?? 0)])"
+            )
+            wait_for(lambda: [n for _, n in tab.evaluate(canvases)].count(0) <= 1, 20.0)
+            seen = dict(tab.evaluate(canvases))
+            assert set(seen) == set(odd) and [name for name in odd if not seen[name]] in (
+                [],
+                ["long " * 4000],
+            )
+            assert tab.evaluate("document.documentElement.scrollWidth") <= 420
+        for n, name in enumerate(odd[:-2]):
+            tab.locator(".card h2 a").nth(n).click()
+            tab.get_by_role("heading", level=1, name=name, exact=True).wait_for()
+            tab.keyboard.press("c")
+            tab.locator(".card").first.wait_for()
+        tab.goto(f"{page.url}/#/camera/100%")  # an address that nobody could have made here
+        tab.get_by_text("There is no camera of this name.").wait_for()
+
     def test_names_are_text_whatever_they_hold(self, open_page, look):
         name = '<img src=x onerror="document.title=1">'
         page = open_page(name)
@@ -225,6 +279,17 @@ class TestLogIn:
         tab.wait_for_url("**/login")
         tab.goto(page.url)
         tab.wait_for_url("**/login")
+
+    def test_where_the_session_ends_elsewhere_the_page_shows_nothing_more(self, open_page, look):
+        page = open_page("door", guarded=True)
+        tab = look(page.url, allow="401|403|WebSocket")
+        tab.get_by_label("Password").fill(PASSWORD)
+        tab.keyboard.press("Enter")
+        with playing(page):
+            wait_for(lambda: pictures(tab, "door") >= 2)
+            (session,) = page.server.guard.sessions._sessions.values()
+            page.server.guard.sessions.end_this(session)
+            tab.wait_for_url("**/login")
 
     def test_too_many_tries_have_to_wait(self, open_page, look):
         page = open_page("door", guarded=True)

@@ -18,6 +18,10 @@ let view = null;
 
 // -- which view
 
+function decoded(text) {
+  try { return decodeURIComponent(text); } catch { return text; } // an address that somebody typed
+}
+
 async function route() {
   const [, name = "", rest = ""] = location.hash.match(/^#\/(\w*)\/?(.*)$/) ?? [];
   view?.leave?.();
@@ -27,7 +31,7 @@ async function route() {
     const mine = link.dataset.view === (name === "camera" || !name ? "cameras" : name);
     if (mine) link.setAttribute("aria-current", "page"); else link.removeAttribute("aria-current");
   }
-  const given = decodeURIComponent(rest);
+  const given = decoded(rest);
   if (name === "camera") view = cameraView(page, main, given);
   else if (name === "events") view = eventsView(page, main, new URLSearchParams(given));
   else if (name === "manage" && session.editable) view = await (await import("./manage.js")).manageView(page, main);

@@ -7,14 +7,17 @@ const TRAIL_SECONDS = 60;
 const STATES = { connecting: "connecting", live: "live", stalled: "no picture", reconnecting: "not there", ended: "ended", failed: "given up" };
 const trails = new Map(); // camera -> [ms, label, confidence]; kept while views come and go
 
-const stateOf = (camera) => (camera.unknown ? "live, unknown picture" : STATES[camera.state] ?? camera.state);
+const UNKNOWN = "unknown", UNLIKE = "The picture is unlike those that the model learned from";
+const stateOf = (camera) => STATES[camera.state] ?? camera.state;
+/** What a person is told in the first place: of an unknown picture not the label, which stands below it. */
+const toldOf = (camera) => (camera.unknown ? [[UNKNOWN, null], ...camera.top] : camera.top);
 
 function remember(camera) {
   let trail = trails.get(camera.name);
   if (!trail) trails.set(camera.name, trail = []);
   const now = Date.now();
   if (now - (trail.at(-1)?.[0] ?? 0) < 180) return;
-  trail.push([now, camera.label, camera.confidence ?? 0]);
+  trail.push(camera.unknown ? [now, UNKNOWN, 0] : [now, camera.label, camera.confidence ?? 0]);
   while (trail.length && now - trail[0][0] > 1000 * TRAIL_SECONDS) trail.shift();
 }
 
@@ -48,13 +51,17 @@ function makeBars(count) {
 }
 
 function fillBars(bars, camera) {
+  const told = toldOf(camera);
   bars.rows.forEach((row, n) => {
-    const [label, part] = camera.top[n] ?? [null, null];
+    const [label, part] = told[n] ?? [null, null];
+    const isUnknown = camera.unknown && n === 0;
     row.hidden = label === null;
+    row.title = isUnknown ? UNLIKE : "";
+    if (isUnknown) row.dataset.unknown = ""; else delete row.dataset.unknown;
     if (label === null) return;
     say(row.children[0], label);
     say(row.children[1], percent(part));
-    row.style.setProperty("--now", colourOf(label));
+    row.style.setProperty("--now", isUnknown ? "var(--quiet)" : colourOf(label));
     row.style.setProperty("--part", part ?? 0);
   });
 }
@@ -106,7 +113,7 @@ function makeCard(page, name) {
   const element = h("article", { class: "card", "aria-label": name, dataset: { camera: name } },
     view.element, trail,
     h("div", { class: "under" },
-      h("div", { class: "title" }, dot, h("h2", {}, h("a", { href: `#/camera/${encodeURIComponent(name)}`, text: name })), state),
+      h("div", { class: "title" }, dot, h("h2", { title: name }, h("a", { href: `#/camera/${encodeURIComponent(name)}` }, h("bdi", { text: name }))), state),
       bars.element, figures.element));
   return {
     element, view, name,
@@ -149,10 +156,10 @@ export function camerasView(page, main) {
   }, { rootMargin: "80px" });
 
   function want() {
-    const ratio = Math.min(2, devicePixelRatio || 1), wanted = {};
+    const ratio = Math.min(2, devicePixelRatio || 1), wanted = new Map();
     for (const name of seen) {
       const card = cards.get(name);
-      if (card) wanted[name] = Math.max(1, Math.round(card.element.clientWidth * ratio));
+      if (card) wanted.set(name, Math.max(1, Math.round(card.element.clientWidth * ratio)));
     }
     page.live.want(wanted);
   }
@@ -171,16 +178,18 @@ export function camerasView(page, main) {
     grid.style.setProperty("--aspect", usualAspect(page.live.cameras));
     empty.hidden = names.length > 0 || !page.live.connected;
     page.live.cameras.forEach((camera, n) => {
-      remember(camera);
-      let card = cards.get(camera.name);
-      if (!card) {
-        card = makeCard(page, camera.name);
-        cards.set(camera.name, card);
-        page.live.painters.set(camera.name, card.view.canvas);
-        observer.observe(card.element);
-      }
-      if (grid.children[n] !== card.element) grid.insertBefore(card.element, grid.children[n] ?? null);
-      card.look(camera);
+      try {
+        remember(camera);
+        let card = cards.get(camera.name);
+        if (!card) {
+          card = makeCard(page, camera.name);
+          cards.set(camera.name, card);
+          page.live.painters.set(camera.name, card.view.canvas);
+          observer.observe(card.element);
+        }
+        if (grid.children[n] !== card.element) grid.insertBefore(card.element, grid.children[n] ?? null);
+        card.look(camera);
+      } catch (error) { console.error(error); } // one odd camera does not take the others
     });
   }
 
@@ -191,7 +200,7 @@ export function camerasView(page, main) {
     look,
     events: () => list.fill(),
     tick: () => { list.tick(); look(); },
-    leave() { observer.disconnect(); removeEventListener("resize", want); page.live.want({}); },
+    leave() { observer.disconnect(); removeEventListener("resize", want); page.live.want(new Map()); },
   };
 }
 
@@ -208,10 +217,10 @@ export function cameraView(page, main, name) {
       h("section", { class: "panel", "aria-labelledby": "health" }, h("h2", { id: "health", text: "How it is" }), facts),
       h("aside", { class: "panel side-list", "aria-labelledby": "its-events" }, h("h2", { id: "its-events", text: "Its events" }), list.element)));
   const edit = page.session.editable ? h("a", { class: "button", href: `#/manage/${encodeURIComponent(name)}`, text: "Settings" }) : null;
-  main.append(h("div", { class: "head" }, h("h1", { text: name }), state, h("div", { class: "right row" }, edit, h("a", { class: "button", href: "#/", text: "All cameras" }))), element);
+  main.append(h("div", { class: "head" }, h("h1", {}, h("bdi", { text: name })), state, h("div", { class: "right row" }, edit, h("a", { class: "button", href: "#/", text: "All cameras" }))), element);
   page.live.painters.set(name, view.canvas);
 
-  function want() { page.live.want({ [name]: Math.round(view.element.clientWidth * Math.min(2, devicePixelRatio || 1)) }); }
+  function want() { page.live.want(new Map([[name, Math.max(1, Math.round(view.element.clientWidth * Math.min(2, devicePixelRatio || 1)))]])); }
   function fact(key, value) { return [h("dt", { text: key }), h("dd", { text: value })]; }
 
   function look() {
@@ -223,7 +232,7 @@ export function cameraView(page, main, name) {
     }
     element.dataset.state = camera.state;
     element.style.setProperty("--aspect", usualAspect([camera]));
-    say(state, `${stateOf(camera)}${camera.reason ? `: ${camera.reason}` : ""}`);
+    say(state, camera.unknown ? `${stateOf(camera)}. ${UNLIKE}.` : `${stateOf(camera)}${camera.reason ? `: ${camera.reason}` : ""}`);
     fillView(view, camera);
     fillBars(bars, camera);
     drawTrail(trail, name);
@@ -248,6 +257,6 @@ export function cameraView(page, main, name) {
     look,
     events: () => list.fill(),
     tick: () => { list.tick(); look(); },
-    leave() { removeEventListener("resize", want); page.live.want({}); },
+    leave() { removeEventListener("resize", want); page.live.want(new Map()); },
   };
 }

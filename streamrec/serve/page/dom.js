@@ -25,7 +25,7 @@ export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-const QUIET = new Set(["", "background", "idle", "neutral", "no action", "no_action", "none", "normal", "nothing", "other"]);
+const QUIET = new Set(["", "background", "idle", "neutral", "no action", "no_action", "none", "normal", "nothing", "other", "unknown"]);
 export const isQuiet = (label) => QUIET.has((label ?? "").toLowerCase());
 
 const places = new Map(); // label -> its place among the labels of a model

@@ -42,7 +42,7 @@ function rowOf(page, event) {
     h("span", { class: "thumb" }, thumb, play),
     h("span", { class: "what" }, h("span", { text: event.label })),
     h("time", { class: "when", datetime: event.started, text: timeOf(event.started) }),
-    h("span", { class: "where", text: event.camera + (event.repetitions ? ` · ${event.repetitions} ×` : "") }),
+    h("span", { class: "where" }, h("bdi", { text: event.camera }), event.repetitions ? ` · ${event.repetitions} ×` : null),
     long);
   if (!event.ended) row.dataset.running = "";
   const tick = () => {
@@ -166,7 +166,7 @@ export function eventsView(page, main, given) {
     lanes.hidden = names.length === 0;
     const part = (time) => Math.min(1, Math.max(0, (time - first) / (now - first)));
     const format = new Intl.DateTimeFormat(undefined, now - first > 2 * 86_400_000 ? { weekday: "short", day: "numeric" } : { hour: "2-digit", minute: "2-digit", hour12: false });
-    lanes.replaceChildren(...names.map((name) => h("div", { class: "lane" }, h("span", { text: name }),
+    lanes.replaceChildren(...names.map((name) => h("div", { class: "lane" }, h("span", {}, h("bdi", { text: name })),
       h("div", { class: "track" }, events.filter((event) => event.camera === name).map((event) => {
         const from = part(Date.parse(event.started)), to = part(event.ended ? Date.parse(event.ended) : now);
         return h("button", { type: "button", tabindex: -1, "aria-label": `${event.label}, ${timeOf(event.started)}`, title: `${event.label}, ${timeOf(event.started)}`,

@@ -1,6 +1,8 @@
 // The socket: states, events and pictures as they come; opened again for ever when it is lost.
 
 const FIRST_PAUSE = 500, LONGEST_PAUSE = 8000; // ms
+const NOT_LOGGED_IN = 4401; // the session is over
+const MOST_BYTES = 60_000; // of a message
 
 export class Live extends EventTarget {
   constructor() {
@@ -8,7 +10,7 @@ export class Live extends EventTarget {
     this.cameras = [];
     this.connected = false;
     this.painters = new Map(); // camera -> canvas that shows it
-    this.wanted = {};
+    this.wanted = "{}";
     this.pause = FIRST_PAUSE;
     document.addEventListener("visibilitychange", () => this.sendWanted());
     this.open();
@@ -25,6 +27,7 @@ export class Live extends EventTarget {
     socket.onclose = (end) => {
       const was = this.connected;
       this.connected = false;
+      if (end.code === NOT_LOGGED_IN) { location.replace("/login"); return; }
       if (was) this.tell("down");
       // Refused before it opened: perhaps nobody is logged in any more.
       if (!was && end.code === 1006) fetch("/api/v1/session").then((a) => a.status === 401 && location.replace("/login"), () => this.tell("down"));
@@ -51,16 +54,24 @@ export class Live extends EventTarget {
 
   tell(type, detail = null) { this.dispatchEvent(new CustomEvent(type, { detail })); }
 
-  /** Which cameras are on the screen, and how wide. */
+  /** Which cameras are on the screen, and how wide: a Map, for a camera may be called __proto__. */
   want(wanted) {
-    if (JSON.stringify(wanted) === JSON.stringify(this.wanted)) return;
-    this.wanted = wanted;
+    const parts = [];
+    let left = MOST_BYTES;
+    for (const [name, width] of [...wanted].sort((a, b) => a[0].length - b[0].length)) {
+      const part = `${JSON.stringify(name)}:${width}`;
+      left -= new TextEncoder().encode(part).length + 1;
+      if (left > 0) parts.push(part); // a name that is too long for a message takes only its own picture
+    }
+    const said = `{${parts.join(",")}}`;
+    if (said === this.wanted) return;
+    this.wanted = said;
     this.sendWanted();
   }
 
   sendWanted() {
     if (!this.connected || this.socket.readyState !== 1) return;
-    this.socket.send(JSON.stringify({ want: document.hidden ? {} : this.wanted }));
+    this.socket.send(`{"want":${document.hidden ? "{}" : this.wanted}}`);
   }
 
   /** Draws the pictures of one message; done when all of them are on the screen. */
@@ -68,9 +79,14 @@ export class Live extends EventTarget {
     const view = new DataView(buffer), work = [];
     let at = 0;
     while (at < buffer.byteLength) {
-      const length = view.getUint8(at);
-      const name = new TextDecoder().decode(new Uint8Array(buffer, at + 1, length));
-      at += 1 + length;
+      let length = view.getUint8(at);
+      at += 1;
+      if (length === 0) { // a name of more than 255 bytes
+        length = view.getUint16(at);
+        at += 2;
+      }
+      const name = new TextDecoder("utf-8", { ignoreBOM: true }).decode(new Uint8Array(buffer, at, length));
+      at += length;
       const time = view.getFloat64(at + 2), size = view.getUint32(at + 10);
       const jpeg = new Blob([new Uint8Array(buffer, at + 14, size)], { type: "image/jpeg" });
       at += 14 + size;

@@ -47,7 +47,7 @@ export async function manageView(page, main) {
       const facts = [camera.address, camera.watched_by, camera.region ? "a part of the picture" : null, camera.enabled ? null : "switched off"].filter(Boolean).join(" · ");
       return h("section", { class: "panel camera-row", "aria-label": camera.name },
         h("span", { class: "dot", dataset: { state: camera.enabled ? now?.state ?? "connecting" : "ended" } }),
-        h("div", {}, h("h2", { class: "name", text: camera.name }), h("p", { class: "address", text: facts })),
+        h("div", {}, h("h2", { class: "name" }, h("bdi", { text: camera.name })), h("p", { class: "address", text: facts })),
         h("div", { class: "row" },
           h("button", { type: "button", class: "button", text: camera.enabled ? "Switch off" : "Switch on", onclick: () => put(camera.name, { ...changeOf(camera), enabled: !camera.enabled }) }),
           h("button", { type: "button", class: "button", text: "Edit", "aria-label": `Edit ${camera.name}`, onclick: () => edit(camera) }),
