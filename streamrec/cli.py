@@ -236,6 +236,18 @@ def _tell_unforeseen(error: BaseException) -> None:
     _show_where(error)
 
 
+def _for_terminal(text: object) -> str:
+    """A text of several lines, of which some may name files and labels, as a terminal may have it."""
+    from streamrec.core.text import printable
+
+    return "\n".join(map(printable, str(text).split("\n")))
+
+
+def _echo_utf8(line: str) -> None:
+    """A line for a program: UTF-8, whatever letters the terminal knows."""
+    typer.echo(line.encode("utf-8", "backslashreplace"))
+
+
 def _show_where(error: BaseException) -> None:
     if os.environ.get("STREAMREC_DEBUG", "") in ("", "0"):
         return
@@ -696,7 +708,7 @@ def events(
         limit=limit,
         form="json" if as_json else "csv" if as_csv else "text",
         follow=follow,
-    ).run(typer.echo)
+    ).run(_echo_utf8 if as_json or as_csv else lambda line: typer.echo(_for_terminal(line)))
 
 
 @app.command()
@@ -733,10 +745,14 @@ def replay(
         lambda name, by: Recognizer.load(model or name, engine=by if engine is None else engine.value),
     )
     for note in found.notes:
-        typer.echo(note, err=True)
+        typer.echo(_for_terminal(note), err=True)
     unseen = f", {found.unseen} more have no picture" if found.unseen else ""
     typer.echo(f"{found.frames} frames in {found.steps} steps done again{unseen}")
-    typer.echo(f"the first difference: {found.difference}" if found.difference else "the same, bit for bit")
+    typer.echo(
+        _for_terminal(f"the first difference: {found.difference}")
+        if found.difference
+        else "the same, bit for bit"
+    )
     raise typer.Exit(0 if found.difference is None else 1)
 
 
@@ -1177,7 +1193,7 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps([report.to_dict() for report in reports], indent=2))
     else:
-        typer.echo("\n\n".join(text_of(report) for report in reports))
+        typer.echo(_for_terminal("\n\n".join(text_of(report) for report in reports)))
 
 
 @app.command()
@@ -1242,11 +1258,13 @@ def calibrate(
     with _progress("clips", len(clips)) as tell:
         played, unreadable = play_clips(recognizer, clips, tell=tell)
     for reason in unreadable:
-        typer.echo(f"left out: {reason}", err=True)
+        typer.echo(_for_terminal(f"left out: {reason}"), err=True)
     contract = contracts.calibrate(
         footage, recognizer.labels, recognizer.config.events, per_hour=per_hour, actions=played
     )
-    typer.echo(json.dumps(contract.to_dict(), indent=2) if as_json else contracts.text_of(contract))
+    typer.echo(
+        json.dumps(contract.to_dict(), indent=2) if as_json else _for_terminal(contracts.text_of(contract))
+    )
     lines = contracts.toml_of(contract)
     if out is not None:
         try:
@@ -1293,12 +1311,14 @@ def familiar(
     config = read_checkpoint(model).config
     recordings, unreadable = recordings_of(data, config)
     for reason in unreadable:
-        typer.echo(f"left out: {reason}", err=True)
+        typer.echo(_for_terminal(f"left out: {reason}"), err=True)
     known = known_of(recordings, config.fps)
     events = config.events if strangest is None else replace(config.events, strangest=strangest)
     save_with(model, out, known=known, events=events)
     groups = len({recording.group for recording in recordings})
-    typer.echo(f"wrote {out}: it knows the pictures of {len(recordings)} recordings, {groups} groups")
+    typer.echo(
+        f"wrote {_for_terminal(out)}: it knows the pictures of {len(recordings)} recordings, {groups} groups"
+    )
     if groups < 2:
         typer.echo(
             "one group alone says little of what else is to be expected; give several places or days",
@@ -1399,9 +1419,9 @@ def crossval(
         ),
         beside=aside,
         recipe=json.loads(json.dumps(recipe, default=str)),
-        tell=lambda text: typer.echo(text, err=True),
+        tell=lambda text: typer.echo(_for_terminal(text), err=True),
     )
-    typer.echo(markdown_of(report))
+    typer.echo(_for_terminal(markdown_of(report)))
 
 
 @app.command()
@@ -1516,7 +1536,7 @@ def bench(
         ),
         tell=lambda text: typer.echo(f"{text} ...", err=True),
     )
-    typer.echo(json.dumps(report.to_dict(), indent=2) if as_json else text_of(report))
+    typer.echo(json.dumps(report.to_dict(), indent=2) if as_json else _for_terminal(text_of(report)))
 
 
 @app.command()
@@ -1586,7 +1606,7 @@ def tune(
     if tuned.model is not None and Path(tuned.model).is_file():
         tuned = replace(tuned, model=str(Path(tuned.model).absolute()))
     why = f"streamrec tune: {text_of(report).splitlines()[0]}; {report.machine['processor']}"
-    typer.echo(json.dumps(report.to_dict(), indent=2) if as_json else text_of(report))
+    typer.echo(json.dumps(report.to_dict(), indent=2) if as_json else _for_terminal(text_of(report)))
     try:
         with replacing(out, "w", encoding="utf-8") as file:
             file.write(toml_of(tuned, why))
@@ -1626,8 +1646,8 @@ def models(
         typer.echo(
             f"  {path.stat().st_size / 1e6:.1f} MB, {config.fps:g} frames a second, {config.encoder} encoder"
         )
-        typer.echo(f"    {config.about}")
-        typer.echo(f"    labels: {', '.join(config.labels)}")
+        typer.echo(f"    {_for_terminal(config.about)}")
+        typer.echo(f"    labels: {_for_terminal(', '.join(config.labels))}")
 
 
 class SchemaName(StrEnum):
@@ -1672,7 +1692,7 @@ def doctor() -> None:
         mark, colour = marks[finding.good]
         failed |= finding.good is False
         typer.secho(f"{mark:3}", fg=colour, nl=False)
-        typer.echo(f"{finding.what:16} {finding.found}")
+        typer.echo(f"{finding.what:16} {_for_terminal(finding.found)}")
     raise typer.Exit(1 if failed else 0)
 
 

@@ -8,12 +8,13 @@ from typing import Any
 
 from rich.console import Console
 
+from streamrec.core.redact import redact
 from streamrec.core.steady import BackgroundFile, SteadyFile
 from streamrec.core.text import printable
 
 
 class Lines(Console):
-    """A console for whole sentences: ``say`` escapes what a terminal would obey, and raises nothing.
+    """A console for whole sentences: ``say`` masks secrets, escapes what a terminal would obey, and raises nothing.
 
     ``background``: in a thread of its own, so that a terminal that was stopped (Ctrl-S) holds up nobody; then
     ``close`` writes what waits. ``tell`` gets what is to be said of the stream itself.
@@ -46,7 +47,7 @@ class Lines(Console):
 
     def say(self, text: object, style: str | None = None) -> None:
         """A line of its own."""
-        self.print(printable(str(text)), style=style)
+        self.print(printable(redact(str(text))), style=style)
 
     def on_broken_pipe(self) -> None:
         """Nobody reads any more: ``gone`` says so, and who wants to end ends."""

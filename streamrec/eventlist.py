@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from streamrec.core.text import printable
 from streamrec.errors import HistoryError
 from streamrec.history import Entry, History, HistorySettings, moment_of
 from streamrec.watchfile import read_settings
@@ -101,7 +102,9 @@ def line_of(entry: Entry) -> str:
         lasted = f"{entry.duration:.1f} s"
     counted = "" if entry.repetitions is None else f", {entry.repetitions} repetitions"
     clip = "" if entry.clip is None else f"  {entry.clip}"
-    return f"{moment}  {entry.camera}  {entry.label}  {100 * entry.confidence:.0f} %  {lasted}{counted}{clip}"
+    return printable(
+        f"{moment}  {entry.camera}  {entry.label}  {100 * entry.confidence:.0f} %  {lasted}{counted}{clip}"
+    )
 
 
 def _csv_line(values: tuple[str, ...]) -> str:

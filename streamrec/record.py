@@ -160,13 +160,10 @@ class ClipFolder:
         return (self.path / row["clip"]).is_file()
 
     def _write(self, rows: list[dict[str, str]]) -> None:
-        try:
-            with replacing(self._index, "w", private=True, newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, self._columns, lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(rows)
-        except OSError as error:
-            raise DataError(f"{self._index} cannot be written: {why(error)}; it stays as it was") from error
+        with replacing(self._index, "w", private=True, newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, self._columns, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
         self._rows = rows
 
 
@@ -554,7 +551,8 @@ class RecordJob:
         console = Lines()
         tell = console.say
         labels = parse_labels(self.labels)
-        keep_inputs({"the clips": [self.folder, self.folder / INDEX]}, [file_of(self.source)])
+        place = Path(self.folder).expanduser()
+        keep_inputs({"the clips": [place, place / INDEX]}, [file_of(self.source)])
         source = open_source(self.source)
         world = source if isinstance(source, World) else None
         if world and (unknown := [label for label in labels if label not in ACTIONS]):

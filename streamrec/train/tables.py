@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from streamrec.core.text import printable
 from streamrec.train.evaluate import CarriedReport, CarriedVideosReport, Report, RobustnessReport
 from streamrec.train.measure import ClipReport, RepetitionReport, StreamReport
 
@@ -20,7 +21,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     | idle  |  97.5 |
     | wave  | 100.0 |
     """
-    lines = [list(header), *(list(row) for row in rows)]
+    lines = [[*map(printable, row)] for row in (header, *rows)]
     widths = [max(3, *(len(line[n]) for line in lines)) for n in range(len(header))]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     laid = [
