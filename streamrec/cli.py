@@ -177,7 +177,7 @@ def _secrets_given() -> list[str]:
     """Passwords and keys on the command line."""
     from streamrec.core.redact import secrets_of
 
-    found = []
+    found: list[str] = []
     for argument in sys.argv[1:]:
         if _shown(argument) != argument:
             found += secrets_of(argument.partition("=")[2] if argument.startswith("-") else argument)

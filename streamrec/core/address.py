@@ -125,17 +125,16 @@ def login_in(text: str) -> tuple[str, str]:
 
 
 def percent_hint(text: str) -> str:
-    """What to say of an address whose login was refused: that ``%`` was read as quoting; "" where it was not.
+    """What to say of an address whose login was refused: that a ``%`` in it was read as quoting; "" where none was.
 
-    >>> percent_hint("rtsp://me:50%20off!@10.0.0.7/live")
-    '; a % in the password of an address is written %25'
-    >>> percent_hint("rtsp://me:p%40ss@10.0.0.7/live")
+    >>> percent_hint("rtsp://me:50%20off@10.0.0.7/live")
+    ' (in an address, a % of the password is written %25)'
+    >>> percent_hint("rtsp://me:pw@10.0.0.7/live")
     ''
     """
     parts = split_address(text)
-    login = "" if parts is None else (parts.login or "")
-    typed = "%" in login and any(quote(unquote(one), safe="") != one for one in login.split(":", 1))
-    return "; a % in the password of an address is written %25" if typed else ""
+    read = parts is not None and re.search(r"%(?!25)", parts.login or "")
+    return " (in an address, a % of the password is written %25)" if read else ""
 
 
 def _is_certain(address: Address) -> bool:

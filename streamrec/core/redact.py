@@ -82,7 +82,7 @@ _BARE_IN_TEXT = re.compile(
     r"[^\s\"'<>`]*|[^\s\"'<>`]+\?[\w.-]+=[^\s\"'<>`]*"
 )
 _BARE = re.compile(
-    r"(?P<login>[^\s@]*:[^@]*@(?:.*@)?|[^\s@/]+@(?=[^/@]*[/:]|\d+\.\d+\.\d+\.\d+$))?"
+    rf"(?!.*@{_FILE}$)(?P<login>[^\s@]*:[^@]*@(?:.*@)?|[^\s@/]+@(?=[^/@]*[/:]|\d+\.\d+\.\d+\.\d+$))?"
     r"(?P<place>(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::\d+)?)(?P<rest>(?:[/?#].*)?)",
     re.DOTALL,
 )
@@ -133,6 +133,9 @@ def secrets_of(address: str) -> tuple[str, ...]:
             found += [secret, password]
         elif not is_known(secret):  # to hide every "live" would garble what is told
             found.append(secret)
+        if "=" in secret:
+            pieces = re.split(r"[&;,=]", secret)
+            found += [piece for piece in pieces if len(piece) >= SHORTEST and not is_known(piece)]
     return tuple(dict.fromkeys(one for one in found if len(one) >= _SHORTEST_ALONE))
 
 
