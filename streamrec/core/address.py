@@ -18,7 +18,7 @@ _SCHEME = re.compile(
 )
 _HOST = r"(?:\[[0-9A-Fa-f:.]+(?:%[\w.-]+)?\]|[^\s/?#@:&=;,|<>\"'\\^`{}*+()\[\]!$%~]*)"
 _VARIABLE = re.compile(r"\$\{\w+\}")  # of cameras.toml, before it is filled in
-_PLACE = re.compile(rf"(?P<host>{_HOST})(?::(?P<port>\d{{1,5}}))?")
+_PLACE = re.compile(rf"(?P<host>{_HOST})(?::(?P<port>\d{{0,5}}))?")
 # A percent sign that stands for itself: no two digits follow, or they mean a letter or a digit, which nobody quotes.
 _STRAY = re.compile(r"%(?![0-9A-Fa-f]{2})|%(?:3\d|[46][1-9A-Fa-f]|[57][0-9Aa])")
 _LOGS_IN = ("rtsp", "rtsps", "http", "https")  # FFmpeg logs in there only where a colon is
@@ -48,7 +48,7 @@ class Address:
 
     @property
     def port(self) -> int | None:
-        """None where it is not told."""
+        """None where none is told."""
         found = _PLACE.fullmatch(self.place)
         return int(found["port"]) if found and found["port"] else None
 
