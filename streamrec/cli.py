@@ -9,11 +9,13 @@ import re
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from dataclasses import replace
 from enum import StrEnum
 from itertools import takewhile
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -136,6 +138,8 @@ def main() -> None:
     _hide_passwords()
     if secrets := _secrets_given():  # whoever echoes what was typed, down to a traceback, echoes no password
         sys.stderr = RedactingStream(sys.stderr, secrets)
+    sys.excepthook = _tell_unforeseen
+    threading.excepthook = lambda held: _tell_unforeseen(held.exc_type, held.exc_value, held.exc_traceback)
     with contextlib.suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGTERM, lambda *_: _interrupt())
     try:
@@ -161,6 +165,16 @@ def main() -> None:
         typer.echo(f"streamrec: {named}: {(error.strerror or str(error)).lower()}", err=True)
         code = 2
     _leave(code)
+
+
+def _tell_unforeseen(
+    kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
+) -> None:
+    """A mistake of ours is told with its traceback, and without the secrets of addresses in it."""
+    from streamrec.core.redact import redact
+
+    if not issubclass(kind, SystemExit):
+        print(redact("".join(traceback.format_exception(kind, error, trace))), end="", file=sys.stderr)
 
 
 def _shown(argument: str) -> str:

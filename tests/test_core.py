@@ -150,7 +150,8 @@ def test_what_is_no_secret_address_stays(name):
 @pytest.mark.parametrize(
     "text",
     ["12:30 fight started (73 %)", "camera 'door': fps: give a number above 0, not 0", "12:30@door.mp4 is empty",
-     "the page is at http://127.0.0.1:8765/", "10.0.0.7.mp4: 3 of 4 pictures", "who? me; 1.2.3 and 4:5"],
+     "the page is at http://127.0.0.1:8765/", "10.0.0.7.mp4: 3 of 4 pictures", "who? me; 1.2.3 and 4:5",
+     "what?x=1.mp4: it is empty", "\x1b[1mrtsp://h/live\x1b[0m: live"],
 )  # fmt: skip
 def test_a_text_without_a_secret_stays(text):
     assert redact(text, ["hunter2"]) == text

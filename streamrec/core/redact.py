@@ -74,7 +74,7 @@ _SPLIT_PATH = re.compile(r"([&;,]|_(?=[A-Za-z]+=))")  # "/user=me_password=..._c
 _RARE = re.compile(r"[bcdfghjklmnpqrstvwxz]{5}|q[^u]|[jqvxz][bcdfghjkmnpqtvwxz]|(.)\1\1", re.IGNORECASE)
 
 _HEAD = r"(?:[A-Za-z][A-Za-z0-9+.-]*://|(?<![\w.])(?:rtsps?|rtmp[a-z]*|https?|srt|udp|tcp|ftps?|mqtts?):/)"
-_ADDRESS = re.compile(rf"{_HEAD}[^\s\"'<>`]+(?:(?<=\S)(?:[ ]+\w+=[^\s\"'<>`]+)+)?", re.IGNORECASE)
+_ADDRESS = re.compile(rf"{_HEAD}[^\s\"'<>`\x1b]+(?:(?<=\S)(?:[ ]+\w+=[^\s\"'<>`\x1b]+)+)?", re.IGNORECASE)
 _END = re.compile(r"[.,:;!?)\]}\\]+$")  # of the sentence, not of the address
 _FILE = r"[\w.-]+\.(?:avi|csv|db|jpe?g|jsonl?|m4v|mkv|mov|mp4|mpe?g|onnx|png|safetensors|toml|ts|webm|wmv)\b"
 _LOGIN = re.compile(rf"(?<![^\s\"'(<\[{{=,|])[^\s/@:\"'<>(\[]+:\S+@(?!{_FILE})(?=[\w\[*])")
@@ -404,6 +404,8 @@ def _bare_in_text(found: re.Match[str]) -> str:
     word = found.group()
     tail = _END.search(word)
     keep = len(word) - len(tail.group()) if tail else len(word)
+    if re.fullmatch(rf"[^@]*{_FILE}", word[:keep]):  # a file's name may have a "?" in it
+        return word
     return _without_scheme(word[:keep], _Mask()) + word[keep:]
 
 
