@@ -91,6 +91,7 @@ rtsp:/10.0.0.7:7441/[aB3dE5gH7jK9mN1p]
 async:http://[me:hunter2]@h/live
 10.0.0.7:7441/[aB3dE5gH7jK9mN1p]
 cam/live?token=[abc]
+10.0.0.7/[aB3dE5gH7jK9mN1p]/film.mp4
 [me:hun@ter2]@10.0.0.7/live?k=[abc]
 [token9]@10.0.0.7/live
 mqtt://[me:hunter2]@broker:1883

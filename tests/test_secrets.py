@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote, quote_plus, unquote
 
@@ -17,9 +18,11 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
+from streamrec import open_source
 from streamrec.cli import _web_settings
+from streamrec.errors import SourceError
 from streamrec.serve.access import make_token
-from tests.cameras import free_port, rtsp_camera
+from tests.cameras import free_port, http_camera, rtsp_camera
 from tests.test_watch import environment, models, watching  # noqa: F401
 
 ROOT = Path(__file__).parents[1]
@@ -177,6 +180,27 @@ def test_a_camera_is_recognized_and_its_secrets_are_in_no_output(tmp_path, model
         )
         assert b"the camera refused the user or the password" in refused.stderr
         assert not leaks(refused.stdout + refused.stderr)
+
+
+@pytest.mark.parametrize("password", ["p@ss/w:rd #1?", "50%", "12/34", ""])
+@pytest.mark.parametrize("make", [rtsp_camera, http_camera])
+def test_a_camera_takes_a_password_as_people_type_it(make, password):
+    with make(user="anna", password=password, size=(320, 240), fps=15) as camera:
+        scheme, _, rest = camera.partition("://")
+        login = f"anna:{password}" if password else "anna"  # a user without a password logs in too
+        source = open_source(f"{scheme}://{login}@{rest.rpartition('@')[2]}", retries=0)
+        with closing(iter(source)) as frames:
+            assert next(frames).image.shape == (240, 320, 3)
+
+
+def test_a_percent_sign_that_was_read_as_quoting_is_explained():
+    with (
+        rtsp_camera(user="anna", password="x%20y", size=(320, 240)) as camera,
+        pytest.raises(
+            SourceError, match=r"refused the user or the password \(in an address, a % of the password is"
+        ),
+    ):
+        next(iter(open_source(camera.replace("x%2520y", "x%20y"), retries=0)))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="other rights")

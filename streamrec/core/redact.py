@@ -84,7 +84,7 @@ _QUOTED = re.compile(
 _HEADER = re.compile(r"(authorization\W{1,4}\w+\s+)[^\r\n]+", re.IGNORECASE)
 # What stands without a scheme and is still no file: "10.0.0.7:554/live", "cam/live?token=abc", "me@10.0.0.7/live".
 _BARE_IN_TEXT = re.compile(
-    r"(?<![^\s\"'(<\[{=,|])(?:[^\s\"'<>`@/]+@)?(?:\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?(?![\w.])|[\w.-]+:\d{2,5}(?=[/?#]))"
+    r"(?<![^\s\"'(<\[{=,|])(?:[^\s\"'<>`@/]+@)?(?P<host>\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?(?![\w.])|[\w.-]+:\d{2,5}(?=[/?#]))"
     r"[^\s\"'<>`]*|[^\s\"'<>`]+\?[\w.-]+=[^\s\"'<>`]*"
 )
 _BARE = re.compile(
@@ -404,7 +404,9 @@ def _bare_in_text(found: re.Match[str]) -> str:
     word = found.group()
     tail = _END.search(word)
     keep = len(word) - len(tail.group()) if tail else len(word)
-    if re.fullmatch(rf"[^@]*{_FILE}", word[:keep]):  # a file's name may have a "?" in it
+    if found["host"] is None and re.fullmatch(
+        rf"[^@]*{_FILE}", word[:keep]
+    ):  # a file's name may have a "?" in it
         return word
     return _without_scheme(word[:keep], _Mask()) + word[keep:]
 
