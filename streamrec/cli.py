@@ -10,11 +10,13 @@ import re
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from dataclasses import replace
 from enum import StrEnum
 from itertools import takewhile
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -142,6 +144,7 @@ def main() -> None:
     _hide_passwords()
     if secrets := _secrets_given():  # whoever echoes what was typed, down to a traceback, echoes no password
         sys.stderr = RedactingStream(sys.stderr, secrets)
+    sys.excepthook = lambda kind, error, trace: _tell_unforeseen(error)
     threading.excepthook = lambda failed: _tell_unforeseen(failed.exc_value or failed.exc_type())
     ended_by = _heed_signals()
     try:
@@ -287,7 +290,7 @@ def _secrets_given() -> list[str]:
     """Passwords and keys on the command line."""
     from streamrec.core.redact import secrets_of
 
-    found = []
+    found: list[str] = []
     for argument in sys.argv[1:]:
         if _shown(argument) != argument:
             found += secrets_of(argument.partition("=")[2] if argument.startswith("-") else argument)

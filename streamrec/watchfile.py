@@ -391,7 +391,9 @@ class _Reader:
         self.keep_secret(password)
         if password and "password" in values and not names_variable(values["password"]):
             self.private[self.path] = None
-        return f"{parts.scheme}{quote(user, safe='')}:{quote(password, safe='')}@{parts.place}{parts.rest}"
+        login = f"{quote(user, safe='')}:{quote(password, safe='')}"
+        # An @ of the path may not make the place a part of the password: that would go to whoever stands after it.
+        return f"{parts.scheme}{login}@{parts.place}{parts.rest.replace('@', '%40')}"
 
     def table(self, name: str, table: Any) -> dict[str, Any]:
         """A table of what happens after an event: ``${NAME}`` filled in, ``secret_file`` read as ``secret``."""

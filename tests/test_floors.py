@@ -80,6 +80,7 @@ NEIGHBOURS = {
     ("videos", "threads"): "a decoder is told how many it may take",
     ("rhythm", "types"): "frames are what comes in it",
     ("state", "errors"): "everybody may raise",
+    ("health", "core"): "no secret of an address is in what is told",
     ("health", "types"): "it tells a source's health, and both are nouns",
     ("sources", "cameras"): "open_source opens them",
     ("encoders", "transforms"): "the mean and deviation of ImageNet stand there once",

@@ -18,7 +18,7 @@ _SCHEME = re.compile(
 )
 _HOST = r"(?:\[[0-9A-Fa-f:.]+(?:%[\w.-]+)?\]|[^\s/?#@:&=;,|<>\"'\\^`{}*+()\[\]!$%~]*)"
 _VARIABLE = re.compile(r"\$\{\w+\}")  # of cameras.toml, before it is filled in
-_PLACE = re.compile(rf"(?P<host>{_HOST})(?::(?P<port>\d{{1,5}}))?")
+_PLACE = re.compile(rf"(?P<host>{_HOST})(?::(?P<port>\d{{0,5}}))?")
 # A percent sign that stands for itself: no two digits follow, or they mean a letter or a digit, which nobody quotes.
 _STRAY = re.compile(r"%(?![0-9A-Fa-f]{2})|%(?:3\d|[46][1-9A-Fa-f]|[57][0-9Aa])")
 _LOGS_IN = ("rtsp", "rtsps", "http", "https")  # FFmpeg logs in there only where a colon is
@@ -48,7 +48,7 @@ class Address:
 
     @property
     def port(self) -> int | None:
-        """None where it is not told."""
+        """None where none is told."""
         found = _PLACE.fullmatch(self.place)
         return int(found["port"]) if found and found["port"] else None
 
@@ -125,17 +125,16 @@ def login_in(text: str) -> tuple[str, str]:
 
 
 def percent_hint(text: str) -> str:
-    """What to say of an address whose login was refused: that ``%`` was read as quoting; "" where it was not.
+    """What to say of an address whose login was refused: that a ``%`` in it was read as quoting; "" where none was.
 
-    >>> percent_hint("rtsp://me:50%20off!@10.0.0.7/live")
-    '; a % in the password of an address is written %25'
-    >>> percent_hint("rtsp://me:p%40ss@10.0.0.7/live")
+    >>> percent_hint("rtsp://me:50%20off@10.0.0.7/live")
+    ' (in an address, a % of the password is written %25)'
+    >>> percent_hint("rtsp://me:pw@10.0.0.7/live")
     ''
     """
     parts = split_address(text)
-    login = "" if parts is None else (parts.login or "")
-    typed = "%" in login and any(quote(unquote(one), safe="") != one for one in login.split(":", 1))
-    return "; a % in the password of an address is written %25" if typed else ""
+    read = parts is not None and re.search(r"%(?!25)", parts.login or "")
+    return " (in an address, a % of the password is written %25)" if read else ""
 
 
 def _is_certain(address: Address) -> bool:

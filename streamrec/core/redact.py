@@ -23,10 +23,12 @@ from streamrec.core.address import Address, is_ip, split_address, split_at_last
 MASK = "***"
 SHORTEST = 4  # letters of a secret that is masked within words; a shorter one, where it stands alone
 _SHORTEST_ALONE = 2
+_SHORTEST_TOKEN = 12  # letters of a login without a password that is a token, and no user's name
 _LONGEST_WORD = 48  # letters of a run that may be made of known words
 
 # Names of query values that tell which picture is asked for, and how; any other value may be a secret.
 _HARMLESS_NAMES = """
+    action frame proto src videocodectype
     audio cam camera cameraid ch channel channelid channelno chn codec compression enableaudio enablesrtp fps
     framerate h26x height id idc ids inst latency line mode profile quality rate resolution size stream
     streamtype subtype track trackid transport transportmode type unicast videocodec width
@@ -72,18 +74,22 @@ _SPLIT_PATH = re.compile(r"([&;,]|_(?=[A-Za-z]+=))")  # "/user=me_password=..._c
 _RARE = re.compile(r"[bcdfghjklmnpqrstvwxz]{5}|q[^u]|[jqvxz][bcdfghjkmnpqtvwxz]|(.)\1\1", re.IGNORECASE)
 
 _HEAD = r"(?:[A-Za-z][A-Za-z0-9+.-]*://|(?<![\w.])(?:rtsps?|rtmp[a-z]*|https?|srt|udp|tcp|ftps?|mqtts?):/)"
-_ADDRESS = re.compile(rf"{_HEAD}[^\s\"'<>`]+(?:(?<=\S)(?:[ ]+\w+=[^\s\"'<>`]+)+)?", re.IGNORECASE)
+_ADDRESS = re.compile(rf"{_HEAD}[^\s\"'<>`\x1b]+(?:(?<=\S)(?:[ ]+\w+=[^\s\"'<>`\x1b]+)+)?", re.IGNORECASE)
 _END = re.compile(r"[.,:;!?)\]}\\]+$")  # of the sentence, not of the address
 _FILE = r"[\w.-]+\.(?:avi|csv|db|jpe?g|jsonl?|m4v|mkv|mov|mp4|mpe?g|onnx|png|safetensors|toml|ts|webm|wmv)\b"
 _LOGIN = re.compile(rf"(?<![^\s\"'(<\[{{=,|])[^\s/@:\"'<>(\[]+:\S+@(?!{_FILE})(?=[\w\[*])")
+_QUOTED = re.compile(
+    r"\b([A-Za-z][A-Za-z0-9+.-]*%3A(?:%2F)+)[^\s\"'<>`&]+", re.IGNORECASE
+)  # an address in a query
+_HEADER = re.compile(r"(authorization\W{1,4}\w+\s+)[^\r\n]+", re.IGNORECASE)
 # What stands without a scheme and is still no file: "10.0.0.7:554/live", "cam/live?token=abc", "me@10.0.0.7/live".
 _BARE_IN_TEXT = re.compile(
-    r"(?<![^\s\"'(<\[{=,|])(?:[^\s\"'<>`@/]+@)?(?:\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?(?![\w.])|[\w.-]+:\d{2,5}(?=[/?#]))"
+    r"(?<![^\s\"'(<\[{=,|])(?:[^\s\"'<>`@/]+@)?(?P<host>\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?(?![\w.])|[\w.-]+:\d{2,5}(?=[/?#]))"
     r"[^\s\"'<>`]*|[^\s\"'<>`]+\?[\w.-]+=[^\s\"'<>`]*"
 )
 _BARE = re.compile(
-    r"(?P<login>[^\s@]*:[^@]*@(?:.*@)?|[^\s@/]+@(?=[^/@]*[/:]|\d+\.\d+\.\d+\.\d+$))?"
-    r"(?P<place>(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::\d+)?)(?P<rest>(?:[/?#].*)?)",
+    rf"(?!.*@{_FILE}$)(?P<login>[^\s@]*:[^@]*@(?:.*@)?|[^\s@/]+@(?=[^/@]*[/:]|\d+\.\d+\.\d+\.\d+$))?"
+    r"(?P<place>(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9A-Fa-f:.]+\]|[\w.-]*)(?::\d+)?)(?P<rest>(?:[/?#].*)?)",
     re.DOTALL,
 )
 
@@ -99,6 +105,12 @@ class _Mask:
             return secret
         self.found.append(secret)
         return MASK
+
+    def login(self, login: str) -> str:
+        """A user alone is hidden and not looked for elsewhere: many are called "user"; a token is."""
+        if login.isalpha() and len(login) < _SHORTEST_TOKEN:
+            return MASK
+        return self(login)
 
 
 def redact_address(address: str) -> str:
@@ -133,6 +145,9 @@ def secrets_of(address: str) -> tuple[str, ...]:
             found += [secret, password]
         elif not is_known(secret):  # to hide every "live" would garble what is told
             found.append(secret)
+        if "=" in secret:
+            pieces = re.split(r"[&;,=]", secret)
+            found += [piece for piece in pieces if len(piece) >= SHORTEST and not is_known(piece)]
     return tuple(dict.fromkeys(one for one in found if len(one) >= _SHORTEST_ALONE))
 
 
@@ -149,7 +164,10 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     pattern = _pattern(frozenset(secrets))
     if pattern is not None:
         text = pattern.sub(MASK, text)
-    return "".join(_addresses(text)) if re.search(r"[:@?]|\d\.\d", text) else text
+    if not re.search(r"[:@?%]|\d\.\d", text):
+        return text
+    text = _HEADER.sub(rf"\1{MASK}", _QUOTED.sub(rf"\1{MASK}", text))
+    return "".join(_addresses(text))
 
 
 class RedactingStream:
@@ -252,7 +270,7 @@ def _address(text: str, mask: _Mask) -> str:
 def _parts(parts: Address, mask: _Mask) -> Iterator[str]:
     yield parts.scheme
     if parts.login is not None:
-        yield f"{mask(parts.login)}@"
+        yield f"{mask.login(parts.login)}@"
     shown = parts.is_place or is_ip(parts.place)
     yield parts.place if shown else mask(parts.place)
     rest, blank, words = _cut(parts.rest, r"\s")
@@ -287,7 +305,7 @@ def _without_scheme(text: str, mask: _Mask) -> str:
     at_number = re.search(r":\d+$", place) or is_ip(place.strip("[]"))
     if not (login or at_number or (sign == "?" and "=" in query)):
         return text
-    shown = f"{mask(login[:-1])}@" if login else ""
+    shown = f"{mask.login(login[:-1])}@" if login else ""
     return f"{shown}{place}{_path(path, mask)}{sign}{_pairs(query, mask)}"
 
 
@@ -386,6 +404,10 @@ def _bare_in_text(found: re.Match[str]) -> str:
     word = found.group()
     tail = _END.search(word)
     keep = len(word) - len(tail.group()) if tail else len(word)
+    if found["host"] is None and re.fullmatch(
+        rf"[^@]*{_FILE}", word[:keep]
+    ):  # a file's name may have a "?" in it
+        return word
     return _without_scheme(word[:keep], _Mask()) + word[keep:]
 
 

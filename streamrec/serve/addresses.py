@@ -38,6 +38,8 @@ or rtmps://; files and devices are named in cameras.toml alone
     split = split_address(address)
     if split is not None:  # a user and a password may hold what they like
         address = f"{split.scheme}{split.place}{split.rest}"
+        if "@" in split.rest:  # for some readers it would end a login, and what follows be the host
+            raise SettingsError("the path holds an @: write %40 for it")
     if not address.isprintable() or re.search(r"[\s\\|]", address):
         raise SettingsError("the address holds blanks or letters that no address has")
     scheme, separator, _ = address.partition("://")

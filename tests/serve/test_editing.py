@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from streamrec.core.address import quoted
 from streamrec.errors import SettingsError
 from streamrec.serve.addresses import check_address, login_of, place_of, shown
 from streamrec.serve.editing import Change, ChangedMeanwhile, Editor
@@ -178,6 +179,16 @@ class TestPasswords:
         port = replace(as_it_is(editor, "yard"), address="rtsp://192.168.1.21:9999/h264")
         with pytest.raises(SettingsError, match="another host gets no password"):
             editor.put(editor.read()["revision"], "yard", port)
+
+    def test_a_host_behind_the_path_gets_no_password_either(self, editor):
+        wanted = replace(as_it_is(editor, "yard"), address="rtsp://192.168.1.21/x@evil.example/live")
+        with pytest.raises(SettingsError, match="the path holds an @: write %40"):
+            editor.put(editor.read()["revision"], "yard", wanted)
+        by_hand = FILE.replace("rtsp://192.168.1.20/stream1", "rtsp://nas/x@evil.example/live")
+        editor.path.write_text(by_hand, encoding="utf-8")
+        address = address_of(editor, "door")
+        assert address == "rtsp://viewer:env-s3cret@nas/x%40evil.example/live"
+        assert place_of(quoted(address)) == ("rtsp", "nas")
 
     def test_a_new_camera_does_not_get_the_defaults_password(self, editor):
         new = Change(name="hall", address="rtsp://evil.example/live")
