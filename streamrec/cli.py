@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # Everything that is slow to import (OpenCV, ONNX Runtime, torch) is imported where it is used: --help is quick.
 
 READING = ("capture ", "read ")  # so begin the names of the threads that read sources
+CUT_OFF = 3  # exit code where a recording was cut off, damaged, or lost on the way
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
 app = typer.Typer(
     name="streamrec",
@@ -311,6 +312,9 @@ def run(
     A camera that is lost is opened again: at once, and then with pauses of 1 to 30 seconds, for about three
     minutes. --retries says how often.
 
+    Exit codes: 0 at the end, 2 for what cannot be done, 3 for a file that was cut off, damaged or lost on the
+    way, 130 after Ctrl-C. A pipe is read too: - is standard input.
+
     \b
     Examples:
       streamrec run 0
@@ -318,6 +322,7 @@ def run(
       streamrec run party.mp4 --save seen.mp4 --jsonl seen.jsonl --no-show
       streamrec run party.mp4 --explain --save why.mp4 --no-show
     """
+    from streamrec.health import amiss
     from streamrec.recognizer import Recognizer
     from streamrec.sinks import why_no_display
     from streamrec.sources import open_source
@@ -359,6 +364,8 @@ def run(
         web=page,
         after=happens,
     )
+    if amiss(opened) is not None:  # told by now
+        raise typer.Exit(CUT_OFF)
 
 
 def _after_options(
