@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 # Everything that is slow to import (OpenCV, ONNX Runtime, torch) is imported where it is used: --help is quick.
 
 READING = ("capture ", "read ")  # so begin the names of the threads that read sources
+CUT_OFF = 3  # exit code where a recording was cut off, damaged, or lost on the way
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
 HUNG_UP = 129  # after the terminal was closed
 app = typer.Typer(
@@ -451,6 +452,9 @@ def run(
     A camera that is lost is opened again: at once, and then with pauses of 1 to 30 seconds, for about three
     minutes. --retries says how often.
 
+    Exit codes: 0 at the end, 2 for what cannot be done, 3 for a file that was cut off, damaged or lost on the
+    way, 130 after Ctrl-C. A pipe is read too: - is standard input.
+
     \b
     Examples:
       streamrec run 0
@@ -460,6 +464,7 @@ def run(
     """
     from streamrec.checkpoint import model_file
     from streamrec.core.files import keep_inputs
+    from streamrec.health import amiss
     from streamrec.recognizer import Recognizer
     from streamrec.sinks import files_of_video, why_no_display
     from streamrec.sources import file_of, open_source
@@ -513,6 +518,8 @@ def run(
         web=page,
         after=happens,
     )
+    if amiss(opened) is not None:  # told by now
+        raise typer.Exit(CUT_OFF)
 
 
 def _files_of_sinks(sinks: list[str] | None) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -79,8 +80,8 @@ class Video:
         start = float((stream.start_time or 0) * stream.time_base) if stream.time_base else 0.0
         convert = Converter(size)
         came, before = 0, -self.step
-        for frame in _Deinterlaced().of(self._frames()):
-            told = None if self._untimed or frame.time is None else frame.time - start
+        for frame, time in _Deinterlaced().of(self._frames()):
+            told = None if self._untimed or time is None else time - start
             # Containers without times say 0 for ever.
             before = told if told is not None and told > before else before + self.step
             yield convert(frame), before
@@ -139,11 +140,11 @@ class Video:
         if data.lost:
             of_all = f" of {data.size}" if data.size else ""
             return f"{data.lost}: {data.tell()}{of_all} bytes came, {came} pictures"
+        if isinstance(data, Pipe) and not came:
+            return f"nothing could be decoded; {_FORWARDS}"
         missing = missing_bytes(data)
-        whole = came >= WHOLE * promised or end >= WHOLE * (
-            self.duration or 0.0
-        )  # an edit list leaves some out
-        if missing > 0 and (missing > 1024 or data.size is None or not whole or self._errors):
+        whole = came >= WHOLE * promised or end >= WHOLE * (self.duration or 0.0)  # an edit list leaves some out
+        if missing > 0:
             if promised > came:
                 return f"it is cut off or damaged: {came} of its {promised} pictures came"
             return f"it is cut off: {missing} bytes are missing at its end; {came} pictures came"
@@ -201,9 +202,10 @@ class _Deinterlaced:
     def __init__(self) -> None:
         self._graph: Any = None
         self._kind: tuple[Any, ...] = ()
+        self._times: deque[float | None] = deque()  # of those in the filter, which would tell the last one's wrongly
 
-    def of(self, frames: Generator[Any]) -> Generator[Any]:
-        """The frames, in order, none left out."""
+    def of(self, frames: Generator[Any]) -> Generator[tuple[Any, float | None]]:
+        """The frames with their times in seconds, in order, none left out."""
         try:
             for frame in frames:
                 kind = (frame.width, frame.height, frame.format.name, frame.time_base)
@@ -212,8 +214,9 @@ class _Deinterlaced:
                 if self._graph is None and frame.interlaced_frame and min(frame.width, frame.height) >= 4:
                     self._graph, self._kind = _graph(*kind), kind
                 if self._graph is None:
-                    yield frame
+                    yield frame, frame.time
                 else:
+                    self._times.append(frame.time)
                     self._graph.vpush(frame)
                     yield from self._ready()
             if self._graph is not None:
@@ -221,17 +224,19 @@ class _Deinterlaced:
         finally:
             frames.close()
 
-    def _ready(self) -> Iterator[Any]:
-        while True:
+    def _ready(self) -> Iterator[tuple[Any, float | None]]:
+        while self._times:
             try:
-                yield self._graph.vpull()
+                frame = self._graph.vpull()
             except (av.BlockingIOError, EOFError):
                 return
+            yield frame, self._times.popleft()
 
-    def _rest(self) -> Iterator[Any]:
+    def _rest(self) -> Iterator[tuple[Any, float | None]]:
         self._graph.vpush(None)
         yield from self._ready()
         self._graph = None
+        self._times.clear()
 
 
 def _graph(width: int, height: int, kind: str, time_base: Any) -> Any:
@@ -285,6 +290,7 @@ def _stream_of(container: Any) -> Any:
     raise UnreadableError(f"it holds no video, only {', '.join(kinds) or 'nothing'}")
 
 
+_FORWARDS = "a pipe is read from its beginning on, which MPEG-TS, Matroska and fragmented MP4 allow"
 _COVER = av.stream.Disposition.attached_pic
 
 
@@ -296,10 +302,10 @@ def _why_closed(data: Recording, error: Exception) -> str:
         head = data.read(64).lstrip(b"\xef\xbb\xbf \r\n\t")
         if head.startswith(_LISTS):
             return "it is a list that names other files, and these are not read; name the video itself"
+        if (missing := missing_bytes(data)) > 0:
+            return f"it is cut off: {missing} bytes are missing at its end"
     words = in_words(error, 0.0, 1.0) if isinstance(error, av.FFmpegError) else "it is damaged"
-    if isinstance(data, Pipe):
-        words += "; a pipe is read from its beginning on, which MPEG-TS, Matroska and fragmented MP4 allow"
-    return words
+    return f"{words}; {_FORWARDS}" if isinstance(data, Pipe) else words
 
 
 def _keep_heap() -> None:

@@ -27,6 +27,7 @@ from streamrec.videos import DEAF, LOST, REFUSED, UNKNOWN, no_answer
 FILE_SECONDS = 30.0  # a store may sleep: so long a file behind an address is waited for, and asked for again
 SAME_PLACE = 3  # answers in a row without one new byte: more of it will not come
 STEP_OVER = 1 << 18  # bytes: what is skipped by reading on and not by asking anew
+SLACK = 1024  # bytes by which writers of AVI and WMV err
 STDIN = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 
 
@@ -208,7 +209,8 @@ class RemoteFile(Recording):
         while not self._left:
             if self.size is not None and self._wanted >= self.size:
                 return b""
-            if self._response is not None and not 0 <= self._wanted - self._at <= STEP_OVER:
+            furthest = STEP_OVER if self._ranges else self._wanted  # a server without ranges begins anew
+            if self._response is not None and not 0 <= self._wanted - self._at <= furthest:
                 self._drop()
             try:
                 if self._response is None:
@@ -441,7 +443,7 @@ def _advice(mode: int, pipes: bool) -> str:
 def missing_bytes(file: Recording) -> int:
     """How many bytes a local file lacks by what its own header says: 0 where all are there, or it does not say.
 
-    Matroska and WebM, AVI, and MP4 with its relatives tell how long they are; MPEG-TS comes in whole packets.
+    Matroska and WebM, AVI, WMV, and MP4 with its relatives tell how long they are; MPEG-TS comes in whole packets.
     """
     if not isinstance(file, LocalFile):
         return 0
@@ -468,7 +470,12 @@ def _promised(file: LocalFile) -> int:
         length, after = _vint(head, 4)
         return 0 if length is None else at + after + length
     if head[:4] == b"RIFF" and head[8:12] in (b"AVI ", b"WEBP"):
-        return 8 + int.from_bytes(head[4:8], "little")
+        return 8 + int.from_bytes(head[4:8], "little") - SLACK
+    if head[:4] == b"\x30\x26\xb2\x75":  # ASF: WMV
+        file.seek(0)
+        head = file.read(1 << 16)
+        at = head.find(bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365"))
+        return 0 if at < 0 else int.from_bytes(head[at + 40 : at + 48], "little") - SLACK
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip", b"styp"):
         return _end_of_boxes(file)
     if head[:1] == b"\x47" and all(file.size % each for each in (188, 192, 204) if file.size):
@@ -489,14 +496,14 @@ def _end_of_boxes(file: LocalFile) -> int:
         file.seek(at)
         head = file.read(16)
         if len(head) < 8:
-            return at + (8 if head else 0)
+            return at
         length = int.from_bytes(head[:4], "big")
         if length == 1:
             length = int.from_bytes(head[8:16], "big")
         if length < 8:
             return 0  # it goes on to the end, or is no box
-        if not head[4:8].isascii():
-            return 0
+        if not all(0x20 <= letter < 0x7F or letter == 0xA9 for letter in head[4:8]):
+            return 0  # what follows the last box
         at += length
         if at >= (file.size or 0):
             return at
