@@ -37,7 +37,9 @@ from streamrec.videos import seconds_in
 _QUALITY = 80  # of the JPEG pictures
 _RING_BYTES = 16 << 20  # of one camera
 _WAITING_BYTES = 96 << 20  # of pictures that the thread has not looked at yet
-_BLURRED_SIDE = 40  # pixels that are left of the long side: who it was cannot be brought back
+_BLURRED_SIDE = (
+    6  # pixels that are left of the long side: no feature of a face that fills the picture (docs/events.md)
+)
 _THUMBNAIL_SIDE = 320
 _TICK = 0.5  # seconds between two looks at whether a camera has gone silent
 _SILENT_SECONDS = 3.0  # without a picture: nothing comes after the event
@@ -52,8 +54,8 @@ class Privacy(StrEnum):
     """What is kept of a camera's pictures."""
 
     full = "full"  # as they are
-    blur = "blur"  # the whole picture so blurred that nobody can be known, before it is kept at all
-    none = "none"  # no picture, not in memory either: only that something happened
+    blur = "blur"  # the whole picture, so blurred that a face which fills it has no feature
+    none = "none"  # no picture is kept: only that something happened
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

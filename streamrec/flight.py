@@ -18,7 +18,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
@@ -28,6 +28,7 @@ from typing import IO, Any
 import numpy as np
 
 from streamrec.closing import Closing
+from streamrec.core.files import make_private_folder, open_private
 from streamrec.errors import DataError, SinkError, StateError
 from streamrec.pictures import as_bgr
 from streamrec.recognizer import Recognizer
@@ -84,7 +85,8 @@ class FlightRecorder(Closing):
                 if not self.folder.exists():
                     break
                 self.folder = folder / f"{stamp}-{number}"
-            self.folder.mkdir(mode=0o700, parents=True)
+            make_private_folder(folder)
+            self.folder.mkdir(mode=0o700)
             self._write_header()
         except OSError as error:
             raise SinkError(
@@ -156,7 +158,8 @@ class FlightRecorder(Closing):
                 if prediction.phase is not None:
                     entry["phase"] = list(prediction.phase)
                 if self._last.get(frame.source) is not state:
-                    entry["before"] = self._put(state.to_bytes())
+                    kept = state if entry["picture"] is not None else _without_pictures(state)
+                    entry["before"] = self._put(kept.to_bytes())
                 self._last[frame.source] = after
                 entries.append(entry)
             self._data.flush()  # before the line that speaks of it
@@ -198,8 +201,8 @@ class FlightRecorder(Closing):
             self._close_part()
             self._number += 1
             path = self.folder / f"part-{self._number:06d}.jsonl"
-            self._data = path.with_suffix(".bin").open("wb")
-            self._lines = path.open("wb")
+            self._data = open_private(path.with_suffix(".bin"), "wb")
+            self._lines = open_private(path, "wb")
             self._begun = now
             self._last.clear()
             self._prune()
@@ -214,7 +217,12 @@ class FlightRecorder(Closing):
     def _prune(self) -> None:
         """The oldest parts of all recordings in the folder go, when it is too large."""
         total = 0.0
-        for path in sorted(self.folder.parent.glob("*/part-*.bin"), reverse=True):
+        # This recording is the newest, whatever the clock said when it or another one began.
+        for path in sorted(
+            self.folder.parent.glob("*/part-*.bin"),
+            key=lambda path: (path.parent == self.folder, path),
+            reverse=True,
+        ):
             lines = path.with_suffix(".jsonl")
             total += path.stat().st_size + (lines.stat().st_size if lines.exists() else 0)
             if total > self._max_gb * _GB and (path.parent, path.stem) != (
@@ -239,7 +247,8 @@ class FlightRecorder(Closing):
             ],
         }
         part = self.folder / "flight.json.part"
-        part.write_text(json.dumps(header, indent=2) + "\n", encoding="utf-8")
+        with open_private(part, encoding="utf-8") as file:
+            file.write(json.dumps(header, indent=2) + "\n")
         part.replace(self.folder / "flight.json")
 
     def _forgiven(self) -> _Forgiven:
@@ -421,6 +430,11 @@ def _difference(
     if digest_of(state) != entry["after"]:
         return f"{where}: the same was said, but another state is left"
     return None
+
+
+def _without_pictures(state: State) -> State:
+    """The state without what its encoder keeps of earlier frames: that may be a picture."""
+    return replace(state, cache=tuple(np.zeros_like(array) for array in state.cache))
 
 
 def digest_of(state: State) -> int:
