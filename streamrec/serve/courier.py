@@ -56,6 +56,11 @@ class Trouble:
         self._well: float | None = None  # monotonic(): since when it works, while that is not told yet
         self._ended = -_SOON  # monotonic(): when the last trouble was told to be over
 
+    @property
+    def is_told(self) -> bool:
+        """Whether it was told that it fails, and not yet that it works."""
+        return bool(self._reasons)
+
     def fail(self, reason: str) -> None:
         """It fails; ``reason`` is a clause without secrets."""
         with self._lock:
