@@ -37,9 +37,7 @@ from streamrec.videos import seconds_in
 _QUALITY = 80  # of the JPEG pictures
 _RING_BYTES = 16 << 20  # of one camera
 _WAITING_BYTES = 96 << 20  # of pictures that the thread has not looked at yet
-_BLURRED_SIDE = (
-    6  # pixels that are left of the long side: no feature of a face that fills the picture (docs/events.md)
-)
+_BLURRED = 4, 8  # pixels that are left of the short, of the long side at most; docs/events.md: what is seen
 _THUMBNAIL_SIDE = 320
 _TICK = 0.5  # seconds between two looks at whether a camera has gone silent
 _SILENT_SECONDS = 3.0  # without a picture: nothing comes after the event
@@ -524,7 +522,8 @@ def _small(image: np.ndarray, side: int, privacy: Privacy) -> np.ndarray:
     scale = min(1.0, side / max(height, width))
     size = max(2, round(width * scale)), max(2, round(height * scale))
     if privacy is Privacy.blur:
-        least = _BLURRED_SIDE / max(height, width)
+        # By the short side: that is what a face which fills the picture is limited by, of a part of it too.
+        least = min(_BLURRED[0] / min(height, width), _BLURRED[1] / max(height, width))
         coarse = max(1, round(width * least)), max(1, round(height * least))
         return cv2.resize(_shrunk(image, coarse), size, interpolation=cv2.INTER_CUBIC)
     return image if scale == 1.0 else _shrunk(image, size)
