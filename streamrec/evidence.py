@@ -9,6 +9,7 @@ the thread cannot keep up pictures are left out and counted, and a disk that is 
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import re
 import shutil
@@ -19,27 +20,31 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from streamrec.core.files import PRIVATE_FILE, make_private_folder, open_private, too_open
+from streamrec.core.locks import Held, Lock
 from streamrec.errors import SinkError, StreamrecError
 from streamrec.history import Announcement, Entry, History, Kind
 from streamrec.sinks import VideoFile
 from streamrec.types import Frame, Result
+from streamrec.videos import seconds_in
 
 _QUALITY = 80  # of the JPEG pictures
 _RING_BYTES = 16 << 20  # of one camera
 _WAITING_BYTES = 96 << 20  # of pictures that the thread has not looked at yet
-_BLURRED_SIDE = 40  # pixels that are left of the long side: who it was cannot be brought back
+_BLURRED = 4, 8  # pixels that are left of the short, of the long side at most; docs/events.md: what is seen
 _THUMBNAIL_SIDE = 320
 _TICK = 0.5  # seconds between two looks at whether a camera has gone silent
 _SILENT_SECONDS = 3.0  # without a picture: nothing comes after the event
 _PRUNE_SECONDS = 600.0
 _GB = 1e9
 _DAY = 86_400.0
-_OWN = re.compile(r".+-([0-9a-f]{12}-[0-9a-f]{8})\.(mp4|jpg|part\.mp4|whole\.mp4)")
+_OWN = re.compile(r".+-([0-9a-f]{12}-[0-9a-f]{8})\.(mp4|jpg|part\.mp4|whole\.mp4|events\.json)")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
@@ -47,8 +52,8 @@ class Privacy(StrEnum):
     """What is kept of a camera's pictures."""
 
     full = "full"  # as they are
-    blur = "blur"  # the whole picture so blurred that nobody can be known, before it is kept at all
-    none = "none"  # no picture, not in memory either: only that something happened
+    blur = "blur"  # the whole picture, so blurred that a face which fills it has no feature
+    none = "none"  # no picture is kept: only that something happened
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,16 +139,35 @@ class Evidence:
         self._waiting_bytes = 0
         self._closed = False
         self._pruned = -math.inf  # time.monotonic()
-        try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            probe = self.folder / ".writable"
-            probe.touch()
-            probe.unlink()
-        except OSError as error:
-            raise SinkError(_cannot_write(self.folder, error)) from error
+        self._lock: Lock | None = None
+        self._hold()
+        if (sentence := too_open(self.folder)) is not None:
+            self._complain(sentence)
+        newest = max((moment_of_id(id) for id, _, _ in self._files()), default=None)
+        if newest is not None:
+            history.suppose(newest)  # a history that was begun anew does not know how old the evidence is
         self._recover()
         self._thread = threading.Thread(target=self._work, name="evidence", daemon=True)
         self._thread.start()
+
+    def _hold(self) -> None:
+        """Make the folder where it is not there, and be alone with it: the half-written videos are ours."""
+        if self._lock is not None and self._lock.is_of(self.folder):
+            return
+        try:
+            make_private_folder(self.folder)
+            probe = self.folder / ".writable"
+            open_private(probe).close()
+            probe.unlink()
+            if self._lock is not None:
+                self._lock.release()
+            self._lock = Lock(self.folder)
+        except Held:
+            raise SinkError(
+                f"another streamrec keeps its evidence in {self.folder}; end it, or give this one a folder of its own"
+            ) from None
+        except OSError as error:
+            raise SinkError(_cannot_write(self.folder, error)) from error
 
     def privacy_of(self, camera: str) -> Privacy:
         """What is kept of a camera's pictures."""
@@ -183,7 +207,10 @@ class Evidence:
             self._closed = True
             self._changed.notify_all()
         self._thread.join(patience)
-        if self._thread.is_alive():
+        if not self._thread.is_alive():
+            if self._lock is not None:
+                self._lock.release()
+        else:
             raise SinkError(
                 f"the evidence was not written within {patience:g} s; what there is plays: *.part.mp4 in {self.folder}"
             )
@@ -286,14 +313,16 @@ class Evidence:
             recording.entry[entry.id] = entry
             recording.open.add(entry.id)
             recording.rest = self.settings.after
+            self._note_events(recording)
             return
+        self._hold()
         self._make_room()
         began = frame.timestamp if entry.timestamp is None else entry.timestamp
         pictures = [k for k in camera.ring if k.result.frame.timestamp >= began - self.settings.before]
         pictures = pictures or [camera.ring[-1]]
         first = pictures[0].result.frame
         path = self._path(entry, "mp4")
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(path.parent)
         camera.recording = _Recording(
             path=path,
             video=VideoFile(path, overlay=self.settings.overlay),
@@ -303,8 +332,24 @@ class Evidence:
             open={entry.id},
             rest=self.settings.after,
         )
+        with contextlib.suppress(OSError):
+            path.with_name(f"{path.stem}.part.mp4").chmod(PRIVATE_FILE)
+        with self._complaining():
+            self._note_events(camera.recording)
         for kept in pictures:
             self._go_on(camera, kept)
+
+    def _note_events(self, recording: _Recording) -> None:
+        """Write down beside the video whose it is: after a kill all of them get it, and know where they are in it."""
+        path = _events_of(recording.path)
+        starts = {id: recording.entry[id].started - at for id, at in recording.entries.items()}
+        try:
+            part = path.with_name(f"{path.name}.part")
+            with open_private(part) as file:
+                json.dump(starts, file)
+            part.replace(path)
+        except OSError as error:
+            raise SinkError(_cannot_write(path, error)) from error
 
     def _go_on(self, camera: _Camera, kept: _Kept) -> None:
         recording = camera.recording
@@ -334,21 +379,37 @@ class Evidence:
         if recording is None:
             return
         recording.video.close()
-        for id, at in recording.entries.items():
-            told = self._history.attach(
-                id, clip=recording.path, clip_started=recording.entry[id].started - at
-            )
-            if told is not None:
-                self._told(told)
+        with contextlib.suppress(OSError):
+            recording.path.chmod(PRIVATE_FILE)
+        self._attach(
+            recording.path, {id: recording.entry[id].started - at for id, at in recording.entries.items()}
+        )
         self._prune()
 
+    def _attach(self, clip: Path, starts: dict[str, float | None]) -> None:
+        """Tell the history whose clip it is; what is noted beside it goes when all of that is on the disk."""
+        left = set(starts)
+
+        def written(id: str) -> None:
+            left.discard(id)
+            if not left:
+                with contextlib.suppress(OSError):
+                    _events_of(clip).unlink(missing_ok=True)
+
+        for id, began in starts.items():
+            told = self._history.attach(id, clip=clip, clip_started=began, then=partial(written, id))
+            if told is not None:
+                self._told(told)
+
     def _write_thumbnail(self, entry: Entry, kept: _Kept) -> None:
+        self._hold()
         path = self._path(entry, "jpg")
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(path.parent)
         _, data = cv2.imencode(".jpg", _small(_decoded(kept.jpeg), _THUMBNAIL_SIDE, Privacy.full))
         part = path.with_suffix(".jpg.part")
         try:
-            part.write_bytes(data.tobytes())
+            with open_private(part, "xb") as file:  # a new file: not through a link that somebody put there
+                file.write(data.tobytes())
             part.replace(path)
         except OSError as error:
             with contextlib.suppress(OSError):
@@ -363,21 +424,25 @@ class Evidence:
     # -- what is kept how long
 
     def _files(self) -> list[tuple[str, int, Path]]:
-        """Our own files, the oldest first: (event id, bytes, path); others are not touched."""
+        """Our own files, the oldest first: (event id, bytes, path); others are not touched, and no link is followed.
+
+        What is of a time that has not come yet was written when the clock was wrong: it counts as the oldest.
+        """
         found: list[tuple[str, int, Path]] = []
         try:
             days = [*self.folder.iterdir()]
-        except FileNotFoundError:  # somebody deleted the folder: what is written next makes it again
+        except OSError:  # somebody deleted the folder: what is written next makes it again
             return found
         for day in days:
-            if not _DATE.fullmatch(day.name) or not day.is_dir():
+            if not _DATE.fullmatch(day.name) or not day.is_dir() or day.is_symlink():
                 continue
             for path in day.iterdir():
                 name = _OWN.fullmatch(path.name)
-                if name is not None:
+                if name is not None and not path.is_symlink():
                     with contextlib.suppress(FileNotFoundError):
                         found.append((name[1], path.stat().st_size, path))
-        return sorted(found)
+        now = time.time() + _DAY
+        return sorted(found, key=lambda file: (moment_of_id(file[0]) <= now, file))
 
     def _prune(self, needed: float = 0.0) -> None:
         """Delete what is too old or too much, the oldest first; ``needed``: so many bytes more than that."""
@@ -386,13 +451,13 @@ class Evidence:
         now = {recording.path.stem for c in self._cameras.values() if (recording := c.recording) is not None}
         total = sum(size for _, size, _ in files)
         most = self.settings.max_gb * _GB if self.settings.max_gb > 0 else float("inf")
-        oldest = time.time() - self.settings.keep_days * _DAY if self.settings.keep_days > 0 else 0.0
+        oldest = self._history.oldest(self.settings.keep_days) if self.settings.keep_days > 0 else 0.0
         gone: list[Path] = []
         for id, size, path in files:
             if path.name.split(".")[0] in now:
                 continue
-            if int(id[:12], 16) / 1000 >= oldest and total <= most and needed <= 0:
-                break
+            if moment_of_id(id) >= oldest and total <= most and needed <= 0:
+                continue
             path.unlink(missing_ok=True)
             total, needed = total - size, needed - size
             gone.append(path)
@@ -415,16 +480,40 @@ class Evidence:
             )
 
     def _recover(self) -> None:
-        """A killed process left videos without their name: they play, up to the last two seconds."""
+        """A killed process left videos without their name: they play, up to the last two seconds.
+
+        What it noted beside a video says whose it is; a video that has its name, and such a note, was finished just
+        before the kill.
+        """
         for id, size, path in self._files():
             if path.name.endswith(".whole.mp4") or (path.name.endswith(".part.mp4") and not size):
                 path.unlink(missing_ok=True)
             elif path.name.endswith(".part.mp4"):
                 whole = path.with_name(path.name.replace(".part.mp4", ".mp4"))
                 path.replace(whole)
-                told = self._history.attach(id, clip=whole)
-                if told is not None:
-                    self._told(told)
+                with contextlib.suppress(OSError):
+                    whole.chmod(PRIVATE_FILE)
+                starts = _noted(_events_of(whole)) or {id: None}
+                ends = seconds_in(whole)
+                first = starts.get(id)
+                if first is not None and ends is not None:  # what began after the last picture is not in it
+                    starts = {one: at for one, at in starts.items() if self._is_within(one, at, ends)} or {
+                        id: first
+                    }
+                self._attach(whole, starts)
+        for _, _, path in self._files():
+            if path.name.endswith(".events.json"):
+                clip = path.with_name(path.name.replace(".events.json", ".mp4"))
+                starts = _noted(path)
+                if clip.is_file() and starts:
+                    self._attach(clip, starts)
+                else:
+                    path.unlink(missing_ok=True)
+
+    def _is_within(self, id: str, clip_started: float | None, seconds: float) -> bool:
+        """Whether an event began while the video runs."""
+        entry = self._history.get(id)
+        return entry is None or clip_started is None or entry.started - clip_started <= seconds
 
 
 def _small(image: np.ndarray, side: int, privacy: Privacy) -> np.ndarray:
@@ -433,7 +522,8 @@ def _small(image: np.ndarray, side: int, privacy: Privacy) -> np.ndarray:
     scale = min(1.0, side / max(height, width))
     size = max(2, round(width * scale)), max(2, round(height * scale))
     if privacy is Privacy.blur:
-        least = _BLURRED_SIDE / max(height, width)
+        # By the short side: that is what a face which fills the picture is limited by, of a part of it too.
+        least = min(_BLURRED[0] / min(height, width), _BLURRED[1] / max(height, width))
         coarse = max(1, round(width * least)), max(1, round(height * least))
         return cv2.resize(_shrunk(image, coarse), size, interpolation=cv2.INTER_CUBIC)
     return image if scale == 1.0 else _shrunk(image, size)
@@ -455,6 +545,30 @@ def _decoded(jpeg: bytes) -> np.ndarray:
     image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
     assert image is not None  # it was encoded here
     return image
+
+
+def _events_of(clip: Path) -> Path:
+    """What is noted beside a video while it is written: whose it is."""
+    return clip.with_name(f"{clip.stem}.events.json")
+
+
+def _noted(path: Path) -> dict[str, float | None]:
+    """Event id: when the video begins, seconds since 1970; nothing where the note is not there or damaged."""
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(said, dict):
+        return {}
+    return {
+        id: float(at) if isinstance(at, int | float) and math.isfinite(at) else None
+        for id, at in said.items()
+    }
+
+
+def moment_of_id(id: str) -> float:
+    """When the event of this id began, seconds since 1970 (``history.new_id``)."""
+    return int(id[:12], 16) / 1000
 
 
 def _slug(name: str) -> str:

@@ -18,7 +18,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
@@ -158,7 +158,8 @@ class FlightRecorder(Closing):
                 if prediction.phase is not None:
                     entry["phase"] = list(prediction.phase)
                 if self._last.get(frame.source) is not state:
-                    entry["before"] = self._put(state.to_bytes())
+                    kept = state if entry["picture"] is not None else _without_pictures(state)
+                    entry["before"] = self._put(kept.to_bytes())
                 self._last[frame.source] = after
                 entries.append(entry)
             self._data.flush()  # before the line that speaks of it
@@ -216,7 +217,12 @@ class FlightRecorder(Closing):
     def _prune(self) -> None:
         """The oldest parts of all recordings in the folder go, when it is too large."""
         total = 0.0
-        for path in sorted(self.folder.parent.glob("*/part-*.bin"), reverse=True):
+        # This recording is the newest, whatever the clock said when it or another one began.
+        for path in sorted(
+            self.folder.parent.glob("*/part-*.bin"),
+            key=lambda path: (path.parent == self.folder, path),
+            reverse=True,
+        ):
             lines = path.with_suffix(".jsonl")
             total += path.stat().st_size + (lines.stat().st_size if lines.exists() else 0)
             if total > self._max_gb * _GB and (path.parent, path.stem) != (
@@ -422,6 +428,11 @@ def _difference(
     if digest_of(state) != entry["after"]:
         return f"{where}: the same was said, but another state is left"
     return None
+
+
+def _without_pictures(state: State) -> State:
+    """The state without what its encoder keeps of earlier frames: that may be a picture."""
+    return replace(state, cache=tuple(np.zeros_like(array) for array in state.cache))
 
 
 def digest_of(state: State) -> int:

@@ -376,7 +376,10 @@ class History(Closing):
             except Exception as error:  # the thread outlives whatever it is
                 trouble = f"cannot write {self.path}: {type(error).__name__}: {error}"
             for announcement in announcements:
-                self._committed(announcement)
+                try:
+                    self._committed(announcement)
+                except Exception as error:  # of who is told: it is kept all the same
+                    self._tell(f"{self.path}: {type(error).__name__}: {error}")
             if trouble:
                 if trouble != told:
                     told = trouble

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -35,6 +36,7 @@ class Believed:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock, self._monotonic = clock, monotonic
+        self._lock = threading.Lock()
         self._wall, self._run = clock(), monotonic()
         self.time = self._wall if known is None else known
         self.steady = steady  # seconds for which a clock that jumped has run without another jump
@@ -45,6 +47,10 @@ class Believed:
 
     def look(self) -> float:
         """Look at the clock; the time that is believed."""
+        with self._lock:
+            return self._look()
+
+    def _look(self) -> float:
         wall, run = self._clock(), self._monotonic()
         ran, moved = run - self._run, wall - self._wall
         self._wall, self._run = wall, run
@@ -67,11 +73,16 @@ class Believed:
         """What to say of a clock that jumped; "" where it did not."""
         if not self.jumped:
             return ""
-        there, known = (
-            datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d") for moment in (self._wall, self.time)
-        )
+        there, known = _day(self._wall), _day(self.time)
         return (
             f"the clock says {there}, {abs(self.jumped) / DAY:.0f} days {'after' if self.jumped > 0 else 'before'} "
             f"the last time known here ({known}): what is old is counted from {known} until the clock has run "
             f"steadily for {STEADY / DAY:.0f} days, so that nothing is deleted because it was set wrong"
         )
+
+
+def _day(moment: float) -> str:
+    try:
+        return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d")
+    except (ValueError, OverflowError, OSError):  # no calendar has it
+        return f"{moment:g} s since 1970"

@@ -16,6 +16,9 @@ _FIRST_PAUSE = 1.0  # seconds after the first attempt in vain; doubled after eac
 _LONGEST_PAUSE = 300.0  # a receiver that is back gets its messages within so many seconds
 _LOOK_SECONDS = 1.0  # between two looks at the queue when nobody wakes it
 _HOUR = 3600.0
+_SOON = 60.0  # seconds: what fails again so soon after its end comes and goes
+_STEADIEST = 300.0  # seconds without trouble that are waited for at most, before its end is told
+_REASONS = 4  # of one trouble that are told
 
 
 class Undelivered(Exception):
@@ -28,12 +31,79 @@ class Undelivered(Exception):
         self.attempts = attempts  # after so many it is given up; None: only when it is too old
 
 
+class Trouble:
+    """Tells that something fails, once, and its end; what comes and goes is one trouble. Any thread may call it.
+
+    ``steady``: seconds without trouble after which its end is told; twice as many after each relapse. ``tell`` gets
+    ``name: reason; more`` and ``name: over``.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        tell: Callable[[str], object],
+        *,
+        more: str,
+        over: str,
+        steady: float = 0.0,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._name, self._tell, self._more, self._over = name, tell, more, over
+        self._least = self._steady = steady
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._reasons: set[str] = set()  # told of the trouble that is; empty: there is none
+        self._well: float | None = None  # monotonic(): since when it works, while that is not told yet
+        self._ended = -_SOON  # monotonic(): when the last trouble was told to be over
+
+    @property
+    def is_told(self) -> bool:
+        """Whether it was told that it fails, and not yet that it works."""
+        return bool(self._reasons)
+
+    def fail(self, reason: str) -> None:
+        """It fails; ``reason`` is a clause without secrets."""
+        with self._lock:
+            relapse = self._well is not None or (
+                not self._reasons and self._monotonic() - self._ended < _SOON
+            )
+            if relapse:
+                self._steady = min(_STEADIEST, max(2.0 * self._steady, 10.0))
+            elif not self._reasons:
+                self._steady = self._least
+            self._well = None
+            new = reason not in self._reasons and len(self._reasons) < _REASONS
+            if new:
+                self._reasons.add(reason)
+        if new:
+            self._tell(f"{self._name}: {reason}; {self._more}")
+
+    def fine(self) -> None:
+        """It works."""
+        with self._lock:
+            if self._reasons and self._well is None:
+                self._well = self._monotonic()
+        self.look()
+
+    def look(self) -> None:
+        """Tell the end where it has come; call it now and then."""
+        with self._lock:
+            now = self._monotonic()
+            over = self._well is not None and now - self._well >= self._steady
+            if over:
+                self._reasons.clear()
+                self._well, self._ended = None, now
+        if over:
+            self._tell(f"{self._name}: {self._over}")
+
+
 class Courier:
     """A thread that delivers to one receiver of a history; ``send`` raises ``Undelivered``.
 
     What is sent arrives at least once, with the same ``Message.id`` each time, the oldest first. Between two
     attempts there are pauses that double up to ``longest_pause`` (s), with chance in them. What is older than
-    ``give_up_hours`` is given up, and told. ``silent``: that it fails is told elsewhere.
+    ``give_up_hours`` is given up, and told. ``silent``: that it fails is told elsewhere. ``look`` is called every
+    second or so.
     """
 
     def __init__(
@@ -47,17 +117,25 @@ class Courier:
         give_up_hours: float = 72.0,
         longest_pause: float = _LONGEST_PAUSE,
         silent: bool = False,
+        look: Callable[[], object] = lambda: None,
         chance: random.Random | None = None,
     ) -> None:
         self.receiver = receiver
         self._history, self._send, self._wants, self._tell = history, send, wants, tell
-        self._longest_pause, self._silent = longest_pause, silent
+        self._longest_pause = longest_pause
         self._give_up = give_up_hours * _HOUR
         self._chance = chance or random.Random()
         self._woken = threading.Event()
         self._closed = False
-        self._failing = False  # the last attempt was in vain
-        self._done = -1  # number of the last that was sent: not again should the queue not be writable
+        self._look = look
+        self._trouble = Trouble(
+            receiver,
+            (lambda sentence: None) if silent else tell,
+            more="it is tried again until it arrives",
+            over="it takes messages again",
+        )
+        self._stuck = ""  # what is wrong with the queue
+        self._done = ""  # id of the last that was sent: not again should the queue not be writable
         self._thread = threading.Thread(target=self._work, name=receiver, daemon=True)
         self._thread.start()
 
@@ -77,11 +155,16 @@ class Courier:
             closed = self._closed
             try:
                 pause = self._deliver()
+                self._stuck = ""
             except HistoryError as error:
                 if closed:
                     return
-                self._tell(f"{self.receiver}: {error}")
+                if str(error) != self._stuck:
+                    self._stuck = str(error)
+                    self._tell(f"{self.receiver}: {error}")
                 pause = _LOOK_SECONDS
+            self._trouble.look()
+            self._look()
             if pause > 0 and closed:
                 return
             self._woken.wait(pause)
@@ -92,30 +175,35 @@ class Courier:
         if not waiting:
             return _LOOK_SECONDS
         message = waiting[0]
-        if message.number == self._done or not self._wants(json.loads(message.body)):
+        if message.id == self._done or not self._is_wanted(message):
             self._history.arrived(message)
             return 0.0
         now = time.time()
-        if message.due > now:
-            # A clock that was set back makes nobody wait for long.
+        if 0.0 < message.due - now <= 2.0 * _HOUR:  # longer: the clock was set back
             return min(message.due - now, _LOOK_SECONDS)
         try:
             self._send(message)
         except Undelivered as trouble:
-            return self._in_vain(message, trouble, now)
+            return self._in_vain(message, trouble)
         except Exception as error:  # the thread outlives whatever it is; its text may hold a secret
-            return self._in_vain(message, Undelivered(f"it failed ({type(error).__name__})"), now)
-        self._done = message.number
+            return self._in_vain(message, Undelivered(f"it failed ({type(error).__name__})"))
+        self._done = message.id
+        self._trouble.fine()
         self._history.arrived(message)
-        if self._failing:
-            self._failing = False
-            self._tell(f"{self.receiver}: it takes messages again")
         return 0.0
 
-    def _in_vain(self, message: Message, trouble: Undelivered, now: float) -> float:
+    def _is_wanted(self, message: Message) -> bool:
+        try:
+            return self._wants(json.loads(message.body))
+        except (ValueError, TypeError, KeyError):  # somebody else wrote into the queue, or it is damaged
+            self._tell(f"{self.receiver}: message {message.id} is no announcement, and is passed over")
+            return False
+
+    def _in_vain(self, message: Message, trouble: Undelivered) -> float:
         attempts = message.attempts + 1
         too_often = trouble.attempts is not None and attempts >= trouble.attempts
-        if too_often or now - message.made > self._give_up:
+        # A clock that jumped makes no message old.
+        if too_often or message.made < self._history.oldest(self._give_up / (24 * _HOUR)):
             self._history.arrived(message)
             self._tell(
                 f"{self.receiver}: {trouble.reason}; message {message.id} is given up after {attempts} attempts"
@@ -125,10 +213,8 @@ class Courier:
         pause *= self._chance.uniform(0.5, 1.0)  # many that failed together do not come back together
         if trouble.again_in is not None:
             pause = max(pause, min(trouble.again_in, _HOUR))
+        self._trouble.fail(trouble.reason)
         self._history.postpone(message, pause)
-        if not self._failing and not self._silent:
-            self._failing = True
-            self._tell(f"{self.receiver}: {trouble.reason}; it is tried again until it arrives")
         return min(pause, _LOOK_SECONDS)
 
 

@@ -27,12 +27,15 @@ from typing import Any
 
 from streamrec.errors import SinkError, need
 from streamrec.history import Announcement, History, Kind, Message
-from streamrec.serve.courier import Courier, Undelivered
+from streamrec.serve.courier import Courier, Trouble, Undelivered
 
 RECEIVER = "mqtt"  # its name in the history's queue
 _KEEPALIVE = 20  # seconds: after one and a half of them the broker tells the last will
 _LONGEST_PAUSE = 30.0  # seconds between two tries to connect
 _CONFIRM_SECONDS = 10.0  # for the broker to say that it has a message
+_ANSWER_SECONDS = 10.0  # for it to answer at all
+_STEADY_SECONDS = 5.0  # connected before it is told that it is: what comes and goes is told once
+_MOST_QUEUED = 1000  # messages that paho keeps for a broker that confirms none; all wait here too
 _LIVE = (
     "{{ 'online' if value == 'live' else 'offline' }}"  # a camera that sees nothing says nothing of actions
 )
@@ -95,12 +98,25 @@ class Mqtt:
         least_pause: float = 1.0,
     ) -> None:
         paho = need("paho.mqtt.client", extra="mqtt")
-        self._settings, self._tell = settings, tell
+        self._settings = settings
         self._retained: dict[str, str] = {}  # topic: what is so
         self._actions: dict[str, tuple[str, ...]] = {}  # camera: what it may tell
         self._lock = threading.Lock()
         self._connected = False
-        self._trouble: str | None = None  # told last
+        self._connections = 0  # so far
+        self._closed = False
+        self._away = time.monotonic()  # since when it is not connected
+        self._refused = False  # by this attempt's answer: that is told already
+        self._unconfirmed: tuple[str, Any] | None = (
+            None  # id of a message that the broker was given, and paho's side of it
+        )
+        self._trouble = Trouble(
+            f"mqtt {settings.host}",
+            tell,
+            more="it is tried again",
+            over="it is connected",
+            steady=_STEADY_SECONDS,
+        )
         self._status = f"{settings.prefix}/status"
         self._retained[self._status] = "online"
         client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=f"streamrec-{secrets.token_hex(6)}")
@@ -115,15 +131,17 @@ class Mqtt:
                 raise SinkError(f"ca: {settings.ca} cannot be read as certificates") from error
         client.connect_timeout = 5.0
         client.reconnect_delay_set(least_pause, max(least_pause, _LONGEST_PAUSE))
+        client.max_queued_messages_set(_MOST_QUEUED)
+        client.on_pre_connect = self._on_pre_connect
         client.on_connect = self._on_connect
-        client.on_connect_fail = lambda client, data: self._complain("it cannot be reached")
+        client.on_connect_fail = lambda client, data: self._trouble.fail("it cannot be reached")
         client.on_disconnect = self._on_disconnect
         self._client: Any = client
         self._port = settings.port or (8883 if tls else 1883)
         client.connect_async(settings.host, self._port, keepalive=_KEEPALIVE)
         client.loop_start()
         self._courier = Courier(
-            history, RECEIVER, self._send, longest_pause=2.0, silent=True
+            history, RECEIVER, self._send, longest_pause=2.0, silent=True, look=self._look, tell=tell
         )  # that the broker is away is told here
 
     # -- what is told
@@ -171,6 +189,7 @@ class Mqtt:
     def close(self, patience: float = 1.0) -> None:
         """Say what is still to be said, and good-bye, in so many seconds; a second time does nothing."""
         ends = time.monotonic() + patience
+        self._closed = True
         self._courier.close(patience if self._connected else 0.1)
         if self._connected:
             with contextlib.suppress(
@@ -205,36 +224,64 @@ class Mqtt:
     def _send(self, message: Message) -> None:
         if not self._connected:
             raise Undelivered("the broker is away")
-        sent = self._client.publish(f"{self._settings.prefix}/events", message.body, qos=1)
+        connection, sent = self._connections, None
+        if self._unconfirmed is not None and self._unconfirmed[0] == message.id:
+            sent = self._unconfirmed[1]  # it has it, or gets it when it is connected anew: paho sees to that
+        sent = sent or self._client.publish(f"{self._settings.prefix}/events", message.body, qos=1)
+        self._unconfirmed = None
         try:
             sent.wait_for_publish(_CONFIRM_SECONDS)
         except (RuntimeError, ValueError) as error:
             raise Undelivered("the broker went away") from error
         if not sent.is_published():
+            self._unconfirmed = message.id, sent
+            if self._connected and self._connections == connection:  # else that it comes and goes is told
+                self._trouble.fail("it does not confirm what it is sent")
             raise Undelivered("the broker did not confirm it")
+        self._trouble.fine()
+
+    def _look(self) -> None:
+        """Now and then: a broker that says nothing calls nobody."""
+        self._trouble.look()
+        if self._closed:
+            return
+        if (
+            not self._connected
+            and not self._trouble.is_told
+            and time.monotonic() - self._away > _ANSWER_SECONDS
+        ):
+            self._trouble.fail(f"no answer within {_ANSWER_SECONDS:g} s")
+        # What is no MQTT may end paho's thread by an error.
+        thread = getattr(self._client, "_thread", None)
+        if thread is not None and not thread.is_alive():
+            self._trouble.fail("what it answers is no MQTT")
+            self._client.loop_stop()
+            self._client.loop_start()
+
+    def _on_pre_connect(self, client: Any, data: Any) -> None:
+        self._refused = False
 
     def _on_connect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:
-            self._complain(f"it refused the connection ({str(reason).lower()})")
+            self._refused = True
+            self._trouble.fail(f"it refused the connection ({str(reason).lower()})")
             return
         with self._lock:
             self._connected = True
+            self._connections += 1
             for topic, payload in self._retained.items():
                 client.publish(topic, payload, qos=1, retain=True)
             self._retained = {topic: payload for topic, payload in self._retained.items() if payload}
-        if self._trouble is not None:
-            self._trouble = None
-            self._tell(f"mqtt {self._settings.host}: it is connected")
+        if self._unconfirmed is None:  # else it has yet to show that it confirms
+            self._trouble.fine()
 
     def _on_disconnect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         was, self._connected = self._connected, False
         if was:
-            self._complain("the connection was lost")
-
-    def _complain(self, what: str) -> None:
-        if what != self._trouble:
-            self._trouble = what
-            self._tell(f"mqtt {self._settings.host}: {what}; it is tried again")
+            self._away = time.monotonic()
+            self._trouble.fail("the connection was lost")
+        elif not (self._refused or self._closed or self._trouble.is_told):
+            self._trouble.fail("it ended the connection without an answer")
 
     # -- Home Assistant
 

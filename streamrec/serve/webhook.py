@@ -7,11 +7,14 @@ ready-made libraries verify it, or five lines (docs/events.md).
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import http.client
 import random
+import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -40,7 +43,7 @@ class WebhookSettings:
     events: tuple[str, ...] = ("started", "ended")  # and "evidence": a video is there
     cameras: tuple[str, ...] = ()  # empty: all
     labels: tuple[str, ...] = ()
-    timeout: float = 10.0  # seconds to connect, and to answer
+    timeout: float = 10.0  # seconds to connect and to answer, all of it
     give_up_hours: float = 72.0
     ca: str = field(default="", metadata={"path": True})  # a file with the certificate authority to trust
 
@@ -52,6 +55,10 @@ class WebhookSettings:
             raise SinkError("url: its host and port cannot be read") from None
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise SinkError("url: write http://... or https://...")
+        try:
+            _ = parts.port
+        except ValueError:
+            raise SinkError("url: its port is none; write https://host:443/...") from None
         if parts.username or parts.password:
             raise SinkError("url: no user and password in it; give a token, or sign with a secret")
         if self.secret and len(self.secret) < _SHORTEST_SECRET:
@@ -151,27 +158,91 @@ class Webhook:
             headers["Authorization"] = f"Bearer {settings.token}"
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         connection = self._connection(parts.hostname or "", parts.port)
+        deadline = _Deadline(settings.timeout)
         try:
+            connection.sock = deadline.watch(_connected(connection.host, connection.port, deadline.left))
+            if self._context is not None:
+                secure = self._context.wrap_socket(
+                    connection.sock, server_hostname=connection.host, do_handshake_on_connect=False
+                )
+                connection.sock = deadline.watch(secure)
+                secure.do_handshake()
             connection.request("POST", target, body, headers)
             answer = connection.getresponse()
-            answer.read(_MOST_ANSWER)
+            with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
+                answer.read(_MOST_ANSWER)  # how it ends says nothing: it has answered
         except ssl.SSLCertVerificationError as error:
             raise Undelivered(f"its certificate is not trusted ({error.verify_message})") from None
-        except TimeoutError:
-            raise Undelivered(f"no answer within {settings.timeout:g} s") from None
         except (OSError, http.client.HTTPException, ValueError) as error:
+            if isinstance(error, TimeoutError) or deadline.over:
+                raise Undelivered(f"no answer within {settings.timeout:g} s") from None
             # The error's own text may hold the address.
             why = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
             raise Undelivered(f"it cannot be reached ({why.lower()})") from None
         finally:
+            deadline.close()
             connection.close()
         _check(answer.status, answer.getheader("Retry-After"))
 
     def _connection(self, host: str, port: int | None) -> http.client.HTTPConnection:
-        timeout = self._settings.timeout
         if self._context is None:
-            return http.client.HTTPConnection(host, port, timeout=timeout)
-        return http.client.HTTPSConnection(host, port, timeout=timeout, context=self._context)
+            return http.client.HTTPConnection(host, port)
+        return http.client.HTTPSConnection(host, port, context=self._context)
+
+
+class _Deadline:
+    """Ends all that is read and written after so many seconds: a receiver that sends a byte now and then too."""
+
+    def __init__(self, seconds: float) -> None:
+        self._ends = time.monotonic() + seconds
+        self._socket: socket.socket | None = None
+        self.over = False
+        self._timer = threading.Timer(seconds, self._cut)
+        self._timer.daemon = True
+        self._timer.start()
+
+    @property
+    def left(self) -> float:
+        """Seconds."""
+        return self._ends - time.monotonic()
+
+    def watch(self, sock: socket.socket) -> socket.socket:
+        """It is cut off at the deadline."""
+        sock.settimeout(max(0.001, self.left))
+        self._socket = sock
+        if self.over:
+            raise TimeoutError
+        return sock
+
+    def _cut(self) -> None:
+        self.over = True
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                # Not SSLSocket's own, which takes away what the other thread reads from.
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """It was in time."""
+        self._timer.cancel()
+        self._socket = None
+
+
+def _connected(host: str, port: int, seconds: float) -> socket.socket:
+    """A connection, to whichever of the host's addresses answers, within so many seconds for all of them."""
+    ends = time.monotonic() + seconds
+    why: OSError | None = None
+    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        if time.monotonic() >= ends:
+            raise TimeoutError
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(max(0.001, ends - time.monotonic()))
+            sock.connect(address)
+            return sock
+        except OSError as error:
+            sock.close()
+            why = error
+    raise why or OSError("it has no address")
 
 
 def _check(status: int, retry_after: str | None) -> None:
