@@ -554,6 +554,7 @@ class RecordJob:
 
         labels = parse_labels(self.labels)
         source = open_source(self.source)
+        source.settle()
         world = source if isinstance(source, World) else None
         if world and (unknown := [label for label in labels if label not in ACTIONS]):
             raise DataError(

@@ -20,7 +20,9 @@ def pictures_of(codec: str, slices: int, count: int = 40) -> list[tuple[bool, li
     encoder.width, encoder.height, encoder.pix_fmt = 160, 128, "yuv420p"
     encoder.framerate, encoder.time_base = Fraction(15), Fraction(1, 15)
     encoder.gop_size, encoder.thread_count = KEYS, 1
-    own = {"x265-params": f"slices={slices}:keyint={KEYS}:min-keyint={KEYS}:log-level=none:ctu=16:min-cu-size=8"}
+    own = {
+        "x265-params": f"slices={slices}:keyint={KEYS}:min-keyint={KEYS}:log-level=none:ctu=16:min-cu-size=8"
+    }
     encoder.options = {"preset": "ultrafast", "tune": "zerolatency"} | (
         own if codec == "hevc" else {"slices": str(slices)}
     )
@@ -37,7 +39,9 @@ def pictures_of(codec: str, slices: int, count: int = 40) -> list[tuple[bool, li
 
 
 def units_of(data: bytes) -> list[bytes]:
-    return [b"\0\0\0\1" + unit.rstrip(b"\0") for unit in data.replace(b"\0\0\0\1", b"\0\0\1").split(b"\0\0\1")[1:]]
+    return [
+        b"\0\0\0\1" + unit.rstrip(b"\0") for unit in data.replace(b"\0\0\0\1", b"\0\0\1").split(b"\0\0\1")[1:]
+    ]
 
 
 def is_slice(codec: str, unit: bytes) -> bool:

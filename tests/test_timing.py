@@ -97,11 +97,15 @@ def backlog_made_up_for_slowly() -> Iterator[Mark]:
 def busy_machine() -> Iterator[Mark]:
     """Whoever reads was late from the beginning, and catches up: there is always something to be read."""
     for mark in marks(60.0, lambda at, number: at):
-        yield Mark(mark.told, mark.captured + max(0.0, 4.0 - mark.told / 2), mark.read, max(0.0, mark.told - 8.0))
+        yield Mark(
+            mark.told, mark.captured + max(0.0, 4.0 - mark.told / 2), mark.read, max(0.0, mark.told - 8.0)
+        )
 
 
 def set_twice() -> Iterator[Mark]:
-    yield from marks(60.0, lambda at, number: at + (3600.0 if at > 5.0 else 0.0) - (7200.0 if at > 30 else 0.0))
+    yield from marks(
+        60.0, lambda at, number: at + (3600.0 if at > 5.0 else 0.0) - (7200.0 if at > 30 else 0.0)
+    )
 
 
 def wraps() -> Iterator[Mark]:

@@ -58,6 +58,7 @@ class Over(Exception):
         silent: bool = False,
         locked: bool = False,
         whole: bool = False,
+        film: bool = False,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
@@ -65,6 +66,11 @@ class Over(Exception):
         self.silent = silent  # nobody answered: an answer will be news
         self.locked = locked  # the password was refused: only a camera that starts anew may take it
         self.whole = whole  # the reason names the camera already
+        self.film = film  # it is no camera: a file, which is to be played as one
+
+
+class IsFilm(Exception):
+    """What was opened as a camera is a file."""
 
 
 class Attempt:

@@ -23,6 +23,7 @@ from streamrec.cameras.attempt import (
     Shot,
     sleep,
 )
+from streamrec.cameras.film import ends
 from streamrec.cameras.joining import Joiner, Whole
 from streamrec.cameras.timing import JUMP_SECONDS
 from streamrec.h264 import FrameNumbers
@@ -40,8 +41,8 @@ FIRST_NUMBER, NUMBERED = -(1 << 40), 32  # no picture's own time is like these; 
 UNTIMED = ("mpjpeg", "mjpeg", "image2pipe", "jpeg_pipe", "h264", "hevc", "m4v")
 
 
-def read_stream(address: str, transport: str, attempt: Attempt) -> None:
-    """Read an address until it ends or nobody wants it any more; raises ``Over``."""
+def read_stream(address: str, transport: str, attempt: Attempt, *, films: bool = False) -> None:
+    """Read an address until it ends or nobody wants it any more; raises ``Over``. ``films``: unless it is a file."""
     # FFmpeg looks at five seconds of some streams, which is all the time that there is to open them. What kind of
     # pictures come is known after less, and RTSP and RTMP tell it before.
     told = address.lower().startswith(("rtsp", "rtmp"))
@@ -62,7 +63,11 @@ def read_stream(address: str, transport: str, attempt: Attempt) -> None:
         kind = container.format.name
         recording = container.duration is not None and container.duration > 0
         pieces, timed = "hls" in kind, kind not in UNTIMED
-        attempt.opened(pieces=pieces, timely=timed and not pieces and not recording, endless=not recording, heard=False)
+        if films and not pieces and (recording or (timed and ends(container.size))):
+            raise Over(None, film=True)
+        attempt.opened(
+            pieces=pieces, timely=timed and not pieces and not recording, endless=not recording, heard=False
+        )
         decoder = Decoder(
             container,
             attempt,

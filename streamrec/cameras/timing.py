@@ -66,12 +66,16 @@ class Timekeeping:
         self._span: Mark | None = None  # where the span that is under way began
         self._pictures = 0  # in it
         self._marks: deque[Mark] = deque()  # of late
-        self._gains: deque[tuple[Mark, float]] = deque()  # ends of spans, and by how much it was ahead at most
+        self._gains: deque[tuple[Mark, float]] = (
+            deque()
+        )  # ends of spans, and by how much it was ahead at most
         self._ahead: float | None = None  # the most that the clock was ahead of the arrivals, at this opening
         self._fast = 0  # spans in a row in which it gained
         self._jumps: deque[float] = deque()
         self._slow_rate: float | None = None  # at the last opening that ended for pictures that came too late
-        self._good: tuple[Mark, float] | None = None  # since when it has been right again, and the sum of its errors
+        self._good: tuple[Mark, float] | None = (
+            None  # since when it has been right again, and the sum of its errors
+        )
         self._need = GOOD_SECONDS
 
     def reopened(self) -> None:
@@ -198,7 +202,9 @@ class Timekeeping:
         if 3 * third < LONG_SECONDS:
             return False
         borders = [first.captured + number * third for number in range(4)]
-        ahead = [max(most for mark, most in self._gains if mark.captured <= border + 1e-6) for border in borders]
+        ahead = [
+            max(most for mark, most in self._gains if mark.captured <= border + 1e-6) for border in borders
+        ]
         return all(b - a >= LONG_GAIN * third for a, b in pairwise(ahead))
 
     def _distrust(self, what: str, *, sure: bool = True) -> None:
