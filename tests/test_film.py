@@ -239,9 +239,8 @@ class TestFilms:
         assert "the connection was lost" in said[1].reason
 
     def test_a_film_that_fails_ends_where_retries_are_counted(self):
-        with serving(film_mp4=Place(b"\0" * 5000)) as server:
-            with pytest.raises(SourceError):
-                list(open_source(f"{server}/film.mp4"))
+        with serving(film_mp4=Place(b"\0" * 5000)) as server, pytest.raises(SourceError):
+            list(open_source(f"{server}/film.mp4"))
 
 
 class TestCameras:

@@ -29,6 +29,7 @@ from streamrec.pictures import as_bgr
 from streamrec.types import Frame, Health, Source, SourceState
 from streamrec.videos import LOST, OPEN_SECONDS, opened
 
+MOST_WEBCAM = 9999  # a number that is larger means something else to OpenCV, or nothing
 RETRIES = 10  # openings in a row of a lost camera before it is given up: about three minutes
 FIRST_SECONDS = 10.0  # deadline for the first picture of what was opened: until a key frame comes
 
@@ -68,6 +69,12 @@ class WebcamSource(Source):
             self._watch.leave()
 
     def _read(self, attempt: Attempt) -> None:
+        if isinstance(self.device, int) and not 0 <= self.device <= MOST_WEBCAM:
+            raise Over(
+                f"there is no webcam with such a number (0 to {MOST_WEBCAM}); "
+                "`streamrec doctor` lists the cameras that are there",
+                whole=True,
+            )
         if isinstance(self.device, str) and not Path(self.device).exists():
             raise Over(
                 f"there is no {self.device}; `streamrec doctor` lists the cameras that are there", whole=True

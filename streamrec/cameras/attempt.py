@@ -9,9 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import av
 import numpy as np
 
+from streamrec.cameras.reasons import why_lost
+from streamrec.health import LOG
 from streamrec.videos import LOST
 
 LATE_SECONDS = 1.0  # so much later than it could come: what comes is old
@@ -126,9 +127,8 @@ class Attempt:
         except Over as ended:
             over = ended
         except Exception as error:
-            # FFmpeg's texts may hold the address, password included.
-            text = error.strerror if isinstance(error, av.FFmpegError) else str(error)
-            over = Over(text or type(error).__name__, cause=LOST)
+            LOG.debug("%s", type(error).__name__, exc_info=True)
+            over = Over(why_lost(error), cause=LOST)
         over.__traceback__ = over.__context__ = None
         self._set(over=over)
 

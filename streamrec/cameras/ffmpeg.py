@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import time
 from collections.abc import Iterator
@@ -23,11 +24,23 @@ from streamrec.cameras.attempt import (
     Shot,
     sleep,
 )
-from streamrec.cameras.film import ends
+from streamrec.cameras.door import Door
+from streamrec.cameras.film import ends, redirects
 from streamrec.cameras.joining import Joiner, Whole
+from streamrec.cameras.reasons import (
+    CIRCLE,
+    HUNG_UP,
+    NESTED,
+    NO_CODEC,
+    NO_WAY,
+    NOT_OPENED,
+    leads_on,
+    nests,
+    why_not_opened,
+)
 from streamrec.cameras.timing import JUMP_SECONDS
 from streamrec.h264 import FrameNumbers
-from streamrec.videos import LOST, OPEN_SECONDS, in_words, no_answer, no_video
+from streamrec.videos import DEAF, LOST, OPEN_SECONDS, no_answer, no_video
 
 READ_SECONDS = 5.0  # after so long without a word the thread that reads looks whether it is still wanted
 CAUGHT_UP_SECONDS = 0.02  # it had to wait so shortly before, if only for sound: what comes is new
@@ -55,11 +68,13 @@ def read_stream(address: str, transport: str, attempt: Attempt, *, films: bool =
         else:
             options["rtsp_transport"] = transport
     asked = time.monotonic()
-    with overheard() as said, _opened_stream(address, options, attempt.opening) as container:
+    with overheard() as said, _opened_stream(address, options, attempt.opening, said) as container:
         if attempt.opening < OPEN_SECONDS and time.monotonic() - asked >= 0.95 * attempt.opening:
             raise Over("it is open, and nothing came", cause=SILENT)
         if not container.streams.video:
-            raise Over(no_video(container), cause=LOST)
+            raise Over(NESTED if nests([text for _, _, text in said]) else no_video(container), cause=LOST)
+        if container.streams.video[0].codec_context is None:
+            raise Over(NO_CODEC, cause=LOST)
         kind = container.format.name
         recording = container.duration is not None and container.duration > 0
         pieces, timed = "hls" in kind, kind not in UNTIMED
@@ -82,6 +97,24 @@ def read_stream(address: str, transport: str, attempt: Attempt, *, films: bool =
         raise Over(None) if recording else Over(ENDED, cause=ENDED)
 
 
+class _Said(list[tuple[int, str, str]]):
+    """What FFmpeg says while an address is opened. Who is led on in a circle rests here, in FFmpeg's own thread.
+
+    It follows redirects of RTSP, and playlists in playlists, without end, a thousand and more a second, and nothing
+    can end it but its deadline.
+    """
+
+    until = 0.0  # time.monotonic() of that
+
+    def append(self, said: tuple[int, str, str]) -> None:
+        super().append(said)
+        if time.monotonic() >= self.until:
+            return
+        texts = [text for _, _, text in self]
+        if leads_on(texts) or nests(texts):
+            time.sleep(min(max(0.0, self.until - time.monotonic()) + 0.01, OPEN_SECONDS))
+
+
 @contextmanager
 def overheard() -> Iterator[list[tuple[int, str, str]]]:
     """What FFmpeg says in this thread: how urgent, who, the text, which may hold an address.
@@ -91,22 +124,41 @@ def overheard() -> Iterator[list[tuple[int, str, str]]]:
     if av.logging.get_level() is None:
         logging.getLogger("libav").setLevel(logging.CRITICAL + 1)
         av.logging.set_skip_repeated(False)
-        av.logging.set_level(av.logging.WARNING)
-    with av.logging.Capture(local=True) as said:
+        av.logging.set_level(av.logging.INFO)  # at which redirects are told
+    capture, said = av.logging.Capture(local=True), _Said()
+    with capture as plain:
+        # PyAV hands out a list and no say in it. Where it is built otherwise some day, redirects have no bound.
+        for held in gc.get_referents(capture):
+            if isinstance(held, list) and held and held[-1] is plain:
+                held[-1] = said
+                break
+        else:
+            yield plain
+            return
         yield said
 
 
-def _opened_stream(address: str, options: dict[str, str], seconds: float) -> Any:
+def _opened_stream(
+    address: str, options: dict[str, str], seconds: float, said: list[tuple[int, str, str]]
+) -> Any:
     asked = time.monotonic()
+    if isinstance(said, _Said):
+        said.until = asked + seconds
     try:
-        return av.open(address, options=options, timeout=(seconds, READ_SECONDS))
+        container = av.open(address, options=options, timeout=(seconds, READ_SECONDS))
+        if isinstance(said, _Said):
+            said.until = 0.0
+        return container
     except av.FFmpegError as error:
-        reason = in_words(error, time.monotonic() - asked, seconds)
-        silent = reason == no_answer(seconds) or not isinstance(
-            error, av.HTTPClientError | av.HTTPServerError | av.InvalidDataError
-        )
+        door = Door.of(address)
+        texts = [text for _, _, text in said]
+        reason = why_not_opened(error, texts, door.host if door else "", time.monotonic() - asked, seconds)
+        if reason == NOT_OPENED and address.lower().startswith("http") and redirects(address, seconds):
+            reason = CIRCLE
+        circle = reason in (CIRCLE, NESTED)
+        silent = reason in (no_answer(seconds), DEAF, NO_WAY, HUNG_UP) or reason.startswith("the name ")
         locked = isinstance(error, av.HTTPUnauthorizedError | av.HTTPForbiddenError)
-        known = locked or isinstance(error, av.HTTPNotFoundError)
+        known = locked or circle or isinstance(error, av.HTTPNotFoundError)
         if "allowed_media_types" in options and not silent and not known:
             reason = _without_pictures(address, reason)
     raise Over(reason, silent=silent, locked=locked)

@@ -6,6 +6,7 @@ import base64
 import http.client
 import ssl
 import urllib.request
+from contextlib import closing
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 # Pictures without an end, single pictures, and lists of what is to be read.
@@ -39,6 +40,24 @@ def ends(size: int) -> bool:
     return 0 < size < MOST_BYTES and size not in MADE_UP
 
 
+def redirects(address: str, seconds: float) -> bool:
+    """Whether the server of an HTTP address leads on to another one; asked without user and password."""
+    parts = urlsplit(address)
+    place = parts.netloc.rpartition("@")[2]
+    try:
+        if parts.scheme.lower() == "https":
+            line: http.client.HTTPConnection = http.client.HTTPSConnection(
+                place, timeout=seconds, context=_any_certificate()
+            )
+        else:
+            line = http.client.HTTPConnection(place, timeout=seconds)
+        with closing(line):
+            line.request("GET", urlunsplit(("", "", parts.path or "/", parts.query, "")))
+            return 300 <= line.getresponse().status < 400
+    except (OSError, ValueError, http.client.HTTPException):
+        return False
+
+
 def shows_file(address: str, seconds: float) -> bool:
     """Ask the server of an HTTP address, for so many seconds at most; False where it does not say."""
     try:
@@ -52,10 +71,15 @@ def shows_file(address: str, seconds: float) -> bool:
             login = f"{unquote(name)}:{unquote(password)}".encode()
             # Not to the next one, where this one leads on to another.
             request.add_unredirected_header("Authorization", "Basic " + base64.b64encode(login).decode())
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # cameras vouch for themselves
-        opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context))
+        opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=_any_certificate()))
         with opener.open(request, timeout=seconds) as answer:
             return is_file(answer.status, answer.headers)
     except (OSError, ValueError, http.client.HTTPException):  # nobody answers, or not so: it is a camera
         return False
+
+
+def _any_certificate() -> ssl.SSLContext:
+    """Cameras vouch for themselves."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
