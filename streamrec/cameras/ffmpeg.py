@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gc
 import logging
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import av
@@ -138,6 +139,25 @@ def overheard() -> Iterator[list[tuple[int, str, str]]]:
         yield said
 
 
+@contextmanager
+def _lines_told() -> Iterator[None]:
+    """FFmpeg tells of each connection that it makes: of playlists in playlists there is no other sign."""
+    with _telling:
+        _told_by.append(av.logging.get_level())
+        av.logging.set_level(max(_told_by[0] or 0, av.logging.VERBOSE))
+    try:
+        yield
+    finally:
+        with _telling:
+            if len(_told_by) == 1:
+                av.logging.set_level(_told_by[0])
+            _told_by.pop()
+
+
+_telling = threading.Lock()
+_told_by: list[int | None] = []  # levels, each as it was found: the first is the one to come back to
+
+
 def _opened_stream(
     address: str, options: dict[str, str], seconds: float, said: list[tuple[int, str, str]]
 ) -> Any:
@@ -145,7 +165,8 @@ def _opened_stream(
     if isinstance(said, _Said):
         said.until = asked + seconds
     try:
-        container = av.open(address, options=options, timeout=(seconds, READ_SECONDS))
+        with _lines_told() if address.lower().startswith("http") else nullcontext():
+            container = av.open(address, options=options, timeout=(seconds, READ_SECONDS))
         if isinstance(said, _Said):
             said.until = 0.0
         return container

@@ -22,7 +22,9 @@ CIRCLE = (
 NESTED = "its playlist leads on to others again and again (HLS); give the address of one that names pieces of video"
 NO_PIECES = "the pieces that its playlist names (HLS) cannot be read, or are no video"
 HUNG_UP = "the connection was closed by the other side before anything came"
-MOST_LISTS = 40  # playlists and pieces that may be opened until the first picture: more variants nobody has
+MOST_LINES = (
+    40  # connections that one opening may make: a playlist has a few variants, and their first pieces
+)
 NO_CODEC = (
     "its pictures are of a kind that FFmpeg cannot decode here; set the camera to H.264, H.265 or MJPEG"
 )
@@ -140,7 +142,8 @@ def why_lost(error: BaseException) -> str:
 
 def nests(said: Iterable[str]) -> bool:
     """Whether FFmpeg was sent from one playlist to another more often than makes sense."""
-    return sum(text.startswith(("Opening '", "Empty segment [")) for text in said) > MOST_LISTS
+    made = ("Starting connection attempt", "Empty segment [")
+    return sum(text.startswith(made) for text in said) > MOST_LINES
 
 
 def _code(said: Iterable[str]) -> int | None:
