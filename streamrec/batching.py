@@ -225,8 +225,12 @@ class _Due(Source):
 
     def __init__(self, camera: Camera) -> None:
         self.name = camera.name
-        self.live = camera.source.live
         self._camera = camera
+
+    @property
+    def live(self) -> bool:  # type: ignore[override]
+        """Whether the camera's source is, which may turn out later."""
+        return self._camera.source.live
 
     def interrupt(self) -> None:
         self._camera.source.interrupt()

@@ -65,6 +65,11 @@ class RingBuffer(Generic[T]):
                 self._changed.notify_all()
             return True
 
+    def keep(self, capacity: int) -> None:
+        """From now on nothing is lost: a put waits while there are so many."""
+        with self._changed:
+            self.drop_oldest, self.capacity = False, max(self.capacity, capacity)
+
     def close(self, error: BaseException | None = None) -> None:
         """End the stream: what is buffered is still read, then ``error`` is raised. The first close counts."""
         with self._changed:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from streamrec.buffer import RingBuffer
 from streamrec.types import Frame, Source
 
+KEPT = 4  # frames of a file that wait
 JOIN_SECONDS = 10.0  # longer than opening and reading may take; a caller's own iterable may block longer
 
 
@@ -33,7 +34,7 @@ class Reader:
         self._source = source
         frames = iter(source)
         self._thread = threading.Thread(
-            target=_read, args=(frames, self.buffer), name=f"capture {source.name}", daemon=True
+            target=_read, args=(frames, self.buffer, source), name=f"capture {source.name}", daemon=True
         )
         self._thread.start()
 
@@ -63,10 +64,12 @@ def capture(source: Source, *, capacity: int = 4, together: int = 1) -> Iterator
         reader.join(JOIN_SECONDS)
 
 
-def _read(frames: Iterator[Frame], buffer: RingBuffer[Frame]) -> None:
+def _read(frames: Iterator[Frame], buffer: RingBuffer[Frame], source: Source) -> None:
     try:
         try:
             for frame in frames:
+                if buffer.drop_oldest and not source.live:
+                    buffer.keep(KEPT)  # what was taken for a camera is a film
                 if not buffer.put(frame):
                     return
         finally:

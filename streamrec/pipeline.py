@@ -41,6 +41,7 @@ def results(
     ``still``: a picture that stands still is looked at every so many seconds only (``Gate``).
     """
     source = open_source(source)
+    source.settle()
     teller = Teller(recognizer.config, source.name)
     state = recognizer.initial_state()
     gate = None if still is None else Gate(still, most=recognizer.config.max_gap)

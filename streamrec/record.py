@@ -554,6 +554,7 @@ class RecordJob:
         place = Path(self.folder).expanduser()
         keep_inputs({"the clips": [place, place / INDEX]}, [file_of(self.source)])
         source = open_source(self.source)
+        source.settle()
         world = source if isinstance(source, World) else None
         if world and (unknown := [label for label in labels if label not in ACTIONS]):
             raise DataError(

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -201,9 +202,18 @@ class Wrapper(Source):
     def __init__(self, source: Source) -> None:
         self.source = source
         self.name = source.name
-        self.live = source.live
+        self._live: bool | None = None
         self.duration = source.duration
         self.together = source.together
+
+    @property
+    def live(self) -> bool:
+        """Whether the other source is, which may turn out later; or what was set."""
+        return self.source.live if self._live is None else self._live
+
+    @live.setter
+    def live(self, live: bool) -> None:
+        self._live = live
 
     @property
     def health(self) -> Health:  # type: ignore[override]
@@ -218,6 +228,10 @@ class Wrapper(Source):
     @on_health.setter
     def on_health(self, listener: Callable[[Health], None] | None) -> None:
         self.source.on_health = listener
+
+    def settle(self) -> None:
+        """Pass it on."""
+        self.source.settle()
 
     def interrupt(self) -> None:
         """Pass it on."""
@@ -372,18 +386,18 @@ def _from_text(text: str, retries: int | None, size: tuple[int, int] | None) -> 
         path = Path(text.removeprefix("file://"))
         return _from_path(path if path.exists() else Path(unquote(str(path))), retries, size)
     if "://" in text:
-        if is_remote_file(text):
-            return FileSource(text, size=size)
+        if text.lower().startswith(("http://", "https://")):
+            # A camera, unless its server shows that it is a file.
+            film = partial(FileSource, text, size=size)
+            return NetworkSource(text, retries=retries, film=film, ask=_ends_as_video(text))
         return NetworkSource(text, retries=retries)
     if text.startswith("/dev/video"):
         return WebcamSource(text, retries=retries)
     return _from_path(Path(text).expanduser(), retries, size)
 
 
-def is_remote_file(address: str) -> bool:
-    """Whether an address is that of a video file, which is read whole, and not of a camera."""
-    path = address.split("?", 1)[0].lower()
-    return path.startswith(("http://", "https://")) and path.endswith(VIDEO_ENDINGS)
+def _ends_as_video(address: str) -> bool:
+    return re.split(r"[?#]", address, maxsplit=1)[0].lower().endswith(VIDEO_ENDINGS)
 
 
 def _from_path(path: Path, retries: int | None, size: tuple[int, int] | None) -> Source:

@@ -53,6 +53,7 @@ def play(
     ``model``: what the recognizer was loaded from, for ``explain``. ``show``: a window; None: where there is a display.
     ``also`` is called with each result.
     """
+    source.settle()
     if max_seconds is not None:
         source = Limited(source, max_seconds)
     reason = why_no_display() if show is not False else None

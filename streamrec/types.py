@@ -173,6 +173,9 @@ class Source(ABC):
     def __iter__(self) -> Iterator[Frame]:
         """Open the source and yield its frames; raises ``SourceError`` in words."""
 
+    def settle(self) -> None:  # noqa: B027 (most are what they are)
+        """Find out what it is where only a server knows, so that ``live`` is true; may take seconds."""
+
     def interrupt(self) -> None:  # noqa: B027 (most sources have no wait to end)
         """Nobody reads any more: end a wait that is under way. Called from another thread than reads."""
 

@@ -125,9 +125,9 @@ def rtsp_camera(
     """An RTSP camera that plays a file over and over, or a test pattern of 640x480 at 25 frames a second.
 
     ``loops`` ends the stream after so many plays (of the pattern: seconds). With ``stamp``, ``read_stamp``
-    finds frame number and time in each picture. ``keys``: one picture in so many is a key frame. ``codec`` "none" is sound without pictures; ``transport``
-    "tcp" or "udp" refuses the other; ``vary`` lets the rate swing between a third of it and the whole; ``tls``
-    makes it rtsps, with a certificate of its own.
+    finds frame number and time in each picture; one in ``keys`` is a key frame. ``codec`` "none" is sound without
+    pictures; ``transport`` "tcp" or "udp" refuses the other; ``vary`` lets the rate swing between a third of it and
+    the whole; ``tls`` makes it rtsps, with a certificate of its own.
     """
     need_rtsp()
     command = [SYSTEM_PYTHON, str(HERE / "rtsp_server.py"), *([str(Path(file).resolve())] if file else [])]

@@ -101,10 +101,10 @@ class TestOpenSource:
     @pytest.mark.parametrize(
         "address", ["http://10.0.0.7/a.mp4", "https://cdn/a.MKV", "http://h/a.webm?sig=1"]
     )
-    def test_an_http_address_of_a_video_file_is_a_file(self, address):
+    def test_an_http_address_is_a_camera_until_its_server_shows_that_it_is_a_file(self, address):
         source = open_source(address)
-        assert isinstance(source, FileSource)
-        assert not source.live
+        assert isinstance(source, NetworkSource)
+        assert source.live
 
     def test_a_path_is_a_file_or_a_folder(self, clip, tmp_path):
         folder = write_pictures(tmp_path / "shots", ["1.png"])

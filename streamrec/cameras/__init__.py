@@ -7,23 +7,30 @@ than the watch allows, and leaves it to its own deadlines where it hangs.
 
 from __future__ import annotations
 
+import itertools
 import math
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
-from streamrec.cameras.attempt import UNPLUGGED, Attempt, Over, Shot
+from streamrec import health as report
+from streamrec.cameras.attempt import UNPLUGGED, Attempt, IsFilm, Over, Shot
 from streamrec.cameras.door import Door
 from streamrec.cameras.ffmpeg import read_stream
+from streamrec.cameras.film import shows_file
 from streamrec.cameras.signs import FROZEN_SECONDS
-from streamrec.cameras.watchdog import Limits, Watch
+from streamrec.cameras.watchdog import Limits, Watch, pause
 from streamrec.core.address import quoted
 from streamrec.core.redact import redact_address, secrets_of
 from streamrec.errors import SourceError
 from streamrec.pictures import as_bgr
-from streamrec.types import Frame, Source
-from streamrec.videos import OPEN_SECONDS, opened
+from streamrec.types import Frame, Health, Source, SourceState
+from streamrec.videos import LOST, OPEN_SECONDS, opened
 
+MOST_WEBCAM = 9999  # a number that is larger means something else to OpenCV, or nothing
 RETRIES = 10  # openings in a row of a lost camera before it is given up: about three minutes
 FIRST_SECONDS = 10.0  # deadline for the first picture of what was opened: until a key frame comes
 
@@ -63,6 +70,12 @@ class WebcamSource(Source):
             self._watch.leave()
 
     def _read(self, attempt: Attempt) -> None:
+        if isinstance(self.device, int) and not 0 <= self.device <= MOST_WEBCAM:
+            raise Over(
+                f"there is no webcam with such a number (0 to {MOST_WEBCAM}); "
+                "`streamrec doctor` lists the cameras that are there",
+                whole=True,
+            )
         if isinstance(self.device, str) and not Path(self.device).exists():
             raise Over(
                 f"there is no {self.device}; `streamrec doctor` lists the cameras that are there", whole=True
@@ -97,6 +110,10 @@ class NetworkSource(Source):
     are those of a picture that has stood still for ``frozen_after`` seconds (None: they are).
 
     ``transport``: "tcp" or "udp" for RTSP; "auto" tries TCP first.
+
+    ``film``: makes the source of a file at this address. Where the server shows that it is one, an HTTP address is
+    played as that, ``live`` is false from then on, and it ends; with ``retries=None`` one whose line is lost is
+    played again. ``ask``: ``settle`` asks the server, for the address looks like that of a file.
     """
 
     live = True
@@ -108,6 +125,8 @@ class NetworkSource(Source):
         retries: int | None = RETRIES,
         transport: str = "auto",
         frozen_after: float | None = FROZEN_SECONDS,
+        film: Callable[[], Source] | None = None,
+        ask: bool = False,
     ) -> None:
         if transport not in ("auto", "tcp", "udp"):
             raise SourceError(f'transport is "auto", "tcp" or "udp", not {transport!r}')
@@ -117,17 +136,73 @@ class NetworkSource(Source):
         self._transport = transport
         self._frozen_after = math.inf if frozen_after is None else frozen_after
         self._watch: Watch | None = None
+        self._film, self._ask = film, ask
+        self._playing: Source | None = None
+        self._left = threading.Event()
+
+    def settle(self) -> None:
+        """Ask the server whether it is a file, where its address looks like one."""
+        if self._film is not None and self._ask and self.live:
+            self._ask, self.live = False, not shows_file(self._address, OPEN_SECONDS)
 
     def __iter__(self) -> Iterator[Frame]:
+        self._left.clear()
         limits = Limits(opening=OPEN_SECONDS, first=FIRST_SECONDS, frozen=self._frozen_after)
         # Now, not when the first frame is asked for: an interrupt may come before.
         self._watch = Watch(self, self._read, self._retries, limits, Door.of(self._address))
-        return self._watch.frames()
+        return self._watch.frames() if self._film is None else self._frames(self._watch, self._film)
+
+    def _frames(self, watch: Watch, film: Callable[[], Source]) -> Generator[Frame, None, None]:
+        if self.live:
+            try:
+                yield from watch.frames()
+                return
+            except IsFilm:
+                self.live = False
+        segment = 0
+        for number in itertools.count():
+            if self._left.is_set():
+                report.tell(self, SourceState.ended, report.LEFT)
+                return
+            self._playing = playing = film()
+            playing.on_health = self._hear
+            index, reason = 0, ""
+            try:
+                with closing(iter(playing)) as frames:  # type: ignore[type-var]
+                    for frame in frames:
+                        index += 1
+                        self.health = playing.health  # it counts
+                        yield replace(frame, segment=segment + frame.segment, source=self.name)
+                reason = playing.health.reason if LOST in playing.health.reason else ""
+            except SourceError as error:
+                if self._retries is not None:
+                    raise
+                reason = str(error).removeprefix(f"{self.name}: ")
+            finally:
+                self._playing = None
+            if not reason or self._retries is not None or self._left.is_set():
+                return
+            segment += 1 if index else 0
+            report.tell(self, SourceState.reconnecting, reason)
+            self._left.wait(pause(0 if index else number))
+
+    def _hear(self, health: Health) -> None:
+        """The film says how it is. One that is played again has not failed."""
+        before = self.health
+        again = health.state is SourceState.failed or LOST in health.reason
+        if again and self._retries is None and not self._left.is_set():
+            return  # it is told as what it is, after that
+        self.health = health
+        if self.on_health is not None and (before.state, before.reason) != (health.state, health.reason):
+            self.on_health(health)
 
     def interrupt(self) -> None:
         """End every wait."""
+        self._left.set()
         if self._watch is not None:
             self._watch.leave()
+        if self._playing is not None:
+            self._playing.interrupt()
 
     def _read(self, attempt: Attempt) -> None:
-        read_stream(self._address, self._transport, attempt)
+        read_stream(self._address, self._transport, attempt, films=self._film is not None)

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import av
 import numpy as np
 
+from streamrec.cameras.reasons import why_lost
+from streamrec.health import LOG
 from streamrec.videos import LOST
 
 LATE_SECONDS = 1.0  # so much later than it could come: what comes is old
@@ -58,6 +59,7 @@ class Over(Exception):
         silent: bool = False,
         locked: bool = False,
         whole: bool = False,
+        film: bool = False,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
@@ -65,6 +67,11 @@ class Over(Exception):
         self.silent = silent  # nobody answered: an answer will be news
         self.locked = locked  # the password was refused: only a camera that starts anew may take it
         self.whole = whole  # the reason names the camera already
+        self.film = film  # it is no camera: a file, which is to be played as one
+
+
+class IsFilm(Exception):
+    """What was opened as a camera is a file."""
 
 
 class Attempt:
@@ -120,9 +127,8 @@ class Attempt:
         except Over as ended:
             over = ended
         except Exception as error:
-            # FFmpeg's texts may hold the address, password included; so may others'.
-            text = error.strerror if isinstance(error, av.FFmpegError) else str(error)
-            over = Over(text or type(error).__name__, cause=LOST)
+            LOG.debug("%s", type(error).__name__, exc_info=True)
+            over = Over(why_lost(error), cause=LOST)
         over.__traceback__ = over.__context__ = None
         self._set(over=over)
 

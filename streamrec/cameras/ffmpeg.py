@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import av
@@ -23,11 +25,24 @@ from streamrec.cameras.attempt import (
     Shot,
     sleep,
 )
+from streamrec.cameras.door import Door
+from streamrec.cameras.film import ends, redirects
 from streamrec.cameras.joining import Joiner, Whole
+from streamrec.cameras.reasons import (
+    CIRCLE,
+    HUNG_UP,
+    NESTED,
+    NO_CODEC,
+    NO_WAY,
+    NOT_OPENED,
+    leads_on,
+    nests,
+    why_not_opened,
+)
 from streamrec.cameras.timing import JUMP_SECONDS
 from streamrec.core.address import percent_hint
 from streamrec.h264 import FrameNumbers
-from streamrec.videos import LOST, OPEN_SECONDS, in_words, no_answer, no_video
+from streamrec.videos import DEAF, LOST, OPEN_SECONDS, no_answer, no_video
 
 READ_SECONDS = 5.0  # after so long without a word the thread that reads looks whether it is still wanted
 CAUGHT_UP_SECONDS = 0.02  # it had to wait so shortly before, if only for sound: what comes is new
@@ -41,8 +56,8 @@ FIRST_NUMBER, NUMBERED = -(1 << 40), 32  # no picture's own time is like these; 
 UNTIMED = ("mpjpeg", "mjpeg", "image2pipe", "jpeg_pipe", "h264", "hevc", "m4v")
 
 
-def read_stream(address: str, transport: str, attempt: Attempt) -> None:
-    """Read an address until it ends or nobody wants it any more; raises ``Over``."""
+def read_stream(address: str, transport: str, attempt: Attempt, *, films: bool = False) -> None:
+    """Read an address until it ends or nobody wants it any more; raises ``Over``. ``films``: unless it is a file."""
     # FFmpeg looks at five seconds of some streams, which is all the time that there is to open them. What kind of
     # pictures come is known after less, and RTSP and RTMP tell it before.
     told = address.lower().startswith(("rtsp", "rtmp"))
@@ -55,14 +70,18 @@ def read_stream(address: str, transport: str, attempt: Attempt) -> None:
         else:
             options["rtsp_transport"] = transport
     asked = time.monotonic()
-    with overheard() as said, _opened_stream(address, options, attempt.opening) as container:
+    with overheard() as said, _opened_stream(address, options, attempt.opening, said) as container:
         if attempt.opening < OPEN_SECONDS and time.monotonic() - asked >= 0.95 * attempt.opening:
             raise Over("it is open, and nothing came", cause=SILENT)
         if not container.streams.video:
-            raise Over(no_video(container), cause=LOST)
+            raise Over(NESTED if nests([text for _, _, text in said]) else no_video(container), cause=LOST)
+        if container.streams.video[0].codec_context is None:
+            raise Over(NO_CODEC, cause=LOST)
         kind = container.format.name
         recording = container.duration is not None and container.duration > 0
         pieces, timed = "hls" in kind, kind not in UNTIMED
+        if films and not pieces and (recording or (timed and ends(container.size))):
+            raise Over(None, film=True)
         attempt.opened(
             pieces=pieces, timely=timed and not pieces and not recording, endless=not recording, heard=False
         )
@@ -80,6 +99,24 @@ def read_stream(address: str, transport: str, attempt: Attempt) -> None:
         raise Over(None) if recording else Over(ENDED, cause=ENDED)
 
 
+class _Said(list[tuple[int, str, str]]):
+    """What FFmpeg says while an address is opened. Who is led on in a circle rests here, in FFmpeg's own thread.
+
+    It follows redirects of RTSP, and playlists in playlists, without end, a thousand and more a second, and nothing
+    can end it but its deadline.
+    """
+
+    until = 0.0  # time.monotonic() of that
+
+    def append(self, said: tuple[int, str, str]) -> None:
+        super().append(said)
+        if time.monotonic() >= self.until:
+            return
+        texts = [text for _, _, text in self]
+        if leads_on(texts) or nests(texts):
+            time.sleep(min(max(0.0, self.until - time.monotonic()) + 0.01, OPEN_SECONDS))
+
+
 @contextmanager
 def overheard() -> Iterator[list[tuple[int, str, str]]]:
     """What FFmpeg says in this thread: how urgent, who, the text, which may hold an address.
@@ -89,23 +126,62 @@ def overheard() -> Iterator[list[tuple[int, str, str]]]:
     if av.logging.get_level() is None:
         logging.getLogger("libav").setLevel(logging.CRITICAL + 1)
         av.logging.set_skip_repeated(False)
-        av.logging.set_level(av.logging.WARNING)
-    with av.logging.Capture(local=True) as said:
+        av.logging.set_level(av.logging.INFO)  # at which redirects are told
+    capture, said = av.logging.Capture(local=True), _Said()
+    with capture as plain:
+        # PyAV hands out a list and no say in it. Where it is built otherwise some day, redirects have no bound.
+        for held in gc.get_referents(capture):
+            if isinstance(held, list) and held and held[-1] is plain:
+                held[-1] = said
+                break
+        else:
+            yield plain
+            return
         yield said
 
 
-def _opened_stream(address: str, options: dict[str, str], seconds: float) -> Any:
-    asked = time.monotonic()
+@contextmanager
+def _lines_told() -> Iterator[None]:
+    """FFmpeg tells of each connection that it makes: of playlists in playlists there is no other sign."""
+    with _telling:
+        _told_by.append(av.logging.get_level())
+        av.logging.set_level(max(_told_by[0] or 0, av.logging.VERBOSE))
     try:
-        return av.open(address, options=options, timeout=(seconds, READ_SECONDS))
+        yield
+    finally:
+        with _telling:
+            if len(_told_by) == 1:
+                av.logging.set_level(_told_by[0])
+            _told_by.pop()
+
+
+_telling = threading.Lock()
+_told_by: list[int | None] = []  # levels, each as it was found: the first is the one to come back to
+
+
+def _opened_stream(
+    address: str, options: dict[str, str], seconds: float, said: list[tuple[int, str, str]]
+) -> Any:
+    asked = time.monotonic()
+    if isinstance(said, _Said):
+        said.until = asked + seconds
+    try:
+        with _lines_told() if address.lower().startswith("http") else nullcontext():
+            container = av.open(address, options=options, timeout=(seconds, READ_SECONDS))
+        if isinstance(said, _Said):
+            said.until = 0.0
+        return container
     except av.FFmpegError as error:
-        reason = in_words(error, time.monotonic() - asked, seconds)
-        silent = reason == no_answer(seconds) or not isinstance(
-            error, av.HTTPClientError | av.HTTPServerError | av.InvalidDataError
-        )
+        door = Door.of(address)
+        texts = [text for _, _, text in said]
+        reason = why_not_opened(error, texts, door.host if door else "", time.monotonic() - asked, seconds)
+        if reason == NOT_OPENED and address.lower().startswith("http") and redirects(address, seconds):
+            reason = CIRCLE
+        circle = reason in (CIRCLE, NESTED)
+        silent = reason in (no_answer(seconds), DEAF, NO_WAY, HUNG_UP) or reason.startswith("the name ")
         locked = isinstance(error, av.HTTPUnauthorizedError | av.HTTPForbiddenError)
         reason += percent_hint(address) if locked else ""
-        known = locked or isinstance(error, av.HTTPNotFoundError)
+        known = locked or circle or isinstance(error, av.HTTPNotFoundError)
         if "allowed_media_types" in options and not silent and not known:
             reason = _without_pictures(address, reason)
     raise Over(reason, silent=silent, locked=locked)

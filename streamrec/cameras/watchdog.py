@@ -19,6 +19,7 @@ from streamrec.cameras.attempt import (
     SILENT,
     TORN,
     Attempt,
+    IsFilm,
     Over,
     Shot,
     sleep,
@@ -101,7 +102,7 @@ class Watch:
             self._changed.notify_all()
 
     def frames(self) -> Generator[Frame, None, None]:
-        """The frames of all openings; ``SourceError`` when the camera is given up."""
+        """The frames of all openings; ``SourceError`` when the camera is given up, ``IsFilm`` where it is none."""
         source = self.source
         source.health = Health()
         report.tell(source, SourceState.connecting)
@@ -123,6 +124,8 @@ class Watch:
                 self._timing.reopened()
                 over = yield from self._follow(attempt, clock)
                 attempt.unwanted = True
+                if over is not None and over.film:
+                    raise IsFilm
                 if over is None or over.reason is None:
                     break
                 self._answered = self._answered or attempt.ready is not None
