@@ -135,7 +135,9 @@ def read_checkpoint(name_or_path: str | Path) -> Checkpoint:
             raise ModelError(f"{printable(str(path))}: its graph is damaged")
         for name, value in weights.items():
             if value.dtype.kind == "f" and not np.isfinite(value).all():
-                raise ModelError(f"{printable(str(path))}: its weight {shortened(name)} holds what is no number")
+                raise ModelError(
+                    f"{printable(str(path))}: its weight {shortened(name)} holds what is no number"
+                )
         return Checkpoint(
             name=path.stem,
             config=config,
@@ -197,7 +199,9 @@ def _referred(path: Path, text: str, weights: dict[str, np.ndarray]) -> tuple[st
     try:
         names = read_json(text)
     except ValueError as error:
-        raise ModelError(f"{printable(str(path))}: the list of its graph's weights is damaged: {error}") from error
+        raise ModelError(
+            f"{printable(str(path))}: the list of its graph's weights is damaged: {error}"
+        ) from error
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ModelError(f"{printable(str(path))}: the list of its graph's weights is damaged")
     for name in names:

@@ -107,7 +107,9 @@ class EventSettings:
             if not allowed.holds(value := getattr(self, name)):
                 raise StreamrecError(f"{name} is {shortened(value)}: set it to {allowed}")
         if isinstance(self.background, str) or not all(isinstance(name, str) for name in self.background):
-            raise StreamrecError(f"background is {shortened(self.background)}: give a tuple of labels, like ('idle',)")
+            raise StreamrecError(
+                f"background is {shortened(self.background)}: give a tuple of labels, like ('idle',)"
+            )
         object.__setattr__(self, "background", tuple(self.background))  # JSON gives a list
         object.__setattr__(self, "by_label", _as_pairs(self.by_label))
         for label, numbers in self.numbers_by_label.items():

@@ -47,7 +47,9 @@ def parse_toml(text: str, name: str) -> dict[str, Any]:
             # The error's own text may quote a character, never a value.
             raise SettingsError(f"{name} is not TOML: {str(error)[:1].lower()}{str(error)[1:]}") from error
         except ValueError:
-            raise SettingsError(f"{name}: a number of thousands of digits; no setting is such a one") from None
+            raise SettingsError(
+                f"{name}: a number of thousands of digits; no setting is such a one"
+            ) from None
         _check_values(values, name, ())
         return values
 

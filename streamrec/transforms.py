@@ -39,7 +39,9 @@ class Transform:
             raise ValueError(f"fit is one of {', '.join(FITS)}, not {self.fit!r}")
         if not (SIDE.holds(self.height) and SIDE.holds(self.width)):
             size = f"{shortened(self.width)}x{shortened(self.height)}"
-            raise ValueError(f"a model looks at pictures of at least 1x1 and at most {LARGEST}x{LARGEST}, not {size}")
+            raise ValueError(
+                f"a model looks at pictures of at least 1x1 and at most {LARGEST}x{LARGEST}, not {size}"
+            )
         for name, allowed in (("mean", Limits(-1000, 1000)), ("std", Limits(1e-6, 1000))):
             numbers = getattr(self, name)
             if not isinstance(numbers, tuple) or len(numbers) != 3 or not all(map(allowed.holds, numbers)):

@@ -16,7 +16,7 @@ from streamrec.core.reading import MOST_SECRET, CannotRead, in_words, path_of, r
 from streamrec.core.redact import redact
 from streamrec.errors import SettingsError, StreamrecError
 from streamrec.events import LIMITS, NUMBERS, EventSettings
-from streamrec.tomlfile import no_such_key, read_toml
+from streamrec.tomlfile import no_such_key, parse_toml, read_toml
 from streamrec.tunefile import DEFAULT_MODEL, Tuned
 
 _EVENT_KEYS = tuple(setting.name for setting in fields(EventSettings))
@@ -99,15 +99,19 @@ class WatchFile:
 
 
 def read_watchfile(
-    path: str | os.PathLike[str], environment: Mapping[str, str], tuned: Tuned | None = None
+    path: str | os.PathLike[str],
+    environment: Mapping[str, str],
+    tuned: Tuned | None = None,
+    text: str | None = None,
 ) -> WatchFile:
     """Read and check a file of cameras; ``SettingsError`` names the file, the camera and the key.
 
     ``environment`` holds what stands for ``${NAME}``. Paths are relative to the folder of the file. ``tuned``:
-    the model of cameras that name none, and the rhythm of those that have it and name no rhythm.
+    the model of cameras that name none, and the rhythm of those that have it and name no rhythm. ``text``: what the
+    file would say.
     """
     path = path_of(os.fspath(path))
-    data = read_toml(path)
+    data = read_toml(path) if text is None else parse_toml(text, path.name)
     with in_words(path.name):
         return _watchfile(data, _Reader(path, environment, tuned or Tuned()))
 
@@ -260,7 +264,9 @@ class _Reader:
         for key, value in events.items():
             if key == "background":
                 if not isinstance(value, list) or not all(isinstance(label, str) for label in value):
-                    raise self.wrong(where, key, f'give a list of labels like ["idle"], not {shortened(value)}')
+                    raise self.wrong(
+                        where, key, f'give a list of labels like ["idle"], not {shortened(value)}'
+                    )
                 events[key] = tuple(value)
             elif key == "by_label":
                 events[key] = self.by_label(value, where)
@@ -446,4 +452,3 @@ class _Reader:
 
     def wrong(self, where: str, key: str, what: str) -> SettingsError:
         return SettingsError(redact(f"{self.path.name}: {where}{key}: {what}", tuple(self.secrets)))
-

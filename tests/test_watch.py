@@ -221,7 +221,7 @@ class TestMistakes:
                 'address = "0"\nenter = 0.5\nleave = 0.6',
                 "camera 'door': thresholds: leave is 0.6 and enter is 0.5",
             ),
-            ('address = "0"\nenter = 3', "camera 'door': thresholds: leave is"),
+            ('address = "0"\nenter = 3', "camera 'door': enter: give a number from 0.001 to 1, not 3"),
             ('address = "0"\nadress = "1"', "camera 'door': adress: there is no such key"),
         ],
     )

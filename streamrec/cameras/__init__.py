@@ -17,6 +17,8 @@ from streamrec.cameras.door import Door
 from streamrec.cameras.ffmpeg import read_stream
 from streamrec.cameras.signs import FROZEN_SECONDS
 from streamrec.cameras.watchdog import Limits, Watch
+from streamrec.core.limits import WEBCAM
+from streamrec.core.reading import shortened
 from streamrec.core.redact import redact_address
 from streamrec.errors import SourceError
 from streamrec.pictures import as_bgr
@@ -44,6 +46,8 @@ class WebcamSource(Source):
         retries: int | None = RETRIES,
         frozen_after: float | None = FROZEN_SECONDS,
     ) -> None:
+        if isinstance(device, int) and not WEBCAM.holds(device):
+            raise SourceError(f"webcam {shortened(device)}: give {WEBCAM}, as 0")
         self.device = device
         self.name = f"webcam {device}" if isinstance(device, int) else device
         self._retries = retries

@@ -132,7 +132,7 @@ class OnnxEngine(Engine):
         options: onnxruntime.RunOptions | None = None,
     ) -> list[Any]:
         try:
-            return session.run(None, given, options)  # type: ignore[no-any-return]
+            return session.run(None, given, options)
         except Exception as error:  # ONNX Runtime's errors share no public base class
             raise ModelError(f"the model {self._name} failed at a step: {_first_line(error)}") from error
 
@@ -162,7 +162,7 @@ class OnnxEngine(Engine):
             )
 
     def _try(self) -> None:
-        """One step of a stream that begins, on a black picture: a graph that cannot is told now, and not by a camera."""
+        """One step of a stream that begins, on a black picture: a graph that cannot is told now."""
         transform = self.config.transform
         shapes = (*self.head_shapes, *self.cache_shapes)
         memory = [np.zeros((1, *shape), np.float32) for shape in shapes]
@@ -193,7 +193,9 @@ class OnnxEngine(Engine):
         if [array.shape for array in found] != [*wanted, *((1, *shape) for shape in shapes)]:
             raise ModelError(f"the graph of {self._name} does not fit its config: export the model again")
         if not all(np.isfinite(array).all() for array in found):
-            raise ModelError(f"{self._name} says what is no number of a black picture: its weights are damaged")
+            raise ModelError(
+                f"{self._name} says what is no number of a black picture: its weights are damaged"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,7 +228,9 @@ class _Graph:
             options.add_external_initializers(names, [self.weights[name] for name in names])
             return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's errors share no public base class
-            raise ModelError(f"ONNX Runtime cannot run {printable(self.name)}: {_first_line(error)}") from error
+            raise ModelError(
+                f"ONNX Runtime cannot run {printable(self.name)}: {_first_line(error)}"
+            ) from error
 
     def halves(self) -> tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSession] | None:
         """What looks at pictures, and what waits for the memory; None where the graph has no such halves."""

@@ -11,16 +11,19 @@ import os
 import secrets
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from streamrec.checkpoint import read_checkpoint, shipped_models
+from streamrec.checkpoint import shipped_models
+from streamrec.core.limits import FPS
+from streamrec.core.reading import read_data, shortened
 from streamrec.errors import SettingsError, StreamrecError, need
-from streamrec.events import NUMBERS, EventSettings
+from streamrec.events import LIMITS, NUMBERS, EventSettings
+from streamrec.resolve import InForce, check, config_of, events_of, model_config
 from streamrec.serve.addresses import check_address, login_of, place_of, shown
-from streamrec.watchfile import CameraSettings, read_watchfile
+from streamrec.tomlfile import check_shape, no_such_key
+from streamrec.watchfile import CameraSettings
 
 need("tomlkit", extra="web")
 
@@ -55,19 +58,23 @@ class Change:
 class Editor:
     """One file of cameras."""
 
-    def __init__(self, path: Path, environment: Mapping[str, str]) -> None:
-        self.path = path.expanduser().resolve()  # what a link points to is replaced, not the link
-        self._environment = environment
+    def __init__(self, file: Path | InForce, environment: Mapping[str, str] | None = None) -> None:
+        """``file``: the path alone, or by what its cameras are watched: then the page says just what is in force."""
+        if isinstance(file, Path):
+            file = InForce(path=file, environment=os.environ if environment is None else environment)
+        self.path = file.path.expanduser().resolve()  # what a link points to is replaced, not the link
+        self._in_force = replace(file, path=self.path)
         self._lock = threading.Lock()
 
     def read(self) -> dict[str, Any]:
         """What the file says, as the page shows it; no password is in it."""
         text, revision = self._text()
         document = _parsed(text)
-        file = read_watchfile(self.path, self._environment)
+        file = self._in_force.read(text)
         tables, defaults = _tables(document), document.get("defaults", {})
         cameras = [
-            _camera(table, settings, defaults) for table, settings in zip(tables, file.cameras, strict=True)
+            _camera(table, settings, defaults, _own_events(settings.model))
+            for table, settings in zip(tables, file.cameras, strict=True)
         ]
         return {
             "revision": revision,
@@ -111,9 +118,7 @@ class Editor:
             and change.login == "keep"
             and change.address == shown(str(table.get("address", "")))
         ):
-            found = next(
-                one for one in read_watchfile(self.path, self._environment).cameras if one.name == name
-            )
+            found = next(one for one in self._in_force.read().cameras if one.name == name)
             return found.address
         _fill(table, change, trial.get("defaults", {}), new=name is None)
         tables = tomlkit.aot()
@@ -122,14 +127,22 @@ class Editor:
         with self._part(tomlkit.dumps(trial)) as part:
             return self._checked(part)[0].address
 
+    def tried(self, name: str, thresholds: Mapping[str, float]) -> EventSettings:
+        """What would be in force with these thresholds; raises ``SettingsError`` as a change to them does."""
+        document = _parsed(self._text()[0])
+        _fill_thresholds(_find(document, name), thresholds)
+        file = self._in_force.read(tomlkit.dumps(document))
+        camera = next(one for one in file.cameras if one.name == name)
+        return events_of(camera, config_of(camera, file), file)
+
     # -- the file
 
     def _text(self) -> tuple[str, str]:
+        data = read_data(self.path)
         try:
-            data = self.path.read_bytes()
             return data.decode("utf-8"), hashlib.sha256(data).hexdigest()[:32]
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{self.path.name} cannot be read") from error
+        except UnicodeDecodeError as error:
+            raise SettingsError(f"{self.path.name} is not written in UTF-8") from error
 
     def _edit(self, revision: str, edit: Callable[[Any], None]) -> None:
         with self._lock:
@@ -173,7 +186,9 @@ class Editor:
 
     def _checked(self, part: Path) -> tuple[CameraSettings, ...]:
         try:
-            return read_watchfile(part, self._environment).cameras
+            file = self._in_force.read(path=part)
+            check(file)
+            return file.cameras
         except SettingsError as error:
             said = str(error).replace(f"{part.name}: ", "").replace(part.name, self.path.name)
             raise SettingsError(said) from error
@@ -193,9 +208,10 @@ class Editor:
 
 
 def _parsed(text: str) -> Any:
+    check_shape(text, "the file")
     try:
         return tomlkit.parse(text)
-    except TOMLKitError as error:
+    except (TOMLKitError, ValueError) as error:  # ValueError: a number of thousands of digits
         raise SettingsError("the file is not TOML at the moment: mend it by hand first") from error
 
 
@@ -210,8 +226,7 @@ def _find(document: Any, name: str) -> Any:
     raise SettingsError(f"there is no camera {name!r} in the file")
 
 
-def _camera(table: Any, settings: CameraSettings, defaults: Any) -> dict[str, Any]:
-    own = model_events(settings.model)
+def _camera(table: Any, settings: CameraSettings, defaults: Any, own: EventSettings) -> dict[str, Any]:
     said = dict(settings.events)
     given = str(table.get("address", ""))
     has_login = bool(login_of(settings.address))
@@ -229,12 +244,11 @@ def _camera(table: Any, settings: CameraSettings, defaults: Any) -> dict[str, An
     }
 
 
-@lru_cache(maxsize=32)
-def model_events(model: str) -> EventSettings:
-    """A model's own settings of events."""
+def _own_events(model: str) -> EventSettings:
+    """A model's own thresholds; where it cannot be read, the camera is still shown, so that it can be changed."""
     try:
-        return read_checkpoint(model).config.events
-    except (StreamrecError, OSError):
+        return model_config(model).events
+    except StreamrecError:
         return EventSettings()
 
 
@@ -247,12 +261,22 @@ def _fill(table: Any, change: Change, defaults: Any, *, new: bool) -> None:
     if new or change.address.strip() != shown(before) or change.login != "keep":
         _fill_address(table, change, before, defaults)
     _set(table, "model", change.model or None)
+    if change.fps is not None and (wrong := FPS.wrong(change.fps)) is not None:
+        raise SettingsError(f"fps: {wrong}")
     _set(table, "fps", change.fps)
     _set(table, "enabled", None if change.enabled and "enabled" not in defaults else change.enabled)
     _set(table, "region", None if change.region is None else [round(part, 4) for part in change.region])
-    own = change.thresholds or {}
+    _fill_thresholds(table, change.thresholds or {})
+
+
+def _fill_thresholds(table: Any, thresholds: Mapping[str, float]) -> None:
+    for key in thresholds:
+        if key not in THRESHOLDS:
+            raise SettingsError(f"thresholds: {shortened(key)[1:-1]}: {no_such_key(key, THRESHOLDS)}")
     for key in THRESHOLDS:
-        _set(table, key, None if key not in own else float(own[key]))
+        if key in thresholds and (wrong := LIMITS[key].wrong(thresholds[key])) is not None:
+            raise SettingsError(f"{key}: {wrong}")
+        _set(table, key, None if key not in thresholds else float(thresholds[key]))
 
 
 def _fill_address(table: Any, change: Change, before: str, defaults: Any) -> None:

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from streamrec.errors import SettingsError, need
+from streamrec.resolve import InForce
 from streamrec.serve import jpeg
 from streamrec.serve.access import Access
 from streamrec.serve.guard import (
@@ -224,7 +225,7 @@ class Server:
         live: Live,
         *,
         history: Any = None,
-        file: Path | None = None,
+        file: Path | InForce | None = None,
         tell: Callable[[str], None] = logging.getLogger("streamrec").error,
     ) -> None:
         self.settings = settings
