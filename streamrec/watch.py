@@ -22,6 +22,7 @@ from rich.text import Text
 from streamrec.announce import AfterSettings, Announcer
 from streamrec.batching import Camera, Watcher
 from streamrec.config import ModelConfig
+from streamrec.core import ending
 from streamrec.core.reading import shortened, why
 from streamrec.core.redact import redact
 from streamrec.errors import SettingsError
@@ -216,11 +217,13 @@ class _Signals:
             signal.signal(number, handler)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        ending.heard()
         if self.code is not None:
             raise KeyboardInterrupt
         self.code = 130  # as shells have it
 
     def _end(self, number: int, frame: FrameType | None) -> None:
+        ending.heard()
         self.code = 0  # how a service is asked to end: nothing went wrong
 
     def _reread(self, number: int, frame: FrameType | None) -> None:
