@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import closing, nullcontext
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from threading import Condition
 from typing import Any
@@ -363,8 +363,8 @@ class Watcher(Closing):
     def step(self, timeout: float | None = None) -> list[Result]:
         """Wait until something has arrived, and recognize it: at most one batch.
 
-        No result after ``timeout`` seconds, or at once when no camera is left that could give one. A model that
-        raises anything but a ``StreamrecError`` raises it here.
+        No result after ``timeout`` seconds, or at once when no camera is left that could give one. A camera whose
+        model fails, whatever it raises, has failed, and the others go on.
         """
         deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
         while True:
@@ -447,31 +447,31 @@ class Watcher(Closing):
     def _recognize(self, batch: list[tuple[Camera, Frame, bool]]) -> list[Result]:
         told: list[Result] = []
         if batch:
-            self._reserve(batch[0][0].recognizer)
+            # What cannot be reserved may still do one frame at a time; where it does not, its cameras fail below.
+            with suppress(Exception):
+                self._reserve(batch[0][0].recognizer)
         asked = time.monotonic()
         said = _said([(camera, frame) for camera, frame, _ in batch])
         for (camera, frame, last), answer in zip(batch, said, strict=True):
             try:
-                if isinstance(answer, StreamrecError):
+                if isinstance(answer, Exception):
                     raise answer
                 told.append(camera._recognize(frame, last, answer, asked))
-            except StreamrecError as error:
+            except Exception as error:
                 camera._drop("unusable")
-                told += camera._finish(str(error), error)
+                told += camera._finish(_reason(error), error)
         return told
 
     def _reserve(self, recognizer: Recognizer) -> None:
         """Have it ready for all of its cameras at once, as far as they fit into a batch."""
         most = min(self._batch, sum(camera.recognizer is recognizer for camera in self._active()))
         if most > self._reserved.get(recognizer, 1):
+            self._reserved[recognizer] = most  # whether it can or not: it is tried once
             recognizer.reserve(most)
-            self._reserved[recognizer] = most
 
     def _finished(self, camera: Camera) -> list[Result]:
         error = camera._reader.buffer.error
-        if error is None or isinstance(error, StreamrecError):
-            return camera._finish(str(error or ""), error)
-        return camera._finish(redact(f"{type(error).__name__}: {error}"), error)
+        return camera._finish("" if error is None else _reason(error), error)
 
     def _stop_all(self) -> list[Result]:
         cameras = self._active()
@@ -486,14 +486,21 @@ class Watcher(Closing):
                     self._on_health(camera, health)
 
 
-def _said(asked: list[tuple[Camera, Frame]]) -> list[tuple[Prediction, State] | StreamrecError]:
+def _reason(error: BaseException) -> str:
+    """Why a camera failed, in words."""
+    if isinstance(error, StreamrecError):
+        return str(error)
+    return redact(f"{type(error).__name__}: {error}")
+
+
+def _said(asked: list[tuple[Camera, Frame]]) -> list[tuple[Prediction, State] | Exception]:
     """What the recognizer says of each; where it refuses a batch, of each alone: one bad picture is one camera's."""
     if not asked:
         return []
     recognizer = asked[0][0].recognizer
     try:
         return [*recognizer.step_many([frame for _, frame in asked], [camera._state for camera, _ in asked])]
-    except StreamrecError as error:
+    except Exception as error:  # a model is somebody else's, and what runs it raises of many kinds
         if len(asked) == 1:
             return [error]
         return [answer for one in asked for answer in _said([one])]

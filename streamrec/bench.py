@@ -34,6 +34,7 @@ from streamrec.recognizer import Recognizer
 from streamrec.sinks import JsonLines, VideoFile
 from streamrec.sources import FileSource, open_source
 from streamrec.synthetic import World, WorldSettings
+from streamrec.tunefile import DEFAULT_MODEL
 from streamrec.types import Frame, Prediction, Result, Source
 
 EVERY = 1000.0  # fps of a rhythm in which every frame is due
@@ -48,7 +49,7 @@ APART = "video file, in a thread of its own"
 class BenchSettings:
     """What is measured, and for how long."""
 
-    model: str = "fight"
+    model: str = DEFAULT_MODEL
     engine: str = "auto"
     device: str = "auto"
     threads: int | None = None  # of one step; None: what suits the model

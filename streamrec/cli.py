@@ -16,11 +16,13 @@ from dataclasses import replace
 from enum import StrEnum
 from itertools import takewhile
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperCommand
+
+from streamrec.core import ending, limits
+from streamrec.tunefile import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from streamrec.announce import AfterSettings
@@ -28,7 +30,10 @@ if TYPE_CHECKING:
 
 # Everything that is slow to import (OpenCV, ONNX Runtime, torch) is imported where it is used: --help is quick.
 
-READING = ("capture ", "read ")  # so begin the names of the threads that read sources
+# So begin the names of the threads that read sources and settings, and of those that look at pictures.
+READING = ("capture ", "read ", "look")
+_SLOW = ("train", "crossval")  # one step of theirs may take long, and what was learned is written at the end
+_LARGEST = 1e9  # of any number of an option
 CUT_OFF = 3  # exit code where a recording was cut off, damaged, or lost on the way
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
 HUNG_UP = 129  # after the terminal was closed
@@ -82,7 +87,10 @@ Engine = Annotated[
     EngineName, typer.Option(help="What runs the model; auto is onnx on a CPU, torch on a GPU.")
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ... or auto.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="Of one step; by default what suits the model.")]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, max=int(limits.THREADS.high), help="Of one step; by default what suits the model."),
+]
 Config = Annotated[
     Path | None,
     typer.Option(help="A file of `streamrec tune`: model, engine, threads, fps where no option says them."),
@@ -125,7 +133,15 @@ RecordPictures = Annotated[
     str,
     typer.Option("--record-pictures", help="input (as the model sees them), full (without loss), or none."),
 ]
-RecordSize = Annotated[float, typer.Option("--record-gb", help="The oldest of it goes when there is more.")]
+RecordSize = Annotated[
+    float,
+    typer.Option(
+        "--record-gb",
+        min=limits.GIGABYTES.low,
+        max=limits.GIGABYTES.high,
+        help="The oldest of it goes when there is more.",
+    ),
+]
 Show = Annotated[
     bool | None, typer.Option("--show/--no-show", help="A window; by default where there is a display.")
 ]
@@ -185,14 +201,18 @@ def _heed_signals() -> list[str]:
     came: list[str] = []
 
     def end(number: int, frame: Any) -> None:
+        ending.heard()
         came.append(signal.Signals(number).name)
         raise KeyboardInterrupt
 
     with contextlib.suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGTERM, end)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell may have it ignored
+            signal.signal(signal.SIGINT, end)
         hang_up = getattr(signal, "SIGHUP", None)  # Windows has none
         if hang_up is not None and signal.getsignal(hang_up) is not signal.SIG_IGN:
             signal.signal(hang_up, end)
+        ending.watch_over(120.0 if sys.argv[1:2] and sys.argv[1] in _SLOW else ending.PATIENCE)
     return came
 
 
@@ -255,7 +275,6 @@ def _echo_utf8(line: str) -> None:
 def _show_where(error: BaseException) -> None:
     if os.environ.get("STREAMREC_DEBUG", "") in ("", "0"):
         return
-    import traceback
 
     from streamrec.core.redact import redact
 
@@ -400,7 +419,7 @@ def run(
             help="0 or /dev/video0, rtsp://... or http://..., a video, a folder of pictures, or synthetic."
         ),
     ],
-    model: Model = "fight",
+    model: Model = DEFAULT_MODEL,
     save: Annotated[
         Path | None, typer.Option(help="Write a video with the overlay: .mp4, .mkv or .webm.")
     ] = None,
@@ -432,15 +451,28 @@ def run(
         ),
     ] = False,
     max_seconds: Annotated[
-        float | None, typer.Option(min=0.0, help="Stop after so many seconds of stream.")
+        float | None,
+        typer.Option(min=0.0, max=limits.SECONDS.high, help="Stop after so many seconds of stream."),
     ] = None,
-    fps: Annotated[float | None, typer.Option(min=0.1, help="Another rhythm than the model learned.")] = None,
+    fps: Annotated[
+        float | None,
+        typer.Option(min=limits.FPS.low, max=limits.FPS.high, help="Another rhythm than the model learned."),
+    ] = None,
     still: Annotated[
         float | None,
-        typer.Option(min=0.01, help="Look at a picture that stands still only every so many seconds."),
+        typer.Option(
+            min=limits.STILL.low,
+            max=limits.STILL.high,
+            help="Look at a picture that stands still only every so many seconds.",
+        ),
     ] = None,
     retries: Annotated[
-        int, typer.Option(min=-1, help="How often a lost camera is opened in a row; -1: for ever.")
+        int,
+        typer.Option(
+            min=-1,
+            max=int(limits.RETRIES.high),
+            help="How often a lost camera is opened in a row; -1: for ever.",
+        ),
     ] = 10,
     engine: Engine = EngineName.auto,
     device: Device = "auto",
@@ -466,6 +498,7 @@ def run(
     from streamrec.core.files import keep_inputs
     from streamrec.health import amiss
     from streamrec.recognizer import Recognizer
+    from streamrec.resolve import Running, of_run
     from streamrec.sinks import files_of_video, why_no_display
     from streamrec.sources import file_of, open_source
     from streamrec.terminal import play
@@ -476,7 +509,8 @@ def run(
     if page is not None and show is None:
         show = False
     tuned = _tuned(context, config)
-    model = tuned.model or model
+    given = Running(model=model, engine=engine.value, device=device, threads=threads, fps=fps)
+    running = of_run(tuned, given)
     happens = _after_events(
         after, _after_options(history, evidence, privacy, sink, record, record_pictures, record_gb)
     )
@@ -484,7 +518,7 @@ def run(
         {"--save": None if save is None else files_of_video(save), "--jsonl": jsonl, **happens.outputs},
         [
             file_of(source),
-            model_file(model),
+            model_file(running.model),
             after,
             config,
             web_access,
@@ -493,10 +527,7 @@ def run(
         ],
     )
     recognizer = Recognizer.load(
-        model,
-        engine=tuned.engine or engine.value,
-        device=tuned.device or device,
-        threads=tuned.threads or threads,
+        running.model, engine=running.engine, device=running.device, threads=running.threads
     )
     seen = bool(save or page or happens.needs_pictures) or (show is not False and not why_no_display())
     opened = open_source(
@@ -507,13 +538,13 @@ def run(
     play(
         opened,
         recognizer,
-        model,
+        running.model,
         save=save,
         jsonl=jsonl,
         show=show,
         explain=explain,
         max_seconds=max_seconds,
-        fps=tuned.fps or fps,
+        fps=running.fps,
         still=still,
         web=page,
         after=happens,
@@ -599,7 +630,9 @@ def watch(
     record: RecordFolder = None,
     record_pictures: RecordPictures = "input",
     record_gb: RecordSize = 1.0,
-    max_seconds: Annotated[float | None, typer.Option(min=0.0, help="Stop after so many seconds.")] = None,
+    max_seconds: Annotated[
+        float | None, typer.Option(min=0.0, max=limits.SECONDS.high, help="Stop after so many seconds.")
+    ] = None,
     engine: Engine = EngineName.auto,
     device: Device = "auto",
     threads: Threads = None,
@@ -746,14 +779,16 @@ def replay(
       streamrec replay flight/ --engine torch
     """
     from streamrec import threads
+    from streamrec.flight import load_recorded
     from streamrec.flight import replay as again
     from streamrec.recognizer import Recognizer
 
+    def load(name: str, recorded_by: str) -> Recognizer:
+        by = recorded_by if engine is None else engine.value
+        return load_recorded(name, by) if model is None else Recognizer.load(model, engine=by)
+
     threads.settle()
-    found = again(
-        folder,
-        lambda name, by: Recognizer.load(model or name, engine=by if engine is None else engine.value),
-    )
+    found = again(folder, load)
     for note in found.notes:
         typer.echo(_for_terminal(note), err=True)
     unseen = f", {found.unseen} more have no picture" if found.unseen else ""
@@ -1507,7 +1542,7 @@ def _videos(data: str) -> list[Path]:
 
 @app.command()
 def bench(
-    model: Model = "fight",
+    model: Model = DEFAULT_MODEL,
     engine: Engine = EngineName.auto,
     device: Device = "auto",
     threads: Threads = None,
@@ -1600,7 +1635,7 @@ def tune(
     report = run_tune(
         TuneSettings(
             data=data,
-            models=tuple(model or ["fight"]),
+            models=tuple(model or [DEFAULT_MODEL]),
             engines=() if engine is EngineName.auto else (engine.value,),
             cameras=cameras,
             size=_parse_size(size),
@@ -1722,12 +1757,34 @@ def _after(tell: Any, before: int) -> Any:
     return lambda done: tell(before + done)
 
 
+class _Checked(TyperCommand):
+    """A command whose numbers are numbers: NaN lies in each range, and infinity in many."""
+
+    def invoke(self, ctx: Any) -> Any:
+        parameter: Any
+        for parameter in self.params:
+            value = ctx.params.get(parameter.name)
+            limit = _LARGEST if isinstance(value, float) else 2.0**63
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if number and not -limit <= value <= limit:  # NaN fails both
+                raise typer.BadParameter(f"{value} is no number that can be used", ctx, parameter)
+        return super().invoke(ctx)
+
+
+for _info in app.registered_commands:
+    _base = _info.cls or TyperCommand
+    _info.cls = type(_base.__name__, (_Checked, _base), {}) if _base is not TyperCommand else _Checked
+
+
 def _parse_size(text: str) -> tuple[int, int]:
     from streamrec.errors import StreamrecError
 
     width, _, height = text.lower().partition("x")
-    if not (width.isdecimal() and height.isdecimal() and int(width) >= 16 and int(height) >= 16):
-        raise StreamrecError(f"--size {text}: give WIDTHxHEIGHT of at least 16, like 80x64")
+    sides = [int(side) if side.isdecimal() and len(side) < 6 else 0 for side in (width, height)]
+    if not all(16 <= side <= 8192 for side in sides):
+        raise StreamrecError(
+            f"--size {text[:40]}: give WIDTHxHEIGHT of at least 16 and at most 8192, like 80x64"
+        )
     return int(width), int(height)
 
 
@@ -1735,7 +1792,9 @@ def _parse_numbers(text: str, option: str, what: str, example: str) -> list[floa
     from streamrec.errors import StreamrecError
 
     parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not parts or not all(part.replace(".", "", 1).isdecimal() and float(part) > 0 for part in parts):
+    if not parts or not all(
+        part.replace(".", "", 1).isdecimal() and 1e-6 <= float(part) <= _LARGEST for part in parts
+    ):
         raise StreamrecError(f"{option} {text}: give {what} with commas between, like {example}")
     return [float(part) for part in parts]
 

@@ -11,6 +11,7 @@ beside ``part-000001.bin``, the pictures and states. The oldest parts go when th
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import platform
 import re
@@ -23,13 +24,15 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 
+from streamrec.checkpoint import SHIPPED, shipped_models
 from streamrec.closing import Closing
 from streamrec.core.files import PRIVATE_FOLDER, make_private_folder, open_private, replacing
-from streamrec.errors import DataError, SinkError, StateError
+from streamrec.core.reading import in_words, read_data, read_json, shortened
+from streamrec.errors import DataError, SettingsError, SinkError, StateError
 from streamrec.pictures import as_bgr
 from streamrec.recognizer import Recognizer
 from streamrec.state import State
@@ -39,6 +42,12 @@ LAYOUT = 1
 _PART_SECONDS = 60.0
 _AGAIN_SECONDS = 60.0  # after the disk was full
 _GB = 1e9
+# Of what is read again, which may be anybody's.
+_LONGEST_LINE = 16_000_000  # bytes
+_MOST_MODELS, _MOST_FRAMES = 100, 1_000  # frames of one step
+_LONGEST_SIDE, _MOST_PIXELS = 32_768, 100_000_000
+_LARGEST = 2**63
+_SLACK = 16_000_000  # bytes by which a state may be larger than its model's
 _PART = re.compile(r"part-(\d{6})\.jsonl")
 
 
@@ -309,18 +318,30 @@ class Replayed:
     notes: tuple[str, ...] = ()  # what is other than then
 
 
-def replay(
-    folder: Path,
-    load: Callable[[str, str], Recognizer] = lambda name, engine: Recognizer.load(name, engine=engine),
-) -> Replayed:
+def load_recorded(name: str, engine: str) -> Recognizer:
+    """The model that ships under the name that a recording says; raises ``DataError`` for any other.
+
+    A recording is somebody else's file: what it names is never looked for among the files of this machine.
+    """
+    if name not in shipped_models():
+        raise DataError(
+            f"the recording was made with the model {shortened(name)}, which does not come with streamrec: "
+            "say with --model which file it is"
+        )
+    return Recognizer.load(SHIPPED / f"{name}.safetensors", engine=engine)
+
+
+def replay(folder: Path, load: Callable[[str, str], Recognizer] = load_recorded) -> Replayed:
     """Do all steps of a recording again. ``load``: a model's name and engine -> the recognizer to do it with.
 
-    Raises ``DataError`` where there is no recording, or one without pictures.
+    Raises ``DataError`` where there is no recording, one without pictures, or one that is damaged.
     """
-    folder = _recording(folder)
-    header = json.loads((folder / "flight.json").read_text(encoding="utf-8"))
-    if header["layout"] > LAYOUT:
-        raise DataError(f"{folder} was recorded by a newer streamrec: upgrade streamrec")
+    with in_words(folder, DataError):
+        return _replay(_recording(folder), load)
+
+
+def _replay(folder: Path, load: Callable[[str, str], Recognizer]) -> Replayed:
+    header = _header(folder)
     if header["pictures"] == Pictures.none:
         raise DataError(f"{folder} holds no pictures (--record-pictures none): it cannot be replayed")
     recognizers = [load(model["name"], model["engine"]) for model in header["models"]]
@@ -332,19 +353,21 @@ def replay(
     states: dict[str, State] = {}
     steps = frames = unseen = 0
     for where, line, data in _steps(folder):
+        if line["model"] not in range(len(recognizers)) or isinstance(line["model"], bool):
+            raise DataError(f"{where}: the recording has no model {shortened(line['model'])}; it is damaged")
+        recognizer = recognizers[line["model"]]
         known = [entry for entry in line["frames"] if entry["picture"] is not None]
         unseen += len(line["frames"]) - len(known)
         if not known:
             continue
         for entry in line["frames"]:
             if "before" in entry:
-                states[entry["camera"]] = State.from_bytes(_take(data, *entry["before"]))
-        recognizer = recognizers[line["model"]]
+                states[entry["camera"]] = _state(entry["before"], data, recognizer, where)
         ready = [entry for entry in line["frames"] if entry["camera"] in states]
         # A batch of another size may round otherwise: all take part, also those whose picture is not there.
         try:
             said = recognizer.step_many(
-                [_frame(entry, data, recognizer) for entry in ready],
+                [_frame(entry, data, recognizer, where) for entry in ready],
                 [states[entry["camera"]] for entry in ready],
             )
         except StateError as error:
@@ -358,7 +381,9 @@ def replay(
             difference = _difference(entry, prediction, state, recognizer.labels)
             if difference is not None:
                 return Replayed(steps, frames, unseen, f"{where}: {difference}", tuple(notes))
-    if not frames and unseen:
+    if not frames and not unseen:
+        raise DataError(f"the recording {folder} holds no frame")
+    if not frames:
         raise DataError(f"{folder} holds no picture, for the cameras' privacy: it cannot be replayed")
     return Replayed(steps, frames, unseen, None, tuple(notes))
 
@@ -375,47 +400,141 @@ def _recording(folder: Path) -> Path:
     return inside[-1]
 
 
-def _steps(folder: Path) -> Iterator[tuple[str, dict[str, Any], bytes]]:
+def _header(folder: Path) -> dict[str, Any]:
+    """What flight.json says, with all that a replay asks of it; raises ``DataError``."""
+    path = folder / "flight.json"
+    try:
+        header = read_json(read_data(path))
+    except SettingsError as error:
+        raise DataError(str(error)) from error
+    except ValueError as error:
+        raise DataError(f"{path} is damaged: {error}") from error
+    whole = isinstance(header, dict) and header.keys() >= {"layout", "pictures", "models", "packages"}
+    if whole and isinstance(header["layout"], int) and header["layout"] > LAYOUT:
+        raise DataError(f"{folder} was recorded by a newer streamrec: upgrade streamrec")
+    if not (
+        whole
+        and type(header["layout"]) is int
+        and header["layout"] >= 1
+        and header["pictures"] in tuple(Pictures)
+        and isinstance(header["packages"], dict)
+        and isinstance(header["models"], list)
+        and len(header["models"]) <= _MOST_MODELS
+        and all(
+            isinstance(model, dict)
+            and isinstance(model.get("name"), str)
+            and model.get("engine") in ("onnx", "torch")
+            for model in header["models"]
+        )
+    ):
+        raise DataError(f"{path} is damaged: it is no header of a recording")
+    return header
+
+
+def _steps(folder: Path) -> Iterator[tuple[str, dict[str, Any], BinaryIO]]:
     """Where it stands, the step, and the data of its part; a last line that a kill cut short is left out."""
     parts = sorted(p for p in folder.iterdir() if _PART.fullmatch(p.name) and p.with_suffix(".bin").exists())
     if not parts:
         raise DataError(f"the recording {folder} holds no step")
     for path in parts:
-        data = path.with_suffix(".bin").read_bytes()
-        for number, line in enumerate(path.read_bytes().splitlines(keepends=True), 1):
-            if not line.endswith(b"\n"):
-                break
-            try:
-                said = json.loads(line)
-            except ValueError as error:
-                raise DataError(
-                    f"{path}, line {number}: this is no JSON; the recording is damaged"
-                ) from error
-            if said["type"] == "step":
-                yield f"{path.name}, line {number}", said, data
+        with path.with_suffix(".bin").open("rb") as data, path.open("rb") as lines:
+            for number in itertools.count(1):
+                line = lines.readline(_LONGEST_LINE)
+                where = f"{path.name}, line {number}"
+                if not line.endswith(b"\n"):
+                    if len(line) == _LONGEST_LINE:
+                        raise DataError(f"{where}: it is longer than any; the recording is damaged")
+                    break
+                try:
+                    said = read_json(line, strict=False)
+                except ValueError as error:
+                    raise DataError(f"{where}: this is no JSON; the recording is damaged") from error
+                if not isinstance(said, dict) or "type" not in said:
+                    raise DataError(f"{where}: this is no line of a recording; it is damaged")
+                if said["type"] == "step":
+                    _check_step(said, where)
+                    yield where, said, data
 
 
-def _take(data: bytes, offset: int, length: int) -> bytes:
+def _check_step(line: dict[str, Any], where: str) -> None:
+    """Whether a step says all that a replay asks of it, in the right kinds; raises ``DataError``."""
+
+    def place(numbers: object, count: int) -> bool:
+        return (
+            isinstance(numbers, list)
+            and len(numbers) == count
+            and all(type(number) is int and 0 <= number < _LARGEST for number in numbers)
+        )
+
+    def good(entry: object) -> bool:
+        return (
+            isinstance(entry, dict)
+            and entry.keys() >= {"camera", "index", "timestamp", "segment", "picture", "said", "after"}
+            and isinstance(entry["camera"], str)
+            and isinstance(entry["said"], str)
+            and all(type(entry[key]) is int and abs(entry[key]) < _LARGEST for key in ("index", "segment"))
+            and isinstance(entry["timestamp"], int | float)
+            and (entry["picture"] is None or place(entry["picture"], 4))
+            and ("before" not in entry or place(entry["before"], 2))
+        )
+
+    frames = line.get("frames")
+    if "model" not in line or not isinstance(frames, list) or len(frames) > _MOST_FRAMES:
+        raise DataError(f"{where}: this is no step; the recording is damaged")
+    for entry in frames:
+        if not good(entry):
+            raise DataError(f"{where}: a frame lacks what belongs to it; the recording is damaged")
+
+
+def _take(data: BinaryIO, offset: int, length: int, most: int, where: str) -> bytes:
+    """What was packed there: at most so many bytes are read, and at most so many come of them."""
+    damaged = DataError(f"{where}: a picture or a state of the recording is damaged")
+    if length > most + 1_000:  # zlib makes little larger what it cannot make smaller
+        raise damaged
+    data.seek(offset)
+    unpacker = zlib.decompressobj()
     try:
-        return zlib.decompress(data[offset : offset + length])
+        whole = unpacker.decompress(data.read(length), most + 1)
     except zlib.error as error:
-        raise DataError("a picture or a state of the recording is damaged") from error
+        raise damaged from error
+    if len(whole) > most or not unpacker.eof:
+        raise damaged
+    return whole
 
 
-def _frame(entry: dict[str, Any], data: bytes, recognizer: Recognizer) -> Frame:
+def _state(place: list[int], data: BinaryIO, recognizer: Recognizer, where: str) -> State:
+    """A state is about as large as its model's; one of another model is told as that later."""
+    most = len(recognizer.initial_state().to_bytes()) + _SLACK
+    try:
+        return State.from_bytes(_take(data, place[0], place[1], most, where))
+    except StateError as error:
+        raise DataError(f"{where}: {error}") from error
+
+
+def _frame(entry: dict[str, Any], data: BinaryIO, recognizer: Recognizer, where: str) -> Frame:
     if entry["picture"] is None:
         transform = recognizer.config.transform
         image = np.zeros((transform.height, transform.width, 3), np.uint8)
     else:
         offset, length, height, width = entry["picture"]
-        image = np.frombuffer(_take(data, offset, length), np.uint8).reshape(height, width, 3)
+        if not (
+            0 < height <= _LONGEST_SIDE and 0 < width <= _LONGEST_SIDE and height * width <= _MOST_PIXELS
+        ):
+            raise DataError(f"{where}: a picture of {width}x{height} is none; the recording is damaged")
+        packed = _take(data, offset, length, 3 * height * width, where)
+        if len(packed) != 3 * height * width:
+            raise DataError(f"{where}: a picture of the recording is damaged")
+        image = np.frombuffer(packed, np.uint8).reshape(height, width, 3)
     return Frame(image, entry["index"], entry["timestamp"], entry["segment"], entry["camera"])
 
 
 def _difference(
     entry: dict[str, Any], prediction: Prediction, state: State, labels: tuple[str, ...]
 ) -> str | None:
-    then = np.frombuffer(base64.b64decode(entry["said"]), np.float32)
+    try:
+        then = np.frombuffer(base64.b64decode(entry["said"]), np.float32)
+    except ValueError as error:
+        raise DataError("what was said of a frame is damaged in the recording") from error
     now = np.asarray(prediction.probabilities, np.float32)
     where = f"{entry['camera']}, frame {entry['index']} at {entry['timestamp']:.3f} s"
     if then.shape != now.shape:

@@ -18,16 +18,18 @@ import numpy as np
 from streamrec import health as report
 from streamrec.cameras import RETRIES, NetworkSource, WebcamSource
 from streamrec.core.address import quoted
+from streamrec.core.reading import path_of, shortened, why
 from streamrec.core.redact import redact_address, secrets_of
 from streamrec.core.text import printable
 from streamrec.decoding import opened_video
-from streamrec.errors import PictureError, SourceError
+from streamrec.errors import PictureError, SettingsError, SourceError
 from streamrec.filebytes import STDIN, Recording, RemoteFile, UnreadableError, open_file
 from streamrec.picturefiles import read_picture
 from streamrec.pictures import as_bgr
 from streamrec.types import Frame, Health, Source, SourceState
 
 PICTURE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+_DIGITS = 20  # of a number that somebody typed: more are refused like these
 TOGETHER = 8  # small pictures of a file are read in runs: decoder and engine come back to warm caches
 VIDEO_ENDINGS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv")
 
@@ -379,7 +381,7 @@ def _from_text(text: str, retries: int | None, size: tuple[int, int] | None) -> 
     if not text.strip():
         raise SourceError("no source was named; pass a webcam number, a path or an address")
     if re.fullmatch(r"\d+", text.strip()):
-        return WebcamSource(int(text), retries=retries)
+        return WebcamSource(int(text.strip()[:_DIGITS]), retries=retries)
     if text == "synthetic" or text.startswith("synthetic:"):
         return _synthetic(text)
     if text.startswith("file://"):
@@ -393,7 +395,12 @@ def _from_text(text: str, retries: int | None, size: tuple[int, int] | None) -> 
         return NetworkSource(text, retries=retries)
     if text.startswith("/dev/video"):
         return WebcamSource(text, retries=retries)
-    return _from_path(Path(text).expanduser(), retries, size)
+    try:
+        return _from_path(path_of(text), retries, size)
+    except SettingsError as error:  # it can be no path
+        raise SourceError(str(error)) from error
+    except OSError as error:  # a name that is too long, or a folder that may not be looked into
+        raise SourceError(f"{shortened(text)} cannot be opened: {why(error)}") from error
 
 
 def _ends_as_video(address: str) -> bool:
@@ -412,7 +419,7 @@ def _synthetic(text: str) -> Source:
     from streamrec.synthetic import World, WorldSettings
 
     seed = text.partition(":")[2] or "0"
-    if not seed.isdecimal():
+    if not seed.isdecimal() or len(seed) >= _DIGITS:
         raise SourceError(
             f"{text!r}: the synthetic world is 'synthetic' or 'synthetic:SEED', SEED a whole number"
         )

@@ -65,7 +65,7 @@ class State:
 
         try:
             named = load(data)
-            return cls(
+            state = cls(
                 head=_numbered(named, "head"),
                 cache=_numbered(named, "cache"),
                 clock=named["clock"],
@@ -74,8 +74,27 @@ class State:
                 phase=named.get("phase"),
                 strangeness=named.get("strangeness"),
             )
-        except (SafetensorError, KeyError) as error:
+        except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise StateError("these bytes are no saved state; pass what State.to_bytes returned") from error
+        state._check_arrays()
+        return state
+
+    def _check_arrays(self) -> None:
+        """Whether the arrays are of one number of streams, and of numbers; raises ``StateError``."""
+        streams = self.clock.shape[0] if self.clock.ndim == 1 else 0
+        kept = [*self.head, *self.cache]
+        said = [self.probabilities, *(array for array in (self.phase, self.strangeness) if array is not None)]
+        fits = (
+            streams > 0
+            and self.clock.dtype == np.float64
+            and self.segment.dtype == np.int64
+            and self.segment.shape == (streams,)
+            and all(a.ndim > 0 and len(a) == streams and a.dtype.kind in "fiub" for a in (*kept, *said))
+        )
+        if not fits:
+            raise StateError("these bytes are no saved state; pass what State.to_bytes returned")
+        if not all(np.isfinite(array).all() for array in kept):
+            raise StateError("this state holds what is no number: it was damaged; start from initial_state()")
 
 
 def _numbered(named: dict[str, np.ndarray], prefix: str) -> tuple[np.ndarray, ...]:

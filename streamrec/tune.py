@@ -39,7 +39,7 @@ from streamrec.train.data import Clip, find_clips
 from streamrec.train.evaluate import check_labels
 from streamrec.train.measure import true_labels, truth_of
 from streamrec.transforms import Transform
-from streamrec.tunefile import Tuned
+from streamrec.tunefile import DEFAULT_MODEL, Tuned
 from streamrec.types import Frame, Source
 
 RATES = (1.0, 2.0 / 3.0, 0.5, 1.0 / 3.0)  # of the rhythm that the model learned
@@ -55,7 +55,9 @@ class TuneSettings:
     data: str = (
         "synthetic"  # labelled clips as ``train`` takes them, or the synthetic world of the model's labels
     )
-    models: tuple[str, ...] = ("fight",)  # of several sizes, where there are: resolution is the model's own
+    models: tuple[str, ...] = (
+        DEFAULT_MODEL,
+    )  # of several sizes, where there are: resolution is the model's own
     engines: tuple[str, ...] = ()  # empty: those that are there
     cameras: int = 1
     size: tuple[int, int] = (1280, 720)  # of their pictures

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import signal
 import threading
 import time
@@ -23,21 +22,25 @@ from rich.text import Text
 from streamrec.announce import AfterSettings, Announcer, Told
 from streamrec.batching import Camera, Watcher
 from streamrec.checkpoint import model_file
+from streamrec.config import ModelConfig
 from streamrec.console import Lines
+from streamrec.core import ending
 from streamrec.core.files import Output, keep_inputs
+from streamrec.core.reading import shortened, why
 from streamrec.core.redact import redact
 from streamrec.core.text import printable
-from streamrec.errors import SettingsError, SinkError, StreamrecError
+from streamrec.errors import SettingsError, SinkError
 from streamrec.events import EventSettings
-from streamrec.gate import Gate
 from streamrec.recognizer import Recognizer
+from streamrec.resolve import InForce, check_defaults, events_of, notes_on
 from streamrec.serve import live as showing
 from streamrec.sinks import JsonLines, open_lines
 from streamrec.sources import Region, file_of, open_source
 from streamrec.synthetic import World
+from streamrec.tomlfile import no_such_key
 from streamrec.tunefile import Tuned
 from streamrec.types import ActionStarted, Event, Health, Result, Source, SourceState
-from streamrec.watchfile import DEFAULT_MODEL, CameraSettings, WatchFile, read_watchfile
+from streamrec.watchfile import CameraSettings, WatchFile
 from streamrec.words import describe, describe_health
 
 if TYPE_CHECKING:
@@ -67,6 +70,17 @@ class _Chosen:
     events: EventSettings
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Ready:
+    """What a file asks for, made ready beside what runs."""
+
+    file: WatchFile
+    after: AfterSettings
+    chosen: tuple[_Chosen, ...]  # the cameras that are new or other
+    recognizers: dict[str, Recognizer]  # of all that are to run
+    notes: list[str]  # what looks like a mistake
+
+
 class _Roster:
     """Which cameras run with which settings; brings the watcher to what the file says, and touches no other."""
 
@@ -84,28 +98,53 @@ class _Roster:
         self._running: dict[str, CameraSettings] = {}
         self._recognizers: dict[str, Recognizer] = {}
 
-    def apply(self, file: WatchFile) -> str:
-        """Add, remove and change cameras, or raise ``SettingsError`` and leave all as it was.
+    def prepare(self, file: WatchFile, after: AfterSettings) -> _Ready:
+        """Load and open what the file asks for, and change nothing yet; any thread. Raises ``SettingsError``.
 
-        What was done, in words; "" where nothing was to do.
+        Whatever it is that goes wrong: a file cannot end what runs.
         """
-        wanted = {camera.name: camera for camera in file.cameras if camera.enabled}
-        changed = [camera for name, camera in wanted.items() if self._running.get(name) != camera]
-        ready = [self._choose(camera, file) for camera in changed]
+        wanted = [camera for camera in file.cameras if camera.enabled]
+        recognizers = dict(self._recognizers)
+        changed = [camera for camera in wanted if self._running.get(camera.name) != camera]
+        chosen = tuple(self._choose(camera, file, recognizers) for camera in changed)
+        models = {camera.model for camera in wanted}
+        recognizers = {name: one for name, one in recognizers.items() if name in models}
+        configs = {name: recognizer.config for name, recognizer in recognizers.items()}
+        check_defaults(file, configs)
+        return _Ready(
+            file=file,
+            after=after,
+            chosen=chosen,
+            recognizers=recognizers,
+            notes=[*notes_on(file, configs), *_labels_in(after, file, configs)],
+        )
+
+    def apply(self, ready: _Ready) -> str:
+        """Add, remove and change cameras. What was done, in words; "" where nothing was to do.
+
+        A camera that cannot begin is told, and is no other's trouble.
+        """
+        wanted = {camera.name for camera in ready.file.cameras if camera.enabled}
         gone = [name for name in self._running if name not in wanted]
-        again = [chosen.settings.name for chosen in ready if chosen.settings.name in self._running]
+        again = [one.settings.name for one in ready.chosen if one.settings.name in self._running]
         for name in (*gone, *again):
             self._watcher.remove(name)
             if name in gone and self._announcer is not None:
                 self._announcer.remove(name)
             del self._running[name]
-        for chosen in ready:
-            self._add(chosen)
-        models = {camera.model for camera in wanted.values()}
-        self._recognizers = {name: r for name, r in self._recognizers.items() if name in models}
-        new = [chosen.settings.name for chosen in ready if chosen.settings.name not in again]
+        failed = []
+        for one in ready.chosen:
+            try:
+                self._add(one)
+            except Exception as error:
+                failed.append(str(ready.file.error(one.settings.name, "it cannot be watched", why(error))))
+        self._recognizers = ready.recognizers
+        if failed and not self._running:
+            raise SettingsError("; ".join(failed))
+        new = [one.settings.name for one in ready.chosen if one.settings.name not in again]
         parts = (("added", new), ("removed", gone), ("changed", again))
-        return "; ".join(f"{what} {', '.join(names)}" for what, names in parts if names)
+        done = [f"{what} {', '.join(names)}" for what, names in parts if names]
+        return "; ".join([*done, *failed])
 
     def _add(self, chosen: _Chosen) -> None:
         settings = chosen.settings
@@ -127,26 +166,38 @@ class _Roster:
                 privacy=settings.privacy,
             )
 
-    def _choose(self, settings: CameraSettings, file: WatchFile) -> _Chosen:
+    def _choose(
+        self, settings: CameraSettings, file: WatchFile, recognizers: dict[str, Recognizer]
+    ) -> _Chosen:
         key = "model"
         try:
             keep_inputs(self._outputs, [model_file(settings.model)])
+            if settings.model not in recognizers:
+                recognizers[settings.model] = self._load(settings.model)
+            recognizer = recognizers[settings.model]
+            events = events_of(settings, recognizer.config, file)
             key = "address"
             keep_inputs(self._outputs, [file_of(settings.address)])
-            key = "model"
-            if settings.model not in self._recognizers:
-                self._recognizers[settings.model] = self._load(settings.model)
-            recognizer = self._recognizers[settings.model]
-            key = "thresholds"
-            events = settings.event_settings(recognizer.config.events)
-            key = "still"
-            if settings.still is not None:
-                Gate(settings.still, most=recognizer.config.max_gap)  # it may be too long for the model
-            key = "address"
             source = _open(settings, recognizer.config.transform.straight)
-        except StreamrecError as error:
-            raise file.error(settings.name, key, error) from error
+        except SettingsError:
+            raise
+        except Exception as error:
+            raise file.error(settings.name, key, why(error)) from error
         return _Chosen(settings=settings, source=source, recognizer=recognizer, events=events)
+
+
+def _labels_in(after: AfterSettings, file: WatchFile, configs: Mapping[str, ModelConfig]) -> Iterator[str]:
+    """Cameras and labels of webhooks that nobody has: a receiver that waits for them hears nothing."""
+    known = {
+        "cameras": [camera.name for camera in file.cameras],
+        "labels": [label for config in configs.values() for label in config.labels],
+    }
+    for webhook in after.webhooks:
+        for key, names in known.items():
+            for name in getattr(webhook, key):
+                if name not in names:
+                    hint = no_such_key(name, tuple(dict.fromkeys(names)), what=key.removesuffix("s"))
+                    yield f"{file.path.name}: [webhook]: {key}: {shortened(name)[1:-1]}: {hint}"
 
 
 def _open(settings: CameraSettings, size: tuple[int, int] | None) -> Source:
@@ -177,11 +228,13 @@ class _Signals:
             signal.signal(number, handler)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        ending.heard()
         if self.code is not None:
             raise KeyboardInterrupt
         self.code = 130  # as shells have it
 
     def _end(self, number: int, frame: FrameType | None) -> None:
+        ending.heard()
         self.code = 0  # how a service is asked to end: nothing went wrong
 
     def _reread(self, number: int, frame: FrameType | None) -> None:
@@ -213,10 +266,42 @@ class _Changes:
         self._last = {path: self._last.get(path, look) for path, look in self._known.items()}
 
 
+class _Reload:
+    """Reads the file and makes ready what it asks for in a thread: what is recognized meanwhile waits for nothing."""
+
+    def __init__(self, work: Callable[[], _Ready], *, asked: bool) -> None:
+        self.asked = asked  # by a signal or the page: told also where nothing changed
+        self._work = work
+        self._answer: _Ready | SettingsError | None = None
+        # Called so, the process does not wait for it at its end: a disk that hangs may hold it.
+        self._thread = threading.Thread(target=self._run, name="read settings", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._answer = self._work()
+        except SettingsError as error:
+            self._answer = error
+        except BaseException as error:
+            self._answer = SettingsError(f"the settings cannot be read: {why(error)}")
+
+    @property
+    def over(self) -> bool:
+        """Whether there is an answer."""
+        return not self._thread.is_alive()
+
+    def get(self) -> _Ready:
+        """What was made ready; raises ``SettingsError``."""
+        answer = self._answer
+        if isinstance(answer, _Ready):
+            return answer
+        raise answer or SettingsError("the settings cannot be read")
+
+
 def _look(path: Path) -> tuple[int, ...] | None:
     try:
         found = path.stat()
-    except OSError:  # an editor may be about to put the new one in its place
+    except (OSError, ValueError):  # an editor may be about to put the new one in its place
         return None
     return found.st_mtime_ns, found.st_size, found.st_ino
 
@@ -246,7 +331,7 @@ class WatchJob:
         with ExitStack() as stack:
             signals = stack.enter_context(_Signals())
             changes = _Changes((self.path,))  # before it is read: a change while it is read counts
-            file = read_watchfile(self.path, os.environ, self.tuned)
+            file = self.in_force.read()
             changes.follow(file.read)
             after = AfterSettings.of(file).with_options(**self.after)
             outputs = {"--jsonl": self.jsonl, **after.outputs}
@@ -291,7 +376,10 @@ class WatchJob:
             watcher = Watcher(on_health=heard)
             stack.callback(watcher.close, _PATIENCE)  # also after an error
             roster = _Roster(watcher, lambda model: announcer.recorded(self._load(model)), announcer, outputs)
-            board.tell(f"{self.path.name}: {roster.apply(file) or 'no camera is enabled'}")
+            ready = roster.prepare(file, after)
+            board.tell(f"{self.path.name}: {roster.apply(ready) or 'no camera is enabled'}")
+            for note in ready.notes:
+                board.tell(note)
             stack.enter_context(board.shown())
 
             def kept(told: Told) -> None:  # in a thread of its own, when the event is on the disk
@@ -318,7 +406,7 @@ class WatchJob:
                 if nobody_listens():
                     raise BrokenPipeError(errno.EPIPE, "nobody reads what is told")
 
-            code = self._loop(watcher, roster, file, changes, signals, board, announcer, take, live)
+            code = self._loop(watcher, roster, changes, signals, board, announcer, take, live)
             watcher.stop()
             take(watcher.step(0.0))
             watcher.close(_PATIENCE)
@@ -330,7 +418,6 @@ class WatchJob:
         self,
         watcher: Watcher,
         roster: _Roster,
-        file: WatchFile,
         changes: _Changes,
         signals: _Signals,
         board: _Board,
@@ -338,6 +425,13 @@ class WatchJob:
         take: Callable[[list[Result]], None],
         live: showing.Live | None,
     ) -> int:
+        def prepare() -> _Ready:
+            file = self.in_force.read()
+            # The old secrets may still be told, the new ones already.
+            board.secrets = tuple({*board.secrets, *file.secrets})
+            return roster.prepare(file, AfterSettings.of(file).with_options(**self.after))
+
+        reload: _Reload | None = None
         ends = time.monotonic() + (float("inf") if self.max_seconds is None else self.max_seconds)
         while signals.code is None:
             if time.monotonic() >= ends:
@@ -354,22 +448,26 @@ class WatchJob:
                     signals.reload = True
             if cameras and all(camera.health.state in _OVER and not camera.source.live for camera in cameras):
                 return int(any(camera.error is not None for camera in cameras))
-            if changes.seen() or signals.reload:
-                asked, signals.reload = signals.reload, False
+            if reload is None and (changes.seen() or signals.reload):
+                reload = _Reload(prepare, asked=signals.reload)
+                signals.reload = False
+            if reload is not None and reload.over:
                 try:
-                    file = read_watchfile(self.path, os.environ, self.tuned)
-                    board.secrets = tuple({*board.secrets, *file.secrets})  # the old ones may still be told
-                    done = roster.apply(file)
-                    changes.follow(file.read)
-                    board.warn(file)
-                    if AfterSettings.of(file).with_options(**self.after) != announcer.settings:
+                    ready = reload.get()
+                    done = roster.apply(ready)
+                    changes.follow(ready.file.read)
+                    board.warn(ready.file)
+                    if ready.after != announcer.settings:
                         board.tell(
                             "what happens after an event is other now: that counts from the next start"
                         )
-                    if done or asked:
+                    for note in ready.notes:
+                        board.tell(note)
+                    if done or reload.asked:
                         board.tell(f"{self.path.name}: {done or 'nothing changed'}")
                 except SettingsError as error:
                     board.tell(f"{error}; the cameras go on as they were")
+                reload = None
             if not cameras:  # all are switched off: nothing takes time
                 time.sleep(max(0.0, began + _TICK - time.monotonic()))
         return signals.code
@@ -382,18 +480,24 @@ class WatchJob:
         live = showing.Live()
         live.kept = announcer.history is not None
         live.secrets = board.secrets
-        with Server(settings, live, history=announcer.history, file=self.path, tell=board.tell) as server:
+        with Server(settings, live, history=announcer.history, file=self.in_force, tell=board.tell) as server:
             board.tell(f"the page is at {server.address}")
             yield live
 
-    def _load(self, model: str) -> Recognizer:
-        tuned = self.tuned if model == (self.tuned.model or DEFAULT_MODEL) else Tuned()
-        return Recognizer.load(
-            model,
-            engine=tuned.engine or self.engine,
-            device=tuned.device or self.device,
-            threads=tuned.threads or self.threads,
+    @property
+    def in_force(self) -> InForce:
+        """By what the cameras are watched."""
+        return InForce(
+            path=self.path,
+            tuned=self.tuned,
+            engine=self.engine,
+            device=self.device,
+            threads=self.threads,
         )
+
+    def _load(self, model: str) -> Recognizer:
+        running = self.in_force.running(model)
+        return Recognizer.load(model, engine=running.engine, device=running.device, threads=running.threads)
 
 
 class _JsonLines:

@@ -18,7 +18,7 @@ from streamrec.core.reading import MOST_SECRET, CannotRead, in_words, path_of, r
 from streamrec.core.redact import is_known, looks_random, redact, secrets_of
 from streamrec.errors import SettingsError, StreamrecError
 from streamrec.events import LIMITS, NUMBERS, EventSettings
-from streamrec.tomlfile import no_such_key, read_toml
+from streamrec.tomlfile import no_such_key, parse_toml, read_toml
 from streamrec.tunefile import DEFAULT_MODEL, Tuned
 
 _EVENT_KEYS = tuple(setting.name for setting in fields(EventSettings))
@@ -105,15 +105,19 @@ class WatchFile:
 
 
 def read_watchfile(
-    path: str | os.PathLike[str], environment: Mapping[str, str], tuned: Tuned | None = None
+    path: str | os.PathLike[str],
+    environment: Mapping[str, str],
+    tuned: Tuned | None = None,
+    text: str | None = None,
 ) -> WatchFile:
     """Read and check a file of cameras; ``SettingsError`` names the file, the camera and the key.
 
     ``environment`` holds what stands for ``${NAME}``. Paths are relative to the folder of the file. ``tuned``:
-    the model of cameras that name none, and the rhythm of those that have it and name no rhythm.
+    the model of cameras that name none, and the rhythm of those that have it and name no rhythm. ``text``: what the
+    file would say.
     """
     path = path_of(os.fspath(path))
-    data = read_toml(path)
+    data = read_toml(path) if text is None else parse_toml(text, path.name)
     with in_words(path.name):
         return _watchfile(data, _Reader(path, environment, tuned or Tuned()))
 

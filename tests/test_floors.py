@@ -51,7 +51,7 @@ FLOORS = {
     ),
     **dict.fromkeys(("capture", "config", "graphs", "model", "sinks", "tunefile", "watchfile"), 2),
     **dict.fromkeys(("checkpoint", "engines", "evidence", "export", "plugins", "teller"), 3),
-    **dict.fromkeys(("explain", "recognizer"), 4),
+    **dict.fromkeys(("explain", "recognizer", "resolve"), 4),
     **dict.fromkeys(("batching", "flight", "pipeline"), 5),
     **dict.fromkeys(
         (

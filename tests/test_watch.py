@@ -16,16 +16,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from conftest import numbered
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from streamrec import ActionModel, EventSettings, History, ModelConfig, Transform, VideoFile, watch
-from streamrec.checkpoint import save_model
+from streamrec.checkpoint import read_checkpoint, save_model
 from streamrec.tunefile import Tuned
 from streamrec.types import Frame, Prediction, Result
 from streamrec.watch import WatchJob
@@ -79,6 +81,21 @@ def write(folder: Path, models: Path, **cameras: str) -> Path:
     part.write_text(text, encoding="utf-8")
     part.replace(path)
     return path
+
+
+def damage(
+    model: Path | str,
+    out: Path,
+    *,
+    tensors: Callable[[dict], object] = lambda held: None,
+    metadata: Callable[[dict], object] = lambda held: None,
+) -> None:
+    """The same model file with something else in it."""
+    with safe_open(model, framework="numpy") as file:
+        told, held = dict(file.metadata()), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    tensors(held)
+    metadata(told)
+    save_file(held, out, told)
 
 
 class Watching:
@@ -221,7 +238,7 @@ class TestMistakes:
                 'address = "0"\nenter = 0.5\nleave = 0.6',
                 "camera 'door': thresholds: leave is 0.6 and enter is 0.5",
             ),
-            ('address = "0"\nenter = 3', "camera 'door': thresholds: leave is"),
+            ('address = "0"\nenter = 3', "camera 'door': enter: give a number from 0.001 to 1, not 3"),
             ('address = "0"\nadress = "1"', "camera 'door': adress: there is no such key"),
         ],
     )
@@ -323,6 +340,74 @@ class TestChanges:
         assert {(e["source"], e["label"]) for e in events if e["event"] == "ended"} == {
             (e["source"], e["label"]) for e in events if e["event"] == "started"
         }
+
+    def test_nothing_that_the_file_says_ends_it(self, tmp_path, models):
+        """Whatever it is: a sentence, and the camera that runs loses nothing."""
+        kept = 'address = "synthetic:1"'
+        path = write(tmp_path, models, kept=kept)
+        good, table = path.read_text(), '\n[[camera]]\nname = "bad"\naddress = "0"\n'
+        model = str(models / "wave.safetensors")
+        weights = read_checkpoint(model).weights
+        broken = {name: tmp_path / f"{name}.safetensors" for name in ("missing", "deep", "nan", "unknown")}
+        first = read_checkpoint(model).referred[0]
+        damage(model, broken["missing"], tensors=lambda held: held.pop(first))
+        damage(model, broken["deep"], metadata=lambda held: held.update(config="[" * 50_000))
+        damage(model, broken["nan"], tensors=lambda held: held.update({first: weights[first] * np.nan}))
+        damage(model, broken["unknown"], metadata=lambda held: held.update(referred='["nobody"]'))
+        texts: dict[str, str | bytes] = {
+            "nested too deeply": good + "x = " + "[" * 20_000 + "]" * 20_000,
+            "nested too deeply, from line": good + "x = " + "{a = " * 5_000 + "1" + "}" * 5_000,
+            "a number that is too large": good + table + "enter = " + "9" * 400,
+            "thousands of digits": good + table + "enter = " + "9" * 5_000,
+            "more than 16 parts": good + ".".join(f"a{n}" for n in range(20_000)) + " = 1",
+            "there is no user 'nobodyhere' here": good + table.replace('"0"', '"~nobodyhere/x.mp4"'),
+            "is no path: it holds a zero": good
+            + table.replace('"0"', '"rtsp://h/1"')
+            + 'user = "me"\npassword_file = "a\\u0000b"',
+            "it holds a control character": good + table.replace('"0"', '"a\\u0000b"'),
+            "is not written in UTF-8": good.encode() + b"# \xff\xfe",
+            "larger than 1,000 kB": good + "#" * 2_000_000,
+            "name: it stands there twice": good + table + table,
+            "fps: give a number from 0.1 to 240, not 1e-300": good + table + "fps = 1e-300",
+            "still: give seconds from 0.01": good + table + "still = 1e-300",
+            "smoothing: give seconds from 0.001": good + table + "smoothing = 1e300",
+            "merge_gap: give seconds from 0.001": good + table + "merge_gap = inf",
+            "webcams have numbers from 0": good + table.replace('"0"', "99999999"),
+            "did you mean wave": good + table + "by_label.wav.enter = 0.5",
+            "which its graph refers to": good + table + f'model = "{broken["missing"]}"',
+            "its config is damaged": good + table + f'model = "{broken["deep"]}"',
+            "holds what is no number": good + table + f'model = "{broken["nan"]}"',
+            "the weight 'nobody' is missing": good + table + f'model = "{broken["unknown"]}"',
+            "there is no such key": good + "[history]\nfiles = 3",
+            "keep_days: give a number": good + "[history]\nkeep_days = 1e300",
+        }
+        with watching(path, "--jsonl", tmp_path / "out.jsonl", "--predictions") as watch:
+            watch.wait_for("kept  wave started")
+            for says, text in texts.items():
+                path.write_bytes(text if isinstance(text, bytes) else text.encode())
+                watch.process.send_signal(signal.SIGHUP)
+                assert len(watch.wait_for(f"{re.escape(says)}.*go on as they were")) < 600
+            path.unlink()
+            for says, make in {
+                "is a directory": path.mkdir,
+                "it is a pipe into which nobody writes": lambda: os.mkfifo(path),
+                "it is a device": lambda: path.symlink_to("/dev/zero"),
+                "too many levels of symbolic links": lambda: path.symlink_to(path),
+                "larger than": lambda: os.truncate(os.open(path, os.O_CREAT | os.O_WRONLY), 2**30),
+                "no such file": lambda: None,
+            }.items():
+                make()
+                watch.process.send_signal(signal.SIGHUP)
+                watch.wait_for(f"{says}.*go on as they were")
+                if path.is_dir():
+                    path.rmdir()
+                path.unlink(missing_ok=True)
+            path.write_text(good + table.replace("0", "synthetic:2"))
+            watch.wait_for("added bad")
+            code, _ = watch.stop()
+        assert code == 0 and "Traceback" not in watch.text
+        lines = [line for line in told(tmp_path / "out.jsonl") if line.get("source") == "kept"]
+        assert [line["state"] for line in lines if line["type"] == "state"] == ["connecting", "live", "ended"]
 
     def test_a_file_that_holds_a_password_is_followed_too(self, tmp_path, models):
         password = tmp_path / "door.txt"

@@ -267,5 +267,5 @@ def test_what_was_tuned_stands_for_what_a_camera_does_not_say(tmp_path):
 def test_a_gate_is_a_keys_worth(tmp_path):
     (door,) = read(tmp_path, "[defaults]\nstill = 0.5\n" + DOOR).cameras
     assert door.still == 0.5
-    with pytest.raises(SettingsError, match="camera 'door': still: give seconds from 0.01 to 3,600, not 0"):
+    with pytest.raises(SettingsError, match=r"camera 'door': still: give seconds from 0.01 to 3,600, not 0"):
         read(tmp_path, DOOR + "still = 0\n")

@@ -24,13 +24,14 @@ from streamrec.cameras.film import shows_file
 from streamrec.cameras.signs import FROZEN_SECONDS
 from streamrec.cameras.watchdog import Limits, Watch, pause
 from streamrec.core.address import quoted
+from streamrec.core.limits import WEBCAM
+from streamrec.core.reading import shortened
 from streamrec.core.redact import redact_address, secrets_of
 from streamrec.errors import SourceError
 from streamrec.pictures import as_bgr
 from streamrec.types import Frame, Health, Source, SourceState
 from streamrec.videos import LOST, OPEN_SECONDS, opened
 
-MOST_WEBCAM = 9999  # a number that is larger means something else to OpenCV, or nothing
 RETRIES = 10  # openings in a row of a lost camera before it is given up: about three minutes
 FIRST_SECONDS = 10.0  # deadline for the first picture of what was opened: until a key frame comes
 
@@ -52,6 +53,8 @@ class WebcamSource(Source):
         retries: int | None = RETRIES,
         frozen_after: float | None = FROZEN_SECONDS,
     ) -> None:
+        if isinstance(device, int) and not WEBCAM.holds(device):
+            raise SourceError(f"webcam {shortened(device)}: give {WEBCAM}, as 0")
         self.device = device
         self.name = f"webcam {device}" if isinstance(device, int) else device
         self._retries = retries
@@ -70,12 +73,6 @@ class WebcamSource(Source):
             self._watch.leave()
 
     def _read(self, attempt: Attempt) -> None:
-        if isinstance(self.device, int) and not 0 <= self.device <= MOST_WEBCAM:
-            raise Over(
-                f"there is no webcam with such a number (0 to {MOST_WEBCAM}); "
-                "`streamrec doctor` lists the cameras that are there",
-                whole=True,
-            )
         if isinstance(self.device, str) and not Path(self.device).exists():
             raise Over(
                 f"there is no {self.device}; `streamrec doctor` lists the cameras that are there", whole=True

@@ -1,4 +1,4 @@
-"""Between which numbers a setting must be: said once, and asked by files, options, the page and what takes the number."""
+"""Between which numbers a setting must be: asked by files, options, the page and whoever takes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small files that somebody else wrote: read whole, within limits, and whatever is wrong with them told in a sentence."""
+"""Small files that somebody else wrote: read whole, within limits, what is wrong told in words."""
 
 from __future__ import annotations
 
@@ -101,8 +101,10 @@ def path_of(text: str) -> Path:
         raise SettingsError(f"{shortened(text)}: there is no user {user.removeprefix('~')!r} here") from error
 
 
-def read_json(text: str | bytes) -> Any:
-    """What the JSON says; raises ``ValueError`` in words, also for NaN, what is nested too deeply, and keys that come twice.
+def read_json(text: str | bytes, *, strict: bool = True) -> Any:
+    """What the JSON says; raises ``ValueError`` in words, also for NaN, deep nesting, and keys that come twice.
+
+    ``strict``: where it is false, NaN and keys that come twice are let pass.
 
     >>> read_json('{"fps": NaN}')
     Traceback (most recent call last):
@@ -120,6 +122,8 @@ def read_json(text: str | bytes) -> Any:
         return values
 
     try:
+        if not strict:
+            return json.loads(text)
         return json.loads(text, parse_constant=refuse, object_pairs_hook=once)
     except json.JSONDecodeError as error:
         raise ValueError("it is no JSON") from error
@@ -141,7 +145,7 @@ def shortened(value: object) -> str:
 
 
 def why(error: BaseException) -> str:
-    """The reason alone, as a clause; for what is no error of ours or the system's its kind, and not its text: that may quote a secret."""
+    """The reason alone, as a clause; of what nobody raised on purpose its kind alone: its text may be a secret."""
     if isinstance(error, StreamrecError):
         return str(error)
     if isinstance(error, OSError):

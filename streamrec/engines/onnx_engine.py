@@ -140,7 +140,7 @@ class OnnxEngine(Engine):
         options: onnxruntime.RunOptions | None = None,
     ) -> list[Any]:
         try:
-            return session.run(None, given, options)  # type: ignore[no-any-return]
+            return session.run(None, given, options)
         except Exception as error:  # ONNX Runtime's errors share no public base class
             raise ModelError(f"the model {self._name} failed at a step: {_first_line(error)}") from error
 
@@ -170,7 +170,7 @@ class OnnxEngine(Engine):
             )
 
     def _try(self) -> None:
-        """One step of a stream that begins, on a black picture: a graph that cannot is told now, and not by a camera."""
+        """One step of a stream that begins, on a black picture: a graph that cannot is told now."""
         transform = self.config.transform
         shapes = (*self.head_shapes, *self.cache_shapes)
         memory = [np.zeros((1, *shape), np.float32) for shape in shapes]

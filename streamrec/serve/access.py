@@ -23,6 +23,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from streamrec.core.reading import NOT_UTF8, CannotRead, path_of, read_text
 from streamrec.errors import SettingsError
 from streamrec.serve.connections import network_of
 
@@ -62,9 +63,9 @@ def make_token() -> tuple[str, str]:
 
 def add_line(path: str | os.PathLike[str], line: str) -> None:
     """Write a way in; a password takes the place of the one before. Only the owner may read the file."""
-    file = Path(path).expanduser()
+    file = path_of(os.fspath(path))
     try:
-        before = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+        before = read_text(file).splitlines() if file.exists() else []
         if line.startswith("password "):
             before = [one for one in before if not one.startswith("password ")]
         part = file.with_name(f"{file.name}.part")
@@ -89,11 +90,11 @@ class Access:
         """From a file, or else from ``STREAMREC_WEB_ACCESS``; raises ``SettingsError`` in words."""
         if path is None:
             return cls.parse(environment.get(VARIABLE, ""), VARIABLE)
-        file = Path(path).expanduser()
+        file = path_of(os.fspath(path))
         try:
-            text = file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            why = (error.strerror or "").lower() if isinstance(error, OSError) else "it is no text"
+            text = read_text(file)
+        except CannotRead as error:
+            why = "it is no text" if error.why == NOT_UTF8 else error.why
             raise SettingsError(
                 f"{file} cannot be read: {why}; `streamrec access {file}` makes it"
             ) from error

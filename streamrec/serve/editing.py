@@ -12,19 +12,22 @@ import re
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from streamrec.checkpoint import read_checkpoint, shipped_models
+from streamrec.checkpoint import shipped_models
 from streamrec.core.address import login_in
 from streamrec.core.files import make_private_folder, open_private
+from streamrec.core.limits import FPS
+from streamrec.core.reading import read_data, shortened
 from streamrec.core.redact import redact_address
 from streamrec.errors import SettingsError, StreamrecError, need
-from streamrec.events import NUMBERS, EventSettings
+from streamrec.events import LIMITS, NUMBERS, EventSettings
+from streamrec.resolve import InForce, check, config_of, events_of, model_config
 from streamrec.serve.addresses import check_address, login_of, place_of, shown, without_login
-from streamrec.watchfile import CameraSettings, fill_variables, names_variable, read_watchfile
+from streamrec.tomlfile import check_shape, no_such_key
+from streamrec.watchfile import CameraSettings, fill_variables, names_variable
 
 need("tomlkit", extra="web")
 
@@ -60,19 +63,22 @@ class Change:
 class Editor:
     """One file of cameras."""
 
-    def __init__(self, path: Path, environment: Mapping[str, str]) -> None:
-        self.path = path.expanduser().resolve()  # what a link points to is replaced, not the link
-        self._environment = environment
+    def __init__(self, file: Path | InForce, environment: Mapping[str, str] | None = None) -> None:
+        """``file``: the path alone, or by what its cameras are watched: then the page says just what is in force."""
+        if isinstance(file, Path):
+            file = InForce(path=file, environment=os.environ if environment is None else environment)
+        self.path = file.path.expanduser().resolve()  # what a link points to is replaced, not the link
+        self._in_force = replace(file, path=self.path)
         self._lock = threading.Lock()
 
     def read(self) -> dict[str, Any]:
         """What the file says, as the page shows it; no password is in it."""
         text, revision = self._text()
         document = _parsed(text)
-        file = read_watchfile(self.path, self._environment)
+        file = self._in_force.read(text)
         tables = _tables(document)
         cameras = [
-            _camera(table, settings, self._given(table))
+            _camera(table, settings, self._given(table), _own_events(settings.model))
             for table, settings in zip(tables, file.cameras, strict=True)
         ]
         return {
@@ -115,9 +121,7 @@ class Editor:
         table = tomlkit.table() if name is None else _find(trial, name)
         before = None if name is None else self._given(table)
         if before is not None and change.login == "keep" and change.address == shown(before):
-            found = next(
-                one for one in read_watchfile(self.path, self._environment).cameras if one.name == name
-            )
+            found = next(one for one in self._in_force.read().cameras if one.name == name)
             return found.address
         with self._secrets() as kept:
             _fill(table, change, trial.get("defaults", {}), before, kept.keep)
@@ -127,6 +131,14 @@ class Editor:
             with self._part(tomlkit.dumps(trial)) as part:
                 return self._checked(part)[0].address
 
+    def tried(self, name: str, thresholds: Mapping[str, float]) -> EventSettings:
+        """What would be in force with these thresholds; raises ``SettingsError`` as a change to them does."""
+        document = _parsed(self._text()[0])
+        _fill_thresholds(_find(document, name), thresholds)
+        file = self._in_force.read(tomlkit.dumps(document))
+        camera = next(one for one in file.cameras if one.name == name)
+        return events_of(camera, config_of(camera, file), file)
+
     # -- the file
 
     def _given(self, table: Any) -> str:
@@ -135,7 +147,7 @@ class Editor:
         if named is None:
             return str(table.get("address", ""))
         try:
-            path = Path(fill_variables(str(named), self._environment)).expanduser()
+            path = Path(fill_variables(str(named), self._in_force.environment)).expanduser()
             return (self.path.parent / path).read_text(encoding="utf-8").strip()
         except (OSError, ValueError, RuntimeError):  # whoever reads the file says so
             return ""
@@ -152,11 +164,11 @@ class Editor:
             kept.discard()
 
     def _text(self) -> tuple[str, str]:
+        data = read_data(self.path)
         try:
-            data = self.path.read_bytes()
             return data.decode("utf-8"), hashlib.sha256(data).hexdigest()[:32]
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{self.path.name} cannot be read") from error
+        except UnicodeDecodeError as error:
+            raise SettingsError(f"{self.path.name} is not written in UTF-8") from error
 
     def _edit(self, revision: str, edit: Callable[[Any, Keep], None]) -> None:
         with self._lock:
@@ -202,7 +214,9 @@ class Editor:
 
     def _checked(self, part: Path) -> tuple[CameraSettings, ...]:
         try:
-            return read_watchfile(part, self._environment).cameras
+            file = self._in_force.read(path=part)
+            check(file)
+            return file.cameras
         except SettingsError as error:
             said = str(error).replace(f"{part.name}: ", "").replace(part.name, self.path.name)
             raise SettingsError(said) from error
@@ -282,9 +296,10 @@ def _texts(document: Any) -> set[str]:
 
 
 def _parsed(text: str) -> Any:
+    check_shape(text, "the file")
     try:
         return tomlkit.parse(text)
-    except TOMLKitError as error:
+    except (TOMLKitError, ValueError) as error:  # ValueError: a number of thousands of digits
         raise SettingsError("the file is not TOML at the moment: mend it by hand first") from error
 
 
@@ -299,8 +314,7 @@ def _find(document: Any, name: str) -> Any:
     raise SettingsError(f"there is no camera {name!r} in the file")
 
 
-def _camera(table: Any, settings: CameraSettings, given: str) -> dict[str, Any]:
-    own = model_events(settings.model)
+def _camera(table: Any, settings: CameraSettings, given: str, own: EventSettings) -> dict[str, Any]:
     said = dict(settings.events)
     has_login = bool(login_of(settings.address))
     return {
@@ -317,12 +331,11 @@ def _camera(table: Any, settings: CameraSettings, given: str) -> dict[str, Any]:
     }
 
 
-@lru_cache(maxsize=32)
-def model_events(model: str) -> EventSettings:
-    """A model's own settings of events."""
+def _own_events(model: str) -> EventSettings:
+    """A model's own thresholds; where it cannot be read, the camera is still shown, so that it can be changed."""
     try:
-        return read_checkpoint(model).config.events
-    except (StreamrecError, OSError):
+        return model_config(model).events
+    except StreamrecError:
         return EventSettings()
 
 
@@ -335,12 +348,22 @@ def _fill(table: Any, change: Change, defaults: Any, before: str | None, keep: K
     if before is None or change.address.strip() != shown(before) or change.login != "keep":
         _fill_address(table, change, before or "", defaults, keep)
     _set(table, "model", change.model or None)
+    if change.fps is not None and (wrong := FPS.wrong(change.fps)) is not None:
+        raise SettingsError(f"fps: {wrong}")
     _set(table, "fps", change.fps)
     _set(table, "enabled", None if change.enabled and "enabled" not in defaults else change.enabled)
     _set(table, "region", None if change.region is None else [round(part, 4) for part in change.region])
-    own = change.thresholds or {}
+    _fill_thresholds(table, change.thresholds or {})
+
+
+def _fill_thresholds(table: Any, thresholds: Mapping[str, float]) -> None:
+    for key in thresholds:
+        if key not in THRESHOLDS:
+            raise SettingsError(f"thresholds: {shortened(key)[1:-1]}: {no_such_key(key, THRESHOLDS)}")
     for key in THRESHOLDS:
-        _set(table, key, None if key not in own else float(own[key]))
+        if key in thresholds and (wrong := LIMITS[key].wrong(thresholds[key])) is not None:
+            raise SettingsError(f"{key}: {wrong}")
+        _set(table, key, None if key not in thresholds else float(thresholds[key]))
 
 
 def _fill_address(table: Any, change: Change, before: str, defaults: Any, keep: Keep) -> None:

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
 from typing import Annotated, Any
 
 import numpy as np
 from fastapi import Body, FastAPI, Query
 from fastapi.responses import Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, Strict
 
 from streamrec.core.redact import redact, secrets_of
-from streamrec.errors import SettingsError, SourceError, StreamrecError
+from streamrec.errors import SourceError, StreamrecError
 from streamrec.serve import jpeg
-from streamrec.serve.editing import THRESHOLDS, Change, ChangedMeanwhile, Editor, model_events
+from streamrec.serve.editing import Change, ChangedMeanwhile, Editor
 from streamrec.serve.guard import Refused
 from streamrec.serve.live import Live
 from streamrec.serve.preview import preview
 from streamrec.sources import open_source
-from streamrec.watchfile import read_watchfile
 
 _TRY_SECONDS = 10.0
 _LONG = 2_000  # letters
+# What a number may be is judged by the reader of cameras.toml, so that here and there the same is allowed.
+_NUMBER = Annotated[float, Strict()]
 _PART = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -39,20 +38,17 @@ class CameraChange(BaseModel):
     user: str = Field(default="", max_length=200)
     password: str = Field(default="", max_length=1_000, repr=False)
     model: str = Field(default="", max_length=_LONG, description="empty: as the defaults say")
-    fps: float | None = Field(default=None, gt=0, le=120)
+    fps: _NUMBER | None = None
     enabled: bool = True
     region: tuple[_PART, _PART, _PART, _PART] | None = Field(
         default=None, description="left, top, width, height of the part that is watched"
     )
-    thresholds: dict[str, Annotated[float, Field(ge=0, le=3600)]] = Field(
+    thresholds: dict[str, _NUMBER] = Field(
         default={}, max_length=10, description="those that differ from the model's own"
     )
 
     def as_change(self) -> Change:
         """The same, for the editor."""
-        unknown = set(self.thresholds) - set(THRESHOLDS)
-        if unknown:
-            raise SettingsError(f"thresholds: there is no {sorted(unknown)[0]}")
         return Change(**self.model_dump())
 
 
@@ -84,7 +80,7 @@ class TryThresholds(BaseModel):
     """Thresholds to try on the last hour of scores of a camera."""
 
     camera: str = Field(max_length=200)
-    thresholds: dict[str, Annotated[float, Field(ge=0, le=3600)]] = Field(default={}, max_length=10)
+    thresholds: dict[str, _NUMBER] = Field(default={}, max_length=10)
 
 
 class CameraSettingsJson(BaseModel):
@@ -205,13 +201,7 @@ def add_routes(app: FastAPI, live: Live, editor: Editor) -> None:
             raise Refused(429, "too_often", "other thresholds are being tried: wait a moment")
 
         def work() -> Any:
-            file = read_watchfile(editor.path, os.environ)
-            model = next((one.model for one in file.cameras if one.name == said.camera), "fight")
-            unknown = set(said.thresholds) - set(THRESHOLDS)
-            if unknown:
-                raise SettingsError(f"thresholds: there is no {sorted(unknown)[0]}")
-            values: dict[str, Any] = dict(said.thresholds)
-            return preview(*found, replace(model_events(model), **values))
+            return preview(*found, editor.tried(said.camera, said.thresholds))
 
         async with previewing:
             return await run(work)

@@ -27,6 +27,7 @@ from typing import Annotated, Any
 
 from streamrec.core.files import open_regular
 from streamrec.errors import SettingsError, need
+from streamrec.resolve import InForce
 from streamrec.serve import jpeg
 from streamrec.serve.access import Access, AccessFile
 from streamrec.serve.connections import Connections, Listener, Stage, Teller, most_connections
@@ -238,7 +239,7 @@ class Server:
         live: Live,
         *,
         history: Any = None,
-        file: Path | None = None,
+        file: Path | InForce | None = None,
         tell: Callable[[str], None] = logging.getLogger("streamrec").error,
     ) -> None:
         self.settings = settings

@@ -20,6 +20,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from streamrec.checkpoint import read_checkpoint
 from streamrec.config import ModelConfig
+from streamrec.core import ending
 from streamrec.errors import DataError, ModelError
 from streamrec.model import ActionModel, phase_loss
 from streamrec.state import State
@@ -309,8 +310,13 @@ def _asked_to_stop() -> Iterator[list[int]]:
         # A closed terminal too; Windows has no such signal.
         kinds = (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))
         before = {kind: handler for kind in kinds if callable(handler := signal.getsignal(kind))}
+
+    def ask(number: int, frame: Any) -> None:
+        ending.heard()
+        asked.append(number)
+
     for kind in before:
-        signal.signal(kind, lambda number, _: asked.append(number))
+        signal.signal(kind, ask)
     try:
         yield asked
     finally:
