@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from streamrec.config import FORMAT, ModelConfig
+from streamrec.core.given import described
 from streamrec.errors import ModelError
 
 if TYPE_CHECKING:
@@ -46,14 +48,23 @@ def shipped_models() -> list[str]:
 
 def find_model(name_or_path: str | Path) -> Path:
     """The file that a shipped model's name or a path means; raises ``ModelError``."""
-    path = Path(name_or_path).expanduser()
-    if path.is_file():
-        return path
+    if not isinstance(name_or_path, str | Path):
+        raise ModelError(f"a model is named, or its file's path is given, not {type(name_or_path).__name__}")
+    path = Path(name_or_path)
+    with suppress(
+        OSError, RuntimeError, ValueError
+    ):  # a user that is not there, a name too long, a zero in it
+        path = path.expanduser()
+        if path.is_file():
+            return path
+        if path.is_dir() and path.name:
+            raise ModelError(f"{path} is a folder; a model is a .safetensors or .onnx file")
     shipped = SHIPPED / f"{name_or_path}.safetensors"
-    if os.sep not in str(name_or_path) and shipped.is_file():
-        return shipped
+    with suppress(OSError, ValueError):
+        if os.sep not in str(name_or_path) and shipped.is_file():
+            return shipped
     raise ModelError(
-        f"there is no model {str(name_or_path)!r}; the shipped ones are {', '.join(shipped_models())}, "
+        f"there is no model {described(str(name_or_path))}; the shipped ones are {', '.join(shipped_models())}, "
         "or give the path of a .safetensors or .onnx file"
     )
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from streamrec.core.given import number, whole_number
 from streamrec.counting import CountSettings
 from streamrec.errors import ModelError
 from streamrec.events import EventSettings
 from streamrec.strangeness import KnownPictures
 from streamrec.transforms import Transform
 
-OWN_CLASS = "own"  # the encoder of a model whose CNN is somebody's own class: its file runs by the graph in it
+OWN_CLASS = (
+    "own"  # the encoder of a model whose CNN is somebody's own class: its file runs by the graph in it
+)
 FORMAT = 2  # of model files; a file of another one is refused
 
 
@@ -48,6 +52,24 @@ class ModelConfig:
     about: str = ""  # one sentence for people: trained on what
 
     def __post_init__(self) -> None:
+        names = self.labels
+        if (
+            isinstance(names, str)
+            or not isinstance(names, Sequence)
+            or not all(isinstance(n, str) for n in names)
+        ):
+            raise ModelError(f"labels are {names!r}: give a tuple of names, like ('wave', 'nothing')")
+        if len(set(names)) < len(names):
+            raise ModelError(f"labels are {', '.join(names)}: give each only once")
+        for name, kind in (("transform", Transform), ("events", EventSettings), ("counting", CountSettings)):
+            if not isinstance(getattr(self, name), kind):
+                raise ModelError(f"{name} is {getattr(self, name)!r}: give {kind.__name__}(...)")
+        for name in ("hidden_size", "layers", "context"):
+            whole_number(getattr(self, name), name, error=ModelError)
+        for name in ("fps", "max_gap", "recall_frames"):
+            number(getattr(self, name), name, above=0.0, error=ModelError)
+        if not 0.0 <= number(self.dropout, "dropout", error=ModelError) < 1.0:
+            raise ModelError(f"dropout is {self.dropout}: give a part, from 0 to less than 1")
         unknown = [label for label in self.counted if label not in self.labels]
         if unknown and self.labels:  # a recipe has none yet
             raise ModelError(

@@ -198,6 +198,8 @@ class History(Closing):
         keep_days: float = 0.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        if not isinstance(path, str | os.PathLike):
+            raise HistoryError(f"a history is a file: give its path, not {type(path).__name__}")
         self.path = Path(path)
         self.receivers = tuple(receivers)
         self.keep_days = keep_days

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from streamrec.core.given import described, number, whole_number
+from streamrec.errors import PictureError, WrongValue
 from streamrec.pictures import halvings
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -32,9 +34,17 @@ class Transform:
 
     def __post_init__(self) -> None:
         if self.fit not in FITS:
-            raise ValueError(f"fit is one of {', '.join(FITS)}, not {self.fit!r}")
-        if self.height < 1 or self.width < 1:
-            raise ValueError(f"a model looks at pictures of at least 1x1, not {self.width}x{self.height}")
+            raise WrongValue(f"fit is one of {', '.join(FITS)}, not {self.fit!r}")
+        for name in ("height", "width"):
+            whole_number(getattr(self, name), f"the {name} of what a model looks at")
+        for name in ("mean", "std"):
+            numbers = getattr(self, name)
+            if not isinstance(numbers, tuple | list) or len(numbers) != 3:
+                raise WrongValue(f"{name} is {numbers!r}: give three numbers, for red, green and blue")
+            for each in numbers:
+                number(each, name)
+        if min(self.std) <= 0.0:
+            raise WrongValue(f"std is {self.std}: give numbers above 0")
 
     @property
     def straight(self) -> tuple[int, int] | None:
@@ -81,7 +91,9 @@ class Transform:
         return np.ascontiguousarray(whole[above : above + height, left : left + width])
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """(H, W, 3) uint8 BGR -> (3, height, width) uint8 RGB."""
+        """(H, W, 3) uint8 BGR -> (3, height, width) uint8 RGB; raises ``PictureError`` for what is none."""
+        if not (isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] == 3 and image.size):
+            raise PictureError(f"a transform takes a BGR picture (H, W, 3) uint8, not {described(image)}")
         return planar(self.resize(image))
 
 

@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from streamrec.config import ModelConfig
+from streamrec.core.given import whole_number
 from streamrec.errors import ModelError, NotPicklable
 
 if TYPE_CHECKING:
@@ -97,9 +98,7 @@ def _again(origin: Origin, config: ModelConfig) -> Engine:
     """The engine made again; raises ``ModelError`` where its file holds another model by now."""
     if not isinstance(origin.model, str):
         return engine_of(origin.model, engine=origin.engine, device=origin.device, threads=origin.threads)
-    _, engine = make_engine(
-        origin.model, engine=origin.engine, device=origin.device, threads=origin.threads
-    )
+    _, engine = make_engine(origin.model, engine=origin.engine, device=origin.device, threads=origin.threads)
     if engine.config != config:
         raise ModelError(f"{origin.model} holds another model than when this recognizer was pickled")
     return engine
@@ -116,6 +115,10 @@ def make_engine(
 
     if engine not in ENGINES:
         raise ModelError(f"there is no engine {engine!r}; the engines are {', '.join(ENGINES)}")
+    if not isinstance(device, str):
+        raise ModelError(f"device is {device!r}: give its name, like cpu, cuda or cuda:1")
+    if threads is not None:
+        whole_number(threads, "threads", least=0, error=ModelError)
     path = find_model(name_or_path)
     if path.suffix == ".onnx":
         if engine == "torch":
