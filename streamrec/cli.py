@@ -1008,7 +1008,7 @@ def evaluate(
     else:
         from streamrec.train.data import find_clips, held_out
 
-        clips = find_clips(data, relabel=changed)
+        clips = find_clips(data, relabel=changed, tell=lambda text: typer.echo(text, err=True))
         if hold_out:
             clips = held_out(clips, part=hold_out, seed=seed)[1]
         conditions: dict[str, Any] = {"source_fps": [None, *(rates or [])], "drops": [0.0, *drops]}
@@ -1222,7 +1222,7 @@ def crossval(
     made_by = find_recipe(given["recipe"]) if given["recipe"] else Recipe(about="")
     changed = _parse_changes(relabel) or made_by.relabel
     report = cross_validate(
-        find_clips([data, *more], relabel=changed),
+        find_clips([data, *more], relabel=changed, tell=lambda text: typer.echo(text, err=True)),
         train_fold,
         out,
         CrossValidation(

@@ -312,7 +312,7 @@ class CNNLSTM(nn.Module):
         """Pictures of another size than before come: is it one that the CNN takes, with as many features?"""
         found, _ = _probed(self.encoder.cnn, size, 1 if self.colors == "gray" else 3)
         if found != self.encoder.feature_size:
-            if self._told_size is not None or self._exact is False and self._seen_size is not None:
+            if self._told_size is not None or (self._exact is False and self._seen_size is not None):
                 raise ModelError(
                     f"the CNN gives {found} features for pictures of {size[1]}x{size[0]}, and the model was built for "
                     f"{self.encoder.feature_size}; give image_size=({size[0]}, {size[1]})"

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from streamrec.config import ModelConfig
-from streamrec.counting import RepetitionCounter
 from streamrec.core.given import described, number, whole_number
+from streamrec.counting import RepetitionCounter
 from streamrec.engines import Arrays, Engine, engine_of, make_engine
 from streamrec.errors import ModelError, PictureError, StateError, StreamrecError
 from streamrec.pictures import as_bgr

@@ -132,7 +132,7 @@ def check_process(made_in: int) -> None:
 
 def settle_after_fork() -> bool:
     """Whether this process was forked from one that may have used torch: then it has one thread here, and waits for none."""
-    if _IMPORTED_IN == os.getpid():
+    if os.getpid() == _IMPORTED_IN:
         return False
     torch.set_num_threads(1)
     return True
