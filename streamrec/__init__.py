@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from streamrec.batching import Watcher, results_of
     from streamrec.buffer import RingBuffer
+    from streamrec.checkpoint import save_model
     from streamrec.config import ModelConfig
     from streamrec.errors import StreamrecError
     from streamrec.events import EventDetector, EventSettings
@@ -72,6 +73,7 @@ _HOMES = {
     "pace": "pipeline",
     "results": "pipeline",
     "results_of": "batching",
+    "save_model": "checkpoint",
 }
 
 __all__ = [
@@ -113,6 +115,7 @@ __all__ = [
     "pace",
     "results",
     "results_of",
+    "save_model",
 ]
 
 

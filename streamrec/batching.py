@@ -13,11 +13,12 @@ from weakref import WeakKeyDictionary
 
 from streamrec.capture import Reader
 from streamrec.closing import Closing
+from streamrec.core.given import described, whole_number
 from streamrec.core.redact import redact, redact_address
-from streamrec.errors import SourceError, StreamrecError
+from streamrec.errors import SourceError, StreamrecError, WrongValue
 from streamrec.events import EventSettings
 from streamrec.gate import Gate
-from streamrec.recognizer import Recognizer
+from streamrec.recognizer import Recognizer, check_fps, check_recognizer
 from streamrec.rhythm import is_next
 from streamrec.sources import open_source
 from streamrec.state import State
@@ -294,10 +295,11 @@ class Watcher(Closing):
         batch: int = BATCH,
         on_health: Callable[[Camera, Health], None] | None = None,
     ) -> None:
-        if batch < 1:
-            raise StreamrecError(f"a batch of {batch} frames holds nothing; give 1 or more")
+        whole_number(batch, "batch, the most frames in one pass,")
+        if recognizer is not None:
+            check_recognizer(recognizer, "Watcher")
         self._recognizer = recognizer
-        self._fps = fps
+        self._fps = None if fps is None else check_fps(fps)
         self._batch = batch
         self._on_health = on_health
         self._changed = Condition()
@@ -327,8 +329,11 @@ class Watcher(Closing):
         recognizer = recognizer or self._recognizer
         if recognizer is None:
             raise StreamrecError(f"no recognizer for {name}: give one to add, or to the Watcher for all")
+        if not isinstance(name, str):
+            raise WrongValue(f"the name of a source is {described(name)}: give a text")
+        check_recognizer(recognizer, "add")
         source = open_source(source)
-        fps = self._fps if fps is None else fps
+        fps = self._fps if fps is None else check_fps(fps)
         with self._changed:
             if self._stopped:
                 raise StreamrecError(f"{name} cannot be added: the watcher was stopped")
@@ -518,6 +523,7 @@ def results_of(
     named as they name themselves, the second of a name ``"name 2"``. A source that fails does not stop the
     others: its error is raised when all have ended.
     """
+    check_recognizer(recognizer, "results_of")
     with Watcher(recognizer, fps=fps) as watcher:
         cameras = [watcher.add(name, source) for name, source in _named(sources)]
         yield from watcher
@@ -534,6 +540,10 @@ def results_of(
 def _named(sources: Mapping[str, Any] | Iterable[Any]) -> list[tuple[str, Source]]:
     if isinstance(sources, Mapping):
         return [(name, open_source(source)) for name, source in sources.items()]
+    if not isinstance(sources, str) and not isinstance(sources, Iterable):
+        raise SourceError(
+            f"results_of takes a list of sources, or names and sources, not {described(sources)}"
+        )
     if isinstance(sources, str):
         raise SourceError(f"results_of takes several sources; put {redact_address(sources)} into a list")
     named: dict[str, Source] = {}

@@ -5,7 +5,11 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterator
-from typing import Generic, TypeVar
+from typing import Generic, NoReturn, TypeVar
+
+from streamrec.closing import unpicklable
+from streamrec.core.given import whole_number
+from streamrec.errors import WrongValue
 
 T = TypeVar("T")
 
@@ -36,10 +40,9 @@ class RingBuffer(Generic[T]):
         together: int = 1,
         changed: threading.Condition | None = None,
     ) -> None:
-        if capacity < 1:
-            raise ValueError(f"a ring buffer holds at least 1 item, not {capacity}")
-        if not 1 <= together <= capacity:
-            raise ValueError(f"a buffer of {capacity} cannot be read {together} at a time")
+        capacity, together = whole_number(capacity, "capacity"), whole_number(together, "together")
+        if together > capacity:
+            raise WrongValue(f"a buffer of {capacity} cannot be read {together} at a time")
         self.capacity = capacity
         self.together = together
         self.drop_oldest = drop_oldest
@@ -48,6 +51,10 @@ class RingBuffer(Generic[T]):
         self._closed = False
         self._error: BaseException | None = None
         self._changed = threading.Condition() if changed is None else changed
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        """Not pickled: threads of this process wait for it."""
+        unpicklable(self)
 
     def put(self, item: T) -> bool:
         """Add an item; False means that the buffer was closed and the producer may stop."""

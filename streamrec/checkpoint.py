@@ -54,6 +54,8 @@ def shipped_models() -> list[str]:
 
 def find_model(name_or_path: str | Path) -> Path:
     """The file that a shipped model's name or a path means; raises ``ModelError``."""
+    if not isinstance(name_or_path, str | Path):
+        raise ModelError(f"a model is named, or its file's path is given, not {type(name_or_path).__name__}")
     try:
         path = path_of(str(name_or_path))
         if path.is_file():
@@ -61,8 +63,12 @@ def find_model(name_or_path: str | Path) -> Path:
         shipped = SHIPPED / f"{name_or_path}.safetensors"
         if os.sep not in str(name_or_path) and shipped.is_file():
             return shipped
+        if path.is_dir() and path.name:
+            raise ModelError(f"{path} is a folder; a model is a .safetensors or .onnx file")
     except (OSError, ValueError) as error:  # a name that is too long
         raise ModelError(f"there is no model {shortened(str(name_or_path))}: {why(error)}") from error
+    except ModelError:
+        raise
     except StreamrecError as error:
         raise ModelError(f"there is no model {error}") from error
     raise ModelError(

@@ -1221,7 +1221,7 @@ def evaluate(
     else:
         from streamrec.train.data import find_clips, held_out
 
-        clips = find_clips(data, relabel=changed)
+        clips = find_clips(data, relabel=changed, tell=lambda text: typer.echo(text, err=True))
         if hold_out:
             clips = held_out(clips, part=hold_out, seed=seed)[1]
         conditions: dict[str, Any] = {"source_fps": [None, *(rates or [])], "drops": [0.0, *drops]}
@@ -1447,7 +1447,7 @@ def crossval(
 
     made_by = find_recipe(given["recipe"]) if given["recipe"] else Recipe(about="")
     changed = _parse_changes(relabel) or made_by.relabel
-    clips = find_clips([data, *more], relabel=changed)
+    clips = find_clips([data, *more], relabel=changed, tell=lambda text: typer.echo(text, err=True))
     aside = find_clips(beside, relabel=changed, least=1) if beside else []
     read = [data, *more, *(beside or ()), *(clip.path for clip in (*clips, *aside))]
     keep_inputs({"--out": [out, *files_in(out)]}, read)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Self
+from typing import Any, NoReturn, Self
+
+from streamrec.errors import NotPicklable
 
 
 class Closing:
@@ -15,7 +17,23 @@ class Closing:
     def __enter__(self) -> Self:
         return self
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Ours are not pickled: they hold files, windows, locks and threads of this process."""
+        return (
+            unpicklable(self)
+            if type(self).__module__.startswith("streamrec.")
+            else super().__reduce_ex__(protocol)
+        )
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def unpicklable(thing: object) -> NoReturn:
+    """Raise ``NotPicklable`` in words."""
+    raise NotPicklable(
+        f"a {type(thing).__name__} cannot be pickled or copied: it holds what is open in this process; make one in the "
+        "other process"
+    )

@@ -143,7 +143,9 @@ class Video:
         if isinstance(data, Pipe) and not came:
             return f"nothing could be decoded; {_FORWARDS}"
         missing = missing_bytes(data)
-        whole = came >= WHOLE * promised or end >= WHOLE * (self.duration or 0.0)  # an edit list leaves some out
+        whole = came >= WHOLE * promised or end >= WHOLE * (
+            self.duration or 0.0
+        )  # an edit list leaves some out
         if missing > 0:
             if promised > came:
                 return f"it is cut off or damaged: {came} of its {promised} pictures came"
@@ -202,7 +204,9 @@ class _Deinterlaced:
     def __init__(self) -> None:
         self._graph: Any = None
         self._kind: tuple[Any, ...] = ()
-        self._times: deque[float | None] = deque()  # of those in the filter, which would tell the last one's wrongly
+        self._times: deque[float | None] = (
+            deque()
+        )  # of those in the filter, which would tell the last one's wrongly
 
     def of(self, frames: Generator[Any]) -> Generator[tuple[Any, float | None]]:
         """The frames with their times in seconds, in order, none left out."""

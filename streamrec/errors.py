@@ -42,6 +42,10 @@ class StateError(StreamrecError):
     """A recurrent state does not belong to the model that it was given to."""
 
 
+class WrongValue(StreamrecError, ValueError):
+    """An argument that a caller gave is no such thing, or out of range."""
+
+
 class NotPicklable(StreamrecError, TypeError):
     """Something that holds a camera, a thread, a window or a file was to be pickled or copied."""
 

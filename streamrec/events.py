@@ -192,6 +192,10 @@ class EventDetector:
     """
 
     def __init__(self, labels: Sequence[str], settings: EventSettings | None = None) -> None:
+        if not isinstance(labels, Iterable):
+            raise StreamrecError(f"labels are {labels!r}: give a list of names")
+        if settings is not None and not isinstance(settings, EventSettings):
+            raise StreamrecError(f"settings are {settings!r}: give EventSettings(...)")
         self.labels = tuple(labels)
         self.settings = settings or EventSettings()
         if isinstance(labels, str) or not self.labels or len(set(self.labels)) < len(self.labels):

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import cv2
 import numpy as np
@@ -17,12 +18,15 @@ import torch
 from torch import Tensor, nn
 
 from streamrec.checkpoint import find_model, load_model
+from streamrec.closing import unpicklable
+from streamrec.core.given import described
 from streamrec.encoders.maps import laid_out
 from streamrec.engines.torch_engine import check_process, settle_after_fork
 from streamrec.errors import ModelError, StateError
 from streamrec.model import ActionModel
 from streamrec.pictures import as_bgr
 from streamrec.state import State
+from streamrec.threads import for_engine
 from streamrec.types import Frame
 
 LEAST = 1e-9  # evidence that is none: its noise is not to be blown up
@@ -41,6 +45,10 @@ class Explainer:
 
     def __init__(self, model: ActionModel) -> None:
         """``model``: it is copied, so that training it goes on undisturbed."""
+        if not isinstance(model, ActionModel):
+            raise ModelError(
+                f"an Explainer is made of an ActionModel, not of {described(model)}; Explainer.load(name_or_path) reads one"
+            )
         self._process = os.getpid()
         settle_after_fork()
         self._model = copy.deepcopy(model).eval().requires_grad_(False)
@@ -55,6 +63,10 @@ class Explainer:
         self._blank = self._model.initial_state()
         gray = self._model.mean.expand(1, 3, transform.height, transform.width)
         self._empty = [maps for maps, _ in self._followed(gray, math.inf, self._blank, None)]
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        """Not pickled: load it in the other process."""
+        unpicklable(self)
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> Explainer:
@@ -97,7 +109,14 @@ class Explainer:
         self, picture: Tensor, elapsed: float, state: State, label: str | None
     ) -> list[tuple[Tensor, Tensor]]:
         """(1, 3, h, w) -> the last maps of this step, each with the slopes of the label's log-odds."""
-        with self._lock, torch.inference_mode(False), torch.enable_grad(), _kept(self._maps) as kept:
+        threads = for_engine(self.config.transform.width * self.config.transform.height)
+        with (
+            self._lock,
+            _at_most(threads),
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            _kept(self._maps) as kept,
+        ):
             outputs, _ = self._model.step(picture, torch.tensor([elapsed]), state)
             logits = self._model.split(outputs)[0][0]
             slopes = torch.autograd.grad(_log_odds(logits, self._index(logits, label)), kept)
@@ -123,6 +142,20 @@ class Explainer:
         if label not in self.config.labels:
             raise ModelError(f"there is no label {label!r}; the labels are {', '.join(self.config.labels)}")
         return self.config.labels.index(label)
+
+
+@contextmanager
+def _at_most(threads: int) -> Iterator[None]:
+    """Torch in so many threads: those of a small CNN wait for each other longer than they work, where cores are busy."""
+    before = torch.get_num_threads()
+    if before <= threads:
+        yield
+        return
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

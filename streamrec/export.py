@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from streamrec.checkpoint import Checkpoint
 from streamrec.config import FORMAT
 from streamrec.core.files import replacing, why
 from streamrec.errors import ModelError
@@ -23,6 +22,7 @@ from streamrec.model import ActionModel, action_model_of
 if TYPE_CHECKING:
     import onnx
 
+    from streamrec.checkpoint import Checkpoint
     from streamrec.model import CNNLSTM
 
 INPUTS = ("pictures", "elapsed")
@@ -69,7 +69,8 @@ def export_onnx(model: ActionModel | CNNLSTM | Checkpoint, path: str | Path) -> 
 
     Of a model that was read from its file the graph is the one in there.
     """
-    graph = _joined(model) if isinstance(model, Checkpoint) else _traced(action_model_of(model))
+    read = isinstance(getattr(model, "weights", None), dict)  # a Checkpoint: to import it would be a circle
+    graph = _joined(model) if read else _traced(action_model_of(model))
     graph.metadata_props.add(key="format", value=f"streamrec {FORMAT}")
     graph.metadata_props.add(key="config", value=json.dumps(model.config.to_dict()))
     try:

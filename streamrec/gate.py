@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from streamrec.core.given import number
 from streamrec.errors import StreamrecError
 from streamrec.types import Frame
 
@@ -29,6 +30,7 @@ class Gate:
     """
 
     def __init__(self, seconds: float, *, most: float = math.inf) -> None:
+        seconds = number(seconds, "still, in seconds,", finite=False)
         if not 0.0 < seconds <= SPARE * most:
             limit = f", and up to {SPARE * most:g}" if most < math.inf else ""
             raise StreamrecError(

@@ -205,6 +205,8 @@ class History(Closing):
         clock: Callable[[], float] = time.time,
         tell: Callable[[str], object] = lambda sentence: None,
     ) -> None:
+        if not isinstance(path, str | os.PathLike):
+            raise HistoryError(f"a history is a file: give its path, not {type(path).__name__}")
         self.path = Path(path)
         self.receivers = tuple(receivers)
         self.keep_days = keep_days

@@ -49,6 +49,10 @@ class ActionModel(nn.Module):
     ) -> None:
         """``encoder`` and ``head``: None makes those that the config names, else these are taken over."""
         super().__init__()
+        if not isinstance(config, ModelConfig):
+            raise ModelError(
+                f"an ActionModel is made of a ModelConfig, not of {_described(config)}; load_model(name_or_path) reads one"
+            )
         height, width = config.transform.height, config.transform.width
         if encoder is None:
             encoder = make_encoder(config.encoder, height=height, width=width, weights=weights)

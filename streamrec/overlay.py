@@ -14,7 +14,10 @@ from itertools import islice
 import cv2
 import numpy as np
 
+from streamrec.core.given import described
 from streamrec.core.text import printable
+from streamrec.errors import WrongValue
+from streamrec.pictures import as_bgr
 from streamrec.types import ActionStarted, Result
 
 Color = tuple[int, int, int]  # BGR, as OpenCV has it
@@ -188,7 +191,11 @@ def draw(image: np.ndarray, result: Result, trail: Trail | Iterable[Moment] = ()
     included; a ``Trail`` also knows the frame rate and the running actions. Pictures below about 120 x 90
     pixels get colours only: letters would be mush.
     """
-    out = np.array(image, order="C")
+    if not isinstance(result, Result):
+        raise WrongValue(f"what is drawn is a Result, as results() gives it, not {described(result)}")
+    if not isinstance(trail, Iterable):
+        raise WrongValue(f"trail is {described(trail)}: give a Trail, or nothing")
+    out = _picture(image)
     height, width = out.shape[:2]
     if height < 8 or width < 8:
         return out
@@ -207,8 +214,21 @@ def draw(image: np.ndarray, result: Result, trail: Trail | Iterable[Moment] = ()
 
 def draw_heat(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
     """(H, W, 3) uint8 and (H, W) float32 from 0 to 1 -> a new picture, covered where it is warm, as it is elsewhere."""
+    image = _picture(image)
+    if not isinstance(heat, np.ndarray) or heat.shape != image.shape[:2] or not np.isfinite(heat).all():
+        raise WrongValue(
+            f"heat is {described(heat)}: give numbers from 0 to 1, one for each pixel of {image.shape[:2]}"
+        )
+    heat = np.clip(heat, 0.0, 1.0).astype(np.float32, copy=False)
     colors = cv2.applyColorMap((255.0 * heat).astype(np.uint8), cv2.COLORMAP_INFERNO)
-    return cv2.blendLinear(np.ascontiguousarray(image), colors, 1.0 - HEAT_COVERS * heat, HEAT_COVERS * heat)
+    return cv2.blendLinear(image, colors, 1.0 - HEAT_COVERS * heat, HEAT_COVERS * heat)
+
+
+def _picture(image: np.ndarray) -> np.ndarray:
+    """A copy to draw on; raises ``PictureError`` for what is no picture."""
+    if isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3:
+        return np.array(image, order="C")
+    return np.array(as_bgr(image), order="C")
 
 
 def draw_cue(

@@ -10,8 +10,10 @@ from contextlib import closing, nullcontext
 from typing import Any
 
 from streamrec.capture import capture
+from streamrec.core.given import described
+from streamrec.errors import PictureError, SourceError, StreamrecError
 from streamrec.gate import Gate
-from streamrec.recognizer import Recognizer
+from streamrec.recognizer import Recognizer, check_fps, check_recognizer
 from streamrec.rhythm import is_next
 from streamrec.sources import open_source
 from streamrec.teller import Teller
@@ -23,8 +25,19 @@ def pace(frames: Iterable[Frame], fps: float) -> Generator[Frame]:
 
     A slower camera passes whole; of a faster one the frames between are left out; a new segment begins at once.
     """
+    fps = check_fps(fps)
+    if not isinstance(frames, Iterable):
+        raise StreamrecError(f"pace takes frames, as a source gives them, not {described(frames)}")
+    return _paced(frames, fps)
+
+
+def _paced(frames: Iterable[Frame], fps: float) -> Iterator[Frame]:
     last: Frame | None = None
     for frame in frames:
+        if not isinstance(frame, Frame):
+            raise PictureError(
+                f"{described(frame)} is no frame: open_source(pictures) makes frames of pictures"
+            )
         if is_next(frame, last, fps):
             last = frame
             yield frame
@@ -40,14 +53,13 @@ def results(
     ends or fails: in the last result of a file, in one further result that repeats the last frame of a camera.
     ``still``: a picture that stands still is looked at every so many seconds only (``Gate``).
     """
-    source = open_source(source)
+    source, rhythm = _checked(source, recognizer, fps)
     source.settle()
     teller = Teller(recognizer.config, source.name)
     state = recognizer.initial_state()
     gate = None if still is None else Gate(still, most=recognizer.config.max_gap)
     try:
         capacity = 1 if source.live else max(4, 2 * source.together)
-        rhythm = recognizer.fps if fps is None else fps
         ahead = not source.live and gate is None  # who passes the gate is known only in its turn
         read = _Ahead(source, recognizer, rhythm) if ahead else source
         with capture(read, capacity=capacity, together=source.together) as frames:
@@ -69,6 +81,14 @@ def results(
         yield from teller.ending()
         raise
     yield from teller.ending()
+
+
+def _checked(source: Any, recognizer: Any, fps: float | None) -> tuple[Source, float]:
+    """The source, opened, and the rhythm; raises ``StreamrecError`` in words for what is none."""
+    if isinstance(source, Recognizer):
+        raise SourceError("results takes the source first, then the recognizer")
+    check_recognizer(recognizer, "results")
+    return open_source(source), recognizer.fps if fps is None else check_fps(fps)
 
 
 class _Ahead(Source):
@@ -100,7 +120,7 @@ async def async_results(
     loop, or cancelling the task, ends the wait for a camera and closes the source before it goes on; with
     ``contextlib.aclosing`` that is at once, as with any asynchronous generator.
     """
-    source = open_source(source)
+    source, _ = _checked(source, recognizer, fps)
     told = results(source, recognizer, fps=fps, still=still)
     loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(1, thread_name_prefix="async_results") as thread:

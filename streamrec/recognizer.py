@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from streamrec.config import ModelConfig
-from streamrec.core.given import described
+from streamrec.core.given import described, number, whole_number
 from streamrec.counting import RepetitionCounter
 from streamrec.engines import Arrays, Engine, engine_of, make_engine
-from streamrec.errors import ModelError, StateError, StreamrecError
+from streamrec.errors import ModelError, PictureError, StateError, StreamrecError
 from streamrec.pictures import as_bgr
 from streamrec.rhythm import is_due
 from streamrec.state import State, stack, unstack
@@ -51,7 +51,7 @@ class Recognizer:
         or "auto"; ``threads``: of one step on a CPU, None for what suits the model.
         Raises ``ModelError`` in words. Nothing is downloaded and nothing is unpickled.
         """
-        name, ready = make_engine(str(name_or_path), engine=engine, device=device, threads=threads)
+        name, ready = make_engine(_named(name_or_path), engine=engine, device=device, threads=threads)
         return cls(ready, name)
 
     @property
@@ -104,18 +104,26 @@ class Recognizer:
         return self.step_many([frame], [state])[0]
 
     def step_many(self, frames: Sequence[Frame], states: Sequence[State]) -> list[tuple[Prediction, State]]:
-        """Look at one frame of each of several streams in one pass: a batch for the encoder, a state each."""
-        if not frames:
+        """Look at one frame of each of several streams in one pass: a batch for the encoder, a state each.
+
+        Raises ``StateError`` where they are not as many, or of another model, ``PictureError`` for what is no frame.
+        """
+        if not (isinstance(frames, Sequence) and isinstance(states, Sequence)):
+            raise StreamrecError(
+                f"step_many takes a list of frames and one of states, not {described(frames)} and {described(states)}"
+            )
+        if len(frames) == 0 == len(states):
             return []
         for state in states:
             self._check(state)
-        state = stack(states)
-        if len(state) != len(frames):
-            raise StateError(
-                f"{len(frames)} frames came with the states of {len(state)} streams; give one each"
-            )
-        clock = np.array([frame.timestamp for frame in frames], np.float64)
-        segment = np.array([frame.segment for frame in frames], np.int64)
+        if not states or len(state := stack(states)) != len(frames):
+            streams = sum(map(len, states))
+            raise StateError(f"{len(frames)} frames came with the states of {streams} streams; give one each")
+        try:
+            clock = np.array([frame.timestamp for frame in frames], np.float64)
+            segment = np.array([frame.segment for frame in frames], np.int64)
+        except (AttributeError, TypeError, ValueError) as error:
+            raise _no_frame(frames) from error
         pictures, seen = self._see(frames)
         elapsed = state.elapsed(clock, segment)
         probabilities, phase, head, cache = self._engine.step(
@@ -132,6 +140,8 @@ class Recognizer:
         For what is read before its turn, as from a file: all cores look at frames then, though the state of each must
         wait for the one before.
         """
+        if not isinstance(frame, Frame):
+            raise _no_frame([frame])
         lookers = self._engine.lookers()
         if lookers is not None:
             lookers.begun[frame] = lookers.submit(self._look, [frame])
@@ -166,6 +176,7 @@ class Recognizer:
 
         An engine keeps what its largest pass has needed, and how many frames come together is up to chance.
         """
+        streams = whole_number(streams, "streams")
         size = self.config.transform
         blank = Frame(np.zeros((size.height, size.width, 3), np.uint8), 0, 0.0)
         Recognizer.step_many(self, [blank] * streams, [self.initial_state()] * streams)
@@ -180,6 +191,8 @@ class Recognizer:
             raise StateError(
                 f"a state is what initial_state() or step() returned, not {type(state).__name__}"
             )
+        if not _is_whole(state):
+            raise StateError("this state does not hold the arrays of a stream; start from initial_state()")
         kept = tuple(a.shape[1:] for a in state.head), tuple(a.shape[1:] for a in state.cache)
         said = state.probabilities.shape[1:], None if state.phase is None else state.phase.shape[1:]
         phase = (2,) if self.config.counted else None
@@ -190,6 +203,39 @@ class Recognizer:
             raise StateError(
                 f"this state belongs to another model than {self.name!r}; start from initial_state()"
             )
+
+
+def _named(name_or_path: Any) -> str:
+    if not isinstance(name_or_path, str | Path):
+        raise ModelError(
+            f"a model is loaded by its name or the path of its file, not by {described(name_or_path)}"
+        )
+    return str(name_or_path)
+
+
+def _is_whole(state: State) -> bool:
+    arrays = (state.clock, state.segment, state.probabilities, state.phase)
+    return (
+        isinstance(state.head, tuple)
+        and isinstance(state.cache, tuple)
+        and all(isinstance(array, np.ndarray) for array in (*state.head, *state.cache, *arrays[:3]))
+        and (state.phase is None or isinstance(state.phase, np.ndarray))
+    )
+
+
+def _no_frame(frames: Sequence[Any]) -> PictureError:
+    for frame in frames:
+        if isinstance(frame, Frame):
+            for name in ("timestamp", "segment"):
+                value = getattr(frame, name)
+                if not isinstance(value, int | float | np.integer | np.floating):
+                    return PictureError(f"the frame's {name} is {described(value)}: give a number")
+        else:
+            return PictureError(
+                f"{described(frame)} is no frame: give Frame(image, index, timestamp), or let a StreamRecognizer "
+                "make it of the picture"
+            )
+    return PictureError("a frame has no time that could be read")
 
 
 def _engine_for(model: Any) -> Engine:
@@ -205,6 +251,21 @@ def _engine_for(model: Any) -> Engine:
     return engine_of(checkpoint_of(model))
 
 
+def check_recognizer(given: Any, who: str) -> None:
+    """Raise ``ModelError`` for what is no recognizer, nor steps as one does."""
+    steps = all(hasattr(given, name) for name in ("step", "initial_state", "config", "fps"))
+    if isinstance(given, type) or not steps:
+        load = (
+            f"Recognizer.load({str(given)!r})" if isinstance(given, str | Path) else "Recognizer.load(name)"
+        )
+        raise ModelError(f"{who} takes a Recognizer, not {described(given)}: give {load}")
+
+
+def check_fps(fps: Any) -> float:
+    """A rhythm as a float, infinite for every picture; raises ``StreamrecError`` for what is none."""
+    return number(fps, "fps", above=0.0, finite=False)
+
+
 class Followed(Recognizer):
     """A recognizer that remembers how each stream stood before its last step, for whoever asks why it said so.
 
@@ -216,6 +277,7 @@ class Followed(Recognizer):
     """
 
     def __init__(self, recognizer: Recognizer) -> None:
+        check_recognizer(recognizer, "Followed")
         super().__init__(recognizer._engine, recognizer.name)
         self._recognizer = recognizer
         self._last: dict[str, tuple[Frame, State]] = {}  # by source
@@ -228,6 +290,8 @@ class Followed(Recognizer):
 
     def before(self, frame: Frame) -> State | None:
         """The state that the step of this frame was given; None where it is not the last of its source."""
+        if not isinstance(frame, Frame):
+            raise _no_frame([frame])
         last, state = self._last.get(frame.source, (None, None))
         return state if last is frame else None
 
@@ -245,8 +309,9 @@ class StreamRecognizer:
     """
 
     def __init__(self, recognizer: Recognizer, *, fps: float | None = None) -> None:
+        check_recognizer(recognizer, "StreamRecognizer")
         self.recognizer = recognizer
-        self.fps = recognizer.fps if fps is None else fps
+        self.fps = recognizer.fps if fps is None else check_fps(fps)
         self._state = recognizer.initial_state()
         config = recognizer.config
         self._counter = RepetitionCounter(config.labels, config.counted, config.counting)
@@ -259,9 +324,7 @@ class StreamRecognizer:
         else raises ``PictureError``. ``timestamp``: seconds on the stream's own clock; None means now, which is
         right for a camera; for a file give its media time.
         """
-        timestamp = time.monotonic() if timestamp is None else float(timestamp)
-        if not math.isfinite(timestamp):
-            raise StreamrecError(f"the timestamp is {timestamp}: give the picture's time in seconds")
+        timestamp = time.monotonic() if timestamp is None else number(timestamp, "the timestamp in seconds")
         picture = as_bgr(image)
         segment = int(self._state.segment[0])  # a state that was given may be of a later one
         if is_due(timestamp, float(self._state.clock[0]), self.fps):

@@ -23,6 +23,7 @@ from rich.text import Text
 from streamrec.capture import capture
 from streamrec.console import Lines
 from streamrec.core.files import keep_inputs, make_private_folder, replacing, why
+from streamrec.core.tables import read_table
 from streamrec.errors import DataError, SinkError, StreamrecError
 from streamrec.overlay import AMBER, QUIET, WHITE, Color, draw_cue
 from streamrec.sinks import VideoFile, Window, why_no_display
@@ -169,14 +170,12 @@ class ClipFolder:
 
 def _read_index(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, restval="", restkey="")
-            columns, rows = list(reader.fieldnames or ()), list(reader)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} is not a CSV file: {error}; mend it or move it away") from error
+        columns, rows = read_table(path, COLUMNS)
+    except DataError as error:
+        raise DataError(f"{error}; mend it or move it away") from error
     if not set(COLUMNS) <= set(columns):
         raise DataError(f"{path} has not the columns {','.join(COLUMNS)}; mend it or move it away")
-    return columns, [{column: row[column] for column in columns} for row in rows]
+    return columns, [row for _, row in rows]
 
 
 def session_of(

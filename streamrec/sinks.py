@@ -29,6 +29,7 @@ import numpy as np
 
 from streamrec.closing import Closing
 from streamrec.core.files import PRIVATE_FILE, open_private, why
+from streamrec.core.given import described, whole_number
 from streamrec.core.steady import BackgroundFile, SteadyFile
 from streamrec.errors import SinkError
 from streamrec.overlay import Trail, draw
@@ -212,6 +213,8 @@ class VideoFile(Sink):
     """
 
     def __init__(self, path: str | os.PathLike[str], *, overlay: bool = True) -> None:
+        if not isinstance(path, str | os.PathLike):
+            raise SinkError(f"a video is written to a path, not to {described(path)}")
         self.path = Path(path)
         ending = self.path.suffix.lower()
         if ending not in _ENDINGS:
@@ -480,6 +483,10 @@ class JsonLines(Sink):
                 raise SinkError(_cannot_write(path, error)) from error
             self._mine = True
         else:
+            if not hasattr(target, "write"):
+                raise SinkError(
+                    f"JSON lines are written to a path, '-' or an open file, not to {described(target)}"
+                )
             self._name = str(getattr(target, "name", "the JSON lines"))
             self._file = target
         self._bytes = isinstance(self._file, (io.RawIOBase, io.BufferedIOBase)) or "b" in str(
@@ -693,6 +700,8 @@ class Callback(Sink):
     """
 
     def __init__(self, function: Callable[[Result], object]) -> None:
+        if not callable(function):
+            raise SinkError(f"a Callback takes a function of a result, not {described(function)}")
         self._function = function
 
     def write(self, result: Result) -> None:
@@ -738,9 +747,8 @@ class Background(Sink):
     def __init__(
         self, sink: Sink, *, capacity: int = 8, drop_oldest: bool = True, patience: float = 30.0
     ) -> None:
-        if capacity < 1:
-            raise SinkError(f"a Background needs room for at least 1 result, not {capacity}")
-        self._sink = sink
+        whole_number(capacity, "capacity, the results that may wait,", error=SinkError)
+        self._sink = as_sink(sink)
         self._capacity = capacity
         self._drop_oldest = drop_oldest
         self._patience = patience

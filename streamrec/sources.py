@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -17,6 +17,7 @@ import numpy as np
 
 from streamrec import health as report
 from streamrec.cameras import RETRIES, NetworkSource, WebcamSource
+from streamrec.closing import unpicklable
 from streamrec.core.address import quoted
 from streamrec.core.reading import path_of, shortened, why
 from streamrec.core.redact import redact_address, secrets_of
@@ -30,6 +31,11 @@ from streamrec.types import Frame, Health, Source, SourceState
 
 PICTURE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 _DIGITS = 20  # of a number that somebody typed: more are refused like these
+# Of addresses: what FFmpeg reads live, and no way to anything else.
+SCHEMES = frozenset(
+    ("rtsp", "rtsps", "rtspt", "rtspu", "rtmp", "rtmps", "rtmpt", "rtmpe", "http", "https", "srt", "udp", "tcp", "rtp",
+     "rist", "mms", "mmsh", "mmst")
+)  # fmt: skip
 TOGETHER = 8  # small pictures of a file are read in runs: decoder and engine come back to warm caches
 VIDEO_ENDINGS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv")
 
@@ -182,6 +188,10 @@ class IterableSource(Source):
         self.fps = fps
         self.name = name
         self.live = live
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Pictures that come once only, as from a generator, are not pickled."""
+        return unpicklable(self) if isinstance(self.pictures, Iterator) else super().__reduce_ex__(protocol)
 
     def __iter__(self) -> Iterator[Frame]:
         return report.told(self, self._frames())
@@ -348,6 +358,8 @@ def open_source(what: Any, *, retries: int | None = RETRIES, size: tuple[int, in
     if isinstance(what, bool) or what is None:
         raise SourceError(f"{what} is no source; pass a webcam number, a path, an address or pictures")
     if isinstance(what, int):
+        if what < 0:
+            raise SourceError(f"there is no webcam {what}: the first is 0")
         return WebcamSource(what, retries=retries)
     if isinstance(what, Path):
         return _from_path(what, retries, size)
@@ -355,7 +367,7 @@ def open_source(what: Any, *, retries: int | None = RETRIES, size: tuple[int, in
         return _from_text(what, retries, size)
     if isinstance(what, np.ndarray) and (what.ndim < 3 or (what.ndim == 3 and what.shape[2] in (1, 3, 4))):
         raise SourceError(f"an array of shape {what.shape} is one picture; pass an iterable of pictures")
-    if isinstance(what, Iterable):
+    if isinstance(what, Iterable) and not isinstance(what, bytes | bytearray | Mapping | type):
         return IterableSource(what)
     raise SourceError(
         f"{type(what).__name__} is no source; pass a webcam number, a path, an address or an iterable of pictures"
@@ -388,7 +400,13 @@ def _from_text(text: str, retries: int | None, size: tuple[int, int] | None) -> 
         path = Path(text.removeprefix("file://"))
         return _from_path(path if path.exists() else Path(unquote(str(path))), retries, size)
     if "://" in text:
-        if text.lower().startswith(("http://", "https://")):
+        scheme = text.partition("://")[0].lower()
+        if scheme not in SCHEMES or not text.partition("://")[2].strip("/"):
+            raise SourceError(
+                f"{redact_address(text)} cannot be watched: give an address that begins with rtsp://, rtsps://, "
+                "rtmp://, http://, https://, srt:// or udp:// and names a host"
+            )
+        if scheme in ("http", "https"):
             # A camera, unless its server shows that it is a file.
             film = partial(FileSource, text, size=size)
             return NetworkSource(text, retries=retries, film=film, ask=_ends_as_video(text))

@@ -48,6 +48,9 @@ class State:
         """The state as safetensors bytes, to keep in a file or a database; numpy arrays only."""
         from safetensors.numpy import save
 
+        arrays = (*(self.head or ()), *(self.cache or ()), self.clock, self.segment, self.probabilities)
+        if not all(isinstance(array, np.ndarray) for array in arrays):
+            raise StateError("only the state of a Recognizer, of numpy arrays, can be written as bytes")
         named = {"clock": self.clock, "segment": self.segment, "probabilities": self.probabilities}
         named |= {f"head.{i}": array for i, array in enumerate(self.head)}
         named |= {f"cache.{i}": array for i, array in enumerate(self.cache)}
@@ -64,7 +67,7 @@ class State:
         from safetensors.numpy import load
 
         try:
-            named = load(data)
+            named = load(bytes(data) if isinstance(data, bytearray | memoryview) else data)
             state = cls(
                 head=_numbered(named, "head"),
                 cache=_numbered(named, "cache"),

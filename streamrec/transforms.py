@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from streamrec.core.given import described
 from streamrec.core.limits import Limits
 from streamrec.core.reading import shortened
+from streamrec.errors import PictureError, WrongValue
 from streamrec.pictures import halvings
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -36,16 +38,18 @@ class Transform:
 
     def __post_init__(self) -> None:
         if self.fit not in FITS:
-            raise ValueError(f"fit is one of {', '.join(FITS)}, not {self.fit!r}")
+            raise WrongValue(f"fit is one of {', '.join(FITS)}, not {self.fit!r}")
         if not (SIDE.holds(self.height) and SIDE.holds(self.width)):
             size = f"{shortened(self.width)}x{shortened(self.height)}"
-            raise ValueError(
+            raise WrongValue(
                 f"a model looks at pictures of at least 1x1 and at most {LARGEST}x{LARGEST}, not {size}"
             )
         for name, allowed in (("mean", Limits(-1000, 1000)), ("std", Limits(1e-6, 1000))):
             numbers = getattr(self, name)
             if not isinstance(numbers, tuple) or len(numbers) != 3 or not all(map(allowed.holds, numbers)):
-                raise ValueError(f"{name} is {shortened(numbers)}: give three numbers, one a colour")
+                raise WrongValue(
+                    f"{name} is {shortened(numbers)}: give three numbers, for red, green and blue"
+                )
 
     @property
     def straight(self) -> tuple[int, int] | None:
@@ -92,7 +96,9 @@ class Transform:
         return np.ascontiguousarray(whole[above : above + height, left : left + width])
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """(H, W, 3) uint8 BGR -> (3, height, width) uint8 RGB."""
+        """(H, W, 3) uint8 BGR -> (3, height, width) uint8 RGB; raises ``PictureError`` for what is none."""
+        if not (isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] == 3 and image.size):
+            raise PictureError(f"a transform takes a BGR picture (H, W, 3) uint8, not {described(image)}")
         return planar(self.resize(image))
 
 

@@ -10,6 +10,9 @@ from typing import TypeAlias
 
 import numpy as np
 
+from streamrec.core.given import described, whole_number
+from streamrec.errors import WrongValue
+
 UNKNOWN = "unknown"  # what a person is told in the place of a label
 
 
@@ -61,6 +64,11 @@ class Prediction:
         >>> Prediction.of(np.array([0.25, 0.75], np.float32), 0.0, ("idle", "wave")).label
         'wave'
         """
+        if not isinstance(probabilities, np.ndarray) or probabilities.shape != (len(labels),) or not labels:
+            raise WrongValue(
+                f"probabilities are {described(probabilities)}: give an array of one number for each of the {len(labels)} "
+                "labels"
+            )
         best = int(probabilities.argmax())
         confidence = float(probabilities[best])
         return cls(labels[best], confidence, probabilities, timestamp, labels, phase, strangeness)
@@ -72,6 +80,7 @@ class Prediction:
         >>> p.top(2)
         [('wave', 0.75), ('idle', 0.25)]
         """
+        k = whole_number(k, "k", least=0)
         order = np.argsort(-self.probabilities, kind="stable")[:k]
         return [(self.labels[i], float(self.probabilities[i])) for i in order]
 

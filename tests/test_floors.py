@@ -76,6 +76,9 @@ FLOORS = {
 # From a room to another on the same floor, and why.
 NEIGHBOURS = {
     ("core", "errors"): "everybody may raise",
+    ("closing", "errors"): "everybody may raise",
+    ("types", "core"): "what a caller gives is checked there",
+    ("types", "errors"): "everybody may raise",
     ("pictures", "errors"): "everybody may raise",
     ("videos", "threads"): "a decoder is told how many it may take",
     ("rhythm", "types"): "frames are what comes in it",

@@ -94,6 +94,19 @@ class Camera(Source):
             raise self.error
 
 
+class Stepped(Camera):
+    """A live source whose clock the test steps: the next picture comes when ``due`` is released."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count)
+        self.due = threading.Semaphore(1)
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index in range(self.count):
+            assert self.due.acquire(timeout=30.0)
+            yield Frame(BLANK, index, index / 100.0, 0, self.name, time.monotonic())
+
+
 class Scripted:
     """Says of each frame what the script says, as sure as told; the state counts the frames that it saw."""
 
@@ -273,7 +286,11 @@ class TestLive:
         stream.close()
 
     def test_a_quick_recognizer_misses_nothing(self):
-        found = list(results(Camera(40, fps=100.0), Scripted(lambda frame: "idle"), fps=1000.0))
+        camera = Stepped(40)
+        found = []
+        for result in results(camera, Scripted(lambda frame: "idle"), fps=1000.0):
+            found.append(result)
+            camera.due.release()  # its next picture comes when the last one was dealt with
         assert [result.frame.index for result in found] == list(range(40))
         assert found[-1].dropped == 0
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from streamrec.errors import StreamrecError
+from streamrec.core.redact import redact
+from streamrec.errors import StreamrecError, WrongValue
 
 
 def number(
@@ -17,14 +18,14 @@ def number(
     least: float = -math.inf,
     above: float = -math.inf,
     finite: bool = True,
-    error: type[StreamrecError] = StreamrecError,
+    error: type[StreamrecError] = WrongValue,
 ) -> float:
     """The number as a float; raises ``error`` in words for what is none, or is out of range.
 
     >>> number(0, "fps", above=0.0)
     Traceback (most recent call last):
     ...
-    streamrec.errors.StreamrecError: fps is 0: give a number above 0
+    streamrec.errors.WrongValue: fps is 0: give a number above 0
     """
     wish = "a number"
     if math.isfinite(above) or math.isfinite(least):
@@ -40,15 +41,13 @@ def number(
     return found
 
 
-def whole_number(
-    value: Any, name: str, *, least: int = 1, error: type[StreamrecError] = StreamrecError
-) -> int:
+def whole_number(value: Any, name: str, *, least: int = 1, error: type[StreamrecError] = WrongValue) -> int:
     """The number as an int; raises ``error`` in words for what is no whole number of at least so much.
 
     >>> whole_number("2", "streams")
     Traceback (most recent call last):
     ...
-    streamrec.errors.StreamrecError: streams is '2': give a whole number of at least 1
+    streamrec.errors.WrongValue: streams is '2': give a whole number of at least 1
     """
     if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
         raise error(f"{name} is {described(value)}: give a whole number of at least {least}")
@@ -56,8 +55,15 @@ def whole_number(
 
 
 def described(value: Any) -> str:
-    """A value as a sentence can hold it: short, and an array by its shape."""
+    """A value as a sentence can hold it: short, on one line, an array by its shape, no password in it.
+
+    >>> described("rtsp://me:secret@cam/live"), described(np.zeros((2, 3)))
+    ("'rtsp://***@cam/live'", 'an array (2, 3) of float64')
+    """
     if isinstance(value, np.ndarray):
         return f"an array {value.shape} of {value.dtype}"
-    text = repr(value)
+    if value is not None and not isinstance(value, str | bytes | int | float | complex | list | tuple | dict):
+        name = value.__name__ if isinstance(value, type) else type(value).__name__
+        return f"{'the class' if isinstance(value, type) else 'a'} {name}"
+    text = " ".join(redact(repr(value)).split())
     return text if len(text) <= 60 else f"{text[:57]}..."

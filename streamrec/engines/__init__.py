@@ -116,6 +116,8 @@ def make_engine(
 
     if engine not in ENGINES:
         raise ModelError(f"there is no engine {engine!r}; the engines are {', '.join(ENGINES)}")
+    if not isinstance(device, str):
+        raise ModelError(f"device is {device!r}: give its name, like cpu, cuda or cuda:1")
     check_device(device)
     if threads is not None and (wrong := THREADS.wrong(threads)) is not None:
         raise ModelError(f"threads: {wrong}")

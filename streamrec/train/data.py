@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import csv
+import hashlib
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from itertools import chain, pairwise
+from functools import lru_cache
+from itertools import chain, combinations, pairwise
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 
+from streamrec.core.tables import decimal, read_table
+from streamrec.core.text import printable
 from streamrec.errors import DataError
 from streamrec.events import BACKGROUND as BACKGROUND
 from streamrec.sources import VIDEO_ENDINGS
 
+COLUMNS = ("clip", "label", "group", "segments", "start", "end", "repetitions", "background")  # of a table
 NO_LABEL = -100  # a frame without truth: cross-entropy leaves it out
 
 Segment: TypeAlias = tuple[float, float, str]  # start and end in seconds, label
-_SEGMENT = re.compile(r"(?P<label>.+):\s*(?P<start>[\d.]+)\s*-\s*(?P<end>[\d.]+)")
+_SEGMENT = re.compile(r"(?P<label>.+):\s*(?P<start>[\d.,]+)\s*-\s*(?P<end>[\d.,]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,7 @@ def find_clips(
     relabel: Mapping[str, str] | None = None,
     background: str = "background",
     least: int = 2,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> list[Clip]:
     """The clips of a data set, or of several joined: groups of one name are one group then.
 
@@ -97,11 +103,13 @@ def find_clips(
 
     Where segments overlap, the one that starts later wins, then the shorter one: what began last is what is
     seen. Time that none covers is ``background``. ``relabel`` gives labels new names by patterns, the first
-    that matches: ``{"Fall*": "fall", "*": "normal"}``. Raises ``DataError`` in words, also for fewer labels than
-    ``least``.
+    that matches: ``{"Fall*": "fall", "*": "normal"}``. The same recording under several names (a copy, a link) is of
+    one group, the first's, which is said to ``tell``. Raises ``DataError`` in words, also for fewer labels than
+    ``least`` and for the same recording under two labels at the same time.
     """
     paths = [Path(p).expanduser() for p in ([data] if isinstance(data, str | Path) else data)]
     clips = [clip for path in paths for clip in _clips_at(path, dict(relabel or {}), background)]
+    clips = _each_once(clips, tell)
     labels = labels_of(clips)
     if len(labels) < least:
         raise DataError(
@@ -109,6 +117,94 @@ def find_clips(
             f"at least {least} labels are needed"
         )
     return clips
+
+
+def same_recordings(paths: Iterable[Path]) -> dict[Path, Path]:
+    """Each path that names the same recording as an earlier one, by a copy or a link, and that earlier one.
+
+    Only files of one size are read: most data sets are told apart by that alone.
+    """
+    by_size: dict[int, list[Path]] = {}
+    for path in dict.fromkeys(paths):
+        with suppress(OSError):  # one that is not there is told when it is decoded
+            if path.is_file():
+                by_size.setdefault(path.stat().st_size, []).append(path)
+    first: dict[Path, Path] = {}
+    for size, alike in by_size.items():
+        seen: dict[bytes, Path] = {}
+        for path in alike if size and len(alike) > 1 else ():
+            with suppress(OSError):
+                earlier = seen.setdefault(_content(path), path)
+                if earlier != path:
+                    first[path] = earlier
+    return first
+
+
+@lru_cache(maxsize=4096)
+def _hashed(path: str, size: int, changed: int) -> bytes:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def _content(path: Path) -> bytes:
+    facts = path.stat()
+    return _hashed(str(path.resolve()), facts.st_size, facts.st_mtime_ns)
+
+
+def _each_once(clips: list[Clip], tell: Callable[[str], None]) -> list[Clip]:
+    """The same clips, those of one recording in one group, its untrimmed ones joined into one."""
+    first = same_recordings(clip.path for clip in clips)
+    of_one: dict[Path, list[int]] = {}
+    for number, clip in enumerate(clips):
+        of_one.setdefault(first.get(clip.path, clip.path), []).append(number)
+    found: list[Clip | None] = [*clips]
+    moved = 0
+    for numbers in (numbers for numbers in of_one.values() if len(numbers) > 1):
+        here = [clips[number] for number in numbers]
+        for one, other in combinations(here, 2):
+            _check_agree(one, other)
+        moved += sum(clip.group != here[0].group for clip in here)
+        untrimmed = [n for n in numbers if clips[n].label is None]
+        for number in numbers:
+            found[number] = replace(clips[number], group=here[0].group)
+        for number in untrimmed[1:]:  # the time between its segments is not background by the other's
+            whole = found[untrimmed[0]]
+            assert whole is not None
+            segments = _in_order([*whole.segments, *clips[number].segments])
+            repetitions = tuple(sorted({*(whole.repetitions or ()), *(clips[number].repetitions or ())}))
+            found[untrimmed[0]] = replace(whole, segments=segments, repetitions=repetitions or None)
+            found[number] = None
+    if moved:
+        one, *others = next([clips[n].path for n in numbers] for numbers in of_one.values()
+                            if len({clips[n].group for n in numbers}) > 1)  # fmt: skip
+        tell(
+            f"{moved} clip{'s are' if moved > 1 else ' is'} the same recording as another, like {printable(str(others[0]))} "
+            f"and {printable(str(one))}: such are of one group, so that none is both learned from and measured on"
+        )
+    return [clip for clip in found if clip is not None]
+
+
+def _check_agree(one: Clip, other: Clip) -> None:
+    """Raise ``DataError`` where two entries of one recording say different labels of the same time."""
+    for start, end, label in _said(one):
+        for begin, stop, name in _said(other):
+            if label != name and max(start, begin) < min(end, stop):
+                when = "" if (start, begin) == (0.0, 0.0) and end == stop == math.inf else (
+                    f" from {max(start, begin):g} to {min(end, stop):g} s"
+                )  # fmt: skip
+                same = (
+                    ""
+                    if one.path == other.path
+                    else f", which is the same recording as {printable(str(other.path))},"
+                )
+                raise DataError(
+                    f"{printable(str(one.path))}{same} is {label} and {name}{when}: give it the label that is right, and "
+                    "take away the other"
+                )
+
+
+def _said(clip: Clip) -> tuple[Segment, ...]:
+    return clip.segments if clip.label is None else ((0.0, math.inf, clip.label),)
 
 
 def _clips_at(path: Path, names: dict[str, str], background: str) -> list[Clip]:
@@ -165,16 +261,8 @@ def _clips_of_folder(folder: Path) -> list[Clip]:
 
 
 def _clips_of_csv(path: Path) -> list[Clip]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = set(reader.fieldnames or ())
-            rows = [
-                {name: (cell or "").strip() for name, cell in row.items() if name is not None}
-                for row in reader
-            ]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} is not a CSV file with columns clip,label,group: {error}") from error
+    names, rows = read_table(path, COLUMNS)
+    columns = set(names)
     if "clip" not in columns or not columns & {"label", "segments"} or len(columns & {"start", "end"}) == 1:
         raise DataError(
             f"{path} needs a first line that names the columns: clip,label and, if known, group; "
@@ -182,7 +270,7 @@ def _clips_of_csv(path: Path) -> list[Clip]:
         )
     clips: list[Clip] = []
     known: dict[str, int] = {}  # the untrimmed ones, to which later rows add segments
-    for line, row in enumerate(rows, start=2):
+    for line, row in rows:
         try:
             clip = _clip_of_row(row, path.parent, timed=bool(columns & {"start", "segments"}))
         except ValueError as error:
@@ -218,13 +306,19 @@ def _clip_of_row(row: dict[str, str], folder: Path, *, timed: bool) -> Clip:
         found.append(_checked(label, start, end))
     repetitions = tuple(sorted({_seconds(word) for word in row.get("repetitions", "").split()})) or None
     return Clip(
-        folder / name,
+        _placed(folder, name),
         None if found else label or None,
         row.get("group") or name,
         tuple(found),
         repetitions,
         row.get("background", ""),
     )
+
+
+def _placed(folder: Path, name: str) -> Path:
+    """Where a clip lies; a table that was written on Windows may name it with backslashes."""
+    path = folder / name
+    return path if "\\" not in name or path.exists() else folder / name.replace("\\", "/")
 
 
 def _segment(text: str) -> Segment:
@@ -244,7 +338,7 @@ def _checked(label: str, start: str, end: str) -> Segment:
 
 def _seconds(text: str) -> float:
     try:
-        seconds = float(text)
+        seconds = decimal(text)
     except ValueError:
         seconds = math.nan
     if not 0.0 <= seconds < math.inf:

@@ -137,7 +137,7 @@ class TrainJob:
     def load_data(self, ranks: Ranks | None = None) -> TrainData:
         """Find and decode what is learned from, and what is held out."""
         if not self.is_synthetic:
-            clips = find_clips(self.data, relabel=self.relabel)
+            clips = find_clips(self.data, relabel=self.relabel, tell=_console(ranks).print)
             self.keep_inputs(clips)
             return self.decode(*held_out(clips, part=self.hold_out, seed=self.settings.seed), ranks)
         config = self._config_for(ACTIONS if self.world is None else LABELS[self.world])

@@ -92,9 +92,7 @@ def test_one_label_is_too_few(tmp_path):
         find_clips(path)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "a.mp4,wave\nb.mp4,fall\n", "clip;label\na.mp4;wave\n", "file,label\na,b\n"]
-)
+@pytest.mark.parametrize("text", ["", "a.mp4,wave\nb.mp4,fall\n", "file,label\na,b\n"])
 def test_a_table_without_its_columns_is_told_which(tmp_path, text):
     with pytest.raises(DataError, match="needs a first line that names the columns: clip,label"):
         find_clips(table(tmp_path / "t.csv", text))
@@ -112,7 +110,7 @@ def test_a_missing_cell_is_named_by_its_line(tmp_path, row):
 
 
 def test_a_video_in_place_of_a_table_is_refused_in_words(tmp_path):
-    with pytest.raises(DataError, match="is not a CSV file with columns clip,label,group"):
+    with pytest.raises(DataError, match="is not a table of text, a CSV file"):
         find_clips(write_video(tmp_path / "v.mp4"))
 
 
@@ -362,3 +360,64 @@ def test_untrimmed_clips_are_spread_by_the_labels_in_them():
         measured = split_by_group(clips, fold=fold, folds=3)[1]
         assert sum("fall" in c.labels for c in measured) == 2
         assert len(measured) == 8
+
+
+# -- the same recording under several names
+
+
+def copies(folder: Path) -> dict[str, Path]:
+    """Three recordings, and one of them again as a copy, a link and a hard link."""
+    for number, name in enumerate(("a", "b", "c")):
+        (folder / f"{name}.mp4").write_bytes(bytes([number]) * 1000)
+    (folder / "copy.mp4").write_bytes((folder / "a.mp4").read_bytes())
+    (folder / "link.mp4").symlink_to(folder / "a.mp4")
+    (folder / "hard.mp4").hardlink_to(folder / "a.mp4")
+    return {path.stem: path for path in folder.glob("*.mp4")}
+
+
+def test_the_same_recording_is_of_one_group_whatever_it_is_called_and_that_is_said_once(tmp_path):
+    copies(tmp_path)
+    told: list[str] = []
+    rows = [f"{name}.mp4,wave,{name}" for name in ("a", "b", "copy", "link", "hard")]
+    path = table(tmp_path / "t.csv", "\n".join(["clip,label,group", *rows, "c.mp4,clap,c", ""]))
+    found = {clip.path.stem: clip.group for clip in find_clips(path, tell=told.append)}
+    assert found == {"a": "a", "copy": "a", "link": "a", "hard": "a", "b": "b", "c": "c"}
+    (words,) = told
+    assert words.startswith("3 clips are the same recording as another") and "copy.mp4" in words
+
+
+def test_copies_of_one_clip_alone_are_nothing_to_measure_on(tmp_path):
+    for label, content in (("wave", b"w"), ("clap", b"c")):
+        (tmp_path / label).mkdir()
+        for number in range(6):
+            (tmp_path / label / f"{number}.mp4").write_bytes(content * 100)
+    with pytest.raises(DataError, match="would be held out"):
+        held_out(find_clips(tmp_path), part=0.2)
+
+
+@pytest.mark.parametrize("other", ["a", "copy", "link", "hard"])
+def test_the_same_recording_under_two_labels_is_a_mistake_that_names_both(tmp_path, other):
+    copies(tmp_path)
+    path = table(tmp_path / "t.csv", f"clip,label\na.mp4,wave\nb.mp4,wave\n{other}.mp4,clap\n")
+    with pytest.raises(DataError, match=r"a\.mp4.*is wave and clap.*label that is right") as caught:
+        find_clips(path)
+    assert other == "a" or f"{other}.mp4" in str(caught.value)
+    assert len(find_clips(path, relabel={"*": "move"}, least=1)) == 3  # they agree under one name
+
+
+def test_segments_of_a_copy_are_joined_and_contradict_only_at_the_same_time(tmp_path):
+    copies(tmp_path)
+    rows = "clip,label,start,end\na.mp4,wave,0,2\ncopy.mp4,clap,{},4\nb.mp4,wave,0,1\n"
+    one, _ = find_clips(table(tmp_path / "t.csv", rows.format(3)))
+    assert one.segments == ((0.0, 2.0, "wave"), (3.0, 4.0, "clap"))
+    with pytest.raises(DataError, match=r"is wave and clap from 1 to 2 s"):
+        find_clips(table(tmp_path / "t.csv", rows.format(1)))
+
+
+def test_files_of_other_sizes_are_not_read(tmp_path, monkeypatch):
+    from streamrec.train import data
+
+    for number in range(3):
+        (tmp_path / f"{number}.mp4").write_bytes(b"x" * (10 + number))
+    monkeypatch.setattr(data, "_hashed", lambda *facts: pytest.fail("a file was read"))
+    assert data.same_recordings(tmp_path.glob("*.mp4")) == {}
