@@ -231,6 +231,24 @@ def test_the_shipped_models_pass(tiny_file):
             check_graph(checkpoint.graph, name, checkpoint.referred[1:])
 
 
+def test_a_runtime_that_fails_says_nothing_of_its_own(tiny_file, tmp_path, capfd):
+    """ONNX Runtime would print that it tries again, and where to, between the lines of --jsonl -."""
+
+    def renamed(proto: onnx.ModelProto) -> None:
+        proto.graph.output[0].name = "nobody makes this"
+
+    path = damage(tiny_file, tmp_path / "m.safetensors", graph=renamed)
+    with pytest.raises(ModelError):
+        Recognizer.load(path, engine="onnx")
+    said = bytearray(Path(tiny_file).read_bytes())
+    at = said.rindex(b"probabilities")
+    said[at] = 0xFF  # a name that is no text
+    path.write_bytes(said)
+    with pytest.raises(ModelError):
+        Recognizer.load(path, engine="onnx")
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_bytes_changed_at_random_are_a_model_or_a_sentence(seed, tiny_file, tmp_path):
     """A small seeded fuzzer; with another range it runs for hours."""
