@@ -65,6 +65,7 @@ class Camera:
         self.recognizer = recognizer
         self.fps = recognizer.fps if fps is None else fps
         self.error: BaseException | None = None  # why it failed; None: it did not
+        self._is_broken = False  # its model raised what nobody raises on purpose
         self._changed = changed
         self._state: State = recognizer.initial_state()
         self._teller = Teller(recognizer.config, name, events=events)
@@ -464,6 +465,7 @@ class Watcher(Closing):
                 told.append(camera._recognize(frame, last, answer, asked))
             except Exception as error:
                 camera._drop("unusable")
+                camera._is_broken = not isinstance(error, StreamrecError)
                 told += camera._finish(_reason(error), error)
         return told
 
@@ -528,8 +530,9 @@ def results_of(
         cameras = [watcher.add(name, source) for name, source in _named(sources)]
         yield from watcher
         failed = [camera for camera in cameras if camera.error is not None]
-    if len(failed) == 1:
-        error = failed[0].error
+    broken = [camera for camera in failed if camera._is_broken]
+    if len(failed) == 1 or broken:
+        error = (broken or failed)[0].error
         assert error is not None
         raise error
     if failed:

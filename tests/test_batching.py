@@ -328,6 +328,29 @@ class TestNobodyWaits:
         for camera in cameras:
             assert_accounted(camera)
 
+    def test_a_model_that_fails_ends_its_cameras_alone(self):
+        class Broken(Scripted):
+            def reserve(self, streams: int) -> None:
+                raise MemoryError
+
+        def check(frame: Frame) -> None:
+            if frame.source in ("bad", "worse") and frame.index == 5:
+                raise RuntimeError("rtsp://me:hunter2@host: tensor too large")
+
+        good, bad = Scripted(), Broken(check=check)
+        with Watcher(fps=1000.0) as watcher:
+            cameras = [
+                watcher.add(name, IterableSource(numbered(20), fps=10.0), recognizer=one)
+                for name, one in (("a", good), ("bad", bad), ("worse", bad), ("shares", bad))
+            ]
+            found = by_source(list(watcher))
+        assert [len(found[name]) for name in ("a", "shares")] == [20, 20]
+        for camera in cameras[1:3]:
+            assert camera.health.state is SourceState.failed
+            assert camera.health.reason == "RuntimeError: rtsp://***@host: tensor too large"
+        for camera in cameras:
+            assert_accounted(camera)
+
     def test_an_error_of_the_model_itself_is_raised(self):
         def check(frame: Frame) -> None:
             raise ZeroDivisionError

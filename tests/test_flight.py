@@ -6,10 +6,13 @@ import errno
 import json
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import tracemalloc
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +27,7 @@ from streamrec import (
     results,
 )
 from streamrec import flight as rooms
+from streamrec.checkpoint import SHIPPED
 from streamrec.errors import DataError, SinkError
 from streamrec.flight import FlightRecorder, Pictures, replay
 from streamrec.sources import open_source
@@ -268,3 +272,136 @@ def test_it_is_replayed_from_the_command_line_also_after_a_kill(tmp_path):
     )
     assert done.returncode == 1
     assert "the first difference: part-000001.jsonl, line " in done.stdout
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("flight")
+    recorded(folder)
+    (inside,) = folder.iterdir()
+    return inside
+
+
+class TestOfSomebodyElse:
+    """A recording is anybody's file: it is told in a sentence, loads no file that it names, and unpacks no bomb."""
+
+    @pytest.fixture
+    def place(self, whole, tmp_path) -> Path:
+        return Path(shutil.copytree(whole, tmp_path / "copy"))
+
+    @pytest.mark.parametrize(
+        ("header", "says"),
+        [
+            (b"no json", "flight.json is damaged: it is no JSON"),
+            (b"", "flight.json is damaged"),
+            (b"[]", "it is no header of a recording"),
+            (b"[" * 50_000, "nested too deeply"),
+            (b"\xff\xfe", "damaged"),
+            ({"layout": "one"}, "no header"),
+            ({"layout": True}, "no header"),
+            ({"layout": 99}, "upgrade streamrec"),
+            ({"pictures": 5}, "no header"),
+            ({"models": "fight"}, "no header"),
+            ({"models": [{"name": 5, "engine": "onnx"}]}, "no header"),
+            ({"models": [{"name": "fight", "engine": "gpu"}]}, "no header"),
+            ({"models": []}, "has no model 0"),
+            ({"packages": None}, "no header"),
+        ],
+    )
+    def test_a_header_that_is_none(self, place, header, says):
+        path = place / "flight.json"
+        if isinstance(header, dict):
+            header = json.dumps(json.loads(path.read_text()) | header).encode()
+        path.write_bytes(header)
+        with pytest.raises(DataError, match=says):
+            replay(place)
+
+    def test_a_header_may_name_a_shipped_model_alone(self, place, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        shutil.copy(SHIPPED / f"{MODEL}.safetensors", tmp_path / "mine.safetensors")
+        shutil.copy(SHIPPED / f"{MODEL}.safetensors", tmp_path / "mine")
+        header = json.loads((place / "flight.json").read_text())
+        for name in (
+            "mine",
+            "mine.safetensors",
+            str(tmp_path / "mine.safetensors"),
+            "../mine",
+            "",
+            "/dev/zero",
+        ):
+            header["models"][0]["name"] = name
+            (place / "flight.json").write_text(json.dumps(header))
+            with pytest.raises(DataError, match="say with --model which file it is"):
+                replay(place)
+        found = replay(
+            place, lambda name, engine: Recognizer.load(tmp_path / "mine.safetensors", engine=engine)
+        )
+        assert found.difference is None
+
+    @pytest.mark.parametrize(
+        ("change", "says"),
+        [
+            (lambda step: [], "no line of a recording"),
+            (lambda step: 5, "no line of a recording"),
+            (lambda step: {"type": "step"}, "this is no step"),
+            (lambda step: step | {"model": 99}, "has no model 99"),
+            (lambda step: step | {"model": "x"}, "has no model 'x'"),
+            (lambda step: step | {"model": True}, "has no model True"),
+            (lambda step: step | {"frames": [5]}, "lacks what belongs to it"),
+            (lambda step: step | {"frames": 5}, "this is no step"),
+            (lambda step: first(step, camera=5), "lacks"),
+            (lambda step: first(step, timestamp="x"), "lacks"),
+            (lambda step: first(step, timestamp=float("nan")), ""),
+            (lambda step: first(step, index=10**30), "lacks"),
+            (lambda step: first(step, said="QQ"), "damaged"),
+            (lambda step: first(step, picture=[0, 10, 10**9, 10**9]), "is none"),
+            (lambda step: first(step, picture=[0, 10, -1, 5]), "lacks"),
+            (lambda step: first(step, picture=[10**12, 10, 60, 80]), "damaged"),
+            (lambda step: first(step, picture=[0, 10**12, 60, 80]), "damaged"),
+            (lambda step: first(step, before=[0, 10]), "damaged"),
+            (lambda step: first(step, before="x"), "lacks"),
+        ],
+    )
+    def test_a_step_that_is_none(self, place, change, says):
+        part = place / "part-000001.jsonl"
+        steps = part.read_text().splitlines()
+        at = next(n for n, step in enumerate(steps) if '"type": "step"' in step)
+        steps[at] = json.dumps(change(json.loads(steps[at])))
+        part.write_text("\n".join(steps) + "\n")
+        if not says:
+            assert replay(place).difference is not None
+            return
+        with pytest.raises(DataError, match=says) as told:
+            replay(place)
+        assert "\n" not in str(told.value)
+
+    def test_a_recording_without_frames_says_so(self, place):
+        (place / "part-000001.jsonl").write_text("")
+        with pytest.raises(DataError, match="holds no frame"):
+            replay(place)
+
+    @pytest.mark.parametrize("key", ["picture", "before"])
+    def test_what_unpacks_to_more_than_it_says_is_not_unpacked(self, place, key):
+        part, data = place / "part-000001.jsonl", place / "part-000001.bin"
+        bomb = zlib.compress(bytes(300_000_000), 9)
+        steps = part.read_text().splitlines()
+        at = next(n for n, step in enumerate(steps) if '"type": "step"' in step)
+        step = json.loads(steps[at])
+        where = [data.stat().st_size, len(bomb)]
+        step["frames"][0][key] = [*where, 60, 80] if key == "picture" else where
+        steps[at] = json.dumps(step)
+        part.write_text("\n".join(steps) + "\n")
+        with data.open("ab") as out:
+            out.write(bomb)
+        tracemalloc.start()
+        try:
+            with pytest.raises(DataError, match="damaged"):
+                replay(place)
+            assert tracemalloc.get_traced_memory()[1] < 60_000_000
+        finally:
+            tracemalloc.stop()
+
+
+def first(step: dict, **changes) -> dict:
+    """The step with something else in its first frame."""
+    return step | {"frames": [step["frames"][0] | changes, *step["frames"][1:]]}

@@ -85,6 +85,8 @@ def _node(node: memoryview, facts: GraphFacts, name: str) -> None:
             domain = _text(value)
         elif number == 5:
             attributes.append(_bytes(value))
+        elif number in (1, 2, 3):
+            _text(value)  # names that are none trouble the runtime
     facts.nodes += 1
     if facts.nodes > MOST_NODES:
         raise ModelError(f"{name}: its graph has more than {MOST_NODES:,} operations")

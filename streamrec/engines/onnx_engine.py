@@ -234,7 +234,10 @@ class _Graph:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             options.add_external_initializers(names, [self.weights[name] for name in names])
-            return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+            # It falls back to nothing: there is one provider, and it would say so on standard output.
+            return onnxruntime.InferenceSession(
+                data, options, providers=["CPUExecutionProvider"], enable_fallback=0
+            )
         except Exception as error:  # ONNX Runtime's errors share no public base class
             raise ModelError(
                 f"ONNX Runtime cannot run {printable(self.name)}: {_first_line(error)}"

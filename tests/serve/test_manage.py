@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from streamrec.events import EventSettings
+from streamrec.resolve import InForce, model_config
 from streamrec.serve.preview import preview
 from streamrec.sources import IterableSource, Region
+from streamrec.tunefile import Tuned
 from tests.cameras import rtsp_camera
 from tests.serve.conftest import wait_for
 from tests.serve.test_browser import browser, look, playing  # noqa: F401
@@ -76,6 +78,64 @@ class TestApi:
                 assert answer.status_code == 422, given
                 assert len(answer.json()["error"]["message"]) > 10
         assert path.read_text() == FILE
+
+    def test_what_a_start_refuses_the_page_refuses_in_the_same_words(self, managed):
+        page, path = managed
+        refused = (
+            ({"enter": 3600}, "enter: give a number from 0.001 to 1, not 3600"),
+            ({"enter": 0.2, "leave": 0.9}, "thresholds: leave is 0.9 and enter is 0.2"),
+            ({"leave": 0}, "leave: give a number from 0.001 to 1, not 0"),
+            ({"enter": -0.5}, "enter: give a number"),
+            ({"enter": 1e-300}, "enter: give a number"),
+            ({"smoothing": 1e300}, "smoothing: give seconds from 0.001 to 3,600, or 0"),
+            ({"cool_down": 1e9}, "cool_down: give seconds"),
+            ({"entre": 0.5}, "did you mean enter?"),
+            ({"enter": True}, "thresholds.enter"),
+        )
+        with page.logged_in() as client:
+            revision = client.get("/api/v1/settings").json()["revision"]
+            for thresholds, says in refused:
+                body = {"revision": revision, "change": change(thresholds=thresholds)}
+                answers = [client.put("/api/v1/settings/camera", json=body)]
+                page.actors["door"].show(label="idle")
+                body = {"camera": "door", "thresholds": thresholds}
+                answers.append(client.post("/api/v1/settings/preview", json=body))
+                for answer in answers:
+                    assert answer.status_code == 422, (thresholds, answer.text)
+                    assert says.split(".")[-1] in answer.json()["error"]["message"], answer.text
+            for more, says in (
+                ({"fps": 1e-300}, "fps: give a number from 0.1 to 240"),
+                ({"fps": 1e300}, "fps: give a number from 0.1 to 240"),
+                ({"model": "nonsense"}, "model"),
+                ({"address": "rtsp://host/a\nb"}, "address"),
+            ):
+                body = {"revision": revision, "change": change(**more)}
+                answer = client.put("/api/v1/settings/camera", json=body)
+                assert answer.status_code == 422 and says in answer.json()["error"]["message"], answer.text
+        assert path.read_text() == FILE
+
+    def test_the_page_shows_and_tries_what_is_in_force(self, open_page, tmp_path):
+        """A tuned file names the model of cameras that name none, and the defaults their thresholds."""
+        path = tmp_path / "cameras.toml"
+        path.write_text("[defaults]\nenter = 0.95\nleave = 0.9\n" + FILE)
+        page = open_page("door", file=InForce(path=path, environment={}, tuned=Tuned(model="workout")))
+        door = page.actors["door"]
+        for n in range(100):
+            door.show(label="wave" if 30 <= n < 60 else "idle")
+        with page.logged_in() as client:
+            camera = client.get("/api/v1/settings").json()["cameras"][0]
+            assert (camera["model"], camera["watched_by"]) == ("", "workout")
+            own = model_config("workout").events
+            assert camera["model_thresholds"]["shortest"] == own.shortest
+            assert camera["thresholds"]["enter"] == 0.95
+
+            def tried(**thresholds):
+                body = {"camera": "door", "thresholds": thresholds}
+                said = client.post("/api/v1/settings/preview", json=body).json()
+                return [event for event in said["events"] if event["label"] == "wave"]
+
+            assert tried() == []  # the defaults ask for more than the 0.9 that it was
+            assert len(tried(enter=0.5, leave=0.4)) == 1
 
     def test_a_page_without_a_file_cannot_change_anything(self, open_page):
         page = open_page()
