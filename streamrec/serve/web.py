@@ -722,8 +722,8 @@ def make_app(server: Server, guard: Guard) -> FastAPI:
         """What happened, the newest first, a page at a time."""
         found = await asyncio.to_thread(
             past.query,
-            since=None if since is None else since.timestamp(),
-            until=None if until is None else until.timestamp(),
+            since=_seconds("since", since),
+            until=_seconds("until", until),
             camera=camera,
             label=label,
             after=after,
@@ -794,6 +794,14 @@ def make_app(server: Server, guard: Guard) -> FastAPI:
                 server.tell(live.hide(f"the page: {type(error).__name__}: {error}"))
 
     return app
+
+
+def _seconds(name: str, when: datetime | None) -> float | None:
+    """Since 1970; a time without a zone is this machine's."""
+    try:
+        return None if when is None else when.timestamp()
+    except (ValueError, OverflowError) as error:  # the years 1 and 9999, where the zone leads out of them
+        raise Refused(422, "not_understood", f"{name}: this time is too far away") from error
 
 
 class _Opened(FileResponse):

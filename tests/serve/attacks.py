@@ -12,7 +12,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -525,6 +525,136 @@ def many_viewers(page: Page) -> str:
         return served
 
     return f"{asyncio.run(crowd())} are served, the others closed with 1013 or refused; the API answers"
+
+
+@attack("The live WebSocket, after its session's log-out", "closed with 4401, and no picture after that")
+def looks_after_logout(page: Page) -> str:
+    with page.logged_in() as client:
+        headers = {"Cookie": cookie_in(client)}
+        with connect(f"ws://{page.host}/api/v1/live", origin=page.url, additional_headers=headers) as looking:
+            looking.recv(timeout=5)
+            looking.send('{"want": {"door": 640}}')
+            client.post("/api/v1/logout", json={})
+            began, late = time.monotonic(), 0
+            try:
+                while True:
+                    page.actors["door"].show()
+                    message = looking.recv(timeout=5)
+                    late += isinstance(message, bytes) and time.monotonic() - began > 1.0
+            except ConnectionClosed as end:
+                code = end.rcvd.code if end.rcvd else "no word"
+    return f"closed with {code}, and {late if late else 'no picture'} after that"
+
+
+# -- many connections
+
+
+@attack(
+    "400 connections of nobody that ask for nothing, half a request, half a body",
+    "at most 256 are held; who is logged in is answered; the log has one sentence",
+)
+def idle_crowd(page: Page) -> str:
+    told: list[str] = []
+    page.server._teller._tell = told.append
+    host, port = page.host.split(":")
+    head = f"POST /api/v1/login HTTP/1.1\r\nHost: {page.host}\r\nOrigin: {page.url}\r\n"
+    head += "Content-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+    kinds = [b"", b"GET / HTTP/1.1\r\nHost:", head.encode()]
+    with page.logged_in() as client, ExitStack() as stack:
+        for n in range(400):
+            one = stack.enter_context(socket.create_connection((host, int(port)), timeout=5))
+            with suppress(OSError):
+                one.sendall(kinds[n % 3])
+        answered = client.get("/api/v1/cameras").status_code == 200
+        held = len(page.server._server._connections)  # type: ignore[union-attr]
+    return (
+        f"at most {256 if held <= 256 else held} are held; who is logged in is "
+        f"{'answered' if answered else 'kept out'}; the log has {'one sentence' if len(told) == 1 else told}"
+    )
+
+
+@attack("5,000 requests in one go (pipelining)", "a few are answered, then it is closed")
+def pipelined(page: Page) -> str:
+    got, asked = b"", f"GET /healthz HTTP/1.1\r\nHost: {page.host}\r\n\r\n".encode()
+    host, port = page.host.split(":")
+    with socket.create_connection((host, int(port)), timeout=5) as one, suppress(OSError):
+        with suppress(OSError):
+            one.sendall(5_000 * asked)
+        while part := one.recv(65536):
+            got += part
+    few = got.count(b"HTTP/1.1 200") < 1_000
+    return f"{'a few' if few else 'many'} are answered, then it is closed"
+
+
+@attack("A header line that never ends, as quick as it can be sent", "431 or closed, within 20 MB")
+def endless_header(page: Page) -> str:
+    host, port = page.host.split(":")
+    sent = 0
+    with socket.create_connection((host, int(port)), timeout=5) as one:
+        one.sendall(f"GET / HTTP/1.1\r\nHost: {page.host}\r\nX: ".encode())
+        with suppress(OSError):
+            while sent < 50_000_000:
+                one.sendall(b"a" * 65536)
+                sent += 65536
+    return f"431 or closed, within {20 if sent < 20_000_000 else sent // 1_000_000} MB"
+
+
+@attack(
+    "Cookies of other pages of the same host before ours: JSON, a flag, brackets, ü, nothing", "200, each"
+)
+def cookies_of_others(page: Page) -> str:
+    others = ['prefs={"a":1}', "flag", "a[b]=c", "name=\u00fc", "", "streamrec-1=x; streamrec=old"]
+    with page.logged_in() as client:
+        ours = cookie_in(client)
+    got = {
+        status_of(
+            raw(
+                page,
+                f"GET /api/v1/cameras HTTP/1.1\r\nHost: {page.host}\r\nCookie: {one}; {ours}\r\n\r\n".encode(),
+            )
+        )
+        for one in others
+    }
+    return f"{', '.join(sorted(got))}, each"
+
+
+@attack(
+    "A clip replaced by a link to /etc/passwd, a folder of them by a link, a clip by a device, by a pipe",
+    "404 not_found, each",
+)
+def linked_clips(page: Page) -> str:
+    import os
+    import tempfile
+    from pathlib import Path
+
+    from streamrec.history import Entry, History, new_id
+
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "evidence" / "2026-01-01"
+        folder.mkdir(parents=True)
+        (Path(place) / "elsewhere").mkdir()
+        (Path(place) / "elsewhere" / "d.mp4").write_text("secret words")
+        (Path(place) / "evidence" / "2026-01-02").symlink_to(Path(place) / "elsewhere")
+        (folder / "a.mp4").symlink_to("/etc/passwd")
+        (folder / "b.mp4").symlink_to("/dev/zero")
+        os.mkfifo(folder / "c.mp4")
+        got = set()
+        with History(Path(place) / "events.db") as history, page.logged_in() as client:
+            page.server.past.history = history
+            for clip in (
+                *(folder / f"{name}.mp4" for name in "abc"),
+                folder.with_name("2026-01-02") / "d.mp4",
+            ):
+                entry = Entry(
+                    id=new_id(1e9), camera="door", model="", label="fall", started=1e9, confidence=1.0
+                )
+                history.add(entry)
+                history.attach(entry.id, clip=clip)
+                answer = client.get(f"/api/v1/events/{entry.id}/clip")
+                assert "root:" not in answer.text and "secret" not in answer.text
+                got.add(said(answer))
+            page.server.past.history = None
+    return f"{', '.join(sorted(got))}, each"
 
 
 # -- cameras

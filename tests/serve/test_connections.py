@@ -207,6 +207,26 @@ def test_one_that_takes_nothing_of_what_is_sent_makes_room_and_is_cut_off(open_p
             assert client.get("/healthz").status_code == 200
 
 
+def test_who_sends_pings_and_reads_nothing_makes_no_queue(open_page):
+    page = open_page("door")
+    host, _, port = page.host.rpartition(":")
+    with socket.socket() as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        one.connect((host, int(port)))
+        one.settimeout(0.2)
+        head = (
+            f"GET /api/v1/live HTTP/1.1\r\nHost: {page.host}\r\nOrigin: {page.url}\r\nConnection: upgrade\r\n"
+        )
+        head += "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        one.sendall(head.encode())
+        pings = (b"\x89\xfd" + b"\0\0\0\0" + b"a" * 125) * 500
+        with contextlib.suppress(OSError):
+            for _ in range(400):  # 26 MB
+                one.sendall(pings)
+        held = [one.transport for one in page.server._server._connections._all if one.transport]
+        assert held and max(transport.get_write_buffer_size() for transport in held) < 500_000
+
+
 def test_requests_in_a_row_are_bounded(open_page):
     page = open_page("door")
     host, _, port = page.host.rpartition(":")
