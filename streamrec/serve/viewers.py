@@ -115,9 +115,9 @@ class Desk:
         loop = self._loop
         assert loop is not None
         if loop.time() - self._built > 0.1:
-            self._built = loop.time()
             said = {"version": VERSION, "alive": self.live.alive, "cameras": self.live.cameras()}
             self.cameras_json = as_json(said)
+            self._built = loop.time()
         return self.cameras_json
 
     async def _tick(self) -> None:

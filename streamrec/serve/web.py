@@ -327,13 +327,40 @@ class Server:
 
         return answer
 
+    def _safe(self, app: App) -> App:
+        """Whatever goes wrong is told in a sentence, and answered: uvicorn would write a traceback."""
+
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            begun = False
+
+            async def note(message: Any) -> None:
+                nonlocal begun
+                begun = True
+                await send(message)
+
+            try:
+                await app(scope, receive, note)
+            except Exception as error:
+                if scope["type"] == "lifespan":
+                    raise
+                self._unexpected({"exception": error})
+                if scope["type"] == "http" and not begun:
+                    body = error_body("broken", "something went wrong here; the log says what")
+                    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+                    await send({"type": "http.response.start", "status": 500, "headers": headers})
+                    await send({"type": "http.response.body", "body": body})
+                elif scope["type"] == "http":
+                    raise  # half an answer: the connection is closed
+
+        return answer
+
     def _config(self, port: int) -> uvicorn.Config:
         settings = self.settings
         names = Names(port=port, secure=settings.certificate is not None, public=settings.public)
         guard = self.guard = Guard(app=None, names=names, access=settings.access)  # type: ignore[arg-type]
         guard.app = self._quick(make_app(self, guard))
         config = uvicorn.Config(
-            guard,
+            self._safe(guard),
             log_config=None,
             log_level="critical",  # what goes wrong is told below
             access_log=False,
@@ -648,7 +675,8 @@ def make_app(server: Server, guard: Guard) -> FastAPI:
     async def prometheus() -> Response:
         """In Prometheus' text form."""
         more = {"page_viewers": float(desk.count), "page_pictures_made": float(desk.pictures.made)}
-        return Response(metrics(live, more), media_type="text/plain; version=0.0.4; charset=utf-8")
+        text = metrics(live, more).encode("utf-8", "replace")
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @app.get("/api/v1/session", tags=["session"], response_model=SessionJson)
     async def session(request: Request) -> dict[str, Any]:

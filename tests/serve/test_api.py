@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from streamrec.errors import SettingsError
@@ -28,8 +29,12 @@ def unpack(data: bytes) -> list[tuple[str, int, float, bytes]]:
     found, at = [], 0
     while at < len(data):
         length = data[at]
-        name = data[at + 1 : at + 1 + length].decode()
-        at += 1 + length
+        at += 1
+        if length == 0:  # a long one
+            (length,) = struct.unpack_from(">H", data, at)
+            at += 2
+        name = data[at : at + length].decode()
+        at += length
         width, when, size = struct.unpack_from(">HdI", data, at)
         found.append((name, width, when, data[at + 14 : at + 14 + size]))
         at += 14 + size
@@ -367,7 +372,75 @@ class TestLive:
             assert time.monotonic() - began < 0.5
 
 
+class TestOddNames:
+    NAMES = (
+        "caf\udce9.mp4", "__proto__", 'a/"b"\\', "\u00e9", "e\u0301", "Door", "door", "x" * 255, "\u00e9" * 200,
+        "\U0001f3a5" * 5_000, "long " * 20_000,
+    )  # fmt: skip
+
+    def test_none_takes_the_pictures_from_the_others(self, open_page):
+        page = open_page(*self.NAMES)
+        with page.client() as client, Looking(page) as looking:
+            shown = [camera["name"] for camera in client.get("/api/v1/cameras").json()["cameras"]]
+            assert shown == ["caf?.mp4", *self.NAMES[1:]]
+            assert [camera["name"] for camera in looking.next("hello")["cameras"]] == shown
+            small = [name for name in shown if len(name) < 16_000]
+            looking.say(want=dict.fromkeys(small[:-1], 320))
+            looking.say(want=dict.fromkeys(small, 320))
+            wait_for(lambda: page.server.desk.pictures._wanted)
+            for actor in page.actors.values():
+                actor.show()
+                actor.start("wave")
+            got, ends = set(), time.monotonic() + 10
+            while len(got) < len(small) and time.monotonic() < ends:
+                got |= {name for name, *_ in looking.next("pictures")}
+                looking.say(got=1)
+            assert got == set(small)
+            assert {event["camera"] for event in client.get("/api/v1/events").json()["events"]} == set(shown)
+            for name in small[:-1]:
+                assert client.get("/api/v1/picture", params={"camera": name}).status_code == 200
+                found = client.get("/api/v1/events", params={"camera": name}).json()["events"]
+                assert [event["camera"] for event in found] == [name]
+            assert "streamrec_camera_frames_total" in client.get("/metrics").text
+
+    def test_a_picture_that_no_jpeg_can_hold_takes_no_other(self, open_page):
+        page = open_page("odd", "door")
+        page.actors["odd"].size = (0, 0)
+        with Looking(page) as looking:
+            looking.next("hello")
+            looking.say(want={"door": 320, "odd": 320})
+            wait_for(lambda: page.server.desk.pictures._wanted)
+            for _ in range(2):
+                for actor in page.actors.values():
+                    actor.show()
+                assert [name for name, *_ in looking.next("pictures")] == ["door"]
+                looking.say(got=1)
+
+
 class TestOperation:
+    def test_what_goes_wrong_is_told_once_and_answered(self, open_page, monkeypatch, capfd):
+        page = open_page("door")
+        told = []
+        page.server._teller._tell = told.append
+        page.live.secrets = ("s3cret",)
+
+        def broken(*_: object) -> None:
+            raise RuntimeError("s3cret trouble")
+
+        with page.client() as client:
+            assert client.get("/api/v1/cameras").status_code == 200
+            monkeypatch.setattr(page.live, "cameras", broken)
+            wait_for(lambda: client.get("/api/v1/cameras").status_code == 500)
+            for path in ("/api/v1/cameras", "/metrics"):
+                answer = client.get(path)
+                assert (answer.status_code, answer.json()["error"]["code"]) == (500, "broken")
+            with Looking(page) as looking, pytest.raises(ConnectionClosed):
+                looking.next("hello")
+            monkeypatch.undo()
+            wait_for(lambda: client.get("/api/v1/cameras").status_code == 200)
+        assert told == ["the page: RuntimeError: *** trouble"]
+        assert capfd.readouterr().err == ""
+
     def test_health_says_whether_the_loop_comes_round(self, open_page, monkeypatch):
         page = open_page(guarded=True)
         with page.client() as client:
