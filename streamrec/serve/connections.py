@@ -26,7 +26,8 @@ LINGER_SECONDS = 5.0  # for a connection that is being closed to take what was s
 STALL_SECONDS = 120.0  # for one that takes nothing of what is sent
 _STALLS_AFTER = 3.0  # seconds: from here on it may be closed for another
 _TOLD_EVERY = 60.0
-_PAUSE_SECONDS = 0.005  # after each that is accepted while there are too many: at most 200 a second
+_PAUSE_SECONDS = 0.01  # after some that are accepted while there are too many: at most 800 a second
+_AT_ONCE_FULL = 8
 _RETRY_SECONDS = 1.0  # after which a process without a free descriptor tries again
 _AT_ONCE = 64  # accepted, before the loop does something else
 _REFUSED_AT_ONCE = 32  # whose 503 is on its way
@@ -175,9 +176,15 @@ class Connections:
         self._clock = clock
         self._all: set[Connection] = set()
         self._closed = self._refused = 0  # since it was last told
+        self._crowded = False
 
     def __len__(self) -> int:
         return len(self._all)
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether one has had to make room within the last second or two."""
+        return self._crowded
 
     def add(self, connection: Connection) -> None:
         """It was accepted."""
@@ -190,6 +197,7 @@ class Connections:
     def look(self) -> None:
         """Once a second: forget those that are gone, cut off those that hang."""
         now = self._clock()
+        self._crowded = False
         self._all = {one for one in self._all if one.is_open}
         for one in tuple(self._all):
             one.look(now)
@@ -202,19 +210,21 @@ class Connections:
             self._all = {one for one in self._all if one.is_open}
         if len(self._all) < self.most:
             return True
-        made = bool(self.close_idle(1))
+        self._crowded = True
+        # Some at once, where many come: to look at all of them for each that comes would take the core.
+        made = self.close_idle(max(1, self.most // 16), Stage.idle) or self.close_idle(1)
         self._closed += made
         self._refused += not made
         if self.teller.may("full"):
             self._tell_full()
-        return made
+        return made > 0
 
-    def close_idle(self, count: int) -> int:
-        """Close so many that ask for nothing, those of the address that has most of them first; how many it were."""
+    def close_idle(self, count: int, last: Stage = Stage.stalled) -> int:
+        """Close so many up to this stage, of the address that has most of them; how many it were."""
         now = self._clock()
         crowds = Counter(one.address for one in self._all)
         idle = [(one, *one.stage(now)) for one in self._all]
-        idle = [found for found in idle if found[1] is not Stage.busy]
+        idle = [found for found in idle if found[1] <= last]
         closed = 0
         while idle and closed < count:
             place = min(range(len(idle)), key=lambda n: (-crowds[idle[n][0].address], *idle[n][1:]))
@@ -283,8 +293,7 @@ class Listener:
             self._connections.look()
 
     def _accept(self) -> None:
-        for _ in range(_AT_ONCE):
-            full = len(self._connections) >= self._connections.most
+        for n in range(_AT_ONCE):
             try:
                 sock, address = self._sock.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -295,7 +304,9 @@ class Listener:
                 return  # whoever it was is gone
             sock.setblocking(False)
             self._take(sock, network_of(str(address[0])))
-            if full:  # a crowd must not keep the loop, and the core, for itself
+            if (
+                n + 1 >= _AT_ONCE_FULL and self._connections.is_crowded
+            ):  # a crowd must not keep the loop, and the core, for itself
                 self._pause(_PAUSE_SECONDS)
                 return
 
