@@ -64,6 +64,8 @@ def network_of(address: str) -> str:
 
     >>> network_of("2001:db8::7") == network_of("2001:db8::8"), network_of("10.0.0.9")
     (True, '10.0.0.9')
+    >>> network_of("::ffff:10.0.0.9")  # IPv4, where one socket listens for both
+    '10.0.0.9'
     """
     try:
         found = ipaddress.ip_address(address)
@@ -212,23 +214,28 @@ class Connections:
             return True
         self._crowded = True
         # Some at once, where many come: to look at all of them for each that comes would take the core.
-        made = self.close_idle(max(1, self.most // 16), Stage.idle) or self.close_idle(1)
+        made = self.close_idle(max(1, self.most // 16))
         self._closed += made
         self._refused += not made
         if self.teller.may("full"):
             self._tell_full()
         return made > 0
 
-    def close_idle(self, count: int, last: Stage = Stage.stalled) -> int:
-        """Close so many up to this stage, of the address that has most of them; how many it were."""
+    def close_idle(self, count: int) -> int:
+        """Close up to so many, those of the address that has most of them first; how many it were.
+
+        More than one only of those that ask for nothing.
+        """
         now = self._clock()
         crowds = Counter(one.address for one in self._all)
         idle = [(one, *one.stage(now)) for one in self._all]
-        idle = [found for found in idle if found[1] <= last]
+        idle = [found for found in idle if found[1] is not Stage.busy]
         closed = 0
         while idle and closed < count:
             place = min(range(len(idle)), key=lambda n: (-crowds[idle[n][0].address], *idle[n][1:]))
-            one = idle.pop(place)[0]
+            one, stage, _ = idle.pop(place)
+            if closed and stage > Stage.idle:
+                break
             crowds[one.address] -= 1
             one.cut()
             self._all.discard(one)

@@ -44,11 +44,11 @@ class Watched(Protocol):
 
 
 def as_json(said: object) -> bytes:
-    """JSON in UTF-8. Half a letter (of a file name that is no UTF-8, say) becomes a question mark: one name must
+    r"""JSON in UTF-8. Half a letter (of a file name that is no UTF-8, say) becomes a question mark: one name must
     not take the answer from all.
 
-    >>> as_json({"camera": "T\u00fcr caf\udce9"}).decode()
-    '{"camera":"T\u00fcr caf?"}'
+    >>> as_json({"camera": "T\xfcr caf\udce9"}).decode()
+    '{"camera":"Tür caf?"}'
     """
     return json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
