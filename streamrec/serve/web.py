@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from streamrec.core.files import open_regular
+from streamrec.core.text import printable
 from streamrec.errors import SettingsError, need
 from streamrec.resolve import InForce
 from streamrec.serve import jpeg
@@ -260,9 +261,9 @@ class Server:
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
 
-    def tell(self, sentence: str) -> None:
-        """Say what goes wrong here, the same at most once a minute."""
-        self._teller(sentence, sentence)
+    def tell(self, sentence: str, kind: str | None = None) -> None:
+        """Say what goes wrong here, the same (or the same kind) at most once a minute."""
+        self._teller(kind or sentence, sentence)
 
     @property
     def address(self) -> str:
@@ -302,10 +303,13 @@ class Server:
     def _unexpected(self, context: dict[str, Any]) -> None:
         """What nobody caught in the loop: a sentence, where asyncio would write a traceback each time."""
         error = context.get("exception")
-        if isinstance(error, OSError):  # a connection went, in whatever way
-            return
-        what = f"{type(error).__name__}: {error}" if error is not None else context.get("message", "")
-        self.tell(self.live.hide(f"the page: {what}"))
+        if isinstance(error, OSError) and {"transport", "protocol", "socket"} & set(context):
+            return  # a connection went, in whatever way
+        self._broken(error or RuntimeError(context.get("message", "")))
+
+    def _broken(self, error: BaseException) -> None:
+        name = type(error).__name__
+        self.tell(printable(self.live.hide(f"the page: {name}: {error}")), f"broken {name}")
 
     def __enter__(self) -> Server:
         self.start()
@@ -344,7 +348,7 @@ class Server:
             except Exception as error:
                 if scope["type"] == "lifespan":
                     raise
-                self._unexpected({"exception": error})
+                self._broken(error)
                 if scope["type"] == "http" and not begun:
                     body = error_body("broken", "something went wrong here; the log says what")
                     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
@@ -639,7 +643,7 @@ def make_app(server: Server, guard: Guard) -> FastAPI:
     app.add_exception_handler(Refused, _refused)  # type: ignore[arg-type]
 
     async def broken(request: Request, error: Exception) -> Response:
-        server.tell(live.hide(f"the page: {type(error).__name__}: {error}"))
+        server._broken(error)
         body = error_body("broken", "something went wrong here; the log says what")
         return Response(body, 500, media_type="application/json")
 
@@ -822,7 +826,7 @@ def make_app(server: Server, guard: Guard) -> FastAPI:
             except (WebSocketDisconnect, asyncio.CancelledError):
                 raise
             except Exception as error:
-                server.tell(live.hide(f"the page: {type(error).__name__}: {error}"))
+                server._broken(error)
 
     return app
 
