@@ -1075,6 +1075,7 @@ def calibrate(
     """
     from streamrec.checkpoint import save_with
     from streamrec.errors import ModelError
+    from streamrec.health import amiss
     from streamrec.recognizer import Recognizer
     from streamrec.train import calibrate as contracts
     from streamrec.train.data import find_clips
@@ -1090,6 +1091,8 @@ def calibrate(
         footage = []
         for done, source in enumerate(sources, 1):
             footage.append(contracts.hear(recognizer, source))
+            if (why := amiss(source)) is not None:
+                typer.echo(f"left out: {source.name} in part: {why}", err=True)
             tell(done)
     with _progress("clips", len(clips)) as tell:
         played, unreadable = play_clips(recognizer, clips, tell=tell)

@@ -34,7 +34,7 @@ class Video:
         if (large := too_large(stream.codec_context.width, stream.codec_context.height)) is not None:
             raise UnreadableError(large)
         self._untimed = container.format.name in UNTIMED
-        rate = stream.average_rate or stream.guessed_rate
+        rate = stream.guessed_rate or stream.average_rate
         if self._untimed and stream.codec_context.framerate:
             rate = stream.codec_context.framerate
         self.rate = float(rate) if rate and 0.0 < rate < 1000.0 else None
@@ -119,6 +119,8 @@ class Video:
         except av.FFmpegError:
             self._errors += self._came  # what comes before the first key frame was never whole
             return []
+        for frame in frames:
+            frame.time_base = self._stream.time_base  # the last ones have none, and no time then
         self._came = self._came or bool(frames)
         return frames
 

@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from streamrec.checkpoint import read_checkpoint, save_model
 from streamrec.config import ModelConfig
+from streamrec.core.text import printable
 from streamrec.counting import phase_targets
 from streamrec.errors import DataError, MissingExtra
 from streamrec.events import EventSettings
@@ -145,6 +146,8 @@ class TrainJob:
                 ):
                     if isinstance(recording, Recording):
                         recordings.append(recording)
+                        if recording.amiss is not None:
+                            console.print(f"{printable(clip.path.name)}: {recording.amiss}", style="yellow")
                         if clips is measured:
                             names.append(clip.path.name)
                     else:
