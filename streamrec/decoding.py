@@ -1,4 +1,4 @@
-"""The pictures of a recording, decoded by PyAV: turned upright, without the combs of interlaced video, at their own times."""
+"""The pictures of a recording, decoded by PyAV: upright, without the combs of interlaced video, at their times."""
 
 from __future__ import annotations
 
@@ -145,7 +145,9 @@ class Video:
         if isinstance(data, Pipe) and not came:
             return f"nothing could be decoded; {_FORWARDS}"
         missing = missing_bytes(data)
-        whole = came >= WHOLE * promised or end >= WHOLE * (self.duration or 0.0)  # an edit list leaves some out
+        whole = came >= WHOLE * promised or end >= WHOLE * (
+            self.duration or 0.0
+        )  # an edit list leaves some out
         if missing > 0:
             if promised > came:
                 return f"it is cut off or damaged: {came} of its {promised} pictures came"
@@ -165,7 +167,7 @@ class Converter:
         self._scaler = av.video.reformatter.VideoReformatter()
 
     def __call__(self, frame: Any) -> np.ndarray:
-        """(H, W, 3) uint8; raises ``UnreadableError`` for what cannot be converted, and never passes on what was not."""
+        """(H, W, 3) uint8; raises ``UnreadableError`` for what cannot be converted: that is never passed on."""
         turn = _TURNS.get(round(frame.rotation / 90.0) * 90 if frame.rotation else 0)
         if abs(frame.rotation) == 180:
             turn = cv2.ROTATE_180
@@ -204,7 +206,9 @@ class _Deinterlaced:
     def __init__(self) -> None:
         self._graph: Any = None
         self._kind: tuple[Any, ...] = ()
-        self._times: deque[float | None] = deque()  # of those in the filter, which would tell the last one's wrongly
+        self._times: deque[float | None] = (
+            deque()
+        )  # of those in the filter, which would tell the last one's wrongly
 
     def of(self, frames: Generator[Any]) -> Generator[tuple[Any, float | None]]:
         """The frames with their times in seconds, in order, none left out."""
@@ -245,7 +249,7 @@ def _graph(width: int, height: int, kind: str, time_base: Any) -> Any:
     graph = av.filter.Graph()
     with suppress(AttributeError):  # an older PyAV
         graph.threads = threads.for_decoder()
-    source = graph.add_buffer(width=width, height=height, format=kind, time_base=time_base)
+    source = graph.add_buffer(width=width, height=height, format=av.VideoFormat(kind), time_base=time_base)
     graph.link_nodes(
         source, graph.add("yadif", "mode=send_frame:deint=interlaced"), graph.add("buffersink")
     ).configure()

@@ -6,6 +6,7 @@ import json
 import os
 import struct
 import threading
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -130,7 +131,9 @@ def test_interlaced_video_is_the_same_for_every_reader(interlaced, synthetic, tm
     assert unreadable == ()
     assert [synthetic.labels[n] for n in played.probabilities.argmax(axis=1)] == said
     [place] = footage_of([path], synthetic)
-    assert [frame.image.tobytes() for frame in place] == [frame.image.tobytes() for frame in open_source(path)]
+    assert [frame.image.tobytes() for frame in place] == [
+        frame.image.tobytes() for frame in open_source(path)
+    ]
 
 
 def test_run_says_the_same_of_interlaced_video_whatever_it_writes(
@@ -248,7 +251,9 @@ def test_a_cover_is_not_the_film(film, tmp_path):
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi"])
 @pytest.mark.parametrize("part", [0.5, 0.97])
-def test_a_file_that_is_cut_off_says_so_to_everybody(film, tmp_path, synthetic, monkeypatch, name, part, capsys):
+def test_a_file_that_is_cut_off_says_so_to_everybody(
+    film, tmp_path, synthetic, monkeypatch, name, part, capsys
+):
     how = {"options": {"bf": "0", "crf": "10"}, "fps": 20}
     more = {"container_options": {"movflags": "+faststart"}} if name == "a.mp4" else {}
     path = write(tmp_path / name, film[::2], **how, **more)
@@ -373,7 +378,5 @@ def test_an_mp4_whose_index_is_at_its_end_is_refused_in_words_from_a_pipe(film, 
 
 
 def _pour(path: Path, pipe: Path) -> None:
-    try:
+    with suppress(BrokenPipeError):
         pipe.write_bytes(path.read_bytes())
-    except BrokenPipeError:
-        pass

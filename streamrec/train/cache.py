@@ -151,7 +151,9 @@ class ClipCache:
         found = _read(entry)
         if found is None:
             try:
-                self._put(entry, lambda folder: _write(folder, source, _small(source, transform, max_fps)))
+                self._put(
+                    entry, lambda folder: _write_all(folder, source, _small(source, transform, max_fps))
+                )
                 found = _read(entry)
                 self._make_room()
             except OSError:  # it cannot be written, or the disk is full
@@ -241,7 +243,13 @@ def _amiss_of(entry: Path) -> str | None:
         return None
 
 
-def _write(folder: Path, source: Source, frames: Iterable[tuple[np.ndarray, float]]) -> None:
+def _write_all(folder: Path, source: Source, frames: Iterable[tuple[np.ndarray, float]]) -> None:
+    _write(folder, frames)
+    if (why := amiss(source)) is not None:
+        (folder / "amiss.txt").write_text(why, encoding="utf-8")
+
+
+def _write(folder: Path, frames: Iterable[tuple[np.ndarray, float]]) -> None:
     """Write frame by frame: a long video need not fit in memory."""
     timestamps: list[float] = []
     with (folder / "pictures.npy").open("wb") as file:
@@ -253,8 +261,6 @@ def _write(folder: Path, source: Source, frames: Iterable[tuple[np.ndarray, floa
         file.seek(0)
         _write_header(file, len(timestamps), picture.shape)
     np.save(folder / "timestamps.npy", np.array(timestamps, np.float64))
-    if (why := amiss(source)) is not None:
-        (folder / "amiss.txt").write_text(why, encoding="utf-8")
 
 
 def _write_header(file: BinaryIO, count: int, shape: tuple[int, ...]) -> None:
