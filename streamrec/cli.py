@@ -1282,6 +1282,7 @@ def calibrate(
     from streamrec.checkpoint import model_file, save_with
     from streamrec.core.files import keep_inputs
     from streamrec.errors import ModelError
+    from streamrec.health import amiss
     from streamrec.recognizer import Recognizer
     from streamrec.train import calibrate as contracts
     from streamrec.train.data import find_clips
@@ -1299,6 +1300,8 @@ def calibrate(
         footage = []
         for done, source in enumerate(sources, 1):
             footage.append(contracts.hear(recognizer, source))
+            if (why := amiss(source)) is not None:
+                typer.echo(f"left out: {source.name} in part: {why}", err=True)
             tell(done)
     with _progress("clips", len(clips)) as tell:
         played, unreadable = play_clips(recognizer, clips, tell=tell)

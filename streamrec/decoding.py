@@ -1,4 +1,4 @@
-"""The pictures of a recording, decoded by PyAV: turned upright, without the combs of interlaced video, at their own times."""
+"""The pictures of a recording, decoded by PyAV: upright, without the combs of interlaced video, at their times."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Video:
         if (large := too_large(stream.codec_context.width, stream.codec_context.height)) is not None:
             raise UnreadableError(large)
         self._untimed = container.format.name in UNTIMED
-        rate = stream.average_rate or stream.guessed_rate
+        rate = stream.guessed_rate or stream.average_rate
         if self._untimed and stream.codec_context.framerate:
             rate = stream.codec_context.framerate
         self.rate = float(rate) if rate and 0.0 < rate < 1000.0 else None
@@ -119,6 +119,8 @@ class Video:
         except av.FFmpegError:
             self._errors += self._came  # what comes before the first key frame was never whole
             return []
+        for frame in frames:
+            frame.time_base = self._stream.time_base  # the last ones have none, and no time then
         self._came = self._came or bool(frames)
         return frames
 
@@ -165,7 +167,7 @@ class Converter:
         self._scaler = av.video.reformatter.VideoReformatter()
 
     def __call__(self, frame: Any) -> np.ndarray:
-        """(H, W, 3) uint8; raises ``UnreadableError`` for what cannot be converted, and never passes on what was not."""
+        """(H, W, 3) uint8; raises ``UnreadableError`` for what cannot be converted: that is never passed on."""
         turn = _TURNS.get(round(frame.rotation / 90.0) * 90 if frame.rotation else 0)
         if abs(frame.rotation) == 180:
             turn = cv2.ROTATE_180
@@ -247,7 +249,7 @@ def _graph(width: int, height: int, kind: str, time_base: Any) -> Any:
     graph = av.filter.Graph()
     with suppress(AttributeError):  # an older PyAV
         graph.threads = threads.for_decoder()
-    source = graph.add_buffer(width=width, height=height, format=kind, time_base=time_base)
+    source = graph.add_buffer(width=width, height=height, format=av.VideoFormat(kind), time_base=time_base)
     graph.link_nodes(
         source, graph.add("yadif", "mode=send_frame:deint=interlaced"), graph.add("buffersink")
     ).configure()

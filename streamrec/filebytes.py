@@ -14,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -85,21 +86,27 @@ class LocalFile(Recording):
         self.size = os.fstat(file.fileno()).st_size
 
     def for_ffmpeg(self) -> Any:
+        """The file itself."""
         return self.file
 
     def read(self, most: int) -> bytes:
+        """As ``Recording``."""
         return self.file.read(most) or b""
 
     def seekable(self) -> bool:
+        """As ``Recording``."""
         return True
 
     def seek(self, offset: int, whence: int = 0) -> int:
+        """As ``Recording``."""
         return self.file.seek(offset, whence)
 
     def tell(self) -> int:
+        """As ``Recording``."""
         return self.file.tell()
 
     def close(self) -> None:
+        """As ``Recording``."""
         self.file.close()
 
 
@@ -114,6 +121,7 @@ class Pipe(Recording):
         self._open = True
 
     def read(self, most: int) -> bytes:
+        """As ``Recording``."""
         try:
             if hasattr(select, "poll"):  # Windows has none, and no way to end the wait
                 poll = select.poll()
@@ -133,15 +141,18 @@ class Pipe(Recording):
         return data
 
     def tell(self) -> int:
+        """As ``Recording``."""
         return self._at
 
     def interrupt(self) -> None:
+        """As ``Recording``."""
         self._left = True
         with self._closing:
             if self._open:
                 os.write(self._wake, b"x")
 
     def close(self) -> None:
+        """As ``Recording``."""
         with self._closing:
             if self._open:
                 self._open = False
@@ -165,12 +176,14 @@ class RemoteFile(Recording):
         self._ranges = False
 
     def open(self) -> None:
+        """Ask for it; raises ``UnreadableError`` in words."""
         try:
             self._ask(0)
         except _Later as later:
             raise UnreadableError(str(later)) from None
 
     def read(self, most: int) -> bytes:
+        """As ``Recording``."""
         try:
             return self._read(most)
         except UnreadableError as error:
@@ -181,17 +194,21 @@ class RemoteFile(Recording):
         return b""
 
     def seekable(self) -> bool:
+        """As ``Recording``."""
         return self._ranges and self.size is not None
 
     def seek(self, offset: int, whence: int = 0) -> int:
+        """As ``Recording``."""
         base = {0: 0, 1: self._wanted, 2: self.size or 0}[whence]
         self._wanted = max(0, base + offset)
         return self._wanted
 
     def tell(self) -> int:
+        """As ``Recording``."""
         return self._wanted
 
     def interrupt(self) -> None:
+        """As ``Recording``."""
         with self._changed:
             self._left = True
             line = self._socket
@@ -200,6 +217,7 @@ class RemoteFile(Recording):
             _hang_up(line)
 
     def close(self) -> None:
+        """As ``Recording``."""
         self.interrupt()
         if self._response is not None:
             self._response.close()
@@ -304,10 +322,8 @@ class _Later(Exception):
 
 def _hang_up(line: socket.socket) -> None:
     """End a read that is under way in another thread."""
-    try:
+    with suppress(OSError):
         socket.socket.shutdown(line, socket.SHUT_RDWR)  # of TLS too the line itself
-    except OSError:
-        pass
 
 
 def _in_words(error: BaseException, seconds: float, *, again: bool) -> Exception:
@@ -363,7 +379,7 @@ def _opener(address: str, connected: Callable[[socket.socket], None]) -> tuple[s
 
     class ByHttps(urllib.request.HTTPSHandler):
         def https_open(self, request: Any) -> Any:
-            return self.do_open(partial(Secure, context=trusting), request)  # type: ignore[arg-type]
+            return self.do_open(partial(Secure, context=trusting), request)
 
     handlers: list[Any] = [ByHttp(), ByHttps()]
     if at:

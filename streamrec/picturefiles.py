@@ -30,7 +30,8 @@ def too_large(width: int, height: int) -> str | None:
     """
     if width * height <= MOST_PIXELS:
         return None
-    return f"its pictures are {width}x{height}, which is more than {MOST_PIXELS // 10**6} million pixels; make them smaller"
+    most = MOST_PIXELS // 10**6
+    return f"its pictures are {width}x{height}, which is more than {most} million pixels; make them smaller"
 
 
 def read_picture(path: Path) -> np.ndarray:

@@ -1,24 +1,17 @@
-"""Opening what OpenCV and FFmpeg read, and their errors in words."""
+"""Opening a webcam with OpenCV, and the errors of FFmpeg in words."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
 import threading
-import time
-from collections.abc import Generator, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import av
 import cv2
-import numpy as np
-
-from streamrec import threads
 
 OPEN_SECONDS = 5.0  # deadline for opening an address
-READ_SECONDS = 2.5  # deadline for a read of a file behind an address; FFmpeg needs two to see that it is dead
 
-DecodeError = av.FFmpegError
 LOST = "the connection was lost"
 REFUSED = "the camera refused the user or the password"
 UNKNOWN = "the server knows no such stream; check the path of the address"
@@ -27,21 +20,10 @@ DEAF = "nothing listens at that address and port (connection refused)"
 
 @contextlib.contextmanager
 def opened(what: int | str) -> Iterator[cv2.VideoCapture | None]:
-    """An open capture, released at the end; None where it did not open. OpenCV's own complaints are hushed."""
-    video = None
+    """An open webcam, released at the end; None where it did not open. OpenCV's own complaints are hushed."""
     with _hushed():
-        if isinstance(what, int) or Path(what).is_char_device():
-            backend = cv2.CAP_V4L2 if sys.platform.startswith("linux") else cv2.CAP_ANY
-            video = cv2.VideoCapture(what, backend)
-        elif "://" in what:
-            deadlines = [
-                cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(OPEN_SECONDS * 1000),
-                cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(READ_SECONDS * 1000),
-                cv2.CAP_PROP_N_THREADS, 1,  # more threads decode ahead: a frame of delay for each
-            ]  # fmt: skip
-            video = cv2.VideoCapture(what, cv2.CAP_FFMPEG, deadlines)
-        else:
-            video = cv2.VideoCapture(what, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, threads.for_decoder()])
+        backend = cv2.CAP_V4L2 if sys.platform.startswith("linux") else cv2.CAP_ANY
+        video = cv2.VideoCapture(what, backend)
     try:
         yield video if video.isOpened() else None
     finally:
@@ -76,30 +58,6 @@ class _Hush:
 _hush = _Hush()
 
 
-def shrunk(address: str, size: tuple[int, int]) -> Generator[tuple[np.ndarray, float | None], None, None]:
-    """Pictures of a file, BGR, and their times in seconds; shrunk to ``size`` where they are larger.
-
-    The decoder's own planes are shrunk, by area, so that the large picture is never made; raises ``DecodeError``.
-    """
-    with av.open(address, timeout=(OPEN_SECONDS, READ_SECONDS) if "://" in address else None) as container:
-        stream = container.streams.video[0]
-        stream.codec_context.thread_count = threads.for_decoder()
-        stream.thread_type = "AUTO"
-        start = float((stream.start_time or 0) * stream.time_base) if stream.time_base else 0.0
-        shrink = av.video.reformatter.VideoReformatter()
-        try:
-            for frame in container.decode(stream):
-                width, height = frame.width, frame.height
-                if width >= size[0] and height >= size[1]:
-                    width, height = size
-                small = shrink.reformat(frame, width, height, "bgr24", interpolation="AREA", threads=1)
-                yield small.to_ndarray(), None if frame.time is None else frame.time - start
-        finally:
-            # Ends what the decoder's threads do. Left to the closing, which holds Python's lock, one that has
-            # something to say at that moment, and so wants it too, would wait for ever.
-            stream.codec_context.flush_buffers()
-
-
 def seconds_in(path: Path) -> float | None:
     """From the first picture of a video to its last, also of one that was cut short; None where it has none."""
     try:
@@ -113,16 +71,6 @@ def seconds_in(path: Path) -> float | None:
     except (av.FFmpegError, OSError, IndexError):
         return None
     return max(times) - min(times) if times else None
-
-
-def why_closed(address: str) -> str:
-    """Ask FFmpeg for the reason in words, which OpenCV keeps to itself. No address in the answer."""
-    asked = time.monotonic()
-    try:
-        with av.open(address, timeout=(OPEN_SECONDS, READ_SECONDS)) as container:
-            return LOST if container.streams.video else no_video(container)
-    except av.FFmpegError as error:
-        return in_words(error, time.monotonic() - asked, OPEN_SECONDS)
 
 
 def no_video(container: av.container.InputContainer) -> str:

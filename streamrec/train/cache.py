@@ -19,6 +19,7 @@ import numpy as np
 from streamrec.core.files import make_private_folder
 from streamrec.counting import phase_targets
 from streamrec.errors import StreamrecError
+from streamrec.health import amiss
 from streamrec.rhythm import is_due
 from streamrec.sources import FileSource
 from streamrec.train.data import NO_LABEL, Clip
@@ -26,7 +27,7 @@ from streamrec.transforms import Transform
 from streamrec.types import Frame, Source
 
 MAPPED_BYTES = 8 << 20  # from which on pictures stay on disk: each mapped file holds one of few file handles
-EDITION = 1  # of the entries: to be raised when Transform.resize gives other pictures
+EDITION = 2  # of the entries: to be raised when Transform.resize or the reader of files gives other pictures
 _ENTRY = re.compile(r"[0-9a-f]{40}(\.part-\w+)?")  # nothing else in the folder is ever touched
 
 
@@ -39,6 +40,7 @@ class Recording:
     targets: np.ndarray  # (T,) int64 index of the label; NO_LABEL where there is none
     group: str
     phases: np.ndarray | None = None  # (T, 2) float32 cos, sin of the repetition's phase; NaN: unknown
+    amiss: str | None = None  # what of its file was cut off or damaged, in words
 
     @property
     def target(self) -> int:
@@ -81,10 +83,12 @@ def decode_clips(
     for clip in clips:
         try:
             if cache is None:
-                pictures, timestamps = _held(_small(FileSource(clip.path), transform, max_fps))
+                source = FileSource(clip.path)
+                pictures, timestamps = _held(_small(source, transform, max_fps))
+                why = amiss(source)
             else:
-                pictures, timestamps = cache.pictures_of(clip.path, transform, max_fps=max_fps)
-            yield clip, _recorded(clip, pictures, timestamps, labels)
+                pictures, timestamps, why = cache.read(clip.path, transform, max_fps=max_fps)
+            yield clip, _recorded(clip, pictures, timestamps, labels, why)
         except StreamrecError as error:
             yield clip, error
 
@@ -106,10 +110,12 @@ def _indices(names: Iterable[str | None], labels: tuple[str, ...]) -> np.ndarray
     return np.array([NO_LABEL if name is None else index.get(name, NO_LABEL) for name in names], np.int64)
 
 
-def _recorded(clip: Clip, pictures: np.ndarray, timestamps: np.ndarray, labels: tuple[str, ...]) -> Recording:
+def _recorded(
+    clip: Clip, pictures: np.ndarray, timestamps: np.ndarray, labels: tuple[str, ...], why: str | None
+) -> Recording:
     targets = _indices((clip.label_at(float(timestamp)) for timestamp in timestamps), labels)
     phases = None if clip.repetitions is None else phase_targets(timestamps, clip.repetitions)
-    return Recording(pictures, timestamps, targets, clip.group, phases)
+    return Recording(pictures, timestamps, targets, clip.group, phases, why)
 
 
 class ClipCache:
@@ -134,17 +140,29 @@ class ClipCache:
 
         Raises ``SourceError`` for a file that cannot be read.
         """
+        pictures, timestamps, _ = self.read(path, transform, max_fps=max_fps)
+        return pictures, timestamps
+
+    def read(
+        self, path: Path, transform: Transform, *, max_fps: float = 30.0
+    ) -> tuple[np.ndarray, np.ndarray, str | None]:
+        """``pictures_of``, and what of the file was cut off or damaged, in words; None: nothing."""
         source = FileSource(path)  # says in words what is wrong with the file
         entry = self.folder / _key(path, transform, max_fps)
         found = _read(entry)
         if found is None:
             try:
-                self._add(entry, _small(source, transform, max_fps))
+                self._put(
+                    entry, lambda folder: _write_all(folder, source, _small(source, transform, max_fps))
+                )
+                found = _read(entry)
+                self._make_room()
             except OSError:  # it cannot be written, or the disk is full
-                return _held(_small(source, transform, max_fps))
-            found = _read(entry)
-            self._make_room()
-        return found or _held(_small(source, transform, max_fps))
+                found = None
+        if found is None:
+            found = _held(_small(source, transform, max_fps))
+            return *found, amiss(source)
+        return *found, _amiss_of(entry)
 
     def features_of(self, key: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
         """Numbers that were computed from pictures, (K, S), under a key of 40 hexadecimal digits."""
@@ -158,9 +176,6 @@ class ClipCache:
             self._put(entry, lambda folder: np.save(folder / "features.npy", features))
             self._make_room()
         return features
-
-    def _add(self, entry: Path, frames: Iterator[tuple[np.ndarray, float]]) -> None:
-        self._put(entry, lambda folder: _write(folder, frames))
 
     def _put(self, entry: Path, write: Callable[[Path], None]) -> None:
         """Make an entry, whole or not at all."""
@@ -220,6 +235,19 @@ def _read(entry: Path) -> tuple[np.ndarray, np.ndarray] | None:
         and len(timestamps) > 0
     )
     return (pictures, timestamps) if whole else None
+
+
+def _amiss_of(entry: Path) -> str | None:
+    try:
+        return (entry / "amiss.txt").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _write_all(folder: Path, source: Source, frames: Iterable[tuple[np.ndarray, float]]) -> None:
+    _write(folder, frames)
+    if (why := amiss(source)) is not None:
+        (folder / "amiss.txt").write_text(why, encoding="utf-8")
 
 
 def _write(folder: Path, frames: Iterable[tuple[np.ndarray, float]]) -> None:

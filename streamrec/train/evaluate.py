@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 
 from streamrec.errors import DataError, SourceError
+from streamrec.health import amiss
 from streamrec.metrics import segments_of
 from streamrec.pipeline import results
 from streamrec.recognizer import Recognizer
@@ -184,6 +185,8 @@ def play_clips(
 ) -> tuple[list[Playback], tuple[str, ...]]:
     """Play each clip from the initial state; a clip that cannot be read gives its error's words instead.
 
+    One that was cut off or damaged gives both: what came of it, and words.
+
     ``through`` wraps the file's source. Labels that the model does not know raise ``DataError``.
     """
     clips = list(clips)
@@ -194,6 +197,8 @@ def play_clips(
         try:
             source = through(FileSource(clip.path))
             played.append(play(recognizer, source, name=str(clip.path), group=clip.group, clip=clip))
+            if (why := amiss(source)) is not None:
+                unreadable.append(f"{source.name} in part: {why}")
         except SourceError as error:
             unreadable.append(str(error))
         finally:

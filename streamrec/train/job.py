@@ -19,6 +19,7 @@ from streamrec.checkpoint import model_file, read_checkpoint, save_model
 from streamrec.config import ModelConfig
 from streamrec.console import Lines
 from streamrec.core.files import keep_elsewhere, keep_inputs, too_full, try_room, why
+from streamrec.core.text import printable
 from streamrec.counting import phase_targets
 from streamrec.errors import DataError, MissingExtra, ModelError
 from streamrec.events import EventSettings
@@ -163,6 +164,8 @@ class TrainJob:
                 ):
                     if isinstance(recording, Recording):
                         recordings.append(recording)
+                        if recording.amiss is not None:
+                            console.print(f"{printable(clip.path.name)}: {recording.amiss}", style="yellow")
                         if clips is measured:
                             names.append(clip.path.name)
                     else:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from streamrec.config import ModelConfig
+from streamrec.core.text import printable
 from streamrec.rhythm import due_frames
 from streamrec.sources import VIDEO_ENDINGS
 from streamrec.strangeness import EACH, KnownPictures, looks_of
@@ -32,7 +33,9 @@ def recordings_of(places: Sequence[str], config: ModelConfig) -> tuple[list[Reco
         clips += find_footage([path]) if bare else find_clips(path, least=1)
     found = list(decode_clips(clips, config.transform, config.labels, cache=ClipCache()))
     good = [recording for _, recording in found if isinstance(recording, Recording)]
-    return good, [str(error) for _, error in found if not isinstance(error, Recording)]
+    left = [str(error) for _, error in found if not isinstance(error, Recording)]
+    parts = [f"{clip.path} in part: {r.amiss}" for clip, r in found if isinstance(r, Recording) and r.amiss]
+    return good, [printable(line) for line in left + parts]
 
 
 def unknown_part(known: KnownPictures, recordings: Iterable[Recording], fps: float) -> float:
