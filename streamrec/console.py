@@ -30,6 +30,7 @@ class Lines(Console):
     ) -> None:
         stream = sys.stderr if stderr else sys.stdout
         name = "standard error" if stderr else "standard output"
+        self._secrets = tuple(getattr(stream, "_secrets", ()))  # what a stream that masks them would mask
         self._steady: SteadyFile | BackgroundFile | None = None
         if _is_real(stream):
             self._steady = SteadyFile(stream, name, tell=tell)
@@ -47,7 +48,7 @@ class Lines(Console):
 
     def say(self, text: object, style: str | None = None) -> None:
         """A line of its own."""
-        self.print(printable(redact(str(text))), style=style)
+        self.print(printable(redact(str(text), self._secrets)), style=style)
 
     def on_broken_pipe(self) -> None:
         """Nobody reads any more: ``gone`` says so, and who wants to end ends."""
