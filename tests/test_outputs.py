@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import resource
@@ -213,20 +214,19 @@ def test_a_full_disk_under_the_lines_is_told_once_and_the_video_is_whole(tmp_pat
 
 @pytest.mark.slow
 def test_a_video_that_fails_is_told_and_the_lines_go_on(tmp_path, tiny_file):
-    write_video(tmp_path / "film.mp4", 60)
-
     def small() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
     done = streamrec(
-        "run", "film.mp4", "--model", tiny_file, "--no-show", "--save", "out.mp4", "--jsonl", "out.jsonl",
-        cwd=tmp_path, preexec_fn=small,
+        "run", "synthetic", "--model", tiny_file, "--no-show", "--save", "out.mp4", "--jsonl", "out.jsonl",
+        "--max-seconds", "20", cwd=tmp_path, preexec_fn=small,
     )  # fmt: skip
     assert done.returncode == 2
     assert "cannot write out.mp4" in done.stderr
     assert "Traceback" not in done.stderr
+    assert "200 frames in" in done.stdout
     kinds = [json.loads(line)["type"] for line in (tmp_path / "out.jsonl").read_text().splitlines()]
-    assert kinds.count("prediction") == 60
+    assert kinds.count("prediction") == 200
 
 
 @pytest.mark.slow
@@ -366,3 +366,63 @@ def test_a_video_is_for_its_owner_unless_an_older_one_was_for_others(tmp_path):
             for n, image in enumerate(numbered(3)):
                 video.write(Result(Frame(image, n, n / 10), nothing))
         assert path.stat().st_mode & 0o777 == after
+
+
+@pytest.mark.slow
+def test_neither_a_full_disk_nor_a_reader_that_stopped_ends_or_holds_up_a_watch(tmp_path, place):
+    words = [*COMMAND, "watch", "cameras.toml", "--predictions", "--jsonl"]
+    options = {"cwd": place, "env": environment(), "text": True, "stderr": subprocess.PIPE}
+    (place / "full.jsonl").write_text("{}\n" * 2000)
+
+    def small() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (6_000, 6_000))
+
+    full = subprocess.run(
+        [*words, "full.jsonl"], preexec_fn=small, stdout=subprocess.PIPE, timeout=120, **options
+    )
+    assert full.returncode == 0, full.stderr
+    assert full.stdout.count("full.jsonl cannot be written") == 1
+    assert "lines were lost" in full.stdout
+    assert "12 frames of 1 camera" in full.stdout
+    assert (place / "full.jsonl").read_text() == "{}\n" * 2000
+
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    os.write(writing, b" " * 4096)
+    try:  # nobody ever reads it
+        unread = subprocess.run([*words, "-"], stdout=writing, timeout=120, **options)
+    finally:
+        os.close(reading)
+        os.close(writing)
+    assert unread.returncode == 0, unread.stderr
+    assert "12 frames of 1 camera" in unread.stderr
+    assert "lines were lost" in unread.stderr
+
+
+@pytest.mark.slow
+def test_a_watch_ends_with_its_only_reader_and_goes_on_where_there_are_others(place):
+    (place / "cameras.toml").write_text(
+        '[[camera]]\nname = "door"\naddress = "synthetic"\nmodel = "tiny.safetensors"\n'
+    )
+    for more, ends in ((["--predictions", "--jsonl", "-"], True), (["--history", "events.db"], False)):
+        process = subprocess.Popen(
+            [*COMMAND, "watch", "cameras.toml", *more],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=place,
+            env=environment(),
+        )
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline()
+            process.stdout.close()
+            if ends:
+                assert process.wait(60) == 1
+            else:
+                with pytest.raises(subprocess.TimeoutExpired):
+                    process.wait(3)
+        finally:
+            if not ends:
+                process.terminate()
+                assert process.wait(60) == 0
+            process.kill()
