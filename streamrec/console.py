@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -30,6 +31,7 @@ class Lines(Console):
     ) -> None:
         stream = sys.stderr if stderr else sys.stdout
         name = "standard error" if stderr else "standard output"
+        self._secrets = tuple(getattr(stream, "_secrets", ()))  # what a stream that masks them would mask
         self._steady: SteadyFile | BackgroundFile | None = None
         if _is_real(stream):
             self._steady = SteadyFile(stream, name, tell=tell)
@@ -47,7 +49,8 @@ class Lines(Console):
 
     def say(self, text: object, style: str | None = None) -> None:
         """A line of its own."""
-        self.print(printable(redact(str(text))), style=style)
+        with contextlib.suppress(BrokenPipeError):  # of a rich that does not ask ``on_broken_pipe``
+            self.print(printable(redact(str(text), self._secrets)), style=style)
 
     def on_broken_pipe(self) -> None:
         """Nobody reads any more: ``gone`` says so, and who wants to end ends."""

@@ -19,6 +19,7 @@ from streamrec import ModelConfig, Transform
 from streamrec.checkpoint import save_model
 from streamrec.errors import DataError, ModelError
 from streamrec.train import fit as recipe
+from streamrec.train import resume as keeping
 from streamrec.train.augment import Augmentation
 from streamrec.train.cache import Recording
 from streamrec.train.data import NO_LABEL
@@ -323,11 +324,11 @@ def test_learning_stops_when_nothing_gets_better_and_the_best_is_returned(blobs,
         if progress.step == 4:
             raise KeyboardInterrupt
 
-    known = recipe.keep
-    monkeypatch.setattr(recipe, "keep", lambda run, *_: kept.update(weights(run.averaged)))
+    known = keeping.keep
+    monkeypatch.setattr(keeping, "keep", lambda run, *_: kept.update(weights(run.averaged)))
     with pytest.raises(KeyboardInterrupt):
         fit(blobs, CONFIG, replace(PATIENT, steps=20), resume=Path("unused"), tell=spied)
-    monkeypatch.setattr(recipe, "keep", known)
+    monkeypatch.setattr(keeping, "keep", known)
     assert all(torch.equal(value, kept[name]) for name, value in stopped_early.state_dict().items())
 
 
@@ -458,7 +459,7 @@ def test_a_run_may_be_stopped_more_than_once(blobs, tmp_path):
     assert same(fit(blobs, CONFIG, QUICK, resume=resume), fit(blobs, CONFIG, QUICK))
 
 
-@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("where", ["step_loss", "_detached", "_average"])
 def test_a_stop_in_the_middle_of_a_step_waits_for_its_end(blobs, tmp_path, monkeypatch, where, kind):
     resume = tmp_path / "m.resume"
@@ -469,13 +470,15 @@ def test_a_stop_in_the_middle_of_a_step_waits_for_its_end(blobs, tmp_path, monke
             signal.raise_signal(kind)
         return known(*args)
 
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as the command line does
+    kinds = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(one, signal.default_int_handler) for one in kinds]  # as the command line does
     try:
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(recipe, where, pressed)
             fit(blobs, CONFIG, QUICK, resume=resume)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for one, handler in zip(kinds, before, strict=True):
+            signal.signal(one, handler)
     told: list[Progress] = []
     resumed = fit(blobs, CONFIG, QUICK, resume=resume, tell=told.append)
     assert told[0].step == 5
@@ -552,3 +555,29 @@ def test_a_models_file_in_place_of_a_resume_file_is_refused(blobs, tiny_file):
     with pytest.raises(DataError, match="of a run with other settings or data"):
         fit(blobs, CONFIG, QUICK, resume=tiny_file)
     assert tiny_file.exists()
+
+
+def test_a_run_that_cannot_be_kept_goes_on_learning_and_that_is_told_once(blobs, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    told: list[str] = []
+    settings = replace(QUICK, steps=200, streams=2, window=2)
+    model = fit(blobs, CONFIG, settings, resume=tmp_path / "file" / "m.resume", say=told.append)
+    assert same(model, fit(blobs, CONFIG, settings))
+    (sentence,) = told
+    assert "cannot be kept" in sentence
+
+
+def test_a_run_that_is_stopped_where_it_cannot_be_kept_is_kept_elsewhere_and_goes_on_from_there(
+    blobs, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("streamrec.core.files.other_places", lambda: [tmp_path])
+    (tmp_path / "file").write_text("no folder")
+    told: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        fit(
+            blobs, CONFIG, QUICK, resume=tmp_path / "file" / "m.resume", tell=stop_at(4), say=told.append
+        )  # fmt: skip
+    (kept,) = tmp_path.glob("streamrec-*/m.resume")
+    assert str(kept) in told[0]
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert same(fit(blobs, CONFIG, QUICK, resume=kept), fit(blobs, CONFIG, QUICK))
