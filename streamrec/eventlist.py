@@ -6,12 +6,14 @@ import csv
 import io
 import json
 import os
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from streamrec.core.text import printable
 from streamrec.errors import HistoryError
 from streamrec.history import Entry, History, HistorySettings, moment_of
 from streamrec.watchfile import read_settings
@@ -56,8 +58,17 @@ class EventList:
             said = {entry.id: entry for entry in self._found(history, since, until, limit)}
             for entry in said.values():
                 say(self._line(entry))
+            if left_out := history.unsound():
+                _warn(f"{history.path}: {left_out} of its rows are no events and are left out")
+            trouble = ""
             while self.follow:
-                entries, number = history.changes(number)
+                entries: list[Entry] = []
+                try:
+                    entries, number = history.changes(number)
+                    trouble = ""
+                except HistoryError as error:  # it may be there again, or begun anew
+                    if str(error) != trouble:
+                        _warn(trouble := str(error))
                 for entry in entries:
                     if self._is_wanted(entry, since, until) and said.get(entry.id) != entry:
                         say(self._line(entry))
@@ -90,6 +101,10 @@ class EventList:
         return line_of(entry)
 
 
+def _warn(sentence: str) -> None:
+    print(f"streamrec: {sentence}", file=sys.stderr, flush=True)
+
+
 def line_of(entry: Entry) -> str:
     """An event as a person reads it, in the time here."""
     moment = datetime.fromtimestamp(entry.started).strftime("%Y-%m-%d %H:%M:%S")
@@ -101,7 +116,9 @@ def line_of(entry: Entry) -> str:
         lasted = f"{entry.duration:.1f} s"
     counted = "" if entry.repetitions is None else f", {entry.repetitions} repetitions"
     clip = "" if entry.clip is None else f"  {entry.clip}"
-    return f"{moment}  {entry.camera}  {entry.label}  {100 * entry.confidence:.0f} %  {lasted}{counted}{clip}"
+    return printable(
+        f"{moment}  {entry.camera}  {entry.label}  {100 * entry.confidence:.0f} %  {lasted}{counted}{clip}"
+    )
 
 
 def _csv_line(values: tuple[str, ...]) -> str:
