@@ -8,7 +8,6 @@ what is written, in order.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections import deque
@@ -169,6 +168,11 @@ class Announcer(Closing):
         self._hearers: list[Callable[[Told], object]] = []
         # What waits to be told, in order; the first is told when nothing it needs is missing.
         self._line: deque[_Line] = deque()
+        self._needing: dict[
+            str, list[_Line]
+        ] = {}  # id of an announcement that is not on the disk: who needs it
+        self._held: deque[_Line] = deque()  # those with results for the sinks
+        self._giving = False  # such a one is being passed on
         self._moved = threading.Condition()
         self._teller: threading.Thread | None = None
         self._over = False  # nothing more comes
@@ -280,10 +284,15 @@ class Announcer(Closing):
             for event, one in zip(result.events, noted, strict=True):
                 told = Told(event.source or source, event, one.entry)
                 needs = set() if one.id in self._not_to_come else {one.id}
-                self._line.append(_Line(needs, partial(self._call, told), camera=source))
+                self._append(_Line(needs, partial(self._call, told), camera=source))
             self._not_to_come.clear()
             self._moved.notify_all()
         return noted
+
+    def _append(self, line: _Line) -> None:
+        self._line.append(line)
+        for id in line.needs:
+            self._needing.setdefault(id, []).append(line)
 
     def _to_sinks(self, result: Result, noted: tuple[Announcement, ...]) -> None:
         """Somebody's own sinks get results in order, each when its events are on the disk."""
@@ -293,23 +302,22 @@ class Announcer(Closing):
             self._give(result)
             return
         with self._moved:
-            held = [line for line in self._line if line.result is not None]
-            if not held and not noted:
+            if not self._held and not self._giving and not noted:
                 self._give(result)
                 return
-            line = _Line({one.id for one in noted if self._is_waiting(one.id)}, lambda: None, result)
-            self._line.append(line)
-            if len(held) >= _HELD_RESULTS:  # the oldest is left out; its events go on to the next
-                oldest, following = held[0], (*held[1:], line)[0]
+            line = _Line({one.id for one in noted if one.id in self._needing}, lambda: None, result)
+            self._append(line)
+            self._held.append(line)
+            if len(self._held) > _HELD_RESULTS:  # the oldest is left out; its events go on to the next
+                oldest, following = self._held.popleft(), self._held[0]
                 assert oldest.result is not None and following.result is not None
                 events = (*oldest.result.events, *following.result.events)
                 following.result = replace(following.result, events=events)
-                following.needs |= oldest.needs
-                self._line.remove(oldest)
+                for id in oldest.needs:
+                    following.needs.add(id)
+                    self._needing[id].append(following)
+                oldest.result = None  # it tells nothing when its turn comes
             self._moved.notify_all()
-
-    def _is_waiting(self, id: str) -> bool:
-        return any(id in line.needs for line in self._line)
 
     def _give(self, result: Result) -> None:
         for sink in self._sinks:
@@ -338,14 +346,14 @@ class Announcer(Closing):
     def _not_kept(self, announcement: Announcement) -> None:
         """This cannot be kept; it is told all the same."""
         with self._moved:
-            if self._is_waiting(announcement.id):
+            if announcement.id in self._needing:
                 self._free(announcement)
             else:  # it is about to come into the line
                 self._not_to_come.add(announcement.id)
 
     def _free(self, announcement: Announcement) -> None:
         with self._moved:
-            for line in self._line:
+            for line in self._needing.pop(announcement.id, ()):
                 line.needs.discard(announcement.id)
             self._moved.notify_all()
 
@@ -363,17 +371,22 @@ class Announcer(Closing):
                 line = self._line[0]
                 if line.needs and line.result is None and not self._unkept:  # it is lost, and that is told
                     self._line.popleft()
+                    self._moved.notify_all()
                     continue
+                given = line.result
+                if given is not None:
+                    self._held.popleft()  # it is not left out any more
+                    self._giving = True
             try:
-                if line.result is not None:
-                    self._give(line.result)
+                if given is not None:
+                    self._give(given)
                 else:
                     line.tell()
             except BaseException as error:  # raised where results are written
                 self._error = self._error or error
             with self._moved:
-                with contextlib.suppress(ValueError):
-                    self._line.remove(line)
+                self._line.popleft()
+                self._giving = False
                 self._moved.notify_all()
 
     def _is_something_due(self) -> bool:
