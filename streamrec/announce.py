@@ -31,6 +31,7 @@ from streamrec.types import Event, Health, Result
 from streamrec.watchfile import WatchFile
 
 _AGAIN_SECONDS = 60.0  # before the same trouble is told again
+_SHOWN = "shown"  # what an event needs besides its commit: the result that it came with was passed on
 _PATIENCE = 1.5  # seconds for what was begun to be written, when it ends
 _LAST_SECONDS = 1.0  # for what is due to be sent then
 _WRITE_SECONDS = 2.0  # for what waits to be written then
@@ -261,9 +262,10 @@ class Announcer(Closing):
     def write(self, result: Result) -> Result:
         """Keep what the result says, and pass it on; the result as it may be shown at once.
 
-        With a history that is the result without its events: these are told when they are on the disk.
+        With a history that is the result without its events: these are told when they are on the disk, and when
+        the next is written or ``tick`` called, so that they never come before the result itself.
         """
-        self._raise_error()
+        self.tick()
         noted: tuple[Announcement, ...] = ()
         if self.history is not None:
             noted = self._note(self.history, result)
@@ -283,7 +285,7 @@ class Announcer(Closing):
             noted = history.note(result, model, live=live)
             for event, one in zip(result.events, noted, strict=True):
                 told = Told(event.source or source, event, one.entry)
-                needs = set() if one.id in self._not_to_come else {one.id}
+                needs = {_SHOWN} if one.id in self._not_to_come else {one.id, _SHOWN}
                 self._append(_Line(needs, partial(self._call, told), camera=source))
             self._not_to_come.clear()
             self._moved.notify_all()
@@ -341,20 +343,20 @@ class Announcer(Closing):
     def _kept(self, announcement: Announcement) -> None:
         """Called by the history's thread: this is on the disk."""
         self._hear(announcement)
-        self._free(announcement)
+        self._free(announcement.id)
 
     def _not_kept(self, announcement: Announcement) -> None:
         """This cannot be kept; it is told all the same."""
         with self._moved:
             if announcement.id in self._needing:
-                self._free(announcement)
+                self._free(announcement.id)
             else:  # it is about to come into the line
                 self._not_to_come.add(announcement.id)
 
-    def _free(self, announcement: Announcement) -> None:
+    def _free(self, id: str) -> None:
         with self._moved:
-            for line in self._needing.pop(announcement.id, ()):
-                line.needs.discard(announcement.id)
+            for line in self._needing.pop(id, ()):
+                line.needs.discard(id)
             self._moved.notify_all()
 
     def _tell_on(self) -> None:
@@ -417,6 +419,7 @@ class Announcer(Closing):
 
     def settle(self, patience: float = _WRITE_SECONDS) -> None:
         """Wait until all that happened is told, for at most so many seconds."""
+        self._free(_SHOWN)
         with self._moved:
             self._moved.wait_for(lambda: not self._line, patience)
 
@@ -428,7 +431,9 @@ class Announcer(Closing):
             self._mqtt.hear(announcement)
 
     def tick(self) -> None:
-        """Raises what went wrong where events are told; call it now and then."""
+        """What was written is shown: its events may be told. Call it after each; raises what went wrong in telling."""
+        if _SHOWN in self._needing:
+            self._free(_SHOWN)
         self._raise_error()
 
     def _end_open(self) -> None:
@@ -440,6 +445,7 @@ class Announcer(Closing):
         """After the history's thread: what is on the disk by now is told, the rest is not."""
         if self._teller is None:
             return
+        self._free(_SHOWN)
         with self._moved:
             self._over = True
             self._moved.notify_all()

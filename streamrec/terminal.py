@@ -118,6 +118,7 @@ def play(
             terminal.write(shown)
             if also is not None:
                 also(result)
+            announcer.tick()
             if window is not None and window.closed:
                 break
 

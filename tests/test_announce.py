@@ -203,11 +203,20 @@ class TestOrder:
             assert (shown.frame, shown.prediction, shown.events) == (result.frame, result.prediction, ())
             quiet = result_of(13)
             assert after.write(quiet) is quiet
+            after.tick()
             wait_for(lambda: self.told)
             assert self.heard == []
         wait_for(lambda: self.heard)
         assert (self.heard[0].source, self.heard[0].event) == ("door", event)
         assert after.history.get(self.heard[0].entry.id).label == "fight"
+
+    def test_an_event_never_comes_before_the_result_that_it_came_with(self, after):
+        after.write(result_of(12, ActionStarted("fight", 1.0, 0.8)))
+        wait_for(lambda: after.history.count() == 1)
+        time.sleep(0.1)
+        assert self.heard == []  # whoever wrote it is still passing it on
+        after.tick()
+        wait_for(lambda: self.heard)
 
     def test_without_a_history_the_result_is_told_as_it_is(self):
         with Announcer(AfterSettings(), print) as after:
@@ -233,6 +242,7 @@ class TestOrder:
             after.write(result_of(12, ActionStarted("fight", 1.0, 0.8)))
             wait_for(lambda: self.heard)
             after.write(result_of(13, ActionStarted("fall", 1.2, 0.8)))
+            after.tick()
             wait_for(lambda: len(self.heard) == 2)
             assert after.history.count() == 0
             assert sum("events are told before they are kept" in told for told in self.told) == 1
@@ -245,7 +255,6 @@ class TestOrder:
 
         after._hearers.insert(0, fails)
         after.write(result_of(12, ActionStarted("fight", 1.0, 0.8)))
-        wait_for(lambda: self.heard)
         after.settle(10.0)
         with pytest.raises(SinkError, match="nobody reads it"):
             after.tick()
