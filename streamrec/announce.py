@@ -8,7 +8,6 @@ what is written, in order.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections import deque
@@ -32,6 +31,7 @@ from streamrec.types import Event, Health, Result
 from streamrec.watchfile import WatchFile
 
 _AGAIN_SECONDS = 60.0  # before the same trouble is told again
+_SHOWN = "shown"  # what an event needs besides its commit: the result that it came with was passed on
 _PATIENCE = 1.5  # seconds for what was begun to be written, when it ends
 _LAST_SECONDS = 1.0  # for what is due to be sent then
 _WRITE_SECONDS = 2.0  # for what waits to be written then
@@ -183,6 +183,11 @@ class Announcer(Closing):
         self._hearers: list[Callable[[Told], object]] = []
         # What waits to be told, in order; the first is told when nothing it needs is missing.
         self._line: deque[_Line] = deque()
+        self._needing: dict[
+            str, list[_Line]
+        ] = {}  # id of an announcement that is not on the disk: who needs it
+        self._held: deque[_Line] = deque()  # those with results for the sinks
+        self._giving = False  # such a one is being passed on
         self._moved = threading.Condition()
         self._teller: threading.Thread | None = None
         self._over = False  # nothing more comes
@@ -276,9 +281,10 @@ class Announcer(Closing):
     def write(self, result: Result) -> Result:
         """Keep what the result says, and pass it on; the result as it may be shown at once.
 
-        With a history that is the result without its events: these are told when they are on the disk.
+        With a history that is the result without its events: these are told when they are on the disk, and when
+        the next is written or ``tick`` called, so that they never come before the result itself.
         """
-        self._raise_error()
+        self.tick()
         noted: tuple[Announcement, ...] = ()
         if self.history is not None:
             noted = self._note(self.history, result)
@@ -298,11 +304,16 @@ class Announcer(Closing):
             noted = history.note(result, model, live=live)
             for event, one in zip(result.events, noted, strict=True):
                 told = Told(event.source or source, event, one.entry)
-                needs = set() if one.id in self._not_to_come else {one.id}
-                self._line.append(_Line(needs, partial(self._call, told), camera=source))
+                needs = {_SHOWN} if one.id in self._not_to_come else {one.id, _SHOWN}
+                self._append(_Line(needs, partial(self._call, told), camera=source))
             self._not_to_come.clear()
             self._moved.notify_all()
         return noted
+
+    def _append(self, line: _Line) -> None:
+        self._line.append(line)
+        for id in line.needs:
+            self._needing.setdefault(id, []).append(line)
 
     def _to_sinks(self, result: Result, noted: tuple[Announcement, ...]) -> None:
         """Somebody's own sinks get results in order, each when its events are on the disk."""
@@ -312,23 +323,22 @@ class Announcer(Closing):
             self._give(result)
             return
         with self._moved:
-            held = [line for line in self._line if line.result is not None]
-            if not held and not noted:
+            if not self._held and not self._giving and not noted:
                 self._give(result)
                 return
-            line = _Line({one.id for one in noted if self._is_waiting(one.id)}, lambda: None, result)
-            self._line.append(line)
-            if len(held) >= _HELD_RESULTS:  # the oldest is left out; its events go on to the next
-                oldest, following = held[0], (*held[1:], line)[0]
+            line = _Line({one.id for one in noted if one.id in self._needing}, lambda: None, result)
+            self._append(line)
+            self._held.append(line)
+            if len(self._held) > _HELD_RESULTS:  # the oldest is left out; its events go on to the next
+                oldest, following = self._held.popleft(), self._held[0]
                 assert oldest.result is not None and following.result is not None
                 events = (*oldest.result.events, *following.result.events)
                 following.result = replace(following.result, events=events)
-                following.needs |= oldest.needs
-                self._line.remove(oldest)
+                for id in oldest.needs:
+                    following.needs.add(id)
+                    self._needing[id].append(following)
+                oldest.result = None  # it tells nothing when its turn comes
             self._moved.notify_all()
-
-    def _is_waiting(self, id: str) -> bool:
-        return any(id in line.needs for line in self._line)
 
     def _give(self, result: Result) -> None:
         for sink in self._sinks:
@@ -352,20 +362,20 @@ class Announcer(Closing):
     def _kept(self, announcement: Announcement) -> None:
         """Called by the history's thread: this is on the disk."""
         self._hear(announcement)
-        self._free(announcement)
+        self._free(announcement.id)
 
     def _not_kept(self, announcement: Announcement) -> None:
         """This cannot be kept; it is told all the same."""
         with self._moved:
-            if self._is_waiting(announcement.id):
-                self._free(announcement)
+            if announcement.id in self._needing:
+                self._free(announcement.id)
             else:  # it is about to come into the line
                 self._not_to_come.add(announcement.id)
 
-    def _free(self, announcement: Announcement) -> None:
+    def _free(self, id: str) -> None:
         with self._moved:
-            for line in self._line:
-                line.needs.discard(announcement.id)
+            for line in self._needing.pop(id, ()):
+                line.needs.discard(id)
             self._moved.notify_all()
 
     def _tell_on(self) -> None:
@@ -382,17 +392,22 @@ class Announcer(Closing):
                 line = self._line[0]
                 if line.needs and line.result is None and not self._unkept:  # it is lost, and that is told
                     self._line.popleft()
+                    self._moved.notify_all()
                     continue
+                given = line.result
+                if given is not None:
+                    self._held.popleft()  # it is not left out any more
+                    self._giving = True
             try:
-                if line.result is not None:
-                    self._give(line.result)
+                if given is not None:
+                    self._give(given)
                 else:
                     line.tell()
             except BaseException as error:  # raised where results are written
                 self._error = self._error or error
             with self._moved:
-                with contextlib.suppress(ValueError):
-                    self._line.remove(line)
+                self._line.popleft()
+                self._giving = False
                 self._moved.notify_all()
 
     def _is_something_due(self) -> bool:
@@ -423,6 +438,7 @@ class Announcer(Closing):
 
     def settle(self, patience: float = _WRITE_SECONDS) -> None:
         """Wait until all that happened is told, for at most so many seconds."""
+        self._free(_SHOWN)
         with self._moved:
             self._moved.wait_for(lambda: not self._line, patience)
 
@@ -434,7 +450,9 @@ class Announcer(Closing):
             self._mqtt.hear(announcement)
 
     def tick(self) -> None:
-        """Raises what went wrong where events are told; call it now and then."""
+        """What was written is shown: its events may be told. Call it after each; raises what went wrong in telling."""
+        if _SHOWN in self._needing:
+            self._free(_SHOWN)
         self._raise_error()
 
     def _end_open(self) -> None:
@@ -446,6 +464,7 @@ class Announcer(Closing):
         """After the history's thread: what is on the disk by now is told, the rest is not."""
         if self._teller is None:
             return
+        self._free(_SHOWN)
         with self._moved:
             self._over = True
             self._moved.notify_all()

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -57,8 +58,17 @@ class EventList:
             said = {entry.id: entry for entry in self._found(history, since, until, limit)}
             for entry in said.values():
                 say(self._line(entry))
+            if left_out := history.unsound():
+                _warn(f"{history.path}: {left_out} of its rows are no events and are left out")
+            trouble = ""
             while self.follow:
-                entries, number = history.changes(number)
+                entries: list[Entry] = []
+                try:
+                    entries, number = history.changes(number)
+                    trouble = ""
+                except HistoryError as error:  # it may be there again, or begun anew
+                    if str(error) != trouble:
+                        _warn(trouble := str(error))
                 for entry in entries:
                     if self._is_wanted(entry, since, until) and said.get(entry.id) != entry:
                         say(self._line(entry))
@@ -89,6 +99,10 @@ class EventList:
             values["interrupted"] = "yes" if entry.interrupted else "no"
             return _csv_line(tuple("" if values[name] is None else str(values[name]) for name in _CSV))
         return line_of(entry)
+
+
+def _warn(sentence: str) -> None:
+    print(f"streamrec: {sentence}", file=sys.stderr, flush=True)
 
 
 def line_of(entry: Entry) -> str:

@@ -875,11 +875,17 @@ class History(Closing):
                 "SELECT coalesce((SELECT max(change) FROM counter), (SELECT max(change) FROM event), 0)", ()
             )[0]
             return [], int(number) if isinstance(number, int) else 0
+        if self.changes()[1] < after:  # the file is another one, that began to count anew
+            after = 0
         rows = self._read(
             f"SELECT {_COLUMNS}, change FROM event WHERE change > ? AND {SOUND} ORDER BY change LIMIT ?",
             (after, limit),
         )
         return [_entry(row[:-1]) for row in rows], rows[-1][-1] if rows else after
+
+    def unsound(self) -> int:
+        """How many rows are no events, and are left out of all that is read."""
+        return int(self._read(f"SELECT count(*) FROM event WHERE NOT ({SOUND})", ())[0][0])
 
     def cameras(self) -> list[str]:
         """The cameras that have events, sorted."""

@@ -83,11 +83,14 @@ _NEEDED = {
 # A row of which an event can be made: whoever wrote into the file besides streamrec may have left others.
 SOUND = (
     "typeof(id) = 'text' AND typeof(camera) = 'text' AND typeof(model) = 'text' AND typeof(label) = 'text' "
-    "AND typeof(started) IN ('real', 'integer') AND typeof(coalesce(ended, 0)) IN ('real', 'integer') "
-    "AND abs(started) < 1e11 AND abs(coalesce(ended, 0)) < 1e11 AND typeof(confidence) IN ('real', 'integer') "
-    "AND abs(coalesce(clip_started, 0)) < 1e11 AND typeof(coalesce(clip, '')) = 'text' "
-    "AND typeof(coalesce(thumbnail, '')) = 'text' AND typeof(coalesce(clip_started, 0)) IN ('real', 'integer') "
-    "AND typeof(coalesce(timestamp, 0)) IN ('real', 'integer')"
+    "AND typeof(confidence) IN ('real', 'integer') "
+    "AND typeof(coalesce(clip, '')) = 'text' AND typeof(coalesce(thumbnail, '')) = 'text' "
+    "AND typeof(coalesce(timestamp, 0)) IN ('real', 'integer') "
+    + " ".join(
+        # Times that a calendar has.
+        f"AND typeof({time}) IN ('real', 'integer') AND {time} BETWEEN -6e10 AND 1e11"
+        for time in ("started", "coalesce(ended, 0)", "coalesce(clip_started, 0)")
+    )
 )
 
 

@@ -145,6 +145,7 @@ def play(
                 raise BrokenPipeError(errno.EPIPE, "nobody reads what is said")
             if also is not None:
                 also(result)
+            announcer.tick()
             if window is not None and window.closed:
                 break
     if failed:

@@ -19,16 +19,20 @@ import av
 import numpy as np
 import pytest
 
-from streamrec.announce import AfterSettings, Announcer
+from streamrec import announce
+from streamrec import history as rooms
+from streamrec.announce import AfterSettings, Announcer, Told
 from streamrec.errors import SettingsError, SinkError
 from streamrec.evidence import EvidenceSettings
 from streamrec.history import History, HistorySettings
 from streamrec.serve import courier as couriers
 from streamrec.serve.mqtt import MqttSettings
 from streamrec.serve.webhook import WebhookSettings
+from streamrec.sinks import Callback
 from streamrec.types import ActionEnded, ActionStarted, Frame, Health, Prediction, Result, SourceState
 from streamrec.watchfile import read_watchfile
 from tests.cameras import free_port
+from tests.test_history import locked, wait_for
 from tests.test_serve_mqtt import MOSQUITTO, Listener, broker
 from tests.test_serve_webhook import SECRET, receiving
 
@@ -177,20 +181,128 @@ class TestSettings:
         History(tmp_path / "events.db").close()  # it was let go
 
 
+class TestOrder:
+    """Events are told when they are on the disk, in order; nothing else waits for that."""
+
+    @pytest.fixture
+    def after(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(rooms, "_RETRY_SECONDS", 0.05)
+        settings = AfterSettings(history=HistorySettings(file=str(tmp_path / "events.db")))
+        self.told: list[str] = []
+        self.heard: list[Told] = []
+        with Announcer(settings, self.told.append) as after:
+            after.on_event(self.heard.append)
+            after.history._writer.execute("PRAGMA busy_timeout = 20")
+            yield after
+
+    def test_an_event_is_told_after_its_commit_and_the_result_goes_on_at_once(self, after):
+        with locked(after.history.path):
+            event = ActionStarted("fight", 1.0, 0.8)
+            result = result_of(12, event)
+            shown = after.write(result)
+            assert (shown.frame, shown.prediction, shown.events) == (result.frame, result.prediction, ())
+            quiet = result_of(13)
+            assert after.write(quiet) is quiet
+            after.tick()
+            wait_for(lambda: self.told)
+            assert self.heard == []
+        wait_for(lambda: self.heard)
+        assert (self.heard[0].source, self.heard[0].event) == ("door", event)
+        assert after.history.get(self.heard[0].entry.id).label == "fight"
+
+    def test_an_event_never_comes_before_the_result_that_it_came_with(self, after):
+        after.write(result_of(12, ActionStarted("fight", 1.0, 0.8)))
+        wait_for(lambda: after.history.count() == 1)
+        time.sleep(0.1)
+        assert self.heard == []  # whoever wrote it is still passing it on
+        after.tick()
+        wait_for(lambda: self.heard)
+
+    def test_without_a_history_the_result_is_told_as_it_is(self):
+        with Announcer(AfterSettings(), print) as after:
+            result = result_of(12, ActionStarted("fight", 1.0, 0.8))
+            assert after.write(result) is result
+
+    def test_the_last_word_of_a_camera_comes_after_its_events_and_overtakes_nobody(self, after):
+        order = []
+        after.on_event(lambda told: order.append(told.event.label))
+        with locked(after.history.path):
+            after.write(result_of(12, ActionStarted("fight", 1.0, 0.8)))
+            after.in_order("door", lambda: order.append("door stalled"), last=False)
+            after.in_order("yard", lambda: order.append("yard ended"), last=True)
+            after.in_order("door", lambda: order.append("door ended"), last=True)
+            after.in_order("door", lambda: order.append("door connecting"), last=False)
+            assert order == ["door stalled", "yard ended"]
+        after.settle(10.0)
+        assert order == ["door stalled", "yard ended", "fight", "door ended", "door connecting"]
+
+    def test_a_history_that_cannot_be_written_for_long_holds_no_alarm_back(self, after, monkeypatch):
+        monkeypatch.setattr(announce, "_HOLD_SECONDS", 0.3)
+        with locked(after.history.path):
+            after.write(result_of(12, ActionStarted("fight", 1.0, 0.8)))
+            wait_for(lambda: self.heard)
+            after.write(result_of(13, ActionStarted("fall", 1.2, 0.8)))
+            after.tick()
+            wait_for(lambda: len(self.heard) == 2)
+            assert after.history.count() == 0
+            assert sum("events are told before they are kept" in told for told in self.told) == 1
+        wait_for(lambda: after.history.count() == 2)
+        assert len(self.heard) == 2  # and not told again
+
+    def test_who_hears_and_fails_is_raised_where_results_are_written_and_others_hear(self, after):
+        def fails(told):
+            raise SinkError("nobody reads it any more")
+
+        after._hearers.insert(0, fails)
+        after.write(result_of(12, ActionStarted("fight", 1.0, 0.8)))
+        after.settle(10.0)
+        with pytest.raises(SinkError, match="nobody reads it"):
+            after.tick()
+        after.tick()
+
+    def test_somebodys_own_sink_gets_results_in_order_each_when_its_events_are_kept(self, after):
+        given = []
+        after._sinks.append(Callback(lambda result: given.append((result.frame.index, len(result.events)))))
+        after.write(result_of(1))
+        assert given == [(1, 0)]
+        with locked(after.history.path):
+            after.write(result_of(2, ActionStarted("fight", 0.2, 0.8)))
+            for n in range(3, 60):
+                after.write(result_of(n, *([ActionEnded("fight", 0.5, 0.2, 0.9)] if n == 5 else ())))
+            assert given == [(1, 0)]
+            pictures = [line for line in after._line if line.result is not None]
+            assert len(pictures) == announce._HELD_RESULTS
+        after.settle(10.0)
+        assert sum(events for _, events in given) == 2  # events are never left out
+        assert given[-1] == (59, 0) and given == sorted(given)
+
+    def test_what_is_told_at_the_end_is_all_that_happened(self, tmp_path):
+        settings = AfterSettings(history=HistorySettings(file=str(tmp_path / "end.db")))
+        heard = []
+        with Announcer(settings, print) as after:
+            after.on_event(heard.append)
+            for n in range(40):
+                after.write(result_of(n, ActionStarted(f"{n}", n / FPS, 0.8)))
+        assert [told.event.label for told in heard] == [f"{n}" for n in range(40)]
+
+
 class TestTrouble:
     def test_a_history_that_cannot_be_written_is_told_once_and_the_rest_goes_on(self, tmp_path):
         told: list[str] = []
         settings = AfterSettings(history=HistorySettings(file=str(tmp_path / "events.db")))
         with Announcer(settings, told.append) as after:
-            after.history._writer.execute("PRAGMA max_page_count = 1")
+            after.history._writer.execute(
+                "PRAGMA max_page_count = 1"
+            )  # what a full disk looks like to SQLite
             for n in range(10):
                 after.write(result_of(n, ActionStarted(f"{n}" * 50_000, n / FPS, 0.8)))
                 after.tick()
-            assert len(told) == 1 and "the disk is full" in told[0]
+            wait_for(lambda: told)
+            assert "the disk is full; what happens waits in memory" in told[0]
             after.history._writer.execute("PRAGMA max_page_count = 1000000")
-            after.history._failed = 0.0
-            after.tick()
-            assert after.history.count() == 10
+            wait_for(lambda: after.history.count() == 10)
+            wait_for(lambda: len(told) == 2)
+            assert "is written again, with what happened meanwhile" in told[1]
 
     def test_what_a_kill_left_open_is_told_at_the_start(self, tmp_path):
         settings = AfterSettings(history=HistorySettings(file=str(tmp_path / "events.db")))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
+import sqlite3
 import subprocess
 import sys
 import time
@@ -109,3 +111,39 @@ def test_what_happens_is_followed(folder):
         process.kill()
         process.wait(10)
         process.stdout.close()
+
+
+def test_what_is_followed_is_followed_into_a_new_file(folder, capsys, monkeypatch):
+    """The history is deleted and begun anew while somebody follows it."""
+    lines: list[str] = []
+
+    def look(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) == 1:
+            (folder / "kept.db").unlink()
+        elif len(looks) == 3:
+            with History(folder / "kept.db") as history:
+                add(history, 1.0, label="new")  # its counter begins anew
+        elif len(looks) == 5:
+            raise KeyboardInterrupt
+
+    looks: list[float] = []
+    monkeypatch.setattr(time, "sleep", look)
+    with pytest.raises(KeyboardInterrupt):
+        EventList(file=folder / "kept.db", follow=True).run(lines.append)
+    assert sum("  new  " in line for line in lines) == 1
+    assert capsys.readouterr().err.count("kept.db was deleted or moved away") == 1
+
+
+def test_a_name_is_printed_without_what_a_terminal_obeys(folder):
+    with History(folder / "kept.db") as history:
+        add(history, 1.0, camera="door\x1b]0;owned\x07", label="fight\n2026")
+    (line,) = listed(folder, limit=1)
+    assert "\x1b" not in line and "\n" not in line
+
+
+def test_rows_that_are_no_events_are_left_out_and_said(folder, capsys):
+    with contextlib.closing(sqlite3.connect(folder / "kept.db")) as there, there:
+        there.execute("UPDATE event SET started = 'yesterday' WHERE camera = 'yard'")
+    assert len(listed(folder)) == 2
+    assert "1 of its rows are no events and are left out" in capsys.readouterr().err

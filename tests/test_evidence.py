@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
+import sqlite3
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,6 +24,7 @@ from streamrec.evidence import Evidence, EvidenceSettings, Privacy
 from streamrec.history import Entry, History, Kind, new_id
 from streamrec.types import ActionEnded, ActionStarted, Frame, Prediction, Result
 
+ROOT = Path(__file__).parents[1]
 FPS = 10
 SAID = Prediction("fight", 0.9, np.array([0.1, 0.9], np.float32), 0.0, ("idle", "fight"))
 
@@ -122,7 +129,11 @@ def test_browsers_play_it_and_it_has_its_name_only_when_it_is_whole(scene):
         f"door-fight-{entry.id}.jpg",
         f"door-fight-{entry.id}.mp4",
     ]
-    assert one.evidence.folder.stat().st_mode & 0o077 == 0
+    if os.name == "posix":
+        assert all(
+            path.stat().st_mode & 0o077 == 0
+            for path in (one.evidence.folder, *one.evidence.folder.rglob("*"))
+        )
 
 
 def test_a_thumbnail_is_there_as_soon_as_the_event_is_told(scene):
@@ -290,9 +301,77 @@ class TestPrivacy:
         clips = {entry.camera: entry.clip is not None for entry in one.entries()}
         assert clips["door"] is False
 
+    @pytest.mark.parametrize("size", [(640, 480), (1920, 1080), (64, 48), (480, 640), (2000, 120), (50, 900)])
+    def test_of_a_face_that_fills_the_picture_or_a_part_of_it_no_feature_is_left(self, size):
+        """What varies within a quarter of the short side is gone: of a face those are its eyes, nose and mouth."""
+        width, height = size
+        fine = min(size) / 8  # pixels from light to dark, along both sides
+        face = (
+            127
+            + 127
+            * np.sin(np.pi * np.arange(width) / fine)
+            * np.sin(np.pi * np.arange(height) / fine)[:, None]
+        )
+        picture = np.repeat(face[..., None], 3, 2).astype(np.uint8)
+        kept = rooms._small(picture, 640, Privacy.blur).astype(float)
+        assert picture.std() > 50
+        assert kept.std() < 8
+        if width < height:
+            picture = picture.transpose(1, 0, 2)
+        half = np.zeros_like(picture)
+        half[:, : half.shape[1] // 2] = 255  # what is large is still seen
+        kept = rooms._small(half, 640, Privacy.blur)
+        assert kept[:, : kept.shape[1] // 5].mean() > 180 and kept[:, -kept.shape[1] // 5 :].mean() < 70
+
     def test_another_word_is_refused(self):
         with pytest.raises(SinkError, match="privacy is 'some': write full, blur or none"):
             EvidenceSettings(privacy="some")
+
+
+class TestAlone:
+    def test_a_second_one_is_refused_in_a_sentence_and_takes_nothing(self, scene, tmp_path):
+        one = scene(before=1.0, after=0.5)
+        one.play(0, 30, {12: fight(1.0, 2.0)[:1]})
+        one.wait_until_taken()
+        with (
+            History(tmp_path / "other.db") as history,
+            pytest.raises(
+                SinkError, match=r"another streamrec keeps its evidence in .*; end it, or give this one"
+            ),
+        ):
+            Evidence(one.evidence.settings, history)
+        assert list(one.evidence.folder.rglob("*.part.mp4"))
+        one.play(30, 60, {32: fight(1.0, 3.0)[1:]})
+        one.close()
+        assert len(shown(one.entries()[0].clip)) > 20
+        assert one.complaints == []
+
+    def test_the_folder_is_free_again_afterwards_and_after_a_kill(self, scene, tmp_path):
+        one = scene()
+        one.close()
+        code = (
+            "import os, sys; from streamrec.evidence import Evidence, EvidenceSettings; "
+            "from streamrec.history import History; "
+            "Evidence(EvidenceSettings(folder=sys.argv[1]), History(sys.argv[2])); os.kill(os.getpid(), 9)"
+        )
+        killed = subprocess.run(
+            [sys.executable, "-c", code, one.evidence.folder, tmp_path / "k.db"], cwd=ROOT
+        )
+        assert killed.returncode == -9
+        scene()
+
+    def test_a_link_in_the_folder_is_not_followed(self, scene, tmp_path):
+        one = scene(keep_days=30)
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        old = f"door-fight-{new_id(1.0)}"
+        (elsewhere / f"{old}.mp4").write_bytes(b"of somebody else")
+        (elsewhere / f"{old}.part.mp4").write_bytes(b"of somebody else")
+        (one.evidence.folder / "1970-01-01").symlink_to(elsewhere)
+        one.evidence._prune()
+        one.close()
+        scene()  # it recovers nothing there either
+        assert sorted(path.name for path in elsewhere.iterdir()) == [f"{old}.mp4", f"{old}.part.mp4"]
 
 
 class TestTrouble:
@@ -347,6 +426,50 @@ class TestTrouble:
         assert len(shown(entry.clip)) >= 15
         assert not part.exists()
 
+    def test_events_that_share_a_video_all_have_it_after_a_kill(self, scene):
+        one = scene(before=1.0)
+        fall = ActionStarted("fall", 3.0, 0.8)
+        late = ActionStarted("late", 5.9, 0.8)
+        one.play(0, 60, {12: fight(1.0, 9.0)[:1], 32: (fall,)})
+        one.wait_until_taken()
+        one.play(60, 61, {60: (late,)})
+        one.wait_until_taken()
+        time.sleep(0.1)
+        (part,) = one.evidence.folder.rglob("*.part.mp4")
+        (note,) = one.evidence.folder.rglob("*.events.json")
+        left, noted = part.read_bytes(), note.read_bytes()  # as a kill leaves it
+        one.close()
+        clip = Path(one.entries()[0].clip)
+        assert not note.exists()
+        clip.unlink()
+        with contextlib.closing(sqlite3.connect(one.history.path)) as there, there:
+            there.execute("UPDATE event SET clip = NULL, clip_started = NULL")
+        part.write_bytes(left)
+        note.write_bytes(noted)
+        two = scene()
+        first, second, third = two.history.query()[::-1]
+        assert first.clip == second.clip == str(clip) and clip.exists()
+        numbers = shown(first.clip)
+        for entry, number in ((first, 10), (second, 30)):
+            at = round((entry.started - entry.clip_started) * FPS)
+            if at < len(numbers):
+                assert numbers[at] == pytest.approx(number, abs=3)
+        assert third.clip is None or third.started - third.clip_started <= len(numbers) / FPS
+        assert not note.exists() and not part.exists()
+
+    def test_a_video_that_was_finished_just_before_the_kill_is_told_at_the_next_start(self, scene):
+        one = scene(before=1.0, after=0.2)
+        one.play(0, 40, {12: fight(1.0, 2.0)[:1], 22: fight(1.0, 2.0)[1:]})
+        one.close()
+        (entry,) = one.entries()
+        with contextlib.closing(sqlite3.connect(one.history.path)) as there, there:
+            there.execute("UPDATE event SET clip = NULL, clip_started = NULL")
+        note = rooms._events_of(Path(entry.clip))
+        note.write_text(json.dumps({entry.id: entry.clip_started}))
+        two = scene()
+        assert two.history.get(entry.id) == entry
+        assert not note.exists()
+
 
 class TestRetention:
     def files(self, one: Scene, *ages: float, size: int = 1000) -> list[Path]:
@@ -375,6 +498,28 @@ class TestRetention:
         assert (old.exists(), new.exists(), mine.exists()) == (False, True, True)
         assert not old.parent.exists()
         assert [entry.clip for entry in one.history.query()] == [str(new), None]
+
+    @pytest.mark.parametrize("days", [-400, 400])
+    def test_a_clock_that_jumped_deletes_nothing(self, scene, monkeypatch, days):
+        one = scene(keep_days=30)
+        paths = self.files(one, 20, 1)
+        one.close()
+        clock = time.time
+        monkeypatch.setattr(time, "time", lambda: clock() + days * 86400)
+        told = []
+        for name in ("evidence.db", "new.db"):  # a history that knows the time, and one that was begun anew
+            with History(scene.folder / name, keep_days=30, clock=time.time, tell=told.append) as history:
+                two = Evidence(one.evidence.settings, history)
+                two._prune()
+                two.close()
+            assert all(path.exists() for path in paths)
+        assert len(told) == 2 and all("days" in sentence for sentence in told)
+
+    def test_what_a_wrong_clock_dated_ahead_goes_before_what_is_new(self, scene):
+        one = scene(keep_days=0, max_gb=2500 / 1e9)
+        paths = self.files(one, 3, 2, -400)
+        one.evidence._prune()
+        assert [path.exists() for path in paths] == [True, True, False]
 
     def test_what_is_too_much_goes_the_oldest_first(self, scene):
         one = scene(keep_days=0, max_gb=2500 / 1e9)

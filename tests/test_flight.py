@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import random
 import re
 import shutil
@@ -31,6 +32,8 @@ from streamrec.checkpoint import SHIPPED
 from streamrec.errors import DataError, SinkError
 from streamrec.flight import FlightRecorder, Pictures, replay
 from streamrec.sources import open_source
+from streamrec.state import State
+from streamrec.types import Health
 
 ROOT = Path(__file__).parents[1]
 
@@ -184,6 +187,49 @@ def test_pictures_are_as_the_model_saw_them_or_not_there(tmp_path):
     recorded(tmp_path / "two", pictures=Pictures.none)
     with pytest.raises(DataError, match=r"holds no pictures .*it cannot be replayed"):
         replay(tmp_path / "two")
+
+
+@pytest.mark.parametrize("pictures", [Pictures.input, Pictures.none])
+def test_a_state_that_is_written_holds_no_picture_of_a_camera_that_is_not_to_be_seen(tmp_path, pictures):
+    """What the encoder keeps of the last frame is one: in gray, as the model saw it."""
+    with FlightRecorder(tmp_path, pictures=pictures) as recorder:
+        recorder.unseen.add("secret")
+        plain = Recognizer.load("fight")
+        image = np.random.default_rng(1).integers(0, 255, (96, 128, 3), np.uint8)
+        _, state = plain.step(Frame(image, 0, 0.0, 0, "secret"), plain.initial_state())
+        assert any(array.any() for array in state.cache)  # it is there
+        recorder.recorded(plain).step(Frame(image, 1, 0.1, 0, "secret"), state)
+    (line,) = lines(tmp_path)
+    offset, length = line["frames"][0]["before"]
+    (path,) = tmp_path.rglob("part-*.bin")
+    written = State.from_bytes(zlib.decompress(path.read_bytes()[offset : offset + length]))
+    assert not any(array.any() for array in written.cache)
+    assert all((a == b).all() for a, b in zip(written.head, state.head, strict=True))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="other systems have other rights")
+def test_a_recording_is_its_owners_alone(tmp_path):
+    before = os.umask(0o022)
+    try:
+        recorded(tmp_path / "new")
+    finally:
+        os.umask(before)
+    assert all(
+        path.stat().st_mode & 0o077 == 0 for path in (tmp_path / "new", *(tmp_path / "new").rglob("*"))
+    )
+
+
+def test_a_clock_that_was_ahead_does_not_make_the_newest_recording_the_oldest(tmp_path):
+    ahead = tmp_path / "20991231T000000Z"
+    ahead.mkdir()
+    for kind in ("jsonl", "bin"):
+        (ahead / f"part-000001.{kind}").write_bytes(b"x" * 1000)
+    with FlightRecorder(tmp_path, max_gb=1500 / 1e9) as recorder:
+        recorder.health("door", Health())
+        recorder._begun = -1e9  # a minute later
+        recorder.health("door", Health())
+    assert list(ahead.iterdir()) == []
+    assert len(list(recorder.folder.glob("part-*.jsonl"))) == 2
 
 
 def test_what_was_told_and_dropped_is_written_beside(tmp_path):

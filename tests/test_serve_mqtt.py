@@ -17,10 +17,13 @@ import pytest
 
 from streamrec.errors import SettingsError, SinkError
 from streamrec.history import History
+from streamrec.serve import courier as couriers
+from streamrec.serve import mqtt as rooms
 from streamrec.serve.mqtt import RECEIVER, Mqtt, MqttSettings, topic_of
 from streamrec.types import ActionEnded, ActionStarted, Frame, Prediction, Result
 from streamrec.watchfile import read_watchfile
 from tests.cameras import free_port
+from tests.test_serve_webhook import speaking
 
 paho = pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed: streamrec[mqtt]")
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
@@ -29,6 +32,13 @@ PASSWORD = "p@ss word/of:mine"
 needs_broker = pytest.mark.skipif(
     MOSQUITTO is None, reason="there is no mosquitto: apt-get install mosquitto"
 )
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr(rooms, "_STEADY_SECONDS", 0.3)
+    monkeypatch.setattr(rooms, "_ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(couriers, "_LOOK_SECONDS", 0.05)
 
 
 @contextlib.contextmanager
@@ -109,11 +119,11 @@ class Listener:
 class House:
     """A history that tells a broker."""
 
-    def __init__(self, folder: Path, port: int, **settings) -> None:
+    def __init__(self, folder: Path, port: int, least_pause: float = 1.0, **settings) -> None:
         self.told: list[str] = []
         self.history = History(folder / "events.db", receivers=(RECEIVER,))
         self.settings = MqttSettings(**({"host": "127.0.0.1", "port": port} | settings))
-        self.mqtt = Mqtt(self.settings, self.history, tell=self.told.append)
+        self.mqtt = Mqtt(self.settings, self.history, tell=self.told.append, least_pause=least_pause)
 
     def happen(self, event, camera="door") -> None:
         said = Prediction("", 0.0, np.zeros(0, np.float32), 0.0)
@@ -262,6 +272,66 @@ def test_user_password_and_tls(tmp_path, house):
         two.wait_told("it refused the connection (not authorized)")
         assert "a wrong one" not in "".join(two.told) + repr(two.settings)
     assert PASSWORD not in "".join(one.told) + repr(one.settings)
+
+
+CONNACK = b"\x20\x02\x00\x00"
+
+
+def confirms_nothing(connection: socket.socket) -> None:
+    connection.sendall(CONNACK)
+    while connection.recv(4096):
+        pass
+
+
+def drops(connection: socket.socket) -> None:
+    connection.sendall(CONNACK)
+    time.sleep(0.1)
+    connection.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize(
+    ("behave", "says"),
+    [
+        (lambda connection: None, "no answer within 0.5 s"),
+        (confirms_nothing, "it does not confirm what it is sent"),
+        (drops, "the connection was lost"),
+        (
+            lambda connection: connection.sendall(bytes(range(256)) * 8),
+            "it ended the connection without an answer",
+        ),
+        (
+            lambda connection: connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
+            "no answer within 0.5 s",
+        ),
+        (lambda connection: connection.shutdown(socket.SHUT_RDWR), "without an answer"),
+    ],
+    ids=["silent", "confirms nothing", "drops", "garbage", "http", "closes"],
+)
+def test_a_broker_that_misbehaves_is_told_once_and_when_it_works_again(
+    tmp_path, house, monkeypatch, behave, says
+):
+    monkeypatch.setattr(rooms, "_CONFIRM_SECONDS", 0.5)
+    monkeypatch.setattr(couriers, "_STEADIEST", 1.0)
+
+    def answer(connection: socket.socket) -> None:
+        connection.recv(4096)
+        behave(connection)
+
+    with speaking(answer) as (port, came):
+        one = house(port, least_pause=0.05)
+        one.mqtt.camera("door", ["fight"])
+        one.happen(STARTED)
+        one.wait_told(says)
+        ends = time.monotonic() + 1.0
+        while len(came) < 6 and time.monotonic() < ends:
+            time.sleep(0.02)
+        assert len(one.told) == 1
+        assert [message.kind for message in one.history.waiting(RECEIVER)] == ["started"]
+    if MOSQUITTO is not None:
+        with broker(tmp_path, port):
+            one.wait_told("it is connected", 30.0)
+            one.wait_empty()
+        assert len([told for told in one.told if "it is connected" in told]) == 1
 
 
 def test_a_broker_that_is_nowhere_delays_nobody(house):

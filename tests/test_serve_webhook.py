@@ -12,6 +12,8 @@ import random
 import re
 import shutil
 import signal
+import socket
+import sqlite3
 import ssl
 import subprocess
 import sys
@@ -285,6 +287,136 @@ def test_a_receiver_that_hangs_holds_up_nobody(house):
         one.happen(2)
         one.close()
         assert time.monotonic() - begun < 3.0
+
+
+@contextlib.contextmanager
+def speaking(behave: Callable[[socket.socket], object]) -> Iterator[tuple[int, list[float]]]:
+    """A server that does anything but what it should: its port, and when connections came."""
+    came: list[float] = []
+    open_ones: list[socket.socket] = []
+    over = threading.Event()
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as server:
+
+        def serve(connection: socket.socket) -> None:
+            with connection, contextlib.suppress(OSError):
+                behave(connection)
+                over.wait(30)
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    came.append(time.monotonic())
+                    open_ones.append(connection)
+                    threading.Thread(target=serve, args=(connection,), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield server.getsockname()[1], came
+        over.set()
+        for one in (server, *open_ones):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+
+def drip(connection: socket.socket, text: bytes) -> None:
+    for n in range(len(text)):
+        connection.sendall(text[n : n + 1])
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize(
+    "behave",
+    [
+        lambda connection: None,
+        lambda connection: drip(connection, b"HTTP/1.1 200 OK\r\nX: " + b"x" * 4000),
+        lambda connection: [connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n") for _ in range(10**6)],
+        lambda connection: connection.sendall(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 10**7),
+    ],
+    ids=["silent", "a byte now and then", "100 for ever", "a header without end"],
+)
+def test_the_deadline_is_for_the_whole_answer(house, behave, tls):
+    with speaking(behave) as (port, came):
+        one = house(port, url=f"http{'s' if tls else ''}://127.0.0.1:{port}/", timeout=0.4)
+        one.happen(1)
+        ends = time.monotonic() + 20
+        while len(came) < 3 and time.monotonic() < ends:
+            time.sleep(0.02)
+        assert len(came) >= 3  # it was tried again: the first did not hold it up
+        assert len(one.told) == 1 and "it is tried again until it arrives" in one.told[0]
+    assert len(one.history.waiting(one.settings.receiver)) == 2
+
+
+def test_an_answer_whose_body_never_ends_is_an_answer(house):
+    with speaking(lambda connection: connection.sendall(b"HTTP/1.1 204 OK\r\n\r\n" + b"x" * 10**7)) as (
+        port,
+        came,
+    ):
+        one = house(port, timeout=1.0)
+        one.happen(1)
+        assert one.is_empty()
+    assert len(came) == 2 and one.told == []
+
+
+def test_a_port_that_is_none_is_one_sentence():
+    with pytest.raises(SinkError, match=r"url: its port is none"):
+        WebhookSettings(url="https://example.org:70000/")
+
+
+class TestTrouble:
+    """What is told of a receiver that comes and goes, second by second."""
+
+    def tell(self, steady: float, *moments: tuple[float, str]) -> list[str]:
+        now, told = [0.0], []
+        trouble = couriers.Trouble(
+            "it", told.append, more="again", over="works", steady=steady, monotonic=lambda: now[0]
+        )
+        for moment, what in moments:
+            while now[0] < moment:
+                now[0] += 1.0
+                trouble.look()
+            trouble.fine() if what == "fine" else trouble.fail(what)
+        return [sentence.partition(": ")[2] for sentence in told]
+
+    def test_once_and_its_end(self):
+        assert self.tell(0, (0, "fine"), (1, "away"), (2, "away"), (9, "fine"), (10, "fine")) == [
+            "away; again",
+            "works",
+        ]
+
+    def test_another_reason_of_the_same_trouble_is_told_once(self):
+        said = [(n, ("away", "refused")[n % 2]) for n in range(20)]
+        assert self.tell(0, *said) == ["away; again", "refused; again"]
+
+    def test_what_drops_every_two_seconds_is_told_once_until_it_is_steady(self):
+        drops = [(n, ("lost", "fine")[n % 2]) for n in range(200)]
+        assert self.tell(5, *drops) == ["lost; again"]
+        assert self.tell(5, *drops, (1000, "fine")) == ["lost; again", "works"]
+
+    def test_what_fails_again_soon_after_its_end_is_told_once_more_and_then_not(self):
+        drops = [(n, ("lost", "fine")[n % 2]) for n in range(200)]
+        assert self.tell(0, *drops) == ["lost; again", "works", "lost; again"]
+
+    def test_what_fails_again_long_after_its_end_is_a_trouble_of_its_own(self):
+        assert (
+            self.tell(0, (0, "lost"), (1, "fine"), (500, "lost"), (501, "fine"))
+            == ["lost; again", "works"] * 2
+        )
+
+
+def test_a_queue_that_cannot_be_written_is_told_once(house, monkeypatch):
+    with receiving() as receiver:
+        one = house(receiver.port)
+        one.history._writer.execute("PRAGMA busy_timeout = 10")
+        with contextlib.closing(sqlite3.connect(one.history.path, isolation_level=None)) as other:
+            one.happen(1)
+            receiver.wait(1)
+            other.execute("BEGIN EXCLUSIVE")
+            time.sleep(0.5)
+            other.execute("ROLLBACK")
+        assert one.is_empty()
+    assert len(one.told) <= 1
+    assert len({body["id"] for body in receiver.wait(2)}) == len(receiver.got)  # nothing came twice for it
 
 
 def test_https_is_spoken_with_whom_is_trusted_alone(house, tmp_path):

@@ -12,6 +12,7 @@ import select
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -521,6 +522,37 @@ class TestAfter:
                 file.write("[history]\n")
             watch.wait_for("what happens after an event is other now: that counts from the next start")
             assert watch.stop()[0] == 0
+
+    def test_a_history_that_another_program_holds_stops_no_prediction_and_takes_no_event(
+        self, tmp_path, models
+    ):
+        path = write(tmp_path, models, one='address = "synthetic:1"', two='address = "synthetic:2"')
+        lines = tmp_path / "out.jsonl"
+
+        def count(kind: str) -> int:
+            return lines.read_text(encoding="utf-8").count(f'"type": "{kind}"')
+
+        with watching(path, "--history", tmp_path / "events.db", "--jsonl", lines, "--predictions") as watch:
+            watch.wait_for("wave started")
+            with contextlib.closing(sqlite3.connect(tmp_path / "events.db", isolation_level=None)) as other:
+                other.execute("BEGIN EXCLUSIVE")
+                watch.wait_for("another program holds it; what happens waits in memory", 120)
+                predictions, events = count("prediction"), count("event")
+                ends = time.monotonic() + 60
+                while count("prediction") < predictions + 20 and time.monotonic() < ends:
+                    time.sleep(0.05)
+                assert count("prediction") >= predictions + 20
+                assert count("event") == events
+                other.execute("ROLLBACK")
+            watch.wait_for("is written again, with what happened meanwhile")
+            assert watch.stop()[0] == 0
+        with History(tmp_path / "events.db", read_only=True) as history:
+            kept = {(entry.camera, entry.label, round(entry.timestamp, 6)) for entry in history.query()}
+        events = [line for line in told(lines) if line["type"] == "event"]
+        assert {
+            (line["source"], line["label"], line["timestamp" if line["event"] == "started" else "started"])
+            for line in events
+        } == kept
 
     def test_a_history_in_use_is_one_sentence(self, tmp_path, models):
         path = write(tmp_path, models, alive='address = "synthetic:1"')

@@ -449,6 +449,18 @@ class TestOperation:
             answer = client.get("/healthz")
             assert answer.status_code == 503 and "stands still" in answer.json()["status"]
 
+    def test_health_says_that_events_cannot_be_kept_for_long(self, open_page, tmp_path, monkeypatch):
+        monkeypatch.setattr("streamrec.history._STUCK_SECONDS", 0.0)
+        with History(tmp_path / "events.db") as history, open_page(history=history).client() as client:
+            assert client.get("/healthz").json() == {"status": "ok"}
+            history._troubled = time.monotonic() - 12.0
+            answer = client.get("/healthz")
+            assert (answer.status_code, answer.json()) == (
+                503,
+                {"status": "the history could not be written for 12 s"},
+            )
+            history._troubled = float("inf")
+
     def test_metrics_are_what_prometheus_reads_and_labels_are_escaped(self, open_page):
         page = open_page('the "front"\\door')
         page.actors['the "front"\\door'].start("wave")
