@@ -1336,11 +1336,13 @@ class TestWholePictures:
 
     @pytest.mark.parametrize("codec", ["h264", "h265"])
     def test_a_key_frame_that_is_long_in_coming_is_waited_for_and_that_is_told(self, codec):
-        with rtsp_camera(size=(320, 240), fps=10, codec=codec, keys=130) as camera:
-            with watched(NetworkSource(camera)) as first:
-                first.more(5)
-                with watched(NetworkSource(camera, retries=0)) as seen:
-                    seen.more(20)
+        with (
+            rtsp_camera(size=(320, 240), fps=10, codec=codec, keys=130) as camera,
+            watched(NetworkSource(camera)) as first,
+        ):
+            first.more(5)
+            with watched(NetworkSource(camera, retries=0)) as seen:
+                seen.more(20)
         live = next(n for n, health in enumerate(seen.said) if health.state == "live")
         assert {health.state for health in seen.said[:live]} == {"connecting"}
         assert seen.said[live - 1].reason == "connected; waiting for a whole picture (key frame)"
