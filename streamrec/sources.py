@@ -349,7 +349,7 @@ def _from_text(text: str, retries: int | None, size: tuple[int, int] | None) -> 
     if not text.strip():
         raise SourceError("no source was named; pass a webcam number, a path or an address")
     if re.fullmatch(r"\d+", text.strip()):
-        return WebcamSource(int(text), retries=retries)
+        return WebcamSource(int(text.strip()[:20]), retries=retries)  # so large a number no webcam has
     if text == "synthetic" or text.startswith("synthetic:"):
         return _synthetic(text)
     if text.startswith("file://"):

@@ -184,7 +184,7 @@ class _States:
             return
         first = health.state is SourceState.live and not self._was_live
         self._was_live = self._was_live or first
-        if not first and (health.reason or health.state is SourceState.live):
+        if health.reason or (health.state is SourceState.live and not first):
             print(f"{self.name}: {describe_health(health)}", file=sys.stderr, flush=True)
         if self.lines is not None:
             with contextlib.suppress(SinkError):  # nobody reads them: the next prediction's line says so
