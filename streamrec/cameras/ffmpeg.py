@@ -26,7 +26,7 @@ from streamrec.cameras.attempt import (
     sleep,
 )
 from streamrec.cameras.door import Door
-from streamrec.cameras.film import ends, redirects
+from streamrec.cameras.film import ends, redirects, sends_parts
 from streamrec.cameras.joining import Joiner, Whole
 from streamrec.cameras.reasons import (
     CIRCLE,
@@ -71,12 +71,12 @@ def read_stream(address: str, transport: str, attempt: Attempt, *, films: bool =
             options["rtsp_transport"] = transport
     asked = time.monotonic()
     with overheard() as said, _opened_stream(address, options, attempt.opening, said) as container:
+        if container.streams.video and container.streams.video[0].codec_context is None:
+            raise Over(NO_CODEC, cause=LOST)
         if attempt.opening < OPEN_SECONDS and time.monotonic() - asked >= 0.95 * attempt.opening:
             raise Over("it is open, and nothing came", cause=SILENT)
         if not container.streams.video:
             raise Over(NESTED if nests([text for _, _, text in said]) else no_video(container), cause=LOST)
-        if container.streams.video[0].codec_context is None:
-            raise Over(NO_CODEC, cause=LOST)
         kind = container.format.name
         recording = container.duration is not None and container.duration > 0
         pieces, timed = "hls" in kind, kind not in UNTIMED
@@ -172,6 +172,8 @@ def _opened_stream(
             said.until = 0.0
         return container
     except av.FFmpegError as error:
+        if isinstance(error, av.InvalidDataError) and (parts := _parts(address, seconds)) is not None:
+            return parts
         door = Door.of(address)
         texts = [text for _, _, text in said]
         reason = why_not_opened(error, texts, door.host if door else "", time.monotonic() - asked, seconds)
@@ -185,6 +187,17 @@ def _opened_stream(
         if "allowed_media_types" in options and not silent and not known:
             reason = _without_pictures(address, reason)
     raise Over(reason, silent=silent, locked=locked)
+
+
+def _parts(address: str, seconds: float) -> Any:
+    """MJPEG that does not begin with a boundary, as browsers take it too; None: it is none."""
+    if not address.lower().startswith("http") or not sends_parts(address, seconds):
+        return None
+    try:
+        options = {"analyzeduration": "1000000", "fpsprobesize": "0"}
+        return av.open(address, format="mjpeg", options=options, timeout=(seconds, READ_SECONDS))
+    except av.FFmpegError:
+        return None
 
 
 def _without_pictures(address: str, reason: str) -> str:

@@ -60,12 +60,26 @@ def redirects(address: str, seconds: float) -> bool:
 
 def shows_file(address: str, seconds: float) -> bool:
     """Ask the server of an HTTP address, for so many seconds at most; False where it does not say."""
+    answer = _answer(address, seconds, {"Range": "bytes=0-0"})
+    return answer is not None and is_file(*answer)
+
+
+def sends_parts(address: str, seconds: float) -> bool:
+    """Whether what an HTTP address sends is pictures one after the other, as browsers show them (MJPEG)."""
+    answer = _answer(address, seconds, {})
+    return answer is not None and answer[1].get("Content-Type", "").strip().lower().startswith(
+        "multipart/x-mixed"
+    )
+
+
+def _answer(
+    address: str, seconds: float, fields: dict[str, str]
+) -> tuple[int, http.client.HTTPMessage] | None:
+    """Status and head of what is answered; None: nothing, or nothing good."""
     try:
         parts = urlsplit(address)
         user, _, place = parts.netloc.rpartition("@")
-        request = urllib.request.Request(
-            urlunsplit(parts._replace(netloc=place)), headers={"Range": "bytes=0-0"}
-        )
+        request = urllib.request.Request(urlunsplit(parts._replace(netloc=place)), headers=fields)
         if user:
             name, _, password = user.partition(":")
             login = f"{unquote(name)}:{unquote(password)}".encode()
@@ -73,9 +87,9 @@ def shows_file(address: str, seconds: float) -> bool:
             request.add_unredirected_header("Authorization", "Basic " + base64.b64encode(login).decode())
         opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=_any_certificate()))
         with opener.open(request, timeout=seconds) as answer:
-            return is_file(answer.status, answer.headers)
+            return answer.status, answer.headers
     except (OSError, ValueError, http.client.HTTPException):  # nobody answers, or not so: it is a camera
-        return False
+        return None
 
 
 def _any_certificate() -> ssl.SSLContext:

@@ -13,6 +13,13 @@ JUMP_SECONDS = 3.0  # ahead by more than this and the time that passed: it was s
 JUMPS, JUMPS_SECONDS = 3, 60.0  # so many times in so long: nobody sets a clock so often
 
 SPAN_SECONDS, SPAN_PICTURES = 1.0, 4  # the least that a clock is judged by
+EARLY_SECONDS = (
+    0.3  # a picture may seem to come so much sooner than the first one did; more waited on the way
+)
+BACKLOG_SHARE, BACKLOG_SECONDS = (
+    0.25,
+    0.01,
+)  # who waited for less of the time between two pictures reads a backlog
 STOOD_SECONDS = 0.002  # ahead by no more than this a picture: it stands
 FAST_SPANS, FAST_GAIN = 3, 0.1  # so many spans in a row, in each of which it gains such a part
 LONG_SECONDS, LONG_GAIN = 30.0, 0.05  # or such a part of a longer while: a clock that is a little fast
@@ -69,6 +76,9 @@ class Timekeeping:
         self._gains: deque[tuple[Mark, float]] = (
             deque()
         )  # ends of spans, and by how much it was ahead at most
+        self.early = 0.0  # seconds by which its times are to be put back: no picture is taken after it came
+        self._allowed = EARLY_SECONDS  # by which it may be ahead of where it began
+        self._base = 0.0  # where that was
         self._ahead: float | None = None  # the most that the clock was ahead of the arrivals, at this opening
         self._fast = 0  # spans in a row in which it gained
         self._jumps: deque[float] = deque()
@@ -82,6 +92,7 @@ class Timekeeping:
         """Another opening: the clock begins anew, what is known of the camera stays."""
         self._before = self._span = self._ahead = self._good = None
         self._pictures = self._fast = 0
+        self.early, self._allowed = 0.0, EARLY_SECONDS
         self._marks.clear()
         self._gains.clear()
 
@@ -106,12 +117,24 @@ class Timekeeping:
         ):
             self._marks.popleft()
         self._pictures += 1
-        lead = mark.told - mark.captured
-        self._ahead = lead if self._ahead is None else max(lead, self._ahead)
+        self._follow(before, mark)
         if self._pictures >= SPAN_PICTURES and mark.captured - self._span.captured >= SPAN_SECONDS:
             self._judge(self._span, mark, paced=paced)
             self._span, self._pictures = mark, 0
         return self.trusted
+
+    def _follow(self, before: Mark, mark: Mark) -> None:
+        """How far the clock is ahead. What was there to be read may be: the first of it had waited on the way."""
+        lead = mark.told - mark.captured
+        gain = 0.0 if self._ahead is None else max(0.0, lead - self._ahead)
+        self._ahead = lead if self._ahead is None else max(lead, self._ahead)
+        if mark.idle is None or before.idle is None:
+            return
+        waited = mark.idle - before.idle
+        if waited < min(BACKLOG_SHARE * max(mark.told - before.told, 0.0), BACKLOG_SECONDS):
+            self._allowed += gain
+        elif (excess := lead - self._base - self._allowed) > 0:
+            self.early, self._allowed = self.early + excess, self._allowed + excess
 
     def slow(self) -> Slow:
         """Why pictures come later and later, by those of the last seconds."""
@@ -152,7 +175,8 @@ class Timekeeping:
 
     def _begin(self, mark: Mark) -> None:
         self._span, self._pictures, self._fast = mark, 0, 0
-        self._ahead = mark.told - mark.captured
+        self._ahead = self._base = mark.told - mark.captured
+        self._allowed = EARLY_SECONDS
         self._marks.clear()
         self._marks.append(mark)
         self._gains.clear()

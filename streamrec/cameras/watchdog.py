@@ -203,6 +203,8 @@ class Watch:
                 said = shot.told
                 if not self._believed(shot, attempt):
                     shot = replace(shot, told=None)
+                elif said is not None and self._timing.early:
+                    shot = replace(shot, told=said - self._timing.early)
                 trust.bear_out(shot, late=rhythm.silence() >= self._stall(attempt, rhythm.whole) / 2)
                 rhythm.beat(shot, trusted=not trust.is_lost, follows=trust.good > 1)
                 if trust.is_lost:
