@@ -10,8 +10,9 @@ import re
 import signal
 import sys
 import threading
+import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from enum import StrEnum
 from itertools import takewhile
@@ -959,8 +960,13 @@ def train(
         str | None, typer.Option(help="Named settings, as a model's card has them; options go before it.")
     ] = None,
     hold_out: Annotated[
-        float, typer.Option(min=0.0, max=0.5, help="Part of the groups kept back to measure on at the end.")
-    ] = 0.2,
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=0.5,
+            help="Part of the groups kept back to measure on at the end; by default 0.2, of one group 0.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of all chance: the same gives the same model.")] = 0,
     about: Annotated[str | None, typer.Option(help="One sentence that is kept in the model.")] = None,
     relabel: Annotated[
@@ -1081,8 +1087,9 @@ def train(
     """
     from streamrec.errors import DataError
     from streamrec.synthetic import LABELS
+    from streamrec.train.data import find_clips
     from streamrec.train.job import TrainJob
-    from streamrec.train.recipes import Recipe, find_recipe, put_together
+    from streamrec.train.recipes import Recipe, choose_recipe, find_recipe, put_together
     from streamrec.transforms import Transform
 
     if out is None:
@@ -1120,6 +1127,18 @@ def train(
         "device": device,
         "seed": seed,
     }
+    if data != ["synthetic"]:
+        say = _first_of_many()
+        clips = find_clips(
+            data, relabel=_parse_changes(relabel) or (find_recipe(recipe).relabel if recipe else {})
+        )
+        if recipe is None and world is None:
+            recipe, why = choose_recipe(clips)
+            say(why)
+        if hold_out is None and len({clip.group for clip in clips}) == 1:
+            hold_out = 0.0
+            say("all clips are of one group, so nothing is held out and nothing is measured")
+    hold_out = 0.2 if hold_out is None else hold_out
     made_by = find_recipe(recipe) if recipe else Recipe(about="")
     world = world or made_by.world
     if world is not None and world not in LABELS:
@@ -1409,7 +1428,7 @@ def crossval(
     from streamrec.errors import DataError
     from streamrec.train.crossval import CrossValidation, cross_validate, files_in, markdown_of, write_index
     from streamrec.train.data import find_clips
-    from streamrec.train.recipes import Recipe, find_recipe
+    from streamrec.train.recipes import Recipe, choose_recipe, find_recipe
 
     more = list(takewhile(lambda word: not word.startswith("-"), context.args))
     options = context.args[len(more) :]
@@ -1437,6 +1456,10 @@ def crossval(
         "threads",
         "device",
     )  # they do not change the model
+    if given["recipe"] is None and given["world"] is None:  # one for all folds
+        chosen, why = choose_recipe(find_clips([data, *more], relabel=_parse_changes(relabel)))
+        typer.echo(why, err=True)
+        options, given["recipe"] = ["--recipe", chosen, *options], chosen
     recipe = {name: value for name, value in given.items() if name not in own}
 
     def train_fold(learned: list[Any], measured: list[Any], number: int, folder: Path) -> Any:
@@ -1749,10 +1772,29 @@ def _progress(what: str, total: int) -> Iterator[Any]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from streamrec.train.progress import left, told_every
+
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console, begun, count = Console(stderr=True), time.monotonic(), 0
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(what, total=total)
-        yield lambda done: progress.update(task, completed=done)
+
+        def tell(done: int) -> None:
+            nonlocal count
+            count = done
+            progress.update(task, completed=done)
+
+        def text() -> str:
+            return f"{what}: {count} of {total}{left(count, total, time.monotonic() - begun)}"
+
+        say = _first_of_many()
+        with told_every(say, text, wanted=not console.is_terminal):
+            yield tell
+
+
+def _first_of_many() -> Callable[[str], None]:
+    """To the terminal; of the processes of a torchrun only the first one speaks."""
+    return lambda text: typer.echo(text, err=True) if os.environ.get("RANK", "0") == "0" else None
 
 
 def _after(tell: Any, before: int) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -383,6 +384,21 @@ def _folds_of(groups: dict[str, list[Clip]], folds: int, seed: int) -> dict[str,
         for label in here:
             counts[fold_of[group]][label] = counts[fold_of[group]].get(label, 0) + 1
     return fold_of
+
+
+def told_of(clips: Sequence[Clip], most: int = 8) -> str:
+    """Whose clips they are, for a person: the groups, and how many clips each has.
+
+    >>> told_of([Clip(Path("a.mp4"), "wave", "anna"), Clip(Path("b.mp4"), "clap", "anna")])
+    'anna (2 clips)'
+    """
+    counts = Counter(clip.group for clip in clips)
+    each = [
+        f"{printable(group)} ({count} clips)" if count > 1 else printable(group)
+        for group, count in sorted(counts.items())
+    ]
+    more = [f"and {len(each) - most} more"] if len(each) > most else []
+    return ", ".join([*each[:most], *more])
 
 
 def held_out(clips: list[Clip], *, part: float, seed: int = 0) -> tuple[list[Clip], list[Clip]]:

@@ -24,15 +24,16 @@ from streamrec.counting import phase_targets
 from streamrec.errors import DataError, MissingExtra, ModelError
 from streamrec.events import EventSettings
 from streamrec.model import ActionModel
-from streamrec.strangeness import KnownPictures
+from streamrec.strangeness import FOLDS, KnownPictures
 from streamrec.synthetic import ACTIONS, LABELS, UNSEEN, World, WorldSettings, clips
 from streamrec.train.cache import ClipCache, Recording, decode, decode_clips
-from streamrec.train.data import BACKGROUND, Clip, find_clips, find_footage, held_out, labels_of
+from streamrec.train.data import BACKGROUND, Clip, find_clips, find_footage, held_out, labels_of, told_of
 from streamrec.train.fit import Progress as Standing
 from streamrec.train.fit import TrainSettings
 from streamrec.train.known import known_of, unknown_part
 from streamrec.train.log import RunLog, read_lines
 from streamrec.train.measure import NOTHING
+from streamrec.train.progress import left, span, still, told_every
 from streamrec.train.ranks import Ranks, choose_device, joined
 from streamrec.train.report import PICTURES, draw_report
 from streamrec.train.score import accuracies, play
@@ -42,6 +43,7 @@ from streamrec.transforms import Transform
 SCENE_SECONDS = 20.0  # of the synthetic world: so long is a recording, with one body, camera and room
 SEEDS = 100_000  # worlds that one seed may use; those from UNSEEN on belong to evaluation
 SCENES = 12  # of the synthetic world are held out at most: it is endless, and rendering takes time
+MOST_UNKNOWN = 0.5  # of what is held out: who calls more than that unknown has not learned what is
 CLEAR = EventSettings(smoothing=0.2, shortest=0.2)  # its actions are clear: told sooner, no worse (measured)
 
 
@@ -54,12 +56,26 @@ class TrainData:
     measured: list[Recording]  # held out
     names: list[str]  # of those that are measured
     background: list[Recording] = field(default_factory=list)  # in which nothing happens
+    grouped: bool = True  # whether it is known which recordings share a person or a place
 
     @property
-    def known(self) -> KnownPictures:
-        """What a model that learned from this knows by sight."""
-        recordings = [*self.learned, *self.background]
-        return known_of(recordings, self.config.fps)
+    def known(self) -> KnownPictures | None:
+        """What a model that learned from this knows by sight; None where that cannot be judged (``unjudged``)."""
+        return None if self.unjudged else known_of([*self.learned, *self.background], self.config.fps)
+
+    @property
+    def unjudged(self) -> str | None:
+        """Why such a model should call no picture unknown: who knows one place calls every other one strange."""
+        groups = len({recording.group for recording in (*self.learned, *self.background)})
+        if not self.grouped:
+            return (
+                "no clips share a group, so that it is not known how unlike each other people and places are"
+            )
+        if groups < FOLDS:
+            return (
+                f"it learned from {groups} group{'s' if groups > 1 else ''}, and {FOLDS} are needed to tell"
+            )
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,14 +154,18 @@ class TrainJob:
     def load_data(self, ranks: Ranks | None = None) -> TrainData:
         """Find and decode what is learned from, and what is held out."""
         if not self.is_synthetic:
-            clips = find_clips(self.data, relabel=self.relabel, tell=_console(ranks).print)
+            clips = find_clips(self.data, relabel=self.relabel, tell=_console(ranks).say)
             self.keep_inputs(clips)
-            return self.decode(*held_out(clips, part=self.hold_out, seed=self.settings.seed), ranks)
+            learned, measured = held_out(clips, part=self.hold_out, seed=self.settings.seed)
+            if measured:
+                _console(ranks).say(f"held out, to measure on at the end: {told_of(measured)}")
+            return self.decode(learned, measured, ranks)
         config = self._config_for(ACTIONS if self.world is None else LABELS[self.world])
         count = self.scenes if self.world else max(1, round(self.hours * 3600 / SCENE_SECONDS))
         back = min(SCENES, round(self.hold_out * count))
         if self.world:
-            scenes = scenes_of(self.world, count + back, config.transform, config.labels)
+            with still("drawing scenes", _console(ranks).say):
+                scenes = scenes_of(self.world, count + back, config.transform, config.labels)
         else:
             scenes = self._render(count + back, config, _console(ranks))
         names = [f"scene {number}" for number in range(count, count + back)]
@@ -165,14 +185,18 @@ class TrainJob:
                     if isinstance(recording, Recording):
                         recordings.append(recording)
                         if recording.amiss is not None:
-                            console.print(f"{printable(clip.path.name)}: {recording.amiss}", style="yellow")
+                            console.say(f"{printable(clip.path.name)}: {recording.amiss}", style="yellow")
                         if clips is measured:
                             names.append(clip.path.name)
                     else:
                         console.say(f"passed over: {recording}", style="yellow")
         if self.world:
-            parts[0].extend(scenes_of(self.world, self.scenes, config.transform, config.labels))
-        return TrainData(config, *parts, names, self._decode_background(config, cache, console))
+            with still("drawing scenes", console.say):
+                parts[0].extend(scenes_of(self.world, self.scenes, config.transform, config.labels))
+        groups = Counter(clip.group for clip in (*learned, *measured))
+        grouped = bool(self.world) or max(groups.values(), default=0) > 1
+        quiet = self._decode_background(config, cache, console)
+        return TrainData(config, *parts, names, quiet, grouped)
 
     def _decode_background(self, config: ModelConfig, cache: ClipCache, console: Lines) -> list[Recording]:
         if not self.background:
@@ -220,8 +244,15 @@ class TrainJob:
     def write(self, model: ActionModel, data: TrainData) -> None:
         """Write the model, then what it says of the held-out recordings."""
         console = _console(None)
-        model.config = replace(model.config, known=data.known)
-        written, unwritten = self._written(model), None
+        with still("looking at what it learned from", console.say):
+            known, unknown = data.known, 0.0
+            if known is not None and data.measured:
+                unknown = unknown_part(known, data.measured, model.config.fps)
+        if unknown > MOST_UNKNOWN:
+            known = None
+        model.config = replace(model.config, known=known)
+        with still("writing the model", console.say):
+            written, unwritten = self._written(model), None
         if written == self.out:
             # Not before: if the model cannot be written, nothing is lost.
             for path in self.resumes:
@@ -236,8 +267,13 @@ class TrainJob:
             )
         with _counting("measuring", len(data.measured), console) as done:
             played = [done(play(model, recording)) for recording in data.measured]
-        if model.config.known is not None and data.measured:
-            unknown = unknown_part(model.config.known, data.measured, model.config.fps)
+        if data.unjudged:
+            console.say(f"it calls no picture unknown: {data.unjudged}")
+        elif known is None:
+            console.say(
+                f"it calls no picture unknown: it would be wrong of {100 * unknown:.0f} % of the held-out ones"
+            )
+        elif data.measured:
             console.say(f"of the held-out pictures {100 * unknown:.1f} % are unknown to it")
         told = "nothing was held out, so nothing was measured"
         if played:
@@ -249,15 +285,16 @@ class TrainJob:
             )
             console.say(told)
         try:
-            draw_report(
-                self.run_folder,
-                title=self.out.stem,
-                told=told,
-                labels=model.config.labels,
-                lines=read_lines(self.run_folder / "metrics.csv"),
-                played=played,
-                names=data.names,
-            )
+            with still("drawing the report", console.say):
+                draw_report(
+                    self.run_folder,
+                    title=self.out.stem,
+                    told=told,
+                    labels=model.config.labels,
+                    lines=read_lines(self.run_folder / "metrics.csv"),
+                    played=played,
+                    names=data.names,
+                )
         except MissingExtra as error:
             console.say(f"no pictures of the run: {error}")
         except OSError as error:
@@ -375,14 +412,21 @@ def _console(ranks: Ranks | None) -> Lines:
 @contextmanager
 def _counting(what: str, total: int, console: Lines) -> Iterator[Any]:
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    begun, count = time.monotonic(), 0
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(what, total=total)
 
         def done(item: Any) -> Any:
+            nonlocal count
+            count += 1
             progress.advance(task)
             return item
 
-        yield done
+        def text() -> str:
+            return f"{what}: {count} of {total}{left(count, total, time.monotonic() - begun)}"
+
+        with told_every(console.say, text, wanted=not console.is_terminal):
+            yield done
 
 
 @contextmanager
@@ -402,9 +446,10 @@ def _learning(
     held_out = ""
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=settings.soup * settings.steps)
+        told = ""
 
         def tell(standing: Standing) -> None:
-            nonlocal first, last, held_out
+            nonlocal first, last, held_out, told
             first, last = first or standing.step, standing
             if standing.watched is not None:
                 held_out = f", held out {100 * standing.watched:.1f} %"
@@ -421,6 +466,15 @@ def _learning(
             if log is not None:
                 log.write(standing)
 
-        yield tell
+        def text() -> str:
+            """Also while a step takes long, or what is watched is measured."""
+            if last is None:
+                return f"getting ready to learn: {span(time.monotonic() - begun)} so far"
+            total = settings.soup * settings.steps
+            rest = left(last.step - first + 1, total - first + 1, time.monotonic() - begun)
+            return f"{last.step}/{total} {told}{rest}"
+
+        with told_every(console.say, text, wanted=not console.is_terminal):
+            yield tell
     if last is not None and last.best_at is not None:
         console.say(f"learned for {last.step} steps; what is kept was the best, after {last.best_at}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -14,6 +14,7 @@ from streamrec.encoders import JOINTS
 from streamrec.errors import DataError, ModelError
 from streamrec.events import EventSettings
 from streamrec.train.augment import Augmentation
+from streamrec.train.data import Clip
 from streamrec.train.fit import TrainSettings
 from streamrec.transforms import Transform
 
@@ -43,11 +44,17 @@ RESTING: Mapping[str, Any] = MappingProxyType({"stages": "staged", "unfreeze": 1
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
+        "handful": Recipe(
+            about="a few dozen short clips: a minute or two on a CPU",
+            settings=replace(FEW, steps=120, streams=8),
+            config=MappingProxyType({"hidden_size": 96}),
+        ),
         "few": Recipe(
             about="a few hundred short clips: minutes on a CPU",
             settings=FEW,
             config=MappingProxyType({"hidden_size": 96}),
         ),
+        "many": Recipe(about="thousands of clips, or hours of labelled video"),
         "gesture": Recipe(
             about="gestures that only their motion tells, where left is not right",
             settings=replace(
@@ -169,12 +176,32 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
 )
 
 
+MOST = MappingProxyType({"handful": 60, "few": 600})  # clips that a recipe is chosen for
+
+
 def find_recipe(name: str) -> Recipe:
     """The recipe of a name; raises ``DataError`` that lists them."""
     if name not in RECIPES:
         known = "; ".join(f"{each} ({recipe.about})" for each, recipe in RECIPES.items())
         raise DataError(f"there is no recipe {name!r}; there are: {known}")
     return RECIPES[name]
+
+
+def choose_recipe(clips: Sequence[Clip]) -> tuple[str, str]:
+    """The recipe for so many clips, and a sentence that says why; of an untrimmed video each segment counts.
+
+    >>> from pathlib import Path
+    >>> choose_recipe([Clip(Path(f"{n}.mp4"), "wave", "me") for n in range(9)])[0]
+    'handful'
+    """
+    pieces = sum(1 if clip.label is not None else max(1, len(clip.segments)) for clip in clips)
+    name = next((name for name, most in MOST.items() if pieces <= most), "many")
+    groups = len({clip.group for clip in clips})
+    what = "clips" if all(clip.label is not None for clip in clips) else "clips and segments"
+    return name, (
+        f"{pieces} {what} of {groups} group{'s' if groups > 1 else ''}: recipe {name} ({RECIPES[name].about}); "
+        "--recipe names another, and options go before it"
+    )
 
 
 def put_together(
