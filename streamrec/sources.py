@@ -343,9 +343,9 @@ def open_source(what: Any, *, retries: int | None = RETRIES, size: tuple[int, in
 
     A number or ``/dev/video0`` is a webcam; ``rtsp://``, ``http://`` and the like an address; a path is a video
     file, a picture, a pipe (``-`` is standard input) or a folder of pictures; ``"synthetic"`` the synthetic world
-    (``"synthetic:7"`` with seed 7); any other iterable gives pictures. ``retries``: how often a lost camera is opened in a row before it is
-    given up; None: for ever. ``size``: nobody looks at the pictures but a model that wants them so wide and
-    high: larger ones of a file are decoded straight to it (``Transform.straight``).
+    (``"synthetic:7"`` with seed 7); any other iterable gives pictures. ``retries``: how often a lost camera is
+    opened in a row before it is given up; None: for ever. ``size``: nobody looks at the pictures but a model
+    that wants them so wide and high: larger ones of a file are decoded straight to it (``Transform.straight``).
     Raises ``SourceError`` for anything else.
 
     >>> open_source("0")

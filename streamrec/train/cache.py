@@ -152,9 +152,7 @@ class ClipCache:
         found = _read(entry)
         if found is None:
             try:
-                self._put(
-                    entry, lambda folder: _write_all(folder, source, _small(source, transform, max_fps))
-                )
+                self._add(entry, _small(source, transform, max_fps), source)
                 found = _read(entry)
                 self._make_room()
             except OSError:  # it cannot be written, or the disk is full
@@ -176,6 +174,16 @@ class ClipCache:
             self._put(entry, lambda folder: np.save(folder / "features.npy", features))
             self._make_room()
         return features
+
+    def _add(
+        self, entry: Path, frames: Iterator[tuple[np.ndarray, float]], source: Source | None = None
+    ) -> None:
+        def write(folder: Path) -> None:
+            _write(folder, frames)
+            if source is not None and (why := amiss(source)) is not None:
+                (folder / "amiss.txt").write_text(why, encoding="utf-8")
+
+        self._put(entry, write)
 
     def _put(self, entry: Path, write: Callable[[Path], None]) -> None:
         """Make an entry, whole or not at all."""
@@ -242,12 +250,6 @@ def _amiss_of(entry: Path) -> str | None:
         return (entry / "amiss.txt").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return None
-
-
-def _write_all(folder: Path, source: Source, frames: Iterable[tuple[np.ndarray, float]]) -> None:
-    _write(folder, frames)
-    if (why := amiss(source)) is not None:
-        (folder / "amiss.txt").write_text(why, encoding="utf-8")
 
 
 def _write(folder: Path, frames: Iterable[tuple[np.ndarray, float]]) -> None:
