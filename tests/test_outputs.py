@@ -18,9 +18,15 @@ from conftest import numbered
 
 from streamrec import JsonLines, VideoFile
 from streamrec.cli import main
+from streamrec.console import Lines
 from streamrec.core.files import keep_elsewhere, keep_inputs, replacing, try_room
 from streamrec.errors import SettingsError, SinkError
-from streamrec.types import Frame, Prediction, Result
+from streamrec.eventlist import line_of
+from streamrec.history import Entry
+from streamrec.overlay import plain
+from streamrec.train.tables import table
+from streamrec.types import ActionEnded, ActionStarted, Frame, Health, Prediction, Result, SourceState
+from streamrec.words import describe, describe_health
 from tests.test_cli import environment, streamrec, write_video
 
 COMMAND = [sys.executable, "-m", "streamrec"]
@@ -426,3 +432,22 @@ def test_a_watch_ends_with_its_only_reader_and_goes_on_where_there_are_others(pl
                 process.terminate()
                 assert process.wait(60) == 0
             process.kill()
+
+
+def test_a_label_breaks_no_sentence_no_table_and_no_picture_wherever_a_person_reads_it(capfd):
+    label = "wave\n\x1b]0;title\x07\u202e"
+    health = Health(SourceState.failed, label)
+    entry = Entry(id="1", camera=label, model=label, label=label, started=0.5, confidence=0.9)
+    console = Lines()
+    console.say(label)
+    for text in (
+        describe(ActionStarted(label, 1.0, 0.5)),
+        describe(ActionEnded(label, 12.5, 10.0, 0.9)),
+        describe_health(health),
+        line_of(entry),
+        plain(label),
+        table(["label"], [[label]]).splitlines()[2],
+        capfd.readouterr().out.removesuffix("\n"),
+    ):
+        assert text.isprintable(), text
+        assert r"\x1b]0;title\x07\u202e" in text
