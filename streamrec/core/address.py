@@ -79,7 +79,7 @@ def split_address(text: str) -> Address | None:
         return plain
     last = split_at_last(scheme.group(), rest)
     # "nas:554/door@home" is a path with an @, "me:55/4@10.0.0.7" a password with a slash.
-    likely = ":" not in authority or _is_certain(plain) or not _is_certain(last)
+    likely = ":" not in authority or is_certain(plain) or not is_certain(last)
     if plain.is_place and not place.endswith(":") and likely:
         return plain
     return last if last.is_place else plain
@@ -137,7 +137,7 @@ def percent_hint(text: str) -> str:
     return " (in an address, a % of the password is written %25)" if read else ""
 
 
-def _is_certain(address: Address) -> bool:
+def is_certain(address: Address) -> bool:
     """Whether host and port are hardly anything else: an IP address, a name with dots, localhost."""
     host = address.host
     if not address.is_place or not host:

@@ -18,7 +18,7 @@ from itertools import pairwise
 from typing import Any, TextIO
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
-from streamrec.core.address import Address, is_ip, split_address, split_at_last
+from streamrec.core.address import Address, is_certain, is_ip, split_address, split_at_last
 
 MASK = "***"
 SHORTEST = 4  # letters of a secret that is masked within words; a shorter one, where it stands alone
@@ -71,7 +71,14 @@ _PLAIN = re.compile(r"[A-Za-z][\w.-]{0,23}")
 _WORDLIKE = re.compile(r"(?P<letters>[^\W\d_]{1,11})\d{0,3}")
 _SPLIT = re.compile(r"([&;,?#])")
 _SPLIT_PATH = re.compile(r"([&;,]|_(?=[A-Za-z]+=))")  # "/user=me_password=..._channel=1"
-_RARE = re.compile(r"[bcdfghjklmnpqrstvwxz]{5}|q[^u]|[jqvxz][bcdfghjkmnpqtvwxz]|(.)\1\1", re.IGNORECASE)
+# Letters, and which often follow them in the words of European languages: a key that was drawn has others.
+_FOLLOWERS = """
+    abcdeghiklmnpqrstuvy babeilorsuy cacehiklortuy dadeilorstu eabcdefghilmnprstuvwx faefhilortu gaeghilnorsu
+    haeilmnortuy iabcdefghklmnoprstuvz jaeou kaeilnorsuy labcdefgiklmopstuvyz mabeimopsuy nacdefghiklnostuvyz
+    oabcdefghiklmnoprstuvwy paefhiloprstuy qu rabcdefghiklmnoprstuvwyz sacehiklmnopstuwy tacehilmorstuwyz
+    uabcdeghilmnprst vaeio waehinos xipt yaeos zaeiouwz
+"""
+_FOLLOW = {letters[0]: frozenset(letters[1:]) for letters in _FOLLOWERS.split()}
 
 _HEAD = r"(?:[A-Za-z][A-Za-z0-9+.-]*://|(?<![\w.])(?:rtsps?|rtmp[a-z]*|https?|srt|udp|tcp|ftps?|mqtts?):/)"
 _ADDRESS = re.compile(rf"{_HEAD}[^\s\"'<>`\x1b]+(?:(?<=\S)(?:[ ]+\w+=[^\s\"'<>`\x1b]+)+)?", re.IGNORECASE)
@@ -250,8 +257,10 @@ def _is_wordlike(run: str) -> bool:
     if not letters.isascii() or len(letters) <= 3:
         return True
     turns = sum(a.islower() != b.islower() for a, b in pairwise(letters[1:]))
-    vowels = sum(letter in "aeiouy" for letter in letters.lower()) / len(letters)
-    return turns <= 2 and 0.15 <= vowels <= 0.8 and not _RARE.search(letters)
+    letters = letters.lower()
+    vowels = sum(letter in "aeiouy" for letter in letters) / len(letters)
+    rare = sum(after not in _FOLLOW.get(letter, "") for letter, after in pairwise(letters))
+    return turns <= 2 and 0.15 <= vowels <= 0.8 and rare <= len(letters) // 8
 
 
 # -- addresses
@@ -376,8 +385,9 @@ def _addresses(text: str) -> Iterator[str]:
     while found := _ADDRESS.search(text, at):
         start, end = found.span()
         parts = split_address(found.group())
-        if parts is not None and not parts.is_place:
-            # The password has a blank or a quote in it: its end is the last "@" of the line.
+        open_place = parts is not None and ":" in parts.place and not (is_certain(parts) and parts.port)
+        if open_place or re.match(r"[\"'<>`][^\s:]*@", text[end : end + 100]):
+            # Perhaps the password has a blank or a quote in it: its end is the last "@" of the line.
             line = re.search(r"\n|://|$", text[end:])
             assert line is not None
             last = text.rfind("@", end, end + line.start())
