@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 # So begin the names of the threads that read sources and settings, and of those that look at pictures.
 READING = ("capture ", "read ", "look")
 _SLOW = ("train", "crossval")  # one step of theirs may take long, and what was learned is written at the end
+_LONG_PATIENCE = 120.0  # seconds
 _LARGEST = 1e9  # of any number of an option
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
 app = typer.Typer(
@@ -151,10 +152,10 @@ def main() -> None:
 
     _hide_passwords()
     with contextlib.suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGTERM, lambda *_: _interrupt())
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell may have it ignored
-            signal.signal(signal.SIGINT, lambda *_: _interrupt())
-        ending.watch_over(120.0 if sys.argv[1:2] and sys.argv[1] in _SLOW else ending.PATIENCE)
+        before = signal.signal(signal.SIGTERM, lambda *_: _interrupt())
+        if before is not None:  # or else it is not Python's process
+            slow = sys.argv[1:2] and sys.argv[1] in _SLOW
+            ending.watch_over(_interrupt, _LONG_PATIENCE if slow else ending.PATIENCE)
     try:
         app()
     except SystemExit as done:
