@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 # So begin the names of the threads that read sources and settings, and of those that look at pictures.
 READING = ("capture ", "read ", "look")
 _SLOW = ("train", "crossval")  # one step of theirs may take long, and what was learned is written at the end
+_LONG_PATIENCE = 120.0  # seconds
 _LARGEST = 1e9  # of any number of an option
 CUT_OFF = 3  # exit code where a recording was cut off, damaged, or lost on the way
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
@@ -202,19 +203,23 @@ def _heed_signals() -> list[str]:
     came: list[str] = []
 
     def end(number: int, frame: Any) -> None:
-        ending.heard()
         came.append(signal.Signals(number).name)
-        raise KeyboardInterrupt
+        _interrupt()
 
     with contextlib.suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGTERM, end)
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell may have it ignored
-            signal.signal(signal.SIGINT, end)
+        before = signal.signal(signal.SIGTERM, end)
         hang_up = getattr(signal, "SIGHUP", None)  # Windows has none
         if hang_up is not None and signal.getsignal(hang_up) is not signal.SIG_IGN:
             signal.signal(hang_up, end)
-        ending.watch_over(120.0 if sys.argv[1:2] and sys.argv[1] in _SLOW else ending.PATIENCE)
+        if before is not None:  # or else it is not Python's process
+            slow = sys.argv[1:2] and sys.argv[1] in _SLOW
+            ending.watch_over(_interrupt, _LONG_PATIENCE if slow else ending.PATIENCE)
     return came
+
+
+def _interrupt() -> None:
+    ending.heard()
+    raise KeyboardInterrupt
 
 
 def _open_streams() -> None:

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from streamrec.serve.web import WebSettings
 
 _TICK = 0.25  # seconds: how often the table is drawn and signals are looked for when no frame comes
+_SWITCH_SECONDS = 0.0005  # that the thread which recognizes waits at most for one that reads settings
 _POLL_SECONDS = 1.0  # between two looks at the file
 _PATIENCE = 2.0  # seconds that the cameras' threads have to end
 _OVER = (SourceState.ended, SourceState.failed)
@@ -278,12 +279,16 @@ class _Reload:
         self._thread.start()
 
     def _run(self) -> None:
+        usual = sys.getswitchinterval()
+        sys.setswitchinterval(min(usual, _SWITCH_SECONDS))
         try:
             self._answer = self._work()
         except SettingsError as error:
             self._answer = error
         except BaseException as error:
             self._answer = SettingsError(f"the settings cannot be read: {why(error)}")
+        finally:
+            sys.setswitchinterval(usual)
 
     @property
     def over(self) -> bool:

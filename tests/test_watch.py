@@ -367,7 +367,7 @@ class TestChanges:
             + 'user = "me"\npassword_file = "a\\u0000b"',
             "it holds a control character": good + table.replace('"0"', '"a\\u0000b"'),
             "is not written in UTF-8": good.encode() + b"# \xff\xfe",
-            "larger than 1,000 kB": good + "#" * 2_000_000,
+            "larger than 500 kB": good + "#" * 2_000_000,
             "name: it stands there twice": good + table + table,
             "fps: give a number from 0.1 to 240, not 1e-300": good + table + "fps = 1e-300",
             "still: give seconds from 0.01": good + table + "still = 1e-300",

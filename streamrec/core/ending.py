@@ -13,6 +13,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 PATIENCE = 5.0  # seconds that a handler has to run
 _AT_ONCE = 3  # so many signals that no handler heard end it without waiting
@@ -26,11 +27,14 @@ def heard() -> None:
     _heard_at = time.monotonic()
 
 
-def watch_over(patience: float = PATIENCE) -> None:
+def watch_over(interrupt: Callable[[], object], patience: float = PATIENCE) -> None:
     """Start the thread that ends the process where nobody else can; in the main thread, once.
 
-    Its exit code is then 128 and the signal's number, as shells have it.
+    ``interrupt`` is what Ctrl-C does, and calls ``heard``. The exit code of a process that is ended so is 128 and
+    the signal's number, as shells have it.
     """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell may have it ignored
+        signal.signal(signal.SIGINT, lambda *_: interrupt())
     reader, writer = socket.socketpair()
     writer.setblocking(False)
     signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)  # written to in C, whatever Python does

@@ -16,7 +16,7 @@ from streamrec.core import files
 from streamrec.core.text import printable
 from streamrec.errors import SettingsError, StreamrecError
 
-MOST = 1_000_000  # bytes: of settings more are a mistake, and would take seconds to read
+MOST = 500_000  # bytes: more settings than of 1,000 cameras are a mistake, and would take seconds to read
 MOST_SECRET = 65_536  # of a file that holds one password
 _PIPE_SECONDS = 2.0  # that a pipe is waited for; a shell's <(...) is one
 _SHOWN = 60  # letters of a value that is quoted
