@@ -81,8 +81,8 @@ def why_not_opened(
     if nests(said):
         return NESTED
     if any("Failed to resolve hostname" in text for text in said):
-        door = Door.of(address)
-        return unknown_name(door.host if door else re.split(r"[/?:]", rest.rpartition("@")[2])[0])
+        # The last "@" ends the user's part: a password may itself hold "@" or "/".
+        return unknown_name(re.split(r"[/?#:]", rest.rpartition("@")[2])[0])
     if (code := _code(said)) is not None and took < 0.95 * deadline:
         if code in _ANSWERS:
             return _ANSWERS[code]
