@@ -355,9 +355,8 @@ def _from_text(text: str, retries: int | None, size: tuple[int, int] | None) -> 
     if text.startswith("file://"):
         return _from_path(Path(text.removeprefix("file://")), retries, size)
     if "://" in text:
-        if text.lower().startswith(
-            ("http://", "https://")
-        ):  # a camera, unless its server shows that it is a file
+        if text.lower().startswith(("http://", "https://")):
+            # A camera, unless its server shows that it is a file.
             film = partial(FileSource, text, size=size)
             return NetworkSource(text, retries=retries, film=film, ask=_ends_as_video(text))
         return NetworkSource(text, retries=retries)
