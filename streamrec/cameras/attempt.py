@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -127,7 +128,9 @@ class Attempt:
         except Over as ended:
             over = ended
         except Exception as error:
-            LOG.debug("%s", type(error).__name__, exc_info=True)
+            # Its own words may hold the address, password included: where it came up has to be enough.
+            where = "".join(traceback.format_tb(error.__traceback__))
+            LOG.debug("%s: %s\n%s", self.thread.name, type(error).__name__, where)
             over = Over(why_lost(error), cause=LOST)
         over.__traceback__ = over.__context__ = None
         self._set(over=over)

@@ -25,7 +25,6 @@ from streamrec.cameras.attempt import (
     Shot,
     sleep,
 )
-from streamrec.cameras.door import Door
 from streamrec.cameras.film import ends, redirects, sends_parts
 from streamrec.cameras.joining import Joiner, Whole
 from streamrec.cameras.reasons import (
@@ -174,9 +173,8 @@ def _opened_stream(
     except av.FFmpegError as error:
         if isinstance(error, av.InvalidDataError) and (parts := _parts(address, seconds)) is not None:
             return parts
-        door = Door.of(address)
         texts = [text for _, _, text in said]
-        reason = why_not_opened(error, texts, door.host if door else "", time.monotonic() - asked, seconds)
+        reason = why_not_opened(error, texts, address, time.monotonic() - asked, seconds)
         if reason == NOT_OPENED and address.lower().startswith("http") and redirects(address, seconds):
             reason = CIRCLE
         circle = reason in (CIRCLE, NESTED)

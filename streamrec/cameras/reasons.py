@@ -72,15 +72,17 @@ _CONNECTION = re.compile(r"Connection to \S+ failed(?: \([^)]*\))?[:,]? *(.*)")
 
 
 def why_not_opened(
-    error: av.FFmpegError, said: Sequence[str], host: str, took: float, deadline: float
+    error: av.FFmpegError, said: Sequence[str], address: str, took: float, deadline: float
 ) -> str:
-    """The sentence for an opening that ``took`` so many seconds; ``said``: FFmpeg's log, ``host``: the address's."""
+    """The sentence for an opening that ``took`` so many seconds; ``said``: FFmpeg's log."""
+    scheme, _, rest = address.lower().partition("://")
     if leads_on(said):
         return CIRCLE
     if nests(said):
         return NESTED
     if any("Failed to resolve hostname" in text for text in said):
-        return unknown_name(host)
+        # The last "@" ends the user's part: a password may itself hold "@" or "/".
+        return unknown_name(re.split(r"[/?#:]", rest.rpartition("@")[2])[0])
     if (code := _code(said)) is not None and took < 0.95 * deadline:
         if code in _ANSWERS:
             return _ANSWERS[code]
@@ -106,9 +108,9 @@ def why_not_opened(
             if "timed out" in failed:
                 return no_answer(deadline)
             return NO_WAY
-        if re.search(r"(?i)\b(tls|ssl|certificate|handshake)\b", text):
+        if scheme.endswith("s") and re.search(r"(?i)\b(tls|ssl|certificate|handshake)\b", text):
             return NO_TLS
-    if any("End of file" in text for text in said):
+    if any("End of file" in text or "Failed reading RTSP" in text for text in said):
         return HUNG_UP
     if isinstance(error, av.InvalidDataError):
         return in_words(error, took, deadline)
