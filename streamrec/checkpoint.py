@@ -109,7 +109,8 @@ def checkpoint_of(model: ActionModel | CNNLSTM, name: str = "") -> Checkpoint:
     from streamrec.model import action_model_of
 
     whole = action_model_of(model)
-    graph, referred = None, []
+    graph: bytes | None = None
+    referred: list[str] = []
     try:
         graph, referred = step_graph(whole)
     except ModelError:

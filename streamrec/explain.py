@@ -47,7 +47,8 @@ class Explainer:
         """``model``: it is copied, so that training it goes on undisturbed."""
         if not isinstance(model, ActionModel):
             raise ModelError(
-                f"an Explainer is made of an ActionModel, not of {described(model)}; Explainer.load(name_or_path) reads one"
+                f"an Explainer is made of an ActionModel, not of {described(model)}; "
+                "Explainer.load(name_or_path) reads one"
             )
         self._process = os.getpid()
         settle_after_fork()
@@ -146,7 +147,7 @@ class Explainer:
 
 @contextmanager
 def _at_most(threads: int) -> Iterator[None]:
-    """Torch in so many threads: those of a small CNN wait for each other longer than they work, where cores are busy."""
+    """Torch in so many threads: where cores are busy, those of a small CNN wait for each other more than they work."""
     before = torch.get_num_threads()
     if before <= threads:
         yield

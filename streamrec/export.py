@@ -69,8 +69,9 @@ def export_onnx(model: ActionModel | CNNLSTM | Checkpoint, path: str | Path) -> 
 
     Of a model that was read from its file the graph is the one in there.
     """
-    read = isinstance(getattr(model, "weights", None), dict)  # a Checkpoint: to import it would be a circle
-    graph = _joined(model) if read else _traced(action_model_of(model))
+    from streamrec.checkpoint import Checkpoint
+
+    graph = _joined(model) if isinstance(model, Checkpoint) else _traced(action_model_of(model))
     graph.metadata_props.add(key="format", value=f"streamrec {FORMAT}")
     graph.metadata_props.add(key="config", value=json.dumps(model.config.to_dict()))
     try:
@@ -127,13 +128,13 @@ def _traced(model: ActionModel) -> onnx.ModelProto:
             )
             tidy(program.model, weights)
     except Exception as error:  # the exporter raises of many kinds
-        said = (
+        why = (
             "this CNN cannot be written as an ONNX graph, and without one it cannot be run from a file"
             if model.config.is_own
             else f"the encoder {model.config.encoder} cannot be exported to ONNX, "
             "use the torch engine (--engine torch)"
         )
-        raise ModelError(f"{said}: {error}") from error
+        raise ModelError(f"{why}: {error}") from error
     finally:
         logger.setLevel(level)
         model.train(was_training)

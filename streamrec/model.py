@@ -51,7 +51,8 @@ class ActionModel(nn.Module):
         super().__init__()
         if not isinstance(config, ModelConfig):
             raise ModelError(
-                f"an ActionModel is made of a ModelConfig, not of {_described(config)}; load_model(name_or_path) reads one"
+                f"an ActionModel is made of a ModelConfig, not of {_described(config)}; "
+                "load_model(name_or_path) reads one"
             )
         height, width = config.transform.height, config.transform.width
         if encoder is None:
@@ -201,6 +202,7 @@ class CNNLSTM(nn.Module):
         self.colors = _colors_of(cnn, colors)
         self._told_size = _size_of(image_size)
         self._seen_size: tuple[int, int] | None = None  # height, width of the last clips
+        self._settled = self._told_size is not None  # how many features the head is given
         found, self._exact = _probed(cnn, self._told_size, 1 if self.colors == "gray" else 3)
         self.encoder = FrameEncoder(cnn, feature_size=found)
         self.head = LSTMHead(
@@ -255,7 +257,9 @@ class CNNLSTM(nn.Module):
         """(..., 3, H, W) uint8 RGB, as ``transform`` gives them -> float as ``forward`` wants it."""
         transform = self.transform
         scaled = pictures.float() / 255.0
-        mean, std = (scaled.new_tensor(n).view(3, 1, 1) for n in (transform.mean, transform.std))
+        mean, std = (
+            torch.tensor(n, device=scaled.device).view(3, 1, 1) for n in (transform.mean, transform.std)
+        )
         return _in_colors((scaled - mean) / std, self.colors)
 
     @property
@@ -285,7 +289,7 @@ class CNNLSTM(nn.Module):
         encoder = FrameEncoder(cnn, height=config.transform.height, width=config.transform.width)
         encoder.mean, encoder.std = config.transform.mean, config.transform.std
         head = copy.deepcopy(self.head).cpu()
-        head.lstm.weight_ih_l0.data[:, -1] = 0.0  # the time since the last frame
+        _first_weight(head).data[:, -1] = 0.0  # the time since the last frame
         return ActionModel(config, encoder=encoder, head=head).float().eval()
 
     def _features(self, clips: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -312,18 +316,18 @@ class CNNLSTM(nn.Module):
         """Pictures of another size than before come: is it one that the CNN takes, with as many features?"""
         found, _ = _probed(self.encoder.cnn, size, 1 if self.colors == "gray" else 3)
         if found != self.encoder.feature_size:
-            if self._told_size is not None or (self._exact is False and self._seen_size is not None):
+            if self._settled:
                 raise ModelError(
                     f"the CNN gives {found} features for pictures of {size[1]}x{size[0]}, and the model was built for "
                     f"{self.encoder.feature_size}; give image_size=({size[0]}, {size[1]})"
                 )
             self._take(found)
-        self._seen_size, self._exact = size, self._exact and found == self.encoder.feature_size
+        self._seen_size, self._settled = size, True
 
     def _take(self, feature_size: int) -> None:
         """Let the first layer of the LSTM have room for so many features; an optimizer keeps its parameter."""
-        weight = self.head.lstm.weight_ih_l0
-        fresh = LSTMHead(feature_size, self.head.lstm.hidden_size, 1, recall=False).lstm.weight_ih_l0.data
+        weight = _first_weight(self.head)
+        fresh = _first_weight(LSTMHead(feature_size, self.head.lstm.hidden_size, 1, recall=False)).data
         weight.data = fresh.to(weight.device, weight.dtype)
         weight.grad = None
         self.head.lstm.input_size = feature_size + 1
@@ -341,6 +345,11 @@ class _InColors(nn.Module):
 
     def forward(self, pictures: Tensor) -> Any:
         return self.cnn(_in_colors(pictures, self.colors))
+
+
+def _first_weight(head: LSTMHead) -> Tensor:
+    """(4 hidden, features + 1): what the first layer makes of features, and of the time since the last frame."""
+    return head.lstm.get_parameter("weight_ih_l0")
 
 
 def action_model_of(model: Any) -> ActionModel:
@@ -457,11 +466,13 @@ def _make_room(model: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any)
     """Weights that were learned with another number of features are loaded where nobody said the size."""
     assert isinstance(model, CNNLSTM)
     weight = state.get(f"{prefix}head.lstm.weight_ih_l0")
-    if weight is not None and model._told_size is None and model._seen_size is None:
-        features = weight.shape[1] - 1
-        if weight.dim() == 2 and features != model.encoder.feature_size and features > 0:
-            model._take(features)
-            model._exact = False
+    if weight is None or weight.dim() != 2 or model._settled:
+        return
+    features = weight.shape[1] - 1
+    if features != model.encoder.feature_size and features > 0:
+        model._take(features)
+        model._exact = False
+    model._settled = True
 
 
 def sum_of_step_losses(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:

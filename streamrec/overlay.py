@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from streamrec.core.given import described
-from streamrec.core.text import printable
+from streamrec.core.text import in_visual_order, printable, spelled
 from streamrec.errors import WrongValue
 from streamrec.pictures import as_bgr
 from streamrec.types import ActionStarted, Result
@@ -609,19 +609,35 @@ def plain(text: str, *, unicode: bool = _CLEAR_TEXT) -> str:
 
     >>> plain("Händewaschen – größer", unicode=False)
     'Handewaschen - grosser'
-    >>> plain("飲む", unicode=False)
-    '??'
+    >>> plain("飲む 🎉", unicode=False)
+    '(U+98F2)mu (party popper)'
     >>> plain("red\\x1b[2J", unicode=False)
     'red\\\\x1b[2J'
     """
     text = printable(" ".join(text.split()))
     if unicode:
-        return unicodedata.normalize("NFC", text)
+        return in_visual_order(spelled(unicodedata.normalize("NFC", text), _is_drawn))
     letters = []
     for letter in unicodedata.normalize("NFC", text.translate(_ASCII)):
         stripped = unicodedata.normalize("NFKD", letter).encode("ascii", "ignore").decode()
-        letters.append(stripped or ("" if unicodedata.combining(letter) else "?"))
-    return "".join(letters)
+        letters.append(stripped or ("" if unicodedata.combining(letter) else letter))
+    return spelled("".join(letters), str.isascii)
+
+
+@lru_cache(maxsize=4096)
+def _is_drawn(letter: str) -> bool:
+    """Whether OpenCV has this letter: it draws a question mark where it has none."""
+    if letter.isascii() or letter == "…" or not unicodedata.name(letter, ""):
+        return letter.isascii() or letter == "…"
+    if unicodedata.combining(letter):
+        return False
+    return not np.array_equal(_drawn_alone(letter), _drawn_alone("?"))
+
+
+def _drawn_alone(letter: str) -> np.ndarray:
+    canvas = np.zeros((48, 72), np.uint8)
+    cv2.putText(canvas, letter, (8, 36), _face(False), 1.0, 255, _thickness(24, False), cv2.LINE_AA)
+    return canvas
 
 
 @lru_cache(maxsize=2)

@@ -66,8 +66,8 @@ class Prediction:
         """
         if not isinstance(probabilities, np.ndarray) or probabilities.shape != (len(labels),) or not labels:
             raise WrongValue(
-                f"probabilities are {described(probabilities)}: give an array of one number for each of the {len(labels)} "
-                "labels"
+                f"probabilities are {described(probabilities)}: give an array of one number for each of the "
+                f"{len(labels)} labels"
             )
         best = int(probabilities.argmax())
         confidence = float(probabilities[best])

@@ -110,7 +110,7 @@ def test_letters_show_on_light_and_on_dark_pictures():
 
 
 def test_text_on_older_opencv_is_made_of_ascii_letters():
-    assert plain("Café – Ångström 飲", unicode=False) == "Cafe - Angstrom ?"
+    assert plain("Café – Ångström 飲", unicode=False) == "Cafe - Angstrom (U+98F2)"
     assert plain("two\nlines\tand\x00more", unicode=False) == r"two lines and\x00more"
     assert plain("e\u0301te\u0301", unicode=False) == "ete"
 
@@ -298,3 +298,15 @@ def test_an_unknown_picture_is_called_unknown_and_wears_no_label():
     trail.push(unknown)
     (moment,) = trail
     assert (moment.label, moment.index, moment.confidence) == ("unknown", -1, 0.0)
+
+
+def test_labels_of_any_script_are_drawn_or_written_out_and_never_question_marks():
+    from streamrec.overlay import plain
+
+    for label in ("日本語", "مرحبا", "नमस्ते", "🎉 fest 👋🏽", "สวัสดี", "Привет", "Händewaschen ß", "x\x1b[2J"):
+        for unicode in (True, False):
+            shown = plain(label, unicode=unicode)
+            assert shown.strip() and "?" not in shown and "\x1b" not in shown, (label, shown)
+    assert plain("🎉 fest 👋🏽") == "(party popper) fest (waving hand sign)"
+    assert plain("why?") == "why?"
+    assert plain("नमस्ते") == "namasatae"

@@ -23,7 +23,8 @@ READ = {
     "tabs": PLAIN.replace(",", "\t"),
     "bars": PLAIN.replace(",", "|"),
     "capitals and spaces": PLAIN.replace("clip,label,start,end,group", " Clip , LABEL, Start,END , Group "),
-    "quotes": '"clip","label","start","end","group"\n"a.mp4","wave","0","2.5","anna"\n"b.mp4","Händewaschen",1,2,bert\n',
+    "quotes": '"clip","label","start","end","group"\n"a.mp4","wave","0","2.5","anna"\n'
+    '"b.mp4","Händewaschen",1,2,bert\n',
     "UTF-8 with a mark": codecs.BOM_UTF8 + PLAIN.encode(),
     "UTF-16": PLAIN.encode("utf-16"),
     "UTF-16, big end first": codecs.BOM_UTF16_BE + PLAIN.replace(",", "\t").encode("utf-16-be"),

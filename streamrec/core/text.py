@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from collections.abc import Callable
 
 # Control characters, surrogates (bytes that are no text), what turns the direction of writing, and line ends.
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Cf", "Co", "Cn", "Zl", "Zp"})
+_RIGHT_TO_LEFT = "\u0590-\u08ff\ufb1d-\ufefc"  # Hebrew, Arabic and their relatives
+_RUNS = re.compile(rf"[{_RIGHT_TO_LEFT}]+(?:\s+[{_RIGHT_TO_LEFT}]+)*|[^{_RIGHT_TO_LEFT}]+")
 _JOINERS = "\u200c\u200d\ufe0f"  # hold emoji and some scripts together
 
 
@@ -29,3 +33,59 @@ def _escaped(character: str) -> str:
     if 0xDC80 <= code <= 0xDCFF:  # a byte of a name that is not UTF-8
         return f"\\x{code - 0xDC00:02x}"
     return character.encode("unicode_escape").decode("ascii")
+
+
+def spelled(text: str, is_drawn: Callable[[str], bool]) -> str:
+    """The text with every letter that cannot be drawn written out by its name, so that labels are still told apart.
+
+    >>> spelled("\N{PARTY POPPER} fest", str.isascii), spelled("\N{DEVANAGARI LETTER NA}", str.isascii)
+    ('(party popper) fest', 'na')
+    """
+    parts = [letter if is_drawn(letter) else _spelled(letter) for letter in text]
+    return " ".join("".join(parts).replace(")(", ") (").split())
+
+
+def _spelled(letter: str) -> str:
+    kind, name = unicodedata.category(letter), unicodedata.name(letter, "")
+    if letter in _JOINERS or kind == "Cf" or name.startswith("EMOJI MODIFIER"):
+        return ""
+    if kind.startswith("Z"):
+        return " "
+    if kind.startswith(("L", "M")):
+        said = re.search(r"(?:LETTER|SYLLABLE|CHARACTER|VOWEL SIGN) (?:SMALL )?([A-Z]+)", name)
+        if said is not None:
+            return said[1].lower()
+        if kind.startswith("M"):
+            return ""
+    if kind.startswith("N") and (digit := unicodedata.decimal(letter, None)) is not None:
+        return str(digit)
+    return f"({name.lower()})" if name and kind.startswith(("S", "P")) else f"(U+{ord(letter):04X})"
+
+
+def in_visual_order(text: str) -> str:
+    """Text as it is drawn from left to right: what is written from right to left is turned round.
+
+    For who draws letter by letter and knows no direction; words of Latin letters and numbers stay as they are.
+
+    >>> ascii(in_visual_order("\N{HEBREW LETTER ALEF}\N{HEBREW LETTER BET} 12"))
+    "'12 \\\\u05d1\\\\u05d0'"
+    """
+    kinds = [unicodedata.bidirectional(letter) for letter in text]
+    strong = [kind for kind in kinds if kind in ("L", "R", "AL")]
+    if "R" not in strong and "AL" not in strong:
+        return text
+    runs = [found.group() for found in _RUNS.finditer(text)]
+    turned = [run[::-1] if unicodedata.bidirectional(run[0]) in ("R", "AL") else run for run in runs]
+    if strong[0] == "L":
+        return "".join(turned)
+    return "".join(
+        run if unicodedata.bidirectional(run[-1]) in ("R", "AL") else _outside_in(run)
+        for run in reversed(turned)
+    )
+
+
+def _outside_in(run: str) -> str:
+    """A run of another direction in text from right to left: the spaces around it change sides."""
+    inner = run.strip()
+    start = run.index(inner) if inner else len(run)
+    return run[start + len(inner) :] + inner + run[:start]

@@ -56,7 +56,7 @@ def find_feature_size(cnn: nn.Module, height: int, width: int, channels: int = 3
     """How many features a CNN gives for pictures of this size; raises ``ModelError`` where it gives none."""
     modes = [(module, module.training) for module in cnn.modules()]
     weight = next(iter(cnn.parameters()), None)
-    like = {} if weight is None else {"device": weight.device, "dtype": weight.dtype}
+    like: dict[str, Any] = {} if weight is None else {"device": weight.device, "dtype": weight.dtype}
     cnn.eval()  # a batch norm must not learn from the probe
     try:
         with torch.no_grad():

@@ -128,7 +128,8 @@ def make_engine(
         _check_on_cpu(device)
         from streamrec.engines.onnx_engine import OnnxEngine
 
-        name, made = path.stem, OnnxEngine.from_file(path, threads)
+        name = path.stem
+        made: Engine = OnnxEngine.from_file(path, threads)
     else:
         checkpoint = read_checkpoint(path)
         name = checkpoint.name

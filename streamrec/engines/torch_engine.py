@@ -135,7 +135,7 @@ def check_process(made_in: int) -> None:
 
 
 def settle_after_fork() -> bool:
-    """Whether this process was forked from one that may have used torch: then it has one thread here, and waits for none."""
+    """Whether this process was forked from one that may have used torch: it has one thread then, and waits for none."""
     if os.getpid() == _IMPORTED_IN:
         return False
     torch.set_num_threads(1)

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 
 from streamrec import health as report
-from streamrec.core.given import described, number, whole_number
+from streamrec.core.given import described, whole_number
+from streamrec.core.given import number as a_number
 from streamrec.errors import SourceError
 from streamrec.synthetic import falls, figure, finger, poses, scene, scuffle, workout
 from streamrec.synthetic.camera import Camera, draw_camera
@@ -73,10 +74,10 @@ class WorldSettings:
         for name in ("width", "height", "seed"):
             whole_number(getattr(self, name), name, least=0, error=SourceError)
         for name in ("fps", "jitter", "transition_seconds"):
-            number(getattr(self, name), name, error=SourceError)
+            a_number(getattr(self, name), name, error=SourceError)
         for name in ("seconds", "scene_seconds"):
             if getattr(self, name) is not None:
-                number(getattr(self, name), name, above=0.0, error=SourceError)
+                a_number(getattr(self, name), name, above=0.0, error=SourceError)
         if min(self.width, self.height) < 32 or self.fps <= 0:
             raise SourceError("the synthetic world needs a picture of at least 32x32 and fps above 0")
         low, high = self.action_seconds

@@ -143,7 +143,7 @@ def same_recordings(paths: Iterable[Path]) -> dict[Path, Path]:
 
 @lru_cache(maxsize=4096)
 def _hashed(path: str, size: int, changed: int) -> bytes:
-    with open(path, "rb") as file:
+    with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
 
 
@@ -176,11 +176,12 @@ def _each_once(clips: list[Clip], tell: Callable[[str], None]) -> list[Clip]:
             found[untrimmed[0]] = replace(whole, segments=segments, repetitions=repetitions or None)
             found[number] = None
     if moved:
-        one, *others = next([clips[n].path for n in numbers] for numbers in of_one.values()
+        known, *others = next([clips[n].path for n in numbers] for numbers in of_one.values()
                             if len({clips[n].group for n in numbers}) > 1)  # fmt: skip
         tell(
-            f"{moved} clip{'s are' if moved > 1 else ' is'} the same recording as another, like {printable(str(others[0]))} "
-            f"and {printable(str(one))}: such are of one group, so that none is both learned from and measured on"
+            f"{moved} clip{'s are' if moved > 1 else ' is'} the same recording as another, like "
+            f"{printable(str(others[0]))} and {printable(str(known))}: such are of one group, so that none is both "
+            "learned from and measured on"
         )
     return [clip for clip in found if clip is not None]
 
@@ -190,17 +191,13 @@ def _check_agree(one: Clip, other: Clip) -> None:
     for start, end, label in _said(one):
         for begin, stop, name in _said(other):
             if label != name and max(start, begin) < min(end, stop):
-                when = "" if (start, begin) == (0.0, 0.0) and end == stop == math.inf else (
-                    f" from {max(start, begin):g} to {min(end, stop):g} s"
-                )  # fmt: skip
-                same = (
-                    ""
-                    if one.path == other.path
-                    else f", which is the same recording as {printable(str(other.path))},"
-                )
+                until = min(end, stop)
+                when = "" if until == math.inf else f" from {max(start, begin):g} to {until:g} s"
+                twin = printable(str(other.path))
+                same = "" if one.path == other.path else f", which is the same recording as {twin},"
                 raise DataError(
-                    f"{printable(str(one.path))}{same} is {label} and {name}{when}: give it the label that is right, and "
-                    "take away the other"
+                    f"{printable(str(one.path))}{same} is {label} and {name}{when}: give it the label that is "
+                    "right, and take away the other"
                 )
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+import logging
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from streamrec.core.files import make_private_folder, replacing
-from streamrec.core.text import printable
+from streamrec.core.text import printable, spelled
 from streamrec.errors import need
 from streamrec.metrics import ConfusionMatrix
 from streamrec.train.data import NO_LABEL
@@ -67,16 +70,18 @@ def draw_report(
     need("matplotlib", extra="train")
     make_private_folder(folder)
     labels, names = [*map(printable, labels)], [*map(printable, names)]
-    figures = {"curves.png": draw_curves(lines)}
-    if played:
-        figures |= {
-            "confusion.png": draw_confusion(labels, played),
-            "timelines.png": draw_timelines(labels, played, names),
-            "mistakes.png": draw_mistakes(labels, worst_mistakes(played, names), len(played)),
-        }
-    for name, figure in figures.items():
-        with replacing(folder / name, private=True) as file:
-            figure.savefig(file, dpi=110, facecolor="white", format="png")
+    with _letters_for([*labels, *names]) as shown:
+        labels, names = [*map(shown, labels)], [*map(shown, names)]
+        figures = {"curves.png": draw_curves(lines)}
+        if played:
+            figures |= {
+                "confusion.png": draw_confusion(labels, played),
+                "timelines.png": draw_timelines(labels, played, names),
+                "mistakes.png": draw_mistakes(labels, worst_mistakes(played, names), len(played)),
+            }
+        for name, figure in figures.items():
+            with replacing(folder / name, private=True) as file:
+                figure.savefig(file, dpi=110, facecolor="white", format="png")
     page = folder / "report.html"
     with replacing(page, "w", private=True, encoding="utf-8") as file:
         file.write(_page(title, told, list(figures)))
@@ -276,6 +281,48 @@ def stretches(values: np.ndarray) -> list[tuple[int, int]]:
     cuts = np.flatnonzero(np.diff(values)) + 1
     starts = [0, *cuts.tolist()]
     return list(zip(starts, [*(cut - 1 for cut in starts[1:]), len(values) - 1], strict=True))
+
+
+@contextmanager
+def _letters_for(texts: Iterable[str]) -> Iterator[Callable[[str], str]]:
+    """Fonts of this machine that have the letters of these texts; gives what writes out those that none has.
+
+    A dollar sign is one here, and no mathematics; what matplotlib still misses in a font it keeps to itself.
+    """
+    matplotlib = need("matplotlib", extra="train")
+    manager = need("matplotlib.font_manager", extra="train")
+    texts = [*map(printable, texts)]
+    first = manager.FontProperties().get_family()
+    missing = {letter for text in texts for letter in text if not letter.isspace()}
+    families = []
+    ordinary = manager.findfont(manager.FontProperties(family=first))
+    for path, family in [(ordinary, ""), *((font.fname, font.name) for font in manager.fontManager.ttflist)]:
+        if not missing:
+            break
+        try:
+            here = {letter for letter in missing if manager.get_font(path).get_char_index(ord(letter))}
+        except (OSError, RuntimeError):  # a font that is damaged, or no longer there
+            continue
+        if here and "lastresort" not in family.lower().replace(" ", ""):
+            missing -= here
+            families += [family] if family else []
+
+    def shown(text: str) -> str:
+        text = spelled(printable(text), lambda letter: letter not in missing)
+        return f" {text}" if text.startswith("_") else text  # a legend leaves out what begins so
+
+    logger = logging.getLogger("matplotlib")
+    level = logger.level
+    with (
+        warnings.catch_warnings(),
+        matplotlib.rc_context({"font.family": [*first, *dict.fromkeys(families)], "text.parse_math": False}),
+    ):
+        warnings.simplefilter("ignore")
+        logger.setLevel(logging.ERROR)
+        try:
+            yield shown
+        finally:
+            logger.setLevel(level)
 
 
 def _figure(width: float, height: float) -> Any:

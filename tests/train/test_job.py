@@ -249,7 +249,7 @@ def test_data_that_is_not_there_is_said_and_nothing_is_left(tmp_path):
 def test_data_of_which_nothing_can_be_read_is_said(tmp_path):
     for label in ("a", "b"):
         (tmp_path / label).mkdir()
-        (tmp_path / label / "x.mp4").write_text("no video")
+        (tmp_path / label / "x.mp4").write_text(f"no video of {label}")
     with pytest.raises(DataError, match="no clip could be read"):
         job(tmp_path, tmp_path / "m.safetensors").run()
 

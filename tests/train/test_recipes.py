@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from streamrec.checkpoint import read_checkpoint, shipped_models
 from streamrec.errors import DataError, ModelError
+from streamrec.train.data import Clip
 from streamrec.train.fit import TrainSettings
-from streamrec.train.recipes import RECIPES, put_together
+from streamrec.train.recipes import RECIPES, choose_recipe, put_together
 from streamrec.transforms import Transform
 
 
@@ -71,3 +74,21 @@ def test_an_encoder_that_knows_imagenet_is_given_larger_pictures_where_nobody_sa
     small = Transform(width=96, height=64)
     assert put_together(config={"encoder": "joint", "transform": small})[0].transform == small
     assert put_together(config={"encoder": "motion"})[0].transform.width == 80
+
+
+def test_the_recipe_is_chosen_by_how_much_there_is_to_learn_from():
+    def clips(count, **more):
+        return [Clip(Path(f"{n}.mp4"), "wave", f"g{n % 3}", **more) for n in range(count)]
+
+    assert [choose_recipe(clips(n))[0] for n in (1, 60, 61, 600, 601)] == [
+        "handful", "handful", "few", "few", "many",
+    ]  # fmt: skip
+    name, why = choose_recipe(clips(9))
+    assert why.startswith("9 clips of 3 groups: recipe handful (")
+    long = Clip(Path("long.mp4"), None, "g", tuple((n, n + 1.0, "wave") for n in range(100)))
+    assert choose_recipe([long])[0] == "few"  # each of its segments counts
+
+
+def test_what_is_given_goes_before_the_recipe_that_was_chosen():
+    _, settings, _ = put_together("handful", settings={"steps": 7})
+    assert (settings.steps, settings.streams) == (7, 8)

@@ -105,3 +105,19 @@ def test_without_matplotlib_it_is_said_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setattr(room, "need", nothing)
     with pytest.raises(MissingExtra, match=r"streamrec\[train\]"):
         draw_report(tmp_path, title="", told="", labels=LABELS, lines=LINES, played=[], names=[])
+
+
+@pytest.mark.filterwarnings("error")
+def test_labels_of_any_script_are_in_the_pictures_without_a_word_on_stderr(tmp_path, capfd):
+    pytest.importorskip("matplotlib")
+    labels = ("日本語", "नमस्ते 🎉", "_a$b$c")
+    parts = [played([0] * 9, [0] * 9), played([1] * 9, [2] * 9), played([2] * 9, [1] * 9)]
+    written = draw_report(
+        tmp_path, title="t", told="told", labels=labels, lines=LINES, played=parts, names=[*labels]
+    )
+    assert all(path.stat().st_size > 0 for path in written)
+    out, err = capfd.readouterr()
+    assert (out, err) == ("", "")
+    with room._letters_for(labels) as shown:
+        assert "party popper" in shown(labels[1])
+        assert shown("_a$b$c") == " _a$b$c"
