@@ -69,9 +69,7 @@ def export_onnx(model: ActionModel | CNNLSTM | Checkpoint, path: str | Path) -> 
 
     Of a model that was read from its file the graph is the one in there.
     """
-    from streamrec.checkpoint import Checkpoint
-
-    graph = _joined(model) if isinstance(model, Checkpoint) else _traced(action_model_of(model))
+    graph = _traced(action_model_of(model)) if isinstance(model, nn.Module) else _joined(model)
     graph.metadata_props.add(key="format", value=f"streamrec {FORMAT}")
     graph.metadata_props.add(key="config", value=json.dumps(model.config.to_dict()))
     try:

@@ -31,7 +31,7 @@ def pace(frames: Iterable[Frame], fps: float) -> Generator[Frame]:
     return _paced(frames, fps)
 
 
-def _paced(frames: Iterable[Frame], fps: float) -> Iterator[Frame]:
+def _paced(frames: Iterable[Frame], fps: float) -> Generator[Frame]:
     last: Frame | None = None
     for frame in frames:
         if not isinstance(frame, Frame):

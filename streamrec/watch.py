@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
