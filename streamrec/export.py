@@ -7,13 +7,13 @@ import logging
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from streamrec.config import FORMAT
+from streamrec.config import FORMAT, ModelConfig
 from streamrec.core.files import replacing, why
 from streamrec.errors import ModelError
 from streamrec.graphs import tidy
@@ -22,7 +22,6 @@ from streamrec.model import ActionModel, action_model_of
 if TYPE_CHECKING:
     import onnx
 
-    from streamrec.checkpoint import Checkpoint
     from streamrec.model import CNNLSTM
 
 INPUTS = ("pictures", "elapsed")
@@ -64,7 +63,22 @@ def step_graph(model: ActionModel) -> tuple[bytes, list[str]]:
     return graph.SerializeToString(), [initializer.name for initializer in referred]
 
 
-def export_onnx(model: ActionModel | CNNLSTM | Checkpoint, path: str | Path) -> None:
+class Stored(Protocol):
+    """What is asked of a model that was read from its file, a ``Checkpoint``."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def config(self) -> ModelConfig: ...  # noqa: D102
+    @property
+    def weights(self) -> dict[str, np.ndarray]: ...  # noqa: D102
+    @property
+    def graph(self) -> bytes | None: ...  # noqa: D102
+    @property
+    def referred(self) -> tuple[str, ...]: ...  # noqa: D102
+
+
+def export_onnx(model: ActionModel | CNNLSTM | Stored, path: str | Path) -> None:
     """Write a model as one .onnx file that holds all: weights, labels, transform, rhythm (as metadata).
 
     Of a model that was read from its file the graph is the one in there.
@@ -79,7 +93,7 @@ def export_onnx(model: ActionModel | CNNLSTM | Checkpoint, path: str | Path) -> 
         raise ModelError(f"the model could not be written to {path}: {why(error)}") from error
 
 
-def _joined(checkpoint: Checkpoint) -> onnx.ModelProto:
+def _joined(checkpoint: Stored) -> onnx.ModelProto:
     """The graph of a model file with its weights in it."""
     import onnx
     from onnx.numpy_helper import from_array
