@@ -124,7 +124,7 @@ def test_a_server_that_is_silent_for_a_while_is_waited_for_and_asked_again(film)
             handler.send(start)
 
     with store(film.read_bytes(), answer) as (server, address):
-        remote = RemoteFile(address, patience=0.3)
+        remote = RemoteFile(address, patience=2.0)
         remote.open()
         read = b""
         while data := remote.read(1 << 16):
