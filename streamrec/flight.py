@@ -28,7 +28,7 @@ from typing import IO, Any
 import numpy as np
 
 from streamrec.closing import Closing
-from streamrec.core.files import make_private_folder, open_private
+from streamrec.core.files import PRIVATE_FOLDER, make_private_folder, open_private, replacing
 from streamrec.errors import DataError, SinkError, StateError
 from streamrec.pictures import as_bgr
 from streamrec.recognizer import Recognizer
@@ -86,7 +86,7 @@ class FlightRecorder(Closing):
                     break
                 self.folder = folder / f"{stamp}-{number}"
             make_private_folder(folder)
-            self.folder.mkdir(mode=0o700)
+            self.folder.mkdir(mode=PRIVATE_FOLDER)
             self._write_header()
         except OSError as error:
             raise SinkError(
@@ -246,10 +246,8 @@ class FlightRecorder(Closing):
                 for m in self._models
             ],
         }
-        part = self.folder / "flight.json.part"
-        with open_private(part, encoding="utf-8") as file:
+        with replacing(self.folder / "flight.json", "w", private=True, encoding="utf-8") as file:
             file.write(json.dumps(header, indent=2) + "\n")
-        part.replace(self.folder / "flight.json")
 
     def _forgiven(self) -> _Forgiven:
         return _Forgiven(self)

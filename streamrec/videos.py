@@ -100,21 +100,6 @@ def shrunk(address: str, size: tuple[int, int]) -> Generator[tuple[np.ndarray, f
             stream.codec_context.flush_buffers()
 
 
-def seconds_in(path: Path) -> float | None:
-    """From the first picture of a video to its last, also of one that was cut short; None where it has none."""
-    try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            times = [
-                float(packet.pts * packet.time_base)
-                for packet in container.demux(stream)
-                if packet.pts is not None
-            ]
-    except (av.FFmpegError, OSError, IndexError):
-        return None
-    return max(times) - min(times) if times else None
-
-
 def why_closed(address: str) -> str:
     """Ask FFmpeg for the reason in words, which OpenCV keeps to itself. No address in the answer."""
     asked = time.monotonic()
@@ -148,3 +133,18 @@ def in_words(error: av.FFmpegError, took: float, deadline: float) -> str:
 def no_answer(seconds: float) -> str:
     """Nothing came within the deadline."""
     return f"no answer within {seconds:g} s; check the address and the network"
+
+
+def seconds_in(path: Path) -> float | None:
+    """From the first picture of a video to its last, also of one that was cut short; None where it has none."""
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            times = [
+                float(packet.pts * packet.time_base)
+                for packet in container.demux(stream)
+                if packet.pts is not None
+            ]
+    except (av.FFmpegError, OSError, IndexError):
+        return None
+    return max(times) - min(times) if times else None
