@@ -83,7 +83,7 @@ def test_the_recipe_is_chosen_by_how_much_there_is_to_learn_from():
     assert [choose_recipe(clips(n))[0] for n in (1, 60, 61, 600, 601)] == [
         "handful", "handful", "few", "few", "many",
     ]  # fmt: skip
-    name, why = choose_recipe(clips(9))
+    _, why = choose_recipe(clips(9))
     assert why.startswith("9 clips of 3 groups: recipe handful (")
     long = Clip(Path("long.mp4"), None, "g", tuple((n, n + 1.0, "wave") for n in range(100)))
     assert choose_recipe([long])[0] == "few"  # each of its segments counts
