@@ -1532,7 +1532,7 @@ def export(
     from streamrec.checkpoint import build_model, model_file, read_checkpoint, save_model
     from streamrec.core.files import keep_inputs
     from streamrec.errors import ModelError
-    from streamrec.export import export_onnx
+    from streamrec.export import export_graph, export_onnx
 
     if out.suffix not in (".onnx", ".safetensors"):
         raise ModelError(f"{out}: the file to write ends in .onnx or .safetensors")
@@ -1553,7 +1553,10 @@ def export(
         return
     checkpoint = read_checkpoint(model)
     if out.suffix == ".onnx":
-        export_onnx(checkpoint if checkpoint.config.is_own else build_model(checkpoint), out)
+        if checkpoint.config.is_own:  # nobody but its maker has the class
+            export_graph(checkpoint.graph, checkpoint.weights, checkpoint.referred, checkpoint.config, out)
+        else:
+            export_onnx(build_model(checkpoint), out)
     else:
         save_model(out, build_model(checkpoint))
     typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB")

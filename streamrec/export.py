@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -63,49 +64,42 @@ def step_graph(model: ActionModel) -> tuple[bytes, list[str]]:
     return graph.SerializeToString(), [initializer.name for initializer in referred]
 
 
-class Stored(Protocol):
-    """What is asked of a model that was read from its file, a ``Checkpoint``."""
-
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def config(self) -> ModelConfig: ...  # noqa: D102
-    @property
-    def weights(self) -> dict[str, np.ndarray]: ...  # noqa: D102
-    @property
-    def graph(self) -> bytes | None: ...  # noqa: D102
-    @property
-    def referred(self) -> tuple[str, ...]: ...  # noqa: D102
+def export_onnx(model: ActionModel | CNNLSTM, path: str | Path) -> None:
+    """Write a model as one .onnx file that holds all: weights, labels, transform, rhythm (as metadata)."""
+    model = action_model_of(model)
+    _write(_traced(model), model.config, path)
 
 
-def export_onnx(model: ActionModel | CNNLSTM | Stored, path: str | Path) -> None:
-    """Write a model as one .onnx file that holds all: weights, labels, transform, rhythm (as metadata).
+def export_graph(
+    graph: bytes | None,
+    weights: Mapping[str, np.ndarray],
+    referred: Sequence[str],
+    config: ModelConfig,
+    path: str | Path,
+) -> None:
+    """The same of the graph that lies in a model file, with the weights that it refers to."""
+    import onnx
+    from onnx.numpy_helper import from_array
 
-    Of a model that was read from its file the graph is the one in there.
-    """
-    graph = _traced(action_model_of(model)) if isinstance(model, nn.Module) else _joined(model)
+    if graph is None:
+        raise ModelError("this model has no step graph, so that it cannot be written as .onnx")
+    whole = onnx.load_from_string(graph)
+    for initializer in whole.graph.initializer:
+        if initializer.name in referred:
+            initializer.CopyFrom(
+                from_array(np.ascontiguousarray(weights[initializer.name]), initializer.name)
+            )
+    _write(whole, config, path)
+
+
+def _write(graph: onnx.ModelProto, config: ModelConfig, path: str | Path) -> None:
     graph.metadata_props.add(key="format", value=f"streamrec {FORMAT}")
-    graph.metadata_props.add(key="config", value=json.dumps(model.config.to_dict()))
+    graph.metadata_props.add(key="config", value=json.dumps(config.to_dict()))
     try:
         with replacing(Path(path)) as file:
             file.write(graph.SerializeToString())
     except OSError as error:
         raise ModelError(f"the model could not be written to {path}: {why(error)}") from error
-
-
-def _joined(checkpoint: Stored) -> onnx.ModelProto:
-    """The graph of a model file with its weights in it."""
-    import onnx
-    from onnx.numpy_helper import from_array
-
-    if checkpoint.graph is None:
-        raise ModelError(f"{checkpoint.name} has no step graph")
-    graph = onnx.load_from_string(checkpoint.graph)
-    for initializer in graph.graph.initializer:
-        if initializer.name in checkpoint.referred:
-            value = np.ascontiguousarray(checkpoint.weights[initializer.name])
-            initializer.CopyFrom(from_array(value, initializer.name))
-    return graph
 
 
 def _traced(model: ActionModel) -> onnx.ModelProto:

@@ -97,18 +97,3 @@ def in_words(error: av.FFmpegError, took: float, deadline: float) -> str:
 def no_answer(seconds: float) -> str:
     """Nothing came within the deadline."""
     return f"no answer within {seconds:g} s; check the address and the network"
-
-
-def seconds_in(path: Path) -> float | None:
-    """From the first picture of a video to its last, also of one that was cut short; None where it has none."""
-    try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            times = [
-                float(packet.pts * packet.time_base)
-                for packet in container.demux(stream)
-                if packet.pts is not None
-            ]
-    except (av.FFmpegError, OSError, IndexError):
-        return None
-    return max(times) - min(times) if times else None
