@@ -279,6 +279,8 @@ def _is_memory_limited() -> bool:
 def _first_line(error: BaseException) -> str:
     """What ONNX Runtime says, without its own source's place and lines."""
     said = str(error).strip().splitlines() or [type(error).__name__]
+    if "BFCArena" in said[0] or "bad_alloc" in said[0] or isinstance(error, MemoryError):
+        return "it asks for more memory than a model may have here"
     return printable(said[0])[:300]
 
 
