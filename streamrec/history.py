@@ -655,6 +655,9 @@ class History(Closing):
         if self._closed or self._read_only or self._is_there():
             return
         if self._writer is not None:
+            # A file that was moved is closed without what stands in the log beside its old name: that goes into it now.
+            with contextlib.suppress(sqlite3.Error):
+                self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             with contextlib.suppress(sqlite3.Error):
                 self._carried = self._writer.execute(
                     f"SELECT {_MESSAGE} FROM outbox ORDER BY number"

@@ -505,6 +505,9 @@ class TestAnotherFile:
         assert (
             labels == {"renamed": {"new"}, "restored": {"new", "fight"}, "folder": {"new", "meanwhile"}}[how]
         )
+        if how == "renamed":  # what SQLite had in its log alone went with the file
+            with History(folder / "old.db", read_only=True) as old:
+                assert [entry.label for entry in old.query()] == ["fight"]
         assert one.history.trouble == ""
 
     def test_a_reader_follows_to_the_new_file(self, threaded):
