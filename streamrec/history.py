@@ -48,6 +48,7 @@ from streamrec.historyfile import (
     check_layout,
     connect,
     in_words,
+    lock_of,
     open_writing,
     transaction,
 )
@@ -670,7 +671,7 @@ class History(Closing):
                         connection.close()
             self._reader = self._writer = None
         there = self.path.exists()
-        if self._guard is None or not self._guard.is_of(self.path.with_name(f"{self.path.name}.lock")):
+        if self._guard is None or not self._guard.is_of(lock_of(self.path)):
             if self._guard is not None:
                 self._guard.release()
             self._guard = None
