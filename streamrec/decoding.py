@@ -293,7 +293,7 @@ def _stream_of(container: Any) -> Any:
     if container.streams.video and not films:
         raise UnreadableError("FFmpeg has no decoder for its pictures")
     kinds = sorted({stream.type for stream in container.streams} - {"video"})
-    raise UnreadableError(f"it holds no video, only {', '.join(kinds) or 'nothing'}")
+    raise UnreadableError("it holds no video" + (f", only {', '.join(kinds)}" if kinds else ""))
 
 
 _FORWARDS = "a pipe is read from its beginning on, which MPEG-TS, Matroska and fragmented MP4 allow"

@@ -46,6 +46,9 @@ _GB = 1e9
 _DAY = 86_400.0
 _OWN = re.compile(r".+-([0-9a-f]{12}-[0-9a-f]{8})\.(mp4|jpg|part\.mp4|whole\.mp4|events\.json)")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_OF_AN_EVENT = re.compile(
+    r"[^/\\]*-[0-9a-f]{12}-[0-9a-f]{8}[\w.]*|\d{4}-\d\d-\d\d"
+)  # what differs from file to file
 
 
 class Privacy(StrEnum):
@@ -133,6 +136,7 @@ class Evidence:
         self.left_out = 0  # pictures, because the thread was slower
         self._history = history
         self._told, self._complain = told, complain
+        self._troubles: set[str] = set()  # told, and not over
         self._cameras: dict[str, _Camera] = {}
         self._changed = threading.Condition()
         self._waiting: deque[tuple[Result, tuple[Announcement, ...]]] = deque()
@@ -251,11 +255,18 @@ class Evidence:
         try:
             yield
         except StreamrecError as error:
-            self._complain(str(error))
+            self._trouble(str(error))
         except OSError as error:
-            self._complain(_cannot_write(self.folder, error))
+            self._trouble(_cannot_write(self.folder, error))
         except Exception as error:  # the thread outlives whatever it is: OpenCV, a picture of zero size
-            self._complain(f"the evidence cannot be kept: {type(error).__name__}: {error}")
+            self._trouble(f"the evidence cannot be kept: {type(error).__name__}: {error}")
+
+    def _trouble(self, sentence: str) -> None:
+        """Tell it, unless the same was told of another file since a video was written to its end."""
+        kind = _OF_AN_EVENT.sub("", sentence)
+        if kind not in self._troubles:
+            self._troubles.add(kind)
+            self._complain(sentence)
 
     def _take(self, result: Result, told: tuple[Announcement, ...]) -> None:
         frame = result.frame
@@ -379,6 +390,9 @@ class Evidence:
         if recording is None:
             return
         recording.video.close()
+        if self._troubles:
+            self._troubles.clear()
+            self._complain(f"evidence is written again: {recording.path}")
         with contextlib.suppress(OSError):
             recording.path.chmod(PRIVATE_FILE)
         self._attach(

@@ -48,6 +48,7 @@ from streamrec.historyfile import (
     check_layout,
     connect,
     in_words,
+    lock_of,
     open_writing,
     transaction,
 )
@@ -655,6 +656,9 @@ class History(Closing):
         if self._closed or self._read_only or self._is_there():
             return
         if self._writer is not None:
+            # A file that was moved is closed without what stands in the log beside its old name: that goes into it now.
+            with contextlib.suppress(sqlite3.Error):
+                self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             with contextlib.suppress(sqlite3.Error):
                 self._carried = self._writer.execute(
                     f"SELECT {_MESSAGE} FROM outbox ORDER BY number"
@@ -667,7 +671,7 @@ class History(Closing):
                         connection.close()
             self._reader = self._writer = None
         there = self.path.exists()
-        if self._guard is None or not self._guard.is_of(self.path.with_name(f"{self.path.name}.lock")):
+        if self._guard is None or not self._guard.is_of(lock_of(self.path)):
             if self._guard is not None:
                 self._guard.release()
             self._guard = None

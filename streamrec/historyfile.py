@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -241,12 +242,18 @@ def in_words(path: Path, error: sqlite3.Error) -> str:
     return f"cannot use {path}: {error}"
 
 
+def lock_of(path: Path) -> Path:
+    """The file that is locked for a history: beside what a link leads to, whatever the link is called."""
+    true = Path(os.path.realpath(path))
+    return true.with_name(f"{true.name}.lock")
+
+
 def alone_with(path: Path) -> Lock:
     """A lock beside the file that the system gives back when this process ends, however it ends."""
     if not path.parent.is_dir():
         raise HistoryError(f"cannot open {path}: the folder {path.parent} does not exist; create it first")
     try:
-        return Lock(path.with_name(f"{path.name}.lock"))
+        return Lock(lock_of(path))
     except Held:
         raise HistoryError(
             f"another streamrec writes to {path}; end it, or give this one a history of its own"

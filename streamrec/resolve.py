@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,8 +19,11 @@ from streamrec.core.reading import shortened, why
 from streamrec.errors import SettingsError, StreamrecError
 from streamrec.events import EventSettings
 from streamrec.gate import Gate
+from streamrec.sources import Region, open_source
+from streamrec.synthetic import World
 from streamrec.tomlfile import no_such_key
 from streamrec.tunefile import DEFAULT_MODEL, Tuned
+from streamrec.types import Source
 from streamrec.watchfile import CameraSettings, WatchFile, read_watchfile
 
 
@@ -93,6 +96,17 @@ def events_of(camera: CameraSettings, config: ModelConfig, file: WatchFile) -> E
     except StreamrecError as error:
         raise file.error(camera.name, key, error) from error
     return events
+
+
+def source_of(camera: CameraSettings, size: tuple[int, int] | None) -> Source:
+    """Where a camera's pictures come from; nothing is read yet, and nobody looks at them but a model of this ``size``.
+
+    Raises ``StreamrecError`` as a start does.
+    """
+    source = open_source(camera.address, retries=None, size=size)
+    if isinstance(source, World):  # it stands for a camera
+        source = World(replace(source.settings, live=True))
+    return source if camera.region is None else Region(source, camera.region)
 
 
 def check_defaults(file: WatchFile, configs: Mapping[str, ModelConfig]) -> None:

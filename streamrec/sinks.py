@@ -332,9 +332,8 @@ class VideoFile(Sink):
             else:
                 self._part.replace(self.path)
         except (OSError, av.FFmpegError) as error:
-            raise SinkError(
-                f"{_cannot_write(self.path, error)}; what was recorded is in {self._part}"
-            ) from error
+            kept = f"; what was recorded is in {self._part}" if self._part.exists() else ""
+            raise SinkError(f"{_cannot_write(self.path, error)}{kept}") from error
 
     def _index_first(self) -> None:
         """Copy the fragments into one file with its index in front: seekable, and it plays while it loads."""

@@ -76,7 +76,8 @@ def seconds_in(path: Path) -> float | None:
 
 def no_video(container: av.container.InputContainer) -> str:
     """What is there instead."""
-    return "it holds no video, only " + (", ".join(sorted({s.type for s in container.streams})) or "nothing")
+    kinds = ", ".join(sorted({stream.type for stream in container.streams}))
+    return f"it holds no video, only {kinds}" if kinds else "it holds no video"
 
 
 def in_words(error: av.FFmpegError, took: float, deadline: float) -> str:

@@ -33,11 +33,10 @@ from streamrec.core.text import printable
 from streamrec.errors import SettingsError, SinkError
 from streamrec.events import EventSettings
 from streamrec.recognizer import Recognizer
-from streamrec.resolve import InForce, check_defaults, events_of, notes_on
+from streamrec.resolve import InForce, check_defaults, events_of, notes_on, source_of
 from streamrec.serve import live as showing
 from streamrec.sinks import JsonLines, open_lines
-from streamrec.sources import Region, file_of, open_source
-from streamrec.synthetic import World
+from streamrec.sources import file_of
 from streamrec.tomlfile import no_such_key
 from streamrec.tunefile import Tuned
 from streamrec.types import ActionStarted, Event, Health, Result, Source, SourceState
@@ -180,7 +179,7 @@ class _Roster:
             events = events_of(settings, recognizer.config, file)
             key = "address"
             keep_inputs(self._outputs, [file_of(settings.address)])
-            source = _open(settings, recognizer.config.transform.straight)
+            source = source_of(settings, recognizer.config.transform.straight)
         except SettingsError:
             raise
         except Exception as error:
@@ -200,13 +199,6 @@ def _labels_in(after: AfterSettings, file: WatchFile, configs: Mapping[str, Mode
                 if name not in names:
                     hint = no_such_key(name, tuple(dict.fromkeys(names)), what=key.removesuffix("s"))
                     yield f"{file.path.name}: [webhook]: {key}: {shortened(name)[1:-1]}: {hint}"
-
-
-def _open(settings: CameraSettings, size: tuple[int, int] | None) -> Source:
-    source = open_source(settings.address, retries=None, size=size)  # nobody looks at the pictures
-    if isinstance(source, World):  # it stands for a camera
-        source = World(replace(source.settings, live=True))
-    return source if settings.region is None else Region(source, settings.region)
 
 
 class _Signals:
@@ -261,6 +253,10 @@ class _Changes:
             return False
         self._known = now
         return True
+
+    def take(self) -> None:
+        """They are read now, as they are: that they are others than before is no news any more."""
+        self._known = self._last = {path: _look(path) for path in self._known}
 
     def follow(self, files: tuple[Path, ...]) -> None:
         """Other files: new ones as they are now, the others as they were when it last looked."""
@@ -455,6 +451,8 @@ class WatchJob:
             if cameras and all(camera.health.state in _OVER and not camera.source.live for camera in cameras):
                 return int(any(camera.error is not None for camera in cameras))
             if reload is None and (changes.seen() or signals.reload):
+                if signals.reload:
+                    changes.take()
                 reload = _Reload(prepare, asked=signals.reload)
                 signals.reload = False
             if reload is not None and reload.over:

@@ -27,6 +27,7 @@ _PRIVACY = ("full", "blur", "none")  # evidence.Privacy, which stands above
 _DEFAULT_KEYS = ("model", "fps", "still", "enabled", "privacy", *_LOGIN_KEYS, *_EVENT_KEYS)
 _CAMERA_KEYS = ("name", "address", *_DEFAULT_KEYS, "region", "address_file")
 _SECRET_KEYS = ("password", "secret", "token")
+_SHOWN_KEYS = ("name", "file", "folder", "host")  # what they hold is told, however odd it looks
 # Of what happens after an event; what stands in them is said where it is done.
 _TABLES = ("history", "evidence", "webhook", "mqtt", "sink")
 _NO_WEBCAM = f"webcams have numbers from 0 to {limits.WEBCAM.high:g}"
@@ -423,7 +424,8 @@ class _Reader:
 
     def keep_secrets_of(self, value: str, key: str, *, secret: bool) -> None:
         """What must not be told of a value of a table: all of it, or the secrets of an address in it."""
-        if secret or key in _SECRET_KEYS or (looks_random(value) and "://" not in value):
+        random = key not in _SHOWN_KEYS and looks_random(value) and "://" not in value
+        if secret or key in _SECRET_KEYS or random:
             self.keep_secret(value)
         if "://" in value:
             for one in secrets_of(value):

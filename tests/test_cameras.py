@@ -1069,6 +1069,26 @@ class TestWaiting:
         assert woken is early
         assert (time.monotonic() - begun < 3.0) is early
 
+    def test_one_that_hangs_up_on_whoever_asks_is_not_asked_again_and_again(self):
+        """As every HTTP server does after its answer."""
+        came = 0
+        with socket.create_server(("127.0.0.1", 0)) as server:
+
+            def serve() -> None:
+                nonlocal came
+                with contextlib.suppress(OSError):
+                    while True:
+                        with server.accept()[0] as line:
+                            line.recv(4096)
+                            line.sendall(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
+                            came += 1
+
+            threading.Thread(target=serve, daemon=True).start()
+            door = Door.of(f"http://127.0.0.1:{server.getsockname()[1]}/live")
+            attempt = SimpleNamespace(unwanted=False)
+            assert not door.opens_within(2.5, attempt, wary=True, stay=True)
+        assert 2 <= came <= 4
+
     def test_one_that_was_live_and_opens_without_a_word_is_opened_again_at_once(self):
         openings = itertools.count()
 

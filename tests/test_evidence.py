@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -19,6 +21,7 @@ import numpy as np
 import pytest
 
 from streamrec import evidence as rooms
+from streamrec.core.files import open_private
 from streamrec.errors import SinkError
 from streamrec.evidence import Evidence, EvidenceSettings, Privacy
 from streamrec.history import Entry, History, Kind, new_id
@@ -395,6 +398,35 @@ class TestTrouble:
         one.play(50, 90, {62: fight(6.0, 7.0)[:1], 72: fight(6.0, 7.0)[1:]})
         one.close()
         assert [entry.clip is not None for entry in one.entries()] == [False, True]
+
+    def test_a_full_disk_is_told_once_however_many_events_there_are_and_then_that_it_is_over(
+        self, scene, monkeypatch
+    ):
+        def full(path, *args, **more):
+            if Path(path).suffix == ".part":  # thumbnails, and whose a video is
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return open_private(path, *args, **more)
+
+        one = scene(before=0.5, after=0.5)
+        events = {12: fight(1.0, 2.0)[:1], 22: fight(1.0, 2.0)[1:]}
+        with monkeypatch.context() as patch:
+            patch.setattr(rooms, "open_private", full)
+            for first in (0, 50, 100):
+                at = {n + first: happened for n, happened in events.items()}
+                one.play(first, first + 26, at, camera=f"door {first}")
+            one.wait_until_taken()
+            assert len(one.complaints) == 1 and "no space left on device" in one.complaints[0]
+        one.play(200, 240, {n + 200: happened for n, happened in events.items()})
+        one.close()
+        assert any(told.startswith("evidence is written again") for told in one.complaints)
+
+    def test_a_folder_that_was_deleted_while_a_video_was_written_is_no_place_to_look_for_it(self, scene):
+        one = scene(before=0.5, after=0.5)
+        one.play(0, 20, {12: fight(1.0, 2.0)[:1]})
+        one.wait_until_taken()
+        shutil.rmtree(one.evidence.folder)
+        one.close()
+        assert one.complaints and all("what was recorded" not in told for told in one.complaints)
 
     def test_a_folder_that_was_deleted_is_made_again_without_a_word(self, scene):
         one = scene(before=0.5, after=0.5)

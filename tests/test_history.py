@@ -278,6 +278,17 @@ class TestTrouble:
         with pytest.raises(HistoryError, match="there is no history at"):
             History(tmp_path / "nothing.db", read_only=True)
 
+    @pytest.mark.parametrize("first", ["events.db", "link.db"])
+    def test_two_writers_are_one_too_many_by_whatever_name(self, tmp_path, first):
+        (tmp_path / "there").mkdir()
+        (tmp_path / "link.db").symlink_to(tmp_path / "events.db")
+        (tmp_path / "there" / "far.db").symlink_to("../link.db")
+        History(tmp_path / "events.db").close()
+        with History(tmp_path / first):
+            for name in ("events.db", "link.db", "there/far.db", "there/../events.db"):
+                with pytest.raises(HistoryError, match="another streamrec writes to"):
+                    History(tmp_path / name)
+
     def test_two_writers_are_one_too_many(self, tmp_path):
         path = tmp_path / "events.db"
         with History(path):
@@ -505,6 +516,9 @@ class TestAnotherFile:
         assert (
             labels == {"renamed": {"new"}, "restored": {"new", "fight"}, "folder": {"new", "meanwhile"}}[how]
         )
+        if how == "renamed":  # what SQLite had in its log alone went with the file
+            with History(folder / "old.db", read_only=True) as old:
+                assert [entry.label for entry in old.query()] == ["fight"]
         assert one.history.trouble == ""
 
     def test_a_reader_follows_to_the_new_file(self, threaded):

@@ -349,7 +349,7 @@ def test_a_broker_that_is_nowhere_delays_nobody(house):
         ("", "host: it is missing"),
         ('host = "h"\nprefix = "a/#"', "prefix: 'a/#' is no topic"),
         ('host = "h"\npassword = "hidden-secret"', "user: it is missing; a password belongs to a user"),
-        ('host = "h"\nport = 70000', "port: 70000 is none"),
+        ('host = "h"\nport = 70000', "port: give a whole number from 0 to 65,535, not 70000"),
         ('host = "h"\npassword = 5', "password: give a text$"),
     ],
 )

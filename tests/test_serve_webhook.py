@@ -252,7 +252,47 @@ def test_what_is_too_old_is_given_up_and_told(house):
     one = house(free_port(), give_up_hours=0.0)
     one.happen(1)
     assert one.is_empty()
-    assert sum("is given up" in told for told in one.told) == 2
+    assert sum("is given up" in told for told in one.told) == 1  # of both: the reason is the same
+
+
+def test_a_receiver_that_refuses_all_is_told_once_and_how_many_it_were_when_it_takes_one(house):
+    with receiving(*[410] * 20, 200) as receiver:
+        one = house(receiver.port)
+        for n in range(11):
+            one.happen(n)
+        receiver.wait(22)
+        assert one.is_empty()
+    assert len(one.told) == 2
+    assert "it answered 410, gone for good; message" in one.told[0] and "after 1 attempt," in one.told[0]
+    assert one.told[1] == "webhook 127.0.0.1: 20 messages were given up"
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (b"", "it closed the connection without an answer"),
+        (b"220 mail.example ESMTP\r\n", "what it answers is no HTTP"),
+        (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n", "what it answers is no HTTP"),
+        (b"HTTP/1.1 99999 X\r\n\r\n", "what it answers is no HTTP"),
+    ],
+)
+def test_what_is_no_http_is_told_in_words(house, answer, says):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    with server.accept()[0] as one:
+                        one.recv(65536)
+                        one.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        one = house(server.getsockname()[1])
+        one.happen(1)
+        ends = time.monotonic() + 10
+        while not one.told and time.monotonic() < ends:
+            time.sleep(0.02)
+    assert says in one.told[0]
 
 
 def test_only_what_is_wanted_is_sent(house):

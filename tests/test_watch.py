@@ -410,6 +410,18 @@ class TestChanges:
         lines = [line for line in told(tmp_path / "out.jsonl") if line.get("source") == "kept"]
         assert [line["state"] for line in lines if line["type"] == "state"] == ["connecting", "live", "ended"]
 
+    def test_a_change_that_is_asked_for_at_once_is_told_once(self, tmp_path, models):
+        path = write(tmp_path, models, door='address = "synthetic:1"')
+        with watching(path) as watch:
+            watch.wait_for("door  live")
+            write(tmp_path, models, door='address = "synthetic:1"\nfps = "ten"')
+            watch.process.send_signal(signal.SIGHUP)
+            watch.wait_for("the cameras go on as they were")
+            time.sleep(2.5)  # it looks at the file twice meanwhile
+            write(tmp_path, models, door='address = "synthetic:1"\nfps = 10')
+            watch.wait_for("changed door")
+        assert watch.text.count("the cameras go on as they were") == 1
+
     def test_a_file_that_holds_a_password_is_followed_too(self, tmp_path, models):
         password = tmp_path / "door.txt"
         password.write_text("first-secret")

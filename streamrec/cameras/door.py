@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from streamrec.cameras.attempt import Attempt, sleep
 from streamrec.core.address import split_address
 
+_AT_ONCE = 0.3  # seconds
+
 
 @dataclass(frozen=True, slots=True)
 class Door:
@@ -43,6 +45,7 @@ class Door:
         """
         until = time.monotonic() + seconds
         silent = not wary and bool(self.question)  # that it opens says little of one that hangs
+        quick = tired = False  # it hangs up on us at once, as HTTP servers do: that says nothing
         while not attempt.unwanted and time.monotonic() < until:
             again = time.monotonic() + 1.0
             with ExitStack() as held:
@@ -50,8 +53,12 @@ class Door:
                 if answered is not None and silent:
                     return True
                 silent = silent or answered is None
-                if answered is not None and stay and _hangs_up(answered, until, attempt):
-                    again = time.monotonic() + 0.1  # is it away, or was it tired of us?
+                if answered is not None and stay and not tired:
+                    begun = time.monotonic()
+                    if _hangs_up(answered, until, attempt):
+                        before, quick = quick, time.monotonic() - begun < _AT_ONCE
+                        tired = before and quick
+                        again = time.monotonic() + 0.1  # is it away, or was it tired of us?
             sleep(min(until, again) - time.monotonic(), attempt)
         return False
 

@@ -134,6 +134,7 @@ class Courier:
             more="it is tried again until it arrives",
             over="it takes messages again",
         )
+        self._given_up: dict[str, int] = {}  # reason: how many messages since one arrived
         self._stuck = ""  # what is wrong with the queue
         self._done = ""  # id of the last that was sent: not again should the queue not be writable
         self._thread = threading.Thread(target=self._work, name=receiver, daemon=True)
@@ -166,6 +167,7 @@ class Courier:
             self._trouble.look()
             self._look()
             if pause > 0 and closed:
+                self._tell_count()
                 return
             self._woken.wait(pause)
 
@@ -190,6 +192,7 @@ class Courier:
         self._done = message.id
         self._trouble.fine()
         self._history.arrived(message)
+        self._tell_count()
         return 0.0
 
     def _is_wanted(self, message: Message) -> bool:
@@ -205,9 +208,7 @@ class Courier:
         # A clock that jumped makes no message old.
         if too_often or message.made < self._history.oldest(self._give_up / (24 * _HOUR)):
             self._history.arrived(message)
-            self._tell(
-                f"{self.receiver}: {trouble.reason}; message {message.id} is given up after {attempts} attempts"
-            )
+            self._give_one_up(message, trouble.reason, attempts)
             return 0.0
         pause = min(self._longest_pause, _FIRST_PAUSE * 2.0 ** min(message.attempts, 30))
         pause *= self._chance.uniform(0.5, 1.0)  # many that failed together do not come back together
@@ -216,6 +217,23 @@ class Courier:
         self._trouble.fail(trouble.reason)
         self._history.postpone(message, pause)
         return min(pause, _LOOK_SECONDS)
+
+    def _give_one_up(self, message: Message, reason: str, attempts: int) -> None:
+        """The first for a reason is told, the others are counted until something arrives."""
+        new = reason not in self._given_up
+        self._given_up[reason] = self._given_up.get(reason, 0) + 1
+        if new:
+            times = f"{attempts} attempt{'' if attempts == 1 else 's'}"
+            self._tell(
+                f"{self.receiver}: {reason}; message {message.id} is given up after {times}, "
+                "and so are others for the same reason, which are counted"
+            )
+
+    def _tell_count(self) -> None:
+        """How many were given up since that was told."""
+        count, self._given_up = sum(self._given_up.values()), {}
+        if count > 1:
+            self._tell(f"{self.receiver}: {count} messages were given up")
 
 
 def wanted(

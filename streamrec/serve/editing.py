@@ -20,11 +20,12 @@ from streamrec.checkpoint import shipped_models
 from streamrec.core.address import login_in
 from streamrec.core.files import make_private_folder, open_private
 from streamrec.core.limits import FPS
-from streamrec.core.reading import read_data, shortened
+from streamrec.core.reading import read_data, shortened, why
 from streamrec.core.redact import redact_address
 from streamrec.errors import SettingsError, StreamrecError, need
 from streamrec.events import LIMITS, NUMBERS, EventSettings
-from streamrec.resolve import InForce, check, config_of, events_of, model_config
+from streamrec.recognizer import Recognizer
+from streamrec.resolve import InForce, check, config_of, events_of, model_config, source_of
 from streamrec.serve.addresses import check_address, login_of, place_of, shown, without_login
 from streamrec.tomlfile import check_shape, no_such_key
 from streamrec.watchfile import CameraSettings, fill_variables, names_variable
@@ -181,7 +182,7 @@ class Editor:
             with self._secrets() as kept:  # first they are written, then what names them, then old ones go
                 edit(document, kept.keep)
                 with self._part(tomlkit.dumps(document)) as part:
-                    self._checked(part)
+                    self._check_start(part, text)
                     if self._text()[1] != revision:
                         raise ChangedMeanwhile(f"{self.path.name} was changed meanwhile: look at it again")
                     try:
@@ -212,18 +213,52 @@ class Editor:
         finally:
             part.unlink(missing_ok=True)
 
+    def _check_start(self, part: Path, before: str) -> None:
+        """Refuse what a start would refuse of the cameras that were not watched so before."""
+        watched: set[CameraSettings] = set()
+        with contextlib.suppress(SettingsError):  # it may be wrong now, and be mended by this
+            watched = {camera for camera in self._in_force.read(before).cameras if camera.enabled}
+        models = {camera.model for camera in watched}
+        with self._in_words(part):
+            file = self._in_force.read(path=part)
+            check(file)
+            for camera in file.cameras:
+                if not camera.enabled or camera in watched:
+                    continue
+                key = "model"
+                try:
+                    if camera.model not in models:  # a config that can be read says nothing of the weights
+                        running = self._in_force.running(camera.model)
+                        Recognizer.load(
+                            camera.model,
+                            engine=running.engine,
+                            device=running.device,
+                            threads=running.threads,
+                        )
+                        models.add(camera.model)
+                    key = "address"
+                    source_of(camera, None)
+                except Exception as error:  # whatever it is, a file may not end what runs
+                    raise file.error(camera.name, key, why(error)) from error
+
     def _checked(self, part: Path) -> tuple[CameraSettings, ...]:
-        try:
+        with self._in_words(part):
             file = self._in_force.read(path=part)
             check(file)
             return file.cameras
+
+    @contextlib.contextmanager
+    def _in_words(self, part: Path) -> Iterator[None]:
+        """What is wrong with the part, by the name of the true file."""
+        try:
+            yield
         except SettingsError as error:
             said = str(error).replace(f"{part.name}: ", "").replace(part.name, self.path.name)
             raise SettingsError(said) from error
 
     def _cannot_write(self, error: OSError) -> SettingsError:
-        why = (error.strerror or str(error)).lower()
-        return SettingsError(f"{self.path.name} cannot be written here: {why}")
+        said = (error.strerror or str(error)).lower()
+        return SettingsError(f"{self.path.name} cannot be written here: {said}")
 
     def _models(self, document: Any) -> list[str]:
         """What ships, and what the file names already."""

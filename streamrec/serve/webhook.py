@@ -50,7 +50,6 @@ class WebhookSettings:
     def __post_init__(self) -> None:
         try:
             parts = urlsplit(self.url)
-            _ = parts.port
         except ValueError:  # its text quotes the address
             raise SinkError("url: its host and port cannot be read") from None
         if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -176,9 +175,7 @@ class Webhook:
         except (OSError, http.client.HTTPException, ValueError) as error:
             if isinstance(error, TimeoutError) or deadline.over:
                 raise Undelivered(f"no answer within {settings.timeout:g} s") from None
-            # The error's own text may hold the address.
-            why = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
-            raise Undelivered(f"it cannot be reached ({why.lower()})") from None
+            raise Undelivered(_what_came(error)) from None
         finally:
             deadline.close()
             connection.close()
@@ -243,6 +240,16 @@ def _connected(host: str, port: int, seconds: float) -> socket.socket:
             sock.close()
             why = error
     raise why or OSError("it has no address")
+
+
+def _what_came(error: Exception) -> str:
+    """What is wrong in words; the error's own text may hold the address."""
+    if isinstance(error, http.client.RemoteDisconnected):
+        return "it closed the connection without an answer"
+    if isinstance(error, http.client.HTTPException):
+        return "what it answers is no HTTP: look at the address and the port"
+    why = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
+    return f"it cannot be reached ({why.lower()})"
 
 
 def _check(status: int, retry_after: str | None) -> None:

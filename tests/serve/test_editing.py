@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from streamrec.checkpoint import find_model
 from streamrec.core.address import quoted
 from streamrec.errors import SettingsError
 from streamrec.serve.addresses import check_address, login_of, place_of, shown
@@ -159,6 +160,30 @@ class TestChanging:
         with pytest.raises(SettingsError, match="cannot be written here: read-only file system"):
             editor.put(editor.read()["revision"], "door", replace(as_it_is(editor, "door"), enabled=False))
         assert editor.path.read_text(encoding="utf-8") == FILE
+
+    @pytest.mark.parametrize(
+        ("table", "says"),
+        [
+            ('address = "rtsp://10.0.0.9/live"\nmodel = "broken.safetensors"', "model: .* is damaged"),
+            ('address = "gone.mp4"', "address: there is no "),
+            ('address = "synthetic:x"', "address: "),
+            ('address = "gopher://10.0.0.9/live"', "address: .* cannot be watched"),
+        ],
+    )
+    def test_what_a_start_would_refuse_of_a_camera_is_not_switched_on(self, editor, table, says):
+        data = find_model("fight").read_bytes()
+        (editor.path.parent / "broken.safetensors").write_bytes(data.replace(b'"encoder.', b'"encodes.', 1))
+        given = f'{FILE}[[camera]]\nname = "trial"\nenabled = false\n{table}\n'
+        editor.path.write_text(given, encoding="utf-8")
+        with pytest.raises(SettingsError, match=f"camera 'trial': {says}"):
+            editor.put(editor.read()["revision"], "trial", as_it_is(editor, "trial"))
+        assert editor.path.read_text(encoding="utf-8") == given
+
+    def test_a_camera_that_a_start_would_refuse_by_now_does_not_keep_others_from_being_changed(self, editor):
+        with editor.path.open("a", encoding="utf-8") as file:
+            file.write('[[camera]]\nname = "film"\naddress = "gone.mp4"\n')
+        editor.put(editor.read()["revision"], "door", replace(as_it_is(editor, "door"), enabled=False))
+        assert table(editor, "door")["enabled"] is False
 
     def test_a_link_stays_a_link(self, editor, tmp_path):
         link = tmp_path / "link.toml"
