@@ -122,6 +122,8 @@ class Video:
             return []
         for frame in frames:
             frame.time_base = self._stream.time_base  # the last ones have none, and no time then
+            if self._container.format.name == "avi":  # counts its pictures as they are decoded
+                frame.pts = frame.dts
         self._came = self._came or bool(frames)
         return frames
 

@@ -329,6 +329,22 @@ def test_a_time_that_is_said_twice_is_filled_in_and_caught_up_with(film, tmp_pat
         assert np.diff(times).min() > 0.9 / 30  # rounding alone sets no two pictures apart
 
 
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("a.avi", "mpeg4"), ("b.avi", "libx264"), ("c.avi", "mjpeg"), ("d.mp4", "mpeg4"), ("e.mkv", "libx264"),
+     ("f.ts", "libx264"), ("g.mpg", "mpeg2video"), ("h.mov", "mpeg4"), ("i.flv", "libx264")],
+)  # fmt: skip
+def test_pictures_that_are_stored_in_another_order_keep_their_times(film, tmp_path, name, codec):
+    pix_fmt, options = ("yuvj420p", {}) if codec == "mjpeg" else ("yuv420p", {"bf": "2"})
+    path = write(tmp_path / name, film[:60], codec=codec, pix_fmt=pix_fmt, options=options, fps=25)
+    with av.open(str(path)) as container:
+        stored = container.streams.video[0].codec_context.has_b_frames
+    assert stored or codec == "mjpeg"
+    times = np.array([frame.timestamp for frame in open_source(path)])
+    assert times[0] <= (0.08 if path.suffix == ".avi" else 0.0)  # AVI tells when a picture is decoded
+    np.testing.assert_allclose(times - times[0], np.arange(60) / 25, atol=2e-3)
+
+
 def test_lists_that_name_other_files_are_refused(film, tmp_path):
     write(tmp_path / "film.ts", film[:20:2], fps=25)
     lists = {
