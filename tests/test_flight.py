@@ -447,11 +447,6 @@ class TestOfSomebodyElse:
         finally:
             tracemalloc.stop()
 
-
-def first(step: dict, **changes) -> dict:
-    """The step with something else in its first frame."""
-    return step | {"frames": [step["frames"][0] | changes, *step["frames"][1:]]}
-
     @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
     @pytest.mark.parametrize("name", ["flight.json", "part-000001.jsonl", "part-000001.bin"])
     def test_nobody_waits_for_a_pipe_in_it(self, place, name):
@@ -466,3 +461,8 @@ def first(step: dict, **changes) -> dict:
         lines.write_text(lines.read_text().replace('"timestamp": 0.0', f'"timestamp": {time}', 1))
         with pytest.raises(DataError, match="damaged"):
             replay(place)
+
+
+def first(step: dict, **changes) -> dict:
+    """The step with something else in its first frame."""
+    return step | {"frames": [step["frames"][0] | changes, *step["frames"][1:]]}
