@@ -297,7 +297,7 @@ class Watcher(Closing):
         batch: int = BATCH,
         on_health: Callable[[Camera, Health], None] | None = None,
     ) -> None:
-        whole_number(batch, "batch, the most frames in one pass,")
+        whole_number(batch, "batch")
         if recognizer is not None:
             check_recognizer(recognizer, "Watcher")
         self._recognizer = recognizer

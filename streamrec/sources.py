@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -367,7 +367,7 @@ def open_source(what: Any, *, retries: int | None = RETRIES, size: tuple[int, in
         return _from_text(what, retries, size)
     if isinstance(what, np.ndarray) and (what.ndim < 3 or (what.ndim == 3 and what.shape[2] in (1, 3, 4))):
         raise SourceError(f"an array of shape {what.shape} is one picture; pass an iterable of pictures")
-    if isinstance(what, Iterable) and not isinstance(what, bytes | bytearray | Mapping | type):
+    if isinstance(what, Iterable) and not isinstance(what, bytes | bytearray | type):
         return IterableSource(what)
     raise SourceError(
         f"{type(what).__name__} is no source; pass a webcam number, a path, an address or an iterable of pictures"

@@ -146,7 +146,7 @@ WRONG = {
         lambda: open_source(True),
         lambda: open_source(1.5),
         lambda: open_source(-1),
-        lambda: open_source({}),
+        lambda: list(open_source({"a": IMAGE})),
         lambda: open_source(b"x"),
         lambda: open_source(IMAGE),
         lambda: open_source(RECOGNIZER),

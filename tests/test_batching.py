@@ -499,7 +499,7 @@ class TestComingAndGoing:
             watcher.add("late", Silent())
         with pytest.raises(StreamrecError, match="no recognizer for door"):
             Watcher().add("door", Silent())
-        with pytest.raises(StreamrecError, match="batch of 0"):
+        with pytest.raises(StreamrecError, match="batch is 0"):
             Watcher(batch=0)
 
     def test_stop_ends_the_iteration_from_another_thread(self):

@@ -40,7 +40,7 @@ PYTHON: dict[str, tuple[str, tuple[str, ...]]] = {
         ("Sink", "Window", "VideoFile", "JsonLines", "Latest", "Callback", "Background", "draw"),
     ),
     "explaining": ("Where the model looked", ("Explainer", "Followed", "draw_heat")),
-    "models": ("Models", ("ModelConfig", "ActionModel", "CNNLSTM")),
+    "models": ("Models", ("ModelConfig", "ActionModel", "CNNLSTM", "save_model")),
     "synthetic": ("The synthetic world", ("World", "WorldSettings")),
     "errors": ("Errors", ("StreamrecError",)),
 }

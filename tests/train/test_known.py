@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -40,3 +42,17 @@ def test_frames_that_do_not_come_in_the_rhythm_are_not_looked_at() -> None:
 def test_a_place_without_videos_is_said_in_words(tmp_path) -> None:
     with pytest.raises(DataError):
         recordings_of([str(tmp_path / "nowhere")], CONFIG)
+
+
+def test_a_model_of_few_groups_or_of_clips_that_nobody_grouped_calls_nothing_unknown():
+    from streamrec.train.job import TrainData
+
+    def learned(groups: list[str], **more) -> TrainData:
+        recordings = [replace(lit(20 + n, n), group=group) for n, group in enumerate(groups)]
+        return TrainData(ModelConfig(labels=("a", "b"), fps=15.0), recordings, [], [], **more)
+
+    assert "2 groups, and 5 are needed" in learned(["anna", "bert"] * 4).unjudged
+    assert learned(["anna", "bert"] * 4).known is None
+    assert "no clips share a group" in learned([str(n) for n in range(9)], grouped=False).unjudged
+    many = learned([str(n % 5) for n in range(10)])
+    assert many.unjudged is None and many.known is not None
