@@ -15,6 +15,7 @@ from streamrec.capture import Reader
 from streamrec.closing import Closing
 from streamrec.core.given import described, whole_number
 from streamrec.core.redact import redact, redact_address
+from streamrec.core.text import printable
 from streamrec.errors import SourceError, StreamrecError, WrongValue
 from streamrec.events import EventSettings
 from streamrec.gate import Gate
@@ -543,12 +544,14 @@ def results_of(
 def _named(sources: Mapping[str, Any] | Iterable[Any]) -> list[tuple[str, Source]]:
     if isinstance(sources, Mapping):
         return [(name, open_source(source)) for name, source in sources.items()]
-    if not isinstance(sources, str) and not isinstance(sources, Iterable):
+    if getattr(sources, "ndim", 1) == 0 or not isinstance(sources, str | Iterable):
         raise SourceError(
             f"results_of takes a list of sources, or names and sources, not {described(sources)}"
         )
     if isinstance(sources, str):
-        raise SourceError(f"results_of takes several sources; put {redact_address(sources)} into a list")
+        raise SourceError(
+            f"results_of takes several sources; put {printable(redact_address(sources))} into a list"
+        )
     named: dict[str, Source] = {}
     for source in map(open_source, sources):
         name, number = source.name, 1

@@ -21,7 +21,9 @@ from safetensors.numpy import save
 
 from streamrec.config import FORMAT, ModelConfig
 from streamrec.core.files import replacing
+from streamrec.core.given import path_to_write
 from streamrec.core.reading import in_words, path_of, read_json, shortened, why
+from streamrec.core.redact import redact
 from streamrec.core.text import printable
 from streamrec.errors import ModelError, StreamrecError
 
@@ -64,7 +66,7 @@ def find_model(name_or_path: str | Path) -> Path:
         if os.sep not in str(name_or_path) and shipped.is_file():
             return shipped
         if path.is_dir() and path.name:
-            raise ModelError(f"{path} is a folder; a model is a .safetensors or .onnx file")
+            raise ModelError(f"{printable(str(path))} is a folder; a model is a .safetensors or .onnx file")
     except (OSError, ValueError) as error:  # a name that is too long
         raise ModelError(f"there is no model {shortened(str(name_or_path))}: {why(error)}") from error
     except ModelError:
@@ -89,9 +91,10 @@ def save_model(path: str | Path, model: ActionModel | CNNLSTM) -> None:
 
     Of a ``CNNLSTM`` the file does not hold the class of its CNN, but the graph of a step: it runs without it.
     """
-    if Path(path).suffix != ".safetensors":
-        raise ModelError(f"{path}: a model file ends in .safetensors")
-    checkpoint = checkpoint_of(model, Path(path).stem)
+    path = path_to_write(path, "a model", error=ModelError)
+    if path.suffix != ".safetensors":
+        raise ModelError(f"{printable(redact(str(path)))}: a model file ends in .safetensors")
+    checkpoint = checkpoint_of(model, path.stem)
     tensors = {
         name: np.require(value.astype(np.float16) if _is_halved(name, value) else value, requirements="C")
         for name, value in checkpoint.weights.items()
@@ -126,7 +129,7 @@ def _write(path: str | Path, tensors: dict[str, np.ndarray], metadata: dict[str,
         with replacing(path) as file:
             file.write(save(tensors, metadata))
     except OSError as error:
-        raise ModelError(f"the model could not be written to {path}: {why(error)}") from error
+        raise ModelError(f"the model could not be written to {printable(str(path))}: {why(error)}") from error
 
 
 def save_with(name_or_path: str | Path, path: str | Path, **changes: Any) -> None:
@@ -152,7 +155,7 @@ def read_checkpoint(name_or_path: str | Path) -> Checkpoint:
     path = find_model(name_or_path)
     if path.suffix != ".safetensors":
         raise ModelError(
-            f"{path}: a model is a .safetensors or .onnx file; pickles (.pt, .pth) are never loaded"
+            f"{printable(str(path))}: a model is a .safetensors or .onnx file; pickles (.pt, .pth) are never loaded"
         )
     with in_words(path, ModelError):
         metadata = read_header(path)
@@ -252,12 +255,14 @@ def _whole(value: np.ndarray) -> np.ndarray:
 def parse_config(path: Path, written_as: str | None, config: str | None) -> ModelConfig:
     """The config that stands in a model file's metadata; raises ``ModelError``."""
     if config is None or written_as is None or not written_as.startswith("streamrec "):
-        raise ModelError(f"{path} holds weights but no streamrec model: it has no labels and no config")
+        raise ModelError(
+            f"{printable(str(path))} holds weights but no streamrec model: it has no labels and no config"
+        )
     version = written_as.removeprefix("streamrec ")
     if version != str(FORMAT):
         is_older = version.isdecimal() and int(version) < FORMAT
         raise ModelError(
-            f"{path} is of format {version}, this streamrec reads {FORMAT}: "
+            f"{printable(str(path))} is of format {version}, this streamrec reads {FORMAT}: "
             + ("train the model again" if is_older else "install a newer one")
         )
     try:

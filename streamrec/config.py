@@ -101,7 +101,8 @@ class ModelConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return asdict(self)
+        values: dict[str, Any] = _plain(asdict(self))
+        return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
@@ -135,6 +136,15 @@ def _check_labels(name: str, labels: object) -> None:
             )
     if len(set(labels)) < len(labels):
         raise ModelError(f"{name} are {shortened(labels)}: give each only once")
+
+
+def _plain(value: Any) -> Any:
+    """The same with Python's own numbers in place of numpy's."""
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_plain, value))
+    return value if isinstance(value, str | int | float | None) else value.item()
 
 
 def _with_tuples(values: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from streamrec.picturefiles import MOST_PIXELS, size_of, too_large
 from streamrec.videos import in_words
 
 WHOLE = 0.9  # of the pictures that a header promises: some headers only estimate
+SAME_TIME = 1e-6  # seconds
 DAMAGED_READS = 100  # in a row, after which nothing more is expected of a damaged file
 RESERVE = 31 << 20  # bytes; glibc heeds no larger block
 # FFmpeg invents times for these: so many pictures a second as their own header tells, or 25.
@@ -34,9 +35,9 @@ class Video:
         if (large := too_large(stream.codec_context.width, stream.codec_context.height)) is not None:
             raise UnreadableError(large)
         self._untimed = container.format.name in UNTIMED
-        rate = stream.guessed_rate or stream.average_rate
-        if self._untimed and stream.codec_context.framerate:
-            rate = stream.codec_context.framerate
+        rate = stream.average_rate or stream.guessed_rate  # the nominal rate does not know of what is missing
+        if self._untimed:
+            rate = stream.codec_context.framerate or stream.guessed_rate or rate
         self.rate = float(rate) if rate and 0.0 < rate < 1000.0 else None
         self.amiss: str | None = None
 
@@ -82,8 +83,8 @@ class Video:
         came, before = 0, -self.step
         for frame, time in _Deinterlaced().of(self._frames()):
             told = None if self._untimed or time is None else time - start
-            # Containers without times say 0 for ever.
-            before = told if told is not None and told > before else before + self.step
+            # Containers without times say 0 for ever; what rounding alone sets apart is one time said twice.
+            before = told if told is not None and told > before + SAME_TIME else before + self.step
             yield convert(frame), before
             came += 1
         if self._data.error is not None:
@@ -121,6 +122,8 @@ class Video:
             return []
         for frame in frames:
             frame.time_base = self._stream.time_base  # the last ones have none, and no time then
+            if self._container.format.name == "avi":  # counts its pictures as they are decoded
+                frame.pts = frame.dts
         self._came = self._came or bool(frames)
         return frames
 

@@ -30,8 +30,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -63,8 +64,10 @@ BACKGROUND = frozenset({"background", "idle", "neutral", "no_action", "none", "n
 NUMBERS = ("enter", "leave", "smoothing", "shortest", "merge_gap", "cool_down")  # of EventSettings
 
 
-def _finite(value: float) -> bool:
-    return -math.inf < value < math.inf  # and not math.isfinite, which a whole number of 400 digits breaks
+def _finite(value: Any) -> bool:
+    return bool(
+        -math.inf < value < math.inf
+    )  # and not math.isfinite, which a whole number of 400 digits breaks
 
 
 def _as_pairs(labels: Any) -> tuple[tuple[str, tuple[tuple[str, float], ...]], ...]:
@@ -73,8 +76,12 @@ def _as_pairs(labels: Any) -> tuple[tuple[str, tuple[tuple[str, float], ...]], .
         return tuple((str(label), tuple(dict(numbers).items())) for label, numbers in dict(labels).items())
     except (TypeError, ValueError) as error:
         raise StreamrecError(
-            f'by_label is {labels!r}: give each label its numbers, like {{"fight": {{"enter": 0.9}}}}'
+            f'by_label is {shortened(labels)}: give each label its numbers, like {{"fight": {{"enter": 0.9}}}}'
         ) from error
+
+
+def _are_names(names: object) -> bool:
+    return isinstance(names, Collection) and all(isinstance(name, str) for name in names)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +108,7 @@ class EventSettings:
     def __post_init__(self) -> None:
         for name in NUMBERS:
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not _finite(value):
+            if isinstance(value, bool) or not isinstance(value, Real) or not _finite(value):
                 raise StreamrecError(f"{name} is {shortened(value)}: give a finite number")
         if not 0 < self.leave <= self.enter <= 1:
             raise StreamrecError(
@@ -110,7 +117,8 @@ class EventSettings:
         for name, allowed in LIMITS.items():
             if not allowed.holds(value := getattr(self, name)):
                 raise StreamrecError(f"{name} is {shortened(value)}: set it to {allowed}")
-        if isinstance(self.background, str) or not all(isinstance(name, str) for name in self.background):
+        names = self.background
+        if isinstance(names, str) or getattr(names, "ndim", 1) != 1 or not _are_names(names):
             raise StreamrecError(
                 f"background is {shortened(self.background)}: give a tuple of labels, like ('idle',)"
             )
@@ -193,13 +201,17 @@ class EventDetector:
 
     def __init__(self, labels: Sequence[str], settings: EventSettings | None = None) -> None:
         if not isinstance(labels, Iterable):
-            raise StreamrecError(f"labels are {labels!r}: give a list of names")
+            raise StreamrecError(f"labels are {shortened(labels)}: give a list of names")
         if settings is not None and not isinstance(settings, EventSettings):
-            raise StreamrecError(f"settings are {settings!r}: give EventSettings(...)")
+            raise StreamrecError(f"settings are {shortened(settings)}: give EventSettings(...)")
+        if isinstance(labels, str) or getattr(labels, "ndim", 1) != 1:
+            raise StreamrecError(f"labels are {shortened(labels)}: give a list of names")
         self.labels = tuple(labels)
         self.settings = settings or EventSettings()
-        if isinstance(labels, str) or not self.labels or len(set(self.labels)) < len(self.labels):
-            raise StreamrecError(f"labels are {labels!r}: give at least one label, and each only once")
+        if not self.labels or not _are_names(self.labels) or len(set(self.labels)) < len(self.labels):
+            raise StreamrecError(
+                f"labels are {shortened(labels)}: give at least one label, each a text, and each only once"
+            )
         self._actions = np.array([label not in self.settings.background for label in self.labels])
         self._of = [self.settings.of(label) for label in self.labels]
         self._enter = np.array([own.enter for own in self._of])

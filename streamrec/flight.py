@@ -437,6 +437,9 @@ def _steps(folder: Path) -> Iterator[tuple[str, dict[str, Any], BinaryIO]]:
     if not parts:
         raise DataError(f"the recording {folder} holds no step")
     for path in parts:
+        for file in (path, path.with_suffix(".bin")):
+            if not file.is_file():  # a pipe: whoever opens it waits for ever
+                raise DataError(f"{file} is no file; the recording is damaged")
         with path.with_suffix(".bin").open("rb") as data, path.open("rb") as lines:
             for number in itertools.count(1):
                 line = lines.readline(_LONGEST_LINE)
@@ -474,6 +477,7 @@ def _check_step(line: dict[str, Any], where: str) -> None:
             and isinstance(entry["said"], str)
             and all(type(entry[key]) is int and abs(entry[key]) < _LARGEST for key in ("index", "segment"))
             and isinstance(entry["timestamp"], int | float)
+            and not abs(entry["timestamp"]) >= _LARGEST
             and (entry["picture"] is None or place(entry["picture"], 4))
             and ("before" not in entry or place(entry["before"], 2))
         )

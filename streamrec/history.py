@@ -40,6 +40,7 @@ from typing import Any, TypeAlias
 from streamrec.closing import Closing
 from streamrec.core.believed import Believed
 from streamrec.core.files import too_open
+from streamrec.core.given import path_to_write
 from streamrec.core.locks import Lock
 from streamrec.errors import HistoryError
 from streamrec.historyfile import (
@@ -206,9 +207,7 @@ class History(Closing):
         clock: Callable[[], float] = time.time,
         tell: Callable[[str], object] = lambda sentence: None,
     ) -> None:
-        if not isinstance(path, str | os.PathLike):
-            raise HistoryError(f"a history is a file: give its path, not {type(path).__name__}")
-        self.path = Path(path)
+        self.path = path_to_write(path, "a history", error=HistoryError)
         self.receivers = tuple(receivers)
         self.keep_days = keep_days
         self.recovered: tuple[Announcement, ...] = ()  # events that the last process left open

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from streamrec.core.files import open_private
 from streamrec.core.locks import Held, Lock
+from streamrec.core.redact import redact
+from streamrec.core.text import printable
 from streamrec.errors import HistoryError
 
 LAYOUT = 1  # of the tables, kept in PRAGMA user_version; a newer one is refused, an older one is brought up
@@ -217,6 +219,10 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 def in_words(path: Path, error: sqlite3.Error) -> str:
     """SQLite's error as a sentence."""
+    return redact(printable(_in_words(path, error)))
+
+
+def _in_words(path: Path, error: sqlite3.Error) -> str:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return f"{path} is damaged, or no SQLite file: move it away, and streamrec begins a new one"
@@ -251,7 +257,8 @@ def lock_of(path: Path) -> Path:
 def alone_with(path: Path) -> Lock:
     """A lock beside the file that the system gives back when this process ends, however it ends."""
     if not path.parent.is_dir():
-        raise HistoryError(f"cannot open {path}: the folder {path.parent} does not exist; create it first")
+        text = f"cannot open {path}: the folder {path.parent} does not exist; create it first"
+        raise HistoryError(redact(printable(text)))
     try:
         return Lock(lock_of(path))
     except Held:

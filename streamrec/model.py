@@ -194,7 +194,7 @@ class CNNLSTM(nn.Module):
         """
         super().__init__()
         if not isinstance(cnn, nn.Module):
-            raise ModelError(f"the CNN is a torch.nn.Module, not {cnn!r}; build it first")
+            raise ModelError(f"the CNN is a torch.nn.Module, not {_described(cnn)}; build it first")
         whole_number(hidden_size, "hidden_size", error=ModelError)
         whole_number(num_classes, "num_classes", error=ModelError)
         whole_number(num_layers, "num_layers", error=ModelError)

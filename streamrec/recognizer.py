@@ -241,7 +241,8 @@ def _no_frame(frames: Sequence[Any]) -> PictureError:
 def _engine_for(model: Any) -> Engine:
     """What runs a model that was never in a file."""
     if isinstance(model, str | Path):
-        raise ModelError(f"{str(model)!r} is a name or a path: Recognizer.load({str(model)!r}) loads it")
+        named = described(str(model))
+        raise ModelError(f"{named} is a name or a path: Recognizer.load({named}) loads it")
     if "torch" not in sys.modules or not hasattr(model, "state_dict"):  # nobody has a model without torch
         raise ModelError(
             f"a Recognizer is made of a model, not of {described(model)}; Recognizer.load(name_or_path) loads one"
@@ -256,7 +257,9 @@ def check_recognizer(given: Any, who: str) -> None:
     steps = all(hasattr(given, name) for name in ("step", "initial_state", "config", "fps"))
     if isinstance(given, type) or not steps:
         load = (
-            f"Recognizer.load({str(given)!r})" if isinstance(given, str | Path) else "Recognizer.load(name)"
+            f"Recognizer.load({described(str(given))})"
+            if isinstance(given, str | Path)
+            else "Recognizer.load(name)"
         )
         raise ModelError(f"{who} takes a Recognizer, not {described(given)}: give {load}")
 

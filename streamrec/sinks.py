@@ -29,8 +29,10 @@ import numpy as np
 
 from streamrec.closing import Closing
 from streamrec.core.files import PRIVATE_FILE, open_private, why
-from streamrec.core.given import described, whole_number
+from streamrec.core.given import described, path_to_write, whole_number
+from streamrec.core.redact import redact
 from streamrec.core.steady import BackgroundFile, SteadyFile
+from streamrec.core.text import printable
 from streamrec.errors import SinkError
 from streamrec.overlay import Trail, draw
 from streamrec.types import ActionEnded, Event, Frame, Health, Result
@@ -422,6 +424,10 @@ def _letterbox(image: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def _cannot_write(path: Path, error: OSError | av.FFmpegError) -> str:
+    return redact(printable(_why_not_written(path, error)))
+
+
+def _why_not_written(path: Path, error: OSError | av.FFmpegError) -> str:
     if not path.parent.is_dir():
         return f"cannot write {path}: the folder {path.parent} does not exist; create it first"
     if error.errno == errno.ENOSPC:
@@ -473,7 +479,7 @@ class JsonLines(Sink):
             sys.stdout.flush()
             self._file = getattr(sys.stdout, "buffer", sys.stdout)  # bytes: UTF-8 whatever the console thinks
         elif isinstance(target, (str, os.PathLike)):
-            path = Path(target)
+            path = path_to_write(target, "a file of JSON Lines", error=SinkError)
             self._name = str(path)
             check_lines(path)
             try:
@@ -550,7 +556,8 @@ def check_lines(target: str | os.PathLike[str]) -> None:
             with path.open("rb") as file:
                 if b"\0" in file.read(4096):
                     raise SinkError(
-                        f"{path} is there and holds no text: JSON Lines would destroy it; name another file"
+                        f"{printable(str(path))} is there and holds no text: JSON Lines would destroy it; "
+                        "name another file"
                     )
 
 

@@ -37,8 +37,8 @@ class Transform:
     std: tuple[float, float, float] = IMAGENET_STD
 
     def __post_init__(self) -> None:
-        if self.fit not in FITS:
-            raise WrongValue(f"fit is one of {', '.join(FITS)}, not {self.fit!r}")
+        if not isinstance(self.fit, str) or self.fit not in FITS:
+            raise WrongValue(f"fit is one of {', '.join(FITS)}, not {shortened(self.fit)}")
         if not (SIDE.holds(self.height) and SIDE.holds(self.width)):
             size = f"{shortened(self.width)}x{shortened(self.height)}"
             raise WrongValue(

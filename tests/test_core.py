@@ -95,6 +95,10 @@ cam/live?token=[abc]
 [me:hun@ter2]@10.0.0.7/live?k=[abc]
 [token9]@10.0.0.7/live
 mqtt://[me:hunter2]@broker:1883
+//[me:hunter2]@h/live
+rtsp//[me:hunter2]@h/live
+https://home.example.org/api/webhook/[door-bell]
+https://chat.example.com/api/webhooks/[123456789012345678]/[abcDEF_ghi-jkl]
 https://hooks.example.com/services/[T00000000]/[B00000000]/[XXXXXXXXXXXXXXXXXXXXXXXX]
 https://api.example.org/[bot123456:ABC-DEF1234ghIkl]/getUpdates
 """

@@ -307,6 +307,44 @@ def test_what_has_no_timestamps_says_which_rate_is_assumed(film, tmp_path):
     assert "no timestamps; 20 pictures a second are assumed" in said[1].reason
 
 
+def test_a_time_that_is_said_twice_is_filled_in_and_caught_up_with(film, tmp_path):
+    """As phones and converters write them: two pictures share a time, and later one is missing."""
+    told = [*range(8), 7, *range(8, 30), *range(31, 40)]
+    path = tmp_path / "twice.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 96, 80, "yuvj420p"
+        for number, (picture, time) in enumerate(zip(film, told, strict=False)):
+            frame = av.VideoFrame.from_ndarray(picture, format="bgr24").reformat(format="yuvj420p")
+            frame.pts = number
+            for packet in stream.encode(frame):
+                packet.time_base = Fraction(1, 15360)
+                packet.pts, packet.dts = 512 * time, 512 * number - 1024
+                container.mux(packet)
+    for size in (None, (48, 40)):
+        times = np.array([frame.timestamp for frame in open_source(path, size=size)])
+        assert len(times) == len(told)
+        np.testing.assert_allclose(times[:8], np.arange(8) / 30)
+        np.testing.assert_allclose(times[-9:], np.arange(31, 40) / 30)
+        assert np.diff(times).min() > 0.9 / 30  # rounding alone sets no two pictures apart
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("a.avi", "mpeg4"), ("b.avi", "libx264"), ("c.avi", "mjpeg"), ("d.mp4", "mpeg4"), ("e.mkv", "libx264"),
+     ("f.ts", "libx264"), ("g.mpg", "mpeg2video"), ("h.mov", "mpeg4"), ("i.flv", "libx264")],
+)  # fmt: skip
+def test_pictures_that_are_stored_in_another_order_keep_their_times(film, tmp_path, name, codec):
+    pix_fmt, options = ("yuvj420p", {}) if codec == "mjpeg" else ("yuv420p", {"bf": "2"})
+    path = write(tmp_path / name, film[:60], codec=codec, pix_fmt=pix_fmt, options=options, fps=25)
+    with av.open(str(path)) as container:
+        stored = container.streams.video[0].codec_context.has_b_frames
+    assert stored or codec == "mjpeg"
+    times = np.array([frame.timestamp for frame in open_source(path)])
+    assert times[0] <= (0.08 if path.suffix == ".avi" else 0.0)  # AVI tells when a picture is decoded
+    np.testing.assert_allclose(times - times[0], np.arange(60) / 25, atol=2e-3)
+
+
 def test_lists_that_name_other_files_are_refused(film, tmp_path):
     write(tmp_path / "film.ts", film[:20:2], fps=25)
     lists = {

@@ -447,6 +447,21 @@ class TestOfSomebodyElse:
         finally:
             tracemalloc.stop()
 
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+    @pytest.mark.parametrize("name", ["flight.json", "part-000001.jsonl", "part-000001.bin"])
+    def test_nobody_waits_for_a_pipe_in_it(self, place, name):
+        (place / name).unlink()
+        os.mkfifo(place / name)
+        with pytest.raises(DataError):
+            replay(place)
+
+    @pytest.mark.parametrize("time", ["1e308", "-1e308", "Infinity", str(10**400)])
+    def test_a_time_that_is_none_is_damage(self, place, time):
+        lines = place / "part-000001.jsonl"
+        lines.write_text(lines.read_text().replace('"timestamp": 0.0', f'"timestamp": {time}', 1))
+        with pytest.raises(DataError, match="damaged"):
+            replay(place)
+
 
 def first(step: dict, **changes) -> dict:
     """The step with something else in its first frame."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import stat
@@ -61,6 +62,18 @@ def search(folder: Path, *, but: Iterable[str] = ()) -> None:
             continue
         assert not leaks(name.encode()), name
         assert not path.is_file() or not leaks(path.read_bytes()), name
+
+
+def check_private(folder: Path, *, but: Iterable[str] = ()) -> set[str]:
+    """Nothing in a folder may be read or changed by others than its owner; the names of all that is there."""
+    found = set()
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder).as_posix()
+        with contextlib.suppress(FileNotFoundError):  # of a moment, while it runs
+            mode = stat.S_IMODE(path.stat().st_mode)
+            assert name in but or mode == (0o700 if path.is_dir() else 0o600), f"{name}: {mode:o}"
+            found.add(name)
+    return found
 
 
 def streamrec(*words: object, cwd: Path) -> subprocess.CompletedProcess[bytes]:
@@ -216,6 +229,34 @@ def test_what_lets_others_in_is_told_where_others_can_read_it(tmp_path, capsys):
         assert said.count(f"can be {told} by others than its owner; chmod 600 ") == (2 if told else 0)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="other rights")
+@pytest.mark.parametrize("command", ["run", "watch"])
+def test_what_is_written_is_for_its_owner_alone_while_it_is_written_too(tmp_path, models, command):  # noqa: F811
+    out = tmp_path / "out"
+    out.mkdir()
+    (tmp_path / "cameras.toml").write_text(
+        f'[[camera]]\nname = "drawn"\naddress = "synthetic:1"\nmodel = "{models}/wave.safetensors"\n'
+    )
+    outputs = ["--history", "events.db", "--jsonl", "lines.jsonl", "--evidence", "new/evidence"]
+    outputs += ["--record", "record", "--record-pictures", "full", "--max-seconds", "4"]
+    words = ["watch", tmp_path / "cameras.toml", *outputs, "--predictions"]
+    if command == "run":
+        words = ["run", "synthetic:1", "--no-show", "--model", models / "wave.safetensors", *outputs]
+        words += ["--save", "seen.mp4"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "streamrec", *map(str, words)],
+        cwd=out, env=environment(PYTHONPATH=str(ROOT)), stdout=subprocess.DEVNULL, umask=0,
+    ) as process:  # fmt: skip
+        while process.poll() is None:
+            check_private(out)
+            time.sleep(0.02)
+        assert process.returncode == 0
+    found = check_private(out)
+    assert {"events.db", "lines.jsonl", "record"} <= found
+    assert any(name.startswith("new/evidence/") and name.endswith(".mp4") for name in found)
+    assert command == "watch" or "seen.mp4" in found
+
+
 def test_watch_and_its_page_show_no_secret(tmp_path, models):  # noqa: F811
     closed, port = free_port(), free_port()
     secret = tmp_path / "given"
@@ -309,5 +350,5 @@ def test_watch_and_its_page_show_no_secret(tmp_path, models):  # noqa: F811
     search(secret, but=("cameras.toml", "password", "address", "cameras.secrets/"))
     added_text = (secret / "cameras.toml").read_text().partition('"new"')[2].partition("[[webhook]]")[0]
     assert "password_file" in added_text and "address_file" in added_text and not leaks(added_text.encode())
-    kept = list((secret / "cameras.secrets").iterdir())
-    assert len(kept) == 2 and {stat.S_IMODE(path.stat().st_mode) for path in kept} == {0o600}
+    kept = check_private(secret / "cameras.secrets")
+    assert len(kept) == 2 and stat.S_IMODE((secret / "cameras.secrets").stat().st_mode) == 0o700

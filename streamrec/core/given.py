@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,6 +54,20 @@ def whole_number(value: Any, name: str, *, least: int = 1, error: type[Streamrec
     if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
         raise error(f"{name} is {described(value)}: give a whole number of at least {least}")
     return int(value)
+
+
+def path_to_write(value: Any, name: str, *, error: type[StreamrecError] = WrongValue) -> Path:
+    """The path of a file that is to be written; raises ``error`` in words for what can be none.
+
+    >>> path_to_write("", "a history")
+    Traceback (most recent call last):
+    ...
+    streamrec.errors.WrongValue: a history is written to a file: give its path, not ''
+    """
+    text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    if not isinstance(text, str) or "\0" in text or not Path(text).name:
+        raise error(f"{name} is written to a file: give its path, not {described(value)}")
+    return Path(text)
 
 
 def described(value: Any) -> str:

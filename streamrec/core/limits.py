@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
+from typing import Any
 
 from streamrec.core.reading import shortened
 
@@ -25,17 +27,18 @@ class Limits:
         what = self.unit or ("a whole number" if self.whole else "a number")
         return f"{what} from {_short(self.low)} to {_short(self.high)}{', or 0' if self.zero else ''}"
 
-    def holds(self, value: object) -> bool:
+    def holds(self, value: Any) -> bool:
         """Whether it is such a number; True and False are none, nor are texts, NaN and infinity.
 
         >>> [FPS.holds(value) for value in (10, 0.1, 1e-300, float("nan"), True, "10", 10**400)]
         [True, True, False, False, False, False, False]
         """
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if isinstance(value, bool) or not isinstance(value, Real):
             return False
         if self.whole and value != value // 1:
             return False
-        return (self.zero and value == 0) or self.low <= value <= self.high
+        number: Any = value
+        return bool((self.zero and number == 0) or self.low <= number <= self.high)
 
     def wrong(self, value: object) -> str | None:
         """What to do about a value that is none of these; None: all is well.

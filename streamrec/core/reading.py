@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from streamrec.core import files
+from streamrec.core.redact import redact
 from streamrec.core.text import printable
 from streamrec.errors import SettingsError, StreamrecError
 
@@ -132,13 +133,15 @@ def read_json(text: str | bytes, *, strict: bool = True) -> Any:
 
 
 def shortened(value: object) -> str:
-    """A value as it is quoted in a sentence: printable, and not long.
+    """A value as it is quoted in a sentence: printable, on one line, not long, an array by its shape, no secret in it.
 
     >>> shortened(10**400)
     '100000000000000000000000000000000000000000000000000000000000...'
     """
+    if shape := getattr(value, "shape", None):
+        return f"an array {shape} of {getattr(value, 'dtype', 'numbers')}"
     try:
-        said = printable(repr(value))
+        said = printable(" ".join(redact(repr(value)).split()))
     except (ValueError, RecursionError):  # an integer of thousands of digits
         return f"a {type(value).__name__} that is too long to show"
     return said if len(said) <= _SHOWN else f"{said[:_SHOWN]}..."

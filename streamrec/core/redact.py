@@ -67,6 +67,7 @@ _SECRET_NAMES = """
     session share sid sig signature streamkey t ticket token user username usr
 """
 _HOLD_SECRETS = frozenset(_SECRET_NAMES.split())
+_HOOKS = ("hook", "hooks", "webhook", "webhooks")  # all that follows says who may call
 _PLAIN = re.compile(r"[A-Za-z][\w.-]{0,23}")
 _WORDLIKE = re.compile(r"(?P<letters>[^\W\d_]{1,11})\d{0,3}")
 _SPLIT = re.compile(r"([&;,?#])")
@@ -84,7 +85,7 @@ _HEAD = r"(?:[A-Za-z][A-Za-z0-9+.-]*://|(?<![\w.])(?:rtsps?|rtmp[a-z]*|https?|sr
 _ADDRESS = re.compile(rf"{_HEAD}[^\s\"'<>`\x1b]+(?:(?<=\S)(?:[ ]+\w+=[^\s\"'<>`\x1b]+)+)?", re.IGNORECASE)
 _END = re.compile(r"[.,:;!?)\]}\\]+$")  # of the sentence, not of the address
 _FILE = r"[\w.-]+\.(?:avi|csv|db|jpe?g|jsonl?|m4v|mkv|mov|mp4|mpe?g|onnx|png|safetensors|toml|ts|webm|wmv)\b"
-_LOGIN = re.compile(rf"(?<![^\s\"'(<\[{{=,|])[^\s/@:\"'<>(\[]+:\S+@(?!{_FILE})(?=[\w\[*])")
+_LOGIN = re.compile(rf"(?:(?<![^\s\"'(<\[{{=,|])|(?<=//))[^\s/@:\"'<>(\[]+:\S+@(?!{_FILE})(?=[\w\[*])")
 _QUOTED = re.compile(
     r"\b([A-Za-z][A-Za-z0-9+.-]*%3A(?:%2F)+)[^\s\"'<>`&]+", re.IGNORECASE
 )  # an address in a query
@@ -319,11 +320,11 @@ def _without_scheme(text: str, mask: _Mask) -> str:
 
 
 def _path(path: str, mask: _Mask, *, stream_key: bool = False) -> str:
-    parts, held = path.split("/"), False
+    parts, held, hooked = path.split("/"), False, False
     last = max((n for n, part in enumerate(parts) if part), default=0)
     shown = []
     for n, part in enumerate(parts):
-        hidden = held or (stream_key and n == last)
+        hidden = held or hooked or (stream_key and n == last)
         plain = unquote(part)
         if "@" in plain or (held and not is_known(part)):
             shown.append(mask(part))
@@ -334,6 +335,7 @@ def _path(path: str, mask: _Mask, *, stream_key: bool = False) -> str:
         else:
             shown.append(mask(part) if looks_random(part) else part)
         # "/token/abc/"; and a value with a slash in it: "/user=me_password=a/b_channel=1"
+        hooked = hooked or plain.lower() in _HOOKS
         held = plain.lower() in _HOLD_SECRETS or (held and not part) or shown[-1].endswith(f"={MASK}")
     return "/".join(shown)
 

@@ -64,12 +64,16 @@ class WorldSettings:
     live: bool = False  # hand the frames over in real time, as a camera does
 
     def __post_init__(self) -> None:
-        if self.kind not in LABELS:
-            raise SourceError(f"unknown kind of world {self.kind!r}; there are {', '.join(LABELS)}")
+        if not isinstance(self.kind, str) or self.kind not in LABELS:
+            raise SourceError(f"unknown kind of world {described(self.kind)}; there are {', '.join(LABELS)}")
+        if self.actions is not None and not isinstance(self.actions, tuple | list):
+            raise SourceError(
+                f"actions are {described(self.actions)}: give a tuple of labels, like ('wave',)"
+            )
         unknown = [a for a in self.labels if a not in LABELS[self.kind]]
         if unknown or not self.labels:
             raise SourceError(
-                f"unknown actions {unknown}; the synthetic world knows {', '.join(LABELS[self.kind])}"
+                f"unknown actions {described(unknown)}; the synthetic world knows {', '.join(LABELS[self.kind])}"
             )
         for name in ("width", "height", "seed"):
             whole_number(getattr(self, name), name, least=0, error=SourceError)
@@ -80,7 +84,12 @@ class WorldSettings:
                 a_number(getattr(self, name), name, above=0.0, error=SourceError)
         if min(self.width, self.height) < 32 or self.fps <= 0:
             raise SourceError("the synthetic world needs a picture of at least 32x32 and fps above 0")
-        low, high = self.action_seconds
+        if not isinstance(self.action_seconds, tuple | list) or len(self.action_seconds) != 2:
+            raise SourceError(
+                f"action_seconds is {described(self.action_seconds)}: give the shortest and the longest, "
+                "like (4.0, 9.0)"
+            )
+        low, high = (a_number(one, "action_seconds", error=SourceError) for one in self.action_seconds)
         if not max(0.8, 2 * self.transition_seconds) <= low <= high:
             raise SourceError(
                 f"action_seconds {self.action_seconds}: lowest first, at least 0.8 and two transitions"
