@@ -79,7 +79,7 @@ def test_a_picture_of_any_size_has_a_glance(shape):
     [
         (0.0, float("inf"), "every 0 s: give seconds above 0"),
         (2.0, 2.0, "give seconds above 0, and up to 1.6; after 2 s without a look this model begins anew"),
-        (float("nan"), 2.0, "every nan s"),
+        (float("nan"), 2.0, "still, in seconds, is nan"),
     ],
 )
 def test_seconds_that_cannot_be_are_refused(seconds, most, said):

@@ -20,6 +20,7 @@ from streamrec import JsonLines, VideoFile
 from streamrec.cli import main
 from streamrec.console import Lines
 from streamrec.core.files import keep_elsewhere, keep_inputs, replacing, try_room
+from streamrec.core.text import printable
 from streamrec.errors import SettingsError, SinkError
 from streamrec.eventlist import line_of
 from streamrec.history import Entry
@@ -35,7 +36,7 @@ COMMAND = [sys.executable, "-m", "streamrec"]
 @pytest.fixture
 def call(monkeypatch, capsys, tmp_path):
     """A command in this process and in a folder of its own: exit code, standard output, standard error."""
-    kept = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGHUP)}
+    kept = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     monkeypatch.chdir(tmp_path)
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
@@ -281,7 +282,7 @@ def test_odd_names_are_escaped_whatever_letters_the_terminal_knows(tmp_path, tin
         )
         assert done.returncode == 0, done.stderr
         assert b"\x1b" not in done.stderr
-        assert {json.loads(line)["source"] for line in done.stdout.decode("utf-8").splitlines()} == {name}
+        assert {json.loads(line)["source"] for line in done.stdout.decode("utf-8").splitlines()} == {printable(name)}
         told = done.stderr.decode(encoding)
         assert "3 frames in" in told
         if name is ODD:

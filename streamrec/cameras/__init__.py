@@ -54,7 +54,9 @@ class WebcamSource(Source):
         frozen_after: float | None = FROZEN_SECONDS,
     ) -> None:
         if isinstance(device, int) and not WEBCAM.holds(device):
-            raise SourceError(f"webcam {shortened(device)}: give {WEBCAM}, as 0")
+            raise SourceError(
+                f"there is no webcam {shortened(device)}: give {WEBCAM}; `streamrec doctor` lists what is there"
+            )
         self.device = device
         self.name = f"webcam {device}" if isinstance(device, int) else device
         self._retries = retries

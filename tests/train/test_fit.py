@@ -400,7 +400,7 @@ def test_the_precision_is_what_the_device_is_fast_with(monkeypatch):
 
 
 def test_a_device_that_is_not_there_is_said(blobs):
-    with pytest.raises(ModelError, match="torch cannot use the device 'nonsense'"):
+    with pytest.raises(ModelError, match="there is no device 'nonsense'"):
         fit(blobs, CONFIG, replace(QUICK, device="nonsense"))
 
 

@@ -111,7 +111,7 @@ def test_each_process_of_a_machine_has_its_own_gpu(monkeypatch):
 
 
 def test_a_device_that_is_not_there_is_said():
-    with pytest.raises(ModelError, match="torch cannot use the device 'nonsense'"):
+    with pytest.raises(ModelError, match="there is no device 'nonsense'"):
         choose_device("nonsense")
 
 
