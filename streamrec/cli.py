@@ -1432,7 +1432,7 @@ def crossval(
     from streamrec.core.files import keep_inputs
     from streamrec.errors import DataError
     from streamrec.train.crossval import CrossValidation, cross_validate, files_in, markdown_of, write_index
-    from streamrec.train.data import find_clips
+    from streamrec.train.data import find_clips, grouped_with
     from streamrec.train.recipes import Recipe, choose_recipe, find_recipe
 
     more = list(takewhile(lambda word: not word.startswith("-"), context.args))
@@ -1480,6 +1480,7 @@ def crossval(
     changed = _parse_changes(relabel) or made_by.relabel
     clips = find_clips([data, *more], relabel=changed, tell=lambda text: typer.echo(text, err=True))
     aside = find_clips(beside, relabel=changed, least=1) if beside else []
+    aside = grouped_with(clips, aside, tell=lambda text: typer.echo(text, err=True))
     read = [data, *more, *(beside or ()), *(clip.path for clip in (*clips, *aside))]
     keep_inputs({"--out": [out, *files_in(out)]}, read)
     report = cross_validate(

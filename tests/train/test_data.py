@@ -13,8 +13,10 @@ from recordings import write_video
 from streamrec.errors import DataError
 from streamrec.train.data import (
     Clip,
+    apart_from,
     find_clips,
     find_footage,
+    grouped_with,
     groups_of,
     held_out,
     labels_of,
@@ -384,6 +386,19 @@ def test_the_same_recording_is_of_one_group_whatever_it_is_called_and_that_is_sa
     assert found == {"a": "a", "copy": "a", "link": "a", "hard": "a", "b": "b", "c": "c"}
     (words,) = told
     assert words.startswith("3 clips are the same recording as another") and "copy.mp4" in words
+
+
+def test_clips_beside_are_of_the_group_of_the_same_recording_and_say_the_same_of_it(tmp_path):
+    paths = copies(tmp_path)
+    clips = [Clip(paths[name], "wave", name) for name in ("a", "b")]
+    told: list[str] = []
+    for twin in ("a", "copy", "link", "hard"):
+        beside = [Clip(paths[twin], "wave", "mine"), Clip(paths["c"], "clap", "other")]
+        assert [clip.group for clip in grouped_with(clips, beside, tell=told.append)] == ["a", "other"]
+        assert [clip.path.stem for clip in apart_from(clips, beside)] == ["c"]
+        with pytest.raises(DataError, match=r"is clap and wave: give it the label"):
+            grouped_with(clips, [Clip(paths[twin], "clap", "mine")])
+    assert len(told) == 4 and "the same recording as another" in told[0]
 
 
 def test_copies_of_one_clip_alone_are_nothing_to_measure_on(tmp_path):
