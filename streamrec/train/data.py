@@ -17,6 +17,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from streamrec.core.reading import path_of
 from streamrec.core.tables import decimal, read_table
 from streamrec.core.text import printable
 from streamrec.errors import DataError
@@ -79,7 +80,7 @@ def find_footage(places: Iterable[str | Path], label: str = "background") -> lis
     Raises ``DataError`` for a folder without a video and a file that is not there.
     """
     clips: list[Clip] = []
-    for path in (Path(place).expanduser() for place in places):
+    for path in (path_of(str(place)) for place in places):
         found = [path]
         if path.is_dir():
             found = sorted(file for file in path.rglob("*") if file.suffix.lower() in VIDEO_ENDINGS)
@@ -114,7 +115,7 @@ def find_clips(
     one group, the first's, which is said to ``tell``. Raises ``DataError`` in words, also for fewer labels than
     ``least`` and for the same recording under two labels at the same time.
     """
-    paths = [Path(p).expanduser() for p in ([data] if isinstance(data, str | Path) else data)]
+    paths = [path_of(str(p)) for p in ([data] if isinstance(data, str | Path) else data)]
     clips = [clip for path in paths for clip in _clips_at(path, dict(relabel or {}), background)]
     clips = _each_once(clips, tell)
     labels = labels_of(clips)
@@ -252,6 +253,8 @@ def _clips_at(path: Path, names: dict[str, str], background: str) -> list[Clip]:
         raise DataError(f"there is no data at {path}: give a folder with one folder a label, or a CSV file")
     if path.is_dir() and (path / "index.csv").is_file():
         path = path / "index.csv"
+    if not path.is_file() and not path.is_dir():  # a pipe would be waited for
+        raise DataError(f"{path} is no file: give a folder with one folder a label, or a CSV file")
     clips = _clips_of_csv(path) if path.is_file() else _clips_of_folder(path)
     return [
         Clip(

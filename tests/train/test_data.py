@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from recordings import write_video
 
-from streamrec.errors import DataError
+from streamrec.errors import DataError, SettingsError
 from streamrec.train.data import (
     Clip,
     apart_from,
@@ -80,6 +81,16 @@ def test_the_index_of_a_folder_counts_more_than_its_folders(tmp_path):
 def test_data_that_is_not_there_is_said(tmp_path):
     with pytest.raises(DataError, match="there is no data at"):
         find_clips(tmp_path / "nowhere")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names")
+def test_data_that_is_a_pipe_or_names_nobodys_home_is_refused_in_words(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="is no file: give a folder with one folder a label, or a CSV"):
+        find_clips(tmp_path / "pipe")
+    for find in (find_clips, lambda place: find_footage([place])):
+        with pytest.raises(SettingsError, match="there is no user 'nobodyhere' here"):
+            find("~nobodyhere/clips")
 
 
 def test_an_empty_folder_is_told_what_belongs_in_it(tmp_path):
