@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from streamrec.closing import Closing
+from streamrec.core.reading import path_of
 from streamrec.core.redact import redact
 from streamrec.errors import SettingsError, StreamrecError
 from streamrec.evidence import Evidence, EvidenceSettings, Privacy
@@ -90,12 +91,12 @@ class AfterSettings:
         """What is written, by the option or table that says so, for ``keep_inputs``."""
         found: dict[str, list[Path]] = {}
         if self.history is not None:
-            file = Path(self.history.file).expanduser()
+            file = path_of(str(self.history.file))
             found["the history"] = [file, *(file.with_name(f"{file.name}{end}") for end in ("-wal", "-shm"))]
         if self.evidence is not None:
-            found["the evidence"] = [Path(self.evidence.folder).expanduser()]
+            found["the evidence"] = [path_of(str(self.evidence.folder))]
         if self.record is not None:
-            found["--record"] = [self.record.expanduser()]
+            found["--record"] = [path_of(str(self.record))]
         return found
 
     def with_options(

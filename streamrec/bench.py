@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from streamrec.buffer import RingBuffer
 from streamrec.engines import Engine, make_engine
 from streamrec.errors import SourceError
 from streamrec.events import EventDetector
+from streamrec.health import amiss
 from streamrec.metrics import Latency
 from streamrec.overlay import Trail, draw
 from streamrec.pictures import as_bgr
@@ -93,7 +95,8 @@ def run_bench(settings: BenchSettings, *, tell: Callable[[str], None] = lambda t
         video = settings.video or make_video(
             Path(folder) / "frames.mp4", settings.size, settings.frames, CAMERA
         )
-        frames = read_some(video, settings.frames)
+        cut: list[str] = []
+        frames = read_some(video, settings.frames, tell=cut.append)
         tell("stages")
         stages = time_stages(recognizer, video, frames, settings.rounds)
         tell("sustained rates")
@@ -120,6 +123,7 @@ def run_bench(settings: BenchSettings, *, tell: Callable[[str], None] = lambda t
             "of": settings.video.name if settings.video else "the synthetic world, H.264",
             "frames": len(frames),
             "rounds": settings.rounds,
+            "amiss": cut[0] if cut else None,
         },
         stages=stages,
         rates=rates,
@@ -142,15 +146,14 @@ def make_video(path: Path, size: tuple[int, int], frames: int, fps: float, *, se
     return path
 
 
-def read_some(video: Path, most: int) -> list[Frame]:
-    """The first frames of a video, in memory."""
-    frames = []
-    for frame in FileSource(video):
-        frames.append(frame)
-        if len(frames) == most:
-            break
+def read_some(video: Path, most: int, *, tell: Callable[[str], object] = lambda why: None) -> list[Frame]:
+    """The first frames of a video, in memory; ``tell`` what was cut off or damaged before there were so many."""
+    source = FileSource(video)
+    frames = list(islice(source, most))
     if not frames:
         raise SourceError(f"{video} holds no pictures")
+    if (why := amiss(source)) is not None:
+        tell(why)
     return frames
 
 
@@ -452,6 +455,7 @@ def text_of(report: BenchReport) -> str:
         f"it looks at {model['size'][0]}x{model['size'][1]}, {model['fps']:g} times a second",
         f"pictures of {picture['size'][0]}x{picture['size'][1]} ({picture['of']}), "
         f"median of {picture['rounds']} rounds of {picture['frames']}",
+        *([f"{picture['of']} in part: {picture['amiss']}"] if picture.get("amiss") else []),
         f"{there['processor']}, {there['cores']} cores, Python {there['python']}, OpenCV {there['opencv']}, "
         f"ONNX Runtime {there['onnxruntime']}, streamrec {there['streamrec']}, commit {there['commit']}",
         "",

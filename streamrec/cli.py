@@ -399,11 +399,12 @@ def _web_settings(
             )
         return None
     from streamrec.core.files import too_open
+    from streamrec.core.reading import path_of
     from streamrec.serve.access import Access
     from streamrec.serve.web import WebSettings, parse_address
 
     for file in (access, certificate):  # the second holds a key
-        if file is not None and (said := too_open(file.expanduser())):
+        if file is not None and (said := too_open(path_of(str(file)))):
             typer.echo(said, err=True)
     host, port = parse_address(at)
     return WebSettings(
@@ -1090,6 +1091,7 @@ def train(
       streamrec train synthetic --hours 2 --out figures.safetensors
       torchrun --nproc-per-node 2 -m streamrec train my_clips/
     """
+    from streamrec.core.reading import path_of
     from streamrec.errors import DataError
     from streamrec.synthetic import LABELS
     from streamrec.train.data import find_clips
@@ -1098,7 +1100,7 @@ def train(
     from streamrec.transforms import Transform
 
     if out is None:
-        out = Path(f"{Path(data[0]).expanduser().resolve().stem}.safetensors")
+        out = Path(f"{path_of(data[0]).resolve().stem}.safetensors")
         if out.exists():
             raise DataError(f"{out} is there already; say with --out where the new model goes")
     shape = None if size is None else _parse_size(size)
@@ -1432,7 +1434,7 @@ def crossval(
     from streamrec.core.files import keep_inputs
     from streamrec.errors import DataError
     from streamrec.train.crossval import CrossValidation, cross_validate, files_in, markdown_of, write_index
-    from streamrec.train.data import find_clips
+    from streamrec.train.data import find_clips, grouped_with
     from streamrec.train.recipes import Recipe, choose_recipe, find_recipe
 
     more = list(takewhile(lambda word: not word.startswith("-"), context.args))
@@ -1480,6 +1482,7 @@ def crossval(
     changed = _parse_changes(relabel) or made_by.relabel
     clips = find_clips([data, *more], relabel=changed, tell=lambda text: typer.echo(text, err=True))
     aside = find_clips(beside, relabel=changed, least=1) if beside else []
+    aside = grouped_with(clips, aside, tell=lambda text: typer.echo(text, err=True))
     read = [data, *more, *(beside or ()), *(clip.path for clip in (*clips, *aside))]
     keep_inputs({"--out": [out, *files_in(out)]}, read)
     report = cross_validate(
@@ -1564,10 +1567,11 @@ def export(
 
 def _videos(data: str) -> list[Path]:
     """The videos of a data set, or those that lie in a folder."""
+    from streamrec.core.reading import path_of
     from streamrec.sources import VIDEO_ENDINGS
     from streamrec.train.data import find_clips
 
-    folder = Path(data).expanduser()
+    folder = path_of(data)
     found = (
         sorted(p for p in folder.glob("*") if p.suffix.lower() in VIDEO_ENDINGS) if folder.is_dir() else []
     )

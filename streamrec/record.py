@@ -23,6 +23,7 @@ from rich.text import Text
 from streamrec.capture import capture
 from streamrec.console import Lines
 from streamrec.core.files import keep_inputs, make_private_folder, replacing, why
+from streamrec.core.reading import path_of
 from streamrec.core.tables import read_table
 from streamrec.errors import DataError, SinkError, StreamrecError
 from streamrec.overlay import AMBER, QUIET, WHITE, Color, draw_cue
@@ -105,7 +106,7 @@ class ClipFolder:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path).expanduser()
+        self.path = path_of(str(path))
         self._index = self.path / INDEX
         if self.path.exists() and not self.path.is_dir():
             raise DataError(f"{self.path} is a file; name a folder for the clips")
@@ -550,7 +551,7 @@ class RecordJob:
         console = Lines()
         tell = console.say
         labels = parse_labels(self.labels)
-        place = Path(self.folder).expanduser()
+        place = path_of(str(self.folder))
         keep_inputs({"the clips": [place, place / INDEX]}, [file_of(self.source)])
         source = open_source(self.source)
         source.settle()

@@ -298,6 +298,12 @@ class VideoFile(Sink):
         context.thread_count = 2
         # What cv2.cvtColor makes, said aloud: BT.601, limited range.
         context.colorspace, context.color_primaries, context.color_trc, context.color_range = 6, 6, 6, 1
+        try:
+            # The header at once: FFmpeg crashes where it is tried again after it could not be written.
+            container.start_encoding()
+        except BaseException:
+            container.close()
+            raise
         self._container, self._stream = container, stream
 
     def _to_yuv(self, image: np.ndarray) -> np.ndarray:
@@ -334,8 +340,11 @@ class VideoFile(Sink):
             else:
                 self._part.replace(self.path)
         except (OSError, av.FFmpegError) as error:
+            told = _cannot_write(self.path, error)
+            if self._part.exists() and self._part.stat().st_size == 0:  # nothing had room
+                self._part.unlink()
             kept = f"; what was recorded is in {self._part}" if self._part.exists() else ""
-            raise SinkError(f"{_cannot_write(self.path, error)}{kept}") from error
+            raise SinkError(f"{told}{kept}") from error
 
     def _index_first(self) -> None:
         """Copy the fragments into one file with its index in front: seekable, and it plays while it loads."""

@@ -290,6 +290,12 @@ class RealTime(Wrapper):
         self.together = 1  # each is due at its own time
         self._left = threading.Event()
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_left": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _left=threading.Event())
+
     def interrupt(self) -> None:
         """End the wait for the next frame's time, and pass it on."""
         self._left.set()

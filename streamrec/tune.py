@@ -28,7 +28,8 @@ from streamrec.batching import BATCH
 from streamrec.bench import machine, make_video
 from streamrec.checkpoint import find_model
 from streamrec.config import ModelConfig
-from streamrec.errors import DataError
+from streamrec.errors import DataError, SourceError
+from streamrec.health import amiss
 from streamrec.metrics import Latency
 from streamrec.recognizer import Recognizer
 from streamrec.rhythm import is_next
@@ -113,6 +114,7 @@ class TuneReport:
     camera: dict[str, Any]
     trials: tuple[Trial, ...]
     best: Trial
+    unreadable: tuple[str, ...] = ()  # of which clips nothing, or only a part, was played, in words
 
     @property
     def tuned(self) -> Tuned:
@@ -139,10 +141,11 @@ def run_tune(settings: TuneSettings, *, tell: Callable[[str], None] = lambda tex
                     costs.append(measure(model, engine, count, settings))
     trials: list[Trial] = []
     seconds, data = 0.0, ""
+    unreadable: list[str] = []
     for model in settings.models:
         recognizer = Recognizer.load(model)
         tell(f"{model}: the streams")
-        stream, data = material(recognizer, settings)
+        stream, data = material(recognizer, settings, unreadable)
         seconds = stream[-1].timestamp - stream[0].timestamp
         listener = _Listener(stream, recognizer)
         for fps in settings.rates or tuple(recognizer.fps * part for part in RATES):
@@ -157,6 +160,7 @@ def run_tune(settings: TuneSettings, *, tell: Callable[[str], None] = lambda tex
         camera={"size": list(settings.size), "fps": settings.camera_fps},
         trials=tuple(trials),
         best=best_of(trials),
+        unreadable=tuple(dict.fromkeys(unreadable)),
     )
 
 
@@ -237,15 +241,27 @@ def measure(model: str, engine: str, count: int, settings: TuneSettings) -> Cost
 # -- what is played
 
 
-def material(recognizer: Recognizer, settings: TuneSettings) -> tuple[list[Frame], str]:
-    """One stream with the truth of each frame, in pictures of the model's size, and what it is in words."""
+def material(
+    recognizer: Recognizer, settings: TuneSettings, unreadable: list[str] | None = None
+) -> tuple[list[Frame], str]:
+    """One stream with the truth of each frame, in pictures of the model's size, and what it is in words.
+
+    A clip that cannot be read is left out, and one that is cut off ends sooner: ``unreadable`` is given the words.
+    """
+    unreadable = [] if unreadable is None else unreadable
     if settings.data == "synthetic":
         source, name = _world(recognizer, settings)
     else:
         clips = find_clips(settings.data, relabel=dict(settings.relabel))
         check_labels(recognizer, true_labels(clips))
         order = np.random.default_rng(settings.seed).permutation(len(clips))
-        source = Concatenated([_Labelled(clips[n], recognizer) for n in order])
+        parts = []
+        for number in order:
+            try:
+                parts.append(_Labelled(clips[number], recognizer, unreadable.append))
+            except SourceError as error:  # it is empty, or not there
+                unreadable.append(str(error))
+        source = Concatenated(parts)
         name = f"{settings.data}, its clips as one stream"
     stream: list[Frame] = []
     transform: Transform = recognizer.config.transform
@@ -254,7 +270,8 @@ def material(recognizer: Recognizer, settings: TuneSettings) -> tuple[list[Frame
             break
         stream.append(replace(frame, image=transform.resize(frame.image)))
     if len(stream) < 2:
-        raise DataError(f"{name}: there are no frames to play")
+        why = f": {unreadable[0]}" if unreadable else ""
+        raise DataError(f"{name}: there are no frames to play{why}")
     return stream, name
 
 
@@ -276,17 +293,23 @@ def _world(recognizer: Recognizer, settings: TuneSettings) -> tuple[Source, str]
 
 
 class _Labelled(Wrapper):
-    """A clip with the truth of each frame."""
+    """A clip with the truth of each frame; one that cannot be read has none, and that is told."""
 
-    def __init__(self, clip: Clip, recognizer: Recognizer) -> None:
+    def __init__(self, clip: Clip, recognizer: Recognizer, tell: Callable[[str], None]) -> None:
         super().__init__(FileSource(clip.path, size=recognizer.config.transform.straight))
-        self._clip, self._recognizer = clip, recognizer
+        self._clip, self._recognizer, self._tell = clip, recognizer, tell
 
     def __iter__(self) -> Iterator[Frame]:
         labels, events = self._recognizer.labels, self._recognizer.config.events
-        for frame in self.source:
-            (truth,) = truth_of(self._clip, [frame.timestamp], labels, events)
-            yield replace(frame, truth=truth)
+        try:
+            for frame in self.source:
+                (truth,) = truth_of(self._clip, [frame.timestamp], labels, events)
+                yield replace(frame, truth=truth)
+        except SourceError as error:
+            self._tell(str(error))
+        else:
+            if (why := amiss(self)) is not None:
+                self._tell(f"{self._clip.path} in part: {why}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -399,4 +422,6 @@ def text_of(report: TuneReport) -> str:
             f"{trial.cores:7.2f}"
         )
     lines += ["", f"* the choice: of those within {100 * EQUAL:g} points of the best, the least work"]
+    if report.unreadable:
+        lines += ["", "Could not be read:", *(f"- {line}" for line in report.unreadable)]
     return "\n".join(lines)

@@ -411,3 +411,15 @@ def events_in(path: Path) -> list[dict]:
         with contextlib.suppress(ValueError):  # what was written after a line that was cut short
             found.append(json.loads(line))
     return [line for line in found if line["type"] == "event"]
+
+
+@pytest.mark.parametrize("kept", ["history", "evidence", "record"])
+def test_a_place_in_nobodys_home_is_refused_in_words(kept):
+    place = Path("~nobodyhere/kept")
+    made = {
+        "history": AfterSettings(history=HistorySettings(file=place)),
+        "evidence": AfterSettings(evidence=EvidenceSettings(folder=place)),
+        "record": AfterSettings(record=place),
+    }[kept]
+    with pytest.raises(SettingsError, match="there is no user 'nobodyhere' here"):
+        _ = made.outputs

@@ -15,10 +15,12 @@ import numpy as np
 import pytest
 
 from streamrec import Recognizer, World, WorldSettings, results
+from streamrec.bench import read_some
 from streamrec.cli import CUT_OFF, main
 from streamrec.errors import SourceError
 from streamrec.health import OVER, amiss
 from streamrec.sources import FileSource, open_source
+from streamrec.train.baselines import show
 from streamrec.train.cache import ClipCache, decode_clips
 from streamrec.train.calibrate import footage_of
 from streamrec.train.data import Clip
@@ -270,6 +272,11 @@ def test_a_file_that_is_cut_off_says_so_to_everybody(
         assert "cut off" in recording.amiss
     [report] = evaluate_clips(synthetic, [Clip(path, "idle", "me")])
     assert f"{name} in part: it is cut off" in report.unreadable[0]
+    # crossval; tune; bench
+    assert "cut off" in show(Clip(path, "idle", "me"), synthetic.config).amiss
+    told: list[str] = []
+    read_some(path, 100, tell=told.append)
+    assert "cut off" in told[0]
     monkeypatch.setattr("sys.argv", ["streamrec", "run", str(path), "-m", "synthetic", "--no-show"])
     with pytest.raises(SystemExit) as ended:
         main()

@@ -28,8 +28,11 @@ from streamrec import (
     WorldSettings,
     open_source,
 )
-from streamrec.errors import ModelError, NotPicklable
+from streamrec.cameras import WebcamSource
+from streamrec.errors import ModelError, NotPicklable, SourceError
+from streamrec.sources import RealTime, Region
 from streamrec.types import ActionStarted, Result
+from tests.cameras import free_port
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
 
@@ -163,6 +166,21 @@ def test_what_is_no_open_thing_is_pickled_and_copied(tiny_file):
     copied = copy.deepcopy(recognize)
     copied(IMAGE, 9.0)
     assert float(recognize.state.clock[0]) == 2.0  # each has its own memory
+
+
+def test_sources_go_to_another_process_unread_also_after_they_were_read():
+    gone = f"rtsp://me:secret@127.0.0.1:{free_port()}/live"
+    for source in (
+        open_source(gone, retries=0),
+        WebcamSource("/dev/video99", retries=0),
+        RealTime(Region(open_source(gone, retries=0), (0.0, 0.0, 0.5, 0.5))),
+    ):
+        for _ in range(2):
+            for copied in (pickle.loads(pickle.dumps(source)), copy.deepcopy(source)):
+                assert copied.name == source.name and copied.live == source.live
+                copied.interrupt()
+            with pytest.raises(SourceError):
+                next(iter(source))
 
 
 def test_what_is_open_says_why_it_is_not_pickled(tiny_file, tmp_path):

@@ -77,6 +77,7 @@ def test_what_windows_writes_is_read(tmp_path):
 
 def test_paths_that_can_be_none():
     assert path_of("~/x") == Path.home() / "x"
+    assert path_of("./~x") == Path("~x")  # a file of that name, and nobody's home
     for text in ("~nobodyhere/x", "a\0b"):
         with pytest.raises(SettingsError):
             path_of(text)

@@ -250,6 +250,45 @@ def test_a_missing_encoder_is_named(tmp_path, monkeypatch):
     assert len(pictures) == 3
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of a process")
+@pytest.mark.parametrize("room", [0, 700, 20_000])
+@pytest.mark.parametrize("ending", ["mp4", "mov", "mkv", "webm"])
+def test_a_video_that_finds_no_room_at_any_stage_is_told_and_ends_no_process(tmp_path, ending, room):
+    code = f"""
+import resource
+from test_sinks import SinkError, VideoFile, result_of
+resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, resource.RLIM_INFINITY))
+import numpy as np
+noise = np.random.default_rng(0)
+video = VideoFile("out.{ending}", overlay=False)
+told = 0
+for number in range(40):
+    result = result_of(number, image=noise.integers(0, 256, (64, 64, 3), np.uint8))
+    try:
+        video.write(result)
+    except SinkError as error:
+        assert "cannot write out.{ending}" in str(error), error
+        told += 1
+try:
+    video.close()
+except SinkError as error:
+    assert "cannot write out.{ending}" in str(error), error
+    told += 1
+assert told
+"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert all(path.stat().st_size > 0 for path in tmp_path.iterdir())
+
+
 def test_a_full_disk_is_told_in_a_sentence(tmp_path, monkeypatch):
     video = VideoFile(tmp_path / "out.mp4")
     video.write(result_of(0))

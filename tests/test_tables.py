@@ -34,6 +34,9 @@ READ = {
     "Excel's first line": "sep=;\r\n" + SEMICOLON.replace("\n", "\r\n"),
     "more columns": PLAIN.replace("group\n", "group,,note\n").replace("anna\n", "anna,,x\n"),
     "no line end": PLAIN.rstrip("\n"),
+    "notes of several lines": PLAIN.replace("group\n", "group,note\n").replace(
+        "anna\n", 'anna,"one\nand two"\n'
+    ),
 }
 
 
@@ -55,6 +58,14 @@ EXPLAINED = {
     "nothing": ("", "needs a first line that names the columns"),
     "no head": ("a.mp4,wave\n", "needs a first line that names the columns"),
     "no number": (PLAIN.replace("2.5", "1.234,5"), "line 2"),
+    "an open quote in the middle": (
+        'clip,label\na.mp4,"wave\nb.mp4,clap\nc.mp4,clap\nd.mp4,wave\n',
+        'the row that ends at line 5: its label goes over several lines; close its "quote"',
+    ),
+    "an open quote in a note": (
+        'clip,label,note\na.mp4,wave,"mine\nb.mp4,clap,yours\nc.mp4,clap,ours\n',
+        "the row that ends at line 4: its note goes over several lines",
+    ),
     "an open quote": ('clip,label\n"a.mp4,wave\n', "clips.csv"),
 }
 

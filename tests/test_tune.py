@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -130,6 +131,37 @@ def test_clips_are_played_as_one_stream_with_their_labels(tmp_path):
         tune.material(other, replace(SMALL, data=str(tmp_path)))
     renamed = replace(SMALL, data=str(tmp_path), relabel=(("wave", "fight"), ("squat", "normal")))
     assert {frame.truth for frame in tune.material(other, renamed)[0]} == {"fight", "normal"}
+
+
+def test_clips_that_are_cut_off_or_cannot_be_read_are_named_and_the_others_played(tmp_path, report):
+    for number, label in enumerate(("wave", "squat", "walk")):
+        (tmp_path / label).mkdir()
+        with VideoFile(tmp_path / label / f"{label}.mp4", overlay=False) as video:
+            for frame in clip(label, seed=number, seconds=1.0):
+                video.write(Result(frame, Prediction(label, 1.0, np.zeros(0, np.float32), frame.timestamp)))
+    cut = tmp_path / "wave" / "wave.mkv"
+    with av.open(str(tmp_path / "wave" / "wave.mp4")) as film, av.open(str(cut), "w") as out:
+        stream = out.add_stream_from_template(film.streams.video[0])
+        for packet in film.demux(film.streams.video[0]):
+            if packet.size:
+                packet.stream = stream
+                out.mux(packet)
+    (tmp_path / "wave" / "wave.mp4").unlink()
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size * 9 // 10])
+    (tmp_path / "squat" / "squat.mp4").write_bytes(b"no film at all")
+    unreadable: list[str] = []
+    frames, _ = tune.material(Recognizer.load("synthetic"), replace(SMALL, data=str(tmp_path)), unreadable)
+    assert {frame.truth for frame in frames} == {"wave", "walk"}
+    assert sorted(Path(line.split(" ")[0]).name for line in unreadable) == ["squat.mp4", "wave.mkv"]
+    [part] = [line for line in unreadable if "wave.mkv" in line]
+    assert "wave.mkv in part: it is cut off" in part
+    report = replace(report, unreadable=tuple(unreadable))
+    assert f"Could not be read:\n- {unreadable[0]}" in text_of(report)
+    assert report.to_dict()["unreadable"] == tuple(unreadable)
+    (tmp_path / "walk" / "walk.mp4").write_bytes(b"")
+    cut.write_bytes(b"")
+    with pytest.raises(DataError, match=r"there are no frames to play: .* is empty"):
+        tune.material(Recognizer.load("synthetic"), replace(SMALL, data=str(tmp_path)))
 
 
 def test_a_model_that_no_world_shows_asks_for_clips(monkeypatch):

@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from streamrec import health as report
 from streamrec.cameras.attempt import UNPLUGGED, Attempt, IsFilm, Over, Shot
@@ -62,6 +63,10 @@ class WebcamSource(Source):
         self._retries = retries
         self._frozen_after = math.inf if frozen_after is None else frozen_after
         self._watch: Watch | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """To another process goes which camera it is, not what is open here."""
+        return {**self.__dict__, "_watch": None}
 
     def __iter__(self) -> Iterator[Frame]:
         # A driver waits 10 s for a picture.
@@ -138,6 +143,13 @@ class NetworkSource(Source):
         self._film, self._ask = film, ask
         self._playing: Source | None = None
         self._left = threading.Event()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """To another process goes which camera it is, not what is open here."""
+        return {**self.__dict__, "_watch": None, "_playing": None, "_left": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _left=threading.Event())
 
     def settle(self) -> None:
         """Ask the server whether it is a file, where its address looks like one."""

@@ -95,6 +95,8 @@ def path_of(text: str) -> Path:
     """
     if "\0" in text:
         raise SettingsError(f"{shortened(text)} is no path: it holds a zero")
+    if not text.startswith("~"):  # a Path of "./~a" would be taken for that of a user, too
+        return Path(text)
     try:
         return Path(text).expanduser()
     except RuntimeError as error:

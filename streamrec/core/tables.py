@@ -54,12 +54,31 @@ def read_table(path: Path, known: Collection[str]) -> tuple[list[str], list[Row]
                     f"{path}, line {line}: {len(cells)} cells, and the first line names {len(columns)} columns; put a "
                     f'cell that holds {separator!r} between "quotes"'
                 )
+            several = [name for name, cell in zip(columns, cells, strict=False) if len(cell.splitlines()) > 1]
+            if several and _is_open(text, separator):
+                raise DataError(
+                    f"{path}, the row that ends at line {line}: its {several[0]} goes over several lines; close its "
+                    '"quote"'
+                )
             rows.append((line, dict(zip(columns, cells + [""] * (len(columns) - len(cells)), strict=False))))
     except csv.Error as error:
         raise DataError(f"{path}, line {reader.line_num + skipped}: {error}; {_SAVE}") from error
     return [name for name in columns if name], [
         (line, {name: cell for name, cell in row.items() if name}) for line, row in rows
     ]
+
+
+def _is_open(text: str, separator: str) -> bool:
+    """Whether the last cell's quote is never closed: all that comes after it was taken for that cell."""
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True
+    )
+    try:
+        for _ in reader:
+            pass
+    except csv.Error as error:
+        return "unexpected end" in str(error)
+    return False
 
 
 def decimal(text: str) -> float:

@@ -21,7 +21,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from streamrec.core.reading import NOT_UTF8, CannotRead, path_of, read_text
 from streamrec.errors import SettingsError
@@ -174,7 +173,7 @@ class AccessFile:
     """The file of access, read again whenever it was changed."""
 
     def __init__(self, path: str | os.PathLike[str], access: Access) -> None:
-        self.path = Path(path).expanduser()
+        self.path = path_of(str(path))
         self._access = access
         self._seen: object = None  # what the file looked like when it was read
 

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from streamrec.config import ModelConfig
 from streamrec.encoders import make_encoder
 from streamrec.errors import DataError
+from streamrec.health import amiss
 from streamrec.model import ActionModel
 from streamrec.pipeline import pace
 from streamrec.sources import FileSource
@@ -35,6 +36,7 @@ class Shown:
     timestamps: np.ndarray  # (T,) float64 seconds
     targets: np.ndarray  # (T,) int64; NO_LABEL where the model has no label for the truth
     group: str
+    amiss: str | None = None  # what of its file was cut off or damaged, in words
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +59,8 @@ def show(clip: Clip, config: ModelConfig, transform: Transform | None = None) ->
     ``transform``: another than the model's.
     """
     resize = (transform or config.transform).resize
-    frames = [(resize(f.image), f.timestamp) for f in pace(FileSource(clip.path), config.fps)]
+    source = FileSource(clip.path)
+    frames = [(resize(f.image), f.timestamp) for f in pace(source, config.fps)]
     truth = truth_of(clip, [time for _, time in frames], config.labels, config.events)
     index = {label: n for n, label in enumerate(config.labels)}
     return Shown(
@@ -65,6 +68,7 @@ def show(clip: Clip, config: ModelConfig, transform: Transform | None = None) ->
         np.array([time for _, time in frames]),
         np.array([index.get(label, NO_LABEL) for label in truth], np.int64),
         clip.group,
+        amiss(source),
     )
 
 

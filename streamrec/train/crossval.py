@@ -399,7 +399,16 @@ class _Decoded:
         return [(clip, known[_key(clip)]) for clip in clips if _key(clip) in known]
 
     def unreadable(self, clips: Sequence[Clip]) -> list[str]:
-        return [self._errors[_key(clip)] for clip in clips if _key(clip) in self._errors]
+        """What of these clips could not be read, in words: nothing of some, a part of those that are cut off."""
+        cut = {key: shown.amiss for known in self._shown.values() for key, shown in known.items()}
+        told = []
+        for clip in clips:
+            key = _key(clip)
+            if key in self._errors:
+                told.append(self._errors[key])
+            elif (why := cut.get(key)) is not None:
+                told.append(f"{clip.path} in part: {why}")
+        return told
 
     def frozen(
         self, clips: Sequence[Clip], settings: CrossValidation, config: ModelConfig

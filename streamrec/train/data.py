@@ -17,6 +17,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from streamrec.core.reading import path_of
 from streamrec.core.tables import decimal, read_table
 from streamrec.core.text import printable
 from streamrec.errors import DataError
@@ -52,6 +53,12 @@ class Clip:
             return (self.label,)
         return tuple(dict.fromkeys((*(label for _, _, label in self.segments), self.background)))
 
+    def relabeled(self, names: Mapping[str, str]) -> Clip:
+        """The same clip with other names for its labels."""
+        segments = tuple((start, end, names.get(label, label)) for start, end, label in self.segments)
+        label = None if self.label is None else names.get(self.label, self.label)
+        return replace(self, label=label, segments=segments)
+
     def label_at(self, timestamp: float) -> str:
         """The truth at so many seconds; a segment holds its start and not its end."""
         if self.label is not None:
@@ -73,7 +80,7 @@ def find_footage(places: Iterable[str | Path], label: str = "background") -> lis
     Raises ``DataError`` for a folder without a video and a file that is not there.
     """
     clips: list[Clip] = []
-    for path in (Path(place).expanduser() for place in places):
+    for path in (path_of(str(place)) for place in places):
         found = [path]
         if path.is_dir():
             found = sorted(file for file in path.rglob("*") if file.suffix.lower() in VIDEO_ENDINGS)
@@ -108,7 +115,7 @@ def find_clips(
     one group, the first's, which is said to ``tell``. Raises ``DataError`` in words, also for fewer labels than
     ``least`` and for the same recording under two labels at the same time.
     """
-    paths = [Path(p).expanduser() for p in ([data] if isinstance(data, str | Path) else data)]
+    paths = [path_of(str(p)) for p in ([data] if isinstance(data, str | Path) else data)]
     clips = [clip for path in paths for clip in _clips_at(path, dict(relabel or {}), background)]
     clips = _each_once(clips, tell)
     labels = labels_of(clips)
@@ -139,6 +146,38 @@ def same_recordings(paths: Iterable[Path]) -> dict[Path, Path]:
                 if earlier != path:
                     first[path] = earlier
     return first
+
+
+def grouped_with(
+    clips: Sequence[Clip], others: Sequence[Clip], *, tell: Callable[[str], None] = lambda text: None
+) -> list[Clip]:
+    """``others``, those that are a recording of ``clips`` too in that one's group, so that a split keeps them together.
+
+    ``tell`` is given words where some are. Raises ``DataError`` where they say other labels of the same time.
+    """
+    first = same_recordings(clip.path for clip in (*clips, *others))
+    known: dict[Path, list[Clip]] = {}
+    for clip in clips:
+        known.setdefault(first.get(clip.path, clip.path), []).append(clip)
+    found, moved = [], []
+    for other in others:
+        twins = known.get(first.get(other.path, other.path), [])
+        for twin in twins:
+            _check_agree(other, twin)
+        if twins and twins[0].group != other.group:
+            moved.append((other, twins[0]))
+            other = replace(other, group=twins[0].group)
+        found.append(other)
+    if moved:
+        _tell_moved(len(moved), moved[0][0].path, moved[0][1].path, tell)
+    return found
+
+
+def apart_from(clips: Sequence[Clip], others: Sequence[Clip]) -> list[Clip]:
+    """``others`` without those that are the same recording as one of ``clips``."""
+    first = same_recordings(clip.path for clip in (*clips, *others))
+    known = {first.get(clip.path, clip.path) for clip in clips}
+    return [other for other in others if first.get(other.path, other.path) not in known]
 
 
 @lru_cache(maxsize=4096)
@@ -178,12 +217,16 @@ def _each_once(clips: list[Clip], tell: Callable[[str], None]) -> list[Clip]:
     if moved:
         known, *others = next([clips[n].path for n in numbers] for numbers in of_one.values()
                             if len({clips[n].group for n in numbers}) > 1)  # fmt: skip
-        tell(
-            f"{moved} clip{'s are' if moved > 1 else ' is'} the same recording as another, like "
-            f"{printable(str(others[0]))} and {printable(str(known))}: such are of one group, so that none is both "
-            "learned from and measured on"
-        )
+        _tell_moved(moved, others[0], known, tell)
     return [clip for clip in found if clip is not None]
+
+
+def _tell_moved(moved: int, other: Path, known: Path, tell: Callable[[str], None]) -> None:
+    tell(
+        f"{moved} clip{'s are' if moved > 1 else ' is'} the same recording as another, like "
+        f"{printable(str(other))} and {printable(str(known))}: such are of one group, so that none is both "
+        "learned from and measured on"
+    )
 
 
 def _check_agree(one: Clip, other: Clip) -> None:
@@ -210,6 +253,8 @@ def _clips_at(path: Path, names: dict[str, str], background: str) -> list[Clip]:
         raise DataError(f"there is no data at {path}: give a folder with one folder a label, or a CSV file")
     if path.is_dir() and (path / "index.csv").is_file():
         path = path / "index.csv"
+    if not path.is_file() and not path.is_dir():  # a pipe would be waited for
+        raise DataError(f"{path} is no file: give a folder with one folder a label, or a CSV file")
     clips = _clips_of_csv(path) if path.is_file() else _clips_of_folder(path)
     return [
         Clip(

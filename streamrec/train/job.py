@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -27,7 +27,17 @@ from streamrec.model import ActionModel
 from streamrec.strangeness import FOLDS, KnownPictures
 from streamrec.synthetic import ACTIONS, LABELS, UNSEEN, World, WorldSettings, clips
 from streamrec.train.cache import ClipCache, Recording, decode, decode_clips
-from streamrec.train.data import BACKGROUND, Clip, find_clips, find_footage, held_out, labels_of, told_of
+from streamrec.train.data import (
+    BACKGROUND,
+    Clip,
+    apart_from,
+    find_clips,
+    find_footage,
+    grouped_with,
+    held_out,
+    labels_of,
+    told_of,
+)
 from streamrec.train.fit import Progress as Standing
 from streamrec.train.fit import TrainSettings
 from streamrec.train.known import known_of, unknown_part
@@ -169,13 +179,15 @@ class TrainJob:
         else:
             scenes = self._render(count + back, config, _console(ranks))
         names = [f"scene {number}" for number in range(count, count + back)]
-        quiet = self._decode_background(config, ClipCache(), _console(ranks))
+        console = _console(ranks)
+        quiet = self._decode_background(self._footage((), (), config, console), config, ClipCache(), console)
         return TrainData(config, scenes[:count], scenes[count:], names, quiet)
 
     def decode(self, learned: list[Clip], measured: list[Clip], ranks: Ranks | None = None) -> TrainData:
         """Decode clips; one that cannot be read is named and passed over."""
         config = self._config_for(labels_of((*learned, *measured)))
         console, names, cache = _console(ranks), [], ClipCache()
+        footage = self._footage(learned, measured, config, console)
         parts: tuple[list[Recording], list[Recording]] = ([], [])
         with _counting("decoding", len(learned) + len(measured), console) as done:
             for clips, recordings in zip((learned, measured), parts, strict=True):
@@ -195,18 +207,38 @@ class TrainJob:
                 parts[0].extend(scenes_of(self.world, self.scenes, config.transform, config.labels))
         groups = Counter(clip.group for clip in (*learned, *measured))
         grouped = bool(self.world) or max(groups.values(), default=0) > 1
-        quiet = self._decode_background(config, cache, console)
+        quiet = self._decode_background(footage, config, cache, console)
         return TrainData(config, *parts, names, quiet, grouped)
 
-    def _decode_background(self, config: ModelConfig, cache: ClipCache, console: Lines) -> list[Recording]:
+    def _footage(
+        self, learned: Sequence[Clip], measured: Sequence[Clip], config: ModelConfig, console: Lines
+    ) -> list[Clip]:
+        """What --background names, but for what is held out; raises ``DataError`` for what is an action by the data."""
         if not self.background:
             return []
-        clips = find_footage(self.background, config.events.background[0])
+        nothing = config.events.background
+        footage = find_footage(self.background, nothing[0])
+        kept = apart_from(measured, footage)
+        if (left := len(footage) - len(kept)) > 0:
+            console.say(
+                f"{left} of the background {'is' if left == 1 else 'are'} held out, and not learned from"
+            )
+        names = dict.fromkeys(nothing, nothing[0])  # whatever it is called
+        grouped_with([clip.relabeled(names) for clip in (*learned, *measured)], footage)
+        return kept
+
+    def _decode_background(
+        self, clips: Sequence[Clip], config: ModelConfig, cache: ClipCache, console: Lines
+    ) -> list[Recording]:
+        if not clips:
+            return []
         with _counting("decoding background", len(clips), console) as done:
             found = [*map(done, decode_clips(clips, config.transform, config.labels, cache=cache))]
-        for _, error in found:
-            if not isinstance(error, Recording):
-                console.say(f"passed over: {error}", style="yellow")
+        for clip, recording in found:
+            if not isinstance(recording, Recording):
+                console.say(f"passed over: {recording}", style="yellow")
+            elif recording.amiss is not None:
+                console.say(f"{printable(clip.path.name)}: {recording.amiss}", style="yellow")
         return [recording for _, recording in found if isinstance(recording, Recording)]
 
     def fit(self, data: TrainData, ranks: Ranks | None = None) -> ActionModel:

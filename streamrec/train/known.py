@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from streamrec.config import ModelConfig
+from streamrec.core.reading import path_of
 from streamrec.core.text import printable
 from streamrec.rhythm import due_frames
 from streamrec.sources import VIDEO_ENDINGS
@@ -27,7 +27,7 @@ def recordings_of(places: Sequence[str], config: ModelConfig) -> tuple[list[Reco
     """Clips as for training, or bare videos and folders of them, as the model sees them; then what is unreadable."""
     clips: list[Clip] = []
     for place in places:
-        path = Path(place).expanduser()
+        path = path_of(str(place))
         videos = [file for file in (path, *path.glob("*")) if file.suffix.lower() in VIDEO_ENDINGS]
         bare = videos and not (path / "index.csv").exists()
         clips += find_footage([path]) if bare else find_clips(path, least=1)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from streamrec import ActionModel, ModelConfig, Transform
-from streamrec.errors import DataError
+from streamrec.errors import DataError, SourceError
 from streamrec.train import crossval
 from streamrec.train.baselines import Shown
 from streamrec.train.crossval import CrossValidation, cross_validate, write_index
@@ -109,6 +109,22 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path):
     again = cross_validate(clips(), stops, tmp_path, replace(settings, seeds=(0, 1, 2)))
     assert len(calls) == 7  # more seeds may come later
     assert again["seeds"] == [0, 1, 2]
+
+
+def test_a_clip_that_was_cut_off_is_measured_in_part_and_named(tmp_path, monkeypatch):
+    whole = crossval.show
+
+    def show(clip: Clip, config: ModelConfig, transform: Transform | None = None) -> Shown:
+        if clip.path.name == "5.mp4":
+            raise SourceError("5.mp4 is empty: 0 bytes")
+        return replace(whole(clip, config), amiss="it is cut off" if clip.path.name == "3.mp4" else None)
+
+    monkeypatch.setattr(crossval, "show", show)
+    for _ in range(2):  # from what is kept, too
+        report = cross_validate(clips(), trained, tmp_path, BARE)
+        assert report["unreadable"] == ["3.mp4 in part: it is cut off", "5.mp4 is empty: 0 bytes"]
+        assert report["methods"]["model"]["clips"]["clips"] == 11
+    assert "- 3.mp4 in part: it is cut off" in crossval.markdown_of(report)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -10,11 +11,13 @@ import numpy as np
 import pytest
 from recordings import write_video
 
-from streamrec.errors import DataError
+from streamrec.errors import DataError, SettingsError
 from streamrec.train.data import (
     Clip,
+    apart_from,
     find_clips,
     find_footage,
+    grouped_with,
     groups_of,
     held_out,
     labels_of,
@@ -78,6 +81,16 @@ def test_the_index_of_a_folder_counts_more_than_its_folders(tmp_path):
 def test_data_that_is_not_there_is_said(tmp_path):
     with pytest.raises(DataError, match="there is no data at"):
         find_clips(tmp_path / "nowhere")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names")
+def test_data_that_is_a_pipe_or_names_nobodys_home_is_refused_in_words(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="is no file: give a folder with one folder a label, or a CSV"):
+        find_clips(tmp_path / "pipe")
+    for find in (find_clips, lambda place: find_footage([place])):
+        with pytest.raises(SettingsError, match="there is no user 'nobodyhere' here"):
+            find("~nobodyhere/clips")
 
 
 def test_an_empty_folder_is_told_what_belongs_in_it(tmp_path):
@@ -384,6 +397,19 @@ def test_the_same_recording_is_of_one_group_whatever_it_is_called_and_that_is_sa
     assert found == {"a": "a", "copy": "a", "link": "a", "hard": "a", "b": "b", "c": "c"}
     (words,) = told
     assert words.startswith("3 clips are the same recording as another") and "copy.mp4" in words
+
+
+def test_clips_beside_are_of_the_group_of_the_same_recording_and_say_the_same_of_it(tmp_path):
+    paths = copies(tmp_path)
+    clips = [Clip(paths[name], "wave", name) for name in ("a", "b")]
+    told: list[str] = []
+    for twin in ("a", "copy", "link", "hard"):
+        beside = [Clip(paths[twin], "wave", "mine"), Clip(paths["c"], "clap", "other")]
+        assert [clip.group for clip in grouped_with(clips, beside, tell=told.append)] == ["a", "other"]
+        assert [clip.path.stem for clip in apart_from(clips, beside)] == ["c"]
+        with pytest.raises(DataError, match=r"is clap and wave: give it the label"):
+            grouped_with(clips, [Clip(paths[twin], "clap", "mine")])
+    assert len(told) == 4 and "the same recording as another" in told[0]
 
 
 def test_copies_of_one_clip_alone_are_nothing_to_measure_on(tmp_path):

@@ -8,6 +8,7 @@ import signal
 from dataclasses import fields, replace
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -210,9 +211,46 @@ def test_footage_in_which_nothing_happens_is_learned_between_the_clips(folder, t
     }
 
 
+def test_background_is_no_action_of_the_data_and_what_is_held_out_is_not_learned_from(
+    folder, tmp_path, capsys
+):
+    quiet = tmp_path / "quiet"
+    quiet.mkdir()
+    write_clip(tmp_path / "whole.mp4", 1, 20)
+    cut = quiet / "cut.mkv"
+    with av.open(str(tmp_path / "whole.mp4")) as film, av.open(str(cut), "w") as out:
+        stream = out.add_stream_from_template(film.streams.video[0])
+        for packet in (packet for packet in film.demux(film.streams.video[0]) if packet.size):
+            packet.stream = stream
+            out.mux(packet)
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size * 9 // 10])
+    (quiet / "twin.mp4").write_bytes((folder / "idle" / "0.mp4").read_bytes())
+    with pytest.raises(
+        DataError, match=r"twin.mp4, which is the same recording as .*0.mp4, is background and rests"
+    ):
+        relabeled = job(
+            folder, tmp_path / "m.safetensors", relabel={"idle": "rests"}, background=(str(quiet),)
+        )
+        relabeled.load_data()
+    made = job(folder, tmp_path / "m.safetensors", background=(str(quiet),))
+    clips = find_clips(str(folder))
+    first = [clip for clip in clips if clip.path.name == "0.mp4"]
+    for measured, count in ((first, 1), ([], 2)):
+        loaded = made.decode([clip for clip in clips if clip not in measured], measured)
+        assert len(loaded.background) == count
+        told = capsys.readouterr().err
+        assert ("1 of the background is held out" in told) == bool(measured)
+        assert "cut.mkv: it is cut off" in told
+
+
 def test_a_model_without_a_label_for_nothing_gets_one_with_the_footage(folder, tmp_path):
+    (tmp_path / "quiet").mkdir()
+    write_clip(tmp_path / "quiet" / "0.mp4", 1, 20)
     data = job(
-        folder, tmp_path / "m.safetensors", relabel={"idle": "rests"}, background=(str(folder),)
+        folder,
+        tmp_path / "m.safetensors",
+        relabel={"idle": "rests"},
+        background=(str(tmp_path / "quiet"),),
     ).load_data()
     assert data.config.labels == ("falls", "rests", "rises", "background")
     assert data.config.events.background == ("background",)
