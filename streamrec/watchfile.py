@@ -206,7 +206,10 @@ def _settings(file: WatchFile, name: str, table: dict[str, Any], kind: type[_S])
         elif wanted.startswith("str"):
             fits, what = isinstance(value, str) and bool(value), "a text"
             if fits and known[key].metadata.get("path"):
-                value = str(file.path.absolute().parent / path_of(value))
+                try:
+                    value = str(file.path.absolute().parent / path_of(value))
+                except SettingsError as error:
+                    raise wrong(key, error) from error
         elif wanted.startswith("bool"):
             fits, what = isinstance(value, bool), "true or false"
         else:
@@ -272,7 +275,7 @@ class _Reader:
             raise self.wrong(where, "address", "it is missing; write rtsp://..., a webcam number or a file")
         model = self.text(values, "model", where, self.tuned.model or DEFAULT_MODEL)
         if os.sep in model or model.endswith((".safetensors", ".onnx")):
-            model = str(self.beside(model))
+            model = self.located(model, where, "model")
         fps = values.get("fps", self.tuned.fps if model == (self.tuned.model or DEFAULT_MODEL) else None)
         if fps is not None:
             self.check_number(fps, where, "fps", limits.FPS)
@@ -378,7 +381,7 @@ class _Reader:
         if parts is None or parts.scheme.lower() == "file://":
             if own:
                 raise self.wrong(where, own[0], "only an address like rtsp://192.168.1.20/stream1 takes one")
-            return self.place(address)
+            return self.place(address, where)
         for secret in secrets_of(address):
             self.keep_secret(secret)
         if parts.login is not None:
@@ -440,11 +443,11 @@ class _Reader:
         forms = {secret, quote(secret, safe=""), unquote(secret)}
         self.secrets |= {form for form in forms if len(form) >= _SHORTEST_SECRET}
 
-    def place(self, address: str) -> str:
+    def place(self, address: str, where: str) -> str:
         """A file beside the TOML file; webcams and the synthetic world as they are."""
         if address.isdecimal() or re.match(r"synthetic(:|$)|/dev/", address) or "://" in address:
             return address
-        return str(self.beside(address))
+        return self.located(address, where, "address")
 
     def filled_address(self, text: str, where: str) -> str:
         """``${NAME}`` filled in; quoted where user, password and query stand, as their letters may end them."""
@@ -502,6 +505,13 @@ class _Reader:
             return found
 
         return _VARIABLE.sub(value, text)
+
+    def located(self, path: str, where: str, key: str) -> str:
+        """A path relative to the folder of the file; what is wrong with it is told with its key."""
+        try:
+            return str(self.beside(path))
+        except SettingsError as error:
+            raise self.wrong(where, key, str(error)) from error
 
     def beside(self, path: str) -> Path:
         return self.path.absolute().parent / path_of(path)

@@ -283,6 +283,12 @@ def confirms_nothing(connection: socket.socket) -> None:
         pass
 
 
+def says_again_and_again_that_it_connected(connection: socket.socket) -> None:
+    while True:
+        connection.sendall(CONNACK)
+        time.sleep(0.02)
+
+
 def drops(connection: socket.socket) -> None:
     connection.sendall(CONNACK)
     time.sleep(0.1)
@@ -294,6 +300,7 @@ def drops(connection: socket.socket) -> None:
     [
         (lambda connection: None, "no answer within 0.5 s"),
         (confirms_nothing, "it does not confirm what it is sent"),
+        (says_again_and_again_that_it_connected, "it does not confirm what it is sent"),
         (drops, "the connection was lost"),
         (
             lambda connection: connection.sendall(bytes(range(256)) * 8),
@@ -305,7 +312,7 @@ def drops(connection: socket.socket) -> None:
         ),
         (lambda connection: connection.shutdown(socket.SHUT_RDWR), "without an answer"),
     ],
-    ids=["silent", "confirms nothing", "drops", "garbage", "http", "closes"],
+    ids=["silent", "confirms nothing", "connects again and again", "drops", "garbage", "http", "closes"],
 )
 def test_a_broker_that_misbehaves_is_told_once_and_when_it_works_again(
     tmp_path, house, monkeypatch, behave, says

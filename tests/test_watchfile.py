@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from streamrec import EventSettings
+from streamrec.announce import AfterSettings
 from streamrec.core.redact import redact
 from streamrec.errors import SettingsError, StreamrecError
 from streamrec.tunefile import Tuned
@@ -176,6 +177,26 @@ class TestSecrets:
             read(tmp_path, f'{DOOR}user = "me"\n{line}')
         assert "hunter2" not in str(raised.value)
         assert "12345678" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ('[[camera]]\nname = "a"\naddress = "~nobodyhere/x.mp4"', "camera 'a': address: "),
+        ('[[camera]]\nname = "a"\naddress = "0"\nmodel = "~nobodyhere/m.onnx"', "camera 'a': model: "),
+        (
+            '[[camera]]\nname = "a"\naddress = "rtsp://h/x"\nuser = "u"\npassword_file = "~nobodyhere/p"',
+            "camera 'a': password_file: ",
+        ),
+        ('[[camera]]\nname = "a"\naddress_file = "~nobodyhere/p"', "camera 'a': address_file: "),
+        ('[[camera]]\nname = "a"\naddress = "0"\n[history]\nfile = "~nobodyhere/e.db"', "[history]: file: "),
+        ('[[camera]]\nname = "a"\naddress = "0"\n[evidence]\nfolder = "~nobodyhere"', "[evidence]: folder: "),
+    ],
+)
+def test_a_path_that_cannot_be_is_told_with_its_key(tmp_path, text, where):
+    with pytest.raises(SettingsError, match="there is no user 'nobodyhere' here") as caught:
+        AfterSettings.of(read(tmp_path, text))
+    assert str(caught.value).startswith(f"cameras.toml: {where}")
 
 
 @pytest.mark.parametrize(

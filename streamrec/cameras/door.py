@@ -58,7 +58,8 @@ class Door:
                     if _hangs_up(answered, until, attempt):
                         before, quick = quick, time.monotonic() - begun < _AT_ONCE
                         tired = before and quick
-                        again = time.monotonic() + 0.1  # is it away, or was it tired of us?
+                        if not tired:
+                            again = time.monotonic() + 0.1  # is it away, or was it tired of us?
             sleep(min(until, again) - time.monotonic(), attempt)
         return False
 

@@ -267,6 +267,8 @@ class Mqtt:
             self._trouble.fail(f"it refused the connection ({str(reason).lower()})")
             return
         with self._lock:
+            if self._connected:  # it says so again, which is no news
+                return
             self._connected = True
             self._connections += 1
             for topic, payload in self._retained.items():
