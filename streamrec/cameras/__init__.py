@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from streamrec import health as report
 from streamrec.cameras.attempt import UNPLUGGED, Attempt, IsFilm, Over, Shot
@@ -136,6 +137,15 @@ class NetworkSource(Source):
         self._film, self._ask = film, ask
         self._playing: Source | None = None
         self._left = threading.Event()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What it was made of: a copy, or one in another process, opens the camera itself."""
+        return {
+            name: value for name, value in vars(self).items() if name not in ("_left", "_watch", "_playing")
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _left=threading.Event(), _watch=None, _playing=None)
 
     def settle(self) -> None:
         """Ask the server whether it is a file, where its address looks like one."""
