@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from streamrec.config import FORMAT, ModelConfig
+from streamrec.core.allowed import check_graph
 from streamrec.core.files import replacing
 from streamrec.core.given import path_to_write
 from streamrec.core.reading import in_words, path_of, read_json, shortened, why
@@ -119,6 +120,8 @@ def checkpoint_of(model: ActionModel | CNNLSTM, name: str = "") -> Checkpoint:
     except ModelError:
         if whole.config.is_own:  # nobody else could run it
             raise
+    if graph is not None and whole.config.is_own:  # rather than that its file is refused
+        check_graph(graph, "this CNN cannot be run from a file", referred)
     return Checkpoint(name, whole.config, weights_of(whole), graph, tuple(referred))
 
 

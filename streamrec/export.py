@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import re
+import sys
+import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import numpy as np
 import torch
@@ -16,6 +20,7 @@ from torch import Tensor, nn
 
 from streamrec.config import FORMAT, ModelConfig
 from streamrec.core.files import replacing, why
+from streamrec.core.text import printable
 from streamrec.errors import ModelError
 from streamrec.graphs import tidy
 from streamrec.model import ActionModel, action_model_of
@@ -120,7 +125,7 @@ def _traced(model: ActionModel) -> onnx.ModelProto:
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), contextlib.redirect_stderr(cast(Any, _ButThisThread(sys.stderr))):
             warnings.simplefilter("ignore")  # the exporter warns of its own inside
             program: Any = torch.onnx.export(
                 _Step(model, len(state.head)),
@@ -140,7 +145,7 @@ def _traced(model: ActionModel) -> onnx.ModelProto:
             else f"the encoder {model.config.encoder} cannot be exported to ONNX, "
             "use the torch engine (--engine torch)"
         )
-        raise ModelError(f"{why}: {error}") from error
+        raise ModelError(f"{why}: {_reason(error)}") from error
     finally:
         logger.setLevel(level)
         model.train(was_training)
@@ -167,3 +172,27 @@ def _rename(proto: onnx.ModelProto, model: ActionModel) -> None:
 def weights_of(model: ActionModel) -> dict[str, np.ndarray]:
     """The weights by name, as the graph refers to them."""
     return {name: value.detach().cpu().numpy() for name, value in model.state_dict().items()}
+
+
+class _ButThisThread:
+    """A stream for all threads but the one that makes it: where the exporter fails, it prints what it saw so far."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream, self._thread = stream, threading.get_ident()
+
+    def write(self, text: str) -> int:
+        """Write it, or not; the number of letters that were given."""
+        if self._stream is not None and threading.get_ident() != self._thread:
+            self._stream.write(text)
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _reason(error: BaseException) -> str:
+    """Where the exporter's error came from, in one line: it says pages, in colours, of what else may be tried."""
+    while (inner := error.__cause__) is not None:
+        error = inner
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip()
+    return printable(text.partition("\n")[0][:200]) or type(error).__name__

@@ -168,7 +168,7 @@ def model_config(model: str) -> ModelConfig:
 
 @lru_cache(maxsize=32)
 def _read(path: Path, changed: int, size: int) -> ModelConfig:
-    from streamrec.engines.allowed import check_graph
+    from streamrec.core.allowed import check_graph
 
     return read_config(path, graph_metadata=lambda at: check_graph(at.read_bytes(), at.name).metadata)
 

@@ -16,6 +16,7 @@ from streamrec.core.files import too_open
 from streamrec.core.limits import Limits
 from streamrec.core.reading import MOST_SECRET, CannotRead, in_words, path_of, read_text, shortened
 from streamrec.core.redact import is_known, looks_random, redact, secrets_of
+from streamrec.core.text import printable
 from streamrec.errors import SettingsError, StreamrecError
 from streamrec.events import LIMITS, NUMBERS, EventSettings
 from streamrec.tomlfile import no_such_key, parse_toml, read_toml
@@ -48,6 +49,7 @@ _MOST_CAMERAS = 1_000
 _SHARE = Limits(0, 1)  # of the picture
 _LONGEST_NAME = 200  # letters
 _LONGEST_ADDRESS = 4_096
+_LONGEST_PATH = 300  # that is quoted
 _S = TypeVar("_S")
 
 
@@ -479,7 +481,9 @@ class _Reader:
             self.private[path] = None
             return read_text(path, MOST_SECRET).rstrip("\r\n")
         except CannotRead as error:
-            raise self.wrong(where, key, f"{path} cannot be read: {error.why}") from error
+            shown = printable(str(path))
+            shown = shown if len(shown) <= _LONGEST_PATH else f"{shown[:_LONGEST_PATH]}..."
+            raise self.wrong(where, key, f"{shown} cannot be read: {error.why}") from error
         except SettingsError as error:
             raise self.wrong(where, key, str(error)) from error
 

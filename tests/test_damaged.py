@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 
 from streamrec import Recognizer
 from streamrec.checkpoint import GRAPH, read_checkpoint
-from streamrec.engines.allowed import check_graph
+from streamrec.core.allowed import check_graph
 from streamrec.errors import ModelError, StreamrecError
 
 Held = dict[str, Any]

@@ -240,6 +240,29 @@ class TestFromACnnOfOnesOwnToACamera:
             assert np.abs(said[:3] - wanted[:3].numpy()).max() < 1e-5
         assert recognizer.config.events.background == ("nothing",)
 
+    def test_what_no_file_can_hold_is_refused_in_one_line_before_one_is_written(self, tmp_path, capsys):
+        class Chosen(torch.nn.Module):
+            """Looks at the values to decide what it does: no graph can say that."""
+
+            def __init__(self) -> None:
+                super().__init__()
+                self.conv = torch.nn.Conv2d(3, 4, 3)
+
+            def forward(self, x):
+                return self.conv(x).mean((2, 3)) if x.mean() > 0 else self.conv(x).amax((2, 3))
+
+        class Random(Chosen):
+            def forward(self, x):
+                return self.conv(x + torch.randn_like(x)).mean((2, 3))
+
+        path = tmp_path / "own.safetensors"
+        for cnn, says in ((Chosen(), "cannot be written as an ONNX graph"), (Random(), "'RandomNormalLike'")):
+            with pytest.raises(ModelError, match=says) as told:
+                save_model(path, CNNLSTM(cnn, 8, 2, image_size=32))
+            assert str(told.value).isprintable() and len(str(told.value)) < 400
+        assert not path.exists()
+        assert capsys.readouterr() == ("", "")
+
     def test_the_command_line_plays_it_and_exports_it(self, tmp_path):
         from test_cli import streamrec, write_video
 

@@ -282,7 +282,9 @@ def test_odd_names_are_escaped_whatever_letters_the_terminal_knows(tmp_path, tin
         )
         assert done.returncode == 0, done.stderr
         assert b"\x1b" not in done.stderr
-        assert {json.loads(line)["source"] for line in done.stdout.decode("utf-8").splitlines()} == {printable(name)}
+        assert {json.loads(line)["source"] for line in done.stdout.decode("utf-8").splitlines()} == {
+            printable(name)
+        }
         told = done.stderr.decode(encoding)
         assert "3 frames in" in told
         if name is ODD:

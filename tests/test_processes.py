@@ -155,6 +155,8 @@ def test_what_is_no_open_thing_is_pickled_and_copied(tiny_file):
         WorldSettings(),
         World(),
         open_source("rtsp://me:secret@10.0.0.7/live"),
+        open_source("http://10.0.0.7/film.mp4"),
+        open_source("http://10.0.0.7/video.mjpg"),
         open_source(0),
         open_source([IMAGE]),
     ]

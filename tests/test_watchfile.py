@@ -178,6 +178,16 @@ class TestSecrets:
         assert "hunter2" not in str(raised.value)
         assert "12345678" not in str(raised.value)
 
+    @pytest.mark.parametrize("name", ["\\u001b[31m", "a\\nb", "x" * 5000])
+    def test_a_file_that_cannot_be_is_named_in_a_short_line_that_a_terminal_can_show(self, tmp_path, name):
+        for key, address in (
+            ("password_file", 'address = "rtsp://h/x"\nuser = "me"\n'),
+            ("address_file", ""),
+        ):
+            with pytest.raises(SettingsError, match="cannot be read") as raised:
+                read(tmp_path, f'[[camera]]\nname = "door"\n{address}{key} = "{name}"\n')
+            assert str(raised.value).isprintable() and len(str(raised.value)) < 500
+
 
 @pytest.mark.parametrize(
     ("text", "where"),

@@ -145,11 +145,13 @@ class NetworkSource(Source):
         self._left = threading.Event()
 
     def __getstate__(self) -> dict[str, Any]:
-        """To another process goes which camera it is, not what is open here."""
-        return {**self.__dict__, "_watch": None, "_playing": None, "_left": None}
+        """What it was made of: a copy, or one in another process, opens the camera itself."""
+        return {
+            name: value for name, value in vars(self).items() if name not in ("_left", "_watch", "_playing")
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _left=threading.Event())
+        vars(self).update(state, _left=threading.Event(), _watch=None, _playing=None)
 
     def settle(self) -> None:
         """Ask the server whether it is a file, where its address looks like one."""

@@ -15,10 +15,10 @@ import onnxruntime
 
 from streamrec.checkpoint import Checkpoint, parse_config
 from streamrec.config import ModelConfig
+from streamrec.core.allowed import check_graph
 from streamrec.core.reading import in_words, why
 from streamrec.core.text import printable
 from streamrec.engines import Arrays, Engine, Lookers
-from streamrec.engines.allowed import check_graph
 from streamrec.errors import ModelError
 from streamrec.threads import for_engine, for_looks
 

@@ -94,7 +94,7 @@ def _node(node: memoryview, facts: GraphFacts, name: str) -> None:
         called = f"{domain}:{kind}" if domain else kind
         raise ModelError(
             f"{name}: its graph holds the operation {shortened(called)}, which models here have not; "
-            "export it again from its .safetensors file"
+            "leave it out of the model, and write the file again"
         )
     for attribute in attributes:
         for number, value in _fields(attribute):
