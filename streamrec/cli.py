@@ -1134,17 +1134,17 @@ def train(
         "device": device,
         "seed": seed,
     }
+    notes = []
     if data != ["synthetic"]:
-        say = _first_of_many()
         clips = find_clips(
             data, relabel=_parse_changes(relabel) or (find_recipe(recipe).relabel if recipe else {})
         )
         if recipe is None and world is None:
             recipe, why = choose_recipe(clips)
-            say(why)
+            notes.append(why)
         if hold_out is None and len({clip.group for clip in clips}) == 1:
             hold_out = 0.0
-            say("all clips are of one group, so nothing is held out and nothing is measured")
+            notes.append("all clips are of one group, so nothing is held out and nothing is measured")
     hold_out = 0.2 if hold_out is None else hold_out
     made_by = find_recipe(recipe) if recipe else Recipe(about="")
     world = world or made_by.world
@@ -1172,6 +1172,7 @@ def train(
         hours=hours,
         folder=run_folder,
         threads=threads,
+        notes=tuple(notes),
     ).run()
 
 
@@ -1463,13 +1464,16 @@ def crossval(
         "threads",
         "device",
     )  # they do not change the model
+    notes = []  # said when the first fold begins: all that is asked for is possible then
     if given["recipe"] is None and given["world"] is None:  # one for all folds
         chosen, why = choose_recipe(find_clips([data, *more], relabel=_parse_changes(relabel)))
-        typer.echo(why, err=True)
+        notes.append(why)
         options, given["recipe"] = ["--recipe", chosen, *options], chosen
     recipe = {name: value for name, value in given.items() if name not in own}
 
     def train_fold(learned: list[Any], measured: list[Any], number: int, folder: Path) -> Any:
+        while notes:
+            typer.echo(notes.pop(), err=True)
         model = folder / "model.safetensors"
         if not model.exists():  # it does when the run was stopped while it was measured
             index = write_index(learned, folder / "learned.csv")

@@ -126,7 +126,8 @@ def write_video(path: Path, count: int = 30, *, fps: int = 10, drift: int = 1) -
         stream = container.add_stream("libx264", rate=fps, options={"bf": "0"})
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         for n in range(count):
-            picture = np.ascontiguousarray(np.roll(noise, n * drift, axis=1))
+            moved = (n * drift // 64, n * drift)  # after a turn one row down: no two seconds are the same
+            picture = np.ascontiguousarray(np.roll(noise, moved, axis=(0, 1)))
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
         container.mux(stream.encode())
     return path

@@ -64,7 +64,7 @@ def place(tmp_path, tiny_file) -> Path:
     for label in ("wave", "fall"):
         for n in range(2):
             (tmp_path / "clips" / label).mkdir(parents=True, exist_ok=True)
-            shutil.copy(tmp_path / "film.mp4", tmp_path / "clips" / label / f"{n}.mp4")
+            write_video(tmp_path / "clips" / label / f"{n}.mp4", 12, drift=n + (3 if label == "wave" else 5))
     (tmp_path / "clip.safetensors").symlink_to("clips/wave/0.mp4")
     rows = [f"clips/{label}/{n}.mp4,{label},{n}" for label in ("wave", "fall") for n in range(2)]
     (tmp_path / "metrics.csv").write_text("\n".join(["clip,label,group", *rows]) + "\n")

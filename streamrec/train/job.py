@@ -105,6 +105,7 @@ class TrainJob:
     scenes: int = 240  # of it
     folder: Path | None = None  # for what is told of the run; None: beside the model
     threads: int | None = None  # of torch
+    notes: tuple[str, ...] = ()  # said when it begins, after all checks
 
     @property
     def run_folder(self) -> Path:
@@ -166,6 +167,8 @@ class TrainJob:
         if not self.is_synthetic:
             clips = find_clips(self.data, relabel=self.relabel, tell=_console(ranks).say)
             self.keep_inputs(clips)
+            for note in self.notes:
+                _console(ranks).say(note)
             learned, measured = held_out(clips, part=self.hold_out, seed=self.settings.seed)
             if measured:
                 _console(ranks).say(f"held out, to measure on at the end: {told_of(measured)}")
