@@ -17,6 +17,14 @@ sys.path.insert(0, str(Path(__file__).parent))  # checks, cameras
 DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
+@pytest.fixture(autouse=True)
+def nobody_ends_this_process(monkeypatch) -> None:
+    """Commands that run in the tests' own process leave no thread behind that would end it at a later test's signal."""
+    from streamrec.core import ending
+
+    monkeypatch.setattr(ending, "watch_over", lambda *_: None)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real clips of real people; they are not part of the project."""

@@ -192,8 +192,13 @@ class TestLooking:
                 "() => [...document.querySelectorAll('.card')].map(card => "
                 "[card.dataset.camera, Number(card.querySelector('.view canvas').dataset.pictures ?? 0)])"
             )
-            wait_for(lambda: [n for _, n in tab.evaluate(canvases)].count(0) <= 1, 20.0)
-            seen = dict(tab.evaluate(canvases))
+            seen: dict[str, int] = {}
+
+            def all_are_seen():
+                seen.update(tab.evaluate(canvases))  # before the page has heard of them there are no cards
+                return len(seen) == len(odd) and list(seen.values()).count(0) <= 1
+
+            wait_for(all_are_seen, 30.0)
             assert set(seen) == set(odd) and [name for name in odd if not seen[name]] in (
                 [],
                 ["long " * 4000],
