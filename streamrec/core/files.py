@@ -119,14 +119,6 @@ def too_open(path: Path) -> str | None:
     return f"{path} can be {what} by others than its owner; chmod {mode & 0o700:o} {path}"
 
 
-def same_file(one: Path, other: Path) -> bool:
-    """Whether two paths name one file, through links too; a file that is not there is known by its folder and name."""
-    try:
-        return one.samefile(other)
-    except (OSError, ValueError):
-        return os.path.realpath(one) == os.path.realpath(other)
-
-
 def keep_inputs(outputs: Mapping[str, Output], inputs: Iterable[Path | str | None]) -> None:
     """Raise ``SettingsError`` where an output would be written over an input, or over another output.
 

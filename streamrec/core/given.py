@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from streamrec.core.redact import redact
+from streamrec.core.reading import shortened
 from streamrec.errors import StreamrecError, WrongValue
 
 
@@ -81,5 +81,4 @@ def described(value: Any) -> str:
     if value is not None and not isinstance(value, str | bytes | int | float | complex | list | tuple | dict):
         name = value.__name__ if isinstance(value, type) else type(value).__name__
         return f"{'the class' if isinstance(value, type) else 'a'} {name}"
-    text = " ".join(redact(repr(value)).split())
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return shortened(value)
