@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
+from streamrec.core.files import why
 from streamrec.core.redact import redact_address
 from streamrec.core.text import printable
 from streamrec.errors import SourceError
@@ -135,7 +136,7 @@ class Pipe(Recording):
             if not isinstance(error, OSError):
                 self.error = error
                 return b""
-            self.lost = (error.strerror or str(error)).lower()
+            self.lost = why(error)
             return b""
         self._at += len(data)
         return data
@@ -348,7 +349,7 @@ def _in_words(error: BaseException, seconds: float, *, again: bool) -> Exception
     if isinstance(reason, http.client.HTTPException):
         return kind("what answers there is not a web server")
     if isinstance(reason, OSError):
-        return kind(LOST if again else (reason.strerror or str(reason)).lower())
+        return kind(LOST if again else why(reason))
     return kind(f"the address cannot be asked: {type(reason).__name__}")
 
 
@@ -420,7 +421,7 @@ def open_file(path: Path, *, pipes: bool) -> Recording:
         # A pipe that nobody writes into would hold an opening that waits.
         handle = os.dup(0) if standard else os.open(path, os.O_RDONLY | _NOT_WAITING)
     except OSError as error:
-        raise SourceError(f"{shown} cannot be read: {(error.strerror or str(error)).lower()}") from error
+        raise SourceError(f"{shown} cannot be read: {why(error)}") from error
     try:
         mode = os.fstat(handle).st_mode
         if stat.S_ISREG(mode):

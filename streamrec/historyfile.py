@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from streamrec.core.files import open_private
+from streamrec.core.files import open_private, why
 from streamrec.core.locks import Held, Lock
 from streamrec.core.redact import redact
 from streamrec.core.text import printable
@@ -266,5 +266,6 @@ def alone_with(path: Path) -> Lock:
             f"another streamrec writes to {path}; end it, or give this one a history of its own"
         ) from None
     except OSError as error:
-        why = (error.strerror or str(error)).lower()
-        raise HistoryError(f"cannot write {path}: {why}; choose a place where you may write") from error
+        raise HistoryError(
+            f"cannot write {path}: {why(error)}; choose a place where you may write"
+        ) from error

@@ -12,6 +12,7 @@ from typing import BinaryIO
 import cv2
 import numpy as np
 
+from streamrec.core.files import why
 from streamrec.core.text import printable
 from streamrec.errors import SourceError
 
@@ -36,37 +37,39 @@ def too_large(width: int, height: int) -> str | None:
 
 def read_picture(path: Path) -> np.ndarray:
     """The picture of a file, (H, W, 3) uint8 BGR; raises ``SourceError`` in words, and never waits for a pipe."""
-    why = f"{printable(str(path))} is not a picture that can be read"
+    refused = f"{printable(str(path))} is not a picture that can be read"
     try:
         # A pipe that nobody writes into would hold an opening that waits.
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except OSError as error:
-        raise SourceError(f"{why}: {(error.strerror or str(error)).lower()}") from error
+        raise SourceError(f"{refused}: {why(error)}") from error
     try:
         with io.FileIO(handle) as file:
             facts = os.fstat(handle)
             if stat.S_ISDIR(facts.st_mode):
-                raise SourceError(f"{why}: it is a folder")
+                raise SourceError(f"{refused}: it is a folder")
             if not stat.S_ISREG(facts.st_mode):
-                raise SourceError(f"{why}: it is a pipe or a device; remove it")
+                raise SourceError(f"{refused}: it is a pipe or a device; remove it")
             if facts.st_size > MOST_BYTES:
-                raise SourceError(f"{why}: it has {facts.st_size / 1e9:.1f} GB; remove it")
+                raise SourceError(f"{refused}: it has {facts.st_size / 1e9:.1f} GB; remove it")
             size = size_of(file)
             if size is None:
-                raise SourceError(f"{why}: it is not a {_KINDS} file, or it is damaged; remove it or mend it")
+                raise SourceError(
+                    f"{refused}: it is not a {_KINDS} file, or it is damaged; remove it or mend it"
+                )
             if (large := too_large(*size)) is not None:
-                raise SourceError(f"{why}: {large}")
+                raise SourceError(f"{refused}: {large}")
             file.seek(0)
             # Not cv2.imread: it cannot open paths with other than ASCII letters on every system.
             data = np.frombuffer(file.readall(), np.uint8)
     except OSError as error:
-        raise SourceError(f"{why}: {(error.strerror or str(error)).lower()}") from error
+        raise SourceError(f"{refused}: {why(error)}") from error
     try:
         image = cv2.imdecode(data, cv2.IMREAD_COLOR)
     except cv2.error:
         image = None
     if image is None:
-        raise SourceError(f"{why}; remove it or mend it")
+        raise SourceError(f"{refused}; remove it or mend it")
     return np.asarray(image)
 
 

@@ -8,6 +8,7 @@ import io
 from collections.abc import Collection
 from pathlib import Path
 
+from streamrec.core.files import why
 from streamrec.errors import DataError
 
 SEPARATORS = (",", ";", "\t", "|")
@@ -94,7 +95,7 @@ def _text(path: Path) -> str:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from error
+        raise DataError(f"{path} cannot be read: {why(error)}") from error
     if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
         raise DataError(f"{path} is a workbook of a spreadsheet, not a table of text; {_SAVE}")
     encoding = next((name for mark, name in _MARKED if data.startswith(mark)), "utf-8")

@@ -20,6 +20,8 @@ from contextlib import suppress
 from enum import IntEnum
 from typing import Any
 
+from streamrec.core.files import why
+
 MOST = 256  # connections, where the process may have 1,024 files open or more
 HANDSHAKE_SECONDS = 10.0  # for TLS
 LINGER_SECONDS = 5.0  # for a connection that is being closed to take what was sent
@@ -320,9 +322,9 @@ class Listener:
     def _without_descriptors(self, error: OSError) -> None:
         """The socket stays readable then: to go on at once would take the whole core."""
         self._connections.close_idle(max(1, len(self._connections) // 4))
-        why = (error.strerror or str(error)).lower()
         self._connections.teller(
-            "files", f"the page cannot take connections: {why}; idle ones are closed, and it tries again"
+            "files",
+            f"the page cannot take connections: {why(error)}; idle ones are closed, and it tries again",
         )
         self._pause(_RETRY_SECONDS)
 

@@ -25,7 +25,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
 
-from streamrec.core.files import open_regular
+from streamrec.core.files import open_regular, why
 from streamrec.core.text import printable
 from streamrec.errors import SettingsError, need
 from streamrec.resolve import InForce
@@ -535,9 +535,8 @@ def _listen(host: str, port: int) -> socket.socket:
         made.bind((host, port))
     except OSError as error:
         made.close()
-        why = (error.strerror or str(error)).lower()
         raise SettingsError(
-            f"the page cannot listen at {host}:{port}: {why}; give --web another HOST:PORT"
+            f"the page cannot listen at {host}:{port}: {why(error)}; give --web another HOST:PORT"
         ) from error
     return made
 
