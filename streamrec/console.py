@@ -31,7 +31,7 @@ class Lines(Console):
     ) -> None:
         stream = sys.stderr if stderr else sys.stdout
         name = "standard error" if stderr else "standard output"
-        self._secrets = tuple(getattr(stream, "_secrets", ()))  # what a stream that masks them would mask
+        self._secrets = tuple(getattr(stream, "secrets", ()))  # what a stream that masks them would mask
         self._steady: SteadyFile | BackgroundFile | None = None
         if _is_real(stream):
             self._steady = SteadyFile(stream, name, tell=tell)

@@ -182,11 +182,12 @@ class RedactingStream:
     """A text stream whose every ``write`` is redacted; all else is the stream's own."""
 
     def __init__(self, stream: TextIO, secrets: Iterable[str]) -> None:
-        self._stream, self._secrets = stream, tuple(secrets)
+        self._stream = stream
+        self.secrets = tuple(secrets)  # for who writes to the descriptor, past this one
 
     def write(self, text: str) -> int:
         """Write it without the secrets; the number of letters that were given."""
-        self._stream.write(redact(text, self._secrets))
+        self._stream.write(redact(text, self.secrets))
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
