@@ -47,6 +47,11 @@ class Lines(Console):
         """Whether nobody reads it any more."""
         return self._steady is not None and self._steady.gone
 
+    @property
+    def complete(self) -> bool:
+        """Whether no line was lost on the way there."""
+        return self._steady is None or self._steady.complete
+
     def say(self, text: object, style: str | None = None) -> None:
         """A line of its own."""
         with contextlib.suppress(BrokenPipeError):  # of a rich that does not ask ``on_broken_pipe``

@@ -578,8 +578,8 @@ def open_lines(
     tell: Callable[[str], object],
     predictions: bool = True,
     clock: Callable[[], float] | None = None,
-) -> tuple[JsonLines, Callable[[], None]]:
-    """JSON Lines that a full disk does not end, and what closes their file when they are closed themselves.
+) -> tuple[JsonLines, SteadyFile | BackgroundFile]:
+    """JSON Lines that a full disk does not end, and their file, to be closed after them.
 
     ``background``: in a thread of its own, for what must not wait: a reader that is too slow loses the oldest lines,
     which are counted and told. Otherwise every line is handed over before ``write`` returns. ``tell`` gets sentences.
@@ -592,7 +592,7 @@ def open_lines(
     except OSError as error:
         raise SinkError(_cannot_write(Path(target), error)) from error
     written = BackgroundFile(file, tell=tell) if background else file
-    return JsonLines(written, predictions=predictions, clock=clock), written.close
+    return JsonLines(written, predictions=predictions, clock=clock), written
 
 
 def _number(value: float, digits: int) -> float | None:

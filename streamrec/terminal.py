@@ -75,14 +75,9 @@ def play(
             source = source if source.live else RealTime(source)  # a file is watched at its own speed
         aside = Lines(stderr=True, background=source.live)  # what is said beside the lines of events
         stack.callback(aside.close)
-
-        def tell(sentence: str) -> None:
-            aside.say(sentence)
-            if not source.live and sentence.endswith("lost"):
-                failed.append(SinkError("not everything could be written"))
-
-        terminal = _Terminal(source, recognizer, on_stdout=jsonl != "-", tell=tell)
+        terminal = _Terminal(source, recognizer, on_stdout=jsonl != "-", tell=aside.say)
         stack.callback(terminal.console.close)
+        written: list[Any] = [terminal.console] if jsonl != "-" else []  # where no line of a file may be lost
         if save is not None:
             # Of a file every frame is written; a live stream is never held up by the disk. A video of hours takes
             # its time to close.
@@ -92,8 +87,9 @@ def play(
         states = _States(source.name, aside.say)
         lines = None
         if jsonl is not None:
-            lines, close = open_lines(jsonl, append=False, background=source.live, tell=tell)
-            stack.callback(close)
+            lines, file = open_lines(jsonl, append=False, background=source.live, tell=aside.say)
+            stack.callback(file.close)
+            written.append(file)
             sinks.append(stack.enter_context(lines))
             states.lines = lines
         stack.callback(states.finish)  # before the sinks are closed
@@ -148,6 +144,8 @@ def play(
             announcer.tick()
             if window is not None and window.closed:
                 break
+    if not source.live and not all(one.complete for one in written):
+        failed.append(SinkError("not everything could be written"))
     if failed:
         raise SinkError("; ".join(dict.fromkeys(map(str, failed))))
 

@@ -35,7 +35,7 @@ from streamrec.events import EventSettings
 from streamrec.recognizer import Recognizer
 from streamrec.resolve import InForce, check_defaults, events_of, notes_on, source_of
 from streamrec.serve import live as showing
-from streamrec.sinks import JsonLines, open_lines
+from streamrec.sinks import open_lines
 from streamrec.sources import file_of
 from streamrec.tomlfile import no_such_key
 from streamrec.tunefile import Tuned
@@ -340,7 +340,13 @@ class WatchJob:
             cameras = [camera for camera in file.cameras if camera.enabled]
             keep_inputs(
                 outputs,
-                [self.path, *file.read, *self.inputs, *(file_of(camera.address) for camera in cameras)],
+                [
+                    self.path,
+                    *file.read,
+                    *self.inputs,
+                    *(file_of(camera.address) for camera in cameras),
+                    *(model_file(camera.model) for camera in cameras),
+                ],
             )
             board = _Board(file, on_stdout=self.jsonl != "-")
             stack.callback(board.close)
@@ -509,9 +515,8 @@ class _JsonLines:
 
     def __init__(self, target: str, tell: Callable[[str], None], *, predictions: bool) -> None:
         self.gone = False  # nobody reads them any more
-        self._tell, self._name = tell, target
-        self._lines: JsonLines
-        self._lines, self._close = open_lines(
+        self._tell = tell
+        self._lines, self._file = open_lines(
             target, append=True, background=True, tell=tell, predictions=predictions, clock=time.time
         )
 
@@ -539,7 +544,7 @@ class _JsonLines:
     def close(self) -> None:
         """Write what waits, for a moment."""
         self._lines.close()
-        self._close()
+        self._file.close()
 
 
 class _Board:

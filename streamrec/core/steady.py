@@ -49,7 +49,8 @@ class SteadyFile:
         room: int = ROOM,
     ) -> None:
         self.name = name
-        self.lost = 0  # lines
+        self.lost = 0  # lines, since that was told
+        self.complete = True  # no line was ever lost
         self.gone = False  # nobody reads any more
         self._tell = tell
         self._room = room
@@ -115,6 +116,7 @@ class SteadyFile:
             del self._waiting[1]
             self._size -= len(oldest)
             self.lost += max(1, oldest.count(b"\n"))
+            self.complete = False
 
     def go_on(self) -> None:
         """Try to write what waits; soon after a try that failed, nothing is done."""
@@ -155,6 +157,7 @@ class SteadyFile:
         if self._waiting and not self.gone:
             self.go_on()
         self.lost += sum(max(1, data.count(b"\n")) for data in self._waiting)
+        self.complete = self.complete and not self._waiting
         self._waiting.clear()
         if self.lost and not self.gone:
             self._tell(f"{self.name}: {_lines(self.lost)} lost")
@@ -237,7 +240,7 @@ class BackgroundFile:
         patience: float = 2.0,
     ) -> None:
         self.name, self.encoding = file.name, file.encoding
-        self.lost = 0  # lines, because the reader was slower
+        self.lost = 0  # lines, because the reader was slower; since that was told
         self._under = file
         self._tell = tell
         self._room, self._patience = room, patience
@@ -254,6 +257,11 @@ class BackgroundFile:
     def gone(self) -> bool:
         """Nobody reads any more."""
         return self._under.gone
+
+    @property
+    def complete(self) -> bool:
+        """Whether no line was lost that was handed on to the file."""
+        return self._under.complete
 
     def flush(self) -> None:
         """It is written as soon as it can be."""
