@@ -15,11 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from streamrec import ActionEnded, ActionStarted, Frame, Prediction, Recognizer, Result, threads
-from streamrec.bench import CAMERA, commit, make_video, processor, read_some
-from streamrec.evidence import Evidence, EvidenceSettings, Privacy
-from streamrec.flight import FlightRecorder
-from streamrec.history import History
+from streamrec import ActionEnded, ActionStarted, Frame, Prediction, Recognizer, Result
+from streamrec.core import threads
+from streamrec.evaluation.bench import CAMERA, commit, make_video, processor, read_some
+from streamrec.outputs.history.evidence import Evidence
+from streamrec.outputs.history.store import History
+from streamrec.pipeline.flight_recorder import FlightRecorder
+from streamrec.settings.outputs import EvidenceSettings, Privacy
 
 SIZES = ((640, 480), (1280, 720), (1920, 1080))
 

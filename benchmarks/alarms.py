@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 
 from streamrec import EventSettings, Recognizer, World, WorldSettings
-from streamrec.metrics import Segment, poisson_interval, wilson_interval
-from streamrec.synthetic import LABELS, UNSEEN
-from streamrec.train.calibrate import Heard, calibrate, hear, parse_rate, text_of, told_in
-from streamrec.train.measure import Playback
-from streamrec.train.tables import percent
+from streamrec.evaluation.alarm_calibration import Heard, calibrate, hear, parse_rate, text_of, told_in
+from streamrec.evaluation.intervals import poisson_interval, wilson_interval
+from streamrec.evaluation.metrics import Segment
+from streamrec.evaluation.reports import Playback
+from streamrec.evaluation.text_tables import percent
+from streamrec.sources.synthetic import LABELS, UNSEEN
 
 CHOOSING, FRESH, ACTING = UNSEEN + 60_000, UNSEEN + 72_000, UNSEEN + 80_000  # first seeds
 

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from streamrec import Frame, ModelConfig, Recognizer, Transform, results, threads
-from streamrec.bench import (
+from streamrec import Frame, ModelConfig, Recognizer, Transform, results
+from streamrec.core import threads
+from streamrec.evaluation.bench import (
     CAMERA,
     EVERY,
     BenchSettings,
@@ -28,8 +29,9 @@ from streamrec.bench import (
     time_starts,
     watch_camera,
 )
-from streamrec.checkpoint import save_model
-from streamrec.engines import Engine, make_engine
+from streamrec.runtime.checkpoint import save_model
+from streamrec.runtime.engine import Engine
+from streamrec.runtime.load import make_engine
 
 LARGE = "efficientnet_lite0"  # at 224x224: a model beside which decoding 720p is not the limit
 LONG = 20_000  # frames of one stream

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from streamrec import Frame, Recognizer, State, World, WorldSettings
-from streamrec.synthetic import UNSEEN
+from streamrec.sources.synthetic import UNSEEN
 
 BIN = 600.0  # seconds of stream that one point stands for
 ANEW = 60.0  # seconds after which the other one begins anew

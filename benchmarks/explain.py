@@ -25,9 +25,9 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from streamrec import ActionModel, Explainer, Frame, Recognizer, State, World, WorldSettings, draw_heat
-from streamrec.bench import commit, processor
-from streamrec.checkpoint import load_model, shipped_models
-from streamrec.synthetic import UNSEEN
+from streamrec.evaluation.bench import commit, processor
+from streamrec.runtime.checkpoint import load_model, shipped_models
+from streamrec.sources.synthetic import UNSEEN
 from tests.boxes import with_boxes
 
 Way = Callable[[Explainer, Frame, State, str], np.ndarray]

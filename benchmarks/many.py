@@ -18,8 +18,9 @@ from pathlib import Path
 import cv2
 import onnxruntime
 
-from streamrec import Recognizer, results, threads
-from streamrec.bench import CAMERA, EVERY, commit, make_video, processor, read_some, run_many
+from streamrec import Recognizer, results
+from streamrec.core import threads
+from streamrec.evaluation.bench import CAMERA, EVERY, commit, make_video, processor, read_some, run_many
 
 FRAMES, ROUNDS = 120, 7
 

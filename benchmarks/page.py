@@ -30,7 +30,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from streamrec.bench import commit, processor
+from streamrec.evaluation.bench import commit, processor
 from tests.cameras import free_port, rtsp_camera
 
 STEP_BACK = 5

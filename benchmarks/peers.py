@@ -28,8 +28,9 @@ import torch
 import torchvision
 from torch.utils.flop_counter import FlopCounterMode
 
-from streamrec import Recognizer, results, threads
-from streamrec.bench import (
+from streamrec import Recognizer, results
+from streamrec.core import threads
+from streamrec.evaluation.bench import (
     CAMERA,
     EVERY,
     First,
@@ -40,8 +41,8 @@ from streamrec.bench import (
     read_some,
     run_bare,
 )
-from streamrec.checkpoint import load_model, save_model
-from streamrec.engines import make_engine
+from streamrec.runtime.checkpoint import load_model, save_model
+from streamrec.runtime.load import make_engine
 
 WINDOW = 16  # frames, of those that look again and again
 SLOW = 6  # frames a round of theirs

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from streamrec import Frame, Recognizer, World, WorldSettings
-from streamrec.pipeline import pace
-from streamrec.synthetic import UNSEEN
+from streamrec.sources.sampling import pace
+from streamrec.sources.synthetic import UNSEEN
 
 ROOT = Path(__file__).parent.parent
 RATES = (5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 60.0)

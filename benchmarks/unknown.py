@@ -19,17 +19,17 @@ import numpy as np
 import torch
 
 from streamrec import ActionStarted, EventDetector, World, WorldSettings
-from streamrec.checkpoint import load_model, read_checkpoint
-from streamrec.config import ModelConfig
-from streamrec.model import ActionModel
-from streamrec.rhythm import due_frames
-from streamrec.synthetic import UNSEEN
-from streamrec.train.cache import ClipCache, Recording, decode, decode_clips
-from streamrec.train.data import find_clips
+from streamrec.data.clips import find_clips
+from streamrec.data.decode_cache import ClipCache, Recording, decode, decode_clips
+from streamrec.evaluation.text_tables import table
+from streamrec.nn.config import ModelConfig
+from streamrec.nn.model import ActionModel
+from streamrec.nn.transforms import planar
+from streamrec.runtime.checkpoint import load_model, read_checkpoint
+from streamrec.sources.sampling import due_frames
+from streamrec.sources.synthetic import UNSEEN
 from streamrec.train.job import scenes_of
-from streamrec.train.known import known_of
-from streamrec.train.tables import table
-from streamrec.transforms import planar
+from streamrec.train.ood_fit import known_of
 
 MODEL = "model.safetensors"
 SCENES = 12  # of 20 s of the synthetic world

@@ -9,24 +9,30 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from streamrec.core.old_paths import keep_importable
+
 if TYPE_CHECKING:
-    from streamrec.batching import Watcher, results_of
-    from streamrec.buffer import RingBuffer
-    from streamrec.checkpoint import save_model
-    from streamrec.config import ModelConfig
     from streamrec.errors import StreamrecError
-    from streamrec.events import EventDetector, EventSettings
-    from streamrec.explain import Explainer
-    from streamrec.history import History
-    from streamrec.model import CNNLSTM, ActionModel
-    from streamrec.overlay import draw, draw_heat
-    from streamrec.pipeline import async_results, pace, results
-    from streamrec.recognizer import Followed, Recognizer, StreamRecognizer
-    from streamrec.sinks import Background, Callback, JsonLines, Latest, Sink, VideoFile, Window
-    from streamrec.sources import open_source
+    from streamrec.events.detector import EventDetector, EventSettings
+    from streamrec.nn.config import ModelConfig
+    from streamrec.nn.model import CNNLSTM, ActionModel
+    from streamrec.nn.transforms import Transform
+    from streamrec.outputs.history.store import History
+    from streamrec.outputs.json_lines import JsonLines
+    from streamrec.outputs.overlay import draw, draw_heat
+    from streamrec.outputs.sink import Background, Callback, Latest, Sink
+    from streamrec.outputs.video_file import VideoFile
+    from streamrec.outputs.window import Window
+    from streamrec.pipeline.loop import async_results, results
+    from streamrec.pipeline.ring_buffer import RingBuffer
+    from streamrec.pipeline.watcher import Watcher, results_of
+    from streamrec.runtime.checkpoint import save_model
+    from streamrec.runtime.explain import Explainer
+    from streamrec.runtime.recognizer import Followed, Recognizer, StreamRecognizer
+    from streamrec.sources.open import open_source
+    from streamrec.sources.sampling import pace
+    from streamrec.sources.synthetic import World, WorldSettings
     from streamrec.state import State
-    from streamrec.synthetic import World, WorldSettings
-    from streamrec.transforms import Transform
     from streamrec.types import ActionEnded, ActionStarted, Event, Frame, Prediction, Result, Source
 
 # From 1.29 on ONNX Runtime tells its maker about the machine and the model, unless this is set before it is imported.
@@ -36,44 +42,44 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 # and what does not need torch never imports it.
 _HOMES = {
     "ActionEnded": "types",
-    "ActionModel": "model",
+    "ActionModel": "nn.model",
     "ActionStarted": "types",
-    "Background": "sinks",
-    "CNNLSTM": "model",
-    "Callback": "sinks",
+    "Background": "outputs.sink",
+    "CNNLSTM": "nn.model",
+    "Callback": "outputs.sink",
     "Event": "types",
-    "EventDetector": "events",
-    "EventSettings": "events",
-    "Explainer": "explain",
-    "Followed": "recognizer",
+    "EventDetector": "events.detector",
+    "EventSettings": "events.detector",
+    "Explainer": "runtime.explain",
+    "Followed": "runtime.recognizer",
     "Frame": "types",
-    "History": "history",
-    "JsonLines": "sinks",
-    "Latest": "sinks",
-    "ModelConfig": "config",
+    "History": "outputs.history.store",
+    "JsonLines": "outputs.json_lines",
+    "Latest": "outputs.sink",
+    "ModelConfig": "nn.config",
     "Prediction": "types",
-    "Recognizer": "recognizer",
+    "Recognizer": "runtime.recognizer",
     "Result": "types",
-    "RingBuffer": "buffer",
-    "Sink": "sinks",
+    "RingBuffer": "pipeline.ring_buffer",
+    "Sink": "outputs.sink",
     "Source": "types",
     "State": "state",
-    "StreamRecognizer": "recognizer",
+    "StreamRecognizer": "runtime.recognizer",
     "StreamrecError": "errors",
-    "Transform": "transforms",
-    "VideoFile": "sinks",
-    "Watcher": "batching",
-    "Window": "sinks",
-    "World": "synthetic",
-    "WorldSettings": "synthetic",
-    "async_results": "pipeline",
-    "draw": "overlay",
-    "draw_heat": "overlay",
-    "open_source": "sources",
-    "pace": "pipeline",
-    "results": "pipeline",
-    "results_of": "batching",
-    "save_model": "checkpoint",
+    "Transform": "nn.transforms",
+    "VideoFile": "outputs.video_file",
+    "Watcher": "pipeline.watcher",
+    "Window": "outputs.window",
+    "World": "sources.synthetic",
+    "WorldSettings": "sources.synthetic",
+    "async_results": "pipeline.loop",
+    "draw": "outputs.overlay",
+    "draw_heat": "outputs.overlay",
+    "open_source": "sources.open",
+    "pace": "sources.sampling",
+    "results": "pipeline.loop",
+    "results_of": "pipeline.watcher",
+    "save_model": "runtime.checkpoint",
 }
 
 __all__ = [
@@ -117,6 +123,8 @@ __all__ = [
     "results_of",
     "save_model",
 ]
+
+keep_importable()
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,6 @@
 """``python -m streamrec``."""
 
-from streamrec.cli import main
+from streamrec.commands.process import main
 
 if __name__ == "__main__":
     main()

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from streamrec.core.given import described, whole_number
+from streamrec.core.arguments import described, whole_number
 from streamrec.errors import WrongValue
 
 UNKNOWN = "unknown"  # what a person is told in the place of a label

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from streamrec import Frame, World, WorldSettings
-from streamrec.synthetic import figure
+from streamrec.sources.synthetic import figure
 
 MARGIN = 8  # pixels around the figure: what moves shows at its edges
 

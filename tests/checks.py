@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from streamrec import ActionModel, Frame, ModelConfig, Recognizer, Transform
-from streamrec.engines import Engine
+from streamrec.runtime.engine import Engine
 
 
 def check_streaming(model: ActionModel, *, steps: int = 12, tolerance: float = 1e-5) -> None:

@@ -20,7 +20,7 @@ DATA = Path(__file__).parents[2] / "shared" / "data"
 @pytest.fixture(autouse=True)
 def nobody_ends_this_process(monkeypatch) -> None:
     """Commands that run in the tests' own process leave no thread behind that would end it at a later test's signal."""
-    from streamrec.core import ending
+    from streamrec.core import process_end as ending
 
     monkeypatch.setattr(ending, "watch_over", lambda *_: None)
 
@@ -59,7 +59,7 @@ def tiny_model(tiny_config):
 
 @pytest.fixture(scope="session")
 def tiny_file(tiny_model, tmp_path_factory) -> Path:
-    from streamrec.checkpoint import save_model
+    from streamrec.runtime.checkpoint import save_model
 
     path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
     save_model(path, tiny_model)

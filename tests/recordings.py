@@ -8,9 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from streamrec.data.decode_cache import Recording
 from streamrec.train.augment import Augmentation
-from streamrec.train.cache import Recording
-from streamrec.train.streams import Batch, StreamWindows
+from streamrec.train.stream_windows import Batch, StreamWindows
 
 STILL = Augmentation(
     flip=False,

@@ -19,18 +19,18 @@ import av
 import numpy as np
 import pytest
 
-from streamrec import announce
-from streamrec import history as rooms
-from streamrec.announce import AfterSettings, Announcer, Told
 from streamrec.errors import SettingsError, SinkError
-from streamrec.evidence import EvidenceSettings
-from streamrec.history import History, HistorySettings
-from streamrec.serve import courier as couriers
-from streamrec.serve.mqtt import MqttSettings
-from streamrec.serve.webhook import WebhookSettings
-from streamrec.sinks import Callback
+from streamrec.notify import delivery as couriers
+from streamrec.notify import dispatcher as announce
+from streamrec.notify.dispatcher import AfterSettings, Announcer, Told
+from streamrec.notify.mqtt import MqttSettings
+from streamrec.notify.webhook import WebhookSettings
+from streamrec.outputs.history import store as rooms
+from streamrec.outputs.history.store import History, HistorySettings
+from streamrec.outputs.sink import Callback
+from streamrec.settings.cameras_file import read_watchfile
+from streamrec.settings.outputs import EvidenceSettings
 from streamrec.types import ActionEnded, ActionStarted, Frame, Health, Prediction, Result, SourceState
-from streamrec.watchfile import read_watchfile
 from tests.cameras import free_port
 from tests.test_history import locked, wait_for
 from tests.test_serve_mqtt import MOSQUITTO, Listener, broker

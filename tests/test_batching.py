@@ -29,10 +29,10 @@ from streamrec import (
     results,
     results_of,
 )
-from streamrec import health as report
-from streamrec.batching import BATCH, Camera
 from streamrec.errors import PictureError, SourceError, StreamrecError
-from streamrec.sources import IterableSource
+from streamrec.pipeline.watcher import BATCH, Camera
+from streamrec.sources import health as report
+from streamrec.sources.iterable import IterableSource
 from streamrec.types import Health, SourceState
 
 LABELS = ("idle", "wave", "fall")
@@ -609,7 +609,7 @@ class TestHealth:
         assert told[2].reason == "torn pictures"
 
     def test_a_live_source_that_gives_nothing_is_not_live(self, monkeypatch):
-        monkeypatch.setattr("streamrec.batching.STALL_SECONDS", 0.3)
+        monkeypatch.setattr("streamrec.pipeline.watcher.STALL_SECONDS", 0.3)
 
         class Pausing(Clockwork):
             def __iter__(self):

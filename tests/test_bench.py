@@ -9,10 +9,11 @@ import math
 import pytest
 from typer.testing import CliRunner
 
-from streamrec import Recognizer, bench, results
-from streamrec.bench import BenchSettings, First, SteadyCamera, in_turns, run_bench, text_of
-from streamrec.cli import app
+from streamrec import Recognizer, results
+from streamrec.commands.app import app
 from streamrec.errors import SourceError
+from streamrec.evaluation import bench
+from streamrec.evaluation.bench import BenchSettings, First, SteadyCamera, in_turns, run_bench, text_of
 
 SMALL = BenchSettings(model="synthetic", size=(160, 128), frames=16, rounds=1, seconds=0.5, starts=1)
 

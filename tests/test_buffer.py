@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from streamrec.buffer import RingBuffer
+from streamrec.pipeline.ring_buffer import RingBuffer
 
 
 @contextmanager

@@ -28,18 +28,20 @@ import cv2
 import numpy as np
 import pytest
 
-import streamrec.cameras
-from streamrec.cameras import NetworkSource, WebcamSource, ffmpeg, watchdog
-from streamrec.cameras.attempt import LAGGING, TRUSTED, Attempt, Over, Shot
-from streamrec.cameras.door import Door
-from streamrec.cameras.ffmpeg import Decoder, overheard
-from streamrec.cameras.signs import FROZEN_SECONDS, LAG_SECONDS, Clock, Lag, Stillness
-from streamrec.cameras.watchdog import QUICK_SECONDS, STALL_INTERVALS, STALL_SECONDS, Limits, Watch, pause
-from streamrec.capture import capture
+import streamrec.sources.cameras
 from streamrec.errors import SourceError
-from streamrec.sources import open_source
+from streamrec.pipeline.capture import capture
+from streamrec.sources import ffmpeg
+from streamrec.sources import reconnect as watchdog
+from streamrec.sources.cameras import NetworkSource, WebcamSource
+from streamrec.sources.ffmpeg import Decoder, overheard
+from streamrec.sources.monitors import FROZEN_SECONDS, LAG_SECONDS, Clock, Lag, Stillness
+from streamrec.sources.open import open_source
+from streamrec.sources.probe import Door
+from streamrec.sources.reader_thread import LAGGING, TRUSTED, Attempt, Over, Shot
+from streamrec.sources.reconnect import QUICK_SECONDS, STALL_INTERVALS, STALL_SECONDS, Limits, Watch, pause
+from streamrec.sources.video_io import LOST
 from streamrec.types import Frame, Health, Source
-from streamrec.videos import LOST
 from tests import cameras
 from tests.cameras import (
     Camera,
@@ -989,7 +991,7 @@ class TestLeaving:
         assert self.leave_after(0.2, source, lambda source: source.health.reason) < 2.0
 
     def test_a_thread_that_hangs_ends_by_its_own_deadlines(self, monkeypatch):
-        monkeypatch.setattr(streamrec.cameras, "OPEN_SECONDS", 1.0)
+        monkeypatch.setattr(streamrec.sources.cameras, "OPEN_SECONDS", 1.0)
         with silent_camera() as address:
             self.leave_after(0.2, NetworkSource(address))
             deadline = time.monotonic() + 10
@@ -1000,8 +1002,8 @@ class TestLeaving:
     def test_a_program_ends_cleanly_with_a_thread_that_hangs(self):
         code = """
 import sys
-from streamrec.capture import capture
-from streamrec.cameras import NetworkSource
+from streamrec.pipeline.capture import capture
+from streamrec.sources.cameras import NetworkSource
 import time
 with capture(NetworkSource(sys.argv[1]), capacity=1):
     time.sleep(0.5)
@@ -1381,7 +1383,7 @@ class TestWholePictures:
                 attempt.refuse("torn")
                 time.sleep(0.02)
 
-        monkeypatch.setattr(streamrec.cameras, "FIRST_SECONDS", 0.5)
+        monkeypatch.setattr(streamrec.sources.cameras, "FIRST_SECONDS", 0.5)
         source, _ = scripted(read, monkeypatch, retries=0)
         with pytest.raises(SourceError, match="only torn pictures came") as caught:
             list(source)
@@ -1397,7 +1399,7 @@ class TestWholePictures:
             while not attempt.unwanted:
                 time.sleep(0.02)
 
-        monkeypatch.setattr(streamrec.cameras, "FIRST_SECONDS", 0.3)
+        monkeypatch.setattr(streamrec.sources.cameras, "FIRST_SECONDS", 0.3)
         monkeypatch.setattr(watchdog, "STALL_SECONDS", 0.3)
         monkeypatch.setattr(watchdog, "WAITING_SECONDS", 0.2)
         source, told = scripted(read, monkeypatch, retries=0)
@@ -1730,7 +1732,7 @@ class TestRTSP:
             assert time.monotonic() - begun < 15
 
     def test_a_frozen_camera_is_seen_to_be_frozen(self, monkeypatch):
-        monkeypatch.setattr(streamrec.cameras, "OPEN_SECONDS", 1.0)
+        monkeypatch.setattr(streamrec.sources.cameras, "OPEN_SECONDS", 1.0)
         with rtsp_camera(size=(320, 240)) as camera:
             frames = iter(NetworkSource(camera, retries=0))
             for _ in range(10):
@@ -1765,7 +1767,7 @@ class TestNetwork:
 
     @pytest.mark.parametrize("scheme", ["rtsp", "http"])
     def test_a_server_that_says_nothing_is_given_up_at_the_deadline(self, monkeypatch, scheme):
-        monkeypatch.setattr(streamrec.cameras, "OPEN_SECONDS", 1.0)
+        monkeypatch.setattr(streamrec.sources.cameras, "OPEN_SECONDS", 1.0)
         with silent_camera(scheme) as address:
             begun = time.monotonic()
             with pytest.raises(SourceError, match="no answer within 1 s"):

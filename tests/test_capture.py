@@ -4,9 +4,9 @@ import time
 import pytest
 from conftest import numbered
 
-from streamrec.capture import capture
 from streamrec.errors import SourceError
-from streamrec.sources import IterableSource
+from streamrec.pipeline.capture import capture
+from streamrec.sources.iterable import IterableSource
 from streamrec.types import Frame, Source
 
 

@@ -6,9 +6,16 @@ import torch
 from safetensors import safe_open
 
 from streamrec import ActionModel, Frame, ModelConfig, Recognizer, Transform
-from streamrec.checkpoint import TRUNK, find_model, load_model, read_checkpoint, save_model, shipped_models
-from streamrec.config import FORMAT
 from streamrec.errors import ModelError
+from streamrec.nn.config import FORMAT
+from streamrec.runtime.checkpoint import (
+    TRUNK,
+    find_model,
+    load_model,
+    read_checkpoint,
+    save_model,
+    shipped_models,
+)
 
 
 def test_a_file_is_a_whole_model(tiny_file, tiny_model):

@@ -23,9 +23,10 @@ import torch
 from typer.testing import CliRunner
 
 from streamrec import Recognizer
-from streamrec.checkpoint import read_checkpoint, save_model
-from streamrec.cli import app, main
-from streamrec.words import clock
+from streamrec.commands.app import app
+from streamrec.commands.process import main
+from streamrec.commands.wording import clock
+from streamrec.runtime.checkpoint import read_checkpoint, save_model
 from tests.cameras import free_port, rtsp_camera, silent_camera
 from tests.faults.proxy import Line
 from tests.test_serve_webhook import SECRET as WEBHOOK_SECRET
@@ -78,7 +79,7 @@ def main_here(monkeypatch, capsys):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OPENCV_FFMPEG_LOGLEVEL", "-8")
     monkeypatch.setattr(
-        "streamrec.cli.signal", SimpleNamespace(signal=lambda *_: None, SIGTERM=signal.SIGTERM)
+        "streamrec.commands.process.signal", SimpleNamespace(signal=lambda *_: None, SIGTERM=signal.SIGTERM)
     )
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -168,7 +169,7 @@ class TestHelp:
 
     def test_the_commands_are_listed_in_a_moment_without_torch(self):
         code = (
-            "import sys\nsys.argv = ['streamrec', '--help']\nfrom streamrec.cli import main\n"
+            "import sys\nsys.argv = ['streamrec', '--help']\nfrom streamrec.commands.process import main\n"
             "try: main()\nexcept SystemExit as left: assert not left.code\n"
             "heavy = {'torch', 'torchvision', 'timm', 'cv2', 'av', 'onnxruntime', 'numpy'} & set(sys.modules)\n"
             "print('loaded:', sorted(heavy))"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from streamrec.cli import app
+from streamrec.commands.app import app
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -99,7 +99,8 @@ def test_completion_is_installed_for_each_shell(shell, where, tmp_path, monkeypa
 def test_bash_itself_completes_a_model(tmp_path):
     program = tmp_path / "streamrec"
     program.write_text(
-        f"#!{sys.executable}\nimport sys\nfrom streamrec.cli import main\nsys.argv[0] = 'streamrec'\nmain()\n"
+        f"#!{sys.executable}\nimport sys\nfrom streamrec.commands.process import main\n"
+        "sys.argv[0] = 'streamrec'\nmain()\n"
     )
     program.chmod(0o755)
     script = (

@@ -3,8 +3,8 @@ import json
 import pytest
 
 from streamrec import ModelConfig, Transform
-from streamrec.counting import CountSettings
 from streamrec.errors import ModelError
+from streamrec.events.repetitions import CountSettings
 
 
 def test_a_config_survives_json():

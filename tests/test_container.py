@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from streamrec.cli import app
+from streamrec.commands.app import app
 from tests.cameras import free_port
 
 ROOT = Path(__file__).parents[1]

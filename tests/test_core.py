@@ -11,9 +11,9 @@ from urllib.parse import quote, unquote
 
 import pytest
 
-from streamrec import health
 from streamrec.core.address import login_in, quoted, split_address
 from streamrec.core.redact import RedactingStream, redact, redact_address, secrets_of
+from streamrec.sources import health
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from streamrec.counting import CountSettings, RepetitionCounter, phase_targets
+from streamrec.data.phase import phase_targets
 from streamrec.errors import DataError, StateError, StreamrecError
+from streamrec.events.repetitions import CountSettings, RepetitionCounter
 from streamrec.types import ActionEnded, ActionStarted, Prediction
 
 LABELS = ("idle", "squat", "curl")

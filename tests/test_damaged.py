@@ -16,9 +16,9 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from streamrec import Recognizer
-from streamrec.checkpoint import GRAPH, read_checkpoint
-from streamrec.core.allowed import check_graph
+from streamrec.core.graph_check import check_graph
 from streamrec.errors import ModelError, StreamrecError
+from streamrec.runtime.checkpoint import GRAPH, read_checkpoint
 
 Held = dict[str, Any]
 
@@ -203,7 +203,7 @@ def test_a_name_that_can_be_no_model_is_one_sentence(name):
 
 
 def test_an_exported_graph_is_judged_in_the_same_way(tiny_model, tmp_path):
-    from streamrec.export import export_onnx
+    from streamrec.runtime.export import export_onnx
 
     path = tmp_path / "m.onnx"
     export_onnx(tiny_model, path)
@@ -222,7 +222,7 @@ def test_an_exported_graph_is_judged_in_the_same_way(tiny_model, tmp_path):
 
 
 def test_the_shipped_models_pass(tiny_file):
-    from streamrec.checkpoint import shipped_models
+    from streamrec.runtime.checkpoint import shipped_models
 
     for name in shipped_models():
         checkpoint = read_checkpoint(name)

@@ -15,17 +15,19 @@ import numpy as np
 import pytest
 
 from streamrec import Recognizer, World, WorldSettings, results
-from streamrec.bench import read_some
-from streamrec.cli import CUT_OFF, main
+from streamrec.commands.app import CUT_OFF
+from streamrec.commands.process import main
+from streamrec.data.clips import Clip
+from streamrec.data.decode_cache import ClipCache, decode_clips
 from streamrec.errors import SourceError
-from streamrec.health import OVER, amiss
-from streamrec.sources import FileSource, open_source
-from streamrec.train.baselines import show
-from streamrec.train.cache import ClipCache, decode_clips
-from streamrec.train.calibrate import footage_of
-from streamrec.train.data import Clip
-from streamrec.train.evaluate import evaluate_clips, play_clips
-from streamrec.transforms import Transform
+from streamrec.evaluation.alarm_calibration import footage_of
+from streamrec.evaluation.baselines import show
+from streamrec.evaluation.bench import read_some
+from streamrec.evaluation.evaluate import evaluate_clips, play_clips
+from streamrec.nn.transforms import Transform
+from streamrec.sources.files import FileSource
+from streamrec.sources.health import OVER, amiss
+from streamrec.sources.open import open_source
 
 SIZE = (96, 80)
 

@@ -19,8 +19,8 @@ import torch
 
 import streamrec
 from streamrec import ActionModel, ModelConfig, Recognizer, StreamRecognizer, Transform
-from streamrec.checkpoint import save_model, shipped_models
-from streamrec.synthetic import World, WorldSettings
+from streamrec.runtime.checkpoint import save_model, shipped_models
+from streamrec.sources.synthetic import World, WorldSettings
 from tests.cameras import free_port, rtsp_camera
 
 ROOT = Path(__file__).parents[1]

@@ -117,7 +117,7 @@ def test_a_field_is_explained_by_its_comment(site):
 def test_every_command_is_in_the_reference_with_its_options(site):
     import typer.main
 
-    from streamrec.cli import app
+    from streamrec.commands.app import app
 
     page = (site / "reference/cli/index.html").read_text(encoding="utf-8")
     for name, command in typer.main.get_command(app).commands.items():

@@ -1,8 +1,9 @@
 import pytest
 
-from streamrec import doctor, sinks
-from streamrec.doctor import Finding, check_all
+from streamrec.commands import doctor
+from streamrec.commands.doctor import Finding, check_all
 from streamrec.errors import SourceError
+from streamrec.outputs import window
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def test_a_missing_display_is_not_a_failure(monkeypatch):
 
 
 def test_a_display_that_is_there_is_good(monkeypatch):
-    monkeypatch.setattr(sinks, "why_no_display", lambda: None)
+    monkeypatch.setattr(window, "why_no_display", lambda: None)
     assert doctor._display() == Finding("display", True, "windows can be opened")
 
 
@@ -77,7 +78,7 @@ def test_an_engine_that_fails_is_told_and_the_rest_goes_on(monkeypatch):
     def fail(name: str, engine: str) -> str:
         raise SourceError("the engine burned down")
 
-    monkeypatch.setattr("streamrec.checkpoint.shipped_models", lambda: ["any"])
+    monkeypatch.setattr("streamrec.runtime.checkpoint.shipped_models", lambda: ["any"])
     monkeypatch.setattr(doctor, "_timed", fail)
     onnx, torch, gpu = doctor._engines()
     assert (onnx.good, torch.good) == (False, False)

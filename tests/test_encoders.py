@@ -6,10 +6,17 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from streamrec.encoders import OWN, FrameEncoder, encoder_names, load_weights, make_encoder, strip_classifier
-from streamrec.encoders.flow import LIMIT, NOISE, described, lucas_kanade
-from streamrec.encoders.spread import FLOOR, Spread
 from streamrec.errors import ModelError
+from streamrec.nn.encoders import (
+    OWN,
+    FrameEncoder,
+    encoder_names,
+    load_weights,
+    make_encoder,
+    strip_classifier,
+)
+from streamrec.nn.encoders.optical_flow import LIMIT, NOISE, described, lucas_kanade
+from streamrec.nn.encoders.running_std import FLOOR, Spread
 
 
 @pytest.mark.parametrize(
@@ -314,8 +321,8 @@ def test_the_imagenet_weights_of_efficientnet_lite0_know_real_photos():
     import cv2
     import timm
 
-    from streamrec.encoders import _efficientnet_lite0
-    from streamrec.transforms import Transform
+    from streamrec.nn.encoders import _efficientnet_lite0
+    from streamrec.nn.transforms import Transform
 
     encoder = _efficientnet_lite0(True, 224, 224).eval()
     assert encoder.mean == tuple(timm.get_pretrained_cfg("tf_efficientnet_lite0").mean)

@@ -25,11 +25,18 @@ from streamrec import (
     WorldSettings,
     results,
 )
-from streamrec.checkpoint import FORMAT, find_model, load_model, read_checkpoint, save_model, shipped_models
-from streamrec.engines import onnx_engine
-from streamrec.engines.torch_engine import TorchEngine, record_nothing, record_on_gpu
 from streamrec.errors import ModelError, PictureError
-from streamrec.export import export_onnx
+from streamrec.runtime import onnx_engine
+from streamrec.runtime.checkpoint import (
+    FORMAT,
+    find_model,
+    load_model,
+    read_checkpoint,
+    save_model,
+    shipped_models,
+)
+from streamrec.runtime.export import export_onnx
+from streamrec.runtime.torch_engine import TorchEngine, record_nothing, record_on_gpu
 
 STEPS = 200
 
@@ -236,7 +243,7 @@ import numpy as np
 from streamrec import Recognizer, StreamRecognizer
 StreamRecognizer(Recognizer.load({str(exported)!r}))(np.zeros((48, 64, 3), np.uint8), 0.0)
 sys.argv = ["streamrec", "run", "synthetic", "--model", {str(exported)!r}, "--no-show", "--max-seconds", "1"]
-from streamrec.cli import main
+from streamrec.commands.process import main
 main()
 """
     ran = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
@@ -373,7 +380,7 @@ class TestLookingAhead:
         assert Recognizer.load(mobilenet, engine="onnx", threads=2)._engine.lookers() is None
 
     def test_where_onnx_is_not_installed_each_step_is_whole(self, mobilenet, monkeypatch):
-        monkeypatch.delitem(sys.modules, "streamrec.engines.cut", raising=False)
+        monkeypatch.delitem(sys.modules, "streamrec.runtime.graph_split", raising=False)
         monkeypatch.setitem(sys.modules, "onnx", None)
         recognizer = Recognizer.load(mobilenet, engine="onnx", threads=2)
         assert recognizer._engine.lookers() is None

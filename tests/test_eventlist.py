@@ -16,9 +16,9 @@ import pytest
 from conftest import numbered
 
 from streamrec import ActionEnded, ActionStarted, Frame, History, Prediction, Result
+from streamrec.commands.event_list import EventList
 from streamrec.errors import HistoryError
-from streamrec.eventlist import EventList
-from streamrec.history import Entry, new_id
+from streamrec.outputs.history.records import Entry, new_id
 
 ROOT = Path(__file__).parents[1]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from streamrec.errors import StateError, StreamrecError
-from streamrec.events import EventDetector, EventSettings
+from streamrec.events.detector import EventDetector, EventSettings
 from streamrec.types import ActionEnded, ActionStarted, Event, Prediction
 
 Told = list[tuple[float, Event]]  # when it was told, and what

@@ -20,11 +20,13 @@ import cv2
 import numpy as np
 import pytest
 
-from streamrec import evidence as rooms
 from streamrec.core.files import open_private
 from streamrec.errors import SinkError
-from streamrec.evidence import Evidence, EvidenceSettings, Privacy
-from streamrec.history import Entry, History, Kind, new_id
+from streamrec.outputs.history import evidence as rooms
+from streamrec.outputs.history.evidence import Evidence
+from streamrec.outputs.history.records import Entry, Kind, new_id
+from streamrec.outputs.history.store import History
+from streamrec.settings.outputs import EvidenceSettings, Privacy
 from streamrec.types import ActionEnded, ActionStarted, Frame, Prediction, Result
 
 ROOT = Path(__file__).parents[1]
@@ -353,8 +355,9 @@ class TestAlone:
         one = scene()
         one.close()
         code = (
-            "import os, sys; from streamrec.evidence import Evidence, EvidenceSettings; "
-            "from streamrec.history import History; "
+            "import os, sys; from streamrec.outputs.history.evidence import Evidence; "
+            "from streamrec.settings.outputs import EvidenceSettings; "
+            "from streamrec.outputs.history.store import History; "
             "Evidence(EvidenceSettings(folder=sys.argv[1]), History(sys.argv[2])); os.kill(os.getpid(), 9)"
         )
         killed = subprocess.run(

@@ -23,12 +23,12 @@ from streamrec import (
     Transform,
     WorldSettings,
 )
-from streamrec.checkpoint import load_model
-from streamrec.encoders import FrameEncoder
-from streamrec.encoders.motion import SIGHTS
 from streamrec.errors import ModelError, StateError
-from streamrec.export import export_onnx
-from streamrec.synthetic import UNSEEN
+from streamrec.nn.encoders import FrameEncoder
+from streamrec.nn.encoders.motion import SIGHTS
+from streamrec.runtime.checkpoint import load_model
+from streamrec.runtime.export import export_onnx
+from streamrec.sources.synthetic import UNSEEN
 from tests.boxes import with_boxes
 from tests.checks import moving
 
@@ -310,8 +310,8 @@ def test_the_heat_is_on_the_figure_and_with_random_weights_it_is_not_and_looks_o
 def test_the_command_draws_into_the_video_and_says_the_same(tmp_path, tiny_file, monkeypatch):
     from typer.testing import CliRunner
 
-    from streamrec.cli import app
-    from streamrec.sources import open_source
+    from streamrec.commands.app import app
+    from streamrec.sources.open import open_source
 
     monkeypatch.chdir(tmp_path)
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
@@ -371,25 +371,25 @@ def test_a_key_that_cannot_be_obeyed_is_answered_in_the_terminal(bare, monkeypat
 
 def pressing(keys: str, monkeypatch) -> Keys:
     window = Keys(keys)
-    monkeypatch.setattr("streamrec.terminal.Window", lambda: window)
-    monkeypatch.setattr("streamrec.terminal.why_no_display", lambda: None)
-    monkeypatch.setattr("streamrec.terminal.RealTime", lambda source: source)
+    monkeypatch.setattr("streamrec.commands.terminal.Window", lambda: window)
+    monkeypatch.setattr("streamrec.commands.terminal.why_no_display", lambda: None)
+    monkeypatch.setattr("streamrec.commands.terminal.RealTime", lambda source: source)
     return window
 
 
 def play(model, frames: list[Frame]) -> None:
-    from streamrec import terminal
-    from streamrec.sources import open_source
+    from streamrec.commands import terminal
+    from streamrec.sources.open import open_source
 
     terminal.play(open_source(frames), Recognizer.load(model), str(model), save=None, jsonl=None, show=None)
 
 
 def test_explaining_for_nobody_is_refused(tiny_file, monkeypatch, capsys):
-    from streamrec.cli import main
+    from streamrec.commands.process import main
 
     words = ["streamrec", "run", "synthetic", "--model", str(tiny_file), "--no-show", "--explain"]
     monkeypatch.setattr("sys.argv", words)
-    monkeypatch.setattr("streamrec.cli.signal.signal", lambda *_: None)
+    monkeypatch.setattr("streamrec.commands.process.signal.signal", lambda *_: None)
     with pytest.raises(SystemExit) as left:
         main()
     assert left.value.code == 2

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from streamrec.errors import SourceError
-from streamrec.filebytes import RemoteFile, UnreadableError
-from streamrec.health import OVER, amiss
-from streamrec.sources import FileSource
+from streamrec.sources.file_bytes import RemoteFile, UnreadableError
+from streamrec.sources.files import FileSource
+from streamrec.sources.health import OVER, amiss
 from tests.cameras import silent_camera
 from tests.test_decoding import sliding, write
 

@@ -19,12 +19,14 @@ import cv2
 import numpy as np
 import pytest
 
-import streamrec.cameras
-from streamrec.cameras import NetworkSource, watchdog
-from streamrec.cameras.film import MOST_BYTES, is_file
-from streamrec.capture import capture
+import streamrec.sources.cameras
 from streamrec.errors import SourceError
-from streamrec.sources import Limited, Region, open_source
+from streamrec.pipeline.capture import capture
+from streamrec.sources import reconnect as watchdog
+from streamrec.sources.cameras import NetworkSource
+from streamrec.sources.http_kind import MOST_BYTES, is_file
+from streamrec.sources.open import open_source
+from streamrec.sources.wrappers import Limited, Region
 from streamrec.types import Health
 from tests.cameras import http_camera
 
@@ -261,7 +263,7 @@ class TestCameras:
         assert said[2].reason in ("the camera ended the stream", "the connection was lost")
 
     def test_one_that_stalls_before_it_answers_is_tried_again(self, monkeypatch):
-        monkeypatch.setattr(streamrec.cameras, "OPEN_SECONDS", 0.5)
+        monkeypatch.setattr(streamrec.sources.cameras, "OPEN_SECONDS", 0.5)
         monkeypatch.setattr(watchdog, "PAUSES", (0.01, 0.02))
         place = Place(film("mp4"), silent=True)
         with serving(video_mp4=place) as server:

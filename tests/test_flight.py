@@ -27,11 +27,11 @@ from streamrec import (
     WorldSettings,
     results,
 )
-from streamrec import flight as rooms
-from streamrec.checkpoint import SHIPPED
 from streamrec.errors import DataError, SinkError
-from streamrec.flight import FlightRecorder, Pictures, replay
-from streamrec.sources import open_source
+from streamrec.pipeline import flight_recorder as rooms
+from streamrec.pipeline.flight_recorder import FlightRecorder, Pictures, replay
+from streamrec.runtime.checkpoint import SHIPPED
+from streamrec.sources.open import open_source
 from streamrec.state import State
 from streamrec.types import Health
 

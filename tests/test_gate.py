@@ -16,10 +16,11 @@ import pytest
 from typer.testing import CliRunner
 
 from streamrec import Frame, Recognizer, Watcher, results
-from streamrec.cli import app
+from streamrec.commands.app import app
 from streamrec.errors import StreamrecError
-from streamrec.gate import Gate, glance
-from streamrec.sources import FileSource, IterableSource
+from streamrec.pipeline.motion_gate import Gate, glance
+from streamrec.sources.files import FileSource
+from streamrec.sources.iterable import IterableSource
 
 ROOM = cv2.resize(np.random.default_rng(0).integers(40, 200, (9, 16, 3), np.uint8), (320, 240))
 

@@ -6,8 +6,8 @@ import onnx
 import onnxruntime
 import pytest
 
-from streamrec.checkpoint import load_model
-from streamrec.export import export_onnx, step_graph
+from streamrec.runtime.checkpoint import load_model
+from streamrec.runtime.export import export_onnx, step_graph
 
 
 @pytest.fixture(scope="module")

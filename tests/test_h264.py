@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from streamrec.h264 import FrameNumbers
+from streamrec.sources.h264 import FrameNumbers
 
 
 def packets_of(**options: str) -> tuple[bytes, list[bytes]]:

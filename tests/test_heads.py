@@ -7,7 +7,7 @@ import torch
 from checks import assert_close
 
 from streamrec.errors import ModelError
-from streamrec.heads import AttentionHead, GRUHead, LSTMHead, Recall
+from streamrec.nn.heads import AttentionHead, GRUHead, LSTMHead, Recall
 
 HEADS = {
     "lstm": lambda: LSTMHead(6, 16, 3, layers=2),

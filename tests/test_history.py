@@ -19,10 +19,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamrec import history as rooms
-from streamrec.core.believed import DAY, Believed
+from streamrec.commands.event_list import moment_of
+from streamrec.core.clock_jumps import DAY, Believed
 from streamrec.errors import HistoryError
-from streamrec.history import Entry, History, Kind, iso, moment_of, new_id
+from streamrec.outputs.history import store as rooms
+from streamrec.outputs.history.records import Entry, Kind, iso, new_id
+from streamrec.outputs.history.store import History
 from streamrec.types import ActionEnded, ActionStarted, Frame, Prediction, Result
 
 ROOT = Path(__file__).parents[1]
@@ -680,7 +682,7 @@ def test_the_file_and_what_is_beside_it_are_the_owners_alone(tmp_path):
 
 WRITER = """
 import sys, numpy as np
-from streamrec.history import History
+from streamrec.outputs.history.store import History
 from streamrec.types import ActionEnded, ActionStarted, Frame, Prediction, Result
 history = History(sys.argv[1], receivers=("hook",))
 said = Prediction("", 0.0, np.zeros(0, np.float32), 0.0)

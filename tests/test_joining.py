@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from streamrec.cameras.joining import Joiner
+from streamrec.sources.slices import Joiner
 
 KEYS = 10  # one in so many is a key frame
 

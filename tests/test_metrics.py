@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from streamrec.errors import DataError
-from streamrec.metrics import (
+from streamrec.evaluation.intervals import bootstrap_interval, poisson_interval
+from streamrec.evaluation.metrics import (
     Accuracy,
     ConfusionMatrix,
     ExpectedCalibrationError,
@@ -19,9 +20,7 @@ from streamrec.metrics import (
     RepetitionError,
     Repetitions,
     average_precision,
-    bootstrap_interval,
     edit_score,
-    poisson_interval,
     segments_of,
 )
 from streamrec.types import ActionEnded, ActionStarted, Event

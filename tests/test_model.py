@@ -17,8 +17,8 @@ from streamrec import (
     save_model,
 )
 from streamrec.errors import ModelError
-from streamrec.export import export_onnx
-from streamrec.model import make_head, phase_loss, sum_of_step_losses
+from streamrec.nn.model import make_head, phase_loss, sum_of_step_losses
+from streamrec.runtime.export import export_onnx
 
 
 @pytest.mark.parametrize("layers", [1, 2])

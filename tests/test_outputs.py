@@ -17,17 +17,17 @@ import pytest
 from conftest import numbered
 
 from streamrec import JsonLines, VideoFile
-from streamrec.cli import main
-from streamrec.console import Lines
+from streamrec.commands.event_list import line_of
+from streamrec.commands.process import main
+from streamrec.commands.wording import describe, describe_health
+from streamrec.core.console import Lines
 from streamrec.core.files import keep_elsewhere, keep_inputs, replacing, try_room
 from streamrec.core.text import printable
 from streamrec.errors import SettingsError, SinkError
-from streamrec.eventlist import line_of
-from streamrec.history import Entry
-from streamrec.overlay import plain
-from streamrec.train.tables import table
+from streamrec.evaluation.text_tables import table
+from streamrec.outputs.history.records import Entry
+from streamrec.outputs.overlay import plain
 from streamrec.types import ActionEnded, ActionStarted, Frame, Health, Prediction, Result, SourceState
-from streamrec.words import describe, describe_health
 from tests.test_cli import environment, streamrec, write_video
 
 COMMAND = [sys.executable, "-m", "streamrec"]
@@ -313,7 +313,7 @@ def test_a_fault_of_ours_is_one_sentence_and_the_traceback_is_for_who_asks(call,
     def broken() -> None:
         raise KeyError("rtsp://me:hunter2@10.0.0.7/live\nmore")
 
-    monkeypatch.setattr("streamrec.cli.app", broken)
+    monkeypatch.setattr("streamrec.commands.app.app", broken)
     code, _, told = call("models")
     assert code == 1
     assert told.count("\n") == 1
@@ -339,7 +339,7 @@ def test_what_is_raised_is_told_in_a_sentence_that_says_what_to_do(call, monkeyp
     def broken() -> None:
         raise error
 
-    monkeypatch.setattr("streamrec.cli.app", broken)
+    monkeypatch.setattr("streamrec.commands.app.app", broken)
     code, _, told = call("models")
     assert code in (1, 2)
     assert told.count("\n") == 1

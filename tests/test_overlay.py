@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from streamrec.overlay import PALETTE, QUIET, Trail, color_of, draw, draw_heat, plain
+from streamrec.outputs.overlay import PALETTE, QUIET, Trail, color_of, draw, draw_heat, plain
 from streamrec.types import ActionEnded, ActionStarted, Frame, Prediction, Result
 
 LABELS = ("idle", "drinking water", "waving", "clapping hands", "falling down on the stairs")
@@ -301,7 +301,7 @@ def test_an_unknown_picture_is_called_unknown_and_wears_no_label():
 
 
 def test_labels_of_any_script_are_drawn_or_written_out_and_never_question_marks():
-    from streamrec.overlay import plain
+    from streamrec.outputs.overlay import plain
 
     for label in ("日本語", "مرحبا", "नमस्ते", "🎉 fest 👋🏽", "สวัสดี", "Привет", "Händewaschen ß", "x\x1b[2J"):
         for unicode in (True, False):

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from streamrec.errors import SourceError
-from streamrec.picturefiles import MOST_BYTES, read_picture, size_of, too_large
-from streamrec.sources import open_source
+from streamrec.sources.image_files import MOST_BYTES, read_picture, size_of, too_large
+from streamrec.sources.open import open_source
 
 KINDS = [".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"]
 

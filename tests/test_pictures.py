@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from streamrec.core.image import as_bgr
 from streamrec.errors import PictureError
-from streamrec.pictures import as_bgr
 
 BGR = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
 

@@ -34,7 +34,7 @@ from streamrec import (
     results,
 )
 from streamrec.errors import PictureError, SourceError
-from streamrec.sources import IterableSource
+from streamrec.sources.iterable import IterableSource
 
 LABELS = ("idle", "wave", "fall")
 BLANK = np.zeros((24, 32, 3), np.uint8)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from streamrec.errors import SinkError
-from streamrec.plugins import SinkSettings, load_sink, settings_of
+from streamrec.outputs.plugins import SinkSettings, load_sink, settings_of
 from streamrec.types import ActionStarted, Frame, Prediction, Result
 
 ROOT = Path(__file__).parents[1]

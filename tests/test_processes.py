@@ -28,9 +28,9 @@ from streamrec import (
     WorldSettings,
     open_source,
 )
-from streamrec.cameras import WebcamSource
 from streamrec.errors import ModelError, NotPicklable, SourceError
-from streamrec.sources import RealTime, Region
+from streamrec.sources.cameras import WebcamSource
+from streamrec.sources.wrappers import RealTime, Region
 from streamrec.types import ActionStarted, Result
 from tests.cameras import free_port
 
@@ -98,7 +98,7 @@ def test_a_forked_child_says_the_same_or_says_why_not_and_never_hangs(tiny_file)
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_threads_that_look_ahead_are_begun_anew_in_a_forked_child(tiny_file, monkeypatch):
-    from streamrec.engines import onnx_engine
+    from streamrec.runtime import onnx_engine
 
     monkeypatch.setattr(onnx_engine, "LARGE", 0)
     encoder = "mobilenet_v3_small"
@@ -200,7 +200,7 @@ def test_what_is_open_says_why_it_is_not_pickled(tiny_file, tmp_path):
 
 
 def test_a_file_that_holds_another_model_by_now_is_told(tiny_file, tmp_path):
-    from streamrec.checkpoint import save_with
+    from streamrec.runtime.checkpoint import save_with
 
     path = tmp_path / "model.safetensors"
     path.write_bytes(tiny_file.read_bytes())

@@ -11,11 +11,11 @@ import torch
 from typer.testing import CliRunner
 
 from streamrec import ActionModel, Frame, ModelConfig, Recognizer, Transform, World, WorldSettings
-from streamrec.checkpoint import save_model
-from streamrec.cli import app
+from streamrec.commands.app import app
 from streamrec.errors import ModelError
-from streamrec.quantize import quantize
-from streamrec.sinks import VideoFile
+from streamrec.outputs.video_file import VideoFile
+from streamrec.runtime.checkpoint import save_model
+from streamrec.runtime.quantize import quantize
 from streamrec.types import Prediction, Result
 
 

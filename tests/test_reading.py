@@ -16,11 +16,11 @@ from streamrec.core import limits
 from streamrec.core.limits import Limits
 from streamrec.core.reading import CannotRead, path_of, read_data, read_json, read_text, shortened
 from streamrec.errors import SettingsError, StreamrecError
-from streamrec.resolve import check
-from streamrec.serve.access import Access
-from streamrec.tomlfile import parse_toml, read_toml
-from streamrec.tunefile import read_tuned
-from streamrec.watchfile import read_after, read_settings, read_watchfile
+from streamrec.settings.cameras_file import read_after, read_settings, read_watchfile
+from streamrec.settings.resolve import check
+from streamrec.settings.toml import parse_toml, read_toml
+from streamrec.settings.tuned_file import read_tuned
+from streamrec.web.auth import Access
 
 READERS = {
     "cameras": lambda path: read_watchfile(path, {}),

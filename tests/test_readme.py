@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from streamrec import VideoFile, World, WorldSettings, results
-from streamrec.synthetic import clip
+from streamrec.sources.synthetic import clip
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -13,12 +13,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-import streamrec.cameras
-from streamrec.cameras import NetworkSource, WebcamSource, ffmpeg, watchdog
-from streamrec.cameras.attempt import Attempt
-from streamrec.cameras.reasons import MOST_LINES, MOST_REDIRECTS, why_lost
+import streamrec.sources.cameras
 from streamrec.errors import SourceError
-from streamrec.sources import open_source
+from streamrec.sources import ffmpeg
+from streamrec.sources import reconnect as watchdog
+from streamrec.sources.cameras import NetworkSource, WebcamSource
+from streamrec.sources.open import open_source
+from streamrec.sources.open_errors import MOST_LINES, MOST_REDIRECTS, why_lost
+from streamrec.sources.reader_thread import Attempt
 from tests.rtsp_words import Answer, talking
 
 OK = "200 OK"
@@ -97,7 +99,7 @@ def test_an_address_that_is_none_is_told_in_words(address):
 
 
 def test_pictures_of_a_kind_that_nobody_decodes_are_told(monkeypatch):
-    monkeypatch.setattr(streamrec.cameras, "OPEN_SECONDS", 1.0)
+    monkeypatch.setattr(streamrec.sources.cameras, "OPEN_SECONDS", 1.0)
     with talking(camera_of("X-WEIRD")) as server:
         assert "set the camera to H.264" in reason_of(server.address)
 
@@ -175,7 +177,7 @@ def web(answer: Callable[[str, int], tuple[int, dict[str, str], str]]) -> Iterat
 
 @pytest.mark.parametrize("where", ["OPTIONS", "DESCRIBE"])
 def test_redirects_of_rtsp_in_a_circle_have_a_bound_and_are_told(where, monkeypatch):
-    monkeypatch.setattr(streamrec.cameras, "OPEN_SECONDS", 1.0)
+    monkeypatch.setattr(streamrec.sources.cameras, "OPEN_SECONDS", 1.0)
 
     def answer(method: str, address: str, port: int) -> tuple[str, dict[str, str], str]:
         return leads_to_itself(method, address, port) if method == where else (OK, {}, "")
@@ -186,7 +188,7 @@ def test_redirects_of_rtsp_in_a_circle_have_a_bound_and_are_told(where, monkeypa
 
 
 def test_a_circle_is_asked_again_with_pauses(monkeypatch):
-    monkeypatch.setattr(streamrec.cameras, "OPEN_SECONDS", 0.3)
+    monkeypatch.setattr(streamrec.sources.cameras, "OPEN_SECONDS", 0.3)
     monkeypatch.setattr(watchdog, "PAUSES", (0.5, 0.5))
     with talking(leads_to_itself) as server:
         source = NetworkSource(server.address, retries=None)
@@ -222,7 +224,7 @@ def test_redirects_of_http_in_a_circle_have_a_bound_and_are_told(monkeypatch):
 
 @pytest.mark.parametrize("deep", [False, True])
 def test_playlists_in_playlists_have_a_bound_and_are_told(deep, monkeypatch):
-    monkeypatch.setattr(streamrec.cameras, "OPEN_SECONDS", 1.0)
+    monkeypatch.setattr(streamrec.sources.cameras, "OPEN_SECONDS", 1.0)
     numbers = itertools.count(1)
 
     def answer(path: str, port: int) -> tuple[int, dict[str, str], str]:

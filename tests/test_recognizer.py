@@ -22,10 +22,10 @@ from streamrec import (
     WorldSettings,
     results,
 )
-from streamrec.checkpoint import Checkpoint
-from streamrec.engines.torch_engine import TorchEngine
 from streamrec.errors import PictureError, StateError, StreamrecError
-from streamrec.export import weights_of
+from streamrec.runtime.checkpoint import Checkpoint
+from streamrec.runtime.export import weights_of
+from streamrec.runtime.torch_engine import TorchEngine
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -301,7 +301,7 @@ class TestStreamRecognizer:
 
     def test_no_timestamp_means_now(self, tiny, monkeypatch):
         now = SimpleNamespace(monotonic=lambda: 123.5)
-        monkeypatch.setattr("streamrec.recognizer.time", now)
+        monkeypatch.setattr("streamrec.runtime.recognizer.time", now)
         recognize = StreamRecognizer(tiny)
         assert recognize(moving(1)[0].image).timestamp == 123.5
         now.monotonic = lambda: 123.6

@@ -22,19 +22,19 @@ import numpy as np
 import pytest
 
 from streamrec import Frame
-from streamrec.errors import DataError, SourceError
-from streamrec.record import (
+from streamrec.commands.record_session import RecordJob
+from streamrec.data.clip_recorder import (
     ClipFolder,
     Phase,
     Recorder,
-    RecordJob,
     Session,
     order_of,
     parse_labels,
     session_of,
 )
-from streamrec.sources import IterableSource
-from streamrec.train.data import find_clips
+from streamrec.data.clips import find_clips
+from streamrec.errors import DataError, SourceError
+from streamrec.sources.iterable import IterableSource
 from streamrec.types import Source
 from tests.test_cli import assert_refused, environment, main_here, pictures_in, streamrec, write_video
 
@@ -292,7 +292,7 @@ class TestFolder:
         def full(file):
             raise OSError(28, "No space left on device", "index.csv")
 
-        monkeypatch.setattr("streamrec.record.os.fsync", full)
+        monkeypatch.setattr("streamrec.commands.record_session.os.fsync", full)
         with pytest.raises(OSError, match="No space"):
             sitting.watch(frames(10, start=1.1))
         sitting.recorder.close()
@@ -357,8 +357,8 @@ def at_once(source: Source, *, capacity: int):
 
 
 def test_a_camera_that_dies_in_the_middle_leaves_what_is_whole_and_says_so(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("streamrec.record.capture", at_once)
-    monkeypatch.setattr("streamrec.record.open_source", lambda what: Camera(75))
+    monkeypatch.setattr("streamrec.commands.record_session.capture", at_once)
+    monkeypatch.setattr("streamrec.commands.record_session.open_source", lambda what: Camera(75))
     job = RecordJob(folder=tmp_path, labels="wave,clap", clips=2, seconds=1.0, countdown=2.0, show=False)
     with pytest.raises(SourceError, match="plugged in"):
         job.run()
@@ -367,7 +367,7 @@ def test_a_camera_that_dies_in_the_middle_leaves_what_is_whole_and_says_so(tmp_p
     assert len(rows(tmp_path)) == 2
     assert len(files(tmp_path)) == 3
     assert all(pictures_in(tmp_path / row["clip"]) == 10 for row in rows(tmp_path))
-    monkeypatch.setattr("streamrec.record.open_source", lambda what: Camera(1000))
+    monkeypatch.setattr("streamrec.commands.record_session.open_source", lambda what: Camera(1000))
     job.run()
     told = capsys.readouterr().out
     assert "2 clips of 1 s, me's session 1, which goes on" in told
@@ -377,7 +377,7 @@ def test_a_camera_that_dies_in_the_middle_leaves_what_is_whole_and_says_so(tmp_p
 
 def test_a_source_that_ends_is_told(tmp_path, monkeypatch, capsys):
     source = IterableSource(frames(25), name="party.mp4")
-    monkeypatch.setattr("streamrec.record.open_source", lambda what: source)
+    monkeypatch.setattr("streamrec.commands.record_session.open_source", lambda what: source)
     RecordJob(folder=tmp_path, labels="wave", clips=3, seconds=1.0).run()
     told = capsys.readouterr().out
     assert "party.mp4 has ended" in told
@@ -479,12 +479,12 @@ class AtTerminal:
 
     PROGRAM = """
 import sys
-import streamrec.record
-from streamrec.cli import main
+import streamrec.commands.record_session
+from streamrec.commands.process import main
 from streamrec.sources import IterableSource
-from streamrec.synthetic import World, WorldSettings
+from streamrec.sources.synthetic import World, WorldSettings
 world = World(WorldSettings(width=64, height=48, fps=20.0, live=True))
-streamrec.record.open_source = lambda what: IterableSource(world, name="webcam 0", live=True)
+streamrec.commands.record_session.open_source = lambda what: IterableSource(world, name="webcam 0", live=True)
 main()
 """
 
@@ -556,9 +556,9 @@ main()
 WINDOW = """
 import cv2
 import numpy as np
-import streamrec.record as record
+import streamrec.commands.record_session as record
 from streamrec.sources import IterableSource
-from streamrec.synthetic import World, WorldSettings
+from streamrec.sources.synthetic import World, WorldSettings
 
 world = World(WorldSettings(width=320, height=240, fps=20.0, live=True))
 record.open_source = lambda what: IterableSource(world, name="webcam 0", live=True)

@@ -7,8 +7,17 @@ from pathlib import Path
 import pytest
 
 from streamrec.errors import SettingsError
-from streamrec.resolve import InForce, Running, check, config_of, events_of, model_config, notes_on, of_run
-from streamrec.tunefile import DEFAULT_MODEL, Tuned
+from streamrec.settings.resolve import (
+    InForce,
+    Running,
+    check,
+    config_of,
+    events_of,
+    model_config,
+    notes_on,
+    of_run,
+)
+from streamrec.settings.tuned_file import DEFAULT_MODEL, Tuned
 
 PLAIN = '[[camera]]\nname = "door"\naddress = "0"\n'
 

@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import pytest
 
-from streamrec.rhythm import is_due
+from streamrec.sources.sampling import is_due
 
 
 def taken(source_fps: float, head_fps: float, seconds: float = 4.0) -> list[float]:

@@ -13,8 +13,8 @@ from jsonschema import Draft202012Validator, ValidationError
 from typer.testing import CliRunner
 
 from streamrec import ActionEnded, ActionStarted, Frame, JsonLines, Prediction, Result
-from streamrec.cli import app
-from streamrec.history import Announcement, Entry, Kind
+from streamrec.commands.app import app
+from streamrec.outputs.history.records import Announcement, Entry, Kind
 from streamrec.types import Health, SourceState
 
 

@@ -20,9 +20,9 @@ import pytest
 from websockets.sync.client import connect
 
 from streamrec import open_source
-from streamrec.cli import _web_settings
+from streamrec.commands.run import _web_settings
 from streamrec.errors import SourceError
-from streamrec.serve.access import make_token
+from streamrec.web.auth import make_token
 from tests.cameras import free_port, http_camera, rtsp_camera
 from tests.test_watch import environment, models, watching  # noqa: F401
 

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 
 from streamrec.errors import SettingsError, SinkError
-from streamrec.history import History
-from streamrec.serve import courier as couriers
-from streamrec.serve import mqtt as rooms
-from streamrec.serve.mqtt import RECEIVER, Mqtt, MqttSettings, topic_of
+from streamrec.notify import delivery as couriers
+from streamrec.notify import mqtt as rooms
+from streamrec.notify.mqtt import RECEIVER, Mqtt, MqttSettings, topic_of
+from streamrec.outputs.history.store import History
+from streamrec.settings.cameras_file import read_watchfile
 from streamrec.types import ActionEnded, ActionStarted, Frame, Prediction, Result
-from streamrec.watchfile import read_watchfile
 from tests.cameras import free_port
 from tests.test_serve_webhook import speaking
 

@@ -26,11 +26,11 @@ import numpy as np
 import pytest
 
 from streamrec.errors import SettingsError, SinkError
-from streamrec.history import History
-from streamrec.serve import courier as couriers
-from streamrec.serve.webhook import Webhook, WebhookSettings, key_of, sign
+from streamrec.notify import delivery as couriers
+from streamrec.notify.webhook import Webhook, WebhookSettings, key_of, sign
+from streamrec.outputs.history.store import History
+from streamrec.settings.cameras_file import read_watchfile
 from streamrec.types import ActionEnded, ActionStarted, Frame, Prediction, Result
-from streamrec.watchfile import read_watchfile
 from tests.cameras import free_port
 
 ROOT = Path(__file__).parents[1]
@@ -501,9 +501,9 @@ def test_no_secret_is_shown(house, tmp_path):
 
 WRITER = """
 import sys, numpy as np
-from streamrec.history import History
-from streamrec.serve import courier
-from streamrec.serve.webhook import Webhook, WebhookSettings
+from streamrec.outputs.history.store import History
+from streamrec.notify import delivery as courier
+from streamrec.notify.webhook import Webhook, WebhookSettings
 from streamrec.types import ActionEnded, ActionStarted, Frame, Prediction, Result
 courier._FIRST_PAUSE, courier._LOOK_SECONDS = 0.02, 0.02
 settings = WebhookSettings(url=sys.argv[2])

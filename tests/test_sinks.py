@@ -20,19 +20,12 @@ import cv2
 import numpy as np
 import pytest
 
-from streamrec import sinks
 from streamrec.errors import SinkError
-from streamrec.sinks import (
-    Background,
-    Callback,
-    JsonLines,
-    Latest,
-    Sink,
-    VideoFile,
-    Window,
-    as_sink,
-    why_no_display,
-)
+from streamrec.outputs import sink as sinks
+from streamrec.outputs.json_lines import JsonLines
+from streamrec.outputs.sink import Background, Callback, Latest, Sink, as_sink
+from streamrec.outputs.video_file import VideoFile
+from streamrec.outputs.window import Window, why_no_display
 from streamrec.types import ActionEnded, ActionStarted, Frame, Health, Prediction, Result, SourceState
 
 ROOT = Path(__file__).resolve().parent.parent

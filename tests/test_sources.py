@@ -15,19 +15,13 @@ import pytest
 from conftest import numbered
 
 from streamrec import World, WorldSettings
-from streamrec.capture import capture
 from streamrec.errors import PictureError, SourceError, StreamrecError
-from streamrec.sources import (
-    FileSource,
-    ImageFolderSource,
-    IterableSource,
-    Limited,
-    NetworkSource,
-    RealTime,
-    WebcamSource,
-    open_source,
-)
-from streamrec.transforms import Transform
+from streamrec.nn.transforms import Transform
+from streamrec.pipeline.capture import capture
+from streamrec.sources.files import FileSource, ImageFolderSource
+from streamrec.sources.iterable import IterableSource
+from streamrec.sources.open import NetworkSource, WebcamSource, open_source
+from streamrec.sources.wrappers import Limited, RealTime
 from streamrec.types import Frame, Health, Source
 from tests.cameras import http_camera
 

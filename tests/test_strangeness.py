@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from streamrec import Frame, Recognizer
-from streamrec.checkpoint import find_model, read_checkpoint, save_with
-from streamrec.config import ModelConfig
 from streamrec.errors import DataError
+from streamrec.nn.config import ModelConfig
+from streamrec.nn.ood import NUMBERS, KnownPictures, looks_of
+from streamrec.runtime.checkpoint import find_model, read_checkpoint, save_with
 from streamrec.state import State, stack, unstack
-from streamrec.strangeness import NUMBERS, KnownPictures, looks_of
 
 
 def dim(count: int, seed: int = 0) -> np.ndarray:

@@ -7,23 +7,14 @@ import numpy as np
 import pytest
 
 from streamrec.errors import SourceError
-from streamrec.synthetic import (
-    ACTIONS,
-    LABELS,
-    World,
-    WorldSettings,
-    clip,
-    clips,
-    doll,
-    figure,
-    moves,
-    scuffle,
-    strokes,
-    workout,
-)
-from streamrec.synthetic.camera import draw_camera
-from streamrec.synthetic.figure import draw_body, joints
-from streamrec.synthetic.poses import draw_style, pose_at
+from streamrec.sources.synthetic import ACTIONS, LABELS, World, WorldSettings, clip, clips, figure, workout
+from streamrec.sources.synthetic import air_strokes as strokes
+from streamrec.sources.synthetic import crowd as doll
+from streamrec.sources.synthetic import crowd_moves as moves
+from streamrec.sources.synthetic import fights as scuffle
+from streamrec.sources.synthetic.camera import draw_camera
+from streamrec.sources.synthetic.figure import draw_body, joints
+from streamrec.sources.synthetic.poses import draw_style, pose_at
 from streamrec.types import Frame, Source
 
 SMALL = {"width": 64, "height": 48}

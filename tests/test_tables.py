@@ -3,9 +3,9 @@ import codecs
 import pytest
 
 from streamrec.core.tables import decimal, read_table
+from streamrec.data.clip_recorder import ClipFolder
+from streamrec.data.clips import COLUMNS, find_clips
 from streamrec.errors import DataError
-from streamrec.record import ClipFolder
-from streamrec.train.data import COLUMNS, find_clips
 
 PLAIN = "clip,label,start,end,group\na.mp4,wave,0,2.5,anna\nb.mp4,Händewaschen,1,2,bert\n"
 SEMICOLON = PLAIN.replace(".5", "|5").replace(",", ";").replace("|", ",")

@@ -9,9 +9,9 @@ import pytest
 from checks import moving
 
 from streamrec import Frame, Recognizer, Source
+from streamrec.commands.terminal import play
 from streamrec.errors import SinkError
-from streamrec.health import OVER, tell
-from streamrec.terminal import play
+from streamrec.sources.health import OVER, tell
 from streamrec.types import SourceState
 
 

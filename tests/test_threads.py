@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import cv2
 
-from streamrec import threads
+from streamrec.core import threads
 
 
 def test_a_small_picture_takes_one_thread_and_a_large_one_no_more_than_there_are(monkeypatch):

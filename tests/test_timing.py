@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
-from streamrec.cameras.signs import LAG_SECONDS, Clock, Lag
-from streamrec.cameras.timing import GOOD_SECONDS, Mark, Slow, Timekeeping
+from streamrec.sources.camera_clock import GOOD_SECONDS, Mark, Slow, Timekeeping
+from streamrec.sources.monitors import LAG_SECONDS, Clock, Lag
 
 FPS = 15
 KEY, OTHER = 20_000, 2_000  # bytes of a key frame, and of another picture

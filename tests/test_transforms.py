@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from streamrec.transforms import Transform, planar
+from streamrec.nn.transforms import Transform, planar
 
 
 def test_bgr_of_any_size_becomes_planar_rgb_of_the_models_size():

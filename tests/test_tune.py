@@ -11,14 +11,25 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from streamrec import Recognizer, tune
-from streamrec.checkpoint import find_model
-from streamrec.cli import app
+from streamrec import Recognizer
+from streamrec.commands.app import app
 from streamrec.errors import DataError
-from streamrec.sinks import VideoFile
-from streamrec.synthetic import clip
-from streamrec.tune import Look, Trial, TuneSettings, best_of, looks_at, right_of, run_tune, text_of, ways
-from streamrec.tunefile import Tuned, read_tuned
+from streamrec.evaluation import tune
+from streamrec.evaluation.tune import (
+    Look,
+    Trial,
+    TuneSettings,
+    best_of,
+    looks_at,
+    right_of,
+    run_tune,
+    text_of,
+    ways,
+)
+from streamrec.outputs.video_file import VideoFile
+from streamrec.runtime.checkpoint import find_model
+from streamrec.settings.tuned_file import Tuned, read_tuned
+from streamrec.sources.synthetic import clip
 from streamrec.types import Frame, Prediction, Result
 
 BLANK = np.zeros((1, 1, 3), np.uint8)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from streamrec.errors import SettingsError
-from streamrec.tunefile import Tuned, read_tuned, toml_of
+from streamrec.settings.tuned_file import Tuned, read_tuned, toml_of
 
 
 def read(folder: Path, text: str) -> Tuned:

@@ -106,7 +106,7 @@ def test_every_link_of_the_tutorial_leads_somewhere():
 def test_every_option_that_the_tutorial_names_is_there():
     from typer.testing import CliRunner
 
-    from streamrec.cli import app
+    from streamrec.commands.app import app
 
     there = "".join(
         CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200"}).output

@@ -27,12 +27,13 @@ from conftest import numbered
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from streamrec import ActionModel, EventSettings, History, ModelConfig, Transform, VideoFile, watch
-from streamrec.checkpoint import read_checkpoint, save_model
-from streamrec.tunefile import Tuned
+from streamrec import ActionModel, EventSettings, History, ModelConfig, Transform, VideoFile
+from streamrec.commands import watch_job as watch
+from streamrec.commands.watch_job import WatchJob
+from streamrec.runtime.checkpoint import read_checkpoint, save_model
+from streamrec.settings.cameras_file import read_watchfile
+from streamrec.settings.tuned_file import Tuned
 from streamrec.types import Frame, Prediction, Result
-from streamrec.watch import WatchJob
-from streamrec.watchfile import read_watchfile
 from tests.cameras import free_port, rtsp_camera, silent_camera
 
 ROOT = Path(__file__).parents[1]
@@ -626,7 +627,7 @@ class Bare:
             raise ModuleNotFoundError(name, name=name)
 sys.meta_path.insert(0, Bare())
 sys.argv = ["streamrec", "watch", {str(write(tmp_path, models, one=f'address = "{video}"'))!r}]
-from streamrec.cli import main
+from streamrec.commands.process import main
 try: main()
 except SystemExit as left: assert left.code == 0, left.code
 ours = {{name.split(".")[0] for name in sys.modules}}

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from streamrec import EventSettings
-from streamrec.announce import AfterSettings
 from streamrec.core.redact import redact
 from streamrec.errors import SettingsError, StreamrecError
-from streamrec.tunefile import Tuned
-from streamrec.watchfile import _CAMERA_KEYS, WatchFile, read_watchfile
+from streamrec.notify.dispatcher import AfterSettings
+from streamrec.settings.cameras_file import _CAMERA_KEYS, WatchFile, read_watchfile
+from streamrec.settings.tuned_file import Tuned
 
 SECRET = "p@ss/w:rd #1?"
 QUOTED = "p%40ss%2Fw%3Ard%20%231%3F"

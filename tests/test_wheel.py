@@ -37,7 +37,12 @@ def test_every_file_of_the_package_is_in_it(wheel):
     }
     packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert packed == wanted
-    for kind in ("py.typed", "models/fight.safetensors", "serve/page/index.html", "schemas/jsonl.json"):
+    for kind in (
+        "py.typed",
+        "runtime/models/fight.safetensors",
+        "web/page/index.html",
+        "outputs/schemas/jsonl.json",
+    ):
         assert f"streamrec/{kind}" in packed
 
 
@@ -48,7 +53,7 @@ def test_it_has_the_licence_the_command_and_the_readme(wheel):
         if ".dist-info/" in name
     }
     assert "Apache License" in told["licenses/LICENSE"]
-    assert "streamrec = streamrec.cli:main" in told["entry_points.txt"]
+    assert "streamrec = streamrec.commands.process:main" in told["entry_points.txt"]
     assert "License-Expression: Apache-2.0" in told["METADATA"]
     assert "## Quick start" in told["METADATA"]
     needed = [line for line in told["METADATA"].splitlines() if line.startswith("Requires-Dist")]

@@ -65,7 +65,7 @@ def on_files(files: Files, config: Any) -> Files:
     for file in files.documentation_pages():
         _show(f"docs/{file.src_uri}", file.src_uri)
     _show("README.md", "index.md")
-    _stand_for("streamrec/cli.py", "reference/cli.md")
+    _stand_for("streamrec/commands/app.py", "reference/cli.md")
     _stand_for("streamrec/__init__.py", "reference/python/index.md")
     made = {
         "reference/cli.md": cli_page(),
@@ -116,7 +116,7 @@ def cli_page() -> str:
     import typer.main
 
     sys.path.insert(0, str(ROOT))
-    from streamrec.cli import app
+    from streamrec.commands.app import app
 
     group: Any = typer.main.get_command(app)
     parts = [

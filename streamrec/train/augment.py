@@ -10,8 +10,8 @@ from functools import cache
 import cv2
 import numpy as np
 
+from streamrec.data.clips import NO_LABEL
 from streamrec.errors import DataError
-from streamrec.train.data import NO_LABEL
 
 
 @dataclass(frozen=True, kw_only=True)

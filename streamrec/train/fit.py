@@ -18,20 +18,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from streamrec.checkpoint import read_checkpoint
-from streamrec.config import ModelConfig
-from streamrec.core import ending
+from streamrec.core import process_end as ending
+from streamrec.data.clips import BACKGROUND, NO_LABEL, Clip, held_out
+from streamrec.data.decode_cache import Recording
 from streamrec.errors import DataError, ModelError
-from streamrec.model import ActionModel, phase_loss
+from streamrec.nn.config import ModelConfig
+from streamrec.nn.model import ActionModel, phase_loss
+from streamrec.runtime.checkpoint import read_checkpoint
 from streamrec.state import State
 from streamrec.train.augment import Augmentation
-from streamrec.train.cache import Recording
-from streamrec.train.data import BACKGROUND, NO_LABEL, Clip, held_out
-from streamrec.train.looks import KeptLooks
-from streamrec.train.ranks import Ranks, choose_device, keep_freed_memory
+from streamrec.train.distributed import Ranks, choose_device, keep_freed_memory
+from streamrec.train.frozen_features import KeptLooks
+from streamrec.train.quick_eval import play
 from streamrec.train.resume import Keeper, Run, identity, restore
-from streamrec.train.score import play
-from streamrec.train.streams import Batch, StreamWindows
+from streamrec.train.stream_windows import Batch, StreamWindows
 
 STAGES = ("whole", "staged", "head")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")

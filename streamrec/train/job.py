@@ -15,19 +15,10 @@ from typing import Any
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from streamrec.checkpoint import model_file, read_checkpoint, save_model
-from streamrec.config import ModelConfig
-from streamrec.console import Lines
+from streamrec.core.console import Lines
 from streamrec.core.files import keep_elsewhere, keep_inputs, too_full, try_room, why
 from streamrec.core.text import printable
-from streamrec.counting import phase_targets
-from streamrec.errors import DataError, MissingExtra, ModelError
-from streamrec.events import EventSettings
-from streamrec.model import ActionModel
-from streamrec.strangeness import FOLDS, KnownPictures
-from streamrec.synthetic import ACTIONS, LABELS, UNSEEN, World, WorldSettings, clips
-from streamrec.train.cache import ClipCache, Recording, decode, decode_clips
-from streamrec.train.data import (
+from streamrec.data.clips import (
     BACKGROUND,
     Clip,
     apart_from,
@@ -38,17 +29,26 @@ from streamrec.train.data import (
     labels_of,
     told_of,
 )
+from streamrec.data.decode_cache import ClipCache, Recording, decode, decode_clips
+from streamrec.data.phase import phase_targets
+from streamrec.errors import DataError, MissingExtra, ModelError
+from streamrec.evaluation.reports import NOTHING
+from streamrec.events.detector import EventSettings
+from streamrec.nn.config import ModelConfig
+from streamrec.nn.model import ActionModel
+from streamrec.nn.ood import FOLDS, KnownPictures
+from streamrec.nn.transforms import Transform
+from streamrec.runtime.checkpoint import model_file, read_checkpoint, save_model
+from streamrec.sources.synthetic import ACTIONS, LABELS, UNSEEN, World, WorldSettings, clips
+from streamrec.train.distributed import Ranks, choose_device, joined
 from streamrec.train.fit import Progress as Standing
 from streamrec.train.fit import TrainSettings
-from streamrec.train.known import known_of, unknown_part
-from streamrec.train.log import RunLog, read_lines
-from streamrec.train.measure import NOTHING
+from streamrec.train.ood_fit import known_of, unknown_part
 from streamrec.train.progress import left, span, still, told_every
-from streamrec.train.ranks import Ranks, choose_device, joined
+from streamrec.train.quick_eval import accuracies, play
 from streamrec.train.report import PICTURES, draw_report
-from streamrec.train.score import accuracies, play
+from streamrec.train.run_log import RunLog, read_lines
 from streamrec.train.soup import check_start, fit_soup
-from streamrec.transforms import Transform
 
 SCENE_SECONDS = 20.0  # of the synthetic world: so long is a recording, with one body, camera and room
 SEEDS = 100_000  # worlds that one seed may use; those from UNSEEN on belong to evaluation

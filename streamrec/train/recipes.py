@@ -8,15 +8,15 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
-from streamrec.checkpoint import find_model, read_checkpoint
-from streamrec.config import ModelConfig
-from streamrec.encoders import JOINTS
+from streamrec.data.clips import Clip
 from streamrec.errors import DataError, ModelError
-from streamrec.events import EventSettings
+from streamrec.events.detector import EventSettings
+from streamrec.nn.config import ModelConfig
+from streamrec.nn.encoders import JOINTS
+from streamrec.nn.transforms import Transform
+from streamrec.runtime.checkpoint import find_model, read_checkpoint
 from streamrec.train.augment import Augmentation
-from streamrec.train.data import Clip
 from streamrec.train.fit import TrainSettings
-from streamrec.transforms import Transform
 
 SMALL = Transform(width=80, height=64)  # what the motion encoder looks at: seconds a minute of video on a CPU
 PLAIN = MappingProxyType({"transform": SMALL, "dropout": 0.4})  # of ModelConfig, where nobody says otherwise

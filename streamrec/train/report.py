@@ -15,11 +15,11 @@ import numpy as np
 
 from streamrec.core.files import make_private_folder, replacing
 from streamrec.core.text import printable, spelled
+from streamrec.data.clips import NO_LABEL
 from streamrec.errors import need
-from streamrec.metrics import ConfusionMatrix
-from streamrec.train.data import NO_LABEL
-from streamrec.train.log import Line
-from streamrec.train.score import Played
+from streamrec.evaluation.metrics import ConfusionMatrix
+from streamrec.train.quick_eval import Played
+from streamrec.train.run_log import Line
 
 INK, FAINT, RED, BLUE = "#22303c", "#aab4bd", "#c8443c", "#2b6ca3"
 # Told apart by most eyes (Okabe and Ito, 2008), then lighter ones for many labels; black is left for the words.

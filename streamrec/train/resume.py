@@ -20,12 +20,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from streamrec.core.files import keep_elsewhere, replacing, why
+from streamrec.data.decode_cache import Recording
 from streamrec.errors import DataError
-from streamrec.model import ActionModel
+from streamrec.nn.model import ActionModel
 from streamrec.state import State
-from streamrec.train.cache import Recording
-from streamrec.train.ranks import Ranks
-from streamrec.train.streams import StreamWindows
+from streamrec.train.distributed import Ranks
+from streamrec.train.stream_windows import StreamWindows
 
 
 @dataclass(slots=True, eq=False)

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import torch
 
-from streamrec.config import ModelConfig
+from streamrec.data.decode_cache import Recording
 from streamrec.errors import DataError
-from streamrec.model import ActionModel
-from streamrec.train.cache import Recording
+from streamrec.nn.config import ModelConfig
+from streamrec.nn.model import ActionModel
+from streamrec.train.distributed import Ranks
 from streamrec.train.fit import Progress, TrainSettings, fit
-from streamrec.train.ranks import Ranks
 
 
 def check_start(settings: TrainSettings, weights: str | None) -> None:

@@ -51,8 +51,8 @@ class Teller:
 
 def by_streamrec(address: str, teller: Teller) -> None:
     """streamrec's capture loop, of a camera that is to be read day and night."""
-    from streamrec.capture import capture
-    from streamrec.sources import NetworkSource, open_source
+    from streamrec.pipeline.capture import capture
+    from streamrec.sources.open import NetworkSource, open_source
     from streamrec.types import Health
 
     def tell(health: Health) -> None:
@@ -184,7 +184,10 @@ def main() -> None:
 
 
 def _import(reader: str) -> None:
-    needed = {"streamrec": ("av", "streamrec.capture", "streamrec.sources"), "vidgear": ("vidgear.gears",)}
+    needed = {
+        "streamrec": ("av", "streamrec.pipeline.capture", "streamrec.sources.open"),
+        "vidgear": ("vidgear.gears",),
+    }
     for module in needed.get(reader, ("cv2",)):
         importlib.import_module(module)
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from streamrec import Recognizer
-from streamrec.batching import Camera, Watcher
-from streamrec.sources import open_source
+from streamrec.pipeline.watcher import Camera, Watcher
+from streamrec.sources.open import open_source
 from streamrec.types import Health, Result
 from tests.faults.truth import Seen
 

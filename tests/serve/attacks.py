@@ -627,7 +627,8 @@ def linked_clips(page: Page) -> str:
     import tempfile
     from pathlib import Path
 
-    from streamrec.history import Entry, History, new_id
+    from streamrec.outputs.history.records import Entry, new_id
+    from streamrec.outputs.history.store import History
 
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "evidence" / "2026-01-01"
@@ -710,7 +711,7 @@ def environment(page: Page) -> str:
         revision = client.get("/api/v1/settings").json()["revision"]
         given = {"name": "mine", "address": "rtsp://127.0.0.1:9/${HOME}"}
         client.put("/api/v1/settings/camera", json={"revision": revision, "change": given})
-    from streamrec.watchfile import read_watchfile
+    from streamrec.settings.cameras_file import read_watchfile
 
     address = read_watchfile(page.server.file, os.environ).cameras[-1].address
     return "written as letters, not filled in" if address.endswith("/${HOME}") else address

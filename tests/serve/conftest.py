@@ -14,10 +14,10 @@ import httpx
 import numpy as np
 import pytest
 
-from streamrec.serve.access import Access, hash_password, make_token
-from streamrec.serve.live import Live
-from streamrec.serve.web import Server, WebSettings
 from streamrec.types import ActionEnded, ActionStarted, Event, Frame, Health, Prediction, Result, SourceState
+from streamrec.web.auth import Access, hash_password, make_token
+from streamrec.web.live import Live
+from streamrec.web.server import Server, WebSettings
 
 PASSWORD = "correct horse battery"
 LABELS = ("idle", "wave", "fall")

@@ -1,4 +1,4 @@
-"""streamrec/serve/access.py"""
+"""streamrec/web/auth.py"""
 
 from __future__ import annotations
 
@@ -8,16 +8,7 @@ import time
 import pytest
 
 from streamrec.errors import SettingsError
-from streamrec.serve.access import (
-    ALL_TRIES,
-    TRIES,
-    Access,
-    Sessions,
-    Tries,
-    add_line,
-    hash_password,
-    make_token,
-)
+from streamrec.web.auth import ALL_TRIES, TRIES, Access, Sessions, Tries, add_line, hash_password, make_token
 
 PASSWORD = "correct horse battery"
 

@@ -18,9 +18,11 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from streamrec.errors import SettingsError
-from streamrec.history import Entry, History, new_id
-from streamrec.serve.web import Server, WebSettings, files
+from streamrec.outputs.history.records import Entry, new_id
+from streamrec.outputs.history.store import History
 from streamrec.types import SourceState
+from streamrec.web.routes import files
+from streamrec.web.server import Server, WebSettings
 from tests.serve.conftest import wait_for
 
 
@@ -445,12 +447,12 @@ class TestOperation:
         page = open_page(guarded=True)
         with page.client() as client:
             assert client.get("/healthz").json() == {"status": "ok"}  # without a log-in
-            monkeypatch.setattr("streamrec.serve.live._ALIVE", -1.0)
+            monkeypatch.setattr("streamrec.web.live._ALIVE", -1.0)
             answer = client.get("/healthz")
             assert answer.status_code == 503 and "stands still" in answer.json()["status"]
 
     def test_health_says_that_events_cannot_be_kept_for_long(self, open_page, tmp_path, monkeypatch):
-        monkeypatch.setattr("streamrec.history._STUCK_SECONDS", 0.0)
+        monkeypatch.setattr("streamrec.outputs.history.store._STUCK_SECONDS", 0.0)
         with History(tmp_path / "events.db") as history, open_page(history=history).client() as client:
             assert client.get("/healthz").json() == {"status": "ok"}
             history._troubled = time.monotonic() - 12.0

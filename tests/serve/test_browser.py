@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from streamrec import VideoFile
-from streamrec.history import Entry, History, new_id
-from streamrec.serve.web import files
+from streamrec.outputs.history.records import Entry, new_id
+from streamrec.outputs.history.store import History
 from streamrec.types import Frame, Prediction, Result
+from streamrec.web.routes import files
 from tests.serve.conftest import PASSWORD, wait_for
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

@@ -16,8 +16,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from streamrec.serve import connections
-from streamrec.serve.connections import Connection, Connections, Stage
+from streamrec.web import connections
+from streamrec.web.connections import Connection, Connections, Stage
 from tests.serve.conftest import wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -104,7 +104,7 @@ class TestWhoMakesRoom:
 @pytest.fixture
 def few(monkeypatch):
     """Pages take few connections, and look after them often."""
-    monkeypatch.setattr("streamrec.serve.web.most_connections", lambda: FEW)
+    monkeypatch.setattr("streamrec.web.server.most_connections", lambda: FEW)
 
 
 @contextlib.contextmanager
@@ -338,8 +338,8 @@ def test_without_descriptors_it_waits_and_does_not_spin():
     code = """
         import json, os, resource, socket, sys, time
         resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))
-        from streamrec.serve.live import Live
-        from streamrec.serve.web import Server, WebSettings
+        from streamrec.web.live import Live
+        from streamrec.web.server import Server, WebSettings
         live, told = Live(), []
         with Server(WebSettings(port=0), live, tell=told.append) as server:
             live.beat([])
@@ -381,7 +381,7 @@ def test_cameras_and_evidence_go_on_while_a_crowd_comes(tmp_path):
     file.write_text('[defaults]\nmodel = "synthetic"\n[[camera]]\nname = "door"\naddress = "synthetic:1"\n')
     words = f"watch {file} --web 127.0.0.1:{port} --history {tmp_path / 'events.db'} --evidence {tmp_path / 'evidence'}"
     code = "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)); sys.argv[0] = 'streamrec'\n"
-    code += "from streamrec.cli import main; main()"
+    code += "from streamrec.commands.process import main; main()"
     with subprocess.Popen(
         [sys.executable, "-c", code, *words.split()],
         stdout=subprocess.PIPE,

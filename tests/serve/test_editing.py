@@ -1,4 +1,4 @@
-"""streamrec/serve/editing.py and addresses.py: what the page may do to cameras.toml, and what it may not."""
+"""streamrec/web/cameras_editor.py and addresses.py: what the page may do to cameras.toml, and what it may not."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from streamrec.checkpoint import find_model
 from streamrec.core.address import quoted
 from streamrec.errors import SettingsError
-from streamrec.serve.addresses import check_address, login_of, place_of, shown
-from streamrec.serve.editing import Change, ChangedMeanwhile, Editor
-from streamrec.watchfile import read_watchfile
+from streamrec.runtime.checkpoint import find_model
+from streamrec.settings.cameras_file import read_watchfile
+from streamrec.web.address_policy import check_address, login_of, place_of, shown
+from streamrec.web.cameras_editor import Change, ChangedMeanwhile, Editor
 
 FILE = """# the cameras of the shop
 [defaults]          # for all

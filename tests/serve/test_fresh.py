@@ -30,13 +30,15 @@ def streamrec(*words: object, **options) -> subprocess.CompletedProcess[str]:
 
 
 def test_without_web_none_of_its_packages_is_imported():
-    loaded = fresh("import sys, json, streamrec.watch, streamrec.cli; print(json.dumps(list(sys.modules)))")
+    loaded = fresh(
+        "import sys, json, streamrec.commands.watch_job, streamrec.commands.app; print(json.dumps(list(sys.modules)))"
+    )
     assert not GUESTS & {name.split(".")[0] for name in json.loads(loaded)}
 
 
 def test_the_page_needs_no_torch():
     loaded = fresh(
-        "import sys, json, streamrec.serve.web, streamrec.serve.manage; print(json.dumps(list(sys.modules)))"
+        "import sys, json, streamrec.web.server, streamrec.web.manage_routes; print(json.dumps(list(sys.modules)))"
     )
     assert not {"torch", "torchvision", "timm"} & {name.split(".")[0] for name in json.loads(loaded)}
 
@@ -44,7 +46,7 @@ def test_the_page_needs_no_torch():
 def test_where_the_packages_are_missing_it_says_what_to_install(tmp_path):
     code = (
         "import sys; sys.modules['fastapi'] = None; sys.argv = ['streamrec', 'watch', 'x.toml', '--web']\n"
-        "from streamrec.cli import main; main()"
+        "from streamrec.commands.process import main; main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 2
@@ -55,8 +57,8 @@ def test_all_files_of_the_page_are_in_the_wheel():
     wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"][
         "streamrec"
     ]
-    assert "serve/page/*" in wanted
-    there = {path.name for path in (ROOT / "streamrec" / "serve" / "page").iterdir()}
+    assert "web/page/*" in wanted
+    there = {path.name for path in (ROOT / "streamrec" / "web" / "page").iterdir()}
     assert {"index.html", "login.html", "api.html", "style.css", "app.js", "icon.svg"} <= there
 
 
@@ -86,7 +88,7 @@ def test_access_writes_a_file_that_opens_the_page(tmp_path):
     assert done.returncode == 0 and "battery" not in done.stderr + path.read_text()
     done = streamrec("access", path, "--token")
     token = done.stderr.split()[-1]
-    from streamrec.serve.access import Access
+    from streamrec.web.auth import Access
 
     access = Access.read(path, {})
     assert access.knows_password("correct horse battery") and access.knows_token(token)
@@ -156,7 +158,6 @@ def test_run_shows_a_page_too(tmp_path):
 
 
 def test_web_may_stand_alone():
-    from streamrec.cli import _WithPage, app  # noqa: F401
 
     done = streamrec("watch", "nowhere.toml", "--web")
     assert "nowhere.toml cannot be read" in done.stderr

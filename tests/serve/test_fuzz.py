@@ -16,7 +16,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from streamrec.history import History
+from streamrec.outputs.history.store import History
 from tests.serve.attacks import raw, status_of
 from tests.serve.test_api import fall_at
 

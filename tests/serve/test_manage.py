@@ -7,11 +7,12 @@ import time
 import numpy as np
 import pytest
 
-from streamrec.events import EventSettings
-from streamrec.resolve import InForce, model_config
-from streamrec.serve.preview import preview
-from streamrec.sources import IterableSource, Region
-from streamrec.tunefile import Tuned
+from streamrec.events.detector import EventSettings
+from streamrec.settings.resolve import InForce, model_config
+from streamrec.settings.tuned_file import Tuned
+from streamrec.sources.iterable import IterableSource
+from streamrec.sources.wrappers import Region
+from streamrec.web.threshold_preview import preview
 from tests.cameras import rtsp_camera
 from tests.serve.conftest import wait_for
 from tests.serve.test_browser import browser, look, playing  # noqa: F401

@@ -10,8 +10,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from streamrec.serve.access import Access, Sessions, hash_password, make_token
-from streamrec.serve.guard import cookies_of
+from streamrec.web.auth import Access, Sessions, hash_password, make_token
+from streamrec.web.middleware import cookies_of
 from tests.serve.attacks import cookie_in
 from tests.serve.conftest import PASSWORD, wait_for
 
@@ -243,7 +243,7 @@ def _answer_to(page, head: bytes, cookie: bytes) -> bytes:
 
 
 def test_the_file_is_read_again_only_when_it_changed(tmp_path, monkeypatch):
-    from streamrec.serve.access import AccessFile
+    from streamrec.web.auth import AccessFile
 
     path = tmp_path / "page.access"
     path.write_text(make_token()[1] + "\n")

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from recordings import STILL, joined, one_pass_each, recorded, scene, windows_of
 
+from streamrec.data.clips import NO_LABEL
+from streamrec.data.decode_cache import Recording
 from streamrec.errors import DataError
 from streamrec.train.augment import Augmentation, Box, Look, in_mirror, mirror, mirrored_by_name
-from streamrec.train.cache import Recording
-from streamrec.train.data import NO_LABEL
 
 
 def varied(

@@ -12,10 +12,9 @@ import pytest
 import torch
 
 from streamrec import ActionModel, ModelConfig, Recognizer, Transform, results
-from streamrec.checkpoint import save_model
+from streamrec.data.clips import NO_LABEL, Clip
 from streamrec.errors import DataError, SourceError
-from streamrec.events import EventSettings
-from streamrec.train.baselines import (
+from streamrec.evaluation.baselines import (
     Shown,
     Watched,
     fit_linear,
@@ -28,9 +27,10 @@ from streamrec.train.baselines import (
     watch,
     window_probabilities,
 )
-from streamrec.train.data import NO_LABEL, Clip
-from streamrec.train.evaluate import play_clips
-from streamrec.train.measure import playback_of
+from streamrec.evaluation.evaluate import play_clips
+from streamrec.evaluation.reports import playback_of
+from streamrec.events.detector import EventSettings
+from streamrec.runtime.checkpoint import save_model
 
 CONFIG = ModelConfig(
     labels=("idle", "left", "right"),

@@ -10,11 +10,12 @@ import pytest
 from recordings import write_video
 
 from streamrec import Transform, World, WorldSettings
+from streamrec.data import decode_cache as room
+from streamrec.data.clips import NO_LABEL, Clip
+from streamrec.data.decode_cache import ClipCache, Recording, decode, decode_clips
 from streamrec.errors import SourceError
-from streamrec.sources import FileSource, IterableSource
-from streamrec.train import cache as room
-from streamrec.train.cache import ClipCache, Recording, decode, decode_clips
-from streamrec.train.data import NO_LABEL, Clip
+from streamrec.sources.files import FileSource
+from streamrec.sources.iterable import IterableSource
 
 SMALL = Transform(height=16, width=24)
 

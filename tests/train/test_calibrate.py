@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from streamrec.errors import DataError
-from streamrec.events import EventSettings
-from streamrec.train.calibrate import Heard, _lowest, calibrate, text_of, told_in, with_enters
-from streamrec.train.measure import Playback, Segment
+from streamrec.evaluation.alarm_calibration import Heard, _lowest, calibrate, text_of, told_in, with_enters
+from streamrec.evaluation.reports import Playback, Segment
+from streamrec.events.detector import EventSettings
 
 LABELS = ("normal", "fight", "fall")
 SETTINGS = EventSettings(background=("normal",), smoothing=0.3, shortest=0.3, leave=0.3)

@@ -9,9 +9,9 @@ import pytest
 
 from streamrec import Frame
 from streamrec.errors import DataError
-from streamrec.pipeline import results
-from streamrec.sources import IterableSource
-from streamrec.train.conditions import Concatenated, Dropping, Thinned
+from streamrec.evaluation.perturbations import Concatenated, Dropping, Thinned
+from streamrec.pipeline.loop import results
+from streamrec.sources.iterable import IterableSource
 
 
 def numbers(count: int, fps: float = 30.0, first: int = 0) -> IterableSource:

@@ -12,11 +12,12 @@ import pytest
 import torch
 
 from streamrec import ActionModel, ModelConfig, Transform
+from streamrec.data.clips import Clip, find_clips
 from streamrec.errors import DataError, SourceError
-from streamrec.train import crossval
-from streamrec.train.baselines import Shown
-from streamrec.train.crossval import CrossValidation, cross_validate, write_index
-from streamrec.train.data import Clip, find_clips
+from streamrec.evaluation import crossval
+from streamrec.evaluation.baselines import Shown
+from streamrec.evaluation.crossval import cross_validate, write_index
+from streamrec.evaluation.crossval_report import CrossValidation
 
 CONFIG = ModelConfig(labels=("left", "right"), transform=Transform(height=32, width=32), hidden_size=8)
 

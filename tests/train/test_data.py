@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from recordings import write_video
 
-from streamrec.errors import DataError, SettingsError
-from streamrec.train.data import (
+from streamrec.data.clips import (
     Clip,
     apart_from,
     find_clips,
@@ -23,6 +22,7 @@ from streamrec.train.data import (
     labels_of,
     split_by_group,
 )
+from streamrec.errors import DataError, SettingsError
 
 
 def table(path: Path, text: str) -> Path:
@@ -441,7 +441,7 @@ def test_segments_of_a_copy_are_joined_and_contradict_only_at_the_same_time(tmp_
 
 
 def test_files_of_other_sizes_are_not_read(tmp_path, monkeypatch):
-    from streamrec.train import data
+    from streamrec.data import clips as data
 
     for number in range(3):
         (tmp_path / f"{number}.mp4").write_bytes(b"x" * (10 + number))

@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 
 from streamrec import EventSettings, Frame, ModelConfig, Prediction, Recognizer
+from streamrec.data.clips import Clip
 from streamrec.errors import DataError
-from streamrec.synthetic import ACTIONS
-from streamrec.train.data import Clip
-from streamrec.train.evaluate import (
+from streamrec.evaluation.evaluate import (
     evaluate_carried,
     evaluate_clips,
     evaluate_robustness,
     evaluate_world,
     play_clips,
 )
-from streamrec.train.measure import RepetitionReport, StreamReport
-from streamrec.train.tables import text_of
+from streamrec.evaluation.reports import RepetitionReport, StreamReport
+from streamrec.evaluation.text_tables import text_of
+from streamrec.sources.synthetic import ACTIONS
 
 
 class Scripted:
@@ -276,7 +276,7 @@ def test_clips_and_videos_get_a_report_each_and_the_first_names_what_is_unreadab
 
 
 def test_repetitions_are_compared_at_the_end(clips, monkeypatch):
-    from streamrec.train import evaluate
+    from streamrec.evaluation import evaluate
 
     def counting(source, recognizer):
         for result in results(source, recognizer):

@@ -16,16 +16,16 @@ import pytest
 import torch
 
 from streamrec import ModelConfig, Transform
-from streamrec.checkpoint import save_model
+from streamrec.data.clips import NO_LABEL
+from streamrec.data.decode_cache import Recording
 from streamrec.errors import DataError, ModelError
+from streamrec.runtime.checkpoint import save_model
 from streamrec.train import fit as recipe
 from streamrec.train import resume as keeping
 from streamrec.train.augment import Augmentation
-from streamrec.train.cache import Recording
-from streamrec.train.data import NO_LABEL
+from streamrec.train.distributed import Ranks
 from streamrec.train.fit import Progress, TrainSettings, fit, step_loss
-from streamrec.train.ranks import Ranks
-from streamrec.train.score import accuracies, play
+from streamrec.train.quick_eval import accuracies, play
 
 LABELS = ("left", "right")
 CONFIG = ModelConfig(labels=LABELS, transform=Transform(height=32, width=32), hidden_size=16)

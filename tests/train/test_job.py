@@ -15,15 +15,15 @@ import pytest
 import torch
 
 from streamrec import ModelConfig, Recognizer, Transform, results
-from streamrec.checkpoint import load_model
+from streamrec.data.clips import find_clips, split_by_group
 from streamrec.errors import DataError, MissingExtra, ModelError
-from streamrec.synthetic import ACTIONS, LABELS
+from streamrec.runtime.checkpoint import load_model
+from streamrec.sources.synthetic import ACTIONS, LABELS
 from streamrec.train import fit as recipe
 from streamrec.train import job as room
-from streamrec.train.data import find_clips, split_by_group
 from streamrec.train.fit import TrainSettings
 from streamrec.train.job import TrainJob
-from streamrec.train.log import read_lines
+from streamrec.train.run_log import read_lines
 
 
 @pytest.fixture(autouse=True)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from streamrec import ModelConfig, Transform
+from streamrec.data.decode_cache import Recording
 from streamrec.errors import DataError
-from streamrec.train.cache import Recording
-from streamrec.train.known import known_of, recordings_of, unknown_part
+from streamrec.train.ood_fit import known_of, recordings_of, unknown_part
 
 CONFIG = ModelConfig(labels=("a", "b"), transform=Transform(height=32, width=32))
 

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from streamrec.errors import DataError, MissingExtra
-from streamrec.train import log as room
+from streamrec.train import run_log as room
 from streamrec.train.fit import Progress
-from streamrec.train.log import RunLog, read_lines, write_config
+from streamrec.train.run_log import RunLog, read_lines, write_config
 
 
 def at(step: int, watched: float | None = None, steps: int = 100) -> Progress:

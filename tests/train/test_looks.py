@@ -10,12 +10,12 @@ import torch
 from recordings import STILL, recorded, scene, windows_of
 
 from streamrec import ModelConfig, Transform
-from streamrec.model import ActionModel
+from streamrec.data.decode_cache import ClipCache, Recording
+from streamrec.nn.model import ActionModel
+from streamrec.nn.transforms import planar
 from streamrec.train.augment import Augmentation
-from streamrec.train.cache import ClipCache, Recording
 from streamrec.train.fit import TrainSettings, fit
-from streamrec.train.looks import LOOKED_FPS, KeptLooks
-from streamrec.transforms import planar
+from streamrec.train.frozen_features import LOOKED_FPS, KeptLooks
 
 CONFIG = ModelConfig(
     labels=("a", "b"),

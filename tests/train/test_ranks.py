@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from streamrec import Recognizer
 from streamrec.errors import ModelError
-from streamrec.train.ranks import Ranks, choose_device, joined
+from streamrec.train.distributed import Ranks, choose_device, joined
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = '''
@@ -27,11 +27,11 @@ from pathlib import Path
 import numpy as np
 from safetensors.torch import save_file
 
-from streamrec.config import ModelConfig
-from streamrec.train.cache import Recording
+from streamrec.nn.config import ModelConfig
+from streamrec.data.decode_cache import Recording
 from streamrec.train.fit import TrainSettings, fit
-from streamrec.train.ranks import joined
-from streamrec.transforms import Transform
+from streamrec.train.distributed import joined
+from streamrec.nn.transforms import Transform
 
 folder = Path(sys.argv[1])
 rng = np.random.default_rng(0)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from streamrec.checkpoint import read_checkpoint, shipped_models
+from streamrec.data.clips import Clip
 from streamrec.errors import DataError, ModelError
-from streamrec.train.data import Clip
+from streamrec.nn.transforms import Transform
+from streamrec.runtime.checkpoint import read_checkpoint, shipped_models
 from streamrec.train.fit import TrainSettings
 from streamrec.train.recipes import RECIPES, choose_recipe, put_together
-from streamrec.transforms import Transform
 
 
 def test_without_a_name_it_is_the_plain_settings():

@@ -6,13 +6,13 @@ import cv2
 import numpy as np
 import pytest
 
+from streamrec.data.clips import NO_LABEL
+from streamrec.data.decode_cache import Recording
 from streamrec.errors import MissingExtra
 from streamrec.train import report as room
-from streamrec.train.cache import Recording
-from streamrec.train.data import NO_LABEL
-from streamrec.train.log import Line
+from streamrec.train.quick_eval import Played
 from streamrec.train.report import draw_curves, draw_report, worst_mistakes
-from streamrec.train.score import Played
+from streamrec.train.run_log import Line
 
 LABELS = ("idle", "wave", "fall")
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from streamrec import ActionModel, ModelConfig, Transform
-from streamrec.train.cache import Recording
-from streamrec.train.data import NO_LABEL
-from streamrec.train.score import accuracies, play
+from streamrec.data.clips import NO_LABEL
+from streamrec.data.decode_cache import Recording
+from streamrec.train.quick_eval import accuracies, play
 
 CONFIG = ModelConfig(labels=("left", "right"), transform=Transform(height=32, width=32), hidden_size=8)
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from streamrec.checkpoint import save_model
 from streamrec.errors import DataError
-from streamrec.model import ActionModel
+from streamrec.nn.model import ActionModel
+from streamrec.runtime.checkpoint import save_model
 from streamrec.train.fit import Progress, TrainSettings, fit
-from streamrec.train.score import accuracies, play
+from streamrec.train.quick_eval import accuracies, play
 from streamrec.train.soup import fit_soup, mean_of
 from tests.train.test_fit import CONFIG, blob, same, stop_at
 

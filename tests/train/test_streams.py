@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from recordings import STILL, joined, passes_of, recorded, same, windows_of
 
+from streamrec.data.decode_cache import Recording
 from streamrec.train.augment import Augmentation
-from streamrec.train.cache import Recording
 
 
 def test_windows_have_the_shapes_and_types_that_training_reads():

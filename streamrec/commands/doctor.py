@@ -1,0 +1,163 @@
+"""What works on this machine, found by trying it, and what to install for the rest."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import typer
+
+from streamrec.commands.options import _for_terminal
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was tried. ``good``: True it works, False it is needed and broken, None it is not there."""
+
+    what: str
+    good: bool | None
+    found: str
+
+
+def check_all() -> Iterator[Finding]:
+    """Try everything, the quick things first."""
+    yield Finding(
+        "python", sys.version_info >= (3, 11), f"{platform.python_version()} on {platform.platform()}"
+    )
+    for package in ("opencv-python", "av", "onnxruntime", "torch", "torchvision", "timm"):
+        yield _package(package)
+    try:
+        import cv2  # noqa: F401
+    except ImportError as error:
+        yield Finding("opencv", False, f"{error}; on Debian: apt-get install libgl1 libglib2.0-0")
+        return
+    yield _display()
+    yield from _cameras()
+    yield from _formats()
+    yield from _engines()
+
+
+def _package(name: str) -> Finding:
+    try:
+        return Finding(name, True, version(name))
+    except PackageNotFoundError:
+        if name == "opencv-python":
+            for other in (
+                "opencv-python-headless",
+                "opencv-contrib-python",
+                "opencv-contrib-python-headless",
+            ):
+                try:
+                    return Finding(name, True, f"{version(other)} ({other})")
+                except PackageNotFoundError:
+                    continue
+        return Finding(name, False, f"not installed; pip install {name}")
+
+
+def _display() -> Finding:
+    from streamrec.outputs.window import why_no_display
+
+    reason = why_no_display()
+    return Finding("display", True if reason is None else None, reason or "windows can be opened")
+
+
+def _cameras() -> Iterator[Finding]:
+    from streamrec.errors import SourceError
+    from streamrec.sources.open import WebcamSource
+
+    devices: list[int | str] = [*map(str, sorted(Path("/dev").glob("video*")))]
+    if not sys.platform.startswith("linux"):
+        devices = [0, 1]
+    for device in devices:
+        try:
+            frame = next(iter(WebcamSource(device)))
+            height, width = frame.image.shape[:2]
+            yield Finding(f"camera {device}", True, f"{width}x{height}")
+        except SourceError as error:
+            yield Finding(
+                f"camera {device}",
+                None,
+                str(error).replace("; `streamrec doctor` lists the cameras that are there", ""),
+            )
+    if not devices:
+        yield Finding(
+            "camera", None, "none at /dev/video*; try a file, an rtsp:// address, or `streamrec demo`"
+        )
+
+
+def _formats() -> Iterator[Finding]:
+    import av
+
+    for codec, use in (("h264", "most cameras and files"), ("hevc", "newer cameras"), ("mjpeg", "webcams")):
+        there = codec in av.codecs_available
+        yield Finding(f"reads {codec}", there, use if there else "missing; pip install --force-reinstall av")
+    for codec, use in (("libx264", "--save out.mp4"), ("libvpx-vp9", "--save out.webm")):
+        there = codec in av.codecs_available
+        yield Finding(
+            f"writes {codec}", there or None, use if there else "missing; pip install --force-reinstall av"
+        )
+
+
+def _engines() -> Iterator[Finding]:
+    from streamrec.errors import StreamrecError
+    from streamrec.runtime.checkpoint import shipped_models
+
+    for engine in ("onnx", "torch"):
+        for name in shipped_models()[:1]:
+            try:
+                yield Finding(f"engine {engine}", True, _timed(name, engine))
+            except ImportError as error:
+                missing = (
+                    f"{error.name} is not installed; pip install {error.name}" if error.name else str(error)
+                )
+                yield Finding(f"engine {engine}", False, missing)
+            except StreamrecError as error:
+                yield Finding(f"engine {engine}", False, str(error))
+    try:
+        import torch
+    except ImportError:  # said above
+        return
+    gpu = torch.cuda.is_available()
+    yield Finding(
+        "gpu",
+        gpu or None,
+        torch.cuda.get_device_name() if gpu else "none that torch can use; the CPU will do",
+    )
+
+
+def _timed(name: str, engine: str) -> str:
+    import numpy as np
+
+    from streamrec.runtime.recognizer import Recognizer
+    from streamrec.types import Frame
+
+    recognizer = Recognizer.load(name, engine=engine, device="cpu")
+    state = recognizer.initial_state()
+    image = np.zeros((480, 640, 3), np.uint8)
+    took = []
+    for index in range(30):
+        begun = time.perf_counter()
+        _, state = recognizer.step(Frame(image, index, index / recognizer.fps), state)
+        took.append(time.perf_counter() - begun)
+    return f"{1000 * sorted(took)[len(took) // 2]:.1f} ms a frame with the {name} model"
+
+
+def doctor() -> None:
+    """Say what works here: cameras, display, video formats, engines; and what to install for the rest."""
+    marks = {
+        True: ("ok", typer.colors.GREEN),
+        False: ("no", typer.colors.RED),
+        None: ("--", typer.colors.YELLOW),
+    }
+    failed = False
+    for finding in check_all():
+        mark, colour = marks[finding.good]
+        failed |= finding.good is False
+        typer.secho(f"{mark:3}", fg=colour, nl=False)
+        typer.echo(f"{finding.what:16} {_for_terminal(finding.found)}")
+    raise typer.Exit(1 if failed else 0)

@@ -1,0 +1,169 @@
+"""What ``streamrec events`` does: the history as lines for a person, as JSON or as CSV, and what comes after."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from streamrec.core.text import printable
+from streamrec.errors import HistoryError
+from streamrec.outputs.history.records import Entry
+from streamrec.outputs.history.store import _DAY, History, HistorySettings
+from streamrec.settings.cameras_file import read_settings
+
+_SOME = 50  # events that are listed when nothing is said
+_LOOK_SECONDS = 0.5
+_CSV = (
+    "id", "camera", "model", "label", "started", "ended", "duration", "confidence", "repetitions", "interrupted",
+    "clip", "thumbnail",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventList:
+    """One run of ``streamrec events``; the fields are its options."""
+
+    file: Path
+    since: str | None = None
+    until: str | None = None
+    cameras: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    limit: int | None = None
+    form: str = "text"  # or "json" or "csv"
+    follow: bool = False
+
+    def run(self, say: Callable[[str], object]) -> None:
+        """Say a line an event, the oldest first; with ``follow`` until somebody ends it."""
+        now = time.time()
+        since = None if self.since is None else moment_of(self.since, now)
+        until = None if self.until is None else moment_of(self.until, now)
+        if since is not None and until is not None and since >= until:
+            raise HistoryError(f"--since {self.since} is not before --until {self.until}")
+        with History(_history_of(self.file), read_only=True) as history:
+            _, number = (
+                history.changes()
+            )  # before they are listed: what comes between is told twice, not never
+            if self.form == "csv":
+                say(_csv_line(_CSV))
+            limit = self.limit
+            if limit is None:
+                limit = -1 if self.since or self.until else _SOME
+            said = {entry.id: entry for entry in self._found(history, since, until, limit)}
+            for entry in said.values():
+                say(self._line(entry))
+            if left_out := history.unsound():
+                _warn(f"{history.path}: {left_out} of its rows are no events and are left out")
+            trouble = ""
+            while self.follow:
+                entries: list[Entry] = []
+                try:
+                    entries, number = history.changes(number)
+                    trouble = ""
+                except HistoryError as error:  # it may be there again, or begun anew
+                    if str(error) != trouble:
+                        _warn(trouble := str(error))
+                for entry in entries:
+                    if self._is_wanted(entry, since, until) and said.get(entry.id) != entry:
+                        say(self._line(entry))
+                        said[entry.id] = entry
+                time.sleep(_LOOK_SECONDS)
+
+    def _found(self, history: History, since: float | None, until: float | None, limit: int) -> list[Entry]:
+        found: list[Entry] = []
+        for entry in history.pages(since=since, until=until, camera=self.cameras, label=self.labels):
+            if len(found) == limit:
+                break
+            found.append(entry)
+        return found[::-1]
+
+    def _is_wanted(self, entry: Entry, since: float | None, until: float | None) -> bool:
+        return (
+            (not self.cameras or entry.camera in self.cameras)
+            and (not self.labels or entry.label in self.labels)
+            and (since is None or entry.ended is None or entry.ended >= since)
+            and (until is None or entry.started < until)
+        )
+
+    def _line(self, entry: Entry) -> str:
+        if self.form == "json":
+            return json.dumps(entry.to_dict(), ensure_ascii=False)
+        if self.form == "csv":
+            values = entry.to_dict()
+            values["interrupted"] = "yes" if entry.interrupted else "no"
+            return _csv_line(tuple("" if values[name] is None else str(values[name]) for name in _CSV))
+        return line_of(entry)
+
+
+def _warn(sentence: str) -> None:
+    print(f"streamrec: {sentence}", file=sys.stderr, flush=True)
+
+
+def line_of(entry: Entry) -> str:
+    """An event as a person reads it, in the time here."""
+    moment = datetime.fromtimestamp(entry.started).strftime("%Y-%m-%d %H:%M:%S")
+    if entry.duration is None:
+        lasted = "it still runs"
+    elif entry.interrupted:
+        lasted = f"{entry.duration:.1f} s or more (streamrec was ended)"
+    else:
+        lasted = f"{entry.duration:.1f} s"
+    counted = "" if entry.repetitions is None else f", {entry.repetitions} repetitions"
+    clip = "" if entry.clip is None else f"  {entry.clip}"
+    return printable(
+        f"{moment}  {entry.camera}  {entry.label}  {100 * entry.confidence:.0f} %  {lasted}{counted}{clip}"
+    )
+
+
+def _csv_line(values: tuple[str, ...]) -> str:
+    line = io.StringIO()
+    # A sheet takes a text that begins so for a formula: a quote before it makes it a text.
+    safe = [f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t") else value for value in values]
+    csv.writer(line, lineterminator="").writerow(safe)
+    return line.getvalue()
+
+
+def _history_of(file: Path) -> Path:
+    """The history itself, or the one that a file of cameras names."""
+    if file.suffix != ".toml":
+        return file
+    if not file.exists():
+        raise HistoryError(
+            f"there is no {file}; name the history: streamrec events events.db, or the cameras.toml that has [history]"
+        )
+    found = read_settings(file, "history", HistorySettings, os.environ)
+    if not found:
+        raise HistoryError(f"{file} has no [history] table; add one, or name the history itself")
+    return Path(found[0].file)
+
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": _DAY, "w": 7 * _DAY}
+
+
+def moment_of(text: str, now: float) -> float:
+    """What a person means by a time, in seconds since 1970: ``2h`` (ago), a date, or a date and a time.
+
+    Without a zone it is the time here. Raises ``HistoryError``.
+
+    >>> moment_of("2h", 10_000.0)
+    2800.0
+    >>> moment_of("1970-01-02T00:00:00+00:00", 0.0)
+    86400.0
+    """
+    ago = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw])", text.strip())
+    if ago:
+        return now - float(ago[1]) * _UNITS[ago[2]]
+    try:
+        return datetime.fromisoformat(text.strip()).timestamp()
+    except (ValueError, OverflowError, OSError) as error:
+        raise HistoryError(
+            f"{text!r} is no time; write 30m, 2h or 7d (ago), 2026-11-26, or 2026-11-26T14:30"
+        ) from error

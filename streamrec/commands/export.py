@@ -1,0 +1,84 @@
+"""`streamrec export`: a model as one ONNX file, or again as a model file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from streamrec.commands.options import _complete
+
+
+def export(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A shipped model's name, or a .safetensors file.", autocompletion=_complete("models")
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The .onnx or .safetensors file to write.")],
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Convolutions in 8 bits; it says what that gains and loses.")
+    ] = False,
+    calibrate: Annotated[
+        str | None, typer.Option(help="With --int8: clips as for train, or a folder of videos.")
+    ] = None,
+) -> None:
+    """Write a model as one .onnx file: weights, labels and settings in it, the state as inputs and outputs.
+
+    It runs where torch is not installed. As .safetensors it is the same model again, its step graph exported by
+    this version: a model that an older one wrote may be slower than it need be.
+
+    With --int8 real frames tell the ranges. It pays for models with a large CNN, on processors that multiply bytes.
+
+    \b
+    Examples:
+      streamrec export fight --out fight.onnx
+      streamrec export workout --int8 --calibrate my_clips/ --out workout-int8.onnx
+      streamrec export mine.safetensors --out quicker.safetensors
+    """
+    from streamrec.core.files import keep_inputs
+    from streamrec.errors import ModelError
+    from streamrec.runtime.checkpoint import build_model, model_file, read_checkpoint, save_model
+    from streamrec.runtime.export import export_graph, export_onnx
+
+    if out.suffix not in (".onnx", ".safetensors"):
+        raise ModelError(f"{out}: the file to write ends in .onnx or .safetensors")
+    keep_inputs({"--out": out}, [model_file(model), calibrate])
+    if int8 != (calibrate is not None) or (int8 and out.suffix != ".onnx"):
+        raise ModelError("--int8 and --calibrate CLIPS go together, and --out is a .onnx file then")
+    if calibrate is not None:
+        from streamrec.runtime.quantize import quantize
+
+        videos = _videos(calibrate)
+        keep_inputs({"--out": out}, videos)
+        done = quantize(model, out, videos)
+        typer.echo(
+            f"on {done.frames} other frames: the same label for {100 * done.same:.1f} %, probabilities off by "
+            f"{done.difference:.3f}; a step in {1000 * done.after:.2f} ms instead of {1000 * done.before:.2f}"
+        )
+        typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
+        return
+    checkpoint = read_checkpoint(model)
+    if out.suffix == ".onnx":
+        if checkpoint.config.is_own:  # nobody but its maker has the class
+            export_graph(checkpoint.graph, checkpoint.weights, checkpoint.referred, checkpoint.config, out)
+        else:
+            export_onnx(build_model(checkpoint), out)
+    else:
+        save_model(out, build_model(checkpoint))
+    typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
+
+
+def _videos(data: str) -> list[Path]:
+    """The videos of a data set, or those that lie in a folder."""
+    from streamrec.core.reading import path_of
+    from streamrec.data.clips import find_clips
+    from streamrec.sources.files import VIDEO_ENDINGS
+
+    folder = path_of(data)
+    found = (
+        sorted(p for p in folder.glob("*") if p.suffix.lower() in VIDEO_ENDINGS) if folder.is_dir() else []
+    )
+    return found or [clip.path for clip in find_clips(data, least=1)]

@@ -1,0 +1,283 @@
+"""What ``streamrec record`` does: a person before a camera is told what to do, and becomes clips with labels."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from streamrec.core.console import Lines
+from streamrec.core.files import keep_inputs
+from streamrec.core.reading import path_of
+from streamrec.data.clip_recorder import (
+    INDEX,
+    KEYS,
+    ClipFolder,
+    Cue,
+    Phase,
+    Recorder,
+    _check_name,
+    order_of,
+    parse_labels,
+    session_of,
+)
+from streamrec.errors import DataError, SinkError
+from streamrec.outputs.overlay import AMBER, QUIET, WHITE, Color, draw_cue
+from streamrec.outputs.window import Window, why_no_display
+from streamrec.pipeline.capture import capture
+from streamrec.sources.open import file_of, open_source
+from streamrec.sources.synthetic import ACTIONS, UNSEEN, World
+from streamrec.types import Frame, Source
+
+_RED: Color = (60, 60, 235)
+_FIRST_SEED = 2 * UNSEEN  # neither what ships nor what measures it has seen the bodies of clips
+
+
+# -- names
+
+
+# -- the folder
+
+
+# -- the recorder
+
+
+# -- what a person sees and presses
+
+
+class _TerminalKeys:
+    """Single keys from the terminal, without Enter; none where nobody sits at one."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._file: int | None = None
+
+    def __enter__(self) -> Self:
+        if sys.platform != "win32" and sys.stdin is not None and sys.stdin.isatty():
+            import termios
+            import tty
+
+            file = sys.stdin.fileno()
+            if os.tcgetpgrp(file) == os.getpgrp():  # one in the background would be stopped
+                self._stack.callback(termios.tcsetattr, file, termios.TCSADRAIN, termios.tcgetattr(file))
+                tty.setcbreak(file)
+                self._file = file
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def pressed(self) -> str:
+        """All keys since the last time."""
+        if sys.platform == "win32":
+            import msvcrt
+
+            keys = ""
+            while sys.stdin is not None and sys.stdin.isatty() and msvcrt.kbhit():
+                keys += msvcrt.getwch()
+            return keys
+        import select
+
+        if self._file is None or not select.select([self._file], [], [], 0.0)[0]:
+            return ""
+        keys = os.read(self._file, 64).decode("utf-8", "ignore")
+        if not keys:  # the terminal is gone
+            self._file = None
+        return "" if keys.startswith("\x1b") else keys  # F2 is Esc O Q
+
+
+class _Stage:
+    """Tells the person what to do: in the terminal, with its bell, and in a window over the live picture."""
+
+    def __init__(self, console: Console, window: Window | None) -> None:
+        self._console, self._window = console, window
+        self._stack = ExitStack()
+        self._keys = _TerminalKeys()
+        self._live: Live | None = None
+        self._phase: Phase | None = None
+        self._shown = ("", "")
+
+    def __enter__(self) -> Self:
+        self._stack.enter_context(self._keys)
+        if self._window is not None:
+            self._stack.enter_context(self._window)
+        if self._console.is_terminal:
+            self._live = Live(console=self._console, auto_refresh=False, transient=True)
+            self._stack.enter_context(self._live)
+            self._live.update(Text("waiting for the first picture ..."), refresh=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def show(self, cue: Cue, picture: np.ndarray) -> str:
+        """Show a cue over the picture; the keys that were pressed."""
+        if self._phase is not cue.phase and Phase.RECORDING in (cue.phase, self._phase):
+            self._bell()  # at the start and at the end of a clip
+        self._phase = cue.phase
+        title, detail, style = _words(cue)
+        if self._live is not None and (title, detail) != self._shown:
+            self._shown = (title, detail)
+            line = Text.assemble(
+                (f" {title} ", f"bold {style} reverse"), f"  {detail}", no_wrap=True, overflow="ellipsis"
+            )
+            self._live.update(line, refresh=True)
+        keys = self._keys.pressed()
+        if self._window is not None:
+            share = 1.0 - cue.left / cue.lasts if cue.lasts else None
+            keys += self._window.show(draw_cue(picture, title, detail, color=_COLORS[style], share=share))
+            if self._window.closed:
+                keys += "q"
+        return keys
+
+    def _bell(self) -> None:
+        if self._console.is_terminal:
+            self._console.bell()
+
+
+_COLORS: dict[str, Color] = {"yellow": AMBER, "red": _RED, "white": WHITE, "bright_black": QUIET}
+
+
+def _words(cue: Cue) -> tuple[str, str, str]:
+    """Title, detail and colour of a cue."""
+    where = f"clip {cue.number} of {cue.of}"
+    if cue.phase is Phase.COUNTDOWN:
+        return f"{cue.label}  {int(np.ceil(cue.left - 1e-6))}", f"comes next, {where}; {KEYS}", "yellow"
+    if cue.phase is Phase.RECORDING:
+        return cue.label, f"recording, {cue.left:.1f} s left, {where}", "red"
+    if cue.phase is Phase.PAUSED:
+        coming = f"{cue.label} comes next, {where}" if cue.label else f"all {cue.of} clips are recorded"
+        return "paused", f"{coming}; space goes on, r repeats the last clip, q ends", "bright_black"
+    return "done", f"all {cue.of} clips are recorded; r repeats the last one", "white"
+
+
+# -- the job
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordJob:
+    """One sitting from the command line; the fields are its options."""
+
+    folder: Path
+    labels: str
+    source: str = "0"
+    clips: int = 10  # of each label
+    seconds: float = 3.0  # of a clip
+    countdown: float = 3.0  # seconds
+    person: str | None = None  # None: "me", and "body" for the synthetic world
+    mixed: bool = True
+    new_session: bool = False
+    show: bool | None = None  # None: where there is a display
+
+    def run(self) -> None:
+        """Record what is missing, and say what is there; what was recorded before an error or Ctrl-C stays."""
+        console = Lines()
+        tell = console.say
+        labels = parse_labels(self.labels)
+        place = path_of(str(self.folder))
+        keep_inputs({"the clips": [place, place / INDEX]}, [file_of(self.source)])
+        source = open_source(self.source)
+        source.settle()
+        world = source if isinstance(source, World) else None
+        if world and (unknown := [label for label in labels if label not in ACTIONS]):
+            raise DataError(
+                f"the synthetic world does not know {', '.join(unknown)}; it knows {', '.join(ACTIONS)}"
+            )
+        person = self.person if self.person is not None else "body" if world else "me"
+        _check_name(person, "--person")
+        folder = ClipFolder(self.folder)
+        session = session_of(
+            folder, person, labels, clips=self.clips, new=self.new_session, alone=world is not None
+        )
+        made = folder.made(person).get(session.number, Counter())
+        missing = {label: self.clips - made[label] for label in labels if made[label] < self.clips}
+        # Another order each time: no seed.
+        order = order_of(missing, mixed=self.mixed, rng=random.Random())
+        recorder = Recorder(
+            folder,
+            session,
+            order,
+            seconds=self.seconds,
+            countdown=self.countdown if source.live else 0.0,
+            tell=tell,
+        )
+        window = self._window(source)
+        tell(
+            f"{source.name}: {len(order)} clips of {self.seconds:g} s, {person}'s session {session.number}"
+            + (", which goes on" if made else "")
+        )
+        try:
+            if source.live:
+                with _Stage(console, window) as stage:
+                    _follow(source, recorder, stage)
+            else:
+                _cut(source if world is None else _bodies(world, recorder, self.seconds), recorder)
+            if not source.live and not recorder.done:
+                tell(f"{source.name} has ended")
+        finally:
+            recorder.close()
+            _tell_what_is_there(folder, labels, len(order) - recorder.clips, tell)
+
+    def _window(self, source: Source) -> Window | None:
+        if self.show is False or not source.live:
+            return None
+        reason = why_no_display()
+        if reason is None:
+            return Window("streamrec record")
+        if self.show:
+            raise SinkError(f"{reason}; --no-show does without a window")
+        return None
+
+
+def _follow(source: Source, recorder: Recorder, stage: _Stage) -> None:
+    """A camera: the person is told what to do, and may press keys."""
+    with capture(source, capacity=8) as frames:
+        for frame in frames:
+            for key in stage.show(recorder.step(frame), frame.image):
+                recorder.press(key)
+            if recorder.done:
+                return
+    recorder.end()
+
+
+def _cut(frames: Iterable[Frame], recorder: Recorder) -> None:
+    """A recording or a drawn world: one clip after the other, as fast as it can be read."""
+    for frame in frames:
+        recorder.step(frame)
+        if recorder.done:
+            return
+    recorder.end()
+
+
+def _bodies(world: World, recorder: Recorder, seconds: float) -> Iterator[Frame]:
+    """For each clip a world of its own that shows the label; clips of one number show one body and room."""
+    while not recorder.done:
+        label, number = recorder.next
+        seed = _FIRST_SEED + 1_000_000 * world.settings.seed + 1000 * recorder.session.number + number
+        settings = replace(
+            world.settings, actions=(label,), seed=seed, seconds=seconds, width=320, height=240
+        )
+        yield from World(settings)
+        recorder.end()
+
+
+def _tell_what_is_there(
+    folder: ClipFolder, labels: tuple[str, ...], missing: int, tell: Callable[[str], object]
+) -> None:
+    counts = folder.counts()
+    tell(
+        f"{folder.path}: "
+        + ", ".join(f"{label} {counts[label]}" for label in sorted({*labels, *counts}))
+        + (f"; {missing} missing, the same command goes on" if missing else "")
+    )

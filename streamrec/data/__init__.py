@@ -1,0 +1,1 @@
+"""Labelled clips: found, split, decoded once, recorded."""

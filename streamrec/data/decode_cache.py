@@ -1,0 +1,278 @@
+"""Clips and streams decoded, small as the model sees them; and the cache on disk that spares decoding them twice."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from streamrec.core.files import make_private_folder
+from streamrec.data.clips import NO_LABEL, Clip
+from streamrec.data.phase import phase_targets
+from streamrec.errors import StreamrecError
+from streamrec.nn.transforms import Transform
+from streamrec.sources.files import FileSource
+from streamrec.sources.health import amiss
+from streamrec.sources.sampling import is_due
+from streamrec.types import Frame, Source
+
+MAPPED_BYTES = 8 << 20  # from which on pictures stay on disk: each mapped file holds one of few file handles
+EDITION = 2  # of the entries: to be raised when Transform.resize or the reader of files gives other pictures
+_ENTRY = re.compile(r"[0-9a-f]{40}(\.part-\w+)?")  # nothing else in the folder is ever touched
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recording:
+    """A decoded clip or stream."""
+
+    pictures: np.ndarray  # (T, height, width, 3) uint8 BGR; read-only where it is mapped from a file
+    timestamps: np.ndarray  # (T,) float64 seconds
+    targets: np.ndarray  # (T,) int64 index of the label; NO_LABEL where there is none
+    group: str
+    phases: np.ndarray | None = None  # (T, 2) float32 cos, sin of the repetition's phase; NaN: unknown
+    amiss: str | None = None  # what of its file was cut off or damaged, in words
+
+    @property
+    def target(self) -> int:
+        """The label that most frames have."""
+        known = self.targets[self.targets != NO_LABEL]
+        return int(np.bincount(known).argmax()) if len(known) else NO_LABEL
+
+
+def decode(
+    source: Source,
+    transform: Transform,
+    labels: tuple[str, ...],
+    label: str | None,
+    group: str,
+    *,
+    max_fps: float = 30.0,
+) -> Recording:
+    """Read a source whole, at the model's size and at most ``max_fps`` frames a second.
+
+    The truth is ``label``, or each frame's own where that is None.
+    """
+    frames = [(transform.resize(f.image), f.timestamp, f.truth) for f in _thinned(source, max_fps)]
+    pictures, timestamps, truths = zip(*frames, strict=True)
+    named = [truth if label is None else label for truth in truths]
+    return Recording(np.stack(pictures), np.array(timestamps), _indices(named, labels), group)
+
+
+def decode_clips(
+    clips: Iterable[Clip],
+    transform: Transform,
+    labels: tuple[str, ...],
+    *,
+    cache: ClipCache | None = None,
+    max_fps: float = 30.0,
+) -> Iterator[tuple[Clip, Recording | StreamrecError]]:
+    """Decode clips one by one; a clip that cannot be read gives its error instead, so that the rest goes on.
+
+    ``cache``: where decoded clips are kept and looked for; None decodes each time.
+    """
+    for clip in clips:
+        try:
+            if cache is None:
+                source = FileSource(clip.path)
+                pictures, timestamps = _held(_small(source, transform, max_fps))
+                why = amiss(source)
+            else:
+                pictures, timestamps, why = cache.read(clip.path, transform, max_fps=max_fps)
+            yield clip, _recorded(clip, pictures, timestamps, labels, why)
+        except StreamrecError as error:
+            yield clip, error
+
+
+def _thinned(source: Source, max_fps: float) -> Iterator[Frame]:
+    last = -math.inf
+    for frame in source:
+        if is_due(frame.timestamp, last, max_fps):
+            last = frame.timestamp
+            yield frame
+
+
+def _small(source: Source, transform: Transform, max_fps: float) -> Iterator[tuple[np.ndarray, float]]:
+    return ((transform.resize(frame.image), frame.timestamp) for frame in _thinned(source, max_fps))
+
+
+def _indices(names: Iterable[str | None], labels: tuple[str, ...]) -> np.ndarray:
+    index = {name: number for number, name in enumerate(labels)}
+    return np.array([NO_LABEL if name is None else index.get(name, NO_LABEL) for name in names], np.int64)
+
+
+def _recorded(
+    clip: Clip, pictures: np.ndarray, timestamps: np.ndarray, labels: tuple[str, ...], why: str | None
+) -> Recording:
+    targets = _indices((clip.label_at(float(timestamp)) for timestamp in timestamps), labels)
+    phases = None if clip.repetitions is None else phase_targets(timestamps, clip.repetitions)
+    return Recording(pictures, timestamps, targets, clip.group, phases, why)
+
+
+class ClipCache:
+    """Decoded clips in a folder, so that each is decoded once.
+
+    A clip is known by its path, size and time of change, together with the size of the pictures and ``max_fps``:
+    a changed file is decoded again, and so is a damaged entry. Entries are whole or not there, so several
+    trainings may share a folder. Beyond ``max_bytes`` those that were not used for longest go. Where the
+    folder cannot be written, clips are decoded each time.
+
+    ``folder``: None is ``streamrec/clips`` in the user's cache folder (XDG_CACHE_HOME, or ~/.cache).
+    """
+
+    def __init__(self, folder: str | Path | None = None, *, max_bytes: int = 4 << 30) -> None:
+        self.folder = _own_folder() if folder is None else Path(folder).expanduser()
+        self.max_bytes = max_bytes
+
+    def pictures_of(
+        self, path: Path, transform: Transform, *, max_fps: float = 30.0
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """A video file's pictures (T, height, width, 3) uint8 BGR and timestamps (T,) in seconds.
+
+        Raises ``SourceError`` for a file that cannot be read.
+        """
+        pictures, timestamps, _ = self.read(path, transform, max_fps=max_fps)
+        return pictures, timestamps
+
+    def read(
+        self, path: Path, transform: Transform, *, max_fps: float = 30.0
+    ) -> tuple[np.ndarray, np.ndarray, str | None]:
+        """``pictures_of``, and what of the file was cut off or damaged, in words; None: nothing."""
+        source = FileSource(path)  # says in words what is wrong with the file
+        entry = self.folder / _key(path, transform, max_fps)
+        found = _read(entry)
+        if found is None:
+            try:
+                self._add(entry, _small(source, transform, max_fps), source)
+                found = _read(entry)
+                self._make_room()
+            except OSError:  # it cannot be written, or the disk is full
+                found = None
+        if found is None:
+            found = _held(_small(source, transform, max_fps))
+            return *found, amiss(source)
+        return *found, _amiss_of(entry)
+
+    def features_of(self, key: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
+        """Numbers that were computed from pictures, (K, S), under a key of 40 hexadecimal digits."""
+        entry = self.folder / key
+        with contextlib.suppress(OSError, ValueError, EOFError):
+            found = np.load(entry / "features.npy", allow_pickle=False)
+            os.utime(entry)  # used now
+            return np.asarray(found)
+        features = compute()
+        with contextlib.suppress(OSError):  # it cannot be written: they are computed each time
+            self._put(entry, lambda folder: np.save(folder / "features.npy", features))
+            self._make_room()
+        return features
+
+    def _add(
+        self, entry: Path, frames: Iterator[tuple[np.ndarray, float]], source: Source | None = None
+    ) -> None:
+        def write(folder: Path) -> None:
+            _write(folder, frames)
+            if source is not None and (why := amiss(source)) is not None:
+                (folder / "amiss.txt").write_text(why, encoding="utf-8")
+
+        self._put(entry, write)
+
+    def _put(self, entry: Path, write: Callable[[Path], None]) -> None:
+        """Make an entry, whole or not at all."""
+        make_private_folder(self.folder)
+        unfinished = Path(tempfile.mkdtemp(prefix=f"{entry.name}.part-", dir=self.folder))
+        try:
+            write(unfinished)
+            shutil.rmtree(entry, ignore_errors=True)  # what is there is damaged
+            with contextlib.suppress(FileExistsError):  # another process was first, with the same
+                unfinished.rename(entry)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+    def _make_room(self) -> None:
+        entries = []
+        for entry in self.folder.iterdir():
+            if _ENTRY.fullmatch(entry.name):
+                try:
+                    size = sum(file.stat().st_size for file in entry.iterdir())
+                    entries.append((entry.stat().st_mtime_ns, size, entry))
+                except OSError:  # another process removed it just now
+                    continue
+        total = sum(size for _, size, _ in entries)
+        for _, size, entry in sorted(entries):
+            if total <= self.max_bytes:
+                return
+            shutil.rmtree(entry, ignore_errors=True)
+            total -= size
+
+
+def _own_folder() -> Path:
+    caches = os.environ.get("XDG_CACHE_HOME")
+    return (Path(caches) if caches else Path.home() / ".cache") / "streamrec" / "clips"
+
+
+def _key(path: Path, transform: Transform, max_fps: float) -> str:
+    facts = path.stat()
+    parts = (str(path.resolve()), facts.st_size, facts.st_mtime_ns)
+    shape = (transform.width, transform.height, transform.fit, max_fps, EDITION)
+    return sha256(repr(parts + shape).encode()).hexdigest()[:40]
+
+
+def _read(entry: Path) -> tuple[np.ndarray, np.ndarray] | None:
+    """The pictures and timestamps of an entry; None where it is not there or is damaged."""
+    path = entry / "pictures.npy"
+    try:
+        is_large = path.stat().st_size >= MAPPED_BYTES
+        pictures = np.asarray(np.load(path, mmap_mode="r" if is_large else None, allow_pickle=False))
+        timestamps = np.load(entry / "timestamps.npy", allow_pickle=False)
+        os.utime(entry)  # used now
+    except (OSError, ValueError, EOFError):
+        return None
+    whole = (
+        (pictures.dtype, timestamps.dtype) == (np.uint8, np.float64)
+        and pictures.ndim == 4
+        and timestamps.shape == pictures.shape[:1]
+        and len(timestamps) > 0
+    )
+    return (pictures, timestamps) if whole else None
+
+
+def _amiss_of(entry: Path) -> str | None:
+    try:
+        return (entry / "amiss.txt").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _write(folder: Path, frames: Iterable[tuple[np.ndarray, float]]) -> None:
+    """Write frame by frame: a long video need not fit in memory."""
+    timestamps: list[float] = []
+    with (folder / "pictures.npy").open("wb") as file:
+        for picture, timestamp in frames:
+            if not timestamps:
+                _write_header(file, 0, picture.shape)
+            file.write(picture.tobytes())
+            timestamps.append(timestamp)
+        file.seek(0)
+        _write_header(file, len(timestamps), picture.shape)
+    np.save(folder / "timestamps.npy", np.array(timestamps, np.float64))
+
+
+def _write_header(file: BinaryIO, count: int, shape: tuple[int, ...]) -> None:
+    # numpy leaves room in it for a growing first axis, so it is as long for any count
+    np.lib.format.write_array_header_1_0(
+        file, {"descr": "|u1", "fortran_order": False, "shape": (count, *shape)}
+    )
+
+
+def _held(frames: Iterable[tuple[np.ndarray, float]]) -> tuple[np.ndarray, np.ndarray]:
+    pictures, timestamps = zip(*frames, strict=True)
+    return np.stack(pictures), np.array(timestamps, np.float64)

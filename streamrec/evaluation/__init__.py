@@ -1,0 +1,1 @@
+"""How well a model does: metrics, intervals, reports, cross-validation, thresholds, speed."""

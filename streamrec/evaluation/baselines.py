@@ -1,0 +1,331 @@
+"""What a recurrent head must beat, on the same features and clips: a linear classifier, a running mean, a window."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from streamrec.data.clips import NO_LABEL, Clip
+from streamrec.errors import DataError
+from streamrec.evaluation.reports import truth_of
+from streamrec.nn.config import ModelConfig
+from streamrec.nn.encoders import make_encoder
+from streamrec.nn.model import ActionModel
+from streamrec.nn.transforms import Transform, planar
+from streamrec.sources.files import FileSource
+from streamrec.sources.health import amiss
+from streamrec.sources.sampling import pace
+
+WINDOW = 16  # frames that the sliding window sees
+PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # of the squared weights, a sample
+SMOOTHINGS = (0.0, 0.25, 0.5, 1.0, 2.0)  # seconds
+_FRAMES_OF_A_CLIP = 64  # that a classifier learns from at most, evenly spread: the rest are alike
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """The frames of one clip that a model looks at, in its rhythm and at its size. T counts them."""
+
+    pictures: np.ndarray  # (T, height, width, 3) uint8 BGR
+    timestamps: np.ndarray  # (T,) float64 seconds
+    targets: np.ndarray  # (T,) int64; NO_LABEL where the model has no label for the truth
+    group: str
+    amiss: str | None = None  # what of its file was cut off or damaged, in words
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Watched:
+    """What a model made of one clip, frame by frame."""
+
+    timestamps: np.ndarray  # (T,) float64 seconds
+    targets: np.ndarray  # (T,) int64; NO_LABEL where there is none
+    features: np.ndarray  # (T, F) float32, of the encoder
+    probabilities: np.ndarray  # (T, labels) float32, of the model
+    group: str
+    phases: np.ndarray | None = (
+        None  # (T, 2) float32 cosine and sine of the repetition; None: nothing is counted
+    )
+
+
+def show(clip: Clip, config: ModelConfig, transform: Transform | None = None) -> Shown:
+    """Decode what a recognizer looks at, by the very pacing of ``results()``; raises ``SourceError``.
+
+    ``transform``: another than the model's.
+    """
+    resize = (transform or config.transform).resize
+    source = FileSource(clip.path)
+    frames = [(resize(f.image), f.timestamp) for f in pace(source, config.fps)]
+    truth = truth_of(clip, [time for _, time in frames], config.labels, config.events)
+    index = {label: n for n, label in enumerate(config.labels)}
+    return Shown(
+        np.stack([picture for picture, _ in frames]),
+        np.array([time for _, time in frames]),
+        np.array([index.get(label, NO_LABEL) for label in truth], np.int64),
+        clip.group,
+        amiss(source),
+    )
+
+
+@torch.inference_mode()
+def watch(model: ActionModel, shown: Shown, *, part: int = 256) -> Watched:
+    """Show a model a clip from the initial state: the numbers that ``results()`` gives of the file, sooner.
+
+    ``part`` frames at a time, the state carried, so that a long one fits into memory.
+    """
+    seen: list[Tensor] = []
+    said: list[Tensor] = []
+    hook = model.encoder.register_forward_hook(lambda module, given, out: seen.append(_flat(out[0][0])))
+    elapsed = np.diff(shown.timestamps, prepend=-np.inf).astype(np.float32)
+    state = model.initial_state()
+    try:
+        for start in range(0, len(elapsed), part):
+            pictures = torch.from_numpy(planar(shown.pictures[start : start + part]))
+            seconds = torch.from_numpy(elapsed[start : start + part])
+            outputs, state = model(pictures[None], seconds[None], state)
+            said.append(outputs[0].float())
+    finally:
+        hook.remove()
+    logits, phases = model.split(torch.cat(said))
+    return Watched(
+        shown.timestamps,
+        shown.targets,
+        torch.cat(seen).float().numpy(),
+        torch.softmax(logits, -1).numpy(),
+        shown.group,
+        None if phases is None else phases.numpy(),
+    )
+
+
+@torch.inference_mode()
+def window_probabilities(
+    model: ActionModel, shown: Shown, *, window: int = WINDOW, batch: int = 8
+) -> np.ndarray:
+    """(T, labels): at each frame the model sees the last ``window`` frames anew, from the initial state.
+
+    That is what a model for clips does on a stream; it costs ``window`` times as much as carrying the state.
+    """
+    pictures = torch.from_numpy(planar(shown.pictures))
+    elapsed = torch.from_numpy(np.diff(shown.timestamps, prepend=-np.inf).astype(np.float32))
+    first, _ = model(pictures[None, :window], elapsed[None, :window])
+    said = [first[0]]  # until the window is full it has all that there was
+    ends = list(range(window, len(elapsed)))
+    for start in range(0, len(ends), batch):
+        rows = [slice(end - window + 1, end + 1) for end in ends[start : start + batch]]
+        seconds = torch.stack([elapsed[row] for row in rows])
+        seconds[:, 0] = math.inf
+        outputs, _ = model(torch.stack([pictures[row] for row in rows]), seconds)
+        said.append(outputs[:, -1])
+    logits, _ = model.split(torch.cat(said).float())
+    return torch.softmax(logits, -1).numpy()
+
+
+@torch.inference_mode()
+def frozen_features(
+    clips: Iterable[Shown], *, encoder: str = "efficientnet_lite0", weights: str | None = "imagenet"
+) -> list[np.ndarray]:
+    """(T, F) of each clip, by a CNN that never saw them."""
+    cnn = None
+    found = []
+    for shown in clips:
+        height, width = shown.pictures.shape[1:3]
+        if cnn is None:
+            cnn = make_encoder(encoder, height=height, width=width, weights=weights).eval()
+        mean, std = (255.0 * torch.tensor(value).view(3, 1, 1) for value in (cnn.mean, cnn.std))
+        cache = cnn.initial_cache(1, height, width)
+        fresh = torch.zeros(1, len(shown.pictures), dtype=torch.bool)
+        fresh[:, 0] = True
+        parts = []
+        for start in range(0, len(shown.pictures), 64):
+            pictures = torch.from_numpy(planar(shown.pictures[start : start + 64]))[None]
+            begun = fresh[:, start : start + 64]
+            features, cache = cnn((pictures - mean) / std, torch.zeros(begun.shape), begun, cache)
+            parts.append(_flat(features[0]))
+        found.append(torch.cat(parts).numpy())
+    return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Linear:
+    """Multinomial logistic regression on standardized features."""
+
+    mean: np.ndarray  # (F,)
+    scale: np.ndarray  # (F,)
+    weight: np.ndarray  # (F, labels)
+    bias: np.ndarray  # (labels,)
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """(T, F) -> probabilities (T, labels) float32."""
+        logits = ((features - self.mean) / self.scale) @ self.weight + self.bias
+        raised = np.exp(logits - logits.max(1, keepdims=True))
+        return (raised / raised.sum(1, keepdims=True)).astype(np.float32)
+
+
+def fit_linear(features: np.ndarray, targets: np.ndarray, labels: int, *, penalty: float) -> Linear:
+    """(N, F), (N,) -> the classifier with least cross-entropy + penalty / 2 · squared weights; labels weigh alike.
+
+    The problem is convex, so there is one answer, and LBFGS finds it. Labels that do not occur are never said.
+    """
+    if not len(features):
+        raise DataError("there is nothing that a baseline could learn from")
+    mean, scale = features.mean(0), features.std(0)
+    scale = np.where(scale > 1e-6 * (np.abs(mean) + 1.0), scale, 1.0)
+    inputs = torch.from_numpy(((features - mean) / scale).astype(np.float64))
+    wanted = torch.from_numpy(targets.astype(np.int64))
+    counts = torch.bincount(wanted, minlength=labels).double()
+    balance = torch.where(counts > 0, len(wanted) / (counts.clamp(min=1) * (counts > 0).sum()), 0.0)
+    weight = torch.zeros(inputs.shape[1], labels, dtype=torch.float64, requires_grad=True)
+    bias = torch.zeros(labels, dtype=torch.float64, requires_grad=True)
+    never = torch.where(counts > 0, 0.0, -math.inf)
+    optimizer = torch.optim.LBFGS(
+        [weight, bias], max_iter=200, tolerance_grad=1e-6, line_search_fn="strong_wolfe"
+    )
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        entropy = F.cross_entropy(inputs @ weight + bias + never, wanted, reduction="none")
+        value = (entropy * balance[wanted]).mean() + 0.5 * penalty * (weight**2).sum()
+        value.backward()
+        return value
+
+    optimizer.step(loss)
+    offset = bias.detach() + torch.where(counts > 0, 0.0, -1e9)
+    return Linear(mean, scale, weight.detach().numpy(), offset.numpy())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PerFrame:
+    """A linear classifier of each frame, its probabilities smoothed over time; it sees no frame ahead."""
+
+    linear: Linear
+    smoothing: float  # seconds, time constant
+
+    def __call__(self, features: np.ndarray, timestamps: np.ndarray) -> np.ndarray:
+        """(T, F), (T,) -> (T, labels)."""
+        return smoothed(self.linear(features), timestamps, self.smoothing)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunningMean:
+    """A linear classifier of the mean of the features that were seen so far."""
+
+    linear: Linear
+
+    def __call__(self, features: np.ndarray, timestamps: np.ndarray) -> np.ndarray:
+        """(T, F), (T,) -> (T, labels)."""
+        return self.linear(running_mean(features))
+
+
+def fit_per_frame(
+    clips: Sequence[Watched], labels: int, *, features: Sequence[np.ndarray] | None = None, seed: int = 0
+) -> PerFrame:
+    """Learn it from clips; penalty and smoothing are those with the least cross-entropy on an inner split.
+
+    ``features``: (T, F) a clip, other than those that the clips hold.
+    """
+    rows = [one.features for one in clips] if features is None else list(features)
+    targets = [one.targets for one in clips]
+    learn, check = _inner_split([one.group for one in clips], targets, seed)
+    best = (math.inf, PENALTIES[-2], 0.5)
+    for penalty in PENALTIES if check else ():
+        linear = fit_linear(*_samples(rows, targets, learn), labels, penalty=penalty)
+        raw = {n: linear(rows[n]) for n in check}
+        for smoothing in SMOOTHINGS:
+            said = {n: smoothed(raw[n], clips[n].timestamps, smoothing) for n in check}
+            best = min(best, (_cross_entropy(said, targets), penalty, smoothing))
+    everything = range(len(clips))
+    return PerFrame(fit_linear(*_samples(rows, targets, everything), labels, penalty=best[1]), best[2])
+
+
+def fit_running_mean(
+    clips: Sequence[Watched], labels: int, *, features: Sequence[np.ndarray] | None = None, seed: int = 0
+) -> RunningMean:
+    """Learn it from clips, at all of their frames; the penalty is chosen on an inner split."""
+    rows = [running_mean(one) for one in ((c.features for c in clips) if features is None else features)]
+    targets = [one.targets for one in clips]
+    learn, check = _inner_split([one.group for one in clips], targets, seed)
+    best = (math.inf, PENALTIES[-2])
+    for penalty in PENALTIES if check else ():
+        linear = fit_linear(*_samples(rows, targets, learn), labels, penalty=penalty)
+        best = min(best, (_cross_entropy({n: linear(rows[n]) for n in check}, targets), penalty))
+    return RunningMean(fit_linear(*_samples(rows, targets, range(len(clips))), labels, penalty=best[1]))
+
+
+def running_mean(features: np.ndarray) -> np.ndarray:
+    """(T, F) -> (T, F): the mean of all rows so far.
+
+    >>> running_mean(np.array([[1.0], [3.0], [5.0]])).tolist()
+    [[1.0], [2.0], [3.0]]
+    """
+    return np.cumsum(features, 0, dtype=np.float64) / np.arange(1, len(features) + 1)[:, None]
+
+
+def smoothed(probabilities: np.ndarray, timestamps: np.ndarray, seconds: float) -> np.ndarray:
+    """(T, labels) -> the same, an exponential average with this time constant that sees no frame ahead.
+
+    >>> smoothed(np.array([[1.0], [0.0], [0.0]]), np.array([0.0, 1.0, 2.0]), 1 / math.log(2)).tolist()
+    [[1.0], [0.5], [0.25]]
+    """
+    after = np.array(probabilities)
+    for n in range(1, len(after)) if seconds else ():
+        weight = -math.expm1(-(timestamps[n] - timestamps[n - 1]) / seconds)
+        after[n] = after[n - 1] + weight * (after[n] - after[n - 1])
+    return after
+
+
+def _flat(features: Tensor) -> Tensor:
+    """(T, F) as it is; maps (T, F, h, w) averaged over the picture."""
+    return features if features.dim() == 2 else features.flatten(2).mean(2)
+
+
+def _samples(
+    rows: Sequence[np.ndarray], targets: Sequence[np.ndarray], chosen: Iterable[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Frames of the chosen clips that have a truth, so many of a clip at most, the last one among them."""
+    inputs, wanted = [], []
+    for n in chosen:
+        known = np.flatnonzero(targets[n] != NO_LABEL)
+        if len(known):
+            picked = known[
+                np.linspace(0, len(known) - 1, min(len(known), _FRAMES_OF_A_CLIP)).round().astype(int)
+            ]
+            inputs.append(rows[n][picked])
+            wanted.append(targets[n][picked])
+    if not inputs:
+        raise DataError("there is nothing that a baseline could learn from")
+    return np.concatenate(inputs), np.concatenate(wanted)
+
+
+def _inner_split(
+    groups: Sequence[str], targets: Sequence[np.ndarray], seed: int
+) -> tuple[list[int], list[int]]:
+    """Clips to learn from, and a quarter of the groups to choose with: none where that would take a label away."""
+    names = sorted(set(groups))
+    random = np.random.default_rng(seed)
+
+    def known(chosen: Iterable[int]) -> set[int]:
+        return {int(t) for n in chosen for t in np.unique(targets[n])} - {NO_LABEL}
+
+    for _ in range(20):
+        back = set(random.permutation(names)[: max(1, len(names) // 4)].tolist())
+        learn = [n for n, group in enumerate(groups) if group not in back]
+        check = [n for n, group in enumerate(groups) if group in back]
+        if known(learn) == known([*learn, *check]) and known(check):
+            return learn, check
+    return list(range(len(groups))), []
+
+
+def _cross_entropy(said: dict[int, np.ndarray], targets: Sequence[np.ndarray]) -> float:
+    """The mean over frames of -log of what the truth was given; each clip weighs the same."""
+    means = []
+    for n, probabilities in said.items():
+        known = np.flatnonzero(targets[n] != NO_LABEL)
+        if len(known):
+            given = probabilities[known, targets[n][known]]
+            means.append(float(-np.log(np.maximum(given, 1e-7)).mean()))
+    return sum(means) / len(means)

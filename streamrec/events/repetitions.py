@@ -1,0 +1,241 @@
+"""Phase stream -> repetitions: the phase is followed round and round, so that a jitter never counts twice.
+
+A model that counts says with each prediction where in a repetition it is: an angle, 0 at its start, a full turn
+at the start of the next, as a cosine and a sine whose length says how sure.
+
+**Following.** From frame to frame the angle moves by the turn that is nearest to a little forward; what is
+unsure, or faster than anybody moves, is passed over. The moves are summed. A repetition counts when the sum
+comes nearly round (``done``), which takes a full turn from one count to the next: whatever swings back and
+forth, around 0 or anywhere, adds nothing. What goes backward has to be made good first.
+
+**Sets.** Repetitions count while a counted label is the likeliest on average over ``smoothing`` seconds, so a
+flicker changes nothing. The phase is followed from the first frame that says so: a label that is late costs no
+repetition. The count starts anew when another counted label takes over and after ``pause`` seconds without one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from streamrec.core.reading import shortened
+from streamrec.errors import StateError, StreamrecError
+from streamrec.types import ActionEnded, ActionStarted, Event, Prediction
+
+_TURN = 2.0 * math.pi
+_BACKWARD = 0.375  # of a turn: a larger move back between two frames is read as the rest of the turn forward
+_LOOSE = 1 / 6  # of a turn: how far from smooth motion a phase may be between two frames
+_LEAST = 0.125  # of a turn: how much of a repetition must be seen before it counts
+_MOST = 1e6  # of any of the settings
+_JITTER = 1.0  # seconds: a clock may stumble back this far; farther is a jump
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountSettings:
+    """How sure and how far round a phase must be to count, and how long a set waits for its next repetition.
+
+    >>> CountSettings(done=1.5)
+    Traceback (most recent call last):
+    ...
+    streamrec.errors.StreamrecError: done is 1.5: set it from 0.5 to 1, as a share of a repetition
+    """
+
+    sure: float = 0.3  # length of the phase, 0 to 1, from which it is followed
+    done: float = (
+        0.875  # share of a repetition after which it counts: many end a little before they are round
+    )
+    fastest: float = 2.5  # repetitions a second; faster is no motion
+    smoothing: float = 0.5  # seconds, time constant of the average that chooses the label
+    pause: float = 3.0  # seconds without a counted label after which the count starts anew
+
+    def __post_init__(self) -> None:
+        for name in (field.name for field in fields(self)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not -_MOST < value < _MOST:
+                raise StreamrecError(f"{name} is {shortened(value)}: give a finite number")
+            if value < 0:
+                raise StreamrecError(f"{name} is {value}: set it to 0 or more")
+        if not 0.5 <= self.done <= 1:
+            raise StreamrecError(f"done is {self.done}: set it from 0.5 to 1, as a share of a repetition")
+        if self.fastest < 1 / _MOST:
+            raise StreamrecError(f"fastest is {self.fastest:g} repetitions a second: set it to more than 0")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CountState:
+    """What a counter remembers of one stream; never changed in place. A label is its place among the counted."""
+
+    totals: tuple[int, ...]  # repetitions of each counted label since the stream began
+    before: tuple[int, ...]  # the totals when the label's action began, or when its last one ended
+    smoothed: np.ndarray | None = None  # (labels,) float64, read-only; None before the first frame
+    timestamp: float = -math.inf  # of the frame seen last
+    label: int | None = None  # of the set; None: there is no set
+    base: int = 0  # the label's total when the set began
+    active: float = -math.inf  # seconds: when a counted label was last the likeliest
+    angle: float | None = None  # radians, of the phase followed last; None: none is followed
+    moment: float = 0.0  # seconds: when it was so
+    turned: float = 0.0  # radians: since the start of the repetition; negative: to be made good
+    waiting: int = 0  # repetitions whose label is not settled
+
+    @property
+    def count(self) -> int:
+        """Repetitions of the set."""
+        return 0 if self.label is None else self.totals[self.label] - self.base
+
+
+class RepetitionCounter:
+    """Counts the repetitions of a stream; it holds no memory, so all streams may share one.
+
+    >>> counter = RepetitionCounter(["idle", "squat"], ["squat"])
+    >>> state = counter.initial_state()
+    >>> for n in range(61):
+    ...     angle = 2 * math.pi * 0.5 * n / 10  # half a repetition a second
+    ...     phase = math.cos(angle), math.sin(angle)
+    ...     scores = np.array([0.1, 0.9], np.float32)
+    ...     says = Prediction("squat", 0.9, scores, n / 10, ("idle", "squat"), phase)
+    ...     count, state = counter.step(says, n / 10, state)
+    ...     if n % 20 == 0:
+    ...         print(f"after {n // 10} s: {count}")
+    after 0 s: 0
+    after 2 s: 1
+    after 4 s: 2
+    after 6 s: 3
+    """
+
+    def __init__(
+        self, labels: Sequence[str], counted: Sequence[str], settings: CountSettings | None = None
+    ) -> None:
+        self.labels = tuple(labels)
+        self.counted = tuple(counted)
+        self.settings = settings or CountSettings()
+        unknown = [label for label in self.counted if label not in self.labels]
+        if unknown:
+            raise StreamrecError(f"{', '.join(unknown)} cannot be counted: the labels are {self.labels}")
+        self._place = {label: place for place, label in enumerate(self.counted)}
+
+    def initial_state(self) -> CountState:
+        """Nothing seen, nothing counted."""
+        nothing = (0,) * len(self.counted)
+        return CountState(nothing, nothing)
+
+    def step(self, prediction: Prediction, timestamp: float, state: CountState) -> tuple[int, CountState]:
+        """The repetitions of the set that is under way, this frame included, and the state for the next call.
+
+        A timestamp up to a second before the last one counts as the last one; one further back is a jump, and
+        the count starts anew. A new segment starts from ``initial_state``. A prediction without a phase
+        raises ``StreamrecError``; a state of another counter raises ``StateError``.
+        """
+        phase, raw = self._checked(prediction, timestamp, state)
+        if timestamp < state.timestamp - _JITTER:
+            state = replace(self.initial_state(), totals=state.totals, before=state.before)
+        timestamp = max(timestamp, state.timestamp)
+        smoothed = self._smoothed(raw, timestamp, state)
+        said, settled = self._counted(raw), self._counted(smoothed)
+
+        if said is None and settled is None:
+            state = replace(state, angle=None, waiting=0)
+        else:
+            state = self._follow(phase, timestamp, state)
+
+        label, base, active = state.label, state.base, state.active
+        if timestamp - active > self.settings.pause:
+            label = None
+        totals, waiting = state.totals, state.waiting
+        if settled is not None:
+            if settled != label:
+                label, base = settled, totals[settled]
+            active = timestamp
+            if said is None or said == settled:
+                totals = (*totals[:settled], totals[settled] + waiting, *totals[settled + 1 :])
+                waiting = 0
+        state = replace(
+            state,
+            totals=totals,
+            smoothed=smoothed,
+            timestamp=timestamp,
+            label=label,
+            base=base,
+            active=active,
+            waiting=waiting,
+        )
+        return state.count, state
+
+    def tell(self, events: tuple[Event, ...], state: CountState) -> tuple[tuple[Event, ...], CountState]:
+        """The same events, those of counted labels that ended with their repetitions; and the state after them.
+
+        A set may hold several actions, with dips between them: each repetition belongs to one.
+        """
+        told: list[Event] = []
+        before = list(state.before)
+        for event in events:
+            place = self._place.get(event.label)
+            if place is not None:
+                total = state.totals[place]
+                if isinstance(event, ActionStarted):
+                    before[place] = max(before[place], state.base if state.label == place else total)
+                elif isinstance(event, ActionEnded):
+                    event = replace(event, repetitions=total - before[place])
+                    before[place] = total
+            told.append(event)
+        return tuple(told), replace(state, before=tuple(before)) if told else state
+
+    def _follow(self, phase: tuple[float, float], timestamp: float, state: CountState) -> CountState:
+        """Move with the phase, if it is one; a repetition that is done waits for its label."""
+        settings = self.settings
+        length = math.hypot(*phase)
+        if not math.isfinite(length) or length < settings.sure:
+            return state
+        angle = math.atan2(phase[1], phase[0])
+        done = settings.done * _TURN
+        if state.angle is None:
+            latest = done - _LEAST * _TURN
+            turned = latest - (latest - angle) % _TURN
+        else:
+            back = _BACKWARD * _TURN
+            move = (angle - state.angle + back) % _TURN - back
+            reach = settings.fastest * (timestamp - state.moment) + _LOOSE
+            if abs(move) > reach * _TURN:
+                return state
+            turned = state.turned + move
+        waiting = state.waiting
+        if turned >= done:
+            turned, waiting = turned - _TURN, waiting + 1
+        elif turned < -_TURN:  # more than one repetition back is not held against anybody
+            turned += _TURN
+        return replace(state, angle=angle, moment=timestamp, turned=turned, waiting=waiting)
+
+    def _smoothed(self, raw: np.ndarray, timestamp: float, state: CountState) -> np.ndarray:
+        if state.smoothed is None or not self.settings.smoothing:
+            smoothed = raw.copy()
+        else:
+            weight = 1.0 - math.exp((state.timestamp - timestamp) / self.settings.smoothing)
+            smoothed = state.smoothed + weight * (raw - state.smoothed)
+        smoothed.setflags(write=False)
+        return smoothed
+
+    def _counted(self, scores: np.ndarray) -> int | None:
+        """The place of the likeliest label among the counted; None where it is not counted."""
+        return self._place.get(self.labels[int(scores.argmax())])
+
+    def _checked(
+        self, prediction: Prediction, timestamp: float, state: CountState
+    ) -> tuple[tuple[float, float], np.ndarray]:
+        raw = np.asarray(prediction.probabilities, np.float64)
+        if prediction.phase is None:
+            raise StreamrecError("the prediction has no phase: take a model that counts (config.counted)")
+        if raw.shape != (len(self.labels),) or prediction.labels not in ((), self.labels):
+            raise StreamrecError(
+                f"the prediction is about {prediction.labels} and the counter about {self.labels}: "
+                "make the counter with the labels of the model"
+            )
+        if len(state.totals) != len(self.counted):
+            raise StateError(
+                f"the state counts {len(state.totals)} labels and the counter {len(self.counted)}: "
+                "start from this counter's initial_state()"
+            )
+        if not math.isfinite(timestamp):
+            raise StreamrecError(f"the timestamp is {timestamp}: give the frame's time in seconds")
+        return prediction.phase, raw

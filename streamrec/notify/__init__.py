@@ -1,0 +1,1 @@
+"""Who is told of events: dispatcher, outbox worker, webhooks, MQTT."""

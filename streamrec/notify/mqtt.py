@@ -1,0 +1,342 @@
+"""MQTT: what is so, retained; what happens, as JSON; and Home Assistant finds it all by itself.
+
+A camera is a device, each of its actions a binary sensor, its state a sensor. Topics, below the prefix:
+
+    status                        online or offline (the last will)
+    <camera>/state                connecting, live, stalled, reconnecting, ended, failed
+    <camera>/<action>             ON or OFF
+    <camera>/<action>/event       the last event, as JSON
+    events                        what happens, as JSON, at least once: it waits on the disk until the broker has it
+
+All but ``events`` are retained, and told anew at each connection, so that they are true whenever somebody looks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import secrets
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from streamrec.errors import SinkError, need
+from streamrec.notify.delivery import Courier, Trouble, Undelivered
+from streamrec.outputs.history.records import Announcement, Kind, Message
+from streamrec.outputs.history.store import History
+
+RECEIVER = "mqtt"  # its name in the history's queue
+_KEEPALIVE = 20  # seconds: after one and a half of them the broker tells the last will
+_LONGEST_PAUSE = 30.0  # seconds between two tries to connect
+_CONFIRM_SECONDS = 10.0  # for the broker to say that it has a message
+_ANSWER_SECONDS = 10.0  # for it to answer at all
+_STEADY_SECONDS = 5.0  # connected before it is told that it is: what comes and goes is told once
+_MOST_QUEUED = 1000  # messages that paho keeps for a broker that confirms none; all wait here too
+_LIVE = (
+    "{{ 'online' if value == 'live' else 'offline' }}"  # a camera that sees nothing says nothing of actions
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MqttSettings:
+    """The ``[mqtt]`` table of cameras.toml."""
+
+    host: str = field(default="", metadata={"needed": True})
+    port: int = 0  # 0: 1883, with TLS 8883
+    user: str = field(default="", repr=False)
+    password: str = field(default="", repr=False, metadata={"secret": True})
+    tls: bool = False
+    ca: str = field(default="", metadata={"path": True})  # a file with the authority to trust; it means TLS
+    prefix: str = "streamrec"  # of all topics; another one for a second streamrec at the same broker
+    discovery: str = "homeassistant"  # Home Assistant's own prefix
+    announce: bool = True  # to Home Assistant
+
+    def __post_init__(self) -> None:
+        for name in ("prefix", "discovery"):
+            value = getattr(self, name)
+            if not value or re.search(r"[+#\s\0]|^/|/$", value):
+                raise SinkError(
+                    f"{name}: {value!r} is no topic; write something like {name} = 'home/cameras'"
+                )
+        if re.search(r"[/@\s?#]", self.host):  # it may hold a password, and is told when the broker is away
+            raise SinkError(
+                "host: write the broker's name or address alone; port, user and password have keys of their own"
+            )
+        if self.password and not self.user:
+            raise SinkError("user: it is missing; a password belongs to a user")
+        if not 0 <= self.port < 65536:
+            raise SinkError(f"port: {self.port} is none")
+
+
+def topic_of(name: str) -> str:
+    """A name as one level of a topic and as an id: the same for the same, another for another.
+
+    >>> topic_of("door"), topic_of("Hof, hinten")
+    ('door', 'Hof_hinten_ab1a')
+    """
+    plain = re.sub(r"[^a-zA-Z0-9_-]+", "_", name).strip("_")
+    return plain if plain == name else f"{plain or 'x'}_{zlib.crc32(name.encode()) & 0xFFFF:04x}"
+
+
+class Mqtt:
+    """One connection to a broker: it is opened again for as long as it takes. ``tell`` gets sentences.
+
+    Raises ``MissingExtra`` without paho-mqtt, ``SinkError`` for certificates that cannot be read. A broker that is
+    not there is no error: it is told, and all is told to the broker when it is.
+    """
+
+    def __init__(
+        self,
+        settings: MqttSettings,
+        history: History,
+        *,
+        tell: Callable[[str], object] = lambda sentence: None,
+        least_pause: float = 1.0,
+    ) -> None:
+        paho = need("paho.mqtt.client", extra="mqtt")
+        self._settings = settings
+        self._retained: dict[str, str] = {}  # topic: what is so
+        self._actions: dict[str, tuple[str, ...]] = {}  # camera: what it may tell
+        self._lock = threading.Lock()
+        self._connected = False
+        self._connections = 0  # so far
+        self._closed = False
+        self._away = time.monotonic()  # since when it is not connected
+        self._refused = False  # by this attempt's answer: that is told already
+        self._unconfirmed: tuple[str, Any] | None = (
+            None  # id of a message that the broker was given, and paho's side of it
+        )
+        self._trouble = Trouble(
+            f"mqtt {settings.host}",
+            tell,
+            more="it is tried again",
+            over="it is connected",
+            steady=_STEADY_SECONDS,
+        )
+        self._status = f"{settings.prefix}/status"
+        self._retained[self._status] = "online"
+        client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=f"streamrec-{secrets.token_hex(6)}")
+        client.will_set(self._status, "offline", qos=1, retain=True)
+        if settings.user:
+            client.username_pw_set(settings.user, settings.password or None)
+        tls = settings.tls or bool(settings.ca)
+        if tls:
+            try:
+                client.tls_set(ca_certs=settings.ca or None)
+            except (OSError, ValueError) as error:
+                raise SinkError(f"ca: {settings.ca} cannot be read as certificates") from error
+        client.connect_timeout = 5.0
+        client.reconnect_delay_set(least_pause, max(least_pause, _LONGEST_PAUSE))
+        client.max_queued_messages_set(_MOST_QUEUED)
+        client.on_pre_connect = self._on_pre_connect
+        client.on_connect = self._on_connect
+        client.on_connect_fail = lambda client, data: self._trouble.fail("it cannot be reached")
+        client.on_disconnect = self._on_disconnect
+        self._client: Any = client
+        self._port = settings.port or (8883 if tls else 1883)
+        client.connect_async(settings.host, self._port, keepalive=_KEEPALIVE)
+        client.loop_start()
+        self._courier = Courier(
+            history, RECEIVER, self._send, longest_pause=2.0, silent=True, look=self._look, tell=tell
+        )  # that the broker is away is told here
+
+    # -- what is told
+
+    def camera(self, name: str, actions: Iterable[str], model: str = "") -> None:
+        """A camera is watched, and these are the actions that it may tell."""
+        actions = tuple(actions)
+        gone = set(self._actions.get(name, ())) - set(actions)
+        self._actions[name] = actions
+        for action in actions:
+            self._set(self._topic(name, action), "OFF")
+        for action in gone:
+            self._set(self._topic(name, action), "")
+            self._set(f"{self._topic(name, action)}/event", "")
+        if self._settings.announce:
+            self._set(self._discovery(name), json.dumps(self._device(name, actions, gone, model)))
+
+    def remove(self, name: str) -> None:
+        """A camera is watched no more: it goes from Home Assistant too."""
+        for action in self._actions.pop(name, ()):
+            self._set(self._topic(name, action), "")
+            self._set(f"{self._topic(name, action)}/event", "")
+        self._set(self._state_topic(name), "")
+        if self._settings.announce:
+            self._set(self._discovery(name), "")
+
+    def state(self, name: str, state: str) -> None:
+        """How a camera is now."""
+        if name in self._actions:
+            self._set(self._state_topic(name), state)
+
+    def hear(self, announcement: Announcement) -> None:
+        """Something happened, and is on the disk."""
+        entry = announcement.entry
+        self._courier.wake()
+        if entry.label not in self._actions.get(entry.camera, ()):  # the camera is watched no more
+            return
+        topic = self._topic(entry.camera, entry.label)
+        latest = self._retained.get(f"{topic}/event")
+        if announcement.kind is not Kind.evidence or latest is None or entry.id in latest:
+            self._set(f"{topic}/event", json.dumps(entry.to_dict(), ensure_ascii=False))
+        if announcement.kind is not Kind.evidence:
+            self._set(topic, "ON" if announcement.kind is Kind.started else "OFF")
+
+    def close(self, patience: float = 1.0) -> None:
+        """Say what is still to be said, and good-bye, in so many seconds; a second time does nothing."""
+        ends = time.monotonic() + patience
+        self._closed = True
+        self._courier.close(patience if self._connected else 0.1)
+        if self._connected:
+            with contextlib.suppress(
+                RuntimeError, ValueError
+            ):  # it went away meanwhile: the last will says it
+                said = self._client.publish(self._status, "offline", qos=1, retain=True)
+                said.wait_for_publish(max(0.1, ends - time.monotonic()))
+        self._client.on_disconnect = None
+        self._client.disconnect()
+        # It may be waiting for a broker that does not answer.
+        stopping = threading.Thread(target=self._client.loop_stop, daemon=True)
+        stopping.start()
+        stopping.join(max(0.1, ends - time.monotonic()))
+
+    # -- between it and the broker
+
+    def _state_topic(self, camera: str) -> str:
+        return f"{self._settings.prefix}/{topic_of(camera)}/state"
+
+    def _topic(self, camera: str, action: str) -> str:
+        # An action that is called like the camera's own topic has another one.
+        level = "state_action" if action == "state" else topic_of(action)
+        return f"{self._settings.prefix}/{topic_of(camera)}/{level}"
+
+    def _set(self, topic: str, payload: str) -> None:
+        """This is so from now on; "" takes it away."""
+        with self._lock:
+            self._retained[topic] = payload
+            if self._connected:
+                self._client.publish(topic, payload, qos=1, retain=True)
+
+    def _send(self, message: Message) -> None:
+        if not self._connected:
+            raise Undelivered("the broker is away")
+        connection, sent = self._connections, None
+        if self._unconfirmed is not None and self._unconfirmed[0] == message.id:
+            sent = self._unconfirmed[1]  # it has it, or gets it when it is connected anew: paho sees to that
+        sent = sent or self._client.publish(f"{self._settings.prefix}/events", message.body, qos=1)
+        self._unconfirmed = None
+        try:
+            sent.wait_for_publish(_CONFIRM_SECONDS)
+        except (RuntimeError, ValueError) as error:
+            raise Undelivered("the broker went away") from error
+        if not sent.is_published():
+            self._unconfirmed = message.id, sent
+            if self._connected and self._connections == connection:  # else that it comes and goes is told
+                self._trouble.fail("it does not confirm what it is sent")
+            raise Undelivered("the broker did not confirm it")
+        self._trouble.fine()
+
+    def _look(self) -> None:
+        """Now and then: a broker that says nothing calls nobody."""
+        self._trouble.look()
+        if self._closed:
+            return
+        if (
+            not self._connected
+            and not self._trouble.is_told
+            and time.monotonic() - self._away > _ANSWER_SECONDS
+        ):
+            self._trouble.fail(f"no answer within {_ANSWER_SECONDS:g} s")
+        # What is no MQTT may end paho's thread by an error.
+        thread = getattr(self._client, "_thread", None)
+        if thread is not None and not thread.is_alive():
+            self._trouble.fail("what it answers is no MQTT")
+            self._client.loop_stop()
+            self._client.loop_start()
+
+    def _on_pre_connect(self, client: Any, data: Any) -> None:
+        self._refused = False
+
+    def _on_connect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
+        if reason.is_failure:
+            self._refused = True
+            self._trouble.fail(f"it refused the connection ({str(reason).lower()})")
+            return
+        with self._lock:
+            if self._connected:  # it says so again, which is no news
+                return
+            self._connected = True
+            self._connections += 1
+            for topic, payload in self._retained.items():
+                client.publish(topic, payload, qos=1, retain=True)
+            self._retained = {topic: payload for topic, payload in self._retained.items() if payload}
+        if self._unconfirmed is None:  # else it has yet to show that it confirms
+            self._trouble.fine()
+
+    def _on_disconnect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
+        was, self._connected = self._connected, False
+        if was:
+            self._away = time.monotonic()
+            self._trouble.fail("the connection was lost")
+        elif not (self._refused or self._closed or self._trouble.is_told):
+            self._trouble.fail("it ended the connection without an answer")
+
+    # -- Home Assistant
+
+    def _id(self, *names: str) -> str:
+        return "_".join((topic_of(self._settings.prefix), *map(topic_of, names)))
+
+    def _discovery(self, camera: str) -> str:
+        return f"{self._settings.discovery}/device/{self._id(camera)}/config"
+
+    def _device(self, camera: str, actions: Iterable[str], gone: Iterable[str], model: str) -> dict[str, Any]:
+        there = {"topic": self._status}
+        sees = {"topic": self._state_topic(camera), "value_template": _LIVE}
+        components: dict[str, dict[str, Any]] = {
+            self._id(camera, "state"): {
+                "platform": "sensor",
+                "unique_id": self._id(camera, "state"),
+                "name": "State",
+                "icon": "mdi:cctv",
+                "entity_category": "diagnostic",
+                "state_topic": self._state_topic(camera),
+                "availability": [there],
+            }
+        }
+        for action in actions:
+            topic = self._topic(camera, action)
+            components[self._id(camera, "action", action)] = {
+                "platform": "binary_sensor",
+                "unique_id": self._id(camera, "action", action),
+                "name": action,
+                "state_topic": topic,
+                "json_attributes_topic": f"{topic}/event",
+                "availability": [there, sees],
+                "availability_mode": "all",
+            }
+        for action in gone:  # a component with its platform alone is taken away
+            components[self._id(camera, "action", action)] = {"platform": "binary_sensor"}
+        return {
+            "device": {
+                "identifiers": [self._id(camera)],
+                "name": camera,
+                "manufacturer": "streamrec",
+                "model": model or "streamrec",
+                "sw_version": _version(),
+            },
+            "origin": {"name": "streamrec", "sw_version": _version()},
+            "qos": 1,
+            "components": components,
+        }
+
+
+def _version() -> str:
+    try:
+        return version("streamrec")
+    except PackageNotFoundError:
+        return "0"

@@ -1,0 +1,1 @@
+"""Where results go: windows, videos, JSON Lines, plug-ins, the history."""

@@ -1,0 +1,1 @@
+"""What happened: a SQLite store of events, and the evidence of each."""

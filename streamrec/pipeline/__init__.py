@@ -1,0 +1,13 @@
+"""Frames to results: capture threads, ring buffers, the motion gate, the recognition loop."""
+
+from typing import Any
+
+from streamrec.core.old_paths import find
+
+
+def __getattr__(
+    name: str,
+) -> Any:  # `streamrec.pipeline` was a module once, and its names stay importable from here
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return find(name, ("pipeline.loop", "sources.sampling"))

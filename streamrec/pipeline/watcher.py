@@ -1,0 +1,562 @@
+"""Many streams at once: one batch for the encoder, a state each, and nobody waits for a camera that is slow."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing, nullcontext, suppress
+from dataclasses import dataclass, field, replace
+from threading import Condition
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from streamrec.core.arguments import described, whole_number
+from streamrec.core.context import Closing
+from streamrec.core.redact import redact, redact_address
+from streamrec.core.text import printable
+from streamrec.errors import SourceError, StreamrecError, WrongValue
+from streamrec.events.detector import EventSettings
+from streamrec.pipeline.capture import Reader
+from streamrec.pipeline.motion_gate import Gate
+from streamrec.pipeline.result_builder import Teller
+from streamrec.runtime.recognizer import Recognizer, check_recognizer
+from streamrec.sources.open import open_source
+from streamrec.sources.sampling import check_fps, is_next
+from streamrec.state import State
+from streamrec.types import Frame, Health, Prediction, Result, Source, SourceState
+
+BATCH = 8  # frames: a larger batch gains little, and all that are in it wait for it (benchmarks/many.py)
+STALL_SECONDS = 10.0  # a live source that says "live" and gives nothing for so long is not
+_TICK = 0.5  # seconds between two looks at whether a source has stalled
+_RECENT = 5.0  # seconds over which a rate is taken
+_OVER = (SourceState.ended, SourceState.failed)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What became of the frames of one camera: ``read == recognized + sum(dropped.values()) + waiting``."""
+
+    read: int = 0  # given by the source
+    recognized: int = 0  # a result each
+    # Cause: "rhythm" (between those that are due), "overload" (a newer one came before the recognizer had time),
+    # "still" (its picture stood still, and a gate was asked for), "unusable" (the recognizer refused it), "left"
+    # (nobody reads any more).
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    waiting: int = 0  # in the buffer or in hand; 0 when the camera is over
+
+
+class Camera:
+    """One stream of a ``Watcher``: how it is, and what became of its frames. ``Watcher.add`` makes it."""
+
+    def __init__(
+        self,
+        name: str,
+        source: Source,
+        recognizer: Recognizer,
+        *,
+        fps: float | None,
+        still: float | None,
+        events: EventSettings | None,
+        changed: Condition,
+    ) -> None:
+        self.name = name
+        self._gate = None if still is None else Gate(still, most=recognizer.config.max_gap)
+        self.source = source
+        self.recognizer = recognizer
+        self.fps = recognizer.fps if fps is None else fps
+        self.error: BaseException | None = None  # why it failed; None: it did not
+        self._is_broken = False  # its model raised what nobody raises on purpose
+        self._changed = changed
+        self._state: State = recognizer.initial_state()
+        self._teller = Teller(recognizer.config, name, events=events)
+        self._seen: Frame | None = None  # the one that was looked at last
+        self._served = 0  # the round in which that was
+        self._read = self._recognized = 0
+        self._dropped: Counter[str] = Counter()
+        self._times: deque[float] = deque()  # of the results of late
+        self._began = self._arrived = time.monotonic()  # the latter: when the last frame came
+        self._over: Health | None = None
+        self._segment: int | None = None  # of the last result
+        self._lost = False  # and it is not told yet that what ran has ended with that
+        self._told: tuple[SourceState, str] | None = None
+        self._since = self._arrived
+        self._heard: deque[Health] = deque([Health(since=self._began)])
+        self._listener = source.on_health
+        source.on_health = self._hear
+        self._reader = Reader(_Due(self), capacity=1 if source.live else 4, changed=changed)
+
+    def __repr__(self) -> str:
+        return f"<Camera {self.name}: {self.health.state}>"
+
+    @property
+    def health(self) -> Health:
+        """How it is now: what the source says of itself, or what can be seen from outside."""
+        if self._over is not None:
+            return self._over
+        said, now = self.source.health, time.monotonic()
+        if (
+            said is Source.health or said.state in _OVER
+        ):  # it says nothing, or frames are still to be looked at
+            state = SourceState.live if self._read else SourceState.connecting
+            said = replace(said, state=state, reason="", since=self._since, frames=self._read)
+        if self.source.live and said.state is SourceState.live and now - self._arrived > STALL_SECONDS:
+            reason = f"no picture for {STALL_SECONDS:g} s"
+            return replace(
+                said, state=SourceState.stalled, reason=reason, since=self._arrived + STALL_SECONDS
+            )
+        return said
+
+    @property
+    def counts(self) -> Counts:
+        """What became of its frames so far."""
+        with self._changed:
+            dropped = dict(+self._dropped)
+            if self._reader.buffer.dropped:
+                dropped["overload"] = self._reader.buffer.dropped
+            waiting = self._read - self._recognized - sum(dropped.values())
+            return Counts(self._read, self._recognized, dropped, waiting)
+
+    @property
+    def rate(self) -> float:
+        """Results a second, over the last five seconds."""
+        now = time.monotonic()
+        with self._changed:
+            self._forget_times(now)
+            return len(self._times) / min(_RECENT, max(now - self._began, 0.1))
+
+    # -- the rest is between the camera, its thread and its watcher
+
+    def _hear(self, health: Health) -> None:
+        """Called by the source in its thread: the watcher tells it, in its own."""
+        self._heard.append(health)
+        with self._changed:
+            self._lost = self._lost or health.state is SourceState.reconnecting
+            self._changed.notify_all()
+        if self._listener is not None:
+            self._listener(health)
+
+    def _changes(self) -> Iterator[Health]:
+        """States that were not told yet, in order."""
+        while self._heard:
+            health = self._heard.popleft()
+            if (
+                health.state not in _OVER and self._over is None
+            ):  # over is what the watcher has seen the end of
+                yield from self._if_new(health)
+        yield from self._if_new(self.health)
+
+    def _if_new(self, health: Health) -> Iterator[Health]:
+        if (health.state, health.reason) != self._told:
+            self._told = health.state, health.reason
+            self._since = health.since or time.monotonic()
+            yield health
+
+    def _drop(self, cause: str) -> None:
+        with self._changed:
+            self._dropped[cause] += 1
+
+    def _is_ready(self) -> bool:
+        """Whether a frame can be taken. Of a file only when it is known whether another one follows."""
+        buffer = self._reader.buffer
+        return len(buffer) > (0 if self.source.live or buffer.closed else 1)
+
+    def _is_finished(self) -> bool:
+        return self._reader.buffer.closed and not len(self._reader.buffer)
+
+    def _take(self) -> tuple[Frame, bool] | None:
+        """The next frame that is due, and whether it is known to be the last one."""
+        buffer = self._reader.buffer
+        frame = buffer.take()
+        if frame is None:
+            return None
+        if self.source.live and not is_next(frame, self._seen, self.fps):
+            self._drop("rhythm")  # it came while the one before it was taken
+            return None
+        self._seen = frame
+        return frame, not self.source.live and self._is_finished()
+
+    def _recognize(self, frame: Frame, last: bool, said: tuple[Prediction, State], asked: float) -> Result:
+        prediction, state = said
+        if frame.segment != self._segment:  # with which what ran before ends anyway
+            self._segment, self._lost = frame.segment, False
+        dropped = self._reader.buffer.dropped
+        still = None if self._gate is None else self._gate.still
+        result = self._teller.tell(frame, prediction, asked=asked, dropped=dropped, still=still, last=last)
+        self._state = state
+        now = time.monotonic()
+        with self._changed:
+            self._recognized += 1
+            self._times.append(now)
+            self._forget_times(now)
+        return result
+
+    def _forget_times(self, now: float) -> None:
+        while self._times and now - self._times[0] > _RECENT:
+            self._times.popleft()
+
+    def _end_if_lost(self) -> Iterator[Result]:
+        """What runs ends when the camera is lost, and not when it is back, which may be tomorrow."""
+        if self._lost and not len(self._reader.buffer):
+            self._lost = False
+            yield from self._teller.ending()
+
+    def _finish(self, reason: str = "", error: BaseException | None = None) -> list[Result]:
+        """It is over: what still waits is counted, what runs ends."""
+        if self._over is not None:
+            return []
+        self._reader.leave()
+        while self._reader.buffer.take() is not None:
+            self._drop("left")
+        self.error = error
+        state = SourceState.ended if error is None else SourceState.failed
+        said = self.source.health
+        frames = self._read if said is Source.health else said.frames
+        self._over = replace(said, state=state, reason=reason, since=time.monotonic(), frames=frames)
+        return list(self._teller.ending())
+
+    def _let_go(self) -> None:
+        """Its thread has ended: what is large goes now, and does not wait for the collector of circles."""
+        self._seen, self._state = None, self.recognizer.initial_state()
+        self._teller.forget()
+        if self.source.on_health == self._hear:
+            self.source.on_health = self._listener
+
+
+class _Due(Source):
+    """The frames of a camera that are due, so that its thread alone is busy with those that are not."""
+
+    def __init__(self, camera: Camera) -> None:
+        self.name = camera.name
+        self._camera = camera
+
+    @property
+    def live(self) -> bool:  # type: ignore[override]
+        """Whether the camera's source is, which may turn out later."""
+        return self._camera.source.live
+
+    def interrupt(self) -> None:
+        self._camera.source.interrupt()
+
+    def __iter__(self) -> Iterator[Frame]:
+        # The source is told now that it is read: an interrupt may come before the first frame is asked for.
+        return self._due(iter(self._camera.source))
+
+    def _due(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+        camera, gate, passed, judged = self._camera, self._camera._gate, None, None
+        with closing(frames) if isinstance(frames, Generator) else nullcontext():
+            for frame in frames:
+                # Of a file each frame that passes is looked at; of a camera some of them are overwritten.
+                last = camera._seen if self.live else passed
+                with camera._changed:
+                    camera._read += 1
+                    camera._arrived = time.monotonic()
+                if judged is not None and (last is None or judged.index > last.index):
+                    last = judged
+                if not is_next(frame, last, camera.fps):
+                    camera._drop("rhythm")
+                    continue
+                if gate is not None:
+                    judged = frame
+                    if not gate.passes(frame):
+                        camera._drop("still")
+                        continue
+                passed = frame
+                if frame.source != self.name:
+                    frame = replace(frame, source=self.name)
+                try:
+                    yield frame if self.live else camera.recognizer.ahead(frame)
+                except GeneratorExit:
+                    camera._drop("left")
+                    raise
+
+
+class Watcher(Closing):
+    """Recognizes any number of streams with one batch for the encoder and a state each.
+
+    ``add`` and ``remove`` streams at any time, from any thread; iterate it, or call ``step``, in one thread.
+    Each source has a thread of its own, so that one that is slow, dead or broken never delays another: what has
+    arrived is recognized, at most ``batch`` frames at once, and where the machine cannot keep up those come
+    first that were served least recently. Of a camera the newest frame is seen, of a file every frame.
+
+    ``on_health`` is called with a camera and its health at each change of state, in the thread that iterates.
+
+    >>> from streamrec.synthetic import World, WorldSettings
+    >>> with Watcher(Recognizer.load("synthetic")) as watcher:
+    ...     for name in ("door", "yard"):
+    ...         camera = watcher.add(name, World(WorldSettings(seconds=1.0, width=64, height=48)))
+    ...     sorted({result.frame.source for result in watcher})
+    ['door', 'yard']
+    """
+
+    def __init__(
+        self,
+        recognizer: Recognizer | None = None,
+        *,
+        fps: float | None = None,
+        batch: int = BATCH,
+        on_health: Callable[[Camera, Health], None] | None = None,
+    ) -> None:
+        whole_number(batch, "batch")
+        if recognizer is not None:
+            check_recognizer(recognizer, "Watcher")
+        self._recognizer = recognizer
+        self._fps = None if fps is None else check_fps(fps)
+        self._batch = batch
+        self._on_health = on_health
+        self._changed = Condition()
+        self._cameras: dict[str, Camera] = {}
+        self._leaving: list[Camera] = []  # removed, and their end is not told yet
+        self._gone: list[Camera] = []  # told, and their thread may still run
+        self._reserved: WeakKeyDictionary[Recognizer, int] = WeakKeyDictionary()  # frames of its largest pass
+        self._round = 0
+        self._stopped = self._closed = False
+
+    def add(
+        self,
+        name: str,
+        source: Any,
+        *,
+        recognizer: Recognizer | None = None,
+        fps: float | None = None,
+        still: float | None = None,
+        events: EventSettings | None = None,
+    ) -> Camera:
+        """Watch one more source, anything that ``open_source`` takes; its frames and events carry the name.
+
+        ``recognizer``, ``fps`` and ``events`` where they differ from the others'; ``still``: a picture that stands
+        still is looked at every so many seconds only (``Gate``). Raises ``StreamrecError`` when
+        the name is taken.
+        """
+        recognizer = recognizer or self._recognizer
+        if recognizer is None:
+            raise StreamrecError(f"no recognizer for {name}: give one to add, or to the Watcher for all")
+        if not isinstance(name, str):
+            raise WrongValue(f"the name of a source is {described(name)}: give a text")
+        check_recognizer(recognizer, "add")
+        source = open_source(source)
+        fps = self._fps if fps is None else check_fps(fps)
+        with self._changed:
+            if self._stopped:
+                raise StreamrecError(f"{name} cannot be added: the watcher was stopped")
+            if name in self._cameras:
+                raise StreamrecError(
+                    f"there is a camera {name} already: remove it first, or take another name"
+                )
+            camera = self._cameras[name] = Camera(
+                name, source, recognizer, fps=fps, still=still, events=events, changed=self._changed
+            )
+            self._changed.notify_all()
+        return camera
+
+    def remove(self, name: str) -> Camera:
+        """Stop watching a source; what runs before it ends with the next step. Returns at once."""
+        with self._changed:
+            camera = self._cameras.pop(name, None)
+            if camera is None:
+                known = ", ".join(self._cameras) or "none"
+                raise StreamrecError(f"there is no camera {name}; there are: {known}")
+            self._leaving.append(camera)
+            self._changed.notify_all()
+        camera._reader.leave()
+        return camera
+
+    @property
+    def cameras(self) -> tuple[Camera, ...]:
+        """Those that were added and not removed, in order; the ones that ended or failed too."""
+        with self._changed:
+            return tuple(self._cameras.values())
+
+    def step(self, timeout: float | None = None) -> list[Result]:
+        """Wait until something has arrived, and recognize it: at most one batch.
+
+        No result after ``timeout`` seconds, or at once when no camera is left that could give one. A camera whose
+        model fails, whatever it raises, has failed, and the others go on.
+        """
+        deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
+        while True:
+            with self._changed:
+                left = min(_TICK, max(0.0, deadline - time.monotonic()))
+                self._changed.wait_for(self._has_work, left)
+                finished = [camera for camera in self._active() if camera._is_finished()]
+                removed, self._leaving = self._leaving, []
+                batch = [] if self._stopped else self._next_batch()
+            told = [result for camera in removed for result in camera._finish("it was removed")]
+            for camera in finished:
+                told += self._finished(camera)
+            told += self._recognize(batch)
+            for camera in self._active():
+                told += camera._end_if_lost()
+            if self._stopped:
+                told += self._stop_all()
+            gone, self._gone = (*self._gone, *removed), []
+            for camera in gone:
+                if camera._reader.join(0.0):
+                    camera._let_go()
+                else:
+                    self._gone.append(camera)
+            self._tell_changes(removed)
+            if told or batch or self._stopped or not self._active() or time.monotonic() >= deadline:
+                return told
+
+    def __iter__(self) -> Iterator[Result]:
+        """Results as they come, until every source has ended or failed, or ``stop`` is called."""
+        while True:
+            yield from self.step()
+            if self._stopped or not self._active():
+                return
+
+    def stop(self) -> None:
+        """End the iteration: its last results tell what ended. May be called from any thread."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+
+    def close(self, patience: float = 3.0) -> None:
+        """Stop, and give the threads of all sources so many seconds in all to end. A second time does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        self.stop()
+        self._stop_all()
+        deadline = time.monotonic() + patience
+        for camera in (*self._cameras.values(), *self._gone, *self._leaving):
+            camera._reader.join(max(0.0, deadline - time.monotonic()))
+
+    def _active(self) -> list[Camera]:
+        with self._changed:
+            return [camera for camera in self._cameras.values() if camera._over is None]
+
+    def _has_work(self) -> bool:
+        cameras = self._active()
+        return (
+            self._stopped
+            or bool(self._leaving)
+            or not cameras
+            or any(c._heard or c._is_ready() or c._is_finished() for c in cameras)
+        )
+
+    def _next_batch(self) -> list[tuple[Camera, Frame, bool]]:
+        """What has arrived, of cameras that share a recognizer, the least recently served first."""
+        ready = sorted((c for c in self._active() if c._is_ready()), key=lambda camera: camera._served)
+        batch: list[tuple[Camera, Frame, bool]] = []
+        self._round += 1
+        for camera in ready:
+            if batch and camera.recognizer is not batch[0][0].recognizer:
+                continue
+            if (taken := camera._take()) is not None:
+                camera._served = self._round
+                batch.append((camera, *taken))
+            if len(batch) == self._batch:
+                break
+        return batch
+
+    def _recognize(self, batch: list[tuple[Camera, Frame, bool]]) -> list[Result]:
+        told: list[Result] = []
+        if batch:
+            # What cannot be reserved may still do one frame at a time; where it does not, its cameras fail below.
+            with suppress(Exception):
+                self._reserve(batch[0][0].recognizer)
+        asked = time.monotonic()
+        said = _said([(camera, frame) for camera, frame, _ in batch])
+        for (camera, frame, last), answer in zip(batch, said, strict=True):
+            try:
+                if isinstance(answer, Exception):
+                    raise answer
+                told.append(camera._recognize(frame, last, answer, asked))
+            except Exception as error:
+                camera._drop("unusable")
+                camera._is_broken = not isinstance(error, StreamrecError)
+                told += camera._finish(_reason(error), error)
+        return told
+
+    def _reserve(self, recognizer: Recognizer) -> None:
+        """Have it ready for all of its cameras at once, as far as they fit into a batch."""
+        most = min(self._batch, sum(camera.recognizer is recognizer for camera in self._active()))
+        if most > self._reserved.get(recognizer, 1):
+            self._reserved[recognizer] = most  # whether it can or not: it is tried once
+            recognizer.reserve(most)
+
+    def _finished(self, camera: Camera) -> list[Result]:
+        error = camera._reader.buffer.error
+        return camera._finish("" if error is None else _reason(error), error)
+
+    def _stop_all(self) -> list[Result]:
+        cameras = self._active()
+        for camera in cameras:  # all of them first: their threads end at the same time
+            camera._reader.leave()
+        return [result for camera in cameras for result in camera._finish("it was stopped")]
+
+    def _tell_changes(self, removed: list[Camera]) -> None:
+        for camera in (*removed, *self.cameras):
+            for health in camera._changes():
+                if self._on_health is not None:
+                    self._on_health(camera, health)
+
+
+def _reason(error: BaseException) -> str:
+    """Why a camera failed, in words."""
+    if isinstance(error, StreamrecError):
+        return str(error)
+    return redact(f"{type(error).__name__}: {error}")
+
+
+def _said(asked: list[tuple[Camera, Frame]]) -> list[tuple[Prediction, State] | Exception]:
+    """What the recognizer says of each; where it refuses a batch, of each alone: one bad picture is one camera's."""
+    if not asked:
+        return []
+    recognizer = asked[0][0].recognizer
+    try:
+        return [*recognizer.step_many([frame for _, frame in asked], [camera._state for camera, _ in asked])]
+    except Exception as error:  # a model is somebody else's, and what runs it raises of many kinds
+        if len(asked) == 1:
+            return [error]
+        return [answer for one in asked for answer in _said([one])]
+
+
+def results_of(
+    sources: Mapping[str, Any] | Iterable[Any],
+    recognizer: Recognizer,
+    *,
+    fps: float | None = None,
+) -> Generator[Result]:
+    """Recognize many sources at once until all of them have ended; ``frame.source`` names the stream.
+
+    ``sources``: a mapping of names to anything that ``open_source`` takes, or only the sources, which are then
+    named as they name themselves, the second of a name ``"name 2"``. A source that fails does not stop the
+    others: its error is raised when all have ended.
+    """
+    check_recognizer(recognizer, "results_of")
+    with Watcher(recognizer, fps=fps) as watcher:
+        cameras = [watcher.add(name, source) for name, source in _named(sources)]
+        yield from watcher
+        failed = [camera for camera in cameras if camera.error is not None]
+    broken = [camera for camera in failed if camera._is_broken]
+    if len(failed) == 1 or broken:
+        error = (broken or failed)[0].error
+        assert error is not None
+        raise error
+    if failed:
+        reasons = "; ".join(f"{camera.name}: {camera.health.reason}" for camera in failed)
+        raise SourceError(f"{len(failed)} of {len(cameras)} sources failed: {reasons}") from failed[0].error
+
+
+def _named(sources: Mapping[str, Any] | Iterable[Any]) -> list[tuple[str, Source]]:
+    if isinstance(sources, Mapping):
+        return [(name, open_source(source)) for name, source in sources.items()]
+    if getattr(sources, "ndim", 1) == 0 or not isinstance(sources, str | Iterable):
+        raise SourceError(
+            f"results_of takes a list of sources, or names and sources, not {described(sources)}"
+        )
+    if isinstance(sources, str):
+        raise SourceError(
+            f"results_of takes several sources; put {printable(redact_address(sources))} into a list"
+        )
+    named: dict[str, Source] = {}
+    for source in map(open_source, sources):
+        name, number = source.name, 1
+        while name in named:
+            number += 1
+            name = f"{source.name} {number}"
+        named[name] = source
+    return list(named.items())

@@ -1,0 +1,182 @@
+"""Why the model said so: where in the picture its last maps spoke for the label, asked for when it is to be shown."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import NoReturn
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from streamrec.core.arguments import described
+from streamrec.core.context import unpicklable
+from streamrec.core.image import as_bgr
+from streamrec.core.threads import for_engine
+from streamrec.errors import ModelError, StateError
+from streamrec.nn.encoders.last_maps import laid_out
+from streamrec.nn.model import ActionModel
+from streamrec.runtime.checkpoint import find_model, load_model
+from streamrec.runtime.torch_engine import check_process, settle_after_fork
+from streamrec.state import State
+from streamrec.types import Frame
+
+LEAST = 1e-9  # evidence that is none: its noise is not to be blown up
+
+
+class Explainer:
+    """Finds where the encoder saw what speaks for a label, at one step of a stream. Threads may share it.
+
+    It is a torch model beside the one that runs, whichever engine that has: the recognizer is asked nothing and
+    says what it says. The step is done again from the state that it was given, and the log-odds of the label are
+    followed back to the encoder's last maps. A place counts as much as its activations there, less those of an
+    empty picture, times their slopes. Grad-CAM (Selvaraju et al., ICCV 2017) averages slopes over the picture, which
+    is right for a head that is told averages; the encoders of ours tell the layout too, so each place keeps its own
+    (HiResCAM; Draelos and Carin, 2020).
+    """
+
+    def __init__(self, model: ActionModel) -> None:
+        """``model``: it is copied, so that training it goes on undisturbed."""
+        if not isinstance(model, ActionModel):
+            raise ModelError(
+                f"an Explainer is made of an ActionModel, not of {described(model)}; "
+                "Explainer.load(name_or_path) reads one"
+            )
+        self._process = os.getpid()
+        settle_after_fork()
+        self._model = copy.deepcopy(model).eval().requires_grad_(False)
+        self.config = model.config
+        transform = self.config.transform
+        self._maps = self._model.encoder.last_maps(transform.height, transform.width)
+        if not self._maps:
+            raise ModelError(
+                f"the encoder {self.config.encoder} has no maps of the picture: where it looked cannot be shown"
+            )
+        self._lock = threading.Lock()  # what one question collects is not another's
+        self._blank = self._model.initial_state()
+        gray = self._model.mean.expand(1, 3, transform.height, transform.width)
+        self._empty = [maps for maps, _ in self._followed(gray, math.inf, self._blank, None)]
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        """Not pickled: load it in the other process."""
+        unpicklable(self)
+
+    @classmethod
+    def load(cls, name_or_path: str | Path) -> Explainer:
+        """Of a shipped model by name, or of a model file by path; raises ``ModelError`` in words."""
+        path = find_model(name_or_path)
+        if path.suffix == ".onnx":
+            raise ModelError(
+                f"{path} is an exported graph without torch weights, so it cannot be shown where it looked; "
+                "give the .safetensors file that it was exported from"
+            )
+        return cls(load_model(path))
+
+    def heat(self, frame: Frame, state: State, label: str | None = None) -> np.ndarray:
+        """(H, W) float32 over the frame's picture: 1 where most spoke for the label, 0 where nothing did.
+
+        ``state``: as it was before the step of this frame; it stays as it was. ``label``: None for the likeliest.
+        Raises ``StateError`` for the state of another model.
+        """
+        evidence = [
+            self._placed((maps - empty) * slopes)
+            for (maps, slopes), empty in zip(self._asked(frame, state, label), self._empty, strict=True)
+        ]
+        heat = np.maximum(np.sum(evidence, axis=0), 0.0)
+        return self.config.transform.spread(heat / max(float(heat.max()), LEAST), *frame.image.shape[:2])
+
+    def _asked(self, frame: Frame, state: State, label: str | None) -> list[tuple[Tensor, Tensor]]:
+        """The last maps at this frame's step, each with the slopes of the label's log-odds."""
+        check_process(self._process)
+        self._check(state)
+        elapsed = state.elapsed(np.array([frame.timestamp]), np.array([frame.segment]))
+        head, cache = (tuple(map(torch.from_numpy, arrays)) for arrays in (state.head, state.cache))
+        return self._followed(
+            torch.from_numpy(self.config.transform(as_bgr(frame.image))).unsqueeze(0),
+            float(elapsed[0]),
+            replace(self._blank, head=head, cache=cache),
+            label,
+        )
+
+    def _followed(
+        self, picture: Tensor, elapsed: float, state: State, label: str | None
+    ) -> list[tuple[Tensor, Tensor]]:
+        """(1, 3, h, w) -> the last maps of this step, each with the slopes of the label's log-odds."""
+        threads = for_engine(self.config.transform.width * self.config.transform.height)
+        with (
+            self._lock,
+            _at_most(threads),
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            _kept(self._maps) as kept,
+        ):
+            outputs, _ = self._model.step(picture, torch.tensor([elapsed]), state)
+            logits = self._model.split(outputs)[0][0]
+            slopes = torch.autograd.grad(_log_odds(logits, self._index(logits, label)), kept)
+        return [(maps.detach(), slope) for maps, slope in zip(kept, slopes, strict=True)]
+
+    def _placed(self, evidence: Tensor) -> np.ndarray:
+        """What each activation speaks for -> (height, width) for each pixel that the model sees."""
+        height, width = self.config.transform.height, self.config.transform.width
+        maps = laid_out(evidence, height, width)
+        assert maps is not None  # such modules were chosen
+        cells = maps.sum(0).numpy()
+        # A cell's evidence is shared by its pixels, so that coarse and fine maps can be added.
+        return cv2.resize(cells * (cells.size / (height * width)), (width, height))
+
+    def _check(self, state: State) -> None:
+        given, own = ([a.shape for a in (*s.head, *s.cache)] for s in (state, self._blank))
+        if given != own:
+            raise StateError("this state belongs to another model, or to more than one stream")
+
+    def _index(self, logits: Tensor, label: str | None) -> int:
+        if label is None:
+            return int(logits.argmax())
+        if label not in self.config.labels:
+            raise ModelError(f"there is no label {label!r}; the labels are {', '.join(self.config.labels)}")
+        return self.config.labels.index(label)
+
+
+@contextmanager
+def _at_most(threads: int) -> Iterator[None]:
+    """Torch in so many threads: where cores are busy, those of a small CNN wait for each other more than they work."""
+    before = torch.get_num_threads()
+    if before <= threads:
+        yield
+        return
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _kept(modules: tuple[nn.Module, ...]) -> Iterator[list[Tensor]]:
+    """Collect what the modules say, cut off from what came before: no slope is followed further back."""
+    kept: list[Tensor] = []
+
+    def keep(module: nn.Module, given: object, said: Tensor) -> Tensor:
+        kept.append(said.detach().requires_grad_())
+        return kept[-1].clone()  # what comes next may work in place
+
+    hooks = [module.register_forward_hook(keep) for module in modules]
+    try:
+        yield kept
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _log_odds(logits: Tensor, index: int) -> Tensor:
+    """Of one label against all others: its slope says what tells it from them, however sure the model is."""
+    others = torch.cat([logits[:index], logits[index + 1 :]])
+    return logits[index] - others.logsumexp(0) if len(others) else logits[index]

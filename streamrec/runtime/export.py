@@ -1,0 +1,198 @@
+"""One step of a model as an ONNX graph, the state as inputs and outputs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import re
+import sys
+import threading
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from streamrec.core.files import replacing, why
+from streamrec.core.text import printable
+from streamrec.errors import ModelError
+from streamrec.nn.config import FORMAT, ModelConfig
+from streamrec.nn.model import ActionModel, action_model_of
+from streamrec.runtime.graph_passes import tidy
+
+if TYPE_CHECKING:
+    import onnx
+
+    from streamrec.nn.model import CNNLSTM
+
+INPUTS = ("pictures", "elapsed")
+OUTPUT = "probabilities"
+PHASE = "phase"  # an output of models that count
+NEXT = ".next"  # "head.0" goes in, "head.0.next" comes out
+
+
+class _Step(nn.Module):
+    def __init__(self, model: ActionModel, head_arrays: int) -> None:
+        super().__init__()
+        self.model = model
+        self.head_arrays = head_arrays
+
+    def forward(self, pictures: Tensor, elapsed: Tensor, *memory: Tensor) -> tuple[Tensor, ...]:
+        state = replace(
+            self.model.initial_state(), head=memory[: self.head_arrays], cache=memory[self.head_arrays :]
+        )
+        outputs, state = self.model.step(pictures, elapsed, state)
+        logits, phase = self.model.split(outputs)
+        said = (torch.softmax(logits, dim=-1),) if phase is None else (torch.softmax(logits, dim=-1), phase)
+        return *said, *state.head, *state.cache
+
+
+def step_graph(model: ActionModel) -> tuple[bytes, list[str]]:
+    """The graph without its weights, and the names of the weights that it refers to.
+
+    Inputs: ``pictures`` (N, 3, height, width) uint8 RGB, ``elapsed`` (N,) float32 seconds, ``head.0`` ...,
+    ``cache.0`` ... as in ``State``; outputs: ``probabilities`` (N, labels), in a model that counts ``phase``
+    (N, 2), and each memory with ``.next`` behind its name. N is free.
+    """
+    graph = _traced(model)
+    weights = model.state_dict()
+    referred = [initializer for initializer in graph.graph.initializer if initializer.name in weights]
+    for initializer in referred:
+        initializer.ClearField("raw_data")
+        initializer.data_location = 1  # TensorProto.EXTERNAL
+        initializer.external_data.add(key="location", value="weights")
+    return graph.SerializeToString(), [initializer.name for initializer in referred]
+
+
+def export_onnx(model: ActionModel | CNNLSTM, path: str | Path) -> None:
+    """Write a model as one .onnx file that holds all: weights, labels, transform, rhythm (as metadata)."""
+    model = action_model_of(model)
+    _write(_traced(model), model.config, path)
+
+
+def export_graph(
+    graph: bytes | None,
+    weights: Mapping[str, np.ndarray],
+    referred: Sequence[str],
+    config: ModelConfig,
+    path: str | Path,
+) -> None:
+    """The same of the graph that lies in a model file, with the weights that it refers to."""
+    import onnx
+    from onnx.numpy_helper import from_array
+
+    if graph is None:
+        raise ModelError("this model has no step graph, so that it cannot be written as .onnx")
+    whole = onnx.load_from_string(graph)
+    for initializer in whole.graph.initializer:
+        if initializer.name in referred:
+            initializer.CopyFrom(
+                from_array(np.ascontiguousarray(weights[initializer.name]), initializer.name)
+            )
+    _write(whole, config, path)
+
+
+def _write(graph: onnx.ModelProto, config: ModelConfig, path: str | Path) -> None:
+    graph.metadata_props.add(key="format", value=f"streamrec {FORMAT}")
+    graph.metadata_props.add(key="config", value=json.dumps(config.to_dict()))
+    try:
+        with replacing(Path(path)) as file:
+            file.write(graph.SerializeToString())
+    except OSError as error:
+        raise ModelError(f"the model could not be written to {path}: {why(error)}") from error
+
+
+def _traced(model: ActionModel) -> onnx.ModelProto:
+    was_training = model.training
+    model = model.eval()
+    transform = model.config.transform
+    state = model.initial_state(2)
+    memory = (*state.head, *state.cache)
+    names = [f"head.{i}" for i in range(len(state.head))] + [f"cache.{i}" for i in range(len(state.cache))]
+    said = [OUTPUT, PHASE] if model.config.counted else [OUTPUT]
+    weights = {f"model.{name}" for name in model.state_dict()}
+    pictures = torch.zeros(
+        2, 3, transform.height, transform.width, dtype=torch.uint8, device=model.mean.device
+    )
+    elapsed = torch.full((2,), 1.0 / model.config.fps, device=model.mean.device)
+    streams: Any = {0: torch.export.Dim("streams")}
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stderr(cast(Any, _ButThisThread(sys.stderr))):
+            warnings.simplefilter("ignore")  # the exporter warns of its own inside
+            program: Any = torch.onnx.export(
+                _Step(model, len(state.head)),
+                (pictures, elapsed, *memory),
+                dynamo=True,
+                optimize=False,  # ``tidy`` does it, and the weights keep their names
+                verbose=False,
+                dynamic_shapes=(streams, streams, tuple(streams for _ in memory)),
+                input_names=[*INPUTS, *names],
+                output_names=[*said, *(name + NEXT for name in names)],
+            )
+            tidy(program.model, weights)
+    except Exception as error:  # the exporter raises of many kinds
+        why = (
+            "this CNN cannot be written as an ONNX graph, and without one it cannot be run from a file"
+            if model.config.is_own
+            else f"the encoder {model.config.encoder} cannot be exported to ONNX, "
+            "use the torch engine (--engine torch)"
+        )
+        raise ModelError(f"{why}: {_reason(error)}") from error
+    finally:
+        logger.setLevel(level)
+        model.train(was_training)
+    proto = program.model_proto
+    _rename(proto, model)
+    return proto
+
+
+def _rename(proto: onnx.ModelProto, model: ActionModel) -> None:
+    """Give the weights the names that they have in the model, and drop what tells of this machine's paths.
+
+    Only the weights: other names, shortened, could meet the name of some node's output.
+    """
+    names = {f"model.{name}": name for name in model.state_dict()}
+    for initializer in proto.graph.initializer:
+        initializer.name = names.get(initializer.name, initializer.name)
+    for node in proto.graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        del node.metadata_props[:]
+        node.doc_string = ""
+    del proto.graph.value_info[:]
+
+
+def weights_of(model: ActionModel) -> dict[str, np.ndarray]:
+    """The weights by name, as the graph refers to them."""
+    return {name: value.detach().cpu().numpy() for name, value in model.state_dict().items()}
+
+
+class _ButThisThread:
+    """A stream for all threads but the one that makes it: where the exporter fails, it prints what it saw so far."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream, self._thread = stream, threading.get_ident()
+
+    def write(self, text: str) -> int:
+        """Write it, or not; the number of letters that were given."""
+        if self._stream is not None and threading.get_ident() != self._thread:
+            self._stream.write(text)
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _reason(error: BaseException) -> str:
+    """Where the exporter's error came from, in one line: it says pages, in colours, of what else may be tried."""
+    while (inner := error.__cause__) is not None:
+        error = inner
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip()
+    return printable(text.partition("\n")[0][:200]) or type(error).__name__

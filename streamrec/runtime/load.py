@@ -1,0 +1,114 @@
+"""What runs a model, one step for N streams at a time."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from streamrec.core.limits import THREADS
+from streamrec.errors import ModelError
+from streamrec.nn.config import ModelConfig
+from streamrec.runtime.engine import Engine, Origin
+
+if TYPE_CHECKING:
+    from streamrec.runtime.checkpoint import Checkpoint
+
+ENGINES = ("auto", "onnx", "torch")
+
+
+def made_again(origin: Origin, config: ModelConfig) -> Engine:
+    """The engine made again; raises ``ModelError`` where its file holds another model by now."""
+    if not isinstance(origin.model, str):
+        return engine_of(origin.model, engine=origin.engine, device=origin.device, threads=origin.threads)
+    _, engine = make_engine(origin.model, engine=origin.engine, device=origin.device, threads=origin.threads)
+    if engine.config != config:
+        raise ModelError(f"{origin.model} holds another model than when this recognizer was pickled")
+    return engine
+
+
+def make_engine(
+    name_or_path: str, *, engine: str = "auto", device: str = "auto", threads: int | None = None
+) -> tuple[str, Engine]:
+    """Read a model and make it ready: ("onnx" on a CPU, "torch" on a GPU, where "auto") its name and engine.
+
+    ``threads``: of one step on a CPU; None is what ``threads.for_engine`` says. Torch has one number for all models.
+    """
+    from streamrec.runtime.checkpoint import find_model, read_checkpoint
+
+    if engine not in ENGINES:
+        raise ModelError(f"there is no engine {engine!r}; the engines are {', '.join(ENGINES)}")
+    if not isinstance(device, str):
+        raise ModelError(f"device is {device!r}: give its name, like cpu, cuda or cuda:1")
+    check_device(device)
+    if threads is not None and (wrong := THREADS.wrong(threads)) is not None:
+        raise ModelError(f"threads: {wrong}")
+    path = find_model(name_or_path)
+    if path.suffix == ".onnx":
+        if engine == "torch":
+            raise ModelError(f"{path} is an exported graph: it runs with the onnx engine only")
+        _check_on_cpu(device)
+        from streamrec.runtime.onnx_engine import OnnxEngine
+
+        name = path.stem
+        made: Engine = OnnxEngine.from_file(path, threads)
+    else:
+        checkpoint = read_checkpoint(path)
+        name = checkpoint.name
+        made = engine_of(checkpoint, engine=engine, device=device, threads=threads)
+    made.origin = Origin(str(path.absolute()), engine, device, threads)
+    return name, made
+
+
+def engine_of(
+    checkpoint: Checkpoint, *, engine: str = "auto", device: str = "auto", threads: int | None = None
+) -> Engine:
+    """The same for a model that was read, or that was never in a file."""
+    if engine == "auto":
+        engine = "onnx" if device in ("auto", "cpu") and checkpoint.graph is not None else "torch"
+        if device == "auto" and not checkpoint.config.is_own and _has_gpu():
+            engine = "torch"
+    if engine == "onnx":
+        _check_on_cpu(device)
+        from streamrec.runtime.onnx_engine import OnnxEngine
+
+        made: Engine = OnnxEngine.from_checkpoint(checkpoint, threads)
+    else:
+        from streamrec.runtime.torch_engine import TorchEngine
+
+        made = TorchEngine(checkpoint, device, threads)
+    made.origin = Origin(checkpoint, engine, device, threads)
+    return made
+
+
+def _check_on_cpu(device: str) -> None:
+    if device not in ("auto", "cpu"):
+        raise ModelError(
+            f"the onnx engine runs on the cpu; for {device} take the torch engine (--engine torch)"
+        )
+
+
+def check_device(device: str) -> None:
+    """Raise ``ModelError`` for the name of a device that there is not.
+
+    >>> check_device("gpu")
+    Traceback (most recent call last):
+    ...
+    streamrec.errors.ModelError: there is no device 'gpu'; the devices are auto, cpu, cuda, cuda:1, ..., mps and xpu
+    """
+    from streamrec.errors import ModelError
+
+    if not re.fullmatch(r"auto|cpu|(cuda|mps|xpu)(:\d{1,3})?", device):
+        raise ModelError(
+            f"there is no device {device!r}; the devices are auto, cpu, cuda, cuda:1, ..., mps and xpu"
+        )
+
+
+def _has_gpu() -> bool:
+    """Whether torch can use a GPU; torch is asked only where a driver of NVIDIA's is loaded."""
+    from pathlib import Path
+
+    if not Path("/proc/driver/nvidia/version").exists():
+        return False
+    import torch
+
+    return torch.cuda.is_available()

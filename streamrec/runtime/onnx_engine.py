@@ -1,0 +1,288 @@
+"""Run a model's step graph with ONNX Runtime. No torch is imported here."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from streamrec.core.graph_check import check_graph
+from streamrec.core.reading import in_words, why
+from streamrec.core.text import printable
+from streamrec.core.threads import for_engine, for_looks
+from streamrec.errors import ModelError
+from streamrec.nn.config import ModelConfig
+from streamrec.runtime.checkpoint import Checkpoint, parse_config
+from streamrec.runtime.engine import Arrays, Engine, Lookers
+
+MOST_MEMORY = 8 << 30  # bytes that all graphs together may take, or half of the machine's where that is less
+_MOST_REMEMBERED = 1 << 28  # bytes of the memory of one stream
+_MOST_FILE = 4_000_000_000  # bytes of a .onnx file
+_TRIAL_SECONDS = 120.0  # that the first step may take
+LARGE = 4_000_000  # bytes of graph and weights: of less, a step is too short to be worth the cut
+
+
+class OnnxEngine(Engine):
+    """The step graph on the CPU."""
+
+    name = "onnx"
+    device = "cpu"
+
+    def __init__(
+        self,
+        graph: _Graph,
+        session: onnxruntime.InferenceSession,
+        config: ModelConfig,
+        threads: int | None = None,
+    ) -> None:
+        """``threads``: how many looks are worked on at once; None: one a core."""
+        self.config = config
+        self._name = printable(graph.name)
+        self._session = session
+        self._weights = graph.weights  # the sessions read them in place: they must live as long
+        self._check_interface()
+        inputs = self._session.get_inputs()[2:]
+        self.memory_names = [i.name for i in inputs]
+        self.head_shapes = tuple(tuple(i.shape[1:]) for i in inputs if i.name.startswith("head."))
+        self.cache_shapes = tuple(tuple(i.shape[1:]) for i in inputs if i.name.startswith("cache."))
+        self._threads = for_looks(threads)
+        self._graph: _Graph | None = graph if self._threads > 1 and graph.size >= LARGE else None
+        self._halves: tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSession] | None = None
+        self._lookers: Lookers | None = None
+        self._cutting = threading.Lock()
+        self._process = os.getpid()
+        self._try()
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Checkpoint, threads: int | None = None) -> OnnxEngine:
+        """The graph and the weights of a model file; a file without a graph is exported now, with torch."""
+        graph, names = checkpoint.graph, list(checkpoint.referred)
+        if graph is None:
+            from streamrec.runtime.checkpoint import build_model
+            from streamrec.runtime.export import step_graph
+
+            graph, names = step_graph(build_model(checkpoint))
+        check_graph(graph, checkpoint.name, names)
+        with in_words(checkpoint.name, ModelError):
+            weights = {
+                name: onnxruntime.OrtValue.ortvalue_from_numpy(checkpoint.weights[name]) for name in names
+            }
+        whole = _Graph(graph, checkpoint.name, weights)
+        return cls(whole, whole.session(_of_step(checkpoint.config, threads)), checkpoint.config, threads)
+
+    @classmethod
+    def from_file(cls, path: Path, threads: int | None = None) -> OnnxEngine:
+        """A model that ``streamrec export`` wrote: one .onnx file with all in it."""
+        try:
+            if path.stat().st_size > _MOST_FILE:
+                raise ModelError(f"the model {printable(str(path))} is too large")
+            graph = _Graph(path.read_bytes(), path.name)
+        except (OSError, MemoryError) as error:
+            raise ModelError(f"the model {printable(str(path))} cannot be read: {why(error)}") from error
+        metadata = check_graph(graph.data, path.name).metadata
+        config = parse_config(path, metadata.get("format"), metadata.get("config"))
+        return cls(graph, graph.session(_of_step(config, threads)), config, threads)
+
+    def step(
+        self,
+        pictures: np.ndarray,
+        elapsed: np.ndarray,
+        head: Arrays,
+        cache: Arrays,
+        seen: Arrays | None = None,
+    ) -> tuple[np.ndarray, np.ndarray | None, Arrays, Arrays]:
+        """One run of the graph over N streams, or of its second half where the pictures were looked at before."""
+        given = {"pictures": pictures, "elapsed": elapsed}
+        given.update(zip(self.memory_names, (*head, *cache), strict=True))
+        session = self._session
+        if seen is not None:
+            assert self._halves is not None
+            first, session = self._halves
+            given.update(zip((o.name for o in first.get_outputs()), seen, strict=True))
+            given = {i.name: given[i.name] for i in session.get_inputs()}
+        probabilities, *after = self._run(session, given)
+        phase = after.pop(0) if self.config.counted else None
+        return probabilities, phase, tuple(after[: len(head)]), tuple(after[len(head) :])
+
+    def lookers(self) -> Lookers | None:
+        """One thread a core. The graph is cut in two when somebody asks first."""
+        if self._process != os.getpid():
+            self._after_fork()
+        with self._cutting:
+            if self._graph is not None:
+                self._halves = self._graph.halves()
+                self._lookers = None if self._halves is None else Lookers(self._threads)
+                self.looks_ahead = self._lookers is not None
+                self._graph = None
+            return self._lookers
+
+    def _after_fork(self) -> None:
+        """The threads stayed behind in the process that was forked, and with them what they had begun."""
+        self._process, self._cutting = os.getpid(), threading.Lock()
+        self._lookers = None if self._lookers is None else Lookers(self._threads)
+
+    def look(self, pictures: np.ndarray) -> Arrays:
+        """The first half of the graph."""
+        assert self._halves is not None
+        return tuple(self._run(self._halves[0], {"pictures": pictures}))
+
+    def _run(
+        self,
+        session: onnxruntime.InferenceSession,
+        given: Mapping[str, np.ndarray],
+        options: onnxruntime.RunOptions | None = None,
+    ) -> list[Any]:
+        try:
+            return session.run(None, given, options)
+        except Exception as error:  # ONNX Runtime's errors share no public base class
+            raise ModelError(f"the model {self._name} failed at a step: {_first_line(error)}") from error
+
+    def _check_interface(self) -> None:
+        """Whether the graph takes and gives what a step of this config does."""
+        transform = self.config.transform
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        names = [value.name for value in inputs]
+        memory = inputs[2:]
+        said = ["probabilities", "phase"] if self.config.counted else ["probabilities"]
+        shapes = [value.shape[1:] for value in memory]
+        fits = (
+            names[:2] == ["pictures", "elapsed"]
+            and list(inputs[0].shape[1:]) == [3, transform.height, transform.width]
+            and [value.type for value in inputs] == ["tensor(uint8)", *["tensor(float)"] * (len(inputs) - 1)]
+            and [value.name for value in outputs] == [*said, *(f"{value.name}.next" for value in memory)]
+            and all(name.startswith(("head.", "cache.")) for name in names[2:])
+            and all(isinstance(size, int) and size > 0 for shape in shapes for size in shape)
+        )
+        if not fits:
+            raise ModelError(f"the graph of {self._name} does not fit its config: export the model again")
+        size = 4 * sum(int(np.prod([*map(int, shape)], dtype=object)) for shape in shapes)
+        if size > _MOST_REMEMBERED:
+            raise ModelError(
+                f"{self._name} would remember {size / 1e6:,.0f} MB of each stream; it may be "
+                f"{_MOST_REMEMBERED / 1e6:,.0f} at most"
+            )
+
+    def _try(self) -> None:
+        """One step of a stream that begins, on a black picture: a graph that cannot is told now."""
+        transform = self.config.transform
+        shapes = (*self.head_shapes, *self.cache_shapes)
+        memory = [np.zeros((1, *shape), np.float32) for shape in shapes]
+        pictures = np.zeros((1, 3, transform.height, transform.width), np.uint8)
+        given = dict(
+            zip(
+                ("pictures", "elapsed", *self.memory_names),
+                (pictures, np.full(1, np.inf, np.float32), *memory),
+                strict=True,
+            )
+        )
+        options = onnxruntime.RunOptions()
+        alarm = threading.Timer(_TRIAL_SECONDS, lambda: setattr(options, "terminate", True))
+        alarm.daemon = True
+        alarm.start()
+        try:
+            probabilities, *after = self._run(self._session, given, options)
+        except ModelError as error:
+            if options.terminate:
+                raise ModelError(
+                    f"a step of {self._name} takes longer than {_TRIAL_SECONDS:g} s: it is no model for here"
+                ) from error
+            raise
+        finally:
+            alarm.cancel()
+        wanted = [(1, len(self.config.labels)), *([(1, 2)] if self.config.counted else [])]
+        found = [probabilities, *after]
+        if [array.shape for array in found] != [*wanted, *((1, *shape) for shape in shapes)]:
+            raise ModelError(f"the graph of {self._name} does not fit its config: export the model again")
+        if not all(np.isfinite(array).all() for array in found):
+            raise ModelError(
+                f"{self._name} says what is no number of a black picture: its weights are damaged"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class _Graph:
+    """A graph's bytes, and the weights that lie outside of them."""
+
+    data: bytes
+    name: str
+    weights: dict[str, onnxruntime.OrtValue] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """In bytes, with its weights."""
+        return len(self.data) + sum(value.tensor_size_in_bytes() for value in self.weights.values())
+
+    def session(
+        self, threads: int, part: tuple[bytes, list[str]] | None = None
+    ) -> onnxruntime.InferenceSession:
+        """Ready to run, or a part of it, with the names of its weights. They are read in place."""
+        data, names = part or (self.data, list(self.weights))
+        names = [name for name in names if name in self.weights]
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 4  # what it would say is said by the errors
+        if _is_memory_limited():
+            options.add_session_config_entry("session.use_env_allocators", "1")
+        # A worker that spins between frames takes the core from the thread that decodes the next one.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            options.add_external_initializers(names, [self.weights[name] for name in names])
+            # It falls back to nothing: there is one provider, and it would say so on standard output.
+            return onnxruntime.InferenceSession(
+                data, options, providers=["CPUExecutionProvider"], enable_fallback=0
+            )
+        except Exception as error:  # ONNX Runtime's errors share no public base class
+            raise ModelError(
+                f"ONNX Runtime cannot run {printable(self.name)}: {_first_line(error)}"
+            ) from error
+
+    def halves(self) -> tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSession] | None:
+        """What looks at pictures, and what waits for the memory; None where the graph has no such halves."""
+        try:
+            from streamrec.runtime.graph_split import Cut
+        except ImportError:  # a small installation that only runs models
+            return None
+        cut = Cut(self.data)
+        if not cut.seen:
+            return None
+        first = self.session(1, cut.first())
+        second = cut.second([(output.type, output.shape) for output in first.get_outputs()])
+        return None if second is None else (first, self.session(1, second))
+
+
+@cache
+def _is_memory_limited() -> bool:
+    """Give all sessions of this process one allocator that refuses more than ``MOST_MEMORY``; whether there is one.
+
+    A graph may ask for more than any machine has, and where the system promises it, the process dies of it later.
+    """
+    most = MOST_MEMORY
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        most = min(most, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
+    try:
+        kind = onnxruntime.OrtMemoryInfo(
+            "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+        )
+        onnxruntime.create_and_register_allocator(kind, onnxruntime.OrtArenaCfg({"max_mem": most}))
+    except Exception:  # the app has one of its own, or this build has none
+        return False
+    return True
+
+
+def _first_line(error: BaseException) -> str:
+    """What ONNX Runtime says, without its own source's place and lines."""
+    said = str(error).strip().splitlines() or [type(error).__name__]
+    if "BFCArena" in said[0] or "bad_alloc" in said[0] or isinstance(error, MemoryError):
+        return "it asks for more memory than a model may have here"
+    return printable(said[0])[:300]
+
+
+def _of_step(config: ModelConfig, threads: int | None) -> int:
+    return threads or for_engine(config.transform.width * config.transform.height)

@@ -1,0 +1,358 @@
+"""The recognizer: a frame and a state in, a prediction and a state out."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from streamrec.core.arguments import described, number, whole_number
+from streamrec.core.image import as_bgr
+from streamrec.errors import ModelError, PictureError, StateError, StreamrecError
+from streamrec.events.repetitions import RepetitionCounter
+from streamrec.nn.config import ModelConfig
+from streamrec.runtime.engine import Arrays, Engine
+from streamrec.runtime.load import engine_of, make_engine
+from streamrec.sources.sampling import check_fps, is_due
+from streamrec.state import State, stack, unstack
+from streamrec.types import Frame, Prediction
+
+if TYPE_CHECKING:
+    from streamrec.nn.model import CNNLSTM, ActionModel
+
+
+class Recognizer:
+    """A model made ready to run. It is immutable and remembers nothing: all streams share one.
+
+    It may be pickled, for the processes of a pool: it is loaded again from its file there.
+    """
+
+    def __init__(self, engine: Engine | ActionModel | CNNLSTM, name: str = "") -> None:
+        """``engine``: or a model that was just trained, as it is now; ``load`` is for names and files."""
+        self.name = name
+        self._engine = engine if isinstance(engine, Engine) else _engine_for(engine)
+
+    @classmethod
+    def load(
+        cls,
+        name_or_path: str | Path,
+        *,
+        device: str = "auto",
+        engine: str = "auto",
+        threads: int | None = None,
+    ) -> Recognizer:
+        """Load a shipped model by name, or a model file by path.
+
+        ``engine``: "onnx" (the default on a CPU), "torch", or "auto"; ``device``: "cpu", "cuda", "cuda:1", ...
+        or "auto"; ``threads``: of one step on a CPU, None for what suits the model.
+        Raises ``ModelError`` in words. Nothing is downloaded and nothing is unpickled.
+        """
+        name, ready = make_engine(_named(name_or_path), engine=engine, device=device, threads=threads)
+        return cls(ready, name)
+
+    @property
+    def config(self) -> ModelConfig:
+        """The model's labels, transform, rhythm and event settings."""
+        return self._engine.config
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What the model can say."""
+        return self._engine.config.labels
+
+    @property
+    def fps(self) -> float:
+        """The rhythm that the head learned, in frames a second."""
+        return self._engine.config.fps
+
+    @property
+    def engine(self) -> str:
+        """The name of the engine that runs it: "onnx" or "torch"."""
+        return self._engine.name
+
+    @property
+    def device(self) -> str:
+        """Where it runs: "cpu", "cuda", ..."""
+        return self._engine.device
+
+    def __repr__(self) -> str:
+        return f"<Recognizer {self.name}: {', '.join(self.labels)} ({self.engine} on {self.device})>"
+
+    def initial_state(self) -> State:
+        """The state of a stream that has seen nothing."""
+        engine = self._engine
+        return State(
+            head=tuple(np.zeros((1, *shape), np.float32) for shape in engine.head_shapes),
+            cache=tuple(np.zeros((1, *shape), np.float32) for shape in engine.cache_shapes),
+            clock=np.full(1, -math.inf),
+            segment=np.zeros(1, np.int64),
+            probabilities=np.zeros((1, len(self.labels)), np.float32),
+            phase=np.zeros((1, 2), np.float32) if self.config.counted else None,
+            strangeness=None if self.config.known is None else np.zeros(1, np.float32),
+        )
+
+    def step(self, frame: Frame, state: State) -> tuple[Prediction, State]:
+        """Look at the next frame of a stream; the given state stays as it was.
+
+        A frame of another segment than the last, one more than ``config.max_gap`` seconds after it, or one
+        before it starts from the initial state.
+        """
+        return self.step_many([frame], [state])[0]
+
+    def step_many(self, frames: Sequence[Frame], states: Sequence[State]) -> list[tuple[Prediction, State]]:
+        """Look at one frame of each of several streams in one pass: a batch for the encoder, a state each.
+
+        Raises ``StateError`` where they are not as many, or of another model, ``PictureError`` for what is no frame.
+        """
+        if not (isinstance(frames, Sequence) and isinstance(states, Sequence)):
+            raise StreamrecError(
+                f"step_many takes a list of frames and one of states, not {described(frames)} and {described(states)}"
+            )
+        if len(frames) == 0 == len(states):
+            return []
+        for state in states:
+            self._check(state)
+        if not states or len(state := stack(states)) != len(frames):
+            streams = sum(map(len, states))
+            raise StateError(f"{len(frames)} frames came with the states of {streams} streams; give one each")
+        try:
+            clock = np.array([frame.timestamp for frame in frames], np.float64)
+            segment = np.array([frame.segment for frame in frames], np.int64)
+        except (AttributeError, TypeError, ValueError) as error:
+            raise _no_frame(frames) from error
+        pictures, seen = self._see(frames)
+        elapsed = state.elapsed(clock, segment)
+        probabilities, phase, head, cache = self._engine.step(
+            pictures, elapsed, state.head, state.cache, seen
+        )
+        probabilities.setflags(write=False)  # the prediction and the state share them
+        strangeness = None if self.config.known is None else self.config.known.strangeness(pictures)
+        after = unstack(State(head, cache, clock, segment, probabilities, phase, strangeness))
+        return [(self._prediction(one), one) for one in after]
+
+    def ahead(self, frame: Frame) -> Frame:
+        """The frame; where the engine can, it begins to look at its picture now, and ``step`` goes on from there.
+
+        For what is read before its turn, as from a file: all cores look at frames then, though the state of each must
+        wait for the one before.
+        """
+        if not isinstance(frame, Frame):
+            raise _no_frame([frame])
+        lookers = self._engine.lookers()
+        if lookers is not None:
+            lookers.begun[frame] = lookers.submit(self._look, [frame])
+        return frame
+
+    def _see(self, frames: Sequence[Frame]) -> tuple[np.ndarray, Arrays | None]:
+        """Their pictures as the model wants them; and what is seen of each alone, where they are looked at at once."""
+        lookers = self._engine.lookers() if len(frames) > 1 or self._engine.looks_ahead else None
+        begun = [] if lookers is None else [lookers.begun.pop(frame, None) for frame in frames]
+        looks = {n: look for n, look in enumerate(begun) if look is not None}
+        if lookers is None or (len(frames) == 1 and not looks):
+            return self._pictures(frames), None
+        others = [n for n in range(len(frames)) if n not in looks]
+        shares = [others[n :: lookers.threads] for n in range(min(lookers.threads, len(others)))]
+        asked = [*looks.values(), *(lookers.submit(self._look, [frames[n] for n in one]) for one in shares)]
+        pictures, seen = zip(*(look.result() for look in asked), strict=True)
+        order = np.argsort([*looks, *(n for share in shares for n in share)])
+        return np.concatenate(pictures)[order], tuple(
+            np.concatenate(a)[order] for a in zip(*seen, strict=True)
+        )
+
+    def _look(self, frames: Sequence[Frame]) -> tuple[np.ndarray, Arrays]:
+        pictures = self._pictures(frames)
+        return pictures, self._engine.look(pictures)
+
+    def _pictures(self, frames: Sequence[Frame]) -> np.ndarray:
+        transform = self.config.transform
+        return np.stack([transform(as_bgr(frame.image)) for frame in frames])
+
+    def reserve(self, streams: int) -> None:
+        """Take the memory that so many streams in one pass need now, and not in the middle of a night.
+
+        An engine keeps what its largest pass has needed, and how many frames come together is up to chance.
+        """
+        streams = whole_number(streams, "streams")
+        size = self.config.transform
+        blank = Frame(np.zeros((size.height, size.width, 3), np.uint8), 0, 0.0)
+        Recognizer.step_many(self, [blank] * streams, [self.initial_state()] * streams)
+
+    def _prediction(self, state: State) -> Prediction:
+        phase = None if state.phase is None else (float(state.phase[0, 0]), float(state.phase[0, 1]))
+        strangeness = None if state.strangeness is None else float(state.strangeness[0])
+        return Prediction.of(state.probabilities[0], float(state.clock[0]), self.labels, phase, strangeness)
+
+    def _check(self, state: State) -> None:
+        if not isinstance(state, State):
+            raise StateError(
+                f"a state is what initial_state() or step() returned, not {type(state).__name__}"
+            )
+        if not _is_whole(state):
+            raise StateError("this state does not hold the arrays of a stream; start from initial_state()")
+        kept = tuple(a.shape[1:] for a in state.head), tuple(a.shape[1:] for a in state.cache)
+        said = state.probabilities.shape[1:], None if state.phase is None else state.phase.shape[1:]
+        phase = (2,) if self.config.counted else None
+        if (kept, said) != (
+            (self._engine.head_shapes, self._engine.cache_shapes),
+            ((len(self.labels),), phase),
+        ):
+            raise StateError(
+                f"this state belongs to another model than {self.name!r}; start from initial_state()"
+            )
+
+
+def _named(name_or_path: Any) -> str:
+    if not isinstance(name_or_path, str | Path):
+        raise ModelError(
+            f"a model is loaded by its name or the path of its file, not by {described(name_or_path)}"
+        )
+    return str(name_or_path)
+
+
+def _is_whole(state: State) -> bool:
+    arrays = (state.clock, state.segment, state.probabilities, state.phase)
+    return (
+        isinstance(state.head, tuple)
+        and isinstance(state.cache, tuple)
+        and all(isinstance(array, np.ndarray) for array in (*state.head, *state.cache, *arrays[:3]))
+        and (state.phase is None or isinstance(state.phase, np.ndarray))
+    )
+
+
+def _no_frame(frames: Sequence[Any]) -> PictureError:
+    for frame in frames:
+        if isinstance(frame, Frame):
+            for name in ("timestamp", "segment"):
+                value = getattr(frame, name)
+                if not isinstance(value, int | float | np.integer | np.floating):
+                    return PictureError(f"the frame's {name} is {described(value)}: give a number")
+        else:
+            return PictureError(
+                f"{described(frame)} is no frame: give Frame(image, index, timestamp), or let a StreamRecognizer "
+                "make it of the picture"
+            )
+    return PictureError("a frame has no time that could be read")
+
+
+def _engine_for(model: Any) -> Engine:
+    """What runs a model that was never in a file."""
+    if isinstance(model, str | Path):
+        named = described(str(model))
+        raise ModelError(f"{named} is a name or a path: Recognizer.load({named}) loads it")
+    if "torch" not in sys.modules or not hasattr(model, "state_dict"):  # nobody has a model without torch
+        raise ModelError(
+            f"a Recognizer is made of a model, not of {described(model)}; Recognizer.load(name_or_path) loads one"
+        )
+    from streamrec.runtime.checkpoint import checkpoint_of
+
+    return engine_of(checkpoint_of(model))
+
+
+def check_recognizer(given: Any, who: str) -> None:
+    """Raise ``ModelError`` for what is no recognizer, nor steps as one does."""
+    steps = all(hasattr(given, name) for name in ("step", "initial_state", "config", "fps"))
+    if isinstance(given, type) or not steps:
+        load = (
+            f"Recognizer.load({described(str(given))})"
+            if isinstance(given, str | Path)
+            else "Recognizer.load(name)"
+        )
+        raise ModelError(f"{who} takes a Recognizer, not {described(given)}: give {load}")
+
+
+class Followed(Recognizer):
+    """A recognizer that remembers how each stream stood before its last step, for whoever asks why it said so.
+
+    >>> followed = Followed(Recognizer.load("synthetic"))
+    >>> frame, state = Frame(np.zeros((240, 320, 3), np.uint8), 0, 0.0), followed.initial_state()
+    >>> _ = followed.step(frame, state)
+    >>> followed.before(frame) is state
+    True
+    """
+
+    def __init__(self, recognizer: Recognizer) -> None:
+        check_recognizer(recognizer, "Followed")
+        super().__init__(recognizer._engine, recognizer.name)
+        self._recognizer = recognizer
+        self._last: dict[str, tuple[Frame, State]] = {}  # by source
+
+    def step_many(self, frames: Sequence[Frame], states: Sequence[State]) -> list[tuple[Prediction, State]]:
+        """As the recognizer does it."""
+        said = self._recognizer.step_many(frames, states)
+        self._last.update({f.source: (f, state) for f, state in zip(frames, states, strict=True)})
+        return said
+
+    def before(self, frame: Frame) -> State | None:
+        """The state that the step of this frame was given; None where it is not the last of its source."""
+        if not isinstance(frame, Frame):
+            raise _no_frame([frame])
+        last, state = self._last.get(frame.source, (None, None))
+        return state if last is frame else None
+
+
+class StreamRecognizer:
+    """One stream's recognizer, for an app: call it with each picture. It remembers, so keep one a stream.
+
+    It may be called from any thread, but from one at a time. Pictures that come faster than the rhythm that
+    the model learned are answered with the last prediction, at no cost; ``fps`` sets another rhythm,
+    ``math.inf`` looks at every picture.
+
+    >>> recognize = StreamRecognizer(Recognizer.load("synthetic"))
+    >>> recognize(np.zeros((240, 320, 3), np.uint8), timestamp=0.0).label in recognize.recognizer.labels
+    True
+    """
+
+    def __init__(self, recognizer: Recognizer, *, fps: float | None = None) -> None:
+        check_recognizer(recognizer, "StreamRecognizer")
+        self.recognizer = recognizer
+        self.fps = recognizer.fps if fps is None else check_fps(fps)
+        self._state = recognizer.initial_state()
+        config = recognizer.config
+        self._counter = RepetitionCounter(config.labels, config.counted, config.counting)
+        self._counted = self._counter.initial_state()
+
+    def __call__(self, image: Any, timestamp: float | None = None) -> Prediction:
+        """What is happening, as of this picture.
+
+        ``image``: BGR as OpenCV gives it; gray, BGRA, 16-bit and float from 0 to 1 are understood too, anything
+        else raises ``PictureError``. ``timestamp``: seconds on the stream's own clock; None means now, which is
+        right for a camera; for a file give its media time.
+        """
+        timestamp = time.monotonic() if timestamp is None else number(timestamp, "the timestamp in seconds")
+        picture = as_bgr(image)
+        segment = int(self._state.segment[0])  # a state that was given may be of a later one
+        if is_due(timestamp, float(self._state.clock[0]), self.fps):
+            prediction, self._state = self.recognizer.step(Frame(picture, 0, timestamp, segment), self._state)
+            if prediction.phase is not None:
+                _, self._counted = self._counter.step(prediction, timestamp, self._counted)
+            return prediction
+        return self.recognizer._prediction(self._state)
+
+    @property
+    def repetitions(self) -> int | None:
+        """Repetitions of the set that is under way, as of the last picture; None: the model counts nothing."""
+        return self._counted.count if self._counter.counted else None
+
+    @property
+    def state(self) -> State:
+        """All that the model remembers. It may be kept, saved (``state.to_bytes()``) and given back later.
+
+        The count is not part of it: it starts anew where a state is given back.
+        """
+        return self._state
+
+    @state.setter
+    def state(self, state: State) -> None:
+        self.recognizer._check(state)
+        self._state = state
+        self._counted = self._counter.initial_state()
+
+    def reset(self) -> None:
+        """Forget everything: the next picture begins a stream."""
+        self._state = self.recognizer.initial_state()
+        self._counted = self._counter.initial_state()

@@ -1,0 +1,186 @@
+"""Run a model with torch, on a CPU or a GPU.
+
+On a GPU convolutions calculate in half precision and channels last, and a step is one CUDA graph for each number of
+streams: a small CNN is hundreds of kernels of a few microseconds, which take longer to launch than to run.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from streamrec.errors import ModelError
+from streamrec.runtime.checkpoint import Checkpoint, build_model
+from streamrec.runtime.engine import Arrays, Engine
+
+Tensors = tuple[Tensor, ...]
+_IMPORTED_IN = os.getpid()
+Record = Callable[[Callable[[], Tensors]], tuple[Callable[[], None], Tensors]]
+
+
+class TorchEngine(Engine):
+    """Torch in inference mode: eager on a CPU, recorded on a GPU.
+
+    ``precision``: of what autocast may calculate with less, None for float32; by default float16 on a GPU. Flow, the
+    state and what is said are float32 always. ``record``: makes a step that is replayed, None for eager.
+    """
+
+    name = "torch"
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: str = "auto",
+        threads: int | None = None,
+        *,
+        precision: torch.dtype | str | None = "auto",
+        record: Record | str | None = "auto",
+    ) -> None:
+        self._process = os.getpid()
+        if not settle_after_fork() and threads is not None:
+            torch.set_num_threads(threads)
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            self._device = torch.device(device)
+            self._model = build_model(checkpoint).to(self._device)
+        except (RuntimeError, AssertionError) as error:
+            raise ModelError(
+                f"torch cannot use the device {device!r}: {str(error).splitlines()[0]}"
+            ) from error
+        on_gpu = self._device.type == "cuda"
+        if on_gpu:
+            self._model = self._model.to(memory_format=torch.channels_last)
+        self._precision = (torch.float16 if on_gpu else None) if isinstance(precision, str) else precision
+        self._record = (record_on_gpu if on_gpu else None) if isinstance(record, str) else record
+        self._recorded: dict[int, _Recorded] = {}
+        self._lock = threading.Lock()  # recorded steps share their buffers
+        self.device = device
+        self.config = self._model.config
+        self._blank = self._model.initial_state()
+        self.head_shapes = tuple(tuple(a.shape[1:]) for a in self._blank.head)
+        self.cache_shapes = tuple(tuple(a.shape[1:]) for a in self._blank.cache)
+
+    def step(
+        self,
+        pictures: np.ndarray,
+        elapsed: np.ndarray,
+        head: Arrays,
+        cache: Arrays,
+        seen: Arrays | None = None,
+    ) -> tuple[np.ndarray, np.ndarray | None, Arrays, Arrays]:
+        """One pass of the model over N streams; raises ``ModelError`` in a process that was forked since."""
+        check_process(self._process)
+        given = tuple(torch.from_numpy(array) for array in (pictures, elapsed, *head, *cache))
+        try:
+            with torch.inference_mode():
+                if self._record is None:
+                    outputs = _arrays(self._run(*(tensor.to(self._device) for tensor in given)))
+                else:
+                    with self._lock:
+                        outputs = _arrays(self._recorded_for(given)(*given))
+        except (RuntimeError, TypeError, MemoryError) as error:  # torch's own are RuntimeErrors
+            said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise ModelError(f"the model failed at a step: {said}") from error
+        probabilities, *after = outputs
+        phase = after.pop(0) if self.config.counted else None
+        return probabilities, phase, tuple(after[: len(head)]), tuple(after[len(head) :])
+
+    def _run(self, pictures: Tensor, elapsed: Tensor, *memory: Tensor) -> Tensors:
+        """What is said, the phase where the model counts, and the new memory; all float32."""
+        heads = len(self.head_shapes)
+        state = replace(self._blank, head=memory[:heads], cache=memory[heads:])
+        with self._autocast():
+            outputs, state = self._model.step(pictures, elapsed, state)
+        logits, phase = self._model.split(outputs.float())
+        said = (torch.softmax(logits, dim=-1),) if phase is None else (torch.softmax(logits, dim=-1), phase)
+        return tuple(tensor.float() for tensor in (*said, *state.head, *state.cache))
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        if self._precision is None:
+            return nullcontext()
+        return torch.autocast(self._device.type, dtype=self._precision, cache_enabled=self._record is None)
+
+    def _recorded_for(self, given: Tensors) -> _Recorded:
+        """The recorded step for so many streams; where a model cannot be recorded, all are eager from now on."""
+        streams = len(given[0])
+        if streams not in self._recorded:
+            assert self._record is not None
+            buffers = tuple(tensor.to(self._device, copy=True) for tensor in given)
+            try:
+                self._recorded[streams] = _Recorded(self._run, buffers, self._record)
+            except RuntimeError:  # something in it waits for the CPU
+                self._record = record_nothing
+                self._recorded = {streams: _Recorded(self._run, buffers, record_nothing)}
+        return self._recorded[streams]
+
+
+def check_process(made_in: int) -> None:
+    """Raise ``ModelError`` where a model of torch was made in the process that this one was forked from.
+
+    Torch would wait there for ever for threads that stayed behind.
+    """
+    if made_in != os.getpid():
+        raise ModelError(
+            "a model that was loaded with torch before the process was forked cannot run in the child: load it in "
+            "the worker, or take the onnx engine"
+        )
+
+
+def settle_after_fork() -> bool:
+    """Whether this process was forked from one that may have used torch: it has one thread then, and waits for none."""
+    if os.getpid() == _IMPORTED_IN:
+        return False
+    torch.set_num_threads(1)
+    return True
+
+
+class _Recorded:
+    """A step over buffers that stay where they are: its inputs are copied into them, and it is replayed."""
+
+    def __init__(self, run: Callable[..., Tensors], buffers: Tensors, record: Record) -> None:
+        self._buffers = buffers
+        self._replay, self._outputs = record(lambda: run(*buffers))
+
+    def __call__(self, *given: Tensor) -> Tensors:
+        for buffer, tensor in zip(self._buffers, given, strict=True):
+            buffer.copy_(tensor)
+        self._replay()
+        return self._outputs
+
+
+def record_on_gpu(run: Callable[[], Tensors]) -> tuple[Callable[[], None], Tensors]:
+    """A CUDA graph: run a few times on a stream of its own, as libraries choose their kernels then, and capture."""
+    aside = torch.cuda.Stream()
+    aside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(aside):
+        for _ in range(3):
+            run()
+    torch.cuda.current_stream().wait_stream(aside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        outputs = run()
+    return graph.replay, outputs
+
+
+def record_nothing(run: Callable[[], Tensors]) -> tuple[Callable[[], None], Tensors]:
+    """Eager all the same, into outputs that stay where they are."""
+    outputs = run()
+
+    def replay() -> None:
+        for kept, new in zip(outputs, run(), strict=True):
+            kept.copy_(new)
+
+    return replay, outputs
+
+
+def _arrays(tensors: Tensors) -> Arrays:
+    """Copies: what a recorded step wrote into is written into again."""
+    return tuple(tensor.contiguous().cpu().numpy().copy() for tensor in tensors)

@@ -1,1 +1,0 @@
-"""What leaves the process: the page, webhooks, MQTT. Each brings its own packages."""

@@ -1,0 +1,1 @@
+"""Settings: cameras.toml, tuned.toml, the options over them, and which are in force."""

@@ -1,0 +1,529 @@
+"""``cameras.toml``: which cameras are watched, and how. Secrets come from the environment or from files."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote, unquote
+
+from streamrec.core import limits
+from streamrec.core.address import split_address
+from streamrec.core.files import too_open
+from streamrec.core.limits import Limits
+from streamrec.core.reading import MOST_SECRET, CannotRead, in_words, path_of, read_text, shortened
+from streamrec.core.redact import is_known, looks_random, redact, secrets_of
+from streamrec.core.text import printable
+from streamrec.errors import SettingsError, StreamrecError
+from streamrec.events.detector import LIMITS, NUMBERS, EventSettings
+from streamrec.settings.toml import no_such_key, parse_toml, read_toml
+from streamrec.settings.tuned_file import DEFAULT_MODEL, Tuned
+
+_EVENT_KEYS = tuple(setting.name for setting in fields(EventSettings))
+_LOGIN_KEYS = ("user", "password", "password_file")
+_PRIVACY = ("full", "blur", "none")  # evidence.Privacy, which stands above
+_DEFAULT_KEYS = ("model", "fps", "still", "enabled", "privacy", *_LOGIN_KEYS, *_EVENT_KEYS)
+_CAMERA_KEYS = ("name", "address", *_DEFAULT_KEYS, "region", "address_file")
+_SECRET_KEYS = ("password", "secret", "token")
+_SHOWN_KEYS = ("name", "file", "folder", "host")  # what they hold is told, however odd it looks
+# Of what happens after an event; what stands in them is said where it is done.
+_TABLES = ("history", "evidence", "webhook", "mqtt", "sink")
+_NO_WEBCAM = f"webcams have numbers from 0 to {limits.WEBCAM.high:g}"
+# Of numbers in those tables, where the usual limits are not meant.
+_LIMITS = {
+    "keep_days": Limits(0.001, 36_500, zero=True),
+    "before": Limits(0, 600, unit="seconds"),
+    "after": Limits(0, 600, unit="seconds"),
+    "longest": Limits(1, 3_600, unit="seconds"),
+    "side": Limits(64, 8_192, whole=True),
+    "timeout": Limits(0.1, 600, unit="seconds"),
+    "give_up_hours": Limits(0.001, 87_600, zero=True),
+    "port": Limits(0, 65_535, whole=True),
+}
+_VARIABLE = re.compile(r"\$\$|\$\{(\w+)\}")
+_SHORTEST_SECRET = 4  # letters: to hide a shorter one would garble what is told
+_MOST_CAMERAS = 1_000
+_SHARE = Limits(0, 1)  # of the picture
+_LONGEST_NAME = 200  # letters
+_LONGEST_ADDRESS = 4_096
+_LONGEST_PATH = 300  # that is quoted
+_S = TypeVar("_S")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraSettings:
+    """One ``[[camera]]`` table, with the defaults and the secrets filled in."""
+
+    name: str
+    address: str = field(repr=False)  # with user and password
+    model: str = DEFAULT_MODEL
+    fps: float | None = None  # None: the rhythm that the model learned
+    still: float | None = (
+        None  # seconds between two looks at a picture that stands still; None: as at any other
+    )
+    enabled: bool = True
+    privacy: str = ""  # what is kept of its pictures: full, blur or none; "": as [evidence] says
+    # Left, top, width and height of the part that is watched, as parts of the picture; None: all of it.
+    region: tuple[float, float, float, float] | None = None
+    events: tuple[tuple[str, Any], ...] = ()  # settings that replace the model's own
+    inherited: tuple[str, ...] = ()  # which of them the defaults say: their labels may be another model's
+
+    def event_settings(self, own: EventSettings) -> EventSettings:
+        """The model's own settings, with this camera's in their place; raises ``StreamrecError``."""
+        values = {name: getattr(own, name) for name in _EVENT_KEYS} | dict(self.events)
+        return EventSettings(**values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchFile:
+    """What a file of cameras says at one moment."""
+
+    path: Path
+    cameras: tuple[CameraSettings, ...]
+    secrets: tuple[str, ...] = field(repr=False)  # never to be shown
+    read: tuple[Path, ...]  # the file itself and those that hold passwords
+    private: tuple[Path, ...] = ()  # of these, those in which secrets stand in clear
+    tables: tuple[tuple[str, dict[str, Any]], ...] = field(
+        default=(), repr=False
+    )  # the others, secrets filled in
+
+    def settings(self, name: str, kind: type[_S]) -> list[_S]:
+        """The tables of this name as frozen dataclasses of this kind; raises ``SettingsError``.
+
+        A field with ``metadata={"path": True}`` is relative to the folder of the file.
+        """
+        with in_words(f"{self.path.name}: [{name}]"):
+            return [_settings(self, name, table, kind) for key, table in self.tables if key == name]
+
+    def too_open(self) -> list[str]:
+        """A sentence for each file with secrets in it that others than its owner can read or change."""
+        return [said for said in map(too_open, self.private) if said is not None]
+
+    def error(self, camera: str, key: str, what: object) -> SettingsError:
+        """What is wrong with a key of a camera, as one sentence."""
+        return SettingsError(redact(f"{self.path.name}: camera {camera!r}: {key}: {what}", self.secrets))
+
+
+def read_watchfile(
+    path: str | os.PathLike[str],
+    environment: Mapping[str, str],
+    tuned: Tuned | None = None,
+    text: str | None = None,
+) -> WatchFile:
+    """Read and check a file of cameras; ``SettingsError`` names the file, the camera and the key.
+
+    ``environment`` holds what stands for ``${NAME}``. Paths are relative to the folder of the file. ``tuned``:
+    the model of cameras that name none, and the rhythm of those that have it and name no rhythm. ``text``: what the
+    file would say.
+    """
+    path = path_of(os.fspath(path))
+    data = read_toml(path) if text is None else parse_toml(text, path.name)
+    with in_words(path.name):
+        return _watchfile(data, _Reader(path, environment, tuned or Tuned()))
+
+
+def _watchfile(data: dict[str, Any], reader: _Reader) -> WatchFile:
+    path = reader.path
+    reader.check_keys(data, ("defaults", "camera", *_TABLES), "")
+    defaults, tables = data.get("defaults", {}), data.get("camera", [])
+    if not isinstance(defaults, dict):
+        raise SettingsError(f"{path.name}: defaults is no table; write [defaults]")
+    reader.check_keys(defaults, _DEFAULT_KEYS, "[defaults]: ")
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise SettingsError(f"{path.name}: camera is no list of tables; write [[camera]] before each camera")
+    if not tables:
+        raise SettingsError(f"{path.name} names no camera; add a [[camera]] table with name and address")
+    if len(tables) > _MOST_CAMERAS:
+        raise SettingsError(
+            f"{path.name} names {len(tables)} cameras; one streamrec watches {_MOST_CAMERAS:,} at most"
+        )
+    cameras = [reader.camera(number, table, defaults) for number, table in enumerate(tables, 1)]
+    names: set[str] = set()
+    for camera in cameras:
+        if camera.name in names:
+            raise SettingsError(
+                f"{path.name}: camera {camera.name!r}: name: it stands there twice; name each camera once"
+            )
+        names.add(camera.name)
+    return reader.file(data, _TABLES, tuple(cameras))
+
+
+def read_settings(
+    path: str | os.PathLike[str], name: str, kind: type[_S], environment: Mapping[str, str]
+) -> list[_S]:
+    """The tables of one name alone, as ``WatchFile.settings`` gives them: the rest need not be right."""
+    path = path_of(os.fspath(path))
+    data = read_toml(path)
+    with in_words(path.name):
+        return _Reader(path, environment, Tuned()).file(data, (name,)).settings(name, kind)
+
+
+def read_after(path: str | os.PathLike[str], environment: Mapping[str, str]) -> WatchFile:
+    """What is to happen after an event, alone: of cameras, which may stand there too, none is read."""
+    path = path_of(os.fspath(path))
+    reader, data = _Reader(path, environment, Tuned()), read_toml(path)
+    with in_words(path.name):
+        reader.check_keys(data, ("defaults", "camera", *_TABLES), "")
+        return reader.file(data, _TABLES)
+
+
+def names_variable(text: str) -> bool:
+    """Whether something of the environment is to be filled in.
+
+    >>> names_variable("me:${DOOR}"), names_variable("cheap$${X}")
+    (True, False)
+    """
+    return any(found[1] for found in _VARIABLE.finditer(text))
+
+
+def fill_variables(text: str, environment: Mapping[str, str]) -> str:
+    """The text with what the environment has in place of ``${NAME}``; "" for what it has not."""
+    return _VARIABLE.sub(lambda found: environment.get(found[1], "") if found[1] else "$", text)
+
+
+def _listed(tables: Any) -> list[Any]:
+    return tables if isinstance(tables, list) else [tables]
+
+
+def _settings(file: WatchFile, name: str, table: dict[str, Any], kind: type[_S]) -> _S:
+    known = {one.name: one for one in fields(kind)}  # type: ignore[arg-type]
+    values: dict[str, Any] = {}
+
+    def wrong(key: str, what: object) -> SettingsError:
+        return SettingsError(redact(f"{file.path.name}: [{name}]: {key}: {what}", file.secrets))
+
+    for key, value in table.items():
+        if key not in known:
+            raise wrong(key, no_such_key(key, tuple(known)))
+        wanted = str(known[key].type)
+        if wanted.startswith("tuple"):
+            fits, what = (
+                isinstance(value, list) and all(isinstance(one, str) for one in value),
+                "a list of texts",
+            )
+            value = tuple(value) if fits else value
+        elif wanted.startswith("str"):
+            fits, what = isinstance(value, str) and bool(value), "a text"
+            if fits and known[key].metadata.get("path"):
+                try:
+                    value = str(file.path.absolute().parent / path_of(value))
+                except SettingsError as error:
+                    raise wrong(key, error) from error
+        elif wanted.startswith("bool"):
+            fits, what = isinstance(value, bool), "true or false"
+        else:
+            allowed = _LIMITS.get(key, limits.ANY)
+            if wanted.startswith("int"):
+                allowed = replace(allowed, whole=True)
+            fits, what = allowed.holds(value), str(allowed)
+        if not fits:
+            is_secret = known[key].metadata.get("secret")
+            raise wrong(key, f"give {what}" + ("" if is_secret else f", not {shortened(value)}"))
+        values[key] = value
+    for key, one in known.items():
+        if key not in values and one.metadata.get("needed"):
+            raise wrong(key, "it is missing")
+        if key not in values and one.metadata.get("path") and one.default:
+            values[key] = str(file.path.absolute().parent / str(one.default))
+    try:
+        return kind(**values)
+    except StreamrecError as error:
+        raise SettingsError(redact(f"{file.path.name}: [{name}]: {error}", file.secrets)) from error
+
+
+class _Reader:
+    """Makes settings of tables, and remembers which secrets and files it met."""
+
+    def __init__(self, path: Path, environment: Mapping[str, str], tuned: Tuned) -> None:
+        self.path = path
+        self.environment = environment
+        self.tuned = tuned
+        self.secrets: set[str] = set()
+        self.read: list[Path] = []
+        self.private: dict[Path, None] = {}  # in which secrets stand; a dict keeps the order
+
+    def file(
+        self, data: dict[str, Any], names: tuple[str, ...], cameras: tuple[CameraSettings, ...] = ()
+    ) -> WatchFile:
+        tables = tuple(
+            (name, self.table(name, table)) for name in names for table in _listed(data.get(name, []))
+        )
+        secrets, read = tuple(sorted(self.secrets)), (self.path, *self.read)
+        private = tuple(self.private)
+        return WatchFile(
+            path=self.path, cameras=cameras, secrets=secrets, read=read, private=private, tables=tables
+        )
+
+    def camera(self, number: int, table: dict[str, Any], defaults: dict[str, Any]) -> CameraSettings:
+        name = table.get("name")
+        if not isinstance(name, str) or not name.strip() or not name.isprintable():
+            said = "it is missing" if name is None else f"{shortened(name)} is no name"
+            raise SettingsError(
+                f'{self.path.name}: camera {number}: name: {said}; write one, like name = "door"'
+            )
+        if len(name) > _LONGEST_NAME:
+            raise SettingsError(
+                f"{self.path.name}: camera {number}: name: {len(name)} letters; give at most {_LONGEST_NAME}"
+            )
+        where = f"camera {name!r}: "
+        self.check_keys(table, _CAMERA_KEYS, where)
+        if "password" in table or "password_file" in table:  # its own way replaces the default's
+            defaults = {key: value for key, value in defaults.items() if not key.startswith("password")}
+        values = {**defaults, **table}
+        if "address" not in table and "address_file" not in table:
+            raise self.wrong(where, "address", "it is missing; write rtsp://..., a webcam number or a file")
+        model = self.text(values, "model", where, self.tuned.model or DEFAULT_MODEL)
+        if os.sep in model or model.endswith((".safetensors", ".onnx")):
+            model = self.located(model, where, "model")
+        fps = values.get("fps", self.tuned.fps if model == (self.tuned.model or DEFAULT_MODEL) else None)
+        if fps is not None:
+            self.check_number(fps, where, "fps", limits.FPS)
+        still = values.get("still")
+        if still is not None:
+            self.check_number(still, where, "still", limits.STILL)
+        enabled = values.get("enabled", True)
+        if not isinstance(enabled, bool):
+            raise self.wrong(where, "enabled", f"write true or false, not {shortened(enabled)}")
+        privacy = values.get("privacy", "")
+        if privacy not in ("", *_PRIVACY):
+            raise self.wrong(where, "privacy", f"write full, blur or none, not {shortened(privacy)}")
+        events = {key: values[key] for key in _EVENT_KEYS if key in values}
+        for key, value in events.items():
+            if key == "background":
+                if not isinstance(value, list) or not all(isinstance(label, str) for label in value):
+                    raise self.wrong(
+                        where, key, f'give a list of labels like ["idle"], not {shortened(value)}'
+                    )
+                events[key] = tuple(value)
+            elif key == "by_label":
+                events[key] = self.by_label(value, where)
+            else:
+                self.check_number(value, where, key, LIMITS[key])
+        return CameraSettings(
+            name=name,
+            address=self.address(table, defaults, where),
+            model=model,
+            fps=None if fps is None else float(fps),
+            still=None if still is None else float(still),
+            enabled=enabled,
+            region=self.region(table.get("region"), where),
+            privacy=privacy,
+            events=tuple(events.items()),
+            inherited=tuple(key for key in events if key not in table),
+        )
+
+    def by_label(self, tables: object, where: str) -> tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]:
+        """The numbers of single labels, as pairs."""
+        if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+            raise self.wrong(where, "by_label", "it is no table of tables; write [camera.by_label.fight]")
+        for label, table in tables.items():
+            own = f"{where}by_label: {shortened(label)[1:-1]}: "
+            self.check_keys(table, NUMBERS, own)
+            for key, value in table.items():
+                self.check_number(value, own, key, LIMITS[key])
+        return tuple((label, tuple(table.items())) for label, table in tables.items())
+
+    def check_number(self, value: object, where: str, key: str, allowed: Limits) -> None:
+        if (wrong := allowed.wrong(value)) is not None:
+            raise self.wrong(where, key, wrong)
+
+    def region(self, given: Any, where: str) -> tuple[float, float, float, float] | None:
+        """The part that is watched."""
+        if given is None:
+            return None
+        if isinstance(given, list) and len(given) == 4 and all(_SHARE.holds(part) for part in given):
+            left, top, width, height = (float(part) for part in given)
+            inside = left >= 0 and top >= 0 and left + width <= 1.001 and top + height <= 1.001
+            if inside and width >= 0.02 and height >= 0.02:
+                return left, top, width, height
+        example = "[0.25, 0.5, 0.5, 0.5] for the middle of the lower half"
+        raise self.wrong(
+            where,
+            "region",
+            f"give left, top, width and height as parts of the picture, like {example}, not {shortened(given)}",
+        )
+
+    def address(self, table: dict[str, Any], defaults: dict[str, Any], where: str) -> str:
+        """The address with user and password in it. The defaults' are for those that can have and have none."""
+        if "address_file" in table:
+            return self.address_of_file(table, defaults, where)
+        given = table["address"]
+        if isinstance(given, int) and not isinstance(given, bool) and given >= 0:
+            given = str(given)
+        if not isinstance(given, str) or not given.strip():
+            raise self.wrong(
+                where, "address", f"write rtsp://..., a webcam number or a file, not {shortened(given)}"
+            )
+        if not all(map(names_variable, secrets_of(given))):
+            self.private[self.path] = None
+        return self.with_login(self.filled_address(given, where), table, defaults, where)
+
+    def address_of_file(self, table: dict[str, Any], defaults: dict[str, Any], where: str) -> str:
+        """The address that stands in a file of its own, as it is: a key in its path is a secret too."""
+        if "address" in table:
+            raise self.wrong(where, "address_file", "there is an address too; give one of them")
+        given = self.text_of_file(self.text(table, "address_file", where, ""), "address_file", where).strip()
+        if not given:
+            raise self.wrong(where, "address_file", "there is no address in it")
+        self.keep_secret(given)
+        return self.with_login(given, table, defaults, where)
+
+    def with_login(self, address: str, table: dict[str, Any], defaults: dict[str, Any], where: str) -> str:
+        if len(address) > _LONGEST_ADDRESS:
+            raise self.wrong(where, "address", f"{len(address)} letters; give at most {_LONGEST_ADDRESS}")
+        if any(ord(letter) < 32 or ord(letter) == 127 for letter in address):
+            raise self.wrong(where, "address", "it holds a control character, like the end of a line")
+        if address.isdecimal() and (len(address) > 9 or not limits.WEBCAM.holds(int(address))):
+            raise self.wrong(where, "address", f"{shortened(address)[1:-1]}: {_NO_WEBCAM}")
+        own = [key for key in _LOGIN_KEYS if key in table]
+        parts = split_address(address)
+        if parts is None or parts.scheme.lower() == "file://":
+            if own:
+                raise self.wrong(where, own[0], "only an address like rtsp://192.168.1.20/stream1 takes one")
+            return self.place(address, where)
+        for secret in secrets_of(address):
+            self.keep_secret(secret)
+        if parts.login is not None:
+            if own:
+                raise self.wrong(where, own[0], "the address names a user already; say it once")
+            return address
+        if table.get("user") == "":  # none, whatever the defaults say
+            return address
+        values = {**defaults, **table}
+        user, password = self.text(values, "user", where, ""), self.password(values, where)
+        if password and not user:
+            raise self.wrong(where, "user", "it is missing; a password belongs to a user")
+        if not user:
+            return address
+        self.keep_secret(password)
+        if password and "password" in values and not names_variable(values["password"]):
+            self.private[self.path] = None
+        login = f"{quote(user, safe='')}:{quote(password, safe='')}"
+        # An @ of the path may not make the place a part of the password: that would go to whoever stands after it.
+        return f"{parts.scheme}{login}@{parts.place}{parts.rest.replace('@', '%40')}"
+
+    def table(self, name: str, table: Any) -> dict[str, Any]:
+        """A table of what happens after an event: ``${NAME}`` filled in, ``secret_file`` read as ``secret``."""
+        where = f"[{name}]: "
+        if not isinstance(table, dict):
+            raise SettingsError(f"{self.path.name}: {name} is no table; write [{name}]")
+        values: dict[str, Any] = {}
+        for key, value in table.items():
+            plain = key.removesuffix("_file")
+            if plain != key:
+                if plain in table:
+                    raise self.wrong(where, key, f"there is a {plain} too; give one of them")
+                value = self.text_of_file(self.text(table, key, where, ""), key, where)
+            elif isinstance(value, str):
+                value = self.filled(value, where, key, lambda at: False)
+            if isinstance(value, str):
+                self.keep_secrets_of(value, plain, secret=plain != key)
+                in_clear = plain == key and not names_variable(table[key])
+                if in_clear and (plain in _SECRET_KEYS or secrets_of(value)):
+                    self.private[self.path] = None
+            values[plain] = value
+        return values
+
+    def keep_secrets_of(self, value: str, key: str, *, secret: bool) -> None:
+        """What must not be told of a value of a table: all of it, or the secrets of an address in it."""
+        random = key not in _SHOWN_KEYS and looks_random(value) and "://" not in value
+        if secret or key in _SECRET_KEYS or random:
+            self.keep_secret(value)
+        if "://" in value:
+            for one in secrets_of(value):
+                self.keep_secret(one)
+            parts = split_address(value)
+            rest = "" if parts is None else parts.rest.strip("/")
+            if key == "url" and not is_known(rest):  # of a webhook, the whole path is often the secret
+                self.keep_secret(rest)
+
+    def keep_secret(self, secret: str) -> None:
+        """Remember it as it is, quoted and unquoted; very short ones would garble what is told."""
+        forms = {secret, quote(secret, safe=""), unquote(secret)}
+        self.secrets |= {form for form in forms if len(form) >= _SHORTEST_SECRET}
+
+    def place(self, address: str, where: str) -> str:
+        """A file beside the TOML file; webcams and the synthetic world as they are."""
+        if address.isdecimal() or re.match(r"synthetic(:|$)|/dev/", address) or "://" in address:
+            return address
+        return self.located(address, where, "address")
+
+    def filled_address(self, text: str, where: str) -> str:
+        """``${NAME}`` filled in; quoted where user, password and query stand, as their letters may end them."""
+        if re.fullmatch(r"\$\{\w+\}", text):
+            return self.filled(text, where, "address", lambda at: False)
+        scheme = text.partition("://")[0]  # it may be a variable too
+        parts = split_address("rtsp" + text[len(scheme) :])
+        if parts is None:
+            return self.filled(text, where, "address", lambda at: False)
+        # A login that was not quoted by hand is quoted as a whole when the camera is opened.
+        user_end = len(scheme) + len("://") + len(parts.login or "")
+        query = text.find("?", user_end)
+        return self.filled(
+            text, where, "address", lambda at: (at < user_end and not parts.raw) or 0 <= query < at
+        )
+
+    def password(self, values: dict[str, Any], where: str) -> str:
+        file = self.text(values, "password_file", where, "")
+        if not file:
+            return self.text(values, "password", where, "")
+        if "password" in values:
+            raise self.wrong(where, "password_file", "there is a password too; give one of them")
+        return self.text_of_file(file, "password_file", where)
+
+    def text_of_file(self, file: str, key: str, where: str) -> str:
+        try:
+            path = self.beside(file)
+            self.read.append(path)
+            self.private[path] = None
+            return read_text(path, MOST_SECRET).rstrip("\r\n")
+        except CannotRead as error:
+            shown = printable(str(path))
+            shown = shown if len(shown) <= _LONGEST_PATH else f"{shown[:_LONGEST_PATH]}..."
+            raise self.wrong(where, key, f"{shown} cannot be read: {error.why}") from error
+        except SettingsError as error:
+            raise self.wrong(where, key, str(error)) from error
+
+    def text(self, values: dict[str, Any], key: str, where: str, default: str) -> str:
+        value = values.get(key, default)
+        if not isinstance(value, str) or (key in values and not value):
+            # What stands there may be a password.
+            shown = "" if key.startswith("password") else f", not {shortened(value)}"
+            raise self.wrong(where, key, f"give a text{shown}")
+        return self.filled(value, where, key, lambda at: False)
+
+    def filled(self, text: str, where: str, key: str, is_quoted: Callable[[int], bool]) -> str:
+        def value(match: re.Match[str]) -> str:
+            name = match[1]
+            if name is None:
+                return "$"
+            if name not in self.environment:
+                raise self.wrong(where, key, f"the environment has no {name}; set it before streamrec starts")
+            found = self.environment[name]
+            if is_quoted(match.start()):
+                self.keep_secret(found)
+                return quote(found, safe="")
+            return found
+
+        return _VARIABLE.sub(value, text)
+
+    def located(self, path: str, where: str, key: str) -> str:
+        """A path relative to the folder of the file; what is wrong with it is told with its key."""
+        try:
+            return str(self.beside(path))
+        except SettingsError as error:
+            raise self.wrong(where, key, str(error)) from error
+
+    def beside(self, path: str) -> Path:
+        return self.path.absolute().parent / path_of(path)
+
+    def check_keys(self, table: dict[str, Any], known: tuple[str, ...], where: str) -> None:
+        for key in table:
+            if key not in known:
+                raise self.wrong(where, shortened(key)[1:-1], no_such_key(key, known))
+
+    def wrong(self, where: str, key: str, what: str) -> SettingsError:
+        return SettingsError(redact(f"{self.path.name}: {where}{key}: {what}", tuple(self.secrets)))

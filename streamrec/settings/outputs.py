@@ -1,0 +1,40 @@
+"""Settings of evidence and privacy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from streamrec.errors import SinkError
+
+
+class Privacy(StrEnum):
+    """What is kept of a camera's pictures."""
+
+    full = "full"  # as they are
+    blur = "blur"  # the whole picture, so blurred that a face which fills it has no feature
+    none = "none"  # no picture is kept: only that something happened
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceSettings:
+    """The ``[evidence]`` table of cameras.toml."""
+
+    folder: str = field(default="evidence", metadata={"path": True})
+    before: float = 5.0  # seconds before the event
+    after: float = 5.0  # seconds after it
+    longest: float = 60.0  # seconds of one video; what comes later of a long event is left out
+    side: int = 640  # pixels of the long side at most
+    overlay: bool = False  # with label and bars drawn over it
+    privacy: str = "full"  # or "blur" or "none"; a camera may say its own
+    keep_days: float = 30.0  # 0: for ever
+    max_gb: float = 10.0  # of the folder; the oldest goes first. 0: no limit
+    leave_free_gb: float = 0.5  # of the disk: with less nothing is written
+
+    def __post_init__(self) -> None:
+        if self.privacy not in tuple(Privacy):
+            raise SinkError(f"privacy is {self.privacy!r}: write full, blur or none")
+        if self.side < 64:
+            raise SinkError(f"side is {self.side} pixels: give at least 64")
+        if self.longest <= self.before:
+            raise SinkError(f"longest is {self.longest:g} s, and {self.before:g} s come before: give more")

@@ -1,0 +1,178 @@
+"""Which settings are in force, decided in one place: what watches, the page, its previews and its edits all ask here.
+
+An option of the command line stands before the tuned file, for the model that was tuned. Of a camera of
+``cameras.toml`` its own table stands before ``[defaults]``, these before the tuned file, and that before what the model
+itself says. What is refused here is refused by a start, by a file that changes, and by the page, in the same sentence.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+
+from streamrec.core.reading import shortened, why
+from streamrec.errors import SettingsError, StreamrecError
+from streamrec.events.detector import EventSettings
+from streamrec.nn.config import ModelConfig
+from streamrec.pipeline.motion_gate import Gate
+from streamrec.runtime.checkpoint import find_model, read_config
+from streamrec.settings.cameras_file import CameraSettings, WatchFile, read_watchfile
+from streamrec.settings.toml import no_such_key
+from streamrec.settings.tuned_file import DEFAULT_MODEL, Tuned
+from streamrec.sources.open import open_source
+from streamrec.sources.synthetic import World
+from streamrec.sources.wrappers import Region
+from streamrec.types import Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """How one model runs."""
+
+    model: str
+    engine: str = "auto"
+    device: str = "auto"
+    threads: int | None = None
+    fps: float | None = None  # None: the rhythm that it learned
+
+
+def of_run(tuned: Tuned, given: Running) -> Running:
+    """What ``streamrec run`` does; ``tuned`` holds nothing that an option says.
+
+    >>> of_run(Tuned(model="fall", fps=5.0), Running(model="fight", engine="onnx")).model
+    'fall'
+    """
+    return Running(
+        model=tuned.model or given.model,
+        engine=tuned.engine or given.engine,
+        device=tuned.device or given.device,
+        threads=tuned.threads or given.threads,
+        fps=tuned.fps or given.fps,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class InForce:
+    """By what the cameras of one file are watched: the file, the environment, the tuned file and the options."""
+
+    path: Path
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+    tuned: Tuned = field(default_factory=Tuned)
+    engine: str = "auto"
+    device: str = "auto"
+    threads: int | None = None
+
+    @property
+    def default_model(self) -> str:
+        """That of a camera that names none, where the defaults name none either."""
+        return self.tuned.model or DEFAULT_MODEL
+
+    def read(self, text: str | None = None, path: Path | None = None) -> WatchFile:
+        """What the file says, or would say; raises ``SettingsError``."""
+        return read_watchfile(path or self.path, self.environment, self.tuned, text)
+
+    def running(self, model: str) -> Running:
+        """How a model runs: the tuned file is about its own alone."""
+        given = Running(model=model, engine=self.engine, device=self.device, threads=self.threads)
+        return of_run(self.tuned, given) if model == self.default_model else given
+
+
+def events_of(camera: CameraSettings, config: ModelConfig, file: WatchFile) -> EventSettings:
+    """The thresholds of a camera whose model has this config; raises ``SettingsError`` as a start does."""
+    own = dict(camera.events)
+    for label, _ in () if "by_label" in camera.inherited else own.get("by_label", ()):
+        if label not in config.labels:
+            raise file.error(
+                camera.name, f"by_label: {shortened(label)[1:-1]}", _no_label(label, config.labels)
+            )
+    key = "thresholds"
+    try:
+        events = camera.event_settings(config.events)
+        key = "still"
+        if camera.still is not None:
+            Gate(camera.still, most=config.max_gap)  # it may be too long for the model
+    except StreamrecError as error:
+        raise file.error(camera.name, key, error) from error
+    return events
+
+
+def source_of(camera: CameraSettings, size: tuple[int, int] | None) -> Source:
+    """Where a camera's pictures come from; nothing is read yet, and nobody looks at them but a model of this ``size``.
+
+    Raises ``StreamrecError`` as a start does.
+    """
+    source = open_source(camera.address, retries=None, size=size)
+    if isinstance(source, World):  # it stands for a camera
+        source = World(replace(source.settings, live=True))
+    return source if camera.region is None else Region(source, camera.region)
+
+
+def check_defaults(file: WatchFile, configs: Mapping[str, ModelConfig]) -> None:
+    """Whether each label of ``[defaults.by_label]`` is some camera's; raises ``SettingsError``.
+
+    Cameras that are switched off may be of a model that nobody has read: they may know it.
+    """
+    if not all(camera.enabled and camera.model in configs for camera in file.cameras):
+        return
+    known = dict.fromkeys(label for config in configs.values() for label in config.labels)
+    for camera in file.cameras:
+        for label, _ in dict(camera.events).get("by_label", ()) if "by_label" in camera.inherited else ():
+            if label not in known:
+                where = f"{file.path.name}: [defaults]: by_label: {shortened(label)[1:-1]}"
+                raise SettingsError(f"{where}: {_no_label(label, known)}")
+
+
+def notes_on(file: WatchFile, configs: Mapping[str, ModelConfig]) -> list[str]:
+    """What is allowed, and looks like a typing error: a background label that a camera's model does not have."""
+    notes = []
+    for camera in file.cameras:
+        if camera.model not in configs or "background" in camera.inherited:
+            continue
+        labels = configs[camera.model].labels
+        for label in dict(camera.events).get("background", ()):
+            if label not in labels:
+                where = f"{file.path.name}: camera {camera.name!r}: background: {shortened(label)[1:-1]}"
+                notes.append(f"{where}: {_no_label(label, labels)}; it is passed over")
+    return notes
+
+
+def check(file: WatchFile, cameras: Iterable[CameraSettings] | None = None) -> None:
+    """Refuse what a start would refuse of the cameras that are switched on; raises ``SettingsError``."""
+    configs: dict[str, ModelConfig] = {}
+    for camera in file.cameras if cameras is None else cameras:
+        if camera.enabled:
+            config = configs.setdefault(camera.model, config_of(camera, file))
+            events_of(camera, config, file)
+    check_defaults(file, configs)
+
+
+def config_of(camera: CameraSettings, file: WatchFile) -> ModelConfig:
+    """The config of a camera's model, read without its weights; raises ``SettingsError``."""
+    try:
+        return model_config(camera.model)
+    except StreamrecError as error:
+        raise file.error(camera.name, "model", error) from error
+
+
+def model_config(model: str) -> ModelConfig:
+    """The config of a model, read once for as long as its file stays as it is; raises ``StreamrecError``."""
+    path = find_model(model)
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise SettingsError(f"the model {path} cannot be read: {why(error)}") from error
+    return _read(path, found.st_mtime_ns, found.st_size)
+
+
+@lru_cache(maxsize=32)
+def _read(path: Path, changed: int, size: int) -> ModelConfig:
+    from streamrec.core.graph_check import check_graph
+
+    return read_config(path, graph_metadata=lambda at: check_graph(at.read_bytes(), at.name).metadata)
+
+
+def _no_label(label: str, labels: Iterable[str]) -> str:
+    return no_such_key(label, tuple(labels), what="label of the model")

@@ -1,0 +1,83 @@
+"""``tuned.toml``: with which model, engine, threads and rhythm a machine does best; ``run`` and ``watch`` read it."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, fields
+from typing import Any
+
+from streamrec.core.limits import FPS, THREADS
+from streamrec.core.reading import in_words, path_of, shortened
+from streamrec.errors import SettingsError
+from streamrec.settings.toml import no_such_key, read_toml
+
+DEFAULT_MODEL = "fight"  # where nobody names one
+ENGINES = ("auto", "onnx", "torch")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuned:
+    """What the file says; its keys are called as the options of ``run`` are. None: as without the file."""
+
+    model: str | None = (
+        None  # a shipped model's name, or a file; its path is relative to the folder of this one
+    )
+    engine: str | None = None
+    device: str | None = None
+    threads: int | None = None  # of one step
+    fps: float | None = None  # the rhythm in which the model looks
+
+    def given(self) -> dict[str, Any]:
+        """What the file says something of.
+
+        >>> Tuned(model="fight", threads=1).given()
+        {'model': 'fight', 'threads': 1}
+        """
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+KEYS = tuple(field.name for field in fields(Tuned))
+
+
+def toml_of(tuned: Tuned, why: str = "") -> str:
+    """The file; ``why`` stands in it as a comment.
+
+    >>> print(toml_of(Tuned(model="fight", fps=7.5), "one camera"), end="")
+    # one camera
+    model = "fight"
+    fps = 7.5
+    """
+    lines = [f"# {line}" for line in why.splitlines()]
+    # JSON's texts and numbers are TOML's.
+    lines += [f"{name} = {json.dumps(value)}" for name, value in tuned.given().items()]
+    return "\n".join(lines) + "\n"
+
+
+def read_tuned(path: str | os.PathLike[str]) -> Tuned:
+    """Read and check the file; raises ``SettingsError`` in words."""
+    path = path_of(os.fspath(path))
+    values = read_toml(path)
+    with in_words(path.name):
+        for key, value in values.items():
+            if key not in KEYS:
+                raise SettingsError(f"{path.name}: {shortened(key)[1:-1]}: {no_such_key(key, KEYS)}")
+            if (wrong := _wrong(key, value)) is not None:
+                raise SettingsError(f"{path.name}: {key}: {wrong}")
+        if os.sep in (model := values.get("model", "")) or model.endswith((".safetensors", ".onnx")):
+            values["model"] = str(path.absolute().parent / path_of(model))
+        if "fps" in values:
+            values["fps"] = float(values["fps"])
+        return Tuned(**values)
+
+
+def _wrong(key: str, value: object) -> str | None:
+    """What a key takes, where the value is another."""
+    if key == "threads":
+        return THREADS.wrong(value)
+    if key == "fps":
+        return FPS.wrong(value)
+    if key == "engine" and value not in ENGINES:
+        return f"give {', '.join(ENGINES)}, not {shortened(value)}"
+    return None if isinstance(value, str) and value else f"give a text, not {shortened(value)}"

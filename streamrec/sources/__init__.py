@@ -1,0 +1,13 @@
+"""Where frames come from: files, addresses, webcams, iterables, drawn worlds."""
+
+from typing import Any
+
+from streamrec.core.old_paths import find
+
+
+def __getattr__(
+    name: str,
+) -> Any:  # `streamrec.sources` was a module once, and its names stay importable from here
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return find(name, ("sources.open", "sources.files", "sources.iterable", "sources.wrappers"))

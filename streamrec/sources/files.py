@@ -1,0 +1,163 @@
+"""Video files and folders of images as sources."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from pathlib import Path
+
+from streamrec.core.address import quoted
+from streamrec.core.image import as_bgr
+from streamrec.core.redact import redact_address, secrets_of
+from streamrec.core.text import printable
+from streamrec.errors import SourceError
+from streamrec.sources import health as report
+from streamrec.sources.decoding import opened_video
+from streamrec.sources.file_bytes import STDIN, Recording, RemoteFile, UnreadableError, open_file
+from streamrec.sources.image_files import read_picture
+from streamrec.types import Frame, Source, SourceState
+
+PICTURE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+
+
+TOGETHER = 8  # small pictures of a file are read in runs: decoder and engine come back to warm caches
+
+
+VIDEO_ENDINGS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv")
+
+
+class FileSource(Source):
+    """A video file, on disk, in a pipe or behind an HTTP address. Timestamps are its own media time.
+
+    ``loop`` plays it for ever, a new segment each time. ``size``, a width and a height: nobody looks at the
+    pictures but a model that wants them so, and they are decoded straight to it where they are larger.
+    ``pipes``: a pipe may be read, and waited for; of a data set it is refused.
+
+    Where something of it was cut off or lost, ``health.reason`` says so when it has ended (``health.amiss``).
+    """
+
+    live = False
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        loop: bool = False,
+        size: tuple[int, int] | None = None,
+        pipes: bool = False,
+    ) -> None:
+        self.loop = loop
+        self.size = size
+        self.together = 1 if size is None else TOGETHER
+        self._pipes = pipes
+        self._data: Recording | None = None  # while it is read
+        self._left = False
+        self._address = str(path) if "://" in str(path) else ""
+        if self._address:
+            self.name = redact_address(self._address)
+            self.secrets = secrets_of(self._address)
+            self._address = quoted(self._address)
+            return
+        self._path = Path(path)
+        self.name = printable("standard input" if str(path) in STDIN else self._path.name)
+        if str(path) in STDIN:
+            return
+        if not self._path.exists():
+            hint = "; an address begins with rtsp:// or http://" if "@" in str(path) else ""
+            raise SourceError(f"there is no file {printable(redact_address(str(path)))}{hint}")
+        self._path = self._path.absolute()
+        if self._path.is_file() and self._path.stat().st_size == 0:
+            raise SourceError(f"{printable(str(path))} is empty: 0 bytes")
+
+    @property
+    def duration(self) -> float | None:  # type: ignore[override]
+        """Seconds, as the file's header tells; None when it does not tell, is looped, or cannot be read twice."""
+        if self.loop or self._address or not self._path.is_file():
+            return None
+        try:
+            with closing(open_file(self._path, pipes=False)) as data, opened_video(data) as video:
+                return video.duration
+        except SourceError:
+            return None
+
+    def interrupt(self) -> None:
+        """End a wait for a pipe or for a server."""
+        self._left = True
+        if (data := self._data) is not None:
+            data.interrupt()
+
+    def __iter__(self) -> Iterator[Frame]:
+        self._left = False
+        return report.told(self, self._frames())
+
+    def _frames(self) -> Generator[Frame, None, str | None]:
+        index = segment = 0
+        while True:
+            first = index
+            index, amiss = yield from self._play(index, segment)
+            if not self.loop or self._left:
+                return report.LEFT if self._left else amiss
+            if index == first:
+                raise SourceError(f"{self.name} holds no pictures")
+            segment += 1
+
+    def _play(self, index: int, segment: int) -> Generator[Frame, None, tuple[int, str | None]]:
+        """Its frames; returns the next index, and what is amiss with the file where something is."""
+        first = index
+        try:
+            self._data = data = RemoteFile(self._address) if self._address else self._opened()
+            if self._left:
+                data.interrupt()
+            with closing(data), opened_video(data) as video, closing(video.pictures(self.size)) as pictures:
+                if video.note is not None and segment == 0:
+                    report.tell(self, SourceState.connecting, video.note)
+                for image, timestamp in pictures:
+                    yield Frame(image, index, timestamp, segment, self.name, time.monotonic())
+                    index += 1
+        except UnreadableError as error:
+            if self._left and index == first:
+                return index, None
+            raise SourceError(f"{self.name} is not a video that can be read: {error}") from error
+        finally:
+            self._data = None
+        if index == first and not self._left:
+            raise SourceError(
+                f"{self.name} holds no picture that can be read: {video.amiss or 'is it cut off, or sound only?'}"
+            )
+        return index, video.amiss
+
+    def _opened(self) -> Recording:
+        return open_file(self._path, pipes=self._pipes)
+
+
+class ImageFolderSource(Source):
+    """The pictures of a folder in the order of their names (2 before 10), ``fps`` a second."""
+
+    live = False
+
+    def __init__(self, path: str | Path, *, fps: float = 25.0) -> None:
+        self.path = Path(path)
+        self.name = printable(self.path.name)
+        self.fps = fps
+        self.pictures = sorted(
+            (p for p in self.path.iterdir() if p.suffix.lower() in PICTURE_ENDINGS), key=_natural
+        )
+        if not self.pictures:
+            raise SourceError(
+                f"the folder {printable(str(self.path))} holds no pictures ({', '.join(PICTURE_ENDINGS)})"
+            )
+        self.duration = len(self.pictures) / fps
+
+    def __iter__(self) -> Iterator[Frame]:
+        return report.told(self, self._frames())
+
+    def _frames(self) -> Generator[Frame, None, None]:
+        for index, path in enumerate(self.pictures):
+            image = read_picture(path)
+            yield Frame(as_bgr(image), index, index / self.fps, 0, self.name, time.monotonic())
+
+
+def _natural(path: Path) -> list[tuple[int, int | str]]:
+    return [(0, int(t)) if t.isdecimal() else (1, t) for t in re.split(r"(\d+)", path.name.lower()) if t]

@@ -1,0 +1,134 @@
+"""open_source: from an address, a path, a number or an iterable to a source."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+
+from streamrec.core.reading import path_of, shortened, why
+from streamrec.core.redact import redact_address
+from streamrec.errors import SettingsError, SourceError
+from streamrec.sources.cameras import RETRIES, NetworkSource, WebcamSource
+from streamrec.sources.file_bytes import STDIN
+from streamrec.sources.files import VIDEO_ENDINGS, FileSource, ImageFolderSource
+from streamrec.sources.iterable import IterableSource
+from streamrec.types import Source
+
+_DIGITS = 20  # of a number that somebody typed: more are refused like these
+# Of addresses: what FFmpeg reads live, and no way to anything else.
+SCHEMES = frozenset(
+    ("rtsp", "rtsps", "rtspt", "rtspu", "rtmp", "rtmps", "rtmpt", "rtmpe", "http", "https", "srt", "udp", "tcp", "rtp",
+     "rist", "mms", "mmsh", "mmst")
+)  # fmt: skip
+
+
+def open_source(what: Any, *, retries: int | None = RETRIES, size: tuple[int, int] | None = None) -> Source:
+    """Tell what kind of source is meant, and return it; nothing is read before it is iterated.
+
+    A number or ``/dev/video0`` is a webcam; ``rtsp://``, ``http://`` and the like an address; a path is a video
+    file, a picture, a pipe (``-`` is standard input) or a folder of pictures; ``"synthetic"`` the synthetic world
+    (``"synthetic:7"`` with seed 7); any other iterable gives pictures. ``retries``: how often a lost camera is
+    opened in a row before it is given up; None: for ever. ``size``: nobody looks at the pictures but a model
+    that wants them so wide and high: larger ones of a file are decoded straight to it (``Transform.straight``).
+    Raises ``SourceError`` for anything else.
+
+    >>> open_source("0")
+    <WebcamSource webcam 0>
+    >>> open_source("rtsp://me:secret@10.0.0.7/live")
+    <NetworkSource rtsp://***@10.0.0.7/live>
+    """
+    if isinstance(what, Source):
+        return what
+    if isinstance(what, bool) or what is None:
+        raise SourceError(f"{what} is no source; pass a webcam number, a path, an address or pictures")
+    if isinstance(what, int):
+        if what < 0:
+            raise SourceError(f"there is no webcam {what}: the first is 0")
+        return WebcamSource(what, retries=retries)
+    if isinstance(what, Path):
+        return _from_path(what, retries, size)
+    if isinstance(what, str):
+        return _from_text(what, retries, size)
+    if isinstance(what, np.ndarray) and (what.ndim < 3 or (what.ndim == 3 and what.shape[2] in (1, 3, 4))):
+        raise SourceError(f"an array of shape {what.shape} is one picture; pass an iterable of pictures")
+    if isinstance(what, Iterable) and not isinstance(what, bytes | bytearray | type):
+        return IterableSource(what)
+    raise SourceError(
+        f"{type(what).__name__} is no source; pass a webcam number, a path, an address or an iterable of pictures"
+    )
+
+
+def file_of(what: Any) -> Path | None:
+    """The file or folder that ``open_source`` would read; None where it is none: a camera, an address.
+
+    >>> file_of("file:///films/party.mp4"), file_of("rtsp://10.0.0.7/live"), file_of("0")
+    (PosixPath('/films/party.mp4'), None, None)
+    """
+    if isinstance(what, Path):
+        return what
+    if not isinstance(what, str) or re.fullmatch(r"\s*\d*\s*|synthetic(:.*)?", what):
+        return None
+    if what.startswith("file://"):
+        return Path(what.removeprefix("file://"))
+    return None if "://" in what else Path(what)
+
+
+def _from_text(text: str, retries: int | None, size: tuple[int, int] | None) -> Source:
+    if not text.strip():
+        raise SourceError("no source was named; pass a webcam number, a path or an address")
+    if re.fullmatch(r"\d+", text.strip()):
+        return WebcamSource(int(text.strip()[:_DIGITS]), retries=retries)
+    if text == "synthetic" or text.startswith("synthetic:"):
+        return _synthetic(text)
+    if text.startswith("file://"):
+        path = Path(text.removeprefix("file://"))
+        return _from_path(path if path.exists() else Path(unquote(str(path))), retries, size)
+    if "://" in text:
+        scheme = text.partition("://")[0].lower()
+        if scheme not in SCHEMES or not text.partition("://")[2].strip("/"):
+            raise SourceError(
+                f"{redact_address(text)} cannot be watched: give an address that begins with rtsp://, rtsps://, "
+                "rtmp://, http://, https://, srt:// or udp:// and names a host"
+            )
+        if scheme in ("http", "https"):
+            # A camera, unless its server shows that it is a file.
+            film = partial(FileSource, text, size=size)
+            return NetworkSource(text, retries=retries, film=film, ask=_ends_as_video(text))
+        return NetworkSource(text, retries=retries)
+    if text.startswith("/dev/video"):
+        return WebcamSource(text, retries=retries)
+    try:
+        return _from_path(path_of(text), retries, size)
+    except SettingsError as error:  # it can be no path
+        raise SourceError(str(error)) from error
+    except OSError as error:  # a name that is too long, or a folder that may not be looked into
+        raise SourceError(f"{shortened(text)} cannot be opened: {why(error)}") from error
+
+
+def _ends_as_video(address: str) -> bool:
+    return re.split(r"[?#]", address, maxsplit=1)[0].lower().endswith(VIDEO_ENDINGS)
+
+
+def _from_path(path: Path, retries: int | None, size: tuple[int, int] | None) -> Source:
+    if path.is_dir():
+        return ImageFolderSource(path)
+    if path.is_char_device() and str(path) not in STDIN:
+        return WebcamSource(str(path), retries=retries)  # a device file by another name
+    return FileSource(path, size=size, pipes=True)
+
+
+def _synthetic(text: str) -> Source:
+    from streamrec.sources.synthetic import World, WorldSettings
+
+    seed = text.partition(":")[2] or "0"
+    if not seed.isdecimal() or len(seed) >= _DIGITS:
+        raise SourceError(
+            f"{text!r}: the synthetic world is 'synthetic' or 'synthetic:SEED', SEED a whole number"
+        )
+    return World(WorldSettings(seed=int(seed), width=640, height=480))

@@ -1,0 +1,165 @@
+"""Why an address could not be opened, in a sentence: from FFmpeg's error, and from what it said in its log.
+
+FFmpeg's own texts may hold the address, password included, and name the call and not the cause: none is passed on.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Iterable, Sequence
+
+import av
+
+from streamrec.core.text import printable
+from streamrec.sources.video_io import DEAF, LOST, REFUSED, UNKNOWN, in_words, no_answer
+
+MOST_REDIRECTS = 5  # one server leads on to another at most so often
+CIRCLE = (
+    f"the server leads on to another address again and again (more than {MOST_REDIRECTS} redirects); "
+    "give the address that is meant"
+)
+NESTED = "its playlist leads on to others again and again (HLS); give the address of one that names pieces of video"
+NO_PIECES = "the pieces that its playlist names (HLS) cannot be read, or are no video"
+HUNG_UP = "the connection was closed by the other side before anything came"
+MOST_LINES = (
+    40  # connections that one opening may make: a playlist has a few variants, and their first pieces
+)
+NO_CODEC = (
+    "its pictures are of a kind that FFmpeg cannot decode here; set the camera to H.264, H.265 or MJPEG"
+)
+NO_WAY = "no way leads to that address (network or host unreachable); check the address and the network"
+NO_TLS = "what answers there does not speak TLS as it should; is it rtsp:// or http:// without the s?"
+NOT_OPENED = "it could not be opened, or the connection broke off at once; check the address and the network"
+
+_ANSWERS = {
+    400: "the server does not understand the request (400); check the address",
+    401: REFUSED,
+    403: REFUSED,
+    404: UNKNOWN,
+    405: "the server does not give a stream at that path (405); check the path of the address",
+    406: "the server has no stream of a kind that is asked for (406); check the path of the address",
+    410: UNKNOWN,
+    415: "the server has no stream of a kind that is asked for (415); check the path of the address",
+    429: "the server is asked too often (429)",
+    453: "the camera has not enough bandwidth for one more viewer (453); close another one",
+    454: "the camera has lost the session (454)",
+    461: "the camera does not send in the way that is asked for (461): TCP or UDP is switched off there",
+    500: "the server reports an error of its own (500); it may have to be started anew",
+    501: "the server cannot do what is asked for (501); check the address",
+    502: "the server does not reach the camera behind it (502)",
+    503: "the camera is busy, or has as many viewers as it can serve (503)",
+    504: "the server does not reach the camera behind it (504)",
+    551: "the server cannot do what is asked for (551); check the address",
+}
+_SYSTEM = {
+    errno.ECONNREFUSED: DEAF,
+    errno.ENETUNREACH: NO_WAY,
+    errno.EHOSTUNREACH: NO_WAY,
+    errno.ENETDOWN: NO_WAY,
+    errno.EADDRNOTAVAIL: NO_WAY,
+    errno.ECONNRESET: HUNG_UP,
+    errno.EPIPE: HUNG_UP,
+    errno.ECONNABORTED: HUNG_UP,
+    errno.EMFILE: "this machine has too many files and connections open",
+    errno.ENFILE: "this machine has too many files and connections open",
+    errno.ENOMEM: "this machine has not enough memory to open it",
+    errno.EACCES: "this machine does not let us open it (permission denied)",
+    errno.EPERM: "this machine does not let us open it (permission denied)",
+    errno.EINVAL: "the address is not one that can be opened; check its port, its path and its letters",
+}
+_CONNECTION = re.compile(r"Connection to \S+ failed(?: \([^)]*\))?[:,]? *(.*)")
+
+
+def why_not_opened(
+    error: av.FFmpegError, said: Sequence[str], address: str, took: float, deadline: float
+) -> str:
+    """The sentence for an opening that ``took`` so many seconds; ``said``: FFmpeg's log."""
+    scheme, _, rest = address.lower().partition("://")
+    if leads_on(said):
+        return CIRCLE
+    if nests(said):
+        return NESTED
+    if any("Failed to resolve hostname" in text for text in said):
+        # The last "@" ends the user's part: a password may itself hold "@" or "/".
+        return unknown_name(re.split(r"[/?#:]", rest.rpartition("@")[2])[0])
+    if (code := _code(said)) is not None and took < 0.95 * deadline:
+        if code in _ANSWERS:
+            return _ANSWERS[code]
+        if 400 <= code < 600:
+            return f"the server refuses with the number {code}; check the address"
+    if any("Error when loading first segment" in text or "allowed_segment" in text for text in said):
+        return NO_PIECES
+    if isinstance(error, av.HTTPBadRequestError):
+        return _ANSWERS[400]
+    if isinstance(error, av.HTTPClientError):
+        return (
+            in_words(error, took, deadline) if _is_known(error) else "the server refuses; check the address"
+        )
+    if isinstance(error, av.HTTPServerError):
+        return _ANSWERS[500].replace(" (500)", "")
+    if _is_known(error) or took >= 0.95 * deadline:
+        return in_words(error, took, deadline)
+    for text in said:
+        if found := _CONNECTION.search(text):
+            failed = found[1].lower()
+            if "refused" in failed:
+                return DEAF
+            if "timed out" in failed:
+                return no_answer(deadline)
+            return NO_WAY
+        if scheme.endswith("s") and re.search(r"(?i)\b(tls|ssl|certificate|handshake)\b", text):
+            return NO_TLS
+    if any("End of file" in text or "Failed reading RTSP" in text for text in said):
+        return HUNG_UP
+    if isinstance(error, av.InvalidDataError):
+        return in_words(error, took, deadline)
+    if type(error).__name__ == "ProtocolNotFoundError":
+        return "protocol not found: an address begins with rtsp://, http:// or the like"
+    return _SYSTEM.get(error.errno or 0, NOT_OPENED)
+
+
+def unknown_name(host: str) -> str:
+    """Nobody knows what address a name stands for."""
+    name = printable(host)
+    name = name if len(name) <= 80 else name[:77] + "..."
+    return f"the name {name} is not known (DNS); check the address and this machine's name server"
+
+
+def leads_on(said: Iterable[str]) -> bool:
+    """Whether FFmpeg was sent from one address to another more often than makes sense."""
+    return sum("Redirecting to" in text for text in said) > MOST_REDIRECTS
+
+
+def why_lost(error: BaseException) -> str:
+    """The sentence for what nobody has foreseen; never the error's own text."""
+    if isinstance(error, av.FFmpegError):
+        return _SYSTEM.get(error.errno or 0, LOST)
+    if isinstance(error, MemoryError):
+        return _SYSTEM[errno.ENOMEM]
+    if isinstance(error, OSError):
+        return _SYSTEM.get(error.errno or 0, NOT_OPENED)
+    return f"reading it failed by a mistake of streamrec's own ({type(error).__name__}); please report it"
+
+
+def nests(said: Iterable[str]) -> bool:
+    """Whether FFmpeg was sent from one playlist to another more often than makes sense."""
+    made = ("Starting connection attempt", "Empty segment [")
+    return sum(text.startswith(made) for text in said) > MOST_LINES
+
+
+def _code(said: Iterable[str]) -> int | None:
+    """The number of the server's last answer that was no good one."""
+    code = None
+    for text in said:
+        if found := re.search(r"method \w+ failed: (\d{3})|HTTP error (\d{3})|Server returned (\d{3})", text):
+            code = int(next(filter(None, found.groups())))
+    return code
+
+
+def _is_known(error: av.FFmpegError) -> bool:
+    known = (
+        av.HTTPUnauthorizedError, av.HTTPForbiddenError, av.HTTPNotFoundError, av.FileNotFoundError,
+        av.ConnectionRefusedError, av.TimeoutError, av.ExitError,
+    )  # fmt: skip
+    return isinstance(error, known)

@@ -1,0 +1,150 @@
+"""Sources around a source: a region, a pace, a limit."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, nullcontext
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from streamrec.types import Frame, Health, Source
+
+
+class Wrapper(Source):
+    """Another source, its frames changed on the way; what is asked or told of it is the other's."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.name = source.name
+        self._live: bool | None = None
+        self.duration = source.duration
+        self.together = source.together
+
+    @property
+    def live(self) -> bool:
+        """Whether the other source is, which may turn out later; or what was set."""
+        return self.source.live if self._live is None else self._live
+
+    @live.setter
+    def live(self, live: bool) -> None:
+        self._live = live
+
+    @property
+    def health(self) -> Health:  # type: ignore[override]
+        """That of the other source."""
+        return self.source.health
+
+    @property
+    def on_health(self) -> Callable[[Health], None] | None:
+        """That of the other source."""
+        return self.source.on_health
+
+    @on_health.setter
+    def on_health(self, listener: Callable[[Health], None] | None) -> None:
+        self.source.on_health = listener
+
+    def settle(self) -> None:
+        """Pass it on."""
+        self.source.settle()
+
+    def interrupt(self) -> None:
+        """Pass it on."""
+        self.source.interrupt()
+
+
+class Region(Wrapper):
+    """A part of another source's pictures; ``whole`` is the newest picture as it came.
+
+    ``region``: left, top, width and height, as parts of the picture. Nothing is copied.
+
+    >>> picture = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    >>> [frame.image.shape for frame in Region(IterableSource([picture]), (0.5, 0.0, 0.5, 0.75))]
+    [(3, 2, 3)]
+    """
+
+    def __init__(self, source: Source, region: tuple[float, float, float, float]) -> None:
+        super().__init__(source)
+        self.region = region
+        self.whole: np.ndarray | None = None  # (H, W, 3)
+
+    def __iter__(self) -> Iterator[Frame]:
+        # The source is told now that it is read: an interrupt may come before the first frame is asked for.
+        return self._cut(iter(self.source))
+
+    def _cut(self, frames: Iterator[Frame]) -> Generator[Frame, None, None]:
+        left, top, width, height = self.region
+        with closing(frames) if isinstance(frames, Generator) else nullcontext():
+            for frame in frames:
+                self.whole = image = frame.image
+                high, wide = image.shape[:2]
+                y, x = min(round(top * high), high - 1), min(round(left * wide), wide - 1)
+                part = image[
+                    y : max(y + 1, round((top + height) * high)), x : max(x + 1, round((left + width) * wide))
+                ]
+                yield replace(frame, image=part)
+
+
+class RealTime(Wrapper):
+    """Another source at its own speed: each frame waits for its time. For watching a file in a window."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        self.together = 1  # each is due at its own time
+        self._left = threading.Event()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_left": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _left=threading.Event())
+
+    def interrupt(self) -> None:
+        """End the wait for the next frame's time, and pass it on."""
+        self._left.set()
+        super().interrupt()
+
+    def __iter__(self) -> Iterator[Frame]:
+        self._left.clear()
+        offset, segment = None, None
+        for frame in self.source:
+            now = time.monotonic()
+            if offset is None or frame.segment != segment:
+                offset, segment = now - frame.timestamp, frame.segment
+            if self._left.wait(max(0.0, min(frame.timestamp + offset - now, 10.0))):
+                return
+            yield replace(frame, captured=time.monotonic())
+
+
+class Limited(Wrapper):
+    """Another source that ends after so many seconds of its own clock.
+
+    A live one ends after so many seconds of ours as well, for it may have stalled.
+    """
+
+    def __init__(self, source: Source, seconds: float) -> None:
+        super().__init__(source)
+        self.seconds = seconds
+        self.duration = seconds if source.duration is None else min(seconds, source.duration)
+
+    def __iter__(self) -> Iterator[Frame]:
+        passed, last = 0.0, None
+        alarm: threading.Timer | None = None
+        try:
+            for frame in self.source:
+                if last is not None and last.timestamp < frame.timestamp:
+                    passed += frame.timestamp - last.timestamp
+                if passed >= self.seconds - 1e-9:
+                    return
+                if self.live and alarm is None:
+                    alarm = threading.Timer(self.seconds + 1.0, self.source.interrupt)
+                    alarm.daemon = True
+                    alarm.start()
+                last = frame
+                yield frame
+        finally:
+            if alarm is not None:
+                alarm.cancel()

@@ -1,0 +1,1 @@
+"""The page: its server, routes, live pictures and editor of cameras."""

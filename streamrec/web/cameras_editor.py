@@ -1,0 +1,490 @@
+"""cameras.toml, changed from the page: comments stay, a change by hand is never overwritten, a wrong one never written.
+
+The only module that imports tomlkit (``pip install 'streamrec[web]'``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from streamrec.core.address import login_in
+from streamrec.core.files import make_private_folder, open_private
+from streamrec.core.limits import FPS
+from streamrec.core.reading import read_data, shortened, why
+from streamrec.core.redact import redact_address
+from streamrec.errors import SettingsError, StreamrecError, need
+from streamrec.events.detector import LIMITS, NUMBERS, EventSettings
+from streamrec.runtime.checkpoint import shipped_models
+from streamrec.runtime.recognizer import Recognizer
+from streamrec.settings.cameras_file import CameraSettings, fill_variables, names_variable
+from streamrec.settings.resolve import InForce, check, config_of, events_of, model_config, source_of
+from streamrec.settings.toml import check_shape, no_such_key
+from streamrec.web.address_policy import check_address, login_of, place_of, shown, without_login
+
+need("tomlkit", extra="web")
+
+import tomlkit  # noqa: E402
+from tomlkit.exceptions import TOMLKitError  # noqa: E402
+
+THRESHOLDS = NUMBERS
+LONGEST_NAME = 60
+_OWN_NAME = re.compile(r"-[0-9a-f]{8}$")  # so end the files of secrets that are written here
+
+
+class ChangedMeanwhile(SettingsError):
+    """The file is not the one that the page has read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What a camera is to be. ``address``, ``user`` and ``password`` are never sent to the page: ``login`` says
+    whether those in the file stay ("keep"), are replaced ("new") or go ("none")."""
+
+    name: str
+    address: str = field(repr=False)
+    login: str = "keep"
+    user: str = field(default="", repr=False)
+    password: str = field(default="", repr=False)
+    model: str = ""  # "": as the defaults say
+    fps: float | None = None
+    enabled: bool = True
+    region: tuple[float, float, float, float] | None = None
+    thresholds: Mapping[str, float] | None = None  # those that differ from the model's own
+
+
+class Editor:
+    """One file of cameras."""
+
+    def __init__(self, file: Path | InForce, environment: Mapping[str, str] | None = None) -> None:
+        """``file``: the path alone, or by what its cameras are watched: then the page says just what is in force."""
+        if isinstance(file, Path):
+            file = InForce(path=file, environment=os.environ if environment is None else environment)
+        self.path = file.path.expanduser().resolve()  # what a link points to is replaced, not the link
+        self._in_force = replace(file, path=self.path)
+        self._lock = threading.Lock()
+
+    def read(self) -> dict[str, Any]:
+        """What the file says, as the page shows it; no password is in it."""
+        text, revision = self._text()
+        document = _parsed(text)
+        file = self._in_force.read(text)
+        tables = _tables(document)
+        cameras = [
+            _camera(table, settings, self._given(table), _own_events(settings.model))
+            for table, settings in zip(tables, file.cameras, strict=True)
+        ]
+        return {
+            "revision": revision,
+            "file": self.path.name,
+            "models": self._models(document),
+            "cameras": cameras,
+        }
+
+    def put(self, revision: str, name: str | None, change: Change) -> None:
+        """Change a camera, or add one (None); raises ``SettingsError`` in words and leaves the file as it was."""
+
+        def edit(document: Any, keep: Keep) -> None:
+            table = tomlkit.table() if name is None else _find(document, name)
+            if change.model and change.model not in self._models(document):
+                raise SettingsError(f"model: there is no {change.model!r} to choose")
+            before = None if name is None else self._given(table)
+            _fill(table, change, document.get("defaults", {}), before, keep)
+            if name is None:
+                if "camera" not in document:
+                    document.append("camera", tomlkit.aot())
+                document["camera"].append(table)
+
+        self._edit(revision, edit)
+
+    def remove(self, revision: str, name: str) -> None:
+        """Take a camera out of the file."""
+
+        def edit(document: Any, keep: Keep) -> None:
+            tables = _tables(document)
+            if len(tables) == 1:
+                raise SettingsError("the last camera stays in the file: switch it off instead")
+            document["camera"].remove(_find(document, name))
+
+        self._edit(revision, edit)
+
+    def address_to_try(self, name: str | None, change: Change) -> str:
+        """The address with its login, to look whether a picture comes; raises ``SettingsError``."""
+        trial = _parsed(self._text()[0])
+        table = tomlkit.table() if name is None else _find(trial, name)
+        before = None if name is None else self._given(table)
+        if before is not None and change.login == "keep" and change.address == shown(before):
+            found = next(one for one in self._in_force.read().cameras if one.name == name)
+            return found.address
+        with self._secrets() as kept:
+            _fill(table, change, trial.get("defaults", {}), before, kept.keep)
+            tables = tomlkit.aot()
+            tables.append(table)
+            trial["camera"] = tables
+            with self._part(tomlkit.dumps(trial)) as part:
+                return self._checked(part)[0].address
+
+    def tried(self, name: str, thresholds: Mapping[str, float]) -> EventSettings:
+        """What would be in force with these thresholds; raises ``SettingsError`` as a change to them does."""
+        document = _parsed(self._text()[0])
+        _fill_thresholds(_find(document, name), thresholds)
+        file = self._in_force.read(tomlkit.dumps(document))
+        camera = next(one for one in file.cameras if one.name == name)
+        return events_of(camera, config_of(camera, file), file)
+
+    # -- the file
+
+    def _given(self, table: Any) -> str:
+        """The address as the file gives it, without what ``user`` and ``password`` add to it."""
+        named = table.get("address_file")
+        if named is None:
+            return str(table.get("address", ""))
+        try:
+            path = Path(fill_variables(str(named), self._in_force.environment)).expanduser()
+            return (self.path.parent / path).read_text(encoding="utf-8").strip()
+        except (OSError, ValueError, RuntimeError):  # whoever reads the file says so
+            return ""
+
+    @contextlib.contextmanager
+    def _secrets(self) -> Iterator[_Secrets]:
+        """Where secrets are kept; what was written there is gone again, unless it is ``kept``."""
+        kept = _Secrets(self.path)
+        try:
+            yield kept
+        except OSError as error:
+            raise self._cannot_write(error) from error
+        finally:
+            kept.discard()
+
+    def _text(self) -> tuple[str, str]:
+        data = read_data(self.path)
+        try:
+            return data.decode("utf-8"), hashlib.sha256(data).hexdigest()[:32]
+        except UnicodeDecodeError as error:
+            raise SettingsError(f"{self.path.name} is not written in UTF-8") from error
+
+    def _edit(self, revision: str, edit: Callable[[Any, Keep], None]) -> None:
+        with self._lock:
+            text, now = self._text()
+            if now != revision:
+                raise ChangedMeanwhile(
+                    f"{self.path.name} was changed meanwhile: look at it again, and repeat the change"
+                )
+            document = _parsed(text)
+            with self._secrets() as kept:  # first they are written, then what names them, then old ones go
+                edit(document, kept.keep)
+                with self._part(tomlkit.dumps(document)) as part:
+                    self._check_start(part, text)
+                    if self._text()[1] != revision:
+                        raise ChangedMeanwhile(f"{self.path.name} was changed meanwhile: look at it again")
+                    try:
+                        part.replace(self.path)
+                    except OSError as error:
+                        raise self._cannot_write(error) from error
+                kept.done(named_before=_texts(_parsed(text)), named=_texts(document))
+
+    @contextlib.contextmanager
+    def _part(self, text: str) -> Any:
+        """The text in a file beside the true one, with its rights; gone afterwards, unless it took its place."""
+        part = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
+        try:
+            try:
+                kept = self.path.stat()
+                descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as out:
+                    out.write(text)
+                    out.flush()
+                    os.fsync(out.fileno())
+                part.chmod(kept.st_mode & 0o7777)
+                if hasattr(os, "chown"):
+                    with contextlib.suppress(OSError):  # another user's file
+                        os.chown(part, kept.st_uid, kept.st_gid)
+            except OSError as error:
+                raise self._cannot_write(error) from error
+            yield part
+        finally:
+            part.unlink(missing_ok=True)
+
+    def _check_start(self, part: Path, before: str) -> None:
+        """Refuse what a start would refuse of the cameras that were not watched so before."""
+        watched: set[CameraSettings] = set()
+        with contextlib.suppress(SettingsError):  # it may be wrong now, and be mended by this
+            watched = {camera for camera in self._in_force.read(before).cameras if camera.enabled}
+        models = {camera.model for camera in watched}
+        with self._in_words(part):
+            file = self._in_force.read(path=part)
+            check(file)
+            for camera in file.cameras:
+                if not camera.enabled or camera in watched:
+                    continue
+                key = "model"
+                try:
+                    if camera.model not in models:  # a config that can be read says nothing of the weights
+                        running = self._in_force.running(camera.model)
+                        Recognizer.load(
+                            camera.model,
+                            engine=running.engine,
+                            device=running.device,
+                            threads=running.threads,
+                        )
+                        models.add(camera.model)
+                    key = "address"
+                    source_of(camera, None)
+                except Exception as error:  # whatever it is, a file may not end what runs
+                    raise file.error(camera.name, key, why(error)) from error
+
+    def _checked(self, part: Path) -> tuple[CameraSettings, ...]:
+        with self._in_words(part):
+            file = self._in_force.read(path=part)
+            check(file)
+            return file.cameras
+
+    @contextlib.contextmanager
+    def _in_words(self, part: Path) -> Iterator[None]:
+        """What is wrong with the part, by the name of the true file."""
+        try:
+            yield
+        except SettingsError as error:
+            said = str(error).replace(f"{part.name}: ", "").replace(part.name, self.path.name)
+            raise SettingsError(said) from error
+
+    def _cannot_write(self, error: OSError) -> SettingsError:
+        said = (error.strerror or str(error)).lower()
+        return SettingsError(f"{self.path.name} cannot be written here: {said}")
+
+    def _models(self, document: Any) -> list[str]:
+        """What ships, and what the file names already."""
+        shipped = shipped_models()
+        named = [
+            document.get("defaults", {}).get("model"),
+            *(table.get("model") for table in _tables(document)),
+        ]
+        return [*shipped, *sorted({str(name) for name in named if name} - set(shipped))]
+
+
+Keep = Callable[[str, str], str]  # what it belongs to, a secret: the path that cameras.toml names
+
+
+class _Secrets:
+    """Files for their owner alone in a folder beside cameras.toml: each holds one password or one address."""
+
+    def __init__(self, path: Path) -> None:
+        self._owner = path
+        self._folder = path.with_name(f"{path.stem}.secrets")
+        self._written: list[Path] = []
+
+    def keep(self, name: str, secret: str) -> str:
+        """Write a secret; the path that cameras.toml names it by."""
+        make_private_folder(self._folder)
+        plain = re.sub(r"[^A-Za-z0-9_-]+", "_", name)[:LONGEST_NAME]
+        path = self._folder / f"{plain}-{secrets.token_hex(4)}"
+        self._written.append(path)
+        with open_private(path, "x", encoding="utf-8", newline="") as out:
+            out.write(secret)
+            out.flush()
+            os.fsync(out.fileno())
+        if hasattr(os, "chown"):
+            owner = self._owner.stat()
+            with contextlib.suppress(OSError):  # another user's file
+                for one in (path, self._folder):
+                    os.chown(one, owner.st_uid, owner.st_gid)
+        return f"{self._folder.name}/{path.name}"
+
+    def done(self, *, named_before: set[str], named: set[str]) -> None:
+        """What was written stays; what was named here before and is not any more goes."""
+        self._written.clear()
+        for name in named_before - named:
+            path = self._owner.parent / name
+            if path.parent == self._folder and _OWN_NAME.search(name):
+                with contextlib.suppress(OSError):
+                    path.unlink()
+        self._leave()
+
+    def discard(self) -> None:
+        """What was written goes."""
+        for path in self._written:
+            with contextlib.suppress(OSError):
+                path.unlink()
+        if self._written:
+            self._leave()
+
+    def _leave(self) -> None:
+        with contextlib.suppress(OSError):  # it is not empty, or not there
+            self._folder.rmdir()
+
+
+def _texts(document: Any) -> set[str]:
+    """All texts of a document, wherever they stand."""
+    if isinstance(document, Mapping):
+        return set().union(*map(_texts, document.values()))
+    if isinstance(document, list):
+        return set().union(*map(_texts, document))
+    return {str(document)} if isinstance(document, str) else set()
+
+
+def _parsed(text: str) -> Any:
+    check_shape(text, "the file")
+    try:
+        return tomlkit.parse(text)
+    except (TOMLKitError, ValueError) as error:  # ValueError: a number of thousands of digits
+        raise SettingsError("the file is not TOML at the moment: mend it by hand first") from error
+
+
+def _tables(document: Any) -> list[Any]:
+    return list(document.get("camera", []))
+
+
+def _find(document: Any, name: str) -> Any:
+    for table in document.get("camera", []):
+        if table.get("name") == name:
+            return table
+    raise SettingsError(f"there is no camera {name!r} in the file")
+
+
+def _camera(table: Any, settings: CameraSettings, given: str, own: EventSettings) -> dict[str, Any]:
+    said = dict(settings.events)
+    has_login = bool(login_of(settings.address))
+    return {
+        "name": settings.name,
+        "address": shown(given),
+        "login": has_login,
+        "model": str(table.get("model", "")),
+        "watched_by": Path(settings.model).stem,
+        "fps": table.get("fps"),
+        "enabled": settings.enabled,
+        "region": None if settings.region is None else list(settings.region),
+        "thresholds": {name: float(said.get(name, getattr(own, name))) for name in THRESHOLDS},
+        "model_thresholds": {name: float(getattr(own, name)) for name in THRESHOLDS},
+    }
+
+
+def _own_events(model: str) -> EventSettings:
+    """A model's own thresholds; where it cannot be read, the camera is still shown, so that it can be changed."""
+    try:
+        return model_config(model).events
+    except StreamrecError:
+        return EventSettings()
+
+
+def _fill(table: Any, change: Change, defaults: Any, before: str | None, keep: Keep) -> None:
+    """What is wanted, into a camera's table; ``before``: its address until now, None of a new one."""
+    name = change.name.strip()
+    if not name or not name.isprintable() or len(name) > LONGEST_NAME:
+        raise SettingsError(f"name: write one of at most {LONGEST_NAME} letters")
+    table["name"] = name
+    if before is None or change.address.strip() != shown(before) or change.login != "keep":
+        _fill_address(table, change, before or "", defaults, keep)
+    _set(table, "model", change.model or None)
+    if change.fps is not None and (wrong := FPS.wrong(change.fps)) is not None:
+        raise SettingsError(f"fps: {wrong}")
+    _set(table, "fps", change.fps)
+    _set(table, "enabled", None if change.enabled and "enabled" not in defaults else change.enabled)
+    _set(table, "region", None if change.region is None else [round(part, 4) for part in change.region])
+    _fill_thresholds(table, change.thresholds or {})
+
+
+def _fill_thresholds(table: Any, thresholds: Mapping[str, float]) -> None:
+    for key in thresholds:
+        if key not in THRESHOLDS:
+            raise SettingsError(f"thresholds: {shortened(key)[1:-1]}: {no_such_key(key, THRESHOLDS)}")
+    for key in THRESHOLDS:
+        if key in thresholds and (wrong := LIMITS[key].wrong(thresholds[key])) is not None:
+            raise SettingsError(f"{key}: {wrong}")
+        _set(table, key, None if key not in thresholds else float(thresholds[key]))
+
+
+def _fill_address(table: Any, change: Change, before: str, defaults: Any, keep: Keep) -> None:
+    """Address and login; what is secret of them goes into files of their own, whatever was there before."""
+    address = change.address.strip()
+    unchanged = bool(before) and address == shown(before)
+    if not unchanged:
+        if "***" in address:
+            raise SettingsError("address: a part of it is hidden: write the whole address anew")
+        check_address(address)
+    typed = login_of(address)
+    if typed and change.login == "new":
+        raise SettingsError("address: it names a user already; say it once")
+    if not unchanged and "address_file" not in table:
+        address = address.replace("$", "$$")  # nothing of the environment
+    moved = bool(before) and not unchanged and place_of(before) != place_of(address)
+    if change.login == "keep" and not typed:
+        if moved and (login_of(before) or "user" in table or "user" in defaults):
+            raise SettingsError(
+                "address: another host gets no password that was meant for the one before: "
+                "give user and password anew"
+            )
+        if not unchanged and login_of(before):
+            if "address_file" not in table and names_variable(
+                login_of(before)
+            ):  # it stands in the environment
+                scheme, _, rest = address.partition("://")
+                table["address"] = f"{scheme}://{login_of(before)}{rest}"
+                return
+            _fill_login(table, *_login_before(table, before), keep)
+        elif not before and "user" in defaults:
+            table["user"] = ""  # the defaults' are not for whoever is named here
+        _write_address(table, address, keep)
+        return
+    for key in ("user", "password", "password_file"):
+        if key in table:
+            del table[key]
+    if typed:
+        _fill_login(table, *login_in(change.address.strip()), keep)
+    elif change.login == "new":
+        if not change.user:
+            raise SettingsError("user: it is missing; a password belongs to a user")
+        if not change.password and ("password" in defaults or "password_file" in defaults):
+            raise SettingsError("password: it is missing; the defaults' belongs to another user")
+        _fill_login(table, change.user, change.password, keep)
+    elif "user" in defaults:
+        table["user"] = ""
+    _write_address(table, without_login(before if unchanged else address), keep)
+
+
+def _login_before(table: Any, before: str) -> tuple[str, str]:
+    """User and password that stand in an address of the file."""
+    user, password = login_in(before)
+    return (user, password) if "address_file" in table else (_meant(user), _meant(password))
+
+
+def _fill_login(table: Any, user: str, password: str, keep: Keep) -> None:
+    table["user"] = user.replace("$", "$$")
+    if password:
+        table["password_file"] = keep(str(table["name"]), password)
+
+
+def _write_address(table: Any, address: str, keep: Keep) -> None:
+    """An address as cameras.toml has it; one with a token in it, or a key in its path, in a file of its own."""
+    in_file = "address_file" in table
+    address = without_login(address)
+    if redact_address(address) == address or (not in_file and names_variable(address)):
+        if in_file:
+            del table["address_file"]
+            address = address.replace("$", "$$")
+        table["address"] = address
+        return
+    plain = address if in_file else _meant(address)
+    if "address" in table:
+        del table["address"]
+    table["address_file"] = keep(str(table["name"]), plain)
+
+
+def _meant(text: str) -> str:
+    """What a text of the file means: ``$$`` is a dollar."""
+    return text.replace("$$", "$")
+
+
+def _set(table: Any, key: str, value: Any) -> None:
+    if value is None:
+        if key in table:
+            del table[key]
+    elif key not in table or table[key] != value:
+        table[key] = value

@@ -1,0 +1,127 @@
+"""Pictures for those who look: a JPEG is made only when somebody wants it, once for all of them.
+
+One thread makes them. What it may cost is bounded: at most ``SHARE`` of one core, so that more cameras or
+larger pictures come less often and recognition has the rest.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from streamrec.web.live import Live
+
+WIDTHS = (320, 640, 1280)  # pixels: a few sizes, so that viewers share them
+SHARE = 0.2  # of one core
+FASTEST = 0.1  # seconds between two pictures of a camera: models look ten times a second
+_SLOWEST = 1.0  # seconds: rarer it never gets
+_QUALITY = 72
+
+
+@dataclass(frozen=True, slots=True)
+class Jpeg:
+    """A picture as it is sent."""
+
+    camera: str
+    width: int  # one of WIDTHS: the size that was asked for
+    version: int  # of the camera's picture
+    time: float  # seconds since 1970 when the picture was in hand
+    data: bytes
+
+
+def shrink(image: np.ndarray, width: int) -> np.ndarray:
+    """(H, W, 3) no wider than ``width``; a tall picture no taller."""
+    scale = width / max(image.shape[1], image.shape[0] * 4 / 3)
+    if scale >= 1:
+        return image
+    size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def encode(image: np.ndarray, width: int, quality: int = _QUALITY) -> bytes:
+    """A JPEG of (H, W, 3) BGR, no wider than ``width``."""
+    ok, data = cv2.imencode(".jpg", shrink(image, width), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    assert ok
+    return data.tobytes()
+
+
+class Pictures:
+    """The thread that makes them. ``on_ready`` is called in it after each round."""
+
+    def __init__(self, live: Live, on_ready: Callable[[], None]) -> None:
+        self._live = live
+        self._on_ready = on_ready
+        self._wanted: dict[object, dict[str, int]] = {}  # viewer: camera: width
+        self._made: dict[tuple[str, int], Jpeg] = {}
+        self._news = threading.Event()
+        self._closed = False
+        self.made = 0  # so far
+        self.interval = FASTEST  # seconds between two rounds, as it is now
+        self._thread = threading.Thread(target=self._run, name="page pictures", daemon=True)
+
+    def begin(self) -> None:
+        """Start the thread."""
+        self._live.on_change = self._news.set
+        self._thread.start()
+
+    def want(self, viewer: object, cameras: dict[str, int]) -> None:
+        """What a viewer looks at from now on: camera -> width, one of WIDTHS. An empty dict is nothing."""
+        wanted = dict(self._wanted)
+        wanted.pop(viewer, None)
+        if cameras:
+            wanted[viewer] = cameras
+        self._wanted = wanted
+        self._news.set()
+
+    def get(self, camera: str, width: int) -> Jpeg | None:
+        """The newest that was made."""
+        return self._made.get((camera, width))
+
+    def close(self) -> None:
+        """End the thread."""
+        self._closed = True
+        self._live.on_change = lambda: None
+        self._news.set()
+        self._thread.join(2.0)
+
+    def _run(self) -> None:
+        while not self._closed:
+            self._news.wait()
+            self._news.clear()
+            pairs = {pair for wanted in tuple(self._wanted.values()) for pair in wanted.items()}
+            if not pairs:
+                self._made.clear()
+                continue
+            began, used = time.monotonic(), time.thread_time()
+            if self._round(pairs):
+                self._on_ready()
+            used = time.thread_time() - used
+            self.interval = min(_SLOWEST, max(FASTEST, used / SHARE))
+            time.sleep(max(0.0, began + self.interval - time.monotonic()))
+
+    def _round(self, pairs: Iterable[tuple[str, int]]) -> bool:
+        done = False
+        for camera, width in sorted(pairs):
+            if self._closed:
+                break
+            newest = self._live.newest(camera)
+            have = self._made.get((camera, width))
+            if newest is None or (have is not None and have.version == newest[0]):
+                continue
+            version, result = newest
+            captured: Any = result.frame.captured
+            when = time.time() - (max(0.0, time.monotonic() - captured) if captured else 0.0)
+            try:
+                data = encode(result.frame.image, width)
+            except Exception:  # a picture that no JPEG can hold: the other cameras' go on
+                continue
+            self._made[camera, width] = Jpeg(camera, width, version, when, data)
+            self.made += 1
+            done = True
+        return done

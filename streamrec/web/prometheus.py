@@ -1,0 +1,66 @@
+"""Metrics in the text format of Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from streamrec.types import SourceState
+from streamrec.web.live import Live
+
+
+def escape_label(value: str) -> str:
+    r"""A label's value as Prometheus reads it.
+
+    >>> print(escape_label('a "b"\\'))
+    a \"b\"\\
+    """
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+
+def metrics(live: Live, more: Mapping[str, float]) -> str:
+    """All that can be counted, in Prometheus' text form."""
+    lines: list[str] = []
+
+    def family(
+        name: str, kind: str, text: str, rows: Iterable[tuple[Mapping[str, str], float | None]]
+    ) -> None:
+        lines.append(f"# HELP streamrec_{name} {text}")
+        lines.append(f"# TYPE streamrec_{name} {kind}")
+        for labels, value in rows:
+            if value is not None:
+                pairs = ",".join(f'{key}="{escape_label(text)}"' for key, text in labels.items())
+                lines.append(
+                    f"streamrec_{name}{{{pairs}}} {value:g}" if pairs else f"streamrec_{name} {value:g}"
+                )
+
+    cameras = live.cameras()
+
+    def each(key: str) -> list[tuple[Mapping[str, str], float | None]]:
+        return [({"camera": camera["name"]}, camera[key]) for camera in cameras]
+
+    family("up", "gauge", "1 while the loop that recognizes comes round.", [({}, float(live.alive))])
+    family("uptime_seconds", "counter", "Seconds since the start.", [({}, live.uptime)])
+    states = [
+        ({"camera": camera["name"], "state": state.value}, float(camera["state"] == state.value))
+        for camera in cameras
+        for state in SourceState
+    ]
+    family("camera_state", "gauge", "1 for the state that the camera is in.", states)
+    family("camera_frames_total", "counter", "Pictures that the model looked at.", each("frames"))
+    family("camera_frames_per_second", "gauge", "Results a second, over five seconds.", each("fps"))
+    family(
+        "camera_latency_seconds",
+        "gauge",
+        "Median from picture to prediction, over five seconds.",
+        each("latency"),
+    )
+    family("camera_dropped_total", "counter", "Frames for which the machine had no time.", each("dropped"))
+    family("camera_refused_total", "counter", "Torn, frozen or late pictures.", each("refused"))
+    family("camera_reconnects_total", "counter", "How often the camera was opened again.", each("reconnects"))
+    counts = [
+        ({"camera": camera, "label": label}, float(n)) for (camera, label), n in sorted(live.counts.items())
+    ]
+    family("actions_total", "counter", "Actions that started.", counts)
+    for name, value in more.items():
+        family(name, "gauge", "Of the page.", [({}, value)])
+    return "\n".join(lines) + "\n"
