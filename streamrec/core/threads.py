@@ -25,8 +25,8 @@ def for_engine(pixels: int) -> int:
     return 1 if pixels <= SMALL else min(4, cores())
 
 
-def for_looks(threads: int | None = None) -> int:
-    """Pictures that a CNN looks at at once, each in one thread, where none has to wait for another.
+def for_prefetch(threads: int | None = None) -> int:
+    """Threads that encode images ahead, each one image.
 
     ``threads``: what the caller allows; None: as many as there are cores, up to four.
     """

@@ -1,14 +1,16 @@
-"""What runs a model, one step for N streams at a time."""
+"""From a model's name or file to the engine that runs it."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamrec.core.limits import THREADS
 from streamrec.errors import ModelError
 from streamrec.nn.config import ModelConfig
-from streamrec.runtime.engine import Engine, Origin
+from streamrec.runtime.engine import Engine
 
 if TYPE_CHECKING:
     from streamrec.runtime.checkpoint import Checkpoint
@@ -16,22 +18,31 @@ if TYPE_CHECKING:
 ENGINES = ("auto", "onnx", "torch")
 
 
-def made_again(origin: Origin, config: ModelConfig) -> Engine:
-    """The engine made again; raises ``ModelError`` where its file holds another model by now."""
-    if not isinstance(origin.model, str):
-        return engine_of(origin.model, engine=origin.engine, device=origin.device, threads=origin.threads)
-    _, engine = make_engine(origin.model, engine=origin.engine, device=origin.device, threads=origin.threads)
-    if engine.config != config:
-        raise ModelError(f"{origin.model} holds another model than when this recognizer was pickled")
-    return engine
+@dataclass(frozen=True, slots=True, eq=False)
+class Origin:
+    """What an engine was made from; calling it makes the engine again, in this process or another."""
+
+    model: str | Checkpoint  # the absolute path of a file, or a model that was never in one
+    engine: str
+    device: str
+    threads: int | None
+
+    def __call__(self, config: ModelConfig) -> Engine:
+        """The engine made again; raises ``ModelError`` where its file holds another model by now."""
+        if not isinstance(self.model, str):
+            return engine_of(self.model, engine=self.engine, device=self.device, threads=self.threads)
+        _, engine = make_engine(self.model, engine=self.engine, device=self.device, threads=self.threads)
+        if engine.config != config:
+            raise ModelError(f"{self.model} holds another model than when this recognizer was pickled")
+        return engine
 
 
 def make_engine(
     name_or_path: str, *, engine: str = "auto", device: str = "auto", threads: int | None = None
 ) -> tuple[str, Engine]:
-    """Read a model and make it ready: ("onnx" on a CPU, "torch" on a GPU, where "auto") its name and engine.
+    """Read a model and make it ready: its name, and its engine ("auto": "onnx" on a CPU, "torch" on a GPU).
 
-    ``threads``: of one step on a CPU; None is what ``threads.for_engine`` says. Torch has one number for all models.
+    ``threads``: of one step on a CPU; None: ``threads.for_engine`` decides. Torch has one number for all models.
     """
     from streamrec.runtime.checkpoint import find_model, read_checkpoint
 
@@ -62,7 +73,7 @@ def make_engine(
 def engine_of(
     checkpoint: Checkpoint, *, engine: str = "auto", device: str = "auto", threads: int | None = None
 ) -> Engine:
-    """The same for a model that was read, or that was never in a file."""
+    """The engine of a model that was read, or that was never in a file."""
     if engine == "auto":
         engine = "onnx" if device in ("auto", "cpu") and checkpoint.graph is not None else "torch"
         if device == "auto" and not checkpoint.config.is_own and _has_gpu():
@@ -88,15 +99,13 @@ def _check_on_cpu(device: str) -> None:
 
 
 def check_device(device: str) -> None:
-    """Raise ``ModelError`` for the name of a device that there is not.
+    """Raise ``ModelError`` for the name of a device that does not exist.
 
     >>> check_device("gpu")
     Traceback (most recent call last):
     ...
     streamrec.errors.ModelError: there is no device 'gpu'; the devices are auto, cpu, cuda, cuda:1, ..., mps and xpu
     """
-    from streamrec.errors import ModelError
-
     if not re.fullmatch(r"auto|cpu|(cuda|mps|xpu)(:\d{1,3})?", device):
         raise ModelError(
             f"there is no device {device!r}; the devices are auto, cpu, cuda, cuda:1, ..., mps and xpu"
@@ -104,9 +113,7 @@ def check_device(device: str) -> None:
 
 
 def _has_gpu() -> bool:
-    """Whether torch can use a GPU; torch is asked only where a driver of NVIDIA's is loaded."""
-    from pathlib import Path
-
+    """Whether torch can use a GPU; torch is imported only where an NVIDIA driver is loaded."""
     if not Path("/proc/driver/nvidia/version").exists():
         return False
     import torch
