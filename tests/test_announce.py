@@ -22,7 +22,7 @@ import pytest
 from streamrec.errors import SettingsError, SinkError
 from streamrec.notify import delivery as couriers
 from streamrec.notify import dispatcher as announce
-from streamrec.notify.dispatcher import AfterSettings, Announcer, Told
+from streamrec.notify.dispatcher import CommittedEvent, Dispatcher, DispatchSettings
 from streamrec.notify.mqtt import MqttSettings
 from streamrec.notify.webhook import WebhookSettings
 from streamrec.outputs.history import store as rooms
@@ -57,7 +57,7 @@ def test_history_mqtt_webhook_and_video_of_an_event_agree(tmp_path, monkeypatch)
     monkeypatch.setattr(couriers, "_LOOK_SECONDS", 0.05)
     port, told = free_port(), []
     with broker(tmp_path, port), receiving() as receiver, contextlib.closing(Listener(port)) as ear:
-        settings = AfterSettings(
+        settings = DispatchSettings(
             history=HistorySettings(file=str(tmp_path / "events.db")),
             evidence=EvidenceSettings(
                 folder=str(tmp_path / "evidence"), before=1.0, after=0.5, leave_free_gb=0.0
@@ -71,7 +71,7 @@ def test_history_mqtt_webhook_and_video_of_an_event_agree(tmp_path, monkeypatch)
             ),
             mqtt=MqttSettings(host="127.0.0.1", port=port),
         )
-        with Announcer(settings, told.append) as after:
+        with Dispatcher(settings, told.append) as after:
             after.camera("door", model="fight", live=True, actions=["fight"])
             after.health("door", Health(SourceState.live))
             for n in range(60):
@@ -122,7 +122,7 @@ class TestSettings:
         (tmp_path / "secrets" / "webhook").write_text("a secret of sixteen letters and more\n")
         path = tmp_path / "cameras.toml"
         path.write_text(CAMERA + "\n".join(blocks))
-        settings = AfterSettings.of(read_watchfile(path, {"MQTT_PASSWORD": "x" * 8}))
+        settings = DispatchSettings.of(read_watchfile(path, {"MQTT_PASSWORD": "x" * 8}))
         assert settings.history == HistorySettings(file=str(tmp_path / "events.db"))
         assert settings.evidence == EvidenceSettings(folder=str(tmp_path / "evidence"))
         assert settings.webhooks[0].labels == ("fight",)
@@ -151,12 +151,12 @@ class TestSettings:
         path = tmp_path / "cameras.toml"
         path.write_text(f"{text}\n{CAMERA}")
         with pytest.raises(SettingsError, match=says):
-            AfterSettings.of(read_watchfile(path, {}))
+            DispatchSettings.of(read_watchfile(path, {}))
 
     def test_options_go_before_the_file_and_all_but_sinks_bring_a_history(self, tmp_path):
         path = tmp_path / "cameras.toml"
         path.write_text(f"[evidence]\nbefore = 2\n{CAMERA}")
-        of_file = AfterSettings.of(read_watchfile(path, {}))
+        of_file = DispatchSettings.of(read_watchfile(path, {}))
         assert of_file.evidence.folder == str(
             tmp_path / "evidence"
         )  # beside the file, wherever it is run from
@@ -164,20 +164,20 @@ class TestSettings:
         changed = of_file.with_options(history=Path("h.db"), evidence=Path("ev"), privacy="blur")
         assert (changed.history.file, changed.evidence.folder) == ("h.db", "ev")
         assert (changed.evidence.before, changed.evidence.privacy) == (2, "blur")
-        assert AfterSettings().with_options() == AfterSettings()
-        assert AfterSettings().with_options(sinks=["a.py:B"]).history is None
-        assert AfterSettings().with_options(evidence=Path("ev")).history == HistorySettings()
+        assert DispatchSettings().with_options() == DispatchSettings()
+        assert DispatchSettings().with_options(sinks=["a.py:B"]).history is None
+        assert DispatchSettings().with_options(evidence=Path("ev")).history == HistorySettings()
         with pytest.raises(SettingsError, match="--privacy is about the evidence"):
-            AfterSettings().with_options(privacy="blur")
+            DispatchSettings().with_options(privacy="blur")
 
     def test_two_webhooks_have_two_names(self, tmp_path):
         hook = WebhookSettings(url="https://example.org/a")
-        settings = AfterSettings(
+        settings = DispatchSettings(
             history=HistorySettings(file=str(tmp_path / "events.db")),
             webhooks=(hook, replace(hook, url="https://example.org/b")),
         )
         with pytest.raises(SettingsError, match=r"there are two of webhook example\.org: give each"):
-            Announcer(settings, print)
+            Dispatcher(settings, print)
         History(tmp_path / "events.db").close()  # it was let go
 
 
@@ -187,10 +187,10 @@ class TestOrder:
     @pytest.fixture
     def after(self, tmp_path, monkeypatch):
         monkeypatch.setattr(rooms, "_RETRY_SECONDS", 0.05)
-        settings = AfterSettings(history=HistorySettings(file=str(tmp_path / "events.db")))
+        settings = DispatchSettings(history=HistorySettings(file=str(tmp_path / "events.db")))
         self.told: list[str] = []
-        self.heard: list[Told] = []
-        with Announcer(settings, self.told.append) as after:
+        self.heard: list[CommittedEvent] = []
+        with Dispatcher(settings, self.told.append) as after:
             after.on_event(self.heard.append)
             after.history._writer.execute("PRAGMA busy_timeout = 20")
             yield after
@@ -219,7 +219,7 @@ class TestOrder:
         wait_for(lambda: self.heard)
 
     def test_without_a_history_the_result_is_told_as_it_is(self):
-        with Announcer(AfterSettings(), print) as after:
+        with Dispatcher(DispatchSettings(), print) as after:
             result = result_of(12, ActionStarted("fight", 1.0, 0.8))
             assert after.write(result) is result
 
@@ -277,9 +277,9 @@ class TestOrder:
         assert given[-1] == (59, 0) and given == sorted(given)
 
     def test_what_is_told_at_the_end_is_all_that_happened(self, tmp_path):
-        settings = AfterSettings(history=HistorySettings(file=str(tmp_path / "end.db")))
+        settings = DispatchSettings(history=HistorySettings(file=str(tmp_path / "end.db")))
         heard = []
-        with Announcer(settings, print) as after:
+        with Dispatcher(settings, print) as after:
             after.on_event(heard.append)
             for n in range(40):
                 after.write(result_of(n, ActionStarted(f"{n}", n / FPS, 0.8)))
@@ -289,8 +289,8 @@ class TestOrder:
 class TestTrouble:
     def test_a_history_that_cannot_be_written_is_told_once_and_the_rest_goes_on(self, tmp_path):
         told: list[str] = []
-        settings = AfterSettings(history=HistorySettings(file=str(tmp_path / "events.db")))
-        with Announcer(settings, told.append) as after:
+        settings = DispatchSettings(history=HistorySettings(file=str(tmp_path / "events.db")))
+        with Dispatcher(settings, told.append) as after:
             after.history._writer.execute(
                 "PRAGMA max_page_count = 1"
             )  # what a full disk looks like to SQLite
@@ -305,22 +305,22 @@ class TestTrouble:
             assert "is written again, with what happened meanwhile" in told[1]
 
     def test_what_a_kill_left_open_is_told_at_the_start(self, tmp_path):
-        settings = AfterSettings(history=HistorySettings(file=str(tmp_path / "events.db")))
+        settings = DispatchSettings(history=HistorySettings(file=str(tmp_path / "events.db")))
         history = History(tmp_path / "events.db")
         history.record(result_of(1, ActionStarted("fight", 0.0, 0.8)))
         history._let_go()
         told: list[str] = []
-        Announcer(settings, told.append).close()
+        Dispatcher(settings, told.append).close()
         assert told == ["door: fight ended when streamrec was killed, after 0.1 s or a little more"]
 
     def test_what_cannot_be_had_is_told_and_nothing_stays_open(self, tmp_path):
         (tmp_path / "file").write_text("")
-        settings = AfterSettings(
+        settings = DispatchSettings(
             history=HistorySettings(file=str(tmp_path / "events.db")),
             evidence=EvidenceSettings(folder=str(tmp_path / "file")),
         )
         with pytest.raises(SinkError, match="choose another folder"):
-            Announcer(settings, print)
+            Dispatcher(settings, print)
         History(tmp_path / "events.db").close()
 
 
@@ -417,9 +417,9 @@ def events_in(path: Path) -> list[dict]:
 def test_a_place_in_nobodys_home_is_refused_in_words(kept):
     place = Path("~nobodyhere/kept")
     made = {
-        "history": AfterSettings(history=HistorySettings(file=place)),
-        "evidence": AfterSettings(evidence=EvidenceSettings(folder=place)),
-        "record": AfterSettings(record=place),
+        "history": DispatchSettings(history=HistorySettings(file=place)),
+        "evidence": DispatchSettings(evidence=EvidenceSettings(folder=place)),
+        "record": DispatchSettings(record=place),
     }[kept]
     with pytest.raises(SettingsError, match="there is no user 'nobodyhere' here"):
         _ = made.outputs

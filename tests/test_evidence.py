@@ -58,8 +58,8 @@ class Scene:
         self.evidence = Evidence(
             EvidenceSettings(**settings),
             self.history,
-            told=self.told.append,
-            complain=self.complaints.append,
+            on_evidence=self.told.append,
+            warn=self.complaints.append,
         )
 
     def play(self, first: int, last: int, events: dict[int, tuple], **more) -> None:
@@ -544,7 +544,7 @@ class TestRetention:
         monkeypatch.setattr(time, "time", lambda: clock() + days * 86400)
         told = []
         for name in ("evidence.db", "new.db"):  # a history that knows the time, and one that was begun anew
-            with History(scene.folder / name, keep_days=30, clock=time.time, tell=told.append) as history:
+            with History(scene.folder / name, keep_days=30, clock=time.time, log=told.append) as history:
                 two = Evidence(one.evidence.settings, history)
                 two._prune()
                 two.close()

@@ -351,7 +351,7 @@ class Threaded:
 
     def __init__(self, path: Path, **settings) -> None:
         self.told, self.committed, self.unkept = [], [], []
-        self.history = History(path, receivers=("hook",), tell=self.told.append, **settings)
+        self.history = History(path, receivers=("hook",), log=self.told.append, **settings)
         self.history.start(self.committed.append, unkept=self.unkept.append)
 
     def happen(self, n: float, label: str = "fight") -> None:
@@ -566,7 +566,7 @@ class TestMending:
         ):  # a sentence, or it reads
             reader.query()
             reader.changes()
-        with History(path, receivers=("hook",), tell=told.append) as history:
+        with History(path, receivers=("hook",), log=told.append) as history:
             _, number = history.changes()
             history.record(result_of(5.0, ActionStarted("fight", 5.0, 0.7)))
             entries, _ = history.changes(number)
@@ -576,7 +576,7 @@ class TestMending:
         if damage not in ("no mark", "no table of the time", "no index"):
             assert len(told) == 1 and ("was mended: it lacked" in told[0] or "left out" in told[0])
         again = []
-        History(path, tell=again.append).close()
+        History(path, log=again.append).close()
         assert [one for one in again if "mended" in one] == []
 
     def test_a_counter_that_is_emptied_while_it_runs_is_counted_anew(self, history):
@@ -607,13 +607,13 @@ class TestClock:
     def test_a_start_with_another_clock_deletes_nothing_and_says_so(self, tmp_path, days):
         path, told = tmp_path / "events.db", []
         self.fill(path)
-        with History(path, keep_days=90, clock=lambda: NOON + days * 86400, tell=told.append) as history:
+        with History(path, keep_days=90, clock=lambda: NOON + days * 86400, log=told.append) as history:
             assert [entry.label for entry in history.query()] == (
                 ["1", "80"] if days > 0 else ["1", "80", "100"]
             )
         assert len(told) == 1 and re.search(rf"the clock says .*, {abs(days)} days (after|before)", told[0])
         with History(
-            path, keep_days=90, clock=lambda: NOON + 60, tell=told.append
+            path, keep_days=90, clock=lambda: NOON + 60, log=told.append
         ) as history:  # it is right again
             assert [entry.label for entry in history.query()] == ["1", "80"]
         assert len(told) == 1
@@ -666,7 +666,7 @@ def test_the_file_and_what_is_beside_it_are_the_owners_alone(tmp_path):
     path, told = tmp_path / "events.db", []
     before = os.umask(0o022)
     try:
-        with History(path, tell=told.append) as history:
+        with History(path, log=told.append) as history:
             history.add(entry_of(NOON))
             modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
     finally:
@@ -675,7 +675,7 @@ def test_the_file_and_what_is_beside_it_are_the_owners_alone(tmp_path):
     assert set(modes.values()) == {0o600}
     assert told == []
     path.chmod(0o644)
-    History(path, tell=told.append).close()
+    History(path, log=told.append).close()
     assert told == [f"{path} can be read by others than its owner; chmod 600 {path}"]
     assert path.stat().st_mode & 0o777 == 0o644  # somebody may have meant it
 

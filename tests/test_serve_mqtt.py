@@ -123,7 +123,7 @@ class House:
         self.told: list[str] = []
         self.history = History(folder / "events.db", receivers=(RECEIVER,))
         self.settings = MqttSettings(**({"host": "127.0.0.1", "port": port} | settings))
-        self.mqtt = Mqtt(self.settings, self.history, tell=self.told.append, least_pause=least_pause)
+        self.mqtt = Mqtt(self.settings, self.history, log=self.told.append, least_pause=least_pause)
 
     def happen(self, event, camera="door") -> None:
         said = Prediction("", 0.0, np.zeros(0, np.float32), 0.0)

@@ -117,7 +117,7 @@ class House:
         )
         self.told: list[str] = []
         self.history = History(folder / "events.db", receivers=(self.settings.receiver,))
-        self.hook = Webhook(self.settings, self.history, tell=self.told.append, chance=random.Random(1))
+        self.hook = Webhook(self.settings, self.history, log=self.told.append, chance=random.Random(1))
 
     def happen(self, n: int, label: str = "fight", camera: str = "door") -> None:
         said = Prediction("", 0.0, np.zeros(0, np.float32), 0.0)
@@ -408,7 +408,7 @@ class TestTrouble:
 
     def tell(self, steady: float, *moments: tuple[float, str]) -> list[str]:
         now, told = [0.0], []
-        trouble = couriers.Trouble(
+        trouble = couriers.FailureReporter(
             "it", told.append, more="again", over="works", steady=steady, monotonic=lambda: now[0]
         )
         for moment, what in moments:

@@ -11,7 +11,7 @@ import pytest
 from streamrec import EventSettings
 from streamrec.core.redact import redact
 from streamrec.errors import SettingsError, StreamrecError
-from streamrec.notify.dispatcher import AfterSettings
+from streamrec.notify.dispatcher import DispatchSettings
 from streamrec.settings.cameras_file import _CAMERA_KEYS, WatchFile, read_watchfile
 from streamrec.settings.tuned_file import Tuned
 
@@ -205,7 +205,7 @@ class TestSecrets:
 )
 def test_a_path_that_cannot_be_is_told_with_its_key(tmp_path, text, where):
     with pytest.raises(SettingsError, match="there is no user 'nobodyhere' here") as caught:
-        AfterSettings.of(read(tmp_path, text))
+        DispatchSettings.of(read(tmp_path, text))
     assert str(caught.value).startswith(f"cameras.toml: {where}")
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from streamrec.types import ActionEnded, ActionStarted, Event, Frame, Health, Prediction, Result, SourceState
 from streamrec.web.auth import Access, hash_password, make_token
-from streamrec.web.live import Live
+from streamrec.web.live import LiveState
 from streamrec.web.server import Server, WebSettings
 
 PASSWORD = "correct horse battery"
@@ -28,7 +28,7 @@ class Actor:
     """A camera whose pictures, states and events come when the test says so."""
 
     name: str
-    live: Live
+    live: LiveState
     health: Health = field(default_factory=lambda: Health(SourceState.live, since=time.monotonic()))
     rate: float = 10.0
     index: int = 0
@@ -63,7 +63,7 @@ class Page:
     """A running page and its cameras."""
 
     server: Server
-    live: Live
+    live: LiveState
     actors: dict[str, Actor]
     token: str = ""
 
@@ -105,7 +105,7 @@ def open_page(ways_in) -> Iterator[Callable[..., Page]]:
     def start(
         *names: str, guarded: bool = False, history: Any = None, file: Path | None = None, **settings: Any
     ) -> Page:
-        live = Live()
+        live = LiveState()
         live.kept = history is not None
         actors = {name: Actor(name, live) for name in names or ("door", "yard")}
         live.beat(actors.values())

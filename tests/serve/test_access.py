@@ -8,7 +8,16 @@ import time
 import pytest
 
 from streamrec.errors import SettingsError
-from streamrec.web.auth import ALL_TRIES, TRIES, Access, Sessions, Tries, add_line, hash_password, make_token
+from streamrec.web.auth import (
+    ALL_TRIES,
+    TRIES,
+    Access,
+    LoginThrottle,
+    Sessions,
+    add_line,
+    hash_password,
+    make_token,
+)
 
 PASSWORD = "correct horse battery"
 
@@ -104,7 +113,7 @@ class TestSessions:
 class TestTries:
     def test_each_further_wrong_one_doubles_the_wait(self):
         now = [0.0]
-        tries = Tries(clock=lambda: now[0])
+        tries = LoginThrottle(clock=lambda: now[0])
         waits = []
         for _ in range(TRIES + 4):
             tries.wrong("10.0.0.9")
@@ -115,7 +124,7 @@ class TestTries:
 
     def test_many_addresses_together_are_bounded_too(self):
         now = [0.0]
-        tries = Tries(clock=lambda: now[0])
+        tries = LoginThrottle(clock=lambda: now[0])
         for n in range(ALL_TRIES):
             tries.wrong(f"10.0.0.{n}")
         assert tries.wait("10.1.1.1") == 60.0
@@ -123,7 +132,7 @@ class TestTries:
         assert tries.wait("10.1.1.1") == 0.0
 
     def test_the_addresses_of_one_network_are_one(self):
-        tries = Tries(clock=lambda: 0.0)
+        tries = LoginThrottle(clock=lambda: 0.0)
         for n in range(TRIES + 1):
             tries.wrong(f"2001:db8::{n}")
         assert tries.wait("2001:db8::ffff") == 2.0

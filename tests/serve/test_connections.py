@@ -154,7 +154,7 @@ def test_where_all_are_busy_a_new_one_is_told_so_at_once(open_page, few):
     from websockets.sync.client import connect
 
     page = open_page("door")
-    page.server.desk._most = FEW
+    page.server.hub._most = FEW
     with contextlib.ExitStack() as stack:
         for _ in range(FEW):
             looking = connect(f"ws://{page.host}/api/v1/live", origin=page.url)
@@ -164,7 +164,7 @@ def test_where_all_are_busy_a_new_one_is_told_so_at_once(open_page, few):
             answer = client.get("/healthz")
         assert answer.status_code == 503 and answer.json()["error"]["code"] == "busy"
         assert answer.headers["retry-after"] and time.monotonic() - began < 3.0
-    wait_for(lambda: not page.server.desk.count)
+    wait_for(lambda: not page.server.hub.count)
     with page.client() as client:
         assert client.get("/healthz").status_code == 200
 
@@ -338,10 +338,10 @@ def test_without_descriptors_it_waits_and_does_not_spin():
     code = """
         import json, os, resource, socket, sys, time
         resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))
-        from streamrec.web.live import Live
+        from streamrec.web.live import LiveState
         from streamrec.web.server import Server, WebSettings
-        live, told = Live(), []
-        with Server(WebSettings(port=0), live, tell=told.append) as server:
+        live, told = LiveState(), []
+        with Server(WebSettings(port=0), live, log=told.append) as server:
             live.beat([])
             port = int(server.address.rstrip("/").rpartition(":")[2])
             asking = socket.socket()

@@ -94,7 +94,7 @@ class TestWebSockets:
             code, took = mine.code()
             assert code == 4401 and took < 2.0
             assert others.goes_on() and programs.goes_on()
-            assert kept.server.desk.count == 2
+            assert kept.server.hub.count == 2
             others.close(), programs.close()
 
     def test_a_password_that_is_gone_ends_what_it_began(self, kept):
@@ -122,7 +122,7 @@ class TestWebSockets:
         with kept.logged_in() as client:
             looking = Looking(kept, Cookie=cookie_in(client))
             assert looking.goes_on()
-            (session,) = kept.server.guard.sessions._sessions.values()
+            (session,) = kept.server.middleware.sessions._sessions.values()
             session.ends = time.monotonic() - 1.0
             assert looking.code()[0] == 4401
 
@@ -157,7 +157,7 @@ class TestWebSockets:
                     stuck.send('{"got": 1}')
                 looking.goes_on()
                 client.post("/api/v1/logout", json={})
-                wait_for(lambda: kept.server.desk.count == 0, 5.0)
+                wait_for(lambda: kept.server.hub.count == 0, 5.0)
             looking.close()
 
 
