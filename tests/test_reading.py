@@ -196,7 +196,7 @@ def test_a_signal_ends_a_program_whose_main_thread_hangs(number):
 
 def test_a_handler_that_runs_is_left_alone():
     code = (
-        "import os, signal, time\nfrom streamrec.core import ending\n"
+        "import os, signal, time\nfrom streamrec.core import process_end as ending\n"
         "signal.signal(signal.SIGTERM, lambda *_: ending.handler_ran())\nending.watch_over(ending.handler_ran, 0.3)\n"
         "for _ in range(4):\n    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(0.3)\n"
         "print('as it was')\n"

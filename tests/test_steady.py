@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from streamrec.core import steady
+from streamrec.core import line_files
 from streamrec.core.line_files import BackgroundLineFile, LineFile
 
 
@@ -33,8 +33,8 @@ def disk(monkeypatch):
         now[0] += 1.0
         return now[0]
 
-    monkeypatch.setattr(steady.os, "write", made.write)
-    monkeypatch.setattr(steady.time, "monotonic", later)
+    monkeypatch.setattr(line_files.os, "write", made.write)
+    monkeypatch.setattr(line_files.time, "monotonic", later)
     return made
 
 

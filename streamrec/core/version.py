@@ -24,7 +24,7 @@ def version_of(package: str = "streamrec") -> str | None:
 
 @cache
 def commit() -> str | None:
-    """The commit of the checkout that this code runs from, with "-dirty" where files were changed; None: no checkout."""
+    """The commit of the checkout that this code runs from, "-dirty" if files were changed; None: no checkout."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--exclude", "*"]
     with suppress(OSError, subprocess.SubprocessError):
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
