@@ -300,8 +300,8 @@ class _Terminal:
         frame, last = result.frame, self._last
         for event in result.events:
             self.write_event(event)
-        if last is not None and (last.frame.segment, last.frame.index) == (frame.segment, frame.index):
-            return  # it repeats the last frame to tell what ended
+        if result.repeated:
+            return
         self._last = result
         self.frames += 1
         self.dropped, self.still = result.dropped, result.still

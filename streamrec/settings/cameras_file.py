@@ -446,7 +446,11 @@ class _Reader:
 
     def place(self, address: str, where: str) -> str:
         """A file beside the TOML file; webcams and the synthetic world as they are."""
-        if address.isdecimal() or re.match(r"synthetic(:|$)|/dev/", address) or "://" in address:
+        if address.isdecimal() or address.startswith("/dev/") or "://" in address:
+            return address
+        from streamrec.sources.open import SOURCES  # it brings OpenCV
+
+        if address.partition(":")[0] in SOURCES:
             return address
         return self.located(address, where, "address")
 

@@ -241,9 +241,7 @@ class Evidence:
         frame = result.frame
         camera = self._cameras.setdefault(frame.source, _Camera())
         camera.heard = time.monotonic()
-        newest = camera.ring[-1].result.frame if camera.ring else None
-        repeated = newest is not None and (newest.segment, newest.index) == (frame.segment, frame.index)
-        if not repeated and self.privacy_of(frame.source) is not Privacy.none:
+        if not result.repeated and self.privacy_of(frame.source) is not Privacy.none:
             with self._warning():
                 self._keep(camera, result)
                 if camera.recording is not None:
