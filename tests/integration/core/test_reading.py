@@ -156,13 +156,14 @@ def test_long_lists_are_not_deep(text):
 
 HANG = """
 import hashlib, sys
-from streamrec import checkpoint, cli
+from streamrec.commands import process
+from streamrec.runtime import checkpoint
 sys.argv = ["streamrec", "models"]
 def hang():
     print("hangs", flush=True)
     hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)  # native, and for minutes
 checkpoint.shipped_models = hang
-cli.main()
+process.main()
 """
 
 
