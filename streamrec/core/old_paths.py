@@ -60,7 +60,7 @@ OLD_PATHS: dict[str, tuple[str, ...]] = {
     "train.tables": ("evaluation.text_tables",),
     "transforms": ("nn.transforms",),
     "tune": ("evaluation.tune",),
-    "videos": ("sources.video_io",),
+    "videos": ("sources.webcam", "sources.open_errors", "sources.decoding"),
     "watch": ("commands.watch_job",),
     "watchfile": ("settings.cameras_file",),
 }
