@@ -105,12 +105,11 @@ def open_page(ways_in) -> Iterator[Callable[..., Page]]:
     def start(
         *names: str, guarded: bool = False, history: Any = None, file: Path | None = None, **settings: Any
     ) -> Page:
-        live = LiveState()
-        live.kept = history is not None
+        live = LiveState(history)
         actors = {name: Actor(name, live) for name in names or ("door", "yard")}
         live.beat(actors.values())
         chosen = WebSettings(port=0, **{"access": ways_in[0] if guarded else Access(), **settings})
-        server = Server(chosen, live, history=history, file=file)
+        server = Server(chosen, live, file=file)
         server.start()
         begun.append(server)
 
