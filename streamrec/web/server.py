@@ -106,7 +106,7 @@ class Server:
         self._limited_log = RateLimitedLog(log)
         self.hub = WebSocketHub(
             live,
-            log=lambda message: self.log(live.hide(message)),
+            log_error=self._log_error,
             most=min(MOST_VIEWERS, self.most - self.most // 5),  # the API has room beside them
         )
         self._socket: socket.socket | None = None

@@ -69,11 +69,11 @@ class WebSocketHub:
         self,
         live: LiveState,
         *,
-        log: Callable[[str], None] = lambda message: None,
+        log_error: Callable[[BaseException], None] = lambda error: None,
         most: int = MOST_VIEWERS,
     ) -> None:
         self.live = live
-        self._log = log  # called with failures
+        self._log_error = log_error
         self._most = most
         self._viewers: set[Viewer] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -121,7 +121,7 @@ class WebSocketHub:
             try:
                 self._send_states()
             except Exception as error:  # one camera's error must not end the task for all
-                self._log(f"the page: {type(error).__name__}: {error}")
+                self._log_error(error)
 
     def _send_states(self) -> None:
         for viewer in tuple(self._viewers):
@@ -146,7 +146,7 @@ class WebSocketHub:
                 for entry in entries:
                     self.broadcast("event", {"event": event_json(entry)})
             except Exception as error:
-                self._log(f"the page: {type(error).__name__}: {error}")
+                self._log_error(error)
 
     def _wake(self) -> None:
         for viewer in self._viewers:

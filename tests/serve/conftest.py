@@ -46,6 +46,8 @@ class Actor:
         said = Prediction.of(scores, timestamp, LABELS)
         self.live.write(Result(frame, said, events, 0.012, 3, unknown=unknown))
         self.index += 1
+        if events and self.live.history.in_memory:
+            self.live.history.drain(5.0)  # a thread writes them, a moment later
 
     def start(self, label: str = "wave") -> None:
         self.show(ActionStarted(label, self.index / 10, 0.8, self.name), label=label)

@@ -466,6 +466,7 @@ class TestOperation:
     def test_metrics_are_what_prometheus_reads_and_labels_are_escaped(self, open_page):
         page = open_page('the "front"\\door')
         page.actors['the "front"\\door'].start("wave")
+        wait_for(lambda: page.live.counts)
         with page.client() as client:
             answer = client.get("/metrics")
         assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")

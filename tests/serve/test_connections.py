@@ -37,7 +37,7 @@ class Fake(Connection):
     def stage(self, now: float) -> tuple[Stage, float]:
         return self.told
 
-    def look(self, now: float) -> None:
+    def check(self, now: float) -> None:
         pass
 
     def cut(self) -> None:
