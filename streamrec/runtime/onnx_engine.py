@@ -14,9 +14,9 @@ import numpy as np
 import onnxruntime
 
 from streamrec.core.graph_check import check_graph
-from streamrec.core.reading import in_words, why
+from streamrec.core.reading import explain_errors, why
 from streamrec.core.text import printable
-from streamrec.core.threads import for_engine, for_looks
+from streamrec.core.threads import for_encoding, for_engine
 from streamrec.errors import ModelError
 from streamrec.nn.config import ModelConfig
 from streamrec.runtime.checkpoint import Checkpoint, parse_config
@@ -53,7 +53,7 @@ class OnnxEngine(Engine):
         self.memory_names = [i.name for i in inputs]
         self.head_shapes = tuple(tuple(i.shape[1:]) for i in inputs if i.name.startswith("head."))
         self.cache_shapes = tuple(tuple(i.shape[1:]) for i in inputs if i.name.startswith("cache."))
-        self._threads = for_looks(threads)
+        self._threads = for_encoding(threads)
         self._graph: _Graph | None = graph if self._threads > 1 and graph.size >= LARGE else None
         self._halves: tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSession] | None = None
         self._lookers: Lookers | None = None
@@ -71,7 +71,7 @@ class OnnxEngine(Engine):
 
             graph, names = step_graph(build_model(checkpoint))
         check_graph(graph, checkpoint.name, names)
-        with in_words(checkpoint.name, ModelError):
+        with explain_errors(checkpoint.name, ModelError):
             weights = {
                 name: onnxruntime.OrtValue.ortvalue_from_numpy(checkpoint.weights[name]) for name in names
             }
