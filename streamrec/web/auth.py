@@ -22,7 +22,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from streamrec.core.files import PRIVATE_FILE, replacing, why
+from streamrec.core.files import replacing, why
 from streamrec.core.reading import NOT_UTF8, CannotRead, path_of, read_text
 from streamrec.errors import SettingsError
 from streamrec.web.connections import network_of
@@ -68,9 +68,7 @@ def add_line(path: str | os.PathLike[str], line: str) -> None:
         before = read_text(file).splitlines() if file.exists() else []
         if line.startswith("password "):
             before = [one for one in before if not one.startswith("password ")]
-        if file.exists():
-            file.chmod(PRIVATE_FILE)  # ``replacing`` keeps the mode
-        with replacing(file, "w", private=True, encoding="utf-8") as out:
+        with replacing(file, "w", private=True, fresh=True, encoding="utf-8") as out:
             out.write("\n".join([*before, line]) + "\n")
     except OSError as error:
         raise SettingsError(f"{file} cannot be written: {why(error)}") from error

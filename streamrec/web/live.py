@@ -122,10 +122,8 @@ class LiveState(Sink):
             state = self._states.get(name)
             if state is None:
                 state = self._states[name] = _CameraState()
-            last = state.result
-            repeated = last is not None and last.frame is frame
             state.result = result
-            if not repeated:
+            if not result.repeated:
                 state.version += 1
                 if state.scores is None or state.scores.labels != prediction.labels:
                     state.scores = ScoreHistory(prediction.labels)

@@ -11,11 +11,11 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
 
 from streamrec.core.files import open_regular
+from streamrec.core.version import version_of
 from streamrec.errors import SettingsError, need
 from streamrec.settings.resolve import InForce
 from streamrec.web import jpeg
@@ -222,7 +222,7 @@ def session_routes(context: PageContext) -> APIRouter:
             "password": bool(access.access),
             "editable": context.cameras_file is not None,
             "history": not context.live.history.in_memory,
-            "software": _software(),
+            "software": f"streamrec {version_of() or ''}".rstrip(),
         }
 
     @router.post("/api/v1/login", status_code=204, responses={429: {"model": Errors}})
@@ -256,13 +256,6 @@ def session_routes(context: PageContext) -> APIRouter:
         return answer
 
     return router
-
-
-def _software() -> str:
-    try:
-        return f"streamrec {version('streamrec')}"
-    except PackageNotFoundError:
-        return "streamrec"
 
 
 # -- cameras

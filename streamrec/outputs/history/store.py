@@ -32,7 +32,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from streamrec.core.arguments import path_to_write
-from streamrec.core.clock_jumps import Believed
+from streamrec.core.clock_jumps import TrustedClock
 from streamrec.core.context import Closing
 from streamrec.errors import HistoryError
 from streamrec.outputs.history import outbox
@@ -138,7 +138,7 @@ class History(EventQueries, Closing):
         self._on_unkept: Callable[[Announcement], object] = lambda announcement: None
         self._carried: list[tuple[Any, ...]] = []  # messages of a file that is gone, for the next one
         self._change_number = 0  # of a file that is gone: the next one goes on from it
-        self._believed: Believed | None = None
+        self._trusted: TrustedClock | None = None
         self._clock_reported = False
         self._fresh = True  # the file held no time before
         try:
@@ -154,10 +154,10 @@ class History(EventQueries, Closing):
     def _after_open(self, warnings: Iterable[str]) -> None:
         for warning in warnings:
             self._log(warning)
-        if self._database.writer is not None and self._believed is None:
+        if self._database.writer is not None and self._trusted is None:
             known, steady = _believed_in(self._database.writer)
             self._fresh = known is None
-            self._believed = Believed(known, steady, clock=self._clock)
+            self._trusted = TrustedClock(known, steady, clock=self._clock)
 
     def _read(self, statement: str, values: Iterable[Any]) -> list[Any]:
         return self._database.read(statement, values)
@@ -557,10 +557,10 @@ class History(EventQueries, Closing):
 
         A clock that jumped is not believed at once (``core/clock_jumps.py``): nothing is deleted because of it.
         """
-        if self._believed is None:
+        if self._trusted is None:
             return self._clock() - days * _DAY
-        oldest = self._believed.oldest(days)
-        if message := self._believed.in_words():
+        oldest = self._trusted.oldest(days)
+        if message := self._trusted.warning():
             if not self._clock_reported:
                 self._log(message)
             self._clock_reported = True
@@ -570,8 +570,8 @@ class History(EventQueries, Closing):
 
     def suppose(self, moment: float) -> None:
         """Something that streamrec wrote at this time exists: where no time is known, it is taken from that."""
-        if self._fresh and self._believed is not None:
-            self._believed = Believed(moment, clock=self._clock)
+        if self._fresh and self._trusted is not None:
+            self._trusted = TrustedClock(moment, clock=self._clock)
             self._fresh = False
 
     def _prune(self) -> None:
@@ -581,15 +581,15 @@ class History(EventQueries, Closing):
             if self.keep_days > 0:
                 connection.execute("DELETE FROM event WHERE ended < ?", (events,))
             outbox.prune(connection, messages)
-            if self._believed is not None:
-                _store_time(connection, self._believed.time, self._believed.steady)
+            if self._trusted is not None:
+                _store_time(connection, self._trusted.time, self._trusted.steady)
 
     def _remember_time(self) -> None:
-        if self._believed is None or self._database.writer is None:
+        if self._trusted is None or self._database.writer is None:
             return
-        believed = self._believed.look()
+        believed = self._trusted.check()
         with errors_as_sentences(self.path), self._transaction() as connection:
-            _store_time(connection, believed, self._believed.steady)
+            _store_time(connection, believed, self._trusted.steady)
 
     # -- the outbox
 
