@@ -132,9 +132,14 @@ class Result:
     unknown: bool = False  # its picture is unlike what the model learned from (EventDetector.is_unknown)
 
     @property
-    def says(self) -> str:
-        """What a person is told: the label, or that the picture is unknown."""
+    def label(self) -> str:
+        """The likeliest label, or "unknown" for an image that is out of distribution."""
         return UNKNOWN if self.unknown else self.prediction.label
+
+    @property
+    def says(self) -> str:
+        """The ``label``, by its name of before."""
+        return self.label
 
 
 class SourceState(StrEnum):
