@@ -13,6 +13,7 @@ import numpy as np
 
 from streamrec.core.arguments import described, number, whole_number
 from streamrec.core.image import as_bgr
+from streamrec.core.text import printable
 from streamrec.errors import ModelError, PictureError, StateError, StreamrecError
 from streamrec.events.detector import EventSettings
 from streamrec.events.tracker import EventTracker
@@ -25,6 +26,7 @@ from streamrec.types import Event, Frame, Prediction, Result
 
 if TYPE_CHECKING:
     from streamrec.nn.model import CNNLSTM, ActionModel
+    from streamrec.runtime.checkpoint import Checkpoint
 
 
 class Recognizer:
@@ -55,6 +57,38 @@ class Recognizer:
         """
         name, ready = make_engine(_named(name_or_path), engine=engine, device=device, threads=threads)
         return cls(ready, name)
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to a .safetensors file, which ``Recognizer.load`` and every command take.
+
+        Raises ``ModelError``, also for a recognizer of an .onnx file, which is to be copied.
+        """
+        from streamrec.runtime.checkpoint import write_checkpoint
+
+        write_checkpoint(path, self._checkpoint())
+
+    def export(self, path: str | Path) -> None:
+        """Write the model as one .onnx file: weights, labels and settings in it, the state as inputs and outputs.
+
+        Raises ``ModelError``, also for a recognizer of an .onnx file, which is to be copied.
+        """
+        checkpoint = self._checkpoint()
+        from streamrec.runtime.export import export_checkpoint
+
+        export_checkpoint(checkpoint, path)
+
+    def _checkpoint(self) -> Checkpoint:
+        """What a file of this model holds."""
+        from streamrec.runtime.checkpoint import read_checkpoint
+
+        origin = self._engine.origin
+        if origin is None:
+            raise ModelError("this recognizer was not made of a model or a file, so that it cannot be written")
+        if not isinstance(origin.model, str):
+            return origin.model
+        if origin.model.endswith(".onnx"):
+            raise ModelError(f"{printable(origin.model)} is an exported graph already: copy the file")
+        return read_checkpoint(origin.model)
 
     @property
     def config(self) -> ModelConfig:
