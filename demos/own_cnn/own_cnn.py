@@ -1,38 +1,28 @@
-"""The classical way, end to end: a CNN of your own, an LSTM behind it, trained by plain torch, then a file that runs."""
+"""The classical way, end to end: an own CNN, an LSTM behind it, trained with plain torch, then a file that runs."""
 
 import argparse
-import sys
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
-from streamrec import CNNLSTM, Recognizer, StreamrecError, StreamRecognizer, VideoFile, World, WorldSettings
-from streamrec.nn.model import sum_of_step_losses
+from streamrec import CNNLSTM, Recognizer, StreamRecognizer, VideoFile, World, WorldSettings
 
-LABELS, FPS, FRAMES = ("idle", "wave"), 10.0, 12
-
-
-def stream(seconds: float, seed: int) -> World:
-    """Your videos would stand here: frames with the label of each."""
-    settings = {"width": 64, "height": 48, "fps": FPS, "actions": LABELS, "scene_seconds": 6.0}
-    return World(WorldSettings(**settings, action_seconds=(1.5, 3.0), seconds=seconds, seed=seed))
+LABELS, FPS, LENGTH = ("idle", "wave"), 10.0, 12
 
 
-def clips(model: CNNLSTM, world: World):
-    """(N, T, 3, H, W) and (N, T): what the camera shows, cut into clips, and the label of each frame."""
-    frames = list(world)
-    images = torch.stack([torch.from_numpy(model.transform(frame.image)) for frame in frames])
-    targets = torch.tensor([LABELS.index(frame.truth) for frame in frames])
-    count = len(frames) // FRAMES
-    images = model.normalized(images)[: count * FRAMES]
-    return images.unflatten(0, (count, FRAMES)), targets[: count * FRAMES].unflatten(0, (count, FRAMES))
+def clips_of(model: CNNLSTM, frames):
+    """Frames with a label each -> normalized clips (N, T, 3, H, W), labels (N, T). Your own videos stand here."""
+    images = model.normalized(torch.stack([torch.from_numpy(model.transform(f.image)) for f in frames]))
+    targets = torch.tensor([LABELS.index(f.truth) for f in frames])
+    count = len(frames) // LENGTH
+    return (x[: count * LENGTH].unflatten(0, (count, LENGTH)) for x in (images, targets))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", default="own.safetensors", help="the model file to write")
-    parser.add_argument("--steps", type=int, default=80, help="of training")
-    options = parser.parse_args()
+    parser.add_argument("--steps", type=int, default=60, help="training steps")
+    steps = parser.parse_args().steps
     torch.manual_seed(0)
     cnn = nn.Sequential(  # any CNN: (N, 3, H, W) -> features
         *(nn.Conv2d(3, 16, 5, 2, 2), nn.BatchNorm2d(16), nn.ReLU()),
@@ -40,30 +30,30 @@ def main() -> None:
         *(nn.Conv2d(32, 32, 3, 2, 1), nn.ReLU(), nn.Flatten()),
     )
     model = CNNLSTM(cnn, hidden_size=32, num_classes=2, labels=LABELS, image_size=(48, 64), fps=FPS)
-    images, targets = clips(model, stream(120.0, seed=1))
+    settings = WorldSettings(
+        width=64, height=48, fps=FPS, seconds=150.0, actions=LABELS, action_seconds=(2, 4)
+    )
+    frames = list(World(settings))
+    images, targets = clips_of(model, frames[:1200])
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
-    for step in range(options.steps):
+    for step in range(steps):
         batch = torch.randint(len(images), (8,))
-        loss = sum_of_step_losses(model(images[batch]), targets[batch])
+        loss = F.cross_entropy(model(images[batch]).flatten(0, 1), targets[batch].flatten())  # of each step
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         if step % 20 == 19:
-            print(f"step {step + 1}: loss {loss.item() / FRAMES:.3f} a frame")
-    recognizer = Recognizer(model)  # the state is carried from frame to frame, and no class of yours is needed
-    recognizer.save(options.out)  # streamrec run 0 --model own.safetensors
-    watched = StreamRecognizer(recognizer, fps=FPS)
+            print(f"step {step + 1}: loss {loss.item():.3f}")
+    recognizer = Recognizer(model)  # frame by frame from here on: the state is carried from one to the next
+    recognizer.save("own.safetensors")  # streamrec run 0 --model own.safetensors
+    stream = StreamRecognizer(recognizer)
     with VideoFile("own.mp4") as video:
-        for frame in stream(20.0, seed=2):
-            result = watched.recognize(frame.image, frame.timestamp)
+        for frame in frames[1200:]:  # the same figure, later
+            result = stream.recognize(frame.image, frame.timestamp)
             video.write(result)  # with the overlay
             for event in result.events:
-                print(event)
-    print(*watched.finish(), sep="\n")
+                print(f"{frame.timestamp:6.1f} s  {type(event).__name__} {event.label}")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except StreamrecError as error:
-        sys.exit(f"own_cnn: {error}")
+    main()

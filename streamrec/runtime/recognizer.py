@@ -83,7 +83,9 @@ class Recognizer:
 
         origin = self._engine.origin
         if origin is None:
-            raise ModelError("this recognizer was not made of a model or a file, so that it cannot be written")
+            raise ModelError(
+                "this recognizer was not made of a model or a file, so that it cannot be written"
+            )
         if not isinstance(origin.model, str):
             return origin.model
         if origin.model.endswith(".onnx"):
