@@ -130,15 +130,16 @@ class Result:
     repetitions: int | None = None  # of the set that is under way; None: the model counts nothing
     still: int | None = None  # frames left out so far because the picture stood still; None: no gate
     unknown: bool = False  # its picture is unlike what the model learned from (EventDetector.is_unknown)
+    repeated: bool = False  # the last result of the stream once more, only to bring the events that ended it
 
     @property
     def label(self) -> str:
-        """The likeliest label, or "unknown" for an image that is out of distribution."""
+        """The label to show: the predicted one, or "unknown"."""
         return UNKNOWN if self.unknown else self.prediction.label
 
     @property
     def says(self) -> str:
-        """The ``label``, by its name of before."""
+        """The name of ``label`` before."""
         return self.label
 
 

@@ -22,7 +22,7 @@ from safetensors.numpy import save
 from streamrec.core.arguments import path_to_write
 from streamrec.core.files import replacing
 from streamrec.core.graph_check import check_graph
-from streamrec.core.reading import in_words, path_of, read_json, shortened, why
+from streamrec.core.reading import explain_errors, path_of, read_json, shortened, why
 from streamrec.core.redact import redact
 from streamrec.core.text import printable
 from streamrec.errors import ModelError, StreamrecError
@@ -170,7 +170,7 @@ def read_checkpoint(name_or_path: str | Path) -> Checkpoint:
         raise ModelError(
             f"{printable(str(path))}: a model is a .safetensors or .onnx file; pickles (.pt, .pth) are never loaded"
         )
-    with in_words(path, ModelError):
+    with explain_errors(path, ModelError):
         metadata = read_header(path)
         config = parse_config(path, metadata.get("format"), metadata.get("config"))
         try:
@@ -201,7 +201,7 @@ def read_config(name_or_path: str | Path, *, graph_metadata: Callable[[Path], di
     ``graph_metadata``: reads what stands in a .onnx file, which is not this module's.
     """
     path = find_model(name_or_path)
-    with in_words(path, ModelError):
+    with explain_errors(path, ModelError):
         metadata = graph_metadata(path) if path.suffix == ".onnx" else read_header(path)
         return parse_config(path, metadata.get("format"), metadata.get("config"))
 
