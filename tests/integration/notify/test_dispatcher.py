@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from streamrec.errors import SettingsError, SinkError
-from streamrec.notify import delivery as couriers
+from streamrec.notify import delivery
 from streamrec.notify import dispatcher as announce
 from streamrec.notify.dispatcher import CommittedEvent, Dispatcher, DispatchSettings
 from streamrec.notify.mqtt import MqttSettings
@@ -54,7 +54,7 @@ def moment(text: str) -> float:
 
 @pytest.mark.skipif(MOSQUITTO is None, reason="there is no mosquitto: apt-get install mosquitto")
 def test_history_mqtt_webhook_and_video_of_an_event_agree(tmp_path, monkeypatch):
-    monkeypatch.setattr(couriers, "_LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(delivery, "_POLL_SECONDS", 0.05)
     port, told = free_port(), []
     with broker(tmp_path, port), receiving() as receiver, contextlib.closing(Listener(port)) as ear:
         settings = DispatchSettings(
@@ -245,7 +245,7 @@ class TestOrder:
             after.tick()
             wait_for(lambda: len(self.heard) == 2)
             assert after.history.count() == 0
-            assert sum("events are told before they are kept" in told for told in self.told) == 1
+            assert sum("events are sent before they are kept" in told for told in self.told) == 1
         wait_for(lambda: after.history.count() == 2)
         assert len(self.heard) == 2  # and not told again
 
