@@ -318,7 +318,7 @@ def test_a_broker_that_misbehaves_is_told_once_and_when_it_works_again(
     tmp_path, house, monkeypatch, behave, says
 ):
     monkeypatch.setattr(rooms, "_CONFIRM_SECONDS", 0.5)
-    monkeypatch.setattr(delivery, "_STEADIEST", 1.0)
+    monkeypatch.setattr(delivery, "_LONGEST_STEADY", 1.0)
 
     def answer(connection: socket.socket) -> None:
         connection.recv(4096)

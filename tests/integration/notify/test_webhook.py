@@ -447,7 +447,7 @@ class TestTrouble:
 def test_a_queue_that_cannot_be_written_is_told_once(house, monkeypatch):
     with receiving() as receiver:
         one = house(receiver.port)
-        one.history._writer.execute("PRAGMA busy_timeout = 10")
+        one.history._database.writer.execute("PRAGMA busy_timeout = 10")
         with contextlib.closing(sqlite3.connect(one.history.path, isolation_level=None)) as other:
             one.happen(1)
             receiver.wait(1)
