@@ -119,10 +119,8 @@ class LiveState(Sink):
             seen = self._seen.get(name)
             if seen is None:
                 seen = self._seen[name] = _Seen()
-            last = seen.result
-            again = last is not None and last.frame is frame
             seen.result = result
-            if not again:
+            if not result.repeated:
                 seen.version += 1
                 if seen.scores is None or seen.scores.labels != said.labels:
                     seen.scores = Scores(said.labels)
