@@ -15,7 +15,7 @@ from streamrec.core import limits
 from streamrec.settings.tuned_file import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from streamrec.notify.dispatcher import AfterSettings
+    from streamrec.notify.dispatcher import DispatchSettings
     from streamrec.settings.tuned_file import Tuned
 from streamrec.commands.options import (
     CUT_OFF,
@@ -239,7 +239,7 @@ def _after_options(
     record_pictures: str,
     record_gb: float,
 ) -> dict[str, Any]:
-    """For ``AfterSettings.with_options``."""
+    """For ``DispatchSettings.with_options``."""
     return {
         "history": history,
         "evidence": evidence,
@@ -251,17 +251,17 @@ def _after_options(
     }
 
 
-def _after_events(file: Path | None, options: dict[str, Any]) -> AfterSettings:
+def _after_events(file: Path | None, options: dict[str, Any]) -> DispatchSettings:
     """What is to happen after an event: as the file says, and what the command line says in its place."""
-    from streamrec.notify.dispatcher import AfterSettings
+    from streamrec.notify.dispatcher import DispatchSettings
     from streamrec.settings.cameras_file import read_after
 
-    settings = AfterSettings()
+    settings = DispatchSettings()
     if file is not None:
         read = read_after(file, os.environ)
         for said in read.too_open():
             typer.echo(said, err=True)
-        settings = AfterSettings.of(read)
+        settings = DispatchSettings.of(read)
     return settings.with_options(**options)
 
 

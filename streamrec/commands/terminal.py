@@ -17,7 +17,7 @@ from streamrec.core.console import Lines
 from streamrec.core.text import printable
 from streamrec.errors import ModelError, SinkError
 from streamrec.evaluation.metrics import Latency
-from streamrec.notify.dispatcher import AfterSettings, Announcer, Told
+from streamrec.notify.dispatcher import CommittedEvent, Dispatcher, DispatchSettings
 from streamrec.outputs.json_lines import JsonLines, open_lines
 from streamrec.outputs.overlay import draw_heat
 from streamrec.outputs.sink import Background, Sink
@@ -46,7 +46,7 @@ def play(
     fps: float | None = None,
     still: float | None = None,
     also: Callable[[Result], None] | None = None,
-    after: AfterSettings | None = None,
+    after: DispatchSettings | None = None,
     web: WebSettings | None = None,
 ) -> None:
     """Results to sinks, events to the terminal, a summary at the end; raises ``StreamrecError`` in words.
@@ -100,7 +100,7 @@ def play(
         stack.enter_context(terminal)
         if show is None and reason and not sinks:
             terminal.say(f"No window: {reason}")
-        announcer = stack.enter_context(Announcer(after or AfterSettings(), terminal.say))
+        announcer = stack.enter_context(Dispatcher(after or DispatchSettings(), terminal.say))
         page = None if web is None else stack.enter_context(_Page(web, source, announcer, terminal.say))
         actions = [x for x in recognizer.labels if x not in recognizer.config.events.background]
         announcer.camera(source.name, model=recognizer.name, live=source.live, actions=actions)
@@ -109,9 +109,9 @@ def play(
         others = also is not None or page is not None or window is not None or announcer.wanted
         followed = Followed(announcer.recorded(recognizer))
 
-        def kept(told: Told) -> None:  # in a thread of its own, when the event is on the disk
+        def kept(told: CommittedEvent) -> None:  # in a thread of its own, when the event is on the disk
             if page is not None:
-                page.live.announce((told.entry,))
+                page.live.notify((told.entry,))
             if lines is not None:
                 with contextlib.suppress(SinkError):  # nobody reads them: the next prediction's line says so
                     lines.write_event(told.source, told.event)
@@ -182,15 +182,15 @@ class _Page:
     """The page of ``run``: one source, and a thread that says that the loop goes on while no picture comes."""
 
     def __init__(
-        self, settings: WebSettings, source: Source, announcer: Announcer, say: Callable[[str], None]
+        self, settings: WebSettings, source: Source, announcer: Dispatcher, say: Callable[[str], None]
     ) -> None:
-        from streamrec.web.live import Live, OneSource  # needs the extra web
+        from streamrec.web.live import LiveState, SourceCamera  # needs the extra web
         from streamrec.web.server import Server
 
-        self.live, self.camera = Live(), OneSource(source)
+        self.live, self.camera = LiveState(), SourceCamera(source)
         self.live.kept = announcer.history is not None
         self.live.beat([self.camera])
-        self.server = Server(settings, self.live, history=announcer.history, tell=say)
+        self.server = Server(settings, self.live, history=announcer.history, log=say)
         self._say = say
 
     def __enter__(self) -> _Page:

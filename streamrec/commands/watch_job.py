@@ -30,7 +30,7 @@ from streamrec.core.text import printable
 from streamrec.errors import SettingsError, SinkError
 from streamrec.events.detector import EventSettings
 from streamrec.nn.config import ModelConfig
-from streamrec.notify.dispatcher import AfterSettings, Announcer, Told
+from streamrec.notify.dispatcher import CommittedEvent, Dispatcher, DispatchSettings
 from streamrec.outputs.json_lines import open_lines
 from streamrec.pipeline.watcher import Camera, Watcher
 from streamrec.runtime.checkpoint import model_file
@@ -76,7 +76,7 @@ class _Ready:
     """What a file asks for, made ready beside what runs."""
 
     file: WatchFile
-    after: AfterSettings
+    after: DispatchSettings
     chosen: tuple[_Chosen, ...]  # the cameras that are new or other
     recognizers: dict[str, Recognizer]  # of all that are to run
     notes: list[str]  # what looks like a mistake
@@ -89,7 +89,7 @@ class _Roster:
         self,
         watcher: Watcher,
         load: Callable[[str], Recognizer],
-        announcer: Announcer | None = None,
+        announcer: Dispatcher | None = None,
         outputs: Mapping[str, Output] = MappingProxyType({}),
     ) -> None:
         self._watcher = watcher
@@ -99,7 +99,7 @@ class _Roster:
         self._running: dict[str, CameraSettings] = {}
         self._recognizers: dict[str, Recognizer] = {}
 
-    def prepare(self, file: WatchFile, after: AfterSettings) -> _Ready:
+    def prepare(self, file: WatchFile, after: DispatchSettings) -> _Ready:
         """Load and open what the file asks for, and change nothing yet; any thread. Raises ``SettingsError``.
 
         Whatever it is that goes wrong: a file cannot end what runs.
@@ -187,7 +187,7 @@ class _Roster:
         return _Chosen(settings=settings, source=source, recognizer=recognizer, events=events)
 
 
-def _labels_in(after: AfterSettings, file: WatchFile, configs: Mapping[str, ModelConfig]) -> Iterator[str]:
+def _labels_in(after: DispatchSettings, file: WatchFile, configs: Mapping[str, ModelConfig]) -> Iterator[str]:
     """Cameras and labels of webhooks that nobody has: a receiver that waits for them hears nothing."""
     known = {
         "cameras": [camera.name for camera in file.cameras],
@@ -335,7 +335,7 @@ class WatchJob:
             changes = _Changes((self.path,))  # before it is read: a change while it is read counts
             file = self.in_force.read()
             changes.follow(file.read)
-            after = AfterSettings.of(file).with_options(**self.after)
+            after = DispatchSettings.of(file).with_options(**self.after)
             outputs = {"--jsonl": self.jsonl, **after.outputs}
             cameras = [camera for camera in file.cameras if camera.enabled]
             keep_inputs(
@@ -355,7 +355,7 @@ class WatchJob:
                 lines = _JsonLines(self.jsonl, board.tell, predictions=self.predictions)
                 stack.callback(lines.close)
             board.warn(file)
-            announcer = stack.enter_context(Announcer(after, board.tell))
+            announcer = stack.enter_context(Dispatcher(after, board.tell))
 
             live = None if self.web is None else stack.enter_context(self._page(self.web, announcer, board))
 
@@ -390,9 +390,9 @@ class WatchJob:
                 board.tell(note)
             stack.enter_context(board.shown())
 
-            def kept(told: Told) -> None:  # in a thread of its own, when the event is on the disk
+            def kept(told: CommittedEvent) -> None:  # in a thread of its own, when the event is on the disk
                 if live is not None:
-                    live.announce((told.entry,))
+                    live.notify((told.entry,))
                 board.write_event(told.source, told.event)
                 if lines is not None:
                     lines.write_event(told.source, told.event)
@@ -429,15 +429,15 @@ class WatchJob:
         changes: _Changes,
         signals: _Signals,
         board: _Board,
-        announcer: Announcer,
+        announcer: Dispatcher,
         take: Callable[[list[Result]], None],
-        live: showing.Live | None,
+        live: showing.LiveState | None,
     ) -> int:
         def prepare() -> _Ready:
             file = self.in_force.read()
             # The old secrets may still be told, the new ones already.
             board.secrets = tuple({*board.secrets, *file.secrets})
-            return roster.prepare(file, AfterSettings.of(file).with_options(**self.after))
+            return roster.prepare(file, DispatchSettings.of(file).with_options(**self.after))
 
         reload: _Reload | None = None
         ends = time.monotonic() + (float("inf") if self.max_seconds is None else self.max_seconds)
@@ -483,14 +483,16 @@ class WatchJob:
         return signals.code
 
     @contextlib.contextmanager
-    def _page(self, settings: WebSettings, announcer: Announcer, board: _Board) -> Iterator[showing.Live]:
+    def _page(
+        self, settings: WebSettings, announcer: Dispatcher, board: _Board
+    ) -> Iterator[showing.LiveState]:
         """The page, in threads of its own."""
         from streamrec.web.server import Server
 
-        live = showing.Live()
+        live = showing.LiveState()
         live.kept = announcer.history is not None
         live.secrets = board.secrets
-        with Server(settings, live, history=announcer.history, file=self.in_force, tell=board.tell) as server:
+        with Server(settings, live, history=announcer.history, file=self.in_force, log=board.tell) as server:
             board.tell(f"the page is at {server.address}")
             yield live
 
