@@ -6,10 +6,10 @@ import time
 from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
+import streamrec.sources.health as report
 from streamrec.core.context import unpicklable
 from streamrec.core.image import as_bgr
 from streamrec.errors import PictureError
-from streamrec.sources import health as report
 from streamrec.types import Frame, Source
 
 
@@ -36,7 +36,7 @@ class IterableSource(Source):
         return unpicklable(self) if isinstance(self.pictures, Iterator) else super().__reduce_ex__(protocol)
 
     def __iter__(self) -> Iterator[Frame]:
-        return report.told(self, self._frames())
+        return report.with_health(self, self._frames())
 
     def _frames(self) -> Generator[Frame, None, None]:
         for index, picture in enumerate(self.pictures):

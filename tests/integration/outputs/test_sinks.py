@@ -162,7 +162,7 @@ def test_a_reconnect_and_a_clock_that_goes_back_go_on_after_a_usual_gap(tmp_path
 
 def test_a_repeated_result_adds_no_picture(tmp_path):
     ended = ActionEnded("wave", 0.1, 0.0, 0.9)
-    results = [result_of(0), result_of(1), result_of(1, events=(ended,))]
+    results = [result_of(0), result_of(1), replace(result_of(1, events=(ended,)), repeated=True)]
     assert len(write_video(tmp_path / "out.mp4", results)) == 2
 
 
@@ -408,15 +408,28 @@ def test_a_model_that_counts_tells_the_repetitions_and_another_does_not():
 
 
 def test_a_repeated_result_writes_its_events_only():
-    lines = lines_of([result_of(0), result_of(1), result_of(1, events=(ENDED,)), result_of(1)])
+    repeated = replace(result_of(1), repeated=True)
+    lines = lines_of([result_of(0), result_of(1), replace(repeated, events=(ENDED,)), repeated])
     assert [line["type"] for line in lines] == ["prediction", "prediction", "event"]
+
+
+@pytest.mark.parametrize("is_seen", [True, False])
+def test_a_repetition_of_a_frame_that_its_reader_never_got_is_new(is_seen):
+    first = result_of(0)
+    latest = Latest()
+    latest.write(first)
+    if is_seen:
+        latest.get()
+    latest.write(replace(first, events=(ENDED,), repeated=True))
+    result = latest.get()
+    assert (result.repeated, result.events) == (is_seen, (ENDED,))
 
 
 def test_two_sources_in_turn_each_tell_a_prediction_once():
     results = [
         result_of(0),
         result_of(0, source="yard"),
-        result_of(0, events=(ENDED,)),
+        replace(result_of(0, events=(ENDED,)), repeated=True),
         result_of(0, segment=1),
     ]
     told = [(line["source"], line["type"]) for line in lines_of(results)]

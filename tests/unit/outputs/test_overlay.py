@@ -199,7 +199,8 @@ def test_a_repeated_result_only_brings_its_events():
     image = np.zeros((2, 2, 3), np.uint8)
     trail = Trail()
     trail.push(result_of(image, 0, 0.0, events=(ActionStarted("waving", 0.0, 0.9),)))
-    trail.push(result_of(image, 0, 0.0, events=(ActionEnded("waving", 0.0, 0.0, 0.9),)))
+    ended = result_of(image, 0, 0.0, events=(ActionEnded("waving", 0.0, 0.0, 0.9),))
+    trail.push(replace(ended, repeated=True))
     assert len(trail) == 1
     assert [(a.label, a.ended) for a in trail.actions] == [("waving", 0.0)]
 
