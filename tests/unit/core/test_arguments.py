@@ -249,7 +249,6 @@ WRONG = {
         lambda: save_model("x.pt", CNNLSTM(cnn(), 16, 3)),
     ],
     "places": [
-        lambda: History(None),
         lambda: History(3),
         lambda: History(HERE),
         lambda: JsonLines(None),
