@@ -25,9 +25,9 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from streamrec.core.version import version_of
 
-        typer.echo(f"streamrec {version('streamrec')}")
+        typer.echo(f"streamrec {version_of()}")
         raise typer.Exit()
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from streamrec.core import limits
+from streamrec.core.arguments import GIGABYTES, THREADS
 
 CUT_OFF = 3  # exit code where a recording was cut off, damaged, or lost on the way
 _LARGEST = 1e9  # of any number of an option
@@ -60,7 +60,7 @@ Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ... or auto.")]
 
 Threads = Annotated[
     int | None,
-    typer.Option(min=1, max=int(limits.THREADS.high), help="Of one step; by default what suits the model."),
+    typer.Option(min=1, max=int(THREADS.high), help="Of one step; by default what suits the model."),
 ]
 
 
@@ -132,8 +132,8 @@ RecordSize = Annotated[
     float,
     typer.Option(
         "--record-gb",
-        min=limits.GIGABYTES.low,
-        max=limits.GIGABYTES.high,
+        min=GIGABYTES.low,
+        max=GIGABYTES.high,
         help="The oldest of it goes when there is more.",
     ),
 ]

@@ -193,7 +193,7 @@ def main() -> None:
 
 
 def _interrupt() -> None:
-    ending.heard()
+    ending.handler_ran()
     raise KeyboardInterrupt
 
 

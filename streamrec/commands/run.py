@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from streamrec.core import limits
+from streamrec.core.arguments import FPS, RETRIES, SECONDS, STILL
 from streamrec.settings.tuned_file import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -128,17 +128,17 @@ def run(
     ] = False,
     max_seconds: Annotated[
         float | None,
-        typer.Option(min=0.0, max=limits.SECONDS.high, help="Stop after so many seconds of stream."),
+        typer.Option(min=0.0, max=SECONDS.high, help="Stop after so many seconds of stream."),
     ] = None,
     fps: Annotated[
         float | None,
-        typer.Option(min=limits.FPS.low, max=limits.FPS.high, help="Another rhythm than the model learned."),
+        typer.Option(min=FPS.low, max=FPS.high, help="Another rhythm than the model learned."),
     ] = None,
     still: Annotated[
         float | None,
         typer.Option(
-            min=limits.STILL.low,
-            max=limits.STILL.high,
+            min=STILL.low,
+            max=STILL.high,
             help="Look at a picture that stands still only every so many seconds.",
         ),
     ] = None,
@@ -146,7 +146,7 @@ def run(
         int,
         typer.Option(
             min=-1,
-            max=int(limits.RETRIES.high),
+            max=int(RETRIES.high),
             help="How often a lost camera is opened in a row; -1: for ever.",
         ),
     ] = 10,
@@ -172,7 +172,7 @@ def run(
     """
     from streamrec.commands.terminal import play
     from streamrec.core.files import keep_inputs
-    from streamrec.core.threads import settle
+    from streamrec.core.threads import limit_opencv_threads
     from streamrec.outputs.sink import files_of_video
     from streamrec.outputs.window import why_no_display
     from streamrec.runtime.checkpoint import model_file
@@ -181,7 +181,7 @@ def run(
     from streamrec.sources.health import amiss
     from streamrec.sources.open import file_of, open_source
 
-    settle()
+    limit_opencv_threads()
     page = _web_settings(web, web_access, web_name, web_certificate)
     if page is not None and show is None:
         show = False

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from streamrec.commands.wording import clock, describe, describe_health
-from streamrec.core.console import Lines
+from streamrec.core.console import LineConsole
 from streamrec.core.text import printable
 from streamrec.errors import ModelError, SinkError
 from streamrec.evaluation.metrics import Latency
@@ -76,9 +76,9 @@ def play(
         if show is not False and reason is None:
             window = stack.enter_context(Window())
             source = source if source.live else RealTime(source)  # a file is watched at its own speed
-        aside = Lines(stderr=True, background=source.live)  # what is said beside the lines of events
+        aside = LineConsole(stderr=True, background=source.live)  # what is said beside the lines of events
         stack.callback(aside.close)
-        terminal = _Terminal(source, recognizer, on_stdout=jsonl != "-", tell=aside.say)
+        terminal = _Terminal(source, recognizer, on_stdout=jsonl != "-", tell=aside.print_line)
         stack.callback(terminal.console.close)
         written: list[Any] = [terminal.console] if jsonl != "-" else []  # where no line of a file may be lost
         if save is not None:
@@ -87,10 +87,10 @@ def play(
             sinks.append(
                 stack.enter_context(Background(VideoFile(save), drop_oldest=source.live, patience=600.0))
             )
-        states = _States(source.name, aside.say)
+        states = _States(source.name, aside.print_line)
         lines = None
         if jsonl is not None:
-            lines, file = open_lines(jsonl, append=False, background=source.live, tell=aside.say)
+            lines, file = open_lines(jsonl, append=False, background=source.live, tell=aside.print_line)
             stack.callback(file.close)
             written.append(file)
             sinks.append(stack.enter_context(lines))
@@ -249,8 +249,8 @@ class _Terminal:
         self, source: Source, recognizer: Recognizer, *, on_stdout: bool, tell: Callable[[str], None]
     ) -> None:
         self.source, self.recognizer = source, recognizer
-        self.console = Lines(
-            stderr=not on_stdout, background=source.live, tell=tell if on_stdout else _nothing
+        self.console = LineConsole(
+            stderr=not on_stdout, background=source.live, log=tell if on_stdout else _nothing
         )
         self.latency, self.recent = Latency(), Latency()
         self.frames = self.events = self.dropped = 0
@@ -290,7 +290,7 @@ class _Terminal:
             )
 
     def say(self, text: str) -> None:
-        self.console.say(text)
+        self.console.print_line(text)
 
     def write_event(self, event: Event) -> None:
         self.events += isinstance(event, ActionStarted)
@@ -311,7 +311,9 @@ class _Terminal:
             self.seconds += max(0.0, frame.timestamp - last.frame.timestamp)
         if self._status is not None:
             shown = (
-                result.says if result.unknown else f"{result.says} {100 * result.prediction.confidence:.0f} %"
+                result.label
+                if result.unknown
+                else f"{result.label} {100 * result.prediction.confidence:.0f} %"
             )
             self._status.update(self._task, completed=self.seconds, description=printable(shown))
         if self.source.live and time.monotonic() - self._reported >= 5.0:

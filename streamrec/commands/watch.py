@@ -27,7 +27,7 @@ from streamrec.commands.options import (
     _files_of_sinks,
 )
 from streamrec.commands.run import _after_options, _tuned, _web_settings
-from streamrec.core import limits
+from streamrec.core.arguments import SECONDS
 
 
 def watch(
@@ -56,7 +56,7 @@ def watch(
     record_pictures: RecordPictures = "input",
     record_gb: RecordSize = 1.0,
     max_seconds: Annotated[
-        float | None, typer.Option(min=0.0, max=limits.SECONDS.high, help="Stop after so many seconds.")
+        float | None, typer.Option(min=0.0, max=SECONDS.high, help="Stop after so many seconds.")
     ] = None,
     engine: Engine = EngineName.auto,
     device: Device = "auto",
@@ -76,9 +76,9 @@ def watch(
       streamrec watch cameras.toml --web 0.0.0.0:8765 --web-access page.access
     """
     from streamrec.commands.watch_job import WatchJob
-    from streamrec.core.threads import settle
+    from streamrec.core.threads import limit_opencv_threads
 
-    settle()
+    limit_opencv_threads()
     code = WatchJob(
         path=cameras,
         jsonl=jsonl,

@@ -22,7 +22,7 @@ from rich.text import Text
 
 from streamrec.commands.wording import describe, describe_health
 from streamrec.core import process_end as ending
-from streamrec.core.console import Lines
+from streamrec.core.console import LineConsole
 from streamrec.core.files import Output, keep_inputs
 from streamrec.core.reading import shortened, why
 from streamrec.core.redact import redact
@@ -222,13 +222,13 @@ class _Signals:
             signal.signal(number, handler)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        ending.heard()
+        ending.handler_ran()
         if self.code is not None:
             raise KeyboardInterrupt
         self.code = 130  # as shells have it
 
     def _end(self, number: int, frame: FrameType | None) -> None:
-        ending.heard()
+        ending.handler_ran()
         self.code = 0  # how a service is asked to end: nothing went wrong
 
     def _reread(self, number: int, frame: FrameType | None) -> None:
@@ -555,11 +555,11 @@ class _Board:
     def __init__(self, file: WatchFile, *, on_stdout: bool) -> None:
         self.secrets = file.secrets
         # For what is to be said of the lines.
-        aside = self._aside = Lines(stderr=True, background=True) if on_stdout else None
-        self._console = Lines(
+        aside = self._aside = LineConsole(stderr=True, background=True) if on_stdout else None
+        self._console = LineConsole(
             stderr=not on_stdout,
             background=True,
-            tell=(lambda sentence: None) if aside is None else aside.say,
+            log=(lambda sentence: None) if aside is None else aside.print_line,
         )
         self._live: Live | None = None
         self._drawn = 0.0
@@ -580,7 +580,7 @@ class _Board:
 
     def tell(self, text: str) -> None:
         """A line of its own, with the time of day."""
-        self._console.say(f"{time.strftime('%H:%M:%S')}  {redact(text, self.secrets)}")
+        self._console.print_line(f"{time.strftime('%H:%M:%S')}  {redact(text, self.secrets)}")
 
     @property
     def gone(self) -> bool:
@@ -638,7 +638,7 @@ class _Board:
             table.add_row(
                 Text(printable(camera.name)),
                 state,
-                "" if said is None else Text(printable(said.says)),
+                "" if said is None else Text(printable(said.label)),
                 "" if said is None or said.unknown else f"{100 * said.prediction.confidence:.0f} %",
                 f"{camera.rate:.1f}",
                 str(camera.counts.dropped.get("overload", 0)),

@@ -22,9 +22,9 @@ import time
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from streamrec.core.version import version_of
 from streamrec.errors import SinkError, need
 from streamrec.notify.delivery import FailureReporter, OutboxWorker, Undelivered
 from streamrec.notify.receivers import Receiver
@@ -328,16 +328,9 @@ class Mqtt(Receiver):
                 "name": camera,
                 "manufacturer": "streamrec",
                 "model": model or "streamrec",
-                "sw_version": _version(),
+                "sw_version": version_of() or "0",
             },
-            "origin": {"name": "streamrec", "sw_version": _version()},
+            "origin": {"name": "streamrec", "sw_version": version_of() or "0"},
             "qos": 1,
             "components": components,
         }
-
-
-def _version() -> str:
-    try:
-        return version("streamrec")
-    except PackageNotFoundError:
-        return "0"

@@ -22,6 +22,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
+from streamrec.core.files import replacing, why
 from streamrec.core.reading import NOT_UTF8, CannotRead, path_of, read_text
 from streamrec.errors import SettingsError
 from streamrec.web.connections import network_of
@@ -67,14 +68,10 @@ def add_line(path: str | os.PathLike[str], line: str) -> None:
         before = read_text(file).splitlines() if file.exists() else []
         if line.startswith("password "):
             before = [one for one in before if not one.startswith("password ")]
-        part = file.with_name(f"{file.name}.part")
-        part.unlink(missing_ok=True)
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as out:
+        with replacing(file, "w", private=True, fresh=True, encoding="utf-8") as out:
             out.write("\n".join([*before, line]) + "\n")
-        part.replace(file)
     except OSError as error:
-        raise SettingsError(f"{file} cannot be written: {(error.strerror or str(error)).lower()}") from error
+        raise SettingsError(f"{file} cannot be written: {why(error)}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +90,9 @@ class Access:
         try:
             text = read_text(file)
         except CannotRead as error:
-            why = "it is no text" if error.why == NOT_UTF8 else error.why
+            reason = "it is no text" if error.why == NOT_UTF8 else error.why
             raise SettingsError(
-                f"{file} cannot be read: {why}; `streamrec access {file}` makes it"
+                f"{file} cannot be read: {reason}; `streamrec access {file}` makes it"
             ) from error
         access = cls.parse(text, file.name)
         if not access:

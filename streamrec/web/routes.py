@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from streamrec.core.files import open_regular
+from streamrec.core.version import version_of
 from streamrec.errors import SettingsError, need
 from streamrec.web import jpeg
 from streamrec.web.auth import AccessFile
@@ -252,7 +252,7 @@ def make_app(server: Server, guard: AccessMiddleware) -> FastAPI:
             "password": bool(guard.access),
             "editable": server.file is not None,
             "history": past.history is not None,
-            "software": _software(),
+            "software": f"streamrec {version_of() or ''}".rstrip(),
         }
 
     @app.post("/api/v1/login", tags=["session"], status_code=204, responses={429: {"model": Errors}})
@@ -405,13 +405,6 @@ def files() -> dict[str, tuple[bytes, str, str]]:
             data = path.read_bytes()
             found[path.name] = data, _TYPES[path.suffix], f'"{hash(data) & (1 << 64) - 1:x}"'
     return found
-
-
-def _software() -> str:
-    try:
-        return f"streamrec {version('streamrec')}"
-    except PackageNotFoundError:
-        return "streamrec"
 
 
 async def _http_error(request: Request, error: HTTPException) -> Response:

@@ -44,7 +44,7 @@ IMPORTED_IN = {
     "fastapi": {"web.manage_routes", "web.routes", "web.schemas"},
     "httptools": {"web.server"},
     "matplotlib": {"train.report"},
-    "onnx": {"runtime.export", "runtime.graph_split", "runtime.quantize"},
+    "onnx": {"runtime.export", "runtime.quantize"},
     "onnx_ir": {"runtime.graph_passes"},
     "onnxruntime": {"evaluation.bench", "runtime.onnx_engine", "runtime.quantize"},
     "onnxscript": {"runtime.graph_passes"},

@@ -34,9 +34,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from streamrec.core.arguments import path_to_write
-from streamrec.core.clock_jumps import Believed
+from streamrec.core.clock_jumps import TrustedClock
 from streamrec.core.context import Closing
-from streamrec.core.files import too_open
+from streamrec.core.files import too_open, why
 from streamrec.core.locks import Lock
 from streamrec.errors import HistoryError
 from streamrec.outputs.history.records import Announcement, Entry, Kind, Message, iso, new_id
@@ -154,7 +154,7 @@ class History(Closing):
         self._identity: tuple[int, int] | None = None  # of the file that is open
         self._carried: list[tuple[Any, ...]] = []  # messages of a file that is gone, for the next one
         self._change_number = 0  # of a file that is gone: the next one goes on from it
-        self._believed: Believed | None = None
+        self._trusted: TrustedClock | None = None
         self._clock_told = False
         self._fresh = True  # the file knew no time before
         try:
@@ -184,7 +184,7 @@ class History(Closing):
             self._log(others)
         known, steady = _believed_in(self._writer)
         self._fresh = known is None
-        self._believed = Believed(known, steady, clock=self._clock)
+        self._trusted = TrustedClock(known, steady, clock=self._clock)
         self._begin_reading()
 
     def _begin_reading(self) -> None:
@@ -204,8 +204,7 @@ class History(Closing):
         except sqlite3.Error as error:
             raise HistoryError(in_words(self.path, error)) from error
         except OSError as error:
-            why = (error.strerror or str(error)).lower()
-            raise HistoryError(f"cannot use {self.path}: {why}; choose another place") from error
+            raise HistoryError(f"cannot use {self.path}: {why(error)}; choose another place") from error
 
     # -- writing
 
@@ -593,9 +592,9 @@ class History(Closing):
                 self._guard.release()
             self._guard = None
             self._guard = alone_with(self.path)
-        believed = self._believed
+        believed = self._trusted
         self._begin_writing()
-        self._believed = believed or self._believed
+        self._trusted = believed or self._trusted
         with self._book:
             running = list(self._open.values())
             waiting = {item[1].id for item in self._pending if not isinstance(item, _Deed)}
@@ -665,10 +664,10 @@ class History(Closing):
 
         A clock that jumped is not believed at once (``core/believed.py``): nothing is deleted because of it.
         """
-        if self._believed is None:
+        if self._trusted is None:
             return self._clock() - days * _DAY
-        oldest = self._believed.oldest(days)
-        if sentence := self._believed.in_words():
+        oldest = self._trusted.oldest(days)
+        if sentence := self._trusted.warning():
             if not self._clock_told:
                 self._log(sentence)
             self._clock_told = True
@@ -678,8 +677,8 @@ class History(Closing):
 
     def suppose(self, moment: float) -> None:
         """Something that streamrec wrote at this time is there: with nothing else known, the time is taken from it."""
-        if self._fresh and self._believed is not None:
-            self._believed = Believed(moment, clock=self._clock)
+        if self._fresh and self._trusted is not None:
+            self._trusted = TrustedClock(moment, clock=self._clock)
             self._fresh = False
 
     def _prune(self) -> None:
@@ -690,10 +689,10 @@ class History(Closing):
                 connection.execute("DELETE FROM event WHERE ended < ?", (events,))
             # A receiver that is configured gives up earlier; this is for one that is not any more.
             connection.execute("DELETE FROM outbox WHERE made < ?", (messages,))
-            if self._believed is not None:
+            if self._trusted is not None:
                 connection.execute("DELETE FROM believed")
                 connection.execute(
-                    "INSERT INTO believed VALUES (?, ?)", (self._believed.time, self._believed.steady)
+                    "INSERT INTO believed VALUES (?, ?)", (self._trusted.time, self._trusted.steady)
                 )
 
     @contextlib.contextmanager
@@ -888,12 +887,12 @@ class History(Closing):
             self._let_go()
 
     def _remember_time(self) -> None:
-        if self._believed is None or self._writer is None:
+        if self._trusted is None or self._writer is None:
             return
-        believed = self._believed.look()
+        believed = self._trusted.check()
         with self._said(), self._transaction() as connection:
             connection.execute("DELETE FROM believed")
-            connection.execute("INSERT INTO believed VALUES (?, ?)", (believed, self._believed.steady))
+            connection.execute("INSERT INTO believed VALUES (?, ?)", (believed, self._trusted.steady))
 
     def _let_go(self) -> None:
         self._closed = True

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from streamrec.commands.event_list import moment_of
-from streamrec.core.clock_jumps import DAY, Believed
+from streamrec.core.clock_jumps import DAY, TrustedClock
 from streamrec.errors import HistoryError
 from streamrec.outputs.history import store as rooms
 from streamrec.outputs.history.records import Entry, Kind, iso, new_id
@@ -628,27 +628,27 @@ class TestClock:
 
     def test_a_clock_that_runs_steadily_for_a_week_is_believed(self):
         now, ahead, run = [NOON], [400 * DAY], [0.0]
-        believed = Believed(NOON, clock=lambda: now[0] + ahead[0], monotonic=lambda: run[0])
+        trusted = TrustedClock(NOON, clock=lambda: now[0] + ahead[0], monotonic=lambda: run[0])
         for hour in range(7 * 24):
-            assert believed.look() == pytest.approx(NOON + hour * 3600)
+            assert trusted.check() == pytest.approx(NOON + hour * 3600)
             run[0] += 3600
             now[0] += 3600
-        assert believed.look() == pytest.approx(NOON + 407 * DAY)
-        assert believed.in_words() == ""
+        assert trusted.check() == pytest.approx(NOON + 407 * DAY)
+        assert trusted.warning() == ""
 
     def test_a_clock_that_jumps_again_is_not(self):
         now, ahead, run = [NOON], [400 * DAY], [0.0]
-        believed = Believed(NOON, clock=lambda: now[0] + ahead[0], monotonic=lambda: run[0])
+        trusted = TrustedClock(NOON, clock=lambda: now[0] + ahead[0], monotonic=lambda: run[0])
         for hour in range(30 * 24):
             if hour % 24 == 0:
                 ahead[0] += 3 * DAY
-            assert believed.look() == pytest.approx(NOON + hour * 3600)
+            assert trusted.check() == pytest.approx(NOON + hour * 3600)
             run[0] += 3600
             now[0] += 3600
 
     def test_a_clock_that_is_set_by_minutes_or_sleeps_for_hours_is_right(self):
         now, run = [NOON], [0.0]
-        believed = Believed(NOON, clock=lambda: now[0], monotonic=lambda: run[0])
+        trusted = TrustedClock(NOON, clock=lambda: now[0], monotonic=lambda: run[0])
         for step in (
             300.0,
             -300.0,
@@ -657,8 +657,8 @@ class TestClock:
             20 * 3600.0,
         ):  # a suspended machine counts no seconds
             now[0] += step
-            assert believed.look() == now[0]
-            assert not believed.jumped
+            assert trusted.check() == now[0]
+            assert not trusted.jumped
 
 
 @pytest.mark.skipif(os.name != "posix", reason="other systems have other rights")
