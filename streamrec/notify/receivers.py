@@ -40,7 +40,7 @@ class Receiver(ABC):
 class ReceiverKind:
     """What a table of cameras.toml becomes."""
 
-    settings: type  # a frozen dataclass of the table's keys, with ``receiver``: its name in the queue
+    settings: type[Any]  # a frozen dataclass of the table's keys, with ``receiver``: its name in the queue
     make: Callable[[Any, History, Callable[[str], object]], Receiver]  # from settings, history and ``log``
 
 
@@ -49,7 +49,7 @@ KINDS: dict[str, ReceiverKind] = {}
 
 
 def register(
-    table: str, settings: type, make: Callable[[Any, History, Callable[[str], object]], Receiver]
+    table: str, settings: type[Any], make: Callable[[Any, History, Callable[[str], object]], Receiver]
 ) -> None:
     """Let ``[[table]]`` of cameras.toml name receivers of this kind."""
     KINDS[table] = ReceiverKind(settings, make)
