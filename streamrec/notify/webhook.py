@@ -22,7 +22,8 @@ from urllib.parse import urlsplit
 
 from streamrec.errors import SinkError
 from streamrec.notify.delivery import DeliverySettings, OutboxWorker, Undelivered, wanted
-from streamrec.outputs.history.records import Kind, Message
+from streamrec.notify.receivers import Receiver
+from streamrec.outputs.history.records import Announcement, Kind, Message
 from streamrec.outputs.history.store import History
 
 _MOST_ANSWER = 65_536  # bytes of an answer that are read
@@ -101,7 +102,7 @@ def sign(secret: str, id: str, timestamp: int, body: bytes) -> str:
     return "v1," + base64.b64encode(hmac.new(key_of(secret), signed, hashlib.sha256).digest()).decode()
 
 
-class Webhook:
+class Webhook(Receiver):
     """Delivers the announcements of a history to one URL; ``settings.receiver`` is its name in the outbox.
 
     ``log`` gets messages, which hold no secret and nothing of the URL but its host.
@@ -135,6 +136,14 @@ class Webhook:
             log=log,
             rng=rng,
         )
+
+    def notify(self, announcement: Announcement) -> None:
+        """An announcement waits in the outbox."""
+        self._worker.wake()
+
+    def stop(self) -> None:
+        """Begin to end."""
+        self._worker.close(0.0)
 
     def wake(self) -> None:
         """A new message waits."""
