@@ -21,6 +21,7 @@ from streamrec.errors import ModelError
 from streamrec.nn.config import ModelConfig
 from streamrec.runtime.checkpoint import Checkpoint, parse_config
 from streamrec.runtime.engine import Arrays, Engine, Lookers
+from streamrec.runtime.graph_split import SplitGraph
 
 MOST_MEMORY = 8 << 30  # bytes that all graphs together may take, or half of the machine's where that is less
 _MOST_REMEMBERED = 1 << 28  # bytes of the memory of one stream
@@ -246,14 +247,13 @@ class _Graph:
     def halves(self) -> tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSession] | None:
         """What looks at pictures, and what waits for the memory; None where the graph has no such halves."""
         try:
-            from streamrec.runtime.graph_split import Cut
-        except ImportError:  # a small installation that only runs models
+            split = SplitGraph(self.data)
+        except (TypeError, ValueError, IndexError):  # the runtime reads it otherwise: each step is whole
             return None
-        cut = Cut(self.data)
-        if not cut.seen:
+        if not split.passed:
             return None
-        first = self.session(1, cut.first())
-        second = cut.second([(output.type, output.shape) for output in first.get_outputs()])
+        first = self.session(1, split.first())
+        second = split.second([(output.type, output.shape) for output in first.get_outputs()])
         return None if second is None else (first, self.session(1, second))
 
 
