@@ -28,7 +28,7 @@ from streamrec import ActionModel, Explainer, Frame, Recognizer, State, World, W
 from streamrec.evaluation.bench import commit, processor
 from streamrec.runtime.checkpoint import load_model, shipped_models
 from streamrec.sources.synthetic import UNSEEN
-from tests.boxes import with_boxes
+from tests.helpers.boxes import with_boxes
 
 Way = Callable[[Explainer, Frame, State, str], np.ndarray]
 

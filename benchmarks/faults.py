@@ -24,11 +24,11 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from streamrec.evaluation.bench import commit, processor
-from tests.cameras import rtsp_missing
-from tests.faults.elsewhere import ELSEWHERE
-from tests.faults.faults import FAULTS, Fault
-from tests.faults.readers import READERS
-from tests.faults.trial import LATE_SECONDS, Trial, run_elsewhere, run_trial
+from tests.helpers.cameras import rtsp_missing
+from tests.system.faults.elsewhere import ELSEWHERE
+from tests.system.faults.faults import FAULTS, Fault
+from tests.system.faults.readers import READERS
+from tests.system.faults.trial import LATE_SECONDS, Trial, run_elsewhere, run_trial
 
 LONG_SECONDS = 300.0  # the long freeze, where there is time for it
 HEAD = [

@@ -31,7 +31,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from streamrec.evaluation.bench import commit, processor
-from tests.cameras import free_port, rtsp_camera
+from tests.helpers.cameras import free_port, rtsp_camera
 
 STEP_BACK = 5
 SETTLE = 3.0  # seconds after a change before counting

@@ -20,8 +20,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from streamrec.evaluation.bench import commit, processor
-from tests.cameras import rtsp_missing
-from tests.faults.soak import (
+from tests.helpers.cameras import rtsp_missing
+from tests.system.faults.soak import (
     BACK_SECONDS,
     FPS,
     GRACE,

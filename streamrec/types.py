@@ -130,6 +130,7 @@ class Result:
     repetitions: int | None = None  # of the set that is under way; None: the model counts nothing
     still: int | None = None  # frames left out so far because the picture stood still; None: no gate
     unknown: bool = False  # its picture is unlike what the model learned from (EventDetector.is_unknown)
+    repeated: bool = False  # the last result of the stream once more, only to bring the events that ended it
 
     @property
     def says(self) -> str:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 # Models this small are quickest with one thread, and the tests share the machine with servers of their own.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # checks, cameras
-
-DATA = Path(__file__).parents[2] / "shared" / "data"
+from tests.helpers.paths import DATA
 
 
 @pytest.fixture(autouse=True)
@@ -31,11 +27,6 @@ def shared_data() -> Path:
     if not DATA.is_dir():
         pytest.skip(f"the clips of real people are not at {DATA}")
     return DATA
-
-
-def numbered(count: int, height: int = 48, width: int = 64) -> list[np.ndarray]:
-    """Pictures whose pixel value is their number: a lost frame is visible."""
-    return [np.full((height, width, 3), n % 256, np.uint8) for n in range(count)]
 
 
 @pytest.fixture(scope="session")

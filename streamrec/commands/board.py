@@ -15,7 +15,7 @@ from streamrec.commands.wording import describe, describe_health
 from streamrec.core.console import Lines
 from streamrec.core.redact import redact
 from streamrec.core.text import printable
-from streamrec.notify.dispatcher import Told
+from streamrec.notify.dispatcher import CommittedEvent
 from streamrec.pipeline.watcher import Camera, Watcher
 from streamrec.settings.cameras_file import WatchFile
 from streamrec.types import ActionStarted, Event, Health, Result, SourceState
@@ -88,7 +88,7 @@ class Board(TerminalView):
         for event in shown.events:
             self._print_event(shown.frame.source, event)
 
-    def write_event(self, event: Told) -> None:
+    def write_event(self, event: CommittedEvent) -> None:
         """Print an event that is on the disk."""
         self._print_event(event.source, event.event)
 

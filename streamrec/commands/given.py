@@ -13,7 +13,7 @@ import typer
 from streamrec.commands.printing import log
 
 if TYPE_CHECKING:
-    from streamrec.notify.dispatcher import AfterSettings
+    from streamrec.notify.dispatcher import DispatchSettings
     from streamrec.settings.tuned_file import Tuned
     from streamrec.web.server import WebSettings
 
@@ -58,7 +58,7 @@ def after_options(
     record_pictures: str,
     record_gb: float,
 ) -> dict[str, Any]:
-    """The options about what happens after an event, for ``AfterSettings.with_options``."""
+    """The options about what happens after an event, for ``DispatchSettings.with_options``."""
     return {
         "history": history,
         "evidence": evidence,
@@ -70,17 +70,17 @@ def after_options(
     }
 
 
-def after_events(file: Path | None, options: Mapping[str, Any]) -> AfterSettings:
+def after_events(file: Path | None, options: Mapping[str, Any]) -> DispatchSettings:
     """What happens after an event: as the options say, or else the file."""
-    from streamrec.notify.dispatcher import AfterSettings
+    from streamrec.notify.dispatcher import DispatchSettings
     from streamrec.settings.cameras_file import read_after
 
-    settings = AfterSettings()
+    settings = DispatchSettings()
     if file is not None:
         read = read_after(file, os.environ)
         for warning in read.too_open():
             log(warning)
-        settings = AfterSettings.of(read)
+        settings = DispatchSettings.of(read)
     return settings.with_options(**options)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Self
 
 from streamrec.errors import SinkError
-from streamrec.notify.dispatcher import Announcer, Told
+from streamrec.notify.dispatcher import CommittedEvent, Dispatcher
 from streamrec.outputs.json_lines import open_lines
 from streamrec.outputs.sink import Sink
 from streamrec.types import Health, Result, Source
@@ -27,7 +27,7 @@ class View:
     def write(self, result: Result, shown: Result) -> None:
         """Take a result. ``shown`` is the same without the events that are not on the disk yet."""
 
-    def write_event(self, event: Told) -> None:
+    def write_event(self, event: CommittedEvent) -> None:
         """Take an event that is on the disk; called in the dispatcher's thread."""
 
     def write_health(self, name: str, health: Health) -> None:
@@ -51,7 +51,7 @@ class Outputs:
 
     def __init__(
         self,
-        dispatcher: Announcer,
+        dispatcher: Dispatcher,
         views: Sequence[View],
         *,
         terminal: TerminalView,
@@ -87,7 +87,7 @@ class Outputs:
         self.failures.append(error)
         self._log(f"{error}; the rest goes on")
 
-    def write_event(self, event: Told) -> None:
+    def write_event(self, event: CommittedEvent) -> None:
         """Write an event that is on the disk; called in the dispatcher's thread."""
         for view in self._views:
             view.write_event(event)
@@ -145,7 +145,7 @@ class LinesView(View):
         else:
             self._try(lambda: self._lines.write(shown))
 
-    def write_event(self, event: Told) -> None:
+    def write_event(self, event: CommittedEvent) -> None:
         """Write an event that is on the disk."""
         self._try(lambda: self._lines.write_event(event.source, event.event))
 
@@ -197,25 +197,25 @@ class PageView(View):
     def __init__(
         self,
         settings: WebSettings,
-        dispatcher: Announcer,
+        dispatcher: Dispatcher,
         log: Callable[[str], None],
         *,
         source: Source | None = None,
         file: InForce | None = None,
         secrets: tuple[str, ...] = (),
     ) -> None:
-        from streamrec.web.live import Live, OneSource
+        from streamrec.web.live import LiveState, SourceCamera
         from streamrec.web.server import Server  # needs the extra web
 
-        self.live = Live()
+        self.live = LiveState()
         self.live.kept = dispatcher.history is not None
         self.live.secrets = secrets
         self._log = log
         self._source = None
         if source is not None:
-            self._source = OneSource(source)
+            self._source = SourceCamera(source)
             self.live.beat([self._source])
-        self._server = Server(settings, self.live, history=dispatcher.history, file=file, tell=log)
+        self._server = Server(settings, self.live, history=dispatcher.history, file=file, log=log)
 
     def __enter__(self) -> Self:
         self._server.start()
@@ -232,6 +232,6 @@ class PageView(View):
             self.live.beat([self._source])
         self.live.write(shown)
 
-    def write_event(self, event: Told) -> None:
+    def write_event(self, event: CommittedEvent) -> None:
         """List an event that is on the disk."""
-        self.live.announce((event.entry,))
+        self.live.notify((event.entry,))

@@ -11,7 +11,7 @@ from streamrec.core.reading import shortened, why
 from streamrec.errors import SettingsError
 from streamrec.events.detector import EventSettings
 from streamrec.nn.config import ModelConfig
-from streamrec.notify.dispatcher import AfterSettings, Announcer
+from streamrec.notify.dispatcher import Dispatcher, DispatchSettings
 from streamrec.pipeline.watcher import Watcher
 from streamrec.runtime.checkpoint import model_file
 from streamrec.runtime.recognizer import Recognizer
@@ -37,7 +37,7 @@ class Plan:
     """What a file asks for, prepared beside what runs."""
 
     file: WatchFile
-    after: AfterSettings
+    after: DispatchSettings
     cameras: tuple[Prepared, ...]  # those that are new or changed
     recognizers: dict[str, Recognizer]  # of all that are to run
     notes: list[str]  # what looks like a mistake
@@ -50,7 +50,7 @@ class Roster:
         self,
         watcher: Watcher,
         load: Callable[[str], Recognizer],
-        dispatcher: Announcer | None = None,
+        dispatcher: Dispatcher | None = None,
         outputs: Mapping[str, Output] = MappingProxyType({}),
     ) -> None:
         self._watcher = watcher
@@ -60,7 +60,7 @@ class Roster:
         self._running: dict[str, CameraSettings] = {}
         self._recognizers: dict[str, Recognizer] = {}
 
-    def prepare(self, file: WatchFile, after: AfterSettings) -> Plan:
+    def prepare(self, file: WatchFile, after: DispatchSettings) -> Plan:
         """Load and open what the file asks for, and change nothing yet; any thread. Raises ``SettingsError``.
 
         Every error becomes one, so that no file can end what runs.
@@ -149,7 +149,7 @@ class Roster:
 
 
 def _unknown_names(
-    after: AfterSettings, file: WatchFile, configs: Mapping[str, ModelConfig]
+    after: DispatchSettings, file: WatchFile, configs: Mapping[str, ModelConfig]
 ) -> Iterator[str]:
     """Cameras and labels of webhooks that do not exist: their receiver would wait in vain."""
     known = {

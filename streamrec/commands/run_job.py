@@ -13,7 +13,7 @@ from streamrec.commands.terminal import Terminal
 from streamrec.commands.wording import describe_health
 from streamrec.core.console import Lines
 from streamrec.errors import ModelError, SinkError
-from streamrec.notify.dispatcher import AfterSettings, Announcer
+from streamrec.notify.dispatcher import Dispatcher, DispatchSettings
 from streamrec.outputs.overlay import draw_heat
 from streamrec.outputs.sink import Background
 from streamrec.outputs.video_file import VideoFile
@@ -45,7 +45,7 @@ class RunJob:
     fps: float | None = None  # None: the sampling rate that the model learned
     still: float | None = None  # seconds; None: no motion gate
     also: Callable[[Result], None] | None = None  # called with each result
-    after: AfterSettings = field(default_factory=AfterSettings)
+    after: DispatchSettings = field(default_factory=DispatchSettings)
     web: WebSettings | None = None
 
     def run(self) -> None:
@@ -123,7 +123,7 @@ class _Opened:
         stack.enter_context(terminal)
         if job.show is None and no_window and not files:
             terminal.log(f"No window: {no_window}")
-        dispatcher = stack.enter_context(Announcer(job.after, terminal.log))
+        dispatcher = stack.enter_context(Dispatcher(job.after, terminal.log))
         views: list[View] = []
         if job.web is not None:
             page = PageView(job.web, dispatcher, terminal.log, source=source)

@@ -13,7 +13,7 @@ from streamrec.commands.wording import clock, describe
 from streamrec.core.console import Lines
 from streamrec.core.text import printable
 from streamrec.evaluation.metrics import Latency
-from streamrec.notify.dispatcher import Told
+from streamrec.notify.dispatcher import CommittedEvent
 from streamrec.runtime.recognizer import Recognizer
 from streamrec.types import ActionStarted, Event, Result, Source
 
@@ -76,7 +76,7 @@ class Terminal(TerminalView):
         """Print a line of its own."""
         self.console.say(text)
 
-    def write_event(self, event: Told) -> None:
+    def write_event(self, event: CommittedEvent) -> None:
         """Print an event that is on the disk."""
         self._print_event(event.event)
 
@@ -89,8 +89,8 @@ class Terminal(TerminalView):
         frame, last = result.frame, self._last
         for event in shown.events:
             self._print_event(event)
-        if last is not None and (last.frame.segment, last.frame.index) == (frame.segment, frame.index):
-            return  # it repeats the last frame, to report what ended
+        if result.repeated:
+            return
         self._last = result
         self.frames += 1
         self.dropped, self.still = result.dropped, result.still

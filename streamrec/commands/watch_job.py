@@ -18,7 +18,7 @@ from streamrec.commands.signals import Signals
 from streamrec.core.files import Output, keep_inputs
 from streamrec.core.redact import redact
 from streamrec.errors import SettingsError
-from streamrec.notify.dispatcher import AfterSettings, Announcer
+from streamrec.notify.dispatcher import Dispatcher, DispatchSettings
 from streamrec.pipeline.watcher import Camera, Watcher
 from streamrec.runtime.checkpoint import model_file
 from streamrec.runtime.recognizer import Recognizer
@@ -92,9 +92,9 @@ class WatchJob:
             threads=self.threads,
         )
 
-    def after_events(self, file: WatchFile) -> AfterSettings:
+    def after_events(self, file: WatchFile) -> DispatchSettings:
         """What happens after an event: as the options say, or else the file."""
-        return AfterSettings.of(file).with_options(**self.after)
+        return DispatchSettings.of(file).with_options(**self.after)
 
     def load(self, model: str) -> Recognizer:
         """A model's recognizer."""
@@ -109,7 +109,7 @@ class _Watching:
         self,
         job: WatchJob,
         file: WatchFile,
-        after: AfterSettings,
+        after: DispatchSettings,
         written: Mapping[str, Output],
         stack: ExitStack,
     ) -> None:
@@ -128,7 +128,7 @@ class _Watching:
             stack.callback(lines.close)
             views.append(lines)
         board.warn(file)
-        self._dispatcher = stack.enter_context(Announcer(after, board.log))
+        self._dispatcher = stack.enter_context(Dispatcher(after, board.log))
         self._live = None
         if job.web is not None:
             page = PageView(job.web, self._dispatcher, board.log, file=job.in_force, secrets=board.secrets)

@@ -168,8 +168,8 @@ def hear(recognizer: Recognizer, source: Source, *, tell: Callable[[float], None
     segments: list[int] = []
     strange: list[float] = []
     for result in results(source, recognizer):
-        if times and (result.frame.timestamp, result.frame.segment) == (times[-1], segments[-1]):
-            continue  # the last one again, with what ended
+        if result.repeated:
+            continue
         times.append(result.frame.timestamp)
         said.append(result.prediction.probabilities)
         segments.append(result.frame.segment)

@@ -114,11 +114,7 @@ class _Heard:
 
     def add(self, result: Result) -> None:
         """Take in what is said of a frame; what began or ended with it is ``hear``'s."""
-        frame = result.frame
-        if not self.seen or (frame.segment, frame.index) != (
-            self.seen[-1].frame.segment,
-            self.seen[-1].frame.index,
-        ):
+        if not result.repeated:
             self.seen.append(_without_picture(result))
         self.counted = result.repetitions
 

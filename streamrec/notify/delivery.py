@@ -32,24 +32,24 @@ class Undelivered(Exception):
         self.attempts = attempts  # after so many it is given up; None: only when it is too old
 
 
-class Trouble:
+class FailureReporter:
     """Tells that something fails, once, and its end; what comes and goes is one trouble. Any thread may call it.
 
-    ``steady``: seconds without trouble after which its end is told; twice as many after each relapse. ``tell`` gets
+    ``steady``: seconds without trouble after which its end is told; twice as many after each relapse. ``log`` gets
     ``name: reason; more`` and ``name: over``.
     """
 
     def __init__(
         self,
         name: str,
-        tell: Callable[[str], object],
+        log: Callable[[str], object],
         *,
         more: str,
         over: str,
         steady: float = 0.0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._name, self._tell, self._more, self._over = name, tell, more, over
+        self._name, self._log, self._more, self._over = name, log, more, over
         self._least = self._steady = steady
         self._monotonic = monotonic
         self._lock = threading.Lock()
@@ -77,7 +77,7 @@ class Trouble:
             if new:
                 self._reasons.add(reason)
         if new:
-            self._tell(f"{self._name}: {reason}; {self._more}")
+            self._log(f"{self._name}: {reason}; {self._more}")
 
     def fine(self) -> None:
         """It works."""
@@ -95,10 +95,10 @@ class Trouble:
                 self._reasons.clear()
                 self._well, self._ended = None, now
         if over:
-            self._tell(f"{self._name}: {self._over}")
+            self._log(f"{self._name}: {self._over}")
 
 
-class Courier:
+class OutboxWorker:
     """A thread that delivers to one receiver of a history; ``send`` raises ``Undelivered``.
 
     What is sent arrives at least once, with the same ``Message.id`` each time, the oldest first. Between two
@@ -114,7 +114,7 @@ class Courier:
         send: Callable[[Message], object],
         *,
         wants: Callable[[dict[str, Any]], bool] = lambda body: True,
-        tell: Callable[[str], object] = lambda sentence: None,
+        log: Callable[[str], object] = lambda sentence: None,
         give_up_hours: float = 72.0,
         longest_pause: float = _LONGEST_PAUSE,
         silent: bool = False,
@@ -122,16 +122,16 @@ class Courier:
         chance: random.Random | None = None,
     ) -> None:
         self.receiver = receiver
-        self._history, self._send, self._wants, self._tell = history, send, wants, tell
+        self._history, self._send, self._wants, self._log = history, send, wants, log
         self._longest_pause = longest_pause
         self._give_up = give_up_hours * _HOUR
         self._chance = chance or random.Random()
         self._woken = threading.Event()
         self._closed = False
         self._look = look
-        self._trouble = Trouble(
+        self._trouble = FailureReporter(
             receiver,
-            (lambda sentence: None) if silent else tell,
+            (lambda sentence: None) if silent else log,
             more="it is tried again until it arrives",
             over="it takes messages again",
         )
@@ -163,7 +163,7 @@ class Courier:
                     return
                 if str(error) != self._stuck:
                     self._stuck = str(error)
-                    self._tell(f"{self.receiver}: {error}")
+                    self._log(f"{self.receiver}: {error}")
                 pause = _LOOK_SECONDS
             self._trouble.look()
             self._look()
@@ -200,7 +200,7 @@ class Courier:
         try:
             return self._wants(json.loads(message.body))
         except (ValueError, TypeError, KeyError):  # somebody else wrote into the queue, or it is damaged
-            self._tell(f"{self.receiver}: message {message.id} is no announcement, and is passed over")
+            self._log(f"{self.receiver}: message {message.id} is no announcement, and is passed over")
             return False
 
     def _in_vain(self, message: Message, trouble: Undelivered) -> float:
@@ -225,7 +225,7 @@ class Courier:
         self._given_up[reason] = self._given_up.get(reason, 0) + 1
         if new:
             times = f"{attempts} attempt{'' if attempts == 1 else 's'}"
-            self._tell(
+            self._log(
                 f"{self.receiver}: {reason}; message {message.id} is given up after {times}, "
                 "and so are others for the same reason, which are counted"
             )
@@ -234,7 +234,7 @@ class Courier:
         """How many were given up since that was told."""
         count, self._given_up = sum(self._given_up.values()), {}
         if count > 1:
-            self._tell(f"{self.receiver}: {count} messages were given up")
+            self._log(f"{self.receiver}: {count} messages were given up")
 
 
 def wanted(

@@ -1,6 +1,6 @@
 """What happens after an event: it is kept, and only then told, to everybody who wants to know.
 
-An ``Announcer`` stands between the results and all that is said of them. It is given each result before anybody
+An ``Dispatcher`` stands between the results and all that is said of them. It is given each result before anybody
 else, and nothing that goes wrong in it stops the recognition: it is told in a sentence, once a minute at most.
 The thread that recognizes waits for nothing here: the history writes in a thread of its own, and another one tells
 what is written, in order.
@@ -45,7 +45,7 @@ _HELD_RESULTS = 16  # results that wait for an event to be kept, for somebody's 
 
 
 @dataclass(frozen=True, kw_only=True)
-class AfterSettings:
+class DispatchSettings:
     """What is to happen after an event; None and empty: nothing of the kind."""
 
     history: HistorySettings | None = None
@@ -60,7 +60,7 @@ class AfterSettings:
     secrets: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     @classmethod
-    def of(cls, file: WatchFile) -> AfterSettings:
+    def of(cls, file: WatchFile) -> DispatchSettings:
         """What the tables of cameras.toml say; raises ``SettingsError``."""
         history = file.settings("history", HistorySettings)
         evidence = file.settings("evidence", EvidenceSettings)
@@ -111,7 +111,7 @@ class AfterSettings:
         record: Path | None = None,
         record_pictures: str = "input",
         record_gb: float = 1.0,
-    ) -> AfterSettings:
+    ) -> DispatchSettings:
         """The same, with what the command line says in its place."""
         settings = self
         if evidence is not None:
@@ -145,7 +145,7 @@ def _sinks(file: WatchFile) -> Iterator[SinkSettings]:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class CommittedEvent:
     """An event that may be told now, because it is on the disk."""
 
     source: str
@@ -163,27 +163,27 @@ class _Line:
     camera: str = ""
 
 
-class Announcer(Closing):
-    """Keeps and tells what happens, as its settings say. ``tell`` gets sentences for a person, from any thread.
+class Dispatcher(Closing):
+    """Keeps and tells what happens, as its settings say. ``log`` gets sentences for a person, from any thread.
 
     ``write`` is given each result and waits for nothing. With a history, those who asked by ``on_event`` are called
     with each event after its commit, in a thread that does nothing else. Raises ``StreamrecError`` where what is
     wanted cannot be: a damaged history, a folder that is not there.
     """
 
-    def __init__(self, settings: AfterSettings, tell: Callable[[str], None]) -> None:
+    def __init__(self, settings: DispatchSettings, log: Callable[[str], None]) -> None:
         self.settings = settings
-        self._tell = lambda text: tell(redact(text, settings.secrets))
+        self._log = lambda text: log(redact(text, settings.secrets))
         self._told: dict[str, float] = {}  # sentence: time.monotonic()
         self._models: dict[str, tuple[str, bool]] = {}  # camera: its model, and whether it is live
         self.history: History | None = None
         self.evidence: Evidence | None = None
-        self._couriers: list[Webhook] = []
+        self._webhooks: list[Webhook] = []
         self._mqtt: Mqtt | None = None
         self._closed = False
         self._sinks: list[Sink] = []
         self._recorder: FlightRecorder | None = None
-        self._hearers: list[Callable[[Told], object]] = []
+        self._hearers: list[Callable[[CommittedEvent], object]] = []
         # What waits to be told, in order; the first is told when nothing it needs is missing.
         self._line: deque[_Line] = deque()
         self._needing: dict[
@@ -203,15 +203,15 @@ class Announcer(Closing):
                     settings.record,
                     pictures=settings.record_pictures,
                     max_gb=settings.record_gb,
-                    complain=self._tell,
+                    complain=self._log,
                 )
-            self._sinks += [load_sink(sink, self.complain) for sink in settings.sinks]
+            self._sinks += [load_sink(sink, self.warn) for sink in settings.sinks]
             self._open_history(settings)
         except BaseException:
             self.close()
             raise
 
-    def _open_history(self, settings: AfterSettings) -> None:
+    def _open_history(self, settings: DispatchSettings) -> None:
         if settings.history is None:
             return
         names = [webhook.receiver for webhook in settings.webhooks]
@@ -220,16 +220,16 @@ class Announcer(Closing):
                 raise SettingsError(f"there are two of {name}: give each [[webhook]] a name of its own")
         names += [RECEIVER] if settings.mqtt is not None else []
         self.history = History(
-            settings.history.file, keep_days=settings.history.keep_days, receivers=names, tell=self._tell
+            settings.history.file, keep_days=settings.history.keep_days, receivers=names, log=self._log
         )
         for webhook in settings.webhooks:
-            self._couriers.append(Webhook(webhook, self.history, tell=self._tell))
+            self._webhooks.append(Webhook(webhook, self.history, log=self._log))
         if settings.mqtt is not None:
-            self._mqtt = Mqtt(settings.mqtt, self.history, tell=self._tell)
+            self._mqtt = Mqtt(settings.mqtt, self.history, log=self._log)
         if settings.evidence is not None:
-            self.evidence = Evidence(settings.evidence, self.history, told=self._hear, complain=self.complain)
+            self.evidence = Evidence(settings.evidence, self.history, on_evidence=self._hear, warn=self.warn)
         for one in self.history.recovered:
-            self._tell(
+            self._log(
                 f"{one.entry.camera}: {one.entry.label} ended when streamrec was killed, "
                 f"after {one.entry.duration or 0.0:.1f} s or a little more"
             )
@@ -277,7 +277,7 @@ class Announcer(Closing):
         if self._recorder is not None:
             self._recorder.health(name, health)
 
-    def on_event(self, hear: Callable[[Told], object]) -> None:
+    def on_event(self, hear: Callable[[CommittedEvent], object]) -> None:
         """With a history: from now on, call this with each event that is kept."""
         self._hearers.append(hear)
 
@@ -306,7 +306,7 @@ class Announcer(Closing):
         with self._moved:  # in the line before anybody can say that it is kept
             noted = history.note(result, model, live=live)
             for event, one in zip(result.events, noted, strict=True):
-                told = Told(event.source or source, event, one.entry)
+                told = CommittedEvent(event.source or source, event, one.entry)
                 needs = {_SHOWN} if one.id in self._not_to_come else {one.id, _SHOWN}
                 self._append(_Line(needs, partial(self._call, told), camera=source))
             self._not_to_come.clear()
@@ -421,13 +421,13 @@ class Announcer(Closing):
         assert self.history is not None
         stuck = self.history.stuck > _HOLD_SECONDS
         if stuck and not self._unkept:
-            self._tell(
+            self._log(
                 f"{self.history.path} could not be written for {_HOLD_SECONDS:g} s: "
                 "events are told before they are kept, until it can be"
             )
         self._unkept = stuck
 
-    def _call(self, told: Told) -> None:
+    def _call(self, told: CommittedEvent) -> None:
         for hear in self._hearers:
             try:
                 hear(told)
@@ -447,8 +447,8 @@ class Announcer(Closing):
 
     def _hear(self, announcement: Announcement) -> None:
         """Something is on the disk, and waits for its receivers."""
-        for courier in self._couriers:
-            courier.wake()
+        for webhook in self._webhooks:
+            webhook.wake()
         if self._mqtt is not None:
             self._mqtt.hear(announcement)
 
@@ -473,22 +473,22 @@ class Announcer(Closing):
             self._moved.notify_all()
         self._teller.join(_WRITE_SECONDS)
 
-    def _close_couriers(self) -> None:
+    def _close_receivers(self) -> None:
         """All of them at the same time: whoever is away holds up nobody."""
         ends = time.monotonic() + _LAST_SECONDS
-        for courier in self._couriers:
-            courier.close(0.0)
+        for webhook in self._webhooks:
+            webhook.close(0.0)
         if self._mqtt is not None:
             self._mqtt.close(_LAST_SECONDS)
-        for courier in self._couriers:
-            courier.close(max(0.0, ends - time.monotonic()))
+        for webhook in self._webhooks:
+            webhook.close(max(0.0, ends - time.monotonic()))
 
-    def complain(self, sentence: str) -> None:
+    def warn(self, sentence: str) -> None:
         """Tell what is wrong, once a minute at most."""
         now = time.monotonic()
         if now - self._told.get(sentence, -_AGAIN_SECONDS) >= _AGAIN_SECONDS:
             self._told[sentence] = now
-            self._tell(sentence)
+            self._log(sentence)
 
     def close(self) -> None:
         """End what runs, and finish what was begun; a second time does nothing."""
@@ -500,11 +500,11 @@ class Announcer(Closing):
         if self.history is not None:
             if not self._closed:
                 steps.append(self._end_open)  # told before the couriers go
-            steps += [self._close_couriers, partial(self.history.close, _PATIENCE / 3), self._end_teller]
+            steps += [self._close_receivers, partial(self.history.close, _PATIENCE / 3), self._end_teller]
         steps += [sink.close for sink in self._sinks]
         self._closed = True
         for step in steps:
             try:
                 step()
             except StreamrecError as error:
-                self._tell(str(error))
+                self._log(str(error))

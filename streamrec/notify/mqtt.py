@@ -26,7 +26,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from streamrec.errors import SinkError, need
-from streamrec.notify.delivery import Courier, Trouble, Undelivered
+from streamrec.notify.delivery import FailureReporter, OutboxWorker, Undelivered
 from streamrec.outputs.history.records import Announcement, Kind, Message
 from streamrec.outputs.history.store import History
 
@@ -84,7 +84,7 @@ def topic_of(name: str) -> str:
 
 
 class Mqtt:
-    """One connection to a broker: it is opened again for as long as it takes. ``tell`` gets sentences.
+    """One connection to a broker: it is opened again for as long as it takes. ``log`` gets sentences.
 
     Raises ``MissingExtra`` without paho-mqtt, ``SinkError`` for certificates that cannot be read. A broker that is
     not there is no error: it is told, and all is told to the broker when it is.
@@ -95,7 +95,7 @@ class Mqtt:
         settings: MqttSettings,
         history: History,
         *,
-        tell: Callable[[str], object] = lambda sentence: None,
+        log: Callable[[str], object] = lambda sentence: None,
         least_pause: float = 1.0,
     ) -> None:
         paho = need("paho.mqtt.client", extra="mqtt")
@@ -111,9 +111,9 @@ class Mqtt:
         self._unconfirmed: tuple[str, Any] | None = (
             None  # id of a message that the broker was given, and paho's side of it
         )
-        self._trouble = Trouble(
+        self._trouble = FailureReporter(
             f"mqtt {settings.host}",
-            tell,
+            log,
             more="it is tried again",
             over="it is connected",
             steady=_STEADY_SECONDS,
@@ -141,8 +141,8 @@ class Mqtt:
         self._port = settings.port or (8883 if tls else 1883)
         client.connect_async(settings.host, self._port, keepalive=_KEEPALIVE)
         client.loop_start()
-        self._courier = Courier(
-            history, RECEIVER, self._send, longest_pause=2.0, silent=True, look=self._look, tell=tell
+        self._worker = OutboxWorker(
+            history, RECEIVER, self._send, longest_pause=2.0, silent=True, look=self._look, log=log
         )  # that the broker is away is told here
 
     # -- what is told
@@ -177,7 +177,7 @@ class Mqtt:
     def hear(self, announcement: Announcement) -> None:
         """Something happened, and is on the disk."""
         entry = announcement.entry
-        self._courier.wake()
+        self._worker.wake()
         if entry.label not in self._actions.get(entry.camera, ()):  # the camera is watched no more
             return
         topic = self._topic(entry.camera, entry.label)
@@ -191,7 +191,7 @@ class Mqtt:
         """Say what is still to be said, and good-bye, in so many seconds; a second time does nothing."""
         ends = time.monotonic() + patience
         self._closed = True
-        self._courier.close(patience if self._connected else 0.1)
+        self._worker.close(patience if self._connected else 0.1)
         if self._connected:
             with contextlib.suppress(
                 RuntimeError, ValueError

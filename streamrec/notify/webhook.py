@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from streamrec.errors import SinkError
-from streamrec.notify.delivery import Courier, Undelivered, wanted
+from streamrec.notify.delivery import OutboxWorker, Undelivered, wanted
 from streamrec.outputs.history.records import Kind, Message
 from streamrec.outputs.history.store import History
 
@@ -104,7 +104,7 @@ def sign(secret: str, id: str, timestamp: int, body: bytes) -> str:
 class Webhook:
     """Delivers the announcements of a history to one address; ``settings.receiver`` is its name in the queue.
 
-    ``tell`` gets sentences. No secret, and nothing of the address but its host, is in them.
+    ``log`` gets sentences. No secret, and nothing of the address but its host, is in them.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Webhook:
         settings: WebhookSettings,
         history: History,
         *,
-        tell: Callable[[str], object] = lambda sentence: None,
+        log: Callable[[str], object] = lambda sentence: None,
         chance: random.Random | None = None,
     ) -> None:
         self._settings = settings
@@ -124,23 +124,23 @@ class Webhook:
                 self._context = ssl.create_default_context(cafile=settings.ca or None)
             except OSError as error:  # ssl.SSLError is one
                 raise SinkError(f"ca: {settings.ca} cannot be read as certificates") from error
-        self._courier = Courier(
+        self._worker = OutboxWorker(
             history,
             settings.receiver,
             self._send,
             wants=wanted(settings.events, settings.cameras, settings.labels),
-            tell=tell,
+            log=log,
             give_up_hours=settings.give_up_hours,
             chance=chance,
         )
 
     def wake(self) -> None:
         """Something new waits."""
-        self._courier.wake()
+        self._worker.wake()
 
     def close(self, patience: float = 1.0) -> None:
         """Send what is due; the rest waits for the next start."""
-        self._courier.close(patience)
+        self._worker.close(patience)
 
     def _send(self, message: Message) -> None:
         settings = self._settings

@@ -19,7 +19,7 @@ from streamrec.core.files import open_private
 from streamrec.core.steady import BackgroundFile, SteadyFile
 from streamrec.core.text import printable
 from streamrec.errors import SinkError
-from streamrec.outputs.sink import Sink, _cannot_write, _Told
+from streamrec.outputs.sink import Sink, _cannot_write
 from streamrec.types import ActionEnded, Event, Health, Result
 
 
@@ -48,7 +48,6 @@ class JsonLines(Sink):
         predictions: bool = True,
         clock: Callable[[], float] | None = None,
     ) -> None:
-        self._told = _Told()
         self._predictions = predictions
         self._clock = clock
         self._lock = threading.Lock()  # states come from the thread that reads
@@ -81,9 +80,8 @@ class JsonLines(Sink):
         )
 
     def write(self, result: Result) -> None:
-        """Write the prediction, unless it was told already, and the events."""
-        again = self._told.again(result.frame) or not self._predictions
-        lines = [] if again else [_prediction_line(result)]
+        """Write the prediction, unless the result only repeats the last one, and the events."""
+        lines = [_prediction_line(result)] if self._predictions and not result.repeated else []
         self._write(lines + [_event_line(event, result.frame.source) for event in result.events])
 
     def write_event(self, source: str, event: Event) -> None:

@@ -95,18 +95,16 @@ class Trail:
         self._arrivals: deque[float] = deque(maxlen=512)
         self._actions: deque[Action] = deque(maxlen=16)
         self._where: tuple[str, int] | None = None  # source and segment
-        self._index = -1
 
     def push(self, result: Result) -> None:
         """Remember a result; one that repeats the last frame only brings its events."""
         frame, prediction = result.frame, result.prediction
         where = (frame.source, frame.segment)
         last = self._moments[-1].timestamp if self._moments else -math.inf
-        repeated = where == self._where and frame.index == self._index and frame.timestamp == last
-        if not repeated:
+        if not result.repeated:
             if where != self._where or not frame.timestamp >= last:
                 self.clear()
-            self._where, self._index = where, frame.index
+            self._where = where
             self._moments.append(
                 Moment(
                     frame.timestamp,

@@ -19,7 +19,7 @@ from streamrec.core.files import why
 from streamrec.core.redact import redact
 from streamrec.core.text import printable
 from streamrec.errors import SinkError
-from streamrec.types import Event, Frame, Result
+from streamrec.types import Result
 
 
 class Sink(Closing, ABC):
@@ -32,21 +32,6 @@ class Sink(Closing, ABC):
     @abstractmethod
     def close(self) -> None:
         """Finish; a second time does nothing."""
-
-
-class _Told:
-    """Knows whether a result repeats the prediction that was told last of its source."""
-
-    def __init__(self) -> None:
-        self._last: dict[str, tuple[int, int]] = {}  # source -> segment and index
-
-    def again(self, frame: Frame) -> bool:
-        """True when the last frame of this source was this one; remembers it otherwise."""
-        which = (frame.segment, frame.index)
-        if self._last.get(frame.source) == which:
-            return True
-        self._last[frame.source] = which
-        return False
 
 
 def files_of_video(path: str | os.PathLike[str]) -> tuple[Path, Path, Path]:
@@ -97,8 +82,7 @@ class Latest(Sink):
         with self._changed:
             if self._closed:
                 raise SinkError("this Latest is closed already: write before close")
-            missed = () if self._result is None else self._result.events
-            self._result = _with_earlier(missed[-1000:], result)
+            self._result = result if self._result is None else _after_skipped(self._result, result, most=1000)
             self._changed.notify_all()
 
     def get(self, timeout: float | None = None) -> Result | None:
@@ -164,8 +148,17 @@ def as_sink(thing: Sink | Callable[[Result], object]) -> Sink:
 # -- slow ones
 
 
-def _with_earlier(events: tuple[Event, ...], result: Result) -> Result:
-    return replace(result, events=events + result.events) if events else result
+def _after_skipped(skipped: Result, result: Result, *, most: int | None = None) -> Result:
+    """The result that follows one that its reader never got: with the events of both.
+
+    A repetition of the skipped result's frame counts as new: the reader did not get the frame. ``most``: of the
+    skipped events the newest so many.
+    """
+    events = skipped.events if most is None else skipped.events[-most:]
+    repeated = result.repeated and not (skipped.frame is result.frame and not skipped.repeated)
+    if not events and repeated == result.repeated:
+        return result
+    return replace(result, events=events + result.events, repeated=repeated)
 
 
 class Background(Sink):
@@ -214,9 +207,9 @@ class Background(Sink):
                 oldest = self._waiting.popleft()
                 self._dropped += 1
                 if self._waiting:
-                    self._waiting[0] = _with_earlier(oldest.events, self._waiting[0])
+                    self._waiting[0] = _after_skipped(oldest, self._waiting[0])
                 else:
-                    result = _with_earlier(oldest.events, result)
+                    result = _after_skipped(oldest, result)
             self._waiting.append(result)
             self._changed.notify_all()
 

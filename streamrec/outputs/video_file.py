@@ -19,7 +19,7 @@ from streamrec.core.arguments import described
 from streamrec.core.files import PRIVATE_FILE, open_private
 from streamrec.errors import SinkError
 from streamrec.outputs.overlay import Trail, draw
-from streamrec.outputs.sink import Sink, _cannot_write, _Told, files_of_video
+from streamrec.outputs.sink import Sink, _cannot_write, files_of_video
 from streamrec.types import Result
 
 _TICKS = 90_000  # a second: what every video container can tell
@@ -89,7 +89,6 @@ class VideoFile(Sink):
             raise SinkError(_cannot_write(self.path, error)) from error
         self._overlay = overlay
         self._trail = Trail()
-        self._told = _Told()
         self._times = _Times()
         self._container: Any = None
         self._stream: Any = None
@@ -109,7 +108,7 @@ class VideoFile(Sink):
             raise SinkError(f"{self.path.name} is closed already: write before close")
         if self._overlay:
             self._trail.push(result)
-        if self._told.again(result.frame):
+        if result.repeated:
             return
         image = result.frame.image
         if self._overlay:

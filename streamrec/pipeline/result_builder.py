@@ -59,7 +59,7 @@ class Teller:
         """The last result once more, with what still runs as ended; nothing where nothing runs."""
         result = self._result
         if result is not None and (ended := self._finish(result.frame.timestamp)):
-            yield replace(result, events=ended)
+            yield replace(result, events=ended, repeated=True)
 
     def forget(self) -> None:
         """Let go of the last result, and of its picture: nothing follows."""

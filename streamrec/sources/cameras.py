@@ -17,13 +17,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import streamrec.sources.health as report
 from streamrec.core.address import quoted
 from streamrec.core.image import as_bgr
 from streamrec.core.limits import WEBCAM
 from streamrec.core.reading import shortened
 from streamrec.core.redact import redact_address, secrets_of
 from streamrec.errors import SourceError
-from streamrec.sources import health as report
 from streamrec.sources.ffmpeg import read_stream
 from streamrec.sources.http_kind import shows_file
 from streamrec.sources.monitors import FROZEN_SECONDS

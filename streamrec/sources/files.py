@@ -8,12 +8,12 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import streamrec.sources.health as report
 from streamrec.core.address import quoted
 from streamrec.core.image import as_bgr
 from streamrec.core.redact import redact_address, secrets_of
 from streamrec.core.text import printable
 from streamrec.errors import SourceError
-from streamrec.sources import health as report
 from streamrec.sources.decoding import opened_video
 from streamrec.sources.file_bytes import STDIN, Recording, RemoteFile, UnreadableError, open_file
 from streamrec.sources.image_files import read_picture

@@ -6,10 +6,10 @@ import time
 from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
+import streamrec.sources.health as report
 from streamrec.core.context import unpicklable
 from streamrec.core.image import as_bgr
 from streamrec.errors import PictureError
-from streamrec.sources import health as report
 from streamrec.types import Frame, Source
 
 

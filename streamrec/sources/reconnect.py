@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 
+import streamrec.sources.health as report
 from streamrec.errors import SourceError
-from streamrec.sources import health as report
 from streamrec.sources.camera_clock import Mark, Slow, Timekeeping
 from streamrec.sources.monitors import LAG_SECONDS, STEADY_SECONDS, Clock, Lag, Rhythm, Stillness, Trust
 from streamrec.sources.probe import Door

@@ -282,11 +282,11 @@ def _digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode("utf-8", "replace")).digest()
 
 
-class Tries:
+class LoginThrottle:
     """How long an address has to wait before it may try again, after too many wrong ones.
 
     >>> now = [0.0]
-    >>> tries = Tries(clock=lambda: now[0])
+    >>> tries = LoginThrottle(clock=lambda: now[0])
     >>> for _ in range(6): tries.wrong("10.0.0.9")
     >>> tries.wait("10.0.0.9"), tries.wait("10.0.0.8")
     (2.0, 0.0)

@@ -78,11 +78,11 @@ def network_of(address: str) -> str:
     return str(ipaddress.ip_network((found, 64), strict=False)) if found.version == 6 else address
 
 
-class Teller:
+class RateLimitedLog:
     """Passes sentences on, the same kind at most once a minute.
 
     >>> told, now = [], [0.0]
-    >>> tell = Teller(told.append, clock=lambda: now[0])
+    >>> tell = RateLimitedLog(told.append, clock=lambda: now[0])
     >>> tell("full", "it is full"), tell("full", "it is full"), tell("other", "x")
     (True, False, True)
     >>> now[0] = 61.0
@@ -90,8 +90,8 @@ class Teller:
     (True, ['it is full', 'x', 'it is full again'])
     """
 
-    def __init__(self, tell: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
-        self._tell, self._clock = tell, clock
+    def __init__(self, log: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._log, self._clock = log, clock
         self._last: dict[str, float] = {}
 
     def may(self, kind: str) -> bool:
@@ -105,7 +105,7 @@ class Teller:
         if len(self._last) > 100:
             self._last.clear()
         self._last[kind] = self._clock()
-        self._tell(sentence)
+        self._log(sentence)
         return True
 
 
@@ -173,10 +173,10 @@ class Connections:
     """
 
     def __init__(
-        self, most: int, tell: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+        self, most: int, log: Callable[[str], None], clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.most = most
-        self.teller = Teller(tell, clock)
+        self.limited_log = RateLimitedLog(log, clock)
         self._clock = clock
         self._all: set[Connection] = set()
         self._closed = self._refused = 0  # since it was last told
@@ -205,7 +205,7 @@ class Connections:
         self._all = {one for one in self._all if one.is_open}
         for one in tuple(self._all):
             one.look(now)
-        if (self._closed or self._refused) and self.teller.may("full"):
+        if (self._closed or self._refused) and self.limited_log.may("full"):
             self._tell_full()
 
     def make_room(self, address: str) -> bool:
@@ -219,7 +219,7 @@ class Connections:
         made = self.close_idle(max(1, self.most // 16))
         self._closed += made
         self._refused += not made
-        if self.teller.may("full"):
+        if self.limited_log.may("full"):
             self._tell_full()
         return made > 0
 
@@ -247,7 +247,7 @@ class Connections:
     def _tell_full(self) -> None:
         crowds = Counter(one.address for one in self._all)
         where = f"; most of them come from {crowds.most_common(1)[0][0]}" if crowds else ""
-        told = self.teller(
+        told = self.limited_log(
             "full",
             f"the page has {self.most} connections, as many as it takes: those that ask for nothing are closed "
             f"for new ones ({self._closed} so far), and where all are busy new ones get 503 ({self._refused}){where}",
@@ -322,7 +322,7 @@ class Listener:
     def _without_descriptors(self, error: OSError) -> None:
         """The socket stays readable then: to go on at once would take the whole core."""
         self._connections.close_idle(max(1, len(self._connections) // 4))
-        self._connections.teller(
+        self._connections.limited_log(
             "files",
             f"the page cannot take connections: {why(error)}; idle ones are closed, and it tries again",
         )

@@ -15,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from streamrec.web.live import Live
+from streamrec.web.live import LiveState
 
 WIDTHS = (320, 640, 1280)  # pixels: a few sizes, so that viewers share them
 SHARE = 0.2  # of one core
@@ -54,7 +54,7 @@ def encode(image: np.ndarray, width: int, quality: int = _QUALITY) -> bytes:
 class Pictures:
     """The thread that makes them. ``on_ready`` is called in it after each round."""
 
-    def __init__(self, live: Live, on_ready: Callable[[], None]) -> None:
+    def __init__(self, live: LiveState, on_ready: Callable[[], None]) -> None:
         self._live = live
         self._on_ready = on_ready
         self._wanted: dict[object, dict[str, int]] = {}  # viewer: camera: width

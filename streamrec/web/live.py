@@ -1,6 +1,6 @@
 """What is live: written by the thread that recognizes, read by the page's threads; the first never waits.
 
-``Live`` is a sink. ``write`` keeps a reference to the newest result, one row of scores and the events, and
+``LiveState`` is a sink. ``write`` keeps a reference to the newest result, one row of scores and the events, and
 leaves; whatever costs time (JPEG, JSON, sockets) happens in other threads, when somebody looks.
 """
 
@@ -77,11 +77,11 @@ class _Seen:
         self.running: dict[str, Entry] = {}
 
 
-class Live(Sink):
+class LiveState(Sink):
     """The newest result of every camera, what happened, and how the cameras are."""
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
-        self.kept = False  # True: a history keeps the events, and ``announce`` tells them
+        self.kept = False  # True: a history keeps the events, and ``notify`` tells them
         self.reload = threading.Event()  # set when the file of cameras was written by the page
         self.secrets: tuple[str, ...] = ()  # never to be shown
         self.on_change: Callable[[], None] = lambda: None  # called after each picture; must not wait
@@ -119,10 +119,8 @@ class Live(Sink):
             seen = self._seen.get(name)
             if seen is None:
                 seen = self._seen[name] = _Seen()
-            last = seen.result
-            again = last is not None and last.frame is frame
             seen.result = result
-            if not again:
+            if not result.repeated:
                 seen.version += 1
                 if seen.scores is None or seen.scores.labels != said.labels:
                     seen.scores = Scores(said.labels)
@@ -151,7 +149,7 @@ class Live(Sink):
             self.on_event(one)
         self.on_change()
 
-    def announce(self, entries: Iterable[Entry]) -> None:
+    def notify(self, entries: Iterable[Entry]) -> None:
         """What the history has kept, to be told now."""
         for entry in entries:
             with self._lock:
@@ -272,7 +270,7 @@ class Live(Sink):
         return redact(text, self.secrets)
 
 
-class OneSource:
+class SourceCamera:
     """The source of ``streamrec run`` as a camera; it counts its own rate."""
 
     def __init__(self, source: Any) -> None:

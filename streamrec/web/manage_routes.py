@@ -18,7 +18,7 @@ from streamrec.errors import SourceError, StreamrecError
 from streamrec.sources.open import open_source
 from streamrec.web import jpeg
 from streamrec.web.cameras_editor import Change, ChangedMeanwhile, Editor
-from streamrec.web.live import Live
+from streamrec.web.live import LiveState
 from streamrec.web.middleware import Refused
 from streamrec.web.threshold_preview import preview
 
@@ -115,7 +115,7 @@ class Previewed(BaseModel):
     curves: list[dict[str, Any]]
 
 
-def add_routes(app: FastAPI, live: Live, editor: Editor) -> None:
+def add_routes(app: FastAPI, live: LiveState, editor: Editor) -> None:
     """All that changes the file of cameras."""
     trying, previewing = asyncio.Lock(), asyncio.Lock()
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from streamrec.web.auth import Access, Session, Sessions, Tries
+from streamrec.web.auth import Access, LoginThrottle, Session, Sessions
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -135,14 +135,14 @@ class Refused(Exception):
 
 
 @dataclass(kw_only=True)
-class Guard:
+class AccessMiddleware:
     """The ASGI application in front of the page's. ``scope["session"]`` is who asks: None for a token."""
 
     app: App
     names: Names
     access: Access
     sessions: Sessions = field(default_factory=Sessions)
-    tries: Tries = field(default_factory=Tries)
+    throttle: LoginThrottle = field(default_factory=LoginThrottle)
     # Without a password everybody is one: its CSRF token lasts as long as the server.
     everybody: Session = field(
         default_factory=lambda: Session(secrets.token_urlsafe(32), float("inf"), float("inf"))
@@ -223,13 +223,13 @@ class Guard:
         authorization = headers.get("authorization", "")
         if authorization[:7].lower() == "bearer ":
             address = client_of(scope)
-            wait = self.tries.wait(address)
+            wait = self.throttle.wait(address)
             scope["token"] = self.access.token_of(authorization[7:].strip())
             if scope["token"] is not None:
                 return None, True  # who knows it is never kept waiting by those who do not
             if wait:
                 raise _too_often(wait)
-            self.tries.wrong(address)
+            self.throttle.wrong(address)
             raise Refused(401, "wrong_token", "this token opens nothing")
         for name in cookie_names(scope["secure"], scope["host"]):
             for secret in cookies_of(headers.get("cookie", ""), name)[:_COOKIES_TRIED]:
@@ -272,14 +272,14 @@ def _too_often(wait: float) -> Refused:
     return Refused(
         429,
         "too_often",
-        f"too many wrong tries: wait {seconds} s",
+        f"too many wrong throttle: wait {seconds} s",
         [(b"retry-after", str(seconds).encode())],
     )
 
 
-def check_tries(tries: Tries, address: str) -> None:
+def check_tries(throttle: LoginThrottle, address: str) -> None:
     """Raise ``Refused`` where an address has to wait."""
-    wait = tries.wait(address)
+    wait = throttle.wait(address)
     if wait:
         raise _too_often(wait)
 

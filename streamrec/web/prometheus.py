@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from streamrec.types import SourceState
-from streamrec.web.live import Live
+from streamrec.web.live import LiveState
 
 
 def escape_label(value: str) -> str:
@@ -17,7 +17,7 @@ def escape_label(value: str) -> str:
     return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
-def metrics(live: Live, more: Mapping[str, float]) -> str:
+def metrics(live: LiveState, more: Mapping[str, float]) -> str:
     """All that can be counted, in Prometheus' text form."""
     lines: list[str] = []
 

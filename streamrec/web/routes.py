@@ -18,9 +18,9 @@ from streamrec.core.files import open_regular
 from streamrec.errors import SettingsError, need
 from streamrec.web import jpeg
 from streamrec.web.auth import AccessFile
-from streamrec.web.live import Entry, Live, as_json, entry_as_json
+from streamrec.web.live import Entry, LiveState, as_json, entry_as_json
 from streamrec.web.middleware import (
-    Guard,
+    AccessMiddleware,
     Refused,
     check_tries,
     client_of,
@@ -62,7 +62,7 @@ _PICTURES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", "
 class Past:
     """What happened: from the history where one is kept, else what is remembered since the start."""
 
-    def __init__(self, live: Live, history: Any = None) -> None:
+    def __init__(self, live: LiveState, history: Any = None) -> None:
         self._live = live
         self.history = history
         self._change: int | None = None
@@ -160,19 +160,19 @@ class _Opened(FileResponse):
             self._close()
 
 
-def make_app(server: Server, guard: Guard) -> FastAPI:
+def make_app(server: Server, guard: AccessMiddleware) -> FastAPI:
     """The application behind the guard."""
-    live, desk, past = server.live, server.desk, server.past
+    live, hub, past = server.live, server.hub, server.past
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        desk.begin()
+        hub.begin()
         file = server.settings.access_file
         following = None if file is None else asyncio.create_task(follow(AccessFile(file, guard.access)))
         yield
         if following is not None:
             following.cancel()
-        await desk.end()
+        await hub.end()
 
     async def follow(file: AccessFile) -> None:
         """Who may look is what the file of access says now."""
@@ -182,7 +182,7 @@ def make_app(server: Server, guard: Guard) -> FastAPI:
                 if access is not None:
                     guard.change_access(access)
             except SettingsError as error:
-                server.tell(f"the page: {error}; who may look stays as it was")
+                server.log(f"the page: {error}; who may look stays as it was")
             await asyncio.sleep(_ACCESS_SECONDS)
 
     app = FastAPI(
@@ -238,7 +238,7 @@ def make_app(server: Server, guard: Guard) -> FastAPI:
     @app.get("/metrics", tags=["operation"], response_class=Response)
     async def prometheus() -> Response:
         """In Prometheus' text form."""
-        more = {"page_viewers": float(desk.count), "page_pictures_made": float(desk.pictures.made)}
+        more = {"page_viewers": float(hub.count), "page_pictures_made": float(hub.pictures.made)}
         text = metrics(live, more).encode("utf-8", "replace")
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
@@ -259,17 +259,17 @@ def make_app(server: Server, guard: Guard) -> FastAPI:
     async def login(request: Request, said: Annotated[Password, Body()]) -> Response:
         """Begin a session; its cookie is set. Wrong passwords make the next try wait."""
         address = client_of(request.scope)
-        check_tries(guard.tries, address)
+        check_tries(guard.throttle, address)
         if waiting[0] >= _LOGINS_AT_ONCE:
             raise Refused(429, "too_often", "others are logging in: try again", [(b"retry-after", b"1")])
         waiting[0] += 1
         try:
             async with hashing:  # one after the other: 32 MB each, and none overtakes the count
-                check_tries(guard.tries, address)
+                check_tries(guard.throttle, address)
                 way = await asyncio.to_thread(guard.access.password_of, said.password)
                 if way not in guard.access.ways:  # it may have been changed meanwhile
                     way = None
-                (guard.tries.wrong if way is None else guard.tries.right)(address)
+                (guard.throttle.wrong if way is None else guard.throttle.right)(address)
         finally:
             waiting[0] -= 1
         if way is None:
@@ -288,7 +288,7 @@ def make_app(server: Server, guard: Guard) -> FastAPI:
     @app.get("/api/v1/cameras", tags=["cameras"], response_model=CamerasNow)
     async def cameras() -> Response:
         """How every camera is, now."""
-        return Response(desk.look(), media_type="application/json")
+        return Response(hub.look(), media_type="application/json")
 
     @app.get("/api/v1/picture", tags=["cameras"], response_class=Response, responses=_JPEG)
     async def picture(
@@ -379,7 +379,7 @@ def make_app(server: Server, guard: Guard) -> FastAPI:
             await socket.accept()
             try:
                 scope = socket.scope
-                await desk.serve(socket, lambda: guard.is_in(scope), lambda: guard.used(scope))
+                await hub.serve(socket, lambda: guard.is_in(scope), lambda: guard.used(scope))
             except (WebSocketDisconnect, asyncio.CancelledError):
                 raise
             except Exception as error:

@@ -24,13 +24,13 @@ from streamrec.core.text import printable
 from streamrec.errors import SettingsError, need
 from streamrec.settings.resolve import InForce
 from streamrec.web.auth import Access
-from streamrec.web.connections import Connections, Listener, Stage, Teller, most_connections
-from streamrec.web.live import Live, entry_as_json
+from streamrec.web.connections import Connections, Listener, RateLimitedLog, Stage, most_connections
+from streamrec.web.live import LiveState, entry_as_json
 from streamrec.web.middleware import (
     MOST_BODY,
     MOST_HEAD,
+    AccessMiddleware,
     App,
-    Guard,
     Names,
     Receive,
     Scope,
@@ -38,7 +38,7 @@ from streamrec.web.middleware import (
     error_body,
 )
 from streamrec.web.routes import EVENTS_A_PAGE, Past, make_app
-from streamrec.web.websocket_hub import MOST_VIEWERS, Desk
+from streamrec.web.websocket_hub import MOST_VIEWERS, WebSocketHub
 
 need("uvicorn", extra="web"), need("websockets", extra="web")
 need("httptools", extra="web")
@@ -113,33 +113,33 @@ class Server:
     def __init__(
         self,
         settings: WebSettings,
-        live: Live,
+        live: LiveState,
         *,
         history: Any = None,
         file: Path | InForce | None = None,
-        tell: Callable[[str], None] = logging.getLogger("streamrec").error,
+        log: Callable[[str], None] = logging.getLogger("streamrec").error,
     ) -> None:
         self.settings = settings
         self.live = live
         self.most = most_connections()
         self.opened = 0  # files of evidence that are being read
-        self._teller = Teller(tell)
+        self._limited_log = RateLimitedLog(log)
         self.past = Past(live, history)
         self.file = file  # cameras.toml; None: the cameras cannot be changed here
-        self.desk = Desk(
+        self.hub = WebSocketHub(
             live,
             lambda: [entry_as_json(entry) for entry in self.past.query(limit=EVENTS_A_PAGE)],
             None if history is None else lambda: [entry_as_json(entry) for entry in self.past.changes()],
-            lambda sentence: self.tell(live.hide(sentence)),
+            lambda sentence: self.log(live.hide(sentence)),
             min(MOST_VIEWERS, self.most - self.most // 5),  # the API has room beside them
         )
         self._socket: socket.socket | None = None
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
 
-    def tell(self, sentence: str, kind: str | None = None) -> None:
+    def log(self, sentence: str, kind: str | None = None) -> None:
         """Say what goes wrong here, the same (or the same kind) at most once a minute."""
-        self._teller(kind or sentence, sentence)
+        self._limited_log(kind or sentence, sentence)
 
     @property
     def address(self) -> str:
@@ -158,7 +158,7 @@ class Server:
         except BaseException:
             self._socket.close()
             raise
-        server = self._server = _Quiet(config, Connections(self.most, self.tell), self._unexpected)
+        server = self._server = _Quiet(config, Connections(self.most, self.log), self._unexpected)
         sockets = [self._socket]
         self._thread = threading.Thread(target=server.run, args=(sockets,), name="page", daemon=True)
         self._thread.start()
@@ -185,7 +185,7 @@ class Server:
 
     def _broken(self, error: BaseException) -> None:
         name = type(error).__name__
-        self.tell(printable(self.live.hide(f"the page: {name}: {error}")), f"broken {name}")
+        self.log(printable(self.live.hide(f"the page: {name}: {error}")), f"broken {name}")
 
     def __enter__(self) -> Server:
         self.start()
@@ -201,7 +201,7 @@ class Server:
             if scope["type"] != "http" or scope["path"] != "/api/v1/cameras" or scope["method"] != "GET":
                 await app(scope, receive, send)
                 return
-            body = self.desk.look()
+            body = self.hub.look()
             headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": body})
@@ -238,7 +238,7 @@ class Server:
     def _config(self, port: int) -> uvicorn.Config:
         settings = self.settings
         names = Names(port=port, secure=settings.certificate is not None, public=settings.public)
-        guard = self.guard = Guard(app=None, names=names, access=settings.access)  # type: ignore[arg-type]
+        guard = self.middleware = AccessMiddleware(app=None, names=names, access=settings.access)  # type: ignore[arg-type]
         guard.app = self._quick(make_app(self, guard))
         config = uvicorn.Config(
             self._safe(guard),

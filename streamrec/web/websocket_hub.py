@@ -29,7 +29,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from streamrec.web.jpeg import WIDTHS, Jpeg, Pictures
-from streamrec.web.live import Entry, Live, as_json, entry_as_json
+from streamrec.web.live import Entry, LiveState, as_json, entry_as_json
 
 VERSION = 1
 TICK = 0.2  # seconds between two looks at the cameras' states
@@ -62,19 +62,19 @@ class BadMessage(Exception):
     """A viewer said something that nobody understands."""
 
 
-class Desk:
+class WebSocketHub:
     """All viewers, in the server's loop; what it is told from other threads comes by ``call_soon_threadsafe``."""
 
     def __init__(
         self,
-        live: Live,
+        live: LiveState,
         events: Callable[[], list[dict[str, Any]]],
         changes: Callable[[], list[dict[str, Any]]] | None = None,
-        tell: Callable[[str], None] = lambda sentence: None,
+        log: Callable[[str], None] = lambda sentence: None,
         most: int = MOST_VIEWERS,
     ) -> None:
         self.live = live
-        self._tell = tell  # what goes wrong, in a sentence
+        self._log = log  # what goes wrong, in a sentence
         self._most = most
         self._events = events  # the newest, for who comes
         self._changes = (
@@ -126,11 +126,11 @@ class Desk:
             try:
                 self._look_around()
             except Exception as error:  # one odd camera must not end it for all
-                self._tell(f"the page: {type(error).__name__}: {error}")
+                self._log(f"the page: {type(error).__name__}: {error}")
 
     def _look_around(self) -> None:
         for viewer in tuple(self._viewers):
-            if not viewer.may_look():
+            if not viewer.may_view():
                 self._viewers.discard(viewer)  # it is told nothing more
                 viewer.end(NOT_LOGGED_IN, "not_logged_in")
         if not self._viewers:
@@ -146,9 +146,9 @@ class Desk:
             await asyncio.sleep(_CHANGES_SECONDS)
             try:
                 for event in await asyncio.to_thread(changes):
-                    self.tell("event", {"event": event})
+                    self.broadcast("event", {"event": event})
             except Exception as error:
-                self._tell(f"the page: {type(error).__name__}: {error}")
+                self._log(f"the page: {type(error).__name__}: {error}")
 
     def _wake(self) -> None:
         for viewer in self._viewers:
@@ -156,37 +156,37 @@ class Desk:
 
     def _event_from_thread(self, entry: Entry) -> None:
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self.tell, "event", {"event": entry_as_json(entry)})
+            self._loop.call_soon_threadsafe(self.broadcast, "event", {"event": entry_as_json(entry)})
 
     def _pictures_ready(self) -> None:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._wake)
 
-    def tell(self, type: str, what: dict[str, Any]) -> None:
+    def broadcast(self, type: str, what: dict[str, Any]) -> None:
         """Tell every viewer, now."""
         text = as_json({"type": type, "version": VERSION, **what}).decode()
         for viewer in self._viewers:
-            viewer.tell(text)
+            viewer.send(text)
 
     async def serve(
         self,
         socket: Socket,
-        may_look: Callable[[], bool] = lambda: True,
+        may_view: Callable[[], bool] = lambda: True,
         used: Callable[[], None] = lambda: None,
     ) -> None:
         """One viewer, from hello to good-bye. The socket is accepted already.
 
-        ``may_look`` is asked again and again, and ends it; ``used`` is called when it says something.
+        ``may_view`` is asked again and again, and ends it; ``used`` is called when it says something.
         """
         if len(self._viewers) >= self._most:
             await socket.close(1013, "too many look already")
             return
-        viewer = Viewer(socket, self, may_look, used)
+        viewer = Viewer(socket, self, may_view, used)
         self._viewers.add(viewer)  # before it is greeted: what happens from now on is told
         try:
             events = await asyncio.to_thread(self._events)
             hello = {"type": "hello", "version": VERSION, "events": events, **json.loads(self.look())}
-            if viewer.may_look():
+            if viewer.may_view():
                 await socket.send_text(as_json(hello).decode())
             await viewer.run()
         finally:
@@ -198,21 +198,21 @@ class Viewer:
     """One who looks."""
 
     def __init__(
-        self, socket: Socket, desk: Desk, may_look: Callable[[], bool], used: Callable[[], None]
+        self, socket: Socket, hub: WebSocketHub, may_view: Callable[[], bool], used: Callable[[], None]
     ) -> None:
-        self.may_look, self._used = may_look, used
+        self.may_view, self._used = may_view, used
         self._ends: tuple[int, str] | None = None
         self._work: list[asyncio.Task[None]] = []
         self.news = asyncio.Event()
         self._socket = socket
-        self._desk = desk
+        self._hub = hub
         self._texts: deque[str] = deque()
         self._cameras = ""
         self._wanted: dict[str, int] = {}
         self._sent: dict[str, tuple[int, int]] = {}  # camera: width and version
         self._underway = 0
 
-    def tell(self, text: str) -> None:
+    def send(self, text: str) -> None:
         """A text that must not be lost: who lets too many wait is closed."""
         self._texts.append(text)
         if len(self._texts) > _WAITING:
@@ -278,10 +278,10 @@ class Viewer:
             if not all(isinstance(width, int) and 0 < width <= 10_000 for width in want.values()):
                 raise BadMessage("a width is a number of pixels")
             # Names of cameras that there are not want nothing.
-            known = set(self._desk.live.names)
+            known = set(self._hub.live.names)
             self._wanted = {name: _fitting(width) for name, width in want.items() if name in known}
             self._sent = {name: sent for name, sent in self._sent.items() if name in self._wanted}
-            self._desk.pictures.want(self, self._wanted)
+            self._hub.pictures.want(self, self._wanted)
             self.news.set()
 
     async def _write(self) -> None:
@@ -290,8 +290,8 @@ class Viewer:
             self.news.clear()
             while self._texts:
                 await self._socket.send_text(self._texts.popleft())
-            if self._cameras is not self._desk.cameras_text:
-                self._cameras = self._desk.cameras_text
+            if self._cameras is not self._hub.cameras_text:
+                self._cameras = self._hub.cameras_text
                 await self._socket.send_text(self._cameras)
             if self._underway < _UNDERWAY and (data := self._new_pictures()):
                 self._underway += 1
@@ -300,7 +300,7 @@ class Viewer:
     def _new_pictures(self) -> bytes:
         parts: list[bytes] = []
         for name, width in self._wanted.items():
-            jpeg = self._desk.pictures.get(name, width)
+            jpeg = self._hub.pictures.get(name, width)
             if jpeg is None or len(name) > _LONGEST_NAME:
                 continue
             if self._sent.get(name) != (width, jpeg.version):

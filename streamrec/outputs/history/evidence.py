@@ -86,7 +86,7 @@ class _Camera:
 class Evidence:
     """Keeps the last seconds of every camera and writes videos of events; give it each result, and what was told.
 
-    ``told`` is called with each announcement that evidence is there, ``complain`` with sentences; both in the
+    ``on_evidence`` is called with each announcement that evidence is there, ``warn`` with sentences; both in the
     thread of this object. Raises ``SinkError`` where the folder cannot be written to.
     """
 
@@ -95,8 +95,8 @@ class Evidence:
         settings: EvidenceSettings,
         history: History,
         *,
-        told: Callable[[Announcement], object] = lambda announcement: None,
-        complain: Callable[[str], object] = lambda sentence: None,
+        on_evidence: Callable[[Announcement], object] = lambda announcement: None,
+        warn: Callable[[str], object] = lambda sentence: None,
     ) -> None:
         self.settings = settings
         self.folder = Path(settings.folder).absolute()
@@ -104,7 +104,7 @@ class Evidence:
         self._forget: set[str] = set()  # cameras whose privacy is another now
         self.left_out = 0  # pictures, because the thread was slower
         self._history = history
-        self._told, self._complain = told, complain
+        self._on_evidence, self._warn = on_evidence, warn
         self._troubles: set[str] = set()  # told, and not over
         self._cameras: dict[str, _Camera] = {}
         self._changed = threading.Condition()
@@ -115,7 +115,7 @@ class Evidence:
         self._lock: Lock | None = None
         self._hold()
         if (sentence := too_open(self.folder)) is not None:
-            self._complain(sentence)
+            self._warn(sentence)
         newest = max((moment_of_id(id) for id, _, _ in self._files()), default=None)
         if newest is not None:
             history.suppose(newest)  # a history that was begun anew does not know how old the evidence is
@@ -202,9 +202,9 @@ class Evidence:
                 forget, self._forget = self._forget, set()
             if self.left_out > left_out:
                 left_out = self.left_out
-                self._complain("the machine is too busy for all pictures: the videos of events have gaps")
+                self._warn("the machine is too busy for all pictures: the videos of events have gaps")
             for name in forget & set(self._cameras):
-                with self._complaining():
+                with self._warning():
                     self._finish(self._cameras[name])
                 self._cameras[name] = _Camera()
             if item is not None:
@@ -212,14 +212,14 @@ class Evidence:
             now = time.monotonic()
             for camera in self._cameras.values():
                 if over or now - camera.heard > _SILENT_SECONDS + self.settings.after:
-                    with self._complaining():
+                    with self._warning():
                         self._finish(camera)
             if now - self._pruned > _PRUNE_SECONDS and not over:
-                with self._complaining():
+                with self._warning():
                     self._prune()
 
     @contextlib.contextmanager
-    def _complaining(self) -> Iterator[None]:
+    def _warning(self) -> Iterator[None]:
         """What goes wrong is told, and the next picture is another chance."""
         try:
             yield
@@ -235,16 +235,14 @@ class Evidence:
         kind = _OF_AN_EVENT.sub("", sentence)
         if kind not in self._troubles:
             self._troubles.add(kind)
-            self._complain(sentence)
+            self._warn(sentence)
 
     def _take(self, result: Result, told: tuple[Announcement, ...]) -> None:
         frame = result.frame
         camera = self._cameras.setdefault(frame.source, _Camera())
         camera.heard = time.monotonic()
-        newest = camera.ring[-1].result.frame if camera.ring else None
-        repeated = newest is not None and (newest.segment, newest.index) == (frame.segment, frame.index)
-        if not repeated and self.privacy_of(frame.source) is not Privacy.none:
-            with self._complaining():
+        if not result.repeated and self.privacy_of(frame.source) is not Privacy.none:
+            with self._warning():
                 self._keep(camera, result)
                 if camera.recording is not None:
                     self._go_on(camera, camera.ring[-1])
@@ -256,7 +254,7 @@ class Evidence:
             if announcement.kind is Kind.ended and of.recording is not None:
                 of.recording.open.discard(entry.id)
             elif announcement.kind is Kind.started:
-                with self._complaining():
+                with self._warning():
                     self._begin(of, entry)
 
     def _keep(self, camera: _Camera, result: Result) -> None:
@@ -314,7 +312,7 @@ class Evidence:
         )
         with contextlib.suppress(OSError):
             path.with_name(f"{path.stem}.part.mp4").chmod(PRIVATE_FILE)
-        with self._complaining():
+        with self._warning():
             self._note_events(camera.recording)
         for kept in pictures:
             self._go_on(camera, kept)
@@ -361,7 +359,7 @@ class Evidence:
         recording.video.close()
         if self._troubles:
             self._troubles.clear()
-            self._complain(f"evidence is written again: {recording.path}")
+            self._warn(f"evidence is written again: {recording.path}")
         with contextlib.suppress(OSError):
             recording.path.chmod(PRIVATE_FILE)
         self._attach(
@@ -382,7 +380,7 @@ class Evidence:
         for id, began in starts.items():
             told = self._history.attach(id, clip=clip, clip_started=began, then=partial(written, id))
             if told is not None:
-                self._told(told)
+                self._on_evidence(told)
 
     def _write_thumbnail(self, entry: Entry, kept: _Kept) -> None:
         self._hold()

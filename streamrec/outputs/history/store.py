@@ -103,7 +103,7 @@ _Pending: TypeAlias = tuple[Kind, Entry] | _Deed
 class History(Closing):
     """One file of events. The one that writes is alone with it; readers come and go beside it.
 
-    ``receivers``: names for which each announcement is queued (``waiting``, ``arrived``, ``postpone``). ``tell``
+    ``receivers``: names for which each announcement is queued (``waiting``, ``arrived``, ``postpone``). ``log``
     gets sentences: what was mended, that the file is another, that the clock jumped. Raises ``HistoryError``, in a
     sentence, where the file is damaged, written by a newer streamrec, in use, or cannot be written.
 
@@ -123,14 +123,14 @@ class History(Closing):
         receivers: Iterable[str] = (),
         keep_days: float = 0.0,
         clock: Callable[[], float] = time.time,
-        tell: Callable[[str], object] = lambda sentence: None,
+        log: Callable[[str], object] = lambda sentence: None,
     ) -> None:
         self.path = path_to_write(path, "a history", error=HistoryError)
         self.receivers = tuple(receivers)
         self.keep_days = keep_days
         self.recovered: tuple[Announcement, ...] = ()  # events that the last process left open
         self.lost = 0  # events that could not be kept, because too many waited
-        self._clock, self._tell = clock, tell
+        self._clock, self._log = clock, log
         self._lock, self._reading = threading.RLock(), threading.RLock()
         # What is noted and not written yet; ``_book`` guards it and is never held while the disk is waited for.
         self._book = threading.Condition()
@@ -179,9 +179,9 @@ class History(Closing):
         there = self.path.exists()
         self._writer, mended = open_writing(self.path)
         for sentence in mended:
-            self._tell(sentence)
+            self._log(sentence)
         if there and (others := too_open(self.path)) is not None:
-            self._tell(others)
+            self._log(others)
         known, steady = _believed_in(self._writer)
         self._fresh = known is None
         self._believed = Believed(known, steady, clock=self._clock)
@@ -299,16 +299,16 @@ class History(Closing):
                 try:
                     self._committed(announcement)
                 except Exception as error:  # of who is told: it is kept all the same
-                    self._tell(f"{self.path}: {type(error).__name__}: {error}")
+                    self._log(f"{self.path}: {type(error).__name__}: {error}")
             if trouble:
                 if trouble != told:
                     told = trouble
-                    self._tell(
+                    self._log(
                         f"{trouble}; what happens waits in memory, and is written as soon as that is possible"
                     )
                 if self._unkept and not full:
                     full = True
-                    self._tell(
+                    self._log(
                         f"{len(self._pending)} events wait for {self.path}: more are not kept until it can be written"
                     )
                 with self._book:
@@ -317,7 +317,7 @@ class History(Closing):
                     self._book.wait_for(lambda: self._ending, _RETRY_SECONDS)
             elif told:
                 lost = f"; {self.lost} events that were too many are not in it" if self.lost else ""
-                self._tell(f"{self.path} is written again, with what happened meanwhile{lost}")
+                self._log(f"{self.path} is written again, with what happened meanwhile{lost}")
                 told, full = "", False
 
     @property
@@ -546,7 +546,7 @@ class History(Closing):
                 self.lost += 1
                 what = f"{item[1].label} of {item[1].camera}"
                 self._unkept_told(Announcement(*item))
-        self._tell(f"{self.path}: {what} cannot be kept ({type(error).__name__}: {error})")
+        self._log(f"{self.path}: {what} cannot be kept ({type(error).__name__}: {error})")
         return []
 
     def _queue(self, connection: sqlite3.Connection, announcement: Announcement) -> None:
@@ -618,7 +618,7 @@ class History(Closing):
                 if entry.id not in waiting:  # else it is about to be written, and told
                     self._insert(connection, entry)
         self._carried = []
-        self._tell(
+        self._log(
             f"{self.path} is another file than it was: events go into that one from now on"
             if there
             else f"{self.path} was deleted or moved away: a new history is begun there, with what happens from now on"
@@ -670,7 +670,7 @@ class History(Closing):
         oldest = self._believed.oldest(days)
         if sentence := self._believed.in_words():
             if not self._clock_told:
-                self._tell(sentence)
+                self._log(sentence)
             self._clock_told = True
         else:
             self._clock_told = False
@@ -874,7 +874,7 @@ class History(Closing):
             )
             more = f": {names}{' ...' if len(left) > 3 else ''}" if left else ""
             count = len({entry.id for _, entry in left}) + self.lost
-            self._tell(
+            self._log(
                 f"{self.path} could not be written: {count} event{'' if count == 1 else 's'} "
                 f"{'is' if count == 1 else 'are'} lost{more}"
             )

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+import streamrec.sources.health as report
 from streamrec.core.arguments import described, whole_number
 from streamrec.core.arguments import number as a_number
 from streamrec.errors import SourceError
-from streamrec.sources import health as report
 from streamrec.sources.synthetic import air_drawing as finger
 from streamrec.sources.synthetic import falls, figure, poses, workout
 from streamrec.sources.synthetic import fights as scuffle

@@ -1,0 +1,140 @@
+"""A page with cameras that a test moves by hand."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from streamrec.types import ActionEnded, ActionStarted, Event, Frame, Health, Prediction, Result, SourceState
+from streamrec.web.auth import Access, hash_password, make_token
+from streamrec.web.live import LiveState
+from streamrec.web.server import Server, WebSettings
+
+PASSWORD = "correct horse battery"
+LABELS = ("idle", "wave", "fall")
+
+
+@dataclass
+class Actor:
+    """A camera whose pictures, states and events come when the test says so."""
+
+    name: str
+    live: LiveState
+    health: Health = field(default_factory=lambda: Health(SourceState.live, since=time.monotonic()))
+    rate: float = 10.0
+    index: int = 0
+    size: tuple[int, int] = (90, 160)
+
+    def show(
+        self, *events: Event, label: str = "idle", colour: int | None = None, unknown: bool = False
+    ) -> None:
+        """One more picture; its colour is its number."""
+        image = np.full((*self.size, 3), (7 * self.index) % 256 if colour is None else colour, np.uint8)
+        scores = np.full(len(LABELS), 0.05, np.float32)
+        scores[LABELS.index(label)] = 0.9
+        timestamp = self.index / 10
+        frame = Frame(image, self.index, timestamp, 0, self.name, time.monotonic())
+        said = Prediction.of(scores, timestamp, LABELS)
+        self.live.write(Result(frame, said, events, 0.012, 3, unknown=unknown))
+        self.index += 1
+
+    def start(self, label: str = "wave") -> None:
+        self.show(ActionStarted(label, self.index / 10, 0.8, self.name), label=label)
+
+    def end(self, label: str = "wave", seconds: float = 2.0) -> None:
+        now = self.index / 10
+        self.show(ActionEnded(label, now, now - seconds, 0.9, self.name))
+
+    def die(self, reason: str = "the connection was lost") -> None:
+        self.health = Health(SourceState.reconnecting, reason, time.monotonic())
+
+
+@dataclass
+class Page:
+    """A running page and its cameras."""
+
+    server: Server
+    live: LiveState
+    actors: dict[str, Actor]
+    token: str = ""
+
+    @property
+    def url(self) -> str:
+        return self.server.address.rstrip("/")
+
+    @property
+    def host(self) -> str:
+        return self.url.split("//")[1]
+
+    def client(self, **more: Any) -> httpx.Client:
+        return httpx.Client(base_url=self.url, timeout=20, verify=False, **more)
+
+    @contextlib.contextmanager
+    def logged_in(self) -> Iterator[httpx.Client]:
+        """A browser that has logged in: cookie, Origin and CSRF token."""
+        with self.client(headers={"Origin": self.url}) as client:
+            if self.server.settings.access:
+                answer = client.post("/api/v1/login", json={"password": PASSWORD})
+                assert answer.status_code == 204, answer.text
+            client.headers["X-CSRF-Token"] = client.get("/api/v1/session").json()["csrf"]
+            yield client
+
+
+@pytest.fixture(scope="session")
+def ways_in() -> tuple[Access, str]:
+    """A password and a token."""
+    token, line = make_token()
+    return Access.parse(f"{hash_password(PASSWORD)}\n{line}", "test"), token
+
+
+@pytest.fixture
+def open_page(ways_in) -> Iterator[Callable[..., Page]]:
+    """Starts pages; they end with the test."""
+    begun: list[Server] = []
+    ended = threading.Event()
+
+    def start(
+        *names: str, guarded: bool = False, history: Any = None, file: Path | None = None, **settings: Any
+    ) -> Page:
+        live = LiveState()
+        live.kept = history is not None
+        actors = {name: Actor(name, live) for name in names or ("door", "yard")}
+        live.beat(actors.values())
+        chosen = WebSettings(port=0, **{"access": ways_in[0] if guarded else Access(), **settings})
+        server = Server(chosen, live, history=history, file=file)
+        server.start()
+        begun.append(server)
+
+        def beat() -> None:
+            while not ended.wait(1.0):
+                live.beat(actors.values())
+
+        threading.Thread(target=beat, daemon=True).start()
+        return Page(server, live, actors, ways_in[1] if guarded else "")
+
+    yield start
+    ended.set()
+    for server in begun:
+        server.stop()
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
+    """Until it is true; its value."""
+    ends = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < ends, "it never came"
+        time.sleep(0.01)
+    return value
+
+
+def with_state(actor: Actor, state: SourceState, reason: str = "") -> None:
+    actor.health = replace(actor.health, state=state, reason=reason)

@@ -1,0 +1,3 @@
+"""The page whose cameras a test moves by hand."""
+
+from tests.helpers.pages import open_page, ways_in  # noqa: F401

@@ -1,0 +1,448 @@
+"""Every demo runs without a camera, by the very commands of its README."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+
+import streamrec
+from streamrec import ActionModel, ModelConfig, Recognizer, StreamRecognizer, Transform
+from streamrec.runtime.checkpoint import save_model, shipped_models
+from streamrec.sources.synthetic import World, WorldSettings
+from tests.helpers.cameras import free_port, rtsp_camera
+from tests.helpers.paths import ROOT
+
+SCRIPTS = sorted((ROOT / "demos").glob("*/*.py"))
+QT = ROOT / "demos/qt/qt.py"
+NOTEBOOK = ROOT / "demos/notebook/streamrec.ipynb"
+NO_CAMERA = "99"
+LABELS = ("idle", "wave", "fall")
+
+needs_shipped = pytest.mark.skipif(
+    not {"fight", "synthetic"} <= set(shipped_models()), reason="the models that ship are not there"
+)
+
+needs_qt = pytest.mark.skipif(
+    find_spec("PySide6") is None, reason="PySide6 is not installed; pip install 'streamrec[demos]'"
+)
+RUNNABLE = [pytest.param(path, marks=needs_qt if path == QT else (), id=path.stem) for path in SCRIPTS]
+
+
+def commands(name: str) -> list[list[str]]:
+    """The commands of a demo's README, as words."""
+    text = (ROOT / "demos" / name / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    return [shlex.split(line) for block in blocks for line in block.splitlines() if line.strip()]
+
+
+def surroundings() -> dict[str, str]:
+    """The environment of a machine without a display."""
+    kept = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    return kept | {"QT_QPA_PLATFORM": "offscreen", "MPLBACKEND": "agg"}
+
+
+def demo(*words: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run a script with the rest of the words, in a folder."""
+    script = ROOT / words[0]
+    return subprocess.run(
+        [sys.executable, "-W", "error::DeprecationWarning:__main__", str(script), *map(str, words[1:])],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=cwd,
+        env=surroundings(),
+    )
+
+
+def runs(*words: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    done = demo(*words, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Warning" not in done.stderr
+    return done
+
+
+def by_readme(
+    name: str, number: int, *more: str, cwd: Path, **instead: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command of a README, with other words for some of its own."""
+    python, script, *words = commands(name)[number]
+    assert python == "python"
+    return runs(script, *(instead.get(word.partition(":")[0], word) for word in words), *more, cwd=cwd)
+
+
+def model(folder: Path, biases: list[float], *, scale: float = 0.0) -> Path:
+    """A small model with a taste of its own; with ``scale`` it also looks at the pictures."""
+    torch.manual_seed(0)
+    made = ActionModel(
+        ModelConfig(
+            labels=LABELS,
+            transform=Transform(height=32, width=32),
+            hidden_size=16,
+            events=streamrec.EventSettings(background=("idle",)),
+        )
+    )
+    with torch.no_grad():
+        for name, weight in made.named_parameters():
+            if name.startswith(("encoder.project", "head.lstm.weight")):
+                weight *= scale
+        made.head.classifier.weight *= scale
+        made.head.classifier.bias.copy_(torch.tensor(biases))
+    path = folder / "model.safetensors"
+    save_model(path, made.eval())
+    return path
+
+
+@pytest.fixture(scope="module")
+def sure(tmp_path_factory) -> Path:
+    """Sure to see a wave, whatever it sees."""
+    return model(tmp_path_factory.mktemp("sure"), [0.0, 6.0, 0.0])
+
+
+@pytest.fixture(scope="module")
+def nervous(tmp_path_factory) -> Path:
+    """Changes its mind at any moment."""
+    return model(tmp_path_factory.mktemp("nervous"), [0.0, 0.0, 0.0], scale=20.0)
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory) -> Path:
+    """Three seconds of the synthetic world."""
+    path = tmp_path_factory.mktemp("video") / "world.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 20.0, (160, 120))
+    for frame in World(
+        WorldSettings(width=160, height=120, fps=20.0, seconds=3.0, action_seconds=(0.8, 1.0))
+    ):
+        writer.write(frame.image)
+    writer.release()
+    return path
+
+
+# -- all of them
+
+
+def test_the_demos_are_there():
+    assert {path.parent.name for path in SCRIPTS} >= {"webcam", "rtsp", "embed", "many_cameras", "qt"}
+    assert NOTEBOOK.is_file()
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_a_demo_is_one_short_script_with_a_readme(script):
+    assert len(script.read_text(encoding="utf-8").splitlines()) < 60
+    assert list(script.parent.glob("*.py")) == [script]
+    first = commands(script.parent.name)[0]
+    assert first[:2] == ["python", script.relative_to(ROOT).as_posix()]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_a_demo_enters_by_the_door_only(script):
+    for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("streamrec"):
+            assert node.module == "streamrec"
+            assert {alias.name for alias in node.names} <= set(streamrec.__all__)
+        if isinstance(node, ast.Import):
+            assert not any(alias.name.startswith("streamrec") for alias in node.names)
+
+
+@pytest.mark.parametrize("script", RUNNABLE)
+def test_every_option_that_a_readme_names_is_there(script):
+    told = runs(script, "--help").stdout
+    readme = (script.parent / "README.md").read_text(encoding="utf-8")
+    named = {
+        option
+        for line in re.findall(rf"{script.name}[^\n`]*", readme)
+        for option in re.findall(r"--[a-z-]+", line)
+    }
+    assert named <= set(re.findall(r"--[a-z-]+", told))
+
+
+@pytest.mark.parametrize("script", RUNNABLE)
+def test_a_model_that_is_not_there_is_said_in_a_sentence(script, video):
+    done = demo(script, video, "--model", "nonsense")
+    said = done.stdout + done.stderr
+    assert "there is no model 'nonsense'" in said
+    assert "Traceback" not in said
+
+
+# -- webcam
+
+
+def test_without_camera_and_display_the_webcam_demo_tells_of_the_synthetic_world(sure):
+    said = runs("demos/webcam/webcam.py", NO_CAMERA, "--model", sure, "--seconds", "1").stdout.splitlines()
+    assert said[0].startswith("No window opens here")
+    assert said[1].startswith("webcam 99 did not open")
+    assert said[2] == "Here is the synthetic world instead."
+    (line,) = said[3:]  # not always of the first frame: a camera does not wait for a busy machine
+    assert re.fullmatch(r"   0\.\d s  wave 100%", line)
+
+
+def test_the_webcam_demo_watches_a_file(nervous, video):
+    said = runs("demos/webcam/webcam.py", video, "--no-window", "--model", nervous).stdout.splitlines()
+    assert len(said) >= 2
+    assert all(re.fullmatch(r" +\d\.\d s  (idle|wave|fall) \d+%", line) for line in said)
+
+
+def test_a_file_that_is_not_there_ends_the_webcam_demo_with_a_sentence():
+    done = demo("demos/webcam/webcam.py", "missing.mp4", "--no-window")
+    assert done.returncode == 1
+    assert done.stderr == "webcam: there is no file missing.mp4\n"
+
+
+@needs_shipped
+@pytest.mark.slow
+def test_the_webcam_demo_runs_as_its_readme_says(tmp_path):
+    first = by_readme("webcam", 0, NO_CAMERA, "--seconds", "2", cwd=tmp_path)
+    assert "Here is the synthetic world instead." in first.stdout
+    second = by_readme("webcam", 1, cwd=tmp_path)
+    assert "synthetic world" not in second.stdout  # it was asked for
+    labels = {line.split()[2] for line in second.stdout.splitlines()}
+    assert labels <= set(Recognizer.load("synthetic").labels)
+    assert labels
+
+
+# -- RTSP
+
+
+@pytest.mark.slow
+def test_the_rtsp_demo_tells_events_until_ctrl_c_and_keeps_the_password(sure):
+    with rtsp_camera(fps=15, size=(160, 120), user="admin", password="s3cret") as camera:
+        command = [sys.executable, str(ROOT / "demos/rtsp/rtsp.py"), str(camera), "--model", str(sure)]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=surroundings()
+        ) as run:
+            try:
+                first = run.stdout.readline()
+                run.send_signal(signal.SIGINT)
+                rest, complaints = run.communicate(timeout=30)
+            finally:
+                run.kill()
+    event = json.loads(first)
+    assert (event["event"], event["label"]) == ("started", "wave")
+    assert event["confidence"] >= 0.6
+    assert event["source"].startswith("rtsp://***@127.0.0.1")
+    assert rest == ""
+    assert run.returncode == 0
+    assert complaints.splitlines()[-1] == "seen: wave 1"
+    assert "Traceback" not in complaints
+    assert "s3cret" not in first + complaints
+
+
+def test_the_rtsp_demo_tells_each_end_of_a_file(sure, video):
+    done = runs("demos/rtsp/rtsp.py", video, "--model", sure)
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [e["event"] for e in events] == ["started", "ended"]
+    assert events[1]["started"] == events[0]["timestamp"] == 0.0
+    assert done.stderr == "seen: wave 1\n"
+
+
+def test_a_camera_that_does_not_answer_ends_the_rtsp_demo_with_a_sentence(sure):
+    done = demo("demos/rtsp/rtsp.py", f"rtsp://me:s3cret@127.0.0.1:{free_port()}/live", "--model", sure)
+    assert done.returncode == 1
+    assert "nothing listens at that address and port" in done.stderr.splitlines()[-1]
+    assert "s3cret" not in done.stderr
+
+
+@needs_shipped
+@pytest.mark.slow
+def test_the_rtsp_demo_runs_as_its_readme_says(tmp_path):
+    with rtsp_camera(fps=15, size=(320, 240)) as camera:
+        done = by_readme("rtsp", 0, "--seconds", "3", cwd=tmp_path, rtsp=str(camera))
+    assert done.stderr.splitlines()[-1].startswith("seen: ")
+    assert all(json.loads(line)["label"] == "fight" for line in done.stdout.splitlines())
+
+
+# -- many cameras
+
+
+def test_the_demo_of_many_cameras_tells_each_and_accounts_for_every_frame(sure, video):
+    address = f"rtsp://me:s3cret@127.0.0.1:{free_port()}/live"
+    done = runs("demos/many_cameras/many_cameras.py", video, address, video, "--model", sure)
+    said = done.stdout.splitlines()
+    for name in ("camera 1", "camera 3"):
+        assert f"{name}      0.0 s  wave started" in said
+        assert re.search(rf"{name} +\d\.\d s  wave ended", done.stdout)
+        assert f"{name}   60 read: 30 recognized, 30 rhythm" in said
+        assert f"{name}   is ended" in said
+    assert re.search(r"camera 2 +is (failed|reconnecting): rtsp://\*\*\*@127.0.0.1.*", done.stdout)
+    assert "s3cret" not in done.stdout + done.stderr
+
+
+@needs_shipped
+@pytest.mark.slow
+def test_the_demo_of_many_cameras_runs_as_its_readme_says(tmp_path, video):
+    first = by_readme("many_cameras", 0, "--seconds", "4", cwd=tmp_path)
+    for name in ("camera 1", "camera 4", "latecomer"):
+        assert re.search(rf"^{name} +is live$", first.stdout, re.MULTILINE)
+        read, recognized, rest = re.search(
+            rf"^{name} +(\d+) read: (\d+) recognized(.*)$", first.stdout, re.MULTILINE
+        ).groups()
+        assert int(read) == int(recognized) + sum(map(int, re.findall(r"\d+", rest)))
+    with rtsp_camera(fps=15, size=(320, 240)) as camera:
+        places = {"rtsp": str(camera), "0": NO_CAMERA, "party.mp4": str(video)}
+        second = by_readme("many_cameras", 1, "--seconds", "6", cwd=tmp_path, **places)
+    assert re.search(r"^camera 1 +is live$", second.stdout, re.MULTILINE)
+    assert re.search(r"^camera 2 +is failed: webcam 99 did not open", second.stdout, re.MULTILINE)
+    assert re.search(r"^camera 3 +60 read: 30 recognized", second.stdout, re.MULTILINE)
+
+
+# -- embedded
+
+
+def test_the_embedded_loop_says_what_a_stream_recognizer_says(nervous, video, tmp_path):
+    done = runs("demos/embed/embed.py", video, "--model", nervous, "--save", "seen.avi", cwd=tmp_path)
+    recognize, expected, said = StreamRecognizer(Recognizer.load(nervous)), [], ""
+    reader = cv2.VideoCapture(str(video))
+    for n in range(60):
+        prediction = recognize(reader.read()[1], n / 20)
+        if prediction.label != said:
+            said = prediction.label
+            expected.append((f"{n / 20:.2f}", said))
+    reader.release()
+    assert [(line.split()[0], line.split()[2]) for line in done.stdout.splitlines()] == expected
+    assert len(expected) >= 2
+    seen = cv2.VideoCapture(str(tmp_path / "seen.avi"))
+    assert seen.get(cv2.CAP_PROP_FRAME_COUNT) == 60
+    assert seen.read()[1].shape == (120, 160, 3)
+    seen.release()
+
+
+def test_a_stream_that_changes_its_worker_goes_on_as_if_nothing_were(nervous, video, tmp_path):
+    words = ("demos/embed/embed.py", video, "--model", nervous)
+    whole, moved = runs(*words, cwd=tmp_path), runs(*words, "--move-at", "1.5", cwd=tmp_path)
+    assert re.fullmatch(r"moved the stream to another worker in \d+ bytes\n", moved.stderr)
+    assert whole.stderr == ""
+    assert moved.stdout == whole.stdout
+
+
+def test_a_video_that_is_not_there_ends_the_embedded_loop_with_a_sentence(sure, tmp_path):
+    done = demo("demos/embed/embed.py", "missing.mp4", "--model", sure, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "embed: missing.mp4 is not a video that can be read"
+
+
+@needs_shipped
+@pytest.mark.slow
+def test_the_embedded_loop_runs_as_its_readme_says(tmp_path):
+    whole, moved = (by_readme("embed", number, cwd=tmp_path) for number in (0, 1))
+    assert len(whole.stdout.splitlines()) >= 2  # several actions in ten seconds
+    assert moved.stdout == whole.stdout
+    assert {path.name for path in tmp_path.iterdir()} == {"embed.avi", "moved.avi"}
+
+
+# -- Qt
+
+
+@needs_qt
+def test_the_qt_demo_shows_a_file_to_its_end(sure, video):
+    assert runs("demos/qt/qt.py", video, "--model", sure).stdout == "the last: wave 100%\n"
+
+
+@needs_qt
+def test_the_qt_demo_stops_cleanly_while_its_source_goes_on(sure):
+    done = runs("demos/qt/qt.py", "synthetic", "--model", sure, "--seconds", "2")
+    assert done.stdout in ("the last: wave 100%\n", "the last: \n")  # a busy machine has shown nothing yet
+    assert done.stderr == ""  # Qt would complain of a thread that still runs
+
+
+@needs_qt
+def test_a_camera_that_does_not_answer_ends_the_qt_demo_with_a_sentence(sure):
+    done = demo("demos/qt/qt.py", f"rtsp://me:s3cret@127.0.0.1:{free_port()}/live", "--model", sure)
+    assert done.returncode == 1
+    assert done.stderr.startswith("qt: ") and "nothing listens" in done.stderr
+    assert "s3cret" not in done.stderr
+
+
+@needs_qt
+@needs_shipped
+@pytest.mark.slow
+def test_the_qt_demo_runs_as_its_readme_says(tmp_path):
+    done = by_readme("qt", 0, "--seconds", "4", cwd=tmp_path)
+    assert re.fullmatch(r"the last: \w+ \d+%\n", done.stdout)
+
+
+# -- notebook
+
+
+def cells() -> list[str]:
+    """The code of the notebook."""
+    notebook = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
+    return ["".join(cell["source"]) for cell in code]
+
+
+def run_cells(code: str, cwd: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "error::DeprecationWarning:__main__", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=cwd,
+        env=surroundings(),
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_notebook_is_a_notebook_without_outputs_and_enters_by_the_door():
+    code = "\n".join(cells())
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom):
+            assert node.module == "streamrec"
+            assert {alias.name for alias in node.names} <= set(streamrec.__all__)
+
+
+@needs_shipped
+def test_the_notebook_runs_cell_by_cell(tmp_path):
+    drawn = "import matplotlib.pyplot as plt; print(len(plt.get_fignums()), len(heated))"
+    said = run_cells("\n".join([*cells(), drawn]), tmp_path).splitlines()
+    assert said == ["150 frames, 3 actions", "3 3"]
+
+
+@needs_shipped
+def test_the_notebook_takes_a_file_in_which_nothing_begins(tmp_path, video):
+    code = "\n".join([*cells(), "print(len(heated))"])
+    line = '# source = "party.mp4"'
+    assert line in code
+    code = code.replace(line, f"source = {str(video)!r}  #").replace("began.append", "[].append")
+    assert run_cells(code, tmp_path).splitlines() == ["30 frames, 0 actions", "1"]
+
+
+@needs_shipped
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not (find_spec("nbclient") and find_spec("ipykernel")),
+    reason="nbclient and ipykernel are not installed; pip install 'streamrec[demos]'",
+)
+def test_the_notebook_runs_in_its_kernel_and_shows_its_pictures(tmp_path):
+    code = (
+        "import nbformat, nbclient\n"
+        f"notebook = nbformat.read({str(NOTEBOOK)!r}, 4)\n"
+        "nbformat.validate(notebook)\n"
+        "nbclient.NotebookClient(notebook, timeout=120, kernel_name='python3').execute()\n"
+        "shown = [o for c in notebook.cells for o in c.get('outputs', []) if 'image/png' in o.get('data', {})]\n"
+        "print(len(shown))\n"
+    )
+    environment = {k: v for k, v in surroundings().items() if k != "MPLBACKEND"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        cwd=tmp_path,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "3\n"

@@ -1,0 +1,107 @@
+"""What is written is what the schemas say, and the schemas know every field of it."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+from jsonschema import Draft202012Validator, ValidationError
+from typer.testing import CliRunner
+
+from streamrec import ActionEnded, ActionStarted, Frame, JsonLines, Prediction, Result
+from streamrec.commands.app import app
+from streamrec.outputs.history.records import Announcement, Entry, Kind
+from streamrec.types import Health, SourceState
+from tests.helpers.paths import ROOT
+
+
+def printed(*words: str) -> dict:
+    done = CliRunner().invoke(app, ["schema", *words])
+    assert done.exit_code == 0
+    return json.loads(done.stdout)
+
+
+LINES, EVENT = printed(), printed("event")
+SHAPES = {name: LINES["$defs"][name] for name in ("prediction", "started", "ended", "state")}
+
+
+def written(*, clock=None) -> list[dict]:
+    """A line of each kind, with all the fields that may be left out."""
+    text = io.StringIO()
+    says = Prediction(
+        "wave", 0.75, np.array([0.25, 0.75], np.float32), 0.04, ("idle", "wave"), strangeness=0.4
+    )
+    events = (
+        ActionStarted("wave", 0.04, 0.8, "door"),
+        ActionEnded("squat", 3.0, 1.0, 0.9, "door", repetitions=2),
+    )
+    with JsonLines(text, clock=clock) as lines:
+        for state in SourceState:
+            lines.write_health("door", Health(state, "why", frames=3, refused={"torn": 1}))
+        frame = Frame(np.zeros((2, 2, 3), np.uint8), 1, 0.04, source="door")
+        lines.write(Result(frame, says, events, repetitions=2, still=4))
+        lines.write(Result(Frame(frame.image, 2, float("nan")), says))
+    return [json.loads(line) for line in text.getvalue().splitlines()]
+
+
+def shape_of(line: dict) -> dict:
+    return SHAPES[line["event"] if line["type"] == "event" else line["type"]]
+
+
+@pytest.mark.parametrize("schema", [LINES, EVENT], ids=["jsonl", "event"])
+def test_the_schemas_are_schemas_of_the_version_that_is_written(schema):
+    Draft202012Validator.check_schema(schema)
+    assert schema["$id"].endswith(":1")
+
+
+@pytest.mark.parametrize("clock", [None, lambda: 0.0], ids=["run", "watch"])
+def test_every_line_is_as_the_schema_says(clock):
+    lines = written(clock=clock)
+    assert {(line["type"], line.get("event")) for line in lines} == {
+        ("state", None),
+        ("prediction", None),
+        ("event", "started"),
+        ("event", "ended"),
+    }
+    for line in lines:
+        Draft202012Validator(LINES).validate(line)
+
+
+def test_the_schema_knows_every_field_and_no_other():
+    seen: dict[str, set[str]] = {}
+    for line in written(clock=lambda: 0.0):
+        seen.setdefault(shape_of(line)["title"], set()).update(line)
+    assert seen == {shape["title"]: set(shape["properties"]) for shape in SHAPES.values()}
+
+
+@pytest.mark.parametrize(
+    "change", [{"version": 2}, {"label": None}, {"confidence": 1.5}, {"type": "guess"}], ids=str
+)
+def test_a_line_of_another_kind_is_refused(change):
+    line = next(line for line in written() if line["type"] == "prediction")
+    with pytest.raises(ValidationError):
+        Draft202012Validator(LINES).validate(line | change)
+
+
+@pytest.mark.parametrize("ended", [None, 5.5])
+def test_an_event_is_sent_as_the_schema_says(ended):
+    entry = Entry(
+        id="1", camera="door", model="fight", label="fight", started=0.5, ended=ended, confidence=0.9
+    )
+    sent = Announcement(Kind.started, entry).to_dict()
+    Draft202012Validator(EVENT).validate(sent)
+    assert set(sent["data"]) == set(EVENT["$defs"]["data"]["properties"])
+
+
+@pytest.mark.parametrize(("page", "schema"), [("jsonl", LINES), ("events", EVENT)])
+def test_what_the_pages_show_is_as_the_schema_says(page, schema):
+    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    shown = [
+        line for block in re.findall(r"```json\n(.*?)```", text, re.DOTALL) for line in block.splitlines()
+    ]
+    assert shown
+    for line in shown:
+        Draft202012Validator(schema).validate(json.loads(line))
