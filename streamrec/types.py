@@ -133,9 +133,14 @@ class Result:
     repeated: bool = False  # the last result of the stream once more, only to bring the events that ended it
 
     @property
-    def says(self) -> str:
-        """What a person is told: the label, or that the picture is unknown."""
+    def label(self) -> str:
+        """The label to show: the predicted one, or "unknown"."""
         return UNKNOWN if self.unknown else self.prediction.label
+
+    @property
+    def says(self) -> str:
+        """The name of ``label`` before."""
+        return self.label
 
 
 class SourceState(StrEnum):

@@ -5,7 +5,7 @@ Everything that is slow to import (OpenCV, ONNX Runtime, torch) is imported wher
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -29,7 +29,14 @@ from streamrec.commands.train import train
 from streamrec.commands.tune import tune
 from streamrec.commands.watch import watch
 
-app = typer.Typer(
+
+class _App(typer.Typer):
+    def command(self, name: str | None = None, *, cls: Any = Command, **more: Any) -> Any:
+        """Register a command; by default it checks numbers and shows its options in groups."""
+        return super().command(name, cls=cls, **more)
+
+
+app = _App(
     name="streamrec",
     cls=Program,
     help="Watches a camera and says what is happening, now.",
@@ -42,9 +49,9 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from streamrec.core.version import version_of
 
-        typer.echo(f"streamrec {version('streamrec')}")
+        typer.echo(f"streamrec {version_of()}")
         raise typer.Exit()
 
 
@@ -63,19 +70,19 @@ _OPTIONS_OF_TRAIN = {"allow_extra_args": True, "ignore_unknown_options": True}  
 
 app.command(cls=CommandWithPage, rich_help_panel=_WATCH)(run)
 app.command(cls=CommandWithPage, rich_help_panel=_WATCH)(watch)
-app.command(cls=Command, rich_help_panel=_WATCH)(access)
-app.command(cls=Command, rich_help_panel=_WATCH)(events)
-app.command(cls=Command, rich_help_panel=_WATCH)(replay)
-app.command(cls=Command, rich_help_panel=_WATCH)(demo)
-app.command(cls=Command, rich_help_panel=_TEACH)(record)
-app.command(cls=Command, rich_help_panel=_TEACH)(train)
-app.command("eval", cls=Command, rich_help_panel=_MEASURE)(evaluate)
-app.command(cls=Command, rich_help_panel=_MEASURE)(calibrate)
-app.command(cls=Command, rich_help_panel=_TEACH)(familiar)
-app.command(cls=Command, rich_help_panel=_MEASURE, context_settings=_OPTIONS_OF_TRAIN)(crossval)
-app.command(cls=Command, rich_help_panel=_TEACH)(export)
-app.command(cls=Command, rich_help_panel=_MEASURE)(bench)
-app.command(cls=Command, rich_help_panel=_MEASURE)(tune)
-app.command(cls=Command, rich_help_panel=_MORE)(models)
-app.command(cls=Command, rich_help_panel=_MORE)(schema)
-app.command(cls=Command, rich_help_panel=_MORE)(doctor)
+app.command(rich_help_panel=_WATCH)(access)
+app.command(rich_help_panel=_WATCH)(events)
+app.command(rich_help_panel=_WATCH)(replay)
+app.command(rich_help_panel=_WATCH)(demo)
+app.command(rich_help_panel=_TEACH)(record)
+app.command(rich_help_panel=_TEACH)(train)
+app.command("eval", rich_help_panel=_MEASURE)(evaluate)
+app.command(rich_help_panel=_MEASURE)(calibrate)
+app.command(rich_help_panel=_TEACH)(familiar)
+app.command(rich_help_panel=_MEASURE, context_settings=_OPTIONS_OF_TRAIN)(crossval)
+app.command(rich_help_panel=_TEACH)(export)
+app.command(rich_help_panel=_MEASURE)(bench)
+app.command(rich_help_panel=_MEASURE)(tune)
+app.command(rich_help_panel=_MORE)(models)
+app.command(rich_help_panel=_MORE)(schema)
+app.command(rich_help_panel=_MORE)(doctor)

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from streamrec.commands.outputs import TerminalView
 from streamrec.commands.wording import describe, describe_health
-from streamrec.core.console import Lines
+from streamrec.core.console import LineConsole
 from streamrec.core.redact import redact
 from streamrec.core.text import printable
 from streamrec.notify.dispatcher import CommittedEvent
@@ -37,11 +37,11 @@ class Board(TerminalView):
     def __init__(self, file: WatchFile, *, on_stdout: bool) -> None:
         self.secrets = file.secrets
         # For what is wrong with the lines themselves.
-        aside = self._aside = Lines(stderr=True, background=True) if on_stdout else None
-        self._console = Lines(
+        aside = self._aside = LineConsole(stderr=True, background=True) if on_stdout else None
+        self._console = LineConsole(
             stderr=not on_stdout,
             background=True,
-            tell=(lambda sentence: None) if aside is None else aside.say,
+            log=(lambda sentence: None) if aside is None else aside.print_line,
         )
         self._live: Live | None = None
         self._drawn = 0.0
@@ -62,7 +62,7 @@ class Board(TerminalView):
 
     def log(self, text: str) -> None:
         """Print a line of its own, with the time of day and without secrets."""
-        self._console.say(f"{time.strftime('%H:%M:%S')}  {redact(text, self.secrets)}")
+        self._console.print_line(f"{time.strftime('%H:%M:%S')}  {redact(text, self.secrets)}")
 
     @property
     def gone(self) -> bool:
@@ -126,7 +126,7 @@ class Board(TerminalView):
             table.add_row(
                 Text(printable(camera.name)),
                 state,
-                "" if shown is None else Text(printable(shown.says)),
+                "" if shown is None else Text(printable(shown.label)),
                 "" if shown is None or shown.unknown else f"{100 * shown.prediction.confidence:.0f} %",
                 f"{camera.rate:.1f}",
                 str(camera.counts.dropped.get("overload", 0)),

@@ -11,6 +11,17 @@ from typer.core import TyperCommand, TyperGroup
 _LARGEST = 1e9  # of any number of an option
 
 
+def check_numbers(context: Any) -> None:
+    """Raise ``typer.BadParameter`` for NaN, which lies in every range, and infinity, which lies in many."""
+    parameter: Any
+    for parameter in context.command.params:
+        value = context.params.get(parameter.name)
+        limit = _LARGEST if isinstance(value, float) else 2.0**63
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if number and not -limit <= value <= limit:  # NaN fails both
+            raise typer.BadParameter(f"{value} is no number that can be used", context, parameter)
+
+
 class Program(TyperGroup):
     """A group whose help lists its commands under headings, by their ``rich_help_panel``."""
 
@@ -36,18 +47,8 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Check the numbers, then run."""
-        self.check_numbers(ctx)
+        check_numbers(ctx)
         return super().invoke(ctx)
-
-    def check_numbers(self, ctx: Any) -> None:
-        """Raise ``BadParameter`` for NaN, which lies in every range, and infinity, which lies in many."""
-        parameter: Any
-        for parameter in self.params:
-            value = ctx.params.get(parameter.name)
-            limit = _LARGEST if isinstance(value, float) else 2.0**63
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if number and not -limit <= value <= limit:  # NaN fails both
-                raise typer.BadParameter(f"{value} is no number that can be used", ctx, parameter)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Arguments first, then options under the headings that ``rich_help_panel`` names, --help last."""

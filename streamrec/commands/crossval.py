@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from streamrec.commands.command_class import check_numbers
 from streamrec.commands.options import CONDITIONS, DATA, OUTPUT, option
 from streamrec.commands.printing import log, print_text
 from streamrec.commands.train import job_of
@@ -57,33 +57,39 @@ def crossval(
     """
     from streamrec.core.files import keep_inputs
     from streamrec.data.clips import find_clips, grouped_with
-    from streamrec.evaluation.crossval import cross_validate, files_in
+    from streamrec.evaluation.crossval import cross_validate, files_in, write_index
     from streamrec.evaluation.crossval_report import CrossValidation, markdown_of
-    from streamrec.train.recipes import choose_recipe, find_recipe
+    from streamrec.runtime.checkpoint import load_model
+    from streamrec.train.recipes import choose_recipe
 
     more = list(takewhile(lambda word: not word.startswith("-"), context.args))
     options = context.args[len(more) :]
     paths = [data, *more]
     _check(paths, options, folds, seeds)
-    given = _options_of_train(context, paths, options)
-    renamed = parse_relabel(relabel)
+    given = _options_of_train(context, [*paths, "--out", "model.safetensors", *options])
     notes = []  # printed when the first fold begins: all that is asked for is possible then
     if given["recipe"] is None and given["world"] is None:  # one for all folds
-        given["recipe"], why = choose_recipe(find_clips(paths, relabel=renamed))
+        given["recipe"], why = choose_recipe(find_clips(paths, relabel=parse_relabel(relabel)))
         notes.append(why)
-    if given["recipe"]:
-        renamed = renamed or dict(find_recipe(given["recipe"]).relabel)
+    job = job_of(given)
+    renamed = parse_relabel(relabel) or job.relabel
+
+    def train_fold(learned: list[Any], measured: list[Any], number: int, folder: Path) -> Any:
+        while notes:
+            log(notes.pop())
+        model = folder / "model.safetensors"
+        if not model.exists():  # it does when the run was stopped while it was measured
+            write_index(learned, folder / "learned.csv")
+            run = job.folder or model.with_suffix(".run")
+            # Nothing is measured while it learns: that is done once, by the loop that serves cameras.
+            job.train_fold(learned, [], number, folder, run_folder=run)
+        return load_model(str(model))
+
     clips = find_clips(paths, relabel=renamed, tell=log)
     aside = find_clips(beside, relabel=renamed, least=1) if beside else []
     aside = grouped_with(clips, aside, tell=log)
     read = [*paths, *(beside or ()), *(clip.path for clip in (*clips, *aside))]
     keep_inputs({"--out": [out, *files_in(out)]}, read)
-
-    def train_fold(learned: list[Any], measured: list[Any], number: int, folder: Path) -> Any:
-        while notes:
-            log(notes.pop())
-        return _train(given, learned, number, folder)
-
     recipe = {name: value for name, value in given.items() if name not in _NOT_OF_THE_MODEL}
     report = cross_validate(
         clips,
@@ -116,25 +122,11 @@ def _check(paths: list[str], options: list[str], folds: str, seeds: str) -> None
         raise DataError(f"--seeds {seeds}: give whole numbers with commas between, like 0,1,2")
 
 
-def _options_of_train(context: typer.Context, paths: list[str], options: list[str]) -> dict[str, Any]:
-    """What the other options say, read as `streamrec train` reads them: what is wrong with one is reported now."""
+def _options_of_train(context: typer.Context, words: list[str]) -> dict[str, Any]:
+    """The options that ``train`` reads from these words; what is wrong with one is reported here."""
     assert context.parent is not None
     program: Any = context.parent.command
     train = program.get_command(context.parent, "train")
-    words = [*paths, "--out", "model.safetensors", *options]
     with train.make_context("train", words, parent=context.parent) as read:
-        train.check_numbers(read)
+        check_numbers(read)
         return dict(read.params)
-
-
-def _train(given: Mapping[str, Any], learned: list[Any], seed: int, folder: Path) -> Any:
-    """A fold's model; it is there already where the run was stopped while it was measured."""
-    from streamrec.evaluation.crossval import write_index
-    from streamrec.runtime.checkpoint import load_model
-
-    model = folder / "model.safetensors"
-    if not model.exists():
-        index = write_index(learned, folder / "learned.csv")
-        own = {"data": [str(index)], "out": str(model), "hold_out": 0.0, "seed": seed}
-        job_of({**given, **own}).run()
-    return load_model(str(model))

@@ -7,13 +7,13 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import typer
 
 from streamrec.commands.exit_codes import FAILED
 from streamrec.commands.printing import print_text
+from streamrec.core.version import version_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +44,13 @@ def check_all() -> Iterator[Finding]:
 
 
 def _package(name: str) -> Finding:
-    try:
-        return Finding(name, True, version(name))
-    except PackageNotFoundError:
-        if name == "opencv-python":
-            for other in (
-                "opencv-python-headless",
-                "opencv-contrib-python",
-                "opencv-contrib-python-headless",
-            ):
-                try:
-                    return Finding(name, True, f"{version(other)} ({other})")
-                except PackageNotFoundError:
-                    continue
-        return Finding(name, False, f"not installed; pip install {name}")
+    if (version := version_of(name)) is not None:
+        return Finding(name, True, version)
+    if name == "opencv-python":
+        for other in ("opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless"):
+            if (version := version_of(other)) is not None:
+                return Finding(name, True, f"{version} ({other})")
+    return Finding(name, False, f"not installed; pip install {name}")
 
 
 def _display() -> Finding:

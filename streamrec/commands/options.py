@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from streamrec.core import limits
+from streamrec.core.arguments import GIGABYTES, THREADS
 
 # Headings of --help.
 SOURCE = "Source and model"
@@ -72,7 +72,7 @@ Threads = Annotated[
         SPEED,
         "CPU threads for one step; by default what suits the model.",
         min=1,
-        max=int(limits.THREADS.high),
+        max=int(THREADS.high),
     ),
 ]
 
@@ -151,8 +151,8 @@ RecordSize = Annotated[
         EVENTS,
         "Largest size of that recording; the oldest part is deleted first.",
         "--record-gb",
-        min=limits.GIGABYTES.low,
-        max=limits.GIGABYTES.high,
+        min=GIGABYTES.low,
+        max=GIGABYTES.high,
     ),
 ]
 

@@ -207,15 +207,14 @@ class PageView(View):
         from streamrec.web.live import LiveState, SourceCamera
         from streamrec.web.server import Server  # needs the extra web
 
-        self.live = LiveState()
-        self.live.kept = dispatcher.history is not None
+        self.live = LiveState(dispatcher.history)
         self.live.secrets = secrets
         self._log = log
         self._source = None
         if source is not None:
             self._source = SourceCamera(source)
             self.live.beat([self._source])
-        self._server = Server(settings, self.live, history=dispatcher.history, file=file, log=log)
+        self._server = Server(settings, self.live, file=file, log=log)
 
     def __enter__(self) -> Self:
         self._server.start()

@@ -184,7 +184,7 @@ def main() -> None:
 
 
 def _interrupt() -> None:
-    ending.heard()
+    ending.handler_ran()
     raise KeyboardInterrupt
 
 

@@ -48,7 +48,7 @@ def replay(
         by = recorded_by if engine is None else engine.value
         return load_recorded(name, by) if model is None else Recognizer.load(model, engine=by)
 
-    threads.settle()
+    threads.limit_opencv_threads()
     found = repeat(folder, load)
     for note in found.notes:
         log(note)

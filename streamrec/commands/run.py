@@ -40,7 +40,7 @@ from streamrec.commands.options import (
     WebName,
     option,
 )
-from streamrec.core import limits
+from streamrec.core.arguments import FPS, RETRIES, SECONDS, STILL
 from streamrec.settings.tuned_file import DEFAULT_MODEL
 
 
@@ -86,15 +86,15 @@ def run(
     ] = False,
     max_seconds: Annotated[
         float | None,
-        option(SOURCE, "Stop after so many seconds of stream.", min=0.0, max=limits.SECONDS.high),
+        option(SOURCE, "Stop after so many seconds of stream.", min=0.0, max=SECONDS.high),
     ] = None,
     fps: Annotated[
         float | None,
         option(
             SPEED,
             "Frames processed a second; by default the sampling rate that the model learned.",
-            min=limits.FPS.low,
-            max=limits.FPS.high,
+            min=FPS.low,
+            max=FPS.high,
         ),
     ] = None,
     still: Annotated[
@@ -102,8 +102,8 @@ def run(
         option(
             SPEED,
             "Process a still image only every so many seconds.",
-            min=limits.STILL.low,
-            max=limits.STILL.high,
+            min=STILL.low,
+            max=STILL.high,
         ),
     ] = None,
     retries: Annotated[
@@ -112,7 +112,7 @@ def run(
             SOURCE,
             "Attempts in a row to open a lost camera; -1: without end.",
             min=-1,
-            max=int(limits.RETRIES.high),
+            max=int(RETRIES.high),
         ),
     ] = 10,
     engine: Engine = EngineName.auto,
@@ -137,7 +137,7 @@ def run(
     """
     from streamrec.commands.run_job import RunJob
     from streamrec.core.files import keep_inputs
-    from streamrec.core.threads import settle
+    from streamrec.core.threads import limit_opencv_threads
     from streamrec.outputs.sink import files_of_video
     from streamrec.outputs.window import why_no_display
     from streamrec.runtime.checkpoint import model_file
@@ -146,7 +146,7 @@ def run(
     from streamrec.sources.health import amiss
     from streamrec.sources.open import file_of, open_source
 
-    settle()
+    limit_opencv_threads()
     page = page_settings(web, web_access, web_name, web_certificate)
     if page is not None and show is None:
         show = False

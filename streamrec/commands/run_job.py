@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from streamrec.commands.outputs import CallbackView, LinesView, Outputs, PageView, SinkView, View
 from streamrec.commands.terminal import Terminal
 from streamrec.commands.wording import describe_health
-from streamrec.core.console import Lines
+from streamrec.core.console import LineConsole
 from streamrec.errors import ModelError, SinkError
 from streamrec.notify.dispatcher import Dispatcher, DispatchSettings
 from streamrec.outputs.overlay import draw_heat
@@ -100,9 +100,9 @@ class _Opened:
         no_window: str | None,
     ) -> None:
         on_stdout = job.jsonl != "-"
-        aside = Lines(stderr=True, background=source.live)  # what is printed beside the lines of events
+        aside = LineConsole(stderr=True, background=source.live)  # what is printed beside the lines of events
         stack.callback(aside.close)
-        terminal = Terminal(source, job.recognizer, on_stdout=on_stdout, warn=aside.say)
+        terminal = Terminal(source, job.recognizer, on_stdout=on_stdout, warn=aside.print_line)
         stack.callback(terminal.console.close)
         self.written: list[Any] = (
             [terminal.console] if on_stdout else []
@@ -112,9 +112,9 @@ class _Opened:
             # Of a file every frame is written; a live stream is never held up by the disk.
             video = Background(VideoFile(job.save), drop_oldest=source.live, patience=_VIDEO_PATIENCE)
             files.append(SinkView(stack.enter_context(video), heat.drawn))
-        states = _States(source.name, aside.say)
+        states = _States(source.name, aside.print_line)
         if job.jsonl is not None:
-            lines = LinesView(job.jsonl, warn=aside.say, background=source.live)
+            lines = LinesView(job.jsonl, warn=aside.print_line, background=source.live)
             stack.callback(lines.close)
             self.written.append(lines.file)
             files.append(lines)

@@ -32,13 +32,13 @@ class Signals:
             signal.signal(number, handler)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        ending.heard()
+        ending.handler_ran()
         if self.code is not None:
             raise KeyboardInterrupt
         self.code = INTERRUPTED
 
     def _end(self, number: int, frame: FrameType | None) -> None:
-        ending.heard()
+        ending.handler_ran()
         self.code = 0  # how a service is asked to end: nothing went wrong
 
     def _reload(self, number: int, frame: FrameType | None) -> None:

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from streamrec.commands.outputs import TerminalView
 from streamrec.commands.wording import clock, describe
-from streamrec.core.console import Lines
+from streamrec.core.console import LineConsole
 from streamrec.core.text import printable
 from streamrec.evaluation.metrics import Latency
 from streamrec.notify.dispatcher import CommittedEvent
@@ -27,8 +27,8 @@ class Terminal(TerminalView):
         self, source: Source, recognizer: Recognizer, *, on_stdout: bool, warn: Callable[[str], None]
     ) -> None:
         self.source, self.recognizer = source, recognizer
-        self.console = Lines(
-            stderr=not on_stdout, background=source.live, tell=warn if on_stdout else _nothing
+        self.console = LineConsole(
+            stderr=not on_stdout, background=source.live, log=warn if on_stdout else _nothing
         )
         self.latency, self.recent = Latency(), Latency()
         self.frames = self.events = self.dropped = 0
@@ -74,7 +74,7 @@ class Terminal(TerminalView):
 
     def log(self, text: str) -> None:
         """Print a line of its own."""
-        self.console.say(text)
+        self.console.print_line(text)
 
     def write_event(self, event: CommittedEvent) -> None:
         """Print an event that is on the disk."""
@@ -100,7 +100,7 @@ class Terminal(TerminalView):
             self.seconds += max(0.0, frame.timestamp - last.frame.timestamp)
         if self._status is not None:
             sure = "" if result.unknown else f" {100 * result.prediction.confidence:.0f} %"
-            text = printable(f"{result.says}{sure}")
+            text = printable(f"{result.label}{sure}")
             self._status.update(self._task, completed=self.seconds, description=text)
         if self.source.live and time.monotonic() - self._reported >= _REPORT_SECONDS:
             self._report(frame.timestamp)

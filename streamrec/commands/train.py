@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +15,6 @@ from streamrec.commands.options import option as plain_option
 from streamrec.commands.values import parse_names, parse_relabel, parse_size
 
 if TYPE_CHECKING:
-    from streamrec.data.clips import Clip
     from streamrec.train.job import TrainJob
 
 _MODEL = "Model"
@@ -22,8 +22,16 @@ _LEARNING = "Learning"
 _TRANSFER = "Transfer"
 _MACHINE = "Machine"
 _HOLD_OUT = 0.2  # part of the groups, where there are several
-# Fields of ModelConfig and TrainSettings by the names of their options.
-_CONFIG = {"encoder": "encoder", "fps": "fps", "head": "head", "hidden": "hidden_size", "dropout": "dropout"}
+# Option -> field of ModelConfig; `size` and `count` are parsed on the way.
+_CONFIG = {
+    "encoder": "encoder",
+    "fps": "fps",
+    "head": "head",
+    "hidden": "hidden_size",
+    "dropout": "dropout",
+    "about": "about",
+}
+# Options that are fields of TrainSettings, under the same name.
 _SETTINGS = (
     "steps", "soup", "streams", "window", "learning_rate", "weight_decay", "label_smoothing", "class_balance",
     "carry", "patience", "evaluate_every", "stages", "unfreeze", "trunk_rate", "freeze_norm", "precision", "device",
@@ -53,7 +61,7 @@ def _option(panel: str, text: str, default: str | None = None, *names: str, **mo
     return plain_option(panel, text, *names, show_default=default or False, **more)
 
 
-# Longer than 80 lines: typer makes the options of the signature. ``job_of`` reads them, by their names.
+# Longer than 80 lines: typer makes the options of the signature. ``job_of`` reads most of them, by their names.
 def train(
     context: typer.Context,
     data: Annotated[
@@ -236,83 +244,67 @@ def train(
       streamrec train synthetic --hours 2 --out figures.safetensors
       torchrun --nproc-per-node 2 -m streamrec train my_clips/
     """
-    job_of(context.params).run()
+    from streamrec.core.reading import path_of
+    from streamrec.data.clips import find_clips
+    from streamrec.errors import DataError
+    from streamrec.train.recipes import choose_recipe, find_recipe
+
+    given = dict(context.params)
+    if out is None:
+        given["out"] = out = Path(f"{path_of(data[0]).resolve().stem}.safetensors")
+        if out.exists():
+            raise DataError(f"{out} is there already; say with --out where the new model goes")
+    notes = []
+    if list(data) != ["synthetic"]:
+        renamed = parse_relabel(relabel) or (find_recipe(recipe).relabel if recipe else {})
+        clips = find_clips(data, relabel=renamed)
+        if recipe is None and world is None:
+            given["recipe"], why = choose_recipe(clips)
+            notes.append(why)
+        if hold_out is None and len({clip.group for clip in clips}) == 1:
+            given["hold_out"] = 0.0
+            notes.append("all clips are of one group, so nothing is held out and nothing is measured")
+    replace(job_of(given), notes=tuple(notes)).run()
 
 
 def job_of(given: Mapping[str, Any]) -> TrainJob:
-    """The training that these options of ``train`` ask for, by their names. Raises ``StreamrecError``."""
+    """The training that the options of ``train`` describe, by their Python names; ``out`` must be among them.
+
+    Raises ``DataError`` and ``ModelError`` for what cannot be.
+    """
     from streamrec.errors import DataError
     from streamrec.sources.synthetic import LABELS
     from streamrec.train.job import TrainJob
     from streamrec.train.recipes import Recipe, find_recipe, put_together
 
-    data, recipe, hold_out = list(given["data"]), given["recipe"], given["hold_out"]
-    out = _out_of(data, given["out"])
-    relabel = parse_relabel(given["relabel"])
-    config, settings = _config_of(given), _settings_of(given)
-    notes: list[str] = []
-    if data != ["synthetic"]:
-        clips = _clips_of(data, relabel, recipe)
-        if recipe is None and given["world"] is None:
-            recipe = _chosen_recipe(clips, notes)
-        if hold_out is None and len({clip.group for clip in clips}) == 1:
-            hold_out = 0.0
-            notes.append("all clips are of one group, so nothing is held out and nothing is measured")
+    recipe = given["recipe"]
     made_by = find_recipe(recipe) if recipe else Recipe(about="")
     world = given["world"] or made_by.world
     if world is not None and world not in LABELS:
         raise DataError(f"--world {world}: the synthetic worlds are {', '.join(LABELS)}")
-    model_config, train_settings, start = put_together(
+    config, settings, start = put_together(
         recipe,
         weights=given["weights"],
-        config=config,
-        settings=settings,
+        config=_config_of(given),
+        settings=_settings_of(given),
         flip=given["flip"],
         variation=given["variation"],
     )
     return TrainJob(
-        data=tuple(data),
-        out=out,
-        config=model_config,
-        relabel=relabel or made_by.relabel,
+        data=tuple(given["data"]),
+        out=Path(given["out"]),
+        config=config,
+        relabel=parse_relabel(given["relabel"]) or made_by.relabel,
         background=tuple(given["background"] or ()),
         world=world,
         scenes=given["scenes"] or made_by.scenes,
-        settings=train_settings,
+        settings=settings,
         weights=start,
-        hold_out=_HOLD_OUT if hold_out is None else hold_out,
+        hold_out=_HOLD_OUT if given["hold_out"] is None else given["hold_out"],
         hours=given["hours"],
         folder=None if given["run_folder"] is None else Path(given["run_folder"]),
         threads=given["threads"],
-        notes=tuple(notes),
     )
-
-
-def _out_of(data: list[str], out: str | Path | None) -> Path:
-    from streamrec.core.reading import path_of
-    from streamrec.errors import DataError
-
-    if out is not None:
-        return Path(out)
-    beside = Path(f"{path_of(data[0]).resolve().stem}.safetensors")
-    if beside.exists():
-        raise DataError(f"{beside} is there already; say with --out where the new model goes")
-    return beside
-
-
-def _clips_of(data: list[str], relabel: Mapping[str, str], recipe: str | None) -> list[Clip]:
-    from streamrec.data.clips import find_clips
-    from streamrec.train.recipes import find_recipe
-
-    return find_clips(data, relabel=relabel or (find_recipe(recipe).relabel if recipe else {}))
-
-
-def _chosen_recipe(clips: list[Clip], notes: list[str]) -> str:
-    from streamrec.train.recipes import choose_recipe
-
-    recipe, why = choose_recipe(clips)
-    notes.append(why)
-    return recipe
 
 
 def _config_of(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -320,7 +312,6 @@ def _config_of(given: Mapping[str, Any]) -> dict[str, Any]:
     from streamrec.nn.transforms import Transform
 
     values = {field: given[option] for option, field in _CONFIG.items()}
-    values["about"] = given["about"]
     values["counted"] = tuple(parse_names(given["count"])) or None
     if given["size"] is not None:
         width, height = parse_size(given["size"])

@@ -29,7 +29,7 @@ from streamrec.commands.options import (
     WebName,
     option,
 )
-from streamrec.core import limits
+from streamrec.core.arguments import SECONDS
 
 
 def watch(
@@ -58,7 +58,7 @@ def watch(
     record_pictures: RecordPictures = "input",
     record_gb: RecordSize = 1.0,
     max_seconds: Annotated[
-        float | None, option(SOURCE, "Stop after so many seconds.", min=0.0, max=limits.SECONDS.high)
+        float | None, option(SOURCE, "Stop after so many seconds.", min=0.0, max=SECONDS.high)
     ] = None,
     engine: Engine = EngineName.auto,
     device: Device = "auto",
@@ -79,9 +79,9 @@ def watch(
       streamrec watch cameras.toml --web 0.0.0.0:8765 --web-access page.access
     """
     from streamrec.commands.watch_job import WatchJob
-    from streamrec.core.threads import settle
+    from streamrec.core.threads import limit_opencv_threads
 
-    settle()
+    limit_opencv_threads()
     code = WatchJob(
         path=cameras,
         jsonl=jsonl,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 from collections.abc import Iterable, Sequence
 from importlib.abc import Loader, MetaPathFinder
@@ -73,6 +74,11 @@ def find(name: str, modules: Iterable[str]) -> Any:
         except AttributeError:
             continue
     raise AttributeError(f"there is no {name!r} in streamrec.{', streamrec.'.join(modules)}")
+
+
+def is_module(package: str, name: str) -> bool:
+    """Whether the package holds a module of this name: ``from package import module`` asks its names first."""
+    return importlib.util.find_spec(f"{package}.{name}") is not None
 
 
 class _OldModule(ModuleType):

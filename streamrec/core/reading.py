@@ -165,12 +165,12 @@ def why(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def in_words(name: object, kind: type[StreamrecError] = SettingsError) -> Iterator[None]:
+def explain_errors(name: object, kind: type[StreamrecError] = SettingsError) -> Iterator[None]:
     """Whatever goes wrong inside is a sentence of this kind that begins with the name: the last net of all readers.
 
     What a reader knows to be wrong it says itself, in better words.
 
-    >>> with in_words("cameras.toml"):
+    >>> with explain_errors("cameras.toml"):
     ...     float(10**400)
     Traceback (most recent call last):
     ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from streamrec.core.limits import THREADS
+from streamrec.core.arguments import THREADS
 from streamrec.errors import ModelError
 from streamrec.nn.config import ModelConfig
 from streamrec.runtime.engine import Engine, Origin

@@ -19,8 +19,8 @@ from typing import Any
 
 import streamrec.sources.health as report
 from streamrec.core.address import quoted
+from streamrec.core.arguments import WEBCAM
 from streamrec.core.image import as_bgr
-from streamrec.core.limits import WEBCAM
 from streamrec.core.reading import shortened
 from streamrec.core.redact import redact_address, secrets_of
 from streamrec.errors import SourceError
@@ -175,7 +175,7 @@ class NetworkSource(Source):
         segment = 0
         for number in itertools.count():
             if self._left.is_set():
-                report.tell(self, SourceState.ended, report.LEFT)
+                report.set_state(self, SourceState.ended, report.LEFT)
                 return
             self._playing = playing = film()
             playing.on_health = self._hear
@@ -196,7 +196,7 @@ class NetworkSource(Source):
             if not reason or self._retries is not None or self._left.is_set():
                 return
             segment += 1 if index else 0
-            report.tell(self, SourceState.reconnecting, reason)
+            report.set_state(self, SourceState.reconnecting, reason)
             self._left.wait(pause(0 if index else number))
 
     def _hear(self, health: Health) -> None:

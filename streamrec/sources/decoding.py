@@ -14,7 +14,7 @@ import numpy as np
 from streamrec.core import threads
 from streamrec.sources.file_bytes import Pipe, Recording, RemoteFile, UnreadableError, missing_bytes
 from streamrec.sources.image_files import MOST_PIXELS, size_of, too_large
-from streamrec.sources.video_io import in_words
+from streamrec.sources.video_io import ffmpeg_reason
 
 WHOLE = 0.9  # of the pictures that a header promises: some headers only estimate
 SAME_TIME = 1e-6  # seconds
@@ -313,7 +313,7 @@ def _why_closed(data: Recording, error: Exception) -> str:
             return "it is a list that names other files, and these are not read; name the video itself"
         if (missing := missing_bytes(data)) > 0:
             return f"it is cut off: {missing} bytes are missing at its end"
-    words = in_words(error, 0.0, 1.0) if isinstance(error, av.FFmpegError) else "it is damaged"
+    words = ffmpeg_reason(error, 0.0, 1.0) if isinstance(error, av.FFmpegError) else "it is damaged"
     return f"{words}; {_FORWARDS}" if isinstance(data, Pipe) else words
 
 

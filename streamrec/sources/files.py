@@ -90,7 +90,7 @@ class FileSource(Source):
 
     def __iter__(self) -> Iterator[Frame]:
         self._left = False
-        return report.told(self, self._frames())
+        return report.with_health(self, self._frames())
 
     def _frames(self) -> Generator[Frame, None, str | None]:
         index = segment = 0
@@ -112,7 +112,7 @@ class FileSource(Source):
                 data.interrupt()
             with closing(data), opened_video(data) as video, closing(video.pictures(self.size)) as pictures:
                 if video.note is not None and segment == 0:
-                    report.tell(self, SourceState.connecting, video.note)
+                    report.set_state(self, SourceState.connecting, video.note)
                 for image, timestamp in pictures:
                     yield Frame(image, index, timestamp, segment, self.name, time.monotonic())
                     index += 1
@@ -151,7 +151,7 @@ class ImageFolderSource(Source):
         self.duration = len(self.pictures) / fps
 
     def __iter__(self) -> Iterator[Frame]:
-        return report.told(self, self._frames())
+        return report.with_health(self, self._frames())
 
     def _frames(self) -> Generator[Frame, None, None]:
         for index, path in enumerate(self.pictures):

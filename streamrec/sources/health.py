@@ -29,12 +29,12 @@ LOG.addHandler(_Redacting())  # and a program that sets up no logging is not wri
 _WORRYING = (SourceState.stalled, SourceState.reconnecting, SourceState.failed)
 
 
-def tell(source: Source, state: SourceState, reason: str = "") -> None:
+def set_state(source: Source, state: SourceState, reason: str = "") -> None:
     """The source is in this state now, for this reason; what it said already is not said again.
 
     Secrets of its address are masked in ``reason``. What ``source.on_health`` raises is raised here.
     """
-    reason = shown(source, reason)
+    reason = redacted(source, reason)
     before = source.health
     if (before.state, before.reason) == (state, reason) and before.since:
         return
@@ -54,7 +54,7 @@ def amiss(source: Source) -> str | None:
     return health.reason if ended else None
 
 
-def shown(source: Source, text: str) -> str:
+def redacted(source: Source, text: str) -> str:
     """What is told of a source, without the secrets of its address."""
     return redact(text, source.secrets) if source.secrets else text
 
@@ -76,13 +76,13 @@ def count_reconnect(source: Source, cause: str) -> None:
     source.health = replace(source.health, reconnects={**reconnects, cause: reconnects.get(cause, 0) + 1})
 
 
-def told(source: Source, frames: Generator[Frame, None, str | None]) -> Iterator[Frame]:
+def with_health(source: Source, frames: Generator[Frame, None, str | None]) -> Iterator[Frame]:
     """The frames of a source that has an end, with its health told: connecting, live, ended or failed.
 
     What ``frames`` returns is why it ended; None: it came to its end.
     """
     source.health = Health()
-    tell(source, SourceState.connecting)
+    set_state(source, SourceState.connecting)
     with closing(frames):
         try:
             while True:
@@ -91,13 +91,13 @@ def told(source: Source, frames: Generator[Frame, None, str | None]) -> Iterator
                 except StopIteration as end:
                     over = end.value or OVER
                     break
-                tell(source, SourceState.live)
+                set_state(source, SourceState.live)
                 count_frame(source)
                 yield frame
         except GeneratorExit:
-            tell(source, SourceState.ended, LEFT)
+            set_state(source, SourceState.ended, LEFT)
             raise
         except BaseException as error:
-            tell(source, SourceState.failed, str(error))
+            set_state(source, SourceState.failed, str(error))
             raise
-    tell(source, SourceState.ended, over)
+    set_state(source, SourceState.ended, over)

@@ -36,7 +36,7 @@ class IterableSource(Source):
         return unpicklable(self) if isinstance(self.pictures, Iterator) else super().__reduce_ex__(protocol)
 
     def __iter__(self) -> Iterator[Frame]:
-        return report.told(self, self._frames())
+        return report.with_health(self, self._frames())
 
     def _frames(self) -> Generator[Frame, None, None]:
         for index, picture in enumerate(self.pictures):

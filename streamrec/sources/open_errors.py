@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import av
 
 from streamrec.core.text import printable
-from streamrec.sources.video_io import DEAF, LOST, REFUSED, UNKNOWN, in_words, no_answer
+from streamrec.sources.video_io import DEAF, LOST, REFUSED, UNKNOWN, ffmpeg_reason, no_answer
 
 MOST_REDIRECTS = 5  # one server leads on to another at most so often
 CIRCLE = (
@@ -94,12 +94,14 @@ def why_not_opened(
         return _ANSWERS[400]
     if isinstance(error, av.HTTPClientError):
         return (
-            in_words(error, took, deadline) if _is_known(error) else "the server refuses; check the address"
+            ffmpeg_reason(error, took, deadline)
+            if _is_known(error)
+            else "the server refuses; check the address"
         )
     if isinstance(error, av.HTTPServerError):
         return _ANSWERS[500].replace(" (500)", "")
     if _is_known(error) or took >= 0.95 * deadline:
-        return in_words(error, took, deadline)
+        return ffmpeg_reason(error, took, deadline)
     for text in said:
         if found := _CONNECTION.search(text):
             failed = found[1].lower()
@@ -113,7 +115,7 @@ def why_not_opened(
     if any("End of file" in text or "Failed reading RTSP" in text for text in said):
         return HUNG_UP
     if isinstance(error, av.InvalidDataError):
-        return in_words(error, took, deadline)
+        return ffmpeg_reason(error, took, deadline)
     if type(error).__name__ == "ProtocolNotFoundError":
         return "protocol not found: an address begins with rtsp://, http:// or the like"
     return _SYSTEM.get(error.errno or 0, NOT_OPENED)

@@ -105,7 +105,7 @@ class Watch:
         """The frames of all openings; ``SourceError`` when the camera is given up, ``IsFilm`` where it is none."""
         source = self.source
         source.health = Health()
-        report.tell(source, SourceState.connecting)
+        report.set_state(source, SourceState.connecting)
         clock = Clock(time.monotonic())
         attempt: Attempt | None = None
         before: Callable[[Attempt], None] | None = None
@@ -130,9 +130,9 @@ class Watch:
                     break
                 self._answered = self._answered or attempt.ready is not None
                 before = _after(attempt, self._next(over))
-            report.tell(source, SourceState.ended, report.LEFT if self._left else report.OVER)
+            report.set_state(source, SourceState.ended, report.LEFT if self._left else report.OVER)
         except GeneratorExit:
-            report.tell(source, SourceState.ended, report.LEFT)
+            report.set_state(source, SourceState.ended, report.LEFT)
             raise
         finally:
             if attempt is not None:
@@ -142,15 +142,15 @@ class Watch:
 
     def _next(self, over: Over) -> Callable[[Attempt], None] | None:
         """What comes before the next opening: nothing, or a pause. Gives the camera up where that is due."""
-        source, reason = self.source, report.shown(self.source, over.reason or "")
+        source, reason = self.source, report.redacted(self.source, over.reason or "")
         if self.retries is not None and (not self._answered or self._failures >= self.retries):
-            report.tell(source, SourceState.failed, reason)
+            report.set_state(source, SourceState.failed, reason)
             raise SourceError(reason if over.whole else f"{source.name}: {reason}")
         self._failures += 1
         if self._been_live:
             self._cause = self._cause or over.cause or reason
         state = SourceState.reconnecting if self._been_live else SourceState.connecting
-        report.tell(source, state, reason)
+        report.set_state(source, state, reason)
         if not self._segment_is_new:
             self._segment += 1
             self._segment_is_new = True
@@ -195,7 +195,7 @@ class Watch:
             for cause, pictures in refused.items():
                 report.count_refused(source, cause, pictures)
                 if cause == TORN and trust.lost_again(time.monotonic()):
-                    report.tell(source, SourceState.stalled, ONLY_TORN_COME)
+                    report.set_state(source, SourceState.stalled, ONLY_TORN_COME)
             for shot in shots:
                 if shot.old and source.health.state is SourceState.stalled:
                     report.count_refused(source, LATE)
@@ -212,7 +212,7 @@ class Watch:
                     continue
                 if self._still.frozen(shot):
                     report.count_refused(source, FROZEN)
-                    report.tell(source, SourceState.stalled, "the picture is frozen")
+                    report.set_state(source, SourceState.stalled, "the picture is frozen")
                     continue
                 timestamp, jumped = clock.step(shot.told, shot.captured)
                 if attempt.timely and said is not None and (self._timing.trusted or not self._timing.sure):
@@ -253,7 +253,7 @@ class Watch:
             self._opens_in = attempt.ready - attempt.begun
         self._interval = rhythm.interval
         self._pauses = 0 if steady else min(self._pauses, 1)  # who gives pictures is worth asking soon
-        report.tell(self.source, SourceState.live, self._timing.reason)
+        report.set_state(self.source, SourceState.live, self._timing.reason)
         report.count_frame(self.source)
 
     def _lags(self, lag: Lag, told: float, captured: float) -> Over | None:
@@ -316,7 +316,7 @@ class Watch:
             return Over(reason, cause=ONLY_TORN if torn else SILENT)
         if silence >= stall:
             reason = ONLY_TORN_COME if torn else f"no picture for {stall:.0f} s"
-            report.tell(self.source, SourceState.stalled, reason)
+            report.set_state(self.source, SourceState.stalled, reason)
         return None
 
     def _first_until(self, attempt: Attempt, ready: float) -> float:
@@ -332,7 +332,7 @@ class Watch:
         if now < self._first_until(attempt, ready):
             if now - ready >= WAITING_SECONDS and (unkeyed or not attempt.heard):
                 state = SourceState.reconnecting if self._been_live else SourceState.connecting
-                report.tell(self.source, state, WAITING if unkeyed else SILENT_YET)
+                report.set_state(self.source, state, WAITING if unkeyed else SILENT_YET)
             return None
         seconds = now - ready
         if unkeyed and (torn or seconds >= KEY_SECONDS):

@@ -80,7 +80,7 @@ def no_video(container: av.container.InputContainer) -> str:
     return f"it holds no video, only {kinds}" if kinds else "it holds no video"
 
 
-def in_words(error: av.FFmpegError, took: float, deadline: float) -> str:
+def ffmpeg_reason(error: av.FFmpegError, took: float, deadline: float) -> str:
     """Why an opening that ``took`` so many seconds failed. The error's own text may hold a password."""
     if isinstance(error, av.HTTPUnauthorizedError | av.HTTPForbiddenError):
         return REFUSED

@@ -10,7 +10,7 @@ import pytest
 from streamrec import Frame, Recognizer, Source
 from streamrec.commands.run_job import RunJob
 from streamrec.errors import SinkError
-from streamrec.sources.health import OVER, tell
+from streamrec.sources.health import OVER, set_state
 from streamrec.types import SourceState
 from tests.helpers.checks import moving
 
@@ -24,13 +24,13 @@ class Camera(Source):
         self.why = why
 
     def __iter__(self) -> Iterator[Frame]:
-        tell(self, SourceState.connecting)
+        set_state(self, SourceState.connecting)
         for frame in moving(10):
             if frame.index == 5:
-                tell(self, SourceState.reconnecting, "the line was cut")
-            tell(self, SourceState.live)
+                set_state(self, SourceState.reconnecting, "the line was cut")
+            set_state(self, SourceState.live)
             yield frame
-        tell(self, SourceState.ended, self.why)
+        set_state(self, SourceState.ended, self.why)
 
 
 @pytest.fixture
