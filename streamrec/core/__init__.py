@@ -1,1 +1,1 @@
-"""The base of every other room: files, redaction, text, arguments. It imports nothing else of the package but errors."""
+"""The base of every other room: files, redaction, text, arguments. It imports only errors of the package."""
