@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--frames", type=int, default=120)
     options = parser.parse_args()
-    threads.settle()
+    threads.limit_opencv_threads()
     print(f"{processor()}, {platform.python_version()}, commit {commit()}\n")
     print("| what | cost |\n| --- | --- |")
     with tempfile.TemporaryDirectory(dir=".") as place:  # on the disk: in /tmp it may be memory

@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--video", type=Path, help="by default the synthetic world at 1280x720 as H.264")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    threads.settle()
+    threads.limit_opencv_threads()
     there = machine()
     print(f"{options.model} model; {there['processor']}, {there['cores']} cores, commit {there['commit']}\n")
     with tempfile.TemporaryDirectory() as folder:

@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--model", default="fight", help="a shipped model's name, or a file")
     parser.add_argument("--threads", type=int, default=1, help="of the engine")
     options = parser.parse_args()
-    threads.settle()
+    threads.limit_opencv_threads()
     recognizer = Recognizer.load(options.model, engine="onnx", threads=options.threads)
     with tempfile.TemporaryDirectory() as folder:
         video = make_video(Path(folder) / "frames.mp4", (640, 480), FRAMES, CAMERA)

@@ -62,7 +62,7 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path, help="write the numbers to a file")
     options = parser.parse_args()
-    threads.settle()
+    threads.limit_opencv_threads()
     torch.set_num_threads(threads.cores())
     with tempfile.TemporaryDirectory() as folder:
         video = options.video or make_video(Path(folder) / "frames.mp4", (1280, 720), options.frames, CAMERA)

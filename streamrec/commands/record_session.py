@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from streamrec.core.console import Lines
+from streamrec.core.console import LineConsole
 from streamrec.core.files import keep_inputs
 from streamrec.core.reading import path_of
 from streamrec.data.clip_recorder import (
@@ -182,8 +182,8 @@ class RecordJob:
 
     def run(self) -> None:
         """Record what is missing, and say what is there; what was recorded before an error or Ctrl-C stays."""
-        console = Lines()
-        tell = console.say
+        console = LineConsole()
+        tell = console.print_line
         labels = parse_labels(self.labels)
         place = path_of(str(self.folder))
         keep_inputs({"the clips": [place, place / INDEX]}, [file_of(self.source)])

@@ -1,13 +1,13 @@
-"""What a caller gives: checked where it comes in, so that what is wrong is said in a sentence."""
+"""Values that a caller or a settings file gives: checked where they come in, so that what is wrong is a sentence."""
 
 from __future__ import annotations
 
 import math
 import os
+from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from streamrec.core.reading import shortened
 from streamrec.errors import StreamrecError, WrongValue
@@ -22,7 +22,7 @@ def number(
     finite: bool = True,
     error: type[StreamrecError] = WrongValue,
 ) -> float:
-    """The number as a float; raises ``error`` in words for what is none, or is out of range.
+    """The number as a float; raises ``error`` for another type and for a number out of range.
 
     >>> number(0, "fps", above=0.0)
     Traceback (most recent call last):
@@ -32,9 +32,8 @@ def number(
     wish = "a number"
     if math.isfinite(above) or math.isfinite(least):
         wish = f"a number above {above:g}" if math.isfinite(above) else f"a number of at least {least:g}"
-    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
     try:
-        found = float(value) if is_number else math.nan
+        found = float(value) if is_number(value) else math.nan
     except OverflowError:
         found = math.nan
     good = found > above and found >= least and (math.isfinite(found) or not finite)
@@ -44,20 +43,85 @@ def number(
 
 
 def whole_number(value: Any, name: str, *, least: int = 1, error: type[StreamrecError] = WrongValue) -> int:
-    """The number as an int; raises ``error`` in words for what is no whole number of at least so much.
+    """The number as an int; raises ``error`` for another type and for a number below ``least``.
 
     >>> whole_number("2", "streams")
     Traceback (most recent call last):
     ...
     streamrec.errors.WrongValue: streams is '2': give a whole number of at least 1
     """
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
+    if not is_number(value) or not isinstance(value, Integral) or value < least:
         raise error(f"{name} is {described(value)}: give a whole number of at least {least}")
     return int(value)
 
 
+def is_number(value: Any) -> bool:
+    """Whether a value is a real number of Python or numpy; True and False are not, nor is text.
+
+    >>> [is_number(value) for value in (2, 0.5, True, "2")]
+    [True, True, False, False]
+    """
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The smallest and the largest value that a setting may have, both allowed."""
+
+    low: float
+    high: float
+    zero: bool = False  # 0 is allowed too, and means off
+    whole: bool = False
+    unit: str = ""
+
+    def __str__(self) -> str:
+        """
+        >>> str(Limits(0.001, 3600, zero=True, unit="seconds"))
+        'seconds from 0.001 to 3,600, or 0'
+        """
+        what = self.unit or ("a whole number" if self.whole else "a number")
+        return f"{what} from {_short(self.low)} to {_short(self.high)}{', or 0' if self.zero else ''}"
+
+    def holds(self, value: Any) -> bool:
+        """Whether the value is a number within these limits; NaN and infinity never are.
+
+        >>> [FPS.holds(value) for value in (10, 0.1, 1e-300, float("nan"), True, "10", 10**400)]
+        [True, True, False, False, False, False, False]
+        """
+        if not is_number(value) or (self.whole and value != value // 1):
+            return False
+        return bool((self.zero and value == 0) or self.low <= value <= self.high)
+
+    def wrong(self, value: object) -> str | None:
+        """What to do about a value outside of these limits; None: it is within them.
+
+        >>> FPS.wrong(0)
+        'give a number from 0.1 to 240, not 0'
+        """
+        return None if self.holds(value) else f"give {self}, not {shortened(value)}"
+
+
+def _short(number: float) -> str:
+    return f"{number:,.0f}" if number == int(number) else f"{number:g}"
+
+
+FPS = Limits(0.1, 240)  # sampling rate of a camera
+MODEL_FPS = Limits(0.1, 1000)  # sampling rate that a model was trained at
+STILL = Limits(0.01, 3600, unit="seconds")  # between two frames that are processed while the image is static
+PART = Limits(0.001, 1)  # a probability used as a threshold
+PAUSE = Limits(0.001, 3600, zero=True, unit="seconds")  # smoothing, shortest, merge_gap
+COOL_DOWN = Limits(0.001, 86_400, zero=True, unit="seconds")  # up to a day
+STRANGENESS = Limits(0.001, 1000, zero=True)  # threshold of the out-of-distribution score
+SECONDS = Limits(0, 1e9, unit="seconds")  # how long a run lasts: up to 30 years
+RETRIES = Limits(-1, 1_000_000, whole=True)
+THREADS = Limits(1, 1024, whole=True)
+GIGABYTES = Limits(0.01, 1e6)
+WEBCAM = Limits(0, 9_999, whole=True)
+ANY = Limits(0.001, 1e6, zero=True)  # of a setting without narrower limits
+
+
 def path_to_write(value: Any, name: str, *, error: type[StreamrecError] = WrongValue) -> Path:
-    """The path of a file that is to be written; raises ``error`` in words for what can be none.
+    """The path of a file to be written; raises ``error`` where the value cannot be one.
 
     >>> path_to_write("", "a history")
     Traceback (most recent call last):
@@ -73,12 +137,12 @@ def path_to_write(value: Any, name: str, *, error: type[StreamrecError] = WrongV
 def described(value: Any) -> str:
     """A value as a sentence can hold it: short, on one line, an array by its shape, no password in it.
 
-    >>> described("rtsp://me:secret@cam/live"), described(np.zeros((2, 3)))
-    ("'rtsp://***@cam/live'", 'an array (2, 3) of float64')
+    >>> described("rtsp://me:secret@cam/live"), described(dict), described(object())
+    ("'rtsp://***@cam/live'", 'the class dict', 'a object')
     """
-    if isinstance(value, np.ndarray):
-        return f"an array {value.shape} of {value.dtype}"
-    if value is not None and not isinstance(value, str | bytes | int | float | complex | list | tuple | dict):
-        name = value.__name__ if isinstance(value, type) else type(value).__name__
-        return f"{'the class' if isinstance(value, type) else 'a'} {name}"
-    return shortened(value)
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    plain = str | bytes | int | float | complex | list | tuple | dict
+    if value is None or isinstance(value, plain) or hasattr(value, "dtype"):
+        return shortened(value)
+    return f"a {type(value).__name__}"

@@ -1,4 +1,4 @@
-"""Which time may be believed where something is deleted for its age: a clock that jumped may not decide that."""
+"""The time by which old data is deleted: it does not follow a jump of the system clock at once."""
 
 from __future__ import annotations
 
@@ -8,22 +8,21 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 DAY = 86_400.0
-NEAR = DAY  # a clock within so many seconds of what is known is right
-STEADY = 7 * DAY  # one that is not is believed when it has run so long without another jump
-_WAVER = 60.0  # seconds that a clock may be set by while it is watched: time servers do that
+NEAR = DAY  # seconds; a clock that is within this of the expected time is right
+STEADY = 7 * DAY  # a clock that is not is trusted after so long without another jump
+_WAVER = 60.0  # seconds by which time servers set a clock while it runs
 
 
-class Believed:
-    """Seconds since 1970, as far as they are certain: ``time`` never follows a jump of the clock at once.
+class TrustedClock:
+    """Seconds since 1970 that can be trusted: ``time`` never follows a jump of the clock at once.
 
-    ``known`` and ``steady`` are what an earlier run left (None: nothing is known, the clock is believed). While the
-    clock is within a day of what is known plus the time that passed since, it is right. Where it is not,
-    ``time`` goes on by the seconds that this process counts itself, until the clock has run for a week without
-    another jump.
+    ``known`` and ``steady`` are what an earlier run stored (None: nothing is known, the clock is trusted). While the
+    clock is within a day of the expected time, the last known one plus the time that passed, it is right. Where it
+    is not, ``time`` advances by the monotonic clock until the system clock has run for a week without another jump.
 
     >>> now = [1_000_000.0]
-    >>> believed = Believed(known=1_000_000.0, clock=lambda: now[0] + 400 * DAY, monotonic=lambda: now[0])
-    >>> believed.look(), believed.jumped
+    >>> trusted = TrustedClock(known=1_000_000.0, clock=lambda: now[0] + 400 * DAY, monotonic=lambda: now[0])
+    >>> trusted.check(), trusted.jumped
     (1000000.0, 34560000.0)
     """
 
@@ -40,17 +39,15 @@ class Believed:
         self._wall, self._run = clock(), monotonic()
         self.time = self._wall if known is None else known
         self.steady = steady  # seconds for which a clock that jumped has run without another jump
-        self.jumped = (
-            0.0  # seconds by which the clock is ahead of what is believed (below 0: behind); 0: it is right
-        )
-        self.look()
+        self.jumped = 0.0  # seconds by which the clock is ahead of ``time`` (below 0: behind); 0: it is right
+        self.check()
 
-    def look(self) -> float:
-        """Look at the clock; the time that is believed."""
+    def check(self) -> float:
+        """Read the clock and return the trusted time."""
         with self._lock:
-            return self._look()
+            return self._check()
 
-    def _look(self) -> float:
+    def _check(self) -> float:
         wall, run = self._clock(), self._monotonic()
         ran, moved = run - self._run, wall - self._wall
         self._wall, self._run = wall, run
@@ -66,11 +63,11 @@ class Believed:
         return self.time
 
     def oldest(self, days: float) -> float:
-        """What is older than so many days began or was written before this moment, seconds since 1970."""
-        return min(self.look(), self._wall) - days * DAY
+        """The moment so many days ago, seconds since 1970: what is from before it is older."""
+        return min(self.check(), self._wall) - days * DAY
 
-    def in_words(self) -> str:
-        """What to say of a clock that jumped; "" where it did not."""
+    def warning(self) -> str:
+        """A message about a clock that jumped; "" where it did not."""
         if not self.jumped:
             return ""
         there, known = _day(self._wall), _day(self.time)
@@ -84,5 +81,5 @@ class Believed:
 def _day(moment: float) -> str:
     try:
         return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d")
-    except (ValueError, OverflowError, OSError):  # no calendar has it
+    except (ValueError, OverflowError, OSError):  # out of range for a date
         return f"{moment:g} s since 1970"

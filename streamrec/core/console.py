@@ -1,4 +1,4 @@
-"""Lines for a person at a terminal or in a journal: nothing but text, and whose trouble stops nobody."""
+"""Whole lines for a terminal or a journal: printable, without secrets, and without an error for the caller."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 
 from rich.console import Console
 
+from streamrec.core.line_files import BackgroundLineFile, LineFile
 from streamrec.core.redact import redact
-from streamrec.core.steady import BackgroundFile, SteadyFile
 from streamrec.core.text import printable
 
 
-class Lines(Console):
-    """A console for whole sentences: ``say`` masks secrets, escapes what a terminal would obey, and raises nothing.
+class LineConsole(Console):
+    """A console for whole lines: ``print_line`` masks secrets, escapes control characters, and never raises.
 
-    ``background``: in a thread of its own, so that a terminal that was stopped (Ctrl-S) holds up nobody; then
-    ``close`` writes what waits. ``tell`` gets what is to be said of the stream itself.
+    ``background``: lines are written by a thread of their own, so that a stopped terminal (Ctrl-S) blocks no
+    caller; ``close`` writes what is left. ``log`` receives messages about the stream itself.
     """
 
     def __init__(
@@ -27,48 +27,48 @@ class Lines(Console):
         stderr: bool = False,
         quiet: bool = False,
         background: bool = False,
-        tell: Callable[[str], object] = lambda sentence: None,
+        log: Callable[[str], object] = lambda message: None,
     ) -> None:
         stream = sys.stderr if stderr else sys.stdout
         name = "standard error" if stderr else "standard output"
-        self._secrets = tuple(getattr(stream, "secrets", ()))  # what a stream that masks them would mask
-        self._steady: SteadyFile | BackgroundFile | None = None
+        self._secrets = tuple(getattr(stream, "secrets", ()))  # that the replaced stream would mask
+        self._lines: LineFile | BackgroundLineFile | None = None
         if _is_real(stream):
-            self._steady = SteadyFile(stream, name, tell=tell)
+            self._lines = LineFile(stream, name, log=log)
             if background:
-                self._steady = BackgroundFile(self._steady, tell=tell)
-        file: Any = self._steady
+                self._lines = BackgroundLineFile(self._lines, log=log)
+        file: Any = self._lines
         super().__init__(
             file=file, stderr=stderr, quiet=quiet, highlight=False, markup=False, soft_wrap=True, emoji=False
         )
 
     @property
     def gone(self) -> bool:
-        """Whether nobody reads it any more."""
-        return self._steady is not None and self._steady.gone
+        """Whether the reader of the stream has gone."""
+        return self._lines is not None and self._lines.gone
 
     @property
     def complete(self) -> bool:
-        """Whether no line was lost on the way there."""
-        return self._steady is None or self._steady.complete
+        """Whether every line was written."""
+        return self._lines is None or self._lines.complete
 
-    def say(self, text: object, style: str | None = None) -> None:
-        """A line of its own."""
-        with contextlib.suppress(BrokenPipeError):  # of a rich that does not ask ``on_broken_pipe``
+    def print_line(self, text: object, style: str | None = None) -> None:
+        """Print one line."""
+        with contextlib.suppress(BrokenPipeError):  # versions of rich without ``on_broken_pipe``
             self.print(printable(redact(str(text), self._secrets)), style=style)
 
     def on_broken_pipe(self) -> None:
-        """Nobody reads any more: ``gone`` says so, and who wants to end ends."""
+        """The reader has gone: print nothing more; ``gone`` is True, and the caller decides whether to end."""
         self.quiet = True
 
     def close(self) -> None:
-        """Write what waits; nothing is said afterwards."""
-        if self._steady is not None:
-            self._steady.close()
+        """Write what is left; nothing is printed afterwards."""
+        if self._lines is not None:
+            self._lines.close()
 
 
 def _is_real(stream: Any) -> bool:
-    """Whether the system knows it by a number: not what a test or a notebook puts in its place."""
+    """Whether the stream has a file descriptor; one that a test or a notebook puts in its place has none."""
     try:
         return stream is not None and stream.fileno() >= 0
     except (OSError, ValueError, AttributeError):

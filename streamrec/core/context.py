@@ -1,4 +1,4 @@
-"""``with`` for whatever has a ``close``."""
+"""``with`` for classes that have a ``close``."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from streamrec.errors import NotPicklable
 
 
 class Closing:
-    """Something that is closed when its ``with`` block ends."""
+    """A base class: the object is closed when its ``with`` block ends."""
 
     def close(self) -> None:
-        """Finish; a second time does nothing."""
+        """Finish; a second call does nothing."""
 
     def __enter__(self) -> Self:
         return self
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """Ours are not pickled: they hold files, windows, locks and threads of this process."""
+        """Classes of streamrec are not pickled: they hold files, windows, locks and threads of this process."""
         return (
             unpicklable(self)
             if type(self).__module__.startswith("streamrec.")
@@ -32,7 +32,7 @@ class Closing:
 
 
 def unpicklable(thing: object) -> NoReturn:
-    """Raise ``NotPicklable`` in words."""
+    """Raise ``NotPicklable``."""
     raise NotPicklable(
         f"a {type(thing).__name__} cannot be pickled or copied: it holds what is open in this process; make one in the "
         "other process"

@@ -1,4 +1,4 @@
-"""Files that are written: whole or not at all, for their owner alone, and never over what is read."""
+"""Writing files: whole or not at all, readable by their owner only, and never over an input."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700  # what holds footage, events or sec
 
 
 def open_private(path: Path, mode: str = "w", **options: Any) -> IO[Any]:
-    """``open`` for writing, where a new file is readable and writable by its owner alone.
+    """``open`` for writing, where a new file is readable and writable by its owner only.
 
-    A file that is there already keeps its mode: somebody may have opened it to a group on purpose.
+    An existing file keeps its mode: it may be shared with a group on purpose.
     """
 
     def opener(name: str, flags: int) -> int:
@@ -34,38 +34,53 @@ def open_private(path: Path, mode: str = "w", **options: Any) -> IO[Any]:
 
 
 def make_private_folder(path: Path) -> None:
-    """The folder, and those above it that are missing, for the owner alone; one that is there is left as it is."""
+    """Make the folder and its missing parents, for the owner only; existing folders keep their mode."""
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     for folder in reversed(missing):
         folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
 
 
 @contextlib.contextmanager
-def replacing(path: Path, mode: str = "wb", *, private: bool = False, **options: Any) -> Iterator[IO[Any]]:
-    """A file that takes the place of ``path`` when the block ends, and never where it ends by an error.
+def replacing(
+    path: Path,
+    mode: str = "wb",
+    *,
+    private: bool = False,
+    fresh: bool = False,
+    sync: bool = True,
+    **options: Any,
+) -> Iterator[IO[Any]]:
+    """Write a file that replaces ``path`` when the block ends, and never where the block raises.
 
-    It is written beside it, synchronized to the disk and renamed, so that a reader sees the old one or the
-    new one, whole. The mode of a file that is there already is kept. Raises ``OSError`` as ``open`` does.
+    It is written beside ``path``, synchronized to the disk (``sync``) and renamed, so that a reader sees the old
+    file or the new one, whole. ``private``: only the owner may read a new file. The mode of an existing file is
+    kept and a link is followed; with ``fresh`` neither is: the mode is a new file's, and a link is replaced, so that
+    whoever may write in the folder cannot lead the writer elsewhere. Raises ``OSError`` as ``open`` does.
     """
-    path = Path(os.path.realpath(path))  # through a link: the link stays, what it names is replaced
-    if path.exists() and not path.is_file():  # /dev/stdout, a pipe: nothing can take its place
+    path = Path(path) if fresh else Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():  # /dev/stdout, a pipe: it cannot be replaced
         with path.open(mode, **options) as file:
             yield file
         return
     part = path.with_name(f".{path.name[:50]}.{os.getpid()}-{threading.get_native_id()}.part")
     try:
+        if fresh:
+            part.unlink(missing_ok=True)
+            mode = mode.replace("w", "x")
         with open_private(part, mode, **options) if private else part.open(mode, **options) as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileNotFoundError):
-            part.chmod(stat.S_IMODE(path.stat().st_mode))
+            if sync:
+                os.fsync(file.fileno())
+        if not fresh:
+            with contextlib.suppress(FileNotFoundError):
+                part.chmod(stat.S_IMODE(path.stat().st_mode))
         part.replace(path)
     except BaseException as error:
         with contextlib.suppress(OSError):
             part.unlink()
         if isinstance(error, OSError) and error.filename in (None, str(part)):
-            error.filename = str(path)  # what somebody named, not what lies beside it for a moment
+            error.filename = str(path)  # the caller named this one, not the temporary file
         raise
 
 
@@ -73,8 +88,8 @@ def open_regular(path: Path, *, own: int = 2) -> int:
     """A descriptor to read a regular file with, where no link leads elsewhere; raises ``OSError``.
 
     The last ``own`` parts of the path are opened one after the other, each in the folder before it and none
-    through a link: whoever may write in that folder may not have others read what it links to. What is above
-    is the owner's business, and may be a link. Devices and pipes are refused, and not waited for.
+    through a link: a user who may write in that folder cannot make the server read another file. The folders above
+    may be links. Devices and pipes are refused without waiting for them.
     """
     flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
     flags |= getattr(os, "O_BINARY", 0)
@@ -91,7 +106,7 @@ def open_regular(path: Path, *, own: int = 2) -> int:
             descriptor = os.open(parts[-1], flags | no_link, dir_fd=at)
         finally:
             os.close(at)
-    else:  # Windows, where who may make links is an administrator
+    else:  # Windows, where only administrators make links
         if path.is_symlink():
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         descriptor = os.open(path, flags)
@@ -102,9 +117,9 @@ def open_regular(path: Path, *, own: int = 2) -> int:
 
 
 def too_open(path: Path) -> str | None:
-    """What to say of a file or folder that others than its owner can read or change; None where all is well.
+    """A warning about a file or folder that others than its owner can read or change; None: there are none.
 
-    Windows has other rights, and is not asked.
+    Windows has another system of rights and is not checked.
     """
     if os.name != "posix":
         return None
@@ -120,11 +135,12 @@ def too_open(path: Path) -> str | None:
 
 
 def keep_inputs(outputs: Mapping[str, Output], inputs: Iterable[Path | str | None]) -> None:
-    """Raise ``SettingsError`` where an output would be written over an input, or over another output.
+    """Raise ``SettingsError`` where an output would overwrite an input, or another output.
 
-    ``outputs`` are options and the paths that they write: one, or several where files are written beside it;
-    None or "-" where nothing is written to a file. ``inputs`` are what is read: files, and folders, of which
-    every file counts, and which no output may be; None where nothing is. Call it before anything is opened.
+    ``outputs`` maps options to the paths that they write: one, or several where files are written beside it;
+    None or "-" where no file is written. ``inputs`` are the files and folders that are read; every file in such a
+    folder counts, and the folder itself may be no output; None where nothing is read. Call it before files are
+    opened.
 
     >>> keep_inputs({"--save": Path("party.mp4")}, [Path("party.mp4")])
     Traceback (most recent call last):
@@ -156,7 +172,7 @@ def keep_inputs(outputs: Mapping[str, Output], inputs: Iterable[Path | str | Non
 
 
 def _at_home(path: Path | str) -> Path:
-    """The path, "~" filled in where there is such a home."""
+    """The path with "~" filled in, where there is such a home."""
     with contextlib.suppress(RuntimeError):
         return Path(path).expanduser()
     return Path(path)
@@ -171,7 +187,7 @@ class _Named:
 
     @property
     def is_a_place(self) -> bool:
-        """Whether what is written there takes the place of something: devices and pipes may be named often."""
+        """Whether it is a file or folder, or may become one: devices and pipes may be named by several options."""
         return not self.path.exists() or self.path.is_file() or self.path.is_dir()
 
     def is_same(self, path: Path) -> bool:
@@ -199,18 +215,18 @@ class _Named:
 
 
 def _key(path: Path) -> tuple[str, int | str, int]:
-    """What two names of one file share: device and number, or where it would be made."""
+    """A key that is equal for two names of one file: device and inode, or the resolved path of a new one."""
     try:
         found = path.stat()
     except (OSError, ValueError):
-        with contextlib.suppress(ValueError):  # a zero in the name: whoever opens it says so
+        with contextlib.suppress(ValueError):  # a zero byte in the name: opening it raises an error later
             return "path", os.path.realpath(path), 0
         return "path", str(path), 0
     return "file", found.st_dev, found.st_ino
 
 
 def _is_terminal(path: Path) -> bool:
-    """Whether it is read and written by a person: it is one device for both."""
+    """Whether it is a terminal: one device both for reading and for writing."""
     if not path.is_char_device():
         return False
     try:
@@ -224,12 +240,12 @@ def _is_terminal(path: Path) -> bool:
 
 
 def too_full(error: OSError) -> bool:
-    """Whether there was no room: room may be made, and then it goes on."""
+    """Whether the disk or the quota was full: writing may succeed later."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def why(error: OSError) -> str:
-    """What the system says, as a clause.
+    """The system's error message as a clause; the one place where it is put into a sentence.
 
     >>> why(OSError(errno.ENOSPC, "No space left on device"))
     'the disk is full'
@@ -240,7 +256,7 @@ def why(error: OSError) -> str:
 
 
 def try_room(path: Path, size: int) -> None:
-    """Raise ``OSError`` where so many bytes have no room beside ``path``: they are taken, and given back."""
+    """Raise ``OSError`` where so many bytes do not fit beside ``path``: they are allocated and freed again."""
     if not hasattr(os, "posix_fallocate"):
         return
     part = path.with_name(f".{path.name[:50]}.{os.getpid()}.room")
@@ -249,7 +265,7 @@ def try_room(path: Path, size: int) -> None:
             try:
                 os.posix_fallocate(file.fileno(), 0, max(1, size))
             except OSError as error:
-                if too_full(error):  # some file systems cannot promise room: that says nothing
+                if too_full(error):  # some file systems cannot allocate ahead: no sign of a full disk
                     raise
     finally:
         with contextlib.suppress(OSError):
@@ -257,15 +273,15 @@ def try_room(path: Path, size: int) -> None:
 
 
 def other_places() -> list[Path]:
-    """Folders where something may be kept that cannot be written to its own place."""
+    """Folders for a file that cannot be written to its own place."""
     places = [Path.cwd(), Path.home() / ".cache"]
-    with contextlib.suppress(FileNotFoundError):  # not one that takes a file
+    with contextlib.suppress(FileNotFoundError):  # no temporary folder is writable
         places.insert(0, Path(tempfile.gettempdir()))
     return [*places, Path("/dev/shm"), Path("/var/tmp")]
 
 
 def keep_elsewhere(name: str, write: Callable[[Path], object]) -> Path | None:
-    """Call ``write`` with a path in the first folder that takes it, for the owner alone; None where none does."""
+    """Call ``write`` with a path in the first folder where it succeeds, for the owner only; None: in none."""
     for place in other_places():
         folder = None
         try:

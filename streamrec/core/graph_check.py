@@ -1,21 +1,22 @@
-"""What a step graph may be: judged from its bytes, before a runtime is given it. A model is somebody else's file.
+"""Checking the ONNX graph of a model file before a runtime loads it: the file may come from an untrusted source.
 
-A graph is a program. ``Loop`` may never end, ``If`` and ``Scan`` hold graphs of their own, external data reads other
-files, and custom operators run code of whoever registered them: none of these stands in what streamrec exports.
-The few fields that tell are read from the protobuf itself, in less time than a library for it takes to be imported.
+A graph is a program. ``Loop`` may never end, ``If`` and ``Scan`` contain graphs of their own, external data reads other
+files, and custom operators run the code of a library: streamrec exports none of these. The few fields that matter are
+read from the protobuf itself, in less time than the import of a library for it takes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
+from streamrec.core.protobuf import fields, message_of, text_of
 from streamrec.core.reading import shortened
 from streamrec.errors import ModelError
 
 MOST_NODES = 50_000
-# Operators of ONNX that take a time and a space that follow from shapes: no control flow, no sequences, no chance,
-# no texts, no decoders.
+# Operators of ONNX whose time and memory follow from shapes: no control flow, sequences, random numbers, strings or
+# decoders.
 _NAMES = (
     "Abs Acos Acosh Add And ArgMax ArgMin Asin Asinh Atan Atanh AveragePool BatchNormalization BitShift BitwiseAnd "
     "BitwiseNot BitwiseOr BitwiseXor Cast CastLike Ceil Celu CenterCropPad Clip Col2Im Compress Concat Constant "
@@ -37,23 +38,23 @@ _OWN = ("", "ai.onnx")  # the domain of ONNX's own operators
 
 @dataclass(slots=True)
 class GraphFacts:
-    """What was found in a graph's bytes."""
+    """Facts about a graph."""
 
     metadata: dict[str, str] = field(default_factory=dict)
     nodes: int = 0
-    external: set[str] = field(default_factory=set)  # initializers whose data lies elsewhere
+    external: set[str] = field(default_factory=set)  # initializers whose data is in another file
 
 
 def check_graph(data: bytes, name: str, referred: Collection[str] = ()) -> GraphFacts:
-    """Raise ``ModelError`` for a graph that may not run here; ``referred``: the weights that may lie outside of it."""
+    """Raise ``ModelError`` for a graph that may not run; ``referred``: the weights that may be outside of it."""
     facts = GraphFacts()
     try:
-        for number, value in _fields(memoryview(data)):
+        for number, value in fields(memoryview(data)):
             if number == 7:
-                _graph(_bytes(value), facts, name)
+                _graph(message_of(value), facts, name)
             elif number == 14:
-                pair = dict(_fields(_bytes(value)))
-                facts.metadata[_text(pair[1])] = _text(pair[2])
+                pair = dict(fields(message_of(value)))
+                facts.metadata[text_of(pair[1])] = text_of(pair[2])
             elif number == 25:
                 raise ModelError(f"{name}: its graph brings functions of its own; export the model again")
     except (KeyError, TypeError, ValueError, IndexError) as error:
@@ -66,11 +67,11 @@ def check_graph(data: bytes, name: str, referred: Collection[str] = ()) -> Graph
 
 
 def _graph(graph: memoryview, facts: GraphFacts, name: str) -> None:
-    for number, value in _fields(graph):
+    for number, value in fields(graph):
         if number == 1:
-            _node(_bytes(value), facts, name)
+            _node(message_of(value), facts, name)
         elif number == 5:
-            _tensor(_bytes(value), facts, name)
+            _tensor(message_of(value), facts, name)
         elif number == 15:
             raise ModelError(f"{name}: its graph holds sparse weights, which are not read here")
 
@@ -78,15 +79,15 @@ def _graph(graph: memoryview, facts: GraphFacts, name: str) -> None:
 def _node(node: memoryview, facts: GraphFacts, name: str) -> None:
     kind = domain = ""
     attributes = []
-    for number, value in _fields(node):
+    for number, value in fields(node):
         if number == 4:
-            kind = _text(value)
+            kind = text_of(value)
         elif number == 7:
-            domain = _text(value)
+            domain = text_of(value)
         elif number == 5:
-            attributes.append(_bytes(value))
+            attributes.append(message_of(value))
         elif number in (1, 2, 3):
-            _text(value)  # names that are none trouble the runtime
+            text_of(value)  # invalid names would break the runtime
     facts.nodes += 1
     if facts.nodes > MOST_NODES:
         raise ModelError(f"{name}: its graph has more than {MOST_NODES:,} operations")
@@ -97,18 +98,18 @@ def _node(node: memoryview, facts: GraphFacts, name: str) -> None:
             "leave it out of the model, and write the file again"
         )
     for attribute in attributes:
-        for number, value in _fields(attribute):
+        for number, value in fields(attribute):
             if number in (6, 11):
                 raise ModelError(f"{name}: its graph holds another graph, which models here have not")
             if number in (5, 10):
-                _tensor(_bytes(value), facts, name, inside=True)
+                _tensor(message_of(value), facts, name, inside=True)
 
 
 def _tensor(tensor: memoryview, facts: GraphFacts, name: str, *, inside: bool = False) -> None:
     called, outside = "", False
-    for number, value in _fields(tensor):
+    for number, value in fields(tensor):
         if number == 8:
-            called = _text(value)
+            called = text_of(value)
         elif number == 14:
             outside |= value == 1
         elif number == 13:
@@ -117,50 +118,3 @@ def _tensor(tensor: memoryview, facts: GraphFacts, name: str, *, inside: bool = 
         raise ModelError(f"{name}: its graph reads a constant from elsewhere, which it may not")
     if outside:
         facts.external.add(called)
-
-
-def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """The fields of a protobuf message in order: their numbers and values."""
-    at, end = 0, len(data)
-    while at < end:
-        key, at = _varint(data, at)
-        number, kind = key >> 3, key & 7
-        value: int | memoryview
-        if kind == 0:
-            value, at = _varint(data, at)
-        elif kind == 2:
-            length, at = _varint(data, at)
-            if length > end - at:
-                raise ValueError("a field is longer than what holds it")
-            value, at = data[at : at + length], at + length
-        elif kind in (1, 5):
-            length = 8 if kind == 1 else 4
-            if length > end - at:
-                raise ValueError("a field is longer than what holds it")
-            value, at = data[at : at + length], at + length
-        else:
-            raise ValueError("there is no such kind of field")
-        yield number, value
-
-
-def _varint(data: memoryview, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-        if shift > 63:
-            raise ValueError("a number is too long")
-
-
-def _bytes(value: int | memoryview) -> memoryview:
-    if isinstance(value, int):
-        raise TypeError("a number stands where a message is meant")
-    return value
-
-
-def _text(value: int | memoryview) -> str:
-    return bytes(_bytes(value)).decode("utf-8")

@@ -1,4 +1,4 @@
-"""A lock on a file or a folder that the system gives back when this process ends, however it ends."""
+"""A lock on a file or a folder, which the system releases when this process ends, however it ends."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Held(Exception):
 
 
 class Lock:
-    """Holds what is at ``path`` until ``release``; a file is made where there is none, a folder has to be there.
+    """Locks the file or folder at ``path`` until ``release``; a missing file is created, a folder has to exist.
 
-    Raises ``Held`` where another process (or another ``Lock``) has it, ``OSError`` where it cannot be opened. A
-    file system that knows no locks lets everybody have it: ``sure`` is False then.
+    Raises ``Held`` where another process (or another ``Lock``) has it, ``OSError`` where it cannot be opened. On a
+    file system without locks every caller gets it: ``sure`` is False then.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,7 +40,7 @@ class Lock:
             self.sure = False
 
     def is_of(self, path: Path) -> bool:
-        """Whether what is at ``path`` now is what is held, and not another file that has its name."""
+        """Whether the file at ``path`` now is the locked one, and not another file with its name."""
         if self._file is None:
             return False
         try:
@@ -50,7 +50,7 @@ class Lock:
         return (there.st_dev, there.st_ino) == (held.st_dev, held.st_ino) or sys.platform == "win32"
 
     def release(self) -> None:
-        """Give it back; a second time does nothing."""
+        """Release the lock; a second call does nothing."""
         if self._file is not None:
             with contextlib.suppress(OSError):
                 os.close(self._file)

@@ -1,8 +1,9 @@
-"""Module paths of before: ``streamrec.sinks`` and its like stay importable, from where their names live now."""
+"""Former module paths: ``streamrec.sinks`` and others stay importable, with the names of their new modules."""
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 from collections.abc import Iterable, Sequence
 from importlib.abc import Loader, MetaPathFinder
@@ -10,7 +11,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-# The path of before, and the modules that hold its names now.
+# The former path, and the modules that hold its names now.
 OLD_PATHS: dict[str, tuple[str, ...]] = {
     "batching": ("pipeline.watcher",),
     "bench": ("evaluation.bench",),
@@ -59,20 +60,25 @@ OLD_PATHS: dict[str, tuple[str, ...]] = {
     "train.tables": ("evaluation.text_tables",),
     "transforms": ("nn.transforms",),
     "tune": ("evaluation.tune",),
-    "videos": ("sources.video_io",),
+    "videos": ("sources.webcam", "sources.open_errors", "sources.decoding"),
     "watch": ("commands.watch_job",),
     "watchfile": ("settings.cameras_file",),
 }
 
 
 def find(name: str, modules: Iterable[str]) -> Any:
-    """The value that one of these modules of streamrec calls ``name``; raises ``AttributeError``."""
+    """The value of ``name`` in the first of these modules that has it; raises ``AttributeError``."""
     for module in modules:
         try:
             return getattr(importlib.import_module(f"streamrec.{module}"), name)
         except AttributeError:
             continue
     raise AttributeError(f"there is no {name!r} in streamrec.{', streamrec.'.join(modules)}")
+
+
+def is_module(package: str, name: str) -> bool:
+    """Whether the package holds a module of this name: ``from package import module`` asks its names first."""
+    return importlib.util.find_spec(f"{package}.{name}") is not None
 
 
 class _OldModule(ModuleType):
@@ -99,6 +105,6 @@ class _Finder(MetaPathFinder, Loader):
 
 
 def keep_importable() -> None:
-    """Let old paths be imported; asked last, so that it costs nothing where a module exists."""
+    """Make the former paths importable; it is the last finder, so that it costs nothing for modules that exist."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.append(_Finder())

@@ -1,7 +1,7 @@
-"""A program that is asked to end ends, also where its main thread is in a native call that does not come back.
+"""Ending a process on SIGINT and SIGTERM, also when its main thread hangs in a native call.
 
-Python runs a signal's handler between two of its own instructions. Where OpenCV, FFmpeg or ONNX Runtime hang, none
-comes, and without this only SIGKILL would help.
+Python runs a signal handler between two of its own instructions. Where OpenCV, FFmpeg or ONNX Runtime hang, it never
+runs, and without this module only SIGKILL would help.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ import threading
 import time
 from collections.abc import Callable
 
-PATIENCE = 5.0  # seconds that a handler has to run
-_AT_ONCE = 3  # so many signals that no handler heard end it without waiting
-_SLACK = 1.0  # seconds by which a handler may have run before this thread heard of its signal
-_heard_at = -1e9  # time.monotonic() of the last handler that ran
+PATIENCE = 5.0  # seconds in which a handler has to run
+_AT_ONCE = 3  # so many signals without a handler that ran end the process without waiting
+_SLACK = 1.0  # seconds by which a handler may run before this thread receives its signal
+_handled_at = -1e9  # time.monotonic() of the last handler that ran
 
 
-def heard() -> None:
-    """Called by each handler of a signal that ends: the main thread runs, and ends what is to be ended by itself."""
-    global _heard_at
-    _heard_at = time.monotonic()
+def handler_ran() -> None:
+    """Each handler of SIGINT and SIGTERM calls this: the main thread runs, and ends the process itself."""
+    global _handled_at
+    _handled_at = time.monotonic()
 
 
 def watch_over(interrupt: Callable[[], object], patience: float = PATIENCE) -> None:
-    """Start the thread that ends the process where nobody else can; in the main thread, once.
+    """Start the thread that ends the process where the main thread cannot; call it once, in the main thread.
 
-    ``interrupt`` is what Ctrl-C does, and calls ``heard``. The exit code of a process that is ended so is 128 and
-    the signal's number, as shells have it.
+    ``interrupt`` is what Ctrl-C does, and calls ``handler_ran``. The exit code of a process that is ended so is 128
+    plus the signal's number, as shells have it.
     """
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell may have it ignored
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else a shell ignores it
         signal.signal(signal.SIGINT, lambda *_: interrupt())
     reader, writer = socket.socketpair()
     writer.setblocking(False)
@@ -42,23 +42,23 @@ def watch_over(interrupt: Callable[[], object], patience: float = PATIENCE) -> N
 
 
 def _watch(reader: socket.socket, writer: socket.socket, patience: float) -> None:
-    """``writer`` is held here alone: what writes to it, in C, knows its number only."""
-    asked: list[tuple[int, float]] = []  # signals of late, and when they came
+    """Wait for signals. ``writer`` is kept open by this function only: C code writes to its descriptor."""
+    received: list[tuple[int, float]] = []  # recent signals, and when they came
     while writer.fileno() >= 0:
-        reader.settimeout(0.1 if asked else None)
+        reader.settimeout(0.1 if received else None)
         with contextlib.suppress(TimeoutError):
-            asked += [
+            received += [
                 (number, time.monotonic())
                 for number in reader.recv(64)
                 if number in (signal.SIGINT, signal.SIGTERM)
             ]
-        if len(asked) >= _AT_ONCE and _heard_at < asked[0][1] - _SLACK:
-            _end(asked[-1][0])
-        for number, at in tuple(asked):
+        if len(received) >= _AT_ONCE and _handled_at < received[0][1] - _SLACK:
+            _end(received[-1][0])
+        for number, at in tuple(received):
             if time.monotonic() - at >= patience:
-                if _heard_at < at - _SLACK:
+                if _handled_at < at - _SLACK:
                     _end(number)
-                asked.remove((number, at))
+                received.remove((number, at))
 
 
 def _end(number: int) -> None:

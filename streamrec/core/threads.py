@@ -1,4 +1,4 @@
-"""How many threads each part takes, in one place, so that they share the cores and do not fight over them."""
+"""How many threads each part takes, in one place, so that they share the cores."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import os
 
 import cv2
 
-SMALL = 25_000  # pixels: up to there a second thread gains a step little and takes a core from decoders
+SMALL = 25_000  # pixels; up to there a second thread speeds a step up little and takes a core from decoders
 
 
 def cores() -> int:
-    """Those that this process may use."""
+    """The number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0)) or 1
     return os.cpu_count() or 1
 
 
 def for_engine(pixels: int) -> int:
-    """Threads of one step on pictures of so many pixels; more than a few do not help a small CNN.
+    """Threads of one step on frames of so many pixels; more than a few do not help a small CNN.
 
     >>> for_engine(80 * 64)
     1
@@ -25,10 +25,10 @@ def for_engine(pixels: int) -> int:
     return 1 if pixels <= SMALL else min(4, cores())
 
 
-def for_prefetch(threads: int | None = None) -> int:
-    """Threads that encode images ahead, each one image.
+def for_encoding(threads: int | None = None) -> int:
+    """How many frames a CNN encodes at the same time, each in one thread, where none depends on another.
 
-    ``threads``: what the caller allows; None: as many as there are cores, up to four.
+    ``threads``: how many the caller allows; None: one for each core, up to four.
     """
     return min(4, cores()) if threads is None else threads
 
@@ -38,9 +38,12 @@ def for_decoder() -> int:
     return max(1, min(4, cores() - 1))
 
 
-def settle() -> None:
-    """OpenCV's pool would take a core from the engine for a resize of a fraction of a millisecond.
+def limit_opencv_threads() -> None:
+    """Give OpenCV one thread: its pool would take a core from the engine for a resize of a fraction of a millisecond.
 
-    It is one for the whole process, so this is for programs of our own, and for an app that wants it.
+    The pool is shared by the whole process, so the commands call this, and an app may.
     """
     cv2.setNumThreads(1)
+
+
+settle = limit_opencv_threads  # the name of before

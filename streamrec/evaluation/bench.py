@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ import numpy as np
 
 from streamrec.core import threads
 from streamrec.core.image import as_bgr
+from streamrec.core.version import commit, version_of
 from streamrec.errors import SourceError
 from streamrec.evaluation.metrics import Latency
 from streamrec.events.detector import EventDetector
@@ -89,7 +89,7 @@ class BenchReport:
 
 def run_bench(settings: BenchSettings, *, tell: Callable[[str], None] = lambda text: None) -> BenchReport:
     """Measure a model on this machine; ``tell`` is called with what is measured now."""
-    threads.settle()
+    threads.limit_opencv_threads()
     name, engine = make_engine(
         settings.model, engine=settings.engine, device=settings.device, threads=settings.threads
     )
@@ -417,8 +417,8 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "opencv": cv2.__version__,
         "onnxruntime": onnxruntime.__version__,
-        "streamrec": version("streamrec"),
-        "commit": commit(),
+        "streamrec": version_of(),
+        "commit": commit() or "unknown",
     }
 
 
@@ -429,20 +429,6 @@ def processor() -> str:
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
-
-
-def commit() -> str:
-    """That of a source tree; "unknown" for what was installed."""
-    try:
-        said = subprocess.run(
-            ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return said.stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
 
 
 # -- for people

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, TypeAlias
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 import numpy as np
 
@@ -94,10 +94,12 @@ class ClipReport:
     confusion: dict[str, Any]  # labels, and counts of clips at their end: rows are the truth
     alarms: Alarms | None
     unreadable: tuple[str, ...] = ()
+    further: dict[str, float | None] = field(default_factory=dict)  # name in METRICS -> its number
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return {"about": self.about} | asdict(self)
+        values = asdict(self)
+        return {"about": self.about} | values | values.pop("further")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +128,12 @@ class StreamReport:
     alarms: Alarms | None
     by_label: dict[str, dict[str, float | int | None]]
     unreadable: tuple[str, ...] = ()
+    further: dict[str, float | None] = field(default_factory=dict)  # name in METRICS -> its number
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return {"about": self.about} | asdict(self)
+        values = asdict(self)
+        return {"about": self.about} | values | values.pop("further")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +151,21 @@ class RepetitionReport:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return {"about": self.about} | asdict(self)
+
+
+class Metric(Protocol):
+    """A number that a report shows: ``update`` with each playback, then ``get``."""
+
+    def update(self, playback: Playback) -> None:
+        """Take one clip or video in."""
+
+    def get(self) -> float | None:
+        """The score from 0 to 1; None: nothing was seen yet."""
+
+
+# Metrics that reports on clips and on videos show beside their fields: name -> class.
+# A new metric is a class in metrics.py, or a file of its own, and a line here.
+METRICS: dict[str, Callable[[], Metric]] = {}
 
 
 def background_of(labels: Sequence[str], settings: EventSettings) -> tuple[str, ...]:
@@ -268,6 +287,7 @@ def clip_report(
         confusion={"labels": list(labels), "counts": confusion.get().tolist()},
         alarms=_alarms(clips, background),
         unreadable=tuple(unreadable),
+        further=_further(clips),
     )
 
 
@@ -319,6 +339,7 @@ def stream_report(
             if any(label in one.truth for one in videos)
         },
         unreadable=tuple(unreadable),
+        further=_further(videos),
     )
 
 
@@ -405,6 +426,16 @@ class _FrameScores:
             "ap": self._ap.get(label),
             "cap": self._cap.get(label),
         }
+
+
+def _further(played: Sequence[Playback]) -> dict[str, float | None]:
+    numbers = {}
+    for name, make in METRICS.items():
+        metric = make()
+        for one in played:
+            metric.update(one)
+        numbers[name] = metric.get()
+    return numbers
 
 
 def _at_parts(clips: Sequence[Playback], labels: tuple[str, ...]) -> dict[str, float]:

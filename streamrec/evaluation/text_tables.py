@@ -74,6 +74,7 @@ def _clips(report: ClipReport) -> list[str]:
         "per-frame calibrated mAP": percent(report.cap),
         "calibration error at the end": percent(report.ece_at_end),
         "calibration error per frame": percent(report.ece_per_frame),
+        **{name: percent(value) for name, value in report.further.items()},
         **_alarms(report),
     }
     heading = f"{report.clips} clips of one label, {report.groups} groups, {report.frames} frames"
@@ -103,6 +104,7 @@ def _videos(report: StreamReport) -> list[str]:
         "onset told after": _seconds(report.delay_told),
         "at the latest": _seconds(report.delay_worst),
         "onset dated off by": _seconds(report.delay_dated),
+        **{name: percent(value) for name, value in report.further.items()},
         **_alarms(report),
     }
     source = "" if report.fps is None else f", source at {report.fps:g} frames a second"

@@ -130,7 +130,7 @@ class TuneReport:
 
 def run_tune(settings: TuneSettings, *, tell: Callable[[str], None] = lambda text: None) -> TuneReport:
     """Measure what each way to run the models costs here, and play streams to each."""
-    threads.settle()
+    threads.limit_opencv_threads()
     costs: list[Cost] = []
     with tempfile.TemporaryDirectory() as folder:
         tell("making a camera's video")

@@ -38,7 +38,7 @@ from typing import Any
 
 import numpy as np
 
-from streamrec.core import limits
+from streamrec.core.arguments import COOL_DOWN, PART, PAUSE, STRANGENESS
 from streamrec.core.reading import shortened
 from streamrec.errors import StateError, StreamrecError
 from streamrec.types import ActionEnded, ActionStarted, Event, Prediction
@@ -50,13 +50,13 @@ _ROUNDING = 1e-3  # a softmax in float16 may give 1.0005
 
 # The fields of EventSettings that are numbers, and their limits.
 LIMITS = {
-    "enter": limits.PART,
-    "leave": limits.PART,
-    "smoothing": limits.PAUSE,
-    "shortest": limits.PAUSE,
-    "merge_gap": limits.PAUSE,
-    "cool_down": limits.REST,
-    "strangest": limits.STRANGEST,
+    "enter": PART,
+    "leave": PART,
+    "smoothing": PAUSE,
+    "shortest": PAUSE,
+    "merge_gap": PAUSE,
+    "cool_down": COOL_DOWN,
+    "strangest": STRANGENESS,
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from streamrec.core.limits import MODEL_FPS, Limits
+from streamrec.core.arguments import MODEL_FPS, Limits
 from streamrec.core.reading import shortened
 from streamrec.core.text import printable
 from streamrec.errors import ModelError

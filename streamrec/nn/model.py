@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -127,27 +128,48 @@ class ActionModel(nn.Module):
         return replace(state, head=memory, cache=cache, clock=begun + seconds)
 
 
+def _recurrent(kind: type[LSTMHead] | type[GRUHead], config: ModelConfig, feature_size: int) -> Head:
+    return kind(
+        feature_size,
+        config.hidden_size,
+        config.outputs,
+        layers=config.layers,
+        dropout=config.dropout,
+        feature_norm=config.feature_norm,
+        recall=config.recall,
+        recall_features=config.recall_features,
+        recall_only=config.recall_only,
+        recall_gate=config.recall_gate,
+        recall_frames=config.recall_frames,
+    )
+
+
+def _attention(config: ModelConfig, feature_size: int) -> Head:
+    return AttentionHead(
+        feature_size,
+        config.hidden_size,
+        config.outputs,
+        layers=config.layers,
+        dropout=config.dropout,
+        feature_norm=config.feature_norm,
+        context=config.context,
+    )
+
+
+# ModelConfig.head -> what builds it from the config and the size of the features.
+# A new head is a file in this folder and a line here.
+HEADS: dict[str, Callable[[ModelConfig, int], Head]] = {
+    "attention": _attention,
+    "gru": partial(_recurrent, GRUHead),
+    "lstm": partial(_recurrent, LSTMHead),
+}
+
+
 def make_head(config: ModelConfig, feature_size: int) -> Head:
     """The head that the config names, over features of this size; raises ``ModelError`` for an unknown one."""
-    sizes = feature_size, config.hidden_size, config.outputs
-    layers, dropout, norm = config.layers, config.dropout, config.feature_norm
-    if config.head in ("lstm", "gru"):
-        kind = LSTMHead if config.head == "lstm" else GRUHead
-        return kind(
-            *sizes,
-            layers=layers,
-            dropout=dropout,
-            feature_norm=norm,
-            recall=config.recall,
-            recall_features=config.recall_features,
-            recall_only=config.recall_only,
-            recall_gate=config.recall_gate,
-            recall_frames=config.recall_frames,
-        )
-    if config.head == "attention":
-        context = config.context
-        return AttentionHead(*sizes, layers=layers, dropout=dropout, feature_norm=norm, context=context)
-    raise ModelError(f"there is no head {config.head!r}; the heads are attention, gru, lstm")
+    if config.head not in HEADS:
+        raise ModelError(f"there is no head {config.head!r}; the heads are {', '.join(sorted(HEADS))}")
+    return HEADS[config.head](config, feature_size)
 
 
 class CNNLSTM(nn.Module):

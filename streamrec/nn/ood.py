@@ -16,7 +16,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from streamrec.core.limits import Limits
+from streamrec.core.arguments import Limits
 from streamrec.errors import DataError
 
 SCALES = 4  # the picture, its half, its quarter and its eighth

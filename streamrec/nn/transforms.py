@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from streamrec.core.arguments import described
+from streamrec.core.arguments import Limits, described
 from streamrec.core.image import halvings
-from streamrec.core.limits import Limits
 from streamrec.core.reading import shortened
 from streamrec.errors import PictureError, WrongValue
 

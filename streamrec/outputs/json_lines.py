@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from streamrec.core.arguments import described, path_to_write
-from streamrec.core.files import open_private
-from streamrec.core.steady import BackgroundFile, SteadyFile
+from streamrec.core.files import open_private, why
+from streamrec.core.line_files import BackgroundLineFile, LineFile
 from streamrec.core.text import printable
 from streamrec.errors import SinkError
 from streamrec.outputs.sink import Sink, _cannot_write
@@ -31,7 +31,8 @@ class JsonLines(Sink):
     (seconds since 1970) gives each line the ``time`` of its writing. Every line is on its way before ``write``
     returns. A new file is for its owner alone. Raises SinkError where it cannot be written, or holds no text.
 
-    >>> from streamrec.types import Prediction
+    >>> import numpy as np
+    >>> from streamrec.types import Frame, Prediction
     >>> lines = io.StringIO()
     >>> says = Prediction("wave", 0.75, np.array([0.25, 0.75], np.float32), 0.04, ("idle", "wave"))
     >>> with JsonLines(lines) as sink:
@@ -42,7 +43,7 @@ class JsonLines(Sink):
 
     def __init__(
         self,
-        target: str | os.PathLike[str] | IO[str] | SteadyFile | BackgroundFile,
+        target: str | os.PathLike[str] | IO[str] | LineFile | BackgroundLineFile,
         *,
         append: bool = False,
         predictions: bool = True,
@@ -112,7 +113,7 @@ class JsonLines(Sink):
         except BrokenPipeError as error:
             raise SinkError(f"nobody reads {self._name} any more") from error
         except OSError as error:
-            raise SinkError(f"cannot write {self._name}: {error.strerror or error}") from error
+            raise SinkError(f"cannot write {self._name}: {why(error)}") from error
 
     def close(self) -> None:
         """Close the file if it was opened here."""
@@ -213,7 +214,7 @@ def open_lines(
     tell: Callable[[str], object],
     predictions: bool = True,
     clock: Callable[[], float] | None = None,
-) -> tuple[JsonLines, SteadyFile | BackgroundFile]:
+) -> tuple[JsonLines, LineFile | BackgroundLineFile]:
     """JSON Lines that a full disk does not end, and their file, to be closed after them.
 
     ``background``: in a thread of its own, for what must not wait: a reader that is too slow loses the oldest lines,
@@ -223,8 +224,8 @@ def open_lines(
     name = "standard output" if target == "-" else target
     to: Any = getattr(sys.stdout, "buffer", sys.stdout) if target == "-" else Path(target)
     try:
-        file = SteadyFile(to, name, tell=tell, append=append)
+        file = LineFile(to, name, log=tell, append=append)
     except OSError as error:
         raise SinkError(_cannot_write(Path(target), error)) from error
-    written = BackgroundFile(file, tell=tell) if background else file
+    written = BackgroundLineFile(file, log=tell) if background else file
     return JsonLines(written, predictions=predictions, clock=clock), written

@@ -108,8 +108,8 @@ class Trail:
             self._moments.append(
                 Moment(
                     frame.timestamp,
-                    _index_of(result.says, prediction.labels),
-                    result.says,
+                    _index_of(result.label, prediction.labels),
+                    result.label,
                     0.0 if result.unknown else prediction.confidence,
                     frame.truth,
                     -1 if frame.truth is None else _index_of(frame.truth, prediction.labels),
@@ -279,7 +279,7 @@ def _draw_says(out: np.ndarray, result: Result, unit: float) -> int:
     big, small = max(8, round(15 * unit)), max(6, round(8.6 * unit))
     bar, row = max(2, round(4 * unit)), max(small * 2, round(25 * unit))
 
-    others = _others(prediction.labels, result.says, prediction.probabilities)
+    others = _others(prediction.labels, result.label, prediction.probabilities)
     head = pad + big + round(9 * unit) + bar
     room = round(height * 0.6) - margin - head - pad
     others = others[: max(0, min(len(others), room // row))]
@@ -293,10 +293,10 @@ def _draw_says(out: np.ndarray, result: Result, unit: float) -> int:
     percent_width = _width_of(percent, percent_cap, False)
     base = y0 + pad + big
     _write(out, percent, right - percent_width, base, percent_cap, WHITE)
-    name, cap = _fit(result.says, right - left - percent_width - pad // 2, big, True)
+    name, cap = _fit(result.label, right - left - percent_width - pad // 2, big, True)
     _write(out, name, left, base, cap, WHITE, bold=True)
     y = base + round(9 * unit)
-    color = color_of(_index_of(result.says, prediction.labels), result.says)
+    color = color_of(_index_of(result.label, prediction.labels), result.label)
     _bar(out, left, y, right - left, bar, 0.0 if result.unknown else prediction.confidence, color)
 
     y += bar
@@ -438,7 +438,7 @@ def _draw_actions(
 def _draw_tiny(out: np.ndarray, result: Result, trail: Trail | Iterable[Moment]) -> None:
     height, width = out.shape[:2]
     prediction = result.prediction
-    color = color_of(_index_of(result.says, prediction.labels), result.says)
+    color = color_of(_index_of(result.label, prediction.labels), result.label)
     _bar(out, 0, 0, width, max(1, height // 16), 0.0 if result.unknown else prediction.confidence, color)
     moments = list(trail) if math.isfinite(result.frame.timestamp) else []
     if moments:

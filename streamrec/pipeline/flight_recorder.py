@@ -23,16 +23,16 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 import numpy as np
 
 from streamrec.core.context import Closing
-from streamrec.core.files import PRIVATE_FOLDER, make_private_folder, open_private, replacing
+from streamrec.core.files import PRIVATE_FOLDER, make_private_folder, open_private, replacing, why
 from streamrec.core.image import as_bgr
-from streamrec.core.reading import in_words, read_data, read_json, shortened
+from streamrec.core.reading import explain_errors, read_data, read_json, shortened
+from streamrec.core.version import version_of
 from streamrec.errors import DataError, SettingsError, SinkError, StateError
 from streamrec.runtime.checkpoint import SHIPPED, shipped_models
 from streamrec.runtime.recognizer import Recognizer, RecognizerWrapper
@@ -99,9 +99,7 @@ class FlightRecorder(Closing):
             self.folder.mkdir(mode=PRIVATE_FOLDER)
             self._write_header()
         except OSError as error:
-            raise SinkError(
-                f"cannot record to {folder}: {(error.strerror or str(error)).lower()}; choose another folder"
-            ) from error
+            raise SinkError(f"cannot record to {folder}: {why(error)}; choose another folder") from error
 
     def recorded(self, recognizer: Recognizer) -> Recognizer:
         """The same recognizer, whose steps are recorded."""
@@ -245,11 +243,13 @@ class FlightRecorder(Closing):
     def _write_header(self) -> None:
         header = {
             "layout": LAYOUT,
-            "streamrec": _version("streamrec"),
+            "streamrec": version_of(),
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "machine": platform.machine(),
             "python": platform.python_version(),
-            "packages": {name: _version(name) for name in ("numpy", "onnxruntime", "opencv-python", "torch")},
+            "packages": {
+                name: version_of(name) for name in ("numpy", "onnxruntime", "opencv-python", "torch")
+            },
             "pictures": str(self._pictures),
             "models": [
                 {"name": m.name, "engine": m.engine, "device": m.device, "labels": list(m.labels)}
@@ -274,9 +274,7 @@ class FlightRecorder(Closing):
             self._close_part()
         except OSError:  # what its buffer held cannot be written either
             self._data = self._lines = None
-        self._warn(
-            f"the recording to {self.folder} stops for a minute: {(error.strerror or str(error)).lower()}"
-        )
+        self._warn(f"the recording to {self.folder} stops for a minute: {why(error)}")
 
 
 class _Recorded(RecognizerWrapper):
@@ -328,7 +326,7 @@ def replay(folder: Path, load: Callable[[str, str], Recognizer] = load_recorded)
 
     Raises ``DataError`` where there is no recording, one without pictures, or one that is damaged.
     """
-    with in_words(folder, DataError):
+    with explain_errors(folder, DataError):
         return _replay(_recording(folder), load)
 
 
@@ -338,9 +336,9 @@ def _replay(folder: Path, load: Callable[[str, str], Recognizer]) -> Replayed:
         raise DataError(f"{folder} holds no pictures (--record-pictures none): it cannot be replayed")
     recognizers = [load(model["name"], model["engine"]) for model in header["models"]]
     notes = [
-        f"{name} was {then} then, and is {_version(name)} now"
+        f"{name} was {then} then, and is {version_of(name)} now"
         for name, then in header["packages"].items()
-        if then != _version(name)
+        if then != version_of(name)
     ]
     states: dict[str, State] = {}
     steps = frames = unseen = 0
@@ -560,10 +558,3 @@ def digest_of(state: State) -> int:
 
 def _text(array: np.ndarray) -> str:
     return base64.b64encode(np.asarray(array, np.float32).tobytes()).decode()
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -22,7 +22,7 @@ from safetensors.numpy import save
 from streamrec.core.arguments import path_to_write
 from streamrec.core.files import replacing
 from streamrec.core.graph_check import check_graph
-from streamrec.core.reading import in_words, path_of, read_json, shortened, why
+from streamrec.core.reading import explain_errors, path_of, read_json, shortened, why
 from streamrec.core.redact import redact
 from streamrec.core.text import printable
 from streamrec.errors import ModelError, StreamrecError
@@ -92,10 +92,20 @@ def save_model(path: str | Path, model: ActionModel | CNNLSTM) -> None:
 
     Of a ``CNNLSTM`` the file does not hold the class of its CNN, but the graph of a step: it runs without it.
     """
+    path = _model_path(path)
+    write_checkpoint(path, checkpoint_of(model, path.stem))
+
+
+def _model_path(path: str | Path) -> Path:
     path = path_to_write(path, "a model", error=ModelError)
     if path.suffix != ".safetensors":
         raise ModelError(f"{printable(redact(str(path)))}: a model file ends in .safetensors")
-    checkpoint = checkpoint_of(model, path.stem)
+    return path
+
+
+def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
+    """Write what a model file holds, whole or not at all; raises ``ModelError``. Needs no torch."""
+    path = _model_path(path)
     tensors = {
         name: np.require(value.astype(np.float16) if _is_halved(name, value) else value, requirements="C")
         for name, value in checkpoint.weights.items()
@@ -160,7 +170,7 @@ def read_checkpoint(name_or_path: str | Path) -> Checkpoint:
         raise ModelError(
             f"{printable(str(path))}: a model is a .safetensors or .onnx file; pickles (.pt, .pth) are never loaded"
         )
-    with in_words(path, ModelError):
+    with explain_errors(path, ModelError):
         metadata = read_header(path)
         config = parse_config(path, metadata.get("format"), metadata.get("config"))
         try:
@@ -191,7 +201,7 @@ def read_config(name_or_path: str | Path, *, graph_metadata: Callable[[Path], di
     ``graph_metadata``: reads what stands in a .onnx file, which is not this module's.
     """
     path = find_model(name_or_path)
-    with in_words(path, ModelError):
+    with explain_errors(path, ModelError):
         metadata = graph_metadata(path) if path.suffix == ".onnx" else read_header(path)
         return parse_config(path, metadata.get("format"), metadata.get("config"))
 

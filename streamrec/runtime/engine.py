@@ -5,7 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -13,7 +14,21 @@ import numpy as np
 from streamrec.errors import NotPicklable
 from streamrec.nn.config import ModelConfig
 
+if TYPE_CHECKING:
+    from streamrec.runtime.checkpoint import Checkpoint
+
 Arrays = tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Origin:
+    """What an engine was made from, so that ``make`` can make it again in another process, given its config too."""
+
+    make: Callable[[Origin, ModelConfig], Engine]
+    model: str | Checkpoint  # the absolute path of a file, or a model that was never in one
+    engine: str
+    device: str
+    threads: int | None
 
 
 class PrefetchWorkers:
@@ -34,8 +49,7 @@ class Engine(ABC):
     config: ModelConfig
     head_shapes: tuple[tuple[int, ...], ...]  # of the memory of one stream, without axis 0
     cache_shapes: tuple[tuple[int, ...], ...]
-    # Makes the engine again in another process, given its config; None: it was put together by hand.
-    origin: Callable[[ModelConfig], Engine] | None = None
+    origin: Origin | None = None  # None: it was put together by hand
     prefetches = False  # whether ``prefetch_workers`` was called, and there are some
 
     @abstractmethod
@@ -69,11 +83,11 @@ class Engine(ABC):
         """Itself: it has no state, so that the copy of an object that uses it can share it."""
         return self
 
-    def __reduce__(self) -> tuple[Callable[[ModelConfig], Engine], tuple[ModelConfig]]:
+    def __reduce__(self) -> tuple[Callable[..., Engine], tuple[Any, ...]]:
         """Pickled as what it was made from: unpickling makes it again."""
         if self.origin is None:
             raise NotPicklable(
                 f"a {type(self).__name__} that was not loaded from a model file cannot be pickled; "
                 "save the model, and load its file in the other process"
             )
-        return self.origin, (self.config,)
+        return self.origin.make, (self.origin, self.config)

@@ -1,90 +1,156 @@
-"""A step graph in two: what a CNN makes of a picture alone, and what waits for the memory of the frame before.
+"""Splits a step graph in two: what a CNN makes of the frame alone, and what needs the state of the frame before.
 
-The first part of several frames can be worked on at the same time, each on a core of its own. That gains more than a
-second thread for each frame: the layers of a small CNN are too short to be shared out well.
+The first part runs for several frames at the same time, each on a core of its own (prefetch). That gains more than a
+second thread for each frame: the layers of a small CNN are too short to be divided well. The graph stays bytes:
+nodes, inputs and weights are copied as they are, so that no package for ONNX is needed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-import onnx
-from onnx.helper import make_graph, make_model, make_tensor_value_info
+from streamrec.core.protobuf import encoded, fields, message_of, text_of
 
 Part = tuple[bytes, list[str]]  # a graph, and the names of its weights
 _CONVOLUTIONS = ("Conv", "QLinearConv", "ConvInteger")
-_TYPES = {"tensor(float)": onnx.TensorProto.FLOAT, "tensor(uint8)": onnx.TensorProto.UINT8}
+_TYPES = {"tensor(float)": 1, "tensor(uint8)": 2}  # TensorProto.DataType
 
 
-class Cut:
-    """Where a graph is cut: behind what a convolution over nothing but its first input, the pictures, leads to.
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """One operation. Optional inputs and outputs that are left out have no name, and are not listed."""
 
-    ``seen``: the names of what is passed from the one part to the other; none where no convolution is of the
-    pictures alone.
+    data: memoryview
+    kind: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """An input, an output or a weight."""
+
+    data: memoryview | bytes
+    name: str
+
+
+class SplitGraph:
+    """A graph that ``check_graph`` has passed, and where it is split: behind what a convolution of the frame leads to.
+
+    ``passed``: the names of what the first part hands to the second one; empty where no convolution reads nothing
+    but the first input, the frames.
     """
 
     def __init__(self, graph: bytes) -> None:
-        self._model = model = onnx.load_from_string(graph)
-        others = model.graph.input[1:]
-        waiting = {value.name for value in others}  # for the frame before, or for its time
-        seen: set[str] = set()
-        self._after: list[onnx.NodeProto] = []
-        for node in model.graph.node:  # each comes after those that it needs
-            if waiting.intersection(node.input):
-                waiting.update(node.output)
-            elif node.op_type in _CONVOLUTIONS or seen.intersection(node.input):
-                seen.update(node.output)
+        self._read(graph)
+        stateful = {value.name for value in self._inputs[1:]}  # the state, the time since the frame before
+        encoded_names: set[str] = set()
+        self._after: list[_Node] = []
+        for node in self._nodes:  # each comes after those that it needs
+            if stateful.intersection(node.inputs):
+                stateful.update(node.outputs)
+            elif node.kind in _CONVOLUTIONS or encoded_names.intersection(node.inputs):
+                encoded_names.update(node.outputs)
                 continue
             self._after.append(node)
-        passed = [*(name for node in self._after for name in node.input), *_names(model.graph.output)]
-        self.seen = [name for name in dict.fromkeys(passed) if name in seen]
+        wanted = [*(name for node in self._after for name in node.inputs), *_names(self._outputs)]
+        self.passed = [name for name in dict.fromkeys(wanted) if name in encoded_names]
 
     def first(self) -> Part:
-        """Pictures -> what is seen of them."""
-        nodes = _leading_to(self._model.graph.node, self.seen)
-        return self._part(
-            nodes, self._model.graph.input[:1], [onnx.ValueInfoProto(name=n) for n in self.seen]
-        )
+        """Frames -> what is passed on."""
+        nodes = _leading_to(self._nodes, self.passed)
+        return self._part(nodes, self._inputs[:1], [_Named(encoded(1, name), name) for name in self.passed])
 
     def second(self, types: Sequence[tuple[str, Sequence[int | str | None]]]) -> Part | None:
-        """Inputs, and what is seen -> outputs. ``types``: type and shape of what is seen, as ONNX Runtime has them."""
+        """Inputs, and what is passed on -> outputs; None where it is of types that are not known here.
+
+        ``types``: the type and shape of each that is passed on, as ONNX Runtime has them.
+        """
         if any(kind not in _TYPES for kind, _ in types):
             return None
         given = [
-            make_tensor_value_info(name, _TYPES[kind], shape)
-            for name, (kind, shape) in zip(self.seen, types, strict=True)
+            _Named(_value_info(name, _TYPES[kind], shape), name)
+            for name, (kind, shape) in zip(self.passed, types, strict=True)
         ]
-        nodes = _leading_to(self._after, _names(self._model.graph.output))
-        used = {name for node in nodes for name in node.input}
-        inputs = [value for value in self._model.graph.input if value.name in used]
-        return self._part(nodes, [*inputs, *given], self._model.graph.output)
+        nodes = _leading_to(self._after, _names(self._outputs))
+        used = {name for node in nodes for name in node.inputs}
+        inputs = [value for value in self._inputs if value.name in used]
+        return self._part(nodes, [*inputs, *given], self._outputs)
 
-    def _part(
-        self,
-        nodes: Sequence[onnx.NodeProto],
-        inputs: Sequence[onnx.ValueInfoProto],
-        outputs: Sequence[onnx.ValueInfoProto],
-    ) -> Part:
-        used = {name for node in nodes for name in node.input}
-        weights = [weight for weight in self._model.graph.initializer if weight.name in used]
-        part = make_model(
-            make_graph(nodes, "part", inputs, outputs, weights),
-            opset_imports=self._model.opset_import,
-            functions=self._model.functions,
-            ir_version=self._model.ir_version,
+    def _read(self, model: bytes) -> None:
+        """ModelProto: 1 ir_version, 7 graph, 8 opset_import. GraphProto: 1 node, 5 initializer, 11 input, 12 output."""
+        self._ir_version, self._opsets, graph = 0, [], b""
+        for number, value in fields(memoryview(model)):
+            if number == 1 and isinstance(value, int):
+                self._ir_version = value
+            elif number == 7:
+                graph += message_of(value)  # as Protocol Buffers merge a field that comes again
+            elif number == 8:
+                self._opsets.append(message_of(value))
+        self._nodes: list[_Node] = []
+        self._weights: list[_Named] = []
+        self._inputs: list[_Named] = []
+        self._outputs: list[_Named] = []
+        for number, value in fields(memoryview(graph)):
+            if number == 1:
+                self._nodes.append(_node(message_of(value)))
+            elif number == 5:
+                self._weights.append(_named(message_of(value), 8))
+            elif number in (11, 12):
+                (self._inputs if number == 11 else self._outputs).append(_named(message_of(value), 1))
+
+    def _part(self, nodes: Sequence[_Node], inputs: Sequence[_Named], outputs: Sequence[_Named]) -> Part:
+        used = {name for node in nodes for name in node.inputs}
+        weights = [weight for weight in self._weights if weight.name in used]
+        graph = b"".join(
+            (
+                *(encoded(1, node.data) for node in nodes),
+                encoded(2, "part"),
+                *(encoded(5, weight.data) for weight in weights),
+                *(encoded(11, value.data) for value in inputs),
+                *(encoded(12, value.data) for value in outputs),
+            )
         )
-        return part.SerializeToString(), [weight.name for weight in weights]
+        opsets = b"".join(encoded(8, opset) for opset in self._opsets)
+        return encoded(1, self._ir_version) + encoded(7, graph) + opsets, _names(weights)
 
 
-def _names(values: Iterable[onnx.ValueInfoProto]) -> list[str]:
+def _node(data: memoryview) -> _Node:
+    """NodeProto: 1 input, 2 output, 4 op_type."""
+    kind = ""
+    inputs: list[str] = []
+    outputs: list[str] = []
+    for number, value in fields(data):
+        if number == 4:
+            kind = text_of(value)
+        elif number in (1, 2) and (name := text_of(value)):
+            (inputs if number == 1 else outputs).append(name)
+    return _Node(data, kind, tuple(inputs), tuple(outputs))
+
+
+def _named(data: memoryview, name_field: int) -> _Named:
+    return _Named(data, "".join(text_of(value) for number, value in fields(data) if number == name_field))
+
+
+def _value_info(name: str, element: int, shape: Sequence[int | str | None]) -> bytes:
+    """ValueInfoProto: 1 name, 2 type {1 tensor_type {1 elem_type, 2 shape {1 dim {1 dim_value or 2 dim_param}}}}."""
+    sizes = b"".join(
+        encoded(1, b"" if size is None else encoded(1 if isinstance(size, int) else 2, size))
+        for size in shape
+    )
+    return encoded(1, name) + encoded(2, encoded(1, encoded(1, element) + encoded(2, sizes)))
+
+
+def _names(values: Iterable[_Named]) -> list[str]:
     return [value.name for value in values]
 
 
-def _leading_to(nodes: Iterable[onnx.NodeProto], names: Iterable[str]) -> list[onnx.NodeProto]:
+def _leading_to(nodes: Iterable[_Node], names: Iterable[str]) -> list[_Node]:
     """Those of the nodes that are needed for what is named, in their order."""
     needed, kept = set(names), []
     for node in reversed(list(nodes)):
-        if needed.intersection(node.output):
+        if needed.intersection(node.outputs):
             kept.append(node)
-            needed.update(node.input)
+            needed.update(node.inputs)
     return kept[::-1]

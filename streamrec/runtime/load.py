@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamrec.core.limits import THREADS
+from streamrec.core.arguments import THREADS
 from streamrec.errors import ModelError
 from streamrec.nn.config import ModelConfig
-from streamrec.runtime.engine import Engine
+from streamrec.runtime.engine import Engine, Origin
 
 if TYPE_CHECKING:
     from streamrec.runtime.checkpoint import Checkpoint
@@ -18,23 +17,14 @@ if TYPE_CHECKING:
 ENGINES = ("auto", "onnx", "torch")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Origin:
-    """What an engine was made from; calling it makes the engine again, in this process or another."""
-
-    model: str | Checkpoint  # the absolute path of a file, or a model that was never in one
-    engine: str
-    device: str
-    threads: int | None
-
-    def __call__(self, config: ModelConfig) -> Engine:
-        """The engine made again; raises ``ModelError`` where its file holds another model by now."""
-        if not isinstance(self.model, str):
-            return engine_of(self.model, engine=self.engine, device=self.device, threads=self.threads)
-        _, engine = make_engine(self.model, engine=self.engine, device=self.device, threads=self.threads)
-        if engine.config != config:
-            raise ModelError(f"{self.model} holds another model than when this recognizer was pickled")
-        return engine
+def make_again(origin: Origin, config: ModelConfig) -> Engine:
+    """The engine made again; raises ``ModelError`` where its file holds another model by now."""
+    if not isinstance(origin.model, str):
+        return engine_of(origin.model, engine=origin.engine, device=origin.device, threads=origin.threads)
+    _, engine = make_engine(origin.model, engine=origin.engine, device=origin.device, threads=origin.threads)
+    if engine.config != config:
+        raise ModelError(f"{origin.model} holds another model than when this recognizer was pickled")
+    return engine
 
 
 def make_engine(
@@ -66,7 +56,7 @@ def make_engine(
         checkpoint = read_checkpoint(path)
         name = checkpoint.name
         made = engine_of(checkpoint, engine=engine, device=device, threads=threads)
-    made.origin = Origin(str(path.absolute()), engine, device, threads)
+    made.origin = Origin(make_again, str(path.absolute()), engine, device, threads)
     return name, made
 
 
@@ -87,7 +77,7 @@ def engine_of(
         from streamrec.runtime.torch_engine import TorchEngine
 
         made = TorchEngine(checkpoint, device, threads)
-    made.origin = Origin(checkpoint, engine, device, threads)
+    made.origin = Origin(make_again, checkpoint, engine, device, threads)
     return made
 
 

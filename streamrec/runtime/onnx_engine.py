@@ -14,13 +14,14 @@ import numpy as np
 import onnxruntime
 
 from streamrec.core.graph_check import check_graph
-from streamrec.core.reading import in_words, why
+from streamrec.core.reading import explain_errors, why
 from streamrec.core.text import printable
-from streamrec.core.threads import for_engine, for_prefetch
+from streamrec.core.threads import for_encoding, for_engine
 from streamrec.errors import ModelError
 from streamrec.nn.config import ModelConfig
 from streamrec.runtime.checkpoint import Checkpoint, parse_config
 from streamrec.runtime.engine import Arrays, Engine, PrefetchWorkers
+from streamrec.runtime.graph_split import SplitGraph
 
 MOST_MEMORY = 8 << 30  # bytes that all graphs together may take, or half of the machine's where that is less
 _LARGEST_MEMORY = 1 << 28  # bytes of the memory of one stream
@@ -52,7 +53,7 @@ class OnnxEngine(Engine):
         self.memory_names = [i.name for i in inputs]
         self.head_shapes = tuple(tuple(i.shape[1:]) for i in inputs if i.name.startswith("head."))
         self.cache_shapes = tuple(tuple(i.shape[1:]) for i in inputs if i.name.startswith("cache."))
-        self._threads = for_prefetch(threads)
+        self._threads = for_encoding(threads)
         self._graph: _Graph | None = graph if self._threads > 1 and graph.size >= LARGE else None
         self._halves: tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSession] | None = None
         self._workers: PrefetchWorkers | None = None
@@ -70,7 +71,7 @@ class OnnxEngine(Engine):
 
             graph, names = step_graph(build_model(checkpoint))
         check_graph(graph, checkpoint.name, names)
-        with in_words(checkpoint.name, ModelError):
+        with explain_errors(checkpoint.name, ModelError):
             weights = {
                 name: onnxruntime.OrtValue.ortvalue_from_numpy(checkpoint.weights[name]) for name in names
             }
@@ -246,14 +247,13 @@ class _Graph:
     def halves(self) -> tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSession] | None:
         """The half that encodes images, and the half that needs the memory; None where the graph cannot be split."""
         try:
-            from streamrec.runtime.graph_split import Cut
-        except ImportError:  # a small installation that only runs models
+            split = SplitGraph(self.data)
+        except (TypeError, ValueError, IndexError):  # the runtime reads it otherwise: each step is whole
             return None
-        cut = Cut(self.data)
-        if not cut.seen:
+        if not split.passed:
             return None
-        first = self.session(1, cut.first())
-        second = cut.second([(output.type, output.shape) for output in first.get_outputs()])
+        first = self.session(1, split.first())
+        second = split.second([(output.type, output.shape) for output in first.get_outputs()])
         return None if second is None else (first, self.session(1, second))
 
 

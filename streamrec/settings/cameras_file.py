@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote
 
-from streamrec.core import limits
 from streamrec.core.address import split_address
+from streamrec.core.arguments import ANY, FPS, STILL, WEBCAM, Limits
 from streamrec.core.files import too_open
-from streamrec.core.limits import Limits
-from streamrec.core.reading import MOST_SECRET, CannotRead, in_words, path_of, read_text, shortened
+from streamrec.core.reading import MOST_SECRET, CannotRead, explain_errors, path_of, read_text, shortened
 from streamrec.core.redact import is_known, looks_random, redact, secrets_of
 from streamrec.core.text import printable
 from streamrec.errors import SettingsError, StreamrecError
@@ -30,8 +29,8 @@ _CAMERA_KEYS = ("name", "address", *_DEFAULT_KEYS, "region", "address_file")
 _SECRET_KEYS = ("password", "secret", "token")
 _SHOWN_KEYS = ("name", "file", "folder", "host")  # what they hold is told, however odd it looks
 # Of what happens after an event; what stands in them is said where it is done.
-_TABLES = ("history", "evidence", "webhook", "mqtt", "sink")
-_NO_WEBCAM = f"webcams have numbers from 0 to {limits.WEBCAM.high:g}"
+TABLES: list[str] = ["history", "evidence", "webhook", "mqtt", "sink"]
+_NO_WEBCAM = f"webcams have numbers from 0 to {WEBCAM.high:g}"
 # Of numbers in those tables, where the usual limits are not meant.
 _LIMITS = {
     "keep_days": Limits(0.001, 36_500, zero=True),
@@ -95,7 +94,7 @@ class WatchFile:
 
         A field with ``metadata={"path": True}`` is relative to the folder of the file.
         """
-        with in_words(f"{self.path.name}: [{name}]"):
+        with explain_errors(f"{self.path.name}: [{name}]"):
             return [_settings(self, name, table, kind) for key, table in self.tables if key == name]
 
     def too_open(self) -> list[str]:
@@ -121,13 +120,13 @@ def read_watchfile(
     """
     path = path_of(os.fspath(path))
     data = read_toml(path) if text is None else parse_toml(text, path.name)
-    with in_words(path.name):
+    with explain_errors(path.name):
         return _watchfile(data, _Reader(path, environment, tuned or Tuned()))
 
 
 def _watchfile(data: dict[str, Any], reader: _Reader) -> WatchFile:
     path = reader.path
-    reader.check_keys(data, ("defaults", "camera", *_TABLES), "")
+    reader.check_keys(data, ("defaults", "camera", *TABLES), "")
     defaults, tables = data.get("defaults", {}), data.get("camera", [])
     if not isinstance(defaults, dict):
         raise SettingsError(f"{path.name}: defaults is no table; write [defaults]")
@@ -148,7 +147,7 @@ def _watchfile(data: dict[str, Any], reader: _Reader) -> WatchFile:
                 f"{path.name}: camera {camera.name!r}: name: it stands there twice; name each camera once"
             )
         names.add(camera.name)
-    return reader.file(data, _TABLES, tuple(cameras))
+    return reader.file(data, tuple(TABLES), tuple(cameras))
 
 
 def read_settings(
@@ -157,7 +156,7 @@ def read_settings(
     """The tables of one name alone, as ``WatchFile.settings`` gives them: the rest need not be right."""
     path = path_of(os.fspath(path))
     data = read_toml(path)
-    with in_words(path.name):
+    with explain_errors(path.name):
         return _Reader(path, environment, Tuned()).file(data, (name,)).settings(name, kind)
 
 
@@ -165,9 +164,9 @@ def read_after(path: str | os.PathLike[str], environment: Mapping[str, str]) -> 
     """What is to happen after an event, alone: of cameras, which may stand there too, none is read."""
     path = path_of(os.fspath(path))
     reader, data = _Reader(path, environment, Tuned()), read_toml(path)
-    with in_words(path.name):
-        reader.check_keys(data, ("defaults", "camera", *_TABLES), "")
-        return reader.file(data, _TABLES)
+    with explain_errors(path.name):
+        reader.check_keys(data, ("defaults", "camera", *TABLES), "")
+        return reader.file(data, tuple(TABLES))
 
 
 def names_variable(text: str) -> bool:
@@ -215,7 +214,7 @@ def _settings(file: WatchFile, name: str, table: dict[str, Any], kind: type[_S])
         elif wanted.startswith("bool"):
             fits, what = isinstance(value, bool), "true or false"
         else:
-            allowed = _LIMITS.get(key, limits.ANY)
+            allowed = _LIMITS.get(key, ANY)
             if wanted.startswith("int"):
                 allowed = replace(allowed, whole=True)
             fits, what = allowed.holds(value), str(allowed)
@@ -280,10 +279,10 @@ class _Reader:
             model = self.located(model, where, "model")
         fps = values.get("fps", self.tuned.fps if model == (self.tuned.model or DEFAULT_MODEL) else None)
         if fps is not None:
-            self.check_number(fps, where, "fps", limits.FPS)
+            self.check_number(fps, where, "fps", FPS)
         still = values.get("still")
         if still is not None:
-            self.check_number(still, where, "still", limits.STILL)
+            self.check_number(still, where, "still", STILL)
         enabled = values.get("enabled", True)
         if not isinstance(enabled, bool):
             raise self.wrong(where, "enabled", f"write true or false, not {shortened(enabled)}")
@@ -376,7 +375,7 @@ class _Reader:
             raise self.wrong(where, "address", f"{len(address)} letters; give at most {_LONGEST_ADDRESS}")
         if any(ord(letter) < 32 or ord(letter) == 127 for letter in address):
             raise self.wrong(where, "address", "it holds a control character, like the end of a line")
-        if address.isdecimal() and (len(address) > 9 or not limits.WEBCAM.holds(int(address))):
+        if address.isdecimal() and (len(address) > 9 or not WEBCAM.holds(int(address))):
             raise self.wrong(where, "address", f"{shortened(address)[1:-1]}: {_NO_WEBCAM}")
         own = [key for key in _LOGIN_KEYS if key in table]
         parts = split_address(address)
@@ -447,7 +446,11 @@ class _Reader:
 
     def place(self, address: str, where: str) -> str:
         """A file beside the TOML file; webcams and the synthetic world as they are."""
-        if address.isdecimal() or re.match(r"synthetic(:|$)|/dev/", address) or "://" in address:
+        if address.isdecimal() or address.startswith("/dev/") or "://" in address:
+            return address
+        from streamrec.sources.open import SOURCES  # it brings OpenCV
+
+        if address.partition(":")[0] in SOURCES:
             return address
         return self.located(address, where, "address")
 

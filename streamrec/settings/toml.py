@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from streamrec.core.reading import in_words, read_text, shortened
+from streamrec.core.reading import explain_errors, read_text, shortened
 from streamrec.errors import SettingsError
 
 DEEPEST = 16  # tables and lists in each other; a file of settings has four
@@ -40,7 +40,7 @@ def parse_toml(text: str, name: str) -> dict[str, Any]:
     Each of them would take Python's parser or what follows it minutes, or break it.
     """
     check_shape(text, name)
-    with in_words(name):
+    with explain_errors(name):
         try:
             values = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:

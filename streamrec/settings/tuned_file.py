@@ -7,8 +7,8 @@ import os
 from dataclasses import dataclass, fields
 from typing import Any
 
-from streamrec.core.limits import FPS, THREADS
-from streamrec.core.reading import in_words, path_of, shortened
+from streamrec.core.arguments import FPS, THREADS
+from streamrec.core.reading import explain_errors, path_of, shortened
 from streamrec.errors import SettingsError
 from streamrec.settings.toml import no_such_key, read_toml
 
@@ -59,7 +59,7 @@ def read_tuned(path: str | os.PathLike[str]) -> Tuned:
     """Read and check the file; raises ``SettingsError`` in words."""
     path = path_of(os.fspath(path))
     values = read_toml(path)
-    with in_words(path.name):
+    with explain_errors(path.name):
         for key, value in values.items():
             if key not in KEYS:
                 raise SettingsError(f"{path.name}: {shortened(key)[1:-1]}: {no_such_key(key, KEYS)}")

@@ -312,7 +312,7 @@ def _asked_to_stop() -> Iterator[list[int]]:
         before = {kind: handler for kind in kinds if callable(handler := signal.getsignal(kind))}
 
     def ask(number: int, frame: Any) -> None:
-        ending.heard()
+        ending.handler_ran()
         asked.append(number)
 
     for kind in before:

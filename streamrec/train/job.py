@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from streamrec.core.console import Lines
+from streamrec.core.console import LineConsole
 from streamrec.core.files import keep_elsewhere, keep_inputs, too_full, try_room, why
 from streamrec.core.text import printable
 from streamrec.data.clips import (
@@ -145,39 +145,53 @@ class TrainJob:
         self.keep_inputs()
         if self.is_synthetic and (self.settings.seed + 1) * SEEDS > UNSEEN:
             raise DataError(f"--seed {self.settings.seed}: for synthetic it is 0 to {UNSEEN // SEEDS - 1}")
+        self._train(self.load_data)
+
+    def train_fold(
+        self,
+        learned: list[Clip],
+        measured: list[Clip],
+        seed: int,
+        folder: Path,
+        *,
+        run_folder: Path | None = None,
+    ) -> ActionModel:
+        """Train on some clips and measure on others, as a cross-validation does; all is written to ``folder``.
+
+        ``run_folder``: another one for config.json, metrics.csv and the report.
+        """
+        settings = replace(self.settings, seed=seed)
+        fold = replace(self, out=folder / "model.safetensors", folder=run_folder or folder, settings=settings)
+        fold.keep_inputs((*learned, *measured))
+        return fold._train(lambda ranks: fold.decode(learned, measured, ranks))
+
+    def _train(self, load: Callable[[Ranks], TrainData]) -> ActionModel:
+        """Load the data, learn, measure and write; of several processes the first one writes."""
         if self.threads:
             torch.set_num_threads(self.threads)
         with joined(self.settings.device) as ranks:
-            data = self.load_data(ranks)
+            data = load(ranks)
             model = self.fit(data, ranks)
             if ranks.first:
                 self.write(model, data)
-
-    def train_fold(self, learned: list[Clip], measured: list[Clip], seed: int, folder: Path) -> ActionModel:
-        """Train on some clips and measure on others, as a cross-validation does; all is written to ``folder``."""
-        settings = replace(self.settings, seed=seed)
-        fold = replace(self, out=folder / "model.safetensors", folder=folder, settings=settings)
-        data = fold.decode(learned, measured)
-        model = fold.fit(data)
-        fold.write(model, data)
-        return model
+            return model
 
     def load_data(self, ranks: Ranks | None = None) -> TrainData:
         """Find and decode what is learned from, and what is held out."""
         if not self.is_synthetic:
-            clips = find_clips(self.data, relabel=self.relabel, tell=_console(ranks).say)
+            clips = find_clips(self.data, relabel=self.relabel, tell=_console(ranks).print_line)
             self.keep_inputs(clips)
             for note in self.notes:
-                _console(ranks).say(note)
+                _console(ranks).print_line(note)
             learned, measured = held_out(clips, part=self.hold_out, seed=self.settings.seed)
             if measured:
-                _console(ranks).say(f"held out, to measure on at the end: {told_of(measured)}")
+                _console(ranks).print_line(f"held out, to measure on at the end: {told_of(measured)}")
             return self.decode(learned, measured, ranks)
         config = self._config_for(ACTIONS if self.world is None else LABELS[self.world])
         count = self.scenes if self.world else max(1, round(self.hours * 3600 / SCENE_SECONDS))
         back = min(SCENES, round(self.hold_out * count))
         if self.world:
-            with still("drawing scenes", _console(ranks).say):
+            with still("drawing scenes", _console(ranks).print_line):
                 scenes = scenes_of(self.world, count + back, config.transform, config.labels)
         else:
             scenes = self._render(count + back, config, _console(ranks))
@@ -200,13 +214,15 @@ class TrainJob:
                     if isinstance(recording, Recording):
                         recordings.append(recording)
                         if recording.amiss is not None:
-                            console.say(f"{printable(clip.path.name)}: {recording.amiss}", style="yellow")
+                            console.print_line(
+                                f"{printable(clip.path.name)}: {recording.amiss}", style="yellow"
+                            )
                         if clips is measured:
                             names.append(clip.path.name)
                     else:
-                        console.say(f"passed over: {recording}", style="yellow")
+                        console.print_line(f"passed over: {recording}", style="yellow")
         if self.world:
-            with still("drawing scenes", console.say):
+            with still("drawing scenes", console.print_line):
                 parts[0].extend(scenes_of(self.world, self.scenes, config.transform, config.labels))
         groups = Counter(clip.group for clip in (*learned, *measured))
         grouped = bool(self.world) or max(groups.values(), default=0) > 1
@@ -214,7 +230,7 @@ class TrainJob:
         return TrainData(config, *parts, names, quiet, grouped)
 
     def _footage(
-        self, learned: Sequence[Clip], measured: Sequence[Clip], config: ModelConfig, console: Lines
+        self, learned: Sequence[Clip], measured: Sequence[Clip], config: ModelConfig, console: LineConsole
     ) -> list[Clip]:
         """What --background names, but for what is held out; raises ``DataError`` for what is an action by the data."""
         if not self.background:
@@ -223,7 +239,7 @@ class TrainJob:
         footage = find_footage(self.background, nothing[0])
         kept = apart_from(measured, footage)
         if (left := len(footage) - len(kept)) > 0:
-            console.say(
+            console.print_line(
                 f"{left} of the background {'is' if left == 1 else 'are'} held out, and not learned from"
             )
         names = dict.fromkeys(nothing, nothing[0])  # whatever it is called
@@ -231,7 +247,7 @@ class TrainJob:
         return kept
 
     def _decode_background(
-        self, clips: Sequence[Clip], config: ModelConfig, cache: ClipCache, console: Lines
+        self, clips: Sequence[Clip], config: ModelConfig, cache: ClipCache, console: LineConsole
     ) -> list[Recording]:
         if not clips:
             return []
@@ -239,9 +255,9 @@ class TrainJob:
             found = [*map(done, decode_clips(clips, config.transform, config.labels, cache=cache))]
         for clip, recording in found:
             if not isinstance(recording, Recording):
-                console.say(f"passed over: {recording}", style="yellow")
+                console.print_line(f"passed over: {recording}", style="yellow")
             elif recording.amiss is not None:
-                console.say(f"{printable(clip.path.name)}: {recording.amiss}", style="yellow")
+                console.print_line(f"{printable(clip.path.name)}: {recording.amiss}", style="yellow")
         return [recording for _, recording in found if isinstance(recording, Recording)]
 
     def fit(self, data: TrainData, ranks: Ranks | None = None) -> ActionModel:
@@ -249,10 +265,10 @@ class TrainJob:
         ranks = ranks or Ranks(device=choose_device(self.settings.device))
         console = _console(ranks)
         if kept := self._kept():
-            console.say(f"going on with the run in {kept}")
+            console.print_line(f"going on with the run in {kept}")
         log = None
         if ranks.first:
-            log = RunLog(self.run_folder, say=console.say)
+            log = RunLog(self.run_folder, say=console.print_line)
             log.write_config(**self._described(data, ranks))
         try:
             with _learning(self.settings, console, log) as tell:
@@ -265,12 +281,12 @@ class TrainJob:
                     watched=data.measured,
                     resumes=self.resumes,
                     tell=tell,
-                    say=console.say,
+                    say=console.print_line,
                     ranks=ranks,
                 )
         except KeyboardInterrupt:
             if kept := self._kept():
-                console.say(f"stopped; the same command goes on from {kept}")
+                console.print_line(f"stopped; the same command goes on from {kept}")
             raise
         finally:
             if log is not None:
@@ -279,37 +295,39 @@ class TrainJob:
     def write(self, model: ActionModel, data: TrainData) -> None:
         """Write the model, then what it says of the held-out recordings."""
         console = _console(None)
-        with still("looking at what it learned from", console.say):
+        with still("looking at what it learned from", console.print_line):
             known, unknown = data.known, 0.0
             if known is not None and data.measured:
                 unknown = unknown_part(known, data.measured, model.config.fps)
         if unknown > MOST_UNKNOWN:
             known = None
         model.config = replace(model.config, known=known)
-        with still("writing the model", console.say):
+        with still("writing the model", console.print_line):
             written, unwritten = self._written(model), None
         if written == self.out:
             # Not before: if the model cannot be written, nothing is lost.
             for path in self.resumes:
                 path.unlink(missing_ok=True)
-            console.say(f"wrote {self.out}")
+            console.print_line(f"wrote {self.out}")
         else:
             unwritten = ModelError(f"{self.out} was not written; the model is in {written}")
-            console.say(f"{self.out} cannot be written; the model is in {written}: make room, and move it")
+            console.print_line(
+                f"{self.out} cannot be written; the model is in {written}: make room, and move it"
+            )
         if read_checkpoint(written).graph is None:
-            console.say(
+            console.print_line(
                 f"the encoder {model.config.encoder} cannot be exported to ONNX: this model runs with torch only"
             )
         with _counting("measuring", len(data.measured), console) as done:
             played = [done(play(model, recording)) for recording in data.measured]
         if data.unjudged:
-            console.say(f"it calls no picture unknown: {data.unjudged}")
+            console.print_line(f"it calls no picture unknown: {data.unjudged}")
         elif known is None:
-            console.say(
+            console.print_line(
                 f"it calls no picture unknown: it would be wrong of {100 * unknown:.0f} % of the held-out ones"
             )
         elif data.measured:
-            console.say(f"of the held-out pictures {100 * unknown:.1f} % are unknown to it")
+            console.print_line(f"of the held-out pictures {100 * unknown:.1f} % are unknown to it")
         told = "nothing was held out, so nothing was measured"
         if played:
             per_frame, at_end = accuracies(played)
@@ -318,9 +336,9 @@ class TrainJob:
                 f"on {len(played)} held-out {what}: {100 * at_end:.1f} % right at the end, "
                 f"{100 * per_frame:.1f} % of the frames"
             )
-            console.say(told)
+            console.print_line(told)
         try:
-            with still("drawing the report", console.say):
+            with still("drawing the report", console.print_line):
                 draw_report(
                     self.run_folder,
                     title=self.out.stem,
@@ -331,11 +349,11 @@ class TrainJob:
                     names=data.names,
                 )
         except MissingExtra as error:
-            console.say(f"no pictures of the run: {error}")
+            console.print_line(f"no pictures of the run: {error}")
         except OSError as error:
-            console.say(f"no pictures of the run: {self.run_folder} cannot be written: {why(error)}")
+            console.print_line(f"no pictures of the run: {self.run_folder} cannot be written: {why(error)}")
         else:
-            console.say(f"its curves and mistakes: {self.run_folder / 'report.html'}")
+            console.print_line(f"its curves and mistakes: {self.run_folder / 'report.html'}")
         if unwritten is not None:
             raise unwritten  # at the end: all that could be done is done
 
@@ -413,7 +431,7 @@ class TrainJob:
             "processes": ranks.count,
         }
 
-    def _render(self, count: int, config: ModelConfig, console: Lines) -> list[Recording]:
+    def _render(self, count: int, config: ModelConfig, console: LineConsole) -> list[Recording]:
         def one(number: int) -> Recording:
             # 30 a second, and many changes: recordings are played again at other speeds and rates.
             seed = self.settings.seed * SEEDS + number
@@ -438,14 +456,14 @@ def scenes_of(kind: str, count: int, transform: Transform, labels: tuple[str, ..
     return found
 
 
-def _console(ranks: Ranks | None) -> Lines:
+def _console(ranks: Ranks | None) -> LineConsole:
     """The terminal; of several processes only the first one speaks."""
     quiet = ranks is not None and not ranks.first
-    return Lines(stderr=True, quiet=quiet)
+    return LineConsole(stderr=True, quiet=quiet)
 
 
 @contextmanager
-def _counting(what: str, total: int, console: Lines) -> Iterator[Any]:
+def _counting(what: str, total: int, console: LineConsole) -> Iterator[Any]:
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     begun, count = time.monotonic(), 0
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -460,13 +478,13 @@ def _counting(what: str, total: int, console: Lines) -> Iterator[Any]:
         def text() -> str:
             return f"{what}: {count} of {total}{left(count, total, time.monotonic() - begun)}"
 
-        with told_every(console.say, text, wanted=not console.is_terminal):
+        with told_every(console.print_line, text, wanted=not console.is_terminal):
             yield done
 
 
 @contextmanager
 def _learning(
-    settings: TrainSettings, console: Lines, log: RunLog | None
+    settings: TrainSettings, console: LineConsole, log: RunLog | None
 ) -> Iterator[Callable[[Standing], None]]:
     """A listener that shows where the run stands, and writes it down."""
     columns = (
@@ -497,7 +515,7 @@ def _learning(
             )
             progress.update(task, completed=standing.step, description=told)
             if not console.is_terminal and (standing.step % 100 == 0 or standing.step == standing.steps):
-                console.say(f"{standing.step}/{standing.steps} {told}")
+                console.print_line(f"{standing.step}/{standing.steps} {told}")
             if log is not None:
                 log.write(standing)
 
@@ -509,7 +527,7 @@ def _learning(
             rest = left(last.step - first + 1, total - first + 1, time.monotonic() - begun)
             return f"{last.step}/{total} {told}{rest}"
 
-        with told_every(console.say, text, wanted=not console.is_terminal):
+        with told_every(console.print_line, text, wanted=not console.is_terminal):
             yield tell
     if last is not None and last.best_at is not None:
-        console.say(f"learned for {last.step} steps; what is kept was the best, after {last.best_at}")
+        console.print_line(f"learned for {last.step} steps; what is kept was the best, after {last.best_at}")

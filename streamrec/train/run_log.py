@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from streamrec.core.files import make_private_folder, open_private, replacing, too_full, try_room, why
 from streamrec.core.redact import redact
+from streamrec.core.version import commit, version_of
 from streamrec.errors import DataError, MissingExtra, need
 from streamrec.train.fit import Progress
 
@@ -147,24 +146,15 @@ def read_lines(path: Path) -> list[Line]:
 
 def write_config(folder: Path, **parts: Any) -> None:
     """Write config.json: what is given, and the versions of what it was made with."""
-    made_with = {name: version(name) for name in ("streamrec", "torch", "torchvision", "timm", "numpy")}
+    made_with = {name: version_of(name) for name in ("streamrec", "torch", "torchvision", "timm", "numpy")}
     plain = parts | {
         "command": redact(" ".join(sys.argv)),
         "versions": made_with | {"python": sys.version.split()[0]},
-        "commit": _commit(),
+        "commit": commit(),
     }
     text = json.dumps(plain, indent=2, ensure_ascii=False, default=str)
     with replacing(folder / "config.json", "w", private=True, encoding="utf-8") as file:
         file.write(text + "\n")
-
-
-def _commit() -> str | None:
-    """Of the checkout that the code runs from; ends in -dirty where it was changed since."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--exclude", "*"]
-    with suppress(OSError, subprocess.SubprocessError):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-        return done.stdout.strip()
-    return None
 
 
 def _texts(line: Line) -> list[str]:

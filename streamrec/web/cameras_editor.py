@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from streamrec.core.address import login_in
+from streamrec.core.arguments import FPS
 from streamrec.core.files import make_private_folder, open_private
-from streamrec.core.limits import FPS
 from streamrec.core.reading import read_data, shortened, why
 from streamrec.core.redact import redact_address
 from streamrec.errors import SettingsError, StreamrecError, need
@@ -61,7 +61,7 @@ class Change:
     thresholds: Mapping[str, float] | None = None  # those that differ from the model's own
 
 
-class Editor:
+class CamerasEditor:
     """One file of cameras."""
 
     def __init__(self, file: Path | InForce, environment: Mapping[str, str] | None = None) -> None:
@@ -198,8 +198,7 @@ class Editor:
         try:
             try:
                 kept = self.path.stat()
-                descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-                with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as out:
+                with open_private(part, "x", encoding="utf-8", newline="") as out:
                     out.write(text)
                     out.flush()
                     os.fsync(out.fileno())
@@ -257,8 +256,7 @@ class Editor:
             raise SettingsError(said) from error
 
     def _cannot_write(self, error: OSError) -> SettingsError:
-        said = (error.strerror or str(error)).lower()
-        return SettingsError(f"{self.path.name} cannot be written here: {said}")
+        return SettingsError(f"{self.path.name} cannot be written here: {why(error)}")
 
     def _models(self, document: Any) -> list[str]:
         """What ships, and what the file names already."""

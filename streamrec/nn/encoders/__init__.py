@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from streamrec.nn.encoders.motion import SIGHTS, MotionEncoder
 
 JOINTS = ("joint", "joint-spread")
 OWN_CLASS = "own"  # what ModelConfig.encoder says of a CNN that is none of these
-OWN = ("difference", *JOINTS, *SIGHTS)  # the encoders that look at the frame before as well
 
 
 class FrameEncoder(Encoder):
@@ -69,10 +69,10 @@ def make_encoder(name: str, *, height: int = 224, width: int = 224, weights: str
             "the CNN of this model is a Python class of its maker's, which a model file does not hold: it runs with "
             "the onnx engine only, and is trained and shown with CNNLSTM in Python"
         )
-    if name in OWN:
+    if name in ENCODERS:
         if imagenet and name not in JOINTS:
             raise ModelError(f"the {name} encoder has no ImageNet weights; train it, or take another encoder")
-        encoder = _own(name, imagenet, height, width)
+        encoder = ENCODERS[name](imagenet, height, width)
     else:
         try:
             encoder = _named_cnn(name, imagenet, height, width)
@@ -95,7 +95,7 @@ def encoder_names() -> list[str]:
 
     return sorted(
         {
-            *OWN,
+            *ENCODERS,
             "efficientnet_lite0",
             *torchvision.models.list_models(module=torchvision.models),
             *timm.list_models(),
@@ -166,17 +166,6 @@ def strip_classifier(cnn: nn.Module) -> nn.Module:
     return cnn
 
 
-def _own(name: str, imagenet: bool, height: int, width: int) -> Encoder:
-    if name in SIGHTS:
-        return MotionEncoder(height=height, width=width, sight=SIGHTS[name])
-    if name == "difference":
-        return DifferenceEncoder(height=height, width=width)
-    trunk = _efficientnet_lite0(imagenet, height, width)
-    joint = JointEncoder(trunk.cnn, height=height, width=width, spread=name == "joint-spread")
-    joint.mean, joint.std = trunk.mean, trunk.std
-    return joint
-
-
 def _look_up(stored: dict[str, Tensor], key: str, prefix: str) -> Tensor | None:
     return stored.get(key.removeprefix("cnn.") if prefix == "cnn." else prefix + key)
 
@@ -228,3 +217,31 @@ def _efficientnet_lite0(imagenet: bool, height: int, width: int) -> FrameEncoder
 def _take_normalization(encoder: Encoder, cnn: Any) -> None:
     """timm knows what each CNN's weights were trained with."""
     encoder.mean, encoder.std = tuple(cnn.default_cfg["mean"]), tuple(cnn.default_cfg["std"])
+
+
+def _difference(imagenet: bool, height: int, width: int) -> Encoder:
+    return DifferenceEncoder(height=height, width=width)
+
+
+def _motion(name: str) -> Callable[[bool, int, int], Encoder]:
+    return lambda imagenet, height, width: MotionEncoder(height=height, width=width, sight=SIGHTS[name])
+
+
+def _joint(name: str) -> Callable[[bool, int, int], Encoder]:
+    def build(imagenet: bool, height: int, width: int) -> Encoder:
+        cnn = _efficientnet_lite0(imagenet, height, width)
+        joint = JointEncoder(cnn.cnn, height=height, width=width, spread=name == "joint-spread")
+        joint.mean, joint.std = cnn.mean, cnn.std
+        return joint
+
+    return build
+
+
+# streamrec's own encoders: name -> what builds one from (ImageNet weights or not, height, width).
+# A new encoder is a file in this folder and a line here.
+ENCODERS: dict[str, Callable[[bool, int, int], Encoder]] = {
+    "difference": _difference,
+    **{name: _joint(name) for name in JOINTS},
+    **{name: _motion(name) for name in SIGHTS},
+}
+OWN = tuple(ENCODERS)

@@ -25,14 +25,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from streamrec.core.files import PRIVATE_FILE, make_private_folder, open_private, too_open
+from streamrec.core.files import PRIVATE_FILE, make_private_folder, open_private, replacing, too_open, why
 from streamrec.core.locks import Held, Lock
 from streamrec.errors import SinkError, StreamrecError
 from streamrec.outputs.history.records import Announcement, Entry, Kind
 from streamrec.outputs.history.store import History
 from streamrec.outputs.video_file import VideoFile
 from streamrec.settings.outputs import EvidenceSettings, Privacy
-from streamrec.sources.video_io import seconds_in
+from streamrec.sources.decoding import seconds_in
 from streamrec.types import Frame, Result
 
 _QUALITY = 80  # of the JPEG pictures
@@ -322,10 +322,8 @@ class Evidence:
         path = _events_of(recording.path)
         starts = {id: recording.entry[id].started - at for id, at in recording.entries.items()}
         try:
-            part = path.with_name(f"{path.name}.part")
-            with open_private(part) as file:
+            with replacing(path, "w", private=True, fresh=True, sync=False) as file:
                 json.dump(starts, file)
-            part.replace(path)
         except OSError as error:
             raise SinkError(_cannot_write(path, error)) from error
 
@@ -387,14 +385,10 @@ class Evidence:
         path = self._path(entry, "jpg")
         make_private_folder(path.parent)
         _, data = cv2.imencode(".jpg", _small(_decoded(kept.jpeg), _THUMBNAIL_SIDE, Privacy.full))
-        part = path.with_suffix(".jpg.part")
         try:
-            with open_private(part, "xb") as file:  # a new file: not through a link that somebody put there
+            with replacing(path, private=True, fresh=True, sync=False) as file:
                 file.write(data.tobytes())
-            part.replace(path)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
             raise SinkError(_cannot_write(path, error)) from error
         self._history.attach(entry.id, thumbnail=path)
 
@@ -562,4 +556,4 @@ def _slug(name: str) -> str:
 
 
 def _cannot_write(path: Path, error: OSError) -> str:
-    return f"cannot write {path}: {(error.strerror or str(error)).lower()}; choose another folder for the evidence"
+    return f"cannot write {path}: {why(error)}; choose another folder for the evidence"

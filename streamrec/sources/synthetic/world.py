@@ -145,7 +145,7 @@ class World(Source):
         self.duration = self.settings.seconds
 
     def __iter__(self) -> Iterator[Frame]:
-        return report.told(self, self._frames())
+        return report.with_health(self, self._frames())
 
     def _frames(self) -> Generator[Frame, None, None]:
         settings = self.settings

@@ -19,7 +19,7 @@ from streamrec import JsonLines, VideoFile
 from streamrec.commands.event_list import line_of
 from streamrec.commands.process import main
 from streamrec.commands.wording import describe, describe_health
-from streamrec.core.console import Lines
+from streamrec.core.console import LineConsole
 from streamrec.core.files import keep_elsewhere, keep_inputs, replacing, try_room
 from streamrec.core.text import printable
 from streamrec.errors import SettingsError, SinkError
@@ -441,8 +441,8 @@ def test_a_label_breaks_no_sentence_no_table_and_no_picture_wherever_a_person_re
     label = "wave\n\x1b]0;title\x07\u202e"
     health = Health(SourceState.failed, label)
     entry = Entry(id="1", camera=label, model=label, label=label, started=0.5, confidence=0.9)
-    console = Lines()
-    console.say(label)
+    console = LineConsole()
+    console.print_line(label)
     for text in (
         describe(ActionStarted(label, 1.0, 0.5)),
         describe(ActionEnded(label, 12.5, 10.0, 0.9)),

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from streamrec.core import limits
-from streamrec.core.limits import Limits
+from streamrec.core import arguments
+from streamrec.core.arguments import Limits
 from streamrec.core.reading import CannotRead, path_of, read_data, read_json, read_text, shortened
 from streamrec.errors import SettingsError, StreamrecError
 from streamrec.settings.cameras_file import read_after, read_settings, read_watchfile
@@ -93,7 +93,7 @@ def test_json_that_is_none_is_a_value_error():
 
 
 @pytest.mark.parametrize(
-    "allowed", [value for value in vars(limits).values() if isinstance(value, Limits)], ids=str
+    "allowed", [value for value in vars(arguments).values() if isinstance(value, Limits)], ids=str
 )
 def test_numbers_that_nobody_means_are_within_no_limits(allowed):
     for value in (
@@ -156,13 +156,14 @@ def test_long_lists_are_not_deep(text):
 
 HANG = """
 import hashlib, sys
-from streamrec import checkpoint, cli
+from streamrec.commands import process
+from streamrec.runtime import checkpoint
 sys.argv = ["streamrec", "models"]
 def hang():
     print("hangs", flush=True)
     hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)  # native, and for minutes
 checkpoint.shipped_models = hang
-cli.main()
+process.main()
 """
 
 
@@ -197,8 +198,8 @@ def test_a_signal_ends_a_program_whose_main_thread_hangs(number):
 
 def test_a_handler_that_runs_is_left_alone():
     code = (
-        "import os, signal, time\nfrom streamrec.core import ending\n"
-        "signal.signal(signal.SIGTERM, lambda *_: ending.heard())\nending.watch_over(ending.heard, 0.3)\n"
+        "import os, signal, time\nfrom streamrec.core import process_end as ending\n"
+        "signal.signal(signal.SIGTERM, lambda *_: ending.handler_ran())\nending.watch_over(ending.handler_ran, 0.3)\n"
         "for _ in range(4):\n    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(0.3)\n"
         "print('as it was')\n"
     )

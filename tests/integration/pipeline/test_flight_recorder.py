@@ -267,7 +267,7 @@ class TestTrouble:
         said = recorded(tmp_path, warn=complaints.append)
         assert len(said) > 20
         assert len(complaints) == 1
-        assert re.fullmatch(r"the recording to .* stops for a minute: no space left on device", complaints[0])
+        assert re.fullmatch(r"the recording to .* stops for a minute: the disk is full", complaints[0])
         assert replay(tmp_path).difference is None  # of what there is
 
     def test_what_is_no_recording_is_told(self, tmp_path):

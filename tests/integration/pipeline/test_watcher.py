@@ -517,12 +517,12 @@ class TestComingAndGoing:
 
         class Lost(Clockwork):
             def __iter__(self) -> Iterator[Frame]:
-                report.tell(self, SourceState.live)
+                report.set_state(self, SourceState.live)
                 for frame in super().__iter__():
                     if frame.index == 40:
-                        report.tell(self, SourceState.reconnecting, "the camera ended the stream")
+                        report.set_state(self, SourceState.reconnecting, "the camera ended the stream")
                         back.wait(10.0)
-                        report.tell(self, SourceState.live)
+                        report.set_state(self, SourceState.live)
                     yield replace(frame, segment=int(frame.index >= 40))
 
         said: list[tuple[str, int]] = []

@@ -380,9 +380,17 @@ class TestLookingAhead:
         monkeypatch.setattr(onnx_engine, "LARGE", 1_000_000_000)
         assert Recognizer.load(mobilenet, engine="onnx", threads=2)._engine.prefetch_workers() is None
 
-    def test_where_onnx_is_not_installed_each_step_is_whole(self, mobilenet, monkeypatch):
-        monkeypatch.delitem(sys.modules, "streamrec.runtime.graph_split", raising=False)
+    def test_a_graph_is_split_without_the_package_onnx(self, mobilenet, monkeypatch):
         monkeypatch.setitem(sys.modules, "onnx", None)
+        recognizer = Recognizer.load(mobilenet, engine="onnx", threads=2)
+        assert recognizer._engine.prefetch_workers() is not None
+        assert [result.frame.index for result in results(moving(6), recognizer)] == list(range(6))
+
+    def test_where_a_graph_cannot_be_read_each_step_is_whole(self, mobilenet, monkeypatch):
+        def fail(data):
+            raise ValueError(data)
+
+        monkeypatch.setattr(onnx_engine, "SplitGraph", fail)
         recognizer = Recognizer.load(mobilenet, engine="onnx", threads=2)
         assert recognizer._engine.prefetch_workers() is None
         assert [result.frame.index for result in results(moving(6), recognizer)] == list(range(6))

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from streamrec.core import steady
-from streamrec.core.steady import BackgroundFile, SteadyFile
+from streamrec.core import line_files
+from streamrec.core.line_files import BackgroundLineFile, LineFile
 
 
 @pytest.fixture
@@ -33,31 +33,31 @@ def disk(monkeypatch):
         now[0] += 1.0
         return now[0]
 
-    monkeypatch.setattr(steady.os, "write", made.write)
-    monkeypatch.setattr(steady.time, "monotonic", later)
+    monkeypatch.setattr(line_files.os, "write", made.write)
+    monkeypatch.setattr(line_files.time, "monotonic", later)
     return made
 
 
 def test_a_full_disk_is_told_once_and_when_there_is_room_the_lines_go_on_in_order(tmp_path, disk):
-    told: list[str] = []
+    logged: list[str] = []
     path = tmp_path / "out.jsonl"
-    file = SteadyFile(path, "out.jsonl", tell=told.append)
+    file = LineFile(path, "out.jsonl", log=logged.append)
     disk.room = 25
     for number in range(6):
         file.write(f"line {number:03d}.\n")
-    assert len(told) == 1
-    assert "the disk is full" in told[0]
+    assert len(logged) == 1
+    assert "the disk is full" in logged[0]
     disk.room = 10**9
     file.write("line 006.\n")
     file.close()
     assert path.read_text() == "".join(f"line {number:03d}.\n" for number in range(7))
-    assert told[1:] == ["out.jsonl is written again"]
+    assert logged[1:] == ["out.jsonl is written again"]
 
 
 def test_where_too_much_waits_the_oldest_lines_are_lost_counted_and_no_line_is_broken(tmp_path, disk):
-    told: list[str] = []
+    logged: list[str] = []
     path = tmp_path / "out.jsonl"
-    file = SteadyFile(path, "out.jsonl", tell=told.append, room=50)
+    file = LineFile(path, "out.jsonl", log=logged.append, room=50)
     disk.room = 25
     for number in range(100):
         file.write(f"line {number:03d}.\n")
@@ -67,24 +67,24 @@ def test_where_too_much_waits_the_oldest_lines_are_lost_counted_and_no_line_is_b
     lines = path.read_text().splitlines()
     assert all(len(line) == 9 for line in lines)
     assert lines[-1] == "line 100."
-    assert f"{101 - len(lines)} lines were lost" in told[-1]
+    assert f"{101 - len(lines)} lines were lost" in logged[-1]
 
 
 def test_a_half_line_does_not_stay_where_its_rest_never_comes(tmp_path, disk):
-    told: list[str] = []
+    logged: list[str] = []
     path = tmp_path / "out.jsonl"
-    file = SteadyFile(path, "out.jsonl", tell=told.append)
+    file = LineFile(path, "out.jsonl", log=logged.append)
     disk.room = 25
     for number in range(5):
         file.write(f"line {number:03d}.\n")
     file.close()
     assert path.read_text() == "line 000.\nline 001.\n"
-    assert told[-1] == "out.jsonl: 3 lines were lost"
+    assert logged[-1] == "out.jsonl: 3 lines were lost"
 
 
 def test_a_new_file_is_for_its_owner_and_one_that_is_moved_away_is_made_anew(tmp_path, disk):
     path = tmp_path / "out.jsonl"
-    file = SteadyFile(path, "out.jsonl")
+    file = LineFile(path, "out.jsonl")
     assert path.stat().st_mode & 0o777 == 0o600
     file.write("one\n")
     path.rename(tmp_path / "old.jsonl")
@@ -98,14 +98,14 @@ def test_a_new_file_is_for_its_owner_and_one_that_is_moved_away_is_made_anew(tmp
 
 def test_a_place_that_cannot_be_written_is_an_error_at_once(tmp_path):
     with pytest.raises(OSError, match="No such file"):
-        SteadyFile(tmp_path / "nowhere" / "out.jsonl", "out.jsonl")
+        LineFile(tmp_path / "nowhere" / "out.jsonl", "out.jsonl")
 
 
 def test_a_reader_that_left_is_one_error_and_then_known():
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "w") as stream:
-        file = SteadyFile(stream, "standard output")
+        file = LineFile(stream, "standard output")
         file.write("nobody hears it\n")
         assert file.gone
         with pytest.raises(BrokenPipeError):
@@ -114,28 +114,28 @@ def test_a_reader_that_left_is_one_error_and_then_known():
 
 def test_letters_that_a_stream_does_not_know_are_escaped(tmp_path):
     with (tmp_path / "out.txt").open("w", encoding="cp1252") as stream:
-        SteadyFile(stream, "out.txt").write("é 玄関\n")
+        LineFile(stream, "out.txt").write("é 玄関\n")
     assert (tmp_path / "out.txt").read_bytes() == b"\xe9 \\u7384\\u95a2\n"
 
 
 def test_a_reader_that_stopped_holds_up_nobody_and_what_is_lost_is_counted():
-    told: list[str] = []
+    logged: list[str] = []
     reading, writing = os.pipe()
     with os.fdopen(writing, "w") as stream:
-        file = BackgroundFile(
-            SteadyFile(stream, "standard output"), tell=told.append, room=10_000, patience=0.05
+        file = BackgroundLineFile(
+            LineFile(stream, "standard output"), log=logged.append, room=10_000, patience=0.05
         )
         for number in range(20_000):  # a pipe takes 64 kB
             file.write(f"line {number:06d}\n")
         file.close()
-        lost = sum(int(word) for sentence in told for word in sentence.split() if word.isdigit())
+        lost = sum(int(word) for sentence in logged for word in sentence.split() if word.isdigit())
         assert 10_000 < lost < 20_000
         os.close(reading)  # ends the thread, which still waits for it
 
 
 def test_what_is_handed_over_arrives_in_order_and_is_there_when_it_is_closed(tmp_path):
     path = tmp_path / "out.txt"
-    file = BackgroundFile(SteadyFile(path, "out.txt"), patience=30.0)
+    file = BackgroundLineFile(LineFile(path, "out.txt"), patience=30.0)
     writers = [
         threading.Thread(target=lambda n=n: [file.write(f"{n} {i}\n") for i in range(200)]) for n in range(3)
     ]
@@ -151,12 +151,12 @@ def test_what_is_handed_over_arrives_in_order_and_is_there_when_it_is_closed(tmp
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_real_full_device_is_told(capfd):
-    told: list[str] = []
+    logged: list[str] = []
     with Path("/dev/full").open("w") as stream:
-        file = SteadyFile(stream, "standard output", tell=told.append)
+        file = LineFile(stream, "standard output", log=logged.append)
         file.write("x\n")
         file.close()
-    assert [sentence.split(":")[0] for sentence in told] == [
+    assert [sentence.split(":")[0] for sentence in logged] == [
         "standard output cannot be written",
         "standard output",
     ]

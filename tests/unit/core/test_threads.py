@@ -18,9 +18,9 @@ def test_a_small_picture_takes_one_thread_and_a_large_one_no_more_than_there_are
 def test_pictures_are_looked_at_on_every_core_but_on_no_more_than_were_allowed(monkeypatch):
     for there, taken in ((1, 1), (2, 2), (64, 4)):
         monkeypatch.setattr(threads, "cores", lambda there=there: there)
-        assert threads.for_prefetch() == taken
-        assert threads.for_prefetch(1) == 1
-        assert threads.for_prefetch(3) == 3
+        assert threads.for_encoding() == taken
+        assert threads.for_encoding(1) == 1
+        assert threads.for_encoding(3) == 3
 
 
 def test_a_decoder_leaves_a_core_to_the_engine(monkeypatch):
@@ -32,7 +32,7 @@ def test_a_decoder_leaves_a_core_to_the_engine(monkeypatch):
 def test_opencv_takes_one_thread_where_a_program_says_so():
     before = cv2.getNumThreads()
     try:
-        threads.settle()
+        threads.limit_opencv_threads()
         assert cv2.getNumThreads() == 1
     finally:
         cv2.setNumThreads(before)

@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 import pytest
 
+from streamrec.core import files
 from streamrec.core.files import open_private
 from streamrec.errors import SinkError
 from streamrec.outputs.history import evidence as rooms
@@ -413,12 +414,12 @@ class TestTrouble:
         one = scene(before=0.5, after=0.5)
         events = {12: fight(1.0, 2.0)[:1], 22: fight(1.0, 2.0)[1:]}
         with monkeypatch.context() as patch:
-            patch.setattr(rooms, "open_private", full)
+            patch.setattr(files, "open_private", full)
             for first in (0, 50, 100):
                 at = {n + first: happened for n, happened in events.items()}
                 one.play(first, first + 26, at, camera=f"door {first}")
             one.wait_until_taken()
-            assert len(one.complaints) == 1 and "no space left on device" in one.complaints[0]
+            assert len(one.complaints) == 1 and "the disk is full" in one.complaints[0]
         one.play(200, 240, {n + 200: happened for n, happened in events.items()})
         one.close()
         assert any(told.startswith("evidence is written again") for told in one.complaints)

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from streamrec import Frame, Recognizer, Source
-from streamrec.commands.terminal import play
+from streamrec.commands.run_job import RunJob
 from streamrec.errors import SinkError
-from streamrec.sources.health import OVER, tell
+from streamrec.sources.health import OVER, set_state
 from streamrec.types import SourceState
 from tests.helpers.checks import moving
 
@@ -24,13 +24,13 @@ class Camera(Source):
         self.why = why
 
     def __iter__(self) -> Iterator[Frame]:
-        tell(self, SourceState.connecting)
+        set_state(self, SourceState.connecting)
         for frame in moving(10):
             if frame.index == 5:
-                tell(self, SourceState.reconnecting, "the line was cut")
-            tell(self, SourceState.live)
+                set_state(self, SourceState.reconnecting, "the line was cut")
+            set_state(self, SourceState.live)
             yield frame
-        tell(self, SourceState.ended, self.why)
+        set_state(self, SourceState.ended, self.why)
 
 
 @pytest.fixture
@@ -39,8 +39,7 @@ def recognizer(tiny_file) -> Recognizer:
 
 
 def played(recognizer: Recognizer, why: str = OVER, **more) -> None:
-    wishes = {"save": None, "jsonl": None, "show": False} | more
-    play(Camera(why), recognizer, "tiny", **wishes)
+    RunJob(source=Camera(why), recognizer=recognizer, model="tiny", **{"show": False} | more).run()
 
 
 def test_it_begins_with_who_watches_what_and_ends_with_a_summary(recognizer, capsys):

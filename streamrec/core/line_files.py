@@ -1,4 +1,4 @@
-"""Files whose errors stop nobody: a full disk is told once and waited out, a slow reader holds up no recognition."""
+"""Lines to a file, pipe or terminal without an error for the caller: a full disk is logged once and waited out."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from typing import IO, Any
 
 from streamrec.core.files import open_private, too_full, why
 
-ROOM = 4 << 20  # bytes that wait in memory: some hours of events, a minute of predictions
-_AGAIN_SECONDS = 1.0  # between two tries to write what waits
-_QUIET_SECONDS = 60.0  # before a reader that is too slow is told of again
+ROOM = 4 << 20  # bytes buffered in memory: some hours of events, a minute of predictions
+_RETRY_SECONDS = 1.0  # between two attempts to write
+_QUIET_SECONDS = 60.0  # between two messages about a slow reader
 _GONE = (
     errno.EPIPE,
     errno.EIO,
     errno.ECONNRESET,
     errno.EBADF,
-)  # of a pipe or a terminal: it does not come back
+)  # of a pipe or a terminal: it will not recover
 
 
-class SteadyFile:
-    """Lines to a file, a pipe or a terminal; what cannot be written waits, and is tried again.
+class LineFile:
+    """Lines to a file, a pipe or a terminal; lines that cannot be written are buffered and tried again.
 
-    ``target`` is a path, which lines are added to (its owner alone may read a new one), or an open stream, which
-    stays open. ``write`` waits as long as the system does, and raises ``BrokenPipeError`` where nobody reads any
-    more, nothing else. Up to ``room`` bytes wait, then the oldest lines are lost and counted; no line is ever
-    broken. ``tell`` gets a sentence when that begins, and one when it is over. A file that somebody moved away or
-    deleted is made anew. Raises ``OSError`` where a path cannot be opened, but for want of room.
+    ``target`` is a path, which lines are appended to (only the owner may read a new file), or an open stream, which
+    stays open. ``write`` blocks as long as the system does, and raises only ``BrokenPipeError``, when the reader has
+    gone. Up to ``room`` bytes are buffered, then the oldest lines are lost and counted; no line is ever cut. ``log``
+    receives a message when writing fails, and one when it works again. A file that was moved or deleted is created
+    again. Raises ``OSError`` where a path cannot be opened, unless the disk is full.
     """
 
     mode = "ab"  # it takes bytes, and text
@@ -44,22 +44,22 @@ class SteadyFile:
         target: Path | IO[Any],
         name: str,
         *,
-        tell: Callable[[str], object] = lambda sentence: None,
+        log: Callable[[str], object] = lambda message: None,
         append: bool = True,
         room: int = ROOM,
     ) -> None:
         self.name = name
-        self.lost = 0  # lines, since that was told
+        self.lost = 0  # lines, since the last message about it
         self.complete = True  # no line was ever lost
-        self.gone = False  # nobody reads any more
-        self._tell = tell
+        self.gone = False  # the reader has gone
+        self._log = log
         self._room = room
         self._waiting: deque[bytes] = deque()
-        self._size = 0  # bytes that wait
-        self._half = 0  # bytes of a line that was written in part
+        self._size = 0  # bytes buffered
+        self._half = 0  # bytes written of an incomplete line
         self._failing = False
         self._lock = threading.RLock()
-        self._tried = self._looked = -_AGAIN_SECONDS  # time.monotonic()
+        self._tried = self._checked = -_RETRY_SECONDS  # time.monotonic()
         self._path = target if isinstance(target, Path) else None
         self._stream = None if isinstance(target, Path) else target
         self._file: int | None = None
@@ -81,21 +81,21 @@ class SteadyFile:
 
     @property
     def failing(self) -> bool:
-        """Whether something waits that could not be written."""
+        """Whether lines are buffered that could not be written."""
         return self._failing
 
     def isatty(self) -> bool:
-        """Whether a person sits there."""
+        """Whether it is a terminal."""
         return self._stream is not None and self._stream.isatty()
 
     def fileno(self) -> int:
-        """The system's number; raises ``OSError`` where there is none."""
+        """The file descriptor; raises ``OSError`` where there is none."""
         if self._file is None:
             raise OSError(errno.EBADF, "no file is open")
         return self._file
 
     def flush(self) -> None:
-        """Everything is on its way when ``write`` returns."""
+        """Nothing to do: ``write`` hands everything to the system."""
 
     def write(self, text: bytes | str) -> int:
         """Add lines, whole ones."""
@@ -111,7 +111,7 @@ class SteadyFile:
         self._waiting.append(data)
         self._size += len(data)
         while self._size > self._room and len(self._waiting) > 1:
-            # The first may be written in part already: the line is finished first.
+            # The first may be written in part: it is completed first.
             oldest = self._waiting[1]
             del self._waiting[1]
             self._size -= len(oldest)
@@ -119,10 +119,10 @@ class SteadyFile:
             self.complete = False
 
     def go_on(self) -> None:
-        """Try to write what waits; soon after a try that failed, nothing is done."""
+        """Try to write what is buffered; shortly after a failure it does nothing."""
         with self._lock:
             now = time.monotonic()
-            if self._failing and now - self._tried < _AGAIN_SECONDS:
+            if self._failing and now - self._tried < _RETRY_SECONDS:
                 return
             self._tried = now
             try:
@@ -135,8 +135,8 @@ class SteadyFile:
             if self._failing:
                 self._failing = False
                 lost, self.lost = self.lost, 0
-                told = f"; meanwhile {_lines(lost)} lost" if lost else ""
-                self._tell(f"{self.name} is written again{told}")
+                loss = f"; meanwhile {_lines(lost)} lost" if lost else ""
+                self._log(f"{self.name} is written again{loss}")
 
     def _step(self, first: bytes) -> None:
         done = self._put(first)
@@ -148,31 +148,31 @@ class SteadyFile:
             self._half = done - (first[:done].rfind(b"\n") + 1)
 
     def close(self) -> None:
-        """Write what waits if that can be; told is what is lost. A stream stays open."""
+        """Write what is buffered if possible, and log how many lines are lost. A stream stays open."""
         with self._lock:
             self._close()
 
     def _close(self) -> None:
-        self._tried = -_AGAIN_SECONDS
+        self._tried = -_RETRY_SECONDS
         if self._waiting and not self.gone:
             self.go_on()
         self.lost += sum(max(1, data.count(b"\n")) for data in self._waiting)
         self.complete = self.complete and not self._waiting
         self._waiting.clear()
         if self.lost and not self.gone:
-            self._tell(f"{self.name}: {_lines(self.lost)} lost")
+            self._log(f"{self.name}: {_lines(self.lost)} lost")
         self.lost = 0
         if self._path is not None and self._file is not None:
             file, self._file = self._file, None
             with contextlib.suppress(OSError):
-                if self._half and self._path.is_file():  # the rest of the line will not come
+                if self._half and self._path.is_file():  # remove the incomplete line
                     os.ftruncate(file, os.fstat(file).st_size - self._half)
             with contextlib.suppress(OSError):
                 os.close(file)
 
     def _put(self, data: bytes) -> int:
-        """Write some of it; how many bytes."""
-        if self._file is None:  # a stream that is no file of the system's
+        """Write a part of the data; returns how many bytes."""
+        if self._file is None:  # a stream without a file descriptor
             assert self._stream is not None
             try:
                 binary = isinstance(self._stream, io.RawIOBase | io.BufferedIOBase)
@@ -184,8 +184,8 @@ class SteadyFile:
         while True:
             try:
                 return os.write(self._file, data)
-            except BlockingIOError:  # somebody made the pipe one that does not wait
-                select.select([], [self._file], [], _AGAIN_SECONDS)
+            except BlockingIOError:  # another process made the pipe non-blocking
+                select.select([], [self._file], [], _RETRY_SECONDS)
 
     def _open(self) -> None:
         assert self._path is not None
@@ -193,17 +193,17 @@ class SteadyFile:
             self._file = os.dup(file.fileno())
 
     def _follow(self, now: float) -> None:
-        """Open the path where that is not done, or where another file is there than was opened (logrotate)."""
+        """Open the path if it is not open, or if another file has its name now (logrotate)."""
         if self._path is None:
             return
         if self._file is not None:
-            if now - self._looked < _AGAIN_SECONDS:
+            if now - self._checked < _RETRY_SECONDS:
                 return
-            self._looked = now
+            self._checked = now
             try:
                 if os.path.samestat(os.fstat(self._file), self._path.stat()):
                     return
-            except OSError:  # it is not there any more
+            except OSError:  # it was moved or deleted
                 pass
             os.close(self._file)
             self._file = None
@@ -217,57 +217,57 @@ class SteadyFile:
             return
         if not self._failing:
             self._failing = True
-            self._tell(
+            self._log(
                 f"{self.name} cannot be written: {why(error)}; the rest goes on, and what is new waits for room"
             )
 
 
-class BackgroundFile:
-    """A ``SteadyFile`` that is written in a thread of its own: ``write`` never waits.
+class BackgroundLineFile:
+    """A ``LineFile`` that is written by a thread of its own: ``write`` never blocks.
 
-    For whoever must not be held up by a terminal that was stopped or a pipe that nobody reads. Up to ``room`` bytes
-    wait; then the oldest lines are lost, counted, and told. ``close`` gives what waits ``patience`` seconds.
+    For callers that a stopped terminal or an unread pipe must not block. Up to ``room`` bytes are buffered; then the
+    oldest lines are lost, counted, and logged. ``close`` waits up to ``patience`` seconds for what is left.
     """
 
     mode = "ab"
 
     def __init__(
         self,
-        file: SteadyFile,
+        file: LineFile,
         *,
-        tell: Callable[[str], object] = lambda sentence: None,
+        log: Callable[[str], object] = lambda message: None,
         room: int = ROOM,
         patience: float = 2.0,
     ) -> None:
         self.name, self.encoding = file.name, file.encoding
-        self.lost = 0  # lines, because the reader was slower; since that was told
+        self.lost = 0  # lines, because the reader was slower; since the last message about it
         self._under = file
-        self._tell = tell
+        self._log = log
         self._room, self._patience = room, patience
         self._waiting: deque[bytes] = deque()
         self._size = 0
         self._changed = threading.Condition()
         self._closed = False
-        self._told = -_QUIET_SECONDS  # time.monotonic()
+        self._logged = -_QUIET_SECONDS  # time.monotonic()
         self.isatty, self.fileno = file.isatty, file.fileno
         self._thread = threading.Thread(target=self._work, name=f"write {file.name}", daemon=True)
         self._thread.start()
 
     @property
     def gone(self) -> bool:
-        """Nobody reads any more."""
+        """Whether the reader has gone."""
         return self._under.gone
 
     @property
     def complete(self) -> bool:
-        """Whether no line was lost that was handed on to the file."""
+        """Whether every line that reached the file was written."""
         return self._under.complete
 
     def flush(self) -> None:
-        """It is written as soon as it can be."""
+        """Nothing to do: the thread writes as soon as it can."""
 
     def write(self, text: bytes | str) -> int:
-        """Hand lines over; raises ``BrokenPipeError`` where nobody reads any more."""
+        """Queue lines; raises ``BrokenPipeError`` when the reader has gone."""
         if self._under.gone:
             raise BrokenPipeError(errno.EPIPE, "nobody reads it any more", self.name)
         data = text.encode(self.encoding, "backslashreplace") if isinstance(text, str) else text
@@ -285,15 +285,15 @@ class BackgroundFile:
         while True:
             with self._changed:
                 self._changed.wait_for(
-                    lambda: self._waiting or self._closed, _AGAIN_SECONDS if self._under.failing else None
+                    lambda: self._waiting or self._closed, _RETRY_SECONDS if self._under.failing else None
                 )
                 data, closed = b"", self._closed
                 if self._waiting:
                     data = self._waiting.popleft()
                     self._size -= len(data)
                 lost = 0 if self._waiting else self.lost
-                if lost and (closed or time.monotonic() - self._told >= _QUIET_SECONDS):
-                    self._told, self.lost = time.monotonic(), 0
+                if lost and (closed or time.monotonic() - self._logged >= _QUIET_SECONDS):
+                    self._logged, self.lost = time.monotonic(), 0
                 else:
                     lost = 0
             if not data and closed:
@@ -304,22 +304,22 @@ class BackgroundFile:
                 else:
                     self._under.go_on()
             if lost:
-                self._tell(f"{self.name} was read too slowly: {_lines(lost)} lost")
+                self._log(f"{self.name} was read too slowly: {_lines(lost)} lost")
         self._under.close()
 
     def close(self) -> None:
-        """Write what waits, for a moment; a second time does nothing."""
+        """Write what is left, for up to ``patience`` seconds; a second call does nothing."""
         with self._changed:
             if self._closed:
                 return
             self._closed = True
             self._changed.notify_all()
         self._thread.join(self._patience)
-        if self._thread.is_alive():  # it waits for a reader: left behind
+        if self._thread.is_alive():  # blocked by its reader: abandoned
             with self._changed:
                 left = self.lost + sum(max(1, data.count(b"\n")) for data in self._waiting)
                 self._waiting.clear()
-            self._tell(f"{self.name} was not read: {_lines(left)} lost")
+            self._log(f"{self.name} was not read: {_lines(left)} lost")
 
 
 def _lines(count: int) -> str:
