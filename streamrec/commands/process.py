@@ -111,6 +111,10 @@ def _show_where(error: BaseException) -> None:
 
 def _what_is_missing(error: ImportError) -> str:
     """What to install: a package that is not there, or what OpenCV needs of the system."""
+    from streamrec.errors import missing_extra
+
+    if (missing := missing_extra(error)) is not None:
+        return str(missing)
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("streamrec."):
         package = error.name.partition(".")[0]
         return f"{package} is not installed; pip install {_PACKAGES.get(package, package)}"
@@ -120,7 +124,7 @@ def _what_is_missing(error: ImportError) -> str:
 
 
 # Packages that are not installed by the name that they are imported by.
-_PACKAGES = {"cv2": "opencv-python", "onnx_ir": "onnx-ir", "PIL": "pillow", "paho": "paho-mqtt"}
+_PACKAGES = {"cv2": "opencv-python", "PIL": "pillow"}
 
 
 def _shown(argument: str) -> str:

@@ -6,7 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from streamrec.core.arguments import THREADS
-from streamrec.errors import ModelError
+from streamrec.core.text import printable
+from streamrec.errors import MissingExtra, ModelError, need
 from streamrec.nn.config import ModelConfig
 from streamrec.runtime.engine import Engine, Origin
 
@@ -67,6 +68,8 @@ def engine_of(
         engine = "onnx" if device in ("auto", "cpu") and checkpoint.graph is not None else "torch"
         if device == "auto" and not checkpoint.config.is_own and _has_gpu():
             engine = "torch"
+    if checkpoint.graph is None:
+        _need_torch(checkpoint.name)
     if engine == "onnx":
         _check_on_cpu(device)
         from streamrec.runtime.onnx_engine import OnnxEngine
@@ -78,6 +81,16 @@ def engine_of(
         made = TorchEngine(checkpoint, device, threads)
     made.origin = Origin(checkpoint, engine, device, threads)
     return made
+
+
+def _need_torch(name: str) -> None:
+    """Raise ``MissingExtra`` where torch is missing, for a model that has no step graph."""
+    try:
+        need("torch", extra="train")
+    except MissingExtra as error:
+        raise MissingExtra(
+            f"{printable(name)} has no step graph, so that only torch can run it: {error}"
+        ) from error
 
 
 def _check_on_cpu(device: str) -> None:
@@ -95,8 +108,6 @@ def check_device(device: str) -> None:
     ...
     streamrec.errors.ModelError: there is no device 'gpu'; the devices are auto, cpu, cuda, cuda:1, ..., mps and xpu
     """
-    from streamrec.errors import ModelError
-
     if not re.fullmatch(r"auto|cpu|(cuda|mps|xpu)(:\d{1,3})?", device):
         raise ModelError(
             f"there is no device {device!r}; the devices are auto, cpu, cuda, cuda:1, ..., mps and xpu"
@@ -108,6 +119,10 @@ def _has_gpu() -> bool:
     from pathlib import Path
 
     if not Path("/proc/driver/nvidia/version").exists():
+        return False
+    try:
+        need("torch", extra="train")
+    except MissingExtra:  # an installation that runs on the CPU
         return False
     import torch
 
