@@ -41,7 +41,7 @@ def export(
     from streamrec.core.files import keep_inputs
     from streamrec.errors import ModelError
     from streamrec.runtime.checkpoint import build_model, model_file, read_checkpoint, save_model
-    from streamrec.runtime.export import export_graph, export_onnx
+    from streamrec.runtime.export import export_checkpoint
 
     if out.suffix not in (".onnx", ".safetensors"):
         raise ModelError(f"{out}: the file to write ends in .onnx or .safetensors")
@@ -62,10 +62,7 @@ def export(
         return
     checkpoint = read_checkpoint(model)
     if out.suffix == ".onnx":
-        if checkpoint.config.is_own:  # nobody but its maker has the class
-            export_graph(checkpoint.graph, checkpoint.weights, checkpoint.referred, checkpoint.config, out)
-        else:
-            export_onnx(build_model(checkpoint), out)
+        export_checkpoint(checkpoint, out)
     else:
         save_model(out, build_model(checkpoint))
     typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB")

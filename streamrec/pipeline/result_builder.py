@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 
-from streamrec.events.detector import EventDetector, EventSettings
-from streamrec.events.repetitions import RepetitionCounter
+from streamrec.events.detector import EventSettings
+from streamrec.events.tracker import EventTracker
 from streamrec.nn.config import ModelConfig
 from streamrec.types import Event, Frame, Prediction, Result
 
@@ -19,11 +19,8 @@ class Teller:
     """
 
     def __init__(self, config: ModelConfig, source: str, *, events: EventSettings | None = None) -> None:
-        self._source = source
-        self._detector = EventDetector(config.labels, config.events if events is None else events)
-        self._counter = RepetitionCounter(config.labels, config.counted, config.counting)
-        self._detected = self._detector.initial_state()
-        self._counted = self._counter.initial_state()
+        settings = config.events if events is None else events
+        self._events = EventTracker(config.labels, settings, config.counted, config.counting, source)
         self._result: Result | None = None
 
     def tell(
@@ -42,36 +39,22 @@ class Teller:
         """
         events: tuple[Event, ...] = ()
         if self._result is not None and frame.segment != self._result.frame.segment:
-            events = self._finish(self._result.frame.timestamp)
-        repetitions: int | None = None
-        if self._counter.counted:
-            repetitions, self._counted = self._counter.step(prediction, frame.timestamp, self._counted)
-        found, self._detected = self._detector.step(prediction, frame.timestamp, self._detected, self._source)
-        events += self._told(found)
+            events = self._events.finish(self._result.frame.timestamp)
+        events += self._events.step(prediction, frame.timestamp)
+        repetitions = self._events.repetitions
         if last:
-            events += self._finish(frame.timestamp)
+            events += self._events.finish(frame.timestamp)
         latency = time.monotonic() - (frame.captured or asked)  # a caller's own frames tell no time
-        unknown = self._detector.is_unknown(prediction)
+        unknown = self._events.is_unknown(prediction)
         self._result = Result(frame, prediction, events, latency, dropped, repetitions, still, unknown)
         return self._result
 
     def ending(self) -> Iterator[Result]:
         """The last result once more, with what still runs as ended; nothing where nothing runs."""
         result = self._result
-        if result is not None and (ended := self._finish(result.frame.timestamp)):
+        if result is not None and (ended := self._events.finish(result.frame.timestamp)):
             yield replace(result, events=ended, repeated=True)
 
     def forget(self) -> None:
         """Let go of the last result, and of its picture: nothing follows."""
         self._result = None
-
-    def _finish(self, timestamp: float) -> tuple[Event, ...]:
-        """End what runs: the stream is over, or a new segment begins."""
-        events, self._detected = self._detector.finish(timestamp, self._detected, self._source)
-        events = self._told(events)
-        self._counted = self._counter.initial_state()
-        return events
-
-    def _told(self, events: tuple[Event, ...]) -> tuple[Event, ...]:
-        events, self._counted = self._counter.tell(events, self._counted)
-        return events

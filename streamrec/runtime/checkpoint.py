@@ -92,10 +92,20 @@ def save_model(path: str | Path, model: ActionModel | CNNLSTM) -> None:
 
     Of a ``CNNLSTM`` the file does not hold the class of its CNN, but the graph of a step: it runs without it.
     """
+    path = _model_path(path)
+    write_checkpoint(path, checkpoint_of(model, path.stem))
+
+
+def _model_path(path: str | Path) -> Path:
     path = path_to_write(path, "a model", error=ModelError)
     if path.suffix != ".safetensors":
         raise ModelError(f"{printable(redact(str(path)))}: a model file ends in .safetensors")
-    checkpoint = checkpoint_of(model, path.stem)
+    return path
+
+
+def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
+    """Write what a model file holds, whole or not at all; raises ``ModelError``. Needs no torch."""
+    path = _model_path(path)
     tensors = {
         name: np.require(value.astype(np.float16) if _is_halved(name, value) else value, requirements="C")
         for name, value in checkpoint.weights.items()

@@ -13,17 +13,20 @@ import numpy as np
 
 from streamrec.core.arguments import described, number, whole_number
 from streamrec.core.image import as_bgr
+from streamrec.core.text import printable
 from streamrec.errors import ModelError, PictureError, StateError, StreamrecError
-from streamrec.events.repetitions import RepetitionCounter
+from streamrec.events.detector import EventSettings
+from streamrec.events.tracker import EventTracker
 from streamrec.nn.config import ModelConfig
 from streamrec.runtime.engine import Arrays, Engine
 from streamrec.runtime.load import engine_of, make_engine
 from streamrec.sources.sampling import check_fps, is_due
 from streamrec.state import State, stack, unstack
-from streamrec.types import Frame, Prediction
+from streamrec.types import Event, Frame, Prediction, Result
 
 if TYPE_CHECKING:
     from streamrec.nn.model import CNNLSTM, ActionModel
+    from streamrec.runtime.checkpoint import Checkpoint
 
 
 class Recognizer:
@@ -54,6 +57,40 @@ class Recognizer:
         """
         name, ready = make_engine(_named(name_or_path), engine=engine, device=device, threads=threads)
         return cls(ready, name)
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to a .safetensors file, which ``Recognizer.load`` and every command take.
+
+        Raises ``ModelError``, also for a recognizer of an .onnx file, which is to be copied.
+        """
+        from streamrec.runtime.checkpoint import write_checkpoint
+
+        write_checkpoint(path, self._checkpoint())
+
+    def export(self, path: str | Path) -> None:
+        """Write the model as one .onnx file: weights, labels and settings in it, the state as inputs and outputs.
+
+        Raises ``ModelError``, also for a recognizer of an .onnx file, which is to be copied.
+        """
+        checkpoint = self._checkpoint()
+        from streamrec.runtime.export import export_checkpoint
+
+        export_checkpoint(checkpoint, path)
+
+    def _checkpoint(self) -> Checkpoint:
+        """What a file of this model holds."""
+        from streamrec.runtime.checkpoint import read_checkpoint
+
+        origin = self._engine.origin
+        if origin is None:
+            raise ModelError(
+                "this recognizer was not made of a model or a file, so that it cannot be written"
+            )
+        if not isinstance(origin.model, str):
+            return origin.model
+        if origin.model.endswith(".onnx"):
+            raise ModelError(f"{printable(origin.model)} is an exported graph already: copy the file")
+        return read_checkpoint(origin.model)
 
     @property
     def config(self) -> ModelConfig:
@@ -296,53 +333,79 @@ class Followed(Recognizer):
 
 
 class StreamRecognizer:
-    """One stream's recognizer, for an app: call it with each picture. It remembers, so keep one a stream.
+    """One stream's recognizer, for an app: give it each image. It remembers, so keep one a stream.
 
-    It may be called from any thread, but from one at a time. Pictures that come faster than the rhythm that
-    the model learned are answered with the last prediction, at no cost; ``fps`` sets another rhythm,
-    ``math.inf`` looks at every picture.
+    It may be called from any thread, but from one at a time. Images that come faster than the frame rate that the
+    model learned are answered with the last prediction, at no cost; ``fps`` sets another rate, ``math.inf`` processes
+    every image. ``events``: other settings than the model's own.
 
-    >>> recognize = StreamRecognizer(Recognizer.load("synthetic"))
-    >>> recognize(np.zeros((240, 320, 3), np.uint8), timestamp=0.0).label in recognize.recognizer.labels
-    True
+    >>> stream = StreamRecognizer(Recognizer.load("synthetic"))
+    >>> result = stream.recognize(np.zeros((240, 320, 3), np.uint8), timestamp=0.0)
+    >>> result.label in stream.recognizer.labels, result.events
+    (True, ())
     """
 
-    def __init__(self, recognizer: Recognizer, *, fps: float | None = None) -> None:
+    def __init__(
+        self, recognizer: Recognizer, *, fps: float | None = None, events: EventSettings | None = None
+    ) -> None:
         check_recognizer(recognizer, "StreamRecognizer")
         self.recognizer = recognizer
         self.fps = recognizer.fps if fps is None else check_fps(fps)
         self._state = recognizer.initial_state()
         config = recognizer.config
-        self._counter = RepetitionCounter(config.labels, config.counted, config.counting)
-        self._counted = self._counter.initial_state()
+        settings = config.events if events is None else events
+        self._events = EventTracker(config.labels, settings, config.counted, config.counting)
+        self._index = -1  # of the last image
 
-    def __call__(self, image: Any, timestamp: float | None = None) -> Prediction:
-        """What is happening, as of this picture.
+    def recognize(self, image: Any, timestamp: float | None = None) -> Result:
+        """What is happening, as of this image, and what started or ended with it: ``result.events``.
 
         ``image``: BGR as OpenCV gives it; gray, BGRA, 16-bit and float from 0 to 1 are understood too, anything
         else raises ``PictureError``. ``timestamp``: seconds on the stream's own clock; None means now, which is
-        right for a camera; for a file give its media time.
+        right for a camera; for a file give its media time. ``draw`` takes the result.
         """
-        timestamp = time.monotonic() if timestamp is None else number(timestamp, "the timestamp in seconds")
+        began = time.monotonic()
+        timestamp = began if timestamp is None else number(timestamp, "the timestamp in seconds")
         picture = as_bgr(image)
         segment = int(self._state.segment[0])  # a state that was given may be of a later one
+        self._index += 1
+        frame = Frame(picture, self._index, timestamp, segment)
+        events: tuple[Event, ...] = ()
         if is_due(timestamp, float(self._state.clock[0]), self.fps):
-            prediction, self._state = self.recognizer.step(Frame(picture, 0, timestamp, segment), self._state)
-            if prediction.phase is not None:
-                _, self._counted = self._counter.step(prediction, timestamp, self._counted)
-            return prediction
-        return self.recognizer._prediction(self._state)
+            prediction, self._state = self.recognizer.step(frame, self._state)
+            events = self._events.step(prediction, timestamp)
+        else:
+            prediction = self.recognizer._prediction(self._state)
+        return Result(
+            frame,
+            prediction,
+            events,
+            time.monotonic() - began,
+            repetitions=self._events.repetitions,
+            unknown=self._events.is_unknown(prediction),
+        )
+
+    def __call__(self, image: Any, timestamp: float | None = None) -> Prediction:
+        """The prediction alone, of ``recognize``."""
+        return self.recognize(image, timestamp).prediction
+
+    def finish(self) -> tuple[Event, ...]:
+        """The stream is over: what still runs has ended. Then everything is forgotten, as by ``reset``."""
+        clock = float(self._state.clock[0])
+        ended = self._events.finish(clock) if math.isfinite(clock) else ()
+        self.reset()
+        return ended
 
     @property
     def repetitions(self) -> int | None:
-        """Repetitions of the set that is under way, as of the last picture; None: the model counts nothing."""
-        return self._counted.count if self._counter.counted else None
+        """Repetitions of the set that is under way, as of the last image; None: the model counts nothing."""
+        return self._events.repetitions
 
     @property
     def state(self) -> State:
         """All that the model remembers. It may be kept, saved (``state.to_bytes()``) and given back later.
 
-        The count is not part of it: it starts anew where a state is given back.
+        Events and the count are not part of it: they start anew where a state is given back.
         """
         return self._state
 
@@ -350,9 +413,9 @@ class StreamRecognizer:
     def state(self, state: State) -> None:
         self.recognizer._check(state)
         self._state = state
-        self._counted = self._counter.initial_state()
+        self._events.reset()
 
     def reset(self) -> None:
-        """Forget everything: the next picture begins a stream."""
+        """Forget everything: the next image begins a stream. What runs is not reported as ended; ``finish`` does."""
         self._state = self.recognizer.initial_state()
-        self._counted = self._counter.initial_state()
+        self._events.reset()
