@@ -23,8 +23,12 @@ from streamrec.commands.options import (
     _parse_numbers,
     _parse_size,
     _progress,
+    check_numbers,
 )
 from streamrec.settings.tuned_file import DEFAULT_MODEL
+
+# Options of train that do not change the model that crossval measures.
+NOT_OF_THE_MODEL = ("data", "out", "run_folder", "seed", "hold_out", "threads", "device")
 
 
 def evaluate(
@@ -278,13 +282,14 @@ def crossval(
       streamrec crossval clips.csv --out folds/ --folds group --seeds 0,1,2
       streamrec crossval clips.csv more.csv --out folds/ --beside street/
     """
+    from streamrec.commands.train import job_of
     from streamrec.core.files import keep_inputs
     from streamrec.data.clips import find_clips, grouped_with
     from streamrec.errors import DataError
     from streamrec.evaluation.crossval import cross_validate, files_in, write_index
     from streamrec.evaluation.crossval_report import CrossValidation, markdown_of
     from streamrec.runtime.checkpoint import load_model
-    from streamrec.train.recipes import Recipe, choose_recipe, find_recipe
+    from streamrec.train.recipes import choose_recipe
 
     more = list(takewhile(lambda word: not word.startswith("-"), context.args))
     options = context.args[len(more) :]
@@ -296,47 +301,31 @@ def crossval(
         raise DataError(f"--folds {folds}: give a number, or group")
     if not all(part.strip().isdecimal() for part in seeds.split(",")):
         raise DataError(f"--seeds {seeds}: give whole numbers with commas between, like 0,1,2")
-    assert context.parent is not None
-    commands: Any = context.parent.command
-    learn = commands.get_command(context.parent, "train")
-    # What is wrong with an option of train is said now.
-    given = learn.make_context(
-        "train", [data, *more, "--out", "model.safetensors", *options], parent=context.parent
-    ).params
-    own = (
-        "data",
-        "out",
-        "run_folder",
-        "seed",
-        "hold_out",
-        "threads",
-        "device",
-    )  # they do not change the model
-    notes = []  # said when the first fold begins: all that is asked for is possible then
+    given = _options_of_train(context, [data, *more, "--out", "model.safetensors", *options])
+    notes = []  # printed when the first fold begins: all that is asked for is possible then
     if given["recipe"] is None and given["world"] is None:  # one for all folds
-        chosen, why = choose_recipe(find_clips([data, *more], relabel=_parse_changes(relabel)))
+        given["recipe"], why = choose_recipe(find_clips([data, *more], relabel=_parse_changes(relabel)))
         notes.append(why)
-        options, given["recipe"] = ["--recipe", chosen, *options], chosen
-    recipe = {name: value for name, value in given.items() if name not in own}
+    job = job_of(given)
+    changed = _parse_changes(relabel) or job.relabel
 
     def train_fold(learned: list[Any], measured: list[Any], number: int, folder: Path) -> Any:
         while notes:
             typer.echo(notes.pop(), err=True)
         model = folder / "model.safetensors"
         if not model.exists():  # it does when the run was stopped while it was measured
-            index = write_index(learned, folder / "learned.csv")
-            words = [str(index), "--out", str(model), *options, "--hold-out", "0", "--seed", str(number)]
-            with learn.make_context("train", words, parent=context.parent) as this:
-                learn.invoke(this)
+            write_index(learned, folder / "learned.csv")
+            run = job.folder or model.with_suffix(".run")
+            # Nothing is measured while it learns: that is done once, by the loop that serves cameras.
+            job.train_fold(learned, [], number, folder, run_folder=run)
         return load_model(str(model))
 
-    made_by = find_recipe(given["recipe"]) if given["recipe"] else Recipe(about="")
-    changed = _parse_changes(relabel) or made_by.relabel
     clips = find_clips([data, *more], relabel=changed, tell=lambda text: typer.echo(text, err=True))
     aside = find_clips(beside, relabel=changed, least=1) if beside else []
     aside = grouped_with(clips, aside, tell=lambda text: typer.echo(text, err=True))
     read = [data, *more, *(beside or ()), *(clip.path for clip in (*clips, *aside))]
     keep_inputs({"--out": [out, *files_in(out)]}, read)
+    recipe = {name: value for name, value in given.items() if name not in NOT_OF_THE_MODEL}
     report = cross_validate(
         clips,
         train_fold,
@@ -353,6 +342,16 @@ def crossval(
         tell=lambda text: typer.echo(_for_terminal(text), err=True),
     )
     typer.echo(_for_terminal(markdown_of(report)))
+
+
+def _options_of_train(context: typer.Context, words: list[str]) -> dict[str, Any]:
+    """The options that ``train`` would be given with these words; what is wrong with one is reported here."""
+    assert context.parent is not None
+    commands: Any = context.parent.command
+    learn = commands.get_command(context.parent, "train")
+    with learn.make_context("train", words, parent=context.parent) as own:
+        check_numbers(own)
+        return dict(own.params)
 
 
 def bench(

@@ -215,14 +215,19 @@ class Checked(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Refuse numbers that are none, then run."""
-        parameter: Any
-        for parameter in self.params:
-            value = ctx.params.get(parameter.name)
-            limit = _LARGEST if isinstance(value, float) else 2.0**63
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if number and not -limit <= value <= limit:  # NaN fails both
-                raise typer.BadParameter(f"{value} is no number that can be used", ctx, parameter)
+        check_numbers(ctx)
         return super().invoke(ctx)
+
+
+def check_numbers(context: Any) -> None:
+    """Raise ``typer.BadParameter`` for an option of the context's command whose number cannot be used."""
+    parameter: Any
+    for parameter in context.command.params:
+        value = context.params.get(parameter.name)
+        limit = _LARGEST if isinstance(value, float) else 2.0**63
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if number and not -limit <= value <= limit:  # NaN fails both
+            raise typer.BadParameter(f"{value} is no number that can be used", context, parameter)
 
 
 class Grouped(TyperCommand):

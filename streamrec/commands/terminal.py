@@ -187,10 +187,9 @@ class _Page:
         from streamrec.web.live import LiveState, SourceCamera  # needs the extra web
         from streamrec.web.server import Server
 
-        self.live, self.camera = LiveState(), SourceCamera(source)
-        self.live.kept = announcer.history is not None
+        self.live, self.camera = LiveState(announcer.history), SourceCamera(source)
         self.live.beat([self.camera])
-        self.server = Server(settings, self.live, history=announcer.history, log=say)
+        self.server = Server(settings, self.live, log=say)
         self._say = say
 
     def __enter__(self) -> _Page:

@@ -2,13 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from streamrec.commands.options import _complete, _names, _parse_changes, _parse_size
+
+if TYPE_CHECKING:
+    from streamrec.train.job import TrainJob
+
+# Option -> field of ModelConfig; `size` and `count` are parsed on the way.
+MODEL_FIELDS = {
+    "encoder": "encoder",
+    "fps": "fps",
+    "head": "head",
+    "hidden": "hidden_size",
+    "dropout": "dropout",
+    "about": "about",
+}
+# Options that are fields of TrainSettings, under the same name.
+LEARNING_FIELDS = (
+    "steps",
+    "soup",
+    "streams",
+    "window",
+    "learning_rate",
+    "weight_decay",
+    "label_smoothing",
+    "class_balance",
+    "carry",
+    "patience",
+    "evaluate_every",
+    "stages",
+    "unfreeze",
+    "trunk_rate",
+    "freeze_norm",
+    "precision",
+    "device",
+    "seed",
+)
 
 
 class Stages(StrEnum):
@@ -34,6 +70,7 @@ def _set(panel: str, text: str, default: str | None = None, *names: str, **more:
 
 
 def train(
+    context: typer.Context,
     data: Annotated[
         list[str],
         typer.Argument(help="A folder with one folder a label, a CSV (clip,label,group), or synthetic."),
@@ -179,83 +216,71 @@ def train(
     from streamrec.core.reading import path_of
     from streamrec.data.clips import find_clips
     from streamrec.errors import DataError
-    from streamrec.nn.transforms import Transform
-    from streamrec.sources.synthetic import LABELS
-    from streamrec.train.job import TrainJob
-    from streamrec.train.recipes import Recipe, choose_recipe, find_recipe, put_together
+    from streamrec.train.recipes import choose_recipe, find_recipe
 
+    given = dict(context.params)
     if out is None:
-        out = Path(f"{path_of(data[0]).resolve().stem}.safetensors")
+        given["out"] = out = Path(f"{path_of(data[0]).resolve().stem}.safetensors")
         if out.exists():
             raise DataError(f"{out} is there already; say with --out where the new model goes")
-    shape = None if size is None else _parse_size(size)
-    model = {
-        "encoder": encoder,
-        "transform": None if shape is None else Transform(width=shape[0], height=shape[1]),
-        "fps": fps,
-        "head": head,
-        "hidden_size": hidden,
-        "counted": tuple(_names(count)) or None,
-        "dropout": dropout,
-        "about": about,
-    }
-    learning = {
-        "steps": steps,
-        "soup": soup,
-        "streams": streams,
-        "window": window,
-        "learning_rate": learning_rate,
-        "weight_decay": weight_decay,
-        "label_smoothing": label_smoothing,
-        "class_balance": class_balance,
-        "carry": carry,
-        "patience": patience,
-        "evaluate_every": evaluate_every,
-        "stages": None if stages is None else stages.value,
-        "unfreeze": unfreeze,
-        "trunk_rate": trunk_rate,
-        "freeze_norm": freeze_norm,
-        "precision": None if precision is None else precision.value,
-        "device": device,
-        "seed": seed,
-    }
     notes = []
-    if data != ["synthetic"]:
+    if list(data) != ["synthetic"]:
         clips = find_clips(
             data, relabel=_parse_changes(relabel) or (find_recipe(recipe).relabel if recipe else {})
         )
         if recipe is None and world is None:
-            recipe, why = choose_recipe(clips)
+            given["recipe"], why = choose_recipe(clips)
             notes.append(why)
         if hold_out is None and len({clip.group for clip in clips}) == 1:
-            hold_out = 0.0
+            given["hold_out"] = 0.0
             notes.append("all clips are of one group, so nothing is held out and nothing is measured")
-    hold_out = 0.2 if hold_out is None else hold_out
+    replace(job_of(given), notes=tuple(notes)).run()
+
+
+def job_of(given: Mapping[str, Any]) -> TrainJob:
+    """The training that options of ``train`` describe, by their Python names; ``out`` must be among them.
+
+    Raises ``DataError`` and ``ModelError`` for what cannot be.
+    """
+    from streamrec.errors import DataError
+    from streamrec.nn.transforms import Transform
+    from streamrec.sources.synthetic import LABELS
+    from streamrec.train.job import TrainJob
+    from streamrec.train.recipes import Recipe, find_recipe, put_together
+
+    recipe = given["recipe"]
     made_by = find_recipe(recipe) if recipe else Recipe(about="")
-    world = world or made_by.world
+    world = given["world"] or made_by.world
     if world is not None and world not in LABELS:
         raise DataError(f"--world {world}: the synthetic worlds are {', '.join(LABELS)}")
+    shape = None if given["size"] is None else _parse_size(given["size"])
+    model = {field: given[option] for option, field in MODEL_FIELDS.items()} | {
+        "transform": None if shape is None else Transform(width=shape[0], height=shape[1]),
+        "counted": tuple(_names(given["count"])) or None,
+    }
+    learning = {name: given[name] for name in LEARNING_FIELDS}
+    for name in ("stages", "precision"):
+        learning[name] = None if learning[name] is None else str(learning[name])
     config, settings, start = put_together(
         recipe,
-        weights=weights,
+        weights=given["weights"],
         config={name: value for name, value in model.items() if value is not None},
         settings={name: value for name, value in learning.items() if value is not None},
-        flip=flip,
-        variation=variation,
+        flip=given["flip"],
+        variation=given["variation"],
     )
-    TrainJob(
-        data=tuple(data),
-        out=out,
+    return TrainJob(
+        data=tuple(given["data"]),
+        out=Path(given["out"]),
         config=config,
-        relabel=_parse_changes(relabel) or made_by.relabel,
-        background=tuple(background or ()),
+        relabel=_parse_changes(given["relabel"]) or made_by.relabel,
+        background=tuple(given["background"] or ()),
         world=world,
-        scenes=scenes or made_by.scenes,
+        scenes=given["scenes"] or made_by.scenes,
         settings=settings,
         weights=start,
-        hold_out=hold_out,
-        hours=hours,
-        folder=run_folder,
-        threads=threads,
-        notes=tuple(notes),
-    ).run()
+        hold_out=0.2 if given["hold_out"] is None else given["hold_out"],
+        hours=given["hours"],
+        folder=None if given["run_folder"] is None else Path(given["run_folder"]),
+        threads=given["threads"],
+    )

@@ -489,10 +489,9 @@ class WatchJob:
         """The page, in threads of its own."""
         from streamrec.web.server import Server
 
-        live = showing.LiveState()
-        live.kept = announcer.history is not None
+        live = showing.LiveState(announcer.history)
         live.secrets = board.secrets
-        with Server(settings, live, history=announcer.history, file=self.in_force, log=board.tell) as server:
+        with Server(settings, live, file=self.in_force, log=board.tell) as server:
             board.tell(f"the page is at {server.address}")
             yield live
 

@@ -15,12 +15,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from streamrec.core.context import Closing
 from streamrec.core.reading import path_of
 from streamrec.core.redact import redact
 from streamrec.errors import SettingsError, StreamrecError
 from streamrec.notify.mqtt import RECEIVER, Mqtt, MqttSettings
+from streamrec.notify.receivers import KINDS, Receiver
 from streamrec.notify.webhook import Webhook, WebhookSettings
 from streamrec.outputs.history.evidence import Evidence
 from streamrec.outputs.history.records import Announcement, Entry
@@ -52,6 +54,7 @@ class DispatchSettings:
     evidence: EvidenceSettings | None = None
     webhooks: tuple[WebhookSettings, ...] = ()
     mqtt: MqttSettings | None = None
+    further: tuple[Any, ...] = ()  # settings of other receivers, as ``receivers.KINDS`` has them
     sinks: tuple[SinkSettings, ...] = ()
     record: Path | None = None  # the folder of the flight recorder
     record_pictures: str = "input"
@@ -70,6 +73,9 @@ class DispatchSettings:
             evidence=evidence[0] if evidence else None,
             webhooks=tuple(file.settings("webhook", WebhookSettings)),
             mqtt=mqtt[0] if mqtt else None,
+            further=tuple(
+                one for table, kind in KINDS.items() for one in file.settings(table, kind.settings)
+            ),
             sinks=tuple(_sinks(file)),
             secrets=file.secrets,
         )
@@ -81,7 +87,7 @@ class DispatchSettings:
     @property
     def needs_history(self) -> bool:
         """Whether something is wanted that stands on it."""
-        return bool(self.evidence or self.webhooks or self.mqtt)
+        return bool(self.evidence or self.webhooks or self.mqtt or self.further)
 
     @property
     def needs_pictures(self) -> bool:
@@ -178,8 +184,7 @@ class Dispatcher(Closing):
         self._models: dict[str, tuple[str, bool]] = {}  # camera: its model, and whether it is live
         self.history: History | None = None
         self.evidence: Evidence | None = None
-        self._webhooks: list[Webhook] = []
-        self._mqtt: Mqtt | None = None
+        self._receivers: list[Receiver] = []
         self._closed = False
         self._sinks: list[Sink] = []
         self._recorder: FlightRecorder | None = None
@@ -218,20 +223,24 @@ class Dispatcher(Closing):
         for name in names:
             if names.count(name) > 1:
                 raise SettingsError(f"there are two of {name}: give each [[webhook]] a name of its own")
+        names += [one.receiver for one in settings.further]
         names += [RECEIVER] if settings.mqtt is not None else []
         self.history = History(
             settings.history.file, keep_days=settings.history.keep_days, receivers=names, log=self._log
         )
         for webhook in settings.webhooks:
-            self._webhooks.append(Webhook(webhook, self.history, log=self._log))
+            self._receivers.append(Webhook(webhook, self.history, log=self._log))
+        kinds = {kind.settings: kind for kind in KINDS.values()}
+        for one in settings.further:
+            self._receivers.append(kinds[type(one)].make(one, self.history, self._log))
         if settings.mqtt is not None:
-            self._mqtt = Mqtt(settings.mqtt, self.history, log=self._log)
+            self._receivers.append(Mqtt(settings.mqtt, self.history, log=self._log))
         if settings.evidence is not None:
             self.evidence = Evidence(settings.evidence, self.history, on_evidence=self._hear, warn=self.warn)
-        for one in self.history.recovered:
+        for left in self.history.recovered:
             self._log(
-                f"{one.entry.camera}: {one.entry.label} ended when streamrec was killed, "
-                f"after {one.entry.duration or 0.0:.1f} s or a little more"
+                f"{left.entry.camera}: {left.entry.label} ended when streamrec was killed, "
+                f"after {left.entry.duration or 0.0:.1f} s or a little more"
             )
         self.history.start(self._kept, unkept=self._not_kept)
         self._teller = threading.Thread(target=self._tell_on, name="announcer", daemon=True)
@@ -258,8 +267,9 @@ class Dispatcher(Closing):
         if self._recorder is not None:
             wanted = privacy or (self.settings.evidence.privacy if self.settings.evidence else "full")
             (self._recorder.unseen.discard if wanted == "full" else self._recorder.unseen.add)(name)
-        if self._mqtt is not None:
-            self._mqtt.camera(name, actions, model)
+        actions = tuple(actions)
+        for receiver in self._receivers:
+            receiver.camera(name, actions, model)
 
     def recorded(self, recognizer: Recognizer) -> Recognizer:
         """The recognizer to use in its place: the flight recorder writes down what it does."""
@@ -267,13 +277,13 @@ class Dispatcher(Closing):
 
     def remove(self, name: str) -> None:
         """A camera is watched no more."""
-        if self._mqtt is not None:
-            self._mqtt.remove(name)
+        for receiver in self._receivers:
+            receiver.remove(name)
 
     def health(self, name: str, health: Health) -> None:
         """How a camera is now."""
-        if self._mqtt is not None:
-            self._mqtt.state(name, health.state)
+        for receiver in self._receivers:
+            receiver.state(name, health.state)
         if self._recorder is not None:
             self._recorder.health(name, health)
 
@@ -447,10 +457,8 @@ class Dispatcher(Closing):
 
     def _hear(self, announcement: Announcement) -> None:
         """Something is on the disk, and waits for its receivers."""
-        for webhook in self._webhooks:
-            webhook.wake()
-        if self._mqtt is not None:
-            self._mqtt.hear(announcement)
+        for receiver in self._receivers:
+            receiver.notify(announcement)
 
     def tick(self) -> None:
         """What was written is shown: its events may be told. Call it after each; raises what went wrong in telling."""
@@ -476,12 +484,10 @@ class Dispatcher(Closing):
     def _close_receivers(self) -> None:
         """All of them at the same time: whoever is away holds up nobody."""
         ends = time.monotonic() + _LAST_SECONDS
-        for webhook in self._webhooks:
-            webhook.close(0.0)
-        if self._mqtt is not None:
-            self._mqtt.close(_LAST_SECONDS)
-        for webhook in self._webhooks:
-            webhook.close(max(0.0, ends - time.monotonic()))
+        for receiver in self._receivers:
+            receiver.stop()
+        for receiver in reversed(self._receivers):  # MQTT first: it has a last word to send
+            receiver.close(max(0.0, ends - time.monotonic()))
 
     def warn(self, sentence: str) -> None:
         """Tell what is wrong, once a minute at most."""

@@ -27,6 +27,7 @@ from typing import Any
 from streamrec.core.version import version_of
 from streamrec.errors import SinkError, need
 from streamrec.notify.delivery import FailureReporter, OutboxWorker, Undelivered
+from streamrec.notify.receivers import Receiver
 from streamrec.outputs.history.records import Announcement, Kind, Message
 from streamrec.outputs.history.store import History
 
@@ -83,7 +84,7 @@ def topic_of(name: str) -> str:
     return plain if plain == name else f"{plain or 'x'}_{zlib.crc32(name.encode()) & 0xFFFF:04x}"
 
 
-class Mqtt:
+class Mqtt(Receiver):
     """One connection to a broker: it is opened again for as long as it takes. ``log`` gets sentences.
 
     Raises ``MissingExtra`` without paho-mqtt, ``SinkError`` for certificates that cannot be read. A broker that is
@@ -174,7 +175,7 @@ class Mqtt:
         if name in self._actions:
             self._set(self._state_topic(name), state)
 
-    def hear(self, announcement: Announcement) -> None:
+    def notify(self, announcement: Announcement) -> None:
         """Something happened, and is on the disk."""
         entry = announcement.entry
         self._worker.wake()

@@ -22,7 +22,8 @@ from urllib.parse import urlsplit
 
 from streamrec.errors import SinkError
 from streamrec.notify.delivery import OutboxWorker, Undelivered, wanted
-from streamrec.outputs.history.records import Kind, Message
+from streamrec.notify.receivers import Receiver
+from streamrec.outputs.history.records import Announcement, Kind, Message
 from streamrec.outputs.history.store import History
 
 _MOST_ANSWER = 65_536  # bytes of an answer that are read
@@ -101,7 +102,7 @@ def sign(secret: str, id: str, timestamp: int, body: bytes) -> str:
     return "v1," + base64.b64encode(hmac.new(key_of(secret), signed, hashlib.sha256).digest()).decode()
 
 
-class Webhook:
+class Webhook(Receiver):
     """Delivers the announcements of a history to one address; ``settings.receiver`` is its name in the queue.
 
     ``log`` gets sentences. No secret, and nothing of the address but its host, is in them.
@@ -137,6 +138,14 @@ class Webhook:
     def wake(self) -> None:
         """Something new waits."""
         self._worker.wake()
+
+    def notify(self, announcement: Announcement) -> None:
+        """An event waits in the queue."""
+        self._worker.wake()
+
+    def stop(self) -> None:
+        """Begin to end."""
+        self._worker.close(0.0)
 
     def close(self, patience: float = 1.0) -> None:
         """Send what is due; the rest waits for the next start."""

@@ -148,22 +148,36 @@ class TrainJob:
         self.keep_inputs()
         if self.is_synthetic and (self.settings.seed + 1) * SEEDS > UNSEEN:
             raise DataError(f"--seed {self.settings.seed}: for synthetic it is 0 to {UNSEEN // SEEDS - 1}")
+        self._train(self.load_data)
+
+    def train_fold(
+        self,
+        learned: list[Clip],
+        measured: list[Clip],
+        seed: int,
+        folder: Path,
+        *,
+        run_folder: Path | None = None,
+    ) -> ActionModel:
+        """Train on some clips and measure on others, as a cross-validation does; all is written to ``folder``.
+
+        ``run_folder``: another one for config.json, metrics.csv and the report.
+        """
+        settings = replace(self.settings, seed=seed)
+        fold = replace(self, out=folder / "model.safetensors", folder=run_folder or folder, settings=settings)
+        fold.keep_inputs((*learned, *measured))
+        return fold._train(lambda ranks: fold.decode(learned, measured, ranks))
+
+    def _train(self, load: Callable[[Ranks], TrainData]) -> ActionModel:
+        """Load the data, learn, measure and write; of several processes the first one writes."""
         if self.threads:
             torch.set_num_threads(self.threads)
         with joined(self.settings.device) as ranks:
-            data = self.load_data(ranks)
+            data = load(ranks)
             model = self.fit(data, ranks)
             if ranks.first:
                 self.write(model, data)
-
-    def train_fold(self, learned: list[Clip], measured: list[Clip], seed: int, folder: Path) -> ActionModel:
-        """Train on some clips and measure on others, as a cross-validation does; all is written to ``folder``."""
-        settings = replace(self.settings, seed=seed)
-        fold = replace(self, out=folder / "model.safetensors", folder=folder, settings=settings)
-        data = fold.decode(learned, measured)
-        model = fold.fit(data)
-        fold.write(model, data)
-        return model
+            return model
 
     def load_data(self, ranks: Ranks | None = None) -> TrainData:
         """Find and decode what is learned from, and what is held out."""

@@ -1,12 +1,12 @@
-"""Who may look: a password or a token, kept as hashes; sessions; and how often one may try.
+"""Authentication: passwords and tokens, stored as hashes; sessions; throttling of wrong attempts.
 
-The file that ``streamrec access`` writes has a line for each way in::
+The file that ``streamrec access`` writes has one line for each password or token::
 
     password scrypt:15:8:1:SALT:HASH
     token sha256:HASH
 
-A password is hashed with scrypt (32 MB and about a tenth of a second for each guess). A token is 256 bits of
-chance, so that a plain hash of it can be stored: nobody guesses it, and a program may send it with each request.
+A password is hashed with scrypt (32 MB and about a tenth of a second for each guess). A token is 256 random bits,
+so a plain hash of it is enough: it cannot be guessed, and a program may send it with each request.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from streamrec.web.connections import network_of
 VARIABLE = "STREAMREC_WEB_ACCESS"  # may hold the lines themselves
 SHORTEST = 10  # letters of a password
 LONGEST = 1024
-IDLE_SECONDS = 12 * 3600.0  # a session ends when nobody used it for so long
+IDLE_SECONDS = 12 * 3600.0  # a session ends when it was not used for so long
 SESSION_SECONDS = 7 * 86_400.0  # and after so long in any case
 _COST = (15, 8, 1)  # log2 of N, r, p: what OWASP asks of scrypt, at 32 MB
 _SESSIONS = 1_000  # at once; the oldest goes
 
-TRIES = 5  # wrong ones in a row from one address before it has to wait
-_FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 300.0  # seconds; doubled with each wrong one
+TRIES = 5  # wrong attempts in a row from one address before it has to wait
+_FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 300.0  # seconds; doubled with each wrong attempt
 _ADDRESSES = 4_096  # remembered
-ALL_TRIES = 30  # wrong ones from all addresses together, within
+ALL_TRIES = 30  # wrong attempts from all addresses together, within
 ALL_SECONDS = 60.0
 
 
@@ -62,7 +62,7 @@ def make_token() -> tuple[str, str]:
 
 
 def add_line(path: str | os.PathLike[str], line: str) -> None:
-    """Write a way in; a password takes the place of the one before. Only the owner may read the file."""
+    """Add a line to the file; a password replaces the one before. Only the owner may read the file."""
     file = path_of(os.fspath(path))
     try:
         before = read_text(file).splitlines() if file.exists() else []
@@ -76,14 +76,14 @@ def add_line(path: str | os.PathLike[str], line: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The ways in. Without any, everybody who reaches the page may use it: that is for loopback alone."""
+    """The passwords and tokens. Without any, every client may use the page: for loopback alone."""
 
     passwords: tuple[tuple[int, int, int, bytes, bytes], ...] = ()  # log2 of N, r, p, salt, hash
     tokens: tuple[bytes, ...] = ()
 
     @classmethod
     def read(cls, path: str | os.PathLike[str] | None, environment: Mapping[str, str]) -> Access:
-        """From a file, or else from ``STREAMREC_WEB_ACCESS``; raises ``SettingsError`` in words."""
+        """From a file, or else from ``STREAMREC_WEB_ACCESS``; raises ``SettingsError``."""
         if path is None:
             return cls.parse(environment.get(VARIABLE, ""), VARIABLE)
         file = path_of(os.fspath(path))
@@ -103,7 +103,7 @@ class Access:
 
     @classmethod
     def parse(cls, text: str, where: str) -> Access:
-        """Lines, or words with commas or blanks between, as an environment has them."""
+        """From lines, or from words separated by commas or blanks, as in an environment variable."""
         passwords, tokens = [], []
         words = [
             word for line in text.splitlines() for word in line.partition("#")[0].replace(",", " ").split()
@@ -126,7 +126,7 @@ class Access:
                     tokens.append(digest_bytes)
                 else:
                     raise ValueError
-            except ValueError as error:  # what stands there may be a password in plain text
+            except ValueError as error:  # not quoted: it may be a password in plain text
                 raise SettingsError(
                     f"{where} has a line that is no hash of a password or token; make it with `streamrec access`"
                 ) from error
@@ -136,57 +136,57 @@ class Access:
         return bool(self.passwords or self.tokens)
 
     def knows_password(self, password: str) -> bool:
-        """Whether it opens; takes about a tenth of a second, and lets other threads run."""
+        """Whether it is right; takes about a tenth of a second, and lets other threads run."""
         return self.password_of(password) is not None
 
     def password_of(self, password: str) -> bytes | None:
-        """Which of ``ways`` it is, None where it opens nothing; takes as long as ``knows_password``."""
+        """Which of ``credentials`` it is, None where it is wrong; takes as long as ``knows_password``."""
         if len(password) > LONGEST:
             return None
-        # All are tried: how long it takes does not say which one it was.
+        # All are tried, so that the time it takes does not tell which one matched.
         tried = [
             hmac.compare_digest(_scrypt(password, salt, log_n, r, p), digest)
             for log_n, r, p, salt, digest in self.passwords
         ]
-        return next((way for way, right in zip(self.ways, tried, strict=False) if right), None)
+        return next((way for way, right in zip(self.credentials, tried, strict=False) if right), None)
 
     @property
-    def ways(self) -> tuple[bytes, ...]:
-        """What each password and each token is known by, so that what it opened can end with it."""
+    def credentials(self) -> tuple[bytes, ...]:
+        """An identifier of each password and token, so that its sessions can end when it is removed."""
         return tuple(salt + digest for *_, salt, digest in self.passwords) + self.tokens
 
     def knows_token(self, token: str) -> bool:
-        """Whether it opens."""
+        """Whether it is right."""
         return self.token_of(token) is not None
 
     def token_of(self, token: str) -> bytes | None:
-        """Which of ``ways`` it is; None where it opens nothing."""
+        """Which of ``credentials`` it is; None where it is wrong."""
         found = hashlib.sha256(token.encode("utf-8", "replace")).digest()
         tried = [hmac.compare_digest(found, known) for known in self.tokens]
         return found if any(tried) else None
 
 
 class AccessFile:
-    """The file of access, read again whenever it was changed."""
+    """The access file, read again whenever it was changed."""
 
     def __init__(self, path: str | os.PathLike[str], access: Access) -> None:
         self.path = path_of(str(path))
         self._access = access
-        self._seen: object = None  # what the file looked like when it was read
+        self._stamp: object = None  # time, size and inode of the file when it was read
 
     def changed(self) -> Access | None:
-        """The ways in, where they are others than at the last call; raises ``SettingsError`` once for each mistake.
+        """The passwords and tokens, where they differ from the last call.
 
-        A file that cannot be read or holds no way in changes nothing: half of it may have been written so far.
+        Raises ``SettingsError`` once for each mistake: such a file changes nothing, it may be half written.
         """
         try:
             found = self.path.stat()
-            looks: object = found.st_mtime_ns, found.st_size, found.st_ino
+            stamp: object = found.st_mtime_ns, found.st_size, found.st_ino
         except OSError as error:
-            looks = error.errno
-        if looks == self._seen:
+            stamp = error.errno
+        if stamp == self._stamp:
             return None
-        self._seen = looks
+        self._stamp = stamp
         access = Access.read(self.path, {})
         if access == self._access:
             return None
@@ -210,33 +210,33 @@ def _bytes(text: str) -> bytes:
 
 @dataclass(slots=True)
 class Session:
-    """Somebody who logged in."""
+    """One log-in."""
 
     csrf: str  # goes with each request that changes something
     ends: float  # time.monotonic()
     idle: float
-    way: bytes = b""  # which of ``Access.ways`` began it
+    credential: bytes = b""  # which of ``Access.credentials`` began it
     ended: bool = False  # by a log-out, or because its password was changed
 
 
 class Sessions:
-    """Those who are logged in; kept in memory, so that a restart ends them all. Known by a hash alone."""
+    """All sessions, in memory: a restart ends them. Their secrets are stored as hashes."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._sessions: OrderedDict[bytes, Session] = OrderedDict()
 
-    def begin(self, way: bytes = b"") -> tuple[str, Session]:
+    def begin(self, credential: bytes = b"") -> tuple[str, Session]:
         """A new session, and the secret that the browser keeps."""
         secret, now = secrets.token_urlsafe(32), self._clock()
-        session = Session(secrets.token_urlsafe(32), now + SESSION_SECONDS, now + IDLE_SECONDS, way)
+        session = Session(secrets.token_urlsafe(32), now + SESSION_SECONDS, now + IDLE_SECONDS, credential)
         self._sessions[_digest(secret)] = session
         while len(self._sessions) > _SESSIONS:
             self._sessions.popitem(last=False)[1].ended = True
         return secret, session
 
     def find(self, secret: str) -> Session | None:
-        """Whose secret this is; None: nobody's, or not any more."""
+        """The session with this secret; None where there is none or it has ended."""
         key = _digest(secret)
         session = self._sessions.get(key)
         if session is None:
@@ -248,12 +248,12 @@ class Sessions:
         return session
 
     def holds(self, session: Session) -> bool:
-        """Whether it goes on: it was not ended, and is neither too old nor idle for too long."""
+        """Whether it is valid: not ended, not too old, not idle for too long."""
         now = self._clock()
         return not session.ended and now <= session.ends and now <= session.idle
 
     def use(self, session: Session) -> None:
-        """Whoever has it is there still."""
+        """Its client is active."""
         if self.holds(session):
             session.idle = self._clock() + IDLE_SECONDS
 
@@ -269,9 +269,9 @@ class Sessions:
         for key in [key for key, one in self._sessions.items() if one is session]:
             del self._sessions[key]
 
-    def keep(self, ways: Collection[bytes]) -> None:
-        """End those that another way in began than these."""
-        for session in [one for one in self._sessions.values() if one.way not in ways]:
+    def keep(self, credentials: Collection[bytes]) -> None:
+        """End the sessions that none of these credentials began."""
+        for session in [one for one in self._sessions.values() if one.credential not in credentials]:
             self.end_this(session)
 
 
@@ -280,31 +280,31 @@ def _digest(secret: str) -> bytes:
 
 
 class LoginThrottle:
-    """How long an address has to wait before it may try again, after too many wrong ones.
+    """How long an address has to wait before it may try again, after too many wrong attempts.
 
     >>> now = [0.0]
-    >>> tries = LoginThrottle(clock=lambda: now[0])
-    >>> for _ in range(6): tries.wrong("10.0.0.9")
-    >>> tries.wait("10.0.0.9"), tries.wait("10.0.0.8")
+    >>> throttle = LoginThrottle(clock=lambda: now[0])
+    >>> for _ in range(6): throttle.failed("10.0.0.9")
+    >>> throttle.wait("10.0.0.9"), throttle.wait("10.0.0.8")
     (2.0, 0.0)
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._wrong: OrderedDict[str, tuple[int, float]] = OrderedDict()  # how often, and until when
+        self._wrong: OrderedDict[str, tuple[int, float]] = OrderedDict()  # count, and until when it waits
         self._all: list[float] = []
         self._lock = threading.Lock()
 
     def wait(self, address: str) -> float:
-        """Seconds; 0.0: it may try now."""
+        """Seconds to wait; 0.0: it may try now."""
         now = self._clock()
         with self._lock:
             self._all = [when for when in self._all if now - when < ALL_SECONDS]
             everybody = self._all[0] + ALL_SECONDS - now if len(self._all) >= ALL_TRIES else 0.0
             return max(0.0, everybody, self._wrong.get(network_of(address), (0, 0.0))[1] - now)
 
-    def wrong(self, address: str) -> None:
-        """It tried in vain."""
+    def failed(self, address: str) -> None:
+        """A wrong password or token came from this address."""
         now, key = self._clock(), network_of(address)
         with self._lock:
             self._all.append(now)
@@ -316,7 +316,7 @@ class LoginThrottle:
             while len(self._wrong) > _ADDRESSES:
                 self._wrong.popitem(last=False)
 
-    def right(self, address: str) -> None:
-        """It got in: what was wrong before is forgotten."""
+    def succeeded(self, address: str) -> None:
+        """A right one came: earlier failures are forgotten."""
         with self._lock:
             self._wrong.pop(network_of(address), None)

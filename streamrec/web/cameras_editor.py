@@ -61,7 +61,7 @@ class Change:
     thresholds: Mapping[str, float] | None = None  # those that differ from the model's own
 
 
-class Editor:
+class CamerasEditor:
     """One file of cameras."""
 
     def __init__(self, file: Path | InForce, environment: Mapping[str, str] | None = None) -> None:

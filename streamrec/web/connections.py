@@ -1,8 +1,8 @@
-"""Connections to the page: how many there may be, who is closed where there are too many, and how they are accepted.
+"""Connections to the page: accepting them, their limit, and which are closed when it is reached.
 
-They are counted when they are accepted, before TLS and HTTP, and there are far fewer than the process may have open
-files: cameras, videos and the history need those. Where there are too many, the address that has most of them loses
-one that asks for nothing; where all are busy, the new one is told 503. Whatever happens here is told at most once a
+Connections are counted when they are accepted, before TLS and HTTP. The limit is far below the number of files that
+the process may open: cameras, videos and the history need those. When it is reached, the address with the most
+connections loses an idle one; where all are busy, the new one gets 503. Each kind of event is logged at most once a
 minute.
 """
 
@@ -24,14 +24,14 @@ from streamrec.core.files import why
 
 MOST = 256  # connections, where the process may have 1,024 files open or more
 HANDSHAKE_SECONDS = 10.0  # for TLS
-LINGER_SECONDS = 5.0  # for a connection that is being closed to take what was sent
-STALL_SECONDS = 120.0  # for one that takes nothing of what is sent
-_STALLS_AFTER = 3.0  # seconds: from here on it may be closed for another
-_TOLD_EVERY = 60.0
-_PAUSE_SECONDS = 0.01  # after some that are accepted while there are too many: at most 800 a second
+LINGER_SECONDS = 5.0  # for a closing connection to read what was sent
+STALL_SECONDS = 120.0  # for one that reads nothing of what is sent
+_STALLS_AFTER = 3.0  # seconds without progress, after which it may be closed for another
+_LOG_SECONDS = 60.0  # between two messages of one kind
+_PAUSE_SECONDS = 0.01  # pause in accepting while the limit is reached: at most 800 connections a second
 _AT_ONCE_FULL = 8
 _RETRY_SECONDS = 1.0  # after which a process without a free descriptor tries again
-_AT_ONCE = 64  # accepted, before the loop does something else
+_AT_ONCE = 64  # accepted before the event loop continues
 _REFUSED_AT_ONCE = 32  # whose 503 is on its way
 _NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _BUSY = b'{"error": {"code": "busy", "message": "too many connections: try again in a moment"}}'
@@ -42,17 +42,17 @@ _BUSY_ANSWER = (
 
 
 class Stage(IntEnum):
-    """What a connection does, in the order in which they are closed to make room."""
+    """What a connection does, in the order in which connections are closed to make room."""
 
-    greeting = 0  # no whole request has come yet
-    idle = 1  # it was answered, and asks for nothing
-    sending = 2  # the body of its request is awaited
-    stalled = 3  # it does not take what is sent
-    busy = 4  # it is answered just now, or looks live: never closed for another
+    greeting = 0  # no complete request has arrived yet
+    idle = 1  # its last request was answered
+    sending = 2  # its request body is awaited
+    stalled = 3  # it does not read what is sent
+    busy = 4  # a request is being answered, or it is a WebSocket: never closed for another
 
 
 def most_connections(share: int = 4) -> int:
-    """How many the page takes: 256, or a quarter of the files that the process may have open."""
+    """The limit of connections: 256, or a quarter of the files that the process may open."""
     try:
         import resource
     except ImportError:  # Windows
@@ -62,7 +62,7 @@ def most_connections(share: int = 4) -> int:
 
 
 def network_of(address: str) -> str:
-    """Who has one IPv6 address has 2^64 of them: they count as one.
+    """The network of an address: a client with one IPv6 address has 2^64 of them, which count as one.
 
     >>> network_of("2001:db8::7") == network_of("2001:db8::8"), network_of("10.0.0.9")
     (True, '10.0.0.9')
@@ -79,14 +79,14 @@ def network_of(address: str) -> str:
 
 
 class RateLimitedLog:
-    """Passes sentences on, the same kind at most once a minute.
+    """Logs messages, each kind at most once a minute.
 
-    >>> told, now = [], [0.0]
-    >>> tell = RateLimitedLog(told.append, clock=lambda: now[0])
-    >>> tell("full", "it is full"), tell("full", "it is full"), tell("other", "x")
+    >>> logged, now = [], [0.0]
+    >>> log = RateLimitedLog(logged.append, clock=lambda: now[0])
+    >>> log("full", "it is full"), log("full", "it is full"), log("other", "x")
     (True, False, True)
     >>> now[0] = 61.0
-    >>> tell("full", "it is full again"), told
+    >>> log("full", "it is full again"), logged
     (True, ['it is full', 'x', 'it is full again'])
     """
 
@@ -95,22 +95,22 @@ class RateLimitedLog:
         self._last: dict[str, float] = {}
 
     def may(self, kind: str) -> bool:
-        """Whether a sentence of this kind would be passed on now."""
-        return self._clock() - self._last.get(kind, float("-inf")) >= _TOLD_EVERY
+        """Whether a message of this kind would be logged now."""
+        return self._clock() - self._last.get(kind, float("-inf")) >= _LOG_SECONDS
 
-    def __call__(self, kind: str, sentence: str) -> bool:
-        """Tell it, unless one of its kind was told within a minute; whether it was told."""
+    def __call__(self, kind: str, message: str) -> bool:
+        """Log it, unless one of its kind was logged within a minute; whether it was logged."""
         if not self.may(kind):
             return False
         if len(self._last) > 100:
             self._last.clear()
         self._last[kind] = self._clock()
-        self._log(sentence)
+        self._log(message)
         return True
 
 
 class Connection:
-    """One that was accepted. Until its TLS handshake is over it has no transport."""
+    """An accepted connection. It has no transport until its TLS handshake is over."""
 
     def __init__(self, sock: socket.socket, address: str, now: float) -> None:
         self.sock = sock
@@ -118,8 +118,8 @@ class Connection:
         self.accepted = now
         self.task: asyncio.Task[Any] | None = None
         self.transport: asyncio.Transport | None = None
-        self._waiting = 0  # bytes that the other side has not taken
-        self._moved = now  # when that was another number
+        self._waiting = 0  # bytes that the client has not read
+        self._moved = now  # when that number last changed
         self._closing: float | None = None
 
     @property
@@ -127,8 +127,8 @@ class Connection:
         """Whether it still has its descriptor."""
         return self.sock.fileno() >= 0
 
-    def look(self, now: float) -> None:
-        """Once a second: how it goes on. One that hangs is cut off."""
+    def check(self, now: float) -> None:
+        """Measure its progress, once a second; a stalled connection is closed."""
         transport = self.transport
         if transport is None:
             return
@@ -143,7 +143,7 @@ class Connection:
             self.cut()
 
     def stage(self, now: float) -> tuple[Stage, float]:
-        """What it does, and since when."""
+        """What the connection does, and since when."""
         transport = self.transport
         if transport is None:
             return Stage.greeting, self.accepted
@@ -155,16 +155,16 @@ class Connection:
         return found
 
     def cut(self) -> None:
-        """Close it now, whatever is on its way."""
+        """Close it at once, even with data unsent."""
         if self.transport is not None:
             self.transport.abort()
             return
-        with suppress(OSError):  # its transport is being made, reads an end, and closes it
+        with suppress(OSError):  # the transport that is being made reads the end, and closes it
             self.sock.shutdown(socket.SHUT_RDWR)
 
 
 class Connections:
-    """All of them. Used in the server's loop alone.
+    """All connections. Used only in the server's event loop.
 
     >>> now = [0.0]
     >>> crowd = Connections(2, print, clock=lambda: now[0])
@@ -179,7 +179,7 @@ class Connections:
         self.limited_log = RateLimitedLog(log, clock)
         self._clock = clock
         self._all: set[Connection] = set()
-        self._closed = self._refused = 0  # since it was last told
+        self._closed = self._refused = 0  # since the last message about them
         self._crowded = False
 
     def __len__(self) -> int:
@@ -187,46 +187,46 @@ class Connections:
 
     @property
     def is_crowded(self) -> bool:
-        """Whether one has had to make room within the last second or two."""
+        """Whether the limit was reached within the last second or two."""
         return self._crowded
 
     def add(self, connection: Connection) -> None:
-        """It was accepted."""
+        """Count an accepted connection."""
         self._all.add(connection)
 
     def discard(self, connection: Connection) -> None:
-        """It is gone."""
+        """Forget a closed connection."""
         self._all.discard(connection)
 
-    def look(self) -> None:
-        """Once a second: forget those that are gone, cut off those that hang."""
+    def check(self) -> None:
+        """Forget closed connections and close stalled ones, once a second."""
         now = self._clock()
         self._crowded = False
         self._all = {one for one in self._all if one.is_open}
         for one in tuple(self._all):
-            one.look(now)
+            one.check(now)
         if (self._closed or self._refused) and self.limited_log.may("full"):
-            self._tell_full()
+            self._log_full()
 
     def make_room(self, address: str) -> bool:
-        """Whether one more may come in from here; where there are too many, another one is closed for it."""
+        """Whether a new connection from this address fits in; at the limit, another one is closed for it."""
         if len(self._all) >= self.most:
             self._all = {one for one in self._all if one.is_open}
         if len(self._all) < self.most:
             return True
         self._crowded = True
-        # Some at once, where many come: to look at all of them for each that comes would take the core.
+        # Several at once: checking all connections for each new one would take the whole core.
         made = self.close_idle(max(1, self.most // 16))
         self._closed += made
         self._refused += not made
         if self.limited_log.may("full"):
-            self._tell_full()
+            self._log_full()
         return made > 0
 
     def close_idle(self, count: int) -> int:
-        """Close up to so many, those of the address that has most of them first; how many it were.
+        """Close up to so many, from the address with the most connections first; how many were closed.
 
-        More than one only of those that ask for nothing.
+        More than one only of idle connections.
         """
         now = self._clock()
         crowds = Counter(one.address for one in self._all)
@@ -244,15 +244,15 @@ class Connections:
             closed += 1
         return closed
 
-    def _tell_full(self) -> None:
+    def _log_full(self) -> None:
         crowds = Counter(one.address for one in self._all)
         where = f"; most of them come from {crowds.most_common(1)[0][0]}" if crowds else ""
-        told = self.limited_log(
+        logged = self.limited_log(
             "full",
             f"the page has {self.most} connections, as many as it takes: those that ask for nothing are closed "
             f"for new ones ({self._closed} so far), and where all are busy new ones get 503 ({self._refused}){where}",
         )
-        if told:
+        if logged:
             self._closed = self._refused = 0
 
 
@@ -278,11 +278,11 @@ class Listener:
         sock.listen(backlog)
         self._loop.add_reader(sock.fileno(), self._accept)
         self._retry: asyncio.TimerHandle | None = None
-        self._looking = self._loop.create_task(self._look())
+        self._checking = self._loop.create_task(self._check_on())
 
     def close(self) -> None:
-        """Accept no more, and end what has not got so far as to be a connection of the server."""
-        self._looking.cancel()
+        """Accept no more, and close connections that have no transport yet."""
+        self._checking.cancel()
         if self._retry is not None:
             self._retry.cancel()
         if self._sock.fileno() >= 0:
@@ -294,12 +294,12 @@ class Listener:
                 one.cut()
 
     async def wait_closed(self) -> None:
-        """Nothing is left to wait for."""
+        """Nothing to wait for."""
 
-    async def _look(self) -> None:
+    async def _check_on(self) -> None:
         while True:
             await asyncio.sleep(1.0)
-            self._connections.look()
+            self._connections.check()
 
     def _accept(self) -> None:
         for n in range(_AT_ONCE):
@@ -310,17 +310,17 @@ class Listener:
             except OSError as error:
                 if error.errno in _NO_ROOM:
                     self._without_descriptors(error)
-                return  # whoever it was is gone
+                return  # the client is gone
             sock.setblocking(False)
             self._take(sock, network_of(str(address[0])))
             if (
                 n + 1 >= _AT_ONCE_FULL and self._connections.is_crowded
-            ):  # a crowd must not keep the loop, and the core, for itself
+            ):  # many connections at once must not take the loop, and the core, for themselves
                 self._pause(_PAUSE_SECONDS)
                 return
 
     def _without_descriptors(self, error: OSError) -> None:
-        """The socket stays readable then: to go on at once would take the whole core."""
+        """Pause accepting: the socket stays readable, and retrying at once would take the whole core."""
         self._connections.close_idle(max(1, len(self._connections) // 4))
         self._connections.limited_log(
             "files",
@@ -355,11 +355,11 @@ class Listener:
         try:
             made = await self._loop.connect_accepted_socket(self._protocol, connection.sock, **more)
             connection.transport = made[0]
-        except (OSError, ssl.SSLError):  # it went, or speaks no TLS; its transport closes the socket
+        except (OSError, ssl.SSLError):  # it is gone, or does not speak TLS; its transport closes the socket
             self._connections.discard(connection)
 
     def _refuse(self, sock: socket.socket) -> None:
-        """Say 503, as far as that goes at once."""
+        """Answer 503, if that is possible without waiting."""
         if self._secure is not None or len(self._refused) >= _REFUSED_AT_ONCE:
             sock.close()
             return
@@ -367,7 +367,7 @@ class Listener:
         with suppress(OSError):
             sock.send(_BUSY_ANSWER)
             sock.shutdown(socket.SHUT_WR)
-        # Closed at once, what it has sent meanwhile would be answered with a reset that overtakes the 503.
+        # Closing at once would answer data in flight with a reset that overtakes the 503.
         self._loop.call_later(1.0, self._end_refused, sock)
 
     def _end_refused(self, sock: socket.socket) -> None:

@@ -1,7 +1,7 @@
-"""Pictures for those who look: a JPEG is made only when somebody wants it, once for all of them.
+"""JPEG images for the viewers: encoded only on demand, and once for all viewers.
 
-One thread makes them. What it may cost is bounded: at most ``SHARE`` of one core, so that more cameras or
-larger pictures come less often and recognition has the rest.
+One thread encodes. It uses at most ``SHARE`` of one core: with more cameras or larger images the frame rate drops,
+and recognition keeps the rest of the machine.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from streamrec.web.live import LiveState
 
 WIDTHS = (320, 640, 1280)  # pixels: a few sizes, so that viewers share them
 SHARE = 0.2  # of one core
-FASTEST = 0.1  # seconds between two pictures of a camera: models look ten times a second
-_SLOWEST = 1.0  # seconds: rarer it never gets
+FASTEST = 0.1  # seconds between two images of a camera: models run ten times a second
+_SLOWEST = 1.0  # seconds between two images, at most
 _QUALITY = 72
 
 
 @dataclass(frozen=True, slots=True)
-class Jpeg:
-    """A picture as it is sent."""
+class JpegImage:
+    """An encoded frame."""
 
     camera: str
     width: int  # one of WIDTHS: the size that was asked for
-    version: int  # of the camera's picture
-    time: float  # seconds since 1970 when the picture was in hand
+    version: int  # of the camera's frame
+    time: float  # seconds since 1970 when the frame was captured
     data: bytes
 
 
 def shrink(image: np.ndarray, width: int) -> np.ndarray:
-    """(H, W, 3) no wider than ``width``; a tall picture no taller."""
+    """(H, W, 3) no wider than ``width``, and no taller than a 4:3 image of that width."""
     scale = width / max(image.shape[1], image.shape[0] * 4 / 3)
     if scale >= 1:
         return image
@@ -51,19 +51,19 @@ def encode(image: np.ndarray, width: int, quality: int = _QUALITY) -> bytes:
     return data.tobytes()
 
 
-class Pictures:
-    """The thread that makes them. ``on_ready`` is called in it after each round."""
+class JpegEncoder:
+    """The encoding thread. ``on_ready`` is called in it after each round."""
 
     def __init__(self, live: LiveState, on_ready: Callable[[], None]) -> None:
         self._live = live
         self._on_ready = on_ready
         self._wanted: dict[object, dict[str, int]] = {}  # viewer: camera: width
-        self._made: dict[tuple[str, int], Jpeg] = {}
+        self._made: dict[tuple[str, int], JpegImage] = {}
         self._news = threading.Event()
         self._closed = False
-        self.made = 0  # so far
-        self.interval = FASTEST  # seconds between two rounds, as it is now
-        self._thread = threading.Thread(target=self._run, name="page pictures", daemon=True)
+        self.made = 0  # images encoded so far
+        self.interval = FASTEST  # seconds between two rounds, currently
+        self._thread = threading.Thread(target=self._run, name="page images", daemon=True)
 
     def begin(self) -> None:
         """Start the thread."""
@@ -71,7 +71,7 @@ class Pictures:
         self._thread.start()
 
     def want(self, viewer: object, cameras: dict[str, int]) -> None:
-        """What a viewer looks at from now on: camera -> width, one of WIDTHS. An empty dict is nothing."""
+        """The cameras that a viewer shows from now on: camera -> width, one of WIDTHS."""
         wanted = dict(self._wanted)
         wanted.pop(viewer, None)
         if cameras:
@@ -79,8 +79,8 @@ class Pictures:
         self._wanted = wanted
         self._news.set()
 
-    def get(self, camera: str, width: int) -> Jpeg | None:
-        """The newest that was made."""
+    def get(self, camera: str, width: int) -> JpegImage | None:
+        """The newest image of a camera in this width."""
         return self._made.get((camera, width))
 
     def close(self) -> None:
@@ -119,9 +119,9 @@ class Pictures:
             when = time.time() - (max(0.0, time.monotonic() - captured) if captured else 0.0)
             try:
                 data = encode(result.frame.image, width)
-            except Exception:  # a picture that no JPEG can hold: the other cameras' go on
+            except Exception:  # a frame that no JPEG can hold: the other cameras go on
                 continue
-            self._made[camera, width] = Jpeg(camera, width, version, when, data)
+            self._made[camera, width] = JpegImage(camera, width, version, when, data)
             self.made += 1
             done = True
         return done

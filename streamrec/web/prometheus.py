@@ -9,7 +9,7 @@ from streamrec.web.live import LiveState
 
 
 def escape_label(value: str) -> str:
-    r"""A label's value as Prometheus reads it.
+    r"""A label's value, escaped for Prometheus.
 
     >>> print(escape_label('a "b"\\'))
     a \"b\"\\
@@ -18,7 +18,7 @@ def escape_label(value: str) -> str:
 
 
 def metrics(live: LiveState, more: Mapping[str, float]) -> str:
-    """All that can be counted, in Prometheus' text form."""
+    """All metrics, in Prometheus' text format."""
     lines: list[str] = []
 
     def family(
@@ -38,25 +38,27 @@ def metrics(live: LiveState, more: Mapping[str, float]) -> str:
     def each(key: str) -> list[tuple[Mapping[str, str], float | None]]:
         return [({"camera": camera["name"]}, camera[key]) for camera in cameras]
 
-    family("up", "gauge", "1 while the loop that recognizes comes round.", [({}, float(live.alive))])
+    family("up", "gauge", "1 while the recognition loop runs.", [({}, float(live.alive))])
     family("uptime_seconds", "counter", "Seconds since the start.", [({}, live.uptime)])
     states = [
         ({"camera": camera["name"], "state": state.value}, float(camera["state"] == state.value))
         for camera in cameras
         for state in SourceState
     ]
-    family("camera_state", "gauge", "1 for the state that the camera is in.", states)
-    family("camera_frames_total", "counter", "Pictures that the model looked at.", each("frames"))
-    family("camera_frames_per_second", "gauge", "Results a second, over five seconds.", each("fps"))
+    family("camera_state", "gauge", "1 for the camera's current state.", states)
+    family("camera_frames_total", "counter", "Processed frames.", each("frames"))
+    family("camera_frames_per_second", "gauge", "Results per second, over five seconds.", each("fps"))
     family(
         "camera_latency_seconds",
         "gauge",
-        "Median from picture to prediction, over five seconds.",
+        "Median from capture to prediction, over five seconds.",
         each("latency"),
     )
-    family("camera_dropped_total", "counter", "Frames for which the machine had no time.", each("dropped"))
-    family("camera_refused_total", "counter", "Torn, frozen or late pictures.", each("refused"))
-    family("camera_reconnects_total", "counter", "How often the camera was opened again.", each("reconnects"))
+    family(
+        "camera_dropped_total", "counter", "Frames dropped because the machine was too slow.", each("dropped")
+    )
+    family("camera_refused_total", "counter", "Torn, frozen or late frames.", each("refused"))
+    family("camera_reconnects_total", "counter", "Reconnects of the camera.", each("reconnects"))
     counts = [
         ({"camera": camera, "label": label}, float(n)) for (camera, label), n in sorted(live.counts.items())
     ]

@@ -1,4 +1,4 @@
-"""What the page's API takes and answers, as pydantic models: the source of its OpenAPI description."""
+"""The JSON of the page's API as pydantic models: the source of its OpenAPI description."""
 
 from __future__ import annotations
 
@@ -12,44 +12,46 @@ from pydantic import BaseModel, Field  # noqa: E402
 
 
 class Error(BaseModel):
-    """What went wrong."""
+    """An error: a code for programs, a message for people."""
 
     code: str
     message: str
 
 
 class Errors(BaseModel):
-    """Every answer that is no success."""
+    """The body of every error response."""
 
     error: Error
 
 
 class Running(BaseModel):
-    """An action that runs."""
+    """A running action."""
 
     label: str
     started: datetime
 
 
 class CameraNow(BaseModel):
-    """How a camera is now."""
+    """The state of a camera, now."""
 
     name: str
     state: str = Field(description="connecting, live, stalled, reconnecting, ended or failed")
-    reason: str = Field(description="in words, where it is not live; never holds a password")
+    reason: str = Field(description="why it is not live; never holds a password")
     seconds: float | None = Field(description="since this state began")
-    frames: int = Field(description="pictures that the model looked at, since it was added")
-    fps: float = Field(description="results a second, over the last five seconds")
-    latency: float | None = Field(description="median seconds from picture to prediction, over five seconds")
-    dropped: int = Field(description="frames for which the machine had no time")
-    refused: int = Field(description="torn, frozen or late pictures")
+    frames: int = Field(description="processed frames, since the camera was added")
+    fps: float = Field(description="results per second, over the last five seconds")
+    latency: float | None = Field(description="median seconds from capture to prediction, over five seconds")
+    dropped: int = Field(description="frames dropped because the machine was too slow")
+    refused: int = Field(description="torn, frozen or late frames")
     reconnects: int
     running: list[Running]
-    labels: list[str] = Field(description="what its model can say, in the model's order")
+    labels: list[str] = Field(description="the labels of its model, in the model's order")
     label: str | None
     confidence: float | None
-    top: list[tuple[str, float | None]] = Field(description="the likeliest labels, at most five")
-    unknown: bool = Field(description="whether the picture is unlike those that the model learned from")
+    top: list[tuple[str, float | None]] = Field(
+        description="the five most likely labels and their probabilities"
+    )
+    unknown: bool = Field(description="whether the frame is out of distribution: unlike the training data")
     repetitions: int | None
     width: int | None
     height: int | None
@@ -59,24 +61,24 @@ class CamerasNow(BaseModel):
     """All cameras."""
 
     version: int
-    alive: bool = Field(description="whether the loop that recognizes comes round")
+    alive: bool = Field(description="whether the recognition loop runs")
     cameras: list[CameraNow]
 
 
 class EventJson(BaseModel):
-    """One event: it runs, or it is over."""
+    """One event, running or over."""
 
     id: str
     camera: str
     model: str | None = None
     label: str
     started: datetime
-    ended: datetime | None = Field(description="null: it still runs")
+    ended: datetime | None = Field(description="null: still running")
     duration: float | None = Field(description="seconds")
     confidence: float
     repetitions: int | None
     interrupted: bool = False
-    clip: str | None = Field(description="address of the video, where there is one")
+    clip: str | None = Field(description="URL of the video, where there is one")
     thumbnail: str | None
 
 
@@ -85,22 +87,24 @@ class EventsJson(BaseModel):
 
     version: int
     events: list[EventJson]
-    more: str | None = Field(description="give it as `after` for the next page; null: that was all")
+    more: str | None = Field(description="the `after` of the next page; null: this was the last page")
 
 
 class SessionJson(BaseModel):
-    """Who asks, and what there is."""
+    """The client's session, and what the page offers."""
 
     version: int
-    csrf: str | None = Field(description="send it as X-CSRF-Token with all that changes something")
-    password: bool = Field(description="whether there is a log-in")
-    editable: bool = Field(description="whether cameras can be changed here")
-    history: bool = Field(description="whether events outlive a restart")
+    csrf: str | None = Field(
+        description="to be sent as X-CSRF-Token with every request that changes something"
+    )
+    password: bool = Field(description="whether the page has a log-in")
+    editable: bool = Field(description="whether cameras can be changed on the page")
+    history: bool = Field(description="whether events survive a restart")
     software: str
 
 
 class Health(BaseModel):
-    """Whether it works."""
+    """ok, or what is wrong."""
 
     status: str
 

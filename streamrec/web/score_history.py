@@ -1,16 +1,16 @@
-"""The scores of the last hour of a camera, from which the page previews thresholds."""
+"""The scores of a camera's last hour, from which the page previews thresholds."""
 
 from __future__ import annotations
 
 import numpy as np
 
-_SCORES = 36_000  # rows: an hour at 10 a second
+_SCORES = 36_000  # rows: an hour at 10 per second
 
 
-class Scores:
-    """The probabilities of the last hour, one row a result, in arrays that grow up to a bound.
+class ScoreHistory:
+    """The probabilities of the last hour, one row per result, in arrays that grow up to a limit.
 
-    >>> scores = Scores(("idle", "wave"), rows=3)
+    >>> scores = ScoreHistory(("idle", "wave"), rows=3)
     >>> for n in range(5):
     ...     scores.add(n / 10, 0, np.array([0.25, 0.75], np.float32))
     >>> scores.get()[0].tolist()
@@ -26,7 +26,7 @@ class Scores:
         self._next = self._count = 0
 
     def add(self, timestamp: float, segment: int, probabilities: np.ndarray) -> None:
-        """Remember one result's (labels,)."""
+        """Add a result's probabilities (labels,)."""
         if self._count == len(self._times) < self._rows:
             self._grow()
         self._times[self._next] = timestamp

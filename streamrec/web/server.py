@@ -1,6 +1,6 @@
-"""The page's server: routes, and a thread with a loop of its own, so that recognition never waits for it.
+"""The page's server: uvicorn in a thread with an event loop of its own, so that recognition never waits for it.
 
-The only module that imports FastAPI and uvicorn (``pip install 'streamrec[web]'``).
+Needs ``pip install 'streamrec[web]'``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -23,41 +22,26 @@ from streamrec.core.files import why
 from streamrec.core.text import printable
 from streamrec.errors import SettingsError, need
 from streamrec.settings.resolve import InForce
+from streamrec.web.access_control import AccessControl, App, Names, Receive, Scope, Send
 from streamrec.web.auth import Access
-from streamrec.web.connections import Connections, Listener, RateLimitedLog, Stage, most_connections
-from streamrec.web.live import LiveState, entry_as_json
-from streamrec.web.middleware import (
-    MOST_BODY,
-    MOST_HEAD,
-    AccessMiddleware,
-    App,
-    Names,
-    Receive,
-    Scope,
-    Send,
-    error_body,
-)
-from streamrec.web.routes import EVENTS_A_PAGE, Past, make_app
+from streamrec.web.connections import Connections, Listener, RateLimitedLog, most_connections
+from streamrec.web.live import LiveState
+from streamrec.web.middleware import AccessMiddleware, error_body
+from streamrec.web.protocols import HttpProtocol, WebSocketProtocol
+from streamrec.web.routes import PageContext, make_app
 from streamrec.web.websocket_hub import MOST_VIEWERS, WebSocketHub
 
-need("uvicorn", extra="web"), need("websockets", extra="web")
-need("httptools", extra="web")
+need("uvicorn", extra="web")
 
 import uvicorn  # noqa: E402
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol  # noqa: E402
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol  # noqa: E402
 
 HOST, PORT = "127.0.0.1", 8765
 _START_SECONDS = 10.0
-_HEAD_SECONDS = 10.0  # for the head of a request to come in whole
-_REST_SECONDS = 2.0  # for the rest of a body that nobody waits for any more
-_MOST_UNREAD = MOST_HEAD + 2 * MOST_BODY + 256 * 1024  # bytes of one request, and what is read with them
-_PIPELINED = 16  # requests that may wait for the answer to one before them
 
 
 @dataclass(frozen=True, kw_only=True)
 class WebSettings:
-    """Where the page listens, and who may look.
+    """Where the page listens, and who may view it.
 
     >>> WebSettings(host="0.0.0.0")
     Traceback (most recent call last):
@@ -69,8 +53,8 @@ make a file of them with `streamrec access page.access`, and give --web-access p
     host: str = HOST
     port: int = PORT  # 0: a free one
     access: Access = field(default_factory=Access)
-    access_file: Path | None = None  # where they stand: read again when it changes
-    public: tuple[str, ...] = ()  # addresses under which a proxy or another name leads here
+    access_file: Path | None = None  # the file of ``access``, read again when it changes
+    public: tuple[str, ...] = ()  # addresses of a proxy or other names that lead here
     certificate: Path | None = None
     key: Path | None = None
 
@@ -104,9 +88,6 @@ def parse_address(text: str) -> tuple[str, int]:
     return found[1] or found[2] or HOST, int(found[3])
 
 
-# -- what the API says, for its OpenAPI page
-
-
 class Server:
     """The page, in a thread of its own from ``start`` to ``stop``."""
 
@@ -115,35 +96,30 @@ class Server:
         settings: WebSettings,
         live: LiveState,
         *,
-        history: Any = None,
         file: Path | InForce | None = None,
         log: Callable[[str], None] = logging.getLogger("streamrec").error,
     ) -> None:
         self.settings = settings
         self.live = live
+        self.file = file  # cameras.toml; None: the cameras cannot be changed on the page
         self.most = most_connections()
-        self.opened = 0  # files of evidence that are being read
         self._limited_log = RateLimitedLog(log)
-        self.past = Past(live, history)
-        self.file = file  # cameras.toml; None: the cameras cannot be changed here
         self.hub = WebSocketHub(
             live,
-            lambda: [entry_as_json(entry) for entry in self.past.query(limit=EVENTS_A_PAGE)],
-            None if history is None else lambda: [entry_as_json(entry) for entry in self.past.changes()],
-            lambda sentence: self.log(live.hide(sentence)),
-            min(MOST_VIEWERS, self.most - self.most // 5),  # the API has room beside them
+            log_error=self._log_error,
+            most=min(MOST_VIEWERS, self.most - self.most // 5),  # the API has room beside them
         )
         self._socket: socket.socket | None = None
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
 
-    def log(self, sentence: str, kind: str | None = None) -> None:
-        """Say what goes wrong here, the same (or the same kind) at most once a minute."""
-        self._limited_log(kind or sentence, sentence)
+    def log(self, message: str, kind: str | None = None) -> None:
+        """Report a failure; the same one, or the same ``kind``, at most once a minute."""
+        self._limited_log(kind or message, message)
 
     @property
     def address(self) -> str:
-        """Where a browser finds it on this machine."""
+        """The URL for a browser on this machine."""
         assert self._socket is not None
         port = self._socket.getsockname()[1]
         host = self.settings.host
@@ -151,14 +127,14 @@ class Server:
         return f"{'https' if self.settings.certificate else 'http'}://{host}:{port}/"
 
     def start(self) -> None:
-        """Listen; raises ``SettingsError`` where that cannot be."""
+        """Listen; raises ``SettingsError`` where that is not possible."""
         self._socket = _listen(self.settings.host, self.settings.port)
         try:
             config = self._config(self._socket.getsockname()[1])
         except BaseException:
             self._socket.close()
             raise
-        server = self._server = _Quiet(config, Connections(self.most, self.log), self._unexpected)
+        server = self._server = _PageServer(config, Connections(self.most, self.log), self._unexpected)
         sockets = [self._socket]
         self._thread = threading.Thread(target=server.run, args=(sockets,), name="page", daemon=True)
         self._thread.start()
@@ -169,21 +145,22 @@ class Server:
             raise SettingsError(f"the page did not start at {self.settings.host}:{self.settings.port}")
 
     def stop(self) -> None:
-        """End the thread, within two seconds."""
+        """End the thread, within two seconds, and a history in memory."""
         if self._server is not None and self._thread is not None:
             self._server.should_exit = True
             self._thread.join(2.0)
         if self._socket is not None:
             self._socket.close()
+        self.live.close()
 
     def _unexpected(self, context: dict[str, Any]) -> None:
-        """What nobody caught in the loop: a sentence, where asyncio would write a traceback each time."""
+        """Log an uncaught error of the event loop in one line, where asyncio would print a traceback."""
         error = context.get("exception")
         if isinstance(error, OSError) and {"transport", "protocol", "socket"} & set(context):
-            return  # a connection went, in whatever way
-        self._broken(error or RuntimeError(context.get("message", "")))
+            return  # a connection was lost
+        self._log_error(error or RuntimeError(context.get("message", "")))
 
-    def _broken(self, error: BaseException) -> None:
+    def _log_error(self, error: BaseException) -> None:
         name = type(error).__name__
         self.log(printable(self.live.hide(f"the page: {name}: {error}")), f"broken {name}")
 
@@ -194,14 +171,14 @@ class Server:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _quick(self, app: Any) -> App:
-        """What is asked often is answered before the router: of a request that costs most."""
+    def _shortcut(self, app: Any) -> App:
+        """Answer the most frequent request before the router, which would take most of the time."""
 
         async def answer(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] != "http" or scope["path"] != "/api/v1/cameras" or scope["method"] != "GET":
                 await app(scope, receive, send)
                 return
-            body = self.hub.look()
+            body = self.hub.cameras_now()
             headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": body})
@@ -209,7 +186,7 @@ class Server:
         return answer
 
     def _safe(self, app: App) -> App:
-        """Whatever goes wrong is told in a sentence, and answered: uvicorn would write a traceback."""
+        """Log an unexpected error in one line, and answer it: uvicorn would print a traceback."""
 
         async def answer(scope: Scope, receive: Receive, send: Send) -> None:
             begun = False
@@ -224,7 +201,7 @@ class Server:
             except Exception as error:
                 if scope["type"] == "lifespan":
                     raise
-                self._broken(error)
+                self._log_error(error)
                 if scope["type"] == "http" and not begun:
                     body = error_body("broken", "something went wrong here; the log says what")
                     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
@@ -238,19 +215,28 @@ class Server:
     def _config(self, port: int) -> uvicorn.Config:
         settings = self.settings
         names = Names(port=port, secure=settings.certificate is not None, public=settings.public)
-        guard = self.middleware = AccessMiddleware(app=None, names=names, access=settings.access)  # type: ignore[arg-type]
-        guard.app = self._quick(make_app(self, guard))
+        self.access = AccessControl(names=names, access=settings.access)
+        self.context = PageContext(
+            live=self.live,
+            hub=self.hub,
+            access=self.access,
+            access_file=settings.access_file,
+            cameras_file=self.file,
+            most_connections=self.most,
+            log=self.log,
+            log_error=self._log_error,
+        )
         config = uvicorn.Config(
-            self._safe(guard),
+            self._safe(AccessMiddleware(self._shortcut(make_app(self.context)), self.access)),
             log_config=None,
-            log_level="critical",  # what goes wrong is told below
+            log_level="critical",  # errors are logged here
             access_log=False,
             server_header=False,
             date_header=True,
-            proxy_headers=False,  # else whoever is on this machine may say where it comes from
+            proxy_headers=False,  # else any program on this machine could forge a client address
             loop="asyncio",
-            http=_Http,
-            ws=_Socket,
+            http=HttpProtocol,
+            ws=WebSocketProtocol,
             ws_max_size=64 * 1024,
             ws_max_queue=8,
             ws_per_message_deflate=False,  # a JPEG is small already
@@ -268,111 +254,8 @@ class Server:
         return config
 
 
-class _Http(HttpToolsProtocol):
-    """A connection that does not bring the head of a request in time, or brings too much, is closed."""
-
-    _closing: asyncio.TimerHandle | None = None
-    _in_head = True
-    _unread = 0  # bytes since the last request was whole
-    _since = 0.0
-    _asked = False
-
-    @property
-    def stage(self) -> tuple[Stage, float]:
-        """What it does, and since when."""
-        if self.cycle is None:
-            return Stage.greeting, self._since
-        if not self.cycle.response_complete:
-            return (Stage.sending if self.cycle.more_body else Stage.busy), self._since
-        return Stage.idle, self._since
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._since = time.monotonic()
-        self._hurry(_HEAD_SECONDS)
-
-    def data_received(self, data: bytes) -> None:
-        self._unread += len(data)
-        if self._unread > _MOST_UNREAD:
-            self.transport.abort()
-            return
-        super().data_received(data)
-        if self._in_head and self._unread > MOST_HEAD and not self.transport.is_closing():
-            self._refuse(431, "too_large", f"address and headers may have {MOST_HEAD} bytes at most")
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._in_head = True
-        self._hurry(_HEAD_SECONDS)
-
-    def on_headers_complete(self) -> None:
-        self._be_patient()
-        self._in_head, self._since = False, time.monotonic()
-        if len(self.pipeline) >= _PIPELINED:
-            raise ValueError("too many requests at once")  # answered with 400 below
-        super().on_headers_complete()
-
-    def on_message_complete(self) -> None:
-        self._unread = 0
-        self._be_patient()
-        super().on_message_complete()
-
-    def on_response_complete(self) -> None:
-        self._since = time.monotonic()
-        super().on_response_complete()
-        if self.pipeline:
-            self.flow.pause_reading()  # those that wait are answered before more are read
-        elif self.cycle.more_body and not self.transport.is_closing():
-            self._hurry(_REST_SECONDS)
-
-    def send_400_response(self, msg: str) -> None:
-        self._refuse(400, "bad_request", "this is no request in HTTP/1.1, or too many of them at once")
-
-    def _refuse(self, status: int, code: str, message: str) -> None:
-        if self.transport.is_closing():
-            return
-        body = error_body(code, message)
-        head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n"
-        head += f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
-        self.transport.write(head.encode() + body)
-        self.transport.close()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._be_patient()
-        super().connection_lost(exc)
-
-    def _hurry(self, seconds: float) -> None:
-        if self._closing is None:
-            self._closing = self.loop.call_later(seconds, self.transport.abort)
-
-    def _be_patient(self) -> None:
-        if self._closing is not None:
-            self._closing.cancel()
-            self._closing = None
-
-
-class _Socket(WebSocketsSansIOProtocol):
-    """A WebSocket whose other side makes no queue here, whatever it sends and does not read."""
-
-    @property
-    def stage(self) -> tuple[Stage, float]:
-        """What it does, and since when."""
-        return Stage.busy, 0.0
-
-    def data_received(self, data: bytes) -> None:
-        try:
-            super().data_received(data)
-        except Exception:  # nothing that somebody sends is worth a traceback
-            self.transport.abort()
-
-    def handle_ping(self) -> None:
-        output = self.conn.data_to_send()
-        if self.writable.is_set():  # who reads nothing gets no answers
-            self.transport.write(b"".join(output))
-
-
-class _Quiet(uvicorn.Server):
-    """Signals are the business of the thread that recognizes, and connections are accepted by ``Listener``."""
+class _PageServer(uvicorn.Server):
+    """uvicorn without signal handlers (the main thread has them), and with ``Listener`` accepting connections."""
 
     def __init__(
         self,
@@ -394,7 +277,9 @@ class _Quiet(uvicorn.Server):
 
         def protocol() -> asyncio.Protocol:
             state = self.lifespan.state
-            return _Http(config=self.config, server_state=self.server_state, app_state=state, _loop=loop)
+            return HttpProtocol(
+                config=self.config, server_state=self.server_state, app_state=state, _loop=loop
+            )
 
         for sock in sockets or []:
             listener = Listener(sock, protocol, self._connections, secure=self.config.ssl)
@@ -403,8 +288,8 @@ class _Quiet(uvicorn.Server):
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol is said aloud: asyncio asks for it before it lets small answers go at once (TCP_NODELAY), and
-    # without that each waits 40 ms for the other side's acknowledgement.
+    # With the protocol given, asyncio sets TCP_NODELAY; without it each small answer waits 40 ms for the client's
+    # acknowledgement.
     made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

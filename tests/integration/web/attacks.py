@@ -556,7 +556,7 @@ def looks_after_logout(page: Page) -> str:
 )
 def idle_crowd(page: Page) -> str:
     told: list[str] = []
-    page.server._teller._tell = told.append
+    page.server._limited_log._log = told.append
     host, port = page.host.split(":")
     head = f"POST /api/v1/login HTTP/1.1\r\nHost: {page.host}\r\nOrigin: {page.url}\r\n"
     head += "Content-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
@@ -642,7 +642,7 @@ def linked_clips(page: Page) -> str:
         os.mkfifo(folder / "c.mp4")
         got = set()
         with History(Path(place) / "events.db") as history, page.logged_in() as client:
-            page.server.past.history = history
+            before, page.live.history = page.live.history, history
             for clip in (
                 *(folder / f"{name}.mp4" for name in "abc"),
                 folder.with_name("2026-01-02") / "d.mp4",
@@ -655,7 +655,7 @@ def linked_clips(page: Page) -> str:
                 answer = client.get(f"/api/v1/events/{entry.id}/clip")
                 assert "root:" not in answer.text and "secret" not in answer.text
                 got.add(said(answer))
-            page.server.past.history = None
+            page.live.history = before
     return f"{', '.join(sorted(got))}, each"
 
 

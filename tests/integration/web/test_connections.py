@@ -37,7 +37,7 @@ class Fake(Connection):
     def stage(self, now: float) -> tuple[Stage, float]:
         return self.told
 
-    def look(self, now: float) -> None:
+    def check(self, now: float) -> None:
         pass
 
     def cut(self) -> None:
@@ -88,10 +88,10 @@ class TestWhoMakesRoom:
             now[0] = n / 10
             crowd.make_room("10.0.0.9")
             crowd.add(Fake("10.0.0.9", Stage.idle))
-            crowd.look()
+            crowd.check()
         assert len(told) == 1 and "4 connections" in told[0] and "10.0.0.9" in told[0]
         now[0] = 61.0
-        crowd.look()
+        crowd.check()
         assert len(told) == 2 and "(499 so far)" in told[1]
 
     def test_there_are_far_fewer_than_files_may_be_open(self, monkeypatch):
@@ -122,7 +122,7 @@ def crowd(page, count: int, first: bytes = b""):
 
 def told_by(page) -> list[str]:
     told: list[str] = []
-    page.server._teller._tell = told.append
+    page.server._limited_log._log = told.append
     return told
 
 

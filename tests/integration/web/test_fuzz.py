@@ -84,7 +84,7 @@ def fuzzed(open_page, tmp_path):
         page.actors["door"].show()
         page.event = fall.id
         told: list[str] = []
-        page.server._teller._tell = told.append
+        page.server._limited_log._log = told.append
         yield page, told
         assert told == []
         with page.client(headers={"Authorization": f"Bearer {page.token}"}) as client:

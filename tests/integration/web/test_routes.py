@@ -268,7 +268,7 @@ class TestEvidence:
                     assert client.get(f"/api/v1/events/{ids[clip]}/thumbnail").status_code == 404
                     ranged = client.get(f"/api/v1/events/{ids[clip]}/clip", headers={"Range": "bytes=99-"})
                     assert ranged.status_code == (416 if status == 200 else 404)
-                wait_for(lambda: page.server.opened == 0)
+                wait_for(lambda: page.server.context.open_files == 0)
                 open_now = [str(fd.resolve()) for fd in Path("/proc/self/fd").glob("*")]
                 assert not [name for name in open_now if "/evidence/" in name]
 
@@ -287,7 +287,7 @@ class TestLive:
         with Looking(page) as looking:
             looking.next("hello")
             looking.say(want={"door": 300, "nobody": 640})
-            wait_for(lambda: page.server.hub.pictures._wanted)
+            wait_for(lambda: page.server.hub.encoder._wanted)
             for _ in range(3):
                 for actor in page.actors.values():
                     actor.show()
@@ -303,7 +303,7 @@ class TestLive:
         with Looking(page) as looking:
             looking.next("hello")
             looking.say(want={"door": 320})
-            wait_for(lambda: page.server.hub.pictures._wanted)
+            wait_for(lambda: page.server.hub.encoder._wanted)
             for n in range(20):
                 door.show(colour=10 * n)
                 time.sleep(0.11)
@@ -321,7 +321,7 @@ class TestLive:
         for _ in range(5):
             page.actors["door"].show()
             time.sleep(0.05)
-        assert page.server.hub.pictures.made == 0
+        assert page.server.hub.encoder.made == 0
 
     def test_many_viewers_share_one_jpeg(self, open_page):
         page = open_page("door")
@@ -329,14 +329,14 @@ class TestLive:
         for looking in lookings:
             looking.next("hello")
             looking.say(want={"door": 320})
-        wait_for(lambda: len(page.server.hub.pictures._wanted) == 5)
+        wait_for(lambda: len(page.server.hub.encoder._wanted) == 5)
         page.actors["door"].show()
         pictures = [looking.next("pictures")[0] for looking in lookings]
         assert len({jpeg for *_, jpeg in pictures}) == 1
-        assert page.server.hub.pictures.made == 1
+        assert page.server.hub.encoder.made == 1
         for looking in lookings:
             looking.close()
-        wait_for(lambda: not page.server.hub.pictures._wanted)
+        wait_for(lambda: not page.server.hub.encoder._wanted)
         assert page.server.hub.count == 0
 
     def test_an_event_is_told_at_once(self, open_page):
@@ -389,7 +389,7 @@ class TestOddNames:
             small = [name for name in shown if len(name) < 16_000]
             looking.say(want=dict.fromkeys(small[:-1], 320))
             looking.say(want=dict.fromkeys(small, 320))
-            wait_for(lambda: page.server.hub.pictures._wanted)
+            wait_for(lambda: page.server.hub.encoder._wanted)
             for actor in page.actors.values():
                 actor.show()
                 actor.start("wave")
@@ -411,7 +411,7 @@ class TestOddNames:
         with Looking(page) as looking:
             looking.next("hello")
             looking.say(want={"door": 320, "odd": 320})
-            wait_for(lambda: page.server.hub.pictures._wanted)
+            wait_for(lambda: page.server.hub.encoder._wanted)
             for _ in range(2):
                 for actor in page.actors.values():
                     actor.show()
@@ -423,7 +423,7 @@ class TestOperation:
     def test_what_goes_wrong_is_told_once_and_answered(self, open_page, monkeypatch, capfd):
         page = open_page("door")
         told = []
-        page.server._teller._tell = told.append
+        page.server._limited_log._log = told.append
         page.live.secrets = ("s3cret",)
 
         def broken(*_: object) -> None:
@@ -466,6 +466,7 @@ class TestOperation:
     def test_metrics_are_what_prometheus_reads_and_labels_are_escaped(self, open_page):
         page = open_page('the "front"\\door')
         page.actors['the "front"\\door'].start("wave")
+        wait_for(lambda: page.live.counts)
         with page.client() as client:
             answer = client.get("/metrics")
         assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")

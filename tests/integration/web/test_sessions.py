@@ -10,8 +10,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from streamrec.web.access_control import cookies_of
 from streamrec.web.auth import Access, Sessions, hash_password, make_token
-from streamrec.web.middleware import cookies_of
 from tests.helpers.pages import PASSWORD, wait_for
 from tests.integration.web.attacks import cookie_in
 
@@ -122,14 +122,14 @@ class TestWebSockets:
         with kept.logged_in() as client:
             looking = Looking(kept, Cookie=cookie_in(client))
             assert looking.goes_on()
-            (session,) = kept.server.middleware.sessions._sessions.values()
+            (session,) = kept.server.access.sessions._sessions.values()
             session.ends = time.monotonic() - 1.0
             assert looking.code()[0] == 4401
 
     @pytest.mark.parametrize("wrong", ["", "password hunter2\n", None])
     def test_a_file_that_says_nothing_right_changes_nothing(self, kept, wrong):
         told = []
-        kept.server._teller._tell = told.append
+        kept.server._limited_log._log = told.append
         with kept.logged_in() as client:
             looking = Looking(kept, Cookie=cookie_in(client))
             if wrong is None:
@@ -137,7 +137,7 @@ class TestWebSockets:
             else:
                 kept.file.write_text(wrong)
             wait_for(lambda: told)
-            assert "page.access" in told[0] and "who may look stays as it was" in told[0]
+            assert "page.access" in told[0] and "passwords and tokens stay as they were" in told[0]
             assert "hunter2" not in told[0]
             assert looking.goes_on() and client.get("/api/v1/cameras").status_code == 200
             looking.close()

@@ -293,8 +293,8 @@ class TestLogIn:
         tab.keyboard.press("Enter")
         with playing(page):
             wait_for(lambda: pictures(tab, "door") >= 2)
-            (session,) = page.server.middleware.sessions._sessions.values()
-            page.server.middleware.sessions.end_this(session)
+            (session,) = page.server.access.sessions._sessions.values()
+            page.server.access.sessions.end_this(session)
             tab.wait_for_url("**/login")
 
     def test_too_many_tries_have_to_wait(self, open_page, look):

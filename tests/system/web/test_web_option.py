@@ -37,7 +37,7 @@ def test_without_web_none_of_its_packages_is_imported():
 
 def test_the_page_needs_no_torch():
     loaded = fresh(
-        "import sys, json, streamrec.web.server, streamrec.web.manage_routes; print(json.dumps(list(sys.modules)))"
+        "import sys, json, streamrec.web.server, streamrec.web.settings_routes; print(json.dumps(list(sys.modules)))"
     )
     assert not {"torch", "torchvision", "timm"} & {name.split(".")[0] for name in json.loads(loaded)}
 

@@ -53,7 +53,14 @@ STREAM = StreamRecognizer(RECOGNIZER)
 PREDICTION, _ = RECOGNIZER.step(FRAME, STATE)
 RESULT = Result(FRAME, PREDICTION)
 TWO = ("a", "b")
-HERE = str(Path(__file__).parent)
+HERE = ""  # a folder
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch) -> None:
+    """What is left beside the folder by a database that could not be opened goes with the test."""
+    (tmp_path / "folder").mkdir()
+    monkeypatch.setitem(globals(), "HERE", str(tmp_path / "folder"))
 
 
 def cnn():

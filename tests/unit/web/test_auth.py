@@ -113,27 +113,27 @@ class TestSessions:
 class TestTries:
     def test_each_further_wrong_one_doubles_the_wait(self):
         now = [0.0]
-        tries = LoginThrottle(clock=lambda: now[0])
+        throttle = LoginThrottle(clock=lambda: now[0])
         waits = []
         for _ in range(TRIES + 4):
-            tries.wrong("10.0.0.9")
-            waits.append(tries.wait("10.0.0.9"))
+            throttle.failed("10.0.0.9")
+            waits.append(throttle.wait("10.0.0.9"))
         assert waits == [0.0] * TRIES + [2.0, 4.0, 8.0, 16.0]
-        tries.right("10.0.0.9")
-        assert tries.wait("10.0.0.9") == 0.0
+        throttle.succeeded("10.0.0.9")
+        assert throttle.wait("10.0.0.9") == 0.0
 
     def test_many_addresses_together_are_bounded_too(self):
         now = [0.0]
-        tries = LoginThrottle(clock=lambda: now[0])
+        throttle = LoginThrottle(clock=lambda: now[0])
         for n in range(ALL_TRIES):
-            tries.wrong(f"10.0.0.{n}")
-        assert tries.wait("10.1.1.1") == 60.0
+            throttle.failed(f"10.0.0.{n}")
+        assert throttle.wait("10.1.1.1") == 60.0
         now[0] = 61.0
-        assert tries.wait("10.1.1.1") == 0.0
+        assert throttle.wait("10.1.1.1") == 0.0
 
     def test_the_addresses_of_one_network_are_one(self):
-        tries = LoginThrottle(clock=lambda: 0.0)
+        throttle = LoginThrottle(clock=lambda: 0.0)
         for n in range(TRIES + 1):
-            tries.wrong(f"2001:db8::{n}")
-        assert tries.wait("2001:db8::ffff") == 2.0
-        assert tries.wait("2001:db8:0:1::1") == 0.0
+            throttle.failed(f"2001:db8::{n}")
+        assert throttle.wait("2001:db8::ffff") == 2.0
+        assert throttle.wait("2001:db8:0:1::1") == 0.0

@@ -14,7 +14,7 @@ from streamrec.errors import SettingsError
 from streamrec.runtime.checkpoint import find_model
 from streamrec.settings.cameras_file import read_watchfile
 from streamrec.web.address_policy import check_address, login_of, place_of, shown
-from streamrec.web.cameras_editor import Change, ChangedMeanwhile, Editor
+from streamrec.web.cameras_editor import CamerasEditor, Change, ChangedMeanwhile
 
 FILE = """# the cameras of the shop
 [defaults]          # for all
@@ -36,34 +36,34 @@ ENVIRONMENT = {"CAMERA_PASSWORD": "env-s3cret", "AWS_SECRET": "cloud-s3cret"}
 
 
 @pytest.fixture
-def editor(tmp_path) -> Editor:
+def editor(tmp_path) -> CamerasEditor:
     path = tmp_path / "cameras.toml"
     path.write_text(FILE, encoding="utf-8")
     path.chmod(0o640)
-    return Editor(path, ENVIRONMENT)
+    return CamerasEditor(path, ENVIRONMENT)
 
 
-def camera_of(editor: Editor, name: str) -> dict:
+def camera_of(editor: CamerasEditor, name: str) -> dict:
     return next(camera for camera in editor.read()["cameras"] if camera["name"] == name)
 
 
-def as_it_is(editor: Editor, name: str) -> Change:
+def as_it_is(editor: CamerasEditor, name: str) -> Change:
     shown_as = camera_of(editor, name)
     own = {k: v for k, v in shown_as["thresholds"].items() if v != shown_as["model_thresholds"][k]}
     return Change(name=name, address=shown_as["address"], model=shown_as["model"], thresholds=own)
 
 
-def table(editor: Editor, name: str) -> dict:
+def table(editor: CamerasEditor, name: str) -> dict:
     tables = tomllib.loads(editor.path.read_text(encoding="utf-8"))["camera"]
     return next(one for one in tables if one["name"] == name)
 
 
-def address_of(editor: Editor, name: str) -> str:
+def address_of(editor: CamerasEditor, name: str) -> str:
     cameras = read_watchfile(editor.path, ENVIRONMENT).cameras
     return next(camera.address for camera in cameras if camera.name == name)
 
 
-def kept(editor: Editor) -> list[Path]:
+def kept(editor: CamerasEditor) -> list[Path]:
     """The files of secrets."""
     return sorted(path for path in editor.path.parent.glob("cameras.secrets/*"))
 
@@ -188,7 +188,7 @@ class TestChanging:
     def test_a_link_stays_a_link(self, editor, tmp_path):
         link = tmp_path / "link.toml"
         link.symlink_to(editor.path)
-        other = Editor(link, ENVIRONMENT)
+        other = CamerasEditor(link, ENVIRONMENT)
         other.put(other.read()["revision"], "door", replace(as_it_is(other, "door"), enabled=False))
         assert link.is_symlink() and table(editor, "door")["enabled"] is False
 

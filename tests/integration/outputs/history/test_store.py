@@ -301,12 +301,12 @@ class TestTrouble:
 
     def test_a_full_disk_is_told_and_what_happened_meanwhile_is_written_later(self, history):
         history.record(result_of(0.0, ActionStarted("fight", 0.0, 0.7)))
-        history._writer.execute("PRAGMA max_page_count = 1")  # what a full disk looks like to SQLite
+        history._database.writer.execute("PRAGMA max_page_count = 1")  # what a full disk looks like to SQLite
         long = "x" * 50_000
         with pytest.raises(HistoryError, match="the disk is full"):
             history.record(result_of(1.0, ActionStarted(long, 1.0, 0.7)))
         assert history.tick() == ()  # not tried again at once
-        history._writer.execute("PRAGMA max_page_count = 1000000")
+        history._database.writer.execute("PRAGMA max_page_count = 1000000")
         history._failed = 0.0
         told = history.tick()
         assert [one.entry.label for one in told] == [long]
@@ -377,18 +377,18 @@ class TestThread:
     def test_it_is_committed_before_it_is_said_to_be(self, threaded, tmp_path):
         one = threaded()
         kept = []
-        one.history._committed = lambda told: kept.append(reader.get(told.entry.id) == told.entry)
+        one.history._on_committed = lambda told: kept.append(reader.get(told.entry.id) == told.entry)
         with History(tmp_path / "events.db", read_only=True) as reader:
             for n in range(20):
                 one.history.note(result_of(n, ActionStarted(f"label {n}", n, 0.7)))
                 wait_for(lambda n=n: len(kept) == n + 1)
-            one.history._committed = one.committed.append
+            one.history._on_committed = one.committed.append
         assert kept == [True] * 20
 
     def test_nothing_waits_for_a_file_that_another_program_holds(self, threaded, monkeypatch):
         monkeypatch.setattr(rooms, "_STUCK_SECONDS", 0.0)
         one = threaded()
-        connects = one.history._writer
+        connects = one.history._database.writer
         connects.execute("PRAGMA busy_timeout = 50")
         with locked(one.history.path):
             for n in range(50):
@@ -409,7 +409,7 @@ class TestThread:
     def test_of_too_much_the_oldest_is_kept_and_the_rest_is_counted(self, threaded, monkeypatch):
         monkeypatch.setattr(rooms, "_MOST_PENDING", 6)
         one = threaded()
-        one.history._writer.execute("PRAGMA busy_timeout = 10")
+        one.history._database.writer.execute("PRAGMA busy_timeout = 10")
         with locked(one.history.path):
             for n in range(10):
                 one.happen(n, label=f"{n}")
@@ -425,7 +425,7 @@ class TestThread:
     ):
         monkeypatch.setattr(rooms, "_MOST_PENDING", 1)
         one = threaded()
-        one.history._writer.execute("PRAGMA busy_timeout = 10")
+        one.history._database.writer.execute("PRAGMA busy_timeout = 10")
         with locked(one.history.path):
             one.history.note(result_of(0.0, ActionStarted("first", 0.0, 0.7)))
             one.history.note(result_of(1.0, ActionStarted("second", 1.0, 0.7)))
@@ -437,7 +437,7 @@ class TestThread:
 
     def test_what_cannot_be_written_before_the_end_is_told_by_name(self, threaded):
         one = threaded()
-        one.history._writer.execute("PRAGMA busy_timeout = 10")
+        one.history._database.writer.execute("PRAGMA busy_timeout = 10")
         with locked(one.history.path):
             one.happen(1.0)
             begun = time.monotonic()
@@ -732,7 +732,7 @@ def test_an_event_that_a_kill_left_open_is_ended_at_the_last_time_known(tmp_path
         now[0] = NOON + seconds
         history._beaten = 0.0
         history.record(result_of(seconds))
-    history._let_go()  # as a kill does
+    history._database.close()  # as a kill does
     with History(path, clock=lambda: NOON + 1000) as history:
         (told,) = history.recovered
         assert (told.kind, told.entry.interrupted) == (Kind.ended, True)

@@ -1,0 +1,76 @@
+"""Turns the events of results into history entries: wall-clock times, ids, and which start an end belongs to."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from streamrec.outputs.history.records import Entry, Kind, new_id
+from streamrec.types import ActionEnded, ActionStarted, Event, Frame, Result
+
+
+class EntryBuilder:
+    """Remembers the running events of every camera. Not thread-safe: the caller holds a lock.
+
+    >>> from streamrec.types import Prediction
+    >>> import numpy as np
+    >>> builder = EntryBuilder(lambda: 100.0)
+    >>> frame = Frame(np.zeros((2, 2, 3), np.uint8), 0, 5.0, 0, "door")
+    >>> result = Result(frame, Prediction("", 0.0, np.zeros(0), 0.0), (ActionStarted("fight", 4.0, 0.9),))
+    >>> [(str(kind), entry.started) for kind, entry in builder.build(result, "fight")]
+    [('started', 99.0)]
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self.running: dict[tuple[str, str], Entry] = {}  # (camera, label)
+        self.last_seen: dict[str, float] = {}  # camera: time of its last result, seconds since 1970
+        self._zeros: dict[str, tuple[int, float]] = {}  # of a file: its segment, and the time of timestamp 0
+
+    def build(self, result: Result, model: str, *, live: bool = True) -> list[tuple[Kind, Entry]]:
+        """The starts and ends of a result, in order.
+
+        Times of a source that is not ``live`` are those of a recording that began with its first result and
+        plays at its own speed, however fast it is read.
+        """
+        frame, camera = result.frame, result.frame.source
+        wall = self._wall_time(frame, live)
+        self.last_seen[camera] = wall
+        return [self._build(event, event.source or camera, model, wall, frame) for event in result.events]
+
+    def _wall_time(self, frame: Frame, live: bool) -> float:
+        """When the frame was captured, seconds since 1970."""
+        now = self._clock()
+        wall = now - max(0.0, time.monotonic() - frame.captured) if frame.captured else now
+        if live or not math.isfinite(frame.timestamp):
+            return wall
+        segment, zero = self._zeros.get(frame.source, (None, 0.0))
+        if segment != frame.segment:
+            zero = wall - frame.timestamp
+            self._zeros[frame.source] = frame.segment, zero
+        return zero + frame.timestamp
+
+    def _build(self, event: Event, camera: str, model: str, wall: float, frame: Frame) -> tuple[Kind, Entry]:
+        key = (camera, event.label)
+        began = event.timestamp if isinstance(event, ActionStarted) else event.started
+        confidence = event.confidence if math.isfinite(event.confidence) else 0.0
+        entry = self.running.pop(key, None)
+        if entry is None:  # it starts now, or its start was never reported
+            lag = frame.timestamp - began
+            started = wall - (lag if math.isfinite(lag) and lag > 0 else 0.0)
+            entry = Entry(
+                id=new_id(started), camera=camera, model=model, label=event.label, started=started,
+                timestamp=began if math.isfinite(began) else None, confidence=confidence,
+            )  # fmt: skip
+        if isinstance(event, ActionEnded):
+            lasted = event.duration if math.isfinite(event.duration) else 0.0
+            return Kind.ended, replace(
+                entry,
+                ended=entry.started + max(0.0, lasted),
+                confidence=confidence,
+                repetitions=event.repetitions,
+            )
+        self.running[key] = entry
+        return Kind.started, entry

@@ -1,0 +1,69 @@
+"""The outbox: announcements that wait in the history's database until their receiver has taken them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from streamrec.outputs.history.records import Announcement, Kind, Message
+from streamrec.outputs.history.rows import as_utf8
+
+OUTBOX_DAYS = 30.0  # messages older than this are deleted: their receiver is not configured any more
+_COLUMNS = "receiver, id, kind, made, body, attempts, due"
+
+
+def enqueue(
+    connection: sqlite3.Connection, receivers: Iterable[str], announcement: Announcement, now: float
+) -> None:
+    """Queue an announcement for each receiver, within the transaction that writes the event."""
+    receivers = tuple(receivers)
+    if not receivers:
+        return
+    body = json.dumps(announcement.to_dict(), ensure_ascii=False, allow_nan=False)
+    for receiver in receivers:
+        connection.execute(
+            "INSERT OR IGNORE INTO outbox (receiver, id, kind, made, body) VALUES (?, ?, ?, ?, ?)",
+            (receiver, announcement.id, announcement.kind, now, as_utf8(body)),
+        )
+
+
+def waiting(read: Callable[[str, Iterable[Any]], list[Any]], receiver: str, limit: int) -> list[Message]:
+    """The queue of a receiver, the oldest message first."""
+    rows = read(
+        f"SELECT number, {_COLUMNS} FROM outbox WHERE receiver = ? ORDER BY number LIMIT ?", (receiver, limit)
+    )
+    return [
+        Message(number, receiver, id, Kind(kind), made, body, attempts, due)
+        for number, receiver, id, kind, made, body, attempts, due in rows
+    ]
+
+
+def remove(connection: sqlite3.Connection, message: Message) -> None:
+    """Take a message out of the queue."""
+    connection.execute("DELETE FROM outbox WHERE receiver = ? AND id = ?", (message.receiver, message.id))
+
+
+def postpone(connection: sqlite3.Connection, message: Message, due: float) -> None:
+    """Count a failed attempt; the next one is due at ``due``, seconds since 1970."""
+    connection.execute(
+        "UPDATE outbox SET attempts = attempts + 1, due = ? WHERE receiver = ? AND id = ?",
+        (due, message.receiver, message.id),
+    )
+
+
+def dump(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
+    """All messages, to be restored in another file."""
+    return connection.execute(f"SELECT {_COLUMNS} FROM outbox ORDER BY number").fetchall()
+
+
+def restore(connection: sqlite3.Connection, rows: Iterable[tuple[Any, ...]]) -> None:
+    """Queue the messages of a ``dump``."""
+    for row in rows:
+        connection.execute(f"INSERT OR IGNORE INTO outbox ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+
+
+def prune(connection: sqlite3.Connection, before: float) -> None:
+    """Delete messages written before this moment: a configured receiver has given them up earlier."""
+    connection.execute("DELETE FROM outbox WHERE made < ?", (before,))

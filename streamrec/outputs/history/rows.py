@@ -1,0 +1,70 @@
+"""Rows of the table ``event`` as entries, and the conditions of a query as SQL."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from typing import Any
+
+from streamrec.outputs.history.records import Entry
+from streamrec.outputs.history.tables import SOUND
+
+COLUMNS = (
+    "id, camera, model, label, started, ended, timestamp, confidence, repetitions, interrupted, "
+    "clip, clip_started, thumbnail"
+)
+
+
+def conditions_of(
+    since: float | None,
+    until: float | None,
+    camera: str | Iterable[str] | None,
+    label: str | Iterable[str] | None,
+) -> tuple[list[str], list[Any]]:
+    """The terms of a WHERE clause, to be joined by AND, and their values; damaged rows are left out."""
+    where: list[str] = [SOUND]
+    values: list[Any] = []
+    if since is not None:
+        where.append("(ended IS NULL OR ended >= ?)")
+        values.append(since)
+    if until is not None:
+        where.append("started < ?")
+        values.append(until)
+    for column, wanted in (("camera", camera), ("label", label)):
+        names = [wanted] if isinstance(wanted, str) else list(wanted or ())
+        if names:
+            where.append(f"{column} IN ({', '.join('?' * len(names))})")
+            values += names
+    return where, values
+
+
+def row_of(entry: Entry) -> tuple[Any, ...]:
+    """The values of an entry, in the order of ``COLUMNS``."""
+    return tuple(as_utf8(getattr(entry, name)) for name in COLUMNS.split(", "))
+
+
+def entry_of(row: tuple[Any, ...]) -> Entry:
+    """The entry that a row of ``COLUMNS`` holds."""
+    values = dict(zip(COLUMNS.split(", "), row, strict=True))
+    return Entry(**{**values, "interrupted": bool(values["interrupted"])})
+
+
+def as_utf8(value: Any) -> Any:
+    """A text with a lone surrogate (from a file name that is not UTF-8) escaped; other values unchanged."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+
+
+def find_entry(connection: sqlite3.Connection, id: str) -> Entry | None:
+    """The entry with this id; None where there is none."""
+    row = connection.execute(f"SELECT {COLUMNS} FROM event WHERE id = ?", (id,)).fetchone()
+    return None if row is None else entry_of(row)
+
+
+def next_change(connection: sqlite3.Connection) -> int:
+    """A new change number, within the transaction that writes the change."""
+    connection.execute("UPDATE counter SET change = change + 1")
+    row = connection.execute("SELECT max(change) FROM counter").fetchone()
+    if row[0] is None:  # another program emptied the table
+        connection.execute("INSERT INTO counter SELECT coalesce(max(change), 0) + 1 FROM event")
+        row = connection.execute("SELECT max(change) FROM counter").fetchone()
+    return int(row[0])

@@ -1,0 +1,229 @@
+"""Routes that add, change, test and remove cameras of cameras.toml, and preview thresholds on the last hour."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from typing import Annotated, Any
+
+import numpy as np
+
+from streamrec.core.redact import redact, secrets_of
+from streamrec.errors import SourceError, StreamrecError, need
+from streamrec.sources.open import open_source
+from streamrec.web import jpeg
+from streamrec.web.access_control import Refused
+from streamrec.web.cameras_editor import CamerasEditor, Change, ChangedMeanwhile
+from streamrec.web.live import LiveState
+from streamrec.web.threshold_preview import preview
+
+need("fastapi", extra="web")
+
+from fastapi import APIRouter, Body, Query  # noqa: E402
+from fastapi.responses import Response  # noqa: E402
+from pydantic import BaseModel, Field, Strict  # noqa: E402
+
+_TRY_SECONDS = 10.0
+_LONG = 2_000  # characters
+# The range of a number is checked by the reader of cameras.toml, so that both accept the same.
+_NUMBER = Annotated[float, Strict()]
+_PART = Annotated[float, Field(ge=0, le=1)]
+_JPEG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}}}}
+
+
+class CameraChange(BaseModel):
+    """The new settings of a camera."""
+
+    name: str = Field(max_length=100)
+    address: str = Field(max_length=_LONG, description="as it was shown: unchanged")
+    login: str = Field(default="keep", pattern="^(keep|new|none)$", description="keep, new or none")
+    user: str = Field(default="", max_length=200)
+    password: str = Field(default="", max_length=1_000, repr=False)
+    model: str = Field(default="", max_length=_LONG, description="empty: the default")
+    fps: _NUMBER | None = None
+    enabled: bool = True
+    region: tuple[_PART, _PART, _PART, _PART] | None = Field(
+        default=None, description="left, top, width, height of the watched region, from 0 to 1"
+    )
+    thresholds: dict[str, _NUMBER] = Field(
+        default={}, max_length=10, description="those that differ from the model's own"
+    )
+
+    def as_change(self) -> Change:
+        """The change, for the editor."""
+        return Change(**self.model_dump())
+
+
+class PutCamera(BaseModel):
+    """A change of a camera, or a new one."""
+
+    revision: str = Field(max_length=64, description="of the file, as it was read")
+    camera: str | None = Field(
+        default=None, max_length=200, description="its current name; null: a new camera"
+    )
+    change: CameraChange
+
+
+class RemoveCamera(BaseModel):
+    """A camera to remove."""
+
+    revision: str = Field(max_length=64)
+    camera: str = Field(max_length=200)
+
+
+class TryCamera(BaseModel):
+    """An address to test."""
+
+    camera: str | None = Field(default=None, max_length=200)
+    change: CameraChange
+
+
+class TryThresholds(BaseModel):
+    """Thresholds to preview on a camera's scores of the last hour."""
+
+    camera: str = Field(max_length=200)
+    thresholds: dict[str, _NUMBER] = Field(default={}, max_length=10)
+
+
+class CameraSettingsJson(BaseModel):
+    """A camera in the file; its password is never returned."""
+
+    name: str
+    address: str = Field(description="without user, password and tokens")
+    login: bool = Field(description="whether it has user and password")
+    model: str
+    watched_by: str
+    fps: float | None
+    enabled: bool
+    region: list[float] | None
+    thresholds: dict[str, float]
+    model_thresholds: dict[str, float]
+
+
+class SettingsJson(BaseModel):
+    """The cameras of the file."""
+
+    revision: str
+    file: str
+    models: list[str]
+    cameras: list[CameraSettingsJson]
+
+
+class Previewed(BaseModel):
+    """The events that the thresholds would have produced; times are seconds before the newest score."""
+
+    seconds: float
+    events: list[dict[str, Any]]
+    curves: list[dict[str, Any]]
+
+
+def settings_routes(live: LiveState, editor: CamerasEditor) -> APIRouter:
+    """Everything that changes or tests the settings of cameras."""
+    router = APIRouter(tags=["manage"])
+    _add_file_routes(router, live, editor)
+    _add_trial_routes(router, live, editor)
+    return router
+
+
+def _add_file_routes(router: APIRouter, live: LiveState, editor: CamerasEditor) -> None:
+    """Reading and writing cameras.toml."""
+
+    @router.get("/api/v1/settings", response_model=SettingsJson)
+    async def settings() -> Any:
+        """The cameras of the file, disabled ones included."""
+        return await _run(live, editor.read)
+
+    @router.put("/api/v1/settings/camera", response_model=SettingsJson)
+    async def put(given: Annotated[PutCamera, Body()]) -> Any:
+        """Change a camera, or add one; it is watched a moment later."""
+
+        def work() -> Any:
+            editor.put(given.revision, given.camera, given.change.as_change())
+            live.reload.set()
+            return editor.read()
+
+        return await _run(live, work, given.change)
+
+    @router.delete("/api/v1/settings/camera", response_model=SettingsJson)
+    async def remove(given: Annotated[RemoveCamera, Body()]) -> Any:
+        """Remove a camera from the file."""
+
+        def work() -> Any:
+            editor.remove(given.revision, given.camera)
+            live.reload.set()
+            return editor.read()
+
+        return await _run(live, work)
+
+
+def _add_trial_routes(router: APIRouter, live: LiveState, editor: CamerasEditor) -> None:
+    """Testing an address, a region and thresholds before they are saved."""
+    trying, previewing = asyncio.Lock(), asyncio.Lock()
+
+    @router.post("/api/v1/settings/try", response_class=Response, responses=_JPEG)
+    async def try_address(given: Annotated[TryCamera, Body()]) -> Response:
+        """Open an address and return one frame, or the reason why there is none."""
+        if trying.locked():
+            raise Refused(429, "too_often", "another address is being tried: wait a moment")
+
+        def work() -> bytes:
+            address = editor.address_to_try(given.camera, given.change.as_change())
+            return jpeg.encode(snapshot(address), 960, 80)
+
+        async with trying:
+            return Response(await _run(live, work, given.change), media_type="image/jpeg")
+
+    @router.get("/api/v1/settings/whole", response_class=Response, responses=_JPEG)
+    async def whole(camera: Annotated[str, Query(max_length=200)]) -> Response:
+        """The newest frame of a camera, not cropped to its region."""
+        image = live.whole(camera)
+        if image is None:
+            raise Refused(404, "not_found", "there is no picture of this camera")
+        return Response(await _run(live, lambda: jpeg.encode(image, 960, 80)), media_type="image/jpeg")
+
+    @router.post("/api/v1/settings/preview", response_model=Previewed)
+    async def try_thresholds(given: Annotated[TryThresholds, Body()]) -> Any:
+        """The events that these thresholds would have produced in the last hour."""
+        found = live.scores(given.camera)
+        if found is None:
+            raise Refused(404, "not_found", "nothing is known of this camera yet")
+        if previewing.locked():
+            raise Refused(429, "too_often", "other thresholds are being tried: wait a moment")
+
+        def work() -> Any:
+            return preview(*found, editor.tried(given.camera, given.thresholds))
+
+        async with previewing:
+            return await _run(live, work)
+
+
+async def _run(live: LiveState, work: Callable[[], Any], change: CameraChange | None = None) -> Any:
+    """Run ``work`` in a thread; its errors become answers, without the secrets of ``live`` and ``change``."""
+
+    def message(error: Exception) -> str:
+        given = () if change is None else (change.password, *secrets_of(change.address))
+        return redact(str(error), (*live.secrets, *given))
+
+    try:
+        return await asyncio.to_thread(work)
+    except ChangedMeanwhile as error:
+        raise Refused(409, "changed_meanwhile", message(error)) from error
+    except StreamrecError as error:
+        raise Refused(422, "not_possible", message(error)) from error
+
+
+def snapshot(address: str, seconds: float = _TRY_SECONDS) -> np.ndarray:
+    """One frame (H, W, 3) of an address; raises ``StreamrecError``, in time."""
+    source = open_source(address, retries=0)
+    alarm = threading.Timer(seconds, source.interrupt)
+    alarm.daemon = True
+    alarm.start()
+    try:
+        with closing(iter(source)) as frames:  # type: ignore[type-var]
+            for frame in frames:
+                return frame.image
+    finally:
+        alarm.cancel()
+    raise SourceError(f"it gave no picture within {seconds:g} s")
