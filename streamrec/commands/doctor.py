@@ -1,4 +1,4 @@
-"""What works on this machine, found by trying it, and what to install for the rest."""
+"""`streamrec doctor`: what works on this machine, found by trying it, and what to install."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from pathlib import Path
 
 import typer
 
-from streamrec.commands.options import _for_terminal
+from streamrec.commands.exit_codes import FAILED
+from streamrec.commands.printing import print_text
 from streamrec.core.version import version_of
 
 
@@ -141,7 +142,7 @@ def _engines() -> Iterator[Finding]:
                 yield Finding(f"engine {engine}", False, str(error))
     try:
         import torch
-    except ImportError:  # said above
+    except ImportError:  # reported above
         return
     gpu = torch.cuda.is_available()
     yield Finding(
@@ -169,7 +170,10 @@ def _timed(name: str, engine: str) -> str:
 
 
 def doctor() -> None:
-    """Say what works here: cameras, display, video formats, engines; and what to install for the rest."""
+    """Check cameras, display, video formats and engines.
+
+    It tries them, and prints what works here and what to install for the others.
+    """
     marks = {
         True: ("ok", typer.colors.GREEN),
         False: ("no", typer.colors.RED),
@@ -180,5 +184,5 @@ def doctor() -> None:
         mark, colour = marks[finding.good]
         failed |= finding.good is False
         typer.secho(f"{mark:3}", fg=colour, nl=False)
-        typer.echo(f"{finding.what:16} {_for_terminal(finding.found)}")
-    raise typer.Exit(1 if failed else 0)
+        print_text(f"{finding.what:16} {finding.found}")
+    raise typer.Exit(FAILED if failed else 0)

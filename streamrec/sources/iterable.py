@@ -18,6 +18,7 @@ class IterableSource(Source):
 
     Arrays are taken to be ``fps`` a second. Frames are passed on as they are.
 
+    >>> import numpy as np
     >>> grey = [np.full((48, 64), n, np.uint8) for n in range(3)]
     >>> [(frame.index, frame.timestamp) for frame in IterableSource(grey, fps=10.0)]
     [(0, 0.0), (1, 0.1), (2, 0.2)]

@@ -61,6 +61,7 @@ class Region(Wrapper):
 
     ``region``: left, top, width and height, as parts of the picture. Nothing is copied.
 
+    >>> from streamrec.sources.iterable import IterableSource
     >>> picture = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
     >>> [frame.image.shape for frame in Region(IterableSource([picture]), (0.5, 0.0, 0.5, 0.75))]
     [(3, 2, 3)]

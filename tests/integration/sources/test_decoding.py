@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from streamrec import Recognizer, World, WorldSettings, results
-from streamrec.commands.options import CUT_OFF
+from streamrec.commands.exit_codes import CUT_OFF
 from streamrec.commands.process import main
 from streamrec.data.clips import Clip
 from streamrec.data.decode_cache import ClipCache, decode_clips
