@@ -1,4 +1,4 @@
-"""What can go wrong, in words: every message says what is wrong and what to do about it."""
+"""All errors that streamrec raises: each message is what is wrong, and what to do about it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class SourceError(StreamrecError):
 
 
 class PictureError(StreamrecError):
-    """A picture is not one that streamrec can look at."""
+    """An image that streamrec cannot use."""
 
 
 class ModelError(StreamrecError):
@@ -35,7 +35,7 @@ class HistoryError(StreamrecError):
 
 
 class SettingsError(StreamrecError):
-    """A file of settings cannot be read, or says something that cannot be."""
+    """A settings file cannot be read, or holds an invalid value."""
 
 
 class StateError(StreamrecError):
@@ -43,7 +43,7 @@ class StateError(StreamrecError):
 
 
 class WrongValue(StreamrecError, ValueError):
-    """An argument that a caller gave is no such thing, or out of range."""
+    """An argument is of a wrong type, or out of range."""
 
 
 class NotPicklable(StreamrecError, TypeError):
@@ -76,7 +76,7 @@ EXTRAS = {
 
 
 def need(module: str, *, extra: str) -> ModuleType:
-    """Import an optional package, or say which extra brings it.
+    """Import an optional package; raises ``MissingExtra``, which names the extra that installs it.
 
     A module that cannot do without one calls this before it imports the package, so that whoever imports the module
     is told the same sentence.

@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 
 from streamrec.errors import SourceError
-from streamrec.sources.file_bytes import RemoteFile, UnreadableError
+from streamrec.sources.file_bytes import UnreadableError
 from streamrec.sources.files import FileSource
 from streamrec.sources.health import OVER, amiss
+from streamrec.sources.remote_file import RemoteFile
 from tests.helpers.cameras import silent_camera
 from tests.integration.sources.test_decoding import sliding, write
 

@@ -220,7 +220,7 @@ class TestFilms:
         good = film("mp4")
         with serving(film_mp4=Place(good)) as server:
             source = open_source(f"{server}/film.mp4", retries=None)
-            make = source._film
+            make = source._video_file
 
             def flaky():
                 one = make()
@@ -228,7 +228,7 @@ class TestFilms:
                     one._frames = lambda: (_ for _ in ()).throw(SourceError("x: the connection was lost"))
                 return one
 
-            source._film = flaky
+            source._video_file = flaky
             said: list[Health] = []
             source.on_health = said.append
             assert len(list(source)) == PICTURES

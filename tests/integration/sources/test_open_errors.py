@@ -19,8 +19,8 @@ from streamrec.sources import ffmpeg
 from streamrec.sources import reconnect as watchdog
 from streamrec.sources.cameras import NetworkSource, WebcamSource
 from streamrec.sources.open import open_source
-from streamrec.sources.open_errors import MOST_LINES, MOST_REDIRECTS, why_lost
-from streamrec.sources.reader_thread import Attempt
+from streamrec.sources.open_errors import MOST_CONNECTIONS, MOST_REDIRECTS, why_lost
+from streamrec.sources.reader_thread import ReaderThread
 from tests.helpers.rtsp_words import Answer, talking
 
 OK = "200 OK"
@@ -122,16 +122,16 @@ MISTAKES = [
 
 @pytest.mark.parametrize("error", MISTAKES)
 def test_what_nobody_has_foreseen_is_told_without_the_words_of_the_error(error):
-    def read(attempt: Attempt) -> None:
+    def read(reader: ReaderThread) -> None:
         raise error
 
     condition = threading.Condition()
-    attempt = Attempt(read, condition, name="x", opening=1.0)
-    attempt.thread.join(5)
-    assert attempt.over is not None
-    assert attempt.over.reason == why_lost(error)
-    assert str(error) not in attempt.over.reason or not str(error)
-    assert not PYTHON.search(attempt.over.reason.replace(f"({type(error).__name__})", ""))
+    reader = ReaderThread(read, condition, name="x", opening=1.0)
+    reader.thread.join(5)
+    assert reader.ended is not None
+    assert reader.ended.reason == why_lost(error)
+    assert str(error) not in reader.ended.reason or not str(error)
+    assert not PYTHON.search(reader.ended.reason.replace(f"({type(error).__name__})", ""))
 
 
 # -- circles
@@ -240,7 +240,7 @@ def test_playlists_in_playlists_have_a_bound_and_are_told(deep, monkeypatch):
         threading.Timer(2.0, source.interrupt).start()
         assert list(source) == []
         openings = 1 + (time.monotonic() - begun) // 1.0
-        assert asked.total() <= openings * (MOST_LINES + 5)
+        assert asked.total() <= openings * (MOST_CONNECTIONS + 5)
     assert not any(PYTHON.search(reason) for reason in said)
 
 
