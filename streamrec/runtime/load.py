@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamrec.core.arguments import THREADS
-from streamrec.errors import ModelError
+from streamrec.core.text import printable
+from streamrec.errors import MissingExtra, ModelError, need
 from streamrec.nn.config import ModelConfig
 from streamrec.runtime.engine import Engine, Origin
 
@@ -68,6 +69,8 @@ def engine_of(
         engine = "onnx" if device in ("auto", "cpu") and checkpoint.graph is not None else "torch"
         if device == "auto" and not checkpoint.config.is_own and _has_gpu():
             engine = "torch"
+    if checkpoint.graph is None:
+        _need_torch(checkpoint.name)
     if engine == "onnx":
         _check_on_cpu(device)
         from streamrec.runtime.onnx_engine import OnnxEngine
@@ -79,6 +82,16 @@ def engine_of(
         made = TorchEngine(checkpoint, device, threads)
     made.origin = Origin(make_again, checkpoint, engine, device, threads)
     return made
+
+
+def _need_torch(name: str) -> None:
+    """Raise ``MissingExtra`` where torch is missing, for a model that has no step graph."""
+    try:
+        need("torch", extra="train")
+    except MissingExtra as error:
+        raise MissingExtra(
+            f"{printable(name)} has no step graph, so that only torch can run it: {error}"
+        ) from error
 
 
 def _check_on_cpu(device: str) -> None:
@@ -105,6 +118,10 @@ def check_device(device: str) -> None:
 def _has_gpu() -> bool:
     """Whether torch can use a GPU; torch is imported only where an NVIDIA driver is loaded."""
     if not Path("/proc/driver/nvidia/version").exists():
+        return False
+    try:
+        need("torch", extra="train")
+    except MissingExtra:  # an installation that runs on the CPU
         return False
     import torch
 

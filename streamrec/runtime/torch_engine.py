@@ -13,12 +13,15 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from streamrec.errors import ModelError
+from streamrec.errors import ModelError, need
 from streamrec.runtime.checkpoint import Checkpoint, build_model
 from streamrec.runtime.engine import Arrays, Engine
+
+need("torch", extra="train")
+
+import torch  # noqa: E402
+from torch import Tensor  # noqa: E402
 
 Tensors = tuple[Tensor, ...]
 _IMPORTED_IN = os.getpid()
