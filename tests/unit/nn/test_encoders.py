@@ -215,7 +215,7 @@ class TestSpread:
 def test_an_encoder_without_such_a_trunk_says_so():
     encoder = make_encoder("motion", height=32, width=32)
     assert not encoder.has_backbone
-    with pytest.raises(ModelError, match="no trunk"):
+    with pytest.raises(ModelError, match="no backbone"):
         encoder.backbone_features(torch.zeros(1, 3, 32, 32))
 
 
