@@ -129,7 +129,12 @@ keep_importable()
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        value = globals()[name] = getattr(import_module(f"streamrec.{_HOMES[name]}"), name)
+        try:
+            value = globals()[name] = getattr(import_module(f"streamrec.{_HOMES[name]}"), name)
+        except ModuleNotFoundError as error:
+            from streamrec.errors import missing_extra
+
+            raise (missing_extra(error) or error) from error
         return value
     raise AttributeError(f"module 'streamrec' has no attribute {name!r}")
 
