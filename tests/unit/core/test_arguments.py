@@ -57,10 +57,11 @@ HERE = ""  # a folder
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch) -> None:
+def here(tmp_path_factory, monkeypatch) -> None:
     """What is left beside the folder by a database that could not be opened goes with the test."""
-    (tmp_path / "folder").mkdir()
-    monkeypatch.setitem(globals(), "HERE", str(tmp_path / "folder"))
+    folder = tmp_path_factory.mktemp("beside") / "folder"
+    folder.mkdir()
+    monkeypatch.setitem(globals(), "HERE", str(folder))
 
 
 def cnn():
@@ -109,7 +110,7 @@ WRONG = {
         lambda: RECOGNIZER.step_many(None, None),
         lambda: RECOGNIZER.step_many([IMAGE], [STATE]),
         lambda: RECOGNIZER.step_many(np.stack([IMAGE, IMAGE]), [STATE, STATE]),
-        lambda: RECOGNIZER.ahead(IMAGE),
+        lambda: RECOGNIZER.prefetch(IMAGE),
         lambda: RECOGNIZER.reserve("3"),
         lambda: RECOGNIZER.reserve(0),
         lambda: Followed("fall"),
@@ -248,7 +249,6 @@ WRONG = {
         lambda: save_model("x.pt", CNNLSTM(cnn(), 16, 3)),
     ],
     "places": [
-        lambda: History(None),
         lambda: History(3),
         lambda: History(HERE),
         lambda: JsonLines(None),
