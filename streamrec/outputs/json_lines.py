@@ -31,7 +31,8 @@ class JsonLines(Sink):
     (seconds since 1970) gives each line the ``time`` of its writing. Every line is on its way before ``write``
     returns. A new file is for its owner alone. Raises SinkError where it cannot be written, or holds no text.
 
-    >>> from streamrec.types import Prediction
+    >>> import numpy as np
+    >>> from streamrec.types import Frame, Prediction
     >>> lines = io.StringIO()
     >>> says = Prediction("wave", 0.75, np.array([0.25, 0.75], np.float32), 0.04, ("idle", "wave"))
     >>> with JsonLines(lines) as sink:
