@@ -25,13 +25,26 @@ class Finding:
     found: str
 
 
+# An extra of pyproject.toml: what it is for, and the packages that it brings.
+_EXTRAS = {
+    "train": (
+        "train, crossval, export, --explain, and a GPU",
+        ("torch", "torchvision", "timm", "onnx", "onnxscript", "matplotlib", "tensorboard"),
+    ),
+    "web": ("the page, --web", ("fastapi", "httptools", "tomlkit", "uvicorn", "websockets")),
+    "mqtt": ("MQTT and Home Assistant", ("paho-mqtt",)),
+}
+
+
 def check_all() -> Iterator[Finding]:
     """Try everything, the quick things first."""
     yield Finding(
         "python", sys.version_info >= (3, 11), f"{platform.python_version()} on {platform.platform()}"
     )
-    for package in ("opencv-python", "av", "onnxruntime", "torch", "torchvision", "timm"):
+    for package in ("opencv-python", "av", "onnxruntime"):
         yield _package(package)
+    for extra in _EXTRAS:
+        yield from _extra(extra)
     try:
         import cv2  # noqa: F401
     except ImportError as error:
@@ -51,6 +64,19 @@ def _package(name: str) -> Finding:
             if (version := version_of(other)) is not None:
                 return Finding(name, True, f"{version} ({other})")
     return Finding(name, False, f"not installed; pip install {name}")
+
+
+def _extra(name: str) -> Iterator[Finding]:
+    """The packages of an extra, each on a line, where all are there; else what it is for, and how to install it."""
+    use, packages = _EXTRAS[name]
+    found = {package: version_of(package) for package in packages}
+    missing = [package for package, version in found.items() if version is None]
+    if missing:
+        which = "not installed" if len(missing) == len(found) else f"{', '.join(missing)} not installed"
+        yield Finding(f"extra {name}", None, f"{which}: for {use}; pip install 'streamrec[{name}]'")
+    for package, version in found.items():
+        if version is not None:
+            yield Finding(package, True, version)
 
 
 def _display() -> Finding:
@@ -98,13 +124,15 @@ def _formats() -> Iterator[Finding]:
 
 
 def _engines() -> Iterator[Finding]:
-    from streamrec.errors import StreamrecError
+    from streamrec.errors import MissingExtra, StreamrecError
     from streamrec.runtime.checkpoint import shipped_models
 
     for engine in ("onnx", "torch"):
         for name in shipped_models()[:1]:
             try:
                 yield Finding(f"engine {engine}", True, _timed(name, engine))
+            except MissingExtra as error:
+                yield Finding(f"engine {engine}", None, str(error))
             except ImportError as error:
                 missing = (
                     f"{error.name} is not installed; pip install {error.name}" if error.name else str(error)

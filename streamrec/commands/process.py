@@ -102,6 +102,10 @@ def _print_traceback(error: BaseException) -> None:
 
 def _missing_package(error: ImportError) -> str:
     """A sentence that names what to install: a Python package, or a system library of OpenCV."""
+    from streamrec.errors import missing_extra
+
+    if (missing := missing_extra(error)) is not None:
+        return str(missing)
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("streamrec."):
         package = error.name.partition(".")[0]
         return f"{package} is not installed; pip install {_PACKAGES.get(package, package)}"
@@ -111,7 +115,7 @@ def _missing_package(error: ImportError) -> str:
 
 
 # Names to install by, where they differ from those to import by.
-_PACKAGES = {"cv2": "opencv-python", "onnx_ir": "onnx-ir", "PIL": "pillow", "paho": "paho-mqtt"}
+_PACKAGES = {"cv2": "opencv-python", "PIL": "pillow"}
 
 
 def _shown(argument: str) -> str:

@@ -1,4 +1,4 @@
-"""Small files that somebody else wrote: read whole, within limits, what is wrong told in words."""
+"""Reading small files of the user: whole, within limits, and with an error that explains what is wrong."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from streamrec.core.redact import redact
 from streamrec.core.text import printable
 from streamrec.errors import SettingsError, StreamrecError
 
-MOST = 500_000  # bytes: more settings than of 1,000 cameras are a mistake, and would take seconds to read
+MOST = 500_000  # bytes; more than the settings of 1,000 cameras are a mistake, and would take seconds to read
 MOST_SECRET = 65_536  # of a file that holds one password
-_PIPE_SECONDS = 2.0  # that a pipe is waited for; a shell's <(...) is one
-_SHOWN = 60  # letters of a value that is quoted
+_PIPE_SECONDS = 2.0  # to wait for a pipe; a shell's <(...) is one
+_SHOWN = 60  # letters of a value in a message
 NOT_UTF8 = "it is not written in UTF-8"
 
 
@@ -36,9 +36,9 @@ class CannotRead(SettingsError):
 
 
 def read_data(path: Path, most: int = MOST) -> bytes:
-    """All of a file of at most so many bytes; raises ``CannotRead``.
+    """The content of a file of at most so many bytes; raises ``CannotRead``.
 
-    Folders and devices are refused, and a pipe into which nobody writes: nothing here waits for ever.
+    Folders, devices, and pipes without a writer are refused: it never waits for ever.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -64,7 +64,7 @@ def read_data(path: Path, most: int = MOST) -> bytes:
 
 
 def read_text(path: Path, most: int = MOST) -> str:
-    """The same as text in UTF-8; raises ``CannotRead``."""
+    """The content as text in UTF-8; raises ``CannotRead``."""
     try:
         text = read_data(path, most).decode("utf-8-sig")  # some editors write a mark before the text
         return text.replace("\r\n", "\n").replace("\r", "\n")
@@ -74,7 +74,7 @@ def read_text(path: Path, most: int = MOST) -> str:
 
 def _read(descriptor: int, most: int, pipe: bool) -> bytes:
     parts, length, ends = [], 0, time.monotonic() + _PIPE_SECONDS
-    while length <= most:  # one more byte than it may have: it may have grown
+    while length <= most:  # one more byte than allowed: the file may have grown
         if pipe and not select.select([descriptor], [], [], max(0.0, ends - time.monotonic()))[0]:
             break
         part = os.read(descriptor, min(most + 1 - length, 1 << 20))
@@ -86,7 +86,7 @@ def _read(descriptor: int, most: int, pipe: bool) -> bytes:
 
 
 def path_of(text: str) -> Path:
-    """A path that a person wrote, ``~`` filled in; raises ``SettingsError`` where it can be none.
+    """A path of a user, ``~`` filled in; raises ``SettingsError`` where it cannot be one.
 
     >>> path_of("a\\0b")
     Traceback (most recent call last):
@@ -95,7 +95,7 @@ def path_of(text: str) -> Path:
     """
     if "\0" in text:
         raise SettingsError(f"{shortened(text)} is no path: it holds a zero")
-    if not text.startswith("~"):  # a Path of "./~a" would be taken for that of a user, too
+    if not text.startswith("~"):  # Path drops the "./" of "./~a", and would expand it
         return Path(text)
     try:
         return Path(text).expanduser()
@@ -105,9 +105,9 @@ def path_of(text: str) -> Path:
 
 
 def read_json(text: str | bytes, *, strict: bool = True) -> Any:
-    """What the JSON says; raises ``ValueError`` in words, also for NaN, deep nesting, and keys that come twice.
+    """The value of a JSON text; raises ``ValueError``, also for NaN, deep nesting, and duplicate keys.
 
-    ``strict``: where it is false, NaN and keys that come twice are let pass.
+    ``strict`` False: NaN and duplicate keys are allowed.
 
     >>> read_json('{"fps": NaN}')
     Traceback (most recent call last):
@@ -135,7 +135,7 @@ def read_json(text: str | bytes, *, strict: bool = True) -> Any:
 
 
 def shortened(value: object) -> str:
-    """A value as it is quoted in a sentence: printable, on one line, not long, an array by its shape, no secret in it.
+    """A value for a message: printable, on one line, short, an array by its shape, without secrets.
 
     >>> shortened(10**400)
     '100000000000000000000000000000000000000000000000000000000000...'
@@ -143,14 +143,14 @@ def shortened(value: object) -> str:
     if shape := getattr(value, "shape", None):
         return f"an array {shape} of {getattr(value, 'dtype', 'numbers')}"
     try:
-        said = printable(" ".join(redact(repr(value)).split()))
+        text = printable(" ".join(redact(repr(value)).split()))
     except (ValueError, RecursionError):  # an integer of thousands of digits
         return f"a {type(value).__name__} that is too long to show"
-    return said if len(said) <= _SHOWN else f"{said[:_SHOWN]}..."
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def why(error: BaseException) -> str:
-    """The reason alone, as a clause; of what nobody raised on purpose its kind alone: its text may be a secret."""
+    """The reason of an error as a clause; of an unexpected error only its class: its message may hold a secret."""
     if isinstance(error, StreamrecError):
         return str(error)
     if isinstance(error, OSError):
@@ -166,9 +166,9 @@ def why(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def explain_errors(name: object, kind: type[StreamrecError] = SettingsError) -> Iterator[None]:
-    """Whatever goes wrong inside is a sentence of this kind that begins with the name: the last net of all readers.
+    """Turn any exception of the block into an error of this kind whose message starts with the name.
 
-    What a reader knows to be wrong it says itself, in better words.
+    It is the last resort of all readers; errors that a reader expects have better messages of their own.
 
     >>> with explain_errors("cameras.toml"):
     ...     float(10**400)
@@ -181,5 +181,5 @@ def explain_errors(name: object, kind: type[StreamrecError] = SettingsError) -> 
     except StreamrecError:
         raise
     except Exception as error:
-        # Its own text and its values stay out, for one may be a password.
+        # Its own message and values are left out, for one may be a password.
         raise kind(f"{printable(str(name))} cannot be read: {why(error)}") from None

@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 import numpy as np
-import torch
 
 from streamrec.data.decode_cache import ClipCache, Recording
+from streamrec.errors import need
 from streamrec.nn.model import ActionModel
 from streamrec.nn.transforms import planar
 from streamrec.sources.sampling import due_frames
 from streamrec.train.augment import Augmentation, Look
+
+need("torch", extra="train")
+
+import torch  # noqa: E402
 
 LOOKED_FPS = 10.0  # what a trunk sees changes slowly: a frame in between has the features of the one before
 AT_ONCE = 64  # pictures
