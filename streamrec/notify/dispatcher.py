@@ -205,7 +205,7 @@ class Dispatcher(Closing):
                     settings.record,
                     pictures=settings.record_pictures,
                     max_gb=settings.record_gb,
-                    complain=self._log,
+                    warn=self._log,
                 )
             self._sinks += [load_sink(sink, self.warn) for sink in settings.sinks]
             self._open_history(settings)

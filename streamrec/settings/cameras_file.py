@@ -14,7 +14,7 @@ from streamrec.core.address import split_address
 from streamrec.core.arguments import ANY, FPS, STILL, WEBCAM, Limits
 from streamrec.core.files import too_open
 from streamrec.core.reading import MOST_SECRET, CannotRead, explain_errors, path_of, read_text, shortened
-from streamrec.core.redact import is_known, looks_random, redact, secrets_of
+from streamrec.core.redact import is_known, is_random, redact, secrets_of
 from streamrec.core.text import printable
 from streamrec.errors import SettingsError, StreamrecError
 from streamrec.events.detector import LIMITS, NUMBERS, EventSettings
@@ -428,7 +428,7 @@ class _Reader:
 
     def keep_secrets_of(self, value: str, key: str, *, secret: bool) -> None:
         """What must not be told of a value of a table: all of it, or the secrets of an address in it."""
-        random = key not in _SHOWN_KEYS and looks_random(value) and "://" not in value
+        random = key not in _SHOWN_KEYS and is_random(value) and "://" not in value
         if secret or key in _SECRET_KEYS or random:
             self.keep_secret(value)
         if "://" in value:
