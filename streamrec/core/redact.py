@@ -221,12 +221,12 @@ def is_known(word: str) -> bool:
     return all(map(_run_is_known, _runs(word)))
 
 
-def looks_random(word: str) -> bool:
-    """Whether a word is like a random key, and not like a name.
+def is_random(word: str) -> bool:
+    """Whether a word seems to be a random key, and no name.
 
-    >>> [looks_random(word) for word in ("Streaming", "h264Preview_01_main", "Hof2-hinten")]
+    >>> [is_random(word) for word in ("Streaming", "h264Preview_01_main", "Hof2-hinten")]
     [False, False, False]
-    >>> [looks_random(word) for word in ("live_4711_aZ3kQ9xW1mB7tR5y", "abcd-efgh-ijkl-mnop", "kzxvwqpmbtrhslgd")]
+    >>> [is_random(word) for word in ("live_4711_aZ3kQ9xW1mB7tR5y", "abcd-efgh-ijkl-mnop", "kzxvwqpmbtrhslgd")]
     [True, True, True]
     """
     unknown = [run for run in _runs(word) if not _run_is_known(run)]
@@ -334,7 +334,7 @@ def _path(path: str, mask: _Mask, *, stream_key: bool = False) -> str:
         elif ":" in plain or hidden:
             shown.append(part if is_known(part) else mask(part))
         else:
-            shown.append(mask(part) if looks_random(part) else part)
+            shown.append(mask(part) if is_random(part) else part)
         # "/token/abc/"; and a value with a slash in it: "/user=me_password=a/b_channel=1"
         hooked = hooked or plain.lower() in _HOOKS
         held = plain.lower() in _HOLD_SECRETS or (held and not part) or shown[-1].endswith(f"={MASK}")
@@ -360,7 +360,7 @@ def _pair(pair: str, mask: _Mask) -> str:
     name, _, value = pair.partition("=")
     plain = unquote(name).strip("_")
     # "?aGVsbG8gd29ybGQ=" is a key, and no name.
-    key = looks_random(name) and (not value or re.search(r"\d", name))
+    key = is_random(name) and (not value or re.search(r"\d", name))
     shown = name if _PLAIN.fullmatch(plain) and not key else mask(name)
     if plain.lower().replace("-", "").replace("_", "") in HARMLESS and _is_harmless(value):
         return f"{shown}={value}"

@@ -33,13 +33,12 @@ import itertools
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from streamrec.core.arguments import COOL_DOWN, PART, PAUSE, STRANGENESS
-from streamrec.core.reading import shortened
+from streamrec.core.arguments import COOL_DOWN, PART, PAUSE, STRANGENESS, is_number
+from streamrec.core.messages import shortened
 from streamrec.errors import StateError, StreamrecError
 from streamrec.types import ActionEnded, ActionStarted, Event, Prediction
 
@@ -109,7 +108,7 @@ class EventSettings:
     def __post_init__(self) -> None:
         for name in NUMBERS:
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, Real) or not _finite(value):
+            if not is_number(value) or not _finite(value):
                 raise StreamrecError(f"{name} is {shortened(value)}: give a finite number")
         if not 0 < self.leave <= self.enter <= 1:
             raise StreamrecError(

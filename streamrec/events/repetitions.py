@@ -21,7 +21,8 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from streamrec.core.reading import shortened
+from streamrec.core.arguments import is_number
+from streamrec.core.messages import shortened
 from streamrec.errors import StateError, StreamrecError
 from streamrec.types import ActionEnded, ActionStarted, Event, Prediction
 
@@ -52,7 +53,7 @@ class CountSettings:
     def __post_init__(self) -> None:
         for name in (field.name for field in fields(self)):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not -_MOST < value < _MOST:
+            if not is_number(value) or not -_MOST < value < _MOST:
                 raise StreamrecError(f"{name} is {shortened(value)}: give a finite number")
             if value < 0:
                 raise StreamrecError(f"{name} is {value}: set it to 0 or more")

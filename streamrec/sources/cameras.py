@@ -21,7 +21,7 @@ import streamrec.sources.health as report
 from streamrec.core.address import quoted
 from streamrec.core.arguments import WEBCAM
 from streamrec.core.image import as_bgr
-from streamrec.core.reading import shortened
+from streamrec.core.messages import shortened
 from streamrec.core.redact import redact_address, secrets_of
 from streamrec.errors import SourceError
 from streamrec.sources.ffmpeg import read_stream
@@ -118,7 +118,7 @@ class NetworkSource(Source):
 
     ``video_file``: makes the source of a file at this address. Where the server shows that an HTTP address is one, it
     is played as a file: ``live`` is false from then on, and it ends; with ``retries=None`` one whose connection is
-    lost is played again. ``ask``: ``settle`` asks the server, because the address looks like that of a file.
+    lost is played again. ``ask``: ``settle`` asks the server, because the address has the ending of a video file.
     """
 
     live = True
@@ -157,7 +157,7 @@ class NetworkSource(Source):
         vars(self).update(state, _left=threading.Event(), _reconnector=None, _playing=None)
 
     def settle(self) -> None:
-        """Ask the server whether the address is a file, where it looks like one."""
+        """Ask the server whether the address is a file, where its ending is that of a video."""
         if self._video_file is not None and self._ask and self.live:
             self._ask, self.live = False, not shows_file(self._address, OPEN_SECONDS)
 

@@ -139,7 +139,7 @@ def test_an_rtsp_camera_gives_every_picture_at_its_own_rate(read) -> None:
 
 
 @pytest.mark.slow
-def test_the_stamp_tells_how_old_a_picture_is() -> None:
+def test_the_stamp_gives_the_age_of_a_frame() -> None:
     with rtsp_camera(size=(320, 240)) as camera:
         ages = []
         for image in itertools.islice(by_opencv(camera), 45):
@@ -201,7 +201,7 @@ def test_a_killed_camera_ends_the_stream_and_comes_back_on_its_port() -> None:
         next(by_opencv(again))
 
 
-def test_a_frozen_camera_says_nothing_until_it_is_thawed() -> None:
+def test_a_frozen_camera_is_silent_until_it_is_thawed() -> None:
     with http_camera(size=(320, 240)) as camera:
         pictures = by_opencv(camera)
         assert read_stamp(next(pictures)) is not None
@@ -236,7 +236,7 @@ def test_a_server_dies_with_its_parent() -> None:
             camera.process.wait(5)
 
 
-def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
+def test_a_server_that_cannot_start_reports_why(tmp_path: Path) -> None:
     need_rtsp()
     with pytest.raises(RuntimeError, match="no_such"), rtsp_camera(tmp_path / "no_such.mp4"):
         pass
@@ -284,7 +284,7 @@ def test_without_a_server_tests_are_skipped_here_and_fail_on_the_build_machine(m
         need_rtsp()
 
 
-def test_what_is_missing_is_told_with_the_remedy(monkeypatch) -> None:
+def test_what_is_missing_is_reported_with_the_remedy(monkeypatch) -> None:
     monkeypatch.setattr(cameras, "SYSTEM_PYTHON", "/no/such/python")
     cameras.rtsp_missing.cache_clear()
     assert cameras.rtsp_missing() == "there is no /no/such/python"
@@ -440,7 +440,7 @@ class TestHealth:
             seen.more(5)
         assert seen.states() == ["connecting", "live", "ended"]
 
-    def test_who_keeps_trying_is_told_why_it_does_not_work(self):
+    def test_endless_retries_report_why_they_fail(self):
         with rtsp_camera(user="anna", password="right", size=(320, 240)) as camera:
             source = NetworkSource(camera.replace("right", SECRET), retries=None)
             with watched(source) as seen:
@@ -452,7 +452,7 @@ class TestHealth:
             assert seen.error is None
             assert seen.states() == ["connecting", "connecting", "ended"]
 
-    def test_a_failed_camera_says_why(self):
+    def test_a_failed_camera_reports_why(self):
         source = NetworkSource(f"rtsp://admin:{SECRET}@127.0.0.1:{free_port()}/live")
         with watched(source) as seen:
             seen.until(lambda: seen.error is not None)
@@ -620,7 +620,7 @@ class TestSpoiledPictures:
         assert seen == 9  # up to the first torn one
         assert [health.state for _, health in told] == ["connecting", "live", "stalled", "failed"]
 
-    def test_who_believed_a_few_pictures_too_early_says_so_at_the_next_torn_one(self, monkeypatch):
+    def test_frames_that_were_trusted_too_early_are_reported_at_the_next_torn_one(self, monkeypatch):
         """Or they would make a camera live for another two seconds, in which all may be torn."""
         monkeypatch.setattr(watchdog, "STALL_SECONDS", 1.0)
         plain = np.zeros((8, 8, 3), np.uint8)
@@ -697,7 +697,7 @@ class TestSpoiledPictures:
             picture[20:26, 10 * (n % 5) : 10 * (n % 5) + 6] = 200
             assert not stillness.frozen(DecodedFrame(picture, None, n / 10, n % 5 == 0))
 
-    def test_who_decodes_too_slowly_is_given_the_newest(self, monkeypatch):
+    def test_a_slow_decoder_is_given_the_newest(self, monkeypatch):
         take = Decoder._take
 
         def slowly(self, packet, now, *, old):
@@ -1220,7 +1220,7 @@ def camera_that_hangs_up(port: int, *, after: float, away: float) -> Iterator[No
 
 
 @pytest.mark.slow
-def test_sound_without_pictures_is_told(tmp_path: Path) -> None:
+def test_sound_without_pictures_is_reported(tmp_path: Path) -> None:
     sound = tmp_path / "sound.mp4"
     with av.open(str(sound), "w") as container:
         stream = container.add_stream("aac", rate=16000, layout="mono")
@@ -1266,7 +1266,7 @@ class TestSlowLine:
         assert self.lasting(at_once + [(n / 10, 47.0 + n / 10) for n in range(31, 100)]) is None
         assert self.lasting([(0.995 * n / 10, 50.0 + n / 10) for n in range(20_000)]) is None
 
-    def test_where_another_opening_does_not_help_and_nothing_tells_why_twice_as_much_is_borne_each_time(self):
+    def test_where_another_opening_does_not_help_for_an_unknown_cause_twice_as_much_is_borne_each_time(self):
         watch = watch_of()
         given_up, lag = [], LagMonitor()
         for n in range(6000):  # ten minutes of a camera whose clock loses a fifth
@@ -1287,7 +1287,7 @@ class TestSlowLine:
         assert watch._patience_with_lag == LAG_SECONDS
 
     @pytest.mark.slow
-    def test_a_slow_line_is_left_for_a_new_one_and_that_is_told(self):
+    def test_a_slow_line_is_left_for_a_new_one_and_that_is_reported(self):
         look = {"size": (320, 240), "fps": 15, "pattern": "stripes", "kbit": 1000, "transport": "tcp"}
         with (
             rtsp_camera(**look) as camera,
@@ -1328,7 +1328,7 @@ class TestClocksThatLie:
         "it is right": (lambda ticks: ticks, ""),
     }
 
-    def test_each_is_found_out_told_once_and_its_pictures_have_the_times_of_their_arrival(self):
+    def test_each_is_found_out_reported_once_and_its_pictures_have_the_times_of_their_arrival(self):
         look = {"size": (320, 240), "fps": 15, "pattern": "stripes", "kbit": 500, "transport": "tcp"}
         with ExitStack() as running:
             camera = running.enter_context(rtsp_camera(**look))
@@ -1370,7 +1370,7 @@ class TestWholePictures:
         assert_whole(seen.frames)
 
     @pytest.mark.parametrize("codec", ["h264", "h265"])
-    def test_a_key_frame_that_is_long_in_coming_is_waited_for_and_that_is_told(self, codec):
+    def test_a_key_frame_that_is_long_in_coming_is_waited_for_and_that_is_reported(self, codec):
         with (
             rtsp_camera(size=(320, 240), fps=10, codec=codec, keys=130) as camera,
             watched(NetworkSource(camera)) as first,
@@ -1384,7 +1384,7 @@ class TestWholePictures:
         assert dict(seen.source.health.reconnects) == {}
 
     @pytest.mark.parametrize(("missed", "told"), [(True, ""), (False, "one slice a picture")])
-    def test_only_torn_pictures_of_which_nothing_was_lost_are_told_with_what_to_change(
+    def test_only_torn_pictures_of_which_nothing_was_lost_are_reported_with_what_to_change(
         self, monkeypatch, missed, told
     ):
         def read(reader: ReaderThread) -> None:
@@ -1444,7 +1444,7 @@ class TestOtherWays:
                 assert next(frame for frame in frames if frame.segment).segment == 1
             source.interrupt()
 
-    def test_a_password_that_a_camera_by_rtsps_refuses_is_told_and_not_shown(self):
+    def test_a_password_that_a_camera_by_rtsps_refuses_is_reported_and_not_shown(self):
         with rtsp_camera(fps=15, size=(320, 240), user="anna", password=SECRET, tls=True) as camera:
             with pytest.raises(SourceError, match="refused") as raised:
                 next(iter(NetworkSource(camera.replace(SECRET, "wr0ng"), retries=0)))
@@ -1484,7 +1484,7 @@ class TestOtherWays:
             source.interrupt()
 
     @pytest.mark.slow
-    def test_hls_that_stops_is_told_and_read_again_when_it_goes_on(self, tmp_path, monkeypatch):
+    def test_hls_that_stops_is_reported_and_read_again_when_it_goes_on(self, tmp_path, monkeypatch):
         monkeypatch.setattr(watchdog, "HLS_SECONDS", 3.0)
         monkeypatch.setattr(watchdog, "PAUSES", (0.1, 0.2))
         options = ["-f", "hls", "-hls_time", "1", "-hls_list_size", "3", "-hls_flags", "delete_segments"]
@@ -1517,13 +1517,13 @@ class TestOtherWays:
 
 class TestWebcam:
     @pytest.mark.parametrize("what", ["/dev/video97", 97])
-    def test_a_webcam_that_is_not_there_is_told_with_what_to_do(self, what):
+    def test_a_webcam_that_is_not_there_is_reported_with_what_to_do(self, what):
         begun = time.monotonic()
         with pytest.raises(SourceError, match=r"97.*`streamrec doctor`"):
             next(iter(open_source(what)))
         assert time.monotonic() - begun < 5
 
-    def test_a_webcam_that_is_pulled_out_is_told_after_its_frames(self, monkeypatch):
+    def test_a_webcam_that_is_pulled_out_is_reported_after_its_frames(self, monkeypatch):
         monkeypatch.setattr(cv2, "VideoCapture", fake_video(3))
         seen = []
         with pytest.raises(SourceError, match="still plugged in"):
@@ -1612,7 +1612,7 @@ class TestPasswords:
         assert SECRET not in str(error) + repr(error) + told
         assert "127.0.0.1" in str(error)
 
-    def test_nor_in_what_a_listener_is_told(self):
+    def test_nor_in_what_a_listener_receives(self):
         said: list[Health] = []
         source = open_source(f"rtsp://admin:{SECRET}@127.0.0.1:{free_port()}/live")
         source.on_health = said.append
@@ -1700,7 +1700,7 @@ class TestRTSP:
         )
         assert {frame.segment for frame in frames} == {0}
 
-    def test_a_wrong_password_is_told_in_words_and_not_shown(self):
+    def test_a_wrong_password_is_reported_in_a_sentence_and_not_shown(self):
         with rtsp_camera(user="anna", password="right", size=(320, 240)) as camera:
             source = open_source(camera.replace("right", SECRET))
             with pytest.raises(SourceError, match="refused the user or the password") as caught:
@@ -1709,7 +1709,7 @@ class TestRTSP:
             assert_silent(source)
             assert next(iter(open_source(camera))).image.shape == (240, 320, 3)
 
-    def test_an_unknown_path_is_told_in_words(self):
+    def test_an_unknown_path_is_reported_in_a_sentence(self):
         with (
             rtsp_camera(size=(320, 240)) as camera,
             pytest.raises(SourceError, match="no such stream; check the path"),
@@ -1771,14 +1771,14 @@ def read_segment(frames, segment: int, count: int) -> list[Frame]:
 
 
 class TestNetwork:
-    def test_a_port_on_which_nobody_listens_is_told_at_once(self):
+    def test_a_port_without_a_listener_is_reported_at_once(self):
         begun = time.monotonic()
         with pytest.raises(SourceError, match="connection refused"):
             list(open_source(f"rtsp://127.0.0.1:{free_port()}/live"))
         assert time.monotonic() - begun < 3
 
     @pytest.mark.parametrize("scheme", ["rtsp", "http"])
-    def test_a_server_that_says_nothing_is_given_up_at_the_deadline(self, monkeypatch, scheme):
+    def test_a_silent_server_is_given_up_at_the_deadline(self, monkeypatch, scheme):
         monkeypatch.setattr(streamrec.sources.cameras, "OPEN_SECONDS", 1.0)
         with silent_camera(scheme) as address:
             begun = time.monotonic()
@@ -1786,7 +1786,7 @@ class TestNetwork:
                 list(open_source(address))
             assert 1.0 <= time.monotonic() - begun < 6
 
-    def test_an_unknown_protocol_is_told(self):
+    def test_an_unknown_protocol_is_reported(self):
         with pytest.raises(SourceError, match=r"cannot be watched: give an address that begins with rtsp://"):
             list(open_source("carrier-pigeon://roof/live"))
 
@@ -1799,14 +1799,14 @@ class TestNetwork:
         assert gaps.min() >= 0
         assert gaps[5:].mean() == pytest.approx(1 / 20, rel=0.25)
 
-    def test_an_http_camera_that_refuses_the_password_is_told_without_it(self):
+    def test_an_http_camera_that_refuses_the_password_is_reported_without_it(self):
         with http_camera(user="anna", password="right", size=(320, 240)) as camera:
             with pytest.raises(SourceError, match="refused the user or the password") as caught:
                 list(open_source(camera.replace("right", SECRET)))
             assert SECRET not in "".join(traceback.format_exception(caught.value))
             assert next(iter(open_source(camera))).image.shape == (240, 320, 3)
 
-    def test_an_http_path_that_is_not_there_is_told(self):
+    def test_an_http_path_that_is_not_there_is_reported(self):
         with http_camera() as camera:
             for path in ("/other", "/other.mp4"):
                 with pytest.raises(SourceError, match="check the path of the address"):

@@ -65,7 +65,7 @@ def told_off(pictures: Iterable[Mark]) -> tuple[ClockMonitor, float | None]:
         (lambda at, number: at % 5.0, "jumps again and again", 16.0),
     ],
 )
-def test_a_clock_that_lies_is_found_out_and_told(tells, says, within):
+def test_a_clock_that_lies_is_found_out_and_reported(tells, says, within):
     timing, after = told_off(marks(100.0, tells))
     assert after is not None
     assert after <= within
