@@ -100,9 +100,10 @@ def evaluate(
                     )
                 )
     else:
-        from streamrec.data.clips import find_clips, held_out
+        from streamrec.data.clips import find_clips
+        from streamrec.data.splits import held_out
 
-        clips = find_clips(data, relabel=changed, tell=lambda text: typer.echo(text, err=True))
+        clips = find_clips(data, relabel=changed, log=lambda text: typer.echo(text, err=True))
         if hold_out:
             clips = held_out(clips, part=hold_out, seed=seed)[1]
         conditions: dict[str, Any] = {"source_fps": [None, *(rates or [])], "drops": [0.0, *drops]}
@@ -320,9 +321,9 @@ def crossval(
             job.train_fold(learned, [], number, folder, run_folder=run)
         return load_model(str(model))
 
-    clips = find_clips([data, *more], relabel=changed, tell=lambda text: typer.echo(text, err=True))
+    clips = find_clips([data, *more], relabel=changed, log=lambda text: typer.echo(text, err=True))
     aside = find_clips(beside, relabel=changed, least=1) if beside else []
-    aside = grouped_with(clips, aside, tell=lambda text: typer.echo(text, err=True))
+    aside = grouped_with(clips, aside, log=lambda text: typer.echo(text, err=True))
     read = [data, *more, *(beside or ()), *(clip.path for clip in (*clips, *aside))]
     keep_inputs({"--out": [out, *files_in(out)]}, read)
     recipe = {name: value for name, value in given.items() if name not in NOT_OF_THE_MODEL}

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -146,27 +145,13 @@ Show = Annotated[
 
 @contextlib.contextmanager
 def _progress(what: str, total: int) -> Iterator[Any]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    """A callback that shows how many of ``total`` are done; of the processes of a torchrun the first one shows it."""
+    from streamrec.core.console import LineConsole
+    from streamrec.train.progress import progress_bar
 
-    from streamrec.train.progress import left, told_every
-
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console, begun, count = Console(stderr=True), time.monotonic(), 0
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(what, total=total)
-
-        def tell(done: int) -> None:
-            nonlocal count
-            count = done
-            progress.update(task, completed=done)
-
-        def text() -> str:
-            return f"{what}: {count} of {total}{left(count, total, time.monotonic() - begun)}"
-
-        say = _first_of_many()
-        with told_every(say, text, wanted=not console.is_terminal):
-            yield tell
+    console = LineConsole(stderr=True, quiet=os.environ.get("RANK", "0") != "0")
+    with progress_bar(what, total, console) as bar:
+        yield bar.set
 
 
 def _after(tell: Any, before: int) -> Any:
@@ -257,11 +242,6 @@ def _for_terminal(text: object) -> str:
 def _echo_utf8(line: str) -> None:
     """A line for a program: UTF-8, whatever letters the terminal knows."""
     typer.echo(line.encode("utf-8", "backslashreplace"))
-
-
-def _first_of_many() -> Callable[[str], None]:
-    """To the terminal; of the processes of a torchrun only the first one speaks."""
-    return lambda text: typer.echo(text, err=True) if os.environ.get("RANK", "0") == "0" else None
 
 
 def _files_of_sinks(sinks: list[str] | None) -> list[Path]:

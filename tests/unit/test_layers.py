@@ -51,12 +51,11 @@ IMPORTED_IN = {
     "paho": {"notify.mqtt"},
     "pydantic": {"web.settings_routes", "web.schemas"},
     "rich": {
-        "commands.options",
         "commands.record_session",
         "commands.terminal",
         "commands.watch_job",
         "core.console",
-        "train.job",
+        "train.progress",
     },
     "safetensors": {"nn.encoders", "runtime.checkpoint", "state", "train.resume"},
     "starlette": {"web.routes"},
