@@ -26,7 +26,7 @@ def known_of(recordings: Iterable[Recording], fps: float) -> KnownPictures:
 
 
 def recordings_of(places: Sequence[str], config: ModelConfig) -> tuple[list[Recording], list[str]]:
-    """Recordings of clips as for training, or of bare videos and folders of them; and what is unreadable, for people."""
+    """Recordings of clips as for training, or of bare videos and folders of them; and what is unreadable, as text."""
     clips: list[Clip] = []
     for place in places:
         path = path_of(str(place))

@@ -260,7 +260,8 @@ def test_the_head_may_learn_alone(blobs):
 def test_the_trunk_learns_slower_and_warms_up_when_it_is_let_loose():
     settings = TrainSettings(stages="staged", unfreeze=0.5, trunk_rate=0.1, warmup=0.1)
     parts = [
-        recipe._rate(d, settings, trunk=True) / recipe._rate(d, settings) for d in (0.2, 0.5, 0.55, 0.6, 0.9)
+        recipe._rate(d, settings, backbone=True) / recipe._rate(d, settings)
+        for d in (0.2, 0.5, 0.55, 0.6, 0.9)
     ]
     assert parts[0] == 0.0
     assert 0.0 < parts[1] < 0.01 < parts[2] < 0.1
@@ -287,7 +288,7 @@ def test_an_encoder_without_a_trunk_cannot_be_staged(blobs):
     run = begin(blobs)
     run.model.encoder.cnn = None
     with pytest.raises(ModelError, match="has no backbone to freeze"):
-        recipe._trunk(run.model, QUICK)
+        recipe._backbone(run.model, QUICK)
 
 
 # -- stopping early
