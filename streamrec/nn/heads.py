@@ -7,11 +7,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from streamrec.errors import ModelError, need
 
-from streamrec.errors import ModelError
+need("torch", extra="train")
+
+import torch  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
 
 Memory = tuple[Tensor, ...]
 SHORTEST_OF_LONGEST = 7.0 / 80.0  # of the time constants that a recall begins with

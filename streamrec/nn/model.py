@@ -9,12 +9,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
-
 from streamrec.core.arguments import number, whole_number
-from streamrec.errors import ModelError
+from streamrec.errors import ModelError, need
 from streamrec.events.detector import BACKGROUND, EventSettings
 from streamrec.nn.config import OWN_CLASS, ModelConfig
 from streamrec.nn.encoders import FrameEncoder, make_encoder, strip_classifier
@@ -22,6 +18,12 @@ from streamrec.nn.encoders.base import Encoder, find_feature_size
 from streamrec.nn.heads import AttentionHead, GRUHead, Head, LSTMHead
 from streamrec.nn.transforms import IMAGENET_MEAN, IMAGENET_STD, Transform
 from streamrec.state import State
+
+need("torch", extra="train")
+
+import torch  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
 
 COLORS = ("rgb", "bgr", "gray")
 

@@ -41,7 +41,7 @@ class KnownPictures:
 
     >>> rng = np.random.default_rng(0)
     >>> seen = rng.integers(0, 60, (40, 3, 32, 32), np.uint8)
-    >>> known = KnownPictures.of([looks_of(seen[i : i + 4]) for i in range(0, 40, 4)], range(10))
+    >>> known = KnownPictures.of([appearance_of(seen[i : i + 4]) for i in range(0, 40, 4)], range(10))
     >>> float(known.strangeness(seen).max()) < 2.0 < float(known.strangeness(255 - seen).min())
     True
     """
@@ -95,12 +95,12 @@ class KnownPictures:
         """What ``dataclasses.asdict`` wrote, as JSON gives it back."""
         return cls(**{name: tuple(numbers) for name, numbers in values.items()})
 
-    def strangeness(self, pictures: np.ndarray) -> np.ndarray:
+    def ood_scores(self, pictures: np.ndarray) -> np.ndarray:
         """(N, 3, H, W) uint8 RGB, as the model is given them -> (N,) float32; 0 is the mean, above 1 is unknown."""
-        return self.distances(looks_of(pictures))
+        return self.distances(appearance_of(pictures))
 
     def distances(self, looks: np.ndarray) -> np.ndarray:
-        """(N, NUMBERS) as ``looks_of`` gives them -> (N,) float32."""
+        """(N, NUMBERS) as ``appearance_of`` gives them -> (N,) float32."""
         mean, whitening = self._matrices
         apart: np.ndarray = (looks - mean) @ whitening.T
         return np.asarray(np.sqrt(np.square(apart).sum(1)))
@@ -112,16 +112,16 @@ class KnownPictures:
         return np.array(self.mean, np.float32), whitening
 
 
-def looks_of(pictures: np.ndarray) -> np.ndarray:
+def appearance_of(pictures: np.ndarray) -> np.ndarray:
     """(N, 3, H, W) uint8 RGB -> (N, NUMBERS) float32: how each picture looks, whatever is on it.
 
     Means of the colours, logarithms of their deviations, their covariances; then, of the gray picture at each scale,
     logarithms of the mean and of the root mean square of its steps to the right and down.
     """
-    return np.stack([_look_of(picture) for picture in pictures]).astype(np.float32)
+    return np.stack([_appearance_of(picture) for picture in pictures]).astype(np.float32)
 
 
-def _look_of(picture: np.ndarray) -> np.ndarray:
+def _appearance_of(picture: np.ndarray) -> np.ndarray:
     """One picture, with OpenCV: in NumPy alone it takes four times as long."""
     colours = picture.reshape(3, -1).astype(np.float32)
     colours *= 1.0 / 255.0

@@ -14,9 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from streamrec.core.arguments import described, path_to_write
-from streamrec.core.files import open_private, why
+from streamrec.core.arguments import path_to_write
+from streamrec.core.files import open_private
 from streamrec.core.line_files import BackgroundLineFile, LineFile
+from streamrec.core.messages import described, why
 from streamrec.core.text import printable
 from streamrec.errors import SinkError
 from streamrec.outputs.sink import Sink, _cannot_write
@@ -31,7 +32,8 @@ class JsonLines(Sink):
     (seconds since 1970) gives each line the ``time`` of its writing. Every line is on its way before ``write``
     returns. A new file is for its owner alone. Raises SinkError where it cannot be written, or holds no text.
 
-    >>> from streamrec.types import Prediction
+    >>> import numpy as np
+    >>> from streamrec.types import Frame, Prediction
     >>> lines = io.StringIO()
     >>> says = Prediction("wave", 0.75, np.array([0.25, 0.75], np.float32), 0.04, ("idle", "wave"))
     >>> with JsonLines(lines) as sink:

@@ -13,8 +13,9 @@ from urllib.parse import quote, unquote
 from streamrec.core.address import split_address
 from streamrec.core.arguments import ANY, FPS, STILL, WEBCAM, Limits
 from streamrec.core.files import too_open
-from streamrec.core.reading import MOST_SECRET, CannotRead, explain_errors, path_of, read_text, shortened
-from streamrec.core.redact import is_known, looks_random, redact, secrets_of
+from streamrec.core.messages import explain_errors, shortened
+from streamrec.core.reading import MOST_SECRET, CannotRead, path_of, read_text
+from streamrec.core.redact import is_known, is_random, redact, secrets_of
 from streamrec.core.text import printable
 from streamrec.errors import SettingsError, StreamrecError
 from streamrec.events.detector import LIMITS, NUMBERS, EventSettings
@@ -29,7 +30,7 @@ _CAMERA_KEYS = ("name", "address", *_DEFAULT_KEYS, "region", "address_file")
 _SECRET_KEYS = ("password", "secret", "token")
 _SHOWN_KEYS = ("name", "file", "folder", "host")  # what they hold is told, however odd it looks
 # Of what happens after an event; what stands in them is said where it is done.
-_TABLES = ("history", "evidence", "webhook", "mqtt", "sink")
+TABLES: list[str] = ["history", "evidence", "webhook", "mqtt", "sink"]
 _NO_WEBCAM = f"webcams have numbers from 0 to {WEBCAM.high:g}"
 # Of numbers in those tables, where the usual limits are not meant.
 _LIMITS = {
@@ -126,7 +127,7 @@ def read_watchfile(
 
 def _watchfile(data: dict[str, Any], reader: _Reader) -> WatchFile:
     path = reader.path
-    reader.check_keys(data, ("defaults", "camera", *_TABLES), "")
+    reader.check_keys(data, ("defaults", "camera", *TABLES), "")
     defaults, tables = data.get("defaults", {}), data.get("camera", [])
     if not isinstance(defaults, dict):
         raise SettingsError(f"{path.name}: defaults is no table; write [defaults]")
@@ -147,7 +148,7 @@ def _watchfile(data: dict[str, Any], reader: _Reader) -> WatchFile:
                 f"{path.name}: camera {camera.name!r}: name: it stands there twice; name each camera once"
             )
         names.add(camera.name)
-    return reader.file(data, _TABLES, tuple(cameras))
+    return reader.file(data, tuple(TABLES), tuple(cameras))
 
 
 def read_settings(
@@ -165,8 +166,8 @@ def read_after(path: str | os.PathLike[str], environment: Mapping[str, str]) -> 
     path = path_of(os.fspath(path))
     reader, data = _Reader(path, environment, Tuned()), read_toml(path)
     with explain_errors(path.name):
-        reader.check_keys(data, ("defaults", "camera", *_TABLES), "")
-        return reader.file(data, _TABLES)
+        reader.check_keys(data, ("defaults", "camera", *TABLES), "")
+        return reader.file(data, tuple(TABLES))
 
 
 def names_variable(text: str) -> bool:
@@ -428,7 +429,7 @@ class _Reader:
 
     def keep_secrets_of(self, value: str, key: str, *, secret: bool) -> None:
         """What must not be told of a value of a table: all of it, or the secrets of an address in it."""
-        random = key not in _SHOWN_KEYS and looks_random(value) and "://" not in value
+        random = key not in _SHOWN_KEYS and is_random(value) and "://" not in value
         if secret or key in _SECRET_KEYS or random:
             self.keep_secret(value)
         if "://" in value:

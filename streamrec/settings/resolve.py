@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
-from streamrec.core.reading import shortened, why
+from streamrec.core.messages import shortened, why
 from streamrec.errors import SettingsError, StreamrecError
 from streamrec.events.detector import EventSettings
 from streamrec.nn.config import ModelConfig
-from streamrec.pipeline.motion_gate import Gate
+from streamrec.pipeline.motion_gate import MotionGate
 from streamrec.runtime.checkpoint import find_model, read_config
 from streamrec.settings.cameras_file import CameraSettings, WatchFile, read_watchfile
 from streamrec.settings.toml import no_such_key
@@ -93,7 +93,7 @@ def events_of(camera: CameraSettings, config: ModelConfig, file: WatchFile) -> E
         events = camera.event_settings(config.events)
         key = "still"
         if camera.still is not None:
-            Gate(camera.still, most=config.max_gap)  # it may be too long for the model
+            MotionGate(camera.still, most=config.max_gap)  # it may be too long for the model
     except StreamrecError as error:
         raise file.error(camera.name, key, error) from error
     return events

@@ -13,16 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from streamrec.core import process_end as ending
 from streamrec.data.clips import BACKGROUND, NO_LABEL, Clip
 from streamrec.data.decode_cache import Recording
 from streamrec.data.splits import held_out
-from streamrec.errors import DataError, ModelError
+from streamrec.errors import DataError, ModelError, need
 from streamrec.nn.config import ModelConfig
 from streamrec.nn.model import ActionModel, phase_loss
 from streamrec.runtime.checkpoint import read_checkpoint
@@ -33,6 +29,13 @@ from streamrec.train.frozen_features import FeatureCache
 from streamrec.train.quick_eval import play
 from streamrec.train.resume import Keeper, Run, identity, restore
 from streamrec.train.stream_windows import Batch, StreamWindows, WindowSettings
+
+need("torch", extra="train")
+
+import torch  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
+from torch.nn.modules.batchnorm import _BatchNorm  # noqa: E402
 
 STAGES = ("whole", "staged", "head")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")

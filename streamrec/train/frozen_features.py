@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 import numpy as np
-import torch
 
 from streamrec.data.decode_cache import ClipCache, Recording
+from streamrec.errors import need
 from streamrec.nn.model import ActionModel
 from streamrec.nn.transforms import planar
 from streamrec.sources.sampling import due_frames
 from streamrec.train.augment import Augmentation, View
+
+need("torch", extra="train")
+
+import torch  # noqa: E402
 
 FEATURE_FPS = 10.0  # features change slowly: a frame in between has those of the frame before
 BATCH = 64  # frames that are encoded together

@@ -10,10 +10,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from streamrec.core.console import LineConsole
-from streamrec.core.files import keep_elsewhere, keep_inputs, too_full, try_room, why
+from streamrec.core.files import keep_elsewhere, keep_inputs, too_full, try_room
+from streamrec.core.messages import why
 from streamrec.data.clips import (
     BACKGROUND,
     Clip,
@@ -26,7 +25,7 @@ from streamrec.data.clips import (
 )
 from streamrec.data.decode_cache import ClipCache, Recording
 from streamrec.data.splits import held_out, summary_of_groups
-from streamrec.errors import DataError, MissingExtra, ModelError
+from streamrec.errors import DataError, MissingExtra, ModelError, need
 from streamrec.evaluation.reports import NOTHING
 from streamrec.events.detector import EventSettings
 from streamrec.nn.config import ModelConfig
@@ -50,6 +49,10 @@ from streamrec.train.training_data import (
     drawn_figures,
     scenes_of,
 )
+
+need("torch", extra="train")
+
+import torch  # noqa: E402
 
 SCENES = 12  # of the synthetic world are held out at most: it is endless, and rendering takes time
 MOST_UNKNOWN = 0.5  # of the held-out frames: a score that calls more of them unknown is not kept

@@ -129,7 +129,7 @@ def test_every_command_is_in_the_reference_with_its_options(site):
 
 def test_the_first_page_has_the_picture_before_two_commands(site):
     page = re.sub(r"</?span[^>]*>", "", (site / "index.html").read_text(encoding="utf-8"))
-    assert 0 < page.index("images/demo.png") < page.index("make demo") < page.index("streamrec run")
+    assert 0 < page.index("images/people.jpg") < page.index("make demo") < page.index("streamrec run")
 
 
 def test_links_of_the_pages_lead_somewhere_where_the_repository_is_read_too():

@@ -6,15 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-
 from streamrec.errors import ModelError, StreamrecError, need
 from streamrec.nn.encoders.appearance_motion import JointEncoder
 from streamrec.nn.encoders.base import Cache, Encoder, find_feature_size, pooled
 from streamrec.nn.encoders.difference import DifferenceEncoder
 from streamrec.nn.encoders.last_maps import last_maps
 from streamrec.nn.encoders.motion import SIGHTS, MotionEncoder
+
+need("torch", extra="train")
+
+import torch  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
 
 JOINTS = ("joint", "joint-spread")
 OWN_CLASS = "own"  # what ModelConfig.encoder says of a CNN that is none of these
@@ -90,6 +92,8 @@ def make_encoder(name: str, *, height: int = 224, width: int = 224, weights: str
 
 def encoder_names() -> list[str]:
     """Every name that ``make_encoder`` knows without a library in front."""
+    need("timm", extra="train")
+    need("torchvision", extra="train")
     import timm
     import torchvision
 
@@ -171,6 +175,8 @@ def _look_up(stored: dict[str, Tensor], key: str, prefix: str) -> Tensor | None:
 
 
 def _named_cnn(name: str, imagenet: bool, height: int, width: int) -> Encoder:
+    need("timm", extra="train")
+    need("torchvision", extra="train")
     import timm
     import torchvision
 
@@ -198,6 +204,7 @@ def _named_cnn(name: str, imagenet: bool, height: int, width: int) -> Encoder:
 
 def _efficientnet_lite0(imagenet: bool, height: int, width: int) -> FrameEncoder:
     """timm's tf_ variant: the weights came from TensorFlow and need its "same" padding."""
+    need("timm", extra="train")
     import timm
 
     cnn: Any = timm.create_model("tf_efficientnet_lite0", pretrained=False)

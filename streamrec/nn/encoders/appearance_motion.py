@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
-
+from streamrec.errors import need
 from streamrec.nn.encoders.base import Cache, Encoder
 from streamrec.nn.encoders.motion import MotionEncoder
 from streamrec.nn.encoders.running_std import MEMORY, Spread
+
+need("torch", extra="train")
+
+import torch  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
 
 MIDDLE = 4  # the block of the CNN whose maps are looked at too: parts of things, not things
 SPREAD_FRAMES = 60.0  # of the rhythm, over which the spread fades: some repetitions of an exercise

@@ -5,11 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-
-from streamrec.errors import ModelError
+from streamrec.errors import ModelError, need
 from streamrec.nn.transforms import IMAGENET_MEAN, IMAGENET_STD
+
+need("torch", extra="train")
+
+import torch  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
 
 Cache = tuple[Tensor, ...]
 

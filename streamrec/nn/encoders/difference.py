@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
-
+from streamrec.errors import need
 from streamrec.nn.encoders.base import Cache, Encoder, find_feature_size
+
+need("torch", extra="train")
+
+import torch  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
 
 
 class DifferenceEncoder(Encoder):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+from streamrec.errors import need
+
+need("torch", extra="train")
+
+import torch  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
 
 MOST_BESIDE = 8  # tokens of a transformer that stand for no place: class, distillation, registers
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
-
+from streamrec.errors import need
 from streamrec.nn.encoders.base import Cache, Encoder
 from streamrec.nn.encoders.optical_flow import described, lucas_kanade
+
+need("torch", extra="train")
+
+import torch  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
 
 FLOW_CHANNELS = 12
 FLOW_SCALE = 3.0  # pixels of motion are small numbers beside what the picture's layer says

@@ -6,9 +6,14 @@ from collections.abc import Callable
 from functools import cache
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional as F
+
+from streamrec.errors import need
+
+need("torch", extra="train")
+
+import torch  # noqa: E402
+from torch import Tensor  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
 
 LIMIT = 3.0  # pixels: what a local method says beyond this is noise
 NOISE = 2e-4  # squared gradient (of gray from 0 to 1) below which a place has no texture to follow

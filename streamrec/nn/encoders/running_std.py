@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
-
+from streamrec.errors import need
 from streamrec.nn.encoders.base import Cache
+
+need("torch", extra="train")
+
+import torch  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
 
 MEMORY = 3  # arrays
 FLOOR = 1e-3  # of the variance: the root of nothing has no slope

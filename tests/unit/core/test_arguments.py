@@ -53,7 +53,15 @@ STREAM = StreamRecognizer(RECOGNIZER)
 PREDICTION, _ = RECOGNIZER.step(FRAME, STATE)
 RESULT = Result(FRAME, PREDICTION)
 TWO = ("a", "b")
-HERE = str(Path(__file__).parent)
+HERE = ""  # a folder
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path_factory, monkeypatch) -> None:
+    """What is left beside the folder by a database that could not be opened goes with the test."""
+    folder = tmp_path_factory.mktemp("beside") / "folder"
+    folder.mkdir()
+    monkeypatch.setitem(globals(), "HERE", str(folder))
 
 
 def cnn():
@@ -102,7 +110,7 @@ WRONG = {
         lambda: RECOGNIZER.step_many(None, None),
         lambda: RECOGNIZER.step_many([IMAGE], [STATE]),
         lambda: RECOGNIZER.step_many(np.stack([IMAGE, IMAGE]), [STATE, STATE]),
-        lambda: RECOGNIZER.ahead(IMAGE),
+        lambda: RECOGNIZER.prefetch(IMAGE),
         lambda: RECOGNIZER.reserve("3"),
         lambda: RECOGNIZER.reserve(0),
         lambda: Followed("fall"),
@@ -241,7 +249,6 @@ WRONG = {
         lambda: save_model("x.pt", CNNLSTM(cnn(), 16, 3)),
     ],
     "places": [
-        lambda: History(None),
         lambda: History(3),
         lambda: History(HERE),
         lambda: JsonLines(None),

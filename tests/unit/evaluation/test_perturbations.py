@@ -10,7 +10,6 @@ import pytest
 from streamrec import Frame
 from streamrec.errors import DataError
 from streamrec.evaluation.perturbations import Concatenated, Dropping, Thinned
-from streamrec.pipeline.loop import results
 from streamrec.sources.iterable import IterableSource
 
 
@@ -70,22 +69,6 @@ def test_a_clock_that_does_not_begin_at_zero_is_moved():
     assert own == [100.0, 100.1, 100.0, 100.1]
     assert stream.time_in(1, 0.1) == pytest.approx(99.9)  # before it
     assert stream.time_in(0, 0.25) == pytest.approx(100.25)  # after it
-
-
-def test_the_state_is_carried_over_the_cut(tiny):
-    parts = [numbers(5, fps=10.0), numbers(5, fps=10.0, first=100)]
-    carried = [result.prediction.probabilities for result in results(Concatenated(parts), tiny)]
-    alone = [result.prediction.probabilities for part in parts for result in results(part, tiny)]
-    assert np.allclose(carried[:5], alone[:5], atol=1e-6)
-    assert not np.allclose(carried[5:], alone[5:], atol=1e-6)
-
-
-def test_all_of_them_are_files_and_can_be_played_by_the_loop(tiny):
-    for source in (
-        Thinned(numbers(30), 15.0), Dropping(numbers(30), 0.5), Concatenated([numbers(15), numbers(15)])
-    ):  # fmt: skip
-        assert not source.live
-        assert sum(1 for _ in results(source, tiny)) >= 5
 
 
 @pytest.mark.parametrize("fps", [0.0, -1.0, float("nan")])

@@ -1,5 +1,4 @@
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -77,63 +76,9 @@ def test_closing_frees_a_reader_that_waits():
     assert seen == [[]]
 
 
-def test_waiting_costs_no_processor_time():
-    buffer = RingBuffer(1, drop_oldest=True)
-    used = []
-
-    def wait():
-        begun = time.thread_time()
-        list(buffer)
-        used.append(time.thread_time() - begun)
-
-    reader = threading.Thread(target=wait)
-    reader.start()
-    time.sleep(0.5)
-    buffer.close()
-    reader.join(5)
-    assert used[0] < 0.05
-
-
 def test_a_buffer_of_nothing_is_refused():
     with pytest.raises(ValueError, match="at least 1"):
         RingBuffer(0, drop_oldest=True)
-
-
-def test_a_reader_that_found_nothing_waits_for_a_run_and_then_takes_all_of_it():
-    buffer = RingBuffer(8, drop_oldest=False, together=4)
-    read = []
-    reader = threading.Thread(target=lambda: read.extend(buffer))
-    reader.start()
-    for n in range(3):
-        buffer.put(n)
-    time.sleep(0.05)
-    assert read == []
-    buffer.put(3)
-    wait_until(lambda: read == [0, 1, 2, 3])
-    buffer.put(4)
-    buffer.close()  # what is there is read, however little
-    reader.join(5)
-    assert read == [0, 1, 2, 3, 4]
-
-
-def test_a_writer_that_found_no_room_waits_for_room_for_a_run():
-    buffer = RingBuffer(4, drop_oldest=False, together=2)
-    written = []
-
-    def write():
-        for n in range(6):
-            buffer.put(n)
-            written.append(n)
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    wait_until(lambda: len(written) == 4)
-    assert buffer.take() == 0
-    time.sleep(0.05)
-    assert len(written) == 4
-    assert buffer.take() == 1
-    writer.join(5)
-    assert len(written) == 6
 
 
 def test_runs_lose_nothing_and_keep_the_order():
@@ -146,10 +91,3 @@ def test_runs_lose_nothing_and_keep_the_order():
 def test_a_buffer_that_could_never_be_read_is_refused(capacity, together):
     with pytest.raises(ValueError, match=r"a whole number of at least 1|cannot be read"):
         RingBuffer(capacity, drop_oldest=False, together=together)
-
-
-def wait_until(what, seconds=5.0):
-    until = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < until
-        time.sleep(0.005)

@@ -68,7 +68,7 @@ def test_thresholds_are_those_of_the_camera_then_the_defaults_then_the_model(tmp
     ("text", "says"),
     [
         (PLAIN + "enter = 0.2\nleave = 0.9\n", "thresholds: leave is 0.9 and enter is 0.2"),
-        (PLAIN + "still = 100\n", "still: a still picture cannot be looked at every 100 s"),
+        (PLAIN + "still = 100\n", "still: a still scene cannot be recognized every 100 s"),
         (PLAIN + "[camera.by_label.figth]\nenter = 0.9\n", "by_label: figth: .*; did you mean fight?"),
         (PLAIN + "[camera.by_label.fight]\nenter = 0.1\n", "thresholds: label 'fight': leave is"),
         (PLAIN + 'model = "nonsense"\n', "model: there is no model 'nonsense'"),

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from streamrec.errors import DataError, MissingExtra
 from streamrec.train import run_log as room
 from streamrec.train.fit import Progress
-from streamrec.train.run_log import RunLog, read_lines, write_config
+from streamrec.train.run_log import RunLog, read_lines
 
 
 def at(step: int, watched: float | None = None, steps: int = 100) -> Progress:
@@ -75,11 +73,3 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="cannot be written"):
         RunLog(tmp_path / "file")
-
-
-def test_the_config_holds_what_it_was_made_with(tmp_path):
-    write_config(tmp_path, settings={"steps": 3})
-    plain = json.loads((tmp_path / "config.json").read_text())
-    assert plain["settings"] == {"steps": 3}
-    assert {"streamrec", "torch", "python"} <= set(plain["versions"])
-    assert "commit" in plain

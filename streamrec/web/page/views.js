@@ -1,0 +1,16 @@
+// The views of the page, by the first part of the address after "#/". A new view is a file and an entry here.
+// link: its text in the navigation; title: of the window; show(page, main, rest) fills main and returns what app.js
+// calls: update() when a camera has changed, events() when an event has, tick() twice a second, leave() at the end.
+
+import { eventsView } from "./events.js";
+import { camerasView, cameraView } from "./cameras.js";
+
+export const views = {
+  cameras: { link: "Cameras", show: (page, main) => camerasView(page, main) },
+  camera: { under: "cameras", title: (name) => name, show: (page, main, name) => cameraView(page, main, name) },
+  events: { link: "Events", title: () => "Events", show: (page, main, query) => eventsView(page, main, new URLSearchParams(query)) },
+  manage: {
+    link: "Manage", title: () => "Manage", allowed: (session) => session.editable,
+    show: async (page, main) => (await import("./manage.js")).manageView(page, main),
+  },
+};
