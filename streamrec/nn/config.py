@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from streamrec.core.arguments import MODEL_FPS, Limits
-from streamrec.core.reading import shortened
+from streamrec.core.messages import shortened
 from streamrec.core.text import printable
 from streamrec.errors import ModelError
 from streamrec.events.detector import EventSettings

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from streamrec.core.arguments import Limits, described
+from streamrec.core.arguments import Limits
 from streamrec.core.image import halvings
-from streamrec.core.reading import shortened
+from streamrec.core.messages import described, shortened
 from streamrec.errors import PictureError, WrongValue
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

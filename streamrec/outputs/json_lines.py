@@ -14,9 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from streamrec.core.arguments import described, path_to_write
-from streamrec.core.files import open_private, why
+from streamrec.core.arguments import path_to_write
+from streamrec.core.files import open_private
 from streamrec.core.line_files import BackgroundLineFile, LineFile
+from streamrec.core.messages import described, why
 from streamrec.core.text import printable
 from streamrec.errors import SinkError
 from streamrec.outputs.sink import Sink, _cannot_write

@@ -14,8 +14,8 @@ from itertools import islice
 import cv2
 import numpy as np
 
-from streamrec.core.arguments import described
 from streamrec.core.image import as_bgr
+from streamrec.core.messages import described
 from streamrec.core.text import in_visual_order, printable, spelled
 from streamrec.errors import WrongValue
 from streamrec.types import ActionStarted, Result

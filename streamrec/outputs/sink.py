@@ -13,9 +13,9 @@ from pathlib import Path
 
 import av
 
-from streamrec.core.arguments import described, whole_number
+from streamrec.core.arguments import whole_number
 from streamrec.core.context import Closing
-from streamrec.core.files import why
+from streamrec.core.messages import described, why
 from streamrec.core.redact import redact
 from streamrec.core.text import printable
 from streamrec.errors import SinkError

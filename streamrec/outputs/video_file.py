@@ -15,8 +15,8 @@ import av
 import cv2
 import numpy as np
 
-from streamrec.core.arguments import described
 from streamrec.core.files import PRIVATE_FILE, open_private
+from streamrec.core.messages import described
 from streamrec.errors import SinkError
 from streamrec.outputs.overlay import Trail, draw
 from streamrec.outputs.sink import Sink, _cannot_write, files_of_video

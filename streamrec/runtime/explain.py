@@ -15,9 +15,9 @@ from typing import NoReturn
 import cv2
 import numpy as np
 
-from streamrec.core.arguments import described
 from streamrec.core.context import unpicklable
 from streamrec.core.image import as_bgr
+from streamrec.core.messages import described
 from streamrec.core.threads import for_engine
 from streamrec.errors import ModelError, StateError, need
 from streamrec.nn.encoders.last_maps import laid_out

@@ -13,7 +13,8 @@ from urllib.parse import quote, unquote
 from streamrec.core.address import split_address
 from streamrec.core.arguments import ANY, FPS, STILL, WEBCAM, Limits
 from streamrec.core.files import too_open
-from streamrec.core.reading import MOST_SECRET, CannotRead, explain_errors, path_of, read_text, shortened
+from streamrec.core.messages import explain_errors, shortened
+from streamrec.core.reading import MOST_SECRET, CannotRead, path_of, read_text
 from streamrec.core.redact import is_known, is_random, redact, secrets_of
 from streamrec.core.text import printable
 from streamrec.errors import SettingsError, StreamrecError

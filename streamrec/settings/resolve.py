@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
-from streamrec.core.reading import shortened, why
+from streamrec.core.messages import shortened, why
 from streamrec.errors import SettingsError, StreamrecError
 from streamrec.events.detector import EventSettings
 from streamrec.nn.config import ModelConfig

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from streamrec.core.reading import explain_errors, read_text, shortened
+from streamrec.core.messages import explain_errors, shortened
+from streamrec.core.reading import read_text
 from streamrec.errors import SettingsError
 
 DEEPEST = 16  # tables and lists in each other; a file of settings has four

@@ -8,7 +8,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from streamrec.core.arguments import FPS, THREADS
-from streamrec.core.reading import explain_errors, path_of, shortened
+from streamrec.core.messages import explain_errors, shortened
+from streamrec.core.reading import path_of
 from streamrec.errors import SettingsError
 from streamrec.settings.toml import no_such_key, read_toml
 
