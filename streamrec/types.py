@@ -10,7 +10,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from streamrec.core.arguments import described, whole_number
+from streamrec.core.arguments import whole_number
+from streamrec.core.messages import described
 from streamrec.errors import WrongValue
 
 UNKNOWN = "unknown"  # shown instead of a label

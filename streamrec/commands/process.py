@@ -173,7 +173,7 @@ def main() -> None:
         print_error(_missing_package(error))
         code = MISTAKE
     except OSError as error:
-        from streamrec.core.files import why
+        from streamrec.core.messages import why
 
         named = error.filename if error.filename is not None else "a file or standard output"
         print_error(f"{os.fsdecode(named) if isinstance(named, str | bytes) else named}: {why(error)}")

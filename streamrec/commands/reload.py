@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from streamrec.commands.roster import Plan
-from streamrec.core.reading import why
+from streamrec.core.messages import why
 from streamrec.errors import SettingsError
 
 _POLL_SECONDS = 1.0

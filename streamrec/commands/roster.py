@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from streamrec.core.files import Output, keep_inputs
-from streamrec.core.reading import shortened, why
+from streamrec.core.messages import shortened, why
 from streamrec.errors import SettingsError
 from streamrec.events.detector import EventSettings
 from streamrec.nn.config import ModelConfig

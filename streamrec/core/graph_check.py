@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+from streamrec.core.messages import shortened
 from streamrec.core.protobuf import fields, message_of, text_of
-from streamrec.core.reading import shortened
 from streamrec.errors import ModelError
 
 MOST_NODES = 50_000

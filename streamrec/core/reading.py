@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import select
 import stat
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from streamrec.core import files
-from streamrec.core.redact import redact
+from streamrec.core.messages import NOT_UTF8, shortened, why
 from streamrec.core.text import printable
-from streamrec.errors import SettingsError, StreamrecError
+from streamrec.errors import SettingsError
 
 MOST = 500_000  # bytes; more than the settings of 1,000 cameras are a mistake, and would take seconds to read
 MOST_SECRET = 65_536  # of a file that holds one password
 _PIPE_SECONDS = 2.0  # to wait for a pipe; a shell's <(...) is one
-_SHOWN = 60  # letters of a value in a message
-NOT_UTF8 = "it is not written in UTF-8"
 
 
 class CannotRead(SettingsError):
@@ -132,54 +127,3 @@ def read_json(text: str | bytes, *, strict: bool = True) -> Any:
         raise ValueError("it is no JSON") from error
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-
-
-def shortened(value: object) -> str:
-    """A value for a message: printable, on one line, short, an array by its shape, without secrets.
-
-    >>> shortened(10**400)
-    '100000000000000000000000000000000000000000000000000000000000...'
-    """
-    if shape := getattr(value, "shape", None):
-        return f"an array {shape} of {getattr(value, 'dtype', 'numbers')}"
-    try:
-        text = printable(" ".join(redact(repr(value)).split()))
-    except (ValueError, RecursionError):  # an integer of thousands of digits
-        return f"a {type(value).__name__} that is too long to show"
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
-
-
-def why(error: BaseException) -> str:
-    """The reason of an error as a clause; of an unexpected error only its class: its message may hold a secret."""
-    if isinstance(error, StreamrecError):
-        return str(error)
-    if isinstance(error, OSError):
-        return files.why(error)
-    if isinstance(error, UnicodeDecodeError):
-        return NOT_UTF8
-    if isinstance(error, RecursionError):
-        return "it is nested too deeply"
-    if isinstance(error, MemoryError):
-        return "it needs more memory than there is"
-    return f"it says what cannot be ({type(error).__name__})"
-
-
-@contextlib.contextmanager
-def explain_errors(name: object, kind: type[StreamrecError] = SettingsError) -> Iterator[None]:
-    """Turn any exception of the block into an error of this kind whose message starts with the name.
-
-    It is the last resort of all readers; errors that a reader expects have better messages of their own.
-
-    >>> with explain_errors("cameras.toml"):
-    ...     float(10**400)
-    Traceback (most recent call last):
-    ...
-    streamrec.errors.SettingsError: cameras.toml cannot be read: it says what cannot be (OverflowError)
-    """
-    try:
-        yield
-    except StreamrecError:
-        raise
-    except Exception as error:
-        # Its own message and values are left out, for one may be a password.
-        raise kind(f"{printable(str(name))} cannot be read: {why(error)}") from None

@@ -8,7 +8,7 @@ import io
 from collections.abc import Collection
 from pathlib import Path
 
-from streamrec.core.files import why
+from streamrec.core.messages import why
 from streamrec.errors import DataError
 
 SEPARATORS = (",", ";", "\t", "|")

@@ -38,7 +38,7 @@ from typing import Any
 import numpy as np
 
 from streamrec.core.arguments import COOL_DOWN, PART, PAUSE, STRANGENESS, is_number
-from streamrec.core.reading import shortened
+from streamrec.core.messages import shortened
 from streamrec.errors import StateError, StreamrecError
 from streamrec.types import ActionEnded, ActionStarted, Event, Prediction
 

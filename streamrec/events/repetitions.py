@@ -22,7 +22,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from streamrec.core.arguments import is_number
-from streamrec.core.reading import shortened
+from streamrec.core.messages import shortened
 from streamrec.errors import StateError, StreamrecError
 from streamrec.types import ActionEnded, ActionStarted, Event, Prediction
 

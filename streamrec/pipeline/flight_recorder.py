@@ -29,9 +29,10 @@ from typing import IO, Any, BinaryIO
 import numpy as np
 
 from streamrec.core.context import Closing
-from streamrec.core.files import PRIVATE_FOLDER, make_private_folder, open_private, replacing, why
+from streamrec.core.files import PRIVATE_FOLDER, make_private_folder, open_private, replacing
 from streamrec.core.image import as_bgr
-from streamrec.core.reading import explain_errors, read_data, read_json, shortened
+from streamrec.core.messages import explain_errors, shortened, why
+from streamrec.core.reading import read_data, read_json
 from streamrec.core.version import version_of
 from streamrec.errors import DataError, SettingsError, SinkError, StateError
 from streamrec.runtime.checkpoint import SHIPPED, shipped_models

@@ -11,8 +11,9 @@ from threading import Condition
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from streamrec.core.arguments import described, whole_number
+from streamrec.core.arguments import whole_number
 from streamrec.core.context import Closing
+from streamrec.core.messages import described
 from streamrec.core.redact import redact, redact_address
 from streamrec.core.text import printable
 from streamrec.errors import SourceError, StreamrecError, WrongValue

@@ -22,7 +22,8 @@ from safetensors.numpy import save
 from streamrec.core.arguments import path_to_write
 from streamrec.core.files import replacing
 from streamrec.core.graph_check import check_graph
-from streamrec.core.reading import explain_errors, path_of, read_json, shortened, why
+from streamrec.core.messages import explain_errors, shortened, why
+from streamrec.core.reading import path_of, read_json
 from streamrec.core.redact import redact
 from streamrec.core.text import printable
 from streamrec.errors import ModelError, StreamrecError, need

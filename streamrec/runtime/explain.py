@@ -15,9 +15,9 @@ from typing import NoReturn
 import cv2
 import numpy as np
 
-from streamrec.core.arguments import described
 from streamrec.core.context import unpicklable
 from streamrec.core.image import as_bgr
+from streamrec.core.messages import described
 from streamrec.core.threads import for_engine
 from streamrec.errors import ModelError, StateError, need
 from streamrec.nn.encoders.last_maps import laid_out
@@ -94,7 +94,9 @@ class Explainer:
             for (maps, slopes), empty in zip(self._asked(frame, state, label), self._empty, strict=True)
         ]
         heat = np.maximum(np.sum(evidence, axis=0), 0.0)
-        return self.config.transform.spread(heat / max(float(heat.max()), LEAST), *frame.image.shape[:2])
+        return self.config.transform.project_back(
+            heat / max(float(heat.max()), LEAST), *frame.image.shape[:2]
+        )
 
     def _asked(self, frame: Frame, state: State, label: str | None) -> list[tuple[Tensor, Tensor]]:
         """The last maps at this frame's step, each with the slopes of the label's log-odds."""

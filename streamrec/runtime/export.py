@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import numpy as np
 
-from streamrec.core.files import replacing, why
+from streamrec.core.files import replacing
+from streamrec.core.messages import why
 from streamrec.core.text import printable
 from streamrec.errors import ModelError, need
 from streamrec.nn.config import FORMAT, ModelConfig

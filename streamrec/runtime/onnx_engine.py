@@ -14,7 +14,7 @@ import numpy as np
 import onnxruntime
 
 from streamrec.core.graph_check import check_graph
-from streamrec.core.reading import explain_errors, why
+from streamrec.core.messages import explain_errors, why
 from streamrec.core.text import printable
 from streamrec.core.threads import for_encoding, for_engine
 from streamrec.errors import ModelError

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from streamrec.core.files import replacing, why
+from streamrec.core.files import replacing
+from streamrec.core.messages import why
 from streamrec.errors import ModelError, need
 from streamrec.runtime.checkpoint import load_model
 from streamrec.runtime.export import INPUTS, export_onnx

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from streamrec.core.arguments import described, number, whole_number
+from streamrec.core.arguments import number, whole_number
 from streamrec.core.image import as_bgr
+from streamrec.core.messages import described
 from streamrec.core.text import printable
 from streamrec.errors import ModelError, PictureError, StateError, StreamrecError
 from streamrec.events.detector import EventSettings

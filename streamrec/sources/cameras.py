@@ -21,7 +21,7 @@ import streamrec.sources.health as report
 from streamrec.core.address import quoted
 from streamrec.core.arguments import WEBCAM
 from streamrec.core.image import as_bgr
-from streamrec.core.reading import shortened
+from streamrec.core.messages import shortened
 from streamrec.core.redact import redact_address, secrets_of
 from streamrec.errors import SourceError
 from streamrec.sources.ffmpeg import read_stream

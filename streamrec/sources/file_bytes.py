@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from streamrec.core.files import why
+from streamrec.core.messages import why
 from streamrec.core.text import printable
 from streamrec.errors import SourceError
 

@@ -12,7 +12,7 @@ from typing import BinaryIO
 import cv2
 import numpy as np
 
-from streamrec.core.files import why
+from streamrec.core.messages import why
 from streamrec.core.text import printable
 from streamrec.errors import SourceError
 

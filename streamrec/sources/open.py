@@ -11,7 +11,8 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from streamrec.core.reading import path_of, shortened, why
+from streamrec.core.messages import shortened, why
+from streamrec.core.reading import path_of
 from streamrec.core.redact import redact_address
 from streamrec.errors import SettingsError, SourceError
 from streamrec.sources.cameras import RETRIES, NetworkSource, WebcamSource

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from streamrec.core.files import why
+from streamrec.core.messages import why
 from streamrec.core.redact import redact_address
 from streamrec.sources.file_bytes import Recording, UnreadableError, ending_of
 from streamrec.sources.open_errors import DEAF, LOST, REFUSED, UNKNOWN, no_answer

@@ -6,7 +6,8 @@ import math
 from collections.abc import Generator, Iterable
 from typing import Any
 
-from streamrec.core.arguments import described, number
+from streamrec.core.arguments import number
+from streamrec.core.messages import described
 from streamrec.errors import PictureError, StreamrecError
 from streamrec.types import Frame
 

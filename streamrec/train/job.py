@@ -15,7 +15,8 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from streamrec.core.console import LineConsole
-from streamrec.core.files import keep_elsewhere, keep_inputs, too_full, try_room, why
+from streamrec.core.files import keep_elsewhere, keep_inputs, too_full, try_room
+from streamrec.core.messages import why
 from streamrec.core.text import printable
 from streamrec.data.clips import (
     BACKGROUND,

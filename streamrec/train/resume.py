@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from streamrec.core.files import keep_elsewhere, replacing, why
+from streamrec.core.files import keep_elsewhere, replacing
+from streamrec.core.messages import why
 from streamrec.data.decode_cache import Recording
 from streamrec.errors import DataError, need
 from streamrec.nn.model import ActionModel

@@ -22,8 +22,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from streamrec.core.files import replacing, why
-from streamrec.core.reading import NOT_UTF8, CannotRead, path_of, read_text
+from streamrec.core.files import replacing
+from streamrec.core.messages import NOT_UTF8, why
+from streamrec.core.reading import CannotRead, path_of, read_text
 from streamrec.errors import SettingsError
 from streamrec.web.connections import network_of
 

@@ -19,7 +19,8 @@ from typing import Any
 from streamrec.core.address import login_in
 from streamrec.core.arguments import FPS
 from streamrec.core.files import make_private_folder, open_private
-from streamrec.core.reading import read_data, shortened, why
+from streamrec.core.messages import shortened, why
+from streamrec.core.reading import read_data
 from streamrec.core.redact import redact_address
 from streamrec.errors import SettingsError, StreamrecError, need
 from streamrec.events.detector import LIMITS, NUMBERS, EventSettings

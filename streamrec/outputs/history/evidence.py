@@ -25,8 +25,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from streamrec.core.files import PRIVATE_FILE, make_private_folder, open_private, replacing, too_open, why
+from streamrec.core.files import PRIVATE_FILE, make_private_folder, open_private, replacing, too_open
 from streamrec.core.locks import Held, Lock
+from streamrec.core.messages import why
 from streamrec.errors import SinkError, StreamrecError
 from streamrec.outputs.history.records import Announcement, Entry, Kind
 from streamrec.outputs.history.store import History

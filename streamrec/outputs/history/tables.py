@@ -8,8 +8,9 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from streamrec.core.files import open_private, why
+from streamrec.core.files import open_private
 from streamrec.core.locks import Held, Lock
+from streamrec.core.messages import why
 from streamrec.core.redact import redact
 from streamrec.core.text import printable
 from streamrec.errors import HistoryError

@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 
 import streamrec.sources.health as report
-from streamrec.core.arguments import described, whole_number
 from streamrec.core.arguments import number as a_number
+from streamrec.core.arguments import whole_number
+from streamrec.core.messages import described
 from streamrec.errors import SourceError
 from streamrec.sources.synthetic import air_drawing as finger
 from streamrec.sources.synthetic import falls, figure, poses, workout

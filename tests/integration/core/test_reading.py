@@ -14,7 +14,8 @@ import pytest
 
 from streamrec.core import arguments
 from streamrec.core.arguments import Limits
-from streamrec.core.reading import CannotRead, path_of, read_data, read_json, read_text, shortened
+from streamrec.core.messages import shortened
+from streamrec.core.reading import CannotRead, path_of, read_data, read_json, read_text
 from streamrec.errors import SettingsError, StreamrecError
 from streamrec.settings.cameras_file import read_after, read_settings, read_watchfile
 from streamrec.settings.resolve import check
