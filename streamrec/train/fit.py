@@ -250,7 +250,7 @@ def _begin(
 
 def _feature_cache(model: ActionModel, settings: TrainSettings) -> FeatureCache | None:
     """A cache where the backbone is frozen and encodes each frame by itself; else None."""
-    if not (settings.backbone_frozen and model.encoder.has_trunk):
+    if not (settings.backbone_frozen and model.encoder.has_backbone):
         return None
     dtype = _precision(settings.precision, model.mean.device)
     return FeatureCache(model, settings.augmentation, views=settings.looks, dtype=dtype)
