@@ -142,7 +142,7 @@ def looked(learned: list[Recording], held: list[Recording], sets: Sets) -> dict[
 
     def strange(recordings: list[Recording]) -> np.ndarray:
         frames = [one.pictures[due_frames(one.timestamps.tolist(), sets.config.fps)] for one in recordings]
-        return np.concatenate([knows.strangeness(planar(pictures)) for pictures in frames])
+        return np.concatenate([knows.ood_scores(planar(pictures)) for pictures in frames])
 
     scores = {name: strange(each) for name, each in {"held out": held, **sets.others}.items()}
     return {
@@ -180,7 +180,7 @@ def measured(folder: Path, sets: Sets) -> dict:
     scores: dict[str, dict[str, np.ndarray]] = {}
     for kind, score in kinds(taught).items():
         scores[kind] = {name: np.concatenate([score(one) for one in each]) for name, each in heard.items()}
-    strange = {name: [knows.strangeness(one.pictures) for one in each] for name, each in heard.items()}
+    strange = {name: [knows.ood_scores(one.pictures) for one in each] for name, each in heard.items()}
     scores["look of the picture"] = {name: np.concatenate(each) for name, each in strange.items()}
     called = {
         name: np.concatenate([one.probabilities[:, actions].max(1) >= enter for one in each])

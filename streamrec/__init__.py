@@ -1,4 +1,4 @@
-"""streamrec watches a camera and says what is happening, now.
+"""streamrec watches a camera and reports what is happening, now.
 
 >>> from streamrec import StreamRecognizer, Recognizer, open_source, results
 """
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from streamrec.state import State
     from streamrec.types import ActionEnded, ActionStarted, Event, Frame, Prediction, Result, Source
 
-# From 1.29 on ONNX Runtime tells its maker about the machine and the model, unless this is set before it is imported.
+# From 1.29 on ONNX Runtime sends data about machine and model to its maker, unless this is set before the import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 # Name -> the module that holds it, imported when the name is first asked for: `import streamrec` is quick,
@@ -129,7 +129,12 @@ keep_importable()
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        value = globals()[name] = getattr(import_module(f"streamrec.{_HOMES[name]}"), name)
+        try:
+            value = globals()[name] = getattr(import_module(f"streamrec.{_HOMES[name]}"), name)
+        except ModuleNotFoundError as error:
+            from streamrec.errors import missing_extra
+
+            raise (missing_extra(error) or error) from error
         return value
     raise AttributeError(f"module 'streamrec' has no attribute {name!r}")
 

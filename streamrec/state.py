@@ -1,4 +1,4 @@
-"""What one stream is remembered by: the recurrent state and the clock. Axis 0 of every array is the stream."""
+"""The state of streams: the recurrent state and the clock. Axis 0 of every array is the stream."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from streamrec.errors import StateError
 
 @dataclass(frozen=True, slots=True, eq=False)
 class State:
-    """All that is kept of N streams between two frames; frozen, so that a kept one stays what it was.
+    """All that is kept of N streams between two frames; frozen, so that a stored state never changes.
 
     The arrays are numpy in a ``Recognizer`` and torch in an ``ActionModel``; both use this one class.
     """
 
     head: tuple[Any, ...]  # the head's memory; the LSTM's is (h, c), each (N, layers, hidden) float32
     cache: tuple[Any, ...]  # what the encoder keeps of earlier frames, each (N, ...)
-    clock: Any  # (N,) float64: the source's time of the last frame; -inf: none was seen yet
+    clock: Any  # (N,) float64: the timestamp of the last frame; -inf: there was none yet
     segment: Any  # (N,) int64: the segment of the last frame
-    probabilities: Any  # (N, labels) float32: what was said of the last frame; zeros: nothing yet
-    phase: Any = None  # (N, 2) float32: said with them, as Prediction.phase; None: the model counts nothing
-    strangeness: Any = None  # (N,) float32: said with them, as Prediction.strangeness; None: not known
+    probabilities: Any  # (N, labels) float32: of the last prediction; zeros: none yet
+    phase: Any = None  # (N, 2) float32, as Prediction.phase; None: the model counts nothing
+    strangeness: Any = None  # (N,) float32, as Prediction.strangeness; None: not known
 
     @property
     def h(self) -> Any:
@@ -41,7 +41,7 @@ class State:
         return len(self.clock)
 
     def elapsed(self, clock: np.ndarray, segment: np.ndarray) -> np.ndarray:
-        """(N,) float32 seconds from the frames last seen to those of this clock; infinite where a segment begins."""
+        """(N,) float32 seconds from the last frames to those of this clock; infinite where a segment begins."""
         return np.where(segment == self.segment, clock - self.clock, np.inf).astype(np.float32)
 
     def to_bytes(self) -> bytes:
@@ -86,13 +86,16 @@ class State:
         """Whether the arrays are of one number of streams, and of numbers; raises ``StateError``."""
         streams = self.clock.shape[0] if self.clock.ndim == 1 else 0
         kept = [*self.head, *self.cache]
-        said = [self.probabilities, *(array for array in (self.phase, self.strangeness) if array is not None)]
+        outputs = [
+            self.probabilities,
+            *(array for array in (self.phase, self.strangeness) if array is not None),
+        ]
         fits = (
             streams > 0
             and self.clock.dtype == np.float64
             and self.segment.dtype == np.int64
             and self.segment.shape == (streams,)
-            and all(a.ndim > 0 and len(a) == streams and a.dtype.kind in "fiub" for a in (*kept, *said))
+            and all(a.ndim > 0 and len(a) == streams and a.dtype.kind in "fiub" for a in (*kept, *outputs))
         )
         if not fits:
             raise StateError("these bytes are no saved state; pass what State.to_bytes returned")
@@ -118,7 +121,7 @@ def stack(states: Sequence[State]) -> State:
         phase=None if states[0].phase is None else np.concatenate([s.phase for s in states]),
         strangeness=(
             None
-            if any(s.strangeness is None for s in states)  # one may be older than what its model knows
+            if any(s.strangeness is None for s in states)  # one may be from before its model had the score
             else np.concatenate([s.strangeness for s in states])
         ),
     )

@@ -1,4 +1,4 @@
-"""The nouns: frames, predictions, events, results, all of them frozen; and what a source of frames is."""
+"""The core types, all of them frozen: frames, predictions, events, results; and the interface of a source."""
 
 from __future__ import annotations
 
@@ -10,44 +10,45 @@ from typing import TypeAlias
 
 import numpy as np
 
-from streamrec.core.arguments import described, whole_number
+from streamrec.core.arguments import whole_number
+from streamrec.core.messages import described
 from streamrec.errors import WrongValue
 
-UNKNOWN = "unknown"  # what a person is told in the place of a label
+UNKNOWN = "unknown"  # shown instead of a label
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class Frame:
-    """One picture of one stream, and when it was.
+    """One image of one stream, and its time.
 
-    ``index`` counts what the source produced, frames that were dropped later too. ``timestamp`` is in
-    seconds on the source's own clock: media time for a file, time since opening for a camera. ``segment``
-    grows at every reconnect or seek: memory must not cross it.
+    ``index`` counts all frames of the source, also those that are dropped later. ``timestamp`` is in seconds on the
+    source's own clock: media time for a file, time since opening for a camera. ``segment`` grows at every reconnect
+    or seek: state must not cross it.
     """
 
     image: np.ndarray  # (H, W, 3) uint8, BGR, as OpenCV gives it
     index: int
     timestamp: float  # seconds on the source's own clock
     segment: int = 0
-    source: str = ""  # which stream; never holds a password
-    captured: float = 0.0  # time.monotonic() when the picture was in hand: for latency, not for meaning
-    truth: str | None = None  # the right label, where the source knows it (the synthetic world does)
+    source: str = ""  # name of the stream; never holds a password
+    captured: float = 0.0  # time.monotonic() when the image was decoded: for latency only
+    truth: str | None = None  # the true label, where the source knows it (the synthetic world does)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
-    """What the recognizer says of one frame, having seen all frames before it."""
+    """The recognizer's output for one frame, given all frames before it."""
 
     label: str
     confidence: float  # probability of the label, 0 to 1
     probabilities: np.ndarray  # (labels,) float32, sums to 1
-    timestamp: float  # of the frame that it is about, seconds on the source's clock
+    timestamp: float  # of its frame, seconds on the source's clock
     labels: tuple[str, ...] = ()  # names of the probabilities, in order
-    # Of the repetition that is under way: (cosine, sine), at angle 0 where it starts, growing to a full turn
-    # where the next one does; its length says how sure. None: the model counts nothing.
+    # Of the current repetition: (cosine, sine) of an angle that grows from 0 at its start to a full turn at the start
+    # of the next one; the length is the certainty. None: the model counts nothing.
     phase: tuple[float, float] | None = None
-    # How unlike what the model learned from the picture is: 0 is its mean, above 1 is beyond its border. None: the
-    # model does not know.
+    # The out-of-distribution score: 0 is the mean of the training data, above 1 is outside of it. None: the model has
+    # none.
     strangeness: float | None = None
 
     @classmethod
@@ -59,7 +60,7 @@ class Prediction:
         phase: tuple[float, float] | None = None,
         strangeness: float | None = None,
     ) -> Prediction:
-        """The prediction that these probabilities (labels,) are: their likeliest label.
+        """The prediction of these probabilities (labels,): their likeliest label.
 
         >>> Prediction.of(np.array([0.25, 0.75], np.float32), 0.0, ("idle", "wave")).label
         'wave'
@@ -87,17 +88,17 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class ActionStarted:
-    """An action has begun. It is told once; an ``ActionEnded`` of the same label follows."""
+    """An action has begun. Sent once; an ``ActionEnded`` of the same label follows."""
 
     label: str
     timestamp: float  # when it began, seconds on the source's clock
-    confidence: float  # smoothed probability at the moment of telling
+    confidence: float  # smoothed probability when the event was sent
     source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ActionEnded:
-    """An action that was told as started is over."""
+    """An action of which ``ActionStarted`` was sent is over."""
 
     label: str
     timestamp: float  # when it ended, seconds on the source's clock
@@ -113,23 +114,23 @@ class ActionEnded:
 
 
 Event: TypeAlias = ActionStarted | ActionEnded
-"""What began, or what is over."""
+"""A start or an end of an action."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """A frame, what the recognizer says of it, and what began or ended with it."""
+    """A frame, its prediction, and the actions that began or ended with it."""
 
     frame: Frame
     prediction: Prediction
     events: tuple[Event, ...] = field(default=())
     latency: float = (
-        0.0  # seconds from the picture in hand to the prediction ready; of a file, waiting included
+        0.0  # seconds from the decoded image to the prediction; of a file, with the time in the buffer
     )
     dropped: int = 0  # frames of this source dropped so far because the reader was slower
-    repetitions: int | None = None  # of the set that is under way; None: the model counts nothing
-    still: int | None = None  # frames left out so far because the picture stood still; None: no gate
-    unknown: bool = False  # its picture is unlike what the model learned from (EventDetector.is_unknown)
+    repetitions: int | None = None  # of the current set; None: the model counts nothing
+    still: int | None = None  # frames skipped so far because the image was static; None: no motion gate
+    unknown: bool = False  # it is out of the model's distribution (EventDetector.is_unknown)
     repeated: bool = False  # the last result of the stream once more, only to bring the events that ended it
 
     @property
@@ -144,55 +145,53 @@ class Result:
 
 
 class SourceState(StrEnum):
-    """What a person is told of a source."""
+    """The state of a source."""
 
     connecting = "connecting"  # it is being opened, for the first time
-    live = "live"  # pictures come
-    stalled = "stalled"  # it is open, and no good picture came in time
+    live = "live"  # frames arrive
+    stalled = "stalled"  # it is open, and no good frame came in time
     reconnecting = "reconnecting"  # it is being opened again, or waited for
-    ended = "ended"  # it came to its end, or nobody reads it any more
+    ended = "ended"  # it came to its end, or its reader stopped
     failed = "failed"  # it was given up
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How a source is, at one moment; counts are since it was first opened."""
+    """The state of a source at one moment; counts are since it was first opened."""
 
     state: SourceState = SourceState.connecting
-    reason: str = ""  # in words, where it is not live; never holds a password
+    reason: str = ""  # why it is not live; never holds a password
     since: float = 0.0  # time.monotonic() when this state began
-    frames: int = 0  # pictures that were passed on
-    refused: Mapping[str, int] = field(default_factory=dict)  # cause: pictures that were not passed on
+    frames: int = 0  # frames that were passed on
+    refused: Mapping[str, int] = field(default_factory=dict)  # cause: frames that were not passed on
     reconnects: Mapping[str, int] = field(default_factory=dict)  # cause: how often it was opened again
 
 
 class Source(ABC):
-    """Something that gives frames when iterated; each iteration starts anew and closes what it opened.
+    """An iterable of frames; each iteration starts anew and closes what it opened.
 
-    ``live`` says whether frames that nobody reads in time are lost (a camera) or wait (a file).
+    ``live``: frames that are not read in time are lost (a camera) or wait (a file).
     """
 
-    name: str  # as shown to people: no password in it
+    name: str  # as shown to users: no password in it
     live: bool
-    secrets: tuple[str, ...] = ()  # of its address: masked in what is told of it
-    duration: float | None = None  # seconds, where the source knows; None: unknown or endless
+    secrets: tuple[str, ...] = ()  # of its address: masked in messages
+    duration: float | None = None  # seconds; None: unknown or endless
     together: int = (
-        1  # so many frames may wait for each other: more than one where nobody waits for the first
+        1  # frames that may be read in one run: more than one where the first need not be shown at once
     )
-    health: Health = Health()  # as it is now; any thread may look
-    on_health: Callable[[Health], None] | None = (
-        None  # called at each change of state, in the thread that reads
-    )
+    health: Health = Health()  # as it is now; any thread may read it
+    on_health: Callable[[Health], None] | None = None  # called at each change, in the iterating thread
 
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]:
-        """Open the source and yield its frames; raises ``SourceError`` in words."""
+        """Open the source and yield its frames; raises ``SourceError``."""
 
-    def settle(self) -> None:  # noqa: B027 (most are what they are)
-        """Find out what it is where only a server knows, so that ``live`` is true; may take seconds."""
+    def settle(self) -> None:  # noqa: B027 (most sources know it from the start)
+        """Ask the server what the source is, where only it knows, so that ``live`` is right; may take seconds."""
 
     def interrupt(self) -> None:  # noqa: B027 (most sources have no wait to end)
-        """Nobody reads any more: end a wait that is under way. Called from another thread than reads."""
+        """End a wait that is under way, for the iteration stops. Called from another thread than the iterating one."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"

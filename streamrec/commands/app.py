@@ -5,16 +5,40 @@ Everything that is slow to import (OpenCV, ONNX Runtime, torch) is imported wher
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
-from streamrec.commands import doctor, evaluate, events, export, models, record, run, train, watch, web_access
-from streamrec.commands.options import Checked, Grouped
+from streamrec.commands.access import access
+from streamrec.commands.bench import bench
+from streamrec.commands.calibrate import calibrate
+from streamrec.commands.command_class import Command, CommandWithPage, Program
+from streamrec.commands.crossval import crossval
+from streamrec.commands.demo import demo
+from streamrec.commands.doctor import doctor
+from streamrec.commands.eval import evaluate
+from streamrec.commands.events import events
+from streamrec.commands.export import export
+from streamrec.commands.familiar import familiar
+from streamrec.commands.models import models
+from streamrec.commands.record import record
+from streamrec.commands.replay import replay
+from streamrec.commands.run import run
+from streamrec.commands.schema import schema
+from streamrec.commands.train import train
+from streamrec.commands.tune import tune
+from streamrec.commands.watch import watch
 
-app = typer.Typer(
+
+class _App(typer.Typer):
+    def command(self, name: str | None = None, *, cls: Any = Command, **more: Any) -> Any:
+        """Register a command; by default it checks numbers and shows its options in groups."""
+        return super().command(name, cls=cls, **more)
+
+
+app = _App(
     name="streamrec",
+    cls=Program,
     help="Watches a camera and says what is happening, now.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -35,31 +59,30 @@ def _print_version(wanted: bool) -> None:
 def _root(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Say the version and exit."),
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
     pass
 
 
-app.command(cls=run.WithPage)(run.run)
-app.command(cls=run.WithPage)(watch.watch)
-app.command()(web_access.access)
-app.command()(events.events)
-app.command()(events.replay)
-app.command()(run.demo)
-app.command()(record.record)
-app.command(cls=Grouped)(train.train)
-app.command("eval")(evaluate.evaluate)
-app.command()(evaluate.calibrate)
-app.command()(evaluate.familiar)
-app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(evaluate.crossval)
-app.command()(export.export)
-app.command()(evaluate.bench)
-app.command()(evaluate.tune)
-app.command()(models.models)
-app.command()(models.schema)
-app.command()(doctor.doctor)
+_WATCH, _TEACH, _MEASURE, _MORE = "Watch", "Teach", "Measure", "Look after"
+_OPTIONS_OF_TRAIN = {"allow_extra_args": True, "ignore_unknown_options": True}  # crossval passes them on
 
-for _info in app.registered_commands:
-    _base = _info.cls or TyperCommand
-    _info.cls = type(_base.__name__, (Checked, _base), {}) if _base is not TyperCommand else Checked
+app.command(cls=CommandWithPage, rich_help_panel=_WATCH)(run)
+app.command(cls=CommandWithPage, rich_help_panel=_WATCH)(watch)
+app.command(rich_help_panel=_WATCH)(access)
+app.command(rich_help_panel=_WATCH)(events)
+app.command(rich_help_panel=_WATCH)(replay)
+app.command(rich_help_panel=_WATCH)(demo)
+app.command(rich_help_panel=_TEACH)(record)
+app.command(rich_help_panel=_TEACH)(train)
+app.command("eval", rich_help_panel=_MEASURE)(evaluate)
+app.command(rich_help_panel=_MEASURE)(calibrate)
+app.command(rich_help_panel=_TEACH)(familiar)
+app.command(rich_help_panel=_MEASURE, context_settings=_OPTIONS_OF_TRAIN)(crossval)
+app.command(rich_help_panel=_TEACH)(export)
+app.command(rich_help_panel=_MEASURE)(bench)
+app.command(rich_help_panel=_MEASURE)(tune)
+app.command(rich_help_panel=_MORE)(models)
+app.command(rich_help_panel=_MORE)(schema)
+app.command(rich_help_panel=_MORE)(doctor)

@@ -1,4 +1,4 @@
-"""What works on this machine, found by trying it, and what to install for the rest."""
+"""`streamrec doctor`: what works on this machine, found by trying it, and what to install."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from pathlib import Path
 
 import typer
 
-from streamrec.commands.options import _for_terminal
+from streamrec.commands.exit_codes import FAILED
+from streamrec.commands.printing import print_text
 from streamrec.core.version import version_of
 
 
@@ -24,13 +25,26 @@ class Finding:
     found: str
 
 
+# An extra of pyproject.toml: what it is for, and the packages that it brings.
+_EXTRAS = {
+    "train": (
+        "train, crossval, export, --explain, and a GPU",
+        ("torch", "torchvision", "timm", "onnx", "onnxscript", "matplotlib", "tensorboard"),
+    ),
+    "web": ("the page, --web", ("fastapi", "httptools", "tomlkit", "uvicorn", "websockets")),
+    "mqtt": ("MQTT and Home Assistant", ("paho-mqtt",)),
+}
+
+
 def check_all() -> Iterator[Finding]:
     """Try everything, the quick things first."""
     yield Finding(
         "python", sys.version_info >= (3, 11), f"{platform.python_version()} on {platform.platform()}"
     )
-    for package in ("opencv-python", "av", "onnxruntime", "torch", "torchvision", "timm"):
+    for package in ("opencv-python", "av", "onnxruntime"):
         yield _package(package)
+    for extra in _EXTRAS:
+        yield from _extra(extra)
     try:
         import cv2  # noqa: F401
     except ImportError as error:
@@ -50,6 +64,19 @@ def _package(name: str) -> Finding:
             if (version := version_of(other)) is not None:
                 return Finding(name, True, f"{version} ({other})")
     return Finding(name, False, f"not installed; pip install {name}")
+
+
+def _extra(name: str) -> Iterator[Finding]:
+    """The packages of an extra, each on a line, where all are there; else what it is for, and how to install it."""
+    use, packages = _EXTRAS[name]
+    found = {package: version_of(package) for package in packages}
+    missing = [package for package, version in found.items() if version is None]
+    if missing:
+        which = "not installed" if len(missing) == len(found) else f"{', '.join(missing)} not installed"
+        yield Finding(f"extra {name}", None, f"{which}: for {use}; pip install 'streamrec[{name}]'")
+    for package, version in found.items():
+        if version is not None:
+            yield Finding(package, True, version)
 
 
 def _display() -> Finding:
@@ -97,13 +124,15 @@ def _formats() -> Iterator[Finding]:
 
 
 def _engines() -> Iterator[Finding]:
-    from streamrec.errors import StreamrecError
+    from streamrec.errors import MissingExtra, StreamrecError
     from streamrec.runtime.checkpoint import shipped_models
 
     for engine in ("onnx", "torch"):
         for name in shipped_models()[:1]:
             try:
                 yield Finding(f"engine {engine}", True, _timed(name, engine))
+            except MissingExtra as error:
+                yield Finding(f"engine {engine}", None, str(error))
             except ImportError as error:
                 missing = (
                     f"{error.name} is not installed; pip install {error.name}" if error.name else str(error)
@@ -113,7 +142,7 @@ def _engines() -> Iterator[Finding]:
                 yield Finding(f"engine {engine}", False, str(error))
     try:
         import torch
-    except ImportError:  # said above
+    except ImportError:  # reported above
         return
     gpu = torch.cuda.is_available()
     yield Finding(
@@ -141,7 +170,10 @@ def _timed(name: str, engine: str) -> str:
 
 
 def doctor() -> None:
-    """Say what works here: cameras, display, video formats, engines; and what to install for the rest."""
+    """Check cameras, display, video formats and engines.
+
+    It tries them, and prints what works here and what to install for the others.
+    """
     marks = {
         True: ("ok", typer.colors.GREEN),
         False: ("no", typer.colors.RED),
@@ -152,5 +184,5 @@ def doctor() -> None:
         mark, colour = marks[finding.good]
         failed |= finding.good is False
         typer.secho(f"{mark:3}", fg=colour, nl=False)
-        typer.echo(f"{finding.what:16} {_for_terminal(finding.found)}")
-    raise typer.Exit(1 if failed else 0)
+        print_text(f"{finding.what:16} {finding.found}")
+    raise typer.Exit(FAILED if failed else 0)

@@ -1,4 +1,4 @@
-"""`streamrec events` and `replay`: what happened."""
+"""`streamrec events`: list what happened."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
-from streamrec.commands.options import EngineName, _complete, _echo_utf8, _for_terminal
+from streamrec.commands.options import OUTPUT, complete, option
+from streamrec.commands.printing import print_text, print_utf8
+
+_WHICH = "Which events"
 
 
 def events(
@@ -15,27 +18,28 @@ def events(
         Path, typer.Argument(help="The history, or the cameras.toml that names one in [history].")
     ] = Path("cameras.toml"),
     since: Annotated[
-        str | None, typer.Option(help="30m, 2h, 7d (ago), 2026-11-26 or 2026-11-26T14:30 (time here).")
+        str | None, option(_WHICH, "30m, 2h, 7d (ago), 2026-11-26 or 2026-11-26T14:30 (local time).")
     ] = None,
-    until: Annotated[str | None, typer.Option(help="The same; events that begin before it.")] = None,
+    until: Annotated[str | None, option(_WHICH, "Only events that begin before this time.")] = None,
     camera: Annotated[
         list[str] | None,
-        typer.Option(help="Only this camera; may be given again.", autocompletion=_complete("cameras")),
+        option(_WHICH, "Only this camera; may be repeated.", autocompletion=complete("cameras")),
     ] = None,
     label: Annotated[
         list[str] | None,
-        typer.Option(help="Only this action; may be given again.", autocompletion=_complete("labels")),
+        option(_WHICH, "Only this action; may be repeated.", autocompletion=complete("labels")),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="The newest so many; by default 50, and all with a time.")
+        int | None,
+        option(_WHICH, "Number of newest events; by default 50, or all where a time is given.", min=1),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="A table with commas, and a head line.")] = False,
-    follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on with what happens from now on.")
-    ] = False,
+    as_json: Annotated[bool, option(OUTPUT, "Print one JSON object a line.", "--json")] = False,
+    as_csv: Annotated[bool, option(OUTPUT, "Print CSV with a header line.", "--csv")] = False,
+    follow: Annotated[bool, option(OUTPUT, "Go on with what happens from now on.", "--follow", "-f")] = False,
 ) -> None:
-    """List what happened, from the history that watch and run keep; while they run, too.
+    """List what happened.
+
+    It reads the history that watch and run keep, also while they run.
 
     \b
     Examples:
@@ -57,50 +61,4 @@ def events(
         limit=limit,
         form="json" if as_json else "csv" if as_csv else "text",
         follow=follow,
-    ).run(_echo_utf8 if as_json or as_csv else lambda line: typer.echo(_for_terminal(line)))
-
-
-def replay(
-    folder: Annotated[Path, typer.Argument(help="What --record wrote; of several recordings the newest.")],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            "-m",
-            help="Another model's name or file than was recorded.",
-            autocompletion=_complete("models"),
-        ),
-    ] = None,
-    engine: Annotated[EngineName | None, typer.Option(help="Another engine than was recorded.")] = None,
-) -> None:
-    """Do again what a recording holds, and say whether every prediction is the same, bit for bit.
-
-    Ends with 1 and the first difference where one is not: another model, another engine, another version.
-
-    \b
-    Examples:
-      streamrec run rtsp://192.168.1.20/stream1 --record flight/
-      streamrec replay flight/
-      streamrec replay flight/ --engine torch
-    """
-    from streamrec.core import threads
-    from streamrec.pipeline.flight_recorder import load_recorded
-    from streamrec.pipeline.flight_recorder import replay as again
-    from streamrec.runtime.recognizer import Recognizer
-
-    def load(name: str, recorded_by: str) -> Recognizer:
-        by = recorded_by if engine is None else engine.value
-        return load_recorded(name, by) if model is None else Recognizer.load(model, engine=by)
-
-    threads.limit_opencv_threads()
-    found = again(folder, load)
-    for note in found.notes:
-        typer.echo(_for_terminal(note), err=True)
-    unseen = f", {found.unseen} more have no picture" if found.unseen else ""
-    typer.echo(f"{found.frames} frames in {found.steps} steps done again{unseen}")
-    typer.echo(
-        _for_terminal(f"the first difference: {found.difference}")
-        if found.difference
-        else "the same, bit for bit"
-    )
-    raise typer.Exit(0 if found.difference is None else 1)
+    ).run(print_utf8 if as_json or as_csv else print_text)

@@ -5,32 +5,29 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from streamrec.commands.options import _complete
+from streamrec.commands.options import OUTPUT, ModelArgument, option
+from streamrec.commands.printing import print_text
 
 
 def export(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help="A shipped model's name, or a .safetensors file.", autocompletion=_complete("models")
-        ),
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The .onnx or .safetensors file to write.")],
+    model: ModelArgument,
+    out: Annotated[Path, option(OUTPUT, "The .onnx or .safetensors file to write.", "--out", "-o")],
     int8: Annotated[
-        bool, typer.Option("--int8", help="Convolutions in 8 bits; it says what that gains and loses.")
+        bool,
+        option(OUTPUT, "Quantize convolutions to 8 bits, and report what that gains and loses.", "--int8"),
     ] = False,
     calibrate: Annotated[
-        str | None, typer.Option(help="With --int8: clips as for train, or a folder of videos.")
+        str | None, option(OUTPUT, "With --int8: clips as for train, or a folder of videos.")
     ] = None,
 ) -> None:
-    """Write a model as one .onnx file: weights, labels and settings in it, the state as inputs and outputs.
+    """Write a model as one .onnx file.
 
-    It runs where torch is not installed. As .safetensors it is the same model again, its step graph exported by
-    this version: a model that an older one wrote may be slower than it need be.
+    Weights, labels and settings are in it; the state is among its inputs and outputs. It runs where torch is not
+    installed. As .safetensors it is the same model again, its step graph exported by this version: a model that an
+    older one wrote may be slower than need be.
 
-    With --int8 real frames tell the ranges. It pays for models with a large CNN, on processors that multiply bytes.
+    With --int8 the ranges are calibrated on real frames. It pays for models with a large CNN, on processors that
+    multiply bytes.
 
     \b
     Examples:
@@ -54,18 +51,18 @@ def export(
         videos = _videos(calibrate)
         keep_inputs({"--out": out}, videos)
         done = quantize(model, out, videos)
-        typer.echo(
+        print_text(
             f"on {done.frames} other frames: the same label for {100 * done.same:.1f} %, probabilities off by "
             f"{done.difference:.3f}; a step in {1000 * done.after:.2f} ms instead of {1000 * done.before:.2f}"
         )
-        typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
+        print_text(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
         return
     checkpoint = read_checkpoint(model)
     if out.suffix == ".onnx":
         export_checkpoint(checkpoint, out)
     else:
         save_model(out, build_model(checkpoint))
-    typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
+    print_text(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
 
 
 def _videos(data: str) -> list[Path]:

@@ -1,34 +1,40 @@
-"""Options that several commands share, how their values are read, and how commands print."""
+"""Options that several commands share, and the headings of ``--help`` that they stand under."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import time
-from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from streamrec.core.arguments import GIGABYTES, THREADS
 
-CUT_OFF = 3  # exit code where a recording was cut off, damaged, or lost on the way
-_LARGEST = 1e9  # of any number of an option
+# Headings of --help.
+SOURCE = "Source and model"
+DATA = "Data"
+CONDITIONS = "Conditions"
+OUTPUT = "Output"
+PAGE = "Page"
+EVENTS = "History and evidence"
+SPEED = "Speed"
 
 
-def _complete(what: str) -> Any:
+def complete(what: str) -> Any:
     """Completion by a function of streamrec/commands/completion.py, imported when a shell asks."""
 
-    def complete(incomplete: str) -> list[str]:
+    def completed(incomplete: str) -> list[str]:
         from streamrec.commands import completion
 
         found: list[str] = getattr(completion, what)(incomplete)
         return found
 
-    return complete
+    return completed
+
+
+def option(panel: str, text: str, *names: str, **more: Any) -> Any:
+    """An option under a heading of ``--help``."""
+    return typer.Option(*names, help=text, rich_help_panel=panel, **more)
 
 
 class EngineName(StrEnum):
@@ -39,231 +45,117 @@ class EngineName(StrEnum):
     torch = "torch"
 
 
+ModelArgument = Annotated[
+    str, typer.Argument(help="Name of a shipped model, or a model file.", autocompletion=complete("models"))
+]
+
 Model = Annotated[
     str,
-    typer.Option(
+    option(
+        SOURCE,
+        "Name of a shipped model (`streamrec models`), or a model file.",
         "--model",
         "-m",
-        help="A shipped model's name (`streamrec models`), or a file.",
-        autocompletion=_complete("models"),
+        autocompletion=complete("models"),
     ),
 ]
 
-
 Engine = Annotated[
-    EngineName, typer.Option(help="What runs the model; auto is onnx on a CPU, torch on a GPU.")
+    EngineName, option(SPEED, "Inference engine; auto takes onnx on a CPU and torch on a GPU.")
 ]
 
-
-Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ... or auto.")]
-
+Device = Annotated[str, option(SPEED, "cpu, cuda, cuda:1, ... or auto.")]
 
 Threads = Annotated[
     int | None,
-    typer.Option(min=1, max=int(THREADS.high), help="Of one step; by default what suits the model."),
+    option(
+        SPEED,
+        "CPU threads for one step; by default what suits the model.",
+        min=1,
+        max=int(THREADS.high),
+    ),
 ]
-
 
 Config = Annotated[
     Path | None,
-    typer.Option(help="A file of `streamrec tune`: model, engine, threads, fps where no option says them."),
+    option(
+        SPEED,
+        "File of `streamrec tune`: model, engine, threads and fps where no option on the line gives them.",
+    ),
 ]
 
+Relabel = Annotated[str, option(DATA, "Rename labels of the data: OLD=NEW with commas between.")]
+
+AsJson = Annotated[bool, option(OUTPUT, "Print JSON.", "--json")]
+
+ModelOut = Annotated[Path, option(OUTPUT, "The .safetensors file to write.", "--out", "-o")]
 
 HistoryFile = Annotated[
-    Path | None, typer.Option("--history", help="Keep events in this SQLite file; docs/events.md.")
+    Path | None, option(EVENTS, "Keep events in this SQLite file; docs/events.md.", "--history")
 ]
-
 
 Web = Annotated[
     str | None,
-    typer.Option(
+    option(
+        PAGE,
+        "Serve the page, by default at 127.0.0.1:8765; docs/web.md.",
         "--web",
         metavar="[HOST:PORT]",
-        help="A page to look at, by default at 127.0.0.1:8765; docs/web.md.",
     ),
 ]
 
-
 WebAccess = Annotated[
-    Path | None, typer.Option("--web-access", help="Who may look: the file that `streamrec access` makes.")
+    Path | None,
+    option(PAGE, "Password and tokens of the page: the file that `streamrec access` makes.", "--web-access"),
 ]
-
 
 WebName = Annotated[
     list[str] | None,
-    typer.Option("--web-name", help="An address under which a proxy leads to the page; may be given again."),
+    option(PAGE, "Address under which a proxy serves the page; may be repeated.", "--web-name"),
 ]
-
 
 WebCertificate = Annotated[
-    Path | None, typer.Option("--web-certificate", help="For https: a file of the certificate and its key.")
+    Path | None, option(PAGE, "For https: a file with the certificate and its key.", "--web-certificate")
 ]
-
 
 EvidenceFolder = Annotated[
-    Path | None, typer.Option("--evidence", help="Write a video of each event into this folder.")
+    Path | None, option(EVENTS, "Write a video of each event into this folder.", "--evidence")
 ]
-
 
 PrivacyMode = Annotated[
-    str | None, typer.Option("--privacy", help="Of the evidence: full, blur, or none (no picture is kept).")
+    str | None,
+    option(EVENTS, "What the evidence shows: full, blur, or none (no image is kept).", "--privacy"),
 ]
-
 
 OwnSinks = Annotated[
-    list[str] | None, typer.Option("--sink", help="Your own sink: file.py:Class or module:Class.")
+    list[str] | None,
+    option(OUTPUT, "Your own sink, file.py:Class or module:Class; may be repeated.", "--sink"),
 ]
-
 
 RecordFolder = Annotated[
-    Path | None,
-    typer.Option("--record", help="Write down every step into this folder, for `streamrec replay`."),
+    Path | None, option(EVENTS, "Record every step into this folder, for `streamrec replay`.", "--record")
 ]
-
 
 RecordPictures = Annotated[
     str,
-    typer.Option("--record-pictures", help="input (as the model sees them), full (without loss), or none."),
-]
-
-
-RecordSize = Annotated[
-    float,
-    typer.Option(
-        "--record-gb",
-        min=GIGABYTES.low,
-        max=GIGABYTES.high,
-        help="The oldest of it goes when there is more.",
+    option(
+        EVENTS,
+        "Frames in that recording: input (as the model sees them), full (lossless), or none.",
+        "--record-pictures",
     ),
 ]
 
-
-Show = Annotated[
-    bool | None, typer.Option("--show/--no-show", help="A window; by default where there is a display.")
+RecordSize = Annotated[
+    float,
+    option(
+        EVENTS,
+        "Largest size of that recording; the oldest part is deleted first.",
+        "--record-gb",
+        min=GIGABYTES.low,
+        max=GIGABYTES.high,
+    ),
 ]
 
-
-@contextlib.contextmanager
-def _progress(what: str, total: int) -> Iterator[Any]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from streamrec.train.progress import left, told_every
-
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console, begun, count = Console(stderr=True), time.monotonic(), 0
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(what, total=total)
-
-        def tell(done: int) -> None:
-            nonlocal count
-            count = done
-            progress.update(task, completed=done)
-
-        def text() -> str:
-            return f"{what}: {count} of {total}{left(count, total, time.monotonic() - begun)}"
-
-        say = _first_of_many()
-        with told_every(say, text, wanted=not console.is_terminal):
-            yield tell
-
-
-def _after(tell: Any, before: int) -> Any:
-    """``tell``, where so many were done before."""
-    return lambda done: tell(before + done)
-
-
-def _parse_size(text: str) -> tuple[int, int]:
-    from streamrec.errors import StreamrecError
-
-    width, _, height = text.lower().partition("x")
-    sides = [int(side) if side.isdecimal() and len(side) < 6 else 0 for side in (width, height)]
-    if not all(16 <= side <= 8192 for side in sides):
-        raise StreamrecError(
-            f"--size {text[:40]}: give WIDTHxHEIGHT of at least 16 and at most 8192, like 80x64"
-        )
-    return int(width), int(height)
-
-
-def _parse_numbers(text: str, option: str, what: str, example: str) -> list[float]:
-    from streamrec.errors import StreamrecError
-
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not parts or not all(
-        part.replace(".", "", 1).isdecimal() and 1e-6 <= float(part) <= _LARGEST for part in parts
-    ):
-        raise StreamrecError(f"{option} {text}: give {what} with commas between, like {example}")
-    return [float(part) for part in parts]
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _parse_changes(text: str) -> dict[str, str]:
-    from streamrec.errors import StreamrecError
-
-    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
-    if not all(old.strip() and new.strip() for old, _, new in pairs):
-        raise StreamrecError(f"--relabel {text}: give OLD=NEW with commas between, like sit=idle,stand=idle")
-    return {old.strip(): new.strip() for old, _, new in pairs}
-
-
-class Checked(TyperCommand):
-    """A command whose numbers are numbers: NaN lies in each range, and infinity in many."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Refuse numbers that are none, then run."""
-        check_numbers(ctx)
-        return super().invoke(ctx)
-
-
-def check_numbers(context: Any) -> None:
-    """Raise ``typer.BadParameter`` for an option of the context's command whose number cannot be used."""
-    parameter: Any
-    for parameter in context.command.params:
-        value = context.params.get(parameter.name)
-        limit = _LARGEST if isinstance(value, float) else 2.0**63
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if number and not -limit <= value <= limit:  # NaN fails both
-            raise typer.BadParameter(f"{value} is no number that can be used", context, parameter)
-
-
-class Grouped(TyperCommand):
-    """A command whose help lists its options under headings, by their ``rich_help_panel``."""
-
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Options under their headings."""
-        panels: dict[str, list[tuple[str, str]]] = {}
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            if record is not None:
-                arguments = "Arguments" if parameter.param_type_name == "argument" else "Options"
-                panel = getattr(parameter, "rich_help_panel", None) or arguments
-                panels.setdefault(panel, []).append(record)
-        for name, records in panels.items():
-            with formatter.section(name):
-                formatter.write_dl(records)
-
-
-def _for_terminal(text: object) -> str:
-    """A text of several lines, of which some may name files and labels, as a terminal may have it."""
-    from streamrec.core.text import printable
-
-    return "\n".join(map(printable, str(text).split("\n")))
-
-
-def _echo_utf8(line: str) -> None:
-    """A line for a program: UTF-8, whatever letters the terminal knows."""
-    typer.echo(line.encode("utf-8", "backslashreplace"))
-
-
-def _first_of_many() -> Callable[[str], None]:
-    """To the terminal; of the processes of a torchrun only the first one speaks."""
-    return lambda text: typer.echo(text, err=True) if os.environ.get("RANK", "0") == "0" else None
-
-
-def _files_of_sinks(sinks: list[str] | None) -> list[Path]:
-    """The files that --sink names."""
-    return [Path(use.rpartition(":")[0]) for use in sinks or () if use.rpartition(":")[0].endswith(".py")]
+Show = Annotated[
+    bool | None, option(OUTPUT, "Show a window; by default where there is a display.", "--show/--no-show")
+]

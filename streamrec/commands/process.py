@@ -1,4 +1,4 @@
-"""The process of a command: its streams, signals and exit codes, and what a person is told when it fails."""
+"""The process of a command: its streams, signals and exit code, and the sentence that explains an error."""
 
 from __future__ import annotations
 
@@ -15,28 +15,19 @@ from typing import Any, NoReturn
 
 import typer
 
+from streamrec.commands.exit_codes import FAILED, HUNG_UP, INTERRUPTED, MISTAKE
 from streamrec.core import process_end as ending
 
-# So begin the names of the threads that read sources and settings, and of those that look at pictures.
+# Prefixes of the names of threads that may hang in a read at the end: readers of sources and settings, prefetch.
 READING = ("capture ", "read ", "look")
-
-
-INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
-
-
-_SLOW = ("train", "crossval")  # one step of theirs may take long, and what was learned is written at the end
-
-
+_SLOW = ("train", "crossval")  # a step of theirs may take long, and the model is written at the end
 _LONG_PATIENCE = 120.0  # seconds
 
 
-HUNG_UP = 129  # after the terminal was closed
+def _handle_signals() -> list[str]:
+    """SIGTERM and SIGHUP end a command as Ctrl-C does, except where the caller ignores them (nohup).
 
-
-def _heed_signals() -> list[str]:
-    """SIGTERM and SIGHUP end a command as Ctrl-C does; where somebody said not to (nohup), that holds.
-
-    The names of those that came stand in the list.
+    The list will hold the names of those that came.
     """
     came: list[str] = []
 
@@ -56,10 +47,10 @@ def _heed_signals() -> list[str]:
 
 
 def _open_streams() -> None:
-    """Standard streams that can be written to, whatever was closed, and whatever letters they know.
+    """Make the standard streams writable, also where one was closed or its encoding lacks letters.
 
-    A number that is closed is taken by /dev/null: else the next file that is opened would get it, and with it
-    what some library prints.
+    A closed file descriptor is taken by /dev/null: else the next file that is opened would get its number, and with
+    it what some library prints.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
@@ -75,8 +66,8 @@ def _open_streams() -> None:
             stream.reconfigure(errors="backslashreplace")  # cp1252 has no letters for all names
 
 
-def _tell(sentence: str) -> None:
-    """The one sentence of an error; it is no matter where nobody reads it."""
+def print_error(sentence: str) -> None:
+    """Print the one sentence of an error, without secrets; a closed stream does not matter."""
     from streamrec.core.redact import redact
     from streamrec.core.text import printable
 
@@ -84,22 +75,22 @@ def _tell(sentence: str) -> None:
         typer.echo(f"streamrec: {printable(redact(sentence))}", err=True)
 
 
-def _tell_unforeseen(error: BaseException) -> None:
-    """What nobody foresaw, in one sentence; with STREAMREC_DEBUG=1 also where."""
+def _print_unforeseen(error: BaseException) -> None:
+    """Print an error that is a fault of streamrec; with STREAMREC_DEBUG=1 also where it was raised."""
     if isinstance(error, SystemExit | KeyboardInterrupt):
         return
-    said = " ".join(str(error).split())[:300]
+    text = " ".join(str(error).split())[:300]
     if isinstance(error, MemoryError):
-        _tell("there is not enough memory for this; give it smaller pictures, or more memory")
+        print_error("there is not enough memory for this; give it smaller pictures, or more memory")
     else:
-        _tell(
-            f"this is a fault of streamrec itself ({type(error).__name__}{': ' if said else ''}{said}); please report "
+        print_error(
+            f"this is a fault of streamrec itself ({type(error).__name__}{': ' if text else ''}{text}); please report "
             "it, with what STREAMREC_DEBUG=1 in the environment shows"
         )
-    _show_where(error)
+    _print_traceback(error)
 
 
-def _show_where(error: BaseException) -> None:
+def _print_traceback(error: BaseException) -> None:
     if os.environ.get("STREAMREC_DEBUG", "") in ("", "0"):
         return
 
@@ -109,8 +100,12 @@ def _show_where(error: BaseException) -> None:
         typer.echo(redact("".join(traceback.format_exception(error))), err=True, nl=False)
 
 
-def _what_is_missing(error: ImportError) -> str:
-    """What to install: a package that is not there, or what OpenCV needs of the system."""
+def _missing_package(error: ImportError) -> str:
+    """A sentence that names what to install: a Python package, or a system library of OpenCV."""
+    from streamrec.errors import missing_extra
+
+    if (missing := missing_extra(error)) is not None:
+        return str(missing)
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("streamrec."):
         package = error.name.partition(".")[0]
         return f"{package} is not installed; pip install {_PACKAGES.get(package, package)}"
@@ -119,12 +114,12 @@ def _what_is_missing(error: ImportError) -> str:
     return f"{error}; `streamrec doctor` says what works here and what to install"
 
 
-# Packages that are not installed by the name that they are imported by.
-_PACKAGES = {"cv2": "opencv-python", "onnx_ir": "onnx-ir", "PIL": "pillow", "paho": "paho-mqtt"}
+# Names to install by, where they differ from those to import by.
+_PACKAGES = {"cv2": "opencv-python", "PIL": "pillow"}
 
 
 def _shown(argument: str) -> str:
-    """An argument as others may see it: an address, or ``--option=address``."""
+    """An argument without passwords: an address, or ``--option=address``."""
     from streamrec.core.redact import redact_address
 
     option, equals, value = argument.partition("=")
@@ -134,7 +129,7 @@ def _shown(argument: str) -> str:
 
 
 def _secrets_given() -> list[str]:
-    """Passwords and keys on the command line."""
+    """The passwords and keys on the command line."""
     from streamrec.core.redact import secrets_of
 
     found: list[str] = []
@@ -145,9 +140,9 @@ def _secrets_given() -> list[str]:
 
 
 def main() -> None:
-    """Run the command line; a user's mistake gets one sentence and exit code 2, Ctrl-C ends with 130.
+    """Run the command line, and end the process with one of ``exit_codes``.
 
-    A closed terminal ends with 129, what nobody foresaw with 1. ``STREAMREC_DEBUG=1`` shows where the latter was.
+    A user's mistake gets one sentence. So does a fault of streamrec, and ``STREAMREC_DEBUG=1`` shows its traceback.
     """
     # Read by OpenCV when it opens its first video: FFmpeg's own messages would hide ours.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -156,11 +151,11 @@ def main() -> None:
     from streamrec.errors import StreamrecError
 
     _hide_passwords()
-    if secrets := _secrets_given():  # whoever echoes what was typed, down to a traceback, echoes no password
+    if secrets := _secrets_given():  # neither a message nor a traceback repeats one
         sys.stderr = RedactingStream(sys.stderr, secrets)
-    sys.excepthook = lambda kind, error, trace: _tell_unforeseen(error)
-    threading.excepthook = lambda failed: _tell_unforeseen(failed.exc_value or failed.exc_type())
-    ended_by = _heed_signals()
+    sys.excepthook = lambda kind, error, trace: _print_unforeseen(error)
+    threading.excepthook = lambda failed: _print_unforeseen(failed.exc_value or failed.exc_type())
+    ended_by = _handle_signals()
     try:
         from streamrec.commands.app import app
 
@@ -168,25 +163,25 @@ def main() -> None:
     except SystemExit as done:
         code = done.code if isinstance(done.code, int) else int(done.code is not None)
     except StreamrecError as error:
-        _tell(str(error))
-        code = 2
+        print_error(str(error))
+        code = MISTAKE
     except KeyboardInterrupt:
         code = INTERRUPTED
     except BrokenPipeError:  # | head
-        code = 1
+        code = FAILED
     except ImportError as error:
-        _tell(_what_is_missing(error))
-        code = 2
+        print_error(_missing_package(error))
+        code = MISTAKE
     except OSError as error:
-        from streamrec.core.files import why
+        from streamrec.core.messages import why
 
         named = error.filename if error.filename is not None else "a file or standard output"
-        _tell(f"{os.fsdecode(named) if isinstance(named, str | bytes) else named}: {why(error)}")
-        _show_where(error)
-        code = 2
-    except Exception as error:  # the last line of defence: no traceback for a person
-        _tell_unforeseen(error)
-        code = 1
+        print_error(f"{os.fsdecode(named) if isinstance(named, str | bytes) else named}: {why(error)}")
+        _print_traceback(error)
+        code = MISTAKE
+    except Exception as error:  # no traceback for a user
+        _print_unforeseen(error)
+        code = FAILED
     if code == INTERRUPTED and "SIGHUP" in ended_by:
         code = HUNG_UP
     _leave(code)
@@ -198,7 +193,7 @@ def _interrupt() -> None:
 
 
 def _hide_passwords() -> None:
-    """Take passwords out of what a list of processes shows of this one: on Linux, from now on."""
+    """Overwrite passwords in the arguments that ``ps`` shows of this process, on Linux."""
     secret = [argument for argument in sys.argv[1:] if _shown(argument) != argument]
     if not secret or not sys.platform.startswith("linux"):
         return
@@ -216,11 +211,11 @@ def _hide_passwords() -> None:
 
 
 def _leave(code: int) -> NoReturn:
-    """End the process; not by Python's own way where a thread still waits for a silent camera, for that may crash."""
+    """End the process; where a thread waits for a silent camera by ``os._exit``, as Python's own way may crash."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except (OSError, ValueError):  # what it still holds would be tried again, and that would be told
+        except (OSError, ValueError):  # Python would flush it again, and print an error
             with contextlib.suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     if any(thread.name.startswith(READING) for thread in threading.enumerate()):

@@ -8,44 +8,54 @@ from typing import Annotated
 
 import typer
 
-from streamrec.commands.options import Show, _complete
+from streamrec.commands.options import SOURCE, Show, complete, option
 
 
 class RecordOrder(StrEnum):
-    """Which label comes when."""
+    """In which order the labels are recorded."""
 
     mixed = "mixed"
     by_label = "by-label"
 
 
+_CLIPS = "Clips"
+
+
 def record(
-    folder: Annotated[Path, typer.Argument(help="The folder for the clips; what is in it stays.")],
+    folder: Annotated[Path, typer.Argument(help="Folder for the clips; what is in it stays.")],
     labels: Annotated[
         str,
-        typer.Option(
-            help="What to record, with commas between: wave,clap,nothing.", autocompletion=_complete("labels")
+        option(
+            _CLIPS,
+            "What to record, with commas between: wave,clap,nothing.",
+            autocompletion=complete("labels"),
         ),
     ],
-    source: Annotated[str, typer.Option(help="As for run: 0 is the webcam.")] = "0",
-    clips: Annotated[int, typer.Option(min=1, help="Clips of each label.")] = 10,
-    seconds: Annotated[float, typer.Option(min=0.5, help="Length of a clip.")] = 3.0,
-    countdown: Annotated[float, typer.Option(min=0.0, help="Seconds before each clip of a camera.")] = 3.0,
+    source: Annotated[str, option(SOURCE, "As for run: 0 is the webcam.")] = "0",
+    clips: Annotated[int, option(_CLIPS, "Number of clips for each label.", min=1)] = 10,
+    seconds: Annotated[float, option(_CLIPS, "Length of a clip.", min=0.5)] = 3.0,
+    countdown: Annotated[
+        float, option(_CLIPS, "Seconds of countdown before each clip of a camera.", min=0.0)
+    ] = 3.0,
     person: Annotated[
-        str | None, typer.Option(help="Who is seen; the person's session is the clips' group. [default: me]")
+        str | None,
+        option(_CLIPS, "Name of the person; a session of that person is the clips' group. [default: me]"),
     ] = None,
     order: Annotated[
-        RecordOrder, typer.Option(help="mixed: each round all labels at random; or one after the other.")
+        RecordOrder,
+        option(_CLIPS, "mixed: all labels in random order, round after round; by-label: one by one."),
     ] = RecordOrder.mixed,
     new_session: Annotated[
-        bool, typer.Option("--new-session", help="Begin anew where the last session still lacks clips.")
+        bool,
+        option(_CLIPS, "Begin a new session even where the last one still lacks clips.", "--new-session"),
     ] = False,
     show: Show = None,
 ) -> None:
-    """Record own clips to train on: it says what comes next, counts down, records, beeps, goes on.
+    """Record your own clips to train on.
 
-    Space or Enter pauses, r repeats the last clip, q ends. Given again, the command goes on with a session that
-    lacks clips, or begins the next one: light and clothes of another day make a fair test. Synthetic makes clips
-    of figures that act the labels, without a camera.
+    It shows what comes next, counts down, records, beeps and goes on. Space or Enter pauses, r repeats the last clip,
+    q ends. Given again, the command goes on with a session that lacks clips, or begins the next one: light and clothes
+    of another day make a fair test. Synthetic makes clips of figures that act the labels, without a camera.
 
     \b
     Examples:

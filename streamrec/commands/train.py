@@ -10,13 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from streamrec.commands.options import _complete, _names, _parse_changes, _parse_size
+from streamrec.commands.options import DATA, OUTPUT, complete
+from streamrec.commands.options import option as plain_option
+from streamrec.commands.values import parse_names, parse_relabel, parse_size
 
 if TYPE_CHECKING:
     from streamrec.train.job import TrainJob
 
+_MODEL = "Model"
+_LEARNING = "Learning"
+_TRANSFER = "Transfer"
+_MACHINE = "Machine"
+_HOLD_OUT = 0.2  # part of the groups, where there are several
 # Option -> field of ModelConfig; `size` and `count` are parsed on the way.
-MODEL_FIELDS = {
+_CONFIG = {
     "encoder": "encoder",
     "fps": "fps",
     "head": "head",
@@ -25,26 +32,11 @@ MODEL_FIELDS = {
     "about": "about",
 }
 # Options that are fields of TrainSettings, under the same name.
-LEARNING_FIELDS = (
-    "steps",
-    "soup",
-    "streams",
-    "window",
-    "learning_rate",
-    "weight_decay",
-    "label_smoothing",
-    "class_balance",
-    "carry",
-    "patience",
-    "evaluate_every",
-    "stages",
-    "unfreeze",
-    "trunk_rate",
-    "freeze_norm",
-    "precision",
-    "device",
+_SETTINGS = (
+    "steps", "soup", "streams", "window", "learning_rate", "weight_decay", "label_smoothing", "class_balance",
+    "carry", "patience", "evaluate_every", "stages", "unfreeze", "trunk_rate", "freeze_norm", "precision", "device",
     "seed",
-)
+)  # fmt: skip
 
 
 class Stages(StrEnum):
@@ -64,123 +56,154 @@ class Precision(StrEnum):
     float16 = "float16"
 
 
-def _set(panel: str, text: str, default: str | None = None, *names: str, **more: Any) -> Any:
-    """An option of ``train``; None is what the recipe says, or else ``default``, which only the help reads."""
-    return typer.Option(*names, help=text, rich_help_panel=panel, show_default=default or False, **more)
+def _option(panel: str, text: str, default: str | None = None, *names: str, **more: Any) -> Any:
+    """An option whose None means: as the recipe says, or else ``default``, which only the help reads."""
+    return plain_option(panel, text, *names, show_default=default or False, **more)
 
 
+# Longer than 80 lines: typer makes the options of the signature. ``job_of`` reads most of them, by their names.
 def train(
     context: typer.Context,
     data: Annotated[
         list[str],
-        typer.Argument(help="A folder with one folder a label, a CSV (clip,label,group), or synthetic."),
+        typer.Argument(
+            help="A folder with one folder for each label, a CSV (clip,label,group), or synthetic."
+        ),
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The model file to write; by default DATA.safetensors.")
+        Path | None,
+        _option(OUTPUT, "The model file to write; by default DATA.safetensors.", None, "--out", "-o"),
     ] = None,
     run_folder: Annotated[
         Path | None,
-        typer.Option(
-            "--run", help="The folder for what is told of the run; by default beside the model, .run."
+        _option(
+            OUTPUT, "Folder for the report and curves; by default beside the model, .run.", None, "--run"
         ),
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="Named settings, as a model's card has them; options go before it.")
+        str | None,
+        _option(_LEARNING, "Named settings, as in a model's card; single options override them."),
     ] = None,
     hold_out: Annotated[
         float | None,
-        typer.Option(
+        _option(
+            DATA,
+            "Part of the groups held out to measure on at the end; by default 0.2, or 0 with one group.",
             min=0.0,
             max=0.5,
-            help="Part of the groups kept back to measure on at the end; by default 0.2, of one group 0.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of all chance: the same gives the same model.")] = 0,
-    about: Annotated[str | None, typer.Option(help="One sentence that is kept in the model.")] = None,
+    seed: Annotated[
+        int, plain_option(_LEARNING, "Random seed; the same seed gives the same model.", min=0)
+    ] = 0,
+    about: Annotated[str | None, _option(OUTPUT, "One sentence about the model, stored in its file.")] = None,
     relabel: Annotated[
-        str, typer.Option(help="Other names for labels of the data, OLD=NEW with commas between; * is any.")
+        str, plain_option(DATA, "Rename labels of the data: OLD=NEW with commas between; * matches any.")
     ] = "",
     background: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Footage in which nothing happens, played between the clips: videos, folders of them."
+        _option(
+            DATA, "Footage in which nothing happens, played between the clips: videos or folders of them."
         ),
     ] = None,
     hours: Annotated[
-        float, typer.Option(min=0.01, help="With synthetic as data: how much of that world to learn from.")
+        float,
+        plain_option(DATA, "With synthetic as data: hours of that world to learn from.", min=0.01),
     ] = 1.0,
     world: Annotated[
         str | None,
-        typer.Option(
-            help="Learn from scenes of a synthetic world too: scuffle, falls, workout, finger.",
-            autocompletion=_complete("worlds"),
+        _option(
+            DATA,
+            "Also learn from scenes of a synthetic world: scuffle, falls, workout, finger.",
+            autocompletion=complete("worlds"),
         ),
     ] = None,
-    scenes: Annotated[int | None, typer.Option(min=1, help="How many scenes of it.")] = None,
-    count: Annotated[str, typer.Option(help="Labels whose repetitions are counted, commas between.")] = "",
+    scenes: Annotated[int | None, _option(DATA, "Number of those scenes.", min=1)] = None,
+    count: Annotated[
+        str, plain_option(_MODEL, "Labels whose repetitions are counted, with commas between.")
+    ] = "",
     encoder: Annotated[
-        str | None, _set("Model", "motion, or any CNN of torchvision or timm by its name.", "motion")
+        str | None, _option(_MODEL, "motion, or any CNN of torchvision or timm by its name.", "motion")
     ] = None,
     weights: Annotated[
         str | None,
-        _set(
-            "Model",
+        _option(
+            _MODEL,
             "Start from imagenet, a shipped model's encoder (fight), or a .safetensors file.",
-            autocompletion=_complete("weights"),
+            autocompletion=complete("weights"),
         ),
     ] = None,
-    size: Annotated[str | None, _set("Model", "What the model looks at, WIDTHxHEIGHT.", "80x64")] = None,
+    size: Annotated[str | None, _option(_MODEL, "Input size of the model, WIDTHxHEIGHT.", "80x64")] = None,
     fps: Annotated[
-        float | None, _set("Model", "The rhythm to learn, in frames a second.", "10", min=0.5)
+        float | None, _option(_MODEL, "Sampling rate of the model, in frames a second.", "10", min=0.5)
     ] = None,
-    head: Annotated[str | None, _set("Model", "lstm, gru or attention.", "lstm")] = None,
-    hidden: Annotated[int | None, _set("Model", "Size of the head's memory.", "128", min=1)] = None,
+    head: Annotated[str | None, _option(_MODEL, "lstm, gru or attention.", "lstm")] = None,
+    hidden: Annotated[int | None, _option(_MODEL, "Hidden size of the head.", "128", min=1)] = None,
     dropout: Annotated[
-        float | None, _set("Model", "Of the features before the labels.", "0.4", min=0.0, max=0.9)
+        float | None, _option(_MODEL, "Dropout before the classifier.", "0.4", min=0.0, max=0.9)
     ] = None,
-    steps: Annotated[int | None, _set("Learning", "How many batches to learn from.", "1500", min=1)] = None,
+    steps: Annotated[
+        int | None, _option(_LEARNING, "Number of batches to learn from.", "1500", min=1)
+    ] = None,
     soup: Annotated[
         int | None,
-        _set("Learning", "Models that learn from --weights one after the other, to be averaged.", "1", min=1),
+        _option(_LEARNING, "Models that are trained from --weights one by one, then averaged.", "1", min=1),
     ] = None,
-    streams: Annotated[int | None, _set("Learning", "Streams in a batch.", "16", min=1)] = None,
-    window: Annotated[int | None, _set("Learning", "Frames of a stream in a batch.", "24", min=1)] = None,
-    learning_rate: Annotated[float | None, _set("Learning", "AdamW's highest.", "0.002", min=0.0)] = None,
-    weight_decay: Annotated[float | None, _set("Learning", "AdamW's, for matrices.", "0.02", min=0.0)] = None,
+    streams: Annotated[int | None, _option(_LEARNING, "Streams in a batch.", "16", min=1)] = None,
+    window: Annotated[
+        int | None, _option(_LEARNING, "Frames of each stream in a batch.", "24", min=1)
+    ] = None,
+    learning_rate: Annotated[
+        float | None, _option(_LEARNING, "Peak learning rate of AdamW.", "0.002", min=0.0)
+    ] = None,
+    weight_decay: Annotated[
+        float | None, _option(_LEARNING, "Weight decay of AdamW, for matrices.", "0.02", min=0.0)
+    ] = None,
     label_smoothing: Annotated[
-        float | None, _set("Learning", "How much doubt to learn with every label.", "0.05", min=0.0, max=0.5)
+        float | None, _option(_LEARNING, "Label smoothing of the loss.", "0.05", min=0.0, max=0.5)
     ] = None,
     class_balance: Annotated[
         float | None,
-        _set("Learning", "1: a rare label weighs as much as a common one.", "0", min=0.0, max=1.0),
+        _option(_LEARNING, "With 1 a rare label weighs as much as a common one.", "0", min=0.0, max=1.0),
     ] = None,
     flip: Annotated[
-        bool | None, _set("Learning", "Mirror at random; not where left and right differ.", "flip")
+        bool | None,
+        _option(_LEARNING, "Mirror clips at random; switch it off where left and right differ.", "flip"),
     ] = None,
     variation: Annotated[
         float | None,
-        _set("Learning", "How much recordings are varied; 0 not at all.", "1", min=0.0, max=2.0),
+        _option(_LEARNING, "Strength of data augmentation; 0 is none.", "1", min=0.0, max=2.0),
     ] = None,
     carry: Annotated[
         float | None,
-        _set("Learning", "Part of the clips that follow the one before as a cut.", "0.25", min=0.0, max=1.0),
+        _option(
+            _LEARNING,
+            "Part of the clips that follow the one before without a reset.",
+            "0.25",
+            min=0.0,
+            max=1.0,
+        ),
     ] = None,
     patience: Annotated[
         int | None,
-        _set("Learning", "Stop after so many evaluations without a better one; keep the best.", min=1),
+        _option(_LEARNING, "Stop after so many evaluations without a better one; keep the best.", min=1),
     ] = None,
     evaluate_every: Annotated[
-        int | None, _set("Learning", "Steps from one evaluation to the next.", "100", min=1)
+        int | None, _option(_LEARNING, "Steps between two evaluations.", "100", min=1)
     ] = None,
     stages: Annotated[
         Stages | None,
-        _set("Transfer", "whole: all learns; staged: first what is on the trunk; head: it alone.", "whole"),
+        _option(
+            _TRANSFER,
+            "whole: train everything; staged: the backbone is frozen at first; head: the backbone stays frozen.",
+            "whole",
+        ),
     ] = None,
     unfreeze: Annotated[
         float | None,
-        _set(
-            "Transfer",
-            "Staged: part of the steps before the trunk learns; 1 is never.",
+        _option(
+            _TRANSFER,
+            "Staged: part of the steps before the backbone is unfrozen; 1 is never.",
             "0.5",
             min=0.0,
             max=1.0,
@@ -188,21 +211,29 @@ def train(
     ] = None,
     trunk_rate: Annotated[
         float | None,
-        _set("Transfer", "Staged: its learning rate, as a part of the others'.", "0.1", min=0.0, max=1.0),
+        _option(
+            _TRANSFER,
+            "Staged: learning rate of the backbone, as a part of the others'.",
+            "0.1",
+            min=0.0,
+            max=1.0,
+        ),
     ] = None,
     freeze_norm: Annotated[
-        bool | None, _set("Transfer", "Leave the trunk's batch norms as they are.", "no-freeze-norm")
+        bool | None,
+        _option(_TRANSFER, "Keep the batch norms of the backbone as they are.", "no-freeze-norm"),
     ] = None,
-    device: Annotated[str, _set("Machine", "cpu, cuda, cuda:1, ... or auto.", "auto")] = "auto",
+    device: Annotated[str, _option(_MACHINE, "cpu, cuda, cuda:1, ... or auto.", "auto")] = "auto",
     precision: Annotated[
-        Precision | None, _set("Machine", "auto is what the device is fast with.", "auto")
+        Precision | None,
+        _option(_MACHINE, "Precision of the forward pass; auto is what the device is fast with.", "auto"),
     ] = None,
-    threads: Annotated[int | None, _set("Machine", "CPU threads for torch.", min=1)] = None,
+    threads: Annotated[int | None, _option(_MACHINE, "CPU threads for torch.", min=1)] = None,
 ) -> None:
-    """Train a model on own clips, and write it with a folder that shows how it went.
+    """Train a model on your own clips.
 
-    A run that is stopped goes on where it was when the same command is given again. docs/training.md explains
-    every option.
+    It writes the model, and a folder that shows how the training went. A run that is stopped goes on where it was
+    when the same command is given again. docs/training.md explains every option.
 
     \b
     Examples:
@@ -225,9 +256,8 @@ def train(
             raise DataError(f"{out} is there already; say with --out where the new model goes")
     notes = []
     if list(data) != ["synthetic"]:
-        clips = find_clips(
-            data, relabel=_parse_changes(relabel) or (find_recipe(recipe).relabel if recipe else {})
-        )
+        renamed = parse_relabel(relabel) or (find_recipe(recipe).relabel if recipe else {})
+        clips = find_clips(data, relabel=renamed)
         if recipe is None and world is None:
             given["recipe"], why = choose_recipe(clips)
             notes.append(why)
@@ -238,12 +268,11 @@ def train(
 
 
 def job_of(given: Mapping[str, Any]) -> TrainJob:
-    """The training that options of ``train`` describe, by their Python names; ``out`` must be among them.
+    """The training that the options of ``train`` describe, by their Python names; ``out`` must be among them.
 
     Raises ``DataError`` and ``ModelError`` for what cannot be.
     """
     from streamrec.errors import DataError
-    from streamrec.nn.transforms import Transform
     from streamrec.sources.synthetic import LABELS
     from streamrec.train.job import TrainJob
     from streamrec.train.recipes import Recipe, find_recipe, put_together
@@ -253,19 +282,11 @@ def job_of(given: Mapping[str, Any]) -> TrainJob:
     world = given["world"] or made_by.world
     if world is not None and world not in LABELS:
         raise DataError(f"--world {world}: the synthetic worlds are {', '.join(LABELS)}")
-    shape = None if given["size"] is None else _parse_size(given["size"])
-    model = {field: given[option] for option, field in MODEL_FIELDS.items()} | {
-        "transform": None if shape is None else Transform(width=shape[0], height=shape[1]),
-        "counted": tuple(_names(given["count"])) or None,
-    }
-    learning = {name: given[name] for name in LEARNING_FIELDS}
-    for name in ("stages", "precision"):
-        learning[name] = None if learning[name] is None else str(learning[name])
     config, settings, start = put_together(
         recipe,
         weights=given["weights"],
-        config={name: value for name, value in model.items() if value is not None},
-        settings={name: value for name, value in learning.items() if value is not None},
+        config=_config_of(given),
+        settings=_settings_of(given),
         flip=given["flip"],
         variation=given["variation"],
     )
@@ -273,14 +294,32 @@ def job_of(given: Mapping[str, Any]) -> TrainJob:
         data=tuple(given["data"]),
         out=Path(given["out"]),
         config=config,
-        relabel=_parse_changes(given["relabel"]) or made_by.relabel,
+        relabel=parse_relabel(given["relabel"]) or made_by.relabel,
         background=tuple(given["background"] or ()),
         world=world,
         scenes=given["scenes"] or made_by.scenes,
         settings=settings,
         weights=start,
-        hold_out=0.2 if given["hold_out"] is None else given["hold_out"],
+        hold_out=_HOLD_OUT if given["hold_out"] is None else given["hold_out"],
         hours=given["hours"],
         folder=None if given["run_folder"] is None else Path(given["run_folder"]),
         threads=given["threads"],
     )
+
+
+def _config_of(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the options say of the ModelConfig."""
+    from streamrec.nn.transforms import Transform
+
+    values = {field: given[option] for option, field in _CONFIG.items()}
+    values["counted"] = tuple(parse_names(given["count"])) or None
+    if given["size"] is not None:
+        width, height = parse_size(given["size"])
+        values["transform"] = Transform(width=width, height=height)
+    return {field: value for field, value in values.items() if value is not None}
+
+
+def _settings_of(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the options say of the TrainSettings."""
+    values = {option: getattr(given[option], "value", given[option]) for option in _SETTINGS}
+    return {option: value for option, value in values.items() if value is not None}

@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
+from streamrec.commands.given import after_options, files_of_sinks, page_settings, tuned_settings
 from streamrec.commands.options import (
+    OUTPUT,
+    SOURCE,
     Config,
     Device,
     Engine,
@@ -24,9 +27,8 @@ from streamrec.commands.options import (
     WebAccess,
     WebCertificate,
     WebName,
-    _files_of_sinks,
+    option,
 )
-from streamrec.commands.run import _after_options, _tuned, _web_settings
 from streamrec.core.arguments import SECONDS
 
 
@@ -37,12 +39,12 @@ def watch(
     ],
     jsonl: Annotated[
         str | None,
-        typer.Option(
-            help="Append events and changes of state as JSON Lines to a file, or to - (standard output)."
+        option(
+            OUTPUT, "Append events and changes of state as JSON Lines to a file, or to - (standard output)."
         ),
     ] = None,
     predictions: Annotated[
-        bool, typer.Option("--predictions", help="Write each prediction to the JSON Lines too.")
+        bool, option(OUTPUT, "Write each prediction to the JSON Lines too.", "--predictions")
     ] = False,
     history: HistoryFile = None,
     web: Web = None,
@@ -56,16 +58,17 @@ def watch(
     record_pictures: RecordPictures = "input",
     record_gb: RecordSize = 1.0,
     max_seconds: Annotated[
-        float | None, typer.Option(min=0.0, max=SECONDS.high, help="Stop after so many seconds.")
+        float | None, option(SOURCE, "Stop after so many seconds.", min=0.0, max=SECONDS.high)
     ] = None,
     engine: Engine = EngineName.auto,
     device: Device = "auto",
     threads: Threads = None,
     config: Config = None,
 ) -> None:
-    """Watch many cameras at once, for as long as it runs: a camera that goes away is opened again.
+    """Watch many cameras at once.
 
-    The file is read again when it changes, and on SIGHUP: only the cameras that it changes are touched.
+    A camera that goes away is opened again, without end. The file is read again when it
+    changes, and on SIGHUP: only the cameras that it changes are touched.
 
     \b
     Examples:
@@ -83,15 +86,15 @@ def watch(
         path=cameras,
         jsonl=jsonl,
         predictions=predictions,
-        web=_web_settings(web, web_access, web_name, web_certificate),
-        after=_after_options(history, evidence, privacy, sink, record, record_pictures, record_gb),
+        web=page_settings(web, web_access, web_name, web_certificate),
+        after=after_options(history, evidence, privacy, sink, record, record_pictures, record_gb),
         max_seconds=max_seconds,
         engine=engine.value,
         device=device,
         threads=threads,
-        tuned=_tuned(context, config),
+        tuned=tuned_settings(context, config),
         inputs=tuple(
-            path for path in (config, web_access, web_certificate, *_files_of_sinks(sink)) if path is not None
+            path for path in (config, web_access, web_certificate, *files_of_sinks(sink)) if path is not None
         ),
     ).run()
     raise typer.Exit(code)

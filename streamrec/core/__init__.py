@@ -1,1 +1,1 @@
-"""What every room stands on: files, redaction and text. It imports nothing of the package but errors."""
+"""The base of every other room: files, redaction, text, arguments. It imports only errors of the package."""

@@ -1,7 +1,6 @@
-"""An address of a camera taken apart: who logs in, where, and what is asked for there.
+"""Parsing the address of a camera: login, host and port, path.
 
-Everybody who looks at an address looks here, so that what is masked, what is connected to, and whom a password
-belongs to are the same.
+This is the only parser of addresses, so that masking, connecting and logging in agree on what is the password.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ _SCHEME = re.compile(
 _HOST = r"(?:\[[0-9A-Fa-f:.]+(?:%[\w.-]+)?\]|[^\s/?#@:&=;,|<>\"'\\^`{}*+()\[\]!$%~]*)"
 _VARIABLE = re.compile(r"\$\{\w+\}")  # of cameras.toml, before it is filled in
 _PLACE = re.compile(rf"(?P<host>{_HOST})(?::(?P<port>\d{{0,5}}))?")
-# A percent sign that stands for itself: no two digits follow, or they mean a letter or a digit, which nobody quotes.
+# A literal percent sign: no two digits follow, or they encode a letter or a digit, which never is quoted.
 _STRAY = re.compile(r"%(?![0-9A-Fa-f]{2})|%(?:3\d|[46][1-9A-Fa-f]|[57][0-9Aa])")
 _LOGS_IN = ("rtsp", "rtsps", "http", "https")  # FFmpeg logs in there only where a colon is
 
@@ -29,35 +28,35 @@ class Address:
     """``scheme + login + "@" + place + rest`` is the address; login None: no ``@``."""
 
     scheme: str  # with its colon and slashes
-    login: str | None  # user and password as they stand there
-    place: str  # host and port as they stand there
+    login: str | None  # user and password, unchanged
+    place: str  # host and port, unchanged
     rest: str  # path, query, fragment
-    raw: bool = False  # the login holds letters that must be quoted
+    raw: bool = False  # the login contains letters that must be quoted
 
     @property
     def is_place(self) -> bool:
-        """Whether host and port can be such."""
+        """Whether host and port are valid."""
         found = _PLACE.fullmatch(_VARIABLE.sub("0", self.place))
         return found is not None and int(found["port"] or 0) < 65536
 
     @property
     def host(self) -> str:
-        """Without brackets; "" where there is none that can be read."""
+        """The host without brackets; "" where it is not valid."""
         found = _PLACE.fullmatch(self.place)
         return found["host"].strip("[]") if found else ""
 
     @property
     def port(self) -> int | None:
-        """None where none is told."""
+        """The port; None where the address has none."""
         found = _PLACE.fullmatch(self.place)
         return int(found["port"]) if found and found["port"] else None
 
 
 def split_address(text: str) -> Address | None:
-    """The parts of an address; None for what has no scheme: a file, a device, a camera's number.
+    """The parts of an address; None where there is no scheme: a file, a device, a webcam's number.
 
-    Where the address does not parse otherwise, the last ``@`` ends the user's part: a password that nobody has
-    quoted may itself hold ``@``, ``/``, ``?`` and ``#``.
+    Where the address does not parse otherwise, the last ``@`` ends the login: a password that is not quoted may
+    itself contain ``@``, ``/``, ``?`` and ``#``.
 
     >>> split_address("rtsp://me:pw@10.0.0.7:554/live?a=1")
     Address(scheme='rtsp://', login='me:pw', place='10.0.0.7:554', rest='/live?a=1', raw=False)
@@ -86,7 +85,7 @@ def split_address(text: str) -> Address | None:
 
 
 def split_at_last(scheme: str, rest: str) -> Address:
-    """The parts of what follows a scheme, where its last ``@`` ends the user's part."""
+    """The parts of what follows a scheme, where its last ``@`` ends the login."""
     login, at, after = rest.rpartition("@")
     cut = re.search(r"[/?#]|$", after)
     assert cut is not None
@@ -95,7 +94,7 @@ def split_at_last(scheme: str, rest: str) -> Address:
 
 
 def quoted(text: str) -> str:
-    """The address as FFmpeg understands it: a login that was typed as it is, quoted; a user alone, with a colon.
+    """The address as FFmpeg parses it: an unquoted login is quoted; a user alone gets a colon.
 
     >>> quoted("rtsp://me:50%/x@10.0.0.7/live"), quoted("rtsp://me@10.0.0.7/live")
     ('rtsp://me:50%25%2Fx@10.0.0.7/live', 'rtsp://me:@10.0.0.7/live')
@@ -114,7 +113,7 @@ def quoted(text: str) -> str:
 
 
 def login_in(text: str) -> tuple[str, str]:
-    """User and password of an address as they are meant, unquoted; "" where there is none.
+    """User and password of an address, unquoted; "" where there is none.
 
     >>> login_in("rtsp://me:p%40ss@10.0.0.7/live"), login_in("rtsp://me:50%/x@10.0.0.7/live")
     (('me', 'p@ss'), ('me', '50%/x'))
@@ -125,7 +124,7 @@ def login_in(text: str) -> tuple[str, str]:
 
 
 def percent_hint(text: str) -> str:
-    """What to say of an address whose login was refused: that a ``%`` in it was read as quoting; "" where none was.
+    """A hint for a refused login: that a ``%`` in it was read as quoting; "" where none was.
 
     >>> percent_hint("rtsp://me:50%20off@10.0.0.7/live")
     ' (in an address, a % of the password is written %25)'
@@ -138,7 +137,7 @@ def percent_hint(text: str) -> str:
 
 
 def is_certain(address: Address) -> bool:
-    """Whether host and port are hardly anything else: an IP address, a name with dots, localhost."""
+    """Whether the host is certainly one: an IP address, a name with dots, localhost."""
     host = address.host
     if not address.is_place or not host:
         return False

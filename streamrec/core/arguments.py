@@ -9,7 +9,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-from streamrec.core.reading import shortened
+from streamrec.core.messages import described, shortened
 from streamrec.errors import StreamrecError, WrongValue
 
 
@@ -132,17 +132,3 @@ def path_to_write(value: Any, name: str, *, error: type[StreamrecError] = WrongV
     if not isinstance(text, str) or "\0" in text or not Path(text).name:
         raise error(f"{name} is written to a file: give its path, not {described(value)}")
     return Path(text)
-
-
-def described(value: Any) -> str:
-    """A value as a sentence can hold it: short, on one line, an array by its shape, no password in it.
-
-    >>> described("rtsp://me:secret@cam/live"), described(dict), described(object())
-    ("'rtsp://***@cam/live'", 'the class dict', 'a object')
-    """
-    if isinstance(value, type):
-        return f"the class {value.__name__}"
-    plain = str | bytes | int | float | complex | list | tuple | dict
-    if value is None or isinstance(value, plain) or hasattr(value, "dtype"):
-        return shortened(value)
-    return f"a {type(value).__name__}"

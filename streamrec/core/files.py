@@ -244,17 +244,6 @@ def too_full(error: OSError) -> bool:
     return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def why(error: OSError) -> str:
-    """The system's error message as a clause; the one place where it is put into a sentence.
-
-    >>> why(OSError(errno.ENOSPC, "No space left on device"))
-    'the disk is full'
-    """
-    if too_full(error):
-        return "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or "").lower()
-    return (error.strerror or str(error)).lower()
-
-
 def try_room(path: Path, size: int) -> None:
     """Raise ``OSError`` where so many bytes do not fit beside ``path``: they are allocated and freed again."""
     if not hasattr(os, "posix_fallocate"):

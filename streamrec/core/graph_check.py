@@ -1,8 +1,8 @@
-"""What a step graph may be: judged from its bytes, before a runtime is given it. A model is somebody else's file.
+"""Checking the ONNX graph of a model file before a runtime loads it: the file may come from an untrusted source.
 
-A graph is a program. ``Loop`` may never end, ``If`` and ``Scan`` hold graphs of their own, external data reads other
-files, and custom operators run code of whoever registered them: none of these stands in what streamrec exports.
-The few fields that tell are read from the protobuf itself, in less time than a library for it takes to be imported.
+A graph is a program. ``Loop`` may never end, ``If`` and ``Scan`` contain graphs of their own, external data reads other
+files, and custom operators run the code of a library: streamrec exports none of these. The few fields that matter are
+read from the protobuf itself, in less time than the import of a library for it takes.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+from streamrec.core.messages import shortened
 from streamrec.core.protobuf import fields, message_of, text_of
-from streamrec.core.reading import shortened
 from streamrec.errors import ModelError
 
 MOST_NODES = 50_000
-# Operators of ONNX that take a time and a space that follow from shapes: no control flow, no sequences, no chance,
-# no texts, no decoders.
+# Operators of ONNX whose time and memory follow from shapes: no control flow, sequences, random numbers, strings or
+# decoders.
 _NAMES = (
     "Abs Acos Acosh Add And ArgMax ArgMin Asin Asinh Atan Atanh AveragePool BatchNormalization BitShift BitwiseAnd "
     "BitwiseNot BitwiseOr BitwiseXor Cast CastLike Ceil Celu CenterCropPad Clip Col2Im Compress Concat Constant "
@@ -38,15 +38,15 @@ _OWN = ("", "ai.onnx")  # the domain of ONNX's own operators
 
 @dataclass(slots=True)
 class GraphFacts:
-    """What was found in a graph's bytes."""
+    """Facts about a graph."""
 
     metadata: dict[str, str] = field(default_factory=dict)
     nodes: int = 0
-    external: set[str] = field(default_factory=set)  # initializers whose data lies elsewhere
+    external: set[str] = field(default_factory=set)  # initializers whose data is in another file
 
 
 def check_graph(data: bytes, name: str, referred: Collection[str] = ()) -> GraphFacts:
-    """Raise ``ModelError`` for a graph that may not run here; ``referred``: the weights that may lie outside of it."""
+    """Raise ``ModelError`` for a graph that may not run; ``referred``: the weights that may be outside of it."""
     facts = GraphFacts()
     try:
         for number, value in fields(memoryview(data)):
@@ -87,7 +87,7 @@ def _node(node: memoryview, facts: GraphFacts, name: str) -> None:
         elif number == 5:
             attributes.append(message_of(value))
         elif number in (1, 2, 3):
-            text_of(value)  # names that are none trouble the runtime
+            text_of(value)  # invalid names would break the runtime
     facts.nodes += 1
     if facts.nodes > MOST_NODES:
         raise ModelError(f"{name}: its graph has more than {MOST_NODES:,} operations")

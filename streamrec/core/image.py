@@ -1,4 +1,4 @@
-"""Whatever an app hands over as a picture becomes (H, W, 3) uint8 BGR, or is refused in words."""
+"""Conversion of an app's images to (H, W, 3) uint8 BGR."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 
 from streamrec.errors import PictureError
 
-FINE = 4  # times the wanted size: what a picture is shrunk from by area alone
+FINE = 4  # times the wanted size: from there an image is shrunk by area in one step
 
 
 def as_bgr(picture: Any) -> np.ndarray:
-    """Return the picture as (H, W, 3) uint8, BGR, C-contiguous; a picture that is that already is not copied.
+    """Return the image as (H, W, 3) uint8, BGR, C-contiguous, without a copy where it is that already.
 
     Accepted: gray (H, W) or (H, W, 1), BGR (H, W, 3), BGRA (H, W, 4); as uint8, as uint16 over its full range,
     or as float from 0 to 1; contiguous or not. Everything else raises ``PictureError``.
@@ -39,7 +39,7 @@ use picture.transpose(1, 2, 0)
 
 
 def halvings(width: int, height: int, wanted_width: int, wanted_height: int) -> int:
-    """How often a picture is halved on its way to a far smaller one: until it is at most ``FINE`` times as large.
+    """How often an image is halved before it is shrunk: until it is at most ``FINE`` times as large as wanted.
 
     >>> [halvings(w, h, 80, 64) for w, h in ((456, 256), (640, 480), (1280, 720), (1920, 1080))]
     [0, 1, 2, 3]

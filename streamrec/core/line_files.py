@@ -14,7 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from streamrec.core.files import open_private, too_full, why
+from streamrec.core.files import open_private, too_full
+from streamrec.core.messages import why
 
 ROOM = 4 << 20  # bytes buffered in memory: some hours of events, a minute of predictions
 _RETRY_SECONDS = 1.0  # between two attempts to write

@@ -1,4 +1,4 @@
-"""Module paths of before: ``streamrec.sinks`` and its like stay importable, from where their names live now."""
+"""Former module paths: ``streamrec.sinks`` and others stay importable, with the names of their new modules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-# The path of before, and the modules that hold its names now.
+# The former path, and the modules that hold its names now.
 OLD_PATHS: dict[str, tuple[str, ...]] = {
     "batching": ("pipeline.watcher",),
     "bench": ("evaluation.bench",),
@@ -60,14 +60,14 @@ OLD_PATHS: dict[str, tuple[str, ...]] = {
     "train.tables": ("evaluation.text_tables",),
     "transforms": ("nn.transforms",),
     "tune": ("evaluation.tune",),
-    "videos": ("sources.video_io",),
+    "videos": ("sources.webcam", "sources.open_errors", "sources.decoding"),
     "watch": ("commands.watch_job",),
     "watchfile": ("settings.cameras_file",),
 }
 
 
 def find(name: str, modules: Iterable[str]) -> Any:
-    """The value that one of these modules of streamrec calls ``name``; raises ``AttributeError``."""
+    """The value of ``name`` in the first of these modules that has it; raises ``AttributeError``."""
     for module in modules:
         try:
             return getattr(importlib.import_module(f"streamrec.{module}"), name)
@@ -105,6 +105,6 @@ class _Finder(MetaPathFinder, Loader):
 
 
 def keep_importable() -> None:
-    """Let old paths be imported; asked last, so that it costs nothing where a module exists."""
+    """Make the former paths importable; it is the last finder, so that it costs nothing for modules that exist."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.append(_Finder())

@@ -1,27 +1,22 @@
-"""Small files that somebody else wrote: read whole, within limits, what is wrong told in words."""
+"""Reading small files of the user: whole, within limits, and with an error that explains what is wrong."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import select
 import stat
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from streamrec.core import files
-from streamrec.core.redact import redact
+from streamrec.core.messages import NOT_UTF8, shortened, why
 from streamrec.core.text import printable
-from streamrec.errors import SettingsError, StreamrecError
+from streamrec.errors import SettingsError
 
-MOST = 500_000  # bytes: more settings than of 1,000 cameras are a mistake, and would take seconds to read
+MOST = 500_000  # bytes; more than the settings of 1,000 cameras are a mistake, and would take seconds to read
 MOST_SECRET = 65_536  # of a file that holds one password
-_PIPE_SECONDS = 2.0  # that a pipe is waited for; a shell's <(...) is one
-_SHOWN = 60  # letters of a value that is quoted
-NOT_UTF8 = "it is not written in UTF-8"
+_PIPE_SECONDS = 2.0  # to wait for a pipe; a shell's <(...) is one
 
 
 class CannotRead(SettingsError):
@@ -36,9 +31,9 @@ class CannotRead(SettingsError):
 
 
 def read_data(path: Path, most: int = MOST) -> bytes:
-    """All of a file of at most so many bytes; raises ``CannotRead``.
+    """The content of a file of at most so many bytes; raises ``CannotRead``.
 
-    Folders and devices are refused, and a pipe into which nobody writes: nothing here waits for ever.
+    Folders, devices, and pipes without a writer are refused: it never waits for ever.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -64,7 +59,7 @@ def read_data(path: Path, most: int = MOST) -> bytes:
 
 
 def read_text(path: Path, most: int = MOST) -> str:
-    """The same as text in UTF-8; raises ``CannotRead``."""
+    """The content as text in UTF-8; raises ``CannotRead``."""
     try:
         text = read_data(path, most).decode("utf-8-sig")  # some editors write a mark before the text
         return text.replace("\r\n", "\n").replace("\r", "\n")
@@ -74,7 +69,7 @@ def read_text(path: Path, most: int = MOST) -> str:
 
 def _read(descriptor: int, most: int, pipe: bool) -> bytes:
     parts, length, ends = [], 0, time.monotonic() + _PIPE_SECONDS
-    while length <= most:  # one more byte than it may have: it may have grown
+    while length <= most:  # one more byte than allowed: the file may have grown
         if pipe and not select.select([descriptor], [], [], max(0.0, ends - time.monotonic()))[0]:
             break
         part = os.read(descriptor, min(most + 1 - length, 1 << 20))
@@ -86,7 +81,7 @@ def _read(descriptor: int, most: int, pipe: bool) -> bytes:
 
 
 def path_of(text: str) -> Path:
-    """A path that a person wrote, ``~`` filled in; raises ``SettingsError`` where it can be none.
+    """A path of a user, ``~`` filled in; raises ``SettingsError`` where it cannot be one.
 
     >>> path_of("a\\0b")
     Traceback (most recent call last):
@@ -95,7 +90,7 @@ def path_of(text: str) -> Path:
     """
     if "\0" in text:
         raise SettingsError(f"{shortened(text)} is no path: it holds a zero")
-    if not text.startswith("~"):  # a Path of "./~a" would be taken for that of a user, too
+    if not text.startswith("~"):  # Path drops the "./" of "./~a", and would expand it
         return Path(text)
     try:
         return Path(text).expanduser()
@@ -105,9 +100,9 @@ def path_of(text: str) -> Path:
 
 
 def read_json(text: str | bytes, *, strict: bool = True) -> Any:
-    """What the JSON says; raises ``ValueError`` in words, also for NaN, deep nesting, and keys that come twice.
+    """The value of a JSON text; raises ``ValueError``, also for NaN, deep nesting, and duplicate keys.
 
-    ``strict``: where it is false, NaN and keys that come twice are let pass.
+    ``strict`` False: NaN and duplicate keys are allowed.
 
     >>> read_json('{"fps": NaN}')
     Traceback (most recent call last):
@@ -132,54 +127,3 @@ def read_json(text: str | bytes, *, strict: bool = True) -> Any:
         raise ValueError("it is no JSON") from error
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-
-
-def shortened(value: object) -> str:
-    """A value as it is quoted in a sentence: printable, on one line, not long, an array by its shape, no secret in it.
-
-    >>> shortened(10**400)
-    '100000000000000000000000000000000000000000000000000000000000...'
-    """
-    if shape := getattr(value, "shape", None):
-        return f"an array {shape} of {getattr(value, 'dtype', 'numbers')}"
-    try:
-        said = printable(" ".join(redact(repr(value)).split()))
-    except (ValueError, RecursionError):  # an integer of thousands of digits
-        return f"a {type(value).__name__} that is too long to show"
-    return said if len(said) <= _SHOWN else f"{said[:_SHOWN]}..."
-
-
-def why(error: BaseException) -> str:
-    """The reason alone, as a clause; of what nobody raised on purpose its kind alone: its text may be a secret."""
-    if isinstance(error, StreamrecError):
-        return str(error)
-    if isinstance(error, OSError):
-        return files.why(error)
-    if isinstance(error, UnicodeDecodeError):
-        return NOT_UTF8
-    if isinstance(error, RecursionError):
-        return "it is nested too deeply"
-    if isinstance(error, MemoryError):
-        return "it needs more memory than there is"
-    return f"it says what cannot be ({type(error).__name__})"
-
-
-@contextlib.contextmanager
-def explain_errors(name: object, kind: type[StreamrecError] = SettingsError) -> Iterator[None]:
-    """Whatever goes wrong inside is a sentence of this kind that begins with the name: the last net of all readers.
-
-    What a reader knows to be wrong it says itself, in better words.
-
-    >>> with explain_errors("cameras.toml"):
-    ...     float(10**400)
-    Traceback (most recent call last):
-    ...
-    streamrec.errors.SettingsError: cameras.toml cannot be read: it says what cannot be (OverflowError)
-    """
-    try:
-        yield
-    except StreamrecError:
-        raise
-    except Exception as error:
-        # Its own text and its values stay out, for one may be a password.
-        raise kind(f"{printable(str(name))} cannot be read: {why(error)}") from None

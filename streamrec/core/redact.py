@@ -1,8 +1,8 @@
-"""Secrets are not shown: of an address, what is known to be harmless is shown, and everything else is masked.
+"""Masking secrets: of an address only what is known to be harmless is shown.
 
-Nobody can list all words for "password". So it is the other way round: scheme, host and port are shown, values of
-names that tell which picture is asked for, and parts of a path that are words that cameras use or too short and
-plain to be a key. To mask too much costs a reader a word; to mask too little gives a camera away.
+There is no complete list of words for "password", so the list is of harmless parts: scheme, host and port, query
+values that choose a stream, and parts of a path that are words of cameras, or too short and plain to be a key. To
+mask too much costs the reader a word; to mask too little gives a camera away.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from urllib.parse import quote, quote_plus, unquote, unquote_plus
 from streamrec.core.address import Address, is_certain, is_ip, split_address, split_at_last
 
 MASK = "***"
-SHORTEST = 4  # letters of a secret that is masked within words; a shorter one, where it stands alone
+SHORTEST = 4  # letters of a secret that is masked within words; a shorter one only as a word of its own
 _SHORTEST_ALONE = 2
 _SHORTEST_TOKEN = 12  # letters of a login without a password that is a token, and no user's name
-_LONGEST_WORD = 48  # letters of a run that may be made of known words
+_LONGEST_WORD = 48  # letters of a run that is split into known words
 
-# Names of query values that tell which picture is asked for, and how; any other value may be a secret.
+# Names of query values that choose a stream and its form; any other value may be a secret.
 _HARMLESS_NAMES = """
     action frame proto src videocodectype
     audio cam camera cameraid ch channel channelid channelno chn codec compression enableaudio enablesrtp fps
@@ -34,7 +34,7 @@ _HARMLESS_NAMES = """
     streamtype subtype track trackid transport transportmode type unicast videocodec width
 """
 HARMLESS = frozenset(_HARMLESS_NAMES.split())
-# Words that paths of cameras are made of; so are they where several stand together ("realmonitor").
+# Words in paths of cameras, also several joined ("realmonitor").
 _PATH_WORDS = """
     access admin alarm amp api app array asf asp aspx audio av avi avstream axis back backyard barn basement
     bcs bin blue bus cam camera cameras cams cat cctv cgi ch channel channels chn client clip clips codec
@@ -54,25 +54,25 @@ _PATH_WORDS = """
 """
 _WORDS = _PATH_WORDS.split()
 _PICTURE = r"[hx]26[45]|m3u8|\d{2,4}x\d{2,4}|\d{3,4}p|[48]k"
-# Words of two letters are found in any text: they count where they stand alone, or beside digits.
+# Words of two letters occur in any text: they count only alone, or beside digits.
 _KNOWN = re.compile(
     rf"(?:(?:{'|'.join(sorted((word for word in _WORDS if len(word) > 2), key=len, reverse=True))}"
     rf"|{_PICTURE}|(?<!\d)\d{{1,4}}(?!\d))+"
     rf"|\d{{0,4}}(?:{'|'.join(word for word in _WORDS if len(word) == 2)}|[a-z])?\d{{0,4}})",
     re.IGNORECASE,
 )
-# After these a path goes on with what they name.
+# The part of a path after one of these is its value.
 _SECRET_NAMES = """
     access apikey auth code jwt k key live2 login p pass passphrase passwd password private pw pwd s secret
     session share sid sig signature streamkey t ticket token user username usr
 """
 _HOLD_SECRETS = frozenset(_SECRET_NAMES.split())
-_HOOKS = ("hook", "hooks", "webhook", "webhooks")  # all that follows says who may call
+_HOOKS = ("hook", "hooks", "webhook", "webhooks")  # all that follows is the authorization
 _PLAIN = re.compile(r"[A-Za-z][\w.-]{0,23}")
 _WORDLIKE = re.compile(r"(?P<letters>[^\W\d_]{1,11})\d{0,3}")
 _SPLIT = re.compile(r"([&;,?#])")
 _SPLIT_PATH = re.compile(r"([&;,]|_(?=[A-Za-z]+=))")  # "/user=me_password=..._channel=1"
-# Letters, and which often follow them in the words of European languages: a key that was drawn has others.
+# Letters, and those that often follow them in European languages; a random key has others.
 _FOLLOWERS = """
     abcdeghiklmnpqrstuvy babeilorsuy cacehiklortuy dadeilorstu eabcdefghilmnprstuvwx faefhilortu gaeghilnorsu
     haeilmnortuy iabcdefghklmnoprstuvz jaeou kaeilnorsuy labcdefgiklmopstuvyz mabeimopsuy nacdefghiklnostuvyz
@@ -83,14 +83,14 @@ _FOLLOW = {letters[0]: frozenset(letters[1:]) for letters in _FOLLOWERS.split()}
 
 _HEAD = r"(?:[A-Za-z][A-Za-z0-9+.-]*://|(?<![\w.])(?:rtsps?|rtmp[a-z]*|https?|srt|udp|tcp|ftps?|mqtts?):/)"
 _ADDRESS = re.compile(rf"{_HEAD}[^\s\"'<>`\x1b]+(?:(?<=\S)(?:[ ]+\w+=[^\s\"'<>`\x1b]+)+)?", re.IGNORECASE)
-_END = re.compile(r"[.,:;!?)\]}\\]+$")  # of the sentence, not of the address
+_END = re.compile(r"[.,:;!?)\]}\\]+$")  # punctuation of the sentence, not of the address
 _FILE = r"[\w.-]+\.(?:avi|csv|db|jpe?g|jsonl?|m4v|mkv|mov|mp4|mpe?g|onnx|png|safetensors|toml|ts|webm|wmv)\b"
 _LOGIN = re.compile(rf"(?:(?<![^\s\"'(<\[{{=,|])|(?<=//))[^\s/@:\"'<>(\[]+:\S+@(?!{_FILE})(?=[\w\[*])")
 _QUOTED = re.compile(
     r"\b([A-Za-z][A-Za-z0-9+.-]*%3A(?:%2F)+)[^\s\"'<>`&]+", re.IGNORECASE
 )  # an address in a query
 _HEADER = re.compile(r"(authorization\W{1,4}\w+\s+)[^\r\n]+", re.IGNORECASE)
-# What stands without a scheme and is still no file: "10.0.0.7:554/live", "cam/live?token=abc", "me@10.0.0.7/live".
+# Addresses without a scheme: "10.0.0.7:554/live", "cam/live?token=abc", "me@10.0.0.7/live".
 _BARE_IN_TEXT = re.compile(
     r"(?<![^\s\"'(<\[{=,|])(?:[^\s\"'<>`@/]+@)?(?P<host>\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?(?![\w.])|[\w.-]+:\d{2,5}(?=[/?#]))"
     r"[^\s\"'<>`]*|[^\s\"'<>`]+\?[\w.-]+=[^\s\"'<>`]*"
@@ -103,7 +103,7 @@ _BARE = re.compile(
 
 
 class _Mask:
-    """Masks, and remembers what it was given."""
+    """Masks secrets, and collects them."""
 
     def __init__(self) -> None:
         self.found: list[str] = []
@@ -115,16 +115,16 @@ class _Mask:
         return MASK
 
     def login(self, login: str) -> str:
-        """A user alone is hidden and not looked for elsewhere: many are called "user"; a token is."""
+        """Mask a login; a user's name alone is not collected, for it may be a common word; a token is."""
         if login.isalpha() and len(login) < _SHORTEST_TOKEN:
             return MASK
         return self(login)
 
 
 def redact_address(address: str) -> str:
-    """The address as it may be shown: scheme, host, port, and what is known to be harmless of the rest.
+    """The address for display: scheme, host, port, and the harmless parts of the rest.
 
-    The user's part, every query value but those of harmless names, and parts of the path that look random are masked.
+    The login, every query value but those of harmless names, and random parts of the path are masked.
 
     >>> redact_address("rtsp://admin:s3cret@10.0.0.7:554/live?token=abc&channel=1")
     'rtsp://***@10.0.0.7:554/live?token=***&channel=1'
@@ -139,7 +139,7 @@ def redact_address(address: str) -> str:
 
 
 def secrets_of(address: str) -> tuple[str, ...]:
-    """What ``redact_address`` masks of an address, for ``redact`` to find it in what others say.
+    """The secrets that ``redact_address`` masks, for ``redact`` to find them in other texts.
 
     >>> secrets_of("rtsp://admin:s3cret@10.0.0.7/live?token=abcd&channel=1")
     ('admin:s3cret', 's3cret', 'abcd')
@@ -151,7 +151,7 @@ def secrets_of(address: str) -> tuple[str, ...]:
         _, colon, password = secret.partition(":")
         if colon:
             found += [secret, password]
-        elif not is_known(secret):  # to hide every "live" would garble what is told
+        elif not is_known(secret):  # masking every "live" would garble messages
             found.append(secret)
         if "=" in secret:
             pieces = re.split(r"[&;,=]", secret)
@@ -160,14 +160,14 @@ def secrets_of(address: str) -> tuple[str, ...]:
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
-    """A text in which every address is as ``redact_address`` shows it, and every one of ``secrets`` is masked.
+    """The text with every address as ``redact_address`` returns it, and all ``secrets`` masked.
 
-    Secrets are found as they are, quoted and unquoted, and as JSON, HTML and ``repr`` write them.
+    Secrets are found as they are, URL-quoted and unquoted, and as JSON, HTML and ``repr`` write them.
 
     >>> redact("cannot open rtsp://me:pw@host/x: s3cret is wrong", ["s3cret"])
     'cannot open rtsp://***@host/x: *** is wrong'
-    >>> redact("it said p%40ss and p@ss", ["p@ss"])
-    'it said *** and ***'
+    >>> redact("it was p%40ss and p@ss", ["p@ss"])
+    'it was *** and ***'
     """
     pattern = _pattern(frozenset(secrets))
     if pattern is not None:
@@ -179,19 +179,19 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 class RedactingStream:
-    """A text stream whose every ``write`` is redacted; all else is the stream's own."""
+    """A text stream that redacts every ``write``; all else is the stream's own."""
 
     def __init__(self, stream: TextIO, secrets: Iterable[str]) -> None:
         self._stream = stream
-        self.secrets = tuple(secrets)  # for who writes to the descriptor, past this one
+        self.secrets = tuple(secrets)  # for a writer that uses the descriptor directly
 
     def write(self, text: str) -> int:
-        """Write it without the secrets; the number of letters that were given."""
+        """Write the text without the secrets; returns the length of ``text``."""
         self._stream.write(redact(text, self.secrets))
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
-        """Write each."""
+        """Write each line without the secrets."""
         for line in lines:
             self.write(line)
 
@@ -200,7 +200,7 @@ class RedactingStream:
 
 
 def redact_record(record: logging.LogRecord) -> bool:
-    """Redact the text, the arguments and the traceback of a log record; True, as a filter that passes it on."""
+    """Redact the message, the arguments and the traceback of a log record; True: a filter that passes it on."""
     try:
         text = record.getMessage()
     except (TypeError, ValueError, KeyError):  # logging would write it with all its arguments
@@ -208,12 +208,12 @@ def redact_record(record: logging.LogRecord) -> bool:
     record.msg, record.args = redact(text), None
     if record.exc_info and record.exc_info[0] is not None:
         record.exc_text = redact(logging.Formatter().formatException(record.exc_info))
-        record.exc_info = None  # its text is kept; whoever formats it anew would show it all
+        record.exc_info = None  # exc_text is kept; formatting it anew would show the secrets
     return True
 
 
 def is_known(word: str) -> bool:
-    """Whether a word is made of what paths of cameras are made of, and of short numbers.
+    """Whether a word consists of words of camera paths and short numbers.
 
     >>> [is_known(word) for word in ("h264Preview_01_main", "axis-media", "hunter2")]
     [True, True, False]
@@ -221,12 +221,12 @@ def is_known(word: str) -> bool:
     return all(map(_run_is_known, _runs(word)))
 
 
-def looks_random(word: str) -> bool:
-    """Whether a word looks as if a machine had drawn it: a key, not a name.
+def is_random(word: str) -> bool:
+    """Whether a word seems to be a random key, and no name.
 
-    >>> [looks_random(word) for word in ("Streaming", "h264Preview_01_main", "Hof2-hinten")]
+    >>> [is_random(word) for word in ("Streaming", "h264Preview_01_main", "Hof2-hinten")]
     [False, False, False]
-    >>> [looks_random(word) for word in ("live_4711_aZ3kQ9xW1mB7tR5y", "abcd-efgh-ijkl-mnop", "kzxvwqpmbtrhslgd")]
+    >>> [is_random(word) for word in ("live_4711_aZ3kQ9xW1mB7tR5y", "abcd-efgh-ijkl-mnop", "kzxvwqpmbtrhslgd")]
     [True, True, True]
     """
     unknown = [run for run in _runs(word) if not _run_is_known(run)]
@@ -251,7 +251,7 @@ def _run_is_known(run: str) -> bool:
 
 
 def _is_wordlike(run: str) -> bool:
-    """Whether it can be spoken, with a short number behind it at most."""
+    """Whether it can be pronounced, with at most a short number behind it."""
     found = _WORDLIKE.fullmatch(run)
     if found is None:
         return False
@@ -273,7 +273,7 @@ def _address(text: str, mask: _Mask) -> str:
     if parts is None:
         return _without_scheme(text, mask)
     if "@" in parts.rest and ":" in parts.place and not is_ip(parts.host):
-        # Is it a password with a slash, or a path with an @? Both are hidden.
+        # A password with a slash, or a path with an @: both are masked.
         parts = split_at_last(parts.scheme, text[len(parts.scheme) :])
     return "".join(_parts(parts, mask))
 
@@ -289,7 +289,7 @@ def _parts(parts: Address, mask: _Mask) -> Iterator[str]:
     kind = parts.scheme.partition(":")[0].lower()
     yield _path(path, mask, stream_key=kind.startswith("rtmp"))
     yield sign + _pairs(query, mask)
-    if words or blank:  # what RTMP is told besides: playpath=... token=...
+    if words or blank:  # parameters of RTMP: playpath=... token=...
         yield blank
         yield "".join(
             word if word.isspace() else _pairs(word, mask) for word in re.split(r"(\s+)", words) if word
@@ -302,7 +302,7 @@ def _cut(text: str, at: str) -> tuple[str, str, str]:
 
 
 def _without_scheme(text: str, mask: _Mask) -> str:
-    """A file, a device, or an address whose scheme was forgotten."""
+    """A file, a device, or an address without its scheme."""
     if "://" in text:  # an address within something else
         return "".join(
             piece if not n % 2 else _address(piece, mask)
@@ -334,7 +334,7 @@ def _path(path: str, mask: _Mask, *, stream_key: bool = False) -> str:
         elif ":" in plain or hidden:
             shown.append(part if is_known(part) else mask(part))
         else:
-            shown.append(mask(part) if looks_random(part) else part)
+            shown.append(mask(part) if is_random(part) else part)
         # "/token/abc/"; and a value with a slash in it: "/user=me_password=a/b_channel=1"
         hooked = hooked or plain.lower() in _HOOKS
         held = plain.lower() in _HOLD_SECRETS or (held and not part) or shown[-1].endswith(f"={MASK}")
@@ -342,7 +342,7 @@ def _path(path: str, mask: _Mask, *, stream_key: bool = False) -> str:
 
 
 def _pairs(text: str, mask: _Mask, at: re.Pattern[str] = _SPLIT) -> str:
-    """Names and their values, and words without a name."""
+    """Mask pairs of names and values, and words without a name."""
     return "".join(
         piece if n % 2 else _pair(piece, mask) if "=" in piece else _word(piece, mask)
         for n, piece in enumerate(at.split(text))
@@ -350,7 +350,7 @@ def _pairs(text: str, mask: _Mask, at: re.Pattern[str] = _SPLIT) -> str:
 
 
 def _word(word: str, mask: _Mask) -> str:
-    """``?enableSrtp``; or a key without a name."""
+    """Mask a word without a name: ``?enableSrtp`` stays, a key does not."""
     return "/".join(
         part if is_known(part) and "@" not in unquote(part) else mask(part) for part in word.split("/")
     )
@@ -360,7 +360,7 @@ def _pair(pair: str, mask: _Mask) -> str:
     name, _, value = pair.partition("=")
     plain = unquote(name).strip("_")
     # "?aGVsbG8gd29ybGQ=" is a key, and no name.
-    key = looks_random(name) and (not value or re.search(r"\d", name))
+    key = is_random(name) and (not value or re.search(r"\d", name))
     shown = name if _PLAIN.fullmatch(plain) and not key else mask(name)
     if plain.lower().replace("-", "").replace("_", "") in HARMLESS and _is_harmless(value):
         return f"{shown}={value}"
@@ -408,7 +408,7 @@ def _addresses(text: str) -> Iterator[str]:
 
 
 def _logins(text: str) -> str:
-    """What has no scheme: ``user:password@host``, ``10.0.0.7/live?token=abc``."""
+    """Mask addresses without a scheme: ``user:password@host``, ``10.0.0.7/live?token=abc``."""
     text = _LOGIN.sub(f"{MASK}@", text) if "@" in text else text
     return _BARE_IN_TEXT.sub(_bare_in_text, text)
 
@@ -426,7 +426,7 @@ def _bare_in_text(found: re.Match[str]) -> str:
 
 @lru_cache(maxsize=64)
 def _pattern(secrets: frozenset[str]) -> re.Pattern[str] | None:
-    """Finds any of them, the longest first."""
+    """A pattern of all secrets, the longest first; None: there are none."""
     forms = {form for secret in secrets for form in _forms(secret)}
     anywhere = [form for form in forms if len(form) >= SHORTEST]
     alone = [form for form in forms if _SHORTEST_ALONE <= len(form) < SHORTEST and not form.isdigit()]
@@ -437,7 +437,7 @@ def _pattern(secrets: frozenset[str]) -> re.Pattern[str] | None:
 
 
 def _forms(secret: str) -> set[str]:
-    """A secret as it may be met: as it is, quoted, unquoted, and as other languages write texts."""
+    """The forms of a secret: as it is, quoted, unquoted, and escaped as in JSON, HTML and Python."""
     plain = {secret, unquote(secret), unquote_plus(secret)}
     forms = set(plain)
     for one in plain:

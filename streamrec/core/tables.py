@@ -1,4 +1,4 @@
-"""Tables as people write them: with commas, semicolons or tabs, from a spreadsheet, an editor or a program."""
+"""Reading CSV tables of any source: with commas, semicolons or tabs, of a spreadsheet, an editor or a program."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import io
 from collections.abc import Collection
 from pathlib import Path
 
-from streamrec.core.files import why
+from streamrec.core.messages import why
 from streamrec.errors import DataError
 
 SEPARATORS = (",", ";", "\t", "|")
@@ -21,14 +21,14 @@ _MARKED = (
 )
 _SAVE = "save it as CSV UTF-8"
 
-Row = tuple[int, dict[str, str]]  # the line where it ends, and the cells by their columns
+Row = tuple[int, dict[str, str]]  # the line where it ends, and the cells by column
 
 
 def read_table(path: Path, known: Collection[str]) -> tuple[list[str], list[Row]]:
-    """Names of the columns, lower case, and the rows that are not empty; every cell is stripped.
+    """The names of the columns, in lower case, and the rows that are not empty; every cell is stripped.
 
-    Commas, semicolons, tabs or bars between the cells: what finds most of the ``known`` names in the first line.
-    UTF-8, or UTF-16 and UTF-32 with their mark. Raises ``DataError`` in words.
+    The separator (comma, semicolon, tab or bar) is the one that gives most of the ``known`` names in the first line.
+    The encoding is UTF-8, or UTF-16 and UTF-32 with a byte order mark. Raises ``DataError``.
     """
     text = _text(path)
     first, _, rest = text.lstrip("\r\n").partition("\n")
@@ -70,7 +70,7 @@ def read_table(path: Path, known: Collection[str]) -> tuple[list[str], list[Row]
 
 
 def _is_open(text: str, separator: str) -> bool:
-    """Whether the last cell's quote is never closed: all that comes after it was taken for that cell."""
+    """Whether the quote of the last cell is never closed, so that it contains all text after it."""
     reader = csv.reader(
         io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True
     )
@@ -83,7 +83,7 @@ def _is_open(text: str, separator: str) -> bool:
 
 
 def decimal(text: str) -> float:
-    """A number as a person writes it, with a point or a comma before its decimals; raises ``ValueError``.
+    """A number with a decimal point or a decimal comma; raises ``ValueError``.
 
     >>> decimal("2,5"), decimal("2.5"), decimal("12")
     (2.5, 2.5, 12.0)

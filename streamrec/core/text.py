@@ -1,4 +1,4 @@
-"""Text that somebody else wrote, before a person or a terminal reads it."""
+"""Preparing text of unknown origin for a terminal or an overlay."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-# Control characters, surrogates (bytes that are no text), what turns the direction of writing, and line ends.
+# Control characters, surrogates (bytes that are no text), direction marks, and line separators.
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Cf", "Co", "Cn", "Zl", "Zp"})
 _RIGHT_TO_LEFT = "\u0590-\u08ff\ufb1d-\ufefc"  # Hebrew, Arabic and their relatives
 _RUNS = re.compile(rf"[{_RIGHT_TO_LEFT}]+(?:\s+[{_RIGHT_TO_LEFT}]+)*|[^{_RIGHT_TO_LEFT}]+")
@@ -14,7 +14,7 @@ _JOINERS = "\u200c\u200d\ufe0f"  # hold emoji and some scripts together
 
 
 def printable(text: str) -> str:
-    r"""The text with everything escaped that a terminal would obey and not show: names of files, labels, cameras.
+    r"""The text with all characters escaped that control a terminal: for names of files, labels, cameras.
 
     >>> printable("caf\udce9 \x1b[2J red\u202e.mp4")
     'caf\\xe9 \\x1b[2J red\\u202e.mp4'
@@ -36,7 +36,7 @@ def _escaped(character: str) -> str:
 
 
 def spelled(text: str, is_drawn: Callable[[str], bool]) -> str:
-    """The text with every letter that cannot be drawn written out by its name, so that labels are still told apart.
+    """The text with the names of characters that cannot be drawn, so that labels stay distinct.
 
     >>> spelled("\N{PARTY POPPER} fest", str.isascii), spelled("\N{DEVANAGARI LETTER NA}", str.isascii)
     ('(party popper) fest', 'na')
@@ -52,9 +52,9 @@ def _spelled(letter: str) -> str:
     if kind.startswith("Z"):
         return " "
     if kind.startswith(("L", "M")):
-        said = re.search(r"(?:LETTER|SYLLABLE|CHARACTER|VOWEL SIGN) (?:SMALL )?([A-Z]+)", name)
-        if said is not None:
-            return said[1].lower()
+        found = re.search(r"(?:LETTER|SYLLABLE|CHARACTER|VOWEL SIGN) (?:SMALL )?([A-Z]+)", name)
+        if found is not None:
+            return found[1].lower()
         if kind.startswith("M"):
             return ""
     if kind.startswith("N") and (digit := unicodedata.decimal(letter, None)) is not None:
@@ -63,9 +63,9 @@ def _spelled(letter: str) -> str:
 
 
 def in_visual_order(text: str) -> str:
-    """Text as it is drawn from left to right: what is written from right to left is turned round.
+    """Text in the order in which it is drawn from left to right: runs of right-to-left scripts are reversed.
 
-    For who draws letter by letter and knows no direction; words of Latin letters and numbers stay as they are.
+    For a renderer without bidirectional text; words of Latin letters and numbers stay as they are.
 
     >>> ascii(in_visual_order("\N{HEBREW LETTER ALEF}\N{HEBREW LETTER BET} 12"))
     "'12 \\\\u05d1\\\\u05d0'"

@@ -47,4 +47,3 @@ def limit_opencv_threads() -> None:
 
 
 settle = limit_opencv_threads  # the name of before
-for_looks = for_encoding

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from streamrec.core.files import make_private_folder, replacing, why
+from streamrec.core.files import make_private_folder, replacing
+from streamrec.core.messages import why
 from streamrec.core.reading import path_of
 from streamrec.core.tables import read_table
 from streamrec.errors import DataError, StreamrecError

@@ -7,12 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional as F
 
 from streamrec.data.clips import NO_LABEL, Clip
-from streamrec.errors import DataError
+from streamrec.errors import DataError, need
 from streamrec.evaluation.reports import truth_of
 from streamrec.nn.config import ModelConfig
 from streamrec.nn.encoders import make_encoder
@@ -21,6 +18,12 @@ from streamrec.nn.transforms import Transform, planar
 from streamrec.sources.files import FileSource
 from streamrec.sources.health import amiss
 from streamrec.sources.sampling import pace
+
+need("torch", extra="train")
+
+import torch  # noqa: E402
+from torch import Tensor  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
 
 WINDOW = 16  # frames that the sliding window sees
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # of the squared weights, a sample

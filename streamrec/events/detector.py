@@ -1,29 +1,30 @@
-"""Score stream -> started / ended: smoothing and hysteresis, so that a flickering score gives one event.
+"""Scores in, started and ended actions out: smoothing and hysteresis, so that a flickering score gives one event.
 
 Each label is watched on its own, on two scores: the *raw* probability of the frame, and the *smoothed* one,
-an exponential average that is told the elapsed time, so that the frame rate does not matter.
+an exponential average that depends on the elapsed time, so that the frame rate does not matter.
 
 **Start.** The smoothed score decides *that* an action began, the raw score *when*. A frame whose raw score
 reaches ``enter`` opens a candidate; evidence ``(raw - enter) * elapsed`` is summed from there, and the
 candidate is dropped when the sum is negative (the onset estimate of Page's CUSUM test, Biometrika 1954). The
-start is told when the smoothed score too is at ``enter`` and the candidate is ``shortest`` seconds old.
+start is notified when the smoothed score too is at ``enter`` and the candidate is ``shortest`` seconds old.
 ``shortest`` is counted from the raw rise, so it runs *while* the average climbs, not after it: a clean step
-is told after ``max(shortest, smoothing * ln(1 / (1 - enter)))`` seconds, 0.3 with the defaults, and its
-``timestamp`` is the frame where the score rose, not the frame where it was told.
+is notified after ``max(shortest, smoothing * ln(1 / (1 - enter)))`` seconds, 0.3 with the defaults, and its
+``timestamp`` is the frame where the score rose, not the frame that gave the event.
 
-**End.** The same, upside down: raw score under ``leave`` opens a candidate, and the end is told when the
+**End.** The same in reverse: a raw score under ``leave`` opens a candidate, and the end is notified when the
 smoothed score too is under ``leave`` and the candidate is ``merge_gap`` seconds old. A shorter dip is no end.
 
-**Change.** When another action is told while this one is under ``leave``, there is no dip left to wait for:
+**Change.** When another action starts while this one is under ``leave``, there is no dip left to wait for:
 this one ends in that same step, before the other starts. Probabilities that sum to 1 cannot have one score
-over ``enter`` and another over ``leave`` when ``enter + leave >= 1``, so with such settings two actions are
-never told as running at once; with independent scores (sigmoids) they may be.
+over ``enter`` and another over ``leave`` when ``enter + leave >= 1``, so with such settings two actions
+never run at once; with independent scores (sigmoids) they may.
 
-**Rest.** After an end the same label is not told again for ``cool_down`` seconds; what began meanwhile and still
-runs then is told then, dated to its onset.
+**Cool-down.** After an end the same label does not start again for ``cool_down`` seconds; an action that began
+meanwhile and still runs then starts then, dated to its onset.
 
-**Unknown.** While the picture is stranger than ``strangest``, where that is set, no candidate opens, and one that was
-not told yet is dropped: an action that begins there is told once the picture is known. What runs goes on.
+**Unknown.** While the out-of-distribution score of the image is above ``strangest``, where that is set, no candidate
+opens, and pending candidates are dropped: an action that begins there starts once the image is known again. What runs
+goes on.
 """
 
 from __future__ import annotations
@@ -32,22 +33,21 @@ import itertools
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from streamrec.core.arguments import COOL_DOWN, PART, PAUSE, STRANGENESS
-from streamrec.core.reading import shortened
+from streamrec.core.arguments import COOL_DOWN, PART, PAUSE, STRANGENESS, is_number
+from streamrec.core.messages import shortened
 from streamrec.errors import StateError, StreamrecError
 from streamrec.types import ActionEnded, ActionStarted, Event, Prediction
 
 _INSTANT = 1e-6  # seconds: frame times are sums of rounded steps, and 0.7 - 0.4 is less than 0.3
-_JITTER = 1.0  # seconds: a clock may stumble back this far; farther is a jump
-_ROUNDING = 1e-3  # a softmax in float16 may say 1.0005
+_JITTER = 1.0  # seconds: a clock may step back this far; farther is a jump
+_ROUNDING = 1e-3  # a softmax in float16 may give 1.0005
 
 
-# Of EventSettings, what may be another number for each label: and how large and small it may be.
+# The fields of EventSettings that are numbers, and their limits.
 LIMITS = {
     "enter": PART,
     "leave": PART,
@@ -59,9 +59,9 @@ LIMITS = {
 }
 
 
-# Labels that mean that nothing happens, as people name them: no actions.
+# Common names of labels that mean that nothing happens: no actions.
 BACKGROUND = frozenset({"background", "idle", "neutral", "no_action", "none", "normal", "nothing", "other"})
-NUMBERS = ("enter", "leave", "smoothing", "shortest", "merge_gap", "cool_down")  # of EventSettings
+NUMBERS = ("enter", "leave", "smoothing", "shortest", "merge_gap", "cool_down")  # may differ by label
 
 
 def _finite(value: Any) -> bool:
@@ -86,7 +86,7 @@ def _are_names(names: object) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class EventSettings:
-    """How sure, how long and how patient to be before an action is told as started or ended.
+    """Thresholds, confirmation times and cool-down: when an action counts as started or ended.
 
     >>> EventSettings(enter=0.5, leave=0.7)
     Traceback (most recent call last):
@@ -97,18 +97,18 @@ class EventSettings:
     enter: float = 0.6  # probability at which an action begins
     leave: float = 0.4  # probability under which it is over
     smoothing: float = 0.3  # seconds, time constant of the average; 0 takes the scores as they are
-    shortest: float = 0.3  # seconds that an action must last to be told
+    shortest: float = 0.3  # seconds that an action must last to start (confirmation time)
     merge_gap: float = 0.5  # seconds: a dip shorter than this does not end an action
-    cool_down: float = 0.0  # seconds after an end in which the same label is not told again
-    strangest: float = 0.0  # strangeness above which a picture starts nothing; 0: each may
+    cool_down: float = 0.0  # seconds after an end in which the same label does not start again
+    strangest: float = 0.0  # out-of-distribution score above which a frame starts nothing; 0: each may
     background: tuple[str, ...] = ()  # labels that are not actions; names that a model lacks are ignored
-    # Label -> the numbers above that are others for it, given as mappings; kept as pairs, to be hashable.
+    # Label -> its own values of NUMBERS, given as mappings; kept as pairs, to be hashable.
     by_label: Mapping[str, Mapping[str, float]] | tuple[tuple[str, tuple[tuple[str, float], ...]], ...] = ()
 
     def __post_init__(self) -> None:
         for name in NUMBERS:
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, Real) or not _finite(value):
+            if not is_number(value) or not _finite(value):
                 raise StreamrecError(f"{name} is {shortened(value)}: give a finite number")
         if not 0 < self.leave <= self.enter <= 1:
             raise StreamrecError(
@@ -133,7 +133,7 @@ class EventSettings:
                 raise StreamrecError(f"label {label!r}: {why if unknown else error}") from error
 
     def of(self, label: str) -> EventSettings:
-        """The settings of one label: these, with its own numbers in their place.
+        """The settings of one label: these, with its own numbers in place of the common ones.
 
         >>> settings = EventSettings(by_label={"fight": {"enter": 0.9}})
         >>> settings.of("fight").enter, settings.of("fall").enter
@@ -163,14 +163,14 @@ class EventSettings:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """One label that is rising or running: a candidate until it is told, an action from then on."""
+    """One label that is rising or running: a candidate until its start is notified, an action from then on."""
 
     label: int
     onset: float  # seconds: the frame where the raw score rose
-    told: bool = False
+    notified: bool = False
     peak: float = 0.0  # highest smoothed score since onset
     fall: float | None = None  # seconds: the frame where the raw score fell; None while it is up
-    evidence: float = 0.0  # score x seconds that speak for the change awaited: the start, or the end
+    evidence: float = 0.0  # score x seconds in favour of the next change: the start, or the end
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -178,14 +178,14 @@ class EventState:
     """What a detector remembers of one stream; never changed in place."""
 
     smoothed: np.ndarray  # (labels,) float64, read-only
-    timestamp: float | None = None  # of the frame seen last; None before the first
+    timestamp: float | None = None  # of the last frame; None before the first
     tracks: tuple[Track, ...] = ()  # only the labels that are rising or running
-    told: float = -math.inf  # when an action was last told as started
-    ended: tuple[tuple[int, float], ...] = ()  # label: when it was last told as ended, where it must rest
+    notified: float = -math.inf  # when a start was last notified
+    ended: tuple[tuple[int, float], ...] = ()  # label: when its last action ended, where it has a cool-down
 
 
 class EventDetector:
-    """Turns the predictions of a stream into events; it holds no memory, so all streams may share one.
+    """Turns the predictions of a stream into events; it is stateless, so all streams may share one.
 
     >>> detector = EventDetector(["idle", "wave"], EventSettings(background=("idle",)))
     >>> state = detector.initial_state()
@@ -219,7 +219,7 @@ class EventDetector:
         self._smoothing = [own.smoothing for own in self._of] if len(smoothing) > 1 else [*smoothing]
 
     def is_unknown(self, prediction: Prediction) -> bool:
-        """Whether the picture that this is about is beyond ``strangest``; where that is 0, the model's own border."""
+        """Whether the out-of-distribution score is above ``strangest``, or above 1 where that is 0."""
         return prediction.strangeness is not None and prediction.strangeness > (
             self.settings.strangest or 1.0
         )
@@ -233,7 +233,7 @@ class EventDetector:
     def step(
         self, prediction: Prediction, timestamp: float, state: EventState, source: str = ""
     ) -> tuple[tuple[Event, ...], EventState]:
-        """What began or ended with this prediction, the ended ones first, and the state for the next call.
+        """The actions that started or ended with this prediction, ended ones first, and the state for the next call.
 
         Each ``ActionStarted`` is followed by exactly one ``ActionEnded`` of its label, if ``finish`` is
         called when the stream is over. A timestamp up to a second before the last one counts as the last one;
@@ -259,11 +259,11 @@ class EventDetector:
 
         tracks = state.tracks
         if self.settings.strangest and self.is_unknown(prediction):
-            tracks = tuple(track for track in tracks if track.told)
+            tracks = tuple(track for track in tracks if track.notified)
         else:
-            followed = {track.label for track in tracks}
+            tracked = {track.label for track in tracks}
             for label in np.flatnonzero((raw >= self._enter) & self._actions).tolist():
-                if label not in followed:
+                if label not in tracked:
                     tracks = (*tracks, Track(label, timestamp))
 
         kept: list[Track] = []
@@ -272,36 +272,37 @@ class EventDetector:
         for track in tracks:
             own = self._of[track.label]
             score, smooth = float(raw[track.label]), float(smoothed[track.label])
-            if track.told:
+            if track.notified:
                 kept.append(self._run(track, score, smooth, timestamp, elapsed))
                 continue
-            # At most the evidence that `smoothing` seconds of plain contradiction undo: a long past
-            # never outweighs what the score says now.
+            # At most the evidence that `smoothing` seconds of full contradiction undo: a long past
+            # never outweighs the present score.
             evidence = min(track.evidence + (score - own.enter) * elapsed, own.enter * own.smoothing)
             if evidence < 0:
                 continue
-            ripe = timestamp - track.onset >= own.shortest - _INSTANT
-            rested = timestamp - dict(state.ended).get(track.label, -math.inf) >= own.cool_down - _INSTANT
-            told = ripe and rested and score >= own.enter and smooth >= own.enter
+            confirmed = timestamp - track.onset >= own.shortest - _INSTANT
+            cooled = timestamp - dict(state.ended).get(track.label, -math.inf) >= own.cool_down - _INSTANT
+            starts = confirmed and cooled and score >= own.enter and smooth >= own.enter
             peak = max(track.peak, smooth)
-            kept.append(Track(track.label, track.onset, told, peak, None, 0.0 if told else evidence))
-            if told:
+            kept.append(Track(track.label, track.onset, starts, peak, None, 0.0 if starts else evidence))
+            if starts:
                 started_now.append(ActionStarted(self.labels[track.label], track.onset, smooth, source))
-        told_last = timestamp if started_now else state.told
+        last_start = timestamp if started_now else state.notified
 
         running: list[Track] = []
-        rests = state.ended
+        last_ends = state.ended
         for track in kept:
             own = self._of[track.label]
             if (
                 track.fall is not None
                 and raw[track.label] < own.leave
                 and smoothed[track.label] < own.leave
-                and (timestamp - track.fall >= own.merge_gap - _INSTANT or told_last >= track.fall)
+                and (timestamp - track.fall >= own.merge_gap - _INSTANT or last_start >= track.fall)
             ):
                 ended_now.append(self._ended(track, track.fall, source))
                 if own.cool_down:
-                    rests = (*(pair for pair in rests if pair[0] != track.label), (track.label, track.fall))
+                    others = (pair for pair in last_ends if pair[0] != track.label)
+                    last_ends = (*others, (track.label, track.fall))
             else:
                 running.append(track)
         events_now: tuple[Event, ...] = ()
@@ -309,7 +310,7 @@ class EventDetector:
             ended_now.sort(key=lambda event: event.timestamp)
             started_now.sort(key=lambda event: event.timestamp)
             events_now = (*ended_now, *started_now)
-        return events_now, EventState(smoothed, timestamp, tuple(running), told_last, rests)
+        return events_now, EventState(smoothed, timestamp, tuple(running), last_start, last_ends)
 
     def finish(
         self, timestamp: float, state: EventState, source: str = ""
@@ -317,8 +318,8 @@ class EventDetector:
         """End what is running, because the stream is over or a new segment begins; the initial state follows.
 
         An action ends where its score had begun to fall, else at ``timestamp``. A timestamp that is before
-        the frame seen last, or more than ``merge_gap`` after it, belongs to another segment: then the action
-        ends at the frame seen last. Candidates that were not told are forgotten.
+        the last frame, or more than ``merge_gap`` after it, belongs to another segment: then the action
+        ends at the last frame. Candidates are dropped.
         """
         last = state.timestamp
         if last is None:
@@ -328,7 +329,7 @@ class EventDetector:
         ended = [
             self._ended(track, timestamp if track.fall is None else track.fall, source)
             for track in state.tracks
-            if track.told
+            if track.notified
         ]
         ended.sort(key=lambda event: event.timestamp)
         return tuple(ended), self.initial_state()
@@ -340,20 +341,20 @@ class EventDetector:
         segments: Iterable[int] | None = None,
         strangeness: Iterable[float | None] | None = None,
     ) -> Iterator[tuple[int, Event]]:
-        """What is told of scores that are known, one array (labels,) a frame: the frame's number, and the event.
+        """The events of known scores, one array (labels,) a frame: the number of the frame that gave it, and the event.
 
-        What runs where a new segment begins, or the scores end, has ended with the last frame before.
+        Where a new segment begins, or the scores end, what was running ends with the last frame before.
         """
         state = self.initial_state()
         number, last, before = -1, 0.0, None
         parts = itertools.repeat(0, len(timestamps)) if segments is None else segments
-        strange = itertools.repeat(None, len(timestamps)) if strangeness is None else strangeness
-        frames = zip(timestamps, scores, parts, strange, strict=True)
-        for number, (time, raw, segment, stranger) in enumerate(frames):
+        ood = itertools.repeat(None, len(timestamps)) if strangeness is None else strangeness
+        frames = zip(timestamps, scores, parts, ood, strict=True)
+        for number, (time, raw, segment, ood_score) in enumerate(frames):
             if number and segment != before:
                 events, state = self.finish(last, state)
                 yield from ((number - 1, event) for event in events)
-            prediction = Prediction("", 0.0, raw, time, strangeness=stranger)
+            prediction = Prediction("", 0.0, raw, time, strangeness=ood_score)
             events, state = self.step(prediction, time, state)
             yield from ((number, event) for event in events)
             last, before = time, segment
@@ -361,7 +362,7 @@ class EventDetector:
         yield from ((number, event) for event in events)
 
     def _run(self, track: Track, score: float, smooth: float, timestamp: float, elapsed: float) -> Track:
-        """One more frame of an action that was told: is it still up, falling, or back up?"""
+        """One more frame of a running action: is it still up, falling, or back up?"""
         own = self._of[track.label]
         enter, leave = own.enter, own.leave
         peak = max(track.peak, smooth)
@@ -377,7 +378,7 @@ class EventDetector:
         return ActionEnded(self.labels[track.label], timestamp, track.onset, track.peak, source)
 
     def _checked(self, prediction: Prediction, timestamp: float, state: EventState) -> np.ndarray:
-        """(labels,) float64, or an error that says what is wrong."""
+        """(labels,) float64; raises ``StreamrecError`` or ``StateError`` for wrong input."""
         raw = np.asarray(prediction.probabilities, np.float64)
         if raw.shape != self._actions.shape:
             raise StreamrecError(

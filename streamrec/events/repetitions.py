@@ -1,15 +1,15 @@
-"""Phase stream -> repetitions: the phase is followed round and round, so that a jitter never counts twice.
+"""Phases in, repetitions out: the phase is unwrapped over full turns, so that jitter never counts twice.
 
-A model that counts says with each prediction where in a repetition it is: an angle, 0 at its start, a full turn
-at the start of the next, as a cosine and a sine whose length says how sure.
+A model that counts predicts with each frame its place in a repetition: an angle, 0 at the start, a full turn
+at the start of the next, as a cosine and a sine whose length is the confidence.
 
-**Following.** From frame to frame the angle moves by the turn that is nearest to a little forward; what is
-unsure, or faster than anybody moves, is passed over. The moves are summed. A repetition counts when the sum
-comes nearly round (``done``), which takes a full turn from one count to the next: whatever swings back and
-forth, around 0 or anywhere, adds nothing. What goes backward has to be made good first.
+**Unwrapping.** From frame to frame the angle moves by the turn that is nearest to a little forward; a phase of low
+confidence, or faster than a person moves, is skipped. The moves are summed. A repetition counts when the sum
+is nearly a full turn (``done``), and a full turn lies between one count and the next: an angle that swings back and
+forth, around 0 or anywhere, adds nothing. Backward moves must be made up for first.
 
-**Sets.** Repetitions count while a counted label is the likeliest on average over ``smoothing`` seconds, so a
-flicker changes nothing. The phase is followed from the first frame that says so: a label that is late costs no
+**Sets.** Repetitions count while a counted label is the likeliest on average over ``smoothing`` seconds, so
+flicker changes nothing. The phase is unwrapped from the first frame with that label: a late average costs no
 repetition. The count starts anew when another counted label takes over and after ``pause`` seconds without one.
 """
 
@@ -21,21 +21,22 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from streamrec.core.reading import shortened
+from streamrec.core.arguments import is_number
+from streamrec.core.messages import shortened
 from streamrec.errors import StateError, StreamrecError
 from streamrec.types import ActionEnded, ActionStarted, Event, Prediction
 
 _TURN = 2.0 * math.pi
-_BACKWARD = 0.375  # of a turn: a larger move back between two frames is read as the rest of the turn forward
+_BACKWARD = 0.375  # of a turn: a larger move back between two frames is taken as one forward
 _LOOSE = 1 / 6  # of a turn: how far from smooth motion a phase may be between two frames
 _LEAST = 0.125  # of a turn: how much of a repetition must be seen before it counts
 _MOST = 1e6  # of any of the settings
-_JITTER = 1.0  # seconds: a clock may stumble back this far; farther is a jump
+_JITTER = 1.0  # seconds: a clock may step back this far; farther is a jump
 
 
 @dataclass(frozen=True, kw_only=True)
 class CountSettings:
-    """How sure and how far round a phase must be to count, and how long a set waits for its next repetition.
+    """Confidence and part of a turn from which a repetition counts, and how long a set waits for the next one.
 
     >>> CountSettings(done=1.5)
     Traceback (most recent call last):
@@ -43,10 +44,8 @@ class CountSettings:
     streamrec.errors.StreamrecError: done is 1.5: set it from 0.5 to 1, as a share of a repetition
     """
 
-    sure: float = 0.3  # length of the phase, 0 to 1, from which it is followed
-    done: float = (
-        0.875  # share of a repetition after which it counts: many end a little before they are round
-    )
+    sure: float = 0.3  # length of the phase, 0 to 1, from which it is used
+    done: float = 0.875  # share of a repetition after which it counts: many end before the full turn
     fastest: float = 2.5  # repetitions a second; faster is no motion
     smoothing: float = 0.5  # seconds, time constant of the average that chooses the label
     pause: float = 3.0  # seconds without a counted label after which the count starts anew
@@ -54,7 +53,7 @@ class CountSettings:
     def __post_init__(self) -> None:
         for name in (field.name for field in fields(self)):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not -_MOST < value < _MOST:
+            if not is_number(value) or not -_MOST < value < _MOST:
                 raise StreamrecError(f"{name} is {shortened(value)}: give a finite number")
             if value < 0:
                 raise StreamrecError(f"{name} is {value}: set it to 0 or more")
@@ -66,18 +65,18 @@ class CountSettings:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CountState:
-    """What a counter remembers of one stream; never changed in place. A label is its place among the counted."""
+    """A counter's state of one stream; never changed in place. A label is its place among the counted ones."""
 
     totals: tuple[int, ...]  # repetitions of each counted label since the stream began
     before: tuple[int, ...]  # the totals when the label's action began, or when its last one ended
     smoothed: np.ndarray | None = None  # (labels,) float64, read-only; None before the first frame
-    timestamp: float = -math.inf  # of the frame seen last
+    timestamp: float = -math.inf  # of the last frame
     label: int | None = None  # of the set; None: there is no set
     base: int = 0  # the label's total when the set began
     active: float = -math.inf  # seconds: when a counted label was last the likeliest
-    angle: float | None = None  # radians, of the phase followed last; None: none is followed
-    moment: float = 0.0  # seconds: when it was so
-    turned: float = 0.0  # radians: since the start of the repetition; negative: to be made good
+    angle: float | None = None  # radians, of the last phase used; None: there is none
+    moment: float = 0.0  # seconds: of that phase
+    turned: float = 0.0  # radians since the start of the repetition; negative: to be made up for
     waiting: int = 0  # repetitions whose label is not settled
 
     @property
@@ -87,7 +86,7 @@ class CountState:
 
 
 class RepetitionCounter:
-    """Counts the repetitions of a stream; it holds no memory, so all streams may share one.
+    """Counts the repetitions of a stream; it is stateless, so all streams may share one.
 
     >>> counter = RepetitionCounter(["idle", "squat"], ["squat"])
     >>> state = counter.initial_state()
@@ -95,8 +94,8 @@ class RepetitionCounter:
     ...     angle = 2 * math.pi * 0.5 * n / 10  # half a repetition a second
     ...     phase = math.cos(angle), math.sin(angle)
     ...     scores = np.array([0.1, 0.9], np.float32)
-    ...     says = Prediction("squat", 0.9, scores, n / 10, ("idle", "squat"), phase)
-    ...     count, state = counter.step(says, n / 10, state)
+    ...     prediction = Prediction("squat", 0.9, scores, n / 10, ("idle", "squat"), phase)
+    ...     count, state = counter.step(prediction, n / 10, state)
     ...     if n % 20 == 0:
     ...         print(f"after {n // 10} s: {count}")
     after 0 s: 0
@@ -133,9 +132,9 @@ class RepetitionCounter:
             state = replace(self.initial_state(), totals=state.totals, before=state.before)
         timestamp = max(timestamp, state.timestamp)
         smoothed = self._smoothed(raw, timestamp, state)
-        said, settled = self._counted(raw), self._counted(smoothed)
+        current, settled = self._counted(raw), self._counted(smoothed)
 
-        if said is None and settled is None:
+        if current is None and settled is None:
             state = replace(state, angle=None, waiting=0)
         else:
             state = self._follow(phase, timestamp, state)
@@ -148,7 +147,7 @@ class RepetitionCounter:
             if settled != label:
                 label, base = settled, totals[settled]
             active = timestamp
-            if said is None or said == settled:
+            if current is None or current == settled:
                 totals = (*totals[:settled], totals[settled] + waiting, *totals[settled + 1 :])
                 waiting = 0
         state = replace(
@@ -163,12 +162,14 @@ class RepetitionCounter:
         )
         return state.count, state
 
-    def tell(self, events: tuple[Event, ...], state: CountState) -> tuple[tuple[Event, ...], CountState]:
-        """The same events, those of counted labels that ended with their repetitions; and the state after them.
+    def add_counts(
+        self, events: tuple[Event, ...], state: CountState
+    ) -> tuple[tuple[Event, ...], CountState]:
+        """The same events, with repetitions where an action of a counted label ended; and the state after them.
 
         A set may hold several actions, with dips between them: each repetition belongs to one.
         """
-        told: list[Event] = []
+        counted: list[Event] = []
         before = list(state.before)
         for event in events:
             place = self._place.get(event.label)
@@ -179,11 +180,11 @@ class RepetitionCounter:
                 elif isinstance(event, ActionEnded):
                     event = replace(event, repetitions=total - before[place])
                     before[place] = total
-            told.append(event)
-        return tuple(told), replace(state, before=tuple(before)) if told else state
+            counted.append(event)
+        return tuple(counted), replace(state, before=tuple(before)) if counted else state
 
     def _follow(self, phase: tuple[float, float], timestamp: float, state: CountState) -> CountState:
-        """Move with the phase, if it is one; a repetition that is done waits for its label."""
+        """Move with the phase, if it is confident; a repetition that is done waits for its label."""
         settings = self.settings
         length = math.hypot(*phase)
         if not math.isfinite(length) or length < settings.sure:
@@ -203,7 +204,7 @@ class RepetitionCounter:
         waiting = state.waiting
         if turned >= done:
             turned, waiting = turned - _TURN, waiting + 1
-        elif turned < -_TURN:  # more than one repetition back is not held against anybody
+        elif turned < -_TURN:  # of backward moves at most one repetition must be made up for
             turned += _TURN
         return replace(state, angle=angle, moment=timestamp, turned=turned, waiting=waiting)
 

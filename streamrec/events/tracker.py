@@ -57,5 +57,5 @@ class EventTracker:
         return self._detector.is_unknown(prediction)
 
     def _with_repetitions(self, events: tuple[Event, ...]) -> tuple[Event, ...]:
-        events, self._counted = self._counter.tell(events, self._counted)
+        events, self._counted = self._counter.add_counts(events, self._counted)
         return events

@@ -1,1 +1,1 @@
-"""Who is told of events: dispatcher, outbox worker, webhooks, MQTT."""
+"""Notifications of events: dispatcher, outbox worker, webhooks, MQTT."""

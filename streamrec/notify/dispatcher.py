@@ -1,9 +1,8 @@
-"""What happens after an event: it is kept, and only then told, to everybody who wants to know.
+"""The dispatcher: commits each event to the history, and only then notifies its receivers.
 
-An ``Dispatcher`` stands between the results and all that is said of them. It is given each result before anybody
-else, and nothing that goes wrong in it stops the recognition: it is told in a sentence, once a minute at most.
-The thread that recognizes waits for nothing here: the history writes in a thread of its own, and another one tells
-what is written, in order.
+It is given each result before any other output. No failure in it stops the recognition: it is logged, at most once a
+minute. The recognizing thread waits for nothing here: the history writes in a thread of its own, and another thread
+notifies about what is written, in order.
 """
 
 from __future__ import annotations
@@ -35,20 +34,19 @@ from streamrec.settings.cameras_file import WatchFile
 from streamrec.settings.outputs import EvidenceSettings, Privacy
 from streamrec.types import Event, Health, Result
 
-_AGAIN_SECONDS = 60.0  # before the same trouble is told again
-_SHOWN = "shown"  # what an event needs besides its commit: the result that it came with was passed on
-_PATIENCE = 1.5  # seconds for what was begun to be written, when it ends
-_LAST_SECONDS = 1.0  # for what is due to be sent then
-_WRITE_SECONDS = 2.0  # for what waits to be written then
-_HOLD_SECONDS = (
-    30.0  # a history that cannot be written for longer holds back nothing: an alarm is told without it
-)
-_HELD_RESULTS = 16  # results that wait for an event to be kept, for somebody's own sinks
+_AGAIN_SECONDS = 60.0  # between two logs of the same failure
+_SHOWN = "shown"  # an event also waits until the result that it came with was shown
+_PATIENCE = 1.5  # seconds at the end for writing what was begun
+_LAST_SECONDS = 1.0  # at the end for sending what is due
+_WRITE_SECONDS = 2.0  # at the end for what waits to be written
+# A history that cannot be written for longer holds back nothing: an alarm is sent without it.
+_HOLD_SECONDS = 30.0
+_HELD_RESULTS = 16  # results for plug-in sinks that wait for the commit of an event
 
 
 @dataclass(frozen=True, kw_only=True)
 class DispatchSettings:
-    """What is to happen after an event; None and empty: nothing of the kind."""
+    """What happens after an event; None and empty: nothing of that kind."""
 
     history: HistorySettings | None = None
     evidence: EvidenceSettings | None = None
@@ -59,12 +57,12 @@ class DispatchSettings:
     record: Path | None = None  # the folder of the flight recorder
     record_pictures: str = "input"
     record_gb: float = 1.0
-    # Never to be told. A camera's password is one too, and changes nothing of what happens after an event.
+    # Never logged. Camera passwords are among them, but do not make other settings.
     secrets: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     @classmethod
     def of(cls, file: WatchFile) -> DispatchSettings:
-        """What the tables of cameras.toml say; raises ``SettingsError``."""
+        """From the tables of cameras.toml; raises ``SettingsError``."""
         history = file.settings("history", HistorySettings)
         evidence = file.settings("evidence", EvidenceSettings)
         mqtt = file.settings("mqtt", MqttSettings)
@@ -86,17 +84,17 @@ class DispatchSettings:
 
     @property
     def needs_history(self) -> bool:
-        """Whether something is wanted that stands on it."""
+        """Whether an output is configured that needs a history."""
         return bool(self.evidence or self.webhooks or self.mqtt or self.further)
 
     @property
     def needs_pictures(self) -> bool:
-        """Whether something is wanted that is given whole pictures."""
+        """Whether an output is configured that needs full-size frames."""
         return bool(self.evidence or self.sinks or (self.record and self.record_pictures == "full"))
 
     @property
     def outputs(self) -> dict[str, list[Path]]:
-        """What is written, by the option or table that says so, for ``keep_inputs``."""
+        """The files that are written, by their option or table, for ``keep_inputs``."""
         found: dict[str, list[Path]] = {}
         if self.history is not None:
             file = path_of(str(self.history.file))
@@ -118,7 +116,7 @@ class DispatchSettings:
         record_pictures: str = "input",
         record_gb: float = 1.0,
     ) -> DispatchSettings:
-        """The same, with what the command line says in its place."""
+        """The same settings, with the options of the command call over them."""
         settings = self
         if evidence is not None:
             own = settings.evidence or EvidenceSettings()
@@ -152,35 +150,35 @@ def _sinks(file: WatchFile) -> Iterator[SinkSettings]:
 
 @dataclass(frozen=True, slots=True)
 class CommittedEvent:
-    """An event that may be told now, because it is on the disk."""
+    """An event that is on the disk."""
 
     source: str
     event: Event
-    entry: Entry  # as the history has it
+    entry: Entry  # of the history
 
 
 @dataclass(slots=True, eq=False)
-class _Line:
-    """What waits in the line of what is to be told: an event, a result for the sinks, or anything to be called."""
+class _Call:
+    """An entry of the queue of notifications: an event, a result for the sinks, or anything else to call."""
 
     needs: set[str]  # ids of announcements that are not on the disk yet
-    tell: Callable[[], object]
+    run: Callable[[], object]
     result: Result | None = None  # for the sinks
     camera: str = ""
 
 
 class Dispatcher(Closing):
-    """Keeps and tells what happens, as its settings say. ``log`` gets sentences for a person, from any thread.
+    """Keeps and sends events, as its settings say. ``log`` gets messages, from any thread.
 
-    ``write`` is given each result and waits for nothing. With a history, those who asked by ``on_event`` are called
-    with each event after its commit, in a thread that does nothing else. Raises ``StreamrecError`` where what is
-    wanted cannot be: a damaged history, a folder that is not there.
+    ``write`` is given each result and waits for nothing. With a history, the listeners of ``on_event`` are called with
+    each event after its commit, in a thread of their own. Raises ``StreamrecError`` where the settings cannot work: a
+    damaged history, a missing folder.
     """
 
     def __init__(self, settings: DispatchSettings, log: Callable[[str], None]) -> None:
         self.settings = settings
-        self._log = lambda text: log(redact(text, settings.secrets))
-        self._told: dict[str, float] = {}  # sentence: time.monotonic()
+        self._log = lambda message: log(redact(message, settings.secrets))
+        self._logged: dict[str, float] = {}  # message: time.monotonic()
         self._models: dict[str, tuple[str, bool]] = {}  # camera: its model, and whether it is live
         self.history: History | None = None
         self.evidence: Evidence | None = None
@@ -188,27 +186,26 @@ class Dispatcher(Closing):
         self._closed = False
         self._sinks: list[Sink] = []
         self._recorder: FlightRecorder | None = None
-        self._hearers: list[Callable[[CommittedEvent], object]] = []
-        # What waits to be told, in order; the first is told when nothing it needs is missing.
-        self._line: deque[_Line] = deque()
-        self._needing: dict[
-            str, list[_Line]
-        ] = {}  # id of an announcement that is not on the disk: who needs it
-        self._held: deque[_Line] = deque()  # those with results for the sinks
-        self._giving = False  # such a one is being passed on
-        self._moved = threading.Condition()
-        self._teller: threading.Thread | None = None
-        self._over = False  # nothing more comes
-        self._unkept = False  # events are told that are not kept
-        self._not_to_come: set[str] = set()  # ids of what is in the line next, and cannot be kept
-        self._error: BaseException | None = None  # of who hears: raised where results are written
+        self._listeners: list[Callable[[CommittedEvent], object]] = []
+        # The queue of notifications; the first is run when everything that it needs is committed.
+        self._queue: deque[_Call] = deque()
+        # Id of an announcement that is not on the disk: the calls that need it.
+        self._blocked: dict[str, list[_Call]] = {}
+        self._held: deque[_Call] = deque()  # the calls with results for the sinks
+        self._giving = False  # one of them is running
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._over = False  # nothing more is queued
+        self._unkept = False  # events are reported before their commit, because the history is stuck
+        self._lost_next: set[str] = set()  # ids that cannot be kept, and are about to be queued
+        self._error: BaseException | None = None  # of a listener or sink: raised where results are written
         try:
             if settings.record is not None:
                 self._recorder = FlightRecorder(
                     settings.record,
                     pictures=settings.record_pictures,
                     max_gb=settings.record_gb,
-                    complain=self._log,
+                    warn=self._log,
                 )
             self._sinks += [load_sink(sink, self.warn) for sink in settings.sinks]
             self._open_history(settings)
@@ -220,10 +217,10 @@ class Dispatcher(Closing):
         if settings.history is None:
             return
         names = [webhook.receiver for webhook in settings.webhooks]
+        names += [one.receiver for one in settings.further]
         for name in names:
             if names.count(name) > 1:
                 raise SettingsError(f"there are two of {name}: give each [[webhook]] a name of its own")
-        names += [one.receiver for one in settings.further]
         names += [RECEIVER] if settings.mqtt is not None else []
         self.history = History(
             settings.history.file, keep_days=settings.history.keep_days, receivers=names, log=self._log
@@ -236,19 +233,21 @@ class Dispatcher(Closing):
         if settings.mqtt is not None:
             self._receivers.append(Mqtt(settings.mqtt, self.history, log=self._log))
         if settings.evidence is not None:
-            self.evidence = Evidence(settings.evidence, self.history, on_evidence=self._hear, warn=self.warn)
+            self.evidence = Evidence(
+                settings.evidence, self.history, on_evidence=self._notify_receivers, warn=self.warn
+            )
         for left in self.history.recovered:
             self._log(
                 f"{left.entry.camera}: {left.entry.label} ended when streamrec was killed, "
                 f"after {left.entry.duration or 0.0:.1f} s or a little more"
             )
         self.history.start(self._kept, unkept=self._not_kept)
-        self._teller = threading.Thread(target=self._tell_on, name="announcer", daemon=True)
-        self._teller.start()
+        self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
+        self._thread.start()
 
     @property
     def wanted(self) -> bool:
-        """Whether something is kept or sent on."""
+        """Whether an output is configured."""
         return bool(self.history or self._sinks or self._recorder)
 
     def camera(
@@ -260,7 +259,7 @@ class Dispatcher(Closing):
         actions: Iterable[str] = (),
         privacy: str = "",
     ) -> None:
-        """A camera is watched: what by, for what, and what may be kept of it where that differs from the others'."""
+        """A camera is watched, by this model, for these actions; ``privacy`` where it has its own."""
         self._models[name] = model, live
         if self.evidence is not None:
             self.evidence.set_privacy(name, Privacy(privacy) if privacy else None)
@@ -272,30 +271,30 @@ class Dispatcher(Closing):
             receiver.camera(name, actions, model)
 
     def recorded(self, recognizer: Recognizer) -> Recognizer:
-        """The recognizer to use in its place: the flight recorder writes down what it does."""
+        """The recognizer to use: where a flight recorder runs, one that records its steps."""
         return recognizer if self._recorder is None else self._recorder.recorded(recognizer)
 
     def remove(self, name: str) -> None:
-        """A camera is watched no more."""
+        """A camera is no longer watched."""
         for receiver in self._receivers:
             receiver.remove(name)
 
     def health(self, name: str, health: Health) -> None:
-        """How a camera is now."""
+        """A camera's health has changed."""
         for receiver in self._receivers:
             receiver.state(name, health.state)
         if self._recorder is not None:
             self._recorder.health(name, health)
 
-    def on_event(self, hear: Callable[[CommittedEvent], object]) -> None:
-        """With a history: from now on, call this with each event that is kept."""
-        self._hearers.append(hear)
+    def on_event(self, listener: Callable[[CommittedEvent], object]) -> None:
+        """With a history: call ``listener`` with each event, after its commit."""
+        self._listeners.append(listener)
 
     def write(self, result: Result) -> Result:
-        """Keep what the result says, and pass it on; the result as it may be shown at once.
+        """Pass a result to all outputs; the result as it may be shown at once.
 
-        With a history that is the result without its events: these are told when they are on the disk, and when
-        the next is written or ``tick`` called, so that they never come before the result itself.
+        With a history that is the result without its events: listeners get them when they are on the disk, and after
+        the next ``write`` or ``tick``, so that they never come before the result itself.
         """
         self.tick()
         noted: tuple[Announcement, ...] = ()
@@ -313,135 +312,135 @@ class Dispatcher(Closing):
         model, live = self._models.get(source, ("", True))
         if not result.events:
             return history.note(result, model, live=live)
-        with self._moved:  # in the line before anybody can say that it is kept
+        with self._changed:  # queued before its commit can be announced
             noted = history.note(result, model, live=live)
             for event, one in zip(result.events, noted, strict=True):
-                told = CommittedEvent(event.source or source, event, one.entry)
-                needs = {_SHOWN} if one.id in self._not_to_come else {one.id, _SHOWN}
-                self._append(_Line(needs, partial(self._call, told), camera=source))
-            self._not_to_come.clear()
-            self._moved.notify_all()
+                committed = CommittedEvent(event.source or source, event, one.entry)
+                needs = {_SHOWN} if one.id in self._lost_next else {one.id, _SHOWN}
+                self._append(_Call(needs, partial(self._call, committed), camera=source))
+            self._lost_next.clear()
+            self._changed.notify_all()
         return noted
 
-    def _append(self, line: _Line) -> None:
-        self._line.append(line)
-        for id in line.needs:
-            self._needing.setdefault(id, []).append(line)
+    def _append(self, call: _Call) -> None:
+        self._queue.append(call)
+        for id in call.needs:
+            self._blocked.setdefault(id, []).append(call)
 
     def _to_sinks(self, result: Result, noted: tuple[Announcement, ...]) -> None:
-        """Somebody's own sinks get results in order, each when its events are on the disk."""
+        """Plug-in sinks get results in order, each when its events are on the disk."""
         if not self._sinks:
             return
         if self.history is None:
             self._give(result)
             return
-        with self._moved:
+        with self._changed:
             if not self._held and not self._giving and not noted:
                 self._give(result)
                 return
-            line = _Line({one.id for one in noted if one.id in self._needing}, lambda: None, result)
-            self._append(line)
-            self._held.append(line)
-            if len(self._held) > _HELD_RESULTS:  # the oldest is left out; its events go on to the next
+            call = _Call({one.id for one in noted if one.id in self._blocked}, lambda: None, result)
+            self._append(call)
+            self._held.append(call)
+            if len(self._held) > _HELD_RESULTS:  # the oldest is dropped; its events go to the next
                 oldest, following = self._held.popleft(), self._held[0]
                 assert oldest.result is not None and following.result is not None
                 events = (*oldest.result.events, *following.result.events)
                 following.result = replace(following.result, events=events)
                 for id in oldest.needs:
                     following.needs.add(id)
-                    self._needing[id].append(following)
-                oldest.result = None  # it tells nothing when its turn comes
-            self._moved.notify_all()
+                    self._blocked[id].append(following)
+                oldest.result = None  # nothing is done in its turn
+            self._changed.notify_all()
 
     def _give(self, result: Result) -> None:
         for sink in self._sinks:
             sink.write(result)
 
-    def in_order(self, camera: str, tell: Callable[[], object], *, last: bool) -> None:
-        """Call this after the events of a camera that wait to be told, where it is its ``last`` word for now.
+    def in_order(self, camera: str, report: Callable[[], object], *, last: bool) -> None:
+        """Call ``report`` after the camera's events that wait for their commit, where it is its ``last`` report.
 
-        Anything else is called at once, unless it would overtake such a word.
+        Other reports are called at once, unless they would overtake a last one.
         """
-        with self._moved:
-            waits = any(line.camera == camera and (last or not line.needs) for line in self._line)
+        with self._changed:
+            waits = any(call.camera == camera and (last or not call.needs) for call in self._queue)
             if waits:
-                self._line.append(_Line(set(), tell, camera=camera))
-                self._moved.notify_all()
+                self._queue.append(_Call(set(), report, camera=camera))
+                self._changed.notify_all()
         if not waits:
-            tell()
+            report()
 
-    # -- the thread that tells
+    # -- the notifying thread
 
     def _kept(self, announcement: Announcement) -> None:
-        """Called by the history's thread: this is on the disk."""
-        self._hear(announcement)
+        """Called by the history's thread: an announcement is on the disk."""
+        self._notify_receivers(announcement)
         self._free(announcement.id)
 
     def _not_kept(self, announcement: Announcement) -> None:
-        """This cannot be kept; it is told all the same."""
-        with self._moved:
-            if announcement.id in self._needing:
+        """An event cannot be kept; listeners get it all the same."""
+        with self._changed:
+            if announcement.id in self._blocked:
                 self._free(announcement.id)
-            else:  # it is about to come into the line
-                self._not_to_come.add(announcement.id)
+            else:  # it is about to be queued
+                self._lost_next.add(announcement.id)
 
     def _free(self, id: str) -> None:
-        with self._moved:
-            for line in self._needing.pop(id, ()):
-                line.needs.discard(id)
-            self._moved.notify_all()
+        with self._changed:
+            for call in self._blocked.pop(id, ()):
+                call.needs.discard(id)
+            self._changed.notify_all()
 
-    def _tell_on(self) -> None:
+    def _run(self) -> None:
         while True:
-            self._look_at_history()
-            with self._moved:
-                self._moved.wait_for(self._is_something_due, 1.0)
-                if not self._line:
+            self._check_history()
+            with self._changed:
+                self._changed.wait_for(self._is_something_due, 1.0)
+                if not self._queue:
                     if self._over:
                         return
                     continue
                 if not self._is_something_due():
                     continue
-                line = self._line[0]
-                if line.needs and line.result is None and not self._unkept:  # it is lost, and that is told
-                    self._line.popleft()
-                    self._moved.notify_all()
+                call = self._queue[0]
+                if call.needs and call.result is None and not self._unkept:  # lost: the history reports it
+                    self._queue.popleft()
+                    self._changed.notify_all()
                     continue
-                given = line.result
+                given = call.result
                 if given is not None:
-                    self._held.popleft()  # it is not left out any more
+                    self._held.popleft()  # it can no longer be dropped
                     self._giving = True
             try:
                 if given is not None:
                     self._give(given)
                 else:
-                    line.tell()
+                    call.run()
             except BaseException as error:  # raised where results are written
                 self._error = self._error or error
-            with self._moved:
-                self._line.popleft()
+            with self._changed:
+                self._queue.popleft()
                 self._giving = False
-                self._moved.notify_all()
+                self._changed.notify_all()
 
     def _is_something_due(self) -> bool:
-        return self._over or (bool(self._line) and (self._unkept or not self._line[0].needs))
+        return self._over or (bool(self._queue) and (self._unkept or not self._queue[0].needs))
 
-    def _look_at_history(self) -> None:
-        """One that cannot be written for long holds back nothing more."""
+    def _check_history(self) -> None:
+        """A history that cannot be written for long no longer holds back events."""
         assert self.history is not None
         stuck = self.history.stuck > _HOLD_SECONDS
         if stuck and not self._unkept:
             self._log(
                 f"{self.history.path} could not be written for {_HOLD_SECONDS:g} s: "
-                "events are told before they are kept, until it can be"
+                "events are sent before they are kept, until it can be"
             )
         self._unkept = stuck
 
-    def _call(self, told: CommittedEvent) -> None:
-        for hear in self._hearers:
+    def _call(self, committed: CommittedEvent) -> None:
+        for listener in self._listeners:
             try:
-                hear(told)
-            except StreamrecError as error:  # the others hear it all the same
+                listener(committed)
+            except StreamrecError as error:  # the other listeners get it all the same
                 self._error = self._error or error
 
     def _raise_error(self) -> None:
@@ -450,19 +449,19 @@ class Dispatcher(Closing):
             raise error
 
     def settle(self, patience: float = _WRITE_SECONDS) -> None:
-        """Wait until all that happened is told, for at most so many seconds."""
+        """Wait until the queue is empty, for at most so many seconds."""
         self._free(_SHOWN)
-        with self._moved:
-            self._moved.wait_for(lambda: not self._line, patience)
+        with self._changed:
+            self._changed.wait_for(lambda: not self._queue, patience)
 
-    def _hear(self, announcement: Announcement) -> None:
-        """Something is on the disk, and waits for its receivers."""
+    def _notify_receivers(self, announcement: Announcement) -> None:
+        """An announcement is on the disk, and in the outbox."""
         for receiver in self._receivers:
             receiver.notify(announcement)
 
     def tick(self) -> None:
-        """What was written is shown: its events may be told. Call it after each; raises what went wrong in telling."""
-        if _SHOWN in self._needing:
+        """The last result was shown, so its events may follow; call it after each. Raises the errors of listeners."""
+        if _SHOWN in self._blocked:
             self._free(_SHOWN)
         self._raise_error()
 
@@ -471,33 +470,33 @@ class Dispatcher(Closing):
         self.history.end_open()
         self.history.drain(_WRITE_SECONDS)
 
-    def _end_teller(self) -> None:
-        """After the history's thread: what is on the disk by now is told, the rest is not."""
-        if self._teller is None:
+    def _end_thread(self) -> None:
+        """Report what is on the disk by now, and end. Called after the history's thread has ended."""
+        if self._thread is None:
             return
         self._free(_SHOWN)
-        with self._moved:
+        with self._changed:
             self._over = True
-            self._moved.notify_all()
-        self._teller.join(_WRITE_SECONDS)
+            self._changed.notify_all()
+        self._thread.join(_WRITE_SECONDS)
 
     def _close_receivers(self) -> None:
-        """All of them at the same time: whoever is away holds up nobody."""
+        """Close all receivers at the same time, so that one that does not answer delays no other."""
         ends = time.monotonic() + _LAST_SECONDS
         for receiver in self._receivers:
             receiver.stop()
-        for receiver in reversed(self._receivers):  # MQTT first: it has a last word to send
+        for receiver in reversed(self._receivers):  # MQTT first: it has a last message to send
             receiver.close(max(0.0, ends - time.monotonic()))
 
-    def warn(self, sentence: str) -> None:
-        """Tell what is wrong, once a minute at most."""
+    def warn(self, message: str) -> None:
+        """Log a failure, the same at most once a minute."""
         now = time.monotonic()
-        if now - self._told.get(sentence, -_AGAIN_SECONDS) >= _AGAIN_SECONDS:
-            self._told[sentence] = now
-            self._log(sentence)
+        if now - self._logged.get(message, -_AGAIN_SECONDS) >= _AGAIN_SECONDS:
+            self._logged[message] = now
+            self._log(message)
 
     def close(self) -> None:
-        """End what runs, and finish what was begun; a second time does nothing."""
+        """End the running events and finish what was begun; a second time does nothing."""
         steps: list[Callable[[], object]] = []
         if self._recorder is not None:
             steps.append(self._recorder.close)
@@ -505,8 +504,8 @@ class Dispatcher(Closing):
             steps.append(partial(self.evidence.close, _PATIENCE))
         if self.history is not None:
             if not self._closed:
-                steps.append(self._end_open)  # told before the couriers go
-            steps += [self._close_receivers, partial(self.history.close, _PATIENCE / 3), self._end_teller]
+                steps.append(self._end_open)  # sent before the receivers are closed
+            steps += [self._close_receivers, partial(self.history.close, _PATIENCE / 3), self._end_thread]
         steps += [sink.close for sink in self._sinks]
         self._closed = True
         for step in steps:

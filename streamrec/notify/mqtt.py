@@ -1,4 +1,4 @@
-"""MQTT: what is so, retained; what happens, as JSON; and Home Assistant finds it all by itself.
+"""MQTT: states as retained topics, events as JSON, and discovery by Home Assistant.
 
 A camera is a device, each of its actions a binary sensor, its state a sensor. Topics, below the prefix:
 
@@ -6,9 +6,9 @@ A camera is a device, each of its actions a binary sensor, its state a sensor. T
     <camera>/state                connecting, live, stalled, reconnecting, ended, failed
     <camera>/<action>             ON or OFF
     <camera>/<action>/event       the last event, as JSON
-    events                        what happens, as JSON, at least once: it waits on the disk until the broker has it
+    events                        all events, as JSON, at least once: they wait on the disk until the broker has them
 
-All but ``events`` are retained, and told anew at each connection, so that they are true whenever somebody looks.
+All but ``events`` are retained, and published again at each connection, so that they are always current.
 """
 
 from __future__ import annotations
@@ -26,21 +26,19 @@ from typing import Any
 
 from streamrec.core.version import version_of
 from streamrec.errors import SinkError, need
-from streamrec.notify.delivery import FailureReporter, OutboxWorker, Undelivered
+from streamrec.notify.delivery import DeliverySettings, FailureReporter, OutboxWorker, Undelivered
 from streamrec.notify.receivers import Receiver
 from streamrec.outputs.history.records import Announcement, Kind, Message
 from streamrec.outputs.history.store import History
 
-RECEIVER = "mqtt"  # its name in the history's queue
-_KEEPALIVE = 20  # seconds: after one and a half of them the broker tells the last will
-_LONGEST_PAUSE = 30.0  # seconds between two tries to connect
-_CONFIRM_SECONDS = 10.0  # for the broker to say that it has a message
-_ANSWER_SECONDS = 10.0  # for it to answer at all
-_STEADY_SECONDS = 5.0  # connected before it is told that it is: what comes and goes is told once
-_MOST_QUEUED = 1000  # messages that paho keeps for a broker that confirms none; all wait here too
-_LIVE = (
-    "{{ 'online' if value == 'live' else 'offline' }}"  # a camera that sees nothing says nothing of actions
-)
+RECEIVER = "mqtt"  # its name in the outbox
+_KEEPALIVE = 20  # seconds: after 1.5 times as long the broker publishes the last will
+_LONGEST_PAUSE = 30.0  # seconds between two attempts to connect
+_CONFIRM_SECONDS = 10.0  # for the broker to confirm a message
+_ANSWER_SECONDS = 10.0  # for the broker to answer at all
+_STEADY_SECONDS = 5.0  # connected, before that is reported: an unsteady connection is reported once
+_MOST_QUEUED = 1000  # messages that paho keeps for a broker that confirms none; all are in the outbox too
+_LIVE = "{{ 'online' if value == 'live' else 'offline' }}"  # without frames, the actions are unavailable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +62,7 @@ class MqttSettings:
                 raise SinkError(
                     f"{name}: {value!r} is no topic; write something like {name} = 'home/cameras'"
                 )
-        if re.search(r"[/@\s?#]", self.host):  # it may hold a password, and is told when the broker is away
+        if re.search(r"[/@\s?#]", self.host):  # it may hold a password, and is logged when the broker is away
             raise SinkError(
                 "host: write the broker's name or address alone; port, user and password have keys of their own"
             )
@@ -75,7 +73,7 @@ class MqttSettings:
 
 
 def topic_of(name: str) -> str:
-    """A name as one level of a topic and as an id: the same for the same, another for another.
+    """A name as one level of a topic and as an id: equal for equal names only.
 
     >>> topic_of("door"), topic_of("Hof, hinten")
     ('door', 'Hof_hinten_ab1a')
@@ -85,10 +83,10 @@ def topic_of(name: str) -> str:
 
 
 class Mqtt(Receiver):
-    """One connection to a broker: it is opened again for as long as it takes. ``log`` gets sentences.
+    """One connection to a broker, reconnected for ever. ``log`` gets messages.
 
-    Raises ``MissingExtra`` without paho-mqtt, ``SinkError`` for certificates that cannot be read. A broker that is
-    not there is no error: it is told, and all is told to the broker when it is.
+    Raises ``MissingExtra`` without paho-mqtt, ``SinkError`` for certificates that cannot be read. A broker that cannot
+    be reached is no error: it is logged, and gets everything when it is back.
     """
 
     def __init__(
@@ -101,18 +99,18 @@ class Mqtt(Receiver):
     ) -> None:
         paho = need("paho.mqtt.client", extra="mqtt")
         self._settings = settings
-        self._retained: dict[str, str] = {}  # topic: what is so
-        self._actions: dict[str, tuple[str, ...]] = {}  # camera: what it may tell
+        self._retained: dict[str, str] = {}  # topic: current payload
+        self._actions: dict[str, tuple[str, ...]] = {}  # camera: the actions it may report
         self._lock = threading.Lock()
         self._connected = False
         self._connections = 0  # so far
         self._closed = False
         self._away = time.monotonic()  # since when it is not connected
-        self._refused = False  # by this attempt's answer: that is told already
+        self._refused = False  # by the broker's answer to this attempt, which is already reported
         self._unconfirmed: tuple[str, Any] | None = (
-            None  # id of a message that the broker was given, and paho's side of it
+            None  # id of a message in flight, and paho's object for it
         )
-        self._trouble = FailureReporter(
+        self._failures = FailureReporter(
             f"mqtt {settings.host}",
             log,
             more="it is tried again",
@@ -136,20 +134,25 @@ class Mqtt(Receiver):
         client.max_queued_messages_set(_MOST_QUEUED)
         client.on_pre_connect = self._on_pre_connect
         client.on_connect = self._on_connect
-        client.on_connect_fail = lambda client, data: self._trouble.fail("it cannot be reached")
+        client.on_connect_fail = lambda client, data: self._failures.failed("it cannot be reached")
         client.on_disconnect = self._on_disconnect
         self._client: Any = client
         self._port = settings.port or (8883 if tls else 1883)
         client.connect_async(settings.host, self._port, keepalive=_KEEPALIVE)
         client.loop_start()
         self._worker = OutboxWorker(
-            history, RECEIVER, self._send, longest_pause=2.0, silent=True, look=self._look, log=log
-        )  # that the broker is away is told here
+            history,
+            RECEIVER,
+            self._send,
+            settings=DeliverySettings(longest_pause=2.0, silent=True),
+            log=log,
+            on_poll=self._poll,
+        )  # silent: the connection's failures are reported here
 
-    # -- what is told
+    # -- called by the dispatcher
 
     def camera(self, name: str, actions: Iterable[str], model: str = "") -> None:
-        """A camera is watched, and these are the actions that it may tell."""
+        """A camera is watched, for these actions."""
         actions = tuple(actions)
         gone = set(self._actions.get(name, ())) - set(actions)
         self._actions[name] = actions
@@ -162,7 +165,7 @@ class Mqtt(Receiver):
             self._set(self._discovery(name), json.dumps(self._device(name, actions, gone, model)))
 
     def remove(self, name: str) -> None:
-        """A camera is watched no more: it goes from Home Assistant too."""
+        """A camera is no longer watched: it is removed from Home Assistant too."""
         for action in self._actions.pop(name, ()):
             self._set(self._topic(name, action), "")
             self._set(f"{self._topic(name, action)}/event", "")
@@ -171,15 +174,15 @@ class Mqtt(Receiver):
             self._set(self._discovery(name), "")
 
     def state(self, name: str, state: str) -> None:
-        """How a camera is now."""
+        """Publish a camera's state."""
         if name in self._actions:
             self._set(self._state_topic(name), state)
 
     def notify(self, announcement: Announcement) -> None:
-        """Something happened, and is on the disk."""
+        """Publish a committed announcement."""
         entry = announcement.entry
         self._worker.wake()
-        if entry.label not in self._actions.get(entry.camera, ()):  # the camera is watched no more
+        if entry.label not in self._actions.get(entry.camera, ()):  # the camera is no longer watched
             return
         topic = self._topic(entry.camera, entry.label)
         latest = self._retained.get(f"{topic}/event")
@@ -189,35 +192,35 @@ class Mqtt(Receiver):
             self._set(topic, "ON" if announcement.kind is Kind.started else "OFF")
 
     def close(self, patience: float = 1.0) -> None:
-        """Say what is still to be said, and good-bye, in so many seconds; a second time does nothing."""
+        """Send what is due and disconnect, within so many seconds; a second time does nothing."""
         ends = time.monotonic() + patience
         self._closed = True
         self._worker.close(patience if self._connected else 0.1)
         if self._connected:
             with contextlib.suppress(
                 RuntimeError, ValueError
-            ):  # it went away meanwhile: the last will says it
-                said = self._client.publish(self._status, "offline", qos=1, retain=True)
-                said.wait_for_publish(max(0.1, ends - time.monotonic()))
+            ):  # the broker is gone: its last will replaces this
+                sent = self._client.publish(self._status, "offline", qos=1, retain=True)
+                sent.wait_for_publish(max(0.1, ends - time.monotonic()))
         self._client.on_disconnect = None
         self._client.disconnect()
-        # It may be waiting for a broker that does not answer.
+        # paho may be waiting for a broker that does not answer.
         stopping = threading.Thread(target=self._client.loop_stop, daemon=True)
         stopping.start()
         stopping.join(max(0.1, ends - time.monotonic()))
 
-    # -- between it and the broker
+    # -- topics and messages
 
     def _state_topic(self, camera: str) -> str:
         return f"{self._settings.prefix}/{topic_of(camera)}/state"
 
     def _topic(self, camera: str, action: str) -> str:
-        # An action that is called like the camera's own topic has another one.
+        # An action named like the camera's own topic gets another one.
         level = "state_action" if action == "state" else topic_of(action)
         return f"{self._settings.prefix}/{topic_of(camera)}/{level}"
 
     def _set(self, topic: str, payload: str) -> None:
-        """This is so from now on; "" takes it away."""
+        """Set a retained topic; "" removes it."""
         with self._lock:
             self._retained[topic] = payload
             if self._connected:
@@ -228,7 +231,7 @@ class Mqtt(Receiver):
             raise Undelivered("the broker is away")
         connection, sent = self._connections, None
         if self._unconfirmed is not None and self._unconfirmed[0] == message.id:
-            sent = self._unconfirmed[1]  # it has it, or gets it when it is connected anew: paho sees to that
+            sent = self._unconfirmed[1]  # paho sends it again after a reconnect
         sent = sent or self._client.publish(f"{self._settings.prefix}/events", message.body, qos=1)
         self._unconfirmed = None
         try:
@@ -237,26 +240,26 @@ class Mqtt(Receiver):
             raise Undelivered("the broker went away") from error
         if not sent.is_published():
             self._unconfirmed = message.id, sent
-            if self._connected and self._connections == connection:  # else that it comes and goes is told
-                self._trouble.fail("it does not confirm what it is sent")
+            if self._connected and self._connections == connection:  # else the lost connection is reported
+                self._failures.failed("it does not confirm what it is sent")
             raise Undelivered("the broker did not confirm it")
-        self._trouble.fine()
+        self._failures.succeeded()
 
-    def _look(self) -> None:
-        """Now and then: a broker that says nothing calls nobody."""
-        self._trouble.look()
+    def _poll(self) -> None:
+        """Detect a silent broker, for which paho makes no callback."""
+        self._failures.poll()
         if self._closed:
             return
         if (
             not self._connected
-            and not self._trouble.is_told
+            and not self._failures.is_reported
             and time.monotonic() - self._away > _ANSWER_SECONDS
         ):
-            self._trouble.fail(f"no answer within {_ANSWER_SECONDS:g} s")
-        # What is no MQTT may end paho's thread by an error.
+            self._failures.failed(f"no answer within {_ANSWER_SECONDS:g} s")
+        # An answer that is not MQTT may end paho's thread with an error.
         thread = getattr(self._client, "_thread", None)
         if thread is not None and not thread.is_alive():
-            self._trouble.fail("what it answers is no MQTT")
+            self._failures.failed("what it answers is no MQTT")
             self._client.loop_stop()
             self._client.loop_start()
 
@@ -266,26 +269,26 @@ class Mqtt(Receiver):
     def _on_connect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:
             self._refused = True
-            self._trouble.fail(f"it refused the connection ({str(reason).lower()})")
+            self._failures.failed(f"it refused the connection ({str(reason).lower()})")
             return
         with self._lock:
-            if self._connected:  # it says so again, which is no news
+            if self._connected:  # paho repeats it
                 return
             self._connected = True
             self._connections += 1
             for topic, payload in self._retained.items():
                 client.publish(topic, payload, qos=1, retain=True)
             self._retained = {topic: payload for topic, payload in self._retained.items() if payload}
-        if self._unconfirmed is None:  # else it has yet to show that it confirms
-            self._trouble.fine()
+        if self._unconfirmed is None:  # else a confirmation is still awaited
+            self._failures.succeeded()
 
     def _on_disconnect(self, client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         was, self._connected = self._connected, False
         if was:
             self._away = time.monotonic()
-            self._trouble.fail("the connection was lost")
-        elif not (self._refused or self._closed or self._trouble.is_told):
-            self._trouble.fail("it ended the connection without an answer")
+            self._failures.failed("the connection was lost")
+        elif not (self._refused or self._closed or self._failures.is_reported):
+            self._failures.failed("it ended the connection without an answer")
 
     # -- Home Assistant
 
@@ -296,8 +299,8 @@ class Mqtt(Receiver):
         return f"{self._settings.discovery}/device/{self._id(camera)}/config"
 
     def _device(self, camera: str, actions: Iterable[str], gone: Iterable[str], model: str) -> dict[str, Any]:
-        there = {"topic": self._status}
-        sees = {"topic": self._state_topic(camera), "value_template": _LIVE}
+        online = {"topic": self._status}
+        has_frames = {"topic": self._state_topic(camera), "value_template": _LIVE}
         components: dict[str, dict[str, Any]] = {
             self._id(camera, "state"): {
                 "platform": "sensor",
@@ -306,7 +309,7 @@ class Mqtt(Receiver):
                 "icon": "mdi:cctv",
                 "entity_category": "diagnostic",
                 "state_topic": self._state_topic(camera),
-                "availability": [there],
+                "availability": [online],
             }
         }
         for action in actions:
@@ -317,10 +320,10 @@ class Mqtt(Receiver):
                 "name": action,
                 "state_topic": topic,
                 "json_attributes_topic": f"{topic}/event",
-                "availability": [there, sees],
+                "availability": [online, has_frames],
                 "availability_mode": "all",
             }
-        for action in gone:  # a component with its platform alone is taken away
+        for action in gone:  # a component with nothing but its platform is removed
             components[self._id(camera, "action", action)] = {"platform": "binary_sensor"}
         return {
             "device": {

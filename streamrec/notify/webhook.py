@@ -1,4 +1,4 @@
-"""Webhooks: each event as a signed POST of JSON, tried until it arrives.
+"""Webhooks: each event as a signed POST of JSON, retried until it arrives.
 
 The signature is that of Standard Webhooks (standardwebhooks.com): HMAC-SHA256 over id, time and body, so that
 ready-made libraries verify it, or five lines (docs/events.md).
@@ -21,15 +21,15 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from streamrec.errors import SinkError
-from streamrec.notify.delivery import OutboxWorker, Undelivered, wanted
+from streamrec.notify.delivery import DeliverySettings, OutboxWorker, Undelivered, wanted
 from streamrec.notify.receivers import Receiver
 from streamrec.outputs.history.records import Announcement, Kind, Message
 from streamrec.outputs.history.store import History
 
 _MOST_ANSWER = 65_536  # bytes of an answer that are read
-_REFUSED_ATTEMPTS = 5  # of what the receiver calls wrong
+_REFUSED_ATTEMPTS = 5  # for a message that the receiver rejects
 _LATER = (408, 409, 425, 429)  # 4xx that mean "not now"
-_SHORTEST_SECRET = 16  # letters
+_SHORTEST_SECRET = 16  # characters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ class WebhookSettings:
     """One ``[[webhook]]`` table of cameras.toml."""
 
     url: str = field(default="", repr=False, metadata={"needed": True, "secret": True})
-    name: str = ""  # as it is called in what is told; "": the host's
+    name: str = ""  # its name in messages; "": the host's
     secret: str = field(default="", repr=False, metadata={"secret": True})  # signs; "": it is not signed
     token: str = field(
         default="", repr=False, metadata={"secret": True}
@@ -45,7 +45,7 @@ class WebhookSettings:
     events: tuple[str, ...] = ("started", "ended")  # and "evidence": a video is there
     cameras: tuple[str, ...] = ()  # empty: all
     labels: tuple[str, ...] = ()
-    timeout: float = 10.0  # seconds to connect and to answer, all of it
+    timeout: float = 10.0  # seconds to connect and to answer, in all
     give_up_hours: float = 72.0
     ca: str = field(default="", metadata={"path": True})  # a file with the certificate authority to trust
 
@@ -74,12 +74,12 @@ class WebhookSettings:
 
     @property
     def receiver(self) -> str:
-        """How it is called, in the queue and in what is told: no secret is in it."""
+        """Its name in the outbox and in messages, without secrets."""
         return f"webhook {self.name or urlsplit(self.url).hostname}"
 
 
 def key_of(secret: str) -> bytes:
-    """The key that a secret means: ``whsec_`` and base64, or any text as it is.
+    """The signing key: a secret is ``whsec_`` and base64, or any text as it is.
 
     >>> key_of("whsec_c2VjcmV0"), key_of("plain")
     (b'secret', b'plain')
@@ -103,9 +103,9 @@ def sign(secret: str, id: str, timestamp: int, body: bytes) -> str:
 
 
 class Webhook(Receiver):
-    """Delivers the announcements of a history to one address; ``settings.receiver`` is its name in the queue.
+    """Delivers the announcements of a history to one URL; ``settings.receiver`` is its name in the outbox.
 
-    ``log`` gets sentences. No secret, and nothing of the address but its host, is in them.
+    ``log`` gets messages, which hold no secret and nothing of the URL but its host.
     """
 
     def __init__(
@@ -114,11 +114,11 @@ class Webhook(Receiver):
         history: History,
         *,
         log: Callable[[str], object] = lambda sentence: None,
-        chance: random.Random | None = None,
+        rng: random.Random | None = None,
     ) -> None:
         self._settings = settings
         if settings.secret:
-            key_of(settings.secret)  # a wrong one is told now
+            key_of(settings.secret)  # a wrong one raises now
         self._context: ssl.SSLContext | None = None
         if urlsplit(settings.url).scheme == "https":
             try:
@@ -129,26 +129,28 @@ class Webhook(Receiver):
             history,
             settings.receiver,
             self._send,
-            wants=wanted(settings.events, settings.cameras, settings.labels),
+            settings=DeliverySettings(
+                wants=wanted(settings.events, settings.cameras, settings.labels),
+                give_up_hours=settings.give_up_hours,
+            ),
             log=log,
-            give_up_hours=settings.give_up_hours,
-            chance=chance,
+            rng=rng,
         )
 
-    def wake(self) -> None:
-        """Something new waits."""
-        self._worker.wake()
-
     def notify(self, announcement: Announcement) -> None:
-        """An event waits in the queue."""
+        """An announcement waits in the outbox."""
         self._worker.wake()
 
     def stop(self) -> None:
         """Begin to end."""
         self._worker.close(0.0)
 
+    def wake(self) -> None:
+        """A new message waits."""
+        self._worker.wake()
+
     def close(self, patience: float = 1.0) -> None:
-        """Send what is due; the rest waits for the next start."""
+        """Send what is due; other messages wait for the next start."""
         self._worker.close(patience)
 
     def _send(self, message: Message) -> None:
@@ -179,13 +181,13 @@ class Webhook(Receiver):
             connection.request("POST", target, body, headers)
             answer = connection.getresponse()
             with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
-                answer.read(_MOST_ANSWER)  # how it ends says nothing: it has answered
+                answer.read(_MOST_ANSWER)  # an error here does not matter: the status has arrived
         except ssl.SSLCertVerificationError as error:
             raise Undelivered(f"its certificate is not trusted ({error.verify_message})") from None
         except (OSError, http.client.HTTPException, ValueError) as error:
-            if isinstance(error, TimeoutError) or deadline.over:
+            if isinstance(error, TimeoutError) or deadline.expired:
                 raise Undelivered(f"no answer within {settings.timeout:g} s") from None
-            raise Undelivered(_what_came(error)) from None
+            raise Undelivered(_reason(error)) from None
         finally:
             deadline.close()
             connection.close()
@@ -198,46 +200,46 @@ class Webhook(Receiver):
 
 
 class _Deadline:
-    """Ends all that is read and written after so many seconds: a receiver that sends a byte now and then too."""
+    """Cuts a connection off after so many seconds, even where a byte arrives now and then."""
 
     def __init__(self, seconds: float) -> None:
         self._ends = time.monotonic() + seconds
         self._socket: socket.socket | None = None
-        self.over = False
+        self.expired = False
         self._timer = threading.Timer(seconds, self._cut)
         self._timer.daemon = True
         self._timer.start()
 
     @property
     def left(self) -> float:
-        """Seconds."""
+        """Seconds until the deadline."""
         return self._ends - time.monotonic()
 
     def watch(self, sock: socket.socket) -> socket.socket:
-        """It is cut off at the deadline."""
+        """Cut this socket off at the deadline."""
         sock.settimeout(max(0.001, self.left))
         self._socket = sock
-        if self.over:
+        if self.expired:
             raise TimeoutError
         return sock
 
     def _cut(self) -> None:
-        self.over = True
+        self.expired = True
         if self._socket is not None:
             with contextlib.suppress(OSError):
-                # Not SSLSocket's own, which takes away what the other thread reads from.
+                # Not SSLSocket.shutdown, which removes the object that the other thread reads from.
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """It was in time."""
+        """Cancel the deadline."""
         self._timer.cancel()
         self._socket = None
 
 
 def _connected(host: str, port: int, seconds: float) -> socket.socket:
-    """A connection, to whichever of the host's addresses answers, within so many seconds for all of them."""
+    """A connection to the first of the host's addresses that answers, within so many seconds in all."""
     ends = time.monotonic() + seconds
-    why: OSError | None = None
+    failure: OSError | None = None
     for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
         if time.monotonic() >= ends:
             raise TimeoutError
@@ -248,16 +250,16 @@ def _connected(host: str, port: int, seconds: float) -> socket.socket:
             return sock
         except OSError as error:
             sock.close()
-            why = error
-    raise why or OSError("it has no address")
+            failure = error
+    raise failure or OSError("it has no address")
 
 
-def _what_came(error: Exception) -> str:
-    """What is wrong in words; the error's own text may hold the address."""
+def _reason(error: Exception) -> str:
+    """The failure as a clause; the error's own text may hold the URL."""
     if isinstance(error, http.client.RemoteDisconnected):
         return "it closed the connection without an answer"
     if isinstance(error, http.client.HTTPException):
-        return "what it answers is no HTTP: look at the address and the port"
+        return "what it answers is no HTTP: check the address and the port"
     why = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
     return f"it cannot be reached ({why.lower()})"
 

@@ -17,7 +17,7 @@ class Reader:
     """A thread that reads a source into ``buffer``, from now until the source ends or ``leave`` is called.
 
     A live source drops its oldest frames and counts them; a file waits for its reader. An error of the source
-    closes the buffer. Whoever reads many sources gives their buffers one condition, ``changed``.
+    closes the buffer. A caller that reads many sources gives their buffers one condition, ``changed``.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Reader:
         self._thread.start()
 
     def leave(self) -> None:
-        """Nobody reads any more: end the thread soon. Returns at once."""
+        """The caller reads no more: end the thread soon. Returns at once."""
         self.buffer.close()
         self._source.interrupt()
 
@@ -69,13 +69,13 @@ def _read(frames: Iterator[Frame], buffer: RingBuffer[Frame], source: Source) ->
         try:
             for frame in frames:
                 if buffer.drop_oldest and not source.live:
-                    buffer.keep(KEPT)  # what was taken for a camera is a film
+                    buffer.keep(KEPT)  # what was taken for a camera is a file
                 if not buffer.put(frame):
                     return
         finally:
             if isinstance(frames, Generator):
                 frames.close()  # releases the camera now, in the thread that opened it
-    except BaseException as error:  # whatever it is, the reader must hear of it
+    except BaseException as error:  # whatever it is: the reader raises it
         buffer.close(error)
     else:
         buffer.close()

@@ -1,11 +1,11 @@
-"""The flight recorder: all that went into the recognizer and came out of it, so that it can be done again, bit for bit.
+"""The flight recorder: records all inputs and outputs of the recognizer, so that its steps can be replayed bit for bit.
 
-``FlightRecorder.recorded(recognizer)`` is the same recognizer, which also writes down each of its steps: which frames
-of which cameras went in together, their clocks, the state where it does not follow from the step before, the picture,
-and what was said. ``replay`` does the steps again and tells the first difference. A bug report can hold the folder.
+``FlightRecorder.recorded(recognizer)`` is the same recognizer, whose steps are recorded: which frames of which cameras
+were one batch, their timestamps, the state where it does not follow from the step before, the image, and the
+prediction. ``replay`` runs the steps again and reports the first difference. The folder can go with a bug report.
 
-A recording is a folder of parts, each about a minute long and whole by itself: ``part-000001.jsonl``, a line a step,
-beside ``part-000001.bin``, the pictures and states. The oldest parts go when there are too many.
+A recording is a folder of parts, each about a minute long and complete by itself: ``part-000001.jsonl``, a line a step,
+beside ``part-000001.bin``, the images and states. The oldest parts are deleted when they take too much space.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -28,21 +29,22 @@ from typing import IO, Any, BinaryIO
 import numpy as np
 
 from streamrec.core.context import Closing
-from streamrec.core.files import PRIVATE_FOLDER, make_private_folder, open_private, replacing, why
+from streamrec.core.files import PRIVATE_FOLDER, make_private_folder, open_private, replacing
 from streamrec.core.image import as_bgr
-from streamrec.core.reading import explain_errors, read_data, read_json, shortened
+from streamrec.core.messages import explain_errors, shortened, why
+from streamrec.core.reading import read_data, read_json
 from streamrec.core.version import version_of
 from streamrec.errors import DataError, SettingsError, SinkError, StateError
 from streamrec.runtime.checkpoint import SHIPPED, shipped_models
-from streamrec.runtime.recognizer import Recognizer
+from streamrec.runtime.recognizer import Recognizer, RecognizerWrapper
 from streamrec.state import State
 from streamrec.types import ActionEnded, Frame, Health, Prediction, Result
 
 LAYOUT = 1
 _PART_SECONDS = 60.0
-_AGAIN_SECONDS = 60.0  # after the disk was full
+_RETRY_SECONDS = 60.0  # after the disk was full
 _GB = 1e9
-# Of what is read again, which may be anybody's.
+# Limits of what a replay reads: a recording may come from a stranger.
 _LONGEST_LINE = 16_000_000  # bytes
 _MOST_MODELS, _MOST_FRAMES = 100, 1_000  # frames of one step
 _LONGEST_SIDE, _MOST_PIXELS = 32_768, 100_000_000
@@ -52,17 +54,17 @@ _PART = re.compile(r"part-(\d{6})\.jsonl")
 
 
 class Pictures(StrEnum):
-    """Which pictures a recording holds."""
+    """Which images a recording holds."""
 
-    none = "none"  # clocks, states and what was said: to look at, not to replay
-    input = "input"  # as the model saw them, shrunk: about 10 kB each
+    none = "none"  # timestamps, states and predictions: to inspect, not to replay
+    input = "input"  # at the size of the model's input: about 10 kB each
     full = "full"  # as they came, without loss: about 1 MB each
 
 
 class FlightRecorder(Closing):
-    """Writes down what recognizers do, into a new folder below ``folder``. Any threads, one at a time.
+    """Records the steps of recognizers into a new folder below ``folder``. Any threads may use it, one at a time.
 
-    A disk that is full stops the recording for a minute, never the recognition: ``complain`` is told. Raises
+    A full disk stops the recording for a minute, never the recognition; ``warn`` is called with a message. Raises
     ``SinkError`` where nothing can be written at the start.
     """
 
@@ -72,12 +74,12 @@ class FlightRecorder(Closing):
         *,
         pictures: Pictures | str = Pictures.input,
         max_gb: float = 1.0,
-        complain: Callable[[str], object] = lambda sentence: None,
+        warn: Callable[[str], object] = lambda message: None,
     ) -> None:
         if pictures not in tuple(Pictures):
             raise SinkError(f"pictures of a recording are {', '.join(Pictures)}, not {pictures!r}")
-        self.unseen: set[str] = set()  # cameras whose pictures are not to be kept
-        self._pictures, self._max_gb, self._complain = Pictures(pictures), max_gb, complain
+        self.unseen: set[str] = set()  # cameras whose images are not to be kept
+        self._pictures, self._max_gb, self._warn = Pictures(pictures), max_gb, warn
         self._lock = threading.Lock()
         self._models: list[Recognizer] = []
         self._lines: IO[bytes] | None = None
@@ -101,13 +103,13 @@ class FlightRecorder(Closing):
             raise SinkError(f"cannot record to {folder}: {why(error)}; choose another folder") from error
 
     def recorded(self, recognizer: Recognizer) -> Recognizer:
-        """The same recognizer, whose steps are written down."""
+        """The same recognizer, whose steps are recorded."""
         self._models.append(recognizer)
         self._write_header()
         return _Recorded(recognizer, self, len(self._models) - 1)
 
     def write(self, result: Result) -> None:
-        """Note what was told with a result, and what was dropped before it."""
+        """Record the events of a result, and how many frames were dropped before it."""
         if result.events:
             self._note(
                 {
@@ -123,7 +125,7 @@ class FlightRecorder(Closing):
             )
 
     def health(self, camera: str, health: Health) -> None:
-        """Note how a camera is."""
+        """Record the health of a camera."""
         self._note(
             {
                 "type": "state", "camera": camera, "state": str(health.state), "frames": health.frames,
@@ -144,15 +146,15 @@ class FlightRecorder(Closing):
         model: int,
         frames: Sequence[Frame],
         before: Sequence[State],
-        said: Sequence[tuple[Prediction, State]],
+        steps: Sequence[tuple[Prediction, State]],
     ) -> None:
-        """Write down one step of a recognizer."""
-        with self._lock, self._forgiven():
+        """Record one step of a recognizer: what it was given and what it returned."""
+        with self._lock, self._tolerating():
             if not self._ready():
                 return
             assert self._data is not None
             entries = []
-            for frame, state, (prediction, after) in zip(frames, before, said, strict=True):
+            for frame, state, (prediction, after) in zip(frames, before, steps, strict=True):
                 entry: dict[str, Any] = {
                     "camera": frame.source,
                     "index": int(frame.index),
@@ -169,11 +171,11 @@ class FlightRecorder(Closing):
                     entry["before"] = self._put(kept.to_bytes())
                 self._last[frame.source] = after
                 entries.append(entry)
-            self._data.flush()  # before the line that speaks of it
+            self._data.flush()  # before the line that refers to it
             self._put_line({"type": "step", "model": model, "time": round(time.time(), 3), "frames": entries})
 
     def _note(self, line: dict[str, Any]) -> None:
-        with self._lock, self._forgiven():
+        with self._lock, self._tolerating():
             if self._ready():
                 self._put_line({**line, "time": round(time.time(), 3)})
 
@@ -200,9 +202,9 @@ class FlightRecorder(Closing):
     # -- the parts
 
     def _ready(self) -> bool:
-        """Whether there is a part to write to; begins one where it is time."""
+        """Whether there is a part to write to; begins a new one when the last is old enough."""
         now = time.monotonic()
-        if now - self._failed < _AGAIN_SECONDS:
+        if now - self._failed < _RETRY_SECONDS:
             return False
         if self._lines is None or now - self._begun >= _PART_SECONDS:
             self._close_part()
@@ -222,9 +224,9 @@ class FlightRecorder(Closing):
         self._data = self._lines = None
 
     def _prune(self) -> None:
-        """The oldest parts of all recordings in the folder go, when it is too large."""
+        """Delete the oldest parts of all recordings in the folder when it is too large."""
         total = 0.0
-        # This recording is the newest, whatever the clock said when it or another one began.
+        # This recording is the newest, whatever the system's clock was when it or another one began.
         for path in sorted(
             self.folder.parent.glob("*/part-*.bin"),
             key=lambda path: (path.parent == self.folder, path),
@@ -258,68 +260,59 @@ class FlightRecorder(Closing):
         with replacing(self.folder / "flight.json", "w", private=True, encoding="utf-8") as file:
             file.write(json.dumps(header, indent=2) + "\n")
 
-    def _forgiven(self) -> _Forgiven:
-        return _Forgiven(self)
+    @contextmanager
+    def _tolerating(self) -> Iterator[None]:
+        """An error of the disk is reported; recognition goes on."""
+        try:
+            yield
+        except OSError as error:
+            self._fail(error)
 
-    def fail(self, error: OSError) -> None:
+    def _fail(self, error: OSError) -> None:
         """Stop for a minute."""
         self._failed = time.monotonic()
         try:
             self._close_part()
-        except OSError:  # what it still held cannot be written either
+        except OSError:  # what its buffer held cannot be written either
             self._data = self._lines = None
-        self._complain(f"the recording to {self.folder} stops for a minute: {why(error)}")
+        self._warn(f"the recording to {self.folder} stops for a minute: {why(error)}")
 
 
-class _Forgiven:
-    """What the disk refuses is told; what is recorded goes on."""
-
-    def __init__(self, recorder: FlightRecorder) -> None:
-        self._recorder = recorder
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        if isinstance(error, OSError):
-            self._recorder.fail(error)
-            return True
-        return False
-
-
-class _Recorded(Recognizer):
-    """A recognizer whose steps are written down."""
+class _Recorded(RecognizerWrapper):
+    """A recognizer whose steps are recorded."""
 
     def __init__(self, recognizer: Recognizer, recorder: FlightRecorder, model: int) -> None:
-        super().__init__(recognizer._engine, recognizer.name)
+        super().__init__(recognizer)
         self._recorder, self._model = recorder, model
 
-    def step_many(self, frames: Sequence[Frame], states: Sequence[State]) -> list[tuple[Prediction, State]]:
-        """As the recognizer does it."""
-        said = super().step_many(frames, states)
-        if frames:
-            self._recorder.note_step(self._model, frames, states, said)
-        return said
+    def on_step(
+        self,
+        frames: Sequence[Frame],
+        states: Sequence[State],
+        steps: Sequence[tuple[Prediction, State]],
+    ) -> None:
+        """Record it."""
+        self._recorder.note_step(self._model, frames, states, steps)
 
 
-# -- again
+# -- replay
 
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What a replay found."""
+    """The outcome of a replay."""
 
-    steps: int  # that were done again
+    steps: int  # that were run again
     frames: int
-    unseen: int  # frames without a picture, which could not be
-    difference: str | None  # the first, in words; None: all is as it was, bit for bit
-    notes: tuple[str, ...] = ()  # what is other than then
+    unseen: int  # frames without an image, which cannot be replayed
+    difference: str | None  # the first, as a message; None: all is as it was, bit for bit
+    notes: tuple[str, ...] = ()  # packages whose versions differ from those of the recording
 
 
 def load_recorded(name: str, engine: str) -> Recognizer:
-    """The model that ships under the name that a recording says; raises ``DataError`` for any other.
+    """The shipped model that a recording names; raises ``DataError`` for any other.
 
-    A recording is somebody else's file: what it names is never looked for among the files of this machine.
+    A recording may come from a stranger, so a name in it is never taken as a path on this machine.
     """
     if name not in shipped_models():
         raise DataError(
@@ -330,7 +323,7 @@ def load_recorded(name: str, engine: str) -> Recognizer:
 
 
 def replay(folder: Path, load: Callable[[str, str], Recognizer] = load_recorded) -> Replayed:
-    """Do all steps of a recording again. ``load``: a model's name and engine -> the recognizer to do it with.
+    """Run all steps of a recording again. ``load``: a model's name and engine -> the recognizer to run them with.
 
     Raises ``DataError`` where there is no recording, one without pictures, or one that is damaged.
     """
@@ -362,16 +355,16 @@ def _replay(folder: Path, load: Callable[[str, str], Recognizer]) -> Replayed:
             if "before" in entry:
                 states[entry["camera"]] = _state(entry["before"], data, recognizer, where)
         ready = [entry for entry in line["frames"] if entry["camera"] in states]
-        # A batch of another size may round otherwise: all take part, also those whose picture is not there.
+        # A batch of another size may round differently: all take part, also frames whose image was not kept.
         try:
-            said = recognizer.step_many(
+            outputs = recognizer.step_many(
                 [_frame(entry, data, recognizer, where) for entry in ready],
                 [states[entry["camera"]] for entry in ready],
             )
         except StateError as error:
             raise DataError(f"{recognizer.name} is another model than the one that was recorded") from error
         steps += 1
-        for entry, (prediction, state) in zip(ready, said, strict=True):
+        for entry, (prediction, state) in zip(ready, outputs, strict=True):
             if entry["picture"] is None:
                 continue
             frames += 1
@@ -399,7 +392,7 @@ def _recording(folder: Path) -> Path:
 
 
 def _header(folder: Path) -> dict[str, Any]:
-    """What flight.json says, with all that a replay asks of it; raises ``DataError``."""
+    """The header in flight.json, with all that a replay needs; raises ``DataError``."""
     path = folder / "flight.json"
     try:
         header = read_json(read_data(path))
@@ -430,13 +423,13 @@ def _header(folder: Path) -> dict[str, Any]:
 
 
 def _steps(folder: Path) -> Iterator[tuple[str, dict[str, Any], BinaryIO]]:
-    """Where it stands, the step, and the data of its part; a last line that a kill cut short is left out."""
+    """Place (file and line), step, and data of its part; a last line that was cut short by a kill is left out."""
     parts = sorted(p for p in folder.iterdir() if _PART.fullmatch(p.name) and p.with_suffix(".bin").exists())
     if not parts:
         raise DataError(f"the recording {folder} holds no step")
     for path in parts:
         for file in (path, path.with_suffix(".bin")):
-            if not file.is_file():  # a pipe: whoever opens it waits for ever
+            if not file.is_file():  # a pipe: opening it would wait for ever
                 raise DataError(f"{file} is no file; the recording is damaged")
         with path.with_suffix(".bin").open("rb") as data, path.open("rb") as lines:
             for number in itertools.count(1):
@@ -447,18 +440,18 @@ def _steps(folder: Path) -> Iterator[tuple[str, dict[str, Any], BinaryIO]]:
                         raise DataError(f"{where}: it is longer than any; the recording is damaged")
                     break
                 try:
-                    said = read_json(line, strict=False)
+                    values = read_json(line, strict=False)
                 except ValueError as error:
                     raise DataError(f"{where}: this is no JSON; the recording is damaged") from error
-                if not isinstance(said, dict) or "type" not in said:
+                if not isinstance(values, dict) or "type" not in values:
                     raise DataError(f"{where}: this is no line of a recording; it is damaged")
-                if said["type"] == "step":
-                    _check_step(said, where)
-                    yield where, said, data
+                if values["type"] == "step":
+                    _check_step(values, where)
+                    yield where, values, data
 
 
 def _check_step(line: dict[str, Any], where: str) -> None:
-    """Whether a step says all that a replay asks of it, in the right kinds; raises ``DataError``."""
+    """Check that a step holds all that a replay needs, in the right types; raises ``DataError``."""
 
     def place(numbers: object, count: int) -> bool:
         return (
@@ -489,9 +482,9 @@ def _check_step(line: dict[str, Any], where: str) -> None:
 
 
 def _take(data: BinaryIO, offset: int, length: int, most: int, where: str) -> bytes:
-    """What was packed there: at most so many bytes are read, and at most so many come of them."""
+    """Unpack what is stored there; neither the packed nor the unpacked bytes may exceed their limit."""
     damaged = DataError(f"{where}: a picture or a state of the recording is damaged")
-    if length > most + 1_000:  # zlib makes little larger what it cannot make smaller
+    if length > most + 1_000:  # zlib grows data that it cannot shrink by a few bytes only
         raise damaged
     data.seek(offset)
     unpacker = zlib.decompressobj()
@@ -505,7 +498,7 @@ def _take(data: BinaryIO, offset: int, length: int, most: int, where: str) -> by
 
 
 def _state(place: list[int], data: BinaryIO, recognizer: Recognizer, where: str) -> State:
-    """A state is about as large as its model's; one of another model is told as that later."""
+    """A stored state, of about the size of its model's; that of another model is found out by the step."""
     most = len(recognizer.initial_state().to_bytes()) + _SLACK
     try:
         return State.from_bytes(_take(data, place[0], place[1], most, where))
@@ -552,12 +545,12 @@ def _difference(
 
 
 def _without_pictures(state: State) -> State:
-    """The state without what its encoder keeps of earlier frames: that may be a picture."""
+    """The state without its encoder's cache, which may hold an image."""
     return replace(state, cache=tuple(np.zeros_like(array) for array in state.cache))
 
 
 def digest_of(state: State) -> int:
-    """A number that is another where any bit of the state is."""
+    """A checksum of the state's arrays."""
     digest = 0
     for array in (*state.head, *state.cache, state.clock, state.segment):
         digest = zlib.crc32(np.ascontiguousarray(array).tobytes(), digest)

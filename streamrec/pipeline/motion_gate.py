@@ -1,4 +1,4 @@
-"""The motion gate: a camera whose picture stands still need not be looked at often."""
+"""The motion gate: while nothing moves in front of a camera, only a few of its frames are recognized."""
 
 from __future__ import annotations
 
@@ -10,21 +10,23 @@ from streamrec.core.arguments import number
 from streamrec.errors import StreamrecError
 from streamrec.types import Frame
 
-LEVELS = 6.0  # grey levels by which a part of the picture must change: more than noise and a codec's unrest
-ACROSS = 160  # points across the picture that are compared,
-SPARE = 0.8  # of the time after which a model begins anew: the next frame may be a while in coming
-PART = 4  # in parts of so many by so many, whose means are free of noise
+LEVELS = (
+    6.0  # grey levels by which a block of the image must change: more than noise and compression artefacts
+)
+ACROSS = 160  # points across the image that are compared,
+BLOCK = 4  # in blocks of so many by so many, whose means are free of noise
+SPARE = 0.8  # of the time after which a model's state begins anew: the next frame may be late
 
 
-class Gate:
-    """Tells which frames are worth a look: those that differ from the last one looked at, or come ``seconds`` after it.
+class MotionGate:
+    """Passes the frames that differ from the last one that passed, or come ``seconds`` after it. One for each stream.
 
-    One stream's. What was left out is counted in ``still``; whoever looks again is told the time that has passed
-    by the frame's own timestamp, so that a state that knows the clock ages truly. ``most``: seconds after which a
-    model begins anew, which must not come to pass.
+    ``still`` counts the frames that were left out. The model learns from the timestamps how much time has passed, so
+    its state ages as it should. ``most``: seconds after which the model's state begins anew, which a gate must not
+    cause.
 
     >>> frames = [Frame(np.full((48, 64, 3), 40 * (n > 7), np.uint8), n, n / 10) for n in range(10)]
-    >>> gate = Gate(0.5)
+    >>> gate = MotionGate(0.5)
     >>> [frame.index for frame in frames if gate.passes(frame)], gate.still
     ([0, 5, 8], 7)
     """
@@ -34,38 +36,41 @@ class Gate:
         if not 0.0 < seconds <= SPARE * most:
             limit = f", and up to {SPARE * most:g}" if most < math.inf else ""
             raise StreamrecError(
-                f"a still picture cannot be looked at every {seconds:g} s: give seconds above 0{limit}"
-                + (f"; after {most:g} s without a look this model begins anew" if limit else "")
+                f"a still scene cannot be recognized every {seconds:g} s: give seconds above 0{limit}"
+                + (f"; after {most:g} s without a frame this model begins anew" if limit else "")
             )
         self.seconds = seconds
         self.still = 0
         self._last: Frame | None = None
-        self._seen = np.zeros((0, 0), np.float32)
+        self._blocks = np.zeros((0, 0), np.float32)
 
     def passes(self, frame: Frame) -> bool:
-        """Whether to look at the next frame of the stream."""
-        seen, last = glance(frame.image), self._last
+        """Whether to recognize the next frame of the stream."""
+        blocks, last = block_means(frame.image), self._last
         if (
             last is not None
             and frame.segment == last.segment
             and 0.0 <= frame.timestamp - last.timestamp < self.seconds
-            and seen.shape == self._seen.shape
-            and float(np.abs(seen - self._seen).max(initial=0.0)) <= LEVELS
+            and blocks.shape == self._blocks.shape
+            and float(np.abs(blocks - self._blocks).max(initial=0.0)) <= LEVELS
         ):
             self.still += 1
             return False
-        self._last, self._seen = frame, seen
+        self._last, self._blocks = frame, blocks
         return True
 
 
-def glance(image: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 -> the means of its parts, in green: most of what is bright or dark.
+Gate = MotionGate  # its former name
 
-    >>> glance(np.full((720, 1280, 3), 7, np.uint8)).shape
+
+def block_means(image: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8 -> the means of its blocks, of the green channel: it carries most of the brightness.
+
+    >>> block_means(np.full((720, 1280, 3), 7, np.uint8)).shape
     (22, 40)
     """
     step = max(1, image.shape[1] // ACROSS)
     points = image[step // 2 :: step, step // 2 :: step, 1]
-    rows, columns = points.shape[0] // PART, points.shape[1] // PART
-    parts = points[: PART * rows, : PART * columns].reshape(rows, PART, columns, PART)
-    return parts.mean((1, 3), dtype=np.float32)
+    rows, columns = points.shape[0] // BLOCK, points.shape[1] // BLOCK
+    blocks = points[: BLOCK * rows, : BLOCK * columns].reshape(rows, BLOCK, columns, BLOCK)
+    return blocks.mean((1, 3), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Predictions of one stream -> its results: what began, what ended, how often, and that all of it ends."""
+"""Predictions of one stream in, its results out: with events, repetitions, and an end for every action that started."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from streamrec.nn.config import ModelConfig
 from streamrec.types import Event, Frame, Prediction, Result
 
 
-class Teller:
-    """Makes the results of one stream: it remembers for the detector and the counter, and the last result.
+class ResultBuilder:
+    """Builds the results of one stream: it holds the state of the detector and of the counter, and the last result.
 
     ``events``: other settings than the model's own.
     """
@@ -23,7 +23,7 @@ class Teller:
         self._events = EventTracker(config.labels, settings, config.counted, config.counting, source)
         self._result: Result | None = None
 
-    def tell(
+    def build(
         self,
         frame: Frame,
         prediction: Prediction,
@@ -33,9 +33,10 @@ class Teller:
         still: int | None = None,
         last: bool = False,
     ) -> Result:
-        """The result of the next frame. ``asked``: time.monotonic() when the model was; ``last``: nothing follows.
+        """The result of the next frame.
 
-        What ran when a new segment begins has ended where the old one did.
+        ``asked``: time.monotonic() when the step began. ``last``: no frame follows. Where a new segment begins, what
+        was running ends at the last frame of the old one.
         """
         events: tuple[Event, ...] = ()
         if self._result is not None and frame.segment != self._result.frame.segment:
@@ -44,17 +45,20 @@ class Teller:
         repetitions = self._events.repetitions
         if last:
             events += self._events.finish(frame.timestamp)
-        latency = time.monotonic() - (frame.captured or asked)  # a caller's own frames tell no time
+        latency = time.monotonic() - (frame.captured or asked)  # a caller's own frames have no capture time
         unknown = self._events.is_unknown(prediction)
         self._result = Result(frame, prediction, events, latency, dropped, repetitions, still, unknown)
         return self._result
 
     def ending(self) -> Iterator[Result]:
-        """The last result once more, with what still runs as ended; nothing where nothing runs."""
+        """The last result once more, with an end for what still runs; nothing where nothing runs."""
         result = self._result
         if result is not None and (ended := self._events.finish(result.frame.timestamp)):
             yield replace(result, events=ended, repeated=True)
 
-    def forget(self) -> None:
-        """Let go of the last result, and of its picture: nothing follows."""
+    def release(self) -> None:
+        """Drop the last result, and with it its image: no frame follows."""
         self._result = None
+
+
+Teller = ResultBuilder  # its former name

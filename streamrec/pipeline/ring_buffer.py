@@ -1,4 +1,4 @@
-"""The ring buffer between the thread that reads a source and whoever wants its frames."""
+"""The ring buffer between the thread that reads a source and the thread that takes its frames."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class RingBuffer(Generic[T]):
     """A bounded queue that can end, can fail, and can forget its oldest item.
 
     With ``drop_oldest`` a put never waits: the oldest item makes room and is counted in ``dropped``.
-    Without it a put waits until there is room, so nothing is ever lost. Nobody polls: both sides sleep on a
+    Without it a put waits until there is room, so nothing is ever lost. Neither side polls: both sleep on a
     condition. Buffers that are given the same one, ``changed``, can be waited for together.
 
-    ``together``: whoever found it empty, or full, sleeps until there are so many items, or so much room, so that
-    two threads take turns in runs and not item by item, each with its own data in the processor's cache.
+    ``together``: a thread that found the buffer empty, or full, sleeps until there are so many items, or so much room.
+    So two threads take turns in runs and not item by item, each with its own data in the processor's cache.
 
     >>> buffer = RingBuffer(2, drop_oldest=True)
     >>> [buffer.put(n) for n in range(5)]

@@ -1,34 +1,36 @@
-"""Many streams at once: one batch for the encoder, a state each, and nobody waits for a camera that is slow."""
+"""Many streams at once: one batch for the encoder, a state each, and a slow camera delays no other."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import closing, nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from threading import Condition
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from streamrec.core.arguments import described, whole_number
+from streamrec.core.arguments import whole_number
 from streamrec.core.context import Closing
+from streamrec.core.messages import described
 from streamrec.core.redact import redact, redact_address
 from streamrec.core.text import printable
 from streamrec.errors import SourceError, StreamrecError, WrongValue
 from streamrec.events.detector import EventSettings
 from streamrec.pipeline.capture import Reader
-from streamrec.pipeline.motion_gate import Gate
-from streamrec.pipeline.result_builder import Teller
+from streamrec.pipeline.due_frames import DueFrames
+from streamrec.pipeline.motion_gate import MotionGate
+from streamrec.pipeline.result_builder import ResultBuilder
 from streamrec.runtime.recognizer import Recognizer, check_recognizer
 from streamrec.sources.open import open_source
 from streamrec.sources.sampling import check_fps, is_next
 from streamrec.state import State
 from streamrec.types import Frame, Health, Prediction, Result, Source, SourceState
 
-BATCH = 8  # frames: a larger batch gains little, and all that are in it wait for it (benchmarks/many.py)
-STALL_SECONDS = 10.0  # a live source that says "live" and gives nothing for so long is not
-_TICK = 0.5  # seconds between two looks at whether a source has stalled
+BATCH = 8  # frames: a larger batch gains little, and all frames in it wait for it (benchmarks/many.py)
+STALL_SECONDS = 10.0  # a live source that gives no frame for so long has stalled, whatever state it reports
+_TICK = 0.5  # seconds between two checks whether a source has stalled
 _RECENT = 5.0  # seconds over which a rate is taken
 _OVER = (SourceState.ended, SourceState.failed)
 
@@ -39,15 +41,15 @@ class Counts:
 
     read: int = 0  # given by the source
     recognized: int = 0  # a result each
-    # Cause: "rhythm" (between those that are due), "overload" (a newer one came before the recognizer had time),
-    # "still" (its picture stood still, and a gate was asked for), "unusable" (the recognizer refused it), "left"
-    # (nobody reads any more).
+    # Cause: "rhythm" (not due at the sampling rate), "overload" (a newer one came before the recognizer had time),
+    # "still" (nothing moved, and a motion gate was asked for), "unusable" (the recognizer refused it), "left"
+    # (the camera was removed or the watcher stopped).
     dropped: Mapping[str, int] = field(default_factory=dict)
     waiting: int = 0  # in the buffer or in hand; 0 when the camera is over
 
 
 class Camera:
-    """One stream of a ``Watcher``: how it is, and what became of its frames. ``Watcher.add`` makes it."""
+    """One stream of a ``Watcher``: its health, and what became of its frames. ``Watcher.add`` makes it."""
 
     def __init__(
         self,
@@ -61,51 +63,52 @@ class Camera:
         changed: Condition,
     ) -> None:
         self.name = name
-        self._gate = None if still is None else Gate(still, most=recognizer.config.max_gap)
+        self._gate = None if still is None else MotionGate(still, most=recognizer.config.max_gap)
         self.source = source
         self.recognizer = recognizer
         self.fps = recognizer.fps if fps is None else fps
         self.error: BaseException | None = None  # why it failed; None: it did not
-        self._is_broken = False  # its model raised what nobody raises on purpose
+        self._is_broken = False  # its model raised an error that is none of ours: a fault, not a refusal
         self._changed = changed
         self._state: State = recognizer.initial_state()
-        self._teller = Teller(recognizer.config, name, events=events)
-        self._seen: Frame | None = None  # the one that was looked at last
+        self._builder = ResultBuilder(recognizer.config, name, events=events)
+        self._last: Frame | None = None  # the one that was taken last for the recognizer
         self._served = 0  # the round in which that was
         self._read = self._recognized = 0
         self._dropped: Counter[str] = Counter()
-        self._times: deque[float] = deque()  # of the results of late
+        self._times: deque[float] = deque()  # of the recent results
         self._began = self._arrived = time.monotonic()  # the latter: when the last frame came
         self._over: Health | None = None
         self._segment: int | None = None  # of the last result
-        self._lost = False  # and it is not told yet that what ran has ended with that
-        self._told: tuple[SourceState, str] | None = None
+        self._lost = False  # the source is reconnecting, and what was running is to end
+        self._reported: tuple[SourceState, str] | None = None
         self._since = self._arrived
-        self._heard: deque[Health] = deque([Health(since=self._began)])
+        self._health_queue: deque[Health] = deque([Health(since=self._began)])
         self._listener = source.on_health
-        source.on_health = self._hear
-        self._reader = Reader(_Due(self), capacity=1 if source.live else 4, changed=changed)
+        source.on_health = self._on_source_health
+        due = DueFrames(source, recognizer, self._choose, on_abandoned=lambda: self._drop("left"))
+        due.name = name
+        self._reader = Reader(due, capacity=1 if source.live else 4, changed=changed)
 
     def __repr__(self) -> str:
         return f"<Camera {self.name}: {self.health.state}>"
 
     @property
     def health(self) -> Health:
-        """How it is now: what the source says of itself, or what can be seen from outside."""
+        """How it is now: what the source reports of itself, or what can be seen from outside."""
         if self._over is not None:
             return self._over
-        said, now = self.source.health, time.monotonic()
-        if (
-            said is Source.health or said.state in _OVER
-        ):  # it says nothing, or frames are still to be looked at
+        health, now = self.source.health, time.monotonic()
+        # It reports nothing, or it has ended and some of its frames are still to be recognized.
+        if health is Source.health or health.state in _OVER:
             state = SourceState.live if self._read else SourceState.connecting
-            said = replace(said, state=state, reason="", since=self._since, frames=self._read)
-        if self.source.live and said.state is SourceState.live and now - self._arrived > STALL_SECONDS:
+            health = replace(health, state=state, reason="", since=self._since, frames=self._read)
+        if self.source.live and health.state is SourceState.live and now - self._arrived > STALL_SECONDS:
             reason = f"no picture for {STALL_SECONDS:g} s"
             return replace(
-                said, state=SourceState.stalled, reason=reason, since=self._arrived + STALL_SECONDS
+                health, state=SourceState.stalled, reason=reason, since=self._arrived + STALL_SECONDS
             )
-        return said
+        return health
 
     @property
     def counts(self) -> Counts:
@@ -125,11 +128,33 @@ class Camera:
             self._forget_times(now)
             return len(self._times) / min(_RECENT, max(now - self._began, 0.1))
 
-    # -- the rest is between the camera, its thread and its watcher
+    # -- what follows is between the camera, its thread and its watcher
 
-    def _hear(self, health: Health) -> None:
-        """Called by the source in its thread: the watcher tells it, in its own."""
-        self._heard.append(health)
+    def _choose(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+        """Count the frames of the source, and pass on those that are due; runs in the camera's reader thread."""
+        passed = gated = None  # the last frame that passed, and the last that the gate was asked about
+        for frame in frames:
+            # Of a file each frame that passes is recognized; of a camera some of them are overwritten.
+            last = self._last if self.source.live else passed
+            with self._changed:
+                self._read += 1
+                self._arrived = time.monotonic()
+            if gated is not None and (last is None or gated.index > last.index):
+                last = gated
+            if not is_next(frame, last, self.fps):
+                self._drop("rhythm")
+                continue
+            if self._gate is not None:
+                gated = frame
+                if not self._gate.passes(frame):
+                    self._drop("still")
+                    continue
+            passed = frame
+            yield frame if frame.source == self.name else replace(frame, source=self.name)
+
+    def _on_source_health(self, health: Health) -> None:
+        """Called by the source in its thread: the watcher reports it, in its own."""
+        self._health_queue.append(health)
         with self._changed:
             self._lost = self._lost or health.state is SourceState.reconnecting
             self._changed.notify_all()
@@ -137,18 +162,17 @@ class Camera:
             self._listener(health)
 
     def _changes(self) -> Iterator[Health]:
-        """States that were not told yet, in order."""
-        while self._heard:
-            health = self._heard.popleft()
-            if (
-                health.state not in _OVER and self._over is None
-            ):  # over is what the watcher has seen the end of
+        """States that were not reported yet, in order."""
+        while self._health_queue:
+            health = self._health_queue.popleft()
+            # The watcher decides itself when a camera is over.
+            if health.state not in _OVER and self._over is None:
                 yield from self._if_new(health)
         yield from self._if_new(self.health)
 
     def _if_new(self, health: Health) -> Iterator[Health]:
-        if (health.state, health.reason) != self._told:
-            self._told = health.state, health.reason
+        if (health.state, health.reason) != self._reported:
+            self._reported = health.state, health.reason
             self._since = health.since or time.monotonic()
             yield health
 
@@ -170,19 +194,21 @@ class Camera:
         frame = buffer.take()
         if frame is None:
             return None
-        if self.source.live and not is_next(frame, self._seen, self.fps):
+        if self.source.live and not is_next(frame, self._last, self.fps):
             self._drop("rhythm")  # it came while the one before it was taken
             return None
-        self._seen = frame
+        self._last = frame
         return frame, not self.source.live and self._is_finished()
 
-    def _recognize(self, frame: Frame, last: bool, said: tuple[Prediction, State], asked: float) -> Result:
-        prediction, state = said
+    def _recognized_as(
+        self, frame: Frame, last: bool, step: tuple[Prediction, State], asked: float
+    ) -> Result:
+        prediction, state = step
         if frame.segment != self._segment:  # with which what ran before ends anyway
             self._segment, self._lost = frame.segment, False
         dropped = self._reader.buffer.dropped
         still = None if self._gate is None else self._gate.still
-        result = self._teller.tell(frame, prediction, asked=asked, dropped=dropped, still=still, last=last)
+        result = self._builder.build(frame, prediction, asked=asked, dropped=dropped, still=still, last=last)
         self._state = state
         now = time.monotonic()
         with self._changed:
@@ -196,10 +222,10 @@ class Camera:
             self._times.popleft()
 
     def _end_if_lost(self) -> Iterator[Result]:
-        """What runs ends when the camera is lost, and not when it is back, which may be tomorrow."""
+        """What runs ends when the camera is lost, not when it is back, which may be tomorrow."""
         if self._lost and not len(self._reader.buffer):
             self._lost = False
-            yield from self._teller.ending()
+            yield from self._builder.ending()
 
     def _finish(self, reason: str = "", error: BaseException | None = None) -> list[Result]:
         """It is over: what still waits is counted, what runs ends."""
@@ -210,65 +236,17 @@ class Camera:
             self._drop("left")
         self.error = error
         state = SourceState.ended if error is None else SourceState.failed
-        said = self.source.health
-        frames = self._read if said is Source.health else said.frames
-        self._over = replace(said, state=state, reason=reason, since=time.monotonic(), frames=frames)
-        return list(self._teller.ending())
+        health = self.source.health
+        frames = self._read if health is Source.health else health.frames
+        self._over = replace(health, state=state, reason=reason, since=time.monotonic(), frames=frames)
+        return list(self._builder.ending())
 
-    def _let_go(self) -> None:
-        """Its thread has ended: what is large goes now, and does not wait for the collector of circles."""
-        self._seen, self._state = None, self.recognizer.initial_state()
-        self._teller.forget()
-        if self.source.on_health == self._hear:
+    def _release(self) -> None:
+        """Its thread has ended: free what is large now, and not when the garbage collector finds the cycle."""
+        self._last, self._state = None, self.recognizer.initial_state()
+        self._builder.release()
+        if self.source.on_health == self._on_source_health:
             self.source.on_health = self._listener
-
-
-class _Due(Source):
-    """The frames of a camera that are due, so that its thread alone is busy with those that are not."""
-
-    def __init__(self, camera: Camera) -> None:
-        self.name = camera.name
-        self._camera = camera
-
-    @property
-    def live(self) -> bool:  # type: ignore[override]
-        """Whether the camera's source is, which may turn out later."""
-        return self._camera.source.live
-
-    def interrupt(self) -> None:
-        self._camera.source.interrupt()
-
-    def __iter__(self) -> Iterator[Frame]:
-        # The source is told now that it is read: an interrupt may come before the first frame is asked for.
-        return self._due(iter(self._camera.source))
-
-    def _due(self, frames: Iterator[Frame]) -> Iterator[Frame]:
-        camera, gate, passed, judged = self._camera, self._camera._gate, None, None
-        with closing(frames) if isinstance(frames, Generator) else nullcontext():
-            for frame in frames:
-                # Of a file each frame that passes is looked at; of a camera some of them are overwritten.
-                last = camera._seen if self.live else passed
-                with camera._changed:
-                    camera._read += 1
-                    camera._arrived = time.monotonic()
-                if judged is not None and (last is None or judged.index > last.index):
-                    last = judged
-                if not is_next(frame, last, camera.fps):
-                    camera._drop("rhythm")
-                    continue
-                if gate is not None:
-                    judged = frame
-                    if not gate.passes(frame):
-                        camera._drop("still")
-                        continue
-                passed = frame
-                if frame.source != self.name:
-                    frame = replace(frame, source=self.name)
-                try:
-                    yield frame if self.live else camera.recognizer.ahead(frame)
-                except GeneratorExit:
-                    camera._drop("left")
-                    raise
 
 
 class Watcher(Closing):
@@ -277,7 +255,7 @@ class Watcher(Closing):
     ``add`` and ``remove`` streams at any time, from any thread; iterate it, or call ``step``, in one thread.
     Each source has a thread of its own, so that one that is slow, dead or broken never delays another: what has
     arrived is recognized, at most ``batch`` frames at once, and where the machine cannot keep up those come
-    first that were served least recently. Of a camera the newest frame is seen, of a file every frame.
+    first that were served least recently. Of a camera the newest frame is recognized, of a file every due frame.
 
     ``on_health`` is called with a camera and its health at each change of state, in the thread that iterates.
 
@@ -306,8 +284,8 @@ class Watcher(Closing):
         self._on_health = on_health
         self._changed = Condition()
         self._cameras: dict[str, Camera] = {}
-        self._leaving: list[Camera] = []  # removed, and their end is not told yet
-        self._gone: list[Camera] = []  # told, and their thread may still run
+        self._leaving: list[Camera] = []  # removed, and their end is not reported yet
+        self._gone: list[Camera] = []  # reported, and their thread may still run
         self._reserved: WeakKeyDictionary[Recognizer, int] = WeakKeyDictionary()  # frames of its largest pass
         self._round = 0
         self._stopped = self._closed = False
@@ -324,9 +302,8 @@ class Watcher(Closing):
     ) -> Camera:
         """Watch one more source, anything that ``open_source`` takes; its frames and events carry the name.
 
-        ``recognizer``, ``fps`` and ``events`` where they differ from the others'; ``still``: a picture that stands
-        still is looked at every so many seconds only (``Gate``). Raises ``StreamrecError`` when
-        the name is taken.
+        ``recognizer``, ``fps`` and ``events`` where they differ from the others'; ``still``: a scene without motion
+        is recognized every so many seconds only (``MotionGate``). Raises ``StreamrecError`` when the name is taken.
         """
         recognizer = recognizer or self._recognizer
         if recognizer is None:
@@ -350,7 +327,7 @@ class Watcher(Closing):
         return camera
 
     def remove(self, name: str) -> Camera:
-        """Stop watching a source; what runs before it ends with the next step. Returns at once."""
+        """Stop watching a source; the next step ends its running actions. Returns at once."""
         with self._changed:
             camera = self._cameras.pop(name, None)
             if camera is None:
@@ -381,23 +358,23 @@ class Watcher(Closing):
                 finished = [camera for camera in self._active() if camera._is_finished()]
                 removed, self._leaving = self._leaving, []
                 batch = [] if self._stopped else self._next_batch()
-            told = [result for camera in removed for result in camera._finish("it was removed")]
+            results = [result for camera in removed for result in camera._finish("it was removed")]
             for camera in finished:
-                told += self._finished(camera)
-            told += self._recognize(batch)
+                results += self._finished(camera)
+            results += self._recognize(batch)
             for camera in self._active():
-                told += camera._end_if_lost()
+                results += camera._end_if_lost()
             if self._stopped:
-                told += self._stop_all()
+                results += self._stop_all()
             gone, self._gone = (*self._gone, *removed), []
             for camera in gone:
                 if camera._reader.join(0.0):
-                    camera._let_go()
+                    camera._release()
                 else:
                     self._gone.append(camera)
-            self._tell_changes(removed)
-            if told or batch or self._stopped or not self._active() or time.monotonic() >= deadline:
-                return told
+            self._report_health(removed)
+            if results or batch or self._stopped or not self._active() or time.monotonic() >= deadline:
+                return results
 
     def __iter__(self) -> Iterator[Result]:
         """Results as they come, until every source has ended or failed, or ``stop`` is called."""
@@ -407,7 +384,7 @@ class Watcher(Closing):
                 return
 
     def stop(self) -> None:
-        """End the iteration: its last results tell what ended. May be called from any thread."""
+        """End the iteration; its last results hold the ends of what was running. May be called from any thread."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
@@ -433,7 +410,7 @@ class Watcher(Closing):
             self._stopped
             or bool(self._leaving)
             or not cameras
-            or any(c._heard or c._is_ready() or c._is_finished() for c in cameras)
+            or any(c._health_queue or c._is_ready() or c._is_finished() for c in cameras)
         )
 
     def _next_batch(self) -> list[tuple[Camera, Frame, bool]]:
@@ -452,29 +429,29 @@ class Watcher(Closing):
         return batch
 
     def _recognize(self, batch: list[tuple[Camera, Frame, bool]]) -> list[Result]:
-        told: list[Result] = []
+        results: list[Result] = []
         if batch:
-            # What cannot be reserved may still do one frame at a time; where it does not, its cameras fail below.
+            # A model that cannot reserve may still do one frame at a time; where it cannot, its cameras fail below.
             with suppress(Exception):
                 self._reserve(batch[0][0].recognizer)
         asked = time.monotonic()
-        said = _said([(camera, frame) for camera, frame, _ in batch])
-        for (camera, frame, last), answer in zip(batch, said, strict=True):
+        steps = _steps_of([(camera, frame) for camera, frame, _ in batch])
+        for (camera, frame, last), step in zip(batch, steps, strict=True):
             try:
-                if isinstance(answer, Exception):
-                    raise answer
-                told.append(camera._recognize(frame, last, answer, asked))
+                if isinstance(step, Exception):
+                    raise step
+                results.append(camera._recognized_as(frame, last, step, asked))
             except Exception as error:
                 camera._drop("unusable")
                 camera._is_broken = not isinstance(error, StreamrecError)
-                told += camera._finish(_reason(error), error)
-        return told
+                results += camera._finish(_reason(error), error)
+        return results
 
     def _reserve(self, recognizer: Recognizer) -> None:
-        """Have it ready for all of its cameras at once, as far as they fit into a batch."""
+        """Prepare it for all of its cameras at once, as far as they fit into a batch."""
         most = min(self._batch, sum(camera.recognizer is recognizer for camera in self._active()))
         if most > self._reserved.get(recognizer, 1):
-            self._reserved[recognizer] = most  # whether it can or not: it is tried once
+            self._reserved[recognizer] = most  # tried once, whether it works or not
             recognizer.reserve(most)
 
     def _finished(self, camera: Camera) -> list[Result]:
@@ -487,7 +464,7 @@ class Watcher(Closing):
             camera._reader.leave()
         return [result for camera in cameras for result in camera._finish("it was stopped")]
 
-    def _tell_changes(self, removed: list[Camera]) -> None:
+    def _report_health(self, removed: list[Camera]) -> None:
         for camera in (*removed, *self.cameras):
             for health in camera._changes():
                 if self._on_health is not None:
@@ -495,23 +472,23 @@ class Watcher(Closing):
 
 
 def _reason(error: BaseException) -> str:
-    """Why a camera failed, in words."""
+    """Why a camera failed, as a message."""
     if isinstance(error, StreamrecError):
         return str(error)
     return redact(f"{type(error).__name__}: {error}")
 
 
-def _said(asked: list[tuple[Camera, Frame]]) -> list[tuple[Prediction, State] | Exception]:
-    """What the recognizer says of each; where it refuses a batch, of each alone: one bad picture is one camera's."""
-    if not asked:
+def _steps_of(due: list[tuple[Camera, Frame]]) -> list[tuple[Prediction, State] | Exception]:
+    """One step of each camera; where a batch fails, each alone, so that one bad frame fails one camera only."""
+    if not due:
         return []
-    recognizer = asked[0][0].recognizer
+    recognizer = due[0][0].recognizer
     try:
-        return [*recognizer.step_many([frame for _, frame in asked], [camera._state for camera, _ in asked])]
-    except Exception as error:  # a model is somebody else's, and what runs it raises of many kinds
-        if len(asked) == 1:
+        return [*recognizer.step_many([frame for _, frame in due], [camera._state for camera, _ in due])]
+    except Exception as error:  # models and engines raise errors of many kinds
+        if len(due) == 1:
             return [error]
-        return [answer for one in asked for answer in _said([one])]
+        return [step for one in due for step in _steps_of([one])]
 
 
 def results_of(

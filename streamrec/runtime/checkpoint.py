@@ -22,10 +22,11 @@ from safetensors.numpy import save
 from streamrec.core.arguments import path_to_write
 from streamrec.core.files import replacing
 from streamrec.core.graph_check import check_graph
-from streamrec.core.reading import explain_errors, path_of, read_json, shortened, why
+from streamrec.core.messages import explain_errors, shortened, why
+from streamrec.core.reading import path_of, read_json
 from streamrec.core.redact import redact
 from streamrec.core.text import printable
-from streamrec.errors import ModelError, StreamrecError
+from streamrec.errors import ModelError, StreamrecError, need
 from streamrec.nn.config import FORMAT, ModelConfig
 
 if TYPE_CHECKING:
@@ -295,6 +296,7 @@ def load_model(name_or_path: str | Path) -> ActionModel:
 
 def build_model(checkpoint: Checkpoint) -> ActionModel:
     """The torch model of a checkpoint that was read, in eval mode; raises ``ModelError`` if it does not fit."""
+    need("torch", extra="train")
     import torch
 
     from streamrec.nn.model import ActionModel

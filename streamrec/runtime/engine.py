@@ -22,26 +22,27 @@ Arrays = tuple[np.ndarray, ...]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Origin:
-    """What an engine was made from, so that it can be made again in another process."""
+    """What an engine was made from, so that ``make`` can make it again in another process, given its config too."""
 
+    make: Callable[[Origin, ModelConfig], Engine]
     model: str | Checkpoint  # the absolute path of a file, or a model that was never in one
     engine: str
     device: str
     threads: int | None
 
 
-class Lookers:
-    """Threads that look at pictures before their turn, and what they have begun with: it goes with its frame."""
+class PrefetchWorkers:
+    """Threads that encode images before their turn; ``begun`` maps a frame to its work, as long as the frame lives."""
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
         self.begun: WeakKeyDictionary[Any, Future[Any]] = WeakKeyDictionary()
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="look")
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="prefetch")
         self.submit = self._pool.submit
 
 
 class Engine(ABC):
-    """A model made ready to run; it remembers nothing, so one engine serves all streams."""
+    """A model made ready to run; it holds no state of a stream, so one engine serves all streams."""
 
     name: str
     device: str
@@ -49,7 +50,7 @@ class Engine(ABC):
     head_shapes: tuple[tuple[int, ...], ...]  # of the memory of one stream, without axis 0
     cache_shapes: tuple[tuple[int, ...], ...]
     origin: Origin | None = None  # None: it was put together by hand
-    looks_ahead = False  # whether somebody has asked for the ``lookers``, and there are some
+    prefetches = False  # whether ``prefetch_workers`` was called, and there are some
 
     @abstractmethod
     def step(
@@ -58,37 +59,35 @@ class Engine(ABC):
         elapsed: np.ndarray,
         head: Arrays,
         cache: Arrays,
-        seen: Arrays | None = None,
+        encoded: Arrays | None = None,
     ) -> tuple[np.ndarray, np.ndarray | None, Arrays, Arrays]:
-        """(N, 3, H, W) uint8 RGB, (N,) float32 seconds, memory -> what is said, and the new memory.
+        """(N, 3, H, W) uint8 RGB, (N,) float32 seconds, memory -> probabilities, phase, head and cache.
 
-        What is said: probabilities (N, labels) float32, and phase (N, 2) float32, cosine and sine, or None
-        where the model counts nothing. Infinite ``elapsed`` means that a stream begins, whatever memory it is given.
-        ``seen``: what ``look`` made of the pictures; None where nobody looked.
+        Probabilities are (N, labels) float32; phase is (N, 2) float32, cosine and sine, or None where the model
+        counts nothing. Infinite ``elapsed`` starts a stream anew, whatever memory it is given. ``encoded``: what
+        ``encode`` made of the pictures; None where they were not encoded ahead.
         """
 
-    def lookers(self) -> Lookers | None:
-        """Who looks at several pictures at once; None: this engine does not, and ``step`` looks by itself."""
+    def prefetch_workers(self) -> PrefetchWorkers | None:
+        """The threads that encode several images at once; None: this engine has none, and ``step`` encodes itself."""
         return None
 
-    def look(self, pictures: np.ndarray) -> Arrays:
-        """(N, 3, H, W) uint8 RGB -> what is seen of each picture alone, whatever came before: the most of a step.
+    def encode(self, pictures: np.ndarray) -> Arrays:
+        """(N, 3, H, W) uint8 RGB -> the part of a step that depends on each image alone: most of its work.
 
-        Only where there are ``lookers``.
+        Only where there are ``prefetch_workers``.
         """
         raise NotImplementedError
 
     def __deepcopy__(self, memo: object) -> Engine:
-        """Itself: it remembers nothing, so that a copy of who uses it can share it."""
+        """Itself: it has no state, so that the copy of an object that uses it can share it."""
         return self
 
     def __reduce__(self) -> tuple[Callable[..., Engine], tuple[Any, ...]]:
-        """Pickled as what it was made from: it is made again where it is unpickled."""
+        """Pickled as what it was made from: unpickling makes it again."""
         if self.origin is None:
             raise NotPicklable(
                 f"a {type(self).__name__} that was not loaded from a model file cannot be pickled; "
                 "save the model, and load its file in the other process"
             )
-        from streamrec.runtime.load import made_again
-
-        return made_again, (self.origin, self.config)
+        return self.origin.make, (self.origin, self.config)

@@ -14,20 +14,23 @@ from typing import NoReturn
 
 import cv2
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from streamrec.core.arguments import described
 from streamrec.core.context import unpicklable
 from streamrec.core.image import as_bgr
+from streamrec.core.messages import described
 from streamrec.core.threads import for_engine
-from streamrec.errors import ModelError, StateError
+from streamrec.errors import ModelError, StateError, need
 from streamrec.nn.encoders.last_maps import laid_out
 from streamrec.nn.model import ActionModel
 from streamrec.runtime.checkpoint import find_model, load_model
 from streamrec.runtime.torch_engine import check_process, settle_after_fork
 from streamrec.state import State
 from streamrec.types import Frame
+
+need("torch", extra="train")
+
+import torch  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
 
 LEAST = 1e-9  # evidence that is none: its noise is not to be blown up
 
@@ -91,7 +94,9 @@ class Explainer:
             for (maps, slopes), empty in zip(self._asked(frame, state, label), self._empty, strict=True)
         ]
         heat = np.maximum(np.sum(evidence, axis=0), 0.0)
-        return self.config.transform.spread(heat / max(float(heat.max()), LEAST), *frame.image.shape[:2])
+        return self.config.transform.project_back(
+            heat / max(float(heat.max()), LEAST), *frame.image.shape[:2]
+        )
 
     def _asked(self, frame: Frame, state: State, label: str | None) -> list[tuple[Tensor, Tensor]]:
         """The last maps at this frame's step, each with the slopes of the label's log-odds."""

@@ -15,15 +15,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from streamrec.core.files import replacing, why
+from streamrec.core.files import replacing
+from streamrec.core.messages import why
 from streamrec.core.text import printable
-from streamrec.errors import ModelError
+from streamrec.errors import ModelError, need
 from streamrec.nn.config import FORMAT, ModelConfig
 from streamrec.nn.model import ActionModel, action_model_of
 from streamrec.runtime.graph_passes import tidy
+
+need("torch", extra="train")
+
+import torch  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
 
 if TYPE_CHECKING:
     import onnx
@@ -96,6 +100,7 @@ def export_graph(
     path: str | Path,
 ) -> None:
     """The same of the graph that lies in a model file, with the weights that it refers to."""
+    need("onnx", extra="train")
     import onnx
     from onnx.numpy_helper import from_array
 

@@ -9,9 +9,15 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-import onnx_ir as ir
-from onnx_ir.passes import common
-from onnxscript.optimizer import fold_constants_ir
+
+from streamrec.errors import need
+
+need("onnx_ir", extra="train")
+need("onnxscript", extra="train")
+
+import onnx_ir as ir  # noqa: E402
+from onnx_ir.passes import common  # noqa: E402
+from onnxscript.optimizer import fold_constants_ir  # noqa: E402
 
 ROUNDS = 4  # one rule makes room for another
 _LARGEST = 16384  # numbers in a constant that is worked out now

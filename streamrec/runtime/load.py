@@ -1,12 +1,14 @@
-"""What runs a model, one step for N streams at a time."""
+"""From a model's name or file to the engine that runs it."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamrec.core.arguments import THREADS
-from streamrec.errors import ModelError
+from streamrec.core.text import printable
+from streamrec.errors import MissingExtra, ModelError, need
 from streamrec.nn.config import ModelConfig
 from streamrec.runtime.engine import Engine, Origin
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 ENGINES = ("auto", "onnx", "torch")
 
 
-def made_again(origin: Origin, config: ModelConfig) -> Engine:
+def make_again(origin: Origin, config: ModelConfig) -> Engine:
     """The engine made again; raises ``ModelError`` where its file holds another model by now."""
     if not isinstance(origin.model, str):
         return engine_of(origin.model, engine=origin.engine, device=origin.device, threads=origin.threads)
@@ -29,9 +31,9 @@ def made_again(origin: Origin, config: ModelConfig) -> Engine:
 def make_engine(
     name_or_path: str, *, engine: str = "auto", device: str = "auto", threads: int | None = None
 ) -> tuple[str, Engine]:
-    """Read a model and make it ready: ("onnx" on a CPU, "torch" on a GPU, where "auto") its name and engine.
+    """Read a model and make it ready: its name, and its engine ("auto": "onnx" on a CPU, "torch" on a GPU).
 
-    ``threads``: of one step on a CPU; None is what ``threads.for_engine`` says. Torch has one number for all models.
+    ``threads``: of one step on a CPU; None: ``threads.for_engine`` decides. Torch has one number for all models.
     """
     from streamrec.runtime.checkpoint import find_model, read_checkpoint
 
@@ -55,18 +57,20 @@ def make_engine(
         checkpoint = read_checkpoint(path)
         name = checkpoint.name
         made = engine_of(checkpoint, engine=engine, device=device, threads=threads)
-    made.origin = Origin(str(path.absolute()), engine, device, threads)
+    made.origin = Origin(make_again, str(path.absolute()), engine, device, threads)
     return name, made
 
 
 def engine_of(
     checkpoint: Checkpoint, *, engine: str = "auto", device: str = "auto", threads: int | None = None
 ) -> Engine:
-    """The same for a model that was read, or that was never in a file."""
+    """The engine of a model that was read, or that was never in a file."""
     if engine == "auto":
         engine = "onnx" if device in ("auto", "cpu") and checkpoint.graph is not None else "torch"
         if device == "auto" and not checkpoint.config.is_own and _has_gpu():
             engine = "torch"
+    if checkpoint.graph is None:
+        _need_torch(checkpoint.name)
     if engine == "onnx":
         _check_on_cpu(device)
         from streamrec.runtime.onnx_engine import OnnxEngine
@@ -76,8 +80,18 @@ def engine_of(
         from streamrec.runtime.torch_engine import TorchEngine
 
         made = TorchEngine(checkpoint, device, threads)
-    made.origin = Origin(checkpoint, engine, device, threads)
+    made.origin = Origin(make_again, checkpoint, engine, device, threads)
     return made
+
+
+def _need_torch(name: str) -> None:
+    """Raise ``MissingExtra`` where torch is missing, for a model that has no step graph."""
+    try:
+        need("torch", extra="train")
+    except MissingExtra as error:
+        raise MissingExtra(
+            f"{printable(name)} has no step graph, so that only torch can run it: {error}"
+        ) from error
 
 
 def _check_on_cpu(device: str) -> None:
@@ -88,15 +102,13 @@ def _check_on_cpu(device: str) -> None:
 
 
 def check_device(device: str) -> None:
-    """Raise ``ModelError`` for the name of a device that there is not.
+    """Raise ``ModelError`` for the name of a device that does not exist.
 
     >>> check_device("gpu")
     Traceback (most recent call last):
     ...
     streamrec.errors.ModelError: there is no device 'gpu'; the devices are auto, cpu, cuda, cuda:1, ..., mps and xpu
     """
-    from streamrec.errors import ModelError
-
     if not re.fullmatch(r"auto|cpu|(cuda|mps|xpu)(:\d{1,3})?", device):
         raise ModelError(
             f"there is no device {device!r}; the devices are auto, cpu, cuda, cuda:1, ..., mps and xpu"
@@ -104,10 +116,12 @@ def check_device(device: str) -> None:
 
 
 def _has_gpu() -> bool:
-    """Whether torch can use a GPU; torch is asked only where a driver of NVIDIA's is loaded."""
-    from pathlib import Path
-
+    """Whether torch can use a GPU; torch is imported only where an NVIDIA driver is loaded."""
     if not Path("/proc/driver/nvidia/version").exists():
+        return False
+    try:
+        need("torch", extra="train")
+    except MissingExtra:  # an installation that runs on the CPU
         return False
     import torch
 

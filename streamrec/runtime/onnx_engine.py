@@ -14,20 +14,20 @@ import numpy as np
 import onnxruntime
 
 from streamrec.core.graph_check import check_graph
-from streamrec.core.reading import explain_errors, why
+from streamrec.core.messages import explain_errors, why
 from streamrec.core.text import printable
 from streamrec.core.threads import for_encoding, for_engine
 from streamrec.errors import ModelError
 from streamrec.nn.config import ModelConfig
 from streamrec.runtime.checkpoint import Checkpoint, parse_config
-from streamrec.runtime.engine import Arrays, Engine, Lookers
+from streamrec.runtime.engine import Arrays, Engine, PrefetchWorkers
 from streamrec.runtime.graph_split import SplitGraph
 
 MOST_MEMORY = 8 << 30  # bytes that all graphs together may take, or half of the machine's where that is less
-_MOST_REMEMBERED = 1 << 28  # bytes of the memory of one stream
+_LARGEST_MEMORY = 1 << 28  # bytes of the memory of one stream
 _MOST_FILE = 4_000_000_000  # bytes of a .onnx file
 _TRIAL_SECONDS = 120.0  # that the first step may take
-LARGE = 4_000_000  # bytes of graph and weights: of less, a step is too short to be worth the cut
+LARGE = 4_000_000  # bytes of graph and weights: with less, a step is too short to be worth splitting
 
 
 class OnnxEngine(Engine):
@@ -43,7 +43,7 @@ class OnnxEngine(Engine):
         config: ModelConfig,
         threads: int | None = None,
     ) -> None:
-        """``threads``: how many looks are worked on at once; None: one a core."""
+        """``threads``: of prefetching, each encodes an image; None: one a core."""
         self.config = config
         self._name = printable(graph.name)
         self._session = session
@@ -56,8 +56,8 @@ class OnnxEngine(Engine):
         self._threads = for_encoding(threads)
         self._graph: _Graph | None = graph if self._threads > 1 and graph.size >= LARGE else None
         self._halves: tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSession] | None = None
-        self._lookers: Lookers | None = None
-        self._cutting = threading.Lock()
+        self._workers: PrefetchWorkers | None = None
+        self._splitting = threading.Lock()
         self._process = os.getpid()
         self._try()
 
@@ -97,39 +97,39 @@ class OnnxEngine(Engine):
         elapsed: np.ndarray,
         head: Arrays,
         cache: Arrays,
-        seen: Arrays | None = None,
+        encoded: Arrays | None = None,
     ) -> tuple[np.ndarray, np.ndarray | None, Arrays, Arrays]:
-        """One run of the graph over N streams, or of its second half where the pictures were looked at before."""
+        """One run of the graph over N streams, or of its second half where the images were encoded before."""
         given = {"pictures": pictures, "elapsed": elapsed}
         given.update(zip(self.memory_names, (*head, *cache), strict=True))
         session = self._session
-        if seen is not None:
+        if encoded is not None:
             assert self._halves is not None
             first, session = self._halves
-            given.update(zip((o.name for o in first.get_outputs()), seen, strict=True))
+            given.update(zip((o.name for o in first.get_outputs()), encoded, strict=True))
             given = {i.name: given[i.name] for i in session.get_inputs()}
         probabilities, *after = self._run(session, given)
         phase = after.pop(0) if self.config.counted else None
         return probabilities, phase, tuple(after[: len(head)]), tuple(after[len(head) :])
 
-    def lookers(self) -> Lookers | None:
-        """One thread a core. The graph is cut in two when somebody asks first."""
+    def prefetch_workers(self) -> PrefetchWorkers | None:
+        """One thread a core. The first call splits the graph in two."""
         if self._process != os.getpid():
             self._after_fork()
-        with self._cutting:
+        with self._splitting:
             if self._graph is not None:
                 self._halves = self._graph.halves()
-                self._lookers = None if self._halves is None else Lookers(self._threads)
-                self.looks_ahead = self._lookers is not None
+                self._workers = None if self._halves is None else PrefetchWorkers(self._threads)
+                self.prefetches = self._workers is not None
                 self._graph = None
-            return self._lookers
+            return self._workers
 
     def _after_fork(self) -> None:
-        """The threads stayed behind in the process that was forked, and with them what they had begun."""
-        self._process, self._cutting = os.getpid(), threading.Lock()
-        self._lookers = None if self._lookers is None else Lookers(self._threads)
+        """The threads stayed behind in the parent process, and with them the work that they had begun."""
+        self._process, self._splitting = os.getpid(), threading.Lock()
+        self._workers = None if self._workers is None else PrefetchWorkers(self._threads)
 
-    def look(self, pictures: np.ndarray) -> Arrays:
+    def encode(self, pictures: np.ndarray) -> Arrays:
         """The first half of the graph."""
         assert self._halves is not None
         return tuple(self._run(self._halves[0], {"pictures": pictures}))
@@ -146,32 +146,32 @@ class OnnxEngine(Engine):
             raise ModelError(f"the model {self._name} failed at a step: {_first_line(error)}") from error
 
     def _check_interface(self) -> None:
-        """Whether the graph takes and gives what a step of this config does."""
+        """Check that the graph has the inputs and outputs of a step of this config."""
         transform = self.config.transform
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         names = [value.name for value in inputs]
         memory = inputs[2:]
-        said = ["probabilities", "phase"] if self.config.counted else ["probabilities"]
+        scores = ["probabilities", "phase"] if self.config.counted else ["probabilities"]
         shapes = [value.shape[1:] for value in memory]
         fits = (
             names[:2] == ["pictures", "elapsed"]
             and list(inputs[0].shape[1:]) == [3, transform.height, transform.width]
             and [value.type for value in inputs] == ["tensor(uint8)", *["tensor(float)"] * (len(inputs) - 1)]
-            and [value.name for value in outputs] == [*said, *(f"{value.name}.next" for value in memory)]
+            and [value.name for value in outputs] == [*scores, *(f"{value.name}.next" for value in memory)]
             and all(name.startswith(("head.", "cache.")) for name in names[2:])
             and all(isinstance(size, int) and size > 0 for shape in shapes for size in shape)
         )
         if not fits:
             raise ModelError(f"the graph of {self._name} does not fit its config: export the model again")
         size = 4 * sum(int(np.prod([*map(int, shape)], dtype=object)) for shape in shapes)
-        if size > _MOST_REMEMBERED:
+        if size > _LARGEST_MEMORY:
             raise ModelError(
                 f"{self._name} would remember {size / 1e6:,.0f} MB of each stream; it may be "
-                f"{_MOST_REMEMBERED / 1e6:,.0f} at most"
+                f"{_LARGEST_MEMORY / 1e6:,.0f} at most"
             )
 
     def _try(self) -> None:
-        """One step of a stream that begins, on a black picture: a graph that cannot is told now."""
+        """One step of a new stream, on a black image: a graph that cannot run is found out now."""
         transform = self.config.transform
         shapes = (*self.head_shapes, *self.cache_shapes)
         memory = [np.zeros((1, *shape), np.float32) for shape in shapes]
@@ -228,14 +228,14 @@ class _Graph:
         names = [name for name in names if name in self.weights]
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        options.log_severity_level = 4  # what it would say is said by the errors
+        options.log_severity_level = 4  # its warnings are in the errors that follow
         if _is_memory_limited():
             options.add_session_config_entry("session.use_env_allocators", "1")
         # A worker that spins between frames takes the core from the thread that decodes the next one.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             options.add_external_initializers(names, [self.weights[name] for name in names])
-            # It falls back to nothing: there is one provider, and it would say so on standard output.
+            # Without fallback: there is one provider, and a fallback is printed to standard output.
             return onnxruntime.InferenceSession(
                 data, options, providers=["CPUExecutionProvider"], enable_fallback=0
             )
@@ -245,7 +245,7 @@ class _Graph:
             ) from error
 
     def halves(self) -> tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSession] | None:
-        """What looks at pictures, and what waits for the memory; None where the graph has no such halves."""
+        """The half that encodes images, and the half that needs the memory; None where the graph cannot be split."""
         try:
             split = SplitGraph(self.data)
         except (TypeError, ValueError, IndexError):  # the runtime reads it otherwise: each step is whole
@@ -271,17 +271,17 @@ def _is_memory_limited() -> bool:
             "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
         )
         onnxruntime.create_and_register_allocator(kind, onnxruntime.OrtArenaCfg({"max_mem": most}))
-    except Exception:  # the app has one of its own, or this build has none
+    except Exception:  # the app has one of its own, or this build has no allocators
         return False
     return True
 
 
 def _first_line(error: BaseException) -> str:
-    """What ONNX Runtime says, without its own source's place and lines."""
-    said = str(error).strip().splitlines() or [type(error).__name__]
-    if "BFCArena" in said[0] or "bad_alloc" in said[0] or isinstance(error, MemoryError):
+    """ONNX Runtime's message, without its own source files and lines."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    if "BFCArena" in lines[0] or "bad_alloc" in lines[0] or isinstance(error, MemoryError):
         return "it asks for more memory than a model may have here"
-    return printable(said[0])[:300]
+    return printable(lines[0])[:300]
 
 
 def _of_step(config: ModelConfig, threads: int | None) -> int:

@@ -15,17 +15,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import onnxruntime
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from streamrec.core.files import replacing, why
-from streamrec.errors import ModelError
+from streamrec.core.files import replacing
+from streamrec.core.messages import why
+from streamrec.errors import ModelError, need
 from streamrec.runtime.checkpoint import load_model
 from streamrec.runtime.export import INPUTS, export_onnx
 from streamrec.runtime.onnx_engine import OnnxEngine
 from streamrec.sources.files import FileSource
 from streamrec.sources.sampling import pace
+
+need("onnx", extra="train")
+
+import onnx  # noqa: E402
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static  # noqa: E402
 
 LOOKS = 96  # frames that the ranges are taken from,
 EACH = 8  # so many of a video, in a row

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from streamrec.core.arguments import described, number, whole_number
+from streamrec.core.arguments import number, whole_number
 from streamrec.core.image import as_bgr
+from streamrec.core.messages import described
 from streamrec.core.text import printable
 from streamrec.errors import ModelError, PictureError, StateError, StreamrecError
 from streamrec.events.detector import EventSettings
@@ -30,13 +31,13 @@ if TYPE_CHECKING:
 
 
 class Recognizer:
-    """A model made ready to run. It is immutable and remembers nothing: all streams share one.
+    """A model made ready to run. It is immutable and holds no state of a stream: all streams share one.
 
-    It may be pickled, for the processes of a pool: it is loaded again from its file there.
+    It may be pickled, for the processes of a pool: they load it again from its file.
     """
 
     def __init__(self, engine: Engine | ActionModel | CNNLSTM, name: str = "") -> None:
-        """``engine``: or a model that was just trained, as it is now; ``load`` is for names and files."""
+        """``engine``: or a model that was just trained, as it is now. ``load`` takes names and files."""
         self.name = name
         self._engine = engine if isinstance(engine, Engine) else _engine_for(engine)
 
@@ -53,7 +54,7 @@ class Recognizer:
 
         ``engine``: "onnx" (the default on a CPU), "torch", or "auto"; ``device``: "cpu", "cuda", "cuda:1", ...
         or "auto"; ``threads``: of one step on a CPU, None for what suits the model.
-        Raises ``ModelError`` in words. Nothing is downloaded and nothing is unpickled.
+        Raises ``ModelError``. Nothing is downloaded and nothing is unpickled.
         """
         name, ready = make_engine(_named(name_or_path), engine=engine, device=device, threads=threads)
         return cls(ready, name)
@@ -94,18 +95,18 @@ class Recognizer:
 
     @property
     def config(self) -> ModelConfig:
-        """The model's labels, transform, rhythm and event settings."""
+        """The model's labels, transform, frame rate and event settings."""
         return self._engine.config
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What the model can say."""
-        return self._engine.config.labels
+        """The names of the model's outputs, in order."""
+        return self.config.labels
 
     @property
     def fps(self) -> float:
-        """The rhythm that the head learned, in frames a second."""
-        return self._engine.config.fps
+        """The frame rate that the model was trained at, in frames a second."""
+        return self.config.fps
 
     @property
     def engine(self) -> str:
@@ -134,7 +135,7 @@ class Recognizer:
         )
 
     def step(self, frame: Frame, state: State) -> tuple[Prediction, State]:
-        """Look at the next frame of a stream; the given state stays as it was.
+        """Recognize the next frame of a stream; the given state stays as it was.
 
         A frame of another segment than the last, one more than ``config.max_gap`` seconds after it, or one
         before it starts from the initial state.
@@ -142,7 +143,7 @@ class Recognizer:
         return self.step_many([frame], [state])[0]
 
     def step_many(self, frames: Sequence[Frame], states: Sequence[State]) -> list[tuple[Prediction, State]]:
-        """Look at one frame of each of several streams in one pass: a batch for the encoder, a state each.
+        """Recognize one frame of each of several streams in one pass: a batch for the encoder, a state each.
 
         Raises ``StateError`` where they are not as many, or of another model, ``PictureError`` for what is no frame.
         """
@@ -162,57 +163,64 @@ class Recognizer:
             segment = np.array([frame.segment for frame in frames], np.int64)
         except (AttributeError, TypeError, ValueError) as error:
             raise _no_frame(frames) from error
-        pictures, seen = self._see(frames)
+        pictures, encoded = self._encoded(frames)
         elapsed = state.elapsed(clock, segment)
         probabilities, phase, head, cache = self._engine.step(
-            pictures, elapsed, state.head, state.cache, seen
+            pictures, elapsed, state.head, state.cache, encoded
         )
         probabilities.setflags(write=False)  # the prediction and the state share them
-        strangeness = None if self.config.known is None else self.config.known.strangeness(pictures)
+        strangeness = None if self.config.known is None else self.config.known.ood_scores(pictures)
         after = unstack(State(head, cache, clock, segment, probabilities, phase, strangeness))
         return [(self._prediction(one), one) for one in after]
 
-    def ahead(self, frame: Frame) -> Frame:
-        """The frame; where the engine can, it begins to look at its picture now, and ``step`` goes on from there.
+    def prefetch(self, frame: Frame) -> Frame:
+        """The frame; where the engine can, it begins to encode its image now, and ``step`` goes on from there.
 
-        For what is read before its turn, as from a file: all cores look at frames then, though the state of each must
-        wait for the one before.
+        For frames that are read before their turn, as from a file: all cores encode then, though the state of each
+        frame must wait for the one before.
         """
         if not isinstance(frame, Frame):
             raise _no_frame([frame])
-        lookers = self._engine.lookers()
-        if lookers is not None:
-            lookers.begun[frame] = lookers.submit(self._look, [frame])
+        workers = self._engine.prefetch_workers()
+        if workers is not None:
+            workers.begun[frame] = workers.submit(self._encode, [frame])
         return frame
 
-    def _see(self, frames: Sequence[Frame]) -> tuple[np.ndarray, Arrays | None]:
-        """Their pictures as the model wants them; and what is seen of each alone, where they are looked at at once."""
-        lookers = self._engine.lookers() if len(frames) > 1 or self._engine.looks_ahead else None
-        begun = [] if lookers is None else [lookers.begun.pop(frame, None) for frame in frames]
-        looks = {n: look for n, look in enumerate(begun) if look is not None}
-        if lookers is None or (len(frames) == 1 and not looks):
+    def ahead(self, frame: Frame) -> Frame:
+        """The former name of ``prefetch``."""
+        return self.prefetch(frame)
+
+    def _encoded(self, frames: Sequence[Frame]) -> tuple[np.ndarray, Arrays | None]:
+        """The frames as model inputs (N, 3, H, W), and their encodings where the workers make them; else None."""
+        workers = self._engine.prefetch_workers() if len(frames) > 1 or self._engine.prefetches else None
+        begun = [] if workers is None else [workers.begun.pop(frame, None) for frame in frames]
+        prefetched = {n: work for n, work in enumerate(begun) if work is not None}
+        if workers is None or (len(frames) == 1 and not prefetched):
             return self._pictures(frames), None
-        others = [n for n in range(len(frames)) if n not in looks]
-        shares = [others[n :: lookers.threads] for n in range(min(lookers.threads, len(others)))]
-        asked = [*looks.values(), *(lookers.submit(self._look, [frames[n] for n in one]) for one in shares)]
-        pictures, seen = zip(*(look.result() for look in asked), strict=True)
-        order = np.argsort([*looks, *(n for share in shares for n in share)])
+        others = [n for n in range(len(frames)) if n not in prefetched]
+        shares = [others[n :: workers.threads] for n in range(min(workers.threads, len(others)))]
+        asked = [
+            *prefetched.values(),
+            *(workers.submit(self._encode, [frames[n] for n in share]) for share in shares),
+        ]
+        pictures, encoded = zip(*(work.result() for work in asked), strict=True)
+        order = np.argsort([*prefetched, *(n for share in shares for n in share)])
         return np.concatenate(pictures)[order], tuple(
-            np.concatenate(a)[order] for a in zip(*seen, strict=True)
+            np.concatenate(a)[order] for a in zip(*encoded, strict=True)
         )
 
-    def _look(self, frames: Sequence[Frame]) -> tuple[np.ndarray, Arrays]:
+    def _encode(self, frames: Sequence[Frame]) -> tuple[np.ndarray, Arrays]:
         pictures = self._pictures(frames)
-        return pictures, self._engine.look(pictures)
+        return pictures, self._engine.encode(pictures)
 
     def _pictures(self, frames: Sequence[Frame]) -> np.ndarray:
         transform = self.config.transform
         return np.stack([transform(as_bgr(frame.image)) for frame in frames])
 
     def reserve(self, streams: int) -> None:
-        """Take the memory that so many streams in one pass need now, and not in the middle of a night.
+        """Allocate the memory that so many streams in one pass need, so that it does not grow later.
 
-        An engine keeps what its largest pass has needed, and how many frames come together is up to chance.
+        An engine keeps the memory of its largest pass, and how many frames arrive together is chance.
         """
         streams = whole_number(streams, "streams")
         size = self.config.transform
@@ -232,9 +240,9 @@ class Recognizer:
         if not _is_whole(state):
             raise StateError("this state does not hold the arrays of a stream; start from initial_state()")
         kept = tuple(a.shape[1:] for a in state.head), tuple(a.shape[1:] for a in state.cache)
-        said = state.probabilities.shape[1:], None if state.phase is None else state.phase.shape[1:]
+        scores = state.probabilities.shape[1:], None if state.phase is None else state.phase.shape[1:]
         phase = (2,) if self.config.counted else None
-        if (kept, said) != (
+        if (kept, scores) != (
             (self._engine.head_shapes, self._engine.cache_shapes),
             ((len(self.labels),), phase),
         ):
@@ -277,11 +285,11 @@ def _no_frame(frames: Sequence[Any]) -> PictureError:
 
 
 def _engine_for(model: Any) -> Engine:
-    """What runs a model that was never in a file."""
+    """The engine of a model that was never in a file."""
     if isinstance(model, str | Path):
         named = described(str(model))
         raise ModelError(f"{named} is a name or a path: Recognizer.load({named}) loads it")
-    if "torch" not in sys.modules or not hasattr(model, "state_dict"):  # nobody has a model without torch
+    if "torch" not in sys.modules or not hasattr(model, "state_dict"):  # there is no model without torch
         raise ModelError(
             f"a Recognizer is made of a model, not of {described(model)}; Recognizer.load(name_or_path) loads one"
         )
@@ -290,8 +298,8 @@ def _engine_for(model: Any) -> Engine:
     return engine_of(checkpoint_of(model))
 
 
-def check_recognizer(given: Any, who: str) -> None:
-    """Raise ``ModelError`` for what is no recognizer, nor steps as one does."""
+def check_recognizer(given: Any, taker: str) -> None:
+    """Raise ``ModelError`` for a value that is no recognizer and has not its methods; ``taker`` names the function."""
     steps = all(hasattr(given, name) for name in ("step", "initial_state", "config", "fps"))
     if isinstance(given, type) or not steps:
         load = (
@@ -299,11 +307,67 @@ def check_recognizer(given: Any, who: str) -> None:
             if isinstance(given, str | Path)
             else "Recognizer.load(name)"
         )
-        raise ModelError(f"{who} takes a Recognizer, not {described(given)}: give {load}")
+        raise ModelError(f"{taker} takes a Recognizer, not {described(given)}: give {load}")
 
 
-class Followed(Recognizer):
-    """A recognizer that remembers how each stream stood before its last step, for whoever asks why it said so.
+class RecognizerWrapper(Recognizer):
+    """A recognizer that leaves all work to another one; subclasses observe the steps in ``on_step``."""
+
+    def __init__(self, recognizer: Recognizer) -> None:
+        self.name = recognizer.name
+        self._recognizer = recognizer
+
+    @property
+    def config(self) -> ModelConfig:
+        """The other's, like all that follows."""
+        return self._recognizer.config
+
+    @property
+    def engine(self) -> str:
+        """The other's."""
+        return self._recognizer.engine
+
+    @property
+    def device(self) -> str:
+        """The other's."""
+        return self._recognizer.device
+
+    def initial_state(self) -> State:
+        """The other's."""
+        return self._recognizer.initial_state()
+
+    def step_many(self, frames: Sequence[Frame], states: Sequence[State]) -> list[tuple[Prediction, State]]:
+        """The other's, then ``on_step``."""
+        steps = self._recognizer.step_many(frames, states)
+        if steps:
+            self.on_step(frames, states, steps)
+        return steps
+
+    def on_step(
+        self,
+        frames: Sequence[Frame],
+        states: Sequence[State],
+        steps: Sequence[tuple[Prediction, State]],
+    ) -> None:
+        """Called after each step, with its frames, the states before it, and what it returned."""
+
+    def prefetch(self, frame: Frame) -> Frame:
+        """The other's."""
+        return self._recognizer.prefetch(frame)
+
+    def reserve(self, streams: int) -> None:
+        """The other's."""
+        self._recognizer.reserve(streams)
+
+    def _check(self, state: State) -> None:
+        self._recognizer._check(state)
+
+    def _checkpoint(self) -> Checkpoint:
+        return self._recognizer._checkpoint()
+
+
+class Followed(RecognizerWrapper):
+    """A recognizer that remembers the state of each stream before its last step, which an ``Explainer`` needs.
 
     >>> followed = Followed(Recognizer.load("synthetic"))
     >>> frame, state = Frame(np.zeros((240, 320, 3), np.uint8), 0, 0.0), followed.initial_state()
@@ -314,18 +378,20 @@ class Followed(Recognizer):
 
     def __init__(self, recognizer: Recognizer) -> None:
         check_recognizer(recognizer, "Followed")
-        super().__init__(recognizer._engine, recognizer.name)
-        self._recognizer = recognizer
+        super().__init__(recognizer)
         self._last: dict[str, tuple[Frame, State]] = {}  # by source
 
-    def step_many(self, frames: Sequence[Frame], states: Sequence[State]) -> list[tuple[Prediction, State]]:
-        """As the recognizer does it."""
-        said = self._recognizer.step_many(frames, states)
+    def on_step(
+        self,
+        frames: Sequence[Frame],
+        states: Sequence[State],
+        steps: Sequence[tuple[Prediction, State]],
+    ) -> None:
+        """Remember the states."""
         self._last.update({f.source: (f, state) for f, state in zip(frames, states, strict=True)})
-        return said
 
     def before(self, frame: Frame) -> State | None:
-        """The state that the step of this frame was given; None where it is not the last of its source."""
+        """The state that the step of this frame was given; None where the frame is not the last of its source."""
         if not isinstance(frame, Frame):
             raise _no_frame([frame])
         last, state = self._last.get(frame.source, (None, None))

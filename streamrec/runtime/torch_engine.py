@@ -13,12 +13,15 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from streamrec.errors import ModelError
+from streamrec.errors import ModelError, need
 from streamrec.runtime.checkpoint import Checkpoint, build_model
 from streamrec.runtime.engine import Arrays, Engine
+
+need("torch", extra="train")
+
+import torch  # noqa: E402
+from torch import Tensor  # noqa: E402
 
 Tensors = tuple[Tensor, ...]
 _IMPORTED_IN = os.getpid()
@@ -28,8 +31,8 @@ Record = Callable[[Callable[[], Tensors]], tuple[Callable[[], None], Tensors]]
 class TorchEngine(Engine):
     """Torch in inference mode: eager on a CPU, recorded on a GPU.
 
-    ``precision``: of what autocast may calculate with less, None for float32; by default float16 on a GPU. Flow, the
-    state and what is said are float32 always. ``record``: makes a step that is replayed, None for eager.
+    ``precision``: of the operations that autocast may run with less, None for float32; by default float16 on a GPU.
+    Flow, state and probabilities are always float32. ``record``: makes a step that is replayed, None for eager.
     """
 
     name = "torch"
@@ -74,7 +77,7 @@ class TorchEngine(Engine):
         elapsed: np.ndarray,
         head: Arrays,
         cache: Arrays,
-        seen: Arrays | None = None,
+        encoded: Arrays | None = None,
     ) -> tuple[np.ndarray, np.ndarray | None, Arrays, Arrays]:
         """One pass of the model over N streams; raises ``ModelError`` in a process that was forked since."""
         check_process(self._process)
@@ -87,21 +90,21 @@ class TorchEngine(Engine):
                     with self._lock:
                         outputs = _arrays(self._recorded_for(given)(*given))
         except (RuntimeError, TypeError, MemoryError) as error:  # torch's own are RuntimeErrors
-            said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise ModelError(f"the model failed at a step: {said}") from error
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise ModelError(f"the model failed at a step: {reason}") from error
         probabilities, *after = outputs
         phase = after.pop(0) if self.config.counted else None
         return probabilities, phase, tuple(after[: len(head)]), tuple(after[len(head) :])
 
     def _run(self, pictures: Tensor, elapsed: Tensor, *memory: Tensor) -> Tensors:
-        """What is said, the phase where the model counts, and the new memory; all float32."""
+        """Probabilities, the phase where the model counts, and the new memory; all float32."""
         heads = len(self.head_shapes)
         state = replace(self._blank, head=memory[:heads], cache=memory[heads:])
         with self._autocast():
             outputs, state = self._model.step(pictures, elapsed, state)
         logits, phase = self._model.split(outputs.float())
-        said = (torch.softmax(logits, dim=-1),) if phase is None else (torch.softmax(logits, dim=-1), phase)
-        return tuple(tensor.float() for tensor in (*said, *state.head, *state.cache))
+        scores = (torch.softmax(logits, dim=-1),) if phase is None else (torch.softmax(logits, dim=-1), phase)
+        return tuple(tensor.float() for tensor in (*scores, *state.head, *state.cache))
 
     def _autocast(self) -> AbstractContextManager[object]:
         if self._precision is None:
@@ -109,23 +112,23 @@ class TorchEngine(Engine):
         return torch.autocast(self._device.type, dtype=self._precision, cache_enabled=self._record is None)
 
     def _recorded_for(self, given: Tensors) -> _Recorded:
-        """The recorded step for so many streams; where a model cannot be recorded, all are eager from now on."""
+        """The recorded step for so many streams; where a model cannot be recorded, all steps are eager from now on."""
         streams = len(given[0])
         if streams not in self._recorded:
             assert self._record is not None
             buffers = tuple(tensor.to(self._device, copy=True) for tensor in given)
             try:
                 self._recorded[streams] = _Recorded(self._run, buffers, self._record)
-            except RuntimeError:  # something in it waits for the CPU
+            except RuntimeError:  # one of its operations waits for the CPU
                 self._record = record_nothing
                 self._recorded = {streams: _Recorded(self._run, buffers, record_nothing)}
         return self._recorded[streams]
 
 
 def check_process(made_in: int) -> None:
-    """Raise ``ModelError`` where a model of torch was made in the process that this one was forked from.
+    """Raise ``ModelError`` where a torch model was made in the process that this one was forked from.
 
-    Torch would wait there for ever for threads that stayed behind.
+    Torch would wait for ever for threads that stayed behind in the parent.
     """
     if made_in != os.getpid():
         raise ModelError(
@@ -135,7 +138,7 @@ def check_process(made_in: int) -> None:
 
 
 def settle_after_fork() -> bool:
-    """Whether this process was forked from one that may have used torch: it has one thread then, and waits for none."""
+    """Whether this process was forked from one that may have used torch; if so, torch gets one thread here."""
     if os.getpid() == _IMPORTED_IN:
         return False
     torch.set_num_threads(1)
@@ -143,7 +146,7 @@ def settle_after_fork() -> bool:
 
 
 class _Recorded:
-    """A step over buffers that stay where they are: its inputs are copied into them, and it is replayed."""
+    """A step over fixed buffers: the inputs are copied into them, and the step is replayed."""
 
     def __init__(self, run: Callable[..., Tensors], buffers: Tensors, record: Record) -> None:
         self._buffers = buffers
@@ -171,7 +174,7 @@ def record_on_gpu(run: Callable[[], Tensors]) -> tuple[Callable[[], None], Tenso
 
 
 def record_nothing(run: Callable[[], Tensors]) -> tuple[Callable[[], None], Tensors]:
-    """Eager all the same, into outputs that stay where they are."""
+    """Not recorded: eager, into fixed outputs."""
     outputs = run()
 
     def replay() -> None:
@@ -182,5 +185,5 @@ def record_nothing(run: Callable[[], Tensors]) -> tuple[Callable[[], None], Tens
 
 
 def _arrays(tensors: Tensors) -> Arrays:
-    """Copies: what a recorded step wrote into is written into again."""
+    """Copies: a recorded step overwrites its outputs the next time."""
     return tuple(tensor.contiguous().cpu().numpy().copy() for tensor in tensors)

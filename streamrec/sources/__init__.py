@@ -1,4 +1,4 @@
-"""Where frames come from: files, addresses, webcams, iterables, drawn worlds."""
+"""Sources of frames: files, network cameras, webcams, iterables, synthetic worlds."""
 
 from typing import Any
 

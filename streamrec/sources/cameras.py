@@ -1,8 +1,8 @@
-"""Cameras that never die: webcams and network addresses, watched, and opened again when they are lost.
+"""Webcams and network cameras, which are monitored and reopened when they are lost.
 
-A camera is read in a thread of its own, because no reader lets go of a dead line at once: OpenCV, FFmpeg and the
-system's name look-up each have waits that nothing ends. Whoever iterates the source waits for that thread no longer
-than the watch allows, and leaves it to its own deadlines where it hangs.
+A camera is read in a thread of its own, because a read of a dead connection cannot be ended: OpenCV, FFmpeg and the
+resolver each have waits without a way out. The thread that iterates the source waits for the reader only until its
+deadlines pass, and leaves a reader that hangs to itself.
 """
 
 from __future__ import annotations
@@ -21,28 +21,29 @@ import streamrec.sources.health as report
 from streamrec.core.address import quoted
 from streamrec.core.arguments import WEBCAM
 from streamrec.core.image import as_bgr
-from streamrec.core.reading import shortened
+from streamrec.core.messages import shortened
 from streamrec.core.redact import redact_address, secrets_of
 from streamrec.errors import SourceError
 from streamrec.sources.ffmpeg import read_stream
 from streamrec.sources.http_kind import shows_file
 from streamrec.sources.monitors import FROZEN_SECONDS
-from streamrec.sources.probe import Door
-from streamrec.sources.reader_thread import UNPLUGGED, Attempt, IsFilm, Over, Shot
-from streamrec.sources.reconnect import Limits, Watch, pause
-from streamrec.sources.video_io import LOST, OPEN_SECONDS, opened
+from streamrec.sources.open_errors import LOST, OPEN_SECONDS
+from streamrec.sources.probe import ReachabilityProbe
+from streamrec.sources.reader_thread import UNPLUGGED, DecodedFrame, IsFile, ReaderThread, StreamEnded
+from streamrec.sources.reconnect import Reconnector, Timeouts, pause
+from streamrec.sources.webcam import opened_webcam
 from streamrec.types import Frame, Health, Source, SourceState
 
 RETRIES = 10  # openings in a row of a lost camera before it is given up: about three minutes
-FIRST_SECONDS = 10.0  # deadline for the first picture of what was opened: until a key frame comes
+FIRST_SECONDS = 10.0  # deadline for the first frame after an opening: until a key frame comes
 
 
 class WebcamSource(Source):
     """A camera of this computer, by its number or its device file (``/dev/video0``).
 
-    Timestamps are seconds since the camera was opened first. One that is not there is told at once; one that
-    vanishes is waited for, ``retries`` openings in a row (None: for ever, and for one that is not there too). A
-    picture that has stood still for ``frozen_after`` seconds is not passed on (None: it is).
+    Timestamps are seconds since the camera was first opened. A missing one raises ``SourceError`` at once; one that
+    vanishes is opened again, ``retries`` times in a row (None: for ever, and a missing one too). An image that has
+    been frozen for ``frozen_after`` seconds is not passed on (None: it is).
     """
 
     live = True
@@ -62,42 +63,42 @@ class WebcamSource(Source):
         self.name = f"webcam {device}" if isinstance(device, int) else device
         self._retries = retries
         self._frozen_after = math.inf if frozen_after is None else frozen_after
-        self._watch: Watch | None = None
+        self._reconnector: Reconnector | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """To another process goes which camera it is, not what is open here."""
-        return {**self.__dict__, "_watch": None}
+        """The device alone: a copy in another process opens it itself."""
+        return {**self.__dict__, "_reconnector": None}
 
     def __iter__(self) -> Iterator[Frame]:
-        # A driver waits 10 s for a picture.
-        limits = Limits(opening=30.0, first=15.0, patience=6.0, linger=3.0, frozen=self._frozen_after)
-        self._watch = Watch(self, self._read, self._retries, limits)
-        return self._watch.frames()
+        # A driver waits 10 s for a frame.
+        timeouts = Timeouts(opening=30.0, first=15.0, patience=6.0, linger=3.0, frozen=self._frozen_after)
+        self._reconnector = Reconnector(self, self._read, self._retries, timeouts)
+        return self._reconnector.frames()
 
     def interrupt(self) -> None:
         """End every wait."""
-        if self._watch is not None:
-            self._watch.leave()
+        if self._reconnector is not None:
+            self._reconnector.stop()
 
-    def _read(self, attempt: Attempt) -> None:
+    def _read(self, reader: ReaderThread) -> None:
         if isinstance(self.device, str) and not Path(self.device).exists():
-            raise Over(
+            raise StreamEnded(
                 f"there is no {self.device}; `streamrec doctor` lists the cameras that are there", whole=True
             )
-        with opened(self.device) as video:
+        with opened_webcam(self.device) as video:
             if video is None:
-                raise Over(
+                raise StreamEnded(
                     f"{self.name} did not open: it is not there, or another program uses it; "
                     "`streamrec doctor` lists the cameras that are there",
                     whole=True,
                 )
-            attempt.opened()
-            while not attempt.unwanted:
+            reader.opened()
+            while not reader.unwanted:
                 ok, image = video.read()
                 if not ok or image is None:
                     break
-                attempt.put(Shot(as_bgr(image), None, time.monotonic(), True))
-        raise Over(
+                reader.put(DecodedFrame(as_bgr(image), None, time.monotonic(), True))
+        raise StreamEnded(
             f"{self.name} stopped giving pictures; is it still plugged in?", cause=UNPLUGGED, whole=True
         )
 
@@ -105,19 +106,19 @@ class WebcamSource(Source):
 class NetworkSource(Source):
     """An RTSP, RTMP, HTTP or UDP address, read by FFmpeg. A lost connection is opened again, in a new segment.
 
-    Opening and reading have deadlines. The first opening fails at once, in words; a camera that was open and is
-    lost is opened ``retries`` times in a row, with growing pauses, before ``SourceError`` says why. None: for
-    ever, from the first opening on.
+    Opening and reading have deadlines. A failure of the first opening raises ``SourceError`` at once; a camera that
+    was open and is lost is opened ``retries`` times in a row, with growing pauses, before ``SourceError`` is raised.
+    None: for ever, from the first opening on.
 
-    Timestamps are seconds since the first opening, by the camera's own clock where the stream tells it. A clock
-    that is set begins a new segment, as another size of the picture does. Torn pictures are not passed on; nor
-    are those of a picture that has stood still for ``frozen_after`` seconds (None: they are).
+    Timestamps are seconds since the first opening, by the camera's own clock where the stream has one. A clock that
+    is set begins a new segment, as another frame size does. Torn frames are not passed on; nor are those of an image
+    that has been frozen for ``frozen_after`` seconds (None: they are).
 
     ``transport``: "tcp" or "udp" for RTSP; "auto" tries TCP first.
 
-    ``film``: makes the source of a file at this address. Where the server shows that it is one, an HTTP address is
-    played as that, ``live`` is false from then on, and it ends; with ``retries=None`` one whose line is lost is
-    played again. ``ask``: ``settle`` asks the server, for the address looks like that of a file.
+    ``video_file``: makes the source of a file at this address. Where the server shows that an HTTP address is one, it
+    is played as a file: ``live`` is false from then on, and it ends; with ``retries=None`` one whose connection is
+    lost is played again. ``ask``: ``settle`` asks the server, because the address has the ending of a video file.
     """
 
     live = True
@@ -129,7 +130,7 @@ class NetworkSource(Source):
         retries: int | None = RETRIES,
         transport: str = "auto",
         frozen_after: float | None = FROZEN_SECONDS,
-        film: Callable[[], Source] | None = None,
+        video_file: Callable[[], Source] | None = None,
         ask: bool = False,
     ) -> None:
         if transport not in ("auto", "tcp", "udp"):
@@ -139,52 +140,55 @@ class NetworkSource(Source):
         self._retries = retries
         self._transport = transport
         self._frozen_after = math.inf if frozen_after is None else frozen_after
-        self._watch: Watch | None = None
-        self._film, self._ask = film, ask
+        self._reconnector: Reconnector | None = None
+        self._video_file, self._ask = video_file, ask
         self._playing: Source | None = None
         self._left = threading.Event()
 
     def __getstate__(self) -> dict[str, Any]:
-        """What it was made of: a copy, or one in another process, opens the camera itself."""
+        """The arguments alone: a copy, or one in another process, opens the camera itself."""
         return {
-            name: value for name, value in vars(self).items() if name not in ("_left", "_watch", "_playing")
+            name: value
+            for name, value in vars(self).items()
+            if name not in ("_left", "_reconnector", "_playing")
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _left=threading.Event(), _watch=None, _playing=None)
+        vars(self).update(state, _left=threading.Event(), _reconnector=None, _playing=None)
 
     def settle(self) -> None:
-        """Ask the server whether it is a file, where its address looks like one."""
-        if self._film is not None and self._ask and self.live:
+        """Ask the server whether the address is a file, where its ending is that of a video."""
+        if self._video_file is not None and self._ask and self.live:
             self._ask, self.live = False, not shows_file(self._address, OPEN_SECONDS)
 
     def __iter__(self) -> Iterator[Frame]:
         self._left.clear()
-        limits = Limits(opening=OPEN_SECONDS, first=FIRST_SECONDS, frozen=self._frozen_after)
+        timeouts = Timeouts(opening=OPEN_SECONDS, first=FIRST_SECONDS, frozen=self._frozen_after)
         # Now, not when the first frame is asked for: an interrupt may come before.
-        self._watch = Watch(self, self._read, self._retries, limits, Door.of(self._address))
-        return self._watch.frames() if self._film is None else self._frames(self._watch, self._film)
+        probe = ReachabilityProbe.of(self._address)
+        self._reconnector = camera = Reconnector(self, self._read, self._retries, timeouts, probe)
+        return camera.frames() if self._video_file is None else self._frames(camera, self._video_file)
 
-    def _frames(self, watch: Watch, film: Callable[[], Source]) -> Generator[Frame, None, None]:
+    def _frames(self, camera: Reconnector, video_file: Callable[[], Source]) -> Generator[Frame, None, None]:
         if self.live:
             try:
-                yield from watch.frames()
+                yield from camera.frames()
                 return
-            except IsFilm:
+            except IsFile:
                 self.live = False
         segment = 0
         for number in itertools.count():
             if self._left.is_set():
                 report.set_state(self, SourceState.ended, report.LEFT)
                 return
-            self._playing = playing = film()
-            playing.on_health = self._hear
+            self._playing = playing = video_file()
+            playing.on_health = self._pass_on
             index, reason = 0, ""
             try:
                 with closing(iter(playing)) as frames:  # type: ignore[type-var]
                     for frame in frames:
                         index += 1
-                        self.health = playing.health  # it counts
+                        self.health = playing.health  # with its counts
                         yield replace(frame, segment=segment + frame.segment, source=self.name)
                 reason = playing.health.reason if LOST in playing.health.reason else ""
             except SourceError as error:
@@ -199,12 +203,12 @@ class NetworkSource(Source):
             report.set_state(self, SourceState.reconnecting, reason)
             self._left.wait(pause(0 if index else number))
 
-    def _hear(self, health: Health) -> None:
-        """The film says how it is. One that is played again has not failed."""
+    def _pass_on(self, health: Health) -> None:
+        """Take over the health of the file that is played. One that is played again has not failed."""
         before = self.health
         again = health.state is SourceState.failed or LOST in health.reason
         if again and self._retries is None and not self._left.is_set():
-            return  # it is told as what it is, after that
+            return  # its real state is set after that
         self.health = health
         if self.on_health is not None and (before.state, before.reason) != (health.state, health.reason):
             self.on_health(health)
@@ -212,10 +216,10 @@ class NetworkSource(Source):
     def interrupt(self) -> None:
         """End every wait."""
         self._left.set()
-        if self._watch is not None:
-            self._watch.leave()
+        if self._reconnector is not None:
+            self._reconnector.stop()
         if self._playing is not None:
             self._playing.interrupt()
 
-    def _read(self, attempt: Attempt) -> None:
-        read_stream(self._address, self._transport, attempt, films=self._film is not None)
+    def _read(self, reader: ReaderThread) -> None:
+        read_stream(self._address, self._transport, reader, refuse_files=self._video_file is not None)

@@ -1,10 +1,11 @@
-"""The pictures of a recording, decoded by PyAV: upright, without the combs of interlaced video, at their times."""
+"""Decoding a video file with PyAV: upright, deinterlaced frames with their timestamps."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import av
@@ -12,22 +13,24 @@ import cv2
 import numpy as np
 
 from streamrec.core import threads
-from streamrec.sources.file_bytes import Pipe, Recording, RemoteFile, UnreadableError, missing_bytes
+from streamrec.sources.file_bytes import Pipe, Recording, UnreadableError
+from streamrec.sources.file_length import missing_bytes
 from streamrec.sources.image_files import MOST_PIXELS, size_of, too_large
-from streamrec.sources.video_io import ffmpeg_reason
+from streamrec.sources.open_errors import ffmpeg_reason
+from streamrec.sources.remote_file import RemoteFile
 
-WHOLE = 0.9  # of the pictures that a header promises: some headers only estimate
+WHOLE = 0.9  # of the frames that a header announces: some headers only estimate
 SAME_TIME = 1e-6  # seconds
-DAMAGED_READS = 100  # in a row, after which nothing more is expected of a damaged file
-RESERVE = 31 << 20  # bytes; glibc heeds no larger block
-# FFmpeg invents times for these: so many pictures a second as their own header tells, or 25.
+DAMAGED_READS = 100  # in a row, after which a damaged file is given up
+RESERVE = 31 << 20  # bytes; glibc ignores larger blocks
+# FFmpeg invents times for these, by the frame rate of their own header, or 25.
 UNTIMED = ("h264", "hevc", "vvc", "m4v", "mjpeg", "mpegvideo", "obu", "cavsvideo", "vc1", "h263", "h261")
 _LISTS = (b"#EXTM3U", b"ffconcat version", b"<MPD", b"<?xml", b"v=0", b"[playlist]")
 _TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, -90: cv2.ROTATE_90_CLOCKWISE}
 
 
 class Video:
-    """An open recording. ``pictures`` is read once; then ``amiss`` says what was cut off or lost, None: nothing."""
+    """An open video. Iterate ``pictures`` once; then ``amiss`` is what was cut off or lost, None: nothing."""
 
     def __init__(self, container: Any, data: Recording) -> None:
         self._container, self._data = container, data
@@ -35,7 +38,7 @@ class Video:
         if (large := too_large(stream.codec_context.width, stream.codec_context.height)) is not None:
             raise UnreadableError(large)
         self._untimed = container.format.name in UNTIMED
-        rate = stream.average_rate or stream.guessed_rate  # the nominal rate does not know of what is missing
+        rate = stream.average_rate or stream.guessed_rate  # the nominal rate ignores gaps
         if self._untimed:
             rate = stream.codec_context.framerate or stream.guessed_rate or rate
         self.rate = float(rate) if rate and 0.0 < rate < 1000.0 else None
@@ -43,20 +46,20 @@ class Video:
 
     @property
     def note(self) -> str | None:
-        """What a person should know of it before: None where all is as usual."""
+        """A note for the user before it is played; None: nothing to note."""
         if not self._untimed:
             return None
-        told = "as its header says" if self._stream.codec_context.framerate else "for it tells no rate"
-        return f"it holds no timestamps; {1.0 / self.step:.4g} pictures a second are assumed, {told}"
+        why = "as its header says" if self._stream.codec_context.framerate else "for it tells no rate"
+        return f"it holds no timestamps; {1.0 / self.step:.4g} pictures a second are assumed, {why}"
 
     @property
     def step(self) -> float:
-        """Seconds from a picture to the next one, where the file does not tell."""
+        """Seconds between two frames of a file without timestamps."""
         return 1.0 / self.rate if self.rate else 1.0 / (25.0 if self._untimed else 30.0)
 
     @property
     def duration(self) -> float | None:
-        """Seconds, as the header tells; None: it does not."""
+        """Seconds by the header; None: not known."""
         stream, container = self._stream, self._container
         if stream.duration and stream.time_base:
             return float(stream.duration * stream.time_base)
@@ -66,15 +69,15 @@ class Video:
 
     @property
     def promised(self) -> int:
-        """How many pictures the header promises; 0: it does not say."""
+        """How many frames the header announces; 0: not known."""
         if self._stream.frames:
             return int(self._stream.frames)
         return round((self.duration or 0.0) * (self.rate or 0.0))
 
     def pictures(self, size: tuple[int, int] | None) -> Generator[tuple[np.ndarray, float]]:
-        """Pictures (H, W, 3) uint8 BGR and their times in seconds, which grow.
+        """Frames (H, W, 3) uint8 BGR and their timestamps in seconds, which increase.
 
-        ``size``: shrunk to this width and height where they are larger, so that the large one is never made.
+        ``size``: larger frames are scaled to this width and height, without making the large one.
         """
         _keep_heap()
         stream = self._stream
@@ -82,9 +85,9 @@ class Video:
         convert = Converter(size)
         came, before = 0, -self.step
         for frame, time in _Deinterlaced().of(self._frames()):
-            told = None if self._untimed or time is None else time - start
-            # Containers without times say 0 for ever; what rounding alone sets apart is one time said twice.
-            before = told if told is not None and told > before + SAME_TIME else before + self.step
+            stamp = None if self._untimed or time is None else time - start
+            # Containers without times repeat 0; times that only rounding separates are the same.
+            before = stamp if stamp is not None and stamp > before + SAME_TIME else before + self.step
             yield convert(frame), before
             came += 1
         if self._data.error is not None:
@@ -102,14 +105,14 @@ class Video:
                 if not packet.size:
                     continue
                 yield from self._decoded(packet)
-            for _ in range(DAMAGED_READS):  # what the decoder still holds, after an error too
+            for _ in range(DAMAGED_READS):  # frames that the decoder still holds, after an error too
                 errors = self._errors
                 yield from self._decoded(None)
                 if self._errors == errors:
                     return
         finally:
-            # Ends what the decoder's threads do. Left to the closing, which holds Python's lock, one that has
-            # something to say at that moment, and so wants it too, would wait for ever.
+            # End the decoder's threads here. The closing holds Python's lock, and a thread that logs a message at that
+            # moment would wait for the lock for ever.
             context.flush_buffers()
 
     def _decoded(self, packet: Any) -> list[Any]:
@@ -118,17 +121,17 @@ class Video:
         except EOFError:
             return []
         except av.FFmpegError:
-            self._errors += self._came  # what comes before the first key frame was never whole
+            self._errors += self._came  # frames before the first key frame are never whole
             return []
         for frame in frames:
-            frame.time_base = self._stream.time_base  # the last ones have none, and no time then
-            if self._container.format.name == "avi":  # counts its pictures as they are decoded
+            frame.time_base = self._stream.time_base  # the last ones lack it, and then have no time
+            if self._container.format.name == "avi":  # its frames are in decoding order
                 frame.pts = frame.dts
         self._came = self._came or bool(frames)
         return frames
 
     def _packets(self) -> Iterator[Any]:
-        """Those of the pictures; a part that cannot be read is passed over."""
+        """Packets of video; a part that cannot be read is skipped."""
         damaged = 0
         while damaged < DAMAGED_READS:
             try:
@@ -162,7 +165,7 @@ class Video:
 
 
 class Converter:
-    """Frames of a decoder become pictures, BGR, upright, and small where ``size`` is smaller."""
+    """Converts decoded frames to BGR arrays, upright, and scaled down where ``size`` is smaller."""
 
     def __init__(self, size: tuple[int, int] | None) -> None:
         self._size = size
@@ -170,7 +173,7 @@ class Converter:
         self._scaler = av.video.reformatter.VideoReformatter()
 
     def __call__(self, frame: Any) -> np.ndarray:
-        """(H, W, 3) uint8; raises ``UnreadableError`` for what cannot be converted: that is never passed on."""
+        """(H, W, 3) uint8; raises ``UnreadableError`` for a frame that cannot be converted."""
         turn = _TURNS.get(round(frame.rotation / 90.0) * 90 if frame.rotation else 0)
         if abs(frame.rotation) == 180:
             turn = cv2.ROTATE_180
@@ -179,7 +182,9 @@ class Converter:
             wide, high = self._size[::-1] if turn is not None and turn != cv2.ROTATE_180 else self._size
             if width >= wide and height >= high:
                 width, height = wide, high
-        how = "BICUBIC" if self._size is None else "AREA"  # by area each pixel counts, as Transform has it
+        how = (
+            "BICUBIC" if self._size is None else "AREA"
+        )  # by area, so that each pixel counts, as in Transform
         try:
             made = self._scaler.reformat(frame, width, height, "bgr24", interpolation=how, threads=1)
         except av.FFmpegError:
@@ -188,7 +193,7 @@ class Converter:
         return image if turn is None else np.asarray(cv2.rotate(image, turn))
 
     def _as_ordinary(self, frame: Any, width: int, height: int, how: str) -> Any:
-        """Of colours that the scaler does not know: taken for those of ordinary video."""
+        """Convert a frame of unknown colours as if they were those of ordinary video."""
         try:
             return self._scaler.reformat(
                 frame, width, height, "bgr24", src_colorspace=1, interpolation=how, threads=1
@@ -200,26 +205,24 @@ class Converter:
 
 
 class _Deinterlaced:
-    """Two fields filmed one after the other become one picture; what is not interlaced passes as it is.
+    """Joins the two fields of interlaced video into one frame; other frames pass unchanged.
 
-    The filter is there from the first interlaced frame on, so that other video pays nothing. It needs the frame
-    after, and so gives each one later.
+    The filter is made at the first interlaced frame, so that other video pays nothing. It needs the next frame, and
+    so outputs each one later.
     """
 
     def __init__(self) -> None:
         self._graph: Any = None
         self._kind: tuple[Any, ...] = ()
-        self._times: deque[float | None] = (
-            deque()
-        )  # of those in the filter, which would tell the last one's wrongly
+        self._times: deque[float | None] = deque()  # of frames in the filter, whose own last time is wrong
 
     def of(self, frames: Generator[Any]) -> Generator[tuple[Any, float | None]]:
-        """The frames with their times in seconds, in order, none left out."""
+        """All frames in order, with their times in seconds."""
         try:
             for frame in frames:
                 kind = (frame.width, frame.height, frame.format.name, frame.time_base)
                 if self._graph is not None and kind != self._kind:  # another size: a filter of its own
-                    yield from self._rest()
+                    yield from self._flush()
                 if self._graph is None and frame.interlaced_frame and min(frame.width, frame.height) >= 4:
                     self._graph, self._kind = _graph(*kind), kind
                 if self._graph is None:
@@ -229,7 +232,7 @@ class _Deinterlaced:
                     self._graph.vpush(frame)
                     yield from self._ready()
             if self._graph is not None:
-                yield from self._rest()
+                yield from self._flush()
         finally:
             frames.close()
 
@@ -241,7 +244,7 @@ class _Deinterlaced:
                 return
             yield frame, self._times.popleft()
 
-    def _rest(self) -> Iterator[tuple[Any, float | None]]:
+    def _flush(self) -> Iterator[tuple[Any, float | None]]:
         self._graph.vpush(None)
         yield from self._ready()
         self._graph = None
@@ -261,11 +264,11 @@ def _graph(width: int, height: int, kind: str, time_base: Any) -> Any:
 
 @contextmanager
 def opened_video(data: Recording) -> Iterator[Video]:
-    """Open a recording and close it at the end; raises ``UnreadableError``: what is wrong, without its name."""
+    """Open a video, and close it at the end; raises ``UnreadableError``, whose message does not name it."""
     data.open()
     _check_picture(data)
     try:
-        # No protocol at all: a playlist, or a film that refers to others, is given nothing but its own bytes.
+        # No protocol at all: a playlist, or a video that refers to other files, can read nothing but its own bytes.
         container = av.open(data.for_ffmpeg(), options={"protocol_whitelist": "none"}, buffer_size=1 << 16)
     except (av.FFmpegError, UnicodeError) as error:
         if data.error is not None:
@@ -276,7 +279,7 @@ def opened_video(data: Recording) -> Iterator[Video]:
 
 
 def _check_picture(data: Recording) -> None:
-    """A single picture that would fill the memory is not decoded, not even to look what it is."""
+    """Refuse a single image that would fill the memory before FFmpeg analyses it."""
     if isinstance(data, Pipe | RemoteFile):
         return
     size = size_of(data)  # type: ignore[arg-type]
@@ -286,14 +289,14 @@ def _check_picture(data: Recording) -> None:
 
 
 def _stream_of(container: Any) -> Any:
-    """The first that is film: not a cover, and not what there is no decoder for."""
-    films = [stream for stream in container.streams.video if stream.codec_context is not None]
-    moving = [stream for stream in films if not stream.disposition & _COVER]
+    """The first stream of moving video: not a cover, and not one without a decoder."""
+    videos = [stream for stream in container.streams.video if stream.codec_context is not None]
+    moving = [stream for stream in videos if not stream.disposition & _COVER]
     if moving:
         return moving[0]
-    if films and all(stream.type == "video" for stream in container.streams):
-        return films[0]
-    if container.streams.video and not films:
+    if videos and all(stream.type == "video" for stream in container.streams):
+        return videos[0]
+    if container.streams.video and not videos:
         raise UnreadableError("FFmpeg has no decoder for its pictures")
     kinds = sorted({stream.type for stream in container.streams} - {"video"})
     raise UnreadableError("it holds no video" + (f", only {', '.join(kinds)}" if kinds else ""))
@@ -313,13 +316,28 @@ def _why_closed(data: Recording, error: Exception) -> str:
             return "it is a list that names other files, and these are not read; name the video itself"
         if (missing := missing_bytes(data)) > 0:
             return f"it is cut off: {missing} bytes are missing at its end"
-    words = ffmpeg_reason(error, 0.0, 1.0) if isinstance(error, av.FFmpegError) else "it is damaged"
-    return f"{words}; {_FORWARDS}" if isinstance(data, Pipe) else words
+    reason = ffmpeg_reason(error, 0.0, 1.0) if isinstance(error, av.FFmpegError) else "it is damaged"
+    return f"{reason}; {_FORWARDS}" if isinstance(data, Pipe) else reason
 
 
 def _keep_heap() -> None:
-    """glibc gives the memory of each large picture back to the system, which costs as much as to convert it.
+    """Keep glibc from returning the memory of each large frame to the system, which costs as much as to convert it.
 
-    It does not below the size of the largest block that was freed; this one is never written, and so costs nothing.
+    It keeps blocks up to the size of the largest one that was freed; this one is never written, and costs nothing.
     """
     np.empty(RESERVE, np.uint8)
+
+
+def seconds_in(path: Path) -> float | None:
+    """From the first frame of a video to its last, also of one that was cut short; None where it has none."""
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            times = [
+                float(packet.pts * packet.time_base)
+                for packet in container.demux(stream)
+                if packet.pts is not None
+            ]
+    except (av.FFmpegError, OSError, IndexError):
+        return None
+    return max(times) - min(times) if times else None

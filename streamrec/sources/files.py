@@ -15,14 +15,15 @@ from streamrec.core.redact import redact_address, secrets_of
 from streamrec.core.text import printable
 from streamrec.errors import SourceError
 from streamrec.sources.decoding import opened_video
-from streamrec.sources.file_bytes import STDIN, Recording, RemoteFile, UnreadableError, open_file
+from streamrec.sources.file_bytes import STDIN, Recording, UnreadableError, open_file
 from streamrec.sources.image_files import read_picture
+from streamrec.sources.remote_file import RemoteFile
 from streamrec.types import Frame, Source, SourceState
 
 PICTURE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
-TOGETHER = 8  # small pictures of a file are read in runs: decoder and engine come back to warm caches
+TOGETHER = 8  # small frames of a file are read in runs: decoder and engine return to warm caches
 
 
 VIDEO_ENDINGS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv")
@@ -31,11 +32,11 @@ VIDEO_ENDINGS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts",
 class FileSource(Source):
     """A video file, on disk, in a pipe or behind an HTTP address. Timestamps are its own media time.
 
-    ``loop`` plays it for ever, a new segment each time. ``size``, a width and a height: nobody looks at the
-    pictures but a model that wants them so, and they are decoded straight to it where they are larger.
-    ``pipes``: a pipe may be read, and waited for; of a data set it is refused.
+    ``loop`` plays it for ever, a new segment each time. ``size``: width and height where the frames are only for a
+    model of that input size; larger ones are decoded straight to it. ``pipes``: a pipe may be read, and waited for;
+    in a data set it is refused.
 
-    Where something of it was cut off or lost, ``health.reason`` says so when it has ended (``health.amiss``).
+    Where a part was cut off or lost, ``health.reason`` names it when the file has ended (``health.amiss``).
     """
 
     live = False
@@ -73,7 +74,7 @@ class FileSource(Source):
 
     @property
     def duration(self) -> float | None:  # type: ignore[override]
-        """Seconds, as the file's header tells; None when it does not tell, is looped, or cannot be read twice."""
+        """Seconds by the file's header; None when it has none, is looped, or cannot be read twice."""
         if self.loop or self._address or not self._path.is_file():
             return None
         try:
@@ -104,7 +105,7 @@ class FileSource(Source):
             segment += 1
 
     def _play(self, index: int, segment: int) -> Generator[Frame, None, tuple[int, str | None]]:
-        """Its frames; returns the next index, and what is amiss with the file where something is."""
+        """The frames; returns the next index, and what was cut off or lost (None: nothing)."""
         first = index
         try:
             self._data = data = RemoteFile(self._address) if self._address else self._opened()
@@ -133,7 +134,7 @@ class FileSource(Source):
 
 
 class ImageFolderSource(Source):
-    """The pictures of a folder in the order of their names (2 before 10), ``fps`` a second."""
+    """The images of a folder in the order of their names (2 before 10), ``fps`` a second."""
 
     live = False
 

@@ -1,8 +1,8 @@
-"""Whether a picture that others are predicted from was lost on the way: the frame numbers of H.264.
+"""Lost reference frames of H.264, found by their frame numbers.
 
-FFmpeg flags a picture that lost a part of itself, not the one after a picture that was lost whole: it predicts
-from what it has, and what comes out looks torn until the next key frame. Some cameras send no key frames but renew
-the picture strip by strip, and say when all of it is renewed. ITU-T H.264, 7.3, 7.4.3 and D.2.8.
+FFmpeg flags a frame that lost a part of itself, not the one after a frame that was lost whole: it predicts from what
+it has, and the output is torn until the next key frame. Some cameras send no key frames but renew the image strip by
+strip (intra refresh), and mark when all of it is renewed. ITU-T H.264, 7.3, 7.4.3 and D.2.8.
 """
 
 from __future__ import annotations
@@ -10,11 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 _SLICE, _IDR, _SEI, _SPS = 1, 5, 6, 7
-_RECOVERY_POINT = 6  # a kind of message in an SEI
-_RICH = (100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135)  # profiles that tell of chroma
-_HEAD = (
-    64  # bytes of a unit that are looked at: more than an SPS without scaling lists or a slice's start needs
-)
+_RECOVERY_POINT = 6  # a type of SEI message
+_RICH = (100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135)  # profiles with a chroma format
+_HEAD = 64  # bytes of a unit that are parsed: more than an SPS without scaling lists or a slice header needs
 
 
 class FrameNumbers:
@@ -22,22 +20,22 @@ class FrameNumbers:
 
     def __init__(self, extradata: bytes | None = None) -> None:
         self._bits: int | None = None  # of a frame number; None: not known, or gaps are allowed
-        self._last: int | None = None  # of the last picture that others are predicted from
+        self._last: int | None = None  # the number of the last reference frame
         self._renewed_at: int | None = None  # the number at which a renewal that is under way is complete
-        self.disposable = False  # whether no other picture needs the one looked at last
-        self.anew = False  # whether it is an IDR: neither it nor any that follows needs one before it
+        self.disposable = False  # whether no other frame is predicted from the last one
+        self.anew = False  # whether it is an IDR: neither it nor any later frame needs one before it
         self.renewed = False  # whether it is whole, whatever was lost before the renewal that ends with it
         self.lost(extradata or b"")
 
     @property
     def known(self) -> bool:
-        """Whether this stream's frame numbers tell what is missing."""
+        """Whether missing frames show in this stream's frame numbers."""
         return self._bits is not None
 
     def lost(self, packet: bytes) -> bool:
-        """Look at the next picture; True: one that it may be predicted from is missing before it."""
+        """Parse the next frame; True: one that it may be predicted from is missing before it."""
         missing, self.disposable, self.anew, self.renewed = False, False, False, False
-        begins: int | None = None  # a renewal with this picture, complete after so many more
+        begins: int | None = None  # a renewal with this frame, complete after so many more
         for head in _units(packet):
             kind, needed = head[0] & 31, head[0] >> 5 & 3
             if kind == _SPS:
@@ -68,16 +66,16 @@ class FrameNumbers:
         return missing
 
     def forget(self) -> None:
-        """The next picture may follow anything: some were left out on purpose."""
+        """The next frame may follow anything: some were skipped on purpose."""
         self._last = self._renewed_at = None
 
     def damaged(self) -> None:
-        """The picture looked at last is not whole: a renewal that is under way comes to nothing."""
+        """The last frame is damaged: a renewal that is under way fails."""
         self._renewed_at, self.renewed = None, False
 
 
 def _units(data: bytes) -> Iterator[bytes]:
-    """The beginning of each unit, without the bytes that only keep start codes from appearing."""
+    """The start of each NAL unit, without emulation prevention bytes."""
     at = data.find(b"\0\0\1")
     while 0 <= at < len(data) - 4:
         head = data[at + 3 : at + 3 + _HEAD]
@@ -89,7 +87,7 @@ def _units(data: bytes) -> Iterator[bytes]:
 
 
 def _recovery(sei: bytes) -> int | None:
-    """After how many pictures all is renewed; None: this SEI does not say."""
+    """After how many frames all is renewed; None: this SEI contains no recovery point."""
     at = 1
     while at < len(sei) - 2:  # a message; at the end is a byte of padding
         kind, at = _sum(sei, at)
@@ -101,7 +99,7 @@ def _recovery(sei: bytes) -> int | None:
 
 
 def _sum(data: bytes, at: int) -> tuple[int, int]:
-    """A number whose bytes are to be added up, as far as they are 255, and where it ends."""
+    """A number coded as a sum of bytes, of which all but the last are 255, and where it ends."""
     total = 0
     while at < len(data) and data[at] == 255:
         total, at = total + 255, at + 1
@@ -136,7 +134,7 @@ def _number_bits(sps: bytes) -> int | None:
             return None  # three colour planes: no camera
         bits.golomb(), bits.golomb(), bits.take(1)
         if bits.take(1):
-            return None  # scaling lists: no camera that was met
+            return None  # scaling lists: no known camera has them
     number_bits = bits.golomb() + 4
     order = bits.golomb()
     if order == 0:

@@ -1,4 +1,4 @@
-"""How a source is, told as it changes: on the source itself, to whoever listens, and in the log."""
+"""The health of a source: each change is stored on the source, logged, and passed to its listener."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ LOG = logging.getLogger("streamrec")
 
 
 class _Redacting(logging.NullHandler):
-    """Writes nothing, and takes the secrets of addresses out of each record before another handler sees it."""
+    """Writes nothing, and redacts each record before another handler gets it."""
 
     def handle(self, record: logging.LogRecord) -> bool:
         """Change the record."""
         return redact_record(record)
 
 
-LOG.addFilter(redact_record)  # whoever put a handler here before us sees no secret either
-LOG.addHandler(_Redacting())  # and a program that sets up no logging is not written to unasked
+LOG.addFilter(redact_record)  # handlers that were added before get no secret either
+LOG.addHandler(_Redacting())  # and in a program without logging nothing is printed
 _WORRYING = (SourceState.stalled, SourceState.reconnecting, SourceState.failed)
 
 
 def set_state(source: Source, state: SourceState, reason: str = "") -> None:
-    """The source is in this state now, for this reason; what it said already is not said again.
+    """Set the state of a source and its reason; without a change nothing is logged or notified.
 
-    Secrets of its address are masked in ``reason``. What ``source.on_health`` raises is raised here.
+    Secrets of its address are masked in ``reason``. Exceptions of ``source.on_health`` are raised here.
     """
     reason = redacted(source, reason)
     before = source.health
@@ -48,38 +48,38 @@ def set_state(source: Source, state: SourceState, reason: str = "") -> None:
 
 
 def amiss(source: Source) -> str | None:
-    """What was cut off or lost of a recording that has ended, in words; None: nothing, or it has not ended so."""
+    """What was cut off or lost of a video that has ended; None: nothing, or it has not ended."""
     health = source.health
     ended = health.state is SourceState.ended and health.reason not in (LEFT, OVER)
     return health.reason if ended else None
 
 
 def redacted(source: Source, text: str) -> str:
-    """What is told of a source, without the secrets of its address."""
+    """The text without the secrets of the source's address."""
     return redact(text, source.secrets) if source.secrets else text
 
 
 def count_frame(source: Source) -> None:
-    """One more picture was passed on."""
+    """Count a frame that was passed on."""
     source.health = replace(source.health, frames=source.health.frames + 1)
 
 
-def count_refused(source: Source, cause: str, pictures: int = 1) -> None:
-    """So many pictures were not passed on, because of this."""
+def count_refused(source: Source, cause: str, frames: int = 1) -> None:
+    """Count frames that were not passed on, for this cause."""
     refused = source.health.refused
-    source.health = replace(source.health, refused={**refused, cause: refused.get(cause, 0) + pictures})
+    source.health = replace(source.health, refused={**refused, cause: refused.get(cause, 0) + frames})
 
 
 def count_reconnect(source: Source, cause: str) -> None:
-    """It was opened again, because of this."""
+    """Count a reopening, for this cause."""
     reconnects = source.health.reconnects
     source.health = replace(source.health, reconnects={**reconnects, cause: reconnects.get(cause, 0) + 1})
 
 
 def with_health(source: Source, frames: Generator[Frame, None, str | None]) -> Iterator[Frame]:
-    """The frames of a source that has an end, with its health told: connecting, live, ended or failed.
+    """The frames of a source that has an end, with its health kept: connecting, live, ended or failed.
 
-    What ``frames`` returns is why it ended; None: it came to its end.
+    ``frames`` returns why it ended; None: it came to its end.
     """
     source.health = Health()
     set_state(source, SourceState.connecting)

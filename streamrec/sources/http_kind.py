@@ -1,4 +1,4 @@
-"""Whether what is behind an HTTP address is a file: its server shows that, and no ending does."""
+"""What an HTTP address is: a file, a stream, or a redirect, by the answer of its server."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ import urllib.request
 from contextlib import closing
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-# Pictures without an end, single pictures, and lists of what is to be read.
+# Endless streams, single images, and playlists.
 ENDLESS = (
     "multipart/", "image/", "text/", "audio/mpegurl", "audio/x-mpegurl", "application/vnd.apple",
     "application/x-mpegurl", "application/dash",
 )  # fmt: skip
-MOST_BYTES = 1 << 43  # more than any film has
-MADE_UP = frozenset((1 << bits) - down for bits in (31, 32) for down in (0, 1))  # said for "without an end"
+MOST_BYTES = 1 << 43  # more than any video has
+MADE_UP = frozenset(
+    (1 << bits) - down for bits in (31, 32) for down in (0, 1)
+)  # lengths that servers send for "endless"
 
 
 def is_file(status: int, headers: http.client.HTTPMessage) -> bool:
-    """Whether an answer to a request for the first byte is that of a file: it has an end, and the server knows it.
+    """Whether an answer to a request for the first byte is that of a file: the server sends its length.
 
     >>> headers = http.client.HTTPMessage()
     >>> headers["Content-Range"] = "bytes 0-0/18000"
@@ -41,7 +43,7 @@ def ends(size: int) -> bool:
 
 
 def redirects(address: str, seconds: float) -> bool:
-    """Whether the server of an HTTP address leads on to another one; asked without user and password."""
+    """Whether the server of an HTTP address answers with a redirect; requested without user and password."""
     parts = urlsplit(address)
     place = parts.netloc.rpartition("@")[2]
     try:
@@ -59,13 +61,13 @@ def redirects(address: str, seconds: float) -> bool:
 
 
 def shows_file(address: str, seconds: float) -> bool:
-    """Ask the server of an HTTP address, for so many seconds at most; False where it does not say."""
+    """Whether the server of an HTTP address shows that it is a file; False without an answer in time."""
     answer = _answer(address, seconds, {"Range": "bytes=0-0"})
     return answer is not None and is_file(*answer)
 
 
 def sends_parts(address: str, seconds: float) -> bool:
-    """Whether what an HTTP address sends is pictures one after the other, as browsers show them (MJPEG)."""
+    """Whether an HTTP address sends JPEG images one after the other, as browsers show them (MJPEG)."""
     answer = _answer(address, seconds, {})
     return answer is not None and answer[1].get("Content-Type", "").strip().lower().startswith(
         "multipart/x-mixed"
@@ -75,7 +77,7 @@ def sends_parts(address: str, seconds: float) -> bool:
 def _answer(
     address: str, seconds: float, fields: dict[str, str]
 ) -> tuple[int, http.client.HTTPMessage] | None:
-    """Status and head of what is answered; None: nothing, or nothing good."""
+    """Status and headers of the answer; None: no answer, or an error."""
     try:
         parts = urlsplit(address)
         user, _, place = parts.netloc.rpartition("@")
@@ -83,17 +85,17 @@ def _answer(
         if user:
             name, _, password = user.partition(":")
             login = f"{unquote(name)}:{unquote(password)}".encode()
-            # Not to the next one, where this one leads on to another.
+            # Not sent to the target of a redirect.
             request.add_unredirected_header("Authorization", "Basic " + base64.b64encode(login).decode())
         opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=_any_certificate()))
         with opener.open(request, timeout=seconds) as answer:
             return answer.status, answer.headers
-    except (OSError, ValueError, http.client.HTTPException):  # nobody answers, or not so: it is a camera
+    except (OSError, ValueError, http.client.HTTPException):  # no such answer: it is a camera
         return None
 
 
 def _any_certificate() -> ssl.SSLContext:
-    """Cameras vouch for themselves."""
+    """A TLS context that accepts any certificate: cameras sign their own."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context

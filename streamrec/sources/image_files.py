@@ -1,4 +1,4 @@
-"""Pictures in files: how large one is told from its header, so that none is decoded that would fill the memory."""
+"""Image files: the size is read from the header, so that no image is decoded that would fill the memory."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from typing import BinaryIO
 import cv2
 import numpy as np
 
-from streamrec.core.files import why
+from streamrec.core.messages import why
 from streamrec.core.text import printable
 from streamrec.errors import SourceError
 
-MOST_PIXELS = 1 << 27  # 134 million, 400 MB as BGR: no camera of today films so large a picture
-MOST_BYTES = 1 << 30  # of a picture's file: more than that many pixels take without compression
+MOST_PIXELS = 1 << 27  # 134 million, 400 MB as BGR: no camera of today makes so large an image
+MOST_BYTES = 1 << 30  # of an image file: more than that many pixels take without compression
 _KINDS = "BMP, JPEG, PNG, PGM, PPM, TIFF or WebP"
-_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of JPEG that tell the size
+_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of JPEG that contain the size
 
 
 def too_large(width: int, height: int) -> str | None:
-    """What to say of so large a picture; None: it may be decoded.
+    """The reason to refuse an image of this size; None: it may be decoded.
 
     >>> too_large(1920, 1080)
     >>> too_large(30000, 30000)
@@ -36,10 +36,10 @@ def too_large(width: int, height: int) -> str | None:
 
 
 def read_picture(path: Path) -> np.ndarray:
-    """The picture of a file, (H, W, 3) uint8 BGR; raises ``SourceError`` in words, and never waits for a pipe."""
+    """The image of a file, (H, W, 3) uint8 BGR; raises ``SourceError``, and never waits for a pipe."""
     refused = f"{printable(str(path))} is not a picture that can be read"
     try:
-        # A pipe that nobody writes into would hold an opening that waits.
+        # Without waiting: opening a pipe that no program writes to would block.
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except OSError as error:
         raise SourceError(f"{refused}: {why(error)}") from error
@@ -74,7 +74,7 @@ def read_picture(path: Path) -> np.ndarray:
 
 
 def size_of(file: BinaryIO | io.FileIO) -> tuple[int, int] | None:
-    """Width and height that a picture's header tells; None for what is no picture of a known kind.
+    """Width and height by an image's header; None where it is no image of a known kind.
 
     >>> size_of(io.BytesIO(b"P5 640 480 255 "))
     (640, 480)

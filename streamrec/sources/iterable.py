@@ -14,10 +14,11 @@ from streamrec.types import Frame, Source
 
 
 class IterableSource(Source):
-    """Pictures that the caller hands over: any iterable of arrays, as ``as_bgr`` takes them, or of Frames.
+    """Images of the caller: any iterable of arrays, as ``as_bgr`` accepts them, or of Frames.
 
-    Arrays are taken to be ``fps`` a second. Frames are passed on as they are.
+    Arrays get timestamps of ``fps`` frames a second. Frames are passed on as they are.
 
+    >>> import numpy as np
     >>> grey = [np.full((48, 64), n, np.uint8) for n in range(3)]
     >>> [(frame.index, frame.timestamp) for frame in IterableSource(grey, fps=10.0)]
     [(0, 0.0), (1, 0.1), (2, 0.2)]
@@ -32,7 +33,7 @@ class IterableSource(Source):
         self.live = live
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """Pictures that come once only, as from a generator, are not pickled."""
+        """An iterator, such as a generator, cannot be pickled."""
         return unpicklable(self) if isinstance(self.pictures, Iterator) else super().__reduce_ex__(protocol)
 
     def __iter__(self) -> Iterator[Frame]:

@@ -1,4 +1,4 @@
-"""open_source: from an address, a path, a number or an iterable to a source."""
+"""``open_source``: makes a source of an address, a path, a number or an iterable."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from streamrec.core.reading import path_of, shortened, why
+from streamrec.core.messages import shortened, why
+from streamrec.core.reading import path_of
 from streamrec.core.redact import redact_address
 from streamrec.errors import SettingsError, SourceError
 from streamrec.sources.cameras import RETRIES, NetworkSource, WebcamSource
@@ -20,8 +21,8 @@ from streamrec.sources.files import VIDEO_ENDINGS, FileSource, ImageFolderSource
 from streamrec.sources.iterable import IterableSource
 from streamrec.types import Source
 
-_DIGITS = 20  # of a number that somebody typed: more are refused like these
-# Of addresses: what FFmpeg reads live, and no way to anything else.
+_DIGITS = 20  # of a number on the command line: longer ones are refused like these
+# Of addresses: the protocols that FFmpeg reads live, and no other.
 SCHEMES = frozenset(
     ("rtsp", "rtsps", "rtspt", "rtspu", "rtmp", "rtmps", "rtmpt", "rtmpe", "http", "https", "srt", "udp", "tcp", "rtp",
      "rist", "mms", "mmsh", "mmst")
@@ -29,13 +30,13 @@ SCHEMES = frozenset(
 
 
 def open_source(what: Any, *, retries: int | None = RETRIES, size: tuple[int, int] | None = None) -> Source:
-    """Tell what kind of source is meant, and return it; nothing is read before it is iterated.
+    """Return the source that ``what`` names; nothing is read before it is iterated.
 
     A number or ``/dev/video0`` is a webcam; ``rtsp://``, ``http://`` and the like an address; a path is a video
-    file, a picture, a pipe (``-`` is standard input) or a folder of pictures; ``"synthetic"`` the synthetic world
-    (``"synthetic:7"`` with seed 7); any other iterable gives pictures. ``retries``: how often a lost camera is
-    opened in a row before it is given up; None: for ever. ``size``: nobody looks at the pictures but a model
-    that wants them so wide and high: larger ones of a file are decoded straight to it (``Transform.straight``).
+    file, an image, a pipe (``-`` is standard input) or a folder of images; ``"synthetic"`` the synthetic world
+    (``"synthetic:7"`` with seed 7); any other iterable gives images. ``retries``: how often a lost camera is
+    opened in a row before it is given up; None: for ever. ``size``: width and height where the frames are only for
+    a model of that input size: larger ones of a file are decoded straight to it (``Transform.straight``).
     Raises ``SourceError`` for anything else.
 
     >>> open_source("0")
@@ -98,16 +99,16 @@ def _from_text(text: str, retries: int | None, size: tuple[int, int] | None) -> 
             )
         if scheme in ("http", "https"):
             # A camera, unless its server shows that it is a file.
-            film = partial(FileSource, text, size=size)
-            return NetworkSource(text, retries=retries, film=film, ask=_ends_as_video(text))
+            video_file = partial(FileSource, text, size=size)
+            return NetworkSource(text, retries=retries, video_file=video_file, ask=_ends_as_video(text))
         return NetworkSource(text, retries=retries)
     if text.startswith("/dev/video"):
         return WebcamSource(text, retries=retries)
     try:
         return _from_path(path_of(text), retries, size)
-    except SettingsError as error:  # it can be no path
+    except SettingsError as error:  # no valid path
         raise SourceError(str(error)) from error
-    except OSError as error:  # a name that is too long, or a folder that may not be looked into
+    except OSError as error:  # a name that is too long, or a folder without the right to enter it
         raise SourceError(f"{shortened(text)} cannot be opened: {why(error)}") from error
 
 

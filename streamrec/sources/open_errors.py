@@ -1,6 +1,6 @@
-"""Why an address could not be opened, in a sentence: from FFmpeg's error, and from what it said in its log.
+"""Why an address could not be opened or read, as a sentence: from FFmpeg's error and its log.
 
-FFmpeg's own texts may hold the address, password included, and name the call and not the cause: none is passed on.
+FFmpeg's own messages may hold the address, password included, and name the call and not the cause: none is passed on.
 """
 
 from __future__ import annotations
@@ -12,9 +12,13 @@ from collections.abc import Iterable, Sequence
 import av
 
 from streamrec.core.text import printable
-from streamrec.sources.video_io import DEAF, LOST, REFUSED, UNKNOWN, ffmpeg_reason, no_answer
 
-MOST_REDIRECTS = 5  # one server leads on to another at most so often
+OPEN_SECONDS = 5.0  # deadline for opening an address
+LOST = "the connection was lost"
+REFUSED = "the camera refused the user or the password"
+UNKNOWN = "the server knows no such stream; check the path of the address"
+DEAF = "nothing listens at that address and port (connection refused)"
+MOST_REDIRECTS = 5  # in a row
 CIRCLE = (
     f"the server leads on to another address again and again (more than {MOST_REDIRECTS} redirects); "
     "give the address that is meant"
@@ -22,9 +26,7 @@ CIRCLE = (
 NESTED = "its playlist leads on to others again and again (HLS); give the address of one that names pieces of video"
 NO_PIECES = "the pieces that its playlist names (HLS) cannot be read, or are no video"
 HUNG_UP = "the connection was closed by the other side before anything came"
-MOST_LINES = (
-    40  # connections that one opening may make: a playlist has a few variants, and their first pieces
-)
+MOST_CONNECTIONS = 40  # of one opening: a playlist has a few variants, and their first pieces
 NO_CODEC = (
     "its pictures are of a kind that FFmpeg cannot decode here; set the camera to H.264, H.265 or MJPEG"
 )
@@ -72,23 +74,23 @@ _CONNECTION = re.compile(r"Connection to \S+ failed(?: \([^)]*\))?[:,]? *(.*)")
 
 
 def why_not_opened(
-    error: av.FFmpegError, said: Sequence[str], address: str, took: float, deadline: float
+    error: av.FFmpegError, log: Sequence[str], address: str, took: float, deadline: float
 ) -> str:
-    """The sentence for an opening that ``took`` so many seconds; ``said``: FFmpeg's log."""
+    """The sentence for an opening that failed after ``took`` seconds; ``log``: FFmpeg's messages."""
     scheme, _, rest = address.lower().partition("://")
-    if leads_on(said):
+    if leads_on(log):
         return CIRCLE
-    if nests(said):
+    if nests(log):
         return NESTED
-    if any("Failed to resolve hostname" in text for text in said):
+    if any("Failed to resolve hostname" in text for text in log):
         # The last "@" ends the user's part: a password may itself hold "@" or "/".
         return unknown_name(re.split(r"[/?#:]", rest.rpartition("@")[2])[0])
-    if (code := _code(said)) is not None and took < 0.95 * deadline:
+    if (code := _code(log)) is not None and took < 0.95 * deadline:
         if code in _ANSWERS:
             return _ANSWERS[code]
         if 400 <= code < 600:
             return f"the server refuses with the number {code}; check the address"
-    if any("Error when loading first segment" in text or "allowed_segment" in text for text in said):
+    if any("Error when loading first segment" in text or "allowed_segment" in text for text in log):
         return NO_PIECES
     if isinstance(error, av.HTTPBadRequestError):
         return _ANSWERS[400]
@@ -102,7 +104,7 @@ def why_not_opened(
         return _ANSWERS[500].replace(" (500)", "")
     if _is_known(error) or took >= 0.95 * deadline:
         return ffmpeg_reason(error, took, deadline)
-    for text in said:
+    for text in log:
         if found := _CONNECTION.search(text):
             failed = found[1].lower()
             if "refused" in failed:
@@ -112,7 +114,7 @@ def why_not_opened(
             return NO_WAY
         if scheme.endswith("s") and re.search(r"(?i)\b(tls|ssl|certificate|handshake)\b", text):
             return NO_TLS
-    if any("End of file" in text or "Failed reading RTSP" in text for text in said):
+    if any("End of file" in text or "Failed reading RTSP" in text for text in log):
         return HUNG_UP
     if isinstance(error, av.InvalidDataError):
         return ffmpeg_reason(error, took, deadline)
@@ -122,19 +124,19 @@ def why_not_opened(
 
 
 def unknown_name(host: str) -> str:
-    """Nobody knows what address a name stands for."""
+    """The sentence for a host name that DNS does not resolve."""
     name = printable(host)
     name = name if len(name) <= 80 else name[:77] + "..."
     return f"the name {name} is not known (DNS); check the address and this machine's name server"
 
 
-def leads_on(said: Iterable[str]) -> bool:
-    """Whether FFmpeg was sent from one address to another more often than makes sense."""
-    return sum("Redirecting to" in text for text in said) > MOST_REDIRECTS
+def leads_on(log: Iterable[str]) -> bool:
+    """Whether FFmpeg followed too many redirects."""
+    return sum("Redirecting to" in text for text in log) > MOST_REDIRECTS
 
 
 def why_lost(error: BaseException) -> str:
-    """The sentence for what nobody has foreseen; never the error's own text."""
+    """The sentence for an unexpected error; never the error's own message."""
     if isinstance(error, av.FFmpegError):
         return _SYSTEM.get(error.errno or 0, LOST)
     if isinstance(error, MemoryError):
@@ -144,16 +146,16 @@ def why_lost(error: BaseException) -> str:
     return f"reading it failed by a mistake of streamrec's own ({type(error).__name__}); please report it"
 
 
-def nests(said: Iterable[str]) -> bool:
-    """Whether FFmpeg was sent from one playlist to another more often than makes sense."""
+def nests(log: Iterable[str]) -> bool:
+    """Whether FFmpeg followed too many playlists in playlists."""
     made = ("Starting connection attempt", "Empty segment [")
-    return sum(text.startswith(made) for text in said) > MOST_LINES
+    return sum(text.startswith(made) for text in log) > MOST_CONNECTIONS
 
 
-def _code(said: Iterable[str]) -> int | None:
-    """The number of the server's last answer that was no good one."""
+def _code(log: Iterable[str]) -> int | None:
+    """The status code of the server's last answer that reports an error."""
     code = None
-    for text in said:
+    for text in log:
         if found := re.search(r"method \w+ failed: (\d{3})|HTTP error (\d{3})|Server returned (\d{3})", text):
             code = int(next(filter(None, found.groups())))
     return code
@@ -165,3 +167,29 @@ def _is_known(error: av.FFmpegError) -> bool:
         av.ConnectionRefusedError, av.TimeoutError, av.ExitError,
     )  # fmt: skip
     return isinstance(error, known)
+
+
+def no_video(container: av.container.InputContainer) -> str:
+    """The sentence for a stream without video, which names what it holds instead."""
+    kinds = ", ".join(sorted({stream.type for stream in container.streams}))
+    return f"it holds no video, only {kinds}" if kinds else "it holds no video"
+
+
+def ffmpeg_reason(error: av.FFmpegError, took: float, deadline: float) -> str:
+    """Why an opening failed after ``took`` seconds. The error's own message may hold a password."""
+    if isinstance(error, av.HTTPUnauthorizedError | av.HTTPForbiddenError):
+        return REFUSED
+    if isinstance(error, av.HTTPNotFoundError | av.FileNotFoundError):
+        return UNKNOWN
+    if isinstance(error, av.ConnectionRefusedError):
+        return DEAF
+    if isinstance(error, av.TimeoutError | av.ExitError) or took >= 0.95 * deadline:
+        return no_answer(deadline)
+    if isinstance(error, av.InvalidDataError):
+        return "what is there is not a video that FFmpeg knows, or it is damaged"
+    return (error.strerror or "unknown error").lower()
+
+
+def no_answer(seconds: float) -> str:
+    """The sentence for a camera that did not answer within the deadline."""
+    return f"no answer within {seconds:g} s; check the address and the network"

@@ -1,4 +1,4 @@
-"""Whether a camera that was lost is there again: asked where it answers, with a question that needs no password."""
+"""Whether a lost camera is reachable again: a request to its port that needs no password."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from streamrec.core.address import split_address
-from streamrec.sources.reader_thread import Attempt, sleep
+from streamrec.sources.reader_thread import ReaderThread, sleep
 
 _AT_ONCE = 0.3  # seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
-    """Where a camera answers, and what to say there: a question that needs no password."""
+class ReachabilityProbe:
+    """Where a camera listens, and a request for it that needs no password."""
 
     host: str
     port: int
-    question: bytes  # b"": that it opens is all that can be asked
+    request: bytes  # b"": only that the port opens can be checked
 
     @classmethod
-    def of(cls, address: str) -> Door | None:
-        """None where there is no such door: UDP, or an address that is not understood."""
+    def of(cls, address: str) -> ReachabilityProbe | None:
+        """The probe of an address; None where there is none: UDP, or an address that is not understood."""
         parts = split_address(address)
         kinds = {
             "rtsp": (554, b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n"),
@@ -35,56 +35,56 @@ class Door:
         scheme = "" if parts is None else parts.scheme.partition(":")[0].lower()
         if parts is None or scheme not in kinds or not parts.is_place or not parts.host:
             return None
-        port, question = kinds[scheme]
-        return cls(parts.host, parts.port or port, question)
+        port, request = kinds[scheme]
+        return cls(parts.host, parts.port or port, request)
 
-    def opens_within(self, seconds: float, attempt: Attempt, *, wary: bool, stay: bool = False) -> bool:
-        """Wait so long, or until the camera answers; ``wary``: after it did not.
+    def answers_within(self, seconds: float, reader: ReaderThread, *, wary: bool, stay: bool = False) -> bool:
+        """Wait so long, or until the camera answers; ``wary``: only an answer after a silence counts.
 
-        ``stay``: where it answers, stay on the line, and so see that it starts anew, however quickly.
+        ``stay``: keep the connection of an answer open, to notice a restart of the camera, however quick.
         """
         until = time.monotonic() + seconds
-        silent = not wary and bool(self.question)  # that it opens says little of one that hangs
-        quick = tired = False  # it hangs up on us at once, as HTTP servers do: that says nothing
-        while not attempt.unwanted and time.monotonic() < until:
+        silent = not wary and bool(self.request)  # an open port alone is no sign of a camera that works
+        quick = closes_each = False  # it closes connections at once, as HTTP servers do: no sign of a restart
+        while not reader.unwanted and time.monotonic() < until:
             again = time.monotonic() + 1.0
-            with ExitStack() as held:
-                answered = self._answers(until, attempt, held)
+            with ExitStack() as connections:
+                answered = self._answer(until, reader, connections)
                 if answered is not None and silent:
                     return True
                 silent = silent or answered is None
-                if answered is not None and stay and not tired:
+                if answered is not None and stay and not closes_each:
                     begun = time.monotonic()
-                    if _hangs_up(answered, until, attempt):
+                    if _is_closed(answered, until, reader):
                         before, quick = quick, time.monotonic() - begun < _AT_ONCE
-                        tired = before and quick
-                        if not tired:
-                            again = time.monotonic() + 0.1  # is it away, or was it tired of us?
-            sleep(min(until, again) - time.monotonic(), attempt)
+                        closes_each = before and quick
+                        if not closes_each:
+                            again = time.monotonic() + 0.1  # did it restart, or only close this connection?
+            sleep(min(until, again) - time.monotonic(), reader)
         return False
 
-    def _answers(self, until: float, attempt: Attempt, held: ExitStack) -> socket.socket | None:
-        """The line on which the camera has answered, open for as long as ``held``."""
+    def _answer(self, until: float, reader: ReaderThread, connections: ExitStack) -> socket.socket | None:
+        """The connection on which the camera has answered, which ``connections`` closes; None: no answer."""
         try:
-            line = held.enter_context(socket.create_connection((self.host, self.port), timeout=1.0))
-            if not self.question:
+            line = connections.enter_context(socket.create_connection((self.host, self.port), timeout=1.0))
+            if not self.request:
                 return line
-            line.sendall(self.question)
+            line.sendall(self.request)
             line.settimeout(0.2)
-            while not attempt.unwanted and time.monotonic() < until:
+            while not reader.unwanted and time.monotonic() < until:
                 try:
                     return line if line.recv(1) else None
-                except TimeoutError:  # one that hangs answers when it hangs no more
+                except TimeoutError:  # a camera that hangs answers when it works again
                     continue
         except (OSError, UnicodeError):
             pass
         return None
 
 
-def _hangs_up(line: socket.socket, until: float, attempt: Attempt) -> bool:
-    """Wait so long, or until the other side closes the line; whether it has."""
+def _is_closed(line: socket.socket, until: float, reader: ReaderThread) -> bool:
+    """Wait until the other side closes the connection; False: the time is up."""
     line.settimeout(0.2)
-    while not attempt.unwanted and time.monotonic() < until:
+    while not reader.unwanted and time.monotonic() < until:
         try:
             if not line.recv(4096):
                 return True

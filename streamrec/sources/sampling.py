@@ -1,4 +1,4 @@
-"""Which frames the recognizer looks at: those that come in the rhythm that its head learned."""
+"""Frame sampling: which frames a recognizer processes, at the sampling rate that its head was trained at."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ import math
 from collections.abc import Generator, Iterable
 from typing import Any
 
-from streamrec.core.arguments import described, number
+from streamrec.core.arguments import number
+from streamrec.core.messages import described
 from streamrec.errors import PictureError, StreamrecError
 from streamrec.types import Frame
 
-EARLY = (
-    0.78  # of a period from which on a frame counts as in time: cameras offer 1/2, 2/3, 3/4, 4/5, ... of it
-)
+EARLY = 0.78  # of a period after which a frame is due: cameras offer 1/2, 2/3, 3/4, 4/5, ... of it
 
 
 def is_due(timestamp: float, last: float, fps: float) -> bool:
-    """Whether a frame at ``timestamp`` is to be looked at when the last one looked at was at ``last`` (seconds).
+    """Whether a frame at ``timestamp`` is due when the last processed one was at ``last`` (seconds).
 
-    Spacing stays even: a 25 fps camera is seen at 12.5 fps by a head that learned 10, never 2 and 3 frames in
-    turn. Time that went back is a new beginning, so the frame is due.
+    Spacing stays even: a 25 fps camera is sampled at 12.5 fps for a head of 10 fps, never every 2 and 3 frames in
+    turn. A timestamp that goes back starts anew, so the frame is due.
 
     >>> is_due(0.1, 0.0, fps=10.0), is_due(0.05, 0.0, fps=10.0), is_due(0.0, float("-inf"), fps=10.0)
     (True, False, True)
@@ -29,12 +28,12 @@ def is_due(timestamp: float, last: float, fps: float) -> bool:
 
 
 def is_next(frame: Frame, last: Frame | None, fps: float) -> bool:
-    """Whether a frame is to be looked at after ``last`` was: it is due, or the first, or a new segment begins."""
+    """Whether a frame is processed after ``last``: it is due, the first one, or the first of a new segment."""
     return last is None or frame.segment != last.segment or is_due(frame.timestamp, last.timestamp, fps)
 
 
 def due_frames(timestamps: Iterable[float], fps: float) -> list[int]:
-    """Which of the frames at these timestamps (s) are looked at, by their numbers.
+    """The indices of the due frames among those at these timestamps (s).
 
     >>> due_frames([0.0, 0.1, 0.2, 0.3, 0.4], 5.0)
     [0, 2, 4]
@@ -48,9 +47,10 @@ def due_frames(timestamps: Iterable[float], fps: float) -> list[int]:
 
 
 def pace(frames: Iterable[Frame], fps: float) -> Generator[Frame]:
-    """Pass on the frames that come in the rhythm of ``fps``, on the source's own clock.
+    """Sample frames at ``fps`` frames a second, on the source's own clock.
 
-    A slower camera passes whole; of a faster one the frames between are left out; a new segment begins at once.
+    All frames of a slower camera are passed on; of a faster one those between are left out; the first frame of a
+    segment always is passed on.
     """
     fps = check_fps(fps)
     if not isinstance(frames, Iterable):
@@ -71,5 +71,5 @@ def _paced(frames: Iterable[Frame], fps: float) -> Generator[Frame]:
 
 
 def check_fps(fps: Any) -> float:
-    """A rhythm as a float, infinite for every picture; raises ``StreamrecError`` for what is none."""
+    """A sampling rate as a float, infinite for every frame; raises ``StreamrecError`` for anything else."""
     return number(fps, "fps", above=0.0, finite=False)

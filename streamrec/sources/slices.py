@@ -1,7 +1,7 @@
-"""Pictures whose slices come in packets of their own are put together again.
+"""Joining the slices of a frame that arrive in packets of their own.
 
-FFmpeg takes parameter sets for the beginning of a picture; some encoders send them before each slice of a key
-frame. What begins a picture is its first slice: ITU-T H.264, 7.4.3 (first_mb_in_slice), H.265, 7.4.7.1.
+FFmpeg takes parameter sets for the start of a frame; some encoders send them before each slice of a key frame. A
+frame starts with its first slice: ITU-T H.264, 7.4.3 (first_mb_in_slice), H.265, 7.4.7.1.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ import av
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """A picture as it is to be decoded."""
+    """The packet of a whole frame."""
 
     packet: Any
-    incomplete: bool = False  # packets of RTP were missed while it was put together
-    again: bool = False  # its beginning was decoded alone before it was known that more belongs to it
+    incomplete: bool = False  # packets of RTP were lost while it was put together
+    again: bool = False  # its first part was decoded alone before it was known that more belongs to it
 
 
 class Joiner:
-    """Packets of one stream in, pictures out, each as soon as it is known to be whole.
+    """Packets of one stream in, whole frames out, each as soon as it is known to be whole.
 
-    How many packets a picture takes is learned, apart for key frames and others: so nothing waits where each comes in
-    one, and nothing where each comes in two. Where the number varies a picture waits for the next one to begin.
+    The number of packets of a frame is learned, apart for key frames and others, so that nothing waits while that
+    number is constant. Where it varies, a frame waits for the start of the next one.
     """
 
     def __init__(self, codec: str, extradata: bytes | None = None) -> None:
@@ -35,13 +35,13 @@ class Joiner:
         self._parts: dict[bool, int | None] = {True: 1, False: 1}  # None: it varies
         self._held: list[Any] = []
         self._incomplete = False
-        self._is_key = False  # of the picture that is held, or came last
-        self._last: list[Any] = []  # the parts of the key frame that was given out last
+        self._is_key = False  # of the frame that is held, or came last
+        self._last: list[Any] = []  # the parts of the last key frame that was put out
         self._pts: int | None = None  # of what is held, or came last
-        self.cut = False  # some picture came in more packets than one
+        self.cut = False  # some frame came in more packets than one
 
     def feed(self, packet: Any, *, incomplete: bool = False) -> list[Whole]:
-        """The pictures that are whole now. ``incomplete``: some of this packet was lost on the way."""
+        """The frames that are whole now. ``incomplete``: a part of this packet was lost on the way."""
         begins = None if self._codec is None else self._begins(packet)
         if begins is None:
             return [*self.flush(), Whole(packet, incomplete)]
@@ -54,7 +54,7 @@ class Joiner:
             self._held.append(packet)
             self._incomplete = self._incomplete or incomplete
             return self._if_complete()
-        # A picture that was thought to be whole goes on; or its beginning was lost.
+        # A frame that seemed to be whole continues; or its start was lost.
         if incomplete:
             return [Whole(packet, incomplete)]
         self.cut = True
@@ -63,14 +63,14 @@ class Joiner:
             return [Whole(packet)]
         self._last = parts = [*self._last, packet]
         self._parts[True] = None if self._parts[True] is None else len(parts)
-        if self._parts[False] == 1:  # others may come so too
+        if self._parts[False] == 1:  # other frames may come so too
             self._parts[False] = None
         whole = _joined(parts)
         whole.pts = self._pts
         return [Whole(whole, again=True)]
 
     def flush(self) -> list[Whole]:
-        """What is held, though nothing has begun after it: the stream is over, or another one does."""
+        """The frame that is held: the stream ends, or another frame starts."""
         held, self._held = self._held, []
         if not held:
             return []
@@ -90,7 +90,7 @@ class Joiner:
         return [Whole(_joined(held), self._incomplete)]
 
     def _begins(self, packet: Any) -> bool | None:
-        """Whether a packet begins with a picture's first slice; None: there is no slice in it."""
+        """Whether a packet starts with the first slice of a frame; None: there is no slice in it."""
         for head in _heads(bytes(packet), self._length):
             if self._codec == "h264" and head[0] & 31 in (1, 2, 5):
                 return bool(head[1:2] and head[1] & 128)  # a one: the number 0 in Exp-Golomb code

@@ -1,4 +1,4 @@
-"""Sources around a source: a region, a pace, a limit."""
+"""Sources around another source: a region of its frames, real-time pace, a time limit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from streamrec.types import Frame, Health, Source
 
 
 class Wrapper(Source):
-    """Another source, its frames changed on the way; what is asked or told of it is the other's."""
+    """A source that changes the frames of another one; its health and interrupts are those of the other."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -26,7 +26,7 @@ class Wrapper(Source):
 
     @property
     def live(self) -> bool:
-        """Whether the other source is, which may turn out later; or what was set."""
+        """Whether the other source is live, which may become known later; or the value that was set."""
         return self.source.live if self._live is None else self._live
 
     @live.setter
@@ -57,10 +57,11 @@ class Wrapper(Source):
 
 
 class Region(Wrapper):
-    """A part of another source's pictures; ``whole`` is the newest picture as it came.
+    """A region of another source's frames; ``whole`` is the newest image before the cut.
 
-    ``region``: left, top, width and height, as parts of the picture. Nothing is copied.
+    ``region``: left, top, width and height, as parts of the image. Nothing is copied.
 
+    >>> from streamrec.sources.iterable import IterableSource
     >>> picture = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
     >>> [frame.image.shape for frame in Region(IterableSource([picture]), (0.5, 0.0, 0.5, 0.75))]
     [(3, 2, 3)]
@@ -72,7 +73,7 @@ class Region(Wrapper):
         self.whole: np.ndarray | None = None  # (H, W, 3)
 
     def __iter__(self) -> Iterator[Frame]:
-        # The source is told now that it is read: an interrupt may come before the first frame is asked for.
+        # Started now: an interrupt may come before the first frame is asked for.
         return self._cut(iter(self.source))
 
     def _cut(self, frames: Iterator[Frame]) -> Generator[Frame, None, None]:
@@ -89,11 +90,11 @@ class Region(Wrapper):
 
 
 class RealTime(Wrapper):
-    """Another source at its own speed: each frame waits for its time. For watching a file in a window."""
+    """Another source in real time: each frame waits for its timestamp. For a file in a window."""
 
     def __init__(self, source: Source) -> None:
         super().__init__(source)
-        self.together = 1  # each is due at its own time
+        self.together = 1  # each frame is due at its own time
         self._left = threading.Event()
 
     def __getstate__(self) -> dict[str, Any]:

@@ -10,12 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-import torch
-from torch import Tensor, distributed, nn
-from torch.nn.parallel import DistributedDataParallel
-
-from streamrec.errors import ModelError
+from streamrec.errors import ModelError, need
 from streamrec.runtime.load import check_device
+
+need("torch", extra="train")
+
+import torch  # noqa: E402
+from torch import Tensor, distributed, nn  # noqa: E402
+from torch.nn.parallel import DistributedDataParallel  # noqa: E402
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # of glibc's mallopt
 PATIENCE = timedelta(hours=2)  # one process may still decode when another has all that it needs

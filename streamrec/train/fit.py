@@ -13,15 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from streamrec.core import process_end as ending
 from streamrec.data.clips import BACKGROUND, NO_LABEL, Clip, held_out
 from streamrec.data.decode_cache import Recording
-from streamrec.errors import DataError, ModelError
+from streamrec.errors import DataError, ModelError, need
 from streamrec.nn.config import ModelConfig
 from streamrec.nn.model import ActionModel, phase_loss
 from streamrec.runtime.checkpoint import read_checkpoint
@@ -32,6 +28,13 @@ from streamrec.train.frozen_features import KeptLooks
 from streamrec.train.quick_eval import play
 from streamrec.train.resume import Keeper, Run, identity, restore
 from streamrec.train.stream_windows import Batch, StreamWindows
+
+need("torch", extra="train")
+
+import torch  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
+from torch.nn.modules.batchnorm import _BatchNorm  # noqa: E402
 
 STAGES = ("whole", "staged", "head")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
@@ -235,7 +238,7 @@ def _begin(
 
 def _kept_looks(model: ActionModel, settings: TrainSettings) -> KeptLooks | None:
     """Where the trunk rests and can be asked apart from the rest."""
-    if not (settings.trunk_rests and model.encoder.has_trunk):
+    if not (settings.trunk_rests and model.encoder.has_backbone):
         return None
     dtype = _precision(settings.precision, model.mean.device)
     return KeptLooks(model, settings.augmentation, looks=settings.looks, dtype=dtype)

@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 import numpy as np
-import torch
 
 from streamrec.data.decode_cache import ClipCache, Recording
+from streamrec.errors import need
 from streamrec.nn.model import ActionModel
 from streamrec.nn.transforms import planar
 from streamrec.sources.sampling import due_frames
 from streamrec.train.augment import Augmentation, Look
+
+need("torch", extra="train")
+
+import torch  # noqa: E402
 
 LOOKED_FPS = 10.0  # what a trunk sees changes slowly: a frame in between has the features of the one before
 AT_ONCE = 64  # pictures
@@ -102,7 +106,7 @@ class KeptLooks:
                 pictures = [look(p, n, float(ages[n])) for p, n in zip(pictures, numbers, strict=True)]
             batch = torch.from_numpy(planar(np.stack(pictures))).to(self._model.mean.device)
             with torch.autocast(batch.device.type, self._dtype, enabled=self._dtype is not torch.float32):
-                features = self._model.trunk_features(batch)
+                features = self._model.backbone_features(batch)
             found.append(features.half().cpu().numpy())
         return np.concatenate(found)
 

@@ -12,11 +12,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from streamrec.core.console import LineConsole
-from streamrec.core.files import keep_elsewhere, keep_inputs, too_full, try_room, why
+from streamrec.core.files import keep_elsewhere, keep_inputs, too_full, try_room
+from streamrec.core.messages import why
 from streamrec.core.text import printable
 from streamrec.data.clips import (
     BACKGROUND,
@@ -31,7 +31,7 @@ from streamrec.data.clips import (
 )
 from streamrec.data.decode_cache import ClipCache, Recording, decode, decode_clips
 from streamrec.data.phase import phase_targets
-from streamrec.errors import DataError, MissingExtra, ModelError
+from streamrec.errors import DataError, MissingExtra, ModelError, need
 from streamrec.evaluation.reports import NOTHING
 from streamrec.events.detector import EventSettings
 from streamrec.nn.config import ModelConfig
@@ -49,6 +49,10 @@ from streamrec.train.quick_eval import accuracies, play
 from streamrec.train.report import PICTURES, draw_report
 from streamrec.train.run_log import RunLog, read_lines
 from streamrec.train.soup import check_start, fit_soup
+
+need("torch", extra="train")
+
+import torch  # noqa: E402
 
 SCENE_SECONDS = 20.0  # of the synthetic world: so long is a recording, with one body, camera and room
 SEEDS = 100_000  # worlds that one seed may use; those from UNSEEN on belong to evaluation

@@ -11,7 +11,7 @@ from streamrec.core.text import printable
 from streamrec.data.clips import Clip, find_clips, find_footage
 from streamrec.data.decode_cache import ClipCache, Recording, decode_clips
 from streamrec.nn.config import ModelConfig
-from streamrec.nn.ood import EACH, KnownPictures, looks_of
+from streamrec.nn.ood import EACH, KnownPictures, appearance_of
 from streamrec.nn.transforms import planar
 from streamrec.sources.files import VIDEO_ENDINGS
 from streamrec.sources.sampling import due_frames
@@ -48,4 +48,4 @@ def _looks(recording: Recording, fps: float) -> np.ndarray:
     """(T, NUMBERS) of at most EACH frames, evenly spread."""
     frames = due_frames(recording.timestamps.tolist(), fps)
     chosen = np.linspace(0, len(frames) - 1, min(len(frames), EACH)).round().astype(int)
-    return looks_of(planar(recording.pictures[np.array(frames)[chosen]]))
+    return appearance_of(planar(recording.pictures[np.array(frames)[chosen]]))

@@ -6,13 +6,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from streamrec.data.clips import NO_LABEL
 from streamrec.data.decode_cache import Recording
+from streamrec.errors import need
 from streamrec.nn.model import ActionModel
 from streamrec.nn.transforms import planar
 from streamrec.sources.sampling import due_frames
+
+need("torch", extra="train")
+
+import torch  # noqa: E402
 
 AT_ONCE = 256  # frames: a long stream is played in parts, or it would not fit
 

@@ -14,18 +14,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor, nn
 
-from streamrec.core.files import keep_elsewhere, replacing, why
+from streamrec.core.files import keep_elsewhere, replacing
+from streamrec.core.messages import why
 from streamrec.data.decode_cache import Recording
-from streamrec.errors import DataError
+from streamrec.errors import DataError, need
 from streamrec.nn.model import ActionModel
 from streamrec.state import State
 from streamrec.train.distributed import Ranks
 from streamrec.train.stream_windows import StreamWindows
+
+need("torch", extra="train")
+
+import torch  # noqa: E402
+from safetensors.torch import save_file  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
 
 
 @dataclass(slots=True, eq=False)

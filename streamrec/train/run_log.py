@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from streamrec.core.files import make_private_folder, open_private, replacing, too_full, try_room, why
+from streamrec.core.files import make_private_folder, open_private, replacing, too_full, try_room
+from streamrec.core.messages import why
 from streamrec.core.redact import redact
 from streamrec.core.version import commit, version_of
 from streamrec.errors import DataError, MissingExtra, need

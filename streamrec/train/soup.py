@@ -11,14 +11,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from streamrec.data.decode_cache import Recording
-from streamrec.errors import DataError
+from streamrec.errors import DataError, need
 from streamrec.nn.config import ModelConfig
 from streamrec.nn.model import ActionModel
 from streamrec.train.distributed import Ranks
 from streamrec.train.fit import Progress, TrainSettings, fit
+
+need("torch", extra="train")
+
+import torch  # noqa: E402
 
 
 def check_start(settings: TrainSettings, weights: str | None) -> None:

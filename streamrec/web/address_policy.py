@@ -1,10 +1,10 @@
-"""Which addresses of cameras may be given on the page, and how they are shown there.
+"""Which camera addresses the page accepts, and how it shows them.
 
-Whoever edits ``cameras.toml`` by hand may watch anything. Whoever is logged in at the page may name cameras on
-the network, and nothing else: no file, no device, no FFmpeg protocol that opens one (``concat:``, ``pipe:``,
-``subfile:``), no ``${NAME}`` that would put this machine's secrets into an address. Cameras *are* on the internal
-network, so that their addresses cannot be refused; refused is what no camera is: link-local addresses (where clouds
-answer with credentials), and web services of this machine itself.
+``cameras.toml``, edited by hand, may name any source. A user of the page may name cameras on the network, and nothing
+else: no file, no device, no FFmpeg protocol that opens one (``concat:``, ``pipe:``, ``subfile:``), no ``${NAME}`` that
+would put this machine's secrets into an address. Cameras are on the internal network, so internal addresses must be
+accepted; refused are addresses that are never cameras: link-local ones (cloud metadata services with credentials), and
+web services of this machine itself.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from streamrec.core.redact import redact_address
 from streamrec.errors import SettingsError
 
 SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps")
-LONGEST = 2_000  # letters
-_OWN_ALLOWED = ("rtsp", "rtsps")  # another program on this machine may pass cameras on
+LONGEST = 2_000  # characters
+_OWN_ALLOWED = ("rtsp", "rtsps")  # a restreaming server may run on this machine
 
 
 def check_address(address: str) -> None:
-    """Raise ``SettingsError``, in words, for an address that may not be given on the page.
+    """Raise ``SettingsError`` for an address that the page does not accept.
 
     >>> check_address("rtsp://192.168.1.20/stream1")
     >>> check_address("file:///etc/passwd")
@@ -36,9 +36,11 @@ or rtmps://; files and devices are named in cameras.toml alone
     if len(address) > LONGEST:
         raise SettingsError("the address is too long")
     split = split_address(address)
-    if split is not None:  # a user and a password may hold what they like
+    if split is not None:  # user and password may hold any characters
         address = f"{split.scheme}{split.place}{split.rest}"
-        if "@" in split.rest:  # for some readers it would end a login, and what follows be the host
+        if (
+            "@" in split.rest
+        ):  # some parsers take the text before it as a login, and the text after it as the host
             raise SettingsError("the path holds an @: write %40 for it")
     if not address.isprintable() or re.search(r"[\s\\|]", address):
         raise SettingsError("the address holds blanks or letters that no address has")
@@ -68,20 +70,20 @@ or rtmps://; files and devices are named in cameras.toml alone
 
 
 def _resolved(host: str, port: int) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
-    """What a name means now; in whatever way an address is written (127.1, 0x7f000001)."""
+    """The IP addresses of a host, however it is written (127.1, 0x7f000001)."""
     try:
         found = {
             str(entry[4][0]).partition("%")[0]
             for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         }
     except (OSError, UnicodeError):
-        return []  # nobody is reached by it: opening it says so
+        return []  # unknown: opening it reports that
     addresses = [ipaddress.ip_address(text) for text in found]
     return [getattr(address, "ipv4_mapped", None) or address for address in addresses]
 
 
 def place_of(address: str) -> tuple[str, str]:
-    """Scheme, and host with port: to whom a password would be sent.
+    """Scheme, and host with port: where a password would be sent.
 
     >>> place_of("RTSP://me:secret@Host:554/a") == place_of("rtsp://host:554/b")
     True
@@ -102,7 +104,7 @@ def shown(address: str) -> str:
 
 
 def login_of(address: str) -> str:
-    """User and password as they stand in an address, with the @; "" where there is none."""
+    """User and password of an address, with the @; "" where there are none."""
     parts = split_address(address)
     return "" if parts is None or parts.login is None else f"{parts.login}@"
 

@@ -1,4 +1,4 @@
-"""cameras.toml, changed from the page: comments stay, a change by hand is never overwritten, a wrong one never written.
+"""Edits cameras.toml for the page: keeps comments, never overwrites a change by hand, never writes a wrong file.
 
 The only module that imports tomlkit (``pip install 'streamrec[web]'``).
 """
@@ -19,7 +19,8 @@ from typing import Any
 from streamrec.core.address import login_in
 from streamrec.core.arguments import FPS
 from streamrec.core.files import make_private_folder, open_private
-from streamrec.core.reading import read_data, shortened, why
+from streamrec.core.messages import shortened, why
+from streamrec.core.reading import read_data
 from streamrec.core.redact import redact_address
 from streamrec.errors import SettingsError, StreamrecError, need
 from streamrec.events.detector import LIMITS, NUMBERS, EventSettings
@@ -37,24 +38,24 @@ from tomlkit.exceptions import TOMLKitError  # noqa: E402
 
 THRESHOLDS = NUMBERS
 LONGEST_NAME = 60
-_OWN_NAME = re.compile(r"-[0-9a-f]{8}$")  # so end the files of secrets that are written here
+_OWN_NAME = re.compile(r"-[0-9a-f]{8}$")  # the end of the names of secret files written here
 
 
 class ChangedMeanwhile(SettingsError):
-    """The file is not the one that the page has read."""
+    """The file has changed since the page read it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """What a camera is to be. ``address``, ``user`` and ``password`` are never sent to the page: ``login`` says
-    whether those in the file stay ("keep"), are replaced ("new") or go ("none")."""
+    """New settings of a camera. Addresses and logins of the file are never sent to the page: ``login`` says whether the
+    login in the file is kept ("keep"), replaced ("new") or removed ("none")."""
 
     name: str
     address: str = field(repr=False)
     login: str = "keep"
     user: str = field(default="", repr=False)
     password: str = field(default="", repr=False)
-    model: str = ""  # "": as the defaults say
+    model: str = ""  # "": the default
     fps: float | None = None
     enabled: bool = True
     region: tuple[float, float, float, float] | None = None
@@ -62,18 +63,18 @@ class Change:
 
 
 class CamerasEditor:
-    """One file of cameras."""
+    """Reads and changes one cameras.toml."""
 
     def __init__(self, file: Path | InForce, environment: Mapping[str, str] | None = None) -> None:
-        """``file``: the path alone, or by what its cameras are watched: then the page says just what is in force."""
+        """``file``: the path, or the path with the settings over it, so that the page shows what is in force."""
         if isinstance(file, Path):
             file = InForce(path=file, environment=os.environ if environment is None else environment)
-        self.path = file.path.expanduser().resolve()  # what a link points to is replaced, not the link
+        self.path = file.path.expanduser().resolve()  # the target of a link is replaced, not the link
         self._in_force = replace(file, path=self.path)
         self._lock = threading.Lock()
 
     def read(self) -> dict[str, Any]:
-        """What the file says, as the page shows it; no password is in it."""
+        """The cameras of the file as JSON, without passwords."""
         text, revision = self._text()
         document = _parsed(text)
         file = self._in_force.read(text)
@@ -90,7 +91,7 @@ class CamerasEditor:
         }
 
     def put(self, revision: str, name: str | None, change: Change) -> None:
-        """Change a camera, or add one (None); raises ``SettingsError`` in words and leaves the file as it was."""
+        """Change a camera, or add one (None); raises ``SettingsError``, and leaves the file as it was."""
 
         def edit(document: Any, keep: Keep) -> None:
             table = tomlkit.table() if name is None else _find(document, name)
@@ -106,7 +107,7 @@ class CamerasEditor:
         self._edit(revision, edit)
 
     def remove(self, revision: str, name: str) -> None:
-        """Take a camera out of the file."""
+        """Remove a camera from the file."""
 
         def edit(document: Any, keep: Keep) -> None:
             tables = _tables(document)
@@ -117,7 +118,7 @@ class CamerasEditor:
         self._edit(revision, edit)
 
     def address_to_try(self, name: str | None, change: Change) -> str:
-        """The address with its login, to look whether a picture comes; raises ``SettingsError``."""
+        """The address with its login, to be tested; raises ``SettingsError``."""
         trial = _parsed(self._text()[0])
         table = tomlkit.table() if name is None else _find(trial, name)
         before = None if name is None else self._given(table)
@@ -133,7 +134,7 @@ class CamerasEditor:
                 return self._checked(part)[0].address
 
     def tried(self, name: str, thresholds: Mapping[str, float]) -> EventSettings:
-        """What would be in force with these thresholds; raises ``SettingsError`` as a change to them does."""
+        """The event settings that these thresholds would give; raises ``SettingsError`` as a change to them does."""
         document = _parsed(self._text()[0])
         _fill_thresholds(_find(document, name), thresholds)
         file = self._in_force.read(tomlkit.dumps(document))
@@ -143,19 +144,19 @@ class CamerasEditor:
     # -- the file
 
     def _given(self, table: Any) -> str:
-        """The address as the file gives it, without what ``user`` and ``password`` add to it."""
+        """The address in the file, without the ``user`` and ``password`` beside it."""
         named = table.get("address_file")
         if named is None:
             return str(table.get("address", ""))
         try:
             path = Path(fill_variables(str(named), self._in_force.environment)).expanduser()
             return (self.path.parent / path).read_text(encoding="utf-8").strip()
-        except (OSError, ValueError, RuntimeError):  # whoever reads the file says so
+        except (OSError, ValueError, RuntimeError):  # reading the file reports that
             return ""
 
     @contextlib.contextmanager
     def _secrets(self) -> Iterator[_Secrets]:
-        """Where secrets are kept; what was written there is gone again, unless it is ``kept``."""
+        """The store of secrets; what is written there is deleted again unless ``done`` is called."""
         kept = _Secrets(self.path)
         try:
             yield kept
@@ -176,15 +177,17 @@ class CamerasEditor:
             text, now = self._text()
             if now != revision:
                 raise ChangedMeanwhile(
-                    f"{self.path.name} was changed meanwhile: look at it again, and repeat the change"
+                    f"{self.path.name} was changed meanwhile: load it again, and repeat the change"
                 )
             document = _parsed(text)
-            with self._secrets() as kept:  # first they are written, then what names them, then old ones go
+            with (
+                self._secrets() as kept
+            ):  # first the secrets are written, then the file that names them, then old secrets are deleted
                 edit(document, kept.keep)
                 with self._part(tomlkit.dumps(document)) as part:
                     self._check_start(part, text)
                     if self._text()[1] != revision:
-                        raise ChangedMeanwhile(f"{self.path.name} was changed meanwhile: look at it again")
+                        raise ChangedMeanwhile(f"{self.path.name} was changed meanwhile: load it again")
                     try:
                         part.replace(self.path)
                     except OSError as error:
@@ -193,7 +196,7 @@ class CamerasEditor:
 
     @contextlib.contextmanager
     def _part(self, text: str) -> Any:
-        """The text in a file beside the true one, with its rights; gone afterwards, unless it took its place."""
+        """A temporary file with the text beside the real one, with the same mode; deleted unless it was renamed."""
         part = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
         try:
             try:
@@ -213,9 +216,9 @@ class CamerasEditor:
             part.unlink(missing_ok=True)
 
     def _check_start(self, part: Path, before: str) -> None:
-        """Refuse what a start would refuse of the cameras that were not watched so before."""
+        """Raise ``SettingsError`` for new or changed cameras that a start would refuse."""
         watched: set[CameraSettings] = set()
-        with contextlib.suppress(SettingsError):  # it may be wrong now, and be mended by this
+        with contextlib.suppress(SettingsError):  # it may be wrong now, and repaired by this change
             watched = {camera for camera in self._in_force.read(before).cameras if camera.enabled}
         models = {camera.model for camera in watched}
         with self._in_words(part):
@@ -226,7 +229,7 @@ class CamerasEditor:
                     continue
                 key = "model"
                 try:
-                    if camera.model not in models:  # a config that can be read says nothing of the weights
+                    if camera.model not in models:  # a readable config does not show that the weights are
                         running = self._in_force.running(camera.model)
                         Recognizer.load(
                             camera.model,
@@ -237,7 +240,7 @@ class CamerasEditor:
                         models.add(camera.model)
                     key = "address"
                     source_of(camera, None)
-                except Exception as error:  # whatever it is, a file may not end what runs
+                except Exception as error:  # no error in a file may end the running program
                     raise file.error(camera.name, key, why(error)) from error
 
     def _checked(self, part: Path) -> tuple[CameraSettings, ...]:
@@ -248,18 +251,18 @@ class CamerasEditor:
 
     @contextlib.contextmanager
     def _in_words(self, part: Path) -> Iterator[None]:
-        """What is wrong with the part, by the name of the true file."""
+        """Errors of the temporary file, under the name of the real one."""
         try:
             yield
         except SettingsError as error:
-            said = str(error).replace(f"{part.name}: ", "").replace(part.name, self.path.name)
-            raise SettingsError(said) from error
+            message = str(error).replace(f"{part.name}: ", "").replace(part.name, self.path.name)
+            raise SettingsError(message) from error
 
     def _cannot_write(self, error: OSError) -> SettingsError:
         return SettingsError(f"{self.path.name} cannot be written here: {why(error)}")
 
     def _models(self, document: Any) -> list[str]:
-        """What ships, and what the file names already."""
+        """The shipped models, and those that the file names."""
         shipped = shipped_models()
         named = [
             document.get("defaults", {}).get("model"),
@@ -268,11 +271,11 @@ class CamerasEditor:
         return [*shipped, *sorted({str(name) for name in named if name} - set(shipped))]
 
 
-Keep = Callable[[str, str], str]  # what it belongs to, a secret: the path that cameras.toml names
+Keep = Callable[[str, str], str]  # (camera, secret) -> the path that cameras.toml names
 
 
 class _Secrets:
-    """Files for their owner alone in a folder beside cameras.toml: each holds one password or one address."""
+    """Private files in a folder beside cameras.toml: each holds one password or one address."""
 
     def __init__(self, path: Path) -> None:
         self._owner = path
@@ -280,7 +283,7 @@ class _Secrets:
         self._written: list[Path] = []
 
     def keep(self, name: str, secret: str) -> str:
-        """Write a secret; the path that cameras.toml names it by."""
+        """Write a secret; the path for cameras.toml."""
         make_private_folder(self._folder)
         plain = re.sub(r"[^A-Za-z0-9_-]+", "_", name)[:LONGEST_NAME]
         path = self._folder / f"{plain}-{secrets.token_hex(4)}"
@@ -297,30 +300,30 @@ class _Secrets:
         return f"{self._folder.name}/{path.name}"
 
     def done(self, *, named_before: set[str], named: set[str]) -> None:
-        """What was written stays; what was named here before and is not any more goes."""
+        """Keep what was written; delete the files that cameras.toml no longer names."""
         self._written.clear()
         for name in named_before - named:
             path = self._owner.parent / name
             if path.parent == self._folder and _OWN_NAME.search(name):
                 with contextlib.suppress(OSError):
                     path.unlink()
-        self._leave()
+        self._remove_if_empty()
 
     def discard(self) -> None:
-        """What was written goes."""
+        """Delete what was written."""
         for path in self._written:
             with contextlib.suppress(OSError):
                 path.unlink()
         if self._written:
-            self._leave()
+            self._remove_if_empty()
 
-    def _leave(self) -> None:
-        with contextlib.suppress(OSError):  # it is not empty, or not there
+    def _remove_if_empty(self) -> None:
+        with contextlib.suppress(OSError):  # it is not empty, or missing
             self._folder.rmdir()
 
 
 def _texts(document: Any) -> set[str]:
-    """All texts of a document, wherever they stand."""
+    """All strings of a document."""
     if isinstance(document, Mapping):
         return set().union(*map(_texts, document.values()))
     if isinstance(document, list):
@@ -348,7 +351,7 @@ def _find(document: Any, name: str) -> Any:
 
 
 def _camera(table: Any, settings: CameraSettings, given: str, own: EventSettings) -> dict[str, Any]:
-    said = dict(settings.events)
+    own_values = dict(settings.events)
     has_login = bool(login_of(settings.address))
     return {
         "name": settings.name,
@@ -359,13 +362,13 @@ def _camera(table: Any, settings: CameraSettings, given: str, own: EventSettings
         "fps": table.get("fps"),
         "enabled": settings.enabled,
         "region": None if settings.region is None else list(settings.region),
-        "thresholds": {name: float(said.get(name, getattr(own, name))) for name in THRESHOLDS},
+        "thresholds": {name: float(own_values.get(name, getattr(own, name))) for name in THRESHOLDS},
         "model_thresholds": {name: float(getattr(own, name)) for name in THRESHOLDS},
     }
 
 
 def _own_events(model: str) -> EventSettings:
-    """A model's own thresholds; where it cannot be read, the camera is still shown, so that it can be changed."""
+    """A model's own thresholds; the defaults where it cannot be read, so that the camera can still be changed."""
     try:
         return model_config(model).events
     except StreamrecError:
@@ -373,7 +376,7 @@ def _own_events(model: str) -> EventSettings:
 
 
 def _fill(table: Any, change: Change, defaults: Any, before: str | None, keep: Keep) -> None:
-    """What is wanted, into a camera's table; ``before``: its address until now, None of a new one."""
+    """Write a change into a camera's table; ``before``: its current address, None for a new camera."""
     name = change.name.strip()
     if not name or not name.isprintable() or len(name) > LONGEST_NAME:
         raise SettingsError(f"name: write one of at most {LONGEST_NAME} letters")
@@ -400,7 +403,7 @@ def _fill_thresholds(table: Any, thresholds: Mapping[str, float]) -> None:
 
 
 def _fill_address(table: Any, change: Change, before: str, defaults: Any, keep: Keep) -> None:
-    """Address and login; what is secret of them goes into files of their own, whatever was there before."""
+    """Write address and login; their secrets go into private files."""
     address = change.address.strip()
     unchanged = bool(before) and address == shown(before)
     if not unchanged:
@@ -411,7 +414,7 @@ def _fill_address(table: Any, change: Change, before: str, defaults: Any, keep: 
     if typed and change.login == "new":
         raise SettingsError("address: it names a user already; say it once")
     if not unchanged and "address_file" not in table:
-        address = address.replace("$", "$$")  # nothing of the environment
+        address = address.replace("$", "$$")  # so that no environment variable is filled in
     moved = bool(before) and not unchanged and place_of(before) != place_of(address)
     if change.login == "keep" and not typed:
         if moved and (login_of(before) or "user" in table or "user" in defaults):
@@ -422,13 +425,13 @@ def _fill_address(table: Any, change: Change, before: str, defaults: Any, keep: 
         if not unchanged and login_of(before):
             if "address_file" not in table and names_variable(
                 login_of(before)
-            ):  # it stands in the environment
+            ):  # its login is an environment variable
                 scheme, _, rest = address.partition("://")
                 table["address"] = f"{scheme}://{login_of(before)}{rest}"
                 return
             _fill_login(table, *_login_before(table, before), keep)
         elif not before and "user" in defaults:
-            table["user"] = ""  # the defaults' are not for whoever is named here
+            table["user"] = ""  # the defaults' login is not for a new host
         _write_address(table, address, keep)
         return
     for key in ("user", "password", "password_file"):
@@ -448,9 +451,9 @@ def _fill_address(table: Any, change: Change, before: str, defaults: Any, keep: 
 
 
 def _login_before(table: Any, before: str) -> tuple[str, str]:
-    """User and password that stand in an address of the file."""
+    """User and password in an address of the file."""
     user, password = login_in(before)
-    return (user, password) if "address_file" in table else (_meant(user), _meant(password))
+    return (user, password) if "address_file" in table else (_unescaped(user), _unescaped(password))
 
 
 def _fill_login(table: Any, user: str, password: str, keep: Keep) -> None:
@@ -460,7 +463,7 @@ def _fill_login(table: Any, user: str, password: str, keep: Keep) -> None:
 
 
 def _write_address(table: Any, address: str, keep: Keep) -> None:
-    """An address as cameras.toml has it; one with a token in it, or a key in its path, in a file of its own."""
+    """Write an address; one with a token, or a key in its path, goes into a private file."""
     in_file = "address_file" in table
     address = without_login(address)
     if redact_address(address) == address or (not in_file and names_variable(address)):
@@ -469,14 +472,14 @@ def _write_address(table: Any, address: str, keep: Keep) -> None:
             address = address.replace("$", "$$")
         table["address"] = address
         return
-    plain = address if in_file else _meant(address)
+    plain = address if in_file else _unescaped(address)
     if "address" in table:
         del table["address"]
     table["address_file"] = keep(str(table["name"]), plain)
 
 
-def _meant(text: str) -> str:
-    """What a text of the file means: ``$$`` is a dollar."""
+def _unescaped(text: str) -> str:
+    """A string of the file: ``$$`` is a dollar."""
     return text.replace("$$", "$")
 
 

@@ -20,7 +20,7 @@ from contextlib import suppress
 from enum import IntEnum
 from typing import Any
 
-from streamrec.core.files import why
+from streamrec.core.messages import why
 
 MOST = 256  # connections, where the process may have 1,024 files open or more
 HANDSHAKE_SECONDS = 10.0  # for TLS

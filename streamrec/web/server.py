@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from streamrec.core.files import why
+from streamrec.core.messages import why
 from streamrec.core.text import printable
 from streamrec.errors import SettingsError, need
 from streamrec.settings.resolve import InForce

@@ -9,18 +9,21 @@ from contextlib import closing
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Body, Query
-from fastapi.responses import Response
-from pydantic import BaseModel, Field, Strict
 
 from streamrec.core.redact import redact, secrets_of
-from streamrec.errors import SourceError, StreamrecError
+from streamrec.errors import SourceError, StreamrecError, need
 from streamrec.sources.open import open_source
 from streamrec.web import jpeg
 from streamrec.web.access_control import Refused
 from streamrec.web.cameras_editor import CamerasEditor, Change, ChangedMeanwhile
 from streamrec.web.live import LiveState
 from streamrec.web.threshold_preview import preview
+
+need("fastapi", extra="web")
+
+from fastapi import APIRouter, Body, Query  # noqa: E402
+from fastapi.responses import Response  # noqa: E402
+from pydantic import BaseModel, Field, Strict  # noqa: E402
 
 _TRY_SECONDS = 10.0
 _LONG = 2_000  # characters

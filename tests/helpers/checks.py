@@ -84,7 +84,7 @@ class Squats(Engine):
     head_shapes = ((1,),)
     cache_shapes = ()
 
-    def step(self, pictures, elapsed, head, cache, seen=None):
+    def step(self, pictures, elapsed, head, cache, encoded=None):
         seconds = np.where(np.isfinite(elapsed), head[0][:, 0] + elapsed, 0.0).astype(np.float32)
         phase = np.stack([np.cos(np.pi * seconds), np.sin(np.pi * seconds)], axis=1)
         shares = np.tile(np.array([0.1, 0.9], np.float32), (len(pictures), 1))

@@ -162,10 +162,23 @@ class TestHelp:
     def test_the_examples_name_options_that_there_are(self):
         for command in COMMANDS:
             shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).output
-            about, _, options = shown.partition("Options:")
-            examples = [line for line in about.splitlines() if line.strip().startswith("streamrec ")]
+            options = "\n".join(re.findall(r"^  -.*$", shown, re.MULTILINE))
+            examples = [line for line in shown.splitlines() if line.strip().startswith("streamrec ")]
             for option in re.findall(r" (--?[a-z][a-z-]*)", "\n".join(examples)):
                 assert option in options, f"{command}: {option}"
+
+    def test_options_stand_under_headings(self):
+        shown = CliRunner().invoke(app, ["run", "--help"]).output
+        headings = re.findall(r"^(\S.*):$", shown, re.MULTILINE)
+        assert headings == [
+            "Arguments", "Source and model", "Output", "History and evidence", "Page", "Speed", "Other"
+        ]  # fmt: skip
+
+    def test_commands_stand_under_headings(self):
+        shown = CliRunner().invoke(app, ["--help"]).output
+        assert re.findall(r"^(\S.*):$", shown, re.MULTILINE) == [
+            "Options", "Watch", "Teach", "Measure", "Look after"
+        ]  # fmt: skip
 
     def test_the_commands_are_listed_in_a_moment_without_torch(self):
         code = (

@@ -20,7 +20,7 @@ import pytest
 from websockets.sync.client import connect
 
 from streamrec import open_source
-from streamrec.commands.run import _web_settings
+from streamrec.commands.given import page_settings
 from streamrec.errors import SourceError
 from streamrec.web.auth import make_token
 from tests.helpers.cameras import free_port, http_camera, rtsp_camera
@@ -224,7 +224,7 @@ def test_what_lets_others_in_is_told_where_others_can_read_it(tmp_path, capsys):
     for mode, told in ((0o600, ""), (0o666, "changed"), (0o640, "read")):
         access.chmod(mode)
         page.chmod(mode)
-        _web_settings("127.0.0.1:0", access, None, page)
+        page_settings("127.0.0.1:0", access, None, page)
         said = capsys.readouterr().err
         assert said.count(f"can be {told} by others than its owner; chmod 600 ") == (2 if told else 0)
 

@@ -53,7 +53,7 @@ def main() -> None:
                 assert_type(event, ActionStarted | ActionEnded)
                 if isinstance(event, ActionEnded):
                     assert_type(event.duration, float)
-            print(draw(result.frame.image, result).shape, result.prediction.label, result.says)
+            print(draw(result.frame.image, result).shape, result.prediction.label, result.label)
     with closing(results_of({"door": 0, "yard": "yard.mp4"}, recognizer)) as many:
         for result in many:
             assert_type(result.frame.source, str)
@@ -79,7 +79,7 @@ async def told_later() -> None:
         async for result in stream:
             assert_type(result, Result)
     async for result in async_results(0, Recognizer.load("fight")):
-        print(result.says)
+        print(result.label)
 
 
 try:

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from streamrec.core.files import too_open, why
+from streamrec.core.files import too_open
 from streamrec.core.locks import Lock
+from streamrec.core.messages import why
 from streamrec.errors import HistoryError
 from streamrec.outputs.history.tables import (
     alone_with,

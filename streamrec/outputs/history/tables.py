@@ -8,8 +8,9 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from streamrec.core.files import open_private, why
+from streamrec.core.files import open_private
 from streamrec.core.locks import Held, Lock
+from streamrec.core.messages import why
 from streamrec.core.redact import redact
 from streamrec.core.text import printable
 from streamrec.errors import HistoryError
@@ -187,7 +188,7 @@ def _mended(connection: sqlite3.Connection, path: Path) -> tuple[str, ...]:
         messages.append(f"{path} was mended: it lacked {', '.join(missing)}")
     if unsound:
         rows = "row is no event and is" if unsound == 1 else "rows are no events and are"
-        messages.append(f"{path}: {unsound} {rows} left out; somebody else wrote into it, or it is damaged")
+        messages.append(f"{path}: {unsound} {rows} left out; another program wrote into it, or it is damaged")
     return tuple(messages)
 
 

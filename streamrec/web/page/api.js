@@ -1,4 +1,4 @@
-// The OpenAPI description as a page, without a script from elsewhere.
+// The OpenAPI description as a page, without scripts from elsewhere.
 
 import { ask, h } from "./dom.js";
 
@@ -8,7 +8,7 @@ const nameOf = (schema) => {
   if (schema.$ref) return schema.$ref.split("/").at(-1);
   if (schema.anyOf) return schema.anyOf.map(nameOf).join(" or ");
   if (schema.type === "array") return schema.prefixItems ? `[${schema.prefixItems.map(nameOf).join(", ")}]` : `list of ${nameOf(schema.items)}`;
-  return schema.format ?? schema.type ?? "anything";
+  return schema.format ?? schema.type ?? "any";
 };
 const link = (schema) => {
   const name = nameOf(schema), target = name.split(/[ ,[\]]+/).find((part) => spec.components?.schemas?.[part]);
@@ -17,7 +17,7 @@ const link = (schema) => {
 const rows = (head, all) => h("table", {}, h("thead", {}, h("tr", {}, head.map((text) => h("th", { scope: "col", text })))), h("tbody", {}, all));
 
 const parts = [h("p", { class: "soft", text: spec.info.description }),
-  h("p", {}, "The description for programs: ", h("a", { href: "/api/v1/openapi.json" }, h("code", { text: "/api/v1/openapi.json" })), ". What comes live: the WebSocket ", h("code", { text: "/api/v1/live" }), "."),
+  h("p", {}, "OpenAPI description: ", h("a", { href: "/api/v1/openapi.json" }, h("code", { text: "/api/v1/openapi.json" })), ". Live updates: the WebSocket ", h("code", { text: "/api/v1/live" }), "."),
   h("h2", { text: "Requests" })];
 for (const [path, methods] of Object.entries(spec.paths)) {
   for (const [method, op] of Object.entries(methods)) {
@@ -28,8 +28,8 @@ for (const [path, methods] of Object.entries(spec.paths)) {
       h("p", { class: "soft", text: op.description ?? op.summary ?? "" }),
       op.parameters?.length || body ? rows(["Parameter", "Where", "Type"], [
         ...(op.parameters ?? []).map((one) => h("tr", {}, h("td", {}, h("code", { text: one.name + (one.required ? "" : "?") })), h("td", { text: one.in }), h("td", {}, link(one.schema)))),
-        ...(body ? [h("tr", {}, h("td", { text: "the body" }), h("td", { text: "JSON" }), h("td", {}, link(body)))] : [])]) : null,
-      rows(["Answer", "What"], answers.map(([code, one]) => h("tr", {}, h("td", {}, h("code", { text: code })), h("td", {}, Object.values(one.content ?? {})[0]?.schema ? link(Object.values(one.content)[0].schema) : Object.keys(one.content ?? {})[0] ?? one.description))))));
+        ...(body ? [h("tr", {}, h("td", { text: "body" }), h("td", { text: "JSON" }), h("td", {}, link(body)))] : [])]) : null,
+      rows(["Status", "Response"], answers.map(([code, one]) => h("tr", {}, h("td", {}, h("code", { text: code })), h("td", {}, Object.values(one.content ?? {})[0]?.schema ? link(Object.values(one.content)[0].schema) : Object.keys(one.content ?? {})[0] ?? one.description))))));
   }
 }
 parts.push(h("h2", { text: "Objects" }));

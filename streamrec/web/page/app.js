@@ -1,8 +1,8 @@
-// The page: which view is shown, what is said aloud, keys, theme.
+// The page: the current view, announcements for screen readers, keys, theme.
 
-import { $, ask, h, keepToken, learnLabels, say } from "./dom.js";
+import { $, ask, h, keepToken, learnLabels, setText } from "./dom.js";
 import { Live } from "./live.js";
-import { Past, showEvent } from "./events.js";
+import { RecentEvents, showEvent } from "./events.js";
 import { views } from "./views.js";
 
 const main = $("#main");
@@ -11,14 +11,14 @@ keepToken(session.csrf);
 $("#logout").hidden = !session.password;
 
 const live = new Live();
-const past = new Past(live);
-const page = { live, past, session, go: (hash) => { location.hash = hash; }, speak, toast };
+const recent = new RecentEvents(live);
+const page = { live, recent, session, go: (hash) => { location.hash = hash; }, announce, toast };
 let view = null;
 
-// -- which view
+// -- the current view
 
 function decoded(text) {
-  try { return decodeURIComponent(text); } catch { return text; } // an address that somebody typed
+  try { return decodeURIComponent(text); } catch { return text; } // an invalid address was typed
 }
 
 const nav = $(".top nav");
@@ -42,10 +42,10 @@ async function route() {
 }
 addEventListener("hashchange", () => { route().then(() => main.focus({ preventScroll: true })); scrollTo(0, 0); });
 
-// -- what is told
+// -- announcements
 
 const spoken = $("#spoken"), toasts = $("#toasts");
-function speak(text) {
+function announce(text) {
   spoken.append(h("p", { text }));
   while (spoken.childElementCount > 5) spoken.firstChild.remove();
 }
@@ -53,39 +53,39 @@ function toast(text) {
   const shown = h("div", { class: "toast", text });
   toasts.append(shown);
   setTimeout(() => shown.remove(), 5000);
-  speak(text);
+  announce(text);
 }
 
 const states = new Map();
-function look() {
+function update() {
   const counts = {};
   for (const camera of live.cameras) {
     learnLabels(camera.labels);
     counts[camera.state] = (counts[camera.state] ?? 0) + 1;
     const before = states.get(camera.name);
-    if (before && before !== camera.state && (before === "live" || camera.state === "live" || camera.state === "failed")) speak(`${camera.name} is ${camera.state === "live" ? "live again" : camera.state}`);
+    if (before && before !== camera.state && (before === "live" || camera.state === "live" || camera.state === "failed")) announce(`${camera.name} is ${camera.state === "live" ? "live again" : camera.state}`);
     states.set(camera.name, camera.state);
   }
   const all = live.cameras.length, well = counts.live ?? 0, bad = all - well - (counts.ended ?? 0);
   const summary = $("#summary");
   const worst = !live.connected ? "connecting" : live.alive === false ? "failed" : bad ? (well ? "stalled" : "failed") : "live";
   summary.firstElementChild.dataset.state = worst;
-  say(summary.lastElementChild, !live.connected ? "Connecting …" : live.alive === false ? "Recognition stands still" : !all ? "No cameras yet"
+  setText(summary.lastElementChild, !live.connected ? "Connecting …" : live.alive === false ? "Recognition is not running" : !all ? "No cameras yet"
     : bad ? `${well} of ${all} cameras live` : all === well ? `${all === 1 ? "1 camera" : `All ${all} cameras`} live` : `${well} live, ${all - well} ended`);
-  view?.look?.();
+  view?.update?.();
 }
-live.addEventListener("cameras", look);
+live.addEventListener("cameras", update);
 live.addEventListener("hello", (message) => {
-  for (const camera of live.cameras) learnLabels(camera.labels); // before anything is coloured
-  past.begin(message.detail.events);
-  look();
+  for (const camera of live.cameras) learnLabels(camera.labels); // before anything is drawn
+  recent.begin(message.detail.events);
+  update();
   view?.events?.();
 });
 live.addEventListener("up", () => { $("#offline").hidden = true; });
-live.addEventListener("down", () => { $("#offline").hidden = false; look(); });
+live.addEventListener("down", () => { $("#offline").hidden = false; update(); });
 live.addEventListener("event", (message) => {
   const event = message.detail.event;
-  if (past.take(event)) speak(`${event.camera}: ${event.label} ${event.ended ? "ended" : "started"}`);
+  if (recent.take(event)) announce(`${event.camera}: ${event.label} ${event.ended ? "ended" : "started"}`);
   view?.events?.();
 });
 
@@ -96,16 +96,16 @@ function switchTheme() {
   const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   root.dataset.theme = dark ? "light" : "dark";
   try { localStorage.setItem("theme", root.dataset.theme); } catch { /* storage is off */ }
-  view?.look?.();
+  view?.update?.();
 }
 
 function showHelp() {
-  const keys = [["1 … 9", "the camera at that place"], ["c", "all cameras"], ["e", "events"], ["← →", "the event before, the event after"], ["Space", "play and pause"], ["t", "light or dark"], ["Esc", "back"]];
+  const keys = [["1 … 9", "camera 1 … 9"], ["c", "all cameras"], ["e", "events"], ["← →", "earlier, later event"], ["Space", "play or pause"], ["t", "light or dark theme"], ["Esc", "back"]];
   const dialog = h("dialog", { class: "small", "aria-labelledby": "help-title" },
     h("div", { class: "sheet" },
       h("header", {}, h("h2", { id: "help-title", text: "Keyboard" }), closeButton(() => dialog.close())),
       h("dl", { class: "keys" }, keys.map(([key, what]) => [h("dt", {}, h("kbd", { text: key })), h("dd", { text: what })]).flat()),
-      h("p", { class: "soft" }, session.software, " · ", h("a", { href: "/api", text: "the API" }))));
+      h("p", { class: "soft" }, session.software, " · ", h("a", { href: "/api", text: "API" }))));
   dialog.addEventListener("close", () => dialog.remove());
   document.body.append(dialog);
   dialog.showModal();
@@ -134,4 +134,4 @@ addEventListener("keydown", (event) => {
 page.showEvent = (event) => showEvent(page, event);
 setInterval(() => view?.tick?.(), 500);
 await route();
-look();
+update();

@@ -1,18 +1,18 @@
-// The grid of cameras, and one camera alone.
+// The grid of cameras, and the view of one camera.
 
-import { colourOf, h, isQuiet, lasting, percent, say } from "./dom.js";
+import { colourOf, h, isQuiet, duration, percent, setText } from "./dom.js";
 import { eventList } from "./events.js";
 
 const TRAIL_SECONDS = 60;
-const STATES = { connecting: "connecting", live: "live", stalled: "no picture", reconnecting: "not there", ended: "ended", failed: "given up" };
-const trails = new Map(); // camera -> [ms, label, confidence]; kept while views come and go
+const STATES = { connecting: "connecting", live: "live", stalled: "no frames", reconnecting: "reconnecting", ended: "ended", failed: "failed" };
+const trails = new Map(); // camera -> [ms, label, confidence]; kept when the view changes
 
-const UNKNOWN = "unknown", UNLIKE = "The picture is unlike those that the model learned from";
+const UNKNOWN = "unknown", OUT_OF_DISTRIBUTION = "Out of distribution: the image is unlike the training data";
 const stateOf = (camera) => STATES[camera.state] ?? camera.state;
-/** What a person is told in the first place: of an unknown picture not the label, which stands below it. */
-const toldOf = (camera) => (camera.unknown ? [[UNKNOWN, null], ...camera.top] : camera.top);
+/** The rows of the bars: an out-of-distribution frame has "unknown" first, and its labels below. */
+const rowsOf = (camera) => (camera.unknown ? [[UNKNOWN, null], ...camera.top] : camera.top);
 
-function remember(camera) {
+function addToTrail(camera) {
   let trail = trails.get(camera.name);
   if (!trail) trails.set(camera.name, trail = []);
   const now = Date.now();
@@ -21,7 +21,7 @@ function remember(camera) {
   while (trail.length && now - trail[0][0] > 1000 * TRAIL_SECONDS) trail.shift();
 }
 
-/** The last minute as a strip: colour is the label, strength how sure. */
+/** Draws the last minute as a strip: the colour is the label, the opacity its probability. */
 function drawTrail(canvas, name) {
   const ratio = Math.min(2, devicePixelRatio || 1);
   const width = Math.round(canvas.clientWidth * ratio), height = Math.round(canvas.clientHeight * ratio);
@@ -47,27 +47,27 @@ function drawTrail(canvas, name) {
 
 function makeBars(count) {
   const rows = Array.from({ length: count }, () => h("div", { class: "bar" }, h("span"), h("b"), h("i")));
-  return { rows, element: h("div", { class: "bars", role: "group", "aria-label": "What it sees" }, rows) };
+  return { rows, element: h("div", { class: "bars", role: "group", "aria-label": "Predictions" }, rows) };
 }
 
 function fillBars(bars, camera) {
-  const told = toldOf(camera);
+  const shown = rowsOf(camera);
   bars.rows.forEach((row, n) => {
-    const [label, part] = told[n] ?? [null, null];
+    const [label, part] = shown[n] ?? [null, null];
     const isUnknown = camera.unknown && n === 0;
     row.hidden = label === null;
-    row.title = isUnknown ? UNLIKE : "";
+    row.title = isUnknown ? OUT_OF_DISTRIBUTION : "";
     if (isUnknown) row.dataset.unknown = ""; else delete row.dataset.unknown;
     if (label === null) return;
-    say(row.children[0], label);
-    say(row.children[1], percent(part));
+    setText(row.children[0], label);
+    setText(row.children[1], percent(part));
     row.style.setProperty("--now", isUnknown ? "var(--quiet)" : colourOf(label));
     row.style.setProperty("--part", part ?? 0);
   });
 }
 
 function makeView(name) {
-  const canvas = h("canvas", { role: "img", "aria-label": `${name}, live picture`, width: 320, height: 180 });
+  const canvas = h("canvas", { role: "img", "aria-label": `${name}, live image`, width: 320, height: 180 });
   const why = h("div", { class: "why" }, h("strong"), h("span"));
   const now = h("div", { class: "now" });
   return { canvas, why, now, element: h("div", { class: "view" }, canvas, why, now) };
@@ -77,17 +77,17 @@ function fillView(view, camera) {
   const dead = camera.state !== "live";
   view.why.hidden = !dead;
   if (dead) {
-    say(view.why.children[0], STATES[camera.state] ? STATES[camera.state][0].toUpperCase() + STATES[camera.state].slice(1) : camera.state);
-    say(view.why.children[1], camera.reason);
+    setText(view.why.children[0], STATES[camera.state] ? STATES[camera.state][0].toUpperCase() + STATES[camera.state].slice(1) : camera.state);
+    setText(view.why.children[1], camera.reason);
   }
-  view.canvas.setAttribute("aria-label", dead ? `${camera.name}, no live picture` : `${camera.name}, live picture`);
+  view.canvas.setAttribute("aria-label", dead ? `${camera.name}, no live image` : `${camera.name}, live image`);
   const running = dead ? [] : camera.running;
   while (view.now.childElementCount > running.length) view.now.lastChild.remove();
   running.forEach((one, n) => {
     const chip = view.now.children[n] ?? view.now.appendChild(h("span", { class: "chip" }));
     chip.style.setProperty("--now", colourOf(one.label));
     const count = camera.repetitions ? ` × ${camera.repetitions}` : "";
-    say(chip, `${one.label}${count} · ${lasting(Math.max(0, (Date.now() - Date.parse(one.started)) / 1000))}`);
+    setText(chip, `${one.label}${count} · ${duration(Math.max(0, (Date.now() - Date.parse(one.started)) / 1000))}`);
   });
   return running;
 }
@@ -96,14 +96,14 @@ const ms = (seconds) => (seconds === null ? "–" : `${Math.max(1, Math.round(10
 
 function makeFigures() {
   const figure = (name, title) => h("div", { title }, h("dt", { text: `${name} ` }), h("dd"));
-  const all = [figure("rate", "Pictures a second that the model looked at"), figure("latency", "From picture to prediction, median of five seconds"), figure("dropped", "Pictures for which the machine had no time")];
+  const all = [figure("rate", "Processed frames per second"), figure("latency", "Median time from capture to prediction, over five seconds"), figure("dropped", "Frames dropped because the machine was too slow")];
   return { all, element: h("dl", { class: "figures" }, all) };
 }
 
 function fillFigures(figures, camera) {
-  say(figures.all[0].children[1], `${camera.fps.toFixed(1)} fps`);
-  say(figures.all[1].children[1], ms(camera.latency));
-  say(figures.all[2].children[1], String(camera.dropped));
+  setText(figures.all[0].children[1], `${camera.fps.toFixed(1)} fps`);
+  setText(figures.all[1].children[1], ms(camera.latency));
+  setText(figures.all[2].children[1], String(camera.dropped));
 }
 
 function makeCard(page, name) {
@@ -117,10 +117,10 @@ function makeCard(page, name) {
       bars.element, figures.element));
   return {
     element, view, name,
-    look(camera) {
+    update(camera) {
       element.dataset.state = camera.state;
       dot.dataset.state = camera.state;
-      say(state, stateOf(camera));
+      setText(state, stateOf(camera));
       const running = fillView(view, camera);
       if (running.length) {
         element.dataset.acting = "";
@@ -133,7 +133,7 @@ function makeCard(page, name) {
   };
 }
 
-/** The shape that most of the pictures have: one for all, so that the grid is even. */
+/** The most frequent aspect ratio: one for all cameras, so that the grid is even. */
 function usualAspect(cameras) {
   const counts = new Map();
   for (const { width, height } of cameras) if (width) counts.set(width / height, (counts.get(width / height) ?? 0) + 1);
@@ -144,7 +144,7 @@ function usualAspect(cameras) {
 export function camerasView(page, main) {
   const cards = new Map(), seen = new Set();
   const grid = h("section", { class: "grid", "aria-label": "Cameras" });
-  const empty = h("p", { class: "empty", text: "No camera is watched. Add one under Manage, or in cameras.toml." });
+  const empty = h("p", { class: "empty", text: "No cameras yet. Add one under Manage, or in cameras.toml." });
   const list = eventList(page, { limit: 40 });
   const side = h("aside", { class: "side", "aria-labelledby": "latest" },
     h("h2", { id: "latest", text: "Latest events" }), list.element);
@@ -164,7 +164,7 @@ export function camerasView(page, main) {
     page.live.want(wanted);
   }
 
-  function look() {
+  function update() {
     const names = page.live.cameras.map((camera) => camera.name);
     for (const [name, card] of cards) {
       if (names.includes(name)) continue;
@@ -179,7 +179,7 @@ export function camerasView(page, main) {
     empty.hidden = names.length > 0 || !page.live.connected;
     page.live.cameras.forEach((camera, n) => {
       try {
-        remember(camera);
+        addToTrail(camera);
         let card = cards.get(camera.name);
         if (!card) {
           card = makeCard(page, camera.name);
@@ -188,34 +188,34 @@ export function camerasView(page, main) {
           observer.observe(card.element);
         }
         if (grid.children[n] !== card.element) grid.insertBefore(card.element, grid.children[n] ?? null);
-        card.look(camera);
-      } catch (error) { console.error(error); } // one odd camera does not take the others
+        card.update(camera);
+      } catch (error) { console.error(error); } // one camera's error must not break the others
     });
   }
 
   addEventListener("resize", want);
-  look();
+  update();
   list.fill();
   return {
-    look,
+    update,
     events: () => list.fill(),
-    tick: () => { list.tick(); look(); },
+    tick: () => { list.tick(); update(); },
     leave() { observer.disconnect(); removeEventListener("resize", want); page.live.want(new Map()); },
   };
 }
 
 export function cameraView(page, main, name) {
   const view = makeView(name), bars = makeBars(5);
-  const trail = h("canvas", { class: "trail", role: "img", "aria-label": "What was seen in the last minute" });
+  const trail = h("canvas", { class: "trail", role: "img", "aria-label": "Predictions of the last minute" });
   const facts = h("dl", { class: "facts" });
   const list = eventList(page, { limit: 30, camera: name });
   const state = h("p", { class: "soft" });
   const element = h("div", { class: "focus" },
     h("div", {}, view.element, trail, h("div", { class: "scale", "aria-hidden": "true" }, h("span", { text: "a minute ago" }), h("span", { text: "now" }))),
     h("div", { class: "stack" },
-      h("section", { class: "panel", "aria-labelledby": "sees" }, h("h2", { id: "sees", text: "What it sees" }), bars.element),
-      h("section", { class: "panel", "aria-labelledby": "health" }, h("h2", { id: "health", text: "How it is" }), facts),
-      h("aside", { class: "panel side-list", "aria-labelledby": "its-events" }, h("h2", { id: "its-events", text: "Its events" }), list.element)));
+      h("section", { class: "panel", "aria-labelledby": "prediction" }, h("h2", { id: "prediction", text: "Prediction" }), bars.element),
+      h("section", { class: "panel", "aria-labelledby": "health" }, h("h2", { id: "health", text: "Health" }), facts),
+      h("aside", { class: "panel side-list", "aria-labelledby": "its-events" }, h("h2", { id: "its-events", text: "Events" }), list.element)));
   const edit = page.session.editable ? h("a", { class: "button", href: `#/manage/${encodeURIComponent(name)}`, text: "Settings" }) : null;
   main.append(h("div", { class: "head" }, h("h1", {}, h("bdi", { text: name })), state, h("div", { class: "right row" }, edit, h("a", { class: "button", href: "#/", text: "All cameras" }))), element);
   page.live.painters.set(name, view.canvas);
@@ -223,40 +223,40 @@ export function cameraView(page, main, name) {
   function want() { page.live.want(new Map([[name, Math.max(1, Math.round(view.element.clientWidth * Math.min(2, devicePixelRatio || 1)))]])); }
   function fact(key, value) { return [h("dt", { text: key }), h("dd", { text: value })]; }
 
-  function look() {
-    for (const camera of page.live.cameras) remember(camera);
+  function update() {
+    for (const camera of page.live.cameras) addToTrail(camera);
     const camera = page.live.cameras.find((one) => one.name === name);
     if (!camera) {
-      say(state, page.live.connected ? "There is no camera of this name." : "");
+      setText(state, page.live.connected ? "There is no camera of this name." : "");
       return;
     }
     element.dataset.state = camera.state;
     element.style.setProperty("--aspect", usualAspect([camera]));
-    say(state, camera.unknown ? `${stateOf(camera)}. ${UNLIKE}.` : `${stateOf(camera)}${camera.reason ? `: ${camera.reason}` : ""}`);
+    setText(state, camera.unknown ? `${stateOf(camera)}. ${OUT_OF_DISTRIBUTION}.` : `${stateOf(camera)}${camera.reason ? `: ${camera.reason}` : ""}`);
     fillView(view, camera);
     fillBars(bars, camera);
     drawTrail(trail, name);
     const rows = [
-      ["Rate", `${camera.fps.toFixed(1)} a second`], ["Latency", ms(camera.latency)], ["Dropped, no time", String(camera.dropped)],
-      ["Refused, torn or frozen", String(camera.refused)], ["Opened again", `${camera.reconnects} ×`],
-      ["Picture", camera.width ? `${camera.width} × ${camera.height}` : "–"],
-      [camera.state === "live" ? "Live for" : `${stateOf(camera)} for`, camera.seconds === null ? "–" : lasting(camera.seconds)],
+      ["Frame rate", `${camera.fps.toFixed(1)} fps`], ["Latency", ms(camera.latency)], ["Dropped frames", String(camera.dropped)],
+      ["Torn or frozen frames", String(camera.refused)], ["Reconnects", String(camera.reconnects)],
+      ["Resolution", camera.width ? `${camera.width} × ${camera.height}` : "–"],
+      [camera.state === "live" ? "Live for" : `${stateOf(camera)} for`, camera.seconds === null ? "–" : duration(camera.seconds)],
     ];
     rows.forEach(([key, value], n) => {
       if (!facts.children[2 * n]) facts.append(...fact(key, value));
-      say(facts.children[2 * n], key);
-      say(facts.children[2 * n + 1], value);
+      setText(facts.children[2 * n], key);
+      setText(facts.children[2 * n + 1], value);
     });
   }
 
   addEventListener("resize", want);
   want();
-  look();
+  update();
   list.fill();
   return {
-    look,
+    update,
     events: () => list.fill(),
-    tick: () => { list.tick(); look(); },
+    tick: () => { list.tick(); update(); },
     leave() { removeEventListener("resize", want); page.live.want(new Map()); },
   };
 }

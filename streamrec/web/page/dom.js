@@ -1,8 +1,8 @@
-// Small helpers: elements without HTML in strings, words, times, colours, requests.
+// Helpers: elements without HTML strings, formatting of times and numbers, label colours, requests.
 
 export const $ = (selector, root = document) => root.querySelector(selector);
 
-/** An element. Keys: class, text, on*, dataset, style (an object); others are attributes; null and false are left out. */
+/** Makes an element. Keys: class, text, on*, dataset, style (an object), attributes; null and false are left out. */
 export function h(tag, keys = {}, ...children) {
   const svg = ["svg", "path", "circle", "line", "g", "rect", "polyline", "text"].includes(tag);
   const made = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
@@ -20,22 +20,22 @@ export function h(tag, keys = {}, ...children) {
   return made;
 }
 
-/** Changes a text only where it differs: fewer repaints, and screen readers say nothing twice. */
-export function say(element, text) {
+/** Sets a text only where it differs: fewer repaints, and screen readers repeat nothing. */
+export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
 const QUIET = new Set(["", "background", "idle", "neutral", "no action", "no_action", "none", "normal", "nothing", "other", "unknown"]);
 export const isQuiet = (label) => QUIET.has((label ?? "").toLowerCase());
 
-const places = new Map(); // label -> its place among the labels of a model
+const places = new Map(); // label -> its index among the labels of a model
 
-/** Learns in which order a model has its labels: the overlay of clips gives them their colours in that order, too. */
+/** Notes the order of a model's labels: the overlay of clips colours them in the same order. */
 export function learnLabels(labels) {
   labels.forEach((label, place) => places.has(label) || places.set(label, place % 14));
 }
 
-/** A label's colour, the same everywhere: one of seven that colour-blind eyes tell apart, and their deeper shades. */
+/** A label's colour, the same everywhere: one of seven that are distinct for colour-blind people, or a darker shade. */
 export function colourOf(label) {
   if (isQuiet(label)) return "var(--quiet)";
   if (places.has(label)) return `var(--label-${places.get(label)})`;
@@ -54,7 +54,7 @@ export function dayOf(iso) {
   return days === 0 ? "Today" : days === 1 ? "Yesterday" : DAY.format(date);
 }
 
-export function lasting(seconds) {
+export function duration(seconds) {
   if (seconds < 10) return `${seconds.toFixed(1)} s`;
   if (seconds < 60) return `${Math.round(seconds)} s`;
   const minutes = Math.floor(seconds / 60), rest = Math.floor(seconds % 60);
@@ -71,7 +71,7 @@ export class Failed extends Error {
   constructor(code, message, status) { super(message); this.code = code; this.status = status; }
 }
 
-/** Ask the API; throws Failed with words for a person. */
+/** Sends a request to the API; throws Failed with a message for people. */
 export async function ask(path, { method = "GET", body = undefined } = {}) {
   const headers = {};
   if (method !== "GET") Object.assign(headers, { "Content-Type": "application/json", "X-CSRF-Token": csrf ?? "" });
@@ -83,7 +83,7 @@ export async function ask(path, { method = "GET", body = undefined } = {}) {
   }
   if (answer.status === 401) { location.replace("/login"); throw new Failed("not_logged_in", "log in first", 401); }
   if (answer.status === 204) return null;
-  const said = await answer.json().catch(() => null);
-  if (!answer.ok) throw new Failed(said?.error?.code ?? "broken", said?.error?.message ?? "that did not work", answer.status);
-  return said;
+  const data = await answer.json().catch(() => null);
+  if (!answer.ok) throw new Failed(data?.error?.code ?? "broken", data?.error?.message ?? "that did not work", answer.status);
+  return data;
 }

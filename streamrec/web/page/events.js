@@ -1,12 +1,12 @@
-// What happened: the list beside the cameras, the page of events, and the evidence of one.
+// Events: the list beside the cameras, the events page, and the dialog with an event's evidence.
 
-import { ask, colourOf, dayOf, h, lasting, percent, say, secondsOf, timeOf } from "./dom.js";
+import { ask, colourOf, dayOf, duration, h, percent, setText, secondsOf, timeOf } from "./dom.js";
 
 const PLAY = "M8 5.5v13l11-6.5z";
 const A_PAGE = 100;
 
 /** The newest events, kept up to date. */
-export class Past {
+export class RecentEvents {
   constructor(live) {
     this.live = live;
     this.events = [];
@@ -18,7 +18,7 @@ export class Past {
     this.known = true;
   }
 
-  /** A new or changed event; whether somebody should hear of it. */
+  /** Takes a new or changed event; whether it should be announced. */
   take(event) {
     const at = this.events.findIndex((one) => one.id === event.id);
     const before = this.events[at];
@@ -47,8 +47,8 @@ function rowOf(page, event) {
   if (!event.ended) row.dataset.running = "";
   const tick = () => {
     const camera = page.live.cameras.find((one) => one.name === event.camera);
-    const gone = camera && camera.state !== "live"; // whether it goes on is not known then
-    say(long, event.ended ? lasting(secondsOf(event)) : gone ? "out of sight" : `now · ${lasting(Math.max(0, secondsOf(event)))}`);
+    const gone = camera && camera.state !== "live"; // without frames it is unknown whether the action continues
+    setText(long, event.ended ? duration(secondsOf(event)) : gone ? "no signal" : `now · ${duration(Math.max(0, secondsOf(event)))}`);
   };
   tick();
   return { row, tick, key: JSON.stringify(event) };
@@ -76,7 +76,7 @@ function fillList(page, element, rows, events) {
   }
 }
 
-/** A list that follows what happens. */
+/** A list that updates with new events. */
 export function eventList(page, { limit, camera = null }) {
   const rows = new Map();
   const list = h("div", { class: "list" }), none = h("p", { class: "soft" });
@@ -84,11 +84,11 @@ export function eventList(page, { limit, camera = null }) {
   return {
     element: h("div", {}, list, none, all),
     fill() {
-      const events = page.past.events.filter((event) => !camera || event.camera === camera).slice(0, limit);
+      const events = page.recent.events.filter((event) => !camera || event.camera === camera).slice(0, limit);
       fillList(page, list, rows, events);
       none.hidden = events.length > 0;
       all.hidden = events.length === 0;
-      say(none, page.past.known ? "Nothing has happened yet. It will stand here a moment after it begins." : "");
+      setText(none, page.recent.known ? "No events yet. New events appear here as they start." : "");
     },
     tick() { for (const one of rows.values()) one.tick(); },
   };
@@ -96,7 +96,7 @@ export function eventList(page, { limit, camera = null }) {
 
 const SPANS = [["1", "Last hour"], ["24", "Last 24 hours"], ["168", "Last 7 days"], ["", "All"]];
 
-/** All events, filtered, with a lane for each camera. */
+/** The events page: filters, a timeline with a lane for each camera, and the list. */
 export function eventsView(page, main, given) {
   const rows = new Map();
   let events = [], more = null, asked = 0;
@@ -106,7 +106,7 @@ export function eventsView(page, main, given) {
   span.value = given.get("hours") ?? "24";
   const filters = h("form", { class: "filters", "aria-label": "Filter", onsubmit: (event) => event.preventDefault() },
     [["Camera", camera], ["Action", label], ["Time", span]].map(([text, select]) => h("div", { class: "field" }, h("label", { for: select.id, text }), select)));
-  const lanes = h("section", { class: "panel lanes", "aria-label": "When it happened" });
+  const lanes = h("section", { class: "panel lanes", "aria-label": "Timeline" });
   const list = h("div", { class: "list panel" });
   const count = h("p", { class: "soft", role: "status" });
   const next = h("button", { type: "button", class: "button more", text: "Earlier events", hidden: true, onclick: () => fetchPage(true) });
@@ -116,8 +116,8 @@ export function eventsView(page, main, given) {
 
   function choices() {
     for (const [select, values, all, wanted] of [
-      [camera, [...new Set([...page.live.cameras.map((one) => one.name), ...page.past.events.map((one) => one.camera), given.get("camera") ?? ""])], "All cameras", given.get("camera")],
-      [label, [...new Set([...page.past.events.map((one) => one.label), ...events.map((one) => one.label)])].sort(), "All actions", given.get("label")]]) {
+      [camera, [...new Set([...page.live.cameras.map((one) => one.name), ...page.recent.events.map((one) => one.camera), given.get("camera") ?? ""])], "All cameras", given.get("camera")],
+      [label, [...new Set([...page.recent.events.map((one) => one.label), ...events.map((one) => one.label)])].sort(), "All actions", given.get("label")]]) {
       const value = select.childElementCount ? select.value : wanted ?? "";
       const names = values.filter(Boolean);
       if (select.childElementCount !== names.length + 1) select.replaceChildren(...options(names, all));
@@ -136,14 +136,14 @@ export function eventsView(page, main, given) {
     if (further && more) query.set("after", more);
     next.disabled = true;
     try {
-      const said = await ask(`/api/v1/events?${query}`);
-      if (mine !== asked) return; // another choice was made meanwhile
-      events = further ? [...events, ...said.events] : said.events;
-      more = said.more;
+      const found = await ask(`/api/v1/events?${query}`);
+      if (mine !== asked) return; // the filter has changed meanwhile
+      events = further ? [...events, ...found.events] : found.events;
+      more = found.more;
       next.hidden = more === null;
       show();
     } catch (error) {
-      say(count, error.message);
+      setText(count, error.message);
     } finally {
       next.disabled = false;
     }
@@ -155,12 +155,12 @@ export function eventsView(page, main, given) {
     choices();
     fillList(page, list, rows, events);
     list.hidden = events.length === 0;
-    say(count, events.length === 0 ? "Nothing happened in this time." : `${events.length}${more ? " and more" : ""}`);
+    setText(count, events.length === 0 ? "No events in this time range." : `${events.length}${more ? "+" : ""} ${events.length === 1 && !more ? "event" : "events"}`);
     showLanes();
   }
 
   function showLanes() {
-    // From the first event that is shown on: an empty night would leave no room for the morning.
+    // The time axis begins at the first event shown, so that empty hours before it take no room.
     const now = Date.now(), first = Math.min(now - 300_000, ...events.map((event) => Date.parse(event.started)));
     const names = [...new Set(events.map((event) => event.camera))].sort();
     lanes.hidden = names.length === 0;
@@ -180,31 +180,31 @@ export function eventsView(page, main, given) {
   let slow = 0;
   return {
     events() {
-      // What is new comes in at the top; what is older stays as it was loaded.
+      // New events are added at the top; older ones stay as they were loaded.
       const byId = new Map(events.map((event) => [event.id, event]));
-      for (const event of page.past.events) {
+      for (const event of page.recent.events) {
         if (byId.has(event.id) || (fits(event) && (!events.length || event.started >= events[0].started))) byId.set(event.id, event);
       }
       events = [...byId.values()].sort((a, b) => (a.started < b.started ? 1 : -1));
       show();
     },
     tick() { for (const one of rows.values()) one.tick(); if (++slow % 10 === 0 && !document.querySelector("dialog")) showLanes(); },
-    look: choices,
+    update: choices,
     leave() { observer.disconnect(); delete page.neighbours; },
   };
 }
 
-/** The evidence of one event, in a dialog. */
+/** A dialog with the evidence of one event. */
 export function showEvent(page, first) {
   let event = first;
   const title = h("h2", { id: "event-title" }), stage = h("div"), meta = h("dl", { class: "meta" });
   const close = h("button", { type: "button", class: "icon", "aria-label": "Close", onclick: () => dialog.close() }, h("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, h("path", { d: "M6 6l12 12M18 6L6 18" })));
   const before = h("button", { type: "button", class: "button", text: "← Earlier", onclick: () => step(1) });
   const after = h("button", { type: "button", class: "button", text: "Later →", onclick: () => step(-1) });
-  const save = h("a", { class: "button right", text: "Save the clip", download: "" });
+  const save = h("a", { class: "button right", text: "Download clip", download: "" });
   const dialog = h("dialog", { "aria-labelledby": "event-title" },
     h("div", { class: "sheet" }, h("header", {}, title, close), stage, meta, h("div", { class: "row" }, before, after, save)));
-  const all = () => page.neighbours?.() ?? page.past.events;
+  const all = () => page.neighbours?.() ?? page.recent.events;
   const place = () => all().findIndex((one) => one.id === event.id);
 
   function step(by) {
@@ -215,9 +215,9 @@ export function showEvent(page, first) {
   function show(one) {
     const same = one.id === event.id && stage.firstChild && one.clip === event.clip;
     event = one;
-    say(title, `${event.label} · ${event.camera}`);
-    const facts = [["Began", `${dayOf(event.started)}, ${timeOf(event.started)}`], ["Lasted", event.ended ? lasting(secondsOf(event)) : "it still runs"], ["Confidence", percent(event.confidence)],
-      ...(event.repetitions ? [["Repetitions", String(event.repetitions)]] : []), ...(event.model ? [["Model", event.model]] : []), ...(event.interrupted ? [["Ended", "when streamrec was stopped"]] : [])];
+    setText(title, `${event.label} · ${event.camera}`);
+    const facts = [["Started", `${dayOf(event.started)}, ${timeOf(event.started)}`], ["Duration", event.ended ? duration(secondsOf(event)) : "still running"], ["Confidence", percent(event.confidence)],
+      ...(event.repetitions ? [["Repetitions", String(event.repetitions)]] : []), ...(event.model ? [["Model", event.model]] : []), ...(event.interrupted ? [["Ended", "streamrec was stopped"]] : [])];
     meta.replaceChildren(...facts.map(([key, value]) => h("div", {}, h("dt", { text: key }), h("dd", { text: value }))));
     before.disabled = !all()[place() + 1];
     after.disabled = !all()[place() - 1];
@@ -228,7 +228,7 @@ export function showEvent(page, first) {
     stage.replaceChildren(event.clip
       ? h("video", { class: "clip", controls: true, autoplay: !still, muted: true, loop: true, playsinline: true, preload: "auto", poster: event.thumbnail, src: event.clip, "aria-label": `${event.label} at ${event.camera}` })
       : event.thumbnail ? h("img", { class: "clip", src: event.thumbnail, alt: `${event.label} at ${event.camera}` })
-        : h("p", { class: "clip none", text: event.ended ? "No clip of this event was kept." : "It still runs. The clip is written when it is over." }));
+        : h("p", { class: "clip none", text: event.ended ? "No clip of this event was kept." : "Still running. The clip is written when it ends." }));
     const video = stage.querySelector("video");
     if (video) video.muted = true;
   }
@@ -250,7 +250,7 @@ export function showEvent(page, first) {
   dialog.addEventListener("close", () => {
     page.live.removeEventListener("event", follow);
     dialog.remove();
-    // The row may have been drawn anew while the dialog was open.
+    // The row may have been redrawn while the dialog was open.
     (opener?.isConnected ? opener : document.querySelector(`.event[data-id="${CSS.escape(event.id)}"]`))?.focus();
   });
   show(event);

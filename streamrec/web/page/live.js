@@ -1,15 +1,15 @@
-// The socket: states, events and pictures as they come; opened again for ever when it is lost.
+// The WebSocket: receives states, events and images; reconnects for ever.
 
 const FIRST_PAUSE = 500, LONGEST_PAUSE = 8000; // ms
-const NOT_LOGGED_IN = 4401; // the session is over
-const MOST_BYTES = 60_000; // of a message
+const NOT_LOGGED_IN = 4401; // close code: the session is over
+const MOST_BYTES = 60_000; // of one message
 
 export class Live extends EventTarget {
   constructor() {
     super();
     this.cameras = [];
     this.connected = false;
-    this.painters = new Map(); // camera -> canvas that shows it
+    this.painters = new Map(); // camera -> the canvas that shows it
     this.wanted = "{}";
     this.pause = FIRST_PAUSE;
     document.addEventListener("visibilitychange", () => this.sendWanted());
@@ -21,51 +21,51 @@ export class Live extends EventTarget {
     socket.binaryType = "arraybuffer";
     this.socket = socket;
     socket.onmessage = (message) => {
-      if (typeof message.data === "string") this.hear(JSON.parse(message.data));
+      if (typeof message.data === "string") this.receive(JSON.parse(message.data));
       else this.paint(message.data).finally(() => socket.readyState === 1 && socket.send('{"got":1}'));
     };
     socket.onclose = (end) => {
       const was = this.connected;
       this.connected = false;
       if (end.code === NOT_LOGGED_IN) { location.replace("/login"); return; }
-      if (was) this.tell("down");
-      // Refused before it opened: perhaps nobody is logged in any more.
-      if (!was && end.code === 1006) fetch("/api/v1/session").then((a) => a.status === 401 && location.replace("/login"), () => this.tell("down"));
+      if (was) this.emit("down");
+      // Refused before it opened: the session may be over.
+      if (!was && end.code === 1006) fetch("/api/v1/session").then((a) => a.status === 401 && location.replace("/login"), () => this.emit("down"));
       setTimeout(() => this.open(), this.pause * (0.75 + Math.random() / 2));
       this.pause = Math.min(LONGEST_PAUSE, this.pause * 2);
     };
   }
 
-  hear(message) {
+  receive(message) {
     if (message.type === "hello") {
       this.connected = true;
       this.pause = FIRST_PAUSE;
       this.cameras = message.cameras;
       this.alive = message.alive;
-      this.tell("up");
-      this.tell("hello", message);
+      this.emit("up");
+      this.emit("hello", message);
       this.sendWanted();
     } else if (message.type === "cameras") {
       this.cameras = message.cameras;
       this.alive = message.alive;
-      this.tell("cameras", message);
-    } else this.tell(message.type, message);
+      this.emit("cameras", message);
+    } else this.emit(message.type, message);
   }
 
-  tell(type, detail = null) { this.dispatchEvent(new CustomEvent(type, { detail })); }
+  emit(type, detail = null) { this.dispatchEvent(new CustomEvent(type, { detail })); }
 
-  /** Which cameras are on the screen, and how wide: a Map, for a camera may be called __proto__. */
+  /** Asks for the images of the cameras on the screen: a Map of camera and width (a camera may be called __proto__). */
   want(wanted) {
     const parts = [];
     let left = MOST_BYTES;
     for (const [name, width] of [...wanted].sort((a, b) => a[0].length - b[0].length)) {
       const part = `${JSON.stringify(name)}:${width}`;
       left -= new TextEncoder().encode(part).length + 1;
-      if (left > 0) parts.push(part); // a name that is too long for a message takes only its own picture
+      if (left > 0) parts.push(part); // a camera whose name is too long for a message is left out
     }
-    const said = `{${parts.join(",")}}`;
-    if (said === this.wanted) return;
-    this.wanted = said;
+    const text = `{${parts.join(",")}}`;
+    if (text === this.wanted) return;
+    this.wanted = text;
     this.sendWanted();
   }
 
@@ -74,7 +74,7 @@ export class Live extends EventTarget {
     this.socket.send(`{"want":${document.hidden ? "{}" : this.wanted}}`);
   }
 
-  /** Draws the pictures of one message; done when all of them are on the screen. */
+  /** Draws the images of one message; resolves when all of them are on the screen. */
   async paint(buffer) {
     const view = new DataView(buffer), work = [];
     let at = 0;
@@ -111,7 +111,7 @@ function draw(canvas, bitmap, time) {
       canvas.classList.add("seen");
       done();
     };
-    // A hidden page draws no frames: it must not wait for one.
+    // A hidden page gets no animation frames.
     if (document.hidden) now(); else requestAnimationFrame(now);
   });
 }

@@ -5,17 +5,17 @@ const button = form.querySelector("button");
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   wrong.textContent = "";
-  if (!field.value) { wrong.textContent = "Type the password."; field.focus(); return; }
+  if (!field.value) { wrong.textContent = "Enter the password."; field.focus(); return; }
   button.disabled = true;
   try {
     const answer = await fetch("/api/v1/login", {
       method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ password: field.value }),
     });
     if (answer.ok) { location.replace("/"); return; }
-    const said = await answer.json().catch(() => null);
-    wrong.textContent = answer.status === 401 ? "That is not the password."
-      : answer.status === 429 ? `${said?.error?.message ?? "Wait a moment"}.`.replace(/^./, (c) => c.toUpperCase())
-      : said?.error?.message ?? "That did not work.";
+    const data = await answer.json().catch(() => null);
+    wrong.textContent = answer.status === 401 ? "Wrong password."
+      : answer.status === 429 ? `${data?.error?.message ?? "Wait a moment"}.`.replace(/^./, (c) => c.toUpperCase())
+      : data?.error?.message ?? "That did not work.";
   } catch {
     wrong.textContent = "streamrec does not answer.";
   }

@@ -1,25 +1,25 @@
-// Cameras are added, changed, tried and removed; a region is drawn; thresholds are tried on the last hour.
+// Manage: adds, changes, tests and removes cameras; draws regions; previews thresholds on the last hour.
 
-import { ask, colourOf, Failed, h, keepToken, lasting, say } from "./dom.js";
+import { ask, colourOf, Failed, h, keepToken, duration, setText } from "./dom.js";
 
-const WORDS = {
-  enter: ["Begins at", "A score from here on begins an action", 0.05, 1, 0.01],
-  leave: ["Ends under", "A score under this ends it", 0.05, 1, 0.01],
-  shortest: ["Shortest", "Seconds that it must last to be told", 0, 10, 0.1],
-  merge_gap: ["Bridges gaps of", "Seconds of a dip that does not end it", 0, 10, 0.1],
-  cool_down: ["Rests for", "Seconds after an end in which the same is not told again", 0, 600, 5],
+const THRESHOLDS = {
+  enter: ["Start threshold", "An action starts when its score reaches this", 0.05, 1, 0.01],
+  leave: ["End threshold", "It ends when its score falls below this", 0.05, 1, 0.01],
+  shortest: ["Confirmation time", "Seconds an action must last to be reported", 0, 10, 0.1],
+  merge_gap: ["Merge gap", "Seconds below the end threshold that do not end it", 0, 10, 0.1],
+  cool_down: ["Cool-down", "Seconds after an end in which the same action is not reported again", 0, 600, 5],
   smoothing: ["Smoothing", "Seconds over which scores are averaged", 0, 3, 0.1],
 };
 const unit = (key) => (key === "enter" || key === "leave" ? " %" : " s");
-const shownValue = (key, value) => (unit(key) === " %" ? `${Math.round(100 * value)} %` : `${value.toFixed(1)} s`);
+const shownValue = (key, value) => (unit(key) === " %" ? `${Math.round(100 * value)} %` : `${Number(value.toFixed(1))} s`);
 
-async function askPicture(path, options = null) {
+async function askImage(path, options = null) {
   const { csrf } = await ask("/api/v1/session");
   keepToken(csrf);
   const answer = await fetch(path, options === null ? {} : { method: "POST", headers: { "Content-Type": "application/json", "X-CSRF-Token": csrf ?? "" }, body: JSON.stringify(options) });
   if (!answer.ok) {
-    const said = await answer.json().catch(() => null);
-    throw new Failed(said?.error?.code ?? "broken", said?.error?.message ?? "that did not work", answer.status);
+    const data = await answer.json().catch(() => null);
+    throw new Failed(data?.error?.code ?? "broken", data?.error?.message ?? "that did not work", answer.status);
   }
   return URL.createObjectURL(await answer.blob());
 }
@@ -41,15 +41,15 @@ export async function manageView(page, main) {
 
   function show() {
     if (left) return;
-    say(where, `What stands here is ${settings.file}: comments stay, and a change by hand is never overwritten.`);
+    setText(where, `Edits ${settings.file}. Comments are kept, and changes made by hand are never overwritten.`);
     list.replaceChildren(...settings.cameras.map((camera) => {
       const now = page.live.cameras.find((one) => one.name === camera.name);
-      const facts = [camera.address, camera.watched_by, camera.region ? "a part of the picture" : null, camera.enabled ? null : "switched off"].filter(Boolean).join(" · ");
+      const facts = [camera.address, camera.watched_by, camera.region ? "region" : null, camera.enabled ? null : "disabled"].filter(Boolean).join(" · ");
       return h("section", { class: "panel camera-row", "aria-label": camera.name },
         h("span", { class: "dot", dataset: { state: camera.enabled ? now?.state ?? "connecting" : "ended" } }),
         h("div", {}, h("h2", { class: "name" }, h("bdi", { text: camera.name })), h("p", { class: "address", text: facts })),
         h("div", { class: "row" },
-          h("button", { type: "button", class: "button", text: camera.enabled ? "Switch off" : "Switch on", onclick: () => put(camera.name, { ...changeOf(camera), enabled: !camera.enabled }) }),
+          h("button", { type: "button", class: "button", text: camera.enabled ? "Disable" : "Enable", onclick: () => put(camera.name, { ...changeOf(camera), enabled: !camera.enabled }) }),
           h("button", { type: "button", class: "button", text: "Edit", "aria-label": `Edit ${camera.name}`, onclick: () => edit(camera) }),
           h("button", { type: "button", class: "button danger", text: "Remove", "aria-label": `Remove ${camera.name}`, onclick: () => remove(camera) })));
     }));
@@ -76,10 +76,10 @@ export async function manageView(page, main) {
   function remove(camera) {
     const dialog = h("dialog", { class: "small", "aria-labelledby": "remove-title" }, h("div", { class: "sheet" },
       h("header", {}, h("h2", { id: "remove-title", text: `Remove ${camera.name}?` })),
-      h("p", { class: "soft", text: "It is watched no more, and goes out of the file. What happened stays." }),
+      h("p", { class: "soft", text: "The camera is removed from the file and no longer watched. Its events are kept." }),
       h("div", { class: "row" },
-        h("button", { type: "button", class: "button", text: "Keep it", autofocus: true, onclick: () => dialog.close() }),
-        h("button", { type: "button", class: "button danger", text: "Remove it", onclick: async () => {
+        h("button", { type: "button", class: "button", text: "Cancel", autofocus: true, onclick: () => dialog.close() }),
+        h("button", { type: "button", class: "button danger", text: "Remove camera", onclick: async () => {
           dialog.close();
           try {
             settings = await ask("/api/v1/settings/camera", { method: "DELETE", body: { revision: settings.revision, camera: camera.name } });
@@ -111,37 +111,37 @@ export async function manageView(page, main) {
     const address = h("input", { type: "text", value: start.address, maxlength: 2000, required: true, spellcheck: "false", autocomplete: "off", inputmode: "url" });
     const user = h("input", { type: "text", maxlength: 200, autocomplete: "off", placeholder: camera?.login ? "unchanged" : "" });
     const password = h("input", { type: "password", maxlength: 1000, autocomplete: "new-password", placeholder: camera?.login ? "unchanged" : "" });
-    const model = h("select", {}, h("option", { value: "", text: "as the defaults say" }), settings.models.map((one) => h("option", { value: one, text: one })));
+    const model = h("select", {}, h("option", { value: "", text: "default" }), settings.models.map((one) => h("option", { value: one, text: one })));
     model.value = start.model;
-    const picture = regionEditor(start.region), thresholds = camera ? thresholdEditor(camera) : null;
+    const region = regionEditor(start.region), thresholds = camera ? thresholdEditor(camera) : null;
     const wrong = h("p", { class: "wrong", role: "alert" });
     const tried = h("span", { class: "soft", role: "status" });
-    const tryIt = h("button", { type: "button", class: "button", text: "Try the address", onclick: attempt });
+    const tryIt = h("button", { type: "button", class: "button", text: "Test address", onclick: attempt });
     const save = h("button", { type: "submit", class: "primary", text: camera ? "Save" : "Add" });
     const dialog = h("dialog", { "aria-labelledby": "edit-title" }, h("form", { class: "sheet", method: "dialog", novalidate: true, onsubmit: submit },
-      h("header", {}, h("h2", { id: "edit-title", text: camera ? camera.name : "A new camera" }),
+      h("header", {}, h("h2", { id: "edit-title", text: camera ? camera.name : "New camera" }),
         h("button", { type: "button", class: "icon", "aria-label": "Close", onclick: () => dialog.close() }, h("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, h("path", { d: "M6 6l12 12M18 6L6 18" })))),
       h("div", { class: "form" }, field("name", "Name", name), field("model", "Model", model),
         field("address", "Address", address, "rtsp://, rtsps://, http://, https:// or rtmp://", true),
-        field("user", "User", user), field("password", "Password", password, "Written into the file; never shown again.")),
+        field("user", "User", user), field("password", "Password", password, "Stored in a private file; never shown again.")),
       h("div", { class: "row" }, tryIt, tried),
-      picture.element, thresholds?.element, wrong,
+      region.element, thresholds?.element, wrong,
       h("div", { class: "row" }, h("button", { type: "button", class: "button", text: "Cancel", onclick: () => dialog.close() }), save)));
 
     function change() {
       const login = user.value || password.value ? "new" : "keep";
-      return { ...start, name: name.value, address: address.value, login, user: user.value, password: password.value, model: model.value, region: picture.region(), thresholds: thresholds ? thresholds.values() : start.thresholds };
+      return { ...start, name: name.value, address: address.value, login, user: user.value, password: password.value, model: model.value, region: region.region(), thresholds: thresholds ? thresholds.values() : start.thresholds };
     }
 
     async function attempt() {
       tryIt.disabled = true;
       wrong.textContent = "";
-      say(tried, "Opening …");
+      setText(tried, "Opening …");
       try {
-        picture.show(await askPicture("/api/v1/settings/try", { camera: camera?.name ?? null, change: change() }));
-        say(tried, "It gives pictures.");
+        region.show(await askImage("/api/v1/settings/try", { camera: camera?.name ?? null, change: change() }));
+        setText(tried, "The address works.");
       } catch (error) {
-        say(tried, "");
+        setText(tried, "");
         wrong.textContent = error.message;
       }
       tryIt.disabled = false;
@@ -155,11 +155,11 @@ export async function manageView(page, main) {
       if (!wrong.textContent) dialog.close();
     }
 
-    dialog.addEventListener("close", () => { picture.forget(); thresholds?.forget(); });
+    dialog.addEventListener("close", () => { region.forget(); thresholds?.forget(); });
     open(dialog);
     name.focus();
     if (camera) {
-      askPicture(`/api/v1/settings/whole?camera=${encodeURIComponent(camera.name)}`).then(picture.show, () => null);
+      askImage(`/api/v1/settings/whole?camera=${encodeURIComponent(camera.name)}`).then(region.show, () => null);
       thresholds.fill();
     }
   }
@@ -168,26 +168,26 @@ export async function manageView(page, main) {
   const wanted = decodeURIComponent(location.hash.split("/")[2] ?? "");
   const given = settings?.cameras.find((camera) => camera.name === wanted);
   if (given) edit(given);
-  return { look: () => settings && show(), leave: () => { left = true; document.querySelectorAll("dialog").forEach((dialog) => dialog.close()); } };
+  return { update: () => settings && show(), leave: () => { left = true; document.querySelectorAll("dialog").forEach((dialog) => dialog.close()); } };
 }
 
-/** The part of the picture that is watched: drawn, moved and stretched by mouse, finger or arrow keys. */
+/** The editor of a watched region: drawn, moved and resized by mouse, finger or arrow keys. */
 function regionEditor(start) {
   let region = start ? [...start] : null, url = null;
-  const image = h("img", { alt: "What the camera sees", draggable: "false" });
-  const box = h("div", { class: "box", tabindex: 0, role: "group", "aria-label": "The part that is watched. Arrow keys move it, with Shift they change its size.", hidden: true });
-  const stage = h("div", { class: "draw" }, h("span", { text: "Try the address to see its picture." }));
-  const all = h("button", { type: "button", class: "button", text: "Watch all of it", onclick: () => { region = null; place(); } });
-  const some = h("button", { type: "button", class: "button", text: "Watch a part", onclick: () => { region = [0.2, 0.2, 0.6, 0.6]; place(); box.focus(); } });
-  const told = h("span", { class: "soft", role: "status" });
-  const element = h("fieldset", {}, h("legend", { text: "What is watched" }), stage, h("div", { class: "row" }, some, all, told));
+  const image = h("img", { alt: "Camera image", draggable: "false" });
+  const box = h("div", { class: "box", tabindex: 0, role: "group", "aria-label": "Watched region. Arrow keys move it; with Shift they resize it.", hidden: true });
+  const stage = h("div", { class: "draw" }, h("span", { text: "Test the address to see an image." }));
+  const all = h("button", { type: "button", class: "button", text: "Whole image", onclick: () => { region = null; place(); } });
+  const some = h("button", { type: "button", class: "button", text: "Select a region", onclick: () => { region = [0.2, 0.2, 0.6, 0.6]; place(); box.focus(); } });
+  const note = h("span", { class: "soft", role: "status" });
+  const element = h("fieldset", {}, h("legend", { text: "Region" }), stage, h("div", { class: "row" }, some, all, note));
   const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
   function place() {
     box.hidden = region === null;
     all.hidden = region === null;
     some.hidden = region !== null;
-    say(told, region === null ? "All of the picture. Draw on it to watch a part." : `${Math.round(100 * region[2])} × ${Math.round(100 * region[3])} % of the picture: only that is looked at.`);
+    setText(note, region === null ? "The whole image. Draw a rectangle to watch a region." : `${Math.round(100 * region[2])} × ${Math.round(100 * region[3])} % of the image: only this region is processed.`);
     if (region) ["left", "top", "width", "height"].forEach((side, n) => { box.style[side] = `${100 * region[n]}%`; });
   }
 
@@ -233,32 +233,32 @@ function regionEditor(start) {
   };
 }
 
-/** Sliders, and what they would have told in the last hour. */
+/** Sliders of the thresholds, and a preview of their events in the last hour. */
 function thresholdEditor(camera) {
   const values = { ...camera.thresholds };
   const canvas = h("canvas", { class: "curve", role: "img", "aria-label": "The scores of the last hour" });
-  const told = h("p", { class: "soft", role: "status" });
+  const note = h("p", { class: "soft", role: "status" });
   let timer = null, last = null;
-  const rows = Object.keys(WORDS).filter((key) => key in values).map((key) => {
-    const [text, hint, low, high, step] = WORDS[key];
+  const rows = Object.keys(THRESHOLDS).filter((key) => key in values).map((key) => {
+    const [text, hint, low, high, step] = THRESHOLDS[key];
     const output = h("output", { for: `at-${key}`, text: shownValue(key, values[key]) });
     const slider = h("input", { id: `at-${key}`, type: "range", min: low, max: high, step, value: values[key], oninput: () => {
       values[key] = Number(slider.value);
       if (key === "enter" && values.leave > values.enter) set("leave", values.enter);
       if (key === "leave" && values.enter < values.leave) set("enter", values.leave);
-      say(output, shownValue(key, values[key]));
+      setText(output, shownValue(key, values[key]));
       soon();
     } });
     return { key, slider, output, element: h("div", { class: "field" }, h("label", { for: `at-${key}` }, `${text} `, output), slider, h("span", { class: "hint", text: hint })) };
   });
-  const reset = h("button", { type: "button", class: "button", text: "The model's own", onclick: () => { for (const { key } of rows) set(key, camera.model_thresholds[key]); soon(); } });
-  const element = h("fieldset", {}, h("legend", { text: "When it is told" }), canvas, told, h("div", { class: "form" }, rows.map((row) => row.element)), h("div", { class: "row" }, reset));
+  const reset = h("button", { type: "button", class: "button", text: "Reset to the model's values", onclick: () => { for (const { key } of rows) set(key, camera.model_thresholds[key]); soon(); } });
+  const element = h("fieldset", {}, h("legend", { text: "Event thresholds" }), canvas, note, h("div", { class: "form" }, rows.map((row) => row.element)), h("div", { class: "row" }, reset));
 
   function set(key, value) {
     const row = rows.find((one) => one.key === key);
     values[key] = value;
     row.slider.value = value;
-    say(row.output, shownValue(key, value));
+    setText(row.output, shownValue(key, value));
   }
 
   function soon() { draw(); clearTimeout(timer); timer = setTimeout(fill, 250); }
@@ -268,12 +268,12 @@ function thresholdEditor(camera) {
       last = await ask("/api/v1/settings/preview", { method: "POST", body: { camera: camera.name, thresholds: values } });
       const counts = {};
       for (const event of last.events) counts[event.label] = (counts[event.label] ?? 0) + 1;
-      const list = Object.entries(counts).map(([label, count]) => `${label} ${count} ×`).join(", ");
-      say(told, last.seconds < 1 ? "No scores yet." : `In the last ${lasting(last.seconds)} this would have told: ${list || "nothing"}.`);
+      const list = Object.entries(counts).map(([label, count]) => `${count} × ${label}`).join(", ");
+      setText(note, last.seconds < 1 ? "No scores yet." : `In the last ${duration(last.seconds)} these thresholds would have reported: ${list || "nothing"}.`);
       draw();
     } catch (error) {
       if (error.status === 429) { timer = setTimeout(fill, 400); return; }
-      say(told, error.status === 404 ? "No scores of this camera yet." : error.message);
+      setText(note, error.status === 404 ? "No scores of this camera yet." : error.message);
     }
   }
 

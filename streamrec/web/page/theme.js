@@ -1,4 +1,4 @@
-// Before the page is drawn, so that nobody sees the other theme flash by.
+// Runs before the page is drawn, so that the wrong theme never flashes up.
 (() => {
   let theme = null;
   try { theme = localStorage.getItem("theme"); } catch { /* storage is off */ }

@@ -1,6 +1,6 @@
 // The views of the page, by the first part of the address after "#/". A new view is a file and an entry here.
 // link: its text in the navigation; title: of the window; show(page, main, rest) fills main and returns what app.js
-// calls: look() after news of the cameras, events() after news of events, tick() twice a second, leave() at the end.
+// calls: update() when a camera has changed, events() when an event has, tick() twice a second, leave() at the end.
 
 import { eventsView } from "./events.js";
 import { camerasView, cameraView } from "./cameras.js";

@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 
 from streamrec.commands import doctor
@@ -29,6 +31,28 @@ def test_what_the_project_needs_is_found_here(findings):
     for what in ("python", "opencv-python", "av", "onnxruntime", "torch", "reads h264", "writes libx264"):
         assert found(findings, what).good is True
     assert [finding for finding in findings if finding.good is False] == []
+
+
+def test_an_extra_that_is_not_installed_is_no_failure_and_says_what_it_is_for(monkeypatch):
+    monkeypatch.setattr(doctor, "version_of", lambda package: None)
+    (finding,) = doctor._extra("train")
+    assert finding == Finding(
+        "extra train",
+        None,
+        "not installed: for train, crossval, export, --explain, and a GPU; pip install 'streamrec[train]'",
+    )
+    monkeypatch.setattr(doctor, "version_of", lambda package: None if package == "timm" else "1.0")
+    half, *there = doctor._extra("train")
+    assert (half.good, half.found.partition(":")[0]) == (None, "timm not installed")
+    assert {one.what for one in there} >= {"torch", "onnx"}
+
+
+def test_an_engine_whose_package_is_not_installed_is_no_failure(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "streamrec.runtime.torch_engine", raising=False)
+    onnx, torch = doctor._engines()
+    assert (onnx.good, torch.good) == (True, None)
+    assert torch.found == "torch is not installed; run: pip install 'streamrec[train]'"
 
 
 def test_both_engines_are_tried_with_a_shipped_model(findings):

@@ -326,7 +326,7 @@ def test_a_fault_of_ours_is_one_sentence_and_the_traceback_is_for_who_asks(call,
 @pytest.mark.parametrize(
     ("error", "says"),
     [
-        (ModuleNotFoundError("No module named 'torch'", name="torch"), "torch is not installed; pip install torch"),
+        (ModuleNotFoundError("No module named 'torch'", name="torch"), "run: pip install 'streamrec[train]'"),
         (ModuleNotFoundError("No module named 'cv2'", name="cv2"), "pip install opencv-python"),
         (ImportError("libGL.so.1: cannot open shared object file"), "apt-get install libgl1"),
         (MemoryError(), "not enough memory"),

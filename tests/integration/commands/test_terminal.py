@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from streamrec import Frame, Recognizer, Source
-from streamrec.commands.terminal import play
+from streamrec.commands.run_job import RunJob
 from streamrec.errors import SinkError
 from streamrec.sources.health import OVER, set_state
 from streamrec.types import SourceState
@@ -39,8 +39,7 @@ def recognizer(tiny_file) -> Recognizer:
 
 
 def played(recognizer: Recognizer, why: str = OVER, **more) -> None:
-    wishes = {"save": None, "jsonl": None, "show": False} | more
-    play(Camera(why), recognizer, "tiny", **wishes)
+    RunJob(source=Camera(why), recognizer=recognizer, model="tiny", **{"show": False} | more).run()
 
 
 def test_it_begins_with_who_watches_what_and_ends_with_a_summary(recognizer, capsys):

@@ -14,7 +14,8 @@ import pytest
 
 from streamrec.core import arguments
 from streamrec.core.arguments import Limits
-from streamrec.core.reading import CannotRead, path_of, read_data, read_json, read_text, shortened
+from streamrec.core.messages import shortened
+from streamrec.core.reading import CannotRead, path_of, read_data, read_json, read_text
 from streamrec.errors import SettingsError, StreamrecError
 from streamrec.settings.cameras_file import read_after, read_settings, read_watchfile
 from streamrec.settings.resolve import check
@@ -95,7 +96,7 @@ def test_json_that_is_none_is_a_value_error():
 @pytest.mark.parametrize(
     "allowed", [value for value in vars(arguments).values() if isinstance(value, Limits)], ids=str
 )
-def test_numbers_that_nobody_means_are_within_no_limits(allowed):
+def test_nonsense_numbers_are_within_no_limits(allowed):
     for value in (
         float("nan"), float("inf"), -float("inf"), 1e300, -1e300, 10**400, -(10**400), True, False, None, "1", [],
         1 + 0j,

@@ -38,7 +38,7 @@ class Scripted:
     def initial_state(self) -> int:
         return 0
 
-    def ahead(self, frame: Frame) -> Frame:
+    def prefetch(self, frame: Frame) -> Frame:
         return frame
 
     def step(self, frame: Frame, state: int) -> tuple[Prediction, int]:

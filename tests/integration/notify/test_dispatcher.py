@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from streamrec.errors import SettingsError, SinkError
-from streamrec.notify import delivery as couriers
+from streamrec.notify import delivery
 from streamrec.notify import dispatcher as announce
 from streamrec.notify.dispatcher import CommittedEvent, Dispatcher, DispatchSettings
 from streamrec.notify.mqtt import MqttSettings
@@ -54,7 +54,7 @@ def moment(text: str) -> float:
 
 @pytest.mark.skipif(MOSQUITTO is None, reason="there is no mosquitto: apt-get install mosquitto")
 def test_history_mqtt_webhook_and_video_of_an_event_agree(tmp_path, monkeypatch):
-    monkeypatch.setattr(couriers, "_LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(delivery, "_POLL_SECONDS", 0.05)
     port, told = free_port(), []
     with broker(tmp_path, port), receiving() as receiver, contextlib.closing(Listener(port)) as ear:
         settings = DispatchSettings(
@@ -192,7 +192,7 @@ class TestOrder:
         self.heard: list[CommittedEvent] = []
         with Dispatcher(settings, self.told.append) as after:
             after.on_event(self.heard.append)
-            after.history._writer.execute("PRAGMA busy_timeout = 20")
+            after.history._database.writer.execute("PRAGMA busy_timeout = 20")
             yield after
 
     def test_an_event_is_told_after_its_commit_and_the_result_goes_on_at_once(self, after):
@@ -245,7 +245,7 @@ class TestOrder:
             after.tick()
             wait_for(lambda: len(self.heard) == 2)
             assert after.history.count() == 0
-            assert sum("events are told before they are kept" in told for told in self.told) == 1
+            assert sum("events are sent before they are kept" in told for told in self.told) == 1
         wait_for(lambda: after.history.count() == 2)
         assert len(self.heard) == 2  # and not told again
 
@@ -253,7 +253,7 @@ class TestOrder:
         def fails(told):
             raise SinkError("nobody reads it any more")
 
-        after._hearers.insert(0, fails)
+        after._listeners.insert(0, fails)
         after.write(result_of(12, ActionStarted("fight", 1.0, 0.8)))
         after.settle(10.0)
         with pytest.raises(SinkError, match="nobody reads it"):
@@ -270,7 +270,7 @@ class TestOrder:
             for n in range(3, 60):
                 after.write(result_of(n, *([ActionEnded("fight", 0.5, 0.2, 0.9)] if n == 5 else ())))
             assert given == [(1, 0)]
-            pictures = [line for line in after._line if line.result is not None]
+            pictures = [line for line in after._queue if line.result is not None]
             assert len(pictures) == announce._HELD_RESULTS
         after.settle(10.0)
         assert sum(events for _, events in given) == 2  # events are never left out
@@ -291,7 +291,7 @@ class TestTrouble:
         told: list[str] = []
         settings = DispatchSettings(history=HistorySettings(file=str(tmp_path / "events.db")))
         with Dispatcher(settings, told.append) as after:
-            after.history._writer.execute(
+            after.history._database.writer.execute(
                 "PRAGMA max_page_count = 1"
             )  # what a full disk looks like to SQLite
             for n in range(10):
@@ -299,7 +299,7 @@ class TestTrouble:
                 after.tick()
             wait_for(lambda: told)
             assert "the disk is full; what happens waits in memory" in told[0]
-            after.history._writer.execute("PRAGMA max_page_count = 1000000")
+            after.history._database.writer.execute("PRAGMA max_page_count = 1000000")
             wait_for(lambda: after.history.count() == 10)
             wait_for(lambda: len(told) == 2)
             assert "is written again, with what happened meanwhile" in told[1]
@@ -308,7 +308,7 @@ class TestTrouble:
         settings = DispatchSettings(history=HistorySettings(file=str(tmp_path / "events.db")))
         history = History(tmp_path / "events.db")
         history.record(result_of(1, ActionStarted("fight", 0.0, 0.8)))
-        history._let_go()
+        history._database.close()
         told: list[str] = []
         Dispatcher(settings, told.append).close()
         assert told == ["door: fight ended when streamrec was killed, after 0.1 s or a little more"]

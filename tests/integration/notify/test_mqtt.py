@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from streamrec.errors import SettingsError, SinkError
-from streamrec.notify import delivery as couriers
+from streamrec.notify import delivery
 from streamrec.notify import mqtt as rooms
 from streamrec.notify.mqtt import RECEIVER, Mqtt, MqttSettings, topic_of
 from streamrec.outputs.history.store import History
@@ -38,7 +38,7 @@ needs_broker = pytest.mark.skipif(
 def impatient(monkeypatch):
     monkeypatch.setattr(rooms, "_STEADY_SECONDS", 0.3)
     monkeypatch.setattr(rooms, "_ANSWER_SECONDS", 0.5)
-    monkeypatch.setattr(couriers, "_LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(delivery, "_POLL_SECONDS", 0.05)
 
 
 @contextlib.contextmanager
@@ -318,7 +318,7 @@ def test_a_broker_that_misbehaves_is_told_once_and_when_it_works_again(
     tmp_path, house, monkeypatch, behave, says
 ):
     monkeypatch.setattr(rooms, "_CONFIRM_SECONDS", 0.5)
-    monkeypatch.setattr(couriers, "_STEADIEST", 1.0)
+    monkeypatch.setattr(delivery, "_LONGEST_STEADY", 1.0)
 
     def answer(connection: socket.socket) -> None:
         connection.recv(4096)

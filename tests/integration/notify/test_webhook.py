@@ -26,7 +26,7 @@ import numpy as np
 import pytest
 
 from streamrec.errors import SettingsError, SinkError
-from streamrec.notify import delivery as couriers
+from streamrec.notify import delivery
 from streamrec.notify.webhook import Webhook, WebhookSettings, key_of, sign
 from streamrec.outputs.history.store import History
 from streamrec.settings.cameras_file import read_watchfile
@@ -40,8 +40,8 @@ HIDDEN = "T0KEN-in-the-path"
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setattr(couriers, "_FIRST_PAUSE", 0.02)
-    monkeypatch.setattr(couriers, "_LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(delivery, "_FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(delivery, "_POLL_SECONDS", 0.05)
 
 
 class Receiver:
@@ -117,7 +117,7 @@ class House:
         )
         self.told: list[str] = []
         self.history = History(folder / "events.db", receivers=(self.settings.receiver,))
-        self.hook = Webhook(self.settings, self.history, log=self.told.append, chance=random.Random(1))
+        self.hook = Webhook(self.settings, self.history, log=self.told.append, rng=random.Random(1))
 
     def happen(self, n: int, label: str = "fight", camera: str = "door") -> None:
         said = Prediction("", 0.0, np.zeros(0, np.float32), 0.0)
@@ -408,14 +408,14 @@ class TestTrouble:
 
     def tell(self, steady: float, *moments: tuple[float, str]) -> list[str]:
         now, told = [0.0], []
-        trouble = couriers.FailureReporter(
+        trouble = delivery.FailureReporter(
             "it", told.append, more="again", over="works", steady=steady, monotonic=lambda: now[0]
         )
         for moment, what in moments:
             while now[0] < moment:
                 now[0] += 1.0
-                trouble.look()
-            trouble.fine() if what == "fine" else trouble.fail(what)
+                trouble.poll()
+            trouble.succeeded() if what == "fine" else trouble.failed(what)
         return [sentence.partition(": ")[2] for sentence in told]
 
     def test_once_and_its_end(self):
@@ -447,7 +447,7 @@ class TestTrouble:
 def test_a_queue_that_cannot_be_written_is_told_once(house, monkeypatch):
     with receiving() as receiver:
         one = house(receiver.port)
-        one.history._writer.execute("PRAGMA busy_timeout = 10")
+        one.history._database.writer.execute("PRAGMA busy_timeout = 10")
         with contextlib.closing(sqlite3.connect(one.history.path, isolation_level=None)) as other:
             one.happen(1)
             receiver.wait(1)
@@ -502,10 +502,10 @@ def test_no_secret_is_shown(house, tmp_path):
 WRITER = """
 import sys, numpy as np
 from streamrec.outputs.history.store import History
-from streamrec.notify import delivery as courier
+from streamrec.notify import delivery
 from streamrec.notify.webhook import Webhook, WebhookSettings
 from streamrec.types import ActionEnded, ActionStarted, Frame, Prediction, Result
-courier._FIRST_PAUSE, courier._LOOK_SECONDS = 0.02, 0.02
+delivery._FIRST_PAUSE, delivery._POLL_SECONDS = 0.02, 0.02
 settings = WebhookSettings(url=sys.argv[2])
 history = History(sys.argv[1], receivers=(settings.receiver,))
 hook = Webhook(settings, history)

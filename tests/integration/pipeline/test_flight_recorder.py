@@ -264,7 +264,7 @@ class TestTrouble:
             return put(self, data)
 
         monkeypatch.setattr(FlightRecorder, "_put", full)
-        said = recorded(tmp_path, complain=complaints.append)
+        said = recorded(tmp_path, warn=complaints.append)
         assert len(said) > 20
         assert len(complaints) == 1
         assert re.fullmatch(r"the recording to .* stops for a minute: the disk is full", complaints[0])

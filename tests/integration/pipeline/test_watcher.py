@@ -115,7 +115,7 @@ class Scripted:
     def reserve(self, streams: int) -> None:
         self.reserved.append(streams)
 
-    def ahead(self, frame: Frame) -> Frame:
+    def prefetch(self, frame: Frame) -> Frame:
         return frame
 
     def step(self, frame: Frame, state: int) -> tuple[Prediction, int]:

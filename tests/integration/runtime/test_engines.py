@@ -299,7 +299,7 @@ class TestLookingAhead:
         for n, frame in enumerate(frames):
             said, states[0] = cutting.step(frame, states[0])
             if n % 7:  # now and then nobody looked
-                assert cutting.ahead(frame) is frame
+                assert cutting.prefetch(frame) is frame
             again, states[1] = cutting.step(frame, states[1])
             assert again.probabilities.tobytes() == said.probabilities.tobytes()
             assert states[1].to_bytes() == states[0].to_bytes()
@@ -307,7 +307,7 @@ class TestLookingAhead:
     def test_the_turn_decides_and_not_who_was_looked_at_first(self, cutting):
         frames = moving(12)
         for frame in reversed(frames):
-            cutting.ahead(frame)
+            cutting.prefetch(frame)
         ahead, plain = cutting.initial_state(), cutting.initial_state()
         for frame in frames:
             said, ahead = cutting.step(frame, ahead)
@@ -319,7 +319,7 @@ class TestLookingAhead:
         batch = [cutting.initial_state() for _ in streams]
         alone = list(batch)
         for frames in zip(*streams, strict=True):
-            cutting.ahead(frames[3])  # one of them comes from a file
+            cutting.prefetch(frames[3])  # one of them comes from a file
             answers = cutting.step_many(frames, batch)
             batch = [state for _, state in answers]
             for n, frame in enumerate(frames):
@@ -327,9 +327,9 @@ class TestLookingAhead:
                 np.testing.assert_allclose(answers[n][0].probabilities, said.probabilities, atol=1e-6)
 
     def test_results_of_a_file_are_those_of_steps(self, cutting, monkeypatch):
-        looked, look = [], cutting._engine.look
+        looked, look = [], cutting._engine.encode
         monkeypatch.setattr(
-            cutting._engine, "look", lambda pictures: looked.append(len(pictures)) or look(pictures)
+            cutting._engine, "encode", lambda pictures: looked.append(len(pictures)) or look(pictures)
         )
         frames, state = moving(30, fps=30.0), cutting.initial_state()
         for result in results(frames, cutting):
@@ -349,8 +349,8 @@ class TestLookingAhead:
 
     def test_a_frame_that_is_let_go_is_not_kept(self, cutting):
         frame = moving(1)[0]
-        cutting.ahead(frame)
-        begun = cutting._engine.lookers().begun
+        cutting.prefetch(frame)
+        begun = cutting._engine.prefetch_workers().begun
         assert len(begun) == 1
         begun[frame].result()
         del frame
@@ -359,31 +359,31 @@ class TestLookingAhead:
 
     def test_room_is_made_for_a_batch_beforehand(self, cutting):
         cutting.reserve(4)
-        assert cutting._engine.looks_ahead
+        assert cutting._engine.prefetches
 
     def test_one_thread_looks_at_nothing_before_its_turn(self, mobilenet):
         engine = Recognizer.load(mobilenet, engine="onnx", threads=1)._engine
-        assert engine.lookers() is None
+        assert engine.prefetch_workers() is None
 
     def test_a_live_frame_alone_is_a_whole_step(self, mobilenet):
         recognizer = Recognizer.load(mobilenet, engine="onnx", threads=2)
         recognizer.step(moving(1)[0], recognizer.initial_state())
-        assert not recognizer._engine.looks_ahead
+        assert not recognizer._engine.prefetches
 
     def test_a_cnn_that_needs_the_frame_before_cannot_look_ahead(self):
         recognizer = Recognizer.load("fight", engine="onnx", threads=2)
         frame = moving(1)[0]
-        assert recognizer._engine.lookers() is None
-        assert recognizer.ahead(frame) is frame
+        assert recognizer._engine.prefetch_workers() is None
+        assert recognizer.prefetch(frame) is frame
 
     def test_a_small_model_is_not_worth_it(self, mobilenet, monkeypatch):
         monkeypatch.setattr(onnx_engine, "LARGE", 1_000_000_000)
-        assert Recognizer.load(mobilenet, engine="onnx", threads=2)._engine.lookers() is None
+        assert Recognizer.load(mobilenet, engine="onnx", threads=2)._engine.prefetch_workers() is None
 
     def test_a_graph_is_split_without_the_package_onnx(self, mobilenet, monkeypatch):
         monkeypatch.setitem(sys.modules, "onnx", None)
         recognizer = Recognizer.load(mobilenet, engine="onnx", threads=2)
-        assert recognizer._engine.lookers() is not None
+        assert recognizer._engine.prefetch_workers() is not None
         assert [result.frame.index for result in results(moving(6), recognizer)] == list(range(6))
 
     def test_where_a_graph_cannot_be_read_each_step_is_whole(self, mobilenet, monkeypatch):
@@ -392,7 +392,7 @@ class TestLookingAhead:
 
         monkeypatch.setattr(onnx_engine, "SplitGraph", fail)
         recognizer = Recognizer.load(mobilenet, engine="onnx", threads=2)
-        assert recognizer._engine.lookers() is None
+        assert recognizer._engine.prefetch_workers() is None
         assert [result.frame.index for result in results(moving(6), recognizer)] == list(range(6))
 
 

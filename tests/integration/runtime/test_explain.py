@@ -372,17 +372,17 @@ def test_a_key_that_cannot_be_obeyed_is_answered_in_the_terminal(bare, monkeypat
 
 def pressing(keys: str, monkeypatch) -> Keys:
     window = Keys(keys)
-    monkeypatch.setattr("streamrec.commands.terminal.Window", lambda: window)
-    monkeypatch.setattr("streamrec.commands.terminal.why_no_display", lambda: None)
-    monkeypatch.setattr("streamrec.commands.terminal.RealTime", lambda source: source)
+    monkeypatch.setattr("streamrec.commands.run_job.Window", lambda: window)
+    monkeypatch.setattr("streamrec.commands.run_job.why_no_display", lambda: None)
+    monkeypatch.setattr("streamrec.commands.run_job.RealTime", lambda source: source)
     return window
 
 
 def play(model, frames: list[Frame]) -> None:
-    from streamrec.commands import terminal
+    from streamrec.commands.run_job import RunJob
     from streamrec.sources.open import open_source
 
-    terminal.play(open_source(frames), Recognizer.load(model), str(model), save=None, jsonl=None, show=None)
+    RunJob(source=open_source(frames), recognizer=Recognizer.load(model), model=str(model)).run()
 
 
 def test_explaining_for_nobody_is_refused(tiny_file, monkeypatch, capsys):

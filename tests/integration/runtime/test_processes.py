@@ -109,9 +109,9 @@ def test_threads_that_look_ahead_are_begun_anew_in_a_forked_child(tiny_file, mon
     torch.manual_seed(0)
     config = ModelConfig(labels=("a", "b"), encoder=encoder, transform=Transform(height=32, width=32))
     recognizer = Recognizer(ActionModel(config).eval())
-    ahead = [recognizer.ahead(frame) for frame in frames()]  # begun, and not asked for yet
+    ahead = [recognizer.prefetch(frame) for frame in frames()]  # begun, and not asked for yet
     wanted = look(recognizer)
-    assert recognizer._engine.looks_ahead
+    assert recognizer._engine.prefetches
     assert in_child(lambda: look(recognizer)) == str(wanted)
     assert in_child(lambda: recognizer.step(ahead[0], recognizer.initial_state())[0].label) in ("a", "b")
 

@@ -31,16 +31,24 @@ import pytest
 import streamrec.sources.cameras
 from streamrec.errors import SourceError
 from streamrec.pipeline.capture import capture
-from streamrec.sources import ffmpeg
+from streamrec.sources import ffmpeg, packet_decoder
 from streamrec.sources import reconnect as watchdog
 from streamrec.sources.cameras import NetworkSource, WebcamSource
-from streamrec.sources.ffmpeg import Decoder, overheard
-from streamrec.sources.monitors import FROZEN_SECONDS, LAG_SECONDS, Clock, Lag, Stillness
+from streamrec.sources.ffmpeg_log import captured_log
+from streamrec.sources.monitors import FROZEN_SECONDS, LAG_SECONDS, FreezeDetector, LagMonitor, SourceClock
 from streamrec.sources.open import open_source
-from streamrec.sources.probe import Door
-from streamrec.sources.reader_thread import LAGGING, TRUSTED, Attempt, Over, Shot
-from streamrec.sources.reconnect import QUICK_SECONDS, STALL_INTERVALS, STALL_SECONDS, Limits, Watch, pause
-from streamrec.sources.video_io import LOST
+from streamrec.sources.open_errors import LOST
+from streamrec.sources.packet_decoder import Decoder
+from streamrec.sources.probe import ReachabilityProbe
+from streamrec.sources.reader_thread import LAGGING, TRUSTED, DecodedFrame, ReaderThread, StreamEnded
+from streamrec.sources.reconnect import (
+    QUICK_SECONDS,
+    STALL_INTERVALS,
+    STALL_SECONDS,
+    Reconnector,
+    Timeouts,
+    pause,
+)
 from streamrec.types import Frame, Health, Source
 from tests.helpers import cameras
 from tests.helpers.cameras import (
@@ -131,7 +139,7 @@ def test_an_rtsp_camera_gives_every_picture_at_its_own_rate(read) -> None:
 
 
 @pytest.mark.slow
-def test_the_stamp_tells_how_old_a_picture_is() -> None:
+def test_the_stamp_gives_the_age_of_a_frame() -> None:
     with rtsp_camera(size=(320, 240)) as camera:
         ages = []
         for image in itertools.islice(by_opencv(camera), 45):
@@ -193,7 +201,7 @@ def test_a_killed_camera_ends_the_stream_and_comes_back_on_its_port() -> None:
         next(by_opencv(again))
 
 
-def test_a_frozen_camera_says_nothing_until_it_is_thawed() -> None:
+def test_a_frozen_camera_is_silent_until_it_is_thawed() -> None:
     with http_camera(size=(320, 240)) as camera:
         pictures = by_opencv(camera)
         assert read_stamp(next(pictures)) is not None
@@ -228,7 +236,7 @@ def test_a_server_dies_with_its_parent() -> None:
             camera.process.wait(5)
 
 
-def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
+def test_a_server_that_cannot_start_reports_why(tmp_path: Path) -> None:
     need_rtsp()
     with pytest.raises(RuntimeError, match="no_such"), rtsp_camera(tmp_path / "no_such.mp4"):
         pass
@@ -276,7 +284,7 @@ def test_without_a_server_tests_are_skipped_here_and_fail_on_the_build_machine(m
         need_rtsp()
 
 
-def test_what_is_missing_is_told_with_the_remedy(monkeypatch) -> None:
+def test_what_is_missing_is_reported_with_the_remedy(monkeypatch) -> None:
     monkeypatch.setattr(cameras, "SYSTEM_PYTHON", "/no/such/python")
     cameras.rtsp_missing.cache_clear()
     assert cameras.rtsp_missing() == "there is no /no/such/python"
@@ -432,7 +440,7 @@ class TestHealth:
             seen.more(5)
         assert seen.states() == ["connecting", "live", "ended"]
 
-    def test_who_keeps_trying_is_told_why_it_does_not_work(self):
+    def test_endless_retries_report_why_they_fail(self):
         with rtsp_camera(user="anna", password="right", size=(320, 240)) as camera:
             source = NetworkSource(camera.replace("right", SECRET), retries=None)
             with watched(source) as seen:
@@ -444,7 +452,7 @@ class TestHealth:
             assert seen.error is None
             assert seen.states() == ["connecting", "connecting", "ended"]
 
-    def test_a_failed_camera_says_why(self):
+    def test_a_failed_camera_reports_why(self):
         source = NetworkSource(f"rtsp://admin:{SECRET}@127.0.0.1:{free_port()}/live")
         with watched(source) as seen:
             seen.until(lambda: seen.error is not None)
@@ -480,7 +488,7 @@ class TestHealth:
 
 
 def scripted(
-    read: Callable[[Attempt], None], monkeypatch: pytest.MonkeyPatch, *, retries: int | None
+    read: Callable[[ReaderThread], None], monkeypatch: pytest.MonkeyPatch, *, retries: int | None
 ) -> tuple[NetworkSource, list[tuple[float, Health]]]:
     """A camera whose openings are scripted, and what it says of itself: when, and what."""
     source = NetworkSource("rtsp://127.0.0.1/live", retries=retries)
@@ -567,18 +575,18 @@ class TestSpoiledPictures:
         monkeypatch.setattr(watchdog, "STALL_SECONDS", 0.5)
         plain = np.zeros((8, 8, 3), np.uint8)
 
-        def read(attempt: Attempt) -> None:
-            attempt.opened()
+        def read(reader: ReaderThread) -> None:
+            reader.opened()
             for _ in range(20):
-                attempt.put(Shot(plain, None, time.monotonic(), True))
+                reader.put(DecodedFrame(plain, None, time.monotonic(), True))
                 time.sleep(0.02)
             for _ in range(35):  # 0.7 s: were that the camera's rhythm, 2.8 s of silence would be no stall
-                attempt.refuse("torn")
+                reader.refuse("torn")
                 time.sleep(0.02)
             for _ in range(TRUSTED):
-                attempt.put(Shot(plain + 1, None, time.monotonic(), True))
+                reader.put(DecodedFrame(plain + 1, None, time.monotonic(), True))
                 time.sleep(0.02)
-            while not attempt.unwanted:
+            while not reader.unwanted:
                 time.sleep(0.02)
 
         source, told = scripted(read, monkeypatch, retries=None)
@@ -595,13 +603,13 @@ class TestSpoiledPictures:
         monkeypatch.setattr(watchdog, "STALL_SECONDS", 0.3)
         plain = np.zeros((8, 8, 3), np.uint8)
 
-        def read(attempt: Attempt) -> None:
-            attempt.opened()
+        def read(reader: ReaderThread) -> None:
+            reader.opened()
             for number in range(100):  # after the first few, one in four is whole
                 if number < 8 or number % 4 == 0:
-                    attempt.put(Shot(plain, None, time.monotonic(), True))
+                    reader.put(DecodedFrame(plain, None, time.monotonic(), True))
                 else:
-                    attempt.refuse("torn")
+                    reader.refuse("torn")
                 time.sleep(0.02)
 
         source, told = scripted(read, monkeypatch, retries=0)
@@ -612,18 +620,18 @@ class TestSpoiledPictures:
         assert seen == 9  # up to the first torn one
         assert [health.state for _, health in told] == ["connecting", "live", "stalled", "failed"]
 
-    def test_who_believed_a_few_pictures_too_early_says_so_at_the_next_torn_one(self, monkeypatch):
+    def test_frames_that_were_trusted_too_early_are_reported_at_the_next_torn_one(self, monkeypatch):
         """Or they would make a camera live for another two seconds, in which all may be torn."""
         monkeypatch.setattr(watchdog, "STALL_SECONDS", 1.0)
         plain = np.zeros((8, 8, 3), np.uint8)
 
-        def read(attempt: Attempt) -> None:
-            attempt.opened()
+        def read(reader: ReaderThread) -> None:
+            reader.opened()
             for number in range(60):
                 if number < 10 or 38 <= number < 43:
-                    attempt.put(Shot(plain, None, time.monotonic(), True))
+                    reader.put(DecodedFrame(plain, None, time.monotonic(), True))
                 else:
-                    attempt.refuse("torn")
+                    reader.refuse("torn")
                 time.sleep(0.02)
 
         source, told = scripted(read, monkeypatch, retries=0)
@@ -650,28 +658,28 @@ class TestSpoiledPictures:
 
     def test_a_still_picture_passes_for_half_a_minute_and_for_ever_where_that_is_wanted(self):
         picture = np.zeros((48, 64, 3), np.uint8)
-        usual, never = Stillness(FROZEN_SECONDS), Stillness(math.inf)
-        shots = [Shot(picture.copy(), None, n / 10, n % 20 == 0) for n in range(400)]
+        usual, never = FreezeDetector(FROZEN_SECONDS), FreezeDetector(math.inf)
+        shots = [DecodedFrame(picture.copy(), None, n / 10, n % 20 == 0) for n in range(400)]
         assert [n for n, shot in enumerate(shots) if usual.frozen(shot)] == list(range(300, 400))
         assert not any(never.frozen(shot) for shot in shots)
 
     def test_noise_in_one_pixel_is_no_freeze(self):
-        stillness, chance = Stillness(1.0), np.random.default_rng(0)
+        stillness, chance = FreezeDetector(1.0), np.random.default_rng(0)
         for n in range(500):
             picture = np.zeros((48, 64, 3), np.uint8)
             picture[5, 5] = chance.integers(0, 30)
-            assert not stillness.frozen(Shot(picture, None, n / 10, True))
+            assert not stillness.frozen(DecodedFrame(picture, None, n / 10, True))
 
     def test_a_still_picture_that_is_refined_after_each_key_frame_is_frozen(self):
-        stillness, rough = Stillness(1.0), np.full((48, 64, 3), 90, np.uint8)
+        stillness, rough = FreezeDetector(1.0), np.full((48, 64, 3), 90, np.uint8)
         fine = rough.copy()
         fine[20:24, 30:34] += 2
-        shots = [Shot(rough if n % 5 == 0 else fine, None, n / 10, n % 5 == 0) for n in range(30)]
+        shots = [DecodedFrame(rough if n % 5 == 0 else fine, None, n / 10, n % 5 == 0) for n in range(30)]
         assert [n for n, shot in enumerate(shots) if stillness.frozen(shot)] == list(range(20, 30))
 
     @pytest.mark.parametrize("bits", [30_000, 60_000, 200_000])
     def test_a_still_picture_that_is_encoded_anew_for_a_bit_rate_is_frozen(self, bits):
-        stillness = Stillness(30.0)
+        stillness = FreezeDetector(30.0)
         found = [stillness.frozen(shot) for shot in encoded(noise=0.0, seconds=90, bits=bits)]
         assert not any(found[: 30 * NIGHT_FPS])
         assert all(found[34 * NIGHT_FPS :])
@@ -679,17 +687,17 @@ class TestSpoiledPictures:
     @pytest.mark.parametrize("noise", [2.0, 0.5])
     @pytest.mark.parametrize("bits", [30_000, 60_000])
     def test_a_quiet_night_at_a_low_bit_rate_is_no_freeze(self, bits, noise):
-        stillness = Stillness(30.0)
+        stillness = FreezeDetector(30.0)
         assert not any(stillness.frozen(shot) for shot in encoded(noise=noise, seconds=90, bits=bits))
 
     def test_what_moves_between_two_key_frames_is_no_freeze(self):
-        stillness = Stillness(1.0)
+        stillness = FreezeDetector(1.0)
         for n in range(100):  # a drawn loop as long as from key frame to key frame
             picture = np.full((48, 64, 3), 90, np.uint8)
             picture[20:26, 10 * (n % 5) : 10 * (n % 5) + 6] = 200
-            assert not stillness.frozen(Shot(picture, None, n / 10, n % 5 == 0))
+            assert not stillness.frozen(DecodedFrame(picture, None, n / 10, n % 5 == 0))
 
-    def test_who_decodes_too_slowly_is_given_the_newest(self, monkeypatch):
+    def test_a_slow_decoder_is_given_the_newest(self, monkeypatch):
         take = Decoder._take
 
         def slowly(self, packet, now, *, old):
@@ -788,8 +796,8 @@ class TestSpoiledPictures:
         assert [frame.index for frame in seen.frames if not Seen.of(frame.image).whole] == []
         assert "torn" not in seen.source.health.refused
 
-    def test_what_ffmpeg_says_of_others_is_not_told_by_this(self, caplog):
-        with overheard() as said:
+    def test_log_lines_of_other_threads_are_not_captured(self, caplog):
+        with captured_log() as said:
             av.logging.log(av.logging.ERROR, "rtsp", "ours")
             other = threading.Thread(target=av.logging.log, args=(av.logging.ERROR, "file", "another's"))
             other.start()
@@ -798,9 +806,9 @@ class TestSpoiledPictures:
         assert caplog.records == []
 
     def test_pictures_that_come_together_with_sound_are_not_late(self, monkeypatch):
-        monkeypatch.setattr(ffmpeg, "LATE_SECONDS", 0.2)
+        monkeypatch.setattr(packet_decoder, "LATE_SECONDS", 0.2)
         refused: list[str] = []
-        attempt = fake_attempt(strict=False, refuse=refused.append)
+        reader = fake_reader(strict=False, refuse=refused.append)
         pictures = SimpleNamespace(codec_context=SimpleNamespace(name="mpeg4", decode=lambda packet: []))
 
         def packets() -> Iterator[SimpleNamespace]:
@@ -810,14 +818,14 @@ class TestSpoiledPictures:
                 yield SimpleNamespace(stream=pictures, size=1, is_keyframe=n % 10 == 0, pts=n)
 
         container = SimpleNamespace(streams=SimpleNamespace(video=[pictures]), demux=packets)
-        Decoder(container, attempt, timed=True, hurry=True).run()
+        Decoder(container, reader, timed=True, hurry=True).run()
         assert refused == []
 
 
-def fake_attempt(**others: Any) -> SimpleNamespace:
+def fake_reader(**others: Any) -> SimpleNamespace:
     """What a decoder needs of an opening."""
-    usual = {"strict": True, "wary": False, "unwanted": False, "keyed_at": None, "missed": False}
-    return SimpleNamespace(**(usual | {"hear": lambda: None, "refuse": lambda _: None} | others))
+    usual = {"strict": True, "wary": False, "unwanted": False, "keyframe_at": None, "packets_lost": False}
+    return SimpleNamespace(**(usual | {"note_packet": lambda: None, "refuse": lambda _: None} | others))
 
 
 def is_whole(frame: Frame) -> bool:
@@ -877,9 +885,9 @@ def encoded_greys(
     return packets + [bytes(packet) for packet in encoder.encode()]
 
 
-def read_packets(packets: list[bytes], gone: set[int], codec: str = "libx264") -> dict[int, Shot]:
+def read_packets(packets: list[bytes], gone: set[int], codec: str = "libx264") -> dict[int, DecodedFrame]:
     """What is passed on where some are lost, by number."""
-    shots: list[Shot] = []
+    shots: list[DecodedFrame] = []
     file = io.BytesIO()
     with av.open(file, "w", format="nut") as written:
         stream = written.add_stream(codec, rate=15, options={"tune": "zerolatency"})  # nothing out of order
@@ -891,16 +899,16 @@ def read_packets(packets: list[bytes], gone: set[int], codec: str = "libx264") -
             if n not in gone:
                 written.mux(packet)
     file.seek(0)
-    with overheard() as said, av.open(file) as container:
-        attempt = fake_attempt(put=shots.append)
-        Decoder(container, attempt, timed=True, hurry=False, said=said).run()
-    return {round(shot.told * 15): shot for shot in shots}
+    with captured_log() as said, av.open(file) as container:
+        reader = fake_reader(put=shots.append)
+        Decoder(container, reader, timed=True, hurry=False, log=said).run()
+    return {round(shot.camera_time * 15): shot for shot in shots}
 
 
 NIGHT_FPS = 5
 
 
-def encoded(*, noise: float, seconds: int, bits: int) -> Iterator[Shot]:
+def encoded(*, noise: float, seconds: int, bits: int) -> Iterator[DecodedFrame]:
     """A dark room without a movement, as H.264 gives it back: 320x240, a key frame a second.
 
     ``noise``: grey levels of a sensor's, standard deviation.
@@ -927,7 +935,7 @@ def encoded(*, noise: float, seconds: int, bits: int) -> Iterator[Shot]:
         for packet in encoder.encode(frame):
             for seen in decoder.decode(av.Packet(bytes(packet))):
                 image = seen.to_ndarray(format="bgr24")
-                yield Shot(image, None, number / NIGHT_FPS, bool(seen.key_frame))
+                yield DecodedFrame(image, None, number / NIGHT_FPS, bool(seen.key_frame))
 
 
 @contextmanager
@@ -1021,7 +1029,7 @@ with capture(NetworkSource(sys.argv[1]), capacity=1):
             for _ in range(10):
                 next(frames)
             time.sleep(2.0)
-            for _ in range(Attempt.KEPT):
+            for _ in range(ReaderThread.KEPT):
                 newest = next(frames)
             stamp = read_stamp(newest.image)
             assert stamp is not None
@@ -1031,9 +1039,9 @@ with capture(NetworkSource(sys.argv[1]), capacity=1):
             frames.close()
 
 
-def watch_of(read: Callable[[Attempt], None] = lambda _: None) -> Watch:
+def watch_of(read: Callable[[ReaderThread], None] = lambda _: None) -> Reconnector:
     """The watch of a camera whose openings are scripted."""
-    return Watch(NetworkSource("rtsp://10.0.0.7/live"), read, None, Limits(5.0, 10.0))
+    return Reconnector(NetworkSource("rtsp://10.0.0.7/live"), read, None, Timeouts(5.0, 10.0))
 
 
 class TestWaiting:
@@ -1053,22 +1061,22 @@ class TestWaiting:
             ("https://cam/live.m3u8", "cam", 443),
         ],
     )
-    def test_the_door_of_a_camera_is_found_in_its_address(self, address, host, port):
-        door = Door.of(address)
-        assert (door.host, door.port) == (host, port)
-        assert b"p@ss" not in door.question
+    def test_the_host_and_port_of_a_camera_are_found_in_its_address(self, address, host, port):
+        probe = ReachabilityProbe.of(address)
+        assert (probe.host, probe.port) == (host, port)
+        assert b"p@ss" not in probe.request
 
     @pytest.mark.parametrize("address", ["udp://@239.0.0.1:1234", "srt://h:1", "rtsp:///live"])
-    def test_what_has_no_door_is_not_knocked_at(self, address):
-        assert Door.of(address) is None
+    def test_an_address_without_a_port_to_connect_to_has_no_probe(self, address):
+        assert ReachabilityProbe.of(address) is None
 
     @pytest.mark.parametrize(("away", "early"), [(0.4, True), (0.0, False)])
     def test_a_camera_that_refused_a_password_is_asked_again_when_it_starts_anew(self, away, early):
         """And not when it is only tired of a line on which nothing is said."""
-        door = Door.of(f"rtsp://127.0.0.1:{free_port()}/live")
-        with camera_that_hangs_up(door.port, after=0.5, away=away):
+        probe = ReachabilityProbe.of(f"rtsp://127.0.0.1:{free_port()}/live")
+        with camera_that_hangs_up(probe.port, after=0.5, away=away):
             begun = time.monotonic()
-            woken = door.opens_within(4.0, SimpleNamespace(unwanted=False), wary=True, stay=True)
+            woken = probe.answers_within(4.0, SimpleNamespace(unwanted=False), wary=True, stay=True)
         assert woken is early
         assert (time.monotonic() - begun < 3.0) is early
 
@@ -1087,23 +1095,23 @@ class TestWaiting:
                             came += 1
 
             threading.Thread(target=serve, daemon=True).start()
-            door = Door.of(f"http://127.0.0.1:{server.getsockname()[1]}/live")
-            attempt = SimpleNamespace(unwanted=False)
-            assert not door.opens_within(2.5, attempt, wary=True, stay=True)
+            probe = ReachabilityProbe.of(f"http://127.0.0.1:{server.getsockname()[1]}/live")
+            reader = SimpleNamespace(unwanted=False)
+            assert not probe.answers_within(2.5, reader, wary=True, stay=True)
         assert 2 <= came <= 4
 
     def test_one_that_was_live_and_opens_without_a_word_is_opened_again_at_once(self):
         openings = itertools.count()
 
-        def read(attempt: Attempt) -> None:
+        def read(reader: ReaderThread) -> None:
             number = next(openings)
-            attempt.opened(heard=False)
+            reader.opened(received=False)
             if number != 1:
-                attempt.hear()
-                attempt.put(Shot(np.zeros((4, 4, 3), np.uint8), None, time.monotonic(), True))
+                reader.note_packet()
+                reader.put(DecodedFrame(np.zeros((4, 4, 3), np.uint8), None, time.monotonic(), True))
                 time.sleep(0.2)
-                raise Over(LOST, cause=LOST)
-            while not attempt.unwanted:
+                raise StreamEnded(LOST, cause=LOST)
+            while not reader.unwanted:
                 time.sleep(0.01)
 
         watch = watch_of(read)
@@ -1113,13 +1121,13 @@ class TestWaiting:
         frames.close()
 
     def test_one_that_never_was_live_has_longer_for_its_first_picture(self):
-        watch, quiet = watch_of(), SimpleNamespace(heard=False, pieces=False)
+        watch, quiet = watch_of(), SimpleNamespace(received=False, pieces=False)
         assert watch._first(quiet) == 10.0
         watch._been_live = True
         assert watch._first(quiet) == STALL_SECONDS
         watch._interval = 1.0  # a slow one
         assert watch._first(quiet) == STALL_INTERVALS
-        quiet.heard = True
+        quiet.received = True
         assert watch._first(quiet) == 10.0  # a key frame may be long in coming
 
     def test_what_opened_quickly_before_has_to_open_about_as_quickly_again(self):
@@ -1132,26 +1140,30 @@ class TestWaiting:
 
     def test_where_one_answers_and_is_too_slow_for_that_the_next_opening_may_take_its_time(self):
         watch = watch_of()
-        watch._been_live, watch._opens_in, watch.door = True, 0.1, Door.of("rtsp://10.0.0.7/live")
+        watch._been_live, watch._opens_in, watch.probe = (
+            True,
+            0.1,
+            ReachabilityProbe.of("rtsp://10.0.0.7/live"),
+        )
         limits = []
         for watch._woken in (False, True, True, False):
-            watch._next(Over("no answer", silent=True))
+            watch._next(StreamEnded("no answer", silent=True))
             limits.append(watch._opening())
         assert limits == [QUICK_SECONDS, 5.0, QUICK_SECONDS, QUICK_SECONDS]
 
     def test_where_nothing_came_the_next_opening_waits_until_the_last_one_has_let_go(self):
         ends: list[float] = []
 
-        def read(attempt: Attempt) -> None:
-            attempt.opened(heard=bool(len(ends) != 1))
+        def read(reader: ReaderThread) -> None:
+            reader.opened(received=bool(len(ends) != 1))
             if len(ends) == 1:  # one that is open and says nothing, and does not let go at once
                 ends.append(0.0)
-                while not attempt.unwanted:
+                while not reader.unwanted:
                     time.sleep(0.01)
                 time.sleep(1.0)
                 ends[1] = time.monotonic()
                 return
-            attempt.put(Shot(np.zeros((4, 4, 3), np.uint8), None, time.monotonic(), True))
+            reader.put(DecodedFrame(np.zeros((4, 4, 3), np.uint8), None, time.monotonic(), True))
             ends.append(time.monotonic())
             time.sleep(0.1)
 
@@ -1163,10 +1175,10 @@ class TestWaiting:
     def test_pauses_begin_anew_where_one_answers_that_was_silent(self):
         watch = watch_of()
         watch._been_live = True
-        silent = Over("no answer", silent=True)
-        assert watch._next(Over(LOST)) is None
+        silent = StreamEnded("no answer", silent=True)
+        assert watch._next(StreamEnded(LOST)) is None
         assert all(watch._next(silent) is not None for _ in range(5))
-        busy = Over("server error")
+        busy = StreamEnded("server error")
         assert watch._next(busy) is None  # at once
         assert watch._next(busy) is not None
         assert watch._pauses == 2
@@ -1208,7 +1220,7 @@ def camera_that_hangs_up(port: int, *, after: float, away: float) -> Iterator[No
 
 
 @pytest.mark.slow
-def test_sound_without_pictures_is_told(tmp_path: Path) -> None:
+def test_sound_without_pictures_is_reported(tmp_path: Path) -> None:
     sound = tmp_path / "sound.mp4"
     with av.open(str(sound), "w") as container:
         stream = container.add_stream("aac", rate=16000, layout="mono")
@@ -1229,7 +1241,7 @@ class TestSlowLine:
     @staticmethod
     def lasting(ways: list[tuple[float, float]]) -> float | None:
         """When it is said that another opening is needed; ``ways``: when a picture was taken, and when it came."""
-        lag = Lag()
+        lag = LagMonitor()
         for told, captured in ways:
             lag.step(told, captured, LAG_SECONDS)
             if lag.lasts(captured):
@@ -1254,28 +1266,28 @@ class TestSlowLine:
         assert self.lasting(at_once + [(n / 10, 47.0 + n / 10) for n in range(31, 100)]) is None
         assert self.lasting([(0.995 * n / 10, 50.0 + n / 10) for n in range(20_000)]) is None
 
-    def test_where_another_opening_does_not_help_and_nothing_tells_why_twice_as_much_is_borne_each_time(self):
+    def test_where_another_opening_does_not_help_for_an_unknown_cause_twice_as_much_is_borne_each_time(self):
         watch = watch_of()
-        given_up, lag = [], Lag()
+        given_up, lag = [], LagMonitor()
         for n in range(6000):  # ten minutes of a camera whose clock loses a fifth
             if watch._lags(lag, 0.8 * n / 10, n / 10) is not None:
                 given_up.append(n / 10)
-                lag = Lag()
+                lag = LagMonitor()
         assert len(given_up) == 5
         assert np.diff(given_up) == pytest.approx([20 * 1.06, 40 * 1.06, 80 * 1.06, 160 * 1.06], rel=0.1)
 
     def test_after_minutes_without_a_lag_the_next_one_is_seen_as_soon_as_the_first(self):
         watch = watch_of()
-        lag = Lag()
+        lag = LagMonitor()
         assert any(watch._lags(lag, n / 10, n / 5) is not None for n in range(100))
         assert watch._patience_with_lag == 2 * LAG_SECONDS
-        since, lag = watch._lagged, Lag()
+        since, lag = watch._lagged, LagMonitor()
         for n in range(3100):
             assert watch._lags(lag, n / 10, since + n / 10) is None
         assert watch._patience_with_lag == LAG_SECONDS
 
     @pytest.mark.slow
-    def test_a_slow_line_is_left_for_a_new_one_and_that_is_told(self):
+    def test_a_slow_line_is_left_for_a_new_one_and_that_is_reported(self):
         look = {"size": (320, 240), "fps": 15, "pattern": "stripes", "kbit": 1000, "transport": "tcp"}
         with (
             rtsp_camera(**look) as camera,
@@ -1316,7 +1328,7 @@ class TestClocksThatLie:
         "it is right": (lambda ticks: ticks, ""),
     }
 
-    def test_each_is_found_out_told_once_and_its_pictures_have_the_times_of_their_arrival(self):
+    def test_each_is_found_out_reported_once_and_its_pictures_have_the_times_of_their_arrival(self):
         look = {"size": (320, 240), "fps": 15, "pattern": "stripes", "kbit": 500, "transport": "tcp"}
         with ExitStack() as running:
             camera = running.enter_context(rtsp_camera(**look))
@@ -1358,7 +1370,7 @@ class TestWholePictures:
         assert_whole(seen.frames)
 
     @pytest.mark.parametrize("codec", ["h264", "h265"])
-    def test_a_key_frame_that_is_long_in_coming_is_waited_for_and_that_is_told(self, codec):
+    def test_a_key_frame_that_is_long_in_coming_is_waited_for_and_that_is_reported(self, codec):
         with (
             rtsp_camera(size=(320, 240), fps=10, codec=codec, keys=130) as camera,
             watched(NetworkSource(camera)) as first,
@@ -1372,15 +1384,15 @@ class TestWholePictures:
         assert dict(seen.source.health.reconnects) == {}
 
     @pytest.mark.parametrize(("missed", "told"), [(True, ""), (False, "one slice a picture")])
-    def test_only_torn_pictures_of_which_nothing_was_lost_are_told_with_what_to_change(
+    def test_only_torn_pictures_of_which_nothing_was_lost_are_reported_with_what_to_change(
         self, monkeypatch, missed, told
     ):
-        def read(attempt: Attempt) -> None:
-            attempt.opened(heard=False)
-            attempt.hear()
-            attempt.keyed_at, attempt.missed = time.monotonic(), missed
-            while not attempt.unwanted:
-                attempt.refuse("torn")
+        def read(reader: ReaderThread) -> None:
+            reader.opened(received=False)
+            reader.note_packet()
+            reader.keyframe_at, reader.packets_lost = time.monotonic(), missed
+            while not reader.unwanted:
+                reader.refuse("torn")
                 time.sleep(0.02)
 
         monkeypatch.setattr(streamrec.sources.cameras, "FIRST_SECONDS", 0.5)
@@ -1390,13 +1402,13 @@ class TestWholePictures:
         assert ("one slice a picture" in str(caught.value)) is bool(told)
 
     def test_while_packets_come_a_key_frame_is_waited_for_and_no_longer(self, monkeypatch):
-        def read(attempt: Attempt) -> None:
-            attempt.opened(heard=False)
+        def read(reader: ReaderThread) -> None:
+            reader.opened(received=False)
             for _ in range(75):
-                attempt.hear()
-                attempt.refuse("torn")
+                reader.note_packet()
+                reader.refuse("torn")
                 time.sleep(0.02)
-            while not attempt.unwanted:
+            while not reader.unwanted:
                 time.sleep(0.02)
 
         monkeypatch.setattr(streamrec.sources.cameras, "FIRST_SECONDS", 0.3)
@@ -1432,7 +1444,7 @@ class TestOtherWays:
                 assert next(frame for frame in frames if frame.segment).segment == 1
             source.interrupt()
 
-    def test_a_password_that_a_camera_by_rtsps_refuses_is_told_and_not_shown(self):
+    def test_a_password_that_a_camera_by_rtsps_refuses_is_reported_and_not_shown(self):
         with rtsp_camera(fps=15, size=(320, 240), user="anna", password=SECRET, tls=True) as camera:
             with pytest.raises(SourceError, match="refused") as raised:
                 next(iter(NetworkSource(camera.replace(SECRET, "wr0ng"), retries=0)))
@@ -1442,7 +1454,7 @@ class TestOtherWays:
     def test_a_stream_by_rtmp_is_open_within_its_deadline_and_read_again_when_it_was_lost(self, monkeypatch):
         monkeypatch.setattr(watchdog, "PAUSES", (0.1, 0.2))
         # This server is for the first who comes: it must not be one who only looks whether it is there.
-        monkeypatch.setattr(Door, "of", staticmethod(lambda address: None))
+        monkeypatch.setattr(ReachabilityProbe, "of", staticmethod(lambda address: None))
         took: list[float] = []
         open_stream = ffmpeg._opened_stream
 
@@ -1472,7 +1484,7 @@ class TestOtherWays:
             source.interrupt()
 
     @pytest.mark.slow
-    def test_hls_that_stops_is_told_and_read_again_when_it_goes_on(self, tmp_path, monkeypatch):
+    def test_hls_that_stops_is_reported_and_read_again_when_it_goes_on(self, tmp_path, monkeypatch):
         monkeypatch.setattr(watchdog, "HLS_SECONDS", 3.0)
         monkeypatch.setattr(watchdog, "PAUSES", (0.1, 0.2))
         options = ["-f", "hls", "-hls_time", "1", "-hls_list_size", "3", "-hls_flags", "delete_segments"]
@@ -1505,13 +1517,13 @@ class TestOtherWays:
 
 class TestWebcam:
     @pytest.mark.parametrize("what", ["/dev/video97", 97])
-    def test_a_webcam_that_is_not_there_is_told_with_what_to_do(self, what):
+    def test_a_webcam_that_is_not_there_is_reported_with_what_to_do(self, what):
         begun = time.monotonic()
         with pytest.raises(SourceError, match=r"97.*`streamrec doctor`"):
             next(iter(open_source(what)))
         assert time.monotonic() - begun < 5
 
-    def test_a_webcam_that_is_pulled_out_is_told_after_its_frames(self, monkeypatch):
+    def test_a_webcam_that_is_pulled_out_is_reported_after_its_frames(self, monkeypatch):
         monkeypatch.setattr(cv2, "VideoCapture", fake_video(3))
         seen = []
         with pytest.raises(SourceError, match="still plugged in"):
@@ -1543,7 +1555,7 @@ class TestWebcam:
 
     def test_a_webcam_whose_picture_stands_still_is_frozen(self, monkeypatch):
         monkeypatch.setattr(cv2, "VideoCapture", fake_video(100))
-        monkeypatch.setattr(Attempt, "KEPT", 100)  # it gives them all at once
+        monkeypatch.setattr(ReaderThread, "KEPT", 100)  # it gives them all at once
         source = WebcamSource(0, retries=0, frozen_after=0.0)
         said: list[Health] = []
         source.on_health = said.append
@@ -1600,7 +1612,7 @@ class TestPasswords:
         assert SECRET not in str(error) + repr(error) + told
         assert "127.0.0.1" in str(error)
 
-    def test_nor_in_what_a_listener_is_told(self):
+    def test_nor_in_what_a_listener_receives(self):
         said: list[Health] = []
         source = open_source(f"rtsp://admin:{SECRET}@127.0.0.1:{free_port()}/live")
         source.on_health = said.append
@@ -1632,7 +1644,7 @@ class TestClock:
     """What a camera's clock may do."""
 
     def read(self, told: list[float | None], arrived: list[float]) -> tuple[list[float], list[int]]:
-        clock = Clock(0.0)
+        clock = SourceClock(0.0)
         steps = [clock.step(*pair) for pair in zip(told, arrived, strict=True)]
         times = [time for time, _ in steps]
         assert all(a < b for a, b in itertools.pairwise(times))
@@ -1688,7 +1700,7 @@ class TestRTSP:
         )
         assert {frame.segment for frame in frames} == {0}
 
-    def test_a_wrong_password_is_told_in_words_and_not_shown(self):
+    def test_a_wrong_password_is_reported_in_a_sentence_and_not_shown(self):
         with rtsp_camera(user="anna", password="right", size=(320, 240)) as camera:
             source = open_source(camera.replace("right", SECRET))
             with pytest.raises(SourceError, match="refused the user or the password") as caught:
@@ -1697,7 +1709,7 @@ class TestRTSP:
             assert_silent(source)
             assert next(iter(open_source(camera))).image.shape == (240, 320, 3)
 
-    def test_an_unknown_path_is_told_in_words(self):
+    def test_an_unknown_path_is_reported_in_a_sentence(self):
         with (
             rtsp_camera(size=(320, 240)) as camera,
             pytest.raises(SourceError, match="no such stream; check the path"),
@@ -1759,14 +1771,14 @@ def read_segment(frames, segment: int, count: int) -> list[Frame]:
 
 
 class TestNetwork:
-    def test_a_port_on_which_nobody_listens_is_told_at_once(self):
+    def test_a_port_without_a_listener_is_reported_at_once(self):
         begun = time.monotonic()
         with pytest.raises(SourceError, match="connection refused"):
             list(open_source(f"rtsp://127.0.0.1:{free_port()}/live"))
         assert time.monotonic() - begun < 3
 
     @pytest.mark.parametrize("scheme", ["rtsp", "http"])
-    def test_a_server_that_says_nothing_is_given_up_at_the_deadline(self, monkeypatch, scheme):
+    def test_a_silent_server_is_given_up_at_the_deadline(self, monkeypatch, scheme):
         monkeypatch.setattr(streamrec.sources.cameras, "OPEN_SECONDS", 1.0)
         with silent_camera(scheme) as address:
             begun = time.monotonic()
@@ -1774,7 +1786,7 @@ class TestNetwork:
                 list(open_source(address))
             assert 1.0 <= time.monotonic() - begun < 6
 
-    def test_an_unknown_protocol_is_told(self):
+    def test_an_unknown_protocol_is_reported(self):
         with pytest.raises(SourceError, match=r"cannot be watched: give an address that begins with rtsp://"):
             list(open_source("carrier-pigeon://roof/live"))
 
@@ -1787,14 +1799,14 @@ class TestNetwork:
         assert gaps.min() >= 0
         assert gaps[5:].mean() == pytest.approx(1 / 20, rel=0.25)
 
-    def test_an_http_camera_that_refuses_the_password_is_told_without_it(self):
+    def test_an_http_camera_that_refuses_the_password_is_reported_without_it(self):
         with http_camera(user="anna", password="right", size=(320, 240)) as camera:
             with pytest.raises(SourceError, match="refused the user or the password") as caught:
                 list(open_source(camera.replace("right", SECRET)))
             assert SECRET not in "".join(traceback.format_exception(caught.value))
             assert next(iter(open_source(camera))).image.shape == (240, 320, 3)
 
-    def test_an_http_path_that_is_not_there_is_told(self):
+    def test_an_http_path_that_is_not_there_is_reported(self):
         with http_camera() as camera:
             for path in ("/other", "/other.mp4"):
                 with pytest.raises(SourceError, match="check the path of the address"):

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from streamrec import Recognizer, World, WorldSettings, results
-from streamrec.commands.options import CUT_OFF
+from streamrec.commands.exit_codes import CUT_OFF
 from streamrec.commands.process import main
 from streamrec.data.clips import Clip
 from streamrec.data.decode_cache import ClipCache, decode_clips
@@ -140,7 +140,7 @@ def test_interlaced_video_is_the_same_for_every_reader(interlaced, synthetic, tm
     ]
 
 
-def test_run_says_the_same_of_interlaced_video_whatever_it_writes(
+def test_run_predicts_the_same_for_interlaced_video_whatever_it_writes(
     interlaced, tmp_path, monkeypatch, film, capsys
 ):
     told = []
@@ -187,7 +187,7 @@ def test_any_kind_of_pixels_gives_the_same_colours(film, tmp_path, pix_fmt):
 
 
 @pytest.mark.parametrize(("space", "code"), [("601", 5), ("709", 1)])
-def test_colours_are_those_that_the_file_says(tmp_path, space, code):
+def test_colours_are_those_of_the_header(tmp_path, space, code):
     picture = np.zeros((64, 64, 3), np.uint8)
     picture[:] = (40, 60, 200)
     path = tmp_path / "red.mp4"
@@ -255,7 +255,7 @@ def test_a_cover_is_not_the_film(film, tmp_path):
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi"])
 @pytest.mark.parametrize("part", [0.5, 0.97])
-def test_a_file_that_is_cut_off_says_so_to_everybody(
+def test_a_file_that_is_cut_off_reports_it_everywhere(
     film, tmp_path, synthetic, monkeypatch, name, part, capsys
 ):
     how = {"options": {"bf": "0", "crf": "10"}, "fps": 20}
@@ -294,7 +294,7 @@ def test_a_whole_file_is_not_called_cut_off(film, tmp_path, name):
     assert source.health.reason == OVER
 
 
-def test_damage_in_the_middle_costs_what_is_damaged_and_is_told(film, tmp_path):
+def test_damage_in_the_middle_costs_what_is_damaged_and_is_reported(film, tmp_path):
     path = write(tmp_path / "a.mp4", film[::2], options={"g": "10", "bf": "0"})
     data = bytearray(path.read_bytes())
     middle = len(data) // 2
@@ -306,7 +306,7 @@ def test_damage_in_the_middle_costs_what_is_damaged_and_is_told(film, tmp_path):
     assert "damaged" in amiss(source)
 
 
-def test_what_has_no_timestamps_says_which_rate_is_assumed(film, tmp_path):
+def test_a_file_without_timestamps_notes_the_assumed_rate(film, tmp_path):
     path = write(tmp_path / "cam.h264", film[:20:2], fps=20, format="h264")
     source = FileSource(path)
     said = []
@@ -316,7 +316,7 @@ def test_what_has_no_timestamps_says_which_rate_is_assumed(film, tmp_path):
     assert "no timestamps; 20 pictures a second are assumed" in said[1].reason
 
 
-def test_a_time_that_is_said_twice_is_filled_in_and_caught_up_with(film, tmp_path):
+def test_a_duplicate_timestamp_is_filled_in_and_caught_up_with(film, tmp_path):
     """As phones and converters write them: two pictures share a time, and later one is missing."""
     told = [*range(8), 7, *range(8, 30), *range(31, 40)]
     path = tmp_path / "twice.mp4"
@@ -399,7 +399,7 @@ def test_a_pipe_is_read_and_a_data_set_does_not_wait_for_one(film, tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
-def test_a_pipe_into_which_nobody_writes_is_left_at_once(tmp_path):
+def test_a_pipe_without_a_writer_is_left_at_once(tmp_path):
     pipe = tmp_path / "pipe.ts"
     os.mkfifo(pipe)
     source = open_source(pipe)
@@ -414,7 +414,7 @@ def test_a_pipe_into_which_nobody_writes_is_left_at_once(tmp_path):
     assert frames == []
 
 
-def test_an_mp4_whose_index_is_at_its_end_is_refused_in_words_from_a_pipe(film, tmp_path):
+def test_an_mp4_whose_index_is_at_its_end_is_refused_with_a_sentence_from_a_pipe(film, tmp_path):
     path = write(tmp_path / "film.mp4", film, options={"crf": "1"})
     assert path.stat().st_size > 1 << 17  # what is shorter is held whole
     pipe = tmp_path / "pipe.mp4"

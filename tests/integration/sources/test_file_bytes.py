@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 
 from streamrec.errors import SourceError
-from streamrec.sources.file_bytes import RemoteFile, UnreadableError
+from streamrec.sources.file_bytes import UnreadableError
 from streamrec.sources.files import FileSource
 from streamrec.sources.health import OVER, amiss
+from streamrec.sources.remote_file import RemoteFile
 from tests.helpers.cameras import silent_camera
 from tests.integration.sources.test_decoding import sliding, write
 
@@ -153,7 +154,7 @@ def test_a_film_that_is_another_one_now_is_not_read_on(film):
         assert "was changed at the server" in amiss(source)
 
 
-def test_a_server_that_is_silent_holds_nobody_who_leaves(film):
+def test_a_silent_server_blocks_no_interrupt(film):
     with store(film.read_bytes(), falls_silent) as (_, address):
         source = FileSource(address)
         came = []
@@ -169,7 +170,7 @@ def test_a_server_that_is_silent_holds_nobody_who_leaves(film):
         assert amiss(source) is None  # nobody reads it any more: that is no fault of the file
 
 
-def test_a_server_that_never_answers_holds_nobody_who_leaves():
+def test_a_server_that_never_answers_blocks_no_interrupt():
     with silent_camera("http") as address:
         remote = RemoteFile(f"{address}.mp4")
         ended = []
@@ -191,7 +192,7 @@ def test_a_server_that_never_answers_holds_nobody_who_leaves():
 @pytest.mark.parametrize(
     ("status", "says"), [(401, "refused the user"), (404, "knows no such stream"), (500, "answers 500")]
 )
-def test_why_a_server_refuses_is_told_in_words(film, status, says):
+def test_why_a_server_refuses_is_reported_in_a_sentence(film, status, says):
     class Refusing(Handler):
         def do_GET(self) -> None:
             self.send_response(status)

@@ -132,7 +132,7 @@ class TestOpenSource:
     @pytest.mark.parametrize(
         "what", [None, True, False, 3.5, object(), "synthetic:x", "synthetic:²", "synthetic:-1"]
     )
-    def test_rubbish_is_refused_in_words(self, what):
+    def test_rubbish_is_refused_with_a_sentence(self, what):
         with pytest.raises(SourceError, match=r"no source|SEED a whole number"):
             open_source(what)
 
@@ -186,7 +186,7 @@ class TestFile:
         assert FileSource(clip).duration == pytest.approx(1.0, abs=0.15)
         assert FileSource(clip, loop=True).duration is None
 
-    def test_a_text_named_as_a_video_is_refused_in_words(self, tmp_path):
+    def test_a_text_named_as_a_video_is_refused_with_a_sentence(self, tmp_path):
         path = tmp_path / "notes.mp4"
         path.write_text("buy milk\n" * 100)
         with pytest.raises(SourceError, match=r"notes\.mp4 is not a video that can be read"):
@@ -204,7 +204,7 @@ class TestFile:
         else:
             assert 0 < count <= 40
 
-    def test_a_file_of_sound_only_is_told_so(self, tmp_path):
+    def test_a_file_of_sound_only_is_refused_as_such(self, tmp_path):
         path = tmp_path / "song.mp4"
         with av.open(str(path), "w") as container:
             stream = container.add_stream("aac", rate=16000, layout="mono")
@@ -344,7 +344,7 @@ def test_pictures_of_one_folder_survive_a_copy_to_another_name(tmp_path):
     assert levels(open_source(tmp_path / "c [d]")) == levels(open_source(folder))
 
 
-def test_every_kind_says_what_it_is(clip, tmp_path):
+def test_every_kind_reports_its_health(clip, tmp_path):
     folder = write_pictures(tmp_path / "shots", ["1.png"])
     for what in (0, "/dev/video0", "rtsp://10.0.0.7/live", clip, folder, numbered(1), "synthetic"):
         assert re.fullmatch(r"<\w+ .+>", repr(open_source(what)))
@@ -363,7 +363,7 @@ def heard(source: Source) -> list[Health]:
     return said
 
 
-def test_a_file_says_how_it_is_through_what_wraps_it(clip, tmp_path):
+def test_the_health_of_a_file_passes_through_its_wrappers(clip, tmp_path):
     source = Limited(RealTime(FileSource(clip)), 10.0)
     said = heard(source)
     assert len(list(source)) == 10
@@ -373,7 +373,7 @@ def test_a_file_says_how_it_is_through_what_wraps_it(clip, tmp_path):
     assert source.health.reason == "it came to its end"
 
 
-def test_a_file_that_cannot_be_read_has_failed_and_says_why(tmp_path):
+def test_a_file_that_cannot_be_read_has_failed_and_reports_why(tmp_path):
     path = tmp_path / "notes.mp4"
     path.write_text("buy milk\n" * 100)
     source = FileSource(path)
@@ -411,7 +411,7 @@ def test_a_limit_ends_a_live_source_that_gives_nothing_more():
     assert len(list(Limited(Stalled(), 0.2))) == 1
 
 
-def test_a_file_that_nobody_looks_at_is_decoded_to_smaller_pictures(tmp_path):
+def test_a_file_that_is_not_shown_is_decoded_to_smaller_frames(tmp_path):
     path = write_video(tmp_path / "large.mp4", [0.0, 0.1, 0.3, 0.4], size=(640, 480))
     whole, small = list(open_source(path)), list(open_source(path, size=(40, 30)))
     assert [(f.index, f.segment, f.source) for f in small] == [(f.index, f.segment, f.source) for f in whole]
@@ -427,7 +427,7 @@ def test_a_file_of_small_pictures_is_decoded_as_it_is(tmp_path):
 
 
 @pytest.mark.parametrize("times", [1.2, 2.0, 3.2, 5.0])
-def test_pictures_that_are_decoded_small_look_as_those_that_are_shrunk_later(tmp_path, times):
+def test_frames_that_are_decoded_small_equal_those_that_are_shrunk_later(tmp_path, times):
     path, size = tmp_path / "steps.mp4", (int(320 / times), int(240 / times))
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=10)
@@ -442,7 +442,7 @@ def test_pictures_that_are_decoded_small_look_as_those_that_are_shrunk_later(tmp
     assert np.abs(small.image.astype(int) - later).mean() <= 2.5
 
 
-def test_frames_may_wait_for_each_other_only_where_nobody_waits_for_them(tmp_path):
+def test_frames_are_read_in_runs_only_where_they_are_not_shown(tmp_path):
     path = write_video(tmp_path / "small.mp4", [0.0, 0.1])
     assert open_source(path).together == 1  # it may be shown
     assert open_source(path, size=(40, 30)).together > 1

@@ -19,8 +19,8 @@ from streamrec.sources import ffmpeg
 from streamrec.sources import reconnect as watchdog
 from streamrec.sources.cameras import NetworkSource, WebcamSource
 from streamrec.sources.open import open_source
-from streamrec.sources.open_errors import MOST_LINES, MOST_REDIRECTS, why_lost
-from streamrec.sources.reader_thread import Attempt
+from streamrec.sources.open_errors import MOST_CONNECTIONS, MOST_REDIRECTS, why_lost
+from streamrec.sources.reader_thread import ReaderThread
 from tests.helpers.rtsp_words import Answer, talking
 
 OK = "200 OK"
@@ -75,7 +75,7 @@ def reason_of(address: str) -> str:
         ("999 What", "an error of its own"),
     ],
 )
-def test_an_answer_of_a_server_is_told_by_what_it_means(status, says, monkeypatch):
+def test_an_answer_of_a_server_is_explained_by_its_meaning(status, says, monkeypatch):
     monkeypatch.setattr(ffmpeg, "BUSY_TRIES", 1)
     monkeypatch.setattr(ffmpeg, "BUSY_SECONDS", 0.0)
     with talking(lambda *_: (status, {}, "")) as server:
@@ -84,7 +84,7 @@ def test_an_answer_of_a_server_is_told_by_what_it_means(status, says, monkeypatc
 
 @pytest.mark.parametrize("scheme", ["rtsp", "http", "rtmp"])
 @pytest.mark.parametrize("name", ["no-such-camera.invalid", "a" * 70 + ".example", "käm.invalid"])
-def test_a_name_that_nobody_knows_is_told(scheme, name, monkeypatch):
+def test_an_unknown_host_name_is_reported(scheme, name, monkeypatch):
     for proxy in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy"):
         monkeypatch.delenv(proxy, raising=False)
     assert reason_of(f"{scheme}://me:s3cret@{name}/live").startswith("the name ")
@@ -94,18 +94,18 @@ def test_a_name_that_nobody_knows_is_told(scheme, name, monkeypatch):
 @pytest.mark.parametrize(
     "address", ["rtsp://127.0.0.1:99999/live", "udp://nonsense", "rtsp://127.0.0.1 8/live"]
 )
-def test_an_address_that_is_none_is_told_in_words(address):
+def test_an_address_that_is_none_is_reported_in_a_sentence(address):
     reason_of(address)
 
 
-def test_pictures_of_a_kind_that_nobody_decodes_are_told(monkeypatch):
+def test_pictures_of_a_kind_without_a_decoder_are_reported(monkeypatch):
     monkeypatch.setattr(streamrec.sources.cameras, "OPEN_SECONDS", 1.0)
     with talking(camera_of("X-WEIRD")) as server:
         assert "set the camera to H.264" in reason_of(server.address)
 
 
 @pytest.mark.parametrize("number", [99999999999999999999, -1, 10**6, "9" * 20])
-def test_a_webcam_whose_number_none_has_is_told_in_one_line(number):
+def test_a_webcam_whose_number_none_has_is_reported_in_one_line(number):
     with pytest.raises(SourceError, match=r"there is no webcam .*`streamrec doctor`") as caught:
         list(open_source(number) if isinstance(number, str) else WebcamSource(number, retries=0))
     assert "\n" not in str(caught.value)
@@ -121,17 +121,17 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize("error", MISTAKES)
-def test_what_nobody_has_foreseen_is_told_without_the_words_of_the_error(error):
-    def read(attempt: Attempt) -> None:
+def test_an_unexpected_error_is_reported_without_its_own_message(error):
+    def read(reader: ReaderThread) -> None:
         raise error
 
     condition = threading.Condition()
-    attempt = Attempt(read, condition, name="x", opening=1.0)
-    attempt.thread.join(5)
-    assert attempt.over is not None
-    assert attempt.over.reason == why_lost(error)
-    assert str(error) not in attempt.over.reason or not str(error)
-    assert not PYTHON.search(attempt.over.reason.replace(f"({type(error).__name__})", ""))
+    reader = ReaderThread(read, condition, name="x", opening=1.0)
+    reader.thread.join(5)
+    assert reader.ended is not None
+    assert reader.ended.reason == why_lost(error)
+    assert str(error) not in reader.ended.reason or not str(error)
+    assert not PYTHON.search(reader.ended.reason.replace(f"({type(error).__name__})", ""))
 
 
 # -- circles
@@ -176,7 +176,7 @@ def web(answer: Callable[[str, int], tuple[int, dict[str, str], str]]) -> Iterat
 
 
 @pytest.mark.parametrize("where", ["OPTIONS", "DESCRIBE"])
-def test_redirects_of_rtsp_in_a_circle_have_a_bound_and_are_told(where, monkeypatch):
+def test_redirects_of_rtsp_in_a_circle_have_a_bound_and_are_reported(where, monkeypatch):
     monkeypatch.setattr(streamrec.sources.cameras, "OPEN_SECONDS", 1.0)
 
     def answer(method: str, address: str, port: int) -> tuple[str, dict[str, str], str]:
@@ -210,7 +210,7 @@ def test_a_redirect_that_leads_somewhere_is_followed():
         assert "DESCRIBE" in camera.asked
 
 
-def test_redirects_of_http_in_a_circle_have_a_bound_and_are_told(monkeypatch):
+def test_redirects_of_http_in_a_circle_have_a_bound_and_are_reported(monkeypatch):
     monkeypatch.setattr(watchdog, "PAUSES", (0.5, 0.5))
     with web(lambda path, port: (302, {"Location": f"http://127.0.0.1:{port}/live"}, "")) as (address, asked):
         assert "leads on to another address again and again" in reason_of(f"{address}/live")
@@ -223,7 +223,7 @@ def test_redirects_of_http_in_a_circle_have_a_bound_and_are_told(monkeypatch):
 
 
 @pytest.mark.parametrize("deep", [False, True])
-def test_playlists_in_playlists_have_a_bound_and_are_told(deep, monkeypatch):
+def test_playlists_in_playlists_have_a_bound_and_are_reported(deep, monkeypatch):
     monkeypatch.setattr(streamrec.sources.cameras, "OPEN_SECONDS", 1.0)
     numbers = itertools.count(1)
 
@@ -240,11 +240,11 @@ def test_playlists_in_playlists_have_a_bound_and_are_told(deep, monkeypatch):
         threading.Timer(2.0, source.interrupt).start()
         assert list(source) == []
         openings = 1 + (time.monotonic() - begun) // 1.0
-        assert asked.total() <= openings * (MOST_LINES + 5)
+        assert asked.total() <= openings * (MOST_CONNECTIONS + 5)
     assert not any(PYTHON.search(reason) for reason in said)
 
 
-def test_a_playlist_that_names_what_is_no_video_is_told_and_asked_with_pauses():
+def test_a_playlist_that_names_what_is_no_video_is_reported_and_asked_with_pauses():
     """A web service of this machine, say: nothing of its answer is shown."""
 
     def answer(path: str, port: int) -> tuple[int, dict[str, str], str]:

@@ -149,7 +149,7 @@ def test_a_proxy_that_refuses_is_as_if_nobody_listened_and_comes_back_on_its_por
 
 def test_a_camera_that_is_away_is_a_reset(proxy: Proxy) -> None:
     proxy.upstream = _nobody()
-    with connected(proxy) as end, pytest.raises(ConnectionResetError):
+    with pytest.raises(ConnectionResetError), connected(proxy) as end:  # at once, or when it is asked
         said(end)
 
 

@@ -146,8 +146,8 @@ class TestLooking:
             page.actors["yard"].die("nothing listens at that address and port")
             card = tab.locator('[data-camera="yard"]')
             card.get_by_text("nothing listens at that address and port").wait_for()
-            assert card.get_by_text("Not there", exact=True).is_visible()
-            assert card.get_by_role("img").get_attribute("aria-label") == "yard, no live picture"
+            assert card.get_by_text("Reconnecting", exact=True).is_visible()
+            assert card.get_by_role("img").get_attribute("aria-label") == "yard, no live image"
             assert "grayscale" in card.locator("canvas").first.evaluate("e => getComputedStyle(e).filter")
             assert tab.get_by_role("status").first.inner_text() == "1 of 2 cameras live"
             assert card.locator(".bar:visible").count() == 0  # nothing old is claimed
@@ -177,7 +177,7 @@ class TestLooking:
         wait_for(lambda: door.locator(".bar").nth(0).inner_text() == "fall\n90 %")
         page.actors["door"].show(label="fall", unknown=True)
         tab.goto(f"{page.url}/#/camera/door")
-        tab.get_by_text("live. The picture is unlike those that the model learned from.").wait_for()
+        tab.get_by_text("live. Out of distribution: the image is unlike the training data.").wait_for()
         assert tab.locator(".bar:visible").first.inner_text() == "unknown"
 
     def test_no_name_takes_the_pictures_from_the_others(self, open_page, look):
@@ -272,7 +272,7 @@ class TestLogIn:
         tab.wait_for_url("**/login")
         tab.get_by_label("Password").fill("not the password")
         tab.keyboard.press("Enter")
-        tab.get_by_role("alert").get_by_text("That is not the password.").wait_for()
+        tab.get_by_role("alert").get_by_text("Wrong password.").wait_for()
         tab.get_by_label("Password").fill(PASSWORD)
         tab.get_by_role("button", name="Log in").click()
         tab.get_by_role("heading", name="door").wait_for()
@@ -447,7 +447,7 @@ class TestEvents:
         tab.get_by_label("Camera", exact=True).select_option("yard")
         wait_for(lambda: tab.locator("button.event").count() == 65)
         tab.get_by_label("Action", exact=True).select_option("fall")
-        tab.get_by_text("Nothing happened in this time.").wait_for()
+        tab.get_by_text("No events in this time range.").wait_for()
         tab.get_by_label("Camera", exact=True).select_option("")
         tab.get_by_label("Time", exact=True).select_option("Last hour")
         wait_for(lambda: 28 <= tab.locator("button.event").count() <= 32)
@@ -459,7 +459,7 @@ class TestEvents:
         dialog.wait_for()
         video = dialog.locator("video")
         wait_for(lambda: video.evaluate("v => v.currentTime > 0.2 && v.videoWidth === 160"))
-        assert dialog.get_by_role("link", name="Save the clip").get_attribute("href").endswith("/clip")
+        assert dialog.get_by_role("link", name="Download clip").get_attribute("href").endswith("/clip")
         tab.keyboard.press("ArrowLeft")
         tab.get_by_role("dialog", name="wave · yard").get_by_text(
             "No clip of this event was kept."
@@ -467,5 +467,5 @@ class TestEvents:
 
     def test_the_api_has_a_page_of_its_own(self, open_page, look):
         tab = look(f"{open_page().url}/api")
-        tab.get_by_text("How every camera is, now.").wait_for()
+        tab.get_by_text("The state of every camera, now.").wait_for()
         tab.get_by_role("heading", name="CameraNow").wait_for()

@@ -10,7 +10,7 @@ import { h } from "./dom.js";
 export function clockView(page, main) {
   const shown = h("h1", { text: "Now" });
   main.append(shown, h("p", { class: "count", text: `${page.live.cameras.length} cameras` }));
-  return { look: () => { main.querySelector(".count").textContent = `${page.live.cameras.length} cameras`; } };
+  return { update: () => { main.querySelector(".count").textContent = `${page.live.cameras.length} cameras`; } };
 }
 """
 IMPORT = 'import { clockView } from "./clock.js";\n'

@@ -110,7 +110,7 @@ WRONG = {
         lambda: RECOGNIZER.step_many(None, None),
         lambda: RECOGNIZER.step_many([IMAGE], [STATE]),
         lambda: RECOGNIZER.step_many(np.stack([IMAGE, IMAGE]), [STATE, STATE]),
-        lambda: RECOGNIZER.ahead(IMAGE),
+        lambda: RECOGNIZER.prefetch(IMAGE),
         lambda: RECOGNIZER.reserve("3"),
         lambda: RECOGNIZER.reserve(0),
         lambda: Followed("fall"),

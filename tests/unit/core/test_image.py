@@ -53,12 +53,12 @@ def test_a_picture_need_not_be_contiguous(view):
         (np.zeros((4, 6, 3), bool), "bool"),
     ],
 )
-def test_what_is_no_picture_is_refused_in_words(picture, said):
+def test_what_is_no_picture_is_refused_with_a_sentence(picture, said):
     with pytest.raises(PictureError, match=said):
         as_bgr(picture)
 
 
-def test_a_pil_picture_is_told_how_to_become_bgr():
+def test_a_pil_picture_is_refused_with_how_to_make_it_bgr():
     from PIL import Image
 
     with pytest.raises(PictureError, match="RGB"):

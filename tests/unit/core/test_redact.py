@@ -137,7 +137,7 @@ def test_what_is_not_known_to_be_harmless_is_shown_nowhere(row):
     /2026-11-28/door.mp4 /videoinput_1:0/h264_1/onvif.stm /door?unicast=true&transportmode=unicast&profile=Profile_1
     """.split(),  # noqa: SIM905 (a table of paths is read more easily so)
 )  # fmt: skip
-def test_what_tells_which_picture_is_meant_stays_readable(path):
+def test_the_parts_that_choose_a_stream_stay_readable(path):
     address = f"rtsp://10.0.0.7:554{path}"
     assert redact_address(address) == address
     assert redact(f"{address}: refused") == f"{address}: refused"

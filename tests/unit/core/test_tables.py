@@ -92,7 +92,7 @@ def test_segments_in_one_cell_may_have_decimal_commas(tmp_path):
         decimal("1,2,3")
 
 
-def test_a_clip_is_found_where_a_table_of_windows_says_it_is(tmp_path):
+def test_a_clip_is_found_by_the_path_in_a_table_of_windows(tmp_path):
     (tmp_path / "wave").mkdir()
     (tmp_path / "wave" / "a.mp4").write_bytes(b"x")
     found = find_clips(written(tmp_path, "clip,label\nwave\\a.mp4,wave\nclap\\b.mp4,clap\n"))

@@ -15,7 +15,7 @@ def test_a_small_picture_takes_one_thread_and_a_large_one_no_more_than_there_are
     assert threads.for_engine(224 * 224) == 4
 
 
-def test_pictures_are_looked_at_on_every_core_but_on_no_more_than_were_allowed(monkeypatch):
+def test_frames_are_encoded_on_every_core_but_on_no_more_than_are_allowed(monkeypatch):
     for there, taken in ((1, 1), (2, 2), (64, 4)):
         monkeypatch.setattr(threads, "cores", lambda there=there: there)
         assert threads.for_encoding() == taken
@@ -29,7 +29,7 @@ def test_a_decoder_leaves_a_core_to_the_engine(monkeypatch):
         assert threads.for_decoder() == taken
 
 
-def test_opencv_takes_one_thread_where_a_program_says_so():
+def test_opencv_takes_one_thread_where_a_program_limits_it():
     before = cv2.getNumThreads()
     try:
         threads.limit_opencv_threads()

@@ -330,14 +330,14 @@ def test_the_same_state_stepped_twice_gives_equal_results() -> None:
     state = detector.initial_state()
     for n in range(200):
         now = prediction(random.random(2) ** 0.5)
-        before = (state.smoothed.copy(), state.timestamp, state.tracks, state.told)
+        before = (state.smoothed.copy(), state.timestamp, state.tracks, state.notified)
         events, following = detector.step(now, n / 10, state)
         again, following_again = detector.step(now, n / 10, state)
         assert events == again
         assert (following.smoothed == following_again.smoothed).all()
         assert following.tracks == following_again.tracks
         assert (state.smoothed == before[0]).all()
-        assert (state.timestamp, state.tracks, state.told) == before[1:]
+        assert (state.timestamp, state.tracks, state.notified) == before[1:]
         state = following
     with pytest.raises(ValueError, match="read-only"):
         state.smoothed[0] = 1.0

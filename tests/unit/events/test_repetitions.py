@@ -170,14 +170,14 @@ def test_an_action_that_ended_is_told_with_the_repetitions_while_it_ran():
             events += (ActionEnded(ended[n], t, 0.0, 0.9),)
         if n in started:
             events += (ActionStarted(started[n], t, 0.9),)
-        events, state = COUNTER.tell(events, state)
+        events, state = COUNTER.add_counts(events, state)
         told += [event for event in events if isinstance(event, ActionEnded)]
     assert [(e.label, e.repetitions) for e in told] == [("squat", 2), ("squat", 3), ("curl", 2)]
 
 
 def test_an_action_that_is_not_counted_has_no_repetitions():
     event = ActionEnded("idle", 2.0, 1.0, 0.9)
-    assert COUNTER.tell((event,), COUNTER.initial_state())[0] == (event,)
+    assert COUNTER.add_counts((event,), COUNTER.initial_state())[0] == (event,)
     assert event.repetitions is None
 
 

@@ -11,7 +11,7 @@ import pytest
 from streamrec import Frame, Recognizer
 from streamrec.errors import DataError
 from streamrec.nn.config import ModelConfig
-from streamrec.nn.ood import NUMBERS, KnownPictures, looks_of
+from streamrec.nn.ood import NUMBERS, KnownPictures, appearance_of
 from streamrec.runtime.checkpoint import find_model, read_checkpoint, save_with
 from streamrec.state import State, stack, unstack
 
@@ -24,18 +24,18 @@ def dim(count: int, seed: int = 0) -> np.ndarray:
 
 
 def known(groups: int = 10) -> KnownPictures:
-    return KnownPictures.of([looks_of(dim(8, seed)) for seed in range(groups)], range(groups))
+    return KnownPictures.of([appearance_of(dim(8, seed)) for seed in range(groups)], range(groups))
 
 
 def test_more_of_the_same_is_known_and_another_look_is_not() -> None:
-    assert (known().strangeness(dim(50, seed=99)) < 1).mean() > 0.8
-    assert (known().strangeness(255 - dim(50, seed=99)) > 1).all()
-    assert (known().strangeness(np.full((2, 3, 64, 80), 40, np.uint8)) > 1).all()
+    assert (known().ood_scores(dim(50, seed=99)) < 1).mean() > 0.8
+    assert (known().ood_scores(255 - dim(50, seed=99)) > 1).all()
+    assert (known().ood_scores(np.full((2, 3, 64, 80), 40, np.uint8)) > 1).all()
 
 
 def test_the_border_is_found_by_groups_that_were_left_out() -> None:
     """Ten groups that have nothing in common: what was not fitted to is far, so the border is too."""
-    far_apart = [looks_of(np.full((8, 3, 64, 80), 25 * n, np.uint8) + dim(8, n) // 8) for n in range(10)]
+    far_apart = [appearance_of(np.full((8, 3, 64, 80), 25 * n, np.uint8) + dim(8, n) // 8) for n in range(10)]
     own = KnownPictures.of(far_apart, range(10))
     one_group = KnownPictures.of(far_apart, [0] * 10)
     assert max(own.distances(looks).max() for looks in far_apart) <= 1
@@ -43,7 +43,7 @@ def test_the_border_is_found_by_groups_that_were_left_out() -> None:
 
 
 def test_each_recording_weighs_the_same() -> None:
-    long, short = looks_of(dim(64, 1)), looks_of(dim(8, 2))
+    long, short = appearance_of(dim(64, 1)), appearance_of(dim(8, 2))
     repeated = np.concatenate([short] * 8)
     once, again = (KnownPictures.of([long, part], ["a", "b"]) for part in (short, repeated))
     assert np.allclose(once.mean, again.mean, rtol=1e-3)
@@ -51,10 +51,10 @@ def test_each_recording_weighs_the_same() -> None:
 
 def test_one_recording_alone_and_black_pictures_give_finite_numbers() -> None:
     black = np.zeros((3, 3, 8, 8), np.uint8)
-    alone = KnownPictures.of([looks_of(black)], ["a"])
-    assert np.isfinite(alone.strangeness(black)).all()
-    assert np.isfinite(alone.strangeness(255 - black)).all()
-    assert looks_of(black[:, :, :1, :2].repeat(2, 2)).shape == (3, NUMBERS)
+    alone = KnownPictures.of([appearance_of(black)], ["a"])
+    assert np.isfinite(alone.ood_scores(black)).all()
+    assert np.isfinite(alone.ood_scores(255 - black)).all()
+    assert appearance_of(black[:, :, :1, :2].repeat(2, 2)).shape == (3, NUMBERS)
 
 
 def test_nothing_to_learn_from_is_said() -> None:
@@ -93,7 +93,7 @@ def test_a_prediction_tells_it_whatever_the_engine(knowing: str, engine: str) ->
     state = recognizer.initial_state()
     for frame in frames():
         prediction, state = recognizer.step(frame, state)
-        wanted = recognizer.config.known.strangeness(recognizer.config.transform(frame.image)[None])
+        wanted = recognizer.config.known.ood_scores(recognizer.config.transform(frame.image)[None])
         assert prediction.strangeness == pytest.approx(float(wanted[0]))
 
 
@@ -142,4 +142,4 @@ def test_the_shipped_fight_knows_what_it_learned_from_and_lets_nothing_strange_s
     assert config.known is not None
     assert config.events.strangest == 1.0
     noise = np.random.default_rng(0).integers(0, 256, (4, 3, 64, 80), np.uint8)
-    assert (config.known.strangeness(noise) > 1).all()
+    assert (config.known.ood_scores(noise) > 1).all()

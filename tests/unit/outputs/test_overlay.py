@@ -293,7 +293,7 @@ def test_an_unknown_picture_is_called_unknown_and_wears_no_label():
     picture = np.full((480, 640, 3), 60, np.uint8)
     known = result_of(picture)
     unknown = replace(known, unknown=True)
-    assert (known.says, unknown.says) == (LABELS[2], "unknown")
+    assert (known.label, unknown.label) == (LABELS[2], "unknown")
     assert not np.array_equal(draw(picture, known), draw(picture, unknown))
     trail = Trail()
     trail.push(unknown)

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from streamrec import Frame, Recognizer, Watcher, results
 from streamrec.commands.app import app
 from streamrec.errors import StreamrecError
-from streamrec.pipeline.motion_gate import Gate, glance
+from streamrec.pipeline.motion_gate import MotionGate, block_means
 from streamrec.sources.files import FileSource
 from streamrec.sources.iterable import IterableSource
 
@@ -30,7 +30,7 @@ def frames(pictures: list[np.ndarray], fps: float = 10.0) -> list[Frame]:
 
 
 def passed(given: list[Frame], seconds: float = 0.5) -> list[int]:
-    gate = Gate(seconds)
+    gate = MotionGate(seconds)
     found = [frame.index for frame in given if gate.passes(frame)]
     assert gate.still == len(given) - len(found)
     return found
@@ -71,7 +71,7 @@ def test_another_segment_size_or_clock_is_looked_at():
 
 @pytest.mark.parametrize("shape", [(2, 3, 3), (3, 1280, 3), (64, 80, 3), (2160, 3840, 3)])
 def test_a_picture_of_any_size_has_a_glance(shape):
-    assert glance(np.zeros(shape, np.uint8)).size <= 60 * 60
+    assert block_means(np.zeros(shape, np.uint8)).size <= 60 * 60
     assert passed(frames([np.zeros(shape, np.uint8)] * 3)) == [0]
 
 
@@ -79,13 +79,13 @@ def test_a_picture_of_any_size_has_a_glance(shape):
     ("seconds", "most", "said"),
     [
         (0.0, float("inf"), "every 0 s: give seconds above 0"),
-        (2.0, 2.0, "give seconds above 0, and up to 1.6; after 2 s without a look this model begins anew"),
+        (2.0, 2.0, "give seconds above 0, and up to 1.6; after 2 s without a frame this model begins anew"),
         (float("nan"), 2.0, "still, in seconds, is nan"),
     ],
 )
 def test_seconds_that_cannot_be_are_refused(seconds, most, said):
     with pytest.raises(StreamrecError, match=re.escape(said)):
-        Gate(seconds, most=most)
+        MotionGate(seconds, most=most)
 
 
 @pytest.fixture(scope="module")

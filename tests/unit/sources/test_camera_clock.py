@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
-from streamrec.sources.camera_clock import GOOD_SECONDS, Mark, Slow, Timekeeping
-from streamrec.sources.monitors import LAG_SECONDS, Clock, Lag
+from streamrec.sources.camera_clock import GOOD_SECONDS, ClockMonitor, Mark, Slow
+from streamrec.sources.monitors import LAG_SECONDS, LagMonitor, SourceClock
 
 FPS = 15
 KEY, OTHER = 20_000, 2_000  # bytes of a key frame, and of another picture
@@ -32,15 +32,15 @@ def marks(
         yield Mark(tells(at, number), 100.0 + at + chance.uniform(0.0, jitter), read, 0.9 * at)
 
 
-def told_off(pictures: Iterable[Mark]) -> tuple[Timekeeping, float | None]:
+def told_off(pictures: Iterable[Mark]) -> tuple[ClockMonitor, float | None]:
     """What is made of them, and after how many seconds they are believed no more."""
-    timing, lag = Timekeeping(), Lag()
+    timing, lag = ClockMonitor(), LagMonitor()
     for mark in pictures:
         if not timing.step(mark):
             return timing, mark.captured - 100.0
         if timing.jumped:
-            lag = Lag()
-        lag.step(mark.told, mark.captured, LAG_SECONDS)
+            lag = LagMonitor()
+        lag.step(mark.camera_time, mark.captured, LAG_SECONDS)
         if lag.lasts(mark.captured) and timing.lagged() is not Slow.clock:
             return timing, None
     return timing, None
@@ -65,7 +65,7 @@ def told_off(pictures: Iterable[Mark]) -> tuple[Timekeeping, float | None]:
         (lambda at, number: at % 5.0, "jumps again and again", 16.0),
     ],
 )
-def test_a_clock_that_lies_is_found_out_and_told(tells, says, within):
+def test_a_clock_that_lies_is_found_out_and_reported(tells, says, within):
     timing, after = told_off(marks(100.0, tells))
     assert after is not None
     assert after <= within
@@ -77,7 +77,10 @@ def burst_at_the_opening() -> Iterator[Mark]:
     """Three seconds of pictures at once, as a server keeps them."""
     for mark in marks(60.0, lambda at, number: at):
         yield Mark(
-            mark.told, max(103.0 + mark.told / 100, mark.captured), mark.read, max(0.0, mark.told - 3.0)
+            mark.camera_time,
+            max(103.0 + mark.camera_time / 100, mark.captured),
+            mark.read,
+            max(0.0, mark.camera_time - 3.0),
         )
 
 
@@ -86,21 +89,26 @@ def stall_and_burst() -> Iterator[Mark]:
     for mark in marks(60.0, lambda at, number: at):
         begun = next((t for t in (110.0, 125.0, 140.0) if t <= mark.captured < t + 5.0), None)
         captured = mark.captured if begun is None else begun + 5.0 + (mark.captured - begun) / 100
-        yield Mark(mark.told, captured, mark.read, mark.idle)
+        yield Mark(mark.camera_time, captured, mark.read, mark.idle)
 
 
 def backlog_made_up_for_slowly() -> Iterator[Mark]:
     """Five seconds late after a stall, and on time ten seconds later."""
     for mark in marks(60.0, lambda at, number: at):
         late = max(0.0, 5.0 - max(0.0, mark.captured - 115.0) / 2) if mark.captured >= 110.0 else 0.0
-        yield Mark(mark.told, max(mark.captured, min(115.0, mark.captured) + late), mark.read, mark.idle)
+        yield Mark(
+            mark.camera_time, max(mark.captured, min(115.0, mark.captured) + late), mark.read, mark.idle
+        )
 
 
 def busy_machine() -> Iterator[Mark]:
     """Whoever reads was late from the beginning, and catches up: there is always something to be read."""
     for mark in marks(60.0, lambda at, number: at):
         yield Mark(
-            mark.told, mark.captured + max(0.0, 4.0 - mark.told / 2), mark.read, max(0.0, mark.told - 8.0)
+            mark.camera_time,
+            mark.captured + max(0.0, 4.0 - mark.camera_time / 2),
+            mark.read,
+            max(0.0, mark.camera_time - 8.0),
         )
 
 
@@ -131,7 +139,7 @@ HONEST = [
 
 @pytest.mark.parametrize("pictures", HONEST)
 def test_an_honest_clock_is_believed(pictures):
-    timing = Timekeeping()
+    timing = ClockMonitor()
     assert all(timing.step(mark) for mark in pictures())
     assert timing.reason == ""
     assert timing.early <= (0.3 if pictures is not HONEST[1] else 1.0)  # that one gains a second in all
@@ -139,19 +147,19 @@ def test_an_honest_clock_is_believed(pictures):
 
 @pytest.mark.parametrize("rate", [1.2, 2.0, 5.0])
 def test_a_fast_clock_is_never_ahead_of_the_arrivals_not_even_before_it_is_found_out(rate):
-    timing, clock = Timekeeping(), Clock(100.0)
+    timing, clock = ClockMonitor(), SourceClock(100.0)
     for mark in marks(30.0, lambda at, number: rate * at):
         believed = timing.step(mark)
-        moment, _ = clock.step(mark.told - timing.early if believed else None, mark.captured)
+        moment, _ = clock.step(mark.camera_time - timing.early if believed else None, mark.captured)
         assert moment - (mark.captured - 100.0) <= 0.35
     assert not timing.trusted
 
 
 def test_what_waited_at_the_opening_keeps_its_own_rhythm():
-    timing, clock, moments = Timekeeping(), Clock(103.0), []
+    timing, clock, moments = ClockMonitor(), SourceClock(103.0), []
     for mark in burst_at_the_opening():
         assert timing.step(mark)
-        moments.append(clock.step(mark.told - timing.early, mark.captured)[0])
+        moments.append(clock.step(mark.camera_time - timing.early, mark.captured)[0])
     gaps = [b - a for a, b in itertools.pairwise(moments)]
     assert gaps[:40] == pytest.approx([1 / FPS] * 40, abs=0.01)
 
@@ -171,10 +179,10 @@ def slow_line(seconds: float, rate: float, sizes: Callable[[int], int] | None = 
 
 @pytest.mark.parametrize("rate", [0.2, 0.5, 0.8])
 def test_a_slow_line_is_no_slow_clock(rate):
-    timing, lag = Timekeeping(), Lag()
+    timing, lag = ClockMonitor(), LagMonitor()
     for mark in slow_line(60.0, rate):
         assert timing.step(mark)
-        lag.step(mark.told, mark.captured, LAG_SECONDS)
+        lag.step(mark.camera_time, mark.captured, LAG_SECONDS)
         if lag.lasts(mark.captured):
             assert timing.lagged() is Slow.line
             return
@@ -182,13 +190,13 @@ def test_a_slow_line_is_no_slow_clock(rate):
 
 
 def test_where_all_pictures_are_of_one_size_it_is_not_known_and_times_are_those_of_arrival_from_the_second_time_on():
-    timing = Timekeeping()
+    timing = ClockMonitor()
     for opening in range(2):
         timing.reopened()
-        lag = Lag()
+        lag = LagMonitor()
         for mark in slow_line(60.0, 0.5, lambda number: OTHER):
             timing.step(mark)
-            lag.step(mark.told, mark.captured, LAG_SECONDS)
+            lag.step(mark.camera_time, mark.captured, LAG_SECONDS)
             if lag.lasts(mark.captured):
                 assert timing.lagged() is Slow.unknown
                 break
@@ -198,7 +206,7 @@ def test_where_all_pictures_are_of_one_size_it_is_not_known_and_times_are_those_
 
 
 def test_what_is_known_of_a_clock_outlives_another_opening():
-    timing = Timekeeping()
+    timing = ClockMonitor()
     for mark in marks(10.0, lambda at, number: 2.0 * at):
         timing.step(mark)
     timing.reopened()
@@ -206,7 +214,7 @@ def test_what_is_known_of_a_clock_outlives_another_opening():
 
 
 def test_a_clock_that_keeps_time_again_is_believed_again_and_after_that_only_for_longer():
-    timing, believed = Timekeeping(), []
+    timing, believed = ClockMonitor(), []
     for _ in range(2):
         for mark in marks(20.0, lambda at, number: 2.0 * at):
             timing.step(mark)
@@ -215,7 +223,7 @@ def test_a_clock_that_keeps_time_again_is_believed_again_and_after_that_only_for
         since = None
         for mark in marks(200.0, lambda at, number: at):
             if timing.step(mark) and since is None:
-                since = mark.told
+                since = mark.camera_time
                 assert timing.reason == ""
         believed.append(since)
         timing.reopened()
@@ -224,7 +232,7 @@ def test_a_clock_that_keeps_time_again_is_believed_again_and_after_that_only_for
 
 
 def test_a_clock_that_is_slow_for_good_never_is():
-    timing = Timekeeping()
+    timing = ClockMonitor()
     for mark in marks(20.0, lambda at, number: 7.0):
         timing.step(mark)
     timing.reopened()
@@ -233,10 +241,10 @@ def test_a_clock_that_is_slow_for_good_never_is():
 
 @pytest.mark.parametrize("rate", [0.0, 0.5, 2.0, -1.0])
 def test_from_then_on_seconds_are_ours_and_time_never_goes_back(rate):
-    timing, clock = Timekeeping(), Clock(100.0)
+    timing, clock = ClockMonitor(), SourceClock(100.0)
     times, jumps = [], 0
     for mark in marks(40.0, lambda at, number: rate * at):
-        told = mark.told if timing.step(mark) else None
+        told = mark.camera_time if timing.step(mark) else None
         if timing.trusted and rate == 0.5 and mark.captured > 105.0:
             timing.lagged()
         moment, jumped = clock.step(told, mark.captured)
@@ -251,7 +259,9 @@ def test_from_then_on_seconds_are_ours_and_time_never_goes_back(rate):
 
 
 def test_pictures_that_come_in_pieces_are_judged_by_what_the_pieces_cannot_hide():
-    timing = Timekeeping()
-    paced = [Mark(mark.told, mark.told + 100.0) for mark in marks(60.0, lambda at, number: 2.0 * at)]
+    timing = ClockMonitor()
+    paced = [
+        Mark(mark.camera_time, mark.camera_time + 100.0) for mark in marks(60.0, lambda at, number: 2.0 * at)
+    ]
     assert all(timing.step(mark, paced=True) for mark in paced)
     assert not all(timing.step(mark, paced=True) for mark in marks(9.0, lambda at, number: 5.0))

@@ -31,7 +31,7 @@ def test_nothing_is_missing_where_nothing_was_lost(options):
 
 
 @pytest.mark.parametrize("options", [{"bf": "0"}, {"bf": "2"}])
-def test_a_lost_picture_is_missed_by_the_next_unless_nobody_needs_it(options):
+def test_a_lost_picture_is_noticed_by_the_next_unless_no_frame_needs_it(options):
     extradata, packets = packets_of(**options)
     for gone in range(1, 58):
         numbers, needed = FrameNumbers(extradata), FrameNumbers(extradata)

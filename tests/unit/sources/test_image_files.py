@@ -21,7 +21,7 @@ KINDS = [".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".web
 
 @pytest.mark.parametrize("ending", KINDS)
 @pytest.mark.parametrize("size", [(30, 20), (641, 479)])
-def test_the_size_of_every_kind_is_told_from_its_header(tmp_path, ending, size):
+def test_the_size_of_every_kind_is_read_from_its_header(tmp_path, ending, size):
     picture = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)
     ok, data = cv2.imencode(ending, picture[:, :, 0] if ending == ".pgm" else picture)
     assert ok

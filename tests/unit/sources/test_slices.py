@@ -172,7 +172,7 @@ def test_garbage_is_borne():
         joiner.flush()
 
 
-def test_a_picture_that_lost_a_part_is_told_to_be_incomplete():
+def test_a_picture_that_lost_a_part_is_marked_as_incomplete():
     made = pictures_of("h264", 2)
     joiner = Joiner("h264")
     pictures = [cut("h264", is_key, units) for is_key, units in made]

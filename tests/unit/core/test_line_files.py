@@ -38,7 +38,7 @@ def disk(monkeypatch):
     return made
 
 
-def test_a_full_disk_is_told_once_and_when_there_is_room_the_lines_go_on_in_order(tmp_path, disk):
+def test_a_full_disk_is_reported_once_and_when_there_is_room_the_lines_go_on_in_order(tmp_path, disk):
     logged: list[str] = []
     path = tmp_path / "out.jsonl"
     file = LineFile(path, "out.jsonl", log=logged.append)
@@ -118,7 +118,7 @@ def test_letters_that_a_stream_does_not_know_are_escaped(tmp_path):
     assert (tmp_path / "out.txt").read_bytes() == b"\xe9 \\u7384\\u95a2\n"
 
 
-def test_a_reader_that_stopped_holds_up_nobody_and_what_is_lost_is_counted():
+def test_a_reader_that_stopped_blocks_no_writer_and_what_is_lost_is_counted():
     logged: list[str] = []
     reading, writing = os.pipe()
     with os.fdopen(writing, "w") as stream:
@@ -150,7 +150,7 @@ def test_what_is_handed_over_arrives_in_order_and_is_there_when_it_is_closed(tmp
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_real_full_device_is_told(capfd):
+def test_a_real_full_device_is_reported(capfd):
     logged: list[str] = []
     with Path("/dev/full").open("w") as stream:
         file = LineFile(stream, "standard output", log=logged.append)

@@ -1,4 +1,4 @@
-"""`streamrec access`: who may see the page."""
+"""`streamrec access`: passwords and tokens of the page."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from typing import Annotated
 
 import typer
 
+from streamrec.commands.printing import log
+
 
 def access(
     file: Annotated[Path, typer.Argument(help="The file to write or add to; nobody else may read it.")],
     token: Annotated[
-        bool, typer.Option("--token", help="Add a token for programs, and say it once.")
+        bool, typer.Option("--token", help="Add a token for a program, and print it once.")
     ] = False,
 ) -> None:
-    """Make the file that says who may look at the page: a password, or a token for programs.
+    """Set the password of the page, or add a token.
 
     The password is asked for twice, or read from standard input. Only hashes are stored.
 
@@ -29,11 +31,11 @@ def access(
     if token:
         made, line = make_token()
         add_line(file, line)
-        typer.echo(f"the token, which is shown this once: {made}", err=True)
+        log(f"the token, which is shown this once: {made}")
         return
     if sys.stdin.isatty():
-        word = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+        password = typer.prompt("Passpassword", hide_input=True, confirmation_prompt=True)
     else:
-        word = sys.stdin.readline().rstrip("\r\n")
-    add_line(file, hash_password(word))
-    typer.echo(f"{file}: a password was set", err=True)
+        password = sys.stdin.readline().rstrip("\r\n")
+    add_line(file, hash_password(password))
+    log(f"{file}: a password was set")

@@ -1,0 +1,132 @@
+"""`streamrec crossval`: train and measure on folds that share no group."""
+
+from __future__ import annotations
+
+import json
+from itertools import takewhile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from streamrec.commands.command_class import check_numbers
+from streamrec.commands.options import CONDITIONS, DATA, OUTPUT, option
+from streamrec.commands.printing import log, print_text
+from streamrec.commands.train import job_of
+from streamrec.commands.values import parse_relabel
+
+# Options of train that do not change the model.
+_NOT_OF_THE_MODEL = ("data", "out", "run_folder", "seed", "hold_out", "threads", "device")
+
+
+def crossval(
+    context: typer.Context,
+    data: Annotated[str, typer.Argument(help="As for train: folders and CSV files. They come first.")],
+    out: Annotated[Path, option(OUTPUT, "Folder for the folds and the report.", "--out", "-o")],
+    beside: Annotated[
+        list[str] | None,
+        option(DATA, "Data that each fold learns from and none is measured on; may be repeated."),
+    ] = None,
+    folds: Annotated[
+        str, option(CONDITIONS, "Number of folds, or group: each group is held out once.")
+    ] = "5",
+    seeds: Annotated[
+        str, option(CONDITIONS, "Random seeds of the training, commas between; each trains all folds.")
+    ] = "0",
+    fold_seed: Annotated[int, option(CONDITIONS, "Random seed that assigns groups to folds.", min=0)] = 0,
+    baselines: Annotated[bool, option(CONDITIONS, "Measure the baselines beside the model.")] = True,
+    frozen: Annotated[
+        str | None,
+        option(
+            CONDITIONS,
+            "Also measure baselines on this encoder with ImageNet weights, like efficientnet_lite0.",
+        ),
+    ] = None,
+    relabel: Annotated[str, option(DATA, "As for train; by default as the recipe has it.")] = "",
+) -> None:
+    """Cross-validate: train and measure on folds that share no group.
+
+    All other options are those of train. A run that is stopped goes on where it was when the same command is given
+    again. The predictions of each frame, report.json and report.md are in the folder.
+
+    \b
+    Examples:
+      streamrec crossval clips.csv --out folds/
+      streamrec crossval clips.csv --out folds/ --folds group --seeds 0,1,2
+      streamrec crossval clips.csv more.csv --out folds/ --beside street/
+    """
+    from streamrec.core.files import keep_inputs
+    from streamrec.data.clips import find_clips, grouped_with
+    from streamrec.evaluation.crossval import cross_validate, files_in, write_index
+    from streamrec.evaluation.crossval_report import CrossValidation, markdown_of
+    from streamrec.runtime.checkpoint import load_model
+    from streamrec.train.recipes import choose_recipe
+
+    more = list(takewhile(lambda word: not word.startswith("-"), context.args))
+    options = context.args[len(more) :]
+    paths = [data, *more]
+    _check(paths, options, folds, seeds)
+    given = _options_of_train(context, [*paths, "--out", "model.safetensors", *options])
+    notes = []  # printed when the first fold begins: all that is asked for is possible then
+    if given["recipe"] is None and given["world"] is None:  # one for all folds
+        given["recipe"], why = choose_recipe(find_clips(paths, relabel=parse_relabel(relabel)))
+        notes.append(why)
+    job = job_of(given)
+    renamed = parse_relabel(relabel) or job.relabel
+
+    def train_fold(learned: list[Any], measured: list[Any], number: int, folder: Path) -> Any:
+        while notes:
+            log(notes.pop())
+        model = folder / "model.safetensors"
+        if not model.exists():  # it does when the run was stopped while it was measured
+            write_index(learned, folder / "learned.csv")
+            run = job.folder or model.with_suffix(".run")
+            # Nothing is measured while it learns: that is done once, by the loop that serves cameras.
+            job.train_fold(learned, [], number, folder, run_folder=run)
+        return load_model(str(model))
+
+    clips = find_clips(paths, relabel=renamed, tell=log)
+    aside = find_clips(beside, relabel=renamed, least=1) if beside else []
+    aside = grouped_with(clips, aside, tell=log)
+    read = [*paths, *(beside or ()), *(clip.path for clip in (*clips, *aside))]
+    keep_inputs({"--out": [out, *files_in(out)]}, read)
+    recipe = {name: value for name, value in given.items() if name not in _NOT_OF_THE_MODEL}
+    report = cross_validate(
+        clips,
+        train_fold,
+        out,
+        CrossValidation(
+            folds=None if folds == "group" else int(folds),
+            seeds=tuple(int(part) for part in seeds.split(",")),
+            fold_seed=fold_seed,
+            baselines=baselines,
+            frozen=frozen,
+        ),
+        beside=aside,
+        recipe=json.loads(json.dumps(recipe, default=str)),
+        tell=log,
+    )
+    print_text(markdown_of(report))
+
+
+def _check(paths: list[str], options: list[str], folds: str, seeds: str) -> None:
+    from streamrec.errors import DataError
+
+    if paths[0].startswith("-") or "synthetic" in paths:
+        raise DataError(f"crossval {paths[0]}: first give a folder of clips or a CSV, then the options")
+    if any(word.partition("=")[0] in ("--seed", "--hold-out") for word in options):
+        raise DataError("crossval takes --seeds and --folds in place of --seed and --hold-out")
+    if folds != "group" and not folds.isdecimal():
+        raise DataError(f"--folds {folds}: give a number, or group")
+    if not all(part.strip().isdecimal() for part in seeds.split(",")):
+        raise DataError(f"--seeds {seeds}: give whole numbers with commas between, like 0,1,2")
+
+
+def _options_of_train(context: typer.Context, words: list[str]) -> dict[str, Any]:
+    """The options that ``train`` reads from these words; what is wrong with one is reported here."""
+    assert context.parent is not None
+    program: Any = context.parent.command
+    train = program.get_command(context.parent, "train")
+    with train.make_context("train", words, parent=context.parent) as read:
+        check_numbers(read)
+        return dict(read.params)

@@ -1,0 +1,100 @@
+"""Settings that several options give together: the page's, those of what happens after an event, the tuned file's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from streamrec.commands.printing import log
+
+if TYPE_CHECKING:
+    from streamrec.notify.dispatcher import DispatchSettings
+    from streamrec.settings.tuned_file import Tuned
+    from streamrec.web.server import WebSettings
+
+
+def page_settings(
+    address: str | None, access: Path | None, names: list[str] | None, certificate: Path | None
+) -> WebSettings | None:
+    """The page's settings; None where there is to be none. Raises ``SettingsError``."""
+    from streamrec.errors import SettingsError
+
+    if address is None:
+        if access or names or certificate:
+            raise SettingsError(
+                "--web-access, --web-name and --web-certificate belong to --web; give that too"
+            )
+        return None
+    from streamrec.core.files import too_open
+    from streamrec.core.reading import path_of
+    from streamrec.web.auth import Access
+    from streamrec.web.server import WebSettings, parse_address
+
+    for file in (access, certificate):  # the second holds a key
+        if file is not None and (warning := too_open(path_of(str(file)))):
+            log(warning)
+    host, port = parse_address(address)
+    return WebSettings(
+        host=host,
+        port=port,
+        access=Access.read(access, os.environ),
+        access_file=access,
+        public=tuple(name.rstrip("/") for name in names or ()),
+        certificate=certificate,
+    )
+
+
+def after_options(
+    history: Path | None,
+    evidence: Path | None,
+    privacy: str | None,
+    sinks: list[str] | None,
+    record: Path | None,
+    record_pictures: str,
+    record_gb: float,
+) -> dict[str, Any]:
+    """The options about what happens after an event, for ``DispatchSettings.with_options``."""
+    return {
+        "history": history,
+        "evidence": evidence,
+        "privacy": privacy,
+        "sinks": sinks or (),
+        "record": record,
+        "record_pictures": record_pictures,
+        "record_gb": record_gb,
+    }
+
+
+def after_events(file: Path | None, options: Mapping[str, Any]) -> DispatchSettings:
+    """What happens after an event: as the options say, or else the file."""
+    from streamrec.notify.dispatcher import DispatchSettings
+    from streamrec.settings.cameras_file import read_after
+
+    settings = DispatchSettings()
+    if file is not None:
+        read = read_after(file, os.environ)
+        for warning in read.too_open():
+            log(warning)
+        settings = DispatchSettings.of(read)
+    return settings.with_options(**options)
+
+
+def tuned_settings(context: typer.Context, config: Path | None) -> Tuned:
+    """What the tuned file says, without what an option gives."""
+    from streamrec.settings.tuned_file import KEYS, Tuned, read_tuned
+
+    if config is None:
+        return Tuned()
+    sources = {key: context.get_parameter_source(key) for key in KEYS}
+    given = [key for key, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    return replace(read_tuned(config), **dict.fromkeys(given))
+
+
+def files_of_sinks(sinks: list[str] | None) -> list[Path]:
+    """The Python files that --sink names."""
+    return [Path(use.rpartition(":")[0]) for use in sinks or () if use.rpartition(":")[0].endswith(".py")]

@@ -1,0 +1,225 @@
+"""What ``run`` and ``demo`` do: one source, recognized until its end, its results shown, written and sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from streamrec.commands.outputs import CallbackView, LinesView, Outputs, PageView, SinkView, View
+from streamrec.commands.terminal import Terminal
+from streamrec.commands.wording import describe_health
+from streamrec.core.console import LineConsole
+from streamrec.errors import ModelError, SinkError
+from streamrec.notify.dispatcher import Dispatcher, DispatchSettings
+from streamrec.outputs.overlay import draw_heat
+from streamrec.outputs.sink import Background
+from streamrec.outputs.video_file import VideoFile
+from streamrec.outputs.window import Window, why_no_display
+from streamrec.pipeline.loop import results
+from streamrec.runtime.recognizer import Followed, Recognizer
+from streamrec.sources.health import LEFT, OVER
+from streamrec.sources.wrappers import Limited, RealTime
+from streamrec.types import Health, Result, Source, SourceState
+
+if TYPE_CHECKING:
+    from streamrec.web.server import WebSettings
+
+_VIDEO_PATIENCE = 600.0  # seconds: the video of hours takes its time to close
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunJob:
+    """One run of ``streamrec run``; the fields are its options."""
+
+    source: Source
+    recognizer: Recognizer
+    model: str  # what the recognizer was loaded from, for ``explain``
+    save: Path | None = None  # a video
+    jsonl: str | None = None  # a file, or "-"
+    show: bool | None = None  # a window; None: where there is a display
+    explain: bool = False
+    max_seconds: float | None = None  # of the stream
+    fps: float | None = None  # None: the sampling rate that the model learned
+    still: float | None = None  # seconds; None: no motion gate
+    also: Callable[[Result], None] | None = None  # called with each result
+    after: DispatchSettings = field(default_factory=DispatchSettings)
+    web: WebSettings | None = None
+
+    def run(self) -> None:
+        """Recognize until the source ends, the window is closed, or no reader is left; raises ``StreamrecError``.
+
+        An output that fails is reported once; the others go on, and at the end it is raised. A camera is held up
+        neither by a slow reader nor by a terminal that was stopped; a file waits for the reader of its lines, and
+        loses none.
+        """
+        source = self.source
+        source.settle()
+        if self.max_seconds is not None:
+            source = Limited(source, self.max_seconds)
+        no_window = why_no_display() if self.show is not False else None
+        if self.show and no_window:
+            raise SinkError(no_window)
+        has_window = self.show is not False and no_window is None
+        heat = _HeatMap(self.model)
+        if self.explain:
+            if self.save is None and not has_window:
+                raise SinkError(
+                    "--explain draws into a window or a video, and there is neither; add --save why.mp4"
+                )
+            heat.switch()
+        with ExitStack() as stack:
+            window = stack.enter_context(Window()) if has_window else None
+            if window is not None and not source.live:
+                source = RealTime(source)  # a file is watched at its own speed
+            opened = _Opened(self, source, window, heat, stack, no_window)
+            for result in results(source, opened.recognizer, fps=self.fps, still=self.still):
+                opened.outputs.write(result)
+                opened.outputs.tick()
+                if window is not None and window.closed:
+                    break
+        failures = opened.outputs.failures
+        if not source.live and not all(one.complete for one in opened.written):
+            failures.append(SinkError("not everything could be written"))
+        if failures:
+            raise SinkError("; ".join(dict.fromkeys(map(str, failures))))
+
+
+class _Opened:
+    """The outputs of one run, opened in the order in which they depend on each other; ``stack`` closes them."""
+
+    def __init__(
+        self,
+        job: RunJob,
+        source: Source,
+        window: Window | None,
+        heat: _HeatMap,
+        stack: ExitStack,
+        no_window: str | None,
+    ) -> None:
+        on_stdout = job.jsonl != "-"
+        aside = LineConsole(stderr=True, background=source.live)  # what is printed beside the lines of events
+        stack.callback(aside.close)
+        terminal = Terminal(source, job.recognizer, on_stdout=on_stdout, warn=aside.print_line)
+        stack.callback(terminal.console.close)
+        self.written: list[Any] = (
+            [terminal.console] if on_stdout else []
+        )  # where no line of a file may be lost
+        files: list[View] = []
+        if job.save is not None:
+            # Of a file every frame is written; a live stream is never held up by the disk.
+            video = Background(VideoFile(job.save), drop_oldest=source.live, patience=_VIDEO_PATIENCE)
+            files.append(SinkView(stack.enter_context(video), heat.drawn))
+        states = _States(source.name, aside.print_line)
+        if job.jsonl is not None:
+            lines = LinesView(job.jsonl, warn=aside.print_line, background=source.live)
+            stack.callback(lines.close)
+            self.written.append(lines.file)
+            files.append(lines)
+        stack.callback(states.finish)  # before the lines are closed
+        source.on_health = states.on_health
+        stack.enter_context(terminal)
+        if job.show is None and no_window and not files:
+            terminal.log(f"No window: {no_window}")
+        dispatcher = stack.enter_context(Dispatcher(job.after, terminal.log))
+        views: list[View] = []
+        if job.web is not None:
+            page = PageView(job.web, dispatcher, terminal.log, source=source)
+            views.append(stack.enter_context(page))
+        views += files
+        model = job.recognizer
+        actions = [label for label in model.labels if label not in model.config.events.background]
+        dispatcher.camera(source.name, model=model.name, live=source.live, actions=actions)
+        if window is not None:
+            terminal.log("in the window: e shows where the model looked, q ends")
+            views.append(_WindowView(window, heat, terminal.log))
+        views.append(terminal)
+        if job.also is not None:
+            views.append(CallbackView(job.also))
+        self.recognizer = heat.recognizer = Followed(dispatcher.recorded(model))
+        self.outputs = states.outputs = Outputs(dispatcher, views, terminal=terminal, log=terminal.log)
+
+
+class _HeatMap:
+    """Where the model looked, drawn into what is shown while that is switched on."""
+
+    def __init__(self, model: str) -> None:
+        self.recognizer: Followed | None = None  # the one whose results are drawn
+        self._model = model
+        self._explainer: Any = None
+        self._on = False
+        self._drawn: tuple[Result, Result] | None = None  # the last result, and the same with the heat map
+
+    def switch(self) -> None:
+        """On, or off; the model's torch weights are loaded the first time. Raises ``ModelError`` without them."""
+        if self._explainer is None:
+            from streamrec.runtime.explain import Explainer  # needs torch
+
+            self._explainer = Explainer.load(self._model)
+        self._on = not self._on
+
+    def drawn(self, result: Result) -> Result:
+        """The result as it is shown: with the heat map over its image while that is on."""
+        if self._drawn is None or self._drawn[0] is not result:
+            self._drawn = result, self._draw(result)
+        return self._drawn[1]
+
+    def _draw(self, result: Result) -> Result:
+        before = None if self.recognizer is None else self.recognizer.before(result.frame)
+        if not self._on or before is None:
+            return result
+        frame = result.frame
+        heat = self._explainer.heat(frame, before, result.prediction.label)
+        return replace(result, frame=replace(frame, image=draw_heat(frame.image, heat)))
+
+
+class _WindowView(View):
+    """The window, and its key e."""
+
+    def __init__(self, window: Window, heat: _HeatMap, log: Callable[[str], None]) -> None:
+        self._window, self._heat, self._log = window, heat, log
+
+    def write(self, result: Result, shown: Result) -> None:
+        """Show the result with its events; switch the heat map where e was pressed."""
+        self._window.write(self._heat.drawn(result))
+        if self._window.key in ("e", "E"):
+            try:
+                self._heat.switch()
+            except ModelError as error:
+                self._log(str(error))
+
+
+class _States:
+    """The states of a source as they change: sentences on standard error, and lines in the outputs."""
+
+    def __init__(self, name: str, log: Callable[[str], None]) -> None:
+        self.name = name
+        self.outputs: Outputs | None = None
+        self._log = log
+        self._was_live = False
+        self._last: Health | None = None  # the end, reported after the last result
+
+    def on_health(self, health: Health) -> None:
+        """Called in the thread that reads."""
+        if health.state in (SourceState.ended, SourceState.failed):
+            self._last = health
+            return
+        first = health.state is SourceState.live and not self._was_live
+        self._was_live = self._was_live or first
+        if health.reason or (health.state is SourceState.live and not first):
+            self._log(f"{self.name}: {describe_health(health)}")
+        self._write(health)
+
+    def finish(self) -> None:
+        """Report how the source ended. Why it failed is raised as an error instead."""
+        if self._last is None:
+            return
+        if self._last.state is SourceState.ended and self._last.reason not in (LEFT, OVER):
+            self._log(f"{self.name}: {self._last.reason}")
+        self._write(self._last)
+
+    def _write(self, health: Health) -> None:
+        if self.outputs is not None:
+            self.outputs.write_health(self.name, health)
