@@ -238,7 +238,7 @@ def _begin(
 
 def _kept_looks(model: ActionModel, settings: TrainSettings) -> KeptLooks | None:
     """Where the trunk rests and can be asked apart from the rest."""
-    if not (settings.trunk_rests and model.encoder.has_trunk):
+    if not (settings.trunk_rests and model.encoder.has_backbone):
         return None
     dtype = _precision(settings.precision, model.mean.device)
     return KeptLooks(model, settings.augmentation, looks=settings.looks, dtype=dtype)

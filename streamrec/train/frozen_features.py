@@ -106,7 +106,7 @@ class KeptLooks:
                 pictures = [look(p, n, float(ages[n])) for p, n in zip(pictures, numbers, strict=True)]
             batch = torch.from_numpy(planar(np.stack(pictures))).to(self._model.mean.device)
             with torch.autocast(batch.device.type, self._dtype, enabled=self._dtype is not torch.float32):
-                features = self._model.trunk_features(batch)
+                features = self._model.backbone_features(batch)
             found.append(features.half().cpu().numpy())
         return np.concatenate(found)
 

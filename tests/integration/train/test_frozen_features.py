@@ -52,7 +52,7 @@ def test_the_first_look_is_the_recording_as_it_is(model, cache):
     looked = kept(model, cache).look(recording, 0)
     assert looked.look is None
     with torch.inference_mode():
-        features = model.trunk_features(torch.from_numpy(planar(recording.pictures)))
+        features = model.backbone_features(torch.from_numpy(planar(recording.pictures)))
     torch.testing.assert_close(torch.from_numpy(looked.of(np.arange(12))), features, atol=2e-3, rtol=2e-3)
 
 
@@ -61,7 +61,7 @@ def test_a_look_has_the_features_of_the_pictures_as_it_shows_them(model, cache):
     looked = kept(model, cache).look(recording, 1)
     shown = np.stack([looked.look(p, n, n / 10) for n, p in enumerate(recording.pictures)])
     with torch.inference_mode():
-        features = model.trunk_features(torch.from_numpy(planar(shown)))
+        features = model.backbone_features(torch.from_numpy(planar(shown)))
     torch.testing.assert_close(torch.from_numpy(looked.of(np.arange(12))), features, atol=2e-3, rtol=2e-3)
 
 
@@ -104,7 +104,7 @@ def test_windows_tell_of_each_picture_what_the_trunk_says_of_it(model, cache):
     recordings = [noisy(8), noisy(9)]
     batch = next(windows_of(recordings, fps=10.0, looks=looks))
     with torch.inference_mode():
-        features = model.trunk_features(torch.from_numpy(batch.pictures).flatten(0, 1))
+        features = model.backbone_features(torch.from_numpy(batch.pictures).flatten(0, 1))
     torch.testing.assert_close(torch.from_numpy(batch.trunk).flatten(0, 1), features, atol=2e-3, rtol=2e-3)
 
 
