@@ -47,11 +47,12 @@ class _Step(nn.Module):
         self.model = model
         self.head_arrays = head_arrays
 
-    def forward(self, images: Tensor, elapsed: Tensor, *memory: Tensor) -> tuple[Tensor, ...]:
+    # Its parameters' names are part of the graph.
+    def forward(self, pictures: Tensor, elapsed: Tensor, *memory: Tensor) -> tuple[Tensor, ...]:
         state = replace(
             self.model.initial_state(), head=memory[: self.head_arrays], cache=memory[self.head_arrays :]
         )
-        outputs, state = self.model.step(images, elapsed, state)
+        outputs, state = self.model.step(pictures, elapsed, state)
         logits, phase = self.model.split(outputs)
         scores = (torch.softmax(logits, dim=-1),) if phase is None else (torch.softmax(logits, dim=-1), phase)
         return *scores, *state.head, *state.cache
