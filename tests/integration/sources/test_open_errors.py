@@ -1,4 +1,4 @@
-"""Why an address does not open: told in words that name the cause, and never in an error's own."""
+"""Why an address does not open: reported in a sentence that names the cause, never with the message of an error."""
 
 from __future__ import annotations
 
@@ -234,14 +234,14 @@ def test_playlists_in_playlists_have_a_bound_and_are_reported(deep, monkeypatch)
 
     with web(answer) as (address, asked):
         source = NetworkSource(f"{address}/live.m3u8", retries=None)
-        said: list[str] = []
-        source.on_health = lambda health: said.append(health.reason)
+        reasons: list[str] = []
+        source.on_health = lambda health: reasons.append(health.reason)
         begun = time.monotonic()
         threading.Timer(2.0, source.interrupt).start()
         assert list(source) == []
         openings = 1 + (time.monotonic() - begun) // 1.0
         assert asked.total() <= openings * (MOST_CONNECTIONS + 5)
-    assert not any(PYTHON.search(reason) for reason in said)
+    assert not any(PYTHON.search(reason) for reason in reasons)
 
 
 def test_a_playlist_that_names_what_is_no_video_is_reported_and_asked_with_pauses():
