@@ -1,7 +1,7 @@
-"""What the site has beside docs/: pages written from the code and from files of the folder above, and their links.
+"""Pages of the site beside docs/: generated from the code and from files of the repository, with their links.
 
-MkDocs calls the functions that begin with ``on_``. A link that leaves docs/ is right where the repository is read;
-in the site it is led to the page that shows the same file.
+MkDocs calls the functions that begin with ``on_``. A link that leaves docs/ is right in the repository;
+in the site it leads to the page that shows the same file.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PYTHON: dict[str, tuple[str, tuple[str, ...]]] = {
         "Sinks: where results go",
         ("Sink", "Window", "VideoFile", "JsonLines", "Latest", "Callback", "Background", "draw"),
     ),
-    "explaining": ("Where the model looked", ("Explainer", "Followed", "draw_heat")),
+    "explaining": ("Which part of the frame spoke for a label", ("Explainer", "Followed", "draw_heat")),
     "models": ("Models", ("ModelConfig", "ActionModel", "CNNLSTM", "save_model")),
     "synthetic": ("The synthetic world", ("World", "WorldSettings")),
     "errors": ("Errors", ("StreamrecError",)),
@@ -47,6 +47,7 @@ PYTHON: dict[str, tuple[str, tuple[str, ...]]] = {
 
 FENCE = re.compile(r"(^ *````?.*?^ *````?$)", re.DOTALL | re.MULTILINE)
 IMAGE = re.compile(r"(<img\s[^>]*?\bsrc=\")([^\":]+)(\")")
+SECTIONS = re.compile(r"<!-- README: (.*) -->")
 LINK = re.compile(r"(\])\(([^)#:\s]+)(#[^)\s]*)?\)")
 
 _shown: dict[str, str] = {}  # a file of the repository -> the page that shows it
@@ -61,7 +62,7 @@ def on_config(config: Any) -> Any:
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add the pages that nobody wrote by hand, and say which file each page shows."""
+    """Add the generated pages, and record which file each page shows."""
     for file in files.documentation_pages():
         _show(f"docs/{file.src_uri}", file.src_uri)
     _show("README.md", "index.md")
@@ -70,7 +71,9 @@ def on_files(files: Files, config: Any) -> Files:
     made = {
         "reference/cli.md": cli_page(),
         **python_pages(),
-        "decisions/index.md": _list_page("Decisions", "What was chosen, and what was refused.", "decisions"),
+        "decisions/index.md": _list_page(
+            "Decisions", "Choices, with their measurements, and what was refused.", "decisions"
+        ),
         "model-cards/index.md": _list_page("Models that ship", "A card each.", "model-cards"),
         "deploy.md": deploy_page(),
     }
@@ -102,6 +105,9 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         page.meta["hide"] = ["navigation"]
     origin = _origin.get(uri)
     markdown = markdown if origin is None else _relinked(markdown, origin, uri)
+    markdown = SECTIONS.sub(
+        lambda mark: _relinked(_readme_sections(mark[1].split("; ")), "README.md", uri), markdown
+    )
     folder, at = posixpath.dirname(uri), page.url or "."
 
     def lead(image: re.Match[str]) -> str:  # MkDocs leads what is Markdown; HTML is left as it stands
@@ -112,7 +118,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 
 def cli_page() -> str:
-    """The command line, from what ``--help`` is made of."""
+    """The command line, from the same data as ``--help``."""
     import typer.main
 
     sys.path.insert(0, str(ROOT))
@@ -121,7 +127,7 @@ def cli_page() -> str:
     group: Any = typer.main.get_command(app)
     parts = [
         "# Command line\n",
-        "`streamrec COMMAND --help` says the same in a terminal. A user's mistake ends with 2 and a sentence "
+        "`streamrec COMMAND --help` prints the same in a terminal. A user's mistake ends with 2 and a message "
         "that says what to do, Ctrl-C with 130.\n",
     ]
     root = group.make_context("streamrec", [], resilient_parsing=True)
@@ -146,7 +152,7 @@ def cli_page() -> str:
 
 
 def python_pages() -> dict[str, str]:
-    """A page for each group of what ``streamrec/__init__.py`` gives out; every name is on one of them."""
+    """A page for each group of public names of ``streamrec/__init__.py``; every name is on one of them."""
     sys.path.insert(0, str(ROOT))
     import streamrec
 
@@ -171,6 +177,12 @@ def deploy_page() -> str:
     return "\n".join(["# Run it as a service\n", about, *(_listing(path) for path in files)])
 
 
+def _readme_sections(titles: list[str]) -> str:
+    """Sections of the README, so that a page can show them without a copy."""
+    sections = re.split(r"(?m)^(?=## )", _text(ROOT / "README.md"))
+    return "\n".join(part for title in titles for part in sections if part.startswith(f"## {title}\n"))
+
+
 def _list_page(title: str, about: str, folder: str) -> str:
     pages = sorted((ROOT / "docs" / folder).glob("*.md"))
     rows = [f"- [{_text(path).partition(chr(10))[0].lstrip('# ')}]({path.name})" for path in pages]
@@ -184,7 +196,7 @@ def _listing(path: Path, *, heading: bool = True) -> str:
 
 
 def _left_over(files: Files, made: dict[str, str]) -> list[str]:
-    """Files of the repository that pages link to and that nothing shows yet."""
+    """Files of the repository that pages link to and that no page shows yet."""
     texts = [(f"docs/{file.src_uri}", file.content_string) for file in files.documentation_pages()]
     texts += [(_origin[uri], text) for uri, text in made.items() if uri in _origin]
     found = {

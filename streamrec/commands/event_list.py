@@ -1,4 +1,4 @@
-"""What ``streamrec events`` does: the history as lines for a person, as JSON or as CSV, and what comes after."""
+"""What ``streamrec events`` does: prints the history as text, JSON or CSV, and follows it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from streamrec.outputs.history.records import Entry
 from streamrec.outputs.history.store import _DAY, History, HistorySettings
 from streamrec.settings.cameras_file import read_settings
 
-_SOME = 50  # events that are listed when nothing is said
-_LOOK_SECONDS = 0.5
+_SOME = 50  # events that are listed without --limit and times
+_POLL_SECONDS = 0.5
 _CSV = (
     "id", "camera", "model", "label", "started", "ended", "duration", "confidence", "repetitions", "interrupted",
     "clip", "thumbnail",
@@ -41,8 +41,8 @@ class EventList:
     form: str = "text"  # or "json" or "csv"
     follow: bool = False
 
-    def run(self, say: Callable[[str], object]) -> None:
-        """Say a line an event, the oldest first; with ``follow`` until somebody ends it."""
+    def run(self, print_line: Callable[[str], object]) -> None:
+        """Print a line for each event, the oldest first; with ``follow`` until Ctrl-C."""
         now = time.time()
         since = None if self.since is None else moment_of(self.since, now)
         until = None if self.until is None else moment_of(self.until, now)
@@ -53,13 +53,13 @@ class EventList:
                 history.changes()
             )  # before they are listed: what comes between is told twice, not never
             if self.form == "csv":
-                say(_csv_line(_CSV))
+                print_line(_csv_line(_CSV))
             limit = self.limit
             if limit is None:
                 limit = -1 if self.since or self.until else _SOME
-            said = {entry.id: entry for entry in self._found(history, since, until, limit)}
-            for entry in said.values():
-                say(self._line(entry))
+            printed = {entry.id: entry for entry in self._found(history, since, until, limit)}
+            for entry in printed.values():
+                print_line(self._line(entry))
             if left_out := history.unsound():
                 _warn(f"{history.path}: {left_out} of its rows are no events and are left out")
             trouble = ""
@@ -72,10 +72,10 @@ class EventList:
                     if str(error) != trouble:
                         _warn(trouble := str(error))
                 for entry in entries:
-                    if self._is_wanted(entry, since, until) and said.get(entry.id) != entry:
-                        say(self._line(entry))
-                        said[entry.id] = entry
-                time.sleep(_LOOK_SECONDS)
+                    if self._is_wanted(entry, since, until) and printed.get(entry.id) != entry:
+                        print_line(self._line(entry))
+                        printed[entry.id] = entry
+                time.sleep(_POLL_SECONDS)
 
     def _found(self, history: History, since: float | None, until: float | None, limit: int) -> list[Entry]:
         found: list[Entry] = []
@@ -108,7 +108,7 @@ def _warn(sentence: str) -> None:
 
 
 def line_of(entry: Entry) -> str:
-    """An event as a person reads it, in the time here."""
+    """An event as a line of text, in local time."""
     moment = datetime.fromtimestamp(entry.started).strftime("%Y-%m-%d %H:%M:%S")
     if entry.duration is None:
         lasted = "it still runs"
@@ -125,14 +125,14 @@ def line_of(entry: Entry) -> str:
 
 def _csv_line(values: tuple[str, ...]) -> str:
     line = io.StringIO()
-    # A sheet takes a text that begins so for a formula: a quote before it makes it a text.
+    # A spreadsheet takes a text that begins so for a formula; a quote before it prevents that.
     safe = [f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t") else value for value in values]
     csv.writer(line, lineterminator="").writerow(safe)
     return line.getvalue()
 
 
 def _history_of(file: Path) -> Path:
-    """The history itself, or the one that a file of cameras names."""
+    """The file of the history: this one, or the one that a file of cameras names."""
     if file.suffix != ".toml":
         return file
     if not file.exists():
@@ -149,9 +149,9 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": _DAY, "w": 7 * _DAY}
 
 
 def moment_of(text: str, now: float) -> float:
-    """What a person means by a time, in seconds since 1970: ``2h`` (ago), a date, or a date and a time.
+    """A time in seconds since 1970: ``2h`` (ago), a date, or a date and a time.
 
-    Without a zone it is the time here. Raises ``HistoryError``.
+    Without a zone it is local time. Raises ``HistoryError``.
 
     >>> moment_of("2h", 10_000.0)
     2800.0

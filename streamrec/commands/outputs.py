@@ -133,7 +133,7 @@ class LinesView(View):
             target,
             append=append,
             background=background,
-            tell=warn,
+            log=warn,
             predictions=predictions,
             clock=time.time if dated else None,
         )

@@ -1,4 +1,4 @@
-"""What ``streamrec record`` does: a person before a camera is told what to do, and becomes clips with labels."""
+"""What ``streamrec record`` does: prompts a person before a camera, and cuts the video into labelled clips."""
 
 from __future__ import annotations
 
@@ -41,23 +41,14 @@ from streamrec.sources.synthetic import ACTIONS, UNSEEN, World
 from streamrec.types import Frame, Source
 
 _RED: Color = (60, 60, 235)
-_FIRST_SEED = 2 * UNSEEN  # neither what ships nor what measures it has seen the bodies of clips
+_FIRST_SEED = 2 * UNSEEN  # bodies that neither shipped models nor their tests have seen
 
 
-# -- names
-
-
-# -- the folder
-
-
-# -- the recorder
-
-
-# -- what a person sees and presses
+# -- display and keys
 
 
 class _TerminalKeys:
-    """Single keys from the terminal, without Enter; none where nobody sits at one."""
+    """Single keys from the terminal, without Enter; none where standard input is no terminal."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()
@@ -69,7 +60,7 @@ class _TerminalKeys:
             import tty
 
             file = sys.stdin.fileno()
-            if os.tcgetpgrp(file) == os.getpgrp():  # one in the background would be stopped
+            if os.tcgetpgrp(file) == os.getpgrp():  # a process in the background would be stopped
                 self._stack.callback(termios.tcsetattr, file, termios.TCSADRAIN, termios.tcgetattr(file))
                 tty.setcbreak(file)
                 self._file = file
@@ -79,7 +70,7 @@ class _TerminalKeys:
         self._stack.close()
 
     def pressed(self) -> str:
-        """All keys since the last time."""
+        """All keys since the last call."""
         if sys.platform == "win32":
             import msvcrt
 
@@ -97,8 +88,8 @@ class _TerminalKeys:
         return "" if keys.startswith("\x1b") else keys  # F2 is Esc O Q
 
 
-class _Stage:
-    """Tells the person what to do: in the terminal, with its bell, and in a window over the live picture."""
+class _Prompter:
+    """Shows the person what to do: in the terminal, with its bell, and in a window over the live image."""
 
     def __init__(self, console: Console, window: Window | None) -> None:
         self._console, self._window = console, window
@@ -121,12 +112,12 @@ class _Stage:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def show(self, cue: Cue, picture: np.ndarray) -> str:
-        """Show a cue over the picture; the keys that were pressed."""
+    def show(self, cue: Cue, image: np.ndarray) -> str:
+        """Show a cue over the image; returns the keys that were pressed."""
         if self._phase is not cue.phase and Phase.RECORDING in (cue.phase, self._phase):
             self._bell()  # at the start and at the end of a clip
         self._phase = cue.phase
-        title, detail, style = _words(cue)
+        title, detail, style = _text_of(cue)
         if self._live is not None and (title, detail) != self._shown:
             self._shown = (title, detail)
             line = Text.assemble(
@@ -136,7 +127,7 @@ class _Stage:
         keys = self._keys.pressed()
         if self._window is not None:
             share = 1.0 - cue.left / cue.lasts if cue.lasts else None
-            keys += self._window.show(draw_cue(picture, title, detail, color=_COLORS[style], share=share))
+            keys += self._window.show(draw_cue(image, title, detail, color=_COLORS[style], share=share))
             if self._window.closed:
                 keys += "q"
         return keys
@@ -149,7 +140,7 @@ class _Stage:
 _COLORS: dict[str, Color] = {"yellow": AMBER, "red": _RED, "white": WHITE, "bright_black": QUIET}
 
 
-def _words(cue: Cue) -> tuple[str, str, str]:
+def _text_of(cue: Cue) -> tuple[str, str, str]:
     """Title, detail and colour of a cue."""
     where = f"clip {cue.number} of {cue.of}"
     if cue.phase is Phase.COUNTDOWN:
@@ -167,7 +158,7 @@ def _words(cue: Cue) -> tuple[str, str, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class RecordJob:
-    """One sitting from the command line; the fields are its options."""
+    """One run of ``streamrec record``; the fields are its options."""
 
     folder: Path
     labels: str
@@ -181,9 +172,9 @@ class RecordJob:
     show: bool | None = None  # None: where there is a display
 
     def run(self) -> None:
-        """Record what is missing, and say what is there; what was recorded before an error or Ctrl-C stays."""
+        """Record the missing clips, then print the counts; clips from before an error or Ctrl-C stay."""
         console = LineConsole()
-        tell = console.print_line
+        log = console.print_line
         labels = parse_labels(self.labels)
         place = path_of(str(self.folder))
         keep_inputs({"the clips": [place, place / INDEX]}, [file_of(self.source)])
@@ -202,7 +193,7 @@ class RecordJob:
         )
         made = folder.made(person).get(session.number, Counter())
         missing = {label: self.clips - made[label] for label in labels if made[label] < self.clips}
-        # Another order each time: no seed.
+        # No seed: another order each time.
         order = order_of(missing, mixed=self.mixed, rng=random.Random())
         recorder = Recorder(
             folder,
@@ -210,24 +201,24 @@ class RecordJob:
             order,
             seconds=self.seconds,
             countdown=self.countdown if source.live else 0.0,
-            tell=tell,
+            tell=log,
         )
         window = self._window(source)
-        tell(
+        log(
             f"{source.name}: {len(order)} clips of {self.seconds:g} s, {person}'s session {session.number}"
             + (", which goes on" if made else "")
         )
         try:
             if source.live:
-                with _Stage(console, window) as stage:
-                    _follow(source, recorder, stage)
+                with _Prompter(console, window) as prompter:
+                    _follow(source, recorder, prompter)
             else:
                 _cut(source if world is None else _bodies(world, recorder, self.seconds), recorder)
             if not source.live and not recorder.done:
-                tell(f"{source.name} has ended")
+                log(f"{source.name} has ended")
         finally:
             recorder.close()
-            _tell_what_is_there(folder, labels, len(order) - recorder.clips, tell)
+            _log_counts(folder, labels, len(order) - recorder.clips, log)
 
     def _window(self, source: Source) -> Window | None:
         if self.show is False or not source.live:
@@ -240,11 +231,11 @@ class RecordJob:
         return None
 
 
-def _follow(source: Source, recorder: Recorder, stage: _Stage) -> None:
-    """A camera: the person is told what to do, and may press keys."""
+def _follow(source: Source, recorder: Recorder, prompter: _Prompter) -> None:
+    """Record from a camera: the person gets prompts, and may press keys."""
     with capture(source, capacity=8) as frames:
         for frame in frames:
-            for key in stage.show(recorder.step(frame), frame.image):
+            for key in prompter.show(recorder.step(frame), frame.image):
                 recorder.press(key)
             if recorder.done:
                 return
@@ -252,7 +243,7 @@ def _follow(source: Source, recorder: Recorder, stage: _Stage) -> None:
 
 
 def _cut(frames: Iterable[Frame], recorder: Recorder) -> None:
-    """A recording or a drawn world: one clip after the other, as fast as it can be read."""
+    """Cut a recording or a drawn world into clips, as fast as it can be read."""
     for frame in frames:
         recorder.step(frame)
         if recorder.done:
@@ -261,7 +252,7 @@ def _cut(frames: Iterable[Frame], recorder: Recorder) -> None:
 
 
 def _bodies(world: World, recorder: Recorder, seconds: float) -> Iterator[Frame]:
-    """For each clip a world of its own that shows the label; clips of one number show one body and room."""
+    """A drawn world for each clip that shows its label; clips of one number share a body and a room."""
     while not recorder.done:
         label, number = recorder.next
         seed = _FIRST_SEED + 1_000_000 * world.settings.seed + 1000 * recorder.session.number + number
@@ -272,11 +263,11 @@ def _bodies(world: World, recorder: Recorder, seconds: float) -> Iterator[Frame]
         recorder.end()
 
 
-def _tell_what_is_there(
-    folder: ClipFolder, labels: tuple[str, ...], missing: int, tell: Callable[[str], object]
+def _log_counts(
+    folder: ClipFolder, labels: tuple[str, ...], missing: int, log: Callable[[str], object]
 ) -> None:
     counts = folder.counts()
-    tell(
+    log(
         f"{folder.path}: "
         + ", ".join(f"{label} {counts[label]}" for label in sorted({*labels, *counts}))
         + (f"; {missing} missing, the same command goes on" if missing else "")

@@ -142,7 +142,7 @@ def run(
     from streamrec.outputs.window import why_no_display
     from streamrec.runtime.checkpoint import model_file
     from streamrec.runtime.recognizer import Recognizer
-    from streamrec.settings.resolve import Running, of_run
+    from streamrec.settings.resolve import Running, resolve
     from streamrec.sources.health import amiss
     from streamrec.sources.open import file_of, open_source
 
@@ -152,7 +152,7 @@ def run(
         show = False
     tuned = tuned_settings(context, config)
     given = Running(model=model, engine=engine.value, device=device, threads=threads, fps=fps)
-    running = of_run(tuned, given)
+    running = resolve(given, tuned)
     after_settings = after_events(
         after, after_options(history, evidence, privacy, sink, record, record_pictures, record_gb)
     )

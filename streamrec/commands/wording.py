@@ -1,4 +1,4 @@
-"""What a person reads of events, times and states of health."""
+"""Events, times and states of health as text for a person."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def describe(event: Event) -> str:
 
 
 def describe_health(health: Health) -> str:
-    """The state, and the reason where there is one."""
+    """The state, with its reason where there is one."""
     return f"{health.state}: {printable(health.reason)}" if health.reason else str(health.state)
 
 
 def clock(seconds: float) -> str:
-    """Minutes and seconds of a stream.
+    """A time of a stream as minutes and seconds.
 
     >>> clock(125.3)
     '  2:05.3'
     """
-    minutes, rest = divmod(round(seconds, 1), 60)
-    return f"{int(minutes):3d}:{rest:04.1f}"
+    minutes, seconds = divmod(round(seconds, 1), 60)
+    return f"{int(minutes):3d}:{seconds:04.1f}"

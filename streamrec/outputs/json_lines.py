@@ -20,7 +20,7 @@ from streamrec.core.line_files import BackgroundLineFile, LineFile
 from streamrec.core.messages import described, why
 from streamrec.core.text import printable
 from streamrec.errors import SinkError
-from streamrec.outputs.sink import Sink, _cannot_write
+from streamrec.outputs.sink import Sink, cannot_write
 from streamrec.types import ActionEnded, Event, Health, Result
 
 
@@ -28,16 +28,16 @@ class JsonLines(Sink):
     """One JSON object a line for each prediction, event and state of a source, as docs/jsonl.md describes.
 
     ``target`` is a path (an older file is replaced, or with ``append`` goes on), "-" for standard output, or
-    something with ``write(text)``, which stays open. Without ``predictions`` events alone are written; ``clock``
-    (seconds since 1970) gives each line the ``time`` of its writing. Every line is on its way before ``write``
-    returns. A new file is for its owner alone. Raises SinkError where it cannot be written, or holds no text.
+    something with ``write(text)``, which stays open. Without ``predictions`` only events are written; ``clock``
+    (seconds since 1970) adds the ``time`` of writing to each line. Every line is flushed before ``write`` returns.
+    Only the owner may read a new file. Raises SinkError where it cannot be written, or holds no text.
 
     >>> import numpy as np
     >>> from streamrec.types import Frame, Prediction
     >>> lines = io.StringIO()
-    >>> says = Prediction("wave", 0.75, np.array([0.25, 0.75], np.float32), 0.04, ("idle", "wave"))
+    >>> prediction = Prediction("wave", 0.75, np.array([0.25, 0.75], np.float32), 0.04, ("idle", "wave"))
     >>> with JsonLines(lines) as sink:
-    ...     sink.write(Result(Frame(np.zeros((2, 2, 3), np.uint8), 1, 0.04, source="door"), says))
+    ...     sink.write(Result(Frame(np.zeros((2, 2, 3), np.uint8), 1, 0.04, source="door"), prediction))
     >>> json.loads(lines.getvalue())["probabilities"]
     {'idle': 0.25, 'wave': 0.75}
     """
@@ -68,7 +68,7 @@ class JsonLines(Sink):
             try:
                 self._file = open_private(path, "ab" if append else "wb")
             except OSError as error:
-                raise SinkError(_cannot_write(path, error)) from error
+                raise SinkError(cannot_write(path, error)) from error
             self._mine = True
         else:
             if not hasattr(target, "write"):
@@ -212,21 +212,21 @@ def open_lines(
     *,
     append: bool,
     background: bool,
-    tell: Callable[[str], object],
+    log: Callable[[str], object],
     predictions: bool = True,
     clock: Callable[[], float] | None = None,
 ) -> tuple[JsonLines, LineFile | BackgroundLineFile]:
-    """JSON Lines that a full disk does not end, and their file, to be closed after them.
+    """JSON Lines that survive a full disk, and their file, to be closed after them.
 
-    ``background``: in a thread of its own, for what must not wait: a reader that is too slow loses the oldest lines,
-    which are counted and told. Otherwise every line is handed over before ``write`` returns. ``tell`` gets sentences.
+    ``background``: written in a thread of its own, so that the caller never waits: a reader that is too slow loses the
+    oldest lines, which are counted and reported to ``log``. Otherwise each line is written before ``write`` returns.
     """
     check_lines(target)
     name = "standard output" if target == "-" else target
     to: Any = getattr(sys.stdout, "buffer", sys.stdout) if target == "-" else Path(target)
     try:
-        file = LineFile(to, name, log=tell, append=append)
+        file = LineFile(to, name, log=log, append=append)
     except OSError as error:
-        raise SinkError(_cannot_write(Path(target), error)) from error
-    written = BackgroundLineFile(file, log=tell) if background else file
+        raise SinkError(cannot_write(Path(target), error)) from error
+    written = BackgroundLineFile(file, log=log) if background else file
     return JsonLines(written, predictions=predictions, clock=clock), written

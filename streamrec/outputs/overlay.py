@@ -1,4 +1,4 @@
-"""What the recognizer says, drawn over the picture: label, bars, count, running actions, the last seconds."""
+"""The prediction drawn over its frame: label, bars, repetitions, running actions, the last seconds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from streamrec.types import ActionStarted, Result
 
 Color = tuple[int, int, int]  # BGR, as OpenCV has it
 
-# After Okabe and Ito (jfly.uni-koeln.de/color): colour-blind eyes tell them apart; lighter, for dark panels.
+# After Okabe and Ito (jfly.uni-koeln.de/color): distinct for colour-blind eyes; lighter, for dark panels.
 PALETTE: tuple[Color, ...] = (
     (233, 180, 86),  # sky blue
     (30, 160, 240),  # orange
@@ -38,7 +38,7 @@ SOFT: Color = (214, 212, 210)
 AMBER: Color = (60, 190, 255)
 INK: Color = (22, 18, 16)
 
-HEAT_COVERS = 0.65  # of the picture, where it is warmest
+HEAT_COVERS = 0.65  # of the image, where the heat map is warmest
 _QUIET_LABELS = frozenset(
     {"", "background", "idle", "neutral", "no action", "no_action", "none", "nothing", "other"}
 )
@@ -74,16 +74,15 @@ class Action:
 class Trail:
     """The last seconds of one stream: timeline, running actions and frame rate come from it.
 
-    It forgets everything when the segment or the source changes or the clock goes back, and is bounded in any
-    case.
+    It forgets everything when the segment or the source changes or the clock goes back. Its size is bounded.
 
     >>> from streamrec.types import Frame, Prediction
     >>> clock = iter([0.0, 0.5, 1.0]).__next__
     >>> trail = Trail(seconds=0.7, clock=clock)
-    >>> picture = np.zeros((2, 2, 3), np.uint8)
+    >>> image = np.zeros((2, 2, 3), np.uint8)
     >>> for i in range(3):
-    ...     says = Prediction("wave", 0.9, np.array([0.9], np.float32), i * 0.75, ("wave",))
-    ...     trail.push(Result(Frame(picture, i, i * 0.75), says))
+    ...     prediction = Prediction("wave", 0.9, np.array([0.9], np.float32), i * 0.75, ("wave",))
+    ...     trail.push(Result(Frame(image, i, i * 0.75), prediction))
     >>> [moment.timestamp for moment in trail], trail.fps
     ([0.75, 1.5], 2.0)
     """
@@ -122,9 +121,9 @@ class Trail:
             self._arrivals.append(now)
             while len(self._arrivals) > 2 and self._arrivals[0] < now - 2.0:
                 self._arrivals.popleft()
-        self._tell(result)
+        self._follow_events(result)
 
-    def _tell(self, result: Result) -> None:
+    def _follow_events(self, result: Result) -> None:
         for event in result.events:
             if isinstance(event, ActionStarted):
                 self._actions.append(Action(event.label, event.timestamp))
@@ -175,7 +174,7 @@ def color_of(index: int, label: str = "") -> Color:
         return QUIET
     round_, which = divmod(index, len(PALETTE))
     color = PALETTE[which]
-    if round_ % 3 == 1:  # paler, then deeper: lightness tells apart where hues repeat
+    if round_ % 3 == 1:  # paler, then deeper: where hues repeat, lightness differs
         return tuple(round(c + (255 - c) * 0.5) for c in color)  # type: ignore[return-value]
     if round_ % 3 == 2:
         return tuple(round(c * 0.62) for c in color)  # type: ignore[return-value]
@@ -183,17 +182,17 @@ def color_of(index: int, label: str = "") -> Color:
 
 
 def draw(image: np.ndarray, result: Result, trail: Trail | Iterable[Moment] = ()) -> np.ndarray:
-    """A new picture with the result drawn over this one, at whatever size the picture has.
+    """A new image with the result drawn over this one, at any size.
 
     ``image`` is (H, W, 3) uint8 BGR and stays as it is. ``trail`` holds the last seconds, the result
-    included; a ``Trail`` also knows the frame rate and the running actions. Pictures below about 120 x 90
-    pixels get colours only: letters would be mush.
+    included; a ``Trail`` also knows the frame rate and the running actions. Images below about 120 x 90
+    pixels get colours only: letters would not be readable.
     """
     if not isinstance(result, Result):
         raise WrongValue(f"what is drawn is a Result, as results() gives it, not {described(result)}")
     if not isinstance(trail, Iterable):
         raise WrongValue(f"trail is {described(trail)}: give a Trail, or nothing")
-    out = _picture(image)
+    out = _copied(image)
     height, width = out.shape[:2]
     if height < 8 or width < 8:
         return out
@@ -202,7 +201,7 @@ def draw(image: np.ndarray, result: Result, trail: Trail | Iterable[Moment] = ()
     if width < 120 or height < 90:
         _draw_tiny(out, result, trail)
         return out
-    bottom = _draw_says(out, result, unit)
+    bottom = _draw_label(out, result, unit)
     top = _draw_time(out, result, trail, unit)
     bottom = _draw_count(out, result, unit, bottom, top)
     actions = trail.actions if isinstance(trail, Trail) else _actions_in(result)
@@ -211,8 +210,8 @@ def draw(image: np.ndarray, result: Result, trail: Trail | Iterable[Moment] = ()
 
 
 def draw_heat(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 and (H, W) float32 from 0 to 1 -> a new picture, covered where it is warm, as it is elsewhere."""
-    image = _picture(image)
+    """(H, W, 3) uint8 and (H, W) float32 from 0 to 1 -> a new image, covered where it is warm, as it is elsewhere."""
+    image = _copied(image)
     if not isinstance(heat, np.ndarray) or heat.shape != image.shape[:2] or not np.isfinite(heat).all():
         raise WrongValue(
             f"heat is {described(heat)}: give numbers from 0 to 1, one for each pixel of {image.shape[:2]}"
@@ -222,8 +221,8 @@ def draw_heat(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
     return cv2.blendLinear(image, colors, 1.0 - HEAT_COVERS * heat, HEAT_COVERS * heat)
 
 
-def _picture(image: np.ndarray) -> np.ndarray:
-    """A copy to draw on; raises ``PictureError`` for what is no picture."""
+def _copied(image: np.ndarray) -> np.ndarray:
+    """A copy to draw on; raises ``PictureError`` for what is no image."""
     if isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3:
         return np.array(image, order="C")
     return np.array(as_bgr(image), order="C")
@@ -232,10 +231,10 @@ def _picture(image: np.ndarray) -> np.ndarray:
 def draw_cue(
     image: np.ndarray, title: str, detail: str = "", *, color: Color = WHITE, share: float | None = None
 ) -> np.ndarray:
-    """A new picture with words over this one that can be read from across the room.
+    """A new image with text over this one that can be read from across the room.
 
     ``image`` is (H, W, 3) uint8 BGR and stays as it is. ``title`` is large, in ``color``; ``detail`` stands
-    small below it; ``share``, from 0 to 1, is a bar. Pictures below about 120 x 90 pixels get the bar only.
+    small below it; ``share``, from 0 to 1, is a bar. Images below about 120 x 90 pixels get the bar only.
     """
     out = np.array(image, order="C")
     height, width = out.shape[:2]
@@ -262,20 +261,20 @@ def _actions_in(result: Result) -> tuple[Action, ...]:
     return tuple(Action(e.label, e.timestamp) for e in result.events if isinstance(e, ActionStarted))
 
 
-def _says_width(width: int, unit: float) -> int:
+def _label_width(width: int, unit: float) -> int:
     margin = round(10 * unit)
     return min(width - 2 * margin, round(252 * unit))
 
 
-def _draw_says(out: np.ndarray, result: Result, unit: float) -> int:
-    """The panel at the top left: the label, how sure, and the next likeliest. Returns where it ends.
+def _draw_label(out: np.ndarray, result: Result, unit: float) -> int:
+    """The panel at the top left: the label, its probability, and the next likeliest. Returns where it ends.
 
-    Of an unknown picture it says so, and what the model would say stands below.
+    An unknown frame is labelled so, and the likeliest labels stand below.
     """
     height, width = out.shape[:2]
     prediction = result.prediction
     margin, pad = round(10 * unit), round(12 * unit)
-    panel_width = _says_width(width, unit)
+    panel_width = _label_width(width, unit)
     big, small = max(8, round(15 * unit)), max(6, round(8.6 * unit))
     bar, row = max(2, round(4 * unit)), max(small * 2, round(25 * unit))
 
@@ -333,7 +332,7 @@ def _draw_count(out: np.ndarray, result: Result, unit: float, bottom: int, top: 
 
 
 def _draw_time(out: np.ndarray, result: Result, trail: Trail | Iterable[Moment], unit: float) -> int:
-    """The panel at the bottom: timeline, truth, and how the run goes. Returns where it starts."""
+    """The panel at the bottom: timeline, truth, rate, latency, drops and clock. Returns where it starts."""
     height, width = out.shape[:2]
     frame = result.frame
     seconds = trail.seconds if isinstance(trail, Trail) else 10.0
@@ -401,7 +400,7 @@ def _draw_actions(
     cap = max(6, round(8.6 * unit))
     chip_height = cap + 2 * max(4, round(7 * unit))
     dot = max(3, round(3.4 * unit))
-    beside = width - 3 * margin - _says_width(width, unit)
+    beside = width - 3 * margin - _label_width(width, unit)
     # Beside the panel when a name has room there, else below it.
     fits = beside >= 14 * cap
     room = beside if fits else width - 2 * margin
@@ -456,7 +455,7 @@ def _columns(
     usual = float(np.median(steps)) if len(steps) else 0.0
     longest = max(0.5, 4 * usual)
     at = now - seconds * (1 - (np.arange(width) + 0.5) / width)
-    # A prediction speaks for the time since the one before it; a stall is nobody's time.
+    # A prediction covers the time since the one before it; a stall is left blank.
     which = np.minimum(np.searchsorted(times, at), len(times) - 1)
     blank = times[which] - at > np.where(which > 0, longest, usual)
     sure = _smooth(
@@ -478,7 +477,7 @@ _TRACK: Color = (62, 58, 56)
 
 
 def _smooth(values: list[float], step: float) -> np.ndarray:
-    """(N, 1) float32: the mean of about half a second around each value, so that no flicker shows."""
+    """(N, 1) float32: the mean of about half a second around each value, against flicker."""
     reach = min(len(values), 1 + 2 * round(0.25 / step)) if step > 0.02 else min(len(values), 25)
     kernel = np.ones(max(1, reach), np.float32)
     at = slice((reach - 1) // 2, (reach - 1) // 2 + len(values))

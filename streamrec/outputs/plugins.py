@@ -1,4 +1,4 @@
-"""Somebody's own sink by its name: ``module:Class``, or ``file.py:Class``. Nothing is loaded that was not named."""
+"""Users' own sinks by their names: ``module:Class`` or ``file.py:Class``. Nothing else is loaded."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from streamrec.types import Result
 class SinkSettings:
     """One ``[[sink]]`` table of cameras.toml, or one ``--sink``."""
 
-    use: str  # "package.module:Class", or "file.py:Class"; a function of a result will do too
+    use: str  # "package.module:Class", or "file.py:Class"; or a function of a result
     options: tuple[tuple[str, Any], ...] = field(default=(), repr=False)  # given to the class by name
     folder: str = "."  # what a file is relative to
 
 
-def load_sink(settings: SinkSettings, complain: Callable[[str], object] = lambda sentence: None) -> Sink:
-    """The sink, in a thread of its own: where it is slow or raises, nobody else notices; ``complain`` hears of it.
+def load_sink(settings: SinkSettings, warn: Callable[[str], object] = lambda message: None) -> Sink:
+    """The sink, in a thread of its own: where it is slow or raises, nothing else is disturbed, and ``warn`` reports it.
 
-    Raises ``SinkError`` in words where there is no such module, class or option.
+    Raises ``SinkError`` where there is no such module, class or option.
     """
     place, colon, name = settings.use.rpartition(":")
     if not colon or not place or not name.isidentifier():
@@ -41,33 +41,33 @@ def load_sink(settings: SinkSettings, complain: Callable[[str], object] = lambda
         sink = as_sink(made(**dict(settings.options)) if isinstance(made, type) else made)
     except StreamrecError:
         raise
-    except Exception as error:  # it is somebody else's code
-        raise SinkError(f"{settings.use} cannot be made: {_said(error)}") from error
-    return Background(_Forgiven(sink, settings.use, complain), capacity=16, patience=1.0)
+    except Exception as error:  # the user's code may raise anything
+        raise SinkError(f"{settings.use} cannot be made: {_message(error)}") from error
+    return Background(_Tolerant(sink, settings.use, warn), capacity=16, patience=1.0)
 
 
-class _Forgiven(Sink):
-    """A sink whose errors are told and forgotten: the next result is another chance."""
+class _Tolerant(Sink):
+    """A sink whose errors are reported, and which is given the next result all the same."""
 
-    def __init__(self, sink: Sink, name: str, complain: Callable[[str], object]) -> None:
-        self._sink, self._name, self._complain = sink, name, complain
+    def __init__(self, sink: Sink, name: str, warn: Callable[[str], object]) -> None:
+        self._sink, self._name, self._warn = sink, name, warn
 
     def write(self, result: Result) -> None:
         """Pass the result on."""
         try:
             self._sink.write(result)
         except Exception as error:
-            self._complain(f"{self._name}: {_said(error)}")
+            self._warn(f"{self._name}: {_message(error)}")
 
     def close(self) -> None:
         """Pass it on."""
         try:
             self._sink.close()
         except Exception as error:
-            self._complain(f"{self._name}: {_said(error)}")
+            self._warn(f"{self._name}: {_message(error)}")
 
 
-def _said(error: Exception) -> str:
+def _message(error: Exception) -> str:
     return str(error) if isinstance(error, StreamrecError) else f"{type(error).__name__}: {error}"
 
 
@@ -79,7 +79,7 @@ def _module(name: str) -> ModuleType:
             f"there is no module {error.name}; install it, or name a file: ./{name}.py:Class"
         ) from error
     except Exception as error:
-        raise SinkError(f"{name} cannot be imported: {_said(error)}") from error
+        raise SinkError(f"{name} cannot be imported: {_message(error)}") from error
 
 
 def _file(path: Path) -> ModuleType:
@@ -94,12 +94,12 @@ def _file(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
-        raise SinkError(f"{path} cannot be imported: {_said(error)}") from error
+        raise SinkError(f"{path} cannot be imported: {_message(error)}") from error
     return module
 
 
 def settings_of(table: Mapping[str, Any], folder: Path) -> SinkSettings:
-    """The settings of a ``[[sink]]`` table: ``use``, and what the sink itself wants."""
+    """The settings of a ``[[sink]]`` table: ``use``, and the sink's own options."""
     use = table.get("use")
     if not isinstance(use, str):
         raise SinkError('use: it is missing; write use = "file.py:Class"')

@@ -35,7 +35,7 @@ class Sink(Closing, ABC):
 
 
 def files_of_video(path: str | os.PathLike[str]) -> tuple[Path, Path, Path]:
-    """What a ``VideoFile`` writes: the video, what it is while it grows, and what it is while its index is made.
+    """The files of a ``VideoFile``: the video, its name while it grows, and its name while the index is written.
 
     >>> [file.name for file in files_of_video("seen.mp4")]
     ['seen.mp4', 'seen.part.mp4', 'seen.whole.mp4']
@@ -45,7 +45,8 @@ def files_of_video(path: str | os.PathLike[str]) -> tuple[Path, Path, Path]:
     return path, part, whole
 
 
-def _cannot_write(path: Path, error: OSError | av.FFmpegError) -> str:
+def cannot_write(path: Path, error: OSError | av.FFmpegError) -> str:
+    """A sentence that explains why a file cannot be written."""
     return redact(printable(_why_not_written(path, error)))
 
 
@@ -60,16 +61,13 @@ def _why_not_written(path: Path, error: OSError | av.FFmpegError) -> str:
     return f"cannot write {path}: {reason}"
 
 
-# -- JSON lines
-
-
-# -- in the same program
+# -- sinks without a file
 
 
 class Latest(Sink):
-    """Holds the newest result for one reader with its own rhythm: a GUI, a web page.
+    """Holds the newest result for one reader at its own pace: a GUI, a web page.
 
-    The events of results that nobody got travel on with the next one (the newest thousand of them).
+    The events of results that were skipped come with the next one (the newest thousand of them).
     """
 
     def __init__(self) -> None:
@@ -86,9 +84,9 @@ class Latest(Sink):
             self._changed.notify_all()
 
     def get(self, timeout: float | None = None) -> Result | None:
-        """The newest result not got yet, waiting for it up to ``timeout`` seconds; None when none came.
+        """The newest result that was not read yet, waiting up to ``timeout`` seconds; None when there is none.
 
-        It also returns None once the sink is closed and everything was got.
+        It also returns None once the sink is closed and everything was read.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._result is not None or self._closed, timeout)
@@ -101,7 +99,7 @@ class Latest(Sink):
         return self._closed
 
     def close(self) -> None:
-        """Wake who waits; what was written last can still be got."""
+        """Wake the waiting reader; the last result can still be read."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -145,14 +143,14 @@ def as_sink(thing: Sink | Callable[[Result], object]) -> Sink:
     )
 
 
-# -- slow ones
+# -- slow sinks
 
 
 def _after_skipped(skipped: Result, result: Result, *, most: int | None = None) -> Result:
-    """The result that follows one that its reader never got: with the events of both.
+    """The result that follows a skipped one, with the events of both.
 
-    A repetition of the skipped result's frame counts as new: the reader did not get the frame. ``most``: of the
-    skipped events the newest so many.
+    A repetition of the skipped result's frame counts as new: its reader has not seen the frame. ``most``: keep so
+    many of the skipped events, the newest.
     """
     events = skipped.events if most is None else skipped.events[-most:]
     repeated = result.repeated and not (skipped.frame is result.frame and not skipped.repeated)
@@ -164,8 +162,8 @@ def _after_skipped(skipped: Result, result: Result, *, most: int | None = None) 
 class Background(Sink):
     """A slow sink in a thread of its own, so that it never slows the recognizer.
 
-    At most ``capacity`` results wait. When it is full, the oldest is dropped and counted, and its events go
-    on to the next result in line, in order: events are never lost. With ``drop_oldest=False`` nothing is
+    At most ``capacity`` results wait. When the queue is full, the oldest result is dropped and counted, and its
+    events are added to the next result, in order: events are never lost. With ``drop_oldest=False`` nothing is
     dropped and ``write`` waits. What the wrapped sink raises is raised by the next ``write`` or by ``close``.
     ``close`` gives the thread ``patience`` seconds to write what waits and to close the sink, and raises
     SinkError after that.
@@ -228,7 +226,7 @@ class Background(Sink):
                     result = self._waiting.popleft()
                     self._changed.notify_all()
                 self._sink.write(result)
-        except BaseException as error:  # it is raised again, where the writer is
+        except BaseException as error:  # raised again in the writer's thread
             self._fail(error)
         try:
             self._sink.close()  # in the thread that wrote

@@ -19,17 +19,17 @@ from streamrec.core.files import PRIVATE_FILE, open_private
 from streamrec.core.messages import described
 from streamrec.errors import SinkError
 from streamrec.outputs.overlay import Trail, draw
-from streamrec.outputs.sink import Sink, _cannot_write, files_of_video
+from streamrec.outputs.sink import Sink, cannot_write, files_of_video
 from streamrec.types import Result
 
-_TICKS = 90_000  # a second: what every video container can tell
+_TICKS = 90_000  # a second: every video container can store them
 
 
 _KEY_SECONDS = 2.0  # between key frames: how far a seek may miss, and how much a kill may cost
 
 
 _ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
-    # Without B-frames every picture is stored at its own time, in order: no shift, no edit list.
+    # Without B-frames every frame is stored at its own time, in order: no shift, no edit list.
     "libx264": ("H.264", {"preset": "veryfast", "crf": "23", "bf": "0", "forced-idr": "1"}),
     "libvpx-vp9": ("VP9", {"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "crf": "33", "b": "0"}),
     "libvpx": ("VP8", {"deadline": "realtime", "cpu-used": "8", "crf": "10", "b": "2M"}),
@@ -46,11 +46,11 @@ _ENDINGS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 
 class VideoFile(Sink):
-    """A video that browsers play, each picture at its true time: H.264 in .mp4, .mov or .mkv, VP9 in .webm.
+    """A video that browsers play, each frame at its true time: H.264 in .mp4, .mov or .mkv, VP9 in .webm.
 
-    The pictures come from the results' frames, with the overlay unless told otherwise; the times are their
-    timestamps, counted from the first one. Where the clock goes back or a new segment begins, the video goes
-    on after one usual gap. The first picture sets the size (odd sides grow by one pixel); later pictures of
+    It shows the results' frames, by default with the overlay; the times are their timestamps, counted from the
+    first one. Where the clock goes back or a new segment begins, the video goes
+    on after one usual gap. The first frame sets the size (odd sides grow by one pixel); later frames of
     another size are fitted into it between black bars.
 
     While it grows, the video is ``name.part.mp4`` beside ``name.mp4``: it plays as it is, so a killed process
@@ -58,7 +58,7 @@ class VideoFile(Sink):
     place. Without a result no file is left. Its owner alone may read it, unless there is an older one that others
     may read. Raises SinkError for an unknown ending, a folder that cannot be written to, a full disk.
 
-    It cannot know what else is being read: give it another name than that of the source.
+    It does not know which files are being read: do not give it the path of the source.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, overlay: bool = True) -> None:
@@ -86,7 +86,7 @@ class VideoFile(Sink):
         try:
             self._make(self._part)
         except OSError as error:
-            raise SinkError(_cannot_write(self.path, error)) from error
+            raise SinkError(cannot_write(self.path, error)) from error
         self._overlay = overlay
         self._trail = Trail()
         self._times = _Times()
@@ -97,13 +97,13 @@ class VideoFile(Sink):
         self._closed = False
 
     def _make(self, path: Path) -> None:
-        """An empty file with the rights that the video is to have."""
+        """An empty file with the permissions that the video is to have."""
         open_private(path, "wb").close()
         with suppress(OSError):
             path.chmod(stat.S_IMODE(self.path.stat().st_mode) if self.path.exists() else PRIVATE_FILE)
 
     def write(self, result: Result) -> None:
-        """Add the result's picture; one that only repeats the last picture adds nothing."""
+        """Add the result's frame; a repeated one adds nothing."""
         if self._closed:
             raise SinkError(f"{self.path.name} is closed already: write before close")
         if self._overlay:
@@ -124,7 +124,7 @@ class VideoFile(Sink):
                 self._key_due = frame.pts + round(_KEY_SECONDS * _TICKS)
             self._mux(self._stream.encode(frame))
         except (OSError, av.FFmpegError) as error:
-            raise SinkError(_cannot_write(self.path, error)) from error
+            raise SinkError(cannot_write(self.path, error)) from error
 
     def _open(self, image: np.ndarray) -> None:
         height, width = image.shape[:2]
@@ -142,7 +142,7 @@ class VideoFile(Sink):
         stream.time_base = Fraction(1, _TICKS)
         context.gop_size = 600
         context.thread_count = 2
-        # What cv2.cvtColor makes, said aloud: BT.601, limited range.
+        # What cv2.cvtColor makes, stated explicitly: BT.601, limited range.
         context.colorspace, context.color_primaries, context.color_trc, context.color_range = 6, 6, 6, 1
         try:
             # The header at once: FFmpeg crashes where it is tried again after it could not be written.
@@ -164,12 +164,12 @@ class VideoFile(Sink):
 
     def _mux(self, packets: list[Any]) -> None:
         for packet in packets:
-            # Only the last picture's own duration counts; the others last until the next one.
+            # Only the last frame's own duration counts; the others last until the next one.
             packet.duration = self._times.gap
             self._container.mux(packet)
 
     def close(self) -> None:
-        """Finish the video and give it its name."""
+        """Finish the video and give it its final name."""
         if self._closed:
             return
         self._closed = True
@@ -186,11 +186,11 @@ class VideoFile(Sink):
             else:
                 self._part.replace(self.path)
         except (OSError, av.FFmpegError) as error:
-            told = _cannot_write(self.path, error)
+            message = cannot_write(self.path, error)
             if self._part.exists() and self._part.stat().st_size == 0:  # nothing had room
                 self._part.unlink()
             kept = f"; what was recorded is in {self._part}" if self._part.exists() else ""
-            raise SinkError(f"{told}{kept}") from error
+            raise SinkError(f"{message}{kept}") from error
 
     def _index_first(self) -> None:
         """Copy the fragments into one file with its index in front: seekable, and it plays while it loads."""
@@ -207,7 +207,7 @@ class VideoFile(Sink):
                 for packet in source.demux(stream):
                     if packet.dts is None:
                         continue
-                    # The last fragment does not tell how long its last picture lasts.
+                    # The last fragment does not hold the duration of its last frame.
                     packet.duration = packet.duration or round(self._times.gap / _TICKS / packet.time_base)
                     packet.stream = copy
                     target.mux(packet)
@@ -227,7 +227,7 @@ class _Times:
     """
 
     def __init__(self) -> None:
-        self.gap = _TICKS // 30  # ticks between two pictures, as usual of late
+        self.gap = _TICKS // 30  # ticks between two frames: the median of the last ones
         self._gaps: deque[int] = deque(maxlen=9)
         self._segment = 0
         self._start = 0.0  # on the source's clock
@@ -235,7 +235,7 @@ class _Times:
         self._last: int | None = None
 
     def next(self, segment: int, timestamp: float) -> int:
-        """The ticks of a picture: true to its timestamp, or one usual gap on where that cannot be."""
+        """The ticks of a frame: true to its timestamp, or one usual gap on where that cannot be."""
         if self._last is None:
             self._begin(segment, timestamp, 0)
             self._last = 0
@@ -257,7 +257,7 @@ class _Times:
 
 
 def _letterbox(image: np.ndarray, width: int, height: int) -> np.ndarray:
-    """The picture as large as it fits, black around it: (H, W, 3) -> (height, width, 3)."""
+    """The image as large as it fits, black around it: (H, W, 3) -> (height, width, 3)."""
     scale = min(width / image.shape[1], height / image.shape[0])
     inner = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR

@@ -41,24 +41,24 @@ class Window(Sink):
 
     @property
     def closed(self) -> bool:
-        """True once somebody closed the window: the moment to stop."""
+        """True once the window was closed: the moment to stop."""
         return self._closed
 
     def write(self, result: Result) -> None:
-        """Show the result, and look whether somebody wants to leave."""
+        """Show the result, and check for a key that closes the window."""
         if self._closed:
             return
         self._trail.push(result)
         self.key = self.show(draw(result.frame.image, result, self._trail))
 
-    def show(self, picture: np.ndarray) -> str:
-        """Show a picture (H, W, 3) as it is; the key that was pressed, "" for none."""
+    def show(self, image: np.ndarray) -> str:
+        """Show an image (H, W, 3) as it is; the key that was pressed, "" for none."""
         if self._closed:
             return ""
         if self._size is None:
-            self._size = _window_size(picture.shape[1], picture.shape[0])
+            self._size = _window_size(image.shape[1], image.shape[0])
             cv2.resizeWindow(self._title, *self._size)
-        cv2.imshow(self._title, picture)
+        cv2.imshow(self._title, image)
         key = cv2.waitKey(1) & 0xFF
         visible = self._visible()
         if key in (ord("q"), ord("Q"), 27) or (self._shown and not visible):
@@ -69,23 +69,23 @@ class Window(Sink):
     def _visible(self) -> bool:
         try:
             return cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) >= 1
-        except cv2.error:  # Qt says so when the last window is gone
+        except cv2.error:  # Qt raises it when the last window is gone
             return False
 
     def close(self) -> None:
-        """Take the window off the screen."""
+        """Close the window."""
         if self._closed:
             return
         self._closed = True
         try:
             cv2.destroyWindow(self._title)
-            cv2.waitKey(1)  # lets the window system do it
-        except cv2.error:  # it is gone already
+            cv2.waitKey(1)  # the window system does it in its event loop
+        except cv2.error:  # it is closed already
             pass
 
 
 def _window_size(width: int, height: int) -> tuple[int, int]:
-    """Small pictures are shown twice as large, big ones within 1280 x 800.
+    """Small images are shown twice as large, big ones within 1280 x 800.
 
     >>> _window_size(320, 240), _window_size(3840, 2160), _window_size(1080, 1920)
     ((640, 480), (1280, 720), (450, 800))
@@ -95,7 +95,7 @@ def _window_size(width: int, height: int) -> tuple[int, int]:
 
 
 def why_no_display() -> str | None:
-    """None where a window can be opened, else one clause that says why not."""
+    """None where a window can be opened, else the reason as a clause."""
     if re.search(r"GUI:\s+NONE", cv2.getBuildInformation()):
         return "this OpenCV was built without windows (opencv-python-headless); pip install opencv-python"
     if not sys.platform.startswith("linux"):

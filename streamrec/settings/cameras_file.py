@@ -19,20 +19,21 @@ from streamrec.core.redact import is_known, is_random, redact, secrets_of
 from streamrec.core.text import printable
 from streamrec.errors import SettingsError, StreamrecError
 from streamrec.events.detector import LIMITS, NUMBERS, EventSettings
+from streamrec.settings.outputs import Privacy
 from streamrec.settings.toml import no_such_key, parse_toml, read_toml
 from streamrec.settings.tuned_file import DEFAULT_MODEL, Tuned
 
 _EVENT_KEYS = tuple(setting.name for setting in fields(EventSettings))
 _LOGIN_KEYS = ("user", "password", "password_file")
-_PRIVACY = ("full", "blur", "none")  # evidence.Privacy, which stands above
+_PRIVACY = tuple(Privacy)
 _DEFAULT_KEYS = ("model", "fps", "still", "enabled", "privacy", *_LOGIN_KEYS, *_EVENT_KEYS)
 _CAMERA_KEYS = ("name", "address", *_DEFAULT_KEYS, "region", "address_file")
 _SECRET_KEYS = ("password", "secret", "token")
-_SHOWN_KEYS = ("name", "file", "folder", "host")  # what they hold is told, however odd it looks
-# Of what happens after an event; what stands in them is said where it is done.
+_SHOWN_KEYS = ("name", "file", "folder", "host")  # their values are shown, however random they are
+# Tables about what happens after an event; their keys are fields of the dataclasses that they become.
 TABLES: list[str] = ["history", "evidence", "webhook", "mqtt", "sink"]
 _NO_WEBCAM = f"webcams have numbers from 0 to {WEBCAM.high:g}"
-# Of numbers in those tables, where the usual limits are not meant.
+# Limits of numbers in those tables, where the usual ones do not fit.
 _LIMITS = {
     "keep_days": Limits(0.001, 36_500, zero=True),
     "before": Limits(0, 600, unit="seconds"),
@@ -44,12 +45,12 @@ _LIMITS = {
     "port": Limits(0, 65_535, whole=True),
 }
 _VARIABLE = re.compile(r"\$\$|\$\{(\w+)\}")
-_SHORTEST_SECRET = 4  # letters: to hide a shorter one would garble what is told
+_SHORTEST_SECRET = 4  # letters: masking a shorter one would garble messages
 _MOST_CAMERAS = 1_000
-_SHARE = Limits(0, 1)  # of the picture
+_SHARE = Limits(0, 1)  # of the frame
 _LONGEST_NAME = 200  # letters
 _LONGEST_ADDRESS = 4_096
-_LONGEST_PATH = 300  # that is quoted
+_LONGEST_PATH = 300  # letters of a quoted path
 _S = TypeVar("_S")
 
 
@@ -60,32 +61,34 @@ class CameraSettings:
     name: str
     address: str = field(repr=False)  # with user and password
     model: str = DEFAULT_MODEL
-    fps: float | None = None  # None: the rhythm that the model learned
+    fps: float | None = None  # None: the sampling rate that the model learned
     still: float | None = (
         None  # seconds between two looks at a picture that stands still; None: as at any other
     )
     enabled: bool = True
-    privacy: str = ""  # what is kept of its pictures: full, blur or none; "": as [evidence] says
-    # Left, top, width and height of the part that is watched, as parts of the picture; None: all of it.
+    privacy: str = ""  # how much of its frames is kept: full, blur or none; "": as [evidence] has it
+    # Left, top, width and height of the part that is watched, as parts of the frame; None: all of it.
     region: tuple[float, float, float, float] | None = None
     events: tuple[tuple[str, Any], ...] = ()  # settings that replace the model's own
-    inherited: tuple[str, ...] = ()  # which of them the defaults say: their labels may be another model's
+    inherited: tuple[
+        str, ...
+    ] = ()  # which of them come from the defaults: their labels may be another model's
 
     def event_settings(self, own: EventSettings) -> EventSettings:
-        """The model's own settings, with this camera's in their place; raises ``StreamrecError``."""
+        """The model's own settings, overridden by this camera's; raises ``StreamrecError``."""
         values = {name: getattr(own, name) for name in _EVENT_KEYS} | dict(self.events)
         return EventSettings(**values)
 
 
 @dataclass(frozen=True, kw_only=True)
 class WatchFile:
-    """What a file of cameras says at one moment."""
+    """The content of a file of cameras at one moment."""
 
     path: Path
     cameras: tuple[CameraSettings, ...]
-    secrets: tuple[str, ...] = field(repr=False)  # never to be shown
+    secrets: tuple[str, ...] = field(repr=False)  # never shown
     read: tuple[Path, ...]  # the file itself and those that hold passwords
-    private: tuple[Path, ...] = ()  # of these, those in which secrets stand in clear
+    private: tuple[Path, ...] = ()  # of these, those with secrets in clear text
     tables: tuple[tuple[str, dict[str, Any]], ...] = field(
         default=(), repr=False
     )  # the others, secrets filled in
@@ -99,11 +102,11 @@ class WatchFile:
             return [_settings(self, name, table, kind) for key, table in self.tables if key == name]
 
     def too_open(self) -> list[str]:
-        """A sentence for each file with secrets in it that others than its owner can read or change."""
-        return [said for said in map(too_open, self.private) if said is not None]
+        """A sentence for each file with secrets that others than its owner can read or change."""
+        return [warning for warning in map(too_open, self.private) if warning is not None]
 
     def error(self, camera: str, key: str, what: object) -> SettingsError:
-        """What is wrong with a key of a camera, as one sentence."""
+        """The error about a key of a camera."""
         return SettingsError(redact(f"{self.path.name}: camera {camera!r}: {key}: {what}", self.secrets))
 
 
@@ -115,9 +118,9 @@ def read_watchfile(
 ) -> WatchFile:
     """Read and check a file of cameras; ``SettingsError`` names the file, the camera and the key.
 
-    ``environment`` holds what stands for ``${NAME}``. Paths are relative to the folder of the file. ``tuned``:
-    the model of cameras that name none, and the rhythm of those that have it and name no rhythm. ``text``: what the
-    file would say.
+    ``environment`` holds the values of ``${NAME}``. Paths are relative to the folder of the file. ``tuned``: the
+    model of cameras that name none, and the fps of those that have that model and name no fps. ``text``: read this in
+    place of the file.
     """
     path = path_of(os.fspath(path))
     data = read_toml(path) if text is None else parse_toml(text, path.name)
@@ -154,7 +157,7 @@ def _watchfile(data: dict[str, Any], reader: _Reader) -> WatchFile:
 def read_settings(
     path: str | os.PathLike[str], name: str, kind: type[_S], environment: Mapping[str, str]
 ) -> list[_S]:
-    """The tables of one name alone, as ``WatchFile.settings`` gives them: the rest need not be right."""
+    """The tables of one name, as ``WatchFile.settings`` gives them: the rest of the file is not checked."""
     path = path_of(os.fspath(path))
     data = read_toml(path)
     with explain_errors(path.name):
@@ -162,7 +165,7 @@ def read_settings(
 
 
 def read_after(path: str | os.PathLike[str], environment: Mapping[str, str]) -> WatchFile:
-    """What is to happen after an event, alone: of cameras, which may stand there too, none is read."""
+    """The tables about what happens after an event alone: cameras in the file are not read."""
     path = path_of(os.fspath(path))
     reader, data = _Reader(path, environment, Tuned()), read_toml(path)
     with explain_errors(path.name):
@@ -171,7 +174,7 @@ def read_after(path: str | os.PathLike[str], environment: Mapping[str, str]) -> 
 
 
 def names_variable(text: str) -> bool:
-    """Whether something of the environment is to be filled in.
+    """Whether the text names a variable of the environment.
 
     >>> names_variable("me:${DOOR}"), names_variable("cheap$${X}")
     (True, False)
@@ -180,7 +183,7 @@ def names_variable(text: str) -> bool:
 
 
 def fill_variables(text: str, environment: Mapping[str, str]) -> str:
-    """The text with what the environment has in place of ``${NAME}``; "" for what it has not."""
+    """The text with the environment's values in place of ``${NAME}``; "" for a missing one."""
     return _VARIABLE.sub(lambda found: environment.get(found[1], "") if found[1] else "$", text)
 
 
@@ -235,7 +238,7 @@ def _settings(file: WatchFile, name: str, table: dict[str, Any], kind: type[_S])
 
 
 class _Reader:
-    """Makes settings of tables, and remembers which secrets and files it met."""
+    """Makes settings of tables, and collects their secrets and the files that were read."""
 
     def __init__(self, path: Path, environment: Mapping[str, str], tuned: Tuned) -> None:
         self.path = path
@@ -243,7 +246,7 @@ class _Reader:
         self.tuned = tuned
         self.secrets: set[str] = set()
         self.read: list[Path] = []
-        self.private: dict[Path, None] = {}  # in which secrets stand; a dict keeps the order
+        self.private: dict[Path, None] = {}  # files that hold secrets; a dict keeps the order
 
     def file(
         self, data: dict[str, Any], names: tuple[str, ...], cameras: tuple[CameraSettings, ...] = ()
@@ -260,9 +263,9 @@ class _Reader:
     def camera(self, number: int, table: dict[str, Any], defaults: dict[str, Any]) -> CameraSettings:
         name = table.get("name")
         if not isinstance(name, str) or not name.strip() or not name.isprintable():
-            said = "it is missing" if name is None else f"{shortened(name)} is no name"
+            problem = "it is missing" if name is None else f"{shortened(name)} is no name"
             raise SettingsError(
-                f'{self.path.name}: camera {number}: name: {said}; write one, like name = "door"'
+                f'{self.path.name}: camera {number}: name: {problem}; write one, like name = "door"'
             )
         if len(name) > _LONGEST_NAME:
             raise SettingsError(
@@ -270,15 +273,17 @@ class _Reader:
             )
         where = f"camera {name!r}: "
         self.check_keys(table, _CAMERA_KEYS, where)
-        if "password" in table or "password_file" in table:  # its own way replaces the default's
+        if (
+            "password" in table or "password_file" in table
+        ):  # its own password replaces the default's, however either is given
             defaults = {key: value for key, value in defaults.items() if not key.startswith("password")}
         values = {**defaults, **table}
         if "address" not in table and "address_file" not in table:
             raise self.wrong(where, "address", "it is missing; write rtsp://..., a webcam number or a file")
-        model = self.text(values, "model", where, self.tuned.model or DEFAULT_MODEL)
+        model = self.text(values, "model", where, self.tuned.default_model)
         if os.sep in model or model.endswith((".safetensors", ".onnx")):
             model = self.located(model, where, "model")
-        fps = values.get("fps", self.tuned.fps if model == (self.tuned.model or DEFAULT_MODEL) else None)
+        fps = values.get("fps", self.tuned.fps if model == self.tuned.default_model else None)
         if fps is not None:
             self.check_number(fps, where, "fps", FPS)
         still = values.get("still")
@@ -316,7 +321,7 @@ class _Reader:
         )
 
     def by_label(self, tables: object, where: str) -> tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]:
-        """The numbers of single labels, as pairs."""
+        """The numbers of single labels, as pairs: frozen dataclasses hold no dict."""
         if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
             raise self.wrong(where, "by_label", "it is no table of tables; write [camera.by_label.fight]")
         for label, table in tables.items():
@@ -347,7 +352,7 @@ class _Reader:
         )
 
     def address(self, table: dict[str, Any], defaults: dict[str, Any], where: str) -> str:
-        """The address with user and password in it. The defaults' are for those that can have and have none."""
+        """The address with user and password in it; the defaults' where it may have a login and has none."""
         if "address_file" in table:
             return self.address_of_file(table, defaults, where)
         given = table["address"]
@@ -362,7 +367,7 @@ class _Reader:
         return self.with_login(self.filled_address(given, where), table, defaults, where)
 
     def address_of_file(self, table: dict[str, Any], defaults: dict[str, Any], where: str) -> str:
-        """The address that stands in a file of its own, as it is: a key in its path is a secret too."""
+        """The address from a file of its own, unchanged: a key in its path is a secret too."""
         if "address" in table:
             raise self.wrong(where, "address_file", "there is an address too; give one of them")
         given = self.text_of_file(self.text(table, "address_file", where, ""), "address_file", where).strip()
@@ -390,7 +395,7 @@ class _Reader:
             if own:
                 raise self.wrong(where, own[0], "the address names a user already; say it once")
             return address
-        if table.get("user") == "":  # none, whatever the defaults say
+        if table.get("user") == "":  # no login, whatever the defaults are
             return address
         values = {**defaults, **table}
         user, password = self.text(values, "user", where, ""), self.password(values, where)
@@ -402,11 +407,11 @@ class _Reader:
         if password and "password" in values and not names_variable(values["password"]):
             self.private[self.path] = None
         login = f"{quote(user, safe='')}:{quote(password, safe='')}"
-        # An @ of the path may not make the place a part of the password: that would go to whoever stands after it.
+        # An @ in the path must not extend the login: the password would be sent to the host named after it.
         return f"{parts.scheme}{login}@{parts.place}{parts.rest.replace('@', '%40')}"
 
     def table(self, name: str, table: Any) -> dict[str, Any]:
-        """A table of what happens after an event: ``${NAME}`` filled in, ``secret_file`` read as ``secret``."""
+        """A table about what happens after an event: ``${NAME}`` filled in, ``secret_file`` read as ``secret``."""
         where = f"[{name}]: "
         if not isinstance(table, dict):
             raise SettingsError(f"{self.path.name}: {name} is no table; write [{name}]")
@@ -428,7 +433,7 @@ class _Reader:
         return values
 
     def keep_secrets_of(self, value: str, key: str, *, secret: bool) -> None:
-        """What must not be told of a value of a table: all of it, or the secrets of an address in it."""
+        """Collect what must not be shown of a value: all of it, or the secrets of an address in it."""
         random = key not in _SHOWN_KEYS and is_random(value) and "://" not in value
         if secret or key in _SECRET_KEYS or random:
             self.keep_secret(value)
@@ -437,16 +442,16 @@ class _Reader:
                 self.keep_secret(one)
             parts = split_address(value)
             rest = "" if parts is None else parts.rest.strip("/")
-            if key == "url" and not is_known(rest):  # of a webhook, the whole path is often the secret
+            if key == "url" and not is_known(rest):  # the whole path of a webhook is often the secret
                 self.keep_secret(rest)
 
     def keep_secret(self, secret: str) -> None:
-        """Remember it as it is, quoted and unquoted; very short ones would garble what is told."""
+        """Collect a secret as it is, quoted and unquoted; a very short one would garble messages."""
         forms = {secret, quote(secret, safe=""), unquote(secret)}
         self.secrets |= {form for form in forms if len(form) >= _SHORTEST_SECRET}
 
     def place(self, address: str, where: str) -> str:
-        """A file beside the TOML file; webcams and the synthetic world as they are."""
+        """A path relative to the TOML file; webcams, addresses and drawn worlds unchanged."""
         if address.isdecimal() or address.startswith("/dev/") or "://" in address:
             return address
         from streamrec.sources.open import SOURCES  # it brings OpenCV
@@ -456,14 +461,14 @@ class _Reader:
         return self.located(address, where, "address")
 
     def filled_address(self, text: str, where: str) -> str:
-        """``${NAME}`` filled in; quoted where user, password and query stand, as their letters may end them."""
+        """``${NAME}`` filled in; quoted in user, password and query, where its letters could be delimiters."""
         if re.fullmatch(r"\$\{\w+\}", text):
             return self.filled(text, where, "address", lambda at: False)
         scheme = text.partition("://")[0]  # it may be a variable too
         parts = split_address("rtsp" + text[len(scheme) :])
         if parts is None:
             return self.filled(text, where, "address", lambda at: False)
-        # A login that was not quoted by hand is quoted as a whole when the camera is opened.
+        # A login that is not quoted in the file is quoted as a whole when the camera is opened.
         user_end = len(scheme) + len("://") + len(parts.login or "")
         query = text.find("?", user_end)
         return self.filled(
@@ -494,7 +499,7 @@ class _Reader:
     def text(self, values: dict[str, Any], key: str, where: str, default: str) -> str:
         value = values.get(key, default)
         if not isinstance(value, str) or (key in values and not value):
-            # What stands there may be a password.
+            # The value may be a password.
             shown = "" if key.startswith("password") else f", not {shortened(value)}"
             raise self.wrong(where, key, f"give a text{shown}")
         return self.filled(value, where, key, lambda at: False)
@@ -515,7 +520,7 @@ class _Reader:
         return _VARIABLE.sub(value, text)
 
     def located(self, path: str, where: str, key: str) -> str:
-        """A path relative to the folder of the file; what is wrong with it is told with its key."""
+        """A path relative to the folder of the file; an error names its key."""
         try:
             return str(self.beside(path))
         except SettingsError as error:

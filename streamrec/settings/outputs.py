@@ -9,11 +9,11 @@ from streamrec.errors import SinkError
 
 
 class Privacy(StrEnum):
-    """What is kept of a camera's pictures."""
+    """How much of a camera's frames is kept."""
 
     full = "full"  # as they are
-    blur = "blur"  # the whole picture, so blurred that a face which fills it has no feature
-    none = "none"  # no picture is kept: only that something happened
+    blur = "blur"  # the whole frame, so blurred that a face which fills it has no feature
+    none = "none"  # no frame is kept: only that something happened
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,13 +23,13 @@ class EvidenceSettings:
     folder: str = field(default="evidence", metadata={"path": True})
     before: float = 5.0  # seconds before the event
     after: float = 5.0  # seconds after it
-    longest: float = 60.0  # seconds of one video; what comes later of a long event is left out
+    longest: float = 60.0  # seconds of one video; the later part of a long event is left out
     side: int = 640  # pixels of the long side at most
     overlay: bool = False  # with label and bars drawn over it
-    privacy: str = "full"  # or "blur" or "none"; a camera may say its own
-    keep_days: float = 30.0  # 0: for ever
-    max_gb: float = 10.0  # of the folder; the oldest goes first. 0: no limit
-    leave_free_gb: float = 0.5  # of the disk: with less nothing is written
+    privacy: str = "full"  # or "blur" or "none"; a camera may have its own
+    keep_days: float = 30.0  # 0: without limit
+    max_gb: float = 10.0  # of the folder; the oldest video is deleted first. 0: without limit
+    leave_free_gb: float = 0.5  # of the disk; with less no video is written
 
     def __post_init__(self) -> None:
         if self.privacy not in tuple(Privacy):

@@ -1,8 +1,8 @@
-"""Which settings are in force, decided in one place: what watches, the page, its previews and its edits all ask here.
+"""Which settings are in force, decided in one place: the watcher, the page, its previews and its edits all ask here.
 
-An option of the command line stands before the tuned file, for the model that was tuned. Of a camera of
-``cameras.toml`` its own table stands before ``[defaults]``, these before the tuned file, and that before what the model
-itself says. What is refused here is refused by a start, by a file that changes, and by the page, in the same sentence.
+An option of the command line overrides the tuned file, which is about one model alone. In ``cameras.toml`` a camera's
+own table overrides ``[defaults]``, that overrides the tuned file, and that overrides the model's own settings. A
+setting that is refused here is refused at the start, when the file changes, and on the page, with the same sentence.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from streamrec.pipeline.motion_gate import MotionGate
 from streamrec.runtime.checkpoint import find_model, read_config
 from streamrec.settings.cameras_file import CameraSettings, WatchFile, read_watchfile
 from streamrec.settings.toml import no_such_key
-from streamrec.settings.tuned_file import DEFAULT_MODEL, Tuned
+from streamrec.settings.tuned_file import Tuned
 from streamrec.sources.open import open_source
 from streamrec.sources.synthetic import World
 from streamrec.sources.wrappers import Region
@@ -36,13 +36,13 @@ class Running:
     engine: str = "auto"
     device: str = "auto"
     threads: int | None = None
-    fps: float | None = None  # None: the rhythm that it learned
+    fps: float | None = None  # None: the sampling rate that the model learned
 
 
-def of_run(tuned: Tuned, given: Running) -> Running:
-    """What ``streamrec run`` does; ``tuned`` holds nothing that an option says.
+def resolve(given: Running, tuned: Tuned) -> Running:
+    """How ``streamrec run`` runs its model; ``tuned`` holds no key that an option gives.
 
-    >>> of_run(Tuned(model="fall", fps=5.0), Running(model="fight", engine="onnx")).model
+    >>> resolve(Running(model="fight", engine="onnx"), Tuned(model="fall", fps=5.0)).model
     'fall'
     """
     return Running(
@@ -56,7 +56,7 @@ def of_run(tuned: Tuned, given: Running) -> Running:
 
 @dataclass(frozen=True, kw_only=True)
 class InForce:
-    """By what the cameras of one file are watched: the file, the environment, the tuned file and the options."""
+    """The settings of the cameras of one file: from the file, the environment, the tuned file and the options."""
 
     path: Path
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
@@ -67,21 +67,21 @@ class InForce:
 
     @property
     def default_model(self) -> str:
-        """That of a camera that names none, where the defaults name none either."""
-        return self.tuned.model or DEFAULT_MODEL
+        """The model of a camera that names none, where the defaults name none either."""
+        return self.tuned.default_model
 
     def read(self, text: str | None = None, path: Path | None = None) -> WatchFile:
-        """What the file says, or would say; raises ``SettingsError``."""
+        """The file, or what it would be with this text; raises ``SettingsError``."""
         return read_watchfile(path or self.path, self.environment, self.tuned, text)
 
     def running(self, model: str) -> Running:
-        """How a model runs: the tuned file is about its own alone."""
+        """How a model runs; the tuned file counts for its own model alone."""
         given = Running(model=model, engine=self.engine, device=self.device, threads=self.threads)
-        return of_run(self.tuned, given) if model == self.default_model else given
+        return resolve(given, self.tuned) if model == self.default_model else given
 
 
 def events_of(camera: CameraSettings, config: ModelConfig, file: WatchFile) -> EventSettings:
-    """The thresholds of a camera whose model has this config; raises ``SettingsError`` as a start does."""
+    """The event settings of a camera whose model has this config; raises ``SettingsError``."""
     own = dict(camera.events)
     for label, _ in () if "by_label" in camera.inherited else own.get("by_label", ()):
         if label not in config.labels:
@@ -100,9 +100,9 @@ def events_of(camera: CameraSettings, config: ModelConfig, file: WatchFile) -> E
 
 
 def source_of(camera: CameraSettings, size: tuple[int, int] | None) -> Source:
-    """Where a camera's pictures come from; nothing is read yet, and nobody looks at them but a model of this ``size``.
+    """A camera's source, of which nothing is read yet; raises ``StreamrecError``.
 
-    Raises ``StreamrecError`` as a start does.
+    ``size``: of a model that may be the only reader of the frames, so that they can be decoded at its size.
     """
     source = open_source(camera.address, retries=None, size=size)
     if isinstance(source, World):  # it stands for a camera
@@ -111,9 +111,9 @@ def source_of(camera: CameraSettings, size: tuple[int, int] | None) -> Source:
 
 
 def check_defaults(file: WatchFile, configs: Mapping[str, ModelConfig]) -> None:
-    """Whether each label of ``[defaults.by_label]`` is some camera's; raises ``SettingsError``.
+    """Raise ``SettingsError`` for a label of ``[defaults.by_label]`` that no camera's model has.
 
-    Cameras that are switched off may be of a model that nobody has read: they may know it.
+    The model of a camera that is switched off may not have been read: then nothing is refused.
     """
     if not all(camera.enabled and camera.model in configs for camera in file.cameras):
         return
@@ -126,7 +126,7 @@ def check_defaults(file: WatchFile, configs: Mapping[str, ModelConfig]) -> None:
 
 
 def notes_on(file: WatchFile, configs: Mapping[str, ModelConfig]) -> list[str]:
-    """What is allowed, and looks like a typing error: a background label that a camera's model does not have."""
+    """Warnings about probable typing errors: background labels that a camera's model does not have."""
     notes = []
     for camera in file.cameras:
         if camera.model not in configs or "background" in camera.inherited:
@@ -140,7 +140,7 @@ def notes_on(file: WatchFile, configs: Mapping[str, ModelConfig]) -> list[str]:
 
 
 def check(file: WatchFile, cameras: Iterable[CameraSettings] | None = None) -> None:
-    """Refuse what a start would refuse of the cameras that are switched on; raises ``SettingsError``."""
+    """Raise ``SettingsError`` for the settings of a camera that is switched on and could not start."""
     configs: dict[str, ModelConfig] = {}
     for camera in file.cameras if cameras is None else cameras:
         if camera.enabled:

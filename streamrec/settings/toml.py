@@ -1,4 +1,4 @@
-"""Reading TOML, with mistakes told in words: what all files of settings have in common."""
+"""Reading TOML with one sentence for a mistake: what all files of settings have in common."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from streamrec.errors import SettingsError
 
 DEEPEST = 16  # tables and lists in each other; a file of settings has four
 _PARTS = 16  # of a key with dots
-_LONGEST = 65_536  # letters of a text: a certificate is shorter
+_LONGEST = 65_536  # letters of a string: a certificate is shorter
 _LONGEST_KEY = 200
 _LARGEST = 2**63  # TOML's own limit of a whole number
-# What stands in a TOML file, as far as it matters for how deep it is: texts and comments hide what is in them.
+# The tokens of a TOML file that matter for its depth: strings and comments hide brackets.
 _TOKEN = re.compile(
     r'"""(?:[^\\]|\\.)*?"""|\'\'\'.*?\'\'\'|"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'|#[^\n]*|[\[{\]}.,=\n]|[ \t]+'
     r"|[^\[{\]}.,=\n\"'# \t]+|.",
@@ -30,15 +30,15 @@ _BETWEEN = frozenset("[]{},=\n")  # keys and numbers
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """What the file says; raises ``SettingsError`` that quotes no value: one may be a password."""
+    """The values of the file; raises ``SettingsError`` that quotes no value, as one may be a password."""
     return parse_toml(read_text(path), path.name)
 
 
 def parse_toml(text: str, name: str) -> dict[str, Any]:
-    """What the text says; raises ``SettingsError`` that begins with the name.
+    """The values of the text; raises ``SettingsError`` that begins with the name.
 
-    Refused is also what TOML allows and no settings are: deep nesting, endless keys, numbers that no machine has.
-    Each of them would take Python's parser or what follows it minutes, or break it.
+    It also refuses what TOML allows but no settings need: deep nesting, endless keys, numbers of thousands of digits.
+    Each of them could block or crash Python's parser or the code after it.
     """
     check_shape(text, name)
     with explain_errors(name):
@@ -56,7 +56,7 @@ def parse_toml(text: str, name: str) -> dict[str, Any]:
 
 
 def check_shape(text: str, name: str) -> None:
-    """Refuse what is nested too deeply before any parser sees it; raises ``SettingsError``. Takes linear time."""
+    """Raise ``SettingsError`` for text that is nested too deeply, in linear time and before any parser reads it."""
     depth = parts = 0  # parts: how many dots the key or number has so far
     for match in _TOKEN.finditer(text):
         token = match.group()
@@ -84,7 +84,7 @@ def _line(text: str, match: re.Match[str]) -> int:
 
 
 def _check_values(value: Any, name: str, keys: tuple[str, ...]) -> None:
-    """Whether all texts and numbers are of a size that settings have."""
+    """Raise ``SettingsError`` for strings, keys and numbers that are larger than any setting."""
 
     def refuse(what: str) -> SettingsError:
         where = ".".join(shortened(key)[1:-1] for key in keys)
@@ -105,7 +105,7 @@ def _check_values(value: Any, name: str, keys: tuple[str, ...]) -> None:
 
 
 def no_such_key(key: str, known: Sequence[str], *, what: str = "key") -> str:
-    """What is said of a key, or of another name, that is not known.
+    """A clause for a key, or another name, that is not known.
 
     >>> no_such_key("entre", ("enter", "leave"))
     'there is no such key; did you mean enter?'

@@ -1,4 +1,4 @@
-"""``tuned.toml``: with which model, engine, threads and rhythm a machine does best; ``run`` and ``watch`` read it."""
+"""``tuned.toml``: the best model, engine, threads and sampling rate for a machine; ``run`` and ``watch`` read it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from streamrec.core.reading import path_of
 from streamrec.errors import SettingsError
 from streamrec.settings.toml import no_such_key, read_toml
 
-DEFAULT_MODEL = "fight"  # where nobody names one
+DEFAULT_MODEL = "fight"  # where no option, camera or tuned file names one
 ENGINES = ("auto", "onnx", "torch")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tuned:
-    """What the file says; its keys are called as the options of ``run`` are. None: as without the file."""
+    """The file's values; its keys have the names of the options of ``run``. None: as without the file."""
 
     model: str | None = (
         None  # a shipped model's name, or a file; its path is relative to the folder of this one
@@ -27,10 +27,15 @@ class Tuned:
     engine: str | None = None
     device: str | None = None
     threads: int | None = None  # of one step
-    fps: float | None = None  # the rhythm in which the model looks
+    fps: float | None = None  # frames processed a second
+
+    @property
+    def default_model(self) -> str:
+        """The model where none is named."""
+        return self.model or DEFAULT_MODEL
 
     def given(self) -> dict[str, Any]:
-        """What the file says something of.
+        """The keys that the file has.
 
         >>> Tuned(model="fight", threads=1).given()
         {'model': 'fight', 'threads': 1}
@@ -43,7 +48,7 @@ KEYS = tuple(field.name for field in fields(Tuned))
 
 
 def toml_of(tuned: Tuned, why: str = "") -> str:
-    """The file; ``why`` stands in it as a comment.
+    """The text of the file; ``why`` becomes a comment.
 
     >>> print(toml_of(Tuned(model="fight", fps=7.5), "one camera"), end="")
     # one camera
@@ -57,7 +62,7 @@ def toml_of(tuned: Tuned, why: str = "") -> str:
 
 
 def read_tuned(path: str | os.PathLike[str]) -> Tuned:
-    """Read and check the file; raises ``SettingsError`` in words."""
+    """Read and check the file; raises ``SettingsError``."""
     path = path_of(os.fspath(path))
     values = read_toml(path)
     with explain_errors(path.name):
@@ -74,7 +79,7 @@ def read_tuned(path: str | os.PathLike[str]) -> Tuned:
 
 
 def _wrong(key: str, value: object) -> str | None:
-    """What a key takes, where the value is another."""
+    """What to give instead, where the value does not fit its key; else None."""
     if key == "threads":
         return THREADS.wrong(value)
     if key == "fps":

@@ -661,8 +661,8 @@ def test_what_was_tuned_is_for_cameras_of_its_model(monkeypatch, tmp_path):
     asked = []
     monkeypatch.setattr(watch.Recognizer, "load", lambda model, **options: asked.append((model, options)))
     job = WatchJob(path=tmp_path, engine="torch", tuned=Tuned(model="fall", engine="onnx", threads=2))
-    job._load("fall")
-    job._load("workout")
+    job.load("fall")
+    job.load("workout")
     assert asked == [
         ("fall", {"engine": "onnx", "device": "auto", "threads": 2}),
         ("workout", {"engine": "torch", "device": "auto", "threads": None}),

@@ -15,7 +15,7 @@ from streamrec.settings.resolve import (
     events_of,
     model_config,
     notes_on,
-    of_run,
+    resolve,
 )
 from streamrec.settings.tuned_file import DEFAULT_MODEL, Tuned
 
@@ -51,8 +51,8 @@ def test_the_tuned_file_says_how_its_own_model_runs_and_no_other(tmp_path):
     assert asked.running("fall") == Running(model="fall", engine="onnx", threads=1)
     # What an option says was taken out of the tuned file before: cli._tuned.
     given = Running(model="fight", engine="onnx", fps=7.0)
-    assert of_run(Tuned(model="fall"), given) == Running(model="fall", engine="onnx", fps=7.0)
-    assert of_run(Tuned(), given) == given
+    assert resolve(given, Tuned(model="fall")) == Running(model="fall", engine="onnx", fps=7.0)
+    assert resolve(given, Tuned()) == given
 
 
 def test_thresholds_are_those_of_the_camera_then_the_defaults_then_the_model(tmp_path):
