@@ -31,8 +31,7 @@ import pytest
 import streamrec.sources.cameras
 from streamrec.errors import SourceError
 from streamrec.pipeline.capture import capture
-from streamrec.sources import ffmpeg, packet_decoder
-from streamrec.sources import reconnect as watchdog
+from streamrec.sources import ffmpeg, packet_decoder, reconnect
 from streamrec.sources.cameras import NetworkSource, WebcamSource
 from streamrec.sources.ffmpeg_log import captured_log
 from streamrec.sources.monitors import FROZEN_SECONDS, LAG_SECONDS, FreezeDetector, LagMonitor, SourceClock
@@ -45,8 +44,8 @@ from streamrec.sources.reconnect import (
     QUICK_SECONDS,
     STALL_INTERVALS,
     STALL_SECONDS,
-    Reconnector,
     Timeouts,
+    Watchdog,
     pause,
 )
 from streamrec.types import Frame, Health, Source
@@ -572,7 +571,7 @@ class TestSpoiledPictures:
         assert_whole(seen.frames)
 
     def test_a_time_of_torn_pictures_does_not_make_a_camera_a_slow_one(self, monkeypatch):
-        monkeypatch.setattr(watchdog, "STALL_SECONDS", 0.5)
+        monkeypatch.setattr(reconnect, "STALL_SECONDS", 0.5)
         plain = np.zeros((8, 8, 3), np.uint8)
 
         def read(reader: ReaderThread) -> None:
@@ -600,7 +599,7 @@ class TestSpoiledPictures:
         assert at - last < 2.0
 
     def test_one_whole_picture_among_torn_ones_does_not_make_a_camera_live(self, monkeypatch):
-        monkeypatch.setattr(watchdog, "STALL_SECONDS", 0.3)
+        monkeypatch.setattr(reconnect, "STALL_SECONDS", 0.3)
         plain = np.zeros((8, 8, 3), np.uint8)
 
         def read(reader: ReaderThread) -> None:
@@ -622,7 +621,7 @@ class TestSpoiledPictures:
 
     def test_frames_that_were_trusted_too_early_are_reported_at_the_next_torn_one(self, monkeypatch):
         """Or they would make a camera live for another two seconds, in which all may be torn."""
-        monkeypatch.setattr(watchdog, "STALL_SECONDS", 1.0)
+        monkeypatch.setattr(reconnect, "STALL_SECONDS", 1.0)
         plain = np.zeros((8, 8, 3), np.uint8)
 
         def read(reader: ReaderThread) -> None:
@@ -1039,9 +1038,9 @@ with capture(NetworkSource(sys.argv[1]), capacity=1):
             frames.close()
 
 
-def watch_of(read: Callable[[ReaderThread], None] = lambda _: None) -> Reconnector:
+def watch_of(read: Callable[[ReaderThread], None] = lambda _: None) -> Watchdog:
     """The watch of a camera whose openings are scripted."""
-    return Reconnector(NetworkSource("rtsp://10.0.0.7/live"), read, None, Timeouts(5.0, 10.0))
+    return Watchdog(NetworkSource("rtsp://10.0.0.7/live"), read, None, Timeouts(5.0, 10.0))
 
 
 class TestWaiting:
@@ -1169,7 +1168,7 @@ class TestWaiting:
 
         frames = watch_of(read).frames()
         next(frames)
-        assert next(frames).captured >= ends[1] + watchdog.CLEAR_SECONDS
+        assert next(frames).captured >= ends[1] + reconnect.CLEAR_SECONDS
         frames.close()
 
     def test_pauses_begin_anew_where_one_answers_that_was_silent(self):
@@ -1412,8 +1411,8 @@ class TestWholePictures:
                 time.sleep(0.02)
 
         monkeypatch.setattr(streamrec.sources.cameras, "FIRST_SECONDS", 0.3)
-        monkeypatch.setattr(watchdog, "STALL_SECONDS", 0.3)
-        monkeypatch.setattr(watchdog, "WAITING_SECONDS", 0.2)
+        monkeypatch.setattr(reconnect, "STALL_SECONDS", 0.3)
+        monkeypatch.setattr(reconnect, "WAITING_SECONDS", 0.2)
         source, changes = scripted(read, monkeypatch, retries=0)
         begun = time.monotonic()
         with pytest.raises(SourceError, match="no whole picture"):
@@ -1428,7 +1427,7 @@ class TestOtherWays:
     """Real servers of what is not plain RTSP: each is read, lost, and read again."""
 
     def test_a_camera_by_rtsps_is_read_with_its_password_and_again_when_it_restarts(self, monkeypatch):
-        monkeypatch.setattr(watchdog, "PAUSES", (0.1, 0.2))
+        monkeypatch.setattr(reconnect, "PAUSES", (0.1, 0.2))
         way = {"fps": 15, "size": (320, 240), "user": "anna", "password": SECRET, "tls": True}
         with rtsp_camera(**way) as camera:
             assert camera.startswith("rtsps://anna:")
@@ -1452,7 +1451,7 @@ class TestOtherWays:
 
     @pytest.mark.slow
     def test_a_stream_by_rtmp_is_open_within_its_deadline_and_read_again_when_it_was_lost(self, monkeypatch):
-        monkeypatch.setattr(watchdog, "PAUSES", (0.1, 0.2))
+        monkeypatch.setattr(reconnect, "PAUSES", (0.1, 0.2))
         # This server is for the first who comes: it must not be one that only checks whether it is there.
         monkeypatch.setattr(ReachabilityProbe, "of", staticmethod(lambda address: None))
         took: list[float] = []
@@ -1485,8 +1484,8 @@ class TestOtherWays:
 
     @pytest.mark.slow
     def test_hls_that_stops_is_reported_and_read_again_when_it_goes_on(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(watchdog, "HLS_SECONDS", 3.0)
-        monkeypatch.setattr(watchdog, "PAUSES", (0.1, 0.2))
+        monkeypatch.setattr(reconnect, "HLS_SECONDS", 3.0)
+        monkeypatch.setattr(reconnect, "PAUSES", (0.1, 0.2))
         options = ["-f", "hls", "-hls_time", "1", "-hls_list_size", "3", "-hls_flags", "delete_segments"]
         with ExitStack() as running:
             serve = partial(live_by_ffmpeg, *options, str(tmp_path / "live.m3u8"))
@@ -1539,7 +1538,7 @@ class TestWebcam:
         assert cv2.utils.logging.getLogLevel() == level
 
     def test_a_webcam_that_vanishes_is_waited_for(self, monkeypatch):
-        monkeypatch.setattr(watchdog, "PAUSES", (0.01, 0.02))
+        monkeypatch.setattr(reconnect, "PAUSES", (0.01, 0.02))
         monkeypatch.setattr(cv2, "VideoCapture", fake_video(3, 0, 0, 2))
         source = WebcamSource(0, retries=3)
         changes: list[Health] = []
