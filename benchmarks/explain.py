@@ -125,7 +125,7 @@ def beyond_still(explainer: Explainer, frame: Frame, state: State, label: str) -
 
 def heat_of(explainer: Explainer, frame: Frame, evidence: list[torch.Tensor]) -> np.ndarray:
     heat = np.maximum(sum(explainer._placed(one) for one in evidence), 0.0)
-    return explainer.config.transform.spread(heat, *frame.image.shape[:2])
+    return explainer.config.transform.project_back(heat, *frame.image.shape[:2])
 
 
 def random(like: ActionModel, seed: int) -> ActionModel:

@@ -1,4 +1,4 @@
-"""What makes a model besides its weights. No torch here: serving an exported model does not need it."""
+"""All that makes a model besides its weights. No torch here: serving an exported model does not need it."""
 
 from __future__ import annotations
 
@@ -30,9 +30,7 @@ _KINDS = {
     "events": EventSettings,
     "counting": CountSettings,
 }
-OWN_CLASS = (
-    "own"  # the encoder of a model whose CNN is somebody's own class: its file runs by the graph in it
-)
+OWN_CLASS = "own"  # the encoder of a model whose CNN is a user's own class: its file runs by the graph in it
 FORMAT = 2  # of model files; a file of another one is refused
 
 
@@ -50,22 +48,20 @@ class ModelConfig:
     head: str = "lstm"  # "lstm", "gru" or "attention"
     hidden_size: int = 128
     layers: int = 1
-    recall: bool = True  # leaky means of the hidden output beside it; the attention head has none
+    recall: bool = True  # EMA pooling of the hidden output, beside it; the attention head has none
     recall_features: bool = False  # and of the features
-    recall_only: bool = False  # the classifier is told the means alone, and nothing of the moment
-    recall_gate: bool = False  # a frame may say that what came before is over
-    recall_frames: float = 80.0  # the longest of their time constants to begin with, in frames of the rhythm
-    context: int = 32  # frames that the attention head keeps; the others keep no frames
+    recall_only: bool = False  # classify on the long-term average only
+    recall_gate: bool = False  # with a forget gate
+    recall_frames: float = 80.0  # the longest initial time constant, in frames at ``fps``
+    context: int = 32  # frames that the attention head keeps; the other heads keep none
     feature_norm: bool = False  # layer norm on the features, before the head
     dropout: float = 0.2
-    fps: float = 10.0  # the rhythm that the head learned
-    max_gap: float = 1.0  # seconds: after a longer gap than it was trained for, the state begins anew
+    fps: float = 10.0  # the sampling rate that the model was trained at
+    max_gap: float = 1.0  # seconds: after a longer gap the state begins anew; training had none longer
     events: EventSettings = field(default_factory=EventSettings)
     counted: tuple[str, ...] = ()  # labels whose repetitions are counted
     counting: CountSettings = field(default_factory=CountSettings)
-    known: KnownPictures | None = (
-        None  # what it knows by sight; None: it says of no picture that it is unknown
-    )
+    known: KnownPictures | None = None  # for the out-of-distribution score; None: it has none
     about: str = ""  # one sentence for people: trained on what
 
     def __post_init__(self) -> None:
@@ -91,12 +87,12 @@ class ModelConfig:
 
     @property
     def outputs(self) -> int:
-        """Width of what the network puts out: a logit a label, then cosine and sine of the phase, if it counts."""
+        """Width of the network's output: a logit a label, then cosine and sine of the phase, if it counts."""
         return len(self.labels) + (2 if self.counted else 0)
 
     @property
     def is_own(self) -> bool:
-        """Whether its CNN is somebody's own class, which a file does not hold: such a file runs by its graph."""
+        """Whether its CNN is a user's own class, which a file does not hold: such a file runs by its graph."""
         return self.encoder == OWN_CLASS
 
     def to_dict(self) -> dict[str, Any]:
@@ -108,7 +104,7 @@ class ModelConfig:
     def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
         """The reverse of ``to_dict``, also after JSON has made lists of the tuples.
 
-        What a file does not say, because it is older than the field, is as it was then: the default.
+        A field that a file lacks, because it is older than the field, has the default: that was the behaviour then.
         """
         plain = _with_tuples(values)
         plain["transform"] = Transform(**_with_tuples(values["transform"]))
@@ -120,7 +116,7 @@ class ModelConfig:
 
 
 def _check_labels(name: str, labels: object) -> None:
-    """Labels are shown, spoken and written everywhere: what a terminal would obey stands in none."""
+    """Labels are shown and written everywhere: one with control characters is refused."""
     if not isinstance(labels, tuple) or not all(isinstance(label, str) for label in labels):
         raise ModelError(f"{name} are {shortened(labels)}: give texts")
     if len(labels) > _MOST_LABELS:

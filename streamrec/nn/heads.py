@@ -1,10 +1,11 @@
-"""The recurrent heads: features of frames in, outputs of the model out, with explicit memory, told the elapsed time."""
+"""The heads: features of frames in, outputs of the model out, with explicit memory and the elapsed time as input."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, cast
 
 from streamrec.errors import ModelError, need
@@ -16,50 +17,54 @@ from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
 Memory = tuple[Tensor, ...]
-SHORTEST_OF_LONGEST = 7.0 / 80.0  # of the time constants that a recall begins with
-FADED = 1e-3  # weight under which what is recalled fades to nothing
-SHUT = -6.0  # the gate of a recall to begin with: it makes 400 frames a time constant of its own
+SHORTEST_OF_LONGEST = 7.0 / 80.0  # of the initial time constants of the EMA pooling
+FADED = 1e-3  # total weight under which a mean fades to zero
+SHUT = -6.0  # initial bias of the forget gate: about a time constant of 400 frames
 
 
 class Head(nn.Module, ABC):
     """What every head keeps: ``forward`` over clips and ``step`` over frames agree to rounding.
 
-    ``fresh`` marks the frames before which the memory is forgotten: the first of a stream, the first after a
-    cut, after a gap. ``rhythm`` is the elapsed time in units of what the head was trained for, as a logarithm:
+    ``fresh`` marks the frames before which the memory is reset: the first of a stream, the first after a
+    cut, after a gap. ``log_elapsed`` is the logarithm of the elapsed time, in frame intervals of the training rate:
     0 is as trained, 0.7 twice as long since the last frame.
     """
 
     @abstractmethod
     def initial_memory(self, streams: int = 1) -> Memory:
-        """The memory of streams that have seen nothing: zeros, axis 0 is the stream."""
+        """The memory of new streams: zeros, axis 0 is the stream."""
 
     @abstractmethod
     def forward(
-        self, features: Tensor, rhythm: Tensor, fresh: Tensor, memory: Memory
+        self, features: Tensor, log_elapsed: Tensor, fresh: Tensor, memory: Memory
     ) -> tuple[Tensor, Memory]:
         """(N, T, F), (N, T), (N, T) bool -> outputs (N, T, C) and the memory after the last frame."""
 
     @abstractmethod
-    def step(self, features: Tensor, rhythm: Tensor, fresh: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+    def step(
+        self, features: Tensor, log_elapsed: Tensor, fresh: Tensor, memory: Memory
+    ) -> tuple[Tensor, Memory]:
         """(N, F), (N,), (N,) bool -> outputs (N, C) and the memory after the frame."""
 
 
-class Recall(nn.Module):
-    """Leaky means of what a recurrent layer said, each frame weighing as much as it has to tell.
+class EMAPooling(nn.Module):
+    """Exponential moving averages over time, with a learned weight for each frame and an optional forget gate.
 
-    A gate that forgets in time answers well to what is seen now, but is a noisy judge of the last seconds; a mean
-    is a calm one. How much a frame weighs is learned (as in attention pooling; Ilse et al., ICML 2018), so that the
-    stillness after a gesture does not wash the gesture out; weights fade with time constants that are learned,
-    one a channel, by the clock, so that dropped frames count as the time that they took. It is a mean, not a sum:
-    weights are divided out, and nothing grows with the age of a stream. With a ``gate`` a frame may say as well that
-    what came before is over, and all fades faster (as in a selective state space; Gu and Dao, 2023). Its memory is
-    ``(sum, weight)``, each (N, hidden).
+    The gates of a recurrent layer respond well to the present, but their output is a noisy summary of the last
+    seconds; a mean is a stable one. The weight of a frame is learned (as in attention pooling; Ilse et al., ICML
+    2018), so that the stillness after a gesture does not wash the gesture out. Weights decay with time constants that
+    are learned, one a channel, and by the clock, so that dropped frames count as the time that they took. It is a
+    mean, not a sum: weights are divided out, and nothing grows with the age of a stream. With ``gate`` a forget gate
+    lets a frame end what came before, so that all decays faster (as in a selective state space; Gu and Dao, 2023).
+    Its memory is ``(sum, weight)``, each (N, hidden).
     """
+
+    # The names ``weigh`` and ``let_go`` (the forget gate) are those of tensors in model files.
 
     def __init__(
         self, hidden_size: int, *, shortest: float = 7.0, longest: float = 80.0, gate: bool = False
     ) -> None:
-        """``shortest`` to ``longest``: the time constants to begin with, in frames of the rhythm, one a channel."""
+        """``shortest`` to ``longest``: the initial time constants, one a channel, in frames at the training rate."""
         super().__init__()
         self.log_constant = nn.Parameter(torch.linspace(math.log(shortest), math.log(longest), hidden_size))
         self.weigh = nn.Linear(hidden_size, 1)
@@ -75,32 +80,42 @@ class Recall(nn.Module):
         zeros = self.log_constant.new_zeros(streams, len(self.log_constant))
         return zeros, zeros.clone()
 
-    def forward(self, x: Tensor, rhythm: Tensor, fresh: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+    def forward(self, x: Tensor, log_elapsed: Tensor, fresh: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         """(N, T, hidden), (N, T), (N, T) bool -> the means (N, T, hidden), and the memory after the last frame."""
         means = []
         for t in range(x.shape[1]):
-            mean, memory = self.step(x[:, t], rhythm[:, t], fresh[:, t], memory)
+            mean, memory = self.step(x[:, t], log_elapsed[:, t], fresh[:, t], memory)
             means.append(mean)
         return torch.stack(means, dim=1), memory
 
-    def step(self, x: Tensor, rhythm: Tensor, fresh: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+    def step(self, x: Tensor, log_elapsed: Tensor, fresh: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         """(N, hidden), (N,), (N,) bool -> the mean (N, hidden), and the memory after the frame."""
         total, weight = (_kept(m, fresh) for m in memory)
         rate = torch.exp(-self.log_constant)
         if self.let_go is not None:
             rate = rate + F.softplus(self.let_go(x))
-        decay = torch.exp(-torch.exp(rhythm).unsqueeze(-1) * rate)
+        decay = torch.exp(-torch.exp(log_elapsed).unsqueeze(-1) * rate)
         share = torch.sigmoid(self.weigh(x))
         total, weight = decay * total + share * x, decay * weight + share
         return total / (weight + FADED), (total, weight)
 
 
-class RecurrentHead(Head):
-    """What the heads with a recurrent layer share: its ``Recall``, if wished, and a linear layer on both.
+@dataclass(frozen=True, kw_only=True)
+class PoolingSettings:
+    """How a recurrent head pools over time; the fields are those of ``ModelConfig`` that begin with ``recall``."""
 
-    With ``recall_features`` means of the features stand beside those of what the layer said of them: a
-    linear judge of what was seen on average, which a few clips can teach. With ``recall_only`` nothing else is
-    judged: what the layer says of the moment decides how much the moment weighs, and not what is said of it.
+    features: bool = False  # pool the features too
+    only: bool = False  # classify on the long-term average only
+    gate: bool = False  # with a forget gate
+    frames: float = 80.0  # the longest initial time constant, in frames at the training rate
+
+
+class RecurrentHead(Head):
+    """The common part of the heads with a recurrent layer: optional ``EMAPooling``, and a linear classifier.
+
+    The classifier reads the layer's output and its long-term average. With ``recall_features`` the average of the
+    features is pooled as well: a linear model on averages, which a few clips can train. With ``recall_only`` the
+    classifier reads the long-term average alone: the layer's output only weighs the frame in it.
     """
 
     layer: str  # the recurrent layer's name among the weights
@@ -116,51 +131,46 @@ class RecurrentHead(Head):
         layers: int = 1,
         dropout: float = 0.0,
         feature_norm: bool = False,
-        recall: bool = True,
-        recall_features: bool = False,
-        recall_only: bool = False,
-        recall_gate: bool = False,
-        recall_frames: float = 80.0,
+        pooling: PoolingSettings | None = PoolingSettings(),
     ) -> None:
-        """``recall_frames``: the longest time constant of the recall to begin with, in frames of the rhythm."""
+        """``pooling``: None for none. Among the weights its name is ``recall``."""
         super().__init__()
         recurrent = self.kind(
             feature_size + 1, hidden_size, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0
         )
         self.norm = _norm(feature_size, feature_norm)
         self.add_module(self.layer, recurrent)
-        recalled = hidden_size + feature_size * recall_features
-        shortest = SHORTEST_OF_LONGEST * recall_frames
-        self.recall = None
-        if recall:
-            self.recall = Recall(recalled, shortest=shortest, longest=recall_frames, gate=recall_gate)
-        self.recall_features = recall and recall_features
-        self.recall_only = recall and recall_only
+        self.recall: EMAPooling | None = None
+        self.pools_features = pooling is not None and pooling.features
+        self.pooled_only = pooling is not None and pooling.only
+        pooled = 0 if pooling is None else hidden_size + feature_size * pooling.features
+        if pooling is not None:
+            shortest = SHORTEST_OF_LONGEST * pooling.frames
+            self.recall = EMAPooling(pooled, shortest=shortest, longest=pooling.frames, gate=pooling.gate)
         self.dropout = nn.Dropout(dropout)
-        moment = 0 if self.recall_only else hidden_size
-        self.classifier = nn.Linear(moment + (recalled if recall else 0), outputs)
+        self.classifier = nn.Linear((0 if self.pooled_only else hidden_size) + pooled, outputs)
         _initialize(recurrent, gates=self.gates)
 
-    def _initial_recall(self, streams: int) -> Memory:
+    def _initial_pooling(self, streams: int) -> Memory:
         return () if self.recall is None else self.recall.initial_memory(streams)
 
-    def _said(
-        self, x: Tensor, features: Tensor, rhythm: Tensor, fresh: Tensor, recalled: Memory
+    def _classify(
+        self, x: Tensor, features: Tensor, log_elapsed: Tensor, fresh: Tensor, memory: Memory
     ) -> tuple[Tensor, Memory]:
-        """What the recurrent layer says, of a clip or of a frame -> outputs, and the recall's memory after it."""
+        """The recurrent layer's output for a clip or a frame -> outputs, and the memory of the pooling."""
         if self.recall is not None:
-            told = torch.cat([x, features], dim=-1) if self.recall_features else x
-            means, recalled = (self.recall if x.dim() == 3 else self.recall.step)(
-                told, rhythm, fresh, recalled
+            inputs = torch.cat([x, features], dim=-1) if self.pools_features else x
+            means, memory = (self.recall if x.dim() == 3 else self.recall.step)(
+                inputs, log_elapsed, fresh, memory
             )
-            x = means if self.recall_only else torch.cat([x, means], dim=-1)
-        return self.classifier(self.dropout(x)), recalled
+            x = means if self.pooled_only else torch.cat([x, means], dim=-1)
+        return self.classifier(self.dropout(x)), memory
 
 
 class LSTMHead(RecurrentHead):
-    """An LSTM, its ``Recall``, and a linear layer on both. Its memory is ``(h, c, sum, weight)``.
+    """An LSTM, its ``EMAPooling``, and a linear layer on both. Its memory is ``(h, c, sum, weight)``.
 
-    ``h`` and ``c`` are (N, layers, hidden), the others the recall's. Initialized as Jozefowicz et al. (ICML 2015)
+    ``h`` and ``c`` are (N, layers, hidden), the others are the pooling's. Initialized as Jozefowicz et al. (ICML 2015)
     advise: forget-gate bias 1; orthogonal recurrent weights.
     """
 
@@ -176,29 +186,31 @@ class LSTMHead(RecurrentHead):
     def initial_memory(self, streams: int = 1) -> Memory:
         """Zeros."""
         zeros = self.classifier.weight.new_zeros(streams, self.lstm.num_layers, self.lstm.hidden_size)
-        return zeros, zeros.clone(), *self._initial_recall(streams)
+        return zeros, zeros.clone(), *self._initial_pooling(streams)
 
     def forward(
-        self, features: Tensor, rhythm: Tensor, fresh: Tensor, memory: Memory
+        self, features: Tensor, log_elapsed: Tensor, fresh: Tensor, memory: Memory
     ) -> tuple[Tensor, Memory]:
-        """The fused LSTM over each stretch in which no stream forgets."""
+        """The fused LSTM over each stretch in which no stream is reset."""
         features = self.norm(features)
-        inputs = _told(features, rhythm)
-        h, c, *recalled = memory
+        inputs = _with_elapsed(features, log_elapsed)
+        h, c, *pooled = memory
         hidden = []
         for start, end in _stretches(fresh):
             h, c = (_kept(m, fresh[:, start]).transpose(0, 1).contiguous() for m in (h, c))
             x, (h, c) = self.lstm(inputs[:, start:end], (h, c))
             h, c = h.transpose(0, 1), c.transpose(0, 1)
             hidden.append(x)
-        outputs, after = self._said(torch.cat(hidden, dim=1), features, rhythm, fresh, tuple(recalled))
+        outputs, after = self._classify(torch.cat(hidden, dim=1), features, log_elapsed, fresh, tuple(pooled))
         return outputs, (h, c, *after)
 
-    def step(self, features: Tensor, rhythm: Tensor, fresh: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
-        """The cell written out, so that an export holds the very weights of the LSTM and two matrix products."""
+    def step(
+        self, features: Tensor, log_elapsed: Tensor, fresh: Tensor, memory: Memory
+    ) -> tuple[Tensor, Memory]:
+        """The cell written out, so that an export holds the weights of the LSTM unchanged and two matrix products."""
         h, c = (_kept(m, fresh) for m in memory[:2])
         features = self.norm(features)
-        x = _told(features, rhythm)
+        x = _with_elapsed(features, log_elapsed)
         hidden, cells = [], []
         for layer in range(self.lstm.num_layers):
             w_ih, w_hh, b_ih, b_hh = _weights(self.lstm, layer)
@@ -208,12 +220,12 @@ class LSTMHead(RecurrentHead):
             x = torch.sigmoid(o) * torch.tanh(cell)
             hidden.append(x)
             cells.append(cell)
-        outputs, after = self._said(x, features, rhythm, fresh, memory[2:])
+        outputs, after = self._classify(x, features, log_elapsed, fresh, memory[2:])
         return outputs, (torch.stack(hidden, dim=1), torch.stack(cells, dim=1), *after)
 
 
 class GRUHead(RecurrentHead):
-    """A GRU, its ``Recall``, and a linear layer on both. Its memory is ``(h, sum, weight)``, h (N, layers, hidden).
+    """A GRU, its ``EMAPooling``, and a linear layer on both. Its memory is ``(h, sum, weight)``, h (N, layers, hidden).
 
     MiniROAD (An et al., ICCV 2023) found a single GRU to be as good as far larger heads for online detection.
     """
@@ -224,28 +236,30 @@ class GRUHead(RecurrentHead):
     def initial_memory(self, streams: int = 1) -> Memory:
         """Zeros."""
         zeros = self.classifier.weight.new_zeros(streams, self.gru.num_layers, self.gru.hidden_size)
-        return zeros, *self._initial_recall(streams)
+        return zeros, *self._initial_pooling(streams)
 
     def forward(
-        self, features: Tensor, rhythm: Tensor, fresh: Tensor, memory: Memory
+        self, features: Tensor, log_elapsed: Tensor, fresh: Tensor, memory: Memory
     ) -> tuple[Tensor, Memory]:
-        """The fused GRU over each stretch in which no stream forgets."""
+        """The fused GRU over each stretch in which no stream is reset."""
         features = self.norm(features)
-        inputs = _told(features, rhythm)
-        h, *recalled = memory
+        inputs = _with_elapsed(features, log_elapsed)
+        h, *pooled = memory
         hidden = []
         for start, end in _stretches(fresh):
             x, h = self.gru(inputs[:, start:end], _kept(h, fresh[:, start]).transpose(0, 1).contiguous())
             h = h.transpose(0, 1)
             hidden.append(x)
-        outputs, after = self._said(torch.cat(hidden, dim=1), features, rhythm, fresh, tuple(recalled))
+        outputs, after = self._classify(torch.cat(hidden, dim=1), features, log_elapsed, fresh, tuple(pooled))
         return outputs, (h, *after)
 
-    def step(self, features: Tensor, rhythm: Tensor, fresh: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
-        """The cell written out, so that an export holds the very weights of the GRU and two matrix products."""
+    def step(
+        self, features: Tensor, log_elapsed: Tensor, fresh: Tensor, memory: Memory
+    ) -> tuple[Tensor, Memory]:
+        """The cell written out, so that an export holds the weights of the GRU unchanged and two matrix products."""
         h = _kept(memory[0], fresh)
         features = self.norm(features)
-        x = _told(features, rhythm)
+        x = _with_elapsed(features, log_elapsed)
         hidden = []
         for layer in range(self.gru.num_layers):
             w_ih, w_hh, b_ih, b_hh = _weights(self.gru, layer)
@@ -255,7 +269,7 @@ class GRUHead(RecurrentHead):
             n = torch.tanh(new + torch.sigmoid(reset + reset_h) * new_h)
             x = (1.0 - z) * n + z * h[:, layer]
             hidden.append(x)
-        outputs, after = self._said(x, features, rhythm, fresh, memory[1:])
+        outputs, after = self._classify(x, features, log_elapsed, fresh, memory[1:])
         return outputs, (torch.stack(hidden, dim=1), *after)
 
 
@@ -263,12 +277,12 @@ class AttentionHead(Head):
     """Causal attention: a frame attends to itself and to the ``context`` frames before it, in each layer.
 
     Its memory is ``(keys, values, age)``: (N, layers, context, hidden) twice and (N, context), oldest first;
-    ``age`` is 1 + how long ago the frame was, in frames of the rhythm, and 0 where there is none. A clock is
-    uneven, so time is told as queries and keys turned by it (rotary embedding; Su et al., 2021): what they
-    agree on depends on the age alone. Layers are normalized before each part (Xiong et al., ICML 2020).
+    ``age`` is 1 + how long ago the frame was, in frames at the training rate, and 0 where there is none. Frames come
+    at uneven times, so queries and keys are rotated by the time (rotary embedding; Su et al., 2021): their product
+    depends on the age alone. Layers are normalized before each part (Xiong et al., ICML 2020).
     """
 
-    frequencies: Tensor  # (hidden / heads / 2,) radians a frame of the rhythm
+    frequencies: Tensor  # (hidden / heads / 2,) radians a frame at the training rate
 
     def __init__(
         self,
@@ -309,21 +323,21 @@ class AttentionHead(Head):
         return keys, keys.clone(), keys.new_zeros(streams, self.context)
 
     def forward(
-        self, features: Tensor, rhythm: Tensor, fresh: Tensor, memory: Memory
+        self, features: Tensor, log_elapsed: Tensor, fresh: Tensor, memory: Memory
     ) -> tuple[Tensor, Memory]:
         """All frames of the clip at once, each with the frames that it may see."""
         age = memory[2]
         steps, device = features.shape[1], features.device
-        # Double: a step adds up a few ages, a clip counts from its beginning. Both are to agree.
-        now = torch.exp(rhythm.double()).cumsum(1)
+        # Double precision: a step adds up a few ages, a clip counts from its beginning, and both must agree.
+        now = torch.exp(log_elapsed.double()).cumsum(1)
         times = torch.cat([1.0 - age.double(), now], dim=1)
-        stretch = fresh.long().cumsum(1)  # what is remembered belongs to stretch 0, where there is something
+        stretch = fresh.long().cumsum(1)  # the memory belongs to stretch 0, where it is not empty
         belongs = torch.cat([torch.where(age > 0.0, 0, -1), stretch], dim=1)
         place = torch.arange(steps + self.context, device=device)
         since = torch.arange(steps, device=device).unsqueeze(1)
         near = (place >= since) & (place <= since + self.context)
         seen = near & (belongs.unsqueeze(1) == stretch.unsqueeze(2))
-        outputs, keys, values = self._attend(features, rhythm, memory, now, times, seen)
+        outputs, keys, values = self._attend(features, log_elapsed, memory, now, times, seen)
         last = belongs[:, steps:] == stretch[:, -1:]
         age = torch.where(last, 1.0 + now[:, -1:] - times[:, steps:], 0.0).to(age.dtype)
         forgotten = ~last[:, None, :, None]
@@ -333,14 +347,16 @@ class AttentionHead(Head):
             age,
         )
 
-    def step(self, features: Tensor, rhythm: Tensor, fresh: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+    def step(
+        self, features: Tensor, log_elapsed: Tensor, fresh: Tensor, memory: Memory
+    ) -> tuple[Tensor, Memory]:
         """The frame beside the frames kept; the oldest of them makes room for it."""
         keys, values, age = (_kept(m, fresh) for m in memory)
-        age = torch.where(age > 0.0, age + torch.exp(rhythm).unsqueeze(1), torch.zeros_like(age))
+        age = torch.where(age > 0.0, age + torch.exp(log_elapsed).unsqueeze(1), torch.zeros_like(age))
         age = torch.cat([age, torch.ones_like(age[:, :1])], dim=1)
         outputs, keys, values = self._attend(
             features.unsqueeze(1),
-            rhythm.unsqueeze(1),
+            log_elapsed.unsqueeze(1),
             (keys, values),
             torch.zeros_like(age[:, :1]),
             1.0 - age,
@@ -349,13 +365,13 @@ class AttentionHead(Head):
         return outputs.squeeze(1), (keys[:, :, 1:], values[:, :, 1:], age[:, 1:])
 
     def _attend(
-        self, features: Tensor, rhythm: Tensor, memory: Memory, now: Tensor, times: Tensor, seen: Tensor
+        self, features: Tensor, log_elapsed: Tensor, memory: Memory, now: Tensor, times: Tensor, seen: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """(N, T, F), (N, T), the memory, times (N, T) and (N, context + T), (N, T, context + T) bool.
 
         Gives outputs (N, T, C) and keys and values (N, layers, context + T, hidden).
         """
-        x = self.enter(_told(self.norm(features), rhythm))
+        x = self.enter(_with_elapsed(self.norm(features), log_elapsed))
         turn_q, turn_k = self._turn(now), self._turn(times)
         all_keys, all_values = [], []
         for number, layer in enumerate(cast(Iterable[_Layer], self.layers)):
@@ -378,13 +394,13 @@ class AttentionHead(Head):
         return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
 
     def _turn(self, times: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, T) in frames of the rhythm -> cosine and sine, (N, 1, T, hidden / heads / 2)."""
+        """(N, T) in frames at the training rate -> cosine and sine, (N, 1, T, hidden / heads / 2)."""
         angle = times[:, None, :, None] * self.frequencies.to(times.dtype)
         return torch.cos(angle).to(self.frequencies.dtype), torch.sin(angle).to(self.frequencies.dtype)
 
 
 class _Layer(nn.Module):
-    """The weights of one layer of attention; who attends to whom is the head's business."""
+    """The weights of one layer of attention; the head decides which frames attend to which."""
 
     def __init__(self, hidden_size: int, dropout: float) -> None:
         super().__init__()
@@ -402,7 +418,7 @@ class _Layer(nn.Module):
         return _slices(self.qkv(self.before(x)), 3)
 
     def digest(self, x: Tensor, found: Tensor) -> Tensor:
-        """What came in and what attention found, (N, T, hidden) each -> the same shape."""
+        """The layer's input and the output of attention, (N, T, hidden) each -> the same shape."""
         x = x + self.dropout(self.out(found))
         return x + self.dropout(self.mlp(self.between(x)))
 
@@ -437,8 +453,8 @@ def _weights(recurrent: nn.RNNBase, layer: int) -> tuple[Tensor, Tensor, Tensor,
     return w_ih, w_hh, b_ih, b_hh
 
 
-def _told(features: Tensor, rhythm: Tensor) -> Tensor:
-    return torch.cat([features, rhythm.unsqueeze(-1)], dim=-1)
+def _with_elapsed(features: Tensor, log_elapsed: Tensor) -> Tensor:
+    return torch.cat([features, log_elapsed.unsqueeze(-1)], dim=-1)
 
 
 def _slices(x: Tensor, parts: int) -> list[Tensor]:

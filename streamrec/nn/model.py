@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from streamrec.core.arguments import number, whole_number
 from streamrec.errors import ModelError, need
@@ -15,7 +15,7 @@ from streamrec.events.detector import BACKGROUND, EventSettings
 from streamrec.nn.config import OWN_CLASS, ModelConfig
 from streamrec.nn.encoders import FrameEncoder, make_encoder, strip_classifier
 from streamrec.nn.encoders.base import Encoder, find_feature_size
-from streamrec.nn.heads import AttentionHead, GRUHead, Head, LSTMHead
+from streamrec.nn.heads import AttentionHead, GRUHead, Head, LSTMHead, PoolingSettings
 from streamrec.nn.transforms import IMAGENET_MEAN, IMAGENET_STD, Transform
 from streamrec.state import State
 
@@ -50,7 +50,7 @@ class ActionModel(nn.Module):
         encoder: Encoder | None = None,
         head: Head | None = None,
     ) -> None:
-        """``encoder`` and ``head``: None makes those that the config names, else these are taken over."""
+        """``encoder`` and ``head``: None makes those that the config names; others are used as they are."""
         super().__init__()
         if not isinstance(config, ModelConfig):
             raise ModelError(
@@ -68,7 +68,7 @@ class ActionModel(nn.Module):
         self.register_buffer("std", 255.0 * torch.tensor(transform.std).view(3, 1, 1), persistent=False)
 
     def initial_state(self, streams: int = 1) -> State:
-        """The state of streams that have seen nothing."""
+        """The state of new streams."""
         transform, device = self.config.transform, self.mean.device
         return State(
             head=self.head.initial_memory(streams),
@@ -84,45 +84,49 @@ class ActionModel(nn.Module):
         clips: Tensor,
         elapsed: Tensor | None = None,
         state: State | None = None,
-        trunk: Tensor | None = None,
+        backbone: Tensor | None = None,
     ) -> tuple[Tensor, State]:
         """(N, T, 3, H, W), (N, T) seconds -> outputs (N, T, C) and the state after the last frame.
 
-        Without ``state`` the clips begin; without ``elapsed`` their frames follow each other in the rhythm.
-        ``trunk`` (N, T, S): what ``trunk_features`` gave for the clips, so that it is not computed again.
+        Without ``state`` streams begin; without ``elapsed`` frames follow each other at the training rate.
+        ``backbone`` (N, T, S): the ``backbone_features`` of the clips, so that they are not computed again.
         """
         streams, steps = clips.shape[:2]
         state = self.initial_state(streams) if state is None else state
         if elapsed is None:
             elapsed = torch.full((streams, steps), 1.0 / self.config.fps, device=self.mean.device)
             elapsed[:, 0] = torch.where(torch.isinf(state.clock), math.inf, elapsed[:, 0])
-        fresh, rhythm = self._told(elapsed)
-        features, cache = self.encoder((clips - self.mean) / self.std, rhythm, fresh, state.cache, trunk)
-        outputs, memory = self.head(features, rhythm, fresh, state.head)
+        fresh, log_elapsed = self._timing(elapsed)
+        features, cache = self.encoder(
+            (clips - self.mean) / self.std, log_elapsed, fresh, state.cache, backbone
+        )
+        outputs, memory = self.head(features, log_elapsed, fresh, state.head)
         return outputs, self._after(state, memory, cache, elapsed)
 
     def step(self, frames: Tensor, elapsed: Tensor, state: State) -> tuple[Tensor, State]:
         """(N, 3, H, W), (N,) seconds -> outputs (N, C) and the state after the frame."""
-        fresh, rhythm = self._told(elapsed)
+        fresh, log_elapsed = self._timing(elapsed)
         pictures = ((frames - self.mean) / self.std).unsqueeze(1)
-        features, cache = self.encoder(pictures, rhythm.unsqueeze(1), fresh.unsqueeze(1), state.cache)
-        outputs, memory = self.head.step(features.squeeze(1), rhythm, fresh, state.head)
+        features, cache = self.encoder(pictures, log_elapsed.unsqueeze(1), fresh.unsqueeze(1), state.cache)
+        outputs, memory = self.head.step(features.squeeze(1), log_elapsed, fresh, state.head)
         return outputs, self._after(state, memory, cache, elapsed.unsqueeze(1))
 
-    def trunk_features(self, pictures: Tensor) -> Tensor:
-        """(K, 3, H, W) as in ``forward`` -> (K, S), what an encoder that has a trunk sees in each picture alone."""
-        return self.encoder.trunk_features((pictures - self.mean) / self.std)
+    def backbone_features(self, pictures: Tensor) -> Tensor:
+        """(K, 3, H, W) as in ``forward`` -> (K, S), the output of the encoder's backbone for each image alone."""
+        return self.encoder.backbone_features((pictures - self.mean) / self.std)
+
+    trunk_features = backbone_features  # its former name
 
     def split(self, outputs: Tensor) -> tuple[Tensor, Tensor | None]:
         """(..., C) -> logits (..., labels) and phase (..., 2); None where the model counts nothing."""
         labels = len(self.config.labels)
         return outputs[..., :labels], outputs[..., labels:] if self.config.counted else None
 
-    def _told(self, elapsed: Tensor) -> tuple[Tensor, Tensor]:
-        """Seconds since the last frame -> where a stream begins anew, and the rhythm as the head is told it."""
+    def _timing(self, elapsed: Tensor) -> tuple[Tensor, Tensor]:
+        """Seconds since the last frame -> where a stream begins anew, and the ``log_elapsed`` of encoder and head."""
         fresh = ~((elapsed >= 0.0) & (elapsed <= self.config.max_gap))  # NaN begins anew too
-        rhythm = torch.log(torch.clamp(elapsed * self.config.fps, 0.1, 10.0))
-        return fresh, torch.where(fresh, torch.zeros_like(rhythm), rhythm).to(self.mean.dtype)
+        log_elapsed = torch.log(torch.clamp(elapsed * self.config.fps, 0.1, 10.0))
+        return fresh, torch.where(fresh, torch.zeros_like(log_elapsed), log_elapsed).to(self.mean.dtype)
 
     def _after(self, state: State, memory: Any, cache: Any, elapsed: Tensor) -> State:
         begun = torch.where(torch.isinf(state.clock), torch.zeros_like(state.clock), state.clock)
@@ -131,6 +135,12 @@ class ActionModel(nn.Module):
 
 
 def _recurrent(kind: type[LSTMHead] | type[GRUHead], config: ModelConfig, feature_size: int) -> Head:
+    pooling = PoolingSettings(
+        features=config.recall_features,
+        only=config.recall_only,
+        gate=config.recall_gate,
+        frames=config.recall_frames,
+    )
     return kind(
         feature_size,
         config.hidden_size,
@@ -138,11 +148,7 @@ def _recurrent(kind: type[LSTMHead] | type[GRUHead], config: ModelConfig, featur
         layers=config.layers,
         dropout=config.dropout,
         feature_norm=config.feature_norm,
-        recall=config.recall,
-        recall_features=config.recall_features,
-        recall_only=config.recall_only,
-        recall_gate=config.recall_gate,
-        recall_frames=config.recall_frames,
+        pooling=pooling if config.recall else None,
     )
 
 
@@ -174,13 +180,36 @@ def make_head(config: ModelConfig, feature_size: int) -> Head:
     return HEADS[config.head](config, feature_size)
 
 
+class RunOptions(TypedDict, total=False):
+    """The options of a ``CNNLSTM`` that say how its clips were made; ``_RunSettings`` has the defaults."""
+
+    labels: Sequence[str] | None
+    fps: float
+    mean: Sequence[float] | None
+    std: Sequence[float] | None
+    colors: str | None
+    fit: str
+    about: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _RunSettings:
+    labels: Sequence[str] | None = None
+    fps: float = 10.0
+    mean: Sequence[float] | None = None
+    std: Sequence[float] | None = None
+    colors: str | None = None
+    fit: str = "stretch"
+    about: str = ""
+
+
 class CNNLSTM(nn.Module):
     """The classical recurrent convolutional network (LRCN; Donahue et al., CVPR 2015) on clips.
 
     Each frame of a clip goes through the CNN, the features through an LSTM, and a linear layer gives logits
-    for each time step, or with ``last`` for the last one only. The CNN is taken over, not copied: a torchvision
+    for each time step, or with ``last`` for the last one only. The CNN is used, not copied: a torchvision
     or timm one loses its classifier, if it has one; any other CNN gives (N, F), or maps (N, F, h, w), which are
-    averaged. Once it is trained, ``save_model(path, model)`` writes a file that ``streamrec run`` plays, and
+    averaged. Once it is trained, ``save_model(path, model)`` writes a file for ``streamrec run``, and
     ``Recognizer(model)`` makes it ready to run.
 
     >>> import torchvision
@@ -201,20 +230,14 @@ class CNNLSTM(nn.Module):
         dropout: float = 0.0,
         last: bool = False,
         image_size: tuple[int, int] | int | None = None,
-        labels: Sequence[str] | None = None,
-        fps: float = 10.0,
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
-        colors: str | None = None,
-        fit: str = "stretch",
-        about: str = "",
+        **running: Unpack[RunOptions],
     ) -> None:
-        """``image_size``: (height, width) of the pictures; None finds it with the first clips that come.
+        """``image_size``: (height, width) of the frames; None takes it from the first clips.
 
-        The rest is for running it. ``labels``: a name for each class. ``fps``: of the frames that clips are made of.
-        ``mean``, ``std``: what pictures from 0 to 1 were normalized with, one number a channel as the CNN takes them;
-        None is what a timm CNN says, else ImageNet's. ``colors``: "rgb", "bgr" or "gray"; None is gray for a CNN of
-        one channel, else rgb. ``fit`` as in ``Transform``. Raises ``ModelError`` in words.
+        ``running``, for running it: ``labels``: a name for each class. ``fps``: of the frames in the clips.
+        ``mean``, ``std``: the normalization of frames from 0 to 1, one number a channel as the CNN takes them;
+        None is that of a timm CNN, else ImageNet's. ``colors``: "rgb", "bgr" or "gray"; None is gray for a CNN of
+        one channel, else rgb. ``fit`` as in ``Transform``. Raises ``ModelError``.
         """
         super().__init__()
         if not isinstance(cnn, nn.Module):
@@ -222,51 +245,52 @@ class CNNLSTM(nn.Module):
         whole_number(hidden_size, "hidden_size", error=ModelError)
         whole_number(num_classes, "num_classes", error=ModelError)
         whole_number(num_layers, "num_layers", error=ModelError)
+        settings = _RunSettings(**running)
         cnn = strip_classifier(cnn)
-        self.colors = _colors_of(cnn, colors)
-        self._told_size = _size_of(image_size)
-        self._seen_size: tuple[int, int] | None = None  # height, width of the last clips
-        self._settled = self._told_size is not None  # how many features the head is given
-        found, self._exact = _probed(cnn, self._told_size, 1 if self.colors == "gray" else 3)
+        self.colors = _colors_of(cnn, settings.colors)
+        self._given_size = _size_of(image_size)
+        self._clip_size: tuple[int, int] | None = None  # height, width of the last clips
+        self._settled = self._given_size is not None  # whether the number of features is final
+        found, self._exact = _probed(cnn, self._given_size, 1 if self.colors == "gray" else 3)
         self.encoder = FrameEncoder(cnn, feature_size=found)
         self.head = LSTMHead(
-            found, hidden_size, num_classes, layers=num_layers, dropout=dropout, recall=False
+            found, hidden_size, num_classes, layers=num_layers, dropout=dropout, pooling=None
         )
         self.last = last
-        self.labels = _names_of(labels, num_classes)
-        self.fps = number(fps, "fps", above=0.0, error=ModelError)
-        self.fit, self.about, self.dropout = fit, about, dropout
-        known = getattr(cnn, "default_cfg", {})
-        self.mean = _channels_of(mean if mean is not None else known.get("mean", IMAGENET_MEAN), "mean")
-        self.std = _channels_of(std if std is not None else known.get("std", IMAGENET_STD), "std")
+        self.labels = _names_of(settings.labels, num_classes)
+        self.fps = number(settings.fps, "fps", above=0.0, error=ModelError)
+        self.fit, self.about, self.dropout = settings.fit, settings.about, dropout
+        known = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, **getattr(cnn, "default_cfg", {})}
+        self.mean = _channels_of(known["mean"] if settings.mean is None else settings.mean, "mean")
+        self.std = _channels_of(known["std"] if settings.std is None else settings.std, "std")
         if min(self.std) <= 0.0:
             raise ModelError(f"std is {self.std}: what pictures are divided by is more than 0")
         self.register_load_state_dict_pre_hook(_make_room)
 
     def forward(self, clips: Tensor) -> Tensor:
         """(N, T, 3, H, W) float, normalized as the CNN wants it -> logits (N, T, C), or (N, C) with ``last``."""
-        fresh, rhythm, features = self._features(clips)
-        logits, _ = self.head(features, rhythm, fresh, self.initial_state(len(clips)))
+        fresh, log_elapsed, features = self._features(clips)
+        logits, _ = self.head(features, log_elapsed, fresh, self.initial_state(len(clips)))
         return logits[:, -1] if self.last else logits
 
     def initial_state(self, streams: int = 1) -> tuple[Tensor, ...]:
-        """(h, c) of streams that have seen nothing."""
+        """(h, c) of new streams."""
         return self.head.initial_memory(streams)
 
     def step(self, frames: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """(N, 3, H, W), (h, c) -> logits (N, C) and the new (h, c): the same numbers as ``forward``."""
         if not isinstance(frames, Tensor) or frames.dim() != 4:
             raise ModelError(f"frames are a float tensor (N, 3, H, W), not {_described(frames)}")
-        fresh, rhythm, features = self._features(frames.unsqueeze(1))
-        return self.head.step(features.squeeze(1), rhythm.squeeze(1), fresh.squeeze(1), state)
+        fresh, log_elapsed, features = self._features(frames.unsqueeze(1))
+        return self.head.step(features.squeeze(1), log_elapsed.squeeze(1), fresh.squeeze(1), state)
 
     @property
     def transform(self) -> Transform:
-        """What makes a picture as OpenCV gives it (3, height, width) uint8 RGB, at the size that the CNN takes.
+        """Makes an image as OpenCV gives it (3, height, width) uint8 RGB, at the size that the CNN takes.
 
-        Raises ``ModelError`` while that is not known.
+        Raises ``ModelError`` while that size is not known.
         """
-        size = self._told_size or self._seen_size or ((224, 224) if self._exact else None)
+        size = self._given_size or self._clip_size or ((224, 224) if self._exact else None)
         if size is None:
             raise ModelError(
                 "the size of the pictures is not known yet: give image_size=(height, width), or show the model a clip"
@@ -288,7 +312,7 @@ class CNNLSTM(nn.Module):
 
     @property
     def config(self) -> ModelConfig:
-        """What makes it besides its weights, as a model file says it."""
+        """All that makes the model besides its weights, as in a model file."""
         return ModelConfig(
             labels=self.labels,
             encoder=OWN_CLASS,
@@ -306,7 +330,7 @@ class CNNLSTM(nn.Module):
     def as_action_model(self) -> ActionModel:
         """A copy for streams, in eval mode on the CPU: the same numbers, frame by frame.
 
-        It was never told how long ago the last frame was, so the copy does not listen to that either.
+        This network never uses the elapsed time, so the copy ignores it: its weight is set to zero.
         """
         config = self.config
         cnn = _InColors(copy.deepcopy(self.encoder.cnn).cpu().eval(), self.colors)
@@ -317,7 +341,7 @@ class CNNLSTM(nn.Module):
         return ActionModel(config, encoder=encoder, head=head).float().eval()
 
     def _features(self, clips: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What the head is given: fresh (N, T), rhythm (N, T), features (N, T, F)."""
+        """The head's inputs: fresh (N, T), log_elapsed (N, T), features (N, T, F)."""
         channels = 1 if self.colors == "gray" else 3
         if not isinstance(clips, Tensor) or clips.dim() != 5 or clips.shape[2] != channels:
             raise ModelError(f"clips are a float tensor (N, T, {channels}, H, W), not {_described(clips)}")
@@ -329,15 +353,15 @@ class CNNLSTM(nn.Module):
         if 0 in clips.shape:
             raise ModelError(f"clips {tuple(clips.shape)} hold no picture")
         size = (clips.shape[3], clips.shape[4])
-        if size != self._seen_size:
-            self._see(size)
+        if size != self._clip_size:
+            self._adapt_to(size)
         fresh = torch.zeros(clips.shape[:2], dtype=torch.bool, device=clips.device)
-        rhythm = clips.new_zeros(clips.shape[:2])
-        features, _ = self.encoder(clips, rhythm, fresh, ())
-        return fresh, rhythm, features
+        log_elapsed = clips.new_zeros(clips.shape[:2])
+        features, _ = self.encoder(clips, log_elapsed, fresh, ())
+        return fresh, log_elapsed, features
 
-    def _see(self, size: tuple[int, int]) -> None:
-        """Pictures of another size than before come: is it one that the CNN takes, with as many features?"""
+    def _adapt_to(self, size: tuple[int, int]) -> None:
+        """Clips of another size: check that the CNN takes it, with as many features; before training, adapt."""
         found, _ = _probed(self.encoder.cnn, size, 1 if self.colors == "gray" else 3)
         if found != self.encoder.feature_size:
             if self._settled:
@@ -345,13 +369,13 @@ class CNNLSTM(nn.Module):
                     f"the CNN gives {found} features for pictures of {size[1]}x{size[0]}, and the model was built for "
                     f"{self.encoder.feature_size}; give image_size=({size[0]}, {size[1]})"
                 )
-            self._take(found)
-        self._seen_size, self._settled = size, True
+            self._resize_features(found)
+        self._clip_size, self._settled = size, True
 
-    def _take(self, feature_size: int) -> None:
-        """Let the first layer of the LSTM have room for so many features; an optimizer keeps its parameter."""
+    def _resize_features(self, feature_size: int) -> None:
+        """Resize the first layer of the LSTM to so many features; an optimizer keeps its parameter."""
         weight = _first_weight(self.head)
-        fresh = _first_weight(LSTMHead(feature_size, self.head.lstm.hidden_size, 1, recall=False)).data
+        fresh = _first_weight(LSTMHead(feature_size, self.head.lstm.hidden_size, 1, pooling=None)).data
         weight.data = fresh.to(weight.device, weight.dtype)
         weight.grad = None
         self.head.lstm.input_size = feature_size + 1
@@ -372,7 +396,7 @@ class _InColors(nn.Module):
 
 
 def _first_weight(head: LSTMHead) -> Tensor:
-    """(4 hidden, features + 1): what the first layer makes of features, and of the time since the last frame."""
+    """(4 hidden, features + 1): the first layer's weights of the features, and of the elapsed time."""
     return head.lstm.get_parameter("weight_ih_l0")
 
 
@@ -455,9 +479,9 @@ def _described(given: Any) -> str:
 
 
 def _probed(cnn: nn.Module, size: tuple[int, int] | None, channels: int) -> tuple[int, bool]:
-    """How many features a CNN gives, and whether it was shown a picture of a size that it takes.
+    """How many features a CNN gives, and whether it takes images of the size that was tried.
 
-    Where nobody said which size, 224x224 is tried, and else how many the layers after a Flatten give of any.
+    Where no size was given, 224x224 is tried; if that fails, inputs of linear layers are cut or padded to fit.
     """
     height, width = size or (224, 224)
     if size is None and any(isinstance(p, nn.parameter.UninitializedParameter) for p in cnn.parameters()):
@@ -487,14 +511,14 @@ def _probed(cnn: nn.Module, size: tuple[int, int] | None, channels: int) -> tupl
 
 
 def _make_room(model: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
-    """Weights that were learned with another number of features are loaded where nobody said the size."""
+    """Before loading weights of another number of features: adapt to it, unless the size was given."""
     assert isinstance(model, CNNLSTM)
     weight = state.get(f"{prefix}head.lstm.weight_ih_l0")
     if weight is None or weight.dim() != 2 or model._settled:
         return
     features = weight.shape[1] - 1
     if features != model.encoder.feature_size and features > 0:
-        model._take(features)
+        model._resize_features(features)
         model._exact = False
     model._settled = True
 
@@ -515,7 +539,7 @@ def sum_of_step_losses(logits: Tensor, targets: Tensor, weights: Tensor | None =
 
 
 def phase_loss(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Mean squared error of the phase over the steps where it is known; zero where it is known nowhere.
+    """Mean squared error of the phase over the steps where it is known; zero where it is never known.
 
     ``outputs`` (N, T, 2) as ``ActionModel.split`` gives them; ``targets`` (N, T, 2) cosine and sine, NaN where
     unknown; ``weights`` (N, T) or (T,), None for ones.

@@ -1,9 +1,9 @@
-"""How unlike the pictures that a model learned from a picture is: its strangeness.
+"""The out-of-distribution score of an image: how far its appearance is from that of the training images.
 
-A model must say one of its labels of whatever it sees. What its own numbers tell of that (the energy of its logits,
-distances among its features) was measured and is no better than chance where it matters: docs/unknown.md has the
-table. What tells is the look of the picture, before any model: colours, contrast, sharpness at four scales. So the
-distance of Lee et al. (NeurIPS 2018) is taken there: Mahalanobis', to the mean of what was learned.
+A classifier gives one of its labels to any image. Scores from the model itself (the energy of its logits, distances
+among its features) were measured and are no better than chance where it matters: docs/unknown.md has the table. The
+appearance of the image, before any model, does better: colours, contrast, sharpness at four scales. So the
+Mahalanobis distance of Lee et al. (NeurIPS 2018) is taken there, to the mean of the training images.
 """
 
 from __future__ import annotations
@@ -19,37 +19,34 @@ import numpy as np
 from streamrec.core.arguments import Limits
 from streamrec.errors import DataError
 
-SCALES = 4  # the picture, its half, its quarter and its eighth
-NUMBERS = 12 + 4 * SCALES  # of a look
-SHARE = (
-    0.95  # of what was learned from is known, judged by groups that it was fitted without (docs/unknown.md)
-)
-RIDGE = 0.1  # of the mean variance, added to each: a few dozen places say little of how numbers go together
+SCALES = 4  # the image, its half, its quarter and its eighth
+NUMBERS = 12 + 4 * SCALES  # that describe an appearance
+SHARE = 0.95  # of the training recordings is known, judged by fits to other groups (docs/unknown.md)
+RIDGE = 0.1  # of the mean variance, added to each: a few dozen places are too few for the covariances
 FOLDS = 5  # of the groups, to find the border
-EACH = 32  # pictures of a recording are enough: one more second of the same place tells little
+EACH = 32  # images of a recording are enough: one more second of the same place adds little
 _NUMBER = Limits(-1e9, 1e9)  # of the fit
-_DARK = 1e-3  # under it a logarithm tells only noise
+_DARK = 1e-3  # added before a logarithm: under it there is only noise
 _GRAY = np.full((1, 3), 1.0 / 3.0, np.float32)
 _PAIRS = np.triu_indices(3)  # of colours
 
 
 @dataclass(frozen=True)
 class KnownPictures:
-    """What a model knows by sight: where its pictures lie, and how far from there one is unknown.
+    """The distribution of a model's training images, and the border from which on an image is out of distribution.
 
     It is saved with the model's config, so it holds plain numbers only.
 
     >>> rng = np.random.default_rng(0)
     >>> seen = rng.integers(0, 60, (40, 3, 32, 32), np.uint8)
     >>> known = KnownPictures.of([appearance_of(seen[i : i + 4]) for i in range(0, 40, 4)], range(10))
-    >>> float(known.strangeness(seen).max()) < 2.0 < float(known.strangeness(255 - seen).min())
+    >>> float(known.ood_scores(seen).max()) < 2.0 < float(known.ood_scores(255 - seen).min())
     True
     """
 
-    mean: tuple[float, ...]  # (NUMBERS,) of the looks
-    whitening: tuple[
-        float, ...
-    ]  # (NUMBERS * (NUMBERS + 1) / 2,) rows of a lower triangle; the border is at 1
+    mean: tuple[float, ...]  # (NUMBERS,) of the appearances
+    # (NUMBERS * (NUMBERS + 1) / 2,) rows of a lower triangle, scaled so that the border is at 1
+    whitening: tuple[float, ...]
 
     def __post_init__(self) -> None:
         sizes = len(self.mean), len(self.whitening)
@@ -60,26 +57,26 @@ class KnownPictures:
 
     @classmethod
     def of(
-        cls, looks: Sequence[np.ndarray], groups: Iterable[object], *, share: float = SHARE
+        cls, appearances: Sequence[np.ndarray], groups: Iterable[object], *, share: float = SHARE
     ) -> KnownPictures:
-        """Fit to the looks (T, NUMBERS) of recordings, and the group that each belongs to.
+        """Fit to the appearances (T, NUMBERS) of recordings; ``groups``: the group of each recording.
 
-        Each recording weighs the same. The border is where ``share`` of them lie inside when each is judged by a
-        fit to other groups, or to other recordings where there is one group.
+        Each recording weighs the same. ``share`` of them lie inside the border when each is judged by a fit to other
+        groups, or to other recordings where there is one group.
         """
-        if not looks:
+        if not appearances:
             raise DataError("there is no picture from which a model could know what it learned from")
         names = [str(group) for group in groups]
         if len(set(names)) < 2:
-            names = [str(number) for number in range(len(looks))]
-        lengths = np.array([len(each) for each in looks])
+            names = [str(number) for number in range(len(appearances))]
+        lengths = np.array([len(each) for each in appearances])
         weights = np.repeat(1.0 / lengths, lengths)
-        every = np.concatenate(looks).astype(np.float64)
+        every = np.concatenate(appearances).astype(np.float64)
         fold = np.repeat(np.array(_dealt(names)), lengths)
         far = np.empty(len(every))
         for part in np.unique(fold):
             outside = fold == part
-            inside = ~outside if len(looks) > 1 else outside
+            inside = ~outside if len(appearances) > 1 else outside
             mean, whitening = _fitted(every[inside], weights[inside])
             far[outside] = np.linalg.norm((every[outside] - mean) @ whitening.T, axis=1)
         order = far.argsort()
@@ -92,17 +89,17 @@ class KnownPictures:
 
     @classmethod
     def from_dict(cls, values: dict[str, list[float]]) -> KnownPictures:
-        """What ``dataclasses.asdict`` wrote, as JSON gives it back."""
+        """From the values of ``dataclasses.asdict``, also after JSON."""
         return cls(**{name: tuple(numbers) for name, numbers in values.items()})
 
     def ood_scores(self, pictures: np.ndarray) -> np.ndarray:
-        """(N, 3, H, W) uint8 RGB, as the model is given them -> (N,) float32; 0 is the mean, above 1 is unknown."""
+        """(N, 3, H, W) uint8 RGB, model inputs -> (N,) float32; 0 is the mean, above 1 is out of distribution."""
         return self.distances(appearance_of(pictures))
 
-    def distances(self, looks: np.ndarray) -> np.ndarray:
-        """(N, NUMBERS) as ``appearance_of`` gives them -> (N,) float32."""
+    def distances(self, appearances: np.ndarray) -> np.ndarray:
+        """(N, NUMBERS) from ``appearance_of`` -> (N,) float32, the scores."""
         mean, whitening = self._matrices
-        apart: np.ndarray = (looks - mean) @ whitening.T
+        apart: np.ndarray = (appearances - mean) @ whitening.T
         return np.asarray(np.sqrt(np.square(apart).sum(1)))
 
     @cached_property
@@ -113,16 +110,16 @@ class KnownPictures:
 
 
 def appearance_of(pictures: np.ndarray) -> np.ndarray:
-    """(N, 3, H, W) uint8 RGB -> (N, NUMBERS) float32: how each picture looks, whatever is on it.
+    """(N, 3, H, W) uint8 RGB -> (N, NUMBERS) float32: the appearance of each image, whatever it shows.
 
-    Means of the colours, logarithms of their deviations, their covariances; then, of the gray picture at each scale,
-    logarithms of the mean and of the root mean square of its steps to the right and down.
+    Means of the colours, logarithms of their deviations, their covariances; then, of the gray image at each scale,
+    logarithms of the mean and of the root mean square of its differences to the right and down.
     """
     return np.stack([_appearance_of(picture) for picture in pictures]).astype(np.float32)
 
 
 def _appearance_of(picture: np.ndarray) -> np.ndarray:
-    """One picture, with OpenCV: in NumPy alone it takes four times as long."""
+    """One image, with OpenCV: in NumPy alone it takes four times as long."""
     colours = picture.reshape(3, -1).astype(np.float32)
     colours *= 1.0 / 255.0
     means = colours.mean(1)
@@ -139,11 +136,11 @@ def _appearance_of(picture: np.ndarray) -> np.ndarray:
     return np.concatenate([means, covariances[_PAIRS], np.log(np.array(sizes) + _DARK)])
 
 
-def _fitted(looks: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(K, NUMBERS), (K,) -> their mean, and the lower triangle that makes of their differences a distance."""
+def _fitted(appearances: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(K, NUMBERS), (K,) -> the mean, and the whitening as a lower triangle."""
     shares = weights / weights.sum()
-    mean = shares @ looks
-    apart = looks - mean
+    mean = shares @ appearances
+    apart = appearances - mean
     deviations = np.sqrt(shares @ np.square(apart)) + 1e-4
     apart /= deviations
     covariance = (apart * shares[:, None]).T @ apart
@@ -160,5 +157,5 @@ def _dealt(groups: Sequence[str]) -> list[int]:
 
 
 def _short(value: float) -> float:
-    """Five digits: the rest is noise, and would lie in the file as text."""
+    """Five digits: more are noise, and text in the file."""
     return float(f"{value:.5g}") if math.isfinite(value) else 0.0

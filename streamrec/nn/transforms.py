@@ -1,4 +1,4 @@
-"""From a picture of any size to the model's input: the one place, shared by training, serving and export."""
+"""From an image of any size to the model's input: one place, shared by training, serving and export."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from streamrec.errors import PictureError, WrongValue
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-LARGEST = 4096  # pixels of a side of what a model is given
+LARGEST = 4096  # pixels of a side of a model's input
 SIDE = Limits(1, LARGEST, whole=True)
 LARGE = 250_000  # pixels: from there on shrinking by area alone would cost more than a small model
 FITS = ("stretch", "crop", "pad")
@@ -22,7 +22,7 @@ FITS = ("stretch", "crop", "pad")
 
 @dataclass(frozen=True, kw_only=True)
 class Transform:
-    """How a picture becomes the model's input; saved with the model.
+    """How an image becomes the model's input; saved with the model.
 
     ``fit``: "stretch" to the shape, "crop" the middle to it, or "pad" with gray to it. ``mean`` and ``std``
     are for RGB from 0 to 1; the model fills in those of its encoder's weights and applies them inside, so that
@@ -41,7 +41,7 @@ class Transform:
         if not (SIDE.holds(self.height) and SIDE.holds(self.width)):
             size = f"{shortened(self.width)}x{shortened(self.height)}"
             raise WrongValue(
-                f"a model looks at pictures of at least 1x1 and at most {LARGEST}x{LARGEST}, not {size}"
+                f"a model takes pictures of at least 1x1 and at most {LARGEST}x{LARGEST}, not {size}"
             )
         for name, allowed in (("mean", Limits(-1000, 1000)), ("std", Limits(1e-6, 1000))):
             numbers = getattr(self, name)
@@ -52,7 +52,7 @@ class Transform:
 
     @property
     def straight(self) -> tuple[int, int] | None:
-        """Width and height to which a decoder may shrink pictures that only the model looks at; None: it may not."""
+        """Width and height to which a decoder may shrink frames that only the model needs; None: it may not."""
         return (self.width, self.height) if self.fit == "stretch" else None
 
     def resize(self, image: np.ndarray) -> np.ndarray:
@@ -70,7 +70,7 @@ class Transform:
         )
 
     def _nearer(self, image: np.ndarray) -> np.ndarray:
-        """A large picture comes to twice the size in quick steps, which is all but the same as one by area."""
+        """Shrink a large image to twice the size in quick steps, which is nearly the same as one by area."""
         for _ in range(halvings(image.shape[1], image.shape[0], self.width, self.height)):
             rows, columns = image.shape[0] // 2, image.shape[1] // 2
             image = cv2.resize(
@@ -81,12 +81,12 @@ class Transform:
             image = cv2.resize(image, (2 * self.width, 2 * self.height), interpolation=cv2.INTER_LINEAR)
         return image
 
-    def spread(self, values: np.ndarray, height: int, width: int) -> np.ndarray:
-        """(h, w) float over what the model saw -> (height, width) over the picture; 0 where it did not look."""
+    def project_back(self, values: np.ndarray, height: int, width: int) -> np.ndarray:
+        """(h, w) float over the model's input -> (height, width) over the image; 0 outside of the input."""
         over = np.zeros((height, width), np.float32)
         if self.fit == "crop":
-            seen = _middle(over, self.width / self.height)
-            seen[:] = cv2.resize(values, (seen.shape[1], seen.shape[0]))
+            middle = _middle(over, self.width / self.height)
+            middle[:] = cv2.resize(values, (middle.shape[1], middle.shape[0]))
             return over
         above, below, left, right = (
             _margins(over, self.width / self.height) if self.fit == "pad" else (0, 0, 0, 0)
@@ -119,7 +119,7 @@ def _padded(image: np.ndarray, aspect: float) -> np.ndarray:
 
 
 def _margins(image: np.ndarray, aspect: float) -> tuple[int, int, int, int]:
-    """What is missing to the shape above, below, left and right of a picture, in pixels."""
+    """The pixels to add above, below, left and right of an image to reach the shape."""
     height, width = image.shape[:2]
     rows, columns = max(0, round(width / aspect) - height), max(0, round(height * aspect) - width)
     return rows // 2, rows - rows // 2, columns // 2, columns - columns // 2

@@ -259,7 +259,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, http.client.RemoteDisconnected):
         return "it closed the connection without an answer"
     if isinstance(error, http.client.HTTPException):
-        return "what it answers is no HTTP: look at the address and the port"
+        return "what it answers is no HTTP: check the address and the port"
     why = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
     return f"it cannot be reached ({why.lower()})"
 

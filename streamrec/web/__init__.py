@@ -1,1 +1,1 @@
-"""The page: its server, routes, live pictures and editor of cameras."""
+"""The page: its server, routes, live images and editor of cameras."""

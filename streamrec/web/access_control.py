@@ -120,7 +120,7 @@ class AccessControl:
     sessions: Sessions = field(default_factory=Sessions)
     throttle: LoginThrottle = field(default_factory=LoginThrottle)
     # Without a password all clients share one session: its CSRF token lasts as long as the server.
-    everybody: Session = field(
+    shared_session: Session = field(
         default_factory=lambda: Session(secrets.token_urlsafe(32), float("inf"), float("inf"))
     )
 
@@ -168,7 +168,7 @@ class AccessControl:
     def _authenticate(self, scope: Scope, headers: dict[str, str]) -> tuple[Session | None, bool]:
         """The session of a request, and whether it came with a token instead."""
         if not self.access:
-            return self.everybody, False
+            return self.shared_session, False
         authorization = headers.get("authorization", "")
         if authorization[:7].lower() == "bearer ":
             address = client_of(scope)
@@ -196,7 +196,7 @@ class AccessControl:
 
     def used(self, scope: Scope) -> None:
         """The client is active: its session does not time out."""
-        if scope["session"] is not None and scope["session"] is not self.everybody:
+        if scope["session"] is not None and scope["session"] is not self.shared_session:
             self.sessions.use(scope["session"])
 
     def change_access(self, access: Access) -> None:
@@ -211,7 +211,7 @@ class AccessControl:
 
     def log_out(self, scope: Scope) -> tuple[bytes, bytes]:
         """End the session; the header that removes its cookie."""
-        if scope["session"] is not None and scope["session"] is not self.everybody:
+        if scope["session"] is not None and scope["session"] is not self.shared_session:
             self.sessions.end_this(scope["session"])
         return b"set-cookie", f"{_cookie(scope, '')}; Max-Age=0".encode()
 

@@ -144,7 +144,7 @@ class Access:
         """Which of ``credentials`` it is, None where it is wrong; takes as long as ``knows_password``."""
         if len(password) > LONGEST:
             return None
-        # All are tried, so that the time it takes does not tell which one matched.
+        # All are tried, so that the time it takes does not show which one matched.
         tried = [
             hmac.compare_digest(_scrypt(password, salt, log_n, r, p), digest)
             for log_n, r, p, salt, digest in self.passwords
@@ -301,8 +301,8 @@ class LoginThrottle:
         now = self._clock()
         with self._lock:
             self._all = [when for when in self._all if now - when < ALL_SECONDS]
-            everybody = self._all[0] + ALL_SECONDS - now if len(self._all) >= ALL_TRIES else 0.0
-            return max(0.0, everybody, self._wrong.get(network_of(address), (0, 0.0))[1] - now)
+            for_all = self._all[0] + ALL_SECONDS - now if len(self._all) >= ALL_TRIES else 0.0
+            return max(0.0, for_all, self._wrong.get(network_of(address), (0, 0.0))[1] - now)
 
     def failed(self, address: str) -> None:
         """A wrong password or token came from this address."""

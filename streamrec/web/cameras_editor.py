@@ -177,7 +177,7 @@ class CamerasEditor:
             text, now = self._text()
             if now != revision:
                 raise ChangedMeanwhile(
-                    f"{self.path.name} was changed meanwhile: look at it again, and repeat the change"
+                    f"{self.path.name} was changed meanwhile: load it again, and repeat the change"
                 )
             document = _parsed(text)
             with (
@@ -187,7 +187,7 @@ class CamerasEditor:
                 with self._part(tomlkit.dumps(document)) as part:
                     self._check_start(part, text)
                     if self._text()[1] != revision:
-                        raise ChangedMeanwhile(f"{self.path.name} was changed meanwhile: look at it again")
+                        raise ChangedMeanwhile(f"{self.path.name} was changed meanwhile: load it again")
                     try:
                         part.replace(self.path)
                     except OSError as error:

@@ -89,7 +89,7 @@ class WebSocketHub:
         self.live.on_event = self._event_from_thread
         self.encoder.begin()
         self._tasks = [self._loop.create_task(self._tick())]
-        if not self.live.history.in_memory:  # only a file gets evidence, which nobody announces here
+        if not self.live.history.in_memory:  # evidence is attached only to a file's events
             self._tasks.append(self._loop.create_task(self._follow_history()))
 
     async def end(self) -> None:
@@ -177,7 +177,7 @@ class WebSocketHub:
         ``may_view`` is checked all the time, and ends it; ``used`` is called with each message from it.
         """
         if len(self._viewers) >= self._most:
-            await socket.close(1013, "too many look already")
+            await socket.close(1013, "too many viewers already")
             return
         viewer = Viewer(socket, self, may_view, used)
         self._viewers.add(viewer)  # before the hello: events from now on are sent

@@ -19,7 +19,7 @@ import torch  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 JOINTS = ("joint", "joint-spread")
-OWN_CLASS = "own"  # what ModelConfig.encoder says of a CNN that is none of these
+OWN_CLASS = "own"  # ModelConfig.encoder of a CNN that is none of these
 
 
 class FrameEncoder(Encoder):
@@ -28,32 +28,37 @@ class FrameEncoder(Encoder):
     ``cnn`` maps (N, 3, H, W) to (N, F), or to maps (N, F, h, w), which are averaged over the picture.
     """
 
-    has_trunk = True
+    has_backbone = True
 
     def __init__(
         self, cnn: nn.Module, *, height: int = 224, width: int = 224, feature_size: int | None = None
     ) -> None:
-        """``feature_size``: None finds it by a look at an empty picture of this size."""
+        """``feature_size``: None finds it by encoding an empty image of this size."""
         super().__init__()
         self.cnn = cnn
         self.feature_size = find_feature_size(cnn, height, width) if feature_size is None else feature_size
 
-    def trunk_features(self, pictures: Tensor) -> Tensor:
-        """(K, 3, H, W) -> (K, F): all that it says."""
+    def backbone_features(self, pictures: Tensor) -> Tensor:
+        """(K, 3, H, W) -> (K, F): all of its features."""
         return pooled(self.cnn(pictures))
 
     def last_maps(self, height: int, width: int) -> tuple[nn.Module, ...]:
-        """Those of the CNN, as they are found."""
+        """Those of the CNN."""
         found = last_maps(self.cnn, height, width)
         return () if found is None else (found,)
 
     def forward(
-        self, pictures: Tensor, rhythm: Tensor, fresh: Tensor, cache: Cache, trunk: Tensor | None = None
+        self,
+        pictures: Tensor,
+        log_elapsed: Tensor,
+        fresh: Tensor,
+        cache: Cache,
+        backbone: Tensor | None = None,
     ) -> tuple[Tensor, Cache]:
         """(N, T, 3, H, W) -> (N, T, F), by one pass over N*T pictures."""
-        if trunk is None:
-            trunk = self.trunk_features(pictures.flatten(0, 1)).unflatten(0, pictures.shape[:2])
-        return trunk, cache
+        if backbone is None:
+            backbone = self.backbone_features(pictures.flatten(0, 1)).unflatten(0, pictures.shape[:2])
+        return backbone, cache
 
 
 def make_encoder(name: str, *, height: int = 224, width: int = 224, weights: str | None = None) -> Encoder:
@@ -127,7 +132,7 @@ def load_weights(encoder: nn.Module, path: str | Path) -> None:
     wanted = encoder.state_dict()
     for prefix in ("", "encoder.", "cnn."):
         # A bare CNN's file lacks the "cnn." that a FrameEncoder's names begin with.
-        found = {key: _look_up(stored, key, prefix) for key in wanted}
+        found = {key: _find_weight(stored, key, prefix) for key in wanted}
         if all(value is not None for value in found.values()):
             break
     complete = {key: value for key, value in found.items() if value is not None}
@@ -170,7 +175,7 @@ def strip_classifier(cnn: nn.Module) -> nn.Module:
     return cnn
 
 
-def _look_up(stored: dict[str, Tensor], key: str, prefix: str) -> Tensor | None:
+def _find_weight(stored: dict[str, Tensor], key: str, prefix: str) -> Tensor | None:
     return stored.get(key.removeprefix("cnn.") if prefix == "cnn." else prefix + key)
 
 
@@ -237,7 +242,7 @@ def _motion(name: str) -> Callable[[bool, int, int], Encoder]:
 def _joint(name: str) -> Callable[[bool, int, int], Encoder]:
     def build(imagenet: bool, height: int, width: int) -> Encoder:
         cnn = _efficientnet_lite0(imagenet, height, width)
-        joint = JointEncoder(cnn.cnn, height=height, width=width, spread=name == "joint-spread")
+        joint = JointEncoder(cnn.cnn, height=height, width=width, running_std=name == "joint-spread")
         joint.mean, joint.std = cnn.mean, cnn.std
         return joint
 

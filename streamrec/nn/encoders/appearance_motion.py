@@ -1,4 +1,4 @@
-"""The joint encoder: what an ImageNet CNN sees in a picture, beside what the motion encoder sees between two."""
+"""The joint encoder: features of an ImageNet CNN, beside those of the motion encoder."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from streamrec.errors import need
 from streamrec.nn.encoders.base import Cache, Encoder
 from streamrec.nn.encoders.motion import MotionEncoder
-from streamrec.nn.encoders.running_std import MEMORY, Spread
+from streamrec.nn.encoders.running_std import MEMORY, RunningStd
 
 need("torch", extra="train")
 
@@ -15,21 +15,23 @@ import torch  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
-MIDDLE = 4  # the block of the CNN whose maps are looked at too: parts of things, not things
-SPREAD_FRAMES = 60.0  # of the rhythm, over which the spread fades: some repetitions of an exercise
+MIDDLE = 4  # the block of the CNN whose maps are used too: they respond to parts of objects
+STD_FRAMES = (
+    60.0  # at the training rate, the time constant of the running std: some repetitions of an exercise
+)
 
 
 class JointEncoder(Encoder):
-    """Knows postures and places as ImageNet teaches them, and motion as flow shows it.
+    """Appearance features that ImageNet teaches (postures, places), and motion features from optical flow.
 
-    The trunk, an EfficientNet-Lite0, sees each picture alone: the mean of its last maps, mean and maximum of its
-    middle ones. It is made to stay frozen, so that a few clips need not teach it and what it says of a recording
-    is computed once. With ``spread`` how much that has been changing is a feature as well: of what is seen, it tells
-    what moves. The motion encoder sees the picture at half its size. The cache is the motion encoder's, then the memory
-    of the spread.
+    The backbone, an EfficientNet-Lite0, takes each image alone and gives the mean of its last maps, and mean and
+    maximum of its middle ones. It is meant to stay frozen: a few clips need not train it, and its features of a
+    recording are computed once. With ``running_std`` their running standard deviation is a feature as well: it shows
+    which of them change, so what moves. The motion encoder takes the image at half its size. The cache is the motion
+    encoder's, then the memory of the running standard deviation.
     """
 
-    has_trunk = True
+    has_backbone = True
 
     def __init__(
         self,
@@ -37,46 +39,49 @@ class JointEncoder(Encoder):
         *,
         height: int,
         width: int,
-        spread: bool = False,
+        running_std: bool = False,
         features: int = 96,
         dropout: float = 0.5,
     ) -> None:
         """``cnn``: a timm EfficientNet without its classifier."""
         super().__init__()
-        self.trunk = _Trunk(cnn)
+        self.trunk = _Backbone(cnn)  # the name is that of tensors in model files
         self.motion = MotionEncoder(height=height // 2, width=width // 2)
-        self.appearance = _judge(self.trunk.feature_size, features, dropout)
-        self.change = _Change(self.trunk.feature_size, features, dropout) if spread else None
-        self.feature_size = features * (1 + spread) + self.motion.feature_size
+        self.appearance = _project(self.trunk.feature_size, features, dropout)
+        self.change = _Change(self.trunk.feature_size, features, dropout) if running_std else None
+        self.feature_size = features * (1 + running_std) + self.motion.feature_size
 
     def initial_cache(self, streams: int, height: int, width: int) -> Cache:
-        """The motion encoder's is for pictures of half the size."""
+        """The motion encoder's is for images of half the size."""
         moved = self.motion.initial_cache(streams, height // 2, width // 2)
-        return (
-            moved if self.change is None else (*moved, *self.change.spread.initial_memory(moved[0], streams))
-        )
+        return moved if self.change is None else (*moved, *self.change.std.initial_memory(moved[0], streams))
 
     def last_maps(self, height: int, width: int) -> tuple[nn.Module, ...]:
-        """The trunk's middle maps, on which its last ones rest, and those of the motion encoder."""
+        """The backbone's middle maps, from which its last ones follow, and those of the motion encoder."""
         cnn: Any = self.trunk.cnn
         return cnn.blocks[MIDDLE], *self.motion.last_maps(height // 2, width // 2)
 
-    def trunk_features(self, pictures: Tensor) -> Tensor:
+    def backbone_features(self, pictures: Tensor) -> Tensor:
         """(K, 3, H, W) normalized -> (K, 1504)."""
         return self.trunk(pictures)
 
     def forward(
-        self, pictures: Tensor, rhythm: Tensor, fresh: Tensor, cache: Cache, trunk: Tensor | None = None
+        self,
+        pictures: Tensor,
+        log_elapsed: Tensor,
+        fresh: Tensor,
+        cache: Cache,
+        backbone: Tensor | None = None,
     ) -> tuple[Tensor, Cache]:
-        """Both looks, one after the other."""
-        seen = self.trunk(pictures.flatten(0, 1)) if trunk is None else trunk.flatten(0, 1)
+        """Appearance and motion, one after the other."""
+        seen = self.trunk(pictures.flatten(0, 1)) if backbone is None else backbone.flatten(0, 1)
         border = len(cache) - (0 if self.change is None else MEMORY)
-        moved, after = self.motion(self._halved(pictures), rhythm, fresh, cache[:border])
-        looked = self.appearance(seen).unflatten(0, fresh.shape)
+        moved, after = self.motion(self._halved(pictures), log_elapsed, fresh, cache[:border])
+        appearance = self.appearance(seen).unflatten(0, fresh.shape)
         if self.change is None:
-            return torch.cat([looked, moved], dim=-1), after
-        changed, memory = self.change(seen.unflatten(0, fresh.shape), rhythm, fresh, cache[border:])
-        return torch.cat([looked, changed, moved], dim=-1), (*after, *memory)
+            return torch.cat([appearance, moved], dim=-1), after
+        changed, memory = self.change(seen.unflatten(0, fresh.shape), log_elapsed, fresh, cache[border:])
+        return torch.cat([appearance, changed, moved], dim=-1), (*after, *memory)
 
     def _halved(self, pictures: Tensor) -> Tensor:
         """Half the size, and normalized as the motion encoder wants it."""
@@ -85,7 +90,7 @@ class JointEncoder(Encoder):
         return ((small - MotionEncoder.mean[0]) / MotionEncoder.std[0]).unflatten(0, pictures.shape[:2])
 
 
-def _judge(inputs: int, features: int, dropout: float) -> nn.Sequential:
+def _project(inputs: int, features: int, dropout: float) -> nn.Sequential:
     return nn.Sequential(
         nn.Dropout(dropout),
         nn.Linear(inputs, features, bias=False),
@@ -95,19 +100,21 @@ def _judge(inputs: int, features: int, dropout: float) -> nn.Sequential:
 
 
 class _Change(nn.Module):
-    """How much the trunk's features have been changing, (N, T, S) -> (N, T, F)."""
+    """The running standard deviation of the backbone's features, projected: (N, T, S) -> (N, T, F)."""
 
     def __init__(self, inputs: int, features: int, dropout: float) -> None:
         super().__init__()
-        self.spread = Spread(inputs, frames=SPREAD_FRAMES)
-        self.judge = _judge(inputs, features, dropout)
+        self.std = RunningStd(inputs, frames=STD_FRAMES)
+        self.judge = _project(inputs, features, dropout)  # the name is that of tensors in model files
 
-    def forward(self, seen: Tensor, rhythm: Tensor, fresh: Tensor, memory: Cache) -> tuple[Tensor, Cache]:
-        spread, memory = self.spread(seen, rhythm, fresh, memory)
-        return self.judge(spread.flatten(0, 1)).unflatten(0, fresh.shape), memory
+    def forward(
+        self, seen: Tensor, log_elapsed: Tensor, fresh: Tensor, memory: Cache
+    ) -> tuple[Tensor, Cache]:
+        deviations, memory = self.std(seen, log_elapsed, fresh, memory)
+        return self.judge(deviations.flatten(0, 1)).unflatten(0, fresh.shape), memory
 
 
-class _Trunk(nn.Module):
+class _Backbone(nn.Module):
     """(K, 3, H, W) -> (K, F)."""
 
     def __init__(self, cnn: nn.Module) -> None:

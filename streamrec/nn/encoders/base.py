@@ -1,4 +1,4 @@
-"""What every encoder keeps."""
+"""The interface of an encoder."""
 
 from __future__ import annotations
 
@@ -17,40 +17,45 @@ Cache = tuple[Tensor, ...]
 
 
 class Encoder(nn.Module, ABC):
-    """A CNN that sees each frame once; what it wants to keep of earlier frames is its cache, part of the state.
+    """A CNN that encodes each frame once; what it keeps of earlier frames is its cache, a part of the state.
 
     One method serves clips and frames alike: a frame is a clip of one step.
     """
 
     feature_size: int
-    has_trunk = False  # whether a part of it, which may rest while the others learn, sees each picture alone
+    has_backbone = False  # whether a part of it, which may stay frozen in training, takes each image alone
     mean: tuple[float, float, float] = IMAGENET_MEAN  # what the weights were trained with, RGB from 0 to 1
     std: tuple[float, float, float] = IMAGENET_STD
 
     def initial_cache(self, streams: int, height: int, width: int) -> Cache:
-        """The cache of streams that have seen nothing, zeros; axis 0 is the stream."""
+        """The cache of new streams, zeros; axis 0 is the stream."""
         return ()
 
-    def trunk_features(self, pictures: Tensor) -> Tensor:
-        """(K, 3, H, W) normalized -> (K, S): what its trunk says of each picture alone, if it ``has_trunk``."""
-        raise ModelError(f"{type(self).__name__} has no trunk that sees a picture alone")
+    def backbone_features(self, pictures: Tensor) -> Tensor:
+        """(K, 3, H, W) normalized -> (K, S): the backbone's features of each image alone, if it ``has_backbone``."""
+        raise ModelError(f"{type(self).__name__} has no backbone that takes an image alone")
 
     @abstractmethod
     def last_maps(self, height: int, width: int) -> tuple[nn.Module, ...]:
-        """The modules through whose outputs, maps of the picture, all passes that it says; each runs once a frame.
+        """The last modules whose outputs are maps over the image, before the features; each runs once a frame.
 
-        () where there are none: it cannot be told where such an encoder looked.
+        () where there are none: such an encoder cannot be explained.
         """
 
     @abstractmethod
     def forward(
-        self, pictures: Tensor, rhythm: Tensor, fresh: Tensor, cache: Cache, trunk: Tensor | None = None
+        self,
+        pictures: Tensor,
+        log_elapsed: Tensor,
+        fresh: Tensor,
+        cache: Cache,
+        backbone: Tensor | None = None,
     ) -> tuple[Tensor, Cache]:
         """(N, T, 3, H, W) normalized, (N, T), (N, T) bool -> features (N, T, F) and the cache after the last frame.
 
-        ``rhythm`` and ``fresh`` as the head is told them: how long ago the frame before was, as a logarithm in units
-        of the rhythm, and the frames before which the cache is forgotten. ``trunk`` (N, T, S): the
-        ``trunk_features`` of the pictures, where they are known already.
+        ``log_elapsed`` and ``fresh`` as in ``Head``: the logarithm of the time since the last frame, in frame
+        intervals of the training rate, and the frames before which the cache is reset. ``backbone`` (N, T, S): the
+        ``backbone_features`` of the pictures, where they are known already.
         """
 
 
@@ -59,7 +64,7 @@ def find_feature_size(cnn: nn.Module, height: int, width: int, channels: int = 3
     modes = [(module, module.training) for module in cnn.modules()]
     weight = next(iter(cnn.parameters()), None)
     like: dict[str, Any] = {} if weight is None else {"device": weight.device, "dtype": weight.dtype}
-    cnn.eval()  # a batch norm must not learn from the probe
+    cnn.eval()  # a batch norm must not update its statistics from the probe
     try:
         with torch.no_grad():
             features = pooled(cnn(torch.zeros(1, channels, height, width, **like)))
@@ -70,7 +75,7 @@ def find_feature_size(cnn: nn.Module, height: int, width: int, channels: int = 3
 
 
 def pooled(features: Any) -> Tensor:
-    """What a CNN gave as (N, F); maps (N, F, h, w) are averaged over the picture."""
+    """The output of a CNN as (N, F); maps (N, F, h, w) are averaged over the image."""
     if not isinstance(features, Tensor) or features.dim() not in (2, 4):
         shape = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
         raise ModelError(

@@ -14,7 +14,7 @@ from torch import Tensor, nn  # noqa: E402
 class DifferenceEncoder(Encoder):
     """A small CNN on each picture and its difference to the frame before, which it keeps as its cache.
 
-    The spatial layout is kept to the end (no global pooling): where something moves is half of what it does.
+    The spatial layout is kept to the end (no global pooling): where something moves matters as much as how.
     """
 
     mean = (0.45, 0.45, 0.45)
@@ -54,13 +54,18 @@ class DifferenceEncoder(Encoder):
         return (next(self.cnn.parameters()).new_zeros(streams, 3, height, width),)
 
     def last_maps(self, height: int, width: int) -> tuple[nn.Module, ...]:
-        """What is flattened."""
+        """The layer before the flattening."""
         return (self.cnn[-2],)
 
     def forward(
-        self, pictures: Tensor, rhythm: Tensor, fresh: Tensor, cache: Cache, trunk: Tensor | None = None
+        self,
+        pictures: Tensor,
+        log_elapsed: Tensor,
+        fresh: Tensor,
+        cache: Cache,
+        backbone: Tensor | None = None,
     ) -> tuple[Tensor, Cache]:
-        """Stack each picture with its difference to the one before; the first of a stream differs by nothing."""
+        """Stack each image with its difference to the last one; the first of a stream has zero difference."""
         streams, steps = pictures.shape[:2]
         before = torch.cat([cache[0].unsqueeze(1), pictures[:, :-1]], dim=1)
         difference = torch.where(fresh[:, :, None, None, None], torch.zeros_like(pictures), pictures - before)

@@ -1,4 +1,4 @@
-"""Where a CNN's last maps are, and how they lie over the picture: for whoever asks where it looked."""
+"""Where a CNN's last feature maps are, and how they lie over the image: for explanations."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ MOST_BESIDE = 8  # tokens of a transformer that stand for no place: class, disti
 
 
 def last_maps(cnn: nn.Module, height: int, width: int) -> nn.Module | None:
-    """The module of a CNN, in eval mode, whose output is the last that lies over the picture and matters for what
-    it says; None where there is none.
+    """The module of a CNN, in eval mode, whose output is the last that lies over the image and matters for the
+    features; None where there is none.
 
-    It is found by a look at a picture of noise, so it works for what has no common structure: convolutions,
-    channels last, and transformers, whose tokens after the last attention matter no more where only one is read.
+    It is found by running an image of noise, so it works for any structure: convolutions, channels last, and
+    transformers, whose tokens after the last attention no longer matter where only one is read.
     """
-    said: list[tuple[nn.Module, Tensor]] = []
+    ran: list[tuple[nn.Module, Tensor]] = []
     hooks = [
-        module.register_forward_hook(lambda module, _, output: said.append((module, output)))
+        module.register_forward_hook(lambda module, _, output: ran.append((module, output)))
         for module in cnn.modules()
     ]
     picture = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(0), requires_grad=True)
@@ -31,17 +31,17 @@ def last_maps(cnn: nn.Module, height: int, width: int) -> nn.Module | None:
     finally:
         for hook in hooks:
             hook.remove()
-    modules = [module for module, _ in said]
+    modules = [module for module, _ in ran]
     found = [
         (module, output)
-        for module, output in said
+        for module, output in ran
         if isinstance(output, Tensor) and output.requires_grad and modules.count(module) == 1
-        # A shared activation lies in many places: what is cut there would be cut in all of them.
+        # A shared activation runs in many places: a cut there would cut all of them.
     ]
     found = [(module, output) for module, output in found if laid_out(output, height, width) is not None]
     if not found:
         return None
-    # Weights that differ: the plain sum behind a layer norm never changes.
+    # Different weights: the plain sum behind a layer norm is constant.
     wanted = (features * torch.linspace(-1.0, 1.0, len(features), device=features.device)).sum()
     slopes = torch.autograd.grad(wanted, [output for _, output in found], allow_unused=True)
     for (module, _), slope in reversed(list(zip(found, slopes, strict=True))):
@@ -52,23 +52,23 @@ def last_maps(cnn: nn.Module, height: int, width: int) -> nn.Module | None:
     return None
 
 
-def laid_out(said: Tensor, height: int, width: int) -> Tensor | None:
-    """What a module said of one picture (1, ...) as maps (C, rows, columns); None where it does not lie over it.
+def laid_out(output: Tensor, height: int, width: int) -> Tensor | None:
+    """A module's output for one image (1, ...) as maps (C, rows, columns); None where it is no map of the image.
 
     >>> [tuple(laid_out(torch.zeros(shape), 96, 128).shape) for shape in ((1, 8, 6, 8), (1, 6, 8, 5), (1, 49, 7))]
     [(8, 6, 8), (5, 6, 8), (7, 6, 8)]
     >>> laid_out(torch.zeros(1, 8, 1, 1), 96, 128)
     """
-    if said.dim() == 4 and len(said) == 1:
-        for maps in (said[0], said[0].permute(2, 0, 1)):
+    if output.dim() == 4 and len(output) == 1:
+        for maps in (output[0], output[0].permute(2, 0, 1)):
             if _covers(maps.shape[1], maps.shape[2], height, width):
                 return maps
-    if said.dim() == 3 and len(said) == 1:
-        for beside in range(min(MOST_BESIDE, said.shape[1] - 1) + 1):
-            tokens = said.shape[1] - beside
+    if output.dim() == 3 and len(output) == 1:
+        for beside in range(min(MOST_BESIDE, output.shape[1] - 1) + 1):
+            tokens = output.shape[1] - beside
             rows = max(1, round((tokens * height / width) ** 0.5))
             if tokens % rows == 0 and _covers(rows, tokens // rows, height, width):
-                return said[0, beside:].T.unflatten(1, (rows, -1))
+                return output[0, beside:].T.unflatten(1, (rows, -1))
     return None
 
 

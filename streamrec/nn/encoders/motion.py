@@ -16,7 +16,7 @@ from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
 FLOW_CHANNELS = 12
-FLOW_SCALE = 3.0  # pixels of motion are small numbers beside what the picture's layer says
+FLOW_SCALE = 3.0  # pixels of motion are small numbers beside the outputs of the image's layer
 PICTURE_CHANNELS = 16
 GRID_CHANNELS = 16
 SHIFTED = 8  # one of so many channels is shifted in time
@@ -24,13 +24,13 @@ SHIFTED = 8  # one of so many channels is shifted in time
 
 @dataclass(frozen=True, kw_only=True)
 class Sight:
-    """How a motion encoder sees motion: what it is told of it, and what it must find out."""
+    """The motion inputs of a motion encoder: what it is given, and what it must learn."""
 
     flow: bool = True  # optical flow at three scales and its change are given
     difference: bool = True  # the picture's difference to the one before is given
     volume: bool = False  # a causal 3-D convolution over three pictures, where the difference would be
     shift: bool = False  # a part of the maps comes from the frame before (TSM; Lin et al., ICCV 2019)
-    layout: bool = True  # a coarse grid goes to the head, not only the maps' mean and maximum
+    layout: bool = True  # a coarse grid goes to the head, beside the maps' mean and maximum
 
 
 SIGHTS = {
@@ -46,12 +46,12 @@ SIGHTS = {
 
 
 class MotionEncoder(Encoder):
-    """Sees a picture, its difference to the one before, flow at three scales, and the change of that flow.
+    """Takes an image, its difference to the last one, optical flow at three scales, and the change of that flow.
 
     Flow is given, not learned (``lucas_kanade``), so a few hundred clips are enough to learn what it means; its
-    change from frame to frame tells a scuffle from a walk. The layout is kept: the last maps reach the head as a
-    coarse grid beside their mean and maximum. What it keeps of earlier frames is its cache; for the default
-    sight the picture in gray (N, 1, H, W), its flow (N, 6, H/2, W/2), and 1 where that flow was known (N, 1).
+    change from frame to frame distinguishes a scuffle from a walk. The layout is kept: the last maps reach the head as
+    a coarse grid beside their mean and maximum. What it keeps of earlier frames is its cache; by default the image in
+    gray (N, 1, H, W), its flow (N, 6, H/2, W/2), and 1 where that flow was known (N, 1).
     """
 
     mean = (0.45, 0.45, 0.45)
@@ -97,7 +97,7 @@ class MotionEncoder(Encoder):
         )
 
     def initial_cache(self, streams: int, height: int, width: int) -> Cache:
-        """Zeros for what the sight needs of the frames before."""
+        """Zeros, for what is needed of the frames before."""
         height, width = _even(height), _even(width)
         shapes: list[tuple[int, ...]] = [(1, height, width)]
         if self.sight.volume:
@@ -112,14 +112,19 @@ class MotionEncoder(Encoder):
         return tuple(like.new_zeros(streams, *shape) for shape in shapes)
 
     def last_maps(self, height: int, width: int) -> tuple[nn.Module, ...]:
-        """Those of which the head is told mean, maximum and grid."""
+        """Those whose mean, maximum and grid go to the head."""
         last: Any = self.cnn[-1]
         return (last[-1],)
 
     def forward(
-        self, pictures: Tensor, rhythm: Tensor, fresh: Tensor, cache: Cache, trunk: Tensor | None = None
+        self,
+        pictures: Tensor,
+        log_elapsed: Tensor,
+        fresh: Tensor,
+        cache: Cache,
+        backbone: Tensor | None = None,
     ) -> tuple[Tensor, Cache]:
-        """The first picture of a stream differs by nothing and its flow is zero."""
+        """The first image of a stream has zero difference and zero flow."""
         pictures = pictures[..., : _even(pictures.shape[-2]), : _even(pictures.shape[-1])]
         kept = list(cache)
         gray = pictures.mean(2, keepdim=True)
@@ -136,10 +141,10 @@ class MotionEncoder(Encoder):
         maps = self.picture(_flat(torch.cat(inputs, dim=2)))
         moved: Tensor | None = None
         if self.flow is not None:
-            told, flow, known = self._flow_of(gray, before, rhythm, fresh, *kept[:2])
+            inputs_of_flow, flow, known = self._flow_of(gray, before, log_elapsed, fresh, *kept[:2])
             del kept[:2]
             after += [flow[:, -1], known[:, -1:]]
-            moved = self.flow(told)
+            moved = self.flow(inputs_of_flow)
         layers: list[Any] = list(self.cnn)
         for number, (convolve, normalize, activate) in enumerate(layers):
             if number and self.sight.shift:
@@ -157,20 +162,27 @@ class MotionEncoder(Encoder):
 
     @torch.no_grad()
     def _flow_of(
-        self, gray: Tensor, before: Tensor, rhythm: Tensor, fresh: Tensor, last: Tensor, last_known: Tensor
+        self,
+        gray: Tensor,
+        before: Tensor,
+        log_elapsed: Tensor,
+        fresh: Tensor,
+        last: Tensor,
+        last_known: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """(N, T, 1, H, W) -> what is told of the flow (N*T, 12, ...), the flow (N, T, 6, ...), whether it is known."""
+        """(N, T, 1, H, W) -> the flow layer's input (N*T, 12, ...), the flow (N, T, 6, ...), whether it is known."""
         with torch.autocast(gray.device.type, enabled=False):  # least squares of bfloat16 would be noise
             flow = _flow_at_three_scales(before.flatten(0, 1).float(), gray.flatten(0, 1).float())
         flow = flow.unflatten(0, fresh.shape)
-        flow = flow * torch.exp(-rhythm)[:, :, None, None, None]  # a speed: pixels in one frame of the rhythm
+        # A speed: pixels in one frame interval of the training rate.
+        flow = flow * torch.exp(-log_elapsed)[:, :, None, None, None]
         known = 1.0 - fresh.to(flow.dtype)
         flow_before = torch.cat([last.unsqueeze(1), flow[:, :-1]], dim=1)
         known_before = torch.cat([last_known, known[:, :-1]], dim=1) * known
         change = (flow - flow_before) * known_before[:, :, None, None, None]
-        told = described(*(part.flatten(0, 1) for part in (flow, change, gray - before)))
-        told = (FLOW_SCALE * told).contiguous(memory_format=torch.channels_last)
-        return told, flow, known
+        inputs = described(*(part.flatten(0, 1) for part in (flow, change, gray - before)))
+        inputs = (FLOW_SCALE * inputs).contiguous(memory_format=torch.channels_last)
+        return inputs, flow, known
 
 
 def _flow_at_three_scales(before: Tensor, now: Tensor) -> Tensor:

@@ -15,19 +15,19 @@ import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
-LIMIT = 3.0  # pixels: what a local method says beyond this is noise
-NOISE = 2e-4  # squared gradient (of gray from 0 to 1) below which a place has no texture to follow
+LIMIT = 3.0  # pixels: larger results of a local method are noise
+NOISE = 2e-4  # squared gradient (of gray from 0 to 1) below which a place has no texture to track
 
 
 def lucas_kanade(before: Tensor, now: Tensor, *, pool: int = 1, window: int = 5) -> Tensor:
     """(N, 1, H, W) gray from 0 to 1, twice -> (N, 2, H / pool, W / pool) motion in pixels, right and down.
 
     The least squares of brightness constancy over a window (Lucas and Kanade, IJCAI 1981), with a small ridge
-    so that a place without texture is said to rest. With ``pool`` the sums are taken over pool x pool pixels
-    first, which costs less. Motion of more than about 2 pixels is seen on a smaller picture only.
+    so that a place without texture has zero motion. With ``pool`` the sums are taken over pool x pool pixels
+    first, which costs less. Motion of more than about 2 pixels is found on a smaller image only.
 
     Each sum over neighbours is a product with a banded matrix, which holds edges, pooling and window: a third of
-    the nodes that the same has as convolutions, and a node is what an exported step pays for.
+    the nodes that convolutions would need, and an exported step pays for each node.
 
     >>> y, x = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
     >>> before, now = (0.5 + 0.4 * torch.sin(0.6 * (x - moved)) * torch.sin(0.5 * y) for moved in (0.0, 1.0))

@@ -1,4 +1,4 @@
-"""How far features have been spreading over the last seconds: what changes, whatever it changes before."""
+"""The running standard deviation of features over the last seconds: what changes, whatever the background."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ MEMORY = 3  # arrays
 FLOOR = 1e-3  # of the variance: the root of nothing has no slope
 
 
-class Spread(nn.Module):
-    """The standard deviation of each feature over the past, which fades by the clock.
+class RunningStd(nn.Module):
+    """The standard deviation of each feature over the past, with weights that decay by the clock.
 
-    Statistics pooling (Snyder et al., ICASSP 2018) of a stream that has no end: mean and variance of what was seen so
-    far with weights that fade exponentially, carried on with each frame (West, CACM 1979). A room stands still and a
-    person who exercises does not, so the deviation tells of the exercise and hardly of the room. Its memory
+    Statistics pooling (Snyder et al., ICASSP 2018) of an endless stream: mean and variance so far, with exponentially
+    decaying weights, updated with each frame (West, CACM 1979). A room stands still and a person who exercises does
+    not, so the deviation carries the exercise and hardly the room. Its memory
     is ``(mean, variance, weight)``: (N, F), (N, F), (N, 1).
     """
 
     def __init__(self, size: int, *, frames: float) -> None:
-        """``frames``: the time constant, in frames of the rhythm."""
+        """``frames``: the time constant, in frames at the training rate."""
         super().__init__()
         self.size, self.frames = size, frames
 
@@ -32,10 +32,10 @@ class Spread(nn.Module):
         """Zeros."""
         return tuple(like.new_zeros(streams, size) for size in (self.size, self.size, 1))
 
-    def forward(self, x: Tensor, rhythm: Tensor, fresh: Tensor, memory: Cache) -> tuple[Tensor, Cache]:
+    def forward(self, x: Tensor, log_elapsed: Tensor, fresh: Tensor, memory: Cache) -> tuple[Tensor, Cache]:
         """(N, T, F), (N, T), (N, T) bool -> the deviations (N, T, F), and the memory after the last frame."""
         mean, variance, weight = memory
-        decays = torch.exp(-torch.exp(rhythm) / self.frames).masked_fill(fresh, 0.0).unsqueeze(-1)
+        decays = torch.exp(-torch.exp(log_elapsed) / self.frames).masked_fill(fresh, 0.0).unsqueeze(-1)
         found = []
         for t in range(x.shape[1]):
             weight = decays[:, t] * weight + 1.0

@@ -206,7 +206,7 @@ class Evidence:
                 forget, self._forget = self._forget, set()
             if self.left_out > left_out:
                 left_out = self.left_out
-                self._warn("the machine is too busy for all pictures: the videos of events have gaps")
+                self._warn("the machine is too busy for all frames: the videos of events have gaps")
             for name in forget & set(self._cameras):
                 with self._reporting():
                     self._finish(self._cameras[name])
@@ -267,7 +267,7 @@ class Evidence:
             ".jpg", _small(frame.image, self.settings.side, privacy), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
         )
         if not fine:
-            raise SinkError(f"{frame.source}: a picture could not be kept as JPEG")
+            raise SinkError(f"{frame.source}: a frame could not be kept as JPEG")
         if ring and ring[-1].result.frame.segment != frame.segment:
             ring.clear()
             camera.bytes = 0

@@ -1,4 +1,4 @@
-"""The history of events: one SQLite file, one row an event, committed before anybody is notified.
+"""The history of events: one SQLite file, one row an event, committed before any receiver is notified.
 
 **The interface.** ``Entry`` is one event. ``History(path)`` writes, one process at a time;
 ``History(path, read_only=True)`` reads beside it, from any process; ``History(None)`` keeps the newest events in

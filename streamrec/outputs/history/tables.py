@@ -188,7 +188,7 @@ def _mended(connection: sqlite3.Connection, path: Path) -> tuple[str, ...]:
         messages.append(f"{path} was mended: it lacked {', '.join(missing)}")
     if unsound:
         rows = "row is no event and is" if unsound == 1 else "rows are no events and are"
-        messages.append(f"{path}: {unsound} {rows} left out; somebody else wrote into it, or it is damaged")
+        messages.append(f"{path}: {unsound} {rows} left out; another program wrote into it, or it is damaged")
     return tuple(messages)
 
 

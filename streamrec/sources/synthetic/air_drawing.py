@@ -1,4 +1,4 @@
-"""A finger that draws in the air, seen by a camera on the head of the one who draws."""
+"""A finger that draws in the air, seen by a camera on the head of the person who draws."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _placed(
     aspect: float,
     rng: np.random.Generator,
 ) -> Track:
-    """The drawing in the picture, in picture heights, with the hand's coming and going."""
+    """The drawing's place in the image, in image heights, with the ways by which the hand enters and leaves."""
     tall = rng.uniform(0.12, 0.33)
     wide = tall * rng.uniform(0.8, 1.3) * (aspect if label in ("left", "right") else 1)
     wide = min(wide, 0.42 * aspect)
@@ -97,11 +97,11 @@ class _Stage:
         self._head = _Head(rng)
         self._margin = margin = 0.12
         self._canvas = backdrop.paint(rng, round(width * (1 + 2 * margin)), round(height * (1 + 2 * margin)))
-        self._eye = backdrop.Eye(rng, width, height)
-        self._open_for = rng.uniform(0.0, 0.03)  # seconds of light a picture
+        self._effects = backdrop.CameraEffects(rng, width, height)
+        self._open_for = rng.uniform(0.0, 0.03)  # exposure time of a frame, seconds
 
-    def picture(self, seconds: float) -> np.ndarray:
-        """The picture (H, W, 3) of a moment."""
+    def render(self, seconds: float) -> np.ndarray:
+        """The image (H, W, 3) at a time."""
         width, height = self._size
         turn, dx, dy = self._head.at(seconds)
         c, s = math.cos(turn), math.sin(turn)
@@ -110,7 +110,7 @@ class _Stage:
         move = np.array(((c, -s, x - c * mid_x + s * mid_y), (s, c, y - s * mid_x - c * mid_y)))
         image = np.asarray(cv2.warpAffine(self._canvas, move, self._size, borderMode=cv2.BORDER_REFLECT))
         image = self._with_hand(image, seconds, np.array((dx, dy)))
-        return self._eye.apply(image, seconds)
+        return self._effects.apply(image, seconds)
 
     def _with_hand(self, image: np.ndarray, seconds: float, head: np.ndarray) -> np.ndarray:
         width, height = self._size
@@ -143,7 +143,7 @@ class _Head:
         self._tremor = rng.exponential(0.0025)
 
     def at(self, t: float) -> tuple[float, float, float]:
-        """Turn in radians, shift in picture heights."""
+        """Turn in radians, shift in image heights."""
         p = self._phases
         share = min(max((t - self._pan_at) / self._pan_takes, 0.0), 1.0)
         share = share * share * (3 - 2 * share)
@@ -175,7 +175,7 @@ _WRIST = np.array((0.30, 1.95))
 
 
 class _Hand:
-    """A hand and forearm of some person."""
+    """A hand and forearm of a random person."""
 
     def __init__(self, rng: np.random.Generator, *, opens: bool) -> None:
         skin = np.array(_SKINS[rng.integers(len(_SKINS))]) * rng.uniform(0.55, 1.08)
@@ -183,7 +183,7 @@ class _Hand:
         self._sleeve = np.array(hsv(rng.uniform(), rng.uniform(0, 0.7), rng.uniform(0.1, 0.95)))
         self._sleeve_at = rng.uniform(0.05, 0.9) if rng.random() < 0.5 else 2.0  # share of the forearm
         self._checks = rng.random() < 0.3
-        self._palm = rng.uniform(0.10, 0.21)  # width in picture heights
+        self._palm = rng.uniform(0.10, 0.21)  # width in image heights
         self._left = rng.random() < 0.2
         self._elbow = np.array((rng.uniform(0.1, 1.0) * (-1 if self._left else 1), rng.uniform(0.75, 1.2)))
         self._follow = rng.uniform(0.25, 0.75)  # how much of the hand's way the elbow goes too
@@ -198,7 +198,7 @@ class _Hand:
         self._slim = rng.uniform(0.75, 1.05)
 
     def draw(self, image: np.ndarray, tip: np.ndarray, t: float, height: int) -> None:
-        """Paint the hand with its fingertip at (2,) picture heights."""
+        """Paint the hand with its fingertip at (2,) image heights."""
         side = -1.0 if self._left else 1.0
         elbow = self._rest + (tip - self._rest) * self._follow + self._elbow
         way = elbow - tip

@@ -1,4 +1,4 @@
-"""What a fingertip draws in the air: paths in the plane, and when it is where."""
+"""What a fingertip draws in the air: paths in the plane, and the position on them over time."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Strokes = list[np.ndarray]  # (N, 2) each, between corners; x to the right, y do
 
 @dataclass(frozen=True, eq=False)
 class Track:
-    """Where a point is: (N,) seconds and (N, 2) places."""
+    """The positions of a point over time: (N,) seconds and (N, 2) places."""
 
     times: np.ndarray
     places: np.ndarray
 
     def at(self, seconds: float) -> np.ndarray:
-        """The place (2,), held before the first moment and after the last."""
+        """The place (2,); before the first time and after the last it stays there."""
         x = np.interp(seconds, self.times, self.places[:, 0])
         y = np.interp(seconds, self.times, self.places[:, 1])
         return np.array((x, y))

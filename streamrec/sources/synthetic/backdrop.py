@@ -1,5 +1,4 @@
-"""Cheap backgrounds without a place in space: textures, plain walls, shelves, leaves, streets; and how a
-camera's own light regulation changes them."""
+"""Flat backgrounds: textures, plain walls, shelves, leaves, streets; and the automatic exposure of a camera."""
 
 from __future__ import annotations
 
@@ -173,7 +172,7 @@ def _turned(rng: np.random.Generator, canvas: np.ndarray, most: float = 0.25) ->
 
 
 class Exposure:
-    """A camera that regulates its own brightness and white balance: gain (3,) as a function of time."""
+    """Automatic exposure and white balance of a camera: gain (3,) as a function of time."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._moves = rng.random() < 0.25
@@ -182,19 +181,19 @@ class Exposure:
         self._back = self._at + self._takes + rng.uniform(0.5, 3.0)
 
     def at(self, seconds: float) -> np.ndarray | None:
-        """The gain of a moment; None: untouched."""
+        """The gain at a time; None: unchanged."""
         if not self._moves:
             return None
         share = _ramp((seconds - self._at) / self._takes) - _ramp((seconds - self._back) / self._takes)
         return 1 + (self._to - 1) * share
 
 
-class Eye:
-    """A camera's light and noise, as a function of time."""
+class CameraEffects:
+    """What a camera does to an image over time: exposure, colours and noise."""
 
     def __init__(self, rng: np.random.Generator, width: int, height: int, *, gray: bool = False) -> None:
         self._size = (width, height)
-        self._look = scene.draw_look(rng, width, height)
+        self._appearance = scene.draw_appearance(rng, width, height)
         self._exposure = Exposure(rng)
         self._grain = scene.draw_grain(rng, width + _SPARE, height + _SPARE)
         if gray:
@@ -202,21 +201,21 @@ class Eye:
         self._noise = int(rng.integers(1 << 30))
 
     def apply(self, image: np.ndarray, seconds: float) -> np.ndarray:
-        """The picture (H, W, 3) as this camera gives it."""
+        """The image (H, W, 3) as this camera records it."""
         gain = self._exposure.at(seconds)
         if gain is not None:
             image = np.asarray(cv2.LUT(image, table(gain)))
         rng = np.random.Generator(np.random.PCG64((self._noise, round(seconds * 1e6))))
         left, top = (int(n) for n in rng.integers(0, _SPARE + 1, 2))
         width, height = self._size
-        return self._look.apply(image, self._grain[top : top + height, left : left + width], seconds)
+        return self._appearance.apply(image, self._grain[top : top + height, left : left + width], seconds)
 
 
-_SPARE = 61  # pixels by which the noise is larger than the picture, so that it can be moved
+_SPARE = 61  # pixels by which the noise is larger than the image, so that it can be shifted
 
 
 def table(gain: np.ndarray) -> np.ndarray:
-    """A gain (3,) as a look-up table for cv2.LUT."""
+    """A gain (3,) as a table (1, 256, 3) for cv2.LUT."""
     ramp = np.clip(np.arange(256.0)[:, None] * gain, 0, 255)
     return ramp.astype(np.uint8).reshape(1, 256, 3)
 

@@ -1,4 +1,4 @@
-"""A pinhole camera that looks at the place where a figure acts."""
+"""A pinhole camera that points at the place where a figure acts."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 
 @dataclass(frozen=True, kw_only=True)
 class Camera:
-    """Looks at the origin from above the floor: x is right, y up, z to the camera, in metres."""
+    """Points at the origin from above the floor: x is right, y up, z to the camera, in metres."""
 
-    distance: float  # to the point that it looks at
+    distance: float  # to the point that it aims at
     aim: float  # height of that point
     pitch: float  # radians downwards
     roll: float = 0.0  # radians
     focal: float = 1.0  # pixels
-    centre: tuple[float, float] = (0.0, 0.0)  # where the optical axis meets the picture, pixels
+    centre: tuple[float, float] = (0.0, 0.0)  # where the optical axis meets the image, pixels
 
     def project(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(N, 3) metres -> (N, 2) pixels and (N,) depths in metres."""
@@ -43,7 +43,7 @@ class Camera:
 
 def draw_camera(rng: np.random.Generator, width: int, height: int, figure: float) -> Camera:
     """A random camera that shows a figure of so many metres as large as all its actions allow."""
-    high = rng.random() < 0.4  # on a wall, like those that watch shops
+    high = rng.random() < 0.4  # on a wall, like surveillance cameras in shops
     pitch = math.radians(rng.uniform(12, 30) if high else rng.uniform(0, 10))
     camera = Camera(
         distance=rng.uniform(3.2, 6.5),

@@ -1,6 +1,6 @@
-"""Many cheap people at once: whole motions become joints in one go, and a picture paints them in a few lines.
+"""Many simple people at once: joints are computed for whole motions in one pass, and painting a frame is cheap.
 
-The figures of ``figure`` are finer, dolls are fast: eight of them cost less than one figure.
+The figures of ``figure`` have more detail; these dolls are fast: eight of them cost less than one figure.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from streamrec.sources.synthetic.figure import bent, capsules, hsv
 RATE = 30.0  # samples of a motion a second; between them it is linear
 
 # A pose is a row of numbers in body heights and radians. The origin is on the floor below the doll, which
-# looks along z; its left is x. Hands are told from the middle of the shoulders in the torso's own axes.
+# faces along z; its left is x. Hands are measured from the middle of the shoulders, in the axes of the torso.
 PELVIS = slice(0, 3)
 PITCH, ROLL, TWIST, NOD, TURN = 3, 4, 5, 6, 7
 LEFT_HAND, RIGHT_HAND = slice(8, 11), slice(11, 14)
@@ -32,12 +32,12 @@ _PELVIS, _CHEST, _HEAD, _HAIR, _SHOULDERS, _ELBOWS, _HANDS, _HIPS, _KNEES, _ANKL
     0, 1, 2, 3, 4, 6, 8, 10, 12, 14, 16,
 )  # fmt: skip
 JOINTS = 18
-HANDS, HEAD, HIPS = _HANDS, _HEAD, _PELVIS  # for those who look at a doll
+HANDS, HEAD, HIPS = _HANDS, _HEAD, _PELVIS  # rows of joints that other modules read
 
 
 @dataclass(frozen=True, eq=False)
 class Motion:
-    """What one doll does, sampled at ``RATE``."""
+    """The motion of one doll, sampled at ``RATE``."""
 
     pose: np.ndarray  # (T, SIZE)
     place: np.ndarray  # (T, 3): x and z in metres, yaw in radians, 0 is to the camera
@@ -70,7 +70,7 @@ def torso(pose: np.ndarray) -> np.ndarray:
 
 
 def joints(motion: Motion, height: float) -> np.ndarray:
-    """Where everything is: (T, JOINTS, 3) metres."""
+    """Positions of the joints: (T, JOINTS, 3) metres."""
     pose = motion.pose
     n = len(pose)
     axes = torso(pose)
@@ -83,8 +83,8 @@ def joints(motion: Motion, height: float) -> np.ndarray:
     up = axes[:, :, 1] * np.cos(nod) + axes[:, :, 2] * np.sin(nod)
     out[:, _HEAD] = chest + axes[:, :, 1] * 0.05 + up * 0.07 + face * 0.012
     turn = pose[:, TURN, None]
-    look = face * np.cos(turn) + axes[:, :, 0] * np.sin(turn)
-    out[:, _HAIR] = out[:, _HEAD] + up * 0.018 - look * 0.022
+    gaze = face * np.cos(turn) + axes[:, :, 0] * np.sin(turn)
+    out[:, _HAIR] = out[:, _HEAD] + up * 0.018 - gaze * 0.022
     sides = np.array((1.0, -1.0))[:, None]
     out[:, _SHOULDERS : _SHOULDERS + 2] = chest[:, None] + sides * SHOULDER * axes[:, None, :, 0]
     hips = np.stack((np.cos(pose[:, ROLL]), np.sin(pose[:, ROLL]), -np.sin(0.4 * pose[:, TWIST])), 1)
@@ -113,8 +113,8 @@ def joints(motion: Motion, height: float) -> np.ndarray:
     out[:, _ANKLES : _ANKLES + 2] = ends = ends.reshape(n, 2, 3)
     out[:, _TOES : _TOES + 2] = ends + ahead[:, None] * 0.085 + sides * np.array((0.02, 0.0, 0.0))
     out[:, _TOES : _TOES + 2, 1] -= 0.02 * np.cos(pose[:, KNEES, None])
-    low = (_FLESH - out[:, _TRUNK, 1]).max(1)
-    out[:, :, 1] += np.maximum(low, 0.0)[:, None]  # nobody sinks into the floor
+    low = (_FLESH - out[:, _TORSO, 1]).max(1)
+    out[:, :, 1] += np.maximum(low, 0.0)[:, None]  # no part sinks into the floor
     out[:, :, 1] = np.maximum(out[:, :, 1], 0.02)
     out *= height
     x, z, yaw = motion.place.T
@@ -125,7 +125,7 @@ def joints(motion: Motion, height: float) -> np.ndarray:
     return out
 
 
-_TRUNK = np.array((_PELVIS, _CHEST, _HEAD, _HIPS, _HIPS + 1, _SHOULDERS, _SHOULDERS + 1))
+_TORSO = np.array((_PELVIS, _CHEST, _HEAD, _HIPS, _HIPS + 1, _SHOULDERS, _SHOULDERS + 1))
 _FLESH = np.array((0.06, 0.06, 0.06, 0.04, 0.04, 0.04, 0.04))  # how far they are from the skin
 
 _SHIRT, _TROUSERS, _SKIN, _HAIR_COLOUR, _SHOES, _SLEEVE, _SHIN, _PROP = range(8)
@@ -158,7 +158,7 @@ _SKINS = ((164, 190, 228), (150, 186, 226), (120, 160, 208), (92, 130, 182), (66
 
 
 class Cast:
-    """Dolls with bodies and clothes, and what they do; paints a moment."""
+    """Dolls with bodies, clothes and motions; paints them at a time."""
 
     def __init__(
         self,
@@ -170,7 +170,7 @@ class Cast:
         fine: bool = False,
     ) -> None:
         """``carriers`` hold a thing with both hands; ``alike``: share of people in dark clothes; ``fine``:
-        with shading, for dolls that are large in the picture."""
+        with shading, for dolls that are large in the image."""
         count = len(motions)
         self.heights = rng.uniform(1.5, 1.92, count)
         self._joints = np.stack(
@@ -187,7 +187,7 @@ class Cast:
         self._light = np.array((rng.uniform(-0.7, 0.7), -0.7))
 
     def at(self, seconds: float) -> np.ndarray:
-        """The joints of a moment, (N, JOINTS, 3) metres."""
+        """The joints at a time, (N, JOINTS, 3) metres."""
         position = min(max(seconds * RATE, 0.0), self._joints.shape[1] - 1.001)
         k = int(position)
         share = position - k

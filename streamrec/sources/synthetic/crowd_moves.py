@@ -1,4 +1,4 @@
-"""What dolls do: each move writes into the poses (T, SIZE) of a motion for all its moments at once."""
+"""Moves of dolls: each function changes the poses (T, SIZE) of a motion, for all samples at once."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FEET = (LEFT_FOOT, RIGHT_FOOT)
 
 
 def breathe(rng: np.random.Generator, pose: np.ndarray, t: np.ndarray, much: float = 1.0) -> None:
-    """Nobody stands like a post."""
+    """Small irregular movements, as everybody who stands makes them."""
     pose[:, 0] += 0.012 * much * wander(rng, t, 0.25)
     pose[:, PITCH] += 0.03 * much * wander(rng, t, 0.3)
     pose[:, ROLL] += 0.02 * much * wander(rng, t, 0.3)
@@ -92,7 +92,7 @@ def gesture(rng: np.random.Generator, pose: np.ndarray, t: np.ndarray, much: flo
 
 
 def strike(rng: np.random.Generator, pose: np.ndarray, t: np.ndarray, at: float, low: float = 0.0) -> None:
-    """One blow at a moment: a punch, a hook, a blow from above, a push or a kick; ``low``: 1 is at the floor."""
+    """One blow at a time: a punch, a hook, a blow from above, a push or a kick; ``low``: 1 is at the floor."""
     way = rng.random()
     quick, back = rng.uniform(0.07, 0.16), rng.uniform(0.14, 0.35)
     out = pulse(t, at, quick, back, rng.uniform(0, 0.05))
@@ -212,7 +212,7 @@ def go_down(
 ) -> np.ndarray:
     """Falls from whatever it does and stays down; returns the share (T,) of being down."""
     target = lying(rng, way)
-    half = target.copy()  # knees and hips give way, hands look for hold
+    half = target.copy()  # knees and hips give way, hands reach for support
     half[PITCH] *= rng.uniform(0.2, 0.6)
     half[ROLL] *= rng.uniform(0.3, 0.6)
     half[PELVIS] = (target[0] * 0.6, rng.uniform(0.2, 0.33), target[2] * 0.6)

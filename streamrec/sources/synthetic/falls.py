@@ -1,4 +1,4 @@
-"""People at home who do what one does there, and sometimes fall."""
+"""People at home: everyday activities, and falls."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from streamrec.sources.synthetic.stage import LEAD, Theatre, fineness
 
 LABELS = ("normal", "fall")
 
-_DAYS = {  # what somebody does, how often; and how often somebody falls while doing it
+_DAYS = {  # activity: its share of the scenes without a fall, and of those with one
     "walk": (0.2, 0.3),
     "stand": (0.13, 0.25),
     "sit": (0.17, 0.12),
@@ -42,7 +42,7 @@ class _Fall:
 
 
 def write(rng: np.random.Generator, label: str) -> Script:
-    """A scene of 4 to 10 seconds; in one of ``fall`` somebody falls and stays on the floor."""
+    """A scene of 4 to 10 seconds; in one of ``fall`` a person falls and stays on the floor."""
     spans: tuple[tuple[float, float, str], ...] = ((0.0, rng.uniform(4.0, 10.0), "normal"),)
     fall = None
     if label == "fall":
@@ -81,10 +81,10 @@ def _stage(rng: np.random.Generator, size: tuple[int, int], seconds: float, fall
         does = "drop"
     home = _Home(rng, min(wide, 3.0), lies=does in ("to bed", "sleep", "drop"))
     t = np.arange(-LEAD, seconds + 0.3, 1 / RATE)
-    motions = [_life(rng, t, home, seconds, does, fall)]
+    motions = [_Person(rng, t, home, seconds, does, fall).motion()]
     if rng.random() < 0.2:
         other = str(rng.choice(("walk", "stand")))
-        motions.append(_life(rng, t, home, seconds, other, None))
+        motions.append(_Person(rng, t, home, seconds, other, None).motion())
     cast = Cast(rng, motions, fine=True, alike=0.15)
     small = camera.zoomed(1 / fine, (0.0, 0.0))
     clear = 0.3 - home.box[2] + rng.uniform(0, 1.5)
@@ -92,11 +92,11 @@ def _stage(rng: np.random.Generator, size: tuple[int, int], seconds: float, fall
     home.paint(canvas, small, rng)
     canvas = backdrop.shaded(rng, canvas)
     shake = rng.exponential(0.003) if rng.random() < 0.3 else 0.0
-    return Theatre(rng, size, camera, canvas, cast, backdrop.Eye(rng, width, height), shake=shake)
+    return Theatre(rng, size, camera, canvas, cast, backdrop.CameraEffects(rng, width, height), shake=shake)
 
 
 class _Home:
-    """A seat, and where one can go."""
+    """A seat, and the free floor around it."""
 
     def __init__(self, rng: np.random.Generator, wide: float, *, lies: bool) -> None:
         """``lies``: there must be room to lie on the seat."""
@@ -113,7 +113,7 @@ class _Home:
         self.yaw = rng.uniform(-most, most)
 
     def seat(self) -> np.ndarray:
-        """Where the feet of somebody are who sits on it: x, z, yaw."""
+        """The place of the feet of a person who sits on it: x, z, yaw."""
         if self.kind != "chair":
             return np.array((self.x, self.front + 0.12, self.yaw))
         x, z = 0.37 * math.sin(self.yaw), 0.37 * math.cos(self.yaw)  # metres from its middle
@@ -125,7 +125,7 @@ class _Home:
         return np.array((x, self.front + rng.uniform(0.3, 1.2), rng.uniform(-math.pi, math.pi)))
 
     def paint(self, canvas: np.ndarray, camera: Camera, rng: np.random.Generator) -> None:
-        """Furniture on the canvas: the seat, and boxes that are only there."""
+        """Furniture on the canvas: the seat, and boxes as clutter."""
         place = scene.Place(canvas, camera, 0.0, rng)
 
         def tone(most: float = 0.6) -> tuple[float, float, float]:
@@ -154,7 +154,7 @@ class _Home:
 
 
 def _route(t: np.ndarray, stops: list[tuple[float, np.ndarray]]) -> np.ndarray:
-    """Where somebody is who is at each stop (x, z, yaw) at its time, (T, 3); smooth near the stops."""
+    """The places (T, 3) of a person who is at each stop (x, z, yaw) at its time; smooth near the stops."""
     place = np.empty((len(t), 3))
     place[:] = stops[0][1]
     for (start, a), (end, b) in itertools.pairwise(stops):
@@ -169,7 +169,7 @@ def _route(t: np.ndarray, stops: list[tuple[float, np.ndarray]]) -> np.ndarray:
 def _walk_to(
     a: np.ndarray, b: np.ndarray, start: float, speed: float
 ) -> tuple[list[tuple[float, np.ndarray]], float]:
-    """Stops of a walk: turns to the way, goes, turns as it should; and when it is there."""
+    """Stops of a walk: turns to the way, walks, turns to the final yaw; and the time of arrival."""
     way = b[:2] - a[:2]
     heading = math.atan2(way[0], way[1])
     takes = math.hypot(*way) / speed
@@ -178,107 +178,145 @@ def _walk_to(
     return [(start, a), (start + 0.4, first), (there, last), (there + 0.5, b)], there + 0.5
 
 
-def _life(
-    rng: np.random.Generator,
-    t: np.ndarray,
-    home: _Home,
-    seconds: float,
-    does: str,
-    fall: _Fall | None,
-) -> Motion:
-    """What one person does for a scene."""
-    here, speed = home.spot(rng), rng.uniform(0.45, 1.3)
-    stops: list[tuple[float, np.ndarray]] = [(-9.0, here)]
-    arrives = -9.0
-    seat_high = home.high / 1.7
-    if does == "walk":
-        start = rng.uniform(-1.5, 1.0)
-        for _ in range(3):
-            there = home.spot(rng)
-            there[0] = math.copysign(rng.uniform(0.2, 0.9) * home.wide, -here[0])
-            more, start = _walk_to(here, there, start, speed)
-            stops += more
-            start += rng.exponential(0.5)
-            here = there
-    elif does in ("sit", "to bed", "rise", "sleep", "drop"):
-        seat = home.seat()
-        if does == "sit" and rng.random() < 0.5 and fall is None:
-            begins = rng.uniform(-1.0, 1.0)
-            near = seat + np.array((rng.uniform(-1.2, 1.2), rng.uniform(0.1, 0.6), 0))
-            more, arrives = _walk_to(near, seat, begins, speed)
-            stops = [(-9.0, near), *more]
+@dataclass(frozen=True, eq=False)
+class _Person:
+    """One person of a scene: where they go, what they do there, and whether they fall.
+
+    The order of the random draws is part of the worlds: the same seed gives the same frames.
+    """
+
+    rng: np.random.Generator
+    t: np.ndarray  # (T,) seconds
+    home: _Home
+    seconds: float  # how long the scene lasts
+    does: str
+    fall: _Fall | None
+
+    def motion(self) -> Motion:
+        """Places and poses of the whole scene."""
+        rng, t, fall = self.rng, self.t, self.fall
+        stops, arrives = self._stops()
+        place = _route(t, stops)
+        for k in (0, 1):
+            place[:, k] += 0.02 * wander(rng, t, 0.15)
+        if fall is not None:  # the feet stay where balance was lost, nearly
+            last = place[int(np.clip((fall.at + LEAD + 0.25) * RATE, 0, len(t) - 1))].copy()
+            place += (last - place) * ease((t - fall.at) / 0.3)[:, None]
+        pose = stand(len(t))
+        moves.breathe(rng, pose, t, rng.uniform(0.5, 1.2))
+        moves.step(pose, place)
+        if self.does == "sit":
+            self._sit(pose, arrives)
+        if self.does in ("stand", "walk", "sit", "drop"):
+            _hands(rng, pose, t, self.seconds)
+        if self.does in ("to bed", "sleep"):
+            self._lie_in_bed(pose, place)
         else:
-            stops = [(-9.0, seat)]
-    place = _route(t, stops)
-    for k in (0, 1):
-        place[:, k] += 0.02 * wander(rng, t, 0.15)
-    if fall is not None:  # the feet stay where balance was lost, nearly
-        last = place[int(np.clip((fall.at + LEAD + 0.25) * RATE, 0, len(t) - 1))].copy()
-        place += (last - place) * ease((t - fall.at) / 0.3)[:, None]
-    pose = stand(len(t))
-    moves.breathe(rng, pose, t, rng.uniform(0.5, 1.2))
-    moves.step(pose, place)
-    if does == "sit":
-        moves.sit(pose, ease((t - arrives) / rng.uniform(0.5, 1.4)), seat_high)
-        if fall is None and rng.random() < 0.4:  # ties a shoe
+            self._act(pose)
+        if fall is not None:
+            self._go_down(pose, fall)
+        return Motion(pose, place)
+
+    @property
+    def _seat_high(self) -> float:
+        """Height of the seat, in body heights."""
+        return self.home.high / 1.7
+
+    def _stops(self) -> tuple[list[tuple[float, np.ndarray]], float]:
+        """The places (x, z, yaw) at their times, and when the seat is reached."""
+        rng, home = self.rng, self.home
+        here, speed = home.spot(rng), rng.uniform(0.45, 1.3)
+        stops: list[tuple[float, np.ndarray]] = [(-9.0, here)]
+        arrives = -9.0
+        if self.does == "walk":
+            start = rng.uniform(-1.5, 1.0)
+            for _ in range(3):
+                there = home.spot(rng)
+                there[0] = math.copysign(rng.uniform(0.2, 0.9) * home.wide, -here[0])
+                more, start = _walk_to(here, there, start, speed)
+                stops += more
+                start += rng.exponential(0.5)
+                here = there
+        elif self.does in ("sit", "to bed", "rise", "sleep", "drop"):
+            seat = home.seat()
+            if self.does == "sit" and rng.random() < 0.5 and self.fall is None:
+                begins = rng.uniform(-1.0, 1.0)
+                near = seat + np.array((rng.uniform(-1.2, 1.2), rng.uniform(0.1, 0.6), 0))
+                more, arrives = _walk_to(near, seat, begins, speed)
+                stops = [(-9.0, near), *more]
+            else:
+                stops = [(-9.0, seat)]
+        return stops, arrives
+
+    def _sit(self, pose: np.ndarray, arrives: float) -> None:
+        rng, t = self.rng, self.t
+        moves.sit(pose, ease((t - arrives) / rng.uniform(0.5, 1.4)), self._seat_high)
+        if self.fall is None and rng.random() < 0.4:  # ties a shoe
             at = max(arrives + rng.uniform(0.8, 2.0), rng.uniform(-0.3, 2.0))
-            for when in _again(rng, at, seconds, (2.0, 5.0)):
+            for when in _again(rng, at, self.seconds, (2.0, 5.0)):
                 bent = moves.pulse(t, when, rng.uniform(0.4, 1.0), 0.8, rng.uniform(0, 1.5))
                 moves.bend(pose, bent, legs=0.0)
-    if does in ("stand", "walk", "sit", "drop"):
-        _hands(rng, pose, t, seconds)
-    if does == "rise":
-        at = (fall.at + rng.uniform(-0.9, 0.1)) if fall else rng.uniform(0.3, 0.6 * seconds)
-        moves.sit(pose, 1 - ease((t - at) / rng.uniform(0.9, 1.6)), seat_high)
-    elif does == "pick up":
-        at = rng.uniform(-0.3, 1.0) if fall is None else fall.at - rng.uniform(0.3, 1.2)
-        legs = rng.uniform(0, 1)
-        for when in _again(rng, at, seconds, (2.5, 5.0)):
-            bent = moves.pulse(t, when, rng.uniform(0.6, 1.1), 0.9, rng.uniform(0, 1.0))
-            moves.bend(pose, bent, legs=legs)
-    elif does == "kneel":
-        at = rng.uniform(-1.0, 2.0)
-        moves.kneel(pose, moves.pulse(t, at, rng.uniform(0.9, 1.5), 1.2, rng.uniform(1.0, 6.0)))
-        _hands(rng, pose, t, seconds)
-    elif does == "exercise":
-        rate = rng.uniform(0.3, 0.8)
-        if rng.random() < 0.5:
-            moves.squat(pose, 0.5 - 0.5 * np.cos(2 * math.pi * rate * t + rng.uniform(0, 6)))
-        else:
-            moves.dance(rng, pose, t)
-    elif does in ("to bed", "sleep"):
+
+    def _act(self, pose: np.ndarray) -> None:
+        """Gets up, picks something up, kneels, exercises or lies down on the floor."""
+        rng, t, fall = self.rng, self.t, self.fall
+        if self.does == "rise":
+            at = (fall.at + rng.uniform(-0.9, 0.1)) if fall else rng.uniform(0.3, 0.6 * self.seconds)
+            moves.sit(pose, 1 - ease((t - at) / rng.uniform(0.9, 1.6)), self._seat_high)
+        elif self.does == "pick up":
+            at = rng.uniform(-0.3, 1.0) if fall is None else fall.at - rng.uniform(0.3, 1.2)
+            legs = rng.uniform(0, 1)
+            for when in _again(rng, at, self.seconds, (2.5, 5.0)):
+                bent = moves.pulse(t, when, rng.uniform(0.6, 1.1), 0.9, rng.uniform(0, 1.0))
+                moves.bend(pose, bent, legs=legs)
+        elif self.does == "kneel":
+            at = rng.uniform(-1.0, 2.0)
+            moves.kneel(pose, moves.pulse(t, at, rng.uniform(0.9, 1.5), 1.2, rng.uniform(1.0, 6.0)))
+            _hands(rng, pose, t, self.seconds)
+        elif self.does == "exercise":
+            rate = rng.uniform(0.3, 0.8)
+            if rng.random() < 0.5:
+                moves.squat(pose, 0.5 - 0.5 * np.cos(2 * math.pi * rate * t + rng.uniform(0, 6)))
+            else:
+                moves.dance(rng, pose, t)
+        elif self.does == "to the floor":
+            at = rng.uniform(-0.5, 1.5)
+            moves.kneel(pose, ease((t - at) / 1.2))
+            moves.sit(pose, ease((t - at - 1.0) / 1.2), 0.02)
+            way = str(rng.choice(("back", "back", "left", "right")))
+            moves.lie_down(rng, pose, ease((t - at - 1.9) / rng.uniform(1.5, 2.6)), way, 0.0)
+
+    def _lie_in_bed(self, pose: np.ndarray, place: np.ndarray) -> None:
+        """Goes to bed, sleeps or gets up."""
+        rng, t = self.rng, self.t
         at = rng.uniform(0.2, 2.0)
-        moves.sit(pose, ease((t - at + 2.0) / 1.2), seat_high)
-        share = ease((t - at) / rng.uniform(1.8, 3.2)) if does == "to bed" else np.ones(len(t))
-        if does == "sleep" and rng.random() < 0.5:
+        moves.sit(pose, ease((t - at + 2.0) / 1.2), self._seat_high)
+        share = ease((t - at) / rng.uniform(1.8, 3.2)) if self.does == "to bed" else np.ones(len(t))
+        if self.does == "sleep" and rng.random() < 0.5:
             share = 1 - ease((t - rng.uniform(0.5, 3.0)) / rng.uniform(1.8, 3.0))
         way = str(rng.choice(("back", "back", "left", "right")))
         turn = rng.choice((-1.0, 1.0)) * math.pi / 2 if way == "back" else 0.0  # to lie along the bed
-        place[:, 2] += share * (turn - home.yaw)
+        place[:, 2] += share * (turn - self.home.yaw)
         place[:, 1] -= 0.45 * share
-        moves.lie_down(rng, pose, share, way, seat_high)
-    elif does == "to the floor":
-        at = rng.uniform(-0.5, 1.5)
-        moves.kneel(pose, ease((t - at) / 1.2))
-        moves.sit(pose, ease((t - at - 1.0) / 1.2), 0.02)
-        way = str(rng.choice(("back", "back", "left", "right")))
-        moves.lie_down(rng, pose, ease((t - at - 1.9) / rng.uniform(1.5, 2.6)), way, 0.0)
-    if fall is not None:
+        moves.lie_down(rng, pose, share, way, self._seat_high)
+
+    def _go_down(self, pose: np.ndarray, fall: _Fall) -> None:
+        """Flails, goes down, and moves on the floor until lying still."""
+        rng, t = self.rng, self.t
         swing = moves.pulse(t, fall.at - 0.1, 0.25, 0.4)
         moves.flail(rng, pose, t, 0.6 * swing)
-        if does == "drop":
-            down = moves.drop_back(rng, pose, t, fall.at, fall.takes, seat_high)
+        if self.does == "drop":
+            down = moves.drop_back(rng, pose, t, fall.at, fall.takes, self._seat_high)
         else:
             down = moves.go_down(rng, pose, t, fall.at, fall.takes, fall.way)
         still = 1 - ease((t - fall.at - fall.takes) / rng.uniform(0.3, 1.5))
         moves.squirm(rng, pose, t, down * still, rng.uniform(0.1, 0.5))
-    return Motion(pose, place)
 
 
 def _again(
     rng: np.random.Generator, at: float, seconds: float, pause: tuple[float, float]
 ) -> Iterator[float]:
-    """When something is done that begins at a time and is done again after a pause between two, until the end."""
+    """The times at which an action is done: first at ``at``, then after pauses drawn from a range, until the end."""
     while at < seconds:
         yield at
         at += rng.uniform(*pause)

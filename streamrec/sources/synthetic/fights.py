@@ -1,4 +1,4 @@
-"""People before a surveillance camera: in a fight, or about their day."""
+"""People before a surveillance camera: in a fight, or in everyday life."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from streamrec.sources.synthetic.camera import Camera
 from streamrec.sources.synthetic.crowd import RATE, Cast, Motion, ease, stand, wander
 from streamrec.sources.synthetic.figure import hsv
 from streamrec.sources.synthetic.scenario import Kind, Script
-from streamrec.sources.synthetic.stage import LEAD, Prop, Theatre, fineness
+from streamrec.sources.synthetic.stage import LEAD, Prop, Props, Theatre, fineness
 
 LABELS = ("normal", "fight")
 
@@ -50,7 +50,7 @@ class _Yard:
         return np.asarray(self.rng.uniform(-share, share, 2) * self.reach)
 
     def still(self, place: np.ndarray, yaw: float | np.ndarray) -> np.ndarray:
-        """Stays there (T, 3), shifting a little."""
+        """A place (T, 3) that stays, with small shifts."""
         rng, t = self.rng, self.t
         out = np.empty((len(t), 3))
         for k in (0, 1):
@@ -59,7 +59,7 @@ class _Yard:
         return out
 
     def along(self, start: np.ndarray, end: np.ndarray, speed: float, begins: float = -1.0) -> np.ndarray:
-        """Goes from a place to another in an almost straight line, (T, 3)."""
+        """A walk (T, 3) from one place to another in an almost straight line."""
         rng, t = self.rng, self.t
         way = end - start
         far = math.hypot(*way) + 1e-6
@@ -88,7 +88,7 @@ class _Yard:
 
 
 def _fight(yard: _Yard) -> None:
-    """Two or more go for each other; others watch, help or flee."""
+    """Two or more fight; others watch, help or flee."""
     rng, t = yard.rng, yard.t
     centre = yard.spot(0.5)
     count = int(rng.choice((2, 3, 4, 5), p=(0.5, 0.22, 0.16, 0.12)))
@@ -111,7 +111,7 @@ def _melee(yard: _Yard, middle: np.ndarray, count: int, way: str) -> None:
     surge = 0.12 * wander(rng, t, rng.uniform(0.4, 0.9)) + 0.07 * wander(rng, t, 1.4)
     falls_at = rng.uniform(-1.2, 0.75 * yard.seconds) if way == "down" or rng.random() < 0.15 else math.inf
     if way == "down" and rng.random() < 0.6:
-        falls_at = -3.0  # has been down all the time
+        falls_at = -3.0  # on the floor from the start
     for k in range(count):
         angle = turn + 2 * math.pi * k / count + 0.25 * wander(rng, t, 0.5)
         far = apart * (1.0 if count == 2 else 1.25) * (1 + 0.15 * wander(rng, t, 0.8)) + surge
@@ -169,7 +169,7 @@ def _blows(yard: _Yard, pose: np.ndarray, rate: float, *, low: float, after: flo
 
 
 def _chase(yard: _Yard, centre: np.ndarray, count: int) -> None:
-    """One runs, others after him and at him."""
+    """One runs; the others follow and strike."""
     rng, t = yard.rng, yard.t
     angle = rng.uniform(0, 2 * math.pi)
     way = np.array((math.sin(angle), math.cos(angle)))
@@ -201,7 +201,7 @@ def pulse_often(rng: np.random.Generator, t: np.ndarray, share: float) -> np.nda
 
 
 def _bystander(yard: _Yard, centre: np.ndarray) -> None:
-    """Watches, comes to it, backs off, parts the fighters, or goes by."""
+    """Watches, comes closer, backs off, separates the fighters, or passes by."""
     rng, t = yard.rng, yard.t
     angle, far = rng.uniform(0, 2 * math.pi), rng.uniform(1.0, 3.0)
     spot = centre + far * np.array((math.sin(angle), math.cos(angle)))
@@ -315,7 +315,7 @@ def _workers(yard: _Yard, count: int) -> None:
                 at, k = rng.uniform(-0.5, yard.seconds), int(rng.integers(2))
                 high = (0.12 * (1 - 2 * k), rng.uniform(0, 0.3), rng.uniform(0.15, 0.28))
                 moves.reach(pose, moves.pulse(t, at, 0.4, 0.5, rng.uniform(0.1, 1)), k, high)
-        elif way < 0.85:  # waves to somebody
+        elif way < 0.85:  # waves to a person
             share = moves.pulse(t, rng.uniform(-0.5, 1), 0.4, 0.5, rng.uniform(1, 3))
             swing = 0.08 * np.sin(2 * math.pi * rng.uniform(1.2, 2.2) * t)
             moves.toward_hand(pose, share, np.stack((0.16 + swing, 0.25 + 0 * t, 0.06 + 0 * t), 1))
@@ -354,7 +354,7 @@ def _queue(yard: _Yard, count: int) -> None:
 
 
 def _normal(yard: _Yard) -> None:
-    """A busy or quiet day: nobody hurts anybody."""
+    """Everyday life, busy or quiet, without a fight."""
     rng = yard.rng
     crowd = int(rng.integers(1, 6))
     ways: dict[str, tuple[float, Callable[[], None]]] = {
@@ -397,15 +397,17 @@ def _stage(rng: np.random.Generator, size: tuple[int, int], label: str, seconds:
         camera,
         canvas,
         cast,
-        _Lens(rng, width, height),
+        _RecorderEffects(rng, width, height),
         shake=rng.exponential(0.004) if rng.random() < 0.35 else 0.0,
-        behind=[thing for thing in things if thing.behind],
-        before=[*(thing for thing in things if not thing.behind), *front],
+        props=Props(
+            behind=[thing for thing in things if thing.behind],
+            before=[*(thing for thing in things if not thing.behind), *front],
+        ),
     )
 
 
 def _camera(rng: np.random.Generator, width: int, height: int) -> Camera:
-    """High on a wall; people are from a sixth of the picture to most of it."""
+    """High on a wall; people fill from a sixth of the image to most of it."""
     pitch = math.radians(rng.uniform(8, 35) if rng.random() < 0.6 else rng.uniform(30, 65))
     distance = rng.uniform(3.5, 14.0)
     tall = math.exp(rng.uniform(math.log(0.17), math.log(0.72))) * height
@@ -521,13 +523,13 @@ class _Thing:
             cv2.fillConvexPoly(image, fixed[list(face)], (self._colour * tone).tolist(), cv2.LINE_AA, 4)
 
 
-class _Lens:
-    """What a cheap camera and its recorder do to a picture."""
+class _RecorderEffects:
+    """What a cheap camera and its recorder do to an image."""
 
     def __init__(self, rng: np.random.Generator, width: int, height: int) -> None:
         self._size = (width, height)
         self._gray = rng.random() < 0.28
-        self._eye = backdrop.Eye(rng, width, height, gray=self._gray)
+        self._effects = backdrop.CameraEffects(rng, width, height, gray=self._gray)
         pale = rng.random() < 0.5
         self._pale = rng.uniform(0.2, 0.8) if pale and not self._gray else 0.0
         coarse = rng.uniform(1.15, 2.2) if rng.random() < 0.4 else 1.0
@@ -539,14 +541,14 @@ class _Lens:
         self._bars = int(rng.uniform(0.05, 0.14) * width) if rng.random() < 0.08 else 0
 
     def apply(self, image: np.ndarray, seconds: float) -> np.ndarray:
-        """The picture (H, W, 3) as it was recorded."""
+        """The image (H, W, 3) as it was recorded."""
         if self._pale:
             image = np.asarray(cv2.addWeighted(image, 1 - self._pale, _grayed(image), self._pale, 0))
         if self._spot is not None:
             image = np.asarray(cv2.multiply(image, self._spot, scale=1 / 128))
         if self._dark < 1:
             image = np.asarray(cv2.LUT(image, backdrop.table(np.full(3, self._dark))))
-        image = self._eye.apply(image, seconds)
+        image = self._effects.apply(image, seconds)
         if self._gray:
             image = _grayed(image)
         if self._coarse != self._size:

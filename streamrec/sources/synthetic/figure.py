@@ -96,7 +96,7 @@ def draw_body(rng: np.random.Generator) -> Body:
 
 
 def joints(body: Body, pose: np.ndarray, x: float = 0.0, z: float = 0.0) -> np.ndarray:
-    """Where everything is: (JOINTS, 3) metres; x to the right of the picture, y up, z to the camera."""
+    """Positions of the joints: (JOINTS, 3) metres; x to the right of the image, y up, z to the camera."""
     ankle = 0.045 * body.height
     out = np.empty((JOINTS, 3))
     pelvis = pose[poses.PELVIS] * body.leg
@@ -129,7 +129,7 @@ def joints(body: Body, pose: np.ndarray, x: float = 0.0, z: float = 0.0) -> np.n
     out[TOE : TOE + 2, 1] += (np.sin(toes) * 0.085 - 0.018) * body.height
     out[TOE : TOE + 2, 2] += np.cos(toes) * 0.085 * body.height
     _place_head(body, pose, torso, out)
-    # The body falls around its feet, whose place gives way so that the middle stays about where it was.
+    # The body rotates around its feet, which slide so that its middle stays about where it was.
     topple = pose[poses.TOPPLE]
     angle = math.hypot(topple[0], topple[1])
     if angle > 1e-6:
@@ -139,7 +139,7 @@ def joints(body: Body, pose: np.ndarray, x: float = 0.0, z: float = 0.0) -> np.n
         give = math.sin(min(angle, math.pi / 2))
         out[:, 0] -= topple[1] / angle * give * 0.38 * body.height
         out[:, 2] -= topple[0] / angle * give * 0.38 * body.height
-        out[:, 1] += max(0.0, float((_FLESH * body.height - out[:, 1]).max()))  # nobody sinks into the floor
+        out[:, 1] += max(0.0, float((_FLESH * body.height - out[:, 1]).max()))  # no part sinks into the floor
     cos, sin = math.cos(pose[poses.YAW]), math.sin(pose[poses.YAW])
     yaw = np.array(((cos, 0.0, sin), (0.0, 1.0, 0.0), (-sin, 0.0, cos)))
     out = out @ yaw.T
@@ -164,11 +164,11 @@ def _across(pose: np.ndarray) -> np.ndarray:
 
 
 def _place_head(body: Body, pose: np.ndarray, torso: np.ndarray, out: np.ndarray) -> None:
-    look = torso @ _rotation(pose[poses.NOD] - 0.6 * pose[poses.LEAN], 0.0, pose[poses.TURN])
+    gaze = torso @ _rotation(pose[poses.NOD] - 0.6 * pose[poses.LEAN], 0.0, pose[poses.TURN])
     r = body.head
     points = _HEAD_LONG if body.hair == "long" else _HEAD_CAP if body.hair == "cap" else _HEAD
     centre = out[NECK] + torso[:, 1] * 0.85 * r
-    placed = centre + (points * r) @ look.T
+    placed = centre + (points * r) @ gaze.T
     out[[HEAD, BROW, HAIR, BUN, MOUTH, NOSE, EYE, EYE + 1]] = placed
 
 
@@ -224,7 +224,7 @@ class Painter:
     """Draws one body; what does not change from frame to frame is prepared once."""
 
     def __init__(self, body: Body, light: tuple[float, float]) -> None:
-        """``light``: where the light comes from in the picture, right and down, length up to 1."""
+        """``light``: the direction of the light in the image, right and down, length up to 1."""
         self.body = body
         parts = body.parts
         self._from = np.array([p[0] for p in parts])
@@ -241,7 +241,7 @@ class Painter:
         )
 
     def draw(self, image: np.ndarray, camera: Camera, points: np.ndarray) -> None:
-        """Paint the body with its joints at points (JOINTS, 3) into the picture."""
+        """Paint the body with its joints at points (JOINTS, 3) into the image."""
         flat, depth = camera.project(points)
         scale = camera.focal / depth
         tips = np.stack((flat[self._from], flat[self._to]), 1)
@@ -267,19 +267,19 @@ class Painter:
             self._face(image, flat, depth, self.body.head * scale[HEAD])
 
     def _face(self, image: np.ndarray, flat: np.ndarray, depth: np.ndarray, size: float) -> None:
-        turned_to_us = depth[HEAD] - depth[[EYE, EYE + 1, MOUTH, NOSE]] > self.body.head * 0.25
+        faces_camera = depth[HEAD] - depth[[EYE, EYE + 1, MOUTH, NOSE]] > self.body.head * 0.25
         fixed = np.rint(flat * 16).astype(int)
-        for visible, row in zip(turned_to_us, (EYE, EYE + 1), strict=False):
+        for visible, row in zip(faces_camera, (EYE, EYE + 1), strict=False):
             if visible:
                 centre = (int(fixed[row, 0]), int(fixed[row, 1]))
                 cv2.circle(image, centre, max(8, int(size * 16 * 0.11)), (38, 30, 30), -1, cv2.LINE_AA, 4)
         skin = self.body.skin
-        if turned_to_us[2] and size >= 7:
+        if faces_camera[2] and size >= 7:
             centre = (int(fixed[MOUTH, 0]), int(fixed[MOUTH, 1]))
             axes = (int(size * 16 * 0.26), int(size * 16 * 0.13))
             lips = (0.45 * skin[0], 0.42 * skin[1], 0.72 * skin[2])
             cv2.ellipse(image, centre, axes, 0, 15, 165, lips, max(1, round(size * 0.09)), cv2.LINE_AA, 4)
-        if turned_to_us[3] and size >= 7:
+        if faces_camera[3] and size >= 7:
             centre = (int(fixed[NOSE, 0]), int(fixed[NOSE, 1]))
             nose = (0.8 * skin[0], 0.8 * skin[1], 0.86 * skin[2])
             cv2.circle(image, centre, int(size * 16 * 0.11), nose, -1, cv2.LINE_AA, 4)

@@ -1,4 +1,4 @@
-"""Where it happens: rooms, streets and parks in perspective, painted once a scene, and the light on them."""
+"""Backgrounds in perspective: rooms, streets and parks, painted once a scene, and their light and colours."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from streamrec.sources.synthetic.figure import Colour, hsv
 
 Paint = Sequence[float] | np.ndarray  # BGR, 0 to 255
 
-_NEAR = 0.15  # metres: what is closer to the camera is cut off
+_NEAR = 0.15  # metres: what is closer to the camera is clipped
 
 
 class Place:
@@ -378,8 +378,8 @@ def _park(place: Place, wall: float, clearance: float) -> None:
 
 def _tree(place: Place, x: float, z: float, size: float) -> None:
     rng = place.rng
-    trunk = hsv(0.07, 0.45, rng.uniform(0.25, 0.45))
-    place.taper(x, z, 0.0, 0.6 * size, 0.05 * size, 0.03 * size, trunk)
+    bark = hsv(0.07, 0.45, rng.uniform(0.25, 0.45))
+    place.taper(x, z, 0.0, 0.6 * size, 0.05 * size, 0.03 * size, bark)
     hue, value = rng.uniform(0.2, 0.4), rng.uniform(0.35, 0.65)
     for k in range(14):
         angle, reach = rng.uniform(0, 2 * math.pi), 0.24 * size * math.sqrt(rng.uniform())
@@ -418,8 +418,8 @@ def _finish(canvas: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Look:
-    """What light and camera do to the colours of a scene."""
+class Appearance:
+    """The appearance of a scene: what light and camera do to its colours."""
 
     gain: np.ndarray  # (3,) BGR: brightness and colour temperature
     gamma: float
@@ -432,7 +432,7 @@ class Look:
     vignette: np.ndarray  # (H, W, 3) uint8, 255 is untouched
 
     def apply(self, image: np.ndarray, grain: np.ndarray, seconds: float) -> np.ndarray:
-        """The picture as this camera would give it; ``grain``: (H, W, 3) uint8 around 128."""
+        """The image as this camera would record it; ``grain``: (H, W, 3) uint8 around 128."""
         level = 1 + self.drift * math.sin(seconds * 0.37) + self.flicker * math.sin(seconds * 47.0)
         ramp = (np.arange(256) / 255.0) ** self.gamma * 255.0
         table = np.clip(ramp[:, None] * self.gain * level + self.lift, 0, 255).astype(np.uint8)
@@ -447,14 +447,14 @@ class Look:
         return image
 
 
-def draw_look(rng: np.random.Generator, width: int, height: int) -> Look:
+def draw_appearance(rng: np.random.Generator, width: int, height: int) -> Appearance:
     """Random light: mostly good, sometimes dim, warm, cold, flickering, noisy, soft or compressed."""
     dim = rng.random() < 0.15
     warmth = rng.normal(0, 0.07)
     level = rng.uniform(0.42, 0.62) if dim else rng.uniform(0.82, 1.15)
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     shade = 1 - rng.uniform(0, 0.3) * np.clip((x * x + y * y) / 2, 0, 1)
-    return Look(
+    return Appearance(
         gain=level * np.array((1 - warmth, 1.0, 1 + warmth)),
         gamma=rng.uniform(0.85, 1.2),
         lift=rng.uniform(0, 14),

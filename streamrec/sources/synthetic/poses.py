@@ -1,4 +1,4 @@
-"""How a person moves: every action is a function from time to a pose, and poses can be blended."""
+"""Actions of a figure: each is a function from time to a pose, and poses can be blended."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 ACTIONS: tuple[str, ...] = ("idle", "walk", "wave", "clap", "squat", "jump", "punch", "fall")
 """What a figure can do, in label order."""
 
-# A pose is a flat vector, so that blending two poses is one line. Hands are told from the middle of the
+# A pose is a flat vector, so that blending two poses is one line. Hands are measured from the middle of the
 # shoulder line, in arm lengths; feet and pelvis from the floor below the figure, in leg lengths. For both
 # sides the first of three numbers points outwards, the second up, the third forwards. Angles are in radians.
 PELVIS = slice(0, 3)
@@ -33,13 +33,13 @@ _MIRROR_SIGN[[0, ROLL, TWIST, TURN, 21]] = -1.0  # yaw belongs to the camera, no
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Style:
-    """How one action is done this time: drawn anew for every action of the schedule."""
+    """The style of one action, drawn anew for every action of the schedule."""
 
     period: float  # seconds a cycle
     size: float  # 0 (small) to 1 (large)
     variant: float  # 0 to 1: which of the ways to do it
     mirrored: bool  # left- or right-handed
-    yaw: float  # radians, where the figure looks, 0 is to the camera
+    yaw: float  # radians, where the figure faces, 0 is to the camera
     phases: np.ndarray  # (6,) radians, for small irregularities
     start: float  # cycles, where a repeated action is when it begins
 
@@ -78,7 +78,7 @@ def pose_at(label: str, seconds: float, style: Style) -> np.ndarray:
     if style.mirrored:
         pose = pose[_MIRROR] * _MIRROR_SIGN
     pose[YAW] += style.yaw
-    # Nobody is a machine: a little sway and breath in everything.
+    # A little sway and breath in every action.
     pose[LEAN] += 0.015 * _wander(seconds * 1.3, style, 0)
     pose[ROLL] += 0.015 * _wander(seconds * 1.1, style, 1)
     pose[NOD] += 0.05 * _wander(seconds * 0.9, style, 2)
@@ -87,7 +87,7 @@ def pose_at(label: str, seconds: float, style: Style) -> np.ndarray:
 
 
 def blend(before: np.ndarray, after: np.ndarray, share: float) -> np.ndarray:
-    """From one pose (share 0) to another (share 1); who lies on the floor gets up over a crouch."""
+    """From one pose (share 0) to another (share 1); a figure that lies on the floor gets up over a crouch."""
     share = _smooth(share)
     lying = np.abs(before[TOPPLE]).max() > 0.7
     if not lying:
@@ -122,7 +122,7 @@ def _idle(t: float, style: Style) -> np.ndarray:
         pose[LEFT_HAND], pose[RIGHT_HAND] = (-0.12, -0.38, 0.33), (-0.12, -0.30, 0.36)
     elif style.variant < 0.5:  # hands held in front
         pose[8:14] = (0.05, -0.78, 0.3) * 2
-    elif style.variant < 0.62:  # looks at a phone
+    elif style.variant < 0.62:  # holds a phone
         pose[LEFT_HAND], pose[NOD] = (0.12, -0.35, 0.5), 0.3
     if style.variant > 0.75:  # weight on one leg
         pose[0] += 0.06

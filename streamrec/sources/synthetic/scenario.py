@@ -1,4 +1,4 @@
-"""What the kinds of worlds have in common: a script of one scene, and a stage that shows it."""
+"""What all kinds of worlds share: the script of one scene, and the stage that renders it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Labels = tuple[str, ...]
 
 @dataclass(frozen=True, eq=False)
 class Script:
-    """What happens in one scene and when; written without painting anything."""
+    """What happens in one scene and when; known before anything is painted."""
 
     spans: tuple[tuple[float, float, str], ...]  # (start, end, label) without gaps, seconds from the cut on
     repetitions: tuple[float, ...]  # seconds from the cut on
-    stage: Callable[[int, int], Stage]  # (width, height) -> the scene, painted; to be called once
-    lies_from: float | None = None  # seconds: from here on somebody lies still after a fall
+    stage: Callable[[int, int], Stage]  # (width, height) -> the painted scene; called once
+    lies_from: float | None = None  # seconds: from here on a person lies still after a fall
 
     @property
     def seconds(self) -> float:
@@ -29,14 +29,14 @@ class Script:
 class Stage(Protocol):
     """One scene, painted."""
 
-    def picture(self, seconds: float) -> np.ndarray:
-        """The picture (H, W, 3) so many seconds after the cut."""
+    def render(self, seconds: float) -> np.ndarray:
+        """The image (H, W, 3) a number of seconds after the cut."""
         ...
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of world: its labels in order, and who writes its scenes."""
+    """One kind of world: its labels in order, and the function that writes its scenes."""
 
     labels: Labels
     write: Callable[[np.random.Generator, str], Script]  # a scene about a label

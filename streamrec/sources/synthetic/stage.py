@@ -1,9 +1,10 @@
-"""A stage for dolls: a painted place, people and things that move in it, and the camera that records them."""
+"""Renders a scene of dolls: a painted background, people and things that move, and the camera that records them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import cv2
@@ -12,32 +13,40 @@ import numpy as np
 from streamrec.sources.synthetic.camera import Camera
 from streamrec.sources.synthetic.crowd import Cast
 
-LEAD = 0.4  # seconds by which motions begin before the scene, so that nobody starts from rest
+LEAD = 0.4  # seconds by which motions begin before the scene, so that they are under way at its first frame
 
 
-class Lens(Protocol):
-    """What a camera does to a picture."""
+class Effects(Protocol):
+    """What a camera does to an image."""
 
     def apply(self, image: np.ndarray, seconds: float) -> np.ndarray:
-        """The picture (H, W, 3) as it was recorded."""
+        """The image (H, W, 3) as it was recorded."""
         ...
 
 
 class Prop(Protocol):
-    """Something in the picture that is not a person."""
+    """Something in the image that is not a person."""
 
     def draw(self, image: np.ndarray, camera: Camera, seconds: float) -> None:
         """Paint it."""
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Props:
+    """Things that are painted behind the people, and before them."""
+
+    behind: Sequence[Prop] = ()
+    before: Sequence[Prop] = ()
+
+
 def fineness(height: int) -> int:
-    """How many times larger a small picture is painted before it is shrunk."""
+    """The factor by which a small image is painted larger, before it is scaled down."""
     return 2 if height <= 160 else 1
 
 
 class Theatre:
-    """One scene of dolls, painted."""
+    """One painted scene of dolls."""
 
     def __init__(
         self,
@@ -46,26 +55,24 @@ class Theatre:
         camera: Camera,
         canvas: np.ndarray,
         cast: Cast,
-        lens: Lens,
+        effects: Effects,
         *,
         shake: float = 0.0,
-        behind: Sequence[Prop] = (),
-        before: Sequence[Prop] = (),
+        props: Props | None = None,
     ) -> None:
-        """``camera`` and ``canvas`` are ``fineness`` times as large as ``size``; ``shake``: in picture heights;
-        props are painted ``behind`` and ``before`` the people."""
+        """``camera`` and ``canvas`` are ``fineness`` times as large as ``size``; ``shake``: in image heights."""
         self._size = size
         fine = fineness(size[1])
         self._wide, self._high = size[0] * fine, size[1] * fine
         if canvas.shape[1] != self._wide:
             canvas = np.asarray(cv2.resize(canvas, (self._wide, self._high)))
-        self._camera, self._canvas, self._cast, self._lens = camera, canvas, cast, lens
+        self._camera, self._canvas, self._cast, self._effects = camera, canvas, cast, effects
         self._shake, self._phases = shake * self._high, rng.uniform(0, 2 * math.pi, 4)
-        self._behind, self._before = behind, before
+        self._props = props or Props()
         self._shadow = rng.uniform(0, 0.55)
 
-    def picture(self, seconds: float) -> np.ndarray:
-        """The picture (H, W, 3) of a moment."""
+    def render(self, seconds: float) -> np.ndarray:
+        """The image (H, W, 3) at a time."""
         camera, image = self._camera, self._canvas
         if self._shake:
             p = self._phases
@@ -77,11 +84,11 @@ class Theatre:
             image = np.asarray(cv2.warpAffine(image, move, size, borderMode=cv2.BORDER_REPLICATE))
         else:
             image = image.copy()
-        for prop in self._behind:
+        for prop in self._props.behind:
             prop.draw(image, camera, seconds)
         self._cast.draw(image, camera, self._cast.at(seconds + LEAD), self._shadow)
-        for prop in self._before:
+        for prop in self._props.before:
             prop.draw(image, camera, seconds)
         if (self._wide, self._high) != self._size:
             image = np.asarray(cv2.resize(image, self._size, interpolation=cv2.INTER_AREA))
-        return self._lens.apply(image, seconds)
+        return self._effects.apply(image, seconds)

@@ -38,9 +38,9 @@ class _Set:
     """Repetitions of one exercise: when each starts, reaches its other end, and is over."""
 
     label: str
-    ready: float  # seconds: it stands or hangs as it should
+    ready: float  # seconds: it is in the starting position
     moments: np.ndarray  # (R, 4) seconds: leaves the start, there, leaves again, back
-    depths: np.ndarray  # (R,) how far each goes, 1 is all the way
+    depths: np.ndarray  # (R,) range of motion of each, 1 is full
 
     def depth(self, t: np.ndarray) -> np.ndarray:
         """How far from the starting position (T,), 0 to about 1."""
@@ -51,7 +51,7 @@ class _Set:
 
 
 def write(rng: np.random.Generator, label: str) -> Script:
-    """One exercise of 4 to 16 seconds, or something that is none."""
+    """One exercise of 4 to 16 seconds, or background without an exercise."""
     if label == "background":
         seconds = rng.uniform(3.0, 8.0)
         empty = _Set(label, -1.0, np.zeros((0, 4)), np.zeros(0))
@@ -116,7 +116,7 @@ def _stage(rng: np.random.Generator, size: tuple[int, int], seconds: float, done
     )
     motions = [Motion(pose, place)]
     if rng.random() < 0.2:
-        motions.append(_somebody(rng, t, seconds))
+        motions.append(_passer_by(rng, t, seconds))
     cast = Cast(rng, motions, fine=True)
     tall_body = float(cast.heights[0])
     small = camera.zoomed(1 / fine, (0.0, 0.0))
@@ -124,7 +124,7 @@ def _stage(rng: np.random.Generator, size: tuple[int, int], seconds: float, done
     canvas = np.asarray(cv2.resize(canvas, (width * fine, height * fine)))
     _paint_bars(rng, canvas, camera, bars, yaw, tall_body)
     shake = rng.exponential(0.004) if rng.random() < 0.3 else 0.0
-    return Theatre(rng, size, camera, canvas, cast, backdrop.Eye(rng, width, height), shake=shake)
+    return Theatre(rng, size, camera, canvas, cast, backdrop.CameraEffects(rng, width, height), shake=shake)
 
 
 def _paint_bars(
@@ -239,7 +239,7 @@ _EXERCISES = {"push_ups": _push_ups, "squats": _squats, "pull_ups": _pull_ups, "
 def _background(
     rng: np.random.Generator, pose: np.ndarray, place: np.ndarray, t: np.ndarray, seconds: float
 ) -> None:
-    """Stands, walks, stretches, dances, sits up, holds a plank: no repetition of an exercise of the list."""
+    """Stands, walks, stretches, dances, sits up, holds a plank: no repetition of a counted exercise."""
     way = rng.random()
     if way < 0.2:
         moves.gesture(rng, pose, t)
@@ -268,8 +268,8 @@ def _background(
         _push_ups(rng, pose, t, np.full(len(t), rng.uniform(0, 0.3)))
 
 
-def _somebody(rng: np.random.Generator, t: np.ndarray, seconds: float) -> Motion:
-    """Somebody behind who stands or goes by."""
+def _passer_by(rng: np.random.Generator, t: np.ndarray, seconds: float) -> Motion:
+    """A person in the background who stands or passes by."""
     place = np.zeros((len(t), 3))
     place[:] = (rng.uniform(-2, 2), -rng.uniform(1.2, 3.0), rng.uniform(-3, 3))
     if rng.random() < 0.5:

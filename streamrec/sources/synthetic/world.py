@@ -1,4 +1,4 @@
-"""The synthetic worlds: a schedule of actions, the figures that do them, and the pictures of it."""
+"""The synthetic worlds: a schedule of actions, the figures that do them, and the frames."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ _KINDS = {
 LABELS: dict[str, tuple[str, ...]] = {"figures": ACTIONS, **{name: k.labels for name, k in _KINDS.items()}}
 """What each kind of world shows, in label order."""
 
-_SCENE, _ACT, _NOISE, _JITTER, _CUT, _SCRIPT = range(6)  # purposes of random numbers
+_SCENE, _ACT, _NOISE, _JITTER, _CUT, _SCRIPT = range(6)  # streams of random numbers
 _RISE_SECONDS = 0.6  # to get up from the floor
-_GRAIN_SPARE = 61  # pixels by which the noise is larger than the picture, so that it can be moved
+_GRAIN_SPARE = 61  # pixels by which the noise is larger than the image, so that it can be shifted
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorldSettings:
-    """What to show. The same settings give the same pictures, to the bit.
+    """What to show. The same settings give the same frames, to the bit.
 
-    The scenario is a function of seed and time alone: another ``fps`` or ``jitter`` looks at the same
-    scenario at other moments.
+    The scenario is a function of seed and time alone: another ``fps`` or ``jitter`` samples the same
+    scenario at other times.
 
-    ``kind`` is one of ``LABELS``. In ``"figures"`` one figure acts without an end; a scene of another kind
-    is about one label and lasts as long as it takes, so that ``action_seconds``, ``transition_seconds``,
+    ``kind`` is one of ``LABELS``. In ``"figures"`` one figure acts endlessly; a scene of another kind
+    shows one label and has a length of its own, so that ``action_seconds``, ``transition_seconds``,
     ``scene_seconds``, ``bystanders`` and ``distractors`` are for figures alone.
     """
 
@@ -61,11 +61,13 @@ class WorldSettings:
     actions: tuple[str, ...] | None = None  # labels to show; None: all of the kind
     action_seconds: tuple[float, float] = (4.0, 9.0)  # range of an action's length
     transition_seconds: float = 0.25  # from one action to the next; the truth changes in its middle
-    scene_seconds: float | None = None  # after so long a hard cut: new place, person, camera, segment
+    scene_seconds: float | None = (
+        None  # length of a scene; then a hard cut: new place, person, camera, segment
+    )
     lying_seconds: float = 2.0  # kind "falls": how long lying still after a fall is part of the fall
-    bystanders: bool = True  # somebody small may idle or walk in the background of some scenes
+    bystanders: bool = True  # a small figure may idle or walk in the background of some scenes
     distractors: bool = True  # things may move in some scenes
-    live: bool = False  # hand the frames over in real time, as a camera does
+    live: bool = False  # deliver the frames in real time, as a camera does
 
     def __post_init__(self) -> None:
         if not isinstance(self.kind, str) or self.kind not in LABELS:
@@ -297,7 +299,7 @@ def _scripts(settings: WorldSettings, until: float) -> Iterator[tuple[float, Scr
 
 
 def _calmed(script: Script, until: float) -> Script:
-    """The script with its fall told up to a time; lying still is normal from there on."""
+    """The script with its fall labelled up to a time; lying still is normal from there on."""
     start, end, label = script.spans[-1]
     if end <= until:
         return script
@@ -305,7 +307,7 @@ def _calmed(script: Script, until: float) -> Script:
 
 
 class _Plays:
-    """Renders moments of scenes in the order of time; remembers the current scene, no more."""
+    """Renders scenes in the order of time; holds the current scene only."""
 
     def __init__(self, settings: WorldSettings) -> None:
         self._size = (settings.width, settings.height)
@@ -314,12 +316,12 @@ class _Plays:
         self._next_scene()
 
     def show(self, t: float) -> tuple[np.ndarray, int, str]:
-        """The picture (H, W, 3) of a moment, the number of its scene, and what is being done."""
+        """The image (H, W, 3) at a time, the number of its scene, and the label."""
         while t >= self._start + self._script.seconds:
             self._next_scene()
         seconds = t - self._start
         label = next(label for start, _, label in reversed(self._script.spans) if start <= seconds)
-        return self._stage.picture(seconds), self._scene, label
+        return self._stage.render(seconds), self._scene, label
 
     def _next_scene(self) -> None:
         self._start, self._script = next(self._scripts)
@@ -329,7 +331,7 @@ class _Plays:
 
 @dataclass(frozen=True, eq=False)
 class _Walk:
-    """Where the figure is: to and fro between two edges, as a function of time."""
+    """The place of a figure that walks to and fro between two edges, as a function of time."""
 
     edge: float  # metres from the middle
     rate: float  # radians a second
@@ -349,7 +351,7 @@ _CORNER_TOP = math.asin(_CORNER)
 
 @dataclass(frozen=True, eq=False)
 class _Staged:
-    """An action with the place where it happens."""
+    """An action and its place."""
 
     act: _Act
     style: Style
@@ -368,7 +370,7 @@ class _Staged:
 
 
 class _Stage:
-    """Renders moments in the order of time; remembers the current scene and three actions, no more."""
+    """Renders in the order of time; holds the current scene and three actions only."""
 
     def __init__(self, settings: WorldSettings) -> None:
         self._settings = settings
@@ -379,11 +381,11 @@ class _Stage:
         self._next = next(self._acts)
 
     def show(self, t: float) -> tuple[np.ndarray, int, str]:
-        """The picture (H, W, 3) of a moment, the number of its scene, and what is being done."""
+        """The image (H, W, 3) at a time, the number of its scene, and the label."""
         while t >= self._now.act.end:
             self._advance()
         pose, x = self._figure(t)
-        return self._set.picture(t, pose, x), self._now.act.scene, self._now.act.label
+        return self._set.render(t, pose, x), self._now.act.scene, self._now.act.label
 
     def _advance(self) -> None:
         act = self._next
@@ -399,7 +401,7 @@ class _Stage:
         else:
             x = before.pose(act.start)[1]
         style = act.style
-        if act.label == "fall":  # towards the middle, to stay in the picture
+        if act.label == "fall":  # towards the middle, to stay in the image
             style = replace(style, mirrored=x > 0)
         walk = _walk(style, x, stage.reach, stage.body.leg) if act.label == "walk" else None
         return _Staged(act, style, x, walk)
@@ -431,7 +433,7 @@ def _walk(style: Style, x: float, edge: float, leg: float) -> _Walk:
 
 
 class _Set:
-    """One scene: place, people, camera and light; what does not move is painted once."""
+    """One scene: place, people, camera and light. What does not move is painted once."""
 
     def __init__(self, settings: WorldSettings, number: int) -> None:
         rng = _random(settings.seed, _SCENE, number)
@@ -452,7 +454,7 @@ class _Set:
         self._metre = metre
         clearance = 1.1 + 0.5 * self.reach
         bystander = settings.bystanders and rng.random() < 0.3
-        if bystander:  # room for somebody far enough to be small
+        if bystander:  # room for a figure far enough away to be small
             clearance += rng.uniform(0.7, 1.0) * self._camera.distance
         self._canvas = scene.paint(
             width + 2 * margin_x,
@@ -465,13 +467,13 @@ class _Set:
         self._slant = (-0.5 * light, rng.uniform(-0.1, 0.3))
         self._shadow = rng.uniform(0.2, 0.5)
         self._painter = figure.Painter(self.body, (light, -math.sqrt(1 - light * light)))
-        self._look = scene.draw_look(rng, width, height)
+        self._appearance = scene.draw_appearance(rng, width, height)
         self._grain = scene.draw_grain(rng, width + _GRAIN_SPARE, height + _GRAIN_SPARE)
         self._bystander = _Bystander(rng, self.reach, 0.4 - clearance) if bystander else None
         self._things = _Things(rng, self.reach) if rng.random() < 0.4 and settings.distractors else None
 
-    def picture(self, t: float, pose: np.ndarray, x: float) -> np.ndarray:
-        """The picture (H, W, 3) of a moment with the figure in this pose, x metres right of the middle."""
+    def render(self, t: float, pose: np.ndarray, x: float) -> np.ndarray:
+        """The image (H, W, 3) at a time, with the figure in this pose, x metres right of the middle."""
         dx, dy = self._view(t, x)
         camera = self._camera.zoomed(1.0, (-dx, -dy))
         image = self._background(dx, dy)
@@ -485,7 +487,7 @@ class _Set:
         rng = _random(self._seed, _NOISE, round(t * 1e6))
         left, top = (int(n) for n in rng.integers(0, _GRAIN_SPARE + 1, 2))
         width, height = self._size
-        return self._look.apply(image, self._grain[top : top + height, left : left + width], t)
+        return self._appearance.apply(image, self._grain[top : top + height, left : left + width], t)
 
     def _view(self, t: float, x: float) -> tuple[float, float]:
         """How far the camera has turned from the middle, pixels."""
@@ -504,7 +506,7 @@ class _Set:
 
 
 class _Bystander:
-    """Somebody far behind who idles or walks."""
+    """A figure far in the background that idles or walks."""
 
     def __init__(self, rng: np.random.Generator, reach: float, z: float) -> None:
         self._body = figure.draw_body(rng)

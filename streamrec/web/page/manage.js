@@ -13,7 +13,7 @@ const THRESHOLDS = {
 const unit = (key) => (key === "enter" || key === "leave" ? " %" : " s");
 const shownValue = (key, value) => (unit(key) === " %" ? `${Math.round(100 * value)} %` : `${Number(value.toFixed(1))} s`);
 
-async function askPicture(path, options = null) {
+async function askImage(path, options = null) {
   const { csrf } = await ask("/api/v1/session");
   keepToken(csrf);
   const answer = await fetch(path, options === null ? {} : { method: "POST", headers: { "Content-Type": "application/json", "X-CSRF-Token": csrf ?? "" }, body: JSON.stringify(options) });
@@ -26,7 +26,7 @@ async function askPicture(path, options = null) {
 
 export async function manageView(page, main) {
   const list = h("div", { class: "rows" }), problem = h("p", { class: "wrong", role: "alert" });
-  const add = h("button", { type: "button", class: "primary", text: "Add a camera", onclick: () => edit(null) });
+  const add = h("button", { type: "button", class: "primary", text: "Add a camera", disabled: true, onclick: () => edit(null) });
   const where = h("p", { class: "soft" });
   main.append(h("div", { class: "head" }, h("h1", { text: "Manage" }), where, h("div", { class: "right" }, add)), problem, list);
   let settings = null, left = false;
@@ -41,6 +41,7 @@ export async function manageView(page, main) {
 
   function show() {
     if (left) return;
+    add.disabled = false; // the dialog needs the models
     setText(where, `Edits ${settings.file}. Comments are kept, and changes made by hand are never overwritten.`);
     list.replaceChildren(...settings.cameras.map((camera) => {
       const now = page.live.cameras.find((one) => one.name === camera.name);
@@ -113,7 +114,7 @@ export async function manageView(page, main) {
     const password = h("input", { type: "password", maxlength: 1000, autocomplete: "new-password", placeholder: camera?.login ? "unchanged" : "" });
     const model = h("select", {}, h("option", { value: "", text: "default" }), settings.models.map((one) => h("option", { value: one, text: one })));
     model.value = start.model;
-    const picture = regionEditor(start.region), thresholds = camera ? thresholdEditor(camera) : null;
+    const region = regionEditor(start.region), thresholds = camera ? thresholdEditor(camera) : null;
     const wrong = h("p", { class: "wrong", role: "alert" });
     const tried = h("span", { class: "soft", role: "status" });
     const tryIt = h("button", { type: "button", class: "button", text: "Test address", onclick: attempt });
@@ -125,12 +126,12 @@ export async function manageView(page, main) {
         field("address", "Address", address, "rtsp://, rtsps://, http://, https:// or rtmp://", true),
         field("user", "User", user), field("password", "Password", password, "Stored in a private file; never shown again.")),
       h("div", { class: "row" }, tryIt, tried),
-      picture.element, thresholds?.element, wrong,
+      region.element, thresholds?.element, wrong,
       h("div", { class: "row" }, h("button", { type: "button", class: "button", text: "Cancel", onclick: () => dialog.close() }), save)));
 
     function change() {
       const login = user.value || password.value ? "new" : "keep";
-      return { ...start, name: name.value, address: address.value, login, user: user.value, password: password.value, model: model.value, region: picture.region(), thresholds: thresholds ? thresholds.values() : start.thresholds };
+      return { ...start, name: name.value, address: address.value, login, user: user.value, password: password.value, model: model.value, region: region.region(), thresholds: thresholds ? thresholds.values() : start.thresholds };
     }
 
     async function attempt() {
@@ -138,7 +139,7 @@ export async function manageView(page, main) {
       wrong.textContent = "";
       setText(tried, "Opening …");
       try {
-        picture.show(await askPicture("/api/v1/settings/try", { camera: camera?.name ?? null, change: change() }));
+        region.show(await askImage("/api/v1/settings/try", { camera: camera?.name ?? null, change: change() }));
         setText(tried, "The address works.");
       } catch (error) {
         setText(tried, "");
@@ -155,11 +156,11 @@ export async function manageView(page, main) {
       if (!wrong.textContent) dialog.close();
     }
 
-    dialog.addEventListener("close", () => { picture.forget(); thresholds?.forget(); });
+    dialog.addEventListener("close", () => { region.forget(); thresholds?.forget(); });
     open(dialog);
     name.focus();
     if (camera) {
-      askPicture(`/api/v1/settings/whole?camera=${encodeURIComponent(camera.name)}`).then(picture.show, () => null);
+      askImage(`/api/v1/settings/whole?camera=${encodeURIComponent(camera.name)}`).then(region.show, () => null);
       thresholds.fill();
     }
   }
@@ -268,7 +269,7 @@ function thresholdEditor(camera) {
       last = await ask("/api/v1/settings/preview", { method: "POST", body: { camera: camera.name, thresholds: values } });
       const counts = {};
       for (const event of last.events) counts[event.label] = (counts[event.label] ?? 0) + 1;
-      const list = Object.entries(counts).map(([label, count]) => `${label} ${count} ×`).join(", ");
+      const list = Object.entries(counts).map(([label, count]) => `${count} × ${label}`).join(", ");
       setText(note, last.seconds < 1 ? "No scores yet." : `In the last ${duration(last.seconds)} these thresholds would have reported: ${list || "nothing"}.`);
       draw();
     } catch (error) {

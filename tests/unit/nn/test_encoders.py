@@ -16,7 +16,7 @@ from streamrec.nn.encoders import (
     strip_classifier,
 )
 from streamrec.nn.encoders.optical_flow import LIMIT, NOISE, described, lucas_kanade
-from streamrec.nn.encoders.running_std import FLOOR, Spread
+from streamrec.nn.encoders.running_std import FLOOR, RunningStd
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_what_the_trunk_says_of_pictures_need_not_be_computed_again(name):
     fresh = torch.tensor([[True, False, False]] * 2)
     cache = encoder.initial_cache(2, 64, 64)
     with torch.inference_mode():
-        trunk = encoder.trunk_features(pictures.flatten(0, 1)).unflatten(0, (2, 3))
+        trunk = encoder.backbone_features(pictures.flatten(0, 1)).unflatten(0, (2, 3))
         whole, _ = encoder(pictures, rhythm, fresh, cache)
         known, _ = encoder(pictures, rhythm, fresh, cache, trunk)
         others, _ = encoder(pictures, rhythm, fresh, cache, trunk + 1.0)
@@ -169,7 +169,7 @@ class TestSpread:
     """The deviation of features over a past that fades by the clock."""
 
     def over(self, x, rhythm=None, fresh=None, frames=20.0):
-        spread = Spread(x.shape[-1], frames=frames)
+        spread = RunningStd(x.shape[-1], frames=frames)
         rhythm = torch.zeros(x.shape[:2]) if rhythm is None else rhythm
         fresh = torch.zeros(x.shape[:2], dtype=torch.bool) if fresh is None else fresh
         return spread(x, rhythm, fresh, spread.initial_memory(x, len(x)))
@@ -214,9 +214,9 @@ class TestSpread:
 
 def test_an_encoder_without_such_a_trunk_says_so():
     encoder = make_encoder("motion", height=32, width=32)
-    assert not encoder.has_trunk
-    with pytest.raises(ModelError, match="no trunk"):
-        encoder.trunk_features(torch.zeros(1, 3, 32, 32))
+    assert not encoder.has_backbone
+    with pytest.raises(ModelError, match="no backbone"):
+        encoder.backbone_features(torch.zeros(1, 3, 32, 32))
 
 
 @pytest.mark.parametrize(("pool", "window"), [(1, 5), (2, 3)])

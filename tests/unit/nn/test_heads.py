@@ -6,14 +6,16 @@ import pytest
 import torch
 
 from streamrec.errors import ModelError
-from streamrec.nn.heads import AttentionHead, GRUHead, LSTMHead, Recall
+from streamrec.nn.heads import AttentionHead, EMAPooling, GRUHead, LSTMHead, PoolingSettings
 from tests.helpers.checks import assert_close
 
 HEADS = {
     "lstm": lambda: LSTMHead(6, 16, 3, layers=2),
-    "lstm that recalls features": lambda: LSTMHead(6, 16, 3, recall_features=True, recall_frames=400.0),
+    "lstm that recalls features": lambda: LSTMHead(
+        6, 16, 3, pooling=PoolingSettings(features=True, frames=400.0)
+    ),
     "lstm whose recall alone is heard, and lets go": lambda: LSTMHead(
-        6, 16, 3, recall_features=True, recall_only=True, recall_gate=True
+        6, 16, 3, pooling=PoolingSettings(features=True, only=True, gate=True)
     ),
     "gru": lambda: GRUHead(6, 16, 3, layers=2, feature_norm=True),
     "attention": lambda: AttentionHead(6, 16, 3, layers=2, context=4),
@@ -92,7 +94,7 @@ def test_initial_memory_is_zeros_of_one_shape_a_stream():
 
 def test_the_step_of_the_gru_is_the_step_of_torch():
     torch.manual_seed(0)
-    head = GRUHead(6, 16, 3, recall=False).eval()
+    head = GRUHead(6, 16, 3, pooling=None).eval()
     features, rhythm, fresh = clip(1)
     fresh[:] = False
     h = torch.randn(3, 1, 16)
@@ -105,7 +107,7 @@ def test_the_step_of_the_gru_is_the_step_of_torch():
 
 def test_a_recall_of_features_tells_their_mean():
     torch.manual_seed(0)
-    head = LSTMHead(6, 16, 3, recall_features=True, recall_frames=1e6).eval()
+    head = LSTMHead(6, 16, 3, pooling=PoolingSettings(features=True, frames=1e6)).eval()
     head.recall.log_constant.data.fill_(math.log(1e6))  # nothing fades
     features, fresh = torch.randn(1, 30, 6), torch.zeros(1, 30, dtype=torch.bool)
     with torch.inference_mode():
@@ -116,7 +118,7 @@ def test_a_recall_of_features_tells_their_mean():
 
 def test_a_recall_that_is_heard_alone_says_nothing_of_a_frame_that_does_not_weigh():
     torch.manual_seed(0)
-    head = LSTMHead(6, 16, 3, recall_features=True, recall_only=True).eval()
+    head = LSTMHead(6, 16, 3, pooling=PoolingSettings(features=True, only=True)).eval()
     features, fresh = torch.randn(1, 9, 6), torch.zeros(1, 9, dtype=torch.bool)
     with torch.inference_mode():
         before, memory = head(features, torch.zeros(1, 9), fresh, head.initial_memory())
@@ -126,7 +128,7 @@ def test_a_recall_that_is_heard_alone_says_nothing_of_a_frame_that_does_not_weig
 
 
 def test_a_gate_lets_go_of_what_was_recalled_by_the_clock():
-    recall = Recall(4, gate=True).eval()
+    recall = EMAPooling(4, gate=True).eval()
     full, fresh = (torch.ones(1, 4), torch.ones(1, 4)), torch.zeros(1, dtype=torch.bool)
 
     def weight_after(frames):

@@ -239,7 +239,7 @@ def test_pictures_that_cannot_be_looked_at_in_time_are_left_out_and_events_are_n
     one.play(0, 300, {100: fight(10.0, 11.0)[:1], 120: fight(10.0, 11.0)[1:]})
     one.close()
     assert one.evidence.left_out > 0
-    assert "the machine is too busy for all pictures: the videos of events have gaps" in one.complaints
+    assert "the machine is too busy for all frames: the videos of events have gaps" in one.complaints
     (entry,) = one.entries()
     assert entry.clip is not None and entry.thumbnail is not None
 
