@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 # Models this small are quickest with one thread, and the tests share the machine with servers of their own.
@@ -10,6 +12,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
+from tests.helpers.graphs import kept_graphs
 from tests.helpers.paths import DATA
 
 
@@ -19,6 +22,28 @@ def nobody_ends_this_process(monkeypatch) -> None:
     from streamrec.core import process_end as ending
 
     monkeypatch.setattr(ending, "watch_over", lambda *_: None)
+
+
+@pytest.fixture(scope="session")
+def graphs_folder(tmp_path_factory) -> Path:
+    """A folder of this run, the same for all its workers."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "graphs"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def each_graph_is_exported_once(graphs_folder) -> Iterator[None]:
+    """Of a process that never imports torch no graph is asked."""
+    if "torch" not in sys.modules:
+        yield
+        return
+    from streamrec.runtime import export
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export, "_traced", kept_graphs(export._traced, graphs_folder))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -18,8 +18,6 @@ import typer
 from streamrec.commands.exit_codes import FAILED, HUNG_UP, INTERRUPTED, MISTAKE
 from streamrec.core import process_end as ending
 
-# Prefixes of the names of threads that may hang in a read at the end: readers of sources and settings, prefetch.
-READING = ("capture ", "read ", "look")
 _SLOW = ("train", "crossval")  # a step of theirs may take long, and the model is written at the end
 _LONG_PATIENCE = 120.0  # seconds
 
@@ -218,6 +216,7 @@ def _leave(code: int) -> NoReturn:
         except (OSError, ValueError):  # Python would flush it again, and print an error
             with contextlib.suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    if any(thread.name.startswith(READING) for thread in threading.enumerate()):
+    may_hang = (ending.CAPTURE, ending.READ, ending.PREFETCH)
+    if any(thread.name.startswith(may_hang) for thread in threading.enumerate()):
         os._exit(code)
     sys.exit(code)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import onnx
 import onnxruntime
 import pytest
+import torch
 
+from streamrec import ActionModel
 from streamrec.runtime.checkpoint import load_model
+from streamrec.runtime.export import _traced as export_itself  # as it is while tests are collected
 from streamrec.runtime.export import export_onnx, step_graph
+from tests.helpers.graphs import kept_graphs
 
 
 @pytest.fixture(scope="module")
@@ -35,3 +41,18 @@ def test_batch_norms_are_folded_when_an_exported_model_is_loaded(fight, tmp_path
     # One is left: it follows a linear layer, and costs a few numbers.
     assert sum(node.op_type == "BatchNormalization" for node in nodes) <= 1
     assert len(nodes) < 200
+
+
+def test_a_graph_that_the_tests_keep_is_what_an_export_gives(tiny_config, tmp_path):
+    """Of two models of one architecture: the second is not exported, and its weights are its own."""
+    torch.manual_seed(1)
+    first, second = (
+        ActionModel(replace(tiny_config, labels=labels)).eval()
+        for labels in (("a", "b", "c"), ("d", "e", "f"))
+    )
+    exports = []
+    each = kept_graphs(lambda model: exports.append(model) or export_itself(model), tmp_path)
+    each(first)
+    kept = each(second)
+    assert exports == [first]
+    assert kept.SerializeToString() == export_itself(second).SerializeToString()

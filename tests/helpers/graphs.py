@@ -1,0 +1,55 @@
+"""Step graphs are exported once in a run of the tests.
+
+The export of even a tiny model takes seconds, and the graph depends on its architecture, not on its weights. A graph is
+kept without its weights in the run's temporary folder, which all workers share, and is filled with those of the model
+that asks for it. ``test_graph_passes.py`` shows that such a graph is the one that an export gives.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+LIBRARIES = ("torch", "torchvision", "timm", "streamrec")  # a class of theirs is known by its name
+NOT_IN_THE_GRAPH = ("labels", "counted", "counting", "events", "known", "about", "dropout")
+
+
+def kept_graphs(export: Callable[[Any], Any], folder: Path) -> Callable[[Any], Any]:
+    """The export of a model to an ONNX graph, with a memory in ``folder``."""
+    import onnx
+    from onnx.numpy_helper import from_array
+
+    def exported(model: Any) -> Any:
+        if any(type(part).__module__.partition(".")[0] not in LIBRARIES for part in model.modules()):
+            return export(model)  # of a class of the tests only an export tells what it calculates
+        weights = {name: value.detach().cpu().numpy() for name, value in model.state_dict().items()}
+        path = folder / f"{key_of(model)}.onnx"
+        if not path.exists():
+            graph = export(model)
+            bare = onnx.ModelProto.FromString(graph.SerializeToString())
+            for initializer in bare.graph.initializer:
+                if initializer.name in weights:
+                    initializer.ClearField("raw_data")
+            part = path.with_suffix(f".{os.getpid()}.part")
+            part.write_bytes(bare.SerializeToString())
+            part.replace(path)
+            return graph
+        graph = onnx.ModelProto.FromString(path.read_bytes())
+        for initializer in graph.graph.initializer:
+            if initializer.name in weights:
+                initializer.CopyFrom(from_array(weights[initializer.name], initializer.name))
+        return graph
+
+    return exported
+
+
+def key_of(model: Any) -> str:
+    """What the graph of a model depends on."""
+    config = {name: value for name, value in model.config.to_dict().items() if name not in NOT_IN_THE_GRAPH}
+    shapes = [(name, tuple(value.shape), str(value.device)) for name, value in model.state_dict().items()]
+    counts = (len(model.config.labels), bool(model.config.counted))
+    return hashlib.sha256(f"{json.dumps(config)} {counts} {shapes} {model!r}".encode()).hexdigest()[:32]
