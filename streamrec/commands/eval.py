@@ -119,10 +119,11 @@ def _on_world(recognizer: Recognizer, rates: list[float], streams: int, seconds:
 
 
 def _on_clips(recognizer: Recognizer, asked: _Clips) -> list[Any]:
-    from streamrec.data.clips import find_clips, held_out
+    from streamrec.data.clips import find_clips
+    from streamrec.data.splits import held_out
     from streamrec.evaluation.evaluate import evaluate_carried, evaluate_clips, evaluate_robustness
 
-    clips = find_clips(asked.data, relabel=asked.relabel, tell=log)
+    clips = find_clips(asked.data, relabel=asked.relabel, log=log)
     if asked.hold_out:
         clips = held_out(clips, part=asked.hold_out, seed=asked.seed)[1]
     source_fps, drops = [None, *asked.source_fps], [0.0, *asked.drops]

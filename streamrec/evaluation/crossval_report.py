@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from streamrec.data.clips import Clip, split_by_group
+from streamrec.data.clips import Clip
+from streamrec.data.splits import split_by_group
 from streamrec.errors import DataError
 from streamrec.evaluation.reports import (
     Playback,

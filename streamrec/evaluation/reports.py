@@ -99,7 +99,8 @@ class ClipReport:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         values = asdict(self)
-        return {"about": self.about} | values | values.pop("further")
+        further = values.pop("further")
+        return {"about": self.about} | values | further
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,8 @@ class StreamReport:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         values = asdict(self)
-        return {"about": self.about} | values | values.pop("further")
+        further = values.pop("further")
+        return {"about": self.about} | values | further
 
 
 @dataclass(frozen=True, slots=True)
