@@ -28,8 +28,8 @@ from streamrec.nn.transforms import planar
 from streamrec.runtime.checkpoint import load_model, read_checkpoint
 from streamrec.sources.sampling import due_frames
 from streamrec.sources.synthetic import UNSEEN
-from streamrec.train.job import scenes_of
 from streamrec.train.ood_fit import known_of
+from streamrec.train.training_data import scenes_of
 
 MODEL = "model.safetensors"
 SCENES = 12  # of 20 s of the synthetic world

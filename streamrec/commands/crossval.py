@@ -85,9 +85,9 @@ def crossval(
             job.train_fold(learned, [], number, folder, run_folder=run)
         return load_model(str(model))
 
-    clips = find_clips(paths, relabel=renamed, tell=log)
+    clips = find_clips(paths, relabel=renamed, log=log)
     aside = find_clips(beside, relabel=renamed, least=1) if beside else []
-    aside = grouped_with(clips, aside, tell=log)
+    aside = grouped_with(clips, aside, log=log)
     read = [*paths, *(beside or ()), *(clip.path for clip in (*clips, *aside))]
     keep_inputs({"--out": [out, *files_in(out)]}, read)
     recipe = {name: value for name, value in given.items() if name not in _NOT_OF_THE_MODEL}
@@ -104,7 +104,7 @@ def crossval(
         ),
         beside=aside,
         recipe=json.loads(json.dumps(recipe, default=str)),
-        tell=log,
+        log=log,
     )
     print_text(markdown_of(report))
 

@@ -49,9 +49,7 @@ class EventList:
         if since is not None and until is not None and since >= until:
             raise HistoryError(f"--since {self.since} is not before --until {self.until}")
         with History(_history_of(self.file), read_only=True) as history:
-            _, number = (
-                history.changes()
-            )  # before they are listed: what comes between is told twice, not never
+            _, number = history.changes()  # read first: an event between the two is printed twice, not never
             if self.form == "csv":
                 print_line(_csv_line(_CSV))
             limit = self.limit

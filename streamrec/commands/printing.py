@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -50,35 +49,15 @@ def log_left_out(reasons: Iterable[str]) -> None:
         log(f"left out: {reason}")
 
 
-def log_of_first_process(text: str) -> None:
-    """The same as ``log``, where this is not another process of a torchrun than the first."""
-    if os.environ.get("RANK", "0") == "0":
-        typer.echo(text, err=True)
-
-
 @contextlib.contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """A bar on a terminal, a line every few seconds elsewhere; call what it gives with how many are done."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from streamrec.core.console import LineConsole
+    from streamrec.train.progress import progress_bar
 
-    from streamrec.train.progress import left, told_every
-
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console, begun, count = Console(stderr=True), time.monotonic(), 0
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=total)
-
-        def update(done: int) -> None:
-            nonlocal count
-            count = done
-            bar.update(task, completed=done)
-
-        def text() -> str:
-            return f"{what}: {count} of {total}{left(count, total, time.monotonic() - begun)}"
-
-        with told_every(log_of_first_process, text, wanted=not console.is_terminal):
-            yield update
+    console = LineConsole(stderr=True, quiet=os.environ.get("RANK", "0") != "0")
+    with progress_bar(what, total, console) as bar:
+        yield bar.set
 
 
 def offset(update: Callable[[int], None], before: int) -> Any:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from streamrec.commands.roster import Plan
 from streamrec.core.messages import why
+from streamrec.core.process_end import READ
 from streamrec.errors import SettingsError
 
 _POLL_SECONDS = 1.0
@@ -63,8 +64,8 @@ class Reload:
         self.asked = asked
         self._work = work
         self._answer: Plan | SettingsError | None = None
-        # By this name the process does not wait for it at its end (process.py): a disk that hangs may hold it.
-        self._thread = threading.Thread(target=self._run, name="read settings", daemon=True)
+        # By this name the process does not wait for it at its end: a disk that hangs may hold it.
+        self._thread = threading.Thread(target=self._run, name=f"{READ} settings", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:

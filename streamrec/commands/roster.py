@@ -40,7 +40,7 @@ class Plan:
     after: DispatchSettings
     cameras: tuple[Prepared, ...]  # those that are new or changed
     recognizers: dict[str, Recognizer]  # of all that are to run
-    notes: list[str]  # what looks like a mistake
+    notes: list[str]  # probable mistakes
 
 
 class Roster:

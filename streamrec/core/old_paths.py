@@ -50,7 +50,7 @@ OLD_PATHS: dict[str, tuple[str, ...]] = {
     "train.calibrate": ("evaluation.alarm_calibration",),
     "train.conditions": ("evaluation.perturbations",),
     "train.crossval": ("evaluation.crossval", "evaluation.crossval_report"),
-    "train.data": ("data.clips",),
+    "train.data": ("data.clips", "data.splits"),
     "train.evaluate": ("evaluation.evaluate",),
     "train.known": ("train.ood_fit",),
     "train.looks": ("train.frozen_features",),

@@ -15,6 +15,8 @@ import threading
 import time
 from collections.abc import Callable
 
+# How the names of threads begin that may hang in a native call: a process that still has one ends by os._exit.
+CAPTURE, READ, PREFETCH = "capture", "read", "prefetch"
 PATIENCE = 5.0  # seconds in which a handler has to run
 _AT_ONCE = 3  # so many signals without a handler that ran end the process without waiting
 _SLACK = 1.0  # seconds by which a handler may run before this thread receives its signal

@@ -1,21 +1,18 @@
-"""Clips to learn from and to measure on: found in folders and tables, and split so that no group is on both sides."""
+"""Labelled clips: found in folders of videos and in CSV files."""
 
 from __future__ import annotations
 
 import hashlib
 import math
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from itertools import chain, combinations, pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import TypeAlias
-
-import numpy as np
 
 from streamrec.core.reading import path_of
 from streamrec.core.tables import decimal, read_table
@@ -25,7 +22,7 @@ from streamrec.events.detector import BACKGROUND as BACKGROUND
 from streamrec.sources.files import VIDEO_ENDINGS
 
 COLUMNS = ("clip", "label", "group", "segments", "start", "end", "repetitions", "background")  # of a table
-NO_LABEL = -100  # a frame without truth: cross-entropy leaves it out
+NO_LABEL = -100  # target of a frame without a true label: cross-entropy ignores it
 
 Segment: TypeAlias = tuple[float, float, str]  # start and end in seconds, label
 _SEGMENT = re.compile(r"(?P<label>.+):\s*(?P<start>[\d.,]+)\s*-\s*(?P<end>[\d.,]+)")
@@ -33,18 +30,18 @@ _SEGMENT = re.compile(r"(?P<label>.+):\s*(?P<start>[\d.,]+)\s*-\s*(?P<end>[\d.,]
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A video file and its truth: one label for all of it, or segments. ``group`` is what a split keeps together."""
+    """A video file and its truth: one label for the whole clip, or segments. A split never divides a ``group``."""
 
     path: Path
-    label: str | None  # None: untrimmed, so the segments tell
+    label: str | None  # None: untrimmed, with segments
     group: str
     segments: tuple[Segment, ...] = ()  # in order of time; they do not overlap
-    repetitions: tuple[float, ...] | None = None  # seconds at which each begins; None: nobody counted
+    repetitions: tuple[float, ...] | None = None  # start of each in seconds; None: unknown
     background: str = "background"  # label of the time that no segment covers
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What is to be seen in it; the background comes last.
+        """The labels of the clip; the background comes last.
 
         >>> Clip(Path("a.mp4"), None, "anna", ((1.0, 2.5, "fall"),)).labels
         ('fall', 'background')
@@ -60,7 +57,7 @@ class Clip:
         return replace(self, label=label, segments=segments)
 
     def label_at(self, timestamp: float) -> str:
-        """The truth at so many seconds; a segment holds its start and not its end."""
+        """The true label at a time in seconds; a segment includes its start and excludes its end."""
         if self.label is not None:
             return self.label
         for start, end, label in self.segments:
@@ -75,7 +72,7 @@ def labels_of(clips: Iterable[Clip]) -> tuple[str, ...]:
 
 
 def find_footage(places: Iterable[str | Path], label: str = "background") -> list[Clip]:
-    """Footage in which nothing happens, as clips of that label: video files, and folders in which all videos are meant.
+    """Footage in which nothing happens, as clips of ``label``: video files, and all videos in folders.
 
     Raises ``DataError`` for a folder without a video and a file that is not there.
     """
@@ -96,28 +93,28 @@ def find_clips(
     relabel: Mapping[str, str] | None = None,
     background: str = "background",
     least: int = 2,
-    tell: Callable[[str], None] = lambda text: None,
+    log: Callable[[str], None] = lambda text: None,
 ) -> list[Clip]:
-    """The clips of a data set, or of several joined: groups of one name are one group then.
+    """The clips of a data set, or of several together: groups of the same name are one group.
 
     A data set is a folder with one folder of videos a label, a CSV file, or a folder that holds such an
     ``index.csv``. The columns are ``clip``, and ``group`` where it is known, with
 
-    - ``label``: clips that show one thing from end to end;
+    - ``label``: clips that show one action from start to end;
     - ``segments``: untrimmed videos, ``Fall:2.3-6; Walking:0-2.2`` in seconds; they count more than a label;
     - ``label,start,end``: the same, one row a segment; a row with neither start nor end is a whole clip;
-    - ``repetitions``: seconds at which each repetition begins, blank between them;
-    - ``background``: what the time is called that no segment covers, where it is not the argument's name.
+    - ``repetitions``: start of each repetition in seconds, separated by blanks;
+    - ``background``: label of the time that no segment covers, where it is not the argument's.
 
-    Where segments overlap, the one that starts later wins, then the shorter one: what began last is what is
-    seen. Time that none covers is ``background``. ``relabel`` gives labels new names by patterns, the first
-    that matches: ``{"Fall*": "fall", "*": "normal"}``. The same recording under several names (a copy, a link) is of
-    one group, the first's, which is said to ``tell``. Raises ``DataError`` in words, also for fewer labels than
-    ``least`` and for the same recording under two labels at the same time.
+    Where segments overlap, the one that starts later wins, then the shorter one. Time that none covers is
+    ``background``. ``relabel`` gives labels new names by patterns, the first that matches:
+    ``{"Fall*": "fall", "*": "normal"}``. The same recording under several names (a copy, a link) is of one group, the
+    first's, which is reported to ``log``. Raises ``DataError``, also for fewer labels than ``least`` and for the same
+    recording under two labels at the same time.
     """
     paths = [path_of(str(p)) for p in ([data] if isinstance(data, str | Path) else data)]
     clips = [clip for path in paths for clip in _clips_at(path, dict(relabel or {}), background)]
-    clips = _each_once(clips, tell)
+    clips = each_once(clips, log)
     labels = labels_of(clips)
     if len(labels) < least:
         raise DataError(
@@ -128,13 +125,13 @@ def find_clips(
 
 
 def same_recordings(paths: Iterable[Path]) -> dict[Path, Path]:
-    """Each path that names the same recording as an earlier one, by a copy or a link, and that earlier one.
+    """Path -> an earlier path of the same recording (a copy or a link), for each path that has one.
 
-    Only files of one size are read: most data sets are told apart by that alone.
+    Only files of equal size are read: in most data sets sizes alone tell recordings apart.
     """
     by_size: dict[int, list[Path]] = {}
     for path in dict.fromkeys(paths):
-        with suppress(OSError):  # one that is not there is told when it is decoded
+        with suppress(OSError):  # a missing file is reported when it is decoded
             if path.is_file():
                 by_size.setdefault(path.stat().st_size, []).append(path)
     first: dict[Path, Path] = {}
@@ -149,11 +146,11 @@ def same_recordings(paths: Iterable[Path]) -> dict[Path, Path]:
 
 
 def grouped_with(
-    clips: Sequence[Clip], others: Sequence[Clip], *, tell: Callable[[str], None] = lambda text: None
+    clips: Sequence[Clip], others: Sequence[Clip], *, log: Callable[[str], None] = lambda text: None
 ) -> list[Clip]:
-    """``others``, those that are a recording of ``clips`` too in that one's group, so that a split keeps them together.
+    """``others``, with the group of the clip in ``clips`` that is the same recording, so that no split divides them.
 
-    ``tell`` is given words where some are. Raises ``DataError`` where they say other labels of the same time.
+    Changed groups are reported to ``log``. Raises ``DataError`` where two clips give other labels to the same time.
     """
     first = same_recordings(clip.path for clip in (*clips, *others))
     known: dict[Path, list[Clip]] = {}
@@ -169,7 +166,7 @@ def grouped_with(
             other = replace(other, group=twins[0].group)
         found.append(other)
     if moved:
-        _tell_moved(len(moved), moved[0][0].path, moved[0][1].path, tell)
+        _log_moved(len(moved), moved[0][0].path, moved[0][1].path, log)
     return found
 
 
@@ -191,8 +188,8 @@ def _content(path: Path) -> bytes:
     return _hashed(str(path.resolve()), facts.st_size, facts.st_mtime_ns)
 
 
-def _each_once(clips: list[Clip], tell: Callable[[str], None]) -> list[Clip]:
-    """The same clips, those of one recording in one group, its untrimmed ones joined into one."""
+def each_once(clips: list[Clip], log: Callable[[str], None] = lambda text: None) -> list[Clip]:
+    """The same clips, with one group for each recording, and its untrimmed clips joined into one."""
     first = same_recordings(clip.path for clip in clips)
     of_one: dict[Path, list[int]] = {}
     for number, clip in enumerate(clips):
@@ -217,12 +214,12 @@ def _each_once(clips: list[Clip], tell: Callable[[str], None]) -> list[Clip]:
     if moved:
         known, *others = next([clips[n].path for n in numbers] for numbers in of_one.values()
                             if len({clips[n].group for n in numbers}) > 1)  # fmt: skip
-        _tell_moved(moved, others[0], known, tell)
+        _log_moved(moved, others[0], known, log)
     return [clip for clip in found if clip is not None]
 
 
-def _tell_moved(moved: int, other: Path, known: Path, tell: Callable[[str], None]) -> None:
-    tell(
+def _log_moved(moved: int, other: Path, known: Path, log: Callable[[str], None]) -> None:
+    log(
         f"{moved} clip{'s are' if moved > 1 else ' is'} the same recording as another, like "
         f"{printable(str(other))} and {printable(str(known))}: such are of one group, so that none is both "
         "learned from and measured on"
@@ -230,9 +227,9 @@ def _tell_moved(moved: int, other: Path, known: Path, tell: Callable[[str], None
 
 
 def _check_agree(one: Clip, other: Clip) -> None:
-    """Raise ``DataError`` where two entries of one recording say different labels of the same time."""
-    for start, end, label in _said(one):
-        for begin, stop, name in _said(other):
+    """Raise ``DataError`` where two entries of one recording give different labels to the same time."""
+    for start, end, label in _segments_of(one):
+        for begin, stop, name in _segments_of(other):
             if label != name and max(start, begin) < min(end, stop):
                 until = min(end, stop)
                 when = "" if until == math.inf else f" from {max(start, begin):g} to {until:g} s"
@@ -244,7 +241,7 @@ def _check_agree(one: Clip, other: Clip) -> None:
                 )
 
 
-def _said(clip: Clip) -> tuple[Segment, ...]:
+def _segments_of(clip: Clip) -> tuple[Segment, ...]:
     return clip.segments if clip.label is None else ((0.0, math.inf, clip.label),)
 
 
@@ -253,7 +250,7 @@ def _clips_at(path: Path, names: dict[str, str], background: str) -> list[Clip]:
         raise DataError(f"there is no data at {path}: give a folder with one folder a label, or a CSV file")
     if path.is_dir() and (path / "index.csv").is_file():
         path = path / "index.csv"
-    if not path.is_file() and not path.is_dir():  # a pipe would be waited for
+    if not path.is_file() and not path.is_dir():  # reading a pipe would block
         raise DataError(f"{path} is no file: give a folder with one folder a label, or a CSV file")
     clips = _clips_of_csv(path) if path.is_file() else _clips_of_folder(path)
     return [
@@ -274,7 +271,7 @@ def _renamed(label: str, names: dict[str, str]) -> str:
 
 
 def _in_order(segments: list[Segment]) -> tuple[Segment, ...]:
-    """Segments that do not overlap any more, neighbours of one label joined."""
+    """Segments without overlaps, in order of time; neighbours of one label are joined."""
     bounds = sorted({time for segment in segments for time in segment[:2]})
     ordered: list[Segment] = []
     for start, end in pairwise(bounds):
@@ -359,7 +356,7 @@ def _clip_of_row(row: dict[str, str], folder: Path, *, timed: bool) -> Clip:
 
 
 def _placed(folder: Path, name: str) -> Path:
-    """Where a clip lies; a table that was written on Windows may name it with backslashes."""
+    """The path of a clip; a table that was written on Windows may have backslashes in it."""
     path = folder / name
     return path if "\\" not in name or path.exists() else folder / name.replace("\\", "/")
 
@@ -387,73 +384,3 @@ def _seconds(text: str) -> float:
     if not 0.0 <= seconds < math.inf:
         raise ValueError(f"{text!r} is no time; write seconds from the beginning of the clip, such as 2.3")
     return seconds
-
-
-def groups_of(clips: Iterable[Clip]) -> list[str]:
-    """The names of the groups, sorted: the folds of leave-one-group-out, in order."""
-    return sorted({clip.group for clip in clips})
-
-
-def split_by_group(
-    clips: list[Clip], *, fold: int, folds: int | None, seed: int = 0
-) -> tuple[list[Clip], list[Clip]]:
-    """Split into training and held-out clips; the same group is never on both sides.
-
-    Groups go, the largest first, to the fold that has the fewest clips of their labels, of those to the one
-    that has the fewest clips, so that folds are alike in size and labels. ``folds`` None leaves one group out:
-    ``groups_of(clips)[fold]``.
-    """
-    groups: dict[str, list[Clip]] = {}
-    for clip in clips:
-        groups.setdefault(clip.group, []).append(clip)
-    if folds is None:
-        fold_of = {group: number for number, group in enumerate(sorted(groups))}
-    else:
-        fold_of = _folds_of(groups, folds, seed)
-    return [c for c in clips if fold_of[c.group] != fold], [c for c in clips if fold_of[c.group] == fold]
-
-
-def _folds_of(groups: dict[str, list[Clip]], folds: int, seed: int) -> dict[str, int]:
-    order = [str(group) for group in np.random.default_rng(seed).permutation(sorted(groups))]
-    counts: list[dict[str, int]] = [{} for _ in range(folds)]
-    fold_of = {}
-    for group in sorted(order, key=lambda g: -len(groups[g])):
-        here = list(chain.from_iterable(clip.labels for clip in groups[group]))
-        fold_of[group] = min(
-            range(folds),
-            key=lambda f: (sum(counts[f].get(n, 0) for n in here), sum(counts[f].values()), f),
-        )
-        for label in here:
-            counts[fold_of[group]][label] = counts[fold_of[group]].get(label, 0) + 1
-    return fold_of
-
-
-def told_of(clips: Sequence[Clip], most: int = 8) -> str:
-    """Whose clips they are, for a person: the groups, and how many clips each has.
-
-    >>> told_of([Clip(Path("a.mp4"), "wave", "anna"), Clip(Path("b.mp4"), "clap", "anna")])
-    'anna (2 clips)'
-    """
-    counts = Counter(clip.group for clip in clips)
-    each = [
-        f"{printable(group)} ({count} clips)" if count > 1 else printable(group)
-        for group, count in sorted(counts.items())
-    ]
-    more = [f"and {len(each) - most} more"] if len(each) > most else []
-    return ", ".join([*each[:most], *more])
-
-
-def held_out(clips: list[Clip], *, part: float, seed: int = 0) -> tuple[list[Clip], list[Clip]]:
-    """Keep back about ``part`` of the clips in whole groups: (to learn from, to measure on)."""
-    if part <= 0.0:
-        return clips, []
-    kept, back = split_by_group(clips, fold=0, folds=max(2, round(1.0 / part)), seed=seed)
-    if not kept or not back:
-        raise DataError("all clips are of one group, so none can be held out; give --hold-out 0")
-    lost = sorted(set(labels_of(clips)) - set(labels_of(kept)))
-    if lost:
-        raise DataError(
-            f"all clips of {', '.join(lost)} would be held out, so that nothing is left to learn it from; "
-            "give clips of more groups, or --hold-out 0"
-        )
-    return kept, back

@@ -10,7 +10,7 @@ from streamrec.types import Event, Prediction
 
 
 class EventTracker:
-    """Follows one stream: what started, what ended, how often it was repeated, and whether the image is unknown.
+    """Tracks one stream: what started, what ended, repetitions, and whether the image is out of distribution.
 
     ``counted``: the labels whose repetitions are counted; ``counting``: how. It remembers, so keep one a stream.
     """

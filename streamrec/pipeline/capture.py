@@ -6,6 +6,7 @@ import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
+from streamrec.core.process_end import CAPTURE
 from streamrec.pipeline.ring_buffer import RingBuffer
 from streamrec.types import Frame, Source
 
@@ -34,7 +35,7 @@ class Reader:
         self._source = source
         frames = iter(source)
         self._thread = threading.Thread(
-            target=_read, args=(frames, self.buffer, source), name=f"capture {source.name}", daemon=True
+            target=_read, args=(frames, self.buffer, source), name=f"{CAPTURE} {source.name}", daemon=True
         )
         self._thread.start()
 

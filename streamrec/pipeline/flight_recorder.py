@@ -529,7 +529,7 @@ def _difference(
     try:
         then = np.frombuffer(base64.b64decode(entry["said"]), np.float32)
     except ValueError as error:
-        raise DataError("what was said of a frame is damaged in the recording") from error
+        raise DataError("the prediction of a frame is damaged in the recording") from error
     now = np.asarray(prediction.probabilities, np.float32)
     where = f"{entry['camera']}, frame {entry['index']} at {entry['timestamp']:.3f} s"
     if then.shape != now.shape:
@@ -540,7 +540,7 @@ def _difference(
     if prediction.phase is not None and list(prediction.phase) != entry.get("phase"):
         return f"{where}: the phase was {entry.get('phase')} then, and is {list(prediction.phase)} now"
     if digest_of(state) != entry["after"]:
-        return f"{where}: the same was said, but another state is left"
+        return f"{where}: the prediction is the same, but the state after it differs"
     return None
 
 

@@ -1,6 +1,6 @@
-"""One file is a whole model: weights, labels, transform, rhythm and step graph, in safetensors. No pickle.
+"""One file is a whole model: weights, labels, transform, frame rate and step graph, in safetensors. No pickle.
 
-The kernels of a trunk that rests are stored in half precision and read as float32.
+The kernels of a frozen backbone are stored in half precision and read as float32.
 
 Nothing here imports torch until a torch model is asked for.
 """
@@ -32,23 +32,23 @@ from streamrec.nn.config import FORMAT, ModelConfig
 if TYPE_CHECKING:
     from streamrec.nn.model import CNNLSTM, ActionModel
 
-TRUNK = "encoder.trunk."  # so begin the weights of a trunk that rests: most of a file, and none of it learned here
+BACKBONE = "encoder.trunk."  # the names of a frozen backbone's weights begin so: most of a file, and not trained here
 GRAPH = "step.onnx"  # the name under which the graph's bytes lie among the weights
 _MOST_BYTES = 8_000_000_000  # of a model file
-_MOST_HEADER = 32_000_000  # of what stands before its weights
+_MOST_HEADER = 32_000_000  # bytes before its weights
 _READ = ("F16", "F32", "F64", "I64", "I32", "U8", "I8", "BOOL")  # types of weights that are read
 SHIPPED = Path(__file__).parent / "models"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Checkpoint:
-    """What a model file holds."""
+    """The contents of a model file."""
 
     name: str
     config: ModelConfig
     weights: dict[str, np.ndarray]
     graph: bytes | None  # ONNX without weights; None where the encoder could not be exported
-    referred: tuple[str, ...] = ()  # the weights that the graph refers to
+    referred: tuple[str, ...] = ()  # the names of the weights that the graph refers to
 
 
 def shipped_models() -> list[str]:
@@ -82,7 +82,7 @@ def find_model(name_or_path: str | Path) -> Path:
 
 
 def model_file(name_or_path: str | Path) -> Path | None:
-    """The file that would be read of a model; None where there is none, which somebody else tells."""
+    """The file of a model; None where there is none: the error is raised where the file is read."""
     with suppress(ModelError, OSError, ValueError):
         return find_model(name_or_path)
     return None
@@ -129,7 +129,7 @@ def checkpoint_of(model: ActionModel | CNNLSTM, name: str = "") -> Checkpoint:
     try:
         graph, referred = step_graph(whole)
     except ModelError:
-        if whole.config.is_own:  # nobody else could run it
+        if whole.config.is_own:  # without a graph it could not be run from a file
             raise
     if graph is not None and whole.config.is_own:  # rather than that its file is refused
         check_graph(graph, "this CNN cannot be run from a file", referred)
@@ -149,7 +149,7 @@ def _write(path: str | Path, tensors: dict[str, np.ndarray], metadata: dict[str,
 def save_with(name_or_path: str | Path, path: str | Path, **changes: Any) -> None:
     """Write a model again with changes to its config; all else stays as it is, to the bit. Needs no torch.
 
-    For what the network is not asked about: ``events`` and ``known``.
+    For fields that do not change the network: ``events`` and ``known``.
     """
     before = find_model(name_or_path)
     config = replace(read_checkpoint(before).config, **changes)
@@ -160,12 +160,12 @@ def save_with(name_or_path: str | Path, path: str | Path, **changes: Any) -> Non
 
 
 def _is_halved(name: str, value: np.ndarray) -> bool:
-    """Whether a weight is stored in half precision: the kernels of a resting trunk, not its norms."""
-    return name.startswith(TRUNK) and value.ndim > 1 and value.dtype == np.float32
+    """Whether a weight is stored in half precision: the kernels of a frozen backbone, not its norms."""
+    return name.startswith(BACKBONE) and value.ndim > 1 and value.dtype == np.float32
 
 
 def read_checkpoint(name_or_path: str | Path) -> Checkpoint:
-    """Read a .safetensors model as numpy arrays; raises ``ModelError`` for what is none."""
+    """Read a .safetensors model as numpy arrays; raises ``ModelError`` for any other file."""
     path = find_model(name_or_path)
     if path.suffix != ".safetensors":
         raise ModelError(
@@ -199,7 +199,7 @@ def read_checkpoint(name_or_path: str | Path) -> Checkpoint:
 def read_config(name_or_path: str | Path, *, graph_metadata: Callable[[Path], dict[str, str]]) -> ModelConfig:
     """The config of a model alone, of either kind of file, without its weights; raises ``ModelError``.
 
-    ``graph_metadata``: reads what stands in a .onnx file, which is not this module's.
+    ``graph_metadata``: reads the metadata of a .onnx file, which another module does.
     """
     path = find_model(name_or_path)
     with explain_errors(path, ModelError):
@@ -208,7 +208,7 @@ def read_config(name_or_path: str | Path, *, graph_metadata: Callable[[Path], di
 
 
 def read_header(path: Path) -> dict[str, str]:
-    """The metadata of a safetensors file, when what stands before the weights is whole; raises ``ModelError``."""
+    """The metadata of a safetensors file, whose header must be whole; raises ``ModelError``."""
     try:
         size = path.stat().st_size
         if size > _MOST_BYTES:
@@ -267,7 +267,7 @@ def _whole(value: np.ndarray) -> np.ndarray:
 
 
 def parse_config(path: Path, written_as: str | None, config: str | None) -> ModelConfig:
-    """The config that stands in a model file's metadata; raises ``ModelError``."""
+    """The config in a model file's metadata; raises ``ModelError``."""
     if config is None or written_as is None or not written_as.startswith("streamrec "):
         raise ModelError(
             f"{printable(str(path))} holds weights but no streamrec model: it has no labels and no config"
@@ -285,8 +285,8 @@ def parse_config(path: Path, written_as: str | None, config: str | None) -> Mode
             raise ModelError("it has no labels")
         return config_of
     except (StreamrecError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        said = printable(str(error))[:300]
-        raise ModelError(f"{printable(str(path))}: its config is damaged ({said})") from error
+        reason = printable(str(error))[:300]
+        raise ModelError(f"{printable(str(path))}: its config is damaged ({reason})") from error
 
 
 def load_model(name_or_path: str | Path) -> ActionModel:

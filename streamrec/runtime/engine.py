@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from streamrec.core.process_end import PREFETCH
 from streamrec.errors import NotPicklable
 from streamrec.nn.config import ModelConfig
 
@@ -37,7 +38,7 @@ class PrefetchWorkers:
     def __init__(self, threads: int) -> None:
         self.threads = threads
         self.begun: WeakKeyDictionary[Any, Future[Any]] = WeakKeyDictionary()
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="prefetch")
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=PREFETCH)
         self.submit = self._pool.submit
 
 

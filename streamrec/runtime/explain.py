@@ -1,4 +1,4 @@
-"""Why the model said so: where in the picture its last maps spoke for the label, asked for when it is to be shown."""
+"""Explanations: which places of the image contributed to a label (HiResCAM), computed only when asked for."""
 
 from __future__ import annotations
 
@@ -32,22 +32,21 @@ need("torch", extra="train")
 import torch  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
-LEAST = 1e-9  # evidence that is none: its noise is not to be blown up
+LEAST = 1e-9  # evidence below this is noise, which normalizing must not amplify
 
 
 class Explainer:
-    """Finds where the encoder saw what speaks for a label, at one step of a stream. Threads may share it.
+    """Finds the evidence for a label in the image, at one step of a stream. Threads may share it.
 
-    It is a torch model beside the one that runs, whichever engine that has: the recognizer is asked nothing and
-    says what it says. The step is done again from the state that it was given, and the log-odds of the label are
-    followed back to the encoder's last maps. A place counts as much as its activations there, less those of an
-    empty picture, times their slopes. Grad-CAM (Selvaraju et al., ICCV 2017) averages slopes over the picture, which
-    is right for a head that is told averages; the encoders of ours tell the layout too, so each place keeps its own
-    (HiResCAM; Draelos and Carin, 2020).
+    It is a torch model beside the running one, whichever engine that has, and does not change its predictions. The
+    step is run again from the state that it was given, and the log-odds of the label are differentiated by the
+    encoder's last maps. The evidence of a place is its activations there, less those of an empty image, times their
+    gradients. Grad-CAM (Selvaraju et al., ICCV 2017) averages gradients over the image, which is right for a head on
+    averages; our encoders keep the layout, so each place keeps its own gradient (HiResCAM; Draelos and Carin, 2020).
     """
 
     def __init__(self, model: ActionModel) -> None:
-        """``model``: it is copied, so that training it goes on undisturbed."""
+        """``model``: it is copied, so that its training is not disturbed."""
         if not isinstance(model, ActionModel):
             raise ModelError(
                 f"an Explainer is made of an ActionModel, not of {described(model)}; "
@@ -63,7 +62,7 @@ class Explainer:
             raise ModelError(
                 f"the encoder {self.config.encoder} has no maps of the picture: where it looked cannot be shown"
             )
-        self._lock = threading.Lock()  # what one question collects is not another's
+        self._lock = threading.Lock()  # hooks of one explanation must not collect another's maps
         self._blank = self._model.initial_state()
         gray = self._model.mean.expand(1, 3, transform.height, transform.width)
         self._empty = [maps for maps, _ in self._followed(gray, math.inf, self._blank, None)]
@@ -84,7 +83,7 @@ class Explainer:
         return cls(load_model(path))
 
     def heat(self, frame: Frame, state: State, label: str | None = None) -> np.ndarray:
-        """(H, W) float32 over the frame's picture: 1 where most spoke for the label, 0 where nothing did.
+        """(H, W) float32 over the frame's image: 1 at the strongest evidence for the label, 0 where there is none.
 
         ``state``: as it was before the step of this frame; it stays as it was. ``label``: None for the likeliest.
         Raises ``StateError`` for the state of another model.
@@ -99,7 +98,7 @@ class Explainer:
         )
 
     def _asked(self, frame: Frame, state: State, label: str | None) -> list[tuple[Tensor, Tensor]]:
-        """The last maps at this frame's step, each with the slopes of the label's log-odds."""
+        """The last maps at this frame's step, each with the gradients of the label's log-odds."""
         check_process(self._process)
         self._check(state)
         elapsed = state.elapsed(np.array([frame.timestamp]), np.array([frame.segment]))
@@ -114,7 +113,7 @@ class Explainer:
     def _followed(
         self, picture: Tensor, elapsed: float, state: State, label: str | None
     ) -> list[tuple[Tensor, Tensor]]:
-        """(1, 3, h, w) -> the last maps of this step, each with the slopes of the label's log-odds."""
+        """(1, 3, h, w) -> the last maps of this step, each with the gradients of the label's log-odds."""
         threads = for_engine(self.config.transform.width * self.config.transform.height)
         with (
             self._lock,
@@ -129,7 +128,7 @@ class Explainer:
         return [(maps.detach(), slope) for maps, slope in zip(kept, slopes, strict=True)]
 
     def _placed(self, evidence: Tensor) -> np.ndarray:
-        """What each activation speaks for -> (height, width) for each pixel that the model sees."""
+        """The evidence of each activation -> (height, width), of each pixel of the model's input."""
         height, width = self.config.transform.height, self.config.transform.width
         maps = laid_out(evidence, height, width)
         assert maps is not None  # such modules were chosen
@@ -152,7 +151,7 @@ class Explainer:
 
 @contextmanager
 def _at_most(threads: int) -> Iterator[None]:
-    """Torch in so many threads: where cores are busy, those of a small CNN wait for each other more than they work."""
+    """Torch in so many threads: on busy cores, threads of a small CNN wait for each other more than they work."""
     before = torch.get_num_threads()
     if before <= threads:
         yield
@@ -166,12 +165,12 @@ def _at_most(threads: int) -> Iterator[None]:
 
 @contextmanager
 def _kept(modules: tuple[nn.Module, ...]) -> Iterator[list[Tensor]]:
-    """Collect what the modules say, cut off from what came before: no slope is followed further back."""
+    """Collect the outputs of the modules, detached: no gradient is computed further back."""
     kept: list[Tensor] = []
 
-    def keep(module: nn.Module, given: object, said: Tensor) -> Tensor:
-        kept.append(said.detach().requires_grad_())
-        return kept[-1].clone()  # what comes next may work in place
+    def keep(module: nn.Module, given: object, output: Tensor) -> Tensor:
+        kept.append(output.detach().requires_grad_())
+        return kept[-1].clone()  # the next module may work in place
 
     hooks = [module.register_forward_hook(keep) for module in modules]
     try:
@@ -182,6 +181,6 @@ def _kept(modules: tuple[nn.Module, ...]) -> Iterator[list[Tensor]]:
 
 
 def _log_odds(logits: Tensor, index: int) -> Tensor:
-    """Of one label against all others: its slope says what tells it from them, however sure the model is."""
+    """Of one label against all others: its gradient shows what sets it apart, however confident the model is."""
     others = torch.cat([logits[:index], logits[index + 1 :]])
     return logits[index] - others.logsumexp(0) if len(others) else logits[index]

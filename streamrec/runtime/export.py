@@ -53,8 +53,8 @@ class _Step(nn.Module):
         )
         outputs, state = self.model.step(pictures, elapsed, state)
         logits, phase = self.model.split(outputs)
-        said = (torch.softmax(logits, dim=-1),) if phase is None else (torch.softmax(logits, dim=-1), phase)
-        return *said, *state.head, *state.cache
+        scores = (torch.softmax(logits, dim=-1),) if phase is None else (torch.softmax(logits, dim=-1), phase)
+        return *scores, *state.head, *state.cache
 
 
 def step_graph(model: ActionModel) -> tuple[bytes, list[str]]:
@@ -75,7 +75,7 @@ def step_graph(model: ActionModel) -> tuple[bytes, list[str]]:
 
 
 def export_onnx(model: ActionModel | CNNLSTM, path: str | Path) -> None:
-    """Write a model as one .onnx file that holds all: weights, labels, transform, rhythm (as metadata)."""
+    """Write a model as one .onnx file that holds all: weights, labels, transform, frame rate (as metadata)."""
     model = action_model_of(model)
     _write(_traced(model), model.config, path)
 
@@ -132,7 +132,7 @@ def _traced(model: ActionModel) -> onnx.ModelProto:
     state = model.initial_state(2)
     memory = (*state.head, *state.cache)
     names = [f"head.{i}" for i in range(len(state.head))] + [f"cache.{i}" for i in range(len(state.cache))]
-    said = [OUTPUT, PHASE] if model.config.counted else [OUTPUT]
+    outputs = [OUTPUT, PHASE] if model.config.counted else [OUTPUT]
     weights = {f"model.{name}" for name in model.state_dict()}
     pictures = torch.zeros(
         2, 3, transform.height, transform.width, dtype=torch.uint8, device=model.mean.device
@@ -144,7 +144,7 @@ def _traced(model: ActionModel) -> onnx.ModelProto:
     logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stderr(cast(Any, _ButThisThread(sys.stderr))):
-            warnings.simplefilter("ignore")  # the exporter warns of its own inside
+            warnings.simplefilter("ignore")  # the exporter warns of its own internals
             program: Any = torch.onnx.export(
                 _Step(model, len(state.head)),
                 (pictures, elapsed, *memory),
@@ -153,7 +153,7 @@ def _traced(model: ActionModel) -> onnx.ModelProto:
                 verbose=False,
                 dynamic_shapes=(streams, streams, tuple(streams for _ in memory)),
                 input_names=[*INPUTS, *names],
-                output_names=[*said, *(name + NEXT for name in names)],
+                output_names=[*outputs, *(name + NEXT for name in names)],
             )
             tidy(program.model, weights)
     except Exception as error:  # the exporter raises of many kinds
@@ -173,7 +173,7 @@ def _traced(model: ActionModel) -> onnx.ModelProto:
 
 
 def _rename(proto: onnx.ModelProto, model: ActionModel) -> None:
-    """Give the weights the names that they have in the model, and drop what tells of this machine's paths.
+    """Give the weights the names that they have in the model, and drop metadata with this machine's paths.
 
     Only the weights: other names, shortened, could meet the name of some node's output.
     """
@@ -193,13 +193,13 @@ def weights_of(model: ActionModel) -> dict[str, np.ndarray]:
 
 
 class _ButThisThread:
-    """A stream for all threads but the one that makes it: where the exporter fails, it prints what it saw so far."""
+    """A stream for all threads but the one that makes it: a failing exporter prints pages of its progress."""
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream, self._thread = stream, threading.get_ident()
 
     def write(self, text: str) -> int:
-        """Write it, or not; the number of letters that were given."""
+        """Write the text, or not; the number of its characters."""
         if self._stream is not None and threading.get_ident() != self._thread:
             self._stream.write(text)
         return len(text)
@@ -209,7 +209,7 @@ class _ButThisThread:
 
 
 def _reason(error: BaseException) -> str:
-    """Where the exporter's error came from, in one line: it says pages, in colours, of what else may be tried."""
+    """The exporter's root error in one line: its full message has pages of hints, in colours."""
     while (inner := error.__cause__) is not None:
         error = inner
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip()

@@ -1,4 +1,4 @@
-"""What makes an exported step quick: a graph without bookkeeping.
+"""Graph passes that make an exported step quick: they remove nodes that calculate nothing.
 
 A small CNN's step is hundreds of nodes of a few microseconds each, so that what counts is how many there are.
 """
@@ -19,16 +19,16 @@ import onnx_ir as ir  # noqa: E402
 from onnx_ir.passes import common  # noqa: E402
 from onnxscript.optimizer import fold_constants_ir  # noqa: E402
 
-ROUNDS = 4  # one rule makes room for another
-_LARGEST = 16384  # numbers in a constant that is worked out now
+ROUNDS = 4  # one rule enables another
+_LARGEST = 16384  # numbers in a constant that is folded
 
 
 def tidy(model: ir.Model, weights: set[str]) -> None:
-    """Leave out of a traced step what calculates nothing, in place; the weights named keep name and value.
+    """Remove the nodes of a traced step that calculate nothing, in place; the given weights keep name and value.
 
-    Constants are worked out, shapes are written down where only the number of streams is free, and what is
-    joined to nothing, or spread where the next node spreads it anyway, is passed by. The runtime can then fold
-    batch norms into the convolutions before them, whose bias is a constant at last.
+    Constants are folded, shapes are fixed where only the number of streams is free, concatenations with empty tensors
+    and redundant broadcasts are removed. The runtime can then fold batch norms into the convolutions before them,
+    whose bias is a constant now.
     """
     common.InlinePass()(model)
     for _ in range(ROUNDS):
@@ -69,20 +69,20 @@ def _constant(graph: ir.Graph, node: ir.Node, array: np.ndarray) -> ir.Value:
 
 
 def _bypass(graph: ir.Graph, node: ir.Node, value: ir.Value) -> bool:
-    """Give what ``node`` gave as ``value``, which is the same."""
+    """Replace the output of ``node`` by ``value``, which is equal."""
     if node.outputs[0] in graph.outputs:
         return False
     ir.convenience.replace_all_uses_with(node.outputs[0], value)
     return True
 
 
-def _pass_by_identity(graph: ir.Graph, node: ir.Node) -> bool:
+def _drop_identity(graph: ir.Graph, node: ir.Node) -> bool:
     value = node.inputs[0] if node.op_type == "Identity" else None
     return value is not None and _bypass(graph, node, value)
 
 
-def _join_no_nothing(graph: ir.Graph, node: ir.Node) -> bool:
-    """A clip of one frame has no frames before its last: Concat of something and of nothing."""
+def _drop_empty_inputs(graph: ir.Graph, node: ir.Node) -> bool:
+    """A clip of one frame has no frames before its last: Concat with an empty tensor."""
     if node.op_type != "Concat":
         return False
     axis = node.attributes["axis"].as_int()
@@ -92,8 +92,8 @@ def _join_no_nothing(graph: ir.Graph, node: ir.Node) -> bool:
     return False
 
 
-def _take_all(graph: ir.Graph, node: ir.Node) -> bool:
-    """A Slice that leaves nothing out, which its shape tells."""
+def _drop_whole_slice(graph: ir.Graph, node: ir.Node) -> bool:
+    """A Slice that leaves nothing out, as its shape shows."""
     if node.op_type != "Slice" or len(node.inputs) != 5:
         return False
     steps = ir.convenience.get_const_tensor(node.inputs[4]) if node.inputs[4] is not None else None
@@ -107,7 +107,7 @@ def _take_all(graph: ir.Graph, node: ir.Node) -> bool:
     return _bypass(graph, node, node.inputs[0])
 
 
-def _write_shape_down(graph: ir.Graph, node: ir.Node) -> bool:
+def _fix_shape(graph: ir.Graph, node: ir.Node) -> bool:
     """A Reshape, Squeeze or Unsqueeze of which only the first size is free, as a Reshape to a constant one."""
     if node.op_type not in ("Reshape", "Squeeze", "Unsqueeze", "Flatten"):
         return False
@@ -118,7 +118,7 @@ def _write_shape_down(graph: ir.Graph, node: ir.Node) -> bool:
         return False
     value = node.inputs[0]
     assert value is not None
-    while (  # of several in a row the last one is enough
+    while (  # of several in a row only the last one counts
         (maker := value.producer()) is not None
         and maker.op_type in ("Reshape", "Squeeze", "Unsqueeze", "Flatten")
         and (shape := _shape(maker.inputs[0])) is not None
@@ -140,8 +140,8 @@ def _write_shape_down(graph: ir.Graph, node: ir.Node) -> bool:
     return _bypass(graph, node, made.outputs[0])
 
 
-def _spread_no_constant(graph: ir.Graph, node: ir.Node) -> bool:
-    """Where(condition, Expand(0), x) is spread to x's shape anyway."""
+def _keep_constant_scalar(graph: ir.Graph, node: ir.Node) -> bool:
+    """Where(condition, Expand(0), x) broadcasts to x's shape anyway."""
     if node.op_type != "Where":
         return False
     for place, other in ((1, 2), (2, 1)):
@@ -157,8 +157,8 @@ def _spread_no_constant(graph: ir.Graph, node: ir.Node) -> bool:
     return False
 
 
-def _take_the_only_one(graph: ir.Graph, node: ir.Node) -> bool:
-    """Gather of one of one, with a scalar index, only takes the axis away."""
+def _gather_single(graph: ir.Graph, node: ir.Node) -> bool:
+    """Gather from an axis of size one, with a scalar index, only removes the axis."""
     if node.op_type != "Gather" or node.inputs[1] is None:
         return False
     index = ir.convenience.get_const_tensor(node.inputs[1])
@@ -206,11 +206,11 @@ def _mean_by_product(graph: ir.Graph, node: ir.Node) -> bool:
 
 
 _RULES: tuple[Callable[[ir.Graph, ir.Node], bool], ...] = (
-    _pass_by_identity,
-    _join_no_nothing,
-    _take_all,
-    _write_shape_down,
-    _spread_no_constant,
-    _take_the_only_one,
+    _drop_identity,
+    _drop_empty_inputs,
+    _drop_whole_slice,
+    _fix_shape,
+    _keep_constant_scalar,
+    _gather_single,
     _mean_by_product,
 )

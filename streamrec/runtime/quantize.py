@@ -1,7 +1,7 @@
-"""A model whose convolutions calculate in 8 bits: where it pays, a file that is a model like any other.
+"""Quantization: a model whose convolutions calculate in 8 bits, in a file that is a model like any other.
 
-Weights are quantized by channel, what flows between the convolutions by what real frames show (static, MinMax). Flow,
-the head and all that is not a convolution, or between two, stay in float32.
+Weights are quantized by channel, activations between convolutions by their range on real frames (static, MinMax).
+Flow, the head and all that is not a convolution, or between two, stay in float32.
 """
 
 from __future__ import annotations
@@ -31,28 +31,28 @@ need("onnx", extra="train")
 import onnx  # noqa: E402
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static  # noqa: E402
 
-LOOKS = 96  # frames that the ranges are taken from,
+CALIBRATION_FRAMES = 96  # that the ranges are taken from,
 EACH = 8  # so many of a video, in a row
-CHECKED = 2000  # frames on which both models are asked
+CHECKED = 2000  # frames on which both models are compared
 
 Feed = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
 class Quantized:
-    """What became of a model, on videos that it was not calibrated on."""
+    """The quantized model against the original, on videos that it was not calibrated on."""
 
     frames: int
-    same: float  # part of the frames of which both say the same label
+    same: float  # share of the frames with the same label
     difference: float  # of the probabilities: the mean over frames of the greatest
     before: float  # seconds a step, here
     after: float
 
 
 def quantize(model: str | Path, out: Path, videos: Sequence[Path]) -> Quantized:
-    """Write a model as .onnx with convolutions in 8 bits; every second video calibrates, the rest tell what is lost."""
+    """Write a model as .onnx with convolutions in 8 bits; every second video calibrates, the others are compared."""
     if len(videos) < 2:
-        raise ModelError(f"{len(videos)} videos: one calibrates, another tells what is lost; give 2 or more")
+        raise ModelError(f"{len(videos)} videos: one calibrates, another measures the loss; give 2 or more")
     with tempfile.TemporaryDirectory() as folder:
         plain, folded, made_at = (Path(folder) / f"{name}.onnx" for name in ("plain", "folded", "made"))
         export_onnx(load_model(model), plain)
@@ -61,7 +61,7 @@ def quantize(model: str | Path, out: Path, videos: Sequence[Path]) -> Quantized:
         quantize_static(
             str(folded),
             str(made_at),
-            _Feeds(_spread(engine, videos[::2])),
+            _Feeds(_calibration_feeds(engine, videos[::2])),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=["Conv", "Add", "Clip", "Relu"],
             nodes_to_quantize=_between_convolutions(graph),
@@ -81,7 +81,7 @@ def quantize(model: str | Path, out: Path, videos: Sequence[Path]) -> Quantized:
 
 
 def _fold(path: Path, out: Path) -> onnx.GraphProto:
-    """Batch norms into convolutions, and no more: what the runtime does on every processor. Returns what it wrote."""
+    """Fold batch norms into convolutions, as the runtime does on every processor. Returns the graph that it wrote."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(out)
@@ -96,7 +96,7 @@ def _fold(path: Path, out: Path) -> onnx.GraphProto:
 
 
 def _between_convolutions(graph: onnx.GraphProto) -> list[str]:
-    """Convolutions, what activates them, and sums of such: a chain of them needs no float in between."""
+    """Convolutions, their activations, and sums of these: a chain of them needs no float in between."""
     makers: dict[str, str] = {}
     chosen: list[str] = []
     for node in graph.node:
@@ -113,7 +113,7 @@ def _between_convolutions(graph: onnx.GraphProto) -> list[str]:
 
 
 def _feeds(engine: OnnxEngine, video: Path, most: int) -> Iterator[Feed]:
-    """What a step is given for the first frames of a video."""
+    """The inputs of a step for the first frames of a video."""
     config = engine.config
     head = tuple(np.zeros((1, *shape), np.float32) for shape in engine.head_shapes)
     cache = tuple(np.zeros((1, *shape), np.float32) for shape in engine.cache_shapes)
@@ -130,10 +130,10 @@ def _feeds(engine: OnnxEngine, video: Path, most: int) -> Iterator[Feed]:
         _, _, head, cache = engine.step(pictures, elapsed, head, cache)
 
 
-def _spread(engine: OnnxEngine, videos: Sequence[Path]) -> list[Feed]:
-    """Some frames of many videos."""
-    each = max(1, len(videos) * EACH // LOOKS)
-    return [feed for video in videos[::each] for feed in _feeds(engine, video, EACH)][:LOOKS]
+def _calibration_feeds(engine: OnnxEngine, videos: Sequence[Path]) -> list[Feed]:
+    """The inputs for a few frames of many videos."""
+    each = max(1, len(videos) * EACH // CALIBRATION_FRAMES)
+    return [feed for video in videos[::each] for feed in _feeds(engine, video, EACH)][:CALIBRATION_FRAMES]
 
 
 class _Feeds(CalibrationDataReader):
@@ -145,23 +145,23 @@ class _Feeds(CalibrationDataReader):
 
 
 def _compared(before: OnnxEngine, after: OnnxEngine, videos: Sequence[Path]) -> Quantized:
-    """Both are played the same videos, each with its own memory; they take turns, so that times compare."""
+    """Run both on the same videos, each with its own memory; they take turns, so that their times compare."""
     same: list[bool] = []
     off: list[float] = []
     took: tuple[list[float], list[float]] = ([], [])
     for video in videos:
         memories: list[Any] = [None, None]
         for feed in _feeds(before, video, CHECKED - len(same)):
-            said = []
+            scores = []
             for number, engine in enumerate((before, after)):
                 head, cache = memories[number] or _split(engine, feed)
                 asked = time.perf_counter()
                 probabilities, _, head, cache = engine.step(feed["pictures"], feed["elapsed"], head, cache)
                 took[number].append(time.perf_counter() - asked)
-                said.append(probabilities[0])
+                scores.append(probabilities[0])
                 memories[number] = head, cache
-            same.append(bool(said[0].argmax() == said[1].argmax()))
-            off.append(float(np.abs(said[0] - said[1]).max()))
+            same.append(bool(scores[0].argmax() == scores[1].argmax()))
+            off.append(float(np.abs(scores[0] - scores[1]).max()))
         if len(same) >= CHECKED:
             break
     medians = [statistics.median(times) for times in took]

@@ -62,9 +62,7 @@ class CameraSettings:
     address: str = field(repr=False)  # with user and password
     model: str = DEFAULT_MODEL
     fps: float | None = None  # None: the sampling rate that the model learned
-    still: float | None = (
-        None  # seconds between two looks at a picture that stands still; None: as at any other
-    )
+    still: float | None = None  # seconds between two steps on a still frame; None: as on any other
     enabled: bool = True
     privacy: str = ""  # how much of its frames is kept: full, blur or none; "": as [evidence] has it
     # Left, top, width and height of the part that is watched, as parts of the frame; None: all of it.

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from streamrec.core.process_end import READ
 from streamrec.sources.health import LOG
 from streamrec.sources.open_errors import LOST, why_lost
 
@@ -110,7 +111,7 @@ class ReaderThread:
         self._changed = changed
         self._read = read
         self._before = before
-        self.thread = threading.Thread(target=self._run, name=f"read {name}", daemon=True)
+        self.thread = threading.Thread(target=self._run, name=f"{READ} {name}", daemon=True)
         self.thread.start()
 
     # in the thread that reads

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from streamrec.core.messages import why
+from streamrec.core.process_end import READ
 from streamrec.core.redact import redact_address
 from streamrec.sources.file_bytes import Recording, UnreadableError, ending_of
 from streamrec.sources.open_errors import DEAF, LOST, REFUSED, UNKNOWN, no_answer
@@ -158,7 +159,7 @@ class RemoteFile(Recording):
             with self._changed:
                 self._changed.notify_all()
 
-        thread = threading.Thread(target=ask, name=f"read {self._shown}", daemon=True)
+        thread = threading.Thread(target=ask, name=f"{READ} {self._shown}", daemon=True)
         thread.start()
         with self._changed:
             self._changed.wait_for(lambda: answer or self._left, 2 * self._patience)

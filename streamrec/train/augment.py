@@ -1,4 +1,4 @@
-"""Recordings varied: drawn once for a whole pass, so that what stands still stands still and motion stays motion."""
+"""Augmentation: one draw holds for a whole pass of a clip, so that still things stay still and motion stays motion."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from streamrec.errors import DataError
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """How recordings are varied. What is "of the passes" is the probability that a pass has it at all."""
+    """Strengths of the augmentation. "Of the passes": the probability that a pass has it at all."""
 
     flip: bool = True  # half of the passes are mirrored
-    mirrored: tuple[tuple[str, str], ...] = ()  # labels that change places then; the others stay
-    zoom: float = 0.2  # part of the picture's size
+    mirrored: tuple[tuple[str, str], ...] = ()  # labels that are swapped in a mirrored pass; the others stay
+    zoom: float = 0.2  # part of the frame's size
     shift: float = 0.1
     rotation: float = 5.0  # degrees
     light: float = 0.25  # brightness, contrast and gamma
     colour: float = 0.1  # gain a channel
-    gray: float = 0.1  # of the passes: as cameras see at night
+    gray: float = 0.1  # of the passes: without colour, like a camera at night
     blur: float = 0.1  # of the passes
     noise: float = 6.0  # standard deviation, of 255
-    blocks: float = 0.05  # of the passes: what strong JPEG compression leaves
-    shake: float = 0.015  # of the picture's size: a third of the cameras pan or tremble by it
-    occlusion: float = 0.1  # of the passes: a box stands or moves before the scene
-    cutout: float = 0.1  # of the passes: up to 3 small boxes that stay
+    blocks: float = 0.05  # of the passes: blocks of strong JPEG compression
+    shake: float = 0.015  # of the frame's size: a third of the passes pan or tremble by it
+    occlusion: float = 0.1  # of the passes: a box stands or moves in front of the scene
+    cutout: float = 0.1  # of the passes: up to 3 small boxes that do not move
     mosaic: float = 0.1  # of the passes: shrunk into a background recording, where there are any
-    tempo: float = 0.15  # of the speed at which the clip is played
-    rhythm: tuple[float, float] = (0.6, 1.2)  # range of the frame rate, in units of the model's
-    drop: float = 0.1  # of the frames
+    tempo: float = 0.15  # range of the playing speed, around 1
+    rhythm: tuple[float, float] = (0.6, 1.2)  # range of the sampling rate, as a part of the model's
+    drop: float = 0.1  # mean part of the frames that are lost
     burst: float = 0.1  # of the passes: up to BURST_SECONDS without a frame
-    freeze: float = 0.1  # of the passes: a frame comes again and again for up to BURST_SECONDS
+    freeze: float = 0.1  # of the passes: a frame is repeated for up to BURST_SECONDS
 
     def scaled(self, strength: float) -> Augmentation:
-        """All of it but the mirror so many times as strong: 0 plays recordings as they are.
+        """All strengths but the mirror times ``strength``: 0 plays recordings as they are.
 
         >>> Augmentation().scaled(0.5).zoom
         0.1
@@ -51,11 +51,11 @@ class Augmentation:
         return replace(self, rhythm=(slow, fast), **values)
 
 
-BURST_SECONDS = 0.8  # under the gap after which a state begins anew
+BURST_SECONDS = 0.8  # shorter than the gap after which a state is reset
 
 
 def mirrored_by_name(labels: tuple[str, ...]) -> tuple[tuple[str, str], ...] | None:
-    """The labels that change places in a mirror, by their names; None where one has no counterpart: no flips.
+    """The pairs of labels that a mirror swaps, by the words left and right in them; None: one has no counterpart.
 
     >>> mirrored_by_name(("idle", "wave_left_hand", "wave_right_hand"))
     (('wave_left_hand', 'wave_right_hand'),)
@@ -75,7 +75,7 @@ def mirrored_by_name(labels: tuple[str, ...]) -> tuple[tuple[str, str], ...] | N
 
 
 def mirror(mirrored: tuple[tuple[str, str], ...], labels: tuple[str, ...]) -> np.ndarray:
-    """(C,) the index that each label has in a mirror."""
+    """(C,) index of the label that each label becomes in a mirror."""
     swap = np.arange(len(labels))
     for pair in mirrored:
         unknown = [name for name in pair if name not in labels]
@@ -88,9 +88,9 @@ def mirror(mirrored: tuple[tuple[str, str], ...], labels: tuple[str, ...]) -> np
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Box:
-    """Something before the scene; positions and sizes in pixels, speed in pixels a second."""
+    """A box in front of the scene; positions and sizes in pixels, speed in pixels a second."""
 
-    corner: np.ndarray  # (2,) left, top at the beginning of the pass
+    corner: np.ndarray  # (2,) left, top at the start of the pass
     speed: np.ndarray  # (2,)
     size: tuple[int, int]  # width, height
     colour: np.ndarray  # (3,) uint8
@@ -99,7 +99,7 @@ class Box:
     def drawn(
         cls, rng: np.random.Generator, size: tuple[int, int], part: tuple[float, float], *, moves: bool
     ) -> Box:
-        """One whose sides are ``part`` (from, to) of a picture of (height, width)."""
+        """A box whose sides are ``part`` (from, to) of a frame of ``size`` (height, width)."""
         whole = np.array(size[::-1])
         sides = np.maximum(1, (whole * rng.uniform(*part, 2)).astype(int))
         speed = whole * rng.uniform(-0.5, 0.5, 2) * (1.0, 0.2) if moves else np.zeros(2)
@@ -109,18 +109,18 @@ class Box:
         return cls(rng.uniform(0, 1, 2) * (whole - sides), speed, (int(sides[0]), int(sides[1])), colour)
 
     def paint(self, picture: np.ndarray, age: float) -> None:
-        """Paint it where it is ``age`` seconds after the beginning."""
+        """Paint it at its place ``age`` seconds after the start of the pass."""
         left, top = (round(value) for value in (self.corner + self.speed * age).tolist())
         right, bottom = left + self.size[0], top + self.size[1]
         picture[max(0, top) : max(0, bottom), max(0, left) : max(0, right)] = self.colour
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Look:
-    """One drawn look: all that it does to a picture follows from the picture's number and age."""
+class View:
+    """One drawn augmentation: what it does to a frame follows from the frame's index and age alone."""
 
     matrix: np.ndarray  # (2, 3): crop, shift, rotation, mirror
-    table: np.ndarray  # (256, 1, 3) uint8: new value of each old one, a channel
+    table: np.ndarray  # (256, 1, 3) uint8: new value of each old one, for each channel
     is_mirrored: bool = False
     boxes: tuple[Box, ...] = ()
     swing: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None  # (2,): pixels, radians a second, phase
@@ -130,8 +130,8 @@ class Look:
     quality: int | None = None  # of a JPEG that it goes through
 
     @classmethod
-    def drawn(cls, rng: np.random.Generator, how: Augmentation, size: tuple[int, int]) -> Look:
-        """Draw one for pictures of (height, width)."""
+    def drawn(cls, rng: np.random.Generator, how: Augmentation, size: tuple[int, int]) -> View:
+        """Draw one for frames of ``size`` (height, width)."""
         is_mirrored = how.flip and rng.random() < 0.5
         boxes = []
         if rng.random() < how.occlusion:
@@ -152,7 +152,7 @@ class Look:
         )
 
     def __call__(self, picture: np.ndarray, number: int, age: float) -> np.ndarray:
-        """(H, W, 3) uint8 -> the same shape; ``number`` picks the noise, ``age`` is in seconds of the pass."""
+        """(H, W, 3) uint8 -> the same shape; ``number`` picks the noise, ``age`` is in seconds since the pass began."""
         height, width = picture.shape[:2]
         matrix = self.matrix
         if self.swing is not None:
@@ -228,7 +228,7 @@ def _noise(
     )
 
 
-@cache  # drawing it anew for each pass took a fifth of the time that pictures take
+@cache  # drawing it for each pass took a fifth of the time of all augmentation
 def _unit_noise(size: tuple[int, int], seed: int) -> np.ndarray:
     """(2 * height, 2 * width, 3) uint8: 128 is zero, 32 a standard deviation."""
     unit = np.random.default_rng(seed).standard_normal((2 * size[0], 2 * size[1], 3), np.float32)
@@ -236,5 +236,5 @@ def _unit_noise(size: tuple[int, int], seed: int) -> np.ndarray:
 
 
 def in_mirror(targets: np.ndarray, swap: np.ndarray) -> np.ndarray:
-    """(T,) targets -> those of the mirrored pictures."""
+    """(T,) targets -> (T,) targets of the mirrored frames."""
     return np.where(targets == NO_LABEL, NO_LABEL, swap[np.maximum(targets, 0)]) if len(swap) else targets

@@ -1,4 +1,4 @@
-"""The processes that learn one model together, as ``torchrun`` starts them; alone, one process is all of them."""
+"""Training one model in several processes, as ``torchrun`` starts them; without it there is one process."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from torch import Tensor, distributed, nn  # noqa: E402
 from torch.nn.parallel import DistributedDataParallel  # noqa: E402
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # of glibc's mallopt
-PATIENCE = timedelta(hours=2)  # one process may still decode when another has all that it needs
+PATIENCE = timedelta(hours=2)  # one process may still be decoding its clips while another waits
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranks:
-    """This process among all. Each reads its own streams; gradients are averaged; rank 0 writes and prints."""
+    """The rank of this process. Each reads its own streams; gradients are averaged; rank 0 writes and prints."""
 
     rank: int = 0
     count: int = 1
@@ -37,19 +37,19 @@ class Ranks:
         return self.rank == 0
 
     def wrap(self, model: nn.Module) -> nn.Module:
-        """The model as it is called to learn: its gradients become the mean over all processes."""
+        """The model to call while learning: its gradients become the mean over all processes."""
         if self.count == 1:
             return model
-        gc.collect()  # a wrapper that is no longer used averages too, until it is gone
+        gc.collect()  # an old wrapper keeps averaging gradients until it is collected
         devices = [self.device.index] if self.device.type == "cuda" else None
         return DistributedDataParallel(model, device_ids=devices)
 
     def any(self, here: bool) -> bool:
-        """Whether it is so in any process; all must ask."""
+        """Whether ``here`` is true in any process; all processes must call it."""
         return bool(self.sum([here])[0])
 
     def sum(self, numbers: Sequence[float]) -> list[float]:
-        """Each number summed over all processes; all must ask."""
+        """Each number summed over all processes; all processes must call it."""
         if self.count == 1:
             return list(numbers)
         total = torch.tensor(numbers, dtype=torch.float64, device=self.device)
@@ -57,7 +57,7 @@ class Ranks:
         return total.tolist()
 
     def average_buffers(self, model: nn.Module) -> None:
-        """Make what the model counts as it learns (the statistics of batch norm) the mean over all processes."""
+        """Average the buffers (statistics of batch norm) over all processes."""
         if self.count > 1:
             for buffer in model.buffers():
                 if buffer.is_floating_point():
@@ -65,7 +65,7 @@ class Ranks:
                     buffer /= self.count
 
     def gather(self, tensor: Tensor) -> list[Tensor]:
-        """The tensors of all processes, of one shape, on the CPU; all must ask."""
+        """The tensors of all processes, of one shape, on the CPU; all processes must call it."""
         if self.count == 1:
             return [tensor.cpu()]
         here = tensor.to(self.device).contiguous()
@@ -102,7 +102,7 @@ def joined(device: str = "auto") -> Iterator[Ranks]:
 
 
 def choose_device(device: str, local_rank: int | None = None) -> torch.device:
-    """The device of a name; ``auto`` is a GPU where there is one, each process its own. Raises ``ModelError``."""
+    """The torch device of a name; ``auto`` is a GPU where there is one, one for each process. Raises ``ModelError``."""
     check_device(device)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -117,9 +117,9 @@ def choose_device(device: str, local_rank: int | None = None) -> torch.device:
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep what a step frees for the next one; elsewhere nothing happens.
+    """Let glibc keep freed memory for the next step; on other systems nothing happens.
 
-    It gives large tensors back to the system at once, and each step then pays for zeroed pages again: up to two
+    By default it returns large tensors to the system at once, and each step pays for zeroed pages again: up to two
     fifths of the time on virtual machines.
     """
     try:

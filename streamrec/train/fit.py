@@ -1,4 +1,4 @@
-"""The recipe, in reading order: windows of endless streams, state carried between them, late steps weigh most."""
+"""Training, in reading order: windows of endless streams, state carried between them, late steps weigh most."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from streamrec.core import process_end as ending
-from streamrec.data.clips import BACKGROUND, NO_LABEL, Clip, held_out
+from streamrec.data.clips import BACKGROUND, NO_LABEL, Clip
 from streamrec.data.decode_cache import Recording
+from streamrec.data.splits import held_out
 from streamrec.errors import DataError, ModelError, need
 from streamrec.nn.config import ModelConfig
 from streamrec.nn.model import ActionModel, phase_loss
@@ -24,10 +25,10 @@ from streamrec.runtime.checkpoint import read_checkpoint
 from streamrec.state import State
 from streamrec.train.augment import Augmentation
 from streamrec.train.distributed import Ranks, choose_device, keep_freed_memory
-from streamrec.train.frozen_features import KeptLooks
+from streamrec.train.frozen_features import FeatureCache
 from streamrec.train.quick_eval import play
 from streamrec.train.resume import Keeper, Run, identity, restore
-from streamrec.train.stream_windows import Batch, StreamWindows
+from streamrec.train.stream_windows import Batch, StreamWindows, WindowSettings
 
 need("torch", extra="train")
 
@@ -43,44 +44,43 @@ RANK_SEEDS = 1_000_003  # from one process's seed to the next one's
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
-    """How a model learns; a resumed run must be given the same. docs/training.md says why each is there."""
+    """How a model learns; a resumed run must be given the same. docs/training.md gives the reason for each setting."""
 
     steps: int = 1500
-    streams: int = 16  # in a batch, shared out among the processes
+    streams: int = 16  # in a batch, split among the processes
     window: int = 24  # frames through which gradients flow; the state is carried on after them
-    carry: float = 0.25  # of the recordings follow the one before as a hard cut, without a new beginning
-    pause: float = 0.5  # where there is background: so often some seconds of it come between two recordings
-    ramp_seconds: float = 1.0  # of a recording, over which the weight of its frames in the loss rises to 1
-    late: float = 0.0  # the weight of a frame goes with how far its action is, to this power: 0 does not ask
-    balance: float = 1.0  # 1: each label is played as often; 0: each recording is
-    quiet: float = 1.0  # how often a label that is background is played, to once each other label
+    carry: float = 0.25  # part of the recordings that follow the one before as a hard cut, with the old state
+    pause: float = 0.5  # with background: probability of some seconds of it between two recordings
+    ramp_seconds: float = 1.0  # over which the weight of a recording's frames in the loss rises to 1
+    late: float = 0.0  # a frame's weight is multiplied by its action's progress to this power; 0: not at all
+    balance: float = 1.0  # 1: each label is played equally often; 0: each recording is
+    quiet: float = 1.0  # how often a background label is played, for once each other label
     augmentation: Augmentation | None = Augmentation()  # noqa: RUF009 (frozen)
     seed: int = 0
-    soup: int = 1  # models that learn one after the other from the same beginning; their weights are averaged
+    soup: int = 1  # models that are trained one after the other from the same weights, and averaged
     # -- the step
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
     warmup: float = 0.05  # of the steps
     gradient_clip: float = 1.0
-    average: float = 0.995  # decay of the moving average of the weights, which is what is returned
+    average: float = 0.995  # decay of the moving average of the weights, which is returned
     # -- the loss
     label_smoothing: float = 0.05
     class_balance: float = (
         0.0  # 1: each label weighs the same, however many frames it has; 0: each frame does
     )
-    phase_weight: float = 0.5  # of the loss of the repetition phase, where a recording knows it
+    phase_weight: float = 0.5  # of the loss of the repetition phase, for recordings that have one
     # -- what learns
-    stages: str = (
-        "whole"  # all from the first step; "staged": what is on the trunk, then all; "head": it alone
-    )
-    unfreeze: float = 0.5  # staged: part of the steps after which the trunk learns too; 1 is never
-    trunk_rate: float = 0.1  # staged: learning rate of the trunk, as a part of learning_rate
-    looks: int = 4  # of each recording, where the trunk never learns: it sees each of them once (KeptLooks)
-    freeze_norm: bool = False  # the trunk's batch norms stay as they are, weights and statistics
+    # "whole": all layers from the first step; "staged": those above the backbone, then all; "head": the head alone
+    stages: str = "whole"
+    unfreeze: float = 0.5  # staged: part of the steps after which the backbone learns too; 1 is never
+    trunk_rate: float = 0.1  # staged: learning rate of the backbone, as a part of learning_rate
+    looks: int = 4  # frozen backbone: views of each recording, each of which it encodes once (FeatureCache)
+    freeze_norm: bool = False  # the backbone's batch norms stay as they are, weights and statistics
     # -- when to stop
-    evaluate_every: int = 100  # steps, for the recordings that are watched
-    patience: int | None = None  # so many evaluations without a better one end it, the best is returned
-    watch: float = 0.15  # with patience: part of the groups that is watched instead of learned
+    evaluate_every: int = 100  # steps from one evaluation on the watched recordings to the next
+    patience: int | None = None  # evaluations without a better one that end the run; the best is returned
+    watch: float = 0.15  # with patience: part of the groups that are watched instead of learned from
     # -- where
     device: str = "auto"
     precision: str = "auto"
@@ -102,22 +102,35 @@ class TrainSettings:
             raise ValueError("looks is at least 1: the recording as it is")
 
     @property
-    def trunk_rests(self) -> bool:
-        """Whether the trunk never learns."""
+    def backbone_frozen(self) -> bool:
+        """Whether the backbone never learns."""
         return self.stages == "staged" and self.unfreeze >= 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a run stands."""
+    """Progress of a run after a step."""
 
     step: int
     steps: int
     loss: float  # smoothed
-    accuracy: float  # smoothed, per frame, on what it learns from
+    accuracy: float  # smoothed, per frame, on training recordings
     learning_rate: float
-    watched: float | None = None  # accuracy per frame on what is watched, where it was just measured
-    best_at: int | None = None  # with patience: the step that did best so far
+    watched: float | None = None  # accuracy per frame on watched recordings; None: not evaluated at this step
+    best_at: int | None = None  # with patience: the best step so far
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What surrounds a run: where it is kept, who gets its progress, and its place among others."""
+
+    member: int = 0  # index within a soup: all members start from the same weights, and draw differently
+    # File to which the run is written every 100 steps and when it is stopped, and from which it goes on, bit for
+    # bit, if it is there. It stays at the end too: remove it once the model is saved.
+    resume: Path | None = None
+    on_progress: Callable[[Progress], None] = lambda progress: None  # called after each step
+    log: Callable[[str], object] = lambda message: None  # called where the file cannot be written
+    ranks: Ranks | None = None  # the processes that learn together, as ``joined`` gives them
 
 
 def fit(
@@ -125,54 +138,48 @@ def fit(
     config: ModelConfig,
     settings: TrainSettings,
     *,
-    member: int = 0,
     background: list[Recording] | None = None,
     weights: str | None = None,
     watched: list[Recording] | None = None,
-    resume: Path | None = None,
-    tell: Callable[[Progress], None] = lambda progress: None,
-    say: Callable[[str], object] = lambda sentence: None,
-    ranks: Ranks | None = None,
+    options: RunOptions = RunOptions(),
 ) -> ActionModel:
     """Train a model on recordings; returns it in eval mode, on the CPU.
 
-    ``member``: which one of a soup it is; all begin alike, and each learns by its own chance.
-    ``background``: recordings in which nothing happens, played between the others. ``weights``: what the encoder
-    starts from, as ``make_encoder`` takes it. ``watched``: recordings whose accuracy is told now and then and
-    decides nothing; with ``patience`` whole groups of ``recordings`` are held back and watched instead.
-    ``resume``: a file to which the run is written every 100 steps and when it is stopped, and from which it goes
-    on, bit for bit, if it is there. It is left there at the end too: remove it once the model is saved.
-    A disk that has no room for it is told to ``say``.
-    ``ranks``: the processes that learn together, as ``joined`` gives them.
+    - ``background``: recordings in which nothing happens, played between the others.
+    - ``weights``: what the encoder starts from, as ``make_encoder`` takes it.
+    - ``watched``: recordings whose accuracy is reported at each evaluation and decides nothing; with ``patience``
+      whole groups of ``recordings`` are held back and watched instead.
     """
     if not recordings:
         raise DataError("there is nothing to learn from: no clip could be read")
     keep_freed_memory()
-    ranks = ranks or Ranks(device=choose_device(settings.device))
+    ranks = options.ranks or Ranks(device=choose_device(settings.device))
     learned, watched = recordings, watched or []
     if settings.patience is not None:
         learned, watched = _held_back(recordings, settings)
     quiet = background or []
-    run = _begin(learned, config, settings, weights, ranks, quiet, member)
-    told = {"settings": asdict(settings), "config": run.model.config.to_dict(), "member": member}
-    which = identity(told, [*recordings, *quiet], ranks)
+    run = _begin(learned, config, settings, weights, ranks, quiet, options.member)
+    facts = {"settings": asdict(settings), "config": run.model.config.to_dict(), "member": options.member}
+    which = identity(facts, [*recordings, *quiet], ranks)
+    resume = options.resume
     if resume is not None and ranks.any(resume.exists()):
         if not resume.exists():
             raise DataError(f"{resume} is not seen by every machine: let the model's folder be a shared one")
         restore(run, resume, which, ranks)
-    keeper = Keeper(resume, which, ranks, say)
+    keeper = Keeper(resume, which, ranks, options.log)
     try:
-        with _asked_to_stop() as asked:
-            if _watch(run, watched, settings, ranks, asked) and ranks.first:  # a stop had left it out
-                tell(_progress(run, settings))
-            for batch in _ahead(run.windows):
+        with _stop_requests() as stops:
+            # A stop may have come before the evaluation of the last step.
+            if _evaluate(run, watched, settings, ranks, stops) and ranks.first:
+                options.on_progress(_progress(run, settings))
+            for batch in _prefetched(run.windows):
                 if _finished(run, settings):
                     break
                 _learn(run, batch, settings, ranks)
-                _watch(run, watched, settings, ranks, asked)
+                _evaluate(run, watched, settings, ranks, stops)
                 if ranks.first:
-                    tell(_progress(run, settings))
-                if ranks.any(bool(asked)):
+                    options.on_progress(_progress(run, settings))
+                if ranks.any(bool(stops)):
                     raise KeyboardInterrupt
                 if run.now.step % 100 == 0 or _finished(run, settings):
                     keeper.keep(run)
@@ -193,6 +200,7 @@ def _begin(
     background: list[Recording] | None = None,
     member: int = 0,
 ) -> Run:
+    """The run before its first step."""
     streams = settings.streams // ranks.count
     if streams * ranks.count != settings.streams:
         raise DataError(
@@ -203,29 +211,33 @@ def _begin(
     model = _fresh(config, weights).to(ranks.device).to(memory_format=torch.channels_last)
     averaged = ActionModel(config).requires_grad_(False).eval().to(ranks.device)
     averaged.load_state_dict(model.state_dict())
-    chance = settings.soup * settings.seed + member + RANK_SEEDS * ranks.rank
-    if chance != settings.seed:  # alike until here; from here on each member and process has its own chance
-        torch.manual_seed(chance)
+    seed = settings.soup * settings.seed + member + RANK_SEEDS * ranks.rank
+    if (
+        seed != settings.seed
+    ):  # the weights are the same; from here on each member and process draws differently
+        torch.manual_seed(seed)
     optimizer = torch.optim.AdamW(_groups(model, settings), lr=settings.learning_rate)
     scaler = torch.amp.GradScaler(
         ranks.device.type, enabled=_precision(settings.precision, ranks.device) is torch.float16
     )
     windows = StreamWindows(
         recordings,
-        streams=streams,
-        window=settings.window,
-        fps=config.fps,
-        augmentation=settings.augmentation,
-        labels=config.labels,
-        balance=settings.balance,
-        shares={n: settings.quiet for n, label in enumerate(config.labels) if label in BACKGROUND},
-        carry=settings.carry,
+        WindowSettings(
+            streams=streams,
+            window=settings.window,
+            fps=config.fps,
+            augmentation=settings.augmentation,
+            labels=config.labels,
+            balance=settings.balance,
+            shares={n: settings.quiet for n, label in enumerate(config.labels) if label in BACKGROUND},
+            carry=settings.carry,
+            pause=settings.pause,
+            ramp_seconds=settings.ramp_seconds,
+            late=settings.late,
+            seed=seed,
+        ),
         background=background or (),
-        pause=settings.pause,
-        ramp_seconds=settings.ramp_seconds,
-        late=settings.late,
-        looks=_kept_looks(model, settings),
-        seed=chance,
+        features=_feature_cache(model, settings),
     )
     balance = None
     if settings.class_balance:
@@ -236,16 +248,16 @@ def _begin(
     )
 
 
-def _kept_looks(model: ActionModel, settings: TrainSettings) -> KeptLooks | None:
-    """Where the trunk rests and can be asked apart from the rest."""
-    if not (settings.trunk_rests and model.encoder.has_backbone):
+def _feature_cache(model: ActionModel, settings: TrainSettings) -> FeatureCache | None:
+    """A cache where the backbone is frozen and encodes each frame by itself; else None."""
+    if not (settings.backbone_frozen and model.encoder.has_backbone):
         return None
     dtype = _precision(settings.precision, model.mean.device)
-    return KeptLooks(model, settings.augmentation, looks=settings.looks, dtype=dtype)
+    return FeatureCache(model, settings.augmentation, views=settings.looks, dtype=dtype)
 
 
 def _fresh(config: ModelConfig, weights: str | None) -> ActionModel:
-    """A model before its first step; the head is taken over as well where it said the same labels."""
+    """A model before its first step; the head is taken over too where ``weights`` is a model of the same labels."""
     model = ActionModel(config, weights=weights)
     if weights is None or weights == "imagenet":
         return model
@@ -260,42 +272,43 @@ def _fresh(config: ModelConfig, weights: str | None) -> ActionModel:
         known = {label: row for row, label in enumerate(before.config.labels)}
         if known.keys() == set(config.labels) and shapes == {n: v.shape for n, v in head.items()}:
             rows = [known[label] for label in config.labels]
-            for name in (
-                "classifier.weight",
-                "classifier.bias",
-            ):  # the phase, where there is one, comes after
+            for name in ("classifier.weight", "classifier.bias"):  # rows of the phase come after the labels
                 head[name][: len(rows)] = head[name][rows]
             model.head.load_state_dict(head)
     return model
 
 
 def _groups(model: ActionModel, settings: TrainSettings) -> list[dict[str, Any]]:
-    """The optimizer's groups: weight decay is for matrices, not for biases and norms; the trunk has its own rate."""
-    trunk = {id(p) for p in _trunk(model, settings).parameters()} if settings.stages != "whole" else set()
+    """Parameter groups: weight decay is for matrices, not for biases and norms; the backbone has its own rate."""
+    backbone = (
+        {id(p) for p in _backbone(model, settings).parameters()} if settings.stages != "whole" else set()
+    )
     groups = []
     for part in (False, True):
         for matrices in (True, False):
-            mine = [p for p in model.parameters() if (id(p) in trunk) is part and (p.dim() > 1) is matrices]
+            mine = [
+                p for p in model.parameters() if (id(p) in backbone) is part and (p.dim() > 1) is matrices
+            ]
             decay = settings.weight_decay if matrices else 0.0
             if mine:
-                groups.append({"params": mine, "weight_decay": decay, "trunk": part})
+                groups.append({"params": mine, "weight_decay": decay, "backbone": part})
     return groups
 
 
-def _trunk(model: ActionModel, settings: TrainSettings) -> nn.Module:
-    """What may be frozen: what an encoder calls its trunk, or else its CNN; all of it where the head alone learns."""
+def _backbone(model: ActionModel, settings: TrainSettings) -> nn.Module:
+    """The part that may be frozen: the encoder's backbone or CNN; the whole encoder where the head alone learns."""
     if settings.stages == "head":
         return model.encoder
-    trunk = getattr(model.encoder, "trunk", None) or getattr(model.encoder, "cnn", None)
-    if not isinstance(trunk, nn.Module):
+    backbone = getattr(model.encoder, "trunk", None) or getattr(model.encoder, "cnn", None)
+    if not isinstance(backbone, nn.Module):
         raise ModelError(
-            f"the encoder {model.config.encoder} has no trunk to freeze; let the whole model learn"
+            f"the encoder {model.config.encoder} has no backbone to freeze; let the whole model learn"
         )
-    return trunk
+    return backbone
 
 
-def _ahead(windows: StreamWindows) -> Iterator[Batch]:
-    """The windows, the next one being made while one is learned."""
+def _prefetched(windows: StreamWindows) -> Iterator[Batch]:
+    """The windows; a thread makes the next one while the model learns from this one."""
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(next, windows)
         while True:
@@ -305,29 +318,32 @@ def _ahead(windows: StreamWindows) -> Iterator[Batch]:
 
 
 @contextmanager
-def _asked_to_stop() -> Iterator[list[int]]:
-    """Ctrl-C waits until the step is whole, so that what is kept of the run is whole too: the signals that came."""
+def _stop_requests() -> Iterator[list[int]]:
+    """The signals that were received: Ctrl-C waits until the step is done, so that the resume file is consistent."""
     before: dict[int, Any] = {}
-    asked: list[int] = []
-    if threading.current_thread() is threading.main_thread():  # no other may set handlers, or is interrupted
+    received: list[int] = []
+    if (
+        threading.current_thread() is threading.main_thread()
+    ):  # only this one may set handlers, and is interrupted
         # A closed terminal too; Windows has no such signal.
         kinds = (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))
         before = {kind: handler for kind in kinds if callable(handler := signal.getsignal(kind))}
 
     def ask(number: int, frame: Any) -> None:
         ending.handler_ran()
-        asked.append(number)
+        received.append(number)
 
     for kind in before:
         signal.signal(kind, ask)
     try:
-        yield asked
+        yield received
     finally:
         for kind, handler in before.items():
             signal.signal(kind, handler)
 
 
 def _learn(run: Run, batch: Batch, settings: TrainSettings, ranks: Ranks) -> None:
+    """One step: forward, loss, backward, moving average."""
     _enter_stage(run, settings, ranks)
     pictures, elapsed, targets, weights = (
         torch.from_numpy(array).to(ranks.device)
@@ -335,15 +351,15 @@ def _learn(run: Run, batch: Batch, settings: TrainSettings, ranks: Ranks) -> Non
     )
     dtype = _precision(settings.precision, ranks.device)
     with torch.autocast(ranks.device.type, dtype, enabled=dtype is not torch.float32):
-        trunk = None if batch.trunk is None else torch.from_numpy(batch.trunk).to(ranks.device)
-        outputs, state = run.learner(pictures, elapsed, run.state, trunk)
+        backbone = None if batch.backbone is None else torch.from_numpy(batch.backbone).to(ranks.device)
+        outputs, state = run.learner(pictures, elapsed, run.state, backbone)
     logits, phase = run.model.split(outputs.float())
     loss = step_loss(logits, targets, weights, settings.label_smoothing, run.balance)
     if phase is not None:
         known = torch.from_numpy(batch.phases).to(ranks.device)
         loss = loss + settings.phase_weight * phase_loss(phase, known, weights)
     for group in run.optimizer.param_groups:
-        group["lr"] = _rate(run.now.step / settings.steps, settings, trunk=group["trunk"])
+        group["lr"] = _rate(run.now.step / settings.steps, settings, backbone=group["backbone"])
     run.optimizer.zero_grad(set_to_none=True)
     run.scaler.scale(loss).backward()
     run.scaler.unscale_(run.optimizer)
@@ -361,7 +377,7 @@ def _learn(run: Run, batch: Batch, settings: TrainSettings, ranks: Ranks) -> Non
 
 
 def _enter_stage(run: Run, settings: TrainSettings, ranks: Ranks) -> None:
-    """Let the trunk learn, or not: it follows from the step alone, so that a resumed run is in the same stage."""
+    """Freeze or unfreeze the backbone: it follows from the step alone, so that a resumed run is in the same stage."""
     learned_so_far = run.now.step / settings.steps
     frozen = settings.stages == "head" or (settings.stages == "staged" and learned_so_far < settings.unfreeze)
     if frozen == run.frozen:
@@ -369,19 +385,19 @@ def _enter_stage(run: Run, settings: TrainSettings, ranks: Ranks) -> None:
     run.frozen = frozen
     run.model.train()
     if settings.stages != "whole":
-        _trunk(run.model, settings).requires_grad_(not frozen).train(not frozen)
+        _backbone(run.model, settings).requires_grad_(not frozen).train(not frozen)
     if settings.freeze_norm:
-        for module in _trunk(run.model, settings).modules():
+        for module in _backbone(run.model, settings).modules():
             if isinstance(module, _BatchNorm):
                 module.requires_grad_(False).eval()
-    run.learner = run.model  # lets go of the wrapper before
+    run.learner = run.model  # frees the wrapper before
     run.learner = ranks.wrap(run.model)
 
 
 def step_loss(
     logits: Tensor, targets: Tensor, weights: Tensor, label_smoothing: float, balance: Tensor | None = None
 ) -> Tensor:
-    """Cross-entropy of each step, (N, T, C) against (N, T), averaged with the weights (N, T) and (C,)."""
+    """Mean cross-entropy of logits (N, T, C) and targets (N, T), with weights (N, T) and ``balance`` (C,)."""
     losses = F.cross_entropy(
         logits.transpose(1, 2),
         targets,
@@ -396,9 +412,10 @@ def step_loss(
 
 
 def label_weights(recordings: list[Recording], labels: int, balance: float) -> Tensor:
-    """(labels,) what a frame of each label weighs, 1 on average: its rarity to the power of ``balance``.
+    """(labels,) weight of a frame of each label, 1 on average: its rarity to the power of ``balance``.
 
-    Counted in frames as the windows show them, where the labels that recordings mostly have come equally often.
+    Rarity is counted in frames as the windows play them: recordings are drawn so that their main labels are equally
+    frequent.
     """
     targets = [recording.target for recording in recordings]
     frames = np.zeros(labels)
@@ -412,10 +429,10 @@ def label_weights(recordings: list[Recording], labels: int, balance: float) -> T
     return torch.tensor(weights, dtype=torch.float32)
 
 
-def _rate(done: float, settings: TrainSettings, *, trunk: bool = False) -> float:
-    """The learning rate after part ``done`` of the steps; the trunk warms up once it is let loose."""
+def _rate(done: float, settings: TrainSettings, *, backbone: bool = False) -> float:
+    """The learning rate after part ``done`` of the steps; the backbone warms up once it is unfrozen."""
     rate = settings.learning_rate * _schedule(done, settings.warmup)
-    if not trunk:
+    if not backbone:
         return rate
     warm = (done - settings.unfreeze + 1e-3) / (settings.warmup + 1e-3)
     return rate * settings.trunk_rate * min(max(warm, 0.0), 1.0)
@@ -429,7 +446,7 @@ def _schedule(done: float, warmup: float) -> float:
 
 
 def _precision(wanted: str, device: torch.device) -> torch.dtype:
-    """Of the forward pass: "auto" is bfloat16 where it is fast, on an older GPU float16, else float32."""
+    """The type of the forward pass: "auto" is bfloat16 where it is fast, on an older GPU float16, else float32."""
     if wanted != "auto":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[wanted]
     if device.type == "cuda":
@@ -439,7 +456,7 @@ def _precision(wanted: str, device: torch.device) -> torch.dtype:
 
 
 def _check_precision(wanted: str, device: torch.device) -> None:
-    """Not every processor has an LSTM for every type; raises ``ModelError``."""
+    """Raise ``ModelError`` where the device has no LSTM for this type."""
     dtype = _precision(wanted, device)
     lstm = nn.LSTM(2, 2).to(device)
     try:
@@ -470,22 +487,22 @@ def _average(run: Run, decay: float) -> None:
             value.copy_(current[name])
 
 
-def _watch(
-    run: Run, watched: list[Recording], settings: TrainSettings, ranks: Ranks, asked: list[int]
+def _evaluate(
+    run: Run, watched: list[Recording], settings: TrainSettings, ranks: Ranks, stops: list[int]
 ) -> bool:
-    """Measure the averaged weights where it is due, each process its part; with patience keep the best."""
+    """Evaluate the averaged weights where it is due, each process its part; with patience keep the best."""
     now = run.now
     due = now.step % settings.evaluate_every == 0 or now.step == settings.steps
     if not (watched and due and now.step > now.watched_at):
         return False
     right = frames = 0
     for recording in watched[ranks.rank :: ranks.count]:
-        if asked:
+        if stops:
             break
         correct = play(run.averaged, recording).right
         right, frames = right + int(correct.sum()), frames + len(correct)
     right, frames = (int(total) for total in ranks.sum([right, frames]))
-    if ranks.any(bool(asked)):  # not all were played: it is done when the run goes on
+    if ranks.any(bool(stops)):  # not all were played: the resumed run evaluates
         return False
     now.watched_at, now.watched = now.step, right / max(frames, 1)
     if settings.patience is not None and now.watched > now.best:
@@ -502,7 +519,7 @@ def _finished(run: Run, settings: TrainSettings) -> bool:
 def _held_back(
     recordings: list[Recording], settings: TrainSettings
 ) -> tuple[list[Recording], list[Recording]]:
-    """(to learn from, to watch): whole groups, as ``held_out`` chooses them."""
+    """Recordings to learn from, and to watch: whole groups, as ``held_out`` chooses them."""
     numbered = [Clip(Path(str(i)), str(r.target), r.group) for i, r in enumerate(recordings)]
     try:
         parts = held_out(numbered, part=settings.watch, seed=settings.seed)

@@ -1,4 +1,4 @@
-"""What a trunk that does not learn says of recordings: computed once for each look, and kept on disk."""
+"""Features of a frozen backbone: computed once for each view of a recording, and cached on disk."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from streamrec.errors import need
 from streamrec.nn.model import ActionModel
 from streamrec.nn.transforms import planar
 from streamrec.sources.sampling import due_frames
-from streamrec.train.augment import Augmentation, Look
+from streamrec.train.augment import Augmentation, View
 
 need("torch", extra="train")
 
 import torch  # noqa: E402
 
-LOOKED_FPS = 10.0  # what a trunk sees changes slowly: a frame in between has the features of the one before
-AT_ONCE = 64  # pictures
-EDITION = 1  # of the entries: to be raised when looks or trunks give other numbers
+FEATURE_FPS = 10.0  # features change slowly: a frame in between has those of the frame before
+BATCH = 64  # frames that are encoded together
+EDITION = 1  # of the cache entries: to be raised when views or backbones give other numbers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Looked:
-    """A recording in one look."""
+class ViewFeatures:
+    """One view of a recording, with the backbone's features of its frames."""
 
-    look: Look | None  # None: as it is
+    view: View | None  # None: the recording as it is
     features: np.ndarray  # (K, S) float16
-    rows: np.ndarray  # (T,) which of them each frame has
+    rows: np.ndarray  # (T,) index of each frame's row in ``features``
 
     def of(self, frames: np.ndarray) -> np.ndarray:
-        """(T',) numbers of frames -> (T', S) float32."""
+        """(T',) indices of frames -> (T', S) float32."""
         return np.asarray(self.features[self.rows[frames]], np.float32)
 
 
-class KeptLooks:
-    """Recordings in a few fixed looks each, the first one plain, with the trunk's features of their pictures.
+class FeatureCache:
+    """A few fixed views of each recording, the first one plain, with the frozen backbone's features of their frames.
 
-    Without this a frozen trunk would be most of what training costs. Looks depend on the recording and the number
-    of the look alone, so that all seeds and folds share what is on disk, beside the decoded clips.
+    Without this a frozen backbone would be most of what training costs. A view depends on the recording and the view's
+    number alone, so that all seeds and folds share the files, which lie beside the decoded clips.
     """
 
     def __init__(
@@ -49,61 +49,61 @@ class KeptLooks:
         model: ActionModel,
         augmentation: Augmentation | None,
         *,
-        looks: int,
+        views: int,
         dtype: torch.dtype = torch.float32,
         cache: ClipCache | None = None,
     ) -> None:
         self._model = copy.deepcopy(model).requires_grad_(False).eval()
         self._augmentation = augmentation
         self._dtype = dtype
-        self._looks = looks if augmentation is not None else 1
+        self._views = views if augmentation is not None else 1
         self._cache = cache or ClipCache()
-        self._trunk = _fingerprint(self._model)
-        self._known: dict[tuple[int, int], Looked] = {}
+        self._backbone = _fingerprint(self._model)
+        self._known: dict[tuple[int, int], ViewFeatures] = {}
 
-    def drawn(self, rng: np.random.Generator, recording: Recording) -> Looked:
-        """One of the looks of a recording."""
-        return self.look(recording, int(rng.integers(self._looks)))
+    def drawn(self, rng: np.random.Generator, recording: Recording) -> ViewFeatures:
+        """A random one of the views of a recording."""
+        return self.view(recording, int(rng.integers(self._views)))
 
-    def look(self, recording: Recording, number: int) -> Looked:
-        """The look of this number; 0 is the recording as it is."""
+    def view(self, recording: Recording, number: int) -> ViewFeatures:
+        """The view of this number; 0 is the recording as it is."""
         found = self._known.get((id(recording), number))
         if found is None:
-            found = self._known[id(recording), number] = self._looked(recording, number)
+            found = self._known[id(recording), number] = self._read(recording, number)
         return found
 
-    def _looked(self, recording: Recording, number: int) -> Looked:
+    def _read(self, recording: Recording, number: int) -> ViewFeatures:
         identity = sha256(
             recording.timestamps.tobytes() + np.ascontiguousarray(recording.pictures[::16]).tobytes()
         )
-        look = None
+        view = None
         if number and self._augmentation is not None:
             rng = np.random.default_rng((int.from_bytes(identity.digest()[:8], "big"), number))
-            look = Look.drawn(rng, self._augmentation, recording.pictures.shape[1:3])
-        frames = due_frames(recording.timestamps.tolist(), LOOKED_FPS)
+            view = View.drawn(rng, self._augmentation, recording.pictures.shape[1:3])
+        frames = due_frames(recording.timestamps.tolist(), FEATURE_FPS)
         rows = np.searchsorted(frames, np.arange(len(recording.timestamps)), side="right") - 1
         parts = (
             identity.hexdigest(),
-            self._trunk,
+            self._backbone,
             repr(self._augmentation) if number else "",
             number,
             EDITION,
         )
         features = self._cache.features_of(
-            sha256(repr(parts).encode()).hexdigest()[:40], lambda: self._computed(recording, look, frames)
+            sha256(repr(parts).encode()).hexdigest()[:40], lambda: self._computed(recording, view, frames)
         )
-        return Looked(look, features, rows)
+        return ViewFeatures(view, features, rows)
 
     @torch.inference_mode()
-    def _computed(self, recording: Recording, look: Look | None, frames: list[int]) -> np.ndarray:
-        """(K, S) float16."""
+    def _computed(self, recording: Recording, view: View | None, frames: list[int]) -> np.ndarray:
+        """(K, S) float16 features of the K frames."""
         ages = recording.timestamps - recording.timestamps[0]
         found = []
-        for start in range(0, len(frames), AT_ONCE):
-            numbers = frames[start : start + AT_ONCE]
+        for start in range(0, len(frames), BATCH):
+            numbers = frames[start : start + BATCH]
             pictures = [recording.pictures[n] for n in numbers]
-            if look is not None:
-                pictures = [look(p, n, float(ages[n])) for p, n in zip(pictures, numbers, strict=True)]
+            if view is not None:
+                pictures = [view(p, n, float(ages[n])) for p, n in zip(pictures, numbers, strict=True)]
             batch = torch.from_numpy(planar(np.stack(pictures))).to(self._model.mean.device)
             with torch.autocast(batch.device.type, self._dtype, enabled=self._dtype is not torch.float32):
                 features = self._model.backbone_features(batch)
@@ -112,7 +112,7 @@ class KeptLooks:
 
 
 def _fingerprint(model: ActionModel) -> str:
-    """Of all that decides what the trunk says."""
+    """A hash of all that decides the backbone's features."""
     found = sha256(repr((type(model.encoder).__name__, model.config.transform)).encode())
     trunk = getattr(model.encoder, "trunk", model.encoder)
     for name, value in trunk.state_dict().items():

@@ -1,4 +1,4 @@
-"""What a model knows by sight, from the recordings that it learned from, as they are played."""
+"""Fitting the out-of-distribution score to recordings: which frames a model knows, and which are unknown to it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ from streamrec.sources.sampling import due_frames
 
 
 def known_of(recordings: Iterable[Recording], fps: float) -> KnownPictures:
-    """Fit to frames that come in the rhythm; the border is found by groups that were left out."""
+    """Fit to frames at the sampling rate ``fps``; groups that were left out decide the border to unknown."""
     recordings = list(recordings)
-    return KnownPictures.of([_looks(each, fps) for each in recordings], [each.group for each in recordings])
+    return KnownPictures.of(
+        [_appearances(each, fps) for each in recordings], [each.group for each in recordings]
+    )
 
 
 def recordings_of(places: Sequence[str], config: ModelConfig) -> tuple[list[Recording], list[str]]:
-    """Clips as for training, or bare videos and folders of them, as the model sees them; then what is unreadable."""
+    """Recordings of clips as for training, or of bare videos and folders of them; and what is unreadable, as text."""
     clips: list[Clip] = []
     for place in places:
         path = path_of(str(place))
@@ -39,13 +41,13 @@ def recordings_of(places: Sequence[str], config: ModelConfig) -> tuple[list[Reco
 
 
 def unknown_part(known: KnownPictures, recordings: Iterable[Recording], fps: float) -> float:
-    """Which part of the recordings' frames is unknown; each recording weighs the same."""
-    parts = [float((known.distances(_looks(each, fps)) > 1.0).mean()) for each in recordings]
+    """Part of the frames that is out of distribution, 0 to 1; each recording weighs the same."""
+    parts = [float((known.distances(_appearances(each, fps)) > 1.0).mean()) for each in recordings]
     return sum(parts) / len(parts)
 
 
-def _looks(recording: Recording, fps: float) -> np.ndarray:
-    """(T, NUMBERS) of at most EACH frames, evenly spread."""
+def _appearances(recording: Recording, fps: float) -> np.ndarray:
+    """(K, NUMBERS) appearance of at most EACH frames, evenly spread."""
     frames = due_frames(recording.timestamps.tolist(), fps)
     chosen = np.linspace(0, len(frames) - 1, min(len(frames), EACH)).round().astype(int)
     return appearance_of(planar(recording.pictures[np.array(frames)[chosen]]))

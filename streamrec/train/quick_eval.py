@@ -1,4 +1,4 @@
-"""What a model says of recordings, each from the initial state, without the pipeline: quick."""
+"""Predictions for whole recordings, each from the initial state, without the pipeline: quick."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ need("torch", extra="train")
 
 import torch  # noqa: E402
 
-AT_ONCE = 256  # frames: a long stream is played in parts, or it would not fit
+CHUNK = 256  # frames: a long recording is encoded in parts, so that it fits into memory
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Played:
-    """A recording, and what a model said of the frames that it looked at."""
+    """A recording, and a model's predictions for the frames that it processed. T counts those frames."""
 
     recording: Recording
-    frames: np.ndarray  # (T,) int64: which ones of the recording
+    frames: np.ndarray  # (T,) int64: their indices in the recording
     probabilities: np.ndarray  # (T, labels) float32
 
     @property
     def times(self) -> np.ndarray:
-        """(T,) seconds from the recording's beginning."""
+        """(T,) seconds from the start of the recording."""
         return self.recording.timestamps[self.frames] - self.recording.timestamps[0]
 
     @property
@@ -40,35 +40,35 @@ class Played:
         return self.recording.targets[self.frames]
 
     @property
-    def said(self) -> np.ndarray:
-        """(T,) index of the label that was most probable."""
+    def predicted(self) -> np.ndarray:
+        """(T,) index of the most probable label."""
         return self.probabilities.argmax(-1)
 
     @property
     def right(self) -> np.ndarray:
-        """(K,) bool, of the K frames that have a truth."""
+        """(K,) bool: whether each of the K frames with a truth is predicted correctly."""
         known = self.truth != NO_LABEL
-        return self.said[known] == self.truth[known]
+        return self.predicted[known] == self.truth[known]
 
 
 @torch.inference_mode()
 def play(model: ActionModel, recording: Recording) -> Played:
-    """Show a model the frames of a recording that come in its rhythm."""
+    """Run a model on the frames of a recording that are due at its sampling rate."""
     frames = due_frames(recording.timestamps.tolist(), model.config.fps)
     elapsed = np.diff(recording.timestamps[frames], prepend=-np.inf).astype(np.float32)
     device = model.mean.device
-    state, said = model.initial_state(), []
-    for start in range(0, len(frames), AT_ONCE):
-        part = slice(start, start + AT_ONCE)
+    state, probabilities = model.initial_state(), []
+    for start in range(0, len(frames), CHUNK):
+        part = slice(start, start + CHUNK)
         pictures = torch.from_numpy(planar(recording.pictures[frames[part]]))[None].to(device)
         outputs, state = model(pictures, torch.from_numpy(elapsed[part])[None].to(device), state)
         logits, _ = model.split(outputs[0])
-        said.append(torch.softmax(logits, dim=-1).cpu().numpy())
-    return Played(recording, np.array(frames), np.concatenate(said))
+        probabilities.append(torch.softmax(logits, dim=-1).cpu().numpy())
+    return Played(recording, np.array(frames), np.concatenate(probabilities))
 
 
 def accuracies(played: Iterable[Played]) -> tuple[float, float]:
-    """Part that is right: of the frames, and of the recordings at their end. Zero where nothing was played."""
+    """Accuracy per frame, and at the end of each recording, from 0 to 1; zero where nothing was played."""
     right = [each.right for each in played]
     frames = sum(map(len, right))
     at_end = sum(bool(len(r) and r[-1]) for r in right)

@@ -1,4 +1,4 @@
-"""What a run looks like: curves, confusion, timelines and the worst mistakes, as pictures and one page."""
+"""The report of a run: curves, confusion, timelines and the worst mistakes, as images and one page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from streamrec.train.quick_eval import Played
 from streamrec.train.run_log import Line
 
 INK, FAINT, RED, BLUE = "#22303c", "#aab4bd", "#c8443c", "#2b6ca3"
-# Told apart by most eyes (Okabe and Ito, 2008), then lighter ones for many labels; black is left for the words.
+# Distinguishable with colour blindness (Okabe and Ito, 2008), then lighter ones for many labels; black is for text.
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7", "#b5a900", "#7f6bb3",
            "#8c564b", "#17becf", "#98df8a", "#ff9896", "#c5b0d5", "#c49c94", "#9edae5", "#dbdb8d")  # fmt: skip
 TIMELINES = 8
@@ -32,23 +32,23 @@ PICTURES = ("curves", "confusion", "timelines", "mistakes")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mistake:
-    """A stretch of a recording in which the same wrong label was said."""
+    """Frames of a recording, one after the other, with the same wrong prediction."""
 
     played: Played
     name: str
-    start: int  # frames of ``played``
-    end: int  # the last one, included
-    truth: int
-    said: int
+    start: int  # first frame, index in ``played``
+    end: int  # last frame, included
+    truth: int  # label
+    predicted: int  # label
 
     @property
     def confidence(self) -> float:
-        """Mean probability of what was said."""
-        return float(self.played.probabilities[self.start : self.end + 1, self.said].mean())
+        """Mean probability of the predicted label."""
+        return float(self.played.probabilities[self.start : self.end + 1, self.predicted].mean())
 
     @property
     def seconds(self) -> tuple[float, float]:
-        """From the recording's beginning."""
+        """Start and end, in seconds from the start of the recording."""
         return float(self.played.times[self.start]), float(self.played.times[self.end])
 
 
@@ -56,16 +56,16 @@ def draw_report(
     folder: Path,
     *,
     title: str,
-    told: str,
+    summary: str,
     labels: Sequence[str],
     lines: Sequence[Line],
     played: Sequence[Played],
     names: Sequence[str],
 ) -> list[Path]:
-    """Write curves.png, and of what was held out confusion.png, timelines.png and mistakes.png; and report.html.
+    """Write curves.png, for held-out recordings confusion.png, timelines.png and mistakes.png, and report.html.
 
-    ``told`` is a sentence for the page; ``names`` are those of what was ``played``. Raises ``MissingExtra``,
-    and ``OSError`` where it cannot be written.
+    ``summary`` is a sentence for the page; ``names`` are those of the ``played`` recordings. Raises ``MissingExtra``,
+    and ``OSError`` where the folder cannot be written to.
     """
     need("matplotlib", extra="train")
     make_private_folder(folder)
@@ -84,7 +84,7 @@ def draw_report(
                 figure.savefig(file, dpi=110, facecolor="white", format="png")
     page = folder / "report.html"
     with replacing(page, "w", private=True, encoding="utf-8") as file:
-        file.write(_page(title, told, list(figures)))
+        file.write(_page(title, summary, list(figures)))
     return [*(folder / name for name in figures), page]
 
 
@@ -127,11 +127,11 @@ def draw_curves(lines: Sequence[Line]) -> Any:
 
 
 def draw_confusion(labels: Sequence[str], played: Sequence[Played]) -> Any:
-    """What was said of the frames of each label; a matplotlib figure."""
+    """Predictions for the frames of each label; a matplotlib figure."""
     matrix = ConfusionMatrix(labels)
     for each in played:
         known = each.truth != NO_LABEL
-        matrix.update([labels[i] for i in each.truth[known]], [labels[i] for i in each.said[known]])
+        matrix.update([labels[i] for i in each.truth[known]], [labels[i] for i in each.predicted[known]])
     counts = matrix.get().astype(float)
     totals = counts.sum(1)
     parts = counts / np.maximum(totals, 1)[:, None]
@@ -144,7 +144,7 @@ def draw_confusion(labels: Sequence[str], played: Sequence[Played]) -> Any:
     axes.set_yticks(
         range(len(labels)), [f"{label}  ({int(n)})" for label, n in zip(labels, totals, strict=True)]
     )
-    axes.set_xlabel("said")
+    axes.set_xlabel("predicted")
     axes.set_ylabel("true (frames)")
     for row, column in np.argwhere(parts >= 0.005):
         value = parts[row, column]
@@ -169,13 +169,13 @@ def draw_confusion(labels: Sequence[str], played: Sequence[Played]) -> Any:
 
 
 def draw_timelines(labels: Sequence[str], played: Sequence[Played], names: Sequence[str]) -> Any:
-    """Truth above, what was said below, over time, from the worst recording to the best; a matplotlib figure."""
+    """Truth above and prediction below, over time, from the worst recording to the best; a matplotlib figure."""
     patch = need("matplotlib.patches", extra="train").Patch
     order = sorted(range(len(played)), key=lambda i: played[i].right.mean() if len(played[i].right) else 1.0)
     chosen = [
         order[i] for i in np.unique(np.linspace(0, len(order) - 1, min(TIMELINES, len(order))).astype(int))
     ]
-    used = sorted({int(i) for n in chosen for i in (*played[n].truth, *played[n].said) if i != NO_LABEL})
+    used = sorted({int(i) for n in chosen for i in (*played[n].truth, *played[n].predicted) if i != NO_LABEL})
     legend_rows = -(-len(used) // 6)
     figure = _figure(10.0, 0.9 + 0.25 * legend_rows + 0.95 * len(chosen))
     rows = figure.subplots(len(chosen), 1, squeeze=False)[:, 0]
@@ -185,20 +185,20 @@ def draw_timelines(labels: Sequence[str], played: Sequence[Played], names: Seque
         ends = np.append(
             each.times[1:], each.times[-1] + (np.diff(each.times).mean() if len(each.times) > 1 else 0.1)
         )
-        for values, bottom, height in ((each.truth, 1.08, 0.8), (each.said, 0.0, 1.0)):
+        for values, bottom, height in ((each.truth, 1.08, 0.8), (each.predicted, 0.0, 1.0)):
             for start, end in stretches(values):
                 if values[start] != NO_LABEL:
                     span = (each.times[start], ends[end] - each.times[start])
                     axes.broken_barh([span], (bottom, height), color=_colour(values[start]), linewidth=0)
         sure = each.probabilities.max(-1)
-        # White above what was said: the band is as high as the model is sure.
+        # White over the prediction: the height of the band is its probability.
         axes.fill_between(
             np.append(each.times, ends[-1]), np.append(sure, sure[-1]), 1.0, step="post", color="white",
             alpha=0.8, linewidth=0,
         )  # fmt: skip
         axes.set_ylim(0, 1.9)
         axes.set_xlim(0, ends[-1])
-        axes.set_yticks([0.5, 1.48], ["said", "true"], fontsize=8)
+        axes.set_yticks([0.5, 1.48], ["predicted", "true"], fontsize=8)
         axes.tick_params(axis="y", length=0)
         axes.tick_params(axis="x", labelsize=8, length=2, color=FAINT)
         axes.locator_params(axis="x", nbins=8)
@@ -212,7 +212,7 @@ def draw_timelines(labels: Sequence[str], played: Sequence[Played], names: Seque
         ncols=min(6, len(used)),
         frameon=False,
         fontsize=9,
-        title="Held-out recordings, from the worst to the best; a full band is a sure one",
+        title="Held-out recordings, from the worst to the best; the height of a band is the probability",
         title_fontsize=10,
         alignment="left",
     )
@@ -231,7 +231,7 @@ def draw_mistakes(labels: Sequence[str], mistakes: Sequence[Mistake], count: int
     rows = -(-len(mistakes) // 2)
     height = 1.78 * shape[1] / shape[2] + 0.56
     figure = _figure(11.4, 0.45 + rows * height)
-    figure.suptitle("The worst mistakes: sure, long and wrong", x=0.01, ha="left", fontsize=12)
+    figure.suptitle("The worst mistakes: long, and with a high probability", x=0.01, ha="left", fontsize=12)
     grid = figure.subfigures(rows, 2, squeeze=False, wspace=0.03)
     for place, mistake in zip(grid.flat, mistakes, strict=False):
         first, last = mistake.seconds
@@ -239,7 +239,7 @@ def draw_mistakes(labels: Sequence[str], mistakes: Sequence[Mistake], count: int
             0.015, 0.97, f"{labels[mistake.truth]}", ha="left", va="top", fontsize=10, fontweight="bold"
         )
         place.text(
-            0.985, 0.97, f"said {labels[mistake.said]}, {100 * mistake.confidence:.0f} % sure", ha="right",
+            0.985, 0.97, f"predicted {labels[mistake.predicted]}, {100 * mistake.confidence:.0f} %", ha="right",
             va="top", fontsize=10, color=RED, fontweight="bold",
         )  # fmt: skip
         name = mistake.name if len(mistake.name) <= 60 else "..." + mistake.name[-57:]
@@ -257,15 +257,15 @@ def draw_mistakes(labels: Sequence[str], mistakes: Sequence[Mistake], count: int
 
 
 def worst_mistakes(played: Sequence[Played], names: Sequence[str], most: int = MISTAKES) -> list[Mistake]:
-    """The stretches where a wrong label was said the longest and the surest, at most two of one recording."""
+    """The longest wrong predictions with the highest probabilities, at most two of one recording."""
     found: list[list[tuple[float, Mistake]]] = []
     for each, name in zip(played, names, strict=True):
-        wrong = (each.truth != NO_LABEL) & (each.said != each.truth)
-        kinds = np.where(wrong, each.truth * each.probabilities.shape[1] + each.said, -1)
+        wrong = (each.truth != NO_LABEL) & (each.predicted != each.truth)
+        kinds = np.where(wrong, each.truth * each.probabilities.shape[1] + each.predicted, -1)
         here = []
         for start, end in stretches(kinds):
             if kinds[start] >= 0:
-                mistake = Mistake(each, name, start, end, int(each.truth[start]), int(each.said[start]))
+                mistake = Mistake(each, name, start, end, int(each.truth[start]), int(each.predicted[start]))
                 here.append((mistake.confidence * (end - start + 1), mistake))
         found.append(sorted(here, key=lambda pair: -pair[0])[:2])
     ranked = sorted((pair for here in found for pair in here), key=lambda pair: -pair[0])
@@ -349,8 +349,8 @@ def _clock(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def _page(title: str, told: str, pictures: Sequence[str]) -> str:
-    shown = "\n".join(f'<img src="{name}" alt="{name.removesuffix(".png")}">' for name in pictures)
+def _page(title: str, summary: str, images: Sequence[str]) -> str:
+    shown = "\n".join(f'<img src="{name}" alt="{name.removesuffix(".png")}">' for name in images)
     return f"""<!doctype html>
 <meta charset="utf-8">
 <title>{html.escape(title)}</title>
@@ -359,7 +359,7 @@ body {{ font: 16px/1.5 system-ui, sans-serif; color: {INK}; max-width: 1100px; m
 img {{ max-width: 100%; display: block; margin: 2rem 0 }}
 </style>
 <h1>{html.escape(title)}</h1>
-<p>{html.escape(told)}.</p>
+<p>{html.escape(summary)}.</p>
 <p>Settings and versions: <a href="config.json">config.json</a>; numbers: <a href="metrics.csv">metrics.csv</a>.</p>
 {shown}
 """

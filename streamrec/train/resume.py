@@ -1,4 +1,4 @@
-"""A run that was stopped goes on bit for bit: all that changes while a model learns, in one safetensors file."""
+"""Exact resume: all that changes while a model learns, in one safetensors file, so that a run goes on bit for bit."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from torch import Tensor, nn  # noqa: E402
 
 
 @dataclass(slots=True, eq=False)
-class Standing:
-    """The numbers of a run."""
+class Counters:
+    """The numbers of a run that change while it learns."""
 
-    step: int = 0  # steps that are learned
+    step: int = 0  # steps that are done
     loss: float = math.nan  # smoothed
-    accuracy: float = math.nan  # smoothed, per frame, on what it learns from
-    watched_at: int = 0  # the step at which the watched recordings were last measured
-    watched: float = math.nan  # their accuracy per frame then
+    accuracy: float = math.nan  # smoothed, per frame, on training recordings
+    watched_at: int = 0  # step of the last evaluation on the watched recordings
+    watched: float = math.nan  # accuracy per frame in that evaluation
     best_at: int = 0
     best: float = -1.0
 
@@ -50,21 +50,21 @@ class Run:
     """All that changes while a model learns."""
 
     model: ActionModel
-    averaged: ActionModel  # what will be returned
+    averaged: ActionModel  # moving average of the weights; it is returned
     optimizer: torch.optim.AdamW
     scaler: torch.amp.GradScaler
     windows: StreamWindows
-    position: np.ndarray  # of the windows, after the last batch that was learned
+    position: np.ndarray  # (N, 2) of the windows, after the last batch that was learned
     state: State
-    balance: Tensor | None  # (labels,) what a frame of each label weighs
-    learner: nn.Module  # the model as it is called: several processes average its gradients
-    frozen: bool | None = None  # whether the trunk is; None: nothing was set yet
-    best: dict[str, Tensor] = field(default_factory=dict)  # the averaged weights that did best, with patience
-    now: Standing = field(default_factory=Standing)
+    balance: Tensor | None  # (labels,) weight of a frame of each label
+    learner: nn.Module  # the model to call: wrapped where several processes average gradients
+    frozen: bool | None = None  # whether the backbone is; None: not set yet
+    best: dict[str, Tensor] = field(default_factory=dict)  # with patience: the best averaged weights so far
+    now: Counters = field(default_factory=Counters)
 
 
 def identity(settings: dict[str, Any], recordings: Iterable[Recording], ranks: Ranks) -> str:
-    """What a run must share with another to go on from it: settings, data and the number of processes."""
+    """Settings, data and number of processes as JSON: a run goes on only from a file with the same."""
     data = sha256()
     for recording in recordings:
         data.update(
@@ -74,9 +74,9 @@ def identity(settings: dict[str, Any], recordings: Iterable[Recording], ranks: R
 
 
 def keep(run: Run, path: Path, which: str, ranks: Ranks) -> None:
-    """Write a run, whole or not at all, for its owner alone; all processes take part, the first one writes.
+    """Write a run atomically, readable by its owner alone; all processes take part, the first one writes.
 
-    Raises ``OSError`` in the first one where it cannot be written.
+    Raises ``OSError`` in the first process where the file cannot be written.
     """
     tensors = {f"model.{name}": value for name, value in run.model.state_dict().items()}
     tensors |= {f"averaged.{name}": value for name, value in run.averaged.state_dict().items()}
@@ -87,7 +87,7 @@ def keep(run: Run, path: Path, which: str, ranks: Ranks) -> None:
         tensors |= {f"{rank}.{name}": each for rank, each in enumerate(ranks.gather(value))}
     if not ranks.first:
         return
-    numbers = {each.name: getattr(run.now, each.name) for each in fields(Standing)}
+    numbers = {each.name: getattr(run.now, each.name) for each in fields(Counters)}
     whole = {name: value.cpu().clone().contiguous() for name, value in tensors.items()}
     metadata = {
         "numbers": json.dumps(numbers),
@@ -98,33 +98,33 @@ def keep(run: Run, path: Path, which: str, ranks: Ranks) -> None:
     with replacing(path, private=True) as file:
         try:
             save_file(whole, file.name, metadata)
-        except SafetensorError as error:  # what the system said stands in its text alone
+        except SafetensorError as error:  # the system's error number is in its text alone
             number = re.search(r"os error (\d+)", str(error))
             code = int(number[1]) if number else errno.EIO
             raise OSError(code, os.strerror(code), str(path)) from error
 
 
 class Keeper:
-    """Keeps a run in a file as it goes on; where the disk refuses it, that is told once, and it goes on learning."""
+    """Writes a run to a file now and then; an error of the disk is reported once, and training goes on."""
 
-    def __init__(self, path: Path | None, which: str, ranks: Ranks, say: Callable[[str], object]) -> None:
-        self._path, self._which, self._ranks, self._say = path, which, ranks, say
-        self._told = False
+    def __init__(self, path: Path | None, which: str, ranks: Ranks, log: Callable[[str], object]) -> None:
+        self._path, self._which, self._ranks, self._log = path, which, ranks, log
+        self._reported = False
 
     def keep(self, run: Run) -> None:
-        """Now and then."""
+        """Write the run."""
         if self._path is None:
             return
         try:
             keep(run, self._path, self._which, self._ranks)
-            self._told = False
+            self._reported = False
         except OSError as error:
-            if not self._told:
-                self._say(f"the run cannot be kept in {self._path}: {why(error)}; it goes on learning")
-            self._told = True
+            if not self._reported:
+                self._log(f"the run cannot be kept in {self._path}: {why(error)}; it goes on learning")
+            self._reported = True
 
     def keep_last(self, run: Run) -> None:
-        """When it was stopped: where its own place is full, in another one, which is told."""
+        """Write the run when it was stopped; where its disk is full, to another place, which is reported."""
         if self._path is None:
             return
         try:
@@ -133,17 +133,17 @@ class Keeper:
             place = keep_elsewhere(
                 self._path.name, lambda path: keep(run, path, self._which, Ranks(device=self._ranks.device))
             )
-            if place is None or self._ranks.count > 1:  # what others have cannot be gathered again
-                self._say(f"the run cannot be kept in {self._path}: {why(error)}; what was learned is lost")
+            if place is None or self._ranks.count > 1:  # the streams of the others cannot be gathered again
+                self._log(f"the run cannot be kept in {self._path}: {why(error)}; what was learned is lost")
             else:
-                self._say(
+                self._log(
                     f"the run cannot be kept in {self._path}: {why(error)}; it is in {place}: "
                     f"make room, move it to {self._path}, and the same command goes on"
                 )
 
 
 def restore(run: Run, path: Path, which: str, ranks: Ranks) -> None:
-    """Fill a run that has just begun from a file; raises ``DataError`` for one of another run."""
+    """Fill a new run from a file; raises ``DataError`` for the file of another run."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -179,11 +179,11 @@ def restore(run: Run, path: Path, which: str, ranks: Ranks) -> None:
     torch.set_rng_state(own["random"])
     if "random.cuda" in own:
         torch.cuda.set_rng_state(own["random.cuda"], ranks.device)
-    run.now = Standing(**json.loads(metadata["numbers"]))
+    run.now = Counters(**json.loads(metadata["numbers"]))
 
 
 def _own(run: Run, ranks: Ranks) -> dict[str, Tensor]:
-    """What each process has for itself: its streams and its chance."""
+    """What each process has for itself: its streams and its random generators."""
     tensors = {f"state.head.{i}": value for i, value in enumerate(run.state.head)}
     tensors |= {f"state.cache.{i}": value for i, value in enumerate(run.state.cache)}
     tensors["state.clock"] = run.state.clock

@@ -1,4 +1,4 @@
-"""What a run writes while it learns: config.json, metrics.csv, and the same numbers for TensorBoard."""
+"""Files of a training run: config.json, metrics.csv, and the same numbers for TensorBoard."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from streamrec.core.version import commit, version_of
 from streamrec.errors import DataError, MissingExtra, need
 from streamrec.train.fit import Progress
 
-EVERY = 10  # steps from one line to the next; a measurement of what is watched has a line too
+EVERY = 10  # steps from one line to the next; each evaluation has a line too
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,28 +28,27 @@ class Line:
 
     step: int
     loss: float
-    accuracy: float  # per frame, on what it learns from
+    accuracy: float  # per frame, on training recordings
     learning_rate: float
-    held_out: float | None  # accuracy per frame on what it does not learn from, where it was measured
-    seconds: float  # of learning, over all sittings
+    held_out: float | None  # accuracy per frame on watched recordings; None: not evaluated at this step
+    seconds: float  # of learning, with those before a resume
 
 
 class RunLog:
-    """Writes the lines of a run; a run that goes on goes on with its lines.
+    """Writes the lines of a run; a resumed run keeps the lines before it.
 
-    A disk that is full is told once, to ``say``: the run goes on, without what could not be written. Raises
-    ``DataError`` where the folder cannot be written to for another reason. It shows what was learned from, so that
-    it is for its owner alone.
+    A full disk is reported once, to ``log``: the run goes on without its files. Raises ``DataError`` where the folder
+    cannot be written to for another reason. The folder shows training data, so only its owner can read it.
     """
 
-    def __init__(self, folder: Path, *, say: Callable[[str], None] = lambda text: None) -> None:
+    def __init__(self, folder: Path, *, log: Callable[[str], None] = lambda text: None) -> None:
         self.path = folder / "metrics.csv"
         self._begun = time.monotonic()
-        self._before = 0.0  # seconds of earlier sittings
+        self._before = 0.0  # seconds before a resume
         self._open = False
         self._board: Any = None
-        self._say = say
-        self._told = False
+        self._log = log
+        self._reported = False
         try:
             make_private_folder(folder)
             try_room(self.path, 1)
@@ -58,7 +57,7 @@ class RunLog:
 
             self._board = SummaryWriter(str(folder))
         except MissingExtra as error:
-            say(f"no events for TensorBoard: {error}")
+            log(f"no events for TensorBoard: {error}")
         except OSError as error:
             if not too_full(error):
                 raise DataError(f"the run's folder {folder} cannot be written: {why(error)}") from error
@@ -97,11 +96,11 @@ class RunLog:
             self._fail(error)
 
     def _fail(self, error: OSError) -> None:
-        if self._board is not None and too_full(error):  # its thread is dead, and would be waited for
+        if self._board is not None and too_full(error):  # its thread is dead, and close() would wait for it
             self._board = None
-        if not self._told:
-            self._say(f"{self.path.parent} cannot be written: {why(error)}; it goes on learning without")
-        self._told = True
+        if not self._reported:
+            self._log(f"{self.path.parent} cannot be written: {why(error)}; it goes on learning without")
+        self._reported = True
 
     def close(self) -> None:
         """Finish the event file."""
@@ -112,7 +111,7 @@ class RunLog:
                 self._fail(error)
 
     def _go_on(self, step: int) -> None:
-        """Keep the lines of earlier sittings, but for those of steps that are learned again."""
+        """Keep the lines before a resume, without those of steps that are learned again."""
         kept = [line for line in read_lines(self.path) if line.step < step]
         self._before = kept[-1].seconds if kept else 0.0
         with replacing(self.path, "w", private=True, newline="", encoding="utf-8") as file:
@@ -123,7 +122,7 @@ class RunLog:
 
 
 def read_lines(path: Path) -> list[Line]:
-    """The lines of a metrics.csv; none where there is no such file, or it is another one."""
+    """The lines of a metrics.csv; none where the file is missing or has other columns."""
     if not path.exists():
         return []
     with path.open(newline="", encoding="utf-8") as file:
@@ -146,7 +145,7 @@ def read_lines(path: Path) -> list[Line]:
 
 
 def write_config(folder: Path, **parts: Any) -> None:
-    """Write config.json: what is given, and the versions of what it was made with."""
+    """Write config.json: what is given, and the versions of the packages that were used."""
     made_with = {name: version_of(name) for name in ("streamrec", "torch", "torchvision", "timm", "numpy")}
     plain = parts | {
         "command": redact(" ".join(sys.argv)),

@@ -1,8 +1,7 @@
-"""A model soup: models that begin alike and learn apart, each by its own chance, become one of their mean weights.
+"""A model soup: the mean of several models that start from the same weights (Wortsman et al., ICML 2022).
 
-It judges more steadily than any of them, and costs what one costs (Wortsman et al., ICML 2022). That holds where
-they begin from a model that has learned already: those that begin at random end up far apart, and the mean of their
-weights knows nothing.
+Its predictions are steadier than those of any member, at the cost of one model. That holds where the members start from
+a trained model: those that start at random end up far apart, and the mean of their weights is useless.
 """
 
 from __future__ import annotations
@@ -15,8 +14,7 @@ from streamrec.data.decode_cache import Recording
 from streamrec.errors import DataError, need
 from streamrec.nn.config import ModelConfig
 from streamrec.nn.model import ActionModel
-from streamrec.train.distributed import Ranks
-from streamrec.train.fit import Progress, TrainSettings, fit
+from streamrec.train.fit import Progress, RunOptions, TrainSettings, fit
 
 need("torch", extra="train")
 
@@ -24,7 +22,7 @@ import torch  # noqa: E402
 
 
 def check_start(settings: TrainSettings, weights: str | None) -> None:
-    """Raise ``DataError`` for a soup whose members have no learned model to begin from."""
+    """Raise ``DataError`` for a soup whose members have no trained model to start from."""
     if settings.soup > 1 and weights in (None, "imagenet"):
         raise DataError(
             f"the weights of {settings.soup} models that begin at random cannot be averaged: give --weights, a model "
@@ -41,14 +39,12 @@ def fit_soup(
     weights: str | None = None,
     watched: list[Recording] | None = None,
     resumes: Sequence[Path | None] | None = None,
-    tell: Callable[[Progress], None] = lambda progress: None,
-    say: Callable[[str], object] = lambda sentence: None,
-    ranks: Ranks | None = None,
+    options: RunOptions = RunOptions(),
 ) -> ActionModel:
     """``fit`` each of ``settings.soup`` members, one after the other; returns the model of their mean weights.
 
-    ``resumes``: a file for each member. ``tell`` hears of one run that is as long as all of them; what it hears of
-    ``watched`` is a member's. All else is as for ``fit``.
+    ``resumes``: a file for each member. ``options.on_progress`` gets the progress of one run that is as long as all
+    members together; its accuracy on ``watched`` is that of a member. Everything else is as for ``fit``.
     """
     check_start(settings, weights)
     resumes = resumes or [None] * settings.soup
@@ -57,14 +53,15 @@ def fit_soup(
             recordings,
             config,
             settings,
-            member=member,
             background=background,
             weights=weights,
             watched=watched,
-            resume=resume,
-            tell=_told_as_part(tell, member, settings),
-            say=say,
-            ranks=ranks,
+            options=replace(
+                options,
+                member=member,
+                resume=resume,
+                on_progress=_of_the_soup(options.on_progress, member, settings),
+            ),
         )
         for member, resume in zip(range(settings.soup), resumes, strict=True)
     ]
@@ -72,7 +69,7 @@ def fit_soup(
 
 
 def mean_of(models: Sequence[ActionModel]) -> ActionModel:
-    """The first model, its weights and norms' statistics the mean of all; what is counted in them stays the first's."""
+    """The first model with the mean of all weights and norm statistics; integer counters stay the first model's."""
     first, states = models[0], [model.state_dict() for model in models]
     with torch.no_grad():
         for name, value in states[0].items():
@@ -81,15 +78,15 @@ def mean_of(models: Sequence[ActionModel]) -> ActionModel:
     return first
 
 
-def _told_as_part(
-    tell: Callable[[Progress], None], member: int, settings: TrainSettings
+def _of_the_soup(
+    on_progress: Callable[[Progress], None], member: int, settings: TrainSettings
 ) -> Callable[[Progress], None]:
-    """Tells where a member stands as where the soup does."""
+    """A callback for the progress of one member that passes it on as progress of the whole soup."""
     if settings.soup == 1:
-        return tell
+        return on_progress
 
-    def told(progress: Progress) -> None:
+    def of_member(progress: Progress) -> None:
         step = member * settings.steps + progress.step
-        tell(replace(progress, step=step, steps=settings.soup * settings.steps, best_at=None))
+        on_progress(replace(progress, step=step, steps=settings.soup * settings.steps, best_at=None))
 
-    return told
+    return of_member

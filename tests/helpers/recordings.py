@@ -10,7 +10,7 @@ import numpy as np
 
 from streamrec.data.decode_cache import Recording
 from streamrec.train.augment import Augmentation
-from streamrec.train.stream_windows import Batch, StreamWindows
+from streamrec.train.stream_windows import Batch, StreamWindows, WindowSettings
 
 STILL = Augmentation(
     flip=False,
@@ -58,8 +58,9 @@ def recorded(
 
 
 def windows_of(recordings: list[Recording], **changes) -> StreamWindows:
+    data = {name: changes.pop(name) for name in ("background", "features") if name in changes}
     settings = {"streams": 3, "window": 16, "fps": 10.0, "augmentation": None, "seed": 4}
-    return StreamWindows(recordings, **(settings | changes))
+    return StreamWindows(recordings, WindowSettings(**(settings | changes)), **data)
 
 
 def joined(windows: StreamWindows, batches: int) -> Batch:

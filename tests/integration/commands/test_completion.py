@@ -56,6 +56,11 @@ def test_model_files_are_completed_beside_the_names(folder):
     assert ask("bash", "streamrec bench -m own/").split() == ["own/mine.safetensors"]
 
 
+def test_a_folder_that_cannot_be_read_completes_nothing(folder):
+    assert ask("bash", "streamrec bench -m ~nobody-of-this-name/x").split() == []
+    assert ask("bash", "streamrec bench -m gone/x").split() == []
+
+
 def test_a_model_may_start_from_imagenet(folder):
     assert ask("bash", "streamrec train my_clips --weights i").split() == ["imagenet"]
 

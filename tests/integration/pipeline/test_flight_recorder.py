@@ -117,7 +117,7 @@ def test_the_first_difference_is_told(tmp_path):
     assert found.steps == 21
     assert re.fullmatch(
         rf"part-000001\.jsonl, line {line + 1}: synthetic, frame \d+ at \d\.\d+ s: "
-        r"(\w+ was 0\.\d+ then, and is 0\.\d+ now|the same was said, .*|the phase was .*)",
+        r"(\w+ was 0\.\d+ then, and is 0\.\d+ now|the prediction is the same, .*|the phase was .*)",
         found.difference,
     )
 

@@ -85,7 +85,7 @@ def test_flow_and_head_stay_as_they_are(videos, tmp_path):
 
 
 def test_one_video_cannot_both_calibrate_and_check(model, videos, tmp_path):
-    with pytest.raises(ModelError, match="1 videos: one calibrates, another tells what is lost"):
+    with pytest.raises(ModelError, match="1 videos: one calibrates, another measures the loss"):
         quantize(model, tmp_path / "out.onnx", sorted(videos.glob("*.mp4"))[:1])
 
 

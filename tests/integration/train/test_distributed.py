@@ -29,7 +29,7 @@ from safetensors.torch import save_file
 
 from streamrec.nn.config import ModelConfig
 from streamrec.data.decode_cache import Recording
-from streamrec.train.fit import TrainSettings, fit
+from streamrec.train.fit import RunOptions, TrainSettings, fit
 from streamrec.train.distributed import joined
 from streamrec.nn.transforms import Transform
 
@@ -45,7 +45,9 @@ settings = TrainSettings(
 )
 with joined("cpu") as ranks:
     told = []
-    whole = fit(recordings, config, settings, tell=told.append, ranks=ranks)
+    whole = fit(
+        recordings, config, settings, options=RunOptions(on_progress=told.append, ranks=ranks)
+    )
     assert len(told) == (6 if ranks.first else 0)
 
     from streamrec.train import fit as recipe
@@ -61,13 +63,13 @@ with joined("cpu") as ranks:
     recipe._learn = pressed
     resume = folder / "m.resume"
     try:
-        fit(recordings, config, settings, resume=resume, ranks=ranks)
+        fit(recordings, config, settings, options=RunOptions(resume=resume, ranks=ranks))
     except KeyboardInterrupt:
         pass
     else:
         raise AssertionError("it was not stopped")
     recipe._learn = known
-    resumed = fit(recordings, config, settings, resume=resume, ranks=ranks)
+    resumed = fit(recordings, config, settings, options=RunOptions(resume=resume, ranks=ranks))
     for name, model in (("whole", whole), ("resumed", resumed)):
         weights = {key: value.contiguous() for key, value in model.state_dict().items()}
         save_file(weights, folder / f"{name}{ranks.rank}.safetensors")

@@ -24,8 +24,9 @@ from streamrec.train import fit as recipe
 from streamrec.train import resume as keeping
 from streamrec.train.augment import Augmentation
 from streamrec.train.distributed import Ranks
-from streamrec.train.fit import Progress, TrainSettings, fit, step_loss
+from streamrec.train.fit import Progress, TrainSettings, step_loss
 from streamrec.train.quick_eval import accuracies, play
+from tests.helpers.training import fit
 
 LABELS = ("left", "right")
 CONFIG = ModelConfig(labels=LABELS, transform=Transform(height=32, width=32), hidden_size=16)
@@ -76,7 +77,7 @@ def stop_at(step: int):
 
 def stopped(recordings, settings, resume: Path, step: int, config: ModelConfig = CONFIG) -> None:
     with pytest.raises(KeyboardInterrupt):
-        fit(recordings, config, settings, resume=resume, tell=stop_at(step))
+        fit(recordings, config, settings, resume=resume, on_progress=stop_at(step))
     assert resume.exists()
 
 
@@ -156,7 +157,7 @@ def test_the_state_is_carried_from_window_to_window(blobs):
 
 def test_progress_is_told_after_every_step(blobs):
     told: list[Progress] = []
-    fit(blobs, CONFIG, QUICK, tell=told.append)
+    fit(blobs, CONFIG, QUICK, on_progress=told.append)
     assert [p.step for p in told] == list(range(1, 9))
     assert {p.steps for p in told} == {8}
     assert all(math.isfinite(p.loss) and 0.0 <= p.accuracy <= 1.0 for p in told)
@@ -259,7 +260,8 @@ def test_the_head_may_learn_alone(blobs):
 def test_the_trunk_learns_slower_and_warms_up_when_it_is_let_loose():
     settings = TrainSettings(stages="staged", unfreeze=0.5, trunk_rate=0.1, warmup=0.1)
     parts = [
-        recipe._rate(d, settings, trunk=True) / recipe._rate(d, settings) for d in (0.2, 0.5, 0.55, 0.6, 0.9)
+        recipe._rate(d, settings, backbone=True) / recipe._rate(d, settings)
+        for d in (0.2, 0.5, 0.55, 0.6, 0.9)
     ]
     assert parts[0] == 0.0
     assert 0.0 < parts[1] < 0.01 < parts[2] < 0.1
@@ -285,8 +287,8 @@ def test_frozen_norms_keep_their_weights_and_statistics(blobs, stages):
 def test_an_encoder_without_a_trunk_cannot_be_staged(blobs):
     run = begin(blobs)
     run.model.encoder.cnn = None
-    with pytest.raises(ModelError, match="has no trunk to freeze"):
-        recipe._trunk(run.model, QUICK)
+    with pytest.raises(ModelError, match="has no backbone to freeze"):
+        recipe._backbone(run.model, QUICK)
 
 
 # -- stopping early
@@ -313,7 +315,7 @@ def scripted(monkeypatch, scores: list[float]) -> None:
 def test_learning_stops_when_nothing_gets_better_and_the_best_is_returned(blobs, monkeypatch):
     scripted(monkeypatch, [50, 70, 70, 60])
     told: list[Progress] = []
-    stopped_early = fit(blobs, CONFIG, replace(PATIENT, steps=20), tell=told.append)
+    stopped_early = fit(blobs, CONFIG, replace(PATIENT, steps=20), on_progress=told.append)
     assert [p.step for p in told] == list(range(1, 9))
     assert [p.watched for p in told if p.watched is not None] == [0.5, 0.7, 0.7, 0.6]
     assert told[-1].best_at == 4
@@ -327,7 +329,7 @@ def test_learning_stops_when_nothing_gets_better_and_the_best_is_returned(blobs,
     known = keeping.keep
     monkeypatch.setattr(keeping, "keep", lambda run, *_: kept.update(weights(run.averaged)))
     with pytest.raises(KeyboardInterrupt):
-        fit(blobs, CONFIG, replace(PATIENT, steps=20), resume=Path("unused"), tell=spied)
+        fit(blobs, CONFIG, replace(PATIENT, steps=20), resume=Path("unused"), on_progress=spied)
     monkeypatch.setattr(keeping, "keep", known)
     assert all(torch.equal(value, kept[name]) for name, value in stopped_early.state_dict().items())
 
@@ -347,7 +349,7 @@ def test_one_group_is_too_few_to_stop_early_by(blobs):
 
 def test_what_is_watched_without_patience_decides_nothing(blobs):
     told: list[Progress] = []
-    watched = fit(blobs, CONFIG, replace(QUICK, evaluate_every=3), watched=blobs[:2], tell=told.append)
+    watched = fit(blobs, CONFIG, replace(QUICK, evaluate_every=3), watched=blobs[:2], on_progress=told.append)
     assert [p.step for p in told if p.watched is not None] == [3, 6, 8]
     assert same(watched, fit(blobs, CONFIG, replace(QUICK, evaluate_every=3)))
 
@@ -413,9 +415,9 @@ def test_a_run_with_stages_and_patience_goes_on_bit_for_bit(blobs, tmp_path, ste
     resume = tmp_path / "m.resume"
     stopped(blobs, settings, resume, step)
     told: list[Progress] = []
-    resumed = fit(blobs, CONFIG, settings, resume=resume, tell=told.append)
+    resumed = fit(blobs, CONFIG, settings, resume=resume, on_progress=told.append)
     whole: list[Progress] = []
-    assert same(resumed, fit(blobs, CONFIG, settings, tell=whole.append))
+    assert same(resumed, fit(blobs, CONFIG, settings, on_progress=whole.append))
     assert told == whole[step:]
 
 
@@ -431,10 +433,10 @@ def test_a_stop_while_it_is_measured_is_heard_and_the_measurement_is_made_later(
     told: list[Progress] = []
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(recipe, "play", pressed)
-        fit(blobs, CONFIG, PATIENT, resume=resume, tell=told.append)
+        fit(blobs, CONFIG, PATIENT, resume=resume, on_progress=told.append)
     assert [(p.step, p.watched) for p in told] == [(1, None), (2, None)]
     again: list[Progress] = []
-    resumed = fit(blobs, CONFIG, PATIENT, resume=resume, tell=again.append)
+    resumed = fit(blobs, CONFIG, PATIENT, resume=resume, on_progress=again.append)
     assert again[0].step == 2
     assert again[0].watched is not None
     assert same(resumed, fit(blobs, CONFIG, PATIENT))
@@ -445,10 +447,10 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(blobs, tmp_path, step):
     resume = tmp_path / "m.resume"
     stopped(blobs, QUICK, resume, step)
     told: list[Progress] = []
-    resumed = fit(blobs, CONFIG, QUICK, resume=resume, tell=told.append)
+    resumed = fit(blobs, CONFIG, QUICK, resume=resume, on_progress=told.append)
     assert told[0].step == step + 1
     whole: list[Progress] = []
-    assert same(resumed, fit(blobs, CONFIG, QUICK, tell=whole.append))
+    assert same(resumed, fit(blobs, CONFIG, QUICK, on_progress=whole.append))
     assert told == whole[step:]
 
 
@@ -480,7 +482,7 @@ def test_a_stop_in_the_middle_of_a_step_waits_for_its_end(blobs, tmp_path, monke
         for one, handler in zip(kinds, before, strict=True):
             signal.signal(one, handler)
     told: list[Progress] = []
-    resumed = fit(blobs, CONFIG, QUICK, resume=resume, tell=told.append)
+    resumed = fit(blobs, CONFIG, QUICK, resume=resume, on_progress=told.append)
     assert told[0].step == 5
     assert same(resumed, fit(blobs, CONFIG, QUICK))
 
@@ -494,9 +496,9 @@ def test_a_run_is_kept_every_hundred_steps_though_nobody_stops_it(blobs, tmp_pat
             raise RuntimeError("the plug was pulled")
 
     with pytest.raises(RuntimeError):
-        fit(blobs, CONFIG, settings, resume=resume, tell=pulled)
+        fit(blobs, CONFIG, settings, resume=resume, on_progress=pulled)
     told: list[Progress] = []
-    resumed = fit(blobs, CONFIG, settings, resume=resume, tell=told.append)
+    resumed = fit(blobs, CONFIG, settings, resume=resume, on_progress=told.append)
     assert [p.step for p in told] == [101, 102]
     assert same(resumed, fit(blobs, CONFIG, settings))
 
@@ -505,7 +507,7 @@ def test_a_finished_run_stays_until_its_model_is_safe(blobs, tmp_path):
     resume = tmp_path / "m.resume"
     model = fit(blobs, CONFIG, QUICK, resume=resume)
     told: list[Progress] = []
-    again = fit(blobs, CONFIG, QUICK, resume=resume, tell=told.append)
+    again = fit(blobs, CONFIG, QUICK, resume=resume, on_progress=told.append)
     assert same(model, again)
     assert not told  # nothing was left to learn
 
@@ -561,7 +563,7 @@ def test_a_run_that_cannot_be_kept_goes_on_learning_and_that_is_told_once(blobs,
     (tmp_path / "file").write_text("no folder")
     told: list[str] = []
     settings = replace(QUICK, steps=200, streams=2, window=2)
-    model = fit(blobs, CONFIG, settings, resume=tmp_path / "file" / "m.resume", say=told.append)
+    model = fit(blobs, CONFIG, settings, resume=tmp_path / "file" / "m.resume", log=told.append)
     assert same(model, fit(blobs, CONFIG, settings))
     (sentence,) = told
     assert "cannot be kept" in sentence
@@ -575,7 +577,7 @@ def test_a_run_that_is_stopped_where_it_cannot_be_kept_is_kept_elsewhere_and_goe
     told: list[str] = []
     with pytest.raises(KeyboardInterrupt):
         fit(
-            blobs, CONFIG, QUICK, resume=tmp_path / "file" / "m.resume", tell=stop_at(4), say=told.append
+            blobs, CONFIG, QUICK, resume=tmp_path / "file" / "m.resume", on_progress=stop_at(4), log=told.append
         )  # fmt: skip
     (kept,) = tmp_path.glob("streamrec-*/m.resume")
     assert str(kept) in told[0]

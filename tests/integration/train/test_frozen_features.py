@@ -14,7 +14,7 @@ from streamrec.nn.model import ActionModel
 from streamrec.nn.transforms import planar
 from streamrec.train.augment import Augmentation
 from streamrec.train.fit import TrainSettings, fit
-from streamrec.train.frozen_features import LOOKED_FPS, KeptLooks
+from streamrec.train.frozen_features import FEATURE_FPS, FeatureCache
 from tests.helpers.recordings import STILL, recorded, scene, windows_of
 
 CONFIG = ModelConfig(
@@ -42,15 +42,15 @@ def cache(tmp_path) -> ClipCache:
     return ClipCache(tmp_path / "clips")
 
 
-def kept(model: ActionModel, cache: ClipCache, **changes) -> KeptLooks:
-    settings = {"looks": 3, "cache": cache} | changes
-    return KeptLooks(model, settings.pop("augmentation", Augmentation()), **settings)
+def kept(model: ActionModel, cache: ClipCache, **changes) -> FeatureCache:
+    settings = {"views": 3, "cache": cache} | changes
+    return FeatureCache(model, settings.pop("augmentation", Augmentation()), **settings)
 
 
 def test_the_first_look_is_the_recording_as_it_is(model, cache):
     recording = noisy(1)
-    looked = kept(model, cache).look(recording, 0)
-    assert looked.look is None
+    looked = kept(model, cache).view(recording, 0)
+    assert looked.view is None
     with torch.inference_mode():
         features = model.backbone_features(torch.from_numpy(planar(recording.pictures)))
     torch.testing.assert_close(torch.from_numpy(looked.of(np.arange(12))), features, atol=2e-3, rtol=2e-3)
@@ -58,58 +58,58 @@ def test_the_first_look_is_the_recording_as_it_is(model, cache):
 
 def test_a_look_has_the_features_of_the_pictures_as_it_shows_them(model, cache):
     recording = noisy(2)
-    looked = kept(model, cache).look(recording, 1)
-    shown = np.stack([looked.look(p, n, n / 10) for n, p in enumerate(recording.pictures)])
+    looked = kept(model, cache).view(recording, 1)
+    shown = np.stack([looked.view(p, n, n / 10) for n, p in enumerate(recording.pictures)])
     with torch.inference_mode():
         features = model.backbone_features(torch.from_numpy(planar(shown)))
     torch.testing.assert_close(torch.from_numpy(looked.of(np.arange(12))), features, atol=2e-3, rtol=2e-3)
 
 
 def test_a_frame_that_comes_between_has_the_features_of_the_one_before(model, cache):
-    recording = replace(noisy(3), timestamps=np.arange(12) / (3 * LOOKED_FPS))
-    looked = kept(model, cache).look(recording, 0)
+    recording = replace(noisy(3), timestamps=np.arange(12) / (3 * FEATURE_FPS))
+    looked = kept(model, cache).view(recording, 0)
     assert len(looked.features) == 4
     assert looked.rows.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
 
 
 def test_the_trunk_is_asked_once_by_all_that_share_a_cache(model, cache, monkeypatch):
     recording, again = noisy(4), noisy(4)
-    first = kept(model, cache).look(recording, 1)
-    monkeypatch.setattr(KeptLooks, "_computed", lambda *_: pytest.fail("asked again"))
-    second = kept(model, cache).look(again, 1)
+    first = kept(model, cache).view(recording, 1)
+    monkeypatch.setattr(FeatureCache, "_computed", lambda *_: pytest.fail("asked again"))
+    second = kept(model, cache).view(again, 1)
     assert np.array_equal(first.features, second.features)
 
 
 def test_another_trunk_another_look_and_another_recording_are_asked_themselves(model, cache):
     looks, recording = kept(model, cache), noisy(5)
-    one = looks.look(recording, 1).features
+    one = looks.view(recording, 1).features
     torch.manual_seed(1)
     for other in (
-        kept(ActionModel(CONFIG).eval(), cache).look(recording, 1).features,
-        looks.look(recording, 2).features,
-        looks.look(noisy(6), 1).features,
-        kept(model, cache, augmentation=STILL).look(recording, 1).features,
+        kept(ActionModel(CONFIG).eval(), cache).view(recording, 1).features,
+        looks.view(recording, 2).features,
+        looks.view(noisy(6), 1).features,
+        kept(model, cache, augmentation=STILL).view(recording, 1).features,
     ):
         assert not np.array_equal(one, other)
 
 
 def test_where_the_cache_cannot_be_written_they_are_computed(model, tmp_path):
     (tmp_path / "clips").write_text("no folder")
-    looked = kept(model, ClipCache(tmp_path / "clips")).look(noisy(7), 0)
+    looked = kept(model, ClipCache(tmp_path / "clips")).view(noisy(7), 0)
     assert looked.features.shape == (12, model.encoder.feature_size)
 
 
 def test_windows_tell_of_each_picture_what_the_trunk_says_of_it(model, cache):
-    looks = kept(model, cache, looks=1)
+    looks = kept(model, cache, views=1)
     recordings = [noisy(8), noisy(9)]
-    batch = next(windows_of(recordings, fps=10.0, looks=looks))
+    batch = next(windows_of(recordings, fps=10.0, features=looks))
     with torch.inference_mode():
         features = model.backbone_features(torch.from_numpy(batch.pictures).flatten(0, 1))
-    torch.testing.assert_close(torch.from_numpy(batch.trunk).flatten(0, 1), features, atol=2e-3, rtol=2e-3)
+    torch.testing.assert_close(torch.from_numpy(batch.backbone).flatten(0, 1), features, atol=2e-3, rtol=2e-3)
 
 
 def test_windows_without_looks_tell_nothing_of_a_trunk():
-    assert next(windows_of([recorded(0), scene(8, 12)])).trunk is None
+    assert next(windows_of([recorded(0), scene(8, 12)])).backbone is None
 
 
 @pytest.mark.parametrize("encoder", ["resnet18", "joint"])
@@ -127,5 +127,5 @@ def test_a_model_whose_trunk_rests_learns_and_its_trunk_does_not(encoder, monkey
 
 
 def test_a_training_whose_trunk_learns_later_keeps_no_looks(monkeypatch):
-    monkeypatch.setattr(KeptLooks, "__init__", lambda *_, **__: pytest.fail("kept"))
+    monkeypatch.setattr(FeatureCache, "__init__", lambda *_, **__: pytest.fail("kept"))
     fit([noisy(0), noisy(1)], CONFIG, replace(RESTING, unfreeze=0.5))

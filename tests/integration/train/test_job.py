@@ -15,7 +15,8 @@ import pytest
 import torch
 
 from streamrec import ModelConfig, Recognizer, Transform, results
-from streamrec.data.clips import find_clips, split_by_group
+from streamrec.data.clips import find_clips
+from streamrec.data.splits import split_by_group
 from streamrec.errors import DataError, MissingExtra, ModelError
 from streamrec.runtime.checkpoint import load_model
 from streamrec.sources.synthetic import ACTIONS, LABELS
@@ -138,7 +139,7 @@ def test_without_what_draws_a_model_is_made_and_it_is_said(folder, tmp_path, cap
     monkeypatch.setattr(room, "draw_report", nothing)
     job(folder, tmp_path / "m.safetensors", steps=1).run()
     told = capsys.readouterr().err
-    assert told.count("no pictures of the run: matplotlib is not installed") == 1
+    assert told.count("no report of the run: matplotlib is not installed") == 1
     assert (tmp_path / "m.safetensors").exists()
 
 
@@ -151,7 +152,9 @@ def test_learning_that_stops_early_says_what_is_kept(folder, tmp_path, capsys):
         watch=0.5,
         steps=9,
     ).run()
-    assert re.search(r"learned for \d steps; what is kept was the best, after \d", capsys.readouterr().err)
+    assert re.search(
+        r"learned for \d steps; the best model is kept, that of step \d", capsys.readouterr().err
+    )
 
 
 def test_a_fold_is_trained_on_some_clips_and_measured_on_others(folder, tmp_path, capsys):

@@ -10,9 +10,10 @@ import torch
 from streamrec.errors import DataError
 from streamrec.nn.model import ActionModel
 from streamrec.runtime.checkpoint import save_model
-from streamrec.train.fit import Progress, TrainSettings, fit
+from streamrec.train.fit import Progress, TrainSettings
 from streamrec.train.quick_eval import accuracies, play
-from streamrec.train.soup import fit_soup, mean_of
+from streamrec.train.soup import mean_of
+from tests.helpers.training import fit, fit_soup
 from tests.integration.train.test_fit import CONFIG, blob, same, stop_at
 
 QUICK = TrainSettings(steps=4, streams=4, window=6, soup=2)
@@ -77,7 +78,7 @@ def test_models_that_begin_at_random_are_not_averaged(blobs, weights):
 
 def test_progress_is_told_as_of_one_run(blobs, begun):
     told: list[Progress] = []
-    fit_soup(blobs, CONFIG, QUICK, weights=begun, tell=told.append)
+    fit_soup(blobs, CONFIG, QUICK, weights=begun, on_progress=told.append)
     assert [each.step for each in told] == [1, 2, 3, 4, 5, 6, 7, 8]
     assert {each.steps for each in told} == {8}
 
@@ -86,9 +87,9 @@ def test_progress_is_told_as_of_one_run(blobs, begun):
 def test_a_soup_that_was_stopped_goes_on_bit_for_bit(blobs, begun, tmp_path, step):
     resumes = [tmp_path / "a", tmp_path / "b"]
     with pytest.raises(KeyboardInterrupt):
-        fit_soup(blobs, CONFIG, QUICK, weights=begun, resumes=resumes, tell=stop_at(step))
+        fit_soup(blobs, CONFIG, QUICK, weights=begun, resumes=resumes, on_progress=stop_at(step))
     told: list[Progress] = []
-    soup = fit_soup(blobs, CONFIG, QUICK, weights=begun, resumes=resumes, tell=told.append)
+    soup = fit_soup(blobs, CONFIG, QUICK, weights=begun, resumes=resumes, on_progress=told.append)
     assert told[0].step == step + 1
     assert same(soup, fit_soup(blobs, CONFIG, QUICK, weights=begun))
 

@@ -16,11 +16,9 @@ from streamrec.data.clips import (
     find_clips,
     find_footage,
     grouped_with,
-    groups_of,
-    held_out,
     labels_of,
-    split_by_group,
 )
+from streamrec.data.splits import groups_of, held_out, split_by_group
 from streamrec.errors import DataError, SettingsError
 from tests.helpers.recordings import write_video
 
@@ -393,7 +391,7 @@ def test_the_same_recording_is_of_one_group_whatever_it_is_called_and_that_is_sa
     told: list[str] = []
     rows = [f"{name}.mp4,wave,{name}" for name in ("a", "b", "copy", "link", "hard")]
     path = table(tmp_path / "t.csv", "\n".join(["clip,label,group", *rows, "c.mp4,clap,c", ""]))
-    found = {clip.path.stem: clip.group for clip in find_clips(path, tell=told.append)}
+    found = {clip.path.stem: clip.group for clip in find_clips(path, log=told.append)}
     assert found == {"a": "a", "copy": "a", "link": "a", "hard": "a", "b": "b", "c": "c"}
     (words,) = told
     assert words.startswith("3 clips are the same recording as another") and "copy.mp4" in words
@@ -405,7 +403,7 @@ def test_clips_beside_are_of_the_group_of_the_same_recording_and_say_the_same_of
     told: list[str] = []
     for twin in ("a", "copy", "link", "hard"):
         beside = [Clip(paths[twin], "wave", "mine"), Clip(paths["c"], "clap", "other")]
-        assert [clip.group for clip in grouped_with(clips, beside, tell=told.append)] == ["a", "other"]
+        assert [clip.group for clip in grouped_with(clips, beside, log=told.append)] == ["a", "other"]
         assert [clip.path.stem for clip in apart_from(clips, beside)] == ["c"]
         with pytest.raises(DataError, match=r"is clap and wave: give it the label"):
             grouped_with(clips, [Clip(paths[twin], "clap", "mine")])

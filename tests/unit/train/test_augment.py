@@ -10,14 +10,14 @@ import pytest
 from streamrec.data.clips import NO_LABEL
 from streamrec.data.decode_cache import Recording
 from streamrec.errors import DataError
-from streamrec.train.augment import Augmentation, Box, Look, in_mirror, mirror, mirrored_by_name
+from streamrec.train.augment import Augmentation, Box, View, in_mirror, mirror, mirrored_by_name
 from tests.helpers.recordings import STILL, joined, one_pass_each, recorded, scene, windows_of
 
 
 def varied(
     recording: Recording, rng: np.random.Generator, how: Augmentation, labels: tuple[str, ...] = ()
 ) -> Recording:
-    look = Look.drawn(rng, how, recording.pictures.shape[1:3])
+    look = View.drawn(rng, how, recording.pictures.shape[1:3])
     pictures = [look(picture, n, n / 10) for n, picture in enumerate(recording.pictures)]
     swap = mirror(how.mirrored, labels)
     targets = in_mirror(recording.targets, swap) if look.is_mirrored else recording.targets
@@ -96,8 +96,8 @@ def test_the_recordings_themselves_are_left_as_they_were():
 # -- each kind by itself
 
 
-def looks(augmentation: Augmentation, count: int = 40, *, height: int = 24, width: int = 32) -> list[Look]:
-    return [Look.drawn(np.random.default_rng(n), augmentation, (height, width)) for n in range(count)]
+def looks(augmentation: Augmentation, count: int = 40, *, height: int = 24, width: int = 32) -> list[View]:
+    return [View.drawn(np.random.default_rng(n), augmentation, (height, width)) for n in range(count)]
 
 
 PLAIN = scene().pictures[0]

@@ -39,7 +39,11 @@ def test_the_worst_mistakes_are_long_and_sure():
     unsure = played([2] * 9, [1] * 9, sure=0.4)
     found = worst_mistakes([right, brief, long, unsure], ["right", "brief", "long", "unsure"])
     assert [mistake.name for mistake in found] == ["long", "unsure", "brief"]
-    assert [(m.truth, m.said, m.start, m.end) for m in found] == [(2, 0, 0, 8), (2, 1, 0, 8), (1, 2, 7, 8)]
+    assert [(m.truth, m.predicted, m.start, m.end) for m in found] == [
+        (2, 0, 0, 8),
+        (2, 1, 0, 8),
+        (1, 2, 7, 8),
+    ]
     assert found[0].confidence == pytest.approx(0.8)
     assert found[2].seconds == pytest.approx((0.7, 0.8))
 
@@ -58,7 +62,7 @@ class TestDrawn:
         return draw_report(
             folder,
             title="waves & falls",
-            told="all < well",
+            summary="all < well",
             labels=LABELS,
             lines=lines,
             played=parts,
@@ -104,7 +108,7 @@ def test_without_matplotlib_it_is_said_what_to_install(tmp_path, monkeypatch):
 
     monkeypatch.setattr(room, "need", nothing)
     with pytest.raises(MissingExtra, match=r"streamrec\[train\]"):
-        draw_report(tmp_path, title="", told="", labels=LABELS, lines=LINES, played=[], names=[])
+        draw_report(tmp_path, title="", summary="", labels=LABELS, lines=LINES, played=[], names=[])
 
 
 @pytest.mark.filterwarnings("error")
@@ -113,7 +117,7 @@ def test_labels_of_any_script_are_in_the_pictures_without_a_word_on_stderr(tmp_p
     labels = ("日本語", "नमस्ते 🎉", "_a$b$c")
     parts = [played([0] * 9, [0] * 9), played([1] * 9, [2] * 9), played([2] * 9, [1] * 9)]
     written = draw_report(
-        tmp_path, title="t", told="told", labels=labels, lines=LINES, played=parts, names=[*labels]
+        tmp_path, title="t", summary="told", labels=labels, lines=LINES, played=parts, names=[*labels]
     )
     assert all(path.stat().st_size > 0 for path in written)
     out, err = capfd.readouterr()

@@ -61,7 +61,7 @@ def test_without_tensorboard_it_is_said_once_and_the_lines_are_written(tmp_path,
 
     monkeypatch.setattr(room, "need", nothing)
     said: list[str] = []
-    log = RunLog(tmp_path, say=said.append)
+    log = RunLog(tmp_path, log=said.append)
     log.write(at(10))
     log.close()
     assert len(said) == 1
