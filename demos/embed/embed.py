@@ -1,4 +1,4 @@
-"""An app with a loop of its own: it hands each picture to a StreamRecognizer and draws the answer itself."""
+"""An app with a loop of its own: it gives each image to a StreamRecognizer and draws the result itself."""
 
 import argparse
 import sys
@@ -9,7 +9,7 @@ from streamrec import Recognizer, State, StreamrecError, StreamRecognizer, World
 
 
 def pictures(video: str):
-    """The app's own reader: pictures and their seconds, by plain OpenCV."""
+    """The app's own reader: images and their seconds, by plain OpenCV."""
     if video == "synthetic":
         for frame in World(WorldSettings(seconds=10.0, action_seconds=(2.0, 4.0), seed=7)):
             yield frame.image, frame.timestamp
@@ -22,11 +22,11 @@ def pictures(video: str):
     reader.release()
 
 
-def moved(recognize: StreamRecognizer) -> StreamRecognizer:
-    """The same stream in another worker: what it remembers travels as bytes, by file, database or network."""
-    data = recognize.state.to_bytes()
+def moved(recognizer: StreamRecognizer) -> StreamRecognizer:
+    """The same stream in another worker: its state travels as bytes, by file, database or network."""
+    data = recognizer.state.to_bytes()
     print(f"moved the stream to another worker in {len(data)} bytes", file=sys.stderr)
-    other = StreamRecognizer(recognize.recognizer)
+    other = StreamRecognizer(recognizer.recognizer)
     other.state = State.from_bytes(data)
     return other
 
@@ -38,17 +38,17 @@ def main() -> None:
     parser.add_argument("--save", default="embed.avi", help="the video to write, .avi")
     parser.add_argument("--move-at", type=float, default=float("inf"), help="second to change the worker")
     options = parser.parse_args()
-    recognize, writer, said = StreamRecognizer(Recognizer.load(options.model)), None, ""
+    recognizer, writer, label = StreamRecognizer(Recognizer.load(options.model)), None, ""
     for image, timestamp in pictures(options.video):
         if timestamp >= options.move_at:
-            recognize, options.move_at = moved(recognize), float("inf")
-        prediction = recognize(image, timestamp)
-        if prediction.label != said:
-            said = prediction.label
-            print(f"{timestamp:6.2f} s  {said} {prediction.confidence:.4f}")
+            recognizer, options.move_at = moved(recognizer), float("inf")
+        prediction = recognizer.recognize(image, timestamp).prediction
+        if prediction.label != label:
+            label = prediction.label
+            print(f"{timestamp:6.2f} s  {label} {prediction.confidence:.4f}")
         if writer is None:
             writer = cv2.VideoWriter(options.save, cv2.VideoWriter.fourcc(*"MJPG"), 30.0, image.shape[1::-1])
-        cv2.putText(image, said, (10, 40), cv2.FONT_HERSHEY_SIMPLEX, 1.2, (0, 220, 255), 2)
+        cv2.putText(image, label, (10, 40), cv2.FONT_HERSHEY_SIMPLEX, 1.2, (0, 220, 255), 2)
         writer.write(image)
 
 

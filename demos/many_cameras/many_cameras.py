@@ -13,11 +13,11 @@ SIGHT = WorldSettings(width=320, height=240, fps=25.0, live=True)
 def watch(sources: list[object], recognizer: Recognizer, seconds: float) -> None:
     """All sources for so long, or until all of them have ended; half way one more camera joins."""
 
-    def tell(camera, health) -> None:
+    def print_health(camera, health) -> None:
         print(f"{camera.name:10} is {health.state}{health.reason and ': '}{health.reason}", flush=True)
 
     begun, joins = time.monotonic(), [World(replace(SIGHT, seed=99))]
-    with Watcher(recognizer, on_health=tell) as watcher:
+    with Watcher(recognizer, on_health=print_health) as watcher:
         cameras = [watcher.add(f"camera {n}", source) for n, source in enumerate(sources, 1)]
         while any(camera.health.state not in ("ended", "failed") for camera in cameras):
             passed = time.monotonic() - begun

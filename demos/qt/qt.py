@@ -1,4 +1,4 @@
-"""What is happening, in a Qt window of your own: a thread recognizes, a signal says that there is something new."""
+"""What is happening, in a Qt window of your own: a thread recognizes, a signal reports new results."""
 
 import argparse
 import signal
@@ -53,7 +53,7 @@ watching.start()
 app.exec()  # until the window is closed, or the source ends
 watching.requestInterruption()
 if watching.source is not None:
-    watching.source.interrupt()  # ends the wait for a camera that says nothing
+    watching.source.interrupt()  # ends the wait for a silent camera
 watching.wait()
 print(f"the last: {picture.windowTitle()}")
 sys.exit(watching.error or None)

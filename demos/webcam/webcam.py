@@ -9,15 +9,15 @@ from streamrec import Recognizer, Source, StreamrecError, Window, World, open_so
 
 
 def watch(source: Source, model: str, window: Window | None, seconds: float) -> None:
-    """Show the overlay in the window, or where there is none, say each new label."""
-    said = ""
+    """Show the overlay in the window, or without one, print each new label."""
+    label = ""
     for result in results(source, Recognizer.load(model)):
         timestamp, prediction = result.frame.timestamp, result.prediction
         if window is not None:
             window.write(result)
-        elif prediction.label != said:
-            said = prediction.label
-            print(f"{timestamp:6.1f} s  {said} {prediction.confidence:.0%}", flush=True)
+        elif prediction.label != label:
+            label = prediction.label
+            print(f"{timestamp:6.1f} s  {label} {prediction.confidence:.0%}", flush=True)
         if timestamp >= seconds or (window is not None and window.closed):
             return
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import typer
 
 from streamrec.commands.exit_codes import FAILED
+from streamrec.commands.missing import what_is_missing
 from streamrec.commands.printing import print_text
 from streamrec.core.version import version_of
 
@@ -48,7 +49,7 @@ def check_all() -> Iterator[Finding]:
     try:
         import cv2  # noqa: F401
     except ImportError as error:
-        yield Finding("opencv", False, f"{error}; on Debian: apt-get install libgl1 libglib2.0-0")
+        yield Finding("opencv", False, what_is_missing(error))
         return
     yield _display()
     yield from _cameras()
@@ -134,10 +135,7 @@ def _engines() -> Iterator[Finding]:
             except MissingExtra as error:
                 yield Finding(f"engine {engine}", None, str(error))
             except ImportError as error:
-                missing = (
-                    f"{error.name} is not installed; pip install {error.name}" if error.name else str(error)
-                )
-                yield Finding(f"engine {engine}", False, missing)
+                yield Finding(f"engine {engine}", False, what_is_missing(error))
             except StreamrecError as error:
                 yield Finding(f"engine {engine}", False, str(error))
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import re
 import signal
 import sys
 import threading
@@ -16,6 +15,7 @@ from typing import Any, NoReturn
 import typer
 
 from streamrec.commands.exit_codes import FAILED, HUNG_UP, INTERRUPTED, MISTAKE
+from streamrec.commands.missing import what_is_missing
 from streamrec.core import process_end as ending
 
 _SLOW = ("train", "crossval")  # a step of theirs may take long, and the model is written at the end
@@ -98,24 +98,6 @@ def _print_traceback(error: BaseException) -> None:
         typer.echo(redact("".join(traceback.format_exception(error))), err=True, nl=False)
 
 
-def _missing_package(error: ImportError) -> str:
-    """A sentence that names what to install: a Python package, or a system library of OpenCV."""
-    from streamrec.errors import missing_extra
-
-    if (missing := missing_extra(error)) is not None:
-        return str(missing)
-    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("streamrec."):
-        package = error.name.partition(".")[0]
-        return f"{package} is not installed; pip install {_PACKAGES.get(package, package)}"
-    if re.search(r"lib(GL|gthread|glib)\b", str(error)):
-        return f"{error}; on Debian: apt-get install libgl1 libglib2.0-0"
-    return f"{error}; `streamrec doctor` says what works here and what to install"
-
-
-# Names to install by, where they differ from those to import by.
-_PACKAGES = {"cv2": "opencv-python", "PIL": "pillow"}
-
-
 def _shown(argument: str) -> str:
     """An argument without passwords: an address, or ``--option=address``."""
     from streamrec.core.redact import redact_address
@@ -168,7 +150,7 @@ def main() -> None:
     except BrokenPipeError:  # | head
         code = FAILED
     except ImportError as error:
-        print_error(_missing_package(error))
+        print_error(what_is_missing(error))
         code = MISTAKE
     except OSError as error:
         from streamrec.core.messages import why

@@ -215,6 +215,8 @@ def train(
             _TRANSFER,
             "Staged: learning rate of the backbone, as a part of the others'.",
             "0.1",
+            "--backbone-rate",
+            "--trunk-rate",
             min=0.0,
             max=1.0,
         ),

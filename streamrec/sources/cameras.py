@@ -30,7 +30,7 @@ from streamrec.sources.monitors import FROZEN_SECONDS
 from streamrec.sources.open_errors import LOST, OPEN_SECONDS
 from streamrec.sources.probe import ReachabilityProbe
 from streamrec.sources.reader_thread import UNPLUGGED, DecodedFrame, IsFile, ReaderThread, StreamEnded
-from streamrec.sources.reconnect import Reconnector, Timeouts, pause
+from streamrec.sources.reconnect import Timeouts, Watchdog, pause
 from streamrec.sources.webcam import opened_webcam
 from streamrec.types import Frame, Health, Source, SourceState
 
@@ -63,22 +63,22 @@ class WebcamSource(Source):
         self.name = f"webcam {device}" if isinstance(device, int) else device
         self._retries = retries
         self._frozen_after = math.inf if frozen_after is None else frozen_after
-        self._reconnector: Reconnector | None = None
+        self._watchdog: Watchdog | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """The device alone: a copy in another process opens it itself."""
-        return {**self.__dict__, "_reconnector": None}
+        return {**self.__dict__, "_watchdog": None}
 
     def __iter__(self) -> Iterator[Frame]:
         # A driver waits 10 s for a frame.
         timeouts = Timeouts(opening=30.0, first=15.0, patience=6.0, linger=3.0, frozen=self._frozen_after)
-        self._reconnector = Reconnector(self, self._read, self._retries, timeouts)
-        return self._reconnector.frames()
+        self._watchdog = Watchdog(self, self._read, self._retries, timeouts)
+        return self._watchdog.frames()
 
     def interrupt(self) -> None:
         """End every wait."""
-        if self._reconnector is not None:
-            self._reconnector.stop()
+        if self._watchdog is not None:
+            self._watchdog.stop()
 
     def _read(self, reader: ReaderThread) -> None:
         if isinstance(self.device, str) and not Path(self.device).exists():
@@ -140,7 +140,7 @@ class NetworkSource(Source):
         self._retries = retries
         self._transport = transport
         self._frozen_after = math.inf if frozen_after is None else frozen_after
-        self._reconnector: Reconnector | None = None
+        self._watchdog: Watchdog | None = None
         self._video_file, self._ask = video_file, ask
         self._playing: Source | None = None
         self._left = threading.Event()
@@ -150,11 +150,11 @@ class NetworkSource(Source):
         return {
             name: value
             for name, value in vars(self).items()
-            if name not in ("_left", "_reconnector", "_playing")
+            if name not in ("_left", "_watchdog", "_playing")
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _left=threading.Event(), _reconnector=None, _playing=None)
+        vars(self).update(state, _left=threading.Event(), _watchdog=None, _playing=None)
 
     def settle(self) -> None:
         """Ask the server whether the address is a file, where its ending is that of a video."""
@@ -166,10 +166,10 @@ class NetworkSource(Source):
         timeouts = Timeouts(opening=OPEN_SECONDS, first=FIRST_SECONDS, frozen=self._frozen_after)
         # Now, not when the first frame is asked for: an interrupt may come before.
         probe = ReachabilityProbe.of(self._address)
-        self._reconnector = camera = Reconnector(self, self._read, self._retries, timeouts, probe)
+        self._watchdog = camera = Watchdog(self, self._read, self._retries, timeouts, probe)
         return camera.frames() if self._video_file is None else self._frames(camera, self._video_file)
 
-    def _frames(self, camera: Reconnector, video_file: Callable[[], Source]) -> Generator[Frame, None, None]:
+    def _frames(self, camera: Watchdog, video_file: Callable[[], Source]) -> Generator[Frame, None, None]:
         if self.live:
             try:
                 yield from camera.frames()
@@ -216,8 +216,8 @@ class NetworkSource(Source):
     def interrupt(self) -> None:
         """End every wait."""
         self._left.set()
-        if self._reconnector is not None:
-            self._reconnector.stop()
+        if self._watchdog is not None:
+            self._watchdog.stop()
         if self._playing is not None:
             self._playing.interrupt()
 

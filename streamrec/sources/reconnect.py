@@ -71,8 +71,8 @@ class Timeouts:
     frozen: float = math.inf
 
 
-class Reconnector:
-    """One iteration of a camera: its frames and its health over all openings."""
+class Watchdog:
+    """Supervises one iteration of a camera: its frames and its health over all openings."""
 
     def __init__(
         self,

@@ -26,7 +26,7 @@ async function askImage(path, options = null) {
 
 export async function manageView(page, main) {
   const list = h("div", { class: "rows" }), problem = h("p", { class: "wrong", role: "alert" });
-  const add = h("button", { type: "button", class: "primary", text: "Add a camera", onclick: () => edit(null) });
+  const add = h("button", { type: "button", class: "primary", text: "Add a camera", disabled: true, onclick: () => edit(null) });
   const where = h("p", { class: "soft" });
   main.append(h("div", { class: "head" }, h("h1", { text: "Manage" }), where, h("div", { class: "right" }, add)), problem, list);
   let settings = null, left = false;
@@ -41,6 +41,7 @@ export async function manageView(page, main) {
 
   function show() {
     if (left) return;
+    add.disabled = false; // the dialog needs the models
     setText(where, `Edits ${settings.file}. Comments are kept, and changes made by hand are never overwritten.`);
     list.replaceChildren(...settings.cameras.map((camera) => {
       const now = page.live.cameras.find((one) => one.name === camera.name);

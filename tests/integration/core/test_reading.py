@@ -50,9 +50,9 @@ def test_what_is_no_file_of_settings_is_one_sentence_in_time(reader, tmp_path):
     }.items():  # fmt: skip
         (tmp_path / name).write_bytes(data)
     for name in sorted(child.name for child in tmp_path.iterdir()):
-        with pytest.raises(StreamrecError) as told:
+        with pytest.raises(StreamrecError) as caught:
             read(tmp_path / name)
-        assert "\n" not in str(told.value) and len(str(told.value)) < 400 + len(str(tmp_path))
+        assert "\n" not in str(caught.value) and len(str(caught.value)) < 400 + len(str(tmp_path))
     for odd in (path, "~nobodyhere/x", "a\0b", "x" * 5_000, "/dev/zero", tmp_path / "latin" / "x"):
         with pytest.raises(StreamrecError):
             read(odd)

@@ -31,8 +31,7 @@ import pytest
 import streamrec.sources.cameras
 from streamrec.errors import SourceError
 from streamrec.pipeline.capture import capture
-from streamrec.sources import ffmpeg, packet_decoder
-from streamrec.sources import reconnect as watchdog
+from streamrec.sources import ffmpeg, packet_decoder, reconnect
 from streamrec.sources.cameras import NetworkSource, WebcamSource
 from streamrec.sources.ffmpeg_log import captured_log
 from streamrec.sources.monitors import FROZEN_SECONDS, LAG_SECONDS, FreezeDetector, LagMonitor, SourceClock
@@ -45,8 +44,8 @@ from streamrec.sources.reconnect import (
     QUICK_SECONDS,
     STALL_INTERVALS,
     STALL_SECONDS,
-    Reconnector,
     Timeouts,
+    Watchdog,
     pause,
 )
 from streamrec.types import Frame, Health, Source
@@ -128,7 +127,7 @@ def test_a_picture_without_a_stamp_has_none() -> None:
 def test_an_rtsp_camera_gives_every_picture_at_its_own_rate(read) -> None:
     with rtsp_camera(fps=20, size=(320, 240)) as camera:
         pictures = read(camera)
-        # What the opening kept back comes in a burst; the stamps tell the rhythm all the same.
+        # What the opening kept back comes in a burst; the stamps show the frame rate all the same.
         stamps = [read_stamp(image) for image in itertools.islice(pictures, 45)]
         pictures.close()
     assert None not in stamps[1:]  # before the encoder has found its feet, one may be blurred
@@ -303,14 +302,14 @@ def test_a_camera_is_its_address() -> None:
 
 
 class Watched:
-    """A source that is read in a thread; what came and what it said of itself."""
+    """A source that is read in a thread; its frames and the changes of its health."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
         self.frames: list[Frame] = []
-        self.said: list[Health] = []
+        self.changes: list[Health] = []
         self.error: BaseException | None = None
-        source.on_health = self.said.append
+        source.on_health = self.changes.append
 
     def read(self) -> None:
         try:
@@ -321,13 +320,13 @@ class Watched:
             self.error = error
 
     def states(self) -> list[str]:
-        return [str(health.state) for health in self.said]
+        return [str(health.state) for health in self.changes]
 
     def until(self, true, seconds: float = 60.0) -> float:
         """Wait until it is true; how long that took."""
         begun = time.monotonic()
         while not true():
-            assert time.monotonic() - begun < seconds, f"{self.said} {len(self.frames)} {self.error!r}"
+            assert time.monotonic() - begun < seconds, f"{self.changes} {len(self.frames)} {self.error!r}"
             time.sleep(0.01)
         return time.monotonic() - begun
 
@@ -366,10 +365,10 @@ class TestHealth:
             assert seen.source.health.state == "connecting"
             seen.more(5)
         assert seen.states() == ["connecting", "live", "ended"]
-        assert [health.reason for health in seen.said] == ["", "", "nobody reads it any more"]
-        assert seen.said[-1].frames >= len(seen.frames)
-        assert seen.said[0].frames == 0  # what was said stays as it was
-        assert all(a.since <= b.since for a, b in itertools.pairwise(seen.said))
+        assert [health.reason for health in seen.changes] == ["", "", "nobody reads it any more"]
+        assert seen.changes[-1].frames >= len(seen.frames)
+        assert seen.changes[0].frames == 0  # a change that was passed on stays as it was
+        assert all(a.since <= b.since for a, b in itertools.pairwise(seen.changes))
 
     def test_a_frozen_camera_is_stalled_and_then_live_again(self):
         with rtsp_camera(size=(320, 240)) as camera, watched(NetworkSource(camera)) as seen:
@@ -389,7 +388,7 @@ class TestHealth:
             with watched(NetworkSource(line.address, retries=None)) as seen:
                 seen.more(10)
                 line.frozen = True
-                seen.until(lambda: any("no answer" in health.reason for health in seen.said), 40)
+                seen.until(lambda: any("no answer" in health.reason for health in seen.changes), 40)
                 line.frozen = False
                 assert seen.live_again() < 5.0
                 seen.more(10)
@@ -484,7 +483,7 @@ class TestHealth:
         ]
         assert lines[2][1] == "WARNING"
         assert "reconnecting: " in lines[2][2]
-        assert SECRET not in caplog.text + repr(seen.said) + repr(seen.source)
+        assert SECRET not in caplog.text + repr(seen.changes) + repr(seen.source)
 
 
 def scripted(
@@ -493,9 +492,9 @@ def scripted(
     """A camera whose openings are scripted, and what it says of itself: when, and what."""
     source = NetworkSource("rtsp://127.0.0.1/live", retries=retries)
     monkeypatch.setattr(source, "_read", read)
-    told: list[tuple[float, Health]] = []
-    source.on_health = lambda health: told.append((time.monotonic(), health))
-    return source, told
+    changes: list[tuple[float, Health]] = []
+    source.on_health = lambda health: changes.append((time.monotonic(), health))
+    return source, changes
 
 
 class TestSpoiledPictures:
@@ -572,7 +571,7 @@ class TestSpoiledPictures:
         assert_whole(seen.frames)
 
     def test_a_time_of_torn_pictures_does_not_make_a_camera_a_slow_one(self, monkeypatch):
-        monkeypatch.setattr(watchdog, "STALL_SECONDS", 0.5)
+        monkeypatch.setattr(reconnect, "STALL_SECONDS", 0.5)
         plain = np.zeros((8, 8, 3), np.uint8)
 
         def read(reader: ReaderThread) -> None:
@@ -589,18 +588,18 @@ class TestSpoiledPictures:
             while not reader.unwanted:
                 time.sleep(0.02)
 
-        source, told = scripted(read, monkeypatch, retries=None)
+        source, changes = scripted(read, monkeypatch, retries=None)
         with capture(source, capacity=4) as frames:
             last = next(frame.captured for frame in frames if frame.image[0, 0, 0] == 1)
             until = time.monotonic() + 10.0
-            while time.monotonic() < until and not any(at > last + 0.1 for at, _ in told):
+            while time.monotonic() < until and not any(at > last + 0.1 for at, _ in changes):
                 time.sleep(0.02)
-        at, health = next((at, health) for at, health in told if at > last + 0.1)
+        at, health = next((at, health) for at, health in changes if at > last + 0.1)
         assert health.state == "stalled"
         assert at - last < 2.0
 
     def test_one_whole_picture_among_torn_ones_does_not_make_a_camera_live(self, monkeypatch):
-        monkeypatch.setattr(watchdog, "STALL_SECONDS", 0.3)
+        monkeypatch.setattr(reconnect, "STALL_SECONDS", 0.3)
         plain = np.zeros((8, 8, 3), np.uint8)
 
         def read(reader: ReaderThread) -> None:
@@ -612,17 +611,17 @@ class TestSpoiledPictures:
                     reader.refuse("torn")
                 time.sleep(0.02)
 
-        source, told = scripted(read, monkeypatch, retries=0)
+        source, changes = scripted(read, monkeypatch, retries=0)
         seen = 0
         with capture(source, capacity=200) as frames, pytest.raises(SourceError, match="torn"):
             for _ in frames:
                 seen += 1
         assert seen == 9  # up to the first torn one
-        assert [health.state for _, health in told] == ["connecting", "live", "stalled", "failed"]
+        assert [health.state for _, health in changes] == ["connecting", "live", "stalled", "failed"]
 
     def test_frames_that_were_trusted_too_early_are_reported_at_the_next_torn_one(self, monkeypatch):
         """Or they would make a camera live for another two seconds, in which all may be torn."""
-        monkeypatch.setattr(watchdog, "STALL_SECONDS", 1.0)
+        monkeypatch.setattr(reconnect, "STALL_SECONDS", 1.0)
         plain = np.zeros((8, 8, 3), np.uint8)
 
         def read(reader: ReaderThread) -> None:
@@ -634,12 +633,12 @@ class TestSpoiledPictures:
                     reader.refuse("torn")
                 time.sleep(0.02)
 
-        source, told = scripted(read, monkeypatch, retries=0)
+        source, changes = scripted(read, monkeypatch, retries=0)
         begun = time.monotonic()
         with capture(source, capacity=200) as frames, pytest.raises(SourceError):
             list(frames)
-        assert [health.state for _, health in told[:3]] == ["connecting", "live", "stalled"]
-        assert told[2][0] - begun < 1.1  # a second after the last of those few it would have been 1.9
+        assert [health.state for _, health in changes[:3]] == ["connecting", "live", "stalled"]
+        assert changes[2][0] - begun < 1.1  # a second after the last of those few it would have been 1.9
 
     def test_a_picture_that_stands_still_for_long_is_frozen_and_one_that_moves_is_live(self):
         with still_camera() as (address, moving):
@@ -760,9 +759,9 @@ class TestSpoiledPictures:
         def lose(packet: bytes) -> list[bytes]:
             return [] if len(packet) > 300 and chance.random() < 0.03 else [packet]
 
-        look = {"size": (320, 240), "fps": 15, "pattern": "stripes", "kbit": 1000, "transport": transport}
+        options = {"size": (320, 240), "fps": 15, "pattern": "stripes", "kbit": 1000, "transport": transport}
         with (
-            rtsp_camera(codec=codec, **look) as camera,
+            rtsp_camera(codec=codec, **options) as camera,
             Line(camera) as line,
             watched(NetworkSource(line.address, retries=None)) as seen,
         ):
@@ -784,9 +783,9 @@ class TestSpoiledPictures:
                 return []
             return [packet]
 
-        look = {"size": (320, 240), "fps": 15, "pattern": "stripes", "kbit": 1000, "transport": "tcp"}
+        options = {"size": (320, 240), "fps": 15, "pattern": "stripes", "kbit": 1000, "transport": "tcp"}
         with (
-            rtsp_camera(**look) as camera,
+            rtsp_camera(**options) as camera,
             Line(camera) as line,
             watched(NetworkSource(line.address)) as seen,
         ):
@@ -797,12 +796,12 @@ class TestSpoiledPictures:
         assert "torn" not in seen.source.health.refused
 
     def test_log_lines_of_other_threads_are_not_captured(self, caplog):
-        with captured_log() as said:
+        with captured_log() as log:
             av.logging.log(av.logging.ERROR, "rtsp", "ours")
             other = threading.Thread(target=av.logging.log, args=(av.logging.ERROR, "file", "another's"))
             other.start()
             other.join()
-        assert [text for _, _, text in said] == ["ours"]
+        assert [text for _, _, text in log] == ["ours"]
         assert caplog.records == []
 
     def test_pictures_that_come_together_with_sound_are_not_late(self, monkeypatch):
@@ -899,9 +898,9 @@ def read_packets(packets: list[bytes], gone: set[int], codec: str = "libx264") -
             if n not in gone:
                 written.mux(packet)
     file.seek(0)
-    with captured_log() as said, av.open(file) as container:
+    with captured_log() as log, av.open(file) as container:
         reader = fake_reader(put=shots.append)
-        Decoder(container, reader, timed=True, hurry=False, log=said).run()
+        Decoder(container, reader, timed=True, hurry=False, log=log).run()
     return {round(shot.camera_time * 15): shot for shot in shots}
 
 
@@ -1039,9 +1038,9 @@ with capture(NetworkSource(sys.argv[1]), capacity=1):
             frames.close()
 
 
-def watch_of(read: Callable[[ReaderThread], None] = lambda _: None) -> Reconnector:
+def watch_of(read: Callable[[ReaderThread], None] = lambda _: None) -> Watchdog:
     """The watch of a camera whose openings are scripted."""
-    return Reconnector(NetworkSource("rtsp://10.0.0.7/live"), read, None, Timeouts(5.0, 10.0))
+    return Watchdog(NetworkSource("rtsp://10.0.0.7/live"), read, None, Timeouts(5.0, 10.0))
 
 
 class TestWaiting:
@@ -1072,7 +1071,7 @@ class TestWaiting:
 
     @pytest.mark.parametrize(("away", "early"), [(0.4, True), (0.0, False)])
     def test_a_camera_that_refused_a_password_is_asked_again_when_it_starts_anew(self, away, early):
-        """And not when it is only tired of a line on which nothing is said."""
+        """And not when it is only tired of a line on which nothing comes."""
         probe = ReachabilityProbe.of(f"rtsp://127.0.0.1:{free_port()}/live")
         with camera_that_hangs_up(probe.port, after=0.5, away=away):
             begun = time.monotonic()
@@ -1169,7 +1168,7 @@ class TestWaiting:
 
         frames = watch_of(read).frames()
         next(frames)
-        assert next(frames).captured >= ends[1] + watchdog.CLEAR_SECONDS
+        assert next(frames).captured >= ends[1] + reconnect.CLEAR_SECONDS
         frames.close()
 
     def test_pauses_begin_anew_where_one_answers_that_was_silent(self):
@@ -1240,10 +1239,10 @@ class TestSlowLine:
 
     @staticmethod
     def lasting(ways: list[tuple[float, float]]) -> float | None:
-        """When it is said that another opening is needed; ``ways``: when a picture was taken, and when it came."""
+        """When the monitor reports a lag that lasts; ``ways``: when a frame was taken, and when it arrived."""
         lag = LagMonitor()
-        for told, captured in ways:
-            lag.step(told, captured, LAG_SECONDS)
+        for camera_time, captured in ways:
+            lag.step(camera_time, captured, LAG_SECONDS)
             if lag.lasts(captured):
                 return captured
         return None
@@ -1288,9 +1287,9 @@ class TestSlowLine:
 
     @pytest.mark.slow
     def test_a_slow_line_is_left_for_a_new_one_and_that_is_reported(self):
-        look = {"size": (320, 240), "fps": 15, "pattern": "stripes", "kbit": 1000, "transport": "tcp"}
+        options = {"size": (320, 240), "fps": 15, "pattern": "stripes", "kbit": 1000, "transport": "tcp"}
         with (
-            rtsp_camera(**look) as camera,
+            rtsp_camera(**options) as camera,
             Line(camera) as line,
             watched(NetworkSource(line.address)) as seen,
         ):
@@ -1300,17 +1299,17 @@ class TestSlowLine:
             fresh = Seen.of(seen.frames[-1].image)
             assert fresh.taken is not None
             assert seen.frames[-1].captured - fresh.taken < 1.5  # it was more than two seconds
-        assert any("too slow" in health.reason for health in seen.said)
+        assert any("too slow" in health.reason for health in seen.changes)
 
 
 def lies(how: Callable[[int], int]) -> Callable[[bytes], list[bytes]]:
-    """A camera's clock: from ticks since the first picture to what is told."""
+    """A camera's clock: from ticks since the first picture to the time that it sends."""
     first: list[int] = []
 
     def change(packet: bytes) -> list[bytes]:
-        told = int.from_bytes(packet[4:8], "big")
-        first[:] = first or [told]
-        ticks = (first[0] + how((told - first[0]) % 2**32)) % 2**32
+        sent = int.from_bytes(packet[4:8], "big")
+        first[:] = first or [sent]
+        ticks = (first[0] + how((sent - first[0]) % 2**32)) % 2**32
         return [packet[:4] + ticks.to_bytes(4, "big") + packet[8:]]
 
     return change
@@ -1329,9 +1328,9 @@ class TestClocksThatLie:
     }
 
     def test_each_is_found_out_reported_once_and_its_pictures_have_the_times_of_their_arrival(self):
-        look = {"size": (320, 240), "fps": 15, "pattern": "stripes", "kbit": 500, "transport": "tcp"}
+        options = {"size": (320, 240), "fps": 15, "pattern": "stripes", "kbit": 500, "transport": "tcp"}
         with ExitStack() as running:
-            camera = running.enter_context(rtsp_camera(**look))
+            camera = running.enter_context(rtsp_camera(**options))
             watching = {}
             for name, (how, _) in self.WAYS.items():
                 line = running.enter_context(Line(camera))
@@ -1344,9 +1343,9 @@ class TestClocksThatLie:
                 time.sleep(0.1)
             for name, (_, says) in self.WAYS.items():
                 seen = watching[name]
-                live = [health.reason for health in seen.said if health.state == "live"]
+                live = [health.reason for health in seen.changes if health.state == "live"]
                 assert live in ([""], ["", live[-1]], [live[-1]]), (name, live)
-                assert says in live[-1], (name, seen.said)
+                assert says in live[-1], (name, seen.changes)
                 assert bool(live[-1]) is bool(says), (name, live)
                 assert seen.frames[-1].segment <= 3, name
                 assert dict(seen.source.health.reconnects) == {}, name
@@ -1378,14 +1377,14 @@ class TestWholePictures:
             first.more(5)
             with watched(NetworkSource(camera, retries=0)) as seen:
                 seen.more(20)
-        live = next(n for n, health in enumerate(seen.said) if health.state == "live")
-        assert {health.state for health in seen.said[:live]} == {"connecting"}
-        assert seen.said[live - 1].reason == "connected; waiting for a whole picture (key frame)"
+        live = next(n for n, health in enumerate(seen.changes) if health.state == "live")
+        assert {health.state for health in seen.changes[:live]} == {"connecting"}
+        assert seen.changes[live - 1].reason == "connected; waiting for a whole picture (key frame)"
         assert dict(seen.source.health.reconnects) == {}
 
-    @pytest.mark.parametrize(("missed", "told"), [(True, ""), (False, "one slice a picture")])
+    @pytest.mark.parametrize(("missed", "advice"), [(True, ""), (False, "one slice a picture")])
     def test_only_torn_pictures_of_which_nothing_was_lost_are_reported_with_what_to_change(
-        self, monkeypatch, missed, told
+        self, monkeypatch, missed, advice
     ):
         def read(reader: ReaderThread) -> None:
             reader.opened(received=False)
@@ -1399,7 +1398,7 @@ class TestWholePictures:
         source, _ = scripted(read, monkeypatch, retries=0)
         with pytest.raises(SourceError, match="only torn pictures came") as caught:
             list(source)
-        assert ("one slice a picture" in str(caught.value)) is bool(told)
+        assert ("one slice a picture" in str(caught.value)) is bool(advice)
 
     def test_while_packets_come_a_key_frame_is_waited_for_and_no_longer(self, monkeypatch):
         def read(reader: ReaderThread) -> None:
@@ -1412,14 +1411,14 @@ class TestWholePictures:
                 time.sleep(0.02)
 
         monkeypatch.setattr(streamrec.sources.cameras, "FIRST_SECONDS", 0.3)
-        monkeypatch.setattr(watchdog, "STALL_SECONDS", 0.3)
-        monkeypatch.setattr(watchdog, "WAITING_SECONDS", 0.2)
-        source, told = scripted(read, monkeypatch, retries=0)
+        monkeypatch.setattr(reconnect, "STALL_SECONDS", 0.3)
+        monkeypatch.setattr(reconnect, "WAITING_SECONDS", 0.2)
+        source, changes = scripted(read, monkeypatch, retries=0)
         begun = time.monotonic()
         with pytest.raises(SourceError, match="no whole picture"):
             list(source)
         assert 1.5 <= time.monotonic() - begun < 4.0
-        assert [health.reason for _, health in told][
+        assert [health.reason for _, health in changes][
             1
         ] == "connected; waiting for a whole picture (key frame)"
 
@@ -1428,7 +1427,7 @@ class TestOtherWays:
     """Real servers of what is not plain RTSP: each is read, lost, and read again."""
 
     def test_a_camera_by_rtsps_is_read_with_its_password_and_again_when_it_restarts(self, monkeypatch):
-        monkeypatch.setattr(watchdog, "PAUSES", (0.1, 0.2))
+        monkeypatch.setattr(reconnect, "PAUSES", (0.1, 0.2))
         way = {"fps": 15, "size": (320, 240), "user": "anna", "password": SECRET, "tls": True}
         with rtsp_camera(**way) as camera:
             assert camera.startswith("rtsps://anna:")
@@ -1452,8 +1451,8 @@ class TestOtherWays:
 
     @pytest.mark.slow
     def test_a_stream_by_rtmp_is_open_within_its_deadline_and_read_again_when_it_was_lost(self, monkeypatch):
-        monkeypatch.setattr(watchdog, "PAUSES", (0.1, 0.2))
-        # This server is for the first who comes: it must not be one who only looks whether it is there.
+        monkeypatch.setattr(reconnect, "PAUSES", (0.1, 0.2))
+        # This server is for the first who comes: it must not be one that only checks whether it is there.
         monkeypatch.setattr(ReachabilityProbe, "of", staticmethod(lambda address: None))
         took: list[float] = []
         open_stream = ffmpeg._opened_stream
@@ -1474,7 +1473,7 @@ class TestOtherWays:
             first = next(frames)
             assert first.image.shape == (240, 320, 3)
             assert len(took) == 1
-            assert took[0] < 3  # it takes 0.3 s; FFmpeg by itself looks at five seconds of it
+            assert took[0] < 3  # it takes 0.3 s; FFmpeg by itself analyses five seconds of it
             server.kill()
             server.wait()
             running.enter_context(serve())
@@ -1485,19 +1484,19 @@ class TestOtherWays:
 
     @pytest.mark.slow
     def test_hls_that_stops_is_reported_and_read_again_when_it_goes_on(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(watchdog, "HLS_SECONDS", 3.0)
-        monkeypatch.setattr(watchdog, "PAUSES", (0.1, 0.2))
+        monkeypatch.setattr(reconnect, "HLS_SECONDS", 3.0)
+        monkeypatch.setattr(reconnect, "PAUSES", (0.1, 0.2))
         options = ["-f", "hls", "-hls_time", "1", "-hls_list_size", "3", "-hls_flags", "delete_segments"]
         with ExitStack() as running:
             serve = partial(live_by_ffmpeg, *options, str(tmp_path / "live.m3u8"))
             server = running.enter_context(serve())
             camera = running.enter_context(http_camera(folder=tmp_path))
             source = NetworkSource(camera.replace("/video", "/folder/live.m3u8"), retries=None)
-            said: list[str] = []
+            changes: list[str] = []
 
             def go_on(health: Health) -> None:
-                said.append(str(health.state))
-                if health.state == "stalled" and said.count("stalled") == 1:
+                changes.append(str(health.state))
+                if health.state == "stalled" and changes.count("stalled") == 1:
                     running.enter_context(serve())
 
             source.on_health = go_on
@@ -1508,10 +1507,10 @@ class TestOtherWays:
             # Pieces of a second come at once, and are passed on as they were taken.
             assert 1.5 < first[-1].captured - first[0].captured < 4.0
             server.kill()
-            again = next(frame for frame in frames if "stalled" in said)
+            again = next(frame for frame in frames if "stalled" in changes)
             assert again.image.shape == (240, 320, 3)
             assert again.timestamp > times[-1]
-            assert said[-1] == "live"
+            assert changes[-1] == "live"
             source.interrupt()
 
 
@@ -1539,32 +1538,32 @@ class TestWebcam:
         assert cv2.utils.logging.getLogLevel() == level
 
     def test_a_webcam_that_vanishes_is_waited_for(self, monkeypatch):
-        monkeypatch.setattr(watchdog, "PAUSES", (0.01, 0.02))
+        monkeypatch.setattr(reconnect, "PAUSES", (0.01, 0.02))
         monkeypatch.setattr(cv2, "VideoCapture", fake_video(3, 0, 0, 2))
         source = WebcamSource(0, retries=3)
-        said: list[Health] = []
-        source.on_health = said.append
+        changes: list[Health] = []
+        source.on_health = changes.append
         frames = list(itertools.islice(source, 5))
         assert [frame.index for frame in frames] == list(range(5))
         assert [frame.segment for frame in frames] == [0, 0, 0, 1, 1]
-        assert [str(health.state) for health in said] == [
+        assert [str(health.state) for health in changes] == [
             "connecting", "live", "reconnecting", "reconnecting", "live", "ended",
         ]  # fmt: skip
-        assert "still plugged in" in said[2].reason
-        assert dict(said[-1].reconnects) == {"the camera stopped giving pictures": 1}
+        assert "still plugged in" in changes[2].reason
+        assert dict(changes[-1].reconnects) == {"the camera stopped giving pictures": 1}
 
     def test_a_webcam_whose_picture_stands_still_is_frozen(self, monkeypatch):
         monkeypatch.setattr(cv2, "VideoCapture", fake_video(100))
         monkeypatch.setattr(ReaderThread, "KEPT", 100)  # it gives them all at once
         source = WebcamSource(0, retries=0, frozen_after=0.0)
-        said: list[Health] = []
-        source.on_health = said.append
+        changes: list[Health] = []
+        source.on_health = changes.append
         with pytest.raises(SourceError, match="still plugged in"):
             for _ in source:
                 pass
-        assert [str(health.state) for health in said] == ["connecting", "live", "stalled", "failed"]
-        assert said[2].reason == "the picture is frozen"
-        assert said[-1].refused["frozen"] + said[-1].frames == 100
+        assert [str(health.state) for health in changes] == ["connecting", "live", "stalled", "failed"]
+        assert changes[2].reason == "the picture is frozen"
+        assert changes[-1].refused["frozen"] + changes[-1].frames == 100
 
 
 def fake_video(*pictures: int):
@@ -1608,18 +1607,18 @@ class TestPasswords:
         with pytest.raises(SourceError) as caught:
             list(source)
         error = caught.value
-        told = "".join(traceback.format_exception(error))
-        assert SECRET not in str(error) + repr(error) + told
+        trace = "".join(traceback.format_exception(error))
+        assert SECRET not in str(error) + repr(error) + trace
         assert "127.0.0.1" in str(error)
 
     def test_nor_in_what_a_listener_receives(self):
-        said: list[Health] = []
+        changes: list[Health] = []
         source = open_source(f"rtsp://admin:{SECRET}@127.0.0.1:{free_port()}/live")
-        source.on_health = said.append
+        source.on_health = changes.append
         with pytest.raises(SourceError):
             list(source)
-        assert len(said) == 2
-        assert SECRET not in repr(said)
+        assert len(changes) == 2
+        assert SECRET not in repr(changes)
 
     def test_nor_on_the_terminal(self):
         address = f"rtsp://admin:{SECRET}@127.0.0.1:{free_port()}/live"
@@ -1628,8 +1627,8 @@ class TestPasswords:
         assert run.returncode == 1
         assert "SourceError" in run.stderr
         # The last line is what we say; Python itself shows the line of code that held the address.
-        said = [line for line in run.stderr.splitlines() if "open_source(" not in line]
-        assert SECRET not in "\n".join(said)
+        lines = [line for line in run.stderr.splitlines() if "open_source(" not in line]
+        assert SECRET not in "\n".join(lines)
 
     def test_the_thread_that_reads_does_not_carry_it_in_its_name(self):
         with capture(NetworkSource(f"rtsp://admin:{SECRET}@127.0.0.1:{free_port()}/live")):
@@ -1643,9 +1642,9 @@ def assert_silent(source: Source) -> None:
 class TestClock:
     """What a camera's clock may do."""
 
-    def read(self, told: list[float | None], arrived: list[float]) -> tuple[list[float], list[int]]:
+    def read(self, camera_times: list[float | None], arrived: list[float]) -> tuple[list[float], list[int]]:
         clock = SourceClock(0.0)
-        steps = [clock.step(*pair) for pair in zip(told, arrived, strict=True)]
+        steps = [clock.step(*pair) for pair in zip(camera_times, arrived, strict=True)]
         times = [time for time, _ in steps]
         assert all(a < b for a, b in itertools.pairwise(times))
         return times, [n for n, (_, jumped) in enumerate(steps) if jumped]

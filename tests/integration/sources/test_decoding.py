@@ -129,11 +129,11 @@ def test_interlaced_video_is_the_same_for_every_reader(interlaced, synthetic, tm
         assert np.array_equal(recording.pictures, whole)
 
     # the API, eval and calibrate
-    said = [result.prediction.label for result in results(path, synthetic)]
-    assert [result.prediction.label for result in results(FileSource(path), synthetic)] == said
+    labels = [result.prediction.label for result in results(path, synthetic)]
+    assert [result.prediction.label for result in results(FileSource(path), synthetic)] == labels
     [played], unreadable = play_clips(synthetic, [Clip(path, "idle", "me")])
     assert unreadable == ()
-    assert [synthetic.labels[n] for n in played.probabilities.argmax(axis=1)] == said
+    assert [synthetic.labels[n] for n in played.probabilities.argmax(axis=1)] == labels
     [place] = footage_of([path], synthetic)
     assert [frame.image.tobytes() for frame in place] == [
         frame.image.tobytes() for frame in open_source(path)
@@ -143,7 +143,7 @@ def test_interlaced_video_is_the_same_for_every_reader(interlaced, synthetic, tm
 def test_run_predicts_the_same_for_interlaced_video_whatever_it_writes(
     interlaced, tmp_path, monkeypatch, film, capsys
 ):
-    told = []
+    outputs = []
     progressive = write(tmp_path / "progressive.mp4", film[::2], options={"crf": "12"})
     for number, (path, options) in enumerate(
         [
@@ -163,11 +163,11 @@ def test_run_predicts_the_same_for_interlaced_video_whatever_it_writes(
             main()
         assert ended.value.code == 0
         read = [json.loads(line) for line in lines.read_text().splitlines()]
-        told.append([line["label"] for line in read if line["type"] == "prediction"])
-    assert len(told[0]) > 20
-    for labels in told[1:]:
-        assert len(labels) == len(told[0])
-        assert np.mean([a == b for a, b in zip(labels, told[0], strict=True)]) > 0.9
+        outputs.append([line["label"] for line in read if line["type"] == "prediction"])
+    assert len(outputs[0]) > 20
+    for labels in outputs[1:]:
+        assert len(labels) == len(outputs[0])
+        assert np.mean([a == b for a, b in zip(labels, outputs[0], strict=True)]) > 0.9
     assert min(frame.image.mean() for frame in open_source(tmp_path / "seen.mp4")) > 20.0
 
 
@@ -276,9 +276,9 @@ def test_a_file_that_is_cut_off_reports_it_everywhere(
     assert f"{name} in part: it is cut off" in report.unreadable[0]
     # crossval; tune; bench
     assert "cut off" in show(Clip(path, "idle", "me"), synthetic.config).amiss
-    told: list[str] = []
-    read_some(path, 100, tell=told.append)
-    assert "cut off" in told[0]
+    warnings: list[str] = []
+    read_some(path, 100, tell=warnings.append)
+    assert "cut off" in warnings[0]
     monkeypatch.setattr("sys.argv", ["streamrec", "run", str(path), "-m", "synthetic", "--no-show"])
     with pytest.raises(SystemExit) as ended:
         main()
@@ -309,21 +309,21 @@ def test_damage_in_the_middle_costs_what_is_damaged_and_is_reported(film, tmp_pa
 def test_a_file_without_timestamps_notes_the_assumed_rate(film, tmp_path):
     path = write(tmp_path / "cam.h264", film[:20:2], fps=20, format="h264")
     source = FileSource(path)
-    said = []
-    source.on_health = said.append
+    changes = []
+    source.on_health = changes.append
     frames = list(source)
     assert [frame.timestamp for frame in frames] == pytest.approx([n / 20 for n in range(10)])
-    assert "no timestamps; 20 pictures a second are assumed" in said[1].reason
+    assert "no timestamps; 20 pictures a second are assumed" in changes[1].reason
 
 
 def test_a_duplicate_timestamp_is_filled_in_and_caught_up_with(film, tmp_path):
     """As phones and converters write them: two pictures share a time, and later one is missing."""
-    told = [*range(8), 7, *range(8, 30), *range(31, 40)]
+    stamps = [*range(8), 7, *range(8, 30), *range(31, 40)]
     path = tmp_path / "twice.mp4"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mjpeg", rate=30)
         stream.width, stream.height, stream.pix_fmt = 96, 80, "yuvj420p"
-        for number, (picture, time) in enumerate(zip(film, told, strict=False)):
+        for number, (picture, time) in enumerate(zip(film, stamps, strict=False)):
             frame = av.VideoFrame.from_ndarray(picture, format="bgr24").reformat(format="yuvj420p")
             frame.pts = number
             for packet in stream.encode(frame):
@@ -332,7 +332,7 @@ def test_a_duplicate_timestamp_is_filled_in_and_caught_up_with(film, tmp_path):
                 container.mux(packet)
     for size in (None, (48, 40)):
         times = np.array([frame.timestamp for frame in open_source(path, size=size)])
-        assert len(times) == len(told)
+        assert len(times) == len(stamps)
         np.testing.assert_allclose(times[:8], np.arange(8) / 30)
         np.testing.assert_allclose(times[-9:], np.arange(31, 40) / 30)
         assert np.diff(times).min() > 0.9 / 30  # rounding alone sets no two pictures apart
@@ -350,7 +350,9 @@ def test_pictures_that_are_stored_in_another_order_keep_their_times(film, tmp_pa
         stored = container.streams.video[0].codec_context.has_b_frames
     assert stored or codec == "mjpeg"
     times = np.array([frame.timestamp for frame in open_source(path)])
-    assert times[0] <= (0.08 if path.suffix == ".avi" else 0.0)  # AVI tells when a picture is decoded
+    assert times[0] <= (
+        0.08 if path.suffix == ".avi" else 0.0
+    )  # AVI holds the time at which a picture is decoded
     np.testing.assert_allclose(times - times[0], np.arange(60) / 25, atol=2e-3)
 
 

@@ -209,11 +209,11 @@ def test_why_a_server_refuses_is_reported_in_a_sentence(film, status, says):
 
 
 def test_a_password_is_given_to_a_server_that_asks(film):
-    heard: list[str | None] = []
+    logins: list[str | None] = []
 
     class Asking(Handler):
         def do_GET(self) -> None:
-            heard.append(self.headers["Authorization"])
+            logins.append(self.headers["Authorization"])
             if self.headers["Authorization"] is None:
                 self.send_response(401)
                 self.send_header("WWW-Authenticate", 'Basic realm="store"')
@@ -229,7 +229,7 @@ def test_a_password_is_given_to_a_server_that_asks(film):
         address = f"http://me:s3%20cret@127.0.0.1:{server.server_address[1]}/film.mp4"
         assert len(list(FileSource(address))) == 40
         server.shutdown()
-    assert heard[1] == "Basic bWU6czMgY3JldA=="
+    assert logins[1] == "Basic bWU6czMgY3JldA=="
 
 
 def test_run_ends_with_3_where_the_rest_of_a_film_was_lost(film):

@@ -194,15 +194,15 @@ class TestFilms:
             assert place.asked == []
 
     def test_a_login_is_not_given_to_whom_the_server_leads_on(self):
-        heard: list[str | None] = []
+        logins: list[str | None] = []
 
         class Handler(BaseHTTPRequestHandler):
             def log_message(self, *_: object) -> None:
                 pass
 
             def do_GET(self) -> None:
-                heard.append(self.headers["Authorization"])
-                self.send_response(302 if len(heard) == 1 else 404)
+                logins.append(self.headers["Authorization"])
+                self.send_response(302 if len(logins) == 1 else 404)
                 self.send_header("Location", "/other.mp4")
                 self.end_headers()
 
@@ -212,7 +212,7 @@ class TestFilms:
             source.settle()
             server.shutdown()
         assert source.live
-        assert heard == ["Basic YW5uYTpzQGY=", None]
+        assert logins == ["Basic YW5uYTpzQGY=", None]
 
     def test_a_file_whose_connection_is_lost_is_played_again_with_endless_retries(self, monkeypatch):
         monkeypatch.setattr(watchdog, "PAUSES", (0.01, 0.02))
@@ -229,17 +229,17 @@ class TestFilms:
                 return one
 
             source._video_file = flaky
-            said: list[Health] = []
-            source.on_health = said.append
+            changes: list[Health] = []
+            source.on_health = changes.append
             assert len(list(source)) == PICTURES
-        assert [str(health.state) for health in said] == [
+        assert [str(health.state) for health in changes] == [
             "connecting",
             "reconnecting",
             "connecting",
             "live",
             "ended",
         ]
-        assert "the connection was lost" in said[1].reason
+        assert "the connection was lost" in changes[1].reason
 
     def test_a_film_that_fails_ends_where_retries_are_counted(self):
         with serving(film_mp4=Place(b"\0" * 5000)) as server, pytest.raises(SourceError):
@@ -253,14 +253,14 @@ class TestCameras:
         place = Place(film("mpegts"), length=False, ranges=False, slowly=1.5, kind="video/mp2t")
         with serving(**{name: place}) as server:
             source = open_source(f"{server}/{name.replace('_', '.')}", retries=None)
-            said: list[Health] = []
-            source.on_health = said.append
+            changes: list[Health] = []
+            source.on_health = changes.append
             with closing(iter(source)) as frames:
                 again = next(frame for frame in frames if frame.segment == 2)
         assert again.segment == 2
         assert source.live
-        assert [str(health.state) for health in said][:3] == ["connecting", "live", "reconnecting"]
-        assert said[2].reason in ("the camera ended the stream", "the connection was lost")
+        assert [str(health.state) for health in changes][:3] == ["connecting", "live", "reconnecting"]
+        assert changes[2].reason in ("the camera ended the stream", "the connection was lost")
 
     def test_one_that_stalls_before_it_answers_is_tried_again(self, monkeypatch):
         monkeypatch.setattr(streamrec.sources.cameras, "OPEN_SECONDS", 0.5)

@@ -357,18 +357,18 @@ def test_a_limited_source_ends_by_its_own_clock():
     assert len(list(Limited(pictures, 1e9))) == 100
 
 
-def heard(source: Source) -> list[Health]:
-    said: list[Health] = []
-    source.on_health = said.append
-    return said
+def health_changes(source: Source) -> list[Health]:
+    changes: list[Health] = []
+    source.on_health = changes.append
+    return changes
 
 
 def test_the_health_of_a_file_passes_through_its_wrappers(clip, tmp_path):
     source = Limited(RealTime(FileSource(clip)), 10.0)
-    said = heard(source)
+    changes = health_changes(source)
     assert len(list(source)) == 10
-    assert [str(health.state) for health in said] == ["connecting", "live", "ended"]
-    assert source.health is said[-1]
+    assert [str(health.state) for health in changes] == ["connecting", "live", "ended"]
+    assert source.health is changes[-1]
     assert source.health.frames == 10
     assert source.health.reason == "it came to its end"
 
@@ -377,20 +377,20 @@ def test_a_file_that_cannot_be_read_has_failed_and_reports_why(tmp_path):
     path = tmp_path / "notes.mp4"
     path.write_text("buy milk\n" * 100)
     source = FileSource(path)
-    said = heard(source)
+    changes = health_changes(source)
     with pytest.raises(SourceError) as caught:
         list(source)
-    assert [str(health.state) for health in said] == ["connecting", "failed"]
+    assert [str(health.state) for health in changes] == ["connecting", "failed"]
     assert source.health.reason == str(caught.value)
 
 
 def test_a_source_that_is_left_has_ended(clip):
     for source in (FileSource(clip), IterableSource(numbered(5)), World(WorldSettings(seconds=5.0))):
-        said = heard(source)
+        changes = health_changes(source)
         frames = iter(source)
         next(frames)
         frames.close()
-        assert [str(health.state) for health in said] == ["connecting", "live", "ended"]
+        assert [str(health.state) for health in changes] == ["connecting", "live", "ended"]
         assert source.health.reason == "nobody reads it any more"
 
 

@@ -1,4 +1,4 @@
-"""Why an address does not open: told in words that name the cause, and never in an error's own."""
+"""Why an address does not open: reported in a sentence that names the cause, never with the message of an error."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ import pytest
 
 import streamrec.sources.cameras
 from streamrec.errors import SourceError
-from streamrec.sources import ffmpeg
-from streamrec.sources import reconnect as watchdog
+from streamrec.sources import ffmpeg, reconnect
 from streamrec.sources.cameras import NetworkSource, WebcamSource
 from streamrec.sources.open import open_source
 from streamrec.sources.open_errors import MOST_CONNECTIONS, MOST_REDIRECTS, why_lost
@@ -189,7 +188,7 @@ def test_redirects_of_rtsp_in_a_circle_have_a_bound_and_are_reported(where, monk
 
 def test_a_circle_is_asked_again_with_pauses(monkeypatch):
     monkeypatch.setattr(streamrec.sources.cameras, "OPEN_SECONDS", 0.3)
-    monkeypatch.setattr(watchdog, "PAUSES", (0.5, 0.5))
+    monkeypatch.setattr(reconnect, "PAUSES", (0.5, 0.5))
     with talking(leads_to_itself) as server:
         source = NetworkSource(server.address, retries=None)
         alarm = threading.Timer(3.0, source.interrupt)
@@ -211,7 +210,7 @@ def test_a_redirect_that_leads_somewhere_is_followed():
 
 
 def test_redirects_of_http_in_a_circle_have_a_bound_and_are_reported(monkeypatch):
-    monkeypatch.setattr(watchdog, "PAUSES", (0.5, 0.5))
+    monkeypatch.setattr(reconnect, "PAUSES", (0.5, 0.5))
     with web(lambda path, port: (302, {"Location": f"http://127.0.0.1:{port}/live"}, "")) as (address, asked):
         assert "leads on to another address again and again" in reason_of(f"{address}/live")
         before = asked.total()
@@ -234,14 +233,14 @@ def test_playlists_in_playlists_have_a_bound_and_are_reported(deep, monkeypatch)
 
     with web(answer) as (address, asked):
         source = NetworkSource(f"{address}/live.m3u8", retries=None)
-        said: list[str] = []
-        source.on_health = lambda health: said.append(health.reason)
+        reasons: list[str] = []
+        source.on_health = lambda health: reasons.append(health.reason)
         begun = time.monotonic()
         threading.Timer(2.0, source.interrupt).start()
         assert list(source) == []
         openings = 1 + (time.monotonic() - begun) // 1.0
         assert asked.total() <= openings * (MOST_CONNECTIONS + 5)
-    assert not any(PYTHON.search(reason) for reason in said)
+    assert not any(PYTHON.search(reason) for reason in reasons)
 
 
 def test_a_playlist_that_names_what_is_no_video_is_reported_and_asked_with_pauses():

@@ -38,7 +38,7 @@ def test_a_picture_need_not_be_contiguous(view):
 
 
 @pytest.mark.parametrize(
-    ("picture", "said"),
+    ("picture", "message"),
     [
         (None, "the picture is None"),
         ([[0, 0], [0, 0]], "not builtins.list"),
@@ -53,8 +53,8 @@ def test_a_picture_need_not_be_contiguous(view):
         (np.zeros((4, 6, 3), bool), "bool"),
     ],
 )
-def test_what_is_no_picture_is_refused_with_a_sentence(picture, said):
-    with pytest.raises(PictureError, match=said):
+def test_what_is_no_picture_is_refused_with_a_sentence(picture, message):
+    with pytest.raises(PictureError, match=message):
         as_bgr(picture)
 
 

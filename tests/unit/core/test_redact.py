@@ -118,8 +118,8 @@ def test_what_is_not_known_to_be_harmless_is_shown_nowhere(row):
         shown, redact_address(shown), redact(f"cannot open {address}: refused"), redact(f"'{address}', and so"),
     ]  # fmt: skip
     for secret in secrets:
-        said = f"{secret!r} {json.dumps(secret)} {quote(secret, safe='')} {html.escape(secret)} {unquote(secret)}"
-        sentences.append(redact(said, secrets_of(address)) if len(secret) > 4 else "")
+        text = f"{secret!r} {json.dumps(secret)} {quote(secret, safe='')} {html.escape(secret)} {unquote(secret)}"
+        sentences.append(redact(text, secrets_of(address)) if len(secret) > 4 else "")
         for sentence in sentences:
             assert secret not in sentence
             assert unquote(secret) not in sentence

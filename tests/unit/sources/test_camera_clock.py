@@ -1,4 +1,4 @@
-"""Camera clocks that lie, and honest ones that look odd."""
+"""Camera clocks that are wrong, and right ones that seem odd."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def taken(seconds: float) -> Iterator[tuple[float, int]]:
 
 
 def marks(
-    seconds: float, tells: Callable[[float, int], float], *, jitter: float = 0.01, seed: int = 1
+    seconds: float, times: Callable[[float, int], float], *, jitter: float = 0.01, seed: int = 1
 ) -> Iterator[Mark]:
-    """A good line: pictures come as they are taken, with what the clock tells of each."""
+    """A good line: pictures come as they are taken, with what the clock times of each."""
     chance, read = random.Random(seed), 0
     for number, (at, size) in enumerate(taken(seconds)):
         read += size
-        yield Mark(tells(at, number), 100.0 + at + chance.uniform(0.0, jitter), read, 0.9 * at)
+        yield Mark(times(at, number), 100.0 + at + chance.uniform(0.0, jitter), read, 0.9 * at)
 
 
-def told_off(pictures: Iterable[Mark]) -> tuple[ClockMonitor, float | None]:
+def judged(pictures: Iterable[Mark]) -> tuple[ClockMonitor, float | None]:
     """What is made of them, and after how many seconds they are believed no more."""
     timing, lag = ClockMonitor(), LagMonitor()
     for mark in pictures:
@@ -47,7 +47,7 @@ def told_off(pictures: Iterable[Mark]) -> tuple[ClockMonitor, float | None]:
 
 
 @pytest.mark.parametrize(
-    ("tells", "says", "within"),
+    ("times", "reason", "within"),
     [
         (lambda at, number: 7.0, "stands still", 1.5),
         (lambda at, number: 7.0 + number / 90_000, "stands still", 1.5),
@@ -65,11 +65,11 @@ def told_off(pictures: Iterable[Mark]) -> tuple[ClockMonitor, float | None]:
         (lambda at, number: at % 5.0, "jumps again and again", 16.0),
     ],
 )
-def test_a_clock_that_lies_is_found_out_and_reported(tells, says, within):
-    timing, after = told_off(marks(100.0, tells))
+def test_a_clock_that_lies_is_found_out_and_reported(times, reason, within):
+    timing, after = judged(marks(100.0, times))
     assert after is not None
     assert after <= within
-    assert says in timing.reason
+    assert reason in timing.reason
     assert timing.reason.endswith("; arrival times are used")
 
 
@@ -201,7 +201,7 @@ def test_where_all_pictures_are_of_one_size_it_is_not_known_and_times_are_those_
                 assert timing.lagged() is Slow.unknown
                 break
         assert timing.trusted is (opening == 0)
-    assert not timing.sure  # the line is still looked at
+    assert not timing.sure  # the line is still monitored
     assert "the camera's clock or the line to it is slow" in timing.reason
 
 
@@ -244,10 +244,10 @@ def test_from_then_on_seconds_are_ours_and_time_never_goes_back(rate):
     timing, clock = ClockMonitor(), SourceClock(100.0)
     times, jumps = [], 0
     for mark in marks(40.0, lambda at, number: rate * at):
-        told = mark.camera_time if timing.step(mark) else None
+        trusted = mark.camera_time if timing.step(mark) else None
         if timing.trusted and rate == 0.5 and mark.captured > 105.0:
             timing.lagged()
-        moment, jumped = clock.step(told, mark.captured)
+        moment, jumped = clock.step(trusted, mark.captured)
         times.append((mark.captured, moment))
         jumps += jumped
     assert all(b > a for (_, a), (_, b) in itertools.pairwise(times))

@@ -37,10 +37,10 @@ def test_a_lost_picture_is_noticed_by_the_next_unless_no_frame_needs_it(options)
         numbers, needed = FrameNumbers(extradata), FrameNumbers(extradata)
         for packet in packets[: gone + 1]:
             needed.lost(packet)
-        told = [numbers.lost(packet) for n, packet in enumerate(packets) if n != gone]
+        lost = [numbers.lost(packet) for n, packet in enumerate(packets) if n != gone]
         next_is_key = packets[gone + 1].find(b"\0\0\1\x65") >= 0
-        assert any(told) == (not needed.disposable and not next_is_key)
-        assert sum(told) <= 1
+        assert any(lost) == (not needed.disposable and not next_is_key)
+        assert sum(lost) <= 1
 
 
 def test_garbage_is_borne():

@@ -1,4 +1,4 @@
-"""Pictures in files: their size is told from their header, and one that would fill the memory is not decoded."""
+"""Image files: the size is read from the header, and an image that would fill the memory is not decoded."""
 
 from __future__ import annotations
 

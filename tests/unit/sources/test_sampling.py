@@ -27,7 +27,7 @@ def taken(source_fps: float, head_fps: float, seconds: float = 4.0) -> list[floa
         (1, 10, 1),
     ],
 )
-def test_a_camera_is_seen_in_the_rhythm_nearest_to_the_heads(source_fps, head_fps, expected):
+def test_a_camera_is_sampled_at_the_rate_nearest_to_that_of_the_head(source_fps, head_fps, expected):
     times = taken(source_fps, head_fps)
     assert len(times) / 4.0 == pytest.approx(expected)
 

@@ -176,10 +176,10 @@ def test_a_picture_that_lost_a_part_is_marked_as_incomplete():
     made = pictures_of("h264", 2)
     joiner = Joiner("h264")
     pictures = [cut("h264", is_key, units) for is_key, units in made]
-    told = []
+    incomplete = []
     for number, parts in enumerate(pictures):
         for place, part in enumerate(parts):
             packet = packet_of(part, number, made[number][0])
             wholes = joiner.feed(packet, incomplete=number == 2 * KEYS and place == 0)
-            told += [whole.incomplete for whole in wholes]
-    assert told.count(True) == 1
+            incomplete += [whole.incomplete for whole in wholes]
+    assert incomplete.count(True) == 1
