@@ -107,7 +107,7 @@ def closed_with(page: Page, *, frames: bytes = b"", messages: tuple[Any, ...] = 
 
 
 @attack(
-    "No token, no cookie: cameras, events, pictures, metrics, the API's description",
+    "No token, no cookie: cameras, events, images, metrics, the API's description",
     "401 not_logged_in, each",
 )
 def nobody(page: Page) -> str:
@@ -528,7 +528,7 @@ def many_viewers(page: Page) -> str:
     return f"{asyncio.run(crowd())} are served, the others closed with 1013 or refused; the API answers"
 
 
-@attack("The live WebSocket, after its session's log-out", "closed with 4401, and no picture after that")
+@attack("The live WebSocket, after its session's log-out", "closed with 4401, and no image after that")
 def looks_after_logout(page: Page) -> str:
     with page.logged_in() as client:
         headers = {"Cookie": cookie_in(client)}
