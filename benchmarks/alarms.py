@@ -19,7 +19,14 @@ from typing import Any
 import numpy as np
 
 from streamrec import EventSettings, Recognizer, World, WorldSettings
-from streamrec.evaluation.alarm_calibration import Heard, calibrate, hear, parse_rate, text_of, told_in
+from streamrec.evaluation.alarm_calibration import (
+    ScoredRecording,
+    alarm_times,
+    calibrate,
+    parse_rate,
+    score_recording,
+    text_of,
+)
 from streamrec.evaluation.intervals import poisson_interval, wilson_interval
 from streamrec.evaluation.metrics import Segment
 from streamrec.evaluation.reports import Playback
@@ -78,7 +85,7 @@ def main() -> None:
             [everything[n] for n in part] for part in np.split(order, [options.choosing])
         )  # the others judge
         settings = calibrate(chosen, labels, own, per_hour=parse_rate(options.rate)).settings
-        counts = [sum(map(len, told_in([hour], labels, settings).values())) for hour in others]
+        counts = [sum(map(len, alarm_times([hour], labels, settings).values())) for hour in others]
         print(
             f"hours {sorted(order[: options.choosing].tolist())} choose: "
             f"{sum(counts) / len(counts):.2f} an hour on the others"
@@ -89,12 +96,21 @@ def main() -> None:
 
 
 def outcome(
-    fresh: list[Heard], acting: list[Playback], labels: tuple[str, ...], settings: EventSettings, missed: int
+    fresh: list[ScoredRecording],
+    acting: list[Playback],
+    labels: tuple[str, ...],
+    settings: EventSettings,
+    missed: int,
 ) -> dict[str, Any]:
     """What was told on each fresh hour, by label, and what became of the actions."""
-    hours = [{label: len(at) for label, at in told_in([hour], labels, settings).items()} for hour in fresh]
-    told = told_in(
-        [Heard(one.timestamps, one.probabilities, np.zeros(len(one.timestamps), np.int64)) for one in acting],
+    hours = [
+        {label: len(at) for label, at in alarm_times([hour], labels, settings).items()} for hour in fresh
+    ]
+    told = alarm_times(
+        [
+            ScoredRecording(one.timestamps, one.probabilities, np.zeros(len(one.timestamps), np.int64))
+            for one in acting
+        ],
         labels,
         settings,
     )
@@ -153,13 +169,13 @@ def heard(
     *,
     seconds: float,
     actions: tuple[str, ...],
-) -> Heard:
+) -> ScoredRecording:
     """What the model said of a world, from the folder where it is there already."""
     kept = options.folder / f"{recognizer.name}-{options.world}-{options.fps:g}-{seed}.npz"
     if not kept.exists():
         began, used = time.monotonic(), time.process_time()
         world = world_of(options, recognizer, seed, seconds=seconds, actions=actions)
-        said = hear(recognizer, world)
+        said = score_recording(recognizer, world)
         unfinished = kept.with_suffix(".part.npz")
         np.savez(
             unfinished,
@@ -174,7 +190,7 @@ def heard(
             flush=True,
         )
     with np.load(kept) as arrays:
-        return Heard(arrays["timestamps"], arrays["probabilities"], arrays["segments"])
+        return ScoredRecording(arrays["timestamps"], arrays["probabilities"], arrays["segments"])
 
 
 def acted(options: argparse.Namespace, recognizer: Recognizer, seed: int) -> Playback:

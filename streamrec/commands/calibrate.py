@@ -73,7 +73,7 @@ def calibrate(
     clips = [] if actions is None else find_clips(actions, relabel=parse_relabel(relabel))
     footage = _play_footage(recognizer, sources)
     with progress("clips", len(clips)) as update:
-        played, unreadable = play_clips(recognizer, clips, tell=update)
+        played, unreadable = play_clips(recognizer, clips, on_progress=update)
     log_left_out(unreadable)
     contract = alarms.calibrate(
         footage, recognizer.labels, recognizer.config.events, per_hour=per_hour, actions=played
@@ -86,13 +86,13 @@ def calibrate(
 
 
 def _play_footage(recognizer: Recognizer, sources: list[Source]) -> list[Any]:
-    from streamrec.evaluation.alarm_calibration import hear
+    from streamrec.evaluation.alarm_calibration import score_recording
     from streamrec.sources.health import amiss
 
     footage = []
     with progress("recordings", len(sources)) as update:
         for done, source in enumerate(sources, 1):
-            footage.append(hear(recognizer, source))
+            footage.append(score_recording(recognizer, source))
             if (why := amiss(source)) is not None:
                 log_left_out([f"{source.name} in part: {why}"])
             update(done)

@@ -105,7 +105,7 @@ def crossval(
         ),
         beside=aside,
         recipe=json.loads(json.dumps(recipe, default=str)),
-        tell=log,
+        log=log,
     )
     print_text(markdown_of(report))
 

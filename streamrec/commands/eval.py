@@ -112,7 +112,11 @@ def _on_world(recognizer: Recognizer, rates: list[float], streams: int, seconds:
     with progress("streams", len(rates) * streams) as update:
         for n, rate in enumerate(rates):
             report = evaluate_world(
-                recognizer, fps=rate, streams=streams, seconds=seconds, tell=offset(update, n * streams)
+                recognizer,
+                fps=rate,
+                streams=streams,
+                seconds=seconds,
+                on_progress=offset(update, n * streams),
             )
             reports.append(report)
     return reports
@@ -132,9 +136,11 @@ def _on_clips(recognizer: Recognizer, asked: _Clips) -> list[Any]:
     times = played + robust * len(source_fps) * len(drops)
     reports: list[Any] = []
     with progress("clips", times * len(clips)) as update:
-        reports += evaluate_clips(recognizer, clips, tell=update)
+        reports += evaluate_clips(recognizer, clips, on_progress=update)
         if asked.stream:
-            reports += evaluate_carried(recognizer, clips, seed=asked.seed, tell=offset(update, len(clips)))
+            reports += evaluate_carried(
+                recognizer, clips, seed=asked.seed, on_progress=offset(update, len(clips))
+            )
         if robust:
             report = evaluate_robustness(
                 recognizer,
@@ -142,7 +148,7 @@ def _on_clips(recognizer: Recognizer, asked: _Clips) -> list[Any]:
                 source_fps=source_fps,
                 drops=drops,
                 seed=asked.seed,
-                tell=offset(update, played * len(clips)),
+                on_progress=offset(update, played * len(clips)),
             )
             reports.append(report)
     return reports

@@ -1,4 +1,4 @@
-"""What a recurrent head must beat, on the same features and clips: a linear classifier, a running mean, a window."""
+"""Baselines for a recurrent head, on the same features and clips: a linear classifier, a running mean, a window."""
 
 from __future__ import annotations
 
@@ -25,49 +25,48 @@ import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
-WINDOW = 16  # frames that the sliding window sees
+WINDOW = 16  # frames of the sliding window
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # of the squared weights, a sample
 SMOOTHINGS = (0.0, 0.25, 0.5, 1.0, 2.0)  # seconds
-_FRAMES_OF_A_CLIP = 64  # that a classifier learns from at most, evenly spread: the rest are alike
+_FRAMES_OF_A_CLIP = 64  # at most, evenly spread: a classifier learns little from more of one clip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shown:
-    """The frames of one clip that a model looks at, in its rhythm and at its size. T counts them."""
+class SampledClip:
+    """The frames of one clip at a model's sampling rate and input size. T counts them."""
 
     pictures: np.ndarray  # (T, height, width, 3) uint8 BGR
     timestamps: np.ndarray  # (T,) float64 seconds
     targets: np.ndarray  # (T,) int64; NO_LABEL where the model has no label for the truth
     group: str
-    amiss: str | None = None  # what of its file was cut off or damaged, in words
+    amiss: str | None = None  # message about a file that is cut off or damaged
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Watched:
-    """What a model made of one clip, frame by frame."""
+class EncodedClip:
+    """A model's features and predictions for one clip, frame by frame."""
 
     timestamps: np.ndarray  # (T,) float64 seconds
     targets: np.ndarray  # (T,) int64; NO_LABEL where there is none
     features: np.ndarray  # (T, F) float32, of the encoder
     probabilities: np.ndarray  # (T, labels) float32, of the model
     group: str
-    phases: np.ndarray | None = (
-        None  # (T, 2) float32 cosine and sine of the repetition; None: nothing is counted
-    )
+    # (T, 2) float32 cosine and sine of the repetition's phase; None: the model counts nothing
+    phases: np.ndarray | None = None
 
 
-def show(clip: Clip, config: ModelConfig, transform: Transform | None = None) -> Shown:
-    """Decode what a recognizer looks at, by the very pacing of ``results()``; raises ``SourceError``.
+def sample_clip(clip: Clip, config: ModelConfig, transform: Transform | None = None) -> SampledClip:
+    """Decode the frames that a recognizer processes, sampled as in ``results()``; raises ``SourceError``.
 
-    ``transform``: another than the model's.
+    ``transform``: another one than the model's.
     """
     resize = (transform or config.transform).resize
     source = FileSource(clip.path)
     frames = [(resize(f.image), f.timestamp) for f in pace(source, config.fps)]
     truth = truth_of(clip, [time for _, time in frames], config.labels, config.events)
     index = {label: n for n, label in enumerate(config.labels)}
-    return Shown(
-        np.stack([picture for picture, _ in frames]),
+    return SampledClip(
+        np.stack([image for image, _ in frames]),
         np.array([time for _, time in frames]),
         np.array([index.get(label, NO_LABEL) for label in truth], np.int64),
         clip.group,
@@ -76,76 +75,76 @@ def show(clip: Clip, config: ModelConfig, transform: Transform | None = None) ->
 
 
 @torch.inference_mode()
-def watch(model: ActionModel, shown: Shown, *, part: int = 256) -> Watched:
-    """Show a model a clip from the initial state: the numbers that ``results()`` gives of the file, sooner.
+def encode_clip(model: ActionModel, clip: SampledClip, *, part: int = 256) -> EncodedClip:
+    """Run a model on a clip from the initial state: faster than ``results()``, with the same numbers.
 
-    ``part`` frames at a time, the state carried, so that a long one fits into memory.
+    ``part`` frames at a time, the state carried, so that a long clip fits into memory.
     """
-    seen: list[Tensor] = []
-    said: list[Tensor] = []
-    hook = model.encoder.register_forward_hook(lambda module, given, out: seen.append(_flat(out[0][0])))
-    elapsed = np.diff(shown.timestamps, prepend=-np.inf).astype(np.float32)
+    features: list[Tensor] = []
+    found: list[Tensor] = []
+    hook = model.encoder.register_forward_hook(lambda module, given, out: features.append(_flat(out[0][0])))
+    elapsed = np.diff(clip.timestamps, prepend=-np.inf).astype(np.float32)
     state = model.initial_state()
     try:
         for start in range(0, len(elapsed), part):
-            pictures = torch.from_numpy(planar(shown.pictures[start : start + part]))
+            pictures = torch.from_numpy(planar(clip.pictures[start : start + part]))
             seconds = torch.from_numpy(elapsed[start : start + part])
             outputs, state = model(pictures[None], seconds[None], state)
-            said.append(outputs[0].float())
+            found.append(outputs[0].float())
     finally:
         hook.remove()
-    logits, phases = model.split(torch.cat(said))
-    return Watched(
-        shown.timestamps,
-        shown.targets,
-        torch.cat(seen).float().numpy(),
+    logits, phases = model.split(torch.cat(found))
+    return EncodedClip(
+        clip.timestamps,
+        clip.targets,
+        torch.cat(features).float().numpy(),
         torch.softmax(logits, -1).numpy(),
-        shown.group,
+        clip.group,
         None if phases is None else phases.numpy(),
     )
 
 
 @torch.inference_mode()
 def window_probabilities(
-    model: ActionModel, shown: Shown, *, window: int = WINDOW, batch: int = 8
+    model: ActionModel, clip: SampledClip, *, window: int = WINDOW, batch: int = 8
 ) -> np.ndarray:
-    """(T, labels): at each frame the model sees the last ``window`` frames anew, from the initial state.
+    """(T, labels) probabilities of a sliding window: the last ``window`` frames, from the initial state.
 
-    That is what a model for clips does on a stream; it costs ``window`` times as much as carrying the state.
+    So a model for clips works on a stream; it costs ``window`` times as much as carrying the state.
     """
-    pictures = torch.from_numpy(planar(shown.pictures))
-    elapsed = torch.from_numpy(np.diff(shown.timestamps, prepend=-np.inf).astype(np.float32))
+    pictures = torch.from_numpy(planar(clip.pictures))
+    elapsed = torch.from_numpy(np.diff(clip.timestamps, prepend=-np.inf).astype(np.float32))
     first, _ = model(pictures[None, :window], elapsed[None, :window])
-    said = [first[0]]  # until the window is full it has all that there was
+    found = [first[0]]  # until the window is full it has all frames so far
     ends = list(range(window, len(elapsed)))
     for start in range(0, len(ends), batch):
         rows = [slice(end - window + 1, end + 1) for end in ends[start : start + batch]]
         seconds = torch.stack([elapsed[row] for row in rows])
         seconds[:, 0] = math.inf
         outputs, _ = model(torch.stack([pictures[row] for row in rows]), seconds)
-        said.append(outputs[:, -1])
-    logits, _ = model.split(torch.cat(said).float())
+        found.append(outputs[:, -1])
+    logits, _ = model.split(torch.cat(found).float())
     return torch.softmax(logits, -1).numpy()
 
 
 @torch.inference_mode()
 def frozen_features(
-    clips: Iterable[Shown], *, encoder: str = "efficientnet_lite0", weights: str | None = "imagenet"
+    clips: Iterable[SampledClip], *, encoder: str = "efficientnet_lite0", weights: str | None = "imagenet"
 ) -> list[np.ndarray]:
-    """(T, F) of each clip, by a CNN that never saw them."""
+    """(T, F) features of each clip, by a CNN that was not trained on them."""
     cnn = None
     found = []
-    for shown in clips:
-        height, width = shown.pictures.shape[1:3]
+    for clip in clips:
+        height, width = clip.pictures.shape[1:3]
         if cnn is None:
             cnn = make_encoder(encoder, height=height, width=width, weights=weights).eval()
         mean, std = (255.0 * torch.tensor(value).view(3, 1, 1) for value in (cnn.mean, cnn.std))
         cache = cnn.initial_cache(1, height, width)
-        fresh = torch.zeros(1, len(shown.pictures), dtype=torch.bool)
+        fresh = torch.zeros(1, len(clip.pictures), dtype=torch.bool)
         fresh[:, 0] = True
         parts = []
-        for start in range(0, len(shown.pictures), 64):
-            pictures = torch.from_numpy(planar(shown.pictures[start : start + 64]))[None]
+        for start in range(0, len(clip.pictures), 64):
+            pictures = torch.from_numpy(planar(clip.pictures[start : start + 64]))[None]
             begun = fresh[:, start : start + 64]
             features, cache = cnn((pictures - mean) / std, torch.zeros(begun.shape), begun, cache)
             parts.append(_flat(features[0]))
@@ -172,7 +171,7 @@ class Linear:
 def fit_linear(features: np.ndarray, targets: np.ndarray, labels: int, *, penalty: float) -> Linear:
     """(N, F), (N,) -> the classifier with least cross-entropy + penalty / 2 · squared weights; labels weigh alike.
 
-    The problem is convex, so there is one answer, and LBFGS finds it. Labels that do not occur are never said.
+    The problem is convex, so there is one solution, and LBFGS finds it. Labels that do not occur are never predicted.
     """
     if not len(features):
         raise DataError("there is nothing that a baseline could learn from")
@@ -203,7 +202,7 @@ def fit_linear(features: np.ndarray, targets: np.ndarray, labels: int, *, penalt
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PerFrame:
-    """A linear classifier of each frame, its probabilities smoothed over time; it sees no frame ahead."""
+    """A linear classifier of each frame; its probabilities are smoothed over time, without later frames."""
 
     linear: Linear
     smoothing: float  # seconds, time constant
@@ -215,7 +214,7 @@ class PerFrame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RunningMean:
-    """A linear classifier of the mean of the features that were seen so far."""
+    """A linear classifier of the mean of all features so far."""
 
     linear: Linear
 
@@ -225,11 +224,11 @@ class RunningMean:
 
 
 def fit_per_frame(
-    clips: Sequence[Watched], labels: int, *, features: Sequence[np.ndarray] | None = None, seed: int = 0
+    clips: Sequence[EncodedClip], labels: int, *, features: Sequence[np.ndarray] | None = None, seed: int = 0
 ) -> PerFrame:
-    """Learn it from clips; penalty and smoothing are those with the least cross-entropy on an inner split.
+    """Fit to clips; penalty and smoothing are those with the least cross-entropy on an inner split.
 
-    ``features``: (T, F) a clip, other than those that the clips hold.
+    ``features``: (T, F) of each clip, in place of the clips' own.
     """
     rows = [one.features for one in clips] if features is None else list(features)
     targets = [one.targets for one in clips]
@@ -239,16 +238,16 @@ def fit_per_frame(
         linear = fit_linear(*_samples(rows, targets, learn), labels, penalty=penalty)
         raw = {n: linear(rows[n]) for n in check}
         for smoothing in SMOOTHINGS:
-            said = {n: smoothed(raw[n], clips[n].timestamps, smoothing) for n in check}
-            best = min(best, (_cross_entropy(said, targets), penalty, smoothing))
+            scores = {n: smoothed(raw[n], clips[n].timestamps, smoothing) for n in check}
+            best = min(best, (_cross_entropy(scores, targets), penalty, smoothing))
     everything = range(len(clips))
     return PerFrame(fit_linear(*_samples(rows, targets, everything), labels, penalty=best[1]), best[2])
 
 
 def fit_running_mean(
-    clips: Sequence[Watched], labels: int, *, features: Sequence[np.ndarray] | None = None, seed: int = 0
+    clips: Sequence[EncodedClip], labels: int, *, features: Sequence[np.ndarray] | None = None, seed: int = 0
 ) -> RunningMean:
-    """Learn it from clips, at all of their frames; the penalty is chosen on an inner split."""
+    """Fit to all frames of clips; the penalty is chosen on an inner split."""
     rows = [running_mean(one) for one in ((c.features for c in clips) if features is None else features)]
     targets = [one.targets for one in clips]
     learn, check = _inner_split([one.group for one in clips], targets, seed)
@@ -269,7 +268,7 @@ def running_mean(features: np.ndarray) -> np.ndarray:
 
 
 def smoothed(probabilities: np.ndarray, timestamps: np.ndarray, seconds: float) -> np.ndarray:
-    """(T, labels) -> the same, an exponential average with this time constant that sees no frame ahead.
+    """(T, labels) -> the same shape: the causal exponential average with a time constant in seconds.
 
     >>> smoothed(np.array([[1.0], [0.0], [0.0]]), np.array([0.0, 1.0, 2.0]), 1 / math.log(2)).tolist()
     [[1.0], [0.5], [0.25]]
@@ -282,14 +281,14 @@ def smoothed(probabilities: np.ndarray, timestamps: np.ndarray, seconds: float) 
 
 
 def _flat(features: Tensor) -> Tensor:
-    """(T, F) as it is; maps (T, F, h, w) averaged over the picture."""
+    """(T, F) as it is; maps (T, F, h, w) -> (T, F), averaged over the frame."""
     return features if features.dim() == 2 else features.flatten(2).mean(2)
 
 
 def _samples(
     rows: Sequence[np.ndarray], targets: Sequence[np.ndarray], chosen: Iterable[int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Frames of the chosen clips that have a truth, so many of a clip at most, the last one among them."""
+    """(N, F) and (N,): frames with a truth of the chosen clips, of each some at most, with its last one."""
     inputs, wanted = [], []
     for n in chosen:
         known = np.flatnonzero(targets[n] != NO_LABEL)
@@ -307,7 +306,7 @@ def _samples(
 def _inner_split(
     groups: Sequence[str], targets: Sequence[np.ndarray], seed: int
 ) -> tuple[list[int], list[int]]:
-    """Clips to learn from, and a quarter of the groups to choose with: none where that would take a label away."""
+    """Clips to fit to, and a quarter of the groups to choose with; none where a label would be lost."""
     names = sorted(set(groups))
     random = np.random.default_rng(seed)
 
@@ -323,10 +322,10 @@ def _inner_split(
     return list(range(len(groups))), []
 
 
-def _cross_entropy(said: dict[int, np.ndarray], targets: Sequence[np.ndarray]) -> float:
-    """The mean over frames of -log of what the truth was given; each clip weighs the same."""
+def _cross_entropy(scores: dict[int, np.ndarray], targets: Sequence[np.ndarray]) -> float:
+    """Mean cross-entropy over frames; each clip weighs the same."""
     means = []
-    for n, probabilities in said.items():
+    for n, probabilities in scores.items():
         known = np.flatnonzero(targets[n] != NO_LABEL)
         if len(known):
             given = probabilities[known, targets[n][known]]

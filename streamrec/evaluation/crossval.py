@@ -1,4 +1,4 @@
-"""Cross-validation of a training recipe: folds that share no group, several seeds, baselines beside."""
+"""Cross-validation of a training recipe: folds that share no group, several seeds, and baselines."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from streamrec.core.files import make_private_folder, replacing
 from streamrec.data.clips import Clip
 from streamrec.errors import DataError, SourceError
 from streamrec.evaluation.baselines import (
-    Shown,
-    Watched,
+    EncodedClip,
+    SampledClip,
+    encode_clip,
     fit_per_frame,
     fit_running_mean,
     frozen_features,
-    show,
-    watch,
+    sample_clip,
     window_probabilities,
 )
 from streamrec.evaluation.crossval_report import (
     MODEL,
+    SCORES_OF,
     CrossValidation,
-    _key,
-    _path_of,
-    _splits,
+    key_of,
     markdown_of,
+    path_of_fold,
     report_of,
+    splits_of,
 )
 from streamrec.events.repetitions import RepetitionCounter
 from streamrec.nn.config import ModelConfig
@@ -39,8 +40,10 @@ from streamrec.nn.model import ActionModel
 from streamrec.nn.transforms import Transform
 from streamrec.types import Prediction
 
-# (clips to learn from, clips held out, seed, folder of this training) -> the model
+# (clips to learn from, held-out clips, seed, folder of this training) -> the model
 TrainFold: TypeAlias = Callable[[list[Clip], list[Clip], int, Path], ActionModel]
+# Of each clip: (T,) timestamps in seconds, and (T, labels) probabilities.
+Scores: TypeAlias = list[tuple[Clip, np.ndarray, np.ndarray]]
 
 
 def cross_validate(
@@ -51,31 +54,32 @@ def cross_validate(
     *,
     beside: Sequence[Clip] = (),
     recipe: Mapping[str, Any] | None = None,
-    tell: Callable[[str], None] = lambda text: None,
+    log: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """Train and measure each fold with each seed; write ``report.json`` and ``report.md`` to ``out``; the report.
+    """Train and measure each fold with each seed; returns the report, and writes it to ``out`` as JSON and Markdown.
 
-    What was said of each fold's clips is kept in ``out``, so that a run that was stopped goes on where it was.
-    ``beside``: clips that every fold learns from and none is measured on, but for those of a
-    group that it holds out. ``recipe``: what else must be the same
-    then (plain values); it is part of the report. Clips that cannot be read are passed over, and named.
+    - ``beside``: clips that every fold learns from and none is measured on, without those of a held-out group.
+    - ``recipe``: what else must be the same when a stopped run goes on (plain values); it is part of the report.
+
+    The predictions of each fold are stored in ``out``, so that a run that was stopped goes on where it was. Unreadable
+    clips are passed over, and listed in the report.
     """
-    splits = list(_splits(clips, settings, beside))
+    splits = list(splits_of(clips, settings, beside))
     make_private_folder(out)
     _check_same_run(out, [*clips, *beside], settings, recipe or {})
     decoded = _Decoded()
     for seed in settings.seeds:
         for fold, (learned, measured) in enumerate(splits):
-            path = _path_of(out, seed, fold)
+            path = path_of_fold(out, seed, fold)
             if path.exists():
                 continue
-            tell(f"seed {seed}, fold {fold}: learning from {len(learned)} clips, {len(measured)} held out")
+            log(f"seed {seed}, fold {fold}: learning from {len(learned)} clips, {len(measured)} held out")
             folder = out / path.stem
             folder.mkdir(exist_ok=True)
             model = train_fold(learned, measured, seed, folder).eval()
-            said, counts = _measure(model, learned, measured, decoded, settings, seed)
+            scores, counts = _measure(model, learned, measured, decoded, settings, seed)
             unreadable = decoded.unreadable(measured)
-            _write_fold(path, model, said, learned=len(learned), unreadable=unreadable, counts=counts)
+            _write_fold(path, model, scores, learned=len(learned), unreadable=unreadable, counts=counts)
     report = report_of(clips, out, settings, recipe or {}, beside)
     _write_text(out / "report.json", json.dumps(report, indent=2) + "\n")
     _write_text(out / "report.md", markdown_of(report))
@@ -83,7 +87,7 @@ def cross_validate(
 
 
 def files_in(out: Path) -> list[Path]:
-    """What a cross-validation writes over in its folder."""
+    """The files that a cross-validation overwrites in its folder."""
     known = [out / name for name in ("run.json", "report.json", "report.md")]
     return [*known, *out.glob("seed*-fold*.npz"), *out.glob("seed*-fold*/*")]
 
@@ -95,107 +99,107 @@ def _measure(
     decoded: _Decoded,
     settings: CrossValidation,
     seed: int,
-) -> tuple[dict[str, list[tuple[Clip, np.ndarray, np.ndarray]]], list[int]]:
-    """Method -> of each held-out clip that can be read: the clip, its timestamps, and the probabilities.
-
-    And how many repetitions the model counted in each; empty where it counts none.
-    """
+) -> tuple[dict[str, Scores], list[int]]:
+    """Method -> the scores of readable held-out clips; and the repetitions counted in each, empty without counting."""
     config, labels = model.config, len(model.config.labels)
-    back = decoded.show(measured, config)
+    back = decoded.sampled(measured, config)
     if not back:
         raise DataError("of a fold no clip could be read: is the data still where it was?")
-    seen = [(clip, watch(model, shown)) for clip, shown in back]
-    said = {MODEL: [(clip, one.timestamps, one.probabilities) for clip, one in seen]}
-    counts = [_count(config, one) for _, one in seen] if config.counted else []
+    held_out = [(clip, encode_clip(model, sampled)) for clip, sampled in back]
+    scores = {MODEL: [(clip, one.timestamps, one.probabilities) for clip, one in held_out]}
+    counts = [_count(config, one) for _, one in held_out] if config.counted else []
     if not settings.baselines:
-        return said, counts
-    front = decoded.show(learned, config)
-    watched = [watch(model, shown) for _, shown in front]
-    said |= _linear(watched, None, seen, None, labels, seed, "")
-    said["window"] = [(clip, shown.timestamps, window_probabilities(model, shown)) for clip, shown in back]
+        return scores, counts
+    front = decoded.sampled(learned, config)
+    encoded = [encode_clip(model, sampled) for _, sampled in front]
+    scores |= _linear(encoded, None, held_out, None, labels, seed, "")
+    scores["window"] = [
+        (clip, sampled.timestamps, window_probabilities(model, sampled)) for clip, sampled in back
+    ]
     if settings.frozen:
         rows, held = (decoded.frozen([clip for clip, _ in part], settings, config) for part in (front, back))
-        said |= _linear(watched, rows, seen, held, labels, seed, "frozen ")
-    return said, counts
+        scores |= _linear(encoded, rows, held_out, held, labels, seed, "frozen ")
+    return scores, counts
 
 
-def _count(config: ModelConfig, watched: Watched) -> int:
-    """The repetitions that ``results()`` would have counted at the end of the clip."""
+def _count(config: ModelConfig, encoded: EncodedClip) -> int:
+    """The repetitions that ``results()`` counts until the end of the clip."""
     counter = RepetitionCounter(config.labels, config.counted, config.counting)
     state, count = counter.initial_state(), 0
-    assert watched.phases is not None
-    rows = zip(watched.timestamps.tolist(), watched.probabilities, watched.phases.tolist(), strict=True)
+    assert encoded.phases is not None
+    rows = zip(encoded.timestamps.tolist(), encoded.probabilities, encoded.phases.tolist(), strict=True)
     for time, scores, (cosine, sine) in rows:
         count, state = counter.step(Prediction.of(scores, time, config.labels, (cosine, sine)), time, state)
     return count
 
 
 def _linear(
-    shown: Sequence[Watched],
-    shown_features: Sequence[np.ndarray] | None,
-    seen: Sequence[tuple[Clip, Watched]],
-    seen_features: Sequence[np.ndarray] | None,
+    learned: Sequence[EncodedClip],
+    learned_features: Sequence[np.ndarray] | None,
+    held_out: Sequence[tuple[Clip, EncodedClip]],
+    held_out_features: Sequence[np.ndarray] | None,
     labels: int,
     seed: int,
     prefix: str,
-) -> dict[str, list[tuple[Clip, np.ndarray, np.ndarray]]]:
-    rows = [one.features for _, one in seen] if seen_features is None else seen_features
+) -> dict[str, Scores]:
+    """Method -> the scores of held-out clips by the linear baselines; features None: those of the clips."""
+    rows = [one.features for _, one in held_out] if held_out_features is None else held_out_features
     found = {}
     for name, fit in (("frame", fit_per_frame), ("mean", fit_running_mean)):
-        classify: Any = fit(shown, labels, features=shown_features, seed=seed)
+        classify: Any = fit(learned, labels, features=learned_features, seed=seed)
         found[prefix + name] = [
             (clip, one.timestamps, classify(row, one.timestamps))
-            for (clip, one), row in zip(seen, rows, strict=True)
+            for (clip, one), row in zip(held_out, rows, strict=True)
         ]
     return found
 
 
 class _Decoded:
-    """The clips as the models see them, decoded once: only the frames that are looked at are kept."""
+    """The clips at a model's sampling rate and input size, decoded once; other frames are not stored."""
 
     def __init__(self) -> None:
-        self._shown: dict[tuple[Any, ...], dict[str, Shown]] = {}
+        self._sampled: dict[tuple[Any, ...], dict[str, SampledClip]] = {}
         self._frozen: dict[tuple[str, float], np.ndarray] = {}
         self._errors: dict[str, str] = {}
 
-    def show(self, clips: Sequence[Clip], config: ModelConfig) -> list[tuple[Clip, Shown]]:
-        """The clips that can be read, and their frames."""
-        known = self._shown.setdefault((config.transform, config.fps, config.labels, config.events), {})
+    def sampled(self, clips: Sequence[Clip], config: ModelConfig) -> list[tuple[Clip, SampledClip]]:
+        """The readable clips, with their frames."""
+        known = self._sampled.setdefault((config.transform, config.fps, config.labels, config.events), {})
         for clip in clips:
-            key = _key(clip)
+            key = key_of(clip)
             if key not in known and key not in self._errors:
                 try:
-                    known[key] = show(clip, config)
+                    known[key] = sample_clip(clip, config)
                 except SourceError as error:
                     self._errors[key] = str(error)
-        return [(clip, known[_key(clip)]) for clip in clips if _key(clip) in known]
+        return [(clip, known[key_of(clip)]) for clip in clips if key_of(clip) in known]
 
     def unreadable(self, clips: Sequence[Clip]) -> list[str]:
-        """What of these clips could not be read, in words: nothing of some, a part of those that are cut off."""
-        cut = {key: shown.amiss for known in self._shown.values() for key, shown in known.items()}
-        told = []
+        """Messages about clips of which nothing, or only a part, could be read."""
+        cut = {key: one.amiss for known in self._sampled.values() for key, one in known.items()}
+        messages = []
         for clip in clips:
-            key = _key(clip)
+            key = key_of(clip)
             if key in self._errors:
-                told.append(self._errors[key])
+                messages.append(self._errors[key])
             elif (why := cut.get(key)) is not None:
-                told.append(f"{clip.path} in part: {why}")
-        return told
+                messages.append(f"{clip.path} in part: {why}")
+        return messages
 
     def frozen(
         self, clips: Sequence[Clip], settings: CrossValidation, config: ModelConfig
     ) -> list[np.ndarray]:
-        """(T, F) of each of these clips, all of which can be read."""
+        """(T, F) frozen features of each of these readable clips."""
         transform = Transform(width=settings.frozen_size[0], height=settings.frozen_size[1])
-        missing = [clip for clip in clips if (_key(clip), config.fps) not in self._frozen]
-        pictures = (show(clip, config, transform) for clip in missing)  # one at a time: they are large
-        rows = frozen_features(pictures, encoder=str(settings.frozen))
-        self._frozen |= {(_key(clip), config.fps): row for clip, row in zip(missing, rows, strict=True)}
-        return [self._frozen[_key(clip), config.fps] for clip in clips]
+        missing = [clip for clip in clips if (key_of(clip), config.fps) not in self._frozen]
+        sampled = (sample_clip(clip, config, transform) for clip in missing)  # one at a time: they are large
+        rows = frozen_features(sampled, encoder=str(settings.frozen))
+        self._frozen |= {(key_of(clip), config.fps): row for clip, row in zip(missing, rows, strict=True)}
+        return [self._frozen[key_of(clip), config.fps] for clip in clips]
 
 
 def write_index(clips: Sequence[Clip], path: Path) -> Path:
-    """Write a CSV from which ``find_clips`` finds these clips again, wherever it lies."""
+    """Write a CSV of these clips that ``find_clips`` can read, wherever it lies."""
     timed = any(clip.label is None for clip in clips)
     counted = any(clip.repetitions for clip in clips)
     with replacing(path, "w", newline="", encoding="utf-8") as file:
@@ -214,7 +218,7 @@ def write_index(clips: Sequence[Clip], path: Path) -> Path:
 def _write_fold(
     path: Path,
     model: ActionModel,
-    said: Mapping[str, Sequence[tuple[Clip, np.ndarray, np.ndarray]]],
+    scores: Mapping[str, Scores],
     *,
     learned: int,
     unreadable: Sequence[str],
@@ -227,10 +231,10 @@ def _write_fold(
         "learned": learned,
         "unreadable": list(unreadable),
     }
-    clips = said[MODEL]
+    clips = scores[MODEL]
     arrays: dict[str, np.ndarray] = {
         "about": np.array(json.dumps(about)),
-        "names": np.array([_key(clip) for clip, _, _ in clips]),
+        "names": np.array([key_of(clip) for clip, _, _ in clips]),
         "groups": np.array([clip.group for clip, _, _ in clips]),
         "truth": np.array([clip.label or "" for clip, _, _ in clips]),
         "frames": np.array([len(times) for _, times, _ in clips]),
@@ -238,8 +242,8 @@ def _write_fold(
         "counts": np.array(counts, np.int64),
     }
     arrays |= {
-        f"said by {method}": np.concatenate([scores for _, _, scores in rows])
-        for method, rows in said.items()
+        f"{SCORES_OF}{method}": np.concatenate([probabilities for _, _, probabilities in rows])
+        for method, rows in scores.items()
     }
     with replacing(path) as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
@@ -248,10 +252,10 @@ def _write_fold(
 def _check_same_run(
     out: Path, clips: Sequence[Clip], settings: CrossValidation, recipe: Mapping[str, Any]
 ) -> None:
-    """More seeds may come later; all else must be as it was."""
+    """Raise ``DataError`` where ``out`` is of another run; more seeds may be added."""
     data = hashlib.sha256()
-    for clip in sorted(clips, key=_key):
-        data.update(repr((_key(clip), clip.label, clip.group, clip.segments)).encode())
+    for clip in sorted(clips, key=key_of):
+        data.update(repr((key_of(clip), clip.label, clip.group, clip.segments)).encode())
     this = {
         "folds": settings.folds,
         "fold_seed": settings.fold_seed,

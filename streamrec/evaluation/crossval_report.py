@@ -18,7 +18,6 @@ from streamrec.evaluation.reports import (
     Playback,
     background_of,
     clip_report,
-    hits_of,
     interval_of_mean,
     label_of,
     playback_of,
@@ -26,17 +25,16 @@ from streamrec.evaluation.reports import (
     stream_report,
     true_labels,
 )
-from streamrec.evaluation.text_tables import percent, table
+from streamrec.evaluation.text_tables import PART, percent, table
 from streamrec.events.detector import EventSettings
 
 MODEL = "model"
-
-
+SCORES_OF = "said by "  # prefix of a method's array in a fold's file; files of older versions have it too
 METHODS = {
     MODEL: "the model, state carried",
     "frame": "its features, linear a frame, smoothed",
     "mean": "its features, mean so far, linear",
-    "window": "the model anew on the last 16 frames",
+    "window": "the model from zero on the last 16 frames",
     "frozen frame": "frozen features, linear a frame, smoothed",
     "frozen mean": "frozen features, mean so far, linear",
 }
@@ -44,13 +42,15 @@ METHODS = {
 
 @dataclass(frozen=True, kw_only=True)
 class CrossValidation:
-    """What is compared: it is kept in the run's folder, and a run of other settings is not taken up."""
+    """Settings of a cross-validation; a folder with a run of other settings is refused."""
 
-    folds: int | None = 5  # None: each group is held out once
-    seeds: tuple[int, ...] = (0,)  # of the training; the folds are the same for all of them
+    folds: int | None = 5  # None: one for each group
+    seeds: tuple[int, ...] = (0,)  # of the training; all have the same folds
     fold_seed: int = 0
     baselines: bool = True
-    frozen: str | None = None  # an encoder with ImageNet weights, for baselines that never saw such clips
+    frozen: str | None = (
+        None  # an encoder with ImageNet weights, for baselines on features that were not trained
+    )
     frozen_size: tuple[int, int] = (160, 160)  # width, height
 
 
@@ -61,53 +61,15 @@ def report_of(
     recipe: Mapping[str, Any],
     beside: Sequence[Clip] = (),
 ) -> dict[str, Any]:
-    """The report on the folds that are kept in ``out``: every number comes from what was said of single frames."""
-    splits = list(_splits(clips, settings, beside))
-    by_path = {_key(clip): clip for clip in clips}
-    folds = []
-    pooled: dict[str, dict[int, list[Playback]]] = {}
-    labels: tuple[str, ...] = ()
-    events = EventSettings()
-    unreadable: set[str] = set()
+    """The report on the folds in ``out``; every number follows from the predictions for single frames."""
+    splits = list(splits_of(clips, settings, beside))
+    pooled = _Pooled(out, {key_of(clip): clip for clip in clips})
     for seed in settings.seeds:
-        for number, (learned, measured) in enumerate(splits):
-            kept = _read_fold(_path_of(out, seed, number))
-            if labels and kept.labels != labels:
-                raise DataError(f"the models of {out} know different labels: {labels} and {kept.labels}")
-            labels, events = kept.labels, kept.events
-            unreadable |= set(kept.unreadable)
-            row: dict[str, Any] = {
-                "seed": seed, "fold": number, "learned": len(learned), "measured": len(measured),
-                "groups": len({clip.group for clip in measured}),
-            }  # fmt: skip
-            for method, said in kept.probabilities.items():
-                here = [
-                    playback_of(by_path[name], times, probabilities, labels, events)
-                    for name, times, probabilities in zip(kept.names, kept.timestamps, said, strict=True)
-                ]
-                if method == MODEL and kept.counts:
-                    here = [replace(one, counted=n) for one, n in zip(here, kept.counts, strict=True)]
-                pooled.setdefault(method, {}).setdefault(seed, []).extend(here)
-                row[method] = _main_score(here, labels)
-            folds.append(row)
-    background = background_of(labels, events)
-    methods = {}
-    for method, by_seed in pooled.items():
-        reports = [
-            {
-                **({"repetitions": counted.to_dict()} if (counted := repetition_report(played)) else {}),
-                **(
-                    {"clips": clip_report(played, labels, background).to_dict()} if _has_clips(played) else {}
-                ),
-                **(
-                    {"videos": stream_report(played, labels, background).to_dict()}
-                    if _has_videos(played)
-                    else {}
-                ),
-            }
-            for played in by_seed.values()
-        ]
-        scores = [row[method] for row in folds if row[method] is not None]
+        for number, split in enumerate(splits):
+            pooled.add(seed, number, split)
+    labels, methods = pooled.labels, {}
+    for method, by_seed in pooled.playbacks.items():
+        scores = [row[method] for row in pooled.folds if row[method] is not None]
         values, groups = _over_seeds(by_seed, labels)
         methods[method] = {
             "score": _ratio(values),
@@ -115,11 +77,11 @@ def report_of(
             "folds_mean": float(np.mean(scores)) if scores else None,
             "folds_deviation": float(np.std(scores, ddof=1)) if len(scores) > 1 else None,
             "seeds": {str(s): _main_score(played, labels) for s, played in by_seed.items()},
-            **_mean_of(reports),
+            **_mean_of([_reports_of(played, labels, pooled.events) for played in by_seed.values()]),
         }
     differences = {
-        method: _difference(pooled[MODEL], by_seed, labels)
-        for method, by_seed in pooled.items()
+        method: _difference(pooled.playbacks[MODEL], by_seed, labels)
+        for method, by_seed in pooled.playbacks.items()
         if method != MODEL
     }
     one_label = [clip.label for clip in clips if clip.label is not None]
@@ -138,13 +100,65 @@ def report_of(
         "recipe": dict(recipe),
         "methods": methods,
         "model_minus": differences,
-        "each_fold": folds,
-        "unreadable": sorted(unreadable),
+        "each_fold": pooled.folds,
+        "unreadable": sorted(pooled.unreadable),
     }
 
 
+class _Pooled:
+    """The playbacks of all folds, by method and seed."""
+
+    def __init__(self, out: Path, by_path: Mapping[str, Clip]) -> None:
+        self._out, self._by_path = out, by_path
+        self.playbacks: dict[str, dict[int, list[Playback]]] = {}  # method -> seed -> one for each clip
+        self.folds: list[dict[str, Any]] = []  # rows of the report
+        self.labels: tuple[str, ...] = ()
+        self.events = EventSettings()
+        self.unreadable: set[str] = set()
+
+    def add(self, seed: int, number: int, split: tuple[list[Clip], list[Clip]]) -> None:
+        """Read a fold's file."""
+        learned, measured = split
+        fold = _read_fold(path_of_fold(self._out, seed, number))
+        if self.labels and fold.labels != self.labels:
+            raise DataError(
+                f"the models of {self._out} know different labels: {self.labels} and {fold.labels}"
+            )
+        self.labels, self.events = fold.labels, fold.events
+        self.unreadable |= set(fold.unreadable)
+        row: dict[str, Any] = {
+            "seed": seed, "fold": number, "learned": len(learned), "measured": len(measured),
+            "groups": len({clip.group for clip in measured}),
+        }  # fmt: skip
+        for method, scores in fold.probabilities.items():
+            here = [
+                playback_of(self._by_path[name], times, probabilities, self.labels, self.events)
+                for name, times, probabilities in zip(fold.names, fold.timestamps, scores, strict=True)
+            ]
+            if method == MODEL and fold.counts:
+                here = [replace(one, counted=n) for one, n in zip(here, fold.counts, strict=True)]
+            self.playbacks.setdefault(method, {}).setdefault(seed, []).extend(here)
+            row[method] = _main_score(here, self.labels)
+        self.folds.append(row)
+
+
+def _reports_of(
+    played: Sequence[Playback], labels: tuple[str, ...], events: EventSettings
+) -> dict[str, dict[str, Any]]:
+    """The reports on one seed, by kind, as plain values."""
+    background = background_of(labels, events)
+    found = {}
+    if (repetitions := repetition_report(played)) is not None:
+        found["repetitions"] = repetitions.to_dict()
+    if any(one.label is not None for one in played):
+        found["clips"] = clip_report(played, labels, background).to_dict()
+    if any(one.label is None for one in played):
+        found["videos"] = stream_report(played, labels, background).to_dict()
+    return found
+
+
 def markdown_of(report: Mapping[str, Any]) -> str:
-    """The report for people."""
+    """The report as Markdown."""
     methods = report["methods"]
     details = "clips" if "clips" in methods[MODEL] else "videos"
     wanted = {
@@ -178,7 +192,7 @@ def markdown_of(report: Mapping[str, Any]) -> str:
     model = methods[MODEL][details]
     if details == "clips":
         at_part = model["at_part"]
-        header = ["part of the clip seen", *(f"{part} %" for part in at_part)]
+        header = [PART, *(f"{part} %" for part in at_part)]
         parts.append(
             table(
                 header,
@@ -225,9 +239,10 @@ def markdown_of(report: Mapping[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _splits(
+def splits_of(
     clips: Sequence[Clip], settings: CrossValidation, beside: Sequence[Clip]
 ) -> Iterator[tuple[list[Clip], list[Clip]]]:
+    """(clips to learn from, held-out clips) of each fold; raises ``DataError`` where that cannot be."""
     groups = sorted({clip.group for clip in clips})
     folds = len(groups) if settings.folds is None else settings.folds
     if not 2 <= folds <= len(groups):
@@ -255,15 +270,15 @@ def _splits(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Fold:
-    """What one fold's file holds; the lists run over its clips."""
+    """The content of a fold's file; the lists have one entry for each clip."""
 
     labels: tuple[str, ...]
     events: EventSettings
     names: list[str]
-    timestamps: list[np.ndarray]  # (T,)
+    timestamps: list[np.ndarray]  # (T,) seconds
     probabilities: dict[str, list[np.ndarray]]  # method -> (T, labels)
     unreadable: list[str]
-    counts: list[int]  # of repetitions; empty where the model counts nothing
+    counts: list[int]  # counted repetitions; empty where the model counts nothing
 
 
 def _read_fold(path: Path) -> _Fold:
@@ -278,9 +293,9 @@ def _read_fold(path: Path) -> _Fold:
             names=arrays["names"].tolist(),
             timestamps=np.split(arrays["timestamps"], ends),
             probabilities={
-                name.removeprefix("said by "): np.split(values, ends)
+                name.removeprefix(SCORES_OF): np.split(values, ends)
                 for name, values in arrays.items()
-                if name.startswith("said by ")
+                if name.startswith(SCORES_OF)
             },
             unreadable=about["unreadable"],
             counts=arrays.get("counts", np.zeros(0, np.int64)).tolist(),
@@ -292,13 +307,13 @@ def _read_fold(path: Path) -> _Fold:
 def _over_seeds(
     by_seed: Mapping[int, Sequence[Playback]], labels: tuple[str, ...]
 ) -> tuple[np.ndarray, list[str]]:
-    """(clips, 2): right and counted, each averaged over seeds, and the groups of the clips.
+    """(clips, 2): right predictions and all of them, averaged over seeds; and the groups of the clips.
 
-    At the end where clips have one label, else frames. Every seed measures the same clips once.
+    Counted at the end where clips have one label, else in frames. Every seed measures the same clips once.
     """
     rows: dict[str, list[tuple[float, float]]] = {}
     groups: dict[str, str] = {}
-    clips_only = any(_has_clips(played) for played in by_seed.values())
+    clips_only = any(one.label is not None for played in by_seed.values() for one in played)
     for played in by_seed.values():
         for one in played:
             if clips_only and one.label is None:
@@ -306,7 +321,7 @@ def _over_seeds(
             if clips_only:
                 hits = [label_of(one.probabilities[-1], labels) == one.label]
             else:
-                hits = hits_of(one, labels)
+                hits = one.hits(labels)
             right, counted = float(sum(hits)), float(len(hits))
             rows.setdefault(one.name, []).append((right, counted))
             groups[one.name] = one.group
@@ -321,7 +336,7 @@ def _ratio(values: np.ndarray) -> float:
 def _difference(
     model: Mapping[int, Sequence[Playback]], other: Mapping[int, Sequence[Playback]], labels: tuple[str, ...]
 ) -> dict[str, Any]:
-    """The model's score minus another's on the same clips, and the interval of that."""
+    """The model's score minus another's on the same clips, with its interval."""
     (a, groups), (b, _) = _over_seeds(model, labels), _over_seeds(other, labels)
     paired = np.stack([a[:, 0] - b[:, 0], a[:, 1]], 1)
     return {"difference": _ratio(paired), "interval": interval_of_mean(paired, groups, _ratio)}
@@ -332,16 +347,8 @@ def _main_score(played: Sequence[Playback], labels: tuple[str, ...]) -> float | 
     return _ratio(values) if len(values) else None
 
 
-def _has_clips(played: Sequence[Playback]) -> bool:
-    return any(one.label is not None for one in played)
-
-
-def _has_videos(played: Sequence[Playback]) -> bool:
-    return any(one.label is None for one in played)
-
-
 def _mean_of(values: Sequence[Any]) -> Any:
-    """Over seeds: numbers averaged, tables entry by entry; words, and what one seed lacks, as the first has it."""
+    """The mean over seeds: of numbers, of tables entry by entry; other values are the first seed's."""
     first = values[0]
     if isinstance(first, Mapping):
         return {key: _mean_of([value[key] for value in values if key in value]) for key in first}
@@ -358,9 +365,11 @@ def _mean_of(values: Sequence[Any]) -> Any:
     return int(mean) if isinstance(first, int) and mean == int(mean) else mean
 
 
-def _key(clip: Clip) -> str:
+def key_of(clip: Clip) -> str:
+    """The name of a clip in a fold's file."""
     return str(clip.path)
 
 
-def _path_of(out: Path, seed: int, fold: int) -> Path:
+def path_of_fold(out: Path, seed: int, fold: int) -> Path:
+    """The file of a fold's predictions."""
     return out / f"seed{seed}-fold{fold}.npz"

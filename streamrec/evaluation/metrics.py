@@ -1,7 +1,7 @@
-"""Small things with ``update`` and ``get`` that say how good a recognizer is, and how soon, and how fast.
+"""Metrics of a recognizer, each with ``update`` and ``get``: accuracy, delay, false alarms and latency.
 
 Every score is from 0 to 1 (papers often print it times 100), every duration is in seconds, and ``None`` means
-that nothing was seen yet. The truth always comes first. Definitions and sources are in ``docs/metrics.md``.
+that nothing was counted yet. The truth is the first argument. Definitions and sources are in ``docs/metrics.md``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from streamrec.types import ActionStarted, Event
 
 Label: TypeAlias = Hashable  # a name, or an index
 Labels: TypeAlias = Sequence[Any] | np.ndarray  # one a frame
-_INSTANT = 1e-9  # seconds, against rounding at the edges of a window
+_INSTANT = 1e-9  # seconds: tolerance against rounding at the edges of a window
 
 
 class Segment(NamedTuple):
@@ -63,7 +63,7 @@ def segments_of(
 
 
 class Accuracy:
-    """The fraction of frames whose label is right.
+    """The fraction of frames whose predicted label is right.
 
     >>> accuracy = Accuracy()
     >>> accuracy.update("wave", "wave")
@@ -78,8 +78,8 @@ class Accuracy:
 
     def update(self, truth: Label | Labels, predicted: Label | Labels) -> None:
         """Count one frame, or many of them."""
-        for true, said in _pairs(truth, predicted):
-            self._right += bool(true == said)
+        for true, found in _pairs(truth, predicted):
+            self._right += bool(true == found)
             self._seen += 1
 
     def get(self) -> float | None:
@@ -88,7 +88,7 @@ class Accuracy:
 
 
 class PerClassAccuracy:
-    """Of the frames that truly have a label, the fraction that was given it (the recall of each class).
+    """The recall of each class: the fraction of its frames that are predicted as it.
 
     >>> accuracy = PerClassAccuracy()
     >>> accuracy.update(["wave", "idle", "idle"], ["wave", "wave", "idle"])
@@ -102,21 +102,21 @@ class PerClassAccuracy:
 
     def update(self, truth: Label | Labels, predicted: Label | Labels) -> None:
         """Count one frame, or many of them."""
-        for true, said in _pairs(truth, predicted):
-            self._right[true] += bool(true == said)
+        for true, found in _pairs(truth, predicted):
+            self._right[true] += bool(true == found)
             self._seen[true] += 1
 
     def get(self) -> dict[Label, float]:
-        """Label -> accuracy, for the labels that the truth had."""
+        """Label -> accuracy, for the labels that occur in the truth."""
         return {label: self._right[label] / self._seen[label] for label in sorted(self._seen, key=str)}
 
     def mean(self) -> float | None:
         """The plain mean over classes (balanced accuracy): a rare class weighs as much as a common one."""
-        return _mean(self.get().values())
+        return mean_of(self.get().values())
 
 
 class ConfusionMatrix:
-    """How often each true label (row) was called each label (column).
+    """How often each true label (row) is predicted as each label (column).
 
     >>> matrix = ConfusionMatrix(["idle", "wave"])
     >>> matrix.update(["idle", "idle", "wave"], ["idle", "wave", "wave"])
@@ -130,13 +130,13 @@ class ConfusionMatrix:
         self._counts = np.zeros((len(self.labels), len(self.labels)), np.int64)
 
     def update(self, truth: Label | Labels, predicted: Label | Labels) -> None:
-        """Count one frame, or many of them; a label that the matrix lacks raises ``DataError``."""
+        """Count one frame, or many of them; an unknown label raises ``DataError``."""
         pairs = _pairs(truth, predicted)
         for label in {label for pair in pairs for label in pair}:
             if label not in self._index:
                 raise DataError(f"{label!r} is none of the labels {self.labels}: add it to them")
-        for true, said in pairs:
-            self._counts[self._index[true], self._index[said]] += 1
+        for true, found in pairs:
+            self._counts[self._index[true], self._index[found]] += 1
 
     def get(self) -> np.ndarray:
         """(labels, labels) int64: rows are the truth."""
@@ -164,7 +164,7 @@ class FrameMAP:
         self._scores: list[np.ndarray] = []
 
     def update(self, truth: Label | Labels, probabilities: np.ndarray | Sequence[Any]) -> None:
-        """Remember one frame, a label and (labels,) scores, or N frames, N labels and (N, labels) scores."""
+        """Add one frame, a label and (labels,) scores, or N frames, N labels and (N, labels) scores."""
         scores = np.array(probabilities, dtype=np.float64)  # a copy: the caller may reuse the buffer
         names: list[Any] = [truth] if scores.ndim == 1 else _listed(truth)
         scores = np.atleast_2d(scores)
@@ -182,7 +182,7 @@ class FrameMAP:
         self._scores.append(scores)
 
     def per_class(self, *, calibrated: bool = False) -> dict[Label, float]:
-        """Label -> average precision, for the actions that the truth had."""
+        """Label -> average precision, for the actions that occur in the truth."""
         if not self._truth:
             return {}
         truth, scores = np.array(self._truth), np.concatenate(self._scores)
@@ -195,12 +195,12 @@ class FrameMAP:
         }
 
     def get(self) -> float | None:
-        """The mean of AP over the actions that the truth had."""
-        return _mean(self.per_class().values())
+        """The mean of AP over the actions that occur in the truth."""
+        return mean_of(self.per_class().values())
 
     def calibrated(self) -> float | None:
-        """The mean of cAP: as ``get`` would say if each action had as many frames as all else together."""
-        return _mean(self.per_class(calibrated=True).values())
+        """The mean of cAP: ``get`` as if each action had as many frames as everything else together."""
+        return mean_of(self.per_class(calibrated=True).values())
 
 
 def average_precision(truth: np.ndarray, scores: np.ndarray, *, calibrated: bool = False) -> float:
@@ -221,8 +221,8 @@ def average_precision(truth: np.ndarray, scores: np.ndarray, *, calibrated: bool
     false_positives = last_of_rank + 1 - true_positives
     weight = (len(hits) - positives) / positives if calibrated and positives < len(hits) else 1.0
     found = np.diff(true_positives, prepend=0)
-    told = weight * true_positives + false_positives
-    return float((found * (weight * true_positives / told)).sum() / positives)
+    predicted = weight * true_positives + false_positives
+    return float((found * (weight * true_positives / predicted)).sum() / positives)
 
 
 def edit_score(
@@ -231,7 +231,7 @@ def edit_score(
     *,
     background: Collection[Label] = (),
 ) -> float:
-    """Are the right actions told in the right order? 1 - edits / segments (Lea et al., CVPR 2017).
+    """Are the right actions predicted in the right order? 1 - edits / segments (Lea et al., CVPR 2017).
 
     Takes the per-frame labels of one video, or its segments (start, end, label). The edits are Levenshtein's,
     divided by the longer of the two. For several videos, take the mean.
@@ -246,8 +246,8 @@ def edit_score(
     row = list(range(len(right) + 1))
     for i, true in enumerate(left, 1):
         above, row = row, [i]
-        for j, said in enumerate(right, 1):
-            row.append(min(above[j] + 1, row[j - 1] + 1, above[j - 1] + (true != said)))
+        for j, predicted_label in enumerate(right, 1):
+            row.append(min(above[j] + 1, row[j - 1] + 1, above[j - 1] + (true != predicted_label)))
     return 1 - row[-1] / max(len(left), len(right))
 
 
@@ -255,7 +255,7 @@ class F1AtOverlap:
     """Segmental F1: a predicted segment counts if it overlaps a true one enough (Lea et al., CVPR 2017).
 
     Overlap is intersection over union with the true segment of the same label that it overlaps most. A true
-    segment counts once: a second prediction of it is false, so that pieces are punished. Counts are summed
+    segment counts once: a second prediction of it is false, so that fragments lower the score. Counts are summed
     over videos (Farha and Gall, CVPR 2019).
 
     >>> f1 = F1AtOverlap()
@@ -273,85 +273,107 @@ class F1AtOverlap:
             raise DataError(f"overlaps are {self.overlaps}: give fractions above 0 and up to 1")
         self._hits = dict.fromkeys(self.overlaps, 0)
         self._true = 0
-        self._said = 0
+        self._found = 0
 
     def update(self, truth: Labels | Sequence[Segment], predicted: Labels | Sequence[Segment]) -> None:
         """Count one video: its per-frame labels, or its segments (start, end, label)."""
-        true, said = _segments(truth, self.background), _segments(predicted, self.background)
+        true, found = _segments(truth, self.background), _segments(predicted, self.background)
         self._true += len(true)
-        self._said += len(said)
-        best = [_best_overlap(segment, true) for segment in said]
+        self._found += len(found)
+        best = [_best_overlap(segment, true) for segment in found]
         for overlap in self.overlaps:
             self._hits[overlap] += len({n for n, shared in best if shared >= overlap})
 
     def get(self) -> dict[float, float | None]:
         """Overlap -> F1, the harmonic mean of precision and recall over segments."""
-        total = self._true + self._said
+        total = self._true + self._found
         return {overlap: 2 * hits / total if total else None for overlap, hits in self._hits.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Onsets:
-    """What ``OnsetDelay`` found; delays are None without a match, or if nobody said when it was told."""
+    """The result of ``OnsetDelay``; delays are None without a match, or without ``notified`` times.
+
+    ``told_median``, ``told_mean`` and ``told_worst`` are old names of the delays of notification.
+    """
 
     matched: int
     recall: float | None  # matched / true actions
-    precision: float | None  # matched / told actions
+    precision: float | None  # matched / predicted actions
     median: float | None  # seconds from the true start to the event's timestamp; early is negative
     mean: float | None
-    told_median: float | None  # seconds from the true start to the moment of telling
-    told_mean: float | None
-    told_worst: float | None  # of those that were found
+    notified_median: float | None  # seconds from the true start to the frame that gave the event
+    notified_mean: float | None
+    notified_worst: float | None  # among the matched actions
+
+    @property
+    def told_median(self) -> float | None:
+        """``notified_median``."""
+        return self.notified_median
+
+    @property
+    def told_mean(self) -> float | None:
+        """``notified_mean``."""
+        return self.notified_mean
+
+    @property
+    def told_worst(self) -> float | None:
+        """``notified_worst``."""
+        return self.notified_worst
 
 
 class OnsetDelay:
-    """How long after an action truly begins its event says so, and how many of both found a partner.
+    """Delay from the true start of an action to its event, with the recall and precision of the events.
 
     An event may be matched to a true segment of its label if its timestamp is in [start - tolerance, end].
     Each has at most one partner; in order of time, a segment takes the earliest event that is free.
 
     >>> delay = OnsetDelay()
-    >>> delay.update([(1.0, 3.0, "wave"), (5.0, 6.0, "wave")], [ActionStarted("wave", 1.25, 0.9)], told=[1.5])
+    >>> delay.update([(1.0, 3.0, "wave"), (5.0, 6.0, "wave")], [ActionStarted("wave", 1.25, 0.9)], notified=[1.5])
     >>> onsets = delay.get()
-    >>> onsets.median, onsets.told_median, onsets.recall, onsets.precision
+    >>> onsets.median, onsets.notified_median, onsets.recall, onsets.precision
     (0.25, 0.5, 0.5, 1.0)
     """
 
     def __init__(self, *, tolerance: float = 0.5) -> None:
         self.tolerance = _checked_tolerance(tolerance)
         self._delays: list[float] = []
-        self._told: list[float] = []
+        self._notified: list[float] = []
         self._true = 0
-        self._said = 0
+        self._found = 0
 
     def update(
         self,
         truth: Iterable[tuple[float, float, Label]],
         events: Iterable[Event],
         *,
+        notified: Sequence[float] | None = None,
         told: Sequence[float] | None = None,
     ) -> None:
         """Match one stream: its true segments without background, and its events; ended ones are skipped.
 
-        ``told`` is, for each of ``events``, the timestamp of the frame that gave it. An event's own timestamp
-        is an estimate that looks back; only ``told`` says how long somebody had to wait.
+        ``notified`` (old name: ``told``): for each event the timestamp in seconds of the frame that gave it. An event's
+        own timestamp is an estimate of an earlier time; only ``notified`` gives the delay until somebody knows.
         """
         events = list(events)
-        if told is not None and len(told) != len(events):
-            raise DataError(f"{len(events)} events came with {len(told)} times of telling: give one for each")
+        notified = told if notified is None else notified
+        if notified is not None and len(notified) != len(events):
+            raise DataError(
+                f"{len(events)} events came with {len(notified)} times of notification: give one for each"
+            )
         starts = [(event, n) for n, event in enumerate(events) if isinstance(event, ActionStarted)]
         starts.sort(key=lambda pair: pair[0].timestamp)
         segments = sorted((Segment(*segment) for segment in truth), key=lambda segment: segment[:2])
         self._true += len(segments)
-        self._said += len(starts)
+        self._found += len(starts)
         for segment in segments:
             partner = next((pair for pair in starts if _within(pair[0], segment, self.tolerance)), None)
             if partner is not None:
                 starts.remove(partner)
                 event, n = partner
                 self._delays.append(event.timestamp - segment.start)
-                if told is not None:
-                    self._told.append(float(told[n]) - segment.start)
+                if notified is not None:
+                    self._notified.append(float(notified[n]) - segment.start)
 
     def get(self) -> Onsets:
         """Delays of the matched pairs, recall and precision."""
@@ -359,20 +381,20 @@ class OnsetDelay:
         return Onsets(
             matched=matched,
             recall=matched / self._true if self._true else None,
-            precision=matched / self._said if self._said else None,
+            precision=matched / self._found if self._found else None,
             median=_median(self._delays),
-            mean=_mean(self._delays),
-            told_median=_median(self._told),
-            told_mean=_mean(self._told),
-            told_worst=max(self._told, default=None),
+            mean=mean_of(self._delays),
+            notified_median=_median(self._notified),
+            notified_mean=mean_of(self._notified),
+            notified_worst=max(self._notified, default=None),
         )
 
 
 class FalseAlarmsPerHour:
-    """Started events at a time when no true action of their label runs, per hour of stream.
+    """Started events at times without a true action of their label, per hour of stream.
 
     An event is false if it is in no true segment's [start - tolerance, end]. A second event of one action is
-    no false alarm: somebody who looks will see the action. It lowers the precision of ``OnsetDelay`` instead.
+    no false alarm: the action is there to be seen. It lowers the precision of ``OnsetDelay`` instead.
 
     >>> alarms = FalseAlarmsPerHour()
     >>> alarms.update([(1.0, 3.0, "wave")], [ActionStarted("wave", 9.0, 0.9)], seconds=1800)
@@ -388,7 +410,7 @@ class FalseAlarmsPerHour:
     def update(
         self, truth: Iterable[tuple[float, float, Label]], events: Iterable[Event], seconds: float
     ) -> None:
-        """Count one stream that lasted so many seconds; ended events are skipped."""
+        """Count one stream of so many seconds; ended events are skipped."""
         if not (math.isfinite(seconds) and seconds >= 0):
             raise DataError(f"the stream lasted {seconds} seconds: give its length, 0 or more")
         segments = [Segment(*segment) for segment in truth]
@@ -405,22 +427,22 @@ class FalseAlarmsPerHour:
 
     @property
     def count(self) -> int:
-        """How many there were."""
+        """Number of false alarms."""
         return self._false
 
     @property
     def hours(self) -> float:
-        """How much stream that rests on."""
+        """Hours of stream in which they were counted."""
         return self._seconds / 3600
 
 
 @dataclass(frozen=True, slots=True)
 class Repetitions:
-    """What ``RepetitionError`` found; None where nothing was counted."""
+    """The result of ``RepetitionError``; None: nothing was counted."""
 
     clips: int
-    error: float | None  # mean of |said - true|, in repetitions
-    relative_error: float | None  # mean of |said - true| / true, over clips that have any
+    error: float | None  # mean of |counted - true|, in repetitions
+    relative_error: float | None  # mean of |counted - true| / true, over clips that have any
     off_by_one: float | None  # part of the clips whose count is at most one off: OBO
     exact: float | None  # part of the clips whose count is right
 
@@ -440,27 +462,27 @@ class RepetitionError:
         self._pairs: list[tuple[int, int]] = []
 
     def update(self, truth: int | Sequence[int], counted: int | Sequence[int]) -> None:
-        """Count one clip, its true number of repetitions and the one that was said at its end, or many."""
+        """Add one clip, its true number of repetitions and the counted one, or many clips."""
         pairs: list[tuple[Any, Any]] = _pairs(truth, counted)
-        for true, said in pairs:
-            if isinstance(true, bool) or true < 0 or said < 0 or true != int(true) or said != int(said):
-                raise DataError(f"{said} repetitions were said of {true}: give whole numbers, 0 or more")
+        for true, found in pairs:
+            if isinstance(true, bool) or true < 0 or found < 0 or true != int(true) or found != int(found):
+                raise DataError(f"{found} repetitions were counted of {true}: give whole numbers, 0 or more")
         self._pairs += pairs
 
     def get(self) -> Repetitions:
         """Errors over all clips."""
-        off = [abs(said - true) for true, said in self._pairs]
+        off = [abs(found - true) for true, found in self._pairs]
         return Repetitions(
             clips=len(off),
-            error=_mean(off),
-            relative_error=_mean([abs(said - true) / true for true, said in self._pairs if true]),
-            off_by_one=_mean([error <= 1 for error in off]),
-            exact=_mean([error == 0 for error in off]),
+            error=mean_of(off),
+            relative_error=mean_of([abs(found - true) / true for true, found in self._pairs if true]),
+            off_by_one=mean_of([error <= 1 for error in off]),
+            exact=mean_of([error == 0 for error in off]),
         )
 
 
 class ExpectedCalibrationError:
-    """How far confidence is from the truth: of frames said with 0.8, are 80 % right? (Guo et al., ICML 2017).
+    """Expected calibration error: are 80 % of the frames right that have a confidence of 0.8? (Guo et al., ICML 2017).
 
     Frames go to ``bins`` bins of equal width by confidence, (0, 1/bins] and so on; the error is the mean over
     frames of |accuracy - mean confidence| of their bin.
@@ -483,14 +505,14 @@ class ExpectedCalibrationError:
         self, confidence: float | Sequence[float] | np.ndarray, correct: bool | Sequence[bool] | np.ndarray
     ) -> None:
         """Count one frame, its confidence and whether its label was right, or many of them."""
-        said = np.atleast_1d(np.asarray(confidence, np.float64))
+        scores = np.atleast_1d(np.asarray(confidence, np.float64))
         right = np.atleast_1d(np.asarray(correct, bool))
-        if said.shape != right.shape or not ((said >= 0) & (said <= 1 + 1e-6)).all():  # NaN fails both
+        if scores.shape != right.shape or not ((scores >= 0) & (scores <= 1 + 1e-6)).all():  # NaN fails both
             raise DataError("confidence must be from 0 to 1, and each must have its right or wrong")
-        bins = np.clip(np.ceil(said * self.bins).astype(int) - 1, 0, self.bins - 1)
+        bins = np.clip(np.ceil(scores * self.bins).astype(int) - 1, 0, self.bins - 1)
         np.add.at(self._seen, bins, 1)
         np.add.at(self._right, bins, right)
-        np.add.at(self._confidence, bins, said)
+        np.add.at(self._confidence, bins, scores)
 
     def get(self) -> float | None:
         """The error, 0 for a perfectly calibrated recognizer."""
@@ -501,8 +523,8 @@ class ExpectedCalibrationError:
 class Latency:
     """Quantiles of seconds in bounded memory, within 1 % (buckets as in DDSketch, Masson et al., VLDB 2019).
 
-    Buckets grow by 2 % from a microsecond to 1000 seconds, so memory and cost do not depend on how long it
-    runs. A quantile is the middle of the bucket that holds it, and at most the worst value seen.
+    Buckets grow by 2 % from a microsecond to 1000 seconds, so memory and cost do not grow with time. A
+    quantile is the middle of its bucket, and at most the worst value.
 
     >>> latency = Latency()
     >>> for n in range(1, 101):
@@ -519,7 +541,7 @@ class Latency:
         self.count = 0
 
     def update(self, seconds: float) -> None:
-        """Count one duration; a negative one, from a clock that stumbled, counts as the least."""
+        """Count one duration in seconds; a negative one, from a clock that was set back, counts as the least."""
         if not math.isfinite(seconds):
             raise DataError(f"a latency is {seconds}: give finite seconds")
         seconds = max(seconds, 0.0)
@@ -529,7 +551,7 @@ class Latency:
         self.count += 1
 
     def quantile(self, q: float) -> float | None:
-        """The least duration that at least the fraction q of all do not exceed, within 1 %."""
+        """The duration in seconds that the fraction q of all does not exceed, within 1 %."""
         if not 0 <= q <= 1:
             raise DataError(f"the quantile is {q}: give a fraction from 0 to 1")
         if self._worst is None:
@@ -540,12 +562,12 @@ class Latency:
         return min(upper * 2 / (1 + self._GROWTH), self._worst)
 
     def get(self) -> dict[str, float | None]:
-        """The median, what 99 of 100 do not exceed, and the worst (which is exact)."""
+        """The median, the 99th percentile, and the worst (which is exact), in seconds."""
         return {"p50": self.quantile(0.50), "p99": self.quantile(0.99), "max": self._worst}
 
 
 def _listed(labels: Any) -> list[Any]:
-    """A plain list: numpy's own scalars become Python's, so that they print and compare as such."""
+    """A plain list: numpy's scalars become Python's, which print and compare plainly."""
     return labels.tolist() if isinstance(labels, np.ndarray) else list(labels)
 
 
@@ -573,7 +595,7 @@ def _segments(labels: Any, background: Collection[Label]) -> list[Segment]:
 
 
 def _best_overlap(segment: Segment, others: list[Segment]) -> tuple[int, float]:
-    """Which of the others of the same label it overlaps most, and how much: intersection over union."""
+    """Index of the segment of the same label that it overlaps most, and the intersection over union."""
     best = (-1, 0.0)
     for n, other in enumerate(others):
         if other.label == segment.label:
@@ -595,7 +617,8 @@ def _checked_tolerance(tolerance: float) -> float:
     return tolerance
 
 
-def _mean(values: Collection[float]) -> float | None:
+def mean_of(values: Collection[float]) -> float | None:
+    """The mean; None without values."""
     return sum(values) / len(values) if values else None
 
 

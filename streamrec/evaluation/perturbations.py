@@ -1,4 +1,4 @@
-"""Files under other conditions than they were taken: fewer frames a second, frames lost, one after the other."""
+"""Perturbed sources for evaluation: fewer frames a second, lost frames, several files as one stream."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from streamrec.types import Frame, Source
 
 
 class Thinned(Wrapper):
-    """Another source as a camera of ``fps`` would have seen it: the first frame of each of its periods.
+    """A source thinned to ``fps`` frames a second: the first frame of each period, as a slower camera takes it.
 
-    A source that is slower passes whole. Frames are counted anew, since such a camera never took the others.
+    A source that is slower is not changed. Frames are numbered anew, since such a camera never took the others.
     """
 
     def __init__(self, source: Source, fps: float) -> None:
@@ -40,9 +40,9 @@ class Thinned(Wrapper):
 
 
 class Dropping(Wrapper):
-    """Another source of which a random part of the frames is lost on the way, as on a bad network.
+    """A source with a random part of its frames lost, as on a bad network.
 
-    The first frame always comes, and the same seed loses the same frames each time.
+    The first frame is never lost, and the same seed loses the same frames.
     """
 
     def __init__(self, source: Source, part: float, *, seed: int = 0) -> None:
@@ -61,10 +61,10 @@ class Dropping(Wrapper):
 
 
 class Concatenated(Source):
-    """Sources one after the other as one stream: hard cuts, a clock that runs on, and no new segment.
+    """Several sources as one stream: hard cuts, one continuous clock, and no new segment.
 
-    The first frame of a part comes a median step of the part before it after that one's last frame. ``part_at``
-    tells which part a frame of the stream is of, ``time_in`` what that part's own clock says.
+    The first frame of a part follows the last frame of the part before it by that part's median step. ``part_at`` gives
+    the part of a frame of the stream, ``time_in`` its time on that part's own clock.
     """
 
     live = False
@@ -72,8 +72,10 @@ class Concatenated(Source):
     def __init__(self, parts: Sequence[Source], *, name: str = "one after the other") -> None:
         self.parts = tuple(parts)
         self.name = name
-        self._begun: list[float] = []  # where the parts that were opened begin, on the stream's clock
-        self._times: list[tuple[list[float], list[float]]] = []  # their frames, on the stream's and their own
+        self._begun: list[float] = []  # start of each part, in seconds of the stream
+        self._times: list[
+            tuple[list[float], list[float]]
+        ] = []  # of their frames, in seconds of the stream and of the part
 
     def __iter__(self) -> Iterator[Frame]:
         self._begun, self._times = [], []
@@ -85,7 +87,7 @@ class Concatenated(Source):
             self._times.append((moved, own))
             for frame in part:
                 own.append(frame.timestamp)
-                moved.append(begin + (frame.timestamp - own[0]))  # of the first exactly where it begins
+                moved.append(begin + (frame.timestamp - own[0]))  # for the first frame exactly ``begin``
                 yield replace(frame, index=index, timestamp=moved[-1], segment=0, source=self.name)
                 index += 1
             if own:
@@ -93,20 +95,20 @@ class Concatenated(Source):
                 begin += own[-1] - own[0] + step
 
     def part_at(self, timestamp: float) -> int:
-        """The number of the part that the frame with this timestamp is of, among those played so far."""
+        """Index of the part to which the frame with this timestamp belongs, among the parts played so far."""
         return bisect.bisect_right(self._begun, timestamp) - 1
 
     def time_in(self, part: int, timestamp: float) -> float:
-        """What the clock of a part that was played says at a time of the stream, before the part and after it too.
+        """A time of the stream on the clock of a part that was played, in seconds; before and after the part too.
 
-        For its frames that is exactly what they came with: a sum and its difference would be a rounding off, and
-        a frame on the border of an action on its other side.
+        Its frames get exactly their own timestamps: adding and subtracting an offset would round, and could move a
+        frame over the border of an action.
         """
         moved, own = self._times[part]
         frame = max(0, bisect.bisect_right(moved, timestamp) - 1)
         return own[frame] + (timestamp - moved[frame])
 
     def interrupt(self) -> None:
-        """Pass it on to all parts: which one is being read is not known here."""
+        """Interrupt all parts: which one is being read is unknown here."""
         for part in self.parts:
             part.interrupt()

@@ -1,4 +1,4 @@
-"""From what was said of each frame to the numbers of a report, whoever said it: a camera's loop or a baseline."""
+"""Reports: from the predictions for each frame, of a recognizer or a baseline, to their numbers."""
 
 from __future__ import annotations
 
@@ -23,56 +23,66 @@ from streamrec.evaluation.metrics import (
     RepetitionError,
     Segment,
     edit_score,
+    mean_of,
 )
 from streamrec.events.detector import EventDetector, EventSettings
 from streamrec.types import ActionEnded, ActionStarted, Event
 
 NOTHING = "background"  # the truth outside all segments, for a model that has no label for it
-PARTS = tuple(range(10, 101, 10))  # per cent of a clip that were seen
+PARTS = tuple(range(10, 101, 10))  # per cent of a clip that are played
 Interval: TypeAlias = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Playback:
-    """What was said of one clip, frame by frame, and the truth. T counts the frames that were looked at."""
+    """The predictions for one clip, frame by frame, and the truth. T counts the processed frames."""
 
     name: str
     group: str
     label: str | None  # of the whole clip; None: the truth changes in it
-    truth: tuple[str, ...]  # (T,)
+    truth: tuple[str, ...]  # (T,) true labels
     timestamps: np.ndarray  # (T,) float64 seconds
     probabilities: np.ndarray  # (T, labels) float32
-    strangeness: np.ndarray | None = None  # (T,) float32; None: the model does not know
-    actions: tuple[Segment, ...] = ()  # the true ones; background is none
-    events: tuple[Event, ...] = ()
-    told: tuple[float, ...] = ()  # timestamp of the frame that gave each event, seconds
-    repetitions: int | None = None  # the true number
-    counted: int | None = None  # the number that was said at the end
+    strangeness: np.ndarray | None = None  # (T,) float32 out-of-distribution scores; None: the model has none
+    actions: tuple[Segment, ...] = ()  # true actions, without background
+    events: tuple[Event, ...] = ()  # predicted
+    notified: tuple[float, ...] = ()  # timestamp in seconds of the frame that gave each event
+    repetitions: int | None = None  # true number
+    counted: int | None = None  # number at the end, as the recognizer counted
 
     @property
     def step(self) -> float:
-        """Seconds between two frames: the median."""
+        """Median seconds between two frames."""
         return float(np.median(np.diff(self.timestamps))) if len(self.timestamps) > 1 else 0.0
 
     @property
-    def lasts(self) -> np.ndarray:
-        """(T,) seconds until the next frame, a median step for the last."""
+    def durations(self) -> np.ndarray:
+        """(T,) seconds until the next frame; the last one lasts a median step."""
         return np.append(np.diff(self.timestamps), self.step)
+
+    def predicted(self, labels: Sequence[str]) -> list[str]:
+        """(T,) the most probable label of each frame."""
+        return [labels[n] for n in self.probabilities.argmax(1)]
+
+    def hits(self, labels: Sequence[str]) -> list[bool]:
+        """Whether each frame is predicted correctly, in order, without frames whose true label the model lacks."""
+        pairs = zip(self.truth, self.predicted(labels), strict=True)
+        return [true == predicted for true, predicted in pairs if true in labels]
 
 
 @dataclass(frozen=True, slots=True)
 class Alarms:
-    """Actions that were told where none was: events outside every true action, in the time without one."""
+    """False alarms: events outside every true action, in the time without one."""
 
     count: int
-    hours: float  # of background that it rests on
+    hours: float  # of background in which they were counted
     per_hour: float
     interval: Interval  # of per_hour, 95 %, exact for a Poisson process
 
 
 @dataclass(frozen=True, slots=True)
 class ClipReport:
-    """How clips of one label each were recognized, every clip from the initial state. Scores from 0 to 1."""
+    """Scores on clips of one label each, every clip from the initial state; from 0 to 1."""
 
     about: ClassVar[str] = "clips"
     clips: int
@@ -81,7 +91,7 @@ class ClipReport:
     at_end: float | None  # accuracy of the last prediction of each clip
     at_end_interval: Interval | None  # 95 %, by bootstrap over groups; None: fewer than two groups
     balanced: float | None  # the mean over labels of the accuracy at the end
-    clip_mean: float | None  # accuracy of the mean of a clip's probabilities: a second, offline reading
+    clip_mean: float | None  # accuracy of the mean of a clip's probabilities: an offline score
     clip_mean_interval: Interval | None
     per_frame: float | None
     per_frame_interval: Interval | None
@@ -89,7 +99,7 @@ class ClipReport:
     cap: float | None  # the same, calibrated
     ece_at_end: float | None
     ece_per_frame: float | None
-    at_part: dict[str, float]  # per cent of the clip seen -> accuracy
+    at_part: dict[str, float]  # per cent of the clip played -> accuracy
     by_label: dict[str, dict[str, float | int | None]]
     confusion: dict[str, Any]  # labels, and counts of clips at their end: rows are the truth
     alarms: Alarms | None
@@ -98,17 +108,15 @@ class ClipReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        values = asdict(self)
-        further = values.pop("further")
-        return {"about": self.about} | values | further
+        return {"about": self.about} | values_of(self)
 
 
 @dataclass(frozen=True, slots=True)
 class StreamReport:
-    """How untrimmed videos were recognized, or streams of the synthetic world: a truth for each frame."""
+    """Scores on untrimmed videos, or streams of the synthetic world: the truth is known for each frame."""
 
     about: ClassVar[str] = "videos"
-    fps: float | None  # of the source, where it is one
+    fps: float | None  # of the source; None: they differ
     videos: int
     groups: int
     seconds: float
@@ -121,11 +129,11 @@ class StreamReport:
     ece_per_frame: float | None
     edit: float | None  # segmental edit score of the events against the true actions, mean over videos
     f1: dict[str, float | None]  # segmental F1 at overlap 10, 25, 50 %
-    recall: float | None  # of the true actions, found by an event
+    recall: float | None  # part of the true actions that have an event
     precision: float | None  # of the events
-    delay_told: float | None  # seconds, median, from the true onset to the frame that told the event
-    delay_worst: float | None  # seconds, the longest of the former
-    delay_dated: float | None  # seconds, median, from the true onset to the timestamp that the event carries
+    delay_told: float | None  # median seconds from the true onset to the frame that gave the event
+    delay_worst: float | None  # seconds, the longest of them
+    delay_dated: float | None  # median seconds from the true onset to the event's own timestamp
     alarms: Alarms | None
     by_label: dict[str, dict[str, float | int | None]]
     unreadable: tuple[str, ...] = ()
@@ -133,14 +141,19 @@ class StreamReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        values = asdict(self)
-        further = values.pop("further")
-        return {"about": self.about} | values | further
+        return {"about": self.about} | values_of(self)
+
+
+def values_of(report: ClipReport | StreamReport) -> dict[str, Any]:
+    """The fields of a report as plain values; those of ``METRICS`` stand beside the others."""
+    values = asdict(report)
+    further = values.pop("further")
+    return values | further
 
 
 @dataclass(frozen=True, slots=True)
 class RepetitionReport:
-    """How well repetitions were counted, in clips whose number of them is known."""
+    """How well repetitions are counted, in clips whose true number is known."""
 
     about: ClassVar[str] = "repetitions"
     clips: int
@@ -159,10 +172,10 @@ class Metric(Protocol):
     """A number that a report shows: ``update`` with each playback, then ``get``."""
 
     def update(self, playback: Playback) -> None:
-        """Take one clip or video in."""
+        """Add one clip or video."""
 
     def get(self) -> float | None:
-        """The score from 0 to 1; None: nothing was seen yet."""
+        """The score from 0 to 1; None: nothing was added yet."""
 
 
 # Metrics that reports on clips and on videos show beside their fields: name -> class.
@@ -171,7 +184,7 @@ METRICS: dict[str, Callable[[], Metric]] = {}
 
 
 def background_of(labels: Sequence[str], settings: EventSettings) -> tuple[str, ...]:
-    """The labels that are no actions, the one that time outside all segments has first."""
+    """The labels that are no actions; the first one is that of time outside all segments."""
     known = tuple(label for label in settings.background if label in labels)
     return (*known, *(() if NOTHING in known else (NOTHING,)))
 
@@ -179,7 +192,7 @@ def background_of(labels: Sequence[str], settings: EventSettings) -> tuple[str, 
 def truth_of(
     clip: Clip, timestamps: Iterable[float], labels: Sequence[str], settings: EventSettings
 ) -> tuple[str, ...]:
-    """The true label of a clip at each time; its background is the model's where the model does not know it.
+    """The true label of a clip at each time in seconds; an unknown background label becomes the model's own.
 
     >>> from pathlib import Path
     >>> clip = Clip(Path("a.mp4"), None, "anna", ((1.0, 2.0, "walk"), (2.0, 3.0, "fall")))
@@ -194,12 +207,12 @@ def truth_of(
 
 
 def actions_of(clip: Clip, background: Collection[str]) -> tuple[Segment, ...]:
-    """The segments of a clip that are actions, in order of time."""
+    """The segments of a clip that are actions, ordered by time."""
     return tuple(Segment(*segment) for segment in clip.segments if segment[2] not in background)
 
 
 def true_labels(clips: Iterable[Clip]) -> set[str]:
-    """The labels that the truth of clips has, the time outside of segments left out."""
+    """The true labels of clips, without that of time outside of segments."""
     labels: set[str] = set()
     for clip in clips:
         if clip.label is not None:
@@ -209,7 +222,7 @@ def true_labels(clips: Iterable[Clip]) -> set[str]:
 
 
 def repetitions_of(clip: Clip) -> int | None:
-    """How often the clip's action is repeated; None where nobody counted."""
+    """The true number of repetitions in a clip; None: unknown."""
     return len(clip.repetitions or ()) or None
 
 
@@ -220,10 +233,10 @@ def playback_of(
     labels: tuple[str, ...],
     settings: EventSettings,
 ) -> Playback:
-    """A clip of which the probabilities (T, labels) are known; events are those that ``results()`` would tell."""
+    """The playback of a clip from (T,) seconds and (T, labels) probabilities, with the events of ``results()``."""
     background = background_of(labels, settings)
     times = timestamps.tolist()
-    told = list(EventDetector(labels, settings).replay(times, probabilities))
+    found = list(EventDetector(labels, settings).replay(times, probabilities))
     return Playback(
         name=str(clip.path),
         group=clip.group,
@@ -232,8 +245,8 @@ def playback_of(
         timestamps=timestamps,
         probabilities=probabilities,
         actions=actions_of(clip, background),
-        events=tuple(event for _, event in told),
-        told=tuple(times[frame] for frame, _ in told),
+        events=tuple(event for _, event in found),
+        notified=tuple(times[frame] for frame, _ in found),
         repetitions=repetitions_of(clip),
     )
 
@@ -244,7 +257,7 @@ def clip_report(
     background: Collection[str],
     unreadable: Sequence[str] = (),
 ) -> ClipReport:
-    """The report on clips of one label each; those of ``played`` that have none are left out."""
+    """The report on the clips of one label among ``played``."""
     clips = [one for one in played if one.label is not None]
     truth = [str(one.label) for one in clips]
     at_end = [label_of(one.probabilities[-1], labels) for one in clips]
@@ -255,19 +268,21 @@ def clip_report(
     confusion = ConfusionMatrix(labels)
     confusion.update(truth, at_end)
     calibration = ExpectedCalibrationError()
-    for one, said in zip(clips, at_end, strict=True):
-        calibration.update(float(one.probabilities[-1].max()), said == one.label)
+    for one, predicted in zip(clips, at_end, strict=True):
+        calibration.update(float(one.probabilities[-1].max()), predicted == one.label)
     frames = _FrameScores(clips, labels, background)
     groups = [one.group for one in clips]
-    ends, means = ([float(a == b) for a, b in zip(truth, said, strict=True)] for said in (at_end, clip_mean))
+    ends, means = (
+        [float(a == b) for a, b in zip(truth, predicted, strict=True)] for predicted in (at_end, clip_mean)
+    )
     return ClipReport(
         clips=len(clips),
         groups=len(set(groups)),
         frames=sum(len(one.truth) for one in clips),
-        at_end=_mean(ends),
+        at_end=mean_of(ends),
         at_end_interval=interval_of_mean(ends, groups),
         balanced=by_label.mean(),
-        clip_mean=_mean(means),
+        clip_mean=mean_of(means),
         clip_mean_interval=interval_of_mean(means, groups),
         per_frame=frames.accuracy,
         per_frame_interval=frames.interval,
@@ -301,7 +316,7 @@ def stream_report(
     *,
     fps: float | None = None,
 ) -> StreamReport:
-    """The report on videos in which the truth changes; those of ``played`` that are of one label are left out."""
+    """The report on the videos among ``played``, in which the truth changes."""
     videos = [one for one in played if one.label is None]
     frames = _FrameScores(videos, labels, background)
     f1, onset = F1AtOverlap(background=background), OnsetDelay()
@@ -310,13 +325,13 @@ def stream_report(
         found = sorted((e.started, e.timestamp, e.label) for e in one.events if isinstance(e, ActionEnded))
         f1.update(one.actions, found)
         edits.append(edit_score(one.actions, found))
-        onset.update(one.actions, one.events, told=one.told)
+        onset.update(one.actions, one.events, notified=one.notified)
     onsets = onset.get()
     return StreamReport(
         fps=fps,
         videos=len(videos),
         groups=len({one.group for one in videos}),
-        seconds=float(sum(one.lasts.sum() for one in videos)),
+        seconds=float(sum(one.durations.sum() for one in videos)),
         frames=sum(len(one.truth) for one in videos),
         per_frame=frames.accuracy,
         per_frame_interval=frames.interval,
@@ -324,12 +339,12 @@ def stream_report(
         map=frames.mean_ap.get(),
         cap=frames.mean_ap.calibrated(),
         ece_per_frame=frames.calibration,
-        edit=_mean(edits),
+        edit=mean_of(edits),
         f1={f"{100 * overlap:.0f}": value for overlap, value in f1.get().items()},
         recall=onsets.recall,
         precision=onsets.precision,
-        delay_told=onsets.told_median,
-        delay_worst=onsets.told_worst,
+        delay_told=onsets.notified_median,
+        delay_worst=onsets.notified_worst,
         delay_dated=onsets.median,
         alarms=_alarms(videos, background),
         by_label={
@@ -346,15 +361,17 @@ def stream_report(
 
 
 def repetition_report(played: Sequence[Playback]) -> RepetitionReport | None:
-    """The report on counting; None where no clip's number is known, or nobody counted."""
+    """The report on counting; None where no true number is known, or the model does not count."""
     counted = [(one, one.repetitions, one.counted) for one in played]
-    pairs = [(one.group, true, said) for one, true, said in counted if true is not None and said is not None]
+    pairs = [
+        (one.group, true, found) for one, true, found in counted if true is not None and found is not None
+    ]
     if not pairs:
         return None
     error = RepetitionError()
-    error.update([true for _, true, _ in pairs], [said for _, _, said in pairs])
+    error.update([true for _, true, _ in pairs], [number for _, _, number in pairs])
     found = error.get()
-    off = [float(abs(said - true)) for _, true, said in pairs]
+    off = [float(abs(number - true)) for _, true, number in pairs]
     return RepetitionReport(
         clips=found.clips,
         error=found.error,
@@ -370,29 +387,20 @@ def label_of(probabilities: np.ndarray, labels: Sequence[str]) -> str:
     return labels[int(probabilities.argmax())]
 
 
-def hits_of(one: Playback, labels: Sequence[str]) -> list[bool]:
-    """Of each frame whose truth the model can say, in order, whether it says it."""
-    return [
-        label_of(scores, labels) == true
-        for true, scores in zip(one.truth, one.probabilities, strict=True)
-        if true in labels
-    ]
-
-
 def interval_of_mean(
     values: Sequence[float] | np.ndarray,
     groups: Sequence[str],
     statistic: Callable[[np.ndarray], Any] = np.mean,
 ) -> Interval | None:
-    """95 % by bootstrap over groups; None where there are fewer than two."""
+    """The 95 % interval by bootstrap over groups; None: there are fewer than two."""
     return bootstrap_interval(values, groups, statistic) if len(set(groups)) > 1 else None
 
 
 class _FrameScores:
-    """What both reports say of single frames.
+    """The scores of single frames, which both reports have.
 
-    Where the truth is background and the model has no label for it, no answer can be right: such frames are
-    negatives for average precision, and left out of the rest.
+    Frames of background that the model has no label for cannot be predicted correctly: they are negatives for average
+    precision, and left out of the other scores.
     """
 
     def __init__(
@@ -404,14 +412,13 @@ class _FrameScores:
         counts = []
         for one in played:
             self.mean_ap.update(list(one.truth), one.probabilities)
-            sayable = np.array([true in labels for true in one.truth], bool)
+            known = np.array([true in labels for true in one.truth], bool)
             truth = [true for true in one.truth if true in labels]
-            shown = one.probabilities[sayable]
-            said = [labels[n] for n in shown.argmax(1)]
-            hits = [a == b for a, b in zip(truth, said, strict=True)]
-            right.update(truth, said)
-            self.by_label.update(truth, said)
-            calibration.update(shown.max(1), hits)
+            predicted = [label for label, kept in zip(one.predicted(labels), known, strict=True) if kept]
+            hits = one.hits(labels)
+            right.update(truth, predicted)
+            self.by_label.update(truth, predicted)
+            calibration.update(one.probabilities[known].max(1), hits)
             counts.append((sum(hits), len(hits)))
         self.accuracy = right.get()
         self.calibration = calibration.get()
@@ -441,13 +448,13 @@ def _further(played: Sequence[Playback]) -> dict[str, float | None]:
 
 
 def _at_parts(clips: Sequence[Playback], labels: tuple[str, ...]) -> dict[str, float]:
-    """Accuracy when the first 10, 20, ... 100 % of the frames of each clip were seen, at least one."""
+    """Accuracy after the first 10, 20, ... 100 % of the frames of each clip, at least one."""
     found = {}
     for part in PARTS:
         accuracy = Accuracy()
         for one in clips:
-            seen = math.ceil(len(one.truth) * part / 100)
-            accuracy.update(str(one.label), label_of(one.probabilities[seen - 1], labels))
+            frames = math.ceil(len(one.truth) * part / 100)
+            accuracy.update(str(one.label), label_of(one.probabilities[frames - 1], labels))
         if (value := accuracy.get()) is not None:
             found[str(part)] = value
     return found
@@ -458,7 +465,7 @@ def _alarms(played: Sequence[Playback], background: Collection[str]) -> Alarms |
     for one in played:
         quiet = [true in background for true in one.truth]
         if one.label is not None and not any(quiet):
-            continue  # an action from its first frame to its last: no time without one
+            continue  # the whole clip is an action, so there is no time without one
         outside = [
             event
             for event in one.events
@@ -467,13 +474,9 @@ def _alarms(played: Sequence[Playback], background: Collection[str]) -> Alarms |
                 action.start - alarms.tolerance <= event.timestamp <= action.end for action in one.actions
             )
         ]
-        alarms.update([], outside, float(one.lasts[quiet].sum()))
+        alarms.update([], outside, float(one.durations[quiet].sum()))
     rate = alarms.get()
     if rate is None:
         return None
     low, high = poisson_interval(alarms.count)
     return Alarms(alarms.count, alarms.hours, rate, (low / alarms.hours, high / alarms.hours))
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None

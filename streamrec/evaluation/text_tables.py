@@ -1,4 +1,4 @@
-"""Reports as text: tables that line up at a terminal, and that are tables in Markdown too."""
+"""Evaluation reports as text: aligned tables that are valid Markdown too."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from streamrec.core.text import printable
 from streamrec.evaluation.evaluate import CarriedReport, CarriedVideosReport, Report, RobustnessReport
 from streamrec.evaluation.reports import ClipReport, RepetitionReport, StreamReport
 
-_SEEN = "part of the clip seen"
+PART = "part of the clip played"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Rows under a header, as Markdown has it; the first column to the left, the others to the right.
+    """A Markdown table of rows under a header; the first column is aligned left, the others right.
 
     >>> print(table(["label", "right"], [["idle", "97.5"], ["wave", "100.0"]]))
     | label | right |
@@ -35,7 +35,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def percent(value: float | None, interval: Sequence[float] | None = None) -> str:
-    """A score with its interval, times 100.
+    """A score with its interval, in per cent.
 
     >>> percent(0.5, (0.25, 0.75)), percent(None)
     ('50.0 (25.0 to 75.0)', '-')
@@ -81,7 +81,7 @@ def _clips(report: ClipReport) -> list[str]:
     return [
         heading,
         _pairs("per cent", numbers),
-        table([_SEEN, *(f"{part} %" for part in report.at_part)], [["right", *map(percent, report.at_part.values())]])
+        table([PART, *(f"{part} %" for part in report.at_part)], [["right", *map(percent, report.at_part.values())]])
         if report.at_part
         else "",
         _labels(report.by_label),
@@ -101,9 +101,9 @@ def _videos(report: StreamReport) -> list[str]:
         **{f"F1@{overlap}": percent(value) for overlap, value in report.f1.items()},
         "events: recall": percent(report.recall),
         "events: precision": percent(report.precision),
-        "onset told after": _seconds(report.delay_told),
-        "at the latest": _seconds(report.delay_worst),
-        "onset dated off by": _seconds(report.delay_dated),
+        "delay of notification, median": _seconds(report.delay_told),
+        "delay of notification, worst": _seconds(report.delay_worst),
+        "error of the onset's timestamp, median": _seconds(report.delay_dated),
         **{name: percent(value) for name, value in report.further.items()},
         **_alarms(report),
     }
@@ -129,7 +129,7 @@ def _carried(report: CarriedReport) -> list[str]:
         "right at the end, from zero": percent(report.from_zero),
         "right at the end, carried": percent(report.carried),
         "difference (95 %)": percent(report.difference, report.difference_interval),
-        "both say the same": percent(report.agreement),
+        "same prediction": percent(report.agreement),
     }
     heading = f"{report.clips} clips as one stream of {report.seconds:.0f} s, against each from zero"
     return [heading, _pairs("per cent", numbers)]
@@ -141,8 +141,8 @@ def _carried_videos(report: CarriedVideosReport) -> list[str]:
         ["right per frame, per cent", *(percent(one.per_frame) for one in both)],
         ["events: recall", *(percent(one.recall) for one in both)],
         ["events: precision", *(percent(one.precision) for one in both)],
-        ["onset told after", *(_seconds(one.delay_told) for one in both)],
-        ["at the latest", *(_seconds(one.delay_worst) for one in both)],
+        ["delay of notification, median", *(_seconds(one.delay_told) for one in both)],
+        ["delay of notification, worst", *(_seconds(one.delay_worst) for one in both)],
         ["false alarms", *("-" if one.alarms is None else str(one.alarms.count) for one in both)],
     ]
     return [
@@ -165,7 +165,7 @@ def _robustness(report: RobustnessReport) -> list[str]:
     ]
     return [
         "the same files at other frame rates",
-        table(["source fps", "lost", "seen a second", "right at the end", "right per frame"], rows),
+        table(["source fps", "lost", "processed a second", "right at the end", "right per frame"], rows),
         f"worst loss against the best: {percent(report.worst_loss)} per cent",
         _unreadable(report.unreadable),
     ]
@@ -200,7 +200,7 @@ def _labels(by_label: Mapping[str, Mapping[str, Any]]) -> str:
 def _confusion(confusion: Mapping[str, Any]) -> str:
     labels, counts = confusion["labels"], confusion["counts"]
     return table(
-        ["truth \\ said", *labels],
+        ["truth \\ predicted", *labels],
         [[label, *map(str, row)] for label, row in zip(labels, counts, strict=True)],
     )
 

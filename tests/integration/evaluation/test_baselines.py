@@ -15,16 +15,16 @@ from streamrec import ActionModel, ModelConfig, Recognizer, Transform, results
 from streamrec.data.clips import NO_LABEL, Clip
 from streamrec.errors import DataError, SourceError
 from streamrec.evaluation.baselines import (
-    Shown,
-    Watched,
+    EncodedClip,
+    SampledClip,
+    encode_clip,
     fit_linear,
     fit_per_frame,
     fit_running_mean,
     frozen_features,
     running_mean,
-    show,
+    sample_clip,
     smoothed,
-    watch,
     window_probabilities,
 )
 from streamrec.evaluation.evaluate import play_clips
@@ -58,9 +58,9 @@ def model() -> ActionModel:
     return ActionModel(CONFIG).eval()
 
 
-def noise(frames: int, seed: int = 0) -> Shown:
+def noise(frames: int, seed: int = 0) -> SampledClip:
     pictures = np.random.default_rng(seed).integers(0, 256, (frames, 32, 32, 3), np.uint8)
-    return Shown(pictures, np.arange(frames) / 10, np.zeros(frames, np.int64), "g")
+    return SampledClip(pictures, np.arange(frames) / 10, np.zeros(frames, np.int64), "g")
 
 
 @pytest.mark.parametrize(("frames", "fps"), [(60, 30), (25, 25), (12, 5)])
@@ -69,11 +69,11 @@ def test_what_is_measured_quickly_is_what_the_loop_says_of_the_file(model, tmp_p
     save_model(tmp_path / "model.safetensors", model)
     recognizer = Recognizer.load(tmp_path / "model.safetensors", engine="torch", device="cpu")
     (played,), _ = play_clips(recognizer, [clip])
-    watched = watch(model, show(clip, CONFIG))
+    watched = encode_clip(model, sample_clip(clip, CONFIG))
     assert watched.timestamps.tolist() == played.timestamps.tolist()
     assert np.allclose(watched.probabilities, played.probabilities, atol=1e-5)
     quick = playback_of(clip, watched.timestamps, watched.probabilities, CONFIG.labels, CONFIG.events)
-    assert (quick.truth, quick.told, quick.label) == (played.truth, played.told, played.label)
+    assert (quick.truth, quick.notified, quick.label) == (played.truth, played.notified, played.label)
     assert [(type(e), e.label, e.timestamp) for e in quick.events] == [
         (type(e), e.label, e.timestamp) for e in played.events
     ]
@@ -86,7 +86,7 @@ def test_the_phase_that_is_watched_is_the_one_that_the_loop_tells(tmp_path):
     save_model(tmp_path / "model.safetensors", counting)
     recognizer = Recognizer.load(tmp_path / "model.safetensors", engine="torch", device="cpu")
     told = [result.prediction for result in results(path, recognizer)]
-    watched = watch(counting, show(Clip(path, "left", "g"), counting.config))
+    watched = encode_clip(counting, sample_clip(Clip(path, "left", "g"), counting.config))
     assert np.allclose(watched.phases, [prediction.phase for prediction in told], atol=1e-5)
     assert np.allclose(watched.probabilities, [prediction.probabilities for prediction in told], atol=1e-5)
     assert window_probabilities(counting, noise(20)).sum(-1) == pytest.approx(np.ones(20))
@@ -94,7 +94,7 @@ def test_the_phase_that_is_watched_is_the_one_that_the_loop_tells(tmp_path):
 
 def test_a_long_clip_is_watched_in_parts_with_the_state_carried(model):
     shown = noise(23)
-    whole, parts = watch(model, shown), watch(model, shown, part=5)
+    whole, parts = encode_clip(model, shown), encode_clip(model, shown, part=5)
     assert np.allclose(whole.probabilities, parts.probabilities, atol=1e-5)
     assert np.allclose(whole.features, parts.features, atol=1e-5)
     assert whole.features.shape == (23, model.encoder.feature_size)
@@ -103,7 +103,7 @@ def test_a_long_clip_is_watched_in_parts_with_the_state_carried(model):
 
 def test_the_features_are_those_that_the_head_is_given(model):
     shown = noise(7)
-    watched = watch(model, shown)
+    watched = encode_clip(model, shown)
     with torch.inference_mode():
         logits, _ = model.head(
             torch.from_numpy(watched.features)[None],
@@ -118,23 +118,23 @@ def test_a_window_begins_anew_at_every_frame(model):
     shown = noise(12)
     said = window_probabilities(model, shown, window=4, batch=3)
     assert said.shape == (12, 3)
-    assert np.allclose(said[:4], watch(model, shown).probabilities[:4], atol=1e-5)
+    assert np.allclose(said[:4], encode_clip(model, shown).probabilities[:4], atol=1e-5)
     for end in (4, 7, 11):
         part = slice(end - 3, end + 1)
-        alone = Shown(shown.pictures[part], shown.timestamps[part], shown.targets[part], "g")
-        assert np.allclose(said[end], watch(model, alone).probabilities[-1], atol=1e-5)
+        alone = SampledClip(shown.pictures[part], shown.timestamps[part], shown.targets[part], "g")
+        assert np.allclose(said[end], encode_clip(model, alone).probabilities[-1], atol=1e-5)
 
 
 def test_a_clip_shorter_than_the_window_is_seen_as_the_model_sees_it(model):
     shown = noise(3)
-    assert np.allclose(window_probabilities(model, shown), watch(model, shown).probabilities, atol=1e-5)
+    assert np.allclose(window_probabilities(model, shown), encode_clip(model, shown).probabilities, atol=1e-5)
 
 
 def test_the_truth_that_the_model_has_no_label_for_teaches_nothing(tmp_path):
     clip = Clip(write_video(tmp_path / "clip.mp4", 6, 10), "swim", "g")
-    assert set(show(clip, CONFIG).targets.tolist()) == {NO_LABEL}
+    assert set(sample_clip(clip, CONFIG).targets.tolist()) == {NO_LABEL}
     with pytest.raises(SourceError):
-        show(Clip(tmp_path / "missing.mp4", "left", "g"), CONFIG)
+        sample_clip(Clip(tmp_path / "missing.mp4", "left", "g"), CONFIG)
 
 
 def test_logistic_regression_is_the_known_one_of_a_balanced_pair():
@@ -176,17 +176,17 @@ def test_smoothing_takes_the_elapsed_time_and_looks_at_no_frame_ahead():
     assert scores[1].tolist() == [0.0, 1.0]
 
 
-def made(label: int, group: str, seed: int, frames: int = 20) -> Watched:
+def made(label: int, group: str, seed: int, frames: int = 20) -> EncodedClip:
     """The first feature tells the label, faintly; frames are noisy, so that time must be used."""
     random = np.random.default_rng(seed)
     features = random.normal(size=(frames, 4)).astype(np.float32)
     features[:, 0] += 1.0 if label else -1.0
-    return Watched(
+    return EncodedClip(
         np.arange(frames) / 10, np.full(frames, label), features, np.zeros((frames, 2), np.float32), group
     )
 
 
-def clips(first: int, count: int = 24) -> list[Watched]:
+def clips(first: int, count: int = 24) -> list[EncodedClip]:
     return [made(n % 2, f"g{n // 2}", first + n) for n in range(count)]
 
 
@@ -211,7 +211,7 @@ def test_the_smoothing_is_chosen_because_single_frames_are_noisy():
 
 def test_other_features_may_be_given():
     shown = clips(0)
-    hidden = [Watched(c.timestamps, c.targets, 0 * c.features, c.probabilities, c.group) for c in shown]
+    hidden = [EncodedClip(c.timestamps, c.targets, 0 * c.features, c.probabilities, c.group) for c in shown]
     classify = fit_running_mean(hidden, 2, features=[clip.features for clip in shown])
     other = clips(1000)
     assert np.mean([classify(c.features, c.timestamps)[-1].argmax() == c.targets[-1] for c in other]) >= 0.95

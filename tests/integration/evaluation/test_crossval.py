@@ -15,7 +15,7 @@ from streamrec import ActionModel, ModelConfig, Transform
 from streamrec.data.clips import Clip, find_clips
 from streamrec.errors import DataError, SourceError
 from streamrec.evaluation import crossval
-from streamrec.evaluation.baselines import Shown
+from streamrec.evaluation.baselines import SampledClip
 from streamrec.evaluation.crossval import cross_validate, write_index
 from streamrec.evaluation.crossval_report import CrossValidation
 
@@ -26,12 +26,12 @@ CONFIG = ModelConfig(labels=("left", "right"), transform=Transform(height=32, wi
 def pictures_without_files(monkeypatch):
     """A clip's number is in its name, and is the seed of its pictures."""
 
-    def show(clip: Clip, config: ModelConfig, transform: Transform | None = None) -> Shown:
+    def show(clip: Clip, config: ModelConfig, transform: Transform | None = None) -> SampledClip:
         pictures = np.random.default_rng(int(clip.path.stem)).integers(0, 256, (6, 32, 32, 3), np.uint8)
         target = config.labels.index(clip.label)
-        return Shown(pictures, np.arange(6) / 10, np.full(6, target), clip.group)
+        return SampledClip(pictures, np.arange(6) / 10, np.full(6, target), clip.group)
 
-    monkeypatch.setattr(crossval, "show", show)
+    monkeypatch.setattr(crossval, "sample_clip", show)
 
 
 def clips(count: int = 12, groups: int = 4) -> list[Clip]:
@@ -113,14 +113,14 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path):
 
 
 def test_a_clip_that_was_cut_off_is_measured_in_part_and_named(tmp_path, monkeypatch):
-    whole = crossval.show
+    whole = crossval.sample_clip
 
-    def show(clip: Clip, config: ModelConfig, transform: Transform | None = None) -> Shown:
+    def show(clip: Clip, config: ModelConfig, transform: Transform | None = None) -> SampledClip:
         if clip.path.name == "5.mp4":
             raise SourceError("5.mp4 is empty: 0 bytes")
         return replace(whole(clip, config), amiss="it is cut off" if clip.path.name == "3.mp4" else None)
 
-    monkeypatch.setattr(crossval, "show", show)
+    monkeypatch.setattr(crossval, "sample_clip", show)
     for _ in range(2):  # from what is kept, too
         report = cross_validate(clips(), trained, tmp_path, BARE)
         assert report["unreadable"] == ["3.mp4 in part: it is cut off", "5.mp4 is empty: 0 bytes"]

@@ -90,7 +90,7 @@ def by_brightness(frame: Frame, state: int) -> str:
 
 def test_a_perfect_recognizer_gets_full_marks_on_clips(clips):
     told: list[int] = []
-    (report,) = evaluate_clips(Scripted(("idle", "wave"), by_brightness), clips, tell=told.append)
+    (report,) = evaluate_clips(Scripted(("idle", "wave"), by_brightness), clips, on_progress=told.append)
     assert (report.clips, report.frames) == (4, 80)
     assert (report.at_end, report.per_frame) == (1.0, 1.0)
     assert {label: one["at_end"] for label, one in report.by_label.items()} == {"idle": 1.0, "wave": 1.0}
@@ -124,7 +124,7 @@ def test_a_clip_that_cannot_be_read_is_named_and_passed_over(clips, tmp_path):
     broken.write_text("no video")
     more = [Clip(broken, "wave", "x"), *clips, Clip(Path("missing.mp4"), "idle", "y")]
     told: list[int] = []
-    (report,) = evaluate_clips(Scripted(("idle", "wave"), by_brightness), more, tell=told.append)
+    (report,) = evaluate_clips(Scripted(("idle", "wave"), by_brightness), more, on_progress=told.append)
     assert report.clips == 4
     assert report.at_end == 1.0
     assert len(report.unreadable) == 2
@@ -152,7 +152,7 @@ def test_a_real_model_is_measured_on_clips(tiny, clips):
 def test_a_perfect_recognizer_gets_full_marks_on_the_world():
     told: list[int] = []
     report = evaluate_world(
-        Scripted(ACTIONS, knows_the_truth), fps=10.0, streams=2, seconds=20.0, tell=told.append
+        Scripted(ACTIONS, knows_the_truth), fps=10.0, streams=2, seconds=20.0, on_progress=told.append
     )
     assert (report.fps, report.seconds, report.frames) == (10.0, 40.0, 400)
     assert (report.per_frame, report.edit, report.recall, report.precision) == (1.0, 1.0, 1.0, 1.0)
@@ -289,7 +289,7 @@ def test_repetitions_are_compared_at_the_end(clips, monkeypatch):
 
     results = evaluate.results
     monkeypatch.setattr(evaluate, "results", counting)
-    monkeypatch.setattr(evaluate, "_without_picture", lambda result: result)
+    monkeypatch.setattr(evaluate, "_without_image", lambda result: result)
     numbered = [
         replace(clip, group=clip.path.name, repetitions=times)
         for clip, times in zip(clips, ((0.1, 0.5, 1.0), (0.1, 0.3, 0.5, 0.8, 1.0), (0.1,), None), strict=True)
@@ -311,7 +311,7 @@ def test_a_model_that_does_not_count_gets_no_report_on_counting(clips):
 
 def test_one_endless_stream_shows_what_an_old_state_costs(clips):
     told: list[int] = []
-    (fresh,) = evaluate_carried(Scripted(("idle", "wave"), by_brightness), clips, tell=told.append)
+    (fresh,) = evaluate_carried(Scripted(("idle", "wave"), by_brightness), clips, on_progress=told.append)
     assert (fresh.from_zero, fresh.carried, fresh.difference, fresh.agreement) == (1.0, 1.0, 0.0, 1.0)
     assert fresh.clips == 4
     assert fresh.seconds == pytest.approx(7.9, abs=0.01)
@@ -336,7 +336,7 @@ def waving(folder: Path, person: str, frames: int = 30) -> Clip:
 def test_untrimmed_videos_as_one_stream_are_judged_each_on_its_own_clock(tmp_path):
     told: list[int] = []
     videos = [waving(tmp_path, "anna"), waving(tmp_path, "ben")]
-    (report,) = evaluate_carried(Scripted(("idle", "wave"), by_brightness), videos, tell=told.append)
+    (report,) = evaluate_carried(Scripted(("idle", "wave"), by_brightness), videos, on_progress=told.append)
     assert (report.videos, report.seconds) == (2, pytest.approx(5.9, abs=0.01))
     assert report.carried == report.from_zero
     assert (report.carried.per_frame, report.carried.recall, report.carried.precision) == (1.0, 1.0, 1.0)
@@ -429,4 +429,4 @@ def test_what_was_said_is_kept_without_the_pictures(clips, tiny):
     (one, *_), unreadable = play_clips(tiny, clips)
     assert unreadable == ()
     assert one.probabilities.shape == (20, 3)
-    assert one.lasts.sum() == pytest.approx(2.0)
+    assert one.durations.sum() == pytest.approx(2.0)

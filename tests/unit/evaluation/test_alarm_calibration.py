@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from streamrec.errors import DataError
-from streamrec.evaluation.alarm_calibration import Heard, _lowest, calibrate, text_of, told_in, with_enters
+from streamrec.evaluation.alarm_calibration import (
+    ScoredRecording,
+    _lowest,
+    alarm_times,
+    calibrate,
+    text_of,
+    with_enters,
+)
 from streamrec.evaluation.reports import Playback, Segment
 from streamrec.events.detector import EventSettings
 
@@ -17,7 +24,7 @@ SETTINGS = EventSettings(background=("normal",), smoothing=0.3, shortest=0.3, le
 FPS = 2.0
 
 
-def quiet(hours: float, seed: int, *, bursts_an_hour: tuple[float, float] = (60.0, 0.0)) -> Heard:
+def quiet(hours: float, seed: int, *, bursts_an_hour: tuple[float, float] = (60.0, 0.0)) -> ScoredRecording:
     """Footage of nothing: now and then a score rises for a few seconds, high ones rarer than low ones."""
     rng = np.random.default_rng(seed)
     frames = round(hours * 3600 * FPS)
@@ -29,7 +36,7 @@ def quiet(hours: float, seed: int, *, bursts_an_hour: tuple[float, float] = (60.
     scores = 1 / (1 + np.exp(-logits))
     scores[:, 1] *= 1 - scores[:, 0]  # what is left
     said = np.column_stack([1 - scores.sum(1), scores]).astype(np.float32)
-    return Heard(np.arange(frames) / FPS, said, np.zeros(frames, np.int64))
+    return ScoredRecording(np.arange(frames) / FPS, said, np.zeros(frames, np.int64))
 
 
 def fight(score: float) -> Playback:
@@ -47,7 +54,7 @@ def fight(score: float) -> Playback:
 
 
 def rate_on_fresh_hours(settings: EventSettings, **how: tuple[float, float]) -> float:
-    told = told_in([quiet(10.0, seed=99, **how)], LABELS, settings)
+    told = alarm_times([quiet(10.0, seed=99, **how)], LABELS, settings)
     return sum(map(len, told.values())) / 10.0
 
 
@@ -121,9 +128,9 @@ def test_what_the_rate_costs_is_told_on_true_actions() -> None:
 def test_a_label_that_falls_silent_is_named() -> None:
     contract = calibrate([quiet(6.0, seed=1)], LABELS, SETTINGS, per_hour=2.0, actions=[fight(0.7)] * 3)
     assert contract.labels[0].missed == 3
-    assert "None of the actions is told any more: fight. " in text_of(contract)
+    assert "All actions are missed now: fight. " in text_of(contract)
     loud = calibrate([quiet(6.0, seed=1)], LABELS, SETTINGS, per_hour=2.0, actions=[fight(0.999)] * 3)
-    assert "any more" not in text_of(loud)
+    assert "missed now" not in text_of(loud)
 
 
 def test_no_more_is_expected_than_was_asked_for() -> None:
@@ -138,7 +145,7 @@ def test_what_cannot_be_kept_is_refused_in_words() -> None:
     sure = quiet(1.0, seed=6)
     sure.probabilities[:] = np.where(np.arange(len(sure.timestamps))[:, None] % 40 < 20, [0, 1, 0], [1, 0, 0])
     with pytest.raises(
-        DataError, match=r"fight: no threshold keeps the rate: .*told 1[78]. times.*background"
+        DataError, match=r"fight: no threshold keeps the rate: .*still 1[78]. alarms.*background"
     ):
         calibrate([sure], LABELS, SETTINGS, per_hour=1.0)
     with pytest.raises(DataError, match="there is no footage"):

@@ -179,15 +179,15 @@ def test_onset_delay_matches_each_event_and_each_action_once() -> None:
         ActionEnded("wave", 7.0, 5.75, 0.9),  # not a start
         started("clap", 20.25),  # +0.25
     ]
-    delay.update(truth, events, told=[1.25, 2.5, 6.25, 9.75, 7.5, 20.75])
+    delay.update(truth, events, notified=[1.25, 2.5, 6.25, 9.75, 7.5, 20.75])
     onsets = delay.get()
     assert (onsets.matched, onsets.recall, onsets.precision) == (3, 3 / 4, 3 / 5)
     assert onsets.median == 0.25
     assert onsets.mean == pytest.approx((-0.25 + 0.75 + 0.25) / 3)
     # Told 0.25, 1.25 and 0.75 s after the true starts.
-    assert onsets.told_median == 0.75
-    assert onsets.told_mean == pytest.approx(0.75)
-    assert onsets.told_worst == 1.25
+    assert onsets.notified_median == onsets.told_median == 0.75
+    assert onsets.notified_mean == pytest.approx(0.75)
+    assert onsets.notified_worst == 1.25
 
 
 def test_onset_delay_gives_a_late_event_to_the_next_action_if_the_first_has_one() -> None:
@@ -215,8 +215,8 @@ def test_onset_delay_says_nothing_before_it_saw_something() -> None:
     )
     delay.update([(0.0, 1.0, "a")], [])
     assert delay.get().recall == 0.0
-    with pytest.raises(DataError, match="times of telling"):
-        delay.update([], [started("a", 1.0)], told=[])
+    with pytest.raises(DataError, match="times of notification"):
+        delay.update([], [started("a", 1.0)], notified=[])
     with pytest.raises(DataError, match="tolerance"):
         OnsetDelay(tolerance=-1)
 
