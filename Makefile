@@ -1,8 +1,10 @@
-# make demo: watch the synthetic world, no camera needed.   make test: run the tests.   make bench: what a frame costs.
-# make docs: the documentation as a site, in build/docs.   make wheel: the package, in dist.
+# make demo: watch the synthetic world, no camera needed.   make test: all tests.   make test-quick: unit tests, in a minute.
+# make bench: what a frame costs.   make docs: the documentation as a site, in build/docs.   make wheel: the package, in dist.
 # Each sets up .venv by itself, from nothing but Python 3.11 or newer.
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN := .venv/bin
+# Two workers with a core each; the one that is done first takes tests of the other.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 # A machine without a desktop may lack the system libraries of opencv-python's windows: then without windows.
 define opencv-without-windows
@@ -11,13 +13,16 @@ $(BIN)/python -c 'import cv2' 2>/dev/null || { \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps opencv-python-headless; }
 endef
 
-.PHONY: demo test check bench docs wheel clean
+.PHONY: demo test test-quick check bench docs wheel clean
 
 demo: .venv/ready
 	$(BIN)/streamrec demo
 
 test: .venv/ready-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile  # a core each: most of the rest is waiting
+	$(PYTEST)
+
+test-quick: .venv/ready-dev
+	$(PYTEST) tests/unit streamrec
 
 check: .venv/ready-dev
 	$(BIN)/ruff check .

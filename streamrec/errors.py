@@ -79,7 +79,7 @@ def need(module: str, *, extra: str) -> ModuleType:
     """Import an optional package; raises ``MissingExtra``, which names the extra that installs it.
 
     A module that cannot do without one calls this before it imports the package, so that whoever imports the module
-    is told the same sentence.
+    gets the same sentence.
 
     >>> need("no_such_package", extra="imagenet")
     Traceback (most recent call last):

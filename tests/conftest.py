@@ -12,6 +12,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
+from tests.helpers.commands import main_here  # noqa: F401
 from tests.helpers.graphs import kept_graphs
 from tests.helpers.paths import DATA
 

@@ -49,7 +49,7 @@ class Video:
         """A note for the user before it is played; None: nothing to note."""
         if not self._untimed:
             return None
-        why = "as its header says" if self._stream.codec_context.framerate else "for it tells no rate"
+        why = "as its header says" if self._stream.codec_context.framerate else "for its header has no rate"
         return f"it holds no timestamps; {1.0 / self.step:.4g} pictures a second are assumed, {why}"
 
     @property

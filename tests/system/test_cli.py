@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -24,7 +23,6 @@ from typer.testing import CliRunner
 
 from streamrec import Recognizer
 from streamrec.commands.app import app
-from streamrec.commands.process import main
 from streamrec.commands.wording import clock
 from streamrec.runtime.checkpoint import read_checkpoint, save_model
 from tests.helpers.cameras import free_port, rtsp_camera, silent_camera
@@ -62,29 +60,6 @@ def streamrec(*words: object, timeout: float = 120, **options) -> subprocess.Com
     return subprocess.run(
         command, capture_output=True, text=True, timeout=timeout, env=environment(), check=False, **options
     )
-
-
-@pytest.fixture
-def main_here(monkeypatch, capsys):
-    """The same command in this process: it need not import everything again."""
-
-    def call(*words: object) -> subprocess.CompletedProcess[str]:
-        monkeypatch.setattr(sys, "argv", ["streamrec", *map(str, words)])
-        with pytest.raises(SystemExit) as left:
-            main()
-        told = capsys.readouterr()
-        return subprocess.CompletedProcess(list(words), left.value.code or 0, told.out, told.err)
-
-    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    monkeypatch.setattr(
-        "streamrec.commands.process.signal", SimpleNamespace(signal=lambda *_: None, SIGTERM=signal.SIGTERM)
-    )
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield call
-    torch.set_num_threads(threads)
 
 
 @contextlib.contextmanager

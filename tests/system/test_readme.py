@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -53,28 +51,25 @@ def write_video(path: Path, frames) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("line", commands())
-def test_every_command_of_the_readme_runs(line, place):
+def test_every_command_of_the_readme_runs(line, place, main_here):
     words = shlex.split(line)
     words = ["party.mp4" if word == "0" or "://" in word else word for word in words]
     if words[1] == "record":
         words += ["--source", "party.mp4"]
+    if words[1] == "bench":
+        words += ["--rounds", "1", "--frames", "30", "--seconds", "1"]
     if words[1] == "train":
         words += ["--steps", "3", "--streams", "2", "--window", "4"]
     if "mine.safetensors" in words and words[1] != "train" and not (place / "mine.safetensors").exists():
         short = ["--steps", "3", "--streams", "2", "--window", "4"]
-        run(["streamrec", "train", "my_clips/", "--out", "mine.safetensors", *short], place)
+        main_here("train", "my_clips/", "--out", "mine.safetensors", *short, cwd=place)
     if words[1] == "events" and not (place / "events.db").exists():
-        run(["streamrec", "watch", "cameras.toml", "--history", "events.db"], place)
+        main_here("watch", "cameras.toml", "--history", "events.db", cwd=place)
     if words[1] == "run" and "--no-show" not in words:
         words.append("--no-show")
-    done = run(words, place)
+    done = main_here(*words[1:], cwd=place)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
-
-
-def run(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "streamrec", *words[1:]]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240)
 
 
 class Camera:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.commands import MainHere
 from tests.helpers.paths import ROOT
-from tests.system.test_cli import streamrec, write_video
+from tests.system.test_cli import write_video
 
 TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
 WITH, WITHOUT = TUTORIAL.split("\n## Without a camera\n")
@@ -27,9 +28,9 @@ def commands(text: str) -> list[list[str]]:
     return [shlex.split(line) for line in lines if line.startswith("streamrec ")]
 
 
-def typed(words: list[str], folder: Path) -> str:
+def typed(main: MainHere, words: list[str], folder: Path) -> str:
     """Run a command; what it said."""
-    done = streamrec(*words[1:], cwd=folder, timeout=900)
+    done = main(*words[1:], cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout + done.stderr
@@ -37,8 +38,10 @@ def typed(words: list[str], folder: Path) -> str:
 
 @pytest.mark.slow
 @pytest.mark.timeout(2400)
-def test_the_way_without_a_camera_is_its_commands_alone_and_ends_with_a_model_that_is_right(tmp_path):
-    said = {words[1]: typed(words, tmp_path) for words in commands(WITHOUT)}
+def test_the_way_without_a_camera_is_its_commands_alone_and_ends_with_a_model_that_is_right(
+    tmp_path, main_here
+):
+    said = {words[1]: typed(main_here, words, tmp_path) for words in commands(WITHOUT)}
     assert list(said) == ["record", "train", "eval", "run"]
     with (tmp_path / "figures" / "index.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -67,7 +70,7 @@ def place(tmp_path_factory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.timeout(2400)
-def test_the_way_with_a_camera_runs_from_end_to_end(place, monkeypatch, capsys):
+def test_the_way_with_a_camera_runs_from_end_to_end(place, monkeypatch, capsys, main_here):
     for words in commands(WITH):
         if words[1] == "doctor":
             continue  # it finds no camera here; its own tests run it
@@ -78,7 +81,7 @@ def test_the_way_with_a_camera_runs_from_end_to_end(place, monkeypatch, capsys):
         if words[1] == "run":
             words = ["party.mp4" if word == "0" else word for word in words]
             words = [*words, "--no-show"] if "--no-show" not in words else words
-        typed(words, place)
+        typed(main_here, words, place)
     with (place / "my_clips" / "index.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     told = list(csv.DictReader(blocks(WITH, "csv")[0].splitlines()))

@@ -36,8 +36,9 @@ from streamrec.data.clips import find_clips
 from streamrec.errors import DataError, SourceError
 from streamrec.sources.iterable import IterableSource
 from streamrec.types import Source
+from tests.helpers.commands import main_here
 from tests.helpers.paths import ROOT
-from tests.system.test_cli import assert_refused, environment, main_here, pictures_in, streamrec, write_video
+from tests.system.test_cli import assert_refused, environment, pictures_in, streamrec, write_video
 
 __all__ = ["main_here"]  # a fixture
 

@@ -263,21 +263,21 @@ class TestFromACnnOfOnesOwnToACamera:
         assert not path.exists()
         assert capsys.readouterr() == ("", "")
 
-    def test_the_command_line_plays_it_and_exports_it(self, tmp_path):
-        from tests.system.test_cli import streamrec, write_video
+    def test_the_command_line_plays_it_and_exports_it(self, tmp_path, main_here):
+        from tests.system.test_cli import write_video
 
         save_model(tmp_path / "own.safetensors", self.learned())
         write_video(tmp_path / "clip.mp4", 20)
-        done = streamrec(
+        done = main_here(
             "run", "clip.mp4", "--model", "own.safetensors", "--no-show", "--jsonl", "-", cwd=tmp_path
         )
         assert done.returncode == 0 and '"label"' in done.stdout, done.stderr
-        done = streamrec("export", "own.safetensors", "--out", "own.onnx", cwd=tmp_path)
+        done = main_here("export", "own.safetensors", "--out", "own.onnx", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert Recognizer.load(tmp_path / "own.onnx").labels == self.LABELS
         for words in (["run", "clip.mp4", "--model", "own.safetensors", "--engine", "torch", "--no-show"],
                       ["export", "own.safetensors", "--out", "again.safetensors"]):  # fmt: skip
-            done = streamrec(*words, cwd=tmp_path)
+            done = main_here(*words, cwd=tmp_path)
             assert done.returncode == 2 and "Python class" in done.stderr, done.stderr
             assert "Traceback" not in done.stderr
 

@@ -254,9 +254,9 @@ main()
 
 @pytest.fixture(scope="module")
 def long_stream() -> list[Frame]:
-    """2,000 frames of the synthetic world with irregular times, gaps and new segments."""
-    world = World(WorldSettings(seed=5, width=160, height=128, seconds=200.0, fps=10.0))
-    times = uneven(2000)
+    """600 frames of the synthetic world with irregular times, gaps and new segments."""
+    world = World(WorldSettings(seed=5, width=160, height=128, seconds=60.0, fps=10.0))
+    times = uneven(600)
     return [
         replace(frame, timestamp=time.timestamp, segment=time.segment)
         for frame, time in zip(world, times, strict=True)
@@ -265,7 +265,7 @@ def long_stream() -> list[Frame]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", shipped_models())
-def test_every_shipped_model_says_the_same_in_every_engine_for_2000_frames(name, long_stream, tmp_path):
+def test_every_shipped_model_says_the_same_in_every_engine_for_600_frames(name, long_stream, tmp_path):
     export_onnx(load_model(name), tmp_path / f"{name}.onnx")
     others = [Recognizer.load(name, engine="onnx"), Recognizer.load(tmp_path / f"{name}.onnx")]
     expected = Recognizer.load(name, engine="torch", device="cpu")
