@@ -21,7 +21,7 @@ from streamrec.evaluation.bench import CAMERA, commit, make_video, processor, re
 from streamrec.outputs.history.evidence import Evidence
 from streamrec.outputs.history.store import History
 from streamrec.pipeline.flight_recorder import FlightRecorder
-from streamrec.settings.outputs import EvidenceSettings, Privacy
+from streamrec.settings.evidence import EvidenceSettings, Privacy
 
 SIZES = ((640, 480), (1280, 720), (1920, 1080))
 

@@ -78,8 +78,8 @@ EXTRAS = {
 def need(module: str, *, extra: str) -> ModuleType:
     """Import an optional package; raises ``MissingExtra``, which names the extra that installs it.
 
-    A module that cannot do without one calls this before it imports the package, so that whoever imports the module
-    gets the same sentence.
+    A module that cannot do without one calls this before it imports the package, so that every
+    importer gets the same sentence.
 
     >>> need("no_such_package", extra="imagenet")
     Traceback (most recent call last):

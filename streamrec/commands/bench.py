@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+from streamrec.commands.option_values import parse_size
 from streamrec.commands.options import DATA, AsJson, Device, Engine, EngineName, Model, Threads, option
 from streamrec.commands.printing import log_stage, print_json, print_text
-from streamrec.commands.values import parse_size
 from streamrec.settings.tuned_file import DEFAULT_MODEL
 
 

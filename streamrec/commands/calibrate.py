@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from streamrec.commands.option_values import parse_relabel
 from streamrec.commands.options import (
     DATA,
     OUTPUT,
@@ -17,7 +18,6 @@ from streamrec.commands.options import (
     option,
 )
 from streamrec.commands.printing import log, log_left_out, print_json, print_text, progress
-from streamrec.commands.values import parse_relabel
 
 if TYPE_CHECKING:
     from streamrec.runtime.recognizer import Recognizer

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from streamrec.core.reading import path_of
 from streamrec.errors import StreamrecError
-from streamrec.runtime.checkpoint import shipped_models
+from streamrec.runtime.checkpoint import read_checkpoint, shipped_models
 from streamrec.settings.toml import read_toml
 
 
@@ -40,8 +40,6 @@ def labels(incomplete: str) -> list[str]:
     >>> labels("wave,sq")
     ['wave,squat', 'wave,squats']
     """
-    from streamrec.runtime.checkpoint import read_checkpoint
-
     before, comma, last = incomplete.rpartition(",")
     known = {label: None for name in shipped_models() for label in read_checkpoint(name).config.labels}
     return [before + comma + label for label in _matching(last, known)]

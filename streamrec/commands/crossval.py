@@ -10,10 +10,10 @@ from typing import Annotated, Any
 import typer
 
 from streamrec.commands.command_class import check_numbers
+from streamrec.commands.option_values import parse_relabel
 from streamrec.commands.options import CONDITIONS, DATA, OUTPUT, option
 from streamrec.commands.printing import log, print_text
 from streamrec.commands.train import job_of
-from streamrec.commands.values import parse_relabel
 
 # Options of train that do not change the model.
 _NOT_OF_THE_MODEL = ("data", "out", "run_folder", "seed", "hold_out", "threads", "device")

@@ -12,7 +12,7 @@ from pathlib import Path
 import typer
 
 from streamrec.commands.exit_codes import FAILED
-from streamrec.commands.missing import what_is_missing
+from streamrec.commands.missing_package import what_is_missing
 from streamrec.commands.printing import print_text
 from streamrec.core.version import version_of
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from streamrec.commands.option_values import parse_numbers, parse_relabel
 from streamrec.commands.options import (
     CONDITIONS,
     DATA,
@@ -19,7 +20,6 @@ from streamrec.commands.options import (
     option,
 )
 from streamrec.commands.printing import log, offset, print_json, print_text, progress
-from streamrec.commands.values import parse_numbers, parse_relabel
 
 if TYPE_CHECKING:
     from streamrec.runtime.recognizer import Recognizer

@@ -1,4 +1,4 @@
-"""What a command ends with. 2 is also what the command line ends with where an option is wrong."""
+"""Exit codes of the commands. 2 is also what the command line ends with where an option is wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`streamrec familiar`: teach a model which images it knows."""
+"""`streamrec familiar`: fit the out-of-distribution score of a model to images that it should know."""
 
 from __future__ import annotations
 

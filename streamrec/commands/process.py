@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import typer
 
 from streamrec.commands.exit_codes import FAILED, HUNG_UP, INTERRUPTED, MISTAKE
-from streamrec.commands.missing import what_is_missing
+from streamrec.commands.missing_package import what_is_missing
 from streamrec.commands.printing import print_error
 from streamrec.core import process_end as ending
 

@@ -1,4 +1,4 @@
-"""Notices that ``cameras.toml`` has changed, and reads it beside what runs."""
+"""Reload while running: notices that ``cameras.toml`` has changed, and reads it in a thread beside recognition."""
 
 from __future__ import annotations
 

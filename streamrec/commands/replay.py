@@ -1,4 +1,4 @@
-"""`streamrec replay`: repeat what --record wrote."""
+"""`streamrec replay`: repeat a recording of the flight recorder (--record), and compare it bit for bit."""
 
 from __future__ import annotations
 

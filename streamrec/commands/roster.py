@@ -1,4 +1,4 @@
-"""Which cameras run with which settings: brings a watcher to what ``cameras.toml`` says, and touches no other."""
+"""Applies ``cameras.toml`` to a running watcher: adds, changes and removes its cameras, and touches no other."""
 
 from __future__ import annotations
 

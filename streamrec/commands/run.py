@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from streamrec.commands.exit_codes import CUT_OFF
-from streamrec.commands.given import (
+from streamrec.commands.option_groups import (
     after_events,
     after_options,
     files_of_sinks,

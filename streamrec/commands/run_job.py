@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamrec.commands.outputs import CallbackView, LinesView, Outputs, PageView, SinkView, View
-from streamrec.commands.terminal import Terminal
+from streamrec.commands.run_terminal import RunTerminal
 from streamrec.commands.wording import describe_health
 from streamrec.core.console import LineConsole
 from streamrec.errors import ModelError, SinkError
@@ -102,7 +102,7 @@ class _Opened:
         on_stdout = job.jsonl != "-"
         aside = LineConsole(stderr=True, background=source.live)  # what is printed beside the lines of events
         stack.callback(aside.close)
-        terminal = Terminal(source, job.recognizer, on_stdout=on_stdout, warn=aside.print_line)
+        terminal = RunTerminal(source, job.recognizer, on_stdout=on_stdout, warn=aside.print_line)
         stack.callback(terminal.console.close)
         self.written: list[Any] = (
             [terminal.console] if on_stdout else []

@@ -1,4 +1,4 @@
-"""The signals of ``streamrec watch``."""
+"""Signals of ``streamrec watch``: SIGINT and SIGTERM end it, SIGHUP reloads ``cameras.toml``."""
 
 from __future__ import annotations
 

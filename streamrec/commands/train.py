@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from streamrec.commands.option_values import parse_names, parse_relabel, parse_size
 from streamrec.commands.options import DATA, OUTPUT, complete
 from streamrec.commands.options import option as plain_option
-from streamrec.commands.values import parse_names, parse_relabel, parse_size
 
 if TYPE_CHECKING:
     from streamrec.train.job import TrainJob

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from streamrec.commands.option_values import parse_numbers, parse_relabel, parse_size
 from streamrec.commands.options import (
     DATA,
     OUTPUT,
@@ -20,8 +21,7 @@ from streamrec.commands.options import (
     option,
 )
 from streamrec.commands.printing import log, log_stage, print_json, print_text
-from streamrec.commands.values import parse_numbers, parse_relabel, parse_size
-from streamrec.settings.tuned_file import DEFAULT_MODEL
+from streamrec.settings.tuned_file import DEFAULT_MODEL, toml_of
 
 
 def tune(
@@ -68,7 +68,6 @@ def tune(
     from streamrec.core.files import keep_inputs, replacing
     from streamrec.evaluation.tune import TuneSettings, run_tune, text_of
     from streamrec.runtime.checkpoint import model_file
-    from streamrec.settings.tuned_file import toml_of
 
     keep_inputs({"--out": out}, [data, *map(model_file, model or ())])
     report = run_tune(

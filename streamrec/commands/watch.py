@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from streamrec.commands.given import after_options, files_of_sinks, page_settings, tuned_settings
+from streamrec.commands.option_groups import after_options, files_of_sinks, page_settings, tuned_settings
 from streamrec.commands.options import (
     OUTPUT,
     SOURCE,

@@ -10,11 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from streamrec.commands.board import DRAW_SECONDS, Board
 from streamrec.commands.outputs import LinesView, Outputs, PageView, View
 from streamrec.commands.reload import Changes, Reload
 from streamrec.commands.roster import Plan, Roster
 from streamrec.commands.signals import Signals
+from streamrec.commands.watch_terminal import DRAW_SECONDS, WatchTerminal
 from streamrec.core.files import Output, keep_inputs
 from streamrec.core.redact import redact
 from streamrec.errors import SettingsError
@@ -118,23 +118,30 @@ class _Watching:
             tuple[Camera, Health]
         ] = []  # cameras that ended, until their last results are written
         self._reload: Reload | None = None
-        board = self._board = Board(file, on_stdout=job.jsonl != "-")
-        stack.callback(board.close)
-        views: list[View] = [board]
+        terminal = self._terminal = WatchTerminal(file, on_stdout=job.jsonl != "-")
+        stack.callback(terminal.close)
+        views: list[View] = [terminal]
         if job.jsonl is not None:
             lines = LinesView(
-                job.jsonl, warn=board.log, log=board.log, append=True, predictions=job.predictions, dated=True
+                job.jsonl,
+                warn=terminal.log,
+                log=terminal.log,
+                append=True,
+                predictions=job.predictions,
+                dated=True,
             )
             stack.callback(lines.close)
             views.append(lines)
-        board.warn(file)
-        self._dispatcher = stack.enter_context(Dispatcher(after, board.log))
+        terminal.warn(file)
+        self._dispatcher = stack.enter_context(Dispatcher(after, terminal.log))
         self._live = None
         if job.web is not None:
-            page = PageView(job.web, self._dispatcher, board.log, file=job.in_force, secrets=board.secrets)
+            page = PageView(
+                job.web, self._dispatcher, terminal.log, file=job.in_force, secrets=terminal.secrets
+            )
             views.insert(0, stack.enter_context(page))
             self._live = page.live
-        self._outputs = Outputs(self._dispatcher, views, terminal=board, log=board.log)
+        self._outputs = Outputs(self._dispatcher, views, terminal=terminal, log=terminal.log)
         self._watcher = Watcher(on_health=self._on_health)
         stack.callback(self._watcher.close, _PATIENCE)  # also after an error
         self._roster = Roster(
@@ -146,11 +153,11 @@ class _Watching:
         plan = self._roster.prepare(file, after)
         self._report(self._roster.apply(plan) or "no camera is enabled")
         for note in plan.notes:
-            board.log(note)
-        stack.enter_context(board.table_shown())
+            terminal.log(note)
+        stack.enter_context(terminal.table_shown())
 
     def _report(self, text: str) -> None:
-        self._board.log(f"{self._job.path.name}: {text}")
+        self._terminal.log(f"{self._job.path.name}: {text}")
 
     def _on_health(self, camera: Camera, health: Health) -> None:
         # An end is reported after what ended with it; the state of a camera that takes its place, after that.
@@ -161,7 +168,7 @@ class _Watching:
             self._dispatcher.in_order(camera.name, report, last=False)
 
     def _report_health(self, camera: Camera, health: Health) -> None:
-        health = replace(health, reason=redact(health.reason, self._board.secrets))
+        health = replace(health, reason=redact(health.reason, self._terminal.secrets))
         self._dispatcher.health(camera.name, health)
         self._outputs.write_health(camera.name, health)
 
@@ -184,9 +191,9 @@ class _Watching:
             began = time.monotonic()
             self._write(self._watcher.step(_TICK))
             cameras = self._watcher.cameras
-            self._board.refresh(cameras)
+            self._terminal.refresh(cameras)
             if self._live is not None:
-                self._live.secrets = self._board.secrets
+                self._live.secrets = self._terminal.secrets
                 self._live.beat(cameras)
                 if self._live.reload.is_set():
                     self._live.reload.clear()
@@ -209,23 +216,23 @@ class _Watching:
             try:
                 self._apply(self._reload.get(), changes, asked=self._reload.asked)
             except SettingsError as error:
-                self._board.log(f"{error}; the cameras go on as they were")
+                self._terminal.log(f"{error}; the cameras go on as they were")
             self._reload = None
 
     def _prepare(self) -> Plan:
         file = self._job.in_force.read()
         # The old secrets may still be printed, the new ones already.
-        self._board.secrets = tuple({*self._board.secrets, *file.secrets})
+        self._terminal.secrets = tuple({*self._terminal.secrets, *file.secrets})
         return self._roster.prepare(file, self._job.after_events(file))
 
     def _apply(self, plan: Plan, changes: Changes, *, asked: bool) -> None:
         done = self._roster.apply(plan)
         changes.follow(plan.file.read)
-        self._board.warn(plan.file)
+        self._terminal.warn(plan.file)
         if plan.after != self._dispatcher.settings:
-            self._board.log("what happens after an event is other now: that counts from the next start")
+            self._terminal.log("what happens after an event is other now: that counts from the next start")
         for note in plan.notes:
-            self._board.log(note)
+            self._terminal.log(note)
         if done or asked:
             self._report(done or "nothing changed")
 
@@ -235,4 +242,4 @@ class _Watching:
         self._write(self._watcher.step(0.0))
         self._watcher.close(_PATIENCE)
         self._dispatcher.settle()
-        self._board.summary(self._watcher)
+        self._terminal.summary(self._watcher)

@@ -55,7 +55,7 @@ def replacing(
     It is written beside ``path``, synchronized to the disk (``sync``) and renamed, so that a reader sees the old
     file or the new one, whole. ``private``: only the owner may read a new file. The mode of an existing file is
     kept and a link is followed; with ``fresh`` neither is: the mode is a new file's, and a link is replaced, so that
-    whoever may write in the folder cannot lead the writer elsewhere. Raises ``OSError`` as ``open`` does.
+    another user with write access to the folder cannot lead the writer elsewhere. Raises ``OSError`` as ``open`` does.
     """
     path = Path(path) if fresh else Path(os.path.realpath(path))
     if path.exists() and not path.is_file():  # /dev/stdout, a pipe: it cannot be replaced

@@ -23,7 +23,7 @@ OLD_PATHS: dict[str, tuple[str, ...]] = {
     "counting": ("events.repetitions", "data.phase"),
     "encoders": ("nn.encoders",),
     "engines": ("runtime.load", "runtime.engine"),
-    "evidence": ("outputs.history.evidence", "settings.outputs"),
+    "evidence": ("outputs.history.evidence", "settings.evidence"),
     "explain": ("runtime.explain",),
     "export": ("runtime.export",),
     "flight": ("pipeline.flight_recorder",),

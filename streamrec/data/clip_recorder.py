@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
+from streamrec.core.csv_tables import read_table
 from streamrec.core.files import make_private_folder, replacing
 from streamrec.core.messages import why
 from streamrec.core.reading import path_of
-from streamrec.core.tables import read_table
 from streamrec.errors import DataError, StreamrecError
 from streamrec.outputs.video_file import VideoFile
 from streamrec.sources.files import VIDEO_ENDINGS
@@ -379,7 +379,7 @@ class _Writing:
 
     @property
     def length(self) -> float:
-        """Seconds, the last picture's own included; half a picture is forgiven."""
+        """Seconds, including the last frame's own; half a frame is tolerated."""
         span = self._last - self._first
         return span + 1.5 * span / max(1, self._count - 1)
 

@@ -14,8 +14,8 @@ from itertools import combinations, pairwise
 from pathlib import Path
 from typing import TypeAlias
 
+from streamrec.core.csv_tables import decimal, read_table
 from streamrec.core.reading import path_of
-from streamrec.core.tables import decimal, read_table
 from streamrec.core.text import printable
 from streamrec.errors import DataError
 from streamrec.events.detector import BACKGROUND as BACKGROUND

@@ -26,8 +26,8 @@ from streamrec.sources.health import amiss
 from streamrec.sources.sampling import is_due
 from streamrec.types import Frame, Source
 
-MAPPED_BYTES = 8 << 20  # from which on pictures stay on disk: each mapped file holds one of few file handles
-EDITION = 2  # of the entries: to be raised when Transform.resize or the reader of files gives other pictures
+MAPPED_BYTES = 8 << 20  # from which on frames stay on disk: each mapped file holds one of few file handles
+EDITION = 2  # of the entries: to be raised when Transform.resize or the reader of files gives other frames
 _ENTRY = re.compile(r"[0-9a-f]{40}(\.part-\w+)?")  # nothing else in the folder is ever touched
 
 
@@ -121,7 +121,7 @@ def _recorded(
 class ClipCache:
     """Decoded clips in a folder, so that each is decoded once.
 
-    A clip is known by its path, size and time of change, together with the size of the pictures and ``max_fps``:
+    A clip is known by its path, size and time of change, together with the size of the frames and ``max_fps``:
     a changed file is decoded again, and so is a damaged entry. Entries are whole or not there, so several
     trainings may share a folder. Beyond ``max_bytes`` those that were not used for longest go. Where the
     folder cannot be written, clips are decoded each time.
@@ -136,7 +136,7 @@ class ClipCache:
     def pictures_of(
         self, path: Path, transform: Transform, *, max_fps: float = 30.0
     ) -> tuple[np.ndarray, np.ndarray]:
-        """A video file's pictures (T, height, width, 3) uint8 BGR and timestamps (T,) in seconds.
+        """A video file's frames (T, height, width, 3) uint8 BGR and timestamps (T,) in seconds.
 
         Raises ``SourceError`` for a file that cannot be read.
         """
@@ -227,7 +227,7 @@ def _key(path: Path, transform: Transform, max_fps: float) -> str:
 
 
 def _read(entry: Path) -> tuple[np.ndarray, np.ndarray] | None:
-    """The pictures and timestamps of an entry; None where it is not there or is damaged."""
+    """The frames and timestamps of an entry; None where it is not there or is damaged."""
     path = entry / "pictures.npy"
     try:
         is_large = path.stat().st_size >= MAPPED_BYTES

@@ -1,4 +1,4 @@
-"""Splits of clips into training and held-out ones, never with one group on both sides."""
+"""Splits by group, k folds or leave-one-group-out: no group is in training and held-out clips at once."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class BenchSettings:
     device: str = "auto"
     threads: int | None = None  # of one step; None: what suits the model
     video: Path | None = None  # None: the synthetic world, as H.264
-    size: tuple[int, int] = (1280, 720)  # of the synthetic world's pictures
+    size: tuple[int, int] = (1280, 720)  # of the synthetic world's frames
     frames: int = 90
     rounds: int = 5
     seconds: float = 6.0  # how long the camera is watched
@@ -77,9 +77,7 @@ class BenchReport:
     stages: dict[str, float]  # ms a frame, each timed alone in one thread
     rates: dict[str, float]  # frames a second
     latency: dict[str, float | None]  # seconds from a frame's time at the camera to its prediction
-    streams: (
-        float  # of STREAM frames a second each, of this picture's size, that can be decoded and recognized
-    )
+    streams: float  # of STREAM frames a second each, of this frame size, that can be decoded and recognized
     start: dict[str, float | None] = field(default_factory=dict)  # of a fresh process
 
     def to_dict(self) -> dict[str, Any]:

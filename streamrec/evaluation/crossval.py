@@ -1,4 +1,4 @@
-"""Cross-validation of a training recipe: folds that share no group, several seeds, and baselines."""
+"""Cross-validation of a training recipe (k folds or leave-one-group-out), with several seeds and baselines."""
 
 from __future__ import annotations
 

@@ -353,7 +353,7 @@ class OnsetDelay:
         """Match one stream: its true segments without background, and its events; ended ones are skipped.
 
         ``notified`` (old name: ``told``): for each event the timestamp in seconds of the frame that gave it. An event's
-        own timestamp is an estimate of an earlier time; only ``notified`` gives the delay until somebody knows.
+        own timestamp is an estimate of an earlier time; only ``notified`` gives the delay until the notification.
         """
         events = list(events)
         notified = told if notified is None else notified

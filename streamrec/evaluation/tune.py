@@ -60,7 +60,7 @@ class TuneSettings:
     )  # of several input sizes, if there are: a model's size is fixed
     engines: tuple[str, ...] = ()  # empty: those that are installed
     cameras: int = 1
-    size: tuple[int, int] = (1280, 720)  # of their pictures
+    size: tuple[int, int] = (1280, 720)  # of their frames
     camera_fps: float = 30.0
     rates: tuple[float, ...] = ()  # sampling rates in frames a second; empty: those of RATES
     seconds: float = 120.0  # length of the stream that is played

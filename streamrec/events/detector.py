@@ -1,4 +1,6 @@
-"""Scores in, started and ended actions out: smoothing and hysteresis, so that a flickering score gives one event.
+"""Event detection: scores in, started and ended actions out, with smoothing, hysteresis and cool-down.
+
+A flickering score gives one event.
 
 Each label is watched on its own, on two scores: the *raw* probability of the frame, and the *smoothed* one,
 an exponential average that depends on the elapsed time, so that the frame rate does not matter.

@@ -1,4 +1,4 @@
-"""Phases in, repetitions out: the phase is unwrapped over full turns, so that jitter never counts twice.
+"""Repetition counting: phases in, repetitions out; the phase is unwrapped, so that jitter never counts twice.
 
 A model that counts predicts with each frame its place in a repetition: an angle, 0 at the start, a full turn
 at the start of the next, as a cosine and a sine whose length is the confidence.

@@ -1,4 +1,4 @@
-"""All that makes a model besides its weights. No torch here: serving an exported model does not need it."""
+"""The model's configuration: all but its weights. No torch here: serving an exported model does not need it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The heads: features of frames in, outputs of the model out, with explicit memory and the elapsed time as input."""
+"""The heads (LSTM, GRU, causal attention): features in, outputs out, with explicit memory and the elapsed time."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ from streamrec.outputs.sink import Sink
 from streamrec.pipeline.flight_recorder import FlightRecorder
 from streamrec.runtime.recognizer import Recognizer
 from streamrec.settings.cameras_file import WatchFile
-from streamrec.settings.outputs import EvidenceSettings, Privacy
+from streamrec.settings.evidence import EvidenceSettings, Privacy
 from streamrec.types import Event, Health, Result
 
 _AGAIN_SECONDS = 60.0  # between two logs of the same failure

@@ -1,4 +1,4 @@
-"""Results, events and health as JSON Lines."""
+"""Results, events and health as JSON Lines; ``schemas/jsonl.json`` is their JSON Schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The prediction drawn over its frame: label, bars, repetitions, running actions, the last seconds."""
+"""The overlay: the prediction drawn over its frame: label, bars, repetitions, running actions, the last seconds."""
 
 from __future__ import annotations
 

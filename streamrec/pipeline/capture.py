@@ -1,4 +1,4 @@
-"""The one place that starts a reading thread: ``with capture(source) as frames``, or a ``Reader`` for many at once."""
+"""Capture threads, started here alone: ``with capture(source) as frames``, or a ``Reader`` for many at once."""
 
 from __future__ import annotations
 

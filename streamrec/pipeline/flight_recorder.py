@@ -325,7 +325,7 @@ def load_recorded(name: str, engine: str) -> Recognizer:
 def replay(folder: Path, load: Callable[[str, str], Recognizer] = load_recorded) -> Replayed:
     """Run all steps of a recording again. ``load``: a model's name and engine -> the recognizer to run them with.
 
-    Raises ``DataError`` where there is no recording, one without pictures, or one that is damaged.
+    Raises ``DataError`` where there is no recording, one without images, or one that is damaged.
     """
     with explain_errors(folder, DataError):
         return _replay(_recording(folder), load)

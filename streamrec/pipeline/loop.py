@@ -1,4 +1,4 @@
-"""Frames of a source in, results out. Both are generators: the caller ends them by not reading on."""
+"""The recognition loop of one source, as generators: frames in, results out. The caller ends it by not reading on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ring buffer between the thread that reads a source and the thread that takes its frames."""
+"""The ring buffer between capture thread and recognizer: of a live source it drops the oldest frame, and counts it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One file is a whole model: weights, labels, transform, frame rate and step graph, in safetensors. No pickle.
+"""Model files: weights, labels, transform, frame rate and step graph in one safetensors file. No pickle.
 
 The kernels of a frozen backbone are stored in half precision and read as float32.
 

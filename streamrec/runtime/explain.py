@@ -73,7 +73,7 @@ class Explainer:
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> Explainer:
-        """Of a shipped model by name, or of a model file by path; raises ``ModelError`` in words."""
+        """Of a shipped model by name, or of a model file by path; raises ``ModelError``."""
         path = find_model(name_or_path)
         if path.suffix == ".onnx":
             raise ModelError(

@@ -100,7 +100,7 @@ def export_graph(
     config: ModelConfig,
     path: str | Path,
 ) -> None:
-    """The same of the graph that lies in a model file, with the weights that it refers to."""
+    """The same of the graph in a model file, with the weights that it refers to."""
     need("onnx", extra="train")
     import onnx
     from onnx.numpy_helper import from_array

@@ -19,7 +19,7 @@ from streamrec.core.text import printable
 from streamrec.core.threads import for_encoding, for_engine
 from streamrec.errors import ModelError
 from streamrec.nn.config import ModelConfig
-from streamrec.runtime.checkpoint import Checkpoint, parse_config
+from streamrec.runtime.checkpoint import Checkpoint, build_model, parse_config
 from streamrec.runtime.engine import Arrays, Engine, PrefetchWorkers
 from streamrec.runtime.graph_split import SplitGraph
 
@@ -66,7 +66,6 @@ class OnnxEngine(Engine):
         """The graph and the weights of a model file; a file without a graph is exported now, with torch."""
         graph, names = checkpoint.graph, list(checkpoint.referred)
         if graph is None:
-            from streamrec.runtime.checkpoint import build_model
             from streamrec.runtime.export import step_graph
 
             graph, names = step_graph(build_model(checkpoint))

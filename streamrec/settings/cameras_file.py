@@ -19,7 +19,7 @@ from streamrec.core.redact import is_known, is_random, redact, secrets_of
 from streamrec.core.text import printable
 from streamrec.errors import SettingsError, StreamrecError
 from streamrec.events.detector import LIMITS, NUMBERS, EventSettings
-from streamrec.settings.outputs import Privacy
+from streamrec.settings.evidence import Privacy
 from streamrec.settings.toml import no_such_key, parse_toml, read_toml
 from streamrec.settings.tuned_file import DEFAULT_MODEL, Tuned
 

@@ -30,7 +30,7 @@ from streamrec.sources.monitors import FROZEN_SECONDS
 from streamrec.sources.open_errors import LOST, OPEN_SECONDS
 from streamrec.sources.probe import ReachabilityProbe
 from streamrec.sources.reader_thread import UNPLUGGED, DecodedFrame, IsFile, ReaderThread, StreamEnded
-from streamrec.sources.reconnect import Timeouts, Watchdog, pause
+from streamrec.sources.reconnect import Timeouts, Watchdog, backoff
 from streamrec.sources.webcam import opened_webcam
 from streamrec.types import Frame, Health, Source, SourceState
 
@@ -201,7 +201,7 @@ class NetworkSource(Source):
                 return
             segment += 1 if index else 0
             report.set_state(self, SourceState.reconnecting, reason)
-            self._left.wait(pause(0 if index else number))
+            self._left.wait(backoff(0 if index else number))
 
     def _pass_on(self, health: Health) -> None:
         """Take over the health of the file that is played. One that is played again has not failed."""

@@ -1,4 +1,4 @@
-"""Keeping a camera open: its health, its deadlines, and when it is opened again."""
+"""The watchdog of a camera: deadlines for its frames, its health, and reconnects with backoff."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ STALL_SECONDS = 2.0  # the shortest time without a good frame that is a stall
 STALL_INTERVALS = 4.0  # and that many times the camera's own frame interval
 HLS_SECONDS = 20.0  # HLS arrives in pieces of several seconds
 PATIENCE = 2.0  # a stall that lasts so many times its limit ends in a reopening
-PAUSES = (1.0, 30.0)  # seconds between openings, the first and the longest
+BACKOFF_SECONDS = (1.0, 30.0)  # seconds between openings, the first and the longest
 ONLY_TORN_COME = "only torn pictures come"
 WAITING = "connected; waiting for a whole picture (key frame)"
 SILENT_YET = "connected; nothing has come yet"
@@ -172,7 +172,7 @@ class Watchdog:
         self._woken = False
         if self._been_live and pauses == 0:
             return None  # it was live, or answered, just now: open it at once
-        seconds = pause(pauses - self._been_live)
+        seconds = backoff(pauses - self._been_live)
 
         def wait(reader: ReaderThread) -> None:
             if self.probe is None:
@@ -386,10 +386,10 @@ def _after(
     return wait
 
 
-def pause(number: int) -> float:
+def backoff(number: int) -> float:
     """Seconds before the opening after this one, counted from 0; random, for one switch may have many cameras."""
-    longest = min(PAUSES[1], PAUSES[0] * 2.0 ** min(number, 30))
-    return random.uniform(max(PAUSES[0], longest / 2), longest)
+    longest = min(BACKOFF_SECONDS[1], BACKOFF_SECONDS[0] * 2.0 ** min(number, 30))
+    return random.uniform(max(BACKOFF_SECONDS[0], longest / 2), longest)
 
 
 def _seconds_until(moment: float | None) -> float | None:

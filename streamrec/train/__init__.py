@@ -1,1 +1,1 @@
-"""Training and evaluation: data, the recipe, and the numbers."""
+"""Training: windows of endless streams, augmentation, recipes, soups, resume, reports."""

@@ -1,4 +1,4 @@
-"""Training, in reading order: windows of endless streams, state carried between them, late steps weigh most."""
+"""The training loop, top to bottom: windows of endless streams, state carried between them, late steps weigh most."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Named settings, so that the command on a model's card is short: ``streamrec train clips/ --recipe fight``."""
+"""Recipes: named settings, so that a model card's command is short: ``streamrec train clips/ --recipe fight``."""
 
 from __future__ import annotations
 
@@ -42,7 +42,10 @@ FEW = TrainSettings(steps=160, window=16, average=0.98, label_smoothing=0.1, wei
 
 # Frozen ImageNet features of postures beside motion; the backbone encodes each view once.
 JOINT = MappingProxyType({"encoder": "joint", "transform": Transform(width=160, height=128)})
-RESTING: Mapping[str, Any] = MappingProxyType({"stages": "staged", "unfreeze": 1.0, "evaluate_every": 1000})
+# Staged training in which the backbone never learns.
+FROZEN_BACKBONE: Mapping[str, Any] = MappingProxyType(
+    {"stages": "staged", "unfreeze": 1.0, "evaluate_every": 1000}
+)
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
@@ -73,7 +76,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             about="postures, with the ways into them and out, one after the other",
             settings=replace(
                 FEW,
-                **RESTING,
+                **FROZEN_BACKBONE,
                 steps=250,
                 streams=4,
                 window=96,
@@ -138,7 +141,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             about="the shipped model workout",
             settings=replace(
                 FEW,
-                **RESTING,
+                **FROZEN_BACKBONE,
                 steps=400,
                 streams=8,
                 window=32,

@@ -1,4 +1,4 @@
-"""Which requests the page answers: host names, sessions and tokens, origins and CSRF tokens.
+"""Access control of the page: host names, session cookies and tokens, origins and CSRF tokens.
 
 A request passes these checks in order:
 

@@ -156,10 +156,6 @@ class Access:
         """An identifier of each password and token, so that its sessions can end when it is removed."""
         return tuple(salt + digest for *_, salt, digest in self.passwords) + self.tokens
 
-    def knows_token(self, token: str) -> bool:
-        """Whether it is right."""
-        return self.token_of(token) is not None
-
     def token_of(self, token: str) -> bytes | None:
         """Which of ``credentials`` it is; None where it is wrong."""
         found = hashlib.sha256(token.encode("utf-8", "replace")).digest()

@@ -20,7 +20,7 @@ import pytest
 from websockets.sync.client import connect
 
 from streamrec import open_source
-from streamrec.commands.given import page_settings
+from streamrec.commands.option_groups import page_settings
 from streamrec.errors import SourceError
 from streamrec.web.auth import make_token
 from tests.helpers.cameras import free_port, http_camera, rtsp_camera

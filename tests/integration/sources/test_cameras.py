@@ -46,7 +46,7 @@ from streamrec.sources.reconnect import (
     STALL_SECONDS,
     Timeouts,
     Watchdog,
-    pause,
+    backoff,
 )
 from streamrec.types import Frame, Health, Source
 from tests.helpers import cameras
@@ -1046,10 +1046,10 @@ def watch_of(read: Callable[[ReaderThread], None] = lambda _: None) -> Watchdog:
 class TestWaiting:
     def test_pauses_grow_from_a_second_to_half_a_minute_and_differ(self):
         for number in range(50):
-            pauses = {pause(number) for _ in range(20)}
+            pauses = {backoff(number) for _ in range(20)}
             assert max(1.0, 2.0**number / 2 if number < 5 else 15.0) <= min(pauses)
             assert max(pauses) <= min(2.0**number, 30.0)
-        assert len({pause(5) for _ in range(20)}) > 10
+        assert len({backoff(5) for _ in range(20)}) > 10
 
     @pytest.mark.parametrize(
         ("address", "host", "port"),
@@ -1427,7 +1427,7 @@ class TestOtherWays:
     """Real servers of what is not plain RTSP: each is read, lost, and read again."""
 
     def test_a_camera_by_rtsps_is_read_with_its_password_and_again_when_it_restarts(self, monkeypatch):
-        monkeypatch.setattr(reconnect, "PAUSES", (0.1, 0.2))
+        monkeypatch.setattr(reconnect, "BACKOFF_SECONDS", (0.1, 0.2))
         way = {"fps": 15, "size": (320, 240), "user": "anna", "password": SECRET, "tls": True}
         with rtsp_camera(**way) as camera:
             assert camera.startswith("rtsps://anna:")
@@ -1451,7 +1451,7 @@ class TestOtherWays:
 
     @pytest.mark.slow
     def test_a_stream_by_rtmp_is_open_within_its_deadline_and_read_again_when_it_was_lost(self, monkeypatch):
-        monkeypatch.setattr(reconnect, "PAUSES", (0.1, 0.2))
+        monkeypatch.setattr(reconnect, "BACKOFF_SECONDS", (0.1, 0.2))
         # This server is for the first who comes: it must not be one that only checks whether it is there.
         monkeypatch.setattr(ReachabilityProbe, "of", staticmethod(lambda address: None))
         took: list[float] = []
@@ -1485,7 +1485,7 @@ class TestOtherWays:
     @pytest.mark.slow
     def test_hls_that_stops_is_reported_and_read_again_when_it_goes_on(self, tmp_path, monkeypatch):
         monkeypatch.setattr(reconnect, "HLS_SECONDS", 3.0)
-        monkeypatch.setattr(reconnect, "PAUSES", (0.1, 0.2))
+        monkeypatch.setattr(reconnect, "BACKOFF_SECONDS", (0.1, 0.2))
         options = ["-f", "hls", "-hls_time", "1", "-hls_list_size", "3", "-hls_flags", "delete_segments"]
         with ExitStack() as running:
             serve = partial(live_by_ffmpeg, *options, str(tmp_path / "live.m3u8"))
@@ -1538,7 +1538,7 @@ class TestWebcam:
         assert cv2.utils.logging.getLogLevel() == level
 
     def test_a_webcam_that_vanishes_is_waited_for(self, monkeypatch):
-        monkeypatch.setattr(reconnect, "PAUSES", (0.01, 0.02))
+        monkeypatch.setattr(reconnect, "BACKOFF_SECONDS", (0.01, 0.02))
         monkeypatch.setattr(cv2, "VideoCapture", fake_video(3, 0, 0, 2))
         source = WebcamSource(0, retries=3)
         changes: list[Health] = []

@@ -215,7 +215,7 @@ class TestFilms:
         assert logins == ["Basic YW5uYTpzQGY=", None]
 
     def test_a_file_whose_connection_is_lost_is_played_again_with_endless_retries(self, monkeypatch):
-        monkeypatch.setattr(watchdog, "PAUSES", (0.01, 0.02))
+        monkeypatch.setattr(watchdog, "BACKOFF_SECONDS", (0.01, 0.02))
         tries = itertools.count()
         good = film("mp4")
         with serving(film_mp4=Place(good)) as server:
@@ -249,7 +249,7 @@ class TestFilms:
 class TestCameras:
     @pytest.mark.parametrize("name", ["live_ts", "live_mp4", "live_webm"])
     def test_a_camera_is_read_for_ever_whatever_its_ending(self, name, monkeypatch):
-        monkeypatch.setattr(watchdog, "PAUSES", (0.01, 0.02))
+        monkeypatch.setattr(watchdog, "BACKOFF_SECONDS", (0.01, 0.02))
         place = Place(film("mpegts"), length=False, ranges=False, slowly=1.5, kind="video/mp2t")
         with serving(**{name: place}) as server:
             source = open_source(f"{server}/{name.replace('_', '.')}", retries=None)
@@ -264,7 +264,7 @@ class TestCameras:
 
     def test_one_that_stalls_before_it_answers_is_tried_again(self, monkeypatch):
         monkeypatch.setattr(streamrec.sources.cameras, "OPEN_SECONDS", 0.5)
-        monkeypatch.setattr(watchdog, "PAUSES", (0.01, 0.02))
+        monkeypatch.setattr(watchdog, "BACKOFF_SECONDS", (0.01, 0.02))
         place = Place(film("mp4"), silent=True)
         with serving(video_mp4=place) as server:
             source = open_source(f"{server}/video.mp4", retries=None)

@@ -188,7 +188,7 @@ def test_redirects_of_rtsp_in_a_circle_have_a_bound_and_are_reported(where, monk
 
 def test_a_circle_is_asked_again_with_pauses(monkeypatch):
     monkeypatch.setattr(streamrec.sources.cameras, "OPEN_SECONDS", 0.3)
-    monkeypatch.setattr(reconnect, "PAUSES", (0.5, 0.5))
+    monkeypatch.setattr(reconnect, "BACKOFF_SECONDS", (0.5, 0.5))
     with talking(leads_to_itself) as server:
         source = NetworkSource(server.address, retries=None)
         alarm = threading.Timer(3.0, source.interrupt)
@@ -210,7 +210,7 @@ def test_a_redirect_that_leads_somewhere_is_followed():
 
 
 def test_redirects_of_http_in_a_circle_have_a_bound_and_are_reported(monkeypatch):
-    monkeypatch.setattr(reconnect, "PAUSES", (0.5, 0.5))
+    monkeypatch.setattr(reconnect, "BACKOFF_SECONDS", (0.5, 0.5))
     with web(lambda path, port: (302, {"Location": f"http://127.0.0.1:{port}/live"}, "")) as (address, asked):
         assert "leads on to another address again and again" in reason_of(f"{address}/live")
         before = asked.total()

@@ -58,13 +58,13 @@ class TestFile:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         access = Access.read(path, {})
         assert access.knows_password(PASSWORD) and not access.knows_password("the first password")
-        assert access.knows_token(token) and not access.knows_token(token + "x")
+        assert access.token_of(token) and not access.token_of(token + "x")
         assert [p.name for p in tmp_path.iterdir()] == ["page.access"]
 
     def test_the_environment_may_hold_it(self):
         token, line = make_token()
         access = Access.read(None, {"STREAMREC_WEB_ACCESS": f"{hash_password(PASSWORD)}, {line}"})
-        assert access.knows_password(PASSWORD) and access.knows_token(token)
+        assert access.knows_password(PASSWORD) and access.token_of(token)
         assert not Access.read(None, {})
 
     @pytest.mark.parametrize(

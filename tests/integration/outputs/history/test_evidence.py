@@ -27,7 +27,7 @@ from streamrec.outputs.history import evidence as rooms
 from streamrec.outputs.history.evidence import Evidence
 from streamrec.outputs.history.records import Entry, Kind, new_id
 from streamrec.outputs.history.store import History
-from streamrec.settings.outputs import EvidenceSettings, Privacy
+from streamrec.settings.evidence import EvidenceSettings, Privacy
 from streamrec.types import ActionEnded, ActionStarted, Frame, Prediction, Result
 from tests.helpers.paths import ROOT
 
@@ -357,7 +357,7 @@ class TestAlone:
         one.close()
         code = (
             "import os, sys; from streamrec.outputs.history.evidence import Evidence; "
-            "from streamrec.settings.outputs import EvidenceSettings; "
+            "from streamrec.settings.evidence import EvidenceSettings; "
             "from streamrec.outputs.history.store import History; "
             "Evidence(EvidenceSettings(folder=sys.argv[1]), History(sys.argv[2])); os.kill(os.getpid(), 9)"
         )

@@ -1,4 +1,4 @@
-"""What a person at a terminal reads of ``streamrec watch``."""
+"""The terminal of ``streamrec watch``: a table of the cameras, events and states of health as lines."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _COLORS = {
 }
 
 
-class Board(TerminalView):
+class WatchTerminal(TerminalView):
     """Events and states as lines with the time of day, and below them a table where there is a terminal."""
 
     def __init__(self, file: WatchFile, *, on_stdout: bool) -> None:

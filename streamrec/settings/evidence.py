@@ -1,4 +1,4 @@
-"""Settings of evidence and privacy."""
+"""The settings of evidence: lengths and limits of its videos, and privacy (full, blur, none)."""
 
 from __future__ import annotations
 

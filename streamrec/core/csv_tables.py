@@ -1,4 +1,4 @@
-"""Reading CSV tables of any source: with commas, semicolons or tabs, of a spreadsheet, an editor or a program."""
+"""Reading CSV tables, whatever wrote them: commas, semicolons or tabs, from a spreadsheet, an editor or a program."""
 
 from __future__ import annotations
 

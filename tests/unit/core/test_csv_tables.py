@@ -2,7 +2,7 @@ import codecs
 
 import pytest
 
-from streamrec.core.tables import decimal, read_table
+from streamrec.core.csv_tables import decimal, read_table
 from streamrec.data.clip_recorder import ClipFolder
 from streamrec.data.clips import COLUMNS, find_clips
 from streamrec.errors import DataError

@@ -1,4 +1,4 @@
-"""How the values of options are read."""
+"""Parsing the values of options: lists of names, sizes, numbers, renamed labels."""
 
 from __future__ import annotations
 

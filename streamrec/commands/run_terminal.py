@@ -1,4 +1,4 @@
-"""What a person at a terminal reads while one source plays: events as lines, a status line, and a summary."""
+"""The terminal of ``streamrec run``: events as lines, a status line, and a summary."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from streamrec.types import ActionStarted, Event, Result, Source
 _REPORT_SECONDS = 5.0  # between two lines about the speed of a camera
 
 
-class Terminal(TerminalView):
+class RunTerminal(TerminalView):
     """Events as lines, a status line, and a summary. ``warn`` gets what is wrong with the console itself."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Settings that several options give together: the page's, those of what happens after an event, the tuned file's."""
+"""Groups of options as settings: those of the page, of what happens after an event, and of the tuned file."""
 
 from __future__ import annotations
 

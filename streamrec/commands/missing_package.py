@@ -1,4 +1,4 @@
-"""A sentence that names what to install."""
+"""The message about a package that is not installed: it names what to install."""
 
 from __future__ import annotations
 
