@@ -68,8 +68,8 @@ def median_ms(work: Callable[[], object], times: int, rounds: int) -> float:
 
 
 def result_of(n: int, image: np.ndarray, *events: ActionStarted | ActionEnded) -> Result:
-    said = Prediction("fight", 0.9, np.array([0.1, 0.9], np.float32), n / 15, ("normal", "fight"))
-    return Result(Frame(image, n, n / 15, 0, "door"), said, events)
+    prediction = Prediction("fight", 0.9, np.array([0.1, 0.9], np.float32), n / 15, ("normal", "fight"))
+    return Result(Frame(image, n, n / 15, 0, "door"), prediction, events)
 
 
 def history_costs(folder: Path, rounds: int) -> list[tuple[str, float]]:

@@ -1,11 +1,11 @@
-"""Is a rate of false alarms that was asked for kept on hours that nobody has seen? `python benchmarks/alarms.py FOLDER`
+"""Does a calibrated rate of false alarms hold on new hours of footage? `python benchmarks/alarms.py FOLDER`
 
-Hours of the synthetic world in which figures do nothing are drawn, from seeds that no training uses. Some choose the
-thresholds, as `streamrec calibrate` does; on the others, fresh ones, what is told is counted, hour by hour, with the
-model's own thresholds and with those. What they cost is measured on minutes in which the figures act.
+Hours of the synthetic world in which figures do nothing are drawn, from seeds that no training uses. Some of them
+choose the thresholds, as `streamrec calibrate` does; on the others false alarms are counted, hour by hour, with the
+model's own thresholds and with the chosen ones. Missed actions are counted on minutes in which the figures act.
 
-Pictures are drawn at about the model's own size, which is what makes hours affordable. What the model said of an hour
-is kept in FOLDER as soon as it was heard: the same command goes on where it was, and then only counts.
+Frames are drawn at about the model's own size, which makes hours affordable. The predictions for each hour are
+stored in FOLDER: the same command goes on where it was, and then only counts.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ CHOOSING, FRESH, ACTING = UNSEEN + 60_000, UNSEEN + 72_000, UNSEEN + 80_000  # f
 
 
 def main() -> None:
-    """Draw and hear what is not there yet, choose, count, print."""
+    """Draw and process missing hours, choose thresholds, count, print."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path, help="for what was said; it may hold a part already")
+    parser.add_argument("folder", type=Path, help="for the predictions; some may be there already")
     parser.add_argument("--model", default="synthetic", help="a model that knows the labels of the world")
     parser.add_argument("--world", default="figures", choices=tuple(LABELS))
     parser.add_argument("--rate", default="1/hour", help="as for streamrec calibrate")
@@ -60,12 +60,13 @@ def main() -> None:
     recognizer = Recognizer.load(options.model, threads=1)
     quiet = tuple(x for x in LABELS[options.world] if x in recognizer.config.events.background)
     choosing = [
-        heard(options, recognizer, CHOOSING + n, seconds=3600.0, actions=quiet)
+        predictions_of(options, recognizer, CHOOSING + n, seconds=3600.0, actions=quiet)
         for n in range(options.choosing)
     ]
     acting = [acted(options, recognizer, ACTING + n) for n in range(options.acting)]
     fresh = [
-        heard(options, recognizer, FRESH + n, seconds=3600.0, actions=quiet) for n in range(options.fresh)
+        predictions_of(options, recognizer, FRESH + n, seconds=3600.0, actions=quiet)
+        for n in range(options.fresh)
     ]
     labels, own = recognizer.labels, recognizer.config.events
     contract = calibrate(choosing, labels, own, per_hour=parse_rate(options.rate), actions=acting)
@@ -77,7 +78,7 @@ def main() -> None:
         ),
     }
     for name, one in found.items():
-        print(f"{name} thresholds: {said_of(one)}")
+        print(f"{name} thresholds: {sentence_of(one)}")
     everything, rng = [*choosing, *fresh], np.random.default_rng(0)
     for _ in range(options.again):
         order = rng.permutation(len(everything))
@@ -102,11 +103,11 @@ def outcome(
     settings: EventSettings,
     missed: int,
 ) -> dict[str, Any]:
-    """What was told on each fresh hour, by label, and what became of the actions."""
+    """False alarms on each fresh hour, by label, and missed actions."""
     hours = [
         {label: len(at) for label, at in alarm_times([hour], labels, settings).items()} for hour in fresh
     ]
-    told = alarm_times(
+    events = alarm_times(
         [
             ScoredRecording(one.timestamps, one.probabilities, np.zeros(len(one.timestamps), np.int64))
             for one in acting
@@ -120,11 +121,11 @@ def outcome(
         "by_label": {label: n for label in labels if (n := sum(hour.get(label, 0) for hour in hours))},
         "actions": actions,
         "missed": missed,
-        "told_beside": sum(map(len, told.values())) - (actions - missed),
+        "told_beside": sum(map(len, events.values())) - (actions - missed),
     }
 
 
-def said_of(found: dict[str, Any]) -> str:
+def sentence_of(found: dict[str, Any]) -> str:
     """The numbers as a sentence."""
     hours = found["hours"]
     low, high = (bound / len(hours) for bound in poisson_interval(sum(hours)))
@@ -134,7 +135,7 @@ def said_of(found: dict[str, Any]) -> str:
         f"false alarms by hour {' '.join(map(str, hours))}; {sum(hours)} in {len(hours)} hours ({by_label}): "
         f"{sum(hours) / len(hours):.2f} an hour (95 %: {low:.2f} to {high:.2f}). Missed {missed} of {actions} actions: "
         f"{percent(missed / actions, wilson_interval(missed, actions))} %; "
-        f"{found['told_beside']} told beside them, or twice"
+        f"{found['told_beside']} events beside them, or a second time"
     )
 
 
@@ -162,7 +163,7 @@ def world_of(
     )
 
 
-def heard(
+def predictions_of(
     options: argparse.Namespace,
     recognizer: Recognizer,
     seed: int,
@@ -170,23 +171,23 @@ def heard(
     seconds: float,
     actions: tuple[str, ...],
 ) -> ScoredRecording:
-    """What the model said of a world, from the folder where it is there already."""
+    """The predictions for a world, from the folder where they are there already."""
     kept = options.folder / f"{recognizer.name}-{options.world}-{options.fps:g}-{seed}.npz"
     if not kept.exists():
         began, used = time.monotonic(), time.process_time()
         world = world_of(options, recognizer, seed, seconds=seconds, actions=actions)
-        said = score_recording(recognizer, world)
+        found = score_recording(recognizer, world)
         unfinished = kept.with_suffix(".part.npz")
         np.savez(
             unfinished,
-            timestamps=said.timestamps,
-            probabilities=said.probabilities,
-            segments=said.segments,
+            timestamps=found.timestamps,
+            probabilities=found.probabilities,
+            segments=found.segments,
         )
         unfinished.replace(kept)
         print(
-            f"{kept.name}: {len(said.timestamps)} frames in {time.monotonic() - began:.0f} s, "
-            f"{1e3 * (time.process_time() - used) / len(said.timestamps):.2f} ms of the processor each",
+            f"{kept.name}: {len(found.timestamps)} frames in {time.monotonic() - began:.0f} s, "
+            f"{1e3 * (time.process_time() - used) / len(found.timestamps):.2f} ms of the processor each",
             flush=True,
         )
     with np.load(kept) as arrays:
@@ -197,14 +198,14 @@ def acted(options: argparse.Namespace, recognizer: Recognizer, seed: int) -> Pla
     """A minute in which figures act, with the truth."""
     labels = LABELS[options.world]
     world = world_of(options, recognizer, seed, seconds=60.0, actions=labels)
-    said = heard(options, recognizer, seed, seconds=60.0, actions=labels)
+    found = predictions_of(options, recognizer, seed, seconds=60.0, actions=labels)
     return Playback(
         name=str(seed),
         group=str(seed),
         label=None,
         truth=(),
-        timestamps=said.timestamps,
-        probabilities=said.probabilities,
+        timestamps=found.timestamps,
+        probabilities=found.probabilities,
         actions=tuple(
             Segment(start, end, label)
             for start, end, label in world.schedule()

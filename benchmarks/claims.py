@@ -54,17 +54,17 @@ def main() -> None:
         large_model(Path(folder) / "large.safetensors", video, frames, options.rounds)
         rates = time_rates(engine, recognizer, video, frames, options.rounds)
         sustained(name, engine, recognizer, video, frames, options.rounds)
-        say("8 files to one, in all", rates["8 files"] / rates["file"], 1.0)
-        say("last fifth of a long stream to its first", flatness(recognizer), 1.01, most=True)
+        check("8 files to one, in all", rates["8 files"] / rates["file"], 1.0)
+        check("last fifth of a long stream to its first", flatness(recognizer), 1.01, most=True)
         late = watch_camera(recognizer, frames, 10.0)
         assert late["p99"] is not None
-        say("p99 of a 30 fps camera, in its intervals", late["p99"] * CAMERA, 1.5, most=True)
+        check("p99 of a 30 fps camera, in its intervals", late["p99"] * CAMERA, 1.5, most=True)
         start = time_starts(BenchSettings(model=options.model), frames[0].image.shape)
-        say("seconds to the first prediction", start["seconds"] or 0.0, 1.5, most=True)
-        say("MB of memory", start["memory"] or 0.0, 350.0, most=True)
+        check("seconds to the first prediction", start["seconds"] or 0.0, 1.5, most=True)
+        check("MB of memory", start["memory"] or 0.0, 350.0, most=True)
 
 
-def say(what: str, found: float, bar: float, *, most: bool = False) -> None:
+def check(what: str, found: float, bar: float, *, most: bool = False) -> None:
     met = found <= bar if most else found >= bar
     print(
         f"{what:64}{found:9.3f}   {'at most' if most else 'at least'} {bar:g}: {'met' if met else 'NOT MET'}"
@@ -106,9 +106,9 @@ def sustained(
     took = {name: statistics.median(values) for name, values in wall.items()}
     cost = {name: statistics.median(values) for name, values in work.items()}
     limit = max(took["engine"], took["decoder"])
-    say(f"{what}: rate, of the slower of engine and decoder", limit / took["file"], 0.9)
+    check(f"{what}: rate, of the slower of engine and decoder", limit / took["file"], 0.9)
     beside = cost["file"] - cost["decoder"] - cost["engine"]
-    say(f"{what}: work beside engine and decoder, of all", beside / cost["file"], 0.15, most=True)
+    check(f"{what}: work beside engine and decoder, of all", beside / cost["file"], 0.15, most=True)
     each = {name: 1000.0 * seconds / len(frames) for name, seconds in cost.items()}
     print(f"    ms of work a frame: {', '.join(f'{name} {ms:.2f}' for name, ms in each.items())}")
 

@@ -1,7 +1,7 @@
 """Does the score depend on how long ago the stream began? `python benchmarks/drift.py` draws docs/images/drift.png.
 
 One stream of the synthetic world goes on for hours of its own time, with hard cuts to other people, rooms and cameras
-that the state is not told of: it is carried from the first frame to the last. Beside it, over the same frames, the
+that the state does not know of: it is carried from the first frame to the last. Beside it, over the same frames, the
 same model that begins anew every minute. Accuracy and the norms of the state are averaged over each ten minutes.
 """
 
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def stream(seconds: float, fps: float, seed: int) -> Iterator[Frame]:
-    """The world with cuts that nobody is told of."""
+    """The world with cuts that are not marked as new segments."""
     settings = WorldSettings(
         seed=UNSEEN + 500 + seed, width=192, height=144, fps=fps, seconds=seconds, scene_seconds=30.0
     )

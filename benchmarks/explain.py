@@ -2,7 +2,7 @@
 
 Cost: a heat beside a step of each shipped model, one thread, taking turns. Place: how much of the heat lies in the
 box of the figure of the synthetic world, to the box's part of the picture, in frames that are given their true label;
-for the trained model and for the same with random weights, whose heat should know nothing and look otherwise
+for the trained model and for the same with random weights, whose heat map should be uninformative and different
 (Adebayo et al., "Sanity Checks for Saliency Maps", NeurIPS 2018). The same for two ways that were refused: Grad-CAM,
 and evidence beyond that of the same picture standing still.
 """

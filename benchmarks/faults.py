@@ -183,7 +183,7 @@ def behind(rows: list[dict[str, Any]], mine: str) -> list[str]:
 def legend(deadline: float, seconds: float) -> str:
     still = FAULTS["picture stands still"].grace
     return (
-        "notice: from the fault's start until the reader says that something is wrong. recover: from its end to the "
+        "notice: from the fault's start until the reader reports that something is wrong. recover: from its end to the "
         f"first of three good, fresh pictures in a row; hang: not within {deadline:g} s. lost: pictures made while "
         f"they could come, and never seen; late: seen when they were older than {LATE_SECONDS:g} s. lag: age of the "
         'pictures in the end, in pictures of the camera. wrong "live": seconds of being called live with no new, '
@@ -194,8 +194,8 @@ def legend(deadline: float, seconds: float) -> str:
 
 def about() -> str:
     versions = {name: _version(name) for name in ("opencv-python", "av", "vidgear")}
-    told = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
-    return f"{processor()}, Python {platform.python_version()}, {told}, commit {commit()}"
+    listed = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+    return f"{processor()}, Python {platform.python_version()}, {listed}, commit {commit()}"
 
 
 def _version(package: str) -> str:

@@ -3,7 +3,7 @@
 `streamrec watch` with cameras of its own (RTSP on the loopback address, or `--drawn`: synthetic ones) and `--web`.
 Quiet windows and loaded ones take turns: 1,000 requests a second on the API over connections that stay open, and 50
 pages that show all cameras, both from processes of their own: viewers sit at other machines, so that these two step
-back (nice 5) where this one has no processor left. Counted is what the model looked at
+back (nice 5) where this one has no processor left. Counted are the frames that the model processed
 (`streamrec_camera_frames_total`), the processor time of the watch, and how old a picture is when a page has it.
 """
 
@@ -103,7 +103,7 @@ def ask_often(host: str, port: int, rate: float, connections: int, ends: Any, ou
 
 
 def look_on(host: str, port: int, pages: int, names: list[str], width: int, ends: Any, out: Any) -> None:
-    """So many pages that show all cameras, and say that they have drawn each message."""
+    """So many pages that show all cameras, and acknowledge each message once it is drawn."""
     from websockets.asyncio.client import connect
 
     os.nice(STEP_BACK)
@@ -139,7 +139,7 @@ def look_on(host: str, port: int, pages: int, names: list[str], width: int, ends
 
 
 @contextlib.contextmanager
-def load(host: str, port: int, options: Any, names: list[str], told: list[dict]) -> Iterator[None]:
+def load(host: str, port: int, options: Any, names: list[str], reports: list[dict]) -> Iterator[None]:
     ends, out = multiprocessing.Event(), multiprocessing.Queue()
     workers = [
         multiprocessing.Process(target=ask_often, args=(host, port, options.requests, 20, ends, out)),
@@ -153,7 +153,7 @@ def load(host: str, port: int, options: Any, names: list[str], told: list[dict])
         yield
     finally:
         ends.set()
-        told += [out.get(timeout=30) for _ in workers]
+        reports += [out.get(timeout=30) for _ in workers]
         for worker in workers:
             worker.join(10)
 
@@ -200,10 +200,10 @@ def _measure(pid: int, url: str, host: str, port: int, names: list[str], options
     cores: dict[str, list[float]] = {"quiet": [], "loaded": []}
     dropped: dict[str, float] = {"quiet": 0.0, "loaded": 0.0}
     latency: dict[str, list[float]] = {"quiet": [], "loaded": []}
-    told: list[dict] = []
+    reports: list[dict] = []
     for _ in range(options.rounds):
         for kind in ("quiet", "loaded"):
-            with load(host, port, options, names, told) if kind == "loaded" else contextlib.nullcontext():
+            with load(host, port, options, names, reports) if kind == "loaded" else contextlib.nullcontext():
                 time.sleep(SETTLE)
                 before, used, begun = counters(url), processor_seconds(pid), time.perf_counter()
                 time.sleep(options.seconds)
@@ -218,16 +218,16 @@ def _measure(pid: int, url: str, host: str, port: int, names: list[str], options
             f"{dropped[kind]:.0f} dropped  latency {1000 * statistics.mean(latency[kind]):.1f} ms  "
             f"{statistics.mean(cores[kind]):.2f} cores"
         )
-    asked = [one for one in told if "requests" in one]
-    looked = [one for one in told if "pictures" in one]
+    asked = [one for one in reports if "requests" in one]
+    drawn = [one for one in reports if "pictures" in one]
     seconds = options.rounds * (options.seconds + SETTLE)
     print(
         f"requests {sum(one['requests'] for one in asked) / seconds:.0f} a second, "
         f"{sum(one['bad'] for one in asked)} bad, {_quantiles(asked)}"
     )
-    each = sum(one["pictures"] for one in looked) / seconds / options.pages / len(names)
+    each = sum(one["pictures"] for one in drawn) / seconds / options.pages / len(names)
     print(
-        f"pages: {each:.1f} pictures a second of each camera on each page, age when there {_quantiles(looked)}"
+        f"pages: {each:.1f} pictures a second of each camera on each page, age when there {_quantiles(drawn)}"
     )
     cost = 1 - statistics.mean(rates["loaded"]) / statistics.mean(rates["quiet"])
     print(f"the page cost the recognizer {100 * cost:.1f} % of its frames", end="; ")

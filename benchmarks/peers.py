@@ -1,6 +1,6 @@
 """What a user would pick instead, in one run, over the same frames, on the same cores: `python benchmarks/peers.py`.
 
-Each contestant reads the same H.264 file and says something of every frame. (a) is the common loop: a window of 16
+Each contestant reads the same H.264 file and predicts a label for every frame. (a) is the common loop: a window of 16
 frames goes through CNN and LSTM anew for every frame, with our weights. (b) are torchvision's 3-D networks over a
 window of 16 at 112x112, as packages for fights use them; their weights are random here, which does not change what
 they cost. All take turns in rounds, and the median counts. "recognition" is the same over pictures of the file's size
@@ -44,7 +44,7 @@ from streamrec.evaluation.bench import (
 from streamrec.runtime.checkpoint import load_model, save_model
 from streamrec.runtime.load import make_engine
 
-WINDOW = 16  # frames, of those that look again and again
+WINDOW = 16  # frames, of those that process a sliding window
 SLOW = 6  # frames a round of theirs
 
 

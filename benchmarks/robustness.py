@@ -1,8 +1,8 @@
 """What lost frames and slow cameras cost: `python benchmarks/robustness.py` draws docs/images/robustness.png.
 
 The same minutes of the synthetic world, seen by cameras of 5 to 60 frames a second, and with 0 to 80 % of the frames
-lost, one by one or in bursts. Every camera is played twice: once as it is, and once by a model that is told that the
-frames came in its rhythm, as a state without a clock believes. A frame counts where it is looked at.
+lost, one by one or in bursts. Every camera is played twice: once as it is, and once with timestamps as if the
+frames arrived at the model's sampling rate, like a state without a clock. Only processed frames count.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def main() -> None:
         found["bursts"].append((part, *both(recognizer, list(in_bursts(plain, part, rng)))))
     for name, rows in found.items():
         for x, aware, unaware in rows:
-            print(f"{name:7} {x:5.1f}  told the time {100 * aware:.1f} %  not told {100 * unaware:.1f} %")
+            print(f"{name:7} {x:5.1f}  with timestamps {100 * aware:.1f} %  without {100 * unaware:.1f} %")
     if options.json is not None:
         options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     draw(found, options.out, options.model)
@@ -80,8 +80,8 @@ def in_bursts(frames: list[Frame], part: float, rng: np.random.Generator) -> Ite
 def both(recognizer: Recognizer, frames: list[Frame]) -> tuple[float, float]:
     """The part of the frames that is right, with the true clock and with a nominal one."""
     looked_at = list(pace(frames, recognizer.fps))
-    told = [replace(frame, timestamp=n / recognizer.fps) for n, frame in enumerate(looked_at)]
-    return right(recognizer, looked_at), right(recognizer, told)
+    blind = [replace(frame, timestamp=n / recognizer.fps) for n, frame in enumerate(looked_at)]
+    return right(recognizer, looked_at), right(recognizer, blind)
 
 
 def right(recognizer: Recognizer, frames: list[Frame]) -> float:
@@ -107,13 +107,13 @@ def draw(found: dict[str, list[tuple[float, float, float]]], path: Path, model: 
             where = "" if name == "rate" else f", lost {'one by one' if name == 'random' else 'in bursts'}"
             scale = 1 if name == "rate" else 100
             xs = [scale * value for value in x]
-            (line,) = axes.plot(xs, [100 * value for value in aware], "o-", label=f"told the time{where}")
+            (line,) = axes.plot(xs, [100 * value for value in aware], "o-", label=f"with timestamps{where}")
             axes.plot(
                 xs,
                 [100 * value for value in unaware],
                 "x--",
                 color=line.get_color(),
-                label=f"not told{where}",
+                label=f"without timestamps{where}",
             )
         axes.grid(alpha=0.3)
         axes.legend()

@@ -1,7 +1,7 @@
 """The soak: cameras watched for an hour in one process while faults are thrown at them, by chance from a seed.
 
 ``python benchmarks/soak.py --minutes 8`` prints what the process held in each part of that time, what every fault and
-camera came to, and what is asked of it: what is not met is said. Each camera is a real RTSP server on this
+camera, and the requirements: those that are not met are reported. Each camera is a real RTSP server on this
 machine behind a proxy (``tests/faults``); cameras and proxies are other processes than the one that is measured.
 """
 

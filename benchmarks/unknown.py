@@ -1,4 +1,4 @@
-"""Which score tells pictures unlike those a model learned from: `python benchmarks/unknown.py --help`.
+"""Which score detects out-of-distribution frames: `python benchmarks/unknown.py --help`.
 
 Takes the folder that `streamrec crossval ... --out` wrote, so that what is known are clips of groups that the model
 never saw, and sets that none of the models saw. Prints, as means over the folds, the AUROC of each score, frame by
@@ -39,8 +39,8 @@ AT_ONCE = 256
 Score = Callable[[np.ndarray], np.ndarray]
 
 
-class Heard:
-    """What a model says of a recording, and what it makes of it inside; T frames."""
+class Scored:
+    """A model's predictions and inner features for a recording of T frames."""
 
     @torch.inference_mode()
     def __init__(self, model: ActionModel, recording: Recording) -> None:
@@ -59,8 +59,8 @@ class Heard:
         for start in range(0, len(frames), AT_ONCE):
             part = slice(start, start + AT_ONCE)
             pictures = torch.from_numpy(self.pictures[part])[None]
-            said, state = model(pictures, torch.from_numpy(elapsed[part])[None], state)
-            outputs.append(model.split(said[0])[0])
+            found, state = model(pictures, torch.from_numpy(elapsed[part])[None], state)
+            outputs.append(model.split(found[0])[0])
         for hook in hooks:
             hook.remove()
         logits = torch.cat(outputs)
@@ -76,7 +76,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "folds", help="the folder that crossval wrote, or a model: then the look alone is judged"
+        "folds", help="the folder that crossval wrote, or a model: then the appearance score alone is judged"
     )
     parser.add_argument("known", type=Path, help="the data that was cross-validated, or that the model knows")
     parser.add_argument(
@@ -98,7 +98,7 @@ def main() -> None:
                     options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         print(text_of(list(found.values())))
     else:
-        print(text_of_look([looked(*split, sets) for split in sets.split()]))
+        print(text_of_appearance([appearance_scores(*split, sets) for split in sets.split()]))
 
 
 class Sets:
@@ -136,7 +136,9 @@ class Sets:
             yield [one for one in self.known.values() if one.group not in out] + self.beside, held
 
 
-def looked(learned: list[Recording], held: list[Recording], sets: Sets) -> dict[str, tuple[float, float]]:
+def appearance_scores(
+    learned: list[Recording], held: list[Recording], sets: Sets
+) -> dict[str, tuple[float, float]]:
     """Name -> AUROC of the strangeness, and the part of the frames that is unknown."""
     knows = known_of(learned, sets.config.fps)
 
@@ -151,7 +153,7 @@ def looked(learned: list[Recording], held: list[Recording], sets: Sets) -> dict[
     }
 
 
-def text_of_look(folds: Sequence[dict[str, tuple[float, float]]]) -> str:
+def text_of_appearance(folds: Sequence[dict[str, tuple[float, float]]]) -> str:
     """Means over the folds, and each fold's part that is unknown."""
     rows = []
     for name in folds[0]:
@@ -170,21 +172,21 @@ def measured(folder: Path, sets: Sets) -> dict:
     learned = [recording for path, recording in sets.known.items() if path in names]
     held = [recording for path, recording in sets.known.items() if path not in names]
     knows = known_of([*learned, *sets.beside], config.fps)
-    taught = [Heard(model, recording) for recording in learned]
-    heard = {
-        name: [Heard(model, recording) for recording in each]
+    taught = [Scored(model, recording) for recording in learned]
+    scored = {
+        name: [Scored(model, recording) for recording in each]
         for name, each in {"held out": held, **sets.others}.items()
     }
     actions = [n for n, label in enumerate(config.labels) if label not in config.events.background]
     enter = config.events.enter
     scores: dict[str, dict[str, np.ndarray]] = {}
     for kind, score in kinds(taught).items():
-        scores[kind] = {name: np.concatenate([score(one) for one in each]) for name, each in heard.items()}
-    strange = {name: [knows.ood_scores(one.pictures) for one in each] for name, each in heard.items()}
-    scores["look of the picture"] = {name: np.concatenate(each) for name, each in strange.items()}
+        scores[kind] = {name: np.concatenate([score(one) for one in each]) for name, each in scored.items()}
+    strange = {name: [knows.ood_scores(one.pictures) for one in each] for name, each in scored.items()}
+    scores["appearance of the frame"] = {name: np.concatenate(each) for name, each in strange.items()}
     called = {
         name: np.concatenate([one.probabilities[:, actions].max(1) >= enter for one in each])
-        for name, each in heard.items()
+        for name, each in scored.items()
     }
     detector = EventDetector(config.labels, replace(config.events, strangest=1.0))
     return {
@@ -211,27 +213,27 @@ def measured(folder: Path, sets: Sets) -> dict:
                     for how in ([None] * len(each), strange[name])
                 ],
             }
-            for name, each in heard.items()
+            for name, each in scored.items()
         },
     }
 
 
-def started(detector: EventDetector, heard: Heard, strangeness: np.ndarray | None) -> int:
-    """How many actions are told of a recording."""
+def started(detector: EventDetector, recording: Scored, strangeness: np.ndarray | None) -> int:
+    """Number of actions that start in a recording."""
     strange = None if strangeness is None else strangeness.tolist()
-    told = detector.replay(heard.times.tolist(), heard.probabilities, None, strange)
-    return sum(isinstance(event, ActionStarted) for _, event in told)
+    events = detector.replay(recording.times.tolist(), recording.probabilities, None, strange)
+    return sum(isinstance(event, ActionStarted) for _, event in events)
 
 
 # -- the scores: all are higher where a picture is less known
 
 
-def kinds(taught: Sequence[Heard]) -> dict[str, Callable[[Heard], np.ndarray]]:
+def kinds(taught: Sequence[Scored]) -> dict[str, Callable[[Scored], np.ndarray]]:
     """Each kind of score, fitted to what was learned from."""
     labels = np.concatenate([np.full(len(one.times), one.truth) for one in taught])
     features = np.concatenate([one.features for one in taught])
     hidden = np.concatenate([one.hidden for one in taught])
-    found: dict[str, Callable[[Heard], np.ndarray]] = {
+    found: dict[str, Callable[[Scored], np.ndarray]] = {
         "energy": lambda one: one.energy,
         "max softmax": lambda one: 1 - one.probabilities.max(1),
     }

@@ -12,7 +12,7 @@ from streamrec.commands.printing import log
 
 
 def access(
-    file: Annotated[Path, typer.Argument(help="The file to write or add to; nobody else may read it.")],
+    file: Annotated[Path, typer.Argument(help="The file to write or add to; only its owner may read it.")],
     token: Annotated[
         bool, typer.Option("--token", help="Add a token for a program, and print it once.")
     ] = False,

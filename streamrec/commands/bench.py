@@ -50,7 +50,7 @@ def bench(
             rounds=rounds,
             seconds=seconds,
         ),
-        tell=log_stage,
+        log=log_stage,
     )
     if as_json:
         print_json(report.to_dict())

@@ -19,6 +19,7 @@ from streamrec.commands.values import parse_relabel
 _NOT_OF_THE_MODEL = ("data", "out", "run_folder", "seed", "hold_out", "threads", "device")
 
 
+# Longer than 80 lines: typer makes the options of the signature.
 def crossval(
     context: typer.Context,
     data: Annotated[str, typer.Argument(help="As for train: folders and CSV files. They come first.")],

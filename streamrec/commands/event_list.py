@@ -7,13 +7,13 @@ import io
 import json
 import os
 import re
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from streamrec.commands.printing import print_error
 from streamrec.core.text import printable
 from streamrec.errors import HistoryError
 from streamrec.outputs.history.records import Entry
@@ -59,7 +59,7 @@ class EventList:
             for entry in printed.values():
                 print_line(self._line(entry))
             if left_out := history.unsound():
-                _warn(f"{history.path}: {left_out} of its rows are no events and are left out")
+                print_error(f"{history.path}: {left_out} of its rows are no events and are left out")
             trouble = ""
             while self.follow:
                 entries: list[Entry] = []
@@ -68,7 +68,7 @@ class EventList:
                     trouble = ""
                 except HistoryError as error:  # it may be there again, or begun anew
                     if str(error) != trouble:
-                        _warn(trouble := str(error))
+                        print_error(trouble := str(error))
                 for entry in entries:
                     if self._is_wanted(entry, since, until) and printed.get(entry.id) != entry:
                         print_line(self._line(entry))
@@ -99,10 +99,6 @@ class EventList:
             values["interrupted"] = "yes" if entry.interrupted else "no"
             return _csv_line(tuple("" if values[name] is None else str(values[name]) for name in _CSV))
         return line_of(entry)
-
-
-def _warn(sentence: str) -> None:
-    print(f"streamrec: {sentence}", file=sys.stderr, flush=True)
 
 
 def line_of(entry: Entry) -> str:

@@ -38,6 +38,15 @@ def log(text: object) -> None:
     typer.echo(printable_lines(text), err=True)
 
 
+def print_error(sentence: str) -> None:
+    """A sentence about an error, without secrets; a closed stream does not matter."""
+    from streamrec.core.redact import redact
+    from streamrec.core.text import printable
+
+    with contextlib.suppress(OSError, ValueError):
+        typer.echo(f"streamrec: {printable(redact(sentence))}", err=True)
+
+
 def log_stage(stage: str) -> None:
     """What is done now and takes a while."""
     log(f"{stage} ...")

@@ -16,6 +16,7 @@ import typer
 
 from streamrec.commands.exit_codes import FAILED, HUNG_UP, INTERRUPTED, MISTAKE
 from streamrec.commands.missing import what_is_missing
+from streamrec.commands.printing import print_error
 from streamrec.core import process_end as ending
 
 _SLOW = ("train", "crossval")  # a step of theirs may take long, and the model is written at the end
@@ -62,15 +63,6 @@ def _open_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # cp1252 has no letters for all names
-
-
-def print_error(sentence: str) -> None:
-    """Print the one sentence of an error, without secrets; a closed stream does not matter."""
-    from streamrec.core.redact import redact
-    from streamrec.core.text import printable
-
-    with contextlib.suppress(OSError, ValueError):
-        typer.echo(f"streamrec: {printable(redact(sentence))}", err=True)
 
 
 def _print_unforeseen(error: BaseException) -> None:

@@ -201,7 +201,7 @@ class RecordJob:
             order,
             seconds=self.seconds,
             countdown=self.countdown if source.live else 0.0,
-            tell=log,
+            log=log,
         )
         window = self._window(source)
         log(

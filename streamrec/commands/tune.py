@@ -84,7 +84,7 @@ def tune(
             relabel=tuple(parse_relabel(relabel).items()),
             seed=seed,
         ),
-        tell=log_stage,
+        log=log_stage,
     )
     tuned = report.tuned
     if tuned.model is not None and Path(tuned.model).is_file():

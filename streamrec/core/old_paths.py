@@ -18,7 +18,7 @@ OLD_PATHS: dict[str, tuple[str, ...]] = {
     "buffer": ("pipeline.ring_buffer",),
     "capture": ("pipeline.capture",),
     "checkpoint": ("runtime.checkpoint",),
-    "cli": ("commands.app", "commands.process"),
+    "cli": ("commands.app", "commands.process", "commands.exit_codes"),
     "config": ("nn.config",),
     "counting": ("events.repetitions", "data.phase"),
     "encoders": ("nn.encoders",),

@@ -1,4 +1,4 @@
-"""A person before a camera becomes labelled clips: frames and keys in, clips and cues out."""
+"""Recording labelled clips of a person before a camera: frames and keys in, clips and cues out."""
 
 from __future__ import annotations
 
@@ -69,9 +69,9 @@ def _check_name(name: str, option: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One person before one camera in one light, once: what a fair split must not tear apart.
+    """One person before one camera in one light, once: a fair split never divides it.
 
-    With ``alone`` each number is somebody else, as the bodies of the synthetic world are.
+    With ``alone`` each number is another person, like the bodies of the synthetic world.
 
     >>> Session("me", 2).name(7), Session("me", 2).group(7), Session("body", 1, alone=True).group(7)
     ('me-2-07', 'me-2', 'body-1-07')
@@ -82,19 +82,19 @@ class Session:
     alone: bool = False
 
     def name(self, clip: int) -> str:
-        """Of the file of this session's so many-th clip of a label, without its ending."""
+        """File name of the session's clip of this number, without its ending."""
         return f"{self.person}-{self.number}-{clip:02}"
 
     def group(self, clip: int) -> str:
-        """What the clip shares with those that show the same."""
+        """The group of the clip, for splits."""
         return self.name(clip) if self.alone else f"{self.person}-{self.number}"
 
 
 class ClipFolder:
-    """A folder with one folder of clips a label, and an ``index.csv`` that says label and group of each.
+    """A folder with one folder of clips a label, and an ``index.csv`` with the label and group of each.
 
-    The index is replaced as a whole at each change: it is never half written. Rows and columns that somebody
-    else wrote stay. Where there are clips but no index yet, they are taken up as ``find_clips`` would see them.
+    The index is replaced as a whole at each change: it is never half written. Other rows and columns in
+    it stay. Where there are clips but no index yet, they are listed as ``find_clips`` finds them.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -216,7 +216,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """What a person has to know at a frame."""
+    """What is shown to the person at a frame."""
 
     phase: Phase
     label: str  # that is recorded, or comes next
@@ -242,7 +242,7 @@ class Recorder:
         *,
         seconds: float,
         countdown: float,
-        tell: Callable[[str], object] = lambda what: None,
+        log: Callable[[str], object] = lambda message: None,
     ) -> None:
         self.session = session
         self.clips = 0  # recorded and kept
@@ -254,7 +254,7 @@ class Recorder:
         self._since: float | None = None  # when the phase began; None: with the next frame
         self._last: tuple[int, float] | None = None  # segment and time of the last frame
         self._writing: _Writing | None = None
-        self._tell = tell
+        self._log = log
 
     @property
     def done(self) -> bool:
@@ -271,7 +271,7 @@ class Recorder:
         last, self._last = self._last, (frame.segment, frame.timestamp)
         if last is not None and (frame.segment != last[0] or frame.timestamp < last[1]):
             if self._phase is Phase.RECORDING:
-                self._tell(f"the stream broke off: {self._left[0]} once more")
+                self._log(f"the stream broke off: {self._left[0]} once more")
             self._restart(self._phase is Phase.PAUSED)
         if self._since is None:
             self._since = frame.timestamp
@@ -301,7 +301,7 @@ class Recorder:
                 self._folder.remove(clip)
                 self.clips -= 1
                 self._left.appendleft(label)
-                self._tell(f"removed {clip}: {label} once more")
+                self._log(f"removed {clip}: {label} once more")
             self._restart(paused)
         elif key in "qQ":
             self.close()
@@ -354,11 +354,11 @@ class Recorder:
         self._left.popleft()
         self._made.append((writing.path, label))
         self.clips += 1
-        self._tell(f"{writing.path}  {writing.told}")
+        self._log(f"{writing.path}  {writing.summary}")
 
 
 class _Writing:
-    """A clip that is being recorded. Until it is kept it lies beside the labels' folders, where nobody looks."""
+    """A clip that is being recorded. Until it is kept, it is a hidden file beside the labels' folders."""
 
     def __init__(self, path: Path, number: int) -> None:
         self.path, self.number = path, number
@@ -384,13 +384,13 @@ class _Writing:
         return span + 1.5 * span / max(1, self._count - 1)
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         rate = (self._count - 1) / max(self._last - self._first, 1e-6)
         return f"{self._count} pictures, {rate:.1f} a second" if self._count > 1 else "1 picture"
 
     def keep(self, folder: ClipFolder, label: str, group: str) -> None:
         self._sink.close()
-        if self.path.exists():  # somebody else recorded it meanwhile
+        if self.path.exists():  # another process recorded it meanwhile
             raise DataError(f"{self.path} is there already; it stays, and the new clip is not kept")
         self._hidden.rename(self.path)
         try:

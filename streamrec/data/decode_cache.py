@@ -1,4 +1,4 @@
-"""Clips and streams decoded, small as the model sees them; and the cache on disk that spares decoding them twice."""
+"""Clips and streams decoded at a model's input size, with a cache on disk that decodes each clip once."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Recording:
     targets: np.ndarray  # (T,) int64 index of the label; NO_LABEL where there is none
     group: str
     phases: np.ndarray | None = None  # (T, 2) float32 cos, sin of the repetition's phase; NaN: unknown
-    amiss: str | None = None  # what of its file was cut off or damaged, in words
+    amiss: str | None = None  # message about a file that is cut off or damaged
 
     @property
     def target(self) -> int:
@@ -78,7 +78,7 @@ def decode_clips(
 ) -> Iterator[tuple[Clip, Recording | StreamrecError]]:
     """Decode clips one by one; a clip that cannot be read gives its error instead, so that the rest goes on.
 
-    ``cache``: where decoded clips are kept and looked for; None decodes each time.
+    ``cache``: where decoded clips are stored; None decodes each time.
     """
     for clip in clips:
         try:
@@ -146,8 +146,8 @@ class ClipCache:
     def read(
         self, path: Path, transform: Transform, *, max_fps: float = 30.0
     ) -> tuple[np.ndarray, np.ndarray, str | None]:
-        """``pictures_of``, and what of the file was cut off or damaged, in words; None: nothing."""
-        source = FileSource(path)  # says in words what is wrong with the file
+        """``pictures_of``, with a message where the file is cut off or damaged, else None."""
+        source = FileSource(path)  # raises a clear error for a bad file
         entry = self.folder / _key(path, transform, max_fps)
         found = _read(entry)
         if found is None:
@@ -163,7 +163,7 @@ class ClipCache:
         return *found, _amiss_of(entry)
 
     def features_of(self, key: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
-        """Numbers that were computed from pictures, (K, S), under a key of 40 hexadecimal digits."""
+        """(K, S) features, computed once and stored under a key of 40 hexadecimal digits."""
         entry = self.folder / key
         with contextlib.suppress(OSError, ValueError, EOFError):
             found = np.load(entry / "features.npy", allow_pickle=False)

@@ -1,4 +1,4 @@
-"""Phase targets: where in a repetition each frame is, from the times of its turns."""
+"""Phase targets: the phase of the repetition at each frame, from the times at which repetitions start."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def phase_targets(
     """(T,) and (repetitions,) seconds -> (T, 2) float32: cosine and sine of the phase at each time.
 
     The phase grows evenly from the start of a repetition to the start of the next. Before the first start and
-    after the last it is not known: NaN. So one start alone tells nothing. Starts that do not grow raise
+    after the last it is unknown: NaN. So one start alone gives no phase. Starts that do not grow raise
     ``DataError``.
 
     >>> phase_targets([0.0, 1.0, 1.5, 3.0], [1.0, 3.0]).round(3).tolist()

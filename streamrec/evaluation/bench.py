@@ -1,4 +1,4 @@
-"""What a frame costs on this machine, and how much of it the machine can carry: ``streamrec bench``."""
+"""Cost of a frame on this machine, and how many streams it can process: ``streamrec bench``."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ from streamrec.sources.sampling import pace
 from streamrec.sources.synthetic import World, WorldSettings
 from streamrec.types import Frame, Prediction, Result, Source
 
-EVERY = 1000.0  # fps of a rhythm in which every frame is due
+EVERY = 1000.0  # sampling rate at which every frame is due
 CAMERA = 30.0  # frames a second of the camera whose latency is measured
-STREAM = 15.0  # frames a second of the streams that are counted
+STREAM = 15.0  # frames a second of each stream, for the number of streams
 BATCH = 8
 MODEL = "encoder and head"
 APART = "video file, in a thread of its own"
@@ -53,7 +53,7 @@ APART = "video file, in a thread of its own"
 
 @dataclass(frozen=True, kw_only=True)
 class BenchSettings:
-    """What is measured, and for how long."""
+    """The model that is measured, on which frames, and for how long."""
 
     model: str = DEFAULT_MODEL
     engine: str = "auto"
@@ -69,14 +69,14 @@ class BenchSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class BenchReport:
-    """What was found. Rates are of the median round, and all rounds take turns, so ratios say more than numbers."""
+    """The measurements. Rates are of the median round, and rounds take turns: ratios are more reliable than numbers."""
 
     machine: dict[str, Any]
     model: dict[str, Any]
     picture: dict[str, Any]
     stages: dict[str, float]  # ms a frame, each timed alone in one thread
     rates: dict[str, float]  # frames a second
-    latency: dict[str, float | None]  # seconds from a picture's time at the camera to what is said of it
+    latency: dict[str, float | None]  # seconds from a frame's time at the camera to its prediction
     streams: (
         float  # of STREAM frames a second each, of this picture's size, that can be decoded and recognized
     )
@@ -87,27 +87,27 @@ class BenchReport:
         return asdict(self)
 
 
-def run_bench(settings: BenchSettings, *, tell: Callable[[str], None] = lambda text: None) -> BenchReport:
-    """Measure a model on this machine; ``tell`` is called with what is measured now."""
+def run_bench(settings: BenchSettings, *, log: Callable[[str], None] = lambda text: None) -> BenchReport:
+    """Measure a model on this machine; ``log`` is called for each stage."""
     threads.limit_opencv_threads()
     name, engine = make_engine(
         settings.model, engine=settings.engine, device=settings.device, threads=settings.threads
     )
     recognizer = Recognizer(engine, name)
     with tempfile.TemporaryDirectory() as folder:
-        tell("making a video")
+        log("making a video")
         video = settings.video or make_video(
             Path(folder) / "frames.mp4", settings.size, settings.frames, CAMERA
         )
         cut: list[str] = []
-        frames = read_some(video, settings.frames, tell=cut.append)
-        tell("stages")
+        frames = read_some(video, settings.frames, log=cut.append)
+        log("stages")
         stages = time_stages(recognizer, video, frames, settings.rounds)
-        tell("sustained rates")
+        log("sustained rates")
         rates = time_rates(engine, recognizer, video, frames, settings.rounds)
-        tell("latency")
+        log("latency")
         latency = watch_camera(recognizer, frames, settings.seconds)
-        tell("starts")
+        log("starts")
         start = time_starts(settings, frames[0].image.shape) if settings.starts else {}
     config = recognizer.config
     size = config.transform.width * config.transform.height
@@ -150,14 +150,14 @@ def make_video(path: Path, size: tuple[int, int], frames: int, fps: float, *, se
     return path
 
 
-def read_some(video: Path, most: int, *, tell: Callable[[str], object] = lambda why: None) -> list[Frame]:
-    """The first frames of a video, in memory; ``tell`` what was cut off or damaged before there were so many."""
+def read_some(video: Path, most: int, *, log: Callable[[str], object] = lambda why: None) -> list[Frame]:
+    """The first frames of a video, in memory; ``log`` gets the reason where it is cut off or damaged before."""
     source = FileSource(video)
     frames = list(islice(source, most))
     if not frames:
         raise SourceError(f"{video} holds no pictures")
     if (why := amiss(source)) is not None:
-        tell(why)
+        log(why)
     return frames
 
 
@@ -167,10 +167,10 @@ def read_some(video: Path, most: int, *, tell: Callable[[str], object] = lambda 
 def time_stages(
     recognizer: Recognizer, video: Path, frames: Sequence[Frame], rounds: int
 ) -> dict[str, float]:
-    """Each stage alone over the same frames: ms a frame, the median of rounds that take turns."""
+    """Milliseconds a frame of each stage alone, over the same frames: the median of rounds that take turns."""
     made = [
-        Result(frame, said, (), 0.01, 0)
-        for frame, said in zip(frames, predictions(recognizer, frames), strict=True)
+        Result(frame, prediction, (), 0.01, 0)
+        for frame, prediction in zip(frames, predictions(recognizer, frames), strict=True)
     ]
     transform = recognizer.config.transform
     detector = EventDetector(recognizer.labels, recognizer.config.events)
@@ -195,7 +195,7 @@ def time_stages(
 def in_turns(
     stages: dict[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.perf_counter
 ) -> dict[str, float]:
-    """The median seconds of each: a machine that is slow for a moment is slow for all of them.
+    """The median seconds of each; they take turns, so that a slow moment of the machine is slow for all of them.
 
     ``clock``: ``time.process_time`` for the work of all threads, which other programs disturb less.
     """
@@ -209,12 +209,12 @@ def in_turns(
 
 
 def predictions(recognizer: Recognizer, frames: Sequence[Frame]) -> list[Prediction]:
-    """What is said of each frame of one stream."""
-    state, said = recognizer.initial_state(), []
+    """The predictions for the frames of one stream."""
+    state, found = recognizer.initial_state(), []
     for frame in frames:
         prediction, state = recognizer.step(frame, state)
-        said.append(prediction)
-    return said
+        found.append(prediction)
+    return found
 
 
 def _read(video: Path, most: int, size: tuple[int, int] | None) -> int:
@@ -227,7 +227,7 @@ def _read(video: Path, most: int, size: tuple[int, int] | None) -> int:
 
 
 def _through_buffer(frames: Sequence[Frame]) -> None:
-    """Put and taken by one thread: the cost without waiting."""
+    """Put and take in one thread: the cost without waiting."""
     buffer: RingBuffer[Frame] = RingBuffer(4, drop_oldest=True)
     taken = iter(buffer)
     for frame in frames:
@@ -286,7 +286,7 @@ def time_rates(
 
 
 def run_bare(engine: Engine, pictures: Sequence[np.ndarray], batch: int = 1) -> None:
-    """The engine alone, over pictures of the model's size in memory: nothing of ours could be quicker."""
+    """The engine alone, over images of the model's size in memory: the upper limit."""
     head = tuple(np.zeros((batch, *shape), np.float32) for shape in engine.head_shapes)
     cache = tuple(np.zeros((batch, *shape), np.float32) for shape in engine.cache_shapes)
     elapsed = np.full(batch, 1.0 / engine.config.fps, np.float32)
@@ -296,12 +296,12 @@ def run_bare(engine: Engine, pictures: Sequence[np.ndarray], batch: int = 1) -> 
 
 
 def run_many(sources: Sequence[Any], recognizer: Recognizer, batch: int) -> int:
-    """All frames of all sources through one ``Watcher``; how many there were."""
+    """Play all frames of all sources through one ``Watcher``; returns their number."""
     with Watcher(recognizer, fps=EVERY, batch=batch) as watcher:
         for number, source in enumerate(sources):
             watcher.add(str(number), source)
-        told = {(result.frame.source, result.frame.index) for result in watcher}
-    return len(told)
+        frames = {(result.frame.source, result.frame.index) for result in watcher}
+    return len(frames)
 
 
 class First(Source):
@@ -325,9 +325,9 @@ class First(Source):
 
 
 class SteadyCamera(Source):
-    """Pictures from memory at the times of a camera: each carries the moment at which it was due.
+    """Frames from memory at the times of a camera; each carries the time at which it was due.
 
-    A camera's own decoding is not in it, for pictures come from memory: add the stage ``decode``.
+    Decoding is not included: add the stage ``decode``.
     """
 
     live = True
@@ -338,7 +338,7 @@ class SteadyCamera(Source):
         self._left = threading.Event()
 
     def interrupt(self) -> None:
-        """End the wait for the next picture's time."""
+        """End the wait for the next frame."""
         self._left.set()
 
     def __iter__(self) -> Iterator[Frame]:
@@ -348,12 +348,12 @@ class SteadyCamera(Source):
             if self._left.wait(max(0.0, due - time.monotonic())):
                 return
             frame = self._frames[number % len(self._frames)]
-            image = frame.image.copy()  # as a decoder would have written it just now
+            image = frame.image.copy()  # as a decoder writes it
             yield replace(frame, image=image, index=number, timestamp=number / self._fps, captured=due)
 
 
 def watch_camera(recognizer: Recognizer, frames: Sequence[Frame], seconds: float) -> dict[str, float | None]:
-    """Watch a camera of 30 frames a second in the model's rhythm: from when a picture was due to what is said."""
+    """Latency in seconds, from a frame's due time to its prediction, at a camera of 30 frames a second."""
     latency, dropped = Latency(), 0
     for result in results(SteadyCamera(frames, CAMERA, seconds), recognizer):
         latency.update(result.latency)
@@ -408,7 +408,7 @@ def time_starts(settings: BenchSettings, shape: tuple[int, ...]) -> dict[str, fl
 
 
 def machine() -> dict[str, Any]:
-    """What numbers depend on."""
+    """The machine and the versions that the numbers depend on."""
     import onnxruntime
 
     return {
@@ -423,7 +423,7 @@ def machine() -> dict[str, Any]:
 
 
 def processor() -> str:
-    """Its name, as the system tells it."""
+    """The name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
@@ -442,8 +442,8 @@ def text_of(report: BenchReport) -> str:
     )
     lines = [
         f"{model['name']} model, {model['engine']} engine on {model['device']}{threads_of}; "
-        f"it looks at {model['size'][0]}x{model['size'][1]}, {model['fps']:g} times a second",
-        f"pictures of {picture['size'][0]}x{picture['size'][1]} ({picture['of']}), "
+        f"input {model['size'][0]}x{model['size'][1]}, {model['fps']:g} frames a second",
+        f"frames of {picture['size'][0]}x{picture['size'][1]} ({picture['of']}), "
         f"median of {picture['rounds']} rounds of {picture['frames']}",
         *([f"{picture['of']} in part: {picture['amiss']}"] if picture.get("amiss") else []),
         f"{there['processor']}, {there['cores']} cores, Python {there['python']}, OpenCV {there['opencv']}, "

@@ -25,7 +25,7 @@ def bootstrap_interval(
 
     Frames of one video are alike: drawing single frames gives an interval that is far too narrow. So groups
     (videos, people, cameras) are drawn with replacement, each with all of its values. Values may have more
-    axes; the first goes with ``groups``. Fewer than two groups cannot say how groups differ: ``DataError``.
+    axes; the first goes with ``groups``. Fewer than two groups raise ``DataError``.
 
     >>> bootstrap_interval([1.0, 1.0, 1.0, 1.0], ["a", "a", "b", "c"])
     (1.0, 1.0)
@@ -52,10 +52,9 @@ def bootstrap_interval(
 
 
 def poisson_interval(count: int, *, level: float = 0.95) -> tuple[float, float]:
-    """(low, high) of the expected number of events where so many were seen (Garwood, Biometrika 1936).
+    """(low, high) of the expected number of events where ``count`` were seen (Garwood, Biometrika 1936).
 
-    Divided by hours it is the interval of a rate. None seen does not mean that there are none: with 95 % the
-    expected number may be up to 3.7.
+    Divided by hours it is the interval of a rate. With no event seen, the expected number may be up to 3.7 (95 %).
 
     >>> [round(bound, 2) for bound in (*poisson_interval(0), *poisson_interval(10))]
     [0.0, 3.69, 4.8, 18.39]
@@ -70,7 +69,7 @@ def poisson_interval(count: int, *, level: float = 0.95) -> tuple[float, float]:
 def wilson_interval(count: int, of: int) -> tuple[float, float]:
     """(low, high), 95 %, of a part that was seen ``count`` times of ``of`` (Wilson, J. Am. Stat. Assoc. 1927).
 
-    It says something where none or all were seen too.
+    It is useful where none or all were seen too.
 
     >>> [round(bound, 3) for bound in (*wilson_interval(0, 10), *wilson_interval(5, 10))]
     [0.0, 0.278, 0.237, 0.763]

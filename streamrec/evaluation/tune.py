@@ -1,9 +1,9 @@
-"""What this machine does best with: ``streamrec tune``.
+"""The best model, engine, threads and sampling rate for this machine: ``streamrec tune``.
 
-A prediction counts at the time when it was ready (Li et al., "Towards Streaming Perception", ECCV 2020): at each moment
-what was said last is held against what is true then. So a slow engine is wrong after every change, a quick one that
-looks rarely too, and one number weighs both. As there, recorded streams are played on a clock that is calculated,
-with times that were measured: those of whole steps, on this machine, while it decodes as many cameras as it shall.
+A prediction counts from the time when it is ready (Li et al., "Towards Streaming Perception", ECCV 2020): at each
+moment the last prediction is compared with the truth at that moment. A slow engine is wrong after every change, and
+so is a fast one with a low sampling rate; one number weighs both. As in the paper, recorded streams are played on a
+simulated clock with measured times: those of whole steps, on this machine, while it decodes the cameras.
 """
 
 from __future__ import annotations
@@ -44,41 +44,39 @@ from streamrec.sources.synthetic import LABELS, UNSEEN, World, WorldSettings
 from streamrec.sources.wrappers import RealTime, Wrapper
 from streamrec.types import Frame, Source
 
-RATES = (1.0, 2.0 / 3.0, 0.5, 1.0 / 3.0)  # of the rhythm that the model learned
-EQUAL = 0.005  # less accuracy is given up for less work
-MEASURED = 1.5  # seconds for which each way to run a model is measured
-WARM = 5  # steps before that
+RATES = (1.0, 2.0 / 3.0, 0.5, 1.0 / 3.0)  # as parts of the model's sampling rate
+EQUAL = 0.005  # accuracy: among trials within this of the best, the cheapest is chosen
+MEASURED = 1.5  # seconds for which each configuration is measured
+WARM = 5  # warm-up steps before that
 
 
 @dataclass(frozen=True, kw_only=True)
 class TuneSettings:
-    """What is tried, and for what."""
+    """Which configurations are tried, on which data, for which cameras."""
 
-    data: str = (
-        "synthetic"  # labelled clips as ``train`` takes them, or the synthetic world of the model's labels
-    )
+    data: str = "synthetic"  # labelled clips as for ``train``, or the synthetic world of the model's labels
     models: tuple[str, ...] = (
         DEFAULT_MODEL,
-    )  # of several sizes, where there are: resolution is the model's own
-    engines: tuple[str, ...] = ()  # empty: those that are there
+    )  # of several input sizes, if there are: a model's size is fixed
+    engines: tuple[str, ...] = ()  # empty: those that are installed
     cameras: int = 1
     size: tuple[int, int] = (1280, 720)  # of their pictures
     camera_fps: float = 30.0
-    rates: tuple[float, ...] = ()  # rhythms, in frames a second; empty: those of RATES
-    seconds: float = 120.0  # of stream that each is played
+    rates: tuple[float, ...] = ()  # sampling rates in frames a second; empty: those of RATES
+    seconds: float = 120.0  # length of the stream that is played
     relabel: tuple[tuple[str, str], ...] = ()
     seed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """A way to run a model, and what it takes here, with the cameras' decoders beside it."""
+    """The measured cost of one configuration on this machine, while the cameras are decoded."""
 
     model: str
     engine: str
     threads: int
-    seconds: tuple[float, ...]  # from the pictures of all cameras to what is said of the last one
-    share: float  # cores that one look at all cameras occupies, times seconds
+    seconds: tuple[float, ...]  # of each step, from the frames of all cameras to the last prediction
+    share: float  # core-seconds of one step for all cameras
 
     @property
     def typical(self) -> float:
@@ -88,20 +86,20 @@ class Cost:
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One way to run a model in one rhythm, and what came of it."""
+    """The result of one configuration at one sampling rate."""
 
     model: str
     engine: str
     threads: int
-    size: tuple[int, int]  # what the model looks at
-    fps: float
-    ms: float  # the median of a look at all cameras
-    p50: float | None  # seconds from a picture's time to what is said of it
+    size: tuple[int, int]  # input size of the model, width and height
+    fps: float  # sampling rate
+    ms: float  # median of a step for all cameras
+    p50: float | None  # seconds from a frame's time to its prediction
     p99: float | None
-    looked_at: float  # frames a second of each camera
-    at_once: float  # part of the time that the label was right, had it been said at once
-    when_ready: float  # and as it was said
-    cores: float  # that the engine occupies
+    looked_at: float  # processed frames a second of each camera
+    at_once: float  # part of the time with the right label, if predictions took no time
+    when_ready: float  # part of the time with the right label, with the measured times
+    cores: float  # used by the engine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,11 +113,11 @@ class TuneReport:
     camera: dict[str, Any]
     trials: tuple[Trial, ...]
     best: Trial
-    unreadable: tuple[str, ...] = ()  # of which clips nothing, or only a part, was played, in words
+    unreadable: tuple[str, ...] = ()  # messages about clips of which nothing, or only a part, was played
 
     @property
     def tuned(self) -> Tuned:
-        """The choice, as a file says it."""
+        """The choice, as a tuned file holds it."""
         best = self.best
         return Tuned(model=best.model, engine=best.engine, threads=best.threads, fps=round(best.fps, 3))
 
@@ -128,31 +126,31 @@ class TuneReport:
         return asdict(self) | {"tuned": self.tuned.given()}
 
 
-def run_tune(settings: TuneSettings, *, tell: Callable[[str], None] = lambda text: None) -> TuneReport:
-    """Measure what each way to run the models costs here, and play streams to each."""
+def run_tune(settings: TuneSettings, *, log: Callable[[str], None] = lambda text: None) -> TuneReport:
+    """Measure the cost of each configuration, then its accuracy on streams; ``log`` is called for each stage."""
     threads.limit_opencv_threads()
     costs: list[Cost] = []
     with tempfile.TemporaryDirectory() as folder:
-        tell("making a camera's video")
+        log("making a camera's video")
         video = make_video(Path(folder) / "camera.mp4", settings.size, 60, settings.camera_fps)
         with decoding(video, settings.cameras):
             for model in settings.models:
                 for engine, count in ways(model, settings.engines):
-                    tell(f"{model}: {engine} engine, {count} thread{'' if count == 1 else 's'}")
+                    log(f"{model}: {engine} engine, {count} thread{'' if count == 1 else 's'}")
                     costs.append(measure(model, engine, count, settings))
     trials: list[Trial] = []
     seconds, data = 0.0, ""
     unreadable: list[str] = []
     for model in settings.models:
         recognizer = Recognizer.load(model)
-        tell(f"{model}: the streams")
+        log(f"{model}: the streams")
         stream, data = material(recognizer, settings, unreadable)
         seconds = stream[-1].timestamp - stream[0].timestamp
-        listener = _Listener(stream, recognizer)
+        predictions = _Predictions(stream, recognizer)
         for fps in settings.rates or tuple(recognizer.fps * part for part in RATES):
-            tell(f"{model}: {fps:g} frames a second")
+            log(f"{model}: {fps:g} frames a second")
             own = [cost for cost in costs if cost.model == model]
-            trials += [_tried(stream, listener, recognizer.config, fps, cost) for cost in own]
+            trials += [_tried(stream, predictions, recognizer.config, fps, cost) for cost in own]
     return TuneReport(
         machine=machine(),
         data=data,
@@ -166,7 +164,7 @@ def run_tune(settings: TuneSettings, *, tell: Callable[[str], None] = lambda tex
 
 
 def best_of(trials: Sequence[Trial]) -> Trial:
-    """The most accurate one; of those that are all but as good, the one that leaves the most of the machine."""
+    """Among the trials within EQUAL of the most accurate one, the one that uses the fewest cores."""
     most = max(trial.when_ready for trial in trials)
     equal = [trial for trial in trials if trial.when_ready >= most - EQUAL]
     return min(equal, key=lambda trial: (trial.cores, -trial.when_ready))
@@ -176,7 +174,7 @@ def best_of(trials: Sequence[Trial]) -> Trial:
 
 
 def ways(model: str, engines: Sequence[str] = ()) -> list[tuple[str, int]]:
-    """Engines that can run the model here, each with the numbers of threads that are worth a try."""
+    """Engines that can run the model here, each with the numbers of threads to try."""
     if not engines:
         engines = ["onnx"]
         if find_model(model).suffix == ".safetensors" and importlib.util.find_spec("torch") is not None:
@@ -188,7 +186,7 @@ def ways(model: str, engines: Sequence[str] = ()) -> list[tuple[str, int]]:
 
 @contextmanager
 def decoding(video: Path, cameras: int) -> Iterator[None]:
-    """So many cameras' worth of decoding in threads beside, in real time."""
+    """Decode so many cameras in other threads, in real time."""
     sources = [RealTime(FileSource(video, loop=True)) for _ in range(cameras)]
     readers = [threading.Thread(target=_read, args=(source,), daemon=True) for source in sources]
     for reader in readers:
@@ -208,27 +206,27 @@ def _read(source: Source) -> None:
 
 
 def measure(model: str, engine: str, count: int, settings: TuneSettings) -> Cost:
-    """Looks at all cameras in the model's rhythm, in batches as ``watch`` makes them."""
+    """Time steps for all cameras at the model's sampling rate, in batches as ``watch`` makes them."""
     recognizer = Recognizer.load(model, engine=engine, threads=count)
     random = np.random.default_rng(0)
     image = random.integers(0, 256, (settings.size[1], settings.size[0], 3), np.uint8)
     states = [recognizer.initial_state() for _ in range(settings.cameras)]
 
-    def look(number: int) -> float:
+    def step(number: int) -> float:
         frame = Frame(image, number, number / recognizer.fps)
         begun = time.perf_counter()
         for first in range(0, len(states), BATCH):
             some = states[first : first + BATCH]
-            said = recognizer.step_many([frame] * len(some), some)
-            states[first : first + BATCH] = [state for _, state in said]
+            found = recognizer.step_many([frame] * len(some), some)
+            states[first : first + BATCH] = [state for _, state in found]
         return time.perf_counter() - begun
 
     for number in range(WARM):
-        look(number)
+        step(number)
     found: list[float] = []
     begun = time.monotonic()
     while len(found) < 5 or time.monotonic() - begun < MEASURED:
-        found.append(look(WARM + len(found)))
+        found.append(step(WARM + len(found)))
         time.sleep(max(0.0, 1.0 / recognizer.fps - found[-1]))  # caches are cold then, as they will be
     return Cost(
         model=model,
@@ -245,9 +243,9 @@ def measure(model: str, engine: str, count: int, settings: TuneSettings) -> Cost
 def material(
     recognizer: Recognizer, settings: TuneSettings, unreadable: list[str] | None = None
 ) -> tuple[list[Frame], str]:
-    """One stream with the truth of each frame, in pictures of the model's size, and what it is in words.
+    """One stream with the truth of each frame, at the model's input size, and a description of it.
 
-    A clip that cannot be read is left out, and one that is cut off ends sooner: ``unreadable`` is given the words.
+    An unreadable clip is left out, and one that is cut off ends sooner; ``unreadable`` gets a message about each.
     """
     unreadable = [] if unreadable is None else unreadable
     if settings.data == "synthetic":
@@ -294,11 +292,11 @@ def _world(recognizer: Recognizer, settings: TuneSettings) -> tuple[Source, str]
 
 
 class _Labelled(Wrapper):
-    """A clip with the truth of each frame; one that cannot be read has none, and that is told."""
+    """A clip with the truth of each frame; an unreadable one has no frames, and is reported to ``log``."""
 
-    def __init__(self, clip: Clip, recognizer: Recognizer, tell: Callable[[str], None]) -> None:
+    def __init__(self, clip: Clip, recognizer: Recognizer, log: Callable[[str], None]) -> None:
         super().__init__(FileSource(clip.path, size=recognizer.config.transform.straight))
-        self._clip, self._recognizer, self._tell = clip, recognizer, tell
+        self._clip, self._recognizer, self._log = clip, recognizer, log
 
     def __iter__(self) -> Iterator[Frame]:
         labels, events = self._recognizer.labels, self._recognizer.config.events
@@ -307,32 +305,32 @@ class _Labelled(Wrapper):
                 (truth,) = truth_of(self._clip, [frame.timestamp], labels, events)
                 yield replace(frame, truth=truth)
         except SourceError as error:
-            self._tell(str(error))
+            self._log(str(error))
         else:
             if (why := amiss(self)) is not None:
-                self._tell(f"{self._clip.path} in part: {why}")
+                self._log(f"{self._clip.path} in part: {why}")
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """A frame of a stream that was looked at."""
+class Processed:
+    """A frame of a stream that is processed."""
 
-    number: int
-    ready: float  # seconds on the stream's clock: what is said of it counts from here on
+    number: int  # index in the stream
+    ready: float  # time of its prediction, in seconds of the stream
 
 
-def looks_at(stream: Sequence[Frame], *, fps: float, costs: Iterable[float]) -> list[Look]:
-    """Which frames are looked at as a camera is: the newest one that is due, whenever the last look is over.
+def processed_frames(stream: Sequence[Frame], *, fps: float, costs: Iterable[float]) -> list[Processed]:
+    """The frames that are processed of a camera: the newest due one, whenever the last step is over.
 
-    ``costs``: seconds of each look, again from the first where they are too few.
+    ``costs``: seconds of each step, repeated where they are too few.
 
     >>> blank = np.zeros((1, 1, 3), np.uint8)
     >>> stream = [Frame(blank, n, n / 10) for n in range(5)]
-    >>> [(look.number, round(look.ready, 2)) for look in looks_at(stream, fps=10.0, costs=[0.25])]
+    >>> [(one.number, round(one.ready, 2)) for one in processed_frames(stream, fps=10.0, costs=[0.25])]
     [(0, 0.25), (2, 0.5), (4, 0.75)]
     """
     taken = itertools.cycle(costs)
-    looks: list[Look] = []
+    found: list[Processed] = []
     seen, free, number = None, -math.inf, 0
     while number < len(stream):
         while number + 1 < len(stream) and stream[number + 1].timestamp <= free:
@@ -340,30 +338,32 @@ def looks_at(stream: Sequence[Frame], *, fps: float, costs: Iterable[float]) -> 
         frame = stream[number]
         if is_next(frame, seen, fps):
             seen, free = frame, max(free, frame.timestamp) + next(taken)
-            looks.append(Look(number, free))
+            found.append(Processed(number, free))
         number += 1
-    return looks
+    return found
 
 
-def right_of(stream: Sequence[Frame], looks: Sequence[Look], said: Sequence[str]) -> float:
-    """The part of the frames at whose time what was said last, and ready, was true."""
+def streaming_accuracy(
+    stream: Sequence[Frame], processed: Sequence[Processed], predicted: Sequence[str]
+) -> float:
+    """The part of the frames at whose time the last ready prediction is right, 0 to 1."""
     right, last = 0, -1
     for frame in stream:
-        while last + 1 < len(looks) and looks[last + 1].ready <= frame.timestamp:
+        while last + 1 < len(processed) and processed[last + 1].ready <= frame.timestamp:
             last += 1
-        right += last >= 0 and said[last] == frame.truth
+        right += last >= 0 and predicted[last] == frame.truth
     return right / len(stream)
 
 
-class _Listener:
-    """What a model says of some of a stream's frames; of the same ones it is asked once."""
+class _Predictions:
+    """A model's labels for some frames of a stream; those for the same frames are computed once."""
 
     def __init__(self, stream: Sequence[Frame], recognizer: Recognizer) -> None:
         self._stream, self._recognizer = stream, recognizer
         self._known: dict[tuple[int, ...], list[str]] = {}
 
-    def said(self, looks: Sequence[Look]) -> list[str]:
-        numbers = tuple(look.number for look in looks)
+    def of(self, processed: Sequence[Processed]) -> list[str]:
+        numbers = tuple(one.number for one in processed)
         if numbers not in self._known:
             state, labels = self._recognizer.initial_state(), []
             for number in numbers:
@@ -374,14 +374,14 @@ class _Listener:
 
 
 def _tried(
-    stream: Sequence[Frame], listener: _Listener, config: ModelConfig, fps: float, cost: Cost
+    stream: Sequence[Frame], predictions: _Predictions, config: ModelConfig, fps: float, cost: Cost
 ) -> Trial:
-    at_once, late = (looks_at(stream, fps=fps, costs=costs) for costs in ((0.0,), cost.seconds))
+    at_once, late = (processed_frames(stream, fps=fps, costs=costs) for costs in ((0.0,), cost.seconds))
     latency = Latency()
-    for look in late:
-        latency.update(look.ready - stream[look.number].timestamp)
+    for one in late:
+        latency.update(one.ready - stream[one.number].timestamp)
     quantiles = latency.get()
-    looked_at = len(late) / (stream[-1].timestamp - stream[0].timestamp)
+    processed = len(late) / (stream[-1].timestamp - stream[0].timestamp)
     return Trial(
         model=cost.model,
         engine=cost.engine,
@@ -391,10 +391,10 @@ def _tried(
         ms=1000.0 * cost.typical,
         p50=quantiles["p50"],
         p99=quantiles["p99"],
-        looked_at=looked_at,
-        at_once=right_of(stream, at_once, listener.said(at_once)),
-        when_ready=right_of(stream, late, listener.said(late)),
-        cores=looked_at * cost.share,
+        looked_at=processed,
+        at_once=streaming_accuracy(stream, at_once, predictions.of(at_once)),
+        when_ready=streaming_accuracy(stream, late, predictions.of(late)),
+        cores=processed * cost.share,
     )
 
 
@@ -410,7 +410,7 @@ def text_of(report: TuneReport) -> str:
         f"{report.camera['fps']:g} frames a second; {report.seconds:.0f} s of {report.data}",
         f"{there['processor']}, {there['cores']} cores, streamrec {there['streamrec']}, commit {there['commit']}",
         "",
-        f"  {'model':14}{'sees':>9}  {'engine':7}{'threads':>8}{'fps':>7}{'ms':>9}{'late p50, p99 ms':>18}"
+        f"  {'model':14}{'input':>9}  {'engine':7}{'threads':>8}{'fps':>7}{'ms':>9}{'late p50, p99 ms':>18}"
         f"{'right at once':>15}{'when ready':>12}{'cores':>7}",
     ]
     for trial in sorted(report.trials, key=lambda trial: (-trial.when_ready, trial.cores)):
@@ -422,7 +422,10 @@ def text_of(report: TuneReport) -> str:
             f"{trial.ms:9.2f}{late:>18}{100 * trial.at_once:13.1f} %{100 * trial.when_ready:10.1f} %"
             f"{trial.cores:7.2f}"
         )
-    lines += ["", f"* the choice: of those within {100 * EQUAL:g} points of the best, the least work"]
+    lines += [
+        "",
+        f"* chosen: among those within {100 * EQUAL:g} points of the best, the one that uses the fewest cores",
+    ]
     if report.unreadable:
         lines += ["", "Could not be read:", *(f"- {line}" for line in report.unreadable)]
     return "\n".join(lines)

@@ -257,19 +257,10 @@ class EventDetector:
         smoothed = state.smoothed + weight * (raw - state.smoothed)
         smoothed.setflags(write=False)
 
-        tracks = state.tracks
-        if self.settings.strangest and self.is_unknown(prediction):
-            tracks = tuple(track for track in tracks if track.notified)
-        else:
-            tracked = {track.label for track in tracks}
-            for label in np.flatnonzero((raw >= self._enter) & self._actions).tolist():
-                if label not in tracked:
-                    tracks = (*tracks, Track(label, timestamp))
-
         kept: list[Track] = []
         ended_now: list[ActionEnded] = []
         started_now: list[ActionStarted] = []
-        for track in tracks:
+        for track in self._tracks(prediction, raw, timestamp, state):
             own = self._of[track.label]
             score, smooth = float(raw[track.label]), float(smoothed[track.label])
             if track.notified:
@@ -311,6 +302,16 @@ class EventDetector:
             started_now.sort(key=lambda event: event.timestamp)
             events_now = (*ended_now, *started_now)
         return events_now, EventState(smoothed, timestamp, tuple(running), last_start, last_ends)
+
+    def _tracks(
+        self, prediction: Prediction, raw: np.ndarray, timestamp: float, state: EventState
+    ) -> tuple[Track, ...]:
+        """The tracks of the state, and a candidate for each label that rises now; without candidates if unknown."""
+        if self.settings.strangest and self.is_unknown(prediction):
+            return tuple(track for track in state.tracks if track.notified)
+        tracked = {track.label for track in state.tracks}
+        rising = np.flatnonzero((raw >= self._enter) & self._actions).tolist()
+        return (*state.tracks, *(Track(label, timestamp) for label in rising if label not in tracked))
 
     def finish(
         self, timestamp: float, state: EventState, source: str = ""

@@ -31,7 +31,7 @@ COLORS = ("rgb", "bgr", "gray")
 class ActionModel(nn.Module):
     """f_t = encoder(x_t); y_t, (h_t, c_t) = head(f_t, (h_t-1, c_t-1)): over clips and frame by frame alike.
 
-    Pictures are uint8, or float of the same range, RGB, (3, H, W) as the transform gives them. ``elapsed`` is
+    Images are uint8, or float of the same range, RGB, (3, H, W) as the transform gives them. ``elapsed`` is
     the seconds since the stream's last frame: infinite (none was seen), negative, or more than ``max_gap``
     makes the stream begin from its initial state.
 
@@ -39,7 +39,7 @@ class ActionModel(nn.Module):
     repetition's phase. ``split`` takes them apart.
     """
 
-    mean: Tensor  # (3, 1, 1), for pictures from 0 to 255
+    mean: Tensor  # (3, 1, 1), for images from 0 to 255
     std: Tensor
 
     def __init__(
@@ -106,14 +106,14 @@ class ActionModel(nn.Module):
     def step(self, frames: Tensor, elapsed: Tensor, state: State) -> tuple[Tensor, State]:
         """(N, 3, H, W), (N,) seconds -> outputs (N, C) and the state after the frame."""
         fresh, log_elapsed = self._timing(elapsed)
-        pictures = ((frames - self.mean) / self.std).unsqueeze(1)
-        features, cache = self.encoder(pictures, log_elapsed.unsqueeze(1), fresh.unsqueeze(1), state.cache)
+        images = ((frames - self.mean) / self.std).unsqueeze(1)
+        features, cache = self.encoder(images, log_elapsed.unsqueeze(1), fresh.unsqueeze(1), state.cache)
         outputs, memory = self.head.step(features.squeeze(1), log_elapsed, fresh, state.head)
         return outputs, self._after(state, memory, cache, elapsed.unsqueeze(1))
 
-    def backbone_features(self, pictures: Tensor) -> Tensor:
+    def backbone_features(self, images: Tensor) -> Tensor:
         """(K, 3, H, W) as in ``forward`` -> (K, S), the output of the encoder's backbone for each image alone."""
-        return self.encoder.backbone_features((pictures - self.mean) / self.std)
+        return self.encoder.backbone_features((images - self.mean) / self.std)
 
     trunk_features = backbone_features  # its former name
 
@@ -245,6 +245,8 @@ class CNNLSTM(nn.Module):
         whole_number(hidden_size, "hidden_size", error=ModelError)
         whole_number(num_classes, "num_classes", error=ModelError)
         whole_number(num_layers, "num_layers", error=ModelError)
+        for name in running.keys() - _RunSettings.__dataclass_fields__.keys():
+            raise TypeError(f"CNNLSTM.__init__() got an unexpected keyword argument {name!r}")
         settings = _RunSettings(**running)
         cnn = strip_classifier(cnn)
         self.colors = _colors_of(cnn, settings.colors)
@@ -301,10 +303,10 @@ class CNNLSTM(nn.Module):
         except ValueError as error:
             raise ModelError(str(error)) from error
 
-    def normalized(self, pictures: Tensor) -> Tensor:
+    def normalized(self, images: Tensor) -> Tensor:
         """(..., 3, H, W) uint8 RGB, as ``transform`` gives them -> float as ``forward`` wants it."""
         transform = self.transform
-        scaled = pictures.float() / 255.0
+        scaled = images.float() / 255.0
         mean, std = (
             torch.tensor(n, device=scaled.device).view(3, 1, 1) for n in (transform.mean, transform.std)
         )
@@ -391,8 +393,8 @@ class _InColors(nn.Module):
         self.cnn = cnn
         self.colors = colors
 
-    def forward(self, pictures: Tensor) -> Any:
-        return self.cnn(_in_colors(pictures, self.colors))
+    def forward(self, images: Tensor) -> Any:
+        return self.cnn(_in_colors(images, self.colors))
 
 
 def _first_weight(head: LSTMHead) -> Tensor:
@@ -409,14 +411,14 @@ def action_model_of(model: Any) -> ActionModel:
     return model
 
 
-def _in_colors(pictures: Tensor, colors: str) -> Tensor:
+def _in_colors(images: Tensor, colors: str) -> Tensor:
     """(..., 3, H, W) RGB -> as the CNN takes it."""
     if colors == "bgr":
-        return pictures.flip(-3)
+        return images.flip(-3)
     if colors == "gray":  # as cv2.cvtColor has it
-        red, green, blue = (pictures[..., n : n + 1, :, :] for n in range(3))
+        red, green, blue = (images[..., n : n + 1, :, :] for n in range(3))
         return 0.299 * red + 0.587 * green + 0.114 * blue
-    return pictures
+    return images
 
 
 def _in_rgb(numbers: Sequence[float], colors: str) -> tuple[float, float, float]:

@@ -92,9 +92,9 @@ class KnownPictures:
         """From the values of ``dataclasses.asdict``, also after JSON."""
         return cls(**{name: tuple(numbers) for name, numbers in values.items()})
 
-    def ood_scores(self, pictures: np.ndarray) -> np.ndarray:
+    def ood_scores(self, images: np.ndarray) -> np.ndarray:
         """(N, 3, H, W) uint8 RGB, model inputs -> (N,) float32; 0 is the mean, above 1 is out of distribution."""
-        return self.distances(appearance_of(pictures))
+        return self.distances(appearance_of(images))
 
     def distances(self, appearances: np.ndarray) -> np.ndarray:
         """(N, NUMBERS) from ``appearance_of`` -> (N,) float32, the scores."""
@@ -109,21 +109,21 @@ class KnownPictures:
         return np.array(self.mean, np.float32), whitening
 
 
-def appearance_of(pictures: np.ndarray) -> np.ndarray:
+def appearance_of(images: np.ndarray) -> np.ndarray:
     """(N, 3, H, W) uint8 RGB -> (N, NUMBERS) float32: the appearance of each image, whatever it shows.
 
     Means of the colours, logarithms of their deviations, their covariances; then, of the gray image at each scale,
     logarithms of the mean and of the root mean square of its differences to the right and down.
     """
-    return np.stack([_appearance_of(picture) for picture in pictures]).astype(np.float32)
+    return np.stack([_appearance_of(image) for image in images]).astype(np.float32)
 
 
-def _appearance_of(picture: np.ndarray) -> np.ndarray:
+def _appearance_of(image: np.ndarray) -> np.ndarray:
     """One image, with OpenCV: in NumPy alone it takes four times as long."""
-    colours = picture.reshape(3, -1).astype(np.float32)
+    colours = image.reshape(3, -1).astype(np.float32)
     colours *= 1.0 / 255.0
     means = colours.mean(1)
-    gray: np.ndarray = (_GRAY @ colours).reshape(picture.shape[1:])
+    gray: np.ndarray = (_GRAY @ colours).reshape(image.shape[1:])
     covariances = colours @ colours.T / colours.shape[1] - np.outer(means, means)
     sizes = [*np.sqrt(np.maximum(covariances.diagonal(), 0.0))]
     for _ in range(SCALES):

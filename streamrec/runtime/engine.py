@@ -56,7 +56,7 @@ class Engine(ABC):
     @abstractmethod
     def step(
         self,
-        pictures: np.ndarray,
+        images: np.ndarray,
         elapsed: np.ndarray,
         head: Arrays,
         cache: Arrays,
@@ -66,14 +66,14 @@ class Engine(ABC):
 
         Probabilities are (N, labels) float32; phase is (N, 2) float32, cosine and sine, or None where the model
         counts nothing. Infinite ``elapsed`` starts a stream anew, whatever memory it is given. ``encoded``: what
-        ``encode`` made of the pictures; None where they were not encoded ahead.
+        ``encode`` made of the images; None where they were not encoded ahead.
         """
 
     def prefetch_workers(self) -> PrefetchWorkers | None:
         """The threads that encode several images at once; None: this engine has none, and ``step`` encodes itself."""
         return None
 
-    def encode(self, pictures: np.ndarray) -> Arrays:
+    def encode(self, images: np.ndarray) -> Arrays:
         """(N, 3, H, W) uint8 RGB -> the part of a step that depends on each image alone: most of its work.
 
         Only where there are ``prefetch_workers``.

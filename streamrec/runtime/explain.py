@@ -111,7 +111,7 @@ class Explainer:
         )
 
     def _followed(
-        self, picture: Tensor, elapsed: float, state: State, label: str | None
+        self, image: Tensor, elapsed: float, state: State, label: str | None
     ) -> list[tuple[Tensor, Tensor]]:
         """(1, 3, h, w) -> the last maps of this step, each with the gradients of the label's log-odds."""
         threads = for_engine(self.config.transform.width * self.config.transform.height)
@@ -122,7 +122,7 @@ class Explainer:
             torch.enable_grad(),
             _kept(self._maps) as kept,
         ):
-            outputs, _ = self._model.step(picture, torch.tensor([elapsed]), state)
+            outputs, _ = self._model.step(image, torch.tensor([elapsed]), state)
             logits = self._model.split(outputs)[0][0]
             slopes = torch.autograd.grad(_log_odds(logits, self._index(logits, label)), kept)
         return [(maps.detach(), slope) for maps, slope in zip(kept, slopes, strict=True)]

@@ -47,6 +47,7 @@ class _Step(nn.Module):
         self.model = model
         self.head_arrays = head_arrays
 
+    # Its parameters' names are part of the graph.
     def forward(self, pictures: Tensor, elapsed: Tensor, *memory: Tensor) -> tuple[Tensor, ...]:
         state = replace(
             self.model.initial_state(), head=memory[: self.head_arrays], cache=memory[self.head_arrays :]
@@ -134,9 +135,7 @@ def _traced(model: ActionModel) -> onnx.ModelProto:
     names = [f"head.{i}" for i in range(len(state.head))] + [f"cache.{i}" for i in range(len(state.cache))]
     outputs = [OUTPUT, PHASE] if model.config.counted else [OUTPUT]
     weights = {f"model.{name}" for name in model.state_dict()}
-    pictures = torch.zeros(
-        2, 3, transform.height, transform.width, dtype=torch.uint8, device=model.mean.device
-    )
+    images = torch.zeros(2, 3, transform.height, transform.width, dtype=torch.uint8, device=model.mean.device)
     elapsed = torch.full((2,), 1.0 / model.config.fps, device=model.mean.device)
     streams: Any = {0: torch.export.Dim("streams")}
     logger = logging.getLogger("torch.onnx")
@@ -147,7 +146,7 @@ def _traced(model: ActionModel) -> onnx.ModelProto:
             warnings.simplefilter("ignore")  # the exporter warns of its own internals
             program: Any = torch.onnx.export(
                 _Step(model, len(state.head)),
-                (pictures, elapsed, *memory),
+                (images, elapsed, *memory),
                 dynamo=True,
                 optimize=False,  # ``tidy`` does it, and the weights keep their names
                 verbose=False,

@@ -93,14 +93,14 @@ class OnnxEngine(Engine):
 
     def step(
         self,
-        pictures: np.ndarray,
+        images: np.ndarray,
         elapsed: np.ndarray,
         head: Arrays,
         cache: Arrays,
         encoded: Arrays | None = None,
     ) -> tuple[np.ndarray, np.ndarray | None, Arrays, Arrays]:
         """One run of the graph over N streams, or of its second half where the images were encoded before."""
-        given = {"pictures": pictures, "elapsed": elapsed}
+        given = {"pictures": images, "elapsed": elapsed}
         given.update(zip(self.memory_names, (*head, *cache), strict=True))
         session = self._session
         if encoded is not None:
@@ -129,10 +129,10 @@ class OnnxEngine(Engine):
         self._process, self._splitting = os.getpid(), threading.Lock()
         self._workers = None if self._workers is None else PrefetchWorkers(self._threads)
 
-    def encode(self, pictures: np.ndarray) -> Arrays:
+    def encode(self, images: np.ndarray) -> Arrays:
         """The first half of the graph."""
         assert self._halves is not None
-        return tuple(self._run(self._halves[0], {"pictures": pictures}))
+        return tuple(self._run(self._halves[0], {"pictures": images}))
 
     def _run(
         self,
@@ -175,11 +175,11 @@ class OnnxEngine(Engine):
         transform = self.config.transform
         shapes = (*self.head_shapes, *self.cache_shapes)
         memory = [np.zeros((1, *shape), np.float32) for shape in shapes]
-        pictures = np.zeros((1, 3, transform.height, transform.width), np.uint8)
+        images = np.zeros((1, 3, transform.height, transform.width), np.uint8)
         given = dict(
             zip(
                 ("pictures", "elapsed", *self.memory_names),
-                (pictures, np.full(1, np.inf, np.float32), *memory),
+                (images, np.full(1, np.inf, np.float32), *memory),
                 strict=True,
             )
         )

@@ -121,13 +121,13 @@ def _feeds(engine: OnnxEngine, video: Path, most: int) -> Iterator[Feed]:
     for number, frame in enumerate(pace(FileSource(video, size=config.transform.straight), config.fps)):
         if number == most:
             return
-        pictures, elapsed = (
+        images, elapsed = (
             config.transform(frame.image)[None],
             np.array([frame.timestamp - last], np.float32),
         )
         last = frame.timestamp
-        yield dict(zip((*INPUTS, *engine.memory_names), (pictures, elapsed, *head, *cache), strict=True))
-        _, _, head, cache = engine.step(pictures, elapsed, head, cache)
+        yield dict(zip((*INPUTS, *engine.memory_names), (images, elapsed, *head, *cache), strict=True))
+        _, _, head, cache = engine.step(images, elapsed, head, cache)
 
 
 def _calibration_feeds(engine: OnnxEngine, videos: Sequence[Path]) -> list[Feed]:

@@ -163,13 +163,13 @@ class Recognizer:
             segment = np.array([frame.segment for frame in frames], np.int64)
         except (AttributeError, TypeError, ValueError) as error:
             raise _no_frame(frames) from error
-        pictures, encoded = self._encoded(frames)
+        images, encoded = self._encoded(frames)
         elapsed = state.elapsed(clock, segment)
         probabilities, phase, head, cache = self._engine.step(
-            pictures, elapsed, state.head, state.cache, encoded
+            images, elapsed, state.head, state.cache, encoded
         )
         probabilities.setflags(write=False)  # the prediction and the state share them
-        strangeness = None if self.config.known is None else self.config.known.ood_scores(pictures)
+        strangeness = None if self.config.known is None else self.config.known.ood_scores(images)
         after = unstack(State(head, cache, clock, segment, probabilities, phase, strangeness))
         return [(self._prediction(one), one) for one in after]
 
@@ -203,15 +203,15 @@ class Recognizer:
             *prefetched.values(),
             *(workers.submit(self._encode, [frames[n] for n in share]) for share in shares),
         ]
-        pictures, encoded = zip(*(work.result() for work in asked), strict=True)
+        images, encoded = zip(*(work.result() for work in asked), strict=True)
         order = np.argsort([*prefetched, *(n for share in shares for n in share)])
-        return np.concatenate(pictures)[order], tuple(
+        return np.concatenate(images)[order], tuple(
             np.concatenate(a)[order] for a in zip(*encoded, strict=True)
         )
 
     def _encode(self, frames: Sequence[Frame]) -> tuple[np.ndarray, Arrays]:
-        pictures = self._pictures(frames)
-        return pictures, self._engine.encode(pictures)
+        images = self._pictures(frames)
+        return images, self._engine.encode(images)
 
     def _pictures(self, frames: Sequence[Frame]) -> np.ndarray:
         transform = self.config.transform
@@ -432,10 +432,10 @@ class StreamRecognizer:
         """
         began = time.monotonic()
         timestamp = began if timestamp is None else number(timestamp, "the timestamp in seconds")
-        picture = as_bgr(image)
+        image = as_bgr(image)
         segment = int(self._state.segment[0])  # a state that was given may be of a later one
         self._index += 1
-        frame = Frame(picture, self._index, timestamp, segment)
+        frame = Frame(image, self._index, timestamp, segment)
         events: tuple[Event, ...] = ()
         if is_due(timestamp, float(self._state.clock[0]), self.fps):
             prediction, self._state = self.recognizer.step(frame, self._state)

@@ -73,7 +73,7 @@ class TorchEngine(Engine):
 
     def step(
         self,
-        pictures: np.ndarray,
+        images: np.ndarray,
         elapsed: np.ndarray,
         head: Arrays,
         cache: Arrays,
@@ -81,7 +81,7 @@ class TorchEngine(Engine):
     ) -> tuple[np.ndarray, np.ndarray | None, Arrays, Arrays]:
         """One pass of the model over N streams; raises ``ModelError`` in a process that was forked since."""
         check_process(self._process)
-        given = tuple(torch.from_numpy(array) for array in (pictures, elapsed, *head, *cache))
+        given = tuple(torch.from_numpy(array) for array in (images, elapsed, *head, *cache))
         try:
             with torch.inference_mode():
                 if self._record is None:
@@ -96,12 +96,12 @@ class TorchEngine(Engine):
         phase = after.pop(0) if self.config.counted else None
         return probabilities, phase, tuple(after[: len(head)]), tuple(after[len(head) :])
 
-    def _run(self, pictures: Tensor, elapsed: Tensor, *memory: Tensor) -> Tensors:
+    def _run(self, images: Tensor, elapsed: Tensor, *memory: Tensor) -> Tensors:
         """Probabilities, the phase where the model counts, and the new memory; all float32."""
         heads = len(self.head_shapes)
         state = replace(self._blank, head=memory[:heads], cache=memory[heads:])
         with self._autocast():
-            outputs, state = self._model.step(pictures, elapsed, state)
+            outputs, state = self._model.step(images, elapsed, state)
         logits, phase = self._model.split(outputs.float())
         scores = (torch.softmax(logits, dim=-1),) if phase is None else (torch.softmax(logits, dim=-1), phase)
         return tuple(tensor.float() for tensor in (*scores, *state.head, *state.cache))

@@ -18,13 +18,15 @@ from streamrec.runtime.checkpoint import find_model, read_checkpoint
 from streamrec.train.augment import Augmentation
 from streamrec.train.fit import TrainSettings
 
-SMALL = Transform(width=80, height=64)  # what the motion encoder looks at: seconds a minute of video on a CPU
-PLAIN = MappingProxyType({"transform": SMALL, "dropout": 0.4})  # of ModelConfig, where nobody says otherwise
+SMALL = Transform(
+    width=80, height=64
+)  # input of the motion encoder: it trains in seconds for each minute of video on a CPU
+PLAIN = MappingProxyType({"transform": SMALL, "dropout": 0.4})  # defaults of ModelConfig
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How a model is made. What an option of the command says goes before it."""
+    """Named settings of a training; options of the command override them."""
 
     about: str  # one sentence, for `--recipe` without a known name
     settings: TrainSettings = TrainSettings()  # noqa: RUF009 (frozen)
@@ -38,7 +40,7 @@ class Recipe:
 EXERCISES = ("dips", "pull_ups", "push_ups", "squats")
 FEW = TrainSettings(steps=160, window=16, average=0.98, label_smoothing=0.1, weight_decay=0.05)
 
-# ImageNet's knowledge of postures, taken as it is, beside motion. The trunk rests: it is asked once a look.
+# Frozen ImageNet features of postures beside motion; the backbone encodes each view once.
 JOINT = MappingProxyType({"encoder": "joint", "transform": Transform(width=160, height=128)})
 RESTING: Mapping[str, Any] = MappingProxyType({"stages": "staged", "unfreeze": 1.0, "evaluate_every": 1000})
 
@@ -61,8 +63,8 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                 FEW,
                 steps=400,
                 streams=4,
-                window=96,  # a whole gesture, and what came before: what began it must be blamed or praised
-                late=1.0,  # a caret is how a star begins: what is over by now is the caret
+                window=96,  # a whole gesture and what came before: its first frames must get a gradient
+                late=1.0,  # a star begins like a caret, so that frames weigh more toward the end
                 augmentation=Augmentation(flip=False).scaled(0.5),
             ),
             config=MappingProxyType({"hidden_size": 96}),
@@ -75,9 +77,9 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                 steps=250,
                 streams=4,
                 window=96,
-                carry=0.5,  # who practises goes from pose to pose: what came before is to be let go of
+                carry=0.5,  # poses follow each other: the model must forget the one before
                 ramp_seconds=15.0,
-                late=3.0,  # what is said at the end is to be of the pose, and not of the way in
+                late=3.0,  # the pose at the end counts, not the way into it
             ),
             weights="imagenet",
             config=MappingProxyType(
@@ -87,7 +89,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                     "dropout": 0.6,
                     "fps": 5.0,
                     "recall_features": True,
-                    "recall_only": True,  # who stands at the end is not asked which pose that is
+                    "recall_only": True,  # classify on the long-term average, not on the last posture
                     "recall_gate": True,
                     "recall_frames": 1000.0,
                 }
@@ -116,7 +118,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             settings=replace(
                 FEW,
                 window=24,
-                soup=5,  # of few videos one model learns much by chance
+                soup=5,  # models of few videos differ much by chance
                 carry=0.5,  # a camera's state is nearly always old
             ),
             config=MappingProxyType(
@@ -142,13 +144,13 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                 window=32,
                 average=0.99,
                 phase_weight=2.0,
-                quiet=0.5,  # who exercises in a room like those of the background is to be heard
+                quiet=0.5,  # exercises in rooms like those of the background are to be recognized
             ),
             weights="imagenet",
             config=MappingProxyType(
                 {
                     **JOINT,
-                    "encoder": "joint-spread",  # a gym stands still, and who exercises in it does not
+                    "encoder": "joint-spread",  # its running standard deviation tells people from a gym
                     "hidden_size": 96,
                     "counted": EXERCISES,
                     "about": "Push-ups, pull-ups, squats and dips, counted; trained on 62 clips, and on falls and "
@@ -188,7 +190,7 @@ def find_recipe(name: str) -> Recipe:
 
 
 def choose_recipe(clips: Sequence[Clip]) -> tuple[str, str]:
-    """The recipe for so many clips, and a sentence that says why; of an untrimmed video each segment counts.
+    """The recipe for so many clips, and a sentence with the reason; of an untrimmed video each segment counts.
 
     >>> from pathlib import Path
     >>> choose_recipe([Clip(Path(f"{n}.mp4"), "wave", "me") for n in range(9)])[0]
@@ -213,10 +215,10 @@ def put_together(
     flip: bool | None = None,
     variation: float | None = None,
 ) -> tuple[ModelConfig, TrainSettings, str | None]:
-    """A recipe with what is given put before it: the config (still without labels), the settings, the weights.
+    """A recipe with overrides: the config (still without labels), the settings, the weights.
 
-    ``weights`` may name a shipped model, or be any model's file: then its encoder is taken over, with the size and
-    the rhythm that it learned. ``variation`` scales how much recordings are varied. Raises
+    ``weights`` may name a shipped model, or be any model's file: then its encoder is taken over, with its input size
+    and sampling rate. ``variation`` scales how much recordings are varied. Raises
     ``DataError`` and ``ModelError``.
 
     >>> config, settings, _ = put_together("fight", config={"fps": 12.0}, settings={"steps": 10})
@@ -228,12 +230,12 @@ def put_together(
     start: dict[str, Any] = {}
     if weights is not None and weights != "imagenet":
         weights = str(find_model(weights))
-        with suppress(ModelError):  # weights of a bare CNN say nothing of a model
+        with suppress(ModelError):  # the weights of a bare CNN have no config
             known = read_checkpoint(weights).config
             start = {"encoder": known.encoder, "transform": known.transform, "fps": known.fps}
-    said = {**start, **recipe.config, **(config or {})}
-    usual = {**PLAIN, **JOINT} if said.get("encoder") in JOINTS else PLAIN
-    fields = {**usual, **said}
+    given = {**start, **recipe.config, **(config or {})}
+    usual = {**PLAIN, **JOINT} if given.get("encoder") in JOINTS else PLAIN
+    fields = {**usual, **given}
     fields.setdefault("max_gap", max(2.0, 5.0 / fields.get("fps", ModelConfig.fps)))
     learning = replace(recipe.settings, **(settings or {}))
     how = learning.augmentation

@@ -25,7 +25,7 @@ OWN_CLASS = "own"  # ModelConfig.encoder of a CNN that is none of these
 class FrameEncoder(Encoder):
     """Any CNN, frame by frame, with nothing kept between frames.
 
-    ``cnn`` maps (N, 3, H, W) to (N, F), or to maps (N, F, h, w), which are averaged over the picture.
+    ``cnn`` maps (N, 3, H, W) to (N, F), or to maps (N, F, h, w), which are averaged over the image.
     """
 
     has_backbone = True
@@ -38,9 +38,9 @@ class FrameEncoder(Encoder):
         self.cnn = cnn
         self.feature_size = find_feature_size(cnn, height, width) if feature_size is None else feature_size
 
-    def backbone_features(self, pictures: Tensor) -> Tensor:
+    def backbone_features(self, images: Tensor) -> Tensor:
         """(K, 3, H, W) -> (K, F): all of its features."""
-        return pooled(self.cnn(pictures))
+        return pooled(self.cnn(images))
 
     def last_maps(self, height: int, width: int) -> tuple[nn.Module, ...]:
         """Those of the CNN."""
@@ -49,15 +49,15 @@ class FrameEncoder(Encoder):
 
     def forward(
         self,
-        pictures: Tensor,
+        images: Tensor,
         log_elapsed: Tensor,
         fresh: Tensor,
         cache: Cache,
         backbone: Tensor | None = None,
     ) -> tuple[Tensor, Cache]:
-        """(N, T, 3, H, W) -> (N, T, F), by one pass over N*T pictures."""
+        """(N, T, 3, H, W) -> (N, T, F), by one pass over N*T images."""
         if backbone is None:
-            backbone = self.backbone_features(pictures.flatten(0, 1)).unflatten(0, pictures.shape[:2])
+            backbone = self.backbone_features(images.flatten(0, 1)).unflatten(0, images.shape[:2])
         return backbone, cache
 
 

@@ -61,33 +61,33 @@ class JointEncoder(Encoder):
         cnn: Any = self.trunk.cnn
         return cnn.blocks[MIDDLE], *self.motion.last_maps(height // 2, width // 2)
 
-    def backbone_features(self, pictures: Tensor) -> Tensor:
+    def backbone_features(self, images: Tensor) -> Tensor:
         """(K, 3, H, W) normalized -> (K, 1504)."""
-        return self.trunk(pictures)
+        return self.trunk(images)
 
     def forward(
         self,
-        pictures: Tensor,
+        images: Tensor,
         log_elapsed: Tensor,
         fresh: Tensor,
         cache: Cache,
         backbone: Tensor | None = None,
     ) -> tuple[Tensor, Cache]:
         """Appearance and motion, one after the other."""
-        seen = self.trunk(pictures.flatten(0, 1)) if backbone is None else backbone.flatten(0, 1)
+        seen = self.trunk(images.flatten(0, 1)) if backbone is None else backbone.flatten(0, 1)
         border = len(cache) - (0 if self.change is None else MEMORY)
-        moved, after = self.motion(self._halved(pictures), log_elapsed, fresh, cache[:border])
+        moved, after = self.motion(self._halved(images), log_elapsed, fresh, cache[:border])
         appearance = self.appearance(seen).unflatten(0, fresh.shape)
         if self.change is None:
             return torch.cat([appearance, moved], dim=-1), after
         changed, memory = self.change(seen.unflatten(0, fresh.shape), log_elapsed, fresh, cache[border:])
         return torch.cat([appearance, changed, moved], dim=-1), (*after, *memory)
 
-    def _halved(self, pictures: Tensor) -> Tensor:
+    def _halved(self, images: Tensor) -> Tensor:
         """Half the size, and normalized as the motion encoder wants it."""
-        mean, std = (pictures.new_tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
-        small = F.avg_pool2d(pictures.flatten(0, 1), 2) * std + mean
-        return ((small - MotionEncoder.mean[0]) / MotionEncoder.std[0]).unflatten(0, pictures.shape[:2])
+        mean, std = (images.new_tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
+        small = F.avg_pool2d(images.flatten(0, 1), 2) * std + mean
+        return ((small - MotionEncoder.mean[0]) / MotionEncoder.std[0]).unflatten(0, images.shape[:2])
 
 
 def _project(inputs: int, features: int, dropout: float) -> nn.Sequential:
@@ -123,9 +123,9 @@ class _Backbone(nn.Module):
         known: Any = cnn
         self.feature_size = int(known.num_features + 2 * known.feature_info[-2]["num_chs"])
 
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         cnn: Any = self.cnn
-        maps = cnn.bn1(cnn.conv_stem(pictures.contiguous(memory_format=torch.channels_last)))
+        maps = cnn.bn1(cnn.conv_stem(images.contiguous(memory_format=torch.channels_last)))
         middle = maps
         for number, block in enumerate(cnn.blocks):
             maps = block(maps)

@@ -31,7 +31,7 @@ class Encoder(nn.Module, ABC):
         """The cache of new streams, zeros; axis 0 is the stream."""
         return ()
 
-    def backbone_features(self, pictures: Tensor) -> Tensor:
+    def backbone_features(self, images: Tensor) -> Tensor:
         """(K, 3, H, W) normalized -> (K, S): the backbone's features of each image alone, if it ``has_backbone``."""
         raise ModelError(f"{type(self).__name__} has no backbone that takes an image alone")
 
@@ -45,7 +45,7 @@ class Encoder(nn.Module, ABC):
     @abstractmethod
     def forward(
         self,
-        pictures: Tensor,
+        images: Tensor,
         log_elapsed: Tensor,
         fresh: Tensor,
         cache: Cache,
@@ -55,12 +55,12 @@ class Encoder(nn.Module, ABC):
 
         ``log_elapsed`` and ``fresh`` as in ``Head``: the logarithm of the time since the last frame, in frame
         intervals of the training rate, and the frames before which the cache is reset. ``backbone`` (N, T, S): the
-        ``backbone_features`` of the pictures, where they are known already.
+        ``backbone_features`` of the images, where they are known already.
         """
 
 
 def find_feature_size(cnn: nn.Module, height: int, width: int, channels: int = 3) -> int:
-    """How many features a CNN gives for pictures of this size; raises ``ModelError`` where it gives none."""
+    """How many features a CNN gives for images of this size; raises ``ModelError`` where it gives none."""
     modes = [(module, module.training) for module in cnn.modules()]
     weight = next(iter(cnn.parameters()), None)
     like: dict[str, Any] = {} if weight is None else {"device": weight.device, "dtype": weight.dtype}

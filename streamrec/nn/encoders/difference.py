@@ -1,4 +1,4 @@
-"""The difference encoder: a small CNN on each picture and its difference to the one before."""
+"""The difference encoder: a small CNN on each image and its difference to the one before."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn  # noqa: E402
 
 
 class DifferenceEncoder(Encoder):
-    """A small CNN on each picture and its difference to the frame before, which it keeps as its cache.
+    """A small CNN on each image and its difference to the frame before, which it keeps as its cache.
 
     The spatial layout is kept to the end (no global pooling): where something moves matters as much as how.
     """
@@ -50,7 +50,7 @@ class DifferenceEncoder(Encoder):
         )
 
     def initial_cache(self, streams: int, height: int, width: int) -> Cache:
-        """The picture before, (N, 3, H, W)."""
+        """The image before, (N, 3, H, W)."""
         return (next(self.cnn.parameters()).new_zeros(streams, 3, height, width),)
 
     def last_maps(self, height: int, width: int) -> tuple[nn.Module, ...]:
@@ -59,16 +59,16 @@ class DifferenceEncoder(Encoder):
 
     def forward(
         self,
-        pictures: Tensor,
+        images: Tensor,
         log_elapsed: Tensor,
         fresh: Tensor,
         cache: Cache,
         backbone: Tensor | None = None,
     ) -> tuple[Tensor, Cache]:
         """Stack each image with its difference to the last one; the first of a stream has zero difference."""
-        streams, steps = pictures.shape[:2]
-        before = torch.cat([cache[0].unsqueeze(1), pictures[:, :-1]], dim=1)
-        difference = torch.where(fresh[:, :, None, None, None], torch.zeros_like(pictures), pictures - before)
-        stacked = torch.cat([pictures, 2.0 * difference], dim=2).flatten(0, 1)
+        streams, steps = images.shape[:2]
+        before = torch.cat([cache[0].unsqueeze(1), images[:, :-1]], dim=1)
+        difference = torch.where(fresh[:, :, None, None, None], torch.zeros_like(images), images - before)
+        stacked = torch.cat([images, 2.0 * difference], dim=2).flatten(0, 1)
         features = self.project(self.cnn(stacked))
-        return features.unflatten(0, (streams, steps)), (pictures[:, -1],)
+        return features.unflatten(0, (streams, steps)), (images[:, -1],)

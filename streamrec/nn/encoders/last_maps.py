@@ -24,10 +24,10 @@ def last_maps(cnn: nn.Module, height: int, width: int) -> nn.Module | None:
         module.register_forward_hook(lambda module, _, output: ran.append((module, output)))
         for module in cnn.modules()
     ]
-    picture = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    image = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(0), requires_grad=True)
     try:
         with torch.enable_grad():
-            features = cnn(picture.to(next(cnn.parameters()).device)).flatten()
+            features = cnn(image.to(next(cnn.parameters()).device)).flatten()
     finally:
         for hook in hooks:
             hook.remove()
@@ -73,5 +73,5 @@ def laid_out(output: Tensor, height: int, width: int) -> Tensor | None:
 
 
 def _covers(rows: int, columns: int, height: int, width: int) -> bool:
-    """Whether a grid has places, and the shape of the picture, to a cell."""
+    """Whether a grid has places, and the shape of the image, to a cell."""
     return min(rows, columns) > 1 and abs(rows * width / height - columns) <= 1.0

@@ -1,4 +1,4 @@
-"""The motion encoder: a small CNN on each picture, its change, and the optical flow that leads to it."""
+"""The motion encoder: a small CNN on each image, its change, and the optical flow that leads to it."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Sight:
     """The motion inputs of a motion encoder: what it is given, and what it must learn."""
 
     flow: bool = True  # optical flow at three scales and its change are given
-    difference: bool = True  # the picture's difference to the one before is given
-    volume: bool = False  # a causal 3-D convolution over three pictures, where the difference would be
+    difference: bool = True  # the image's difference to the one before is given
+    volume: bool = False  # a causal 3-D convolution over three images, where the difference would be
     shift: bool = False  # a part of the maps comes from the frame before (TSM; Lin et al., ICCV 2019)
     layout: bool = True  # a coarse grid goes to the head, beside the maps' mean and maximum
 
@@ -118,19 +118,19 @@ class MotionEncoder(Encoder):
 
     def forward(
         self,
-        pictures: Tensor,
+        images: Tensor,
         log_elapsed: Tensor,
         fresh: Tensor,
         cache: Cache,
         backbone: Tensor | None = None,
     ) -> tuple[Tensor, Cache]:
         """The first image of a stream has zero difference and zero flow."""
-        pictures = pictures[..., : _even(pictures.shape[-2]), : _even(pictures.shape[-1])]
+        images = images[..., : _even(images.shape[-2]), : _even(images.shape[-1])]
         kept = list(cache)
-        gray = pictures.mean(2, keepdim=True)
+        gray = images.mean(2, keepdim=True)
         after: list[Tensor] = [gray[:, -1]]
         before = _earlier(gray, kept.pop(0), fresh, gray)
-        inputs = [pictures]
+        inputs = [images]
         if self.sight.difference:
             inputs.append(2.0 * (gray - before))
         if self.sight.volume:
@@ -186,12 +186,12 @@ class MotionEncoder(Encoder):
 
 
 def _flow_at_three_scales(before: Tensor, now: Tensor) -> Tensor:
-    """(N, 1, H, W) normalized gray, twice -> flow of the picture, its half and its quarter, (N, 6, H/2, W/2)."""
+    """(N, 1, H, W) normalized gray, twice -> flow of the image, its half and its quarter, (N, 6, H/2, W/2)."""
     size = (now.shape[2] // 2, now.shape[3] // 2)
     std, mean = MotionEncoder.std[0], MotionEncoder.mean[0]
-    gray = [std * picture + mean for picture in (before, now)]
-    half = [F.avg_pool2d(picture, 2) for picture in gray]
-    quarter = [F.avg_pool2d(picture, 2) for picture in half]
+    gray = [std * image + mean for image in (before, now)]
+    half = [F.avg_pool2d(image, 2) for image in gray]
+    quarter = [F.avg_pool2d(image, 2) for image in half]
     coarse = F.interpolate(lucas_kanade(*quarter), size=size, mode="nearest")
     return torch.cat([lucas_kanade(*gray, pool=2, window=3), lucas_kanade(*half), coarse], dim=1)
 
@@ -211,12 +211,12 @@ def _shifted(maps: Tensor, last: Tensor, fresh: Tensor) -> tuple[Tensor, Tensor]
 
 
 def _even(size: int) -> int:
-    """An odd picture loses its last row or column, so that half of it is as large for flow and CNN."""
+    """An odd image loses its last row or column, so that half of it is as large for flow and CNN."""
     return size - size % 2
 
 
-def _flat(pictures: Tensor) -> Tensor:
-    return pictures.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+def _flat(images: Tensor) -> Tensor:
+    return images.flatten(0, 1).contiguous(memory_format=torch.channels_last)
 
 
 def _layer(before: int, after: int, *, kernel: int = 3, stride: int = 1) -> nn.Sequential:

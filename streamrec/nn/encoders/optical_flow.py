@@ -51,7 +51,7 @@ def lucas_kanade(before: Tensor, now: Tensor, *, pool: int = 1, window: int = 5)
 def described(flow: Tensor, change: Tensor, difference: Tensor) -> Tensor:
     """Vectors, lengths, lengths of the change, and the greatest difference: (N, 12, H / 2, W / 2).
 
-    ``flow`` and ``change`` (N, 6, H / 2, W / 2) are of three scales, ``difference`` (N, 1, H, W) is the picture's.
+    ``flow`` and ``change`` (N, 6, H / 2, W / 2) are of three scales, ``difference`` (N, 1, H, W) is the image's.
     All lengths are taken at once, and put into order then: the flow of a scale and its length, the changes' lengths.
     """
     vectors = torch.cat([flow[:, :4], change], dim=1)
@@ -90,7 +90,7 @@ def _ridge() -> np.ndarray:
 
 @cache
 def _difference(size: int) -> np.ndarray:
-    """(size, size): half the central difference, of a picture whose edge is repeated; half, for two are added."""
+    """(size, size): half the central difference, of a image whose edge is repeated; half, for two are added."""
     matrix = np.zeros((size, size), np.float32)
     for place in range(size):
         matrix[place, min(place + 1, size - 1)] += 0.25

@@ -60,7 +60,7 @@ class Sitting:
             labels,
             seconds=seconds,
             countdown=countdown,
-            tell=self.said.append,
+            log=self.said.append,
         )
         self.phases: list[tuple[Phase, str]] = []
 

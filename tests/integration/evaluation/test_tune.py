@@ -16,13 +16,13 @@ from streamrec.commands.app import app
 from streamrec.errors import DataError
 from streamrec.evaluation import tune
 from streamrec.evaluation.tune import (
-    Look,
+    Processed,
     Trial,
     TuneSettings,
     best_of,
-    looks_at,
-    right_of,
+    processed_frames,
     run_tune,
+    streaming_accuracy,
     text_of,
     ways,
 )
@@ -43,34 +43,34 @@ def stream(truth: str, fps: float = 10.0) -> list[Frame]:
     return [Frame(BLANK, n, n / fps, truth=letter) for n, letter in enumerate(truth)]
 
 
-def numbers(looks: list[Look]) -> list[int]:
+def numbers(looks: list[Processed]) -> list[int]:
     return [look.number for look in looks]
 
 
 def test_who_is_quick_sees_every_frame_that_is_due():
-    assert numbers(looks_at(stream("a" * 6), fps=10.0, costs=[0.01])) == [0, 1, 2, 3, 4, 5]
-    assert numbers(looks_at(stream("a" * 6), fps=5.0, costs=[0.01])) == [0, 2, 4]
+    assert numbers(processed_frames(stream("a" * 6), fps=10.0, costs=[0.01])) == [0, 1, 2, 3, 4, 5]
+    assert numbers(processed_frames(stream("a" * 6), fps=5.0, costs=[0.01])) == [0, 2, 4]
 
 
 def test_who_is_slow_sees_the_newest_frame_when_free():
-    looks = looks_at(stream("a" * 9), fps=10.0, costs=[0.35])
+    looks = processed_frames(stream("a" * 9), fps=10.0, costs=[0.35])
     assert numbers(looks) == [0, 3, 7, 8]
     assert [look.ready for look in looks] == pytest.approx([0.35, 0.7, 1.05, 1.4])
 
 
 def test_costs_take_turns():
-    looks = looks_at(stream("a" * 4), fps=10.0, costs=[0.01, 0.05])
+    looks = processed_frames(stream("a" * 4), fps=10.0, costs=[0.01, 0.05])
     assert [look.ready for look in looks] == pytest.approx([0.01, 0.15, 0.21, 0.35])
 
 
 def test_a_prediction_counts_from_when_it_is_ready():
     seen = stream("aaabbb")
-    at_once = looks_at(seen, fps=10.0, costs=[0.0])
-    assert right_of(seen, at_once, [frame.truth for frame in seen]) == 1.0
-    late = looks_at(seen, fps=10.0, costs=[0.05])
+    at_once = processed_frames(seen, fps=10.0, costs=[0.0])
+    assert streaming_accuracy(seen, at_once, [frame.truth for frame in seen]) == 1.0
+    late = processed_frames(seen, fps=10.0, costs=[0.05])
     assert numbers(late) == [0, 1, 2, 3, 4, 5]
     # nothing is said yet at the first, and at the fourth what was said of the third
-    assert right_of(seen, late, [frame.truth for frame in seen]) == pytest.approx(4 / 6)
+    assert streaming_accuracy(seen, late, [frame.truth for frame in seen]) == pytest.approx(4 / 6)
 
 
 def trial(when_ready: float, cores: float) -> Trial:

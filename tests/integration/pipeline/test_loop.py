@@ -316,6 +316,7 @@ class TestEvents:
         found = list(results(Camera(30, fps=50.0), always_waving(), fps=1000.0))
         assert found[-1].frame is found[-2].frame
         assert found[-1].prediction is found[-2].prediction
+        assert [result.repeated for result in found] == [False] * (len(found) - 1) + [True]
         assert [type(event) for event in found[-1].events] == [ActionEnded]
         assert found[-3].frame is not found[-2].frame
         check_pairs([event for result in found for event in result.events])

@@ -24,6 +24,7 @@ from streamrec import (
 from streamrec.errors import PictureError, StateError, StreamrecError
 from streamrec.runtime.checkpoint import Checkpoint
 from streamrec.runtime.export import weights_of
+from streamrec.runtime.recognizer import RecognizerWrapper
 from streamrec.runtime.torch_engine import TorchEngine
 from tests.helpers.checks import Squats, moving, shifted
 
@@ -465,3 +466,31 @@ def test_a_followed_recognizer_knows_the_state_before_the_last_step_of_each_stre
     followed.step(later, after)
     assert followed.before(one) is None
     assert followed.before(later) is after and followed.before(other) is states[1]
+
+
+def test_a_recognizer_that_wraps_another_gives_its_results_to_the_bit(tiny):
+    class Counting(RecognizerWrapper):
+        steps = 0
+
+        def on_step(self, frames, states, steps):
+            self.steps += len(steps)
+
+    inner = Counting(tiny)
+    outer = Followed(inner)
+    frame = Frame(np.full((48, 64, 3), 90, np.uint8), 0, 0.0)
+    outer.reserve(2)  # no step of a stream
+    assert inner.steps == 0
+    assert (outer.labels, outer.fps, outer.engine, outer.name) == (
+        tiny.labels,
+        tiny.fps,
+        tiny.engine,
+        tiny.name,
+    )
+    assert outer.step_many([], []) == []
+    (wrapped, after), (plain, state) = (
+        one.step(one.prefetch(frame), one.initial_state()) for one in (outer, tiny)
+    )
+    assert wrapped.probabilities.tobytes() == plain.probabilities.tobytes()
+    assert after.to_bytes() == state.to_bytes()
+    assert inner.steps == 1
+    assert isinstance(outer, Recognizer) and StreamRecognizer(outer)(frame.image, 0.0).label == plain.label

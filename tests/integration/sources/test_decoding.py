@@ -277,7 +277,7 @@ def test_a_file_that_is_cut_off_reports_it_everywhere(
     # crossval; tune; bench
     assert "cut off" in sample_clip(Clip(path, "idle", "me"), synthetic.config).amiss
     warnings: list[str] = []
-    read_some(path, 100, tell=warnings.append)
+    read_some(path, 100, log=warnings.append)
     assert "cut off" in warnings[0]
     monkeypatch.setattr("sys.argv", ["streamrec", "run", str(path), "-m", "synthetic", "--no-show"])
     with pytest.raises(SystemExit) as ended:

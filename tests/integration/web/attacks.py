@@ -107,7 +107,7 @@ def closed_with(page: Page, *, frames: bytes = b"", messages: tuple[Any, ...] = 
 
 
 @attack(
-    "No token, no cookie: cameras, events, pictures, metrics, the API's description",
+    "No token, no cookie: cameras, events, images, metrics, the API's description",
     "401 not_logged_in, each",
 )
 def nobody(page: Page) -> str:
@@ -460,7 +460,7 @@ def slow_loris(page: Page) -> str:
 # -- the WebSocket
 
 
-@attack("WebSocket: no JSON; a list; a want that is none; a binary message", "closed with 1008, each")
+@attack("WebSocket: no JSON; a list; a request of a wrong kind; a binary message", "closed with 1008, each")
 def bad_messages(page: Page) -> str:
     tried = [
         "hello",
@@ -528,7 +528,7 @@ def many_viewers(page: Page) -> str:
     return f"{asyncio.run(crowd())} are served, the others closed with 1013 or refused; the API answers"
 
 
-@attack("The live WebSocket, after its session's log-out", "closed with 4401, and no picture after that")
+@attack("The live WebSocket, after its session's log-out", "closed with 4401, and no image after that")
 def looks_after_logout(page: Page) -> str:
     with page.logged_in() as client:
         headers = {"Cookie": cookie_in(client)}
@@ -544,15 +544,15 @@ def looks_after_logout(page: Page) -> str:
                     late += isinstance(message, bytes) and time.monotonic() - began > 1.0
             except ConnectionClosed as end:
                 code = end.rcvd.code if end.rcvd else "no word"
-    return f"closed with {code}, and {late if late else 'no picture'} after that"
+    return f"closed with {code}, and {late if late else 'no image'} after that"
 
 
 # -- many connections
 
 
 @attack(
-    "400 connections of nobody that ask for nothing, half a request, half a body",
-    "at most 256 are held; who is logged in is answered; the log has one sentence",
+    "400 connections without a session that send nothing, half a request, half a body",
+    "at most 256 are held; a logged-in client is answered; the log has one sentence",
 )
 def idle_crowd(page: Page) -> str:
     told: list[str] = []
@@ -569,7 +569,7 @@ def idle_crowd(page: Page) -> str:
         answered = client.get("/api/v1/cameras").status_code == 200
         held = len(page.server._server._connections)  # type: ignore[union-attr]
     return (
-        f"at most {256 if held <= 256 else held} are held; who is logged in is "
+        f"at most {256 if held <= 256 else held} are held; a logged-in client is "
         f"{'answered' if answered else 'kept out'}; the log has {'one sentence' if len(told) == 1 else told}"
     )
 
@@ -702,7 +702,7 @@ def internal_service(page: Page) -> str:
 
 @attack(
     "An address that asks for a secret of the environment: rtsp://evil/${HOME}",
-    "written as letters, not filled in",
+    "written as it is, not filled in",
 )
 def environment(page: Page) -> str:
     import os
@@ -715,7 +715,7 @@ def environment(page: Page) -> str:
     from streamrec.settings.cameras_file import read_watchfile
 
     address = read_watchfile(page.server.file, os.environ).cameras[-1].address
-    return "written as letters, not filled in" if address.endswith("/${HOME}") else address
+    return "written as it is, not filled in" if address.endswith("/${HOME}") else address
 
 
 @attack("A camera's password by sending it to another host: only the address is changed", "422 not_possible")
