@@ -245,6 +245,8 @@ class CNNLSTM(nn.Module):
         whole_number(hidden_size, "hidden_size", error=ModelError)
         whole_number(num_classes, "num_classes", error=ModelError)
         whole_number(num_layers, "num_layers", error=ModelError)
+        for name in running.keys() - _RunSettings.__dataclass_fields__.keys():
+            raise TypeError(f"CNNLSTM.__init__() got an unexpected keyword argument {name!r}")
         settings = _RunSettings(**running)
         cnn = strip_classifier(cnn)
         self.colors = _colors_of(cnn, settings.colors)

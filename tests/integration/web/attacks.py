@@ -544,7 +544,7 @@ def looks_after_logout(page: Page) -> str:
                     late += isinstance(message, bytes) and time.monotonic() - began > 1.0
             except ConnectionClosed as end:
                 code = end.rcvd.code if end.rcvd else "no word"
-    return f"closed with {code}, and {late if late else 'no picture'} after that"
+    return f"closed with {code}, and {late if late else 'no image'} after that"
 
 
 # -- many connections
@@ -569,7 +569,7 @@ def idle_crowd(page: Page) -> str:
         answered = client.get("/api/v1/cameras").status_code == 200
         held = len(page.server._server._connections)  # type: ignore[union-attr]
     return (
-        f"at most {256 if held <= 256 else held} are held; who is logged in is "
+        f"at most {256 if held <= 256 else held} are held; a logged-in client is "
         f"{'answered' if answered else 'kept out'}; the log has {'one sentence' if len(told) == 1 else told}"
     )
 
