@@ -9,7 +9,7 @@ from streamrec import ActionModel, Frame, ModelConfig, Recognizer, Transform
 from streamrec.errors import ModelError
 from streamrec.nn.config import FORMAT
 from streamrec.runtime.checkpoint import (
-    TRUNK,
+    BACKBONE,
     find_model,
     load_model,
     read_checkpoint,
@@ -33,7 +33,9 @@ def test_a_trunk_that_rests_is_stored_in_half_and_read_whole(tmp_path):
     save_model(tmp_path / "joint.safetensors", model)
     with safe_open(tmp_path / "joint.safetensors", framework="numpy") as file:
         kinds = {name: file.get_tensor(name).dtype for name in file.keys()}  # noqa: SIM118
-    trunk = [name for name, value in model.state_dict().items() if name.startswith(TRUNK) and value.dim() > 1]
+    trunk = [
+        name for name, value in model.state_dict().items() if name.startswith(BACKBONE) and value.dim() > 1
+    ]
     assert {name for name, kind in kinds.items() if kind == np.float16} == set(trunk)
     stored = sum(value.numel() * 4 for value in model.state_dict().values())
     assert (tmp_path / "joint.safetensors").stat().st_size < 0.6 * stored

@@ -21,7 +21,7 @@ from streamrec.data.clips import Clip
 from streamrec.data.decode_cache import ClipCache, decode_clips
 from streamrec.errors import SourceError
 from streamrec.evaluation.alarm_calibration import footage_of
-from streamrec.evaluation.baselines import show
+from streamrec.evaluation.baselines import sample_clip
 from streamrec.evaluation.bench import read_some
 from streamrec.evaluation.evaluate import evaluate_clips, play_clips
 from streamrec.nn.transforms import Transform
@@ -275,7 +275,7 @@ def test_a_file_that_is_cut_off_reports_it_everywhere(
     [report] = evaluate_clips(synthetic, [Clip(path, "idle", "me")])
     assert f"{name} in part: it is cut off" in report.unreadable[0]
     # crossval; tune; bench
-    assert "cut off" in show(Clip(path, "idle", "me"), synthetic.config).amiss
+    assert "cut off" in sample_clip(Clip(path, "idle", "me"), synthetic.config).amiss
     warnings: list[str] = []
     read_some(path, 100, log=warnings.append)
     assert "cut off" in warnings[0]

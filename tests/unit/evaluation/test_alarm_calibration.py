@@ -126,10 +126,10 @@ def test_what_the_rate_costs_is_told_on_true_actions() -> None:
 
 
 def test_a_label_that_falls_silent_is_named() -> None:
-    contract = calibrate([quiet(6.0, seed=1)], LABELS, SETTINGS, per_hour=2.0, actions=[fight(0.7)] * 3)
+    contract = calibrate([quiet(2.0, seed=5)], LABELS, SETTINGS, per_hour=2.0, actions=[fight(0.7)] * 3)
     assert contract.labels[0].missed == 3
     assert "All actions are missed now: fight. " in text_of(contract)
-    loud = calibrate([quiet(6.0, seed=1)], LABELS, SETTINGS, per_hour=2.0, actions=[fight(0.999)] * 3)
+    loud = calibrate([quiet(2.0, seed=5)], LABELS, SETTINGS, per_hour=2.0, actions=[fight(0.999)] * 3)
     assert "missed now" not in text_of(loud)
 
 
