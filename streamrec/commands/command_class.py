@@ -12,7 +12,7 @@ _LARGEST = 1e9  # of any number of an option
 
 
 def check_numbers(context: Any) -> None:
-    """Raise ``typer.BadParameter`` for NaN, which lies in every range, and infinity, which lies in many."""
+    """Raise ``typer.BadParameter`` for NaN, which passes every check of a range, and infinity, which passes many."""
     parameter: Any
     for parameter in context.command.params:
         value = context.params.get(parameter.name)

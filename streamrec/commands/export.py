@@ -66,7 +66,7 @@ def export(
 
 
 def _videos(data: str) -> list[Path]:
-    """The videos of a data set, or those that lie in a folder."""
+    """The videos of a data set, or those of a folder."""
     from streamrec.core.reading import path_of
     from streamrec.data.clips import find_clips
     from streamrec.sources.files import VIDEO_ENDINGS

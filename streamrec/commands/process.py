@@ -173,7 +173,7 @@ def _hide_passwords() -> None:
 
     with contextlib.suppress(OSError, ValueError, IndexError):
         fields = Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        start, end = int(fields[45]), int(fields[46])  # where the arguments lie, each ended by a zero
+        start, end = int(fields[45]), int(fields[46])  # addresses of the arguments, each ended by a zero
         held = ctypes.string_at(start, end - start)
         for argument in secret:
             written, shown = os.fsencode(argument), os.fsencode(_shown(argument))

@@ -134,7 +134,7 @@ class ClipFolder:
         return number
 
     def path_of(self, label: str, session: Session, number: int) -> Path:
-        """Where a clip lies."""
+        """The path of a clip."""
         return self.path / label / f"{session.name(number)}.mp4"
 
     def add(self, clip: Path, label: str, group: str) -> None:
@@ -205,7 +205,7 @@ def order_of(missing: dict[str, int], *, mixed: bool, rng: random.Random) -> lis
 
 
 class Phase(StrEnum):
-    """Where a recording stands."""
+    """The progress of a recording."""
 
     COUNTDOWN = "countdown"
     RECORDING = "recording"

@@ -199,7 +199,7 @@ class _Decoded:
 
 
 def write_index(clips: Sequence[Clip], path: Path) -> Path:
-    """Write a CSV of these clips that ``find_clips`` can read, wherever it lies."""
+    """Write a CSV of these clips that ``find_clips`` can read, in any folder."""
     timed = any(clip.label is None for clip in clips)
     counted = any(clip.repetitions for clip in clips)
     with replacing(path, "w", newline="", encoding="utf-8") as file:

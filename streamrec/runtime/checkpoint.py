@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from streamrec.nn.model import CNNLSTM, ActionModel
 
 BACKBONE = "encoder.trunk."  # the names of a frozen backbone's weights begin so: most of a file, and not trained here
-GRAPH = "step.onnx"  # the name under which the graph's bytes lie among the weights
+GRAPH = "step.onnx"  # the name of the graph's bytes among the weights
 _MOST_BYTES = 8_000_000_000  # of a model file
 _MOST_HEADER = 32_000_000  # bytes before its weights
 _READ = ("F16", "F32", "F64", "I64", "I32", "U8", "I8", "BOOL")  # types of weights that are read

@@ -208,7 +208,7 @@ class OnnxEngine(Engine):
 
 @dataclass(frozen=True, eq=False)
 class _Graph:
-    """A graph's bytes, and the weights that lie outside of them."""
+    """A graph's bytes, and the weights outside of them."""
 
     data: bytes
     name: str

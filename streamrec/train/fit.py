@@ -63,7 +63,7 @@ class TrainSettings:
     weight_decay: float = 0.02
     warmup: float = 0.05  # of the steps
     gradient_clip: float = 1.0
-    average: float = 0.995  # decay of the moving average of the weights, which is returned
+    average: float = 0.995  # decay of the moving average (EMA) of the weights, which is returned
     # -- the loss
     label_smoothing: float = 0.05
     class_balance: float = (

@@ -41,7 +41,7 @@ class FeatureCache:
     """A few fixed views of each recording, the first one plain, with the frozen backbone's features of their frames.
 
     Without this a frozen backbone would be most of what training costs. A view depends on the recording and the view's
-    number alone, so that all seeds and folds share the files, which lie beside the decoded clips.
+    number alone, so that all seeds and folds share the files, which are beside the decoded clips.
     """
 
     def __init__(

@@ -210,7 +210,7 @@ class TrainJob:
         return kept
 
     def fit(self, data: TrainData, ranks: Ranks | None = None) -> ActionModel:
-        """Learn; the resume file lies beside the model until the model is written."""
+        """Learn; the resume file is beside the model until the model is written."""
         ranks = ranks or Ranks(device=choose_device(self.settings.device))
         console = _console(ranks)
         if kept := self._kept():

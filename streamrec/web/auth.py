@@ -136,12 +136,11 @@ class Access:
     def __bool__(self) -> bool:
         return bool(self.passwords or self.tokens)
 
-    def knows_password(self, password: str) -> bool:
-        """Whether it is right; takes about a tenth of a second, and lets other threads run."""
-        return self.password_of(password) is not None
-
     def password_of(self, password: str) -> bytes | None:
-        """Which of ``credentials`` it is, None where it is wrong; takes as long as ``knows_password``."""
+        """Which of ``credentials`` it is; None where it is wrong.
+
+        It takes about a tenth of a second, and lets other threads run.
+        """
         if len(password) > LONGEST:
             return None
         # All are tried, so that the time it takes does not show which one matched.

@@ -190,7 +190,7 @@ class _Hand:
         self._rest = np.array((rng.uniform(0.5, 0.8), 0.55))
         self._bias = rng.normal(-0.12, 0.15)
         self._wrist_turn = rng.uniform(0.3, 0.9)
-        self._finger = rng.uniform(0.85, 1.2)
+        rng.uniform(0.85, 1.2)  # unused: without it, later draws would be others, and so the worlds
         self._thumb = rng.uniform(0, 1)
         self._opens = opens
         self._rate, self._phase = rng.uniform(2, 6), rng.uniform(0, 6)

@@ -1,3 +1,4 @@
+// The log-in page: sends the password, and opens the page.
 const form = document.getElementById("login");
 const field = document.getElementById("password");
 const wrong = document.getElementById("wrong");

@@ -26,15 +26,15 @@ class TestPasswords:
     def test_a_password_is_known_by_its_hash_alone(self):
         line = hash_password(PASSWORD)
         access = Access.parse(line, "page.access")
-        assert access.knows_password(PASSWORD)
-        assert not access.knows_password(PASSWORD + " ")
-        assert not access.knows_password("")
+        assert access.password_of(PASSWORD)
+        assert not access.password_of(PASSWORD + " ")
+        assert not access.password_of("")
         assert PASSWORD not in line and line != hash_password(PASSWORD)  # a salt of its own
 
     def test_a_guess_costs_time(self):
         access = Access.parse(hash_password(PASSWORD), "page.access")
         began = time.monotonic()
-        access.knows_password("guess")
+        access.password_of("guess")
         assert time.monotonic() - began > 0.02
 
     def test_a_short_password_is_refused_in_words(self):
@@ -42,10 +42,10 @@ class TestPasswords:
             hash_password("short")
 
     def test_a_very_long_guess_costs_nothing(self):
-        assert not Access.parse(hash_password(PASSWORD), "x").knows_password("a" * 1_000_000)
+        assert not Access.parse(hash_password(PASSWORD), "x").password_of("a" * 1_000_000)
 
     def test_letters_of_any_kind_are_allowed(self):
-        assert Access.parse(hash_password("pässwörter ☂ 漢字"), "x").knows_password("pässwörter ☂ 漢字")
+        assert Access.parse(hash_password("pässwörter ☂ 漢字"), "x").password_of("pässwörter ☂ 漢字")
 
 
 class TestFile:
@@ -57,14 +57,14 @@ class TestFile:
         add_line(path, hash_password(PASSWORD))
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         access = Access.read(path, {})
-        assert access.knows_password(PASSWORD) and not access.knows_password("the first password")
+        assert access.password_of(PASSWORD) and not access.password_of("the first password")
         assert access.token_of(token) and not access.token_of(token + "x")
         assert [p.name for p in tmp_path.iterdir()] == ["page.access"]
 
     def test_the_environment_may_hold_it(self):
         token, line = make_token()
         access = Access.read(None, {"STREAMREC_WEB_ACCESS": f"{hash_password(PASSWORD)}, {line}"})
-        assert access.knows_password(PASSWORD) and access.token_of(token)
+        assert access.password_of(PASSWORD) and access.token_of(token)
         assert not Access.read(None, {})
 
     @pytest.mark.parametrize(
