@@ -38,7 +38,7 @@ def option(panel: str, text: str, *names: str, **more: Any) -> Any:
 
 
 class EngineName(StrEnum):
-    """What runs a model."""
+    """The engine that runs a model."""
 
     auto = "auto"
     onnx = "onnx"

@@ -35,7 +35,7 @@ class View:
 
 
 class TerminalView(View):
-    """What a person reads."""
+    """A view of the results at a terminal."""
 
     @property
     def gone(self) -> bool:

@@ -40,7 +40,7 @@ _SETTINGS = (
 
 
 class Stages(StrEnum):
-    """What learns when."""
+    """Which layers learn, and in which stages."""
 
     whole = "whole"
     staged = "staged"
@@ -48,7 +48,7 @@ class Stages(StrEnum):
 
 
 class Precision(StrEnum):
-    """What the forward pass calculates with."""
+    """Number format of the forward pass."""
 
     auto = "auto"
     float32 = "float32"

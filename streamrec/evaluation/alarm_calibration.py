@@ -427,7 +427,7 @@ def _extrapolated(logits: Sequence[float], counts: np.ndarray, alarms: float) ->
 
 
 def text_of(contract: AlarmContract) -> str:
-    """The contract as text."""
+    """The report as text."""
     rows = [
         [
             one.label,

@@ -311,7 +311,7 @@ def check_recognizer(given: Any, taker: str) -> None:
 
 
 class RecognizerWrapper(Recognizer):
-    """A recognizer that leaves all work to another one; subclasses observe the steps in ``on_step``."""
+    """A recognizer that wraps another one, which does all work; subclasses observe the steps in ``on_step``."""
 
     def __init__(self, recognizer: Recognizer) -> None:
         self.name = recognizer.name
@@ -319,25 +319,25 @@ class RecognizerWrapper(Recognizer):
 
     @property
     def config(self) -> ModelConfig:
-        """The other's, like all that follows."""
+        """The config of the wrapped recognizer, like all that follows."""
         return self._recognizer.config
 
     @property
     def engine(self) -> str:
-        """The other's."""
+        """Its engine."""
         return self._recognizer.engine
 
     @property
     def device(self) -> str:
-        """The other's."""
+        """Its device."""
         return self._recognizer.device
 
     def initial_state(self) -> State:
-        """The other's."""
+        """Its state of a new stream."""
         return self._recognizer.initial_state()
 
     def step_many(self, frames: Sequence[Frame], states: Sequence[State]) -> list[tuple[Prediction, State]]:
-        """The other's, then ``on_step``."""
+        """Its step, then ``on_step``."""
         steps = self._recognizer.step_many(frames, states)
         if steps:
             self.on_step(frames, states, steps)
@@ -352,11 +352,11 @@ class RecognizerWrapper(Recognizer):
         """Called after each step, with its frames, the states before it, and what it returned."""
 
     def prefetch(self, frame: Frame) -> Frame:
-        """The other's."""
+        """Its ``prefetch``."""
         return self._recognizer.prefetch(frame)
 
     def reserve(self, streams: int) -> None:
-        """The other's."""
+        """Its ``reserve``."""
         self._recognizer.reserve(streams)
 
     def _check(self, state: State) -> None:

@@ -30,7 +30,7 @@ from streamrec.types import Source
 
 @dataclass(frozen=True, kw_only=True)
 class Running:
-    """How one model runs."""
+    """Settings with which one model runs."""
 
     model: str
     engine: str = "auto"

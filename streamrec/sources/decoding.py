@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from streamrec.core import threads
-from streamrec.sources.file_bytes import Pipe, Recording, UnreadableError
+from streamrec.sources.file_bytes import Pipe, UnreadableError, VideoBytes
 from streamrec.sources.file_length import missing_bytes
 from streamrec.sources.image_files import MOST_PIXELS, size_of, too_large
 from streamrec.sources.open_errors import ffmpeg_reason
@@ -32,7 +32,7 @@ _TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, -90: cv2.ROTA
 class Video:
     """An open video. Iterate ``pictures`` once; then ``amiss`` is what was cut off or lost, None: nothing."""
 
-    def __init__(self, container: Any, data: Recording) -> None:
+    def __init__(self, container: Any, data: VideoBytes) -> None:
         self._container, self._data = container, data
         self._stream = stream = _stream_of(container)
         if (large := too_large(stream.codec_context.width, stream.codec_context.height)) is not None:
@@ -263,7 +263,7 @@ def _graph(width: int, height: int, kind: str, time_base: Any) -> Any:
 
 
 @contextmanager
-def opened_video(data: Recording) -> Iterator[Video]:
+def opened_video(data: VideoBytes) -> Iterator[Video]:
     """Open a video, and close it at the end; raises ``UnreadableError``, whose message does not name it."""
     data.open()
     _check_picture(data)
@@ -278,7 +278,7 @@ def opened_video(data: Recording) -> Iterator[Video]:
         yield Video(container, data)
 
 
-def _check_picture(data: Recording) -> None:
+def _check_picture(data: VideoBytes) -> None:
     """Refuse a single image that would fill the memory before FFmpeg analyses it."""
     if isinstance(data, Pipe | RemoteFile):
         return
@@ -306,7 +306,7 @@ _FORWARDS = "a pipe is read from its beginning on, which MPEG-TS, Matroska and f
 _COVER = av.stream.Disposition.attached_pic
 
 
-def _why_closed(data: Recording, error: Exception) -> str:
+def _why_closed(data: VideoBytes, error: Exception) -> str:
     if data.lost:
         return data.lost
     if not isinstance(data, Pipe):

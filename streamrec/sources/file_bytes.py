@@ -21,7 +21,7 @@ class UnreadableError(SourceError):
     """A video cannot be read; the message is the reason, without its name."""
 
 
-class Recording:
+class VideoBytes:
     """Bytes as PyAV reads them: ``read``, and where they can be read in any order ``seek`` and ``tell``.
 
     ``lost``: why the rest was not received; "" where all was. ``error``: an exception while FFmpeg read, which may
@@ -63,7 +63,7 @@ class Recording:
         """Release the file; nothing is read afterwards."""
 
 
-class LocalFile(Recording):
+class LocalFile(VideoBytes):
     """A regular file. C code alone reads it, so that it costs what FFmpeg's own reading does."""
 
     def __init__(self, file: io.FileIO) -> None:
@@ -75,27 +75,27 @@ class LocalFile(Recording):
         return self.file
 
     def read(self, most: int) -> bytes:
-        """As ``Recording``."""
+        """As ``VideoBytes``."""
         return self.file.read(most) or b""
 
     def seekable(self) -> bool:
-        """As ``Recording``."""
+        """As ``VideoBytes``."""
         return True
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """As ``Recording``."""
+        """As ``VideoBytes``."""
         return self.file.seek(offset, whence)
 
     def tell(self) -> int:
-        """As ``Recording``."""
+        """As ``VideoBytes``."""
         return self.file.tell()
 
     def close(self) -> None:
-        """As ``Recording``."""
+        """As ``VideoBytes``."""
         self.file.close()
 
 
-class Pipe(Recording):
+class Pipe(VideoBytes):
     """The output of another program; it can be read once, from its beginning."""
 
     def __init__(self, handle: int, ending: str = "") -> None:
@@ -106,7 +106,7 @@ class Pipe(Recording):
         self._open = True
 
     def read(self, most: int) -> bytes:
-        """As ``Recording``."""
+        """As ``VideoBytes``."""
         try:
             if hasattr(select, "poll"):  # Windows has no poll, and no way to end the wait
                 poll = select.poll()
@@ -126,18 +126,18 @@ class Pipe(Recording):
         return data
 
     def tell(self) -> int:
-        """As ``Recording``."""
+        """As ``VideoBytes``."""
         return self._at
 
     def interrupt(self) -> None:
-        """As ``Recording``."""
+        """As ``VideoBytes``."""
         self._left = True
         with self._closing:
             if self._open:
                 os.write(self._wake, b"x")
 
     def close(self) -> None:
-        """As ``Recording``."""
+        """As ``VideoBytes``."""
         with self._closing:
             if self._open:
                 self._open = False
@@ -155,7 +155,7 @@ def ending_of(path: str | Path) -> str:
     return ending if ending[1:].isascii() and ending[1:].isalnum() and len(ending) <= 8 else ""
 
 
-def open_file(path: Path, *, pipes: bool) -> Recording:
+def open_file(path: Path, *, pipes: bool) -> VideoBytes:
     """Open the file at this path; ``pipes``: a pipe too. Never waits. Raises ``SourceError``."""
     shown = printable(str(path))
     standard = str(path) in STDIN

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from streamrec.sources.file_bytes import LocalFile, Recording
+from streamrec.sources.file_bytes import LocalFile, VideoBytes
 
 SLACK = 1024  # bytes by which writers of AVI and WMV err
 
 
-def missing_bytes(file: Recording) -> int:
+def missing_bytes(file: VideoBytes) -> int:
     """How many bytes a local file lacks by its own header; 0: it is complete, or the header does not contain a length.
 
     Matroska and WebM, AVI, WMV, and MP4 with its relatives contain it; MPEG-TS consists of whole packets.

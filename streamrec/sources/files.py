@@ -15,7 +15,7 @@ from streamrec.core.redact import redact_address, secrets_of
 from streamrec.core.text import printable
 from streamrec.errors import SourceError
 from streamrec.sources.decoding import opened_video
-from streamrec.sources.file_bytes import STDIN, Recording, UnreadableError, open_file
+from streamrec.sources.file_bytes import STDIN, UnreadableError, VideoBytes, open_file
 from streamrec.sources.image_files import read_picture
 from streamrec.sources.remote_file import RemoteFile
 from streamrec.types import Frame, Source, SourceState
@@ -53,7 +53,7 @@ class FileSource(Source):
         self.size = size
         self.together = 1 if size is None else TOGETHER
         self._pipes = pipes
-        self._data: Recording | None = None  # while it is read
+        self._data: VideoBytes | None = None  # while it is read
         self._left = False
         self._address = str(path) if "://" in str(path) else ""
         if self._address:
@@ -129,7 +129,7 @@ class FileSource(Source):
             )
         return index, video.amiss
 
-    def _opened(self) -> Recording:
+    def _opened(self) -> VideoBytes:
         return open_file(self._path, pipes=self._pipes)
 
 

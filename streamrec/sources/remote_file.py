@@ -18,7 +18,7 @@ from urllib.parse import quote, unquote, urlsplit
 from streamrec.core.messages import why
 from streamrec.core.process_end import READ
 from streamrec.core.redact import redact_address
-from streamrec.sources.file_bytes import Recording, UnreadableError, ending_of
+from streamrec.sources.file_bytes import UnreadableError, VideoBytes, ending_of
 from streamrec.sources.open_errors import DEAF, LOST, REFUSED, UNKNOWN, no_answer
 
 FILE_SECONDS = 30.0  # how long to wait for a server, whose disks may sleep, and how long to ask again
@@ -26,7 +26,7 @@ SAME_PLACE = 3  # answers in a row without a new byte: no more of it will come
 STEP_OVER = 1 << 18  # bytes; a gap up to this is read, and not requested anew
 
 
-class RemoteFile(Recording):
+class RemoteFile(VideoBytes):
     """A file behind an HTTP address. After a stall or a lost connection it is requested again from the same byte."""
 
     def __init__(self, address: str, *, patience: float = FILE_SECONDS) -> None:
@@ -49,7 +49,7 @@ class RemoteFile(Recording):
             raise UnreadableError(str(error)) from None
 
     def read(self, most: int) -> bytes:
-        """As ``Recording``."""
+        """As ``VideoBytes``."""
         try:
             return self._read(most)
         except UnreadableError as error:
@@ -60,21 +60,21 @@ class RemoteFile(Recording):
         return b""
 
     def seekable(self) -> bool:
-        """As ``Recording``."""
+        """As ``VideoBytes``."""
         return self._ranges and self.size is not None
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """As ``Recording``."""
+        """As ``VideoBytes``."""
         base = {0: 0, 1: self._wanted, 2: self.size or 0}[whence]
         self._wanted = max(0, base + offset)
         return self._wanted
 
     def tell(self) -> int:
-        """As ``Recording``."""
+        """As ``VideoBytes``."""
         return self._wanted
 
     def interrupt(self) -> None:
-        """As ``Recording``."""
+        """As ``VideoBytes``."""
         with self._changed:
             self._left = True
             line = self._socket
@@ -83,7 +83,7 @@ class RemoteFile(Recording):
             _hang_up(line)
 
     def close(self) -> None:
-        """As ``Recording``."""
+        """As ``VideoBytes``."""
         self.interrupt()
         if self._response is not None:
             self._response.close()

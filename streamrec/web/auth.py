@@ -206,7 +206,7 @@ def _bytes(text: str) -> bytes:
 
 @dataclass(slots=True)
 class Session:
-    """One log-in."""
+    """One log-in of a browser."""
 
     csrf: str  # goes with each request that changes something
     ends: float  # time.monotonic()
