@@ -2,7 +2,7 @@
 
 ``python benchmarks/soak.py --minutes 8`` prints what the process held in each part of that time, what every fault and
 camera, and the requirements: those that are not met are reported. Each camera is a real RTSP server on this
-machine behind a proxy (``tests/faults``); cameras and proxies are other processes than the one that is measured.
+machine behind a proxy (``tests/system/faults``); cameras and proxies are other processes than the one that is measured.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def page_settings(
     address: str | None, access: Path | None, names: list[str] | None, certificate: Path | None
 ) -> WebSettings | None:
-    """The page's settings; None where there is to be none. Raises ``SettingsError``."""
+    """The page's settings; None: no page. Raises ``SettingsError``."""
     from streamrec.errors import SettingsError
 
     if address is None:

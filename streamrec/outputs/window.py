@@ -111,7 +111,7 @@ def why_no_display() -> str | None:
 
 @cache
 def _window_opens(display: str | None, wayland: str | None, authority: str | None) -> bool:
-    """Whether a window opens, tried in another process: Qt aborts the one that cannot reach its display."""
+    """Whether a window opens, tried in another process: Qt aborts a process that cannot reach its display."""
     try_it = "import cv2; cv2.namedWindow('streamrec'); cv2.waitKey(1)"
     try:
         done = subprocess.run(
