@@ -13,7 +13,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 
 from tests.helpers.commands import main_here  # noqa: F401
-from tests.helpers.graphs import kept_graphs
+from tests.helpers.graphs import in_children, kept_graphs
 from tests.helpers.paths import DATA
 
 
@@ -36,13 +36,15 @@ def graphs_folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def each_graph_is_exported_once(graphs_folder) -> Iterator[None]:
-    """Of a process that never imports torch no graph is asked."""
-    if "torch" not in sys.modules:
-        yield
-        return
-    from streamrec.runtime import export
-
+    """In this process and in those that tests start; of a process that never imports torch no graph is asked."""
     with pytest.MonkeyPatch.context() as patch:
+        for name, value in in_children(graphs_folder).items():
+            patch.setenv(name, value)
+        if "torch" not in sys.modules:
+            yield
+            return
+        from streamrec.runtime import export
+
         patch.setattr(export, "_traced", kept_graphs(export._traced, graphs_folder))
         yield
 

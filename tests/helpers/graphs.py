@@ -2,7 +2,7 @@
 
 The export of even a tiny model takes seconds, and the graph depends on its architecture, not on its weights. A graph is
 kept without its weights in the run's temporary folder, which all workers share, and is filled with those of the model
-that asks for it. ``test_graph_passes.py`` shows that such a graph is the one that an export gives.
+that asks for it; ``site/sitecustomize.py`` does the same in processes that tests start. ``test_graph_passes.py`` shows that such a graph is the one that an export gives.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+FOLDER = "STREAMREC_TEST_GRAPHS"  # the variable that names the folder to processes that tests start
+SITE = Path(__file__).parent / "site"
 LIBRARIES = ("torch", "torchvision", "timm", "streamrec")  # a class of theirs is known by its name
 NOT_IN_THE_GRAPH = ("labels", "counted", "counting", "events", "known", "about", "dropout")
 
@@ -53,3 +55,9 @@ def key_of(model: Any) -> str:
     shapes = [(name, tuple(value.shape), str(value.device)) for name, value in model.state_dict().items()]
     counts = (len(model.config.labels), bool(model.config.counted))
     return hashlib.sha256(f"{json.dumps(config)} {counts} {shapes} {model!r}".encode()).hexdigest()[:32]
+
+
+def in_children(folder: Path) -> dict[str, str]:
+    """What the environment needs so that the processes which tests start use these graphs too."""
+    path = os.pathsep.join(filter(None, (str(SITE), os.environ.get("PYTHONPATH"))))
+    return {FOLDER: str(folder), "PYTHONPATH": path}

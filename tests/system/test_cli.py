@@ -443,11 +443,11 @@ class TestModels:
         assert list(tmp_path.iterdir()) == [out]
         assert streamrec("run", clip, "-m", out, "--no-show").returncode == 0
 
-    def test_a_model_exported_as_safetensors_is_the_same_model(self, tiny_file, tmp_path):
+    def test_a_model_exported_as_safetensors_is_the_same_model(self, main_here, tiny_file, tmp_path):
         from safetensors.numpy import load_file
 
         out = tmp_path / "again.safetensors"
-        assert streamrec("export", tiny_file, "--out", out).returncode == 0
+        assert main_here("export", tiny_file, "--out", out).returncode == 0
         one, other = load_file(tiny_file), load_file(out)
         assert set(one) == set(other)
         assert all((one[name] == other[name]).all() for name in one if name != "step.onnx")
@@ -589,16 +589,16 @@ class TestEval:
 
 class TestCrossval:
     @pytest.mark.slow
-    def test_each_group_is_held_out_and_a_report_is_written(self, data, tmp_path):
+    def test_each_group_is_held_out_and_a_report_is_written(self, main_here, data, tmp_path):
         out = tmp_path / "folds"
         words = ("crossval", data, "--out", out, "--folds", "2", "--seeds", "0,1", "--steps", "2")
-        run = streamrec(*words, *SMALL, "--threads", "1", timeout=600)
+        run = main_here(*words, *SMALL, "--threads", "1")
         assert run.returncode == 0, run.stderr
         report = json.loads((out / "report.json").read_text(encoding="utf-8"))
         assert (report["clips"], report["folds"], report["seeds"]) == (4, 2, [0, 1])
         assert report["recipe"]["steps"] == 2
         assert (out / "report.md").read_text(encoding="utf-8").strip() == run.stdout.strip()
-        again = streamrec(*words, *SMALL, "--threads", "1")
+        again = main_here(*words, *SMALL, "--threads", "1")
         assert again.stdout == run.stdout
         assert "learning from" not in again.stderr
 
@@ -630,9 +630,9 @@ TRAIN = (*SMALL, "--threads", "1", "--hold-out", "0.5")
 
 @pytest.mark.slow
 class TestTrain:
-    def test_a_folder_of_clips_becomes_a_model_that_runs(self, data, clip, tmp_path):
+    def test_a_folder_of_clips_becomes_a_model_that_runs(self, main_here, data, clip, tmp_path):
         out = tmp_path / "new" / "mine.safetensors"
-        run = streamrec("train", data, "--out", out, "--steps", "3", "--about", "Waves and falls.", *TRAIN)
+        run = main_here("train", data, "--out", out, "--steps", "3", "--about", "Waves and falls.", *TRAIN)
         assert run.returncode == 0, run.stderr
         assert "wrote" in run.stderr
         assert "held-out clips" in run.stderr
@@ -641,7 +641,7 @@ class TestTrain:
         assert recognizer.labels == ("fall", "wave")
         assert recognizer.engine == "onnx"
         assert recognizer.config.about == "Waves and falls."
-        assert streamrec("run", clip, "-m", out, "--no-show").returncode == 0
+        assert main_here("run", clip, "-m", out, "--no-show").returncode == 0
 
     def test_a_run_that_was_stopped_goes_on_where_it_was(self, main_here, data, tmp_path):
         out = tmp_path / "mine.safetensors"

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from streamrec import Recognizer
 from streamrec.errors import ModelError
 from streamrec.train.distributed import Ranks, choose_device, joined
+from tests.helpers.graphs import SITE
 from tests.helpers.paths import ROOT
 
 SCRIPT = '''
@@ -79,7 +80,7 @@ with joined("cpu") as ranks:
 def together(*words: object, folder: Path) -> subprocess.CompletedProcess[str]:
     """Two processes, as torchrun starts them."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *words]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{SITE}{os.pathsep}{ROOT}"}
     return subprocess.run(
         [str(word) for word in command],
         cwd=folder,
