@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 # Models this small are quickest with one thread, and the tests share the machine with servers of their own.
@@ -13,7 +15,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 
 from tests.helpers.commands import main_here  # noqa: F401
-from tests.helpers.graphs import in_children, kept_graphs
+from tests.helpers.graphs import in_children, kept_graphs, version
 from tests.helpers.paths import DATA
 
 
@@ -26,11 +28,16 @@ def nobody_ends_this_process(monkeypatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def graphs_folder(tmp_path_factory) -> Path:
-    """A folder of this run, the same for all its workers."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "graphs"
+def graphs_folder(request, tmp_path_factory) -> Path:
+    """A folder that the workers share and later runs find again."""
+    cache = getattr(request.config, "cache", None)  # -p no:cacheprovider
+    if cache is None or find_spec("torch") is None:
+        return tmp_path_factory.mktemp("graphs")
+    folders = cache.mkdir("graphs")
+    folder = folders / version()
     folder.mkdir(exist_ok=True)
+    for other in set(folders.iterdir()) - {folder}:
+        shutil.rmtree(other, ignore_errors=True)
     return folder
 
 

@@ -1,8 +1,9 @@
-"""Step graphs are exported once in a run of the tests.
+"""Step graphs are exported once, not in every test and every run.
 
 The export of even a tiny model takes seconds, and the graph depends on its architecture, not on its weights. A graph is
-kept without its weights in the run's temporary folder, which all workers share, and is filled with those of the model
-that asks for it; ``site/sitecustomize.py`` does the same in processes that tests start. ``test_graph_passes.py`` shows that such a graph is the one that an export gives.
+kept without its weights in pytest's cache, which all workers share, as long as neither the code that makes graphs nor
+torch changes (``version``), and is filled with those of the model that asks for it. ``site/sitecustomize.py`` does the
+same in processes that tests start. ``test_graph_passes.py`` shows that such a graph is the one that an export gives.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 from collections.abc import Callable
+from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
 
 FOLDER = "STREAMREC_TEST_GRAPHS"  # the variable that names the folder to processes that tests start
 SITE = Path(__file__).parent / "site"
+PACKAGE = Path(__file__).parents[2] / "streamrec"
 LIBRARIES = ("torch", "torchvision", "timm", "streamrec")  # a class of theirs is known by its name
 NOT_IN_THE_GRAPH = ("labels", "counted", "counting", "events", "known", "about", "dropout")
 
@@ -47,6 +51,18 @@ def kept_graphs(export: Callable[[Any], Any], folder: Path) -> Callable[[Any], A
         return graph
 
     return exported
+
+
+def version() -> str:
+    """What all graphs depend on: the network's code, that of the export, and the libraries."""
+    sources = sorted([*(PACKAGE / "nn").rglob("*.py"), *(PACKAGE / "runtime").glob("*.py"), Path(__file__)])
+    libraries = [
+        f"{name} {version_of(name)}" for name in ("torch", "torchvision", "timm", "onnx", "onnxscript")
+    ]
+    digest = hashlib.sha256(f"{platform.python_version()} {libraries}".encode())
+    for path in sources:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def key_of(model: Any) -> str:

@@ -120,17 +120,23 @@ def python(tmp_path_factory) -> Path:
     return python
 
 
-def mypy(python: Path, app: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "mypy", "--strict", "--python-executable", str(python), app.name]
-    return subprocess.run(command, cwd=app.parent, capture_output=True, text=True, timeout=240)
-
-
 def test_an_app_passes_mypy_with_strict(python, tmp_path):
-    app = tmp_path / "app.py"
-    app.write_text(APP)
-    done = mypy(python, app)
-    assert done.returncode == 0, done.stdout + done.stderr
-    # It is read, and not taken for Any: what is wrong in the app is found.
-    app.write_text(APP.replace("self.count += len(result.events)", "self.count += result.nothing"))
-    done = mypy(python, app)
-    assert done.returncode == 1 and '"Result" has no attribute "nothing"' in done.stdout
+    """It is read, and not taken for Any: what is wrong in another app is found."""
+    (tmp_path / "app.py").write_text(APP)
+    wrong = APP.replace("self.count += len(result.events)", "self.count += result.nothing")
+    (tmp_path / "wrong.py").write_text(wrong)
+    command = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--strict",
+        "--python-executable",
+        str(python),
+        "app.py",
+        "wrong.py",
+    ]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240)
+    told = done.stdout.splitlines()
+    assert done.returncode == 1 and len(told) == 2, done.stdout + done.stderr
+    assert told[0].startswith("wrong.py:") and '"Result" has no attribute "nothing"' in told[0]
+    assert told[1] == "Found 1 error in 1 file (checked 2 source files)"

@@ -337,10 +337,10 @@ def test_kills_at_random_moments_take_back_nothing_that_was_told(tmp_path):
             model = "synthetic"
             [[camera]]
             name = "one"
-            address = "synthetic:1"
+            address = "synthetic:4"
             [[camera]]
             name = "two"
-            address = "synthetic:2"
+            address = "synthetic:5"
             [history]
             [evidence]
             before = 1

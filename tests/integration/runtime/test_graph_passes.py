@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from streamrec import ActionModel
+from streamrec.runtime import export
 from streamrec.runtime.checkpoint import load_model
 from streamrec.runtime.export import _traced as export_itself  # as it is while tests are collected
 from streamrec.runtime.export import export_onnx, step_graph
@@ -51,7 +52,7 @@ def test_a_graph_that_the_tests_keep_is_what_an_export_gives(tiny_config, tmp_pa
         for labels in (("a", "b", "c"), ("d", "e", "f"))
     )
     exports = []
-    each = kept_graphs(lambda model: exports.append(model) or export_itself(model), tmp_path)
+    each = kept_graphs(lambda model: exports.append(model) or export._traced(model), tmp_path)
     each(first)
     kept = each(second)
     assert exports == [first]
