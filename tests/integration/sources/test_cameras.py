@@ -15,6 +15,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from functools import partial
@@ -355,6 +356,27 @@ def watched(source: Source) -> Iterator[Watched]:
         assert not thread.is_alive()
 
 
+def together(*checks: Callable[[], None]) -> None:
+    """Run checks that mostly wait at the same time; the errors of all that fail, each with its check's name."""
+    with ThreadPoolExecutor(len(checks)) as pool:
+        running = {pool.submit(check): check for check in checks}
+    errors = []
+    for done, check in running.items():
+        if isinstance(error := done.exception(), pytest.skip.Exception):
+            raise error
+        if error is not None:
+            error.add_note(f"in {getattr(check, '__name__', check)}")
+            errors.append(error)
+    if errors:
+        raise BaseExceptionGroup(f"{len(errors)} of {len(checks)}", errors)
+
+
+def named(name: str, check: Callable[[], None]) -> Callable[[], None]:
+    """The check, called so where it fails."""
+    check.__name__ = name
+    return check
+
+
 def numbers_of(frames: list[Frame]) -> list[int]:
     return [number for number, _ in stamps_of(frames)]
 
@@ -370,7 +392,16 @@ class TestHealth:
         assert seen.changes[0].frames == 0  # a change that was passed on stays as it was
         assert all(a.since <= b.since for a, b in itertools.pairwise(seen.changes))
 
-    def test_a_frozen_camera_is_stalled_and_then_live_again(self):
+    def test_what_is_lost_is_noticed_and_comes_back(self):
+        together(
+            self.a_frozen_camera_is_stalled_and_then_live_again,
+            self.a_cable_that_is_pulled_is_noticed_and_the_camera_is_back_at_once,
+            self.a_restarted_camera_of_another_size_is_a_new_segment_within_seconds,
+            self.a_connection_that_is_cut_is_opened_again_at_once,
+            self.a_camera_of_one_picture_a_second_is_not_stalled_between_them,
+        )
+
+    def a_frozen_camera_is_stalled_and_then_live_again(self):
         with rtsp_camera(size=(320, 240)) as camera, watched(NetworkSource(camera)) as seen:
             seen.more(10)
             camera.freeze()
@@ -382,8 +413,7 @@ class TestHealth:
             seen.more(10)
         assert "stalled" in seen.states()
 
-    @pytest.mark.slow
-    def test_a_cable_that_is_pulled_is_noticed_and_the_camera_is_back_at_once(self):
+    def a_cable_that_is_pulled_is_noticed_and_the_camera_is_back_at_once(self):
         with rtsp_camera(size=(320, 240)) as camera, Line(camera) as line:
             with watched(NetworkSource(line.address, retries=None)) as seen:
                 seen.more(10)
@@ -405,8 +435,7 @@ class TestHealth:
             assert seen.frames[-1].segment == 1
             assert all(a.timestamp < b.timestamp for a, b in itertools.pairwise(seen.frames))
 
-    @pytest.mark.slow
-    def test_a_restarted_camera_of_another_size_is_a_new_segment_within_seconds(self):
+    def a_restarted_camera_of_another_size_is_a_new_segment_within_seconds(self):
         with rtsp_camera(size=(320, 240)) as camera, watched(NetworkSource(camera, retries=None)) as seen:
             seen.more(10)
             camera.kill()
@@ -421,7 +450,7 @@ class TestHealth:
         assert sum(seen.source.health.reconnects.values()) == seen.frames[-1].segment == 1
         assert all(a.timestamp < b.timestamp for a, b in itertools.pairwise(seen.frames))
 
-    def test_a_connection_that_is_cut_is_opened_again_at_once(self):
+    def a_connection_that_is_cut_is_opened_again_at_once(self):
         with rtsp_camera(size=(320, 240)) as camera, Line(camera) as line:
             with watched(NetworkSource(line.address)) as seen:
                 for cut in (line.close, line.reset):
@@ -434,7 +463,7 @@ class TestHealth:
             assert sum(seen.source.health.reconnects.values()) == 2
             assert line.connections == 3
 
-    def test_a_camera_of_one_picture_a_second_is_not_stalled_between_them(self):
+    def a_camera_of_one_picture_a_second_is_not_stalled_between_them(self):
         with rtsp_camera(fps=1, size=(320, 240)) as camera, watched(NetworkSource(camera)) as seen:
             seen.more(5)
         assert seen.states() == ["connecting", "live", "ended"]
@@ -498,7 +527,21 @@ def scripted(
 
 
 class TestSpoiledPictures:
-    def test_a_torn_picture_and_those_that_need_it_are_not_passed_on(self):
+    def test_damage_on_the_way_is_seen_and_not_passed_on(self):
+        damaged = self.damaged_bytes_are_seen_as_damage
+        lost = self.a_picture_that_lost_a_part_on_the_way_is_not_passed_on
+        together(
+            self.a_torn_picture_and_those_that_need_it_are_not_passed_on,
+            self.nothing_but_torn_pictures_is_a_stall_and_then_a_reopening,
+            self.packets_that_change_their_places_are_put_in_order,
+            *(named(f"damaged bytes, {codec}", partial(damaged, codec)) for codec in ("h264", "mjpeg")),
+            *(
+                named(f"lost a part, {codec} over {transport}", partial(lost, codec, transport))
+                for codec, transport in (("h265", "tcp"), ("h264", "tcp"), ("h265", "udp"))
+            ),
+        )
+
+    def a_torn_picture_and_those_that_need_it_are_not_passed_on(self):
         chance = random.Random(5)
         with (
             rtsp_camera(size=(320, 240), codec="h264") as camera,
@@ -513,8 +556,7 @@ class TestSpoiledPictures:
         assert_whole(seen.frames)
         assert {frame.segment for frame in seen.frames} <= {0, 1}
 
-    @pytest.mark.parametrize("codec", ["h264", "mjpeg"])
-    def test_damaged_bytes_are_seen_as_damage(self, codec):
+    def damaged_bytes_are_seen_as_damage(self, codec: str) -> None:
         chance = random.Random(6)
 
         def damage(packet: bytes) -> list[bytes]:
@@ -553,8 +595,7 @@ class TestSpoiledPictures:
             seen.until(lambda: seen.source.health.refused.get("torn", 0) >= 20)
         assert_whole(seen.frames)
 
-    @pytest.mark.slow
-    def test_nothing_but_torn_pictures_is_a_stall_and_then_a_reopening(self):
+    def nothing_but_torn_pictures_is_a_stall_and_then_a_reopening(self):
         with (
             rtsp_camera(size=(640, 480)) as camera,
             Line(camera) as line,
@@ -745,15 +786,7 @@ class TestSpoiledPictures:
         assert set(shots) >= {n for n in range(90) if n % 3 != 2}
         assert all(np.array_equal(shots[n].image, whole[n].image) for n in shots if n % 3 != 2)
 
-    @pytest.mark.parametrize(
-        ("codec", "transport"),
-        [
-            ("h265", "tcp"),
-            pytest.param("h264", "tcp", marks=pytest.mark.slow),
-            pytest.param("h265", "udp", marks=pytest.mark.slow),
-        ],
-    )
-    def test_a_picture_that_lost_a_part_on_the_way_is_not_passed_on(self, codec, transport):
+    def a_picture_that_lost_a_part_on_the_way_is_not_passed_on(self, codec: str, transport: str) -> None:
         chance = random.Random(8)
 
         def lose(packet: bytes) -> list[bytes]:
@@ -772,7 +805,7 @@ class TestSpoiledPictures:
             seen.more(20)
         assert [frame.index for frame in seen.frames if not Seen.of(frame.image).whole] == []
 
-    def test_packets_that_change_their_places_are_put_in_order(self):
+    def packets_that_change_their_places_are_put_in_order(self):
         held: list[bytes] = []
 
         def swap(packet: bytes) -> list[bytes]:
@@ -1069,8 +1102,21 @@ class TestWaiting:
     def test_an_address_without_a_port_to_connect_to_has_no_probe(self, address):
         assert ReachabilityProbe.of(address) is None
 
-    @pytest.mark.parametrize(("away", "early"), [(0.4, True), (0.0, False)])
-    def test_a_camera_that_refused_a_password_is_asked_again_when_it_starts_anew(self, away, early):
+    def test_whoever_waits_opens_again_when_that_is_of_use_and_not_before(self):
+        asked_again = self.a_camera_that_refused_a_password_is_asked_again_when_it_starts_anew
+        together(
+            self.one_that_hangs_up_on_whoever_asks_is_not_asked_again_and_again,
+            self.one_that_was_live_and_opens_without_a_word_is_opened_again_at_once,
+            self.where_nothing_came_the_next_opening_waits_until_the_last_one_has_let_go,
+            *(
+                named(f"refused a password, away {away} s", partial(asked_again, away, early))
+                for away, early in ((0.4, True), (0.0, False))
+            ),
+        )
+
+    def a_camera_that_refused_a_password_is_asked_again_when_it_starts_anew(
+        self, away: float, early: bool
+    ) -> None:
         """And not when it is only tired of a line on which nothing comes."""
         probe = ReachabilityProbe.of(f"rtsp://127.0.0.1:{free_port()}/live")
         with camera_that_hangs_up(probe.port, after=0.5, away=away):
@@ -1079,7 +1125,7 @@ class TestWaiting:
         assert woken is early
         assert (time.monotonic() - begun < 3.0) is early
 
-    def test_one_that_hangs_up_on_whoever_asks_is_not_asked_again_and_again(self):
+    def one_that_hangs_up_on_whoever_asks_is_not_asked_again_and_again(self):
         """As every HTTP server does after its answer."""
         came = 0
         with socket.create_server(("127.0.0.1", 0)) as server:
@@ -1099,7 +1145,7 @@ class TestWaiting:
             assert not probe.answers_within(2.5, reader, wary=True, stay=True)
         assert 2 <= came <= 4
 
-    def test_one_that_was_live_and_opens_without_a_word_is_opened_again_at_once(self):
+    def one_that_was_live_and_opens_without_a_word_is_opened_again_at_once(self):
         openings = itertools.count()
 
         def read(reader: ReaderThread) -> None:
@@ -1150,7 +1196,7 @@ class TestWaiting:
             limits.append(watch._opening())
         assert limits == [QUICK_SECONDS, 5.0, QUICK_SECONDS, QUICK_SECONDS]
 
-    def test_where_nothing_came_the_next_opening_waits_until_the_last_one_has_let_go(self):
+    def where_nothing_came_the_next_opening_waits_until_the_last_one_has_let_go(self):
         ends: list[float] = []
 
         def read(reader: ReaderThread) -> None:
@@ -1285,22 +1331,6 @@ class TestSlowLine:
             assert watch._lags(lag, n / 10, since + n / 10) is None
         assert watch._patience_with_lag == LAG_SECONDS
 
-    @pytest.mark.slow
-    def test_a_slow_line_is_left_for_a_new_one_and_that_is_reported(self):
-        options = {"size": (320, 240), "fps": 15, "pattern": "stripes", "kbit": 1000, "transport": "tcp"}
-        with (
-            rtsp_camera(**options) as camera,
-            Line(camera) as line,
-            watched(NetworkSource(line.address)) as seen,
-        ):
-            seen.more(30)
-            line.rate = line.bytes_a_second(1.0) / 2
-            seen.until(lambda: seen.source.health.reconnects == {LAGGING: 1} and seen.frames[-1].segment)
-            fresh = Seen.of(seen.frames[-1].image)
-            assert fresh.taken is not None
-            assert seen.frames[-1].captured - fresh.taken < 1.5  # it was more than two seconds
-        assert any("too slow" in health.reason for health in seen.changes)
-
 
 def lies(how: Callable[[int], int]) -> Callable[[bytes], list[bytes]]:
     """A camera's clock: from ticks since the first picture to the time that it sends."""
@@ -1315,8 +1345,8 @@ def lies(how: Callable[[int], int]) -> Callable[[bytes], list[bytes]]:
     return change
 
 
-class TestClocksThatLie:
-    """A real camera whose times are changed on the way."""
+class TestTimesOnTheWay:
+    """A real camera whose clock lies, or whose line is slow."""
 
     WAYS: ClassVar[dict[str, tuple[Callable[[int], int], str]]] = {
         "it stands": (lambda ticks: 0, "stands still"),
@@ -1327,7 +1357,13 @@ class TestClocksThatLie:
         "it is right": (lambda ticks: ticks, ""),
     }
 
-    def test_each_is_found_out_reported_once_and_its_pictures_have_the_times_of_their_arrival(self):
+    def test_clocks_that_lie_and_a_slow_line_are_found_out_and_reported(self):
+        together(
+            self.clocks_that_lie_are_reported_once_and_arrival_times_kept,
+            self.a_slow_line_is_left_for_a_new_one_and_that_is_reported,
+        )
+
+    def clocks_that_lie_are_reported_once_and_arrival_times_kept(self):
         options = {"size": (320, 240), "fps": 15, "pattern": "stripes", "kbit": 500, "transport": "tcp"}
         with ExitStack() as running:
             camera = running.enter_context(rtsp_camera(**options))
@@ -1354,6 +1390,21 @@ class TestClocksThatLie:
                     last[-1].captured - last[0].captured, abs=0.3
                 )
 
+    def a_slow_line_is_left_for_a_new_one_and_that_is_reported(self):
+        options = {"size": (320, 240), "fps": 15, "pattern": "stripes", "kbit": 1000, "transport": "tcp"}
+        with (
+            rtsp_camera(**options) as camera,
+            Line(camera) as line,
+            watched(NetworkSource(line.address)) as seen,
+        ):
+            seen.more(30)
+            line.rate = line.bytes_a_second(1.0) / 2
+            seen.until(lambda: seen.source.health.reconnects == {LAGGING: 1} and seen.frames[-1].segment)
+            fresh = Seen.of(seen.frames[-1].image)
+            assert fresh.taken is not None
+            assert seen.frames[-1].captured - fresh.taken < 1.5  # it was more than two seconds
+        assert any("too slow" in health.reason for health in seen.changes)
+
 
 class TestWholePictures:
     """Pictures that are long in coming, or come in parts."""
@@ -1368,15 +1419,21 @@ class TestWholePictures:
         assert sum(seen.source.health.refused.get(cause, 0) for cause in ("torn", "late")) <= 5
         assert_whole(seen.frames)
 
-    @pytest.mark.parametrize("codec", ["h264", "h265"])
-    def test_a_key_frame_that_is_long_in_coming_is_waited_for_and_that_is_reported(self, codec):
+    def test_a_key_frame_that_is_long_in_coming_is_waited_for_and_that_is_reported(self, monkeypatch):
+        monkeypatch.setattr(streamrec.sources.cameras, "FIRST_SECONDS", 3.0)  # the wait is longer
+        monkeypatch.setattr(reconnect, "WAITING_SECONDS", 1.0)
+        waited = self.a_key_frame_that_is_long_in_coming_is_waited_for
+        together(*(named(codec, partial(waited, codec)) for codec in ("h264", "h265")))
+
+    def a_key_frame_that_is_long_in_coming_is_waited_for(self, codec: str) -> None:
         with (
-            rtsp_camera(size=(320, 240), fps=10, codec=codec, keys=130) as camera,
+            rtsp_camera(size=(320, 240), fps=10, codec=codec, keys=70) as camera,
             watched(NetworkSource(camera)) as first,
         ):
             first.more(5)
             with watched(NetworkSource(camera, retries=0)) as seen:
-                seen.more(20)
+                assert seen.more(1) > streamrec.sources.cameras.FIRST_SECONDS
+                seen.more(19)
         live = next(n for n, health in enumerate(seen.changes) if health.state == "live")
         assert {health.state for health in seen.changes[:live]} == {"connecting"}
         assert seen.changes[live - 1].reason == "connected; waiting for a whole picture (key frame)"
