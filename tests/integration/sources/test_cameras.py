@@ -302,6 +302,22 @@ def test_a_camera_is_its_address() -> None:
 # -- streamrec's own reader of cameras
 
 
+@pytest.fixture
+def no_pause(monkeypatch) -> None:
+    """A pause before an opening ends only where the camera answers: it is not over by itself."""
+    monkeypatch.setattr(reconnect, "backoff", lambda number: 600.0)
+
+
+@pytest.fixture
+def no_retry(monkeypatch) -> None:
+    """A camera that pauses before it is opened again fails."""
+
+    def backoff(number: int) -> float:
+        raise AssertionError("it is opened again")
+
+    monkeypatch.setattr(reconnect, "backoff", backoff)
+
+
 class Watched:
     """A source that is read in a thread; its frames and the changes of its health."""
 
@@ -392,7 +408,7 @@ class TestHealth:
         assert seen.changes[0].frames == 0  # a change that was passed on stays as it was
         assert all(a.since <= b.since for a, b in itertools.pairwise(seen.changes))
 
-    def test_what_is_lost_is_noticed_and_comes_back(self):
+    def test_what_is_lost_is_noticed_and_comes_back(self, no_pause):
         together(
             self.a_frozen_camera_is_stalled_and_then_live_again,
             self.a_cable_that_is_pulled_is_noticed_and_the_camera_is_back_at_once,
@@ -405,11 +421,10 @@ class TestHealth:
         with rtsp_camera(size=(320, 240)) as camera, watched(NetworkSource(camera)) as seen:
             seen.more(10)
             camera.freeze()
-            took = seen.until(lambda: seen.source.health.state == "stalled")
-            assert 1.0 < took < 6.0
+            assert seen.until(lambda: seen.source.health.state == "stalled") > 1.0
             assert seen.source.health.reason == "no picture for 2 s"
             camera.thaw()
-            assert seen.live_again() < 5.0
+            seen.live_again()
             seen.more(10)
         assert "stalled" in seen.states()
 
@@ -420,7 +435,7 @@ class TestHealth:
                 line.frozen = True
                 seen.until(lambda: any("no answer" in health.reason for health in seen.changes), 40)
                 line.frozen = False
-                assert seen.live_again() < 5.0
+                seen.live_again()
                 seen.more(10)
             assert seen.states() == [
                 "connecting",
@@ -443,7 +458,7 @@ class TestHealth:
             seen.until(lambda: "nothing listens" in seen.source.health.reason)
             time.sleep(3.0)
             with rtsp_camera(size=(640, 480), fps=10, codec="mjpeg", port=camera.port):
-                assert seen.live_again() < 5.0
+                seen.live_again()
                 seen.more(10)
         assert [frame.image.shape[0] for frame in seen.frames[-10:]] == [480] * 10
         assert len({(frame.segment, frame.image.shape) for frame in seen.frames}) == 2
@@ -457,7 +472,7 @@ class TestHealth:
                     seen.more(75)
                     cut()
                     seen.until(lambda: seen.source.health.state == "reconnecting")
-                    assert seen.live_again() < 5.0
+                    seen.live_again()
                 seen.more(5)
             assert seen.frames[-1].segment == 2
             assert sum(seen.source.health.reconnects.values()) == 2
@@ -1010,25 +1025,25 @@ def picture(number: int, fps: int, size: tuple[int, int], _: int) -> bytes:
 class TestLeaving:
     """Every wait ends when nobody reads any more."""
 
-    def leave_after(self, seconds: float, source: Source, ready=lambda _: True) -> float:
+    def leave_after(self, seconds: float, source: Source, ready=lambda _: True) -> None:
         with capture(source, capacity=1):
-            begun = time.monotonic()
-            while not ready(source) and time.monotonic() - begun < 20:
+            deadline = time.monotonic() + 60.0
+            while not ready(source):
+                assert time.monotonic() < deadline
                 time.sleep(0.01)
             time.sleep(seconds)
-            left = time.monotonic()
-        return time.monotonic() - left
-
-    @pytest.mark.parametrize("scheme", ["rtsp", "http"])
-    def test_an_opening_is_left(self, scheme):
-        with silent_camera(scheme) as address:
-            source = NetworkSource(address)
-            assert self.leave_after(0.5, source) < 2.0
+        assert f"capture {source.name}" not in [thread.name for thread in threading.enumerate()]
         assert source.health.state == "ended"
 
-    def test_a_pause_is_left(self):
+    @pytest.mark.parametrize("scheme", ["rtsp", "http"])
+    def test_an_opening_is_left(self, scheme, monkeypatch):
+        monkeypatch.setattr(streamrec.sources.cameras, "OPEN_SECONDS", 600.0)  # it does not end by itself
+        with silent_camera(scheme) as address:
+            self.leave_after(0.5, NetworkSource(address))
+
+    def test_a_pause_is_left(self, no_pause):
         source = NetworkSource(f"rtsp://127.0.0.1:{free_port()}/live", retries=None)
-        assert self.leave_after(0.2, source, lambda source: source.health.reason) < 2.0
+        self.leave_after(0.2, source, lambda source: source.health.reason)
 
     def test_a_thread_that_hangs_ends_by_its_own_deadlines(self, monkeypatch):
         monkeypatch.setattr(streamrec.sources.cameras, "OPEN_SECONDS", 1.0)
@@ -1049,10 +1064,10 @@ with capture(NetworkSource(sys.argv[1]), capacity=1):
     time.sleep(0.5)
 """
         with silent_camera() as address:
-            begun = time.monotonic()
-            run = subprocess.run([sys.executable, "-c", code, address], capture_output=True, text=True)
+            run = subprocess.run(
+                [sys.executable, "-c", code, address], capture_output=True, text=True, timeout=120
+            )
         assert (run.returncode, run.stderr) == (0, "")
-        assert time.monotonic() - begun < 20
 
     def test_a_slow_reader_is_given_the_newest_frame(self):
         with rtsp_camera(size=(320, 240)) as camera:
@@ -1120,10 +1135,9 @@ class TestWaiting:
         """And not when it is only tired of a line on which nothing comes."""
         probe = ReachabilityProbe.of(f"rtsp://127.0.0.1:{free_port()}/live")
         with camera_that_hangs_up(probe.port, after=0.5, away=away):
-            begun = time.monotonic()
-            woken = probe.answers_within(4.0, SimpleNamespace(unwanted=False), wary=True, stay=True)
+            seconds = 60.0 if early else 4.0
+            woken = probe.answers_within(seconds, SimpleNamespace(unwanted=False), wary=True, stay=True)
         assert woken is early
-        assert (time.monotonic() - begun < 3.0) is early
 
     def one_that_hangs_up_on_whoever_asks_is_not_asked_again_and_again(self):
         """As every HTTP server does after its answer."""
@@ -1160,9 +1174,10 @@ class TestWaiting:
                 time.sleep(0.01)
 
         watch = watch_of(read)
+        watch.timeouts = Timeouts(5.0, 600.0)  # that is not waited for
         frames, begun = watch.frames(), time.monotonic()
         assert [next(frames).segment for _ in range(2)] == [0, 1]
-        assert STALL_SECONDS < time.monotonic() - begun < STALL_SECONDS + 2.0
+        assert time.monotonic() - begun > STALL_SECONDS
         frames.close()
 
     def test_one_that_never_was_live_has_longer_for_its_first_picture(self):
@@ -1414,7 +1429,7 @@ class TestWholePictures:
             rtsp_camera(size=(320, 240), codec="h264 in slices") as camera,
             watched(NetworkSource(camera)) as seen,
         ):
-            assert seen.more(60, seconds=10.0) < 10.0
+            seen.more(60)
         assert seen.states() == ["connecting", "live", "ended"]
         assert sum(seen.source.health.refused.get(cause, 0) for cause in ("torn", "late")) <= 5
         assert_whole(seen.frames)
@@ -1458,23 +1473,25 @@ class TestWholePictures:
         assert ("one slice a picture" in str(caught.value)) is bool(advice)
 
     def test_while_packets_come_a_key_frame_is_waited_for_and_no_longer(self, monkeypatch):
+        came: list[int] = []
+
         def read(reader: ReaderThread) -> None:
             reader.opened(received=False)
-            for _ in range(75):
+            for number in range(75):
                 reader.note_packet()
                 reader.refuse("torn")
+                came.append(number)
                 time.sleep(0.02)
             while not reader.unwanted:
                 time.sleep(0.02)
 
         monkeypatch.setattr(streamrec.sources.cameras, "FIRST_SECONDS", 0.3)
-        monkeypatch.setattr(reconnect, "STALL_SECONDS", 0.3)
+        monkeypatch.setattr(reconnect, "STALL_SECONDS", 1.0)
         monkeypatch.setattr(reconnect, "WAITING_SECONDS", 0.2)
         source, changes = scripted(read, monkeypatch, retries=0)
-        begun = time.monotonic()
         with pytest.raises(SourceError, match="no whole picture"):
             list(source)
-        assert 1.5 <= time.monotonic() - begun < 4.0
+        assert len(came) == 75  # 1.5 s, five times as long as without packets
         assert [health.reason for _, health in changes][
             1
         ] == "connected; waiting for a whole picture (key frame)"
@@ -1573,11 +1590,9 @@ class TestOtherWays:
 
 class TestWebcam:
     @pytest.mark.parametrize("what", ["/dev/video97", 97])
-    def test_a_webcam_that_is_not_there_is_reported_with_what_to_do(self, what):
-        begun = time.monotonic()
+    def test_a_webcam_that_is_not_there_is_reported_with_what_to_do(self, what, no_retry):
         with pytest.raises(SourceError, match=r"97.*`streamrec doctor`"):
             next(iter(open_source(what)))
-        assert time.monotonic() - begun < 5
 
     def test_a_webcam_that_is_pulled_out_is_reported_after_its_frames(self, monkeypatch):
         monkeypatch.setattr(cv2, "VideoCapture", fake_video(3))
@@ -1794,10 +1809,8 @@ class TestRTSP:
             frames = iter(NetworkSource(camera, retries=1))
             next(frames)
             camera.kill()
-            begun = time.monotonic()
             with pytest.raises(SourceError, match="nothing listens"):
                 list(frames)
-            assert time.monotonic() - begun < 15
 
     def test_a_frozen_camera_is_seen_to_be_frozen(self, monkeypatch):
         monkeypatch.setattr(streamrec.sources.cameras, "OPEN_SECONDS", 1.0)
@@ -1806,18 +1819,14 @@ class TestRTSP:
             for _ in range(10):
                 next(frames)
             camera.freeze()
-            begun = time.monotonic()
             with pytest.raises(SourceError):
                 list(frames)
-            assert time.monotonic() - begun < 8
 
     def test_a_frozen_camera_is_left_at_once(self):
         with rtsp_camera(size=(320, 240)) as camera:
             with capture(NetworkSource(camera), capacity=1) as frames:
                 next(iter(frames))
                 camera.freeze()
-                begun = time.monotonic()
-            assert time.monotonic() - begun < 3
             assert not [t for t in threading.enumerate() if t.name.startswith("capture")]
 
 
@@ -1827,11 +1836,9 @@ def read_segment(frames, segment: int, count: int) -> list[Frame]:
 
 
 class TestNetwork:
-    def test_a_port_without_a_listener_is_reported_at_once(self):
-        begun = time.monotonic()
+    def test_a_port_without_a_listener_is_reported_at_once(self, no_retry):
         with pytest.raises(SourceError, match="connection refused"):
             list(open_source(f"rtsp://127.0.0.1:{free_port()}/live"))
-        assert time.monotonic() - begun < 3
 
     @pytest.mark.parametrize("scheme", ["rtsp", "http"])
     def test_a_silent_server_is_given_up_at_the_deadline(self, monkeypatch, scheme):
@@ -1840,7 +1847,7 @@ class TestNetwork:
             begun = time.monotonic()
             with pytest.raises(SourceError, match="no answer within 1 s"):
                 list(open_source(address))
-            assert 1.0 <= time.monotonic() - begun < 6
+            assert time.monotonic() - begun >= 1.0
 
     def test_an_unknown_protocol_is_reported(self):
         with pytest.raises(SourceError, match=r"cannot be watched: give an address that begins with rtsp://"):
