@@ -3,8 +3,8 @@
 # Each sets up .venv by itself, from nothing but Python 3.11 or newer.
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN := .venv/bin
-# Two workers with a core each; the one that is done first takes tests of the other.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+# A core for each worker, which takes tests of another when it is done with its own.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist worksteal
 
 # A machine without a desktop may lack the system libraries of opencv-python's windows: then without windows.
 define opencv-without-windows
@@ -19,10 +19,10 @@ demo: .venv/ready
 	$(BIN)/streamrec demo
 
 test: .venv/ready-dev
-	$(PYTEST)
+	$(PYTEST) -n 3  # one more than cores of a small machine: many of the tests of cameras wait
 
 test-quick: .venv/ready-dev
-	$(PYTEST) tests/unit streamrec
+	$(PYTEST) -n 2 tests/unit streamrec
 
 check: .venv/ready-dev
 	$(BIN)/ruff check .

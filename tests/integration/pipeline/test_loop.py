@@ -100,11 +100,25 @@ class Stepped(Camera):
     def __init__(self, count: int) -> None:
         super().__init__(count)
         self.due = threading.Semaphore(1)
+        self.released, self.passed_on = 1, 0
 
     def __iter__(self) -> Iterator[Frame]:
         for index in range(self.count):
+            self.passed_on = index
             assert self.due.acquire(timeout=30.0)
             yield Frame(BLANK, index, index / 100.0, 0, self.name, time.monotonic())
+
+    def interrupt(self) -> None:
+        self.due.release()
+
+    def step(self, frames: int) -> None:
+        """So many frames come, and have come when this returns."""
+        self.released += frames
+        self.due.release(frames)
+        deadline = time.monotonic() + 30.0
+        while self.passed_on < self.released:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
 
 
 class Scripted:
@@ -251,38 +265,37 @@ class TestResults:
 
     def test_the_latency_of_frames_without_a_time_of_capture_is_that_of_the_model(self):
         frames = [replace(frame, captured=0.0) for frame in moving(5)]
+        begun = time.monotonic()
         for result in results(frames, Scripted(lambda frame: "idle", takes=0.02)):
-            assert 0.02 <= result.latency < 0.5
+            assert 0.02 <= result.latency < time.monotonic() - begun
 
 
 class TestLive:
     def test_a_slow_recognizer_sees_the_newest_frame_and_counts_what_it_missed(self):
-        recognizer = always_waving(takes=0.05)
+        camera = Stepped(200)
+
+        def slow(frame: Frame) -> str:
+            camera.step(5)  # so many come while one is recognized
+            return "wave"
+
         found: list[Result] = []
-        for result in results(Camera(fps=200.0), recognizer, fps=1000.0):
+        for result in results(camera, Scripted(slow), fps=1000.0):
             found.append(result)
             if len(found) == 25:
                 break
-        indexes = [result.frame.index for result in found]
-        assert indexes == sorted(set(indexes))
-        assert indexes[-1] > 100
-        dropped = [result.dropped for result in found]
-        assert dropped == sorted(dropped)
-        for n, result in enumerate(found):
-            assert result.frame.index - n <= result.dropped  # every frame is a result or was counted
-        latencies = [result.latency for result in found]
-        assert max(latencies) < 0.05 + 0.1
-        assert np.mean(latencies[-8:]) < np.mean(latencies[:8]) + 0.03  # it does not grow
+        assert [result.frame.index for result in found] == list(range(0, 125, 5))
+        assert [result.dropped for result in found] == list(range(4, 101, 4))
 
     def test_a_reader_that_pauses_comes_back_to_now(self):
-        stream = results(Camera(fps=100.0), always_waving(), fps=1000.0)
-        first = next(stream)
-        time.sleep(0.5)
-        second, third = next(stream), next(stream)
-        assert third.frame.index - first.frame.index >= 40
-        assert third.dropped >= 35
-        assert time.monotonic() - third.frame.captured < 0.2
-        assert second.frame.index > first.frame.index
+        camera = Stepped(100)
+        stream = results(camera, always_waving(), fps=1000.0)
+        assert next(stream).frame.index == 0
+        camera.step(50)
+        second = next(stream)
+        assert (second.frame.index, second.dropped) == (50, 49)  # the newest one
+        camera.step(1)
+        third = next(stream)
+        assert (third.frame.index, third.dropped) == (51, 49)
         stream.close()
 
     def test_a_quick_recognizer_misses_nothing(self):
@@ -456,9 +469,7 @@ class TestLeaving:
         pictures = endless()
         stream = results(pictures, tiny, fps=1000.0)
         next(stream)
-        begun = time.monotonic()
         stream.close()
-        assert time.monotonic() - begun < 2.0
         assert readers() == []
 
 
@@ -522,7 +533,7 @@ class Silent(Camera):
 
     def __iter__(self) -> Iterator[Frame]:
         yield Frame(BLANK, 0, 0.0, 0, self.name, time.monotonic())
-        self.interrupted.wait(20)
+        self.interrupted.wait()
         self.released = True
 
     def interrupt(self) -> None:
@@ -571,9 +582,8 @@ class TestInAnEventLoop:
             with pytest.raises(asyncio.CancelledError):
                 await task
 
-        begun = time.monotonic()
         asyncio.run(cancelled())
-        assert time.monotonic() - begun < 10.0
+        assert camera.interrupted.is_set()
         assert_nobody_reads()
         assert camera.released
 

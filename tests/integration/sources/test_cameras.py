@@ -15,6 +15,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from functools import partial
@@ -301,6 +302,22 @@ def test_a_camera_is_its_address() -> None:
 # -- streamrec's own reader of cameras
 
 
+@pytest.fixture
+def no_pause(monkeypatch) -> None:
+    """A pause before an opening ends only where the camera answers: it is not over by itself."""
+    monkeypatch.setattr(reconnect, "backoff", lambda number: 600.0)
+
+
+@pytest.fixture
+def no_retry(monkeypatch) -> None:
+    """A camera that pauses before it is opened again fails."""
+
+    def backoff(number: int) -> float:
+        raise AssertionError("it is opened again")
+
+    monkeypatch.setattr(reconnect, "backoff", backoff)
+
+
 class Watched:
     """A source that is read in a thread; its frames and the changes of its health."""
 
@@ -355,6 +372,27 @@ def watched(source: Source) -> Iterator[Watched]:
         assert not thread.is_alive()
 
 
+def together(*checks: Callable[[], None]) -> None:
+    """Run checks that mostly wait at the same time; the errors of all that fail, each with its check's name."""
+    with ThreadPoolExecutor(len(checks)) as pool:
+        running = {pool.submit(check): check for check in checks}
+    errors = []
+    for done, check in running.items():
+        if isinstance(error := done.exception(), pytest.skip.Exception):
+            raise error
+        if error is not None:
+            error.add_note(f"in {getattr(check, '__name__', check)}")
+            errors.append(error)
+    if errors:
+        raise BaseExceptionGroup(f"{len(errors)} of {len(checks)}", errors)
+
+
+def named(name: str, check: Callable[[], None]) -> Callable[[], None]:
+    """The check, called so where it fails."""
+    check.__name__ = name
+    return check
+
+
 def numbers_of(frames: list[Frame]) -> list[int]:
     return [number for number, _ in stamps_of(frames)]
 
@@ -370,27 +408,34 @@ class TestHealth:
         assert seen.changes[0].frames == 0  # a change that was passed on stays as it was
         assert all(a.since <= b.since for a, b in itertools.pairwise(seen.changes))
 
-    def test_a_frozen_camera_is_stalled_and_then_live_again(self):
+    def test_what_is_lost_is_noticed_and_comes_back(self, no_pause):
+        together(
+            self.a_frozen_camera_is_stalled_and_then_live_again,
+            self.a_cable_that_is_pulled_is_noticed_and_the_camera_is_back_at_once,
+            self.a_restarted_camera_of_another_size_is_a_new_segment_within_seconds,
+            self.a_connection_that_is_cut_is_opened_again_at_once,
+            self.a_camera_of_one_picture_a_second_is_not_stalled_between_them,
+        )
+
+    def a_frozen_camera_is_stalled_and_then_live_again(self):
         with rtsp_camera(size=(320, 240)) as camera, watched(NetworkSource(camera)) as seen:
             seen.more(10)
             camera.freeze()
-            took = seen.until(lambda: seen.source.health.state == "stalled")
-            assert 1.0 < took < 6.0
+            assert seen.until(lambda: seen.source.health.state == "stalled") > 1.0
             assert seen.source.health.reason == "no picture for 2 s"
             camera.thaw()
-            assert seen.live_again() < 5.0
+            seen.live_again()
             seen.more(10)
         assert "stalled" in seen.states()
 
-    @pytest.mark.slow
-    def test_a_cable_that_is_pulled_is_noticed_and_the_camera_is_back_at_once(self):
+    def a_cable_that_is_pulled_is_noticed_and_the_camera_is_back_at_once(self):
         with rtsp_camera(size=(320, 240)) as camera, Line(camera) as line:
             with watched(NetworkSource(line.address, retries=None)) as seen:
                 seen.more(10)
                 line.frozen = True
                 seen.until(lambda: any("no answer" in health.reason for health in seen.changes), 40)
                 line.frozen = False
-                assert seen.live_again() < 5.0
+                seen.live_again()
                 seen.more(10)
             assert seen.states() == [
                 "connecting",
@@ -405,8 +450,7 @@ class TestHealth:
             assert seen.frames[-1].segment == 1
             assert all(a.timestamp < b.timestamp for a, b in itertools.pairwise(seen.frames))
 
-    @pytest.mark.slow
-    def test_a_restarted_camera_of_another_size_is_a_new_segment_within_seconds(self):
+    def a_restarted_camera_of_another_size_is_a_new_segment_within_seconds(self):
         with rtsp_camera(size=(320, 240)) as camera, watched(NetworkSource(camera, retries=None)) as seen:
             seen.more(10)
             camera.kill()
@@ -414,27 +458,27 @@ class TestHealth:
             seen.until(lambda: "nothing listens" in seen.source.health.reason)
             time.sleep(3.0)
             with rtsp_camera(size=(640, 480), fps=10, codec="mjpeg", port=camera.port):
-                assert seen.live_again() < 5.0
+                seen.live_again()
                 seen.more(10)
         assert [frame.image.shape[0] for frame in seen.frames[-10:]] == [480] * 10
         assert len({(frame.segment, frame.image.shape) for frame in seen.frames}) == 2
         assert sum(seen.source.health.reconnects.values()) == seen.frames[-1].segment == 1
         assert all(a.timestamp < b.timestamp for a, b in itertools.pairwise(seen.frames))
 
-    def test_a_connection_that_is_cut_is_opened_again_at_once(self):
+    def a_connection_that_is_cut_is_opened_again_at_once(self):
         with rtsp_camera(size=(320, 240)) as camera, Line(camera) as line:
             with watched(NetworkSource(line.address)) as seen:
                 for cut in (line.close, line.reset):
                     seen.more(75)
                     cut()
                     seen.until(lambda: seen.source.health.state == "reconnecting")
-                    assert seen.live_again() < 5.0
+                    seen.live_again()
                 seen.more(5)
             assert seen.frames[-1].segment == 2
             assert sum(seen.source.health.reconnects.values()) == 2
             assert line.connections == 3
 
-    def test_a_camera_of_one_picture_a_second_is_not_stalled_between_them(self):
+    def a_camera_of_one_picture_a_second_is_not_stalled_between_them(self):
         with rtsp_camera(fps=1, size=(320, 240)) as camera, watched(NetworkSource(camera)) as seen:
             seen.more(5)
         assert seen.states() == ["connecting", "live", "ended"]
@@ -498,7 +542,21 @@ def scripted(
 
 
 class TestSpoiledPictures:
-    def test_a_torn_picture_and_those_that_need_it_are_not_passed_on(self):
+    def test_damage_on_the_way_is_seen_and_not_passed_on(self):
+        damaged = self.damaged_bytes_are_seen_as_damage
+        lost = self.a_picture_that_lost_a_part_on_the_way_is_not_passed_on
+        together(
+            self.a_torn_picture_and_those_that_need_it_are_not_passed_on,
+            self.nothing_but_torn_pictures_is_a_stall_and_then_a_reopening,
+            self.packets_that_change_their_places_are_put_in_order,
+            *(named(f"damaged bytes, {codec}", partial(damaged, codec)) for codec in ("h264", "mjpeg")),
+            *(
+                named(f"lost a part, {codec} over {transport}", partial(lost, codec, transport))
+                for codec, transport in (("h265", "tcp"), ("h264", "tcp"), ("h265", "udp"))
+            ),
+        )
+
+    def a_torn_picture_and_those_that_need_it_are_not_passed_on(self):
         chance = random.Random(5)
         with (
             rtsp_camera(size=(320, 240), codec="h264") as camera,
@@ -513,8 +571,7 @@ class TestSpoiledPictures:
         assert_whole(seen.frames)
         assert {frame.segment for frame in seen.frames} <= {0, 1}
 
-    @pytest.mark.parametrize("codec", ["h264", "mjpeg"])
-    def test_damaged_bytes_are_seen_as_damage(self, codec):
+    def damaged_bytes_are_seen_as_damage(self, codec: str) -> None:
         chance = random.Random(6)
 
         def damage(packet: bytes) -> list[bytes]:
@@ -553,8 +610,7 @@ class TestSpoiledPictures:
             seen.until(lambda: seen.source.health.refused.get("torn", 0) >= 20)
         assert_whole(seen.frames)
 
-    @pytest.mark.slow
-    def test_nothing_but_torn_pictures_is_a_stall_and_then_a_reopening(self):
+    def nothing_but_torn_pictures_is_a_stall_and_then_a_reopening(self):
         with (
             rtsp_camera(size=(640, 480)) as camera,
             Line(camera) as line,
@@ -745,15 +801,7 @@ class TestSpoiledPictures:
         assert set(shots) >= {n for n in range(90) if n % 3 != 2}
         assert all(np.array_equal(shots[n].image, whole[n].image) for n in shots if n % 3 != 2)
 
-    @pytest.mark.parametrize(
-        ("codec", "transport"),
-        [
-            ("h265", "tcp"),
-            pytest.param("h264", "tcp", marks=pytest.mark.slow),
-            pytest.param("h265", "udp", marks=pytest.mark.slow),
-        ],
-    )
-    def test_a_picture_that_lost_a_part_on_the_way_is_not_passed_on(self, codec, transport):
+    def a_picture_that_lost_a_part_on_the_way_is_not_passed_on(self, codec: str, transport: str) -> None:
         chance = random.Random(8)
 
         def lose(packet: bytes) -> list[bytes]:
@@ -772,7 +820,7 @@ class TestSpoiledPictures:
             seen.more(20)
         assert [frame.index for frame in seen.frames if not Seen.of(frame.image).whole] == []
 
-    def test_packets_that_change_their_places_are_put_in_order(self):
+    def packets_that_change_their_places_are_put_in_order(self):
         held: list[bytes] = []
 
         def swap(packet: bytes) -> list[bytes]:
@@ -977,25 +1025,25 @@ def picture(number: int, fps: int, size: tuple[int, int], _: int) -> bytes:
 class TestLeaving:
     """Every wait ends when nobody reads any more."""
 
-    def leave_after(self, seconds: float, source: Source, ready=lambda _: True) -> float:
+    def leave_after(self, seconds: float, source: Source, ready=lambda _: True) -> None:
         with capture(source, capacity=1):
-            begun = time.monotonic()
-            while not ready(source) and time.monotonic() - begun < 20:
+            deadline = time.monotonic() + 60.0
+            while not ready(source):
+                assert time.monotonic() < deadline
                 time.sleep(0.01)
             time.sleep(seconds)
-            left = time.monotonic()
-        return time.monotonic() - left
-
-    @pytest.mark.parametrize("scheme", ["rtsp", "http"])
-    def test_an_opening_is_left(self, scheme):
-        with silent_camera(scheme) as address:
-            source = NetworkSource(address)
-            assert self.leave_after(0.5, source) < 2.0
+        assert f"capture {source.name}" not in [thread.name for thread in threading.enumerate()]
         assert source.health.state == "ended"
 
-    def test_a_pause_is_left(self):
+    @pytest.mark.parametrize("scheme", ["rtsp", "http"])
+    def test_an_opening_is_left(self, scheme, monkeypatch):
+        monkeypatch.setattr(streamrec.sources.cameras, "OPEN_SECONDS", 600.0)  # it does not end by itself
+        with silent_camera(scheme) as address:
+            self.leave_after(0.5, NetworkSource(address))
+
+    def test_a_pause_is_left(self, no_pause):
         source = NetworkSource(f"rtsp://127.0.0.1:{free_port()}/live", retries=None)
-        assert self.leave_after(0.2, source, lambda source: source.health.reason) < 2.0
+        self.leave_after(0.2, source, lambda source: source.health.reason)
 
     def test_a_thread_that_hangs_ends_by_its_own_deadlines(self, monkeypatch):
         monkeypatch.setattr(streamrec.sources.cameras, "OPEN_SECONDS", 1.0)
@@ -1016,10 +1064,10 @@ with capture(NetworkSource(sys.argv[1]), capacity=1):
     time.sleep(0.5)
 """
         with silent_camera() as address:
-            begun = time.monotonic()
-            run = subprocess.run([sys.executable, "-c", code, address], capture_output=True, text=True)
+            run = subprocess.run(
+                [sys.executable, "-c", code, address], capture_output=True, text=True, timeout=120
+            )
         assert (run.returncode, run.stderr) == (0, "")
-        assert time.monotonic() - begun < 20
 
     def test_a_slow_reader_is_given_the_newest_frame(self):
         with rtsp_camera(size=(320, 240)) as camera:
@@ -1069,17 +1117,29 @@ class TestWaiting:
     def test_an_address_without_a_port_to_connect_to_has_no_probe(self, address):
         assert ReachabilityProbe.of(address) is None
 
-    @pytest.mark.parametrize(("away", "early"), [(0.4, True), (0.0, False)])
-    def test_a_camera_that_refused_a_password_is_asked_again_when_it_starts_anew(self, away, early):
+    def test_whoever_waits_opens_again_when_that_is_of_use_and_not_before(self):
+        asked_again = self.a_camera_that_refused_a_password_is_asked_again_when_it_starts_anew
+        together(
+            self.one_that_hangs_up_on_whoever_asks_is_not_asked_again_and_again,
+            self.one_that_was_live_and_opens_without_a_word_is_opened_again_at_once,
+            self.where_nothing_came_the_next_opening_waits_until_the_last_one_has_let_go,
+            *(
+                named(f"refused a password, away {away} s", partial(asked_again, away, early))
+                for away, early in ((0.4, True), (0.0, False))
+            ),
+        )
+
+    def a_camera_that_refused_a_password_is_asked_again_when_it_starts_anew(
+        self, away: float, early: bool
+    ) -> None:
         """And not when it is only tired of a line on which nothing comes."""
         probe = ReachabilityProbe.of(f"rtsp://127.0.0.1:{free_port()}/live")
         with camera_that_hangs_up(probe.port, after=0.5, away=away):
-            begun = time.monotonic()
-            woken = probe.answers_within(4.0, SimpleNamespace(unwanted=False), wary=True, stay=True)
+            seconds = 60.0 if early else 4.0
+            woken = probe.answers_within(seconds, SimpleNamespace(unwanted=False), wary=True, stay=True)
         assert woken is early
-        assert (time.monotonic() - begun < 3.0) is early
 
-    def test_one_that_hangs_up_on_whoever_asks_is_not_asked_again_and_again(self):
+    def one_that_hangs_up_on_whoever_asks_is_not_asked_again_and_again(self):
         """As every HTTP server does after its answer."""
         came = 0
         with socket.create_server(("127.0.0.1", 0)) as server:
@@ -1099,7 +1159,7 @@ class TestWaiting:
             assert not probe.answers_within(2.5, reader, wary=True, stay=True)
         assert 2 <= came <= 4
 
-    def test_one_that_was_live_and_opens_without_a_word_is_opened_again_at_once(self):
+    def one_that_was_live_and_opens_without_a_word_is_opened_again_at_once(self):
         openings = itertools.count()
 
         def read(reader: ReaderThread) -> None:
@@ -1114,9 +1174,10 @@ class TestWaiting:
                 time.sleep(0.01)
 
         watch = watch_of(read)
+        watch.timeouts = Timeouts(5.0, 600.0)  # that is not waited for
         frames, begun = watch.frames(), time.monotonic()
         assert [next(frames).segment for _ in range(2)] == [0, 1]
-        assert STALL_SECONDS < time.monotonic() - begun < STALL_SECONDS + 2.0
+        assert time.monotonic() - begun > STALL_SECONDS
         frames.close()
 
     def test_one_that_never_was_live_has_longer_for_its_first_picture(self):
@@ -1150,7 +1211,7 @@ class TestWaiting:
             limits.append(watch._opening())
         assert limits == [QUICK_SECONDS, 5.0, QUICK_SECONDS, QUICK_SECONDS]
 
-    def test_where_nothing_came_the_next_opening_waits_until_the_last_one_has_let_go(self):
+    def where_nothing_came_the_next_opening_waits_until_the_last_one_has_let_go(self):
         ends: list[float] = []
 
         def read(reader: ReaderThread) -> None:
@@ -1285,22 +1346,6 @@ class TestSlowLine:
             assert watch._lags(lag, n / 10, since + n / 10) is None
         assert watch._patience_with_lag == LAG_SECONDS
 
-    @pytest.mark.slow
-    def test_a_slow_line_is_left_for_a_new_one_and_that_is_reported(self):
-        options = {"size": (320, 240), "fps": 15, "pattern": "stripes", "kbit": 1000, "transport": "tcp"}
-        with (
-            rtsp_camera(**options) as camera,
-            Line(camera) as line,
-            watched(NetworkSource(line.address)) as seen,
-        ):
-            seen.more(30)
-            line.rate = line.bytes_a_second(1.0) / 2
-            seen.until(lambda: seen.source.health.reconnects == {LAGGING: 1} and seen.frames[-1].segment)
-            fresh = Seen.of(seen.frames[-1].image)
-            assert fresh.taken is not None
-            assert seen.frames[-1].captured - fresh.taken < 1.5  # it was more than two seconds
-        assert any("too slow" in health.reason for health in seen.changes)
-
 
 def lies(how: Callable[[int], int]) -> Callable[[bytes], list[bytes]]:
     """A camera's clock: from ticks since the first picture to the time that it sends."""
@@ -1315,8 +1360,8 @@ def lies(how: Callable[[int], int]) -> Callable[[bytes], list[bytes]]:
     return change
 
 
-class TestClocksThatLie:
-    """A real camera whose times are changed on the way."""
+class TestTimesOnTheWay:
+    """A real camera whose clock lies, or whose line is slow."""
 
     WAYS: ClassVar[dict[str, tuple[Callable[[int], int], str]]] = {
         "it stands": (lambda ticks: 0, "stands still"),
@@ -1327,7 +1372,13 @@ class TestClocksThatLie:
         "it is right": (lambda ticks: ticks, ""),
     }
 
-    def test_each_is_found_out_reported_once_and_its_pictures_have_the_times_of_their_arrival(self):
+    def test_clocks_that_lie_and_a_slow_line_are_found_out_and_reported(self):
+        together(
+            self.clocks_that_lie_are_reported_once_and_arrival_times_kept,
+            self.a_slow_line_is_left_for_a_new_one_and_that_is_reported,
+        )
+
+    def clocks_that_lie_are_reported_once_and_arrival_times_kept(self):
         options = {"size": (320, 240), "fps": 15, "pattern": "stripes", "kbit": 500, "transport": "tcp"}
         with ExitStack() as running:
             camera = running.enter_context(rtsp_camera(**options))
@@ -1354,6 +1405,21 @@ class TestClocksThatLie:
                     last[-1].captured - last[0].captured, abs=0.3
                 )
 
+    def a_slow_line_is_left_for_a_new_one_and_that_is_reported(self):
+        options = {"size": (320, 240), "fps": 15, "pattern": "stripes", "kbit": 1000, "transport": "tcp"}
+        with (
+            rtsp_camera(**options) as camera,
+            Line(camera) as line,
+            watched(NetworkSource(line.address)) as seen,
+        ):
+            seen.more(30)
+            line.rate = line.bytes_a_second(1.0) / 2
+            seen.until(lambda: seen.source.health.reconnects == {LAGGING: 1} and seen.frames[-1].segment)
+            fresh = Seen.of(seen.frames[-1].image)
+            assert fresh.taken is not None
+            assert seen.frames[-1].captured - fresh.taken < 1.5  # it was more than two seconds
+        assert any("too slow" in health.reason for health in seen.changes)
+
 
 class TestWholePictures:
     """Pictures that are long in coming, or come in parts."""
@@ -1363,20 +1429,26 @@ class TestWholePictures:
             rtsp_camera(size=(320, 240), codec="h264 in slices") as camera,
             watched(NetworkSource(camera)) as seen,
         ):
-            assert seen.more(60, seconds=10.0) < 10.0
+            seen.more(60)
         assert seen.states() == ["connecting", "live", "ended"]
         assert sum(seen.source.health.refused.get(cause, 0) for cause in ("torn", "late")) <= 5
         assert_whole(seen.frames)
 
-    @pytest.mark.parametrize("codec", ["h264", "h265"])
-    def test_a_key_frame_that_is_long_in_coming_is_waited_for_and_that_is_reported(self, codec):
+    def test_a_key_frame_that_is_long_in_coming_is_waited_for_and_that_is_reported(self, monkeypatch):
+        monkeypatch.setattr(streamrec.sources.cameras, "FIRST_SECONDS", 3.0)  # the wait is longer
+        monkeypatch.setattr(reconnect, "WAITING_SECONDS", 1.0)
+        waited = self.a_key_frame_that_is_long_in_coming_is_waited_for
+        together(*(named(codec, partial(waited, codec)) for codec in ("h264", "h265")))
+
+    def a_key_frame_that_is_long_in_coming_is_waited_for(self, codec: str) -> None:
         with (
-            rtsp_camera(size=(320, 240), fps=10, codec=codec, keys=130) as camera,
+            rtsp_camera(size=(320, 240), fps=10, codec=codec, keys=70) as camera,
             watched(NetworkSource(camera)) as first,
         ):
             first.more(5)
             with watched(NetworkSource(camera, retries=0)) as seen:
-                seen.more(20)
+                assert seen.more(1) > streamrec.sources.cameras.FIRST_SECONDS
+                seen.more(19)
         live = next(n for n, health in enumerate(seen.changes) if health.state == "live")
         assert {health.state for health in seen.changes[:live]} == {"connecting"}
         assert seen.changes[live - 1].reason == "connected; waiting for a whole picture (key frame)"
@@ -1401,23 +1473,25 @@ class TestWholePictures:
         assert ("one slice a picture" in str(caught.value)) is bool(advice)
 
     def test_while_packets_come_a_key_frame_is_waited_for_and_no_longer(self, monkeypatch):
+        came: list[int] = []
+
         def read(reader: ReaderThread) -> None:
             reader.opened(received=False)
-            for _ in range(75):
+            for number in range(75):
                 reader.note_packet()
                 reader.refuse("torn")
+                came.append(number)
                 time.sleep(0.02)
             while not reader.unwanted:
                 time.sleep(0.02)
 
         monkeypatch.setattr(streamrec.sources.cameras, "FIRST_SECONDS", 0.3)
-        monkeypatch.setattr(reconnect, "STALL_SECONDS", 0.3)
+        monkeypatch.setattr(reconnect, "STALL_SECONDS", 1.0)
         monkeypatch.setattr(reconnect, "WAITING_SECONDS", 0.2)
         source, changes = scripted(read, monkeypatch, retries=0)
-        begun = time.monotonic()
         with pytest.raises(SourceError, match="no whole picture"):
             list(source)
-        assert 1.5 <= time.monotonic() - begun < 4.0
+        assert len(came) == 75  # 1.5 s, five times as long as without packets
         assert [health.reason for _, health in changes][
             1
         ] == "connected; waiting for a whole picture (key frame)"
@@ -1516,11 +1590,9 @@ class TestOtherWays:
 
 class TestWebcam:
     @pytest.mark.parametrize("what", ["/dev/video97", 97])
-    def test_a_webcam_that_is_not_there_is_reported_with_what_to_do(self, what):
-        begun = time.monotonic()
+    def test_a_webcam_that_is_not_there_is_reported_with_what_to_do(self, what, no_retry):
         with pytest.raises(SourceError, match=r"97.*`streamrec doctor`"):
             next(iter(open_source(what)))
-        assert time.monotonic() - begun < 5
 
     def test_a_webcam_that_is_pulled_out_is_reported_after_its_frames(self, monkeypatch):
         monkeypatch.setattr(cv2, "VideoCapture", fake_video(3))
@@ -1737,10 +1809,8 @@ class TestRTSP:
             frames = iter(NetworkSource(camera, retries=1))
             next(frames)
             camera.kill()
-            begun = time.monotonic()
             with pytest.raises(SourceError, match="nothing listens"):
                 list(frames)
-            assert time.monotonic() - begun < 15
 
     def test_a_frozen_camera_is_seen_to_be_frozen(self, monkeypatch):
         monkeypatch.setattr(streamrec.sources.cameras, "OPEN_SECONDS", 1.0)
@@ -1749,18 +1819,14 @@ class TestRTSP:
             for _ in range(10):
                 next(frames)
             camera.freeze()
-            begun = time.monotonic()
             with pytest.raises(SourceError):
                 list(frames)
-            assert time.monotonic() - begun < 8
 
     def test_a_frozen_camera_is_left_at_once(self):
         with rtsp_camera(size=(320, 240)) as camera:
             with capture(NetworkSource(camera), capacity=1) as frames:
                 next(iter(frames))
                 camera.freeze()
-                begun = time.monotonic()
-            assert time.monotonic() - begun < 3
             assert not [t for t in threading.enumerate() if t.name.startswith("capture")]
 
 
@@ -1770,11 +1836,9 @@ def read_segment(frames, segment: int, count: int) -> list[Frame]:
 
 
 class TestNetwork:
-    def test_a_port_without_a_listener_is_reported_at_once(self):
-        begun = time.monotonic()
+    def test_a_port_without_a_listener_is_reported_at_once(self, no_retry):
         with pytest.raises(SourceError, match="connection refused"):
             list(open_source(f"rtsp://127.0.0.1:{free_port()}/live"))
-        assert time.monotonic() - begun < 3
 
     @pytest.mark.parametrize("scheme", ["rtsp", "http"])
     def test_a_silent_server_is_given_up_at_the_deadline(self, monkeypatch, scheme):
@@ -1783,7 +1847,7 @@ class TestNetwork:
             begun = time.monotonic()
             with pytest.raises(SourceError, match="no answer within 1 s"):
                 list(open_source(address))
-            assert 1.0 <= time.monotonic() - begun < 6
+            assert time.monotonic() - begun >= 1.0
 
     def test_an_unknown_protocol_is_reported(self):
         with pytest.raises(SourceError, match=r"cannot be watched: give an address that begins with rtsp://"):

@@ -17,6 +17,7 @@ from streamrec import World, WorldSettings
 from streamrec.errors import PictureError, SourceError, StreamrecError
 from streamrec.nn.transforms import Transform
 from streamrec.pipeline.capture import capture
+from streamrec.sources import wrappers
 from streamrec.sources.files import FileSource, ImageFolderSource
 from streamrec.sources.iterable import IterableSource
 from streamrec.sources.open import NetworkSource, WebcamSource, open_source
@@ -296,24 +297,54 @@ class TestIterable:
             list(open_source({"a": 1}))
 
 
+class Stepped(threading.Event):
+    """A clock that each wait sets forward, so that it is over at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
+        self.now += timeout
+        return self.is_set()
+
+
+class Endless(threading.Event):
+    """A wait that has to be ended, for its time is never over."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return super().wait(None if timeout else 0.0)
+
+
 class TestRealTime:
-    def test_each_frame_waits_for_its_time(self):
-        begun = time.monotonic()
-        frames = list(RealTime(IterableSource(numbered(6), fps=20.0)))
-        took = time.monotonic() - begun
-        assert 0.24 <= took < 0.6
-        gaps = np.diff([frame.captured for frame in frames])
-        assert np.abs(gaps - 0.05).max() < 0.04
+    def played(self, source: Source, monkeypatch: pytest.MonkeyPatch) -> list[Frame]:
+        """Its frames in real time, on a stepped clock."""
+        played, clock = RealTime(source), Stepped()
+        monkeypatch.setattr(played, "_left", clock)
+        monkeypatch.setattr(wrappers, "time", clock)
+        return list(played)
+
+    def test_each_frame_waits_for_its_time(self, monkeypatch):
+        frames = self.played(IterableSource(numbered(6), fps=20.0), monkeypatch)
+        assert [frame.captured - 100.0 for frame in frames] == pytest.approx([n / 20 for n in range(6)])
         assert [frame.timestamp for frame in frames] == [n / 20 for n in range(6)]
 
-    def test_a_new_segment_is_not_waited_for(self):
+    def test_it_waits_on_a_real_clock_too(self):
+        begun = time.monotonic()
+        assert len(list(RealTime(IterableSource(numbered(6), fps=20.0)))) == 6
+        assert time.monotonic() - begun >= 0.24
+
+    def test_a_new_segment_is_not_waited_for(self, monkeypatch):
         frames = [
             Frame(numbered(1)[0], n, t, s)
             for n, (s, t) in enumerate([(0, 0.0), (0, 0.1), (1, 9.0), (1, 9.1)])
         ]
-        begun = time.monotonic()
-        assert len(list(RealTime(IterableSource(frames)))) == 4
-        assert 0.18 <= time.monotonic() - begun < 1.0
+        captured = [frame.captured for frame in self.played(IterableSource(frames), monkeypatch)]
+        assert captured == pytest.approx([100.0, 100.1, 100.1, 100.2])
 
     def test_it_is_as_live_and_as_long_as_what_it_plays(self, clip):
         source = RealTime(FileSource(clip))
@@ -322,10 +353,11 @@ class TestRealTime:
 
     def test_leaving_does_not_wait_for_a_frame_that_is_far_off(self):
         frames = [Frame(numbered(1)[0], n, t) for n, t in enumerate([0.0, 8.0])]
-        begun = time.monotonic()
-        with capture(RealTime(IterableSource(frames))) as buffer:
+        source = RealTime(IterableSource(frames, name="far off"))
+        source._left = Endless()
+        with capture(source) as buffer:
             next(iter(buffer))
-        assert time.monotonic() - begun < 2.0
+        assert "capture far off" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_a_source_that_is_left_early_is_closed(clip):

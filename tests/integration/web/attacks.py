@@ -349,13 +349,12 @@ def traversal(page: Page) -> str:
 
 @attack("A body of 1 MB that says so", "413 too_large, unread")
 def large_body(page: Page) -> str:
-    began = time.monotonic()
-    got = raw(
+    got = raw(  # the body never comes: a server that waits for it answers 408
         page,
         f"POST /api/v1/login HTTP/1.1\r\nHost: {page.host}\r\nOrigin: {page.url}\r\n"
         f"Content-Type: application/json\r\nContent-Length: 1000000\r\n\r\n".encode(),
+        seconds=30.0,
     )
-    assert time.monotonic() - began < 2.0
     return f"{status_of(got)} {'too_large' if b'too_large' in got else ''}, unread"
 
 

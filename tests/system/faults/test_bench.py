@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import av
 import numpy as np
@@ -117,11 +118,8 @@ def test_packets_are_altered_as_the_fault_says(name: str) -> None:
         assert {gap % (1 << 32) for gap in back} == {(1 << 32) - 3600 * 90_000}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", ["corrupted pictures", "corrupted pictures, H.265", "corrupted pictures, MJPEG"]
-)
-def test_damage_is_damage_to_whoever_does_not_look(name: str) -> None:
+def damaged_for_a_while(name: str) -> tuple[list[Seen], list[Seen], list[Seen]]:
+    """Pictures before the damage, while it lasts, and after it."""
     with stream_bench(**FAULTS[name].camera) as bench:
         stream = pictures(bench)
         before = list(itertools.islice(stream, 15))
@@ -131,9 +129,17 @@ def test_damage_is_damage_to_whoever_does_not_look(name: str) -> None:
         fault.stop()
         after = list(itertools.islice(stream, 45))
         stream.close()  # type: ignore[attr-defined]
-    assert all(one.whole for one in before[2:])
-    assert sum(not one.whole for one in during) > 5
-    assert all(one.whole for one in after[-15:])
+    return before, during, after
+
+
+@pytest.mark.slow
+def test_damage_is_damage_to_whoever_does_not_look() -> None:
+    names = ("corrupted pictures", "corrupted pictures, H.265", "corrupted pictures, MJPEG")
+    with ThreadPoolExecutor(len(names)) as pool:  # they wait for the camera
+        for name, (before, during, after) in zip(names, pool.map(damaged_for_a_while, names), strict=True):
+            assert all(one.whole for one in before[2:]), name
+            assert sum(not one.whole for one in during) > 5, name
+            assert all(one.whole for one in after[-15:]), name
 
 
 @pytest.mark.slow
