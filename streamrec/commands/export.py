@@ -37,8 +37,13 @@ def export(
     """
     from streamrec.core.files import keep_inputs
     from streamrec.errors import ModelError
-    from streamrec.runtime.checkpoint import build_model, model_file, read_checkpoint, save_model
-    from streamrec.runtime.export import export_checkpoint
+    from streamrec.runtime.checkpoint import (
+        build_model,
+        export_checkpoint,
+        model_file,
+        read_checkpoint,
+        save_model,
+    )
 
     if out.suffix not in (".onnx", ".safetensors"):
         raise ModelError(f"{out}: the file to write ends in .onnx or .safetensors")

@@ -118,6 +118,18 @@ def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
     _write(path, tensors, metadata)
 
 
+def export_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
+    """Write what a model file holds as one .onnx file; raises ``ModelError``."""
+    from streamrec.runtime.export import export_graph, export_onnx
+
+    if Path(path).suffix != ".onnx":
+        raise ModelError(f"{printable(str(path))}: an exported graph ends in .onnx")
+    if checkpoint.config.is_own:  # only its author has the class
+        export_graph(checkpoint.graph, checkpoint.weights, checkpoint.referred, checkpoint.config, path)
+    else:
+        export_onnx(build_model(checkpoint), path)
+
+
 def checkpoint_of(model: ActionModel | CNNLSTM, name: str = "") -> Checkpoint:
     """What a model file of this model would hold; a ``CNNLSTM`` whose step has no graph raises ``ModelError``."""
     from streamrec.nn.model import action_model_of

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     import onnx
 
     from streamrec.nn.model import CNNLSTM
-    from streamrec.runtime.checkpoint import Checkpoint
 
 INPUTS = ("pictures", "elapsed")
 OUTPUT = "probabilities"
@@ -79,18 +78,6 @@ def export_onnx(model: ActionModel | CNNLSTM, path: str | Path) -> None:
     """Write a model as one .onnx file that holds all: weights, labels, transform, frame rate (as metadata)."""
     model = action_model_of(model)
     _write(_traced(model), model.config, path)
-
-
-def export_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
-    """Write what a model file holds as one .onnx file; raises ``ModelError``."""
-    from streamrec.runtime.checkpoint import build_model
-
-    if Path(path).suffix != ".onnx":
-        raise ModelError(f"{printable(str(path))}: an exported graph ends in .onnx")
-    if checkpoint.config.is_own:  # only its author has the class
-        export_graph(checkpoint.graph, checkpoint.weights, checkpoint.referred, checkpoint.config, path)
-    else:
-        export_onnx(build_model(checkpoint), path)
 
 
 def export_graph(

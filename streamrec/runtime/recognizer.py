@@ -74,7 +74,7 @@ class Recognizer:
         Raises ``ModelError``, also for a recognizer of an .onnx file, which is to be copied.
         """
         checkpoint = self._checkpoint()
-        from streamrec.runtime.export import export_checkpoint
+        from streamrec.runtime.checkpoint import export_checkpoint
 
         export_checkpoint(checkpoint, path)
 
