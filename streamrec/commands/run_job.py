@@ -104,9 +104,8 @@ class _Opened:
         stack.callback(aside.close)
         terminal = RunTerminal(source, job.recognizer, on_stdout=on_stdout, warn=aside.print_line)
         stack.callback(terminal.console.close)
-        self.written: list[Any] = (
-            [terminal.console] if on_stdout else []
-        )  # where no line of a file may be lost
+        # Where no line of a file may be lost.
+        self.written: list[Any] = [terminal.console] if on_stdout else []
         files: list[View] = []
         if job.save is not None:
             # Of a file every frame is written; a live stream is never held up by the disk.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -76,9 +76,16 @@ def find(name: str, modules: Iterable[str]) -> Any:
     raise AttributeError(f"there is no {name!r} in streamrec.{', streamrec.'.join(modules)}")
 
 
-def is_module(package: str, name: str) -> bool:
-    """Whether the package holds a module of this name: ``from package import module`` asks its names first."""
-    return importlib.util.find_spec(f"{package}.{name}") is not None
+def former_names(package: str, *modules: str) -> Callable[[str], Any]:
+    """The ``__getattr__`` of a package that was a module once: its names are in these modules of streamrec now."""
+
+    def getter(name: str) -> Any:
+        # ``from package import module`` asks for an attribute first.
+        if name.startswith("__") or importlib.util.find_spec(f"{package}.{name}") is not None:
+            raise AttributeError(name)
+        return find(name, modules)
+
+    return getter
 
 
 class _OldModule(ModuleType):
