@@ -28,6 +28,7 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
+from tests.helpers.certificates import make_certificate
 from tests.helpers.paths import ROOT
 
 HERE = Path(__file__).parent
@@ -206,24 +207,10 @@ def free_port() -> int:
 
 
 def _certificate(folder: Path) -> str:
-    """A file with a key and a certificate for it that nobody vouches for, as cameras have them."""
+    """A file with a key and a certificate for it."""
     pem = folder / "camera.pem"
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=camera",
-    ]
-    run = subprocess.run(
-        [*command, "-keyout", "-", "-out", "-"], check=True, capture_output=True, env=ENVIRONMENT
-    )
-    pem.write_bytes(run.stdout)
+    certificate, key = make_certificate(folder, "camera", env=ENVIRONMENT)
+    pem.write_bytes(key.read_bytes() + certificate.read_bytes())
     return str(pem)
 
 

@@ -18,9 +18,8 @@ MainHere = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def main_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[MainHere]:
     """``main_here("run", "a.mp4", cwd=folder)``: what the command printed and its exit code."""
-    import torch
-
     from streamrec.commands.process import main
+    from tests.helpers.threads import one_torch_thread
 
     def call(*words: object, cwd: str | Path = ".") -> subprocess.CompletedProcess[str]:
         monkeypatch.setattr(sys, "argv", ["streamrec", *map(str, words)])
@@ -35,7 +34,5 @@ def main_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     monkeypatch.setattr(
         "streamrec.commands.process.signal", SimpleNamespace(signal=lambda *_: None, SIGTERM=signal.SIGTERM)
     )
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield call
-    torch.set_num_threads(threads)
+    with one_torch_thread():
+        yield call

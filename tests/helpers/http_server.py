@@ -57,14 +57,18 @@ class Camera(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), Handler)
 
 
-class Handler(BaseHTTPRequestHandler):
+class QuietHandler(BaseHTTPRequestHandler):
+    """A request that is not logged."""
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class Handler(QuietHandler):
     """One request."""
 
     server: Camera
     protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_: object) -> None:
-        pass
 
     def do_HEAD(self) -> None:
         self._answer(send=False)

@@ -23,6 +23,7 @@ from streamrec.outputs.history.store import History
 from streamrec.settings.cameras_file import read_watchfile
 from streamrec.types import ActionEnded, ActionStarted, Frame, Prediction, Result
 from tests.helpers.cameras import free_port
+from tests.helpers.certificates import make_certificate
 from tests.integration.notify.test_webhook import speaking
 
 paho = pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed: streamrec[mqtt]")
@@ -51,16 +52,9 @@ def broker(folder: Path, port: int, *, login: bool = False, tls: bool = False) -
         subprocess.run(["mosquitto_passwd", "-b", passwords, "me", PASSWORD], check=True, capture_output=True)
         lines.append(f"password_file {passwords}")
     if tls:
-        subprocess.run(
-            [
-                "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-                "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
-                "-keyout", folder / "key.pem", "-out", folder / "cert.pem",
-            ],
-            check=True, capture_output=True,
-        )  # fmt: skip
-        (folder / "key.pem").chmod(0o644)
-        lines += [f"certfile {folder}/cert.pem", f"keyfile {folder}/key.pem"]
+        certificate, key = make_certificate(folder, also="DNS:localhost,IP:127.0.0.1")
+        key.chmod(0o644)
+        lines += [f"certfile {certificate}", f"keyfile {key}"]
     config = folder / "mosquitto.conf"
     config.write_text("\n".join(lines) + "\n")
     process = subprocess.Popen(

@@ -32,6 +32,8 @@ from streamrec.outputs.history.store import History
 from streamrec.settings.cameras_file import read_watchfile
 from streamrec.types import ActionEnded, ActionStarted, Frame, Prediction, Result
 from tests.helpers.cameras import free_port
+from tests.helpers.certificates import make_certificate
+from tests.helpers.http_server import QuietHandler
 from tests.helpers.paths import ROOT
 
 SECRET = "whsec_" + base64.b64encode(b"sixteen letters and more").decode()
@@ -63,7 +65,7 @@ class Receiver:
         self.thread.start()
 
     def _handler(receiver):
-        class Handler(http.server.BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 with receiver.came:
@@ -82,9 +84,6 @@ class Receiver:
                     self.send_header(name, value)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
-
-            def log_message(self, *words: object) -> None:
-                pass
 
         return Handler
 
@@ -463,16 +462,9 @@ def test_a_queue_that_cannot_be_written_is_told_once(house, monkeypatch):
 def test_https_is_spoken_with_whom_is_trusted_alone(house, tmp_path):
     if not shutil.which("openssl"):
         pytest.skip("there is no openssl to make a certificate with")
-    subprocess.run(
-        [
-            "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-            "-addext", "subjectAltName=DNS:localhost",
-            "-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem",
-        ],
-        check=True, capture_output=True,
-    )  # fmt: skip
+    certificate, _ = make_certificate(tmp_path, also="DNS:localhost")
     with receiving(tls=tmp_path) as receiver:
-        one = house(receiver.port, url=f"https://localhost:{receiver.port}/", ca=str(tmp_path / "cert.pem"))
+        one = house(receiver.port, url=f"https://localhost:{receiver.port}/", ca=str(certificate))
         one.happen(1)
         assert [body["event"] for body in receiver.wait(2)] == ["started", "ended"]
         assert one.is_empty()

@@ -38,6 +38,7 @@ from streamrec.runtime.export import export_onnx
 from streamrec.runtime.torch_engine import TorchEngine, record_nothing, record_on_gpu
 from tests.helpers.checks import check_engines_agree, moving
 from tests.helpers.paths import ROOT
+from tests.helpers.threads import one_thread_a_module  # noqa: F401
 
 STEPS = 200
 
@@ -59,15 +60,6 @@ def uneven(count: int = STEPS, seed: int = 0) -> list[Frame]:
 
 def both(path: Path) -> tuple[Recognizer, Recognizer]:
     return Recognizer.load(path, engine="onnx"), Recognizer.load(path, engine="torch", device="cpu")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """torch's threads that spin while they wait for each other starve a machine of few cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -27,15 +27,7 @@ from streamrec.runtime.export import weights_of
 from streamrec.runtime.recognizer import RecognizerWrapper
 from streamrec.runtime.torch_engine import TorchEngine
 from tests.helpers.checks import Squats, moving, shifted
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """torch's threads that spin while they wait for each other starve a machine of few cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+from tests.helpers.threads import one_thread_a_module  # noqa: F401
 
 
 def run(recognizer: Recognizer, frames: list[Frame], state: State | None = None) -> tuple[np.ndarray, State]:

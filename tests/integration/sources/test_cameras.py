@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -60,6 +60,7 @@ from tests.helpers.cameras import (
     rtsp_camera,
     silent_camera,
 )
+from tests.helpers.http_server import QuietHandler
 from tests.helpers.rtsp_server import CELL, read_stamp, stamp_rows
 from tests.system.faults.proxy import Line
 from tests.system.faults.truth import Seen
@@ -990,10 +991,7 @@ def still_camera() -> Iterator[tuple[str, threading.Event]]:
     """A camera that sends one JPEG again and again by HTTP, 20 a second, until the event is set."""
     moving = threading.Event()
 
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
-
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
             self.send_response(200)
             self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=x")

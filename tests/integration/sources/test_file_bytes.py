@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from streamrec.sources.files import FileSource
 from streamrec.sources.health import OVER, amiss
 from streamrec.sources.remote_file import RemoteFile
 from tests.helpers.cameras import silent_camera
+from tests.helpers.http_server import QuietHandler
 from tests.integration.sources.test_decoding import sliding, write
 
 
@@ -36,12 +37,9 @@ class Store(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(QuietHandler):
     server: Store
     protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_: object) -> None:
-        pass
 
     def do_GET(self) -> None:
         asked = re.fullmatch(r"bytes=(\d+)-", self.headers["Range"] or "")

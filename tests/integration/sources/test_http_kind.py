@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import av
@@ -29,6 +29,7 @@ from streamrec.sources.open import open_source
 from streamrec.sources.wrappers import Limited, Region
 from streamrec.types import Health
 from tests.helpers.cameras import http_camera
+from tests.helpers.http_server import QuietHandler
 
 FPS, PICTURES = 20, 30
 
@@ -69,10 +70,7 @@ class Place:
 def serving(**places: Place) -> Iterator[str]:
     over = threading.Event()
 
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
-
+    class Handler(QuietHandler):
         def do_OPTIONS(self) -> None:
             self.send_response(200)
             self.end_headers()
@@ -196,10 +194,7 @@ class TestFilms:
     def test_a_login_is_not_given_to_whom_the_server_leads_on(self):
         logins: list[str | None] = []
 
-        class Handler(BaseHTTPRequestHandler):
-            def log_message(self, *_: object) -> None:
-                pass
-
+        class Handler(QuietHandler):
             def do_GET(self) -> None:
                 logins.append(self.headers["Authorization"])
                 self.send_response(302 if len(logins) == 1 else 404)
@@ -303,10 +298,7 @@ def test_pictures_one_after_the_other_are_shown_whatever_comes_before_the_first(
         for shade in shades
     ]
 
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
-
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
             self.send_response(200)
             self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=x")

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 
 import pytest
 
@@ -20,6 +20,7 @@ from streamrec.sources.cameras import NetworkSource, WebcamSource
 from streamrec.sources.open import open_source
 from streamrec.sources.open_errors import MOST_CONNECTIONS, MOST_REDIRECTS, why_lost
 from streamrec.sources.reader_thread import ReaderThread
+from tests.helpers.http_server import QuietHandler
 from tests.helpers.rtsp_words import Answer, talking
 
 OK = "200 OK"
@@ -141,10 +142,7 @@ def web(answer: Callable[[str, int], tuple[int, dict[str, str], str]]) -> Iterat
     """A server of HTTP, and how often each path was asked for."""
     asked: Counter[str] = Counter()
 
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
-
+    class Handler(QuietHandler):
         def do_OPTIONS(self) -> None:
             self.send_response(200)
             self.end_headers()

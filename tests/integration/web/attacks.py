@@ -21,6 +21,7 @@ import httpx
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+from tests.helpers.http_server import QuietHandler
 from tests.helpers.pages import PASSWORD, Page
 
 EVIL = "http://evil.example"
@@ -757,9 +758,9 @@ def redirect(page: Page) -> str:
 def web_service(answers: dict[str, bytes | str], asked: list[str] | None = None) -> Iterator[str]:
     """A web server on this machine's address in the network; a text is where it leads on to."""
     import threading
-    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+    from http.server import ThreadingHTTPServer
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
             answer = answers.get(self.path)
             if asked is not None:
@@ -771,9 +772,6 @@ def web_service(answers: dict[str, bytes | str], asked: list[str] | None = None)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
 
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:

@@ -18,6 +18,7 @@ import pytest
 
 from streamrec.web import connections
 from streamrec.web.connections import Connection, Connections, Stage
+from tests.helpers.certificates import make_certificate
 from tests.helpers.pages import wait_for
 from tests.helpers.paths import ROOT
 
@@ -272,26 +273,12 @@ def test_heads_and_bodies_are_bounded(open_page):
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory) -> Path:
-    openssl = shutil.which("openssl")
-    if openssl is None:
+    if shutil.which("openssl") is None:
         pytest.skip("needs openssl")
     folder = tmp_path_factory.mktemp("tls")
-    command = [
-        openssl,
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=localhost",
-    ]
-    command += ["-keyout", str(folder / "key"), "-out", str(folder / "certificate")]
-    subprocess.run(command, check=True, capture_output=True)
+    certificate, key = make_certificate(folder)
     both = folder / "page.pem"
-    both.write_text((folder / "certificate").read_text() + (folder / "key").read_text())
+    both.write_text(certificate.read_text() + key.read_text())
     both.chmod(0o600)
     return both
 
