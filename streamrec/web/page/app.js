@@ -1,6 +1,6 @@
 // The page: the current view, announcements for screen readers, keys, theme.
 
-import { $, ask, h, keepToken, learnLabels, setText } from "./dom.js";
+import { $, ask, h, keepToken, learnLabels, setText, toLogin } from "./dom.js";
 import { Live } from "./live.js";
 import { RecentEvents, showEvent } from "./events.js";
 import { views } from "./views.js";
@@ -117,7 +117,7 @@ export function closeButton(onclick) {
 
 $("#theme").addEventListener("click", switchTheme);
 $("#help").addEventListener("click", showHelp);
-$("#logout").addEventListener("click", async () => { await ask("/api/v1/logout", { method: "POST", body: {} }); location.replace("/login"); });
+$("#logout").addEventListener("click", async () => { await ask("/api/v1/logout", { method: "POST", body: {} }); toLogin(); });
 
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("input, select, textarea, dialog")) return;

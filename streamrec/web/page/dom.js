@@ -67,6 +67,14 @@ export const secondsOf = (event) => ((event.ended ? Date.parse(event.ended) : Da
 let csrf = null;
 export const keepToken = (token) => { csrf = token; };
 
+let leaving = false;
+/** Goes to the login page, once: whoever notices that the session is over calls this, and a second navigation would abort the first. */
+export function toLogin() {
+  if (leaving) return;
+  leaving = true;
+  location.replace("/login");
+}
+
 export class Failed extends Error {
   constructor(code, message, status) { super(message); this.code = code; this.status = status; }
 }
@@ -81,7 +89,7 @@ export async function ask(path, { method = "GET", body = undefined } = {}) {
   } catch {
     throw new Failed("offline", "streamrec does not answer", 0);
   }
-  if (answer.status === 401) { location.replace("/login"); throw new Failed("not_logged_in", "log in first", 401); }
+  if (answer.status === 401) { toLogin(); throw new Failed("not_logged_in", "log in first", 401); }
   if (answer.status === 204) return null;
   const data = await answer.json().catch(() => null);
   if (!answer.ok) throw new Failed(data?.error?.code ?? "broken", data?.error?.message ?? "that did not work", answer.status);

@@ -1,5 +1,7 @@
 // The WebSocket: receives states, events and images; reconnects for ever.
 
+import { toLogin } from "./dom.js";
+
 const FIRST_PAUSE = 500, LONGEST_PAUSE = 8000; // ms
 const NOT_LOGGED_IN = 4401; // close code: the session is over
 const MOST_BYTES = 60_000; // of one message
@@ -27,10 +29,10 @@ export class Live extends EventTarget {
     socket.onclose = (end) => {
       const was = this.connected;
       this.connected = false;
-      if (end.code === NOT_LOGGED_IN) { location.replace("/login"); return; }
+      if (end.code === NOT_LOGGED_IN) { toLogin(); return; }
       if (was) this.emit("down");
       // Refused before it opened: the session may be over.
-      if (!was && end.code === 1006) fetch("/api/v1/session").then((a) => a.status === 401 && location.replace("/login"), () => this.emit("down"));
+      if (!was && end.code === 1006) fetch("/api/v1/session").then((a) => a.status === 401 && toLogin(), () => this.emit("down"));
       setTimeout(() => this.open(), this.pause * (0.75 + Math.random() / 2));
       this.pause = Math.min(LONGEST_PAUSE, this.pause * 2);
     };

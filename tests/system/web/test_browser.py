@@ -281,8 +281,21 @@ class TestLogIn:
         assert tab.evaluate("document.cookie") == ""
         with playing(page):
             wait_for(lambda: pictures(tab, "door") >= 2)
+        asked: list[str] = []
+
+        def slowly(
+            route,
+        ) -> None:  # so that whoever else notices does so while the first navigation is under way
+            asked.append(route.request.url)
+            tab.wait_for_timeout(300)
+            route.continue_()
+
+        tab.route("**/login", slowly)
         tab.get_by_role("button", name="Log out").click()
         tab.wait_for_url("**/login")
+        assert asked == [
+            f"{page.url}/login"
+        ]  # both the answer and the closed WebSocket say it: one navigation
         tab.goto(page.url)
         tab.wait_for_url("**/login")
 
