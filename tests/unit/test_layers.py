@@ -72,6 +72,7 @@ IMPORTED_IN = {
         "nn.encoders.difference",
         "nn.encoders.last_maps",
         "nn.encoders.motion",
+        "nn.encoders.movenet",
         "nn.encoders.optical_flow",
         "nn.encoders.running_std",
         "nn.heads",
