@@ -40,6 +40,7 @@ COMMANDS = (
     "calibrate",
     "familiar",
     "crossval",
+    "carry",
     "export",
     "bench",
     "models",

@@ -95,6 +95,7 @@ IMPORTED_IN = {
     "typer": {
         "commands.access",
         "commands.app",
+        "commands.carry",
         "commands.command_class",
         "commands.crossval",
         "commands.demo",
