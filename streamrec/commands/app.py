@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from streamrec.commands.access import access
+from streamrec.commands.backbone import backbone
 from streamrec.commands.bench import bench
 from streamrec.commands.calibrate import calibrate
 from streamrec.commands.carry import carry
@@ -77,6 +78,7 @@ app.command(rich_help_panel=_WATCH)(replay)
 app.command(rich_help_panel=_WATCH)(demo)
 app.command(rich_help_panel=_TEACH)(record)
 app.command(rich_help_panel=_TEACH)(train)
+app.command(rich_help_panel=_TEACH)(backbone)
 app.command("eval", rich_help_panel=_MEASURE)(evaluate)
 app.command(rich_help_panel=_MEASURE)(calibrate)
 app.command(rich_help_panel=_TEACH)(familiar)

@@ -36,6 +36,7 @@ COMMANDS = (
     "demo",
     "record",
     "train",
+    "backbone",
     "eval",
     "calibrate",
     "familiar",

@@ -58,7 +58,7 @@ IMPORTED_IN = {
         "core.console",
         "train.progress",
     },
-    "safetensors": {"nn.encoders", "runtime.checkpoint", "state", "train.resume"},
+    "safetensors": {"nn.encoders", "runtime.backbone_package", "runtime.checkpoint", "state", "train.resume"},
     "starlette": {"web.routes"},
     "tensorboard": {"train.run_log"},
     "timm": {"nn.encoders"},
@@ -95,6 +95,7 @@ IMPORTED_IN = {
     "typer": {
         "commands.access",
         "commands.app",
+        "commands.backbone",
         "commands.carry",
         "commands.command_class",
         "commands.crossval",
