@@ -16,7 +16,7 @@ from streamrec.commands.printing import log, print_text
 from streamrec.commands.train import job_of
 
 # Options of train that do not change the model.
-_NOT_OF_THE_MODEL = ("data", "out", "run_folder", "seed", "hold_out", "threads", "device")
+_NOT_OF_THE_MODEL = ("data", "out", "run_folder", "seed", "hold_out", "threads", "device", "learned")
 
 
 # Longer than 80 lines: typer makes the options of the signature.

@@ -40,3 +40,4 @@ def models(
         )
         print_text(f"    {config.about}")
         print_text(f"    labels: {', '.join(config.labels)}")
+        print_text(f"    learned from the sets: {', '.join(config.learned) or 'none is named'}")

@@ -97,6 +97,13 @@ def train(
         int, plain_option(_LEARNING, "Random seed; the same seed gives the same model.", min=0)
     ] = 0,
     about: Annotated[str | None, _option(OUTPUT, "One sentence about the model, stored in its file.")] = None,
+    learned: Annotated[
+        str | None,
+        _option(
+            OUTPUT,
+            "Names of the data sets that it learns from, stored in its file; by default those of the folders.",
+        ),
+    ] = None,
     relabel: Annotated[
         str, plain_option(DATA, "Rename labels of the data: OLD=NEW with commas between; * matches any.")
     ] = "",
@@ -315,6 +322,7 @@ def _config_of(given: Mapping[str, Any]) -> dict[str, Any]:
 
     values = {field: given[option] for option, field in _CONFIG.items()}
     values["counted"] = tuple(parse_names(given["count"])) or None
+    values["learned"] = tuple(parse_names(given["learned"] or "")) or None
     if given["size"] is not None:
         width, height = parse_size(given["size"])
         values["transform"] = Transform(width=width, height=height)

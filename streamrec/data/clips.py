@@ -312,7 +312,7 @@ def _clips_of_csv(path: Path) -> list[Clip]:
     known: dict[str, int] = {}  # the untrimmed ones, to which later rows add segments
     for line, row in rows:
         try:
-            clip = _clip_of_row(row, path.parent, timed=bool(columns & {"start", "segments"}))
+            clip = clip_of_row(row, path.parent, timed=bool(columns & {"start", "segments"}))
         except ValueError as error:
             raise DataError(f"{path}, line {line}: {error}") from error
         if clip.label is None and row["clip"] in known:
@@ -336,7 +336,11 @@ def _joined(clip: Clip, row: Clip, *, named: bool) -> Clip:
     )
 
 
-def _clip_of_row(row: dict[str, str], folder: Path, *, timed: bool) -> Clip:
+def clip_of_row(row: dict[str, str], folder: Path, *, timed: bool) -> Clip:
+    """The clip of a table's row; ``timed``: a row without label and segments is a clip in which nothing happens.
+
+    Raises ``ValueError`` for what cannot be.
+    """
     name, label = row["clip"], row.get("label", "")
     start, end, segments = row.get("start", ""), row.get("end", ""), row.get("segments", "")
     if not name or not (label or (timed and not start and not end)):

@@ -63,10 +63,13 @@ class ModelConfig:
     counting: CountSettings = field(default_factory=CountSettings)
     known: KnownPictures | None = None  # for the out-of-distribution score; None: it has none
     about: str = ""  # one sentence for people: trained on what
+    # Names of the data sets that it learned from; what it is measured on must be none of them.
+    learned: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_labels("labels", self.labels)
         _check_labels("counted", self.counted)
+        _check_labels("learned", self.learned)
         for name, allowed in _LIMITS.items():
             if not allowed.holds(value := getattr(self, name)):
                 raise ModelError(f"{name} is {shortened(value)}: give {allowed}")
@@ -116,7 +119,7 @@ class ModelConfig:
 
 
 def _check_labels(name: str, labels: object) -> None:
-    """Labels are shown and written everywhere: one with control characters is refused."""
+    """Labels (and names of sets) are shown and written everywhere: one with control characters is refused."""
     if not isinstance(labels, tuple) or not all(isinstance(label, str) for label in labels):
         raise ModelError(f"{name} are {shortened(labels)}: give texts")
     if len(labels) > _MOST_LABELS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from streamrec.data.decode_cache import ClipCache, Recording
 from streamrec.data.splits import held_out, summary_of_groups
 from streamrec.errors import DataError, MissingExtra, ModelError, need
 from streamrec.evaluation.reports import NOTHING
+from streamrec.evaluation.sets import names_of
 from streamrec.events.detector import EventSettings
 from streamrec.nn.config import ModelConfig
 from streamrec.nn.model import ActionModel
@@ -178,7 +179,7 @@ class TrainJob:
 
     def decode(self, learned: list[Clip], measured: list[Clip], ranks: Ranks | None = None) -> TrainData:
         """Decode clips; one that cannot be read is named and skipped."""
-        config = self._config_for(labels_of((*learned, *measured)))
+        config = self._config_for(labels_of((*learned, *measured)), learned)
         console, cache = _console(ranks), ClipCache()
         footage = self._footage(learned, measured, config, console)
         with progress_bar("decoding", len(learned) + len(measured), console) as bar:
@@ -331,7 +332,18 @@ class TrainJob:
         """The resume file of the member that was learning last; None: there is none."""
         return next((path for path in reversed(self.resumes) if path.exists()), None)
 
-    def _config_for(self, labels: tuple[str, ...]) -> ModelConfig:
+    def _sets(self, clips: Iterable[Clip]) -> tuple[str, ...]:
+        """The names of the sets that the model learns from, those that its initial weights learned from included."""
+        if self.config.learned:
+            return self.config.learned
+        before: tuple[str, ...] = ()
+        if self.weights not in (None, "imagenet"):
+            with suppress(ModelError):  # the weights of a bare CNN name none
+                before = read_checkpoint(str(self.weights)).config.learned
+        places = () if self.is_synthetic else self.data
+        return tuple(dict.fromkeys((*before, *names_of((*places, *self.background), clips))))
+
+    def _config_for(self, labels: tuple[str, ...], clips: Iterable[Clip] = ()) -> ModelConfig:
         if self.world:
             labels = tuple(sorted({*labels, *LABELS[self.world]}))
         labels = self.config.labels or labels
@@ -339,7 +351,7 @@ class TrainJob:
             labels = (*labels, NOTHING)
         events = CLEAR if self.is_synthetic else self.config.events
         events = replace(events, background=tuple(sorted(BACKGROUND & set(labels))))
-        config = replace(self.config, labels=labels, events=events)
+        config = replace(self.config, labels=labels, events=events, learned=self._sets(clips))
         check_start(self.settings, self.weights)
         # Errors in it are raised now, not after the decoding.
         self._try_room(ActionModel(config, weights=self.weights))

@@ -10,6 +10,7 @@ from typing import Any
 
 from streamrec.data.clips import Clip
 from streamrec.errors import DataError, ModelError
+from streamrec.evaluation.sets import EXERCISES
 from streamrec.events.detector import EventSettings
 from streamrec.nn.config import ModelConfig
 from streamrec.nn.encoders import JOINTS
@@ -37,7 +38,6 @@ class Recipe:
     relabel: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # pattern -> new name
 
 
-EXERCISES = ("dips", "pull_ups", "push_ups", "squats")
 FEW = TrainSettings(steps=160, window=16, average=0.98, label_smoothing=0.1, weight_decay=0.05)
 
 # Frozen ImageNet features of postures beside motion; the backbone encodes each view once.

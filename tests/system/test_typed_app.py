@@ -94,7 +94,7 @@ except StreamrecError as error:
 def python(tmp_path_factory) -> Path:
     """A Python of its own in which `pip install -e .` was done, as far as setuptools has to do with it."""
     source, place = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("env")
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE"):
         shutil.copy(ROOT / name, source)
     ignored = shutil.ignore_patterns("__pycache__", "*.safetensors")
     shutil.copytree(ROOT / "streamrec", source / "streamrec", ignore=ignored)

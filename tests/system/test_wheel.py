@@ -21,7 +21,7 @@ from tests.helpers.paths import ROOT
 def wheel(tmp_path_factory) -> zipfile.ZipFile:
     """Built from what the container file copies, by setuptools alone: nothing is fetched."""
     place = tmp_path_factory.mktemp("source")
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE"):
         shutil.copy(ROOT / name, place)
     shutil.copytree(ROOT / "streamrec", place / "streamrec", ignore=shutil.ignore_patterns("__pycache__"))
     build = "from setuptools import build_meta; print(build_meta.build_wheel('.'))"
@@ -57,6 +57,7 @@ def test_it_has_the_licence_the_command_and_the_readme(wheel):
         if ".dist-info/" in name
     }
     assert "Apache License" in told["licenses/LICENSE"]
+    assert "MoveNet MultiPose Lightning, by Google" in told["licenses/NOTICE"]
     assert "streamrec = streamrec.commands.process:main" in told["entry_points.txt"]
     assert "License-Expression: Apache-2.0" in told["METADATA"]
     assert "# streamrec\n" in told["METADATA"]

@@ -116,7 +116,8 @@ def load_weights(encoder: nn.Module, path: str | Path) -> None:
     """Fill an encoder from a safetensors file: of its own layout, of its bare CNN's, or of a streamrec model.
 
     Layers of the file that the encoder has no place for (a classifier) are passed over; a layer of the
-    encoder that the file lacks raises ``ModelError``.
+    encoder that the file lacks raises ``ModelError``. A file of its backbone alone, as ``streamrec backbone`` writes
+    it, fills only that.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -129,6 +130,9 @@ def load_weights(encoder: nn.Module, path: str | Path) -> None:
         raise ModelError(f"there is no weights file {path}") from error
     except SafetensorError as error:
         raise ModelError(f"{path} is not a safetensors file, or it is cut off") from error
+    backbone = getattr(encoder, "trunk", None)
+    if isinstance(backbone, nn.Module) and backbone.state_dict().keys() <= stored.keys():
+        encoder = backbone
     wanted = encoder.state_dict()
     for prefix in ("", "encoder.", "cnn."):
         # A bare CNN's file lacks the "cnn." that a FrameEncoder's names begin with.

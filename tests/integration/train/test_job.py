@@ -18,7 +18,7 @@ from streamrec import ModelConfig, Recognizer, Transform, results
 from streamrec.data.clips import find_clips
 from streamrec.data.splits import split_by_group
 from streamrec.errors import DataError, MissingExtra, ModelError
-from streamrec.runtime.checkpoint import load_model
+from streamrec.runtime.checkpoint import load_model, read_checkpoint
 from streamrec.sources.synthetic import ACTIONS, LABELS
 from streamrec.train import fit as recipe
 from streamrec.train import job as room
@@ -113,6 +113,26 @@ def grouped(folder: Path, place: Path) -> Path:
     rows = [f"{path},{path.parent.name},{path.stem}" for path in sorted(folder.rglob("*.mp4"))]
     table.write_text("\n".join(["clip,label,group", *rows]))
     return table
+
+
+def test_a_model_names_the_sets_that_it_and_its_initial_weights_learned_from(folder, tmp_path):
+    first = tmp_path / "first.safetensors"
+    job(folder, first, learned=("gym", "street")).run()
+    assert read_checkpoint(first).config.learned == ("gym", "street")
+
+    (folder / "index.csv").write_text("clip,label\nfalls/0.mp4,falls\nidle/0.mp4,idle\n", encoding="utf-8")
+    table = tmp_path / "mine.csv"
+    table.write_text(f"clip,label\n{folder}/falls/0.mp4,falls\n{folder}/idle/0.mp4,idle\n", encoding="utf-8")
+    try:
+        job(table, tmp_path / "second.safetensors", weights=str(first), hold_out=0.0).run()
+    finally:
+        (folder / "index.csv").unlink()
+    assert read_checkpoint(tmp_path / "second.safetensors").config.learned == (
+        "gym",
+        "street",
+        "mine",
+        folder.name,
+    )
 
 
 def test_the_run_folder_tells_what_was_learned_and_how_it_went(folder, tmp_path):

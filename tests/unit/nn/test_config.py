@@ -16,6 +16,7 @@ def test_a_config_survives_json():
         feature_norm=True,
         counted=("squat",),
         counting=CountSettings(pause=5.0),
+        learned=("falls", "gym"),
     )
     assert ModelConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
@@ -23,7 +24,7 @@ def test_a_config_survives_json():
 def test_a_file_older_than_a_field_means_its_default():
     config = ModelConfig(labels=("idle", "squat"))
     old = json.loads(json.dumps(config.to_dict()))
-    for name in ("head", "context", "feature_norm", "counted", "counting"):
+    for name in ("head", "context", "feature_norm", "counted", "counting", "learned"):
         del old[name]
     assert ModelConfig.from_dict(old) == config
 
