@@ -17,8 +17,16 @@ import numpy as np
 from streamrec.core.files import replacing
 from streamrec.core.reading import read_json, read_text
 from streamrec.data.clips import Clip
+from streamrec.errors import DataError
 from streamrec.evaluation.crossval import TrainFold, cross_validate, write_report
-from streamrec.evaluation.crossval_report import MODEL, CrossValidation, key_of, path_of_fold, read_fold
+from streamrec.evaluation.crossval_report import (
+    MODEL,
+    CrossValidation,
+    key_of,
+    path_of_fold,
+    read_fold,
+    splits_of,
+)
 from streamrec.evaluation.reports import interval_of_mean
 from streamrec.nn.model import ActionModel
 
@@ -44,6 +52,11 @@ def nested_cross_validate(
     """
     inner = replace(settings, folds=inner_folds, baselines=False, frozen=None)
     others = set(beside)
+    for fold, (learned, _) in enumerate(splits_of(clips, settings, beside)):  # before hours of training
+        try:
+            list(splits_of([clip for clip in learned if clip not in others], inner, ()))
+        except DataError as error:
+            raise DataError(f"inner folds of fold {fold}: {error}") from error
 
     def train_fold(learned: list[Clip], measured: list[Clip], seed: int, folder: Path) -> ActionModel:
         scores: dict[str, dict[str, Any]] = {}

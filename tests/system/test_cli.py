@@ -601,22 +601,13 @@ class TestCrossval:
         assert "learning from" not in again.stderr
 
     @pytest.mark.slow
-    def test_each_fold_chooses_its_recipe_by_inner_folds(self, main_here, data, tmp_path):
-        out = tmp_path / "nested"
+    def test_each_fold_chooses_its_recipe_by_inner_folds(self, main_here, tmp_path):
+        data, out = tmp_path / "clips", tmp_path / "nested"
+        for number in range(8):
+            write_video(data / ("fall", "wave")[number % 2] / f"{number}.mp4", 8 + number)
         tries = ("--try", "few --steps 2", "--try", "handful --steps 1")
-        words = (
-            "crossval",
-            data,
-            "--out",
-            out,
-            "--folds",
-            "2",
-            "--seeds",
-            "0",
-            "--nested",
-            "--inner-folds",
-            "2",
-        )
+        folds = ("--folds", "2", "--seeds", "0", "--nested", "--inner-folds", "2")
+        words = ("crossval", data, "--out", out, *folds)
         run = main_here(*words, *tries, *SMALL, "--threads", "1", "--no-baselines")
         assert run.returncode == 0, run.stderr
         report = json.loads((out / "report.json").read_text(encoding="utf-8"))

@@ -12,6 +12,7 @@ import torch
 
 from streamrec import ActionModel, EventSettings, ModelConfig, Transform
 from streamrec.data.clips import Clip
+from streamrec.errors import DataError
 from streamrec.evaluation import crossval
 from streamrec.evaluation.baselines import EncodedClip, SampledClip
 from streamrec.evaluation.crossval_report import CrossValidation, markdown_of
@@ -113,3 +114,12 @@ def test_of_equal_thresholds_the_one_next_to_one_half_is_chosen():
     assert best_threshold(truth, scores) == pytest.approx(0.4)
     assert best_threshold(np.array([False, False]), np.array([0.6, 0.8])) == pytest.approx(0.9)
     assert best_threshold(np.zeros(0, bool), np.zeros(0)) is None
+
+
+def test_folds_that_cannot_be_divided_again_are_refused_before_anything_is_learned(tmp_path):
+    calls: list = []
+    with pytest.raises(DataError, match=r"inner folds of fold 0: 1 groups cannot be split into 2 folds"):
+        few = clips()[:4]
+        settings = replace(SETTINGS, folds=2)
+        nested_cross_validate(few, {"any": trains((0.9, 0.1), calls)}, tmp_path, settings, inner_folds=2)
+    assert calls == []
