@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from streamrec.pipeline.watcher import Watcher, results_of
     from streamrec.runtime.checkpoint import save_model
     from streamrec.runtime.explain import Explainer
+    from streamrec.runtime.joint import open_models
     from streamrec.runtime.recognizer import Followed, Recognizer, StreamRecognizer
     from streamrec.sources.open import open_source
     from streamrec.sources.sampling import pace
@@ -75,6 +76,7 @@ _HOMES = {
     "async_results": "pipeline.loop",
     "draw": "outputs.overlay",
     "draw_heat": "outputs.overlay",
+    "open_models": "runtime.joint",
     "open_source": "sources.open",
     "pace": "sources.sampling",
     "results": "pipeline.loop",
@@ -117,6 +119,7 @@ __all__ = [
     "async_results",
     "draw",
     "draw_heat",
+    "open_models",
     "open_source",
     "pace",
     "results",

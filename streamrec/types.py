@@ -50,6 +50,7 @@ class Prediction:
     # The out-of-distribution score: 0 is the mean of the training data, above 1 is outside of it. None: the model has
     # none.
     strangeness: float | None = None
+    others: tuple[Prediction, ...] = ()  # of further models, on the same frame
 
     @classmethod
     def of(
@@ -74,6 +75,11 @@ class Prediction:
         confidence = float(probabilities[best])
         return cls(labels[best], confidence, probabilities, timestamp, labels, phase, strangeness)
 
+    @property
+    def each(self) -> tuple[Prediction, ...]:
+        """Those of all models, in order: itself, then ``others``."""
+        return (self, *self.others)
+
     def top(self, k: int = 5) -> list[tuple[str, float]]:
         """The k likeliest labels with their probabilities, the likeliest first.
 
@@ -94,6 +100,7 @@ class ActionStarted:
     timestamp: float  # when it began, seconds on the source's clock
     confidence: float  # smoothed probability when the event was sent
     source: str = ""
+    model: str = ""  # the one that saw it, where several watch the source; "": there is only one
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +113,7 @@ class ActionEnded:
     confidence: float  # highest smoothed probability while it lasted
     source: str = ""
     repetitions: int | None = None  # counted while it lasted; None: this action is not counted
+    model: str = ""  # as ``ActionStarted.model``
 
     @property
     def duration(self) -> float:
@@ -115,6 +123,21 @@ class ActionEnded:
 
 Event: TypeAlias = ActionStarted | ActionEnded
 """A start or an end of an action."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelResult:
+    """What one model says of a frame, where several watch it."""
+
+    model: str  # its name
+    prediction: Prediction
+    repetitions: int | None = None  # of the current set; None: the model counts nothing
+    unknown: bool = False  # it is out of the model's distribution
+
+    @property
+    def label(self) -> str:
+        """The label to show: the predicted one, or "unknown"."""
+        return UNKNOWN if self.unknown else self.prediction.label
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,6 +155,13 @@ class Result:
     still: int | None = None  # frames skipped so far because the image was static; None: no motion gate
     unknown: bool = False  # it is out of the model's distribution (EventDetector.is_unknown)
     repeated: bool = False  # the last result of the stream once more, only to bring the events that ended it
+    # What each model says, where several watch the source; the fields above are the first's. Empty: there is only one.
+    models: tuple[ModelResult, ...] = ()
+
+    @property
+    def each(self) -> tuple[ModelResult, ...]:
+        """What each model says: ``models``, or the only one, without a name."""
+        return self.models or (ModelResult("", self.prediction, self.repetitions, self.unknown),)
 
     @property
     def label(self) -> str:

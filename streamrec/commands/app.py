@@ -13,6 +13,7 @@ from streamrec.commands.access import access
 from streamrec.commands.backbone import backbone
 from streamrec.commands.bench import bench
 from streamrec.commands.calibrate import calibrate
+from streamrec.commands.carry import carry
 from streamrec.commands.command_class import Command, CommandWithPage, Program
 from streamrec.commands.crossval import crossval
 from streamrec.commands.demo import demo
@@ -82,6 +83,7 @@ app.command("eval", rich_help_panel=_MEASURE)(evaluate)
 app.command(rich_help_panel=_MEASURE)(calibrate)
 app.command(rich_help_panel=_TEACH)(familiar)
 app.command(rich_help_panel=_MEASURE, context_settings=_OPTIONS_OF_TRAIN)(crossval)
+app.command(rich_help_panel=_MEASURE)(carry)
 app.command(rich_help_panel=_TEACH)(export)
 app.command(rich_help_panel=_MEASURE)(bench)
 app.command(rich_help_panel=_MEASURE)(tune)

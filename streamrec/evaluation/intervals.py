@@ -25,7 +25,8 @@ def bootstrap_interval(
 
     Frames of one video are alike: drawing single frames gives an interval that is far too narrow. So groups
     (videos, people, cameras) are drawn with replacement, each with all of its values. Values may have more
-    axes; the first goes with ``groups``. Fewer than two groups raise ``DataError``.
+    axes; the first goes with ``groups``. Draws for which the statistic is NaN do not count. Fewer than two groups
+    raise ``DataError``.
 
     >>> bootstrap_interval([1.0, 1.0, 1.0, 1.0], ["a", "a", "b", "c"])
     (1.0, 1.0)
@@ -47,7 +48,7 @@ def bootstrap_interval(
         float(statistic(array[np.concatenate([rows[k] for k in random.integers(len(rows), size=len(rows))])]))
         for _ in range(rounds)
     ]
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 

@@ -225,6 +225,32 @@ def average_precision(truth: np.ndarray, scores: np.ndarray, *, calibrated: bool
     return float((found * (weight * true_positives / predicted)).sum() / positives)
 
 
+def roc_auc(truth: np.ndarray, scores: np.ndarray) -> float | None:
+    """(N,) bool and (N,) scores -> area under the ROC curve; None where all are positive, or none is.
+
+    It is the chance that a positive has a higher score than a negative (Hanley and McNeil, Radiology 1982); of equal
+    scores it is one half.
+
+    >>> roc_auc(np.array([True, False, False, True]), np.array([0.9, 0.8, 0.7, 0.7]))
+    0.625
+    """
+    truth = np.asarray(truth, bool)
+    positives = int(truth.sum())
+    negatives = len(truth) - positives
+    if not positives or not negatives:
+        return None
+    _, rank_of, counts = np.unique(np.asarray(scores, float), return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[rank_of]  # from 1; equal scores share the middle of theirs
+    return float((ranks[truth].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def mean_auc(values: np.ndarray) -> float:
+    """(N, 2, labels), whether each label is true and its score -> mean of their AUC; NaN where none has one."""
+    found = [roc_auc(values[:, 0, n], values[:, 1, n]) for n in range(values.shape[2])]
+    known = [value for value in found if value is not None]
+    return sum(known) / len(known) if known else math.nan
+
+
 def edit_score(
     truth: Labels | Sequence[Segment],
     predicted: Labels | Sequence[Segment],
@@ -374,6 +400,11 @@ class OnsetDelay:
                 self._delays.append(event.timestamp - segment.start)
                 if notified is not None:
                     self._notified.append(float(notified[n]) - segment.start)
+
+    @property
+    def notified(self) -> tuple[float, ...]:
+        """Seconds from the true start to the frame that gave the event, of each matched pair."""
+        return tuple(self._notified)
 
     def get(self) -> Onsets:
         """Delays of the matched pairs, recall and precision."""

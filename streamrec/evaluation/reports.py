@@ -302,7 +302,7 @@ def clip_report(
             if label in truth
         },
         confusion={"labels": list(labels), "counts": confusion.get().tolist()},
-        alarms=_alarms(clips, background),
+        alarms=alarms_of(clips, background),
         unreadable=tuple(unreadable),
         further=_further(clips),
     )
@@ -346,7 +346,7 @@ def stream_report(
         delay_told=onsets.notified_median,
         delay_worst=onsets.notified_worst,
         delay_dated=onsets.median,
-        alarms=_alarms(videos, background),
+        alarms=alarms_of(videos, background),
         by_label={
             label: {
                 "actions": sum(action.label == label for one in videos for action in one.actions),
@@ -460,7 +460,8 @@ def _at_parts(clips: Sequence[Playback], labels: tuple[str, ...]) -> dict[str, f
     return found
 
 
-def _alarms(played: Sequence[Playback], background: Collection[str]) -> Alarms | None:
+def alarms_of(played: Sequence[Playback], background: Collection[str]) -> Alarms | None:
+    """The events of these playbacks that are outside every action, in the time of background; None: there is none."""
     alarms = FalseAlarmsPerHour()
     for one in played:
         quiet = [true in background for true in one.truth]

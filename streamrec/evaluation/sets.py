@@ -48,6 +48,10 @@ class DataSet:
                 return next((name for name in (label, *names) if name in actions), None)
         return label if label in actions else None
 
+    def is_quiet(self, clip: Clip) -> bool:
+        """Whether a clip shows none of the actions of ``shows``."""
+        return not any(fnmatchcase(label, pattern) for label in clip.labels for pattern in self.shows)
+
     def judges(
         self, clips: Iterable[Clip], actions: Sequence[str]
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -177,7 +181,11 @@ def find_sets(folder: Path, names: Sequence[str] = ()) -> tuple[list[DataSet], l
 
 
 def clips_of(folder: Path, one: DataSet) -> dict[str, list[Clip]]:
-    """The clips of a set below ``folder``, by part; a set without parts has one, named ''. Raises ``DataError``."""
+    """The clips of a set below ``folder``, by part; a set without parts has one, named ''. Raises ``DataError``.
+
+    A part in which every clip shows an action gets the clips of the others that show none: without them no event
+    could be false.
+    """
     path = folder / one.name / INDEX
     more = [one.groups, *([one.parts] if one.parts else [])]
     columns, rows = read_table(path, (*COLUMNS, *more))
@@ -191,6 +199,10 @@ def clips_of(folder: Path, one: DataSet) -> dict[str, list[Clip]]:
         except ValueError as error:
             raise DataError(f"{printable(str(path))}, line {line}: {error}") from error
         found.setdefault(row[one.parts] if one.parts else "", []).append(clip)
+    quiet = [clip for part in found.values() for clip in part if one.is_quiet(clip)]
+    for part in found.values():
+        if not any(map(one.is_quiet, part)):
+            part += quiet
     return dict(sorted(found.items()))
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from streamrec.events.detector import EventDetector, EventSettings
 from streamrec.events.repetitions import CountSettings, RepetitionCounter
-from streamrec.types import Event, Prediction
+from streamrec.types import ActionStarted, Event, ModelResult, Prediction
 
 
 class EventTracker:
@@ -56,6 +57,64 @@ class EventTracker:
         """Whether the image of this prediction is out of distribution (``EventDetector.is_unknown``)."""
         return self._detector.is_unknown(prediction)
 
+    def models(self, prediction: Prediction) -> tuple[ModelResult, ...]:
+        """Nothing: there is one model, and its fields are the result's own."""
+        return ()
+
     def _with_repetitions(self, events: tuple[Event, ...]) -> tuple[Event, ...]:
         events, self._counted = self._counter.add_counts(events, self._counted)
         return events
+
+
+class ModelTrackers:
+    """Tracks one stream for several models at once; their events name the model.
+
+    ``trackers``: one for each model, by its name, in the order of ``Prediction.each``.
+    """
+
+    def __init__(self, trackers: Mapping[str, EventTracker]) -> None:
+        self._trackers = dict(trackers)
+        self._first = next(iter(self._trackers.values()))
+
+    def reset(self) -> None:
+        """Forget everything; what runs is not reported as ended."""
+        for tracker in self._trackers.values():
+            tracker.reset()
+
+    def step(self, prediction: Prediction, timestamp: float) -> tuple[Event, ...]:
+        """What started or ended with these predictions, the ended ones first. ``timestamp``: seconds."""
+        found = zip(self._trackers.items(), prediction.each, strict=True)
+        return _in_order(
+            replace(event, model=name)
+            for (name, tracker), one in found
+            for event in tracker.step(one, timestamp)
+        )
+
+    def finish(self, timestamp: float) -> tuple[Event, ...]:
+        """End what runs, of all models; then all is forgotten."""
+        return _in_order(
+            replace(event, model=name)
+            for name, tracker in self._trackers.items()
+            for event in tracker.finish(timestamp)
+        )
+
+    @property
+    def repetitions(self) -> int | None:
+        """As of the first model."""
+        return self._first.repetitions
+
+    def is_unknown(self, prediction: Prediction) -> bool:
+        """As of the first model."""
+        return self._first.is_unknown(prediction)
+
+    def models(self, prediction: Prediction) -> tuple[ModelResult, ...]:
+        """What each model says."""
+        return tuple(
+            ModelResult(name, replace(one, others=()), tracker.repetitions, tracker.is_unknown(one))
+            for (name, tracker), one in zip(self._trackers.items(), prediction.each, strict=True)
+        )
+
+
+def _in_order(events: Iterable[Event]) -> tuple[Event, ...]:
+    """The ended ones first."""
+    return tuple(sorted(events, key=lambda event: isinstance(event, ActionStarted)))

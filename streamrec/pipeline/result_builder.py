@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from streamrec.events.detector import EventSettings
-from streamrec.events.tracker import EventTracker
 from streamrec.nn.config import ModelConfig
+from streamrec.runtime.recognizer import tracker_of
 from streamrec.types import Event, Frame, Prediction, Result
 
 
 class ResultBuilder:
     """Builds the results of one stream: it holds the state of the detector and of the counter, and the last result.
 
-    ``events``: other settings than the model's own.
+    ``configs``: of the models, by their names; or of the only one. ``events``: other settings than the models' own,
+    of all of them or by name.
     """
 
-    def __init__(self, config: ModelConfig, source: str, *, events: EventSettings | None = None) -> None:
-        settings = config.events if events is None else events
-        self._events = EventTracker(config.labels, settings, config.counted, config.counting, source)
+    def __init__(
+        self,
+        configs: Mapping[str, ModelConfig] | ModelConfig,
+        source: str,
+        *,
+        events: EventSettings | Mapping[str, EventSettings] | None = None,
+    ) -> None:
+        configs = {"": configs} if isinstance(configs, ModelConfig) else configs
+        self._events = tracker_of(configs, events, source)
         self._result: Result | None = None
 
     def build(
@@ -42,12 +49,14 @@ class ResultBuilder:
         if self._result is not None and frame.segment != self._result.frame.segment:
             events = self._events.finish(self._result.frame.timestamp)
         events += self._events.step(prediction, frame.timestamp)
-        repetitions = self._events.repetitions
+        repetitions, models = self._events.repetitions, self._events.models(prediction)
         if last:
             events += self._events.finish(frame.timestamp)
         latency = time.monotonic() - (frame.captured or asked)  # a caller's own frames have no capture time
         unknown = self._events.is_unknown(prediction)
-        self._result = Result(frame, prediction, events, latency, dropped, repetitions, still, unknown)
+        self._result = Result(
+            frame, prediction, events, latency, dropped, repetitions, still, unknown, models=models
+        )
         return self._result
 
     def ending(self) -> Iterator[Result]:

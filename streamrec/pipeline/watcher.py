@@ -22,7 +22,7 @@ from streamrec.pipeline.capture import Reader
 from streamrec.pipeline.due_frames import DueFrames
 from streamrec.pipeline.motion_gate import MotionGate
 from streamrec.pipeline.result_builder import ResultBuilder
-from streamrec.runtime.recognizer import Recognizer, check_recognizer
+from streamrec.runtime.recognizer import Recognizer, check_recognizer, configs_of
 from streamrec.sources.open import open_source
 from streamrec.sources.sampling import check_fps, is_next
 from streamrec.state import State
@@ -59,7 +59,7 @@ class Camera:
         *,
         fps: float | None,
         still: float | None,
-        events: EventSettings | None,
+        events: EventSettings | Mapping[str, EventSettings] | None,
         changed: Condition,
     ) -> None:
         self.name = name
@@ -71,7 +71,7 @@ class Camera:
         self._is_broken = False  # its model raised an error that is none of ours: a fault, not a refusal
         self._changed = changed
         self._state: State = recognizer.initial_state()
-        self._builder = ResultBuilder(recognizer.config, name, events=events)
+        self._builder = ResultBuilder(configs_of(recognizer), name, events=events)
         self._last: Frame | None = None  # the one that was taken last for the recognizer
         self._served = 0  # the round in which that was
         self._read = self._recognized = 0
@@ -298,12 +298,13 @@ class Watcher(Closing):
         recognizer: Recognizer | None = None,
         fps: float | None = None,
         still: float | None = None,
-        events: EventSettings | None = None,
+        events: EventSettings | Mapping[str, EventSettings] | None = None,
     ) -> Camera:
         """Watch one more source, anything that ``open_source`` takes; its frames and events carry the name.
 
-        ``recognizer``, ``fps`` and ``events`` where they differ from the others'; ``still``: a scene without motion
-        is recognized every so many seconds only (``MotionGate``). Raises ``StreamrecError`` when the name is taken.
+        ``recognizer``, ``fps`` and ``events`` where they differ from the others' (events of several models by their
+        names); ``still``: a scene without motion is recognized every so many seconds only (``MotionGate``). Raises
+        ``StreamrecError`` when the name is taken.
         """
         recognizer = recognizer or self._recognizer
         if recognizer is None:

@@ -47,7 +47,7 @@ class Engine(ABC):
 
     name: str
     device: str
-    config: ModelConfig
+    config: ModelConfig  # of its model; of several that were merged, the first's
     head_shapes: tuple[tuple[int, ...], ...]  # of the memory of one stream, without axis 0
     cache_shapes: tuple[tuple[int, ...], ...]
     origin: Origin | None = None  # None: it was put together by hand
@@ -65,8 +65,9 @@ class Engine(ABC):
         """(N, 3, H, W) uint8 RGB, (N,) float32 seconds, memory -> probabilities, phase, head and cache.
 
         Probabilities are (N, labels) float32; phase is (N, 2) float32, cosine and sine, or None where the model
-        counts nothing. Infinite ``elapsed`` starts a stream anew, whatever memory it is given. ``encoded``: what
-        ``encode`` made of the images; None where they were not encoded ahead.
+        counts nothing; those of several models in one graph stand one behind the other, along axis 1. Infinite
+        ``elapsed`` starts a stream anew, whatever memory it is given. ``encoded``: what ``encode`` made of the
+        images; None where they were not encoded ahead.
         """
 
     def prefetch_workers(self) -> PrefetchWorkers | None:

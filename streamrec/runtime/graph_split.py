@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from streamrec.core.protobuf import encoded, fields, message_of, text_of
 
 Part = tuple[bytes, list[str]]  # a graph, and the names of its weights
-_CONVOLUTIONS = ("Conv", "QLinearConv", "ConvInteger")
+CONVOLUTIONS = ("Conv", "QLinearConv", "ConvInteger")
 _TYPES = {"tensor(float)": 1, "tensor(uint8)": 2}  # TensorProto.DataType
 
 
@@ -50,7 +50,7 @@ class SplitGraph:
         for node in self._nodes:  # each comes after those that it needs
             if stateful.intersection(node.inputs):
                 stateful.update(node.outputs)
-            elif node.kind in _CONVOLUTIONS or encoded_names.intersection(node.inputs):
+            elif node.kind in CONVOLUTIONS or encoded_names.intersection(node.inputs):
                 encoded_names.update(node.outputs)
                 continue
             self._after.append(node)
@@ -70,7 +70,7 @@ class SplitGraph:
         if any(kind not in _TYPES for kind, _ in types):
             return None
         given = [
-            _Named(_value_info(name, _TYPES[kind], shape), name)
+            _Named(value_info(name, _TYPES[kind], shape), name)
             for name, (kind, shape) in zip(self.passed, types, strict=True)
         ]
         nodes = _leading_to(self._after, _names(self._outputs))
@@ -130,10 +130,14 @@ def _node(data: memoryview) -> _Node:
 
 
 def _named(data: memoryview, name_field: int) -> _Named:
-    return _Named(data, "".join(text_of(value) for number, value in fields(data) if number == name_field))
+    name = ""
+    for number, value in fields(data):
+        if number == name_field:  # of a field that comes again the last one counts
+            name = text_of(value)
+    return _Named(data, name)
 
 
-def _value_info(name: str, element: int, shape: Sequence[int | str | None]) -> bytes:
+def value_info(name: str, element: int, shape: Sequence[int | str | None]) -> bytes:
     """ValueInfoProto: 1 name, 2 type {1 tensor_type {1 elem_type, 2 shape {1 dim {1 dim_value or 2 dim_param}}}}."""
     sizes = b"".join(
         encoded(1, b"" if size is None else encoded(1 if isinstance(size, int) else 2, size))

@@ -37,18 +37,10 @@ def make_engine(
     """
     from streamrec.runtime.checkpoint import find_model, read_checkpoint
 
-    if engine not in ENGINES:
-        raise ModelError(f"there is no engine {engine!r}; the engines are {', '.join(ENGINES)}")
-    if not isinstance(device, str):
-        raise ModelError(f"device is {device!r}: give its name, like cpu, cuda or cuda:1")
-    check_device(device)
-    if threads is not None and (wrong := THREADS.wrong(threads)) is not None:
-        raise ModelError(f"threads: {wrong}")
+    check_options(engine, device, threads)
     path = find_model(name_or_path)
     if path.suffix == ".onnx":
-        if engine == "torch":
-            raise ModelError(f"{path} is an exported graph: it runs with the onnx engine only")
-        _check_on_cpu(device)
+        check_exported(path, engine, device)
         from streamrec.runtime.onnx_engine import OnnxEngine
 
         name = path.stem
@@ -61,18 +53,23 @@ def make_engine(
     return name, made
 
 
+def check_options(engine: str, device: str, threads: int | None) -> None:
+    """Raise ``ModelError`` for an engine, a device or a number of threads that there is not."""
+    if engine not in ENGINES:
+        raise ModelError(f"there is no engine {engine!r}; the engines are {', '.join(ENGINES)}")
+    if not isinstance(device, str):
+        raise ModelError(f"device is {device!r}: give its name, like cpu, cuda or cuda:1")
+    check_device(device)
+    if threads is not None and (wrong := THREADS.wrong(threads)) is not None:
+        raise ModelError(f"threads: {wrong}")
+
+
 def engine_of(
     checkpoint: Checkpoint, *, engine: str = "auto", device: str = "auto", threads: int | None = None
 ) -> Engine:
     """The engine of a model that was read, or that was never in a file."""
-    if engine == "auto":
-        engine = "onnx" if device in ("auto", "cpu") and checkpoint.graph is not None else "torch"
-        if device == "auto" and not checkpoint.config.is_own and _has_gpu():
-            engine = "torch"
-    if checkpoint.graph is None:
-        _need_torch(checkpoint.name)
+    engine = choose_engine(checkpoint, engine, device)
     if engine == "onnx":
-        _check_on_cpu(device)
         from streamrec.runtime.onnx_engine import OnnxEngine
 
         made: Engine = OnnxEngine.from_checkpoint(checkpoint, threads)
@@ -84,6 +81,19 @@ def engine_of(
     return made
 
 
+def choose_engine(checkpoint: Checkpoint, engine: str, device: str) -> str:
+    """The engine that runs a model: "onnx" or "torch"; raises where there is none, or not on this device."""
+    if engine == "auto":
+        engine = "onnx" if device in ("auto", "cpu") and checkpoint.graph is not None else "torch"
+        if device == "auto" and not checkpoint.config.is_own and _has_gpu():
+            engine = "torch"
+    if checkpoint.graph is None:
+        _need_torch(checkpoint.name)
+    if engine == "onnx":
+        _check_on_cpu(device)
+    return engine
+
+
 def _need_torch(name: str) -> None:
     """Raise ``MissingExtra`` where torch is missing, for a model that has no step graph."""
     try:
@@ -92,6 +102,13 @@ def _need_torch(name: str) -> None:
         raise MissingExtra(
             f"{printable(name)} has no step graph, so that only torch can run it: {error}"
         ) from error
+
+
+def check_exported(path: Path, engine: str, device: str) -> None:
+    """Raise ``ModelError`` where an .onnx file is to run otherwise than with the onnx engine on the CPU."""
+    if engine == "torch":
+        raise ModelError(f"{path} is an exported graph: it runs with the onnx engine only")
+    _check_on_cpu(device)
 
 
 def _check_on_cpu(device: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -21,6 +21,7 @@ from streamrec.errors import ModelError
 from streamrec.nn.config import ModelConfig
 from streamrec.runtime.checkpoint import Checkpoint, build_model, parse_config
 from streamrec.runtime.engine import Arrays, Engine, PrefetchWorkers
+from streamrec.runtime.graph_merge import StepGraph, merge
 from streamrec.runtime.graph_split import SplitGraph
 
 MOST_MEMORY = 8 << 30  # bytes that all graphs together may take, or half of the machine's where that is less
@@ -40,11 +41,13 @@ class OnnxEngine(Engine):
         self,
         graph: _Graph,
         session: onnxruntime.InferenceSession,
-        config: ModelConfig,
+        configs: Sequence[ModelConfig],
         threads: int | None = None,
     ) -> None:
-        """``threads``: of prefetching, each encodes an image; None: one a core."""
-        self.config = config
+        """``configs``: of the models in the graph. ``threads``: of prefetching; None: one a core."""
+        self.config = configs[0]
+        self._labels = sum(len(config.labels) for config in configs)
+        self._phases = 2 * sum(bool(config.counted) for config in configs)  # width of the output
         self._name = printable(graph.name)
         self._session = session
         self._weights = graph.weights  # the sessions read them in place: they must live as long
@@ -64,31 +67,22 @@ class OnnxEngine(Engine):
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint, threads: int | None = None) -> OnnxEngine:
         """The graph and the weights of a model file; a file without a graph is exported now, with torch."""
-        graph, names = checkpoint.graph, list(checkpoint.referred)
-        if graph is None:
-            from streamrec.runtime.export import step_graph
-
-            graph, names = step_graph(build_model(checkpoint))
-        check_graph(graph, checkpoint.name, names)
-        with explain_errors(checkpoint.name, ModelError):
-            weights = {
-                name: onnxruntime.OrtValue.ortvalue_from_numpy(checkpoint.weights[name]) for name in names
-            }
-        whole = _Graph(graph, checkpoint.name, weights)
-        return cls(whole, whole.session(_of_step(checkpoint.config, threads)), checkpoint.config, threads)
+        return cls.of_step(step_of(checkpoint), threads)
 
     @classmethod
     def from_file(cls, path: Path, threads: int | None = None) -> OnnxEngine:
         """A model that ``streamrec export`` wrote: one .onnx file with all in it."""
-        try:
-            if path.stat().st_size > _MOST_FILE:
-                raise ModelError(f"the model {printable(str(path))} is too large")
-            graph = _Graph(path.read_bytes(), path.name)
-        except (OSError, MemoryError) as error:
-            raise ModelError(f"the model {printable(str(path))} cannot be read: {why(error)}") from error
-        metadata = check_graph(graph.data, path.name).metadata
-        config = parse_config(path, metadata.get("format"), metadata.get("config"))
-        return cls(graph, graph.session(_of_step(config, threads)), config, threads)
+        return cls.of_step(read_step(path), threads)
+
+    @classmethod
+    def of_step(cls, step: ModelStep, threads: int | None = None) -> OnnxEngine:
+        """The engine of a model's graph, or of several models' that were merged."""
+        with explain_errors(step.name, ModelError):
+            weights = {
+                name: onnxruntime.OrtValue.ortvalue_from_numpy(array) for name, array in step.weights.items()
+            }
+        whole = _Graph(step.graph, step.file, weights)
+        return cls(whole, whole.session(_of_step(step.configs[0], threads)), step.configs, threads)
 
     def step(
         self,
@@ -108,7 +102,7 @@ class OnnxEngine(Engine):
             given.update(zip((o.name for o in first.get_outputs()), encoded, strict=True))
             given = {i.name: given[i.name] for i in session.get_inputs()}
         probabilities, *after = self._run(session, given)
-        phase = after.pop(0) if self.config.counted else None
+        phase = after.pop(0) if self._phases else None
         return probabilities, phase, tuple(after[: len(head)]), tuple(after[len(head) :])
 
     def prefetch_workers(self) -> PrefetchWorkers | None:
@@ -150,7 +144,7 @@ class OnnxEngine(Engine):
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         names = [value.name for value in inputs]
         memory = inputs[2:]
-        scores = ["probabilities", "phase"] if self.config.counted else ["probabilities"]
+        scores = ["probabilities", "phase"] if self._phases else ["probabilities"]
         shapes = [value.shape[1:] for value in memory]
         fits = (
             names[:2] == ["pictures", "elapsed"]
@@ -196,7 +190,7 @@ class OnnxEngine(Engine):
             raise
         finally:
             alarm.cancel()
-        wanted = [(1, len(self.config.labels)), *([(1, 2)] if self.config.counted else [])]
+        wanted = [(1, self._labels), *([(1, self._phases)] if self._phases else [])]
         found = [probabilities, *after]
         if [array.shape for array in found] != [*wanted, *((1, *shape) for shape in shapes)]:
             raise ModelError(f"the graph of {self._name} does not fit its config: export the model again")
@@ -204,6 +198,57 @@ class OnnxEngine(Engine):
             raise ModelError(
                 f"{self._name} says what is no number of a black picture: its weights are damaged"
             )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelStep:
+    """The step graph of a model, or of several that were merged, ready for ONNX Runtime; it was checked."""
+
+    name: str
+    graph: bytes
+    weights: Mapping[str, np.ndarray]  # those outside of the graph
+    configs: tuple[ModelConfig, ...]  # of the models in it, in the order of its probabilities
+    file: str = ""  # as errors name it
+
+
+def step_of(checkpoint: Checkpoint) -> ModelStep:
+    """The step of a model file; where it has no graph, it is exported now, with torch. Raises ``ModelError``."""
+    graph, names = checkpoint.graph, list(checkpoint.referred)
+    if graph is None:
+        from streamrec.runtime.export import step_graph
+
+        graph, names = step_graph(build_model(checkpoint))
+    check_graph(graph, checkpoint.name, names)
+    weights = {name: checkpoint.weights[name] for name in names}
+    return ModelStep(checkpoint.name, graph, weights, (checkpoint.config,), checkpoint.name)
+
+
+def read_step(path: Path) -> ModelStep:
+    """The step of an .onnx file that ``streamrec export`` wrote; raises ``ModelError``."""
+    try:
+        if path.stat().st_size > _MOST_FILE:
+            raise ModelError(f"the model {printable(str(path))} is too large")
+        data = path.read_bytes()
+    except (OSError, MemoryError) as error:
+        raise ModelError(f"the model {printable(str(path))} cannot be read: {why(error)}") from error
+    metadata = check_graph(data, path.name).metadata
+    config = parse_config(path, metadata.get("format"), metadata.get("config"))
+    return ModelStep(path.stem, data, {}, (config,), path.name)
+
+
+def merged_step(steps: Sequence[ModelStep]) -> tuple[ModelStep, bool]:
+    """Several models in one graph, and whether they have a convolution in common; raises ``ModelError``.
+
+    They take pictures of one size, and are written in the same operators.
+    """
+    names = " + ".join(step.name for step in steps)
+    parts = [StepGraph(step.graph, step.weights, len(step.configs[0].labels)) for step in steps]
+    try:
+        merged = merge(parts)
+    except (TypeError, ValueError, IndexError, KeyError) as error:
+        raise ModelError(f"{names} cannot be merged: one of the graphs is damaged") from error
+    configs = tuple(config for step in steps for config in step.configs)
+    return ModelStep(names, merged.data, merged.weights, configs, names), bool(merged.shared)
 
 
 @dataclass(frozen=True, eq=False)

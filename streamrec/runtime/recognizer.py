@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from streamrec.core.messages import described
 from streamrec.core.text import printable
 from streamrec.errors import ModelError, PictureError, StateError, StreamrecError
 from streamrec.events.detector import EventSettings
-from streamrec.events.tracker import EventTracker
+from streamrec.events.tracker import EventTracker, ModelTrackers
 from streamrec.nn.config import ModelConfig
 from streamrec.runtime.engine import Arrays, Engine
 from streamrec.runtime.load import engine_of, make_engine
@@ -28,6 +29,17 @@ from streamrec.types import Event, Frame, Prediction, Result
 if TYPE_CHECKING:
     from streamrec.nn.model import CNNLSTM, ActionModel
     from streamrec.runtime.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The sizes of one stream's state, without axis 0."""
+
+    head: tuple[tuple[int, ...], ...]
+    cache: tuple[tuple[int, ...], ...]
+    labels: int
+    phase: int  # 0: nothing is counted
+    known: tuple[int, ...] | None  # of the out-of-distribution score; None: there is none
 
 
 class Recognizer:
@@ -99,6 +111,16 @@ class Recognizer:
         return self._engine.config
 
     @property
+    def configs(self) -> Mapping[str, ModelConfig]:
+        """The config of each model in it, by the model's name: there is one, unless ``open_models`` made it."""
+        return {self.name: self.config}
+
+    @property
+    def straight(self) -> tuple[int, int] | None:
+        """Width and height to which a decoder may shrink frames that only this needs; None: it may not."""
+        return self.config.transform.straight
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """The names of the model's outputs, in order."""
         return self.config.labels
@@ -123,15 +145,23 @@ class Recognizer:
 
     def initial_state(self) -> State:
         """The state of a stream that has seen nothing."""
-        engine = self._engine
+        layout = self._layout
         return State(
-            head=tuple(np.zeros((1, *shape), np.float32) for shape in engine.head_shapes),
-            cache=tuple(np.zeros((1, *shape), np.float32) for shape in engine.cache_shapes),
+            head=tuple(np.zeros((1, *shape), np.float32) for shape in layout.head),
+            cache=tuple(np.zeros((1, *shape), np.float32) for shape in layout.cache),
             clock=np.full(1, -math.inf),
             segment=np.zeros(1, np.int64),
-            probabilities=np.zeros((1, len(self.labels)), np.float32),
-            phase=np.zeros((1, 2), np.float32) if self.config.counted else None,
-            strangeness=None if self.config.known is None else np.zeros(1, np.float32),
+            probabilities=np.zeros((1, layout.labels), np.float32),
+            phase=np.zeros((1, layout.phase), np.float32) if layout.phase else None,
+            strangeness=None if layout.known is None else np.zeros((1, *layout.known), np.float32),
+        )
+
+    @property
+    def _layout(self) -> Layout:
+        engine, config = self._engine, self.config
+        known = None if config.known is None else ()
+        return Layout(
+            engine.head_shapes, engine.cache_shapes, len(self.labels), 2 if config.counted else 0, known
         )
 
     def step(self, frame: Frame, state: State) -> tuple[Prediction, State]:
@@ -163,6 +193,11 @@ class Recognizer:
             segment = np.array([frame.segment for frame in frames], np.int64)
         except (AttributeError, TypeError, ValueError) as error:
             raise _no_frame(frames) from error
+        after = self._after(frames, state, clock, segment)
+        return [(self._prediction(one), one) for one in unstack(after)]
+
+    def _after(self, frames: Sequence[Frame], state: State, clock: np.ndarray, segment: np.ndarray) -> State:
+        """The state of the streams after these frames, with what is predicted of them."""
         images, encoded = self._encoded(frames)
         elapsed = state.elapsed(clock, segment)
         probabilities, phase, head, cache = self._engine.step(
@@ -170,8 +205,7 @@ class Recognizer:
         )
         probabilities.setflags(write=False)  # the prediction and the state share them
         strangeness = None if self.config.known is None else self.config.known.ood_scores(images)
-        after = unstack(State(head, cache, clock, segment, probabilities, phase, strangeness))
-        return [(self._prediction(one), one) for one in after]
+        return State(head, cache, clock, segment, probabilities, phase, strangeness)
 
     def prefetch(self, frame: Frame) -> Frame:
         """The frame; where the engine can, it begins to encode its image now, and ``step`` goes on from there.
@@ -239,13 +273,11 @@ class Recognizer:
             )
         if not _is_whole(state):
             raise StateError("this state does not hold the arrays of a stream; start from initial_state()")
+        layout = self._layout
         kept = tuple(a.shape[1:] for a in state.head), tuple(a.shape[1:] for a in state.cache)
         scores = state.probabilities.shape[1:], None if state.phase is None else state.phase.shape[1:]
-        phase = (2,) if self.config.counted else None
-        if (kept, scores) != (
-            (self._engine.head_shapes, self._engine.cache_shapes),
-            ((len(self.labels),), phase),
-        ):
+        phase = (layout.phase,) if layout.phase else None
+        if (kept, scores) != ((layout.head, layout.cache), ((layout.labels,), phase)):
             raise StateError(
                 f"this state belongs to another model than {self.name!r}; start from initial_state()"
             )
@@ -253,8 +285,9 @@ class Recognizer:
 
 def _named(name_or_path: Any) -> str:
     if not isinstance(name_or_path, str | Path):
+        several = "; open_models loads several" if isinstance(name_or_path, list | tuple) else ""
         raise ModelError(
-            f"a model is loaded by its name or the path of its file, not by {described(name_or_path)}"
+            f"a model is loaded by its name or the path of its file, not by {described(name_or_path)}{several}"
         )
     return str(name_or_path)
 
@@ -310,6 +343,41 @@ def check_recognizer(given: Any, taker: str) -> None:
         raise ModelError(f"{taker} takes a Recognizer, not {described(given)}: give {load}")
 
 
+def configs_of(recognizer: Any) -> Mapping[str, ModelConfig]:
+    """The models of a recognizer; an app's own object that steps like one may have no ``configs``."""
+    configs: Mapping[str, ModelConfig] | None = getattr(recognizer, "configs", None)
+    return {"": recognizer.config} if configs is None else configs
+
+
+def tracker_of(
+    configs: Mapping[str, ModelConfig],
+    events: EventSettings | Mapping[str, EventSettings] | None = None,
+    source: str = "",
+) -> EventTracker | ModelTrackers:
+    """What turns predictions into events, for one stream of these models.
+
+    ``events``: other settings than the models' own: of all, or of those that are named.
+    """
+    own = events if isinstance(events, Mapping) else {}
+    common = None if isinstance(events, Mapping) else events
+    if unknown := [name for name in own if name not in configs]:
+        raise StreamrecError(
+            f"there are event settings of {unknown[0]!r}, which does not watch here; "
+            f"the models are {', '.join(configs)}"
+        )
+    trackers = {
+        name: EventTracker(
+            config.labels,
+            own.get(name) or common or config.events,
+            config.counted,
+            config.counting,
+            source,
+        )
+        for name, config in configs.items()
+    }
+    return ModelTrackers(trackers) if len(trackers) > 1 else next(iter(trackers.values()))
+
+
 class RecognizerWrapper(Recognizer):
     """A recognizer that wraps another one, which does all work; subclasses observe the steps in ``on_step``."""
 
@@ -321,6 +389,16 @@ class RecognizerWrapper(Recognizer):
     def config(self) -> ModelConfig:
         """The config of the wrapped recognizer, like all that follows."""
         return self._recognizer.config
+
+    @property
+    def configs(self) -> Mapping[str, ModelConfig]:
+        """The configs of its models."""
+        return self._recognizer.configs
+
+    @property
+    def straight(self) -> tuple[int, int] | None:
+        """As of the wrapped one."""
+        return self._recognizer.straight
 
     @property
     def engine(self) -> str:
@@ -361,6 +439,9 @@ class RecognizerWrapper(Recognizer):
 
     def _check(self, state: State) -> None:
         self._recognizer._check(state)
+
+    def _prediction(self, state: State) -> Prediction:
+        return self._recognizer._prediction(state)
 
     def _checkpoint(self) -> Checkpoint:
         return self._recognizer._checkpoint()
@@ -403,7 +484,7 @@ class StreamRecognizer:
 
     It may be called from any thread, but from one at a time. Images that come faster than the frame rate that the
     model learned are answered with the last prediction, at no cost; ``fps`` sets another rate, ``math.inf`` processes
-    every image. ``events``: other settings than the model's own.
+    every image. ``events``: other settings than the model's own; of several models, by their names.
 
     >>> stream = StreamRecognizer(Recognizer.load("synthetic"))
     >>> result = stream.recognize(np.zeros((240, 320, 3), np.uint8), timestamp=0.0)
@@ -412,15 +493,17 @@ class StreamRecognizer:
     """
 
     def __init__(
-        self, recognizer: Recognizer, *, fps: float | None = None, events: EventSettings | None = None
+        self,
+        recognizer: Recognizer,
+        *,
+        fps: float | None = None,
+        events: EventSettings | Mapping[str, EventSettings] | None = None,
     ) -> None:
         check_recognizer(recognizer, "StreamRecognizer")
         self.recognizer = recognizer
         self.fps = recognizer.fps if fps is None else check_fps(fps)
         self._state = recognizer.initial_state()
-        config = recognizer.config
-        settings = config.events if events is None else events
-        self._events = EventTracker(config.labels, settings, config.counted, config.counting)
+        self._events = tracker_of(configs_of(recognizer), events)
         self._index = -1  # of the last image
 
     def recognize(self, image: Any, timestamp: float | None = None) -> Result:
@@ -449,6 +532,7 @@ class StreamRecognizer:
             time.monotonic() - began,
             repetitions=self._events.repetitions,
             unknown=self._events.is_unknown(prediction),
+            models=self._events.models(prediction),
         )
 
     def __call__(self, image: Any, timestamp: float | None = None) -> Prediction:

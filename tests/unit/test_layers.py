@@ -96,6 +96,7 @@ IMPORTED_IN = {
         "commands.access",
         "commands.app",
         "commands.backbone",
+        "commands.carry",
         "commands.command_class",
         "commands.crossval",
         "commands.demo",

@@ -1,0 +1,354 @@
+"""Several models on one stream: one state and, where they can be merged, one pass, which does once what they share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from streamrec.core.messages import described
+from streamrec.core.text import printable
+from streamrec.errors import ModelError
+from streamrec.nn.config import ModelConfig
+from streamrec.nn.ood import appearance_of
+from streamrec.runtime.checkpoint import Checkpoint, find_model, read_checkpoint
+from streamrec.runtime.engine import Arrays, Engine
+from streamrec.runtime.load import check_exported, check_options, choose_engine, engine_of
+from streamrec.runtime.recognizer import Layout, Recognizer
+from streamrec.state import State
+from streamrec.types import Frame, Prediction
+
+if TYPE_CHECKING:
+    from streamrec.runtime.onnx_engine import ModelStep
+
+MOST_MODELS = 16  # on one stream
+
+
+def open_models(
+    models: str | Path | Sequence[str | Path],
+    *,
+    device: str = "auto",
+    engine: str = "auto",
+    threads: int | None = None,
+) -> Recognizer:
+    """A recognizer of one model, or of several that watch the same streams; options as in ``Recognizer.load``.
+
+    Several models run in one pass, which does what they have in common once, a frozen backbone above all. Each keeps
+    its own labels, event settings and memory. ``Result.models`` has what each says, and ``event.model`` is the model's
+    name. The fastest model's frame rate counts for all. Raises ``ModelError``.
+
+    >>> recognizer = open_models(["fight", "fall"])
+    >>> list(recognizer.configs)
+    ['fight', 'fall']
+    >>> frame = Frame(np.zeros((240, 320, 3), np.uint8), 0, 0.0)
+    >>> prediction, state = recognizer.step(frame, recognizer.initial_state())
+    >>> [one.labels for one in prediction.each]
+    [('fight', 'normal'), ('fall', 'normal')]
+    """
+    if isinstance(models, str | Path):
+        return Recognizer.load(models, device=device, engine=engine, threads=threads)
+    if not isinstance(models, Sequence) or not models:
+        raise ModelError(f"models are {described(models)}: give a list of names or files")
+    if len(models) == 1:
+        return Recognizer.load(models[0], device=device, engine=engine, threads=threads)
+    check_options(engine, device, threads)
+    paths = [find_model(model) for model in models]
+    check_names(paths)
+    return JointRecognizer(_members(paths, engine, device), threads, _Origin(paths, engine, device, threads))
+
+
+def names_of(models: Sequence[str | Path]) -> list[str]:
+    """The names under which models report: those of their files, without the ending.
+
+    >>> names_of(["fight", "models/yard.safetensors"])
+    ['fight', 'yard']
+    """
+    return [
+        Path(str(model)).stem if str(model).endswith((".safetensors", ".onnx")) else str(model)
+        for model in models
+    ]
+
+
+def check_names(models: Sequence[str | Path]) -> None:
+    """Raise ``ModelError`` for too many models, or for two of one name, which could not be told apart."""
+    if len(models) > MOST_MODELS:
+        raise ModelError(f"{len(models)} models on one stream; give at most {MOST_MODELS}")
+    names = names_of(models)
+    for name in names:
+        if names.count(name) > 1:
+            raise ModelError(
+                f"two of the models are called {printable(name)}: name each once, or rename a file"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """What a recognizer was loaded from, to load it again in another process."""
+
+    paths: list[Path]
+    engine: str
+    device: str
+    threads: int | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Member:
+    """A model that was read, and not made ready yet: by its graph (onnx), or by torch."""
+
+    name: str
+    config: ModelConfig
+    step: ModelStep | None  # None: torch runs it
+    make: Any = None  # () -> its engine, where torch runs it
+
+
+def _members(paths: Sequence[Path], engine: str, device: str) -> list[Member]:
+    found = []
+    for path in paths:
+        if path.suffix == ".onnx":
+            check_exported(path, engine, device)
+            from streamrec.runtime.onnx_engine import read_step
+
+            step = read_step(path)
+            found.append(Member(path.stem, step.configs[0], step))
+        else:
+            found.append(_member(read_checkpoint(path), engine, device))
+    return found
+
+
+def _member(checkpoint: Checkpoint, engine: str, device: str) -> Member:
+    if choose_engine(checkpoint, engine, device) == "onnx":
+        from streamrec.runtime.onnx_engine import step_of
+
+        return Member(checkpoint.name, checkpoint.config, step_of(checkpoint))
+
+    def make() -> Engine:
+        return engine_of(checkpoint, engine="torch", device=device)
+
+    return Member(checkpoint.name, checkpoint.config, None, make)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part:
+    """One engine, with one model in it or several that were merged."""
+
+    recognizer: Recognizer  # transforms and encodes the frames
+    engine: Engine
+    models: tuple[int, ...]  # their numbers among all
+    shares: bool  # whether any work of the models is done once
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a model's outputs stand among those of all, along axis 1."""
+
+    labels: slice
+    phase: slice | None  # None: it counts nothing
+    known: int | None  # of its out-of-distribution score
+
+
+class JointRecognizer(Recognizer):
+    """Several models as one recognizer; ``open_models`` makes it.
+
+    Graphs of models on the CPU that take pictures of one size are merged and run in one pass; other models run one
+    after the other. A state holds the memories of all.
+    """
+
+    def __init__(
+        self, members: Sequence[Member], threads: int | None = None, origin: _Origin | None = None
+    ) -> None:
+        """``origin``: what to load again where it is unpickled; None: it cannot be pickled."""
+        self.name = "+".join(member.name for member in members)
+        self._configs = {member.name: member.config for member in members}
+        self._origin = origin
+        self._parts = [
+            _part([members[n] for n in numbers], numbers, threads) for numbers in _grouped(members)
+        ]
+        self._engine = self._parts[0].engine
+        self._places = _places(self._parts, [member.config for member in members])
+        self.notes = tuple(_notes(members, self._parts))  # what the user may want to know of them together
+
+    @property
+    def config(self) -> ModelConfig:
+        """The first model's, with the largest frame rate and the smallest ``max_gap`` of all."""
+        configs = list(self._configs.values())
+        fps = max(config.fps for config in configs)
+        return replace(configs[0], fps=fps, max_gap=min(config.max_gap for config in configs))
+
+    @property
+    def configs(self) -> Mapping[str, ModelConfig]:
+        """The config of each model, by its name."""
+        return dict(self._configs)
+
+    @property
+    def straight(self) -> tuple[int, int] | None:
+        """The size of all models' input; None where they differ."""
+        sizes = {config.transform.straight for config in self._configs.values()}
+        return sizes.pop() if len(sizes) == 1 else None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as the names of its files: unpickling loads them again."""
+        if self._origin is None:
+            raise ModelError("these models were not loaded from files: load them in the other process")
+        return _load_again, (self._origin, tuple(self._configs.values()))
+
+    def __deepcopy__(self, memo: object) -> JointRecognizer:
+        return self
+
+    def _checkpoint(self) -> Checkpoint:
+        raise ModelError(f"{self.name} are {len(self._configs)} models: save or export each alone")
+
+    @property
+    def _layout(self) -> Layout:
+        configs = self._configs.values()
+        known = sum(config.known is not None for config in configs)
+        return Layout(
+            tuple(shape for part in self._parts for shape in part.engine.head_shapes),
+            tuple(shape for part in self._parts for shape in part.engine.cache_shapes),
+            sum(len(config.labels) for config in configs),
+            2 * sum(bool(config.counted) for config in configs),
+            (known,) if known else None,
+        )
+
+    def prefetch(self, frame: Frame) -> Frame:
+        """As of a single model, for each pass."""
+        for part in self._parts:
+            part.recognizer.prefetch(frame)
+        return frame
+
+    def _memories(self, state: State) -> Iterator[tuple[_Part, Arrays, Arrays]]:
+        """Each pass, with its part of the memory."""
+        head = cache = 0
+        for part in self._parts:
+            heads, caches = len(part.engine.head_shapes), len(part.engine.cache_shapes)
+            yield part, state.head[head : head + heads], state.cache[cache : cache + caches]
+            head, cache = head + heads, cache + caches
+
+    def _after(self, frames: Sequence[Frame], state: State, clock: np.ndarray, segment: np.ndarray) -> State:
+        elapsed = state.elapsed(clock, segment)
+        configs = list(self._configs.values())
+        head: Arrays = ()
+        cache: Arrays = ()
+        scores, phases, strangeness = [], [], []
+        for part, own_head, own_cache in self._memories(state):
+            images, encoded = part.recognizer._encoded(frames)
+            probabilities, phase, new_head, new_cache = part.engine.step(
+                images, elapsed, own_head, own_cache, encoded
+            )
+            head, cache = head + new_head, cache + new_cache
+            scores.append(probabilities)
+            phases += [] if phase is None else [phase]
+            known = [found for n in part.models if (found := configs[n].known) is not None]
+            if known:  # what an image looks like is the same for all
+                appearance = appearance_of(images)
+                strangeness += [one.distances(appearance) for one in known]
+        joined = np.concatenate(scores, axis=1)
+        joined.setflags(write=False)  # predictions and the state share them
+        return State(
+            head,
+            cache,
+            clock,
+            segment,
+            joined,
+            np.concatenate(phases, axis=1) if phases else None,
+            np.stack(strangeness, axis=1) if strangeness else None,
+        )
+
+    def _prediction(self, state: State) -> Prediction:
+        clock = float(state.clock[0])
+        found = []
+        for place, config in zip(self._places, self._configs.values(), strict=True):
+            phase = None
+            if place.phase is not None and state.phase is not None:
+                cosine, sine = state.phase[0, place.phase]
+                phase = float(cosine), float(sine)
+            strangeness = None
+            if place.known is not None and state.strangeness is not None:
+                strangeness = float(state.strangeness[0, place.known])
+            scores = state.probabilities[0, place.labels]
+            found.append(Prediction.of(scores, clock, config.labels, phase, strangeness))
+        return replace(found[0], others=tuple(found[1:]))
+
+    def __repr__(self) -> str:
+        return f"<JointRecognizer {', '.join(self._configs)} ({self.engine} on {self.device})>"
+
+
+def _load_again(origin: _Origin, configs: tuple[ModelConfig, ...]) -> Recognizer:
+    """Raises ``ModelError`` where a file holds another model by now."""
+    found = open_models(origin.paths, engine=origin.engine, device=origin.device, threads=origin.threads)
+    if tuple(found.configs.values()) != configs:
+        raise ModelError(f"the files of {found.name} hold other models than when they were pickled")
+    return found
+
+
+def _grouped(members: Sequence[Member]) -> list[tuple[int, ...]]:
+    """The numbers of the models that can be merged: graphs in the same operators, over pictures of one size."""
+    groups: dict[object, list[int]] = {}
+    for number, member in enumerate(members):
+        key: object = number
+        if member.step is not None:
+            from streamrec.runtime.graph_merge import operators_of
+
+            transform = member.config.transform
+            key = transform.height, transform.width, transform.fit, operators_of(member.step.graph)
+        groups.setdefault(key, []).append(number)
+    return [tuple(numbers) for numbers in groups.values()]
+
+
+def _part(members: Sequence[Member], numbers: tuple[int, ...], threads: int | None) -> _Part:
+    engine: Engine
+    shares = True
+    steps = [member.step for member in members if member.step is not None]
+    if steps:
+        from streamrec.runtime.onnx_engine import OnnxEngine, merged_step
+
+        step = steps[0]
+        if len(steps) > 1:
+            step, shares = merged_step(steps)
+        engine = OnnxEngine.of_step(step, threads)
+    else:
+        engine = members[0].make()
+    return _Part(Recognizer(engine, members[0].name), engine, numbers, shares)
+
+
+def _places(parts: Sequence[_Part], configs: Sequence[ModelConfig]) -> list[_Place]:
+    """Of each model; the outputs stand in the order of the passes."""
+    found: dict[int, _Place] = {}
+    labels = phases = known = 0
+    for number in (number for part in parts for number in part.models):
+        config = configs[number]
+        count, turns, has_known = len(config.labels), 2 * bool(config.counted), config.known is not None
+        found[number] = _Place(
+            slice(labels, labels + count),
+            slice(phases, phases + turns) if turns else None,
+            known if has_known else None,
+        )
+        labels, phases, known = labels + count, phases + turns, known + has_known
+    return [found[number] for number in range(len(configs))]
+
+
+def _notes(members: Sequence[Member], parts: Sequence[_Part]) -> Iterator[str]:
+    """Sentences about models that cost their full time, or run at another frame rate than they learned."""
+    names = [member.name for member in members]
+    if len(parts) > 1:
+        groups = [" and ".join(names[n] for n in part.models) for part in parts]
+        if any(member.step is None for member in members):
+            why = "the torch engine runs one model after the other"
+        elif len({member.config.transform for member in members}) > 1:
+            why = "they take pictures of different sizes"
+        else:
+            why = "their graphs were written by different versions"
+        yield f"{printable(', '.join(groups))} share no work: {why}"
+    for part in parts:
+        if not part.shares:
+            together = printable(" and ".join(names[n] for n in part.models))
+            yield f"{together} have no backbone in common: they cost about as much as each alone, added up"
+    fastest = max(members, key=lambda member: member.config.fps)
+    for member in members:
+        if member.config.fps < fastest.config.fps:
+            yield (
+                f"{printable(member.name)} learned {member.config.fps:g} frames a second, and runs at "
+                f"{fastest.config.fps:g}, as {printable(fastest.name)} does"
+            )
