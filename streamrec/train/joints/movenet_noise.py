@@ -53,7 +53,7 @@ def draw_conditions(rng: np.random.Generator, *, webcam: bool, desk: float | Non
     return Conditions(
         quality=float(rng.normal(0.85, 0.45) if webcam else rng.normal(0.05, 0.5)),
         jitter=float(np.exp(rng.normal(0, 0.25))),
-        lost=float(np.exp(rng.normal(0, 0.7))),
+        lost=float(np.exp(rng.normal(-0.6 if webcam else 0.0, 0.7))),
         ghosts=0.1 if webcam else 0.25,
         desk=desk,
     )

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 from streamrec.train.joints import gestures as g
 from streamrec.train.joints import skeleton as sk
 from streamrec.train.joints.actor import SEAT, Actor
-from streamrec.train.joints.camera import Camera, draw_webcam
+from streamrec.train.joints.camera import draw_webcam
 from streamrec.train.joints.fidgets import fidget, habits
+from streamrec.train.joints.scene import Scene
 
 _HANDS: dict[Callable[[Actor, float], float], float] = {
     g.wave: 2.2, g.raise_one_hand: 1.3, g.raise_both_hands: 1.3, g.arms_out: 1.3, g.clap: 1.0, g.point: 1.1,
@@ -20,16 +20,6 @@ _HANDS: dict[Callable[[Actor, float], float], float] = {
 _SEATED = {g.stand_up: 1.0}
 _STANDING = {g.sit_down: 1.0}
 _WHOLE = {g.jump: 1.3, g.squat: 1.3}
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Scene:
-    """People, the camera that sees them, and the truth."""
-
-    people: list[Actor]
-    camera: Camera
-    spans: list[tuple[float, float, str]]
-    desk: float | None = None  # height in metres of what hides their lower half
 
 
 def write(rng: np.random.Generator, seconds: float, fit: str = "pad") -> Scene:
