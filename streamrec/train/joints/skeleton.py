@@ -40,7 +40,7 @@ HANDS = (LEFT_HAND, RIGHT_HAND)
 ELBOWS = (LEFT_ELBOW, RIGHT_ELBOW)
 FEET = (LEFT_FOOT, RIGHT_FOOT)
 KNEES = (LEFT_KNEE, RIGHT_KNEE)
-GIRDLE = 0.45  # radians that the shoulder girdle rises when an arm is raised straight up
+GIRDLE = 0.58  # radians that the shoulder girdle rises when an arm is raised straight up
 FLESH = 0.04  # metres between a joint of a limb and what it lies on
 ELBOW_DOWN = (0.55, -0.8, -0.4)  # where an elbow points unless a movement says otherwise
 

@@ -95,9 +95,9 @@ def test_a_new_base_moves_nothing():
 
 def test_rooms_show_all_labels_and_much_normal_life():
     shares = np.zeros(3)
-    for sequence in itertools.islice(sequences("room", 3), 120):
+    for sequence in itertools.islice(sequences("room", 3, fps=(10.0, 10.0)), 80):
         assert sequence.names == LABELS["room"] and sequence.people.shape[1:] == (6, 56)
-        shares += np.bincount(sequence.labels, minlength=3) / len(sequence.labels) / 120
+        shares += np.bincount(sequence.labels, minlength=3) / len(sequence.labels) / 80
     assert shares[0] > 0.5 and shares[1] > 0.03 and shares[2] > 0.05
 
 
