@@ -17,8 +17,8 @@ _HANDS: dict[Callable[[Actor, float], float], float] = {
     g.wave: 2.2, g.raise_one_hand: 1.3, g.raise_both_hands: 1.3, g.arms_out: 1.3, g.clap: 1.0, g.point: 1.1,
     g.drink: 1.0, g.phone: 0.8,
 }  # fmt: skip
-_SEATED = {g.stand_up: 2.0}
-_STANDING = {g.sit_down: 2.5}
+_SEATED = {g.stand_up: 2.5}
+_STANDING = {g.sit_down: 4.0}
 _WHOLE = {g.jump: 2.2, g.squat: 1.6}
 
 
