@@ -46,7 +46,10 @@ def write(rng: np.random.Generator, seconds: float, fit: str = "pad") -> Scene:
         actor.motion.first[0] = actor.motion.now[0] = rng.choice((-1.0, 1.0)) * (wide + 0.6)
         actor.motion.first[sk.YAW] = actor.motion.now[sk.YAW] = rng.uniform(-3, 3)
         t = g.walk_in(actor, rng.uniform(0.3, 2.5))
-    t = fidget(actor, t, t + rng.uniform(0.3, 4.0), own)
+    if rng.random() < 0.3:  # something begins at once
+        t += rng.uniform(0.0, 0.6)
+    else:
+        t = fidget(actor, t, t + rng.uniform(0.3, 4.0), own)
     while t < seconds:
         if quiet:
             t = fidget(actor, t, seconds, own)
