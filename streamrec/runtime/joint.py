@@ -163,6 +163,11 @@ class JointRecognizer(Recognizer):
         return self._notes
 
     @property
+    def passes(self) -> int:
+        """One for all models that could be merged, and one for each other."""
+        return len(self._parts)
+
+    @property
     def straight(self) -> tuple[int, int] | None:
         """The size of all models' input; None where they differ."""
         sizes = {config.transform.straight for config in self._configs.values()}

@@ -121,6 +121,11 @@ class Recognizer:
         return ()
 
     @property
+    def passes(self) -> int:
+        """How many engines run for a frame: more than one only where several models cannot be merged."""
+        return 1
+
+    @property
     def straight(self) -> tuple[int, int] | None:
         """Width and height to which a decoder may shrink frames that only this needs; None: it may not."""
         return self.config.transform.straight
@@ -404,6 +409,11 @@ class RecognizerWrapper(Recognizer):
     def notes(self) -> tuple[str, ...]:
         """As of the wrapped one."""
         return self._recognizer.notes
+
+    @property
+    def passes(self) -> int:
+        """As of the wrapped one."""
+        return self._recognizer.passes
 
     @property
     def straight(self) -> tuple[int, int] | None:
