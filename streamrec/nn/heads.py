@@ -273,6 +273,62 @@ class GRUHead(RecurrentHead):
         return outputs, (torch.stack(hidden, dim=1), *after)
 
 
+class StatisticsHead(Head):
+    """A linear classifier on running statistics of the features: their mean and their peak over the last seconds.
+
+    Statistics pooling (Snyder et al., ICASSP 2018) of an endless stream. With features that know people already there
+    is nothing else to learn, so that a few clips are enough, and the fit has one optimum (``train/linear_fit.py``).
+    The mean weights frames by ``exp(-age / seconds)``; the peak leaks toward the present at the same rate. Both go by
+    the clock. The memory is ``(mean, weight, peak)``: (N, F), (N, 1), (N, F).
+    """
+
+    def __init__(self, feature_size: int, outputs: int, *, frames: float) -> None:
+        """``frames``: the time constant, in frames at the training rate."""
+        super().__init__()
+        self.frames = frames
+        self.classifier = nn.Linear(2 * feature_size, outputs)
+        nn.init.zeros_(self.classifier.weight)
+        nn.init.zeros_(self.classifier.bias)
+
+    def initial_memory(self, streams: int = 1) -> Memory:
+        """Zeros."""
+        size = self.classifier.in_features // 2
+        zeros = self.classifier.weight.new_zeros(streams, size)
+        return zeros, zeros.new_zeros(streams, 1), zeros.clone()
+
+    def forward(
+        self, features: Tensor, log_elapsed: Tensor, fresh: Tensor, memory: Memory
+    ) -> tuple[Tensor, Memory]:
+        """The classifier on the statistics of each frame."""
+        found, memory = self.statistics(features, log_elapsed, fresh, memory)
+        return self.classifier(found), memory
+
+    def statistics(
+        self, features: Tensor, log_elapsed: Tensor, fresh: Tensor, memory: Memory
+    ) -> tuple[Tensor, Memory]:
+        """(N, T, F) -> mean and peak of the frames so far (N, T, 2 F), and the memory after the last frame."""
+        found = []
+        for t in range(features.shape[1]):
+            both, memory = self._after(features[:, t], log_elapsed[:, t], fresh[:, t], memory)
+            found.append(both)
+        return torch.stack(found, dim=1), memory
+
+    def step(
+        self, features: Tensor, log_elapsed: Tensor, fresh: Tensor, memory: Memory
+    ) -> tuple[Tensor, Memory]:
+        """The same of one frame."""
+        found, memory = self._after(features, log_elapsed, fresh, memory)
+        return self.classifier(found), memory
+
+    def _after(self, x: Tensor, log_elapsed: Tensor, fresh: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        mean, weight, peak = memory
+        decay = torch.exp(-torch.exp(log_elapsed) / self.frames).masked_fill(fresh, 0.0).unsqueeze(-1)
+        weight = decay * weight + 1.0
+        mean = mean + (x - mean) / weight
+        peak = torch.maximum(x, x + decay * (peak - x))
+        return torch.cat([mean, peak], dim=-1), (mean, weight, peak)
+
+
 class AttentionHead(Head):
     """Causal attention: a frame attends to itself and to the ``context`` frames before it, in each layer.
 
