@@ -93,7 +93,8 @@ def carry(
         log(f"not in {data}, and left out: {', '.join(missing)}")
     rows, interrupted = _played(jobs)
     counts = _looked(rows, recognizers, files, settings, looks, note)
-    text = carry_text(rows, there, looks=counts, notes=_notes(settings, interrupted is not None))
+    notes = _notes(settings, recognizers, [one.name for one in there], stopped=interrupted is not None)
+    text = carry_text(rows, there, looks=counts, notes=notes)
     _write(markdown, text + "\n")
     _write(json_out, json.dumps(_plain(rows, there, settings, counts), indent=2) + "\n")
     print_text(text)
@@ -160,9 +161,16 @@ def _looked(
     return {(row.model, row.data): count_looks(looks, row, settings.split) for row in seen}
 
 
-def _notes(settings: CarrySettings, stopped: bool) -> list[str]:
+def _notes(
+    settings: CarrySettings, recognizers: dict[str, Recognizer], sets: Sequence[str], *, stopped: bool
+) -> list[str]:
     """What was left out."""
-    notes = []
+    learned = {name: [one for one in sets if one in r.config.learned] for name, r in recognizers.items()}
+    notes = [
+        f"{name} learned from {', '.join(places)}, and was not played there"
+        for name, places in learned.items()
+        if places
+    ]
     if stopped:
         notes.append("stopped before the end: the table has what was played until then")
     if settings.most is not None:

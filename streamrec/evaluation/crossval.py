@@ -81,9 +81,14 @@ def cross_validate(
             unreadable = decoded.unreadable(measured)
             _write_fold(path, model, scores, learned=len(learned), unreadable=unreadable, counts=counts)
     report = report_of(clips, out, settings, recipe or {}, beside)
+    write_report(report, out)
+    return report
+
+
+def write_report(report: Mapping[str, Any], out: Path) -> None:
+    """Write a report as JSON and as Markdown."""
     _write_text(out / "report.json", json.dumps(report, indent=2) + "\n")
     _write_text(out / "report.md", markdown_of(report))
-    return report
 
 
 def files_in(out: Path) -> list[Path]:

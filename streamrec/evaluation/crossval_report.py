@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +15,8 @@ import numpy as np
 from streamrec.data.clips import Clip
 from streamrec.data.splits import split_by_group
 from streamrec.errors import DataError
+from streamrec.evaluation.intervals import bootstrap_interval
+from streamrec.evaluation.metrics import mean_auc
 from streamrec.evaluation.reports import (
     Playback,
     background_of,
@@ -30,6 +33,7 @@ from streamrec.events.detector import EventSettings
 
 MODEL = "model"
 SCORES_OF = "said by "  # prefix of a method's array in a fold's file; files of older versions have it too
+_MOST_ROWS, _ROUNDS = 5000, 500  # of the bootstrap of an AUC, which sorts the rows in each round
 METHODS = {
     MODEL: "the model, state carried",
     "frame": "its features, linear a frame, smoothed",
@@ -77,6 +81,7 @@ def report_of(
             "folds_mean": float(np.mean(scores)) if scores else None,
             "folds_deviation": float(np.std(scores, ddof=1)) if len(scores) > 1 else None,
             "seeds": {str(s): _main_score(played, labels) for s, played in by_seed.items()},
+            **_auc_over_seeds(by_seed, labels),
             **_mean_of([_reports_of(played, labels, pooled.events) for played in by_seed.values()]),
         }
     differences = {
@@ -119,7 +124,7 @@ class _Pooled:
     def add(self, seed: int, number: int, split: tuple[list[Clip], list[Clip]]) -> None:
         """Read a fold's file."""
         learned, measured = split
-        fold = _read_fold(path_of_fold(self._out, seed, number))
+        fold = read_fold(path_of_fold(self._out, seed, number))
         if self.labels and fold.labels != self.labels:
             raise DataError(
                 f"the models of {self._out} know different labels: {self.labels} and {fold.labels}"
@@ -169,6 +174,7 @@ def markdown_of(report: Mapping[str, Any]) -> str:
         [
             METHODS[name],
             percent(one["score"], one["interval"]),
+            percent(one["auc"], one["auc_interval"]),
             f"{percent(one['folds_mean'])} ± {percent(one['folds_deviation'])}",
             *(percent(one[details][key]) for key in wanted),
         ]
@@ -181,7 +187,7 @@ def markdown_of(report: Mapping[str, Any]) -> str:
         f"no group. The largest label has {percent(report['chance'])} per cent of the clips.",
         f"Per cent; {report['score']}, pooled over folds and averaged over seeds, with 95 % intervals by bootstrap "
         "over groups; then mean and standard deviation over folds and seeds.",
-        table(["", report["score"], "folds", *(key.replace("_", " ") for key in wanted)], rows),
+        table(["", report["score"], "AUC", "folds", *(key.replace("_", " ") for key in wanted)], rows),
     ]
     if report["model_minus"]:
         differences = [
@@ -234,9 +240,37 @@ def markdown_of(report: Mapping[str, Any]) -> str:
             ],
         )
     )  # fmt: skip
+    if "nested" in report:
+        parts += _nested(report["nested"])
     if report["unreadable"]:
         parts.append("\n".join(["Could not be read:", "", *(f"- {line}" for line in report["unreadable"])]))
     return "\n\n".join(parts) + "\n"
+
+
+def _nested(nested: Mapping[str, Any]) -> list[str]:
+    """What was chosen in each fold, by which scores."""
+    names = nested["candidates"]
+    rows = [
+        [
+            f"{row['seed']}, {row['fold']}",
+            row["chosen"],
+            "-" if row["threshold"] is None else f"{row['threshold']:.3f}",
+            *(
+                f"{percent(row['scores'][name]['score'])}, {percent(row['scores'][name]['auc'])}"
+                for name in names
+            ),
+        ]
+        for row in nested["choices"]
+    ]
+    parts = [
+        f"Each fold chose its recipe by {nested['inner_folds']} inner folds of its training groups, "
+        "which hold none of the clips that it is measured on.",
+        table(["seed, fold", "chosen", "threshold", *(f"{name}: score, AUC" for name in names)], rows),
+    ]
+    if nested["at_threshold"] is not None:
+        right = percent(nested["at_threshold"], nested["at_threshold_interval"])
+        parts.append(f"Right at the end, at the thresholds that the inner folds chose: {right} per cent.")
+    return parts
 
 
 def splits_of(
@@ -269,28 +303,31 @@ def splits_of(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Fold:
+class Fold:
     """The content of a fold's file; the lists have one entry for each clip."""
 
     labels: tuple[str, ...]
     events: EventSettings
     names: list[str]
+    truth: list[str]  # label of each clip; "" for an untrimmed one
     timestamps: list[np.ndarray]  # (T,) seconds
     probabilities: dict[str, list[np.ndarray]]  # method -> (T, labels)
     unreadable: list[str]
     counts: list[int]  # counted repetitions; empty where the model counts nothing
 
 
-def _read_fold(path: Path) -> _Fold:
+def read_fold(path: Path) -> Fold:
+    """Read a fold's file; raises ``DataError`` for a damaged one."""
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         about = json.loads(str(arrays["about"]))
         ends = np.cumsum(arrays["frames"])[:-1]
-        return _Fold(
+        return Fold(
             labels=tuple(about["labels"]),
             events=EventSettings.from_dict(about["events"]),
             names=arrays["names"].tolist(),
+            truth=arrays["truth"].tolist(),
             timestamps=np.split(arrays["timestamps"], ends),
             probabilities={
                 name.removeprefix(SCORES_OF): np.split(values, ends)
@@ -327,6 +364,43 @@ def _over_seeds(
             groups[one.name] = one.group
     values = np.array([np.mean(pairs, axis=0) for pairs in rows.values()]).reshape(-1, 2)
     return values, list(groups.values())
+
+
+def _auc_over_seeds(by_seed: Mapping[int, Sequence[Playback]], labels: tuple[str, ...]) -> dict[str, Any]:
+    """The AUC of each label against the others, mean over labels and seeds, and its interval.
+
+    Of clips of one label their last prediction counts, of untrimmed videos each frame, for the interval every n-th.
+    """
+    rows: list[np.ndarray] = []  # (frames, 2, labels + 1): truth and scores, and the seed in the last column
+    groups: list[str] = []
+    clips_only = any(one.label is not None for played in by_seed.values() for one in played)
+    for seed, played in by_seed.items():
+        for one in played:
+            if clips_only and one.label is None:
+                continue
+            last = slice(-1, None) if clips_only else slice(None)
+            scores = one.probabilities[last]
+            truth = [[true == label for label in labels] for true in one.truth[last]]
+            table = np.stack([np.array(truth, float), scores], 1)
+            rows.append(np.pad(table, ((0, 0), (0, 0), (0, 1)), constant_values=seed))
+            groups += [one.group] * len(scores)
+    if not rows:
+        return {"auc": None, "auc_interval": None}
+    values = np.concatenate(rows)
+    thin = slice(None, None, math.ceil(len(values) / _MOST_ROWS))
+    auc = _mean_auc_of_seeds(values)
+    several = not math.isnan(auc) and len(set(groups)) > 1
+    interval = (
+        bootstrap_interval(values[thin], groups[thin], _mean_auc_of_seeds, rounds=_ROUNDS)
+        if several
+        else None
+    )
+    return {"auc": None if math.isnan(auc) else auc, "auc_interval": interval}
+
+
+def _mean_auc_of_seeds(values: np.ndarray) -> float:
+    by_seed = [mean_auc(values[values[:, 0, -1] == seed, :, :-1]) for seed in np.unique(values[:, 0, -1])]
+    return float(np.mean(by_seed))
 
 
 def _ratio(values: np.ndarray) -> float:

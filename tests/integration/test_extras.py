@@ -134,6 +134,20 @@ for engine in ("auto", "onnx", "torch"):
     assert lines == [f"old has no step graph, so that only torch can run it: {TORCH}"] * 3
 
 
+def test_the_weights_of_a_backbone_are_written_without_torch(tmp_path):
+    code = """
+import sys
+from pathlib import Path
+from streamrec.errors import ModelError
+from streamrec.runtime.backbone_package import write_backbone
+try:
+    write_backbone(Path(sys.argv[1]) / "person.safetensors", Path("LICENSE"))
+except ModelError as error:
+    print(error)
+"""
+    assert blocked(code, tmp_path).startswith("LICENSE is no .tflite file")
+
+
 def test_a_driver_of_a_gpu_without_torch_is_no_reason_to_fail():
     code = """
 import pathlib

@@ -600,6 +600,22 @@ class TestCrossval:
         assert again.stdout == run.stdout
         assert "learning from" not in again.stderr
 
+    @pytest.mark.slow
+    def test_each_fold_chooses_its_recipe_by_inner_folds(self, main_here, tmp_path):
+        data, out = tmp_path / "clips", tmp_path / "nested"
+        for number in range(8):
+            write_video(data / ("fall", "wave")[number % 2] / f"{number}.mp4", 8 + number)
+        tries = ("--try", "few --steps 2", "--try", "handful --steps 1")
+        folds = ("--folds", "2", "--seeds", "0", "--nested", "--inner-folds", "2")
+        words = ("crossval", data, "--out", out, *folds)
+        run = main_here(*words, *tries, *SMALL, "--threads", "1", "--no-baselines")
+        assert run.returncode == 0, run.stderr
+        report = json.loads((out / "report.json").read_text(encoding="utf-8"))
+        assert report["nested"]["candidates"] == ["few --steps 2", "handful --steps 1"]
+        assert report["recipe"]["try"]["handful --steps 1"]["steps"] == 1
+        assert len(report["nested"]["choices"]) == 2
+        assert "inner folds of its training groups" in run.stdout
+
     @pytest.mark.parametrize(
         ("words", "says"),
         [
@@ -607,6 +623,10 @@ class TestCrossval:
             (("--folds", "9"), "4 groups cannot be split into 9"),
             (("--seeds", "one"), "whole numbers"),
             (("--hold-out", "0.2"), "in place of --seed and --hold-out"),
+            (("--try", "few"), "--try needs --nested"),
+            (("--nested", "--try", "few 'x"), "No closing quotation"),
+            (("--nested", "--try", "no-such"), "there is no recipe 'no-such'"),
+            (("--nested", "--try", "few", "--try", "fall"), "rename labels differently"),
         ],
     )
     def test_wrong_wishes_are_told_before_anything_is_learned(self, main_here, data, tmp_path, words, says):

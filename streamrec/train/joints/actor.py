@@ -173,6 +173,7 @@ class Actor:
             if self.rng.random() < 0.3:  # pushes off
                 self.hand(side, start, 0.4 * seconds, (0.15, -0.75, 0.1))
             self.rest(side, start + 0.4 * seconds, 0.6 * seconds)
+        self.rebase(start + seconds)
         return start + seconds
 
     def sit_down(self, start: float, seconds: float, *, height: float = SEAT, plump: bool = False) -> float:
@@ -194,7 +195,8 @@ class Actor:
         self.trunk(
             after, 0.7 * seconds, lean=back, bend=self.rng.uniform(0.0, 0.25), nod=max(-0.3, -back) * 0.6
         )
-        return start + 1.15 * seconds
+        self.rebase(start + seconds)
+        return start + 1.3 * seconds
 
     def walk(
         self,
@@ -257,6 +259,19 @@ class Actor:
             lift = along((sk.FEET[side].start + 1, 0.05))
             self.motion.swing(Oscillation(start, start + seconds, steps, lift, phase, 0.1, 0.0, "half"))
         return start + seconds
+
+    def rebase(self, t: float) -> None:
+        """Measure pelvis and feet from the place below the pelvis; nothing moves by it."""
+        offset = self.now[[sk.PELVIS.start, sk.PELVIS.start + 2]].copy()
+        angle = float(self.now[sk.YAW])
+        change = np.zeros(sk.SIZE)
+        change[0] = offset[0] * math.cos(angle) + offset[1] * math.sin(angle)
+        change[1] = offset[1] * math.cos(angle) - offset[0] * math.sin(angle)
+        change[sk.ROOT] *= self.body.leg
+        change[[sk.PELVIS.start, sk.PELVIS.start + 2]] = -offset
+        for foot, sign in zip(sk.FEET, (1.0, -1.0), strict=True):
+            change[[foot.start, foot.start + 2]] = -offset * (sign, 1.0)
+        self.motion.to(t, 0.0, self.now + change)
 
     def joints(self, times: np.ndarray) -> np.ndarray:
         """(T,) seconds -> (T, 17, 3) metres."""

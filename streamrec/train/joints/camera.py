@@ -101,8 +101,18 @@ def draw_webcam(
     )
 
 
-def draw_room_camera(rng: np.random.Generator, *, stature: float = 1.7, fit: str = "pad") -> Camera:
-    """A camera of a room, somewhere around the origin: level, on furniture, on a wall, or under the ceiling."""
+def draw_room_camera(
+    rng: np.random.Generator,
+    *,
+    stature: float = 1.7,
+    focus: tuple[float, float] = (0.0, 0.0),
+    fit: str = "pad",
+) -> Camera:
+    """A camera of a room, somewhere around a place on the floor: level, on a wall, or under the ceiling.
+
+    ``focus`` is x and z of what it should show, metres; it looks about there.
+    """
+    middle = np.array((focus[0], 0.0, focus[1]))
     aspect = float(rng.choice(_SHAPES, p=_ROOM_SHAPES))
     for _ in range(20):
         degrees = rng.uniform(50, 80) if rng.random() < 0.7 else rng.uniform(80, 110)
@@ -117,8 +127,8 @@ def draw_room_camera(rng: np.random.Generator, *, stature: float = 1.7, fit: str
         else:  # under the ceiling, looking down
             height, away = rng.uniform(2.5, 3.4), rng.uniform(0.2, 1.6)
         around = rng.uniform(0, 2 * math.pi)
-        place = np.array((away * math.sin(around), height, away * math.cos(around)))
-        aim = np.array((rng.normal(0, 0.35), 0.42 * stature + rng.normal(0, 0.15), rng.normal(0, 0.35)))
+        place = np.add(middle, (away * math.sin(around), height, away * math.cos(around)))
+        aim = np.add(middle, (rng.normal(0, 0.3), 0.42 * stature + rng.normal(0, 0.15), rng.normal(0, 0.3)))
         camera = Camera(
             place=place,
             axes=look_at(place, aim, math.radians(rng.normal(0, 2.5))),
@@ -126,7 +136,7 @@ def draw_room_camera(rng: np.random.Generator, *, stature: float = 1.7, fit: str
             aspect=aspect,
             fit=fit,
         )
-        places, _ = camera.project(np.array(((0.0, 0.0, 0.0), (0.0, stature, 0.0))))
+        places, _ = camera.project(np.stack((middle, np.add(middle, (0.0, stature, 0.0)))))
         tall = float(np.hypot(*(np.ptp(places, axis=0) * (NET_HEIGHT, NET_WIDTH)))) / NET_HEIGHT
         if 0.25 < tall < 0.95 or (kind >= 0.9 and tall < 0.95):
             return camera

@@ -31,8 +31,18 @@ def falling(part: np.ndarray) -> np.ndarray:
 
 
 def toppling(part: np.ndarray) -> np.ndarray:
-    """An inverted pendulum that was pushed over: slow first, ever faster."""
-    return np.minimum(0.88 * (np.sinh(2.6 * part) / np.sinh(2.6)) + 0.12 * part, 1.0)
+    """The angle of an inverted pendulum that was pushed over: slow first, ever faster."""
+    return 0.86 * (np.sinh(2.8 * part) / np.sinh(2.8)) + 0.14 * part
+
+
+def toppling_down(part: np.ndarray) -> np.ndarray:
+    """How far the top of such a pendulum has come down."""
+    return 1 - np.cos(np.pi / 2 * toppling(part))
+
+
+def toppling_along(part: np.ndarray) -> np.ndarray:
+    """How far the top of such a pendulum has moved aside."""
+    return np.sin(np.pi / 2 * toppling(part))
 
 
 def cruising(part: np.ndarray) -> np.ndarray:

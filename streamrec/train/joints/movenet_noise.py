@@ -40,6 +40,7 @@ class Conditions:
     """How well the detector sees in one sequence."""
 
     quality: float  # added to all scores, logits
+    limbs: float = 0.0  # added to the scores of elbows and wrists, logits: before a webcam they are large
     jitter: float = 1.0  # times the measured jitter
     lost: float = 1.0  # times the measured rate of people who are lost
     ghosts: float = 0.15  # chance of something in the picture that is taken for a person at times
@@ -51,9 +52,10 @@ class Conditions:
 def draw_conditions(rng: np.random.Generator, *, webcam: bool, desk: float | None = None) -> Conditions:
     """Random conditions: good light before a webcam, anything in a room."""
     return Conditions(
-        quality=float(rng.normal(0.85, 0.45) if webcam else rng.normal(0.05, 0.5)),
+        quality=float(rng.normal(0.95, 0.45) if webcam else rng.normal(0.4, 0.5)),
+        limbs=float(rng.normal(0.5, 0.3)) if webcam else 0.0,
         jitter=float(np.exp(rng.normal(0, 0.25))),
-        lost=float(np.exp(rng.normal(0, 0.7))),
+        lost=float(np.exp(rng.normal(-0.6 if webcam else 0.0, 0.7))),
         ghosts=0.1 if webcam else 0.25,
         desk=desk,
     )
@@ -105,7 +107,7 @@ def _seen(
     scores = 1 / (1 + np.exp(-logits))
     scores = np.where(outside, np.minimum(scores, 0.3), scores)
     places = _misplaced(places, scores, tall, outside, camera, rng, fps, conditions.jitter)
-    places += rng.normal(0, 1, places.shape) * (0.035 * np.minimum(moved, 30))[..., None]
+    places += rng.normal(0, 1, places.shape) * (0.045 * np.minimum(moved, 30))[..., None]
     facing = _facing(joints, camera)
     _mix_up(places, scores, facing, rng, fps)
     return _as_person(places, scores, outside, present, tall, rng, fps, conditions.lost)
@@ -124,6 +126,7 @@ def _logits(
     logits = np.broadcast_to(_LOGITS, (count, 17)) + conditions.quality
     logits = logits + rng.normal(0, 0.3, 17) + _drift(rng, count, 17, fps, 1.0) * 0.3
     logits += rng.normal(0, 0.17, (count, 17)) + _drift(rng, count, 1, fps, 0.4) * 0.12
+    logits[:, 7:11] += conditions.limbs
     trunk = places[:, 5:7].mean(1) - places[:, 11:13].mean(1)
     lying = np.clip(1 - np.maximum(-trunk[:, 0], 0) / np.maximum(np.linalg.norm(trunk, axis=1), 1e-6), 0, 1)
     logits -= (lying * rng.uniform(0.3, 1.4))[:, None]
@@ -193,22 +196,23 @@ def _misplaced(
     places = places + slow * (0.012 * tall[:, None] * (0.5 + unsure))[..., None]
     # Below a score of 0.3 a joint may be anywhere near the body for a while, or jump for a frame.
     doubt = np.clip((0.3 - scores) / 0.3, 0, 1)
-    wander = _drift(rng, count, 34, fps, 0.5).reshape(count, 17, 2)
-    places = places + wander * (0.1 * tall[:, None] * doubt)[..., None]
-    jumps = rng.random((count, 17)) < 0.09 * doubt + 0.002
-    reach = (0.1 * tall[:, None] * (0.3 + doubt))[..., None]
-    places = np.where(jumps[..., None], places + rng.normal(0, 1, places.shape) * reach, places)
-    if outside.any():
+    size = np.minimum(tall, 130)[:, None]
+    wander = _drift(rng, count, 34, fps, 1.5).reshape(count, 17, 2)
+    places = places + wander * (0.1 * size * doubt)[..., None]
+    jumps = rng.random((count, 17)) < 0.07 * doubt + 0.002
+    reach = (0.1 * size * (0.3 + doubt))[..., None]
+    off = np.where(jumps[..., None], rng.normal(0, 1, places.shape) * reach, 0.0)
+    if outside.any():  # put at the edge of the picture or on what is seen of the body, and rather still
         part = np.array(camera.part)
         low, high = (0.5 - part / 2 + 0.012) * _NET, (0.5 + part / 2 - 0.012) * _NET
         inner = np.clip(places, low, high)
         inner = (
             inner
-            + rng.normal(0, 1.5, inner.shape)
-            - np.sign(inner - places) * np.abs(wander) * -0.03 * tall[:, None, None]
+            + rng.normal(0, 0.3, inner.shape)
+            + np.sign(inner - places) * np.abs(wander) * 0.06 * size[..., None]
         )
-        places = np.where(outside[..., None], inner, places)
-    return places
+        places = np.where(outside[..., None], np.clip(inner, low, high), places)
+    return places + off
 
 
 def _mix_up(

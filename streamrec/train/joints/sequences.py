@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from streamrec.train.joints import gestures, webcam
+from streamrec.errors import WrongValue
+from streamrec.train.joints import captured, gestures, room, webcam
+from streamrec.train.joints.camera import FITS
+from streamrec.train.joints.motion_capture import Capture, read_captures
 from streamrec.train.joints.movenet_noise import detect, draw_conditions
+from streamrec.train.joints.scene import Scene
 
-KINDS = ("webcam",)
-LABELS = {"webcam": gestures.LABELS, "room": ("normal", "fall", "lying")}
+KINDS = ("webcam", "room")
+LABELS = {"webcam": gestures.LABELS, "room": room.LABELS}
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -37,32 +42,54 @@ def sequences(
     seconds: tuple[float, float] = (10.0, 30.0),
     fps: tuple[float, float] = (10.0, 30.0),
     fit: str = "pad",
+    mocap: str | Path | None = None,
+    mocap_share: float = 0.15,
 ) -> Iterator[JointSequence]:
     """Scenes without an end; the same seed gives the same ones.
 
     ``kind``: "webcam" (one person before a webcam; labels of gestures) or "room" (daily life and falls). Length and
-    frame rate are drawn from the ranges. ``fit``: how pictures become the net's input, "pad" or "stretch".
+    frame rate are drawn from the ranges. ``fit``: how pictures become the net's input, "pad" or "stretch". ``mocap``:
+    a folder with the cuts of HDM05, of which so large a share of the scenes is made; a model that learned from them
+    has to carry the credit of these. Raises ``DataError`` where that folder lacks them.
     """
-    random = np.random.default_rng(rng)
+    if kind not in KINDS:
+        raise WrongValue(f"kind is one of {', '.join(KINDS)}, not {kind}")
+    if fit not in FITS:
+        raise WrongValue(f"fit is one of {', '.join(FITS)}, not {fit}")
+    return _endless(kind, rng, seconds, fps, fit, [] if mocap is None else read_captures(mocap), mocap_share)
+
+
+def _endless(
+    kind: str,
+    seed: np.random.Generator | int,
+    seconds: tuple[float, float],
+    fps: tuple[float, float],
+    fit: str,
+    captures: list[Capture],
+    share: float,
+) -> Iterator[JointSequence]:
+    rng = np.random.default_rng(seed)
     while True:
-        yield sequence(kind, random, float(random.uniform(*seconds)), float(random.uniform(*fps)), fit)
+        long, rate = float(rng.uniform(*seconds)), float(rng.uniform(*fps))
+        if captures and rng.random() < share:
+            scene = captured.write(rng, long, captures, webcam=kind == "webcam", fit=fit)
+        else:
+            scene = (webcam if kind == "webcam" else room).write(rng, long, fit)
+        yield seen(scene, kind, rng, long, rate)
 
 
-def sequence(
-    kind: str, rng: np.random.Generator, seconds: float, fps: float, fit: str = "pad"
-) -> JointSequence:
-    """One scene of so many seconds at a frame rate."""
+def seen(scene: Scene, kind: str, rng: np.random.Generator, seconds: float, fps: float) -> JointSequence:
+    """A scene as a detector reports it, for so many seconds at a frame rate."""
     times = np.arange(max(2, int(seconds * fps))) / fps
-    scene = webcam.write(rng, seconds, fit)
-    people = [actor.joints(times) for actor in scene.people]
+    people = [person.joints(times) for person in scene.people]
     conditions = draw_conditions(rng, webcam=kind == "webcam", desk=scene.desk)
     found = detect(people, scene.camera, rng, fps=fps, conditions=conditions)
     names = LABELS[kind]
     labels = labelled(times, scene.spans, names)
     places, depth = scene.camera.project(people[0])
-    seen = scene.camera.shows(places, depth).sum(1) >= 3
-    labels[~seen] = 0
-    return JointSequence(found, times, labels, names, "drawn")
+    hidden = scene.camera.shows(places, depth).sum(1) < 3
+    labels[hidden] = 0
+    return JointSequence(found, times, labels, names, scene.source, scene.credit)
 
 
 def labelled(times: np.ndarray, spans: list[tuple[float, float, str]], names: tuple[str, ...]) -> np.ndarray:

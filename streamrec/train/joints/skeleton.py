@@ -40,6 +40,8 @@ HANDS = (LEFT_HAND, RIGHT_HAND)
 ELBOWS = (LEFT_ELBOW, RIGHT_ELBOW)
 FEET = (LEFT_FOOT, RIGHT_FOOT)
 KNEES = (LEFT_KNEE, RIGHT_KNEE)
+GIRDLE = 0.58  # radians that the shoulder girdle rises when an arm is raised straight up
+FLESH = 0.04  # metres between a joint of a limb and what it lies on
 ELBOW_DOWN = (0.55, -0.8, -0.4)  # where an elbow points unless a movement says otherwise
 
 _SWAP = np.arange(SIZE)
@@ -133,18 +135,20 @@ def joints(poses: np.ndarray, body: Body) -> np.ndarray:
     for side, sign in enumerate((1.0, -1.0)):
         flip = np.array((sign, 1.0, 1.0))
         hand = poses[:, HANDS[side]]
-        raised = 0.45 * np.clip(hand[:, 1], -0.1, 1.0)  # the shoulder girdle rises with the arm
+        raised = GIRDLE * np.clip(hand[:, 1], -0.1, 1.0)
         girdle = np.stack((sign * np.cos(raised), np.sin(raised), np.zeros(count)), 1) * body.shoulders
         shoulder = neck + _turned(chest, girdle)
-        bone = (body.upper_arm, body.forearm)
-        elbow, wrist = _bent(hand * flip * body.arm, poses[:, ELBOWS[side]] * flip, bone)
+        aim = _turned(chest, hand * flip * body.arm)
+        pole = _turned(chest, poses[:, ELBOWS[side]] * flip)
+        elbow, wrist = _above_floor(shoulder, aim, pole, (body.upper_arm, body.forearm))
         found[:, 5 + side] = shoulder
-        found[:, 7 + side] = shoulder + _turned(chest, elbow)
-        found[:, 9 + side] = shoulder + _turned(chest, wrist)
+        found[:, 7 + side] = shoulder + elbow
+        found[:, 9 + side] = shoulder + wrist
         hip = pelvis + hips[:, :, 0] * (sign * body.hips)
         foot = poses[:, FEET[side]] * flip * body.leg + (0.0, body.ankle, 0.0)
         out = poses[:, KNEES[side], None]
-        knee, ankle = _bent(foot - hip, hips[:, :, 2] + sign * out * hips[:, :, 0], (body.thigh, body.shank))
+        pole = hips[:, :, 2] + sign * out * hips[:, :, 0]
+        knee, ankle = _above_floor(hip, foot - hip, pole, (body.thigh, body.shank))
         found[:, 11 + side] = hip
         found[:, 13 + side] = hip + knee
         found[:, 15 + side] = hip + ankle
@@ -167,7 +171,12 @@ def face_point(body: Body, side: int, point: np.ndarray) -> np.ndarray:
     The point is in the head's frame, its first number towards that side, as in ``FACE``; (3,) -> (3,).
     """
     place = point * body.head + (0.0, body.neck, 0.0)
-    return (place - (body.shoulders, 0.0, 0.0)) / body.arm
+    target = (place - (body.shoulders, 0.0, 0.0)) / body.arm
+    for _ in range(4):  # the shoulder rises with the hand
+        raised = GIRDLE * np.clip(target[1], -0.1, 1.0)
+        shoulder = np.array((np.cos(raised), np.sin(raised), 0.0)) * body.shoulders
+        target = (place - shoulder) / body.arm
+    return target
 
 
 def _head(found: np.ndarray, neck: np.ndarray, chest: np.ndarray, poses: np.ndarray, body: Body) -> None:
@@ -176,6 +185,19 @@ def _head(found: np.ndarray, neck: np.ndarray, chest: np.ndarray, poses: np.ndar
     found[:, :5] = pivot[:, None] + _turned(
         chest @ turn, np.broadcast_to(FACE * body.head, (len(poses), 5, 3))
     )
+
+
+def _above_floor(
+    root: np.ndarray, aim: np.ndarray, pole: np.ndarray, bones: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Middle and end of a limb that begins at ``root``, neither of them through the floor if it can be avoided."""
+    aim[:, 1] = np.maximum(aim[:, 1], FLESH - root[:, 1])
+    middle, end = _bent(aim, pole, bones)
+    through = root[:, 1] + middle[:, 1] < FLESH
+    if through.any():
+        up = pole[through] + (0.0, 3.0, 0.0)
+        middle[through], end[through] = _bent(aim[through], up, bones)
+    return middle, end
 
 
 def _bent(target: np.ndarray, pole: np.ndarray, bones: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:

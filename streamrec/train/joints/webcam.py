@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 from streamrec.train.joints import gestures as g
 from streamrec.train.joints import skeleton as sk
 from streamrec.train.joints.actor import SEAT, Actor
-from streamrec.train.joints.camera import Camera, draw_webcam
+from streamrec.train.joints.camera import draw_webcam
 from streamrec.train.joints.fidgets import fidget, habits
+from streamrec.train.joints.scene import Scene
 
 _HANDS: dict[Callable[[Actor, float], float], float] = {
     g.wave: 2.2, g.raise_one_hand: 1.3, g.raise_both_hands: 1.3, g.arms_out: 1.3, g.clap: 1.0, g.point: 1.1,
     g.drink: 1.0, g.phone: 0.8,
 }  # fmt: skip
-_SEATED = {g.stand_up: 1.0}
-_STANDING = {g.sit_down: 1.0}
-_WHOLE = {g.jump: 1.3, g.squat: 1.3}
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Scene:
-    """People, the camera that sees them, and the truth."""
-
-    people: list[Actor]
-    camera: Camera
-    spans: list[tuple[float, float, str]]
-    desk: float | None = None  # height in metres of what hides their lower half
+_SEATED = {g.stand_up: 2.0}
+_STANDING = {g.sit_down: 2.5}
+_WHOLE = {g.jump: 2.2, g.squat: 1.6}
 
 
 def write(rng: np.random.Generator, seconds: float, fit: str = "pad") -> Scene:
@@ -63,7 +53,7 @@ def write(rng: np.random.Generator, seconds: float, fit: str = "pad") -> Scene:
             break
         begun = t
         t = _act(actor, t, chair, whole, wide)
-        t = fidget(actor, t, t + rng.uniform(0.3, 1.0) + rng.uniform(0.5, 1.5) * (t - begun), own)
+        t = fidget(actor, t, t + rng.uniform(0.2, 0.8) + rng.uniform(0.0, 0.9) * (t - begun), own)
     actor.live(seconds)
     people = [actor]
     if rng.random() < 0.12:
@@ -73,7 +63,7 @@ def write(rng: np.random.Generator, seconds: float, fit: str = "pad") -> Scene:
 
 def _act(actor: Actor, t: float, chair: bool, whole: bool, wide: float) -> float:
     rng = actor.rng
-    if not actor.seated and rng.random() < 0.1:  # goes away and comes back
+    if not actor.seated and rng.random() < 0.14:  # goes away and comes back
         t = g.walk_out(actor, t, wide) + rng.uniform(0.5, 4.0)
         return g.walk_in(actor, t)
     acts = dict(_HANDS)

@@ -73,6 +73,7 @@ def test_models_are_played_on_the_sets_that_they_did_not_learn_from(models, data
     assert (rows["silent", "yoga"]["false_events"], rows["silent", "yoga"]["recall"]) == (0, None)
     assert rows["eager", "yoga"]["looks"] == 2  # of this and of the other model
     assert "gone.mp4" in run.stdout
+    assert "eager learned from falls, and was not played there" in run.stdout
     assert "not in" in run.stderr
     assert "gestures" in run.stderr
     assert page.read_text(encoding="utf-8").splitlines() == run.stdout.splitlines()

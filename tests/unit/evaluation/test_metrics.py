@@ -21,6 +21,8 @@ from streamrec.evaluation.metrics import (
     Repetitions,
     average_precision,
     edit_score,
+    mean_auc,
+    roc_auc,
     segments_of,
 )
 from streamrec.types import ActionEnded, ActionStarted, Event
@@ -358,3 +360,19 @@ def test_false_alarms_say_how_many_and_on_how_many_hours() -> None:
     alarms = FalseAlarmsPerHour()
     alarms.update([], [started("wave", 1.0)], seconds=900)
     assert (alarms.count, alarms.hours, alarms.get()) == (1, 0.25, 4.0)
+
+
+def test_auc_is_the_chance_that_a_positive_ranks_higher():
+    truth = np.array([True, True, False, False])
+    assert roc_auc(truth, np.array([0.9, 0.8, 0.2, 0.1])) == 1.0
+    assert roc_auc(truth, np.array([0.1, 0.2, 0.8, 0.9])) == 0.0
+    assert roc_auc(truth, np.full(4, 0.5)) == 0.5
+    assert roc_auc(truth, np.array([0.9, 0.3, 0.5, 0.1])) == 0.75
+    assert roc_auc(np.array([True, True]), np.array([0.1, 0.2])) is None
+
+
+def test_the_mean_auc_leaves_out_labels_that_all_or_none_have():
+    truth = np.array([[1, 0], [0, 0], [0, 0]], float)
+    scores = np.array([[0.9, 0.1], [0.2, 0.2], [0.1, 0.7]])
+    assert mean_auc(np.stack([truth, scores], 1)) == 1.0
+    assert math.isnan(mean_auc(np.stack([truth[1:], scores[1:]], 1)))

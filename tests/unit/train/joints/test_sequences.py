@@ -22,7 +22,7 @@ WRISTS, NOSE, SHOULDERS = (9, 10), 0, (5, 6)
 
 @pytest.fixture(scope="module")
 def webcam():
-    return list(itertools.islice(sequences("webcam", 5), 40))
+    return list(itertools.islice(sequences("webcam", 5), 15))
 
 
 def frames_of(act, seed: int, seated: bool = False) -> tuple[Actor, np.ndarray, np.ndarray]:
@@ -57,9 +57,9 @@ def test_another_seed_gives_others():
 
 def test_most_of_the_time_nothing_happens_and_every_label_comes():
     shares = np.zeros(len(g.LABELS))
-    for sequence in itertools.islice(sequences("webcam", 11), 150):
+    for sequence in itertools.islice(sequences("webcam", 11, fps=(10.0, 10.0)), 150):
         shares += np.bincount(sequence.labels, minlength=len(shares)) / len(sequence.labels) / 150
-    assert 0.5 < shares[0] < 0.85
+    assert 0.5 < shares[0] < 0.82
     assert (shares > 0).all()
 
 
