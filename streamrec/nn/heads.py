@@ -19,6 +19,7 @@ from torch.nn import functional as F  # noqa: E402
 Memory = tuple[Tensor, ...]
 SHORTEST_OF_LONGEST = 7.0 / 80.0  # of the initial time constants of the EMA pooling
 FADED = 1e-3  # total weight under which a mean fades to zero
+SHORT, LONG = 0.2, 1.5  # time constants of the statistics head beside its own
 SHUT = -6.0  # initial bias of the forget gate: about a time constant of 400 frames
 
 
@@ -274,27 +275,31 @@ class GRUHead(RecurrentHead):
 
 
 class StatisticsHead(Head):
-    """A linear classifier on running statistics of the features: their mean and their peak over the last seconds.
+    """A linear classifier on running statistics of the features, by the clock.
 
     Statistics pooling (Snyder et al., ICASSP 2018) of an endless stream. With features that know people already there
     is nothing else to learn, so that a few clips are enough, and the fit has one optimum (``train/linear_fit.py``).
-    The mean weights frames by ``exp(-age / seconds)``; the peak leaks toward the present at the same rate. Both go by
-    the clock. The memory is ``(mean, weight, peak)``: (N, F), (N, 1), (N, F).
+    Means weigh frames by ``exp(-age / seconds)``. The statistics, F numbers each: the mean and the peak (which leaks
+    toward the present at the same rate) of the last second or so; the mean of the last fifth of it; and by how much
+    that is above the mean of one and a half: how a posture changed, and in which direction. The memory is
+    ``(mean, peak, short, long, weights)``: (N, F) each, and (N, 3).
     """
+
+    STATISTICS = 4
 
     def __init__(self, feature_size: int, outputs: int, *, frames: float) -> None:
         """``frames``: the time constant, in frames at the training rate."""
         super().__init__()
         self.frames = frames
-        self.classifier = nn.Linear(2 * feature_size, outputs)
+        self.classifier = nn.Linear(self.STATISTICS * feature_size, outputs)
         nn.init.zeros_(self.classifier.weight)
         nn.init.zeros_(self.classifier.bias)
 
     def initial_memory(self, streams: int = 1) -> Memory:
         """Zeros."""
-        size = self.classifier.in_features // 2
+        size = self.classifier.in_features // self.STATISTICS
         zeros = self.classifier.weight.new_zeros(streams, size)
-        return zeros, zeros.new_zeros(streams, 1), zeros.clone()
+        return zeros, zeros.clone(), zeros.clone(), zeros.clone(), zeros.new_zeros(streams, 3)
 
     def forward(
         self, features: Tensor, log_elapsed: Tensor, fresh: Tensor, memory: Memory
@@ -306,11 +311,11 @@ class StatisticsHead(Head):
     def statistics(
         self, features: Tensor, log_elapsed: Tensor, fresh: Tensor, memory: Memory
     ) -> tuple[Tensor, Memory]:
-        """(N, T, F) -> mean and peak of the frames so far (N, T, 2 F), and the memory after the last frame."""
+        """(N, T, F) -> the statistics (N, T, 4 F) after each frame, and the memory after the last one."""
         found = []
         for t in range(features.shape[1]):
-            both, memory = self._after(features[:, t], log_elapsed[:, t], fresh[:, t], memory)
-            found.append(both)
+            now, memory = self._after(features[:, t], log_elapsed[:, t], fresh[:, t], memory)
+            found.append(now)
         return torch.stack(found, dim=1), memory
 
     def step(
@@ -321,12 +326,17 @@ class StatisticsHead(Head):
         return self.classifier(found), memory
 
     def _after(self, x: Tensor, log_elapsed: Tensor, fresh: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
-        mean, weight, peak = memory
-        decay = torch.exp(-torch.exp(log_elapsed) / self.frames).masked_fill(fresh, 0.0).unsqueeze(-1)
-        weight = decay * weight + 1.0
-        mean = mean + (x - mean) / weight
-        peak = torch.maximum(x, x + decay * (peak - x))
-        return torch.cat([mean, peak], dim=-1), (mean, weight, peak)
+        mean, peak, short, long, weights = memory
+        since = torch.exp(log_elapsed).unsqueeze(-1)
+        constants = since.new_tensor([1.0, SHORT, LONG]) * self.frames
+        decays = torch.exp(-since / constants).masked_fill(fresh.unsqueeze(-1), 0.0)
+        weights = decays * weights + 1.0
+        shares = 1.0 / weights
+        mean = mean + shares[:, :1] * (x - mean)
+        short = short + shares[:, 1:2] * (x - short)
+        long = long + shares[:, 2:] * (x - long)
+        peak = torch.maximum(x, x + decays[:, :1] * (peak - x))
+        return torch.cat([mean, peak, short, short - long], dim=-1), (mean, peak, short, long, weights)
 
 
 class AttentionHead(Head):

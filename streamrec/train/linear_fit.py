@@ -21,7 +21,9 @@ import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
+PARTS = 2  # classifiers that are averaged
 LEAST = 1e-4  # deviation of a statistic below which it tells nothing
+NEVER = -1e4  # the bias of a label without a frame
 ITERATIONS = 200  # of L-BFGS at most
 
 
@@ -49,7 +51,7 @@ class LinearSettings:
 
 @torch.inference_mode()
 def statistics_of(model: ActionModel, timestamps: np.ndarray, backbone: np.ndarray) -> np.ndarray:
-    """Seconds (T,) and backbone features (T, S) of a recording -> its statistics (T, 2 F) from the initial state."""
+    """Seconds (T,) and backbone features (T, S) of a recording -> its statistics (T, 4 F) from the initial state."""
     head = model.head
     assert isinstance(head, StatisticsHead)
     elapsed = torch.from_numpy(np.diff(timestamps, prepend=-np.inf).astype(np.float32))[None]
@@ -71,49 +73,65 @@ def fit_linear(
 ) -> ActionModel:
     """Fill the classifier of a model with a statistics head; returns the model in eval mode.
 
-    Each label weighs the same, and within a label each recording by its frames. Of every recording all cached views
-    are learned.
+    Two classifiers are fitted and averaged, one on what was seen (mean and peak), one on what changed (the last
+    moments, and against those before): each alone is fooled by what the other is not (a random subspace ensemble; Ho,
+    PAMI 1998). The mean of two linear classifiers is one. Labels weigh the same, and so do the frames of recordings and
+    of background. All cached views of a recording are learned, and of background the first one.
     """
     model = model.eval().requires_grad_(False)
-    rows = [
-        *(row for recording in recordings for row in _learned(model, recording, features, settings)),
-        *(
-            (found[:: settings.background_every], targets[:: settings.background_every])
-            for recording in background
-            for found, targets in _learned(model, recording, features, settings)
-        ),
+    every = settings.background_every
+    learned = [row for recording in recordings for row in _learned(model, recording, features, settings)]
+    quiet = [
+        (found[::every], targets[::every])
+        for recording in background
+        for found, targets in _learned(model, recording, features, settings, views=1)
     ]
-    inputs = torch.from_numpy(np.concatenate([found for found, _ in rows]))
-    targets = torch.from_numpy(np.concatenate([target for _, target in rows]))
+    inputs = torch.from_numpy(np.concatenate([found for found, _ in (*learned, *quiet)]))
+    targets = torch.from_numpy(np.concatenate([target for _, target in (*learned, *quiet)]))
     if len(targets) == 0:
         raise DataError("there is nothing to learn from: no frame has a label")
-    weight, bias = solved(inputs, targets, len(model.config.labels), settings.penalty)
+    labels = len(model.config.labels)
+    source = torch.arange(len(targets)) >= sum(len(target) for _, target in learned)
+    weights = balanced(targets, source.long(), labels)
     head = model.head
     assert isinstance(head, StatisticsHead)
+    solutions = [
+        solved(part, targets, weights, labels, settings.penalty) for part in inputs.chunk(PARTS, dim=1)
+    ]
     with torch.no_grad():
-        head.classifier.weight.copy_(weight)
-        head.classifier.bias.copy_(bias)
+        head.classifier.weight.copy_(torch.cat([weight for weight, _ in solutions], dim=1) / PARTS)
+        head.classifier.bias.copy_(torch.stack([bias for _, bias in solutions]).mean(0))
     return model
 
 
-def solved(inputs: Tensor, targets: Tensor, labels: int, penalty: float) -> tuple[Tensor, Tensor]:
-    """Multinomial logistic regression: inputs (K, F), targets (K,) -> weight (labels, F), bias (labels,).
+def balanced(targets: Tensor, source: Tensor, labels: int) -> Tensor:
+    """(K,) labels and (K,) numbers of sources -> (K,) weights of sum 1: labels weigh the same, and so do its sources.
 
-    Inputs are standardized, labels weigh the same, the squared weights are penalized. The result is for inputs as
-    they are.
+    >>> balanced(torch.tensor([0, 0, 0, 1]), torch.tensor([0, 0, 1, 0]), 2).tolist()
+    [0.125, 0.125, 0.25, 0.5]
+    """
+    both = source * labels + targets
+    counts = torch.bincount(both)
+    sources = torch.bincount(torch.unique(both) % labels, minlength=labels)
+    present = int((sources > 0).sum())
+    return 1.0 / (counts[both] * sources[targets] * present)
+
+
+def solved(
+    inputs: Tensor, targets: Tensor, weights: Tensor, labels: int, penalty: float
+) -> tuple[Tensor, Tensor]:
+    """Multinomial logistic regression: inputs (K, F), targets (K,), weights (K,) -> weight (labels, F), bias (labels,).
+
+    Inputs are standardized, and the squared weights are penalized. The result is for inputs as they are.
 
     >>> x = torch.tensor([[0.0, 5.0], [1.0, 5.0], [4.0, 5.0], [5.0, 5.0]])
-    >>> weight, bias = solved(x, torch.tensor([0, 0, 1, 1]), 2, 0.1)
+    >>> weight, bias = solved(x, torch.tensor([0, 0, 1, 1]), torch.full((4,), 0.25), 2, 0.1)
     >>> (x @ weight.T + bias).argmax(1).tolist()
     [0, 0, 1, 1]
     """
     mean, deviation = inputs.mean(0), inputs.std(0, correction=0)
     scale = torch.where(deviation > LEAST, 1.0 / deviation.clamp(min=LEAST), torch.zeros_like(deviation))
     x = (inputs - mean) * scale
-    counts = torch.bincount(targets, minlength=labels).to(x.dtype)
-    present = counts > 0
-    balance = torch.where(present, 1.0 / counts.clamp(min=1.0), torch.zeros_like(counts)) / present.sum()
-    weights = balance[targets]
     weight = torch.zeros(labels, x.shape[1], requires_grad=True)
     bias = torch.zeros(labels, requires_grad=True)
     optimizer = torch.optim.LBFGS(
@@ -134,17 +152,22 @@ def solved(inputs: Tensor, targets: Tensor, labels: int, penalty: float) -> tupl
     with torch.enable_grad():
         optimizer.step(closure)
     weight, bias = weight.detach() * scale, bias.detach()
-    bias = torch.where(present, bias - weight @ mean, torch.full_like(bias, -1e4))  # a label without a frame
-    return weight, bias
+    absent = torch.bincount(targets, minlength=labels) == 0
+    return weight, torch.where(absent, torch.full_like(bias, NEVER), bias - weight @ mean)
 
 
 def _learned(
-    model: ActionModel, recording: Recording, features: FeatureCache, settings: LinearSettings
+    model: ActionModel,
+    recording: Recording,
+    features: FeatureCache,
+    settings: LinearSettings,
+    *,
+    views: int | None = None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """For each view of a recording the statistics (K, 2 F) and targets (K,) of the frames that are learned."""
+    """For each view of a recording the statistics (K, 4 F) and targets (K,) of the frames that are learned."""
     augmentation = features.augmentation
     swap = mirror(augmentation.mirrored if augmentation else (), model.config.labels)
-    for number in range(features.views):
+    for number in range(features.views if views is None else views):
         view = features.view(recording, number)
         frames = np.unique(view.rows, return_index=True)[1]  # those that the backbone encoded
         times = recording.timestamps[frames]
