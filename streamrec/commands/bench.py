@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Annotated
 
 from streamrec.commands.option_values import parse_size
-from streamrec.commands.options import DATA, AsJson, Device, Engine, EngineName, Model, Threads, option
+from streamrec.commands.options import DATA, AsJson, Device, Engine, EngineName, Models, Threads, option
 from streamrec.commands.printing import log_stage, print_json, print_text
 from streamrec.settings.tuned_file import DEFAULT_MODEL
 
 
 def bench(
-    model: Model = DEFAULT_MODEL,
+    model: Models = [DEFAULT_MODEL],  # noqa: B006 (typer makes a new list of it)
     engine: Engine = EngineName.auto,
     device: Device = "auto",
     threads: Threads = None,
@@ -35,12 +35,14 @@ def bench(
       streamrec bench
       streamrec bench --model mine.safetensors --engine torch --threads 2
       streamrec bench --video party.mp4 --json
+      streamrec bench -m fight -m fall
     """
     from streamrec.evaluation.bench import BenchSettings, run_bench, text_of
 
     report = run_bench(
         BenchSettings(
-            model=model,
+            model=model[0],
+            further=tuple(model[1:]),
             engine=engine.value,
             device=device,
             threads=threads,

@@ -60,6 +60,17 @@ Model = Annotated[
     ),
 ]
 
+Models = Annotated[
+    list[str],
+    option(
+        SOURCE,
+        "Name of a shipped model (`streamrec models`), or a model file; several watch together.",
+        "--model",
+        "-m",
+        autocompletion=complete("models"),
+    ),
+]
+
 Engine = Annotated[
     EngineName, option(SPEED, "Inference engine; auto takes onnx on a CPU and torch on a GPU.")
 ]

@@ -17,10 +17,10 @@ def replay(
         Path, typer.Argument(help="The folder of --record; of several recordings the newest is taken.")
     ],
     model: Annotated[
-        str | None,
+        list[str] | None,
         option(
             SOURCE,
-            "Another model than was recorded: its name or file.",
+            "Another model than was recorded: its name or file; each, where several watched together.",
             "--model",
             "-m",
             autocompletion=complete("models"),
@@ -42,11 +42,12 @@ def replay(
     from streamrec.core import threads
     from streamrec.pipeline.flight_recorder import load_recorded
     from streamrec.pipeline.flight_recorder import replay as repeat
+    from streamrec.runtime.joint import open_models
     from streamrec.runtime.recognizer import Recognizer
 
     def load(name: str, recorded_by: str) -> Recognizer:
         by = recorded_by if engine is None else engine.value
-        return load_recorded(name, by) if model is None else Recognizer.load(model, engine=by)
+        return open_models(model, engine=by) if model else load_recorded(name, by)
 
     threads.limit_opencv_threads()
     found = repeat(folder, load)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TypeAlias
 
 from streamrec.core.files import Output, keep_inputs
 from streamrec.core.messages import shortened, why
@@ -14,12 +15,15 @@ from streamrec.nn.config import ModelConfig
 from streamrec.notify.dispatcher import Dispatcher, DispatchSettings
 from streamrec.pipeline.watcher import Watcher
 from streamrec.runtime.checkpoint import model_file
-from streamrec.runtime.recognizer import Recognizer
+from streamrec.runtime.joint import pace_notes
+from streamrec.runtime.recognizer import Recognizer, configs_of
 from streamrec.settings.cameras_file import CameraSettings, WatchFile
-from streamrec.settings.resolve import check_defaults, events_of, notes_on, source_of
+from streamrec.settings.resolve import check_defaults, events_by_model, notes_on, source_of
 from streamrec.settings.toml import no_such_key
 from streamrec.sources.open import file_of
 from streamrec.types import Source
+
+Models: TypeAlias = tuple[str, ...]  # of one camera, as it names them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +33,7 @@ class Prepared:
     settings: CameraSettings
     source: Source
     recognizer: Recognizer
-    events: EventSettings
+    events: dict[str, EventSettings]  # of each model, by its name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,17 +43,18 @@ class Plan:
     file: WatchFile
     after: DispatchSettings
     cameras: tuple[Prepared, ...]  # those that are new or changed
-    recognizers: dict[str, Recognizer]  # of all that are to run
+    recognizers: dict[Models, Recognizer]  # of all that are to run
     notes: list[str]  # probable mistakes
 
 
 class Roster:
-    """The cameras of one watcher. ``load`` makes a model's recognizer; no camera may read what is in ``outputs``."""
+    """The cameras of one watcher. ``load`` makes the recognizer of one or several models; no camera may read what is in
+    ``outputs``."""
 
     def __init__(
         self,
         watcher: Watcher,
-        load: Callable[[str], Recognizer],
+        load: Callable[[Models], Recognizer],
         dispatcher: Dispatcher | None = None,
         outputs: Mapping[str, Output] = MappingProxyType({}),
     ) -> None:
@@ -58,7 +63,7 @@ class Roster:
         self._dispatcher = dispatcher
         self._load = load
         self._running: dict[str, CameraSettings] = {}
-        self._recognizers: dict[str, Recognizer] = {}
+        self._recognizers: dict[Models, Recognizer] = {}
 
     def prepare(self, file: WatchFile, after: DispatchSettings) -> Plan:
         """Load and open what the file asks for, and change nothing yet; any thread. Raises ``SettingsError``.
@@ -69,31 +74,51 @@ class Roster:
         recognizers = dict(self._recognizers)
         changed = [camera for camera in wanted if self._running.get(camera.name) != camera]
         cameras = tuple(self._prepare(camera, file, recognizers) for camera in changed)
-        models = {camera.model for camera in wanted}
-        recognizers = {name: one for name, one in recognizers.items() if name in models}
-        configs = {name: recognizer.config for name, recognizer in recognizers.items()}
+        models = {camera.models for camera in wanted}
+        recognizers = {names: one for names, one in recognizers.items() if names in models}
+        configs = {
+            name: config
+            for names, one in recognizers.items()
+            for name, config in zip(names, configs_of(one).values(), strict=True)
+        }
         check_defaults(file, configs)
         return Plan(
             file=file,
             after=after,
             cameras=cameras,
             recognizers=recognizers,
-            notes=[*notes_on(file, configs), *_unknown_names(after, file, configs)],
+            notes=[
+                *notes_on(file, configs),
+                *_unknown_names(after, file, configs),
+                *self._of_several(cameras, recognizers),
+            ],
         )
 
+    def _of_several(
+        self, cameras: Iterable[Prepared], recognizers: Mapping[Models, Recognizer]
+    ) -> Iterator[str]:
+        """What is to know of models that watch together: once, when they begin to."""
+        for models, recognizer in recognizers.items():
+            if models not in self._recognizers:
+                yield from recognizer.notes
+            if any(one.settings.models == models and one.settings.fps is None for one in cameras):
+                yield from pace_notes(recognizer)
+
     def _prepare(
-        self, settings: CameraSettings, file: WatchFile, recognizers: dict[str, Recognizer]
+        self, settings: CameraSettings, file: WatchFile, recognizers: dict[Models, Recognizer]
     ) -> Prepared:
-        key = "model"
+        key = "models" if settings.further else "model"
+        models = settings.models
         try:
-            keep_inputs(self._outputs, [model_file(settings.model)])
-            if settings.model not in recognizers:
-                recognizers[settings.model] = self._load(settings.model)
-            recognizer = recognizers[settings.model]
-            events = events_of(settings, recognizer.config, file)
+            keep_inputs(self._outputs, [model_file(model) for model in models])
+            if models not in recognizers:
+                recognizers[models] = self._load(models)
+            recognizer = recognizers[models]
+            configs = dict(zip(settings.names, configs_of(recognizer).values(), strict=True))
+            events = events_by_model(settings, configs, file)
             key = "address"
             keep_inputs(self._outputs, [file_of(settings.address)])
-            source = source_of(settings, recognizer.config.transform.straight)
+            source = source_of(settings, recognizer.straight)
         except SettingsError:
             raise
         except Exception as error:
@@ -135,17 +160,26 @@ class Roster:
             recognizer=camera.recognizer,
             fps=settings.fps,
             still=settings.still,
-            events=camera.events,
+            events=camera.events if settings.further else camera.events[settings.names[0]],
         )
         self._running[settings.name] = settings
         if self._dispatcher is not None:
             self._dispatcher.camera(
                 settings.name,
-                model=camera.recognizer.name,
+                models=actions_of(camera.recognizer, camera.events),
                 live=camera.source.live,
-                actions=[r for r in camera.recognizer.labels if r not in camera.events.background],
                 privacy=settings.privacy,
             )
+
+
+def actions_of(
+    recognizer: Recognizer, events: Mapping[str, EventSettings] = MappingProxyType({})
+) -> dict[str, list[str]]:
+    """The labels of each model that are actions, by the model's name; ``events``: in place of the models' own."""
+    return {
+        name: [label for label in config.labels if label not in events.get(name, config.events).background]
+        for name, config in configs_of(recognizer).items()
+    }
 
 
 def _unknown_names(

@@ -26,7 +26,7 @@ from streamrec.commands.options import (
     EngineName,
     EvidenceFolder,
     HistoryFile,
-    Model,
+    Models,
     OwnSinks,
     PrivacyMode,
     RecordFolder,
@@ -53,7 +53,7 @@ def run(
             help="0 or /dev/video0, rtsp://... or http://..., a video, a folder of images, or synthetic."
         ),
     ],
-    model: Model = DEFAULT_MODEL,
+    model: Models = [DEFAULT_MODEL],  # noqa: B006 (typer makes a new list of it)
     save: Annotated[
         Path | None, option(OUTPUT, "Write a video with the overlay: .mp4, .mkv or .webm.")
     ] = None,
@@ -132,6 +132,7 @@ def run(
     Examples:
       streamrec run 0
       streamrec run rtsp://user:password@192.168.1.20/stream1 --model fight
+      streamrec run 0 -m fight -m fall
       streamrec run party.mp4 --save seen.mp4 --jsonl seen.jsonl --no-show
       streamrec run party.mp4 --explain --save why.mp4 --no-show
     """
@@ -141,7 +142,7 @@ def run(
     from streamrec.outputs.sink import files_of_video
     from streamrec.outputs.window import why_no_display
     from streamrec.runtime.checkpoint import model_file
-    from streamrec.runtime.recognizer import Recognizer
+    from streamrec.runtime.joint import open_models
     from streamrec.settings.resolve import Running, resolve
     from streamrec.sources.health import amiss
     from streamrec.sources.open import file_of, open_source
@@ -151,30 +152,29 @@ def run(
     if page is not None and show is None:
         show = False
     tuned = tuned_settings(context, config)
-    given = Running(model=model, engine=engine.value, device=device, threads=threads, fps=fps)
+    given = Running(model=model[0], engine=engine.value, device=device, threads=threads, fps=fps)
     running = resolve(given, tuned)
+    models = [running.model, *model[1:]]
     after_settings = after_events(
         after, after_options(history, evidence, privacy, sink, record, record_pictures, record_gb)
     )
     video = None if save is None else files_of_video(save)
-    inputs = [file_of(source), model_file(running.model), after, config, web_access, web_certificate]
+    inputs = [file_of(source), *map(model_file, models), after, config, web_access, web_certificate]
     keep_inputs(
         {"--save": video, "--jsonl": jsonl, **after_settings.outputs}, [*inputs, *files_of_sinks(sink)]
     )
-    recognizer = Recognizer.load(
-        running.model, engine=running.engine, device=running.device, threads=running.threads
-    )
+    recognizer = open_models(models, engine=running.engine, device=running.device, threads=running.threads)
     shown = show is not False and not why_no_display()
     needs_images = bool(save or page or after_settings.needs_pictures) or shown
     opened = open_source(
         source,
         retries=None if retries < 0 else retries,
-        size=None if needs_images else recognizer.config.transform.straight,
+        size=None if needs_images else recognizer.straight,
     )
     RunJob(
         source=opened,
         recognizer=recognizer,
-        model=running.model,
+        model=running.model if len(models) == 1 else None,
         save=save,
         jsonl=jsonl,
         show=show,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamrec.commands.outputs import CallbackView, LinesView, Outputs, PageView, SinkView, View
+from streamrec.commands.roster import actions_of
 from streamrec.commands.run_terminal import RunTerminal
 from streamrec.commands.wording import describe_health
 from streamrec.core.console import LineConsole
@@ -19,6 +20,7 @@ from streamrec.outputs.sink import Background
 from streamrec.outputs.video_file import VideoFile
 from streamrec.outputs.window import Window, why_no_display
 from streamrec.pipeline.loop import results
+from streamrec.runtime.joint import pace_notes
 from streamrec.runtime.recognizer import Followed, Recognizer
 from streamrec.sources.health import LEFT, OVER
 from streamrec.sources.wrappers import Limited, RealTime
@@ -36,7 +38,7 @@ class RunJob:
 
     source: Source
     recognizer: Recognizer
-    model: str  # what the recognizer was loaded from, for ``explain``
+    model: str | None  # what the recognizer was loaded from, for ``explain``; None: several models
     save: Path | None = None  # a video
     jsonl: str | None = None  # a file, or "-"
     show: bool | None = None  # a window; None: where there is a display
@@ -122,6 +124,8 @@ class _Opened:
         stack.enter_context(terminal)
         if job.show is None and no_window and not files:
             terminal.log(f"No window: {no_window}")
+        for note in (*job.recognizer.notes, *(pace_notes(job.recognizer) if job.fps is None else ())):
+            terminal.log(note)
         dispatcher = stack.enter_context(Dispatcher(job.after, terminal.log))
         views: list[View] = []
         if job.web is not None:
@@ -129,8 +133,7 @@ class _Opened:
             views.append(stack.enter_context(page))
         views += files
         model = job.recognizer
-        actions = [label for label in model.labels if label not in model.config.events.background]
-        dispatcher.camera(source.name, model=model.name, live=source.live, actions=actions)
+        dispatcher.camera(source.name, models=actions_of(model), live=source.live)
         if window is not None:
             terminal.log("in the window: e shows where the model looked, q ends")
             views.append(_WindowView(window, heat, terminal.log))
@@ -144,7 +147,7 @@ class _Opened:
 class _HeatMap:
     """Where the model looked, drawn into what is shown while that is switched on."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str | None) -> None:
         self.recognizer: Followed | None = None  # the one whose results are drawn
         self._model = model
         self._explainer: Any = None
@@ -153,6 +156,8 @@ class _HeatMap:
 
     def switch(self) -> None:
         """On, or off; the model's torch weights are loaded the first time. Raises ``ModelError`` without them."""
+        if self._model is None:
+            raise ModelError("where a model looked is drawn of one model alone: give one --model")
         if self._explainer is None:
             from streamrec.runtime.explain import Explainer  # needs torch
 

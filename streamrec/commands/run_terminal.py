@@ -9,12 +9,11 @@ from typing import Any, Self
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from streamrec.commands.outputs import TerminalView
-from streamrec.commands.wording import clock, describe
+from streamrec.commands.wording import clock, describe, describe_label
 from streamrec.core.console import LineConsole
-from streamrec.core.text import printable
 from streamrec.evaluation.metrics import Latency
 from streamrec.notify.dispatcher import CommittedEvent
-from streamrec.runtime.recognizer import Recognizer
+from streamrec.runtime.recognizer import Recognizer, configs_of
 from streamrec.types import ActionStarted, Event, Result, Source
 
 _REPORT_SECONDS = 5.0  # between two lines about the speed of a camera
@@ -40,7 +39,9 @@ class RunTerminal(TerminalView):
         self._reported_frames = 0
 
     def __enter__(self) -> Self:
-        self.log(f"{self.source.name}: {self.recognizer.name} model, {self.recognizer.engine} engine")
+        names = list(configs_of(self.recognizer))
+        models = f"{' + '.join(names)} models" if len(names) > 1 else f"{self.recognizer.name} model"
+        self.log(f"{self.source.name}: {models}, {self.recognizer.engine} engine")
         if self.console.is_terminal:
             duration = self.source.duration
             columns = [
@@ -99,8 +100,7 @@ class RunTerminal(TerminalView):
         if last is not None:
             self.seconds += max(0.0, frame.timestamp - last.frame.timestamp)
         if self._status is not None:
-            sure = "" if result.unknown else f" {100 * result.prediction.confidence:.0f} %"
-            text = printable(f"{result.label}{sure}")
+            text = ", ".join(map(describe_label, result.each))
             self._status.update(self._task, completed=self.seconds, description=text)
         if self.source.live and time.monotonic() - self._reported >= _REPORT_SECONDS:
             self._report(frame.timestamp)

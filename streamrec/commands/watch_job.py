@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamrec.commands.outputs import LinesView, Outputs, PageView, View
 from streamrec.commands.reload import Changes, Reload
-from streamrec.commands.roster import Plan, Roster
+from streamrec.commands.roster import Models, Plan, Roster
 from streamrec.commands.signals import Signals
 from streamrec.commands.watch_terminal import DRAW_SECONDS, WatchTerminal
 from streamrec.core.files import Output, keep_inputs
@@ -21,6 +21,7 @@ from streamrec.errors import SettingsError
 from streamrec.notify.dispatcher import Dispatcher, DispatchSettings
 from streamrec.pipeline.watcher import Camera, Watcher
 from streamrec.runtime.checkpoint import model_file
+from streamrec.runtime.joint import open_models
 from streamrec.runtime.recognizer import Recognizer
 from streamrec.settings.cameras_file import WatchFile
 from streamrec.settings.resolve import InForce
@@ -73,7 +74,7 @@ class WatchJob:
                     *file.read,
                     *self.inputs,
                     *(file_of(camera.address) for camera in cameras),
-                    *(model_file(camera.model) for camera in cameras),
+                    *(model_file(model) for camera in cameras for model in camera.models),
                 ],
             )
             watching = _Watching(self, file, after, written, stack)
@@ -96,10 +97,14 @@ class WatchJob:
         """What happens after an event: as the options say, or else the file."""
         return DispatchSettings.of(file).with_options(**self.after)
 
-    def load(self, model: str) -> Recognizer:
-        """A model's recognizer."""
-        running = self.in_force.running(model)
-        return Recognizer.load(model, engine=running.engine, device=running.device, threads=running.threads)
+    def load(self, models: Models) -> Recognizer:
+        """The recognizer of one model, or of several that watch together: what was tuned is about one alone."""
+        if len(models) > 1:
+            return open_models(models, engine=self.engine, device=self.device, threads=self.threads)
+        running = self.in_force.running(models[0])
+        return Recognizer.load(
+            models[0], engine=running.engine, device=running.device, threads=running.threads
+        )
 
 
 class _Watching:
@@ -146,7 +151,7 @@ class _Watching:
         stack.callback(self._watcher.close, _PATIENCE)  # also after an error
         self._roster = Roster(
             self._watcher,
-            lambda model: self._dispatcher.recorded(job.load(model)),
+            lambda models: self._dispatcher.recorded(job.load(models)),
             self._dispatcher,
             written,
         )

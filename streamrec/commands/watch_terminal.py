@@ -126,8 +126,7 @@ class WatchTerminal(TerminalView):
             table.add_row(
                 Text(printable(camera.name)),
                 state,
-                "" if shown is None else Text(printable(shown.label)),
-                "" if shown is None or shown.unknown else f"{100 * shown.prediction.confidence:.0f} %",
+                *_said(shown),
                 f"{camera.rate:.1f}",
                 str(camera.counts.dropped.get("overload", 0)),
             )
@@ -146,3 +145,13 @@ class WatchTerminal(TerminalView):
             f"({frames / max(took, 0.1):.1f} a second), {dropped} dropped, {f'{still} still, ' if still else ''}"
             f"{self._actions} action{'' if self._actions == 1 else 's'}"
         )
+
+
+def _said(result: Result | None) -> tuple[Text | str, str]:
+    """The label and its probability; of several models all labels, and no number."""
+    if result is None:
+        return "", ""
+    if result.models:
+        return Text(printable(", ".join(f"{one.model}: {one.label}" for one in result.models))), ""
+    sure = "" if result.unknown else f"{100 * result.prediction.confidence:.0f} %"
+    return Text(printable(result.label)), sure

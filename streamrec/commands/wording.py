@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from streamrec.core.text import printable
-from streamrec.types import ActionEnded, Event, Health
+from streamrec.types import ActionEnded, Event, Health, ModelResult
 
 
 def describe(event: Event) -> str:
@@ -11,12 +11,27 @@ def describe(event: Event) -> str:
 
     >>> describe(ActionEnded("wave", 12.5, 10.0, 0.9))
     'wave ended after 2.5 s'
+    >>> from streamrec.types import ActionStarted
+    >>> describe(ActionStarted("fall", 12.5, 0.9, model="night"))
+    'night: fall started (90 %)'
     """
-    label = printable(event.label)
+    label = printable(event.label if event.model in ("", event.label) else f"{event.model}: {event.label}")
     if isinstance(event, ActionEnded):
         counted = "" if event.repetitions is None else f", {event.repetitions} repetitions"
         return f"{label} ended after {event.duration:.1f} s{counted}"
     return f"{label} started ({100 * event.confidence:.0f} %)"
+
+
+def describe_label(said: ModelResult) -> str:
+    """What a model says now: its label, how sure it is, and its name where it is one of several.
+
+    >>> from streamrec.types import Prediction
+    >>> describe_label(ModelResult("fall", Prediction("normal", 0.75, None, 0.0)))
+    'fall: normal 75 %'
+    """
+    name = f"{said.model}: " if said.model else ""
+    sure = "" if said.unknown else f" {100 * said.prediction.confidence:.0f} %"
+    return printable(f"{name}{said.label}{sure}")
 
 
 def describe_health(health: Health) -> str:

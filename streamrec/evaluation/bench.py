@@ -23,7 +23,7 @@ import numpy as np
 from streamrec.core import threads
 from streamrec.core.image import as_bgr
 from streamrec.core.version import commit, version_of
-from streamrec.errors import SourceError
+from streamrec.errors import ModelError, SourceError
 from streamrec.evaluation.metrics import Latency
 from streamrec.events.detector import EventDetector
 from streamrec.outputs.json_lines import JsonLines
@@ -33,8 +33,8 @@ from streamrec.pipeline.loop import results
 from streamrec.pipeline.ring_buffer import RingBuffer
 from streamrec.pipeline.watcher import Watcher
 from streamrec.runtime.engine import Engine
-from streamrec.runtime.load import make_engine
-from streamrec.runtime.recognizer import Recognizer
+from streamrec.runtime.joint import open_models
+from streamrec.runtime.recognizer import Recognizer, tracker_of
 from streamrec.settings.tuned_file import DEFAULT_MODEL
 from streamrec.sources.files import FileSource
 from streamrec.sources.health import amiss
@@ -56,6 +56,7 @@ class BenchSettings:
     """The model that is measured, on which frames, and for how long."""
 
     model: str = DEFAULT_MODEL
+    further: tuple[str, ...] = ()  # models that run with it, in one pass
     engine: str = "auto"
     device: str = "auto"
     threads: int | None = None  # of one step; None: what suits the model
@@ -88,10 +89,15 @@ class BenchReport:
 def run_bench(settings: BenchSettings, *, log: Callable[[str], None] = lambda text: None) -> BenchReport:
     """Measure a model on this machine; ``log`` is called for each stage."""
     threads.limit_opencv_threads()
-    name, engine = make_engine(
-        settings.model, engine=settings.engine, device=settings.device, threads=settings.threads
+    recognizer = open_models(
+        (settings.model, *settings.further),
+        engine=settings.engine,
+        device=settings.device,
+        threads=settings.threads,
     )
-    recognizer = Recognizer(engine, name)
+    name, engine = " + ".join(recognizer.configs), recognizer._engine
+    if recognizer.passes > 1:
+        raise ModelError(f"{name} run in {recognizer.passes} passes, one after the other: measure each alone")
     with tempfile.TemporaryDirectory() as folder:
         log("making a video")
         video = settings.video or make_video(
@@ -166,8 +172,9 @@ def time_stages(
     recognizer: Recognizer, video: Path, frames: Sequence[Frame], rounds: int
 ) -> dict[str, float]:
     """Milliseconds a frame of each stage alone, over the same frames: the median of rounds that take turns."""
+    tracker = tracker_of(recognizer.configs)
     made = [
-        Result(frame, prediction, (), 0.01, 0)
+        Result(frame, prediction, (), 0.01, 0, models=tracker.models(prediction))
         for frame, prediction in zip(frames, predictions(recognizer, frames), strict=True)
     ]
     transform = recognizer.config.transform
@@ -366,9 +373,9 @@ import time
 begun = time.perf_counter()
 import sys, json
 import numpy as np
-from streamrec import Frame, Recognizer
-model, engine, device, threads, height, width = json.loads(sys.argv[1])
-recognizer = Recognizer.load(model, engine=engine, device=device, threads=threads)
+from streamrec import Frame, open_models
+models, engine, device, threads, height, width = json.loads(sys.argv[1])
+recognizer = open_models(models, engine=engine, device=device, threads=threads)
 image = np.zeros((height, width, 3), np.uint8)
 state = recognizer.initial_state()
 prediction, state = recognizer.step(Frame(image, 0, 0.0), state)
@@ -387,7 +394,13 @@ print(json.dumps([seconds, memory]))
 def time_starts(settings: BenchSettings, shape: tuple[int, ...]) -> dict[str, float | None]:
     """Fresh processes: seconds from ``import streamrec`` to the first prediction, and the most memory, in MB."""
     asked = json.dumps(
-        [settings.model, settings.engine, settings.device, settings.threads, shape[0], shape[1]]
+        [
+            (settings.model, *settings.further),
+            settings.engine,
+            settings.device,
+            settings.threads,
+            *shape[:2],
+        ]
     )
     found = []
     for _ in range(settings.starts):

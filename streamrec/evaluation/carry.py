@@ -20,7 +20,14 @@ from streamrec.errors import SourceError
 from streamrec.evaluation.evaluate import play
 from streamrec.evaluation.intervals import poisson_interval, wilson_interval
 from streamrec.evaluation.metrics import OnsetDelay, mean_auc
-from streamrec.evaluation.reports import Interval, Playback, alarms_of, background_of, interval_of_mean
+from streamrec.evaluation.reports import (
+    Interval,
+    Playback,
+    alarms_of,
+    background_of,
+    interval_of_mean,
+    label_of,
+)
 from streamrec.evaluation.sets import WHOLE, DataSet, clips_of
 from streamrec.events.detector import EventDetector
 from streamrec.nn.config import ModelConfig
@@ -50,6 +57,7 @@ class ClipScore:
     false: int  # events that are outside every action
     hours: float  # without an action
     is_right: bool  # every action was found, and nothing else was told
+    ends_right: bool  # its last prediction is its action, or of a clip without one none that is judged
     truth: tuple[bool, ...]  # of each shown action, whether the clip has it
     peaks: tuple[float, ...]  # highest smoothed score of each
 
@@ -72,6 +80,8 @@ class CarryRow:
     soon: int | None = None  # found within SOON of their onset; None: the set has no times
     quiet: int = 0  # clips without an action
     left_alone: int = 0  # of them, those without an event
+    # Clips with an action whose last prediction is right, and clips without one; None: the set has times.
+    at_end: tuple[int, int] | None = None
     right: float | None = None  # part of the clips of which all is right
     right_interval: Interval | None = None
     auc: float | None = None  # of the highest smoothed score of each clip; mean over the shown actions
@@ -270,6 +280,7 @@ def score_of(
     false = 0 if alarms is None else alarms.count
     true = {action.label for action in playback.actions}
     is_timed = bool(playback.actions) and all(action.end < WHOLE for action in playback.actions)
+    last = label_of(playback.probabilities[-1], config.labels)
     detector = EventDetector(config.labels, config.events)
     state, peak = detector.initial_state(), np.zeros(len(config.labels))
     for time, scores in zip(playback.timestamps.tolist(), playback.probabilities, strict=True):
@@ -285,6 +296,7 @@ def score_of(
         false=false,
         hours=0.0 if alarms is None else alarms.hours,
         is_right=found == len(playback.actions) and not false and all(e.label in true for e in starts),
+        ends_right=last in true if true else last not in judged,
         truth=tuple(label in true for label in shown),
         peaks=tuple(float(peak[config.labels.index(label)]) for label in shown),
     )
@@ -331,6 +343,7 @@ def row_of(
     right = [one.is_right for one in scores]
     ranked = np.array([(one.truth, one.peaks) for one in scores], float)  # (clips, 2, actions)
     auc = mean_auc(ranked)
+    is_timed = any(one.is_timed for one in scores)
     delays = [delay for one in scores for delay in one.delays]
     actions, found = (sum(getattr(one, name) for one in scores) for name in ("actions", "found"))
     return replace(
@@ -339,7 +352,13 @@ def row_of(
         found=found,
         recall=found / actions if actions else None,
         recall_interval=_interval(found, actions, counts, groups),
-        soon=sum(delay <= SOON for delay in delays) if any(one.is_timed for one in scores) else None,
+        at_end=None
+        if is_timed
+        else (
+            sum(one.ends_right and one.actions > 0 for one in scores),
+            sum(one.ends_right and not one.actions for one in scores),
+        ),
+        soon=sum(delay <= SOON for delay in delays) if is_timed else None,
         right=sum(right) / len(right),
         right_interval=_interval(sum(right), len(right), np.array([(r, 1.0) for r in right]), groups),
         auc=None if np.isnan(auc) else auc,

@@ -209,15 +209,7 @@ def markdown_of(report: Mapping[str, Any]) -> str:
             )
         )
     if "repetitions" in methods[MODEL]:
-        found = methods[MODEL]["repetitions"]
-        header = ["repetitions, clips whose number is known", "mean error", "off by one at most", "exact"]
-        row = [
-            f"{found['clips']:g}",
-            f"{found['error']:.2f}",
-            percent(found["off_by_one"]),
-            percent(found["exact"]),
-        ]
-        parts.append(table(header, [row]))
+        parts.append(_repetitions(methods[MODEL]["repetitions"]))
     first = next(iter(model["by_label"].values()))
     parts.append(
         table(
@@ -245,6 +237,18 @@ def markdown_of(report: Mapping[str, Any]) -> str:
     if report["unreadable"]:
         parts.append("\n".join(["Could not be read:", "", *(f"- {line}" for line in report["unreadable"])]))
     return "\n\n".join(parts) + "\n"
+
+
+def _repetitions(found: Mapping[str, Any]) -> str:
+    """How well repetitions are counted."""
+    header = ["repetitions, clips whose number is known", "mean error", "off by one at most", "exact"]
+    row = [
+        f"{found['clips']:g}",
+        f"{found['error']:.2f}",
+        percent(found["off_by_one"]),
+        percent(found["exact"]),
+    ]
+    return table(header, [row])
 
 
 def _nested(nested: Mapping[str, Any]) -> list[str]:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from streamrec.core.context import Closing
@@ -257,9 +258,15 @@ class Dispatcher(Closing):
         model: str = "",
         live: bool = True,
         actions: Iterable[str] = (),
+        models: Mapping[str, Iterable[str]] = MappingProxyType({}),
         privacy: str = "",
     ) -> None:
-        """A camera is watched, by this model, for these actions; ``privacy`` where it has its own."""
+        """A camera is watched, by this model, for these actions; ``privacy`` where it has its own.
+
+        ``models``: in place of both, the models by name with the actions of each.
+        """
+        if len(models) == 1:
+            ((model, actions),) = models.items()
         self._models[name] = model, live
         if self.evidence is not None:
             self.evidence.set_privacy(name, Privacy(privacy) if privacy else None)
@@ -268,7 +275,10 @@ class Dispatcher(Closing):
             (self._recorder.unseen.discard if wanted == "full" else self._recorder.unseen.add)(name)
         actions = tuple(actions)
         for receiver in self._receivers:
-            receiver.camera(name, actions, model)
+            if len(models) > 1:
+                receiver.models(name, {one: tuple(own) for one, own in models.items()})
+            else:
+                receiver.camera(name, actions, model)
 
     def recorded(self, recognizer: Recognizer) -> Recognizer:
         """The recognizer to use: where a flight recorder runs, one that records its steps."""

@@ -8,6 +8,8 @@ A camera is a device, each of its actions a binary sensor, its state a sensor. T
     <camera>/<action>/event       the last event, as JSON
     events                        all events, as JSON, at least once: they wait on the disk until the broker has them
 
+Where several models watch a camera, the model stands between: <camera>/<model>/<action>.
+
 All but ``events`` are retained, and published again at each connection, so that they are always current.
 """
 
@@ -20,9 +22,9 @@ import secrets
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from streamrec.core.version import version_of
 from streamrec.errors import SinkError, need
@@ -38,6 +40,7 @@ _CONFIRM_SECONDS = 10.0  # for the broker to confirm a message
 _ANSWER_SECONDS = 10.0  # for the broker to answer at all
 _STEADY_SECONDS = 5.0  # connected, before that is reported: an unsteady connection is reported once
 _MOST_QUEUED = 1000  # messages that paho keeps for a broker that confirms none; all are in the outbox too
+_Action: TypeAlias = tuple[str, str]  # a model, "" where the camera has one; and a label
 _LIVE = "{{ 'online' if value == 'live' else 'offline' }}"  # without frames, the actions are unavailable
 
 
@@ -100,7 +103,7 @@ class Mqtt(Receiver):
         paho = need("paho.mqtt.client", extra="mqtt")
         self._settings = settings
         self._retained: dict[str, str] = {}  # topic: current payload
-        self._actions: dict[str, tuple[str, ...]] = {}  # camera: the actions it may report
+        self._actions: dict[str, tuple[_Action, ...]] = {}  # camera: the actions it may report
         self._lock = threading.Lock()
         self._connected = False
         self._connections = 0  # so far
@@ -153,7 +156,14 @@ class Mqtt(Receiver):
 
     def camera(self, name: str, actions: Iterable[str], model: str = "") -> None:
         """A camera is watched, for these actions."""
-        actions = tuple(actions)
+        self._watched(name, tuple(("", action) for action in actions), model)
+
+    def models(self, name: str, actions: Mapping[str, tuple[str, ...]]) -> None:
+        """A camera is watched by several models, for these actions of each."""
+        found = tuple((model, action) for model, own in actions.items() for action in own)
+        self._watched(name, found, " + ".join(actions))
+
+    def _watched(self, name: str, actions: tuple[_Action, ...], model: str) -> None:
         gone = set(self._actions.get(name, ())) - set(actions)
         self._actions[name] = actions
         for action in actions:
@@ -182,9 +192,13 @@ class Mqtt(Receiver):
         """Publish a committed announcement."""
         entry = announcement.entry
         self._worker.wake()
-        if entry.label not in self._actions.get(entry.camera, ()):  # the camera is no longer watched
+        actions = self._actions.get(entry.camera, ())
+        action = next(
+            (one for one in ((entry.model, entry.label), ("", entry.label)) if one in actions), None
+        )
+        if action is None:  # the camera is no longer watched
             return
-        topic = self._topic(entry.camera, entry.label)
+        topic = self._topic(entry.camera, action)
         latest = self._retained.get(f"{topic}/event")
         if announcement.kind is not Kind.evidence or latest is None or entry.id in latest:
             self._set(f"{topic}/event", json.dumps(entry.to_dict(), ensure_ascii=False))
@@ -214,9 +228,12 @@ class Mqtt(Receiver):
     def _state_topic(self, camera: str) -> str:
         return f"{self._settings.prefix}/{topic_of(camera)}/state"
 
-    def _topic(self, camera: str, action: str) -> str:
+    def _topic(self, camera: str, action: _Action) -> str:
+        model, label = action
+        if model:
+            return "/".join((self._settings.prefix, *map(topic_of, (camera, model, label))))
         # An action named like the camera's own topic gets another one.
-        level = "state_action" if action == "state" else topic_of(action)
+        level = "state_action" if label == "state" else topic_of(label)
         return f"{self._settings.prefix}/{topic_of(camera)}/{level}"
 
     def _set(self, topic: str, payload: str) -> None:
@@ -295,10 +312,16 @@ class Mqtt(Receiver):
     def _id(self, *names: str) -> str:
         return "_".join((topic_of(self._settings.prefix), *map(topic_of, names)))
 
+    def _id_of(self, camera: str, action: _Action) -> str:
+        model, label = action
+        return self._id(camera, "action", *([model] if model else []), label)
+
     def _discovery(self, camera: str) -> str:
         return f"{self._settings.discovery}/device/{self._id(camera)}/config"
 
-    def _device(self, camera: str, actions: Iterable[str], gone: Iterable[str], model: str) -> dict[str, Any]:
+    def _device(
+        self, camera: str, actions: Iterable[_Action], gone: Iterable[_Action], model: str
+    ) -> dict[str, Any]:
         online = {"topic": self._status}
         has_frames = {"topic": self._state_topic(camera), "value_template": _LIVE}
         components: dict[str, dict[str, Any]] = {
@@ -314,17 +337,17 @@ class Mqtt(Receiver):
         }
         for action in actions:
             topic = self._topic(camera, action)
-            components[self._id(camera, "action", action)] = {
+            components[self._id_of(camera, action)] = {
                 "platform": "binary_sensor",
-                "unique_id": self._id(camera, "action", action),
-                "name": action,
+                "unique_id": self._id_of(camera, action),
+                "name": action[1] if action[0] in ("", action[1]) else f"{action[0]}: {action[1]}",
                 "state_topic": topic,
                 "json_attributes_topic": f"{topic}/event",
                 "availability": [online, has_frames],
                 "availability_mode": "all",
             }
         for action in gone:  # a component with nothing but its platform is removed
-            components[self._id(camera, "action", action)] = {"platform": "binary_sensor"}
+            components[self._id_of(camera, action)] = {"platform": "binary_sensor"}
         return {
             "device": {
                 "identifiers": [self._id(camera)],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,11 @@ class Receiver(ABC):
 
     def camera(self, name: str, actions: Iterable[str], model: str = "") -> None:  # noqa: B027 (most receivers need none)
         """A camera is watched, and these are the actions that its model knows."""
+
+    def models(self, name: str, actions: Mapping[str, tuple[str, ...]]) -> None:
+        """A camera is watched by several models at once; ``actions``: of each, by its name."""
+        labels = dict.fromkeys(label for own in actions.values() for label in own)
+        self.camera(name, tuple(labels), " + ".join(actions))
 
     def remove(self, name: str) -> None:  # noqa: B027 (most receivers need none)
         """A camera is no longer watched."""

@@ -21,7 +21,7 @@ from streamrec.core.messages import described, why
 from streamrec.core.text import printable
 from streamrec.errors import SinkError
 from streamrec.outputs.sink import Sink, cannot_write
-from streamrec.types import ActionEnded, Event, Health, Result
+from streamrec.types import ActionEnded, Event, Health, ModelResult, Result
 
 
 class JsonLines(Sink):
@@ -82,8 +82,9 @@ class JsonLines(Sink):
         )
 
     def write(self, result: Result) -> None:
-        """Write the prediction, unless the result only repeats the last one, and the events."""
-        lines = [_prediction_line(result)] if self._predictions and not result.repeated else []
+        """Write the prediction of each model, unless the result only repeats the last one, and the events."""
+        said = result.each if self._predictions and not result.repeated else ()
+        lines = [_prediction_line(result, one) for one in said]
         self._write(lines + [_event_line(event, result.frame.source) for event in result.events])
 
     def write_event(self, source: str, event: Event) -> None:
@@ -131,12 +132,13 @@ def _number(value: float, digits: int) -> float | None:
     return round(value, digits) if math.isfinite(value) else None
 
 
-def _prediction_line(result: Result) -> dict[str, object]:
-    frame, prediction = result.frame, result.prediction
+def _prediction_line(result: Result, said: ModelResult) -> dict[str, object]:
+    frame, prediction = result.frame, said.prediction
     return {
         "type": "prediction",
         "version": 1,
         "source": frame.source,
+        **({"model": said.model} if said.model else {}),
         "index": int(frame.index),
         "timestamp": _number(frame.timestamp, 6),
         "segment": int(frame.segment),
@@ -149,13 +151,13 @@ def _prediction_line(result: Result) -> dict[str, object]:
         "latency": _number(result.latency, 4),
         "dropped": int(result.dropped),
         **({} if result.still is None else {"still": int(result.still)}),
-        **({} if result.repetitions is None else {"repetitions": int(result.repetitions)}),
-        **({} if prediction.strangeness is None else _strangeness(result, prediction.strangeness)),
+        **({} if said.repetitions is None else {"repetitions": int(said.repetitions)}),
+        **({} if prediction.strangeness is None else _strangeness(said, prediction.strangeness)),
     }
 
 
-def _strangeness(result: Result, value: float) -> dict[str, object]:
-    return {"strangeness": _number(value, 3), "unknown": result.unknown}
+def _strangeness(said: ModelResult, value: float) -> dict[str, object]:
+    return {"strangeness": _number(value, 3), "unknown": said.unknown}
 
 
 def _event_line(event: Event, source: str) -> dict[str, object]:
@@ -165,6 +167,7 @@ def _event_line(event: Event, source: str) -> dict[str, object]:
         "version": 1,
         "event": "ended" if ended else "started",
         "source": event.source or source,
+        **({"model": event.model} if event.model else {}),
         "label": event.label,
         "timestamp": _number(event.timestamp, 6),
         "confidence": _number(event.confidence, 4),

@@ -18,7 +18,7 @@ from streamrec.core.image import as_bgr
 from streamrec.core.messages import described
 from streamrec.core.text import in_visual_order, printable, spelled
 from streamrec.errors import WrongValue
-from streamrec.types import ActionStarted, Result
+from streamrec.types import ActionStarted, Frame, ModelResult, Result
 
 Color = tuple[int, int, int]  # BGR, as OpenCV has it
 
@@ -69,6 +69,7 @@ class Action:
     label: str
     started: float  # seconds on the source's clock
     ended: float | None = None
+    model: str = ""  # the one that saw it, where there are several
 
 
 class Trail:
@@ -90,46 +91,55 @@ class Trail:
     def __init__(self, seconds: float = 10.0, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.seconds = seconds
         self._clock = clock
-        self._moments: deque[Moment] = deque(maxlen=4096)
+        self._moments: deque[Moment] = deque(maxlen=4096)  # of the first model
+        self._further: dict[str, deque[Moment]] = {}  # of the others, by name
         self._arrivals: deque[float] = deque(maxlen=512)
         self._actions: deque[Action] = deque(maxlen=16)
         self._where: tuple[str, int] | None = None  # source and segment
 
     def push(self, result: Result) -> None:
         """Remember a result; one that repeats the last frame only brings its events."""
-        frame, prediction = result.frame, result.prediction
+        frame = result.frame
         where = (frame.source, frame.segment)
         last = self._moments[-1].timestamp if self._moments else -math.inf
         if not result.repeated:
             if where != self._where or not frame.timestamp >= last:
                 self.clear()
             self._where = where
-            self._moments.append(
-                Moment(
-                    frame.timestamp,
-                    _index_of(result.label, prediction.labels),
-                    result.label,
-                    0.0 if result.unknown else prediction.confidence,
-                    frame.truth,
-                    -1 if frame.truth is None else _index_of(frame.truth, prediction.labels),
-                )
-            )
-            # One moment older than the window stays: the left edge of the timeline lies behind it.
-            while len(self._moments) > 1 and self._moments[1].timestamp <= frame.timestamp - self.seconds:
-                self._moments.popleft()
+            self._remember(self._moments, frame, result.each[0])
+            for one in result.each[1:]:
+                moments = self._further.setdefault(one.model, deque(maxlen=self._moments.maxlen))
+                self._remember(moments, frame, one)
             now = self._clock()
             self._arrivals.append(now)
             while len(self._arrivals) > 2 and self._arrivals[0] < now - 2.0:
                 self._arrivals.popleft()
         self._follow_events(result)
 
+    def _remember(self, moments: deque[Moment], frame: Frame, said: ModelResult) -> None:
+        labels = said.prediction.labels
+        moments.append(
+            Moment(
+                frame.timestamp,
+                _index_of(said.label, labels),
+                said.label,
+                0.0 if said.unknown else said.prediction.confidence,
+                frame.truth,
+                -1 if frame.truth is None else _index_of(frame.truth, labels),
+            )
+        )
+        # One moment older than the window stays: the left edge of the timeline lies behind it.
+        while len(moments) > 1 and moments[1].timestamp <= frame.timestamp - self.seconds:
+            moments.popleft()
+
     def _follow_events(self, result: Result) -> None:
         for event in result.events:
             if isinstance(event, ActionStarted):
-                self._actions.append(Action(event.label, event.timestamp))
+                self._actions.append(Action(event.label, event.timestamp, model=event.model))
                 continue
             for i, action in enumerate(self._actions):
-                if action.label == event.label and action.ended is None:
+                is_it = (action.model, action.label) == (event.model, event.label)
+                if is_it and action.ended is None:
                     self._actions[i] = replace(action, ended=event.timestamp)
                     break
         now = result.frame.timestamp
@@ -140,6 +150,7 @@ class Trail:
     def clear(self) -> None:
         """Forget everything but the frame rate."""
         self._moments.clear()
+        self._further.clear()
         self._actions.clear()
 
     @property
@@ -153,6 +164,11 @@ class Trail:
     def actions(self) -> tuple[Action, ...]:
         """The actions that run or have just ended, the newest last."""
         return tuple(self._actions)
+
+    @property
+    def each(self) -> list[list[Moment]]:
+        """The moments of each model; those of the first are what iterating gives."""
+        return [list(self._moments), *map(list, self._further.values())]
 
     def __iter__(self) -> Iterator[Moment]:
         return iter(self._moments)
@@ -201,7 +217,7 @@ def draw(image: np.ndarray, result: Result, trail: Trail | Iterable[Moment] = ()
     if width < 120 or height < 90:
         _draw_tiny(out, result, trail)
         return out
-    bottom = _draw_label(out, result, unit)
+    bottom = _draw_labels(out, result, unit)
     top = _draw_time(out, result, trail, unit)
     bottom = _draw_count(out, result, unit, bottom, top)
     actions = trail.actions if isinstance(trail, Trail) else _actions_in(result)
@@ -258,7 +274,9 @@ def draw_cue(
 
 
 def _actions_in(result: Result) -> tuple[Action, ...]:
-    return tuple(Action(e.label, e.timestamp) for e in result.events if isinstance(e, ActionStarted))
+    return tuple(
+        Action(e.label, e.timestamp, model=e.model) for e in result.events if isinstance(e, ActionStarted)
+    )
 
 
 def _label_width(width: int, unit: float) -> int:
@@ -266,37 +284,52 @@ def _label_width(width: int, unit: float) -> int:
     return min(width - 2 * margin, round(252 * unit))
 
 
-def _draw_label(out: np.ndarray, result: Result, unit: float) -> int:
-    """The panel at the top left: the label, its probability, and the next likeliest. Returns where it ends.
+def _draw_labels(out: np.ndarray, result: Result, unit: float) -> int:
+    """The panels at the top left, one for each model. Returns where they end."""
+    each = result.each
+    room = round(out.shape[0] * 0.6)
+    top = margin = round(10 * unit)
+    bottom = top
+    for one in each:
+        bottom = _draw_label(out, one, unit, top, margin + (room - margin) // len(each))
+        top = bottom + round(6 * unit)
+        if top >= room:
+            break
+    return bottom
 
-    An unknown frame is labelled so, and the likeliest labels stand below.
+
+def _draw_label(out: np.ndarray, said: ModelResult, unit: float, y0: int, room: int) -> int:
+    """The panel of a model: the label, its probability, and the next likeliest. Returns where it ends.
+
+    An unknown frame is labelled so, and the likeliest labels stand below. ``y0``: its top; ``room``: what it may take.
     """
-    height, width = out.shape[:2]
-    prediction = result.prediction
+    width = out.shape[1]
+    prediction = said.prediction
     margin, pad = round(10 * unit), round(12 * unit)
     panel_width = _label_width(width, unit)
     big, small = max(8, round(15 * unit)), max(6, round(8.6 * unit))
     bar, row = max(2, round(4 * unit)), max(small * 2, round(25 * unit))
 
-    others = _others(prediction.labels, result.label, prediction.probabilities)
+    others = _others(prediction.labels, said.label, prediction.probabilities)
     head = pad + big + round(9 * unit) + bar
-    room = round(height * 0.6) - margin - head - pad
+    room -= margin + head + pad
     others = others[: max(0, min(len(others), room // row))]
     panel_height = head + len(others) * row + pad
-    x0, y0 = margin, margin
+    x0 = margin
     _panel(out, x0, y0, panel_width, panel_height, unit)
 
     left, right = x0 + pad, x0 + panel_width - pad
-    percent = "" if result.unknown else _percent(prediction.confidence)
+    percent = "" if said.unknown else _percent(prediction.confidence)
     percent_cap = round(big * 0.8)
     percent_width = _width_of(percent, percent_cap, False)
     base = y0 + pad + big
     _write(out, percent, right - percent_width, base, percent_cap, WHITE)
-    name, cap = _fit(result.label, right - left - percent_width - pad // 2, big, True)
+    called = _named(said.model, said.label)
+    name, cap = _fit(called, right - left - percent_width - pad // 2, big, True)
     _write(out, name, left, base, cap, WHITE, bold=True)
     y = base + round(9 * unit)
-    color = color_of(_index_of(result.label, prediction.labels), result.label)
-    _bar(out, left, y, right - left, bar, 0.0 if result.unknown else prediction.confidence, color)
+    color = color_of(_index_of(said.label, prediction.labels), said.label)
+    _bar(out, left, y, right - left, bar, 0.0 if said.unknown else prediction.confidence, color)
 
     y += bar
     for index, label, probability in others:
@@ -314,9 +347,10 @@ def _draw_label(out: np.ndarray, result: Result, unit: float) -> int:
 
 def _draw_count(out: np.ndarray, result: Result, unit: float, bottom: int, top: int) -> int:
     """The repetitions below the first panel, to be read from across a room. Returns where they end."""
-    if result.repetitions is None:
+    counted = [one.repetitions for one in result.each if one.repetitions is not None]
+    if not counted:
         return bottom
-    text = str(result.repetitions)
+    text = str(counted[0])
     gap, pad = round(6 * unit), round(12 * unit)
     room = top - bottom - 2 * gap - 2 * pad
     cap = min(round(54 * unit), room)
@@ -337,14 +371,16 @@ def _draw_time(out: np.ndarray, result: Result, trail: Trail | Iterable[Moment],
     frame = result.frame
     seconds = trail.seconds if isinstance(trail, Trail) else 10.0
     moments = list(trail) if math.isfinite(frame.timestamp) else []
+    further = trail.each[1:] if moments and isinstance(trail, Trail) else []
     margin, pad = round(10 * unit), round(9 * unit)
     small = max(6, round(7.6 * unit))
     strip = max(4, round(11 * unit)) if moments else 0
     truth = max(2, round(4 * unit)) if moments and frame.truth is not None else 0
     gap = max(1, round(2 * unit))
     panel_width = width - 2 * margin
+    strips = strip + len(further) * (gap + strip)
     panel_height = (
-        pad + strip + (gap + truth if truth else 0) + (round(8 * unit) if moments else 0) + small + pad
+        pad + strips + (gap + truth if truth else 0) + (round(8 * unit) if moments else 0) + small + pad
     )
     x0, y0 = margin, height - margin - panel_height
     _panel(out, x0, y0, panel_width, panel_height, unit)
@@ -355,6 +391,12 @@ def _draw_time(out: np.ndarray, result: Result, trail: Trail | Iterable[Moment],
         predicted, known = _columns(moments, frame.timestamp, seconds, right - left, truth > 0)
         out[y : y + strip, left:right] = predicted
         y += strip
+        for others in further:
+            y += gap
+            out[y : y + strip, left:right] = _columns(others, frame.timestamp, seconds, right - left, False)[
+                0
+            ]
+            y += strip
         if truth:
             y += gap
             out[y : y + truth, left:right] = known
@@ -395,7 +437,7 @@ def _draw_actions(
     if not actions:
         return
     width = out.shape[1]
-    labels = result.prediction.labels
+    labels = {one.model: one.prediction.labels for one in result.each}
     margin, pad = round(10 * unit), round(9 * unit)
     cap = max(6, round(8.6 * unit))
     chip_height = cap + 2 * max(4, round(7 * unit))
@@ -408,14 +450,16 @@ def _draw_actions(
     for action in list(reversed(actions))[:3]:
         if y + chip_height > top:
             return
-        color = color_of(_index_of(action.label, labels), action.label)
+        color = color_of(_index_of(action.label, labels.get(action.model, ())), action.label)
         until = result.frame.timestamp if action.ended is None else action.ended
         lasted = max(0.0, until - action.started)
         fresh = action.ended is None and lasted < _JUST
         tail = "started" if fresh else _lasted_text(lasted, action.ended is not None)
         tail_width = _width_of(tail, cap, False)
         inner = 2 * dot + round(6 * unit) + round(6 * unit)
-        name, name_cap = _fit(action.label, room - 2 * pad - inner - tail_width, cap, True)
+        name, name_cap = _fit(
+            _named(action.model, action.label), room - 2 * pad - inner - tail_width, cap, True
+        )
         name_width = _width_of(name, name_cap, True)
         chip_width = 2 * pad + inner + name_width + tail_width
         if chip_width > room:
@@ -490,6 +534,15 @@ def _others(labels: tuple[str, ...], label: str, probabilities: np.ndarray) -> l
     order = np.argsort(-probabilities, kind="stable")[:6] if len(labels) == len(probabilities) else ()
     found = ((int(i), labels[i], float(probabilities[i])) for i in order)
     return list(islice((entry for entry in found if entry[1] != label), 4))
+
+
+def _named(model: str, label: str) -> str:
+    """A label with the name of its model, where that is one of several and says more.
+
+    >>> _named("night", "fall"), _named("fall", "fall"), _named("", "fall")
+    ('night: fall', 'fall', 'fall')
+    """
+    return label if model in ("", label) else f"{model}: {label}"
 
 
 def _index_of(label: str, labels: tuple[str, ...]) -> int:

@@ -35,10 +35,12 @@ from streamrec.core.messages import explain_errors, shortened, why
 from streamrec.core.reading import read_data, read_json
 from streamrec.core.version import version_of
 from streamrec.errors import DataError, SettingsError, SinkError, StateError
+from streamrec.nn.transforms import Transform
 from streamrec.runtime.checkpoint import SHIPPED, shipped_models
-from streamrec.runtime.recognizer import Recognizer, RecognizerWrapper
+from streamrec.runtime.joint import open_models
+from streamrec.runtime.recognizer import Recognizer, RecognizerWrapper, configs_of
 from streamrec.state import State
-from streamrec.types import ActionEnded, Frame, Health, Prediction, Result
+from streamrec.types import ActionEnded, Event, Frame, Health, Prediction, Result
 
 LAYOUT = 1
 _PART_SECONDS = 60.0
@@ -118,7 +120,7 @@ class FlightRecorder(Closing):
                     "index": result.frame.index,
                     "dropped": result.dropped,
                     "events": [
-                        {"event": "ended" if isinstance(e, ActionEnded) else "started", **asdict(e)}
+                        {"event": "ended" if isinstance(e, ActionEnded) else "started", **_event(e)}
                         for e in result.events
                     ],
                 }
@@ -161,11 +163,11 @@ class FlightRecorder(Closing):
                     "timestamp": float(frame.timestamp),
                     "segment": int(frame.segment),
                     "picture": self._put_picture(frame, model),
-                    "said": _text(prediction.probabilities),
+                    "said": _text(_probabilities(prediction)),
                     "after": digest_of(after),
                 }
-                if prediction.phase is not None:
-                    entry["phase"] = list(prediction.phase)
+                if (phase := _phase(prediction)) is not None:
+                    entry["phase"] = phase
                 if self._last.get(frame.source) is not state:
                     kept = state if entry["picture"] is not None else _without_pictures(state)
                     entry["before"] = self._put(kept.to_bytes())
@@ -183,8 +185,11 @@ class FlightRecorder(Closing):
         if self._pictures is Pictures.none or frame.source in self.unseen:
             return None
         image = as_bgr(frame.image)
-        if self._pictures is Pictures.input:
-            image = self._models[model].config.transform.resize(image)
+        if (
+            self._pictures is Pictures.input
+            and (transform := _only_transform(self._models[model])) is not None
+        ):
+            image = transform.resize(image)
         return [*self._put(image.tobytes()), *image.shape[:2]]
 
     def _put(self, data: bytes) -> list[int]:
@@ -253,7 +258,7 @@ class FlightRecorder(Closing):
             },
             "pictures": str(self._pictures),
             "models": [
-                {"name": m.name, "engine": m.engine, "device": m.device, "labels": list(m.labels)}
+                {"name": m.name, "engine": m.engine, "device": m.device, "labels": _labels(m)}
                 for m in self._models
             ],
         }
@@ -314,12 +319,13 @@ def load_recorded(name: str, engine: str) -> Recognizer:
 
     A recording may come from a stranger, so a name in it is never taken as a path on this machine.
     """
-    if name not in shipped_models():
+    names = name.split("+")  # of several models on one stream
+    if not set(names) <= set(shipped_models()):
         raise DataError(
             f"the recording was made with the model {shortened(name)}, which does not come with streamrec: "
             "say with --model which file it is"
         )
-    return Recognizer.load(SHIPPED / f"{name}.safetensors", engine=engine)
+    return open_models([SHIPPED / f"{one}.safetensors" for one in names], engine=engine)
 
 
 def replay(folder: Path, load: Callable[[str, str], Recognizer] = load_recorded) -> Replayed:
@@ -369,7 +375,7 @@ def _replay(folder: Path, load: Callable[[str, str], Recognizer]) -> Replayed:
                 continue
             frames += 1
             states[entry["camera"]] = state
-            difference = _difference(entry, prediction, state, recognizer.labels)
+            difference = _difference(entry, prediction, state, _labels(recognizer))
             if difference is not None:
                 return Replayed(steps, frames, unseen, f"{where}: {difference}", tuple(notes))
     if not frames and not unseen:
@@ -524,21 +530,21 @@ def _frame(entry: dict[str, Any], data: BinaryIO, recognizer: Recognizer, where:
 
 
 def _difference(
-    entry: dict[str, Any], prediction: Prediction, state: State, labels: tuple[str, ...]
+    entry: dict[str, Any], prediction: Prediction, state: State, labels: Sequence[str]
 ) -> str | None:
     try:
         then = np.frombuffer(base64.b64decode(entry["said"]), np.float32)
     except ValueError as error:
         raise DataError("the prediction of a frame is damaged in the recording") from error
-    now = np.asarray(prediction.probabilities, np.float32)
+    now = np.asarray(_probabilities(prediction), np.float32)
     where = f"{entry['camera']}, frame {entry['index']} at {entry['timestamp']:.3f} s"
     if then.shape != now.shape:
         return f"{where}: {len(then)} labels then, {len(now)} now: it is another model"
     if then.tobytes() != now.tobytes():
         most = int(np.argmax(np.abs(then - now)))
         return f"{where}: {labels[most]} was {then[most]:.9g} then, and is {now[most]:.9g} now"
-    if prediction.phase is not None and list(prediction.phase) != entry.get("phase"):
-        return f"{where}: the phase was {entry.get('phase')} then, and is {list(prediction.phase)} now"
+    if (phase := _phase(prediction)) is not None and phase != entry.get("phase"):
+        return f"{where}: the phase was {entry.get('phase')} then, and is {phase} now"
     if digest_of(state) != entry["after"]:
         return f"{where}: the prediction is the same, but the state after it differs"
     return None
@@ -555,6 +561,37 @@ def digest_of(state: State) -> int:
     for array in (*state.head, *state.cache, state.clock, state.segment):
         digest = zlib.crc32(np.ascontiguousarray(array).tobytes(), digest)
     return digest
+
+
+def _labels(recognizer: Recognizer) -> list[str]:
+    """Of all its models, in the order of ``_probabilities``."""
+    return [label for config in configs_of(recognizer).values() for label in config.labels]
+
+
+def _probabilities(prediction: Prediction) -> np.ndarray:
+    """(labels,) of all models."""
+    each = [one.probabilities for one in prediction.each]
+    return each[0] if len(each) == 1 else np.concatenate(each)
+
+
+def _phase(prediction: Prediction) -> list[float] | None:
+    """Cosine and sine of each model that counts; None: none does."""
+    found = [number for one in prediction.each if one.phase is not None for number in one.phase]
+    return found or None
+
+
+def _only_transform(recognizer: Recognizer) -> Transform | None:
+    """What its models make of a frame; None where they make different images of it."""
+    transforms = [config.transform for config in configs_of(recognizer).values()]
+    sizes = {(one.height, one.width, one.fit) for one in transforms}
+    return transforms[0] if len(sizes) == 1 else None
+
+
+def _event(event: Event) -> dict[str, Any]:
+    values = asdict(event)
+    if not event.model:
+        del values["model"]
+    return values
 
 
 def _text(array: np.ndarray) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from streamrec.core.messages import described
+from streamrec.core.model_names import check_names
 from streamrec.core.text import printable
 from streamrec.errors import ModelError
 from streamrec.nn.config import ModelConfig
@@ -23,8 +24,6 @@ from streamrec.types import Frame, Prediction
 
 if TYPE_CHECKING:
     from streamrec.runtime.onnx_engine import ModelStep
-
-MOST_MODELS = 16  # on one stream
 
 
 def open_models(
@@ -58,30 +57,6 @@ def open_models(
     paths = [find_model(model) for model in models]
     check_names(paths)
     return JointRecognizer(_members(paths, engine, device), threads, _Origin(paths, engine, device, threads))
-
-
-def names_of(models: Sequence[str | Path]) -> list[str]:
-    """The names under which models report: those of their files, without the ending.
-
-    >>> names_of(["fight", "models/yard.safetensors"])
-    ['fight', 'yard']
-    """
-    return [
-        Path(str(model)).stem if str(model).endswith((".safetensors", ".onnx")) else str(model)
-        for model in models
-    ]
-
-
-def check_names(models: Sequence[str | Path]) -> None:
-    """Raise ``ModelError`` for too many models, or for two of one name, which could not be told apart."""
-    if len(models) > MOST_MODELS:
-        raise ModelError(f"{len(models)} models on one stream; give at most {MOST_MODELS}")
-    names = names_of(models)
-    for name in names:
-        if names.count(name) > 1:
-            raise ModelError(
-                f"two of the models are called {printable(name)}: name each once, or rename a file"
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +143,7 @@ class JointRecognizer(Recognizer):
         ]
         self._engine = self._parts[0].engine
         self._places = _places(self._parts, [member.config for member in members])
-        self.notes = tuple(_notes(members, self._parts))  # what the user may want to know of them together
+        self._notes = tuple(_notes(members, self._parts))
 
     @property
     def config(self) -> ModelConfig:
@@ -181,6 +156,16 @@ class JointRecognizer(Recognizer):
     def configs(self) -> Mapping[str, ModelConfig]:
         """The config of each model, by its name."""
         return dict(self._configs)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Which of them cost their own time, and why."""
+        return self._notes
+
+    @property
+    def passes(self) -> int:
+        """One for all models that could be merged, and one for each other."""
+        return len(self._parts)
 
     @property
     def straight(self) -> tuple[int, int] | None:
@@ -330,25 +315,31 @@ def _places(parts: Sequence[_Part], configs: Sequence[ModelConfig]) -> list[_Pla
 
 
 def _notes(members: Sequence[Member], parts: Sequence[_Part]) -> Iterator[str]:
-    """Sentences about models that cost their full time, or run at another frame rate than they learned."""
+    """Sentences about models that cost their full time."""
     names = [member.name for member in members]
     if len(parts) > 1:
-        groups = [" and ".join(names[n] for n in part.models) for part in parts]
+        groups = [" + ".join(names[n] for n in part.models) for part in parts]
         if any(member.step is None for member in members):
             why = "the torch engine runs one model after the other"
         elif len({member.config.transform for member in members}) > 1:
             why = "they take pictures of different sizes"
         else:
             why = "their graphs were written by different versions"
-        yield f"{printable(', '.join(groups))} share no work: {why}"
+        apart = f"{', '.join(groups[:-1])} and {groups[-1]}"
+        yield f"{printable(apart)} share no work: {why}"
     for part in parts:
         if not part.shares:
             together = printable(" and ".join(names[n] for n in part.models))
             yield f"{together} have no backbone in common: they cost about as much as each alone, added up"
-    fastest = max(members, key=lambda member: member.config.fps)
-    for member in members:
-        if member.config.fps < fastest.config.fps:
+
+
+def pace_notes(recognizer: Recognizer) -> Iterator[str]:
+    """Sentences about models that run at another frame rate than they learned, because another sets the pace."""
+    configs = recognizer.configs
+    for name, config in configs.items():
+        if config.fps < recognizer.fps:
+            fastest = next(other for other, one in configs.items() if one.fps == recognizer.fps)
             yield (
-                f"{printable(member.name)} learned {member.config.fps:g} frames a second, and runs at "
-                f"{fastest.config.fps:g}, as {printable(fastest.name)} does"
+                f"{printable(name)} learned {config.fps:g} frames a second, and runs at {recognizer.fps:g}, "
+                f"as {printable(fastest)} does"
             )

@@ -116,6 +116,16 @@ class Recognizer:
         return {self.name: self.config}
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user may want to know of its models together, as sentences; nothing of a single model."""
+        return ()
+
+    @property
+    def passes(self) -> int:
+        """How many engines run for a frame: more than one only where several models cannot be merged."""
+        return 1
+
+    @property
     def straight(self) -> tuple[int, int] | None:
         """Width and height to which a decoder may shrink frames that only this needs; None: it may not."""
         return self.config.transform.straight
@@ -394,6 +404,16 @@ class RecognizerWrapper(Recognizer):
     def configs(self) -> Mapping[str, ModelConfig]:
         """The configs of its models."""
         return self._recognizer.configs
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """As of the wrapped one."""
+        return self._recognizer.notes
+
+    @property
+    def passes(self) -> int:
+        """As of the wrapped one."""
+        return self._recognizer.passes
 
     @property
     def straight(self) -> tuple[int, int] | None:

@@ -14,10 +14,11 @@ from streamrec.core.address import split_address
 from streamrec.core.arguments import ANY, FPS, STILL, WEBCAM, Limits
 from streamrec.core.files import too_open
 from streamrec.core.messages import explain_errors, shortened
+from streamrec.core.model_names import check_names, names_of
 from streamrec.core.reading import MOST_SECRET, CannotRead, path_of, read_text
 from streamrec.core.redact import is_known, is_random, redact, secrets_of
 from streamrec.core.text import printable
-from streamrec.errors import SettingsError, StreamrecError
+from streamrec.errors import ModelError, SettingsError, StreamrecError
 from streamrec.events.detector import LIMITS, NUMBERS, EventSettings
 from streamrec.settings.evidence import Privacy
 from streamrec.settings.toml import no_such_key, parse_toml, read_toml
@@ -26,7 +27,17 @@ from streamrec.settings.tuned_file import DEFAULT_MODEL, Tuned
 _EVENT_KEYS = tuple(setting.name for setting in fields(EventSettings))
 _LOGIN_KEYS = ("user", "password", "password_file")
 _PRIVACY = tuple(Privacy)
-_DEFAULT_KEYS = ("model", "fps", "still", "enabled", "privacy", *_LOGIN_KEYS, *_EVENT_KEYS)
+_DEFAULT_KEYS = (
+    "model",
+    "models",
+    "by_model",
+    "fps",
+    "still",
+    "enabled",
+    "privacy",
+    *_LOGIN_KEYS,
+    *_EVENT_KEYS,
+)
 _CAMERA_KEYS = ("name", "address", *_DEFAULT_KEYS, "region", "address_file")
 _SECRET_KEYS = ("password", "secret", "token")
 _SHOWN_KEYS = ("name", "file", "folder", "host")  # their values are shown, however random they are
@@ -61,21 +72,38 @@ class CameraSettings:
     name: str
     address: str = field(repr=False)  # with user and password
     model: str = DEFAULT_MODEL
-    fps: float | None = None  # None: the sampling rate that the model learned
+    further: tuple[str, ...] = ()  # models that watch it too
+    fps: float | None = None  # None: the sampling rate that the model learned, or the fastest of several
     still: float | None = None  # seconds between two steps on a still frame; None: as on any other
     enabled: bool = True
     privacy: str = ""  # how much of its frames is kept: full, blur or none; "": as [evidence] has it
     # Left, top, width and height of the part that is watched, as parts of the frame; None: all of it.
     region: tuple[float, float, float, float] | None = None
-    events: tuple[tuple[str, Any], ...] = ()  # settings that replace the model's own
+    events: tuple[tuple[str, Any], ...] = ()  # settings that replace the models' own
+    by_model: tuple[
+        tuple[str, tuple[tuple[str, Any], ...]], ...
+    ] = ()  # and those of one model alone, by its name
     inherited: tuple[
         str, ...
     ] = ()  # which of them come from the defaults: their labels may be another model's
 
-    def event_settings(self, own: EventSettings) -> EventSettings:
-        """The model's own settings, overridden by this camera's; raises ``StreamrecError``."""
+    @property
+    def models(self) -> tuple[str, ...]:
+        """All that watch it, as they were named: shipped models, or files."""
+        return (self.model, *self.further)
+
+    @property
+    def names(self) -> list[str]:
+        """The names under which they report."""
+        return names_of(self.models)
+
+    def event_settings(self, own: EventSettings, model: str = "") -> EventSettings:
+        """The model's own settings, overridden by this camera's; raises ``StreamrecError``.
+
+        ``model``: its name, for what this camera has of it alone.
+        """
         values = {name: getattr(own, name) for name in _EVENT_KEYS} | dict(self.events)
-        return EventSettings(**values)
+        return EventSettings(**values | dict(dict(self.by_model).get(model, ())))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -278,10 +306,8 @@ class _Reader:
         values = {**defaults, **table}
         if "address" not in table and "address_file" not in table:
             raise self.wrong(where, "address", "it is missing; write rtsp://..., a webcam number or a file")
-        model = self.text(values, "model", where, self.tuned.default_model)
-        if os.sep in model or model.endswith((".safetensors", ".onnx")):
-            model = self.located(model, where, "model")
-        fps = values.get("fps", self.tuned.fps if model == self.tuned.default_model else None)
+        model, *further = models = self.models(table, defaults, where)
+        fps = values.get("fps", self.tuned.fps if models == [self.tuned.default_model] else None)
         if fps is not None:
             self.check_number(fps, where, "fps", FPS)
         still = values.get("still")
@@ -293,7 +319,54 @@ class _Reader:
         privacy = values.get("privacy", "")
         if privacy not in ("", *_PRIVACY):
             raise self.wrong(where, "privacy", f"write full, blur or none, not {shortened(privacy)}")
-        events = {key: values[key] for key in _EVENT_KEYS if key in values}
+        events = self.events({key: values[key] for key in _EVENT_KEYS if key in values}, where)
+        by_model = self.by_model(values.get("by_model", {}), where)
+        return CameraSettings(
+            name=name,
+            address=self.address(table, defaults, where),
+            model=model,
+            further=tuple(further),
+            fps=None if fps is None else float(fps),
+            still=None if still is None else float(still),
+            enabled=enabled,
+            region=self.region(table.get("region"), where),
+            privacy=privacy,
+            events=tuple(events.items()),
+            by_model=by_model,
+            inherited=tuple(key for key in (*events, "by_model") if key not in table),
+        )
+
+    def models(self, table: dict[str, Any], defaults: dict[str, Any], where: str) -> list[str]:
+        """The models of a camera: its own ``model`` or ``models``, or else the defaults'."""
+        for given, of in ((table, where), (defaults, "[defaults]: ")):
+            if "models" in given:
+                if "model" in given:
+                    raise self.wrong(of, "models", "there is a model too; give one of them")
+                return self.several_models(given["models"], of)
+            if "model" in given:
+                return [self.one_model(self.text(given, "model", where, ""), where, "model")]
+        return [self.one_model(self.tuned.default_model, where, "model")]
+
+    def several_models(self, given: Any, where: str) -> list[str]:
+        if not isinstance(given, list) or not given or not all(isinstance(one, str) and one for one in given):
+            raise self.wrong(where, "models", f'give a list like ["fight", "fall"], not {shortened(given)}')
+        texts = [self.filled(one, where, "models", lambda at: False) for one in given]
+        found = [self.one_model(text, where, "models") for text in texts]
+        try:
+            check_names(found)
+        except ModelError as error:
+            raise self.wrong(where, "models", str(error)) from error
+        return found
+
+    def one_model(self, model: str, where: str, key: str) -> str:
+        """A shipped model's name, or the path of a file: relative to the folder of this one."""
+        if os.sep in model or model.endswith((".safetensors", ".onnx")):
+            return self.located(model, where, key)
+        return model
+
+    def events(self, values: dict[str, Any], where: str) -> dict[str, Any]:
+        """Event settings, checked; ``values`` hold no other keys."""
+        events = dict(values)
         for key, value in events.items():
             if key == "background":
                 if not isinstance(value, list) or not all(isinstance(label, str) for label in value):
@@ -305,18 +378,18 @@ class _Reader:
                 events[key] = self.by_label(value, where)
             else:
                 self.check_number(value, where, key, LIMITS[key])
-        return CameraSettings(
-            name=name,
-            address=self.address(table, defaults, where),
-            model=model,
-            fps=None if fps is None else float(fps),
-            still=None if still is None else float(still),
-            enabled=enabled,
-            region=self.region(table.get("region"), where),
-            privacy=privacy,
-            events=tuple(events.items()),
-            inherited=tuple(key for key in events if key not in table),
-        )
+        return events
+
+    def by_model(self, tables: object, where: str) -> tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]:
+        """The event settings of single models, by their names."""
+        if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+            raise self.wrong(where, "by_model", "it is no table of tables; write [camera.by_model.fight]")
+        found = []
+        for name, table in tables.items():
+            own = f"{where}by_model: {shortened(name)[1:-1]}: "
+            self.check_keys(table, _EVENT_KEYS, own)
+            found.append((name, tuple(self.events(table, own).items())))
+        return tuple(found)
 
     def by_label(self, tables: object, where: str) -> tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]:
         """The numbers of single labels, as pairs: frozen dataclasses hold no dict."""

@@ -75,28 +75,44 @@ class InForce:
         return read_watchfile(path or self.path, self.environment, self.tuned, text)
 
     def running(self, model: str) -> Running:
-        """How a model runs; the tuned file counts for its own model alone."""
+        """How a model runs that watches alone; the tuned file counts for its own model alone."""
         given = Running(model=model, engine=self.engine, device=self.device, threads=self.threads)
         return resolve(given, self.tuned) if model == self.default_model else given
 
 
 def events_of(camera: CameraSettings, config: ModelConfig, file: WatchFile) -> EventSettings:
-    """The event settings of a camera whose model has this config; raises ``SettingsError``."""
+    """The event settings of a camera with one model, of this config; raises ``SettingsError``."""
+    return events_by_model(camera, {camera.names[0]: config}, file)[camera.names[0]]
+
+
+def events_by_model(
+    camera: CameraSettings, configs: Mapping[str, ModelConfig], file: WatchFile
+) -> dict[str, EventSettings]:
+    """The event settings of each of a camera's models, by the model's name; raises ``SettingsError``."""
+    labels = tuple(dict.fromkeys(label for config in configs.values() for label in config.labels))
     own = dict(camera.events)
     for label, _ in () if "by_label" in camera.inherited else own.get("by_label", ()):
-        if label not in config.labels:
-            raise file.error(
-                camera.name, f"by_label: {shortened(label)[1:-1]}", _no_label(label, config.labels)
-            )
-    key = "thresholds"
-    try:
-        events = camera.event_settings(config.events)
-        key = "still"
-        if camera.still is not None:
-            MotionGate(camera.still, most=config.max_gap)  # it may be too long for the model
-    except StreamrecError as error:
-        raise file.error(camera.name, key, error) from error
-    return events
+        if label not in labels:
+            raise file.error(camera.name, f"by_label: {shortened(label)[1:-1]}", _no_label(label, labels))
+    for name, table in () if "by_model" in camera.inherited else camera.by_model:
+        key = f"by_model: {shortened(name)[1:-1]}"
+        if name not in configs:
+            raise file.error(camera.name, key, no_such_key(name, tuple(configs), what="model of this camera"))
+        for label, _ in dict(table).get("by_label", ()):
+            if label not in configs[name].labels:
+                where = f"{key}: by_label: {shortened(label)[1:-1]}"
+                raise file.error(camera.name, where, _no_label(label, configs[name].labels))
+    found = {}
+    for name, config in configs.items():
+        key = f"by_model: {name}" if name in dict(camera.by_model) else "thresholds"
+        try:
+            found[name] = camera.event_settings(config.events, name)
+            key = "still"
+            if camera.still is not None:
+                MotionGate(camera.still, most=config.max_gap)  # it may be too long for the model
+        except StreamrecError as error:
+            raise file.error(camera.name, key, error) from error
+    return found
 
 
 def source_of(camera: CameraSettings, size: tuple[int, int] | None) -> Source:
@@ -111,14 +127,20 @@ def source_of(camera: CameraSettings, size: tuple[int, int] | None) -> Source:
 
 
 def check_defaults(file: WatchFile, configs: Mapping[str, ModelConfig]) -> None:
-    """Raise ``SettingsError`` for a label of ``[defaults.by_label]`` that no camera's model has.
+    """Raise ``SettingsError`` for a label or a model of ``[defaults]`` that no camera has.
 
-    The model of a camera that is switched off may not have been read: then nothing is refused.
+    The model of a camera that is switched off may not have been read: then nothing is refused. ``configs``: by the
+    models as the cameras name them.
     """
-    if not all(camera.enabled and camera.model in configs for camera in file.cameras):
+    if not all(camera.enabled and set(camera.models) <= set(configs) for camera in file.cameras):
         return
     known = dict.fromkeys(label for config in configs.values() for label in config.labels)
+    models = tuple(dict.fromkeys(name for camera in file.cameras for name in camera.names))
     for camera in file.cameras:
+        for name, _ in camera.by_model if "by_model" in camera.inherited else ():
+            if name not in models:
+                where = f"{file.path.name}: [defaults]: by_model: {shortened(name)[1:-1]}"
+                raise SettingsError(f"{where}: {no_such_key(name, models, what='model of the cameras')}")
         for label, _ in dict(camera.events).get("by_label", ()) if "by_label" in camera.inherited else ():
             if label not in known:
                 where = f"{file.path.name}: [defaults]: by_label: {shortened(label)[1:-1]}"
@@ -129,9 +151,9 @@ def notes_on(file: WatchFile, configs: Mapping[str, ModelConfig]) -> list[str]:
     """Warnings about probable typing errors: background labels that a camera's model does not have."""
     notes = []
     for camera in file.cameras:
-        if camera.model not in configs or "background" in camera.inherited:
+        if not set(camera.models) <= set(configs) or "background" in camera.inherited:
             continue
-        labels = configs[camera.model].labels
+        labels = tuple(label for model in camera.models for label in configs[model].labels)
         for label in dict(camera.events).get("background", ()):
             if label not in labels:
                 where = f"{file.path.name}: camera {camera.name!r}: background: {shortened(label)[1:-1]}"
@@ -144,17 +166,27 @@ def check(file: WatchFile, cameras: Iterable[CameraSettings] | None = None) -> N
     configs: dict[str, ModelConfig] = {}
     for camera in file.cameras if cameras is None else cameras:
         if camera.enabled:
-            config = configs.setdefault(camera.model, config_of(camera, file))
-            events_of(camera, config, file)
+            found = configs_of(camera, file)
+            configs |= dict(zip(camera.models, found.values(), strict=True))
+            events_by_model(camera, found, file)
     check_defaults(file, configs)
 
 
 def config_of(camera: CameraSettings, file: WatchFile) -> ModelConfig:
-    """The config of a camera's model, read without its weights; raises ``SettingsError``."""
-    try:
-        return model_config(camera.model)
-    except StreamrecError as error:
-        raise file.error(camera.name, "model", error) from error
+    """The config of a camera's first model, read without its weights; raises ``SettingsError``."""
+    return next(iter(configs_of(camera, file).values()))
+
+
+def configs_of(camera: CameraSettings, file: WatchFile) -> dict[str, ModelConfig]:
+    """The config of each of a camera's models, by its name; raises ``SettingsError``."""
+    key = "models" if camera.further else "model"
+    found = {}
+    for name, model in zip(camera.names, camera.models, strict=True):
+        try:
+            found[name] = model_config(model)
+        except StreamrecError as error:
+            raise file.error(camera.name, key, error) from error
+    return found
 
 
 def model_config(model: str) -> ModelConfig:

@@ -334,14 +334,13 @@ class TrainJob:
 
     def _sets(self, clips: Iterable[Clip]) -> tuple[str, ...]:
         """The names of the sets that the model learns from, those that its initial weights learned from included."""
-        if self.config.learned:
-            return self.config.learned
         before: tuple[str, ...] = ()
         if self.weights not in (None, "imagenet"):
             with suppress(ModelError):  # the weights of a bare CNN name none
                 before = read_checkpoint(str(self.weights)).config.learned
         places = () if self.is_synthetic else self.data
-        return tuple(dict.fromkeys((*before, *names_of((*places, *self.background), clips))))
+        own = self.config.learned or names_of((*places, *self.background), clips)
+        return tuple(dict.fromkeys((*before, *own)))
 
     def _config_for(self, labels: tuple[str, ...], clips: Iterable[Clip] = ()) -> ModelConfig:
         if self.world:

@@ -11,7 +11,7 @@ import os
 import re
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,22 @@ from streamrec.core.address import login_in
 from streamrec.core.arguments import FPS
 from streamrec.core.files import make_private_folder, open_private
 from streamrec.core.messages import shortened, why
+from streamrec.core.model_names import names_of
 from streamrec.core.reading import read_data
 from streamrec.core.redact import redact_address
 from streamrec.errors import SettingsError, StreamrecError, need
 from streamrec.events.detector import LIMITS, NUMBERS, EventSettings
 from streamrec.runtime.checkpoint import shipped_models
-from streamrec.runtime.recognizer import Recognizer
+from streamrec.runtime.joint import open_models
 from streamrec.settings.cameras_file import CameraSettings, fill_variables, names_variable
-from streamrec.settings.resolve import InForce, check, config_of, events_of, model_config, source_of
+from streamrec.settings.resolve import (
+    InForce,
+    check,
+    configs_of,
+    events_by_model,
+    model_config,
+    source_of,
+)
 from streamrec.settings.toml import check_shape, no_such_key
 from streamrec.web.address_policy import check_address, login_of, place_of, shown, without_login
 
@@ -55,11 +63,17 @@ class Change:
     login: str = "keep"
     user: str = field(default="", repr=False)
     password: str = field(default="", repr=False)
-    model: str = ""  # "": the default
+    model: str = ""  # "": the default, or those of several that the file has
+    # Several that watch together, or one; "" among them is the default, and none at all too. None: as ``model`` says.
+    models: Sequence[str] | None = None
     fps: float | None = None
     enabled: bool = True
     region: tuple[float, float, float, float] | None = None
-    thresholds: Mapping[str, float] | None = None  # those that differ from the model's own
+    thresholds: Mapping[str, float] | None = (
+        None  # those that differ from the model's own; of one model alone
+    )
+    # Of each of several models those that differ from the camera's; None: as in the file.
+    by_model: Mapping[str, Mapping[str, float]] | None = None
 
 
 class CamerasEditor:
@@ -80,7 +94,7 @@ class CamerasEditor:
         file = self._in_force.read(text)
         tables = _tables(document)
         cameras = [
-            _camera(table, settings, self._given(table), _own_events(settings.model))
+            _camera(table, settings, self._given(table))
             for table, settings in zip(tables, file.cameras, strict=True)
         ]
         return {
@@ -95,10 +109,13 @@ class CamerasEditor:
 
         def edit(document: Any, keep: Keep) -> None:
             table = tomlkit.table() if name is None else _find(document, name)
-            if change.model and change.model not in self._models(document):
-                raise SettingsError(f"model: there is no {change.model!r} to choose")
+            for model in filter(None, (change.model, *(change.models or ()))):
+                if model not in self._models(document):
+                    raise SettingsError(f"model: there is no {model!r} to choose")
             before = None if name is None else self._given(table)
-            _fill(table, change, document.get("defaults", {}), before, keep)
+            defaults = document.get("defaults", {})
+            self._fill_models(table, change, defaults)
+            _fill(table, change, defaults, before, keep)
             if name is None:
                 if "camera" not in document:
                     document.append("camera", tomlkit.aot())
@@ -126,6 +143,7 @@ class CamerasEditor:
             found = next(one for one in self._in_force.read().cameras if one.name == name)
             return found.address
         with self._secrets() as kept:
+            self._fill_models(table, change, trial.get("defaults", {}))
             _fill(table, change, trial.get("defaults", {}), before, kept.keep)
             tables = tomlkit.aot()
             tables.append(table)
@@ -133,13 +151,20 @@ class CamerasEditor:
             with self._part(tomlkit.dumps(trial)) as part:
                 return self._checked(part)[0].address
 
-    def tried(self, name: str, thresholds: Mapping[str, float]) -> EventSettings:
-        """The event settings that these thresholds would give; raises ``SettingsError`` as a change to them does."""
+    def tried(self, name: str, thresholds: Mapping[str, float], model: str = "") -> EventSettings:
+        """The event settings that these thresholds would give; raises ``SettingsError`` as a change to them does.
+
+        ``model``: the one of several that they are for.
+        """
         document = _parsed(self._text()[0])
-        _fill_thresholds(_find(document, name), thresholds)
+        table = _find(document, name)
+        if model:
+            _fill_by_model(table, {model: thresholds})
+        else:
+            _fill_thresholds(table, thresholds)
         file = self._in_force.read(tomlkit.dumps(document))
         camera = next(one for one in file.cameras if one.name == name)
-        return events_of(camera, config_of(camera, file), file)
+        return events_by_model(camera, configs_of(camera, file), file)[model or camera.names[0]]
 
     # -- the file
 
@@ -220,24 +245,24 @@ class CamerasEditor:
         watched: set[CameraSettings] = set()
         with contextlib.suppress(SettingsError):  # it may be wrong now, and repaired by this change
             watched = {camera for camera in self._in_force.read(before).cameras if camera.enabled}
-        models = {camera.model for camera in watched}
+        models = {camera.models for camera in watched}
         with self._in_words(part):
             file = self._in_force.read(path=part)
             check(file)
             for camera in file.cameras:
                 if not camera.enabled or camera in watched:
                     continue
-                key = "model"
+                key = "models" if camera.further else "model"
                 try:
-                    if camera.model not in models:  # a readable config does not show that the weights are
+                    if camera.models not in models:  # a readable config does not show that the weights are
                         running = self._in_force.running(camera.model)
-                        Recognizer.load(
-                            camera.model,
+                        open_models(
+                            camera.models,
                             engine=running.engine,
                             device=running.device,
                             threads=running.threads,
                         )
-                        models.add(camera.model)
+                        models.add(camera.models)
                     key = "address"
                     source_of(camera, None)
                 except Exception as error:  # no error in a file may end the running program
@@ -264,11 +289,30 @@ class CamerasEditor:
     def _models(self, document: Any) -> list[str]:
         """The shipped models, and those that the file names."""
         shipped = shipped_models()
-        named = [
-            document.get("defaults", {}).get("model"),
-            *(table.get("model") for table in _tables(document)),
-        ]
+        tables = [document.get("defaults", {}), *_tables(document)]
+        named = [name for table in tables for name in (table.get("model"), *table.get("models", ()))]
         return [*shipped, *sorted({str(name) for name in named if name} - set(shipped))]
+
+    def _fill_models(self, table: Any, change: Change, defaults: Any) -> None:
+        """Write the model or the models of a change into a camera's table."""
+        if change.models is None and not change.model and "models" in table:
+            return
+        models = [change.model] if change.models is None else list(change.models)
+        if len(models) > 1:
+            usual = str(defaults.get("model", self._in_force.default_model))
+            models = [model or usual for model in models]
+            _set(table, "model", None)
+            if list(table.get("models", [])) != models:
+                table["models"] = models
+        else:
+            _set(table, "models", None)
+            _set(table, "model", (models or [""])[0] or None)
+        own = table.get("by_model", {})
+        for name in [str(name) for name in own]:
+            if models != [""] and models and name not in names_of(models):
+                del own[name]
+        if "by_model" in table and not own:
+            del table["by_model"]
 
 
 Keep = Callable[[str, str], str]  # (camera, secret) -> the path that cameras.toml names
@@ -350,20 +394,40 @@ def _find(document: Any, name: str) -> Any:
     raise SettingsError(f"there is no camera {name!r} in the file")
 
 
-def _camera(table: Any, settings: CameraSettings, given: str, own: EventSettings) -> dict[str, Any]:
+def _camera(table: Any, settings: CameraSettings, given: str) -> dict[str, Any]:
+    own = _own_events(settings.model)
     own_values = dict(settings.events)
     has_login = bool(login_of(settings.address))
-    return {
+    camera = {
         "name": settings.name,
         "address": shown(given),
         "login": has_login,
         "model": str(table.get("model", "")),
-        "watched_by": Path(settings.model).stem,
+        "watched_by": " + ".join(Path(model).stem for model in settings.models),
         "fps": table.get("fps"),
         "enabled": settings.enabled,
         "region": None if settings.region is None else list(settings.region),
         "thresholds": {name: float(own_values.get(name, getattr(own, name))) for name in THRESHOLDS},
         "model_thresholds": {name: float(getattr(own, name)) for name in THRESHOLDS},
+    }
+    if settings.further:
+        camera["models"] = [str(model) for model in table.get("models", [])]
+        camera["by_model"] = [
+            _of_model(settings, name, model)
+            for name, model in zip(settings.names, settings.models, strict=True)
+        ]
+    return camera
+
+
+def _of_model(settings: CameraSettings, name: str, model: str) -> dict[str, Any]:
+    """The thresholds of one of several models, and what they would be without its own."""
+    own = _own_events(model)
+    usual = {key: dict(settings.events).get(key, getattr(own, key)) for key in THRESHOLDS}
+    in_force = usual | dict(dict(settings.by_model).get(name, ()))
+    return {
+        "model": name,
+        "thresholds": {key: float(in_force[key]) for key in THRESHOLDS},
+        "model_thresholds": {key: float(usual[key]) for key in THRESHOLDS},
     }
 
 
@@ -383,13 +447,34 @@ def _fill(table: Any, change: Change, defaults: Any, before: str | None, keep: K
     table["name"] = name
     if before is None or change.address.strip() != shown(before) or change.login != "keep":
         _fill_address(table, change, before or "", defaults, keep)
-    _set(table, "model", change.model or None)
     if change.fps is not None and (wrong := FPS.wrong(change.fps)) is not None:
         raise SettingsError(f"fps: {wrong}")
     _set(table, "fps", change.fps)
     _set(table, "enabled", None if change.enabled and "enabled" not in defaults else change.enabled)
     _set(table, "region", None if change.region is None else [round(part, 4) for part in change.region])
-    _fill_thresholds(table, change.thresholds or {})
+    if len(table.get("models", ())) > 1 or change.by_model is not None:
+        _fill_by_model(table, change.by_model or {})
+    else:
+        _fill_thresholds(table, change.thresholds or {})
+
+
+def _fill_by_model(table: Any, thresholds: Mapping[str, Mapping[str, float]]) -> None:
+    """Write the thresholds of single models; the camera's own stay as they are."""
+    for model, values in thresholds.items():
+        if "by_model" not in table:
+            if not values:
+                continue
+            table["by_model"] = tomlkit.table(is_super_table=True)
+        own = table["by_model"]
+        if model not in own:
+            if not values:
+                continue
+            own[model] = tomlkit.table()
+        _fill_thresholds(own[model], values)
+        if not own[model]:
+            del own[model]
+        if not own:
+            del table["by_model"]
 
 
 def _fill_thresholds(table: Any, thresholds: Mapping[str, float]) -> None:

@@ -21,7 +21,7 @@ from streamrec.core.redact import redact
 from streamrec.outputs.history.records import Entry, iso
 from streamrec.outputs.history.store import History
 from streamrec.outputs.sink import Sink
-from streamrec.types import Frame, Health, Result, SourceState
+from streamrec.types import Frame, Health, ModelResult, Result, SourceState
 from streamrec.web.score_history import ScoreHistory
 
 EVENTS_PER_PAGE = 100
@@ -72,9 +72,9 @@ class _CameraState:
     def __init__(self) -> None:
         self.result: Result | None = None
         self.version = 0  # of the frame: grows with each
-        self.scores: ScoreHistory | None = None
+        self.scores: dict[str, ScoreHistory] = {}  # by model; "" where there is one
         self.latencies: deque[tuple[float, float]] = deque(maxlen=200)  # time.monotonic(), seconds
-        self.running: dict[str, Entry] = {}  # by label
+        self.running: dict[tuple[str, str], Entry] = {}  # by model and label
 
 
 class LiveState(Sink):
@@ -89,7 +89,8 @@ class LiveState(Sink):
         self.secrets: tuple[str, ...] = ()  # never shown
         self.on_change: Callable[[], None] = lambda: None  # called after each frame; must not wait
         self.on_event: Callable[[Entry], None] = lambda entry: None  # called at each start and end
-        self.counts: dict[tuple[str, str], int] = {}  # camera and label: actions that started
+        # Camera, label, and the model where it has several: actions that started.
+        self.counts: dict[tuple[str, ...], int] = {}
         self._lock = threading.Lock()  # held for microseconds
         self._states: dict[str, _CameraState] = {}
         self._cameras: tuple[WatchedCamera, ...] = ()
@@ -116,7 +117,7 @@ class LiveState(Sink):
 
     def write(self, result: Result) -> None:
         """Take a result."""
-        frame, prediction = result.frame, result.prediction
+        frame = result.frame
         name = _shown(frame.source)
         with self._lock:
             state = self._states.get(name)
@@ -125,9 +126,14 @@ class LiveState(Sink):
             state.result = result
             if not result.repeated:
                 state.version += 1
-                if state.scores is None or state.scores.labels != prediction.labels:
-                    state.scores = ScoreHistory(prediction.labels)
-                state.scores.add(frame.timestamp, frame.segment, prediction.probabilities)
+                each = result.each
+                if [(one.model, one.prediction.labels) for one in each] != [
+                    (model, scores.labels) for model, scores in state.scores.items()
+                ]:
+                    state.scores = {one.model: ScoreHistory(one.prediction.labels) for one in each}
+                for one in each:
+                    scores = state.scores[one.model]
+                    scores.add(frame.timestamp, frame.segment, one.prediction.probabilities)
                 state.latencies.append((time.monotonic(), result.latency))
         if self._own_history is not None and result.events:
             if name != frame.source:
@@ -142,13 +148,15 @@ class LiveState(Sink):
         for entry in entries:
             with self._lock:
                 state = self._states.get(_shown(entry.camera))
+                one = entry.model, entry.label
                 if state is not None and entry.ended is None:
-                    if entry.label not in state.running:
-                        key = (_shown(entry.camera), entry.label)
+                    if one not in state.running:
+                        several = state.result is not None and bool(state.result.models)
+                        key = (_shown(entry.camera), entry.label, *([entry.model] if several else []))
                         self.counts[key] = self.counts.get(key, 0) + 1
-                    state.running[entry.label] = entry
+                    state.running[one] = entry
                 elif state is not None:
-                    state.running.pop(entry.label, None)
+                    state.running.pop(one, None)
             self.on_event(entry)
 
     def close(self) -> None:
@@ -184,14 +192,22 @@ class LiveState(Sink):
         newest = self.newest(name)
         return found if found is not None or newest is None else newest[1].frame.image
 
-    def scores(self, name: str) -> tuple[tuple[str, ...], np.ndarray, np.ndarray, np.ndarray] | None:
-        """Labels, timestamps (N,), segments (N,), probabilities (N, labels) of the last hour; None without any."""
+    def scores(
+        self, name: str, model: str = ""
+    ) -> tuple[tuple[str, ...], np.ndarray, np.ndarray, np.ndarray] | None:
+        """Labels, timestamps (N,), segments (N,), probabilities (N, labels) of the last hour; None without any.
+
+        ``model``: one of several; "": the first, or the only one.
+        """
         with self._lock:
             state = self._states.get(name)
-            if state is None or state.scores is None:
+            if state is None or not state.scores:
                 return None
-            times, segments, scores = state.scores.get()
-            return state.scores.labels, times, segments, scores
+            found = state.scores.get(model) if model else next(iter(state.scores.values()))
+            if found is None:
+                return None
+            times, segments, scores = found.get()
+            return found.labels, times, segments, scores
 
     def cameras(self) -> list[dict[str, Any]]:
         """Every camera's state, as the API returns it."""
@@ -203,9 +219,11 @@ class LiveState(Sink):
             state = self._states.get(_shown(camera.name))
             result = None if state is None else state.result
             recent = [] if state is None else [took for at, took in state.latencies if now - at < _RECENT]
-            running = (
-                [] if state is None else [(entry.label, entry.started) for entry in state.running.values()]
-            )
+            running = [] if state is None else list(state.running.values())
+        several = () if result is None else result.models
+        live = (
+            health.state is SourceState.live
+        )  # the last prediction of a camera without frames is not current
         shown: dict[str, Any] = {
             "name": _shown(camera.name),
             "state": str(health.state),
@@ -217,30 +235,40 @@ class LiveState(Sink):
             "dropped": 0 if result is None else result.dropped,
             "refused": sum(health.refused.values()),
             "reconnects": sum(health.reconnects.values()),
-            "running": [{"label": label, "started": iso(started)} for label, started in running],
-            "labels": [] if result is None else list(result.prediction.labels),
-            "label": None,
-            "confidence": None,
-            "top": [],
-            "unknown": False,
-            "repetitions": None,
+            "running": [
+                {"label": one.label, "started": iso(one.started), **({"model": one.model} if several else {})}
+                for one in running
+            ],
+            **_said(None if result is None else result.each[0], live=live),
             "width": None,
             "height": None,
         }
         if result is not None:
             shown["height"], shown["width"] = result.frame.image.shape[:2]
-            if (
-                health.state is SourceState.live
-            ):  # the last prediction of a camera without frames is not current
-                top = [(label, _finite(score)) for label, score in result.prediction.top(5)]
-                shown |= {"label": top[0][0], "confidence": top[0][1], "top": top} if top else {}
-                shown["unknown"] = result.unknown
-                shown["repetitions"] = result.repetitions
+        if several:
+            shown["models"] = [{"model": one.model, **_said(one, live=live)} for one in several]
         return shown
 
     def hide(self, text: str) -> str:
         """The text with the secrets redacted."""
         return redact(text, self.secrets)
+
+
+def _said(one: ModelResult | None, *, live: bool) -> dict[str, Any]:
+    """What a model says now, as the API returns it; None: nothing yet."""
+    said: dict[str, Any] = {
+        "labels": [] if one is None else list(one.prediction.labels),
+        "label": None,
+        "confidence": None,
+        "top": [],
+        "unknown": False,
+        "repetitions": None,
+    }
+    if one is not None and live:
+        top = [(label, _finite(score)) for label, score in one.prediction.top(5)]
+        said |= {"label": top[0][0], "confidence": top[0][1], "top": top} if top else {}
+        said |= {"unknown": one.unknown, "repetitions": one.repetitions}
+    return said
 
 
 def _renamed(result: Result, name: str) -> Result:

@@ -60,7 +60,8 @@ def metrics(live: LiveState, more: Mapping[str, float]) -> str:
     family("camera_refused_total", "counter", "Torn, frozen or late frames.", each("refused"))
     family("camera_reconnects_total", "counter", "Reconnects of the camera.", each("reconnects"))
     counts = [
-        ({"camera": camera, "label": label}, float(n)) for (camera, label), n in sorted(live.counts.items())
+        (dict(zip(("camera", "label", "model"), of, strict=False)), float(n))
+        for of, n in sorted(live.counts.items())
     ]
     family("actions_total", "counter", "Actions that started.", counts)
     for name, value in more.items():

@@ -29,6 +29,19 @@ class Running(BaseModel):
 
     label: str
     started: datetime
+    model: str | None = Field(default=None, description="which saw it; only where several watch the camera")
+
+
+class ModelNow(BaseModel):
+    """What one of several models says of a camera, now."""
+
+    model: str
+    labels: list[str]
+    label: str | None
+    confidence: float | None
+    top: list[tuple[str, float | None]]
+    unknown: bool
+    repetitions: int | None
 
 
 class CameraNow(BaseModel):
@@ -55,6 +68,9 @@ class CameraNow(BaseModel):
     repetitions: int | None
     width: int | None
     height: int | None
+    models: list[ModelNow] = Field(
+        default=[], description="only where several models watch it; the fields above are the first's"
+    )
 
 
 class CamerasNow(BaseModel):

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from streamrec.core.model_names import MOST_MODELS
 from streamrec.core.redact import redact, secrets_of
 from streamrec.errors import SourceError, StreamrecError, need
 from streamrec.sources.open import open_source
@@ -42,13 +43,23 @@ class CameraChange(BaseModel):
     user: str = Field(default="", max_length=200)
     password: str = Field(default="", max_length=1_000, repr=False)
     model: str = Field(default="", max_length=_LONG, description="empty: the default")
+    models: list[Annotated[str, Field(max_length=_LONG)]] | None = Field(
+        default=None,
+        max_length=MOST_MODELS,
+        description="several that watch together; an empty text or list: the default; null: as model says",
+    )
     fps: _NUMBER | None = None
     enabled: bool = True
     region: tuple[_PART, _PART, _PART, _PART] | None = Field(
         default=None, description="left, top, width, height of the watched region, from 0 to 1"
     )
     thresholds: dict[str, _NUMBER] = Field(
-        default={}, max_length=10, description="those that differ from the model's own"
+        default={}, max_length=10, description="those that differ from the model's own; of one model alone"
+    )
+    by_model: dict[str, Annotated[dict[str, _NUMBER], Field(max_length=10)]] | None = Field(
+        default=None,
+        max_length=MOST_MODELS,
+        description="of each of several models those that differ from the camera's; null: unchanged",
     )
 
     def as_change(self) -> Change:
@@ -85,6 +96,15 @@ class TryThresholds(BaseModel):
 
     camera: str = Field(max_length=200)
     thresholds: dict[str, _NUMBER] = Field(default={}, max_length=10)
+    model: str = Field(default="", max_length=_LONG, description="of several the one that is meant")
+
+
+class ModelThresholdsJson(BaseModel):
+    """The thresholds of one of several models."""
+
+    model: str
+    thresholds: dict[str, float]
+    model_thresholds: dict[str, float] = Field(description="what they would be without its own")
 
 
 class CameraSettingsJson(BaseModel):
@@ -100,6 +120,8 @@ class CameraSettingsJson(BaseModel):
     region: list[float] | None
     thresholds: dict[str, float]
     model_thresholds: dict[str, float]
+    models: list[str] = Field(default=[], description="only where several watch it: as the camera names them")
+    by_model: list[ModelThresholdsJson] = Field(default=[], description="only where several watch it")
 
 
 class SettingsJson(BaseModel):
@@ -130,12 +152,12 @@ def settings_routes(live: LiveState, editor: CamerasEditor) -> APIRouter:
 def _add_file_routes(router: APIRouter, live: LiveState, editor: CamerasEditor) -> None:
     """Reading and writing cameras.toml."""
 
-    @router.get("/api/v1/settings", response_model=SettingsJson)
+    @router.get("/api/v1/settings", response_model=SettingsJson, response_model_exclude_unset=True)
     async def settings() -> Any:
         """The cameras of the file, disabled ones included."""
         return await _run(live, editor.read)
 
-    @router.put("/api/v1/settings/camera", response_model=SettingsJson)
+    @router.put("/api/v1/settings/camera", response_model=SettingsJson, response_model_exclude_unset=True)
     async def put(given: Annotated[PutCamera, Body()]) -> Any:
         """Change a camera, or add one; it is watched a moment later."""
 
@@ -146,7 +168,7 @@ def _add_file_routes(router: APIRouter, live: LiveState, editor: CamerasEditor) 
 
         return await _run(live, work, given.change)
 
-    @router.delete("/api/v1/settings/camera", response_model=SettingsJson)
+    @router.delete("/api/v1/settings/camera", response_model=SettingsJson, response_model_exclude_unset=True)
     async def remove(given: Annotated[RemoveCamera, Body()]) -> Any:
         """Remove a camera from the file."""
 
@@ -186,14 +208,14 @@ def _add_trial_routes(router: APIRouter, live: LiveState, editor: CamerasEditor)
     @router.post("/api/v1/settings/preview", response_model=Previewed)
     async def try_thresholds(given: Annotated[TryThresholds, Body()]) -> Any:
         """The events that these thresholds would have produced in the last hour."""
-        found = live.scores(given.camera)
+        found = live.scores(given.camera, given.model)
         if found is None:
             raise Refused(404, "not_found", "nothing is known of this camera yet")
         if previewing.locked():
             raise Refused(429, "too_often", "other thresholds are being tried: wait a moment")
 
         def work() -> Any:
-            return preview(*found, editor.tried(given.camera, given.thresholds))
+            return preview(*found, editor.tried(given.camera, given.thresholds, given.model))
 
         async with previewing:
             return await _run(live, work)

@@ -5,16 +5,27 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 
-from streamrec.types import ActionEnded, ActionStarted, Event, Frame, Health, Prediction, Result, SourceState
+from streamrec.types import (
+    ActionEnded,
+    ActionStarted,
+    Event,
+    Frame,
+    Health,
+    ModelResult,
+    Prediction,
+    Result,
+    SourceState,
+)
 from streamrec.web.auth import Access, hash_password, make_token
 from streamrec.web.live import LiveState
 from streamrec.web.server import Server, WebSettings
@@ -35,16 +46,26 @@ class Actor:
     size: tuple[int, int] = (90, 160)
 
     def show(
-        self, *events: Event, label: str = "idle", colour: int | None = None, unknown: bool = False
+        self,
+        *events: Event,
+        label: str = "idle",
+        colour: int | None = None,
+        unknown: bool = False,
+        models: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """One more picture; its colour is its number."""
+        """One more picture; its colour is its number. ``models``: what each of several says, in place of ``label``."""
         image = np.full((*self.size, 3), (7 * self.index) % 256 if colour is None else colour, np.uint8)
-        scores = np.full(len(LABELS), 0.05, np.float32)
-        scores[LABELS.index(label)] = 0.9
         timestamp = self.index / 10
         frame = Frame(image, self.index, timestamp, 0, self.name, time.monotonic())
-        said = Prediction.of(scores, timestamp, LABELS)
-        self.live.write(Result(frame, said, events, 0.012, 3, unknown=unknown))
+
+        def says(what: str) -> Prediction:
+            scores = np.full(len(LABELS), 0.05, np.float32)
+            scores[LABELS.index(what)] = 0.9
+            return Prediction.of(scores, timestamp, LABELS)
+
+        each = tuple(ModelResult(name, says(what)) for name, what in models.items())
+        said = each[0].prediction if each else says(label)
+        self.live.write(Result(frame, said, events, 0.012, 3, unknown=unknown, models=each))
         self.index += 1
         if events and self.live.history.in_memory:
             self.live.history.drain(5.0)  # a thread writes them, a moment later

@@ -209,6 +209,33 @@ class TestFiles:
             later = [told(lines)[m] for m in over if m > n]
             assert any(line["source"] == told(lines)[n]["source"] for line in later)
 
+    def test_two_models_watch_one_camera_in_one_pass(self, tmp_path, models, video):
+        both = f'models = ["{models}/wave.safetensors", "{models}/fall.safetensors"]'
+        path = write(
+            tmp_path,
+            models,
+            both=f'address = "{video}"\n{both}\n[camera.by_model.fall]\nshortest = 1.0',
+            one=f'address = "{video}"',
+        )
+        lines, history = tmp_path / "out.jsonl", tmp_path / "events.db"
+        with watching(path, "--jsonl", lines, "--predictions", "--history", history) as watch:
+            watch.finish()
+        assert watch.process.returncode == 0, watch.text
+        assert "no work" not in watch.text and "in common" not in watch.text  # they share their encoder
+        assert re.search(r"both  fall started", watch.text) and re.search(r"both  wave started", watch.text)
+        said = [line for line in told(lines) if line["type"] == "prediction" and line["source"] == "both"]
+        assert [line["model"] for line in said] == ["wave", "fall"] * 30
+        assert [line["index"] for line in said[::2]] == list(range(30))
+        assert not any("model" in line for line in told(lines) if line["source"] == "one")
+        events = [line for line in told(lines) if line["type"] == "event" and line["source"] == "both"]
+        assert {(line["model"], line["label"]) for line in events} == {("wave", "wave"), ("fall", "fall")}
+        kept = list(History(history, read_only=True).query())
+        assert sorted((one.camera, one.model, one.label) for one in kept) == [
+            ("both", "fall", "fall"),
+            ("both", "wave", "wave"),
+            ("one", "wave", "wave"),
+        ]
+
     def test_predictions_are_written_where_they_are_wanted(self, tmp_path, models, video):
         path = write(tmp_path, models, one=f'address = "{video}"')
         with watching(path, "--jsonl", "-", "--predictions") as watch:
@@ -304,6 +331,24 @@ def _black_hole() -> Iterator[str]:
 
 
 class TestChanges:
+    def test_a_change_of_the_models_begins_that_camera_anew(self, tmp_path, models):
+        one, kept = 'address = "synthetic:1"', 'address = "synthetic:2"'
+        path = write(tmp_path, models, door=one, kept=kept)
+        both = f'{one}\nmodels = ["{models}/wave.safetensors", "{models}/fall.safetensors"]'
+        with watching(path) as watch:
+            watch.wait_for("door  wave started")
+            write(tmp_path, models, door=both, kept=kept)
+            watch.wait_for(r"cameras\.toml: changed door")
+            watch.wait_for("door  fall started")
+            write(tmp_path, models, door=f"{both}\n[camera.by_model.fal]\nenter = 0.9", kept=kept)
+            watch.wait_for(
+                r"by_model: fal: there is no such model of this camera; did you mean fall\?.*go on"
+            )
+            write(tmp_path, models, door=one, kept=kept)
+            watch.wait_for(r"cameras\.toml: changed door")
+            code, _ = watch.stop()
+        assert code == 0 and "kept  wave ended" in watch.text and "Traceback" not in watch.text
+
     @pytest.mark.parametrize("by_signal", [False, True])
     def test_the_file_is_read_again_and_only_what_changed_is_touched(self, tmp_path, models, by_signal):
         kept = 'address = "synthetic:1"'

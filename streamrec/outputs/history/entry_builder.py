@@ -25,7 +25,7 @@ class EntryBuilder:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self.running: dict[tuple[str, str], Entry] = {}  # (camera, label)
+        self.running: dict[tuple[str, str, str], Entry] = {}  # (camera, model, label)
         self.last_seen: dict[str, float] = {}  # camera: time of its last result, seconds since 1970
         self._zeros: dict[str, tuple[int, float]] = {}  # of a file: its segment, and the time of timestamp 0
 
@@ -38,7 +38,10 @@ class EntryBuilder:
         frame, camera = result.frame, result.frame.source
         wall = self._wall_time(frame, live)
         self.last_seen[camera] = wall
-        return [self._build(event, event.source or camera, model, wall, frame) for event in result.events]
+        return [
+            self._build(event, event.source or camera, event.model or model, wall, frame)
+            for event in result.events
+        ]
 
     def _wall_time(self, frame: Frame, live: bool) -> float:
         """When the frame was captured, seconds since 1970."""
@@ -53,7 +56,7 @@ class EntryBuilder:
         return zero + frame.timestamp
 
     def _build(self, event: Event, camera: str, model: str, wall: float, frame: Frame) -> tuple[Kind, Entry]:
-        key = (camera, event.label)
+        key = (camera, event.model, event.label)
         began = event.timestamp if isinstance(event, ActionStarted) else event.started
         confidence = event.confidence if math.isfinite(event.confidence) else 0.0
         entry = self.running.pop(key, None)

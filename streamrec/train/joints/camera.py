@@ -79,15 +79,15 @@ def draw_webcam(
     aspect = float(rng.choice(_SHAPES, p=_WEBCAM_SHAPES))
     focal = focal_of(rng.uniform(50, 82), aspect)
     if whole:
-        tall = (head + 0.15) * rng.uniform(1.05, 1.6)  # metres that the picture is high at the person
+        tall = (head + 0.15) * rng.uniform(1.05, 1.7)  # metres that the picture is high at the person
         away = float(np.clip(tall * focal, 1.6, 5.0))
-        aim = 0.5 * (head + 0.1) + rng.normal(0, 0.08)
+        aim = 0.5 * (head + 0.1) + rng.normal(0.06, 0.12)
         height = rng.uniform(0.5, 1.7)
     else:
-        away = rng.uniform(0.5, 1.1) if seated and rng.random() < 0.6 else rng.uniform(0.8, 2.2)
+        away = rng.uniform(0.5, 1.1) if seated and rng.random() < 0.6 else rng.uniform(0.8, 2.8)
         shown = away / focal  # metres of the person that the picture is high
-        aim = head + rng.uniform(0.08, 0.3) - rng.uniform(0.38, 0.5) * shown
-        aim = max(aim, middle - 0.2)
+        nose = rng.uniform(0.15, 0.56)  # where it is in the picture: 0 is its upper edge
+        aim = max(head - (0.5 - nose) * shown, middle - 0.4)
         height = head + rng.normal(-0.05, 0.18) if rng.random() < 0.75 else head - rng.uniform(0.2, 0.6)
     aside = rng.normal(0, 0.12) * away
     place = np.array((aside, max(height, 0.3), away))
@@ -114,12 +114,13 @@ def draw_room_camera(
     """
     middle = np.array((focus[0], 0.0, focus[1]))
     aspect = float(rng.choice(_SHAPES, p=_ROOM_SHAPES))
+    near = rng.random() < 0.12  # so near that feet or head are out of the picture
     for _ in range(20):
         degrees = rng.uniform(50, 80) if rng.random() < 0.7 else rng.uniform(80, 110)
         focal = focal_of(degrees, aspect)
         kind = rng.random()
         if kind < 0.35:  # on a low table to chest height, level
-            height, away = rng.uniform(0.3, 1.4), rng.uniform(2.2, 6.5)
+            height, away = rng.uniform(0.3, 1.4), rng.uniform(1.8, 6.5)
         elif kind < 0.6:  # on a shelf, or held by somebody
             height, away = rng.uniform(1.2, 2.0), rng.uniform(2.2, 6.5)
         elif kind < 0.9:  # high on a wall
@@ -128,7 +129,8 @@ def draw_room_camera(
             height, away = rng.uniform(2.5, 3.4), rng.uniform(0.2, 1.6)
         around = rng.uniform(0, 2 * math.pi)
         place = np.add(middle, (away * math.sin(around), height, away * math.cos(around)))
-        aim = np.add(middle, (rng.normal(0, 0.3), 0.42 * stature + rng.normal(0, 0.15), rng.normal(0, 0.3)))
+        off = rng.normal(0, (0.4, 0.22, 0.4))
+        aim = np.add(middle, (off[0], 0.42 * stature + off[1], off[2]))
         camera = Camera(
             place=place,
             axes=look_at(place, aim, math.radians(rng.normal(0, 2.5))),
@@ -138,6 +140,6 @@ def draw_room_camera(
         )
         places, _ = camera.project(np.stack((middle, np.add(middle, (0.0, stature, 0.0)))))
         tall = float(np.hypot(*(np.ptp(places, axis=0) * (NET_HEIGHT, NET_WIDTH)))) / NET_HEIGHT
-        if 0.25 < tall < 0.95 or (kind >= 0.9 and tall < 0.95):
+        if (0.9 < tall < 1.6) if near else (0.25 < tall < 1.0 or (kind >= 0.9 and tall < 1.0)):
             return camera
     return camera

@@ -202,7 +202,8 @@ def lying_pose(actor: Actor, way: str, bed: float = 0.0) -> np.ndarray:
     if way == "back":
         feet = [(rng.uniform(0.05, 0.25), bed + 0.02, rng.uniform(0.55, 0.97)) for _ in range(2)]
         hands = [_lying_hand(rng) for _ in range(2)]
-        return pose_of(actor, pelvis=(0, high, 0), feet=feet, hands=hands, lean=-flat, roll=rng.normal(0, 0.08),
+        return pose_of(actor, pelvis=(0, high, 0), feet=feet, hands=hands, elbows=(1.0, -0.2, 0.15),
+                       lean=-flat, roll=rng.normal(0, 0.08),
                        spin=0.0, bend=0.0, side=0.0, twist=0.0, nod=rng.uniform(0, 0.3), turn=rng.normal(0, 0.4),
                        tilt=0.0, knees=rng.uniform(0.0, 0.5))  # fmt: skip
     if way == "belly":
@@ -215,7 +216,8 @@ def lying_pose(actor: Actor, way: str, bed: float = 0.0) -> np.ndarray:
     feet = [(-long, bed + 0.02, ahead), (long + rng.normal(0, 0.05), bed + 0.14, ahead + rng.normal(0, 0.1))]
     hands = [(rng.uniform(-0.3, 0.0), rng.uniform(-0.5, 0.5), rng.uniform(0.4, 0.7)) for _ in range(2)]
     spin = rng.uniform(-0.5, 0.3)
-    pose = pose_of(actor, pelvis=(0, high + 0.03, 0), feet=feet, hands=hands, lean=0.0, roll=flat - 0.08, spin=spin,
+    pose = pose_of(actor, pelvis=(0, high + 0.03, 0), feet=feet, hands=hands, elbows=(0.0, -0.4, 1.0),
+                   lean=0.0, roll=flat - 0.08, spin=spin,
                    bend=rng.uniform(0, 0.3), side=0.0, twist=0.0, nod=0.1, turn=0.0, tilt=-0.2, knees=0.0)  # fmt: skip
     if way == "right":
         pose = _turned_over(pose)
@@ -271,6 +273,7 @@ def _to_bed(actor: Actor, t: float, quick: float) -> float:
         for number, foot in enumerate(sk.FEET):
             pose[foot] = (pose[foot][0], high + 0.02, (1 if number else -1) * sign * -0.1)
             pose[sk.HANDS[number]] = _lying_hand(rng)
+            pose[sk.ELBOWS[number]] = (1.0, -0.2, 0.15)
         pose[list(sk.KNEES)] = 0.0
     trunk = [sk.LEAN, sk.ROLL, sk.BEND, sk.SIDE, sk.TWIST, sk.NOD, sk.TURN, sk.TILT]
     hands = [*range(15, 27)]
@@ -287,7 +290,7 @@ def _to_floor(actor: Actor, t: float, quick: float) -> float:
     if actor.seated:
         t = actor.stand_up(t, 1.0)
     way = rng.choice(("back", "belly", "left", "right"), p=(0.5, 0.2, 0.15, 0.15))
-    first, second, third = (quick * pace(actor, 0.6, 1.4) for _ in range(3))
+    first, second, third = (max(quick, 0.75) * pace(actor, 0.7, 1.5) for _ in range(3))
     if way == "belly":
         feet = [(0.12, 0.04, -0.5)] * 2
         actor.motion.to(

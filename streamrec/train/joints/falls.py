@@ -32,10 +32,10 @@ def fall(actor: Actor, t: float) -> float:
     """Falls, lies for a while, and may get up; returns when the scene may go on (or never, if they stay down)."""
     rng = actor.rng
     if actor.seated:
-        impact = _from_seat(actor, t)
+        impact = _over_hands(actor, t) if rng.random() < 0.35 else _from_seat(actor, t)
     else:
-        ways = (_forwards, _backwards, _aside, _trip, _collapse)
-        impact = ways[int(rng.choice(5, p=(0.18, 0.27, 0.22, 0.15, 0.18)))](actor, t)
+        ways = (_forwards, _backwards, _aside, _trip, _collapse, _over_hands)
+        impact = ways[int(rng.choice(6, p=(0.15, 0.25, 0.2, 0.13, 0.16, 0.11)))](actor, t)
     actor.seated = False
     told = impact + rng.uniform(1.6, 2.4)
     actor.label(t, told, d.FALL)
@@ -125,6 +125,40 @@ def _over_knees(actor: Actor, t: float, seconds: float) -> float:
     second = rng.uniform(0.35, 0.6)
     _move(actor, t + 0.85 * first, second, pose, [*range(3, 15), *range(27, 35)], falling)
     return _settle(actor, t + 0.85 * first + second, pose)
+
+
+def _over_hands(actor: Actor, t: float) -> float:
+    """Pitches forwards, also off a chair: caught by the hands, down on knees and elbows, then flat or on a side."""
+    rng = actor.rng
+    first, second, third = pace(actor, 0.35, 0.8), pace(actor, 0.2, 0.45), pace(actor, 0.3, 0.7)
+    ahead = rng.uniform(0.15, 0.4) + (0.25 if actor.seated else 0.0)
+    bent = d.pose_of(
+        actor, pelvis=(0, rng.uniform(0.6, 0.75), ahead), lean=rng.uniform(1.0, 1.4), bend=0.3, nod=-0.3
+    )
+    _move(actor, t, first, bent, [3, 4, 5, sk.LEAN, sk.BEND, sk.NOD], falling)
+    for side in (LEFT, RIGHT):
+        actor.hand(
+            side, t + 0.15 * first, 0.75 * first, (rng.uniform(0.0, 0.35), rng.uniform(-0.1, 0.4), 0.85)
+        )
+    t += 0.9 * first
+    feet = [(0.12, 0.05, ahead - rng.uniform(0.3, 0.5)) for _ in range(2)]
+    fours = d.pose_of(
+        actor, pelvis=(0, rng.uniform(0.38, 0.48), ahead + 0.1), feet=feet, lean=1.35, bend=0.1, knees=0.1
+    )
+    _move(actor, t, second, fours, [*range(3, 10), *range(27, 35)], falling)
+    t += 0.85 * second
+    way = str(rng.choice(("belly", "left", "right"), p=(0.5, 0.25, 0.25)))
+    pose = d.lying_pose(actor, way)
+    pose[sk.PELVIS] += (0, 0, ahead + 0.3)
+    for foot in sk.FEET:
+        pose[foot][2] += ahead + 0.3
+    if way != "belly":  # over on the side, with the head still ahead
+        sign = 1.0 if way == "left" else -1.0
+        pose[sk.LEAN], pose[sk.ROLL], pose[sk.SPIN] = 1.45, 0.0, sign * rng.uniform(1.0, 1.6)
+        for foot, up in zip(sk.FEET, (0.02, 0.1) if way == "left" else (0.1, 0.02), strict=True):
+            pose[foot] = (0.08, up, ahead + 0.3 - rng.uniform(0.6, 0.9))
+    _move(actor, t, third, pose, [*range(3, 15), *range(27, 35)], falling)
+    return _settle(actor, t + third, pose)
 
 
 def _backwards(actor: Actor, t: float) -> float:

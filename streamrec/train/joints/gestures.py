@@ -220,7 +220,7 @@ def drink(actor: Actor, t: float) -> float:
     back = rng.uniform(0.1, 0.5)
     actor.trunk(t + 0.7 * rise, 0.3 * rise + 0.3 * hold, nod=actor.now[sk.NOD] - back)
     actor.hand(side, t, rise, at_face(actor, side, mouth), elbow=elbow)
-    lift = np.array((0.0, rng.uniform(0.05, 0.15), 0.0))
+    lift = np.array((0.0, rng.uniform(0.0, 0.07), 0.0))
     actor.hand(side, t + rise, 0.6 * hold, actor.now[sk.HANDS[side]] + lift, elbow=None)
     down = t + rise + hold
     actor.trunk(down - 0.15 * hold, 0.6 * fall, nod=actor.now[sk.NOD] + back)

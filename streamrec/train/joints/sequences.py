@@ -24,7 +24,7 @@ class JointSequence:
     """What a detector of keypoints makes of one scene, and the truth."""
 
     people: np.ndarray  # (T, 6, 56) float32, as MoveNet MultiPose reports them
-    timestamps: np.ndarray  # (T,) seconds from the start of the scene
+    timestamps: np.ndarray  # (T,) seconds from the first frame
     labels: np.ndarray  # (T,) int64, index into ``names``
     names: tuple[str, ...]
     source: str  # "drawn" or "mocap"
@@ -71,16 +71,20 @@ def _endless(
     rng = np.random.default_rng(seed)
     while True:
         long, rate = float(rng.uniform(*seconds)), float(rng.uniform(*fps))
+        # Half of the scenes are entered in the middle, so that an action may be under way, or begin at once.
+        start = float(rng.uniform(0.0, 6.0)) if rng.random() < 0.5 else 0.0
         if captures and rng.random() < share:
-            scene = captured.write(rng, long, captures, webcam=kind == "webcam", fit=fit)
+            scene = captured.write(rng, start + long, captures, webcam=kind == "webcam", fit=fit)
         else:
-            scene = (webcam if kind == "webcam" else room).write(rng, long, fit)
-        yield seen(scene, kind, rng, long, rate)
+            scene = (webcam if kind == "webcam" else room).write(rng, start + long, fit)
+        yield seen(scene, kind, rng, start, long, rate)
 
 
-def seen(scene: Scene, kind: str, rng: np.random.Generator, seconds: float, fps: float) -> JointSequence:
-    """A scene as a detector reports it, for so many seconds at a frame rate."""
-    times = np.arange(max(2, int(seconds * fps))) / fps
+def seen(
+    scene: Scene, kind: str, rng: np.random.Generator, start: float, seconds: float, fps: float
+) -> JointSequence:
+    """A scene as a detector reports it from ``start`` on, for so many seconds at a frame rate."""
+    times = start + np.arange(max(2, int(seconds * fps))) / fps
     people = [person.joints(times) for person in scene.people]
     conditions = draw_conditions(rng, webcam=kind == "webcam", desk=scene.desk)
     found = detect(people, scene.camera, rng, fps=fps, conditions=conditions)
@@ -89,7 +93,7 @@ def seen(scene: Scene, kind: str, rng: np.random.Generator, seconds: float, fps:
     places, depth = scene.camera.project(people[0])
     hidden = scene.camera.shows(places, depth).sum(1) < 3
     labels[hidden] = 0
-    return JointSequence(found, times, labels, names, scene.source, scene.credit)
+    return JointSequence(found, times - start, labels, names, scene.source, scene.credit)
 
 
 def labelled(times: np.ndarray, spans: list[tuple[float, float, str]], names: tuple[str, ...]) -> np.ndarray:

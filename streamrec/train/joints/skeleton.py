@@ -18,7 +18,7 @@ KEYPOINTS = (
 """The joints in the order of COCO."""
 
 LIMBS = ((5, 7), (7, 9), (6, 8), (8, 10), (11, 13), (13, 15), (12, 14), (14, 16), (5, 6), (11, 12))
-"""Pairs of joints that stay equally far apart, whatever the pose (shoulders nearly)."""
+"""Pairs of joints that stay equally far apart, whatever the pose; only shoulders come nearer with raised arms."""
 
 # A pose is a flat vector, so that movements are sums of vectors. The place on the floor and the heading come first.
 # Pelvis and feet are measured from that place in leg lengths, hands from their shoulder in arm lengths, in the frame
@@ -40,7 +40,10 @@ HANDS = (LEFT_HAND, RIGHT_HAND)
 ELBOWS = (LEFT_ELBOW, RIGHT_ELBOW)
 FEET = (LEFT_FOOT, RIGHT_FOOT)
 KNEES = (LEFT_KNEE, RIGHT_KNEE)
-GIRDLE = 0.58  # radians that the shoulder girdle rises when an arm is raised straight up
+INWARDS, UPWARDS = (
+    0.2,
+    0.24,
+)  # how far a shoulder moves with an arm straight up, in shoulder widths to the middle
 FLESH = 0.04  # metres between a joint of a limb and what it lies on
 ELBOW_DOWN = (0.55, -0.8, -0.4)  # where an elbow points unless a movement says otherwise
 
@@ -135,9 +138,7 @@ def joints(poses: np.ndarray, body: Body) -> np.ndarray:
     for side, sign in enumerate((1.0, -1.0)):
         flip = np.array((sign, 1.0, 1.0))
         hand = poses[:, HANDS[side]]
-        raised = GIRDLE * np.clip(hand[:, 1], -0.1, 1.0)
-        girdle = np.stack((sign * np.cos(raised), np.sin(raised), np.zeros(count)), 1) * body.shoulders
-        shoulder = neck + _turned(chest, girdle)
+        shoulder = neck + _turned(chest, _shoulder(hand[:, 1], body) * flip)
         aim = _turned(chest, hand * flip * body.arm)
         pole = _turned(chest, poses[:, ELBOWS[side]] * flip)
         elbow, wrist = _above_floor(shoulder, aim, pole, (body.upper_arm, body.forearm))
@@ -173,9 +174,7 @@ def face_point(body: Body, side: int, point: np.ndarray) -> np.ndarray:
     place = point * body.head + (0.0, body.neck, 0.0)
     target = (place - (body.shoulders, 0.0, 0.0)) / body.arm
     for _ in range(4):  # the shoulder rises with the hand
-        raised = GIRDLE * np.clip(target[1], -0.1, 1.0)
-        shoulder = np.array((np.cos(raised), np.sin(raised), 0.0)) * body.shoulders
-        target = (place - shoulder) / body.arm
+        target = (place - _shoulder(target[1:2], body)[0]) / body.arm
     return target
 
 
@@ -185,6 +184,12 @@ def _head(found: np.ndarray, neck: np.ndarray, chest: np.ndarray, poses: np.ndar
     found[:, :5] = pivot[:, None] + _turned(
         chest @ turn, np.broadcast_to(FACE * body.head, (len(poses), 5, 3))
     )
+
+
+def _shoulder(raised: np.ndarray, body: Body) -> np.ndarray:
+    """A shoulder from the middle of the two, outwards, up and ahead, for a hand so high: (T,) -> (T, 3) metres."""
+    share = np.clip(raised, 0.0, 1.0)
+    return np.stack((1 - INWARDS * share, UPWARDS * share, np.zeros_like(share)), 1) * body.shoulders
 
 
 def _above_floor(

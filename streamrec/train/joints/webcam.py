@@ -17,8 +17,8 @@ _HANDS: dict[Callable[[Actor, float], float], float] = {
     g.wave: 2.2, g.raise_one_hand: 1.3, g.raise_both_hands: 1.3, g.arms_out: 1.3, g.clap: 1.0, g.point: 1.1,
     g.drink: 1.0, g.phone: 0.8,
 }  # fmt: skip
-_SEATED = {g.stand_up: 2.0}
-_STANDING = {g.sit_down: 2.5}
+_SEATED = {g.stand_up: 2.5}
+_STANDING = {g.sit_down: 4.0}
 _WHOLE = {g.jump: 2.2, g.squat: 1.6}
 
 
@@ -46,7 +46,10 @@ def write(rng: np.random.Generator, seconds: float, fit: str = "pad") -> Scene:
         actor.motion.first[0] = actor.motion.now[0] = rng.choice((-1.0, 1.0)) * (wide + 0.6)
         actor.motion.first[sk.YAW] = actor.motion.now[sk.YAW] = rng.uniform(-3, 3)
         t = g.walk_in(actor, rng.uniform(0.3, 2.5))
-    t = fidget(actor, t, t + rng.uniform(0.3, 4.0), own)
+    if rng.random() < 0.3:  # something begins at once
+        t += rng.uniform(0.0, 0.6)
+    else:
+        t = fidget(actor, t, t + rng.uniform(0.3, 4.0), own)
     while t < seconds:
         if quiet:
             t = fidget(actor, t, seconds, own)

@@ -2,7 +2,7 @@
 
 import { $, ask, h, keepToken, learnLabels, setText, toLogin } from "./dom.js";
 import { Live } from "./live.js";
-import { RecentEvents, showEvent } from "./events.js";
+import { RecentEvents, seen, showEvent } from "./events.js";
 import { views } from "./views.js";
 
 const main = $("#main");
@@ -60,7 +60,7 @@ const states = new Map();
 function update() {
   const counts = {};
   for (const camera of live.cameras) {
-    learnLabels(camera.labels);
+    for (const said of camera.models ?? [camera]) learnLabels(said.labels);
     counts[camera.state] = (counts[camera.state] ?? 0) + 1;
     const before = states.get(camera.name);
     if (before && before !== camera.state && (before === "live" || camera.state === "live" || camera.state === "failed")) announce(`${camera.name} is ${camera.state === "live" ? "live again" : camera.state}`);
@@ -76,7 +76,7 @@ function update() {
 }
 live.addEventListener("cameras", update);
 live.addEventListener("hello", (message) => {
-  for (const camera of live.cameras) learnLabels(camera.labels); // before anything is drawn
+  for (const camera of live.cameras) for (const said of camera.models ?? [camera]) learnLabels(said.labels); // before anything is drawn
   recent.begin(message.detail.events);
   update();
   view?.events?.();
@@ -85,7 +85,7 @@ live.addEventListener("up", () => { $("#offline").hidden = true; });
 live.addEventListener("down", () => { $("#offline").hidden = false; update(); });
 live.addEventListener("event", (message) => {
   const event = message.detail.event;
-  if (recent.take(event)) announce(`${event.camera}: ${event.label} ${event.ended ? "ended" : "started"}`);
+  if (recent.take(event)) announce(`${event.camera}: ${seen({ live }, event)} ${event.ended ? "ended" : "started"}`);
   view?.events?.();
 });
 

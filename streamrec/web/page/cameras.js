@@ -1,27 +1,29 @@
 // The grid of cameras, and the view of one camera.
 
-import { colourOf, h, isQuiet, duration, percent, setText } from "./dom.js";
+import { colourOf, h, isQuiet, duration, named, percent, setText } from "./dom.js";
 import { eventList } from "./events.js";
 
 const TRAIL_SECONDS = 60;
 const STATES = { connecting: "connecting", live: "live", stalled: "no frames", reconnecting: "reconnecting", ended: "ended", failed: "failed" };
-const trails = new Map(); // camera -> [ms, label, confidence]; kept when the view changes
+const trails = new Map(); // camera -> [ms, [label, confidence] of each model]; kept when the view changes
 
 const UNKNOWN = "unknown", OUT_OF_DISTRIBUTION = "Out of distribution: the image is unlike the training data";
 const stateOf = (camera) => STATES[camera.state] ?? camera.state;
+/** What each model says: several that watch together, or the only one, whose fields are the camera's own. */
+const saysOf = (camera) => camera.models ?? [camera];
 /** The rows of the bars: an out-of-distribution frame has "unknown" first, and its labels below. */
-const rowsOf = (camera) => (camera.unknown ? [[UNKNOWN, null], ...camera.top] : camera.top);
+const rowsOf = (said) => (said.unknown ? [[UNKNOWN, null], ...said.top] : said.top);
 
 function addToTrail(camera) {
   let trail = trails.get(camera.name);
   if (!trail) trails.set(camera.name, trail = []);
   const now = Date.now();
   if (now - (trail.at(-1)?.[0] ?? 0) < 180) return;
-  trail.push(camera.unknown ? [now, UNKNOWN, 0] : [now, camera.label, camera.confidence ?? 0]);
+  trail.push([now, saysOf(camera).map((said) => (said.unknown ? [UNKNOWN, 0] : [said.label, said.confidence ?? 0]))]);
   while (trail.length && now - trail[0][0] > 1000 * TRAIL_SECONDS) trail.shift();
 }
 
-/** Draws the last minute as a strip: the colour is the label, the opacity its probability. */
+/** Draws the last minute as a strip, in a row for each model: the colour is the label, the opacity its probability. */
 function drawTrail(canvas, name) {
   const ratio = Math.min(2, devicePixelRatio || 1);
   const width = Math.round(canvas.clientWidth * ratio), height = Math.round(canvas.clientHeight * ratio);
@@ -35,12 +37,14 @@ function drawTrail(canvas, name) {
     return colours.get(label);
   };
   const x = (time) => width * (1 - (now - time) / (1000 * TRAIL_SECONDS));
-  trail.forEach(([time, label, confidence], n) => {
-    if (!label) return;
-    const ends = Math.min(trail[n + 1]?.[0] ?? now, time + 1500);
-    pen.globalAlpha = isQuiet(label) ? 0.25 : 0.25 + 0.75 * confidence;
-    pen.fillStyle = colour(label);
-    pen.fillRect(x(time), 0, Math.max(1, x(ends) - x(time) + 0.5), height);
+  trail.forEach(([time, says], n) => {
+    const ends = Math.min(trail[n + 1]?.[0] ?? now, time + 1500), row = height / says.length;
+    says.forEach(([label, confidence], place) => {
+      if (!label) return;
+      pen.globalAlpha = isQuiet(label) ? 0.25 : 0.25 + 0.75 * confidence;
+      pen.fillStyle = colour(label);
+      pen.fillRect(x(time), place * row, Math.max(1, x(ends) - x(time) + 0.5), row);
+    });
   });
   pen.globalAlpha = 1;
 }
@@ -50,11 +54,11 @@ function makeBars(count) {
   return { rows, element: h("div", { class: "bars", role: "group", "aria-label": "Predictions" }, rows) };
 }
 
-function fillBars(bars, camera) {
-  const shown = rowsOf(camera);
+function fillBars(bars, said) {
+  const shown = rowsOf(said);
   bars.rows.forEach((row, n) => {
     const [label, part] = shown[n] ?? [null, null];
-    const isUnknown = camera.unknown && n === 0;
+    const isUnknown = said.unknown && n === 0;
     row.hidden = label === null;
     row.title = isUnknown ? OUT_OF_DISTRIBUTION : "";
     if (isUnknown) row.dataset.unknown = ""; else delete row.dataset.unknown;
@@ -64,6 +68,28 @@ function fillBars(bars, camera) {
     row.style.setProperty("--now", isUnknown ? "var(--quiet)" : colourOf(label));
     row.style.setProperty("--part", part ?? 0);
   });
+}
+
+/** The bars of each model, under its name where there are several; ``most``: rows of the only one. */
+function makeSays(most) {
+  const element = h("div", { class: "says" });
+  let parts = [];
+  return {
+    element,
+    fill(camera) {
+      const says = saysOf(camera);
+      if (parts.length !== says.length) {
+        parts = says.map(() => ({ title: h("h3", { class: "model" }), bars: makeBars(says.length > 1 ? 2 : most) }));
+        element.replaceChildren(...parts.flatMap((part) => [part.title, part.bars.element]));
+      }
+      says.forEach((said, n) => {
+        parts[n].title.hidden = !said.model;
+        setText(parts[n].title, said.model ?? "");
+        if (said.model) parts[n].bars.element.setAttribute("aria-label", `Predictions of ${said.model}`);
+        fillBars(parts[n].bars, said);
+      });
+    },
+  };
 }
 
 function makeView(name) {
@@ -86,8 +112,9 @@ function fillView(view, camera) {
   running.forEach((one, n) => {
     const chip = view.now.children[n] ?? view.now.appendChild(h("span", { class: "chip" }));
     chip.style.setProperty("--now", colourOf(one.label));
-    const count = camera.repetitions ? ` × ${camera.repetitions}` : "";
-    setText(chip, `${one.label}${count} · ${duration(Math.max(0, (Date.now() - Date.parse(one.started)) / 1000))}`);
+    const repetitions = (camera.models?.find((said) => said.model === one.model) ?? camera).repetitions;
+    const count = repetitions ? ` × ${repetitions}` : "";
+    setText(chip, `${named(one.model, one.label)}${count} · ${duration(Math.max(0, (Date.now() - Date.parse(one.started)) / 1000))}`);
   });
   return running;
 }
@@ -107,14 +134,14 @@ function fillFigures(figures, camera) {
 }
 
 function makeCard(page, name) {
-  const view = makeView(name), bars = makeBars(3), figures = makeFigures();
+  const view = makeView(name), says = makeSays(3), figures = makeFigures();
   const dot = h("span", { class: "dot" }), state = h("span", { class: "state" });
   const trail = h("canvas", { class: "trail", "aria-hidden": "true" });
   const element = h("article", { class: "card", "aria-label": name, dataset: { camera: name } },
     view.element, trail,
     h("div", { class: "under" },
       h("div", { class: "title" }, dot, h("h2", { title: name }, h("a", { href: `#/camera/${encodeURIComponent(name)}` }, h("bdi", { text: name }))), state),
-      bars.element, figures.element));
+      says.element, figures.element));
   return {
     element, view, name,
     update(camera) {
@@ -126,7 +153,7 @@ function makeCard(page, name) {
         element.dataset.acting = "";
         element.style.setProperty("--now", colourOf(running[0].label));
       } else delete element.dataset.acting;
-      fillBars(bars, camera);
+      says.fill(camera);
       fillFigures(figures, camera);
       drawTrail(trail, name);
     },
@@ -205,7 +232,7 @@ export function camerasView(page, main) {
 }
 
 export function cameraView(page, main, name) {
-  const view = makeView(name), bars = makeBars(5);
+  const view = makeView(name), says = makeSays(5);
   const trail = h("canvas", { class: "trail", role: "img", "aria-label": "Predictions of the last minute" });
   const facts = h("dl", { class: "facts" });
   const list = eventList(page, { limit: 30, camera: name });
@@ -213,7 +240,7 @@ export function cameraView(page, main, name) {
   const element = h("div", { class: "focus" },
     h("div", {}, view.element, trail, h("div", { class: "scale", "aria-hidden": "true" }, h("span", { text: "a minute ago" }), h("span", { text: "now" }))),
     h("div", { class: "stack" },
-      h("section", { class: "panel", "aria-labelledby": "prediction" }, h("h2", { id: "prediction", text: "Prediction" }), bars.element),
+      h("section", { class: "panel", "aria-labelledby": "prediction" }, h("h2", { id: "prediction", text: "Prediction" }), says.element),
       h("section", { class: "panel", "aria-labelledby": "health" }, h("h2", { id: "health", text: "Health" }), facts),
       h("aside", { class: "panel side-list", "aria-labelledby": "its-events" }, h("h2", { id: "its-events", text: "Events" }), list.element)));
   const edit = page.session.editable ? h("a", { class: "button", href: `#/manage/${encodeURIComponent(name)}`, text: "Settings" }) : null;
@@ -232,9 +259,9 @@ export function cameraView(page, main, name) {
     }
     element.dataset.state = camera.state;
     element.style.setProperty("--aspect", usualAspect([camera]));
-    setText(state, camera.unknown ? `${stateOf(camera)}. ${OUT_OF_DISTRIBUTION}.` : `${stateOf(camera)}${camera.reason ? `: ${camera.reason}` : ""}`);
+    setText(state, saysOf(camera).some((said) => said.unknown) ? `${stateOf(camera)}. ${OUT_OF_DISTRIBUTION}.` : `${stateOf(camera)}${camera.reason ? `: ${camera.reason}` : ""}`);
     fillView(view, camera);
-    fillBars(bars, camera);
+    says.fill(camera);
     drawTrail(trail, name);
     const rows = [
       ["Frame rate", `${camera.fps.toFixed(1)} fps`], ["Latency", ms(camera.latency)], ["Dropped frames", String(camera.dropped)],

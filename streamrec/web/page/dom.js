@@ -25,6 +25,9 @@ export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** A label with the name of its model, where that is one of several and says more. */
+export const named = (model, label) => (model && model !== label ? `${model}: ${label}` : label);
+
 const QUIET = new Set(["", "background", "idle", "neutral", "no action", "no_action", "none", "normal", "nothing", "other", "unknown"]);
 export const isQuiet = (label) => QUIET.has((label ?? "").toLowerCase());
 

@@ -1,6 +1,6 @@
 // Events: the list beside the cameras, the events page, and the dialog with an event's evidence.
 
-import { ask, colourOf, dayOf, duration, h, percent, setText, secondsOf, timeOf } from "./dom.js";
+import { ask, colourOf, dayOf, duration, h, named, percent, setText, secondsOf, timeOf } from "./dom.js";
 
 const PLAY = "M8 5.5v13l11-6.5z";
 const A_PAGE = 100;
@@ -32,6 +32,12 @@ export class RecentEvents {
   }
 }
 
+/** What was seen; on a camera that several models watch, with the name of the one that saw it. */
+export function seen(page, event) {
+  const several = page.live.cameras.find((one) => one.name === event.camera)?.models;
+  return several ? named(event.model, event.label) : event.label;
+}
+
 function rowOf(page, event) {
   const thumb = event.thumbnail
     ? h("img", { src: event.thumbnail, alt: "", loading: "lazy" })
@@ -40,7 +46,7 @@ function rowOf(page, event) {
   const long = h("span", { class: "long" });
   const row = h("button", { type: "button", class: "event", dataset: { id: event.id }, style: { "--now": colourOf(event.label) }, onclick: () => page.showEvent(event) },
     h("span", { class: "thumb" }, thumb, play),
-    h("span", { class: "what" }, h("span", { text: event.label })),
+    h("span", { class: "what" }, h("span", { text: seen(page, event) })),
     h("time", { class: "when", datetime: event.started, text: timeOf(event.started) }),
     h("span", { class: "where" }, h("bdi", { text: event.camera }), event.repetitions ? ` · ${event.repetitions} ×` : null),
     long);
@@ -215,7 +221,7 @@ export function showEvent(page, first) {
   function show(one) {
     const same = one.id === event.id && stage.firstChild && one.clip === event.clip;
     event = one;
-    setText(title, `${event.label} · ${event.camera}`);
+    setText(title, `${seen(page, event)} · ${event.camera}`);
     const facts = [["Started", `${dayOf(event.started)}, ${timeOf(event.started)}`], ["Duration", event.ended ? duration(secondsOf(event)) : "still running"], ["Confidence", percent(event.confidence)],
       ...(event.repetitions ? [["Repetitions", String(event.repetitions)]] : []), ...(event.model ? [["Model", event.model]] : []), ...(event.interrupted ? [["Ended", "streamrec was stopped"]] : [])];
     meta.replaceChildren(...facts.map(([key, value]) => h("div", {}, h("dt", { text: key }), h("dd", { text: value }))));

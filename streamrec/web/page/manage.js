@@ -58,7 +58,7 @@ export async function manageView(page, main) {
 
   function changeOf(camera) {
     const own = Object.fromEntries(Object.entries(camera.thresholds).filter(([key, value]) => value !== camera.model_thresholds[key]));
-    return { name: camera.name, address: camera.address, login: "keep", model: camera.model, fps: camera.fps, enabled: camera.enabled, region: camera.region, thresholds: own };
+    return { name: camera.name, address: camera.address, login: "keep", model: camera.model, models: camera.models ?? null, fps: camera.fps, enabled: camera.enabled, region: camera.region, thresholds: own, ...(camera.by_model ? { by_model: {} } : {}) };
   }
 
   async function put(name, change) {
@@ -113,8 +113,13 @@ export async function manageView(page, main) {
     const user = h("input", { type: "text", maxlength: 200, autocomplete: "off", placeholder: camera?.login ? "unchanged" : "" });
     const password = h("input", { type: "password", maxlength: 1000, autocomplete: "new-password", placeholder: camera?.login ? "unchanged" : "" });
     const model = h("select", {}, h("option", { value: "", text: "default" }), settings.models.map((one) => h("option", { value: one, text: one })));
-    model.value = start.model;
-    const region = regionEditor(start.region), thresholds = camera ? thresholdEditor(camera) : null;
+    const [first, ...others] = start.models?.length ? start.models : [start.model];
+    model.value = first;
+    const further = settings.models.map((one) => h("input", { type: "checkbox", value: one, checked: others.includes(one) }));
+    const also = h("details", { class: "field wide", open: others.length > 0 }, h("summary", { text: "More models on this camera" }),
+      h("div", { class: "checks", role: "group", "aria-label": "More models" }, further.map((box) => h("label", {}, box, ` ${box.value}`))),
+      h("span", { class: "hint", text: "They run in one pass, and do what they have in common once." }));
+    const region = regionEditor(start.region), thresholds = camera ? thresholdsEditor(camera) : null;
     const wrong = h("p", { class: "wrong", role: "alert" });
     const tried = h("span", { class: "soft", role: "status" });
     const tryIt = h("button", { type: "button", class: "button", text: "Test address", onclick: attempt });
@@ -123,6 +128,7 @@ export async function manageView(page, main) {
       h("header", {}, h("h2", { id: "edit-title", text: camera ? camera.name : "New camera" }),
         h("button", { type: "button", class: "icon", "aria-label": "Close", onclick: () => dialog.close() }, h("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, h("path", { d: "M6 6l12 12M18 6L6 18" })))),
       h("div", { class: "form" }, field("name", "Name", name), field("model", "Model", model),
+        also,
         field("address", "Address", address, "rtsp://, rtsps://, http://, https:// or rtmp://", true),
         field("user", "User", user), field("password", "Password", password, "Stored in a private file; never shown again.")),
       h("div", { class: "row" }, tryIt, tried),
@@ -131,7 +137,11 @@ export async function manageView(page, main) {
 
     function change() {
       const login = user.value || password.value ? "new" : "keep";
-      return { ...start, name: name.value, address: address.value, login, user: user.value, password: password.value, model: model.value, region: region.region(), thresholds: thresholds ? thresholds.values() : start.thresholds };
+      const more = further.filter((box) => box.checked && box.value !== model.value).map((box) => box.value);
+      const models = camera?.models || more.length ? (more.length || model.value ? [model.value, ...more] : []) : null;
+      const same = camera?.models && !camera.models.length && !model.value && !more.length; // those of the defaults
+      const chosen = thresholds ? thresholds.values(models) : { thresholds: start.thresholds };
+      return { ...start, name: name.value, address: address.value, login, user: user.value, password: password.value, model: model.value, models: same ? null : models, region: region.region(), ...chosen };
     }
 
     async function attempt() {
@@ -234,25 +244,57 @@ function regionEditor(start) {
   };
 }
 
-/** Sliders of the thresholds, and a preview of their events in the last hour. */
-function thresholdEditor(camera) {
-  const values = { ...camera.thresholds };
+/** The name under which a model reports: of a file, without folder and ending. */
+const reportedAs = (model) => (/\.(safetensors|onnx)$/.test(model) ? model.replace(/^.*\//, "").replace(/\.\w+$/, "") : model);
+
+/** The thresholds of a camera: of the only model, or of each of several, one at a time. */
+function thresholdsEditor(camera) {
+  if (!camera.by_model) {
+    const one = thresholdEditor(camera, camera);
+    return { ...one, values: () => ({ thresholds: one.values() }) };
+  }
+  const editors = camera.by_model.map((own) => ({ model: own.model, ...thresholdEditor(camera, own) }));
+  const of = h("select", { id: "edit-thresholds-of", onchange: show }, editors.map((one) => h("option", { value: one.model, text: one.model })));
+  const element = h("div", {}, h("div", { class: "field" }, h("label", { for: of.id, text: "Thresholds of" }), of), editors.map((one) => one.element));
+
+  function show() {
+    for (const one of editors) one.element.hidden = one.model !== of.value;
+    return editors.find((one) => one.model === of.value).fill();
+  }
+
+  return {
+    element,
+    fill: show,
+    /** Of those that still watch: `models` as they were chosen. */
+    values(models) {
+      const left = models?.length && !models.includes("") ? models.map(reportedAs) : null;
+      return { by_model: Object.fromEntries(editors.filter((one) => !left || left.includes(one.model)).map((one) => [one.model, one.values()])) };
+    },
+    forget: () => editors.forEach((one) => one.forget()),
+  };
+}
+
+let editors = 0; // of thresholds, so far: their sliders have ids of their own
+
+/** Sliders of the thresholds of one model, and a preview of their events in the last hour. */
+function thresholdEditor(camera, own) {
+  const values = { ...own.thresholds }, place = own.model && own !== camera ? `-${++editors}` : "";
   const canvas = h("canvas", { class: "curve", role: "img", "aria-label": "The scores of the last hour" });
   const note = h("p", { class: "soft", role: "status" });
   let timer = null, last = null;
   const rows = Object.keys(THRESHOLDS).filter((key) => key in values).map((key) => {
     const [text, hint, low, high, step] = THRESHOLDS[key];
-    const output = h("output", { for: `at-${key}`, text: shownValue(key, values[key]) });
-    const slider = h("input", { id: `at-${key}`, type: "range", min: low, max: high, step, value: values[key], oninput: () => {
+    const output = h("output", { for: `at-${key}${place}`, text: shownValue(key, values[key]) });
+    const slider = h("input", { id: `at-${key}${place}`, type: "range", min: low, max: high, step, value: values[key], oninput: () => {
       values[key] = Number(slider.value);
       if (key === "enter" && values.leave > values.enter) set("leave", values.enter);
       if (key === "leave" && values.enter < values.leave) set("enter", values.leave);
       setText(output, shownValue(key, values[key]));
       soon();
     } });
-    return { key, slider, output, element: h("div", { class: "field" }, h("label", { for: `at-${key}` }, `${text} `, output), slider, h("span", { class: "hint", text: hint })) };
+    return { key, slider, output, element: h("div", { class: "field" }, h("label", { for: `at-${key}${place}` }, `${text} `, output), slider, h("span", { class: "hint", text: hint })) };
   });
-  const reset = h("button", { type: "button", class: "button", text: "Reset to the model's values", onclick: () => { for (const { key } of rows) set(key, camera.model_thresholds[key]); soon(); } });
+  const reset = h("button", { type: "button", class: "button", text: "Reset to the model's values", onclick: () => { for (const { key } of rows) set(key, own.model_thresholds[key]); soon(); } });
   const element = h("fieldset", {}, h("legend", { text: "Event thresholds" }), canvas, note, h("div", { class: "form" }, rows.map((row) => row.element)), h("div", { class: "row" }, reset));
 
   function set(key, value) {
@@ -266,7 +308,7 @@ function thresholdEditor(camera) {
 
   async function fill() {
     try {
-      last = await ask("/api/v1/settings/preview", { method: "POST", body: { camera: camera.name, thresholds: values } });
+      last = await ask("/api/v1/settings/preview", { method: "POST", body: { camera: camera.name, thresholds: values, ...(own !== camera ? { model: own.model } : {}) } });
       const counts = {};
       for (const event of last.events) counts[event.label] = (counts[event.label] ?? 0) + 1;
       const list = Object.entries(counts).map(([label, count]) => `${count} × ${label}`).join(", ");
@@ -308,7 +350,7 @@ function thresholdEditor(camera) {
 
   return {
     element, fill,
-    values: () => Object.fromEntries(Object.entries(values).filter(([key, value]) => value !== camera.model_thresholds[key])),
+    values: () => Object.fromEntries(Object.entries(values).filter(([key, value]) => value !== own.model_thresholds[key])),
     forget: () => clearTimeout(timer),
   };
 }

@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
 
 from streamrec import Recognizer, results
 from streamrec.commands.app import app
-from streamrec.errors import SourceError
+from streamrec.errors import ModelError, SourceError
 from streamrec.evaluation import bench
 from streamrec.evaluation.bench import BenchSettings, First, SteadyCamera, in_turns, run_bench, text_of
 
@@ -55,6 +56,15 @@ def test_the_model_and_the_machine_are_named(report):
     assert "synthetic model, onnx engine on cpu, 1 thread;" in text
     for name in (*report.stages, *report.rates):
         assert name in text
+
+
+def test_several_models_are_measured_as_one_where_they_run_in_one_pass():
+    both = replace(SMALL, model="fight", further=("fall",))
+    report = run_bench(both)
+    assert report.model["name"] == "fight + fall" and report.start["seconds"] > 0
+    assert all(rate > 0 for rate in report.rates.values())
+    with pytest.raises(ModelError, match=r"fight \+ workout run in 2 passes, one after the other"):
+        run_bench(replace(both, further=("workout",)))
 
 
 def test_a_report_is_plain_json(report):

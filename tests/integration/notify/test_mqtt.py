@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -217,6 +218,32 @@ def test_home_assistant_finds_a_device_with_its_sensors(tmp_path, house, listen)
         late.wait(lambda: "streamrec/status" in late.so)
         time.sleep(0.3)
         assert set(late.so) <= {"streamrec/status", "streamrec/events"}
+
+
+@needs_broker
+def test_each_of_several_models_has_topics_of_its_own(tmp_path, house, listen):
+    port = free_port()
+    with broker(tmp_path, port):
+        one = house(port)
+        one.mqtt.camera("door", ["fight"], "night")
+        ear = listen(port)
+        ear.wait(lambda: ear.so.get("streamrec/door/fight") == "OFF")
+        one.mqtt.models("door", {"day": ("fight",), "night": ("fight", "fall")})
+        ear.wait(lambda: ear.so.get("streamrec/door/night/fall") == "OFF")
+        ear.wait(lambda: ear.so["streamrec/door/fight"] == "")  # of one model alone
+        one.happen(replace(STARTED, model="night"))
+        ear.wait(lambda: ear.so.get("streamrec/door/night/fight") == "ON")
+        ear.wait(lambda: "streamrec/door/night/fight/event" in ear.so and ear.events())
+        assert json.loads(ear.so["streamrec/door/night/fight/event"])["model"] == "night"
+        assert ear.events()[0]["data"]["model"] == "night"
+        assert ear.so["streamrec/door/day/fight"] == "OFF"
+        ear.wait(lambda: "day + night" in ear.so["homeassistant/device/streamrec_door/config"])
+        found = json.loads(ear.so["homeassistant/device/streamrec_door/config"])["components"].values()
+        sensors = [one for one in found if one["platform"] == "binary_sensor" and "name" in one]
+        assert [one["name"] for one in sensors] == ["day: fight", "night: fight", "night: fall"]
+        assert len({one["unique_id"] for one in sensors}) == 3
+        one.mqtt.remove("door")
+        ear.wait(lambda: not any(ear.so[topic] for topic in ear.so if topic.startswith("streamrec/door/")))
 
 
 @needs_broker

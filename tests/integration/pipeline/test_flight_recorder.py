@@ -20,11 +20,15 @@ import numpy as np
 import pytest
 
 from streamrec import (
+    ActionStarted,
     Frame,
+    Prediction,
     Recognizer,
+    Result,
     Watcher,
     World,
     WorldSettings,
+    open_models,
     results,
 )
 from streamrec.errors import DataError, SinkError
@@ -47,7 +51,7 @@ def recorded(folder: Path, *, model=MODEL, engine="onnx", cameras=1, **options) 
     """Watch worlds, and return what was said."""
     said = []
     with FlightRecorder(folder, **options) as recorder:
-        recognizer = recorder.recorded(Recognizer.load(model, engine=engine, device="cpu"))
+        recognizer = recorder.recorded(open_models(model, engine=engine, device="cpu"))
         if cameras == 1:
             for result in results(world(0), recognizer):
                 recorder.write(result)
@@ -89,6 +93,40 @@ def test_what_a_model_counts_by_is_replayed_too(tmp_path):
     part = inside / "part-000001.jsonl"
     part.write_text(re.sub(r'"phase": \[-?\d', '"phase": [9', part.read_text(), count=1))
     assert "the phase was [9" in replay(tmp_path).difference
+
+
+@pytest.mark.parametrize(
+    ("models", "sizes"),
+    [
+        (["fight", "fall"], {(64, 80)}),
+        (["fall", "workout"], {(60, 80)}),  # of which one image cannot stand for both
+    ],
+)
+def test_several_models_are_replayed_together(tmp_path, models, sizes):
+    recorded(tmp_path, model=models)
+    (header,) = (json.loads(path.read_text()) for path in tmp_path.glob("*/flight.json"))
+    (one,) = header["models"]
+    assert one["name"] == "+".join(models)
+    assert len(one["labels"]) == sum(len(Recognizer.load(model).labels) for model in models)
+    steps = [line for line in lines(tmp_path) if line["type"] == "step"]
+    assert {tuple(frame["picture"][2:]) for step in steps for frame in step["frames"]} == sizes
+    assert all(("phase" in frame) == ("workout" in models) for step in steps for frame in step["frames"])
+    found = replay(tmp_path)
+    assert (found.difference, found.unseen) == (None, 0) and found.frames == len(steps)
+    with pytest.raises(DataError, match="another model than the one that was recorded"):
+        replay(tmp_path, lambda name, engine: open_models([*models, "synthetic"], engine=engine))
+
+
+def test_events_of_several_models_are_written_with_their_names_and_those_of_one_without(tmp_path):
+    for name, event in (
+        ("one", ActionStarted("fall", 0.0, 0.9, "door")),
+        ("two", ActionStarted("fall", 0.0, 0.9, "door", "night")),
+    ):
+        with FlightRecorder(tmp_path / name) as recorder:
+            prediction = Prediction("fall", 0.9, np.ones(1, np.float32), 0.0, ("fall",))
+            recorder.write(Result(Frame(np.zeros((2, 2, 3), np.uint8), 0, 0.0), prediction, (event,)))
+    (one,), (two,) = (lines(tmp_path / name)[0]["events"] for name in ("one", "two"))
+    assert "model" not in one and two["model"] == "night"
 
 
 def test_recording_changes_nothing_of_what_is_said(tmp_path):

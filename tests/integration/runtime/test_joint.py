@@ -24,10 +24,11 @@ from streamrec import (
     open_models,
     results,
 )
+from streamrec.core.model_names import MOST_MODELS
 from streamrec.errors import ModelError, StateError, StreamrecError
 from streamrec.nn.ood import KnownPictures, appearance_of
-from streamrec.runtime import joint
 from streamrec.runtime.checkpoint import read_checkpoint, save_model
+from streamrec.runtime.joint import pace_notes
 from streamrec.runtime.onnx_engine import LARGE, merged_step, step_of
 from tests.helpers.checks import moving
 from tests.helpers.threads import one_thread_a_module  # noqa: F401
@@ -141,13 +142,12 @@ def test_what_costs_its_own_time_is_told_in_a_sentence(files):
     assert [note.partition(":")[0] for note in together(["hands", "alone"], files).notes] == [
         "hands and alone have no backbone in common"
     ]
-    notes = together(["hands", "legs", "large"], files).notes
-    assert notes == (
-        "hands and legs, large share no work: they take pictures of different sizes",
-        "large learned 5 frames a second, and runs at 10, as hands does",
-    )
+    three = together(["hands", "legs", "large"], files)
+    assert three.notes == ("hands + legs and large share no work: they take pictures of different sizes",)
+    assert list(pace_notes(three)) == ["large learned 5 frames a second, and runs at 10, as hands does"]
+    assert list(pace_notes(together(["hands", "legs"], files))) == []
     torch_notes = together(["hands", "legs"], files, "torch").notes
-    assert torch_notes == ("hands, legs share no work: the torch engine runs one model after the other",)
+    assert torch_notes == ("hands and legs share no work: the torch engine runs one model after the other",)
 
 
 def test_torch_runs_one_after_the_other(files):
@@ -219,7 +219,7 @@ def test_a_state_of_other_models_is_refused(files):
         (7, "give a list of names"),
         (["fight", "fight"], "called fight"),
         (["fight", "figth"], "there is no model"),
-        (["fight"] * (joint.MOST_MODELS + 1), "at most 16"),
+        (["fight"] * (MOST_MODELS + 1), "at most 16"),
         (["fight", 3], "a model is named"),
     ],
 )

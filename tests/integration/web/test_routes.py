@@ -485,7 +485,21 @@ class TestOperation:
             for path in ("/healthz", "/metrics", "/api/v1/cameras", "/api/v1/events", "/api/v1/login"):
                 assert path in spec["paths"]
             said = client.get("/api/v1/cameras").json()["cameras"][0]
-            assert set(said) == set(spec["components"]["schemas"]["CameraNow"]["properties"])
+            schemas = {
+                name: set(one["properties"])
+                for name, one in spec["components"]["schemas"].items()
+                if "properties" in one
+            }
+            assert set(said) == schemas["CameraNow"] - {"models"}
+            page.actors["yard"].show(models={"day": "idle", "night": "wave"})
+            wait_for(lambda: "models" in client.get("/api/v1/cameras").json()["cameras"][1])
+            several = client.get("/api/v1/cameras").json()["cameras"][1]
+            assert set(several) == schemas["CameraNow"]
+            assert [set(one) for one in several["models"]] == [schemas["ModelNow"]] * 2
+            assert [(one["model"], one["label"]) for one in several["models"]] == [
+                ("day", "idle"),
+                ("night", "wave"),
+            ]
             page.actors["door"].start()
             event = client.get("/api/v1/events").json()["events"][0]
             assert set(event) <= set(spec["components"]["schemas"]["EventJson"]["properties"]) | {

@@ -16,7 +16,7 @@ import pytest
 from streamrec import VideoFile
 from streamrec.outputs.history.records import Entry, new_id
 from streamrec.outputs.history.store import History
-from streamrec.types import Frame, Prediction, Result
+from streamrec.types import ActionStarted, Frame, Prediction, Result
 from streamrec.web.routes import files
 from tests.helpers.pages import PASSWORD, wait_for
 
@@ -179,6 +179,28 @@ class TestLooking:
         tab.goto(f"{page.url}/#/camera/door")
         tab.get_by_text("live. Out of distribution: the image is unlike the training data.").wait_for()
         assert tab.locator(".bar:visible").first.inner_text() == "unknown"
+
+    def test_each_of_several_models_has_its_bars_and_its_events_their_model(self, open_page, look):
+        page = open_page("door", "yard")
+        door = page.actors["door"]
+        door.show(models={"day": "idle", "night": "fall"})
+        page.actors["yard"].show(label="wave")
+        tab = look(page.url)
+        card = tab.locator('[data-camera="door"]')
+        card.get_by_role("heading", name="night").wait_for()
+        bars = card.locator(".bar:visible")
+        assert [bars.nth(n).inner_text() for n in (0, 2)] == [
+            "idle\n90 %",
+            "fall\n90 %",
+        ] and bars.count() == 4
+        assert tab.locator('[data-camera="yard"] .model:visible').count() == 0
+        assert tab.locator('[data-camera="yard"] .bar:visible').count() == 3
+        door.show(ActionStarted("fall", 0.1, 0.9, model="night"), models={"day": "idle", "night": "fall"})
+        card.get_by_text("night: fall ·").wait_for()
+        tab.locator(".event").get_by_text("night: fall").wait_for()
+        tab.goto(f"{page.url}/#/camera/door")
+        tab.get_by_role("group", name="Predictions of night").wait_for()
+        assert tab.locator(".bar:visible").nth(2).inner_text() == "fall\n90 %"
 
     def test_no_name_takes_the_pictures_from_the_others(self, open_page, look):
         odd = [

@@ -271,3 +271,34 @@ class TestByHand:
         region = [float(part) for part in said.split("region = [")[1].split("]")[0].split(",")]
         assert region == pytest.approx([0.26, 0.25, 0.5, 0.5], abs=0.02)
         assert "s3cret-pw" in path.read_text()  # the password stayed where it was
+
+    def test_several_models_are_chosen_and_the_thresholds_of_each_moved(self, managed, look):  # noqa: F811
+        page, path = managed
+        page.actors["door"].show()
+        tab = look(f"{page.url}/#/manage/door")
+        dialog = tab.get_by_role("dialog", name="door")
+        dialog.get_by_label("Model", exact=True).select_option("fight")
+        dialog.get_by_text("More models on this camera").click()
+        dialog.get_by_label("fall", exact=True).check()
+        dialog.get_by_role("button", name="Save").click()
+        dialog.wait_for(state="detached")
+        assert 'models = ["fight", "fall"]' in path.read_text()
+        tab.get_by_text("fight + fall").wait_for()
+        for n in range(100):
+            page.actors["door"].show(models={"fight": "idle", "fall": "fall" if 30 <= n < 60 else "idle"})
+        tab.get_by_role("button", name="Edit door").click()
+        assert dialog.get_by_label("fall", exact=True).is_checked()
+        assert not dialog.get_by_label("workout", exact=True).is_checked()
+        dialog.get_by_label("Thresholds of").select_option("fall")
+        dialog.get_by_label("Confirmation time").locator("visible=true").fill("5")
+        dialog.get_by_role("button", name="Save").click()
+        dialog.wait_for(state="detached")
+        assert "[camera.by_model.fall]" in path.read_text() and "shortest = 5.0" in path.read_text()
+        tab.get_by_role("button", name="Disable").first.click()
+        wait_for(lambda: "enabled = false" in path.read_text())
+        assert 'models = ["fight", "fall"]' in path.read_text() and "shortest = 5.0" in path.read_text()
+        tab.get_by_role("button", name="Edit door").click()
+        dialog.get_by_label("fall", exact=True).uncheck()
+        dialog.get_by_role("button", name="Save").click()
+        dialog.wait_for(state="detached")
+        assert 'model = "fight"' in path.read_text() and "by_model" not in path.read_text()

@@ -83,6 +83,20 @@ def row(scores, **changes):
     return row_of(scores, **(about | changes))
 
 
+def test_of_clips_of_one_label_those_that_end_right_are_counted():
+    fight = [(0.0, WHOLE, "fall")]
+    scores = [
+        scored((2.0, 10.0, "fall"), truth=fight),
+        scored((2.0, 4.0, "fall"), truth=fight),
+        scored((2.0, 4.0, "fall")),
+        scored((9.5, 10.0, "fall")),
+        scored((9.5, 10.0, "wave"), judged=("fall",)),
+    ]
+    assert [score.ends_right for score in scores] == [True, False, True, False, True]
+    assert row(scores).at_end == (1, 2)
+    assert row([scored(truth=[(2.0, 3.0, "fall")])]).at_end is None
+
+
 def test_a_row_counts_clips_actions_and_hours():
     fall = [(2.0, 5.0, "fall")]
     scores = [

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from streamrec import ActionEnded, ActionStarted, Frame, JsonLines, Prediction, Result
 from streamrec.commands.app import app
 from streamrec.outputs.history.records import Announcement, Entry, Kind
-from streamrec.types import Health, SourceState
+from streamrec.types import Health, ModelResult, SourceState
 from tests.helpers.paths import ROOT
 
 
@@ -44,6 +44,12 @@ def written(*, clock=None) -> list[dict]:
         frame = Frame(np.zeros((2, 2, 3), np.uint8), 1, 0.04, source="door")
         lines.write(Result(frame, says, events, repetitions=2, still=4))
         lines.write(Result(Frame(frame.image, 2, float("nan")), says))
+        both = ModelResult("hands", says, 2), ModelResult("legs", says)
+        seen = (
+            ActionStarted("wave", 0.0, 0.8, model="hands"),
+            ActionEnded("squat", 1.0, 0.0, 0.9, model="legs"),
+        )
+        lines.write(Result(frame, says, seen, models=both))
     return [json.loads(line) for line in text.getvalue().splitlines()]
 
 
@@ -68,6 +74,13 @@ def test_every_line_is_as_the_schema_says(clock):
     }
     for line in lines:
         Draft202012Validator(LINES).validate(line)
+
+
+def test_each_of_several_models_has_a_line_of_its_own_and_a_single_one_no_name():
+    *alone, hands, legs, started, ended = written()
+    assert [line["model"] for line in (hands, legs, started, ended)] == ["hands", "legs", "hands", "legs"]
+    assert hands["repetitions"] == 2 and "repetitions" not in legs
+    assert not any("model" in line for line in alone)
 
 
 def test_the_schema_knows_every_field_and_no_other():

@@ -272,13 +272,16 @@ def test_the_guide_names_every_key_and_its_example_is_right(tmp_path):
     table = guide.partition("| key |")[2].partition("\n\n")[0]
     cells = [row.split("|")[1] for row in table.splitlines()[1:] if row.startswith("| `")]
     assert {key for cell in cells for key in re.findall(r"`(\w+)`", cell)} == set(_CAMERA_KEYS)
-    (example,) = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)
+    example, several = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "yard").write_text("of-the-yard")
     entrance, yard = read(tmp_path, example, CAMERA_PASSWORD="of-all").cameras
     assert entrance.address == "rtsp://viewer:of-all@192.168.1.20/stream1"
     assert yard.address == "rtsp://viewer:of-the-yard@192.168.1.21/stream1"
     assert yard.event_settings(EventSettings()) == EventSettings(enter=0.8, shortest=1.0)
+    (hall,) = read(tmp_path, several).cameras
+    assert hall.models == ("fight", "fall")
+    assert [hall.event_settings(EventSettings(), name).enter for name in hall.models] == [0.7, 0.9]
 
 
 def test_what_was_tuned_stands_for_what_a_camera_does_not_say(tmp_path):

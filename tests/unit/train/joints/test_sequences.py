@@ -195,3 +195,24 @@ def test_joints_out_of_the_picture_score_low():
     assert (
         np.concatenate(scores).max() <= 0.9
     )  # a joint that is exchanged with the other side keeps that one's score
+
+
+def test_of_two_people_at_one_place_one_is_found():
+    rng = np.random.default_rng(0)
+    actors = [Actor.drawn(rng, children=0.0) for _ in range(2)]
+    times = np.arange(0, 4, 1 / FPS)
+    camera = draw_webcam(rng, head=1.6, middle=0.9, seated=False, whole=True)
+    apart, there = actors[0].joints(times), actors[1].joints(times)
+    conditions = Conditions(quality=1.0, lost=0.0, ghosts=0.0)
+    counts = []
+    for shift in (0.0, 0.9):
+        people = detect([apart, np.add(there, (shift, 0, 0))], camera, rng, fps=FPS, conditions=conditions)
+        counts.append((people[:, :, 55] > 0.2).sum(1).mean())
+    assert counts[0] < 1.4 and counts[1] > 1.7
+
+
+def test_a_contact_sheet_is_a_picture(tmp_path):
+    from streamrec.train.joints.sheet import contact_sheet
+
+    contact_sheet(next(sequences("room", 1)), tmp_path / "sheet.png", columns=4, frames=6)
+    assert cv2.imread(str(tmp_path / "sheet.png")).shape == (2 * 192, 4 * 256, 3)
