@@ -25,7 +25,7 @@ PYTHON: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "recognizing": (
         "Recognizing",
-        ("Recognizer", "StreamRecognizer", "Prediction", "State", "Transform"),
+        ("Recognizer", "open_models", "StreamRecognizer", "Prediction", "State", "Transform"),
     ),
     "flow": (
         "From sources to results",

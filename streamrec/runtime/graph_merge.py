@@ -56,16 +56,10 @@ class MergedGraph:
     shared: int  # convolutions of the models that need not be calculated again
 
 
-def operators_of(graph: bytes) -> frozenset[tuple[str, int]]:
+def operators_of(graph: bytes) -> frozenset[bytes]:
     """The sets of operators that a graph is written in: only graphs of the same sets can be merged."""
-    found = set()
-    for number, value in fields(memoryview(graph)):
-        if number == 8:  # OperatorSetIdProto: 1 domain, 2 version
-            pair = dict(fields(message_of(value)))
-            version = pair.get(2, 0)
-            assert isinstance(version, int)
-            found.add((text_of(pair[1]) if 1 in pair else "", version))
-    return frozenset(found)
+    found = (value for number, value in fields(memoryview(graph)) if number == 8)
+    return frozenset(bytes(value) for value in found if not isinstance(value, int))
 
 
 def merge(graphs: Sequence[StepGraph]) -> MergedGraph:

@@ -21,7 +21,7 @@ def place(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("code", CODE, ids=["pictures", "loop", "callback", "event loop"])
+@pytest.mark.parametrize("code", CODE, ids=["pictures", "loop", "several models", "callback", "event loop"])
 def test_a_way_into_an_app_works_as_it_is_written(code, place, monkeypatch, capsys):
     monkeypatch.chdir(place)
     told: dict[str, object] = {}
