@@ -19,6 +19,7 @@ from torch.nn import functional as F  # noqa: E402
 Memory = tuple[Tensor, ...]
 SHORTEST_OF_LONGEST = 7.0 / 80.0  # of the initial time constants of the EMA pooling
 FADED = 1e-3  # total weight under which a mean fades to zero
+SHORT, LONG = 0.2, 1.5  # time constants of the statistics head beside its own
 SHUT = -6.0  # initial bias of the forget gate: about a time constant of 400 frames
 
 
@@ -271,6 +272,71 @@ class GRUHead(RecurrentHead):
             hidden.append(x)
         outputs, after = self._classify(x, features, log_elapsed, fresh, memory[1:])
         return outputs, (torch.stack(hidden, dim=1), *after)
+
+
+class StatisticsHead(Head):
+    """A linear classifier on running statistics of the features, by the clock.
+
+    Statistics pooling (Snyder et al., ICASSP 2018) of an endless stream. With features that know people already there
+    is nothing else to learn, so that a few clips are enough, and the fit has one optimum (``train/linear_fit.py``).
+    Means weigh frames by ``exp(-age / seconds)``. The statistics, F numbers each: the mean and the peak (which leaks
+    toward the present at the same rate) of the last second or so; the mean of the last fifth of it; and by how much
+    that is above the mean of one and a half: how a posture changed, and in which direction. The memory is
+    ``(mean, peak, short, long, weights)``: (N, F) each, and (N, 3).
+    """
+
+    STATISTICS = 4
+
+    def __init__(self, feature_size: int, outputs: int, *, frames: float) -> None:
+        """``frames``: the time constant, in frames at the training rate."""
+        super().__init__()
+        self.frames = frames
+        self.classifier = nn.Linear(self.STATISTICS * feature_size, outputs)
+        nn.init.zeros_(self.classifier.weight)
+        nn.init.zeros_(self.classifier.bias)
+
+    def initial_memory(self, streams: int = 1) -> Memory:
+        """Zeros."""
+        size = self.classifier.in_features // self.STATISTICS
+        zeros = self.classifier.weight.new_zeros(streams, size)
+        return zeros, zeros.clone(), zeros.clone(), zeros.clone(), zeros.new_zeros(streams, 3)
+
+    def forward(
+        self, features: Tensor, log_elapsed: Tensor, fresh: Tensor, memory: Memory
+    ) -> tuple[Tensor, Memory]:
+        """The classifier on the statistics of each frame."""
+        found, memory = self.statistics(features, log_elapsed, fresh, memory)
+        return self.classifier(found), memory
+
+    def statistics(
+        self, features: Tensor, log_elapsed: Tensor, fresh: Tensor, memory: Memory
+    ) -> tuple[Tensor, Memory]:
+        """(N, T, F) -> the statistics (N, T, 4 F) after each frame, and the memory after the last one."""
+        found = []
+        for t in range(features.shape[1]):
+            now, memory = self._after(features[:, t], log_elapsed[:, t], fresh[:, t], memory)
+            found.append(now)
+        return torch.stack(found, dim=1), memory
+
+    def step(
+        self, features: Tensor, log_elapsed: Tensor, fresh: Tensor, memory: Memory
+    ) -> tuple[Tensor, Memory]:
+        """The same of one frame."""
+        found, memory = self._after(features, log_elapsed, fresh, memory)
+        return self.classifier(found), memory
+
+    def _after(self, x: Tensor, log_elapsed: Tensor, fresh: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        mean, peak, short, long, weights = memory
+        since = torch.exp(log_elapsed).unsqueeze(-1)
+        constants = since.new_tensor([1.0, SHORT, LONG]) * self.frames
+        decays = torch.exp(-since / constants).masked_fill(fresh.unsqueeze(-1), 0.0)
+        weights = decays * weights + 1.0
+        shares = 1.0 / weights
+        mean = mean + shares[:, :1] * (x - mean)
+        short = short + shares[:, 1:2] * (x - short)
+        long = long + shares[:, 2:] * (x - long)
+        peak = torch.maximum(x, x + decays[:, :1] * (peak - x))
+        return torch.cat([mean, peak, short, short - long], dim=-1), (mean, peak, short, long, weights)
 
 
 class AttentionHead(Head):

@@ -15,7 +15,7 @@ from streamrec.events.detector import BACKGROUND, EventSettings
 from streamrec.nn.config import OWN_CLASS, ModelConfig
 from streamrec.nn.encoders import FrameEncoder, make_encoder, strip_classifier
 from streamrec.nn.encoders.base import Encoder, find_feature_size
-from streamrec.nn.heads import AttentionHead, GRUHead, Head, LSTMHead, PoolingSettings
+from streamrec.nn.heads import AttentionHead, GRUHead, Head, LSTMHead, PoolingSettings, StatisticsHead
 from streamrec.nn.transforms import IMAGENET_MEAN, IMAGENET_STD, Transform
 from streamrec.state import State
 
@@ -96,7 +96,7 @@ class ActionModel(nn.Module):
         if elapsed is None:
             elapsed = torch.full((streams, steps), 1.0 / self.config.fps, device=self.mean.device)
             elapsed[:, 0] = torch.where(torch.isinf(state.clock), math.inf, elapsed[:, 0])
-        fresh, log_elapsed = self._timing(elapsed)
+        fresh, log_elapsed = self.timing(elapsed)
         features, cache = self.encoder(
             (clips - self.mean) / self.std, log_elapsed, fresh, state.cache, backbone
         )
@@ -105,7 +105,7 @@ class ActionModel(nn.Module):
 
     def step(self, frames: Tensor, elapsed: Tensor, state: State) -> tuple[Tensor, State]:
         """(N, 3, H, W), (N,) seconds -> outputs (N, C) and the state after the frame."""
-        fresh, log_elapsed = self._timing(elapsed)
+        fresh, log_elapsed = self.timing(elapsed)
         images = ((frames - self.mean) / self.std).unsqueeze(1)
         features, cache = self.encoder(images, log_elapsed.unsqueeze(1), fresh.unsqueeze(1), state.cache)
         outputs, memory = self.head.step(features.squeeze(1), log_elapsed, fresh, state.head)
@@ -122,7 +122,7 @@ class ActionModel(nn.Module):
         labels = len(self.config.labels)
         return outputs[..., :labels], outputs[..., labels:] if self.config.counted else None
 
-    def _timing(self, elapsed: Tensor) -> tuple[Tensor, Tensor]:
+    def timing(self, elapsed: Tensor) -> tuple[Tensor, Tensor]:
         """Seconds since the last frame -> where a stream begins anew, and the ``log_elapsed`` of encoder and head."""
         fresh = ~((elapsed >= 0.0) & (elapsed <= self.config.max_gap))  # NaN begins anew too
         log_elapsed = torch.log(torch.clamp(elapsed * self.config.fps, 0.1, 10.0))
@@ -164,12 +164,17 @@ def _attention(config: ModelConfig, feature_size: int) -> Head:
     )
 
 
+def _statistics(config: ModelConfig, feature_size: int) -> Head:
+    return StatisticsHead(feature_size, config.outputs, frames=config.statistics_seconds * config.fps)
+
+
 # ModelConfig.head -> what builds it from the config and the size of the features.
 # A new head is a file in this folder and a line here.
 HEADS: dict[str, Callable[[ModelConfig, int], Head]] = {
     "attention": _attention,
     "gru": partial(_recurrent, GRUHead),
     "lstm": partial(_recurrent, LSTMHead),
+    "statistics": _statistics,
 }
 
 

@@ -26,6 +26,7 @@ from streamrec.state import State
 from streamrec.train.augment import Augmentation
 from streamrec.train.distributed import Ranks, choose_device, keep_freed_memory
 from streamrec.train.frozen_features import FeatureCache
+from streamrec.train.linear_fit import LinearSettings, fit_linear
 from streamrec.train.quick_eval import play
 from streamrec.train.resume import Keeper, Run, identity, restore
 from streamrec.train.stream_windows import Batch, StreamWindows, WindowSettings
@@ -77,6 +78,8 @@ class TrainSettings:
     trunk_rate: float = 0.1  # staged: learning rate of the backbone, as a part of learning_rate
     looks: int = 4  # frozen backbone: views of each recording, each of which it encodes once (FeatureCache)
     freeze_norm: bool = False  # the backbone's batch norms stay as they are, weights and statistics
+    # -- a statistics head, which is solved for and not trained in steps
+    linear: LinearSettings = LinearSettings()  # noqa: RUF009 (frozen)
     # -- when to stop
     evaluate_every: int = 100  # steps from one evaluation on the watched recordings to the next
     patience: int | None = None  # evaluations without a better one that end the run; the best is returned
@@ -153,6 +156,8 @@ def fit(
     if not recordings:
         raise DataError("there is nothing to learn from: no clip could be read")
     keep_freed_memory()
+    if config.head == "statistics":
+        return _fit_statistics(recordings, config, settings, background or [], weights)
     ranks = options.ranks or Ranks(device=choose_device(settings.device))
     learned, watched = recordings, watched or []
     if settings.patience is not None:
@@ -189,6 +194,27 @@ def fit(
     if run.best:
         run.averaged.load_state_dict(run.best)
     return run.averaged.cpu()
+
+
+def _fit_statistics(
+    recordings: list[Recording],
+    config: ModelConfig,
+    settings: TrainSettings,
+    background: list[Recording],
+    weights: str | None,
+) -> ActionModel:
+    """The model of a statistics head: features of a frozen backbone, and the one optimum of a linear classifier."""
+    if config.counted:
+        raise ModelError(
+            "a statistics head counts nothing: leave out the labels to count, or take another head"
+        )
+    model = _fresh(config, weights)
+    if not model.encoder.has_backbone:
+        raise ModelError(
+            f"the encoder {config.encoder} has no backbone, over which a statistics head is fitted"
+        )
+    features = FeatureCache(model, settings.augmentation, views=settings.looks)
+    return fit_linear(model, recordings, background, features, settings.linear)
 
 
 def _begin(

@@ -54,16 +54,16 @@ class FeatureCache:
         cache: ClipCache | None = None,
     ) -> None:
         self._model = copy.deepcopy(model).requires_grad_(False).eval()
-        self._augmentation = augmentation
+        self.augmentation = augmentation
         self._dtype = dtype
-        self._views = views if augmentation is not None else 1
+        self.views = views if augmentation is not None else 1
         self._cache = cache or ClipCache()
         self._backbone = _fingerprint(self._model)
         self._known: dict[tuple[int, int], ViewFeatures] = {}
 
     def drawn(self, rng: np.random.Generator, recording: Recording) -> ViewFeatures:
         """A random one of the views of a recording."""
-        return self.view(recording, int(rng.integers(self._views)))
+        return self.view(recording, int(rng.integers(self.views)))
 
     def view(self, recording: Recording, number: int) -> ViewFeatures:
         """The view of this number; 0 is the recording as it is."""
@@ -77,15 +77,15 @@ class FeatureCache:
             recording.timestamps.tobytes() + np.ascontiguousarray(recording.pictures[::16]).tobytes()
         )
         view = None
-        if number and self._augmentation is not None:
+        if number and self.augmentation is not None:
             rng = np.random.default_rng((int.from_bytes(identity.digest()[:8], "big"), number))
-            view = View.drawn(rng, self._augmentation, recording.pictures.shape[1:3])
+            view = View.drawn(rng, self.augmentation, recording.pictures.shape[1:3])
         frames = due_frames(recording.timestamps.tolist(), FEATURE_FPS)
         rows = np.searchsorted(frames, np.arange(len(recording.timestamps)), side="right") - 1
         parts = (
             identity.hexdigest(),
             self._backbone,
-            repr(self._augmentation) if number else "",
+            repr(self.augmentation) if number else "",
             number,
             EDITION,
         )

@@ -19,6 +19,7 @@ need("torch", extra="train")
 import torch  # noqa: E402
 
 CHUNK = 256  # frames: a long recording is encoded in parts, so that it fits into memory
+CHUNK_PIXELS = 3_000_000  # of all images of a part
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,8 +59,10 @@ def play(model: ActionModel, recording: Recording) -> Played:
     elapsed = np.diff(recording.timestamps[frames], prepend=-np.inf).astype(np.float32)
     device = model.mean.device
     state, probabilities = model.initial_state(), []
-    for start in range(0, len(frames), CHUNK):
-        part = slice(start, start + CHUNK)
+    size = model.config.transform.height * model.config.transform.width
+    chunk = max(1, min(CHUNK, CHUNK_PIXELS // size))
+    for start in range(0, len(frames), chunk):
+        part = slice(start, start + chunk)
         pictures = torch.from_numpy(planar(recording.pictures[frames[part]]))[None].to(device)
         outputs, state = model(pictures, torch.from_numpy(elapsed[part])[None].to(device), state)
         logits, _ = model.split(outputs[0])

@@ -13,11 +13,12 @@ from streamrec.errors import DataError, ModelError
 from streamrec.evaluation.sets import EXERCISES
 from streamrec.events.detector import EventSettings
 from streamrec.nn.config import ModelConfig
-from streamrec.nn.encoders import JOINTS
+from streamrec.nn.encoders import JOINTS, PERSONS
 from streamrec.nn.transforms import Transform
 from streamrec.runtime.checkpoint import find_model, read_checkpoint
 from streamrec.train.augment import Augmentation
 from streamrec.train.fit import TrainSettings
+from streamrec.train.linear_fit import LinearSettings
 
 SMALL = Transform(
     width=80, height=64
@@ -42,6 +43,10 @@ FEW = TrainSettings(steps=160, window=16, average=0.98, label_smoothing=0.1, wei
 
 # Frozen ImageNet features of postures beside motion; the backbone encodes each view once.
 JOINT = MappingProxyType({"encoder": "joint", "transform": Transform(width=160, height=128)})
+# Frozen features of a CNN that knows people, at the size that all such models share.
+PERSON = MappingProxyType(
+    {"encoder": "person", "transform": Transform(width=256, height=192, fit="pad"), "head": "statistics"}
+)
 # Staged training in which the backbone never learns.
 FROZEN_BACKBONE: Mapping[str, Any] = MappingProxyType(
     {"stages": "staged", "unfreeze": 1.0, "evaluate_every": 1000}
@@ -118,23 +123,18 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         ),
         "fall": Recipe(
             about="the shipped model fall",
-            settings=replace(
-                FEW,
-                window=24,
-                soup=5,  # models of few videos differ much by chance
-                carry=0.5,  # a camera's state is nearly always old
+            settings=TrainSettings(
+                # Before, a fall resembles sitting down; afterwards, lying down on purpose.
+                linear=LinearSettings(onset=0.6, longest=2.5),
             ),
             config=MappingProxyType(
                 {
-                    "hidden_size": 96,
-                    "fps": 15.0,  # a fall takes a second
-                    "events": EventSettings(enter=0.8, smoothing=0.5, shortest=0.7),
-                    "about": "Fall or normal, one person in a room; trained on 19 videos of 3 people and on "
-                    "drawn figures.",
+                    **PERSON,
+                    "events": EventSettings(enter=0.9, leave=0.5, smoothing=0.3, shortest=0.3, merge_gap=1.0),
+                    "about": "Fall or normal, one person in a room; trained on 19 videos of 3 people, with exercises "
+                    "as background.",
                 }
             ),
-            world="falls",
-            scenes=160,
             relabel=MappingProxyType({"[Ff]all*": "fall", "*": "normal"}),
         ),
         "workout": Recipe(
@@ -237,7 +237,8 @@ def put_together(
             known = read_checkpoint(weights).config
             start = {"encoder": known.encoder, "transform": known.transform, "fps": known.fps}
     given = {**start, **recipe.config, **(config or {})}
-    usual = {**PLAIN, **JOINT} if given.get("encoder") in JOINTS else PLAIN
+    encoder = given.get("encoder")
+    usual = {**PLAIN, **JOINT} if encoder in JOINTS else PERSON if encoder in PERSONS else PLAIN
     fields = {**usual, **given}
     fields.setdefault("max_gap", max(2.0, 5.0 / fields.get("fps", ModelConfig.fps)))
     learning = replace(recipe.settings, **(settings or {}))

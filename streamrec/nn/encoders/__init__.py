@@ -12,6 +12,8 @@ from streamrec.nn.encoders.base import Cache, Encoder, find_feature_size, pooled
 from streamrec.nn.encoders.difference import DifferenceEncoder
 from streamrec.nn.encoders.last_maps import last_maps
 from streamrec.nn.encoders.motion import SIGHTS, MotionEncoder
+from streamrec.nn.encoders.movenet import STRIDE
+from streamrec.nn.encoders.person import PERSONS, PersonEncoder
 
 need("torch", extra="train")
 
@@ -134,8 +136,8 @@ def load_weights(encoder: nn.Module, path: str | Path) -> None:
     if isinstance(backbone, nn.Module) and backbone.state_dict().keys() <= stored.keys():
         encoder = backbone
     wanted = encoder.state_dict()
-    for prefix in ("", "encoder.", "cnn."):
-        # A bare CNN's file lacks the "cnn." that a FrameEncoder's names begin with.
+    for prefix in ("", "encoder.", "cnn.", "trunk."):
+        # A bare CNN's file lacks the "cnn." or "trunk." that an encoder's names begin with.
         found = {key: _find_weight(stored, key, prefix) for key in wanted}
         if all(value is not None for value in found.values()):
             break
@@ -180,7 +182,7 @@ def strip_classifier(cnn: nn.Module) -> nn.Module:
 
 
 def _find_weight(stored: dict[str, Tensor], key: str, prefix: str) -> Tensor | None:
-    return stored.get(key.removeprefix("cnn.") if prefix == "cnn." else prefix + key)
+    return stored.get(key.removeprefix(prefix) if prefix in ("cnn.", "trunk.") else prefix + key)
 
 
 def _named_cnn(name: str, imagenet: bool, height: int, width: int) -> Encoder:
@@ -253,11 +255,23 @@ def _joint(name: str) -> Callable[[bool, int, int], Encoder]:
     return build
 
 
+def _person(name: str) -> Callable[[bool, int, int], Encoder]:
+    def build(imagenet: bool, height: int, width: int) -> Encoder:
+        if height % STRIDE or width % STRIDE:
+            raise ModelError(
+                f"the {name} encoder takes sides that are multiples of {STRIDE}, not {width}x{height}"
+            )
+        return PersonEncoder(height=height, width=width, features=PERSONS[name])
+
+    return build
+
+
 # streamrec's own encoders: name -> what builds one from (ImageNet weights or not, height, width).
 # A new encoder is a file in this folder and a line here.
 ENCODERS: dict[str, Callable[[bool, int, int], Encoder]] = {
     "difference": _difference,
     **{name: _joint(name) for name in JOINTS},
     **{name: _motion(name) for name in SIGHTS},
+    **{name: _person(name) for name in PERSONS},
 }
 OWN = tuple(ENCODERS)

@@ -78,17 +78,25 @@ class MoveNet(nn.Module):
 
         H and W are multiples of 32.
         """
+        deepest, taps = self._encode(images)
+        x = self.lateral[0](F.relu6(self.last(deepest)))
+        for tap, lateral, up in zip(reversed(taps), self.lateral[1:], self.up, strict=True):
+            x = up(F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False) + lateral(tap))
+        return x, deepest
+
+    def deepest(self, images: Tensor) -> Tensor:
+        """The deepest maps alone, (N, 480, H/32, W/32): without the pyramid, which costs a third of both."""
+        return self._encode(images)[0]
+
+    def _encode(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The deepest maps, and those that the pyramid reads beside them."""
         x = F.relu6(self.stem(images))
         taps = []
         for number, block in enumerate(self.blocks):
             x = block(x)
             if number in _TAPS:
                 taps.append(x)
-        deepest = x
-        x = self.lateral[0](F.relu6(self.last(deepest)))
-        for tap, lateral, up in zip(reversed(taps), self.lateral[1:], self.up, strict=True):
-            x = up(F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False) + lateral(tap))
-        return x, deepest
+        return x, taps
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) RGB from -1 to 1 -> people (N, 6, 56)."""

@@ -6,8 +6,15 @@ import pytest
 import torch
 
 from streamrec.errors import ModelError
-from streamrec.nn.heads import AttentionHead, EMAPooling, GRUHead, LSTMHead, PoolingSettings
+from streamrec.nn.heads import AttentionHead, EMAPooling, GRUHead, LSTMHead, PoolingSettings, StatisticsHead
 from tests.helpers.checks import assert_close
+
+
+def _shaken(head: StatisticsHead) -> StatisticsHead:
+    """With weights that are not zero, as a fit leaves them."""
+    torch.nn.init.normal_(head.classifier.weight)
+    return head
+
 
 HEADS = {
     "lstm": lambda: LSTMHead(6, 16, 3, layers=2),
@@ -19,6 +26,7 @@ HEADS = {
     ),
     "gru": lambda: GRUHead(6, 16, 3, layers=2, feature_norm=True),
     "attention": lambda: AttentionHead(6, 16, 3, layers=2, context=4),
+    "statistics": lambda: _shaken(StatisticsHead(6, 3, frames=8.0)),
     "attention that keeps much": lambda: AttentionHead(6, 16, 3, context=40),
 }
 
@@ -88,6 +96,7 @@ def test_initial_memory_is_zeros_of_one_shape_a_stream():
         "lstm whose recall alone is heard, and lets go": [(1, 16), (1, 16), (22,), (22,)],
         "gru": [(2, 16), (16,), (16,)],
         "attention": [(2, 4, 16), (2, 4, 16), (4,)],
+        "statistics": [(6,), (6,), (6,), (6,), (3,)],
         "attention that keeps much": [(1, 40, 16), (1, 40, 16), (40,)],
     }
 

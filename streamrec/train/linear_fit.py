@@ -1,0 +1,191 @@
+"""The fit of a statistics head on a frozen backbone: a convex problem with one optimum, solved in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from streamrec.data.clips import NO_LABEL
+from streamrec.data.decode_cache import Recording
+from streamrec.errors import DataError, need
+from streamrec.nn.heads import StatisticsHead
+from streamrec.nn.model import ActionModel
+from streamrec.train.augment import in_mirror, mirror
+from streamrec.train.frozen_features import FeatureCache
+
+need("torch", extra="train")
+
+import torch  # noqa: E402
+from torch import Tensor  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
+
+PARTS = 2  # classifiers that are averaged
+LEAST = 1e-4  # deviation of a statistic below which it tells nothing
+NEVER = -1e4  # the bias of a label without a frame
+ITERATIONS = 200  # of L-BFGS at most
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearSettings:
+    """How a statistics head is fitted."""
+
+    penalty: float = (
+        0.3  # half of it times the squared weights (of standardized statistics) is added to the mean loss
+    )
+    onset: float = 0.0  # seconds from the start of an action that are not learned: it cannot be told yet
+    longest: float = float(
+        "inf"
+    )  # seconds after which an action is not learned any more: its end state is another one
+    background_every: int = 5  # frames of background recordings from one that is learned to the next
+
+    def __post_init__(self) -> None:
+        if not (
+            self.penalty > 0 and self.onset >= 0 and self.longest > self.onset and self.background_every >= 1
+        ):
+            raise ValueError(
+                "penalty is more than 0, onset at least 0, longest more than onset, background_every at least 1"
+            )
+
+
+@torch.inference_mode()
+def statistics_of(model: ActionModel, timestamps: np.ndarray, backbone: np.ndarray) -> np.ndarray:
+    """Seconds (T,) and backbone features (T, S) of a recording -> its statistics (T, 4 F) from the initial state."""
+    head = model.head
+    assert isinstance(head, StatisticsHead)
+    elapsed = torch.from_numpy(np.diff(timestamps, prepend=-np.inf).astype(np.float32))[None]
+    fresh, log_elapsed = model.timing(elapsed)
+    transform = model.config.transform
+    cache = model.encoder.initial_cache(1, transform.height, transform.width)
+    seen = torch.from_numpy(np.asarray(backbone, np.float32))[None]
+    features, _ = model.encoder(seen, log_elapsed, fresh, cache, seen)
+    found, _ = head.statistics(features, log_elapsed, fresh, head.initial_memory())
+    return np.asarray(found[0].numpy())
+
+
+def fit_linear(
+    model: ActionModel,
+    recordings: Sequence[Recording],
+    background: Sequence[Recording],
+    features: FeatureCache,
+    settings: LinearSettings,
+) -> ActionModel:
+    """Fill the classifier of a model with a statistics head; returns the model in eval mode.
+
+    Two classifiers are fitted and averaged, one on what was seen (mean and peak), one on what changed (the last
+    moments, and against those before): each alone is fooled by what the other is not (a random subspace ensemble; Ho,
+    PAMI 1998). The mean of two linear classifiers is one. Labels weigh the same, and so do the frames of recordings and
+    of background. All cached views of a recording are learned, and of background the first one.
+    """
+    model = model.eval().requires_grad_(False)
+    every = settings.background_every
+    learned = [row for recording in recordings for row in _learned(model, recording, features, settings)]
+    quiet = [
+        (found[::every], targets[::every])
+        for recording in background
+        for found, targets in _learned(model, recording, features, settings, views=1)
+    ]
+    inputs = torch.from_numpy(np.concatenate([found for found, _ in (*learned, *quiet)]))
+    targets = torch.from_numpy(np.concatenate([target for _, target in (*learned, *quiet)]))
+    if len(targets) == 0:
+        raise DataError("there is nothing to learn from: no frame has a label")
+    labels = len(model.config.labels)
+    source = torch.arange(len(targets)) >= sum(len(target) for _, target in learned)
+    weights = balanced(targets, source.long(), labels)
+    head = model.head
+    assert isinstance(head, StatisticsHead)
+    solutions = [
+        solved(part, targets, weights, labels, settings.penalty) for part in inputs.chunk(PARTS, dim=1)
+    ]
+    with torch.no_grad():
+        head.classifier.weight.copy_(torch.cat([weight for weight, _ in solutions], dim=1) / PARTS)
+        head.classifier.bias.copy_(torch.stack([bias for _, bias in solutions]).mean(0))
+    return model
+
+
+def balanced(targets: Tensor, source: Tensor, labels: int) -> Tensor:
+    """(K,) labels and (K,) numbers of sources -> (K,) weights of sum 1: labels weigh the same, and so do its sources.
+
+    >>> balanced(torch.tensor([0, 0, 0, 1]), torch.tensor([0, 0, 1, 0]), 2).tolist()
+    [0.125, 0.125, 0.25, 0.5]
+    """
+    both = source * labels + targets
+    counts = torch.bincount(both)
+    sources = torch.bincount(torch.unique(both) % labels, minlength=labels)
+    present = int((sources > 0).sum())
+    return 1.0 / (counts[both] * sources[targets] * present)
+
+
+def solved(
+    inputs: Tensor, targets: Tensor, weights: Tensor, labels: int, penalty: float
+) -> tuple[Tensor, Tensor]:
+    """Multinomial logistic regression: inputs (K, F), targets (K,), weights (K,) -> weight (labels, F), bias (labels,).
+
+    Inputs are standardized, and the squared weights are penalized. The result is for inputs as they are.
+
+    >>> x = torch.tensor([[0.0, 5.0], [1.0, 5.0], [4.0, 5.0], [5.0, 5.0]])
+    >>> weight, bias = solved(x, torch.tensor([0, 0, 1, 1]), torch.full((4,), 0.25), 2, 0.1)
+    >>> (x @ weight.T + bias).argmax(1).tolist()
+    [0, 0, 1, 1]
+    """
+    mean, deviation = inputs.mean(0), inputs.std(0, correction=0)
+    scale = torch.where(deviation > LEAST, 1.0 / deviation.clamp(min=LEAST), torch.zeros_like(deviation))
+    x = (inputs - mean) * scale
+    weight = torch.zeros(labels, x.shape[1], requires_grad=True)
+    bias = torch.zeros(labels, requires_grad=True)
+    optimizer = torch.optim.LBFGS(
+        [weight, bias],
+        max_iter=ITERATIONS,
+        history_size=20,
+        tolerance_grad=1e-5,
+        line_search_fn="strong_wolfe",
+    )
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        losses = F.cross_entropy(F.linear(x, weight, bias), targets, reduction="none")
+        loss = (losses * weights).sum() + 0.5 * penalty * weight.square().sum()
+        loss.backward()
+        return loss
+
+    with torch.enable_grad():
+        optimizer.step(closure)
+    weight, bias = weight.detach() * scale, bias.detach()
+    absent = torch.bincount(targets, minlength=labels) == 0
+    return weight, torch.where(absent, torch.full_like(bias, NEVER), bias - weight @ mean)
+
+
+def _learned(
+    model: ActionModel,
+    recording: Recording,
+    features: FeatureCache,
+    settings: LinearSettings,
+    *,
+    views: int | None = None,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """For each view of a recording the statistics (K, 4 F) and targets (K,) of the frames that are learned."""
+    augmentation = features.augmentation
+    swap = mirror(augmentation.mirrored if augmentation else (), model.config.labels)
+    for number in range(features.views if views is None else views):
+        view = features.view(recording, number)
+        frames = np.unique(view.rows, return_index=True)[1]  # those that the backbone encoded
+        times = recording.timestamps[frames]
+        targets = recording.targets[frames]
+        learned = (targets != NO_LABEL) & _within(recording, frames, model, settings)
+        if view.view is not None and view.view.is_mirrored:
+            targets = in_mirror(targets, swap)
+        found = statistics_of(model, times, view.of(frames))
+        yield found[learned], targets[learned]
+
+
+def _within(
+    recording: Recording, frames: np.ndarray, model: ActionModel, settings: LinearSettings
+) -> np.ndarray:
+    """(K,) bool: whether a frame is in the part of its action that is learned; background has no such part."""
+    background = {n for n, label in enumerate(model.config.labels) if label in model.config.events.background}
+    starts = np.flatnonzero(np.diff(recording.targets, prepend=-2))
+    start = starts[np.searchsorted(starts, frames, side="right") - 1]
+    age = recording.timestamps[frames] - recording.timestamps[start]
+    quiet = np.isin(recording.targets[frames], list(background))
+    return np.asarray(quiet | ((age >= settings.onset) & (age < settings.longest)))
