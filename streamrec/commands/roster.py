@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from streamrec.core.files import Output, keep_inputs
 from streamrec.core.messages import shortened, why
+from streamrec.core.model_names import names_of
 from streamrec.errors import SettingsError
 from streamrec.events.detector import EventSettings
 from streamrec.nn.config import ModelConfig
@@ -185,10 +186,11 @@ def actions_of(
 def _unknown_names(
     after: DispatchSettings, file: WatchFile, configs: Mapping[str, ModelConfig]
 ) -> Iterator[str]:
-    """Cameras and labels of webhooks that do not exist: their receiver would wait in vain."""
+    """Cameras, labels and models of webhooks that do not exist: their receiver would wait in vain."""
     known = {
         "cameras": [camera.name for camera in file.cameras],
         "labels": [label for config in configs.values() for label in config.labels],
+        "models": names_of(tuple(configs)),
     }
     for webhook in after.webhooks:
         for key, names in known.items():

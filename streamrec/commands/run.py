@@ -144,6 +144,7 @@ def run(
     from streamrec.runtime.checkpoint import model_file
     from streamrec.runtime.joint import open_models
     from streamrec.settings.resolve import Running, resolve
+    from streamrec.settings.tuned_file import Tuned
     from streamrec.sources.health import amiss
     from streamrec.sources.open import file_of, open_source
 
@@ -152,6 +153,8 @@ def run(
     if page is not None and show is None:
         show = False
     tuned = tuned_settings(context, config)
+    if len(model) > 1:  # it is about one model
+        tuned = Tuned()
     given = Running(model=model[0], engine=engine.value, device=device, threads=threads, fps=fps)
     running = resolve(given, tuned)
     models = [running.model, *model[1:]]

@@ -243,10 +243,10 @@ class OutboxWorker:
 
 
 def wanted(
-    kinds: Iterable[str], cameras: Iterable[str], labels: Iterable[str]
+    kinds: Iterable[str], cameras: Iterable[str], labels: Iterable[str], models: Iterable[str] = ()
 ) -> Callable[[dict[str, Any]], bool]:
     """A filter of announcements, by their JSON; an empty condition accepts all."""
-    kinds, cameras, labels = frozenset(kinds), frozenset(cameras), frozenset(labels)
+    kinds, cameras, labels, models = map(frozenset, (kinds, cameras, labels, models))
 
     def wants(body: dict[str, Any]) -> bool:
         data = body["data"]
@@ -254,6 +254,7 @@ def wanted(
             (not kinds or body["event"] in kinds)
             and (not cameras or data["camera"] in cameras)
             and (not labels or data["label"] in labels)
+            and (not models or data["model"] in models)
         )
 
     return wants

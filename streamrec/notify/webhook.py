@@ -45,6 +45,7 @@ class WebhookSettings:
     events: tuple[str, ...] = ("started", "ended")  # and "evidence": a video is there
     cameras: tuple[str, ...] = ()  # empty: all
     labels: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
     timeout: float = 10.0  # seconds to connect and to answer, in all
     give_up_hours: float = 72.0
     ca: str = field(default="", metadata={"path": True})  # a file with the certificate authority to trust
@@ -130,7 +131,7 @@ class Webhook(Receiver):
             settings.receiver,
             self._send,
             settings=DeliverySettings(
-                wants=wanted(settings.events, settings.cameras, settings.labels),
+                wants=wanted(settings.events, settings.cameras, settings.labels, settings.models),
                 give_up_hours=settings.give_up_hours,
             ),
             log=log,

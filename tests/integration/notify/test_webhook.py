@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -120,11 +121,13 @@ class House:
         self.history = History(folder / "events.db", receivers=(self.settings.receiver,))
         self.hook = Webhook(self.settings, self.history, log=self.told.append, rng=random.Random(1))
 
-    def happen(self, n: int, label: str = "fight", camera: str = "door") -> None:
+    def happen(
+        self, n: int, label: str = "fight", camera: str = "door", models: tuple[str, ...] = ("",)
+    ) -> None:
         said = Prediction("", 0.0, np.zeros(0, np.float32), 0.0)
         for event in (ActionStarted(label, float(n), 0.7), ActionEnded(label, n + 0.5, float(n), 0.9)):
             frame = Frame(np.zeros((2, 2, 3), np.uint8), n, event.timestamp, 0, camera)
-            self.history.record(Result(frame, said, (event,)))
+            self.history.record(Result(frame, said, tuple(replace(event, model=one) for one in models)))
         self.hook.wake()
 
     def is_empty(self, seconds: float = 10.0) -> bool:
@@ -306,6 +309,15 @@ def test_only_what_is_wanted_is_sent(house):
         assert one.is_empty()
         assert len(receiver.got) == 1
     assert (body["event"], body["data"]["label"], body["data"]["camera"]) == ("ended", "fight", "door")
+
+
+def test_of_several_models_one_may_be_wanted_alone(house):
+    with receiving() as receiver:
+        one = house(receiver.port, events=("started",), models=("night",))
+        one.happen(1, models=("day", "night"))
+        (body,) = receiver.wait(1)
+        assert one.is_empty() and len(receiver.got) == 1
+    assert (body["data"]["model"], body["data"]["label"]) == ("night", "fight")
 
 
 def test_the_queue_survives_a_restart(house):

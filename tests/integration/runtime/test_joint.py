@@ -195,6 +195,10 @@ def test_it_can_be_pickled_and_copied_and_its_files_are_read_again(files, tmp_pa
     frame = moving(1)[0]
     a, b = (each.step(frame, each.initial_state())[0] for each in (one, again))
     assert np.array_equal(a.others[0].probabilities, b.others[0].probabilities)
+    stream = StreamRecognizer(one)
+    stream.recognize(frame.image, 0.0)
+    there = pickle.loads(pickle.dumps(stream)).recognize(frame.image, 1.0)
+    assert [said.model for said in there.models] == ["hands", "legs"]
     moved = [tmp_path / "hands.safetensors", tmp_path / "legs.safetensors"]
     moved[0].write_bytes(files["hands"].read_bytes())
     moved[1].write_bytes(files["legs"].read_bytes())
