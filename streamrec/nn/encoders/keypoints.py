@@ -64,8 +64,8 @@ class KeypointEncoder(Encoder):
     largest and surest. The origin of their body is between the shoulders, its unit the length of the trunk, smoothed,
     as the longest of three parts shows it (the trunk itself is often out of a webcam's picture, and shoulders that
     turn look narrow). Keypoints count as much as they are sure; unsure ones stay where they were, and fade to the
-    origin. Velocities are changes over four frame intervals of the training rate, by the clock. The cache: who is followed,
-    (N, 4), and what is remembered of the body, (N, 58).
+    origin. Velocities are changes over four frame intervals of the training rate, by the clock. The cache: who is
+    followed, (N, 4), and what is remembered of the body, (N, 58).
     """
 
     has_backbone = True
@@ -193,9 +193,7 @@ def _unpacked(body: Tensor) -> _Body:
     joints, weights, root, slow_root, log_scale, slow_scale, known = body.split(
         (2 * KEYPOINTS, KEYPOINTS, 2, 2, 1, 1, 1), dim=1
     )
-    return _Body(
-        joints.unflatten(1, (KEYPOINTS, 2)), weights, root, slow_root, log_scale, slow_scale, known
-    )
+    return _Body(joints.unflatten(1, (KEYPOINTS, 2)), weights, root, slow_root, log_scale, slow_scale, known)
 
 
 def _packed(body: _Body) -> Tensor:
@@ -251,7 +249,9 @@ def _moved(
     slow = 1.0 - torch.exp(-frames / _SLOW)
     is_seen = (seen > 0.0).unsqueeze(1)
     # Who is waited for keeps all of it; who is forgotten begins anew.
-    known = torch.where(is_seen, torch.ones_like(was.known), was.known * (who.strength.unsqueeze(1) > _WAITING))
+    known = torch.where(
+        is_seen, torch.ones_like(was.known), was.known * (who.strength.unsqueeze(1) > _WAITING)
+    )
     return _Body(
         sure * there + (1.0 - sure) * faded,
         weights,

@@ -33,7 +33,8 @@ def standing(y: float = 0.3, x: float = 0.5, size: float = 0.3, score: float = 0
     """(56,) of somebody whose shoulders' middle is at y, x; ``size``: trunk, in heights of the image."""
     in_body = (
         ((-0.5, 0), (-0.55, 0.07), (-0.55, -0.07), (-0.5, 0.15), (-0.5, -0.15), (0, 0.35), (0, -0.35), (0.6, 0.45),
-         (0.6, -0.45), (1.1, 0.45), (1.1, -0.45), (1, 0.22), (1, -0.22), (1.9, 0.2), (1.9, -0.2), (2.7, 0.2), (2.7, -0.2))
+         (0.6, -0.45), (1.1, 0.45), (1.1, -0.45), (1, 0.22), (1, -0.22), (1.9, 0.2), (1.9, -0.2), (2.7, 0.2),
+         (2.7, -0.2))
     )  # fmt: skip
     places = np.array((y, x)) + np.array(in_body) * (size, size * HEIGHT / WIDTH)
     joints = np.concatenate([places, np.full((17, 1), score)], axis=1).ravel()
