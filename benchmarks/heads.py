@@ -2,8 +2,8 @@
 
 CPU time of a step of several models together against the first alone, and against each alone, added up; one thread,
 640x480 frames from memory. They take turns, and the median of the rounds' ratios is shown: it does not depend on what
-else the machine does. Without models: the backbone of `workout` and EfficientNet-Lite0 of 224x224, each under two and
-three heads, whose weights are random.
+else the machine does. Without models: the encoder of `workout`, EfficientNet-Lite0 of 224x224, and the maps of the
+person backbone of 256x192, each under two and three heads; what is not `workout`'s own has random weights.
 """
 
 from __future__ import annotations
@@ -19,10 +19,22 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
+import torch
+from torch import Tensor, nn
 
-from streamrec import ActionModel, Frame, ModelConfig, Recognizer, Transform, open_models, save_model
+from streamrec import (
+    CNNLSTM,
+    ActionModel,
+    Frame,
+    ModelConfig,
+    Recognizer,
+    Transform,
+    open_models,
+    save_model,
+)
 from streamrec.core import threads
 from streamrec.evaluation.bench import commit, processor
+from streamrec.nn.encoders.movenet import MoveNet
 from streamrec.runtime.checkpoint import load_model
 
 FRAMES, ROUNDS = 30, 9
@@ -44,7 +56,7 @@ def main() -> None:
         measure(options.models)
         return
     with tempfile.TemporaryDirectory() as folder:
-        for name, made in (("workout", of_workout()), ("efficientnet_lite0", of_lite0())):
+        for name, made in (("workout", of_workout()), ("lite0", of_lite0()), ("person", of_person())):
             files = []
             for number, model in enumerate(made, 1):
                 files.append(Path(folder) / f"{name}-{number}.safetensors")
@@ -66,6 +78,25 @@ def of_lite0() -> list[ActionModel]:
         ModelConfig(labels=("normal", "fight"), encoder="efficientnet_lite0", transform=size)
     ).eval()
     return [first, *(head_over(first, labels) for labels in (("normal", "fall"), ("idle", "wave", "clap")))]
+
+
+class PersonMaps(nn.Module):
+    """(N, 3, H, W) -> (N, F): the person backbone's maps, pooled over the image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = MoveNet()
+
+    def forward(self, images: Tensor) -> Tensor:
+        pyramid, deepest = self.net.maps(images)
+        return torch.cat([pyramid.mean((2, 3)), pyramid.amax((2, 3)), deepest.mean((2, 3))], 1)
+
+
+def of_person() -> list[CNNLSTM]:
+    """Three models over the person backbone of random weights."""
+    maps = PersonMaps().eval()
+    labels = (("normal", "fight"), ("normal", "fall"), ("idle", "wave", "clap"))
+    return [CNNLSTM(maps, 96, len(of), labels=of, image_size=(192, 256)).eval() for of in labels]
 
 
 def head_over(model: ActionModel, labels: tuple[str, ...]) -> ActionModel:

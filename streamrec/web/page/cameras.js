@@ -25,6 +25,7 @@ function addToTrail(camera) {
 
 /** Draws the last minute as a strip, in a row for each model: the colour is the label, the opacity its probability. */
 function drawTrail(canvas, name) {
+  canvas.style.setProperty("--rows", trails.get(name)?.at(-1)?.[1].length ?? 1);
   const ratio = Math.min(2, devicePixelRatio || 1);
   const width = Math.round(canvas.clientWidth * ratio), height = Math.round(canvas.clientHeight * ratio);
   if (!width || !height) return;
