@@ -13,7 +13,12 @@ need("torch", extra="train")
 
 import torch  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
 
+GRID = 16  # pixels to a cell of the pyramid's maps: averages over 4 x 4 of their places
+PYRAMID_GAIN = (
+    4.0  # of the pyramid's features in a linear fit: they are few, and carry farther than the deepest ones
+)
 MOTION_SECONDS = 0.3  # time constant of the motion by which the maps are weighted
 SHARPNESS = 4  # power of the motion in those weights: most of them go to who moves most
 FAINT = 1e-6  # motion under which nothing moves
@@ -21,32 +26,31 @@ FAINT = 1e-6  # motion under which nothing moves
 
 @dataclass(frozen=True, kw_only=True)
 class PersonFeatures:
-    """How a person encoder pools MoveNet's deepest maps over the image."""
+    """What a person encoder gives of MoveNet."""
 
-    whole: bool = False  # the mean over the image
-    moving: bool = False  # the mean with weights that go to the cells that move
-
-    @property
-    def poolings(self) -> int:
-        """How many there are."""
-        return self.whole + self.moving
+    whole: bool = False  # the mean of the deepest maps over the image
+    moving: bool = False  # their mean with weights that go to the cells that move
+    pyramid: bool = False  # mean and maximum of the last maps of the pyramid
 
 
 PERSONS = {
     "person": PersonFeatures(whole=True),
     "person-moving": PersonFeatures(moving=True),
     "person-both": PersonFeatures(whole=True, moving=True),
+    "person-maps": PersonFeatures(pyramid=True),
+    "person-scene": PersonFeatures(moving=True, pyramid=True),
 }
 """The encoders' names; docs/encoders.md has what each was measured at."""
 
 
 class PersonEncoder(Encoder):
-    """MoveNet's deepest maps and how they change, pooled over the image. Nothing in it is trained here.
+    """MoveNet's maps and how they change, pooled over the image. Nothing in it is trained here.
 
     A change is the absolute difference to the frame before: it carries nothing of a place that stands still. Weighted
-    by motion, the maps themselves hardly do: the features are of whoever moves, wherever that is (attention pooling
-    with weights that nobody has to learn). The cache is the maps of the frame before (N, S), 1 where there was one
-    (N, 1), and the motion of each cell (N, h * w).
+    by motion, the deepest maps themselves hardly do: the features are of whoever moves, wherever that is (attention
+    pooling with weights that nobody has to learn). Of the pyramid: mean and maximum over the image of its cells, of
+    their maxima, and of the changes of both. The cache is the backbone's features of the frame before (N, S), 1 where
+    there was one (N, 1), and the motion of each cell (N, h * w).
     """
 
     has_backbone = True
@@ -58,22 +62,35 @@ class PersonEncoder(Encoder):
         self.trunk = MoveNet()  # the name is that of tensors in model files
         self.features = features
         self.cells = (height // movenet.STRIDE) * (width // movenet.STRIDE)
+        self.places = (height // GRID) * (width // GRID)
+        deepest = features.whole or features.moving
+        self.sizes = (
+            movenet.DEEPEST * self.cells * deepest,
+            2 * movenet.PYRAMID * self.places * features.pyramid,
+        )
         self.motion_frames = MOTION_SECONDS * fps
-        self.feature_size = 2 * movenet.DEEPEST * features.poolings
+        pooled = 2 * movenet.DEEPEST * (features.whole + features.moving)
+        self.feature_size = pooled + 6 * movenet.PYRAMID * features.pyramid
+        self.gains = (1.0,) * pooled + (PYRAMID_GAIN,) * (self.feature_size - pooled)
 
     def initial_cache(self, streams: int, height: int, width: int) -> Cache:
         """Zeros."""
         like = self.trunk.stem.weight
-        sizes = (movenet.DEEPEST * self.cells, 1, self.cells)
-        return tuple(like.new_zeros(streams, size) for size in sizes)
+        return tuple(like.new_zeros(streams, size) for size in (sum(self.sizes), 1, self.cells))
 
     def last_maps(self, height: int, width: int) -> tuple[nn.Module, ...]:
-        """The deepest maps."""
-        return (self.trunk.blocks[-1],)
+        """The deepest maps, or those of the pyramid where it has these alone."""
+        return (self.trunk.blocks[-1],) if self.sizes[0] else (self.trunk.up[-1],)
 
     def backbone_features(self, images: Tensor) -> Tensor:
-        """(K, 3, H, W) normalized -> (K, S): the deepest maps, 480 numbers of each cell."""
-        return self.trunk.deepest(images).flatten(1)
+        """(K, 3, H, W) normalized -> (K, S): the deepest maps, then means and maxima of the pyramid's cells."""
+        if not self.features.pyramid:
+            return self.trunk.deepest(images).flatten(1)
+        pyramid, deepest = self.trunk.maps(images)
+        places = GRID // movenet.PYRAMID_STRIDE
+        found = [deepest] if self.sizes[0] else []
+        found += [F.avg_pool2d(pyramid, places), F.max_pool2d(pyramid, places)]
+        return torch.cat([maps.flatten(1) for maps in found], dim=1)
 
     def forward(
         self,
@@ -89,13 +106,21 @@ class PersonEncoder(Encoder):
         before = torch.cat([cache[0].unsqueeze(1), seen[:, :-1]], dim=1)
         known = torch.cat([cache[1], torch.ones_like(log_elapsed[:, 1:])], dim=1) * (~fresh).to(seen.dtype)
         change = (seen - before).abs() * known.unsqueeze(-1)
-        maps, changes = (x.unflatten(-1, (movenet.DEEPEST, self.cells)) for x in (seen, change))
+        border = self.sizes[0]
         found, motion = [], cache[2]
-        if self.features.whole:
-            found += [maps.mean(-1), changes.mean(-1)]
-        if self.features.moving:
-            weights, motion = self._weights(changes.mean(2), log_elapsed, fresh, motion)
-            found += [(x * weights.unsqueeze(2)).sum(-1) for x in (maps, changes)]
+        if border:
+            shape = (movenet.DEEPEST, self.cells)
+            maps, changes = (x[..., :border].unflatten(-1, shape) for x in (seen, change))
+            if self.features.whole:
+                found += [maps.mean(-1), changes.mean(-1)]
+            if self.features.moving:
+                weights, motion = self._weights(changes.mean(2), log_elapsed, fresh, motion)
+                found += [(x * weights.unsqueeze(2)).sum(-1) for x in (maps, changes)]
+        if self.features.pyramid:
+            grid = (2, movenet.PYRAMID, self.places)
+            cells, changes = (x[..., border:].unflatten(-1, grid) for x in (seen, change))
+            found += [cells[..., 0, :, :].mean(-1), cells[..., 1, :, :].amax(-1)]
+            found += [changes.mean(-1).flatten(-2), changes.amax(-1).flatten(-2)]
         return torch.cat(found, dim=-1), (seen[:, -1], torch.ones_like(cache[1]), motion)
 
     def _weights(
