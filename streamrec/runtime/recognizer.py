@@ -20,6 +20,7 @@ from streamrec.errors import ModelError, PictureError, StateError, StreamrecErro
 from streamrec.events.detector import EventSettings
 from streamrec.events.tracker import EventTracker, ModelTrackers
 from streamrec.nn.config import ModelConfig
+from streamrec.nn.ood import KnownFeatures
 from streamrec.runtime.engine import Arrays, Engine
 from streamrec.runtime.load import engine_of, make_engine
 from streamrec.sources.sampling import check_fps, is_due
@@ -214,7 +215,11 @@ class Recognizer:
             images, elapsed, state.head, state.cache, encoded
         )
         probabilities.setflags(write=False)  # the prediction and the state share them
-        strangeness = None if self.config.known is None else self.config.known.ood_scores(images)
+        known, strangeness = self.config.known, None
+        if isinstance(known, KnownFeatures):
+            strangeness = known.ood_scores(cache[0])  # the backbone's features of these images
+        elif known is not None:
+            strangeness = known.ood_scores(images)
         return State(head, cache, clock, segment, probabilities, phase, strangeness)
 
     def prefetch(self, frame: Frame) -> Frame:

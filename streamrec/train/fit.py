@@ -26,6 +26,7 @@ from streamrec.state import State
 from streamrec.train.augment import Augmentation
 from streamrec.train.distributed import Ranks, choose_device, keep_freed_memory
 from streamrec.train.frozen_features import FeatureCache
+from streamrec.train.linear_check import Judged, judged
 from streamrec.train.linear_fit import LinearSettings, fit_linear
 from streamrec.train.quick_eval import play
 from streamrec.train.resume import Keeper, Run, identity, restore
@@ -215,6 +216,15 @@ def _fit_statistics(
         )
     features = FeatureCache(model, settings.augmentation, views=settings.looks)
     return fit_linear(model, recordings, background, features, settings.linear)
+
+
+def judged_linear(
+    recordings: list[Recording], config: ModelConfig, settings: TrainSettings, weights: str | None
+) -> Judged | None:
+    """Whether a statistics head on the frozen backbone tells the labels apart; None: that cannot be judged."""
+    model = _fresh(config, weights)
+    features = FeatureCache(model, settings.augmentation, views=settings.looks)
+    return judged(model.eval().requires_grad_(False), recordings, features, settings.linear)
 
 
 def _begin(

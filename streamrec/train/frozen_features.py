@@ -20,7 +20,7 @@ need("torch", extra="train")
 import torch  # noqa: E402
 
 FEATURE_FPS = 10.0  # features change slowly: a frame in between has those of the frame before
-BATCH = 64  # frames that are encoded together
+BATCH = 16  # frames that are encoded together: more, and their maps leave the processor's cache
 EDITION = 1  # of the cache entries: to be raised when views or backbones give other numbers
 
 

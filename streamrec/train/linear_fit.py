@@ -38,6 +38,8 @@ class LinearSettings:
     longest: float = float(
         "inf"
     )  # seconds after which an action is not learned any more: its end state is another one
+    # A frame's weight is multiplied by its action's progress (0 to 1) to this power: many actions begin alike.
+    late: float = 0.0
     background_every: int = 5  # frames of background recordings from one that is learned to the next
 
     def __post_init__(self) -> None:
@@ -47,6 +49,21 @@ class LinearSettings:
             raise ValueError(
                 "penalty is more than 0, onset at least 0, longest more than onset, background_every at least 1"
             )
+        if self.late < 0:
+            raise ValueError("late is at least 0: all frames of an action weigh the same")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Samples:
+    """Frames that are learned."""
+
+    statistics: np.ndarray  # (K, 4 F)
+    targets: np.ndarray  # (K,)
+    weights: np.ndarray  # (K,), relative
+
+    def every(self, step: int) -> Samples:
+        """Each ``step``-th of them."""
+        return Samples(self.statistics[::step], self.targets[::step], self.weights[::step])
 
 
 @torch.inference_mode()
@@ -80,41 +97,52 @@ def fit_linear(
     """
     model = model.eval().requires_grad_(False)
     every = settings.background_every
-    learned = [row for recording in recordings for row in _learned(model, recording, features, settings)]
+    learned = [each for recording in recordings for each in learned_of(model, recording, features, settings)]
     quiet = [
-        (found[::every], targets[::every])
+        each.every(every)
         for recording in background
-        for found, targets in _learned(model, recording, features, settings, views=1)
+        for each in learned_of(model, recording, features, settings, views=1)
     ]
-    inputs = torch.from_numpy(np.concatenate([found for found, _ in (*learned, *quiet)]))
-    targets = torch.from_numpy(np.concatenate([target for _, target in (*learned, *quiet)]))
-    if len(targets) == 0:
-        raise DataError("there is nothing to learn from: no frame has a label")
-    labels = len(model.config.labels)
-    source = torch.arange(len(targets)) >= sum(len(target) for _, target in learned)
-    weights = balanced(targets, source.long(), labels)
+    weight, bias = classifier_of(learned, quiet, len(model.config.labels), settings.penalty)
     head = model.head
     assert isinstance(head, StatisticsHead)
-    solutions = [
-        solved(part, targets, weights, labels, settings.penalty) for part in inputs.chunk(PARTS, dim=1)
-    ]
     with torch.no_grad():
-        head.classifier.weight.copy_(torch.cat([weight for weight, _ in solutions], dim=1) / PARTS)
-        head.classifier.bias.copy_(torch.stack([bias for _, bias in solutions]).mean(0))
+        head.classifier.weight.copy_(weight)
+        head.classifier.bias.copy_(bias)
     return model
 
 
-def balanced(targets: Tensor, source: Tensor, labels: int) -> Tensor:
+def classifier_of(
+    learned: Sequence[Samples], quiet: Sequence[Samples], labels: int, penalty: float
+) -> tuple[Tensor, Tensor]:
+    """Weight (labels, 4 F) and bias (labels,) of the mean classifier; ``quiet`` is of background."""
+    every = [*learned, *quiet]
+    inputs = torch.from_numpy(np.concatenate([each.statistics for each in every]))
+    targets = torch.from_numpy(np.concatenate([each.targets for each in every]))
+    if len(targets) == 0:
+        raise DataError("there is nothing to learn from: no frame has a label")
+    shares = torch.from_numpy(np.concatenate([each.weights for each in every]).astype(np.float32))
+    source = torch.arange(len(targets)) >= sum(len(each.targets) for each in learned)
+    weights = balanced(targets, source.long(), labels, shares)
+    solutions = [solved(part, targets, weights, labels, penalty) for part in inputs.chunk(PARTS, dim=1)]
+    weight = torch.cat([weight for weight, _ in solutions], dim=1) / PARTS
+    return weight, torch.stack([bias for _, bias in solutions]).mean(0)
+
+
+def balanced(targets: Tensor, source: Tensor, labels: int, shares: Tensor | None = None) -> Tensor:
     """(K,) labels and (K,) numbers of sources -> (K,) weights of sum 1: labels weigh the same, and so do its sources.
+
+    ``shares`` (K,): how much frames of one label and source weigh against each other; None is alike.
 
     >>> balanced(torch.tensor([0, 0, 0, 1]), torch.tensor([0, 0, 1, 0]), 2).tolist()
     [0.125, 0.125, 0.25, 0.5]
     """
     both = source * labels + targets
-    counts = torch.bincount(both)
+    shares = torch.ones(len(targets)) if shares is None else shares
+    sums = torch.bincount(both, weights=shares)
     sources = torch.bincount(torch.unique(both) % labels, minlength=labels)
     present = int((sources > 0).sum())
-    return 1.0 / (counts[both] * sources[targets] * present)
+    return shares / (sums[both] * sources[targets] * present)
 
 
 def solved(
@@ -156,15 +184,15 @@ def solved(
     return weight, torch.where(absent, torch.full_like(bias, NEVER), bias - weight @ mean)
 
 
-def _learned(
+def learned_of(
     model: ActionModel,
     recording: Recording,
     features: FeatureCache,
     settings: LinearSettings,
     *,
     views: int | None = None,
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """For each view of a recording the statistics (K, 4 F) and targets (K,) of the frames that are learned."""
+) -> Iterator[Samples]:
+    """For each view of a recording the frames that are learned."""
     augmentation = features.augmentation
     swap = mirror(augmentation.mirrored if augmentation else (), model.config.labels)
     for number in range(features.views if views is None else views):
@@ -172,20 +200,28 @@ def _learned(
         frames = np.unique(view.rows, return_index=True)[1]  # those that the backbone encoded
         times = recording.timestamps[frames]
         targets = recording.targets[frames]
-        learned = (targets != NO_LABEL) & _within(recording, frames, model, settings)
+        within, weights = _weighed(recording, frames, model, settings)
+        learned = (targets != NO_LABEL) & within
         if view.view is not None and view.view.is_mirrored:
             targets = in_mirror(targets, swap)
         found = statistics_of(model, times, view.of(frames))
-        yield found[learned], targets[learned]
+        yield Samples(found[learned], targets[learned], weights[learned])
 
 
-def _within(
+def _weighed(
     recording: Recording, frames: np.ndarray, model: ActionModel, settings: LinearSettings
-) -> np.ndarray:
-    """(K,) bool: whether a frame is in the part of its action that is learned; background has no such part."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Whether a frame is in the part of its action that is learned, (K,) bool, and its weight there, (K,).
+
+    All of background is learned, and weighs the same.
+    """
     background = {n for n, label in enumerate(model.config.labels) if label in model.config.events.background}
     starts = np.flatnonzero(np.diff(recording.targets, prepend=-2))
-    start = starts[np.searchsorted(starts, frames, side="right") - 1]
+    ends = np.append(starts[1:], len(recording.targets))
+    action = np.searchsorted(starts, frames, side="right") - 1
+    start, end = starts[action], ends[action]
     age = recording.timestamps[frames] - recording.timestamps[start]
+    progress = (frames - start + 1) / (end - start)
     quiet = np.isin(recording.targets[frames], list(background))
-    return np.asarray(quiet | ((age >= settings.onset) & (age < settings.longest)))
+    within = quiet | ((age >= settings.onset) & (age < settings.longest))
+    return within, np.where(quiet, 1.0, progress**settings.late)

@@ -87,6 +87,7 @@ IMPORTED_IN = {
         "train.fit",
         "train.frozen_features",
         "train.job",
+        "train.linear_check",
         "train.linear_fit",
         "train.quick_eval",
         "train.resume",
