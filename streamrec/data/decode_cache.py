@@ -41,6 +41,8 @@ class Recording:
     group: str
     phases: np.ndarray | None = None  # (T, 2) float32 cos, sin of the repetition's phase; NaN: unknown
     amiss: str | None = None  # message about a file that is cut off or damaged
+    # (T, S) float32 features of the backbone, of a recording that has no pictures: their height and width are 0.
+    backbone: np.ndarray | None = None
 
     @property
     def target(self) -> int:

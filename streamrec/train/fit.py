@@ -273,7 +273,7 @@ def _begin(
             seed=seed,
         ),
         background=background or (),
-        features=_feature_cache(model, settings),
+        features=None if recordings[0].backbone is not None else _feature_cache(model, settings),
     )
     balance = None
     if settings.class_balance:

@@ -64,7 +64,10 @@ def play(model: ActionModel, recording: Recording) -> Played:
     for start in range(0, len(frames), chunk):
         part = slice(start, start + chunk)
         pictures = torch.from_numpy(planar(recording.pictures[frames[part]]))[None].to(device)
-        outputs, state = model(pictures, torch.from_numpy(elapsed[part])[None].to(device), state)
+        known = None
+        if recording.backbone is not None:
+            known = torch.from_numpy(recording.backbone[frames[part]])[None].to(device)
+        outputs, state = model(pictures, torch.from_numpy(elapsed[part])[None].to(device), state, known)
         logits, _ = model.split(outputs[0])
         probabilities.append(torch.softmax(logits, dim=-1).cpu().numpy())
     return Played(recording, np.array(frames), np.concatenate(probabilities))

@@ -67,9 +67,8 @@ def identity(settings: dict[str, Any], recordings: Iterable[Recording], ranks: R
     """Settings, data and number of processes as JSON: a run goes on only from a file with the same."""
     data = sha256()
     for recording in recordings:
-        data.update(
-            recording.targets.tobytes() + recording.timestamps.tobytes() + recording.pictures[0].tobytes()
-        )
+        shown = recording.pictures if recording.backbone is None else recording.backbone
+        data.update(recording.targets.tobytes() + recording.timestamps.tobytes() + shown[0].tobytes())
     return json.dumps(settings | {"data": data.hexdigest(), "processes": ranks.count}, sort_keys=True)
 
 

@@ -73,6 +73,7 @@ class StreamWindows:
     does (MiniROAD, ICCV 2023: weigh the late steps).
 
     - ``background``: recordings in which nothing happens; they may be among ``recordings`` too.
+    - Recordings may hold the features of the backbone and no pictures: all of them, or none.
     - ``features``: where given, each pass has one of its cached views, with the features of the frozen backbone,
       instead of a view of its own.
 
@@ -91,6 +92,7 @@ class StreamWindows:
         self.settings = settings
         self.background = background
         self.features = features
+        self._has_backbone = features is not None or recordings[0].backbone is not None
         # Of each stream: passes begun, and frames of the last one that were read.
         self.position = np.zeros((settings.streams, 2), np.int64)
         self._all = _Draw(recordings, settings.shares)
@@ -114,9 +116,9 @@ class StreamWindows:
             np.stack([np.concatenate([part.weights for part in parts]) for parts in rows]),
             np.stack([np.concatenate([part.phases() for part in parts]) for parts in rows]),
             self.position.copy(),
-            None
-            if self.features is None
-            else np.stack([np.concatenate([part.backbone() for part in parts]) for parts in rows]),
+            np.stack([np.concatenate([part.backbone() for part in parts]) for parts in rows])
+            if self._has_backbone
+            else None,
         )
 
     def __iter__(self) -> Iterator[Batch]:
@@ -170,7 +172,7 @@ class StreamWindows:
         if self.features is not None:
             features = self.features.drawn(rng, recording)
             view = features.view
-        elif how is not None:
+        elif how is not None and recording.backbone is None:
             view = View.drawn(rng, how, recording.pictures.shape[1:3])
             if self.background and rng.random() < how.mosaic:
                 scene = self.background[int(rng.integers(len(self.background)))]
@@ -378,8 +380,10 @@ class Pass:
 
     def backbone(self) -> np.ndarray:
         """(T, S) float32 features of the frozen backbone."""
-        assert self.features is not None
-        return self.features.of(self.shown)
+        if self.features is not None:
+            return self.features.of(self.shown)
+        assert self.recording.backbone is not None
+        return self.recording.backbone[self.shown]
 
     def phases(self) -> np.ndarray:
         """(T, 2) float32 cosine and sine of the repetition's phase; NaN where it is unknown."""

@@ -6,6 +6,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
 
 from streamrec.core.console import LineConsole
 from streamrec.core.text import printable
@@ -16,6 +20,8 @@ from streamrec.nn.config import ModelConfig
 from streamrec.nn.ood import FOLDS, KnownPictures
 from streamrec.nn.transforms import Transform
 from streamrec.sources.synthetic import ACTIONS, World, WorldSettings, clips
+from streamrec.train.joints import LABELS as JOINT_LABELS
+from streamrec.train.joints import sequences
 from streamrec.train.ood_fit import known_of
 from streamrec.train.progress import Bar, progress_bar
 
@@ -42,6 +48,8 @@ class TrainData:
     @property
     def unjudged(self) -> str | None:
         """Why the model gets no out-of-distribution score: fitted to one place it calls every other place unknown."""
+        if any(recording.backbone is not None for recording in self.learned):
+            return "it learned from keypoints, without pictures"
         groups = len({recording.group for recording in (*self.learned, *self.background)})
         if not self.grouped:
             return "no clips share a group, so that it is unknown how much people and places differ"
@@ -100,4 +108,32 @@ def scenes_of(kind: str, count: int, transform: Transform, labels: tuple[str, ..
         scene = decode(world, transform, labels, None, f"{kind} {number}")
         starts = tuple(world.repetitions())
         found.append(replace(scene, phases=phase_targets(scene.timestamps, starts)) if starts else scene)
+    return found
+
+
+JOINT_FPS = (10.0, 15.0)  # frame rates of the drawn keypoints
+
+
+def joint_scenes(
+    kind: str, count: int, config: ModelConfig, seed: int, mocap: Path | None = None
+) -> list[Recording]:
+    """``count`` drawn scenes of keypoints, without pictures: what MoveNet would find is their backbone features.
+
+    ``mocap``: a folder with cuts of motion capture, of which some of the scenes are made (``joints.sequences``).
+    """
+    found = []
+    index = np.array([config.labels.index(label) for label in JOINT_LABELS[kind]])
+    fit = config.transform.fit
+    drawn = sequences(kind, seed, fps=JOINT_FPS, fit="stretch" if fit == "stretch" else "pad", mocap=mocap)
+    for number, scene in enumerate(islice(drawn, count)):
+        frames = len(scene.timestamps)
+        found.append(
+            Recording(
+                np.zeros((frames, 0, 0, 3), np.uint8),
+                scene.timestamps,
+                index[scene.labels],
+                f"{kind} {seed} {number}",
+                backbone=scene.people.reshape(frames, -1),
+            )
+        )
     return found

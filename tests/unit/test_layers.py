@@ -70,6 +70,7 @@ IMPORTED_IN = {
         "nn.encoders.appearance_motion",
         "nn.encoders.base",
         "nn.encoders.difference",
+        "nn.encoders.keypoints",
         "nn.encoders.last_maps",
         "nn.encoders.motion",
         "nn.encoders.person",

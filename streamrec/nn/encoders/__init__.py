@@ -10,6 +10,8 @@ from streamrec.errors import ModelError, StreamrecError, need
 from streamrec.nn.encoders.appearance_motion import JointEncoder
 from streamrec.nn.encoders.base import Cache, Encoder, find_feature_size, pooled
 from streamrec.nn.encoders.difference import DifferenceEncoder
+from streamrec.nn.encoders.keypoints import NAME as KEYPOINTS
+from streamrec.nn.encoders.keypoints import KeypointEncoder
 from streamrec.nn.encoders.last_maps import last_maps
 from streamrec.nn.encoders.motion import SIGHTS, MotionEncoder
 from streamrec.nn.encoders.movenet import STRIDE
@@ -261,6 +263,8 @@ def _person(name: str) -> Callable[[bool, int, int], Encoder]:
             raise ModelError(
                 f"the {name} encoder takes sides that are multiples of {STRIDE}, not {width}x{height}"
             )
+        if name == KEYPOINTS:
+            return KeypointEncoder(height=height, width=width)
         return PersonEncoder(height=height, width=width, features=PERSONS[name])
 
     return build
@@ -272,6 +276,6 @@ ENCODERS: dict[str, Callable[[bool, int, int], Encoder]] = {
     "difference": _difference,
     **{name: _joint(name) for name in JOINTS},
     **{name: _motion(name) for name in SIGHTS},
-    **{name: _person(name) for name in PERSONS},
+    **{name: _person(name) for name in (*PERSONS, KEYPOINTS)},
 }
 OWN = tuple(ENCODERS)

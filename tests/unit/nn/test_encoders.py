@@ -15,9 +15,13 @@ from streamrec.nn.encoders import (
     make_encoder,
     strip_classifier,
 )
+from streamrec.nn.encoders.keypoints import NAME as KEYPOINTS
 from streamrec.nn.encoders.optical_flow import LIMIT, NOISE, described, lucas_kanade
 from streamrec.nn.encoders.person import PERSONS
 from streamrec.nn.encoders.running_std import FLOOR, RunningStd
+
+# Those that take any size and any picture; the others have tests of their own.
+OTHERS = [name for name in OWN if name not in (*PERSONS, KEYPOINTS)]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +122,7 @@ def test_an_own_encoder_sees_what_came_before_and_not_what_came_before_a_cut(nam
     assert torch.equal(*begun)
 
 
-@pytest.mark.parametrize("name", [name for name in OWN if name not in PERSONS])  # those: test_person
+@pytest.mark.parametrize("name", OTHERS)
 @pytest.mark.parametrize("size", [(32, 48), (45, 61)])
 def test_frame_by_frame_an_own_encoder_says_what_it_says_of_the_clip(name, size):
     encoder = make_encoder(name, height=size[0], width=size[1]).eval()
