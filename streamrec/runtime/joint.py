@@ -293,7 +293,8 @@ def _grouped(members: Sequence[Member]) -> list[tuple[int, ...]]:
 
 def _part(members: Sequence[Member], numbers: tuple[int, ...], threads: int | None) -> _Part:
     engine: Engine
-    shares, features = True, (0,)
+    shares = True
+    features: tuple[int, ...] = (0,)
     steps = [member.step for member in members if member.step is not None]
     if steps:
         from streamrec.runtime.onnx_engine import OnnxEngine, merged_step

@@ -54,6 +54,7 @@ class Recognizer:
         """``engine``: or a model that was just trained, as it is now. ``load`` takes names and files."""
         self.name = name
         self._engine = engine if isinstance(engine, Engine) else _engine_for(engine)
+        _check_known(self._engine)
 
     @classmethod
     def load(
@@ -595,3 +596,12 @@ class StreamRecognizer:
         """Forget everything: the next image begins a stream. What runs is not reported as ended; ``finish`` does."""
         self._state = self.recognizer.initial_state()
         self._events.reset()
+
+
+def _check_known(engine: Engine) -> None:
+    """Raise ``ModelError`` for a score of features that this model does not give."""
+    known, shapes = engine.config.known, engine.cache_shapes
+    if isinstance(known, KnownFeatures) and not (
+        shapes and len(shapes[0]) == 1 and shapes[0][0] >= len(known.mean)
+    ):
+        raise ModelError(f"the model knows {len(known.mean)} features, and its encoder keeps others")

@@ -24,6 +24,7 @@ from streamrec.nn.model import ActionModel, phase_loss
 from streamrec.runtime.checkpoint import read_checkpoint
 from streamrec.state import State
 from streamrec.train.augment import Augmentation
+from streamrec.train.backbone_graph import graph_of_backbone
 from streamrec.train.distributed import Ranks, choose_device, keep_freed_memory
 from streamrec.train.frozen_features import FeatureCache
 from streamrec.train.linear_check import Judged, judged
@@ -214,7 +215,8 @@ def _fit_statistics(
         raise ModelError(
             f"the encoder {config.encoder} has no backbone, over which a statistics head is fitted"
         )
-    features = FeatureCache(model, settings.augmentation, views=settings.looks)
+    encode = graph_of_backbone(model, weights)
+    features = FeatureCache(model, settings.augmentation, views=settings.looks, encode=encode)
     return fit_linear(model, recordings, background, features, settings.linear)
 
 
@@ -223,7 +225,8 @@ def judged_linear(
 ) -> Judged | None:
     """Whether a statistics head on the frozen backbone tells the labels apart; None: that cannot be judged."""
     model = _fresh(config, weights)
-    features = FeatureCache(model, settings.augmentation, views=settings.looks)
+    encode = graph_of_backbone(model, weights)
+    features = FeatureCache(model, settings.augmentation, views=settings.looks, encode=encode)
     return judged(model.eval().requires_grad_(False), recordings, features, settings.linear)
 
 

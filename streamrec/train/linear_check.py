@@ -42,7 +42,10 @@ class Judged:
 def judged(
     model: ActionModel, recordings: Sequence[Recording], features: FeatureCache, settings: LinearSettings
 ) -> Judged | None:
-    """Fit to some groups and judge on the others (recordings, where there is one group); None: too few to judge."""
+    """Fit to some groups and judge on the others (recordings, where there is one group); None: too few to judge.
+
+    A label that one group alone shows is not judged.
+    """
     chosen = _chosen(recordings)
     folds = _folds(chosen)
     if len(set(folds)) < 2:
@@ -54,8 +57,10 @@ def judged(
     for fold in sorted(set(folds)):
         taught = [each.every(EVERY) for each, own in zip(found, folds, strict=True) if own != fold]
         weight, bias = classifier_of(taught, (), len(model.config.labels), settings.penalty)
+        known = np.unique(np.concatenate([each.targets for each in taught]))
         for each in (each for each, own in zip(found, folds, strict=True) if own == fold):
             ends = _ends(each)
+            ends = ends[np.isin(each.targets[ends], known)]
             truths += each.targets[ends].tolist()
             said += (each.statistics[ends] @ weight.numpy().T + bias.numpy()).argmax(1).tolist()
     labels, which = np.unique(truths, return_inverse=True)

@@ -37,6 +37,7 @@ class Recipe:
     world: str | None = None  # a kind of synthetic world that is learned from too
     scenes: int = 240  # of it
     relabel: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # pattern -> new name
+    score: str = "pictures"  # what the out-of-distribution score judges, as ``TrainJob`` has it
     otherwise: str | None = (
         None  # the recipe to take where its frozen backbone does not tell the labels apart
     )
@@ -61,6 +62,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         "people": Recipe(
             about="what people do, from a few clips: features of a network that knows people",
             settings=TrainSettings(
+                looks=3,
                 # Actions begin alike, and recorded ones in a neutral posture.
                 linear=LinearSettings(late=1.0),
             ),

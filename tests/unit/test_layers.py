@@ -84,6 +84,7 @@ IMPORTED_IN = {
         "runtime.export",
         "runtime.load",
         "runtime.torch_engine",
+        "train.backbone_graph",
         "train.distributed",
         "train.fit",
         "train.frozen_features",
