@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import cv2
 import numpy as np
@@ -27,6 +28,7 @@ MARGIN = 1.15  # of the border of features: so much farther are people who were 
 FOLDS = 5  # of the groups, to find the border
 EACH = 32  # images of a recording are enough: one more second of the same place adds little
 _NUMBER = Limits(-1e9, 1e9)  # of the fit
+_CELLS = Limits(1, 1_000_000, whole=True)
 _DARK = 1e-3  # added before a logarithm: under it there is only noise
 _GRAY = np.full((1, 3), 1.0 / 3.0, np.float32)
 _PAIRS = np.triu_indices(3)  # of colours
@@ -115,18 +117,24 @@ class KnownFeatures:
 
     mean: tuple[float, ...]  # (S,)
     scale: tuple[float, ...]  # (S,) what differences are multiplied by; scaled so that the border is at 1
+    cells: int = 1  # of the features' maps, which are averaged
 
     def __post_init__(self) -> None:
         if not 0 < len(self.mean) == len(self.scale):
             raise ValueError(f"known features of {len(self.mean)} and {len(self.scale)} numbers")
-        if not all(map(_NUMBER.holds, (*self.mean, *self.scale))):
+        if not (_CELLS.holds(self.cells) and all(map(_NUMBER.holds, (*self.mean, *self.scale)))):
             raise ValueError("known features whose numbers are none")
 
     @classmethod
     def of(
-        cls, features: Sequence[np.ndarray], groups: Iterable[object], *, share: float = SHARE
+        cls,
+        features: Sequence[np.ndarray],
+        groups: Iterable[object],
+        *,
+        cells: int = 1,
+        share: float = SHARE,
     ) -> KnownFeatures:
-        """Fit to the features (T, S) of recordings; ``groups``: the group of each recording.
+        """Fit to the features (T, S) of recordings, means over the cells; ``groups``: the group of each recording.
 
         Each recording weighs the same. The border is MARGIN times the distance within which ``share`` of them lie when
         each is judged by a fit to other groups, or to other recordings where there is one group.
@@ -136,25 +144,29 @@ class KnownFeatures:
         border = _border(features, groups, _scaled, share) * MARGIN
         lengths = np.array([len(each) for each in features])
         mean, scale = _scaled(np.concatenate(features).astype(np.float64), np.repeat(1.0 / lengths, lengths))
-        return cls(tuple(map(_short, mean)), tuple(map(_short, scale / border)))
+        return cls(tuple(map(_short, mean)), tuple(map(_short, scale / border)), cells)
 
     def ood_scores(self, features: np.ndarray) -> np.ndarray:
-        """(N, S or more) -> (N,) float32; 0 is the mean, above 1 is out of distribution."""
+        """(N, S * cells or more) -> (N,) float32; 0 is the mean, above 1 is out of distribution."""
         mean, scale = self._arrays
-        return np.asarray(np.sqrt(np.square((features[:, : len(mean)] - mean) * scale).sum(1)))
+        found = pooled_cells(features, len(mean), self.cells)
+        return np.asarray(np.sqrt(np.square((found - mean) * scale).sum(1)))
 
     @cached_property
     def _arrays(self) -> tuple[np.ndarray, np.ndarray]:
         return np.array(self.mean, np.float32), np.array(self.scale, np.float32)
 
 
-def known_from(values: dict[str, list[float]]) -> KnownPictures | KnownFeatures:
+def pooled_cells(maps: np.ndarray, size: int, cells: int) -> np.ndarray:
+    """(N, size * cells or more) -> (N, size) float32, means over the cells."""
+    return np.asarray(maps[:, : size * cells].reshape(len(maps), size, cells).mean(2, dtype=np.float32))
+
+
+def known_from(values: dict[str, Any]) -> KnownPictures | KnownFeatures:
     """From the values of ``dataclasses.asdict``, also after JSON."""
-    return (
-        KnownFeatures(**{name: tuple(numbers) for name, numbers in values.items()})
-        if "scale" in values
-        else KnownPictures.from_dict(values)
-    )
+    if "scale" not in values:
+        return KnownPictures.from_dict(values)
+    return KnownFeatures(tuple(values["mean"]), tuple(values["scale"]), values["cells"])
 
 
 def appearance_of(images: np.ndarray) -> np.ndarray:

@@ -602,6 +602,6 @@ def _check_known(engine: Engine) -> None:
     """Raise ``ModelError`` for a score of features that this model does not give."""
     known, shapes = engine.config.known, engine.cache_shapes
     if isinstance(known, KnownFeatures) and not (
-        shapes and len(shapes[0]) == 1 and shapes[0][0] >= len(known.mean)
+        shapes and len(shapes[0]) == 1 and shapes[0][0] >= len(known.mean) * known.cells
     ):
         raise ModelError(f"the model knows {len(known.mean)} features, and its encoder keeps others")

@@ -8,7 +8,7 @@ from contextlib import suppress
 import numpy as np
 
 from streamrec.errors import ModelError, need
-from streamrec.nn.encoders.person import PersonEncoder
+from streamrec.nn.encoders.person import PERSONS, PersonEncoder
 from streamrec.nn.model import ActionModel
 from streamrec.runtime.checkpoint import read_checkpoint
 
@@ -31,7 +31,7 @@ def graph_of_backbone(model: ActionModel, weights: str | None) -> Callable[[np.n
     if (
         checkpoint is None
         or checkpoint.graph is None
-        or checkpoint.config.encoder != model.config.encoder
+        or _maps_of(checkpoint.config.encoder) != _maps_of(model.config.encoder)
         or checkpoint.config.transform != model.config.transform
     ):
         return None
@@ -48,3 +48,9 @@ def graph_of_backbone(model: ActionModel, weights: str | None) -> Callable[[np.n
         return after[0]
 
     return encode
+
+
+def _maps_of(encoder: str) -> tuple[bool, bool] | None:
+    """Which maps of the backbone a person encoder keeps: the deepest ones, those of the pyramid."""
+    features = PERSONS.get(encoder)
+    return None if features is None else (features.whole or features.moving, features.pyramid)

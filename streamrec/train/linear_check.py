@@ -56,7 +56,7 @@ def judged(
     said: list[int] = []
     for fold in sorted(set(folds)):
         taught = [each.every(EVERY) for each, own in zip(found, folds, strict=True) if own != fold]
-        weight, bias = classifier_of(taught, (), len(model.config.labels), settings.penalty)
+        weight, bias = classifier_of(model, taught, (), settings)
         known = np.unique(np.concatenate([each.targets for each in taught]))
         for each in (each for each, own in zip(found, folds, strict=True) if own == fold):
             ends = _ends(each)

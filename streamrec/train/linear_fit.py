@@ -21,7 +21,7 @@ import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
-PARTS = 2  # classifiers that are averaged
+USED = ("seen", "changed", "all")
 LEAST = 1e-4  # deviation of a statistic below which it tells nothing
 NEVER = -1e4  # the bias of a label without a frame
 ITERATIONS = 200  # of L-BFGS at most
@@ -40,17 +40,23 @@ class LinearSettings:
     )  # seconds after which an action is not learned any more: its end state is another one
     # A frame's weight is multiplied by its action's progress (0 to 1) to this power: many actions begin alike.
     late: float = 0.0
+    # Statistics that are used: mean and peak ("seen"), the last moments and those against before ("changed"), or all.
+    statistics: str = "seen"
+    background_share: float = 0.5  # of the weight of a label that has frames of recordings and of background
     background_every: int = 5  # frames of background recordings from one that is learned to the next
 
     def __post_init__(self) -> None:
-        if not (
-            self.penalty > 0 and self.onset >= 0 and self.longest > self.onset and self.background_every >= 1
-        ):
-            raise ValueError(
-                "penalty is more than 0, onset at least 0, longest more than onset, background_every at least 1"
-            )
+        if not (self.penalty > 0 and self.onset >= 0 and self.longest > self.onset):
+            raise ValueError("penalty is more than 0, onset at least 0, longest more than onset")
         if self.late < 0:
             raise ValueError("late is at least 0: all frames of an action weigh the same")
+        if self.background_every < 1 or self.statistics not in USED:
+            raise ValueError(f"background_every is at least 1, and statistics is one of {', '.join(USED)}")
+
+    def used(self, size: int) -> slice:
+        """Of ``size`` statistics those that are used."""
+        half = size // 2
+        return {"seen": slice(0, half), "changed": slice(half, size), "all": slice(0, size)}[self.statistics]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,10 +96,8 @@ def fit_linear(
 ) -> ActionModel:
     """Fill the classifier of a model with a statistics head; returns the model in eval mode.
 
-    Two classifiers are fitted and averaged, one on what was seen (mean and peak), one on what changed (the last
-    moments, and against those before): each alone is fooled by what the other is not (a random subspace ensemble; Ho,
-    PAMI 1998). The mean of two linear classifiers is one. Labels weigh the same, and so do the frames of recordings and
-    of background. All cached views of a recording are learned, and of background the first one.
+    Labels weigh the same, and so do the frames of recordings and of background. All cached views of a recording are
+    learned, and of background the first one.
     """
     model = model.eval().requires_grad_(False)
     every = settings.background_every
@@ -103,7 +107,7 @@ def fit_linear(
         for recording in background
         for each in learned_of(model, recording, features, settings, views=1)
     ]
-    weight, bias = classifier_of(learned, quiet, len(model.config.labels), settings.penalty)
+    weight, bias = classifier_of(model, learned, quiet, settings)
     head = model.head
     assert isinstance(head, StatisticsHead)
     with torch.no_grad():
@@ -113,44 +117,58 @@ def fit_linear(
 
 
 def classifier_of(
-    learned: Sequence[Samples], quiet: Sequence[Samples], labels: int, penalty: float
+    model: ActionModel, learned: Sequence[Samples], quiet: Sequence[Samples], settings: LinearSettings
 ) -> tuple[Tensor, Tensor]:
-    """Weight (labels, 4 F) and bias (labels,) of the mean classifier; ``quiet`` is of background."""
-    every = [*learned, *quiet]
+    """The classifier's weight (labels, 4 F) and bias (labels,); ``quiet`` is of background."""
+    every, labels = [*learned, *quiet], len(model.config.labels)
     inputs = torch.from_numpy(np.concatenate([each.statistics for each in every]))
     targets = torch.from_numpy(np.concatenate([each.targets for each in every]))
     if len(targets) == 0:
         raise DataError("there is nothing to learn from: no frame has a label")
     shares = torch.from_numpy(np.concatenate([each.weights for each in every]).astype(np.float32))
     source = torch.arange(len(targets)) >= sum(len(each.targets) for each in learned)
-    weights = balanced(targets, source.long(), labels, shares)
-    solutions = [solved(part, targets, weights, labels, penalty) for part in inputs.chunk(PARTS, dim=1)]
-    weight = torch.cat([weight for weight, _ in solutions], dim=1) / PARTS
-    return weight, torch.stack([bias for _, bias in solutions]).mean(0)
+    weights = balanced(targets, source, labels, settings.background_share, shares)
+    used = settings.used(inputs.shape[1])
+    gains = torch.tensor(model.encoder.gains or (1.0,) * model.encoder.feature_size)
+    gains = gains.repeat(StatisticsHead.STATISTICS)[used]
+    weight = torch.zeros(labels, inputs.shape[1])
+    weight[:, used], bias = solved(inputs[:, used], targets, weights, labels, settings.penalty, gains)
+    return weight, bias
 
 
-def balanced(targets: Tensor, source: Tensor, labels: int, shares: Tensor | None = None) -> Tensor:
-    """(K,) labels and (K,) numbers of sources -> (K,) weights of sum 1: labels weigh the same, and so do its sources.
+def balanced(
+    targets: Tensor, background: Tensor, labels: int, share: float, within: Tensor | None = None
+) -> Tensor:
+    """(K,) labels, (K,) bool -> (K,) weights of sum 1: labels weigh the same, background its share of its label.
 
-    ``shares`` (K,): how much frames of one label and source weigh against each other; None is alike.
+    ``within`` (K,): how much frames of one label and source weigh against each other; None is alike.
 
-    >>> balanced(torch.tensor([0, 0, 0, 1]), torch.tensor([0, 0, 1, 0]), 2).tolist()
+    >>> balanced(torch.tensor([0, 0, 0, 1]), torch.tensor([False, False, True, False]), 2, 0.5).tolist()
     [0.125, 0.125, 0.25, 0.5]
     """
-    both = source * labels + targets
-    shares = torch.ones(len(targets)) if shares is None else shares
-    sums = torch.bincount(both, weights=shares)
-    sources = torch.bincount(torch.unique(both) % labels, minlength=labels)
-    present = int((sources > 0).sum())
-    return shares / (sums[both] * sources[targets] * present)
+    within = torch.ones(len(targets)) if within is None else within
+    parts = torch.zeros(2, labels)
+    for quiet in (0, 1):
+        own = background == bool(quiet)
+        parts[quiet] = torch.bincount(targets[own], weights=within[own], minlength=labels)
+    both = (parts > 0).all(0)
+    of_part = torch.stack([torch.where(both, 1.0 - share, 1.0), torch.where(both, share, 1.0)])
+    each = of_part / torch.where(parts > 0, parts, 1.0) / (parts.sum(0) > 0).sum()
+    return each[background.long(), targets] * within
 
 
 def solved(
-    inputs: Tensor, targets: Tensor, weights: Tensor, labels: int, penalty: float
+    inputs: Tensor,
+    targets: Tensor,
+    weights: Tensor,
+    labels: int,
+    penalty: float,
+    gains: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Multinomial logistic regression: inputs (K, F), targets (K,), weights (K,) -> weight (labels, F), bias (labels,).
 
-    Inputs are standardized, and the squared weights are penalized. The result is for inputs as they are.
+    Inputs are standardized and multiplied by ``gains`` (F,), and the squared weights are penalized. The result is for
+    inputs as they are.
 
     >>> x = torch.tensor([[0.0, 5.0], [1.0, 5.0], [4.0, 5.0], [5.0, 5.0]])
     >>> weight, bias = solved(x, torch.tensor([0, 0, 1, 1]), torch.full((4,), 0.25), 2, 0.1)
@@ -159,6 +177,7 @@ def solved(
     """
     mean, deviation = inputs.mean(0), inputs.std(0, correction=0)
     scale = torch.where(deviation > LEAST, 1.0 / deviation.clamp(min=LEAST), torch.zeros_like(deviation))
+    scale = scale if gains is None else scale * gains
     x = (inputs - mean) * scale
     weight = torch.zeros(labels, x.shape[1], requires_grad=True)
     bias = torch.zeros(labels, requires_grad=True)

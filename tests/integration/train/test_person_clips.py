@@ -95,7 +95,7 @@ def test_the_classifier_follows_frames_that_weigh_more(model, features):
     def dark_at_first(late: float) -> float:
         settings = LinearSettings(late=late)
         samples = [next(learned_of(model, each, features, settings)) for each in (turns, bright)]
-        weight, bias = classifier_of(samples, (), 2, settings.penalty)
+        weight, bias = classifier_of(model, samples, (), settings)
         logits = torch.from_numpy(samples[0].statistics[:1]) @ weight.T + bias
         return float(torch.softmax(logits, 1)[0, 1])
 
@@ -144,9 +144,18 @@ def test_the_recognizer_judges_the_features_that_the_step_gives(model):
 
 
 def test_a_score_of_features_that_the_model_lacks_is_refused(model):
-    known = KnownFeatures((0.0,) * 500, (1.0,) * 500)
-    with pytest.raises(ModelError, match="knows 500 features"):
+    known = KnownFeatures((0.0,) * 480, (1.0,) * 480, cells=7)  # the maps of an image of 96x64 have six
+    with pytest.raises(ModelError, match="knows 480 features"):
         Recognizer(TorchEngine(checkpoint_of(model, known), "cpu"), "own")
+
+
+def test_encoders_that_keep_other_maps_of_one_backbone_share_no_cached_features(model):
+    maps = ActionModel(replace(CONFIG, encoder="person-maps"))
+    maps.encoder.trunk.load_state_dict(model.encoder.trunk.state_dict())
+    one = recording(0, 3)
+    sizes = [FeatureCache(each, None, views=1).view(one, 0).features.shape[1] for each in (model, maps)]
+    assert sizes == [sum(each.encoder.sizes) for each in (model, maps)]
+    assert sizes[0] != sizes[1]
 
 
 def checkpoint_of(model: ActionModel, known: KnownFeatures) -> Checkpoint:
