@@ -14,6 +14,7 @@ from streamrec.evaluation.sets import EXERCISES
 from streamrec.events.detector import EventSettings
 from streamrec.nn.config import ModelConfig
 from streamrec.nn.encoders import JOINTS, PERSONS
+from streamrec.nn.encoders.keypoints import NAME as KEYPOINTS
 from streamrec.nn.transforms import Transform
 from streamrec.runtime.checkpoint import find_model, read_checkpoint
 from streamrec.train.augment import Augmentation
@@ -47,6 +48,7 @@ JOINT = MappingProxyType({"encoder": "joint", "transform": Transform(width=160, 
 PERSON = MappingProxyType(
     {"encoder": "person", "transform": Transform(width=256, height=192, fit="pad"), "head": "statistics"}
 )
+KEYPOINT = MappingProxyType({"encoder": KEYPOINTS, "transform": PERSON["transform"]})
 # Staged training in which the backbone never learns.
 FROZEN_BACKBONE: Mapping[str, Any] = MappingProxyType(
     {"stages": "staged", "unfreeze": 1.0, "evaluate_every": 1000}
@@ -162,6 +164,33 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             ),
             relabel=MappingProxyType({**{label: label for label in EXERCISES}, "*": "background"}),
         ),
+        "webcam": Recipe(
+            about="the shipped model webcam",
+            settings=replace(
+                TrainSettings(),
+                **FROZEN_BACKBONE,
+                steps=1400,
+                streams=48,
+                window=64,
+                balance=0.8,  # a jump is rare among drawn scenes
+                class_balance=0.4,
+                carry=0.3,
+                ramp_seconds=0.5,
+                learning_rate=4e-3,
+                precision="float32",  # places of keypoints need more digits than bfloat16 has
+            ),
+            config=MappingProxyType(
+                {
+                    **KEYPOINT,
+                    "hidden_size": 96,
+                    "dropout": 0.4,
+                    "about": "One person before a camera: gestures, sitting down, coming and going; learned from drawn "
+                    "keypoints and motion capture.",
+                }
+            ),
+            world="webcam",
+            scenes=1800,
+        ),
         "synthetic": Recipe(
             about="the shipped model synthetic",
             settings=TrainSettings(steps=2400),
@@ -239,6 +268,8 @@ def put_together(
     given = {**start, **recipe.config, **(config or {})}
     encoder = given.get("encoder")
     usual = {**PLAIN, **JOINT} if encoder in JOINTS else PERSON if encoder in PERSONS else PLAIN
+    if encoder == KEYPOINTS:
+        usual = {**PLAIN, **KEYPOINT}
     fields = {**usual, **given}
     fields.setdefault("max_gap", max(2.0, 5.0 / fields.get("fps", ModelConfig.fps)))
     learning = replace(recipe.settings, **(settings or {}))
