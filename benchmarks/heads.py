@@ -2,8 +2,9 @@
 
 CPU time of a step of several models together against the first alone, and against each alone, added up; one thread,
 640x480 frames from memory. They take turns, and the median of the rounds' ratios is shown: it does not depend on what
-else the machine does. Without models: the encoder of `workout`, EfficientNet-Lite0 of 224x224, and the maps of the
-person backbone of 256x192, each under two and three heads; what is not `workout`'s own has random weights.
+else the machine does. Without models: the encoder of `workout`, EfficientNet-Lite0 of 224x224, and the person backbone
+of 256x192 (two models follow a person, the third sees maps), each under two and three heads; what is not `workout`'s
+own has random weights.
 """
 
 from __future__ import annotations
@@ -19,11 +20,8 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-import torch
-from torch import Tensor, nn
 
 from streamrec import (
-    CNNLSTM,
     ActionModel,
     Frame,
     ModelConfig,
@@ -34,7 +32,6 @@ from streamrec import (
 )
 from streamrec.core import threads
 from streamrec.evaluation.bench import commit, processor
-from streamrec.nn.encoders.movenet import MoveNet
 from streamrec.runtime.checkpoint import load_model
 
 FRAMES, ROUNDS = 30, 9
@@ -80,23 +77,18 @@ def of_lite0() -> list[ActionModel]:
     return [first, *(head_over(first, labels) for labels in (("normal", "fall"), ("idle", "wave", "clap")))]
 
 
-class PersonMaps(nn.Module):
-    """(N, 3, H, W) -> (N, F): the person backbone's maps, pooled over the image."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.net = MoveNet()
-
-    def forward(self, images: Tensor) -> Tensor:
-        pyramid, deepest = self.net.maps(images)
-        return torch.cat([pyramid.mean((2, 3)), pyramid.amax((2, 3)), deepest.mean((2, 3))], 1)
-
-
-def of_person() -> list[CNNLSTM]:
-    """Three models over the person backbone of random weights."""
-    maps = PersonMaps().eval()
-    labels = (("normal", "fight"), ("normal", "fall"), ("idle", "wave", "clap"))
-    return [CNNLSTM(maps, 96, len(of), labels=of, image_size=(192, 256)).eval() for of in labels]
+def of_person() -> list[ActionModel]:
+    """Three models over one person backbone of random weights: one follows a person, as another does, one sees maps."""
+    size = Transform(height=192, width=256)
+    made = []
+    for encoder, labels in (
+        ("person-joints", ("normal", "fall")),
+        ("person-joints", ("idle", "wave", "clap")),
+        ("person-both", ("normal", "fight")),
+    ):
+        made.append(ActionModel(ModelConfig(labels=labels, encoder=encoder, transform=size)).eval())
+        made[-1].encoder.trunk.load_state_dict(made[0].encoder.trunk.state_dict())
+    return made
 
 
 def head_over(model: ActionModel, labels: tuple[str, ...]) -> ActionModel:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamrec.commands.outputs import LinesView, Outputs, PageView, View
 from streamrec.commands.reload import Changes, Reload
-from streamrec.commands.roster import Models, Plan, Roster
+from streamrec.commands.roster import Plan, Roster
 from streamrec.commands.signals import Signals
 from streamrec.commands.watch_terminal import DRAW_SECONDS, WatchTerminal
 from streamrec.core.files import Output, keep_inputs
@@ -97,7 +97,7 @@ class WatchJob:
         """What happens after an event: as the options say, or else the file."""
         return DispatchSettings.of(file).with_options(**self.after)
 
-    def load(self, models: Models) -> Recognizer:
+    def load(self, *models: str) -> Recognizer:
         """The recognizer of one model, or of several that watch together: what was tuned is about one alone."""
         if len(models) > 1:
             return open_models(models, engine=self.engine, device=self.device, threads=self.threads)
@@ -151,7 +151,7 @@ class _Watching:
         stack.callback(self._watcher.close, _PATIENCE)  # also after an error
         self._roster = Roster(
             self._watcher,
-            lambda models: self._dispatcher.recorded(job.load(models)),
+            lambda models: self._dispatcher.recorded(job.load(*models)),
             self._dispatcher,
             written,
         )

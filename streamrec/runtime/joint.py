@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -143,14 +144,15 @@ class JointRecognizer(Recognizer):
         ]
         self._engine = self._parts[0].engine
         self._places = _places(self._parts, [member.config for member in members])
+        configs = list(self._configs.values())
+        fps = max(config.fps for config in configs)
+        self._config = replace(configs[0], fps=fps, max_gap=min(config.max_gap for config in configs))
         self._notes = tuple(_notes(members, self._parts))
 
     @property
     def config(self) -> ModelConfig:
         """The first model's, with the largest frame rate and the smallest ``max_gap`` of all."""
-        configs = list(self._configs.values())
-        fps = max(config.fps for config in configs)
-        return replace(configs[0], fps=fps, max_gap=min(config.max_gap for config in configs))
+        return self._config
 
     @property
     def configs(self) -> Mapping[str, ModelConfig]:
@@ -185,7 +187,7 @@ class JointRecognizer(Recognizer):
     def _checkpoint(self) -> Checkpoint:
         raise ModelError(f"{self.name} are {len(self._configs)} models: save or export each alone")
 
-    @property
+    @cached_property
     def _layout(self) -> Layout:
         configs = self._configs.values()
         known = sum(config.known is not None for config in configs)

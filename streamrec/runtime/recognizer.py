@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -166,7 +167,7 @@ class Recognizer:
             strangeness=None if layout.known is None else np.zeros((1, *layout.known), np.float32),
         )
 
-    @property
+    @cached_property
     def _layout(self) -> Layout:
         engine, config = self._engine, self.config
         known = None if config.known is None else ()

@@ -21,7 +21,7 @@ import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
-PARTS = 2  # classifiers that are averaged
+USED = ("seen", "changed", "all")
 LEAST = 1e-4  # deviation of a statistic below which it tells nothing
 NEVER = -1e4  # the bias of a label without a frame
 ITERATIONS = 200  # of L-BFGS at most
@@ -38,15 +38,21 @@ class LinearSettings:
     longest: float = float(
         "inf"
     )  # seconds after which an action is not learned any more: its end state is another one
+    # Statistics that are used: mean and peak ("seen"), the last moments and those against before ("changed"), or all.
+    statistics: str = "seen"
+    background_share: float = 0.5  # of the weight of a label that has frames of recordings and of background
     background_every: int = 5  # frames of background recordings from one that is learned to the next
 
     def __post_init__(self) -> None:
-        if not (
-            self.penalty > 0 and self.onset >= 0 and self.longest > self.onset and self.background_every >= 1
-        ):
-            raise ValueError(
-                "penalty is more than 0, onset at least 0, longest more than onset, background_every at least 1"
-            )
+        if not (self.penalty > 0 and self.onset >= 0 and self.longest > self.onset):
+            raise ValueError("penalty is more than 0, onset at least 0, longest more than onset")
+        if self.background_every < 1 or self.statistics not in USED:
+            raise ValueError(f"background_every is at least 1, and statistics is one of {', '.join(USED)}")
+
+    def used(self, size: int) -> slice:
+        """Of ``size`` statistics those that are used."""
+        half = size // 2
+        return {"seen": slice(0, half), "changed": slice(half, size), "all": slice(0, size)}[self.statistics]
 
 
 @torch.inference_mode()
@@ -73,10 +79,8 @@ def fit_linear(
 ) -> ActionModel:
     """Fill the classifier of a model with a statistics head; returns the model in eval mode.
 
-    Two classifiers are fitted and averaged, one on what was seen (mean and peak), one on what changed (the last
-    moments, and against those before): each alone is fooled by what the other is not (a random subspace ensemble; Ho,
-    PAMI 1998). The mean of two linear classifiers is one. Labels weigh the same, and so do the frames of recordings and
-    of background. All cached views of a recording are learned, and of background the first one.
+    Labels weigh the same, and so do the frames of recordings and of background. All cached views of a recording are
+    learned, and of background the first one.
     """
     model = model.eval().requires_grad_(False)
     every = settings.background_every
@@ -92,37 +96,48 @@ def fit_linear(
         raise DataError("there is nothing to learn from: no frame has a label")
     labels = len(model.config.labels)
     source = torch.arange(len(targets)) >= sum(len(target) for _, target in learned)
-    weights = balanced(targets, source.long(), labels)
+    weights = balanced(targets, source, labels, settings.background_share)
     head = model.head
     assert isinstance(head, StatisticsHead)
-    solutions = [
-        solved(part, targets, weights, labels, settings.penalty) for part in inputs.chunk(PARTS, dim=1)
+    used = settings.used(inputs.shape[1])
+    gains = torch.tensor(model.encoder.gains or (1.0,) * model.encoder.feature_size).repeat(head.STATISTICS)[
+        used
     ]
+    weight, bias = solved(inputs[:, used], targets, weights, labels, settings.penalty, gains)
     with torch.no_grad():
-        head.classifier.weight.copy_(torch.cat([weight for weight, _ in solutions], dim=1) / PARTS)
-        head.classifier.bias.copy_(torch.stack([bias for _, bias in solutions]).mean(0))
+        head.classifier.weight.zero_()
+        head.classifier.weight[:, used] = weight
+        head.classifier.bias.copy_(bias)
     return model
 
 
-def balanced(targets: Tensor, source: Tensor, labels: int) -> Tensor:
-    """(K,) labels and (K,) numbers of sources -> (K,) weights of sum 1: labels weigh the same, and so do its sources.
+def balanced(targets: Tensor, background: Tensor, labels: int, share: float) -> Tensor:
+    """(K,) labels, (K,) bool -> (K,) weights of sum 1: labels weigh the same, background its share of its label.
 
-    >>> balanced(torch.tensor([0, 0, 0, 1]), torch.tensor([0, 0, 1, 0]), 2).tolist()
+    >>> balanced(torch.tensor([0, 0, 0, 1]), torch.tensor([False, False, True, False]), 2, 0.5).tolist()
     [0.125, 0.125, 0.25, 0.5]
     """
-    both = source * labels + targets
-    counts = torch.bincount(both)
-    sources = torch.bincount(torch.unique(both) % labels, minlength=labels)
-    present = int((sources > 0).sum())
-    return 1.0 / (counts[both] * sources[targets] * present)
+    parts = torch.zeros(2, labels)
+    for quiet in (0, 1):
+        parts[quiet] = torch.bincount(targets[background == bool(quiet)], minlength=labels)
+    both = (parts > 0).all(0)
+    of_part = torch.stack([torch.where(both, 1.0 - share, 1.0), torch.where(both, share, 1.0)])
+    each = of_part / parts.clamp(min=1.0) / (parts.sum(0) > 0).sum()
+    return each[background.long(), targets]
 
 
 def solved(
-    inputs: Tensor, targets: Tensor, weights: Tensor, labels: int, penalty: float
+    inputs: Tensor,
+    targets: Tensor,
+    weights: Tensor,
+    labels: int,
+    penalty: float,
+    gains: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Multinomial logistic regression: inputs (K, F), targets (K,), weights (K,) -> weight (labels, F), bias (labels,).
 
-    Inputs are standardized, and the squared weights are penalized. The result is for inputs as they are.
+    Inputs are standardized and multiplied by ``gains`` (F,), and the squared weights are penalized. The result is for
+    inputs as they are.
 
     >>> x = torch.tensor([[0.0, 5.0], [1.0, 5.0], [4.0, 5.0], [5.0, 5.0]])
     >>> weight, bias = solved(x, torch.tensor([0, 0, 1, 1]), torch.full((4,), 0.25), 2, 0.1)
@@ -131,6 +146,7 @@ def solved(
     """
     mean, deviation = inputs.mean(0), inputs.std(0, correction=0)
     scale = torch.where(deviation > LEAST, 1.0 / deviation.clamp(min=LEAST), torch.zeros_like(deviation))
+    scale = scale if gains is None else scale * gains
     x = (inputs - mean) * scale
     weight = torch.zeros(labels, x.shape[1], requires_grad=True)
     bias = torch.zeros(labels, requires_grad=True)

@@ -705,9 +705,12 @@ def test_what_was_tuned_is_for_cameras_of_its_model(monkeypatch, tmp_path):
     asked = []
     monkeypatch.setattr(watch.Recognizer, "load", lambda model, **options: asked.append((model, options)))
     job = WatchJob(path=tmp_path, engine="torch", tuned=Tuned(model="fall", engine="onnx", threads=2))
+    monkeypatch.setattr(watch, "open_models", lambda models, **options: asked.append((models, options)))
     job.load("fall")
     job.load("workout")
+    job.load("fall", "workout")
     assert asked == [
         ("fall", {"engine": "onnx", "device": "auto", "threads": 2}),
         ("workout", {"engine": "torch", "device": "auto", "threads": None}),
+        (("fall", "workout"), {"engine": "torch", "device": "auto", "threads": None}),
     ]

@@ -24,6 +24,7 @@ class Encoder(nn.Module, ABC):
 
     feature_size: int
     has_backbone = False  # whether a part of it, which may stay frozen in training, takes each image alone
+    gains: tuple[float, ...] | None = None  # of the features in a linear fit, where they are not all alike
     mean: tuple[float, float, float] = IMAGENET_MEAN  # what the weights were trained with, RGB from 0 to 1
     std: tuple[float, float, float] = IMAGENET_STD
 

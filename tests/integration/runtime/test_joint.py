@@ -137,6 +137,28 @@ def test_a_common_encoder_is_calculated_once(files):
     assert len(both.weights) < len(steps[0].weights) + len(steps[1].weights)
 
 
+def test_models_that_take_other_features_of_one_backbone_share_it(tmp_path):
+    torch.manual_seed(5)
+    size, trunk, paths = Transform(height=64, width=64), None, []
+    for encoder, labels in (("person-joints", ("normal", "fall")), ("person-both", ("normal", "fight"))):
+        config = ModelConfig(labels=labels, encoder=encoder, transform=size, hidden_size=16)
+        model = ActionModel(config).eval()
+        if trunk is not None:
+            model.encoder.trunk.load_state_dict(trunk)
+        trunk = model.encoder.trunk.state_dict()
+        paths.append(tmp_path / f"{labels[-1]}.safetensors")
+        save_model(paths[-1], model)
+    steps = [step_of(read_checkpoint(path)) for path in paths]
+    kinds = [
+        [node.op_type for node in onnx.load_from_string(step.graph).graph.node].count("Conv")
+        for step in (*steps, merged_step(steps)[0])
+    ]
+    assert kinds[2] == max(kinds[:2]) > 50
+    one = open_models(paths)
+    assert one.notes == ()
+    assert_as_alone(one, [Recognizer.load(path) for path in paths], tolerance=1e-6)
+
+
 def test_what_costs_its_own_time_is_told_in_a_sentence(files):
     assert together(["hands", "legs"], files).notes == ()
     assert [note.partition(":")[0] for note in together(["hands", "alone"], files).notes] == [

@@ -47,8 +47,23 @@ def test_what_stands_still_has_no_change(encoder):
     features, _ = encoder(still, log_elapsed, fresh, encoder.initial_cache(1, 64, 96))
     moved, _ = encoder(frames(3, streams=1)[0], log_elapsed, fresh, encoder.initial_cache(1, 64, 96))
     changes = np.flatnonzero(features[0, 2].abs().numpy() == 0.0)
-    assert len(changes) >= encoder.feature_size // 2
+    assert len(changes) >= encoder.feature_size // 2  # what is weighted by motion is zero too
     assert moved[0, 2, changes].abs().max() > 0.0
+
+
+@torch.inference_mode()
+def test_weighted_by_motion_the_features_are_those_of_the_cell_that_moves():
+    torch.manual_seed(0)
+    encoder = make_encoder("person-moving", height=64, width=96)
+    maps = torch.rand(1, 3, 480, 6).cumsum(1)
+    still = maps[:, :1, :, :].expand(-1, 3, -1, -1).clone()
+    still[..., 4] = maps[..., 4]
+    _, log_elapsed, fresh = frames(3, streams=1)
+    fresh[:, 0] = True
+    cache = encoder.initial_cache(1, 64, 96)
+    features, _ = encoder(still, log_elapsed, fresh, cache, still.flatten(2))
+    assert_close(features[0, 1:, :480], still[0, 1:, :, 4], 1e-3)
+    assert_close(features[0, 1:, 480:], still[0, 1:, :, 4] - still[0, :-1, :, 4], 1e-3)
 
 
 @torch.inference_mode()
