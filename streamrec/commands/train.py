@@ -16,6 +16,7 @@ from streamrec.commands.options import option as plain_option
 
 if TYPE_CHECKING:
     from streamrec.train.job import TrainJob
+    from streamrec.train.joints import KINDS
 
 _MODEL = "Model"
 _LEARNING = "Learning"
@@ -67,7 +68,7 @@ def train(
     data: Annotated[
         list[str],
         typer.Argument(
-            help="A folder with one folder for each label, a CSV (clip,label,group), or synthetic."
+            help="A folder with one folder for each label, a CSV (clip,label,group), synthetic, or joints."
         ),
     ],
     out: Annotated[
@@ -121,11 +122,15 @@ def train(
         str | None,
         _option(
             DATA,
-            "Also learn from scenes of a synthetic world: scuffle, falls, workout, finger.",
+            "Also learn from scenes of a synthetic world: scuffle, falls, workout, finger. With joints: webcam, room.",
             autocompletion=complete("worlds"),
         ),
     ] = None,
     scenes: Annotated[int | None, _option(DATA, "Number of those scenes.", min=1)] = None,
+    mocap: Annotated[
+        Path | None,
+        _option(DATA, "With joints: the folder with cuts of HDM05, of which some scenes are made."),
+    ] = None,
     count: Annotated[
         str, plain_option(_MODEL, "Labels whose repetitions are counted, with commas between.")
     ] = "",
@@ -264,7 +269,7 @@ def train(
         if out.exists():
             raise DataError(f"{out} is there already; say with --out where the new model goes")
     notes = []
-    if list(data) != ["synthetic"]:
+    if list(data) not in (["synthetic"], ["joints"]):
         renamed = parse_relabel(relabel) or (find_recipe(recipe).relabel if recipe else {})
         clips = find_clips(data, relabel=renamed)
         if recipe is None and world is None:
@@ -290,8 +295,10 @@ def job_of(given: Mapping[str, Any]) -> TrainJob:
     recipe = given["recipe"]
     made_by = find_recipe(recipe) if recipe else Recipe(about="")
     world = given["world"] or made_by.world
-    if world is not None and world not in LABELS:
-        raise DataError(f"--world {world}: the synthetic worlds are {', '.join(LABELS)}")
+    if world is not None and world not in (KINDS if list(given["data"]) == ["joints"] else LABELS):
+        raise DataError(
+            f"--world {world}: the synthetic worlds are {', '.join(LABELS)}, those of joints {', '.join(KINDS)}"
+        )
     config, settings, start = put_together(
         recipe,
         weights=given["weights"],
@@ -311,6 +318,7 @@ def job_of(given: Mapping[str, Any]) -> TrainJob:
         background=tuple(given["background"] or ()),
         world=world,
         scenes=given["scenes"] or made_by.scenes,
+        mocap=given["mocap"],
         settings=settings,
         weights=start,
         hold_out=_HOLD_OUT if given["hold_out"] is None else given["hold_out"],

@@ -30,12 +30,14 @@ from streamrec.evaluation.reports import NOTHING
 from streamrec.evaluation.sets import names_of
 from streamrec.events.detector import EventSettings
 from streamrec.nn.config import ModelConfig
+from streamrec.nn.encoders.keypoints import NAME as KEYPOINTS
 from streamrec.nn.model import ActionModel
 from streamrec.nn.ood import KnownFeatures, KnownPictures
 from streamrec.runtime.checkpoint import model_file, read_checkpoint, save_model
 from streamrec.sources.synthetic import ACTIONS, LABELS, UNSEEN
 from streamrec.train.distributed import Ranks, choose_device, joined
 from streamrec.train.fit import Progress, RunOptions, TrainSettings, judged_linear
+from streamrec.train.joints import LABELS as JOINT_LABELS
 from streamrec.train.ood_features import known_features_of, knows_features, unknown_features
 from streamrec.train.ood_fit import unknown_part
 from streamrec.train.progress import duration, log_while, progress_bar, remaining
@@ -50,6 +52,7 @@ from streamrec.train.training_data import (
     decoded,
     decoded_with,
     drawn_figures,
+    joint_scenes,
     scenes_of,
 )
 
@@ -68,7 +71,7 @@ CLEAR = EventSettings(
 class TrainJob:
     """One training: ``run`` does it all; ``load_data``, ``fit`` and ``write`` are its steps."""
 
-    data: tuple[str, ...]  # folders and CSV files, or "synthetic"
+    data: tuple[str, ...]  # folders and CSV files, "synthetic", or "joints": drawn keypoints without pictures
     out: Path  # the model file
     config: ModelConfig = ModelConfig(labels=())  # noqa: RUF009 (frozen); without labels: those of the data
     settings: TrainSettings = TrainSettings()  # noqa: RUF009 (frozen)
@@ -79,6 +82,7 @@ class TrainJob:
     hours: float = 1.0  # of the synthetic world, where that is the data
     world: str | None = None  # a kind of synthetic world to learn from, in addition to the data
     scenes: int = 240  # of it
+    mocap: Path | None = None  # with "joints": a folder of motion capture that some scenes are made of
     folder: Path | None = None  # run folder; None: beside the model
     threads: int | None = None  # of torch
     # What the out-of-distribution score judges: "pictures", "features" of a person backbone, or "none": it has none.
@@ -104,6 +108,16 @@ class TrainJob:
         return self.data == ("synthetic",)
 
     @property
+    def is_joints(self) -> bool:
+        """Whether the data are drawn keypoints."""
+        return self.data == ("joints",)
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether there are no clips."""
+        return self.is_synthetic or self.is_joints
+
+    @property
     def outputs(self) -> dict[str, list[Path]]:
         """Files that are written, by the option that names them, for ``keep_inputs``."""
         names = ("config.json", "metrics.csv", "report.html", *(f"{name}.png" for name in PICTURES))
@@ -115,7 +129,7 @@ class TrainJob:
     def keep_inputs(self, clips: Iterable[Clip] = ()) -> None:
         """Raise ``SettingsError`` where a file that is written would replace one that is read."""
         start = None if self.weights in (None, "imagenet") else model_file(str(self.weights))
-        files = () if self.is_synthetic else self.data
+        files = () if self.is_drawn else self.data
         keep_inputs(self.outputs, [*files, *self.background, start, *(clip.path for clip in clips)])
 
     def run(self) -> None:
@@ -125,6 +139,10 @@ class TrainJob:
         self.keep_inputs()
         if self.is_synthetic and (self.settings.seed + 1) * SEEDS > UNSEEN:
             raise DataError(f"--seed {self.settings.seed}: for synthetic it is 0 to {UNSEEN // SEEDS - 1}")
+        if self.mocap is not None and not self.is_joints:
+            raise DataError("--mocap is for joints: streamrec train joints --recipe webcam --mocap FOLDER")
+        if self.is_joints:
+            self._check_joints()
         self._train(lambda job, ranks: job.load_data(ranks))
 
     def train_fold(
@@ -186,6 +204,8 @@ class TrainJob:
 
     def load_data(self, ranks: Ranks | None = None) -> TrainData:
         """Find and decode the recordings to learn from, and the held-out ones."""
+        if self.is_joints:
+            return self._load_joints(_console(ranks))
         if not self.is_synthetic:
             clips = find_clips(self.data, relabel=self.relabel, log=_console(ranks).print_line)
             self.keep_inputs(clips)
@@ -210,6 +230,32 @@ class TrainJob:
         footage = self._footage((), (), config, console)
         quiet, _ = decoded("decoding background", footage, config, ClipCache(), console)
         return TrainData(config, scenes[:count], scenes[count:], names, quiet)
+
+    def _check_joints(self) -> None:
+        """Raise ``DataError`` for what keypoints without pictures cannot be learned with."""
+        if self.world not in JOINT_LABELS:
+            raise DataError(f"joints need a --world: {' or '.join(JOINT_LABELS)}")
+        if self.weights in (None, "imagenet"):
+            raise DataError(
+                "joints are what the person backbone sees, so give it: --weights webcam, or the file that "
+                "`streamrec backbone person` writes"
+            )
+        if self.config.encoder != KEYPOINTS:
+            raise DataError(f"joints are what the encoder {KEYPOINTS} sees: give --encoder {KEYPOINTS}")
+        if not self.settings.backbone_frozen:
+            raise DataError("joints have no pictures for a backbone: give --stages staged --unfreeze 1")
+        if self.background:
+            raise DataError("joints have no pictures, and --background has: leave it out")
+
+    def _load_joints(self, console: LineConsole) -> TrainData:
+        """Draw scenes to learn from, and of another seed those to measure on."""
+        assert self.world is not None
+        config = self._config_for(JOINT_LABELS[self.world])
+        back = min(SCENES, round(self.hold_out * self.scenes))
+        with log_while("drawing keypoints", console.print_line):
+            scenes = joint_scenes(self.world, self.scenes, config, self.settings.seed, self.mocap)
+            held = joint_scenes(self.world, back, config, UNSEEN + self.settings.seed, self.mocap)
+        return TrainData(config, scenes, held, [f"scene {number}" for number in range(back)])
 
     def decode(self, learned: list[Clip], measured: list[Clip], ranks: Ranks | None = None) -> TrainData:
         """Decode clips; one that cannot be read is named and skipped."""
@@ -314,7 +360,7 @@ class TrainJob:
         summary = "nothing was held out, so nothing was measured"
         if played:
             per_frame, at_end = accuracies(played)
-            what = "scenes" if self.is_synthetic else "clips"
+            what = "scenes" if self.is_drawn else "clips"
             summary = (
                 f"on {len(played)} held-out {what}: {100 * at_end:.1f} % right at the end, "
                 f"{100 * per_frame:.1f} % of the frames"
@@ -387,12 +433,14 @@ class TrainJob:
         if self.weights not in (None, "imagenet") and self.config.head != "statistics":
             with suppress(ModelError):  # the weights of a bare CNN name none
                 before = read_checkpoint(str(self.weights)).config.learned
-        places = () if self.is_synthetic else self.data
+        places = () if self.is_drawn else self.data
+        if self.mocap is not None:
+            places = (str(self.mocap),)
         own = self.config.learned or names_of((*places, *self.background), clips)
         return tuple(dict.fromkeys((*before, *own)))
 
     def _config_for(self, labels: tuple[str, ...], clips: Iterable[Clip] = ()) -> ModelConfig:
-        if self.world:
+        if self.world and not self.is_joints:
             labels = tuple(sorted({*labels, *LABELS[self.world]}))
         labels = self.config.labels or labels
         if self.background and not BACKGROUND & set(labels):
@@ -440,6 +488,7 @@ class TrainJob:
                 "relabel": dict(self.relabel),
                 "world": self.world,
                 "scenes": self.scenes if self.world else 0,
+                "mocap": None if self.mocap is None else str(self.mocap),
                 "background": {"place": list(self.background), "recordings": len(data.background)},
                 "hold_out": self.hold_out,
                 "learned": summary(data.learned),
