@@ -115,7 +115,8 @@ def test_what_the_backbone_tells_apart_suits_it_and_what_it_does_not_see_does_no
 
 def test_clips_of_one_group_are_left_out_one_by_one_and_a_single_one_cannot_be(model, features):
     mine = [recording(n % 2, n, group="me") for n in range(6)]
-    assert judged(model, mine, features, LinearSettings()) == Judged(right=1.0, chance=0.5)
+    found = judged(model, mine, features, LinearSettings())
+    assert found is not None and found.suits
     assert judged(model, mine[:1], features, LinearSettings()) is None
     assert judged(model, mine[:2], features, LinearSettings()) is None  # nobody else shows either label
 
