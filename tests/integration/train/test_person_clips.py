@@ -29,7 +29,7 @@ from streamrec.train import job as room
 from streamrec.train.fit import TrainSettings
 from streamrec.train.frozen_features import FeatureCache
 from streamrec.train.job import TrainJob
-from streamrec.train.linear_check import Judged, judged
+from streamrec.train.linear_check import judged
 from streamrec.train.linear_fit import LinearSettings, classifier_of, learned_of
 from streamrec.train.ood_features import known_features_of, knows_features, unknown_features
 
@@ -114,7 +114,7 @@ def test_what_the_backbone_tells_apart_suits_it_and_what_it_does_not_see_does_no
 
 
 def test_clips_of_one_group_are_left_out_one_by_one_and_a_single_one_cannot_be(model, features):
-    mine = [recording(n % 2, n, group="me") for n in range(6)]
+    mine = [recording(n % 2, n, group="me") for n in range(12)]
     found = judged(model, mine, features, LinearSettings())
     assert found is not None and found.suits
     assert judged(model, mine[:1], features, LinearSettings()) is None
