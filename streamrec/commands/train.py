@@ -273,7 +273,8 @@ def train(
         renamed = parse_relabel(relabel) or (find_recipe(recipe).relabel if recipe else {})
         clips = find_clips(data, relabel=renamed)
         if recipe is None and world is None:
-            given["recipe"], why = choose_recipe(clips)
+            given["recipe"], why = choose_recipe(clips, given)
+            given["recipe_is_chosen"] = True
             notes.append(why)
         if hold_out is None and len({clip.group for clip in clips}) == 1:
             given["hold_out"] = 0.0
@@ -306,6 +307,9 @@ def job_of(given: Mapping[str, Any]) -> TrainJob:
         flip=given["flip"],
         variation=given["variation"],
     )
+    otherwise = None
+    if made_by.otherwise is not None and given.get("recipe_is_chosen"):
+        otherwise = made_by.otherwise, job_of({**given, "recipe": made_by.otherwise, "weights": None})
     return TrainJob(
         data=tuple(given["data"]),
         out=Path(given["out"]),
@@ -321,6 +325,8 @@ def job_of(given: Mapping[str, Any]) -> TrainJob:
         hours=given["hours"],
         folder=None if given["run_folder"] is None else Path(given["run_folder"]),
         threads=given["threads"],
+        score=made_by.score,
+        otherwise=otherwise,
     )
 
 

@@ -32,11 +32,13 @@ from streamrec.events.detector import EventSettings
 from streamrec.nn.config import ModelConfig
 from streamrec.nn.encoders.keypoints import NAME as KEYPOINTS
 from streamrec.nn.model import ActionModel
+from streamrec.nn.ood import KnownFeatures, KnownPictures
 from streamrec.runtime.checkpoint import model_file, read_checkpoint, save_model
 from streamrec.sources.synthetic import ACTIONS, LABELS, UNSEEN
 from streamrec.train.distributed import Ranks, choose_device, joined
-from streamrec.train.fit import Progress, RunOptions, TrainSettings
+from streamrec.train.fit import Progress, RunOptions, TrainSettings, judged_linear
 from streamrec.train.joints import LABELS as JOINT_LABELS
+from streamrec.train.ood_features import known_features_of, knows_features, unknown_features
 from streamrec.train.ood_fit import unknown_part
 from streamrec.train.progress import duration, log_while, progress_bar, remaining
 from streamrec.train.quick_eval import Played, accuracies, play
@@ -83,7 +85,11 @@ class TrainJob:
     mocap: Path | None = None  # with "joints": a folder of motion capture that some scenes are made of
     folder: Path | None = None  # run folder; None: beside the model
     threads: int | None = None  # of torch
+    # What the out-of-distribution score judges: "pictures", "features" of a person backbone, or "none": it has none.
+    score: str = "pictures"
     notes: tuple[str, ...] = ()  # messages to print when it begins, after all checks
+    # What trains in its place where its frozen backbone does not tell the labels apart; the recipe's name, and it.
+    otherwise: tuple[str, TrainJob] | None = None
 
     @property
     def run_folder(self) -> Path:
@@ -137,7 +143,7 @@ class TrainJob:
             raise DataError("--mocap is for joints: streamrec train joints --recipe webcam --mocap FOLDER")
         if self.is_joints:
             self._check_joints()
-        self._train(self.load_data)
+        self._train(lambda job, ranks: job.load_data(ranks))
 
     def train_fold(
         self,
@@ -152,21 +158,49 @@ class TrainJob:
 
         ``run_folder``: another one for config.json, metrics.csv and the report.
         """
-        settings = replace(self.settings, seed=seed)
-        fold = replace(self, out=folder / "model.safetensors", folder=run_folder or folder, settings=settings)
+        fold = self._in_folder(folder, run_folder or folder, seed)
         fold.keep_inputs((*learned, *measured))
-        return fold._train(lambda ranks: fold.decode(each_once(learned), measured, ranks))
+        return fold._train(lambda job, ranks: job.decode(each_once(learned), measured, ranks))
 
-    def _train(self, load: Callable[[Ranks], TrainData]) -> ActionModel:
+    def _in_folder(self, folder: Path, run_folder: Path, seed: int) -> TrainJob:
+        """This training with its files in ``folder``, and so for what trains in its place."""
+        otherwise = self.otherwise
+        if otherwise is not None:
+            otherwise = otherwise[0], otherwise[1]._in_folder(folder, run_folder, seed)
+        settings = replace(self.settings, seed=seed)
+        out = folder / "model.safetensors"
+        return replace(self, out=out, folder=run_folder, settings=settings, otherwise=otherwise)
+
+    def _train(self, load: Callable[[TrainJob, Ranks], TrainData]) -> ActionModel:
         """Load the data, learn, measure and write; of several processes the first one writes."""
         if self.threads:
             torch.set_num_threads(self.threads)
         with joined(self.settings.device) as ranks:
-            data = load(ranks)
-            model = self.fit(data, ranks)
+            job, data = self, load(self, ranks)
+            if self.otherwise is not None and self._doubts(data, ranks):
+                job = self.otherwise[1]
+                data = load(job, ranks)
+            model = job.fit(data, ranks)
             if ranks.first:
-                self.write(model, data)
+                job.write(model, data)
             return model
+
+    def _doubts(self, data: TrainData, ranks: Ranks) -> bool:
+        """Whether the frozen backbone does not tell the labels apart; what was found is printed."""
+        console = _console(ranks)
+        with log_while("trying the features on clips left out", console.print_line):
+            found = judged_linear(data.learned, data.config, self.settings, self.weights)
+        if found is None or self.otherwise is None:
+            return False
+        rates = f"{100 * found.right:.0f} % right at the end where chance is {100 * found.chance:.0f} %"
+        if found.suits:
+            console.print_line(f"the network that knows people tells these apart: left-out clips are {rates}")
+            return False
+        console.print_line(
+            f"the network that knows people does not tell these apart (left-out clips are {rates}): "
+            f"recipe {self.otherwise[0]} in its place, which learns motion; --recipe names another"
+        )
+        return True
 
     def load_data(self, ranks: Ranks | None = None) -> TrainData:
         """Find and decode the recordings to learn from, and the held-out ones."""
@@ -290,9 +324,7 @@ class TrainJob:
         """Write the model, then measure it on the held-out recordings and draw the report."""
         console = _console(None)
         with log_while("fitting the out-of-distribution score", console.print_line):
-            known, unknown = data.known, 0.0
-            if known is not None and data.measured:
-                unknown = unknown_part(known, data.measured, model.config.fps)
+            known, unknown = self._known(model, data)
         if unknown > MOST_UNKNOWN:
             known = None
         model.config = replace(model.config, known=known)
@@ -314,7 +346,9 @@ class TrainJob:
             )
         with progress_bar("measuring", len(data.measured), console) as bar:
             played = [bar.count(play(model, recording)) for recording in data.measured]
-        if data.unjudged:
+        if self.score == "none":
+            console.print_line("without out-of-distribution score, as the recipe says")
+        elif data.unjudged and self.score == "pictures":
             console.print_line(f"without out-of-distribution score: {data.unjudged}")
         elif known is None:
             console.print_line(
@@ -335,6 +369,20 @@ class TrainJob:
         self._draw(model, data, played, summary, console)
         if unwritten is not None:
             raise unwritten  # at the end: all that could be done is done
+
+    def _known(
+        self, model: ActionModel, data: TrainData
+    ) -> tuple[KnownPictures | KnownFeatures | None, float]:
+        """The out-of-distribution score, and the part of the held-out frames that it calls unknown."""
+        if self.score == "none":
+            return None, 0.0
+        if self.score == "features" and knows_features(model.config):
+            features = known_features_of(model, [*data.learned, *data.background])
+            return features, unknown_features(features, model, data.measured) if data.measured else 0.0
+        pictures = data.known
+        if pictures is None or not data.measured:
+            return pictures, 0.0
+        return pictures, unknown_part(pictures, data.measured, model.config.fps)
 
     def _draw(
         self,
@@ -381,7 +429,8 @@ class TrainJob:
     def _sets(self, clips: Iterable[Clip]) -> tuple[str, ...]:
         """The names of the sets that the model learns from, those that its initial weights learned from included."""
         before: tuple[str, ...] = ()
-        if self.weights not in (None, "imagenet"):
+        # A statistics head is fitted anew, and the frozen network under it learned from none of the sets.
+        if self.weights not in (None, "imagenet") and self.config.head != "statistics":
             with suppress(ModelError):  # the weights of a bare CNN name none
                 before = read_checkpoint(str(self.weights)).config.learned
         places = () if self.is_drawn else self.data

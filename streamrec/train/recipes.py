@@ -38,6 +38,10 @@ class Recipe:
     world: str | None = None  # a kind of synthetic world that is learned from too
     scenes: int = 240  # of it
     relabel: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # pattern -> new name
+    score: str = "pictures"  # what the out-of-distribution score judges, as ``TrainJob`` has it
+    otherwise: str | None = (
+        None  # the recipe to take where its frozen backbone does not tell the labels apart
+    )
 
 
 FEW = TrainSettings(steps=160, window=16, average=0.98, label_smoothing=0.1, weight_decay=0.05)
@@ -48,6 +52,7 @@ JOINT = MappingProxyType({"encoder": "joint", "transform": Transform(width=160, 
 PERSON = MappingProxyType(
     {"encoder": "person", "transform": Transform(width=256, height=192, fit="pad"), "head": "statistics"}
 )
+PERSON_WEIGHTS = "webcam"  # a shipped model that holds that network
 KEYPOINT = MappingProxyType({"encoder": KEYPOINTS, "transform": PERSON["transform"]})
 # Staged training in which the backbone never learns.
 FROZEN_BACKBONE: Mapping[str, Any] = MappingProxyType(
@@ -56,6 +61,18 @@ FROZEN_BACKBONE: Mapping[str, Any] = MappingProxyType(
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
+        "people": Recipe(
+            about="what people do, from a few clips: features of a network that knows people",
+            settings=TrainSettings(
+                looks=3,
+                # Actions begin alike, and recorded ones in a neutral posture.
+                linear=LinearSettings(late=1.0, statistics="all"),
+            ),
+            weights=PERSON_WEIGHTS,
+            config=PERSON,
+            score="features",
+            otherwise="gesture",
+        ),
         "handful": Recipe(
             about="a few dozen short clips: a minute or two on a CPU",
             settings=replace(FEW, steps=120, streams=8),
@@ -210,6 +227,12 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
 
 
 MOST = MappingProxyType({"handful": 60, "few": 600})  # clips that a recipe is chosen for
+# Options of ``train`` that ask for a network trained in steps, which the recipe people is not.
+FOR_STEPS = (
+    "encoder", "size", "fps", "head", "hidden", "dropout", "count", "steps", "soup", "streams", "window",
+    "learning_rate", "weight_decay", "label_smoothing", "class_balance", "carry", "patience", "evaluate_every",
+    "stages", "unfreeze", "trunk_rate", "freeze_norm", "precision",
+)  # fmt: skip
 
 
 def find_recipe(name: str) -> Recipe:
@@ -220,21 +243,36 @@ def find_recipe(name: str) -> Recipe:
     return RECIPES[name]
 
 
-def choose_recipe(clips: Sequence[Clip]) -> tuple[str, str]:
+def choose_recipe(clips: Sequence[Clip], given: Mapping[str, Any] = MappingProxyType({})) -> tuple[str, str]:
     """The recipe for so many clips, and a sentence with the reason; of an untrimmed video each segment counts.
 
+    ``given``: options of ``train`` by their Python names. Where one asks for a network trained in steps, or the
+    weights hold no network that knows people, the recipe is not ``people``.
+
     >>> from pathlib import Path
-    >>> choose_recipe([Clip(Path(f"{n}.mp4"), "wave", "me") for n in range(9)])[0]
-    'handful'
+    >>> clips = [Clip(Path(f"{n}.mp4"), "wave", "me") for n in range(9)]
+    >>> choose_recipe(clips)[0], choose_recipe(clips, {"steps": 50})[0]
+    ('people', 'handful')
     """
     pieces = sum(1 if clip.label is not None else max(1, len(clip.segments)) for clip in clips)
     name = next((name for name, most in MOST.items() if pieces <= most), "many")
+    if name in MOST and not any(given.get(option) for option in FOR_STEPS) and _knows_people(given):
+        name = "people"
     groups = len({clip.group for clip in clips})
     what = "clips" if all(clip.label is not None for clip in clips) else "clips and segments"
     return name, (
         f"{pieces} {what} of {groups} group{'s' if groups > 1 else ''}: recipe {name} ({RECIPES[name].about}); "
         "--recipe names another, and options go before it"
     )
+
+
+def _knows_people(given: Mapping[str, Any]) -> bool:
+    """Whether the weights, given or the recipe's, are those of a model with a person backbone."""
+    weights = given.get("weights") or PERSON_WEIGHTS
+    with suppress(ModelError):  # what it is, or that there is none, is said where it is read
+        encoder = "" if weights == "imagenet" else read_checkpoint(find_model(weights)).config.encoder
+        return encoder in PERSONS or encoder == KEYPOINTS
+    return False
 
 
 def put_together(
