@@ -311,9 +311,9 @@ def put_together(
     and sampling rate. ``variation`` scales how much recordings are varied. Raises
     ``DataError`` and ``ModelError``.
 
-    >>> config, settings, _ = put_together("fight", config={"fps": 12.0}, settings={"steps": 10})
+    >>> config, settings, _ = put_together("gesture", config={"fps": 12.0}, settings={"steps": 10})
     >>> config.hidden_size, config.fps, settings.window, settings.steps
-    (96, 12.0, 24, 10)
+    (96, 12.0, 96, 10)
     """
     recipe = Recipe(about="") if name is None else find_recipe(name)
     weights = weights or recipe.weights
