@@ -1,6 +1,7 @@
 """The shipped model webcam: on keypoints that it has never seen, on real gestures, and over an empty room."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from streamrec import Frame, Recognizer, results
 from streamrec.runtime.checkpoint import load_model
 from streamrec.train.joints import LABELS
 from streamrec.train.quick_eval import accuracies, play
+from streamrec.train.recipes import put_together
 from streamrec.train.training_data import joint_scenes
 from streamrec.types import ActionStarted
 
@@ -34,7 +36,8 @@ def test_most_drawn_frames_that_it_never_saw_are_right():
 def test_it_knows_the_labels_of_the_drawn_sequences_and_names_what_it_learned_from(recognizer):
     assert recognizer.labels == LABELS["webcam"]
     assert recognizer.config.learned == ("mocap",)
-    assert recognizer.config.events.background == ("nothing",)
+    events = put_together("webcam")[0].events  # of the recipe
+    assert recognizer.config.events == replace(events, background=("nothing",))
 
 
 def test_an_empty_room_shows_nothing(recognizer):
