@@ -33,7 +33,7 @@ def open_window() -> Window | None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("source", nargs="?", default="0", help="a webcam's number, an address, a file")
-    parser.add_argument("--model", help="a name or a file; by default fight, and synthetic for that world")
+    parser.add_argument("--model", help="a name or a file; by default webcam, and synthetic for that world")
     parser.add_argument("--no-window", action="store_true", help="print the labels instead")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop at this second")
     options = parser.parse_args()
@@ -41,7 +41,7 @@ def main() -> None:
     with window or contextlib.nullcontext():
         if not isinstance(source, World):
             try:
-                watch(source, options.model or "fight", window, options.seconds)
+                watch(source, options.model or "webcam", window, options.seconds)
                 return
             except StreamrecError as error:
                 print(f"{error}\nHere is the synthetic world instead.", flush=True)

@@ -54,10 +54,11 @@ def cameras(incomplete: str) -> list[str]:
 
 
 def worlds(incomplete: str) -> list[str]:
-    """Kinds of the synthetic world."""
+    """Kinds of the synthetic world, and of drawn keypoints."""
     from streamrec.sources.synthetic import LABELS
+    from streamrec.train.joints import KINDS
 
-    return _matching(incomplete, LABELS)
+    return _matching(incomplete, (*LABELS, *KINDS))
 
 
 def _matching(incomplete: str, names: Iterable[str]) -> list[str]:

@@ -106,7 +106,8 @@ def crossval(
     }
     for given in every.values():
         if given["recipe"] is None and given["world"] is None:  # one for all folds
-            given["recipe"], why = choose_recipe(find_clips(paths, relabel=parse_relabel(relabel)))
+            given["recipe"], why = choose_recipe(find_clips(paths, relabel=parse_relabel(relabel)), given)
+            given["recipe_is_chosen"] = True
             notes.append(why)
     jobs = {name: job_of(given) for name, given in every.items()}
     renamed = parse_relabel(relabel) or _relabel_of(jobs)

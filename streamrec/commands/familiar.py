@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -38,6 +39,7 @@ def familiar(
     """
     from streamrec.core.files import keep_inputs
     from streamrec.errors import ModelError
+    from streamrec.nn.ood import KnownFeatures
     from streamrec.runtime.checkpoint import model_file, read_checkpoint, save_with
     from streamrec.train.ood_fit import known_of, recordings_of
 
@@ -47,9 +49,15 @@ def familiar(
     config = read_checkpoint(model).config
     recordings, unreadable = recordings_of(data, config)
     log_left_out(unreadable)
-    known = known_of(recordings, config.fps)
+    if isinstance(config.known, KnownFeatures):
+        from streamrec.runtime.checkpoint import load_model
+        from streamrec.train.ood_features import known_features_of
+
+        save = partial(save_with, known=known_features_of(load_model(model), recordings))
+    else:
+        save = partial(save_with, known=known_of(recordings, config.fps))
     events = config.events if strangest is None else replace(config.events, strangest=strangest)
-    save_with(model, out, known=known, events=events)
+    save(model, out, events=events)
     groups = len({recording.group for recording in recordings})
     print_text(f"wrote {out}: it knows the pictures of {len(recordings)} recordings, {groups} groups")
     if groups < 2:

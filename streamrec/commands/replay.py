@@ -35,7 +35,7 @@ def replay(
 
     \b
     Examples:
-      streamrec run rtsp://192.168.1.20/stream1 --record flight/
+      streamrec run rtsp://192.168.1.20/stream1 -m fall --record flight/
       streamrec replay flight/
       streamrec replay flight/ --engine torch
     """

@@ -26,7 +26,6 @@ from streamrec.commands.options import (
     EngineName,
     EvidenceFolder,
     HistoryFile,
-    Models,
     OwnSinks,
     PrivacyMode,
     RecordFolder,
@@ -38,10 +37,10 @@ from streamrec.commands.options import (
     WebAccess,
     WebCertificate,
     WebName,
+    complete,
     option,
 )
 from streamrec.core.arguments import FPS, RETRIES, SECONDS, STILL
-from streamrec.settings.tuned_file import DEFAULT_MODEL
 
 
 # Longer than 80 lines: typer makes the options of the signature.
@@ -53,7 +52,17 @@ def run(
             help="0 or /dev/video0, rtsp://... or http://..., a video, a folder of images, or synthetic."
         ),
     ],
-    model: Models = [DEFAULT_MODEL],  # noqa: B006 (typer makes a new list of it)
+    model: Annotated[
+        list[str] | None,
+        option(
+            SOURCE,
+            "Name of a shipped model (`streamrec models`), or a model file; several watch together.",
+            "--model",
+            "-m",
+            autocompletion=complete("models"),
+            show_default="webcam for a webcam, fight for a file",
+        ),
+    ] = None,
     save: Annotated[
         Path | None, option(OUTPUT, "Write a video with the overlay: .mp4, .mkv or .webm.")
     ] = None,
@@ -143,6 +152,7 @@ def run(
     from streamrec.outputs.window import why_no_display
     from streamrec.runtime.checkpoint import model_file
     from streamrec.runtime.joint import open_models
+    from streamrec.settings.default_model import default_model
     from streamrec.settings.resolve import Running, resolve
     from streamrec.settings.tuned_file import Tuned
     from streamrec.sources.health import amiss
@@ -153,11 +163,12 @@ def run(
     if page is not None and show is None:
         show = False
     tuned = tuned_settings(context, config)
-    if len(model) > 1:  # it is about one model
+    if model and len(model) > 1:  # it is about one model
         tuned = Tuned()
-    given = Running(model=model[0], engine=engine.value, device=device, threads=threads, fps=fps)
+    named = model or [tuned.model or default_model(source)]
+    given = Running(model=named[0], engine=engine.value, device=device, threads=threads, fps=fps)
     running = resolve(given, tuned)
-    models = [running.model, *model[1:]]
+    models = [running.model, *named[1:]]
     after_settings = after_events(
         after, after_options(history, evidence, privacy, sink, record, record_pictures, record_gb)
     )

@@ -16,6 +16,7 @@ from streamrec.commands.options import option as plain_option
 
 if TYPE_CHECKING:
     from streamrec.train.job import TrainJob
+    from streamrec.train.joints import KINDS
 
 _MODEL = "Model"
 _LEARNING = "Learning"
@@ -67,7 +68,7 @@ def train(
     data: Annotated[
         list[str],
         typer.Argument(
-            help="A folder with one folder for each label, a CSV (clip,label,group), or synthetic."
+            help="A folder with one folder for each label, a CSV (clip,label,group), synthetic, or joints."
         ),
     ],
     out: Annotated[
@@ -121,11 +122,15 @@ def train(
         str | None,
         _option(
             DATA,
-            "Also learn from scenes of a synthetic world: scuffle, falls, workout, finger.",
+            "Also learn from scenes of a synthetic world: scuffle, falls, workout, finger. With joints: webcam, room.",
             autocompletion=complete("worlds"),
         ),
     ] = None,
     scenes: Annotated[int | None, _option(DATA, "Number of those scenes.", min=1)] = None,
+    mocap: Annotated[
+        Path | None,
+        _option(DATA, "With joints: the folder with cuts of HDM05, of which some scenes are made."),
+    ] = None,
     count: Annotated[
         str, plain_option(_MODEL, "Labels whose repetitions are counted, with commas between.")
     ] = "",
@@ -264,11 +269,12 @@ def train(
         if out.exists():
             raise DataError(f"{out} is there already; say with --out where the new model goes")
     notes = []
-    if list(data) != ["synthetic"]:
+    if list(data) not in (["synthetic"], ["joints"]):
         renamed = parse_relabel(relabel) or (find_recipe(recipe).relabel if recipe else {})
         clips = find_clips(data, relabel=renamed)
         if recipe is None and world is None:
-            given["recipe"], why = choose_recipe(clips)
+            given["recipe"], why = choose_recipe(clips, given)
+            given["recipe_is_chosen"] = True
             notes.append(why)
         if hold_out is None and len({clip.group for clip in clips}) == 1:
             given["hold_out"] = 0.0
@@ -289,8 +295,10 @@ def job_of(given: Mapping[str, Any]) -> TrainJob:
     recipe = given["recipe"]
     made_by = find_recipe(recipe) if recipe else Recipe(about="")
     world = given["world"] or made_by.world
-    if world is not None and world not in LABELS:
-        raise DataError(f"--world {world}: the synthetic worlds are {', '.join(LABELS)}")
+    if world is not None and world not in (KINDS if list(given["data"]) == ["joints"] else LABELS):
+        raise DataError(
+            f"--world {world}: the synthetic worlds are {', '.join(LABELS)}, those of joints {', '.join(KINDS)}"
+        )
     config, settings, start = put_together(
         recipe,
         weights=given["weights"],
@@ -299,6 +307,9 @@ def job_of(given: Mapping[str, Any]) -> TrainJob:
         flip=given["flip"],
         variation=given["variation"],
     )
+    otherwise = None
+    if made_by.otherwise is not None and given.get("recipe_is_chosen"):
+        otherwise = made_by.otherwise, job_of({**given, "recipe": made_by.otherwise, "weights": None})
     return TrainJob(
         data=tuple(given["data"]),
         out=Path(given["out"]),
@@ -307,12 +318,15 @@ def job_of(given: Mapping[str, Any]) -> TrainJob:
         background=tuple(given["background"] or ()),
         world=world,
         scenes=given["scenes"] or made_by.scenes,
+        mocap=given["mocap"],
         settings=settings,
         weights=start,
         hold_out=_HOLD_OUT if given["hold_out"] is None else given["hold_out"],
         hours=given["hours"],
         folder=None if given["run_folder"] is None else Path(given["run_folder"]),
         threads=given["threads"],
+        score=made_by.score,
+        otherwise=otherwise,
     )
 
 

@@ -11,7 +11,7 @@ from streamrec.core.text import printable
 from streamrec.errors import ModelError
 from streamrec.events.detector import EventSettings
 from streamrec.events.repetitions import CountSettings
-from streamrec.nn.ood import KnownPictures
+from streamrec.nn.ood import KnownFeatures, KnownPictures, known_from
 from streamrec.nn.transforms import Transform
 
 _MOST_LABELS, _LONGEST_LABEL, _LONGEST = 10_000, 200, 10_000  # letters
@@ -63,7 +63,7 @@ class ModelConfig:
     events: EventSettings = field(default_factory=EventSettings)
     counted: tuple[str, ...] = ()  # labels whose repetitions are counted
     counting: CountSettings = field(default_factory=CountSettings)
-    known: KnownPictures | None = None  # for the out-of-distribution score; None: it has none
+    known: KnownPictures | KnownFeatures | None = None  # for the out-of-distribution score; None: it has none
     about: str = ""  # one sentence for people: trained on what
     # Names of the data sets that it learned from; what it is measured on must be none of them.
     learned: tuple[str, ...] = ()
@@ -116,7 +116,7 @@ class ModelConfig:
         plain["events"] = EventSettings.from_dict(values["events"])
         plain["counting"] = CountSettings(**values.get("counting", {}))
         if values.get("known") is not None:
-            plain["known"] = KnownPictures.from_dict(values["known"])
+            plain["known"] = known_from(values["known"])
         return cls(**plain)
 
 

@@ -54,6 +54,7 @@ class MergedGraph:
     weights: dict[str, np.ndarray]  # outside of it, by their names in it
     nodes: int
     shared: int  # convolutions of the models that need not be calculated again
+    caches: tuple[int, ...]  # of each model its first cache, among all; 0 where it has none
 
 
 def operators_of(graph: bytes) -> frozenset[bytes]:
@@ -231,7 +232,13 @@ class _Merged:
             self._weights,
             len(self._nodes),
             self._saved,
+            tuple(self._first_cache(own) for own in self._shared),
         )
+
+    def _first_cache(self, own: Mapping[str, int]) -> int:
+        if "cache.0" not in own:
+            return 0
+        return int(self._memory[own["cache.0"]][0].removeprefix("cache."))
 
 
 def _node(data: memoryview) -> _Node:

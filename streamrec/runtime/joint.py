@@ -15,7 +15,7 @@ from streamrec.core.model_names import check_names
 from streamrec.core.text import printable
 from streamrec.errors import ModelError
 from streamrec.nn.config import ModelConfig
-from streamrec.nn.ood import appearance_of
+from streamrec.nn.ood import KnownFeatures, appearance_of
 from streamrec.runtime.checkpoint import Checkpoint, find_model, read_checkpoint
 from streamrec.runtime.engine import Arrays, Engine
 from streamrec.runtime.load import check_exported, check_options, choose_engine, engine_of
@@ -114,6 +114,9 @@ class _Part:
     engine: Engine
     models: tuple[int, ...]  # their numbers among all
     shares: bool  # whether any work of the models is done once
+    features: tuple[
+        int, ...
+    ]  # of each model its first cache, which a score of features reads, among all caches
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,10 +230,14 @@ class JointRecognizer(Recognizer):
             head, cache = head + new_head, cache + new_cache
             scores.append(probabilities)
             phases += [] if phase is None else [phase]
-            known = [found for n in part.models if (found := configs[n].known) is not None]
-            if known:  # what an image looks like is the same for all
-                appearance = appearance_of(images)
-                strangeness += [one.distances(appearance) for one in known]
+            appearance = None
+            for model, place in zip(part.models, part.features, strict=True):
+                known = configs[model].known
+                if isinstance(known, KnownFeatures):
+                    strangeness.append(known.ood_scores(new_cache[place]))
+                elif known is not None:  # what an image looks like is the same for all
+                    appearance = appearance_of(images) if appearance is None else appearance
+                    strangeness.append(known.distances(appearance))
         joined = np.concatenate(scores, axis=1)
         joined.setflags(write=False)  # predictions and the state share them
         return State(
@@ -287,6 +294,7 @@ def _grouped(members: Sequence[Member]) -> list[tuple[int, ...]]:
 def _part(members: Sequence[Member], numbers: tuple[int, ...], threads: int | None) -> _Part:
     engine: Engine
     shares = True
+    features: tuple[int, ...] = (0,)
     steps = [member.step for member in members if member.step is not None]
     if steps:
         from streamrec.runtime.onnx_engine import OnnxEngine, merged_step
@@ -294,10 +302,11 @@ def _part(members: Sequence[Member], numbers: tuple[int, ...], threads: int | No
         step = steps[0]
         if len(steps) > 1:
             step, shares = merged_step(steps)
+        features = step.features
         engine = OnnxEngine.of_step(step, threads)
     else:
         engine = members[0].make()
-    return _Part(Recognizer(engine, members[0].name), engine, numbers, shares)
+    return _Part(Recognizer(engine, members[0].name), engine, numbers, shares, features)
 
 
 def _places(parts: Sequence[_Part], configs: Sequence[ModelConfig]) -> list[_Place]:

@@ -209,6 +209,7 @@ class ModelStep:
     weights: Mapping[str, np.ndarray]  # those outside of the graph
     configs: tuple[ModelConfig, ...]  # of the models in it, in the order of its probabilities
     file: str = ""  # as errors name it
+    features: tuple[int, ...] = (0,)  # of each model its first cache, among all
 
 
 def step_of(checkpoint: Checkpoint) -> ModelStep:
@@ -248,7 +249,7 @@ def merged_step(steps: Sequence[ModelStep]) -> tuple[ModelStep, bool]:
     except (TypeError, ValueError, IndexError, KeyError) as error:
         raise ModelError(f"{names} cannot be merged: one of the graphs is damaged") from error
     configs = tuple(config for step in steps for config in step.configs)
-    return ModelStep(names, merged.data, merged.weights, configs, names), bool(merged.shared)
+    return ModelStep(names, merged.data, merged.weights, configs, names, merged.caches), bool(merged.shared)
 
 
 @dataclass(frozen=True, eq=False)

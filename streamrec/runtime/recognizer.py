@@ -21,6 +21,7 @@ from streamrec.errors import ModelError, PictureError, StateError, StreamrecErro
 from streamrec.events.detector import EventSettings
 from streamrec.events.tracker import EventTracker, ModelTrackers
 from streamrec.nn.config import ModelConfig
+from streamrec.nn.ood import KnownFeatures
 from streamrec.runtime.engine import Arrays, Engine
 from streamrec.runtime.load import engine_of, make_engine
 from streamrec.sources.sampling import check_fps, is_due
@@ -53,6 +54,7 @@ class Recognizer:
         """``engine``: or a model that was just trained, as it is now. ``load`` takes names and files."""
         self.name = name
         self._engine = engine if isinstance(engine, Engine) else _engine_for(engine)
+        _check_known(self._engine)
 
     @classmethod
     def load(
@@ -215,7 +217,11 @@ class Recognizer:
             images, elapsed, state.head, state.cache, encoded
         )
         probabilities.setflags(write=False)  # the prediction and the state share them
-        strangeness = None if self.config.known is None else self.config.known.ood_scores(images)
+        known, strangeness = self.config.known, None
+        if isinstance(known, KnownFeatures):
+            strangeness = known.ood_scores(cache[0])  # the backbone's features of these images
+        elif known is not None:
+            strangeness = known.ood_scores(images)
         return State(head, cache, clock, segment, probabilities, phase, strangeness)
 
     def prefetch(self, frame: Frame) -> Frame:
@@ -590,3 +596,12 @@ class StreamRecognizer:
         """Forget everything: the next image begins a stream. What runs is not reported as ended; ``finish`` does."""
         self._state = self.recognizer.initial_state()
         self._events.reset()
+
+
+def _check_known(engine: Engine) -> None:
+    """Raise ``ModelError`` for a score of features that this model does not give."""
+    known, shapes = engine.config.known, engine.cache_shapes
+    if isinstance(known, KnownFeatures) and not (
+        shapes and len(shapes[0]) == 1 and shapes[0][0] >= len(known.mean) * known.cells
+    ):
+        raise ModelError(f"the model knows {len(known.mean)} features, and its encoder keeps others")

@@ -80,6 +80,31 @@ def file_of(what: Any) -> Path | None:
     return None if "://" in what else Path(what)
 
 
+def is_webcam(what: str) -> bool:
+    """Whether ``open_source`` would open a webcam.
+
+    >>> is_webcam("0"), is_webcam("/dev/video1"), is_webcam("party.mp4")
+    (True, True, False)
+    """
+    text = what.strip()
+    return bool(re.fullmatch(r"\d+", text)) or text.startswith("/dev/video")
+
+
+def is_camera_address(what: str) -> bool:
+    """Whether ``open_source`` would open an address that is not called like a video file.
+
+    >>> is_camera_address("rtsp://10.0.0.7/live"), is_camera_address("https://example.org/party.mp4")
+    (True, False)
+    """
+    scheme, separator, rest = what.partition("://")
+    scheme = scheme.lower()
+    return (
+        bool(separator and rest.strip("/"))
+        and scheme in SCHEMES
+        and not (scheme in ("http", "https") and _ends_as_video(what))
+    )
+
+
 def _from_text(text: str, retries: int | None, size: tuple[int, int] | None) -> Source:
     if not text.strip():
         raise SourceError("no source was named; pass a webcam number, a path or an address")

@@ -24,8 +24,10 @@ from streamrec.nn.model import ActionModel, phase_loss
 from streamrec.runtime.checkpoint import read_checkpoint
 from streamrec.state import State
 from streamrec.train.augment import Augmentation
+from streamrec.train.backbone_graph import graph_of_backbone
 from streamrec.train.distributed import Ranks, choose_device, keep_freed_memory
 from streamrec.train.frozen_features import FeatureCache
+from streamrec.train.linear_check import Judged, judged
 from streamrec.train.linear_fit import LinearSettings, fit_linear
 from streamrec.train.quick_eval import play
 from streamrec.train.resume import Keeper, Run, identity, restore
@@ -213,8 +215,19 @@ def _fit_statistics(
         raise ModelError(
             f"the encoder {config.encoder} has no backbone, over which a statistics head is fitted"
         )
-    features = FeatureCache(model, settings.augmentation, views=settings.looks)
+    encode = graph_of_backbone(model, weights)
+    features = FeatureCache(model, settings.augmentation, views=settings.looks, encode=encode)
     return fit_linear(model, recordings, background, features, settings.linear)
+
+
+def judged_linear(
+    recordings: list[Recording], config: ModelConfig, settings: TrainSettings, weights: str | None
+) -> Judged | None:
+    """Whether a statistics head on the frozen backbone tells the labels apart; None: that cannot be judged."""
+    model = _fresh(config, weights)
+    encode = graph_of_backbone(model, weights)
+    features = FeatureCache(model, settings.augmentation, views=settings.looks, encode=encode)
+    return judged(model.eval().requires_grad_(False), recordings, features, settings.linear)
 
 
 def _begin(

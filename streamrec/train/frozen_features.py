@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -20,7 +21,7 @@ need("torch", extra="train")
 import torch  # noqa: E402
 
 FEATURE_FPS = 10.0  # features change slowly: a frame in between has those of the frame before
-BATCH = 64  # frames that are encoded together
+BATCH = 16  # frames that are encoded together: more, and their maps leave the processor's cache
 EDITION = 1  # of the cache entries: to be raised when views or backbones give other numbers
 
 
@@ -52,10 +53,13 @@ class FeatureCache:
         views: int,
         dtype: torch.dtype = torch.float32,
         cache: ClipCache | None = None,
+        encode: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> None:
+        """``encode``: (K, 3, H, W) uint8 RGB -> (K, S), a faster way to the same features; None is by torch."""
         self._model = copy.deepcopy(model).requires_grad_(False).eval()
         self.augmentation = augmentation
         self._dtype = dtype
+        self._encode = encode or self._by_torch
         self.views = views if augmentation is not None else 1
         self._cache = cache or ClipCache()
         self._backbone = _fingerprint(self._model)
@@ -94,7 +98,6 @@ class FeatureCache:
         )
         return ViewFeatures(view, features, rows)
 
-    @torch.inference_mode()
     def _computed(self, recording: Recording, view: View | None, frames: list[int]) -> np.ndarray:
         """(K, S) float16 features of the K frames."""
         ages = recording.timestamps - recording.timestamps[0]
@@ -104,11 +107,15 @@ class FeatureCache:
             pictures = [recording.pictures[n] for n in numbers]
             if view is not None:
                 pictures = [view(p, n, float(ages[n])) for p, n in zip(pictures, numbers, strict=True)]
-            batch = torch.from_numpy(planar(np.stack(pictures))).to(self._model.mean.device)
-            with torch.autocast(batch.device.type, self._dtype, enabled=self._dtype is not torch.float32):
-                features = self._model.backbone_features(batch)
-            found.append(features.half().cpu().numpy())
+            found.append(self._encode(planar(np.stack(pictures))).astype(np.float16))
         return np.concatenate(found)
+
+    @torch.inference_mode()
+    def _by_torch(self, images: np.ndarray) -> np.ndarray:
+        batch = torch.from_numpy(images).to(self._model.mean.device)
+        with torch.autocast(batch.device.type, self._dtype, enabled=self._dtype is not torch.float32):
+            features = self._model.backbone_features(batch)
+        return np.asarray(features.half().cpu().numpy())
 
 
 def _fingerprint(model: ActionModel) -> str:

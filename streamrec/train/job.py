@@ -30,11 +30,15 @@ from streamrec.evaluation.reports import NOTHING
 from streamrec.evaluation.sets import names_of
 from streamrec.events.detector import EventSettings
 from streamrec.nn.config import ModelConfig
+from streamrec.nn.encoders.keypoints import NAME as KEYPOINTS
 from streamrec.nn.model import ActionModel
+from streamrec.nn.ood import KnownFeatures, KnownPictures
 from streamrec.runtime.checkpoint import model_file, read_checkpoint, save_model
 from streamrec.sources.synthetic import ACTIONS, LABELS, UNSEEN
 from streamrec.train.distributed import Ranks, choose_device, joined
-from streamrec.train.fit import Progress, RunOptions, TrainSettings
+from streamrec.train.fit import Progress, RunOptions, TrainSettings, judged_linear
+from streamrec.train.joints import LABELS as JOINT_LABELS
+from streamrec.train.ood_features import known_features_of, knows_features, unknown_features
 from streamrec.train.ood_fit import unknown_part
 from streamrec.train.progress import duration, log_while, progress_bar, remaining
 from streamrec.train.quick_eval import Played, accuracies, play
@@ -48,6 +52,7 @@ from streamrec.train.training_data import (
     decoded,
     decoded_with,
     drawn_figures,
+    joint_scenes,
     scenes_of,
 )
 
@@ -66,7 +71,7 @@ CLEAR = EventSettings(
 class TrainJob:
     """One training: ``run`` does it all; ``load_data``, ``fit`` and ``write`` are its steps."""
 
-    data: tuple[str, ...]  # folders and CSV files, or "synthetic"
+    data: tuple[str, ...]  # folders and CSV files, "synthetic", or "joints": drawn keypoints without pictures
     out: Path  # the model file
     config: ModelConfig = ModelConfig(labels=())  # noqa: RUF009 (frozen); without labels: those of the data
     settings: TrainSettings = TrainSettings()  # noqa: RUF009 (frozen)
@@ -77,9 +82,14 @@ class TrainJob:
     hours: float = 1.0  # of the synthetic world, where that is the data
     world: str | None = None  # a kind of synthetic world to learn from, in addition to the data
     scenes: int = 240  # of it
+    mocap: Path | None = None  # with "joints": a folder of motion capture that some scenes are made of
     folder: Path | None = None  # run folder; None: beside the model
     threads: int | None = None  # of torch
+    # What the out-of-distribution score judges: "pictures", "features" of a person backbone, or "none": it has none.
+    score: str = "pictures"
     notes: tuple[str, ...] = ()  # messages to print when it begins, after all checks
+    # What trains in its place where its frozen backbone does not tell the labels apart; the recipe's name, and it.
+    otherwise: tuple[str, TrainJob] | None = None
 
     @property
     def run_folder(self) -> Path:
@@ -98,6 +108,16 @@ class TrainJob:
         return self.data == ("synthetic",)
 
     @property
+    def is_joints(self) -> bool:
+        """Whether the data are drawn keypoints."""
+        return self.data == ("joints",)
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether there are no clips."""
+        return self.is_synthetic or self.is_joints
+
+    @property
     def outputs(self) -> dict[str, list[Path]]:
         """Files that are written, by the option that names them, for ``keep_inputs``."""
         names = ("config.json", "metrics.csv", "report.html", *(f"{name}.png" for name in PICTURES))
@@ -109,7 +129,7 @@ class TrainJob:
     def keep_inputs(self, clips: Iterable[Clip] = ()) -> None:
         """Raise ``SettingsError`` where a file that is written would replace one that is read."""
         start = None if self.weights in (None, "imagenet") else model_file(str(self.weights))
-        files = () if self.is_synthetic else self.data
+        files = () if self.is_drawn else self.data
         keep_inputs(self.outputs, [*files, *self.background, start, *(clip.path for clip in clips)])
 
     def run(self) -> None:
@@ -119,7 +139,11 @@ class TrainJob:
         self.keep_inputs()
         if self.is_synthetic and (self.settings.seed + 1) * SEEDS > UNSEEN:
             raise DataError(f"--seed {self.settings.seed}: for synthetic it is 0 to {UNSEEN // SEEDS - 1}")
-        self._train(self.load_data)
+        if self.mocap is not None and not self.is_joints:
+            raise DataError("--mocap is for joints: streamrec train joints --recipe webcam --mocap FOLDER")
+        if self.is_joints:
+            self._check_joints()
+        self._train(lambda job, ranks: job.load_data(ranks))
 
     def train_fold(
         self,
@@ -134,24 +158,54 @@ class TrainJob:
 
         ``run_folder``: another one for config.json, metrics.csv and the report.
         """
-        settings = replace(self.settings, seed=seed)
-        fold = replace(self, out=folder / "model.safetensors", folder=run_folder or folder, settings=settings)
+        fold = self._in_folder(folder, run_folder or folder, seed)
         fold.keep_inputs((*learned, *measured))
-        return fold._train(lambda ranks: fold.decode(each_once(learned), measured, ranks))
+        return fold._train(lambda job, ranks: job.decode(each_once(learned), measured, ranks))
 
-    def _train(self, load: Callable[[Ranks], TrainData]) -> ActionModel:
+    def _in_folder(self, folder: Path, run_folder: Path, seed: int) -> TrainJob:
+        """This training with its files in ``folder``, and so for what trains in its place."""
+        otherwise = self.otherwise
+        if otherwise is not None:
+            otherwise = otherwise[0], otherwise[1]._in_folder(folder, run_folder, seed)
+        settings = replace(self.settings, seed=seed)
+        out = folder / "model.safetensors"
+        return replace(self, out=out, folder=run_folder, settings=settings, otherwise=otherwise)
+
+    def _train(self, load: Callable[[TrainJob, Ranks], TrainData]) -> ActionModel:
         """Load the data, learn, measure and write; of several processes the first one writes."""
         if self.threads:
             torch.set_num_threads(self.threads)
         with joined(self.settings.device) as ranks:
-            data = load(ranks)
-            model = self.fit(data, ranks)
+            job, data = self, load(self, ranks)
+            if self.otherwise is not None and self._doubts(data, ranks):
+                job = self.otherwise[1]
+                data = load(job, ranks)
+            model = job.fit(data, ranks)
             if ranks.first:
-                self.write(model, data)
+                job.write(model, data)
             return model
+
+    def _doubts(self, data: TrainData, ranks: Ranks) -> bool:
+        """Whether the frozen backbone does not tell the labels apart; what was found is printed."""
+        console = _console(ranks)
+        with log_while("trying the features on clips left out", console.print_line):
+            found = judged_linear(data.learned, data.config, self.settings, self.weights)
+        if found is None or self.otherwise is None:
+            return False
+        rates = f"{100 * found.right:.0f} % right at the end where chance is {100 * found.chance:.0f} %"
+        if found.suits:
+            console.print_line(f"the network that knows people tells these apart: left-out clips are {rates}")
+            return False
+        console.print_line(
+            f"the network that knows people does not tell these apart (left-out clips are {rates}): "
+            f"recipe {self.otherwise[0]} in its place, which learns motion; --recipe names another"
+        )
+        return True
 
     def load_data(self, ranks: Ranks | None = None) -> TrainData:
         """Find and decode the recordings to learn from, and the held-out ones."""
+        if self.is_joints:
+            return self._load_joints(_console(ranks))
         if not self.is_synthetic:
             clips = find_clips(self.data, relabel=self.relabel, log=_console(ranks).print_line)
             self.keep_inputs(clips)
@@ -176,6 +230,32 @@ class TrainJob:
         footage = self._footage((), (), config, console)
         quiet, _ = decoded("decoding background", footage, config, ClipCache(), console)
         return TrainData(config, scenes[:count], scenes[count:], names, quiet)
+
+    def _check_joints(self) -> None:
+        """Raise ``DataError`` for what keypoints without pictures cannot be learned with."""
+        if self.world not in JOINT_LABELS:
+            raise DataError(f"joints need a --world: {' or '.join(JOINT_LABELS)}")
+        if self.weights in (None, "imagenet"):
+            raise DataError(
+                "joints are what the person backbone sees, so give it: --weights webcam, or the file that "
+                "`streamrec backbone person` writes"
+            )
+        if self.config.encoder != KEYPOINTS:
+            raise DataError(f"joints are what the encoder {KEYPOINTS} sees: give --encoder {KEYPOINTS}")
+        if not self.settings.backbone_frozen:
+            raise DataError("joints have no pictures for a backbone: give --stages staged --unfreeze 1")
+        if self.background:
+            raise DataError("joints have no pictures, and --background has: leave it out")
+
+    def _load_joints(self, console: LineConsole) -> TrainData:
+        """Draw scenes to learn from, and of another seed those to measure on."""
+        assert self.world is not None
+        config = self._config_for(JOINT_LABELS[self.world])
+        back = min(SCENES, round(self.hold_out * self.scenes))
+        with log_while("drawing keypoints", console.print_line):
+            scenes = joint_scenes(self.world, self.scenes, config, self.settings.seed, self.mocap)
+            held = joint_scenes(self.world, back, config, UNSEEN + self.settings.seed, self.mocap)
+        return TrainData(config, scenes, held, [f"scene {number}" for number in range(back)])
 
     def decode(self, learned: list[Clip], measured: list[Clip], ranks: Ranks | None = None) -> TrainData:
         """Decode clips; one that cannot be read is named and skipped."""
@@ -244,9 +324,7 @@ class TrainJob:
         """Write the model, then measure it on the held-out recordings and draw the report."""
         console = _console(None)
         with log_while("fitting the out-of-distribution score", console.print_line):
-            known, unknown = data.known, 0.0
-            if known is not None and data.measured:
-                unknown = unknown_part(known, data.measured, model.config.fps)
+            known, unknown = self._known(model, data)
         if unknown > MOST_UNKNOWN:
             known = None
         model.config = replace(model.config, known=known)
@@ -268,7 +346,9 @@ class TrainJob:
             )
         with progress_bar("measuring", len(data.measured), console) as bar:
             played = [bar.count(play(model, recording)) for recording in data.measured]
-        if data.unjudged:
+        if self.score == "none":
+            console.print_line("without out-of-distribution score, as the recipe says")
+        elif data.unjudged and self.score == "pictures":
             console.print_line(f"without out-of-distribution score: {data.unjudged}")
         elif known is None:
             console.print_line(
@@ -280,7 +360,7 @@ class TrainJob:
         summary = "nothing was held out, so nothing was measured"
         if played:
             per_frame, at_end = accuracies(played)
-            what = "scenes" if self.is_synthetic else "clips"
+            what = "scenes" if self.is_drawn else "clips"
             summary = (
                 f"on {len(played)} held-out {what}: {100 * at_end:.1f} % right at the end, "
                 f"{100 * per_frame:.1f} % of the frames"
@@ -289,6 +369,20 @@ class TrainJob:
         self._draw(model, data, played, summary, console)
         if unwritten is not None:
             raise unwritten  # at the end: all that could be done is done
+
+    def _known(
+        self, model: ActionModel, data: TrainData
+    ) -> tuple[KnownPictures | KnownFeatures | None, float]:
+        """The out-of-distribution score, and the part of the held-out frames that it calls unknown."""
+        if self.score == "none":
+            return None, 0.0
+        if self.score == "features" and knows_features(model.config):
+            features = known_features_of(model, [*data.learned, *data.background])
+            return features, unknown_features(features, model, data.measured) if data.measured else 0.0
+        pictures = data.known
+        if pictures is None or not data.measured:
+            return pictures, 0.0
+        return pictures, unknown_part(pictures, data.measured, model.config.fps)
 
     def _draw(
         self,
@@ -335,15 +429,18 @@ class TrainJob:
     def _sets(self, clips: Iterable[Clip]) -> tuple[str, ...]:
         """The names of the sets that the model learns from, those that its initial weights learned from included."""
         before: tuple[str, ...] = ()
-        if self.weights not in (None, "imagenet"):
+        # A statistics head is fitted anew, and the frozen network under it learned from none of the sets.
+        if self.weights not in (None, "imagenet") and self.config.head != "statistics":
             with suppress(ModelError):  # the weights of a bare CNN name none
                 before = read_checkpoint(str(self.weights)).config.learned
-        places = () if self.is_synthetic else self.data
+        places = () if self.is_drawn else self.data
+        if self.mocap is not None:
+            places = (str(self.mocap),)
         own = self.config.learned or names_of((*places, *self.background), clips)
         return tuple(dict.fromkeys((*before, *own)))
 
     def _config_for(self, labels: tuple[str, ...], clips: Iterable[Clip] = ()) -> ModelConfig:
-        if self.world:
+        if self.world and not self.is_joints:
             labels = tuple(sorted({*labels, *LABELS[self.world]}))
         labels = self.config.labels or labels
         if self.background and not BACKGROUND & set(labels):
@@ -391,6 +488,7 @@ class TrainJob:
                 "relabel": dict(self.relabel),
                 "world": self.world,
                 "scenes": self.scenes if self.world else 0,
+                "mocap": None if self.mocap is None else str(self.mocap),
                 "background": {"place": list(self.background), "recordings": len(data.background)},
                 "hold_out": self.hold_out,
                 "learned": summary(data.learned),

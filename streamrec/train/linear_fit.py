@@ -38,6 +38,8 @@ class LinearSettings:
     longest: float = float(
         "inf"
     )  # seconds after which an action is not learned any more: its end state is another one
+    # A frame's weight is multiplied by its action's progress (0 to 1) to this power: many actions begin alike.
+    late: float = 0.0
     # Statistics that are used: mean and peak ("seen"), the last moments and those against before ("changed"), or all.
     statistics: str = "seen"
     background_share: float = 0.5  # of the weight of a label that has frames of recordings and of background
@@ -46,6 +48,8 @@ class LinearSettings:
     def __post_init__(self) -> None:
         if not (self.penalty > 0 and self.onset >= 0 and self.longest > self.onset):
             raise ValueError("penalty is more than 0, onset at least 0, longest more than onset")
+        if self.late < 0:
+            raise ValueError("late is at least 0: all frames of an action weigh the same")
         if self.background_every < 1 or self.statistics not in USED:
             raise ValueError(f"background_every is at least 1, and statistics is one of {', '.join(USED)}")
 
@@ -53,6 +57,19 @@ class LinearSettings:
         """Of ``size`` statistics those that are used."""
         half = size // 2
         return {"seen": slice(0, half), "changed": slice(half, size), "all": slice(0, size)}[self.statistics]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Samples:
+    """Frames that are learned."""
+
+    statistics: np.ndarray  # (K, 4 F)
+    targets: np.ndarray  # (K,)
+    weights: np.ndarray  # (K,), relative
+
+    def every(self, step: int) -> Samples:
+        """Each ``step``-th of them."""
+        return Samples(self.statistics[::step], self.targets[::step], self.weights[::step])
 
 
 @torch.inference_mode()
@@ -84,46 +101,60 @@ def fit_linear(
     """
     model = model.eval().requires_grad_(False)
     every = settings.background_every
-    learned = [row for recording in recordings for row in _learned(model, recording, features, settings)]
+    learned = [each for recording in recordings for each in learned_of(model, recording, features, settings)]
     quiet = [
-        (found[::every], targets[::every])
+        each.every(every)
         for recording in background
-        for found, targets in _learned(model, recording, features, settings, views=1)
+        for each in learned_of(model, recording, features, settings, views=1)
     ]
-    inputs = torch.from_numpy(np.concatenate([found for found, _ in (*learned, *quiet)]))
-    targets = torch.from_numpy(np.concatenate([target for _, target in (*learned, *quiet)]))
-    if len(targets) == 0:
-        raise DataError("there is nothing to learn from: no frame has a label")
-    labels = len(model.config.labels)
-    source = torch.arange(len(targets)) >= sum(len(target) for _, target in learned)
-    weights = balanced(targets, source, labels, settings.background_share)
+    weight, bias = classifier_of(model, learned, quiet, settings)
     head = model.head
     assert isinstance(head, StatisticsHead)
-    used = settings.used(inputs.shape[1])
-    gains = torch.tensor(model.encoder.gains or (1.0,) * model.encoder.feature_size).repeat(head.STATISTICS)[
-        used
-    ]
-    weight, bias = solved(inputs[:, used], targets, weights, labels, settings.penalty, gains)
     with torch.no_grad():
-        head.classifier.weight.zero_()
-        head.classifier.weight[:, used] = weight
+        head.classifier.weight.copy_(weight)
         head.classifier.bias.copy_(bias)
     return model
 
 
-def balanced(targets: Tensor, background: Tensor, labels: int, share: float) -> Tensor:
+def classifier_of(
+    model: ActionModel, learned: Sequence[Samples], quiet: Sequence[Samples], settings: LinearSettings
+) -> tuple[Tensor, Tensor]:
+    """The classifier's weight (labels, 4 F) and bias (labels,); ``quiet`` is of background."""
+    every, labels = [*learned, *quiet], len(model.config.labels)
+    inputs = torch.from_numpy(np.concatenate([each.statistics for each in every]))
+    targets = torch.from_numpy(np.concatenate([each.targets for each in every]))
+    if len(targets) == 0:
+        raise DataError("there is nothing to learn from: no frame has a label")
+    shares = torch.from_numpy(np.concatenate([each.weights for each in every]).astype(np.float32))
+    source = torch.arange(len(targets)) >= sum(len(each.targets) for each in learned)
+    weights = balanced(targets, source, labels, settings.background_share, shares)
+    used = settings.used(inputs.shape[1])
+    gains = torch.tensor(model.encoder.gains or (1.0,) * model.encoder.feature_size)
+    gains = gains.repeat(StatisticsHead.STATISTICS)[used]
+    weight = torch.zeros(labels, inputs.shape[1])
+    weight[:, used], bias = solved(inputs[:, used], targets, weights, labels, settings.penalty, gains)
+    return weight, bias
+
+
+def balanced(
+    targets: Tensor, background: Tensor, labels: int, share: float, within: Tensor | None = None
+) -> Tensor:
     """(K,) labels, (K,) bool -> (K,) weights of sum 1: labels weigh the same, background its share of its label.
+
+    ``within`` (K,): how much frames of one label and source weigh against each other; None is alike.
 
     >>> balanced(torch.tensor([0, 0, 0, 1]), torch.tensor([False, False, True, False]), 2, 0.5).tolist()
     [0.125, 0.125, 0.25, 0.5]
     """
+    within = torch.ones(len(targets)) if within is None else within
     parts = torch.zeros(2, labels)
     for quiet in (0, 1):
-        parts[quiet] = torch.bincount(targets[background == bool(quiet)], minlength=labels)
+        own = background == bool(quiet)
+        parts[quiet] = torch.bincount(targets[own], weights=within[own], minlength=labels)
     both = (parts > 0).all(0)
     of_part = torch.stack([torch.where(both, 1.0 - share, 1.0), torch.where(both, share, 1.0)])
-    each = of_part / parts.clamp(min=1.0) / (parts.sum(0) > 0).sum()
-    return each[background.long(), targets]
+    each = of_part / torch.where(parts > 0, parts, 1.0) / (parts.sum(0) > 0).sum()
+    return each[background.long(), targets] * within
 
 
 def solved(
@@ -172,15 +203,15 @@ def solved(
     return weight, torch.where(absent, torch.full_like(bias, NEVER), bias - weight @ mean)
 
 
-def _learned(
+def learned_of(
     model: ActionModel,
     recording: Recording,
     features: FeatureCache,
     settings: LinearSettings,
     *,
     views: int | None = None,
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """For each view of a recording the statistics (K, 4 F) and targets (K,) of the frames that are learned."""
+) -> Iterator[Samples]:
+    """For each view of a recording the frames that are learned."""
     augmentation = features.augmentation
     swap = mirror(augmentation.mirrored if augmentation else (), model.config.labels)
     for number in range(features.views if views is None else views):
@@ -188,20 +219,28 @@ def _learned(
         frames = np.unique(view.rows, return_index=True)[1]  # those that the backbone encoded
         times = recording.timestamps[frames]
         targets = recording.targets[frames]
-        learned = (targets != NO_LABEL) & _within(recording, frames, model, settings)
+        within, weights = _weighed(recording, frames, model, settings)
+        learned = (targets != NO_LABEL) & within
         if view.view is not None and view.view.is_mirrored:
             targets = in_mirror(targets, swap)
         found = statistics_of(model, times, view.of(frames))
-        yield found[learned], targets[learned]
+        yield Samples(found[learned], targets[learned], weights[learned])
 
 
-def _within(
+def _weighed(
     recording: Recording, frames: np.ndarray, model: ActionModel, settings: LinearSettings
-) -> np.ndarray:
-    """(K,) bool: whether a frame is in the part of its action that is learned; background has no such part."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Whether a frame is in the part of its action that is learned, (K,) bool, and its weight there, (K,).
+
+    All of background is learned, and weighs the same.
+    """
     background = {n for n, label in enumerate(model.config.labels) if label in model.config.events.background}
     starts = np.flatnonzero(np.diff(recording.targets, prepend=-2))
-    start = starts[np.searchsorted(starts, frames, side="right") - 1]
+    ends = np.append(starts[1:], len(recording.targets))
+    action = np.searchsorted(starts, frames, side="right") - 1
+    start, end = starts[action], ends[action]
     age = recording.timestamps[frames] - recording.timestamps[start]
+    progress = (frames - start + 1) / (end - start)
     quiet = np.isin(recording.targets[frames], list(background))
-    return np.asarray(quiet | ((age >= settings.onset) & (age < settings.longest)))
+    within = quiet | ((age >= settings.onset) & (age < settings.longest))
+    return within, np.where(quiet, 1.0, progress**settings.late)

@@ -18,6 +18,8 @@ from streamrec.core.text import printable, spelled
 from streamrec.data.clips import NO_LABEL
 from streamrec.errors import need
 from streamrec.evaluation.metrics import ConfusionMatrix
+from streamrec.train.joints.movenet_noise import PEOPLE
+from streamrec.train.joints.sheet import draw as draw_people
 from streamrec.train.quick_eval import Played
 from streamrec.train.run_log import Line
 
@@ -227,9 +229,9 @@ def draw_mistakes(labels: Sequence[str], mistakes: Sequence[Mistake], count: int
             0.5, 0.5, f"No mistake on {count} held-out recordings", ha="center", va="center", fontsize=13
         )
         return figure
-    shape = mistakes[0].played.recording.pictures.shape
+    shape = _picture(mistakes[0].played, 0).shape
     rows = -(-len(mistakes) // 2)
-    height = 1.78 * shape[1] / shape[2] + 0.56
+    height = 1.78 * shape[0] / shape[1] + 0.56
     figure = _figure(11.4, 0.45 + rows * height)
     figure.suptitle("The worst mistakes: long, and with a high probability", x=0.01, ha="left", fontsize=12)
     grid = figure.subfigures(rows, 2, squeeze=False, wspace=0.03)
@@ -250,10 +252,17 @@ def draw_mistakes(labels: Sequence[str], mistakes: Sequence[Mistake], count: int
         top, bottom = 1 - 0.26 / height, 0.22 / height
         for n, at in enumerate(np.linspace(mistake.start, mistake.end, 3).round().astype(int)):
             axes = place.add_axes((0.015 + n * 0.327, bottom, 0.316, top - bottom))
-            picture = mistake.played.recording.pictures[mistake.played.frames[at]]
-            axes.imshow(picture[..., ::-1], interpolation="lanczos")
+            axes.imshow(_picture(mistake.played, at)[..., ::-1], interpolation="lanczos")
             axes.set_axis_off()
     return figure
+
+
+def _picture(played: Played, at: int) -> np.ndarray:
+    """(H, W, 3) uint8 BGR of a processed frame: its image, or a stick figure where there are only keypoints."""
+    recording, number = played.recording, played.frames[at]
+    if recording.backbone is None:
+        return recording.pictures[number]
+    return draw_people(recording.backbone[number].reshape(PEOPLE, -1), "")
 
 
 def worst_mistakes(played: Sequence[Played], names: Sequence[str], most: int = MISTAKES) -> list[Mistake]:

@@ -70,6 +70,10 @@ def fit_soup(
 
 def mean_of(models: Sequence[ActionModel]) -> ActionModel:
     """The first model with the mean of all weights and norm statistics; integer counters stay the first model's."""
+    if len(models) == 1:
+        return models[
+            0
+        ]  # to the bit: a mean makes 0 of -0, and features that are cached would be computed again
     first, states = models[0], [model.state_dict() for model in models]
     with torch.no_grad():
         for name, value in states[0].items():

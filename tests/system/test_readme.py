@@ -87,7 +87,7 @@ class Camera:
 def test_the_app_of_the_readme_prints_what_starts(monkeypatch, capsys):
     code = next(block for block in blocks("python") if "VideoCapture" in block)
     monkeypatch.setattr(cv2, "VideoCapture", Camera)
-    exec(compile(code.replace('"fight"', '"synthetic"'), "README.md", "exec"), {})
+    exec(compile(code.replace('"webcam"', '"synthetic"'), "README.md", "exec"), {})
     assert "ActionStarted" in capsys.readouterr().out
 
 

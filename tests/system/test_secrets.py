@@ -189,7 +189,14 @@ def test_a_camera_is_recognized_and_its_secrets_are_in_no_output(tmp_path, model
         assert {"seen.mp4", "lines.jsonl", "events.db"} <= {path.name for path in out.iterdir()}
         assert any((out / "evidence").rglob("*.mp4")) and any((out / "record").iterdir())
         refused = streamrec(
-            "run", f"rtsp://anna:{VALUES['sid']}@{place}", "--no-show", "--retries", "0", cwd=tmp_path
+            "run",
+            f"rtsp://anna:{VALUES['sid']}@{place}",
+            "-m",
+            "fight",
+            "--no-show",
+            "--retries",
+            "0",
+            cwd=tmp_path,
         )
         assert b"the camera refused the user or the password" in refused.stderr
         assert not leaks(refused.stdout + refused.stderr)

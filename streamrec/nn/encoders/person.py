@@ -50,7 +50,7 @@ class PersonEncoder(Encoder):
     by motion, the deepest maps themselves hardly do: the features are of whoever moves, wherever that is (attention
     pooling with weights that nobody has to learn). Of the pyramid: mean and maximum over the image of its cells, of
     their maxima, and of the changes of both. The cache is the backbone's features of the frame before (N, S), 1 where
-    there was one (N, 1), and the motion of each cell (N, h * w).
+    there was one (N, 1), and, where it weighs by motion, that of each cell (N, h * w).
     """
 
     has_backbone = True
@@ -76,7 +76,8 @@ class PersonEncoder(Encoder):
     def initial_cache(self, streams: int, height: int, width: int) -> Cache:
         """Zeros."""
         like = self.trunk.stem.weight
-        return tuple(like.new_zeros(streams, size) for size in (sum(self.sizes), 1, self.cells))
+        sizes = (sum(self.sizes), 1, *([self.cells] if self.features.moving else []))
+        return tuple(like.new_zeros(streams, size) for size in sizes)
 
     def last_maps(self, height: int, width: int) -> tuple[nn.Module, ...]:
         """The deepest maps, or those of the pyramid where it has these alone."""
@@ -107,21 +108,22 @@ class PersonEncoder(Encoder):
         known = torch.cat([cache[1], torch.ones_like(log_elapsed[:, 1:])], dim=1) * (~fresh).to(seen.dtype)
         change = (seen - before).abs() * known.unsqueeze(-1)
         border = self.sizes[0]
-        found, motion = [], cache[2]
+        found, motion = [], cache[2:]  # a memory that stays as it is could not be exported
         if border:
             shape = (movenet.DEEPEST, self.cells)
             maps, changes = (x[..., :border].unflatten(-1, shape) for x in (seen, change))
             if self.features.whole:
                 found += [maps.mean(-1), changes.mean(-1)]
             if self.features.moving:
-                weights, motion = self._weights(changes.mean(2), log_elapsed, fresh, motion)
+                weights, last = self._weights(changes.mean(2), log_elapsed, fresh, motion[0])
+                motion = (last,)
                 found += [(x * weights.unsqueeze(2)).sum(-1) for x in (maps, changes)]
         if self.features.pyramid:
             grid = (2, movenet.PYRAMID, self.places)
             cells, changes = (x[..., border:].unflatten(-1, grid) for x in (seen, change))
             found += [cells[..., 0, :, :].mean(-1), cells[..., 1, :, :].amax(-1)]
             found += [changes.mean(-1).flatten(-2), changes.amax(-1).flatten(-2)]
-        return torch.cat(found, dim=-1), (seen[:, -1], torch.ones_like(cache[1]), motion)
+        return torch.cat(found, dim=-1), (seen[:, -1], torch.ones_like(cache[1]), *motion)
 
     def _weights(
         self, change: Tensor, log_elapsed: Tensor, fresh: Tensor, motion: Tensor

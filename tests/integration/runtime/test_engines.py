@@ -169,7 +169,7 @@ def test_the_engines_agree_for_a_torchvision_encoder(mobilenet):
     check_batches_agree(one, other, [uneven(60, seed=seed) for seed in range(3)])
 
 
-@pytest.mark.parametrize("name", ["fight", "synthetic"])
+@pytest.mark.parametrize("name", ["fight", "synthetic", "webcam"])
 def test_the_engines_agree_for_the_shipped_models(name):
     one, other = Recognizer.load(name, engine="onnx"), Recognizer.load(name, engine="torch", device="cpu")
     check_engines_agree(one, other, uneven(60))

@@ -13,11 +13,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from streamrec import ModelConfig, Recognizer, Transform, results
 from streamrec.data.clips import find_clips
 from streamrec.data.splits import split_by_group
 from streamrec.errors import DataError, MissingExtra, ModelError
+from streamrec.nn.encoders import make_encoder
 from streamrec.runtime.checkpoint import load_model, read_checkpoint
 from streamrec.sources.synthetic import ACTIONS, LABELS
 from streamrec.train import fit as recipe
@@ -374,3 +376,32 @@ def test_a_trained_model_is_not_lost_when_it_cannot_be_written(folder, tmp_path,
         job(folder, out).run()
     assert Recognizer.load(out).labels == ("falls", "idle", "rises")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.run", "m.safetensors"]
+
+
+@pytest.mark.slow
+def test_drawn_keypoints_become_a_model_that_runs_on_pictures(folder, tmp_path):
+    backbone = tmp_path / "person.safetensors"
+    save_file(make_encoder("person-joints", height=64, width=64).trunk.state_dict(), backbone)
+    drawn = {
+        "world": "webcam",
+        "scenes": 3,
+        "hold_out": 0.4,
+        "weights": str(backbone),
+        "encoder": "person-joints",
+        "transform": Transform(width=64, height=64, fit="pad"),
+        "stages": "staged",
+        "unfreeze": 1.0,
+        "class_balance": 0.5,
+    }
+    for name in ("one", "two"):
+        job("joints", tmp_path / f"{name}.safetensors", **drawn).run()
+    one, two = (load_file(tmp_path / f"{name}.safetensors") for name in ("one", "two"))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    trunk, start = "encoder.trunk.stem.weight", load_file(backbone)["stem.weight"]
+    assert torch.allclose(one[trunk].float(), start, atol=1e-3)  # it is frozen, and stored in half precision
+    recognizer = Recognizer.load(tmp_path / "one.safetensors")
+    assert recognizer.labels[:2] == ("nothing", "wave") and recognizer.config.events.background == (
+        "nothing",
+    )
+    assert recognizer.config.learned == () and recognizer.config.known is None
+    assert len(list(results(folder / "falls" / "0.mp4", recognizer))) == 14

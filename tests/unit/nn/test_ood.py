@@ -11,7 +11,7 @@ import pytest
 from streamrec import Frame, Recognizer
 from streamrec.errors import DataError
 from streamrec.nn.config import ModelConfig
-from streamrec.nn.ood import NUMBERS, KnownPictures, appearance_of
+from streamrec.nn.ood import NUMBERS, KnownFeatures, KnownPictures, appearance_of
 from streamrec.runtime.checkpoint import find_model, read_checkpoint, save_with
 from streamrec.state import State, stack, unstack
 
@@ -73,6 +73,37 @@ def test_a_config_of_an_older_file_knows_nothing() -> None:
     values = ModelConfig(labels=("a", "b")).to_dict()
     del values["known"]
     assert ModelConfig.from_dict(values).known is None
+
+
+def features(count: int, shift: float = 0.0, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(shift, 1.0, (count, 480))
+
+
+def test_features_of_another_group_are_known_and_a_shift_in_many_of_them_is_not() -> None:
+    me = [features(8, seed=n) for n in range(9)]
+    own = KnownFeatures.of(me, ["me"] * 9)
+    assert (own.ood_scores(features(50, shift=0.1, seed=99)) < 1).all()
+    assert (own.ood_scores(features(50, shift=1.5, seed=98)) > 1).all()
+    assert own.ood_scores(np.zeros((2, 500))).shape == (2,)  # a backbone's features may go on with others
+    with pytest.raises(DataError, match="no picture"):
+        KnownFeatures.of([], [])
+
+
+def test_the_border_of_features_lies_beyond_what_was_left_out() -> None:
+    """Groups that have nothing in common: what was not fitted to is far, and so is the border."""
+    apart = [features(8, shift=n, seed=n) for n in range(6)]
+    groups = KnownFeatures.of(apart, range(6))
+    assert max(groups.ood_scores(each).max() for each in apart) <= 1
+    still = KnownFeatures.of([np.ones((4, 480))] * 3, ["a", "b", "c"])
+    assert np.isfinite(still.ood_scores(np.zeros((1, 480)))).all()
+
+
+def test_known_features_survive_json_in_a_config_and_damaged_ones_are_refused() -> None:
+    config = ModelConfig(labels=("a", "b"), known=KnownFeatures.of([features(8)], ["a"]))
+    assert ModelConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    for mean, scale in (((), ()), ((1.0,), (1.0, 2.0)), ((float("nan"),), (1.0,))):
+        with pytest.raises(ValueError, match="known features"):
+            KnownFeatures(mean, scale)
 
 
 @pytest.fixture(scope="module")

@@ -79,3 +79,13 @@ def test_features_of_the_backbone_may_be_known_already(encoder):
 def test_a_size_that_the_backbone_cannot_take_is_refused():
     with pytest.raises(ModelError, match="multiples of 32, not 100x64"):
         make_encoder("person", height=64, width=100)
+
+
+@torch.inference_mode()
+def test_each_memory_is_written_anew_by_a_step(encoder):
+    """One that is passed through would be an input and an output of one name in the exported graph."""
+    images, log_elapsed, fresh = frames(1)
+    cache = encoder.initial_cache(2, 64, 96)
+    _, after = encoder(images, log_elapsed, fresh, cache)
+    assert [each.shape for each in after] == [each.shape for each in cache]
+    assert all(new is not old for new, old in zip(after, cache, strict=True))

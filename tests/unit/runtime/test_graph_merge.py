@@ -273,3 +273,9 @@ def test_an_engine_of_a_merged_graph_has_the_interface_of_any():
     )
     assert probabilities.shape == (2, 5) and phase.shape == (2, 2)
     assert head[0].shape == (2, 4) and cache[0].shape == (2, 3, SIZE, SIZE)
+
+
+def test_the_place_of_each_models_cache_is_told():
+    alike = merge([step_graph(1), step_graph(2, name="x"), step_graph(3, name="y", keeps="half")])
+    assert alike.caches == (0, 0, 1)
+    assert [name for name in inputs(alike) if name.startswith("cache.")] == ["cache.0", "cache.1"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from streamrec.data.clips import Clip
 from streamrec.errors import DataError, ModelError
 from streamrec.nn.transforms import Transform
 from streamrec.runtime.checkpoint import read_checkpoint, shipped_models
+from streamrec.train import recipes
 from streamrec.train.fit import TrainSettings
 from streamrec.train.recipes import RECIPES, choose_recipe, put_together
 
@@ -76,17 +78,47 @@ def test_an_encoder_that_knows_imagenet_is_given_larger_pictures_where_nobody_sa
     assert put_together(config={"encoder": "motion"})[0].transform.width == 80
 
 
-def test_the_recipe_is_chosen_by_how_much_there_is_to_learn_from():
-    def clips(count, **more):
-        return [Clip(Path(f"{n}.mp4"), "wave", f"g{n % 3}", **more) for n in range(count)]
+def clips(count, **more):
+    return [Clip(Path(f"{n}.mp4"), "wave", f"g{n % 3}", **more) for n in range(count)]
 
-    assert [choose_recipe(clips(n))[0] for n in (1, 60, 61, 600, 601)] == [
+
+@pytest.fixture
+def people(tiny_file, monkeypatch):
+    """Every model is one of the person backbone, as far as the choice can tell."""
+    known = read_checkpoint(tiny_file)
+    monkeypatch.setattr(
+        recipes, "read_checkpoint", lambda _: replace(known, config=replace(known.config, encoder="person"))
+    )
+
+
+def test_few_clips_of_what_people_do_are_learned_over_the_person_backbone(people):
+    assert [choose_recipe(clips(n))[0] for n in (1, 60, 61, 600, 601)] == ["people"] * 4 + ["many"]
+    _, why = choose_recipe(clips(9))
+    assert why.startswith("9 clips of 3 groups: recipe people (")
+    long = Clip(Path("long.mp4"), None, "g", tuple((n, n + 1.0, "wave") for n in range(700)))
+    assert choose_recipe([long])[0] == "many"  # each of its segments counts
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"steps": 20}, {"encoder": "motion"}, {"size": "80x64"}, {"count": "wave"}, {"weights": "imagenet"}],
+)
+def test_what_asks_for_a_network_trained_in_steps_gets_one(people, given):
+    assert [choose_recipe(clips(n), given)[0] for n in (1, 60, 61, 600, 601)] == [
         "handful", "handful", "few", "few", "many",
     ]  # fmt: skip
-    _, why = choose_recipe(clips(9))
-    assert why.startswith("9 clips of 3 groups: recipe handful (")
-    long = Clip(Path("long.mp4"), None, "g", tuple((n, n + 1.0, "wave") for n in range(100)))
-    assert choose_recipe([long])[0] == "few"  # each of its segments counts
+    assert choose_recipe(clips(9), dict.fromkeys(given))[0] == "people"
+
+
+def test_weights_of_another_network_are_learned_from_in_steps():
+    assert choose_recipe(clips(9), {"weights": "workout"})[0] == "handful"
+    assert choose_recipe(clips(9), {"weights": "nowhere"})[0] == "handful"  # read later, and reported there
+
+
+def test_the_recipe_people_names_what_learns_in_its_place():
+    assert RECIPES["people"].otherwise in RECIPES
+    assert RECIPES["people"].config["head"] == "statistics"
+    assert RECIPES["people"].settings.linear.late == 1.0
 
 
 def test_what_is_given_goes_before_the_recipe_that_was_chosen():

@@ -1,0 +1,33 @@
+"""The model of a source for which none is named."""
+
+from __future__ import annotations
+
+from streamrec.core.redact import redact_address
+from streamrec.errors import SettingsError
+from streamrec.runtime.checkpoint import find_model, read_checkpoint, shipped_models
+from streamrec.settings.tuned_file import DEFAULT_MODEL
+from streamrec.sources.open import is_camera_address, is_webcam
+
+WEBCAM_MODEL = "webcam"
+
+
+def default_model(source: str) -> str:
+    """The model for a source: a webcam's own, else the general one.
+
+    Raises ``SettingsError`` for the address of a camera: what it is to watch for has to be said, since a camera over
+    a street and one in a bedroom want different models.
+
+    >>> default_model("0"), default_model("party.mp4")
+    ('webcam', 'fight')
+    """
+    if is_webcam(source):
+        return WEBCAM_MODEL
+    if not is_camera_address(source):
+        return DEFAULT_MODEL
+    offers = (
+        f"{name} ({read_checkpoint(find_model(name)).config.about.rstrip('.')})" for name in shipped_models()
+    )
+    raise SettingsError(
+        f"{redact_address(source)}: say with --model what is to be watched for: {', '.join(offers)}, or a model file "
+        "of your own"
+    )
