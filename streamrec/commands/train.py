@@ -16,7 +16,6 @@ from streamrec.commands.options import option as plain_option
 
 if TYPE_CHECKING:
     from streamrec.train.job import TrainJob
-    from streamrec.train.joints import KINDS
 
 _MODEL = "Model"
 _LEARNING = "Learning"
@@ -290,6 +289,7 @@ def job_of(given: Mapping[str, Any]) -> TrainJob:
     from streamrec.errors import DataError
     from streamrec.sources.synthetic import LABELS
     from streamrec.train.job import TrainJob
+    from streamrec.train.joints import KINDS
     from streamrec.train.recipes import Recipe, find_recipe, put_together
 
     recipe = given["recipe"]

@@ -5,7 +5,9 @@ from itertools import islice
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from streamrec.commands.app import app
 from streamrec.errors import DataError
 from streamrec.nn.config import ModelConfig
 from streamrec.nn.transforms import Transform
@@ -102,3 +104,25 @@ def job(tmp_path, **changes) -> TrainJob:
 def test_what_keypoints_cannot_be_learned_with_is_said(tmp_path, changes, says):
     with pytest.raises(DataError, match=says):
         replace(job(tmp_path), **changes).run()
+
+
+def test_the_command_learns_from_joints_as_the_recipe_says(tmp_path, monkeypatch):
+    asked: list[TrainJob] = []
+    monkeypatch.setattr(TrainJob, "run", lambda self: asked.append(self))
+    words = (
+        "train",
+        "joints",
+        "--recipe",
+        "webcam",
+        "--weights",
+        "fight",
+        "--mocap",
+        str(tmp_path),
+        "--seed",
+        "2",
+    )
+    done = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "a.safetensors")])
+    assert done.exit_code == 0, done.output
+    (made,) = asked
+    assert (made.data, made.world, made.scenes, made.mocap) == (("joints",), "webcam", 1800, tmp_path)
+    assert (made.config.encoder, made.settings.seed, made.config.hidden_size) == ("person-joints", 2, 96)
