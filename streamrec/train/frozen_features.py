@@ -120,9 +120,7 @@ class FeatureCache:
 
 def _fingerprint(model: ActionModel) -> str:
     """A hash of all that decides the backbone's features."""
-    found = sha256(repr((type(model.encoder).__name__, model.config.transform)).encode())
-    # Encoders of one class may keep other maps of one backbone.
-    found.update(repr(getattr(model.encoder, "sizes", "")).encode())
+    found = sha256(repr((model.config.encoder, model.config.transform)).encode())
     backbone = getattr(model.encoder, "trunk", model.encoder)
     for name, value in backbone.state_dict().items():
         found.update(name.encode() + value.cpu().contiguous().numpy().tobytes())

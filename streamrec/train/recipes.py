@@ -149,6 +149,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                 {
                     **PERSON,
                     "encoder": "person-scene",  # who moves, and how much all do: it carries to other places
+                    "events": EventSettings(enter=0.55, smoothing=0.5, shortest=0.6, merge_gap=1.0),
                     "about": "Fight or normal in CCTV footage; trained on 238 clips of 2 s, with exercises and daily "
                     "life as background.",
                 }
@@ -166,9 +167,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                 {
                     **PERSON,
                     "encoder": "person-both",
-                    "events": EventSettings(
-                        enter=0.75, leave=0.5, smoothing=0.2, shortest=0.2, merge_gap=1.0
-                    ),
+                    "events": EventSettings(enter=0.8, smoothing=0.2, shortest=0.2, merge_gap=1.0),
                     "about": "Fall or normal, one person in a room; trained on 19 videos of 3 people, with exercises "
                     "as background.",
                 }
