@@ -63,7 +63,7 @@ class FeatureCache:
         self.views = views if augmentation is not None else 1
         self._cache = cache or ClipCache()
         self._backbone = _fingerprint(self._model)
-        self._known: dict[tuple[int, int], ViewFeatures] = {}
+        self._known: dict[tuple[Recording, int], ViewFeatures] = {}
 
     def drawn(self, rng: np.random.Generator, recording: Recording) -> ViewFeatures:
         """A random one of the views of a recording."""
@@ -71,9 +71,9 @@ class FeatureCache:
 
     def view(self, recording: Recording, number: int) -> ViewFeatures:
         """The view of this number; 0 is the recording as it is."""
-        found = self._known.get((id(recording), number))
+        found = self._known.get((recording, number))
         if found is None:
-            found = self._known[id(recording), number] = self._read(recording, number)
+            found = self._known[recording, number] = self._read(recording, number)
         return found
 
     def _read(self, recording: Recording, number: int) -> ViewFeatures:

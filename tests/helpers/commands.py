@@ -34,5 +34,7 @@ def main_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     monkeypatch.setattr(
         "streamrec.commands.process.signal", SimpleNamespace(signal=lambda *_: None, SIGTERM=signal.SIGTERM)
     )
+    # Idle threads of prefetching would make it leave by os._exit, and this process with it.
+    monkeypatch.setattr("streamrec.commands.process._leave", sys.exit)
     with one_torch_thread():
         yield call

@@ -66,7 +66,7 @@ def test_it_has_the_licence_the_command_and_the_readme(wheel):
 
 
 def test_it_is_small_enough_to_download(wheel):
-    assert sum(info.compress_size for info in wheel.infolist()) < 25e6
+    assert sum(info.compress_size for info in wheel.infolist()) < 45e6
 
 
 # -- installed alone, without any extra, in an environment of its own

@@ -98,7 +98,7 @@ def test_what_a_model_counts_by_is_replayed_too(tmp_path):
 @pytest.mark.parametrize(
     ("models", "sizes"),
     [
-        (["fight", "fall"], {(64, 80)}),
+        (["fight", "fall"], {(192, 256)}),
         (["fall", "workout"], {(60, 80)}),  # of which one image cannot stand for both
     ],
 )

@@ -365,8 +365,9 @@ class TestLookingAhead:
         recognizer.step(moving(1)[0], recognizer.initial_state())
         assert not recognizer._engine.prefetches
 
-    def test_a_cnn_that_needs_the_frame_before_cannot_look_ahead(self):
-        recognizer = Recognizer.load("fight", engine="onnx", threads=2)
+    def test_a_cnn_that_needs_the_frame_before_cannot_look_ahead(self, tiny_file, monkeypatch):
+        monkeypatch.setattr(onnx_engine, "LARGE", 1)
+        recognizer = Recognizer.load(tiny_file, engine="onnx", threads=2)
         frame = moving(1)[0]
         assert recognizer._engine.prefetch_workers() is None
         assert recognizer.prefetch(frame) is frame

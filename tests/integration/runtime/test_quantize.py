@@ -67,10 +67,10 @@ def test_a_model_in_8_bits_says_nearly_the_same_and_is_a_file_like_any_other(mod
     assert len(batch) == 3
 
 
-def test_flow_and_head_stay_as_they_are(videos, tmp_path):
-    out = tmp_path / "fight.onnx"
-    done = quantize("fight", out, sorted(videos.glob("*.mp4")))
-    assert (done.frames, done.same) == (10, 1.0)
+def test_flow_and_head_stay_as_they_are(tiny_file, videos, tmp_path):
+    out = tmp_path / "small.onnx"
+    done = quantize(tiny_file, out, sorted(videos.glob("*.mp4")))
+    assert done.frames == 10
     assert done.difference < 0.05
     assert min(done.before, done.after) > 0
     graph = onnx.load(out).graph
