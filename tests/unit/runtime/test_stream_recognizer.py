@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 
 from streamrec import EventSettings, Recognizer, Result, StreamRecognizer, World, WorldSettings, draw, results
+from streamrec.nn.ood import KnownPictures, appearance_of
+from streamrec.nn.transforms import planar
+from streamrec.runtime.checkpoint import save_with
 from streamrec.types import ActionEnded, ActionStarted
 
 SETTINGS = WorldSettings(
@@ -96,10 +99,14 @@ def test_a_result_can_be_drawn_and_a_stream_pickled(recognizer, world):
         assert here.events == there.events
 
 
-def test_an_image_that_is_out_of_distribution_is_called_unknown():
-    stream = StreamRecognizer(Recognizer.load("fight", threads=1))
-    assert stream.recognizer.config.known is not None
+def test_an_image_that_is_out_of_distribution_is_called_unknown(world, tmp_path):
+    transform = Recognizer.load("synthetic").config.transform
+    learned = planar(np.stack([transform.resize(frame.image) for frame in world[:40]]))
+    known = KnownPictures.of([appearance_of(learned[n : n + 4]) for n in range(0, 40, 4)], range(10))
+    save_with("synthetic", tmp_path / "knows.safetensors", known=known)
+    stream = StreamRecognizer(Recognizer.load(tmp_path / "knows.safetensors", threads=1))
     noise = np.random.default_rng(0).integers(0, 255, (240, 320, 3)).astype(np.uint8)
-    result = stream.recognize(noise, 0.0)
+    assert not stream.recognize(world[5].image, 0.0).unknown
+    result = stream.recognize(noise, 0.1)
     assert result.unknown
     assert result.label == "unknown"
