@@ -72,8 +72,16 @@ JOINT = MappingProxyType({"encoder": "joint", "transform": Transform(width=160, 
 PERSON = MappingProxyType(
     {"encoder": "person", "transform": Transform(width=256, height=192, fit="pad"), "head": "statistics"}
 )
-PERSON_WEIGHTS = "webcam"  # a shipped model that holds that network
+PERSON_WEIGHTS = "fall"  # a shipped model that holds that network, and whose graph computes its features
 KEYPOINT = MappingProxyType({"encoder": KEYPOINTS, "transform": PERSON["transform"]})
+# Encoder -> fields of ModelConfig that a recipe need not name; those of the other encoders are PLAIN's.
+USUAL: Mapping[str | None, Mapping[str, Any]] = MappingProxyType(
+    {
+        **{name: {**PLAIN, **JOINT} for name in JOINTS},
+        **dict.fromkeys(PERSONS, PERSON),
+        KEYPOINTS: {**PLAIN, **KEYPOINT},
+    }
+)
 # Staged training in which the backbone never learns.
 FROZEN_BACKBONE: Mapping[str, Any] = MappingProxyType(
     {"stages": "staged", "unfreeze": 1.0, "evaluate_every": 1000}
@@ -88,7 +96,6 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                 # Actions begin alike, and recorded ones in a neutral posture.
                 linear=LinearSettings(late=1.0, statistics="all"),
             ),
-            weights=PERSON_WEIGHTS,
             config=PERSON,
             score="features",
             otherwise="gesture",
@@ -324,10 +331,9 @@ def put_together(
             start = {"encoder": known.encoder, "transform": known.transform, "fps": known.fps}
     given = {**start, **recipe.config, **(config or {})}
     encoder = given.get("encoder")
-    usual = {**PLAIN, **JOINT} if encoder in JOINTS else PERSON if encoder in PERSONS else PLAIN
-    if encoder == KEYPOINTS:
-        usual = {**PLAIN, **KEYPOINT}
-    fields = {**usual, **given}
+    if weights is None and (encoder in PERSONS or encoder == KEYPOINTS):
+        weights = str(find_model(PERSON_WEIGHTS))  # the backbone stays frozen: at random it would be useless
+    fields = {**USUAL.get(encoder, PLAIN), **given}
     fields.setdefault("max_gap", max(2.0, 5.0 / fields.get("fps", ModelConfig.fps)))
     learning = replace(recipe.settings, **(settings or {}))
     how = learning.augmentation

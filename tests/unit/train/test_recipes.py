@@ -124,3 +124,14 @@ def test_the_recipe_people_names_what_learns_in_its_place():
 def test_what_is_given_goes_before_the_recipe_that_was_chosen():
     _, settings, _ = put_together("handful", settings={"steps": 7})
     assert (settings.steps, settings.streams) == (7, 8)
+
+
+@pytest.mark.parametrize(
+    "asked", [("fight", {}), ("fall", {}), ("people", {}), (None, {"encoder": "person-joints"})]
+)
+def test_an_encoder_that_knows_people_has_its_weights_without_being_asked_for_them(asked):
+    name, config = asked
+    weights = put_together(name, config=config)[2]
+    assert weights is not None
+    assert weights.endswith("fall.safetensors")
+    assert put_together(name, config=config, weights="webcam")[2].endswith("webcam.safetensors")
