@@ -38,7 +38,7 @@ from streamrec.sources.iterable import IterableSource
 from streamrec.sources.sampling import is_next
 from streamrec.types import ActionStarted, Frame, Prediction, Source
 
-SOON = 1.5  # seconds after its onset in which an action is told in time
+SOON = 1.5  # seconds after its onset in which an action is reported in time
 TOTAL = "nothing of its kind"  # the row of all sets in which a model's actions never happen
 SPLITS = ("all", "choose", "report")
 MOST_BYTES = 300_000_000  # of a clip's frames, that are decoded once for several models
@@ -46,17 +46,17 @@ MOST_BYTES = 300_000_000  # of a clip's frames, that are decoded once for severa
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipScore:
-    """What a model told of one clip."""
+    """What a model reported of one clip."""
 
     group: str
     actions: int  # true ones
     found: int  # of them
     is_timed: bool  # it is known when its actions begin
     delays: tuple[float, ...]  # seconds from the onset to the notification of each found one
-    told: int  # events of the judged labels
+    reported: int  # events of the judged labels
     false: int  # events that are outside every action
     hours: float  # without an action
-    is_right: bool  # every action was found, and nothing else was told
+    is_right: bool  # every action was found, and nothing else was reported
     ends_right: bool  # its last prediction is its action, or of a clip without one none that is judged
     truth: tuple[bool, ...]  # of each shown action, whether the clip has it
     peaks: tuple[float, ...]  # highest smoothed score of each
@@ -270,8 +270,12 @@ def score_of(
     playback: Playback, config: ModelConfig, shown: Sequence[str], judged: Sequence[str]
 ) -> ClipScore:
     """Score the playback of a clip whose actions are the model's own (``DataSet.seen_by``)."""
-    told = [(e, at) for e, at in zip(playback.events, playback.notified, strict=True) if e.label in judged]
-    playback = replace(playback, events=tuple(e for e, _ in told), notified=tuple(at for _, at in told))
+    judged_events = [
+        (e, at) for e, at in zip(playback.events, playback.notified, strict=True) if e.label in judged
+    ]
+    playback = replace(
+        playback, events=tuple(e for e, _ in judged_events), notified=tuple(at for _, at in judged_events)
+    )
     starts = [event for event in playback.events if isinstance(event, ActionStarted)]
     onset = OnsetDelay()
     onset.update(playback.actions, playback.events, notified=playback.notified)
@@ -292,7 +296,7 @@ def score_of(
         found=found,
         is_timed=is_timed,
         delays=onset.notified if is_timed else (),
-        told=len(starts),
+        reported=len(starts),
         false=false,
         hours=0.0 if alarms is None else alarms.hours,
         is_right=found == len(playback.actions) and not false and all(e.label in true for e in starts),
@@ -312,7 +316,7 @@ def row_of(
     of: int,
     unreadable: tuple[str, ...] = (),
 ) -> CarryRow:
-    """The row of these clips; where nothing of the model's kind happens, only what it told falsely."""
+    """The row of these clips; where nothing of the model's kind happens, only its false events."""
     groups = [one.group for one in scores]
     false, hours = (sum(getattr(one, name) for one in scores) for name in ("false", "hours"))
     rates = np.array([(one.false, one.hours) for one in scores], float)
@@ -330,7 +334,7 @@ def row_of(
         of=of,
         groups=len(set(groups)),
         quiet=sum(not one.actions for one in scores),
-        left_alone=sum(not one.actions and not one.told for one in scores),
+        left_alone=sum(not one.actions and not one.reported for one in scores),
         false_events=false,
         hours=hours,
         per_hour=per_hour,

@@ -22,7 +22,7 @@ from torch import Tensor  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
 USED = ("seen", "changed", "all")
-LEAST = 1e-4  # deviation of a statistic below which it tells nothing
+LEAST = 1e-4  # deviation of a statistic below which it carries nothing
 NEVER = -1e4  # the bias of a label without a frame
 ITERATIONS = 200  # of L-BFGS at most
 
@@ -34,7 +34,7 @@ class LinearSettings:
     penalty: float = (
         0.3  # half of it times the squared weights (of standardized statistics) is added to the mean loss
     )
-    onset: float = 0.0  # seconds from the start of an action that are not learned: it cannot be told yet
+    onset: float = 0.0  # seconds from the start of an action that are not learned: it resembles other actions
     longest: float = float(
         "inf"
     )  # seconds after which an action is not learned any more: its end state is another one

@@ -21,13 +21,13 @@ _NOSE, _SHOULDERS, _WRISTS, _HIPS = 0, (5, 6), (9, 10), (11, 12)
 _LIMBS = ((5, 7), (7, 9), (6, 8), (8, 10), (11, 13), (13, 15), (12, 14), (14, 16))
 
 # Time constants, in frame intervals of the training rate.
-_FORGET_PERSON = 7.0  # how long somebody is waited for who is not seen
+_FORGET_PERSON = 7.0  # how long a person is waited for who is not seen
 _FORGET_KEYPOINT = 10.0  # how long a keypoint that is unsure stays where it was
 _SCALE = 8.0  # of the smoothed body length
 _SLOW = 15.0  # of the place and size that changes are measured against
 
-_NEAR = 12.0  # how much more somebody is worth who is where the followed person was
-_WAITING = 0.4  # while the followed person is missed more than this, nobody else is followed
+_NEAR = 12.0  # how much more a person is worth who is where the followed person was
+_WAITING = 0.4  # while the followed person is missed more than this, no other person is followed
 # A score from which on a person or a keypoint counts at all, and how much more makes it count in full.
 _PERSON_SEEN, _KEYPOINT_SEEN = (0.1, 0.15), (0.15, 0.25)
 # Lengths of a body in lengths of its trunk: from shoulder to shoulder, and from the nose to between the shoulders.
@@ -42,7 +42,7 @@ class _Followed(NamedTuple):
     y: Tensor  # the middle of the box
     x: Tensor
     size: Tensor  # square root of the box's area
-    strength: Tensor  # 0: nobody; falls from 1 while the person is not seen
+    strength: Tensor  # 0: no person; falls from 1 while the person is not seen
 
 
 class _Body(NamedTuple):
@@ -54,7 +54,7 @@ class _Body(NamedTuple):
     slow_root: Tensor  # (N, 2) its average
     log_scale: Tensor  # (N, 1) logarithm of the smoothed body length
     slow_scale: Tensor  # (N, 1) its average
-    known: Tensor  # (N, 1) 1 where all of these are of somebody
+    known: Tensor  # (N, 1) 1 where all of these are of a person
 
 
 class KeypointEncoder(Encoder):
@@ -80,7 +80,7 @@ class KeypointEncoder(Encoder):
         self.aspect = width / height
 
     def initial_cache(self, streams: int, height: int, width: int) -> Cache:
-        """Nobody is followed."""
+        """No person is followed."""
         like = self.trunk.stem.weight
         return like.new_zeros(streams, 4), like.new_zeros(streams, 3 * KEYPOINTS + 7)
 

@@ -1,4 +1,4 @@
-"""Somebody who acts: a body, a movement that is being written, and the labels of its stretches."""
+"""A person who acts: a body, a movement that is being written, and the labels of its stretches."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Actor:
     def drawn(
         cls, rng: np.random.Generator, *, seated: bool = False, children: float = 0.12, yaw: float = 0.0
     ) -> Actor:
-        """Somebody who stands or sits at the origin."""
+        """A person who stands or sits at the origin."""
         actor = cls(rng, sk.draw_body(rng, children=children), Motion(sk.standing()), seated)
         pose = actor.motion.first
         if seated:

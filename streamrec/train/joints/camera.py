@@ -72,7 +72,7 @@ def focal_of(degrees: float, aspect: float) -> float:
 def draw_webcam(
     rng: np.random.Generator, *, head: float, middle: float, seated: bool, whole: bool, fit: str = "pad"
 ) -> Camera:
-    """A webcam before somebody at the origin who faces it.
+    """A webcam before a person at the origin who faces it.
 
     ``head`` and ``middle`` are the heights of their nose and their hips in metres; ``whole``: the whole body is seen.
     """
@@ -121,7 +121,7 @@ def draw_room_camera(
         kind = rng.random()
         if kind < 0.35:  # on a low table to chest height, level
             height, away = rng.uniform(0.3, 1.4), rng.uniform(1.8, 6.5)
-        elif kind < 0.6:  # on a shelf, or held by somebody
+        elif kind < 0.6:  # on a shelf, or held by a person
             height, away = rng.uniform(1.2, 2.0), rng.uniform(2.2, 6.5)
         elif kind < 0.9:  # high on a wall
             height, away = rng.uniform(2.0, 3.2), rng.uniform(1.8, 6.0)

@@ -16,7 +16,7 @@ from streamrec.train.joints.gestures import pace
 from streamrec.train.joints.motion import Oscillation, Where, along, dropping, falling, minimum_jerk
 
 NORMAL, FALL, LYING = "normal", "fall", "lying"
-FLOOR = 0.11  # height of the middle of the pelvis of somebody who lies on the floor, leg lengths
+FLOOR = 0.11  # height of the middle of the pelvis of a person who lies on the floor, leg lengths
 
 
 _PAIRS: dict[str, tuple[Where, Where]] = {
@@ -191,7 +191,7 @@ def crouch(actor: Actor, t: float) -> float:
 
 
 def lying_pose(actor: Actor, way: str, bed: float = 0.0) -> np.ndarray:
-    """Somebody who lies with the head ``way``: on the "back", the "belly", or on the "left" or "right" side.
+    """A person who lies with the head ``way``: on the "back", the "belly", or on the "left" or "right" side.
 
     ``bed`` is the height of what they lie on, in leg lengths. The head is away from where they face for "back", ahead
     for "belly"; on a side it is at that side.

@@ -37,12 +37,12 @@ def fall(actor: Actor, t: float) -> float:
         ways = (_forwards, _backwards, _aside, _trip, _collapse, _over_hands)
         impact = ways[int(rng.choice(6, p=(0.15, 0.25, 0.2, 0.13, 0.16, 0.11)))](actor, t)
     actor.seated = False
-    told = impact + rng.uniform(1.6, 2.4)
-    actor.label(t, told, d.FALL)
+    lying_from = impact + rng.uniform(1.6, 2.4)
+    actor.label(t, lying_from, d.FALL)
     stays = rng.random() < 0.75
-    until = told + (40.0 if stays else pace(actor, 0.7, 6.0))
+    until = lying_from + (40.0 if stays else pace(actor, 0.7, 6.0))
     t = d.lie_about(actor, impact + 0.5, until, calm=rng.random() < 0.6)
-    actor.label(told, t, d.LYING)
+    actor.label(lying_from, t, d.LYING)
     if stays:
         return t
     return d.get_up(actor, t, slow=rng.uniform(1.2, 2.0))

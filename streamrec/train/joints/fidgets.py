@@ -142,7 +142,7 @@ def talk(actor: Actor, t: float) -> float:
 
 
 def sign(actor: Actor, t: float) -> float:
-    """Busy hands before chest and face, as of somebody who signs."""
+    """Busy hands before chest and face, as of a person who signs."""
     rng = actor.rng
     end = t + pace(actor, 1.5, 7.0)
     main = actor.side()

@@ -46,7 +46,7 @@ def toppling_along(part: np.ndarray) -> np.ndarray:
 
 
 def cruising(part: np.ndarray) -> np.ndarray:
-    """At an even speed, with a soft start and end: the way of somebody who walks."""
+    """At an even speed, with a soft start and end: the way of a person who walks."""
     ramp = 0.15
     speed = 1 / (1 - ramp)
     early = speed * part**2 / (2 * ramp)
@@ -55,7 +55,7 @@ def cruising(part: np.ndarray) -> np.ndarray:
 
 
 def dropping(part: np.ndarray) -> np.ndarray:
-    """Gets going smoothly and ends with half of its speed, as when somebody plumps down on a seat."""
+    """Gets going smoothly and ends with half of its speed, as when a person plumps down on a seat."""
     return 1.6 * part**2 - 0.6 * part**3
 
 

@@ -72,7 +72,7 @@ def detect(
 ) -> np.ndarray:
     """The detector's output for people in front of a camera.
 
-    ``people`` holds the joints of each, (T, 17, 3) in metres; frames where somebody is not there are NaN.
+    ``people`` holds the joints of each, (T, 17, 3) in metres; frames where a person is not there are NaN.
     Returns (T, 6, 56) float32: for each person 17 times y, x, score, then ymin, xmin, ymax, xmax, score of the box, in
     parts of the net's input, the surest person first. Places that are not used score about 0.
     """
@@ -253,7 +253,7 @@ def _mix_up(
                 )
     if (
         doubt > 1.2 and rng.random() < 0.12
-    ):  # somebody seen from behind is taken for somebody who faces the camera
+    ):  # a person seen from behind is taken for a person who faces the camera
         away = facing < -0.2
         places[away], scores[away] = places[away][:, _MIRROR], scores[away][:, _MIRROR]
 
@@ -316,7 +316,7 @@ def _lost(score: np.ndarray, rng: np.random.Generator, fps: float, lost: float) 
 
 
 def _unused(rng: np.random.Generator, count: int, first: np.ndarray) -> np.ndarray:
-    """A place of the output that holds nobody: keypoints anywhere, a few as a copy of the first person's head."""
+    """A place of the output that holds no person: keypoints anywhere, a few as a copy of the first person's head."""
     rows = np.zeros((count, 56))
     blocks = max(1, count // 8)
     of_block = np.minimum(np.arange(count) * blocks // max(count, 1), blocks - 1)

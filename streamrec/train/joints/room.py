@@ -16,8 +16,8 @@ LABELS = (daily.NORMAL, daily.FALL, daily.LYING)
 
 
 def write(rng: np.random.Generator, seconds: float, fit: str = "pad") -> Scene:
-    """A scene of so many seconds; in two of five somebody falls."""
-    actor = _somebody(rng)
+    """A scene of so many seconds; in two of five a person falls."""
+    actor = _actor(rng)
     shares = daily.habits(rng)
     t = 0.0
     if rng.random() < 0.42:
@@ -41,14 +41,14 @@ def write(rng: np.random.Generator, seconds: float, fit: str = "pad") -> Scene:
 
 def _focus(actor: Actor, seconds: float, rng: np.random.Generator) -> tuple[float, float]:
     """Where the actor falls, or else where they are at some time."""
-    told = [start for start, end, name in actor.spans if name == daily.FALL and start < seconds]
-    moment = told[0] + 0.8 if told else rng.uniform(0, seconds)
+    onsets = [start for start, end, name in actor.spans if name == daily.FALL and start < seconds]
+    moment = onsets[0] + 0.8 if onsets else rng.uniform(0, seconds)
     hips = actor.joints(np.array((moment, 0.5 * seconds)))[:, 11:13].mean(1)
-    at = hips[0] if told else 0.6 * hips[0] + 0.4 * hips[1]
+    at = hips[0] if onsets else 0.6 * hips[0] + 0.4 * hips[1]
     return float(at[0]), float(at[2])
 
 
-def _somebody(rng: np.random.Generator) -> Actor:
+def _actor(rng: np.random.Generator) -> Actor:
     actor = Actor.drawn(
         rng, seated=rng.random() < 0.25, children=0.08, yaw=float(rng.uniform(-math.pi, math.pi))
     )
@@ -58,8 +58,8 @@ def _somebody(rng: np.random.Generator) -> Actor:
 
 
 def _other(rng: np.random.Generator, seconds: float) -> Actor:
-    """Somebody else, who does what people do but does not lie down."""
-    other = _somebody(rng)
+    """Another person, who does what people do but does not lie down."""
+    other = _actor(rng)
     other.motion.first[sk.ROOT] = other.motion.now[sk.ROOT] = rng.uniform(-1.6, 1.6, 2)
     shares = daily.habits(rng)
     acts = list(daily.ACTS)

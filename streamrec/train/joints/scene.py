@@ -13,7 +13,7 @@ from streamrec.train.joints.camera import Camera
 
 
 class Mover(Protocol):
-    """Somebody whose joints are known at any time."""
+    """A person whose joints are known at any time."""
 
     def joints(self, times: np.ndarray) -> np.ndarray:
         """(T,) seconds -> (T, 17, 3) metres."""

@@ -106,7 +106,7 @@ def draw_body(rng: np.random.Generator, *, children: float = 0.12) -> Body:
 
 
 def standing() -> np.ndarray:
-    """The pose (35,) of somebody who stands upright with hanging arms."""
+    """The pose (35,) of a person who stands upright with hanging arms."""
     pose = np.zeros(SIZE)
     pose[HIGH] = 0.985
     for hand, elbow, foot in zip(HANDS, ELBOWS, FEET, strict=True):

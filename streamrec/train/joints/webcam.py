@@ -80,7 +80,7 @@ def _act(actor: Actor, t: float, chair: bool, whole: bool, wide: float) -> float
 
 
 def _behind(rng: np.random.Generator, seconds: float, away: float, wide: float) -> Actor:
-    """Somebody in the background who stands, or passes by."""
+    """A person in the background who stands, or passes by."""
     other = Actor.drawn(rng, yaw=float(rng.uniform(-3, 3)))
     depth = -rng.uniform(0.8, 3.0)
     edge = wide * (away - depth) / max(away, 0.3) + 0.5

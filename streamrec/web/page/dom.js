@@ -71,7 +71,7 @@ let csrf = null;
 export const keepToken = (token) => { csrf = token; };
 
 let leaving = false;
-/** Goes to the login page, once: whoever notices that the session is over calls this, and a second navigation would abort the first. */
+/** Goes to the login page, once: each part of the page that notices the end of the session calls this; a second navigation would abort the first. */
 export function toLogin() {
   if (leaving) return;
   leaving = true;

@@ -65,12 +65,12 @@ def test_an_event_outside_every_action_is_false_and_the_clip_is_wrong():
 
 def test_a_wrong_action_in_place_of_the_right_one_is_no_false_alarm_but_the_clip_is_wrong():
     score = scored((2.5, 4.0, "wave"), truth=[(2.0, 5.0, "fall")])
-    assert (score.found, score.told, score.false, score.is_right) == (0, 1, 0, False)
+    assert (score.found, score.reported, score.false, score.is_right) == (0, 1, 0, False)
 
 
 def test_actions_that_a_set_does_not_judge_are_neither_right_nor_false():
     score = scored((2.5, 4.0, "wave"), judged=("fall",))
-    assert (score.told, score.false, score.is_right) == (0, 0, True)
+    assert (score.reported, score.false, score.is_right) == (0, 0, True)
 
 
 def test_a_whole_clip_of_an_action_has_no_onset_and_no_time_without_one():
