@@ -49,8 +49,8 @@ class PersonEncoder(Encoder):
     A change is the absolute difference to the frame before: it carries nothing of a place that stands still. Weighted
     by motion, the deepest maps themselves hardly do: the features are of the people who move, wherever they are
     (attention pooling with weights that need no learning). Of the pyramid: mean and maximum over the image of its
-    cells, of their maxima, and of the changes of both. The cache is the backbone's features of the frame before (N, S), 1 where
-    there was one (N, 1), and, where it weighs by motion, that of each cell (N, h * w).
+    cells, of their maxima, and of the changes of both. The cache is the backbone's features of the frame before
+    (N, S), 1 where there was one (N, 1), and, where it weighs by motion, that of each cell (N, h * w).
     """
 
     has_backbone = True
