@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from streamrec.train.joints import gym
 from streamrec.train.joints import skeleton as sk
 from streamrec.train.joints.actor import Span
 from streamrec.train.joints.camera import draw_room_camera, draw_webcam
@@ -35,9 +36,10 @@ class Player:
 
 
 def write(
-    rng: np.random.Generator, seconds: float, captures: list[Capture], *, webcam: bool, fit: str = "pad"
+    rng: np.random.Generator, seconds: float, captures: list[Capture], *, kind: str, fit: str = "pad"
 ) -> Scene:
-    """A scene of so many seconds for a webcam or for a camera of a room."""
+    """A scene of so many seconds for a webcam, or for a camera of a room or a gym."""
+    webcam = kind == "webcam"
     capture, actions, times = _played(rng, seconds, captures, webcam)
     heading = rng.normal(0, 0.2) if webcam else rng.uniform(-3.14, 3.14)
     capture = capture.turned(heading - capture.heading)
@@ -59,7 +61,7 @@ def write(
         camera = draw_room_camera(
             rng, stature=body.stature, focus=(float(focus[0]), float(focus[2])), fit=fit
         )
-        spans = _lying(player, seconds)
+        spans = _squats(capture, actions, times) if kind == "gym" else _lying(player, seconds)
     return Scene([player], camera, spans, None, "mocap", CREDIT)
 
 
@@ -105,6 +107,13 @@ def _gestures(capture: Capture, actions: list[str], times: list[tuple[float, flo
             if inside.min() < 0.8 * inside[0]:
                 spans.append((start + low[0] / 30, start + low[-1] / 30, "squat"))
     return spans
+
+
+def _squats(
+    capture: Capture, actions: list[str], times: list[tuple[float, float]]
+) -> list[Span]:
+    found = _gestures(capture, actions, times)
+    return [(start, end, gym.SQUATS) for start, end, name in found if name == "squat"]
 
 
 def _lying(player: Player, seconds: float) -> list[Span]:

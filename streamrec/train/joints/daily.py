@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -386,7 +386,7 @@ def exercise(actor: Actor, t: float) -> float:
     """A few repetitions, or a pose held."""
     if actor.seated:
         t = actor.stand_up(t, 1.0)
-    ways = (_squats, _push_ups, _sit_ups, _jumping_jacks, _warrior, _tree, _dog, _stretch, _jumps)
+    ways = (_squats, _push_ups, sit_ups, jumping_jacks, warrior, tree, dog, stretch, jumps)
     return ways[int(actor.rng.integers(len(ways)))](actor, t)
 
 
@@ -401,11 +401,11 @@ def _squats(actor: Actor, t: float) -> float:
     return _unlabelled(actor, g.squat, t)
 
 
-def _jumps(actor: Actor, t: float) -> float:
+def jumps(actor: Actor, t: float) -> float:
     return _unlabelled(actor, g.jump, t)
 
 
-def _stretch(actor: Actor, t: float) -> float:
+def stretch(actor: Actor, t: float) -> float:
     t = _unlabelled(actor, g.raise_both_hands if actor.rng.random() < 0.6 else g.arms_out, t)
     aside = actor.rng.uniform(-0.5, 0.5)
     actor.trunk(t, 0.8, side=aside, roll=0.3 * aside)
@@ -435,7 +435,7 @@ def _push_ups(actor: Actor, t: float) -> float:
     return stand(actor, t + 0.8, 0.9)
 
 
-def _sit_ups(actor: Actor, t: float) -> float:
+def sit_ups(actor: Actor, t: float) -> float:
     rng = actor.rng
     low = pose_of(actor, pelvis=(0, 0.35, -0.15), lean=0.5, bend=0.3, hands=(0.35, -0.8, -0.1))
     actor.motion.to(t, 0.9, low)
@@ -456,7 +456,7 @@ def _sit_ups(actor: Actor, t: float) -> float:
     return get_up(actor, t)
 
 
-def _jumping_jacks(actor: Actor, t: float) -> float:
+def jumping_jacks(actor: Actor, t: float) -> float:
     rng = actor.rng
     rate, count = rng.uniform(0.8, 1.6), rng.integers(3, 10)
     end = t + count / rate
@@ -474,7 +474,7 @@ def _jumping_jacks(actor: Actor, t: float) -> float:
     return end + 0.6
 
 
-def _warrior(actor: Actor, t: float) -> float:
+def warrior(actor: Actor, t: float) -> float:
     rng = actor.rng
     seconds, hold = pace(actor, 0.8, 1.6), pace(actor, 1.5, 5.0)
     feet = [(rng.uniform(0.5, 0.65), 0, 0), (rng.uniform(0.5, 0.65), 0, 0)]
@@ -486,7 +486,7 @@ def _warrior(actor: Actor, t: float) -> float:
     return stand(actor, t + seconds + hold, seconds)
 
 
-def _tree(actor: Actor, t: float) -> float:
+def tree(actor: Actor, t: float) -> float:
     seconds, hold = pace(actor, 0.8, 1.6), pace(actor, 1.5, 5.0)
     feet = [(0.03, 0, 0), (0.0, 0.42, 0.02)]
     hands = (-0.28, 0.85, 0.1) if actor.rng.random() < 0.5 else (-0.28, -0.2, 0.45)
@@ -499,7 +499,7 @@ def _tree(actor: Actor, t: float) -> float:
     return stand(actor, t + seconds + hold, seconds)
 
 
-def _dog(actor: Actor, t: float) -> float:
+def dog(actor: Actor, t: float) -> float:
     seconds, hold = pace(actor, 1.0, 2.0), pace(actor, 1.5, 5.0)
     actor.motion.to(t, 0.6 * seconds, pose_of(actor, lean=1.1, bend=0.5, hands=hanging(1.5, 0.9)))
     pose = pose_of(
@@ -554,7 +554,8 @@ def live_on(actor: Actor, t: float, until: float, shares: np.ndarray) -> float:
     return t
 
 
-def habits(rng: np.random.Generator) -> np.ndarray:
-    """What one person does how often: shares for ``live_on``."""
+def habits(rng: np.random.Generator, without: Sequence[Callable[[Actor, float], float]] = ()) -> np.ndarray:
+    """What one person does how often: shares for ``live_on``; ``without``: what they never do."""
     shares = np.array(list(ACTS.values())) * np.exp(rng.normal(0, 0.6, len(ACTS)))
+    shares *= [act not in without for act in ACTS]
     return shares / shares.sum()

@@ -29,3 +29,4 @@ class Scene:
     desk: float | None = None  # height in metres of what hides their lower half
     source: str = "drawn"
     credit: str = ""
+    repetitions: tuple[tuple[float, ...], ...] = ()  # a set each: when they start, and when the last one ends

@@ -8,15 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
+from streamrec.data.phase import phase_targets
 from streamrec.errors import WrongValue
-from streamrec.train.joints import captured, gestures, room, webcam
+from streamrec.train.joints import captured, gestures, gym, room, webcam
 from streamrec.train.joints.camera import FITS
 from streamrec.train.joints.motion_capture import Capture, read_captures
 from streamrec.train.joints.movenet_noise import detect, draw_conditions
 from streamrec.train.joints.scene import Scene
 
-KINDS = ("webcam", "room")
-LABELS = {"webcam": gestures.LABELS, "room": room.LABELS}
+KINDS = ("webcam", "room", "gym")
+LABELS = {"webcam": gestures.LABELS, "room": room.LABELS, "gym": gym.LABELS}
+_WRITERS = {"webcam": webcam.write, "room": room.write, "gym": gym.write}
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -29,6 +31,8 @@ class JointSequence:
     names: tuple[str, ...]
     source: str  # "drawn" or "mocap"
     credit: str = ""  # what a model card has to say of it
+    # (T, 2) float32 cosine and sine of the phase of the repetition, NaN where there is none; None: nothing is repeated
+    phases: np.ndarray | None = None
 
     def label_names(self) -> list[str]:
         """The label of each frame in words."""
@@ -47,7 +51,8 @@ def sequences(
 ) -> Iterator[JointSequence]:
     """Scenes without an end; the same seed gives the same ones.
 
-    ``kind``: "webcam" (one person before a webcam; labels of gestures) or "room" (daily life and falls). Length and
+    ``kind``: "webcam" (one person before a webcam; labels of gestures), "room" (daily life and falls) or "gym"
+    (exercises that are counted, and daily life without them). Length and
     frame rate are drawn from the ranges. ``fit``: how pictures become the net's input, "pad" or "stretch". ``mocap``:
     a folder with the cuts of HDM05, of which so large a share of the scenes is made; a model that learned from them
     has to carry the credit of these. Raises ``DataError`` where that folder lacks them.
@@ -74,9 +79,9 @@ def _endless(
         # Half of the scenes are entered in the middle, so that an action may be under way, or begin at once.
         start = float(rng.uniform(0.0, 6.0)) if rng.random() < 0.5 else 0.0
         if captures and rng.random() < share:
-            scene = captured.write(rng, start + long, captures, webcam=kind == "webcam", fit=fit)
+            scene = captured.write(rng, start + long, captures, kind=kind, fit=fit)
         else:
-            scene = (webcam if kind == "webcam" else room).write(rng, start + long, fit)
+            scene = _WRITERS[kind](rng, start + long, fit)
         yield seen(scene, kind, rng, start, long, rate)
 
 
@@ -93,7 +98,21 @@ def seen(
     places, depth = scene.camera.project(people[0])
     hidden = scene.camera.shows(places, depth).sum(1) < 3
     labels[hidden] = 0
-    return JointSequence(found, times - start, labels, names, scene.source, scene.credit)
+    return JointSequence(
+        found, times - start, labels, names, scene.source, scene.credit, _phases(times, scene, hidden)
+    )
+
+
+def _phases(times: np.ndarray, scene: Scene, hidden: np.ndarray) -> np.ndarray | None:
+    """The phase of the repetition at each time: (T, 2)."""
+    if not scene.repetitions:
+        return None
+    found = np.full((len(times), 2), np.nan, np.float32)
+    for starts in scene.repetitions:
+        phases = phase_targets(times, starts)
+        known = np.isfinite(phases[:, 0]) & ~hidden
+        found[known] = phases[known]
+    return found
 
 
 def labelled(times: np.ndarray, spans: list[tuple[float, float, str]], names: tuple[str, ...]) -> np.ndarray:
