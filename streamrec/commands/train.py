@@ -295,7 +295,8 @@ def job_of(given: Mapping[str, Any]) -> TrainJob:
     recipe = given["recipe"]
     made_by = find_recipe(recipe) if recipe else Recipe(about="")
     world = given["world"] or made_by.world
-    if world is not None and world not in (KINDS if list(given["data"]) == ["joints"] else LABELS):
+    worlds = KINDS if list(given["data"]) == ["joints"] else (*LABELS, *KINDS)
+    if world is not None and world not in worlds:
         raise DataError(
             f"--world {world}: the synthetic worlds are {', '.join(LABELS)}, those of joints {', '.join(KINDS)}"
         )

@@ -256,17 +256,18 @@ def _clips_at(path: Path, names: dict[str, str], background: str) -> list[Clip]:
     return [
         Clip(
             clip.path,
-            None if clip.label is None else _renamed(clip.label, names),
+            None if clip.label is None else renamed(clip.label, names),
             clip.group,
-            _in_order([(start, end, _renamed(label, names)) for start, end, label in clip.segments]),
+            _in_order([(start, end, renamed(label, names)) for start, end, label in clip.segments]),
             clip.repetitions,
-            _renamed(clip.background or background, names),
+            renamed(clip.background or background, names),
         )
         for clip in clips
     ]
 
 
-def _renamed(label: str, names: dict[str, str]) -> str:
+def renamed(label: str, names: Mapping[str, str]) -> str:
+    """The new name of a label: that of the first pattern that matches."""
     return next((new for pattern, new in names.items() if fnmatchcase(label, pattern)), label)
 
 

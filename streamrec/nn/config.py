@@ -20,6 +20,7 @@ _LIMITS = {
     "layers": Limits(1, 64, whole=True),
     "recall_frames": Limits(0.001, 1e6),
     "context": Limits(1, 65_536, whole=True),
+    "keypoint_share": Limits(0.0, 1.0),
     "statistics_seconds": Limits(0.01, 3_600, unit="seconds"),
     "dropout": Limits(0, 1),
     "fps": MODEL_FPS,
@@ -46,7 +47,7 @@ class ModelConfig:
     labels: tuple[str, ...]
     encoder: str = "motion"
     transform: Transform = field(default_factory=Transform)
-    head: str = "lstm"  # "lstm", "gru", "attention" or "statistics"
+    head: str = "lstm"  # "lstm", "gru", "attention", "statistics" or "ensemble"
     hidden_size: int = 128
     layers: int = 1
     recall: bool = True  # EMA pooling of the hidden output, beside it; the attention head has none
@@ -56,6 +57,7 @@ class ModelConfig:
     recall_frames: float = 80.0  # the longest initial time constant, in frames at ``fps``
     context: int = 32  # frames that the attention head keeps; the other heads keep none
     statistics_seconds: float = 1.0  # time constant of the statistics head; the other heads have none
+    keypoint_share: float = 0.5  # of the ensemble head's logits: what its LSTM on keypoints counts
     feature_norm: bool = False  # layer norm on the features, before the head
     dropout: float = 0.2
     fps: float = 10.0  # the sampling rate that the model was trained at

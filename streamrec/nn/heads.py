@@ -1,4 +1,4 @@
-"""The heads (LSTM, GRU, causal attention): features in, outputs out, with explicit memory and the elapsed time."""
+"""The heads (LSTM, GRU, attention, statistics, an ensemble): features in, outputs out; memory and time are explicit."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ Memory = tuple[Tensor, ...]
 SHORTEST_OF_LONGEST = 7.0 / 80.0  # of the initial time constants of the EMA pooling
 FADED = 1e-3  # total weight under which a mean fades to zero
 SHORT, LONG = 0.2, 1.5  # time constants of the statistics head beside its own
+_OWN = 5  # tensors in the memory of a statistics head
 SHUT = -6.0  # initial bias of the forget gate: about a time constant of 400 frames
 
 
@@ -337,6 +338,52 @@ class StatisticsHead(Head):
         long = long + shares[:, 2:] * (x - long)
         peak = torch.maximum(x, x + decays[:, :1] * (peak - x))
         return torch.cat([mean, peak, short, short - long], dim=-1), (mean, peak, short, long, weights)
+
+
+class EnsembleHead(Head):
+    """Two heads on two parts of the features, which err in different ways: the weighted mean of their logits.
+
+    The first is a ``StatisticsHead``, fitted to pictures; the second an ``LSTMHead`` on keypoints, which learns from
+    drawn ones too, and follows the phase of repetitions where they are counted. The memory is that of both.
+    """
+
+    def __init__(self, statistics: StatisticsHead, recurrent: LSTMHead, *, labels: int, share: float) -> None:
+        """``share``: the weight of the second head, 0 to 1."""
+        super().__init__()
+        self.statistics = statistics
+        self.recurrent = recurrent
+        self.labels = labels
+        self.share = share
+        self.sizes = (
+            statistics.classifier.in_features // StatisticsHead.STATISTICS,
+            recurrent.lstm.input_size - 1,  # beside the elapsed time
+        )
+
+    def initial_memory(self, streams: int = 1) -> Memory:
+        """Zeros."""
+        return *self.statistics.initial_memory(streams), *self.recurrent.initial_memory(streams)
+
+    def forward(
+        self, features: Tensor, log_elapsed: Tensor, fresh: Tensor, memory: Memory
+    ) -> tuple[Tensor, Memory]:
+        """Both heads, and the mean."""
+        seen, joints = features.split(self.sizes, dim=-1)
+        one, after = self.statistics(seen, log_elapsed, fresh, memory[:_OWN])
+        other, later = self.recurrent(joints, log_elapsed, fresh, memory[_OWN:])
+        return self._mean(one, other), (*after, *later)
+
+    def step(
+        self, features: Tensor, log_elapsed: Tensor, fresh: Tensor, memory: Memory
+    ) -> tuple[Tensor, Memory]:
+        """The same of one frame."""
+        seen, joints = features.split(self.sizes, dim=-1)
+        one, after = self.statistics.step(seen, log_elapsed, fresh, memory[:_OWN])
+        other, later = self.recurrent.step(joints, log_elapsed, fresh, memory[_OWN:])
+        return self._mean(one, other), (*after, *later)
+
+    def _mean(self, one: Tensor, other: Tensor) -> Tensor:
+        logits = (1.0 - self.share) * one + self.share * other[..., : self.labels]
+        return torch.cat([logits, other[..., self.labels :]], dim=-1)
 
 
 class AttentionHead(Head):

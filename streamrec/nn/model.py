@@ -15,7 +15,17 @@ from streamrec.events.detector import BACKGROUND, EventSettings
 from streamrec.nn.config import OWN_CLASS, ModelConfig
 from streamrec.nn.encoders import FrameEncoder, make_encoder, strip_classifier
 from streamrec.nn.encoders.base import Encoder, find_feature_size
-from streamrec.nn.heads import AttentionHead, GRUHead, Head, LSTMHead, PoolingSettings, StatisticsHead
+from streamrec.nn.encoders.keypoints import FEATURES
+from streamrec.nn.encoders.person_joints import NAME as PERSON_JOINTS
+from streamrec.nn.heads import (
+    AttentionHead,
+    EnsembleHead,
+    GRUHead,
+    Head,
+    LSTMHead,
+    PoolingSettings,
+    StatisticsHead,
+)
 from streamrec.nn.transforms import IMAGENET_MEAN, IMAGENET_STD, Transform
 from streamrec.state import State
 
@@ -168,10 +178,26 @@ def _statistics(config: ModelConfig, feature_size: int) -> Head:
     return StatisticsHead(feature_size, config.outputs, frames=config.statistics_seconds * config.fps)
 
 
+def _ensemble(config: ModelConfig, feature_size: int) -> Head:
+    if config.encoder != PERSON_JOINTS:
+        raise ModelError(
+            f"the ensemble head reads maps and keypoints, and the encoder {config.encoder} gives one of them at most: "
+            f"take the encoder {PERSON_JOINTS}"
+        )
+    labels = len(config.labels)
+    statistics = StatisticsHead(
+        feature_size - FEATURES, labels, frames=config.statistics_seconds * config.fps
+    )
+    recurrent = _recurrent(LSTMHead, config, FEATURES)
+    assert isinstance(recurrent, LSTMHead)
+    return EnsembleHead(statistics, recurrent, labels=labels, share=config.keypoint_share)
+
+
 # ModelConfig.head -> what builds it from the config and the size of the features.
 # A new head is a file in this folder and a line here.
 HEADS: dict[str, Callable[[ModelConfig, int], Head]] = {
     "attention": _attention,
+    "ensemble": _ensemble,
     "gru": partial(_recurrent, GRUHead),
     "lstm": partial(_recurrent, LSTMHead),
     "statistics": _statistics,

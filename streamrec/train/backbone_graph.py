@@ -9,6 +9,7 @@ import numpy as np
 
 from streamrec.errors import ModelError, need
 from streamrec.nn.encoders.person import PERSONS, PersonEncoder
+from streamrec.nn.encoders.person_joints import NAME as PERSON_JOINTS
 from streamrec.nn.model import ActionModel
 from streamrec.runtime.checkpoint import read_checkpoint
 
@@ -52,5 +53,5 @@ def graph_of_backbone(model: ActionModel, weights: str | None) -> Callable[[np.n
 
 def _maps_of(encoder: str) -> tuple[bool, bool] | None:
     """Which maps of the backbone a person encoder keeps: the deepest ones, those of the pyramid."""
-    features = PERSONS.get(encoder)
+    features = PERSONS.get("person-both" if encoder == PERSON_JOINTS else encoder)
     return None if features is None else (features.whole or features.moving, features.pyramid)

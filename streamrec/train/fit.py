@@ -26,6 +26,7 @@ from streamrec.state import State
 from streamrec.train.augment import Augmentation
 from streamrec.train.backbone_graph import graph_of_backbone
 from streamrec.train.distributed import Ranks, choose_device, keep_freed_memory
+from streamrec.train.ensemble_fit import fit_ensemble
 from streamrec.train.frozen_features import FeatureCache
 from streamrec.train.linear_check import Judged, judged
 from streamrec.train.linear_fit import LinearSettings, fit_linear
@@ -160,6 +161,8 @@ def fit(
     keep_freed_memory()
     if config.head == "statistics":
         return _fit_statistics(recordings, config, settings, background or [], weights)
+    if config.head == "ensemble":
+        return _fit_ensemble(recordings, config, settings, background or [], weights, options)
     ranks = options.ranks or Ranks(device=choose_device(settings.device))
     learned, watched = recordings, watched or []
     if settings.patience is not None:
@@ -218,6 +221,25 @@ def _fit_statistics(
     encode = graph_of_backbone(model, weights)
     features = FeatureCache(model, settings.augmentation, views=settings.looks, encode=encode)
     return fit_linear(model, recordings, background, features, settings.linear)
+
+
+def _fit_ensemble(
+    recordings: list[Recording],
+    config: ModelConfig,
+    settings: TrainSettings,
+    background: list[Recording],
+    weights: str | None,
+    options: RunOptions,
+) -> ActionModel:
+    """The model of an ensemble head: what it reads of pictures is solved for, and its LSTM trained in steps."""
+    model = _fresh(config, weights)
+    features = FeatureCache(model, settings.augmentation, views=settings.looks)
+    in_steps = replace(settings, stages="staged", unfreeze=1.0, precision="float32")
+
+    def fit_in_steps(people: list[Recording], own: ModelConfig) -> ActionModel:
+        return fit(people, own, in_steps, options=options)
+
+    return fit_ensemble(model, recordings, background, features, settings.linear, fit_in_steps=fit_in_steps)
 
 
 def judged_linear(

@@ -64,6 +64,13 @@ class FeatureCache:
         self._cache = cache or ClipCache()
         self._backbone = _fingerprint(self._model)
         self._known: dict[tuple[Recording, int], ViewFeatures] = {}
+        self._columns = slice(None)
+
+    def part(self, columns: slice) -> FeatureCache:
+        """The same cache, of which views have these columns alone."""
+        part = copy.copy(self)
+        part._columns = columns
+        return part
 
     def drawn(self, rng: np.random.Generator, recording: Recording) -> ViewFeatures:
         """A random one of the views of a recording."""
@@ -74,7 +81,9 @@ class FeatureCache:
         found = self._known.get((recording, number))
         if found is None:
             found = self._known[recording, number] = self._read(recording, number)
-        return found
+        if self._columns == slice(None):
+            return found
+        return ViewFeatures(found.view, found.features[:, self._columns], found.rows)
 
     def _read(self, recording: Recording, number: int) -> ViewFeatures:
         identity = sha256(

@@ -113,6 +113,11 @@ class TrainJob:
         return self.data == ("joints",)
 
     @property
+    def draws_joints(self) -> bool:
+        """Whether drawn keypoints are learned from beside clips."""
+        return self.config.head == "ensemble" and self.world in JOINT_LABELS and not self.is_drawn
+
+    @property
     def is_drawn(self) -> bool:
         """Whether there are no clips."""
         return self.is_synthetic or self.is_joints
@@ -139,7 +144,7 @@ class TrainJob:
         self.keep_inputs()
         if self.is_synthetic and (self.settings.seed + 1) * SEEDS > UNSEEN:
             raise DataError(f"--seed {self.settings.seed}: for synthetic it is 0 to {UNSEEN // SEEDS - 1}")
-        if self.mocap is not None and not self.is_joints:
+        if self.mocap is not None and not (self.is_joints or self.draws_joints):
             raise DataError("--mocap is for joints: streamrec train joints --recipe webcam --mocap FOLDER")
         if self.is_joints:
             self._check_joints()
@@ -265,7 +270,13 @@ class TrainJob:
         with progress_bar("decoding", len(learned) + len(measured), console) as bar:
             readable, _ = decoded_with(bar, learned, config, cache, console)
             back, names = decoded_with(bar, measured, config, cache, console)
-        if self.world:
+        if self.draws_joints:
+            assert self.world is not None
+            with log_while("drawing keypoints", console.print_line):
+                readable += joint_scenes(
+                    self.world, self.scenes, config, self.settings.seed, self.mocap, self.relabel
+                )
+        elif self.world:
             with log_while("drawing scenes", console.print_line):
                 readable += scenes_of(self.world, self.scenes, config.transform, config.labels)
         groups = Counter(clip.group for clip in (*learned, *measured))
@@ -440,7 +451,7 @@ class TrainJob:
         return tuple(dict.fromkeys((*before, *own)))
 
     def _config_for(self, labels: tuple[str, ...], clips: Iterable[Clip] = ()) -> ModelConfig:
-        if self.world and not self.is_joints:
+        if self.world and not (self.is_joints or self.draws_joints):
             labels = tuple(sorted({*labels, *LABELS[self.world]}))
         labels = self.config.labels or labels
         if self.background and not BACKGROUND & set(labels):

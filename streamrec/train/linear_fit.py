@@ -10,6 +10,7 @@ import numpy as np
 from streamrec.data.clips import NO_LABEL
 from streamrec.data.decode_cache import Recording
 from streamrec.errors import DataError, need
+from streamrec.nn.config import ModelConfig
 from streamrec.nn.heads import StatisticsHead
 from streamrec.nn.model import ActionModel
 from streamrec.train.augment import in_mirror, mirror
@@ -219,7 +220,7 @@ def learned_of(
         frames = np.unique(view.rows, return_index=True)[1]  # those that the backbone encoded
         times = recording.timestamps[frames]
         targets = recording.targets[frames]
-        within, weights = _weighed(recording, frames, model, settings)
+        within, weights = weighed(recording, frames, model.config, settings)
         learned = (targets != NO_LABEL) & within
         if view.view is not None and view.view.is_mirrored:
             targets = in_mirror(targets, swap)
@@ -227,14 +228,14 @@ def learned_of(
         yield Samples(found[learned], targets[learned], weights[learned])
 
 
-def _weighed(
-    recording: Recording, frames: np.ndarray, model: ActionModel, settings: LinearSettings
+def weighed(
+    recording: Recording, frames: np.ndarray, config: ModelConfig, settings: LinearSettings
 ) -> tuple[np.ndarray, np.ndarray]:
     """Whether a frame is in the part of its action that is learned, (K,) bool, and its weight there, (K,).
 
     All of background is learned, and weighs the same.
     """
-    background = {n for n, label in enumerate(model.config.labels) if label in model.config.events.background}
+    background = {n for n, label in enumerate(config.labels) if label in config.events.background}
     starts = np.flatnonzero(np.diff(recording.targets, prepend=-2))
     ends = np.append(starts[1:], len(recording.targets))
     action = np.searchsorted(starts, frames, side="right") - 1

@@ -15,6 +15,7 @@ from streamrec.events.detector import EventSettings
 from streamrec.nn.config import ModelConfig
 from streamrec.nn.encoders import JOINTS, PERSONS
 from streamrec.nn.encoders.keypoints import NAME as KEYPOINTS
+from streamrec.nn.encoders.person_joints import NAME as PERSON_JOINTS
 from streamrec.nn.transforms import Transform
 from streamrec.runtime.checkpoint import find_model, read_checkpoint
 from streamrec.train.augment import Augmentation
@@ -74,17 +75,43 @@ PERSON = MappingProxyType(
 )
 PERSON_WEIGHTS = "fall"  # a shipped model that holds that network, and whose graph computes its features
 KEYPOINT = MappingProxyType({"encoder": KEYPOINTS, "transform": PERSON["transform"]})
+# Maps and keypoints of one pass, and a head on each: what one misses, or takes for another action, the other may not.
+ENSEMBLE = MappingProxyType(
+    {
+        "encoder": PERSON_JOINTS,
+        "transform": PERSON["transform"],
+        "head": "ensemble",
+        "hidden_size": 96,
+        "dropout": 0.4,
+    }
+)
 # Encoder -> fields of ModelConfig that a recipe need not name; those of the other encoders are PLAIN's.
 USUAL: Mapping[str | None, Mapping[str, Any]] = MappingProxyType(
     {
         **{name: {**PLAIN, **JOINT} for name in JOINTS},
         **dict.fromkeys(PERSONS, PERSON),
         KEYPOINTS: {**PLAIN, **KEYPOINT},
+        PERSON_JOINTS: ENSEMBLE,
     }
 )
 # Staged training in which the backbone never learns.
 FROZEN_BACKBONE: Mapping[str, Any] = MappingProxyType(
     {"stages": "staged", "unfreeze": 1.0, "evaluate_every": 1000}
+)
+
+# The LSTM of an ensemble head: recordings and drawn scenes, each as often.
+ENSEMBLE_STEPS = TrainSettings(
+    **FROZEN_BACKBONE,
+    steps=500,
+    streams=24,
+    window=80,
+    balance=0.0,
+    carry=0.4,
+    learning_rate=3e-3,
+    weight_decay=0.05,
+    average=0.99,
+    precision="float32",
+    looks=2,
 )
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
@@ -165,45 +192,47 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         ),
         "fall": Recipe(
             about="the shipped model fall",
-            settings=TrainSettings(
+            settings=replace(
+                ENSEMBLE_STEPS,
                 # Before, a fall resembles sitting down; afterwards, lying down on purpose.
-                linear=LinearSettings(onset=0.6, longest=2.5, penalty=1.0),
-                looks=2,
+                linear=LinearSettings(onset=0.5, longest=2.5, penalty=1.0),
             ),
             config=MappingProxyType(
                 {
-                    **PERSON,
-                    "encoder": "person-both",
+                    **ENSEMBLE,
                     "events": EventSettings(enter=0.8, smoothing=0.2, shortest=0.2, merge_gap=1.0),
-                    "about": "Fall or normal, one person in a room; trained on 19 videos of 3 people, with exercises "
-                    "as background.",
+                    "about": "Fall or normal, one person in a room; learned from 19 videos of 3 people, drawn people "
+                    "and motion capture, with exercises as background.",
                 }
             ),
+            world="room",
+            scenes=400,
+            score="none",
             relabel=MappingProxyType({"[Ff]all*": "fall", "*": "normal"}),
         ),
         "workout": Recipe(
             about="the shipped model workout",
             settings=replace(
-                FEW,
-                **FROZEN_BACKBONE,
-                steps=400,
-                streams=8,
-                window=32,
-                average=0.99,
+                ENSEMBLE_STEPS,
+                steps=1200,
+                balance=1.0,
+                quiet=1.7,
                 phase_weight=2.0,
-                quiet=0.5,  # exercises in rooms like those of the background are to be recognized
+                linear=LinearSettings(penalty=0.3),
             ),
-            weights="imagenet",
             config=MappingProxyType(
                 {
-                    **JOINT,
-                    "encoder": "joint-spread",  # its running standard deviation tells people from a gym
-                    "hidden_size": 96,
+                    **ENSEMBLE,
+                    "keypoint_share": 0.75,  # its maps take a gym for an exercise
                     "counted": EXERCISES,
-                    "about": "Push-ups, pull-ups, squats and dips, counted; trained on 62 clips, and on falls and "
-                    "fights as background.",
+                    "events": EventSettings(enter=0.6, smoothing=1.0, shortest=1.0, merge_gap=1.0),
+                    "about": "Push-ups, pull-ups, squats and dips, counted; learned from 62 clips, drawn people and "
+                    "motion capture, with falls and fights as background.",
                 }
             ),
+            world="gym",
+            scenes=800,
+            score="none",
             relabel=MappingProxyType({**{label: label for label in EXERCISES}, "*": "background"}),
         ),
         "webcam": Recipe(
@@ -298,7 +327,7 @@ def _knows_people(given: Mapping[str, Any]) -> bool:
     weights = given.get("weights") or PERSON_WEIGHTS
     with suppress(ModelError):  # what it is, or that there is none, is said where it is read
         encoder = "" if weights == "imagenet" else read_checkpoint(find_model(weights)).config.encoder
-        return encoder in PERSONS or encoder == KEYPOINTS
+        return encoder in (*PERSONS, KEYPOINTS, PERSON_JOINTS)
     return False
 
 
@@ -331,7 +360,7 @@ def put_together(
             start = {"encoder": known.encoder, "transform": known.transform, "fps": known.fps}
     given = {**start, **recipe.config, **(config or {})}
     encoder = given.get("encoder")
-    if weights is None and (encoder in PERSONS or encoder == KEYPOINTS):
+    if weights is None and encoder in (*PERSONS, KEYPOINTS, PERSON_JOINTS):
         weights = str(find_model(PERSON_WEIGHTS))  # the backbone stays frozen: at random it would be useless
     fields = {**USUAL.get(encoder, PLAIN), **given}
     fields.setdefault("max_gap", max(2.0, 5.0 / fields.get("fps", ModelConfig.fps)))

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
 from streamrec.core.console import LineConsole
 from streamrec.core.text import printable
-from streamrec.data.clips import Clip
+from streamrec.data.clips import NO_LABEL, Clip, renamed
 from streamrec.data.decode_cache import ClipCache, Recording, decode, decode_clips
 from streamrec.data.phase import phase_targets
 from streamrec.nn.config import ModelConfig
@@ -21,7 +22,8 @@ from streamrec.nn.ood import FOLDS, KnownPictures
 from streamrec.nn.transforms import Transform
 from streamrec.sources.synthetic import ACTIONS, World, WorldSettings, clips
 from streamrec.train.joints import LABELS as JOINT_LABELS
-from streamrec.train.joints import sequences
+from streamrec.train.joints import JointSequence, sequences
+from streamrec.train.joints.daily import FALL, LYING
 from streamrec.train.ood_fit import known_of
 from streamrec.train.progress import Bar, progress_bar
 
@@ -115,14 +117,21 @@ JOINT_FPS = (10.0, 15.0)  # frame rates of the drawn keypoints
 
 
 def joint_scenes(
-    kind: str, count: int, config: ModelConfig, seed: int, mocap: Path | None = None
+    kind: str,
+    count: int,
+    config: ModelConfig,
+    seed: int,
+    mocap: Path | None = None,
+    relabel: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Recording]:
     """``count`` drawn scenes of keypoints, without pictures: what MoveNet would find is their backbone features.
 
     ``mocap``: a folder with cuts of motion capture, of which some of the scenes are made (``joints.sequences``).
+    ``relabel``: pattern of a label's name -> its name in the config. Who lies there after a fall has no label.
     """
     found = []
-    index = np.array([config.labels.index(label) for label in JOINT_LABELS[kind]])
+    names = [renamed(label, relabel) for label in JOINT_LABELS[kind]]
+    index = np.array([config.labels.index(name) for name in names])
     fit = config.transform.fit
     drawn = sequences(kind, seed, fps=JOINT_FPS, fit="stretch" if fit == "stretch" else "pad", mocap=mocap)
     for number, scene in enumerate(islice(drawn, count)):
@@ -131,9 +140,23 @@ def joint_scenes(
             Recording(
                 np.zeros((frames, 0, 0, 3), np.uint8),
                 scene.timestamps,
-                index[scene.labels],
+                np.where(_lies_after_fall(scene), NO_LABEL, index[scene.labels]),
                 f"{kind} {seed} {number}",
+                phases=scene.phases,
                 backbone=scene.people.reshape(frames, -1),
             )
         )
+    return found
+
+
+def _lies_after_fall(scene: JointSequence) -> np.ndarray:
+    """(T,) whether a person lies where they fell."""
+    words = np.array(scene.label_names())
+    lies = words == LYING
+    begins = np.flatnonzero(lies & ~np.concatenate(([False], lies[:-1])))
+    found = np.zeros(len(words), bool)
+    for start in begins:
+        if start and words[start - 1] == FALL:
+            end = start + int(np.argmin(np.append(lies[start:], False)))
+            found[start:end] = True
     return found

@@ -16,6 +16,8 @@ from streamrec.nn.encoders.last_maps import last_maps
 from streamrec.nn.encoders.motion import SIGHTS, MotionEncoder
 from streamrec.nn.encoders.movenet import STRIDE
 from streamrec.nn.encoders.person import PERSONS, PersonEncoder
+from streamrec.nn.encoders.person_joints import NAME as PERSON_JOINTS
+from streamrec.nn.encoders.person_joints import PersonJointsEncoder
 
 need("torch", extra="train")
 
@@ -265,6 +267,8 @@ def _person(name: str) -> Callable[[bool, int, int], Encoder]:
             )
         if name == KEYPOINTS:
             return KeypointEncoder(height=height, width=width)
+        if name == PERSON_JOINTS:
+            return PersonJointsEncoder(height=height, width=width)
         return PersonEncoder(height=height, width=width, features=PERSONS[name])
 
     return build
@@ -276,6 +280,6 @@ ENCODERS: dict[str, Callable[[bool, int, int], Encoder]] = {
     "difference": _difference,
     **{name: _joint(name) for name in JOINTS},
     **{name: _motion(name) for name in SIGHTS},
-    **{name: _person(name) for name in (*PERSONS, KEYPOINTS)},
+    **{name: _person(name) for name in (*PERSONS, KEYPOINTS, PERSON_JOINTS)},
 }
 OWN = tuple(ENCODERS)

@@ -15,6 +15,7 @@ import torch  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 NAME = "person-joints"
+FEATURES = 153
 
 _NOSE, _SHOULDERS, _WRISTS, _HIPS = 0, (5, 6), (9, 10), (11, 12)
 # Arms, then legs, left and right: each limb from its inner to its outer keypoint.
@@ -71,7 +72,7 @@ class KeypointEncoder(Encoder):
     has_backbone = True
     mean = movenet.MEAN
     std = movenet.STD
-    feature_size = 153
+    feature_size = FEATURES
 
     def __init__(self, *, height: int, width: int) -> None:
         """``height`` and ``width`` are multiples of 32."""
@@ -81,8 +82,7 @@ class KeypointEncoder(Encoder):
 
     def initial_cache(self, streams: int, height: int, width: int) -> Cache:
         """No person is followed."""
-        like = self.trunk.stem.weight
-        return like.new_zeros(streams, 4), like.new_zeros(streams, 3 * KEYPOINTS + 7)
+        return nobody(self.trunk.stem.weight, streams)
 
     def last_maps(self, height: int, width: int) -> tuple[nn.Module, ...]:
         """The last maps of the pyramid, which the keypoints are read from."""
@@ -103,17 +103,31 @@ class KeypointEncoder(Encoder):
         """Frame by frame the person is followed: each frame looks for whom the one before has found."""
         found = self.backbone_features(images.flatten(0, 1)) if backbone is None else backbone.flatten(0, 1)
         people = found.unflatten(-1, (PEOPLE, PERSON)).unflatten(0, fresh.shape)
-        people = people.to(cache[0].dtype)
-        frames = log_elapsed.exp().to(people.dtype)
-        who, body = cache
-        moments = []
-        for t in range(people.shape[1]):
-            kept = (~fresh[:, t]).to(people.dtype).unsqueeze(1)
-            moments.append(_follow(people[:, t], frames[:, t], who * kept, body * kept, self.aspect))
-            who, body = moments[-1].who, moments[-1].body
-        rows = _Moment(*(torch.stack(each, dim=1).flatten(0, 1) for each in zip(*moments, strict=True)))
-        features = _features(rows, frames.flatten().unsqueeze(1), self.aspect)
-        return features.unflatten(0, fresh.shape), (who, body)
+        return followed(people.to(cache[0].dtype), log_elapsed, fresh, cache, self.aspect)
+
+
+def nobody(like: Tensor, streams: int) -> Cache:
+    """The cache of ``followed`` while no person is followed, of the kind of ``like``."""
+    return like.new_zeros(streams, 4), like.new_zeros(streams, 3 * KEYPOINTS + 7)
+
+
+def followed(
+    people: Tensor, log_elapsed: Tensor, fresh: Tensor, cache: Cache, aspect: float
+) -> tuple[Tensor, Cache]:
+    """People (N, T, 6, 56) -> features (N, T, 153) of the one who is followed, and the cache after the last frame.
+
+    ``aspect``: width by height of the image.
+    """
+    frames = log_elapsed.exp().to(people.dtype)
+    who, body = cache
+    moments = []
+    for t in range(people.shape[1]):
+        kept = (~fresh[:, t]).to(people.dtype).unsqueeze(1)
+        moments.append(_follow(people[:, t], frames[:, t], who * kept, body * kept, aspect))
+        who, body = moments[-1].who, moments[-1].body
+    rows = _Moment(*(torch.stack(each, dim=1).flatten(0, 1) for each in zip(*moments, strict=True)))
+    features = _features(rows, frames.flatten().unsqueeze(1), aspect)
+    return features.unflatten(0, fresh.shape), (who, body)
 
 
 class _Moment(NamedTuple):

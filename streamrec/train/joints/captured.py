@@ -109,9 +109,7 @@ def _gestures(capture: Capture, actions: list[str], times: list[tuple[float, flo
     return spans
 
 
-def _squats(
-    capture: Capture, actions: list[str], times: list[tuple[float, float]]
-) -> list[Span]:
+def _squats(capture: Capture, actions: list[str], times: list[tuple[float, float]]) -> list[Span]:
     found = _gestures(capture, actions, times)
     return [(start, end, gym.SQUATS) for start, end, name in found if name == "squat"]
 

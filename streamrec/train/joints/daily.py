@@ -402,10 +402,12 @@ def _squats(actor: Actor, t: float) -> float:
 
 
 def jumps(actor: Actor, t: float) -> float:
+    """A few jumps."""
     return _unlabelled(actor, g.jump, t)
 
 
 def stretch(actor: Actor, t: float) -> float:
+    """Arms up or out, and a bend to a side."""
     t = _unlabelled(actor, g.raise_both_hands if actor.rng.random() < 0.6 else g.arms_out, t)
     aside = actor.rng.uniform(-0.5, 0.5)
     actor.trunk(t, 0.8, side=aside, roll=0.3 * aside)
@@ -436,6 +438,7 @@ def _push_ups(actor: Actor, t: float) -> float:
 
 
 def sit_ups(actor: Actor, t: float) -> float:
+    """From lying on the back, with bent knees."""
     rng = actor.rng
     low = pose_of(actor, pelvis=(0, 0.35, -0.15), lean=0.5, bend=0.3, hands=(0.35, -0.8, -0.1))
     actor.motion.to(t, 0.9, low)
@@ -457,6 +460,7 @@ def sit_ups(actor: Actor, t: float) -> float:
 
 
 def jumping_jacks(actor: Actor, t: float) -> float:
+    """Arms and legs out and in, with jumps."""
     rng = actor.rng
     rate, count = rng.uniform(0.8, 1.6), rng.integers(3, 10)
     end = t + count / rate
@@ -475,6 +479,7 @@ def jumping_jacks(actor: Actor, t: float) -> float:
 
 
 def warrior(actor: Actor, t: float) -> float:
+    """The warrior pose of yoga."""
     rng = actor.rng
     seconds, hold = pace(actor, 0.8, 1.6), pace(actor, 1.5, 5.0)
     feet = [(rng.uniform(0.5, 0.65), 0, 0), (rng.uniform(0.5, 0.65), 0, 0)]
@@ -487,6 +492,7 @@ def warrior(actor: Actor, t: float) -> float:
 
 
 def tree(actor: Actor, t: float) -> float:
+    """The tree pose of yoga."""
     seconds, hold = pace(actor, 0.8, 1.6), pace(actor, 1.5, 5.0)
     feet = [(0.03, 0, 0), (0.0, 0.42, 0.02)]
     hands = (-0.28, 0.85, 0.1) if actor.rng.random() < 0.5 else (-0.28, -0.2, 0.45)
@@ -500,6 +506,7 @@ def tree(actor: Actor, t: float) -> float:
 
 
 def dog(actor: Actor, t: float) -> float:
+    """The downward dog of yoga."""
     seconds, hold = pace(actor, 1.0, 2.0), pace(actor, 1.5, 5.0)
     actor.motion.to(t, 0.6 * seconds, pose_of(actor, lean=1.1, bend=0.5, hands=hanging(1.5, 0.9)))
     pose = pose_of(

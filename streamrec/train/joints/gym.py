@@ -3,61 +3,101 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from streamrec.train.joints import daily as d
+from streamrec.train.joints import gestures as g
 from streamrec.train.joints import skeleton as sk
-from streamrec.train.joints.actor import LEFT, RIGHT, Actor
-from streamrec.train.joints.camera import draw_room_camera
+from streamrec.train.joints.actor import Actor
+from streamrec.train.joints.camera import Camera, draw_room_camera
 from streamrec.train.joints.gestures import pace
 from streamrec.train.joints.scene import Scene
 
 BACKGROUND, SQUATS = "background", "squats"
 LABELS = (BACKGROUND, "dips", "pull_ups", "push_ups", SQUATS)
-_OTHERS = (d.sit_ups, d.jumping_jacks, d.warrior, d.tree, d.dog, d.stretch, d.jumps)
+_OTHERS = (
+    d.sit_ups, d.jumping_jacks, d.warrior, d.tree, d.dog, d.stretch, d.jumps,
+    g.raise_both_hands, g.arms_out, g.wave, g.clap, g.raise_one_hand,
+)  # fmt: skip
 
-Starts = list[float]
-"""When repetitions start, seconds; the last number is the end of the last one."""
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Exercise:
+    """One person's way to do it: how they get there, the two poses between which they go back and forth, and away."""
+
+    label: str
+    way: Sequence[tuple[float, np.ndarray]]  # seconds and pose, one after the other
+    start: np.ndarray  # the pose that repetitions begin and end in
+    turn: np.ndarray  # the pose half-way
+    leave: Sequence[tuple[float, np.ndarray]]
+    slow: tuple[float, float]  # seconds of half a repetition, from and to
+    from_turn: bool = False  # a repetition is taken to start half-way
 
 
 def write(rng: np.random.Generator, seconds: float, fit: str = "pad") -> Scene:
-    """A scene of so many seconds: mostly sets of one exercise, with pauses and daily life between them."""
+    """A scene of so many seconds: mostly sets of one exercise, with pauses and daily life between them.
+
+    Who only stays in one of its poses, as in a plank, does none.
+    """
     actor = Actor.drawn(rng, children=0.05, yaw=float(rng.uniform(-math.pi, math.pi)))
     actor.motion.first[sk.ROOT] = actor.motion.now[sk.ROOT] = rng.normal(0, 0.3, 2)
     shares = d.habits(rng, without=(d.exercise, d.lie_down))
-    sets = tuple(SETS)
-    own = sets[int(rng.integers(len(sets)))]
-    starts: list[Starts] = []
+    own = EXERCISES[int(rng.integers(len(EXERCISES)))]
+    # One of four only does other things, which resemble them.
+    busy = rng.random() < 0.75
+    starts: list[tuple[float, ...]] = []
     t = 0.0
     if rng.random() < 0.6:
         t = d.live_on(actor, 0.0, rng.uniform(0.0, 4.0), shares)
     while t < seconds:
+        if actor.seated:
+            t = actor.stand_up(t, pace(actor, 0.7, 1.8))
         kind = rng.random()
-        if kind < 0.72:
-            if actor.seated:
-                t = actor.stand_up(t, pace(actor, 0.7, 1.8))
-            t = _set(actor, t, own if rng.random() < 0.85 else sets[int(rng.integers(len(sets)))], starts)
-        elif kind < 0.84:
-            if actor.seated:
-                t = actor.stand_up(t, pace(actor, 0.7, 1.8))
+        if busy and kind < 0.72:
+            exercise = own if rng.random() < 0.85 else EXERCISES[int(rng.integers(len(EXERCISES)))]
+            t = _repeat(actor, t, exercise(actor), starts)
+        elif kind < 0.82:
+            t = _stay(actor, t, EXERCISES[int(rng.integers(len(EXERCISES)))](actor))
+        else:
             t = _OTHERS[int(rng.integers(len(_OTHERS)))](actor, t)
-        t = d.live_on(actor, t, t + rng.exponential(2.5), shares)
+        if rng.random() < 0.6:
+            t = d.live_on(actor, t, t + rng.exponential(2.5), shares)
     actor.live(seconds)
     people = [actor]
-    while rng.random() < 0.2 and len(people) < 4:
+    while rng.random() < 0.12 and len(people) < 4:
         people.append(_other(rng, seconds))
-    middle = actor.joints(np.linspace(0, seconds, 9))[:, 11:13].mean((0, 1))
-    focus = float(middle[0]), float(middle[2])
-    cameras = [
-        draw_room_camera(rng, stature=actor.body.stature, focus=focus, fit=fit)
-        for _ in range(1 if rng.random() < 0.3 else 3)
-    ]
-    # Who films an exercise stands near: the person is large.
-    camera = max(cameras, key=lambda one: one.focal / float(np.linalg.norm(one.place - middle)))
     spans = [span for span in actor.spans if span[2] in LABELS]  # others tell what else is done
-    return Scene(people, camera, spans, None, repetitions=tuple(map(tuple, starts)))
+    return Scene(people, _camera(actor, seconds, fit), spans, None, repetitions=tuple(starts))
+
+
+def _camera(actor: Actor, seconds: float, fit: str) -> Camera:
+    """Who films an exercise stands near, mostly, and where it is seen well: push-ups from the side."""
+    rng = actor.rng
+    times = np.linspace(0.2 * seconds, seconds, 6)
+    done = [span for span in actor.spans if span[2] in LABELS and span[0] < seconds]
+    if done:
+        times = np.concatenate([np.linspace(start, min(end, seconds), 5) for start, end, _ in done])
+    joints = actor.joints(times)
+    middle = joints.mean((0, 1))
+    cameras = [
+        draw_room_camera(rng, stature=actor.body.stature, focus=(float(middle[0]), float(middle[2])), fit=fit)
+        for _ in range(1 if rng.random() < 0.2 else 4)
+    ]
+    camera = max(cameras, key=lambda one: _size(one, joints))
+    nearer = [
+        replace(camera, place=middle + part * (camera.place - middle)) for part in (1.0, 0.8, 0.65, 0.5, 0.4)
+    ]
+    fitting = [one for one in nearer if one.shows(*one.project(joints)).mean() > 0.93]
+    return fitting[int(rng.integers(len(fitting)))] if fitting and rng.random() < 0.85 else camera
+
+
+def _size(camera: Camera, joints: np.ndarray) -> float:
+    """How large the person is in the picture, if they are in it."""
+    places, depth = camera.project(joints)
+    return float(np.ptp(places, axis=1).max(-1).mean() * camera.shows(places, depth).mean() ** 2)
 
 
 def _other(rng: np.random.Generator, seconds: float) -> Actor:
@@ -69,77 +109,86 @@ def _other(rng: np.random.Generator, seconds: float) -> Actor:
     return other
 
 
-def _set(
-    actor: Actor, t: float, exercise: Callable[[Actor, float], tuple[float, Starts, str]], starts: list[Starts]
-) -> float:
-    after, found, name = exercise(actor, t)
-    actor.label(found[0] - 0.2, found[-1] + 0.2, name)
-    starts.append(found)
-    return after
+def _through(actor: Actor, t: float, way: Sequence[tuple[float, np.ndarray]]) -> float:
+    for seconds, pose in way:
+        actor.motion.to(t, seconds, pose)
+        t += seconds
+    return t
 
 
-class _Rhythm:
-    """Repetitions of one person: alike, a little slower toward the end."""
+def _repeat(actor: Actor, t: float, exercise: Exercise, starts: list[tuple[float, ...]]) -> float:
+    """A set: repetitions of one person are alike, and a little slower toward the end."""
+    rng = actor.rng
+    t = _through(actor, t, (*exercise.way, (0.05, exercise.start)))
+    if rng.random() < 0.4:
+        t += rng.exponential(0.8)
+    there, back = pace(actor, *exercise.slow), pace(actor, *exercise.slow)
+    hold = abs(rng.normal(0, 0.25)) if rng.random() < 0.5 else 0.0
+    tired, deep = rng.uniform(0.0, 0.04), rng.uniform(0.65, 1.0)
+    begun, own = t, []
+    for number in range(int(rng.integers(2, 14))):
+        slower = (1 + tired * number) * float(np.exp(rng.normal(0, 0.06)))
+        part = deep * rng.uniform(0.9, 1.05)
+        own.append(t + there * slower * exercise.from_turn)
+        actor.motion.to(t, there * slower, exercise.start + part * (exercise.turn - exercise.start))
+        t += there * slower
+        actor.motion.to(t, back * slower, exercise.start)
+        t += back * slower + hold * rng.uniform(0.3, 1.7)
+    if not exercise.from_turn:
+        own.append(t)
+    starts.append(tuple(own))
+    actor.label(begun - 0.2, t + 0.2, exercise.label)
+    return _leave(actor, t + 0.2, exercise)
 
-    def __init__(self, actor: Actor, low: float, high: float, count: tuple[int, int]) -> None:
-        self.rng = actor.rng
-        self.down, self.up = pace(actor, low, high), pace(actor, low, high)
-        self.hold = abs(self.rng.normal(0, 0.25)) if self.rng.random() < 0.5 else 0.0
-        self.tired = self.rng.uniform(0.0, 0.04)
-        self.count = int(self.rng.integers(*count))
 
-    def times(self, number: int) -> tuple[float, float, float]:
-        """Seconds of the first half, of the second, and of the pause after it."""
-        slower = (1 + self.tired * number) * float(np.exp(self.rng.normal(0, 0.06)))
-        return self.down * slower, self.up * slower, self.hold * self.rng.uniform(0.3, 1.7)
+def _stay(actor: Actor, t: float, exercise: Exercise) -> float:
+    """Stays in one of the poses of an exercise, as in a plank, in the chair pose, or hanging at a bar."""
+    rng = actor.rng
+    t = _through(actor, t, (*exercise.way, (0.05, exercise.start)))
+    if rng.random() < 0.6:
+        seconds = pace(actor, 0.6, 1.8)
+        actor.motion.to(t, seconds, exercise.start + rng.uniform(0.3, 1.0) * (exercise.turn - exercise.start))
+        t += seconds
+    t += pace(actor, 1.5, 8.0)
+    actor.motion.to(t, 0.8, exercise.start)
+    return _leave(actor, t + 0.8, exercise)
 
 
-def push_ups(actor: Actor, t: float) -> tuple[float, Starts, str]:
+def _leave(actor: Actor, t: float, exercise: Exercise) -> float:
+    t = _through(actor, t, exercise.leave)
+    return d.stand(actor, t, pace(actor, 0.5, 1.0)) + 0.1
+
+
+def push_ups(actor: Actor) -> Exercise:
     """On hands and feet, or on the knees; a repetition starts at the top."""
     rng = actor.rng
-    rhythm = _Rhythm(actor, 0.3, 1.2, (3, 14))
     knees = rng.random() < 0.2
     down = pace(actor, 1.0, 2.2)
     wide, ahead = rng.uniform(0.05, 0.35), rng.uniform(-0.05, 0.12)
-    feet = (rng.uniform(0.04, 0.16), 0.03, -0.55 + 0.25 * knees)
-    low = d.pose_of(actor, pelvis=(0, 0.4, 0.05), lean=1.2, bend=0.2, hands=(0.1, 0.1, 0.9), nod=-0.4)
-    actor.motion.to(t, 0.6 * down, low)
+    crouched = d.pose_of(actor, pelvis=(0, 0.4, 0.05), lean=1.2, bend=0.2, hands=(0.1, 0.1, 0.9), nod=-0.4)
     top = d.pose_of(
         actor,
-        pelvis=(0, (0.36 - 0.06 * knees) + rng.normal(0, 0.02), 0.32),
-        feet=feet,
+        pelvis=(0, 0.36 - 0.06 * knees + rng.normal(0, 0.02), 0.32),
+        feet=(rng.uniform(0.04, 0.16), 0.03, -0.55 + 0.25 * knees),
         lean=1.22 + rng.normal(0, 0.05),
         bend=rng.normal(0, 0.05),
         hands=(wide, 0.05 + ahead, 0.96),
         nod=rng.uniform(-0.5, 0.1),
     )
-    actor.motion.to(t + 0.5 * down, 0.5 * down, top)
-    t += down
-    if rng.random() < 0.4:
-        t += rng.exponential(1.0)  # stays in the plank
-    starts = []
-    deep = rng.uniform(0.55, 1.0)
-    sunk = d.pose_of(
-        actor, pelvis=(0, 0.2, 0.34), lean=1.42, hands=(wide + 0.2, -0.08 + ahead, 0.42), nod=rng.uniform(-0.5, 0.1)
+    low = top.copy()
+    low[sk.PELVIS] = (0, 0.2, 0.34)
+    low[sk.LEAN], low[sk.NOD] = 1.42, rng.uniform(-0.5, 0.1)
+    for hand in sk.HANDS:
+        low[hand] = (wide + 0.2, -0.08 + ahead, 0.42)
+    up = d.pose_of(actor, pelvis=(0, 0.35, -0.1), feet=(0.12, 0, 0), lean=0.8, hands=d.hanging(1.0, 0.8))
+    return Exercise(
+        "push_ups", ((0.5 * down, crouched), (0.5 * down, top)), top, low, ((0.8, up),), (0.3, 1.2)
     )
-    for number in range(rhythm.count):
-        first, second, pause = rhythm.times(number)
-        starts.append(t)
-        part = deep * rng.uniform(0.9, 1.05)
-        actor.motion.to(t, first, top + part * (sunk - top))
-        actor.motion.to(t + first, second, top)
-        t += first + second + pause
-    starts.append(t)
-    crouched = d.pose_of(actor, pelvis=(0, 0.35, -0.1), feet=(0.12, 0, 0), lean=0.8, hands=d.hanging(1.0, 0.8))
-    actor.motion.to(t + 0.3, 0.8, crouched)
-    return d.stand(actor, t + 1.1, 0.9), starts, "push_ups"
 
 
-def squats(actor: Actor, t: float) -> tuple[float, Starts, str]:
+def squats(actor: Actor) -> Exercise:
     """With free arms, hands on the chest, at the head, or a bar on the shoulders; a repetition starts at the top."""
     rng = actor.rng
-    rhythm = _Rhythm(actor, 0.4, 1.5, (2, 12))
-    wide = rng.uniform(0.08, 0.28)
     hands, elbows = (
         ((0.0, 0.25, 0.9), sk.ELBOW_DOWN),  # ahead
         ((-0.25, -0.2, 0.4), (0.6, -0.8, 0.0)),  # before the chest
@@ -147,63 +196,38 @@ def squats(actor: Actor, t: float) -> tuple[float, Starts, str]:
         ((-0.1, 0.28, 0.02), (1.0, 0.1, 0.1)),  # behind the head
         ((0.16, -0.94, 0.1), sk.ELBOW_DOWN),  # hanging
     )[int(rng.choice(5, p=(0.25, 0.2, 0.3, 0.1, 0.15)))]
-    moving = hands[2] > 0.8 and rng.random() < 0.6  # arms rise with each repetition
     top = d.pose_of(
-        actor, pelvis=(0, 0.985, 0), feet=(wide, 0, 0), lean=rng.uniform(0.0, 0.12), hands=hands, elbows=elbows
-    )
-    if moving:
-        top = d.pose_of(actor, pelvis=(0, 0.985, 0), feet=(wide, 0, 0))
-    actor.motion.to(t, 0.8, top)
-    t += 0.8 + abs(rng.normal(0, 0.5))
-    deep, lean = rng.uniform(0.36, 0.66), rng.uniform(0.3, 0.9)
-    low = d.pose_of(
         actor,
-        pelvis=(0, deep, -0.32 * (1 - deep)),
-        knees=rng.uniform(0.1, 0.7),
-        lean=lean,
-        bend=rng.uniform(0, 0.2),
-        nod=-0.4 * lean,
+        pelvis=(0, 0.985, 0),
+        feet=(rng.uniform(0.08, 0.28), 0, 0),
+        lean=rng.uniform(0.0, 0.12),
         hands=hands,
         elbows=elbows,
     )
-    starts = []
-    for number in range(rhythm.count):
-        first, second, pause = rhythm.times(number)
-        starts.append(t)
-        actor.motion.to(t, first, top + rng.uniform(0.88, 1.05) * (low - top))
-        actor.motion.to(t + first, second, top)
-        t += first + second + pause
-    starts.append(t)
-    for side in (LEFT, RIGHT):
-        actor.rest(side, t + 0.2, 0.6)
-    return d.stand(actor, t + 0.2, 0.8), starts, SQUATS
+    deep, lean = rng.uniform(0.36, 0.66), rng.uniform(0.3, 0.9)
+    low = top.copy()
+    low[sk.PELVIS] = (0, deep, -0.32 * (1 - deep))
+    low[sk.LEAN], low[sk.BEND], low[sk.NOD] = lean, rng.uniform(0, 0.2), -0.4 * lean
+    knees = rng.uniform(0.1, 0.7)
+    for knee in sk.KNEES:
+        low[knee] = knees
+    if hands[2] > 0.8 and rng.random() < 0.6:  # arms rise with each repetition
+        for hand in sk.HANDS:
+            top[hand] = (0.16, -0.94, 0.1)
+    return Exercise(SQUATS, ((0.8, top),), top, low, (), (0.4, 1.5))
 
 
-def _between(
-    actor: Actor, t: float, rhythm: _Rhythm, first: np.ndarray, second: np.ndarray, turning: float
-) -> tuple[float, Starts]:
-    """Swing between two poses; repetitions start where the way from ``first`` to ``second`` does, or in its middle."""
-    starts = []
-    for number in range(rhythm.count):
-        there, back, pause = rhythm.times(number)
-        starts.append(t + turning * there)
-        actor.motion.to(t, there, first + actor.rng.uniform(0.85, 1.05) * (second - first))
-        actor.motion.to(t + there, back, first)
-        t += there + back + pause
-    starts.append(t)
-    return t, starts
-
-
-def pull_ups(actor: Actor, t: float) -> tuple[float, Starts, str]:
+def pull_ups(actor: Actor) -> Exercise:
     """At a bar over the head; a repetition starts where the person hangs."""
     rng, body = actor.rng, actor.body
-    rhythm = _Rhythm(actor, 0.35, 1.3, (2, 12))
     wide = rng.uniform(0.05, 0.45)
     reach = math.sqrt(0.97**2 - min(wide, 0.4) ** 2)
     hang = 1.02 + rng.uniform(0.0, 0.2)
     knees = rng.random() < 0.45
-    foot = (0.06, hang - rng.uniform(0.5, 0.75), -rng.uniform(0.2, 0.5)) if knees else (0.06, hang - 0.96, 0.05)
-    actor.motion.to(t, 0.5, d.pose_of(actor, hands=(wide, reach, 0.05), elbows=(1.0, -0.2, 0.1)))
+    foot = (
+        (0.06, hang - rng.uniform(0.5, 0.75), -rng.uniform(0.2, 0.5)) if knees else (0.06, hang - 0.96, 0.05)
+    )
+    reached = d.pose_of(actor, hands=(wide, reach, 0.05), elbows=(1.0, -0.2, 0.1))
     low = d.pose_of(
         actor,
         pelvis=(0, hang, rng.normal(0, 0.04)),
@@ -214,29 +238,22 @@ def pull_ups(actor: Actor, t: float) -> tuple[float, Starts, str]:
         elbows=(1.0, -0.3, 0.15),
         nod=rng.uniform(-0.5, 0.0),
     )
-    actor.motion.to(t + 0.4, 0.5, low)
-    t += 0.9 + abs(rng.normal(0, 0.6))
     end = rng.uniform(0.12, 0.4)
     rise = (reach - end) * body.arm / body.leg
-    high = d.pose_of(
-        actor,
-        pelvis=(0, hang + rise, rng.normal(0.0, 0.06)),
-        feet=(foot[0], foot[1] + rise, foot[2]),
-        lean=rng.normal(-0.1, 0.1),
-        hands=(wide + 0.1, end, 0.22),
-    )
-    t, starts = _between(actor, t, rhythm, low, high, 0.0)
-    starts[-1] = t
-    return _leave(actor, t), starts, "pull_ups"
+    high = low.copy()
+    high[sk.PELVIS] = (0, hang + rise, rng.normal(0.0, 0.06))
+    high[sk.LEAN] = rng.normal(-0.1, 0.1)
+    for hand, one in zip(sk.HANDS, sk.FEET, strict=True):
+        high[hand] = (wide + 0.1, end, 0.22)
+        high[one] = (foot[0], foot[1] + rise, foot[2])
+    return Exercise("pull_ups", ((0.5, reached), (0.5, low)), low, high, (), (0.35, 1.3))
 
 
-def dips(actor: Actor, t: float) -> tuple[float, Starts, str]:
-    """Between two bars, or with the hands on a bench behind; a repetition starts where the person is lowest."""
+def dips(actor: Actor) -> Exercise:
+    """Between two bars, or with the hands on a bench behind; a repetition is taken to start at its lowest."""
     rng, body = actor.rng, actor.body
-    rhythm = _Rhythm(actor, 0.3, 1.2, (2, 14))
     bench = rng.random() < 0.3
-    wide = rng.uniform(0.05, 0.2)
-    end = rng.uniform(-0.62, -0.4)
+    wide, end = rng.uniform(0.05, 0.2), rng.uniform(-0.62, -0.4)
     drop = (0.96 + end) * body.arm / body.leg
     if bench:
         pelvis, feet = (0.0, rng.uniform(0.48, 0.62), 0.0), (0.08, 0.02, rng.uniform(0.6, 0.95))
@@ -249,32 +266,20 @@ def dips(actor: Actor, t: float) -> tuple[float, Starts, str]:
         lean, hand, below = rng.uniform(0.0, 0.3), (wide, -0.96, 0.0), (wide + 0.15, end, 0.1)
         lowered = (feet[0], feet[1] - drop, feet[2])
     high = d.pose_of(
-        actor, pelvis=pelvis, feet=feet, lean=lean, hands=hand, elbows=(0.3, -0.2, -1.0), nod=rng.uniform(-0.1, 0.3)
-    )
-    actor.motion.to(t, 1.0, high)
-    t += 1.0 + abs(rng.normal(0, 0.5))
-    low = d.pose_of(
         actor,
-        pelvis=(0, pelvis[1] - drop, 0.05),
-        feet=lowered,
-        lean=lean + (0.0 if bench else rng.uniform(0.1, 0.45)),
-        hands=below,
-        elbows=(0.25, 0.1, -1.0),
+        pelvis=pelvis,
+        feet=feet,
+        lean=lean,
+        hands=hand,
+        elbows=(0.3, -0.2, -1.0),
+        nod=rng.uniform(-0.1, 0.3),
     )
-    first, _, _ = rhythm.times(0)
-    actor.motion.to(t, first, low)
-    t, starts = _between(actor, t + first, rhythm, low, high, 0.1)
-    actor.motion.to(t, 0.6, high)
-    return _leave(actor, t + 0.6), starts, "dips"
+    low = high.copy()
+    low[sk.PELVIS] = (0, pelvis[1] - drop, 0.05)
+    low[sk.LEAN] = lean + (0.0 if bench else rng.uniform(0.1, 0.45))
+    for one, elbow, foot in zip(sk.HANDS, sk.ELBOWS, sk.FEET, strict=True):
+        low[one], low[elbow], low[foot] = below, (0.25, 0.1, -1.0), lowered
+    return Exercise("dips", ((1.0, high),), high, low, (), (0.3, 1.2), from_turn=True)
 
 
-def _leave(actor: Actor, t: float) -> float:
-    """Down from a bar or up from a bench."""
-    t = d.stand(actor, t + 0.2, pace(actor, 0.4, 0.9))
-    return t + 0.2
-
-
-SETS: dict[Callable[[Actor, float], tuple[float, Starts, str]], str] = {
-    dips: "dips", pull_ups: "pull_ups", push_ups: "push_ups", squats: SQUATS,
-}  # fmt: skip
-"""The exercises, each with its label."""
+EXERCISES: tuple[Callable[[Actor], Exercise], ...] = (dips, pull_ups, push_ups, squats)

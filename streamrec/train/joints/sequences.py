@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +92,8 @@ def seen(
     times = start + np.arange(max(2, int(seconds * fps))) / fps
     people = [person.joints(times) for person in scene.people]
     conditions = draw_conditions(rng, webcam=kind == "webcam", desk=scene.desk)
+    if kind == "gym":  # filmed to be seen
+        conditions = replace(conditions, quality=conditions.quality + 0.15)
     found = detect(people, scene.camera, rng, fps=fps, conditions=conditions)
     names = LABELS[kind]
     labels = labelled(times, scene.spans, names)

@@ -6,7 +6,15 @@ import pytest
 import torch
 
 from streamrec.errors import ModelError
-from streamrec.nn.heads import AttentionHead, EMAPooling, GRUHead, LSTMHead, PoolingSettings, StatisticsHead
+from streamrec.nn.heads import (
+    AttentionHead,
+    EMAPooling,
+    EnsembleHead,
+    GRUHead,
+    LSTMHead,
+    PoolingSettings,
+    StatisticsHead,
+)
 from tests.helpers.checks import assert_close
 
 
@@ -28,6 +36,9 @@ HEADS = {
     "attention": lambda: AttentionHead(6, 16, 3, layers=2, context=4),
     "statistics": lambda: _shaken(StatisticsHead(6, 3, frames=8.0)),
     "attention that keeps much": lambda: AttentionHead(6, 16, 3, context=40),
+    "ensemble": lambda: EnsembleHead(
+        _shaken(StatisticsHead(4, 3, frames=8.0)), LSTMHead(2, 16, 5), labels=3, share=0.4
+    ),
 }
 
 
@@ -98,7 +109,21 @@ def test_initial_memory_is_zeros_of_one_shape_a_stream():
         "attention": [(2, 4, 16), (2, 4, 16), (4,)],
         "statistics": [(6,), (6,), (6,), (6,), (3,)],
         "attention that keeps much": [(1, 40, 16), (1, 40, 16), (40,)],
+        "ensemble": [(4,), (4,), (4,), (4,), (3,), (1, 16), (1, 16), (16,), (16,)],
     }
+
+
+def test_an_ensemble_is_the_mean_of_logits_and_the_phase_is_that_of_the_lstm():
+    torch.manual_seed(0)
+    head = HEADS["ensemble"]().eval()
+    features, rhythm, fresh = clip(9)
+    seen, joints = features[..., :4], features[..., 4:]
+    with torch.inference_mode():
+        found, _ = head(features, rhythm, fresh, head.initial_memory(3))
+        one, _ = head.statistics(seen, rhythm, fresh, head.statistics.initial_memory(3))
+        other, _ = head.recurrent(joints, rhythm, fresh, head.recurrent.initial_memory(3))
+    assert_close(found[..., :3], 0.6 * one + 0.4 * other[..., :3], 1e-5)
+    assert torch.equal(found[..., 3:], other[..., 3:])
 
 
 def test_the_step_of_the_gru_is_the_step_of_torch():

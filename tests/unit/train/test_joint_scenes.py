@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from streamrec.commands.app import app
+from streamrec.data.clips import NO_LABEL
 from streamrec.errors import DataError
 from streamrec.nn.config import ModelConfig
 from streamrec.nn.transforms import Transform
@@ -93,7 +94,7 @@ def job(tmp_path, **changes) -> TrainJob:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"world": None}, "need a --world: webcam or room"),
+        ({"world": None}, "need a --world: webcam or room or gym"),
         ({"weights": None}, "streamrec backbone person"),
         ({"config": ModelConfig(labels=())}, "give --encoder person-joints"),
         ({"settings": TrainSettings()}, "--stages staged --unfreeze 1"),
@@ -126,3 +127,44 @@ def test_the_command_learns_from_joints_as_the_recipe_says(tmp_path, monkeypatch
     (made,) = asked
     assert (made.data, made.world, made.scenes, made.mocap) == (("joints",), "webcam", 1800, tmp_path)
     assert (made.config.encoder, made.settings.seed, made.config.hidden_size) == ("person-joints", 2, 96)
+
+
+def test_who_lies_where_they_fell_has_no_label():
+    config = replace(CONFIG, labels=("fall", "normal"), encoder="person-both-joints", head="ensemble")
+    drawn = list(islice(sequences("room", 7, fps=JOINT_FPS), 30))
+    scenes = joint_scenes("room", 30, config, 7, relabel={"[Ff]all*": "fall", "*": "normal"})
+    unlabelled = 0
+    for scene, one in zip(scenes, drawn, strict=True):
+        words = np.array(one.label_names())
+        assert (scene.targets[words == "fall"] == 0).all()
+        assert (scene.targets[words == "normal"] == 1).all()
+        after = scene.targets == NO_LABEL
+        assert (words[after] == "lying").all()
+        if after.any():
+            assert words[np.flatnonzero(after)[0] - 1] == "fall"
+        unlabelled += after.sum()
+    assert unlabelled > 0
+
+
+def test_an_ensemble_learns_from_clips_and_from_drawn_keypoints(tmp_path, monkeypatch):
+    asked: list[TrainJob] = []
+    monkeypatch.setattr(TrainJob, "run", lambda self: asked.append(self))
+    for name in ("fall/a.mp4", "sit/b.mp4"):
+        path = tmp_path / "clips" / name
+        path.parent.mkdir(parents=True)
+        path.touch()
+    words = (
+        "train",
+        str(tmp_path / "clips"),
+        "--recipe",
+        "fall",
+        "--weights",
+        "fight",
+        "--mocap",
+        str(tmp_path),
+    )
+    done = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "a.safetensors")])
+    assert done.exit_code == 0, done.output
+    (made,) = asked
+    assert (made.world, made.scenes, made.mocap, made.draws_joints) == ("room", 400, tmp_path, True)
+    assert (made.config.encoder, made.config.head) == ("person-both-joints", "ensemble")

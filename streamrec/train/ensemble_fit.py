@@ -1,0 +1,91 @@
+"""The fit of an ensemble head: a linear classifier on maps, and an LSTM on keypoints of recordings and drawn ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from streamrec.data.clips import NO_LABEL
+from streamrec.data.decode_cache import Recording
+from streamrec.errors import DataError, need
+from streamrec.nn.config import ModelConfig
+from streamrec.nn.encoders.keypoints import NAME as KEYPOINTS
+from streamrec.nn.encoders.person_joints import PersonJointsEncoder
+from streamrec.nn.heads import EnsembleHead
+from streamrec.nn.model import ActionModel
+from streamrec.train.augment import in_mirror, mirror
+from streamrec.train.frozen_features import FeatureCache
+from streamrec.train.linear_fit import LinearSettings, fit_linear, weighed
+
+need("torch", extra="train")
+
+MAPS = "person-both"  # the encoder whose features are the first part of the ensemble's
+
+Fit = Callable[[list[Recording], ModelConfig], ActionModel]
+
+
+def fit_ensemble(
+    model: ActionModel,
+    recordings: Sequence[Recording],
+    background: Sequence[Recording],
+    features: FeatureCache,
+    settings: LinearSettings,
+    *,
+    fit_in_steps: Fit,
+) -> ActionModel:
+    """Fill both heads of a model with an ensemble head; returns the model in eval mode.
+
+    Recordings with backbone features and no pictures are drawn keypoints: the LSTM alone learns from them.
+    ``fit_in_steps`` trains a model of a config on recordings of keypoints. Raises ``DataError``.
+    """
+    encoder, head, config = model.encoder, model.head, model.config
+    assert isinstance(encoder, PersonJointsEncoder)
+    assert isinstance(head, EnsembleHead)
+    drawn = [recording for recording in recordings if recording.backbone is not None]
+    real = [recording for recording in recordings if recording.backbone is None]
+    if not real:
+        raise DataError("an ensemble head learns from recordings too, and there are drawn keypoints alone")
+    split = encoder.maps_size
+    linear = ActionModel(replace(config, encoder=MAPS, head="statistics", counted=()))
+    fit_linear(linear, real, background, features.part(slice(0, split)), settings)
+    head.statistics.load_state_dict(linear.head.state_dict())
+    people = features.part(slice(split, None))
+    seen = [
+        each
+        for recording in (*real, *background)
+        for each in keypoints_of(recording, people, config, settings)
+    ]
+    seen += [_learned_part(recording, config, settings) for recording in drawn]
+    recurrent = fit_in_steps(seen, replace(config, encoder=KEYPOINTS, head="lstm"))
+    head.recurrent.load_state_dict(recurrent.head.state_dict())
+    return model.eval()
+
+
+def keypoints_of(
+    recording: Recording, features: FeatureCache, config: ModelConfig, settings: LinearSettings
+) -> Iterator[Recording]:
+    """For each view of a recording its people without its pictures, at the rate of the features."""
+    swap = mirror(features.augmentation.mirrored if features.augmentation else (), config.labels)
+    part = _learned_part(recording, config, settings)
+    for number in range(features.views):
+        view = features.view(recording, number)
+        frames = np.unique(view.rows, return_index=True)[1]
+        targets = part.targets[frames]
+        if view.view is not None and view.view.is_mirrored:
+            targets = in_mirror(targets, swap)
+        yield Recording(
+            np.zeros((len(frames), 0, 0, 3), np.uint8),
+            recording.timestamps[frames],
+            targets,
+            recording.group,
+            phases=None if recording.phases is None else recording.phases[frames],
+            backbone=view.of(frames),
+        )
+
+
+def _learned_part(recording: Recording, config: ModelConfig, settings: LinearSettings) -> Recording:
+    """The recording, of whose actions the same stretch has a label that the linear classifier learns."""
+    within, _ = weighed(recording, np.arange(len(recording.targets)), config, settings)
+    return replace(recording, targets=np.where(within, recording.targets, NO_LABEL))
