@@ -8,8 +8,10 @@ from contextlib import suppress
 import numpy as np
 
 from streamrec.errors import ModelError, need
+from streamrec.nn.encoders import movenet
 from streamrec.nn.encoders.person import PERSONS, PersonEncoder
 from streamrec.nn.encoders.person_joints import NAME as PERSON_JOINTS
+from streamrec.nn.encoders.person_joints import PersonJointsEncoder
 from streamrec.nn.model import ActionModel
 from streamrec.runtime.checkpoint import read_checkpoint
 
@@ -26,15 +28,19 @@ def graph_of_backbone(model: ActionModel, weights: str | None) -> Callable[[np.n
     """
     if weights in (None, "imagenet") or not isinstance(model.encoder, PersonEncoder):
         return None
+    if isinstance(model.encoder, PersonJointsEncoder):  # no state keeps all people
+        return None
     checkpoint = None
     with suppress(ModelError):  # the weights of a bare backbone have no config and no graph
         checkpoint = read_checkpoint(str(weights))
     if (
         checkpoint is None
         or checkpoint.graph is None
-        or _maps_of(checkpoint.config.encoder) != _maps_of(model.config.encoder)
         or checkpoint.config.transform != model.config.transform
     ):
+        return None
+    columns = _columns(checkpoint.config.encoder, model)
+    if columns is None:
         return None
     from streamrec.runtime.onnx_engine import OnnxEngine, step_of
 
@@ -46,9 +52,23 @@ def graph_of_backbone(model: ActionModel, weights: str | None) -> Callable[[np.n
             for shapes in (engine.head_shapes, engine.cache_shapes)
         )
         _, _, _, after = engine.step(images, np.full(len(images), np.inf, np.float32), head, cache)
-        return after[0]
+        return after[0][:, columns]
 
     return encode
+
+
+def _columns(encoder: str, model: ActionModel) -> slice | None:
+    """Where a model's backbone features are among those that another person encoder keeps; None: they are not.
+
+    The deepest maps come first, then those of the pyramid.
+    """
+    kept, wanted = _maps_of(encoder), _maps_of(model.config.encoder)
+    if kept is None or wanted is None or any(want and not has for want, has in zip(wanted, kept, strict=True)):
+        return None
+    assert isinstance(model.encoder, PersonEncoder)
+    size = movenet.DEEPEST * model.encoder.cells
+    start = size if kept[0] and not wanted[0] else 0
+    return slice(start, size if kept[0] and not wanted[1] else None)
 
 
 def _maps_of(encoder: str) -> tuple[bool, bool] | None:

@@ -73,7 +73,7 @@ JOINT = MappingProxyType({"encoder": "joint", "transform": Transform(width=160, 
 PERSON = MappingProxyType(
     {"encoder": "person", "transform": Transform(width=256, height=192, fit="pad"), "head": "statistics"}
 )
-PERSON_WEIGHTS = "fall"  # a shipped model that holds that network, and whose graph computes its features
+PERSON_WEIGHTS = "fight"  # a shipped model that holds that network, and whose graph computes its features
 KEYPOINT = MappingProxyType({"encoder": KEYPOINTS, "transform": PERSON["transform"]})
 # Maps and keypoints of one pass, and a head on each: what one misses, or takes for another action, the other may not.
 ENSEMBLE = MappingProxyType(
