@@ -233,7 +233,8 @@ def _fit_ensemble(
 ) -> ActionModel:
     """The model of an ensemble head: what it reads of pictures is solved for, and its LSTM trained in steps."""
     model = _fresh(config, weights)
-    features = FeatureCache(model, settings.augmentation, views=settings.looks)
+    encode = graph_of_backbone(model, weights)
+    features = FeatureCache(model, settings.augmentation, views=settings.looks, encode=encode)
     in_steps = replace(settings, stages="staged", unfreeze=1.0, precision="float32")
 
     def fit_in_steps(people: list[Recording], own: ModelConfig) -> ActionModel:
