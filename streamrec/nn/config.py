@@ -27,7 +27,9 @@ _LIMITS = {
     "max_gap": Limits(0.001, 3_600, unit="seconds"),
 }
 _KINDS = {
-    **dict.fromkeys(("recall", "recall_features", "recall_only", "recall_gate", "feature_norm"), bool),
+    **dict.fromkeys(
+        ("recall", "recall_features", "recall_only", "recall_gate", "feature_norm", "standardize"), bool
+    ),
     "transform": Transform,
     "events": EventSettings,
     "counting": CountSettings,
@@ -58,6 +60,9 @@ class ModelConfig:
     context: int = 32  # frames that the attention head keeps; the other heads keep none
     statistics_seconds: float = 1.0  # time constant of the statistics head; the other heads have none
     keypoint_share: float = 0.5  # of the ensemble head's logits: what its LSTM on keypoints counts
+    standardize: bool = (
+        False  # features by mean and deviation of the training data, before an LSTM on keypoints
+    )
     feature_norm: bool = False  # layer norm on the features, before the head
     dropout: float = 0.2
     fps: float = 10.0  # the sampling rate that the model was trained at

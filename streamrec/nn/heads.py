@@ -21,6 +21,7 @@ SHORTEST_OF_LONGEST = 7.0 / 80.0  # of the initial time constants of the EMA poo
 FADED = 1e-3  # total weight under which a mean fades to zero
 SHORT, LONG = 0.2, 1.5  # time constants of the statistics head beside its own
 _OWN = 5  # tensors in the memory of a statistics head
+STILL = 0.05  # added to the deviation of a feature, so that one that hardly changes stays small
 SHUT = -6.0  # initial bias of the forget gate: about a time constant of 400 frames
 
 
@@ -541,6 +542,28 @@ def _turned(x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
     cos, sin = turn
     one, other = _slices(x, 2)
     return torch.cat([one * cos - other * sin, one * sin + other * cos], dim=-1)
+
+
+class Standardized(nn.Module):
+    """Features minus their mean, over their deviation, both of the training data: (..., F) -> (..., F)."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, feature_size: int) -> None:
+        """Features as they are, until ``fit``."""
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(feature_size))
+        self.register_buffer("scale", torch.ones(feature_size))
+
+    def fit(self, features: Tensor) -> None:
+        """Take mean and deviation of features (K, F)."""
+        self.mean.copy_(features.mean(0))
+        self.scale.copy_(1.0 / (features.std(0) + STILL))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The standardized features."""
+        return (x - self.mean) * self.scale
 
 
 def _norm(feature_size: int, wanted: bool) -> nn.Module:

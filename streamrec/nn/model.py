@@ -24,6 +24,7 @@ from streamrec.nn.heads import (
     Head,
     LSTMHead,
     PoolingSettings,
+    Standardized,
     StatisticsHead,
 )
 from streamrec.nn.transforms import IMAGENET_MEAN, IMAGENET_STD, Transform
@@ -151,7 +152,7 @@ def _recurrent(kind: type[LSTMHead] | type[GRUHead], config: ModelConfig, featur
         gate=config.recall_gate,
         frames=config.recall_frames,
     )
-    return kind(
+    head = kind(
         feature_size,
         config.hidden_size,
         config.outputs,
@@ -160,6 +161,9 @@ def _recurrent(kind: type[LSTMHead] | type[GRUHead], config: ModelConfig, featur
         feature_norm=config.feature_norm,
         pooling=pooling if config.recall else None,
     )
+    if config.standardize:
+        head.norm = Standardized(feature_size)
+    return head
 
 
 def _attention(config: ModelConfig, feature_size: int) -> Head:

@@ -20,6 +20,7 @@ from streamrec.data.decode_cache import Recording
 from streamrec.data.splits import held_out
 from streamrec.errors import DataError, ModelError, need
 from streamrec.nn.config import ModelConfig
+from streamrec.nn.heads import Standardized
 from streamrec.nn.model import ActionModel, phase_loss
 from streamrec.runtime.checkpoint import read_checkpoint
 from streamrec.state import State
@@ -43,6 +44,7 @@ from torch.nn.modules.batchnorm import _BatchNorm  # noqa: E402
 
 STAGES = ("whole", "staged", "head")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+STANDARDIZED_ON = 150  # recordings
 RANK_SEEDS = 1_000_003  # from one process's seed to the next one's
 
 
@@ -271,6 +273,8 @@ def _begin(
     _check_precision(settings.precision, ranks.device)
     torch.manual_seed(settings.seed)
     model = _fresh(config, weights).to(ranks.device).to(memory_format=torch.channels_last)
+    if config.standardize:
+        _standardize(model, recordings)
     averaged = ActionModel(config).requires_grad_(False).eval().to(ranks.device)
     averaged.load_state_dict(model.state_dict())
     seed = settings.soup * settings.seed + member + RANK_SEEDS * ranks.rank
@@ -308,6 +312,23 @@ def _begin(
     return Run(
         model, averaged, optimizer, scaler, windows, windows.position.copy(), state, balance, learner=model
     )
+
+
+@torch.no_grad()
+def _standardize(model: ActionModel, recordings: list[Recording]) -> None:
+    """Fit the head's ``Standardized`` to the features of recordings of keypoints, of at most so many, evenly."""
+    norm = getattr(model.head, "norm", None)
+    if not isinstance(norm, Standardized) or recordings[0].backbone is None:
+        raise ModelError("standardize is for a recurrent head on keypoints: leave it out")
+    found = []
+    for recording in recordings[:: 1 + len(recordings) // STANDARDIZED_ON]:
+        seconds = np.diff(recording.timestamps, prepend=-np.inf).astype(np.float32)
+        fresh, log_elapsed = model.timing(torch.from_numpy(seconds)[None].to(model.mean.device))
+        people = torch.from_numpy(np.asarray(recording.backbone, np.float32))[None].to(model.mean.device)
+        cache = model.encoder.initial_cache(1, model.config.transform.height, model.config.transform.width)
+        features, _ = model.encoder(people, log_elapsed, fresh, cache, people)
+        found.append(features[0])
+    norm.fit(torch.cat(found))
 
 
 def _feature_cache(model: ActionModel, settings: TrainSettings) -> FeatureCache | None:

@@ -11,6 +11,7 @@ from streamrec.train.joints import skeleton as sk
 from streamrec.train.joints.actor import Span
 from streamrec.train.joints.camera import draw_room_camera, draw_webcam
 from streamrec.train.joints.daily import LYING
+from streamrec.train.joints.gestures import SQUAT
 from streamrec.train.joints.motion_capture import CREDIT, Capture, joined
 from streamrec.train.joints.scene import Scene
 
@@ -111,7 +112,7 @@ def _gestures(capture: Capture, actions: list[str], times: list[tuple[float, flo
 
 def _squats(capture: Capture, actions: list[str], times: list[tuple[float, float]]) -> list[Span]:
     found = _gestures(capture, actions, times)
-    return [(start, end, gym.SQUATS) for start, end, name in found if name == "squat"]
+    return [(start, end, gym.SQUATS) for start, end, name in found if name == SQUAT]
 
 
 def _lying(player: Player, seconds: float) -> list[Span]:

@@ -15,9 +15,10 @@ from streamrec.train.joints.actor import LEFT, RIGHT, Actor
 from streamrec.train.joints.motion import Oscillation, along
 
 NOTHING = "nothing"
+SQUAT = "squat"
 LABELS = (
     NOTHING, "wave", "raise_one_hand", "raise_both_hands", "arms_out", "clap", "point", "drink", "phone", "sit_down",
-    "stand_up", "walk_in", "walk_out", "jump", "squat",
+    "stand_up", "walk_in", "walk_out", "jump", SQUAT,
 )  # fmt: skip
 ONSET, END = 0.35, 0.5  # parts of the way up and of the way back at which a label begins and ends
 
@@ -343,7 +344,7 @@ def squat(actor: Actor, t: float) -> float:
         t += up + abs(rng.normal(0, 0.25))
     for side in (LEFT, RIGHT):
         actor.rest(side, t - 0.2, 0.6)
-    actor.label(start + 0.25 * down, t - 0.2 * up, "squat")
+    actor.label(start + 0.25 * down, t - 0.2 * up, SQUAT)
     return t + 0.3
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from streamrec.train.joints import daily as d
 from streamrec.train.joints import gestures as g
 from streamrec.train.joints import skeleton as sk
+from streamrec.train.joints import webcam
 from streamrec.train.joints.actor import Actor
 from streamrec.train.joints.camera import Camera, draw_room_camera
 from streamrec.train.joints.gestures import pace
@@ -40,8 +41,12 @@ class Exercise:
 def write(rng: np.random.Generator, seconds: float, fit: str = "pad") -> Scene:
     """A scene of so many seconds: mostly sets of one exercise, with pauses and daily life between them.
 
-    Who only stays in one of its poses, as in a plank, does none.
+    Who only stays in one of its poses, as in a plank, does none. One of five is of a person before a webcam.
     """
+    if rng.random() < 0.2:
+        scene = webcam.write(rng, seconds, fit)
+        spans = [(start, end, SQUATS) for start, end, name in scene.spans if name == g.SQUAT]
+        return replace(scene, spans=spans)
     actor = Actor.drawn(rng, children=0.05, yaw=float(rng.uniform(-math.pi, math.pi)))
     actor.motion.first[sk.ROOT] = actor.motion.now[sk.ROOT] = rng.normal(0, 0.3, 2)
     shares = d.habits(rng, without=(d.exercise, d.lie_down))

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from streamrec import ModelConfig, Transform
 from streamrec.data.decode_cache import Recording
-from streamrec.errors import DataError
+from streamrec.errors import DataError, ModelError
 from streamrec.nn.encoders import make_encoder
 from streamrec.train.fit import TrainSettings, fit
 from streamrec.train.frozen_features import FeatureCache
@@ -22,6 +22,7 @@ CONFIG = ModelConfig(
     encoder="person-both-joints",
     head="ensemble",
     hidden_size=8,
+    standardize=True,
     transform=Transform(width=WIDTH, height=HEIGHT, fit="pad"),
 )
 SETTINGS = TrainSettings(steps=3, streams=2, window=8, augmentation=None, balance=0.0)
@@ -90,6 +91,14 @@ def test_a_part_of_the_cache_has_its_columns(weights):
     one, two = whole.part(slice(0, split)).view(clip, 0), whole.part(slice(split, None)).view(clip, 0)
     assert np.array_equal(np.concatenate([one.features, two.features], 1), whole.view(clip, 0).features)
     assert two.features.shape[1] == 336
+
+
+def test_keypoints_are_standardized_by_what_is_learned(weights):
+    model = fit([*clips(), *drawn()], CONFIG, SETTINGS, weights=weights)
+    norm = model.head.recurrent.norm
+    assert norm.mean.abs().sum() > 0 and not torch.equal(norm.scale, torch.ones_like(norm.scale))
+    with pytest.raises(ModelError, match="standardize is for a recurrent head on keypoints"):
+        fit(clips(), replace(CONFIG, head="lstm", encoder="motion"), SETTINGS)
 
 
 def test_steps_of_a_clip_and_of_a_stream_agree(weights):
