@@ -210,6 +210,7 @@ class ModelStep:
     configs: tuple[ModelConfig, ...]  # of the models in it, in the order of its probabilities
     file: str = ""  # as errors name it
     features: tuple[int, ...] = (0,)  # of each model its first cache, among all
+    heads: tuple[tuple[int, ...], ...] = ((),)  # of each model the arrays of its head's memory; (): all
 
 
 def step_of(checkpoint: Checkpoint) -> ModelStep:
@@ -249,7 +250,8 @@ def merged_step(steps: Sequence[ModelStep]) -> tuple[ModelStep, bool]:
     except (TypeError, ValueError, IndexError, KeyError) as error:
         raise ModelError(f"{names} cannot be merged: one of the graphs is damaged") from error
     configs = tuple(config for step in steps for config in step.configs)
-    return ModelStep(names, merged.data, merged.weights, configs, names, merged.caches), bool(merged.shared)
+    step = ModelStep(names, merged.data, merged.weights, configs, names, merged.caches, merged.heads)
+    return step, bool(merged.shared)
 
 
 @dataclass(frozen=True, eq=False)

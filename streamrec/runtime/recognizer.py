@@ -23,6 +23,7 @@ from streamrec.events.tracker import EventTracker, ModelTrackers
 from streamrec.nn.config import ModelConfig
 from streamrec.nn.ood import KnownFeatures
 from streamrec.runtime.engine import Arrays, Engine
+from streamrec.runtime.head_inputs import head_inputs
 from streamrec.runtime.load import engine_of, make_engine
 from streamrec.sources.sampling import check_fps, is_due
 from streamrec.state import State, stack, unstack
@@ -223,6 +224,18 @@ class Recognizer:
         elif known is not None:
             strangeness = known.ood_scores(images)
         return State(head, cache, clock, segment, probabilities, phase, strangeness)
+
+    def head_inputs(self, state: State) -> dict[str, np.ndarray]:
+        """By model, what its last layer read at the last frame of each stream: (N, D) float32, computed already.
+
+        A model whose head does not keep it is left out.
+
+        >>> recognizer = Recognizer.load("webcam")
+        >>> recognizer.head_inputs(recognizer.initial_state())["webcam"].shape
+        (1, 192)
+        """
+        inputs = head_inputs(self.config, state.head)
+        return {} if inputs is None else {self.name: inputs}
 
     def prefetch(self, frame: Frame) -> Frame:
         """The frame; where the engine can, it begins to encode its image now, and ``step`` goes on from there.
@@ -456,6 +469,10 @@ class RecognizerWrapper(Recognizer):
     ) -> None:
         """Called after each step, with its frames, the states before it, and what it returned."""
 
+    def head_inputs(self, state: State) -> dict[str, np.ndarray]:
+        """Its ``head_inputs``."""
+        return self._recognizer.head_inputs(state)
+
     def prefetch(self, frame: Frame) -> Frame:
         """Its ``prefetch``."""
         return self._recognizer.prefetch(frame)
@@ -561,6 +578,13 @@ class StreamRecognizer:
             unknown=self._events.is_unknown(prediction),
             models=self._events.models(prediction),
         )
+
+    def retune(self, events: Mapping[str, EventSettings]) -> None:
+        """Go on with other event settings, by model; what runs goes on."""
+        if isinstance(self._events, ModelTrackers):
+            self._events.retune(events)
+        else:
+            self._events.retune(next(iter(events.values())))
 
     def __call__(self, image: Any, timestamp: float | None = None) -> Prediction:
         """The prediction alone, of ``recognize``."""
