@@ -23,7 +23,7 @@ from streamrec.outputs.window import Window, why_no_display
 from streamrec.pipeline.loop import results
 from streamrec.pipeline.result_builder import ResultBuilder
 from streamrec.runtime.joint import pace_notes
-from streamrec.runtime.recognizer import Followed, Recognizer, configs_of
+from streamrec.runtime.recognizer import Followed, Recognizer
 from streamrec.sources.health import LEFT, OVER
 from streamrec.sources.wrappers import Limited, RealTime
 from streamrec.types import Health, Result, Source, SourceState
@@ -134,7 +134,7 @@ class _Opened:
         dispatcher = stack.enter_context(Dispatcher(job.after, terminal.log))
         views: list[View] = []
         model = dispatcher.recorded(job.recognizer)
-        self.builder = ResultBuilder(configs_of(model), source.name)
+        self.builder = ResultBuilder.of(job.recognizer, source.name)
         corrections = open_corrections(job.after, terminal.log, page=job.web is not None)
         if corrections is not None:
             stack.enter_context(corrections)

@@ -67,6 +67,7 @@ IMPORTED_IN = {
         "teach.corrections.known_events",
         "teach.corrections.learned",
         "teach.corrections.moments",
+        "teach.examples",
         "train.resume",
     },
     "starlette": {"web.routes"},
