@@ -116,6 +116,7 @@ class SessionJson(BaseModel):
     password: bool = Field(description="whether the page has a log-in")
     editable: bool = Field(description="whether cameras can be changed on the page")
     history: bool = Field(description="whether events survive a restart")
+    teaches: bool = Field(default=False, description="whether a lesson runs: `streamrec teach`")
     software: str
 
 
