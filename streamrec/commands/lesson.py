@@ -122,6 +122,12 @@ class Lesson:
         return self._fitting is not None
 
     @property
+    def advice(self) -> str:
+        """What would help most, as the last fit saw it; empty: nothing."""
+        report = self.report
+        return report.advice[0] if report is not None and report.advice and not self.fitting else ""
+
+    @property
     def undoes(self) -> str | None:
         """What ``undo`` would take back; None: nothing."""
         return self._undo[-1].what if self._undo else None
@@ -314,9 +320,12 @@ class Lesson:
                 raise
             else:
                 with self._lock:
+                    known = () if self.report is None else self.report.advice
                     self.report = report
-                    for line in describe_report(report):
-                        self._say(line)
+                    for sentence in report.advice:
+                        if sentence not in known:
+                            self._log(printable(sentence))
+                    self._say(f"learned in {report.seconds:.1f} s" + describe_figures(report))
             with self._lock:
                 self.version += 1
                 if self._again and not self._closed:
@@ -409,11 +418,6 @@ def check_label(label: str) -> str:
     if label.split()[0].casefold() in COMMANDS:
         raise WrongValue(f"{label!r} cannot be a label: {', '.join(COMMANDS)} mean something else here")
     return label
-
-
-def describe_report(report: TeachReport) -> list[str]:
-    """What a fit found, as sentences."""
-    return [f"learned in {report.seconds:.1f} s" + describe_figures(report), *report.advice]
 
 
 def describe_figures(report: TeachReport) -> str:

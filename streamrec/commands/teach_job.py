@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from streamrec.commands.lesson import Lesson, describe_figures
 from streamrec.commands.teach_keys import TeachKeys, key_help
@@ -17,6 +18,7 @@ from streamrec.commands.teach_lines import HELP, Lines
 from streamrec.commands.teach_terminal import TeachTerminal
 from streamrec.commands.teach_window import TeachWindow
 from streamrec.commands.wording import clock, describe, describe_health
+from streamrec.core import process_end
 from streamrec.core.console import LineConsole
 from streamrec.core.text import printable
 from streamrec.errors import SettingsError, SinkError
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from streamrec.web.server import WebSettings
 
 _LINE_WAIT = 0.2  # seconds for the next line, where no frame comes any more
+_END_PATIENCE = 5.0  # seconds for a camera to let go
+_POLL = 0.03  # seconds between two looks at the keys: a quick typist needs twice as long for a letter
 
 
 class _Face(Protocol):
@@ -37,6 +41,9 @@ class _Face(Protocol):
 
     def write(self, result: Result) -> None:
         """Show a result, and take what was answered."""
+
+    def listen(self) -> object:
+        """Take what was answered."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,19 +98,21 @@ class TeachJob:
         source.on_health = opened.on_health
         if lesson.examples:
             log(f"{printable(str(self.examples))}: {_counted(lesson)}")
-        with contextlib.closing(_generator(self.teacher.results(source))) as results:
-            for result in results:
+        for result in polled(self.teacher.results(source), source.interrupt):
+            if result is not None:
                 for event in result.events:
                     log(f"{clock(event.timestamp)}  {describe(event)}")
-                if result.repeated:
-                    continue
+            if result is not None and not result.repeated:
                 lesson.step(result)
-                if lines is not None:
-                    lines.step()
                 for face in opened.faces:
                     face.write(result)
-                if keys.done or (lines is not None and (lines.done or (lines.ended and not opened.faces))):
-                    return
+            else:
+                for face in opened.faces:
+                    face.listen()
+            if lines is not None:
+                lines.step()
+            if keys.done or (lines is not None and (lines.done or (lines.ended and not opened.faces))):
+                return
         log(f"{source.name}: that was the last picture")
         while lines is not None and not lines.done and not lines.ended:
             lines.step(wait=_LINE_WAIT, final=True)
@@ -127,9 +136,9 @@ class TeachJob:
         if lesson.report is None:
             log(f"{shown} is not written: nothing was learned yet, three examples of a label are a start")
             return
-        figures = describe_figures(lesson.report).removeprefix("; ")
-        if figures:
-            log(figures)
+        for sentence in (describe_figures(lesson.report).removeprefix("; "), *lesson.report.advice):
+            if sentence:
+                log(printable(sentence))
         try:
             self.save(lesson)
         except OSError as error:
@@ -145,13 +154,35 @@ def _counted(lesson: Lesson) -> str:
     return ", ".join(parts) or "no examples"
 
 
-def _generator(results: Any) -> Any:
-    """The results as something that can be closed."""
+def polled(
+    results: Generator[Result], interrupt: Callable[[], object], every: float = _POLL
+) -> Iterator[Result | None]:
+    """The results, made in a thread of their own; None where ``every`` seconds have passed without one.
 
-    def passed() -> Iterator[Result]:
-        yield from results
-
-    return results if hasattr(results, "close") else passed()
+    So keys are heard while a frame is recognized, and also while a camera is silent.
+    """
+    # A camera may hang in a native call: a thread of this name keeps no process from its end.
+    thread = ThreadPoolExecutor(1, thread_name_prefix=f"{process_end.READ} results")
+    step = thread.submit(next, results, None)
+    try:
+        while True:
+            try:
+                result = step.result(timeout=every)
+            except FutureTimeout:
+                if step.done():  # the error is of the results
+                    step.result()
+                yield None
+                continue
+            if result is None:
+                return
+            step = thread.submit(next, results, None)
+            yield result
+    finally:
+        interrupt()
+        if wait([step], _END_PATIENCE).done:
+            step.exception()
+            thread.submit(results.close).result()
+        thread.shutdown(wait=False)
 
 
 class _Opened:
@@ -224,6 +255,10 @@ class _Page:
 
     def __exit__(self, *_: object) -> None:
         self._server.stop()
+
+    def listen(self) -> None:
+        """The page calls the lesson itself."""
+        self._live.beat([self._camera])
 
     def write(self, result: Result) -> None:
         """Show a result."""

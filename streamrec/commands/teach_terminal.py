@@ -47,7 +47,8 @@ class TeachTerminal:
         self._keys, self._console = keys, console
         self._pressed = TerminalKeys()
         self._live = Live(console=console, auto_refresh=False, transient=True)
-        self._kind = ""
+        self._kind = ""  # of the cue that was shown last
+        self._last: Result | None = None
 
     def __enter__(self) -> Self:
         self._pressed.__enter__()
@@ -61,12 +62,24 @@ class TeachTerminal:
 
     def write(self, result: Result) -> None:
         """Take the keys, and show the result."""
-        for key in self._pressed.named():
+        self._last = result
+        if not self.listen():
+            self._draw(result)
+
+    def listen(self) -> bool:
+        """Take the keys; whether there were any, and what they changed is shown."""
+        pressed = self._pressed.named()
+        for key in pressed:
             self._keys.press(key)
         self._keys.step()
+        if pressed and self._last is not None:
+            self._draw(self._last)
+        return bool(pressed) and self._last is not None
+
+    def _draw(self, result: Result) -> None:
         cue = self._keys.lesson.cue
         kind = "" if cue is None else cue.kind
-        if kind != self._kind and "ready" not in (kind,):
+        if kind != self._kind and kind != "ready":
             self._console.bell()  # it begins, or is over
         self._kind = kind
         self._live.update(Group(*self._parts(result, cue)), refresh=True)
@@ -148,4 +161,4 @@ def asked(keys: TeachKeys) -> str:
         return (
             f"{printable(label)}: {ENOUGH - lesson.count(label)} more; do it, then press its number, or space"
         )
-    return "learning ..." if lesson.fitting else ""
+    return "learning ..." if lesson.fitting else printable(lesson.advice)

@@ -41,7 +41,12 @@ class TeachWindow:
         """Show the result, and take the keys."""
         self._trail.push(result)
         image = draw(enlarged(result.frame.image), result, self._trail)
-        for key in self._window.show_for_keys(draw_lesson(image, picture_of(self._keys))):
+        self._window.show_for_keys(draw_lesson(image, picture_of(self._keys)))
+        self.listen()
+
+    def listen(self) -> None:
+        """Take the keys."""
+        for key in self._window.pressed():
             self._keys.press(key)
         self._keys.step()
         self._keys.done = self._keys.done or self._window.closed
@@ -70,7 +75,7 @@ def picture_of(keys: TeachKeys) -> LessonPicture:
         chips=tuple(chips),
         message=lesson.message,
         asks=asked(keys),
-        keys="   ".join(f"{key} {what}" for key, what in pairs),
+        keys=" · ".join(f"{key} {what}" for key, what in pairs),
         typed=keys.typed if keys.mode is Mode.NAME else None,
         cue=_big(lesson.cue, lesson.label),
         examples=_listed(keys) if keys.mode is Mode.LIST else None,
@@ -99,4 +104,4 @@ def _big(cue: Cue | None, label: str) -> BigCue | None:
 
 def _listed(keys: TeachKeys) -> ListedExamples:
     rows = tuple((f"{row.id}  {row.label}", f"{row.end - row.start:.1f} s") for row in keys.rows)
-    return ListedExamples("examples, the newest first", rows, keys.chosen, "x remove   1-9 relabel   l back")
+    return ListedExamples("examples, the newest first", rows, keys.chosen, "x remove · 1-9 relabel · l back")

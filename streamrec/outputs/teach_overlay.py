@@ -108,7 +108,7 @@ def _draw_big(view: np.ndarray, cue: BigCue, unit: float) -> None:
     panel_height = number + title + small + bar + (5 if number else 4) * pad
     x0, y0 = (width - panel_width) // 2, max(0, (height - panel_height) // 2)
     room = panel_width - 2 * pad
-    _panel(view, x0, y0, panel_width, min(panel_height, height - y0), unit)
+    _dark_panel(view, x0, y0, panel_width, min(panel_height, height - y0), unit)
     base = y0 + pad
     if number:
         base += number
@@ -125,6 +125,12 @@ def _draw_big(view: np.ndarray, cue: BigCue, unit: float) -> None:
     _write(view, text, (width - _width_of(text, cap, False)) // 2, base, cap, SOFT)
 
 
+def _dark_panel(view: np.ndarray, x: int, y: int, width: int, height: int, unit: float) -> None:
+    """A panel over others: twice as dark."""
+    for _ in range(2):
+        _panel(view, x, y, width, height, unit)
+
+
 def _draw_list(view: np.ndarray, listed: ListedExamples, unit: float) -> None:
     """The examples, the chosen one lit."""
     height, width = view.shape[:2]
@@ -136,7 +142,7 @@ def _draw_list(view: np.ndarray, listed: ListedExamples, unit: float) -> None:
     rows = listed.rows[first : first + most]
     panel_height = 2 * pad + (2 + max(1, len(rows))) * row
     x0, y0 = (width - panel_width) // 2, max(0, (height - panel_height) // 2)
-    _panel(view, x0, y0, panel_width, min(panel_height, height - y0), unit)
+    _dark_panel(view, x0, y0, panel_width, min(panel_height, height - y0), unit)
     left, right, room = x0 + pad, x0 + panel_width - pad, panel_width - 2 * pad
     base = y0 + pad + small
     text, cap = _fit(listed.title, room, small, True)
@@ -187,7 +193,7 @@ def _draw_chips(out: np.ndarray, y: int, shown: LessonPicture, unit: float) -> N
         if x + chip_width > width - pad:
             _write(out, "...", x, y + (height + small) // 2, small, SOFT)
             return
-        color = color_of(number, chip.name)
+        color = color_of(number + 1, chip.name)  # of a taught model the first is nothing
         lit = chip.held or chip.chosen
         cv2.rectangle(
             out,

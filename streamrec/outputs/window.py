@@ -16,7 +16,7 @@ from streamrec.outputs.overlay import Trail, draw
 from streamrec.outputs.sink import Sink
 from streamrec.types import Result
 
-_MOST_KEYS = 32  # taken between two images
+_MOST_KEYS = 32  # taken in one call
 # Codes of ``cv2.waitKeyEx`` on X11, on Windows and on a Mac.
 _KEY_NAMES = {
     **dict.fromkeys((10, 13, 0xFF8D), "enter"),
@@ -91,24 +91,27 @@ class Window(Sink):
         self._shown = self._shown or visible
         return "" if key == 0xFF else chr(key)
 
-    def show_for_keys(self, image: np.ndarray) -> list[str]:
-        """Show an image (H, W, 3) as it is; every key that was pressed since, by ``key_name``.
-
-        No key closes the window, its close button does.
-        """
+    def show_for_keys(self, image: np.ndarray) -> None:
+        """Show an image (H, W, 3) as it is; ``pressed`` has the keys, and none of them closes the window."""
         if self._closed:
-            return []
+            return
         if self._size is None:
             self._size = _window_size(image.shape[1], image.shape[0])
             cv2.resizeWindow(self._title, *self._size)
         cv2.imshow(self._title, image)
-        keys = []
-        for _ in range(_MOST_KEYS):  # a key that is held comes faster than images
+
+    def pressed(self) -> list[str]:
+        """Every key that was pressed since the last call, by ``key_name``; call it many times a second.
+
+        Of two keys that come between two calls OpenCV may lose one.
+        """
+        keys: list[str] = []
+        while not self._closed and len(keys) < _MOST_KEYS:
             code = cv2.waitKeyEx(1)
             if code < 0:
                 break
             keys.append(key_name(code))
-        visible = self._visible()
+        visible = not self._closed and self._visible()
         if self._shown and not visible:
             self.close()
         self._shown = self._shown or visible
