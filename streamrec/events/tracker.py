@@ -4,10 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from streamrec.events.detector import EventDetector, EventSettings
 from streamrec.events.repetitions import CountSettings, RepetitionCounter
 from streamrec.types import ActionStarted, Event, ModelResult, Prediction
+
+
+class Tracker(Protocol):
+    """What turns one stream's predictions into events; it remembers the stream."""
+
+    def reset(self) -> None:
+        """Forget everything; what runs is not reported as ended."""
+
+    def step(self, prediction: Prediction, timestamp: float) -> tuple[Event, ...]:
+        """What started or ended with this prediction, the ended ones first. ``timestamp``: seconds."""
+
+    def finish(self, timestamp: float) -> tuple[Event, ...]:
+        """End what runs; then all is forgotten."""
+
+    @property
+    def repetitions(self) -> int | None:
+        """Repetitions of the set that is under way; None: nothing is counted."""
+
+    def is_unknown(self, prediction: Prediction) -> bool:
+        """Whether the image of this prediction is out of distribution."""
+
+    def models(self, prediction: Prediction) -> tuple[ModelResult, ...]:
+        """What each model says; empty where there is one."""
 
 
 class EventTracker:
@@ -84,7 +108,7 @@ class ModelTrackers:
     def step(self, prediction: Prediction, timestamp: float) -> tuple[Event, ...]:
         """What started or ended with these predictions, the ended ones first. ``timestamp``: seconds."""
         found = zip(self._trackers.items(), prediction.each, strict=True)
-        return _in_order(
+        return in_order(
             replace(event, model=name)
             for (name, tracker), one in found
             for event in tracker.step(one, timestamp)
@@ -92,7 +116,7 @@ class ModelTrackers:
 
     def finish(self, timestamp: float) -> tuple[Event, ...]:
         """End what runs, of all models; then all is forgotten."""
-        return _in_order(
+        return in_order(
             replace(event, model=name)
             for name, tracker in self._trackers.items()
             for event in tracker.finish(timestamp)
@@ -115,6 +139,6 @@ class ModelTrackers:
         )
 
 
-def _in_order(events: Iterable[Event]) -> tuple[Event, ...]:
-    """The ended ones first."""
+def in_order(events: Iterable[Event]) -> tuple[Event, ...]:
+    """The same events, the ended ones first."""
     return tuple(sorted(events, key=lambda event: isinstance(event, ActionStarted)))

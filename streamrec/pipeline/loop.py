@@ -14,7 +14,7 @@ from streamrec.pipeline.capture import capture
 from streamrec.pipeline.due_frames import DueFrames
 from streamrec.pipeline.motion_gate import MotionGate
 from streamrec.pipeline.result_builder import ResultBuilder
-from streamrec.runtime.recognizer import Recognizer, check_recognizer, configs_of
+from streamrec.runtime.recognizer import Recognizer, check_recognizer
 from streamrec.sources.open import open_source
 from streamrec.sources.sampling import check_fps, pace
 from streamrec.types import Frame, Result, Source
@@ -33,7 +33,7 @@ def results(
     """
     source, fps = _checked(source, recognizer, fps)
     source.settle()
-    builder = ResultBuilder(configs_of(recognizer), source.name)
+    builder = ResultBuilder.of(recognizer, source.name)
     state = recognizer.initial_state()
     gate = None if still is None else MotionGate(still, most=recognizer.config.max_gap)
     try:

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from streamrec.events.detector import EventSettings
+from streamrec.events.tracker import Tracker
 from streamrec.nn.config import ModelConfig
-from streamrec.runtime.recognizer import tracker_of
+from streamrec.runtime.recognizer import Recognizer, tracker_for, tracker_of
 from streamrec.types import Event, Frame, Prediction, Result
 
 
@@ -27,8 +28,21 @@ class ResultBuilder:
         events: EventSettings | Mapping[str, EventSettings] | None = None,
     ) -> None:
         configs = {"": configs} if isinstance(configs, ModelConfig) else configs
-        self._events = tracker_of(configs, events, source)
+        self._events: Tracker = tracker_of(configs, events, source)
         self._result: Result | None = None
+
+    @classmethod
+    def of(
+        cls,
+        recognizer: Recognizer,
+        source: str,
+        *,
+        events: EventSettings | Mapping[str, EventSettings] | None = None,
+    ) -> ResultBuilder:
+        """For a recognizer, whose labels may change while it runs."""
+        made = cls.__new__(cls)
+        made._events, made._result = tracker_for(recognizer, events, source), None
+        return made
 
     def build(
         self,

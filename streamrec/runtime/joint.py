@@ -57,7 +57,9 @@ def open_models(
     check_options(engine, device, threads)
     paths = [find_model(model) for model in models]
     check_names(paths)
-    return JointRecognizer(_members(paths, engine, device), threads, _Origin(paths, engine, device, threads))
+    return JointRecognizer(
+        read_members(paths, engine, device), threads, _Origin(paths, engine, device, threads)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,8 @@ class Member:
     make: Any = None  # () -> its engine, where torch runs it
 
 
-def _members(paths: Sequence[Path], engine: str, device: str) -> list[Member]:
+def read_members(paths: Sequence[Path], engine: str, device: str) -> list[Member]:
+    """The models of these files, read and checked; raises ``ModelError``."""
     found = []
     for path in paths:
         if path.suffix == ".onnx":

@@ -19,7 +19,7 @@ from streamrec.core.messages import described
 from streamrec.core.text import printable
 from streamrec.errors import ModelError, PictureError, StateError, StreamrecError
 from streamrec.events.detector import EventSettings
-from streamrec.events.tracker import EventTracker, ModelTrackers
+from streamrec.events.tracker import EventTracker, ModelTrackers, Tracker
 from streamrec.nn.config import ModelConfig
 from streamrec.nn.ood import KnownFeatures
 from streamrec.runtime.engine import Arrays, Engine
@@ -395,6 +395,17 @@ def tracker_of(
     return ModelTrackers(trackers) if len(trackers) > 1 else next(iter(trackers.values()))
 
 
+def tracker_for(
+    recognizer: Any, events: EventSettings | Mapping[str, EventSettings] | None = None, source: str = ""
+) -> Tracker:
+    """The same for a recognizer; one whose labels may change while it runs has a ``tracker`` of its own."""
+    own = getattr(recognizer, "tracker", None)
+    if own is not None:
+        made: Tracker = own(events, source)
+        return made
+    return tracker_of(configs_of(recognizer), events, source)
+
+
 class RecognizerWrapper(Recognizer):
     """A recognizer that wraps another one, which does all work; subclasses observe the steps in ``on_step``."""
 
@@ -530,7 +541,7 @@ class StreamRecognizer:
         self.recognizer = recognizer
         self.fps = recognizer.fps if fps is None else check_fps(fps)
         self._state = recognizer.initial_state()
-        self._events = tracker_of(configs_of(recognizer), events)
+        self._events = tracker_for(recognizer, events)
         self._index = -1  # of the last image
 
     def recognize(self, image: Any, timestamp: float | None = None) -> Result:
