@@ -235,7 +235,7 @@ class _Opened:
 class _Page:
     """The page, served in threads of its own."""
 
-    def __init__(self, job: TeachJob, lesson: Lesson, log: Callable[[str], object]) -> None:
+    def __init__(self, job: TeachJob, lesson: Lesson, log: Callable[[str], None]) -> None:
         from streamrec.commands.teach_page import LessonDesk
         from streamrec.web.live import LiveState, SourceCamera
         from streamrec.web.server import Server  # needs the extra web

@@ -142,7 +142,7 @@ def words_of(cue: Cue, label: str) -> tuple[str, str, str]:
         return cue.label, f"get ready, then {cue.label}", "yellow"
     if cue.kind == "go":
         return cue.label, "now!", "red"
-    return "nothing", "stay in the picture and do what you usually do, but nothing of what is taught", "white"
+    return "nothing", "stay in the picture and do anything else", "white"
 
 
 def asked(keys: TeachKeys) -> str:
@@ -151,10 +151,14 @@ def asked(keys: TeachKeys) -> str:
     held = keys.held
     if held is not None:
         return f"{printable(held[0])} ... let go when it is over"
+    if lesson.cue is not None:
+        return "Esc stops it"
     if not lesson.labels:
         return "name what you want to teach: n"
-    if lesson.wants_nothing and lesson.cue is None:
-        return f"now {lesson.nothing_seconds:.0f} s of nothing: 0, then stay in the picture and do what you usually do"
+    if lesson.wants_nothing:
+        return (
+            f"now {lesson.nothing_seconds:.0f} s of nothing: 0, then stay in the picture and do anything else"
+        )
     lacking = [label for label in lesson.labels if lesson.count(label) < ENOUGH]
     if lacking:
         label = lacking[0]

@@ -126,7 +126,7 @@ export async function teachView(page, main) {
 
   // -- parts
   function wishes() {
-    if (lesson.cue?.kind === "nothing") return "Stay in the picture and do what you usually do, but nothing of what you teach.";
+    if (lesson.cue?.kind === "nothing") return "Stay in the picture and do anything else.";
     if (lesson.cue) return `${lesson.cue.label}: ${lesson.cue.kind === "go" ? "now!" : "get ready"}`;
     if (!lesson.labels.length) return "Name what you want to teach.";
     if (lesson.wants_nothing) return `Now ${Math.round(lesson.nothing_seconds)} seconds of nothing: they keep false alarms away.`;
