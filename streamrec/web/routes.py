@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from streamrec.core.files import open_regular
 from streamrec.core.version import version_of
@@ -35,6 +35,9 @@ from fastapi.responses import FileResponse, Response  # noqa: E402
 from starlette.exceptions import HTTPException  # noqa: E402
 
 from streamrec.web.schemas import CamerasNow, Errors, EventJson, EventsJson, Health, Password, SessionJson  # noqa: E402
+
+if TYPE_CHECKING:
+    from streamrec.web.teach_routes import TeachDesk
 
 FOLDER = Path(__file__).parent / "page"
 _LOGINS_AT_ONCE = 3  # password hashes that may wait for each other
@@ -65,6 +68,7 @@ class PageContext:
     most_connections: int
     log: Callable[[str], None]  # called with what an administrator should know
     log_error: Callable[[BaseException], None]  # called with unexpected errors
+    teach: TeachDesk | None = None  # the lesson; None: there is none
     open_files: int = 0  # evidence files that are being sent
 
 
@@ -117,6 +121,10 @@ def make_app(context: PageContext) -> FastAPI:
         from streamrec.web.correction_routes import correction_routes
 
         app.include_router(correction_routes(context.live, context.live.corrections))
+    if context.teach is not None:
+        from streamrec.web.teach_routes import teach_routes
+
+        app.include_router(teach_routes(context.live, context.teach))
     app.include_router(live_route(context))
     return app
 
@@ -227,6 +235,7 @@ def session_routes(context: PageContext) -> APIRouter:
             "editable": context.cameras_file is not None,
             "history": not context.live.history.in_memory,
             "corrections": context.live.corrections is not None,
+            "teaches": context.teach is not None,
             "software": f"streamrec {version_of() or ''}".rstrip(),
         }
 

@@ -126,7 +126,10 @@ class SessionJson(BaseModel):
     password: bool = Field(description="whether the page has a log-in")
     editable: bool = Field(description="whether cameras can be changed on the page")
     history: bool = Field(description="whether events survive a restart")
-    corrections: bool = Field(description="whether it can be said of events that they are right or wrong")
+    corrections: bool = Field(
+        default=False, description="whether it can be said of events that they are right or wrong"
+    )
+    teaches: bool = Field(default=False, description="whether a lesson runs: `streamrec teach`")
     software: str
 
 

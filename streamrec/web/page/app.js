@@ -101,6 +101,7 @@ function switchTheme() {
 
 function showHelp() {
   const keys = [["1 … 9", "camera 1 … 9"], ["c", "all cameras"], ["e", "events"], ["← →", "earlier, later event"], ["Space", "play or pause"], ["t", "light or dark theme"], ["Esc", "back"]];
+  if (session.teaches) keys.unshift(["1 … 9", "in a lesson: the last seconds were this label; held: while you hold it"], ["0", "in a lesson: a time of nothing"], ["n", "in a lesson: name a new label"], ["u", "in a lesson: undo"]);
   const dialog = h("dialog", { class: "small", "aria-labelledby": "help-title" },
     h("div", { class: "sheet" },
       h("header", {}, h("h2", { id: "help-title", text: "Keyboard" }), closeButton(() => dialog.close())),
@@ -133,5 +134,6 @@ addEventListener("keydown", (event) => {
 
 page.showEvent = (event) => showEvent(page, event);
 setInterval(() => view?.tick?.(), 500);
+if (!location.hash && session.teaches) history.replaceState(null, "", "#/teach");
 await route();
 update();
