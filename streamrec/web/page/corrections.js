@@ -1,9 +1,9 @@
 // What people say of events: right, wrong, something else, missed; what follows from it; and how to take it back.
 
-import { ask, dayOf, duration, h, named, percent, setText, timeOf } from "./dom.js";
+import { ask, dayOf, duration, h, isQuiet, named, percent, setText, timeOf } from "./dom.js";
 
 export const VERDICTS = { right: "Right", wrong: "Wrong", other: "Something else" };
-const SAID = { right: "right", wrong: "wrong: nothing happened", other: "wrong", missed: "missed" };
+const SAID = { right: "right", wrong: "wrong", missed: "missed" };
 let forms = 0;
 
 /** What was said of an event, in a few words. */
@@ -17,11 +17,11 @@ function thresholdIn(answer, camera, label) {
   return moved ? `The start threshold of ${label} on ${camera} is ${shownThreshold(moved.now)} now; it was ${shownThreshold(moved.own)}.` : "The threshold is the model's own.";
 }
 
-/** The labels that a camera's models know, without those given. */
+/** The actions that a camera's models know, without those given. */
 function labelsOf(page, camera, but = []) {
   const now = page.live.cameras.find((one) => one.name === camera);
   const labels = (now?.models ?? (now ? [now] : [])).flatMap((one) => one.labels);
-  return [...new Set(labels)].filter((label) => !but.includes(label));
+  return [...new Set(labels)].filter((label) => !isQuiet(label) && !but.includes(label));
 }
 
 /** A choice among labels, or a word of one's own. */
@@ -44,12 +44,12 @@ export function verdictRow(page) {
   const told = h("p", { class: "soft said", role: "status" });
   const form = h("form", { class: "row say", hidden: true });
   const buttons = Object.fromEntries([["right", "Right"], ["wrong", "Wrong, nothing happened"], ["other", "Wrong, it was …"]].map(([verdict, text]) => [verdict,
-    h("button", { type: "button", class: "button", "aria-pressed": "false", text, dataset: { verdict }, onclick: () => (verdict === "other" ? ask_other() : say({ verdict })) })]));
+    h("button", { type: "button", class: "button", "aria-pressed": "false", text, dataset: { verdict }, onclick: () => (verdict === "other" ? askOther() : say({ verdict })) })]));
   const back = h("button", { type: "button", class: "button", text: "Take back", hidden: true, onclick: undo });
   const element = h("section", { class: "verdict", "aria-label": "Was it right?" }, h("div", { class: "row" }, Object.values(buttons), back), form, told);
-  let event = null;
+  let event = null, busy = false;
 
-  function ask_other() {
+  function askOther() {
     const choice = labelChoice(labelsOf(page, event.camera, [event.label]), "What was it?");
     form.replaceChildren(...choice.fields, h("button", { type: "submit", class: "primary", text: "Say so" }));
     form.onsubmit = (submit) => { submit.preventDefault(); say({ verdict: "other", truth: choice.value() }); };
@@ -58,7 +58,8 @@ export function verdictRow(page) {
   }
 
   async function work(request, about) {
-    for (const button of [...Object.values(buttons), back]) button.disabled = true;
+    if (busy) return;
+    busy = true; // and not disabled: the focus would be lost
     try {
       const answer = await request();
       if (event?.id !== about.id) return;
@@ -69,7 +70,7 @@ export function verdictRow(page) {
     } catch (error) {
       setText(told, error.message);
     } finally {
-      for (const button of [...Object.values(buttons), back]) button.disabled = false;
+      busy = false;
     }
   }
   const say = (what) => { const about = event; return work(() => ask("/api/v1/corrections", { method: "POST", body: { event: about.id, ...what } }), about); };
@@ -119,7 +120,7 @@ export function sayMissed(page, camera, time, done) {
   follow();
   const field = (input, text) => h("div", { class: "field" }, h("label", { for: input.id, text }), input);
   const form = h("form", { class: "sheet-form" },
-    h("div", { class: "form" }, field(select, "Camera"), field(when, "Began"), field(long, "Seconds")), what,
+    h("div", { class: "form" }, field(select, "Camera"), field(long, "Seconds"), h("div", { class: "wide" }, field(when, "Began"))), what,
     h("p", { class: "soft", text: "It can be learned from where it is less than some minutes ago: so long the camera's features are remembered." }), told,
     h("div", { class: "row" }, h("button", { type: "submit", class: "primary", text: "It was missed" })));
   const dialog = dialogOf("You missed one here", form);

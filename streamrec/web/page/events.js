@@ -164,8 +164,12 @@ export function eventsView(page, main, given) {
 
   function load() { more = null; fetchPage(false); }
 
+  let saidBefore = "";
   function show() {
     choices();
+    const saidNow = events.map((event) => event.said?.id ?? "").join();
+    if (saidNow !== saidBefore) panel?.load(); // something was said, here or on another page
+    saidBefore = saidNow;
     fillList(page, list, rows, events);
     list.hidden = events.length === 0;
     setText(count, events.length === 0 ? "No events in this time range." : `${events.length}${more ? "+" : ""} ${events.length === 1 && !more ? "event" : "events"}`);
