@@ -64,6 +64,7 @@ IMPORTED_IN = {
         "runtime.backbone_package",
         "runtime.checkpoint",
         "state",
+        "teach.background",
         "teach.examples",
         "train.resume",
     },
