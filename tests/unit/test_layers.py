@@ -85,6 +85,7 @@ IMPORTED_IN = {
         "nn.encoders.movenet",
         "nn.encoders.optical_flow",
         "nn.encoders.running_std",
+        "nn.encoders.with_people",
         "nn.heads",
         "nn.model",
         "runtime.checkpoint",
