@@ -86,6 +86,7 @@ IMPORTED_IN = {
         "nn.encoders.optical_flow",
         "nn.encoders.running_std",
         "nn.encoders.with_people",
+        "nn.encoders.with_people",
         "nn.heads",
         "nn.model",
         "runtime.checkpoint",
