@@ -19,6 +19,7 @@ from streamrec.nn.ood import KnownFeatures, appearance_of
 from streamrec.nn.transforms import Transform
 from streamrec.runtime.checkpoint import Checkpoint, find_model, read_checkpoint
 from streamrec.runtime.engine import Arrays, Engine
+from streamrec.runtime.head_inputs import head_inputs
 from streamrec.runtime.load import check_exported, check_options, choose_engine, engine_of
 from streamrec.runtime.people import follow, has_people, no_people, people_step
 from streamrec.runtime.recognizer import Layout, Recognizer
@@ -134,6 +135,7 @@ class _Part:
     features: tuple[
         int, ...
     ]  # of each model its first cache, which a score of features reads, among all caches
+    heads: tuple[tuple[int, ...], ...] = ((),)  # of each model the arrays of its head's memory; (): all
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +222,17 @@ class JointRecognizer(Recognizer):
             (known,) if known else None,
             self._finder is not None,
         )
+
+    def head_inputs(self, state: State) -> dict[str, np.ndarray]:
+        """As of a single model, by the model's name."""
+        found = {}
+        for part, memory, _ in self._memories(state):
+            for number, own in zip(part.models, part.heads, strict=True):
+                name, config = list(self._configs.items())[number]
+                inputs = head_inputs(config, tuple(memory[n] for n in own) if own else memory)
+                if inputs is not None:
+                    found[name] = inputs
+        return found
 
     def prefetch(self, frame: Frame) -> Frame:
         """As of a single model, for each pass."""
@@ -330,6 +343,7 @@ def _part(members: Sequence[Member], numbers: tuple[int, ...], threads: int | No
     engine: Engine
     shares = True
     features: tuple[int, ...] = (0,)
+    heads: tuple[tuple[int, ...], ...] = ((),)
     steps = [member.step for member in members if member.step is not None]
     if steps:
         from streamrec.runtime.onnx_engine import OnnxEngine, merged_step
@@ -339,11 +353,11 @@ def _part(members: Sequence[Member], numbers: tuple[int, ...], threads: int | No
             step, shares = merged_step(steps)
         if finder := next((member.people for member in members if member.people is not None), None):
             step, _ = merged_step([*steps, finder])
-        features = step.features
+        features, heads = step.features, step.heads
         engine = OnnxEngine.of_step(step, threads)
     else:
         engine = members[0].make()
-    return _Part(Recognizer(engine, members[0].name), engine, numbers, shares, features)
+    return _Part(Recognizer(engine, members[0].name), engine, numbers, shares, features, heads)
 
 
 def _places(parts: Sequence[_Part], configs: Sequence[ModelConfig]) -> list[_Place]:

@@ -213,6 +213,7 @@ class ModelStep:
     configs: tuple[ModelConfig, ...]  # of the models in it, in the order of its probabilities
     file: str = ""  # as errors name it
     features: tuple[int, ...] = (0,)  # of each model its first cache, among all
+    heads: tuple[tuple[int, ...], ...] = ((),)  # of each model the arrays of its head's memory; (): all
     finds_people: bool = False  # its last cache is who was found in the frame
 
 
@@ -257,8 +258,17 @@ def merged_step(steps: Sequence[ModelStep]) -> tuple[ModelStep, bool]:
     except (TypeError, ValueError, IndexError, KeyError) as error:
         raise ModelError(f"{names} cannot be merged: one of the graphs is damaged") from error
     configs = tuple(config for step in steps for config in step.configs)
-    caches = tuple(first for first, step in zip(merged.caches, steps, strict=True) if step.configs)
-    whole = ModelStep(names, merged.data, merged.weights, configs, names, caches, steps[-1].finds_people)
+    own = [n for n, step in enumerate(steps) if step.configs]
+    whole = ModelStep(
+        names,
+        merged.data,
+        merged.weights,
+        configs,
+        names,
+        tuple(merged.caches[n] for n in own),
+        tuple(merged.heads[n] for n in own),
+        steps[-1].finds_people,
+    )
     return whole, bool(merged.shared)
 
 

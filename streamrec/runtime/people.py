@@ -70,7 +70,7 @@ def people_step(checkpoint: Checkpoint) -> ModelStep:
         graph, exported = people_graph(build_model(checkpoint))
         names = set(exported)
     weights = {name: checkpoint.weights[name] for name in names}
-    return ModelStep("people", graph, weights, (), "people.onnx", (), finds_people=True)
+    return ModelStep("people", graph, weights, (), "people.onnx", (), (), finds_people=True)
 
 
 @cache

@@ -24,6 +24,7 @@ from streamrec.nn.config import ModelConfig
 from streamrec.nn.ood import KnownFeatures
 from streamrec.nn.transforms import Transform
 from streamrec.runtime.engine import Arrays, Engine
+from streamrec.runtime.head_inputs import head_inputs
 from streamrec.runtime.load import engine_of, make_engine
 from streamrec.runtime.people import follow, initial_tracks, people_in
 from streamrec.sources.sampling import check_fps, is_due
@@ -247,6 +248,18 @@ class Recognizer:
         if self._engine.finds_people:
             tracks = follow(state.tracks, cache[-1], elapsed, self._people_transform, self.config.max_gap)
         return State(head, cache, clock, segment, probabilities, phase, strangeness, tracks)
+
+    def head_inputs(self, state: State) -> dict[str, np.ndarray]:
+        """By model, what its last layer read at the last frame of each stream: (N, D) float32, computed already.
+
+        A model whose head does not keep it is left out.
+
+        >>> recognizer = Recognizer.load("webcam")
+        >>> recognizer.head_inputs(recognizer.initial_state())["webcam"].shape
+        (1, 192)
+        """
+        inputs = head_inputs(self.config, state.head)
+        return {} if inputs is None else {self.name: inputs}
 
     def prefetch(self, frame: Frame) -> Frame:
         """The frame; where the engine can, it begins to encode its image now, and ``step`` goes on from there.
@@ -513,6 +526,10 @@ class RecognizerWrapper(Recognizer):
     ) -> None:
         """Called after each step, with its frames, the states before it, and what it returned."""
 
+    def head_inputs(self, state: State) -> dict[str, np.ndarray]:
+        """Its ``head_inputs``."""
+        return self._recognizer.head_inputs(state)
+
     def prefetch(self, frame: Frame) -> Frame:
         """Its ``prefetch``."""
         return self._recognizer.prefetch(frame)
@@ -623,6 +640,13 @@ class StreamRecognizer:
             models=self._events.models(prediction),
             people=prediction.people,
         )
+
+    def retune(self, events: Mapping[str, EventSettings]) -> None:
+        """Go on with other event settings, by model; what runs goes on."""
+        if isinstance(self._events, ModelTrackers):
+            self._events.retune(events)
+        elif isinstance(self._events, EventTracker):
+            self._events.retune(next(iter(events.values())))
 
     def __call__(self, image: Any, timestamp: float | None = None) -> Prediction:
         """The prediction alone, of ``recognize``."""
