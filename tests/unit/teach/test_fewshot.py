@@ -76,7 +76,9 @@ def test_labels_that_mean_nothing_are_not_reported_as_learned():
     right = judged = 0
     for seed in range(8):
         drawn = Drawn(seed)
-        examples = [replace(drawn.example("same"), label=label) for label in ("a", "b", "c") for _ in range(3)]
+        examples = [
+            replace(drawn.example("same"), label=label) for label in ("a", "b", "c") for _ in range(3)
+        ]
         _, report = fitted(examples)
         right, judged = right + report.right, judged + report.judged
     assert judged == 72

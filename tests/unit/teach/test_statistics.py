@@ -30,7 +30,11 @@ def test_they_equal_the_torch_heads_whatever_time_passes():
 
 def test_steps_equal_the_sequence():
     random = np.random.default_rng(1)
-    features, times, rates = random.normal(size=(9, 3)).astype(np.float32), np.arange(9) / 10, Rates.of(CONFIG)
+    features, times, rates = (
+        random.normal(size=(9, 3)).astype(np.float32),
+        np.arange(9) / 10,
+        Rates.of(CONFIG),
+    )
     memory, last = statistics.initial_memory(3), -np.inf
     for time, x, wanted in zip(times, features, statistics.of_sequence(times, features, rates), strict=True):
         found, memory = statistics.after(x[None], np.array([time - last]), memory, rates)
