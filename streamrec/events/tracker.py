@@ -145,7 +145,9 @@ class ModelTrackers:
     def models(self, prediction: Prediction) -> tuple[ModelResult, ...]:
         """What each model says."""
         return tuple(
-            ModelResult(name, replace(one, others=()), tracker.repetitions, tracker.is_unknown(one))
+            ModelResult(
+                name, replace(one, others=(), people=None), tracker.repetitions, tracker.is_unknown(one)
+            )
             for (name, tracker), one in zip(self._trackers.items(), prediction.each, strict=True)
         )
 

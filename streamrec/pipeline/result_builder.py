@@ -69,7 +69,16 @@ class ResultBuilder:
         latency = time.monotonic() - (frame.captured or asked)  # a caller's own frames have no capture time
         unknown = self._events.is_unknown(prediction)
         self._result = Result(
-            frame, prediction, events, latency, dropped, repetitions, still, unknown, models=models
+            frame,
+            prediction,
+            events,
+            latency,
+            dropped,
+            repetitions,
+            still,
+            unknown,
+            models=models,
+            people=prediction.people,
         )
         return self._result
 
