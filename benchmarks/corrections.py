@@ -164,14 +164,16 @@ def played_of(path: Path, recognizer: Recognizer, source: Source) -> Played:
         return Played(*(arrays[name] for name in ("times", "segments", "scores", "features")))
 
 
-def world_of(options: argparse.Namespace, seed: int, minutes: float, actions: str) -> World:
-    """A drawn camera."""
+def world_of(
+    options: argparse.Namespace, recognizer: Recognizer, seed: int, minutes: float, actions: str
+) -> World:
+    """A drawn camera, at about the model's own size."""
     scene = None if options.world != "figures" or options.one_place else 30.0
     settings = WorldSettings(
         kind=options.world,
         seed=seed,
-        width=256,
-        height=192,
+        width=max(recognizer.config.transform.width, 80),
+        height=max(recognizer.config.transform.height, 60),
         fps=10.0,
         seconds=60.0 * minutes,
         scene_seconds=scene,
@@ -188,14 +190,14 @@ def name_of(options: argparse.Namespace, minutes: float, actions: str, seed: int
 
 def camera_of(options: argparse.Namespace, recognizer: Recognizer, seed: int) -> Played:
     """One drawn camera on which nothing happens."""
-    world = world_of(options, seed, options.minutes, options.quiet)
+    world = world_of(options, recognizer, seed, options.minutes, options.quiet)
     path = options.folder / name_of(options, options.minutes, options.quiet, seed)
     return played_of(path, recognizer, world)
 
 
 def true_of(options: argparse.Namespace, recognizer: Recognizer) -> list[Played]:
     """Drawn true actions, each with the seconds around it."""
-    world = world_of(options, TRUE_SEED, options.true_minutes, options.true)
+    world = world_of(options, recognizer, TRUE_SEED, options.true_minutes, options.true)
     path = options.folder / name_of(options, options.true_minutes, options.true, TRUE_SEED)
     played = played_of(path, recognizer, world)
     background = recognizer.config.events.background
@@ -256,9 +258,13 @@ def judged(
     """Click, learn and count; None where the camera does not give enough events to click on."""
     name, own = recognizer.name, recognizer.config.events
     with Corrections(CorrectionStore(None)) as corrections:
-        index = click(corrections, played, recognizer, options.clicks)
+        for right in true["drawn"][: options.rights]:
+            click(corrections, right, recognizer, Verdict.right, 1)
+        true = {**true, "drawn": true["drawn"][options.rights :]}
+        index = click(corrections, played, recognizer, Verdict.wrong, options.clicks)
         rest = played.cut(float(played.times[min(index, len(played.times) - 1)]), float("inf"))
-        if len(corrections.store.active) < options.clicks or rest.seconds < 30.0:
+        said = sum(one.verdict is Verdict.wrong for one in corrections.store.active)
+        if said < options.clicks or rest.seconds < 60.0:
             return None
         row: dict[str, Any] = {
             "clicks": options.clicks,
@@ -285,25 +291,29 @@ def judged(
         return row
 
 
-def click(corrections: Corrections, played: Played, recognizer: Recognizer, clicks: int) -> int:
-    """Say of the first events that they are wrong, as they come; the number of the next frame."""
+def click(
+    corrections: Corrections, played: Played, recognizer: Recognizer, verdict: Verdict, clicks: int
+) -> int:
+    """Say this of the first events, as they come; the number of the next frame."""
     name = recognizer.name
     again = corrections.watching(Again(recognizer, played))
     settings = corrections.camera("door", {name: recognizer.config.events}, {name: recognizer.labels})
     tracker = EventTracker(recognizer.labels, settings[name])
     corrections.on_thresholds = lambda camera, moved: tracker.retune(moved[name])
-    state, segment, last = again.initial_state(), 0, 0.0
+    state, segment, last, said = again.initial_state(), -1, 0.0, 0
+    true = [label for label, _, _ in played.truth]
     for index, (when, now) in enumerate(zip(played.times.tolist(), played.segments.tolist(), strict=True)):
         events = tracker.finish(last) if now != segment else ()
-        prediction, state = again.step(Frame(BLANK, index, when, 0, "door"), state)
+        prediction, state = again.step(Frame(BLANK, index, when, now, "door"), state)
         events += tracker.step(prediction, when)
         segment, last = now, when
         for event in events:
-            if isinstance(event, ActionEnded):
+            if isinstance(event, ActionEnded) and (verdict is Verdict.wrong or event.label in true):
                 entry = entry_of(event, name)
                 corrections.noted(entry)
-                corrections.correct(entry, Verdict.wrong)
-                if len(corrections.store.active) == clicks:
+                corrections.correct(entry, verdict)
+                said += 1
+                if said == clicks:
                     return index + 1
     return len(played.times)
 
