@@ -62,6 +62,9 @@ def main() -> None:
     parser.add_argument("--true-minutes", type=float, default=2.0)
     parser.add_argument("--clicks", type=int, default=10)
     parser.add_argument(
+        "--rights", type=int, default=0, help="drawn true events that are called right before"
+    )
+    parser.add_argument(
         "--least", type=float, default=60.0, help="false events an hour of one that cries wolf"
     )
     parser.add_argument("--clips", type=Path, help="a folder of true actions, with an index.csv")
