@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from streamrec.sources.sampling import pace
     from streamrec.sources.synthetic import World, WorldSettings
     from streamrec.state import State
+    from streamrec.teach.corrections.corrector import Corrections
+    from streamrec.teach.teacher import Teacher
     from streamrec.types import ActionEnded, ActionStarted, Event, Frame, Prediction, Result, Source
 
 # From 1.29 on ONNX Runtime sends data about machine and model to its maker, unless this is set before the import.
@@ -48,6 +50,7 @@ _HOMES = {
     "Background": "outputs.sink",
     "CNNLSTM": "nn.model",
     "Callback": "outputs.sink",
+    "Corrections": "teach.corrections.corrector",
     "Event": "types",
     "EventDetector": "events.detector",
     "EventSettings": "events.detector",
@@ -67,6 +70,7 @@ _HOMES = {
     "State": "state",
     "StreamRecognizer": "runtime.recognizer",
     "StreamrecError": "errors",
+    "Teacher": "teach.teacher",
     "Transform": "nn.transforms",
     "VideoFile": "outputs.video_file",
     "Watcher": "pipeline.watcher",
@@ -91,6 +95,7 @@ __all__ = [
     "ActionStarted",
     "Background",
     "Callback",
+    "Corrections",
     "Event",
     "EventDetector",
     "EventSettings",
@@ -110,6 +115,7 @@ __all__ = [
     "State",
     "StreamRecognizer",
     "StreamrecError",
+    "Teacher",
     "Transform",
     "VideoFile",
     "Watcher",

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from streamrec.events.detector import EventSettings
+from streamrec.events.tracker import EventTracker, ModelTrackers, Tracker
 from streamrec.nn.config import ModelConfig
-from streamrec.runtime.recognizer import tracker_of
+from streamrec.runtime.recognizer import Recognizer, tracker_for, tracker_of
 from streamrec.types import Event, Frame, Prediction, Result
 
 
@@ -27,8 +28,21 @@ class ResultBuilder:
         events: EventSettings | Mapping[str, EventSettings] | None = None,
     ) -> None:
         configs = {"": configs} if isinstance(configs, ModelConfig) else configs
-        self._events = tracker_of(configs, events, source)
+        self._events: Tracker = tracker_of(configs, events, source)
         self._result: Result | None = None
+
+    @classmethod
+    def of(
+        cls,
+        recognizer: Recognizer,
+        source: str,
+        *,
+        events: EventSettings | Mapping[str, EventSettings] | None = None,
+    ) -> ResultBuilder:
+        """For a recognizer, whose labels may change while it runs."""
+        made = cls.__new__(cls)
+        made._events, made._result = tracker_for(recognizer, events, source), None
+        return made
 
     def build(
         self,
@@ -55,9 +69,25 @@ class ResultBuilder:
         latency = time.monotonic() - (frame.captured or asked)  # a caller's own frames have no capture time
         unknown = self._events.is_unknown(prediction)
         self._result = Result(
-            frame, prediction, events, latency, dropped, repetitions, still, unknown, models=models
+            frame,
+            prediction,
+            events,
+            latency,
+            dropped,
+            repetitions,
+            still,
+            unknown,
+            models=models,
+            people=prediction.people,
         )
         return self._result
+
+    def retune(self, events: Mapping[str, EventSettings]) -> None:
+        """Go on with other event settings, by model; from any thread. What runs goes on."""
+        if isinstance(self._events, ModelTrackers):
+            self._events.retune(events)
+        elif isinstance(self._events, EventTracker):
+            self._events.retune(next(iter(events.values())))
 
     def ending(self) -> Iterator[Result]:
         """The last result once more, with an end for what still runs; nothing where nothing runs."""

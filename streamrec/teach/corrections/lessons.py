@@ -1,0 +1,294 @@
+"""A lesson: examples made of corrections, the strength of the fit, and what it changes on the kept examples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from streamrec.errors import SettingsError
+from streamrec.events.detector import EventDetector, EventSettings
+from streamrec.events.thresholds import with_enters
+from streamrec.teach.corrections.known_events import KnownEvents
+from streamrec.teach.corrections.learned import Change, Examples, fit
+from streamrec.teach.corrections.moments import Moment
+from streamrec.teach.corrections.records import Correction, Verdict, new_correction_id
+from streamrec.teach.corrections.thresholds import LOST, height_of
+from streamrec.types import ActionStarted
+
+LEAST = 3  # corrections that are learned from
+PULLS = (1.0, 0.1, 0.01)  # that are tried, the strongest first
+SHARES = (0.25, 0.5, 0.75, 1.0)  # of a fit, that are tried
+FOLDS = 3  # of the corrections, and of the events that the model brings along
+SURE = 0.97  # the probability that an example asks for
+ACTIVE = 0.1  # probability from which on a frame of a wrong event is an example
+HELD = 1.0  # weight of a frame that holds the model in place
+LAG = 0.5  # seconds by which a score may follow what happens, or an event begin after its cause
+EACH_SAID, EACH_KNOWN = 12, 4  # frames of a correction, and of an event that the model brings along, at most
+
+Linear = tuple[np.ndarray, np.ndarray]  # weight (labels, D) and bias (labels,)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A correction, and its seconds."""
+
+    correction: Correction
+    moment: Moment
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many of some events are reported, before and after."""
+
+    before: int
+    after: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What was learned, on the kept examples, with the thresholds of before and after."""
+
+    model: str
+    corrections: int
+    pull: float  # of the fit: the less, the more was changed
+    share: float  # of the fit that is used
+    false: Counts = Counts(0, 0, 0)  # events that were wrong: the fewer are reported, the better
+    true: Counts = Counts(0, 0, 0)  # those that were right or missed: the more, the better
+    known: Counts = Counts(0, 0, 0)  # true events that the model brings along
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+    def judged(
+        self,
+        said: Sequence[Said],
+        known: KnownEvents,
+        labels: tuple[str, ...],
+        was: Mapping[str, EventSettings],
+        now: Mapping[str, EventSettings],
+        before: Change | None,
+        after: Change,
+    ) -> Lesson:
+        """The same with its counts; ``was`` and ``now``: settings by camera, ``before`` and ``after``: changes."""
+        counts = {"false": [0, 0, 0], "true": [0, 0, 0], "known": [0, 0, 0]}
+        for one in said:
+            label, kind = one.correction.label, "false" if one.correction.is_false else "true"
+            camera = one.correction.camera if one.correction.camera in now else next(iter(now))
+            _count(counts[kind], one.moment, label, labels, ((before, was[camera]),))
+            counts[kind][1] += after.heights.get(one.correction.id, 0.0) >= now[camera].of(label).enter
+        strict = [_strictest(list(each.values()), labels) for each in (was, now)]
+        for n, (label, moment) in enumerate(zip(known.labels, known.moments, strict=True)):
+            _count(counts["known"], moment, label, labels, ((before, strict[0]),))
+            counts["known"][1] += after.heights.get(str(n), 0.0) >= strict[1].of(label).enter
+        found = {name: Counts(*numbers) for name, numbers in counts.items()}
+        return Lesson(self.model, self.corrections, self.pull, self.share, **found)
+
+
+def learn(
+    model: str,
+    labels: tuple[str, ...],
+    settings: Mapping[str, EventSettings],
+    *,
+    said: Sequence[Said],
+    quiet: Sequence[tuple[np.ndarray, np.ndarray]],
+    known: KnownEvents,
+) -> tuple[Change, Lesson]:
+    """Fit a change to what was said; raises ``SettingsError`` where that is too little, or means forgetting.
+
+    Each correction and each true event is judged by a fit to the others, as alarm calibration judges its thresholds:
+    what was learned from looks better than what comes. Of several strengths it takes the one with which the most
+    corrections are followed; never one with which more than ``LOST`` of the true events are no longer reported.
+    """
+    if len(said) < LEAST:
+        raise SettingsError(
+            f"{model}: {len(said)} corrections can be learned from, and it takes {LEAST}: their seconds are kept where "
+            "the event was less than some minutes old, or is one of the last hundreds"
+        )
+    trial = _Trial(labels, settings, said, quiet, known)
+    best: tuple[float, float, float] | None = None
+    for pull in PULLS:
+        folds = [trial.fit(pull, fold) for fold in range(FOLDS)]
+        for share in SHARES:
+            judged = trial.judged(folds, share)
+            if judged is not None and (best is None or judged < best[0]):
+                best = judged, pull, share
+    if best is None:
+        raise SettingsError(
+            f"{model}: what was said looks so much like the true events that it knows that it would forget some of "
+            "them; the thresholds have moved as far as they may"
+        )
+    _, pull, share = best
+    weight, bias = (share * part for part in trial.fit(pull))
+    heights = trial.heights([trial.fit(pull, fold) for fold in range(FOLDS)], share)
+    change = Change(
+        model,
+        labels,
+        weight,
+        bias,
+        id=new_correction_id(said[-1].correction.made),
+        learned_from=tuple(one.correction.id for one in said),
+        heights=heights,
+    )
+    return change, Lesson(model, len(said), pull, share)
+
+
+class _Trial:
+    """What a fit does to the events that are known: each is judged by fits to the others."""
+
+    def __init__(
+        self,
+        labels: tuple[str, ...],
+        settings: Mapping[str, EventSettings],
+        said: Sequence[Said],
+        quiet: Sequence[tuple[np.ndarray, np.ndarray]],
+        known: KnownEvents,
+    ) -> None:
+        self._labels, self._settings, self._said, self._quiet = labels, settings, said, quiet
+        self._common = next(iter(settings.values()))
+        self._background = [n for n, label in enumerate(labels) if label in self._common.background]
+        self._known = list(zip(known.labels, known.moments, strict=True))
+        self._told = [reports(one, label, labels, self._common, None) for label, one in self._known]
+        self._right = [one.correction.verdict is Verdict.right and self._reported(one, None) for one in said]
+
+    def fit(self, pull: float, fold: int | None = None) -> Linear:
+        """A fit to all, or to all but a fold of them."""
+        said = [one for n, one in enumerate(self._said) if n % FOLDS != fold]
+        moments = [one for n, (_, one) in enumerate(self._known) if n % FOLDS != fold]
+        held = held_examples(self._quiet, moments, self._said[0].moment.features.shape[1])
+        return fit(examples_of(said, held, self._labels, self._background), pull=pull)
+
+    def judged(self, folds: Sequence[Linear], share: float) -> float | None:
+        """How many corrections are not followed; None: too many true events are forgotten."""
+        changes = [(share * weight, share * bias) for weight, bias in folds]
+        lost = sum(
+            told and not reports(one, label, self._labels, self._common, changes[n % FOLDS])
+            for n, ((label, one), told) in enumerate(zip(self._known, self._told, strict=True))
+        )
+        here = [self._reported(one, changes[n % FOLDS]) for n, one in enumerate(self._said)]
+        right = sum(self._right)
+        if (
+            lost > LOST * sum(self._told)
+            or right - sum(told for told, was in zip(here, self._right, strict=True) if was) > LOST * right
+        ):
+            return None
+        return sum(told == one.correction.is_false for told, one in zip(here, self._said, strict=True))
+
+    def heights(self, folds: Sequence[Linear], share: float) -> dict[str, float]:
+        """The highest threshold at which each is reported: corrections by their ids, known events by their numbers."""
+        changes = [(share * weight, share * bias) for weight, bias in folds]
+        found = {}
+        for n, one in enumerate(self._said):
+            label, settings = one.correction.label, self._of(one)
+            scores = one.moment.changed(*changes[n % FOLDS])
+            found[one.correction.id] = height_of(one.moment.times, scores, self._labels, settings, label)
+        for n, (label, moment) in enumerate(self._known):
+            scores = moment.changed(*changes[n % FOLDS])
+            found[str(n)] = height_of(moment.times, scores, self._labels, self._common, label)
+        return found
+
+    def _of(self, one: Said) -> EventSettings:
+        return self._settings.get(one.correction.camera, self._common)
+
+    def _reported(self, one: Said, change: Linear | None) -> bool:
+        return reports(one.moment, one.correction.label, self._labels, self._of(one), change)
+
+
+def held_examples(
+    quiet: Sequence[tuple[np.ndarray, np.ndarray]], known: Sequence[Moment], width: int
+) -> Examples | None:
+    """Frames on which the model is to say what it says; features are ``width`` wide. None: there are none."""
+    held: list[tuple[np.ndarray, np.ndarray]] = []
+    for moment in known:
+        if moment.features.shape[1] == width:
+            strongest = np.argsort(-moment.rows().max(1), kind="stable")[:EACH_KNOWN]
+            held.append((moment.features[strongest].astype(np.float32), moment.rows()[strongest]))
+    held += [(row[None].astype(np.float32), scores[None]) for row, scores in quiet if len(row) == width]
+    if not held:
+        return None
+    features, scores = (np.concatenate(each) for each in zip(*held, strict=True))
+    return Examples(features, scores, scores, np.full(len(scores), HELD, np.float32))
+
+
+def examples_of(
+    said: Sequence[Said], held: Examples | None, labels: tuple[str, ...], background: Sequence[int]
+) -> Examples:
+    """The frames of all that was said, and what is to be said of each; with those that hold the model in place."""
+    parts = [part for one in said if (part := _examples_of(one, labels, background)) is not None]
+    if not parts:
+        raise SettingsError("nothing of what was said can be learned from: no frame of it has a score")
+    return Examples.joined([*parts, *([] if held is None else [held])])
+
+
+def _examples_of(one: Said, labels: tuple[str, ...], background: Sequence[int]) -> Examples | None:
+    """The frames of one correction that are about its label."""
+    moment, said = one.moment, one.correction
+    scores, label = moment.rows(), labels.index(said.label)
+    begins, ends = moment.span
+    when = moment.feature_times
+    if said.verdict is Verdict.missed:  # who marks it begins early rather than late
+        within = (when >= begins + (ends - begins) / 4) & (when <= ends)
+    else:
+        within = (when >= begins - LAG) & (when <= ends + LAG) & (scores[:, label] >= ACTIVE)
+    rows = np.flatnonzero(within)
+    if not len(rows):
+        return None
+    rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), EACH_SAID)).astype(int))]
+    targets = scores[rows].copy()
+    if said.is_false:
+        freed = targets[:, label].copy()
+        targets[:, label] = np.minimum(targets[:, label], 1.0 - SURE)
+        freed -= targets[:, label]
+        if said.truth in labels:
+            targets[:, labels.index(said.truth)] += freed
+        else:
+            others = list(background) or [n for n in range(len(labels)) if n != label]
+            targets[:, others] += freed[:, None] / len(others)
+    else:
+        rest = np.delete(np.arange(len(labels)), label)
+        missing = np.maximum(SURE - targets[:, label], 0.0)
+        targets[:, rest] *= 1.0 - missing[:, None] / np.maximum(targets[:, rest].sum(1, keepdims=True), 1e-6)
+        targets[:, label] += missing
+    weights = np.full(len(rows), min(1.0, 5.0 / len(rows)), np.float32)
+    return Examples(moment.features[rows].astype(np.float32), scores[rows], targets, weights)
+
+
+def reports(
+    moment: Moment,
+    label: str,
+    labels: tuple[str, ...],
+    settings: EventSettings,
+    change: Linear | None,
+) -> bool:
+    """Whether an event of the label is reported in these seconds."""
+    if label not in labels or moment.scores.shape[1] != len(labels):
+        return False
+    scores = moment.scores if change is None else moment.changed(*change)
+    found = EventDetector(labels, settings).replay(moment.times.tolist(), scores)
+    return any(isinstance(event, ActionStarted) and event.label == label for _, event in found)
+
+
+def _count(
+    counts: list[int],
+    moment: Moment,
+    label: str,
+    labels: tuple[str, ...],
+    pairs: Sequence[tuple[Change | None, EventSettings]],
+) -> None:
+    for n, (change, settings) in enumerate(pairs):
+        of = None if change is None else (change.weight, change.bias)
+        counts[n] += reports(moment, label, labels, settings, of)
+    counts[2] += 1
+
+
+def _strictest(settings: Sequence[EventSettings], labels: tuple[str, ...]) -> EventSettings:
+    """Of several cameras' settings the highest threshold of each label."""
+    first = settings[0]
+    highest = {label: max(one.of(label).enter for one in settings) for label in labels}
+    return with_enters(
+        first, {label: enter for label, enter in highest.items() if label not in first.background}
+    )
