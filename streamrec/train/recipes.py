@@ -81,7 +81,6 @@ ENSEMBLE = MappingProxyType(
         "encoder": PERSON_JOINTS,
         "transform": PERSON["transform"],
         "head": "ensemble",
-        "standardize": True,
         "hidden_size": 96,
         "dropout": 0.4,
     }
@@ -195,9 +194,8 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             about="the shipped model fall",
             settings=replace(
                 ENSEMBLE_STEPS,
-                balance=0.5,  # falls are rare among all that is played
                 # Before, a fall resembles sitting down; afterwards, lying down on purpose.
-                linear=LinearSettings(onset=0.4, longest=2.5, penalty=1.0),
+                linear=LinearSettings(onset=0.5, longest=2.5, penalty=1.0),
             ),
             config=MappingProxyType(
                 {
@@ -225,9 +223,10 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             config=MappingProxyType(
                 {
                     **ENSEMBLE,
+                    "standardize": True,
                     "keypoint_share": 0.85,  # its maps take a gym for an exercise
                     "counted": EXERCISES,
-                    "events": EventSettings(enter=0.8, leave=0.4, shortest=1.0, merge_gap=1.0),
+                    "events": EventSettings(enter=0.7, leave=0.4, smoothing=1.0, shortest=1.0, merge_gap=1.0),
                     "about": "Push-ups, pull-ups, squats and dips, counted; learned from 62 clips, drawn people and "
                     "motion capture, with falls and fights as background.",
                 }
