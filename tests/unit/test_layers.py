@@ -93,6 +93,7 @@ IMPORTED_IN = {
         "nn.encoders.last_maps",
         "nn.encoders.motion",
         "nn.encoders.person",
+        "nn.encoders.person_joints",
         "nn.encoders.movenet",
         "nn.encoders.optical_flow",
         "nn.encoders.running_std",

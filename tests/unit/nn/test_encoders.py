@@ -18,10 +18,11 @@ from streamrec.nn.encoders import (
 from streamrec.nn.encoders.keypoints import NAME as KEYPOINTS
 from streamrec.nn.encoders.optical_flow import LIMIT, NOISE, described, lucas_kanade
 from streamrec.nn.encoders.person import PERSONS
+from streamrec.nn.encoders.person_joints import NAME as PERSON_JOINTS
 from streamrec.nn.encoders.running_std import FLOOR, RunningStd
 
 # Those that take any size and any picture; the others have tests of their own.
-OTHERS = [name for name in OWN if name not in (*PERSONS, KEYPOINTS)]
+OTHERS = [name for name in OWN if name not in (*PERSONS, KEYPOINTS, PERSON_JOINTS)]
 
 
 @pytest.mark.parametrize(

@@ -127,11 +127,11 @@ def test_what_is_given_goes_before_the_recipe_that_was_chosen():
 
 
 @pytest.mark.parametrize(
-    "asked", [("fight", {}), ("fall", {}), ("people", {}), (None, {"encoder": "person-joints"})]
+    "asked", [("fight", {}), ("fall", {}), ("workout", {}), ("people", {}), (None, {"encoder": "person-joints"})]
 )
 def test_an_encoder_that_knows_people_has_its_weights_without_being_asked_for_them(asked):
     name, config = asked
     weights = put_together(name, config=config)[2]
     assert weights is not None
-    assert weights.endswith("fall.safetensors")
+    assert weights.endswith("fight.safetensors")
     assert put_together(name, config=config, weights="webcam")[2].endswith("webcam.safetensors")

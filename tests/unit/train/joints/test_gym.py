@@ -39,7 +39,7 @@ def test_a_phase_is_known_within_exercises_alone(scenes):
     known = 0
     for scene in scenes:
         if scene.phases is None:
-            assert not scene.labels.any()
+            assert {*scene.label_names()} <= {"background", "squats"}  # a person before a webcam
             continue
         phased = np.isfinite(scene.phases[:, 0])
         assert scene.labels[phased].all()
