@@ -246,13 +246,14 @@ def test_in_a_window_the_keys_teach(tmp_path):
     words = ["0", "--window", "--out", str(out), "--seconds", "0.5", "--countdown", "0.5"]
     code = f"{WINDOW}\nsys.argv = ['streamrec', 'teach', *{words!r}]\nmain()"
     done = subprocess.run(
-        ["xvfb-run", "-a", sys.executable, "-c", code],
+        # -noreset: a server that its last client has left begins anew, and the next one may wait for it for ever
+        ["xvfb-run", "-a", "-s", "-noreset -screen 0 1280x1024x24", sys.executable, "-c", code],
         cwd=ROOT,
         env=environment(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "wave: example 3" in done.stdout and "wave: example 4" in done.stdout
