@@ -23,8 +23,10 @@ import numpy as np
 from streamrec.events.people.assignment import assign
 from streamrec.events.people.detections import Detections, Rectangle, overlaps, read_detections
 from streamrec.events.people.tracker import TrackSettings, no_tracks, people_of, step_tracks
+from streamrec.train.joints.camera import NET_HEIGHT, NET_WIDTH
 from streamrec.train.joints.crossing import Crossing, crossing
 
+ASPECT = NET_WIDTH / NET_HEIGHT
 RATES = (5, 10, 15)
 LOST = (0.0, 0.3)
 Frames = list[list[tuple[int, np.ndarray]]]  # of each frame the people: a number and a box (4,)
@@ -57,11 +59,11 @@ def picture_of(scene: Crossing) -> Rectangle:
 def ours(scene: Crossing, fps: float, settings: TrackSettings = TrackSettings()) -> Frames:
     """Our tracker."""
     tracks, last, said = no_tracks(), -np.inf, []
-    aspect, picture = scene.camera.aspect, picture_of(scene)
+    picture = picture_of(scene)
     for people, moment in zip(scene.people, scene.timestamps, strict=True):
-        found = read_detections(people, picture)
-        tracks = step_tracks(tracks, found, float(moment - last), aspect=aspect, settings=settings)
-        said.append([(person.id, np.array(person.box)) for person in people_of(tracks, aspect)])
+        found = read_detections(people)
+        tracks = step_tracks(tracks, found, float(moment - last), aspect=ASPECT, settings=settings)
+        said.append([(person.id, np.array(person.box)) for person in people_of(tracks, ASPECT, picture)])
         last = moment
     return said
 
@@ -121,10 +123,12 @@ def sizes(scene: Crossing) -> np.ndarray:
 def pixels_of(scene: Crossing) -> Iterable[Detections]:
     """The detections in pixels, the many places that hold nobody left out."""
     pixels = sizes(scene)
+    picture = picture_of(scene)
+    offset, size = (picture.top, picture.left) * 2, (picture.tall, picture.wide) * 2
     for people in scene.people:
-        found = read_detections(people, picture_of(scene), 0.08)
-        keypoints = found.keypoints * np.array((*pixels[:2], 1.0))
-        yield Detections(keypoints, found.boxes * pixels, found.scores)
+        found = read_detections(people, 0.08)
+        boxes = ((found.boxes - offset) / size).clip(0.0, 1.0) * pixels
+        yield Detections(found.keypoints, boxes, found.scores)
 
 
 def measure(scene: Crossing, said: Frames, score: Score) -> None:

@@ -66,6 +66,9 @@ class Prediction:
     # none.
     strangeness: float | None = None
     others: tuple[Prediction, ...] = ()  # of further models, on the same frame
+    people: tuple[Person, ...] | None = (
+        None  # who is in the frame; None: the recognizer was not asked for people
+    )
 
     @classmethod
     def of(
@@ -172,6 +175,8 @@ class Result:
     repeated: bool = False  # the last result of the stream once more, only to bring the events that ended it
     # What each model says, where several watch the source; the fields above are the first's. Empty: there is only one.
     models: tuple[ModelResult, ...] = ()
+    # Who is in the frame, as far as they were found in it, by number. None: the recognizer was not asked for people.
+    people: tuple[Person, ...] | None = None
 
     @property
     def each(self) -> tuple[ModelResult, ...]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from streamrec.commands.correcting import open_corrections
 from streamrec.commands.outputs import LinesView, Outputs, PageView, View
 from streamrec.commands.reload import Changes, Reload
 from streamrec.commands.roster import Plan, Roster
@@ -22,11 +23,13 @@ from streamrec.notify.dispatcher import Dispatcher, DispatchSettings
 from streamrec.pipeline.watcher import Camera, Watcher
 from streamrec.runtime.checkpoint import model_file
 from streamrec.runtime.joint import open_models
+from streamrec.runtime.people import can_find_people, find_people_anyway
 from streamrec.runtime.recognizer import Recognizer
 from streamrec.settings.cameras_file import WatchFile
 from streamrec.settings.resolve import InForce
 from streamrec.settings.tuned_file import Tuned
 from streamrec.sources.open import file_of
+from streamrec.teach.corrections.corrector import Corrections
 from streamrec.types import Health, Result, SourceState
 
 if TYPE_CHECKING:
@@ -50,6 +53,7 @@ class WatchJob:
     engine: str = "auto"
     device: str = "auto"
     threads: int | None = None  # of one step; None: what suits the model
+    people: bool | None = None  # follow them where a camera's models can; None: where they find them anyway
     tuned: Tuned = field(default_factory=Tuned)  # what ``streamrec tune`` found, for cameras of its model
     inputs: tuple[Path, ...] = ()  # files that other options read
 
@@ -100,11 +104,27 @@ class WatchJob:
     def load(self, *models: str) -> Recognizer:
         """The recognizer of one model, or of several that watch together: what was tuned is about one alone."""
         if len(models) > 1:
-            return open_models(models, engine=self.engine, device=self.device, threads=self.threads)
+            return open_models(
+                models,
+                engine=self.engine,
+                device=self.device,
+                threads=self.threads,
+                people=self.finds_people(models),
+            )
         running = self.in_force.running(models[0])
         return Recognizer.load(
-            models[0], engine=running.engine, device=running.device, threads=running.threads
+            models[0],
+            engine=running.engine,
+            device=running.device,
+            threads=running.threads,
+            people=self.finds_people(models),
         )
+
+    def finds_people(self, models: Sequence[str]) -> bool:
+        """Whether people are followed on cameras with these models: as was asked, where one of them can."""
+        if self.people is None:
+            return find_people_anyway(models)
+        return self.people and can_find_people(models)
 
 
 class _Watching:
@@ -140,9 +160,17 @@ class _Watching:
         terminal.warn(file)
         self._dispatcher = stack.enter_context(Dispatcher(after, terminal.log))
         self._live = None
+        corrections = open_corrections(after, terminal.log, page=job.web is not None)
+        if corrections is not None:
+            stack.enter_context(corrections)
         if job.web is not None:
             page = PageView(
-                job.web, self._dispatcher, terminal.log, file=job.in_force, secrets=terminal.secrets
+                job.web,
+                self._dispatcher,
+                terminal.log,
+                file=job.in_force,
+                secrets=terminal.secrets,
+                corrections=corrections,
             )
             views.insert(0, stack.enter_context(page))
             self._live = page.live
@@ -151,15 +179,21 @@ class _Watching:
         stack.callback(self._watcher.close, _PATIENCE)  # also after an error
         self._roster = Roster(
             self._watcher,
-            lambda models: self._dispatcher.recorded(job.load(*models)),
+            lambda models: self._loaded(models, corrections),
             self._dispatcher,
             written,
+            corrections,
         )
         plan = self._roster.prepare(file, after)
         self._report(self._roster.apply(plan) or "no camera is enabled")
         for note in plan.notes:
             terminal.log(note)
         stack.enter_context(terminal.table_shown())
+
+    def _loaded(self, models: tuple[str, ...], corrections: Corrections | None) -> Recognizer:
+        # What a flight recorder keeps is the model's own: a replay does not know what was learned.
+        recognizer = self._dispatcher.recorded(self._job.load(*models))
+        return recognizer if corrections is None else corrections.watching(recognizer)
 
     def _report(self, text: str) -> None:
         self._terminal.log(f"{self._job.path.name}: {text}")

@@ -48,10 +48,15 @@ class EventTracker:
         counting: CountSettings | None = None,
         source: str = "",
     ) -> None:
+        self._labels = tuple(labels)
         self._detector = EventDetector(labels, settings)
         self._counter = RepetitionCounter(labels, counted, counting)
         self._source = source
         self.reset()
+
+    def retune(self, settings: EventSettings) -> None:
+        """Go on with other settings; what runs goes on. From any thread: it counts from the next prediction on."""
+        self._detector = EventDetector(self._labels, settings)
 
     def reset(self) -> None:
         """Forget everything; what runs is not reported as ended."""
@@ -100,6 +105,12 @@ class ModelTrackers:
         self._trackers = dict(trackers)
         self._first = next(iter(self._trackers.values()))
 
+    def retune(self, settings: Mapping[str, EventSettings]) -> None:
+        """Go on with other settings, by model; as ``EventTracker.retune``."""
+        for name, own in settings.items():
+            if name in self._trackers:
+                self._trackers[name].retune(own)
+
     def reset(self) -> None:
         """Forget everything; what runs is not reported as ended."""
         for tracker in self._trackers.values():
@@ -134,7 +145,9 @@ class ModelTrackers:
     def models(self, prediction: Prediction) -> tuple[ModelResult, ...]:
         """What each model says."""
         return tuple(
-            ModelResult(name, replace(one, others=()), tracker.repetitions, tracker.is_unknown(one))
+            ModelResult(
+                name, replace(one, others=(), people=None), tracker.repetitions, tracker.is_unknown(one)
+            )
             for (name, tracker), one in zip(self._trackers.items(), prediction.each, strict=True)
         )
 

@@ -21,7 +21,12 @@ from streamrec.types import Frame, Result, Source
 
 
 def results(
-    source: Any, recognizer: Recognizer, *, fps: float | None = None, still: float | None = None
+    source: Any,
+    recognizer: Recognizer,
+    *,
+    fps: float | None = None,
+    still: float | None = None,
+    builder: ResultBuilder | None = None,
 ) -> Generator[Result]:
     """Recognize a source, from ``open_source`` or anything that it takes, until it ends.
 
@@ -29,11 +34,11 @@ def results(
     frame is recognized; of a file no due frame is missed. Every action that started has ended when the source ends or
     fails: in the last result of a file, in one further result of a camera that repeats its last frame
     (``Result.repeated``). ``still``: a scene without motion is recognized every so many seconds only
-    (``MotionGate``).
+    (``MotionGate``). ``builder``: turns predictions into events; None: one with the models' own settings.
     """
     source, fps = _checked(source, recognizer, fps)
     source.settle()
-    builder = ResultBuilder.of(recognizer, source.name)
+    builder = builder or ResultBuilder.of(recognizer, source.name)
     state = recognizer.initial_state()
     gate = None if still is None else MotionGate(still, most=recognizer.config.max_gap)
     try:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from streamrec.events.detector import EventSettings
-from streamrec.events.tracker import Tracker
+from streamrec.events.tracker import EventTracker, ModelTrackers, Tracker
 from streamrec.nn.config import ModelConfig
 from streamrec.runtime.recognizer import Recognizer, tracker_for, tracker_of
 from streamrec.types import Event, Frame, Prediction, Result
@@ -69,9 +69,25 @@ class ResultBuilder:
         latency = time.monotonic() - (frame.captured or asked)  # a caller's own frames have no capture time
         unknown = self._events.is_unknown(prediction)
         self._result = Result(
-            frame, prediction, events, latency, dropped, repetitions, still, unknown, models=models
+            frame,
+            prediction,
+            events,
+            latency,
+            dropped,
+            repetitions,
+            still,
+            unknown,
+            models=models,
+            people=prediction.people,
         )
         return self._result
+
+    def retune(self, events: Mapping[str, EventSettings]) -> None:
+        """Go on with other event settings, by model; from any thread. What runs goes on."""
+        if isinstance(self._events, ModelTrackers):
+            self._events.retune(events)
+        elif isinstance(self._events, EventTracker):
+            self._events.retune(next(iter(events.values())))
 
     def ending(self) -> Iterator[Result]:
         """The last result once more, with an end for what still runs; nothing where nothing runs."""

@@ -128,6 +128,10 @@ class Camera:
             self._forget_times(now)
             return len(self._times) / min(_RECENT, max(now - self._began, 0.1))
 
+    def retune(self, events: Mapping[str, EventSettings]) -> None:
+        """Go on with other event settings, by model; from any thread. What runs goes on, and no state is lost."""
+        self._builder.retune(events)
+
     # -- what follows is between the camera, its thread and its watcher
 
     def _choose(self, frames: Iterator[Frame]) -> Iterator[Frame]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from streamrec.core.files import open_regular
 from streamrec.core.version import version_of
@@ -21,7 +21,7 @@ from streamrec.settings.resolve import InForce
 from streamrec.web import jpeg
 from streamrec.web.access_control import AccessControl, Refused, client_of
 from streamrec.web.auth import AccessFile
-from streamrec.web.live import EVENTS_PER_PAGE, LiveState, event_json, json_bytes
+from streamrec.web.live import EVENTS_PER_PAGE, LiveState, json_bytes
 from streamrec.web.middleware import error_body
 from streamrec.web.prometheus import metrics
 from streamrec.web.websocket_hub import VERSION, WebSocketHub
@@ -117,6 +117,10 @@ def make_app(context: PageContext) -> FastAPI:
         from streamrec.web.settings_routes import settings_routes
 
         app.include_router(settings_routes(context.live, CamerasEditor(context.cameras_file, os.environ)))
+    if context.live.corrections is not None:
+        from streamrec.web.correction_routes import correction_routes
+
+        app.include_router(correction_routes(context.live, context.live.corrections))
     if context.teach is not None:
         from streamrec.web.teach_routes import teach_routes
 
@@ -230,6 +234,7 @@ def session_routes(context: PageContext) -> APIRouter:
             "password": bool(access.access),
             "editable": context.cameras_file is not None,
             "history": not context.live.history.in_memory,
+            "corrections": context.live.corrections is not None,
             "teaches": context.teach is not None,
             "software": f"streamrec {version_of() or ''}".rstrip(),
         }
@@ -327,10 +332,12 @@ def event_routes(context: PageContext) -> APIRouter:
         until: datetime | None = None,
         camera: Annotated[list[str] | None, Query(max_length=100)] = None,
         label: Annotated[list[str] | None, Query(max_length=100)] = None,
+        said: Annotated[Literal["right", "wrong", "other", "any", "nothing"] | None, Query()] = None,
         after: Annotated[str | None, Query(max_length=64)] = None,
         limit: Annotated[int, Query(ge=1, le=500)] = EVENTS_PER_PAGE,
     ) -> Response:
-        """Events, the newest first, page by page."""
+        """Events, the newest first, page by page. ``said``: those of which this was said; any, or nothing."""
+        ids, but = live.events_said(said)
         found = await asyncio.to_thread(
             live.history.query,
             since=_seconds("since", since),
@@ -339,9 +346,11 @@ def event_routes(context: PageContext) -> APIRouter:
             label=label,
             after=after,
             limit=limit,
+            ids=ids,
+            but=but,
         )
         more = found[-1].id if len(found) == limit else None
-        page = {"version": VERSION, "events": [event_json(entry) for entry in found], "more": more}
+        page = {"version": VERSION, "events": [live.event(entry) for entry in found], "more": more}
         return Response(json_bytes(page), media_type="application/json")
 
     @router.get("/api/v1/events/{id}", response_model=EventJson, responses=_NOT_FOUND)
@@ -350,7 +359,7 @@ def event_routes(context: PageContext) -> APIRouter:
         entry = await asyncio.to_thread(live.history.get, id)
         if entry is None:
             raise HTTPException(404, "there is no such event")
-        return Response(json_bytes(event_json(entry)), media_type="application/json")
+        return Response(json_bytes(live.event(entry)), media_type="application/json")
 
     @router.get("/api/v1/events/{id}/clip", response_class=FileResponse, responses=_NOT_FOUND)
     async def clip(id: _EVENT_ID) -> FileResponse:

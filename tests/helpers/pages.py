@@ -131,9 +131,10 @@ def open_page(ways_in) -> Iterator[Callable[..., Page]]:
         history: Any = None,
         file: Path | None = None,
         teach: Any = None,
+        corrections: Any = None,
         **settings: Any,
     ) -> Page:
-        live = LiveState(history)
+        live = LiveState(history, corrections=corrections)
         actors = {name: Actor(name, live) for name in names or ("door", "yard")}
         live.beat(actors.values())
         chosen = WebSettings(port=0, **{"access": ways_in[0] if guarded else Access(), **settings})

@@ -26,7 +26,7 @@ class Rectangle(NamedTuple):
 
 
 class Detections(NamedTuple):
-    """People (P) that were found in one picture, in parts of the camera's picture."""
+    """People (P) that were found in one picture, in parts of the model's input."""
 
     keypoints: np.ndarray  # (P, 17, 3) float64: y, x and a score from 0 to 1
     boxes: np.ndarray  # (P, 4) float64: ymin, xmin, ymax, xmax
@@ -37,14 +37,11 @@ class Detections(NamedTuple):
         return Detections(*(array[wanted] for array in self))
 
 
-def read_detections(people: np.ndarray, picture: Rectangle = Rectangle(), least: float = 0.0) -> Detections:
-    """(6, 56) as the detector gives them, in parts of the model's input -> those of at least this score."""
+def read_detections(people: np.ndarray, least: float = 0.0) -> Detections:
+    """(6, 56) as the detector gives them -> those of at least this score."""
     rows = people[people[:, PERSON - 1] >= least].astype(np.float64)
-    offset, size = np.array((picture.top, picture.left)), np.array((picture.tall, picture.wide))
     keypoints = rows[:, : 3 * KEYPOINTS].reshape(-1, KEYPOINTS, 3)
-    keypoints[..., :2] = (keypoints[..., :2] - offset) / size
-    boxes = (rows[:, 3 * KEYPOINTS : PERSON - 1] - np.tile(offset, 2)) / np.tile(size, 2)
-    return Detections(keypoints, boxes.clip(0.0, 1.0), rows[:, PERSON - 1])
+    return Detections(keypoints, rows[:, 3 * KEYPOINTS : PERSON - 1], rows[:, PERSON - 1])
 
 
 def overlaps(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:

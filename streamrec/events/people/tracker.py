@@ -21,12 +21,12 @@ from typing import NamedTuple
 import numpy as np
 
 from streamrec.events.people.assignment import assign
-from streamrec.events.people.detections import KEYPOINTS, SPREADS, Detections
+from streamrec.events.people.detections import KEYPOINTS, SPREADS, Detections, Rectangle
 from streamrec.types import Person
 
 SLOTS = 12  # tracks of a stream: six people who are seen, and as many who are waited for
 _VALUE, _VELOCITY, _PP, _PV, _VV = range(5)  # of y and x, and their variances
-_LEAST = 0.02  # of a body's size, in heights of the picture
+_LEAST = 0.02  # of a body's size, in heights of the input
 _LEAST_SURE = 1e-3  # of a keypoint's weight
 _COVERED = 0.3  # share of a body's area that is missing where its box says nothing of its place any more
 _INSTANT = 1e-6  # seconds: frame times are sums of rounded steps
@@ -60,7 +60,7 @@ class TrackSettings:
 class Tracks(NamedTuple):
     """The people of one stream; axis 0 of all but ``issued`` is the slot, and a slot without hits is empty.
 
-    Places are in heights of the picture: y from 0 to 1, x to its aspect.
+    Places are in heights of the model's input: y from 0 to 1, x to its aspect.
     """
 
     number: np.ndarray  # (S,) int64: the person's; 0: not sure to be one yet
@@ -75,7 +75,7 @@ class Tracks(NamedTuple):
     keypoints: np.ndarray  # (S, 17, 3) float64: as they were found last; y, x and score
     box: np.ndarray  # (S, 4) float64: as it was found last
     score: np.ndarray  # (S,) float64
-    issued: np.ndarray  # () int64: the last number that was given
+    issued: np.ndarray  # (1,) int64: the last number that was given
 
 
 def no_tracks(issued: int = 0) -> Tracks:
@@ -91,7 +91,7 @@ def no_tracks(issued: int = 0) -> Tracks:
         keypoints=np.zeros((SLOTS, KEYPOINTS, 3)),
         box=np.zeros((SLOTS, 4)),
         score=np.zeros(SLOTS),
-        issued=np.array(issued, np.int64),
+        issued=np.array([issued], np.int64),
     )
 
 
@@ -104,13 +104,13 @@ def step_tracks(
     max_gap: float = 2.0,
     settings: TrackSettings = TrackSettings(),
 ) -> Tracks:
-    """The tracks after a frame, ``elapsed`` seconds after the one before, of a picture of this width by height.
+    """The tracks after a frame, ``elapsed`` seconds after the one before; ``aspect``: width by height of the input.
 
     All are forgotten where ``elapsed`` is not within 0 to ``max_gap``, as the rest of a stream's memory is; numbers
     are never given twice.
     """
     if not 0.0 <= elapsed <= max_gap:
-        tracks = no_tracks(int(tracks.issued))
+        tracks = no_tracks(int(tracks.issued[0]))
     seen = _once(_Seen.of(found.only(found.scores >= settings.unsure), aspect), settings)
     if not len(seen.score) and not tracks.hits.any():
         return tracks
@@ -126,16 +126,18 @@ def step_tracks(
     return after
 
 
-def people_of(tracks: Tracks, aspect: float) -> tuple[Person, ...]:
-    """The people who were found in the last frame and have a number, in its order."""
-    scale = np.array((1.0, aspect))
+def people_of(tracks: Tracks, aspect: float, picture: Rectangle = Rectangle()) -> tuple[Person, ...]:
+    """The people who were found in the last frame and have a number, in its order, in parts of the camera's picture."""
+    scale = np.array((picture.tall, picture.wide * aspect))
+    offset = np.array((picture.top, picture.left)) / (picture.tall, picture.wide)
     shown = np.flatnonzero((tracks.number > 0) & (tracks.hits > 0) & (tracks.unseen == 0.0))
     people = []
     for slot in sorted(shown, key=lambda slot: int(tracks.number[slot])):
-        keypoints = tracks.keypoints[slot].astype(np.float32)
-        keypoints[:, :2] /= scale
+        keypoints = tracks.keypoints[slot].copy()
+        keypoints[:, :2] = keypoints[:, :2] / scale - offset
+        keypoints = keypoints.astype(np.float32)
         keypoints.setflags(write=False)
-        box = tracks.box[slot] / np.tile(scale, 2)
+        box = (tracks.box[slot] / np.tile(scale, 2) - np.tile(offset, 2)).clip(0.0, 1.0)
         ymin, xmin, ymax, xmax = (float(side) for side in box)
         people.append(
             Person(int(tracks.number[slot]), (ymin, xmin, ymax, xmax), keypoints, float(tracks.score[slot]))
@@ -144,7 +146,7 @@ def people_of(tracks: Tracks, aspect: float) -> tuple[Person, ...]:
 
 
 class _Seen(NamedTuple):
-    """Detections (P) in heights of the picture."""
+    """Detections (P) in heights of the input."""
 
     keypoints: np.ndarray  # (P, 17, 3)
     box: np.ndarray  # (P, 4)
@@ -345,5 +347,5 @@ def _number(tracks: Tracks, settings: TrackSettings) -> None:
     """Give a number to those who were there long enough."""
     ready = (tracks.number == 0) & (tracks.hits > 1) & (tracks.age >= settings.shortest - _INSTANT)
     for slot in np.flatnonzero(ready):
-        tracks.issued[...] += 1
-        tracks.number[slot] = tracks.issued
+        tracks.issued[0] += 1
+        tracks.number[slot] = tracks.issued[0]

@@ -121,7 +121,7 @@ $("#help").addEventListener("click", showHelp);
 $("#logout").addEventListener("click", async () => { await ask("/api/v1/logout", { method: "POST", body: {} }); toLogin(); });
 
 addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("input, select, textarea, dialog")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("input, select, textarea, dialog") || $("dialog[open]")) return; // a button that is switched off leaves the focus beside its dialog
   const camera = /^[1-9]$/.test(event.key) ? live.cameras[Number(event.key) - 1] : null;
   if (camera) page.go(`/camera/${encodeURIComponent(camera.name)}`);
   else if (event.key === "c" || (event.key === "Escape" && location.hash.length > 2)) page.go("/");

@@ -121,27 +121,31 @@ def test_a_step_leaves_the_memory_that_it_was_given():
 @pytest.mark.parametrize(("fps", "lost"), [(5, 0.0), (10, 0.3), (15, 0.0), (30, 0.3)])
 def test_three_people_who_cross_get_few_numbers(fps, lost):
     scene = crossing(11, 3, seconds=12.0, fps=fps, lost=lost)
-    tall, wide = scene.camera.part
-    picture = Rectangle(0.5 - tall / 2, 0.5 - wide / 2, tall, wide)
     tracks, last = no_tracks(), -math.inf
     for people, moment in zip(scene.people, scene.timestamps, strict=True):
-        found = read_detections(people, picture)
-        tracks = step_tracks(tracks, found, float(moment - last), aspect=scene.camera.aspect)
+        tracks = step_tracks(tracks, read_detections(people), float(moment - last), aspect=ASPECT)
         last = moment
     assert 3 <= tracks.issued <= 6
 
 
 def test_places_are_parts_of_the_camera_picture():
     row = person(0.5, y=0.5, tall=0.4)
-    picture = Rectangle(0.125, 0.0, 0.75, 1.0)  # 16:9 padded to 4:3
-    found = read_detections(row[None], picture)
-    assert found.boxes[0] == pytest.approx(
-        ((0.3 - 0.125) / 0.75, 0.5 - 0.4 / 6, (0.7 - 0.125) / 0.75, 0.5 + 0.4 / 6)
-    )
     tracks = no_tracks()
     for _ in range(3):
-        tracks = step_tracks(tracks, found, 0.1, aspect=16 / 9)
-    (one,) = people_of(tracks, 16 / 9)
-    assert one.box == pytest.approx(tuple(found.boxes[0]))
-    assert one.keypoints == pytest.approx(found.keypoints[0], abs=1e-6)
+        tracks = step_tracks(tracks, detected(row), 0.1, aspect=ASPECT)
+    (one,) = people_of(tracks, ASPECT, Rectangle(0.125, 0.0, 0.75, 1.0))  # 16:9 padded to 4:3
+    assert one.box == pytest.approx(
+        ((0.3 - 0.125) / 0.75, 0.5 - 0.4 / 6, (0.7 - 0.125) / 0.75, 0.5 + 0.4 / 6)
+    )
+    places = row[:51].reshape(17, 3)
+    assert one.keypoints[:, 0] == pytest.approx((places[:, 0] - 0.125) / 0.75, abs=1e-6)
+    assert one.keypoints[:, 1:] == pytest.approx(places[:, 1:], abs=1e-6)
     assert one.keypoints.dtype == np.float32 and one.score == pytest.approx(0.6)
+
+
+def test_a_box_ends_at_the_edge_of_the_picture():
+    tracks = no_tracks()
+    for _ in range(3):
+        tracks = step_tracks(tracks, detected(person(0.03, y=0.2, tall=0.4)), 0.1, aspect=ASPECT)
+    (one,) = people_of(tracks, ASPECT, Rectangle(0.125, 0.0, 0.75, 1.0))
+    assert one.box[:2] == (0.0, 0.0) and one.keypoints[0, 0] < 0.0
