@@ -14,6 +14,7 @@ from streamrec.commands.run_terminal import RunTerminal
 from streamrec.commands.wording import describe_health
 from streamrec.core.console import LineConsole
 from streamrec.errors import ModelError, SinkError
+from streamrec.events.recurrence import RecurrenceSettings
 from streamrec.notify.dispatcher import Dispatcher, DispatchSettings
 from streamrec.outputs.overlay import draw_heat
 from streamrec.outputs.sink import Background
@@ -46,6 +47,7 @@ class RunJob:
     max_seconds: float | None = None  # of the stream
     fps: float | None = None  # None: the sampling rate that the model learned
     still: float | None = None  # seconds; None: no motion gate
+    count: RecurrenceSettings | None = None  # count any motion that repeats
     also: Callable[[Result], None] | None = None  # called with each result
     after: DispatchSettings = field(default_factory=DispatchSettings)
     web: WebSettings | None = None
@@ -77,7 +79,9 @@ class RunJob:
             if window is not None and not source.live:
                 source = RealTime(source)  # a file is watched at its own speed
             opened = _Opened(self, source, window, heat, stack, no_window)
-            for result in results(source, opened.recognizer, fps=self.fps, still=self.still):
+            for result in results(
+                source, opened.recognizer, fps=self.fps, still=self.still, count=self.count
+            ):
                 opened.outputs.write(result)
                 opened.outputs.tick()
                 if window is not None and window.closed:
@@ -133,7 +137,9 @@ class _Opened:
             views.append(stack.enter_context(page))
         views += files
         model = job.recognizer
-        dispatcher.camera(source.name, models=actions_of(model), live=source.live)
+        dispatcher.camera(
+            source.name, models=actions_of(model, count=job.count is not None), live=source.live
+        )
         if window is not None:
             terminal.log("in the window: e shows where the model looked, q ends")
             views.append(_WindowView(window, heat, terminal.log))

@@ -42,7 +42,7 @@ def written(*, clock=None) -> list[dict]:
         for state in SourceState:
             lines.write_health("door", Health(state, "why", frames=3, refused={"torn": 1}))
         frame = Frame(np.zeros((2, 2, 3), np.uint8), 1, 0.04, source="door")
-        lines.write(Result(frame, says, events, repetitions=2, still=4))
+        lines.write(Result(frame, says, events, repetitions=2, still=4, count=3, period=1.25))
         lines.write(Result(Frame(frame.image, 2, float("nan")), says))
         both = ModelResult("hands", says, 2), ModelResult("legs", says)
         seen = (
