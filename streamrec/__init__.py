@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from streamrec.sources.sampling import pace
     from streamrec.sources.synthetic import World, WorldSettings
     from streamrec.state import State
+    from streamrec.teach.teacher import Teacher
     from streamrec.types import ActionEnded, ActionStarted, Event, Frame, Prediction, Result, Source
 
 # From 1.29 on ONNX Runtime sends data about machine and model to its maker, unless this is set before the import.
@@ -69,6 +70,7 @@ _HOMES = {
     "State": "state",
     "StreamRecognizer": "runtime.recognizer",
     "StreamrecError": "errors",
+    "Teacher": "teach.teacher",
     "Transform": "nn.transforms",
     "VideoFile": "outputs.video_file",
     "Watcher": "pipeline.watcher",
@@ -113,6 +115,7 @@ __all__ = [
     "State",
     "StreamRecognizer",
     "StreamrecError",
+    "Teacher",
     "Transform",
     "VideoFile",
     "Watcher",

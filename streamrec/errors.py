@@ -38,6 +38,10 @@ class SettingsError(StreamrecError):
     """A settings file cannot be read, or holds an invalid value."""
 
 
+class TeachError(StreamrecError):
+    """An example cannot be taken, kept or learned from."""
+
+
 class StateError(StreamrecError):
     """A recurrent state does not belong to the model that it was given to."""
 

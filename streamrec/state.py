@@ -25,6 +25,8 @@ class State:
     probabilities: Any  # (N, labels) float32: of the last prediction; zeros: none yet
     phase: Any = None  # (N, 2) float32, as Prediction.phase; None: the model counts nothing
     strangeness: Any = None  # (N,) float32, as Prediction.strangeness; None: not known
+    # Who is followed: the arrays of ``events.people.tracker.Tracks``, each (N, ...); (): nobody was asked for people.
+    tracks: tuple[Any, ...] = ()
 
     @property
     def h(self) -> Any:
@@ -58,6 +60,7 @@ class State:
             named["phase"] = self.phase
         if self.strangeness is not None:
             named["strangeness"] = self.strangeness
+        named |= {f"tracks.{i}": array for i, array in enumerate(self.tracks)}
         return save({name: np.ascontiguousarray(array) for name, array in named.items()})
 
     @classmethod
@@ -76,6 +79,7 @@ class State:
                 probabilities=named["probabilities"],
                 phase=named.get("phase"),
                 strangeness=named.get("strangeness"),
+                tracks=_numbered(named, "tracks"),
             )
         except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise StateError("these bytes are no saved state; pass what State.to_bytes returned") from error
@@ -85,7 +89,7 @@ class State:
     def _check_arrays(self) -> None:
         """Whether the arrays are of one number of streams, and of numbers; raises ``StateError``."""
         streams = self.clock.shape[0] if self.clock.ndim == 1 else 0
-        kept = [*self.head, *self.cache]
+        kept = [*self.head, *self.cache, *self.tracks]
         outputs = [
             self.probabilities,
             *(array for array in (self.phase, self.strangeness) if array is not None),
@@ -124,6 +128,7 @@ def stack(states: Sequence[State]) -> State:
             if any(s.strangeness is None for s in states)  # one may be from before its model had the score
             else np.concatenate([s.strangeness for s in states])
         ),
+        tracks=tuple(np.concatenate(arrays) for arrays in zip(*(s.tracks for s in states), strict=True)),
     )
 
 
@@ -141,6 +146,7 @@ def unstack(state: State) -> list[State]:
             probabilities=state.probabilities[i : i + 1],
             phase=None if state.phase is None else state.phase[i : i + 1],
             strangeness=None if state.strangeness is None else state.strangeness[i : i + 1],
+            tracks=tuple(array[i : i + 1] for array in state.tracks),
         )
         for i in range(len(state))
     ]

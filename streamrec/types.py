@@ -36,6 +36,21 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Person:
+    """A person in a frame, who was followed there from earlier ones.
+
+    Places are in parts of the camera's picture, 0 to 1 from its upper left corner; a keypoint may lie outside of it.
+    """
+
+    id: int  # the same in every frame of a stream; 1 is the first person
+    box: tuple[float, float, float, float]  # ymin, xmin, ymax, xmax
+    keypoints: (
+        np.ndarray
+    )  # (17, 3) float32: y, x and a score from 0 to 1, in the order of COCO, the nose first
+    score: float  # how sure the detector is of the person, 0 to 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
     """The recognizer's output for one frame, given all frames before it."""
 
@@ -51,6 +66,9 @@ class Prediction:
     # none.
     strangeness: float | None = None
     others: tuple[Prediction, ...] = ()  # of further models, on the same frame
+    people: tuple[Person, ...] | None = (
+        None  # who is in the frame; None: the recognizer was not asked for people
+    )
 
     @classmethod
     def of(
@@ -162,6 +180,8 @@ class Result:
     period: float | None = (
         None  # seconds between two of them; None: nothing repeats now, or it is not asked for
     )
+    # Who is in the frame, as far as they were found in it, by number. None: the recognizer was not asked for people.
+    people: tuple[Person, ...] | None = None
 
     @property
     def each(self) -> tuple[ModelResult, ...]:

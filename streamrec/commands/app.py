@@ -27,6 +27,7 @@ from streamrec.commands.record import record
 from streamrec.commands.replay import replay
 from streamrec.commands.run import run
 from streamrec.commands.schema import schema
+from streamrec.commands.teach import teach
 from streamrec.commands.train import train
 from streamrec.commands.tune import tune
 from streamrec.commands.watch import watch
@@ -76,6 +77,7 @@ app.command(rich_help_panel=_WATCH)(access)
 app.command(rich_help_panel=_WATCH)(events)
 app.command(rich_help_panel=_WATCH)(replay)
 app.command(rich_help_panel=_WATCH)(demo)
+app.command(cls=CommandWithPage, rich_help_panel=_TEACH)(teach)
 app.command(rich_help_panel=_TEACH)(record)
 app.command(rich_help_panel=_TEACH)(train)
 app.command(rich_help_panel=_TEACH)(backbone)

@@ -15,6 +15,7 @@ from streamrec.types import Health, Result, Source
 
 if TYPE_CHECKING:
     from streamrec.settings.resolve import InForce
+    from streamrec.teach.corrections.corrector import Corrections
     from streamrec.web.server import WebSettings
 
 
@@ -203,11 +204,12 @@ class PageView(View):
         source: Source | None = None,
         file: InForce | None = None,
         secrets: tuple[str, ...] = (),
+        corrections: Corrections | None = None,
     ) -> None:
         from streamrec.web.live import LiveState, SourceCamera
         from streamrec.web.server import Server  # needs the extra web
 
-        self.live = LiveState(dispatcher.history)
+        self.live = LiveState(dispatcher.history, corrections=corrections)
         self.live.secrets = secrets
         self._log = log
         self._source = None

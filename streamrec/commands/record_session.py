@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
@@ -17,6 +15,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from streamrec.commands.terminal_keys import TerminalKeys
 from streamrec.core.console import LineConsole
 from streamrec.core.files import keep_inputs
 from streamrec.core.reading import path_of
@@ -47,54 +46,13 @@ _FIRST_SEED = 2 * UNSEEN  # bodies that neither shipped models nor their tests h
 # -- display and keys
 
 
-class _TerminalKeys:
-    """Single keys from the terminal, without Enter; none where standard input is no terminal."""
-
-    def __init__(self) -> None:
-        self._stack = ExitStack()
-        self._file: int | None = None
-
-    def __enter__(self) -> Self:
-        if sys.platform != "win32" and sys.stdin is not None and sys.stdin.isatty():
-            import termios
-            import tty
-
-            file = sys.stdin.fileno()
-            if os.tcgetpgrp(file) == os.getpgrp():  # a process in the background would be stopped
-                self._stack.callback(termios.tcsetattr, file, termios.TCSADRAIN, termios.tcgetattr(file))
-                tty.setcbreak(file)
-                self._file = file
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    def pressed(self) -> str:
-        """All keys since the last call."""
-        if sys.platform == "win32":
-            import msvcrt
-
-            keys = ""
-            while sys.stdin is not None and sys.stdin.isatty() and msvcrt.kbhit():
-                keys += msvcrt.getwch()
-            return keys
-        import select
-
-        if self._file is None or not select.select([self._file], [], [], 0.0)[0]:
-            return ""
-        keys = os.read(self._file, 64).decode("utf-8", "ignore")
-        if not keys:  # the terminal is gone
-            self._file = None
-        return "" if keys.startswith("\x1b") else keys  # F2 is Esc O Q
-
-
 class _Prompter:
     """Shows the person what to do: in the terminal, with its bell, and in a window over the live image."""
 
     def __init__(self, console: Console, window: Window | None) -> None:
         self._console, self._window = console, window
         self._stack = ExitStack()
-        self._keys = _TerminalKeys()
+        self._keys = TerminalKeys()
         self._live: Live | None = None
         self._phase: Phase | None = None
         self._shown = ("", "")

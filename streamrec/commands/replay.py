@@ -45,9 +45,9 @@ def replay(
     from streamrec.runtime.joint import open_models
     from streamrec.runtime.recognizer import Recognizer
 
-    def load(name: str, recorded_by: str) -> Recognizer:
+    def load(name: str, recorded_by: str, people: bool = False) -> Recognizer:
         by = recorded_by if engine is None else engine.value
-        return open_models(model, engine=by) if model else load_recorded(name, by)
+        return open_models(model, engine=by, people=people) if model else load_recorded(name, by, people)
 
     threads.limit_opencv_threads()
     found = repeat(folder, load)

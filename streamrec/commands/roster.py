@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeAlias
 
+from streamrec.commands.correcting import watched
 from streamrec.core.files import Output, keep_inputs
 from streamrec.core.messages import shortened, why
 from streamrec.core.model_names import names_of
@@ -24,6 +25,7 @@ from streamrec.settings.cameras_file import CameraSettings, WatchFile
 from streamrec.settings.resolve import check_defaults, events_by_model, notes_on, source_of
 from streamrec.settings.toml import no_such_key
 from streamrec.sources.open import file_of
+from streamrec.teach.corrections.corrector import Corrections
 from streamrec.types import Source
 
 Models: TypeAlias = tuple[str, ...]  # of one camera, as it names them
@@ -60,11 +62,15 @@ class Roster:
         load: Callable[[Models], Recognizer],
         dispatcher: Dispatcher | None = None,
         outputs: Mapping[str, Output] = MappingProxyType({}),
+        corrections: Corrections | None = None,
     ) -> None:
         self._watcher = watcher
         self._outputs = outputs
         self._dispatcher = dispatcher
         self._load = load
+        self._corrections = corrections
+        if corrections is not None:
+            corrections.on_thresholds = self._retune
         self._running: dict[str, CameraSettings] = {}
         self._recognizers: dict[Models, Recognizer] = {}
 
@@ -140,6 +146,8 @@ class Roster:
             self._watcher.remove(name)
             if name in gone and self._dispatcher is not None:
                 self._dispatcher.remove(name)
+            if name in gone and self._corrections is not None:
+                self._corrections.remove(name)
             del self._running[name]
         failed = []
         for one in plan.cameras:
@@ -155,8 +163,17 @@ class Roster:
         done = [f"{what} {', '.join(names)}" for what, names in parts if names]
         return "; ".join([*done, *failed])
 
+    def _retune(self, name: str, events: Mapping[str, EventSettings]) -> None:
+        """Thresholds of a camera have moved; called in any thread."""
+        for camera in self._watcher.cameras:
+            if camera.name == name:
+                camera.retune(events)
+
     def _add(self, camera: Prepared) -> None:
         settings = camera.settings
+        events = camera.events
+        if self._corrections is not None:
+            events = watched(self._corrections, settings.name, camera.recognizer, events)
         self._watcher.add(
             settings.name,
             camera.source,
@@ -164,7 +181,7 @@ class Roster:
             fps=settings.fps,
             still=settings.still,
             count=RecurrenceSettings() if settings.count else None,
-            events=camera.events if settings.further else camera.events[settings.names[0]],
+            events=events if settings.further else next(iter(events.values())),
         )
         self._running[settings.name] = settings
         if self._dispatcher is not None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from streamrec.commands.correcting import open_corrections, watched
 from streamrec.commands.outputs import CallbackView, LinesView, Outputs, PageView, SinkView, View
 from streamrec.commands.roster import actions_of
 from streamrec.commands.run_terminal import RunTerminal
@@ -21,6 +22,7 @@ from streamrec.outputs.sink import Background
 from streamrec.outputs.video_file import VideoFile
 from streamrec.outputs.window import Window, why_no_display
 from streamrec.pipeline.loop import results
+from streamrec.pipeline.result_builder import ResultBuilder
 from streamrec.runtime.joint import pace_notes
 from streamrec.runtime.recognizer import Followed, Recognizer
 from streamrec.sources.health import LEFT, OVER
@@ -79,9 +81,10 @@ class RunJob:
             if window is not None and not source.live:
                 source = RealTime(source)  # a file is watched at its own speed
             opened = _Opened(self, source, window, heat, stack, no_window)
-            for result in results(
-                source, opened.recognizer, fps=self.fps, still=self.still, count=self.count
-            ):
+            played = results(
+                source, opened.recognizer, fps=self.fps, still=self.still, builder=opened.builder
+            )
+            for result in played:
                 opened.outputs.write(result)
                 opened.outputs.tick()
                 if window is not None and window.closed:
@@ -132,11 +135,18 @@ class _Opened:
             terminal.log(note)
         dispatcher = stack.enter_context(Dispatcher(job.after, terminal.log))
         views: list[View] = []
+        model = dispatcher.recorded(job.recognizer)
+        self.builder = ResultBuilder.of(job.recognizer, source.name, count=job.count)
+        corrections = open_corrections(job.after, terminal.log, page=job.web is not None)
+        if corrections is not None:
+            stack.enter_context(corrections)
+            model = corrections.watching(model)
+            self.builder.retune(watched(corrections, source.name, model, {}))
+            corrections.on_thresholds = lambda camera, settings: self.builder.retune(settings)
         if job.web is not None:
-            page = PageView(job.web, dispatcher, terminal.log, source=source)
+            page = PageView(job.web, dispatcher, terminal.log, source=source, corrections=corrections)
             views.append(stack.enter_context(page))
         views += files
-        model = job.recognizer
         dispatcher.camera(
             source.name, models=actions_of(model, count=job.count is not None), live=source.live
         )
@@ -146,7 +156,7 @@ class _Opened:
         views.append(terminal)
         if job.also is not None:
             views.append(CallbackView(job.also))
-        self.recognizer = heat.recognizer = Followed(dispatcher.recorded(model))
+        self.recognizer = heat.recognizer = Followed(model)
         self.outputs = states.outputs = Outputs(dispatcher, views, terminal=terminal, log=terminal.log)
 
 

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from streamrec.commands.correcting import open_corrections
 from streamrec.commands.outputs import LinesView, Outputs, PageView, View
 from streamrec.commands.reload import Changes, Reload
 from streamrec.commands.roster import Plan, Roster
@@ -27,6 +28,7 @@ from streamrec.settings.cameras_file import WatchFile
 from streamrec.settings.resolve import InForce
 from streamrec.settings.tuned_file import Tuned
 from streamrec.sources.open import file_of
+from streamrec.teach.corrections.corrector import Corrections
 from streamrec.types import Health, Result, SourceState
 
 if TYPE_CHECKING:
@@ -140,9 +142,17 @@ class _Watching:
         terminal.warn(file)
         self._dispatcher = stack.enter_context(Dispatcher(after, terminal.log))
         self._live = None
+        corrections = open_corrections(after, terminal.log, page=job.web is not None)
+        if corrections is not None:
+            stack.enter_context(corrections)
         if job.web is not None:
             page = PageView(
-                job.web, self._dispatcher, terminal.log, file=job.in_force, secrets=terminal.secrets
+                job.web,
+                self._dispatcher,
+                terminal.log,
+                file=job.in_force,
+                secrets=terminal.secrets,
+                corrections=corrections,
             )
             views.insert(0, stack.enter_context(page))
             self._live = page.live
@@ -151,15 +161,21 @@ class _Watching:
         stack.callback(self._watcher.close, _PATIENCE)  # also after an error
         self._roster = Roster(
             self._watcher,
-            lambda models: self._dispatcher.recorded(job.load(*models)),
+            lambda models: self._loaded(models, corrections),
             self._dispatcher,
             written,
+            corrections,
         )
         plan = self._roster.prepare(file, after)
         self._report(self._roster.apply(plan) or "no camera is enabled")
         for note in plan.notes:
             terminal.log(note)
         stack.enter_context(terminal.table_shown())
+
+    def _loaded(self, models: tuple[str, ...], corrections: Corrections | None) -> Recognizer:
+        # What a flight recorder keeps is the model's own: a replay does not know what was learned.
+        recognizer = self._dispatcher.recorded(self._job.load(*models))
+        return recognizer if corrections is None else corrections.watching(recognizer)
 
     def _report(self, text: str) -> None:
         self._terminal.log(f"{self._job.path.name}: {text}")

@@ -47,6 +47,18 @@ class GraphFacts:
 
 def check_graph(data: bytes, name: str, referred: Collection[str] = ()) -> GraphFacts:
     """Raise ``ModelError`` for a graph that may not run; ``referred``: the weights that may be outside of it."""
+    facts = _facts(data, name)
+    if outside := sorted(facts.external - set(referred)):
+        raise ModelError(f"{name}: its graph reads {shortened(outside[0])} from elsewhere, which it may not")
+    return facts
+
+
+def weights_outside(data: bytes, name: str) -> set[str]:
+    """The weights that a graph of our own reads from elsewhere; raises ``ModelError`` for one that may not run."""
+    return _facts(data, name).external
+
+
+def _facts(data: bytes, name: str) -> GraphFacts:
     facts = GraphFacts()
     try:
         for number, value in fields(memoryview(data)):
@@ -61,8 +73,6 @@ def check_graph(data: bytes, name: str, referred: Collection[str] = ()) -> Graph
         raise ModelError(f"{name}: its graph is damaged") from error
     if not facts.nodes:
         raise ModelError(f"{name}: its graph is damaged")
-    if outside := sorted(facts.external - set(referred)):
-        raise ModelError(f"{name}: its graph reads {shortened(outside[0])} from elsewhere, which it may not")
     return facts
 
 

@@ -21,7 +21,7 @@ from bisect import insort
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
@@ -35,6 +35,7 @@ from streamrec.evaluation.metrics import OnsetDelay, Segment
 from streamrec.evaluation.reports import Interval, Playback
 from streamrec.evaluation.text_tables import percent, table
 from streamrec.events.detector import EventDetector, EventSettings
+from streamrec.events.thresholds import with_enters
 from streamrec.pipeline.loop import results
 from streamrec.runtime.recognizer import Recognizer
 from streamrec.sources.files import FileSource
@@ -247,21 +248,6 @@ def calibrate(
         ),
         settings=with_enters(settings, enters),
     )
-
-
-def with_enters(settings: EventSettings, enters: Enters) -> EventSettings:
-    """The settings with these thresholds; ``leave`` keeps its part of ``enter``.
-
-    >>> with_enters(EventSettings(enter=0.6, leave=0.3), {"fight": 0.9}).of("fight").leave
-    0.45
-    """
-    own = settings.numbers_by_label
-    for label, enter in enters.items():
-        of = settings.of(label)
-        if enter != of.enter:
-            numbers = {"enter": enter, "leave": round(enter * of.leave / of.enter, 4)}
-            own[label] = {**own.get(label, {}), **numbers}
-    return replace(settings, by_label=own)
 
 
 def alarm_times(

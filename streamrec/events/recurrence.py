@@ -35,10 +35,12 @@ _SHARE = 0.02  # of the power of the strongest motion: weaker ones are its noise
 _STOPPED = 0.1  # of the power of the window: what its newest third must have, or the motion has stopped
 _DEPTH = 0.02  # how far the correlation must rise to a peak: at a steady drift it is high at all lags
 _BORDER = 1.03  # a period on the border of two octaves is in both
-_HELD = 0.5  # periods for which a much different period must be found before a set goes on with it
+_HELD = 0.25  # periods for which a much different, clearer period must be found before a set goes on with it
+_HELD_FAINT = 1.0  # the same, for one that is not clearer
+_ANEW = 4.0  # periods: a set as short as that is counted anew with a much different one
 _BESIDE = 1.3  # how far beyond its octave a peak's flanks are known
 _WINDOW = 1.0  # seconds: the least over which a correlation is taken; else it is one period
-_NEARLY = 0.7  # of the highest peak: how high a peak of a shorter period must be
+_NEARLY = 0.8  # of the highest peak: how high a peak of a shorter period must be
 _CONFIRMED = 0.25  # of a period for which it must be found before a set begins
 _BRIEFLY = 0.2  # seconds: the same, at least
 _ALIKE = 1.5  # how far two periods found one after the other may differ
@@ -119,6 +121,7 @@ class RecurrenceState:
     counted: float = -math.inf  # seconds: up to when it is counted
     began: float | None = None  # seconds: when the set began; None: there is no set
     correlation: float = 0.0  # of it with the moments a period before
+    clear: float = 0.0  # the same, of the period of the set when it was found last
     running: bool = False  # something recurs now
     before: int = 0  # repetitions of earlier sets
 
@@ -321,8 +324,21 @@ class RecurrenceCounter:
             state, same = self._change(period, time, state)
             if not same:
                 return self._count(0.0, time, state)
-            cycles = state.cycles + (time - state.counted) / period
-            return replace(state, cycles=cycles, seen=time, counted=time, period=period)
+            assert state.began is not None
+            lasts = time - state.began
+            if not _are_alike(period, state.period) and lasts <= _ANEW * period:
+                cycles = lasts / period  # it was not known yet when the set began
+            else:
+                cycles = state.cycles + (time - state.counted) / period
+            return replace(
+                state,
+                cycles=cycles,
+                seen=time,
+                counted=time,
+                period=period,
+                other=0.0,
+                clear=state.correlation,
+            )
         if time - max(period, _WINDOW) < state.counted:  # what recurs is what has been counted
             return self._count(0.0, time, state)
         alike = _are_alike(period, state.period)
@@ -337,6 +353,7 @@ class RecurrenceCounter:
             running=True,
             cycles=state.cycles + (time - start) / period,
             counted=time,
+            clear=state.correlation,
             began=start if state.began is None else state.began,
         )
 
@@ -349,7 +366,8 @@ class RecurrenceCounter:
             return replace(state, other=0.0), True
         if not _are_alike(period, state.other):
             return replace(state, other=period, since=time), False
-        return replace(state, other=period), time - state.since >= _HELD * period
+        held = _HELD if state.correlation >= state.clear else _HELD_FAINT
+        return replace(state, other=period), time - state.since >= held * period
 
     def _found(self, state: RecurrenceState) -> Recurrence:
         count = self._whole(state.cycles)

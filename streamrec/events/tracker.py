@@ -4,10 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from streamrec.events.detector import EventDetector, EventSettings
 from streamrec.events.repetitions import CountSettings, RepetitionCounter
 from streamrec.types import ActionStarted, Event, ModelResult, Prediction
+
+
+class Tracker(Protocol):
+    """What turns one stream's predictions into events; it remembers the stream."""
+
+    def reset(self) -> None:
+        """Forget everything; what runs is not reported as ended."""
+
+    def step(self, prediction: Prediction, timestamp: float) -> tuple[Event, ...]:
+        """What started or ended with this prediction, the ended ones first. ``timestamp``: seconds."""
+
+    def finish(self, timestamp: float) -> tuple[Event, ...]:
+        """End what runs; then all is forgotten."""
+
+    @property
+    def repetitions(self) -> int | None:
+        """Repetitions of the set that is under way; None: nothing is counted."""
+
+    def is_unknown(self, prediction: Prediction) -> bool:
+        """Whether the image of this prediction is out of distribution."""
+
+    def models(self, prediction: Prediction) -> tuple[ModelResult, ...]:
+        """What each model says; empty where there is one."""
 
 
 class EventTracker:
@@ -24,10 +48,15 @@ class EventTracker:
         counting: CountSettings | None = None,
         source: str = "",
     ) -> None:
+        self._labels = tuple(labels)
         self._detector = EventDetector(labels, settings)
         self._counter = RepetitionCounter(labels, counted, counting)
         self._source = source
         self.reset()
+
+    def retune(self, settings: EventSettings) -> None:
+        """Go on with other settings; what runs goes on. From any thread: it counts from the next prediction on."""
+        self._detector = EventDetector(self._labels, settings)
 
     def reset(self) -> None:
         """Forget everything; what runs is not reported as ended."""
@@ -76,6 +105,12 @@ class ModelTrackers:
         self._trackers = dict(trackers)
         self._first = next(iter(self._trackers.values()))
 
+    def retune(self, settings: Mapping[str, EventSettings]) -> None:
+        """Go on with other settings, by model; as ``EventTracker.retune``."""
+        for name, own in settings.items():
+            if name in self._trackers:
+                self._trackers[name].retune(own)
+
     def reset(self) -> None:
         """Forget everything; what runs is not reported as ended."""
         for tracker in self._trackers.values():
@@ -84,7 +119,7 @@ class ModelTrackers:
     def step(self, prediction: Prediction, timestamp: float) -> tuple[Event, ...]:
         """What started or ended with these predictions, the ended ones first. ``timestamp``: seconds."""
         found = zip(self._trackers.items(), prediction.each, strict=True)
-        return _in_order(
+        return in_order(
             replace(event, model=name)
             for (name, tracker), one in found
             for event in tracker.step(one, timestamp)
@@ -92,7 +127,7 @@ class ModelTrackers:
 
     def finish(self, timestamp: float) -> tuple[Event, ...]:
         """End what runs, of all models; then all is forgotten."""
-        return _in_order(
+        return in_order(
             replace(event, model=name)
             for name, tracker in self._trackers.items()
             for event in tracker.finish(timestamp)
@@ -110,11 +145,13 @@ class ModelTrackers:
     def models(self, prediction: Prediction) -> tuple[ModelResult, ...]:
         """What each model says."""
         return tuple(
-            ModelResult(name, replace(one, others=()), tracker.repetitions, tracker.is_unknown(one))
+            ModelResult(
+                name, replace(one, others=(), people=None), tracker.repetitions, tracker.is_unknown(one)
+            )
             for (name, tracker), one in zip(self._trackers.items(), prediction.each, strict=True)
         )
 
 
-def _in_order(events: Iterable[Event]) -> tuple[Event, ...]:
-    """The ended ones first."""
+def in_order(events: Iterable[Event]) -> tuple[Event, ...]:
+    """The same events, the ended ones first."""
     return tuple(sorted(events, key=lambda event: isinstance(event, ActionStarted)))

@@ -89,10 +89,30 @@ class Transform:
             middle[:] = cv2.resize(values, (middle.shape[1], middle.shape[0]))
             return over
         above, below, left, right = (
-            _margins(over, self.width / self.height) if self.fit == "pad" else (0, 0, 0, 0)
+            _margins(height, width, self.width / self.height) if self.fit == "pad" else (0, 0, 0, 0)
         )
         whole = cv2.resize(values, (left + width + right, above + height + below))
         return np.ascontiguousarray(whole[above : above + height, left : left + width])
+
+    def picture_in_input(self, height: int, width: int) -> tuple[float, float, float, float]:
+        """Top, left, height and width of an image of this size in the model's input, in parts of it.
+
+        A padded image is smaller than the input, one that is cut is larger.
+
+        >>> Transform(height=192, width=256, fit="pad").picture_in_input(1080, 1920)
+        (0.125, 0.0, 0.75, 1.0)
+        """
+        if self.fit == "stretch":
+            return 0.0, 0.0, 1.0, 1.0
+        aspect = self.width / self.height
+        if self.fit == "crop":
+            shown = min(height, max(1, round(width / aspect))), min(width, max(1, round(height * aspect)))
+            tall, wide = height / shown[0], width / shown[1]
+            top, left = (height - shown[0]) // 2 / shown[0], (width - shown[1]) // 2 / shown[1]
+            return -top, -left, tall, wide
+        above, below, before, after = _margins(height, width, aspect)
+        whole = height + above + below, width + before + after
+        return above / whole[0], before / whole[1], height / whole[0], width / whole[1]
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """(H, W, 3) uint8 BGR -> (3, height, width) uint8 RGB; raises ``PictureError`` for what is none."""
@@ -115,11 +135,12 @@ def _middle(image: np.ndarray, aspect: float) -> np.ndarray:
 
 
 def _padded(image: np.ndarray, aspect: float) -> np.ndarray:
-    return cv2.copyMakeBorder(image, *_margins(image, aspect), cv2.BORDER_CONSTANT, value=(114, 114, 114))
-
-
-def _margins(image: np.ndarray, aspect: float) -> tuple[int, int, int, int]:
-    """The pixels to add above, below, left and right of an image to reach the shape."""
     height, width = image.shape[:2]
+    margins = _margins(height, width, aspect)
+    return cv2.copyMakeBorder(image, *margins, cv2.BORDER_CONSTANT, value=(114, 114, 114))
+
+
+def _margins(height: int, width: int, aspect: float) -> tuple[int, int, int, int]:
+    """The pixels to add above, below, left and right of an image to reach the shape."""
     rows, columns = max(0, round(width / aspect) - height), max(0, round(height * aspect) - width)
     return rows // 2, rows - rows // 2, columns // 2, columns - columns // 2

@@ -33,6 +33,7 @@ from streamrec.pipeline.flight_recorder import FlightRecorder
 from streamrec.runtime.recognizer import Recognizer
 from streamrec.settings.cameras_file import WatchFile
 from streamrec.settings.evidence import EvidenceSettings, Privacy
+from streamrec.teach.corrections.store import folder_beside
 from streamrec.types import Event, Health, Result
 
 _AGAIN_SECONDS = 60.0  # between two logs of the same failure
@@ -94,12 +95,18 @@ class DispatchSettings:
         return bool(self.evidence or self.sinks or (self.record and self.record_pictures == "full"))
 
     @property
+    def corrections(self) -> Path | None:
+        """The folder of what is said of the events; None: there is no history, and it is kept in memory."""
+        return None if self.history is None else folder_beside(path_of(str(self.history.file)))
+
+    @property
     def outputs(self) -> dict[str, list[Path]]:
         """The files that are written, by their option or table, for ``keep_inputs``."""
         found: dict[str, list[Path]] = {}
         if self.history is not None:
             file = path_of(str(self.history.file))
             found["the history"] = [file, *(file.with_name(f"{file.name}{end}") for end in ("-wal", "-shm"))]
+            found["the corrections"] = [folder_beside(file)]
         if self.evidence is not None:
             found["the evidence"] = [path_of(str(self.evidence.folder))]
         if self.record is not None:

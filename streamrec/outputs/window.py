@@ -16,6 +16,31 @@ from streamrec.outputs.overlay import Trail, draw
 from streamrec.outputs.sink import Sink
 from streamrec.types import Result
 
+_MOST_KEYS = 32  # taken in one call
+# Codes of ``cv2.waitKeyEx`` on X11, on Windows and on a Mac.
+_KEY_NAMES = {
+    **dict.fromkeys((10, 13, 0xFF8D), "enter"),
+    **dict.fromkeys((8, 127, 0xFF08, 0xFFFF), "backspace"),
+    **dict.fromkeys((9, 0xFF09), "tab"),
+    **dict.fromkeys((27, 0xFF1B), "esc"),
+    **dict.fromkeys((0xFF52, 0x260000, 63232), "up"),
+    **dict.fromkeys((0xFF54, 0x280000, 63233), "down"),
+}
+
+
+def key_name(code: int) -> str:
+    """The letter of a key code, or its name; "" for a key that has neither.
+
+    >>> key_name(ord("w")), key_name(0xFF52), key_name(0x20000 | ord("W")), key_name(0xFFE1)
+    ('w', 'up', 'W', '')
+    """
+    # Bits above 0xFFFF tell of Shift and other keys that were held; arrows on Windows have such bits too.
+    name = _KEY_NAMES.get(code) or _KEY_NAMES.get(code & 0xFFFF)
+    if name is not None:
+        return name
+    letter = code & 0xFFFF
+    return chr(letter) if letter < 0xD800 and chr(letter).isprintable() else ""
+
 
 class Window(Sink):
     """A window with the overlay; q, Esc or its close button close it, and then writing does nothing.
@@ -65,6 +90,32 @@ class Window(Sink):
             self.close()
         self._shown = self._shown or visible
         return "" if key == 0xFF else chr(key)
+
+    def show_for_keys(self, image: np.ndarray) -> None:
+        """Show an image (H, W, 3) as it is; ``pressed`` has the keys, and none of them closes the window."""
+        if self._closed:
+            return
+        if self._size is None:
+            self._size = _window_size(image.shape[1], image.shape[0])
+            cv2.resizeWindow(self._title, *self._size)
+        cv2.imshow(self._title, image)
+
+    def pressed(self) -> list[str]:
+        """Every key that was pressed since the last call, by ``key_name``; call it many times a second.
+
+        Of two keys that come between two calls OpenCV may lose one.
+        """
+        keys: list[str] = []
+        while not self._closed and len(keys) < _MOST_KEYS:
+            code = cv2.waitKeyEx(1)
+            if code < 0:
+                break
+            keys.append(key_name(code))
+        visible = not self._closed and self._visible()
+        if self._shown and not visible:
+            self.close()
+        self._shown = self._shown or visible
+        return [key for key in keys if key]
 
     def _visible(self) -> bool:
         try:

@@ -258,7 +258,13 @@ class FlightRecorder(Closing):
             },
             "pictures": str(self._pictures),
             "models": [
-                {"name": m.name, "engine": m.engine, "device": m.device, "labels": _labels(m)}
+                {
+                    "name": m.name,
+                    "engine": m.engine,
+                    "device": m.device,
+                    "labels": _labels(m),
+                    **({"people": True} if m.finds_people else {}),
+                }
                 for m in self._models
             ],
         }
@@ -314,8 +320,8 @@ class Replayed:
     notes: tuple[str, ...] = ()  # packages whose versions differ from those of the recording
 
 
-def load_recorded(name: str, engine: str) -> Recognizer:
-    """The shipped model that a recording names; raises ``DataError`` for any other.
+def load_recorded(name: str, engine: str, people: bool = False) -> Recognizer:
+    """The shipped model that a recording names, which found ``people`` or not; raises ``DataError`` for any other.
 
     A recording may come from a stranger, so a name in it is never taken as a path on this machine.
     """
@@ -325,11 +331,13 @@ def load_recorded(name: str, engine: str) -> Recognizer:
             f"the recording was made with the model {shortened(name)}, which does not come with streamrec: "
             "say with --model which file it is"
         )
-    return open_models([SHIPPED / f"{one}.safetensors" for one in names], engine=engine)
+    return open_models([SHIPPED / f"{one}.safetensors" for one in names], engine=engine, people=people)
 
 
-def replay(folder: Path, load: Callable[[str, str], Recognizer] = load_recorded) -> Replayed:
+def replay(folder: Path, load: Callable[..., Recognizer] = load_recorded) -> Replayed:
     """Run all steps of a recording again. ``load``: a model's name and engine -> the recognizer to run them with.
+
+    Where the recording has people, ``load`` is called with ``people=True`` as well.
 
     Raises ``DataError`` where there is no recording, one without images, or one that is damaged.
     """
@@ -337,11 +345,14 @@ def replay(folder: Path, load: Callable[[str, str], Recognizer] = load_recorded)
         return _replay(_recording(folder), load)
 
 
-def _replay(folder: Path, load: Callable[[str, str], Recognizer]) -> Replayed:
+def _replay(folder: Path, load: Callable[..., Recognizer]) -> Replayed:
     header = _header(folder)
     if header["pictures"] == Pictures.none:
         raise DataError(f"{folder} holds no pictures (--record-pictures none): it cannot be replayed")
-    recognizers = [load(model["name"], model["engine"]) for model in header["models"]]
+    recognizers = [
+        load(model["name"], model["engine"], **({"people": True} if model.get("people") is True else {}))
+        for model in header["models"]
+    ]
     notes = [
         f"{name} was {then} then, and is {version_of(name)} now"
         for name, then in header["packages"].items()
@@ -558,7 +569,7 @@ def _without_pictures(state: State) -> State:
 def digest_of(state: State) -> int:
     """A checksum of the state's arrays."""
     digest = 0
-    for array in (*state.head, *state.cache, state.clock, state.segment):
+    for array in (*state.head, *state.cache, *state.tracks, state.clock, state.segment):
         digest = zlib.crc32(np.ascontiguousarray(array).tobytes(), digest)
     return digest
 

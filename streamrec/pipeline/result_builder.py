@@ -9,8 +9,9 @@ from dataclasses import replace
 from streamrec.events.detector import EventSettings
 from streamrec.events.motion_counts import MotionCounts
 from streamrec.events.recurrence import RecurrenceSettings
+from streamrec.events.tracker import EventTracker, ModelTrackers, Tracker
 from streamrec.nn.config import ModelConfig
-from streamrec.runtime.recognizer import tracker_of
+from streamrec.runtime.recognizer import Recognizer, tracker_for, tracker_of
 from streamrec.types import Event, Frame, Prediction, Result
 
 
@@ -30,9 +31,24 @@ class ResultBuilder:
         count: RecurrenceSettings | None = None,
     ) -> None:
         configs = {"": configs} if isinstance(configs, ModelConfig) else configs
-        self._events = tracker_of(configs, events, source)
+        self._events: Tracker = tracker_of(configs, events, source)
         self._counts = None if count is None else MotionCounts(count, source)
         self._result: Result | None = None
+
+    @classmethod
+    def of(
+        cls,
+        recognizer: Recognizer,
+        source: str,
+        *,
+        events: EventSettings | Mapping[str, EventSettings] | None = None,
+        count: RecurrenceSettings | None = None,
+    ) -> ResultBuilder:
+        """For a recognizer, whose labels may change while it runs."""
+        made = cls.__new__(cls)
+        made._events, made._result = tracker_for(recognizer, events, source), None
+        made._counts = None if count is None else MotionCounts(count, source)
+        return made
 
     def build(
         self,
@@ -72,8 +88,16 @@ class ResultBuilder:
             models=models,
             count=None if motion is None else motion.count,
             period=None if motion is None else motion.period,
+            people=prediction.people,
         )
         return self._result
+
+    def retune(self, events: Mapping[str, EventSettings]) -> None:
+        """Go on with other event settings, by model; from any thread. What runs goes on."""
+        if isinstance(self._events, ModelTrackers):
+            self._events.retune(events)
+        elif isinstance(self._events, EventTracker):
+            self._events.retune(next(iter(events.values())))
 
     def ending(self) -> Iterator[Result]:
         """The last result once more, with an end for what still runs; nothing where nothing runs."""

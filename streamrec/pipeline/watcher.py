@@ -23,7 +23,7 @@ from streamrec.pipeline.capture import Reader
 from streamrec.pipeline.due_frames import DueFrames
 from streamrec.pipeline.motion_gate import MotionGate
 from streamrec.pipeline.result_builder import ResultBuilder
-from streamrec.runtime.recognizer import Recognizer, check_recognizer, configs_of
+from streamrec.runtime.recognizer import Recognizer, check_recognizer
 from streamrec.sources.open import open_source
 from streamrec.sources.sampling import check_fps, is_next
 from streamrec.state import State
@@ -73,7 +73,7 @@ class Camera:
         self._is_broken = False  # its model raised an error that is none of ours: a fault, not a refusal
         self._changed = changed
         self._state: State = recognizer.initial_state()
-        self._builder = ResultBuilder(configs_of(recognizer), name, events=events, count=count)
+        self._builder = ResultBuilder.of(recognizer, name, events=events, count=count)
         self._last: Frame | None = None  # the one that was taken last for the recognizer
         self._served = 0  # the round in which that was
         self._read = self._recognized = 0
@@ -129,6 +129,10 @@ class Camera:
         with self._changed:
             self._forget_times(now)
             return len(self._times) / min(_RECENT, max(now - self._began, 0.1))
+
+    def retune(self, events: Mapping[str, EventSettings]) -> None:
+        """Go on with other event settings, by model; from any thread. What runs goes on, and no state is lost."""
+        self._builder.retune(events)
 
     # -- what follows is between the camera, its thread and its watcher
 

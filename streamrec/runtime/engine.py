@@ -30,6 +30,7 @@ class Origin:
     engine: str
     device: str
     threads: int | None
+    people: bool = False
 
 
 class PrefetchWorkers:
@@ -51,6 +52,7 @@ class Engine(ABC):
     head_shapes: tuple[tuple[int, ...], ...]  # of the memory of one stream, without axis 0
     cache_shapes: tuple[tuple[int, ...], ...]
     origin: Origin | None = None  # None: it was put together by hand
+    finds_people = False  # whether the last cache is who was found in the frame, (6, 56)
     prefetches = False  # whether ``prefetch_workers`` was called, and there are some
 
     @abstractmethod

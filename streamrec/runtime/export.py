@@ -20,6 +20,7 @@ from streamrec.core.files import replacing
 from streamrec.core.messages import why
 from streamrec.core.text import printable
 from streamrec.errors import ModelError, need
+from streamrec.events.people.detections import PEOPLE, PERSON
 from streamrec.nn.config import FORMAT, ModelConfig
 from streamrec.nn.model import ActionModel, action_model_of
 from streamrec.runtime.graph_passes import tidy
@@ -64,7 +65,10 @@ def step_graph(model: ActionModel) -> tuple[bytes, list[str]]:
     ``cache.0`` ... as in ``State``; outputs: ``probabilities`` (N, labels), in a model that counts ``phase``
     (N, 2), and each memory with ``.next`` behind its name. N is free.
     """
-    graph = _traced(model)
+    return _without_weights(_traced(model), model)
+
+
+def _without_weights(graph: onnx.ModelProto, model: ActionModel) -> tuple[bytes, list[str]]:
     weights = model.state_dict()
     referred = [initializer for initializer in graph.graph.initializer if initializer.name in weights]
     for initializer in referred:
@@ -72,6 +76,28 @@ def step_graph(model: ActionModel) -> tuple[bytes, list[str]]:
         initializer.data_location = 1  # TensorProto.EXTERNAL
         initializer.external_data.add(key="location", value="weights")
     return graph.SerializeToString(), [initializer.name for initializer in referred]
+
+
+class _FindPeople(nn.Module):
+    """The backbone of a model, and who it finds; what comes before it is as in a step, so that the graphs merge."""
+
+    def __init__(self, model: ActionModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, pictures: Tensor, elapsed: Tensor, *memory: Tensor) -> tuple[Tensor, ...]:
+        images = ((pictures - self.model.mean) / self.model.std).unsqueeze(1).flatten(0, 1)
+        return (self.model.encoder.trunk(images),)  # type: ignore[operator]
+
+
+def people_graph(model: ActionModel) -> tuple[bytes, list[str]]:
+    """The graph that finds people with the backbone of this model, and the names of the weights that it refers to.
+
+    Inputs and outputs as of a step without scores: its one memory, ``cache.0`` (N, 6, 56), is who was found.
+    """
+    memory = (torch.zeros(2, PEOPLE, PERSON, device=model.mean.device),)
+    proto = _exported(_FindPeople(model.eval()), model, memory, ["cache.0"], [])
+    return _without_weights(proto, model)
 
 
 def export_onnx(model: ActionModel | CNNLSTM, path: str | Path) -> None:
@@ -116,11 +142,21 @@ def _write(graph: onnx.ModelProto, config: ModelConfig, path: str | Path) -> Non
 def _traced(model: ActionModel) -> onnx.ModelProto:
     was_training = model.training
     model = model.eval()
-    transform = model.config.transform
     state = model.initial_state(2)
     memory = (*state.head, *state.cache)
     names = [f"head.{i}" for i in range(len(state.head))] + [f"cache.{i}" for i in range(len(state.cache))]
     outputs = [OUTPUT, PHASE] if model.config.counted else [OUTPUT]
+    try:
+        return _exported(_Step(model, len(state.head)), model, memory, names, outputs)
+    finally:
+        model.train(was_training)
+
+
+def _exported(
+    step: nn.Module, model: ActionModel, memory: tuple[Tensor, ...], names: list[str], outputs: list[str]
+) -> onnx.ModelProto:
+    """A step of a model, of this memory and these outputs before it, as a graph with all weights."""
+    transform = model.config.transform
     weights = {f"model.{name}" for name in model.state_dict()}
     images = torch.zeros(2, 3, transform.height, transform.width, dtype=torch.uint8, device=model.mean.device)
     elapsed = torch.full((2,), 1.0 / model.config.fps, device=model.mean.device)
@@ -132,7 +168,7 @@ def _traced(model: ActionModel) -> onnx.ModelProto:
         with warnings.catch_warnings(), contextlib.redirect_stderr(cast(Any, _ButThisThread(sys.stderr))):
             warnings.simplefilter("ignore")  # the exporter warns of its own internals
             program: Any = torch.onnx.export(
-                _Step(model, len(state.head)),
+                step,
                 (images, elapsed, *memory),
                 dynamo=True,
                 optimize=False,  # ``tidy`` does it, and the weights keep their names
@@ -152,7 +188,6 @@ def _traced(model: ActionModel) -> onnx.ModelProto:
         raise ModelError(f"{why}: {_reason(error)}") from error
     finally:
         logger.setLevel(level)
-        model.train(was_training)
     proto = program.model_proto
     _rename(proto, model)
     return proto

@@ -55,6 +55,9 @@ class MergedGraph:
     nodes: int
     shared: int  # convolutions of the models that need not be calculated again
     caches: tuple[int, ...]  # of each model its first cache, among all; 0 where it has none
+    heads: tuple[
+        tuple[int, ...], ...
+    ]  # of each model the arrays of its head's memory, among all, in its order
 
 
 def operators_of(graph: bytes) -> frozenset[bytes]:
@@ -233,6 +236,14 @@ class _Merged:
             len(self._nodes),
             self._saved,
             tuple(self._first_cache(own) for own in self._shared),
+            tuple(self._heads(own) for own in self._shared),
+        )
+
+    def _heads(self, own: Mapping[str, int]) -> tuple[int, ...]:
+        return tuple(
+            int(self._memory[number][0].removeprefix("head."))
+            for name, number in own.items()
+            if name.startswith("head.")
         )
 
     def _first_cache(self, own: Mapping[str, int]) -> int:

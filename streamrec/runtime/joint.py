@@ -16,9 +16,12 @@ from streamrec.core.text import printable
 from streamrec.errors import ModelError
 from streamrec.nn.config import ModelConfig
 from streamrec.nn.ood import KnownFeatures, appearance_of
+from streamrec.nn.transforms import Transform
 from streamrec.runtime.checkpoint import Checkpoint, find_model, read_checkpoint
 from streamrec.runtime.engine import Arrays, Engine
+from streamrec.runtime.head_inputs import head_inputs
 from streamrec.runtime.load import check_exported, check_options, choose_engine, engine_of
+from streamrec.runtime.people import follow, has_people, no_people, people_step
 from streamrec.runtime.recognizer import Layout, Recognizer
 from streamrec.state import State
 from streamrec.types import Frame, Prediction
@@ -33,6 +36,7 @@ def open_models(
     device: str = "auto",
     engine: str = "auto",
     threads: int | None = None,
+    people: bool = False,
 ) -> Recognizer:
     """A recognizer of one model, or of several that watch the same streams; options as in ``Recognizer.load``.
 
@@ -49,15 +53,16 @@ def open_models(
     [('fight', 'normal'), ('fall', 'normal')]
     """
     if isinstance(models, str | Path):
-        return Recognizer.load(models, device=device, engine=engine, threads=threads)
+        return Recognizer.load(models, device=device, engine=engine, threads=threads, people=people)
     if not isinstance(models, Sequence) or not models:
         raise ModelError(f"models are {described(models)}: give a list of names or files")
     if len(models) == 1:
-        return Recognizer.load(models[0], device=device, engine=engine, threads=threads)
+        return Recognizer.load(models[0], device=device, engine=engine, threads=threads, people=people)
     check_options(engine, device, threads)
     paths = [find_model(model) for model in models]
     check_names(paths)
-    return JointRecognizer(_members(paths, engine, device), threads, _Origin(paths, engine, device, threads))
+    members = read_members(paths, engine, device, people)
+    return JointRecognizer(members, threads, _Origin(paths, engine, device, threads, people))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,7 @@ class _Origin:
     engine: str
     device: str
     threads: int | None
+    people: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,10 +84,16 @@ class Member:
     config: ModelConfig
     step: ModelStep | None  # None: torch runs it
     make: Any = None  # () -> its engine, where torch runs it
+    people: ModelStep | None = None  # the step that finds people, of one member at most
+    finds_people: bool = False  # with that step, or with torch
 
 
-def _members(paths: Sequence[Path], engine: str, device: str) -> list[Member]:
-    found = []
+def read_members(paths: Sequence[Path], engine: str, device: str, people: bool = False) -> list[Member]:
+    """The models of these files, read and checked; raises ``ModelError``.
+
+    ``people``: the first one that can finds people as well; there must be one.
+    """
+    found: list[Member] = []
     for path in paths:
         if path.suffix == ".onnx":
             check_exported(path, engine, device)
@@ -90,20 +102,26 @@ def _members(paths: Sequence[Path], engine: str, device: str) -> list[Member]:
             step = read_step(path)
             found.append(Member(path.stem, step.configs[0], step))
         else:
-            found.append(_member(read_checkpoint(path), engine, device))
+            checkpoint = read_checkpoint(path)
+            asked = people and has_people(checkpoint) and not any(one.finds_people for one in found)
+            found.append(_member(checkpoint, engine, device, asked))
+    if people and not any(one.finds_people for one in found):
+        raise no_people(" and ".join(one.name for one in found))
     return found
 
 
-def _member(checkpoint: Checkpoint, engine: str, device: str) -> Member:
+def _member(checkpoint: Checkpoint, engine: str, device: str, people: bool) -> Member:
+    name, config = checkpoint.name, checkpoint.config
     if choose_engine(checkpoint, engine, device) == "onnx":
         from streamrec.runtime.onnx_engine import step_of
 
-        return Member(checkpoint.name, checkpoint.config, step_of(checkpoint))
+        finder = people_step(checkpoint) if people else None
+        return Member(name, config, step_of(checkpoint), people=finder, finds_people=people)
 
     def make() -> Engine:
-        return engine_of(checkpoint, engine="torch", device=device)
+        return engine_of(checkpoint, engine="torch", device=device, people=people)
 
-    return Member(checkpoint.name, checkpoint.config, None, make)
+    return Member(name, config, None, make, finds_people=people)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,6 +135,7 @@ class _Part:
     features: tuple[
         int, ...
     ]  # of each model its first cache, which a score of features reads, among all caches
+    heads: tuple[tuple[int, ...], ...] = ((),)  # of each model the arrays of its head's memory; (): all
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +170,7 @@ class JointRecognizer(Recognizer):
         fps = max(config.fps for config in configs)
         self._config = replace(configs[0], fps=fps, max_gap=min(config.max_gap for config in configs))
         self._notes = tuple(_notes(members, self._parts))
+        self._finder = next((part for part in self._parts if part.engine.finds_people), None)
 
     @property
     def config(self) -> ModelConfig:
@@ -200,7 +220,19 @@ class JointRecognizer(Recognizer):
             sum(len(config.labels) for config in configs),
             2 * sum(bool(config.counted) for config in configs),
             (known,) if known else None,
+            self._finder is not None,
         )
+
+    def head_inputs(self, state: State) -> dict[str, np.ndarray]:
+        """As of a single model, by the model's name."""
+        found = {}
+        for part, memory, _ in self._memories(state):
+            for number, own in zip(part.models, part.heads, strict=True):
+                name, config = list(self._configs.items())[number]
+                inputs = head_inputs(config, tuple(memory[n] for n in own) if own else memory)
+                if inputs is not None:
+                    found[name] = inputs
+        return found
 
     def prefetch(self, frame: Frame) -> Frame:
         """As of a single model, for each pass."""
@@ -222,6 +254,7 @@ class JointRecognizer(Recognizer):
         head: Arrays = ()
         cache: Arrays = ()
         scores, phases, strangeness = [], [], []
+        tracks: Arrays = ()
         for part, own_head, own_cache in self._memories(state):
             images, encoded = part.recognizer._encoded(frames)
             probabilities, phase, new_head, new_cache = part.engine.step(
@@ -229,6 +262,9 @@ class JointRecognizer(Recognizer):
             )
             head, cache = head + new_head, cache + new_cache
             scores.append(probabilities)
+            if part is self._finder:
+                transform, max_gap = self._people_transform, self.config.max_gap
+                tracks = follow(state.tracks, new_cache[-1], elapsed, transform, max_gap)
             phases += [] if phase is None else [phase]
             appearance = None
             for model, place in zip(part.models, part.features, strict=True):
@@ -248,7 +284,13 @@ class JointRecognizer(Recognizer):
             joined,
             np.concatenate(phases, axis=1) if phases else None,
             np.stack(strangeness, axis=1) if strangeness else None,
+            tracks,
         )
+
+    @property
+    def _people_transform(self) -> Transform:
+        part = self._finder or self._parts[0]
+        return part.recognizer.config.transform
 
     def _prediction(self, state: State) -> Prediction:
         clock = float(state.clock[0])
@@ -271,7 +313,13 @@ class JointRecognizer(Recognizer):
 
 def _load_again(origin: _Origin, configs: tuple[ModelConfig, ...]) -> Recognizer:
     """Raises ``ModelError`` where a file holds another model by now."""
-    found = open_models(origin.paths, engine=origin.engine, device=origin.device, threads=origin.threads)
+    found = open_models(
+        origin.paths,
+        engine=origin.engine,
+        device=origin.device,
+        threads=origin.threads,
+        people=origin.people,
+    )
     if tuple(found.configs.values()) != configs:
         raise ModelError(f"the files of {found.name} hold other models than when they were pickled")
     return found
@@ -295,6 +343,7 @@ def _part(members: Sequence[Member], numbers: tuple[int, ...], threads: int | No
     engine: Engine
     shares = True
     features: tuple[int, ...] = (0,)
+    heads: tuple[tuple[int, ...], ...] = ((),)
     steps = [member.step for member in members if member.step is not None]
     if steps:
         from streamrec.runtime.onnx_engine import OnnxEngine, merged_step
@@ -302,11 +351,13 @@ def _part(members: Sequence[Member], numbers: tuple[int, ...], threads: int | No
         step = steps[0]
         if len(steps) > 1:
             step, shares = merged_step(steps)
-        features = step.features
+        if finder := next((member.people for member in members if member.people is not None), None):
+            step, _ = merged_step([*steps, finder])
+        features, heads = step.features, step.heads
         engine = OnnxEngine.of_step(step, threads)
     else:
         engine = members[0].make()
-    return _Part(Recognizer(engine, members[0].name), engine, numbers, shares, features)
+    return _Part(Recognizer(engine, members[0].name), engine, numbers, shares, features, heads)
 
 
 def _places(parts: Sequence[_Part], configs: Sequence[ModelConfig]) -> list[_Place]:

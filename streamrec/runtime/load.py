@@ -21,19 +21,33 @@ ENGINES = ("auto", "onnx", "torch")
 def make_again(origin: Origin, config: ModelConfig) -> Engine:
     """The engine made again; raises ``ModelError`` where its file holds another model by now."""
     if not isinstance(origin.model, str):
-        return engine_of(origin.model, engine=origin.engine, device=origin.device, threads=origin.threads)
-    _, engine = make_engine(origin.model, engine=origin.engine, device=origin.device, threads=origin.threads)
+        return engine_of(
+            origin.model,
+            engine=origin.engine,
+            device=origin.device,
+            threads=origin.threads,
+            people=origin.people,
+        )
+    _, engine = make_engine(
+        origin.model, engine=origin.engine, device=origin.device, threads=origin.threads, people=origin.people
+    )
     if engine.config != config:
         raise ModelError(f"{origin.model} holds another model than when this recognizer was pickled")
     return engine
 
 
 def make_engine(
-    name_or_path: str, *, engine: str = "auto", device: str = "auto", threads: int | None = None
+    name_or_path: str,
+    *,
+    engine: str = "auto",
+    device: str = "auto",
+    threads: int | None = None,
+    people: bool = False,
 ) -> tuple[str, Engine]:
     """Read a model and make it ready: its name, and its engine ("auto": "onnx" on a CPU, "torch" on a GPU).
 
     ``threads``: of one step on a CPU; None: ``threads.for_engine`` decides. Torch has one number for all models.
+    ``people``: it finds people as well.
     """
     from streamrec.runtime.checkpoint import find_model, read_checkpoint
 
@@ -41,6 +55,8 @@ def make_engine(
     path = find_model(name_or_path)
     if path.suffix == ".onnx":
         check_exported(path, engine, device)
+        if people:
+            raise people_exported(path)
         from streamrec.runtime.onnx_engine import OnnxEngine
 
         name = path.stem
@@ -48,8 +64,8 @@ def make_engine(
     else:
         checkpoint = read_checkpoint(path)
         name = checkpoint.name
-        made = engine_of(checkpoint, engine=engine, device=device, threads=threads)
-    made.origin = Origin(make_again, str(path.absolute()), engine, device, threads)
+        made = engine_of(checkpoint, engine=engine, device=device, threads=threads, people=people)
+    made.origin = Origin(make_again, str(path.absolute()), engine, device, threads, people)
     return name, made
 
 
@@ -65,19 +81,29 @@ def check_options(engine: str, device: str, threads: int | None) -> None:
 
 
 def engine_of(
-    checkpoint: Checkpoint, *, engine: str = "auto", device: str = "auto", threads: int | None = None
+    checkpoint: Checkpoint,
+    *,
+    engine: str = "auto",
+    device: str = "auto",
+    threads: int | None = None,
+    people: bool = False,
 ) -> Engine:
     """The engine of a model that was read, or that was never in a file."""
     engine = choose_engine(checkpoint, engine, device)
     if engine == "onnx":
-        from streamrec.runtime.onnx_engine import OnnxEngine
+        from streamrec.runtime.onnx_engine import OnnxEngine, merged_step, step_of
 
-        made: Engine = OnnxEngine.from_checkpoint(checkpoint, threads)
+        step = step_of(checkpoint)
+        if people:
+            from streamrec.runtime.people import people_step
+
+            step, _ = merged_step([step, people_step(checkpoint)])
+        made: Engine = OnnxEngine.of_step(step, threads)
     else:
         from streamrec.runtime.torch_engine import TorchEngine
 
-        made = TorchEngine(checkpoint, device, threads)
-    made.origin = Origin(make_again, checkpoint, engine, device, threads)
+        made = TorchEngine(checkpoint, device, threads, people=people)
+    made.origin = Origin(make_again, checkpoint, engine, device, threads, people)
     return made
 
 
@@ -109,6 +135,14 @@ def check_exported(path: Path, engine: str, device: str) -> None:
     if engine == "torch":
         raise ModelError(f"{path} is an exported graph: it runs with the onnx engine only")
     _check_on_cpu(device)
+
+
+def people_exported(path: Path) -> ModelError:
+    """The error of an .onnx file that is asked for people."""
+    return ModelError(
+        f"{printable(str(path))} is an exported graph, which does not find people: give the .safetensors file that "
+        "it was exported from, or watch without people"
+    )
 
 
 def _check_on_cpu(device: str) -> None:

@@ -43,9 +43,11 @@ class OnnxEngine(Engine):
         session: onnxruntime.InferenceSession,
         configs: Sequence[ModelConfig],
         threads: int | None = None,
+        finds_people: bool = False,
     ) -> None:
         """``configs``: of the models in the graph. ``threads``: of prefetching; None: one a core."""
         self.config = configs[0]
+        self.finds_people = finds_people
         self._labels = sum(len(config.labels) for config in configs)
         self._phases = 2 * sum(bool(config.counted) for config in configs)  # width of the output
         self._name = printable(graph.name)
@@ -82,7 +84,8 @@ class OnnxEngine(Engine):
                 name: onnxruntime.OrtValue.ortvalue_from_numpy(array) for name, array in step.weights.items()
             }
         whole = _Graph(step.graph, step.file, weights)
-        return cls(whole, whole.session(_of_step(step.configs[0], threads)), step.configs, threads)
+        session = whole.session(_of_step(step.configs[0], threads))
+        return cls(whole, session, step.configs, threads, step.finds_people)
 
     def step(
         self,
@@ -210,6 +213,8 @@ class ModelStep:
     configs: tuple[ModelConfig, ...]  # of the models in it, in the order of its probabilities
     file: str = ""  # as errors name it
     features: tuple[int, ...] = (0,)  # of each model its first cache, among all
+    heads: tuple[tuple[int, ...], ...] = ((),)  # of each model the arrays of its head's memory; (): all
+    finds_people: bool = False  # its last cache is who was found in the frame
 
 
 def step_of(checkpoint: Checkpoint) -> ModelStep:
@@ -240,16 +245,31 @@ def read_step(path: Path) -> ModelStep:
 def merged_step(steps: Sequence[ModelStep]) -> tuple[ModelStep, bool]:
     """Several models in one graph, and whether they have a convolution in common; raises ``ModelError``.
 
-    They take pictures of one size, and are written in the same operators.
+    They take pictures of one size, and are written in the same operators. A step that finds people, which has no
+    labels, comes last.
     """
     names = " + ".join(step.name for step in steps)
-    parts = [StepGraph(step.graph, step.weights, len(step.configs[0].labels)) for step in steps]
+    parts = [
+        StepGraph(step.graph, step.weights, sum(len(config.labels) for config in step.configs))
+        for step in steps
+    ]
     try:
         merged = merge(parts)
     except (TypeError, ValueError, IndexError, KeyError) as error:
         raise ModelError(f"{names} cannot be merged: one of the graphs is damaged") from error
     configs = tuple(config for step in steps for config in step.configs)
-    return ModelStep(names, merged.data, merged.weights, configs, names, merged.caches), bool(merged.shared)
+    own = [n for n, step in enumerate(steps) if step.configs]
+    whole = ModelStep(
+        names,
+        merged.data,
+        merged.weights,
+        configs,
+        names,
+        tuple(merged.caches[n] for n in own),
+        tuple(merged.heads[n] for n in own),
+        steps[-1].finds_people,
+    )
+    return whole, bool(merged.shared)
 
 
 @dataclass(frozen=True, eq=False)

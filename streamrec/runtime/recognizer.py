@@ -6,7 +6,7 @@ import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,14 +21,17 @@ from streamrec.errors import ModelError, PictureError, StateError, StreamrecErro
 from streamrec.events.detector import EventSettings
 from streamrec.events.motion_counts import MotionCounts
 from streamrec.events.recurrence import RecurrenceSettings
-from streamrec.events.tracker import EventTracker, ModelTrackers
+from streamrec.events.tracker import EventTracker, ModelTrackers, Tracker
 from streamrec.nn.config import ModelConfig
 from streamrec.nn.ood import KnownFeatures
+from streamrec.nn.transforms import Transform
 from streamrec.runtime.engine import Arrays, Engine
+from streamrec.runtime.head_inputs import head_inputs
 from streamrec.runtime.load import engine_of, make_engine
+from streamrec.runtime.people import follow, initial_tracks, people_in
 from streamrec.sources.sampling import check_fps, is_due
 from streamrec.state import State, stack, unstack
-from streamrec.types import Event, Frame, Prediction, Result
+from streamrec.types import Event, Frame, Person, Prediction, Result
 
 if TYPE_CHECKING:
     from streamrec.nn.model import CNNLSTM, ActionModel
@@ -44,6 +47,7 @@ class Layout:
     labels: int
     phase: int  # 0: nothing is counted
     known: tuple[int, ...] | None  # of the out-of-distribution score; None: there is none
+    people: bool = False  # whether people are followed
 
 
 class Recognizer:
@@ -66,14 +70,18 @@ class Recognizer:
         device: str = "auto",
         engine: str = "auto",
         threads: int | None = None,
+        people: bool = False,
     ) -> Recognizer:
         """Load a shipped model by name, or a model file by path.
 
         ``engine``: "onnx" (the default on a CPU), "torch", or "auto"; ``device``: "cpu", "cuda", "cuda:1", ...
-        or "auto"; ``threads``: of one step on a CPU, None for what suits the model.
+        or "auto"; ``threads``: of one step on a CPU, None for what suits the model. ``people``: find and follow people
+        too, ``Result.people``; a model on the person backbone can (``fight``, ``fall``, ``webcam``).
         Raises ``ModelError``. Nothing is downloaded and nothing is unpickled.
         """
-        name, ready = make_engine(_named(name_or_path), engine=engine, device=device, threads=threads)
+        name, ready = make_engine(
+            _named(name_or_path), engine=engine, device=device, threads=threads, people=people
+        )
         return cls(ready, name)
 
     def save(self, path: str | Path) -> None:
@@ -131,6 +139,11 @@ class Recognizer:
         return 1
 
     @property
+    def finds_people(self) -> bool:
+        """Whether it was asked for people, and finds them in each frame."""
+        return self._layout.people
+
+    @property
     def straight(self) -> tuple[int, int] | None:
         """Width and height to which a decoder may shrink frames that only this needs; None: it may not."""
         return self.config.transform.straight
@@ -169,6 +182,7 @@ class Recognizer:
             probabilities=np.zeros((1, layout.labels), np.float32),
             phase=np.zeros((1, layout.phase), np.float32) if layout.phase else None,
             strangeness=None if layout.known is None else np.zeros((1, *layout.known), np.float32),
+            tracks=initial_tracks() if layout.people else (),
         )
 
     @cached_property
@@ -176,7 +190,12 @@ class Recognizer:
         engine, config = self._engine, self.config
         known = None if config.known is None else ()
         return Layout(
-            engine.head_shapes, engine.cache_shapes, len(self.labels), 2 if config.counted else 0, known
+            engine.head_shapes,
+            engine.cache_shapes,
+            len(self.labels),
+            2 if config.counted else 0,
+            known,
+            engine.finds_people,
         )
 
     def step(self, frame: Frame, state: State) -> tuple[Prediction, State]:
@@ -209,7 +228,10 @@ class Recognizer:
         except (AttributeError, TypeError, ValueError) as error:
             raise _no_frame(frames) from error
         after = self._after(frames, state, clock, segment)
-        return [(self._prediction(one), one) for one in unstack(after)]
+        return [
+            (replace(self._prediction(one), people=self._people(one, frame)), one)
+            for one, frame in zip(unstack(after), frames, strict=True)
+        ]
 
     def _after(self, frames: Sequence[Frame], state: State, clock: np.ndarray, segment: np.ndarray) -> State:
         """The state of the streams after these frames, with what is predicted of them."""
@@ -224,7 +246,22 @@ class Recognizer:
             strangeness = known.ood_scores(cache[0])  # the backbone's features of these images
         elif known is not None:
             strangeness = known.ood_scores(images)
-        return State(head, cache, clock, segment, probabilities, phase, strangeness)
+        tracks: Arrays = ()
+        if self._engine.finds_people:
+            tracks = follow(state.tracks, cache[-1], elapsed, self._people_transform, self.config.max_gap)
+        return State(head, cache, clock, segment, probabilities, phase, strangeness, tracks)
+
+    def head_inputs(self, state: State) -> dict[str, np.ndarray]:
+        """By model, what its last layer read at the last frame of each stream: (N, D) float32, computed already.
+
+        A model whose head does not keep it is left out.
+
+        >>> recognizer = Recognizer.load("webcam")
+        >>> recognizer.head_inputs(recognizer.initial_state())["webcam"].shape
+        (1, 192)
+        """
+        inputs = head_inputs(self.config, state.head)
+        return {} if inputs is None else {self.name: inputs}
 
     def prefetch(self, frame: Frame) -> Frame:
         """The frame; where the engine can, it begins to encode its image now, and ``step`` goes on from there.
@@ -285,6 +322,17 @@ class Recognizer:
         strangeness = None if state.strangeness is None else float(state.strangeness[0])
         return Prediction.of(state.probabilities[0], float(state.clock[0]), self.labels, phase, strangeness)
 
+    def _people(self, state: State, frame: Frame) -> tuple[Person, ...] | None:
+        """Who was found by the last step, in parts of this frame; None: nobody was asked for."""
+        if not state.tracks:
+            return None
+        return people_in(state.tracks, self._people_transform, *frame.image.shape[:2])
+
+    @property
+    def _people_transform(self) -> Transform:
+        """That of the model that finds people."""
+        return self.config.transform
+
     def _check(self, state: State) -> None:
         if not isinstance(state, State):
             raise StateError(
@@ -296,7 +344,10 @@ class Recognizer:
         kept = tuple(a.shape[1:] for a in state.head), tuple(a.shape[1:] for a in state.cache)
         scores = state.probabilities.shape[1:], None if state.phase is None else state.phase.shape[1:]
         phase = (layout.phase,) if layout.phase else None
-        if (kept, scores) != ((layout.head, layout.cache), ((layout.labels,), phase)):
+        tracks = [(a.shape, a.dtype) for a in (initial_tracks() if layout.people else ())]
+        streams = len(state)
+        followed = [((1, *a.shape[1:]), a.dtype) for a in state.tracks if len(a) == streams]
+        if (kept, scores, followed) != ((layout.head, layout.cache), ((layout.labels,), phase), tracks):
             raise StateError(
                 f"this state belongs to another model than {self.name!r}; start from initial_state()"
             )
@@ -316,7 +367,10 @@ def _is_whole(state: State) -> bool:
     return (
         isinstance(state.head, tuple)
         and isinstance(state.cache, tuple)
-        and all(isinstance(array, np.ndarray) for array in (*state.head, *state.cache, *arrays[:3]))
+        and isinstance(state.tracks, tuple)
+        and all(
+            isinstance(array, np.ndarray) for array in (*state.head, *state.cache, *state.tracks, *arrays[:3])
+        )
         and (state.phase is None or isinstance(state.phase, np.ndarray))
     )
 
@@ -397,6 +451,17 @@ def tracker_of(
     return ModelTrackers(trackers) if len(trackers) > 1 else next(iter(trackers.values()))
 
 
+def tracker_for(
+    recognizer: Any, events: EventSettings | Mapping[str, EventSettings] | None = None, source: str = ""
+) -> Tracker:
+    """The same for a recognizer; one whose labels may change while it runs has a ``tracker`` of its own."""
+    own = getattr(recognizer, "tracker", None)
+    if own is not None:
+        made: Tracker = own(events, source)
+        return made
+    return tracker_of(configs_of(recognizer), events, source)
+
+
 class RecognizerWrapper(Recognizer):
     """A recognizer that wraps another one, which does all work; subclasses observe the steps in ``on_step``."""
 
@@ -430,6 +495,11 @@ class RecognizerWrapper(Recognizer):
         return self._recognizer.straight
 
     @property
+    def finds_people(self) -> bool:
+        """As of the wrapped one."""
+        return self._recognizer.finds_people
+
+    @property
     def engine(self) -> str:
         """Its engine."""
         return self._recognizer.engine
@@ -458,6 +528,10 @@ class RecognizerWrapper(Recognizer):
     ) -> None:
         """Called after each step, with its frames, the states before it, and what it returned."""
 
+    def head_inputs(self, state: State) -> dict[str, np.ndarray]:
+        """Its ``head_inputs``."""
+        return self._recognizer.head_inputs(state)
+
     def prefetch(self, frame: Frame) -> Frame:
         """Its ``prefetch``."""
         return self._recognizer.prefetch(frame)
@@ -471,6 +545,9 @@ class RecognizerWrapper(Recognizer):
 
     def _prediction(self, state: State) -> Prediction:
         return self._recognizer._prediction(state)
+
+    def _people(self, state: State, frame: Frame) -> tuple[Person, ...] | None:
+        return self._recognizer._people(state, frame)
 
     def _checkpoint(self) -> Checkpoint:
         return self._recognizer._checkpoint()
@@ -534,7 +611,7 @@ class StreamRecognizer:
         self.recognizer = recognizer
         self.fps = recognizer.fps if fps is None else check_fps(fps)
         self._state = recognizer.initial_state()
-        self._events = tracker_of(configs_of(recognizer), events)
+        self._events = tracker_for(recognizer, events)
         self._counts = None if count is None else MotionCounts(count)
         self._index = -1  # of the last image
 
@@ -559,6 +636,7 @@ class StreamRecognizer:
                 events = self._counts.step(frame, events)
         else:
             prediction = self.recognizer._prediction(self._state)
+            prediction = replace(prediction, people=self.recognizer._people(self._state, frame))
         return Result(
             frame,
             prediction,
@@ -569,7 +647,15 @@ class StreamRecognizer:
             models=self._events.models(prediction),
             count=None if self._counts is None else self._counts.found.count,
             period=None if self._counts is None else self._counts.found.period,
+            people=prediction.people,
         )
+
+    def retune(self, events: Mapping[str, EventSettings]) -> None:
+        """Go on with other event settings, by model; what runs goes on."""
+        if isinstance(self._events, ModelTrackers):
+            self._events.retune(events)
+        elif isinstance(self._events, EventTracker):
+            self._events.retune(next(iter(events.values())))
 
     def __call__(self, image: Any, timestamp: float | None = None) -> Prediction:
         """The prediction alone, of ``recognize``."""

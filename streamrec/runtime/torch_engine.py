@@ -15,8 +15,10 @@ from dataclasses import replace
 import numpy as np
 
 from streamrec.errors import ModelError, need
+from streamrec.nn.encoders.with_people import WithPeople
 from streamrec.runtime.checkpoint import Checkpoint, build_model
 from streamrec.runtime.engine import Arrays, Engine
+from streamrec.runtime.people import check_people
 
 need("torch", extra="train")
 
@@ -45,7 +47,11 @@ class TorchEngine(Engine):
         *,
         precision: torch.dtype | str | None = "auto",
         record: Record | str | None = "auto",
+        people: bool = False,
     ) -> None:
+        if people:
+            check_people(checkpoint)
+        self.finds_people = people
         self._process = os.getpid()
         if not settle_after_fork() and threads is not None:
             torch.set_num_threads(threads)
@@ -53,7 +59,10 @@ class TorchEngine(Engine):
             device = "cuda" if torch.cuda.is_available() else "cpu"
         try:
             self._device = torch.device(device)
-            self._model = build_model(checkpoint).to(self._device)
+            self._model = build_model(checkpoint)
+            if people:
+                self._model.encoder = WithPeople(self._model.encoder)
+            self._model = self._model.to(self._device)
         except (RuntimeError, AssertionError) as error:
             raise ModelError(
                 f"torch cannot use the device {device!r}: {str(error).splitlines()[0]}"

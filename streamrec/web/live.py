@@ -21,6 +21,8 @@ from streamrec.core.redact import redact
 from streamrec.outputs.history.records import Entry, iso
 from streamrec.outputs.history.store import History
 from streamrec.outputs.sink import Sink
+from streamrec.teach.corrections.corrector import Corrections
+from streamrec.teach.corrections.records import Correction
 from streamrec.types import Frame, Health, ModelResult, Result, SourceState
 from streamrec.web.score_history import ScoreHistory
 
@@ -58,11 +60,17 @@ def _shown(name: str) -> str:
     return name.encode("utf-8", "replace").decode()
 
 
-def event_json(entry: Entry) -> dict[str, Any]:
-    """An event as the API returns it: ``Entry.to_dict`` with URLs of the page in place of paths on this machine."""
+def event_json(entry: Entry, said: Correction | None = None) -> dict[str, Any]:
+    """An event as the API returns it: ``Entry.to_dict`` with URLs of the page in place of paths on this machine, and
+    what was said of it."""
     event = entry.to_dict()
     event["clip"] = f"/api/v1/events/{entry.id}/clip" if entry.clip else None
     event["thumbnail"] = f"/api/v1/events/{entry.id}/thumbnail" if entry.thumbnail else None
+    event["said"] = (
+        None
+        if said is None
+        else {"id": said.id, "verdict": str(said.verdict), "truth": said.truth, "made": iso(said.made)}
+    )
     return event
 
 
@@ -84,7 +92,14 @@ class LiveState(Sink):
     memory, written here from the events of results.
     """
 
-    def __init__(self, history: History | None = None, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        history: History | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+        corrections: Corrections | None = None,
+    ) -> None:
+        self.corrections = corrections  # None: nothing can be said of events
         self.reload = threading.Event()  # set when the page has written cameras.toml
         self.secrets: tuple[str, ...] = ()  # never shown
         self.on_change: Callable[[], None] = lambda: None  # called after each frame; must not wait
@@ -157,6 +172,8 @@ class LiveState(Sink):
                     state.running[one] = entry
                 elif state is not None:
                     state.running.pop(one, None)
+            if self.corrections is not None:
+                self.corrections.noted(entry)
             self.on_event(entry)
 
     def close(self) -> None:
@@ -208,6 +225,23 @@ class LiveState(Sink):
                 return None
             times, segments, scores = found.get()
             return found.labels, times, segments, scores
+
+    def events_said(self, said: str | None) -> tuple[list[str] | None, list[str]]:
+        """The events of which this was said, None for all; and those that are left out."""
+        if said is None:
+            return None, []
+        active = () if self.corrections is None else self.corrections.store.active
+        ids = [one.event for one in active if one.event and said in (one.verdict, "any", "nothing")]
+        return (None, ids) if said == "nothing" else (ids, [])
+
+    def changed(self, entry: Entry) -> None:
+        """Something was said of an event: the page shows it at once."""
+        self.on_event(entry)
+
+    def event(self, entry: Entry) -> dict[str, Any]:
+        """An event as the API returns it, with what was said of it."""
+        said = None if self.corrections is None else self.corrections.store.of_event(entry.id)
+        return event_json(entry, said)
 
     def cameras(self) -> list[dict[str, Any]]:
         """Every camera's state, as the API returns it."""

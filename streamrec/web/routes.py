@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from streamrec.core.files import open_regular
 from streamrec.core.version import version_of
@@ -21,7 +21,7 @@ from streamrec.settings.resolve import InForce
 from streamrec.web import jpeg
 from streamrec.web.access_control import AccessControl, Refused, client_of
 from streamrec.web.auth import AccessFile
-from streamrec.web.live import EVENTS_PER_PAGE, LiveState, event_json, json_bytes
+from streamrec.web.live import EVENTS_PER_PAGE, LiveState, json_bytes
 from streamrec.web.middleware import error_body
 from streamrec.web.prometheus import metrics
 from streamrec.web.websocket_hub import VERSION, WebSocketHub
@@ -35,6 +35,9 @@ from fastapi.responses import FileResponse, Response  # noqa: E402
 from starlette.exceptions import HTTPException  # noqa: E402
 
 from streamrec.web.schemas import CamerasNow, Errors, EventJson, EventsJson, Health, Password, SessionJson  # noqa: E402
+
+if TYPE_CHECKING:
+    from streamrec.web.teach_routes import TeachDesk
 
 FOLDER = Path(__file__).parent / "page"
 _LOGINS_AT_ONCE = 3  # password hashes that may wait for each other
@@ -65,6 +68,7 @@ class PageContext:
     most_connections: int
     log: Callable[[str], None]  # called with what an administrator should know
     log_error: Callable[[BaseException], None]  # called with unexpected errors
+    teach: TeachDesk | None = None  # the lesson; None: there is none
     open_files: int = 0  # evidence files that are being sent
 
 
@@ -113,6 +117,14 @@ def make_app(context: PageContext) -> FastAPI:
         from streamrec.web.settings_routes import settings_routes
 
         app.include_router(settings_routes(context.live, CamerasEditor(context.cameras_file, os.environ)))
+    if context.live.corrections is not None:
+        from streamrec.web.correction_routes import correction_routes
+
+        app.include_router(correction_routes(context.live, context.live.corrections))
+    if context.teach is not None:
+        from streamrec.web.teach_routes import teach_routes
+
+        app.include_router(teach_routes(context.live, context.teach))
     app.include_router(live_route(context))
     return app
 
@@ -222,6 +234,8 @@ def session_routes(context: PageContext) -> APIRouter:
             "password": bool(access.access),
             "editable": context.cameras_file is not None,
             "history": not context.live.history.in_memory,
+            "corrections": context.live.corrections is not None,
+            "teaches": context.teach is not None,
             "software": f"streamrec {version_of() or ''}".rstrip(),
         }
 
@@ -318,10 +332,12 @@ def event_routes(context: PageContext) -> APIRouter:
         until: datetime | None = None,
         camera: Annotated[list[str] | None, Query(max_length=100)] = None,
         label: Annotated[list[str] | None, Query(max_length=100)] = None,
+        said: Annotated[Literal["right", "wrong", "other", "any", "nothing"] | None, Query()] = None,
         after: Annotated[str | None, Query(max_length=64)] = None,
         limit: Annotated[int, Query(ge=1, le=500)] = EVENTS_PER_PAGE,
     ) -> Response:
-        """Events, the newest first, page by page."""
+        """Events, the newest first, page by page. ``said``: those of which this was said; any, or nothing."""
+        ids, but = live.events_said(said)
         found = await asyncio.to_thread(
             live.history.query,
             since=_seconds("since", since),
@@ -330,9 +346,11 @@ def event_routes(context: PageContext) -> APIRouter:
             label=label,
             after=after,
             limit=limit,
+            ids=ids,
+            but=but,
         )
         more = found[-1].id if len(found) == limit else None
-        page = {"version": VERSION, "events": [event_json(entry) for entry in found], "more": more}
+        page = {"version": VERSION, "events": [live.event(entry) for entry in found], "more": more}
         return Response(json_bytes(page), media_type="application/json")
 
     @router.get("/api/v1/events/{id}", response_model=EventJson, responses=_NOT_FOUND)
@@ -341,7 +359,7 @@ def event_routes(context: PageContext) -> APIRouter:
         entry = await asyncio.to_thread(live.history.get, id)
         if entry is None:
             raise HTTPException(404, "there is no such event")
-        return Response(json_bytes(event_json(entry)), media_type="application/json")
+        return Response(json_bytes(live.event(entry)), media_type="application/json")
 
     @router.get("/api/v1/events/{id}/clip", response_class=FileResponse, responses=_NOT_FOUND)
     async def clip(id: _EVENT_ID) -> FileResponse:

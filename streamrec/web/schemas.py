@@ -85,6 +85,15 @@ class CamerasNow(BaseModel):
     cameras: list[CameraNow]
 
 
+class SaidJson(BaseModel):
+    """What somebody said of an event."""
+
+    id: str = Field(description="of the correction")
+    verdict: str = Field(description="right, wrong or other")
+    truth: str = Field(description="what it was, where that is other")
+    made: datetime
+
+
 class EventJson(BaseModel):
     """One event, running or over."""
 
@@ -100,6 +109,7 @@ class EventJson(BaseModel):
     interrupted: bool = False
     clip: str | None = Field(description="URL of the video, where there is one")
     thumbnail: str | None
+    said: SaidJson | None = Field(default=None, description="null: nothing was said of it")
 
 
 class EventsJson(BaseModel):
@@ -120,6 +130,10 @@ class SessionJson(BaseModel):
     password: bool = Field(description="whether the page has a log-in")
     editable: bool = Field(description="whether cameras can be changed on the page")
     history: bool = Field(description="whether events survive a restart")
+    corrections: bool = Field(
+        default=False, description="whether it can be said of events that they are right or wrong"
+    )
+    teaches: bool = Field(default=False, description="whether a lesson runs: `streamrec teach`")
     software: str
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from streamrec.core.messages import why
 from streamrec.core.text import printable
@@ -34,6 +34,9 @@ from streamrec.web.websocket_hub import MOST_VIEWERS, WebSocketHub
 need("uvicorn", extra="web")
 
 import uvicorn  # noqa: E402
+
+if TYPE_CHECKING:
+    from streamrec.web.teach_routes import TeachDesk
 
 HOST, PORT = "127.0.0.1", 8765
 _START_SECONDS = 10.0
@@ -97,11 +100,13 @@ class Server:
         live: LiveState,
         *,
         file: Path | InForce | None = None,
+        teach: TeachDesk | None = None,
         log: Callable[[str], None] = logging.getLogger("streamrec").error,
     ) -> None:
         self.settings = settings
         self.live = live
         self.file = file  # cameras.toml; None: the cameras cannot be changed on the page
+        self.teach = teach  # the lesson; None: there is none
         self.most = most_connections()
         self._limited_log = RateLimitedLog(log)
         self.hub = WebSocketHub(
@@ -222,6 +227,7 @@ class Server:
             access=self.access,
             access_file=settings.access_file,
             cameras_file=self.file,
+            teach=self.teach,
             most_connections=self.most,
             log=self.log,
             log_error=self._log_error,

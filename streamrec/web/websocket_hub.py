@@ -29,7 +29,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from streamrec.web.jpeg import WIDTHS, JpegEncoder, JpegImage
-from streamrec.web.live import EVENTS_PER_PAGE, Entry, LiveState, event_json, json_bytes
+from streamrec.web.live import EVENTS_PER_PAGE, Entry, LiveState, json_bytes
 
 VERSION = 1
 TICK = 0.2  # seconds between two messages of camera states
@@ -144,7 +144,7 @@ class WebSocketHub:
             try:
                 entries, number = await asyncio.to_thread(self.live.history.changes, number)
                 for entry in entries:
-                    self.broadcast("event", {"event": event_json(entry)})
+                    self.broadcast("event", {"event": self.live.event(entry)})
             except Exception as error:
                 self._log_error(error)
 
@@ -154,7 +154,7 @@ class WebSocketHub:
 
     def _event_from_thread(self, entry: Entry) -> None:
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self.broadcast, "event", {"event": event_json(entry)})
+            self._loop.call_soon_threadsafe(self.broadcast, "event", {"event": self.live.event(entry)})
 
     def _images_ready(self) -> None:
         if self._loop is not None and not self._loop.is_closed():
@@ -183,7 +183,7 @@ class WebSocketHub:
         self._viewers.add(viewer)  # before the hello: events from now on are sent
         try:
             entries = await asyncio.to_thread(self.live.history.query, limit=EVENTS_PER_PAGE)
-            events = [event_json(entry) for entry in entries]
+            events = [self.live.event(entry) for entry in entries]
             hello = {"type": "hello", "version": VERSION, "events": events, **json.loads(self.cameras_now())}
             if viewer.may_view():
                 await socket.send_text(json_bytes(hello).decode())

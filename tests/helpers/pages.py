@@ -126,9 +126,14 @@ def open_page(ways_in) -> Iterator[Callable[..., Page]]:
     ended = threading.Event()
 
     def start(
-        *names: str, guarded: bool = False, history: Any = None, file: Path | None = None, **settings: Any
+        *names: str,
+        guarded: bool = False,
+        history: Any = None,
+        file: Path | None = None,
+        corrections: Any = None,
+        **settings: Any,
     ) -> Page:
-        live = LiveState(history)
+        live = LiveState(history, corrections=corrections)
         actors = {name: Actor(name, live) for name in names or ("door", "yard")}
         live.beat(actors.values())
         chosen = WebSettings(port=0, **{"access": ways_in[0] if guarded else Access(), **settings})

@@ -8,6 +8,7 @@ https://storage.googleapis.com/movenet/MultiPose%20MoveNet%20Model%20Card.pdf
 from __future__ import annotations
 
 from streamrec.errors import need
+from streamrec.events.people import detections
 
 need("torch", extra="train")
 
@@ -18,9 +19,7 @@ from torch.nn import functional as F  # noqa: E402
 STRIDE = 32  # height and width are multiples of it
 PYRAMID, PYRAMID_STRIDE = 24, 4  # channels of the last maps of the pyramid, and pixels to one of their places
 DEEPEST = 480  # channels of the deepest maps, of STRIDE pixels a place
-PEOPLE = 6
-KEYPOINTS = 17  # in the order of COCO: nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles
-PERSON = 3 * KEYPOINTS + 5  # numbers a person
+PEOPLE, KEYPOINTS, PERSON = detections.PEOPLE, detections.KEYPOINTS, detections.PERSON
 _SCALE = 0.007843017578125  # 1 / 127.5 in half precision, by which the published file multiplies RGB before it takes 1
 MEAN = STD = (1 / (255 * _SCALE),) * 3  # the same as normalization of RGB from 0 to 1; 0.5 would do as well
 

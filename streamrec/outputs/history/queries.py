@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from streamrec.outputs.history.records import Entry
@@ -27,12 +28,18 @@ class EventQueries(ABC):
         label: str | Iterable[str] | None = None,
         after: str | None = None,
         limit: int = 100,
+        ids: Sequence[str] | None = None,
+        but: Sequence[str] = (),
     ) -> list[Entry]:
         """Events that overlap the time from ``since`` to ``until`` (seconds since 1970), the newest first.
 
-        ``after``: the id of the last entry of the previous page.
+        ``after``: the id of the last entry of the previous page. ``ids``: none but these; ``but``: not these.
         """
         where, values = conditions_of(since, until, camera, label)
+        for wanted, word in ((ids, "IN"), (but or None, "NOT IN")):
+            if wanted is not None:
+                where.append(f"id {word} (SELECT value FROM json_each(?))")
+                values.append(json.dumps(list(wanted)))
         if after is not None:
             where.append("id < ?")
             values.append(after)

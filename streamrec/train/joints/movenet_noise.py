@@ -77,18 +77,18 @@ def detect(
     parts of the net's input, the surest person first. Places that are not used score about 0.
     """
     count = len(people[0])
-    found = [_seen(joints, camera, rng, fps, conditions) for joints in people]
+    found = [seen_alone(joints, camera, rng, fps, conditions) for joints in people]
     if rng.random() < conditions.ghosts:
         found.append(_ghost(rng, count, fps))
-    _merge(found, rng)
+    merge(found, rng)
     while len(found) < PEOPLE:
-        found.append(_unused(rng, count, found[0]))
+        found.append(unused(rng, count, found[0]))
     stacked = np.stack(found, 1)
     order = np.argsort(-stacked[:, :, 55], axis=1, kind="stable")[:, :PEOPLE]
     return np.take_along_axis(stacked, order[:, :, None], 1).astype(np.float32)
 
 
-def _merge(found: list[np.ndarray], rng: np.random.Generator) -> None:
+def merge(found: list[np.ndarray], rng: np.random.Generator) -> None:
     """Of two people at the same place of the picture only the surer one is found, mostly; in place."""
     middles = [(person[:, 51:53] + person[:, 53:55]) / 2 * _NET for person in found]
     sizes = [(person[:, 53] - person[:, 51]) * NET_HEIGHT for person in found]
@@ -100,12 +100,13 @@ def _merge(found: list[np.ndarray], rng: np.random.Generator) -> None:
             for person, rival in ((one, other), (other, one)):
                 gone = near & (found[person][:, 55] < found[rival][:, 55])
                 if gone.any():
-                    found[person][gone] = _unused(rng, int(gone.sum()), found[rival][gone])
+                    found[person][gone] = unused(rng, int(gone.sum()), found[rival][gone])
 
 
-def _seen(
+def seen_alone(
     joints: np.ndarray, camera: Camera, rng: np.random.Generator, fps: float, conditions: Conditions
 ) -> np.ndarray:
+    """One of ``detect``'s people, (T, 56), as if nobody else were there."""
     count = len(joints)
     present = np.isfinite(joints[:, 0, 0])
     joints = np.where(present[:, None, None], joints, 0.0)
@@ -300,7 +301,7 @@ def _as_person(
     rows[:, :51] = np.concatenate((parts, scores[..., None]), 2).reshape(count, 51)
     gone = ~present | _lost(score, rng, fps, lost)
     if gone.any():
-        rows[gone] = _unused(rng, int(gone.sum()), rows[gone])
+        rows[gone] = unused(rng, int(gone.sum()), rows[gone])
         rows[gone, 55] *= 4
     return rows
 
@@ -315,7 +316,7 @@ def _lost(score: np.ndarray, rng: np.random.Generator, fps: float, lost: float) 
     return gone | (score < 0.02)
 
 
-def _unused(rng: np.random.Generator, count: int, first: np.ndarray) -> np.ndarray:
+def unused(rng: np.random.Generator, count: int, first: np.ndarray) -> np.ndarray:
     """A place of the output that holds no person: keypoints anywhere, a few as a copy of the first person's head."""
     rows = np.zeros((count, 56))
     blocks = max(1, count // 8)

@@ -101,6 +101,7 @@ function switchTheme() {
 
 function showHelp() {
   const keys = [["1 … 9", "camera 1 … 9"], ["c", "all cameras"], ["e", "events"], ["← →", "earlier, later event"], ["Space", "play or pause"], ["t", "light or dark theme"], ["Esc", "back"]];
+  if (session.teaches) keys.unshift(["1 … 9", "in a lesson: the last seconds were this label; held: while you hold it"], ["0", "in a lesson: a time of nothing"], ["n", "in a lesson: name a new label"], ["u", "in a lesson: undo"]);
   const dialog = h("dialog", { class: "small", "aria-labelledby": "help-title" },
     h("div", { class: "sheet" },
       h("header", {}, h("h2", { id: "help-title", text: "Keyboard" }), closeButton(() => dialog.close())),
@@ -120,7 +121,7 @@ $("#help").addEventListener("click", showHelp);
 $("#logout").addEventListener("click", async () => { await ask("/api/v1/logout", { method: "POST", body: {} }); toLogin(); });
 
 addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("input, select, textarea, dialog")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("input, select, textarea, dialog") || $("dialog[open]")) return; // a button that is switched off leaves the focus beside its dialog
   const camera = /^[1-9]$/.test(event.key) ? live.cameras[Number(event.key) - 1] : null;
   if (camera) page.go(`/camera/${encodeURIComponent(camera.name)}`);
   else if (event.key === "c" || (event.key === "Escape" && location.hash.length > 2)) page.go("/");
@@ -133,5 +134,6 @@ addEventListener("keydown", (event) => {
 
 page.showEvent = (event) => showEvent(page, event);
 setInterval(() => view?.tick?.(), 500);
+if (!location.hash && session.teaches) history.replaceState(null, "", "#/teach");
 await route();
 update();

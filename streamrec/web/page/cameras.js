@@ -14,7 +14,7 @@ const saysOf = (camera) => camera.models ?? [camera];
 /** The rows of the bars: an out-of-distribution frame has "unknown" first, and its labels below. */
 const rowsOf = (said) => (said.unknown ? [[UNKNOWN, null], ...said.top] : said.top);
 
-function addToTrail(camera) {
+export function addToTrail(camera) {
   let trail = trails.get(camera.name);
   if (!trail) trails.set(camera.name, trail = []);
   const now = Date.now();
@@ -24,7 +24,7 @@ function addToTrail(camera) {
 }
 
 /** Draws the last minute as a strip, in a row for each model: the colour is the label, the opacity its probability. */
-function drawTrail(canvas, name) {
+export function drawTrail(canvas, name) {
   canvas.style.setProperty("--rows", trails.get(name)?.at(-1)?.[1].length ?? 1);
   const ratio = Math.min(2, devicePixelRatio || 1);
   const width = Math.round(canvas.clientWidth * ratio), height = Math.round(canvas.clientHeight * ratio);
@@ -72,7 +72,7 @@ function fillBars(bars, said) {
 }
 
 /** The bars of each model, under its name where there are several; ``most``: rows of the only one. */
-function makeSays(most) {
+export function makeSays(most) {
   const element = h("div", { class: "says" });
   let parts = [];
   return {
@@ -93,14 +93,14 @@ function makeSays(most) {
   };
 }
 
-function makeView(name) {
+export function makeView(name) {
   const canvas = h("canvas", { role: "img", "aria-label": `${name}, live image`, width: 320, height: 180 });
   const why = h("div", { class: "why" }, h("strong"), h("span"));
   const now = h("div", { class: "now" });
   return { canvas, why, now, element: h("div", { class: "view" }, canvas, why, now) };
 }
 
-function fillView(view, camera) {
+export function fillView(view, camera) {
   const dead = camera.state !== "live";
   view.why.hidden = !dead;
   if (dead) {
@@ -163,7 +163,7 @@ function makeCard(page, name) {
 }
 
 /** The most frequent aspect ratio: one for all cameras, so that the grid is even. */
-function usualAspect(cameras) {
+export function usualAspect(cameras) {
   const counts = new Map();
   for (const { width, height } of cameras) if (width) counts.set(width / height, (counts.get(width / height) ?? 0) + 1);
   const [usual] = [...counts].sort((a, b) => b[1] - a[1])[0] ?? [16 / 9];

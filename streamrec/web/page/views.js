@@ -6,6 +6,10 @@ import { eventsView } from "./events.js";
 import { camerasView, cameraView } from "./cameras.js";
 
 export const views = {
+  teach: {
+    link: "Teach", title: () => "Teach", allowed: (session) => session.teaches,
+    show: async (page, main) => (await import("./teach.js")).teachView(page, main),
+  },
   cameras: { link: "Cameras", show: (page, main) => camerasView(page, main) },
   camera: { under: "cameras", title: (name) => name, show: (page, main, name) => cameraView(page, main, name) },
   events: { link: "Events", title: () => "Events", show: (page, main, query) => eventsView(page, main, new URLSearchParams(query)) },

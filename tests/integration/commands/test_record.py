@@ -293,7 +293,7 @@ class TestFolder:
         def full(file):
             raise OSError(28, "No space left on device", "index.csv")
 
-        monkeypatch.setattr("streamrec.commands.record_session.os.fsync", full)
+        monkeypatch.setattr("os.fsync", full)
         with pytest.raises(OSError, match="No space"):
             sitting.watch(frames(10, start=1.1))
         sitting.recorder.close()

@@ -18,6 +18,7 @@ from streamrec.outputs.history.records import Entry, new_id
 from streamrec.outputs.history.store import History
 from streamrec.types import ActionStarted, Frame, Prediction, Result
 from streamrec.web.routes import files
+from tests.helpers.corrections import corrected_page
 from tests.helpers.pages import PASSWORD, wait_for
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -91,6 +92,12 @@ def playing(page, fps: float = 10.0) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
+
+
+def shot(tab, name: str) -> None:
+    """A picture of what is shown, where somebody wants to look at it."""
+    if folder := os.environ.get("STREAMREC_SHOTS"):
+        tab.screenshot(path=f"{folder}/{name}.png")
 
 
 def pictures(tab, name: str) -> int:
@@ -504,3 +511,86 @@ class TestEvents:
         tab = look(f"{open_page().url}/api")
         tab.get_by_text("The state of every camera, now.").wait_for()
         tab.get_by_role("heading", name="CameraNow").wait_for()
+
+
+class TestCorrections:
+    """The page teaches: what is said of events is shown, moves thresholds, is learned from, and is taken back."""
+
+    @pytest.fixture
+    def wolf(self, open_page, tmp_path):
+        """A page whose camera reported a tree five times as a wave, and a true wave three times."""
+        with corrected_page(open_page, tmp_path, guarded=False) as page:
+            page.actors["door"].show()
+            yield page
+
+    def test_wrong_events_are_told_learned_from_and_taken_back(self, wolf, look):
+        tab = look(f"{wolf.url}/#/events")
+        events = tab.locator("button.event")
+        wait_for(lambda: events.count() == 8)
+        events.last.click()
+        dialog = tab.get_by_role("dialog", name="wave · door")
+        pressed = dialog.locator("[data-verdict][aria-pressed=true]")
+        for n in range(8):
+            if n < 4:
+                dialog.get_by_role("button", name="Wrong, nothing happened").click()
+                dialog.get_by_text("The start threshold of wave on door is").wait_for()
+                assert pressed.inner_text() == "Wrong, nothing happened"
+            elif n == 4:
+                dialog.get_by_role("button", name="Wrong, it was …").click()
+                dialog.get_by_label("What was it?").select_option("")
+                dialog.get_by_label("In a few words").fill("a tree in the wind")
+                shot(tab, "event")
+                dialog.get_by_role("button", name="Say so").click()
+                dialog.get_by_role("button", name="Wrong, it was a tree in the wind").wait_for()
+            else:
+                dialog.get_by_role("button", name="Right", exact=True).click()
+                wait_for(lambda: pressed.all_inner_texts() == ["Right"])
+            if n < 7:
+                dialog.get_by_role("button", name="Later →").click()
+        shot(tab, "event-right")
+        tab.keyboard.press("Escape")
+        wait_for(lambda: tab.locator(".event[data-said=wrong]").count() == 4)
+        shot(tab, "events0")
+        assert tab.locator(".event[data-said=other]").inner_text().count("it was a tree in the wind") == 1
+        tab.get_by_label("Said", exact=True).select_option("Wrong")
+        wait_for(lambda: events.count() == 4)
+        tab.get_by_label("Said", exact=True).select_option("All")
+        wait_for(lambda: events.count() == 8)
+        shot(tab, "events")
+        tab.get_by_role("button", name="Learn from 8 corrections").click()
+        lesson = tab.get_by_role("dialog", name="Corrections")
+        lesson.get_by_role("heading", name="m has learned from 8 corrections").wait_for()
+        rows = lesson.locator(".lesson tbody tr").all_inner_texts()
+        assert [row.split("\t")[1:] for row in rows] == [["5", "0", "5"], ["3", "3", "3"]]
+        shot(tab, "lesson")
+        lesson.get_by_role("button", name="Take back: as the model came").click()
+        lesson.locator(".lesson").wait_for(state="detached")
+        lesson.get_by_role("button", name=re.compile("Take back: wave")).first.click()
+        wait_for(lambda: lesson.locator(".said-list li").count() == 7)
+        tab.keyboard.press("Escape")
+        tab.get_by_role("button", name="Learn from 7 corrections").wait_for()
+
+    def test_one_that_was_missed_is_marked_on_the_timeline(self, wolf, look):
+        tab = look(f"{wolf.url}/#/events")
+        wait_for(lambda: tab.locator(".lane .track button").count() == 8)
+        box = tab.locator(".lane .track").bounding_box()
+        tab.mouse.click(box["x"] + box["width"] - 2, box["y"] + box["height"] / 2)  # now
+        dialog = tab.get_by_role("dialog", name="You missed one here")
+        assert dialog.get_by_label("Camera").input_value() == "door"
+        dialog.get_by_label("What was missed?").select_option("wave")
+        shot(tab, "missed")
+        dialog.get_by_role("button", name="It was missed").click()
+        dialog.wait_for(state="detached")
+        tab.get_by_text("1 correction").first.wait_for()
+        tab.get_by_role("button", name="What was said").click()
+        assert "missed" in tab.get_by_role("dialog", name="Corrections").locator(".said-list").inner_text()
+
+    @pytest.mark.parametrize("width", [360])
+    def test_on_a_phone_nothing_of_it_runs_over_the_edge(self, wolf, look, width):
+        tab = look(f"{wolf.url}/#/events", width=width, height=780)
+        wait_for(lambda: tab.locator("button.event").count() == 8)
+        tab.locator("button.event").first.click()
+        tab.get_by_role("button", name="Wrong, it was …").click()
+        shot(tab, "phone")
+        assert tab.evaluate("document.scrollingElement.scrollWidth") <= width
+        assert tab.locator("dialog").evaluate("d => d.scrollWidth <= d.clientWidth")

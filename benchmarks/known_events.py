@@ -1,0 +1,82 @@
+"""Write the true events that a shipped model brings along: `python benchmarks/known_events.py fight DATA/fights`
+
+Clips with an index.csv of clip and label, or segments (`Label:start-end; ...`), that the model learned from and that
+may teach weights that ship. Each second event is taken: the others can judge. Of each the scores are kept, and what the
+model's last layer reads, in the main directions of all of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from streamrec import Recognizer
+from streamrec.pipeline.loop import results
+from streamrec.sources.files import FileSource
+from streamrec.teach.corrections.known_events import FOLDER, KnownEvents, written
+from streamrec.teach.corrections.moments import Moment, MomentBuffer
+from streamrec.teach.corrections.watching import CorrectedRecognizer, fingerprint
+
+LONGEST = 4.0  # seconds of an event
+
+
+def main() -> None:
+    """Play the clips and write the file."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model")
+    parser.add_argument("clips", type=Path, help="a folder with an index.csv")
+    parser.add_argument("--most", type=int, default=40, help="events")
+    parser.add_argument("--all", action="store_true", help="each event, not each second one")
+    options = parser.parse_args()
+    recognizer = Recognizer.load(options.model, threads=1)
+    own = fingerprint(recognizer)[recognizer.name]
+    found: list[tuple[str, Moment]] = []
+    for label, moment in moments_of(options, recognizer):
+        found.append((label, replace(moment, print=own)))
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    path = FOLDER / f"{recognizer.name}.safetensors"
+    events = KnownEvents(*(tuple(each) for each in zip(*found, strict=True)))
+    path.write_bytes(written(events, recognizer.labels))
+    print(f"{path}: {len(events)} events, {path.stat().st_size / 1e3:.0f} kB")
+
+
+def moments_of(options: argparse.Namespace, recognizer: Recognizer) -> Iterator[tuple[str, Moment]]:
+    """The events of the clips, as the model saw them."""
+    with (options.clips / "index.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    actions = [label for label in recognizer.labels if label not in recognizer.config.events.background]
+    events = [(row["clip"], *event) for row in rows for event in events_of(row, actions)]
+    events = events if options.all else events[::2]
+    events = events[:: max(1, len(events) // options.most)][: options.most]
+    for clip, label, begins, ends in events:
+        buffer = MomentBuffer()
+
+        def seen(frame, scores, features, buffer=buffer):  # type: ignore[no-untyped-def]
+            name = recognizer.name
+            buffer.add(frame.timestamp, frame.segment, scores[name], features.get(name), wall=frame.timestamp)
+
+        for _ in results(FileSource(options.clips / clip), CorrectedRecognizer(recognizer, dict, seen)):
+            pass
+        moment = buffer.cut(begins, min(ends, begins + LONGEST))
+        if moment is not None and len(moment.features):
+            yield label, moment
+
+
+def events_of(row: dict[str, str], actions: list[str]) -> Iterator[tuple[str, float, float]]:
+    """Label, start and end in seconds of each true action of a clip."""
+    if row.get("label") in actions:
+        yield row["label"], 0.0, 1e6
+    for word, begins, ends in re.findall(r"(\w+)[^:;]*:([\d.]+)-([\d.]+)", row.get("segments") or ""):
+        label = next((one for one in actions if word.lower().startswith(one[:4])), None)
+        if label is not None:
+            yield label, float(begins), float(ends)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""People in a picture: where the detector finds them, and who is who from frame to frame."""

@@ -1,0 +1,108 @@
+"""Who is in the picture, from the pass that the model makes anyway: the person backbone finds people as well.
+
+``people.onnx`` is the step graph that finds them, without weights: a model on the person backbone has these in its
+file. Merged with the model's own graph it costs only what the model does not calculate already, because what both
+calculate is calculated once (``graph_merge``). What was found stands in the state as the last cache, and who is
+followed in ``State.tracks``.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from streamrec.core.graph_check import weights_outside
+from streamrec.core.text import printable
+from streamrec.errors import MissingExtra, ModelError, need
+from streamrec.events.people.detections import Rectangle, read_detections
+from streamrec.events.people.tracker import Tracks, no_tracks, people_of, step_tracks
+from streamrec.nn.transforms import Transform
+from streamrec.runtime.checkpoint import Checkpoint, build_model
+from streamrec.runtime.engine import Arrays
+from streamrec.runtime.onnx_engine import ModelStep
+from streamrec.types import Person
+
+GRAPH = Path(__file__).parent / "models" / "people.onnx"
+SIZE = (192, 256)  # height and width of the input that it was exported for
+ALWAYS = "person-joints"  # the encoder that finds people anyway
+
+
+def has_people(checkpoint: Checkpoint) -> bool:
+    """Whether the model's file has the backbone that finds people."""
+    return checkpoint.weights.keys() >= _shipped()[1]
+
+
+def check_people(checkpoint: Checkpoint) -> None:
+    """Raise ``ModelError`` for a model that does not find people."""
+    if not has_people(checkpoint):
+        raise no_people(checkpoint.name)
+
+
+def no_people(name: str) -> ModelError:
+    """The error of a model that does not find people, or of several of which none does."""
+    return ModelError(
+        f"{printable(name)} does not find people: models on the person backbone do (fight, fall and webcam, and what "
+        "is trained with --encoder person...); watch with one of them too, or without people"
+    )
+
+
+def people_step(checkpoint: Checkpoint) -> ModelStep:
+    """The step that finds people with the weights of this model, to be merged with its own; raises ``ModelError``.
+
+    Inputs of another size than the usual one need torch, which exports the graph.
+    """
+    check_people(checkpoint)
+    transform = checkpoint.config.transform
+    if (transform.height, transform.width) == SIZE:
+        graph, names = _shipped()
+    else:
+        size = f"{transform.width}x{transform.height}"
+        try:
+            need("torch", extra="train")
+        except MissingExtra as error:
+            raise MissingExtra(
+                f"people in pictures of {size} are found with torch's help: {error}"
+            ) from error
+        from streamrec.runtime.export import people_graph
+
+        graph, exported = people_graph(build_model(checkpoint))
+        names = set(exported)
+    weights = {name: checkpoint.weights[name] for name in names}
+    return ModelStep("people", graph, weights, (), "people.onnx", (), (), finds_people=True)
+
+
+@cache
+def _shipped() -> tuple[bytes, set[str]]:
+    """The graph that comes with the package, and the names of its weights."""
+    graph = GRAPH.read_bytes()
+    return graph, weights_outside(graph, GRAPH.name)
+
+
+def initial_tracks() -> Arrays:
+    """``State.tracks`` of a new stream."""
+    return tuple(array[None] for array in no_tracks())
+
+
+def follow(
+    tracks: Arrays, found: np.ndarray, elapsed: np.ndarray, transform: Transform, max_gap: float
+) -> Arrays:
+    """The tracks of N streams after people (N, 6, 56) were found in their frames, ``elapsed`` (N,) seconds later."""
+    after = [
+        step_tracks(
+            Tracks(*(array[n] for array in tracks)),
+            read_detections(found[n]),
+            float(elapsed[n]),
+            aspect=transform.width / transform.height,
+            max_gap=max_gap,
+        )
+        for n in range(len(found))
+    ]
+    return tuple(np.stack(arrays) for arrays in zip(*after, strict=True))
+
+
+def people_in(tracks: Arrays, transform: Transform, height: int, width: int) -> tuple[Person, ...]:
+    """Who is in the frame of one stream, in parts of its image of this size."""
+    picture = Rectangle(*transform.picture_in_input(height, width))
+    return people_of(Tracks(*(array[0] for array in tracks)), transform.width / transform.height, picture)

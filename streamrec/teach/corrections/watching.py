@@ -1,0 +1,97 @@
+"""A recognizer under correction: it remembers the last minutes of each camera, and says what was learned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from streamrec.runtime.recognizer import Recognizer, RecognizerWrapper
+from streamrec.state import State
+from streamrec.teach.corrections.learned import Change
+from streamrec.types import Frame, Prediction
+
+Scores = Mapping[str, np.ndarray]  # model -> (labels,) probabilities, or (1, D) features
+NEAR = 0.02  # two models whose fingerprints differ by more are not the same
+
+
+def fingerprint(recognizer: Recognizer) -> dict[str, np.ndarray]:
+    """By model, what it says of three plain pictures: another model under the same name says something else."""
+    while isinstance(recognizer, RecognizerWrapper):  # what records its steps is not to see these pictures
+        recognizer = recognizer._recognizer
+    found: dict[str, list[np.ndarray]] = {name: [] for name in recognizer.configs}
+    height, width = recognizer.config.transform.height, recognizer.config.transform.width
+    rows, columns = np.mgrid[0:height, 0:width]
+    stripes = np.where((columns // 16 + rows // 16) % 2, 200, 40).astype(np.uint8)
+    state = recognizer.initial_state()
+    for n, gray in enumerate((np.full_like(stripes, 128), stripes, stripes.T[:height, :width])):
+        image = np.zeros((height, width, 3), np.uint8)
+        image[: gray.shape[0], : gray.shape[1]] = gray[..., None]
+        prediction, state = recognizer.step(Frame(image, n, n / recognizer.fps), state)
+        for name, one in zip(found, prediction.each, strict=True):
+            found[name].append(one.probabilities)
+    return {name: np.concatenate(each).astype(np.float32) for name, each in found.items()}
+
+
+def is_same(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two fingerprints are of the same model; an empty one is of any."""
+    return (
+        not one.size
+        or not other.size
+        or (one.shape == other.shape and bool(np.abs(one - other).max() < NEAR))
+    )
+
+
+class CorrectedRecognizer(RecognizerWrapper):
+    """Adds to another recognizer's predictions what was learned, frame by frame.
+
+    A state stays the other recognizer's: what was learned is not part of it, so that it can be exchanged at any frame,
+    and no stream begins anew.
+    """
+
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        changes: Callable[[], Mapping[str, Change]],
+        seen: Callable[[Frame, Scores, Scores], None],
+    ) -> None:
+        """``changes``: what was learned, by model, as it is now. ``seen`` gets each frame, with each model's scores
+        and features."""
+        super().__init__(recognizer)
+        self._changes, self._seen = changes, seen
+
+    def step_many(self, frames: Sequence[Frame], states: Sequence[State]) -> list[tuple[Prediction, State]]:
+        """Its step, and what was learned."""
+        steps = self._recognizer.step_many(frames, states)
+        names = list(self.configs)
+        found = []
+        for frame, (prediction, state) in zip(frames, steps, strict=True):
+            features = self._recognizer.head_inputs(state)
+            scores = dict(zip(names, (one.probabilities for one in prediction.each), strict=True))
+            self._seen(frame, scores, features)
+            found.append((self._changed(prediction, features), state))
+        return found
+
+    def _changed(self, prediction: Prediction, features: Scores) -> Prediction:
+        changes = self._changes()
+        if not any(name in changes for name in features):
+            return prediction
+        each = [
+            one if name not in changes or name not in features else _with(one, changes[name], features[name])
+            for name, one in zip(self.configs, prediction.each, strict=True)
+        ]
+        return replace(each[0], others=tuple(replace(one, others=()) for one in each[1:]))
+
+    def _prediction(self, state: State) -> Prediction:
+        return self._changed(self._recognizer._prediction(state), self._recognizer.head_inputs(state))
+
+
+def _with(prediction: Prediction, change: Change, features: np.ndarray) -> Prediction:
+    if change.labels != prediction.labels or change.weight.shape[1] != features.shape[1]:
+        return prediction  # of another model with this name
+    scores = change.applied(prediction.probabilities[None], features)[0]
+    scores.setflags(write=False)
+    return Prediction.of(
+        scores, prediction.timestamp, prediction.labels, prediction.phase, prediction.strangeness
+    )

@@ -1,0 +1,278 @@
+"""Routes for what people say of events: right, wrong, something else, missed; and for learning from it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from streamrec.core.redact import redact
+from streamrec.errors import StreamrecError, need
+from streamrec.outputs.history.records import iso
+from streamrec.teach.corrections.corrector import Corrections
+from streamrec.teach.corrections.lessons import LEAST
+from streamrec.teach.corrections.records import LONGEST_LABEL, Correction, Verdict
+from streamrec.web.access_control import Refused
+from streamrec.web.live import LiveState
+
+need("fastapi", extra="web")
+
+from fastapi import APIRouter, Body  # noqa: E402
+from fastapi import Path as InPath  # noqa: E402
+from pydantic import BaseModel, Field  # noqa: E402
+
+from streamrec.web.schemas import Errors  # noqa: E402
+
+_VERSION = 1
+_LONG = 2_000  # characters
+_ID = Annotated[str, InPath(max_length=64, pattern=r"^[\w-]+$")]
+_NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Errors}}
+_REFUSED: dict[int | str, dict[str, Any]] = {**_NOT_FOUND, 422: {"model": Errors}}
+
+
+class SayOfEvent(BaseModel):
+    """What somebody says of an event."""
+
+    event: str = Field(max_length=64, description="its id")
+    verdict: Literal["right", "wrong", "other"] = Field(
+        description="right; wrong: nothing happened; other: something else happened"
+    )
+    truth: str = Field(default="", max_length=LONGEST_LABEL, description="what it was, where that is other")
+
+
+class SayMissed(BaseModel):
+    """An action of which there was no event."""
+
+    camera: str = Field(max_length=_LONG)
+    label: str = Field(max_length=LONGEST_LABEL, description="what was missed")
+    started: datetime
+    ended: datetime
+    model: str = Field(default="", max_length=_LONG, description="of several; empty: the one with this label")
+
+
+class LearnFrom(BaseModel):
+    """A model that is to learn."""
+
+    model: str = Field(default="", max_length=_LONG, description="empty: the only one")
+
+
+class CorrectionJson(BaseModel):
+    """One thing that was said."""
+
+    id: str
+    made: datetime
+    verdict: str = Field(description="right, wrong, other or missed")
+    camera: str
+    model: str
+    label: str = Field(description="of the event; of a missed one, what was missed")
+    truth: str
+    event: str = Field(description="the event's id; empty: a missed one")
+    started: datetime
+    ended: datetime
+    learnable: bool = Field(description="whether the features of its seconds are kept")
+
+
+class MovedJson(BaseModel):
+    """A threshold that what was said has moved."""
+
+    camera: str
+    model: str
+    label: str
+    own: float
+    now: float
+
+
+class CountsJson(BaseModel):
+    """How many of some kept events are reported."""
+
+    before: int
+    after: int
+    of: int
+
+
+class LessonJson(BaseModel):
+    """What was learned, on the kept examples."""
+
+    model: str
+    corrections: int
+    false: CountsJson = Field(description="events that were wrong: the fewer, the better")
+    true: CountsJson = Field(description="events that were right or missed: the more, the better")
+    known: CountsJson = Field(description="true events that the model brings along: the more, the better")
+
+
+class ModelCorrectionsJson(BaseModel):
+    """What can be learned, and what was."""
+
+    model: str
+    labels: list[str]
+    learnable: int = Field(description="corrections that can be learned from")
+    needed: int
+    new: int = Field(description="of them, those that it has not learned from yet")
+    learned: LessonJson | None = Field(description="what is in force; null: the model as it came")
+    former: int = Field(description="how many lessons lie below it")
+
+
+class CorrectionsJson(BaseModel):
+    """All that was said, and what followed."""
+
+    version: int
+    kept: bool = Field(description="whether it outlives a restart")
+    corrections: list[CorrectionJson] = Field(description="the newest first")
+    thresholds: list[MovedJson]
+    models: list[ModelCorrectionsJson]
+
+
+def correction_routes(live: LiveState, corrections: Corrections) -> APIRouter:
+    """Saying, taking back, learning, unlearning."""
+    router = APIRouter(tags=["corrections"])
+
+    def now() -> dict[str, Any]:
+        return _all(corrections)
+
+    @router.get("/api/v1/corrections", response_model=CorrectionsJson)
+    async def corrections_now() -> Any:
+        """What was said of events, the thresholds that it moved, and what was learned."""
+        return await _run(live, now)
+
+    @router.post("/api/v1/corrections", response_model=CorrectionsJson, responses=_REFUSED)
+    async def say(given: Annotated[SayOfEvent, Body()]) -> Any:
+        """Say of an event that it is right, wrong, or something else. The thresholds of its camera move at once."""
+
+        def work() -> Any:
+            entry = live.history.get(given.event)
+            if entry is None:
+                raise Refused(404, "not_found", "there is no such event")
+            corrections.correct(entry, given.verdict, given.truth)
+            live.changed(entry)
+            return now()
+
+        return await _run(live, work)
+
+    @router.post("/api/v1/corrections/missed", response_model=CorrectionsJson, responses=_REFUSED)
+    async def say_missed(given: Annotated[SayMissed, Body()]) -> Any:
+        """Say that there was an action, and no event of it."""
+
+        def work() -> Any:
+            started, ended = (_seconds(when) for when in (given.started, given.ended))
+            corrections.missed(given.camera, given.label, started, ended, given.model)
+            return now()
+
+        return await _run(live, work)
+
+    @router.delete("/api/v1/corrections/{id}", response_model=CorrectionsJson, responses=_NOT_FOUND)
+    async def undo(id: _ID) -> Any:
+        """Take back what was said. The thresholds move back."""
+
+        def work() -> Any:
+            said = corrections.undo(id)
+            if said is None:
+                raise Refused(404, "not_found", "there is no such correction")
+            entry = live.history.get(said.event) if said.event else None
+            if entry is not None:
+                live.changed(entry)
+            return now()
+
+        return await _run(live, work)
+
+    _add_learning(router, live, corrections)
+    return router
+
+
+def _add_learning(router: APIRouter, live: LiveState, corrections: Corrections) -> None:
+    learning = asyncio.Lock()
+
+    @router.post("/api/v1/corrections/learn", response_model=CorrectionsJson, responses=_REFUSED)
+    async def learn(given: Annotated[LearnFrom, Body()]) -> Any:
+        """Learn from what was said of a model's events; the cameras use it from their next frame on."""
+        if learning.locked():
+            raise Refused(429, "too_often", "it is learning: wait a moment")
+
+        def work() -> Any:
+            corrections.learn(_model(corrections, given.model))
+            return _all(corrections)
+
+        async with learning:
+            return await _run(live, work)
+
+    @router.post("/api/v1/corrections/unlearn", response_model=CorrectionsJson, responses=_REFUSED)
+    async def unlearn(given: Annotated[LearnFrom, Body()]) -> Any:
+        """Take back what was learned last; what was learned before it is in force again."""
+
+        def work() -> Any:
+            if not corrections.unlearn(_model(corrections, given.model)):
+                raise Refused(404, "not_found", "nothing was learned")
+            return _all(corrections)
+
+        return await _run(live, work)
+
+
+def _model(corrections: Corrections, model: str) -> str:
+    models = corrections.models
+    if model and model not in models:
+        raise Refused(404, "not_found", "no camera is watched by this model")
+    if not model and len(models) != 1:
+        raise Refused(422, "not_understood", f"model: name one of {', '.join(models) or 'none'}")
+    return model or models[0]
+
+
+def _all(corrections: Corrections) -> dict[str, Any]:
+    """The answer of every route here."""
+    said = {model: corrections.said_of(model) for model in corrections.models}
+    learnable = {one.correction.id for each in said.values() for one in each}
+    return {
+        "version": _VERSION,
+        "kept": corrections.store.folder is not None,
+        "corrections": [_json(one, one.id in learnable) for one in reversed(corrections.store.active)],
+        "thresholds": [
+            {"camera": one.camera, "model": one.model, "label": one.label, "own": one.own, "now": one.now}
+            for one in corrections.thresholds
+        ],
+        "models": [_of_model(corrections, model, len(each)) for model, each in said.items()],
+    }
+
+
+def _of_model(corrections: Corrections, model: str, learnable: int) -> dict[str, Any]:
+    change = corrections.change(model)
+    learned = () if change is None else change.learned_from
+    said = {one.correction.id for one in corrections.said_of(model)}
+    return {
+        "model": model,
+        "labels": corrections.actions(model),
+        "learnable": learnable,
+        "needed": LEAST,
+        "new": len(said - set(learned)),
+        "learned": None if change is None else change.outcome,
+        "former": max(0, corrections.store.depth(model) - 1),
+    }
+
+
+def _json(one: Correction, learnable: bool) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "made": iso(one.made),
+        "verdict": str(Verdict(one.verdict)),
+        "camera": one.camera,
+        "model": one.model,
+        "label": one.label,
+        "truth": one.truth,
+        "event": one.event,
+        "started": iso(one.started),
+        "ended": iso(one.ended),
+        "learnable": learnable,
+    }
+
+
+def _seconds(when: datetime) -> float:
+    try:
+        return when.timestamp()
+    except (ValueError, OverflowError) as error:
+        raise Refused(422, "not_understood", "this time is too far away") from error
+
+
+async def _run(live: LiveState, work: Callable[[], Any]) -> Any:
+    """Run ``work`` in a thread; its errors become answers."""
+    try:
+        return await asyncio.to_thread(work)
+    except StreamrecError as error:
+        raise Refused(422, "not_possible", redact(str(error), live.secrets)) from error
