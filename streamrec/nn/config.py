@@ -32,6 +32,7 @@ _KINDS = {
     "counting": CountSettings,
 }
 OWN_CLASS = "own"  # the encoder of a model whose CNN is a user's own class: its file runs by the graph in it
+TAUGHT = "person-taught"  # of a model that was taught live (``teach``): its file runs by the graph in it too
 FORMAT = 2  # of model files; a file of another one is refused
 
 
@@ -97,8 +98,8 @@ class ModelConfig:
 
     @property
     def is_own(self) -> bool:
-        """Whether its CNN is a user's own class, which a file does not hold: such a file runs by its graph."""
-        return self.encoder == OWN_CLASS
+        """Whether its encoder cannot be built from the file, which runs by its graph: a user's own class, or taught."""
+        return self.encoder in (OWN_CLASS, TAUGHT)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

@@ -9,13 +9,14 @@ from functools import cache
 import numpy as np
 
 from streamrec.events.detector import EventSettings
-from streamrec.nn.config import ModelConfig
+from streamrec.nn.config import TAUGHT, ModelConfig
 from streamrec.runtime.checkpoint import Checkpoint, read_checkpoint
 from streamrec.runtime.joint import Member
+from streamrec.teach.background import shipped_background
 from streamrec.teach.examples import NOTHING, FeatureKind
 from streamrec.teach.graph import CLASSIFIER, EncoderGraph
 
-SHIPPED = "webcam"  # the model whose encoder is taught on: keypoints of the person who is followed
+SHIPPED = "webcam"  # the model that is taught on: it knows how the person moves who is followed
 SECONDS = 1.0  # time constant of the statistics
 
 
@@ -31,6 +32,11 @@ class TeachableEncoder:
     def size(self) -> int:
         """Features a frame."""
         return self.kind.size
+
+    @property
+    def background(self) -> np.ndarray | None:
+        """Statistics (M, 4 F) of frames of other places that show nothing."""
+        return shipped_background(self.kind.backbone)
 
     def watching(self, name: str) -> Member:
         """A model that gives the features, to be run beside others."""
@@ -49,7 +55,7 @@ class TeachableEncoder:
 
 @cache
 def teachable_encoder() -> TeachableEncoder:
-    """The encoder of the shipped model ``webcam``; read once."""
+    """That of the shipped model ``webcam``; read once."""
     checkpoint = read_checkpoint(SHIPPED)
     graph = EncoderGraph(checkpoint)
     digest = hashlib.blake2b(digest_size=16)
@@ -60,6 +66,7 @@ def teachable_encoder() -> TeachableEncoder:
     config = replace(
         before,
         labels=(NOTHING,),
+        encoder=TAUGHT,
         head="statistics",
         statistics_seconds=SECONDS,
         events=EventSettings(background=(NOTHING,)),
@@ -68,5 +75,5 @@ def teachable_encoder() -> TeachableEncoder:
         about="taught live, by examples",
         learned=(),
     )
-    kind = FeatureKind(before.encoder, graph.size, digest.hexdigest())
+    kind = FeatureKind(TAUGHT, graph.size, digest.hexdigest())
     return TeachableEncoder(config, graph, kind)

@@ -1,8 +1,9 @@
 """The few-shot head: a ridge classifier on running statistics of frozen features, calibrated by leaving examples out.
 
-A fit is one linear system, and leaving an example out needs no other one: the residuals of its frames follow from the
-hat matrix (block leave-one-out; Cook and Weisberg, 1982). So the temperature of the softmax, the thresholds of the
-events and the reported accuracy all come from predictions of examples that the classifier did not see.
+A fit is one linear system of as many unknowns as there are frames. Examples are left out in turn, one of five of each
+label at a time, and the other ones of the label take their weight: without that, each fold would hold fewer of the very
+label that is asked for, and would speak against it. The temperature of the softmax, the thresholds of the events and
+the reported accuracy all come from predictions of examples that the classifier did not see.
 """
 
 from __future__ import annotations
@@ -24,18 +25,21 @@ from streamrec.teach.statistics import Rates
 from streamrec.types import ActionStarted, Prediction
 
 BLOCK = 5.0  # seconds of nothing that are left out together
+PLACE = 0.3  # of a threshold between others' scores and its own: who was never seen reaches less than who was
 SMOOTHING = 0.3  # seconds, of the events' scores
+BACKGROUND = -1
 LEAST = 1e-3  # deviation of a statistic below which it carries nothing
 
 
 @dataclass(frozen=True, kw_only=True)
 class FewShotSettings:
-    """How the head is fitted; docs/decisions has what each was measured at."""
+    """How the head is fitted; docs/decisions/0024-a-few-shot-head.md has what each was measured at."""
 
-    penalty: float = 0.1  # of the squared weights, relative to the mean square of a statistic
+    penalty: float = 0.01  # of the squared weights, where a frame's statistics have mean square 1
     onset: float = 0.4  # seconds from the start of an example that are not learned, where enough is left
-    nothing_every: int = 2  # frames of nothing from one that is learned to the next
-    nothing_share: float = 0.4  # of all weight, where there is nothing at all beside one label
+    background_share: float = 0.3  # of the weight of nothing, of background where nothing was shown too
+    folds: int = 5  # at most: of an example in each of them one is left out
+    most_frames: int = 900  # that are learned; of more, only each second, third ... one is
     scale: float = 8.0  # of the scores before the softmax, where no example can be left out
     alike: float = (
         0.25  # probability of another label on examples that were left out, from which two look alike
@@ -84,25 +88,25 @@ def fit(
     examples: Sequence[Example],
     cache: StatisticsCache,
     settings: FewShotSettings | None = None,
+    background: np.ndarray | None = None,
 ) -> tuple[FewShotHead, TeachReport]:
-    """The head of these examples, and what it is like. Raises ``TeachError`` where there is none of an action."""
+    """The head of these examples, and what it is like. Raises ``TeachError`` where there is none of an action.
+
+    ``background``: statistics (M, 4 F) of frames of other places that show nothing; None: there are none.
+    """
     began = time.perf_counter()
     settings = settings or FewShotSettings()
     labels = (NOTHING, *dict.fromkeys(e.label for e in examples if e.label != NOTHING))
     if len(labels) < 2:
         raise TeachError("there is no example of an action yet: show one, and say what it was")
-    rows = _rows(examples, labels, cache, settings)
+    rows = _rows(examples, labels, cache, settings, background)
     ridge = _Ridge(rows, len(labels), settings)
-    outside = ridge.left_out()
-    scale = _scale(outside, rows, settings)
-    probabilities = softmax(scale * outside)
+    scores, judged = ridge.left_out(settings.folds)
+    scale = _scale(scores, rows, judged, settings)
+    probabilities = softmax(scale * scores)
     events = _events(probabilities, rows, labels)
-    head = FewShotHead(
-        labels,
-        (scale * ridge.weight).astype(np.float32),
-        (scale * ridge.bias).astype(np.float32),
-        events,
-    )
+    weight, bias = ridge.solved()
+    head = FewShotHead(labels, (scale * weight).astype(np.float32), (scale * bias).astype(np.float32), events)
     report = _report(examples, probabilities, rows, head, settings, time.perf_counter() - began)
     return head, report
 
@@ -113,11 +117,10 @@ class _Rows:
 
     x: np.ndarray  # (n, 4 F) float32
     targets: np.ndarray  # (n,)
-    blocks: np.ndarray  # (n,) what is left out together
-    example: np.ndarray  # (n,) index of the example
+    blocks: np.ndarray  # (n,) what is left out together; of background BACKGROUND
+    example: np.ndarray  # (n,) index of the example; of background BACKGROUND
     times: np.ndarray  # (n,) seconds
-    weights: np.ndarray  # (n,) of sum 1
-    counts: np.ndarray  # (labels,) blocks of each label
+    counts: np.ndarray  # (labels,) blocks of each label, without background
 
 
 def _rows(
@@ -125,109 +128,134 @@ def _rows(
     labels: Sequence[str],
     cache: StatisticsCache,
     settings: FewShotSettings,
+    background: np.ndarray | None,
 ) -> _Rows:
     place = {label: n for n, label in enumerate(labels)}
+    total = sum(int(example.within.sum()) for example in examples)
+    every = max(1, math.ceil(total / settings.most_frames))
     found: list[tuple[np.ndarray, ...]] = []
     block = 0
     for number, example in enumerate(examples):
         target = place[example.label]
-        within = example.within
         ages = example.times - example.start
+        within = example.within
         if target:
             late = within & (ages >= min(settings.onset, 0.4 * example.seconds))
-            within = late if late.any() else within
-            blocks = np.full(int(within.sum()), block)
+            at = np.flatnonzero(late if late.any() else within)[::every]
+            blocks = np.full(len(at), block)
             block += 1
         else:
-            within = within & (np.arange(len(within)) % settings.nothing_every == 0)
-            blocks = block + (ages[within] // BLOCK).astype(int)
+            at = np.flatnonzero(within)[::every]
+            blocks = block + (ages[at] // BLOCK).astype(int)
             block = int(blocks.max(initial=block)) + 1
-        count = int(within.sum())
-        if count:
-            found.append(
-                (
-                    cache.of(example)[within],
-                    np.full(count, target),
-                    blocks,
-                    np.full(count, number),
-                    example.times[within],
-                )
+        found.append(
+            (
+                cache.of(example)[at],
+                np.full(len(at), target),
+                blocks,
+                np.full(len(at), number),
+                example.times[at],
             )
-    if not found:
-        raise TeachError("no example has a frame")
+        )
     x, targets, blocks, example_of, times = (np.concatenate(part) for part in zip(*found, strict=True))
     pairs = np.unique(np.stack([targets, blocks]), axis=1)
     counts = np.bincount(pairs[0], minlength=len(labels))
-    _, inverse, sizes = np.unique(blocks, return_inverse=True, return_counts=True)
-    weights = 1.0 / sizes[inverse] / counts[targets]
-    if counts[0]:
-        share = max(settings.nothing_share, 1.0 / len(labels)) if len(labels) == 2 else 1.0 / len(labels)
-        weights = np.where(targets == 0, share * weights, (1 - share) / (len(labels) - 1) * weights)
-    else:
-        weights = weights / (len(labels) - 1)
-    return _Rows(x, targets, blocks, example_of, times, weights / weights.sum(), counts)
+    if background is not None:
+        more = len(background)
+        x, times = np.concatenate([x, background]), np.append(times, np.zeros(more))
+        targets = np.append(targets, np.zeros(more, int))
+        blocks, example_of = (np.append(part, np.full(more, BACKGROUND)) for part in (blocks, example_of))
+    return _Rows(x, targets, blocks, example_of, times, counts)
 
 
 class _Ridge:
-    """Weighted ridge regression of the labels as one-hot vectors, with an intercept that is not penalized."""
+    """Weighted ridge regression of the labels as one-hot vectors, by the inner products of the frames.
+
+    Labels weigh the same, and so do the blocks of a label and the frames of a block. The intercept is not penalized.
+    """
 
     def __init__(self, rows: _Rows, labels: int, settings: FewShotSettings) -> None:
-        self._rows = rows
-        w = rows.weights[:, None]
-        x = rows.x.astype(np.float64)
-        mean = (w * x).sum(0)
-        deviation = np.sqrt((w * (x - mean) ** 2).sum(0))
-        scale = np.where(deviation > LEAST, 1.0 / np.maximum(deviation, LEAST), 0.0)
-        z = (x - mean) * scale / math.sqrt(max(1, int((scale > 0).sum())))  # rows of mean square 1
-        root = np.sqrt(w)
-        a = root * z  # (n, F)
-        self._y = np.eye(labels)[rows.targets]
-        centre = (w * self._y).sum(0)
-        b = root * (self._y - centre)
-        n, size = a.shape
-        if n <= size:  # the smaller system
-            gram = a @ a.T
-            inverse = np.linalg.inv(gram + settings.penalty * np.eye(n) / 1.0)
-            self._hat = gram @ inverse
-            coefficients = a.T @ (inverse @ b)
-        else:
-            inverse = np.linalg.inv(a.T @ a + settings.penalty * np.eye(size))
-            coefficients = inverse @ (a.T @ b)
-            self._left = a @ inverse
-            self._hat = None
-            self._a = a
-        self._root = root
-        shrink = scale / math.sqrt(max(1, int((scale > 0).sum())))
-        self.weight = (coefficients * shrink[:, None]).T  # (labels, 4 F)
-        self.bias = centre - self.weight @ mean
-        self._fitted = z @ coefficients + centre
+        self._rows, self._penalty, self._share = rows, settings.penalty, settings.background_share
+        self._targets = np.eye(labels)[rows.targets]
+        weights = self._weights(np.ones(len(rows.targets), bool)).astype(np.float32)
+        self._mean = weights @ rows.x
+        deviation = np.sqrt(weights @ (rows.x - self._mean) ** 2)
+        self._scale = np.where(deviation > LEAST, 1.0 / np.maximum(deviation, LEAST), 0.0)
+        self._scale /= math.sqrt(max(1, int((self._scale > 0).sum())))
+        self._z = ((rows.x - self._mean) * self._scale).astype(np.float32)
+        self._products = (self._z @ self._z.T).astype(np.float64)
 
-    def left_out(self) -> np.ndarray:
-        """(n, labels): the scores of each block's frames, of a fit without this block."""
-        found = self._fitted.copy()
-        root = self._root[:, 0]
-        for block in np.unique(self._rows.blocks):
-            at = np.flatnonzero(self._rows.blocks == block)
-            hat = (
-                self._hat[np.ix_(at, at)] if self._hat is not None else self._left[at] @ self._a[at].T
-            ) + np.outer(root[at], root[at])  # the intercept's share
-            residual = root[at, None] * (self._y[at] - self._fitted[at])
-            outside = np.linalg.solve(np.eye(len(at)) - hat + 1e-9 * np.eye(len(at)), residual)
-            found[at] = self._y[at] - outside / root[at, None]
-        return found
+    def _weights(self, learned: np.ndarray) -> np.ndarray:
+        """(n,) bool -> (n,) of sum 1, 0 for frames that are not learned."""
+        rows = self._rows
+        pairs, place, sizes = np.unique(
+            np.stack([rows.targets[learned], rows.blocks[learned]]),
+            axis=1,
+            return_inverse=True,
+            return_counts=True,
+        )
+        ours = pairs[1] != BACKGROUND
+        blocks = np.bincount(pairs[0][ours], minlength=len(rows.counts))
+        both = bool(blocks[0]) and not ours.all()
+        share = np.where(pairs[0] == 0, 1.0 - self._share if both else 1.0, 1.0)
+        label = np.where(
+            ours, share / np.maximum(blocks[pairs[0]], 1), self._share if both else 1.0
+        )  # of each block
+        found = np.zeros(len(learned))
+        found[learned] = (label / sizes)[place.ravel()]
+        return found / found.sum()
+
+    def _coefficients(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of each frame (n, labels), the labels' mean (labels,), and the centred products (n, n)."""
+        at = np.flatnonzero(weights)
+        along = self._products @ weights
+        centred = self._products - along[:, None] - along + weights @ along
+        root = np.sqrt(weights[at])[:, None]
+        centre = weights @ self._targets
+        system = root * centred[np.ix_(at, at)] * root[:, 0]
+        system[np.diag_indices_from(system)] += self._penalty
+        found = np.zeros_like(self._targets)
+        found[at] = root * np.linalg.solve(system, root * (self._targets[at] - centre))
+        return found, centre, centred
+
+    def left_out(self, folds: int) -> tuple[np.ndarray, np.ndarray]:
+        """Scores (n, labels) of each frame by a fit without its block, and where there was one, (n,) bool.
+
+        The only block of a label cannot be left out: it has the scores of the whole fit.
+        """
+        rows = self._rows
+        folds = max(2, min(folds, int(rows.counts[1:].max())))
+        fold = np.full(len(rows.targets), -1)
+        ours = rows.blocks != BACKGROUND
+        for label in np.flatnonzero(rows.counts > 1):
+            for number, block in enumerate(np.unique(rows.blocks[(rows.targets == label) & ours])):
+                fold[rows.blocks == block] = number % folds
+        scores = np.zeros_like(self._targets)
+        for number in np.unique(fold):
+            learned = (fold != number) if number >= 0 else np.ones(len(fold), bool)
+            coefficients, centre, centred = self._coefficients(self._weights(learned))
+            scores[fold == number] = centred[fold == number] @ coefficients + centre
+        return scores, fold >= 0
+
+    def solved(self) -> tuple[np.ndarray, np.ndarray]:
+        """Weight (labels, 4 F) and bias (labels,) for statistics as they are."""
+        weights = self._weights(np.ones(len(self._rows.targets), bool))
+        coefficients, centre, _ = self._coefficients(weights)
+        # Coefficients sum to 0 over the frames, so that the mean that is taken off the frames does not matter.
+        weight = (coefficients.T @ self._z) * self._scale
+        middle = weights @ self._z / np.where(self._scale > 0, self._scale, 1.0) + self._mean
+        return weight, centre - weight @ middle
 
 
-def _scale(outside: np.ndarray, rows: _Rows, settings: FewShotSettings) -> float:
-    """The temperature's inverse: the one under which what was left out is likeliest."""
-    judged = rows.counts[rows.targets] > 1
-    if not judged.any():
+def _scale(scores: np.ndarray, rows: _Rows, judged: np.ndarray, settings: FewShotSettings) -> float:
+    """The temperature's inverse: the one under which what was left out is likeliest; labels weigh the same."""
+    if not (judged & (rows.targets > 0)).any():
         return settings.scale
-    scores, targets, weights = outside[judged], rows.targets[judged], rows.weights[judged]
-    scales = np.geomspace(2.0, 40.0, 25)
-    losses = [
-        -(weights * np.log(np.maximum(softmax(s * scores)[np.arange(len(targets)), targets], 1e-6))).sum()
-        for s in scales
-    ]
+    found, targets = scores[judged], rows.targets[judged]
+    weights = 1.0 / np.bincount(targets)[targets]
+    at = np.arange(len(targets)), targets
+    scales = np.geomspace(1.0, 40.0, 30)
+    losses = [-(weights * np.log(np.maximum(softmax(s * found)[at], 1e-6))).sum() for s in scales]
     return float(scales[int(np.argmin(losses))])
 
 
@@ -245,7 +273,7 @@ def _smoothed(scores: np.ndarray, times: np.ndarray) -> np.ndarray:
 def _events(probabilities: np.ndarray, rows: _Rows, labels: Sequence[str]) -> EventSettings:
     """Thresholds of each label: between what its own examples reach and what all others do, left out."""
     peaks: list[tuple[int, np.ndarray, np.ndarray]] = []  # label, highest and low smoothed scores of a block
-    for block in np.unique(rows.blocks):
+    for block in np.unique(rows.blocks[rows.blocks != BACKGROUND]):
         at = np.flatnonzero(rows.blocks == block)
         smooth = _smoothed(probabilities[at], rows.times[at])
         peaks.append((int(rows.targets[at[0]]), smooth.max(0), np.quantile(smooth, 0.2, axis=0)))
@@ -263,14 +291,14 @@ def _events(probabilities: np.ndarray, rows: _Rows, labels: Sequence[str]) -> Ev
 
 
 def _threshold(own: np.ndarray, rest: np.ndarray) -> float:
-    """The score that parts the two best, in the middle of the best range; from 0.3 to 0.9."""
+    """The score that parts the two best, low in the best range; from 0.3 to 0.9."""
     candidates = np.linspace(0.3, 0.9, 61)
     cost = [
         (own < c).mean() + 2.0 * ((rest >= c).mean() if len(rest) else 0.0) + 0.02 * abs(c - 0.55)
         for c in candidates
     ]
     best = np.flatnonzero(np.array(cost) <= min(cost) + 0.02)
-    return float(candidates[best].mean())
+    return float(np.quantile(candidates[best], PLACE))
 
 
 def _report(
@@ -329,7 +357,7 @@ def _false_events(probabilities: np.ndarray, rows: _Rows, head: FewShotHead) -> 
     """Events on what was nothing, left out, and the hours of it."""
     detector = EventDetector(head.labels, head.events)
     events, seconds = 0, 0.0
-    for number in np.unique(rows.example[rows.targets == 0]):
+    for number in np.unique(rows.example[(rows.targets == 0) & (rows.blocks != BACKGROUND)]):
         at = np.flatnonzero(rows.example == number)
         state = detector.initial_state()
         for row in at:

@@ -1,7 +1,8 @@
-"""Step graphs over a shipped model's encoder, as bytes: no torch and no package for ONNX are needed.
+"""Step graphs over a shipped model, as bytes: no torch and no package for ONNX are needed.
 
-A shipped model's graph is cut where the encoder's features leave it. Behind the cut comes either nothing (the features
-themselves are an output, as a memory: that is how a stream is watched while it is taught) or a statistics head
+A shipped model's graph is cut before its classifier. Its hidden state says how the person moves; the maximum of the
+backbone's deepest maps over the image say what else there is. Behind these features comes either nothing
+(they are an output, as a memory: that is how a stream is watched while it is taught) or a statistics head
 (``nn/heads.py``), as in the file of a taught model.
 """
 
@@ -19,10 +20,11 @@ from streamrec.runtime.checkpoint import Checkpoint
 from streamrec.runtime.graph_split import value_info
 from streamrec.teach.statistics import LEAST_FRAMES, MOST_FRAMES, Rates
 
-_RECURRENT = "head.lstm.weight_ih_l0"  # its node reads the features, and beside them the elapsed time
 CLASSIFIER = ("head.classifier.weight", "head.classifier.bias")
+_DEEPEST = "encoder.trunk.last.weight"  # its convolution reads the backbone's deepest maps
 _FLOAT, _INT64 = 1, 7  # TensorProto.DataType
-_INT, _INTS = 2, 7  # AttributeProto.AttributeType
+_INT = 2  # AttributeProto.AttributeType
+_FEATURES = "taught.features"
 _KINDS = {np.dtype(np.float32): _FLOAT, np.dtype(np.int64): _INT64}
 
 
@@ -35,7 +37,10 @@ class _Node:
 
 
 class EncoderGraph:
-    """The encoder of a model with an LSTM head: the part of its step graph that leads to the features."""
+    """The part of a shipped model's step graph that leads to what can be taught on: ``size`` features a frame.
+
+    The memory of the model's own head becomes a part of the encoder's: ``cache.n``.
+    """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         if checkpoint.graph is None:
@@ -60,28 +65,46 @@ class EncoderGraph:
                 self._initializers[_name(message_of(value), 8)] = bytes(message_of(value))
             elif number == 11:
                 self._inputs[_name(message_of(value), 1)] = bytes(message_of(value))
-        self.features = self._find(checkpoint.name)
-        self.size = checkpoint.weights[_RECURRENT].shape[1] - 1  # the elapsed time is one more input
-        self.caches = [name for name in self._inputs if name.startswith("cache.")]
-        self.weights = {
-            name: value for name, value in checkpoint.weights.items() if name.startswith("encoder.")
-        }
+        hidden, deepest = (self._read_by(weight, checkpoint.name) for weight in (CLASSIFIER[0], _DEEPEST))
+        self.moves = checkpoint.weights[CLASSIFIER[0]].shape[1]
+        self.size = self.moves + checkpoint.weights[_DEEPEST].shape[1]
+        self._nodes += [
+            _read(data)
+            for data in (
+                _node("ReduceMax", [deepest, "taught.places"], ["taught.maximum"], keepdims=0),
+                _node("Concat", [hidden, "taught.maximum"], [_FEATURES], axis=1),
+            )
+        ]
+        self._initializers["taught.places"] = _tensor("taught.places", np.array([2, 3]))
+        self._keep_memory()
         self._referred = checkpoint.referred
+        self.weights = {name: value for name, value in checkpoint.weights.items() if name not in CLASSIFIER}
 
-    def _find(self, name: str) -> str:
-        """The value that holds the features."""
-        made = {output: node for node in self._nodes for output in node.outputs}
-        reads = [node for node in self._nodes if _RECURRENT in node.inputs]
-        joined = made.get(reads[0].inputs[0]) if reads else None
-        if joined is None or joined.kind != "Concat" or len(joined.inputs) != 2:
-            raise ModelError(f"{name} has another structure than models that can be taught on")
-        return joined.inputs[0]
+    def _read_by(self, weight: str, name: str) -> str:
+        """What the node with this weight reads."""
+        for node in self._nodes:
+            if weight in node.inputs:
+                return node.inputs[0]
+        raise ModelError(f"{name} has another structure than models that can be taught on")
+
+    def _keep_memory(self) -> None:
+        """Call all memory ``cache.n``: a step has that of the encoder under this name."""
+        memory = sorted(
+            (name for name in self._inputs if name.startswith(("cache.", "head."))),
+            key=lambda name: (name.startswith("head."), int(name.partition(".")[2])),
+        )
+        self.caches = [f"cache.{n}" for n in range(len(memory))]
+        names = dict(zip(memory, self.caches, strict=True))
+        names |= {f"{name}.next": f"{new}.next" for name, new in names.items()}
+        self._nodes = [_renamed(node, names) for node in self._nodes]
+        given = {names.get(name, name): data for name, data in self._inputs.items()}
+        self._inputs = {name: data + encoded(1, name) for name, data in given.items()}
 
     def watching(self) -> tuple[bytes, list[str]]:
         """A step whose memory ``head.0`` is the features (N, F), and whose one probability is 1."""
         head = [
-            _node("Identity", [self.features], ["head.0.next"]),
-            _node("ReduceMax", [self.features, "taught.axis"], ["taught.any"], keepdims=1),
+            _node("Identity", [_FEATURES], ["head.0.next"]),
+            _node("ReduceMax", [_FEATURES, "taught.axis"], ["taught.any"], keepdims=1),
             _node("Sub", ["taught.any", "taught.any"], ["taught.none"]),
             _node("Softmax", ["taught.none"], ["probabilities"], axis=1),
         ]
@@ -108,16 +131,16 @@ class EncoderGraph:
         for number, (memory, share) in enumerate((("head.0", 0), ("head.2", 1), ("head.3", 2))):
             head += [
                 _node("Gather", ["taught.shares", f"taught.{share}"], [f"taught.share{number}"], axis=1),
-                _node("Sub", [self.features, memory], [f"taught.away{number}"]),
+                _node("Sub", [_FEATURES, memory], [f"taught.away{number}"]),
                 _node("Mul", [f"taught.share{number}", f"taught.away{number}"], [f"taught.move{number}"]),
                 _node("Add", [memory, f"taught.move{number}"], [f"{memory}.next"]),
             ]
         head += [
             _node("Gather", ["taught.decays", "taught.0"], ["taught.leak"], axis=1),
-            _node("Sub", ["head.1", self.features], ["taught.above"]),
+            _node("Sub", ["head.1", _FEATURES], ["taught.above"]),
             _node("Mul", ["taught.leak", "taught.above"], ["taught.left"]),
-            _node("Add", [self.features, "taught.left"], ["taught.leaked"]),
-            _node("Max", [self.features, "taught.leaked"], ["head.1.next"]),
+            _node("Add", [_FEATURES, "taught.left"], ["taught.leaked"]),
+            _node("Max", [_FEATURES, "taught.leaked"], ["head.1.next"]),
             _node("Sub", ["head.2.next", "head.3.next"], ["taught.change"]),
             _node(
                 "Concat",
@@ -154,7 +177,7 @@ class EncoderGraph:
     ) -> tuple[bytes, list[str]]:
         """The graph, and the names of the weights that are outside of it."""
         outside = outside or {}
-        nodes = _leading_to(self._nodes, [self.features, *(f"{name}.next" for name in self.caches)])
+        nodes = _leading_to(self._nodes, [_FEATURES, *(f"{name}.next" for name in self.caches)])
         used = {name for node in nodes for name in node.inputs}
         kept = {name: data for name, data in self._initializers.items() if name in used}
         inputs = [self._inputs[name] for name in ("pictures", "elapsed")]
@@ -190,6 +213,20 @@ def _read(data: bytes) -> _Node:
         elif number == 2:
             outputs.append(text_of(value))
     return _Node(data, kind, tuple(inputs), tuple(outputs))
+
+
+def _renamed(node: _Node, names: Mapping[str, str]) -> _Node:
+    """With other names of its inputs and outputs."""
+    if not any(name in names for name in (*node.inputs, *node.outputs)):
+        return node
+    parts = []
+    for number, value in fields(memoryview(node.data)):
+        if number in (1, 2):
+            name = text_of(value)
+            parts.append(encoded(number, names.get(name, name)))
+        else:
+            parts.append(encoded(number, value))
+    return _read(b"".join(parts))
 
 
 def _name(data: memoryview, field: int) -> str:

@@ -72,7 +72,7 @@ class Teacher:
         self.report: TeachReport | None = None
         own = name or ("taught" if file is None else Path(file).stem)
         self._live = TaughtRecognizer.over(
-            models, own, observe=self._seen, history=self._history, threads=threads
+            models, own, observe=self.observe, history=self.history, threads=threads
         )
         self._store = ExampleStore(file, self._encoder.kind)
         self.notes = self._store.notes  # sentences about what was found in the file
@@ -179,7 +179,7 @@ class Teacher:
             began = time.perf_counter()
             examples = self._store.examples
             self._cache.forget([example.id for example in examples])
-            head, report = fit(examples, self._cache, self._settings)
+            head, report = fit(examples, self._cache, self._settings, self._encoder.background)
             report = replace(report, advice=advise(examples, report, self._cache, self._encoder))
             return head, replace(report, seconds=time.perf_counter() - began)
 
@@ -248,7 +248,8 @@ class Teacher:
     def __repr__(self) -> str:
         return f"<Teacher of {', '.join(self.labels) or 'nothing yet'}: {len(self._store)} examples>"
 
-    def _seen(self, frame: Frame, features: np.ndarray) -> None:
+    def observe(self, frame: Frame, features: np.ndarray) -> None:
+        """Remember a frame by its features (F,); ``live`` calls it."""
         picture = _small(frame.image) if self._keep_pictures else None
         with self._lock:
             ring = self._rings.get(frame.source)
@@ -257,8 +258,8 @@ class Teacher:
             self._last = frame.source
         ring.put(frame, features, picture)
 
-    def _history(self, source: str, seconds: float) -> tuple[np.ndarray, np.ndarray] | None:
-        """The last frames of a stream, for a new head."""
+    def history(self, source: str, seconds: float) -> tuple[np.ndarray, np.ndarray] | None:
+        """Times (T,) and features (T, F) of a stream's last ``seconds``; None: nothing of it was seen."""
         with self._lock:
             ring = self._rings.get(source)
         newest = None if ring is None else ring.newest

@@ -72,6 +72,7 @@ IMPORTED_IN = {
         "runtime.backbone_package",
         "runtime.checkpoint",
         "state",
+        "teach.background",
         "teach.corrections.known_events",
         "teach.corrections.learned",
         "teach.corrections.moments",

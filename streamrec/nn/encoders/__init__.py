@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from streamrec.errors import ModelError, StreamrecError, need
+from streamrec.nn.config import TAUGHT
 from streamrec.nn.encoders.appearance_motion import JointEncoder
 from streamrec.nn.encoders.base import Cache, Encoder, find_feature_size, pooled
 from streamrec.nn.encoders.difference import DifferenceEncoder
@@ -79,6 +80,10 @@ def make_encoder(name: str, *, height: int = 224, width: int = 224, weights: str
         raise ModelError(
             "the CNN of this model is a Python class of its maker's, which a model file does not hold: it runs with "
             "the onnx engine only, and is trained and shown with CNNLSTM in Python"
+        )
+    if name == TAUGHT:
+        raise ModelError(
+            "a model that was taught live is its graph over a shipped model: it runs with the onnx engine only"
         )
     if name in ENCODERS:
         if imagenet and name not in JOINTS:
