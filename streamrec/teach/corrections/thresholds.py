@@ -29,7 +29,9 @@ MARGIN = math.log(2.0)  # in logits, above the highest wrong event
 DOWN = 1.0  # logits below the own threshold, at most
 UP = 6.0  # logits above it, at most
 STRICTEST = 0.9999  # as in alarm calibration
-LOST = 0.05  # of the true events may fall below the threshold
+LOST = (
+    0.025  # of the true events may fall below the threshold: few are known, and others may lose twice as many
+)
 STEPS = 12  # of the search for a height: to 0.005 logits
 BELOW = 1e-3  # logits by which a threshold is under a height that it keeps
 
@@ -43,8 +45,8 @@ class Heights:
     missed: tuple[float, ...] = ()
 
 
-def moved(enter: float, heights: Heights) -> float:
-    """The threshold of a label after what was said; ``enter`` is its own.
+def moved(enter: float, heights: Heights, *, lost: float = LOST) -> float:
+    """The threshold of a label after what was said; ``enter`` is its own, ``lost`` the part that may be given up.
 
     >>> moved(0.6, Heights())
     0.6
@@ -63,7 +65,7 @@ def moved(enter: float, heights: Heights) -> float:
         at += (wrong[-1] + MARGIN - own) * len(wrong) / (len(wrong) + 1)
     at = min(at, own + UP, _logit(STRICTEST))
     if true:
-        at = min(at, max(true[int(LOST * len(true))] - BELOW, own))
+        at = min(at, max(true[int(lost * len(true))] - BELOW, own))
     if missed:
         down = own + (missed[0] - BELOW - own) * len(missed) / (len(missed) + 1)
         at = min(at, max(down, wrong[-1] + BELOW) if wrong else down)
