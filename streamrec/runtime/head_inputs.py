@@ -6,11 +6,14 @@ and no further pass. A correction that is linear in these features is a change o
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from streamrec.nn.config import ModelConfig
 from streamrec.runtime.engine import Arrays
 
+STATISTICS = 5  # arrays in the memory of a statistics head
 FADED = 1e-3  # as in ``nn.heads``: total weight under which a mean fades to zero
 
 
@@ -21,9 +24,11 @@ def memory_size(config: ModelConfig) -> int:
     4
     """
     if config.head == "statistics":
-        return 5
+        return STATISTICS
     if config.head == "attention":
         return 3
+    if config.head == "ensemble":
+        return STATISTICS + memory_size(replace(config, head="lstm"))
     return (1 if config.head == "gru" else 2) + 2 * bool(config.recall)
 
 
@@ -34,6 +39,10 @@ def head_inputs(config: ModelConfig, memory: Arrays) -> np.ndarray | None:
     """
     if len(memory) != memory_size(config) or config.head == "attention":
         return None
+    if config.head == "ensemble":
+        parts = (("statistics", memory[:STATISTICS]), ("lstm", memory[STATISTICS:]))
+        found = [head_inputs(replace(config, head=name), part) for name, part in parts]
+        return np.concatenate([part for part in found if part is not None], axis=1)
     if config.head == "statistics":
         mean, peak, short, long = memory[:4]
         return np.concatenate([mean, peak, short, short - long], axis=1)

@@ -25,15 +25,22 @@ def played(recognizer: Recognizer):
 def says(model: str, inputs: np.ndarray) -> np.ndarray:
     """The probabilities that the model's last layer makes of them."""
     checkpoint = read_checkpoint(model)
-    logits = (
-        inputs @ checkpoint.weights["head.classifier.weight"].T + checkpoint.weights["head.classifier.bias"]
-    )
-    logits = logits[:, : len(checkpoint.config.labels)]
+    config, weights, labels = checkpoint.config, checkpoint.weights, len(checkpoint.config.labels)
+    parts = {"head.": 1.0}
+    if config.head == "ensemble":
+        share = config.keypoint_share
+        parts = {"head.statistics.": 1.0 - share, "head.recurrent.": share}
+    logits, start = np.zeros((len(inputs), labels), np.float32), 0
+    for name, part in parts.items():
+        weight = weights[f"{name}classifier.weight"][:labels]
+        own = inputs[:, start : start + weight.shape[1]]
+        logits += part * (own @ weight.T + weights[f"{name}classifier.bias"][:labels])
+        start += weight.shape[1]
     powers = np.exp(logits - logits.max(1, keepdims=True))
     return powers / powers.sum(1, keepdims=True)
 
 
-@pytest.mark.parametrize("model", ["fight", "webcam", "synthetic"])
+@pytest.mark.parametrize("model", ["fight", "webcam", "synthetic", "fall", "workout"])
 def test_the_last_layer_makes_the_prediction_of_them(model):
     recognizer = Recognizer.load(model, threads=1)
     prediction, state = played(recognizer)

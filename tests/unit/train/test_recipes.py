@@ -127,7 +127,8 @@ def test_what_is_given_goes_before_the_recipe_that_was_chosen():
 
 
 @pytest.mark.parametrize(
-    "asked", [("fight", {}), ("fall", {}), ("workout", {}), ("people", {}), (None, {"encoder": "person-joints"})]
+    "asked",
+    [("fight", {}), ("fall", {}), ("workout", {}), ("people", {}), (None, {"encoder": "person-joints"})],
 )
 def test_an_encoder_that_knows_people_has_its_weights_without_being_asked_for_them(asked):
     name, config = asked
