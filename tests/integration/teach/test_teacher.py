@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamrec import Recognizer, StreamRecognizer, Teacher, Watcher, open_models, results
+from streamrec import Recognizer, StreamRecognizer, Teacher, open_models, results, results_of
 from streamrec.errors import ModelError, TeachError
 from streamrec.teach.live import FewShotHead
 from streamrec.types import ActionEnded, ActionStarted, Frame, Source
@@ -135,9 +135,8 @@ def test_the_recognizer_is_one_like_any_other_and_no_later_fit_changes_it(lesson
     found = [stream.recognize(frame.image, frame.timestamp) for frame in TEST]
     assert own_events(found) == TOLD
     assert list(recognizer.configs) == ["webcam", "mine"]
-    watcher = Watcher({"a": TEST, "b": Clip((0, 1.0), name="b")}, recognizer)
-    told = [r for r in watcher if r.frame.source == "camera"]
-    assert own_events(told) == TOLD
+    found = results_of({"a": TEST, "b": Clip((0, 1.0), name="b")}, recognizer)
+    assert own_events(r for r in found if r.frame.source == "camera") == TOLD
 
 
 def test_teaching_goes_on_next_week(lesson, mine):
@@ -286,12 +285,13 @@ while True:
 @pytest.mark.parametrize("confirmed", [1, 7])
 def test_no_confirmed_example_is_lost_by_a_kill(tmp_path, confirmed):
     path = tmp_path / "mine.teach"
-    process = subprocess.Popen([sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    told = [int(process.stdout.readline()) for _ in range(confirmed)]
-    os.kill(process.pid, signal.SIGKILL)
-    told += [int(line) for line in process.stdout if line.endswith("\n")]
-    process.wait(30)
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        told = [int(process.stdout.readline()) for _ in range(confirmed)]
+        os.kill(process.pid, signal.SIGKILL)
+        told += [int(line) for line in process.stdout if line.endswith("\n")]
     with Teacher(None, file=path) as teacher:
         assert set(told) <= {example.id for example in teacher.examples}
         assert all(example.label == "wave" for example in teacher.examples)
