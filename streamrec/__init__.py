@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from streamrec.sources.sampling import pace
     from streamrec.sources.synthetic import World, WorldSettings
     from streamrec.state import State
+    from streamrec.teach.corrections.corrector import Corrections
     from streamrec.teach.teacher import Teacher
     from streamrec.types import ActionEnded, ActionStarted, Event, Frame, Prediction, Result, Source
 
@@ -49,6 +50,7 @@ _HOMES = {
     "Background": "outputs.sink",
     "CNNLSTM": "nn.model",
     "Callback": "outputs.sink",
+    "Corrections": "teach.corrections.corrector",
     "Event": "types",
     "EventDetector": "events.detector",
     "EventSettings": "events.detector",
@@ -93,6 +95,7 @@ __all__ = [
     "ActionStarted",
     "Background",
     "Callback",
+    "Corrections",
     "Event",
     "EventDetector",
     "EventSettings",

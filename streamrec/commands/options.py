@@ -167,6 +167,14 @@ RecordSize = Annotated[
     ),
 ]
 
+People = Annotated[
+    bool | None,
+    option(
+        OUTPUT,
+        "Follow people: skeletons and numbers, `people` in JSON Lines; by default where the model finds them anyway.",
+        "--people/--no-people",
+    ),
+]
 Show = Annotated[
     bool | None, option(OUTPUT, "Show a window; by default where there is a display.", "--show/--no-show")
 ]

@@ -27,6 +27,7 @@ from streamrec.commands.options import (
     EvidenceFolder,
     HistoryFile,
     OwnSinks,
+    People,
     PrivacyMode,
     RecordFolder,
     RecordPictures,
@@ -87,6 +88,7 @@ def run(
     record_pictures: RecordPictures = "input",
     record_gb: RecordSize = 1.0,
     show: Show = None,
+    people: People = None,
     explain: Annotated[
         bool,
         option(
@@ -152,6 +154,7 @@ def run(
     from streamrec.outputs.window import why_no_display
     from streamrec.runtime.checkpoint import model_file
     from streamrec.runtime.joint import open_models
+    from streamrec.runtime.people import find_people_anyway
     from streamrec.settings.default_model import default_model
     from streamrec.settings.resolve import Running, resolve
     from streamrec.settings.tuned_file import Tuned
@@ -177,7 +180,13 @@ def run(
     keep_inputs(
         {"--save": video, "--jsonl": jsonl, **after_settings.outputs}, [*inputs, *files_of_sinks(sink)]
     )
-    recognizer = open_models(models, engine=running.engine, device=running.device, threads=running.threads)
+    recognizer = open_models(
+        models,
+        engine=running.engine,
+        device=running.device,
+        threads=running.threads,
+        people=find_people_anyway(models) if people is None else people,
+    )
     shown = show is not False and not why_no_display()
     needs_images = bool(save or page or after_settings.needs_pictures) or shown
     opened = open_source(

@@ -18,6 +18,7 @@ from streamrec.commands.options import (
     EvidenceFolder,
     HistoryFile,
     OwnSinks,
+    People,
     PrivacyMode,
     RecordFolder,
     RecordPictures,
@@ -57,6 +58,7 @@ def watch(
     record: RecordFolder = None,
     record_pictures: RecordPictures = "input",
     record_gb: RecordSize = 1.0,
+    people: People = None,
     max_seconds: Annotated[
         float | None, option(SOURCE, "Stop after so many seconds.", min=0.0, max=SECONDS.high)
     ] = None,
@@ -92,6 +94,7 @@ def watch(
         engine=engine.value,
         device=device,
         threads=threads,
+        people=people,
         tuned=tuned_settings(context, config),
         inputs=tuple(
             path for path in (config, web_access, web_certificate, *files_of_sinks(sink)) if path is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -23,6 +23,7 @@ from streamrec.notify.dispatcher import Dispatcher, DispatchSettings
 from streamrec.pipeline.watcher import Camera, Watcher
 from streamrec.runtime.checkpoint import model_file
 from streamrec.runtime.joint import open_models
+from streamrec.runtime.people import can_find_people, find_people_anyway
 from streamrec.runtime.recognizer import Recognizer
 from streamrec.settings.cameras_file import WatchFile
 from streamrec.settings.resolve import InForce
@@ -52,6 +53,7 @@ class WatchJob:
     engine: str = "auto"
     device: str = "auto"
     threads: int | None = None  # of one step; None: what suits the model
+    people: bool | None = None  # follow them where a camera's models can; None: where they find them anyway
     tuned: Tuned = field(default_factory=Tuned)  # what ``streamrec tune`` found, for cameras of its model
     inputs: tuple[Path, ...] = ()  # files that other options read
 
@@ -102,11 +104,27 @@ class WatchJob:
     def load(self, *models: str) -> Recognizer:
         """The recognizer of one model, or of several that watch together: what was tuned is about one alone."""
         if len(models) > 1:
-            return open_models(models, engine=self.engine, device=self.device, threads=self.threads)
+            return open_models(
+                models,
+                engine=self.engine,
+                device=self.device,
+                threads=self.threads,
+                people=self.finds_people(models),
+            )
         running = self.in_force.running(models[0])
         return Recognizer.load(
-            models[0], engine=running.engine, device=running.device, threads=running.threads
+            models[0],
+            engine=running.engine,
+            device=running.device,
+            threads=running.threads,
+            people=self.finds_people(models),
         )
+
+    def finds_people(self, models: Sequence[str]) -> bool:
+        """Whether people are followed on cameras with these models: as was asked, where one of them can."""
+        if self.people is None:
+            return find_people_anyway(models)
+        return self.people and can_find_people(models)
 
 
 class _Watching:

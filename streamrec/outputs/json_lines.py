@@ -21,7 +21,7 @@ from streamrec.core.messages import described, why
 from streamrec.core.text import printable
 from streamrec.errors import SinkError
 from streamrec.outputs.sink import Sink, cannot_write
-from streamrec.types import ActionEnded, Event, Health, ModelResult, Result
+from streamrec.types import ActionEnded, Event, Health, ModelResult, Person, Result
 
 
 class JsonLines(Sink):
@@ -84,7 +84,9 @@ class JsonLines(Sink):
     def write(self, result: Result) -> None:
         """Write the prediction of each model, unless the result only repeats the last one, and the events."""
         said = result.each if self._predictions and not result.repeated else ()
-        lines = [_prediction_line(result, one) for one in said]
+        people = None if result.people is None else [_person(one) for one in result.people]
+        # People are the frame's, not a model's: they stand in the first of its lines.
+        lines = [_prediction_line(result, one, None if n else people) for n, one in enumerate(said)]
         self._write(lines + [_event_line(event, result.frame.source) for event in result.events])
 
     def write_event(self, source: str, event: Event) -> None:
@@ -132,7 +134,18 @@ def _number(value: float, digits: int) -> float | None:
     return round(value, digits) if math.isfinite(value) else None
 
 
-def _prediction_line(result: Result, said: ModelResult) -> dict[str, object]:
+def _person(person: Person) -> dict[str, object]:
+    return {
+        "id": int(person.id),
+        "score": _number(person.score, 3),
+        "box": [_number(side, 4) for side in person.box],
+        "keypoints": [[_number(y, 4), _number(x, 4), _number(score, 2)] for y, x, score in person.keypoints],
+    }
+
+
+def _prediction_line(
+    result: Result, said: ModelResult, people: list[dict[str, object]] | None
+) -> dict[str, object]:
     frame, prediction = result.frame, said.prediction
     return {
         "type": "prediction",
@@ -153,6 +166,7 @@ def _prediction_line(result: Result, said: ModelResult) -> dict[str, object]:
         **({} if result.still is None else {"still": int(result.still)}),
         **({} if said.repetitions is None else {"repetitions": int(said.repetitions)}),
         **({} if prediction.strangeness is None else _strangeness(said, prediction.strangeness)),
+        **({} if people is None else {"people": people}),
     }
 
 

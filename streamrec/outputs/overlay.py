@@ -1,4 +1,4 @@
-"""The overlay: the prediction drawn over its frame: label, bars, repetitions, running actions, the last seconds."""
+"""The overlay: the prediction drawn over its frame: label, bars, repetitions, people, actions, the last seconds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from streamrec.core.image import as_bgr
 from streamrec.core.messages import described
 from streamrec.core.text import in_visual_order, printable, spelled
 from streamrec.errors import WrongValue
-from streamrec.types import ActionStarted, Frame, ModelResult, Result
+from streamrec.types import ActionStarted, Frame, ModelResult, Person, Result
 
 Color = tuple[int, int, int]  # BGR, as OpenCV has it
 
@@ -43,6 +43,11 @@ _QUIET_LABELS = frozenset(
     {"", "background", "idle", "neutral", "no action", "no_action", "none", "nothing", "other"}
 )
 _CLEAR_TEXT = int(cv2.__version__.split(".")[0]) >= 5  # OpenCV 5 draws TrueType letters, 4 only ASCII strokes
+_LIMBS = (  # pairs of keypoints that are joined by a line
+    (5, 6), (5, 7), (7, 9), (6, 8), (8, 10), (5, 11), (6, 12), (11, 12),
+    (11, 13), (13, 15), (12, 14), (14, 16), (0, 1), (0, 2), (1, 3), (2, 4),
+)  # fmt: skip
+_SURE = 0.2  # score from which on a keypoint is drawn
 _JUST = 1.5  # seconds that an action counts as just started, or just ended
 _ASCII = str.maketrans(
     {"ß": "ss", "ø": "o", "Ø": "O", "đ": "d", "Đ": "D", "ł": "l", "Ł": "L", "æ": "ae", "Æ": "Ae", "œ": "oe"}
@@ -217,11 +222,22 @@ def draw(image: np.ndarray, result: Result, trail: Trail | Iterable[Moment] = ()
     if width < 120 or height < 90:
         _draw_tiny(out, result, trail)
         return out
+    _draw_people(out, result.people or (), unit)
     bottom = _draw_labels(out, result, unit)
     top = _draw_time(out, result, trail, unit)
     bottom = _draw_count(out, result, unit, bottom, top)
     actions = trail.actions if isinstance(trail, Trail) else _actions_in(result)
     _draw_actions(out, result, actions, unit, bottom, top)
+    return out
+
+
+def draw_people(image: np.ndarray, people: tuple[Person, ...]) -> np.ndarray:
+    """A new image with a skeleton and a name tag for each person over this one, (H, W, 3) uint8 BGR."""
+    out = _copied(image)
+    height, width = out.shape[:2]
+    if min(height, width) >= 8:
+        size = min(width / 640, height / 480)
+        _draw_people(out, people, size**0.9 if size >= 1 else size**0.6)
     return out
 
 
@@ -428,6 +444,58 @@ def _draw_time(out: np.ndarray, result: Result, trail: Trail | Iterable[Moment],
             ink = SOFT if frame.truth == result.prediction.label else AMBER
             _write(out, text, right - wide - space - _width_of(text, cap, False), base, cap, ink)
     return y0
+
+
+def person_color(number: int) -> Color:
+    """The BGR colour of the person with this number; it lasts as long as the number does.
+
+    >>> person_color(1) == person_color(1), person_color(1) == person_color(2)
+    (True, False)
+    """
+    return color_of(number - 1, "person")
+
+
+def _draw_people(out: np.ndarray, people: tuple[Person, ...], unit: float) -> None:
+    """A skeleton and a name tag for each person, in a colour of their own."""
+    for person in people:
+        _draw_skeleton(out, person, unit)
+    for person in people:
+        _draw_name(out, person, unit)
+
+
+def _draw_skeleton(out: np.ndarray, person: Person, unit: float) -> None:
+    """Limbs between the keypoints that are sure enough; every line dark first, so that it shows on any ground."""
+    height, width = out.shape[:2]
+    shift = 4
+    at = person.keypoints[:, 1::-1].astype(np.float64) * (width, height)
+    sure = (person.keypoints[:, 2] >= _SURE) & (np.abs(at) < 4 * max(width, height)).all(1)
+    points = np.rint(at * (1 << shift)).astype(int)
+    limbs = [(tuple(points[a]), tuple(points[b])) for a, b in _LIMBS if sure[a] and sure[b]]
+    thin = max(1, round(2.2 * unit))
+    for ink, thick, dot in (
+        (INK, thin + max(2, round(2 * unit)), 3.6),
+        (person_color(person.id), thin, 2.6),
+    ):
+        for start, end in limbs:
+            cv2.line(out, start, end, ink, thick, cv2.LINE_AA, shift)
+        for place in points[sure]:
+            radius = max(1 << shift, round(dot * unit * (1 << shift)))
+            cv2.circle(out, tuple(place), radius, ink, cv2.FILLED, cv2.LINE_AA, shift)
+
+
+def _draw_name(out: np.ndarray, person: Person, unit: float) -> None:
+    """The tag above the person's box; inside of it at the picture's upper edge."""
+    height, width = out.shape[:2]
+    ymin, xmin, _, xmax = person.box
+    cap, pad = max(6, round(8.6 * unit)), max(3, round(5 * unit))
+    text, cap = _fit(f"person {person.id}", width, cap, True)
+    wide, tall = _width_of(text, cap, True) + 2 * pad, cap + 2 * pad
+    if wide > width or tall > height:
+        return
+    x = round(min(max(0.0, (xmin + xmax) / 2 * width - wide / 2), width - wide))
+    y = round(min(max(0.0, ymin * height - tall), height - tall))
+    _panel(out, x, y, wide, tall, unit, fill=person_color(person.id))
+    _write(out, text, x + pad, y + pad + cap, cap, INK, bold=True)
 
 
 def _draw_actions(

@@ -8,6 +8,8 @@ followed in ``State.tracks``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from streamrec.errors import MissingExtra, ModelError, need
 from streamrec.events.people.detections import Rectangle, read_detections
 from streamrec.events.people.tracker import Tracks, no_tracks, people_of, step_tracks
 from streamrec.nn.transforms import Transform
-from streamrec.runtime.checkpoint import Checkpoint, build_model
+from streamrec.runtime.checkpoint import Checkpoint, build_model, find_model, read_config, read_header
 from streamrec.runtime.engine import Arrays
 from streamrec.runtime.onnx_engine import ModelStep
 from streamrec.types import Person
@@ -32,6 +34,26 @@ ALWAYS = "person-joints"  # the encoder that finds people anyway
 def has_people(checkpoint: Checkpoint) -> bool:
     """Whether the model's file has the backbone that finds people."""
     return checkpoint.weights.keys() >= _shipped()[1]
+
+
+def find_people_anyway(models: Sequence[str | Path]) -> bool:
+    """Whether one of these models' own features are of the people in the picture, so that finding them costs nothing.
+
+    A model that is not there is reported where it is read.
+    """
+    return ALWAYS in _encoders(models)
+
+
+def can_find_people(models: Sequence[str | Path]) -> bool:
+    """Whether one of these models is on the person backbone; one that is not there is reported where it is read."""
+    return any(name.startswith("person") for name in _encoders(models))
+
+
+def _encoders(models: Sequence[str | Path]) -> list[str]:
+    with suppress(ModelError):
+        files = [path for path in map(find_model, models) if path.suffix == ".safetensors"]
+        return [read_config(path, graph_metadata=read_header).encoder for path in files]
+    return []
 
 
 def check_people(checkpoint: Checkpoint) -> None:

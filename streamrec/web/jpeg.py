@@ -15,6 +15,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from streamrec.outputs.overlay import draw_people
+from streamrec.types import Person
 from streamrec.web.live import LiveState
 
 WIDTHS = (320, 640, 1280)  # pixels: a few sizes, so that viewers share them
@@ -44,9 +46,14 @@ def shrink(image: np.ndarray, width: int) -> np.ndarray:
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
-def encode(image: np.ndarray, width: int, quality: int = _QUALITY) -> bytes:
-    """A JPEG of (H, W, 3) BGR, no wider than ``width``."""
-    ok, data = cv2.imencode(".jpg", shrink(image, width), [cv2.IMWRITE_JPEG_QUALITY, quality])
+def encode(
+    image: np.ndarray, width: int, quality: int = _QUALITY, people: tuple[Person, ...] | None = None
+) -> bytes:
+    """A JPEG of (H, W, 3) BGR, no wider than ``width``, with skeletons and numbers of people over it."""
+    image = shrink(image, width)
+    if people:
+        image = draw_people(image, people)
+    ok, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     assert ok
     return data.tobytes()
 
@@ -118,7 +125,7 @@ class JpegEncoder:
             captured: Any = result.frame.captured
             when = time.time() - (max(0.0, time.monotonic() - captured) if captured else 0.0)
             try:
-                data = encode(result.frame.image, width)
+                data = encode(result.frame.image, width, people=result.people)
             except Exception:  # a frame that no JPEG can hold: the other cameras go on
                 continue
             self._made[camera, width] = JpegImage(camera, width, version, when, data)

@@ -4,8 +4,18 @@ import cv2
 import numpy as np
 import pytest
 
-from streamrec.outputs.overlay import PALETTE, QUIET, Trail, color_of, draw, draw_heat, plain
-from streamrec.types import ActionEnded, ActionStarted, Frame, Prediction, Result
+from streamrec.outputs.overlay import (
+    PALETTE,
+    QUIET,
+    Trail,
+    color_of,
+    draw,
+    draw_heat,
+    draw_people,
+    person_color,
+    plain,
+)
+from streamrec.types import ActionEnded, ActionStarted, Frame, Person, Prediction, Result
 
 LABELS = ("idle", "drinking water", "waving", "clapping hands", "falling down on the stairs")
 SIZES = [
@@ -47,6 +57,54 @@ def a_trail(image, count=60, **more):
         last = result_of(image, i, i / 10, label=i // 12 % 5 % len(more.get("labels", LABELS)), **more)
         trail.push(last)
     return last, trail
+
+
+def person(number: int, box: tuple[float, float, float, float], score: float = 0.9) -> Person:
+    ymin, xmin, ymax, xmax = box
+    rng = np.random.default_rng(number)
+    places = rng.random((17, 2)) * (ymax - ymin, xmax - xmin) + (ymin, xmin)
+    keypoints = np.concatenate([places, np.full((17, 1), score)], axis=1).astype(np.float32)
+    return Person(number, box, keypoints, 0.6)
+
+
+def test_people_are_drawn_in_colours_that_last_and_the_rest_stays():
+    image = np.full((480, 640, 3), 90, np.uint8)
+    result = result_of(image)
+    plain_one = draw(image, result)
+    where = (0.3, 0.6, 0.7, 0.75)
+    drawn = draw(image, replace(result, people=(person(3, where),)))
+    changed = (drawn != plain_one).any(2)
+    assert changed[150:330, 390:480].sum() > 500 and not changed[:100].any() and not changed[:, :300].any()
+    assert (drawn == person_color(3)).all(2).sum() > 200  # the tag and the limbs
+    moved = draw(image, replace(result, people=(person(1, (0.5, 0.5, 0.6, 0.6)), person(3, where))))
+    assert (moved == person_color(3)).all(2).sum() > 200
+    assert len({person_color(number) for number in range(1, 8)}) == 7
+
+
+def test_people_alone_are_drawn_over_a_picture_of_any_size():
+    image = np.full((240, 320, 3), 90, np.uint8)
+    drawn = draw_people(image, (person(2, (0.2, 0.3, 0.9, 0.6)),))
+    assert (drawn == person_color(2)).all(2).sum() > 100 and (image == 90).all()
+    assert (draw_people(image[:4, :4], (person(2, (0.2, 0.3, 0.9, 0.6)),)) == 90).all()
+
+
+def test_an_unsure_keypoint_is_not_drawn():
+    image = np.full((480, 640, 3), 90, np.uint8)
+    result, where = result_of(image), (0.4, 0.6, 0.7, 0.75)
+    drawn, unsure = (draw(image, replace(result, people=(person(1, where, score),))) for score in (0.9, 0.1))
+    below = slice(220, 330), slice(390, 480)
+    assert (drawn[below] == person_color(1)).all(2).any() and (unsure[below] == 90).all()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_people_fit_every_size_wherever_they_are(size):
+    image = np.full((size[1], size[0], 3), 200, np.uint8)
+    people = tuple(
+        person(n + 1, box)
+        for n, box in enumerate([(0, 0, 1, 1), (0, 0.9, 0.1, 1), (0.9, 0, 1, 0.1), (-3.0, -9.0, 12.0, 30.0)])
+    )
+    drawn = draw(image, replace(result_of(image), people=people))
+    assert drawn.shape == image.shape and (image == 200).all()
 
 
 @pytest.mark.parametrize("size", SIZES)

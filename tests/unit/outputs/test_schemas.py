@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from streamrec import ActionEnded, ActionStarted, Frame, JsonLines, Prediction, Result
 from streamrec.commands.app import app
 from streamrec.outputs.history.records import Announcement, Entry, Kind
-from streamrec.types import Health, ModelResult, SourceState
+from streamrec.types import Health, ModelResult, Person, SourceState
 from tests.helpers.paths import ROOT
 
 
@@ -42,7 +42,8 @@ def written(*, clock=None) -> list[dict]:
         for state in SourceState:
             lines.write_health("door", Health(state, "why", frames=3, refused={"torn": 1}))
         frame = Frame(np.zeros((2, 2, 3), np.uint8), 1, 0.04, source="door")
-        lines.write(Result(frame, says, events, repetitions=2, still=4))
+        people = (Person(3, (0.1, 0.2, 0.9, 0.4), np.full((17, 3), 0.5, np.float32), 0.75),)
+        lines.write(Result(frame, says, events, repetitions=2, still=4, people=people))
         lines.write(Result(Frame(frame.image, 2, float("nan")), says))
         both = ModelResult("hands", says, 2), ModelResult("legs", says)
         seen = (
@@ -81,6 +82,26 @@ def test_each_of_several_models_has_a_line_of_its_own_and_a_single_one_no_name()
     assert [line["model"] for line in (hands, legs, started, ended)] == ["hands", "legs", "hands", "legs"]
     assert hands["repetitions"] == 2 and "repetitions" not in legs
     assert not any("model" in line for line in alone)
+
+
+def test_people_stand_in_the_first_line_of_a_frame_and_only_where_they_are_followed():
+    text = io.StringIO()
+    says = Prediction("wave", 0.75, np.array([0.25, 0.75], np.float32), 0.04, ("idle", "wave"))
+    frame = Frame(np.zeros((2, 2, 3), np.uint8), 1, 0.04)
+    both = ModelResult("hands", says), ModelResult("legs", says)
+    keypoints = np.full((17, 3), 1 / 3, np.float32)
+    keypoints[3, 0] = np.nan
+    person = Person(2, (0.0, 0.25, 1.0, 1 / 3), keypoints, 0.55)
+    with JsonLines(text) as lines:
+        lines.write(Result(frame, says, models=both, people=(person,)))
+        lines.write(Result(frame, says, people=()))
+        lines.write(Result(frame, says))
+    hands, legs, nobody, unasked = map(json.loads, text.getvalue().splitlines())
+    (one,) = hands["people"]
+    assert (one["id"], one["score"], one["box"]) == (2, 0.55, [0.0, 0.25, 1.0, 0.3333])
+    assert one["keypoints"][0] == [0.3333, 0.3333, 0.33] and one["keypoints"][3] == [None, 0.3333, 0.33]
+    assert nobody["people"] == [] and "people" not in legs and "people" not in unasked
+    Draft202012Validator(LINES).validate(hands)
 
 
 def test_the_schema_knows_every_field_and_no_other():
