@@ -14,6 +14,7 @@ from streamrec.core.old_paths import keep_importable
 if TYPE_CHECKING:
     from streamrec.errors import StreamrecError
     from streamrec.events.detector import EventDetector, EventSettings
+    from streamrec.events.recurrence import RecurrenceSettings
     from streamrec.nn.config import ModelConfig
     from streamrec.nn.model import CNNLSTM, ActionModel
     from streamrec.nn.transforms import Transform
@@ -63,6 +64,7 @@ _HOMES = {
     "ModelConfig": "nn.config",
     "Prediction": "types",
     "Recognizer": "runtime.recognizer",
+    "RecurrenceSettings": "events.recurrence",
     "Result": "types",
     "RingBuffer": "pipeline.ring_buffer",
     "Sink": "outputs.sink",
@@ -108,6 +110,7 @@ __all__ = [
     "ModelConfig",
     "Prediction",
     "Recognizer",
+    "RecurrenceSettings",
     "Result",
     "RingBuffer",
     "Sink",
