@@ -212,6 +212,9 @@ class Lesson:
                 passed = self.now - (self.now if running.begins is None else running.begins)
                 if passed >= 1.0:
                     self.nothing(passed)
+                    return
+            if running is not None:
+                self._say("stopped")
             self._changed()
 
     def nothing(self, seconds: float | None = None, at: float | None = None) -> None:

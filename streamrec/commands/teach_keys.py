@@ -116,11 +116,12 @@ class TeachKeys:
             self._count_down()
         elif key == "0":
             lesson.stop() if lesson.cue is not None else lesson.begin_nothing()
-        elif key == "esc" and lesson.cue is not None:
-            lesson.stop()
+        elif key == "esc":  # never the end: the countdown may have ended a moment before
+            if lesson.cue is not None:
+                lesson.stop()
         elif key == "l":
             self.mode, self.chosen = Mode.LIST, 0
-        elif key in ("q", "esc"):
+        elif key == "q":
             self.done = True
         else:
             self._call(key)

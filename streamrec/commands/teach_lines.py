@@ -153,4 +153,7 @@ class Lines:
     def _list(self) -> None:
         for example in self._lesson.examples:
             self._log(f"{example.id}  {example.label}  {example.end - example.start:.1f} s")
-        self._log(f"{len(self._lesson.examples)} examples, {self._lesson.nothing_taught:.0f} s of nothing")
+        count = len(self._lesson.examples)
+        self._log(
+            f"{count} example{'' if count == 1 else 's'}, {self._lesson.nothing_taught:.0f} s of nothing"
+        )

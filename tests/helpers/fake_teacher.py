@@ -90,6 +90,7 @@ class FakeTeacher:
         if not self.fits:
             raise StreamrecError("nothing was learned yet")
         self.saved.append(Path(path))
+        Path(path).write_text(" ".join(self.fits[-1]), encoding="utf-8")
 
     def results(self, source: Any) -> Iterator[Result]:
         for frame in source:
@@ -97,6 +98,12 @@ class FakeTeacher:
             yield result_at(frame.timestamp, image=frame.image)
 
     def close(self) -> None:
+        pass
+
+    def __enter__(self) -> FakeTeacher:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         pass
 
 

@@ -130,6 +130,7 @@ def open_page(ways_in) -> Iterator[Callable[..., Page]]:
         guarded: bool = False,
         history: Any = None,
         file: Path | None = None,
+        teach: Any = None,
         corrections: Any = None,
         **settings: Any,
     ) -> Page:
@@ -137,7 +138,7 @@ def open_page(ways_in) -> Iterator[Callable[..., Page]]:
         actors = {name: Actor(name, live) for name in names or ("door", "yard")}
         live.beat(actors.values())
         chosen = WebSettings(port=0, **{"access": ways_in[0] if guarded else Access(), **settings})
-        server = Server(chosen, live, file=file)
+        server = Server(chosen, live, file=file, teach=teach)
         server.start()
         begun.append(server)
 

@@ -141,6 +141,7 @@ def test_the_demos_are_there():
         "many_cameras",
         "own_cnn",
         "qt",
+        "teach",
     }
     assert NOTEBOOK.is_file()
 
