@@ -24,7 +24,7 @@ from streamrec.settings.toml import no_such_key
 from streamrec.settings.tuned_file import Tuned
 from streamrec.sources.open import open_source
 from streamrec.sources.synthetic import World
-from streamrec.sources.wrappers import Region
+from streamrec.sources.wrappers import Region, Zones
 from streamrec.types import Source
 
 
@@ -123,6 +123,8 @@ def source_of(camera: CameraSettings, size: tuple[int, int] | None) -> Source:
     source = open_source(camera.address, retries=None, size=size)
     if isinstance(source, World):  # it stands for a camera
         source = World(replace(source.settings, live=True))
+    if camera.zones:  # they are parts of the whole frame
+        source = Zones(source, camera.zones)
     return source if camera.region is None else Region(source, camera.region)
 
 

@@ -1,4 +1,4 @@
-"""Sources around another source: a region of its frames, real-time pace, a time limit."""
+"""Sources around another source: a region or zones of its frames, real-time pace, a time limit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from streamrec.core.zones import Zone, watched_pixels
 from streamrec.types import Frame, Health, Source
+
+_UNSEEN = 127  # grey
 
 
 class Wrapper(Source):
@@ -87,6 +90,34 @@ class Region(Wrapper):
                     y : max(y + 1, round((top + height) * high)), x : max(x + 1, round((left + width) * wide))
                 ]
                 yield replace(frame, image=part)
+
+
+class Zones(Wrapper):
+    """Another source's frames with all grey that is in no watched zone: nothing behind sees or keeps it.
+
+    >>> from streamrec.sources.iterable import IterableSource
+    >>> left = Zone("left", ((0, 0), (0.5, 0), (0.5, 1), (0, 1)))
+    >>> [frame.image[0, :, 0].tolist() for frame in Zones(IterableSource([np.zeros((1, 4), np.uint8)]), (left,))]
+    [[0, 0, 127, 127]]
+    """
+
+    def __init__(self, source: Source, zones: tuple[Zone, ...]) -> None:
+        super().__init__(source)
+        self.zones = zones
+
+    def __iter__(self) -> Iterator[Frame]:
+        # Started now: an interrupt may come before the first frame is asked for.
+        return self._covered(iter(self.source))
+
+    def _covered(self, frames: Iterator[Frame]) -> Generator[Frame, None, None]:
+        unseen = np.zeros((0, 0), bool)
+        with closing(frames) if isinstance(frames, Generator) else nullcontext():
+            for frame in frames:
+                if unseen.shape != frame.image.shape[:2]:
+                    unseen = ~watched_pixels(self.zones, *frame.image.shape[:2])
+                image = frame.image.copy()
+                image[unseen] = _UNSEEN
+                yield replace(frame, image=image)
 
 
 class RealTime(Wrapper):

@@ -272,13 +272,15 @@ def test_the_guide_names_every_key_and_its_example_is_right(tmp_path):
     table = guide.partition("| key |")[2].partition("\n\n")[0]
     cells = [row.split("|")[1] for row in table.splitlines()[1:] if row.startswith("| `")]
     assert {key for cell in cells for key in re.findall(r"`(\w+)`", cell)} == set(_CAMERA_KEYS)
-    example, several = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)
+    example, zones, several = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "yard").write_text("of-the-yard")
     entrance, yard = read(tmp_path, example, CAMERA_PASSWORD="of-all").cameras
     assert entrance.address == "rtsp://viewer:of-all@192.168.1.20/stream1"
     assert yard.address == "rtsp://viewer:of-the-yard@192.168.1.21/stream1"
     assert yard.event_settings(EventSettings()) == EventSettings(enter=0.8, shortest=1.0)
+    (shop,) = read(tmp_path, zones).cameras
+    assert [(zone.name, zone.exclude) for zone in shop.zones] == [("till", False), ("screen", True)]
     (hall,) = read(tmp_path, several).cameras
     assert hall.models == ("fight", "fall")
     assert [hall.event_settings(EventSettings(), name).enter for name in hall.models] == [0.7, 0.9]
@@ -313,3 +315,39 @@ def test_counting_is_switched_on_for_a_camera_or_for_all(tmp_path):
     assert door.count
     with pytest.raises(SettingsError, match=r"camera 'door': count: write true or false, not 3"):
         read(tmp_path, DOOR + "count = 3\n")
+
+
+TILL = '[[camera.zone]]\nname = "till"\ncorners = [[0.1, 0.2], [0.5, 0.2], [0.5, 0.9]]\n'
+SCREEN = '[[camera.zone]]\nname = "screen"\ncorners = [[0, 0], [0.1, 0], [0.1, 0.1]]\nexclude = true\n'
+
+
+def test_a_camera_has_zones_and_watches_those_it_names(tmp_path):
+    (door,) = read(tmp_path, DOOR + TILL + SCREEN).cameras
+    assert [(zone.name, zone.exclude) for zone in door.zones] == [("till", False), ("screen", True)]
+    assert door.zones[0].corners == ((0.1, 0.2), (0.5, 0.2), (0.5, 0.9))
+    other = TILL.replace("till", "door")
+    (door,) = read(tmp_path, DOOR + 'only = ["till"]\n' + TILL + other + SCREEN).cameras
+    assert [zone.name for zone in door.zones] == ["till", "screen"]
+    assert read(tmp_path, DOOR).cameras[0].zones == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("zone = 3\n", "zone: it is no list of tables"),
+        (TILL + TILL, "zone 'till': there are two of this name"),
+        ('only = ["shop"]\n' + TILL, "only: shop: there is no such zone that is watched"),
+        ('only = ["screen"]\n' + SCREEN, "only: screen: "),
+        ('only = "till"\n' + TILL, "only: give a list of zones like"),
+        (TILL.replace("0.9]", "7]"), "zone 'till': corners: give x and y of 3 to 64 corners"),
+        (TILL.replace(", [0.5, 0.9]", ""), "zone 'till': corners: give x and y of 3 to 64 corners"),
+        (TILL.replace("0.9]", "0.2]"), "zone 'till': corners: there is hardly any picture between them"),
+        (TILL.replace('"till"', "3"), 'zone 1: name: give a name like "till", not 3'),
+        (TILL + "colour = 3\n", "zone 'till': colour: "),
+        (TILL + "exclude = 1\n", "zone 'till': exclude: write true or false, not 1"),
+    ],
+)
+def test_a_wrong_zone_is_one_sentence(tmp_path, text, says):
+    with pytest.raises(SettingsError) as caught:
+        read(tmp_path, DOOR + text)
+    assert "camera 'door': " in str(caught.value) and says in str(caught.value)
