@@ -40,6 +40,7 @@ PYTHON: dict[str, tuple[str, tuple[str, ...]]] = {
         ("Sink", "Window", "VideoFile", "JsonLines", "Latest", "Callback", "Background", "draw"),
     ),
     "explaining": ("Which part of the frame spoke for a label", ("Explainer", "Followed", "draw_heat")),
+    "teaching": ("Teaching own actions", ("Teacher",)),
     "models": ("Models", ("ModelConfig", "ActionModel", "CNNLSTM", "save_model")),
     "synthetic": ("The synthetic world", ("World", "WorldSettings")),
     "errors": ("Errors", ("StreamrecError",)),

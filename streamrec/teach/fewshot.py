@@ -39,7 +39,7 @@ class FewShotSettings:
     onset: float = 0.4  # seconds from the start of an example that are not learned, where enough is left
     background_share: float = 0.3  # of the weight of nothing, of background where nothing was shown too
     folds: int = 5  # at most: of an example in each of them one is left out
-    most_frames: int = 900  # that are learned; of more, only each second, third ... one is
+    most_frames: int = 500  # that are learned; of more, only each second, third ... one is
     scale: float = 8.0  # of the scores before the softmax, where no example can be left out
     alike: float = (
         0.25  # probability of another label on examples that were left out, from which two look alike

@@ -30,7 +30,7 @@ from streamrec.teach.statistics import Rates
 from streamrec.types import Frame, Result
 
 LEAST_FRAMES = 3  # of an example
-ROOM = 0.5  # seconds around an example that are not nothing
+ROOM = 0.5  # seconds around an example that are left out of a minute of nothing
 PICTURE_WIDTH = 160  # pixels of the pictures that are kept, if asked
 
 
@@ -105,7 +105,7 @@ class Teacher:
         """
         label = check_label(label)
         if label == NOTHING:
-            return self.nothing(seconds, at=at, source=source, said=said)
+            return self._nothing(seconds, at, source, said, room=0.0)
         ring, name = self._ring(source)
         start, end = self._span(ring, seconds, at)
         found = ring.example(label, start, end, source=name, made=time.time())
@@ -129,17 +129,7 @@ class Teacher:
 
         Where examples cut it into parts, each part is kept; the longest one is returned.
         """
-        ring, name = self._ring(source)
-        start, end = self._span(ring, seconds, at)
-        start = max(start, ring.oldest or 0.0)
-        kept = []
-        for begin, until in _without(start, end, self._taken(ring.run)):
-            found = ring.example(NOTHING, begin, until, source=name, made=time.time())
-            if found is not None and found.within.sum() >= LEAST_FRAMES:
-                kept.append(self._store.add(replace(found, said=said)))
-        if not kept:
-            raise TeachError("nothing was seen beside the examples: wait a little, then say it again")
-        return max(kept, key=lambda example: example.seconds)
+        return self._nothing(seconds, at, source, said, room=ROOM)
 
     @property
     def examples(self) -> tuple[Example, ...]:
@@ -289,8 +279,21 @@ class Teacher:
             )
         return end - seconds, end
 
-    def _taken(self, run: str) -> list[tuple[float, float]]:
-        return [(e.start - ROOM, e.end + ROOM) for e in self._store.examples if e.run == run]
+    def _nothing(
+        self, seconds: float, at: float | None, source: str | None, said: str, *, room: float
+    ) -> Example:
+        ring, name = self._ring(source)
+        start, end = self._span(ring, seconds, at)
+        start = max(start, ring.oldest or 0.0)
+        taken = [(e.start - room, e.end + room) for e in self._store.examples if e.run == ring.run]
+        kept = []
+        for begin, until in _without(start, end, taken):
+            found = ring.example(NOTHING, begin, until, source=name, made=time.time())
+            if found is not None and found.within.sum() >= LEAST_FRAMES:
+                kept.append(self._store.add(replace(found, said=said)))
+        if not kept:
+            raise TeachError("nothing was seen beside the examples: wait a little, then say it again")
+        return max(kept, key=lambda example: example.seconds)
 
 
 def _without(start: float, end: float, taken: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
