@@ -1,12 +1,13 @@
-"""What do ten clicks do to a camera that cries wolf? `python benchmarks/corrections.py FOLDER --clips DATA/urfall`
+"""What do ten clicks do to a camera that cries wolf? `python benchmarks/corrections.py FOLDER --clips DATA/fights`
 
-Drawn cameras, each one place and one figure that lives there: it does nothing of what the model reports, so that every
-event is false. Each event gets a click, "wrong, nothing happened", until ten are given; thresholds move at each. Then
-the model learns from them. The false events an hour are counted on what the camera shows afterwards, beside those of
-the model without corrections on the same frames.
+Drawn cameras on which nothing happens that the model is for, so that every event is false. Each event gets a click,
+"wrong, nothing happened", until ten are given; thresholds move at each. Then the model learns from them. The false
+events an hour are counted on what the camera shows afterwards, beside those of the model without corrections on the
+same frames.
 
-Recall is counted on clips of true actions (a folder with an index.csv of clip and label, or segments) with the model
-and thresholds of each camera, beside those without corrections.
+Recall is counted on true actions with the model and the thresholds of each camera, beside those without corrections:
+on drawn ones of the same world, and on clips (a folder with an index.csv of clip and label, or segments), each second
+one: the others are among the true events that the model brings along.
 
 What the model says, and what its last layer reads, is kept in FOLDER: the same command goes on where it was.
 """
@@ -19,28 +20,27 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from streamrec import Frame, Prediction, Recognizer, World, WorldSettings
+from streamrec import EventDetector, EventSettings, Frame, Prediction, Recognizer, World, WorldSettings
+from streamrec.errors import StreamrecError
 from streamrec.evaluation.intervals import poisson_interval, wilson_interval
-from streamrec.events.detector import EventSettings
 from streamrec.events.tracker import EventTracker
 from streamrec.outputs.history.records import Entry, new_id
 from streamrec.pipeline.loop import results
 from streamrec.runtime.recognizer import RecognizerWrapper
 from streamrec.sources.files import FileSource
-from streamrec.sources.synthetic import UNSEEN
+from streamrec.sources.synthetic import LABELS, UNSEEN
 from streamrec.teach.corrections.corrector import Corrections
-from streamrec.teach.corrections.lessons import Lesson
 from streamrec.teach.corrections.records import Verdict
 from streamrec.teach.corrections.store import CorrectionStore
 from streamrec.types import ActionEnded, ActionStarted, Source
 
-FIRST_SEED = UNSEEN + 90_000
-QUIET = ("idle", "walk", "wave", "clap", "squat", "jump")  # of a figure: neither a fall nor a punch
+TRUE_SEED = UNSEEN + 7  # of the world with true actions
 BLANK = np.zeros((2, 2, 3), np.uint8)
 
 
@@ -51,26 +51,42 @@ def main() -> None:
     )
     parser.add_argument("folder", type=Path, help="for the predictions; some may be there already")
     parser.add_argument("--model", default="fight")
-    parser.add_argument("--cameras", type=int, default=8, help="that are drawn; those that cry wolf count")
-    parser.add_argument("--minutes", type=float, default=6.0, help="of each camera")
+    parser.add_argument("--world", default="scuffle", choices=tuple(LABELS))
+    parser.add_argument("--quiet", default="normal", help="what the cameras show, with commas")
+    parser.add_argument("--true", default="fight", help="what the world with true actions shows")
+    parser.add_argument(
+        "--one-place", action="store_true", help="figures: a camera shows one place, without cuts"
+    )
+    parser.add_argument("--cameras", default="0,1,2", help="their numbers")
+    parser.add_argument("--minutes", type=float, default=4.0, help="of each camera")
+    parser.add_argument("--true-minutes", type=float, default=2.0)
     parser.add_argument("--clicks", type=int, default=10)
+    parser.add_argument(
+        "--rights", type=int, default=0, help="drawn true events that are called right before"
+    )
     parser.add_argument(
         "--least", type=float, default=60.0, help="false events an hour of one that cries wolf"
     )
     parser.add_argument("--clips", type=Path, help="a folder of true actions, with an index.csv")
-    parser.add_argument("--label", help="in the index: the clips with this label; else those with segments")
-    parser.add_argument("--most", type=int, default=40, help="clips, evenly")
+    parser.add_argument("--label", help="in the index: the clips with this label; else those with a fall")
+    parser.add_argument("--most", type=int, default=40, help="clips")
     parser.add_argument("--json", type=Path, help="a file for the numbers")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     recognizer = Recognizer.load(options.model, threads=1)
-    clips = [] if options.clips is None else list(clips_of(options, recognizer))
+    true = list(clips_of(options, recognizer)) if options.clips is not None else []
+    drawn = true_of(options, recognizer) if options.true_minutes else []
     rows = []
-    for number in range(options.cameras):
-        played = camera_of(options, recognizer, FIRST_SEED + number)
-        row = judged(played, recognizer, clips, options)
+    for number in map(int, options.cameras.split(",")):
+        played = camera_of(options, recognizer, UNSEEN + number)
+        own = 3600 * len(started(played, recognizer, recognizer.config.events, None)) / played.seconds
+        row = (
+            judged(played, recognizer, {"clips": true, "drawn": drawn}, options)
+            if own >= options.least
+            else None
+        )
         if row is None:
-            print(f"camera {number}: {rate(played, recognizer):.0f} false events an hour: not often enough")
+            print(f"camera {number}: {own:.0f} false events an hour: not often enough", flush=True)
             continue
         rows.append(row)
         print(sentence_of(number, row), flush=True)
@@ -85,13 +101,21 @@ class Played:
     """What a model said of a source, frame by frame."""
 
     times: np.ndarray  # (T,)
+    segments: np.ndarray  # (T,)
     scores: np.ndarray  # (T, labels)
     features: np.ndarray  # (T, D) float16
+    truth: tuple[tuple[str, float, float], ...] = ()  # label, start and end of what happens in it
 
     @property
     def seconds(self) -> float:
         """Its length."""
         return float(self.times[-1] - self.times[0])
+
+    def cut(self, begins: float, ends: float) -> Played:
+        """The frames from a time to another."""
+        low, high = np.searchsorted(self.times, [begins, ends])
+        parts = (self.times, self.segments, self.scores, self.features)
+        return Played(*(part[low:high] for part in parts))
 
 
 class Noting(RecognizerWrapper):
@@ -99,13 +123,13 @@ class Noting(RecognizerWrapper):
 
     def __init__(self, recognizer: Recognizer) -> None:
         super().__init__(recognizer)
-        self.rows: list[tuple[float, np.ndarray, np.ndarray]] = []
+        self.rows: list[tuple[float, int, np.ndarray, np.ndarray]] = []
 
     def on_step(self, frames: Sequence[Frame], states: Sequence[Any], steps: Sequence[Any]) -> None:
         """Note them."""
-        for prediction, state in steps:
+        for frame, (prediction, state) in zip(frames, steps, strict=True):
             features = self.head_inputs(state)[self.name][0].astype(np.float16)
-            self.rows.append((prediction.timestamp, prediction.probabilities, features))
+            self.rows.append((frame.timestamp, frame.segment, prediction.probabilities, features))
 
 
 class Again(RecognizerWrapper):
@@ -117,12 +141,10 @@ class Again(RecognizerWrapper):
 
     def step_many(self, frames: Sequence[Frame], states: Sequence[Any]) -> Any:
         """What was said of these frames."""
+        labels = self._recognizer.labels
         return [
-            (
-                Prediction.of(self._played.scores[f.index], f.timestamp, self._recognizer.labels),
-                f.index,
-            )
-            for f in frames
+            (Prediction.of(self._played.scores[frame.index], frame.timestamp, labels), frame.index)
+            for frame in frames
         ]
 
     def head_inputs(self, state: Any) -> dict[str, np.ndarray]:
@@ -136,168 +158,215 @@ def played_of(path: Path, recognizer: Recognizer, source: Source) -> Played:
         noting, began = Noting(recognizer), time.monotonic()
         for _ in results(source, noting):
             pass
-        times, scores, features = (np.array(each) for each in zip(*noting.rows, strict=True))
+        times, segments, scores, features = (np.array(each) for each in zip(*noting.rows, strict=True))
         part = path.with_suffix(".part.npz")
-        np.savez(part, times=times, scores=scores, features=features)
+        np.savez(part, times=times, segments=segments, scores=scores, features=features)
         part.replace(path)
         print(f"{path.name}: {len(times)} frames in {time.monotonic() - began:.0f} s", flush=True)
     with np.load(path) as arrays:
-        return Played(arrays["times"], arrays["scores"], arrays["features"])
+        return Played(*(arrays[name] for name in ("times", "segments", "scores", "features")))
+
+
+def world_of(
+    options: argparse.Namespace, recognizer: Recognizer, seed: int, minutes: float, actions: str
+) -> World:
+    """A drawn camera, at about the model's own size."""
+    scene = None if options.world != "figures" or options.one_place else 30.0
+    settings = WorldSettings(
+        kind=options.world,
+        seed=seed,
+        width=max(recognizer.config.transform.width, 80),
+        height=max(recognizer.config.transform.height, 60),
+        fps=10.0,
+        seconds=60.0 * minutes,
+        scene_seconds=scene,
+        actions=tuple(actions.split(",")),
+    )
+    return World(settings)
+
+
+def name_of(options: argparse.Namespace, minutes: float, actions: str, seed: int) -> str:
+    """Of a file with predictions."""
+    place = "-one" if options.one_place else ""
+    return f"{options.model}-{options.world}{place}-{actions.replace(',', '_')}-{60 * minutes:g}-{seed}.npz"
 
 
 def camera_of(options: argparse.Namespace, recognizer: Recognizer, seed: int) -> Played:
-    """One drawn camera."""
-    transform = recognizer.config.transform
-    world = World(
-        WorldSettings(
-            seed=seed,
-            width=transform.width,
-            height=transform.height,
-            fps=10.0,
-            seconds=60.0 * options.minutes,
-            actions=QUIET,
-        )
-    )
-    return played_of(options.folder / f"{recognizer.name}-{options.minutes:g}-{seed}.npz", recognizer, world)
+    """One drawn camera on which nothing happens."""
+    world = world_of(options, recognizer, seed, options.minutes, options.quiet)
+    path = options.folder / name_of(options, options.minutes, options.quiet, seed)
+    return played_of(path, recognizer, world)
 
 
-def clips_of(options: argparse.Namespace, recognizer: Recognizer) -> Iterator[tuple[str, Played]]:
-    """The clips of true actions."""
-    with (options.clips / "index.csv").open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    if options.label:
-        rows = [row for row in rows if row["label"] == options.label]
-    else:
-        rows = [row for row in rows if "falling" in row.get("segments", "")]
-    rows = rows[:: max(1, len(rows) // options.most)][: options.most]
-    for row in rows:
-        name = f"{recognizer.name}-clip-{options.clips.name}-{row['clip'].replace('/', '-')}.npz"
-        yield (
-            row["clip"],
-            played_of(options.folder / name, recognizer, FileSource(options.clips / row["clip"])),
-        )
-
-
-def events_of(
-    played: Played, recognizer: Recognizer, settings: EventSettings, corrections: Corrections | None
-) -> int:
-    """How many events start, with these settings and what was learned."""
-    change = None if corrections is None else corrections.change(recognizer.name)
-    scores = played.scores if change is None else change.applied(played.scores, played.features)
-    tracker = EventTracker(recognizer.labels, settings)
-    found = 0
-    for when, row in zip(played.times.tolist(), scores, strict=True):
-        events = tracker.step(Prediction.of(row, when, recognizer.labels), when)
-        found += sum(isinstance(event, ActionStarted) for event in events)
+def true_of(options: argparse.Namespace, recognizer: Recognizer) -> list[Played]:
+    """Drawn true actions, each with the seconds around it."""
+    world = world_of(options, recognizer, TRUE_SEED, options.true_minutes, options.true)
+    path = options.folder / name_of(options, options.true_minutes, options.true, TRUE_SEED)
+    played = played_of(path, recognizer, world)
+    background = recognizer.config.events.background
+    found = []
+    for begins, ends, label in world.schedule():
+        part = played.cut(begins - 1.0, ends + 1.0)
+        if label not in background and len(part.times):
+            found.append(
+                Played(part.times, part.segments, part.scores, part.features, ((label, begins, ends),))
+            )
     return found
 
 
-def rate(played: Played, recognizer: Recognizer) -> float:
-    """False events an hour, without corrections."""
-    return 3600 * events_of(played, recognizer, recognizer.config.events, None) / played.seconds
+def clips_of(options: argparse.Namespace, recognizer: Recognizer) -> Iterator[Played]:
+    """Clips of true actions."""
+    with (options.clips / "index.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    if options.label:
+        rows = [row for row in rows if row["label"] == options.label][1::2]
+    else:
+        rows = [row for row in rows if "alling" in (row.get("segments") or "")]
+    label = next(one for one in recognizer.labels if one not in recognizer.config.events.background)
+    for row in rows[:: max(1, len(rows) // options.most)][: options.most]:
+        name = f"{recognizer.name}-clip-{options.clips.name}-{row['clip'].replace('/', '-')}.npz"
+        played = played_of(options.folder / name, recognizer, FileSource(options.clips / row["clip"]))
+        truth = ((label, float(played.times[0]), float(played.times[-1])),)
+        yield Played(played.times, played.segments, played.scores, played.features, truth)
+
+
+def started(
+    played: Played, recognizer: Recognizer, settings: EventSettings, corrections: Corrections | None
+) -> list[ActionStarted]:
+    """The events that start, with these settings and what was learned."""
+    change = None if corrections is None else corrections.change(recognizer.name)
+    scores = played.scores if change is None else change.applied(played.scores, played.features)
+    detector = EventDetector(recognizer.labels, settings)
+    found = detector.replay(played.times.tolist(), scores, played.segments.tolist())
+    return [event for _, event in found if isinstance(event, ActionStarted)]
+
+
+def told(
+    true: Sequence[Played], recognizer: Recognizer, settings: EventSettings, corrections: Corrections | None
+) -> int:
+    """How many of the true actions have an event of their label that begins while they last, or within a second."""
+    return sum(
+        any(
+            event.label == label and begins - 1.0 <= event.timestamp <= ends + 1.0
+            for event in started(played, recognizer, settings, corrections)
+        )
+        for played in true
+        for label, begins, ends in played.truth
+    )
 
 
 def judged(
-    played: Played, recognizer: Recognizer, clips: Sequence[tuple[str, Played]], options: argparse.Namespace
+    played: Played, recognizer: Recognizer, true: dict[str, list[Played]], options: argparse.Namespace
 ) -> dict[str, Any] | None:
     """Click, learn and count; None where the camera does not give enough events to click on."""
-    if rate(played, recognizer) < options.least:
-        return None
     name, own = recognizer.name, recognizer.config.events
     with Corrections(CorrectionStore(None)) as corrections:
-        again = corrections.watching(Again(recognizer, played))
-        settings = corrections.camera("door", {name: own}, {name: recognizer.labels})[name]
-        tracker = EventTracker(recognizer.labels, settings)
-        corrections.on_thresholds = lambda camera, moved: tracker.retune(moved[name])
-        clicks, state, index = 0, again.initial_state(), 0
-        while clicks < options.clicks and index < len(played.times):
-            when = float(played.times[index])
-            prediction, state = again.step(Frame(BLANK, index, when, 0, "door"), state)
-            for event in tracker.step(prediction, when):
-                if isinstance(event, ActionEnded):
-                    entry = entry_of(event, name)
-                    corrections.noted(entry)
-                    corrections.correct(entry, Verdict.wrong)
-                    clicks += 1
-            index += 1
-        rest = Played(played.times[index:], played.scores[index:], played.features[index:])
-        if len(rest.times) < 600:
+        for right in true["drawn"][: options.rights]:
+            click(corrections, right, recognizer, Verdict.right, 1)
+        true = {**true, "drawn": true["drawn"][options.rights :]}
+        index = click(corrections, played, recognizer, Verdict.wrong, options.clicks)
+        rest = played.cut(float(played.times[min(index, len(played.times) - 1)]), float("inf"))
+        said = sum(one.verdict is Verdict.wrong for one in corrections.store.active)
+        if said < options.clicks or rest.seconds < 60.0:
             return None
-        before = events_of(rest, recognizer, own, None)
-        enough = corrections.thresholds
-        moved = corrections._watched["door"].now[name]
         row: dict[str, Any] = {
-            "clicks": clicks,
-            "minutes_of_clicks": float(played.times[index - 1]) / 60,
+            "clicks": options.clicks,
+            "minutes_of_clicks": (played.seconds - rest.seconds) / 60,
             "minutes": rest.seconds / 60,
-            "before": before,
-            "thresholds_alone": events_of(rest, recognizer, moved, None),
-            "thresholds": {one.label: [one.own, one.now] for one in enough},
-            "recall": {"clips": len(clips)},
+            "of": {kind: len(each) for kind, each in true.items()},
         }
-        row["recall"]["before"] = sum(bool(events_of(one, recognizer, own, None)) for _, one in clips)
-        row["recall"]["thresholds_alone"] = sum(
-            bool(events_of(one, recognizer, moved, None)) for _, one in clips
-        )
+
+        def count(settings: EventSettings, learned: Corrections | None) -> dict[str, int]:
+            found = {"false": len(started(rest, recognizer, settings, learned))}
+            return found | {kind: told(each, recognizer, settings, learned) for kind, each in true.items()}
+
+        row["before"] = count(own, None)
+        row["thresholds"] = {one.label: [one.own, one.now] for one in corrections.thresholds}
+        row["clicked"] = count(corrections.settings("door")[name], None)
         began = time.monotonic()
-        lesson: Lesson | None = None
         try:
-            lesson = corrections.learn(name)
-        except Exception as error:
+            row["lesson"] = corrections.learn(name).to_dict()
+        except StreamrecError as error:
             row["not_learned"] = str(error)
         row["learn_seconds"] = time.monotonic() - began
-        moved = corrections._watched["door"].now[name]
-        row["thresholds_after"] = {one.label: [one.own, one.now] for one in corrections.thresholds}
-        row["after"] = events_of(rest, recognizer, moved, corrections)
-        row["recall"]["after"] = sum(bool(events_of(one, recognizer, moved, corrections)) for _, one in clips)
-        row["lesson"] = None if lesson is None else lesson.to_dict()
+        row["thresholds_learned"] = {one.label: [one.own, one.now] for one in corrections.thresholds}
+        row["learned"] = count(corrections.settings("door")[name], corrections)
         return row
+
+
+def click(
+    corrections: Corrections, played: Played, recognizer: Recognizer, verdict: Verdict, clicks: int
+) -> int:
+    """Say this of the first events, as they come; the number of the next frame."""
+    name = recognizer.name
+    again = corrections.watching(Again(recognizer, played))
+    settings = corrections.camera("door", {name: recognizer.config.events}, {name: recognizer.labels})
+    tracker = EventTracker(recognizer.labels, settings[name])
+    corrections.on_thresholds = lambda camera, moved: tracker.retune(moved[name])
+    state, segment, last, said = again.initial_state(), -1, 0.0, 0
+    true = [label for label, _, _ in played.truth]
+    for index, (when, now) in enumerate(zip(played.times.tolist(), played.segments.tolist(), strict=True)):
+        events = tracker.finish(last) if now != segment else ()
+        prediction, state = again.step(Frame(BLANK, index, when, now, "door"), state)
+        events += tracker.step(prediction, when)
+        segment, last = now, when
+        for event in events:
+            if isinstance(event, ActionEnded) and (verdict is Verdict.wrong or event.label in true):
+                entry = entry_of(event, name)
+                corrections.noted(entry)
+                corrections.correct(entry, verdict)
+                said += 1
+                if said == clicks:
+                    return index + 1
+    return len(played.times)
 
 
 def entry_of(event: ActionEnded, model: str) -> Entry:
     """The event as the history has it."""
-    return Entry(
-        id=new_id(event.started),
-        camera="door",
-        model=model,
-        label=event.label,
-        started=event.started,
-        ended=event.timestamp,
-        timestamp=event.started,
-        confidence=event.confidence,
+    make = partial(Entry, id=new_id(event.started), camera="door", model=model, label=event.label)
+    return make(
+        started=event.started, ended=event.timestamp, timestamp=event.started, confidence=event.confidence
     )
 
 
 def sentence_of(number: int, row: dict[str, Any]) -> str:
     """The numbers of one camera."""
-    hours, recall = row["minutes"] / 60, row["recall"]
-    learned = row.get("not_learned") or (
-        f"learned in {row['learn_seconds']:.1f} s, pull {row['lesson']['pull']:g}, known events "
-        f"{row['lesson']['known']['before']} -> {row['lesson']['known']['after']} of {row['lesson']['known']['of']}"
+    hours = row["minutes"] / 60
+    false = " -> ".join(f"{row[stage]['false'] / hours:.0f}" for stage in ("before", "clicked", "learned"))
+    recall = "; ".join(
+        f"{kind} {row['before'][kind]} -> {row['clicked'][kind]} -> {row['learned'][kind]} of {of}"
+        for kind, of in row["of"].items()
+        if of
     )
+    learned = row.get("not_learned", "")
+    if not learned:
+        known = row["lesson"]["known"]
+        learned = f"learned in {row['learn_seconds']:.1f} s with pull {row['lesson']['pull']:g}"
+        learned += (
+            f"; events that the model brings along {known['before']} -> {known['after']} of {known['of']}"
+        )
     return (
-        f"camera {number}: {row['clicks']} clicks in {row['minutes_of_clicks']:.1f} min; then false events an hour "
-        f"{row['before'] / hours:.0f} -> thresholds {row['thresholds_alone'] / hours:.0f} -> learned "
-        f"{row['after'] / hours:.0f} (in {row['minutes']:.1f} min); true actions {recall['before']} -> "
-        f"{recall['thresholds_alone']} -> {recall['after']} of {recall['clips']}; "
-        f"enter {row['thresholds']} then {row['thresholds_after']}; {learned}"
+        f"camera {number}: {row['clicks']} clicks in {row['minutes_of_clicks']:.1f} min; false events an hour of the "
+        f"{row['minutes']:.1f} min after: {false}; true actions: {recall}; thresholds {row['thresholds']}, then "
+        f"{row['thresholds_learned']}; {learned}"
     )
 
 
 def summary_of(rows: Sequence[dict[str, Any]]) -> str:
     """All cameras together."""
     hours = sum(row["minutes"] for row in rows) / 60
-    lines = []
-    for name in ("before", "thresholds_alone", "after"):
-        count = sum(row[name] for row in rows)
+    lines = [f"\n{len(rows)} cameras that cry wolf, {60 * hours:.1f} minutes after the clicks"]
+    for stage in ("before", "clicked", "learned"):
+        count = sum(row[stage]["false"] for row in rows)
         low, high = (bound / hours for bound in poisson_interval(count))
-        line = f"{name}: {count / hours:.0f} false events an hour (95 %: {low:.0f} to {high:.0f})"
-        told, clips = (sum(row["recall"][key] for row in rows) for key in (name, "clips"))
-        if clips:
-            shortest, longest = wilson_interval(told, clips)
-            line += f"; {100 * told / clips:.1f} % of the true actions ({100 * shortest:.1f} to {100 * longest:.1f})"
+        line = f"{stage}: {count / hours:.0f} false events an hour (95 %: {low:.0f} to {high:.0f})"
+        for kind in rows[0]["of"]:
+            found, of = (sum(row[part][kind] for row in rows) for part in (stage, "of"))
+            if of:
+                least, most = wilson_interval(found, of)
+                line += f"; {kind}: {100 * found / of:.1f} % told ({100 * least:.1f} to {100 * most:.1f})"
         lines.append(line)
-    return f"\n{len(rows)} cameras that cry wolf, {hours:.2f} hours after the clicks\n" + "\n".join(lines)
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from streamrec.core.old_paths import keep_importable
 if TYPE_CHECKING:
     from streamrec.errors import StreamrecError
     from streamrec.events.detector import EventDetector, EventSettings
+    from streamrec.events.recurrence import RecurrenceSettings
     from streamrec.nn.config import ModelConfig
     from streamrec.nn.model import CNNLSTM, ActionModel
     from streamrec.nn.transforms import Transform
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from streamrec.sources.sampling import pace
     from streamrec.sources.synthetic import World, WorldSettings
     from streamrec.state import State
+    from streamrec.teach.corrections.corrector import Corrections
     from streamrec.teach.teacher import Teacher
     from streamrec.types import ActionEnded, ActionStarted, Event, Frame, Prediction, Result, Source
 
@@ -49,6 +51,7 @@ _HOMES = {
     "Background": "outputs.sink",
     "CNNLSTM": "nn.model",
     "Callback": "outputs.sink",
+    "Corrections": "teach.corrections.corrector",
     "Event": "types",
     "EventDetector": "events.detector",
     "EventSettings": "events.detector",
@@ -61,6 +64,7 @@ _HOMES = {
     "ModelConfig": "nn.config",
     "Prediction": "types",
     "Recognizer": "runtime.recognizer",
+    "RecurrenceSettings": "events.recurrence",
     "Result": "types",
     "RingBuffer": "pipeline.ring_buffer",
     "Sink": "outputs.sink",
@@ -93,6 +97,7 @@ __all__ = [
     "ActionStarted",
     "Background",
     "Callback",
+    "Corrections",
     "Event",
     "EventDetector",
     "EventSettings",
@@ -105,6 +110,7 @@ __all__ = [
     "ModelConfig",
     "Prediction",
     "Recognizer",
+    "RecurrenceSettings",
     "Result",
     "RingBuffer",
     "Sink",

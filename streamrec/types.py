@@ -175,6 +175,11 @@ class Result:
     repeated: bool = False  # the last result of the stream once more, only to bring the events that ended it
     # What each model says, where several watch the source; the fields above are the first's. Empty: there is only one.
     models: tuple[ModelResult, ...] = ()
+    # Of any motion that repeats, of no class (RecurrenceCounter): repetitions of the current set. None: not asked for.
+    count: int | None = None
+    period: float | None = (
+        None  # seconds between two of them; None: nothing repeats now, or it is not asked for
+    )
     # Who is in the frame, as far as they were found in it, by number. None: the recognizer was not asked for people.
     people: tuple[Person, ...] | None = None
 

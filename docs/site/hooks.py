@@ -33,7 +33,7 @@ PYTHON: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "events": (
         "Events and their history",
-        ("Event", "ActionStarted", "ActionEnded", "EventDetector", "EventSettings", "History"),
+        ("Event", "ActionStarted", "ActionEnded", "EventDetector", "EventSettings", "History", "Corrections"),
     ),
     "sinks": (
         "Sinks: where results go",

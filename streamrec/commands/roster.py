@@ -13,6 +13,8 @@ from streamrec.core.messages import shortened, why
 from streamrec.core.model_names import names_of
 from streamrec.errors import SettingsError
 from streamrec.events.detector import EventSettings
+from streamrec.events.motion_counts import REPEATING
+from streamrec.events.recurrence import RecurrenceSettings
 from streamrec.nn.config import ModelConfig
 from streamrec.notify.dispatcher import Dispatcher, DispatchSettings
 from streamrec.pipeline.watcher import Watcher
@@ -178,26 +180,36 @@ class Roster:
             recognizer=camera.recognizer,
             fps=settings.fps,
             still=settings.still,
+            count=RecurrenceSettings() if settings.count else None,
             events=events if settings.further else next(iter(events.values())),
         )
         self._running[settings.name] = settings
         if self._dispatcher is not None:
             self._dispatcher.camera(
                 settings.name,
-                models=actions_of(camera.recognizer, camera.events),
+                models=actions_of(camera.recognizer, camera.events, count=settings.count),
                 live=camera.source.live,
                 privacy=settings.privacy,
             )
 
 
 def actions_of(
-    recognizer: Recognizer, events: Mapping[str, EventSettings] = MappingProxyType({})
+    recognizer: Recognizer,
+    events: Mapping[str, EventSettings] = MappingProxyType({}),
+    *,
+    count: bool = False,
 ) -> dict[str, list[str]]:
-    """The labels of each model that are actions, by the model's name; ``events``: in place of the models' own."""
-    return {
+    """The labels of each model that are actions, by the model's name; ``events``: in place of the models' own.
+
+    With ``count`` sets of repetitions too: those of the only model, or of none.
+    """
+    found = {
         name: [label for label in config.labels if label not in events.get(name, config.events).background]
         for name, config in configs_of(recognizer).items()
     }
+    if count:
+        found.setdefault(next(iter(found)) if len(found) == 1 else "", []).append(REPEATING)
+    return found
 
 
 def _unknown_names(
@@ -206,7 +218,10 @@ def _unknown_names(
     """Cameras, labels and models of webhooks that do not exist: their receiver would wait in vain."""
     known = {
         "cameras": [camera.name for camera in file.cameras],
-        "labels": [label for config in configs.values() for label in config.labels],
+        "labels": [
+            *(label for config in configs.values() for label in config.labels),
+            *([REPEATING] if any(camera.count for camera in file.cameras) else []),
+        ],
         "models": names_of(tuple(configs)),
     }
     for webhook in after.webhooks:

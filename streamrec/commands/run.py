@@ -117,6 +117,10 @@ def run(
             max=STILL.high,
         ),
     ] = None,
+    count: Annotated[
+        bool,
+        option(EVENTS, "Count any motion that repeats, of no class: docs/counting.md.", "--count"),
+    ] = False,
     retries: Annotated[
         int,
         option(
@@ -145,11 +149,13 @@ def run(
       streamrec run rtsp://user:password@192.168.1.20/stream1 --model fight
       streamrec run 0 -m fight -m fall
       streamrec run party.mp4 --save seen.mp4 --jsonl seen.jsonl --no-show
+      streamrec run rope.mp4 --count --save counted.mp4 --no-show
       streamrec run party.mp4 --explain --save why.mp4 --no-show
     """
     from streamrec.commands.run_job import RunJob
     from streamrec.core.files import keep_inputs
     from streamrec.core.threads import limit_opencv_threads
+    from streamrec.events.recurrence import RecurrenceSettings
     from streamrec.outputs.sink import files_of_video
     from streamrec.outputs.window import why_no_display
     from streamrec.runtime.checkpoint import model_file
@@ -205,6 +211,7 @@ def run(
         max_seconds=max_seconds,
         fps=running.fps,
         still=still,
+        count=RecurrenceSettings() if count else None,
         web=page,
         after=after_settings,
     ).run()

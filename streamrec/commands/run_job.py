@@ -15,6 +15,7 @@ from streamrec.commands.run_terminal import RunTerminal
 from streamrec.commands.wording import describe_health
 from streamrec.core.console import LineConsole
 from streamrec.errors import ModelError, SinkError
+from streamrec.events.recurrence import RecurrenceSettings
 from streamrec.notify.dispatcher import Dispatcher, DispatchSettings
 from streamrec.outputs.overlay import draw_heat
 from streamrec.outputs.sink import Background
@@ -48,6 +49,7 @@ class RunJob:
     max_seconds: float | None = None  # of the stream
     fps: float | None = None  # None: the sampling rate that the model learned
     still: float | None = None  # seconds; None: no motion gate
+    count: RecurrenceSettings | None = None  # count any motion that repeats
     also: Callable[[Result], None] | None = None  # called with each result
     after: DispatchSettings = field(default_factory=DispatchSettings)
     web: WebSettings | None = None
@@ -134,7 +136,7 @@ class _Opened:
         dispatcher = stack.enter_context(Dispatcher(job.after, terminal.log))
         views: list[View] = []
         model = dispatcher.recorded(job.recognizer)
-        self.builder = ResultBuilder.of(job.recognizer, source.name)
+        self.builder = ResultBuilder.of(job.recognizer, source.name, count=job.count)
         corrections = open_corrections(job.after, terminal.log, page=job.web is not None)
         if corrections is not None:
             stack.enter_context(corrections)
@@ -145,7 +147,9 @@ class _Opened:
             page = PageView(job.web, dispatcher, terminal.log, source=source, corrections=corrections)
             views.append(stack.enter_context(page))
         views += files
-        dispatcher.camera(source.name, models=actions_of(model), live=source.live)
+        dispatcher.camera(
+            source.name, models=actions_of(model, count=job.count is not None), live=source.live
+        )
         if window is not None:
             terminal.log("in the window: e shows where the model looked, q ends")
             views.append(_WindowView(window, heat, terminal.log))

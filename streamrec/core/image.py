@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 
 from streamrec.errors import PictureError
 
+_GRID = (16, 12)  # width, height
 FINE = 4  # times the wanted size: from there an image is shrunk by area in one step
 
 
@@ -48,6 +50,19 @@ def halvings(width: int, height: int, wanted_width: int, wanted_height: int) -> 
     while width > FINE * wanted_width and height > FINE * wanted_height:
         width, height, times = width // 2, height // 2, times + 1
     return times
+
+
+def brightness(picture: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8 BGR -> (192,) float32: how bright the cells of a grid of 16 x 12 are beside their mean.
+
+    Square roots: the noise of a camera grows with the light, and that of its root does not.
+    """
+    height, width = picture.shape[:2]
+    most = 4 * FINE  # pixels of a cell, each way: to shrink all of a large image would cost more
+    step = max(1, min(width // (_GRID[0] * most), height // (_GRID[1] * most)))
+    cells = cv2.resize(np.ascontiguousarray(picture[::step, ::step]), _GRID, interpolation=cv2.INTER_AREA)
+    roots = np.sqrt(cv2.cvtColor(cells, cv2.COLOR_BGR2GRAY).astype(np.float32)).ravel()
+    return roots - roots.mean(dtype=np.float32)
 
 
 def _not_an_array(picture: Any) -> str:

@@ -161,7 +161,7 @@ class Mqtt(Receiver):
     def models(self, name: str, actions: Mapping[str, tuple[str, ...]]) -> None:
         """A camera is watched by several models, for these actions of each."""
         found = tuple((model, action) for model, own in actions.items() for action in own)
-        self._watched(name, found, " + ".join(actions))
+        self._watched(name, found, " + ".join(filter(None, actions)))
 
     def _watched(self, name: str, actions: tuple[_Action, ...], model: str) -> None:
         gone = set(self._actions.get(name, ())) - set(actions)

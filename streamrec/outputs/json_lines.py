@@ -165,6 +165,8 @@ def _prediction_line(
         "dropped": int(result.dropped),
         **({} if result.still is None else {"still": int(result.still)}),
         **({} if said.repetitions is None else {"repetitions": int(said.repetitions)}),
+        **({} if result.count is None else {"count": int(result.count)}),
+        **({} if result.period is None else {"period": _number(result.period, 3)}),
         **({} if prediction.strangeness is None else _strangeness(said, prediction.strangeness)),
         **({} if people is None else {"people": people}),
     }

@@ -364,9 +364,10 @@ def _draw_label(out: np.ndarray, said: ModelResult, unit: float, y0: int, room: 
 def _draw_count(out: np.ndarray, result: Result, unit: float, bottom: int, top: int) -> int:
     """The repetitions below the first panel, to be read from across a room. Returns where they end."""
     counted = [one.repetitions for one in result.each if one.repetitions is not None]
-    if not counted:
+    count = counted[0] if counted else result.count
+    if count is None:
         return bottom
-    text = str(counted[0])
+    text = str(count)
     gap, pad = round(6 * unit), round(12 * unit)
     room = top - bottom - 2 * gap - 2 * pad
     cap = min(round(54 * unit), room)
@@ -378,6 +379,9 @@ def _draw_count(out: np.ndarray, result: Result, unit: float, bottom: int, top: 
         return bottom
     _panel(out, x0, y0, width, height, unit)
     _write(out, text, x0 + pad, y0 + pad + cap, cap, WHITE, bold=True)
+    small = max(6, round(8.6 * unit))
+    if result.period is not None and x0 + width + pad // 2 + _width_of("00.0 s", small, False) < out.shape[1]:
+        _write(out, f"{result.period:.1f} s", x0 + width + pad // 2, y0 + pad + cap, small, SOFT)
     return y0 + height
 
 

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from streamrec.errors import SourceError
+from streamrec.events.recurrence import RecurrenceSettings
 from streamrec.pipeline.capture import capture
 from streamrec.pipeline.due_frames import DueFrames
 from streamrec.pipeline.motion_gate import MotionGate
@@ -26,6 +27,7 @@ def results(
     *,
     fps: float | None = None,
     still: float | None = None,
+    count: RecurrenceSettings | None = None,
     builder: ResultBuilder | None = None,
 ) -> Generator[Result]:
     """Recognize a source, from ``open_source`` or anything that it takes, until it ends.
@@ -34,11 +36,12 @@ def results(
     frame is recognized; of a file no due frame is missed. Every action that started has ended when the source ends or
     fails: in the last result of a file, in one further result of a camera that repeats its last frame
     (``Result.repeated``). ``still``: a scene without motion is recognized every so many seconds only
-    (``MotionGate``). ``builder``: turns predictions into events; None: one with the models' own settings.
+    (``MotionGate``). ``count``: any motion that repeats is counted (``Result.count``). ``builder``: turns predictions
+    into events, in place of one with the models' own settings; then it knows whether to count.
     """
     source, fps = _checked(source, recognizer, fps)
     source.settle()
-    builder = builder or ResultBuilder.of(recognizer, source.name)
+    builder = builder or ResultBuilder.of(recognizer, source.name, count=count)
     state = recognizer.initial_state()
     gate = None if still is None else MotionGate(still, most=recognizer.config.max_gap)
     try:
@@ -77,7 +80,12 @@ def _checked(source: Any, recognizer: Any, fps: float | None) -> tuple[Source, f
 
 
 async def async_results(
-    source: Any, recognizer: Recognizer, *, fps: float | None = None, still: float | None = None
+    source: Any,
+    recognizer: Recognizer,
+    *,
+    fps: float | None = None,
+    still: float | None = None,
+    count: RecurrenceSettings | None = None,
 ) -> AsyncGenerator[Result, None]:
     """``results`` for an event loop: ``async for result in async_results(source, recognizer)``.
 
@@ -86,7 +94,7 @@ async def async_results(
     ``contextlib.aclosing`` that is at once, as with any asynchronous generator.
     """
     source, _ = _checked(source, recognizer, fps)
-    found = results(source, recognizer, fps=fps, still=still)
+    found = results(source, recognizer, fps=fps, still=still, count=count)
     loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(1, thread_name_prefix="async_results") as thread:
         step = None

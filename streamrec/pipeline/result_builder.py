@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from streamrec.events.detector import EventSettings
+from streamrec.events.motion_counts import MotionCounts
+from streamrec.events.recurrence import RecurrenceSettings
 from streamrec.events.tracker import EventTracker, ModelTrackers, Tracker
 from streamrec.nn.config import ModelConfig
 from streamrec.runtime.recognizer import Recognizer, tracker_for, tracker_of
@@ -17,7 +19,7 @@ class ResultBuilder:
     """Builds the results of one stream: it holds the state of the detector and of the counter, and the last result.
 
     ``configs``: of the models, by their names; or of the only one. ``events``: other settings than the models' own,
-    of all of them or by name.
+    of all of them or by name. ``count``: count any motion that repeats.
     """
 
     def __init__(
@@ -26,9 +28,11 @@ class ResultBuilder:
         source: str,
         *,
         events: EventSettings | Mapping[str, EventSettings] | None = None,
+        count: RecurrenceSettings | None = None,
     ) -> None:
         configs = {"": configs} if isinstance(configs, ModelConfig) else configs
         self._events: Tracker = tracker_of(configs, events, source)
+        self._counts = None if count is None else MotionCounts(count, source)
         self._result: Result | None = None
 
     @classmethod
@@ -38,10 +42,12 @@ class ResultBuilder:
         source: str,
         *,
         events: EventSettings | Mapping[str, EventSettings] | None = None,
+        count: RecurrenceSettings | None = None,
     ) -> ResultBuilder:
         """For a recognizer, whose labels may change while it runs."""
         made = cls.__new__(cls)
         made._events, made._result = tracker_for(recognizer, events, source), None
+        made._counts = None if count is None else MotionCounts(count, source)
         return made
 
     def build(
@@ -61,11 +67,13 @@ class ResultBuilder:
         """
         events: tuple[Event, ...] = ()
         if self._result is not None and frame.segment != self._result.frame.segment:
-            events = self._events.finish(self._result.frame.timestamp)
-        events += self._events.step(prediction, frame.timestamp)
+            events = self._finish(self._result.frame.timestamp)
+        found = self._events.step(prediction, frame.timestamp)
+        events += found if self._counts is None else self._counts.step(frame, found)
         repetitions, models = self._events.repetitions, self._events.models(prediction)
+        motion = None if self._counts is None else self._counts.found
         if last:
-            events += self._events.finish(frame.timestamp)
+            events += self._finish(frame.timestamp)
         latency = time.monotonic() - (frame.captured or asked)  # a caller's own frames have no capture time
         unknown = self._events.is_unknown(prediction)
         self._result = Result(
@@ -78,6 +86,8 @@ class ResultBuilder:
             still,
             unknown,
             models=models,
+            count=None if motion is None else motion.count,
+            period=None if motion is None else motion.period,
             people=prediction.people,
         )
         return self._result
@@ -92,8 +102,13 @@ class ResultBuilder:
     def ending(self) -> Iterator[Result]:
         """The last result once more, with an end for what still runs; nothing where nothing runs."""
         result = self._result
-        if result is not None and (ended := self._events.finish(result.frame.timestamp)):
+        if result is not None and (ended := self._finish(result.frame.timestamp)):
             yield replace(result, events=ended, repeated=True)
+
+    def _finish(self, timestamp: float) -> tuple[Event, ...]:
+        """End what runs; then all is forgotten."""
+        ended = self._events.finish(timestamp)
+        return ended if self._counts is None else self._counts.finish(ended)
 
     def release(self) -> None:
         """Drop the last result, and with it its image: no frame follows."""

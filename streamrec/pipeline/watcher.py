@@ -18,6 +18,7 @@ from streamrec.core.redact import redact, redact_address
 from streamrec.core.text import printable
 from streamrec.errors import SourceError, StreamrecError, WrongValue
 from streamrec.events.detector import EventSettings
+from streamrec.events.recurrence import RecurrenceSettings
 from streamrec.pipeline.capture import Reader
 from streamrec.pipeline.due_frames import DueFrames
 from streamrec.pipeline.motion_gate import MotionGate
@@ -60,6 +61,7 @@ class Camera:
         fps: float | None,
         still: float | None,
         events: EventSettings | Mapping[str, EventSettings] | None,
+        count: RecurrenceSettings | None,
         changed: Condition,
     ) -> None:
         self.name = name
@@ -71,7 +73,7 @@ class Camera:
         self._is_broken = False  # its model raised an error that is none of ours: a fault, not a refusal
         self._changed = changed
         self._state: State = recognizer.initial_state()
-        self._builder = ResultBuilder.of(recognizer, name, events=events)
+        self._builder = ResultBuilder.of(recognizer, name, events=events, count=count)
         self._last: Frame | None = None  # the one that was taken last for the recognizer
         self._served = 0  # the round in which that was
         self._read = self._recognized = 0
@@ -303,12 +305,13 @@ class Watcher(Closing):
         fps: float | None = None,
         still: float | None = None,
         events: EventSettings | Mapping[str, EventSettings] | None = None,
+        count: RecurrenceSettings | None = None,
     ) -> Camera:
         """Watch one more source, anything that ``open_source`` takes; its frames and events carry the name.
 
         ``recognizer``, ``fps`` and ``events`` where they differ from the others' (events of several models by their
-        names); ``still``: a scene without motion is recognized every so many seconds only (``MotionGate``). Raises
-        ``StreamrecError`` when the name is taken.
+        names); ``still``: a scene without motion is recognized every so many seconds only (``MotionGate``);
+        ``count``: any motion that repeats is counted. Raises ``StreamrecError`` when the name is taken.
         """
         recognizer = recognizer or self._recognizer
         if recognizer is None:
@@ -326,7 +329,14 @@ class Watcher(Closing):
                     f"there is a camera {name} already: remove it first, or take another name"
                 )
             camera = self._cameras[name] = Camera(
-                name, source, recognizer, fps=fps, still=still, events=events, changed=self._changed
+                name,
+                source,
+                recognizer,
+                fps=fps,
+                still=still,
+                events=events,
+                count=count,
+                changed=self._changed,
             )
             self._changed.notify_all()
         return camera

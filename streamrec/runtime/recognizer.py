@@ -19,6 +19,8 @@ from streamrec.core.messages import described
 from streamrec.core.text import printable
 from streamrec.errors import ModelError, PictureError, StateError, StreamrecError
 from streamrec.events.detector import EventSettings
+from streamrec.events.motion_counts import MotionCounts
+from streamrec.events.recurrence import RecurrenceSettings
 from streamrec.events.tracker import EventTracker, ModelTrackers, Tracker
 from streamrec.nn.config import ModelConfig
 from streamrec.nn.ood import KnownFeatures
@@ -588,7 +590,8 @@ class StreamRecognizer:
 
     It may be called from any thread, but from one at a time. Images that come faster than the frame rate that the
     model learned are answered with the last prediction, at no cost; ``fps`` sets another rate, ``math.inf`` processes
-    every image. ``events``: other settings than the model's own; of several models, by their names.
+    every image. ``events``: other settings than the model's own; of several models, by their names. ``count``: count
+    any motion that repeats (``Result.count``).
 
     >>> stream = StreamRecognizer(Recognizer.load("synthetic"))
     >>> result = stream.recognize(np.zeros((240, 320, 3), np.uint8), timestamp=0.0)
@@ -602,12 +605,14 @@ class StreamRecognizer:
         *,
         fps: float | None = None,
         events: EventSettings | Mapping[str, EventSettings] | None = None,
+        count: RecurrenceSettings | None = None,
     ) -> None:
         check_recognizer(recognizer, "StreamRecognizer")
         self.recognizer = recognizer
         self.fps = recognizer.fps if fps is None else check_fps(fps)
         self._state = recognizer.initial_state()
         self._events = tracker_for(recognizer, events)
+        self._counts = None if count is None else MotionCounts(count)
         self._index = -1  # of the last image
 
     def recognize(self, image: Any, timestamp: float | None = None) -> Result:
@@ -627,6 +632,8 @@ class StreamRecognizer:
         if is_due(timestamp, float(self._state.clock[0]), self.fps):
             prediction, self._state = self.recognizer.step(frame, self._state)
             events = self._events.step(prediction, timestamp)
+            if self._counts is not None:
+                events = self._counts.step(frame, events)
         else:
             prediction = self.recognizer._prediction(self._state)
             prediction = replace(prediction, people=self.recognizer._people(self._state, frame))
@@ -638,6 +645,8 @@ class StreamRecognizer:
             repetitions=self._events.repetitions,
             unknown=self._events.is_unknown(prediction),
             models=self._events.models(prediction),
+            count=None if self._counts is None else self._counts.found.count,
+            period=None if self._counts is None else self._counts.found.period,
             people=prediction.people,
         )
 
@@ -656,6 +665,8 @@ class StreamRecognizer:
         """The stream is over: what still runs has ended. Then everything is forgotten, as by ``reset``."""
         clock = float(self._state.clock[0])
         ended = self._events.finish(clock) if math.isfinite(clock) else ()
+        if self._counts is not None:
+            ended = self._counts.finish(ended)
         self.reset()
         return ended
 
@@ -676,12 +687,17 @@ class StreamRecognizer:
     def state(self, state: State) -> None:
         self.recognizer._check(state)
         self._state = state
-        self._events.reset()
+        self._forget_events()
 
     def reset(self) -> None:
         """Forget everything: the next image begins a stream. What runs is not reported as ended; ``finish`` does."""
         self._state = self.recognizer.initial_state()
+        self._forget_events()
+
+    def _forget_events(self) -> None:
         self._events.reset()
+        if self._counts is not None:
+            self._counts.reset()
 
 
 def _check_known(engine: Engine) -> None:

@@ -33,6 +33,7 @@ _DEFAULT_KEYS = (
     "by_model",
     "fps",
     "still",
+    "count",
     "enabled",
     "privacy",
     *_LOGIN_KEYS,
@@ -75,6 +76,7 @@ class CameraSettings:
     further: tuple[str, ...] = ()  # models that watch it too
     fps: float | None = None  # None: the sampling rate that the model learned, or the fastest of several
     still: float | None = None  # seconds between two steps on a still frame; None: as on any other
+    count: bool = False  # any motion that repeats
     enabled: bool = True
     privacy: str = ""  # how much of its frames is kept: full, blur or none; "": as [evidence] has it
     # Left, top, width and height of the part that is watched, as parts of the frame; None: all of it.
@@ -313,9 +315,8 @@ class _Reader:
         still = values.get("still")
         if still is not None:
             self.check_number(still, where, "still", STILL)
-        enabled = values.get("enabled", True)
-        if not isinstance(enabled, bool):
-            raise self.wrong(where, "enabled", f"write true or false, not {shortened(enabled)}")
+        enabled = self.switch(values, "enabled", where, True)
+        count = self.switch(values, "count", where, False)
         privacy = values.get("privacy", "")
         if privacy not in ("", *_PRIVACY):
             raise self.wrong(where, "privacy", f"write full, blur or none, not {shortened(privacy)}")
@@ -328,6 +329,7 @@ class _Reader:
             further=tuple(further),
             fps=None if fps is None else float(fps),
             still=None if still is None else float(still),
+            count=count,
             enabled=enabled,
             region=self.region(table.get("region"), where),
             privacy=privacy,
@@ -401,6 +403,12 @@ class _Reader:
             for key, value in table.items():
                 self.check_number(value, own, key, LIMITS[key])
         return tuple((label, tuple(table.items())) for label, table in tables.items())
+
+    def switch(self, values: dict[str, Any], key: str, where: str, default: bool) -> bool:
+        value = values.get(key, default)
+        if not isinstance(value, bool):
+            raise self.wrong(where, key, f"write true or false, not {shortened(value)}")
+        return value
 
     def check_number(self, value: object, where: str, key: str, allowed: Limits) -> None:
         if (wrong := allowed.wrong(value)) is not None:

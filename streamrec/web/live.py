@@ -274,6 +274,8 @@ class LiveState(Sink):
                 for one in running
             ],
             **_said(None if result is None else result.each[0], live=live),
+            "count": result.count if result is not None and live else None,
+            "period": _finite(result.period) if result is not None and live and result.period else None,
             "width": None,
             "height": None,
         }

@@ -66,6 +66,10 @@ class CameraNow(BaseModel):
     )
     unknown: bool = Field(description="whether the frame is out of distribution: unlike the training data")
     repetitions: int | None
+    count: int | None = Field(
+        default=None, description="repetitions of any motion in the current set; null: not counted"
+    )
+    period: float | None = Field(default=None, description="seconds between two of them")
     width: int | None
     height: int | None
     models: list[ModelNow] = Field(

@@ -67,6 +67,7 @@ IMPORTED_IN = {
         "train.progress",
     },
     "safetensors": {
+        "events.recurrence",
         "nn.encoders",
         "runtime.backbone_package",
         "runtime.checkpoint",

@@ -318,6 +318,14 @@ class Corrections(Closing):
             if watched.now[model].of(label).enter != own.of(label).enter
         ]  # fmt: skip
 
+    def settings(self, camera: str) -> dict[str, EventSettings]:
+        """The event settings in force of a camera, by model."""
+        with self._lock:
+            watched = self._watched.get(camera)
+        if watched is None:
+            raise SettingsError(f"there is no camera {shortened(camera)} here")
+        return dict(watched.now)
+
     def _move(self, camera: str) -> None:
         """Move the thresholds of a camera to what was said by now."""
         watched = self._watched.get(camera)
@@ -357,14 +365,18 @@ class Corrections(Closing):
         by: dict[Verdict, list[float]] = {verdict: [] for verdict in Verdict}
         for one in said:
             moment = self.store.moment(one.id)
-            if moment is not None and moment.scores.shape[1] == len(labels):
+            if change is not None and one.id in change.heights:
+                by[one.verdict].append(change.heights[one.id])
+            elif moment is not None and moment.scores.shape[1] == len(labels):
                 by[one.verdict].append(self._height(one.id, moment, labels, settings, label, change))
             elif one.verdict is not Verdict.missed:
                 by[one.verdict].append(one.confidence)
         known = self._known(model) if any(one.is_false for one in said) else ()
         if isinstance(known, KnownEvents):
             by[Verdict.right] += [
-                self._height(f"{model} {n}", moment, labels, settings, label, change)
+                change.heights.get(str(n), 0.0)
+                if change is not None and str(n) in change.heights
+                else self._height(f"{model} {n}", moment, labels, settings, label, change)
                 for n, (name, moment) in enumerate(zip(known.labels, known.moments, strict=True))
                 if name == label and is_same(moment.print, self._prints.get(model, moment.print))
             ]

@@ -63,6 +63,9 @@ class Change:
     )  # of the model: ``fingerprint``
     id: str = ""  # unique
     learned_from: tuple[str, ...] = ()  # ids of the corrections
+    heights: dict[str, float] = field(
+        default_factory=dict
+    )  # of each, after a change that the others alone made
     outcome: dict[str, Any] = field(default_factory=dict)  # on the kept examples, before and after
 
     def applied(self, scores: np.ndarray, features: np.ndarray) -> np.ndarray:
@@ -76,6 +79,7 @@ class Change:
             "labels": self.labels,
             "id": self.id,
             "from": self.learned_from,
+            "heights": self.heights,
             "outcome": self.outcome,
         }
         arrays = {"weight": self.weight, "bias": self.bias, "print": self.print}
@@ -93,6 +97,7 @@ class Change:
                 labels=tuple(about["labels"]),
                 id=str(about["id"]),
                 learned_from=tuple(about["from"]),
+                heights={str(id): float(height) for id, height in dict(about["heights"]).items()},
                 outcome=dict(about["outcome"]),
                 **arrays,
             )

@@ -15,17 +15,20 @@ from streamrec.teach.corrections.known_events import KnownEvents
 from streamrec.teach.corrections.learned import Change, Examples, fit
 from streamrec.teach.corrections.moments import Moment
 from streamrec.teach.corrections.records import Correction, Verdict, new_correction_id
-from streamrec.teach.corrections.thresholds import LOST
+from streamrec.teach.corrections.thresholds import LOST, height_of
 from streamrec.types import ActionStarted
 
 LEAST = 3  # corrections that are learned from
-PULLS = (30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01)  # that are tried, the strongest first
+PULLS = (1.0, 0.1, 0.01)  # that are tried, the strongest first
+SHARES = (0.25, 0.5, 0.75, 1.0)  # of a fit, that are tried
+FOLDS = 3  # of the corrections, and of the events that the model brings along
 SURE = 0.97  # the probability that an example asks for
 ACTIVE = 0.1  # probability from which on a frame of a wrong event is an example
-EASY = 0.5  # of the own threshold's odds: wrong events are to be that far below it
-HELD = 0.25  # weight of all frames that hold the model in place, to that of a correction, each
+HELD = 1.0  # weight of a frame that holds the model in place
 LAG = 0.5  # seconds by which a score may follow what happens, or an event begin after its cause
-EACH_KNOWN = 6  # frames of an event that the model brings along
+EACH_SAID, EACH_KNOWN = 12, 4  # frames of a correction, and of an event that the model brings along, at most
+
+Linear = tuple[np.ndarray, np.ndarray]  # weight (labels, D) and bias (labels,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class Lesson:
     model: str
     corrections: int
     pull: float  # of the fit: the less, the more was changed
+    share: float  # of the fit that is used
     false: Counts = Counts(0, 0, 0)  # events that were wrong: the fewer are reported, the better
     true: Counts = Counts(0, 0, 0)  # those that were right or missed: the more, the better
     known: Counts = Counts(0, 0, 0)  # true events that the model brings along
@@ -73,15 +77,16 @@ class Lesson:
         """The same with its counts; ``was`` and ``now``: settings by camera, ``before`` and ``after``: changes."""
         counts = {"false": [0, 0, 0], "true": [0, 0, 0], "known": [0, 0, 0]}
         for one in said:
-            kind = "false" if one.correction.is_false else "true"
+            label, kind = one.correction.label, "false" if one.correction.is_false else "true"
             camera = one.correction.camera if one.correction.camera in now else next(iter(now))
-            pairs = ((before, was[camera]), (after, now[camera]))
-            _count(counts[kind], one.moment, one.correction.label, labels, pairs)
+            _count(counts[kind], one.moment, label, labels, ((before, was[camera]),))
+            counts[kind][1] += after.heights.get(one.correction.id, 0.0) >= now[camera].of(label).enter
         strict = [_strictest(list(each.values()), labels) for each in (was, now)]
-        for label, moment in zip(known.labels, known.moments, strict=True):
-            _count(counts["known"], moment, label, labels, ((before, strict[0]), (after, strict[1])))
+        for n, (label, moment) in enumerate(zip(known.labels, known.moments, strict=True)):
+            _count(counts["known"], moment, label, labels, ((before, strict[0]),))
+            counts["known"][1] += after.heights.get(str(n), 0.0) >= strict[1].of(label).enter
         found = {name: Counts(*numbers) for name, numbers in counts.items()}
-        return Lesson(self.model, self.corrections, self.pull, **found)
+        return Lesson(self.model, self.corrections, self.pull, self.share, **found)
 
 
 def learn(
@@ -95,79 +100,128 @@ def learn(
 ) -> tuple[Change, Lesson]:
     """Fit a change to what was said; raises ``SettingsError`` where that is too little, or means forgetting.
 
-    Of several pulls it takes the strongest with which all wrong events are well under their own thresholds; never one
-    with which more than ``LOST`` of the true events are no longer reported at them.
+    Each correction and each true event is judged by a fit to the others, as alarm calibration judges its thresholds:
+    what was learned from looks better than what comes. Of several strengths it takes the one with which the most
+    corrections are followed; never one with which more than ``LOST`` of the true events are no longer reported.
     """
     if len(said) < LEAST:
         raise SettingsError(
             f"{model}: {len(said)} corrections can be learned from, and it takes {LEAST}: their seconds are kept where "
             "the event was less than some minutes old, or is one of the last hundreds"
         )
-    settings_of = {one.correction.camera: settings.get(one.correction.camera) for one in said}
-    common = next(iter(settings.values()))
-    background = [n for n, label in enumerate(labels) if label in common.background]
-    examples = examples_of(said, quiet, known, labels, background)
-    true = [one for one in said if not one.correction.is_false]
-    wrong = [one for one in said if one.correction.is_false]
-    best: tuple[int, float, np.ndarray, np.ndarray] | None = None
-
-    def reported(one: Said, weight: np.ndarray, bias: np.ndarray, *, easy: bool = False) -> bool:
-        own = settings_of[one.correction.camera] or common
-        return reports(
-            one.moment, one.correction.label, labels, own, (weight, bias), easier=EASY if easy else 1.0
-        )
-
-    none = np.zeros((len(labels), examples.features.shape[1]), np.float32), np.zeros(len(labels), np.float32)
-    kept = [(one, name) for name, one in zip(known.labels, known.moments, strict=True)]
-    kept = [(one, name) for one, name in kept if reports(one, name, labels, common, none)]
-    held = [one for one in true if one.correction.verdict is Verdict.right and reported(one, *none)]
+    trial = _Trial(labels, settings, said, quiet, known)
+    best: tuple[float, float, float] | None = None
     for pull in PULLS:
-        weight, bias = fit(examples, pull=pull)
-        lost = sum(not reports(one, name, labels, common, (weight, bias)) for one, name in kept)
-        lost_here = sum(not reported(one, weight, bias) for one in held)
-        if lost > LOST * len(kept) or lost_here > LOST * len(held):
-            break
-        left = sum(reported(one, weight, bias, easy=True) for one in wrong)
-        left += sum(not reported(one, weight, bias) for one in true)
-        if best is None or left < best[0]:
-            best = left, pull, weight, bias
-        if not left:
-            break
+        folds = [trial.fit(pull, fold) for fold in range(FOLDS)]
+        for share in SHARES:
+            judged = trial.judged(folds, share)
+            if judged is not None and (best is None or judged < best[0]):
+                best = judged, pull, share
     if best is None:
         raise SettingsError(
             f"{model}: what was said looks so much like the true events that it knows that it would forget some of "
             "them; the thresholds have moved as far as they may"
         )
-    _, pull, weight, bias = best
-    ids = tuple(one.correction.id for one in said)
+    _, pull, share = best
+    weight, bias = (share * part for part in trial.fit(pull))
+    heights = trial.heights([trial.fit(pull, fold) for fold in range(FOLDS)], share)
     change = Change(
-        model, labels, weight, bias, id=new_correction_id(said[-1].correction.made), learned_from=ids
+        model,
+        labels,
+        weight,
+        bias,
+        id=new_correction_id(said[-1].correction.made),
+        learned_from=tuple(one.correction.id for one in said),
+        heights=heights,
     )
-    return change, Lesson(model, len(said), pull)
+    return change, Lesson(model, len(said), pull, share)
+
+
+class _Trial:
+    """What a fit does to the events that are known: each is judged by fits to the others."""
+
+    def __init__(
+        self,
+        labels: tuple[str, ...],
+        settings: Mapping[str, EventSettings],
+        said: Sequence[Said],
+        quiet: Sequence[tuple[np.ndarray, np.ndarray]],
+        known: KnownEvents,
+    ) -> None:
+        self._labels, self._settings, self._said, self._quiet = labels, settings, said, quiet
+        self._common = next(iter(settings.values()))
+        self._background = [n for n, label in enumerate(labels) if label in self._common.background]
+        self._known = list(zip(known.labels, known.moments, strict=True))
+        self._told = [reports(one, label, labels, self._common, None) for label, one in self._known]
+        self._right = [one.correction.verdict is Verdict.right and self._reported(one, None) for one in said]
+
+    def fit(self, pull: float, fold: int | None = None) -> Linear:
+        """A fit to all, or to all but a fold of them."""
+        said = [one for n, one in enumerate(self._said) if n % FOLDS != fold]
+        moments = [one for n, (_, one) in enumerate(self._known) if n % FOLDS != fold]
+        held = held_examples(self._quiet, moments, self._said[0].moment.features.shape[1])
+        return fit(examples_of(said, held, self._labels, self._background), pull=pull)
+
+    def judged(self, folds: Sequence[Linear], share: float) -> float | None:
+        """How many corrections are not followed; None: too many true events are forgotten."""
+        changes = [(share * weight, share * bias) for weight, bias in folds]
+        lost = sum(
+            told and not reports(one, label, self._labels, self._common, changes[n % FOLDS])
+            for n, ((label, one), told) in enumerate(zip(self._known, self._told, strict=True))
+        )
+        here = [self._reported(one, changes[n % FOLDS]) for n, one in enumerate(self._said)]
+        right = sum(self._right)
+        if (
+            lost > LOST * sum(self._told)
+            or right - sum(told for told, was in zip(here, self._right, strict=True) if was) > LOST * right
+        ):
+            return None
+        return sum(told == one.correction.is_false for told, one in zip(here, self._said, strict=True))
+
+    def heights(self, folds: Sequence[Linear], share: float) -> dict[str, float]:
+        """The highest threshold at which each is reported: corrections by their ids, known events by their numbers."""
+        changes = [(share * weight, share * bias) for weight, bias in folds]
+        found = {}
+        for n, one in enumerate(self._said):
+            label, settings = one.correction.label, self._of(one)
+            scores = one.moment.changed(*changes[n % FOLDS])
+            found[one.correction.id] = height_of(one.moment.times, scores, self._labels, settings, label)
+        for n, (label, moment) in enumerate(self._known):
+            scores = moment.changed(*changes[n % FOLDS])
+            found[str(n)] = height_of(moment.times, scores, self._labels, self._common, label)
+        return found
+
+    def _of(self, one: Said) -> EventSettings:
+        return self._settings.get(one.correction.camera, self._common)
+
+    def _reported(self, one: Said, change: Linear | None) -> bool:
+        return reports(one.moment, one.correction.label, self._labels, self._of(one), change)
+
+
+def held_examples(
+    quiet: Sequence[tuple[np.ndarray, np.ndarray]], known: Sequence[Moment], width: int
+) -> Examples | None:
+    """Frames on which the model is to say what it says; features are ``width`` wide. None: there are none."""
+    held: list[tuple[np.ndarray, np.ndarray]] = []
+    for moment in known:
+        if moment.features.shape[1] == width:
+            strongest = np.argsort(-moment.rows().max(1), kind="stable")[:EACH_KNOWN]
+            held.append((moment.features[strongest].astype(np.float32), moment.rows()[strongest]))
+    held += [(row[None].astype(np.float32), scores[None]) for row, scores in quiet if len(row) == width]
+    if not held:
+        return None
+    features, scores = (np.concatenate(each) for each in zip(*held, strict=True))
+    return Examples(features, scores, scores, np.full(len(scores), HELD, np.float32))
 
 
 def examples_of(
-    said: Sequence[Said],
-    quiet: Sequence[tuple[np.ndarray, np.ndarray]],
-    known: KnownEvents,
-    labels: tuple[str, ...],
-    background: Sequence[int],
+    said: Sequence[Said], held: Examples | None, labels: tuple[str, ...], background: Sequence[int]
 ) -> Examples:
-    """The frames of all of them, and what is to be said of each."""
+    """The frames of all that was said, and what is to be said of each; with those that hold the model in place."""
     parts = [part for one in said if (part := _examples_of(one, labels, background)) is not None]
     if not parts:
         raise SettingsError("nothing of what was said can be learned from: no frame of it has a score")
-    held: list[tuple[np.ndarray, np.ndarray]] = []
-    for moment in known.moments:
-        if moment.features.shape[1] == parts[0].features.shape[1]:
-            strongest = np.argsort(-moment.rows().max(1), kind="stable")[:EACH_KNOWN]
-            held.append((moment.features[strongest].astype(np.float32), moment.rows()[strongest]))
-    width = parts[0].features.shape[1]
-    held += [(row[None].astype(np.float32), scores[None]) for row, scores in quiet if len(row) == width]
-    if held:
-        features, scores = (np.concatenate(each) for each in zip(*held, strict=True))
-        parts.append(Examples(features, scores, scores, np.full(len(scores), HELD, np.float32)))
-    return Examples.joined(parts)
+    return Examples.joined([*parts, *([] if held is None else [held])])
 
 
 def _examples_of(one: Said, labels: tuple[str, ...], background: Sequence[int]) -> Examples | None:
@@ -183,6 +237,7 @@ def _examples_of(one: Said, labels: tuple[str, ...], background: Sequence[int]) 
     rows = np.flatnonzero(within)
     if not len(rows):
         return None
+    rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), EACH_SAID)).astype(int))]
     targets = scores[rows].copy()
     if said.is_false:
         freed = targets[:, label].copy()
@@ -207,18 +262,13 @@ def reports(
     label: str,
     labels: tuple[str, ...],
     settings: EventSettings,
-    change: tuple[np.ndarray, np.ndarray] | None,
-    *,
-    easier: float = 1.0,
+    change: Linear | None,
 ) -> bool:
-    """Whether an event of the label is reported in these seconds; ``easier``: with so much of the threshold's odds."""
+    """Whether an event of the label is reported in these seconds."""
     if label not in labels or moment.scores.shape[1] != len(labels):
         return False
     scores = moment.scores if change is None else moment.changed(*change)
-    enter = settings.of(label).enter
-    odds = easier * enter / max(1.0 - enter, 1e-4)
-    lower = with_enters(settings, {label: odds / (1.0 + odds)}) if easier != 1.0 else settings
-    found = EventDetector(labels, lower).replay(moment.times.tolist(), scores)
+    found = EventDetector(labels, settings).replay(moment.times.tolist(), scores)
     return any(isinstance(event, ActionStarted) and event.label == label for _, event in found)
 
 

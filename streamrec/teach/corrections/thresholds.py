@@ -29,7 +29,9 @@ MARGIN = math.log(2.0)  # in logits, above the highest wrong event
 DOWN = 1.0  # logits below the own threshold, at most
 UP = 6.0  # logits above it, at most
 STRICTEST = 0.9999  # as in alarm calibration
-LOST = 0.05  # of the true events may fall below the threshold
+LOST = (
+    0.025  # of the true events may fall below the threshold: few are known, and others may lose twice as many
+)
 STEPS = 12  # of the search for a height: to 0.005 logits
 BELOW = 1e-3  # logits by which a threshold is under a height that it keeps
 

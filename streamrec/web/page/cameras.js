@@ -113,7 +113,8 @@ export function fillView(view, camera) {
   running.forEach((one, n) => {
     const chip = view.now.children[n] ?? view.now.appendChild(h("span", { class: "chip" }));
     chip.style.setProperty("--now", colourOf(one.label));
-    const repetitions = (camera.models?.find((said) => said.model === one.model) ?? camera).repetitions;
+    const said = camera.models?.find((said) => said.model === one.model) ?? camera;
+    const repetitions = one.label === "repeating" ? camera.count : said.repetitions;
     const count = repetitions ? ` × ${repetitions}` : "";
     setText(chip, `${named(one.model, one.label)}${count} · ${duration(Math.max(0, (Date.now() - Date.parse(one.started)) / 1000))}`);
   });

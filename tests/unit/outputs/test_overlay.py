@@ -336,6 +336,17 @@ def test_a_count_of_nothing_yet_is_a_zero_and_a_model_that_does_not_count_shows_
     assert (draw(image, replace(result, repetitions=None)) == draw(image, result)).all()
 
 
+def test_the_count_of_any_motion_and_its_period_are_drawn():
+    image = np.full((480, 640, 3), 200, np.uint8)
+    result = result_of(image)
+    counted = draw(image, replace(result, count=4))
+    assert (counted == draw(image, replace(result, repetitions=4))).all()
+    assert (draw(image, replace(result, count=4, period=1.5)) != counted).any()
+    assert (
+        draw(image, replace(result, count=4, repetitions=7)) == draw(image, replace(result, repetitions=7))
+    ).all()
+
+
 def test_heat_covers_where_it_is_warm_and_leaves_the_rest_and_the_picture_itself():
     image = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)[:, ::-1]
     image.setflags(write=False)

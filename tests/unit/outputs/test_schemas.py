@@ -43,7 +43,8 @@ def written(*, clock=None) -> list[dict]:
             lines.write_health("door", Health(state, "why", frames=3, refused={"torn": 1}))
         frame = Frame(np.zeros((2, 2, 3), np.uint8), 1, 0.04, source="door")
         people = (Person(3, (0.1, 0.2, 0.9, 0.4), np.full((17, 3), 0.5, np.float32), 0.75),)
-        lines.write(Result(frame, says, events, repetitions=2, still=4, people=people))
+        counted = Result(frame, says, events, repetitions=2, still=4, people=people, count=3, period=1.25)
+        lines.write(counted)
         lines.write(Result(Frame(frame.image, 2, float("nan")), says))
         both = ModelResult("hands", says, 2), ModelResult("legs", says)
         seen = (

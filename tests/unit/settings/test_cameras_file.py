@@ -304,3 +304,12 @@ def test_a_gate_is_a_keys_worth(tmp_path):
     assert door.still == 0.5
     with pytest.raises(SettingsError, match=r"camera 'door': still: give seconds from 0.01 to 3,600, not 0"):
         read(tmp_path, DOOR + "still = 0\n")
+
+
+def test_counting_is_switched_on_for_a_camera_or_for_all(tmp_path):
+    (door,) = read(tmp_path, DOOR).cameras
+    assert not door.count
+    (door,) = read(tmp_path, "[defaults]\ncount = true\n" + DOOR).cameras
+    assert door.count
+    with pytest.raises(SettingsError, match=r"camera 'door': count: write true or false, not 3"):
+        read(tmp_path, DOOR + "count = 3\n")

@@ -50,7 +50,7 @@ def test_no_event_that_was_called_right_is_lost():
         assert moved(OWN, Heights(wrong=(0.99,) * 30, right=(right, 0.99))) <= right
 
 
-def test_of_very_many_true_events_a_twentieth_may_be_given_up():
+def test_of_very_many_true_events_a_fortieth_may_be_given_up():
     heights = Heights(wrong=(0.9,) * 30, right=(0.65, *(0.99,) * 39))
     assert 0.9 < moved(OWN, heights) < 0.99
 
