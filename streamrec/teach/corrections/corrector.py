@@ -32,7 +32,7 @@ from streamrec.teach.corrections.records import (
     new_correction_id,
 )
 from streamrec.teach.corrections.store import CorrectionStore
-from streamrec.teach.corrections.thresholds import Heights, height_of, moved
+from streamrec.teach.corrections.thresholds import LOST, Heights, height_of, moved
 from streamrec.teach.corrections.watching import CorrectedRecognizer, Scores, fingerprint, is_same
 from streamrec.types import ActionEnded, Frame
 
@@ -348,7 +348,9 @@ class Corrections(Closing):
                 if label in labels and label not in own.background:
                     about = [one for one in said if (one.model, one.label) == (model, label)]
                     heights = self._heights_of(about, model, label, labels, own, changes.get(model))
-                    enters[label] = moved(own.of(label).enter, heights)
+                    # What was learned has used up what may be lost.
+                    lost = LOST if changes.get(model) is None else 0.0
+                    enters[label] = moved(own.of(label).enter, heights, lost=lost)
             found[model] = with_enters(own, enters)
         return found
 

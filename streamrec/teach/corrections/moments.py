@@ -22,6 +22,7 @@ SCORES_SECONDS = 600.0  # of a camera that are remembered
 FEATURES_BYTES = 4 << 20  # of the features of a camera and a model that are remembered
 APART = 0.2  # seconds between two features: the heads' memories change slowly
 MOST_FEATURES = 40  # of a moment
+LATE = 1.0  # seconds by which the first frame that is remembered may come after the start of an event
 _LONGEST = 20_000  # frames of a moment that is read from a file
 _MOST = 16_384  # numbers of a feature
 
@@ -120,6 +121,9 @@ class MomentBuffer:
         )  # time, wall clock, segment, scores
         self._features: deque[tuple[float, int, np.ndarray]] = deque()
         self._size = 0  # bytes of the features
+        self._before: MomentBuffer | None = (
+            None  # the segment before: its last event ends with the first frame of this
+        )
 
     def add(
         self, timestamp: float, segment: int, scores: np.ndarray, features: np.ndarray | None, *, wall: float
@@ -127,8 +131,10 @@ class MomentBuffer:
         """Keep a frame's scores (labels,), and its features (1, D) where it is time for them; whether it was."""
         rows, kept = self._scores, self._features
         if rows and (rows[-1][2] != segment or timestamp < rows[-1][0]):  # another stream: nothing joins them
-            rows.clear()
-            kept.clear()
+            before = self._before = MomentBuffer()
+            before._scores, before._features = rows, kept
+            self._scores, self._features = deque(), deque()
+            rows, kept = self._scores, self._features
             self._size = 0
         rows.append((timestamp, wall, segment, scores))
         while rows[0][0] < timestamp - SCORES_SECONDS:
@@ -151,8 +157,8 @@ class MomentBuffer:
         """The seconds from a time of the source to another, and those around; None where nothing is left of them."""
         low, high = begins - BEFORE, ends + AFTER
         rows = [row for row in self._scores if low <= row[0] <= high]
-        if not rows or rows[-1][0] < begins:
-            return None
+        if not rows or not rows[0][0] - LATE <= begins <= rows[-1][0]:
+            return None if self._before is None else self._before.cut(begins, ends)
         kept = _thinned([row for row in self._features if low <= row[0] <= high], begins, ends)
         width = len(kept[0][2]) if kept else 0
         return Moment(

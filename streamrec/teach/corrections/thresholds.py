@@ -45,8 +45,8 @@ class Heights:
     missed: tuple[float, ...] = ()
 
 
-def moved(enter: float, heights: Heights) -> float:
-    """The threshold of a label after what was said; ``enter`` is its own.
+def moved(enter: float, heights: Heights, *, lost: float = LOST) -> float:
+    """The threshold of a label after what was said; ``enter`` is its own, ``lost`` the part that may be given up.
 
     >>> moved(0.6, Heights())
     0.6
@@ -65,7 +65,7 @@ def moved(enter: float, heights: Heights) -> float:
         at += (wrong[-1] + MARGIN - own) * len(wrong) / (len(wrong) + 1)
     at = min(at, own + UP, _logit(STRICTEST))
     if true:
-        at = min(at, max(true[int(LOST * len(true))] - BELOW, own))
+        at = min(at, max(true[int(lost * len(true))] - BELOW, own))
     if missed:
         down = own + (missed[0] - BELOW - own) * len(missed) / (len(missed) + 1)
         at = min(at, max(down, wrong[-1] + BELOW) if wrong else down)

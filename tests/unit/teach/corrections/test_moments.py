@@ -37,8 +37,18 @@ def test_of_a_long_event_features_are_taken_evenly():
 def test_what_is_forgotten_cannot_be_cut():
     buffer = filled()
     assert buffer.cut(100.0, 101.0) is None
-    buffer.add(0.0, 1, np.array([0.8, 0.2], np.float32), None, wall=2000.0)  # a reconnect
+    for segment in (1, 2):  # two reconnects
+        buffer.add(0.0, segment, np.array([0.8, 0.2], np.float32), None, wall=2000.0)
     assert buffer.cut(10.0, 11.0) is None
+
+
+def test_an_event_that_a_cut_ended_is_cut_out_of_the_segment_before():
+    buffer = filled()
+    buffer.add(20.0, 1, np.array([0.1, 0.9], np.float32), np.full((1, 8), -1.0, np.float32), wall=1020.0)
+    moment = buffer.cut(18.0, 19.9)
+    assert (moment.times[0], moment.times[-1]) == (15.0, 19.9)
+    assert moment.scores[:, 0].min() > 0.7
+    assert moment.features.min() >= 0
 
 
 def test_features_have_a_budget_of_bytes(monkeypatch):
