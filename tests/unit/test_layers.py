@@ -109,6 +109,7 @@ IMPORTED_IN = {
         "runtime.torch_engine",
         "train.backbone_graph",
         "train.distributed",
+        "train.ensemble_fit",
         "train.fit",
         "train.frozen_features",
         "train.job",

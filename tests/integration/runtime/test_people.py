@@ -191,3 +191,24 @@ def test_the_graph_that_comes_along_is_that_of_the_backbone():
     assert (model.config.transform.height, model.config.transform.width) == SIZE
     graph, names = people_graph(model)
     assert graph == GRAPH.read_bytes() and len(names) > 100
+
+
+def test_a_recording_is_replayed_with_people_bit_for_bit(images, tmp_path):
+    from streamrec.pipeline.flight_recorder import FlightRecorder, replay
+
+    with FlightRecorder(tmp_path) as recorder:
+        recognizer = recorder.recorded(Recognizer.load("fight", people=True))
+        run(recognizer, frames_of(images))
+    found = replay(tmp_path)
+    assert found.difference is None and found.frames == len(images)
+
+
+def test_where_a_model_looked_is_shown_of_a_state_with_people(fight, images):
+    from streamrec import Explainer
+
+    frames = frames_of(images[:3])
+    _, state = run(fight, frames[:2])
+    explainer = Explainer.load("fight")
+    heat = explainer.heat(frames[2], state)
+    _, alone = run(Recognizer.load("fight"), frames[:2])
+    np.testing.assert_allclose(heat, explainer.heat(frames[2], alone), atol=1e-3)
