@@ -28,7 +28,7 @@ from streamrec.types import Person
 
 GRAPH = Path(__file__).parent / "models" / "people.onnx"
 SIZE = (192, 256)  # height and width of the input that it was exported for
-ALWAYS = "person-joints"  # the encoder that finds people anyway
+ALWAYS = {"person-joints", "person-both-joints"}  # the encoders that find people anyway
 
 
 def has_people(checkpoint: Checkpoint) -> bool:
@@ -41,7 +41,7 @@ def find_people_anyway(models: Sequence[str | Path]) -> bool:
 
     A model that is not there is reported where it is read.
     """
-    return ALWAYS in _encoders(models)
+    return not ALWAYS.isdisjoint(_encoders(models))
 
 
 def can_find_people(models: Sequence[str | Path]) -> bool:

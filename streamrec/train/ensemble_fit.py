@@ -21,6 +21,8 @@ from streamrec.train.linear_fit import LinearSettings, fit_linear, weighed
 
 need("torch", extra="train")
 
+import torch  # noqa: E402
+
 MAPS = "person-both"  # the encoder whose features are the first part of the ensemble's
 
 Fit = Callable[[list[Recording], ModelConfig], ActionModel]
@@ -61,6 +63,18 @@ def fit_ensemble(
     recurrent = fit_in_steps(seen, replace(config, encoder=KEYPOINTS, head="lstm"))
     head.recurrent.load_state_dict(recurrent.head.state_dict())
     return model.eval()
+
+
+@torch.no_grad()
+def without_background(model: ActionModel, penalty: float) -> ActionModel:
+    """The model with so much less in the logits of its background labels."""
+    head = model.head
+    assert isinstance(head, EnsembleHead)
+    for number, label in enumerate(model.config.labels):
+        if label in model.config.events.background:
+            for part in (head.statistics, head.recurrent):
+                part.classifier.bias[number] -= penalty
+    return model
 
 
 def keypoints_of(

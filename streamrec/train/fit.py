@@ -27,7 +27,7 @@ from streamrec.state import State
 from streamrec.train.augment import Augmentation
 from streamrec.train.backbone_graph import graph_of_backbone
 from streamrec.train.distributed import Ranks, choose_device, keep_freed_memory
-from streamrec.train.ensemble_fit import fit_ensemble
+from streamrec.train.ensemble_fit import fit_ensemble, without_background
 from streamrec.train.frozen_features import FeatureCache
 from streamrec.train.linear_check import Judged, judged
 from streamrec.train.linear_fit import LinearSettings, fit_linear
@@ -85,6 +85,9 @@ class TrainSettings:
     freeze_norm: bool = False  # the backbone's batch norms stay as they are, weights and statistics
     # -- a statistics head, which is solved for and not trained in steps
     linear: LinearSettings = LinearSettings()  # noqa: RUF009 (frozen)
+    # -- an ensemble head
+    # Subtracted from the logit of background: a clip's label is an action sooner, and events keep their threshold.
+    background_penalty: float = 0.0
     # -- when to stop
     evaluate_every: int = 100  # steps from one evaluation on the watched recordings to the next
     patience: int | None = None  # evaluations without a better one that end the run; the best is returned
@@ -242,7 +245,8 @@ def _fit_ensemble(
     def fit_in_steps(people: list[Recording], own: ModelConfig) -> ActionModel:
         return fit(people, own, in_steps, options=options)
 
-    return fit_ensemble(model, recordings, background, features, settings.linear, fit_in_steps=fit_in_steps)
+    model = fit_ensemble(model, recordings, background, features, settings.linear, fit_in_steps=fit_in_steps)
+    return without_background(model, settings.background_penalty)
 
 
 def judged_linear(

@@ -63,8 +63,8 @@ def test_several_models_are_measured_as_one_where_they_run_in_one_pass():
     report = run_bench(both)
     assert report.model["name"] == "fight + fall" and report.start["seconds"] > 0
     assert all(rate > 0 for rate in report.rates.values())
-    with pytest.raises(ModelError, match=r"fight \+ workout run in 2 passes, one after the other"):
-        run_bench(replace(both, further=("workout",)))
+    with pytest.raises(ModelError, match=r"fight \+ synthetic run in 2 passes, one after the other"):
+        run_bench(replace(both, further=("synthetic",)))
 
 
 def test_a_report_is_plain_json(report):

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from streamrec import ModelConfig, Transform
 from streamrec.data.decode_cache import Recording
 from streamrec.errors import DataError, ModelError
+from streamrec.events.detector import EventSettings
 from streamrec.nn.encoders import make_encoder
 from streamrec.train.fit import TrainSettings, fit
 from streamrec.train.frozen_features import FeatureCache
@@ -99,6 +100,17 @@ def test_keypoints_are_standardized_by_what_is_learned(weights):
     assert norm.mean.abs().sum() > 0 and not torch.equal(norm.scale, torch.ones_like(norm.scale))
     with pytest.raises(ModelError, match="standardize is for a recurrent head on keypoints"):
         fit(clips(), replace(CONFIG, head="lstm", encoder="motion"), SETTINGS)
+
+
+def test_background_may_be_held_back(weights):
+    config = replace(CONFIG, events=EventSettings(background=("dark",)))
+    plain = fit(clips(), config, SETTINGS, weights=weights)
+    held = fit(clips(), config, replace(SETTINGS, background_penalty=1.5), weights=weights)
+    images = torch.from_numpy(clips()[0].pictures).permute(0, 3, 1, 2)[None]
+    with torch.inference_mode():
+        change = held(images)[0] - plain(images)[0]
+    assert torch.allclose(change[..., 1], torch.full((1, 10), -1.5), atol=1e-3)
+    assert change[..., 0].abs().max() < 1e-3
 
 
 def test_steps_of_a_clip_and_of_a_stream_agree(weights):

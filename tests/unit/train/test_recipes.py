@@ -111,7 +111,7 @@ def test_what_asks_for_a_network_trained_in_steps_gets_one(people, given):
 
 
 def test_weights_of_another_network_are_learned_from_in_steps():
-    assert choose_recipe(clips(9), {"weights": "workout"})[0] == "handful"
+    assert choose_recipe(clips(9), {"weights": "synthetic"})[0] == "handful"
     assert choose_recipe(clips(9), {"weights": "nowhere"})[0] == "handful"  # read later, and reported there
 
 
