@@ -12,8 +12,6 @@ from streamrec.teach.fewshot import StatisticsCache, TeachReport
 
 WANTED = 3  # examples of a label
 NOTHING_SECONDS = 30.0  # less of nothing is too little
-_SCALE = 144  # of the keypoint features: the logarithm of the body's size in the picture (nn/encoders/keypoints.py)
-_SAME_SIZE = 0.12  # spread of it under which all examples are from one distance
 _SAME = 0.35  # distance of two examples, in deviations between frames, under which they are alike
 
 
@@ -47,9 +45,6 @@ def advise(
             found.append(
                 f"{len(own)} examples of {label}, {alike} of them alike: show it a little differently"
             )
-        sizes = [float(np.median(example.features[example.within, _SCALE])) for example in own]
-        if encoder.size > _SCALE and max(sizes) - min(sizes) < _SAME_SIZE:
-            found.append(f"show {label} once more from further away")
     return tuple(found)
 
 
