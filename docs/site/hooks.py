@@ -33,7 +33,16 @@ PYTHON: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "events": (
         "Events and their history",
-        ("Event", "ActionStarted", "ActionEnded", "EventDetector", "EventSettings", "History", "Corrections"),
+        (
+            "Event",
+            "ActionStarted",
+            "ActionEnded",
+            "EventDetector",
+            "EventSettings",
+            "RecurrenceSettings",
+            "History",
+            "Corrections",
+        ),
     ),
     "sinks": (
         "Sinks: where results go",
