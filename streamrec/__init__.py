@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from streamrec.core.old_paths import keep_importable
 
 if TYPE_CHECKING:
+    from streamrec.core.state import State
     from streamrec.errors import StreamrecError
     from streamrec.events.detector import EventDetector, EventSettings
     from streamrec.events.recurrence import RecurrenceSettings
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from streamrec.sources.open import open_source
     from streamrec.sources.sampling import pace
     from streamrec.sources.synthetic import World, WorldSettings
-    from streamrec.state import State
     from streamrec.teach.corrections.corrector import Corrections
     from streamrec.teach.teacher import Teacher
     from streamrec.types import ActionEnded, ActionStarted, Event, Frame, Prediction, Result, Source
@@ -69,7 +69,7 @@ _HOMES = {
     "RingBuffer": "pipeline.ring_buffer",
     "Sink": "outputs.sink",
     "Source": "types",
-    "State": "state",
+    "State": "core.state",
     "StreamRecognizer": "runtime.recognizer",
     "StreamrecError": "errors",
     "Teacher": "teach.teacher",

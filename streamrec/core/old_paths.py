@@ -42,6 +42,7 @@ OLD_PATHS: dict[str, tuple[str, ...]] = {
     "rhythm": ("sources.sampling",),
     "sinks": ("outputs.sink", "outputs.window", "outputs.video_file", "outputs.json_lines"),
     "strangeness": ("nn.ood",),
+    "state": ("core.state",),
     "synthetic": ("sources.synthetic",),
     "teller": ("pipeline.result_builder",),
     "threads": ("core.threads",),

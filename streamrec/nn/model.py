@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, TypedDict, Unpack
 
 from streamrec.core.arguments import number, whole_number
+from streamrec.core.state import State
 from streamrec.errors import ModelError, need
 from streamrec.events.detector import BACKGROUND, EventSettings
 from streamrec.nn.config import OWN_CLASS, ModelConfig
@@ -28,7 +29,6 @@ from streamrec.nn.heads import (
     StatisticsHead,
 )
 from streamrec.nn.transforms import IMAGENET_MEAN, IMAGENET_STD, Transform
-from streamrec.state import State
 
 need("torch", extra="train")
 

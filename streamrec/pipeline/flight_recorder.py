@@ -33,13 +33,13 @@ from streamrec.core.files import PRIVATE_FOLDER, make_private_folder, open_priva
 from streamrec.core.image import as_bgr
 from streamrec.core.messages import explain_errors, shortened, why
 from streamrec.core.reading import read_data, read_json
+from streamrec.core.state import State
 from streamrec.core.version import version_of
 from streamrec.errors import DataError, SettingsError, SinkError, StateError
 from streamrec.nn.transforms import Transform
 from streamrec.runtime.checkpoint import SHIPPED, shipped_models
 from streamrec.runtime.joint import open_models
 from streamrec.runtime.recognizer import Recognizer, RecognizerWrapper, configs_of
-from streamrec.state import State
 from streamrec.types import ActionEnded, Event, Frame, Health, Prediction, Result
 
 LAYOUT = 1

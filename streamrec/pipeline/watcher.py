@@ -15,6 +15,7 @@ from streamrec.core.arguments import whole_number
 from streamrec.core.context import Closing
 from streamrec.core.messages import described
 from streamrec.core.redact import redact, redact_address
+from streamrec.core.state import State
 from streamrec.core.text import printable
 from streamrec.errors import SourceError, StreamrecError, WrongValue
 from streamrec.events.detector import EventSettings
@@ -26,7 +27,6 @@ from streamrec.pipeline.result_builder import ResultBuilder
 from streamrec.runtime.recognizer import Recognizer, check_recognizer
 from streamrec.sources.open import open_source
 from streamrec.sources.sampling import check_fps, is_next
-from streamrec.state import State
 from streamrec.types import Frame, Health, Prediction, Result, Source, SourceState
 
 BATCH = 8  # frames: a larger batch gains little, and all frames in it wait for it (benchmarks/many.py)

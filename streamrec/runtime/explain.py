@@ -18,13 +18,13 @@ import numpy as np
 from streamrec.core.context import unpicklable
 from streamrec.core.image import as_bgr
 from streamrec.core.messages import described
+from streamrec.core.state import State
 from streamrec.core.threads import for_engine
 from streamrec.errors import ModelError, StateError, need
 from streamrec.nn.encoders.last_maps import laid_out
 from streamrec.nn.model import ActionModel
 from streamrec.runtime.checkpoint import find_model, load_model
 from streamrec.runtime.torch_engine import check_process, settle_after_fork
-from streamrec.state import State
 from streamrec.types import Frame
 
 need("torch", extra="train")

@@ -12,6 +12,7 @@ import numpy as np
 
 from streamrec.core.messages import described
 from streamrec.core.model_names import check_names
+from streamrec.core.state import State
 from streamrec.core.text import printable
 from streamrec.errors import ModelError
 from streamrec.nn.config import ModelConfig
@@ -23,7 +24,6 @@ from streamrec.runtime.head_inputs import head_inputs
 from streamrec.runtime.load import check_exported, check_options, choose_engine, engine_of
 from streamrec.runtime.people import follow, has_people, no_people, people_step
 from streamrec.runtime.recognizer import Layout, Recognizer
-from streamrec.state import State
 from streamrec.types import Frame, Prediction
 
 if TYPE_CHECKING:

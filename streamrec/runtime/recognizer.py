@@ -16,6 +16,7 @@ import numpy as np
 from streamrec.core.arguments import number, whole_number
 from streamrec.core.image import as_bgr
 from streamrec.core.messages import described
+from streamrec.core.state import State, stack, unstack
 from streamrec.core.text import printable
 from streamrec.errors import ModelError, PictureError, StateError, StreamrecError
 from streamrec.events.detector import EventSettings
@@ -30,7 +31,6 @@ from streamrec.runtime.head_inputs import head_inputs
 from streamrec.runtime.load import engine_of, make_engine
 from streamrec.runtime.people import follow, initial_tracks, people_in
 from streamrec.sources.sampling import check_fps, is_due
-from streamrec.state import State, stack, unstack
 from streamrec.types import Event, Frame, Person, Prediction, Result
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from streamrec.core.model_names import check_names
+from streamrec.core.state import State
 from streamrec.errors import ModelError
 from streamrec.events.detector import EventDetector, EventSettings
 from streamrec.events.tracker import EventTracker, in_order
@@ -17,7 +18,6 @@ from streamrec.nn.config import ModelConfig
 from streamrec.runtime.checkpoint import Checkpoint, find_model
 from streamrec.runtime.joint import JointRecognizer, read_members
 from streamrec.runtime.recognizer import Layout, Recognizer
-from streamrec.state import State
 from streamrec.teach import statistics
 from streamrec.teach.encoder import TeachableEncoder, teachable_encoder
 from streamrec.teach.examples import NOTHING

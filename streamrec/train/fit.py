@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from streamrec.core import process_end as ending
+from streamrec.core.state import State
 from streamrec.data.clips import BACKGROUND, NO_LABEL, Clip
 from streamrec.data.decode_cache import Recording
 from streamrec.data.splits import held_out
@@ -23,7 +24,6 @@ from streamrec.nn.config import ModelConfig
 from streamrec.nn.heads import Standardized
 from streamrec.nn.model import ActionModel, phase_loss
 from streamrec.runtime.checkpoint import read_checkpoint
-from streamrec.state import State
 from streamrec.train.augment import Augmentation
 from streamrec.train.backbone_graph import graph_of_backbone
 from streamrec.train.distributed import Ranks, choose_device, keep_freed_memory

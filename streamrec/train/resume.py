@@ -18,10 +18,10 @@ from safetensors import SafetensorError, safe_open
 
 from streamrec.core.files import keep_elsewhere, replacing
 from streamrec.core.messages import why
+from streamrec.core.state import State
 from streamrec.data.decode_cache import Recording
 from streamrec.errors import DataError, need
 from streamrec.nn.model import ActionModel
-from streamrec.state import State
 from streamrec.train.distributed import Ranks
 from streamrec.train.stream_windows import StreamWindows
 

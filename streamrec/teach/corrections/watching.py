@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from streamrec.core.state import State
 from streamrec.runtime.recognizer import Recognizer, RecognizerWrapper
-from streamrec.state import State
 from streamrec.teach.corrections.learned import Change
 from streamrec.types import Frame, Prediction
 

@@ -31,12 +31,12 @@ from streamrec import (
     open_models,
     results,
 )
+from streamrec.core.state import State
 from streamrec.errors import DataError, SinkError
 from streamrec.pipeline import flight_recorder as rooms
 from streamrec.pipeline.flight_recorder import FlightRecorder, Pictures, replay
 from streamrec.runtime.checkpoint import SHIPPED
 from streamrec.sources.open import open_source
-from streamrec.state import State
 from streamrec.types import Health
 from tests.helpers.paths import ROOT
 

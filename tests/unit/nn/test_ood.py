@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from streamrec import Frame, Recognizer
+from streamrec.core.state import State, stack, unstack
 from streamrec.errors import DataError
 from streamrec.nn.config import ModelConfig
 from streamrec.nn.ood import NUMBERS, KnownFeatures, KnownPictures, appearance_of
 from streamrec.runtime.checkpoint import find_model, read_checkpoint, save_with, shipped_models
-from streamrec.state import State, stack, unstack
 
 
 def dim(count: int, seed: int = 0) -> np.ndarray:

@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from streamrec.core.state import State, stack, unstack
 from streamrec.errors import StateError
-from streamrec.state import State, stack, unstack
 
 
 def state_of(value: float) -> State:
