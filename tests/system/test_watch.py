@@ -710,7 +710,7 @@ def test_what_was_tuned_is_for_cameras_of_its_model(monkeypatch, tmp_path):
     job.load("workout")
     job.load("fall", "workout")
     assert asked == [
-        ("fall", {"engine": "onnx", "device": "auto", "threads": 2}),
-        ("workout", {"engine": "torch", "device": "auto", "threads": None}),
-        (("fall", "workout"), {"engine": "torch", "device": "auto", "threads": None}),
+        ("fall", {"engine": "onnx", "device": "auto", "threads": 2, "people": True}),
+        ("workout", {"engine": "torch", "device": "auto", "threads": None, "people": True}),
+        (("fall", "workout"), {"engine": "torch", "device": "auto", "threads": None, "people": True}),
     ]

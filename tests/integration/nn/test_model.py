@@ -30,7 +30,7 @@ def test_frames_and_clips_agree_with_every_head(head, layers, tiny_config):
 
 
 def test_an_unknown_head_is_told_which_there_are(tiny_config):
-    with pytest.raises(ModelError, match="no head 'rnn'; the heads are attention, gru, lstm"):
+    with pytest.raises(ModelError, match="no head 'rnn'; the heads are attention, ensemble, gru, lstm"):
         make_head(replace(tiny_config, head="rnn"), 8)
 
 

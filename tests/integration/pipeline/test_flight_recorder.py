@@ -99,7 +99,7 @@ def test_what_a_model_counts_by_is_replayed_too(tmp_path):
     ("models", "sizes"),
     [
         (["fight", "fall"], {(192, 256)}),
-        (["fall", "workout"], {(60, 80)}),  # of which one image cannot stand for both
+        (["workout", "synthetic"], {(60, 80)}),  # of which one image cannot stand for both
     ],
 )
 def test_several_models_are_replayed_together(tmp_path, models, sizes):
@@ -114,7 +114,7 @@ def test_several_models_are_replayed_together(tmp_path, models, sizes):
     found = replay(tmp_path)
     assert (found.difference, found.unseen) == (None, 0) and found.frames == len(steps)
     with pytest.raises(DataError, match="another model than the one that was recorded"):
-        replay(tmp_path, lambda name, engine: open_models([*models, "synthetic"], engine=engine))
+        replay(tmp_path, lambda name, engine: open_models([*models, "webcam"], engine=engine))
 
 
 def test_events_of_several_models_are_written_with_their_names_and_those_of_one_without(tmp_path):

