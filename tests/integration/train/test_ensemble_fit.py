@@ -14,6 +14,7 @@ from streamrec.data.decode_cache import Recording
 from streamrec.errors import DataError, ModelError
 from streamrec.events.detector import EventSettings
 from streamrec.nn.encoders import make_encoder
+from streamrec.train import fit as room
 from streamrec.train.fit import TrainSettings, fit
 from streamrec.train.frozen_features import FeatureCache
 
@@ -27,6 +28,13 @@ CONFIG = ModelConfig(
     transform=Transform(width=WIDTH, height=HEIGHT, fit="pad"),
 )
 SETTINGS = TrainSettings(steps=3, streams=2, window=8, augmentation=None, balance=0.0)
+
+
+@pytest.fixture(autouse=True)
+def by_torch(request, monkeypatch):
+    """No export, which takes longer than so few frames."""
+    if "exported" not in request.node.name:
+        monkeypatch.setattr(room, "graph_of_backbone", lambda model, weights: None)
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +108,22 @@ def test_keypoints_are_standardized_by_what_is_learned(weights):
     assert norm.mean.abs().sum() > 0 and not torch.equal(norm.scale, torch.ones_like(norm.scale))
     with pytest.raises(ModelError, match="standardize is for a recurrent head on keypoints"):
         fit(clips(), replace(CONFIG, head="lstm", encoder="motion"), SETTINGS)
+
+
+def test_features_of_an_exported_backbone_are_those_of_torch(weights):
+    from streamrec.nn.model import ActionModel
+    from streamrec.train.backbone_graph import graph_of_backbone
+
+    model = ActionModel(CONFIG, weights=weights).eval()
+    encode = graph_of_backbone(model, weights)
+    images = np.ascontiguousarray(clips()[0].pictures.transpose(0, 3, 1, 2))
+    with torch.inference_mode():
+        expected = model.backbone_features(torch.from_numpy(images)).numpy()
+    found, maps = encode(images), model.encoder.maps_size
+    assert found.shape == expected.shape  # random weights see no people, and the least rounding finds others
+    np.testing.assert_allclose(
+        found[:, :maps], expected[:, :maps], atol=1e-3 * np.abs(expected[:, :maps]).max()
+    )
 
 
 def test_background_may_be_held_back(weights):
