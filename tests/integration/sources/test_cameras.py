@@ -1368,7 +1368,8 @@ class TestTimesOnTheWay:
 
     WAYS: ClassVar[dict[str, tuple[Callable[[int], int], str]]] = {
         "it stands": (lambda ticks: 0, "stands still"),
-        "it is slow": (lambda ticks: ticks // 2, "runs at 0.5 times ours"),
+        # A slow clock looks like a slow line: on a busy machine it stays open which of them it is.
+        "it is slow": (lambda ticks: ticks // 2, "runs at 0.5 times ours|clock or the line to it is slow"),
         "it is fast": (lambda ticks: 2 * ticks, "runs at 2"),
         "it runs back": (lambda ticks: -ticks, "runs back"),
         "it jumps": (lambda ticks: random.Random(ticks).randrange(2**32), "jumps again and again"),
@@ -1399,19 +1400,20 @@ class TestTimesOnTheWay:
                 return [reason for reason, _ in itertools.groupby(found)]
 
             for name, (_, says) in self.WAYS.items():
-                watching[name].until(lambda name=name, says=says: says in (live(name) or [""])[-1])
+                watching[name].until(lambda name=name, says=says: re.search(says, (live(name) or [""])[-1]))
             until = time.monotonic() + 4.0
             while time.monotonic() < until:
                 time.sleep(0.1)
             for name, (_, says) in self.WAYS.items():
                 seen, reported = watching[name], live(name)
                 assert reported in ([""], ["", reported[-1]], [reported[-1]]), (name, reported)
-                assert says in reported[-1], (name, seen.changes)
+                assert re.search(says, reported[-1]), (name, seen.changes)
                 assert bool(reported[-1]) is bool(says), (name, reported)
-                assert seen.frames[-1].segment <= 3, name
-                # A slow clock looks like a slow line: on a busy machine it is known at the second opening.
-                allowed = {"pictures came too late"} if name == "it is slow" else set()
-                assert seen.source.health.reconnects.keys() <= allowed, name
+                slow = name == "it is slow"
+                assert seen.frames[-1].segment <= (6 if slow else 3), name
+                assert seen.source.health.reconnects.keys() <= (
+                    {"pictures came too late"} if slow else set()
+                ), name
                 last = [frame for frame in seen.frames if frame.captured > until - 3.0]
                 assert last[-1].timestamp - last[0].timestamp == pytest.approx(
                     last[-1].captured - last[0].captured, abs=0.3

@@ -576,7 +576,7 @@ class TestCorrections:
         box = tab.locator(".lane .track").bounding_box()
         tab.mouse.click(box["x"] + box["width"] - 2, box["y"] + box["height"] / 2)  # now
         dialog = tab.get_by_role("dialog", name="You missed one here")
-        assert dialog.get_by_label("Camera").input_value() == "door"
+        wait_for(lambda: dialog.get_by_label("Camera").input_value() == "door")
         dialog.get_by_label("What was missed?").select_option("wave")
         shot(tab, "missed")
         dialog.get_by_role("button", name="It was missed").click()

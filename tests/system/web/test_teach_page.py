@@ -176,7 +176,7 @@ def test_examples_are_relabelled_removed_and_brought_back(open_page, look):  # n
         wait_for(lambda: lessons.labels() == ["clap", "clap"])
         undo.click()
         wait_for(lambda: lessons.labels() == ["wave", "clap"])
-        assert tab.get_by_label("Label of example 1").input_value() == "wave"
+        wait_for(lambda: tab.get_by_label("Label of example 1").input_value() == "wave")
 
 
 def test_a_mistake_is_a_sentence_on_the_page(open_page, look):  # noqa: F811
