@@ -46,6 +46,15 @@ def text_of(value: int | memoryview) -> str:
     return bytes(message_of(value)).decode("utf-8")
 
 
+def name_in(message: memoryview, number: int) -> str:
+    """The text that a message has in the field of this number, the last of them; "" where it has none."""
+    name = ""
+    for field, value in fields(message):
+        if field == number:
+            name = text_of(value)
+    return name
+
+
 def encoded(number: int, value: int | str | bytes | memoryview) -> bytes:
     """One field: a number from 0 on as a varint, a text, or the bytes of a message."""
     if isinstance(value, int):

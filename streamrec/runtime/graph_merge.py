@@ -21,7 +21,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from streamrec.core.protobuf import encoded, fields, message_of, text_of
+from streamrec.core.protobuf import encoded, fields, message_of, name_in, text_of
 from streamrec.runtime.graph_split import CONVOLUTIONS, value_info
 
 SCORES = ("probabilities", "phase")  # outputs of a step; what the models give is joined along the labels
@@ -117,12 +117,12 @@ class _Part:
                 self.nodes.append(_node(message_of(value)))
             elif number == 5:
                 data = message_of(value)
-                name = _name(data, 8)
+                name = name_in(data, 8)
                 self.initializers[name] = data, _tensor_key(data, graph.weights.get(name))
             elif number == 11:
-                self.inputs[_name(message_of(value), 1)] = message_of(value)
+                self.inputs[name_in(message_of(value), 1)] = message_of(value)
             elif number == 12:
-                self.outputs.append(_name(message_of(value), 1))
+                self.outputs.append(name_in(message_of(value), 1))
         # Names and shapes of the memory.
         self.memory = [(name, _shape_key(data)) for name, data in self.inputs.items() if name not in _SHARED]
 
@@ -343,14 +343,6 @@ def _shape_key(data: memoryview) -> Key:
 
 def _inside(messages: Sequence[memoryview], field: int) -> list[memoryview]:
     return [message_of(value) for data in messages for number, value in fields(data) if number == field]
-
-
-def _name(data: memoryview, name_field: int) -> str:
-    name = ""
-    for number, value in fields(data):
-        if number == name_field:
-            name = text_of(value)
-    return name
 
 
 def _written_node(data: memoryview, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:

@@ -17,7 +17,6 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from streamrec.core.arguments import path_to_write
+from streamrec.core.context import Closing
 from streamrec.core.files import PRIVATE_FILE, make_private_folder
 from streamrec.core.locks import Held, Lock
 from streamrec.core.messages import described, shortened, why
@@ -84,7 +84,7 @@ class FeatureKind:
     backbone: str  # digest of its weights
 
 
-class ExampleStore:
+class ExampleStore(Closing):
     """Examples in a file, or in memory alone where ``path`` is None. Any thread may call it.
 
     Raises ``TeachError`` where the file is another's, in use, or of other features than ``kind``.
@@ -188,17 +188,6 @@ class ExampleStore:
             if self._held is not None:
                 self._held.release()
                 self._held = None
-
-    def __enter__(self) -> ExampleStore:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _listed(self) -> str:
         numbers = sorted(self._examples)

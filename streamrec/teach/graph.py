@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streamrec.core.protobuf import encoded, fields, message_of, text_of
+from streamrec.core.protobuf import encoded, fields, message_of, name_in, text_of
 from streamrec.errors import ModelError
 from streamrec.nn.config import ModelConfig
 from streamrec.runtime.checkpoint import Checkpoint
@@ -62,9 +62,9 @@ class EncoderGraph:
             if number == 1:
                 self._nodes.append(_read(bytes(message_of(value))))
             elif number == 5:
-                self._initializers[_name(message_of(value), 8)] = bytes(message_of(value))
+                self._initializers[name_in(message_of(value), 8)] = bytes(message_of(value))
             elif number == 11:
-                self._inputs[_name(message_of(value), 1)] = bytes(message_of(value))
+                self._inputs[name_in(message_of(value), 1)] = bytes(message_of(value))
         hidden, deepest = (self._read_by(weight, checkpoint.name) for weight in (CLASSIFIER[0], _DEEPEST))
         self.moves = checkpoint.weights[CLASSIFIER[0]].shape[1]
         self.size = self.moves + checkpoint.weights[_DEEPEST].shape[1]
@@ -227,14 +227,6 @@ def _renamed(node: _Node, names: Mapping[str, str]) -> _Node:
         else:
             parts.append(encoded(number, value))
     return _read(b"".join(parts))
-
-
-def _name(data: memoryview, field: int) -> str:
-    name = ""
-    for number, value in fields(data):
-        if number == field:
-            name = text_of(value)
-    return name
 
 
 def _node(kind: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: int) -> bytes:

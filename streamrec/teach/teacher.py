@@ -8,13 +8,13 @@ from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import cv2
 import numpy as np
 
 from streamrec.core.arguments import number
+from streamrec.core.context import Closing
 from streamrec.core.text import printable
 from streamrec.errors import TeachError
 from streamrec.pipeline.loop import results
@@ -34,7 +34,7 @@ ROOM = 0.5  # seconds around an example that are left out of a minute of nothing
 PICTURE_WIDTH = 160  # pixels of the pictures that are kept, if asked
 
 
-class Teacher:
+class Teacher(Closing):
     """Teaches a running stream your own actions: show one a few times, and it is told the next time.
 
     The labels of the shipped ``models`` go on beside yours. ``file`` keeps the examples (features, no pictures unless
@@ -223,17 +223,6 @@ class Teacher:
         if pool is not None:
             pool.shutdown(wait=True)
         self._store.close()
-
-    def __enter__(self) -> Teacher:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"<Teacher of {', '.join(self.labels) or 'nothing yet'}: {len(self._store)} examples>"

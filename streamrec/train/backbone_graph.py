@@ -14,8 +14,8 @@ from streamrec.errors import MissingExtra, ModelError, need
 from streamrec.nn.encoders import movenet
 from streamrec.nn.encoders.base import Cache, Encoder
 from streamrec.nn.encoders.person import PERSONS, PersonEncoder
+from streamrec.nn.encoders.person_joints import MAPS, PersonJointsEncoder
 from streamrec.nn.encoders.person_joints import NAME as PERSON_JOINTS
-from streamrec.nn.encoders.person_joints import PersonJointsEncoder
 from streamrec.nn.heads import StatisticsHead
 from streamrec.nn.model import ActionModel
 from streamrec.runtime.checkpoint import read_checkpoint
@@ -151,5 +151,5 @@ def _columns(encoder: str, model: ActionModel) -> slice | None:
 
 def _maps_of(encoder: str) -> tuple[bool, bool] | None:
     """Which maps of the backbone a person encoder keeps: the deepest ones, those of the pyramid."""
-    features = PERSONS.get("person-both" if encoder == PERSON_JOINTS else encoder)
+    features = PERSONS.get(MAPS if encoder == PERSON_JOINTS else encoder)
     return None if features is None else (features.whole or features.moving, features.pyramid)

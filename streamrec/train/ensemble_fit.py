@@ -12,18 +12,15 @@ from streamrec.data.decode_cache import Recording
 from streamrec.errors import DataError, need
 from streamrec.nn.config import ModelConfig
 from streamrec.nn.encoders.keypoints import NAME as KEYPOINTS
-from streamrec.nn.encoders.person_joints import PersonJointsEncoder
+from streamrec.nn.encoders.person_joints import MAPS, PersonJointsEncoder
 from streamrec.nn.heads import EnsembleHead
 from streamrec.nn.model import ActionModel
-from streamrec.train.augment import in_mirror, mirror
 from streamrec.train.frozen_features import FeatureCache
-from streamrec.train.linear_fit import LinearSettings, fit_linear, weighed
+from streamrec.train.linear_fit import LinearSettings, fit_linear, views_of, weighed
 
 need("torch", extra="train")
 
 import torch  # noqa: E402
-
-MAPS = "person-both"  # the encoder whose features are the first part of the ensemble's
 
 Fit = Callable[[list[Recording], ModelConfig], ActionModel]
 
@@ -81,18 +78,12 @@ def keypoints_of(
     recording: Recording, features: FeatureCache, config: ModelConfig, settings: LinearSettings
 ) -> Iterator[Recording]:
     """For each view of a recording its people without its pictures, at the rate of the features."""
-    swap = mirror(features.augmentation.mirrored if features.augmentation else (), config.labels)
-    part = _learned_part(recording, config, settings)
-    for number in range(features.views):
-        view = features.view(recording, number)
-        frames = np.unique(view.rows, return_index=True)[1]
-        targets = part.targets[frames]
-        if view.view is not None and view.view.is_mirrored:
-            targets = in_mirror(targets, swap)
+    for view, frames, targets in views_of(recording, features, config):
+        within, _ = weighed(recording, frames, config, settings)
         yield Recording(
             np.zeros((len(frames), 0, 0, 3), np.uint8),
             recording.timestamps[frames],
-            targets,
+            np.where(within, targets, NO_LABEL),
             recording.group,
             phases=None if recording.phases is None else recording.phases[frames],
             backbone=view.of(frames),

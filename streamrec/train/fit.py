@@ -30,7 +30,7 @@ from streamrec.train.distributed import Ranks, choose_device, keep_freed_memory
 from streamrec.train.ensemble_fit import fit_ensemble, without_background
 from streamrec.train.frozen_features import FeatureCache
 from streamrec.train.linear_check import Judged, judged
-from streamrec.train.linear_fit import LinearSettings, fit_linear
+from streamrec.train.linear_fit import LinearSettings, encoded, fit_linear
 from streamrec.train.quick_eval import play
 from streamrec.train.resume import Keeper, Run, identity, restore
 from streamrec.train.stream_windows import Batch, StreamWindows, WindowSettings
@@ -326,11 +326,8 @@ def _standardize(model: ActionModel, recordings: list[Recording]) -> None:
         raise ModelError("standardize is for a recurrent head on keypoints: leave it out")
     found = []
     for recording in recordings[:: 1 + len(recordings) // STANDARDIZED_ON]:
-        seconds = np.diff(recording.timestamps, prepend=-np.inf).astype(np.float32)
-        fresh, log_elapsed = model.timing(torch.from_numpy(seconds)[None].to(model.mean.device))
-        people = torch.from_numpy(np.asarray(recording.backbone, np.float32))[None].to(model.mean.device)
-        cache = model.encoder.initial_cache(1, model.config.transform.height, model.config.transform.width)
-        features, _ = model.encoder(people, log_elapsed, fresh, cache, people)
+        assert recording.backbone is not None
+        features, _, _ = encoded(model, recording.timestamps, recording.backbone)
         found.append(features[0])
     norm.fit(torch.cat(found))
 

@@ -14,7 +14,7 @@ from streamrec.nn.config import ModelConfig
 from streamrec.nn.heads import StatisticsHead
 from streamrec.nn.model import ActionModel
 from streamrec.train.augment import in_mirror, mirror
-from streamrec.train.frozen_features import FeatureCache
+from streamrec.train.frozen_features import FeatureCache, ViewFeatures
 
 need("torch", extra="train")
 
@@ -73,17 +73,28 @@ class Samples:
         return Samples(self.statistics[::step], self.targets[::step], self.weights[::step])
 
 
+def encoded(
+    model: ActionModel, timestamps: np.ndarray, backbone: np.ndarray
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Seconds (T,) and backbone features (T, S) of a recording, from the initial state.
+
+    -> features (1, T, F), the logarithm of the elapsed time (1, T), and which frames begin anew (1, T).
+    """
+    device, transform = model.mean.device, model.config.transform
+    elapsed = torch.from_numpy(np.diff(timestamps, prepend=-np.inf).astype(np.float32))[None].to(device)
+    fresh, log_elapsed = model.timing(elapsed)
+    cache = model.encoder.initial_cache(1, transform.height, transform.width)
+    seen = torch.from_numpy(np.asarray(backbone, np.float32))[None].to(device)
+    features, _ = model.encoder(seen, log_elapsed, fresh, cache, seen)
+    return features, log_elapsed, fresh
+
+
 @torch.inference_mode()
 def statistics_of(model: ActionModel, timestamps: np.ndarray, backbone: np.ndarray) -> np.ndarray:
     """Seconds (T,) and backbone features (T, S) of a recording -> its statistics (T, 4 F) from the initial state."""
     head = model.head
     assert isinstance(head, StatisticsHead)
-    elapsed = torch.from_numpy(np.diff(timestamps, prepend=-np.inf).astype(np.float32))[None]
-    fresh, log_elapsed = model.timing(elapsed)
-    transform = model.config.transform
-    cache = model.encoder.initial_cache(1, transform.height, transform.width)
-    seen = torch.from_numpy(np.asarray(backbone, np.float32))[None]
-    features, _ = model.encoder(seen, log_elapsed, fresh, cache, seen)
+    features, log_elapsed, fresh = encoded(model, timestamps, backbone)
     found, _ = head.statistics(features, log_elapsed, fresh, head.initial_memory())
     return np.asarray(found[0].numpy())
 
@@ -213,19 +224,25 @@ def learned_of(
     views: int | None = None,
 ) -> Iterator[Samples]:
     """For each view of a recording the frames that are learned."""
-    augmentation = features.augmentation
-    swap = mirror(augmentation.mirrored if augmentation else (), model.config.labels)
-    for number in range(features.views if views is None else views):
-        view = features.view(recording, number)
-        frames = np.unique(view.rows, return_index=True)[1]  # those that the backbone encoded
-        times = recording.timestamps[frames]
-        targets = recording.targets[frames]
+    for view, frames, targets in views_of(recording, features, model.config, views):
         within, weights = weighed(recording, frames, model.config, settings)
         learned = (targets != NO_LABEL) & within
+        found = statistics_of(model, recording.timestamps[frames], view.of(frames))
+        yield Samples(found[learned], targets[learned], weights[learned])
+
+
+def views_of(
+    recording: Recording, features: FeatureCache, config: ModelConfig, views: int | None = None
+) -> Iterator[tuple[ViewFeatures, np.ndarray, np.ndarray]]:
+    """Views, all or so many, each with the K frames that the backbone encoded and their labels: (K,) indices, (K,)."""
+    swap = mirror(features.augmentation.mirrored if features.augmentation else (), config.labels)
+    for number in range(features.views if views is None else views):
+        view = features.view(recording, number)
+        frames = np.unique(view.rows, return_index=True)[1]
+        targets = recording.targets[frames]
         if view.view is not None and view.view.is_mirrored:
             targets = in_mirror(targets, swap)
-        found = statistics_of(model, times, view.of(frames))
-        yield Samples(found[learned], targets[learned], weights[learned])
+        yield view, frames, targets
 
 
 def weighed(

@@ -13,7 +13,7 @@ from streamrec.errors import DataError, ModelError
 from streamrec.evaluation.sets import EXERCISES
 from streamrec.events.detector import EventSettings
 from streamrec.nn.config import ModelConfig
-from streamrec.nn.encoders import JOINTS, PERSONS
+from streamrec.nn.encoders import JOINTS, ON_PEOPLE, PERSONS
 from streamrec.nn.encoders.keypoints import NAME as KEYPOINTS
 from streamrec.nn.encoders.person_joints import NAME as PERSON_JOINTS
 from streamrec.nn.transforms import Transform
@@ -331,7 +331,7 @@ def _knows_people(given: Mapping[str, Any]) -> bool:
     weights = given.get("weights") or PERSON_WEIGHTS
     with suppress(ModelError):  # what it is, or that there is none, is said where it is read
         encoder = "" if weights == "imagenet" else read_checkpoint(find_model(weights)).config.encoder
-        return encoder in (*PERSONS, KEYPOINTS, PERSON_JOINTS)
+        return encoder in ON_PEOPLE
     return False
 
 
@@ -364,7 +364,7 @@ def put_together(
             start = {"encoder": known.encoder, "transform": known.transform, "fps": known.fps}
     given = {**start, **recipe.config, **(config or {})}
     encoder = given.get("encoder")
-    if weights is None and encoder in (*PERSONS, KEYPOINTS, PERSON_JOINTS):
+    if weights is None and encoder in ON_PEOPLE:
         weights = str(find_model(PERSON_WEIGHTS))  # the backbone stays frozen: at random it would be useless
     fields = {**USUAL.get(encoder, PLAIN), **given}
     fields.setdefault("max_gap", max(2.0, 5.0 / fields.get("fps", ModelConfig.fps)))

@@ -279,12 +279,13 @@ def _person(name: str) -> Callable[[bool, int, int], Encoder]:
     return build
 
 
+ON_PEOPLE = (*PERSONS, KEYPOINTS, PERSON_JOINTS)  # those on the person backbone
 # streamrec's own encoders: name -> what builds one from (ImageNet weights or not, height, width).
 # A new encoder is a file in this folder and a line here.
 ENCODERS: dict[str, Callable[[bool, int, int], Encoder]] = {
     "difference": _difference,
     **{name: _joint(name) for name in JOINTS},
     **{name: _motion(name) for name in SIGHTS},
-    **{name: _person(name) for name in (*PERSONS, KEYPOINTS, PERSON_JOINTS)},
+    **{name: _person(name) for name in ON_PEOPLE},
 }
 OWN = tuple(ENCODERS)

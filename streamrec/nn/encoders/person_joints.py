@@ -6,7 +6,7 @@ from streamrec.errors import need
 from streamrec.nn.encoders import keypoints
 from streamrec.nn.encoders.base import Cache
 from streamrec.nn.encoders.movenet import DEEPEST, PEOPLE, PERSON
-from streamrec.nn.encoders.person import PersonEncoder, PersonFeatures
+from streamrec.nn.encoders.person import PERSONS, PersonEncoder
 
 need("torch", extra="train")
 
@@ -14,6 +14,7 @@ import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 NAME = "person-both-joints"
+MAPS = "person-both"  # the encoder whose features come first
 
 
 class PersonJointsEncoder(PersonEncoder):
@@ -25,9 +26,7 @@ class PersonJointsEncoder(PersonEncoder):
 
     def __init__(self, *, height: int, width: int, fps: float = 10.0) -> None:
         """As of ``PersonEncoder``."""
-        super().__init__(
-            height=height, width=width, fps=fps, features=PersonFeatures(whole=True, moving=True)
-        )
+        super().__init__(height=height, width=width, fps=fps, features=PERSONS[MAPS])
         self.maps_size = DEEPEST * self.cells  # of the backbone's features; people come after them
         self.feature_size += keypoints.FEATURES
         self.gains = None

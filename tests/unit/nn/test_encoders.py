@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from streamrec.errors import ModelError
 from streamrec.nn.encoders import (
+    ON_PEOPLE,
     OWN,
     FrameEncoder,
     encoder_names,
@@ -15,14 +16,11 @@ from streamrec.nn.encoders import (
     make_encoder,
     strip_classifier,
 )
-from streamrec.nn.encoders.keypoints import NAME as KEYPOINTS
 from streamrec.nn.encoders.optical_flow import LIMIT, NOISE, described, lucas_kanade
-from streamrec.nn.encoders.person import PERSONS
-from streamrec.nn.encoders.person_joints import NAME as PERSON_JOINTS
 from streamrec.nn.encoders.running_std import FLOOR, RunningStd
 
 # Those that take any size and any picture; the others have tests of their own.
-OTHERS = [name for name in OWN if name not in (*PERSONS, KEYPOINTS, PERSON_JOINTS)]
+OTHERS = [name for name in OWN if name not in ON_PEOPLE]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from streamrec.errors import SettingsError, WrongValue
-from streamrec.events.detector import EventSettings
 from streamrec.events.tracker import EventTracker
 from streamrec.nn.config import ModelConfig
 from streamrec.outputs.history.records import Entry
@@ -17,17 +16,15 @@ from streamrec.teach.corrections.corrector import Corrections
 from streamrec.teach.corrections.known_events import NONE
 from streamrec.teach.corrections.records import Verdict
 from streamrec.types import ActionEnded, Frame, Prediction
+from tests.helpers import corrections
+from tests.helpers.corrections import LABELS, SETTINGS
 
-LABELS = ("wave", "idle")
-SETTINGS = EventSettings(
-    background=("idle",), enter=0.6, leave=0.4, smoothing=0.0, shortest=0.2, merge_gap=0.2
-)
 SIZE = 6  # of the features
 BLANK = np.zeros((2, 2, 3), np.uint8)
 
 
-class Scripted(Recognizer):
-    """Says what a frame's ``truth`` asks for: a word and its score. Each word has features of its own."""
+class Scripted(corrections.Scripted):
+    """With a config and a name of its own, and features of its words that are told apart from those of none."""
 
     def __init__(self, name: str = "m") -> None:
         self.name = name
@@ -43,14 +40,6 @@ class Scripted(Recognizer):
 
     def initial_state(self):
         return "nothing"
-
-    def step_many(self, frames, states):
-        found = []
-        for frame in frames:
-            word, _, score = (frame.truth or "idle 0.05").partition(" ")
-            scores = np.array([float(score), 1 - float(score)], np.float32)
-            found.append((Prediction.of(scores, frame.timestamp, LABELS), word))
-        return found
 
     def head_inputs(self, state):
         words = {"idle": 0, "wave": 1, "tree": 2, "dog": 3}
