@@ -241,7 +241,7 @@ def started(
     return [event for _, event in found if isinstance(event, ActionStarted)]
 
 
-def told(
+def reported(
     true: Sequence[Played], recognizer: Recognizer, settings: EventSettings, corrections: Corrections | None
 ) -> int:
     """How many of the true actions have an event of their label that begins while they last, or within a second."""
@@ -278,7 +278,9 @@ def judged(
 
         def count(settings: EventSettings, learned: Corrections | None) -> dict[str, int]:
             found = {"false": len(started(rest, recognizer, settings, learned))}
-            return found | {kind: told(each, recognizer, settings, learned) for kind, each in true.items()}
+            return found | {
+                kind: reported(each, recognizer, settings, learned) for kind, each in true.items()
+            }
 
         row["before"] = count(own, None)
         row["thresholds"] = {one.label: [one.own, one.now] for one in corrections.thresholds}
@@ -364,7 +366,7 @@ def summary_of(rows: Sequence[dict[str, Any]]) -> str:
             found, of = (sum(row[part][kind] for row in rows) for part in (stage, "of"))
             if of:
                 least, most = wilson_interval(found, of)
-                line += f"; {kind}: {100 * found / of:.1f} % told ({100 * least:.1f} to {100 * most:.1f})"
+                line += f"; {kind}: {100 * found / of:.1f} % reported ({100 * least:.1f} to {100 * most:.1f})"
         lines.append(line)
     return "\n".join(lines)
 

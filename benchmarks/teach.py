@@ -146,8 +146,8 @@ def gestures(bench: Bench) -> None:
             nothing += clip.seconds
         head = bench.fit(examples)
         for clip in bench.clips("gestures", (row for row in rows if row["group"] != person)):
-            told = [label for label, _ in bench.events(head, clip)]
-            right += clip.label in told and set(told) == {clip.label}
+            found = [label for label, _ in bench.events(head, clip)]
+            right += clip.label in found and set(found) == {clip.label}
             among += 1
         for clip in bench.clips("signing", other_signing):
             false += len(bench.events(head, clip))
@@ -155,14 +155,14 @@ def gestures(bench: Bench) -> None:
     low, high = poisson_interval(false)
     minutes = seconds / 60
     print(
-        f"gestures: {right} of {among} clips of the other person told, and nothing else told in them; false events "
+        f"gestures: {right} of {among} clips of the other person recognized, and nothing else in them; false events "
         f"a minute of signing {false / minutes:.2f} ({low / minutes:.2f} to {high / minutes:.2f}; "
         f"{false} in {minutes:.1f} min)"
     )
 
 
 def yoga(bench: Bench) -> None:
-    """Examples of five people, told on the other people; the middle 3 s of a clip are named."""
+    """Examples of five people, tested on the other people; the middle 3 s of a clip are named."""
     rows = bench.rows("yoga")[:: min(2, bench.quick)]
     clips = bench.clips("yoga", rows)
     people = sorted({clip.group for clip in clips})
@@ -172,12 +172,12 @@ def yoga(bench: Bench) -> None:
         return [clip.example(clip.label, middle - 1.5, middle + 1.5)]
 
     taught = [clip for clip in clips if clip.group in people[:5]]
-    told = [clip for clip in clips if clip.group not in people[:5]]
-    table(bench, "yoga", taught, told, examples_of, [])
+    tested = [clip for clip in clips if clip.group not in people[:5]]
+    table(bench, "yoga", taught, tested, examples_of, [])
 
 
 def interaction(bench: Bench) -> None:
-    """Taught in place 1, told in place 2; a minute of background of place 1 is nothing."""
+    """Taught in place 1, tested in place 2; a minute of background of place 1 is nothing."""
     rows = bench.rows("interaction")
     by_place = {
         place: bench.clips(
@@ -204,7 +204,7 @@ def table(
     bench: Bench,
     name: str,
     taught: Sequence[Clip],
-    told: Sequence[Clip],
+    tested: Sequence[Clip],
     examples_of: Callable[[Clip], list[Example]],
     nothing: list[Example],
 ) -> None:
@@ -220,14 +220,14 @@ def table(
                 for n in random.permutation(len(own))[:wanted]:
                     examples += examples_of(own[n])
             head = bench.fit(examples)
-            judged = [clip for clip in told if clip.label in labels]
+            judged = [clip for clip in tested if clip.label in labels]
             hits += sum(bench.main_label(head, clip) == clip.label for clip in judged)
             among += len(judged)
-        low, high = wilson_interval(round(hits * len(told) / among), len(told))  # draws are not clips
+        low, high = wilson_interval(round(hits * len(tested) / among), len(tested))  # draws are not clips
         of = "all" if wanted == 99 else f"{wanted}"
         print(
-            f"{name}: {of} examples a label: {100 * hits / among:.0f} % of clips are told right "
-            f"({100 * low:.0f} to {100 * high:.0f}; chance {100 / len(labels):.0f}; {len(told)} clips)"
+            f"{name}: {of} examples a label: {100 * hits / among:.0f} % of clips are recognized "
+            f"({100 * low:.0f} to {100 * high:.0f}; chance {100 / len(labels):.0f}; {len(tested)} clips)"
         )
 
 
@@ -350,17 +350,17 @@ def kill(bench: Bench) -> None:
                 [sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE, text=True
             )
             assert process.stdout is not None
-            told = [int(process.stdout.readline())]
+            confirmed_now = [int(process.stdout.readline())]
             threading.Timer(
                 random.uniform(0.0, 0.4), lambda p=process: os.kill(p.pid, signal.SIGKILL)
             ).start()
-            told += [int(line) for line in process.stdout if line.endswith("\n")]
+            confirmed_now += [int(line) for line in process.stdout if line.endswith("\n")]
             process.wait()
             with Teacher(None, file=path) as teacher:
                 there = {example.id for example in teacher.examples}
                 torn += bool(teacher.notes)
-            confirmed += len(told)
-            lost += len(set(told) - there)
+            confirmed += len(confirmed_now)
+            lost += len(set(confirmed_now) - there)
     print(
         f"kill: {rounds} times kill -9: {lost} of {confirmed} confirmed examples lost; "
         f"{torn} times a record that was never confirmed was cut off, and dropped"

@@ -69,7 +69,7 @@ def ours(scene: Crossing, fps: float, settings: TrackSettings = TrackSettings())
 
 
 def roboflow_bytetrack(scene: Crossing, fps: float, **settings: Any) -> Frames:
-    """ByteTrack of trackers, told each frame's time."""
+    """ByteTrack of trackers, with each frame's time."""
     import trackers
 
     return _roboflow(trackers.ByteTrackTracker, scene, fps, {**BYTETRACK, **settings})
@@ -104,7 +104,7 @@ def _roboflow(kind: Any, scene: Crossing, fps: float, settings: dict[str, Any]) 
     return said
 
 
-HEIGHT = 480  # pixels that peers are told
+HEIGHT = 480  # pixels that peers are given
 # Of the trackers of Roboflow: borders for the scores of MoveNet, and the patience of ours; the rest as they come.
 BYTETRACK = {
     "lost_track_buffer": 90,  # of 30 a second
@@ -121,7 +121,7 @@ def sizes(scene: Crossing) -> np.ndarray:
 
 
 def pixels_of(scene: Crossing) -> Iterable[Detections]:
-    """The detections in pixels, the many places that hold nobody left out."""
+    """The detections in pixels, the many places that hold no person left out."""
     pixels = sizes(scene)
     picture = picture_of(scene)
     offset, size = (picture.top, picture.left) * 2, (picture.tall, picture.wide) * 2

@@ -159,7 +159,7 @@ def polled(
 ) -> Iterator[Result | None]:
     """The results, made in a thread of their own; None where ``every`` seconds have passed without one.
 
-    So keys are heard while a frame is recognized, and also while a camera is silent.
+    So keys arrive while a frame is recognized, and also while a camera is silent.
     """
     # A camera may hang in a native call: a thread of this name keeps no process from its end.
     thread = ThreadPoolExecutor(1, thread_name_prefix=f"{process_end.READ} results")

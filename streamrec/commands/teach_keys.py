@@ -43,7 +43,7 @@ class _Held:
     label: str
     began: float  # seconds on the source's clock
     last: float  # the same, when the key was sent last
-    heard: float  # time.monotonic() of that
+    arrived: float  # time.monotonic() of that
     again: bool = False  # it was sent more than once: it is held
 
 
@@ -84,7 +84,7 @@ class TeachKeys:
         held = self._held
         if held is None:
             return
-        if self._clock() - held.heard >= (_PAUSE if held.again else _FIRST_PAUSE):
+        if self._clock() - held.arrived >= (_PAUSE if held.again else _FIRST_PAUSE):
             self._let_go()
 
     def _let_go(self) -> None:
@@ -99,7 +99,7 @@ class TeachKeys:
         lesson, now = self.lesson, self.lesson.now
         held = self._held
         if held is not None and key == held.key:
-            held.again, held.heard, held.last = True, self._clock(), now or 0.0
+            held.again, held.arrived, held.last = True, self._clock(), now or 0.0
             return
         self._let_go()
         key = key.casefold()

@@ -25,7 +25,7 @@ class State:
     probabilities: Any  # (N, labels) float32: of the last prediction; zeros: none yet
     phase: Any = None  # (N, 2) float32, as Prediction.phase; None: the model counts nothing
     strangeness: Any = None  # (N,) float32, as Prediction.strangeness; None: not known
-    # Who is followed: the arrays of ``events.people.tracker.Tracks``, each (N, ...); (): nobody was asked for people.
+    # Who is followed: the arrays of ``events.people.tracker.Tracks``, each (N, ...); (): people were not asked for.
     tracks: tuple[Any, ...] = ()
 
     @property

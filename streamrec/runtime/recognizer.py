@@ -323,7 +323,7 @@ class Recognizer:
         return Prediction.of(state.probabilities[0], float(state.clock[0]), self.labels, phase, strangeness)
 
     def _people(self, state: State, frame: Frame) -> tuple[Person, ...] | None:
-        """Who was found by the last step, in parts of this frame; None: nobody was asked for."""
+        """Who was found by the last step, in parts of this frame; None: people were not asked for."""
         if not state.tracks:
             return None
         return people_in(state.tracks, self._people_transform, *frame.image.shape[:2])

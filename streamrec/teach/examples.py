@@ -3,7 +3,7 @@
 A record is a magic number, its length, its checksum, and safetensors bytes: features of the frames in half precision,
 their times, and what was said of them as metadata. ``add`` returns when the record is on the disk. A record that was
 cut off at the end of the file (the process was killed while it wrote it, so that it was never confirmed) is dropped
-and told. What is removed, restored or relabelled is a record too: nothing is overwritten. Nothing is ever unpickled.
+and reported. What is removed, restored or relabelled is a record too: nothing is overwritten, and nothing unpickled.
 """
 
 from __future__ import annotations

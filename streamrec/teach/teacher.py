@@ -35,7 +35,7 @@ PICTURE_WIDTH = 160  # pixels of the pictures that are kept, if asked
 
 
 class Teacher(Closing):
-    """Teaches a running stream your own actions: show one a few times, and it is told the next time.
+    """Teaches a running stream your own actions: show one a few times, and it is recognized the next time.
 
     The labels of the shipped ``models`` go on beside yours. ``file`` keeps the examples (features, no pictures unless
     ``pictures``), so that teaching goes on next week; None keeps them in memory alone. ``name``: of your labels'

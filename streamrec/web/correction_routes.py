@@ -32,7 +32,7 @@ _REFUSED: dict[int | str, dict[str, Any]] = {**_NOT_FOUND, 422: {"model": Errors
 
 
 class SayOfEvent(BaseModel):
-    """What somebody says of an event."""
+    """What a person says of an event."""
 
     event: str = Field(max_length=64, description="its id")
     verdict: Literal["right", "wrong", "other"] = Field(

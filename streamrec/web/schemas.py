@@ -86,7 +86,7 @@ class CamerasNow(BaseModel):
 
 
 class SaidJson(BaseModel):
-    """What somebody said of an event."""
+    """What a person said of an event."""
 
     id: str = Field(description="of the correction")
     verdict: str = Field(description="right, wrong or other")

@@ -84,7 +84,7 @@ class CueJson(BaseModel):
 class ReportJson(BaseModel):
     """What was learned."""
 
-    right: int = Field(description="examples that a head which learned from the others told right")
+    right: int = Field(description="examples that a head which learned from the others recognized")
     judged: int
     seconds: float = Field(description="that learning took")
     advice: list[str]

@@ -79,7 +79,7 @@ class Tracks(NamedTuple):
 
 
 def no_tracks(issued: int = 0) -> Tracks:
-    """Nobody is followed."""
+    """No person is followed."""
     return Tracks(
         number=np.zeros(SLOTS, np.int64),
         hits=np.zeros(SLOTS, np.int64),

@@ -82,7 +82,7 @@ class KeypointEncoder(Encoder):
 
     def initial_cache(self, streams: int, height: int, width: int) -> Cache:
         """No person is followed."""
-        return nobody(self.trunk.stem.weight, streams)
+        return no_person(self.trunk.stem.weight, streams)
 
     def last_maps(self, height: int, width: int) -> tuple[nn.Module, ...]:
         """The last maps of the pyramid, which the keypoints are read from."""
@@ -106,7 +106,7 @@ class KeypointEncoder(Encoder):
         return followed(people.to(cache[0].dtype), log_elapsed, fresh, cache, self.aspect)
 
 
-def nobody(like: Tensor, streams: int) -> Cache:
+def no_person(like: Tensor, streams: int) -> Cache:
     """The cache of ``followed`` while no person is followed, of the kind of ``like``."""
     return like.new_zeros(streams, 4), like.new_zeros(streams, 3 * KEYPOINTS + 7)
 

@@ -35,7 +35,7 @@ class PersonJointsEncoder(PersonEncoder):
     def initial_cache(self, streams: int, height: int, width: int) -> Cache:
         """Zeros."""
         like = self.trunk.stem.weight
-        return *super().initial_cache(streams, height, width), *keypoints.nobody(like, streams)
+        return *super().initial_cache(streams, height, width), *keypoints.no_person(like, streams)
 
     def backbone_features(self, images: Tensor) -> Tensor:
         """(K, 3, H, W) normalized -> (K, S): the deepest maps, then all people."""

@@ -28,7 +28,7 @@ class WithPeople(Encoder):
         self.gains, self.mean, self.std = encoder.gains, encoder.mean, encoder.std
 
     def initial_cache(self, streams: int, height: int, width: int) -> Cache:
-        """That of the encoder, and nobody."""
+        """That of the encoder, and no people."""
         like = self._trunk.stem.weight
         return *self.encoder.initial_cache(streams, height, width), like.new_zeros(streams, PEOPLE, PERSON)
 

@@ -229,7 +229,7 @@ class Corrections(Closing):
     # -- what is said
 
     def correct(self, entry: Entry, verdict: Verdict | str, truth: str = "") -> Correction:
-        """Keep what somebody says of an event, and move the thresholds of its camera; raises ``StreamrecError``.
+        """Keep what a person says of an event, and move the thresholds of its camera; raises ``StreamrecError``.
 
         ``truth``: what it was, where the verdict is ``other``. What was said of it before is replaced.
         """

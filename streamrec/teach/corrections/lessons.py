@@ -152,7 +152,7 @@ class _Trial:
         self._common = next(iter(settings.values()))
         self._background = [n for n, label in enumerate(labels) if label in self._common.background]
         self._known = list(zip(known.labels, known.moments, strict=True))
-        self._told = [reports(one, label, labels, self._common, None) for label, one in self._known]
+        self._known_reported = [reports(one, label, labels, self._common, None) for label, one in self._known]
         self._right = [one.correction.verdict is Verdict.right and self._reported(one, None) for one in said]
 
     def fit(self, pull: float, fold: int | None = None) -> Linear:
@@ -166,17 +166,20 @@ class _Trial:
         """How many corrections are not followed; None: too many true events are forgotten."""
         changes = [(share * weight, share * bias) for weight, bias in folds]
         lost = sum(
-            told and not reports(one, label, self._labels, self._common, changes[n % FOLDS])
-            for n, ((label, one), told) in enumerate(zip(self._known, self._told, strict=True))
+            reported and not reports(one, label, self._labels, self._common, changes[n % FOLDS])
+            for n, ((label, one), reported) in enumerate(zip(self._known, self._known_reported, strict=True))
         )
         here = [self._reported(one, changes[n % FOLDS]) for n, one in enumerate(self._said)]
         right = sum(self._right)
         if (
-            lost > LOST * sum(self._told)
-            or right - sum(told for told, was in zip(here, self._right, strict=True) if was) > LOST * right
+            lost > LOST * sum(self._known_reported)
+            or right - sum(reported for reported, was in zip(here, self._right, strict=True) if was)
+            > LOST * right
         ):
             return None
-        return sum(told == one.correction.is_false for told, one in zip(here, self._said, strict=True))
+        return sum(
+            reported == one.correction.is_false for reported, one in zip(here, self._said, strict=True)
+        )
 
     def heights(self, folds: Sequence[Linear], share: float) -> dict[str, float]:
         """The highest threshold at which each is reported: corrections by their ids, known events by their numbers."""

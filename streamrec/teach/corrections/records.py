@@ -1,4 +1,4 @@
-"""A correction: what somebody said of an event, or of a time at which there should have been one."""
+"""A correction: what a person said of an event, or of a time at which there should have been one."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ the heights of all that was wrong reports none of it again; one at or below the 
   the next one with a probability of 1 in n + 1, as in alarm calibration. It goes ``n / (n + 1)`` of the way, so that
   a single click moves it half.
 - **Down.** Events that were missed pull it down the same way, by ``DOWN`` at most, and never below what was wrong.
-- **Kept.** It is never above the heights of the events that are known to be true: those that somebody called right, and
+- **Kept.** It is never above the heights of the events that are known to be true: those that a person called right, and
   those that the model brings along. A part of ``LOST`` of them may be given up.
 
 More wrong events never lower it, more right or missed ones never raise it, and with none it is the model's own.

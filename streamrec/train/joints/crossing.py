@@ -1,6 +1,6 @@
 """People who walk to and fro before a camera and cover each other, and the truth of who is who.
 
-For trackers: what ``movenet_noise`` makes of them, less what is covered by somebody nearer.
+For trackers: what ``movenet_noise`` makes of them, less what is covered by a person nearer.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def _camera(rng: np.random.Generator) -> Camera:
 
 
 def _walker(rng: np.random.Generator, seconds: float, number: int) -> Actor:
-    """Somebody who walks from side to side of the picture at a depth of their own, and stops at times."""
+    """A person who walks from side to side of the picture at a depth of their own, and stops at times."""
     actor = Actor.drawn(rng, yaw=float(rng.uniform(-math.pi, math.pi)))
     side = 1.0 if number % 2 else -1.0
     here = np.array((side * rng.uniform(0.8, 2.0), rng.uniform(-1.5, 1.5)))
@@ -105,7 +105,7 @@ def _walker(rng: np.random.Generator, seconds: float, number: int) -> Actor:
 
 
 def _covered(own: np.ndarray, others: list[np.ndarray], camera: Camera) -> np.ndarray:
-    """Which keypoints (T, 17) are behind somebody's body."""
+    """Which keypoints (T, 17) are behind another person's body."""
     scale = np.array((1.0, camera.aspect)) / np.array(
         camera.part
     )  # parts of the net's input -> picture heights
@@ -127,7 +127,7 @@ def _covered(own: np.ndarray, others: list[np.ndarray], camera: Camera) -> np.nd
 
 
 def _less(seen: np.ndarray, hidden: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(T, 56) without what is covered: unsure keypoints, a box of the rest, and nobody where too little is left."""
+    """(T, 56) without what is covered: unsure keypoints, a box of the rest, and no person where too little is left."""
     count = len(seen)
     triples = seen[:, :51].reshape(count, 17, 3).copy()
     tall = (seen[:, 53] - seen[:, 51])[:, None, None]

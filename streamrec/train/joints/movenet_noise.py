@@ -106,7 +106,7 @@ def merge(found: list[np.ndarray], rng: np.random.Generator) -> None:
 def seen_alone(
     joints: np.ndarray, camera: Camera, rng: np.random.Generator, fps: float, conditions: Conditions
 ) -> np.ndarray:
-    """One of ``detect``'s people, (T, 56), as if nobody else were there."""
+    """One of ``detect``'s people, (T, 56), as if there were no other person."""
     count = len(joints)
     present = np.isfinite(joints[:, 0, 0])
     joints = np.where(present[:, None, None], joints, 0.0)

@@ -39,14 +39,14 @@ function labelChoice(labels, text) {
   };
 }
 
-/** The buttons under an event, by which somebody says what it was. show(event) is called with each event that is shown. */
+/** The buttons under an event, by which a person says what it was. show(event) is called with each event that is shown. */
 export function verdictRow(page) {
-  const told = h("p", { class: "soft said", role: "status" });
+  const notice = h("p", { class: "soft said", role: "status" });
   const form = h("form", { class: "row say", hidden: true });
   const buttons = Object.fromEntries([["right", "Right"], ["wrong", "Wrong, nothing happened"], ["other", "Wrong, it was …"]].map(([verdict, text]) => [verdict,
     h("button", { type: "button", class: "button", "aria-pressed": "false", text, dataset: { verdict }, onclick: () => (verdict === "other" ? askOther() : say({ verdict })) })]));
   const back = h("button", { type: "button", class: "button", text: "Take back", hidden: true, onclick: undo });
-  const element = h("section", { class: "verdict", "aria-label": "Was it right?" }, h("div", { class: "row" }, Object.values(buttons), back), form, told);
+  const element = h("section", { class: "verdict", "aria-label": "Was it right?" }, h("div", { class: "row" }, Object.values(buttons), back), form, notice);
   let event = null, busy = false;
 
   function askOther() {
@@ -64,11 +64,11 @@ export function verdictRow(page) {
       const answer = await request();
       if (event?.id !== about.id) return;
       form.hidden = true;
-      setText(told, thresholdIn(answer, about.camera, about.label));
+      setText(notice, thresholdIn(answer, about.camera, about.label));
       event = { ...event, said: answer.corrections.find((one) => one.event === about.id) ?? null };
       mark();
     } catch (error) {
-      setText(told, error.message);
+      setText(notice, error.message);
     } finally {
       busy = false;
     }
@@ -85,7 +85,7 @@ export function verdictRow(page) {
   return {
     element,
     show(one) {
-      if (one.id !== event?.id) { setText(told, ""); form.hidden = true; }
+      if (one.id !== event?.id) { setText(notice, ""); form.hidden = true; }
       event = one;
       mark();
     },
@@ -113,7 +113,7 @@ export function sayMissed(page, camera, time, done) {
   select.value = cameras.includes(camera) ? camera : cameras[0] ?? "";
   const when = h("input", { id: "missed-time", type: "datetime-local", step: 1, required: true, value: local(time) });
   const long = h("input", { id: "missed-seconds", type: "number", min: 0.5, max: 60, step: 0.5, required: true, value: "3" });
-  const what = h("div", { class: "form" }), told = h("p", { class: "wrong", role: "alert" });
+  const what = h("div", { class: "form" }), notice = h("p", { class: "wrong", role: "alert" });
   let choice;
   const follow = () => { choice = labelChoice(labelsOf(page, select.value), "What was missed?"); what.replaceChildren(...choice.fields); };
   select.addEventListener("change", follow);
@@ -121,7 +121,7 @@ export function sayMissed(page, camera, time, done) {
   const field = (input, text) => h("div", { class: "field" }, h("label", { for: input.id, text }), input);
   const form = h("form", { class: "sheet-form" },
     h("div", { class: "form" }, field(select, "Camera"), field(long, "Seconds"), h("div", { class: "wide" }, field(when, "Began"))), what,
-    h("p", { class: "soft", text: "It can be learned from where it is less than some minutes ago: so long the camera's features are remembered." }), told,
+    h("p", { class: "soft", text: "It can be learned from where it is less than some minutes ago: so long the camera's features are remembered." }), notice,
     h("div", { class: "row" }, h("button", { type: "submit", class: "primary", text: "It was missed" })));
   const dialog = dialogOf("You missed one here", form);
   dialog.classList.add("small");
@@ -134,7 +134,7 @@ export function sayMissed(page, camera, time, done) {
       dialog.close();
       page.toast(thresholdIn(answer, body.camera, body.label));
       done(answer);
-    } catch (error) { setText(told, error.message); }
+    } catch (error) { setText(notice, error.message); }
   });
 }
 
@@ -149,8 +149,8 @@ function lessonTable(lesson) {
 
 /** The strip on the events page: how much was said, what it moved, and learning from it. */
 export function correctionsPanel(page, changed) {
-  const text = h("p", {}), actions = h("div", { class: "row" }), told = h("p", { class: "soft", role: "status" });
-  const element = h("section", { class: "panel corrections", "aria-label": "Corrections", hidden: true }, text, actions, told);
+  const text = h("p", {}), actions = h("div", { class: "row" }), notice = h("p", { class: "soft", role: "status" });
+  const element = h("section", { class: "panel corrections", "aria-label": "Corrections", hidden: true }, text, actions, notice);
   let state = null, busy = false, dialog = null;
 
   function take(answer) { state = answer; show(); changed(answer); }
@@ -162,20 +162,20 @@ export function correctionsPanel(page, changed) {
   async function work(path, method, body, saying) {
     if (busy) return;
     busy = true;
-    setText(told, saying);
+    setText(notice, saying);
     show();
     try {
       const answer = await ask(path, { method, body });
-      setText(told, "");
+      setText(notice, "");
       busy = false;
       take(answer);
     } catch (error) {
       busy = false;
-      setText(told, error.message);
+      setText(notice, error.message);
       show();
     }
   }
-  const learn = async (model) => { await work("/api/v1/corrections/learn", "POST", { model }, "Learning …"); if (state?.models.find((one) => one.model === model)?.learned && !told.textContent) showAll(); };
+  const learn = async (model) => { await work("/api/v1/corrections/learn", "POST", { model }, "Learning …"); if (state?.models.find((one) => one.model === model)?.learned && !notice.textContent) showAll(); };
   const unlearn = (model) => work("/api/v1/corrections/unlearn", "POST", { model }, "Taking it back …");
   const undo = (id) => work(`/api/v1/corrections/${id}`, "DELETE", {}, "");
 
