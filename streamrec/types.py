@@ -119,6 +119,9 @@ class ActionStarted:
     confidence: float  # smoothed probability when the event was sent
     source: str = ""
     model: str = ""  # the one that saw it, where several watch the source; "": there is only one
+    zone: str = ""  # the zone in which it began; "": in none, or the source has no zones
+    rule: str = ""  # the rule that reports it; "": a model, a line or the counter does
+    rests_on: tuple[str, ...] = ()  # of a rule's: the ids of the events in the history that it rests on
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +135,9 @@ class ActionEnded:
     source: str = ""
     repetitions: int | None = None  # counted while it lasted; None: this action is not counted
     model: str = ""  # as ``ActionStarted.model``
+    zone: str = ""  # as ``ActionStarted.zone``
+    rule: str = ""  # as ``ActionStarted.rule``
+    rests_on: tuple[str, ...] = ()  # as ``ActionStarted.rests_on``
 
     @property
     def duration(self) -> float:
