@@ -1643,7 +1643,7 @@ class Playlist:
 
     def begin_anew(self) -> None:
         """As a server does that was started again: its numbers and its clock are those of the beginning."""
-        self.named = range(0, 3)
+        self.named = range(3)
 
     def text(self) -> str:
         head = ["#EXTM3U", "#EXT-X-VERSION:3", "#EXT-X-TARGETDURATION:1"]
