@@ -74,10 +74,11 @@ class PersonGraph:
     def _trace_node(self, node: Node, joined: dict[str, tuple[str, ...]]) -> None:
         first, outputs = next(iter(node.inputs), ""), node.outputs
         own = [name in self._depends for name in node.inputs]
-        if first in joined and first not in self._depends:
+        if first in joined:
             parts = joined[first]
             if node.kind in _RESHAPING:
                 joined[outputs[0]] = parts
+                self._depends |= {first} if outputs[0] in self._depends else set()
                 return
             if node.kind == "Split" and len(parts) == len(outputs):
                 for part, output in zip(parts, outputs, strict=True):
