@@ -21,6 +21,7 @@ LEAST = 3  # corrections that are learned from
 PULLS = (1.0, 0.1, 0.01, 0.001)  # that are tried, the strongest first
 SHARES = (0.5, 1.0)  # of a fit, that are tried
 SPREAD = 0.5  # logits around a threshold within which an event may come to lie on its other side
+KEPT = 4.0  # how much more a part of the true events is worth than the same part of the corrections
 FOLDS = 3  # of the corrections, and of the events that the model brings along
 SURE = 0.97  # the probability that an example asks for
 ACTIVE = 0.1  # probability from which on a frame of a wrong event is an example
@@ -115,7 +116,7 @@ def learn(
             f"{model}: what was said looks so much like the true events that it knows that it would forget some of "
             "them; the thresholds have moved as far as they may"
         )
-    best = min(tried, key=lambda one: one.followed_badly)
+    best = min(tried, key=lambda one: one.cost)
     weight, bias = trial.fit(best.pull, best.share)
     change = Change(
         model,
@@ -135,7 +136,7 @@ class _Tried:
 
     pull: float
     share: float
-    followed_badly: float  # corrections that are not followed; those near the threshold in part
+    cost: float  # the part of corrections that is not followed and of true events that is lost; those near in part
     heights: dict[str, float]  # of corrections by their ids, of known events by their numbers
 
 
@@ -186,20 +187,21 @@ class _Trial:
         strictest: dict[str, float] = {}
         for (_, label), enter in enters.items():
             strictest[label] = max(enter, strictest.get(label, 0.0))
-        lost = sum(
-            kept and heights[str(n)] < strictest.get(label, self._common.of(label).enter)
-            for n, ((label, _), kept) in enumerate(zip(self._known, self._kept, strict=True))
-        )
-        gone, bad = 0, 0.0
+        lost, gone, bad, faint = 0, 0, 0.0, 0.0
+        for n, ((label, _), kept) in enumerate(zip(self._known, self._kept, strict=True)):
+            enter = strictest.get(label, self._common.of(label).enter)
+            lost += kept and heights[str(n)] < enter
+            faint += kept * _share_below(heights[str(n)], enter)
         for one, was in zip(self._said, self._right, strict=True):
             about = one.correction
             enter, height = enters[about.camera, about.label], heights[about.id]
             gone += was and height < enter
-            above = (logit(height) - logit(enter)) / SPREAD
-            bad += 1.0 / (1.0 + np.exp(-above if about.is_false else above))
+            below = _share_below(height, enter)
+            bad += 1.0 - below if about.is_false else below
         if lost > LOST * sum(self._kept) or gone > LOST * sum(self._right):
             return None
-        return _Tried(pull, share, bad, heights)
+        cost = bad / len(self._said) + KEPT * faint / max(1, sum(self._kept))
+        return _Tried(pull, share, cost, heights)
 
     def _forgets(self, changes: Sequence[Linear]) -> bool:
         """Whether too many known events are lost at the thresholds as they are: a quick look before the long one."""
@@ -245,6 +247,11 @@ class _Trial:
 
     def _of(self, one: Said) -> EventSettings:
         return self._settings.get(one.correction.camera, self._common)
+
+
+def _share_below(height: float, enter: float) -> float:
+    """How surely an event of this height is below a threshold, 0 to 1."""
+    return float(1.0 / (1.0 + np.exp((logit(height) - logit(enter)) / SPREAD)))
 
 
 def held_examples(
