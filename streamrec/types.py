@@ -48,6 +48,9 @@ class Person:
         np.ndarray
     )  # (17, 3) float32: y, x and a score from 0 to 1, in the order of COCO, the nose first
     score: float  # how sure the detector is of the person, 0 to 1
+    # What each model says of the person, in the order of ``Prediction.each``; None: that model judges whole pictures.
+    # Empty: the recognizer was not asked to judge each person.
+    predictions: tuple[Prediction | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,6 +72,8 @@ class Prediction:
     people: tuple[Person, ...] | None = (
         None  # who is in the frame; None: the recognizer was not asked for people
     )
+    # Who is judged and waited for: not found in this frame; places are those of the last one that they were found in.
+    missed: tuple[Person, ...] = ()
 
     @classmethod
     def of(
@@ -119,6 +124,14 @@ class ActionStarted:
     confidence: float  # smoothed probability when the event was sent
     source: str = ""
     model: str = ""  # the one that saw it, where several watch the source; "": there is only one
+    # Who did it, where each person is judged; None: it is of the whole picture. Box and keypoints are as of ``Person``,
+    # when the event was sent.
+    person: int | None = None
+    box: tuple[float, float, float, float] | None = None
+    keypoints: np.ndarray | None = field(default=None, compare=False, repr=False)
+    zone: str = ""  # the zone in which it began; "": in none, or the source has no zones
+    rule: str = ""  # the rule that reports it; "": a model, a line or the counter does
+    rests_on: tuple[str, ...] = ()  # of a rule's: the ids of the events in the history that it rests on
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +145,13 @@ class ActionEnded:
     source: str = ""
     repetitions: int | None = None  # counted while it lasted; None: this action is not counted
     model: str = ""  # as ``ActionStarted.model``
+    # As of ``ActionStarted``; box and keypoints are those of the frame in which the person was found last.
+    person: int | None = None
+    box: tuple[float, float, float, float] | None = None
+    keypoints: np.ndarray | None = field(default=None, compare=False, repr=False)
+    zone: str = ""  # as ``ActionStarted.zone``
+    rule: str = ""  # as ``ActionStarted.rule``
+    rests_on: tuple[str, ...] = ()  # as ``ActionStarted.rests_on``
 
     @property
     def duration(self) -> float:
