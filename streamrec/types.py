@@ -129,6 +129,9 @@ class ActionStarted:
     person: int | None = None
     box: tuple[float, float, float, float] | None = None
     keypoints: np.ndarray | None = field(default=None, compare=False, repr=False)
+    zone: str = ""  # the zone in which it began; "": in none, or the source has no zones
+    rule: str = ""  # the rule that reports it; "": a model, a line or the counter does
+    rests_on: tuple[str, ...] = ()  # of a rule's: the ids of the events in the history that it rests on
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +149,9 @@ class ActionEnded:
     person: int | None = None
     box: tuple[float, float, float, float] | None = None
     keypoints: np.ndarray | None = field(default=None, compare=False, repr=False)
+    zone: str = ""  # as ``ActionStarted.zone``
+    rule: str = ""  # as ``ActionStarted.rule``
+    rests_on: tuple[str, ...] = ()  # as ``ActionStarted.rests_on``
 
     @property
     def duration(self) -> float:

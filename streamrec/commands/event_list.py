@@ -24,7 +24,7 @@ _SOME = 50  # events that are listed without --limit and times
 _POLL_SECONDS = 0.5
 _CSV = (
     "id", "camera", "model", "label", "started", "ended", "duration", "confidence", "repetitions", "interrupted",
-    "clip", "thumbnail",
+    "clip", "thumbnail", "zone", "rule", "rests_on",
 )  # fmt: skip
 
 
@@ -97,6 +97,7 @@ class EventList:
         if self.form == "csv":
             values = entry.to_dict()
             values["interrupted"] = "yes" if entry.interrupted else "no"
+            values["rests_on"] = " ".join(entry.rests_on)
             return _csv_line(tuple("" if values[name] is None else str(values[name]) for name in _CSV))
         return line_of(entry)
 
@@ -111,9 +112,10 @@ def line_of(entry: Entry) -> str:
     else:
         lasted = f"{entry.duration:.1f} s"
     counted = "" if entry.repetitions is None else f", {entry.repetitions} repetitions"
+    where = entry.camera if entry.zone is None else f"{entry.camera}, {entry.zone}"
     clip = "" if entry.clip is None else f"  {entry.clip}"
     return printable(
-        f"{moment}  {entry.camera}  {entry.label}  {100 * entry.confidence:.0f} %  {lasted}{counted}{clip}"
+        f"{moment}  {where}  {entry.label}  {100 * entry.confidence:.0f} %  {lasted}{counted}{clip}"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeAlias
@@ -11,9 +11,11 @@ from streamrec.commands.correcting import watched
 from streamrec.core.files import Output, keep_inputs
 from streamrec.core.messages import shortened, why
 from streamrec.core.model_names import names_of
+from streamrec.core.zones import Line
 from streamrec.errors import SettingsError
 from streamrec.events.detector import EventSettings
 from streamrec.events.motion_counts import REPEATING
+from streamrec.events.places import PlaceSettings
 from streamrec.events.recurrence import RecurrenceSettings
 from streamrec.nn.config import ModelConfig
 from streamrec.notify.dispatcher import Dispatcher, DispatchSettings
@@ -174,7 +176,7 @@ class Roster:
         events = camera.events
         if self._corrections is not None:
             events = watched(self._corrections, settings.name, camera.recognizer, events)
-        self._watcher.add(
+        added = self._watcher.add(
             settings.name,
             camera.source,
             recognizer=camera.recognizer,
@@ -183,11 +185,15 @@ class Roster:
             count=RecurrenceSettings() if settings.count else None,
             events=events if settings.further else next(iter(events.values())),
         )
+        if settings.zones or settings.lines:
+            added.placed(PlaceSettings(zones=settings.zones, lines=settings.lines, region=settings.region))
         self._running[settings.name] = settings
         if self._dispatcher is not None:
             self._dispatcher.camera(
                 settings.name,
-                models=actions_of(camera.recognizer, camera.events, count=settings.count),
+                models=actions_of(
+                    camera.recognizer, camera.events, count=settings.count, lines=settings.lines
+                ),
                 live=camera.source.live,
                 privacy=settings.privacy,
             )
@@ -198,17 +204,19 @@ def actions_of(
     events: Mapping[str, EventSettings] = MappingProxyType({}),
     *,
     count: bool = False,
+    lines: Sequence[Line] = (),
 ) -> dict[str, list[str]]:
     """The labels of each model that are actions, by the model's name; ``events``: in place of the models' own.
 
-    With ``count`` sets of repetitions too: those of the only model, or of none.
+    With ``count`` sets of repetitions too, and with ``lines`` their crossings: of the only model, or of none.
     """
     found = {
         name: [label for label in config.labels if label not in events.get(name, config.events).background]
         for name, config in configs_of(recognizer).items()
     }
-    if count:
-        found.setdefault(next(iter(found)) if len(found) == 1 else "", []).append(REPEATING)
+    more = [*([REPEATING] if count else []), *(label for line in lines for label in line.labels)]
+    if more:
+        found.setdefault(next(iter(found)) if len(found) == 1 else "", []).extend(more)
     return found
 
 
@@ -221,6 +229,7 @@ def _unknown_names(
         "labels": [
             *(label for config in configs.values() for label in config.labels),
             *([REPEATING] if any(camera.count for camera in file.cameras) else []),
+            *(label for camera in file.cameras for line in camera.lines for label in line.labels),
         ],
         "models": names_of(tuple(configs)),
     }

@@ -192,6 +192,10 @@ def _event_line(event: Event, source: str) -> dict[str, object]:
         line |= {"started": _number(event.started, 6), "duration": _number(event.duration, 6)}
         if event.repetitions is not None:
             line["repetitions"] = int(event.repetitions)
+    if event.zone:
+        line["zone"] = event.zone
+    if event.rule:
+        line |= {"rule": event.rule, "rests_on": list(event.rests_on)}
     return line
 
 

@@ -110,6 +110,9 @@ class EventJson(BaseModel):
     clip: str | None = Field(description="URL of the video, where there is one")
     thumbnail: str | None
     said: SaidJson | None = Field(default=None, description="null: nothing was said of it")
+    zone: str | None = Field(default=None, description="the zone in which it began")
+    rule: str | None = Field(default=None, description="the rule that reports it; null: none does")
+    rests_on: list[str] = Field(default=[], description="of a rule's: the ids of the events that it rests on")
 
 
 class EventsJson(BaseModel):

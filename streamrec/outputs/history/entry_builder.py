@@ -25,7 +25,7 @@ class EntryBuilder:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self.running: dict[tuple[str, str, str], Entry] = {}  # (camera, model, label)
+        self.running: dict[tuple[str, str, str, str], Entry] = {}  # (camera, model, label, rule)
         self.last_seen: dict[str, float] = {}  # camera: time of its last result, seconds since 1970
         self._zeros: dict[str, tuple[int, float]] = {}  # of a file: its segment, and the time of timestamp 0
 
@@ -39,7 +39,9 @@ class EntryBuilder:
         wall = self._wall_time(frame, live)
         self.last_seen[camera] = wall
         return [
-            self._build(event, event.source or camera, event.model or model, wall, frame)
+            self._build(
+                event, event.source or camera, event.model or ("" if event.rule else model), wall, frame
+            )
             for event in result.events
         ]
 
@@ -56,7 +58,7 @@ class EntryBuilder:
         return zero + frame.timestamp
 
     def _build(self, event: Event, camera: str, model: str, wall: float, frame: Frame) -> tuple[Kind, Entry]:
-        key = (camera, event.model, event.label)
+        key = (camera, event.model, event.label, event.rule)
         began = event.timestamp if isinstance(event, ActionStarted) else event.started
         confidence = event.confidence if math.isfinite(event.confidence) else 0.0
         entry = self.running.pop(key, None)
@@ -66,6 +68,7 @@ class EntryBuilder:
             entry = Entry(
                 id=new_id(started), camera=camera, model=model, label=event.label, started=started,
                 timestamp=began if math.isfinite(began) else None, confidence=confidence,
+                zone=event.zone or None, rule=event.rule or None, rests_on=event.rests_on,
             )  # fmt: skip
         if isinstance(event, ActionEnded):
             lasted = event.duration if math.isfinite(event.duration) else 0.0

@@ -26,6 +26,9 @@ class Entry:
     clip: str | None = None  # path of the video, once it is written
     clip_started: float | None = None  # time of its first frame, seconds since 1970
     thumbnail: str | None = None
+    zone: str | None = None  # in which it began; None: in none, or the camera has no zones
+    rule: str | None = None  # the rule that reports it; None: a model, a line or the counter does
+    rests_on: tuple[str, ...] = ()  # of a rule's: the ids of the events that it rests on
 
     @property
     def duration(self) -> float | None:
@@ -44,6 +47,7 @@ class Entry:
         values["duration"] = None if self.duration is None else round(self.duration, 3)
         values["timestamp"] = None if self.timestamp is None else round(self.timestamp, 6)
         values["confidence"] = round(self.confidence, 4)
+        values["rests_on"] = list(self.rests_on)
         return values
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable
 from typing import Any
@@ -11,7 +12,7 @@ from streamrec.outputs.history.tables import SOUND
 
 COLUMNS = (
     "id, camera, model, label, started, ended, timestamp, confidence, repetitions, interrupted, "
-    "clip, clip_started, thumbnail"
+    "clip, clip_started, thumbnail, zone, rule, rests_on"
 )
 
 
@@ -40,13 +41,24 @@ def conditions_of(
 
 def row_of(entry: Entry) -> tuple[Any, ...]:
     """The values of an entry, in the order of ``COLUMNS``."""
-    return tuple(as_utf8(getattr(entry, name)) for name in COLUMNS.split(", "))
+    values = {name: as_utf8(getattr(entry, name)) for name in COLUMNS.split(", ")}
+    return tuple({**values, "rests_on": json.dumps(entry.rests_on) if entry.rests_on else None}.values())
 
 
 def entry_of(row: tuple[Any, ...]) -> Entry:
     """The entry that a row of ``COLUMNS`` holds."""
     values = dict(zip(COLUMNS.split(", "), row, strict=True))
-    return Entry(**{**values, "interrupted": bool(values["interrupted"])})
+    rests_on = _ids(values["rests_on"])
+    return Entry(**{**values, "interrupted": bool(values["interrupted"]), "rests_on": rests_on})
+
+
+def _ids(text: Any) -> tuple[str, ...]:
+    """A list of ids as JSON; empty for anything else, which another program wrote."""
+    try:
+        found = json.loads(text) if isinstance(text, str) else []
+    except ValueError:
+        return ()
+    return tuple(id for id in found if isinstance(id, str)) if isinstance(found, list) else ()
 
 
 def as_utf8(value: Any) -> Any:

@@ -488,7 +488,7 @@ class History(EventQueries, Closing):
         change = next_change(connection)
         seen = max(entry.started, self._builder.last_seen.get(entry.camera, entry.started))
         connection.execute(
-            f"INSERT INTO event ({COLUMNS}, seen, change) VALUES (?{', ?' * 14}) "
+            f"INSERT INTO event ({COLUMNS}, seen, change) VALUES (?{', ?' * len(COLUMNS.split(', '))}, ?) "
             "ON CONFLICT (id) DO UPDATE SET ended = excluded.ended, confidence = excluded.confidence, "
             "repetitions = excluded.repetitions, interrupted = excluded.interrupted, "
             "seen = excluded.seen, change = excluded.change",

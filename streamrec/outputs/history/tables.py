@@ -34,7 +34,10 @@ _TABLES = {
     clip TEXT,
     clip_started REAL,
     thumbnail TEXT,
-    change INTEGER NOT NULL     -- the number of its last change
+    change INTEGER NOT NULL,    -- the number of its last change
+    zone TEXT,
+    rule TEXT,                  -- the name of the rule that reports it
+    rests_on TEXT               -- JSON: ids of events
 )""",
     "counter": "CREATE TABLE counter (change INTEGER NOT NULL)",
     "outbox": """CREATE TABLE outbox (
@@ -57,6 +60,8 @@ _INDEXES = (
     "CREATE INDEX IF NOT EXISTS event_by_change ON event (change)",
     "CREATE INDEX IF NOT EXISTS event_open ON event (id) WHERE ended IS NULL",
 )
+# Columns that files of earlier versions do not have; a reader takes them as empty.
+_LATER = {"zone": "TEXT", "rule": "TEXT", "rests_on": "TEXT"}
 # Columns that can be added where they are missing, and as what; the others make an event what it is.
 _ADDED = {
     "event": {
@@ -71,6 +76,7 @@ _ADDED = {
         "clip_started": "REAL",
         "thumbnail": "TEXT",
         "change": "INTEGER NOT NULL DEFAULT 0",
+        **_LATER,
     },
     "outbox": {
         "made": "REAL NOT NULL DEFAULT 0",
@@ -89,6 +95,7 @@ SOUND = (
     "typeof(id) = 'text' AND typeof(camera) = 'text' AND typeof(model) = 'text' AND typeof(label) = 'text' "
     "AND typeof(confidence) IN ('real', 'integer') "
     "AND typeof(coalesce(clip, '')) = 'text' AND typeof(coalesce(thumbnail, '')) = 'text' "
+    "AND typeof(coalesce(zone, '')) = 'text' AND typeof(coalesce(rule, '')) = 'text' "
     "AND typeof(coalesce(timestamp, 0)) IN ('real', 'integer') "
     + " ".join(
         # Times that a calendar has.
@@ -145,6 +152,16 @@ def check_layout(connection: sqlite3.Connection, path: Path) -> None:
         )
 
 
+def supply_later_columns(connection: sqlite3.Connection) -> None:
+    """Let a reader of a file of an earlier version see the columns that it lacks, as empty ones."""
+    there = _columns(connection, "event")
+    lacking = [column for column in _LATER if column not in there]
+    if there and lacking:
+        more = ", ".join(f"NULL AS {column}" for column in lacking)
+        # A view of this connection alone, which goes before the table of the same name.
+        connection.execute(f"CREATE TEMP VIEW event AS SELECT *, {more} FROM main.event")
+
+
 def _columns(connection: sqlite3.Connection, table: str) -> set[str]:
     return {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
 
@@ -164,7 +181,8 @@ def _mended(connection: sqlite3.Connection, path: Path) -> tuple[str, ...]:
             for column, kind in _ADDED.get(table, {}).items():
                 if column not in there:
                     connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
-                    missing.append(f"the column {column} of {table}")
+                    if column not in _LATER:
+                        missing.append(f"the column {column} of {table}")
             if lacking := _NEEDED[table] - there:
                 raise HistoryError(
                     f"{path} cannot be used: its table {table} has no {', '.join(sorted(lacking))}; "

@@ -1008,14 +1008,8 @@ def still_camera() -> Iterator[tuple[str, threading.Event]]:
                     self.wfile.write(str(len(data)).encode() + b"\r\n\r\n" + data + b"\r\n")
                     time.sleep(0.05)
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/video", moving
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving(Handler) as host:
+        yield f"http://{host}/video", moving
 
 
 def picture(number: int, fps: int, size: tuple[int, int], _: int) -> bytes:
@@ -1376,7 +1370,8 @@ class TestTimesOnTheWay:
         "it is right": (lambda ticks: ticks, ""),
     }
 
-    def test_clocks_that_lie_and_a_slow_line_are_found_out_and_reported(self):
+    def test_clocks_that_lie_and_a_slow_line_are_found_out_and_reported(self, monkeypatch):
+        monkeypatch.setattr(reconnect, "STALL_SECONDS", 20.0)  # a busy machine may hold all of them up
         together(
             self.clocks_that_lie_are_reported_once_and_arrival_times_kept,
             self.a_slow_line_is_left_for_a_new_one_and_that_is_reported,
@@ -1416,8 +1411,8 @@ class TestTimesOnTheWay:
                 ), name
                 last = [frame for frame in seen.frames if frame.captured > until - 3.0]
                 assert last[-1].timestamp - last[0].timestamp == pytest.approx(
-                    last[-1].captured - last[0].captured, abs=0.3
-                )
+                    last[-1].captured - last[0].captured, abs=1.0
+                )  # the lies are further off
 
     def a_slow_line_is_left_for_a_new_one_and_that_is_reported(self):
         options = {"size": (320, 240), "fps": 15, "pattern": "stripes", "kbit": 1000, "transport": "tcp"}
@@ -1572,34 +1567,120 @@ class TestOtherWays:
 
     @pytest.mark.slow
     def test_hls_that_stops_is_reported_and_read_again_when_it_goes_on(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(reconnect, "HLS_SECONDS", 3.0)
+        monkeypatch.setattr(reconnect, "HLS_SECONDS", 2.0)
         monkeypatch.setattr(reconnect, "BACKOFF_SECONDS", (0.1, 0.2))
-        options = ["-f", "hls", "-hls_time", "1", "-hls_list_size", "3", "-hls_flags", "delete_segments"]
-        with ExitStack() as running:
-            serve = partial(live_by_ffmpeg, *options, str(tmp_path / "live.m3u8"))
-            server = running.enter_context(serve())
-            camera = running.enter_context(http_camera(folder=tmp_path))
-            source = NetworkSource(camera.replace("/video", "/folder/live.m3u8"), retries=None)
+        monkeypatch.setattr(ReaderThread, "KEPT", 1000)  # none is dropped, however busy the machine is
+        waits: list[float] = []
+
+        class NotedPacer(packet_decoder.Pacer):
+            def wait(self, camera_time: float, now: float) -> float:
+                waits.append(super().wait(camera_time, now))
+                return waits[-1]
+
+        monkeypatch.setattr(ffmpeg, "Pacer", NotedPacer)
+        pieces_of_video(tmp_path)
+        together(
+            *(
+                named(name, partial(self.hls_that_stops, tmp_path, after))
+                for name, after in (("it goes on", Playlist.go_on), ("it begins anew", Playlist.begin_anew))
+            )
+        )
+        # Never longer than a picture is shown (1/15 s).
+        assert max(waits) <= 1 / 15 + 0.001
+
+    def hls_that_stops(self, folder: Path, after: Callable[[Playlist], None]) -> None:
+        playlist = Playlist(folder)
+        with playlist.served() as address:
+            source = NetworkSource(address, retries=None)
             changes: list[str] = []
+            first: list[Frame] = []
 
             def go_on(health: Health) -> None:
                 changes.append(str(health.state))
-                if health.state == "stalled" and changes.count("stalled") == 1:
-                    running.enter_context(serve())
+                if health.state == "stalled" and len(first) == 24:
+                    after(playlist)
 
             source.on_health = go_on
             frames = iter(source)
-            first = list(itertools.islice(frames, 30))
-            times = [frame.timestamp for frame in first]
+            for frame in itertools.islice(frames, 24):  # of 27: the last ones wait for what follows
+                first.append(frame)
+            times = np.array([frame.timestamp for frame in first])
             assert np.allclose(np.diff(times), 1 / 15, atol=0.01)
-            # Pieces of a second come at once, and are passed on as they were taken.
-            assert 1.5 < first[-1].captured - first[0].captured < 4.0
-            server.kill()
+            # Pieces come at once, and are passed on as they were taken.
+            came = np.array([frame.captured for frame in first])
+            assert (came - came[0] >= times - times[0] - 0.02).all()
             again = next(frame for frame in frames if "stalled" in changes)
             assert again.image.shape == (240, 320, 3)
             assert again.timestamp > times[-1]
             assert changes[-1] == "live"
             source.interrupt()
+
+
+PIECES = 6
+
+
+def pieces_of_video(folder: Path) -> None:
+    """FFmpeg's test picture with sound, in pieces of HLS of nine pictures (0.6 s)."""
+    need_rtsp()  # it asks for ffmpeg too
+    command = ["ffmpeg", "-nostdin", "-v", "error", "-f", "lavfi", "-i", "testsrc=size=320x240:rate=15"]
+    command += ["-f", "lavfi", "-i", "sine", "-t", str(0.6 * PIECES), "-c:a", "aac", "-c:v", "libx264"]
+    command += ["-pix_fmt", "yuv420p", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "9"]
+    command += ["-f", "hls", "-hls_time", "0.6", "-hls_list_size", "0", str(folder / "all.m3u8")]
+    subprocess.run(command, check=True, env=cameras.ENVIRONMENT)
+    assert len(list(folder.glob("*.ts"))) == PIECES
+
+
+class Playlist:
+    """A live playlist of pieces that are there already; what it names is moved on by hand."""
+
+    def __init__(self, folder: Path) -> None:
+        self.pieces = [(folder / f"all{n}.ts").read_bytes() for n in range(PIECES)]
+        self.named = range(3)
+
+    def go_on(self) -> None:
+        """All further pieces, at once."""
+        self.named = range(self.named.stop - 1, PIECES)
+
+    def begin_anew(self) -> None:
+        """As a server does that was started again: its numbers and its clock are those of the beginning."""
+        self.named = range(3)
+
+    def text(self) -> str:
+        head = ["#EXTM3U", "#EXT-X-VERSION:3", "#EXT-X-TARGETDURATION:1"]
+        head.append(f"#EXT-X-MEDIA-SEQUENCE:{self.named.start}")
+        return "\n".join([*head, *(f"#EXTINF:0.6,\n{n}.ts" for n in self.named), ""])
+
+    @contextmanager
+    def served(self) -> Iterator[str]:
+        """Its address."""
+        playlist = self
+
+        class Handler(QuietHandler):
+            def do_GET(self) -> None:
+                piece = re.fullmatch(r"/(\d+)\.ts", self.path)
+                data = playlist.pieces[int(piece[1])] if piece else playlist.text().encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "video/mp2t" if piece else "application/vnd.apple.mpegurl")
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                with suppress(OSError):
+                    self.wfile.write(data)
+
+        with serving(Handler) as host:
+            yield f"http://{host}/live.m3u8"
+
+
+@contextmanager
+def serving(handler: type[QuietHandler]) -> Iterator[str]:
+    """Host and port of an HTTP server in a thread of its own."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    try:
+        yield f"127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 class TestWebcam:

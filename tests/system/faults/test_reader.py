@@ -72,7 +72,7 @@ def run_trials(names: Iterable[str]) -> dict[str, Trial | Exception]:
 
     def run(name: str) -> Trial | Exception:
         try:
-            return run_trial(TRIED[name], "streamrec")
+            return run_trial(TRIED[name], "streamrec", noticed=NOTICE_SECONDS)
         except Exception as error:
             return RuntimeError(f"{name}: {error!r}")
 

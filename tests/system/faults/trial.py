@@ -244,12 +244,13 @@ class Reader(Child):
 
 @contextmanager
 def running_reader(trial: Trial, address: str, work: float = 0.0) -> Iterator[Reader]:
-    """A reader that has begun to open the address; it is gone after the block."""
+    """A reader that has begun to open the address, at ``trial.started``; it is gone after the block."""
     reader = Reader(trial, work)
     try:
         if not reader.wait_for(lambda: reader.ready is not None, START_SECONDS):
             reader.end()
             raise RuntimeError(f"the reader {trial.reader} did not start: {trial.output}")
+        trial.started = time.monotonic()  # before it opens: what it tells at once counts
         reader.say(address)
         yield reader
     finally:
@@ -257,9 +258,17 @@ def running_reader(trial: Trial, address: str, work: float = 0.0) -> Iterator[Re
 
 
 def run_trial(
-    kind: type[Fault], reader: str, *, seconds: float | None = None, deadline: float = 20.0
+    kind: type[Fault],
+    reader: str,
+    *,
+    seconds: float | None = None,
+    deadline: float = 20.0,
+    noticed: float = 0.0,
 ) -> Trial:
-    """Let a fault happen to a reader of a camera. ``seconds``: how long; ``deadline``: seconds to come back."""
+    """Let a fault happen to a reader of a camera. ``seconds``: how long; ``deadline``: seconds to come back.
+
+    ``noticed``: seconds that a silent fault may last longer, until the reader has told of it.
+    """
     trial = Trial(
         kind.name, reader, silent=kind.silent, first=kind.first, grace=kind.grace, deadline=deadline
     )
@@ -276,12 +285,13 @@ def run_trial(
                 return trial
             if not fault.first:
                 process.wait_for(lambda: False, _until_between_keys(trial, bench))
-            trial.started = time.monotonic()
-            if not fault.first:
+                trial.started = time.monotonic()
                 fault.start()
             before = bench.mean_fps
             if fault.ends:
                 process.wait_for(lambda: False, lasts)
+                if lasts and fault.silent:
+                    process.wait_for(lambda: trial.noticed is not None, noticed)
                 fault.stop()
             else:
                 process.wait_for(lambda: trial.noticed is not None, deadline)
@@ -298,7 +308,6 @@ def run_elsewhere(name: str, address: str, reader: str, *, deadline: float = 15.
     """Let a reader open what is no camera."""
     trial = Trial(name, reader, silent=False, first=True, deadline=deadline)
     with running_reader(trial, address) as process:
-        trial.started = time.monotonic()
         process.wait_for(lambda: False, deadline)
         trial.stopped = trial.over = time.monotonic()
         process.leave()

@@ -35,8 +35,8 @@ def written(*, clock=None) -> list[dict]:
         "wave", 0.75, np.array([0.25, 0.75], np.float32), 0.04, ("idle", "wave"), strangeness=0.4
     )
     events = (
-        ActionStarted("wave", 0.04, 0.8, "door"),
-        ActionEnded("squat", 3.0, 1.0, 0.9, "door", repetitions=2),
+        ActionStarted("wave", 0.04, 0.8, "door", zone="mat", rule="long wave", rests_on=("1",)),
+        ActionEnded("squat", 3.0, 1.0, 0.9, "door", 2, zone="mat", rule="many squats", rests_on=("1", "2")),
     )
     with JsonLines(text, clock=clock) as lines:
         for state in SourceState:
