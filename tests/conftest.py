@@ -11,6 +11,10 @@ from pathlib import Path
 
 # Models this small are quickest with one thread, and the tests share the machine with servers of their own.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Images of containers forbid compiled modules; here each worker, and each process that a test starts, would compile all
+# tests and the whole package anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 import pytest
 
