@@ -6,8 +6,8 @@ events an hour are counted on what the camera shows afterwards, beside those of 
 same frames.
 
 Recall is counted on true actions with the model and the thresholds of each camera, beside those without corrections:
-on drawn ones of the same world, and on clips (a folder with an index.csv of clip and label, or segments), each second
-one: the others are among the true events that the model brings along.
+on drawn ones of the same world, and on clips (a folder with an index.csv of clip and label, or segments) of each second
+group: the others are among the true events that the model brings along.
 
 What the model says, and what its last layer reads, is kept in FOLDER: the same command goes on where it was.
 """
@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from one_place import DAYS, OnePlace
 
 from streamrec import EventDetector, EventSettings, Frame, Prediction, Recognizer, World, WorldSettings
 from streamrec.errors import StreamrecError
@@ -55,7 +56,10 @@ def main() -> None:
     parser.add_argument("--quiet", default="normal", help="what the cameras show, with commas")
     parser.add_argument("--true", default="fight", help="what the world with true actions shows")
     parser.add_argument(
-        "--one-place", action="store_true", help="figures: a camera shows one place, without cuts"
+        "--one-place", action="store_true", help="a camera shows one place; figures: without cuts"
+    )
+    parser.add_argument(
+        "--does", default="all", choices=tuple(DAYS), help="falls in one place: what people do"
     )
     parser.add_argument("--cameras", default="0,1,2", help="their numbers")
     parser.add_argument("--minutes", type=float, default=4.0, help="of each camera")
@@ -119,17 +123,19 @@ class Played:
 
 
 class Noting(RecognizerWrapper):
-    """Notes what the last layer reads."""
+    """Notes what each model says, and what its last layer reads."""
 
     def __init__(self, recognizer: Recognizer) -> None:
         super().__init__(recognizer)
-        self.rows: list[tuple[float, int, np.ndarray, np.ndarray]] = []
+        self.rows: dict[str, list[tuple[float, int, np.ndarray, np.ndarray]]] = {}
 
     def on_step(self, frames: Sequence[Frame], states: Sequence[Any], steps: Sequence[Any]) -> None:
         """Note them."""
         for frame, (prediction, state) in zip(frames, steps, strict=True):
-            features = self.head_inputs(state)[self.name][0].astype(np.float16)
-            self.rows.append((frame.timestamp, frame.segment, prediction.probabilities, features))
+            inputs = self.head_inputs(state)
+            for name, one in zip(self.configs, prediction.each, strict=True):
+                row = frame.timestamp, frame.segment, one.probabilities, inputs[name][0].astype(np.float16)
+                self.rows.setdefault(name, []).append(row)
 
 
 class Again(RecognizerWrapper):
@@ -158,13 +164,19 @@ def played_of(path: Path, recognizer: Recognizer, source: Source) -> Played:
         noting, began = Noting(recognizer), time.monotonic()
         for _ in results(source, noting):
             pass
-        times, segments, scores, features = (np.array(each) for each in zip(*noting.rows, strict=True))
-        part = path.with_suffix(".part.npz")
-        np.savez(part, times=times, segments=segments, scores=scores, features=features)
-        part.replace(path)
-        print(f"{path.name}: {len(times)} frames in {time.monotonic() - began:.0f} s", flush=True)
+        for rows in noting.rows.values():
+            write_played(path, rows)
+            print(f"{path.name}: {len(rows)} frames in {time.monotonic() - began:.0f} s", flush=True)
     with np.load(path) as arrays:
         return Played(*(arrays[name] for name in ("times", "segments", "scores", "features")))
+
+
+def write_played(path: Path, rows: Sequence[tuple[float, int, np.ndarray, np.ndarray]]) -> None:
+    """Keep what a model said."""
+    times, segments, scores, features = (np.array(each) for each in zip(*rows, strict=True))
+    part = path.with_suffix(".part.npz")
+    np.savez(part, times=times, segments=segments, scores=scores, features=features)
+    part.replace(path)
 
 
 def world_of(
@@ -187,13 +199,22 @@ def world_of(
 
 def name_of(options: argparse.Namespace, minutes: float, actions: str, seed: int) -> str:
     """Of a file with predictions."""
-    place = "-one" if options.one_place else ""
+    place = f"-one-{options.does}" if options.one_place else ""
     return f"{options.model}-{options.world}{place}-{actions.replace(',', '_')}-{60 * minutes:g}-{seed}.npz"
 
 
 def camera_of(options: argparse.Namespace, recognizer: Recognizer, seed: int) -> Played:
     """One drawn camera on which nothing happens."""
-    world = world_of(options, recognizer, seed, options.minutes, options.quiet)
+    world: Source = world_of(options, recognizer, seed, options.minutes, options.quiet)
+    if options.one_place and options.world in ("scuffle", "falls"):
+        shape = recognizer.config.transform
+        world = OnePlace(
+            options.world,
+            seed,
+            seconds=60 * options.minutes,
+            size=(shape.width, shape.height),
+            does=options.does,
+        )
     path = options.folder / name_of(options, options.minutes, options.quiet, seed)
     return played_of(path, recognizer, world)
 
@@ -218,10 +239,13 @@ def clips_of(options: argparse.Namespace, recognizer: Recognizer) -> Iterator[Pl
     """Clips of true actions."""
     with (options.clips / "index.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    if options.label:
-        rows = [row for row in rows if row["label"] == options.label][1::2]
+    groups = sorted({row["group"] for row in rows})
+    if options.label:  # each second group is among the true events that the model brings along
+        rows = [row for row in rows if row["label"] == options.label and row["group"] in groups[1::2]]
     else:
-        rows = [row for row in rows if "alling" in (row.get("segments") or "")]
+        rows = [
+            row for row in rows if "alling" in (row.get("segments") or "") and row.get("camera", "0") == "0"
+        ]
     label = next(one for one in recognizer.labels if one not in recognizer.config.events.background)
     for row in rows[:: max(1, len(rows) // options.most)][: options.most]:
         name = f"{recognizer.name}-clip-{options.clips.name}-{row['clip'].replace('/', '-')}.npz"

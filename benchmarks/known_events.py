@@ -1,8 +1,9 @@
 """Write the true events that a shipped model brings along: `python benchmarks/known_events.py fight DATA/fights`
 
 Clips with an index.csv of clip and label, or segments (`Label:start-end; ...`), that the model learned from and that
-may teach weights that ship. Each second event is taken: the others can judge. Of each the scores are kept, and what the
-model's last layer reads, in the main directions of all of them.
+may teach weights that ship. Each second group is taken: the others can judge. `--drawn KIND` adds scenes of a drawn
+world, which stand for other places and other people. Of each event the scores are kept, and what the model's last layer
+reads, in the main directions of all of them.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ from pathlib import Path
 from streamrec import Recognizer
 from streamrec.pipeline.loop import results
 from streamrec.sources.files import FileSource
+from streamrec.sources.synthetic import LABELS, clips
 from streamrec.teach.corrections.known_events import FOLDER, KnownEvents, written
 from streamrec.teach.corrections.moments import Moment, MomentBuffer
-from streamrec.teach.corrections.watching import CorrectedRecognizer, fingerprint
+from streamrec.teach.corrections.watching import CorrectedRecognizer, Scores, fingerprint
+from streamrec.types import Frame, Source
 
+KNOWN_SEED = 77  # of the drawn scenes
 LONGEST = 4.0  # seconds of an event
 
 
@@ -32,13 +36,16 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("clips", type=Path, help="a folder with an index.csv")
     parser.add_argument("--most", type=int, default=40, help="events")
-    parser.add_argument("--all", action="store_true", help="each event, not each second one")
+    parser.add_argument("--all", action="store_true", help="each group, not each second one")
+    parser.add_argument("--drawn", action="append", default=[], help="a world, of `LABELS`; may be repeated")
+    parser.add_argument("--scenes", type=int, default=20, help="of each drawn world")
     options = parser.parse_args()
     recognizer = Recognizer.load(options.model, threads=1)
     own = fingerprint(recognizer)[recognizer.name]
     found: list[tuple[str, Moment]] = []
-    for label, moment in moments_of(options, recognizer):
+    for label, moment in (*moments_of(options, recognizer), *drawn_moments(options, recognizer)):
         found.append((label, replace(moment, print=own)))
+    print({label: sum(name == label for name, _ in found) for label in recognizer.labels})
     FOLDER.mkdir(parents=True, exist_ok=True)
     path = FOLDER / f"{recognizer.name}.safetensors"
     events = KnownEvents(*(tuple(each) for each in zip(*found, strict=True)))
@@ -50,22 +57,55 @@ def moments_of(options: argparse.Namespace, recognizer: Recognizer) -> Iterator[
     """The events of the clips, as the model saw them."""
     with (options.clips / "index.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    actions = [label for label in recognizer.labels if label not in recognizer.config.events.background]
-    events = [(row["clip"], *event) for row in rows for event in events_of(row, actions)]
-    events = events if options.all else events[::2]
+    actions = actions_of(recognizer)
+    groups = sorted({row["group"] for row in rows})
+    taken = groups if options.all else groups[::2]
+    events = [
+        (row["clip"], *event) for row in rows if row["group"] in taken for event in events_of(row, actions)
+    ]
     events = events[:: max(1, len(events) // options.most)][: options.most]
     for clip, label, begins, ends in events:
-        buffer = MomentBuffer()
-
-        def seen(frame, scores, features, buffer=buffer):  # type: ignore[no-untyped-def]
-            name = recognizer.name
-            buffer.add(frame.timestamp, frame.segment, scores[name], features.get(name), wall=frame.timestamp)
-
-        for _ in results(FileSource(options.clips / clip), CorrectedRecognizer(recognizer, dict, seen)):
-            pass
-        moment = buffer.cut(begins, min(ends, begins + LONGEST))
-        if moment is not None and len(moment.features):
+        moment = seen(recognizer, FileSource(options.clips / clip), begins, ends)
+        if moment is not None:
             yield label, moment
+
+
+def drawn_moments(options: argparse.Namespace, recognizer: Recognizer) -> Iterator[tuple[str, Moment]]:
+    """Scenes of drawn worlds, each as long as it takes."""
+    transform = recognizer.config.transform
+    for kind in options.drawn:
+        actions = tuple(label for label in LABELS[kind] if label in actions_of(recognizer))
+        made = clips(
+            kind,
+            options.scenes,
+            KNOWN_SEED,
+            actions=actions,
+            fps=(recognizer.fps, recognizer.fps),
+            width=transform.width,
+            height=transform.height,
+        )
+        for world in made:
+            begins, ends, label = next(span for span in world.schedule() if span[2] in actions)
+            if (moment := seen(recognizer, world, begins, ends)) is not None:
+                yield label, moment
+
+
+def actions_of(recognizer: Recognizer) -> list[str]:
+    """Its labels that are actions."""
+    return [label for label in recognizer.labels if label not in recognizer.config.events.background]
+
+
+def seen(recognizer: Recognizer, source: Source, begins: float, ends: float) -> Moment | None:
+    """A part of a source, as the model saw it."""
+    buffer, name = MomentBuffer(), recognizer.name
+
+    def keep(frame: Frame, scores: Scores, features: Scores) -> None:
+        buffer.add(frame.timestamp, frame.segment, scores[name], features.get(name), wall=frame.timestamp)
+
+    for _ in results(source, CorrectedRecognizer(recognizer, dict, keep)):
+        pass
+    moment = buffer.cut(begins, min(ends, begins + LONGEST))
+    return moment if moment is not None and len(moment.features) else None
 
 
 def events_of(row: dict[str, str], actions: list[str]) -> Iterator[tuple[str, float, float]]:

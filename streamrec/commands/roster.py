@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -11,12 +11,15 @@ from streamrec.commands.correcting import watched
 from streamrec.core.files import Output, keep_inputs
 from streamrec.core.messages import shortened, why
 from streamrec.core.model_names import names_of
+from streamrec.core.zones import Line
 from streamrec.errors import SettingsError
 from streamrec.events.detector import EventSettings
 from streamrec.events.motion_counts import REPEATING
+from streamrec.events.places import PlaceSettings
 from streamrec.events.recurrence import RecurrenceSettings
 from streamrec.nn.config import ModelConfig
 from streamrec.notify.dispatcher import Dispatcher, DispatchSettings
+from streamrec.notify.rule_runner import ReadyRules
 from streamrec.pipeline.watcher import Watcher
 from streamrec.runtime.checkpoint import model_file
 from streamrec.runtime.joint import pace_notes
@@ -50,6 +53,7 @@ class Plan:
     cameras: tuple[Prepared, ...]  # those that are new or changed
     recognizers: dict[Models, Recognizer]  # of all that are to run
     notes: list[str]  # probable mistakes
+    rules: ReadyRules = field(default_factory=ReadyRules)
 
 
 class Roster:
@@ -91,11 +95,15 @@ class Roster:
             for name, config in zip(names, configs_of(one).values(), strict=True)
         }
         check_defaults(file, configs)
+        rules = ReadyRules()
+        if self._dispatcher is not None:
+            rules = self._dispatcher.prepare_rules(file.rules, [camera.name for camera in wanted])
         return Plan(
             file=file,
             after=after,
             cameras=cameras,
             recognizers=recognizers,
+            rules=rules,
             notes=[
                 *notes_on(file, configs),
                 *_unknown_names(after, file, configs),
@@ -142,6 +150,8 @@ class Roster:
         wanted = {camera.name for camera in plan.file.cameras if camera.enabled}
         gone = [name for name in self._running if name not in wanted]
         changed = [one.settings.name for one in plan.cameras if one.settings.name in self._running]
+        if self._dispatcher is not None:
+            self._dispatcher.use_rules(plan.rules)
         for name in (*gone, *changed):
             self._watcher.remove(name)
             if name in gone and self._dispatcher is not None:
@@ -174,7 +184,7 @@ class Roster:
         events = camera.events
         if self._corrections is not None:
             events = watched(self._corrections, settings.name, camera.recognizer, events)
-        self._watcher.add(
+        added = self._watcher.add(
             settings.name,
             camera.source,
             recognizer=camera.recognizer,
@@ -183,11 +193,15 @@ class Roster:
             count=RecurrenceSettings() if settings.count else None,
             events=events if settings.further else next(iter(events.values())),
         )
+        if settings.zones or settings.lines:
+            added.placed(PlaceSettings(zones=settings.zones, lines=settings.lines, region=settings.region))
         self._running[settings.name] = settings
         if self._dispatcher is not None:
             self._dispatcher.camera(
                 settings.name,
-                models=actions_of(camera.recognizer, camera.events, count=settings.count),
+                models=actions_of(
+                    camera.recognizer, camera.events, count=settings.count, lines=settings.lines
+                ),
                 live=camera.source.live,
                 privacy=settings.privacy,
             )
@@ -198,17 +212,19 @@ def actions_of(
     events: Mapping[str, EventSettings] = MappingProxyType({}),
     *,
     count: bool = False,
+    lines: Sequence[Line] = (),
 ) -> dict[str, list[str]]:
     """The labels of each model that are actions, by the model's name; ``events``: in place of the models' own.
 
-    With ``count`` sets of repetitions too: those of the only model, or of none.
+    With ``count`` sets of repetitions too, and with ``lines`` their crossings: of the only model, or of none.
     """
     found = {
         name: [label for label in config.labels if label not in events.get(name, config.events).background]
         for name, config in configs_of(recognizer).items()
     }
-    if count:
-        found.setdefault(next(iter(found)) if len(found) == 1 else "", []).append(REPEATING)
+    more = [*([REPEATING] if count else []), *(label for line in lines for label in line.labels)]
+    if more:
+        found.setdefault(next(iter(found)) if len(found) == 1 else "", []).extend(more)
     return found
 
 
@@ -221,6 +237,7 @@ def _unknown_names(
         "labels": [
             *(label for config in configs.values() for label in config.labels),
             *([REPEATING] if any(camera.count for camera in file.cameras) else []),
+            *(label for camera in file.cameras for line in camera.lines for label in line.labels),
         ],
         "models": names_of(tuple(configs)),
     }

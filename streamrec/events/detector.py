@@ -44,7 +44,7 @@ from streamrec.core.messages import shortened
 from streamrec.errors import StateError, StreamrecError
 from streamrec.types import ActionEnded, ActionStarted, Event, Prediction
 
-_INSTANT = 1e-6  # seconds: frame times are sums of rounded steps, and 0.7 - 0.4 is less than 0.3
+INSTANT = 1e-6  # seconds: frame times are sums of rounded steps, and 0.7 - 0.4 is less than 0.3
 _JITTER = 1.0  # seconds: a clock may step back this far; farther is a jump
 _ROUNDING = 1e-3  # a softmax in float16 may give 1.0005
 
@@ -273,8 +273,8 @@ class EventDetector:
             evidence = min(track.evidence + (score - own.enter) * elapsed, own.enter * own.smoothing)
             if evidence < 0:
                 continue
-            confirmed = timestamp - track.onset >= own.shortest - _INSTANT
-            cooled = timestamp - dict(state.ended).get(track.label, -math.inf) >= own.cool_down - _INSTANT
+            confirmed = timestamp - track.onset >= own.shortest - INSTANT
+            cooled = timestamp - dict(state.ended).get(track.label, -math.inf) >= own.cool_down - INSTANT
             starts = confirmed and cooled and score >= own.enter and smooth >= own.enter
             peak = max(track.peak, smooth)
             kept.append(Track(track.label, track.onset, starts, peak, None, 0.0 if starts else evidence))
@@ -290,7 +290,7 @@ class EventDetector:
                 track.fall is not None
                 and raw[track.label] < own.leave
                 and smoothed[track.label] < own.leave
-                and (timestamp - track.fall >= own.merge_gap - _INSTANT or last_start >= track.fall)
+                and (timestamp - track.fall >= own.merge_gap - INSTANT or last_start >= track.fall)
             ):
                 ended_now.append(self._ended(track, track.fall, source))
                 if own.cool_down:

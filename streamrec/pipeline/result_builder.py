@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from streamrec.events.detector import EventSettings
 from streamrec.events.motion_counts import MotionCounts
+from streamrec.events.places import Places, PlaceSettings
 from streamrec.events.recurrence import RecurrenceSettings
-from streamrec.events.tracker import EventTracker, ModelTrackers, Tracker
+from streamrec.events.tracker import Tracker, retune
 from streamrec.nn.config import ModelConfig
 from streamrec.runtime.recognizer import Recognizer, tracker_for, tracker_of
 from streamrec.types import Event, Frame, Prediction, Result
@@ -33,6 +34,8 @@ class ResultBuilder:
         configs = {"": configs} if isinstance(configs, ModelConfig) else configs
         self._events: Tracker = tracker_of(configs, events, source)
         self._counts = None if count is None else MotionCounts(count, source)
+        self._places: Places | None = None
+        self._source = source
         self._result: Result | None = None
 
     @classmethod
@@ -48,7 +51,12 @@ class ResultBuilder:
         made = cls.__new__(cls)
         made._events, made._result = tracker_for(recognizer, events, source), None
         made._counts = None if count is None else MotionCounts(count, source)
+        made._places, made._source = None, source
         return made
+
+    def placed(self, settings: PlaceSettings) -> None:
+        """Name the zones of events from now on, and report who crosses a line."""
+        self._places = Places(settings, self._source)
 
     def build(
         self,
@@ -69,7 +77,11 @@ class ResultBuilder:
         if self._result is not None and frame.segment != self._result.frame.segment:
             events = self._finish(self._result.frame.timestamp)
         found = self._events.step(prediction, frame.timestamp)
-        events += found if self._counts is None else self._counts.step(frame, found)
+        if self._counts is not None:
+            found = self._counts.step(frame, found)
+        if self._places is not None:
+            found = self._places.step(frame, prediction.people, found)
+        events += found
         repetitions, models = self._events.repetitions, self._events.models(prediction)
         motion = None if self._counts is None else self._counts.found
         if last:
@@ -94,10 +106,7 @@ class ResultBuilder:
 
     def retune(self, events: Mapping[str, EventSettings]) -> None:
         """Go on with other event settings, by model; from any thread. What runs goes on."""
-        if isinstance(self._events, ModelTrackers):
-            self._events.retune(events)
-        elif isinstance(self._events, EventTracker):
-            self._events.retune(next(iter(events.values())))
+        retune(self._events, events)
 
     def ending(self) -> Iterator[Result]:
         """The last result once more, with an end for what still runs; nothing where nothing runs."""
@@ -108,7 +117,9 @@ class ResultBuilder:
     def _finish(self, timestamp: float) -> tuple[Event, ...]:
         """End what runs; then all is forgotten."""
         ended = self._events.finish(timestamp)
-        return ended if self._counts is None else self._counts.finish(ended)
+        if self._counts is not None:
+            ended = self._counts.finish(ended)
+        return ended if self._places is None else self._places.finish(ended)
 
     def release(self) -> None:
         """Drop the last result, and with it its image: no frame follows."""

@@ -19,6 +19,7 @@ from streamrec.core.state import State
 from streamrec.core.text import printable
 from streamrec.errors import SourceError, StreamrecError, WrongValue
 from streamrec.events.detector import EventSettings
+from streamrec.events.places import PlaceSettings
 from streamrec.events.recurrence import RecurrenceSettings
 from streamrec.pipeline.capture import Reader
 from streamrec.pipeline.due_frames import DueFrames
@@ -133,6 +134,10 @@ class Camera:
     def retune(self, events: Mapping[str, EventSettings]) -> None:
         """Go on with other event settings, by model; from any thread. What runs goes on, and no state is lost."""
         self._builder.retune(events)
+
+    def placed(self, settings: PlaceSettings) -> None:
+        """Name the zones of its events, and report who crosses a line; in the thread that iterates the watcher."""
+        self._builder.placed(settings)
 
     # -- what follows is between the camera, its thread and its watcher
 

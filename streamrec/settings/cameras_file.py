@@ -18,10 +18,13 @@ from streamrec.core.model_names import check_names, names_of
 from streamrec.core.reading import MOST_SECRET, CannotRead, path_of, read_text
 from streamrec.core.redact import is_known, is_random, redact, secrets_of
 from streamrec.core.text import printable
-from streamrec.core.zones import Zone
+from streamrec.core.zones import Line, Zone
 from streamrec.errors import ModelError, SettingsError, StreamrecError
 from streamrec.events.detector import LIMITS, NUMBERS, EventSettings
+from streamrec.events.rules import Rule
 from streamrec.settings.evidence import Privacy
+from streamrec.settings.places import lines_of, zones_of
+from streamrec.settings.rules_table import rules_of
 from streamrec.settings.toml import no_such_key, parse_toml, read_toml
 from streamrec.settings.tuned_file import DEFAULT_MODEL, Tuned
 
@@ -40,7 +43,7 @@ _DEFAULT_KEYS = (
     *_LOGIN_KEYS,
     *_EVENT_KEYS,
 )
-_CAMERA_KEYS = ("name", "address", *_DEFAULT_KEYS, "region", "zone", "only", "address_file")
+_CAMERA_KEYS = ("name", "address", *_DEFAULT_KEYS, "region", "zone", "only", "line", "address_file")
 _SECRET_KEYS = ("password", "secret", "token")
 _SHOWN_KEYS = ("name", "file", "folder", "host")  # their values are shown, however random they are
 # Tables about what happens after an event; their keys are fields of the dataclasses that they become.
@@ -61,25 +64,10 @@ _VARIABLE = re.compile(r"\$\$|\$\{(\w+)\}")
 _SHORTEST_SECRET = 4  # letters: masking a shorter one would garble messages
 _MOST_CAMERAS = 1_000
 _SHARE = Limits(0, 1)  # of the frame
-_MOST_ZONES = 32
-_MOST_CORNERS = 64
-_LEAST_AREA = 0.0005  # of the frame
 _LONGEST_NAME = 200  # letters
 _LONGEST_ADDRESS = 4_096
 _LONGEST_PATH = 300  # letters of a quoted path
 _S = TypeVar("_S")
-
-
-def _are_corners(given: list[Any]) -> bool:
-    return 3 <= len(given) <= _MOST_CORNERS and all(
-        isinstance(one, list) and len(one) == 2 and all(_SHARE.holds(part) for part in one) for one in given
-    )
-
-
-def _area(polygon: tuple[tuple[float, float], ...]) -> float:
-    """Of the frame (the shoelace formula)."""
-    following = (*polygon[1:], polygon[0])
-    return abs(sum(x * v - u * y for (x, y), (u, v) in zip(polygon, following, strict=True))) / 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +85,9 @@ class CameraSettings:
     privacy: str = ""  # how much of its frames is kept: full, blur or none; "": as [evidence] has it
     # Left, top, width and height of the part that is watched, as parts of the frame; None: all of it.
     region: tuple[float, float, float, float] | None = None
-    zones: tuple[Zone, ...] = ()  # those that count: the named ones of ``only``, or all, and all that exclude
+    # Those that count: the named ones of ``only``, or all, and all that exclude or only name a place.
+    zones: tuple[Zone, ...] = ()
+    lines: tuple[Line, ...] = ()
     events: tuple[tuple[str, Any], ...] = ()  # settings that replace the models' own
     by_model: tuple[
         tuple[str, tuple[tuple[str, Any], ...]], ...
@@ -134,6 +124,7 @@ class WatchFile:
     secrets: tuple[str, ...] = field(repr=False)  # never shown
     read: tuple[Path, ...]  # the file itself and those that hold passwords
     private: tuple[Path, ...] = ()  # of these, those with secrets in clear text
+    rules: tuple[Rule, ...] = ()  # those that are enabled
     tables: tuple[tuple[str, dict[str, Any]], ...] = field(
         default=(), repr=False
     )  # the others, secrets filled in
@@ -175,7 +166,7 @@ def read_watchfile(
 
 def _watchfile(data: dict[str, Any], reader: _Reader) -> WatchFile:
     path = reader.path
-    reader.check_keys(data, ("defaults", "camera", *TABLES), "")
+    reader.check_keys(data, ("defaults", "camera", "rule", *TABLES), "")
     defaults, tables = data.get("defaults", {}), data.get("camera", [])
     if not isinstance(defaults, dict):
         raise SettingsError(f"{path.name}: defaults is no table; write [defaults]")
@@ -196,7 +187,8 @@ def _watchfile(data: dict[str, Any], reader: _Reader) -> WatchFile:
                 f"{path.name}: camera {camera.name!r}: name: it stands there twice; name each camera once"
             )
         names.add(camera.name)
-    return reader.file(data, tuple(TABLES), tuple(cameras))
+    rules = rules_of(data, cameras, reader)
+    return replace(reader.file(data, tuple(TABLES), tuple(cameras)), rules=rules)
 
 
 def read_settings(
@@ -214,7 +206,7 @@ def read_after(path: str | os.PathLike[str], environment: Mapping[str, str]) -> 
     path = path_of(os.fspath(path))
     reader, data = _Reader(path, environment, Tuned()), read_toml(path)
     with explain_errors(path.name):
-        reader.check_keys(data, ("defaults", "camera", *TABLES), "")
+        reader.check_keys(data, ("defaults", "camera", "rule", *TABLES), "")
         return reader.file(data, tuple(TABLES))
 
 
@@ -349,7 +341,8 @@ class _Reader:
             count=count,
             enabled=enabled,
             region=self.region(table.get("region"), where),
-            zones=self.zones(table, where),
+            zones=zones_of(table, where, self),
+            lines=lines_of(table, where, self),
             privacy=privacy,
             events=tuple(events.items()),
             by_model=by_model,
@@ -447,63 +440,6 @@ class _Reader:
             "region",
             f"give left, top, width and height as parts of the picture, like {example}, not {shortened(given)}",
         )
-
-    def zones(self, table: dict[str, Any], where: str) -> tuple[Zone, ...]:
-        """The zones that count."""
-        given = table.get("zone", [])
-        if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
-            raise self.wrong(where, "zone", "it is no list of tables; write [[camera.zone]]")
-        if len(given) > _MOST_ZONES:
-            raise self.wrong(where, "zone", f"there are {len(given)}; give at most {_MOST_ZONES}")
-        zones = [self.zone(one, where, number) for number, one in enumerate(given, 1)]
-        names = [zone.name for zone in zones]
-        for name in names:
-            if names.count(name) > 1:
-                raise self.wrong(
-                    where, f"zone {shortened(name)}", "there are two of this name; give each its own"
-                )
-        only = table.get("only")
-        if only is None:
-            return tuple(zones)
-        if not isinstance(only, list) or not only or not all(isinstance(name, str) for name in only):
-            raise self.wrong(where, "only", f'give a list of zones like ["till"], not {shortened(only)}')
-        included = tuple(zone.name for zone in zones if not zone.exclude)
-        for name in only:
-            if name not in included:
-                raise self.wrong(
-                    where,
-                    f"only: {shortened(name)[1:-1]}",
-                    no_such_key(name, included, what="zone that is watched"),
-                )
-        return tuple(zone for zone in zones if zone.exclude or zone.name in only)
-
-    def zone(self, table: dict[str, Any], where: str, number: int) -> Zone:
-        """One polygon."""
-        name = table.get("name")
-        if (
-            not isinstance(name, str)
-            or not name.strip()
-            or not name.isprintable()
-            or len(name) > _LONGEST_NAME
-        ):
-            raise self.wrong(where, f"zone {number}: name", f'give a name like "till", not {shortened(name)}')
-        own = f"{where}zone {name!r}: "
-        self.check_keys(table, ("name", "corners", "exclude"), own)
-        exclude = self.switch(table, "exclude", own, False)
-        corners = table.get("corners")
-        if not isinstance(corners, list) or not _are_corners(corners):
-            raise self.wrong(
-                own,
-                "corners",
-                f"give x and y of 3 to {_MOST_CORNERS} corners as parts of the picture, like "
-                f"[[0.1, 0.2], [0.5, 0.2], [0.3, 0.9]], not {shortened(corners)}",
-            )
-        polygon = tuple((float(x), float(y)) for x, y in corners)
-        if _area(polygon) < _LEAST_AREA:
-            raise self.wrong(
-                own, "corners", "there is hardly any picture between them; set them farther apart"
-            )
-        return Zone(name, polygon, exclude)
 
     def address(self, table: dict[str, Any], defaults: dict[str, Any], where: str) -> str:
         """The address with user and password in it; the defaults' where it may have a login and has none."""

@@ -123,7 +123,7 @@ def source_of(camera: CameraSettings, size: tuple[int, int] | None) -> Source:
     source = open_source(camera.address, retries=None, size=size)
     if isinstance(source, World):  # it stands for a camera
         source = World(replace(source.settings, live=True))
-    if camera.zones:  # they are parts of the whole frame
+    if any(zone.mask for zone in camera.zones):  # they are parts of the whole frame
         source = Zones(source, camera.zones)
     return source if camera.region is None else Region(source, camera.region)
 

@@ -6,18 +6,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from streamrec.teach.encoder import TeachableEncoder
 from streamrec.teach.examples import Example
 from streamrec.teach.fewshot import StatisticsCache, TeachReport
 
 WANTED = 3  # examples of a label
 NOTHING_SECONDS = 30.0  # less of nothing is too little
-_SAME = 0.35  # distance of two examples, in deviations between frames, under which they are alike
+# Distance of two examples, in deviations between frames, under which they are alike: in `gestures` two namings of one
+# showing are 0.1 to 0.2 apart, two showings 0.4 to 0.8.
+_SAME = 0.35
+_RANGE = 1.25  # of a person's size, the largest by the smallest, up to which they are equally far away
+_FAR = 0.12  # heights of the picture: who is smaller is far away, and better comes closer
 
 
-def advise(
-    examples: Sequence[Example], report: TeachReport, cache: StatisticsCache, encoder: TeachableEncoder
-) -> tuple[str, ...]:
+def advise(examples: Sequence[Example], report: TeachReport, cache: StatisticsCache) -> tuple[str, ...]:
     """What to do next, the most useful first."""
     found = []
     for label in report.labels:
@@ -33,19 +34,41 @@ def advise(
     ]
     for label, (right, judged) in report.by_label.items():
         if right < judged:
+            others = " and ".join(report.mistaken.get(label, ())) or "something else"
             found.append(
-                f"{judged - right} of {judged} examples of {label}, left out, were taken for something else: "
+                f"{judged - right} of {judged} examples of {label}, left out, were taken for {others}: "
                 f"show {label} more often, or remove a bad example"
             )
+    if report.false_events:
+        count = report.false_events
+        found.append(
+            f"{count} false alarm{'' if count == 1 else 's'} in {report.nothing_seconds:.0f} s of nothing: let the "
+            "camera see more of what mostly happens there, and say that it was nothing"
+        )
     for label in report.labels:
         own = [example for example in examples if example.label == label]
         if len(own) < WANTED:
             continue
+        nearer = _nearer(own)
         if (alike := _alike(own, cache)) > 1:
+            how = f", once from {nearer}" if nearer else ""
             found.append(
-                f"{len(own)} examples of {label}, {alike} of them alike: show it a little differently"
+                f"{len(own)} examples of {label}, {alike} of them alike: show it a little differently{how}"
+            )
+        elif nearer:
+            found.append(
+                f"all {len(own)} examples of {label} are from about the same distance: show it once from {nearer}"
             )
     return tuple(found)
+
+
+def _nearer(examples: Sequence[Example]) -> str:
+    """From where it should be shown too; empty: it was shown from several distances, or that is not known."""
+    sizes = [example.size for example in examples]
+    seen = [size for size in sizes if size is not None]
+    if len(seen) < len(sizes) or max(seen) > _RANGE * min(seen):
+        return ""
+    return "closer" if max(seen) < _FAR else "further away"
 
 
 def _times(count: int) -> str:

@@ -1,7 +1,7 @@
 """What a taught head is shown of other places: frames of daily life, exercises and streets, as statistics.
 
 So "none of these" is known before a minute of nothing was shown, and beside it. The file is made by
-``benchmarks/teach.py --background`` from data whose licence allows it; NOTICE names it.
+``benchmarks/few_shot.py --background`` from data whose licence allows it; NOTICE names it.
 """
 
 from __future__ import annotations

@@ -60,6 +60,8 @@ class Example:
     note: str = ""
     run: str = ""  # of which run of the stream: times of different runs do not compare
     pictures: tuple[bytes, ...] = field(default=(), repr=False)  # JPEG, the first to the last; only if asked
+    # (T,) float32 of the person: the body's length in heights of the picture, 0 where nobody is seen; None: not kept
+    sizes: np.ndarray | None = field(default=None, repr=False)
 
     @property
     def within(self) -> np.ndarray:
@@ -70,6 +72,15 @@ class Example:
     def seconds(self) -> float:
         """Its length."""
         return self.end - self.start
+
+    @property
+    def size(self) -> float | None:
+        """How large the person is, the median; None: that was not kept, or they are not seen half of the time."""
+        if self.sizes is None:
+            return None
+        within = self.sizes[self.within]
+        seen = within[within > 0]
+        return float(np.median(seen)) if 2 * len(seen) >= max(1, len(within)) else None
 
     def __repr__(self) -> str:
         return f"<Example {self.id}: {self.label}, {self.seconds:.1f} s from {self.start:.1f} s>"
@@ -139,6 +150,8 @@ class ExampleStore(Closing):
                 times=np.asarray(example.times, np.float64),
             )
             arrays = {"features": example.features.astype(np.float16), "times": example.times}
+            if example.sizes is not None:
+                arrays["sizes"] = example.sizes.astype(np.float16)
             arrays |= {
                 f"picture.{n}": np.frombuffer(data, np.uint8) for n, data in enumerate(example.pictures)
             }
@@ -277,6 +290,9 @@ class ExampleStore(Closing):
             times = arrays["times"].astype(np.float64)
             if features.shape != (len(times), self.kind.size) or not np.isfinite(features).all():
                 raise ValueError("features of another size")
+            sizes = arrays.get("sizes")  # missing in files of before
+            if sizes is not None and sizes.shape != times.shape:
+                raise ValueError("sizes of another length")
             pictures = sorted((n for n in arrays if n.startswith("picture.")), key=lambda n: int(n[8:]))
             self._examples[number] = Example(
                 said["label"],
@@ -291,6 +307,7 @@ class ExampleStore(Closing):
                 said.get("note", ""),
                 said.get("run", ""),
                 tuple(arrays[n].tobytes() for n in pictures),
+                None if sizes is None else sizes.astype(np.float32),
             )
             self._next = max(self._next, number + 1)
         elif record == "remove":

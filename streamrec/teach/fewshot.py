@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -61,6 +62,8 @@ class TeachReport:
     nothing_seconds: float
     false_per_hour: float | None  # None: nothing was never shown
     false_interval: tuple[float, float] | None  # of the rate, 95 %
+    # Of a label, what its examples were taken for that are not right, the most frequent first.
+    mistaken: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     advice: tuple[str, ...] = ()  # sentences
     seconds: float = 0.0  # that the fit took
 
@@ -313,17 +316,20 @@ def _report(
     counted = {label: sum(e.label == label for e in examples) for label in labels}
     means = np.zeros((len(labels), len(labels)))
     by_label: dict[str, tuple[int, int]] = {}
+    mistaken: dict[str, tuple[str, ...]] = {}
     for number, label in enumerate(labels):
         if not number or rows.counts[number] < 2:
             continue
-        right = judged = 0
-        for block in np.unique(rows.blocks[rows.targets == number]):
-            mean = probabilities[rows.blocks == block].mean(0)
-            means[number] += mean
-            right += int(mean.argmax() == number)
-            judged += 1
-        means[number] /= judged
-        by_label[label] = right, judged
+        found = np.array(
+            [
+                probabilities[rows.blocks == block].mean(0)
+                for block in np.unique(rows.blocks[rows.targets == number])
+            ]
+        )
+        means[number] = found.mean(0)
+        taken = Counter(labels[at] for at in found.argmax(1))
+        by_label[label] = taken.pop(label, 0), len(found)
+        mistaken[label] = tuple(name for name, _ in taken.most_common())
     right, judged = (sum(pair[n] for pair in by_label.values()) for n in (0, 1))
     false, hours = _false_events(probabilities, rows, head)
     rate = false / hours if hours else None
@@ -349,6 +355,7 @@ def _report(
         hours * 3600,
         rate,
         interval,
+        mistaken=mistaken,
         seconds=seconds,
     )
 

@@ -26,8 +26,13 @@ from streamrec.types import ActionEnded, ActionStarted, Event, Frame, ModelResul
 
 REPLAYED = 15.0  # seconds that a new head is given to find out what is running
 _ARRAYS = 5  # of the statistics' memory
+# In what the encoder remembers (nn/encoders/keypoints.py): of whom is followed how surely they are seen, and of their
+# body the logarithm of its length, and whether there is one.
+_STRENGTH, _LOG_SCALE, _KNOWN = 3, 55, 57
+_SEEN = 0.5  # of that strength
 
-Observer = Callable[[Frame, np.ndarray], None]  # called with each frame and its features (F,)
+Observer = Callable[[Frame, np.ndarray, float], None]
+# called with each frame, its features (F,), and how large the person is: the body's length in heights of the picture
 History = Callable[[str, float], tuple[np.ndarray, np.ndarray] | None]
 # (source, seconds) -> the times (T,) and features (T, F) of its last frames; None: unknown
 
@@ -83,7 +88,7 @@ class TaughtRecognizer(Recognizer):
         self._rates = Rates.of(encoder.config)
         self._head = FewShotHead.untaught(encoder.size) if head is None else head
         self._observe, self.history = observe, history
-        self._index = _features_index(joint)
+        self._index, self._person = _features_index(joint), _person_index(joint)
 
     @classmethod
     def over(
@@ -128,6 +133,15 @@ class TaughtRecognizer(Recognizer):
         """(N, F): of the last frame of each stream."""
         found: np.ndarray = state.head[self._index]
         return found
+
+    def size(self, state: State, frame: Frame) -> float:
+        """Of the person in a frame, after its step: the length of their trunk in heights of the picture; 0: nobody."""
+        who, body = state.cache[self._person : self._person + 2]
+        if who[0, _STRENGTH] < _SEEN or not body[0, _KNOWN]:
+            return 0.0
+        transform = self._encoder.config.transform
+        _, _, share, _ = transform.picture_in_input(*frame.image.shape[:2])
+        return float(np.exp(body[0, _LOG_SCALE])) / share
 
     @property
     def config(self) -> ModelConfig:
@@ -176,7 +190,7 @@ class TaughtRecognizer(Recognizer):
         steps = super().step_many(frames, states)
         if self._observe is not None:
             for frame, (_, state) in zip(frames, steps, strict=True):
-                self._observe(frame, self.features(state)[0])
+                self._observe(frame, self.features(state)[0], self.size(state, frame))
         return steps
 
     def _after(self, frames: Sequence[Frame], state: State, clock: np.ndarray, segment: np.ndarray) -> State:
@@ -210,6 +224,16 @@ def _features_index(joint: JointRecognizer) -> int:
         heads += len(part.engine.head_shapes)
         if len(joint.configs) - 1 in part.models:
             return heads - 1
+    raise ModelError("the encoder is in no pass")
+
+
+def _person_index(joint: JointRecognizer) -> int:
+    """Which of the caches holds whom the encoder follows (N, 4); the next one is their body (N, 58)."""
+    caches, number = 0, len(joint.configs) - 1
+    for part in joint._parts:
+        if number in part.models:
+            return caches + part.features[part.models.index(number)]
+        caches += len(part.engine.cache_shapes)
     raise ModelError("the encoder is in no pass")
 
 

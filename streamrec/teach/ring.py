@@ -24,6 +24,7 @@ class Moment:
     time: float  # seconds on the source's clock
     features: np.ndarray  # (F,) float32
     picture: bytes | None = None  # JPEG, where pictures are kept
+    size: float = 0.0  # of the person: the body's length in heights of the picture; 0: nobody is seen
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,6 +35,7 @@ class Stretch:
     features: np.ndarray  # (T, F)
     run: str  # names the segment
     pictures: tuple[bytes | None, ...] = ()
+    sizes: np.ndarray | None = None  # (T,) of the person
 
 
 class FeatureRing:
@@ -46,14 +48,16 @@ class FeatureRing:
         self.run = ""
         self._lock = threading.Lock()
 
-    def put(self, frame: Frame, features: np.ndarray, picture: bytes | None = None) -> None:
+    def put(
+        self, frame: Frame, features: np.ndarray, picture: bytes | None = None, size: float = 0.0
+    ) -> None:
         """The next frame. A new segment, or a clock that went back, begins anew."""
         with self._lock:
             last = self._moments[-1].time if self._moments else None
             if frame.segment != self._segment or (last is not None and frame.timestamp < last):
                 self._moments.clear()
                 self._segment, self.run = frame.segment, uuid.uuid4().hex[:12]
-            self._moments.append(Moment(frame.timestamp, features, picture))
+            self._moments.append(Moment(frame.timestamp, features, picture, size))
             while frame.timestamp - self._moments[0].time > self._seconds:
                 self._moments.popleft()
 
@@ -81,6 +85,7 @@ class FeatureRing:
             np.stack([m.features for m in found]),
             run,
             tuple(m.picture for m in found),
+            np.array([m.size for m in found], np.float32),
         )
 
     def example(self, label: str, start: float, end: float, *, source: str, made: float) -> Example | None:
@@ -104,4 +109,5 @@ class FeatureRing:
             made=made,
             run=stretch.run,
             pictures=tuple(shown[::step][:5]),
+            sizes=stretch.sizes,
         )

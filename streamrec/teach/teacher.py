@@ -170,7 +170,7 @@ class Teacher(Closing):
             examples = self._store.examples
             self._cache.forget([example.id for example in examples])
             head, report = fit(examples, self._cache, self._settings, self._encoder.background)
-            report = replace(report, advice=advise(examples, report, self._cache, self._encoder))
+            report = replace(report, advice=advise(examples, report, self._cache))
             return head, replace(report, seconds=time.perf_counter() - began)
 
     def use(self, head: FewShotHead, report: TeachReport | None = None) -> None:
@@ -227,15 +227,15 @@ class Teacher(Closing):
     def __repr__(self) -> str:
         return f"<Teacher of {', '.join(self.labels) or 'nothing yet'}: {len(self._store)} examples>"
 
-    def observe(self, frame: Frame, features: np.ndarray) -> None:
-        """Remember a frame by its features (F,); ``live`` calls it."""
+    def observe(self, frame: Frame, features: np.ndarray, size: float = 0.0) -> None:
+        """Remember a frame by its features (F,) and how large the person in it is; ``live`` calls it."""
         picture = _small(frame.image) if self._keep_pictures else None
         with self._lock:
             ring = self._rings.get(frame.source)
             if ring is None:
                 ring = self._rings[frame.source] = FeatureRing(self._remember)
             self._last = frame.source
-        ring.put(frame, features, picture)
+        ring.put(frame, features, picture, size)
 
     def history(self, source: str, seconds: float) -> tuple[np.ndarray, np.ndarray] | None:
         """Times (T,) and features (T, F) of a stream's last ``seconds``; None: nothing of it was seen."""

@@ -32,7 +32,7 @@ from streamrec.teach.corrections.records import (
     new_correction_id,
 )
 from streamrec.teach.corrections.store import CorrectionStore
-from streamrec.teach.corrections.thresholds import LOST, Heights, height_of, moved
+from streamrec.teach.corrections.thresholds import Heights, height_of, moved
 from streamrec.teach.corrections.watching import CorrectedRecognizer, Scores, fingerprint, is_same
 from streamrec.types import ActionEnded, Frame
 
@@ -180,7 +180,7 @@ class Corrections(Closing):
 
     def noted(self, entry: Entry) -> None:
         """An event has ended: its seconds are kept, for what may be said of it."""
-        if entry.ended is None:
+        if entry.ended is None or entry.rule is not None:
             return
         with self._lock:
             found = self._cut(entry)
@@ -234,6 +234,8 @@ class Corrections(Closing):
         ``truth``: what it was, where the verdict is ``other``. What was said of it before is replaced.
         """
         verdict = _verdict(verdict)
+        if entry.rule is not None:
+            raise WrongValue("a rule reports it: say it of the events that it rests on, or change the rule")
         if verdict is Verdict.missed:
             raise WrongValue("an event that is there was not missed: say right, wrong or other")
         truth = _label(truth, "what it was") if verdict is Verdict.other else ""
@@ -348,9 +350,7 @@ class Corrections(Closing):
                 if label in labels and label not in own.background:
                     about = [one for one in said if (one.model, one.label) == (model, label)]
                     heights = self._heights_of(about, model, label, labels, own, changes.get(model))
-                    # What was learned has used up what may be lost.
-                    lost = LOST if changes.get(model) is None else 0.0
-                    enters[label] = moved(own.of(label).enter, heights, lost=lost)
+                    enters[label] = moved(own.of(label).enter, heights)
             found[model] = with_enters(own, enters)
         return found
 
@@ -373,20 +373,36 @@ class Corrections(Closing):
                 by[one.verdict].append(self._height(one.id, moment, labels, settings, label, change))
             elif one.verdict is not Verdict.missed:
                 by[one.verdict].append(one.confidence)
-        known = self._known(model) if any(one.is_false for one in said) else ()
-        if isinstance(known, KnownEvents):
-            by[Verdict.right] += [
-                change.heights.get(str(n), 0.0)
-                if change is not None and str(n) in change.heights
-                else self._height(f"{model} {n}", moment, labels, settings, label, change)
-                for n, (name, moment) in enumerate(zip(known.labels, known.moments, strict=True))
-                if name == label and is_same(moment.print, self._prints.get(model, moment.print))
-            ]
         return Heights(
             wrong=(*by[Verdict.wrong], *by[Verdict.other]),
             right=tuple(by[Verdict.right]),
             missed=tuple(by[Verdict.missed]),
+            known=self._known_heights(model, label, labels, settings, change)
+            if any(one.is_false for one in said)
+            else (),
         )
+
+    def _known_heights(
+        self,
+        model: str,
+        label: str,
+        labels: tuple[str, ...],
+        settings: EventSettings,
+        change: Change | None,
+    ) -> tuple[float, ...]:
+        """The heights of the true events that the model brings along, and reports without a change."""
+        known, own = self._known(model), settings.of(label).enter
+        found = []
+        for n, (name, moment) in enumerate(zip(known.labels, known.moments, strict=True)):
+            if name != label or not is_same(moment.print, self._prints.get(model, moment.print)):
+                continue
+            height = self._height(f"{model} {n}", moment, labels, settings, label, None)
+            if height < own:
+                continue
+            if change is not None:
+                height = change.heights.get(str(n), height)
+            found.append(height)
+        return tuple(found)
 
     def _height(
         self,

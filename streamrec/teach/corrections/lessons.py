@@ -9,26 +9,25 @@ from typing import Any
 import numpy as np
 
 from streamrec.errors import SettingsError
-from streamrec.events.detector import EventDetector, EventSettings
-from streamrec.events.thresholds import with_enters
+from streamrec.events.detector import EventSettings
+from streamrec.events.thresholds import Starts, with_enters
 from streamrec.teach.corrections.known_events import KnownEvents
-from streamrec.teach.corrections.learned import Change, Examples, fit
+from streamrec.teach.corrections.learned import Change, Examples, Fits, Linear
 from streamrec.teach.corrections.moments import Moment
 from streamrec.teach.corrections.records import Correction, Verdict, new_correction_id
-from streamrec.teach.corrections.thresholds import LOST, height_of
-from streamrec.types import ActionStarted
+from streamrec.teach.corrections.thresholds import LOST, Heights, height_of, logit, moved
 
 LEAST = 3  # corrections that are learned from
-PULLS = (1.0, 0.1, 0.01)  # that are tried, the strongest first
-SHARES = (0.25, 0.5, 0.75, 1.0)  # of a fit, that are tried
+PULLS = (1.0, 0.1, 0.01, 0.001)  # that are tried, the strongest first
+SHARES = (0.5, 1.0)  # of a fit, that are tried
+SPREAD = 0.5  # logits around a threshold within which an event may come to lie on its other side
+KEPT = 4.0  # how much more a part of the true events is worth than the same part of the corrections
 FOLDS = 3  # of the corrections, and of the events that the model brings along
 SURE = 0.97  # the probability that an example asks for
 ACTIVE = 0.1  # probability from which on a frame of a wrong event is an example
 HELD = 1.0  # weight of a frame that holds the model in place
 LAG = 0.5  # seconds by which a score may follow what happens, or an event begin after its cause
-EACH_SAID, EACH_KNOWN = 12, 4  # frames of a correction, and of an event that the model brings along, at most
-
-Linear = tuple[np.ndarray, np.ndarray]  # weight (labels, D) and bias (labels,)
+EACH_SAID, EACH_KNOWN = 12, 8  # frames of a correction, and of an event that the model brings along, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +101,8 @@ def learn(
 
     Each correction and each true event is judged by a fit to the others, as alarm calibration judges its thresholds:
     what was learned from looks better than what comes. Of several strengths it takes the one with which the most
-    corrections are followed; never one with which more than ``LOST`` of the true events are no longer reported.
+    corrections are followed, by the thresholds that come of it; never one with which more than ``LOST`` of the true
+    events are no longer reported.
     """
     if len(said) < LEAST:
         raise SettingsError(
@@ -110,21 +110,14 @@ def learn(
             "the event was less than some minutes old, or is one of the last hundreds"
         )
     trial = _Trial(labels, settings, said, quiet, known)
-    best: tuple[float, float, float] | None = None
-    for pull in PULLS:
-        folds = [trial.fit(pull, fold) for fold in range(FOLDS)]
-        for share in SHARES:
-            judged = trial.judged(folds, share)
-            if judged is not None and (best is None or judged < best[0]):
-                best = judged, pull, share
-    if best is None:
+    tried = [found for pull in PULLS for share in SHARES if (found := trial.judged(pull, share)) is not None]
+    if not tried:
         raise SettingsError(
             f"{model}: what was said looks so much like the true events that it knows that it would forget some of "
             "them; the thresholds have moved as far as they may"
         )
-    _, pull, share = best
-    weight, bias = (share * part for part in trial.fit(pull))
-    heights = trial.heights([trial.fit(pull, fold) for fold in range(FOLDS)], share)
+    best = min(tried, key=lambda one: one.cost)
+    weight, bias = trial.fit(best.pull, best.share)
     change = Change(
         model,
         labels,
@@ -132,9 +125,19 @@ def learn(
         bias,
         id=new_correction_id(said[-1].correction.made),
         learned_from=tuple(one.correction.id for one in said),
-        heights=heights,
+        heights=best.heights,
     )
-    return change, Lesson(model, len(said), pull, share)
+    return change, Lesson(model, len(said), best.pull, best.share)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """One strength of the fit, judged on what was left out."""
+
+    pull: float
+    share: float
+    cost: float  # the part of corrections that is not followed and of true events that is lost; those near in part
+    heights: dict[str, float]  # of corrections by their ids, of known events by their numbers
 
 
 class _Trial:
@@ -152,43 +155,91 @@ class _Trial:
         self._common = next(iter(settings.values()))
         self._background = [n for n, label in enumerate(labels) if label in self._common.background]
         self._known = list(zip(known.labels, known.moments, strict=True))
-        self._known_reported = [reports(one, label, labels, self._common, None) for label, one in self._known]
-        self._right = [one.correction.verdict is Verdict.right and self._reported(one, None) for one in said]
+        # What the model does not report by itself cannot be lost.
+        self._kept = [reports(one, label, labels, self._common, None) for label, one in self._known]
+        self._right = [
+            one.correction.verdict is Verdict.right
+            and reports(one.moment, one.correction.label, labels, self._of(one), None)
+            for one in said
+        ]
+        self._fits: dict[int | None, Fits] = {}
+        self._fitted: dict[tuple[float, int | None], Linear] = {}
 
-    def fit(self, pull: float, fold: int | None = None) -> Linear:
-        """A fit to all, or to all but a fold of them."""
-        said = [one for n, one in enumerate(self._said) if n % FOLDS != fold]
-        moments = [one for n, (_, one) in enumerate(self._known) if n % FOLDS != fold]
-        held = held_examples(self._quiet, moments, self._said[0].moment.features.shape[1])
-        return fit(examples_of(said, held, self._labels, self._background), pull=pull)
+    def fit(self, pull: float, share: float, fold: int | None = None) -> Linear:
+        """A part of a fit to all, or to all but a fold of them."""
+        if fold not in self._fits:
+            said = [one for n, one in enumerate(self._said) if n % FOLDS != fold]
+            moments = [one for n, (_, one) in enumerate(self._known) if n % FOLDS != fold]
+            held = held_examples(self._quiet, moments, self._said[0].moment.features.shape[1])
+            self._fits[fold] = Fits(examples_of(said, held, self._labels, self._background))
+        if (pull, fold) not in self._fitted:
+            self._fitted[pull, fold] = self._fits[fold].with_pull(pull)
+        weight, bias = self._fitted[pull, fold]
+        return share * weight, share * bias
 
-    def judged(self, folds: Sequence[Linear], share: float) -> float | None:
-        """How many corrections are not followed; None: too many true events are forgotten."""
-        changes = [(share * weight, share * bias) for weight, bias in folds]
-        lost = sum(
-            reported and not reports(one, label, self._labels, self._common, changes[n % FOLDS])
-            for n, ((label, one), reported) in enumerate(zip(self._known, self._known_reported, strict=True))
-        )
-        here = [self._reported(one, changes[n % FOLDS]) for n, one in enumerate(self._said)]
-        right = sum(self._right)
-        if (
-            lost > LOST * sum(self._known_reported)
-            or right - sum(reported for reported, was in zip(here, self._right, strict=True) if was)
-            > LOST * right
-        ):
+    def judged(self, pull: float, share: float) -> _Tried | None:
+        """How many corrections are not followed by the thresholds that come of it; None: it forgets too much."""
+        changes = [self.fit(pull, share, fold) for fold in range(FOLDS)]
+        if self._forgets(changes):
             return None
-        return sum(
-            reported == one.correction.is_false for reported, one in zip(here, self._said, strict=True)
-        )
+        heights = self._heights(changes)
+        enters = self._enters(heights)
+        strictest: dict[str, float] = {}
+        for (_, label), enter in enters.items():
+            strictest[label] = max(enter, strictest.get(label, 0.0))
+        lost, gone, bad, faint = 0, 0, 0.0, 0.0
+        for n, ((label, _), kept) in enumerate(zip(self._known, self._kept, strict=True)):
+            enter = strictest.get(label, self._common.of(label).enter)
+            lost += kept and heights[str(n)] < enter
+            faint += kept * _share_below(heights[str(n)], enter)
+        for one, was in zip(self._said, self._right, strict=True):
+            about = one.correction
+            enter, height = enters[about.camera, about.label], heights[about.id]
+            gone += was and height < enter
+            below = _share_below(height, enter)
+            bad += 1.0 - below if about.is_false else below
+        if lost > LOST * sum(self._kept) or gone > LOST * sum(self._right):
+            return None
+        cost = bad / len(self._said) + KEPT * faint / max(1, sum(self._kept))
+        return _Tried(pull, share, cost, heights)
 
-    def heights(self, folds: Sequence[Linear], share: float) -> dict[str, float]:
-        """The highest threshold at which each is reported: corrections by their ids, known events by their numbers."""
-        changes = [(share * weight, share * bias) for weight, bias in folds]
+    def _forgets(self, changes: Sequence[Linear]) -> bool:
+        """Whether too many known events are lost at the thresholds as they are: a quick look before the long one."""
+        lost = 0
+        for n, ((label, one), kept) in enumerate(zip(self._known, self._kept, strict=True)):
+            lost += kept and not reports(one, label, self._labels, self._common, changes[n % FOLDS])
+            if lost > LOST * sum(self._kept):
+                return True
+        return False
+
+    def _enters(self, heights: Mapping[str, float]) -> dict[tuple[str, str], float]:
+        """The thresholds that come of these heights, by camera and label of what was said."""
+        found = {}
+        for camera, label in dict.fromkeys((s.correction.camera, s.correction.label) for s in self._said):
+            by: dict[Verdict, list[float]] = {verdict: [] for verdict in Verdict}
+            for one in self._said:
+                if (one.correction.camera, one.correction.label) == (camera, label):
+                    by[one.correction.verdict].append(heights[one.correction.id])
+            known = tuple(
+                heights[str(n)]
+                for n, ((name, _), kept) in enumerate(zip(self._known, self._kept, strict=True))
+                if kept and name == label
+            )
+            enter = self._settings.get(camera, self._common).of(label).enter
+            wrong = (*by[Verdict.wrong], *by[Verdict.other])
+            found[camera, label] = moved(
+                enter, Heights(wrong, tuple(by[Verdict.right]), tuple(by[Verdict.missed]), known)
+            )
+        return found
+
+    def _heights(self, changes: Sequence[Linear]) -> dict[str, float]:
+        """The highest threshold at which each is reported, with the change that did not see it."""
         found = {}
         for n, one in enumerate(self._said):
-            label, settings = one.correction.label, self._of(one)
             scores = one.moment.changed(*changes[n % FOLDS])
-            found[one.correction.id] = height_of(one.moment.times, scores, self._labels, settings, label)
+            found[one.correction.id] = height_of(
+                one.moment.times, scores, self._labels, self._of(one), one.correction.label
+            )
         for n, (label, moment) in enumerate(self._known):
             scores = moment.changed(*changes[n % FOLDS])
             found[str(n)] = height_of(moment.times, scores, self._labels, self._common, label)
@@ -197,8 +248,10 @@ class _Trial:
     def _of(self, one: Said) -> EventSettings:
         return self._settings.get(one.correction.camera, self._common)
 
-    def _reported(self, one: Said, change: Linear | None) -> bool:
-        return reports(one.moment, one.correction.label, self._labels, self._of(one), change)
+
+def _share_below(height: float, enter: float) -> float:
+    """How surely an event of this height is below a threshold, 0 to 1."""
+    return float(1.0 / (1.0 + np.exp((logit(height) - logit(enter)) / SPREAD)))
 
 
 def held_examples(
@@ -268,11 +321,11 @@ def reports(
     change: Linear | None,
 ) -> bool:
     """Whether an event of the label is reported in these seconds."""
-    if label not in labels or moment.scores.shape[1] != len(labels):
+    if label not in labels or label in settings.background or moment.scores.shape[1] != len(labels):
         return False
     scores = moment.scores if change is None else moment.changed(*change)
-    found = EventDetector(labels, settings).replay(moment.times.tolist(), scores)
-    return any(isinstance(event, ActionStarted) and event.label == label for _, event in found)
+    own = settings.of(label)
+    return Starts(moment.times, scores[:, labels.index(label)], own).at(own.enter)
 
 
 def _count(

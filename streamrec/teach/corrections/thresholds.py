@@ -8,7 +8,8 @@ the heights of all that was wrong reports none of it again; one at or below the 
   a single click moves it half.
 - **Down.** Events that were missed pull it down the same way, by ``DOWN`` at most, and never below what was wrong.
 - **Kept.** It is never above the heights of the events that are known to be true: those that a person called right, and
-  those that the model brings along. A part of ``LOST`` of them may be given up.
+  those that the model brings along. A part of ``LOST`` of either may be given up: of forty or more there is one that
+  nothing tells from what is wrong here, and it would hold everything.
 
 More wrong events never lower it, more right or missed ones never raise it, and with none it is the model's own.
 """
@@ -17,21 +18,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from streamrec.events.detector import EventDetector, EventSettings
-from streamrec.events.thresholds import with_enters
-from streamrec.types import ActionStarted
+from streamrec.events.detector import EventSettings
+from streamrec.events.thresholds import Starts
 
 MARGIN = math.log(2.0)  # in logits, above the highest wrong event
 DOWN = 1.0  # logits below the own threshold, at most
 UP = 6.0  # logits above it, at most
 STRICTEST = 0.9999  # as in alarm calibration
-LOST = (
-    0.025  # of the true events may fall below the threshold: few are known, and others may lose twice as many
-)
+LOST = 0.025  # of the true events may fall below the threshold, rounded down: of fewer than 40 none
 STEPS = 12  # of the search for a height: to 0.005 logits
 BELOW = 1e-3  # logits by which a threshold is under a height that it keeps
 
@@ -41,12 +39,13 @@ class Heights:
     """The heights of what was said about one label, as probabilities; 0: it is reported at no threshold."""
 
     wrong: tuple[float, ...] = ()
-    right: tuple[float, ...] = ()  # called right, or brought along by the model
+    right: tuple[float, ...] = ()  # called right
     missed: tuple[float, ...] = ()
+    known: tuple[float, ...] = ()  # true ones that the model brings along, and reports without corrections
 
 
-def moved(enter: float, heights: Heights, *, lost: float = LOST) -> float:
-    """The threshold of a label after what was said; ``enter`` is its own, ``lost`` the part that may be given up.
+def moved(enter: float, heights: Heights) -> float:
+    """The threshold of a label after what was said; ``enter`` is its own.
 
     >>> moved(0.6, Heights())
     0.6
@@ -55,17 +54,18 @@ def moved(enter: float, heights: Heights, *, lost: float = LOST) -> float:
     >>> moved(0.6, Heights(wrong=(0.8,), right=(0.7,))), moved(0.6, Heights(missed=(0.5,)))
     (0.6997, 0.5503)
     """
-    own = _logit(enter)
-    wrong = sorted(_logit(height) for height in heights.wrong if height >= enter)
-    true = sorted(map(_logit, (*heights.right, *(height for height in heights.missed if height >= enter))))
-    below = sorted(map(_logit, (height for height in heights.missed if height < enter)))
+    own = logit(enter)
+    wrong = sorted(logit(height) for height in heights.wrong if height >= enter)
+    right = (*heights.right, *(height for height in heights.missed if height >= enter))
+    below = sorted(map(logit, (height for height in heights.missed if height < enter)))
     missed = [height for height in below if height >= own - DOWN]  # the others cannot be reached
     at = own
     if wrong:
         at += (wrong[-1] + MARGIN - own) * len(wrong) / (len(wrong) + 1)
-    at = min(at, own + UP, _logit(STRICTEST))
-    if true:
-        at = min(at, max(true[int(lost * len(true))] - BELOW, own))
+    at = min(at, own + UP, logit(STRICTEST))
+    for true in (sorted(map(logit, right)), sorted(map(logit, heights.known))):
+        if true:
+            at = min(at, max(true[int(LOST * len(true))] - BELOW, own))
     if missed:
         down = own + (missed[0] - BELOW - own) * len(missed) / (len(missed) + 1)
         at = min(at, max(down, wrong[-1] + BELOW) if wrong else down)
@@ -87,33 +87,27 @@ def height_of(
     >>> height_of(times, scores, ("idle", "wave"), EventSettings(background=("idle",)), "wave")
     0.899
     """
-    peak = float(scores[:, labels.index(label)].max()) if len(scores) else 0.0
-    only = replace(settings, background=tuple(one for one in labels if one != label))
-    low, high = _logit(0.01), _logit(min(peak, STRICTEST))
-    if high <= low or not _reports(times, scores, labels, only, label, low):
+    if not len(scores) or label in settings.background:
+        return 0.0
+    of_label = scores[:, labels.index(label)]
+    starts = Starts(times, of_label, settings.of(label))
+    low, high = logit(0.01), logit(min(float(of_label.max()), STRICTEST))
+    if high <= low or not starts.at(_share(low)):
         return 0.0
     for _ in range(STEPS):
         middle = (low + high) / 2
-        if _reports(times, scores, labels, only, label, middle):
+        if starts.at(_share(middle)):
             low = middle
         else:
             high = middle
-    return round(1 / (1 + math.exp(-low)), 4)
+    return round(_share(low), 4)
 
 
-def _reports(
-    times: Sequence[float] | np.ndarray,
-    scores: np.ndarray,
-    labels: tuple[str, ...],
-    settings: EventSettings,
-    label: str,
-    logit: float,
-) -> bool:
-    detector = EventDetector(labels, with_enters(settings, {label: 1 / (1 + math.exp(-logit))}))
-    found = detector.replay(np.asarray(times).tolist(), scores)
-    return any(isinstance(event, ActionStarted) for _, event in found)
+def _share(at: float) -> float:
+    return 1 / (1 + math.exp(-at))
 
 
-def _logit(share: float) -> float:
+def logit(share: float) -> float:
+    """The logit of a probability, within what thresholds may be."""
     share = min(max(share, 1e-4), STRICTEST)
     return math.log(share / (1 - share))

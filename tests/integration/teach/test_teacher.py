@@ -8,12 +8,22 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from streamrec import Recognizer, StreamRecognizer, Teacher, open_models, results, results_of
+from streamrec import (
+    Recognizer,
+    StreamRecognizer,
+    Teacher,
+    World,
+    WorldSettings,
+    open_models,
+    results,
+    results_of,
+)
 from streamrec.errors import ModelError, TeachError
 from streamrec.teach.live import FewShotHead
 from streamrec.types import ActionEnded, ActionStarted, Frame, Source
@@ -318,3 +328,19 @@ def test_three_examples_of_one_person_are_told_of_another():
             told = own_events(teacher.results(str(GESTURES / label / "p2_t1.avi")))
             right += {name for _, name in told} == {label}
         assert right == 3
+
+
+def test_how_large_the_person_is_is_kept_with_an_example():
+    """A drawn person, and the same pictures with as much again below: the person is half as large then."""
+    world = World(WorldSettings(actions=("idle",), seconds=1.2, fps=FPS, width=256, height=192, seed=5))
+    sizes = []
+    for spare in (0, 192):
+        with Teacher(None) as teacher:
+            state = teacher.live.initial_state()
+            for frame in world:
+                image = np.pad(frame.image, ((0, spare), (0, 0), (0, 0)), mode="edge")
+                _, state = teacher.live.step(replace(frame, image=image), state)
+            sizes.append(teacher.example("idle", seconds=1.0).size)
+    assert sizes[0] is not None
+    assert 0.1 < sizes[0] < 0.5
+    assert sizes[1] == pytest.approx(sizes[0] / 2, rel=0.2)

@@ -272,14 +272,15 @@ def test_the_guide_names_every_key_and_its_example_is_right(tmp_path):
     table = guide.partition("| key |")[2].partition("\n\n")[0]
     cells = [row.split("|")[1] for row in table.splitlines()[1:] if row.startswith("| `")]
     assert {key for cell in cells for key in re.findall(r"`(\w+)`", cell)} == set(_CAMERA_KEYS)
-    example, zones, several = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)
+    example, zones, lines, several = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "yard").write_text("of-the-yard")
     entrance, yard = read(tmp_path, example, CAMERA_PASSWORD="of-all").cameras
     assert entrance.address == "rtsp://viewer:of-all@192.168.1.20/stream1"
     assert yard.address == "rtsp://viewer:of-the-yard@192.168.1.21/stream1"
     assert yard.event_settings(EventSettings()) == EventSettings(enter=0.8, shortest=1.0)
-    (shop,) = read(tmp_path, zones).cameras
+    (shop,) = read(tmp_path, zones + lines).cameras
+    assert [label for line in shop.lines for label in line.labels] == ["door in", "door out"]
     assert [(zone.name, zone.exclude) for zone in shop.zones] == [("till", False), ("screen", True)]
     (hall,) = read(tmp_path, several).cameras
     assert hall.models == ("fight", "fall")

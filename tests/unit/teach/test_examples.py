@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,16 @@ def test_examples_are_there_next_week(tmp_path):
     np.testing.assert_array_equal(again.times, first.times)
     assert (again.start, again.end, again.source, again.made, again.run) == (5.0, first.end, "door", 7.0, "r")
     assert found.notes == ()
+
+
+def test_the_persons_size_is_kept_and_files_of_before_have_none(tmp_path):
+    path = tmp_path / "mine.teach"
+    plain = an_example()  # as an earlier version wrote it
+    with ExampleStore(path, KIND) as store:
+        store.add(replace(plain, sizes=np.full(len(plain.times), 0.25, np.float32)))
+        store.add(plain)
+    sized, before = reopened(path).examples
+    assert (sized.size, before.size, before.sizes) == (0.25, None, None)
 
 
 def test_removed_restored_and_relabelled_examples_stay_so(tmp_path):

@@ -1,0 +1,171 @@
+"""Where in the image an event began, and who crosses a line: zones and lines of one stream."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from streamrec.core.image import brightness
+from streamrec.core.zones import Corner, Line, Zone, within, zone_within
+from streamrec.types import ActionEnded, ActionStarted, Event, Frame, Person
+
+_ANKLES = (15, 16)
+_SURE = 0.3  # of a keypoint
+_CLEAR = (
+    0.02  # of the image: feet nearer to a line are on neither side, so that nobody crosses it by trembling
+)
+_MOTION_SECONDS = 1.0  # over which motion is averaged
+_GRID = (12, 16)  # rows, columns of ``brightness``
+_FINE = 16  # parts of a cell, each way
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaceSettings:
+    """The places of one camera, in parts of its whole image; ``region`` is what was cut out of it afterwards."""
+
+    zones: tuple[Zone, ...] = ()
+    lines: tuple[Line, ...] = ()
+    region: tuple[float, float, float, float] | None = None
+
+
+class Places:
+    """Names the zones of events, and reports who crosses a line. It remembers, so keep one a stream.
+
+    An event is in the zone that holds the feet of its person; without a person of its own, in the zone with most of the
+    people in the frame; where people are not followed, in the zone with most motion during the last second, if there is
+    more than in the rest of the image. Of two zones that fit, the one that is named first counts. Its end names the
+    same zone.
+    """
+
+    def __init__(self, settings: PlaceSettings, source: str = "") -> None:
+        zones, lines = settings.zones, settings.lines
+        if settings.region is not None:
+            region = settings.region
+            zones = tuple(zone_within(region, zone) for zone in zones)
+            lines = tuple(
+                replace(line, ends=(within(region, line.ends[0]), within(region, line.ends[1])))
+                for line in lines
+            )
+        self._zones = tuple(zone for zone in zones if not zone.exclude)
+        self._lines, self._source = lines, source
+        self._cells = [_cells_of(zone) for zone in self._zones]
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._running: dict[tuple[str, str, int | None], str] = {}  # zones of events, as they began
+        # Where each person was last clear of each line: (person, line) -> feet.
+        self._feet: dict[tuple[int, str], Corner] = {}
+        self._before: tuple[float, np.ndarray] | None = None  # time and brightness of the last frame
+        self._motion = np.zeros(_GRID, np.float32)
+
+    def step(
+        self, frame: Frame, people: Sequence[Person] | None, events: Iterable[Event]
+    ) -> tuple[Event, ...]:
+        """The same events with their zones, then those who cross a line: each begins and ends at once."""
+        if people is None and self._zones:
+            self._follow_motion(frame)
+        return (*(self._placed(event, people) for event in events), *self._crossings(frame, people or ()))
+
+    def finish(self, events: Iterable[Event]) -> tuple[Event, ...]:
+        """The ends of what runs, with their zones; then all is forgotten."""
+        placed = tuple(self._placed(event, ()) for event in events)
+        self.reset()
+        return placed
+
+    def _placed(self, event: Event, people: Sequence[Person] | None) -> Event:
+        key = event.model, event.label, event.person
+        if isinstance(event, ActionEnded):
+            zone = self._running.pop(key, "")
+        else:
+            zone = self._running[key] = self._zone_of(event, people)
+        return replace(event, zone=zone) if zone else event
+
+    def _zone_of(self, event: ActionStarted, people: Sequence[Person] | None) -> str:
+        if event.box is not None:
+            return self._zone_at(feet_of(event.box, event.keypoints))
+        if people is None:
+            return self._zone_of_motion()
+        found = [self._zone_at(feet_of(person.box, person.keypoints)) for person in people]
+        counts = {zone.name: found.count(zone.name) for zone in self._zones}
+        best = max(counts, key=lambda name: counts[name], default="")
+        return best if counts.get(best) else ""
+
+    def _zone_at(self, point: Corner) -> str:
+        return next((zone.name for zone in self._zones if zone.holds(*point)), "")
+
+    def _follow_motion(self, frame: Frame) -> None:
+        now = brightness(frame.image)
+        if self._before is not None and frame.timestamp > self._before[0]:
+            keep = math.exp((self._before[0] - frame.timestamp) / _MOTION_SECONDS)
+            moved = np.abs(now - self._before[1]).reshape(_GRID)
+            self._motion = keep * self._motion + (1 - keep) * moved
+        self._before = frame.timestamp, now
+
+    def _zone_of_motion(self) -> str:
+        usual = float(self._motion.mean())
+        if not usual:
+            return ""
+        means = [float((self._motion * cells).sum()) for cells in self._cells]
+        best = max(range(len(means)), key=lambda n: means[n], default=-1)
+        return self._zones[best].name if best >= 0 and means[best] >= 0.999 * usual else ""
+
+    def _crossings(self, frame: Frame, people: Sequence[Person]) -> list[Event]:
+        if not self._lines:
+            return []
+        here = {person.id for person in people}
+        found: list[Event] = []
+        for person in people:
+            feet = feet_of(person.box, person.keypoints)
+            for line in self._lines:
+                side = line.side(*feet)
+                if abs(side) < _CLEAR:
+                    continue
+                before = self._feet.get((person.id, line.name))
+                self._feet[person.id, line.name] = feet
+                if before is None or not line.is_crossed(before, feet):
+                    continue
+                if label := line.label(forward=side > 0):
+                    found += self._crossed(label, frame, person)
+        if len(self._feet) > 64 * len(self._lines):  # of people who left
+            self._feet = {key: feet for key, feet in self._feet.items() if key[0] in here}
+        return found
+
+    def _crossed(self, label: str, frame: Frame, person: Person) -> tuple[Event, Event]:
+        zone = self._zone_at(feet_of(person.box, person.keypoints))
+        began = ActionStarted(
+            label, frame.timestamp, person.score, self._source, person=person.id, box=person.box,
+            keypoints=person.keypoints, zone=zone,
+        )  # fmt: skip
+        ended = ActionEnded(
+            label, frame.timestamp, frame.timestamp, person.score, self._source, person=person.id,
+            box=person.box, keypoints=person.keypoints, zone=zone,
+        )  # fmt: skip
+        return began, ended
+
+
+def feet_of(box: Sequence[float], keypoints: np.ndarray | None) -> Corner:
+    """x and y of where a person stands: between the ankles that are seen, or else the middle of the box's lower side.
+
+    >>> feet_of((0.1, 0.4, 0.9, 0.6), None)
+    (0.5, 0.9)
+    """
+    if keypoints is not None:
+        seen = [keypoints[n] for n in _ANKLES if keypoints[n][2] >= _SURE]
+        if seen:
+            return float(np.mean([one[1] for one in seen])), float(np.mean([one[0] for one in seen]))
+    return (box[1] + box[3]) / 2, box[2]
+
+
+def _cells_of(zone: Zone) -> np.ndarray:
+    """(12, 16) float32: the weights of the cells for the mean over a zone."""
+    rows, columns = _GRID[0] * _FINE, _GRID[1] * _FINE
+    fine = np.zeros((rows, columns), np.float32)
+    corners = np.round(np.array(zone.corners) * (columns, rows)).astype(np.int32)
+    cv2.fillPoly(fine, [corners], 1.0)
+    cells = cv2.resize(fine, (_GRID[1], _GRID[0]), interpolation=cv2.INTER_AREA)
+    return cells / max(float(cells.sum()), 1e-6)
