@@ -11,16 +11,18 @@ from pathlib import Path
 
 # Models this small are quickest with one thread, and the tests share the machine with servers of their own.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# Images of containers forbid compiled modules; here each worker, and each process that a test starts, would compile all
-# tests and the whole package anew.
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-sys.dont_write_bytecode = False
 
 import pytest
 
 from tests.helpers.commands import main_here  # noqa: F401
 from tests.helpers.graphs import in_children, kept_graphs, version
 from tests.helpers.paths import DATA
+
+
+def pytest_configure() -> None:
+    """Images of containers forbid to keep compiled modules: each process of a test would compile the package anew."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
 
 
 @pytest.fixture(autouse=True)

@@ -4,8 +4,8 @@ The export of even a tiny model takes seconds, and the graph depends on its arch
 number of its labels, but in shapes. A graph is kept without its weights in pytest's cache, which all workers share, as
 long as neither the code that makes graphs nor torch changes (``version``), and is filled with those of the model that
 asks for it. Of several workers that need the same graph at the same time one exports it, and the others wait.
-``site/sitecustomize.py`` does the same in processes that tests start. ``test_graph_passes.py`` shows that such a graph is
-the one that an export gives.
+``site/sitecustomize.py`` does the same in processes that tests start. ``test_graph_passes.py`` shows that such a graph
+is the one that an export gives.
 """
 
 from __future__ import annotations
