@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -19,6 +19,7 @@ from streamrec.events.places import PlaceSettings
 from streamrec.events.recurrence import RecurrenceSettings
 from streamrec.nn.config import ModelConfig
 from streamrec.notify.dispatcher import Dispatcher, DispatchSettings
+from streamrec.notify.rule_runner import ReadyRules
 from streamrec.pipeline.watcher import Watcher
 from streamrec.runtime.checkpoint import model_file
 from streamrec.runtime.joint import pace_notes
@@ -52,6 +53,7 @@ class Plan:
     cameras: tuple[Prepared, ...]  # those that are new or changed
     recognizers: dict[Models, Recognizer]  # of all that are to run
     notes: list[str]  # probable mistakes
+    rules: ReadyRules = field(default_factory=ReadyRules)
 
 
 class Roster:
@@ -93,11 +95,15 @@ class Roster:
             for name, config in zip(names, configs_of(one).values(), strict=True)
         }
         check_defaults(file, configs)
+        rules = ReadyRules()
+        if self._dispatcher is not None:
+            rules = self._dispatcher.prepare_rules(file.rules, [camera.name for camera in wanted])
         return Plan(
             file=file,
             after=after,
             cameras=cameras,
             recognizers=recognizers,
+            rules=rules,
             notes=[
                 *notes_on(file, configs),
                 *_unknown_names(after, file, configs),
@@ -144,6 +150,8 @@ class Roster:
         wanted = {camera.name for camera in plan.file.cameras if camera.enabled}
         gone = [name for name in self._running if name not in wanted]
         changed = [one.settings.name for one in plan.cameras if one.settings.name in self._running]
+        if self._dispatcher is not None:
+            self._dispatcher.use_rules(plan.rules)
         for name in (*gone, *changed):
             self._watcher.remove(name)
             if name in gone and self._dispatcher is not None:

@@ -69,6 +69,8 @@ class WatchJob:
             file = self.in_force.read()
             changes.follow(file.read)
             after = self.after_events(file)
+            if file.rules:
+                after = after.with_history_beside(file.path)
             written = {"--jsonl": self.jsonl, **after.outputs}
             cameras = [camera for camera in file.cameras if camera.enabled]
             keep_inputs(
@@ -158,7 +160,8 @@ class _Watching:
             stack.callback(lines.close)
             views.append(lines)
         terminal.warn(file)
-        self._dispatcher = stack.enter_context(Dispatcher(after, terminal.log))
+        self._ruled = bool(file.rules)  # and so there is a history
+        self._dispatcher = stack.enter_context(Dispatcher(after, terminal.log, remember=job.web is not None))
         self._live = None
         corrections = open_corrections(after, terminal.log, page=job.web is not None)
         if corrections is not None:
@@ -262,7 +265,8 @@ class _Watching:
         file = self._job.in_force.read()
         # The old secrets may still be printed, the new ones already.
         self._terminal.secrets = tuple({*self._terminal.secrets, *file.secrets})
-        return self._roster.prepare(file, self._job.after_events(file))
+        after = self._job.after_events(file)
+        return self._roster.prepare(file, after.with_history_beside(file.path) if self._ruled else after)
 
     def _apply(self, plan: Plan, changes: Changes, *, asked: bool) -> None:
         done = self._roster.apply(plan)

@@ -27,6 +27,8 @@ class State:
     strangeness: Any = None  # (N,) float32, as Prediction.strangeness; None: not known
     # Who is followed: the arrays of ``events.people.tracker.Tracks``, each (N, ...); (): people were not asked for.
     tracks: tuple[Any, ...] = ()
+    # What is remembered and said of each who is followed: (N, tracks + 1, ...), nobody last; (): not asked for.
+    persons: tuple[Any, ...] = ()
 
     @property
     def h(self) -> Any:
@@ -61,6 +63,7 @@ class State:
         if self.strangeness is not None:
             named["strangeness"] = self.strangeness
         named |= {f"tracks.{i}": array for i, array in enumerate(self.tracks)}
+        named |= {f"persons.{i}": array for i, array in enumerate(self.persons)}
         return save({name: np.ascontiguousarray(array) for name, array in named.items()})
 
     @classmethod
@@ -80,6 +83,7 @@ class State:
                 phase=named.get("phase"),
                 strangeness=named.get("strangeness"),
                 tracks=_numbered(named, "tracks"),
+                persons=_numbered(named, "persons"),
             )
         except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise StateError("these bytes are no saved state; pass what State.to_bytes returned") from error
@@ -89,7 +93,7 @@ class State:
     def _check_arrays(self) -> None:
         """Whether the arrays are of one number of streams, and of numbers; raises ``StateError``."""
         streams = self.clock.shape[0] if self.clock.ndim == 1 else 0
-        kept = [*self.head, *self.cache, *self.tracks]
+        kept = [*self.head, *self.cache, *self.tracks, *self.persons]
         outputs = [
             self.probabilities,
             *(array for array in (self.phase, self.strangeness) if array is not None),
@@ -129,6 +133,7 @@ def stack(states: Sequence[State]) -> State:
             else np.concatenate([s.strangeness for s in states])
         ),
         tracks=tuple(np.concatenate(arrays) for arrays in zip(*(s.tracks for s in states), strict=True)),
+        persons=tuple(np.concatenate(arrays) for arrays in zip(*(s.persons for s in states), strict=True)),
     )
 
 
@@ -147,6 +152,7 @@ def unstack(state: State) -> list[State]:
             phase=None if state.phase is None else state.phase[i : i + 1],
             strangeness=None if state.strangeness is None else state.strangeness[i : i + 1],
             tracks=tuple(array[i : i + 1] for array in state.tracks),
+            persons=tuple(array[i : i + 1] for array in state.persons),
         )
         for i in range(len(state))
     ]

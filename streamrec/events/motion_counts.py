@@ -60,6 +60,9 @@ class MotionCounts:
 
     def _counted(self, events: Iterable[Event]) -> Iterable[Event]:
         for event in events:
+            if event.person is not None:  # what repeats in the picture may be somebody else
+                yield event
+                continue
             key = event.model, event.label
             found = self.found
             if isinstance(event, ActionStarted):

@@ -425,7 +425,7 @@ def _step_count(rule: Rule, moment: Moment, state: Waiting) -> tuple[list[Report
     for event in moment.changes:
         if event.ended is not None or not rule.when.fits(event):
             continue
-        events = [one for one in events if event.started - one.started <= rule.within + _INSTANT]
+        events = [one for one in events if abs(event.started - one.started) <= rule.within + _INSTANT]
         events.append(event)
         if len(events) >= rule.count:
             report = Report(
@@ -523,6 +523,28 @@ def replay(
         found, state = step(rules, cameras, moment, state)
         reports += found
     return reports, state
+
+
+def running(rules: Iterable[Rule], cameras: Sequence[str], state: RulesState) -> list[Report]:
+    """The starts of the rules' events that run in a state; their times are those of their cameras' clocks."""
+    found = []
+    for rule in rules:
+        own = state.rules.get(rule.name)
+        starts: dict[str, tuple[str, tuple[str, ...]]] = {}  # camera: zone, ids
+        if isinstance(own, Lasting):
+            over = [one.event for one in own.held if one.over and one.event.camera in own.reported]
+            starts = {event.camera: (event.zone, (event.id,)) for event in reversed(over)}
+        elif isinstance(own, Missing) and own.reported:
+            named = rule.when.cameras or tuple(cameras)
+            starts = {named[0]: ("", (own.last,) if own.last else ())} if named else {}
+        for camera, (zone, rests_on) in starts.items():
+            clock = state.clocks.get(camera)
+            report = Report(
+                rule=rule.name, change=Change.started, camera=camera, time=0.0 if clock is None else clock.time,
+                zone=zone, rests_on=rests_on,
+            )  # fmt: skip
+            found.append(report)
+    return found
 
 
 def carried(state: RulesState, before: Sequence[Rule], now: Sequence[Rule]) -> RulesState:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from streamrec.events.detector import EventDetector, EventSettings
 from streamrec.events.repetitions import CountSettings, RepetitionCounter
-from streamrec.types import ActionStarted, Event, ModelResult, Prediction
+from streamrec.types import ActionStarted, Event, ModelResult, Person, Prediction
 
 
 class Tracker(Protocol):
@@ -95,13 +96,109 @@ class EventTracker:
         return events
 
 
+class PersonTracker:
+    """Tracks everybody in one stream for a model that judges each person; their events say who it was.
+
+    Each person has an ``EventTracker``, from the frame in which they got their number until they are not waited for any
+    more, which ends what runs. While nobody is followed, an event of the whole picture is one, of no person.
+    ``model``: its number in ``Person.predictions``; ``given``: what an ``EventTracker`` is given.
+    """
+
+    def __init__(
+        self,
+        model: int,
+        labels: Sequence[str],
+        settings: EventSettings,
+        counted: Sequence[str] = (),
+        counting: CountSettings | None = None,
+        source: str = "",
+    ) -> None:
+        self._model = model
+        self._settings = settings
+        self._make = partial(EventTracker, labels, counted=counted, counting=counting, source=source)
+        self._whole = self._make(settings)
+        self.reset()
+
+    def retune(self, settings: EventSettings) -> None:
+        """Go on with other settings; as ``EventTracker.retune``."""
+        self._settings = settings
+        for tracker in (self._whole, *(tracker for tracker, _ in list(self._each.values()))):
+            tracker.retune(settings)
+
+    def reset(self) -> None:
+        """Forget everything; what runs is not reported as ended."""
+        self._each: dict[int, tuple[EventTracker, Person]] = {}
+        self._whole.reset()
+        self._reported: set[str] = set()  # labels of the whole picture that run
+        self._last = 0.0  # the timestamp before
+
+    def step(self, prediction: Prediction, timestamp: float) -> tuple[Event, ...]:
+        """What started or ended with what is said of each person, the ended ones first. ``timestamp``: seconds."""
+        present = {person.id: person for person in (*(prediction.people or ()), *prediction.missed)}
+        events: list[Event] = []
+        for number in sorted(self._each.keys() - present.keys()):
+            events += self._finished(number, self._last)
+        for number, person in present.items():
+            said = person.predictions[self._model] if person.predictions else None
+            if said is None:
+                continue
+            tracker = self._each[number][0] if number in self._each else self._make(self._settings)
+            self._each[number] = tracker, person
+            events += (_of(person, event) for event in tracker.step(said, timestamp))
+        events += self._of_picture(self._whole.step(prediction, timestamp), starts=not present)
+        self._last = timestamp
+        return in_order(events)
+
+    def finish(self, timestamp: float) -> tuple[Event, ...]:
+        """End what runs; then all is forgotten."""
+        events: list[Event] = []
+        for number in list(self._each):
+            events += self._finished(number, timestamp)
+        events += self._of_picture(self._whole.finish(timestamp), starts=False)
+        return tuple(sorted(events, key=lambda event: event.timestamp))
+
+    def _finished(self, number: int, timestamp: float) -> Iterable[Event]:
+        tracker, person = self._each.pop(number)
+        return [_of(person, event) for event in tracker.finish(timestamp)]
+
+    def _of_picture(self, events: Iterable[Event], *, starts: bool) -> Iterable[Event]:
+        """Of the events of the whole picture those that are reported: what started while there was nobody."""
+        for event in events:
+            if isinstance(event, ActionStarted):
+                if not starts:
+                    continue
+                self._reported.add(event.label)
+            elif event.label not in self._reported:
+                continue
+            else:
+                self._reported.discard(event.label)
+            yield event
+
+    @property
+    def repetitions(self) -> int | None:
+        """Of the whole picture."""
+        return self._whole.repetitions
+
+    def is_unknown(self, prediction: Prediction) -> bool:
+        """Of the whole picture."""
+        return self._whole.is_unknown(prediction)
+
+    def models(self, prediction: Prediction) -> tuple[ModelResult, ...]:
+        """Nothing, as of an ``EventTracker``."""
+        return ()
+
+
+def _of(person: Person, event: Event) -> Event:
+    return replace(event, person=person.id, box=person.box, keypoints=person.keypoints)
+
+
 class ModelTrackers:
     """Tracks one stream for several models at once; their events name the model.
 
     ``trackers``: one for each model, by its name, in the order of ``Prediction.each``.
     """
 
-    def __init__(self, trackers: Mapping[str, EventTracker]) -> None:
+    def __init__(self, trackers: Mapping[str, EventTracker | PersonTracker]) -> None:
         self._trackers = dict(trackers)
         self._first = next(iter(self._trackers.values()))
 
@@ -122,7 +219,7 @@ class ModelTrackers:
         return in_order(
             replace(event, model=name)
             for (name, tracker), one in found
-            for event in tracker.step(one, timestamp)
+            for event in tracker.step(_with_people(one, prediction), timestamp)
         )
 
     def finish(self, timestamp: float) -> tuple[Event, ...]:
@@ -146,10 +243,26 @@ class ModelTrackers:
         """What each model says."""
         return tuple(
             ModelResult(
-                name, replace(one, others=(), people=None), tracker.repetitions, tracker.is_unknown(one)
+                name,
+                replace(one, others=(), people=None, missed=()),
+                tracker.repetitions,
+                tracker.is_unknown(one),
             )
             for (name, tracker), one in zip(self._trackers.items(), prediction.each, strict=True)
         )
+
+
+def _with_people(one: Prediction, first: Prediction) -> Prediction:
+    """A model's prediction with the people of the frame, which the first one has."""
+    return one if one is first else replace(one, people=first.people, missed=first.missed)
+
+
+def retune(tracker: Tracker, events: Mapping[str, EventSettings]) -> None:
+    """Go on with other event settings, by model; what runs goes on."""
+    if isinstance(tracker, ModelTrackers):
+        tracker.retune(events)
+    elif isinstance(tracker, EventTracker | PersonTracker):
+        tracker.retune(next(iter(events.values())))
 
 
 def in_order(events: Iterable[Event]) -> tuple[Event, ...]:

@@ -371,7 +371,7 @@ class EnsembleHead(Head):
         seen, joints = features.split(self.sizes, dim=-1)
         one, after = self.statistics(seen, log_elapsed, fresh, memory[:_OWN])
         other, later = self.recurrent(joints, log_elapsed, fresh, memory[_OWN:])
-        return self._mean(one, other), (*after, *later)
+        return self.mean(one, other), (*after, *later)
 
     def step(
         self, features: Tensor, log_elapsed: Tensor, fresh: Tensor, memory: Memory
@@ -380,9 +380,10 @@ class EnsembleHead(Head):
         seen, joints = features.split(self.sizes, dim=-1)
         one, after = self.statistics.step(seen, log_elapsed, fresh, memory[:_OWN])
         other, later = self.recurrent.step(joints, log_elapsed, fresh, memory[_OWN:])
-        return self._mean(one, other), (*after, *later)
+        return self.mean(one, other), (*after, *later)
 
-    def _mean(self, one: Tensor, other: Tensor) -> Tensor:
+    def mean(self, one: Tensor, other: Tensor) -> Tensor:
+        """Outputs of both -> their weighted mean; the phase is the second one's."""
         logits = (1.0 - self.share) * one + self.share * other[..., : self.labels]
         return torch.cat([logits, other[..., self.labels :]], dim=-1)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -21,8 +21,10 @@ from streamrec.core.context import Closing
 from streamrec.core.reading import path_of
 from streamrec.core.redact import redact
 from streamrec.errors import SettingsError, StreamrecError
+from streamrec.events.rules import Rule
 from streamrec.notify.mqtt import RECEIVER, Mqtt, MqttSettings
 from streamrec.notify.receivers import KINDS, Receiver
+from streamrec.notify.rule_runner import ReadyRules, RuleRunner, prepare_rules, reporting
 from streamrec.notify.webhook import Webhook, WebhookSettings
 from streamrec.outputs.history.evidence import Evidence
 from streamrec.outputs.history.records import Announcement, Entry
@@ -79,10 +81,7 @@ class DispatchSettings:
             sinks=tuple(_sinks(file)),
             secrets=file.secrets,
         )
-        if settings.history is None and settings.needs_history:
-            beside = file.path.absolute().parent / HistorySettings().file
-            settings = replace(settings, history=HistorySettings(file=str(beside)))
-        return settings
+        return settings.with_history_beside(file.path) if settings.needs_history else settings
 
     @property
     def needs_history(self) -> bool:
@@ -93,6 +92,13 @@ class DispatchSettings:
     def needs_pictures(self) -> bool:
         """Whether an output is configured that needs full-size frames."""
         return bool(self.evidence or self.sinks or (self.record and self.record_pictures == "full"))
+
+    def with_history_beside(self, path: Path) -> DispatchSettings:
+        """The same settings with a history, where there is none: beside this file."""
+        if self.history is not None:
+            return self
+        beside = path.absolute().parent / HistorySettings().file
+        return replace(self, history=HistorySettings(file=str(beside)))
 
     @property
     def corrections(self) -> Path | None:
@@ -183,8 +189,15 @@ class Dispatcher(Closing):
     damaged history, a missing folder.
     """
 
-    def __init__(self, settings: DispatchSettings, log: Callable[[str], None]) -> None:
+    def __init__(
+        self, settings: DispatchSettings, log: Callable[[str], None], *, remember: bool = False
+    ) -> None:
+        """``remember``: where no history is configured, one in memory, for rules and the page."""
         self.settings = settings
+        self._remember = remember
+        self._rules: RuleRunner | None = None  # where there is a history
+        # By camera: its models with the actions of each.
+        self._actions: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {}
         self._log = lambda message: log(redact(message, settings.secrets))
         self._logged: dict[str, float] = {}  # message: time.monotonic()
         self._models: dict[str, tuple[str, bool]] = {}  # camera: its model, and whether it is live
@@ -223,6 +236,9 @@ class Dispatcher(Closing):
 
     def _open_history(self, settings: DispatchSettings) -> None:
         if settings.history is None:
+            if self._remember:
+                self.history = History(None, log=self._log)
+                self._begin_history(self.history)
             return
         names = [webhook.receiver for webhook in settings.webhooks]
         names += [one.receiver for one in settings.further]
@@ -249,14 +265,19 @@ class Dispatcher(Closing):
                 f"{left.entry.camera}: {left.entry.label} ended when streamrec was killed, "
                 f"after {left.entry.duration or 0.0:.1f} s or a little more"
             )
-        self.history.start(self._kept, unkept=self._not_kept)
+        self._begin_history(self.history)
+
+    def _begin_history(self, history: History) -> None:
+        self._rules = RuleRunner(history)
+        history.start(self._kept, unkept=self._not_kept)
         self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
         self._thread.start()
 
     @property
     def wanted(self) -> bool:
         """Whether an output is configured."""
-        return bool(self.history or self._sinks or self._recorder)
+        kept = self.history is not None and not self.history.in_memory
+        return bool(kept or self._sinks or self._recorder)
 
     def camera(
         self,
@@ -280,12 +301,41 @@ class Dispatcher(Closing):
         if self._recorder is not None:
             wanted = privacy or (self.settings.evidence.privacy if self.settings.evidence else "full")
             (self._recorder.unseen.discard if wanted == "full" else self._recorder.unseen.add)(name)
-        actions = tuple(actions)
+        several = {one: tuple(own) for one, own in models.items()} if len(models) > 1 else {}
+        self._actions[name] = model, several or {model: tuple(actions)}
+        self._register(name)
+
+    def _register(self, name: str) -> None:
+        """Tell the receivers what a camera may report."""
+        model, actions = self._actions[name]
+        cameras = () if self._rules is None else self._rules.cameras
+        rules = () if self._rules is None else self._rules.rules
+        own = tuple(rule.name for rule in rules if name in reporting(rule, cameras))
         for receiver in self._receivers:
-            if len(models) > 1:
-                receiver.models(name, {one: tuple(own) for one, own in models.items()})
+            if len(actions) > 1:
+                receiver.models(name, {**actions, "": (*actions.get("", ()), *own)} if own else actions)
             else:
-                receiver.camera(name, actions, model)
+                receiver.camera(name, (*next(iter(actions.values())), *own), model)
+
+    def prepare_rules(self, rules: Sequence[Rule], cameras: Sequence[str]) -> ReadyRules:
+        """Rules with what the history knows of the past, for ``use_rules``; any thread."""
+        if self.history is None or self._rules is None:
+            return ReadyRules(rules=tuple(rules), cameras=tuple(cameras))
+        before = self._rules.rules
+        new = prepare_rules(self.history, [rule for rule in rules if rule not in before], cameras)
+        return replace(new, rules=tuple(rules))
+
+    def use_rules(self, ready: ReadyRules) -> None:
+        """Apply these rules from now on; without a history they are left, with a message."""
+        if self._rules is None:
+            if ready.rules:
+                self._log("rules need a history: they count from the next start")
+            return
+        before = self._rules.rules
+        for result in self._rules.use(ready):
+            self._emit(result)
+        for name in self._actions if self._rules.rules != before else ():
+            self._register(name)
 
     def recorded(self, recognizer: Recognizer) -> Recognizer:
         """The recognizer to use: where a flight recorder runs, one that records its steps."""
@@ -293,6 +343,9 @@ class Dispatcher(Closing):
 
     def remove(self, name: str) -> None:
         """A camera is no longer watched."""
+        self._actions.pop(name, None)
+        if self._rules is not None:
+            self._rules.forget(name)
         for receiver in self._receivers:
             receiver.remove(name)
 
@@ -315,14 +368,36 @@ class Dispatcher(Closing):
         """
         self.tick()
         noted: tuple[Announcement, ...] = ()
-        if self.history is not None:
-            noted = self._note(self.history, result)
         if self._recorder is not None:
             self._recorder.write(result)
+        if self.history is not None:
+            noted = self._note(self.history, result)
+            for further in self._ruled(self.history, result, noted):
+                if further.frame.source == result.frame.source:
+                    noted = (*noted, *self._note(self.history, further))
+                    result = replace(result, events=(*result.events, *further.events))
+                else:
+                    self._emit(further)
         if self.evidence is not None:
             self.evidence.write(result, noted)
         self._to_sinks(result, noted)
         return replace(result, events=()) if self.history is not None and result.events else result
+
+    def _ruled(self, history: History, result: Result, noted: tuple[Announcement, ...]) -> list[Result]:
+        """The results with the events that rules report because of this one."""
+        if self._rules is None or not self._rules.rules:
+            return []
+        source = result.frame.source
+        _, live = self._models.get(source, ("", True))
+        return self._rules.step(result, [one.entry for one in noted], history.seen(source), live=live)
+
+    def _emit(self, result: Result) -> None:
+        """Keep and notify of the events of a result that shows nothing new."""
+        assert self.history is not None
+        noted = self._note(self.history, result)
+        if self.evidence is not None:
+            self.evidence.write(result, noted)
+        self._to_sinks(result, noted)
 
     def _note(self, history: History, result: Result) -> tuple[Announcement, ...]:
         source = result.frame.source

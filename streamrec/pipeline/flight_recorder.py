@@ -569,7 +569,7 @@ def _without_pictures(state: State) -> State:
 def digest_of(state: State) -> int:
     """A checksum of the state's arrays."""
     digest = 0
-    for array in (*state.head, *state.cache, *state.tracks, state.clock, state.segment):
+    for array in (*state.head, *state.cache, *state.tracks, *state.persons, state.clock, state.segment):
         digest = zlib.crc32(np.ascontiguousarray(array).tobytes(), digest)
     return digest
 

@@ -10,7 +10,7 @@ from streamrec.events.detector import EventSettings
 from streamrec.events.motion_counts import MotionCounts
 from streamrec.events.places import Places, PlaceSettings
 from streamrec.events.recurrence import RecurrenceSettings
-from streamrec.events.tracker import EventTracker, ModelTrackers, Tracker
+from streamrec.events.tracker import Tracker, retune
 from streamrec.nn.config import ModelConfig
 from streamrec.runtime.recognizer import Recognizer, tracker_for, tracker_of
 from streamrec.types import Event, Frame, Prediction, Result
@@ -106,10 +106,7 @@ class ResultBuilder:
 
     def retune(self, events: Mapping[str, EventSettings]) -> None:
         """Go on with other event settings, by model; from any thread. What runs goes on."""
-        if isinstance(self._events, ModelTrackers):
-            self._events.retune(events)
-        elif isinstance(self._events, EventTracker):
-            self._events.retune(next(iter(events.values())))
+        retune(self._events, events)
 
     def ending(self) -> Iterator[Result]:
         """The last result once more, with an end for what still runs; nothing where nothing runs."""

@@ -31,6 +31,7 @@ class Origin:
     device: str
     threads: int | None
     people: bool = False
+    per_person: bool = False
 
 
 class PrefetchWorkers:
@@ -43,6 +44,27 @@ class PrefetchWorkers:
         self.submit = self._pool.submit
 
 
+class PersonHeads(ABC):
+    """The heads of an engine's models that read keypoints, for one person a row; no state is held."""
+
+    judged: tuple[bool, ...]  # of each model in the engine, whether its scores are those of a person here
+    memory_shapes: tuple[tuple[int, ...], ...]  # of the memory of one person, without axis 0
+    labels: int  # width of the scores, of all models together
+    phases: int  # width of the phases; 0: no judged model counts
+    passed: (
+        int  # last caches of the engine, which the heads read besides: what is seen of the frame as a whole
+    )
+
+    @abstractmethod
+    def step(
+        self, people: np.ndarray, elapsed: np.ndarray, memory: Arrays, passed: Arrays
+    ) -> tuple[np.ndarray, np.ndarray | None, Arrays]:
+        """(M, 6, 56) float32, (M,) float32 seconds, memory -> scores (M, labels), phases (M, phases), memory.
+
+        The person of a row is in the first of the six places. Infinite ``elapsed`` starts a row anew.
+        """
+
+
 class Engine(ABC):
     """A model made ready to run; it holds no state of a stream, so one engine serves all streams."""
 
@@ -52,8 +74,15 @@ class Engine(ABC):
     head_shapes: tuple[tuple[int, ...], ...]  # of the memory of one stream, without axis 0
     cache_shapes: tuple[tuple[int, ...], ...]
     origin: Origin | None = None  # None: it was put together by hand
-    finds_people = False  # whether the last cache is who was found in the frame, (6, 56)
+    finds_people = (
+        False  # whether a cache is who was found in the frame, (6, 56): the last, before what is passed
+    )
+    persons: PersonHeads | None = None  # the heads that judge each person; None: it was not asked for
     prefetches = False  # whether ``prefetch_workers`` was called, and there are some
+
+    def found(self, cache: Arrays) -> np.ndarray:
+        """Who was found in the frames, (N, 6, 56), of the caches after a step."""
+        return cache[-1 - (0 if self.persons is None else self.persons.passed)]
 
     @abstractmethod
     def step(

@@ -100,8 +100,9 @@ class Explainer:
     def _asked(self, frame: Frame, state: State, label: str | None) -> list[tuple[Tensor, Tensor]]:
         """The last maps at this frame's step, each with the gradients of the label's log-odds."""
         check_process(self._process)
-        if state.tracks:  # its last cache is who was found
-            state = replace(state, cache=state.cache[:-1])
+        if state.tracks:  # after those of the model its caches are of who was found
+            cache = state.cache[: len(self._blank.cache)]
+            state = replace(state, cache=cache, tracks=(), persons=())
         self._check(state)
         elapsed = state.elapsed(np.array([frame.timestamp]), np.array([frame.segment]))
         head, cache = (tuple(map(torch.from_numpy, arrays)) for arrays in (state.head, state.cache))

@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from streamrec.core.protobuf import encoded, fields, message_of, name_in, text_of
-from streamrec.runtime.graph_split import CONVOLUTIONS, value_info
+from streamrec.runtime.graph_split import CONVOLUTIONS, counts_streams, value_info
 
 SCORES = ("probabilities", "phase")  # outputs of a step; what the models give is joined along the labels
 _SHARED = ("pictures", "elapsed")  # inputs that are the same for all
@@ -163,6 +163,8 @@ class _Merged:
                 values[name] = self._initializer(data, key, part.weights.get(name))
         for node in part.nodes:  # each comes after those that it needs
             inputs = tuple(values[name] for name in node.inputs)
+            if part.inputs.keys() >= set(node.inputs) and counts_streams(node.data):
+                inputs = (_SHARED[0],)  # that number is the same of every input
             present = tuple(bool(name) for name in node.outputs)
             found = self._known.get(key := (node.kind, inputs, present))
             if found is None:
@@ -304,7 +306,9 @@ def _tensor_key(data: memoryview, weight: np.ndarray | None = None) -> Key:
         elif number not in (8, 12, 13, 14, 16):
             rest.append((number, repr(value if isinstance(value, int) else bytes(value))))
     if weight is not None:
-        raw, shape = np.ascontiguousarray(weight).tobytes(), list(weight.shape)
+        # Two files may hold 0.0 and -0.0 of one weight, which calculate the same.
+        unsigned = weight + weight.dtype.type(0) if weight.dtype.kind == "f" else weight
+        raw, shape = np.ascontiguousarray(unsigned).tobytes(), list(weight.shape)
         if _DTYPES.get(kind) != weight.dtype.str:
             raise ValueError("a weight is of another type than its graph says")
     content = None if raw is None else hashlib.blake2b(raw).digest()

@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from streamrec.core.protobuf import encoded, fields, message_of, text_of
+from streamrec.core.protobuf import encoded, fields, message_of, name_in, text_of
 
 Part = tuple[bytes, list[str]]  # a graph, and the names of its weights
 CONVOLUTIONS = ("Conv", "QLinearConv", "ConvInteger")
-_TYPES = {"tensor(float)": 1, "tensor(uint8)": 2}  # TensorProto.DataType
+TYPES = {"tensor(float)": 1, "tensor(uint8)": 2}  # TensorProto.DataType
 
 
 @dataclass(frozen=True, slots=True)
-class _Node:
+class Node:
     """One operation. Optional inputs and outputs that are left out have no name, and are not listed."""
 
     data: memoryview
@@ -28,57 +28,17 @@ class _Node:
 
 
 @dataclass(frozen=True, slots=True)
-class _Named:
+class Named:
     """An input, an output or a weight."""
 
     data: memoryview | bytes
     name: str
 
 
-class SplitGraph:
-    """A graph that ``check_graph`` has passed, and where it is split: behind what a convolution of the frame leads to.
+class StepParts:
+    """The parts of a step graph that ``check_graph`` has passed, and graphs of some of them."""
 
-    ``passed``: the names of what the first part hands to the second one; empty where no convolution reads nothing
-    but the first input, the frames.
-    """
-
-    def __init__(self, graph: bytes) -> None:
-        self._read(graph)
-        stateful = {value.name for value in self._inputs[1:]}  # the state, the time since the frame before
-        encoded_names: set[str] = set()
-        self._after: list[_Node] = []
-        for node in self._nodes:  # each comes after those that it needs
-            if stateful.intersection(node.inputs):
-                stateful.update(node.outputs)
-            elif node.kind in CONVOLUTIONS or encoded_names.intersection(node.inputs):
-                encoded_names.update(node.outputs)
-                continue
-            self._after.append(node)
-        wanted = [*(name for node in self._after for name in node.inputs), *_names(self._outputs)]
-        self.passed = [name for name in dict.fromkeys(wanted) if name in encoded_names]
-
-    def first(self) -> Part:
-        """Frames -> what is passed on."""
-        nodes = _leading_to(self._nodes, self.passed)
-        return self._part(nodes, self._inputs[:1], [_Named(encoded(1, name), name) for name in self.passed])
-
-    def second(self, types: Sequence[tuple[str, Sequence[int | str | None]]]) -> Part | None:
-        """Inputs, and what is passed on -> outputs; None where it is of types that are not known here.
-
-        ``types``: the type and shape of each that is passed on, as ONNX Runtime has them.
-        """
-        if any(kind not in _TYPES for kind, _ in types):
-            return None
-        given = [
-            _Named(value_info(name, _TYPES[kind], shape), name)
-            for name, (kind, shape) in zip(self.passed, types, strict=True)
-        ]
-        nodes = _leading_to(self._after, _names(self._outputs))
-        used = {name for node in nodes for name in node.inputs}
-        inputs = [value for value in self._inputs if value.name in used]
-        return self._part(nodes, [*inputs, *given], self._outputs)
-
-    def _read(self, model: bytes) -> None:
+    def __init__(self, model: bytes) -> None:
         """ModelProto: 1 ir_version, 7 graph, 8 opset_import. GraphProto: 1 node, 5 initializer, 11 input, 12 output."""
         self._ir_version, self._opsets, graph = 0, [], b""
         for number, value in fields(memoryview(model)):
@@ -88,21 +48,28 @@ class SplitGraph:
                 graph += message_of(value)  # as Protocol Buffers merge a field that comes again
             elif number == 8:
                 self._opsets.append(message_of(value))
-        self._nodes: list[_Node] = []
-        self._weights: list[_Named] = []
-        self._inputs: list[_Named] = []
-        self._outputs: list[_Named] = []
+        self.nodes: list[Node] = []
+        self.weights: list[Named] = []
+        self.inputs: list[Named] = []
+        self.outputs: list[Named] = []
         for number, value in fields(memoryview(graph)):
             if number == 1:
-                self._nodes.append(_node(message_of(value)))
+                self.nodes.append(_node(message_of(value)))
             elif number == 5:
-                self._weights.append(_named(message_of(value), 8))
+                self.weights.append(_named(message_of(value), 8))
             elif number in (11, 12):
-                (self._inputs if number == 11 else self._outputs).append(_named(message_of(value), 1))
+                (self.inputs if number == 11 else self.outputs).append(_named(message_of(value), 1))
 
-    def _part(self, nodes: Sequence[_Node], inputs: Sequence[_Named], outputs: Sequence[_Named]) -> Part:
+    def part(
+        self,
+        nodes: Sequence[Node],
+        inputs: Sequence[Named],
+        outputs: Sequence[Named],
+        more: Sequence[Named] = (),
+    ) -> Part:
+        """A graph of these nodes, with those of its weights (and of ``more``) that they use, and their names."""
         used = {name for node in nodes for name in node.inputs}
-        weights = [weight for weight in self._weights if weight.name in used]
+        weights = [weight for weight in (*self.weights, *more) if weight.name in used]
         graph = b"".join(
             (
                 *(encoded(1, node.data) for node in nodes),
@@ -113,10 +80,56 @@ class SplitGraph:
             )
         )
         opsets = b"".join(encoded(8, opset) for opset in self._opsets)
-        return encoded(1, self._ir_version) + encoded(7, graph) + opsets, _names(weights)
+        return encoded(1, self._ir_version) + encoded(7, graph) + opsets, names_of(weights)
 
 
-def _node(data: memoryview) -> _Node:
+class SplitGraph:
+    """A graph that ``check_graph`` has passed, and where it is split: behind what a convolution of the frame leads to.
+
+    ``passed``: the names of what the first part hands to the second one; empty where no convolution reads nothing
+    but the first input, the frames.
+    """
+
+    def __init__(self, graph: bytes) -> None:
+        self._whole = whole = StepParts(graph)
+        stateful = {value.name for value in whole.inputs[1:]}  # the state, the time since the frame before
+        encoded_names: set[str] = set()
+        self._after: list[Node] = []
+        for node in whole.nodes:  # each comes after those that it needs
+            if stateful.intersection(node.inputs):
+                stateful.update(node.outputs)
+            elif node.kind in CONVOLUTIONS or encoded_names.intersection(node.inputs):
+                encoded_names.update(node.outputs)
+                continue
+            self._after.append(node)
+        wanted = [*(name for node in self._after for name in node.inputs), *names_of(whole.outputs)]
+        self.passed = [name for name in dict.fromkeys(wanted) if name in encoded_names]
+
+    def first(self) -> Part:
+        """Frames -> what is passed on."""
+        whole = self._whole
+        nodes = leading_to(whole.nodes, self.passed)
+        return whole.part(nodes, whole.inputs[:1], [Named(encoded(1, name), name) for name in self.passed])
+
+    def second(self, types: Sequence[tuple[str, Sequence[int | str | None]]]) -> Part | None:
+        """Inputs, and what is passed on -> outputs; None where it is of types that are not known here.
+
+        ``types``: the type and shape of each that is passed on, as ONNX Runtime has them.
+        """
+        if any(kind not in TYPES for kind, _ in types):
+            return None
+        given = [
+            Named(value_info(name, TYPES[kind], shape), name)
+            for name, (kind, shape) in zip(self.passed, types, strict=True)
+        ]
+        whole = self._whole
+        nodes = leading_to(self._after, names_of(whole.outputs))
+        used = {name for node in nodes for name in node.inputs}
+        inputs = [value for value in whole.inputs if value.name in used]
+        return whole.part(nodes, [*inputs, *given], whole.outputs)
+
+
+def _node(data: memoryview) -> Node:
     """NodeProto: 1 input, 2 output, 4 op_type."""
     kind = ""
     inputs: list[str] = []
@@ -126,15 +139,30 @@ def _node(data: memoryview) -> _Node:
             kind = text_of(value)
         elif number in (1, 2) and (name := text_of(value)):
             (inputs if number == 1 else outputs).append(name)
-    return _Node(data, kind, tuple(inputs), tuple(outputs))
+    return Node(data, kind, tuple(inputs), tuple(outputs))
 
 
-def _named(data: memoryview, name_field: int) -> _Named:
+def counts_streams(node: memoryview) -> bool:
+    """Whether an operation on an input gives the number of streams, axis 0 of every input: Shape(start=0, end=1).
+
+    NodeProto: 4 op_type, 5 attribute. AttributeProto: 1 name, 3 i.
+    """
+    kind, numbers = "", {}
+    for field, value in fields(node):
+        if field == 4:
+            kind = text_of(value)
+        elif field == 5:
+            attribute = message_of(value)
+            numbers[name_in(attribute, 1)] = dict(fields(attribute)).get(3, 0)
+    return kind == "Shape" and numbers.get("end") == 1 and numbers.get("start", 0) == 0
+
+
+def _named(data: memoryview, name_field: int) -> Named:
     name = ""
     for number, value in fields(data):
         if number == name_field:  # of a field that comes again the last one counts
             name = text_of(value)
-    return _Named(data, name)
+    return Named(data, name)
 
 
 def value_info(name: str, element: int, shape: Sequence[int | str | None]) -> bytes:
@@ -146,11 +174,12 @@ def value_info(name: str, element: int, shape: Sequence[int | str | None]) -> by
     return encoded(1, name) + encoded(2, encoded(1, encoded(1, element) + encoded(2, sizes)))
 
 
-def _names(values: Iterable[_Named]) -> list[str]:
+def names_of(values: Iterable[Named]) -> list[str]:
+    """The names of inputs, outputs or weights."""
     return [value.name for value in values]
 
 
-def _leading_to(nodes: Iterable[_Node], names: Iterable[str]) -> list[_Node]:
+def leading_to(nodes: Iterable[Node], names: Iterable[str]) -> list[Node]:
     """Those of the nodes that are needed for what is named, in their order."""
     needed, kept = set(names), []
     for node in reversed(list(nodes)):

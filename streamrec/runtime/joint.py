@@ -19,10 +19,11 @@ from streamrec.nn.config import ModelConfig
 from streamrec.nn.ood import KnownFeatures, appearance_of
 from streamrec.nn.transforms import Transform
 from streamrec.runtime.checkpoint import Checkpoint, find_model, read_checkpoint
-from streamrec.runtime.engine import Arrays, Engine
+from streamrec.runtime.engine import Arrays, Engine, PersonHeads
 from streamrec.runtime.head_inputs import head_inputs
 from streamrec.runtime.load import check_exported, check_options, choose_engine, engine_of
-from streamrec.runtime.people import follow, has_people, no_people, people_step
+from streamrec.runtime.people import follow, has_people, no_people, no_persons, people_step, reads_keypoints
+from streamrec.runtime.persons import Judged, initial_persons, judge, judged_by, rows_of
 from streamrec.runtime.recognizer import Layout, Recognizer
 from streamrec.types import Frame, Prediction
 
@@ -37,12 +38,14 @@ def open_models(
     engine: str = "auto",
     threads: int | None = None,
     people: bool = False,
+    per_person: bool = False,
 ) -> Recognizer:
     """A recognizer of one model, or of several that watch the same streams; options as in ``Recognizer.load``.
 
     Several models run in one pass, which does what they have in common once, a frozen backbone above all. Each keeps
     its own labels, event settings and memory. ``Result.models`` has what each says, and ``event.model`` is the model's
-    name. The fastest model's frame rate counts for all. Raises ``ModelError``.
+    name. The fastest model's frame rate counts for all. ``per_person``: those that can judge each person; the others
+    judge whole pictures. Raises ``ModelError``.
 
     >>> recognizer = open_models(["fight", "fall"])
     >>> list(recognizer.configs)
@@ -53,16 +56,18 @@ def open_models(
     [('fight', 'normal'), ('fall', 'normal')]
     """
     if isinstance(models, str | Path):
-        return Recognizer.load(models, device=device, engine=engine, threads=threads, people=people)
+        models = [models]
     if not isinstance(models, Sequence) or not models:
         raise ModelError(f"models are {described(models)}: give a list of names or files")
     if len(models) == 1:
-        return Recognizer.load(models[0], device=device, engine=engine, threads=threads, people=people)
+        return Recognizer.load(
+            models[0], device=device, engine=engine, threads=threads, people=people, per_person=per_person
+        )
     check_options(engine, device, threads)
     paths = [find_model(model) for model in models]
     check_names(paths)
-    members = read_members(paths, engine, device, people)
-    return JointRecognizer(members, threads, _Origin(paths, engine, device, threads, people))
+    members = read_members(paths, engine, device, people, per_person)
+    return JointRecognizer(members, threads, _Origin(paths, engine, device, threads, people, per_person))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,7 @@ class _Origin:
     device: str
     threads: int | None
     people: bool = False
+    per_person: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,14 +92,19 @@ class Member:
     make: Any = None  # () -> its engine, where torch runs it
     people: ModelStep | None = None  # the step that finds people, of one member at most
     finds_people: bool = False  # with that step, or with torch
+    per_person: bool = False  # it judges each person
 
 
-def read_members(paths: Sequence[Path], engine: str, device: str, people: bool = False) -> list[Member]:
+def read_members(
+    paths: Sequence[Path], engine: str, device: str, people: bool = False, per_person: bool = False
+) -> list[Member]:
     """The models of these files, read and checked; raises ``ModelError``.
 
-    ``people``: the first one that can finds people as well; there must be one.
+    ``people``: the first one that can finds people as well; there must be one. ``per_person``: those that take
+    pictures of its size and can judge each of them; there must be one, and the first of these finds people.
     """
     found: list[Member] = []
+    finder: ModelConfig | None = None
     for path in paths:
         if path.suffix == ".onnx":
             check_exported(path, engine, device)
@@ -103,25 +114,29 @@ def read_members(paths: Sequence[Path], engine: str, device: str, people: bool =
             found.append(Member(path.stem, step.configs[0], step))
         else:
             checkpoint = read_checkpoint(path)
-            asked = people and has_people(checkpoint) and not any(one.finds_people for one in found)
-            found.append(_member(checkpoint, engine, device, asked))
-    if people and not any(one.finds_people for one in found):
-        raise no_people(" and ".join(one.name for one in found))
+            config = checkpoint.config
+            can = reads_keypoints(config) if per_person else people and has_people(checkpoint)
+            judges = per_person and can and (finder is None or finder.transform == config.transform)
+            found.append(_member(checkpoint, engine, device, can and finder is None, judges))
+            finder = config if can and finder is None else finder
+    if (people or per_person) and finder is None:
+        names = " and ".join(one.name for one in found)
+        raise no_persons(names) if per_person else no_people(names)
     return found
 
 
-def _member(checkpoint: Checkpoint, engine: str, device: str, people: bool) -> Member:
+def _member(checkpoint: Checkpoint, engine: str, device: str, people: bool, per_person: bool) -> Member:
     name, config = checkpoint.name, checkpoint.config
     if choose_engine(checkpoint, engine, device) == "onnx":
         from streamrec.runtime.onnx_engine import step_of
 
         finder = people_step(checkpoint) if people else None
-        return Member(name, config, step_of(checkpoint), people=finder, finds_people=people)
+        return Member(name, config, step_of(checkpoint), None, finder, people, per_person)
 
     def make() -> Engine:
-        return engine_of(checkpoint, engine="torch", device=device, people=people)
+        return engine_of(checkpoint, engine="torch", device=device, people=people, per_person=per_person)
 
-    return Member(name, config, None, make, finds_people=people)
+    return Member(name, config, None, make, None, people, per_person)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -221,7 +236,24 @@ class JointRecognizer(Recognizer):
             2 * sum(bool(config.counted) for config in configs),
             (known,) if known else None,
             self._finder is not None,
+            tuple(shape for part in self._judging for shape in initial_persons(_heads(part))),
         )
+
+    @cached_property
+    def _judging(self) -> list[_Part]:
+        return [part for part in self._parts if part.engine.persons is not None]
+
+    @cached_property
+    def _judged(self) -> tuple[Judged | None, ...]:
+        configs = list(self._configs.values())
+        found: list[Judged | None] = [None] * len(configs)
+        first = 0
+        for part in self._judging:
+            models = [(configs[n].labels, bool(configs[n].counted)) for n in part.models]
+            for number, own in zip(part.models, judged_by(_heads(part), models, first), strict=True):
+                found[number] = own
+            first += len(initial_persons(_heads(part)))
+        return tuple(found)
 
     def head_inputs(self, state: State) -> dict[str, np.ndarray]:
         """As of a single model, by the model's name."""
@@ -255,6 +287,7 @@ class JointRecognizer(Recognizer):
         cache: Arrays = ()
         scores, phases, strangeness = [], [], []
         tracks: Arrays = ()
+        caches: list[Arrays] = []  # of each pass
         for part, own_head, own_cache in self._memories(state):
             images, encoded = part.recognizer._encoded(frames)
             probabilities, phase, new_head, new_cache = part.engine.step(
@@ -262,9 +295,10 @@ class JointRecognizer(Recognizer):
             )
             head, cache = head + new_head, cache + new_cache
             scores.append(probabilities)
+            caches.append(new_cache)
             if part is self._finder:
                 transform, max_gap = self._people_transform, self.config.max_gap
-                tracks = follow(state.tracks, new_cache[-1], elapsed, transform, max_gap)
+                tracks = follow(state.tracks, part.engine.found(new_cache), elapsed, transform, max_gap)
             phases += [] if phase is None else [phase]
             appearance = None
             for model, place in zip(part.models, part.features, strict=True):
@@ -285,7 +319,23 @@ class JointRecognizer(Recognizer):
             np.concatenate(phases, axis=1) if phases else None,
             np.stack(strangeness, axis=1) if strangeness else None,
             tracks,
+            self._persons_after(state, tracks, elapsed, caches),
         )
+
+    def _persons_after(
+        self, state: State, tracks: Arrays, elapsed: np.ndarray, caches: Sequence[Arrays]
+    ) -> Arrays:
+        if not self._judging:
+            return ()
+        transform = self._people_transform
+        rows = rows_of(tracks, transform.width / transform.height)
+        found: Arrays = ()
+        for part, cache in zip(self._parts, caches, strict=True):
+            if part.engine.persons is not None:
+                own = len(initial_persons(part.engine.persons))
+                before = state.persons[len(found) : len(found) + own]
+                found += judge(part.engine.persons, rows, before, elapsed, cache)
+        return found
 
     @property
     def _people_transform(self) -> Transform:
@@ -319,10 +369,16 @@ def _load_again(origin: _Origin, configs: tuple[ModelConfig, ...]) -> Recognizer
         device=origin.device,
         threads=origin.threads,
         people=origin.people,
+        per_person=origin.per_person,
     )
     if tuple(found.configs.values()) != configs:
         raise ModelError(f"the files of {found.name} hold other models than when they were pickled")
     return found
+
+
+def _heads(part: _Part) -> PersonHeads:
+    assert part.engine.persons is not None
+    return part.engine.persons
 
 
 def _grouped(members: Sequence[Member]) -> list[tuple[int, ...]]:
@@ -354,7 +410,8 @@ def _part(members: Sequence[Member], numbers: tuple[int, ...], threads: int | No
         if finder := next((member.people for member in members if member.people is not None), None):
             step, _ = merged_step([*steps, finder])
         features, heads = step.features, step.heads
-        engine = OnnxEngine.of_step(step, threads)
+        per_person = step.finds_people and any(member.per_person for member in members)
+        engine = OnnxEngine.of_step(step, threads, per_person)
     else:
         engine = members[0].make()
     return _Part(Recognizer(engine, members[0].name), engine, numbers, shares, features, heads)

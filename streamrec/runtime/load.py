@@ -27,9 +27,15 @@ def make_again(origin: Origin, config: ModelConfig) -> Engine:
             device=origin.device,
             threads=origin.threads,
             people=origin.people,
+            per_person=origin.per_person,
         )
     _, engine = make_engine(
-        origin.model, engine=origin.engine, device=origin.device, threads=origin.threads, people=origin.people
+        origin.model,
+        engine=origin.engine,
+        device=origin.device,
+        threads=origin.threads,
+        people=origin.people,
+        per_person=origin.per_person,
     )
     if engine.config != config:
         raise ModelError(f"{origin.model} holds another model than when this recognizer was pickled")
@@ -43,11 +49,12 @@ def make_engine(
     device: str = "auto",
     threads: int | None = None,
     people: bool = False,
+    per_person: bool = False,
 ) -> tuple[str, Engine]:
     """Read a model and make it ready: its name, and its engine ("auto": "onnx" on a CPU, "torch" on a GPU).
 
     ``threads``: of one step on a CPU; None: ``threads.for_engine`` decides. Torch has one number for all models.
-    ``people``: it finds people as well.
+    ``people``: it finds people as well; ``per_person``: and judges each.
     """
     from streamrec.runtime.checkpoint import find_model, read_checkpoint
 
@@ -55,7 +62,7 @@ def make_engine(
     path = find_model(name_or_path)
     if path.suffix == ".onnx":
         check_exported(path, engine, device)
-        if people:
+        if people or per_person:
             raise people_exported(path)
         from streamrec.runtime.onnx_engine import OnnxEngine
 
@@ -64,8 +71,10 @@ def make_engine(
     else:
         checkpoint = read_checkpoint(path)
         name = checkpoint.name
-        made = engine_of(checkpoint, engine=engine, device=device, threads=threads, people=people)
-    made.origin = Origin(make_again, str(path.absolute()), engine, device, threads, people)
+        made = engine_of(
+            checkpoint, engine=engine, device=device, threads=threads, people=people, per_person=per_person
+        )
+    made.origin = Origin(make_again, str(path.absolute()), engine, device, threads, people, per_person)
     return name, made
 
 
@@ -87,8 +96,14 @@ def engine_of(
     device: str = "auto",
     threads: int | None = None,
     people: bool = False,
+    per_person: bool = False,
 ) -> Engine:
     """The engine of a model that was read, or that was never in a file."""
+    people = people or per_person
+    if per_person:
+        from streamrec.runtime.people import check_per_person
+
+        check_per_person(checkpoint)
     engine = choose_engine(checkpoint, engine, device)
     if engine == "onnx":
         from streamrec.runtime.onnx_engine import OnnxEngine, merged_step, step_of
@@ -98,12 +113,12 @@ def engine_of(
             from streamrec.runtime.people import people_step
 
             step, _ = merged_step([step, people_step(checkpoint)])
-        made: Engine = OnnxEngine.of_step(step, threads)
+        made: Engine = OnnxEngine.of_step(step, threads, per_person)
     else:
         from streamrec.runtime.torch_engine import TorchEngine
 
-        made = TorchEngine(checkpoint, device, threads, people=people)
-    made.origin = Origin(make_again, checkpoint, engine, device, threads, people)
+        made = TorchEngine(checkpoint, device, threads, people=people, per_person=per_person)
+    made.origin = Origin(make_again, checkpoint, engine, device, threads, people, per_person)
     return made
 
 

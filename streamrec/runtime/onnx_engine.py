@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,10 @@ from streamrec.core.threads import for_encoding, for_engine
 from streamrec.errors import ModelError
 from streamrec.nn.config import ModelConfig
 from streamrec.runtime.checkpoint import Checkpoint, build_model, parse_config
-from streamrec.runtime.engine import Arrays, Engine, PrefetchWorkers
+from streamrec.runtime.engine import Arrays, Engine, PersonHeads, PrefetchWorkers
 from streamrec.runtime.graph_merge import StepGraph, merge
-from streamrec.runtime.graph_split import SplitGraph
+from streamrec.runtime.graph_person import PersonGraph
+from streamrec.runtime.graph_split import SplitGraph, StepParts
 
 MOST_MEMORY = 8 << 30  # bytes that all graphs together may take, or half of the machine's where that is less
 _LARGEST_MEMORY = 1 << 28  # bytes of the memory of one stream
@@ -77,15 +78,23 @@ class OnnxEngine(Engine):
         return cls.of_step(read_step(path), threads)
 
     @classmethod
-    def of_step(cls, step: ModelStep, threads: int | None = None) -> OnnxEngine:
-        """The engine of a model's graph, or of several models' that were merged."""
+    def of_step(cls, step: ModelStep, threads: int | None = None, per_person: bool = False) -> OnnxEngine:
+        """The engine of a model's graph, or of several models' that were merged.
+
+        ``per_person``: with the heads that judge each person; the step finds people.
+        """
         with explain_errors(step.name, ModelError):
             weights = {
                 name: onnxruntime.OrtValue.ortvalue_from_numpy(array) for name, array in step.weights.items()
             }
         whole = _Graph(step.graph, step.file, weights)
+        persons = None
+        if per_person:
+            whole, persons = _with_persons(whole)
         session = whole.session(_of_step(step.configs[0], threads))
-        return cls(whole, session, step.configs, threads, step.finds_people)
+        made = cls(whole, session, step.configs, threads, step.finds_people)
+        made.persons = persons
+        return made
 
     def step(
         self,
@@ -136,10 +145,7 @@ class OnnxEngine(Engine):
         given: Mapping[str, np.ndarray],
         options: onnxruntime.RunOptions | None = None,
     ) -> list[Any]:
-        try:
-            return session.run(None, given, options)
-        except Exception as error:  # ONNX Runtime's errors share no public base class
-            raise ModelError(f"the model {self._name} failed at a step: {_first_line(error)}") from error
+        return _run(self._name, session, given, options)
 
     def _check_interface(self) -> None:
         """Check that the graph has the inputs and outputs of a step of this config."""
@@ -286,7 +292,7 @@ class _Graph:
         return len(self.data) + sum(value.tensor_size_in_bytes() for value in self.weights.values())
 
     def session(
-        self, threads: int, part: tuple[bytes, list[str]] | None = None
+        self, threads: int, part: tuple[bytes, list[str]] | None = None, *, optimized: bool = True
     ) -> onnxruntime.InferenceSession:
         """Ready to run, or a part of it, with the names of its weights. They are read in place."""
         data, names = part or (self.data, list(self.weights))
@@ -294,6 +300,8 @@ class _Graph:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 4  # its warnings are in the errors that follow
+        if not optimized:
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         if _is_memory_limited():
             options.add_session_config_entry("session.use_env_allocators", "1")
         # A worker that spins between frames takes the core from the thread that decodes the next one.
@@ -320,6 +328,58 @@ class _Graph:
         first = self.session(1, split.first())
         second = split.second([(output.type, output.shape) for output in first.get_outputs()])
         return None if second is None else (first, self.session(1, second))
+
+
+class _OnnxPersonHeads(PersonHeads):
+    """The part of a step graph that depends on a person."""
+
+    def __init__(
+        self, name: str, session: onnxruntime.InferenceSession, judged: tuple[bool, ...], passed: int
+    ) -> None:
+        self._name, self._session = name, session
+        self.judged, self.passed = judged, passed
+        inputs, outputs = session.get_inputs(), session.get_outputs()
+        self._names = [value.name for value in inputs]
+        memory = inputs[1 : len(inputs) - 1 - passed]
+        self.memory_shapes = tuple(tuple(value.shape[1:]) for value in memory)
+        widths = {value.name: int(value.shape[1]) for value in outputs[: len(outputs) - len(memory)]}
+        self.labels, self.phases = widths["probabilities"], widths.get("phase", 0)
+
+    def step(
+        self, people: np.ndarray, elapsed: np.ndarray, memory: Arrays, passed: Arrays
+    ) -> tuple[np.ndarray, np.ndarray | None, Arrays]:
+        given = dict(zip(self._names, (elapsed, *memory, people, *passed), strict=True))
+        scores, *after = _run(self._name, self._session, given)
+        phases = after.pop(0) if self.phases else None
+        return scores, phases, tuple(after)
+
+
+def _with_persons(graph: _Graph) -> tuple[_Graph, PersonHeads]:
+    """The graph of a step that finds people, with what its heads on keypoints read besides, and these heads."""
+    name = printable(graph.name)
+    try:
+        found = StepParts(graph.data).inputs[-1].name
+        cut = PersonGraph(graph.data, found)
+        asked = graph.session(1, cut.asked(), optimized=False)
+        values = [(value.type, value.shape) for value in asked.get_outputs()]
+        whole, _ = cut.whole(values, int(found.removeprefix("cache.")) + 1)
+        small = graph.session(1, cut.small(values))
+    except (TypeError, ValueError, IndexError, KeyError) as error:
+        raise ModelError(f"{name} cannot judge each person: its graph is not understood") from error
+    heads = _OnnxPersonHeads(name, small, cut.judged, len(cut.passed))
+    return replace(graph, data=whole), heads
+
+
+def _run(
+    name: str,
+    session: onnxruntime.InferenceSession,
+    given: Mapping[str, np.ndarray],
+    options: onnxruntime.RunOptions | None = None,
+) -> list[Any]:
+    try:
+        return session.run(None, given, options)
+    except Exception as error:  # ONNX Runtime's errors share no public base class
+        raise ModelError(f"the model {name} failed at a step: {_first_line(error)}") from error
 
 
 @cache

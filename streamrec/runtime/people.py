@@ -4,6 +4,9 @@
 file. Merged with the model's own graph it costs only what the model does not calculate already, because what both
 calculate is calculated once (``graph_merge``). What was found stands in the state as the last cache, and who is
 followed in ``State.tracks``.
+
+Heads on keypoints can judge each of them (``persons``): a row for each who is followed, with a memory of its own in
+``State.persons``, and one for nobody, whom each new person was before.
 """
 
 from __future__ import annotations
@@ -19,7 +22,8 @@ from streamrec.core.graph_check import weights_outside
 from streamrec.core.text import printable
 from streamrec.errors import MissingExtra, ModelError, need
 from streamrec.events.people.detections import Rectangle, read_detections
-from streamrec.events.people.tracker import Tracks, no_tracks, people_of, step_tracks
+from streamrec.events.people.tracker import Tracks, no_tracks, numbered, people_of, step_tracks
+from streamrec.nn.config import ModelConfig
 from streamrec.nn.transforms import Transform
 from streamrec.runtime.checkpoint import Checkpoint, build_model, find_model, read_config, read_header
 from streamrec.runtime.engine import Arrays
@@ -34,6 +38,26 @@ ALWAYS = {"person-joints", "person-both-joints"}  # the encoders that find peopl
 def has_people(checkpoint: Checkpoint) -> bool:
     """Whether the model's file has the backbone that finds people."""
     return checkpoint.weights.keys() >= _shipped()[1]
+
+
+def reads_keypoints(config: ModelConfig) -> bool:
+    """Whether the model's head is on the keypoints of a person, so that each can be judged."""
+    return config.encoder in ALWAYS
+
+
+def check_per_person(checkpoint: Checkpoint) -> None:
+    """Raise ``ModelError`` for a model that judges whole pictures only."""
+    if not reads_keypoints(checkpoint.config):
+        raise no_persons(checkpoint.name)
+
+
+def no_persons(name: str) -> ModelError:
+    """The error of a model that cannot judge each person, or of several of which none can."""
+    return ModelError(
+        f"{printable(name)} judges whole pictures: models on keypoints judge each person (webcam, fall, workout, and "
+        "what is trained with --encoder person-joints or person-both-joints); take one of them too, or leave "
+        "per person out"
+    )
 
 
 def find_people_anyway(models: Sequence[str | Path]) -> bool:
@@ -124,7 +148,12 @@ def follow(
     return tuple(np.stack(arrays) for arrays in zip(*after, strict=True))
 
 
-def people_in(tracks: Arrays, transform: Transform, height: int, width: int) -> tuple[Person, ...]:
-    """Who is in the frame of one stream, in parts of its image of this size."""
+def people_in(
+    tracks: Arrays, transform: Transform, height: int, width: int
+) -> list[tuple[int, bool, Person]]:
+    """Who is followed in one stream, in parts of its image of this size: slot, whether found in this frame, person."""
     picture = Rectangle(*transform.picture_in_input(height, width))
-    return people_of(Tracks(*(array[0] for array in tracks)), transform.width / transform.height, picture)
+    own = Tracks(*(array[0] for array in tracks))
+    slots = numbered(own)
+    people = people_of(own, transform.width / transform.height, picture, slots)
+    return [(slot, bool(own.unseen[slot] == 0.0), one) for slot, one in zip(slots, people, strict=True)]

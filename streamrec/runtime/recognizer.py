@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,7 @@ from streamrec.errors import ModelError, PictureError, StateError, StreamrecErro
 from streamrec.events.detector import EventSettings
 from streamrec.events.motion_counts import MotionCounts
 from streamrec.events.recurrence import RecurrenceSettings
-from streamrec.events.tracker import EventTracker, ModelTrackers, Tracker
+from streamrec.events.tracker import EventTracker, ModelTrackers, PersonTracker, Tracker, retune
 from streamrec.nn.config import ModelConfig
 from streamrec.nn.ood import KnownFeatures
 from streamrec.nn.transforms import Transform
@@ -30,6 +30,7 @@ from streamrec.runtime.engine import Arrays, Engine
 from streamrec.runtime.head_inputs import head_inputs
 from streamrec.runtime.load import engine_of, make_engine
 from streamrec.runtime.people import follow, initial_tracks, people_in
+from streamrec.runtime.persons import Judged, initial_persons, judge, judged_by, rows_of
 from streamrec.sources.sampling import check_fps, is_due
 from streamrec.types import Event, Frame, Person, Prediction, Result
 
@@ -48,6 +49,7 @@ class Layout:
     phase: int  # 0: nothing is counted
     known: tuple[int, ...] | None  # of the out-of-distribution score; None: there is none
     people: bool = False  # whether people are followed
+    persons: tuple[tuple[int, ...], ...] = ()  # what is remembered of each of them
 
 
 class Recognizer:
@@ -71,16 +73,23 @@ class Recognizer:
         engine: str = "auto",
         threads: int | None = None,
         people: bool = False,
+        per_person: bool = False,
     ) -> Recognizer:
         """Load a shipped model by name, or a model file by path.
 
         ``engine``: "onnx" (the default on a CPU), "torch", or "auto"; ``device``: "cpu", "cuda", "cuda:1", ...
         or "auto"; ``threads``: of one step on a CPU, None for what suits the model. ``people``: find and follow people
-        too, ``Result.people``; a model on the person backbone can (``fight``, ``fall``, ``webcam``).
+        too, ``Result.people``; a model on the person backbone can (``fight``, ``fall``, ``webcam``). ``per_person``:
+        find them and judge each: events are of a person; a model on keypoints can (``webcam``, ``fall``, ``workout``).
         Raises ``ModelError``. Nothing is downloaded and nothing is unpickled.
         """
         name, ready = make_engine(
-            _named(name_or_path), engine=engine, device=device, threads=threads, people=people
+            _named(name_or_path),
+            engine=engine,
+            device=device,
+            threads=threads,
+            people=people,
+            per_person=per_person,
         )
         return cls(ready, name)
 
@@ -144,6 +153,11 @@ class Recognizer:
         return self._layout.people
 
     @property
+    def per_person(self) -> tuple[str, ...]:
+        """The names of its models that judge each person, in order; their events are of persons."""
+        return tuple(name for name, own in zip(self.configs, self._judged, strict=True) if own is not None)
+
+    @property
     def straight(self) -> tuple[int, int] | None:
         """Width and height to which a decoder may shrink frames that only this needs; None: it may not."""
         return self.config.transform.straight
@@ -183,6 +197,7 @@ class Recognizer:
             phase=np.zeros((1, layout.phase), np.float32) if layout.phase else None,
             strangeness=None if layout.known is None else np.zeros((1, *layout.known), np.float32),
             tracks=initial_tracks() if layout.people else (),
+            persons=tuple(np.zeros((1, *shape), np.float32) for shape in layout.persons),
         )
 
     @cached_property
@@ -196,7 +211,16 @@ class Recognizer:
             2 if config.counted else 0,
             known,
             engine.finds_people,
+            () if engine.persons is None else initial_persons(engine.persons),
         )
+
+    @cached_property
+    def _judged(self) -> tuple[Judged | None, ...]:
+        """Of each model, where in ``State.persons`` its scores are; None: it judges whole pictures."""
+        heads = self._engine.persons
+        if heads is None:
+            return (None,) * len(self.configs)
+        return tuple(judged_by(heads, [(self.labels, bool(self.config.counted))], 0))
 
     def step(self, frame: Frame, state: State) -> tuple[Prediction, State]:
         """Recognize the next frame of a stream; the given state stays as it was.
@@ -229,7 +253,7 @@ class Recognizer:
             raise _no_frame(frames) from error
         after = self._after(frames, state, clock, segment)
         return [
-            (replace(self._prediction(one), people=self._people(one, frame)), one)
+            (self._with_people(self._prediction(one), one, frame), one)
             for one, frame in zip(unstack(after), frames, strict=True)
         ]
 
@@ -247,9 +271,14 @@ class Recognizer:
         elif known is not None:
             strangeness = known.ood_scores(images)
         tracks: Arrays = ()
+        persons: Arrays = ()
         if self._engine.finds_people:
-            tracks = follow(state.tracks, cache[-1], elapsed, self._people_transform, self.config.max_gap)
-        return State(head, cache, clock, segment, probabilities, phase, strangeness, tracks)
+            found, transform = self._engine.found(cache), self._people_transform
+            tracks = follow(state.tracks, found, elapsed, transform, self.config.max_gap)
+            if self._engine.persons is not None:
+                rows = rows_of(tracks, transform.width / transform.height)
+                persons = judge(self._engine.persons, rows, state.persons, elapsed, cache)
+        return State(head, cache, clock, segment, probabilities, phase, strangeness, tracks, persons)
 
     def head_inputs(self, state: State) -> dict[str, np.ndarray]:
         """By model, what its last layer read at the last frame of each stream: (N, D) float32, computed already.
@@ -322,11 +351,26 @@ class Recognizer:
         strangeness = None if state.strangeness is None else float(state.strangeness[0])
         return Prediction.of(state.probabilities[0], float(state.clock[0]), self.labels, phase, strangeness)
 
-    def _people(self, state: State, frame: Frame) -> tuple[Person, ...] | None:
-        """Who was found by the last step, in parts of this frame; None: people were not asked for."""
+    def _with_people(self, prediction: Prediction, state: State, frame: Frame) -> Prediction:
+        """The prediction with who was found by the last step, in parts of this frame; as it is where nobody asked."""
         if not state.tracks:
-            return None
-        return people_in(state.tracks, self._people_transform, *frame.image.shape[:2])
+            return prediction
+        seen: list[Person] = []
+        missed: list[Person] = []
+        clock = float(state.clock[0])
+        judging = any(self._judged)
+        for slot, found, person in people_in(state.tracks, self._people_transform, *frame.image.shape[:2]):
+            if judging:
+                said = tuple(
+                    None if own is None else own.prediction(state.persons, slot, clock)
+                    for own in self._judged
+                )
+                person = replace(person, predictions=said)
+            if found:
+                seen.append(person)
+            elif judging:
+                missed.append(person)
+        return replace(prediction, people=tuple(seen), missed=tuple(missed))
 
     @property
     def _people_transform(self) -> Transform:
@@ -347,7 +391,9 @@ class Recognizer:
         tracks = [(a.shape, a.dtype) for a in (initial_tracks() if layout.people else ())]
         streams = len(state)
         followed = [((1, *a.shape[1:]), a.dtype) for a in state.tracks if len(a) == streams]
-        if (kept, scores, followed) != ((layout.head, layout.cache), ((layout.labels,), phase), tracks):
+        persons = tuple(a.shape[1:] for a in state.persons if len(a) == streams)
+        found = (kept, scores, followed, persons)
+        if found != ((layout.head, layout.cache), ((layout.labels,), phase), tracks, layout.persons):
             raise StateError(
                 f"this state belongs to another model than {self.name!r}; start from initial_state()"
             )
@@ -368,8 +414,10 @@ def _is_whole(state: State) -> bool:
         isinstance(state.head, tuple)
         and isinstance(state.cache, tuple)
         and isinstance(state.tracks, tuple)
+        and isinstance(state.persons, tuple)
         and all(
-            isinstance(array, np.ndarray) for array in (*state.head, *state.cache, *state.tracks, *arrays[:3])
+            isinstance(array, np.ndarray)
+            for array in (*state.head, *state.cache, *state.tracks, *state.persons, *arrays[:3])
         )
         and (state.phase is None or isinstance(state.phase, np.ndarray))
     )
@@ -426,10 +474,12 @@ def tracker_of(
     configs: Mapping[str, ModelConfig],
     events: EventSettings | Mapping[str, EventSettings] | None = None,
     source: str = "",
-) -> EventTracker | ModelTrackers:
+    per_person: Collection[str] = (),
+) -> EventTracker | PersonTracker | ModelTrackers:
     """What turns predictions into events, for one stream of these models.
 
-    ``events``: other settings than the models' own: of all, or of those that are named.
+    ``events``: other settings than the models' own: of all, or of those that are named. ``per_person``: the models
+    whose events are of persons.
     """
     own = events if isinstance(events, Mapping) else {}
     common = None if isinstance(events, Mapping) else events
@@ -438,16 +488,16 @@ def tracker_of(
             f"there are event settings of {unknown[0]!r}, which does not watch here; "
             f"the models are {', '.join(configs)}"
         )
-    trackers = {
-        name: EventTracker(
+    trackers: dict[str, EventTracker | PersonTracker] = {}
+    for place, (name, config) in enumerate(configs.items()):
+        given = (
             config.labels,
             own.get(name) or common or config.events,
             config.counted,
             config.counting,
             source,
         )
-        for name, config in configs.items()
-    }
+        trackers[name] = PersonTracker(place, *given) if name in per_person else EventTracker(*given)
     return ModelTrackers(trackers) if len(trackers) > 1 else next(iter(trackers.values()))
 
 
@@ -459,7 +509,7 @@ def tracker_for(
     if own is not None:
         made: Tracker = own(events, source)
         return made
-    return tracker_of(configs_of(recognizer), events, source)
+    return tracker_of(configs_of(recognizer), events, source, getattr(recognizer, "per_person", ()))
 
 
 class RecognizerWrapper(Recognizer):
@@ -546,8 +596,13 @@ class RecognizerWrapper(Recognizer):
     def _prediction(self, state: State) -> Prediction:
         return self._recognizer._prediction(state)
 
-    def _people(self, state: State, frame: Frame) -> tuple[Person, ...] | None:
-        return self._recognizer._people(state, frame)
+    @property
+    def per_person(self) -> tuple[str, ...]:
+        """As of the wrapped one."""
+        return self._recognizer.per_person
+
+    def _with_people(self, prediction: Prediction, state: State, frame: Frame) -> Prediction:
+        return self._recognizer._with_people(prediction, state, frame)
 
     def _checkpoint(self) -> Checkpoint:
         return self._recognizer._checkpoint()
@@ -636,7 +691,7 @@ class StreamRecognizer:
                 events = self._counts.step(frame, events)
         else:
             prediction = self.recognizer._prediction(self._state)
-            prediction = replace(prediction, people=self.recognizer._people(self._state, frame))
+            prediction = self.recognizer._with_people(prediction, self._state, frame)
         return Result(
             frame,
             prediction,
@@ -652,10 +707,7 @@ class StreamRecognizer:
 
     def retune(self, events: Mapping[str, EventSettings]) -> None:
         """Go on with other event settings, by model; what runs goes on."""
-        if isinstance(self._events, ModelTrackers):
-            self._events.retune(events)
-        elif isinstance(self._events, EventTracker):
-            self._events.retune(next(iter(events.values())))
+        retune(self._events, events)
 
     def __call__(self, image: Any, timestamp: float | None = None) -> Prediction:
         """The prediction alone, of ``recognize``."""

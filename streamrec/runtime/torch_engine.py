@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 
 import numpy as np
 
 from streamrec.errors import ModelError, need
+from streamrec.nn.each_person import EachPerson
 from streamrec.nn.encoders.with_people import WithPeople
 from streamrec.runtime.checkpoint import Checkpoint, build_model
-from streamrec.runtime.engine import Arrays, Engine
+from streamrec.runtime.engine import Arrays, Engine, PersonHeads
 from streamrec.runtime.people import check_people
 
 need("torch", extra="train")
@@ -48,11 +49,14 @@ class TorchEngine(Engine):
         precision: torch.dtype | str | None = "auto",
         record: Record | str | None = "auto",
         people: bool = False,
+        per_person: bool = False,
     ) -> None:
+        """``people``: it finds people as well; ``per_person``: with the heads that judge each person found."""
         if people:
             check_people(checkpoint)
         self.finds_people = people
         self._process = os.getpid()
+        self._persons: _TorchPersonHeads | None = None
         if not settle_after_fork() and threads is not None:
             torch.set_num_threads(threads)
         if device == "auto":
@@ -63,6 +67,8 @@ class TorchEngine(Engine):
             if people:
                 self._model.encoder = WithPeople(self._model.encoder)
             self._model = self._model.to(self._device)
+            if per_person:
+                self.persons = self._persons = _TorchPersonHeads(EachPerson(self._model), self._device)
         except (RuntimeError, AssertionError) as error:
             raise ModelError(
                 f"torch cannot use the device {device!r}: {str(error).splitlines()[0]}"
@@ -79,6 +85,8 @@ class TorchEngine(Engine):
         self._blank = self._model.initial_state()
         self.head_shapes = tuple(tuple(a.shape[1:]) for a in self._blank.head)
         self.cache_shapes = tuple(tuple(a.shape[1:]) for a in self._blank.cache)
+        if self._persons is not None and self._persons.passed:
+            self.cache_shapes += ((len(self.config.labels),),)
 
     def step(
         self,
@@ -99,8 +107,7 @@ class TorchEngine(Engine):
                     with self._lock:
                         outputs = _arrays(self._recorded_for(given)(*given))
         except (RuntimeError, TypeError, MemoryError) as error:  # torch's own are RuntimeErrors
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise ModelError(f"the model failed at a step: {reason}") from error
+            raise _failed(error) from error
         probabilities, *after = outputs
         phase = after.pop(0) if self.config.counted else None
         return probabilities, phase, tuple(after[: len(head)]), tuple(after[len(head) :])
@@ -108,12 +115,27 @@ class TorchEngine(Engine):
     def _run(self, images: Tensor, elapsed: Tensor, *memory: Tensor) -> Tensors:
         """Probabilities, the phase where the model counts, and the new memory; all float32."""
         heads = len(self.head_shapes)
-        state = replace(self._blank, head=memory[:heads], cache=memory[heads:])
-        with self._autocast():
+        caches = heads + len(self._blank.cache)
+        state = replace(self._blank, head=memory[:heads], cache=memory[heads:caches])
+        with self._autocast(), self._passing() as passed:
             outputs, state = self._model.step(images, elapsed, state)
         logits, phase = self._model.split(outputs.float())
         scores = (torch.softmax(logits, dim=-1),) if phase is None else (torch.softmax(logits, dim=-1), phase)
-        return tuple(tensor.float() for tensor in (*scores, *state.head, *state.cache))
+        return tuple(tensor.float() for tensor in (*scores, *state.head, *state.cache, *passed))
+
+    @contextmanager
+    def _passing(self) -> Iterator[list[Tensor]]:
+        """What the heads of each person read of the frame besides, once the step is done."""
+        found: list[Tensor] = []
+        module = None if self._persons is None else self._persons.module.whole_picture
+        if module is None:
+            yield found
+            return
+        hook = module.register_forward_hook(lambda _, given, logits: found.append(logits))
+        try:
+            yield found
+        finally:
+            hook.remove()
 
     def _autocast(self) -> AbstractContextManager[object]:
         if self._precision is None:
@@ -132,6 +154,35 @@ class TorchEngine(Engine):
                 self._record = record_nothing
                 self._recorded = {streams: _Recorded(self._run, buffers, record_nothing)}
         return self._recorded[streams]
+
+
+class _TorchPersonHeads(PersonHeads):
+    """The keypoint head of a model, eager: a few rows of a small head are not worth recording."""
+
+    def __init__(self, module: EachPerson, device: torch.device) -> None:
+        self.module, self._device = module, device
+        config = module.model.config
+        self.judged = (True,)
+        self.memory_shapes = tuple(tuple(array.shape[1:]) for array in module.initial_memory())
+        self.labels, self.phases = len(config.labels), 2 * bool(config.counted)
+        self.passed = int(module.whole_picture is not None)
+
+    def step(
+        self, people: np.ndarray, elapsed: np.ndarray, memory: Arrays, passed: Arrays
+    ) -> tuple[np.ndarray, np.ndarray | None, Arrays]:
+        arrays = (people, elapsed, *memory, *passed)
+        border = 2 + len(memory)
+        try:
+            with torch.inference_mode():
+                given = [torch.from_numpy(array).to(self._device) for array in arrays]
+                outputs, after = self.module(*given[:2], tuple(given[2:border]), tuple(given[border:]))
+                logits, phase = self.module.model.split(outputs)
+                found = (torch.softmax(logits, dim=-1), *(() if phase is None else (phase,)), *after)
+                scores, *rest = _arrays(found)
+        except (RuntimeError, TypeError, MemoryError) as error:
+            raise _failed(error) from error
+        phases = rest.pop(0) if self.phases else None
+        return scores, phases, tuple(rest)
 
 
 def check_process(made_in: int) -> None:
@@ -191,6 +242,11 @@ def record_nothing(run: Callable[[], Tensors]) -> tuple[Callable[[], None], Tens
             kept.copy_(new)
 
     return replay, outputs
+
+
+def _failed(error: Exception) -> ModelError:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return ModelError(f"the model failed at a step: {reason}")
 
 
 def _arrays(tensors: Tensors) -> Arrays:

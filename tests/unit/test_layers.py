@@ -86,6 +86,7 @@ IMPORTED_IN = {
     "torch": {
         "commands.doctor",
         "evaluation.baselines",
+        "nn.each_person",
         "nn.encoders",
         "nn.encoders.appearance_motion",
         "nn.encoders.base",

@@ -15,6 +15,7 @@ Everything that is remembered is in ``Tracks``: arrays in, arrays out, and the s
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -126,13 +127,25 @@ def step_tracks(
     return after
 
 
-def people_of(tracks: Tracks, aspect: float, picture: Rectangle = Rectangle()) -> tuple[Person, ...]:
-    """The people who were found in the last frame and have a number, in its order, in parts of the camera's picture."""
+def numbered(tracks: Tracks) -> list[int]:
+    """The slots of the people who have a number, in its order."""
+    slots = np.flatnonzero((tracks.number > 0) & (tracks.hits > 0))
+    return sorted(map(int, slots), key=lambda slot: int(tracks.number[slot]))
+
+
+def people_of(
+    tracks: Tracks, aspect: float, picture: Rectangle = Rectangle(), slots: Sequence[int] | None = None
+) -> tuple[Person, ...]:
+    """The people of these slots as they were found last, in parts of the camera's picture.
+
+    ``slots``: None for all who have a number and were found in the last frame.
+    """
+    if slots is None:
+        slots = [slot for slot in numbered(tracks) if tracks.unseen[slot] == 0.0]
     scale = np.array((picture.tall, picture.wide * aspect))
     offset = np.array((picture.top, picture.left)) / (picture.tall, picture.wide)
-    shown = np.flatnonzero((tracks.number > 0) & (tracks.hits > 0) & (tracks.unseen == 0.0))
     people = []
-    for slot in sorted(shown, key=lambda slot: int(tracks.number[slot])):
+    for slot in slots:
         keypoints = tracks.keypoints[slot].copy()
         keypoints[:, :2] = keypoints[:, :2] / scale - offset
         keypoints = keypoints.astype(np.float32)

@@ -21,7 +21,7 @@ from streamrec.outputs.history.tables import (
     in_words,
     lock_of,
     open_writing,
-    supply_later_columns,
+    supply_later_tables,
     transaction,
 )
 
@@ -91,7 +91,7 @@ class FileDatabase:
                 self.reader = None
             self.reader = connect(self.path, "ro")
             check_layout(self.reader, self.path)
-            supply_later_columns(self.reader)
+            supply_later_tables(self.reader)
             self._identity = _identity(self.path)
 
     def is_current(self) -> bool:

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from streamrec.events.rules import Watched
 from streamrec.outputs.history.records import Entry
 from streamrec.outputs.history.rows import COLUMNS, conditions_of, entry_of
 from streamrec.outputs.history.tables import SOUND
@@ -91,6 +92,18 @@ class EventQueries(ABC):
             (after, limit),
         )
         return [entry_of(row[:-1]) for row in rows], rows[-1][-1] if rows else after
+
+    def watched(self, *, since: float, until: float) -> list[Watched]:
+        """When the cameras gave frames, between two times."""
+        rows = self._read(
+            "SELECT camera, began, ended FROM watched WHERE typeof(camera) = 'text' AND typeof(began) = 'real' "
+            "AND typeof(ended) = 'real' AND began <= ended AND ended >= ? AND began < ? ORDER BY began",
+            (since, until),
+        )
+        return [
+            Watched(camera=camera, began=max(began, since), ended=min(ended, until))
+            for camera, began, ended in rows
+        ]
 
     def unsound(self) -> int:
         """How many rows are damaged, and left out of every answer."""

@@ -35,7 +35,9 @@ from streamrec.core.arguments import path_to_write
 from streamrec.core.clock_jumps import TrustedClock
 from streamrec.core.context import Closing
 from streamrec.errors import HistoryError
-from streamrec.outputs.history import outbox
+from streamrec.events.rules import Watched
+from streamrec.outputs.history import coverage, outbox
+from streamrec.outputs.history.coverage import Coverage
 from streamrec.outputs.history.database import FileDatabase, MemoryDatabase, errors_as_sentences
 from streamrec.outputs.history.entry_builder import EntryBuilder
 from streamrec.outputs.history.queries import EventQueries
@@ -130,6 +132,7 @@ class History(EventQueries, Closing):
         self._since = math.inf  # time.monotonic() since which something waits, with nothing written
         self._unkept: dict[str, Announcement] = {}  # by id: events that began when there was no room for them
         self._builder = EntryBuilder(clock)
+        self._coverage = Coverage()
         self._beaten = self._pruned = self._failed = -math.inf  # time.monotonic()
         self._troubled = math.inf  # time.monotonic() since which every attempt fails
         self._thread: threading.Thread | None = None
@@ -167,6 +170,27 @@ class History(EventQueries, Closing):
         with self._database.transaction() as connection:
             yield connection
 
+    def watched(self, *, since: float, until: float) -> list[Watched]:
+        """When the cameras gave frames, between two times, until now."""
+        kept = {(one.camera, one.began): one for one in super().watched(since=since, until=until)}
+        with self._noted:
+            unwritten = self._coverage.unwritten()
+        for one in unwritten:
+            if one.ended >= since and one.began < until:
+                one = replace(one, began=max(one.began, since), ended=min(one.ended, until))
+                kept[one.camera, one.began] = one
+        return sorted(kept.values(), key=lambda one: one.began)
+
+    def seen(self, camera: str) -> float:
+        """When the newest frame of a camera was taken, as far as it was noted; seconds since 1970."""
+        return self._builder.last_seen[camera]
+
+    @property
+    def running(self) -> list[Entry]:
+        """The events that run, on the disk or not."""
+        with self._noted:
+            return list(self._builder.running.values())
+
     # -- noting: returns at once
 
     def record(self, result: Result, model: str = "", *, live: bool = True) -> tuple[Announcement, ...]:
@@ -190,6 +214,9 @@ class History(EventQueries, Closing):
         unkept = []
         with self._noted:
             noted = [Announcement(*change) for change in self._builder.build(result, model, live=live)]
+            if not result.repeated:
+                source = result.frame.source
+                self._coverage.saw(source, self._builder.last_seen[source])
             for announcement in noted:
                 if not self._put((announcement.kind, announcement.entry)):
                     unkept.append(announcement)
@@ -406,6 +433,7 @@ class History(EventQueries, Closing):
             beat = bool(self._builder.running) and now - self._beaten >= _BEAT_SECONDS
             # A thread notices at once that the file is gone; otherwise that is noticed at the next write.
             waits = bool(self._pending) or (self._thread is not None and not self._database.is_current())
+            beat = beat or self._coverage.due
         if not (waits or beat or (urgent and self._thread is None)) or (
             now - self._failed < _RETRY_SECONDS and not urgent
         ):
@@ -462,7 +490,9 @@ class History(EventQueries, Closing):
             running = [
                 (entry.id, seen.get(entry.camera, entry.started)) for entry in self._builder.running.values()
             ]
+            watched = self._coverage.unwritten()
         with self._transaction() as connection:
+            coverage.write(connection, watched)
             for item in batch:
                 if isinstance(item, _Task):
                     announcements += item.run(connection)
@@ -475,6 +505,8 @@ class History(EventQueries, Closing):
                     "DELETE FROM event WHERE id <= (SELECT id FROM event ORDER BY id DESC LIMIT 1 OFFSET ?)",
                     (MEMORY_EVENTS,),
                 )
+        with self._noted:
+            self._coverage.written(watched)
         return announcements
 
     def _write_change(self, connection: sqlite3.Connection, kind: Kind, entry: Entry) -> Announcement:
@@ -581,6 +613,7 @@ class History(EventQueries, Closing):
             if self.keep_days > 0:
                 connection.execute("DELETE FROM event WHERE ended < ?", (events,))
             outbox.prune(connection, messages)
+            coverage.prune(connection, self.oldest(0.0))
             if self._trusted is not None:
                 _store_time(connection, self._trusted.time, self._trusted.steady)
 
@@ -588,8 +621,11 @@ class History(EventQueries, Closing):
         if self._trusted is None or self._database.writer is None:
             return
         believed = self._trusted.check()
+        with self._noted:
+            watched = self._coverage.unwritten()
         with errors_as_sentences(self.path), self._transaction() as connection:
             _store_time(connection, believed, self._trusted.steady)
+            coverage.write(connection, watched)
 
     # -- the outbox
 

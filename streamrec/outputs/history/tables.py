@@ -51,6 +51,13 @@ _TABLES = {
     due REAL NOT NULL DEFAULT 0,
     UNIQUE (receiver, id)
 )""",
+    # When each camera gave frames (coverage.py).
+    "watched": """CREATE TABLE watched (
+    camera TEXT NOT NULL,
+    began REAL NOT NULL,        -- seconds since 1970
+    ended REAL NOT NULL,
+    PRIMARY KEY (camera, began)
+)""",
     # The last time that was certain (core/clock_jumps.py): ages are counted from it.
     "believed": "CREATE TABLE believed (time REAL NOT NULL, steady REAL NOT NULL)",
 }
@@ -89,6 +96,7 @@ _NEEDED = {
     "counter": {"change"},
     "outbox": {"number", "receiver", "id", "kind", "body"},
     "believed": {"time", "steady"},
+    "watched": {"camera", "began", "ended"},
 }
 # A row that can be read as an event: other programs that wrote into the file may have left others.
 SOUND = (
@@ -152,8 +160,10 @@ def check_layout(connection: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def supply_later_columns(connection: sqlite3.Connection) -> None:
-    """Let a reader of a file of an earlier version see the columns that it lacks, as empty ones."""
+def supply_later_tables(connection: sqlite3.Connection) -> None:
+    """Let a reader of a file of an earlier version see the tables and columns that it lacks, as empty ones."""
+    if not _columns(connection, "watched"):
+        connection.execute(f"CREATE TEMP TABLE {_TABLES['watched'].removeprefix('CREATE TABLE ')}")
     there = _columns(connection, "event")
     lacking = [column for column in _LATER if column not in there]
     if there and lacking:
@@ -175,7 +185,7 @@ def _mended(connection: sqlite3.Connection, path: Path) -> tuple[str, ...]:
             there = _columns(connection, table)
             if not there:
                 connection.execute(statement)
-                if table != "believed":  # a file of an earlier version has none
+                if table not in ("believed", "watched"):  # a file of an earlier version has none
                     missing.append(f"the table {table}")
                 continue
             for column, kind in _ADDED.get(table, {}).items():

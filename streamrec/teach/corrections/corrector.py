@@ -180,7 +180,7 @@ class Corrections(Closing):
 
     def noted(self, entry: Entry) -> None:
         """An event has ended: its seconds are kept, for what may be said of it."""
-        if entry.ended is None:
+        if entry.ended is None or entry.rule is not None:
             return
         with self._lock:
             found = self._cut(entry)
@@ -234,6 +234,8 @@ class Corrections(Closing):
         ``truth``: what it was, where the verdict is ``other``. What was said of it before is replaced.
         """
         verdict = _verdict(verdict)
+        if entry.rule is not None:
+            raise WrongValue("a rule reports it: say it of the events that it rests on, or change the rule")
         if verdict is Verdict.missed:
             raise WrongValue("an event that is there was not missed: say right, wrong or other")
         truth = _label(truth, "what it was") if verdict is Verdict.other else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -203,6 +204,31 @@ def test_memories_that_become_different_are_told_apart_and_so_is_all_that_depend
     assert_as_apart(merged, graphs)
     assert inputs(merged) == ["pictures", "elapsed", "head.0", "head.1", "cache.0", "cache.1"]
     assert kinds(merged)["Conv"] == 4
+
+
+def test_a_zero_of_another_sign_makes_no_other_weight():
+    one, other = (step_graph(head, outside=True) for head in (1, 2))
+    one.weights["kernel"][0, 0, 0, 0], other.weights["kernel"][0, 0, 0, 0] = 0.0, -0.0
+    assert merge([one, other]).shared == 2
+
+
+def test_the_number_of_streams_is_the_same_of_every_input():
+    """Graphs may read it of another input each; what follows is calculated once."""
+
+    def counting(read: str) -> StepGraph:
+        graph = step_graph(1)
+        model = onnx.load_from_string(graph.data)
+        count = helper.make_node("Shape", [read], ["count"], start=0, end=1)
+        cast = helper.make_node("Cast", ["count"], ["number"], to=TensorProto.FLOAT)
+        scaled = helper.make_node("Mul", ["difference", "number"], ["scaled"])
+        model.graph.node.insert(2, scaled)
+        model.graph.node.insert(2, cast)
+        model.graph.node.insert(2, count)
+        model.graph.node[5].input[0] = "scaled"
+        return replace(graph, data=model.SerializeToString())
+
+    merged = merge([counting("cache.0"), counting("pictures")])
+    assert merged.shared == 2 and kinds(merged)["Shape"] == 1
 
 
 def test_a_weight_outside_of_its_graph_is_the_one_inside_of_another():

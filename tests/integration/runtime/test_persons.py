@@ -1,0 +1,140 @@
+"""Each person is judged by the heads of shipped models, with a memory of their own, by every engine alike."""
+
+from __future__ import annotations
+
+import itertools
+import pickle
+
+import numpy as np
+import pytest
+
+from streamrec import Frame, Recognizer, State, open_models, open_source
+from streamrec.errors import ModelError, StateError
+from streamrec.runtime.persons import NOBODY
+from tests.helpers.threads import one_thread_a_module  # noqa: F401
+
+
+def walk(seed: int) -> list[np.ndarray]:
+    return [frame.image for frame in itertools.islice(open_source(f"synthetic:{seed}"), 0, 36, 3)]
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[Frame]:
+    """Wide pictures of two drawn people side by side."""
+    return [Frame(np.hstack(pair), n, n / 10) for n, pair in enumerate(zip(walk(0), walk(4), strict=True))]
+
+
+@pytest.fixture(scope="module")
+def webcam() -> Recognizer:
+    return Recognizer.load("webcam", per_person=True)
+
+
+def run(recognizer: Recognizer, frames: list[Frame], state: State | None = None):
+    state = recognizer.initial_state() if state is None else state
+    said = []
+    for frame in frames:
+        prediction, state = recognizer.step(frame, state)
+        said.append(prediction)
+    return said, state
+
+
+def test_everybody_has_a_prediction_of_their_own(webcam, frames):
+    assert webcam.per_person == ("webcam",) and webcam.finds_people
+    said, _ = run(webcam, frames)
+    people = said[-1].people
+    assert [one.id for one in people] == [1, 2]
+    for one in people:
+        (prediction,) = one.predictions
+        assert prediction.labels == webcam.labels and prediction.timestamp == frames[-1].timestamp
+        assert prediction.probabilities.sum() == pytest.approx(1.0, abs=1e-5)
+    one, other = (person.predictions[0].probabilities for person in people)
+    assert np.abs(one - other).max() > 0.01
+
+
+@pytest.mark.parametrize("name", ["webcam", "fall", "workout"])
+def test_the_heads_of_a_person_say_what_the_step_says_of_all_who_were_found(frames, name):
+    recognizer = Recognizer.load(name, per_person=True)
+    heads, engine = recognizer._engine.persons, recognizer._engine
+    state = recognizer.initial_state()
+    memory = tuple(np.zeros((1, *shape), np.float32) for shape in heads.memory_shapes)
+    elapsed = np.full(1, np.inf, np.float32)
+    for frame in frames[:5]:
+        prediction, state = recognizer.step(frame, state)
+        passed = state.cache[len(state.cache) - heads.passed :]
+        scores, phases, memory = heads.step(engine.found(state.cache), elapsed, memory, passed)
+        np.testing.assert_allclose(scores[0], prediction.probabilities, atol=1e-5)
+        if prediction.phase is not None:
+            np.testing.assert_allclose(phases[0], prediction.phase, atol=1e-5)
+        elapsed = np.full(1, 0.1, np.float32)
+
+
+@pytest.mark.parametrize("name", ["webcam", "fall", "workout"])
+def test_torch_says_the_same_of_each(frames, name):
+    said, _ = run(Recognizer.load(name, engine="torch", per_person=True), frames[:6])
+    expected, _ = run(Recognizer.load(name, per_person=True), frames[:6])
+    assert said[-1].people
+    for one, other in zip(said[-1].people, expected[-1].people, strict=True):
+        own, theirs = one.predictions[0], other.predictions[0]
+        np.testing.assert_allclose(own.probabilities, theirs.probabilities, atol=2e-3)
+        assert (own.phase is None) == (theirs.phase is None)
+
+
+def test_the_score_of_the_picture_stays_as_it_is_without(webcam, frames):
+    said, _ = run(webcam, frames)
+    alone, state = run(Recognizer.load("webcam", people=True), frames)
+    for one, other in zip(said, alone, strict=True):
+        np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-5)
+    assert state.persons == () and all(one.predictions == () for one in alone[-1].people)
+
+
+def test_a_saved_state_goes_on_bit_for_bit(webcam, frames):
+    _, last = run(webcam, frames)
+    _, half = run(webcam, frames[:6])
+    _, end = run(webcam, frames[6:], State.from_bytes(half.to_bytes()))
+    assert end.to_bytes() == last.to_bytes() and end.persons[0].shape[1] == NOBODY + 1
+    with pytest.raises(StateError, match="another model"):
+        Recognizer.load("webcam", people=True).step(frames[0], last)
+
+
+def test_streams_in_one_pass_and_a_gap_are_as_alone(webcam, frames):
+    mirrored = [Frame(np.ascontiguousarray(f.image[:, ::-1]), f.index, f.timestamp) for f in frames]
+    states = [webcam.initial_state(), webcam.initial_state()]
+    for pair in zip(frames, mirrored, strict=True):
+        steps = webcam.step_many(pair, states)
+        states = [state for _, state in steps]
+    for (prediction, _), each in zip(steps, (frames, mirrored), strict=True):
+        alone, after = run(webcam, each)
+        for one, other in zip(prediction.people, alone[-1].people, strict=True):
+            assert one.id == other.id
+            np.testing.assert_allclose(
+                one.predictions[0].probabilities, other.predictions[0].probabilities, atol=1e-5
+            )
+    later = Frame(frames[0].image, 99, 60.0)
+    prediction, _ = webcam.step(later, after)
+    assert prediction.people == () and prediction.missed == ()
+    fresh, _ = webcam.step(Frame(frames[0].image, 0, 0.0), webcam.initial_state())
+    np.testing.assert_allclose(prediction.probabilities, fresh.probabilities, atol=1e-6)
+
+
+def test_of_several_models_those_on_keypoints_judge_each_person(frames):
+    both = open_models(["fight", "fall", "webcam"], per_person=True)
+    assert both.per_person == ("fall", "webcam") and both.passes == 1
+    said, state = run(both, frames[:6])
+    for name, place in (("fall", 1), ("webcam", 2)):
+        alone, _ = run(Recognizer.load(name, per_person=True), frames[:6])
+        for one, other in zip(said[-1].people, alone[-1].people, strict=True):
+            assert one.predictions[0] is None
+            np.testing.assert_allclose(
+                one.predictions[place].probabilities, other.predictions[0].probabilities, atol=1e-4
+            )
+    again = pickle.loads(pickle.dumps(both))
+    assert again.per_person == both.per_person
+    again.step(frames[6], state)
+
+
+def test_a_model_of_whole_pictures_says_which_models_can():
+    for name in ("fight", "synthetic"):
+        with pytest.raises(ModelError, match="judges whole pictures: models on keypoints judge each person"):
+            Recognizer.load(name, per_person=True)
+    with pytest.raises(ModelError, match="fight and synthetic"):
+        open_models(["fight", "synthetic"], per_person=True)
