@@ -87,12 +87,14 @@ class CorrectedRecognizer(RecognizerWrapper):
             missed=prediction.missed,
             possible=prediction.possible,
         )
-        return self._persons_changed(changed, changes, state) if self.per_person else changed
+        return self._persons_changed(changed, changes, state)
 
     def _persons_changed(
         self, prediction: Prediction, changes: Mapping[str, Change], state: State
     ) -> Prediction:
         """What was learned counts for each person as for the whole picture."""
+        if not any(person.predictions for person in (*(prediction.people or ()), *prediction.missed)):
+            return prediction
         features = self._recognizer.person_inputs(state)
 
         def changed(person: Person) -> Person:
@@ -123,7 +125,7 @@ class CorrectedRecognizer(RecognizerWrapper):
     def _with_people(self, prediction: Prediction, state: State, frame: Frame) -> Prediction:
         found = self._recognizer._with_people(prediction, state, frame)
         changes = self._changes()
-        return self._persons_changed(found, changes, state) if changes and self.per_person else found
+        return self._persons_changed(found, changes, state) if changes else found
 
 
 def _with(prediction: Prediction, change: Change, features: np.ndarray) -> Prediction:
