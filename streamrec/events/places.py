@@ -31,6 +31,20 @@ class PlaceSettings:
     lines: tuple[Line, ...] = ()
     region: tuple[float, float, float, float] | None = None
 
+    @property
+    def shown(self) -> PlaceSettings:
+        """The same places in parts of the region; they may lie outside of it."""
+        if self.region is None:
+            return self
+        region = self.region
+        return PlaceSettings(
+            zones=tuple(zone_within(region, zone) for zone in self.zones),
+            lines=tuple(
+                replace(line, ends=(within(region, line.ends[0]), within(region, line.ends[1])))
+                for line in self.lines
+            ),
+        )
+
 
 class Places:
     """Names the zones of events, and reports who crosses a line. It remembers, so keep one a stream.
@@ -42,16 +56,9 @@ class Places:
     """
 
     def __init__(self, settings: PlaceSettings, source: str = "") -> None:
-        zones, lines = settings.zones, settings.lines
-        if settings.region is not None:
-            region = settings.region
-            zones = tuple(zone_within(region, zone) for zone in zones)
-            lines = tuple(
-                replace(line, ends=(within(region, line.ends[0]), within(region, line.ends[1])))
-                for line in lines
-            )
-        self._zones = tuple(zone for zone in zones if not zone.exclude)
-        self._lines, self._source = lines, source
+        settings = settings.shown
+        self._zones = tuple(zone for zone in settings.zones if not zone.exclude)
+        self._lines, self._source = settings.lines, source
         self._cells = [_cells_of(zone) for zone in self._zones]
         self.reset()
 

@@ -124,6 +124,7 @@ class WatchFile:
     secrets: tuple[str, ...] = field(repr=False)  # never shown
     read: tuple[Path, ...]  # the file itself and those that hold passwords
     private: tuple[Path, ...] = ()  # of these, those with secrets in clear text
+    all_rules: tuple[Rule, ...] = ()
     rules: tuple[Rule, ...] = ()  # those that are enabled
     tables: tuple[tuple[str, dict[str, Any]], ...] = field(
         default=(), repr=False
@@ -187,8 +188,8 @@ def _watchfile(data: dict[str, Any], reader: _Reader) -> WatchFile:
                 f"{path.name}: camera {camera.name!r}: name: it stands there twice; name each camera once"
             )
         names.add(camera.name)
-    rules = rules_of(data, cameras, reader)
-    return replace(reader.file(data, tuple(TABLES), tuple(cameras)), rules=rules)
+    rules, enabled = rules_of(data, cameras, reader)
+    return replace(reader.file(data, tuple(TABLES), tuple(cameras)), all_rules=rules, rules=enabled)
 
 
 def read_settings(
