@@ -19,6 +19,12 @@ from tests.helpers.graphs import in_children, kept_graphs, version
 from tests.helpers.paths import DATA
 
 
+def pytest_configure() -> None:
+    """Images of containers forbid to keep compiled modules: each process of a test would compile the package anew."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
+
+
 @pytest.fixture(autouse=True)
 def nobody_ends_this_process(monkeypatch) -> None:
     """Commands that run in the tests' own process leave no thread behind that would end it at a later test's signal."""

@@ -32,6 +32,7 @@ from streamrec.teach.corrections.corrector import Corrections
 from streamrec.types import Source
 
 Models: TypeAlias = tuple[str, ...]  # of one camera, as it names them
+Watching: TypeAlias = tuple[Models, bool | None]  # and whether each person is judged, as the camera has it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,19 +52,19 @@ class Plan:
     file: WatchFile
     after: DispatchSettings
     cameras: tuple[Prepared, ...]  # those that are new or changed
-    recognizers: dict[Models, Recognizer]  # of all that are to run
+    recognizers: dict[Watching, Recognizer]  # of all that are to run
     notes: list[str]  # probable mistakes
     rules: ReadyRules = field(default_factory=ReadyRules)
 
 
 class Roster:
-    """The cameras of one watcher. ``load`` makes the recognizer of one or several models; no camera may read what is in
-    ``outputs``."""
+    """The cameras of one watcher. ``load`` makes the recognizer of one or several models, which judges each person or
+    not; no camera may read what is in ``outputs``."""
 
     def __init__(
         self,
         watcher: Watcher,
-        load: Callable[[Models], Recognizer],
+        load: Callable[[Models, bool | None], Recognizer],
         dispatcher: Dispatcher | None = None,
         outputs: Mapping[str, Output] = MappingProxyType({}),
         corrections: Corrections | None = None,
@@ -76,7 +77,7 @@ class Roster:
         if corrections is not None:
             corrections.on_thresholds = self._retune
         self._running: dict[str, CameraSettings] = {}
-        self._recognizers: dict[Models, Recognizer] = {}
+        self._recognizers: dict[Watching, Recognizer] = {}
 
     def prepare(self, file: WatchFile, after: DispatchSettings) -> Plan:
         """Load and open what the file asks for, and change nothing yet; any thread. Raises ``SettingsError``.
@@ -87,11 +88,11 @@ class Roster:
         recognizers = dict(self._recognizers)
         changed = [camera for camera in wanted if self._running.get(camera.name) != camera]
         cameras = tuple(self._prepare(camera, file, recognizers) for camera in changed)
-        models = {camera.models for camera in wanted}
-        recognizers = {names: one for names, one in recognizers.items() if names in models}
+        kept = {(camera.models, camera.per_person) for camera in wanted}
+        recognizers = {key: one for key, one in recognizers.items() if key in kept}
         configs = {
             name: config
-            for names, one in recognizers.items()
+            for (names, _), one in recognizers.items()
             for name, config in zip(names, configs_of(one).values(), strict=True)
         }
         check_defaults(file, configs)
@@ -112,25 +113,26 @@ class Roster:
         )
 
     def _of_several(
-        self, cameras: Iterable[Prepared], recognizers: Mapping[Models, Recognizer]
+        self, cameras: Iterable[Prepared], recognizers: Mapping[Watching, Recognizer]
     ) -> Iterator[str]:
         """What is to know of models that watch together: once, when they begin to."""
-        for models, recognizer in recognizers.items():
-            if models not in self._recognizers:
+        for key, recognizer in recognizers.items():
+            if key not in self._recognizers:
                 yield from recognizer.notes
-            if any(one.settings.models == models and one.settings.fps is None for one in cameras):
+            if any(one.recognizer is recognizer and one.settings.fps is None for one in cameras):
                 yield from pace_notes(recognizer)
 
     def _prepare(
-        self, settings: CameraSettings, file: WatchFile, recognizers: dict[Models, Recognizer]
+        self, settings: CameraSettings, file: WatchFile, recognizers: dict[Watching, Recognizer]
     ) -> Prepared:
         key = "models" if settings.further else "model"
         models = settings.models
         try:
             keep_inputs(self._outputs, [model_file(model) for model in models])
-            if models not in recognizers:
-                recognizers[models] = self._load(models)
-            recognizer = recognizers[models]
+            watching = models, settings.per_person
+            if watching not in recognizers:
+                recognizers[watching] = self._load(*watching)
+            recognizer = recognizers[watching]
             configs = dict(zip(settings.names, configs_of(recognizer).values(), strict=True))
             events = events_by_model(settings, configs, file)
             key = "address"

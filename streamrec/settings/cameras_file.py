@@ -38,6 +38,7 @@ _DEFAULT_KEYS = (
     "fps",
     "still",
     "count",
+    "per_person",
     "enabled",
     "privacy",
     *_LOGIN_KEYS,
@@ -81,6 +82,9 @@ class CameraSettings:
     fps: float | None = None  # None: the sampling rate that the model learned, or the fastest of several
     still: float | None = None  # seconds between two steps on a still frame; None: as on any other
     count: bool = False  # any motion that repeats
+    per_person: bool | None = (
+        None  # judge each person; None: as the option says, or where the model is good at it
+    )
     enabled: bool = True
     privacy: str = ""  # how much of its frames is kept: full, blur or none; "": as [evidence] has it
     # Left, top, width and height of the part that is watched, as parts of the frame; None: all of it.
@@ -327,6 +331,7 @@ class _Reader:
             self.check_number(still, where, "still", STILL)
         enabled = self.switch(values, "enabled", where, True)
         count = self.switch(values, "count", where, False)
+        per_person = self.switch(values, "per_person", where, False) if "per_person" in values else None
         privacy = values.get("privacy", "")
         if privacy not in ("", *_PRIVACY):
             raise self.wrong(where, "privacy", f"write full, blur or none, not {shortened(privacy)}")
@@ -340,6 +345,7 @@ class _Reader:
             fps=None if fps is None else float(fps),
             still=None if still is None else float(still),
             count=count,
+            per_person=per_person,
             enabled=enabled,
             region=self.region(table.get("region"), where),
             zones=zones_of(table, where, self),

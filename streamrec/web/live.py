@@ -21,6 +21,7 @@ from streamrec.core.redact import redact
 from streamrec.events.places import PlaceSettings
 from streamrec.outputs.history.records import Entry, iso
 from streamrec.outputs.history.store import History
+from streamrec.outputs.overlay import doing_of
 from streamrec.outputs.sink import Sink
 from streamrec.teach.corrections.corrector import Corrections
 from streamrec.teach.corrections.records import Correction
@@ -83,7 +84,7 @@ class _CameraState:
         self.version = 0  # of the frame: grows with each
         self.scores: dict[str, ScoreHistory] = {}  # by model; "" where there is one
         self.latencies: deque[tuple[float, float]] = deque(maxlen=200)  # time.monotonic(), seconds
-        self.running: dict[tuple[str, str], Entry] = {}  # by model and label
+        self.running: dict[str, Entry] = {}  # by id
 
 
 class LiveState(Sink):
@@ -164,15 +165,14 @@ class LiveState(Sink):
         for entry in entries:
             with self._lock:
                 state = self._states.get(_shown(entry.camera))
-                one = entry.model, entry.label
                 if state is not None and entry.ended is None:
-                    if one not in state.running:
+                    if entry.id not in state.running:
                         several = state.result is not None and bool(state.result.models)
                         key = (_shown(entry.camera), entry.label, *([entry.model] if several else []))
                         self.counts[key] = self.counts.get(key, 0) + 1
-                    state.running[one] = entry
+                    state.running[entry.id] = entry
                 elif state is not None:
-                    state.running.pop(one, None)
+                    state.running.pop(entry.id, None)
             if self.corrections is not None:
                 self.corrections.noted(entry)
             self.on_event(entry)
@@ -202,6 +202,13 @@ class LiveState(Sink):
         with self._lock:
             state = self._states.get(name)
             return None if state is None or state.result is None else (state.version, state.result)
+
+    def doing(self, name: str) -> dict[int, str]:
+        """What each person before a camera does, by number."""
+        with self._lock:
+            state = self._states.get(name)
+            running = [] if state is None else list(state.running.values())
+        return doing_of((one.person, one.label) for one in running)
 
     def whole(self, name: str) -> np.ndarray | None:
         """The newest frame (H, W, 3) of a camera, not cropped to its region, without grey."""
@@ -276,7 +283,12 @@ class LiveState(Sink):
             "refused": sum(health.refused.values()),
             "reconnects": sum(health.reconnects.values()),
             "running": [
-                {"label": one.label, "started": iso(one.started), **({"model": one.model} if several else {})}
+                {
+                    "label": one.label,
+                    "started": iso(one.started),
+                    **({"model": one.model} if several else {}),
+                    **({} if one.person is None else {"person": one.person}),
+                }
                 for one in running
             ],
             **_said(None if result is None else result.each[0], live=live),

@@ -1,6 +1,6 @@
 // The grid of cameras, and the view of one camera.
 
-import { colourOf, h, isQuiet, duration, named, percent, setText } from "./dom.js";
+import { colourOf, colourOfPerson, h, isQuiet, duration, named, percent, setText } from "./dom.js";
 import { eventList } from "./events.js";
 import { makePlaces } from "./places.js";
 
@@ -115,11 +115,12 @@ export function fillView(view, camera) {
   while (view.now.childElementCount > running.length) view.now.lastChild.remove();
   running.forEach((one, n) => {
     const chip = view.now.children[n] ?? view.now.appendChild(h("span", { class: "chip" }));
-    chip.style.setProperty("--now", colourOf(one.label));
     const said = camera.models?.find((said) => said.model === one.model) ?? camera;
-    const repetitions = one.label === "repeating" ? camera.count : said.repetitions;
+    const who = one.person ? ` · person ${one.person}` : "";
+    chip.style.setProperty("--now", one.person ? colourOfPerson(one.person) : colourOf(one.label));
+    const repetitions = one.person ? null : one.label === "repeating" ? camera.count : said.repetitions;
     const count = repetitions ? ` × ${repetitions}` : "";
-    setText(chip, `${named(one.model, one.label)}${count} · ${duration(Math.max(0, (Date.now() - Date.parse(one.started)) / 1000))}`);
+    setText(chip, `${named(one.model, one.label)}${who}${count} · ${duration(Math.max(0, (Date.now() - Date.parse(one.started)) / 1000))}`);
   });
   return running;
 }

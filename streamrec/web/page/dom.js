@@ -47,6 +47,12 @@ export function colourOf(label) {
   return `var(--label-${sum % 7})`;
 }
 
+/** A person's colour: that of their skeleton in the picture. */
+export const colourOfPerson = (number) => `var(--label-${(number - 1) % 14})`;
+
+/** Who it was, with a dot in the colour of their skeleton; null for an event of the whole picture. */
+export const personMark = (number) => (number ? h("span", { class: "who", style: { "--who": colourOfPerson(number) }, text: `person ${number}` }) : null);
+
 const TIME = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 const DAY = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long" });
 export const timeOf = (iso) => TIME.format(new Date(iso));

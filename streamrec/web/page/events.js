@@ -1,7 +1,7 @@
 // Events: the list beside the cameras, the events page, and the dialog with an event's evidence.
 
 import { correctionsPanel, sayMissed, VERDICTS, verdictOf, verdictRow } from "./corrections.js";
-import { ask, colourOf, dayOf, duration, h, named, percent, setText, secondsOf, timeOf } from "./dom.js";
+import { ask, colourOf, dayOf, duration, h, named, percent, personMark, setText, secondsOf, timeOf } from "./dom.js";
 
 const PLAY = "M8 5.5v13l11-6.5z";
 const A_PAGE = 100;
@@ -47,7 +47,7 @@ function rowOf(page, event) {
   const long = h("span", { class: "long" });
   const row = h("button", { type: "button", class: "event", dataset: { id: event.id }, style: { "--now": colourOf(event.label) }, onclick: () => page.showEvent(event) },
     h("span", { class: "thumb" }, thumb, play),
-    h("span", { class: "what" }, h("span", { text: seen(page, event) }), event.said ? h("span", { class: "verdict-mark", dataset: { verdict: event.said.verdict }, text: verdictOf(event.said) }) : null),
+    h("span", { class: "what" }, h("span", { text: seen(page, event) }), personMark(event.person), event.said ? h("span", { class: "verdict-mark", dataset: { verdict: event.said.verdict }, text: verdictOf(event.said) }) : null),
     h("time", { class: "when", datetime: event.started, text: timeOf(event.started) }),
     h("span", { class: "where" }, h("bdi", { text: event.camera }), event.zone ? ` · ${event.zone}` : null, event.repetitions ? ` · ${event.repetitions} ×` : null),
     long);
@@ -255,7 +255,7 @@ export function showEvent(page, first) {
     event = one;
     setText(title, `${seen(page, event)} · ${event.camera}`);
     const facts = [["Started", `${dayOf(event.started)}, ${timeOf(event.started)}`], ["Duration", event.ended ? duration(secondsOf(event)) : "still running"], ["Confidence", percent(event.confidence)],
-      ...(event.repetitions ? [["Repetitions", String(event.repetitions)]] : []), ...(event.zone ? [["Zone", event.zone]] : []), ...(event.rule ? [["Rule", event.rule]] : []), ...(event.model ? [["Model", event.model]] : []), ...(event.interrupted ? [["Ended", "streamrec was stopped"]] : [])];
+      ...(event.repetitions ? [["Repetitions", String(event.repetitions)]] : []), ...(event.person ? [["Person", String(event.person)]] : []), ...(event.zone ? [["Zone", event.zone]] : []), ...(event.rule ? [["Rule", event.rule]] : []), ...(event.model ? [["Model", event.model]] : []), ...(event.interrupted ? [["Ended", "streamrec was stopped"]] : [])];
     meta.replaceChildren(...facts.map(([key, value]) => h("div", {}, h("dt", { text: key }), h("dd", { text: value }))));
     before.disabled = !all()[place() + 1];
     after.disabled = !all()[place() - 1];
