@@ -299,9 +299,7 @@ class LiveState(Sink):
         }
         if result is not None:
             shown["height"], shown["width"] = result.frame.image.shape[:2]
-        places = getattr(camera, "places", None)
-        if places is not None:
-            shown |= places_json(places)
+        shown |= places_json(getattr(camera, "places", None) or PlaceSettings())
         if several:
             shown["models"] = [{"model": one.model, **_said(one, live=live)} for one in several]
         return shown
