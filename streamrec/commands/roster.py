@@ -108,6 +108,7 @@ class Roster:
             notes=[
                 *notes_on(file, configs),
                 *_unknown_names(after, file, configs),
+                *_vain_places(file, cameras),
                 *self._of_several(cameras, recognizers),
             ],
         )
@@ -233,14 +234,15 @@ def actions_of(
 def _unknown_names(
     after: DispatchSettings, file: WatchFile, configs: Mapping[str, ModelConfig]
 ) -> Iterator[str]:
-    """Cameras, labels and models of webhooks that do not exist: their receiver would wait in vain."""
+    """Cameras, labels and models of webhooks and rules that do not exist: they would wait in vain."""
+    labels = [
+        *(label for config in configs.values() for label in config.labels),
+        *([REPEATING] if any(camera.count for camera in file.cameras) else []),
+        *(label for camera in file.cameras for line in camera.lines for label in line.labels),
+    ]
     known = {
         "cameras": [camera.name for camera in file.cameras],
-        "labels": [
-            *(label for config in configs.values() for label in config.labels),
-            *([REPEATING] if any(camera.count for camera in file.cameras) else []),
-            *(label for camera in file.cameras for line in camera.lines for label in line.labels),
-        ],
+        "labels": [*labels, *(rule.name for rule in file.rules)],
         "models": names_of(tuple(configs)),
     }
     for webhook in after.webhooks:
@@ -249,3 +251,24 @@ def _unknown_names(
                 if name not in names:
                     hint = no_such_key(name, tuple(dict.fromkeys(names)), what=key.removesuffix("s"))
                     yield f"{file.path.name}: [webhook]: {key}: {shortened(name)[1:-1]}: {hint}"
+    for rule in file.rules:
+        where = f"{file.path.name}: rule {rule.name!r}: "
+        if rule.name in labels:
+            yield f"{where}name: an action is called so too; another name keeps them apart"
+        for key, pattern in (("when", rule.when), ("then", rule.then)):
+            for what, wanted, names in (
+                ("label", () if pattern is None else pattern.labels, labels),
+                ("model", () if pattern is None else pattern.models, known["models"]),
+            ):
+                for name in wanted:
+                    if name not in names:
+                        hint = no_such_key(name, tuple(dict.fromkeys(names)), what=what)
+                        yield f"{where}{key}: {what}: {shortened(name)[1:-1]}: {hint}"
+
+
+def _vain_places(file: WatchFile, cameras: Iterable[Prepared]) -> Iterator[str]:
+    """Lines of cameras on which nobody is followed."""
+    for camera in cameras:
+        if camera.settings.lines and not camera.recognizer.finds_people:
+            where = f"{file.path.name}: camera {camera.settings.name!r}: line"
+            yield f"{where}: nobody is followed on this camera, so nobody crosses it: give --people"
