@@ -11,7 +11,6 @@ from streamrec.commands.correcting import watched
 from streamrec.core.files import Output, keep_inputs
 from streamrec.core.messages import shortened, why
 from streamrec.core.model_names import names_of
-from streamrec.core.zones import Line
 from streamrec.errors import SettingsError
 from streamrec.events.detector import EventSettings
 from streamrec.events.motion_counts import REPEATING
@@ -203,7 +202,7 @@ class Roster:
             self._dispatcher.camera(
                 settings.name,
                 models=actions_of(
-                    camera.recognizer, camera.events, count=settings.count, lines=settings.lines
+                    camera.recognizer, camera.events, count=settings.count, more=settings.place_labels
                 ),
                 live=camera.source.live,
                 privacy=settings.privacy,
@@ -215,19 +214,19 @@ def actions_of(
     events: Mapping[str, EventSettings] = MappingProxyType({}),
     *,
     count: bool = False,
-    lines: Sequence[Line] = (),
+    more: Sequence[str] = (),
 ) -> dict[str, list[str]]:
     """The labels of each model that are actions, by the model's name; ``events``: in place of the models' own.
 
-    With ``count`` sets of repetitions too, and with ``lines`` their crossings: of the only model, or of none.
+    With ``count`` sets of repetitions too, and ``more``, of zones and lines: of the only model, or of none.
     """
     found = {
         name: [label for label in config.labels if label not in events.get(name, config.events).background]
         for name, config in configs_of(recognizer).items()
     }
-    more = [*([REPEATING] if count else []), *(label for line in lines for label in line.labels)]
-    if more:
-        found.setdefault(next(iter(found)) if len(found) == 1 else "", []).extend(more)
+    further = [*([REPEATING] if count else []), *more]
+    if further:
+        found.setdefault(next(iter(found)) if len(found) == 1 else "", []).extend(further)
     return found
 
 
@@ -238,7 +237,7 @@ def _unknown_names(
     labels = [
         *(label for config in configs.values() for label in config.labels),
         *([REPEATING] if any(camera.count for camera in file.cameras) else []),
-        *(label for camera in file.cameras for line in camera.lines for label in line.labels),
+        *(label for camera in file.cameras for label in camera.place_labels),
     ]
     known = {
         "cameras": [camera.name for camera in file.cameras],
@@ -267,8 +266,12 @@ def _unknown_names(
 
 
 def _vain_places(file: WatchFile, cameras: Iterable[Prepared]) -> Iterator[str]:
-    """Lines of cameras on which nobody is followed."""
+    """Lines, and zones that report people, of cameras on which nobody is followed."""
     for camera in cameras:
-        if camera.settings.lines and not camera.recognizer.finds_people:
-            where = f"{file.path.name}: camera {camera.settings.name!r}: line"
-            yield f"{where}: nobody is followed on this camera, so nobody crosses it: give --people"
+        if camera.recognizer.finds_people:
+            continue
+        where = f"{file.path.name}: camera {camera.settings.name!r}: "
+        if camera.settings.lines:
+            yield f"{where}line: nobody is followed on this camera, so nobody crosses it: give --people"
+        if any("people" in zone.report for zone in camera.settings.zones):
+            yield f"{where}zone: nobody is followed on this camera, so nobody is in it: give --people"

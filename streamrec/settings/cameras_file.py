@@ -110,6 +110,12 @@ class CameraSettings:
         """The names under which they report."""
         return names_of(self.models)
 
+    @property
+    def place_labels(self) -> tuple[str, ...]:
+        """The labels of the events that its zones and lines report."""
+        zones = tuple(label for zone in self.zones for label in zone.labels)
+        return (*zones, *(label for line in self.lines for label in line.labels))
+
     def event_settings(self, own: EventSettings, model: str = "") -> EventSettings:
         """The model's own settings, overridden by this camera's; raises ``StreamrecError``.
 

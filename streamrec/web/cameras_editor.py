@@ -480,6 +480,7 @@ def _zones(table: Any) -> list[dict[str, Any]]:
             "corners": _points(zone["corners"]),
             "exclude": bool(zone.get("exclude", False)),
             "mask": bool(zone.get("mask", True)),
+            "report": [str(what) for what in zone.get("report", [])],
         }
         for zone in table.get("zone", [])
     ]
@@ -551,7 +552,7 @@ def _fill_places(table: Any, change: Change) -> None:
     if change.zones is not None:
         zones = []
         for zone in change.zones:
-            usual = {"exclude": False, "mask": True}
+            usual: dict[str, Any] = {"exclude": False, "mask": True, "report": []}
             zones.append({key: value for key, value in zone.items() if value != usual.get(key)})
         _fill_tables(table, "zone", zones)
         included = [one["name"] for one in zones if not one.get("exclude") and one.get("mask", True)]

@@ -52,6 +52,9 @@ class ZoneJson(BaseModel):
     )
     exclude: bool = Field(default=False, description="what is in it is not watched")
     mask: bool = Field(default=True, description="false: it names a place, and nothing is left out")
+    report: list[_NAME] = Field(
+        default=[], max_length=2, description="what in it is an event: people, motion"
+    )
 
 
 class LineJson(BaseModel):

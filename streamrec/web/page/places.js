@@ -3,6 +3,7 @@
 import { h, setText } from "./dom.js";
 
 const KINDS = { name: "Name a place", watch: "Watch it, the rest is grey", exclude: "Leave it out, grey" };
+const REPORTS = { people: "report people", motion: "report motion" };
 const kindOf = (zone) => (zone.exclude ? "exclude" : zone.mask ? "watch" : "name");
 const clamp = (value) => Math.min(1, Math.max(0, value));
 const round = (value) => Math.round(10_000 * value) / 10_000;
@@ -54,7 +55,7 @@ const icon = (path) => h("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" },
 
 /** The editor of a camera's zones and lines: `start` is the camera as the settings have it, or null. */
 export function placesEditor(start) {
-  const zones = (start?.zones ?? []).map((zone) => ({ name: zone.name, points: zone.corners.map((point) => [...point]), kind: kindOf(zone), watched: !start.only || start.only.includes(zone.name) }));
+  const zones = (start?.zones ?? []).map((zone) => ({ name: zone.name, points: zone.corners.map((point) => [...point]), kind: kindOf(zone), report: [...(zone.report ?? [])], watched: !start.only || start.only.includes(zone.name) }));
   const lines = (start?.lines ?? []).map((line) => ({ name: line.name, points: line.ends.map((point) => [...point]), forward: line.forward, back: line.back }));
   let chosen = null, drawing = null, size = [16, 9], changed = false;
   const image = h("img", { alt: "Still of the camera", draggable: "false" });
@@ -75,7 +76,7 @@ export function placesEditor(start) {
 
   /** By keyboard a shape is put into the middle; by mouse its corners are clicked. */
   function begin(kind, byKey) {
-    const made = kind === "zone" ? { name: freeName("zone", zones), points: [], kind: "name", watched: true } : { name: freeName("line", lines), points: [], forward: "in", back: "out" };
+    const made = kind === "zone" ? { name: freeName("zone", zones), points: [], kind: "name", report: [], watched: true } : { name: freeName("line", lines), points: [], forward: "in", back: "out" };
     if (!byKey && image.isConnected) {
       drawing = { kind, made };
       chosen = null;
@@ -236,6 +237,7 @@ export function placesEditor(start) {
         ? [input(one.forward, "Forward is called", (value) => { one.forward = value; }, "6em"), input(one.back, "Back is called", (value) => { one.back = value; }, "6em"),
           h("button", { type: "button", class: "button", text: "Turn round", onclick: () => { one.points.reverse(); choose(one); touch(); } })]
         : [h("select", { "aria-label": `What ${one.name} does`, onfocus: () => choose(one), onchange: (event) => { one.kind = event.target.value; changed = true; fill(); draw(); list.children[n].querySelector("select").focus(); } }, Object.entries(KINDS).map(([value, text]) => h("option", { value, text, selected: value === one.kind }))),
+          ...(one.kind === "exclude" ? [] : Object.entries(REPORTS).map(([what, text]) => h("label", { class: "check" }, h("input", { type: "checkbox", checked: one.report.includes(what), onchange: (event) => { one.report = Object.keys(REPORTS).filter((key) => (key === what ? event.target.checked : one.report.includes(key))); changed = true; } }), ` ${text}`))),
           ...(one.kind === "watch" && several() ? [h("label", { class: "check" }, h("input", { type: "checkbox", checked: one.watched, onchange: (event) => { one.watched = event.target.checked; changed = true; } }), " watched now")] : [])];
       return h("div", { class: "row place", dataset: { place: n, ...(one === chosen ? { chosen: "" } : {}) }, style: { "--now": colour(one) } },
         h("span", { class: "swatch", "aria-hidden": "true" }), name, ...more,
@@ -254,7 +256,7 @@ export function placesEditor(start) {
       const watched = zones.filter((zone) => zone.kind === "watch");
       const only = watched.length > 1 && watched.some((zone) => zone.watched) && !watched.every((zone) => zone.watched) ? watched.filter((zone) => zone.watched).map((zone) => zone.name) : null;
       return {
-        zones: zones.map((zone) => ({ name: zone.name.trim(), corners: rounded(zone.points), exclude: zone.kind === "exclude", mask: zone.kind !== "name" })),
+        zones: zones.map((zone) => ({ name: zone.name.trim(), corners: rounded(zone.points), exclude: zone.kind === "exclude", mask: zone.kind !== "name", report: zone.kind === "exclude" ? [] : zone.report })),
         only,
         lines: lines.map((line) => ({ name: line.name.trim(), ends: rounded(line.points), forward: line.forward.trim(), back: line.back.trim() })),
       };

@@ -112,7 +112,9 @@ export function rulesPanel(page, file) {
 
   /** The actions that the cameras may report. */
   function labels() {
+    const words = { people: "occupied", motion: "moving" };
     const known = page.live.cameras.flatMap((camera) => [...(camera.models ?? [camera]).flatMap((one) => one.labels), ...(camera.lines ?? []).flatMap((line) => [line.forward, line.back].filter(Boolean).map((word) => `${line.name} ${word}`))]);
+    known.push(...file.settings().cameras.flatMap((camera) => camera.zones ?? []).flatMap((zone) => (zone.report ?? []).map((what) => `${zone.name} ${words[what]}`)));
     return [...new Set([...known.filter((label) => !isQuiet(label)), ...page.recent.events.filter((event) => !event.rule).map((event) => event.label)])].sort();
   }
 

@@ -490,9 +490,11 @@ class TestSeveralModels:
         assert hall.tried("hall", {}, "fall").enter == 0.7
 
 
-TILL = {"name": "till", "corners": [[0.1, 0.3], [0.5, 0.3], [0.5, 0.9]], "exclude": False, "mask": True}
-SCREEN = {"name": "screen", "corners": [[0.7, 0.1], [0.9, 0.1], [0.9, 0.4]], "exclude": True, "mask": True}
-CORNER = {"name": "corner", "corners": [[0.0, 0.8], [0.2, 0.8], [0.2, 1.0]], "exclude": False, "mask": False}
+USUAL = {"exclude": False, "mask": True, "report": []}
+TILL = {"name": "till", "corners": [[0.1, 0.3], [0.5, 0.3], [0.5, 0.9]], **USUAL}
+SCREEN = {"name": "screen", "corners": [[0.7, 0.1], [0.9, 0.1], [0.9, 0.4]], **USUAL, "exclude": True}
+CORNER = {"name": "corner", "corners": [[0.0, 0.8], [0.2, 0.8], [0.2, 1.0]], **USUAL, "mask": False}
+CORNER["report"] = ["people"]
 LINE = {"name": "door", "ends": [[0.4, 0.9], [0.6, 0.9]], "forward": "in", "back": "out"}
 LIES = {"name": "lies too long", "when": {"label": ["fall"], "camera": ["door"], "zone": []}, "lasts": "30 s"}
 
@@ -510,7 +512,7 @@ class TestPlaces:
         assert [set(zone) for zone in written] == [
             {"name", "corners"},
             {"name", "corners", "exclude"},
-            {"name", "corners", "mask"},
+            {"name", "corners", "mask", "report"},
         ]
         text = editor.path.read_text(encoding="utf-8")
         assert "# by the street" in text and "# the yard is dark" in text
