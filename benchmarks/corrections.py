@@ -74,15 +74,28 @@ def main() -> None:
     parser.add_argument("--clips", type=Path, help="a folder of true actions, with an index.csv")
     parser.add_argument("--label", help="in the index: the clips with this label; else those with a fall")
     parser.add_argument("--most", type=int, default=40, help="clips")
+    parser.add_argument("--joints", help="kind of drawn keypoints with true actions")
+    parser.add_argument("--scenes", type=int, default=40, help="of drawn keypoints")
+    parser.add_argument(
+        "--day",
+        type=Path,
+        help="instead of drawn cameras: the clips without a fall of an index.csv, one after the other, in an order of "
+        "each camera number",
+    )
     parser.add_argument("--json", type=Path, help="a file for the numbers")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     recognizer = Recognizer.load(options.model, threads=1)
     true = list(clips_of(options, recognizer)) if options.clips is not None else []
     drawn = true_of(options, recognizer) if options.true_minutes else []
+    if options.joints:
+        drawn += joints_of(options)
     rows = []
     for number in map(int, options.cameras.split(",")):
-        played = camera_of(options, recognizer, UNSEEN + number)
+        if options.day is None:
+            played = camera_of(options, recognizer, UNSEEN + number)
+        else:
+            played = day_of(options, recognizer, number)
         own = 3600 * len(started(played, recognizer, recognizer.config.events, None)) / played.seconds
         row = (
             judged(played, recognizer, {"clips": true, "drawn": drawn}, options)
@@ -235,6 +248,37 @@ def true_of(options: argparse.Namespace, recognizer: Recognizer) -> list[Played]
     return found
 
 
+def joints_of(options: argparse.Namespace) -> list[Played]:
+    """Scenes of drawn keypoints, with their actions."""
+    from drawn_joints import drawn_scenes
+
+    found = []
+    for scene in drawn_scenes(options.model, options.joints, TRUE_SEED, options.scenes):
+        truth = tuple(span for span in scene.spans if span[0] != "nothing" and span[2] - span[1] >= 0.4)
+        zeros = np.zeros(len(scene.times), int)
+        found.append(Played(scene.times, zeros, scene.scores, scene.features, truth))
+    return found
+
+
+def day_of(options: argparse.Namespace, recognizer: Recognizer, number: int) -> Played:
+    """Clips of everyday life as one camera, in a drawn order."""
+    with (options.day / "index.csv").open(encoding="utf-8") as file:
+        rows = [
+            row
+            for row in csv.DictReader(file)
+            if "alling" not in (row.get("segments") or "") and row.get("camera", "0") == "0"
+        ]
+    parts, began = [], 0.0
+    for segment, n in enumerate(np.random.default_rng(number).permutation(len(rows))):
+        clip = rows[n]["clip"]
+        name = f"{recognizer.name}-clip-{options.day.name}-{clip.replace('/', '-')}.npz"
+        played = played_of(options.folder / name, recognizer, FileSource(options.day / clip))
+        times = played.times - played.times[0] + began
+        parts.append((times, np.full(len(times), segment), played.scores, played.features))
+        began = float(times[-1]) + 0.1
+    return Played(*(np.concatenate(each) for each in zip(*parts, strict=True)))
+
+
 def clips_of(options: argparse.Namespace, recognizer: Recognizer) -> Iterator[Played]:
     """Clips of true actions."""
     with (options.clips / "index.csv").open(encoding="utf-8") as file:
@@ -297,7 +341,7 @@ def judged(
             "clicks": options.clicks,
             "minutes_of_clicks": (played.seconds - rest.seconds) / 60,
             "minutes": rest.seconds / 60,
-            "of": {kind: len(each) for kind, each in true.items()},
+            "of": {kind: sum(len(one.truth) for one in each) for kind, each in true.items()},
         }
 
         def count(settings: EventSettings, learned: Corrections | None) -> dict[str, int]:

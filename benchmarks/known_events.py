@@ -2,8 +2,9 @@
 
 Clips with an index.csv of clip and label, or segments (`Label:start-end; ...`), that the model learned from and that
 may teach weights that ship. Each second group is taken: the others can judge. `--drawn KIND` adds scenes of a drawn
-world, which stand for other places and other people. Of each event the scores are kept, and what the model's last layer
-reads, in the main directions of all of them.
+world, `--joints KIND` drawn keypoints (of a model that reads keypoints alone; without clips), which stand for other
+places and other people. Of each event the scores are kept, and what the model's last layer reads, in the main
+directions of all of them.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from streamrec import Recognizer
 from streamrec.pipeline.loop import results
 from streamrec.sources.files import FileSource
 from streamrec.sources.synthetic import LABELS, clips
+from streamrec.sources.wrappers import Limited
 from streamrec.teach.corrections.known_events import FOLDER, KnownEvents, written
 from streamrec.teach.corrections.moments import Moment, MomentBuffer
 from streamrec.teach.corrections.watching import CorrectedRecognizer, Scores, fingerprint
 from streamrec.types import Frame, Source
 
 KNOWN_SEED = 77  # of the drawn scenes
-LONGEST = 4.0  # seconds of an event
+LONGEST = 6.0  # seconds of an event
 
 
 def main() -> None:
@@ -34,16 +36,23 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("model")
-    parser.add_argument("clips", type=Path, help="a folder with an index.csv")
+    parser.add_argument("clips", type=Path, nargs="?", help="a folder with an index.csv")
     parser.add_argument("--most", type=int, default=40, help="events")
     parser.add_argument("--all", action="store_true", help="each group, not each second one")
     parser.add_argument("--drawn", action="append", default=[], help="a world, of `LABELS`; may be repeated")
+    parser.add_argument("--joints", help="kind of drawn keypoints")
+    parser.add_argument("--each", type=int, default=6, help="events of each label of drawn keypoints")
     parser.add_argument("--scenes", type=int, default=20, help="of each drawn world")
     options = parser.parse_args()
     recognizer = Recognizer.load(options.model, threads=1)
     own = fingerprint(recognizer)[recognizer.name]
     found: list[tuple[str, Moment]] = []
-    for label, moment in (*moments_of(options, recognizer), *drawn_moments(options, recognizer)):
+    moments = [
+        *(moments_of(options, recognizer) if options.clips else ()),
+        *drawn_moments(options, recognizer),
+        *(joint_moments(options, recognizer) if options.joints else ()),
+    ]
+    for label, moment in moments:
         found.append((label, replace(moment, print=own)))
     print({label: sum(name == label for name, _ in found) for label in recognizer.labels})
     FOLDER.mkdir(parents=True, exist_ok=True)
@@ -90,6 +99,25 @@ def drawn_moments(options: argparse.Namespace, recognizer: Recognizer) -> Iterat
                 yield label, moment
 
 
+def joint_moments(options: argparse.Namespace, recognizer: Recognizer) -> Iterator[tuple[str, Moment]]:
+    """Actions of drawn keypoints, as many of each label."""
+    from drawn_joints import drawn_scenes
+
+    missing = dict.fromkeys(actions_of(recognizer), options.each)
+    for scene in drawn_scenes(options.model, options.joints, KNOWN_SEED, 40 * options.each):
+        buffer = MomentBuffer()
+        for time, scores, features in zip(scene.times, scene.scores, scene.features, strict=True):
+            buffer.add(float(time), 0, scores, features[None], wall=float(time))
+        for label, begins, ends in scene.spans:
+            if missing.get(label, 0) and ends - begins >= 0.4:
+                moment = buffer.cut(begins, min(ends, begins + LONGEST))
+                if moment is not None:
+                    missing[label] -= 1
+                    yield label, moment
+        if not any(missing.values()):
+            return
+
+
 def actions_of(recognizer: Recognizer) -> list[str]:
     """Its labels that are actions."""
     return [label for label in recognizer.labels if label not in recognizer.config.events.background]
@@ -98,13 +126,14 @@ def actions_of(recognizer: Recognizer) -> list[str]:
 def seen(recognizer: Recognizer, source: Source, begins: float, ends: float) -> Moment | None:
     """A part of a source, as the model saw it."""
     buffer, name = MomentBuffer(), recognizer.name
+    ends = min(ends, begins + LONGEST)
 
     def keep(frame: Frame, scores: Scores, features: Scores) -> None:
         buffer.add(frame.timestamp, frame.segment, scores[name], features.get(name), wall=frame.timestamp)
 
-    for _ in results(source, CorrectedRecognizer(recognizer, dict, keep)):
+    for _ in results(Limited(source, ends + 2.0), CorrectedRecognizer(recognizer, dict, keep)):
         pass
-    moment = buffer.cut(begins, min(ends, begins + LONGEST))
+    moment = buffer.cut(begins, ends)
     return moment if moment is not None and len(moment.features) else None
 
 

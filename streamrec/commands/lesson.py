@@ -430,5 +430,10 @@ def describe_figures(report: TeachReport) -> str:
         text += f"; {report.right} of {report.judged} examples right, each judged by the others"
     if report.false_per_hour is not None and report.false_interval is not None:
         low, high = report.false_interval
-        text += f"; {report.false_per_hour:.0f} false alarms an hour of nothing ({low:.0f} to {high:.0f})"
+        count, seconds = report.false_events, f"{report.nothing_seconds:.0f} s of nothing"
+        if count:
+            alarms = "false alarm" if count == 1 else "false alarms"
+            text += f"; {count} {alarms} in {seconds}, {report.false_per_hour:.0f} an hour ({low:.0f} to {high:.0f})"
+        else:
+            text += f"; no false alarm in {seconds}, at most {high:.0f} an hour"
     return text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import queue
 import re
 import sys
@@ -18,8 +19,24 @@ HELP = (
     "wave 2: the last 2 s were a wave (wave 2 at 14.5: those before second 14.5 of the stream); nothing 60; "
     "remove 3; relabel 3 wave; undo; list; fit; save; quit"
 )
+_LEAVING = ("exit", "end", "stop", "bye", "q")  # what people type who want to quit
+_ALIKE = 0.8  # of difflib's ratio: from here on a word is a command that was mistyped
 _AT = re.compile(r"(.*?)\s+at\s+(\d+(?:\.\d+)?)")
 _SECONDS = re.compile(r"(.*?)\s+(\d+(?:\.\d+)?)")
+
+
+def _meant(text: str) -> str:
+    """The command that a mistyped word looks like; empty: none.
+
+    >>> _meant("quitt"), _meant("exit"), _meant("wave")
+    ('quit', 'quit', '')
+    """
+    word = text.casefold()
+    if word in COMMANDS:
+        return ""
+    if word in _LEAVING:
+        return "quit"
+    return next(iter(difflib.get_close_matches(word, COMMANDS, 1, _ALIKE)), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +80,8 @@ def parse_line(text: str) -> Line:
         text, seconds = found[1], float(found[2])
     if word == "nothing" and text.casefold() == word:
         return Line(word, seconds=seconds, at=at)
+    if seconds is None and at is None and (meant := _meant(text)):
+        raise WrongValue(f"{printable(text)}: do you mean {meant}? To teach a label of that name: {text} 2")
     if word in COMMANDS or not text:
         raise WrongValue(f"{printable(text)[:60]}: not understood; {HELP}")
     return Line("example", check_label(text), seconds, at=at)

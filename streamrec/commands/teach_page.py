@@ -59,6 +59,8 @@ class LessonDesk:
                 "judged": report.judged,
                 "seconds": round(report.seconds, 2),
                 "advice": list(report.advice),
+                "false_events": report.false_events,
+                "nothing_seconds": round(report.nothing_seconds, 1),
                 "false_per_hour": report.false_per_hour,
                 "false_interval": None if report.false_interval is None else list(report.false_interval),
             },

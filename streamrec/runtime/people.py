@@ -33,6 +33,7 @@ from streamrec.types import Person
 GRAPH = Path(__file__).parent / "models" / "people.onnx"
 SIZE = (192, 256)  # height and width of the input that it was exported for
 ALWAYS = {"person-joints", "person-both-joints"}  # the encoders that find people anyway
+BETTER_PER_PERSON = {"person-joints", "person-both-joints"}  # measured in benchmarks/persons.py
 
 
 def has_people(checkpoint: Checkpoint) -> bool:
@@ -58,6 +59,16 @@ def no_persons(name: str) -> ModelError:
         "what is trained with --encoder person-joints or person-both-joints); take one of them too, or leave "
         "per person out"
     )
+
+
+def judge_better_per_person(models: Sequence[str | Path]) -> bool:
+    """Whether one of these models was measured to be as good or better where each person is judged on their own."""
+    return not BETTER_PER_PERSON.isdisjoint(_encoders(models))
+
+
+def can_judge_persons(models: Sequence[str | Path]) -> bool:
+    """Whether one of these models can judge each person."""
+    return not ALWAYS.isdisjoint(_encoders(models))
 
 
 def find_people_anyway(models: Sequence[str | Path]) -> bool:

@@ -28,6 +28,12 @@ def advise(examples: Sequence[Example], report: TeachReport, cache: StatisticsCa
             found.append(f"show {label} {_times(more)} more")
     if report.nothing_seconds < NOTHING_SECONDS:
         found.append("let the camera see a minute of nothing, as it mostly is, and say that it was nothing")
+    elif report.false_events:
+        count = report.false_events
+        found.append(
+            f"{count} false alarm{'' if count == 1 else 's'} in {report.nothing_seconds:.0f} s of nothing: let the "
+            "camera see more of what mostly happens there, and say that it was nothing"
+        )
     found += [
         f"{a} and {b} look alike: show what is different about them, or make them one"
         for a, b in report.alike
@@ -39,12 +45,6 @@ def advise(examples: Sequence[Example], report: TeachReport, cache: StatisticsCa
                 f"{judged - right} of {judged} examples of {label}, left out, were taken for {others}: "
                 f"show {label} more often, or remove a bad example"
             )
-    if report.false_events:
-        count = report.false_events
-        found.append(
-            f"{count} false alarm{'' if count == 1 else 's'} in {report.nothing_seconds:.0f} s of nothing: let the "
-            "camera see more of what mostly happens there, and say that it was nothing"
-        )
     for label in report.labels:
         own = [example for example in examples if example.label == label]
         if len(own) < WANTED:

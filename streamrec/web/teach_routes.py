@@ -88,6 +88,8 @@ class ReportJson(BaseModel):
     judged: int
     seconds: float = Field(description="that learning took")
     advice: list[str]
+    false_events: int = Field(0, description="false alarms in the time of nothing, left out")
+    nothing_seconds: float = Field(0.0, description="seconds of nothing")
     false_per_hour: float | None = Field(description="false alarms an hour of nothing; null: none was shown")
     false_interval: list[float] | None = Field(description="of that rate, 95 %")
 

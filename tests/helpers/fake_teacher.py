@@ -82,7 +82,7 @@ class FakeTeacher:
         self.fits.append(labels)
         self.report = SimpleNamespace(
             accuracy=0.9, right=9, judged=10, advice=("show wave once more from further away",), seconds=0.25,
-            false_per_hour=0.0, false_interval=(0.0, 180.0),
+            false_events=0, nothing_seconds=74.0, false_per_hour=0.0, false_interval=(0.0, 180.0),
         )  # fmt: skip
         return self.report
 

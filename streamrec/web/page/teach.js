@@ -205,7 +205,11 @@ export async function teachView(page, main) {
     setText(state, lesson.fitting ? "Learning …" : report ? `Learned in ${report.seconds.toFixed(1)} s.` : `Three examples of a label are learned.`);
     const facts = [];
     if (report?.judged) facts.push(["Examples right, each judged by the others", `${report.right} of ${report.judged}`]);
-    if (report?.false_interval) facts.push(["False alarms an hour of nothing", `${Math.round(report.false_per_hour)} (${report.false_interval.map(Math.round).join(" to ")})`]);
+    if (report?.false_interval) {
+      const [low, high] = report.false_interval.map(Math.round);
+      const rate = report.false_events ? `${report.false_events}: ${Math.round(report.false_per_hour)} an hour (${low} to ${high})` : `none: at most ${high} an hour`;
+      facts.push([`False alarms in ${Math.round(report.nothing_seconds)} s of nothing`, rate]);
+    }
     const sentences = report?.advice ?? [];
     const shown = JSON.stringify([facts, sentences]);
     if (figures.dataset.shown === shown) return;

@@ -51,7 +51,7 @@ def test_the_third_example_is_learned_without_being_asked_for(sitting):
     assert sitting.teacher.fits == [("wave",) * 3]
     assert sitting.lesson.report is not None
     assert "9 of 10 examples right, each judged by the others" in " ".join(sitting.said)
-    assert "0 false alarms an hour of nothing (0 to 180)" in " ".join(sitting.said)
+    assert "no false alarm in 74 s of nothing, at most 180 an hour" in " ".join(sitting.said)
     assert "show wave once more from further away" in sitting.said
 
 

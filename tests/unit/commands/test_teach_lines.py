@@ -23,6 +23,8 @@ from tests.helpers.fake_teacher import FakeTeacher, result_at
         ("remove 3", Line("remove", id=3)),
         ("relabel 3 thumbs up", Line("relabel", "thumbs up", id=3)),
         ("quit", Line("quit")),
+        ("quiet 2", Line("example", "quiet", 2.0)),
+        ("stop at 9", Line("example", "stop", at=9.0)),
     ],
 )
 def test_a_line_is_understood(text, line):
@@ -38,6 +40,9 @@ def test_a_line_is_understood(text, line):
         ("relabel 3", "give the number of an example"),
         ("fit now", "fit stands alone"),
         ("nothing else 3", "not understood; wave 2: the last 2 s"),
+        ("quitt", "quitt: do you mean quit.* quitt 2"),
+        ("nothin", "do you mean nothing"),
+        ("exit", "do you mean quit"),
         ("7", "cannot be a label"),
         ("7 7", "cannot be a label"),
         ("wave\x1b[2J", "cannot be a label"),
