@@ -11,7 +11,6 @@ from streamrec.commands.correcting import watched
 from streamrec.core.files import Output, keep_inputs
 from streamrec.core.messages import shortened, why
 from streamrec.core.model_names import names_of
-from streamrec.core.zones import Line
 from streamrec.errors import SettingsError
 from streamrec.events.detector import EventSettings
 from streamrec.events.motion_counts import REPEATING
@@ -108,6 +107,7 @@ class Roster:
             notes=[
                 *notes_on(file, configs),
                 *_unknown_names(after, file, configs),
+                *_vain_places(file, cameras),
                 *self._of_several(cameras, recognizers),
             ],
         )
@@ -202,7 +202,7 @@ class Roster:
             self._dispatcher.camera(
                 settings.name,
                 models=actions_of(
-                    camera.recognizer, camera.events, count=settings.count, lines=settings.lines
+                    camera.recognizer, camera.events, count=settings.count, more=settings.place_labels
                 ),
                 live=camera.source.live,
                 privacy=settings.privacy,
@@ -214,33 +214,34 @@ def actions_of(
     events: Mapping[str, EventSettings] = MappingProxyType({}),
     *,
     count: bool = False,
-    lines: Sequence[Line] = (),
+    more: Sequence[str] = (),
 ) -> dict[str, list[str]]:
     """The labels of each model that are actions, by the model's name; ``events``: in place of the models' own.
 
-    With ``count`` sets of repetitions too, and with ``lines`` their crossings: of the only model, or of none.
+    With ``count`` sets of repetitions too, and ``more``, of zones and lines: of the only model, or of none.
     """
     found = {
         name: [label for label in config.labels if label not in events.get(name, config.events).background]
         for name, config in configs_of(recognizer).items()
     }
-    more = [*([REPEATING] if count else []), *(label for line in lines for label in line.labels)]
-    if more:
-        found.setdefault(next(iter(found)) if len(found) == 1 else "", []).extend(more)
+    further = [*([REPEATING] if count else []), *more]
+    if further:
+        found.setdefault(next(iter(found)) if len(found) == 1 else "", []).extend(further)
     return found
 
 
 def _unknown_names(
     after: DispatchSettings, file: WatchFile, configs: Mapping[str, ModelConfig]
 ) -> Iterator[str]:
-    """Cameras, labels and models of webhooks that do not exist: their receiver would wait in vain."""
+    """Cameras, labels and models of webhooks and rules that do not exist: they would wait in vain."""
+    labels = [
+        *(label for config in configs.values() for label in config.labels),
+        *([REPEATING] if any(camera.count for camera in file.cameras) else []),
+        *(label for camera in file.cameras for label in camera.place_labels),
+    ]
     known = {
         "cameras": [camera.name for camera in file.cameras],
-        "labels": [
-            *(label for config in configs.values() for label in config.labels),
-            *([REPEATING] if any(camera.count for camera in file.cameras) else []),
-            *(label for camera in file.cameras for line in camera.lines for label in line.labels),
-        ],
+        "labels": [*labels, *(rule.name for rule in file.rules)],
         "models": names_of(tuple(configs)),
     }
     for webhook in after.webhooks:
@@ -249,3 +250,28 @@ def _unknown_names(
                 if name not in names:
                     hint = no_such_key(name, tuple(dict.fromkeys(names)), what=key.removesuffix("s"))
                     yield f"{file.path.name}: [webhook]: {key}: {shortened(name)[1:-1]}: {hint}"
+    for rule in file.rules:
+        where = f"{file.path.name}: rule {rule.name!r}: "
+        if rule.name in labels:
+            yield f"{where}name: an action is called so too; another name keeps them apart"
+        for key, pattern in (("when", rule.when), ("then", rule.then)):
+            for what, wanted, names in (
+                ("label", () if pattern is None else pattern.labels, labels),
+                ("model", () if pattern is None else pattern.models, known["models"]),
+            ):
+                for name in wanted:
+                    if name not in names:
+                        hint = no_such_key(name, tuple(dict.fromkeys(names)), what=what)
+                        yield f"{where}{key}: {what}: {shortened(name)[1:-1]}: {hint}"
+
+
+def _vain_places(file: WatchFile, cameras: Iterable[Prepared]) -> Iterator[str]:
+    """Lines, and zones that report people, of cameras on which nobody is followed."""
+    for camera in cameras:
+        if camera.recognizer.finds_people:
+            continue
+        where = f"{file.path.name}: camera {camera.settings.name!r}: "
+        if camera.settings.lines:
+            yield f"{where}line: nobody is followed on this camera, so nobody crosses it: give --people"
+        if any("people" in zone.report for zone in camera.settings.zones):
+            yield f"{where}zone: nobody is followed on this camera, so nobody is in it: give --people"

@@ -22,6 +22,8 @@ def describe(event: Event) -> str:
     if isinstance(event, ActionEnded):
         counted = "" if event.repetitions is None else f", {event.repetitions} repetitions"
         return f"{label} ended after {event.duration:.1f} s{counted}"
+    if event.rule:  # it is not a guess
+        return f"{label} started"
     return f"{label} started ({100 * event.confidence:.0f} %)"
 
 

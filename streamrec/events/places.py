@@ -11,6 +11,7 @@ import numpy as np
 
 from streamrec.core.image import brightness
 from streamrec.core.zones import Corner, Line, Zone, within, zone_within
+from streamrec.events.occupancy import Occupancy, OccupancyState
 from streamrec.types import ActionEnded, ActionStarted, Event, Frame, Person
 
 _ANKLES = (15, 16)
@@ -31,6 +32,20 @@ class PlaceSettings:
     lines: tuple[Line, ...] = ()
     region: tuple[float, float, float, float] | None = None
 
+    @property
+    def shown(self) -> PlaceSettings:
+        """The same places in parts of the region; they may lie outside of it."""
+        if self.region is None:
+            return self
+        region = self.region
+        return PlaceSettings(
+            zones=tuple(zone_within(region, zone) for zone in self.zones),
+            lines=tuple(
+                replace(line, ends=(within(region, line.ends[0]), within(region, line.ends[1])))
+                for line in self.lines
+            ),
+        )
+
 
 class Places:
     """Names the zones of events, and reports who crosses a line. It remembers, so keep one a stream.
@@ -42,16 +57,10 @@ class Places:
     """
 
     def __init__(self, settings: PlaceSettings, source: str = "") -> None:
-        zones, lines = settings.zones, settings.lines
-        if settings.region is not None:
-            region = settings.region
-            zones = tuple(zone_within(region, zone) for zone in zones)
-            lines = tuple(
-                replace(line, ends=(within(region, line.ends[0]), within(region, line.ends[1])))
-                for line in lines
-            )
-        self._zones = tuple(zone for zone in zones if not zone.exclude)
-        self._lines, self._source = lines, source
+        settings = settings.shown
+        self._zones = tuple(zone for zone in settings.zones if not zone.exclude)
+        self._lines, self._source = settings.lines, source
+        self._occupancy = Occupancy(self._zones, source)
         self._cells = [_cells_of(zone) for zone in self._zones]
         self.reset()
 
@@ -62,20 +71,28 @@ class Places:
         self._feet: dict[tuple[int, str], Corner] = {}
         self._before: tuple[float, np.ndarray] | None = None  # time and brightness of the last frame
         self._motion = np.zeros(_GRID, np.float32)
+        self._occupied = OccupancyState()
 
     def step(
         self, frame: Frame, people: Sequence[Person] | None, events: Iterable[Event]
     ) -> tuple[Event, ...]:
-        """The same events with their zones, then those who cross a line: each begins and ends at once."""
+        """The same events with their zones, then those of zones that report, and those who cross a line.
+
+        A crossing begins and ends at once.
+        """
         if people is None and self._zones:
             self._follow_motion(frame)
-        return (*(self._placed(event, people) for event in events), *self._crossings(frame, people or ()))
+        placed = [self._placed(event, people) for event in events]
+        feet = [(feet_of(person.box, person.keypoints), person.score) for person in people or ()]
+        occupied, self._occupied = self._occupancy.step(frame, feet, self._occupied)
+        return (*placed, *occupied, *self._crossings(frame, people or ()))
 
     def finish(self, events: Iterable[Event]) -> tuple[Event, ...]:
         """The ends of what runs, with their zones; then all is forgotten."""
         placed = tuple(self._placed(event, ()) for event in events)
+        occupied = self._occupancy.finish(self._occupied)
         self.reset()
-        return placed
+        return (*placed, *occupied)
 
     def _placed(self, event: Event, people: Sequence[Person] | None) -> Event:
         key = event.model, event.label, event.person

@@ -110,6 +110,12 @@ class CameraSettings:
         """The names under which they report."""
         return names_of(self.models)
 
+    @property
+    def place_labels(self) -> tuple[str, ...]:
+        """The labels of the events that its zones and lines report."""
+        zones = tuple(label for zone in self.zones for label in zone.labels)
+        return (*zones, *(label for line in self.lines for label in line.labels))
+
     def event_settings(self, own: EventSettings, model: str = "") -> EventSettings:
         """The model's own settings, overridden by this camera's; raises ``StreamrecError``.
 
@@ -128,6 +134,7 @@ class WatchFile:
     secrets: tuple[str, ...] = field(repr=False)  # never shown
     read: tuple[Path, ...]  # the file itself and those that hold passwords
     private: tuple[Path, ...] = ()  # of these, those with secrets in clear text
+    all_rules: tuple[Rule, ...] = ()
     rules: tuple[Rule, ...] = ()  # those that are enabled
     tables: tuple[tuple[str, dict[str, Any]], ...] = field(
         default=(), repr=False
@@ -191,8 +198,8 @@ def _watchfile(data: dict[str, Any], reader: _Reader) -> WatchFile:
                 f"{path.name}: camera {camera.name!r}: name: it stands there twice; name each camera once"
             )
         names.add(camera.name)
-    rules = rules_of(data, cameras, reader)
-    return replace(reader.file(data, tuple(TABLES), tuple(cameras)), rules=rules)
+    rules, enabled = rules_of(data, cameras, reader)
+    return replace(reader.file(data, tuple(TABLES), tuple(cameras)), all_rules=rules, rules=enabled)
 
 
 def read_settings(

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from streamrec.core.redact import redact
+from streamrec.events.places import PlaceSettings
 from streamrec.outputs.history.records import Entry, iso
 from streamrec.outputs.history.store import History
 from streamrec.outputs.overlay import doing_of
@@ -210,9 +211,14 @@ class LiveState(Sink):
         return doing_of((one.person, one.label) for one in running)
 
     def whole(self, name: str) -> np.ndarray | None:
-        """The newest frame (H, W, 3) of a camera, not cropped to its region."""
+        """The newest frame (H, W, 3) of a camera, not cropped to its region, without grey."""
         camera = next((one for one in self._cameras if _shown(one.name) == name), None)
-        found: np.ndarray | None = getattr(getattr(camera, "source", None), "whole", None)
+        found: np.ndarray | None = None
+        source = getattr(camera, "source", None)
+        while source is not None:  # from the outermost wrapper to what it wraps
+            whole = getattr(source, "whole", None)
+            found = found if whole is None else whole
+            source = getattr(source, "source", None)
         newest = self.newest(name)
         return found if found is not None or newest is None else newest[1].frame.image
 
@@ -293,6 +299,7 @@ class LiveState(Sink):
         }
         if result is not None:
             shown["height"], shown["width"] = result.frame.image.shape[:2]
+        shown |= places_json(getattr(camera, "places", None) or PlaceSettings())
         if several:
             shown["models"] = [{"model": one.model, **_said(one, live=live)} for one in several]
         return shown
@@ -300,6 +307,31 @@ class LiveState(Sink):
     def hide(self, text: str) -> str:
         """The text with the secrets redacted."""
         return redact(text, self.secrets)
+
+
+def places_json(places: PlaceSettings) -> dict[str, Any]:
+    """Zones and lines in parts of the image that is shown, as the API returns them."""
+    places = places.shown
+    return {
+        "zones": [
+            {
+                "name": zone.name,
+                "corners": [[round(x, 4), round(y, 4)] for x, y in zone.corners],
+                "exclude": zone.exclude,
+                "mask": zone.mask,
+            }
+            for zone in places.zones
+        ],
+        "lines": [
+            {
+                "name": line.name,
+                "ends": [[round(x, 4), round(y, 4)] for x, y in line.ends],
+                "forward": line.forward,
+                "back": line.back,
+            }
+            for line in places.lines
+        ],
+    }
 
 
 def _said(one: ModelResult | None, *, live: bool) -> dict[str, Any]:

@@ -45,6 +45,24 @@ class ModelNow(BaseModel):
     repetitions: int | None
 
 
+class ZoneNow(BaseModel):
+    """A zone of a camera; its corners may lie outside of what is shown."""
+
+    name: str
+    corners: list[tuple[float, float]]
+    exclude: bool
+    mask: bool
+
+
+class LineNow(BaseModel):
+    """A line of a camera."""
+
+    name: str
+    ends: list[tuple[float, float]]
+    forward: str
+    back: str
+
+
 class CameraNow(BaseModel):
     """The state of a camera, now."""
 
@@ -73,6 +91,8 @@ class CameraNow(BaseModel):
     period: float | None = Field(default=None, description="seconds between two of them")
     width: int | None
     height: int | None
+    zones: list[ZoneNow] = Field(default=[], description="in parts of the image that is shown")
+    lines: list[LineNow] = []
     models: list[ModelNow] = Field(
         default=[], description="only where several models watch it; the fields above are the first's"
     )

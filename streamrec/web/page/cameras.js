@@ -2,6 +2,7 @@
 
 import { colourOf, colourOfPerson, h, isQuiet, duration, named, percent, setText } from "./dom.js";
 import { eventList } from "./events.js";
+import { makePlaces } from "./places.js";
 
 const TRAIL_SECONDS = 60;
 const STATES = { connecting: "connecting", live: "live", stalled: "no frames", reconnecting: "reconnecting", ended: "ended", failed: "failed" };
@@ -96,13 +97,15 @@ export function makeSays(most) {
 export function makeView(name) {
   const canvas = h("canvas", { role: "img", "aria-label": `${name}, live image`, width: 320, height: 180 });
   const why = h("div", { class: "why" }, h("strong"), h("span"));
-  const now = h("div", { class: "now" });
-  return { canvas, why, now, element: h("div", { class: "view" }, canvas, why, now) };
+  const now = h("div", { class: "now" }), places = makePlaces();
+  return { canvas, why, now, places, element: h("div", { class: "view" }, canvas, places.element, why, now) };
 }
 
 export function fillView(view, camera) {
   const dead = camera.state !== "live";
   view.why.hidden = !dead;
+  view.places.element.classList.toggle("dead", dead);
+  view.places.fill(camera);
   if (dead) {
     setText(view.why.children[0], STATES[camera.state] ? STATES[camera.state][0].toUpperCase() + STATES[camera.state].slice(1) : camera.state);
     setText(view.why.children[1], camera.reason);

@@ -4,7 +4,7 @@ export const $ = (selector, root = document) => root.querySelector(selector);
 
 /** Makes an element. Keys: class, text, on*, dataset, style (an object), attributes; null and false are left out. */
 export function h(tag, keys = {}, ...children) {
-  const svg = ["svg", "path", "circle", "line", "g", "rect", "polyline", "text"].includes(tag);
+  const svg = ["svg", "path", "circle", "line", "g", "rect", "polygon", "polyline", "text"].includes(tag);
   const made = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
   for (const [key, value] of Object.entries(keys ?? {})) {
     if (value === null || value === undefined || value === false) continue;

@@ -145,13 +145,17 @@ name = "door"
 ends = [[0.4, 0.9], [0.6, 0.9]]
 """
 
+ZONE = "[[camera.zone]]\nname = 'x'\ncorners = [[0, 0], [1, 0], [1, 1]]\n"
+
 
 class TestLines:
     def test_they_are_read(self, tmp_path):
         (camera,) = read(tmp_path, LINE).cameras
         assert camera.lines == (Line("door", ((0.4, 0.9), (0.6, 0.9)), "in", "out"),)
         (camera,) = read(tmp_path, LINE + "forward = 'come'\nback = ''").cameras
-        assert camera.lines[0].labels == ("door come",)
+        assert camera.place_labels == ("door come",)
+        (camera,) = read(tmp_path, LINE + ZONE + "report = ['people', 'motion']").cameras
+        assert camera.place_labels == ("x occupied", "x moving", "door in", "door out")
 
     @pytest.mark.parametrize(
         ("more", "why"),
@@ -163,7 +167,11 @@ class TestLines:
             ("[[camera.line]]\nname = 'x'\nends = [[0.4, 0.9], [0.4, 0.9]]", "hardly apart"),
             ("[[camera.line]]\nname = 'door'\nends = [[0.4, 0.9], [0.5, 0.9]]", "two of this name"),
             ("[[camera.line]]\nends = [[0.4, 0.9], [0.5, 0.9]]", "line 2: name: give a name"),
-            ("[[camera.zone]]\nname = 'x'\ncorners = [[0, 0], [1, 0], [1, 1]]\nmask = false\nexclude = true", "mask"),
+            (ZONE + "mask = false\nexclude = true", "mask"),
+            (ZONE + "report = ['cats']", "report: give what is an event"),
+            (ZONE + "report = [[]]", "report: give what is an event"),
+            (ZONE + "report = ['people', 'people']", "report: give what is an event"),
+            (ZONE + "exclude = true\nreport = ['people']", "report: nobody sees what is left out"),
         ],
         ids=str,
     )  # fmt: skip
