@@ -244,7 +244,7 @@ class ModelTrackers:
         return tuple(
             ModelResult(
                 name,
-                replace(one, others=(), people=None, missed=()),
+                replace(one, others=(), people=None, missed=(), possible=()),
                 tracker.repetitions,
                 tracker.is_unknown(one),
             )

@@ -33,6 +33,7 @@ from streamrec.types import Person
 GRAPH = Path(__file__).parent / "models" / "people.onnx"
 SIZE = (192, 256)  # height and width of the input that it was exported for
 ALWAYS = {"person-joints", "person-both-joints"}  # the encoders that find people anyway
+POSSIBLE = 0.05  # score of a detection or a keypoint that may be one
 BETTER_PER_PERSON = {"person-joints", "person-both-joints"}  # measured in benchmarks/persons.py
 
 
@@ -157,6 +158,31 @@ def follow(
         for n in range(len(found))
     ]
     return tuple(np.stack(arrays) for arrays in zip(*after, strict=True))
+
+
+def possible_in(
+    tracks: Arrays, found: np.ndarray, transform: Transform, height: int, width: int
+) -> tuple[tuple[float, float, float, float], ...]:
+    """Where people may be in the frame of one stream: all that were found (6, 56), and who is waited for.
+
+    Boxes are widened by the keypoints that are seen outside of them.
+    """
+    picture = Rectangle(*transform.picture_in_input(height, width))
+    scale = np.array((picture.tall, picture.wide) * 2)
+    offset = np.array((picture.top, picture.left) * 2)
+    detections = read_detections(found, POSSIBLE)
+    sure = detections.keypoints[..., 2:] >= POSSIBLE
+    places = detections.keypoints[..., :2]
+    low = np.minimum(detections.boxes[:, :2], np.where(sure, places, np.inf).min(1))
+    high = np.maximum(detections.boxes[:, 2:], np.where(sure, places, -np.inf).max(1))
+    own = Tracks(*(array[0] for array in tracks))
+    aspect = transform.width / transform.height
+    waiting = own.box[(own.hits > 0) & (own.unseen > 0.0)] / (1.0, aspect, 1.0, aspect)
+    boxes = (np.concatenate([np.concatenate([low, high], axis=1), waiting]) - offset) / scale
+    return tuple(
+        (float(ymin), float(xmin), float(ymax), float(xmax))
+        for ymin, xmin, ymax, xmax in boxes.clip(0.0, 1.0)
+    )
 
 
 def people_in(

@@ -10,7 +10,9 @@ import pytest
 
 from streamrec import Frame, Recognizer, State, open_models, open_source
 from streamrec.errors import ModelError, StateError
+from streamrec.runtime.checkpoint import find_model, read_checkpoint
 from streamrec.runtime.persons import NOBODY
+from streamrec.teach.corrections.learned import softmax
 from tests.helpers.threads import one_thread_a_module  # noqa: F401
 
 
@@ -138,3 +140,40 @@ def test_a_model_of_whole_pictures_says_which_models_can():
             Recognizer.load(name, per_person=True)
     with pytest.raises(ModelError, match="fight and synthetic"):
         open_models(["fight", "synthetic"], per_person=True)
+
+
+def test_what_the_last_layer_reads_of_each_person_is_at_hand(frames):
+    """A change of the last layer is one of the scores of each person too."""
+    both = open_models(["fight", "fall", "webcam"], per_person=True)
+    said, state = run(both, frames[:6])
+    inputs = both.person_inputs(state)
+    assert list(inputs) == [one.id for one in said[-1].people] == [1, 2]
+    assert all(list(own) == ["fall", "webcam"] for own in inputs.values())
+    alone = Recognizer.load("webcam", per_person=True)
+    _, own = run(alone, frames[:6])
+    for number, features in alone.person_inputs(own).items():
+        np.testing.assert_allclose(features["webcam"], inputs[number]["webcam"], atol=1e-4)
+        assert np.abs(features["webcam"] - alone.head_inputs(own)["webcam"]).max() > 0
+    weights = read_checkpoint(find_model("webcam")).weights
+    logits = alone.person_inputs(own)[1]["webcam"] @ weights["head.classifier.weight"].T
+    scores = softmax(logits + weights["head.classifier.bias"])[0]
+    prediction = said[-1].people[0].predictions[2]
+    np.testing.assert_allclose(scores, prediction.probabilities, atol=1e-4)
+    torch = Recognizer.load("fall", engine="torch", per_person=True)
+    _, other = run(torch, frames[:6])
+    for number, features in torch.person_inputs(other).items():
+        np.testing.assert_allclose(features["fall"], inputs[number]["fall"], atol=5e-3)
+
+
+def test_who_may_be_there_is_known_before_they_have_a_number(webcam, frames):
+    said, _ = run(webcam, frames)
+    assert said[0].people == () and len(said[0].possible) >= 2
+    for one in said[-1].people:
+        ymin, xmin, ymax, xmax = one.box
+        assert any(
+            box[0] <= ymin + 1e-3
+            and box[1] <= xmin + 1e-3
+            and box[2] >= ymax - 1e-3
+            and box[3] >= xmax - 1e-3
+            for box in said[-1].possible
+        )
