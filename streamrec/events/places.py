@@ -6,12 +6,11 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 
-from streamrec.core.image import brightness
+from streamrec.core.image import block_means
 from streamrec.core.zones import Corner, Line, Zone, within, zone_within
-from streamrec.events.occupancy import Occupancy, OccupancyState
+from streamrec.events.occupancy import Occupancy, OccupancyState, blocks_of
 from streamrec.types import ActionEnded, ActionStarted, Event, Frame, Person
 
 _ANKLES = (15, 16)
@@ -20,8 +19,6 @@ _CLEAR = (
     0.02  # of the image: feet nearer to a line are on neither side, so that nobody crosses it by trembling
 )
 _MOTION_SECONDS = 1.0  # over which motion is averaged
-_GRID = (12, 16)  # rows, columns of ``brightness``
-_FINE = 16  # parts of a cell, each way
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +58,7 @@ class Places:
         self._zones = tuple(zone for zone in settings.zones if not zone.exclude)
         self._lines, self._source = settings.lines, source
         self._occupancy = Occupancy(self._zones, source)
-        self._cells = [_cells_of(zone) for zone in self._zones]
+        self._cells: dict[tuple[int, ...], list[np.ndarray]] = {}  # by the image's blocks: those of each zone
         self.reset()
 
     def reset(self) -> None:
@@ -69,8 +66,8 @@ class Places:
         self._running: dict[tuple[str, str, int | None], str] = {}  # zones of events, as they began
         # Where each person was last clear of each line: (person, line) -> feet.
         self._feet: dict[tuple[int, str], Corner] = {}
-        self._before: tuple[float, np.ndarray] | None = None  # time and brightness of the last frame
-        self._motion = np.zeros(_GRID, np.float32)
+        self._before: tuple[float, np.ndarray] | None = None  # time and block means of the last frame
+        self._motion = np.zeros((0, 0), np.float32)  # of each block
         self._occupied = OccupancyState()
 
     def step(
@@ -116,18 +113,22 @@ class Places:
         return next((zone.name for zone in self._zones if zone.holds(*point)), "")
 
     def _follow_motion(self, frame: Frame) -> None:
-        now = brightness(frame.image)
+        now = block_means(frame.image)
+        if self._motion.shape != now.shape:
+            self._before, self._motion = None, np.zeros(now.shape, np.float32)
         if self._before is not None and frame.timestamp > self._before[0]:
             keep = math.exp((self._before[0] - frame.timestamp) / _MOTION_SECONDS)
-            moved = np.abs(now - self._before[1]).reshape(_GRID)
-            self._motion = keep * self._motion + (1 - keep) * moved
+            self._motion = keep * self._motion + (1 - keep) * np.abs(now - self._before[1])
         self._before = frame.timestamp, now
 
     def _zone_of_motion(self) -> str:
-        usual = float(self._motion.mean())
+        shape = self._motion.shape
+        usual = float(self._motion.mean()) if self._motion.size else 0.0
         if not usual:
             return ""
-        means = [float((self._motion * cells).sum()) for cells in self._cells]
+        if shape not in self._cells:
+            self._cells[shape] = [blocks_of(zone, *shape) for zone in self._zones]
+        means = [float(self._motion[cells].mean()) for cells in self._cells[shape]]
         best = max(range(len(means)), key=lambda n: means[n], default=-1)
         return self._zones[best].name if best >= 0 and means[best] >= 0.999 * usual else ""
 
@@ -176,13 +177,3 @@ def feet_of(box: Sequence[float], keypoints: np.ndarray | None) -> Corner:
         if seen:
             return float(np.mean([one[1] for one in seen])), float(np.mean([one[0] for one in seen]))
     return (box[1] + box[3]) / 2, box[2]
-
-
-def _cells_of(zone: Zone) -> np.ndarray:
-    """(12, 16) float32: the weights of the cells for the mean over a zone."""
-    rows, columns = _GRID[0] * _FINE, _GRID[1] * _FINE
-    fine = np.zeros((rows, columns), np.float32)
-    corners = np.round(np.array(zone.corners) * (columns, rows)).astype(np.int32)
-    cv2.fillPoly(fine, [corners], 1.0)
-    cells = cv2.resize(fine, (_GRID[1], _GRID[0]), interpolation=cv2.INTER_AREA)
-    return cells / max(float(cells.sum()), 1e-6)

@@ -15,7 +15,7 @@ from streamrec.events.rules import (
     Report,
     Rule,
     RulesState,
-    carried,
+    joined,
     running,
     step,
 )
@@ -104,11 +104,10 @@ class RuleRunner:
 
     def use(self, ready: ReadyRules) -> list[Result]:
         """These rules from now on. Those that were in force go on; the results are of the others' events, which end."""
-        before, rules = self._now.rules, ready.rules
-        kept = carried(self._state, before, rules)
-        self._state = RulesState({**ready.state.clocks, **kept.clocks}, {**ready.state.rules, **kept.rules})
+        rules, kept = ready.rules, [rule for rule in ready.rules if rule in self._now.rules]
+        self._state = joined(self._state, kept, ready.state)
         self._now = ready
-        names = {rule.name for rule in rules if rule in before}
+        names = {rule.name for rule in kept}
         ended = []
         for name, camera in list(self._running):
             if camera in self._last and (name not in names or camera not in ready.cameras):
@@ -131,9 +130,9 @@ class RuleRunner:
             self._follow_clock()
         camera = result.frame.source
         shift = self._shift if live else 0.0
+        last = self._last[camera] = self._timed(replace(result, events=()), seen - shift, shift)
         if not self._now.rules:
             return []
-        last = self._last[camera] = self._timed(replace(result, events=()), seen - shift, shift)
         moment = self._moment(last, [entry for entry in entries if entry.rule is None])
         due = [replace(one, time=last.time) for one in self._due if one.camera == camera]
         self._due = [one for one in self._due if one.camera != camera]
