@@ -34,7 +34,6 @@ GRAPH = Path(__file__).parent / "models" / "people.onnx"
 SIZE = (192, 256)  # height and width of the input that it was exported for
 ALWAYS = {"person-joints", "person-both-joints"}  # the encoders that find people anyway
 POSSIBLE = 0.05  # score of a detection or a keypoint that may be one
-BETTER_PER_PERSON = {"person-joints", "person-both-joints"}  # measured in benchmarks/persons.py
 
 
 def has_people(checkpoint: Checkpoint) -> bool:
@@ -63,32 +62,30 @@ def no_persons(name: str) -> ModelError:
 
 
 def judge_better_per_person(models: Sequence[str | Path]) -> bool:
-    """Whether one of these models was measured to be as good or better where each person is judged on their own."""
-    return not BETTER_PER_PERSON.isdisjoint(_encoders(models))
+    """Whether one of these models is as good or better where each person is judged on their own; docs/people.md.
 
-
-def can_judge_persons(models: Sequence[str | Path]) -> bool:
-    """Whether one of these models can judge each person."""
-    return not ALWAYS.isdisjoint(_encoders(models))
+    A model that counts is not: who is lost and found again has another number, and their set begins anew.
+    """
+    return any(reads_keypoints(config) and not config.counted for config in _configs(models))
 
 
 def find_people_anyway(models: Sequence[str | Path]) -> bool:
     """Whether one of these models' own features are of the people in the picture, so that finding them costs nothing.
 
-    A model that is not there is reported where it is read.
+    Such a model can judge each of them. One that is not there is reported where it is read.
     """
-    return not ALWAYS.isdisjoint(_encoders(models))
+    return any(map(reads_keypoints, _configs(models)))
 
 
 def can_find_people(models: Sequence[str | Path]) -> bool:
     """Whether one of these models is on the person backbone; one that is not there is reported where it is read."""
-    return any(name.startswith("person") for name in _encoders(models))
+    return any(config.encoder.startswith("person") for config in _configs(models))
 
 
-def _encoders(models: Sequence[str | Path]) -> list[str]:
+def _configs(models: Sequence[str | Path]) -> list[ModelConfig]:
     with suppress(ModelError):
         files = [path for path in map(find_model, models) if path.suffix == ".safetensors"]
-        return [read_config(path, graph_metadata=read_header).encoder for path in files]
+        return [read_config(path, graph_metadata=read_header) for path in files]
     return []
 
 

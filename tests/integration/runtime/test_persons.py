@@ -8,8 +8,10 @@ import pickle
 import numpy as np
 import pytest
 
-from streamrec import Frame, Recognizer, State, open_models, open_source
+from streamrec import ActionEnded, ActionStarted, Frame, Recognizer, State, open_models, open_source
 from streamrec.errors import ModelError, StateError
+from streamrec.events.detector import EventSettings
+from streamrec.pipeline.result_builder import ResultBuilder
 from streamrec.runtime.checkpoint import find_model, read_checkpoint
 from streamrec.runtime.persons import NOBODY
 from streamrec.teach.corrections.learned import softmax
@@ -177,3 +179,34 @@ def test_who_may_be_there_is_known_before_they_have_a_number(webcam, frames):
             and box[3] >= xmax - 1e-3
             for box in said[-1].possible
         )
+
+
+def test_a_recording_is_replayed_with_each_person_bit_for_bit(frames, tmp_path):
+    from streamrec.pipeline.flight_recorder import FlightRecorder, replay
+
+    with FlightRecorder(tmp_path) as recorder:
+        recognizer = recorder.recorded(Recognizer.load("webcam", per_person=True))
+        assert recognizer.per_person == ("webcam",)
+        run(recognizer, frames)
+    found = replay(tmp_path)
+    assert found.difference is None and found.frames == len(frames)
+
+
+def test_results_have_events_of_persons(frames):
+    """Low thresholds, so that what is said at all is an event: each is of somebody who is there."""
+    recognizer = Recognizer.load("webcam", per_person=True)
+    quick = EventSettings(enter=0.3, leave=0.2, smoothing=0.0, shortest=0.0)
+    builder = ResultBuilder.of(recognizer, "room", events=quick)
+    state, found = recognizer.initial_state(), []
+    for frame in frames:
+        prediction, state = recognizer.step(frame, state)
+        found += builder.build(frame, prediction, asked=0.0, last=frame is frames[-1]).events
+    of_persons = [event for event in found if event.person is not None]
+    assert {event.person for event in of_persons} == {1, 2}
+    for event in of_persons:
+        assert len(event.box) == 4 and event.keypoints.shape == (17, 3) and event.source == "room"
+    starts = sorted(
+        (e.person, e.label, e.timestamp) for e in found if isinstance(e, ActionStarted) and e.person
+    )
+    ends = sorted((e.person, e.label, e.started) for e in found if isinstance(e, ActionEnded) and e.person)
+    assert starts == ends

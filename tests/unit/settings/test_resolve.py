@@ -64,6 +64,8 @@ def test_people_are_followed_and_judged_where_that_is_best_or_was_asked_for():
         (["fall"], None, None, both),
         (["fight"], None, None, nobody),
         (["fight", "fall"], None, None, both),
+        (["workout"], None, None, seen),
+        (["workout"], None, True, both),
         (["webcam"], None, False, seen),
         (["webcam"], False, None, nobody),
         (["webcam"], False, True, both),
