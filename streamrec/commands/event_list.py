@@ -24,7 +24,7 @@ _SOME = 50  # events that are listed without --limit and times
 _POLL_SECONDS = 0.5
 _CSV = (
     "id", "camera", "model", "label", "started", "ended", "duration", "confidence", "repetitions", "interrupted",
-    "clip", "thumbnail", "zone", "rule", "rests_on",
+    "clip", "thumbnail", "zone", "rule", "rests_on", "person",
 )  # fmt: skip
 
 
@@ -113,10 +113,10 @@ def line_of(entry: Entry) -> str:
         lasted = f"{entry.duration:.1f} s"
     counted = "" if entry.repetitions is None else f", {entry.repetitions} repetitions"
     where = entry.camera if entry.zone is None else f"{entry.camera}, {entry.zone}"
+    what = entry.label if entry.person is None else f"{entry.label}, person {entry.person}"
     clip = "" if entry.clip is None else f"  {entry.clip}"
-    return printable(
-        f"{moment}  {where}  {entry.label}  {100 * entry.confidence:.0f} %  {lasted}{counted}{clip}"
-    )
+    sure = "rule" if entry.rule is not None else f"{100 * entry.confidence:.0f} %"
+    return printable(f"{moment}  {where}  {what}  {sure}  {lasted}{counted}{clip}")
 
 
 def _csv_line(values: tuple[str, ...]) -> str:
@@ -136,6 +136,9 @@ def _history_of(file: Path) -> Path:
             f"there is no {file}; name the history: streamrec events events.db, or the cameras.toml that has [history]"
         )
     found = read_settings(file, "history", HistorySettings, os.environ)
+    beside = file.absolute().parent / HistorySettings().file
+    if not found and beside.exists():  # kept for rules, evidence or a notifier
+        return beside
     if not found:
         raise HistoryError(f"{file} has no [history] table; add one, or name the history itself")
     return Path(found[0].file)

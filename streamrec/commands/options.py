@@ -175,6 +175,14 @@ People = Annotated[
         "--people/--no-people",
     ),
 ]
+PerPerson = Annotated[
+    bool | None,
+    option(
+        EVENTS,
+        "Judge each person on their own: events say who; by default where the model is as good or better so.",
+        "--per-person/--no-per-person",
+    ),
+]
 Show = Annotated[
     bool | None, option(OUTPUT, "Show a window; by default where there is a display.", "--show/--no-show")
 ]

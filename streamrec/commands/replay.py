@@ -45,9 +45,11 @@ def replay(
     from streamrec.runtime.joint import open_models
     from streamrec.runtime.recognizer import Recognizer
 
-    def load(name: str, recorded_by: str, people: bool = False) -> Recognizer:
+    def load(name: str, recorded_by: str, people: bool = False, per_person: bool = False) -> Recognizer:
         by = recorded_by if engine is None else engine.value
-        return open_models(model, engine=by, people=people) if model else load_recorded(name, by, people)
+        if model:
+            return open_models(model, engine=by, people=people, per_person=per_person)
+        return load_recorded(name, by, people, per_person)
 
     threads.limit_opencv_threads()
     found = repeat(folder, load)

@@ -11,7 +11,6 @@ from streamrec.commands.correcting import watched
 from streamrec.core.files import Output, keep_inputs
 from streamrec.core.messages import shortened, why
 from streamrec.core.model_names import names_of
-from streamrec.core.zones import Line
 from streamrec.errors import SettingsError
 from streamrec.events.detector import EventSettings
 from streamrec.events.motion_counts import REPEATING
@@ -32,6 +31,7 @@ from streamrec.teach.corrections.corrector import Corrections
 from streamrec.types import Source
 
 Models: TypeAlias = tuple[str, ...]  # of one camera, as it names them
+Watching: TypeAlias = tuple[Models, bool | None]  # and whether each person is judged, as the camera has it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,19 +51,19 @@ class Plan:
     file: WatchFile
     after: DispatchSettings
     cameras: tuple[Prepared, ...]  # those that are new or changed
-    recognizers: dict[Models, Recognizer]  # of all that are to run
+    recognizers: dict[Watching, Recognizer]  # of all that are to run
     notes: list[str]  # probable mistakes
     rules: ReadyRules = field(default_factory=ReadyRules)
 
 
 class Roster:
-    """The cameras of one watcher. ``load`` makes the recognizer of one or several models; no camera may read what is in
-    ``outputs``."""
+    """The cameras of one watcher. ``load`` makes the recognizer of one or several models, which judges each person or
+    not; no camera may read what is in ``outputs``."""
 
     def __init__(
         self,
         watcher: Watcher,
-        load: Callable[[Models], Recognizer],
+        load: Callable[[Models, bool | None], Recognizer],
         dispatcher: Dispatcher | None = None,
         outputs: Mapping[str, Output] = MappingProxyType({}),
         corrections: Corrections | None = None,
@@ -76,7 +76,7 @@ class Roster:
         if corrections is not None:
             corrections.on_thresholds = self._retune
         self._running: dict[str, CameraSettings] = {}
-        self._recognizers: dict[Models, Recognizer] = {}
+        self._recognizers: dict[Watching, Recognizer] = {}
 
     def prepare(self, file: WatchFile, after: DispatchSettings) -> Plan:
         """Load and open what the file asks for, and change nothing yet; any thread. Raises ``SettingsError``.
@@ -87,11 +87,11 @@ class Roster:
         recognizers = dict(self._recognizers)
         changed = [camera for camera in wanted if self._running.get(camera.name) != camera]
         cameras = tuple(self._prepare(camera, file, recognizers) for camera in changed)
-        models = {camera.models for camera in wanted}
-        recognizers = {names: one for names, one in recognizers.items() if names in models}
+        kept = {(camera.models, camera.per_person) for camera in wanted}
+        recognizers = {key: one for key, one in recognizers.items() if key in kept}
         configs = {
             name: config
-            for names, one in recognizers.items()
+            for (names, _), one in recognizers.items()
             for name, config in zip(names, configs_of(one).values(), strict=True)
         }
         check_defaults(file, configs)
@@ -107,30 +107,32 @@ class Roster:
             notes=[
                 *notes_on(file, configs),
                 *_unknown_names(after, file, configs),
+                *_vain_places(file, cameras),
                 *self._of_several(cameras, recognizers),
             ],
         )
 
     def _of_several(
-        self, cameras: Iterable[Prepared], recognizers: Mapping[Models, Recognizer]
+        self, cameras: Iterable[Prepared], recognizers: Mapping[Watching, Recognizer]
     ) -> Iterator[str]:
         """What is to know of models that watch together: once, when they begin to."""
-        for models, recognizer in recognizers.items():
-            if models not in self._recognizers:
+        for key, recognizer in recognizers.items():
+            if key not in self._recognizers:
                 yield from recognizer.notes
-            if any(one.settings.models == models and one.settings.fps is None for one in cameras):
+            if any(one.recognizer is recognizer and one.settings.fps is None for one in cameras):
                 yield from pace_notes(recognizer)
 
     def _prepare(
-        self, settings: CameraSettings, file: WatchFile, recognizers: dict[Models, Recognizer]
+        self, settings: CameraSettings, file: WatchFile, recognizers: dict[Watching, Recognizer]
     ) -> Prepared:
         key = "models" if settings.further else "model"
         models = settings.models
         try:
             keep_inputs(self._outputs, [model_file(model) for model in models])
-            if models not in recognizers:
-                recognizers[models] = self._load(models)
-            recognizer = recognizers[models]
+            watching = models, settings.per_person
+            if watching not in recognizers:
+                recognizers[watching] = self._load(*watching)
+            recognizer = recognizers[watching]
             configs = dict(zip(settings.names, configs_of(recognizer).values(), strict=True))
             events = events_by_model(settings, configs, file)
             key = "address"
@@ -200,7 +202,7 @@ class Roster:
             self._dispatcher.camera(
                 settings.name,
                 models=actions_of(
-                    camera.recognizer, camera.events, count=settings.count, lines=settings.lines
+                    camera.recognizer, camera.events, count=settings.count, more=settings.place_labels
                 ),
                 live=camera.source.live,
                 privacy=settings.privacy,
@@ -212,33 +214,34 @@ def actions_of(
     events: Mapping[str, EventSettings] = MappingProxyType({}),
     *,
     count: bool = False,
-    lines: Sequence[Line] = (),
+    more: Sequence[str] = (),
 ) -> dict[str, list[str]]:
     """The labels of each model that are actions, by the model's name; ``events``: in place of the models' own.
 
-    With ``count`` sets of repetitions too, and with ``lines`` their crossings: of the only model, or of none.
+    With ``count`` sets of repetitions too, and ``more``, of zones and lines: of the only model, or of none.
     """
     found = {
         name: [label for label in config.labels if label not in events.get(name, config.events).background]
         for name, config in configs_of(recognizer).items()
     }
-    more = [*([REPEATING] if count else []), *(label for line in lines for label in line.labels)]
-    if more:
-        found.setdefault(next(iter(found)) if len(found) == 1 else "", []).extend(more)
+    further = [*([REPEATING] if count else []), *more]
+    if further:
+        found.setdefault(next(iter(found)) if len(found) == 1 else "", []).extend(further)
     return found
 
 
 def _unknown_names(
     after: DispatchSettings, file: WatchFile, configs: Mapping[str, ModelConfig]
 ) -> Iterator[str]:
-    """Cameras, labels and models of webhooks that do not exist: their receiver would wait in vain."""
+    """Cameras, labels and models of webhooks and rules that do not exist: they would wait in vain."""
+    labels = [
+        *(label for config in configs.values() for label in config.labels),
+        *([REPEATING] if any(camera.count for camera in file.cameras) else []),
+        *(label for camera in file.cameras for label in camera.place_labels),
+    ]
     known = {
         "cameras": [camera.name for camera in file.cameras],
-        "labels": [
-            *(label for config in configs.values() for label in config.labels),
-            *([REPEATING] if any(camera.count for camera in file.cameras) else []),
-            *(label for camera in file.cameras for line in camera.lines for label in line.labels),
-        ],
+        "labels": [*labels, *(rule.name for rule in file.rules)],
         "models": names_of(tuple(configs)),
     }
     for webhook in after.webhooks:
@@ -247,3 +250,28 @@ def _unknown_names(
                 if name not in names:
                     hint = no_such_key(name, tuple(dict.fromkeys(names)), what=key.removesuffix("s"))
                     yield f"{file.path.name}: [webhook]: {key}: {shortened(name)[1:-1]}: {hint}"
+    for rule in file.rules:
+        where = f"{file.path.name}: rule {rule.name!r}: "
+        if rule.name in labels:
+            yield f"{where}name: an action is called so too; another name keeps them apart"
+        for key, pattern in (("when", rule.when), ("then", rule.then)):
+            for what, wanted, names in (
+                ("label", () if pattern is None else pattern.labels, labels),
+                ("model", () if pattern is None else pattern.models, known["models"]),
+            ):
+                for name in wanted:
+                    if name not in names:
+                        hint = no_such_key(name, tuple(dict.fromkeys(names)), what=what)
+                        yield f"{where}{key}: {what}: {shortened(name)[1:-1]}: {hint}"
+
+
+def _vain_places(file: WatchFile, cameras: Iterable[Prepared]) -> Iterator[str]:
+    """Lines, and zones that report people, of cameras on which nobody is followed."""
+    for camera in cameras:
+        places = [
+            *(["line"] if camera.settings.lines else []),
+            *(["zone"] if any("people" in zone.report for zone in camera.settings.zones) else []),
+        ]
+        if places and not camera.recognizer.finds_people:
+            where = f"{file.path.name}: camera {camera.settings.name!r}: {' and '.join(places)}"
+            yield f"{where}: nobody is followed on this camera, so there are no events of it: give --people"

@@ -28,6 +28,7 @@ from streamrec.commands.options import (
     HistoryFile,
     OwnSinks,
     People,
+    PerPerson,
     PrivacyMode,
     RecordFolder,
     RecordPictures,
@@ -89,6 +90,7 @@ def run(
     record_gb: RecordSize = 1.0,
     show: Show = None,
     people: People = None,
+    per_person: PerPerson = None,
     explain: Annotated[
         bool,
         option(
@@ -160,9 +162,8 @@ def run(
     from streamrec.outputs.window import why_no_display
     from streamrec.runtime.checkpoint import model_file
     from streamrec.runtime.joint import open_models
-    from streamrec.runtime.people import find_people_anyway
     from streamrec.settings.default_model import default_model
-    from streamrec.settings.resolve import Running, resolve
+    from streamrec.settings.resolve import Running, follows, resolve
     from streamrec.settings.tuned_file import Tuned
     from streamrec.sources.health import amiss
     from streamrec.sources.open import file_of, open_source
@@ -186,12 +187,14 @@ def run(
     keep_inputs(
         {"--save": video, "--jsonl": jsonl, **after_settings.outputs}, [*inputs, *files_of_sinks(sink)]
     )
+    following = follows(models, people, per_person)
     recognizer = open_models(
         models,
         engine=running.engine,
         device=running.device,
         threads=running.threads,
-        people=find_people_anyway(models) if people is None else people,
+        people=following.people,
+        per_person=following.per_person,
     )
     shown = show is not False and not why_no_display()
     needs_images = bool(save or page or after_settings.needs_pictures) or shown

@@ -19,6 +19,7 @@ from streamrec.commands.options import (
     HistoryFile,
     OwnSinks,
     People,
+    PerPerson,
     PrivacyMode,
     RecordFolder,
     RecordPictures,
@@ -59,6 +60,7 @@ def watch(
     record_pictures: RecordPictures = "input",
     record_gb: RecordSize = 1.0,
     people: People = None,
+    per_person: PerPerson = None,
     max_seconds: Annotated[
         float | None, option(SOURCE, "Stop after so many seconds.", min=0.0, max=SECONDS.high)
     ] = None,
@@ -95,6 +97,7 @@ def watch(
         device=device,
         threads=threads,
         people=people,
+        per_person=per_person,
         tuned=tuned_settings(context, config),
         inputs=tuple(
             path for path in (config, web_access, web_certificate, *files_of_sinks(sink)) if path is not None

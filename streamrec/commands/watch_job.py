@@ -26,7 +26,7 @@ from streamrec.runtime.joint import open_models
 from streamrec.runtime.people import can_find_people, find_people_anyway
 from streamrec.runtime.recognizer import Recognizer
 from streamrec.settings.cameras_file import WatchFile
-from streamrec.settings.resolve import InForce
+from streamrec.settings.resolve import Following, InForce, follows
 from streamrec.settings.tuned_file import Tuned
 from streamrec.sources.open import file_of
 from streamrec.teach.corrections.corrector import Corrections
@@ -54,6 +54,7 @@ class WatchJob:
     device: str = "auto"
     threads: int | None = None  # of one step; None: what suits the model
     people: bool | None = None  # follow them where a camera's models can; None: where they find them anyway
+    per_person: bool | None = None  # judge each where a camera's models can; None: where they are as good so
     tuned: Tuned = field(default_factory=Tuned)  # what ``streamrec tune`` found, for cameras of its model
     inputs: tuple[Path, ...] = ()  # files that other options read
 
@@ -103,15 +104,20 @@ class WatchJob:
         """What happens after an event: as the options say, or else the file."""
         return DispatchSettings.of(file).with_options(**self.after)
 
-    def load(self, *models: str) -> Recognizer:
-        """The recognizer of one model, or of several that watch together: what was tuned is about one alone."""
+    def load(self, *models: str, per_person: bool | None = None) -> Recognizer:
+        """The recognizer of one model, or of several that watch together: what was tuned is about one alone.
+
+        ``per_person``: as a camera has it; None: as the option says.
+        """
+        following = self.follows(models, per_person)
         if len(models) > 1:
             return open_models(
                 models,
                 engine=self.engine,
                 device=self.device,
                 threads=self.threads,
-                people=self.finds_people(models),
+                people=following.people,
+                per_person=following.per_person,
             )
         running = self.in_force.running(models[0])
         return Recognizer.load(
@@ -119,14 +125,16 @@ class WatchJob:
             engine=running.engine,
             device=running.device,
             threads=running.threads,
-            people=self.finds_people(models),
+            people=following.people,
+            per_person=following.per_person,
         )
 
-    def finds_people(self, models: Sequence[str]) -> bool:
-        """Whether people are followed on cameras with these models: as was asked, where one of them can."""
-        if self.people is None:
-            return find_people_anyway(models)
-        return self.people and can_find_people(models)
+    def follows(self, models: Sequence[str], per_person: bool | None = None) -> Following:
+        """Whether people are followed and judged on cameras with these models: as was asked, where one of them can."""
+        people = self.people and can_find_people(models)
+        if per_person is None:
+            per_person = self.per_person and find_people_anyway(models)
+        return follows(models, people, per_person)
 
 
 class _Watching:
@@ -182,7 +190,7 @@ class _Watching:
         stack.callback(self._watcher.close, _PATIENCE)  # also after an error
         self._roster = Roster(
             self._watcher,
-            lambda models: self._loaded(models, corrections),
+            lambda models, per_person: self._loaded(models, per_person, corrections),
             self._dispatcher,
             written,
             corrections,
@@ -193,9 +201,11 @@ class _Watching:
             terminal.log(note)
         stack.enter_context(terminal.table_shown())
 
-    def _loaded(self, models: tuple[str, ...], corrections: Corrections | None) -> Recognizer:
+    def _loaded(
+        self, models: tuple[str, ...], per_person: bool | None, corrections: Corrections | None
+    ) -> Recognizer:
         # What a flight recorder keeps is the model's own: a replay does not know what was learned.
-        recognizer = self._dispatcher.recorded(self._job.load(*models))
+        recognizer = self._dispatcher.recorded(self._job.load(*models, per_person=per_person))
         return recognizer if corrections is None else corrections.watching(recognizer)
 
     def _report(self, text: str) -> None:

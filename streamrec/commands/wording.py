@@ -14,11 +14,16 @@ def describe(event: Event) -> str:
     >>> from streamrec.types import ActionStarted
     >>> describe(ActionStarted("fall", 12.5, 0.9, model="night"))
     'night: fall started (90 %)'
+    >>> describe(ActionStarted("fall", 12.5, 0.9, person=2))
+    'fall, person 2, started (90 %)'
     """
     label = printable(event.label if event.model in ("", event.label) else f"{event.model}: {event.label}")
+    label += "" if event.person is None else f", person {event.person},"
     if isinstance(event, ActionEnded):
         counted = "" if event.repetitions is None else f", {event.repetitions} repetitions"
         return f"{label} ended after {event.duration:.1f} s{counted}"
+    if event.rule:  # it is not a guess
+        return f"{label} started"
     return f"{label} started ({100 * event.confidence:.0f} %)"
 
 

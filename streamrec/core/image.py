@@ -10,6 +10,11 @@ import numpy as np
 from streamrec.errors import PictureError
 
 _GRID = (16, 12)  # width, height
+LEVELS = (
+    6.0  # grey levels by which a block of the image must change: more than noise and compression artefacts
+)
+ACROSS = 160  # points across the image that are compared,
+BLOCK = 4  # in blocks of so many by so many, whose means are free of noise
 FINE = 4  # times the wanted size: from there an image is shrunk by area in one step
 
 
@@ -63,6 +68,19 @@ def brightness(picture: np.ndarray) -> np.ndarray:
     cells = cv2.resize(np.ascontiguousarray(picture[::step, ::step]), _GRID, interpolation=cv2.INTER_AREA)
     roots = np.sqrt(cv2.cvtColor(cells, cv2.COLOR_BGR2GRAY).astype(np.float32)).ravel()
     return roots - roots.mean(dtype=np.float32)
+
+
+def block_means(image: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8 -> the means of its blocks, of the green channel: it carries most of the brightness.
+
+    >>> block_means(np.full((720, 1280, 3), 7, np.uint8)).shape
+    (22, 40)
+    """
+    step = max(1, image.shape[1] // ACROSS)
+    points = image[step // 2 :: step, step // 2 :: step, 1]
+    rows, columns = points.shape[0] // BLOCK, points.shape[1] // BLOCK
+    blocks = points[: BLOCK * rows, : BLOCK * columns].reshape(rows, BLOCK, columns, BLOCK)
+    return blocks.mean((1, 3), dtype=np.float32)
 
 
 def _not_an_array(picture: Any) -> str:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 Corner = tuple[float, float]  # x and y as parts of the image, from the top left
+REPORTS = {"people": "occupied", "motion": "moving"}  # what a zone may report, and the word of its events
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class Zone:
     corners: tuple[Corner, ...]  # in order; the last is joined to the first
     exclude: bool = False  # what is in it is not watched, whatever else it is in
     mask: bool = True  # False: it names a place, and nothing is left out because of it
+    report: tuple[str, ...] = ()  # what in it is an event: "people", "motion"
 
     def holds(self, x: float, y: float) -> bool:
         """Whether a point is in the polygon.
@@ -31,6 +33,15 @@ class Zone:
             if (y1 > y) != (y2 > y) and x < x1 + (y - y1) / (y2 - y1) * (x2 - x1):
                 inside = not inside
         return inside
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Those of the events that it reports.
+
+        >>> Zone("till", (), report=("motion",)).labels
+        ('till moving',)
+        """
+        return tuple(f"{self.name} {REPORTS[what]}" for what in self.report)
 
 
 @dataclass(frozen=True, slots=True)

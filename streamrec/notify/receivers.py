@@ -32,7 +32,7 @@ class Receiver(ABC):
     def models(self, name: str, actions: Mapping[str, tuple[str, ...]]) -> None:
         """A camera is watched by several models at once; ``actions``: of each, by its name."""
         labels = dict.fromkeys(label for own in actions.values() for label in own)
-        self.camera(name, tuple(labels), " + ".join(actions))
+        self.camera(name, tuple(labels), " + ".join(filter(None, actions)))
 
     def remove(self, name: str) -> None:  # noqa: B027 (most receivers need none)
         """A camera is no longer watched."""

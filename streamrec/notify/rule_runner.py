@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from streamrec.core.clock_jumps import steady
 from streamrec.events.rules import (
     DAY,
     Change,
@@ -15,7 +16,7 @@ from streamrec.events.rules import (
     Report,
     Rule,
     RulesState,
-    carried,
+    joined,
     running,
     step,
 )
@@ -24,7 +25,8 @@ from streamrec.outputs.history.rule_replay import happening_of, replayed
 from streamrec.outputs.history.store import History
 from streamrec.types import ActionEnded, ActionStarted, Event, Result
 
-_JUMP = 2.0  # seconds by which the system clock is set at least, to count as a jump
+_JUMP = 2.0  # seconds by which a clock is set at least, to count as a jump
+_MOST_KNOWN = 1_000  # events whose starts are remembered
 _SURE = 1.0  # a rule is not a guess: its events' confidence
 
 
@@ -60,7 +62,8 @@ class _Last:
     """The newest result of a camera."""
 
     result: Result
-    time: float  # of the rules
+    time: float  # of the rules: it follows the source's own clock
+    zero: float  # the time at timestamp 0 of this segment
     shift: float  # seconds by which the clock on the wall is ahead of that
 
 
@@ -76,7 +79,7 @@ class RuleRunner:
         history: History,
         *,
         clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = steady,
     ) -> None:
         self._history, self._clock, self._monotonic = history, clock, monotonic
         self._now = ReadyRules()
@@ -103,11 +106,10 @@ class RuleRunner:
 
     def use(self, ready: ReadyRules) -> list[Result]:
         """These rules from now on. Those that were in force go on; the results are of the others' events, which end."""
-        before, rules = self._now.rules, ready.rules
-        kept = carried(self._state, before, rules)
-        self._state = RulesState({**ready.state.clocks, **kept.clocks}, {**ready.state.rules, **kept.rules})
+        rules, kept = ready.rules, [rule for rule in ready.rules if rule in self._now.rules]
+        self._state = joined(self._state, kept, ready.state)
         self._now = ready
-        names = {rule.name for rule in rules if rule in before}
+        names = {rule.name for rule in kept}
         ended = []
         for name, camera in list(self._running):
             if camera in self._last and (name not in names or camera not in ready.cameras):
@@ -130,9 +132,9 @@ class RuleRunner:
             self._follow_clock()
         camera = result.frame.source
         shift = self._shift if live else 0.0
+        last = self._last[camera] = self._timed(replace(result, events=()), seen - shift, shift)
         if not self._now.rules:
             return []
-        last = self._last[camera] = _Last(replace(result, events=()), seen - shift, shift)
         moment = self._moment(last, [entry for entry in entries if entry.rule is None])
         due = [replace(one, time=last.time) for one in self._due if one.camera == camera]
         self._due = [one for one in self._due if one.camera != camera]
@@ -151,16 +153,32 @@ class RuleRunner:
         """A camera is no longer watched."""
         self._last.pop(camera, None)
 
+    def _timed(self, result: Result, seen: float, shift: float) -> _Last:
+        """A result with its time: by the source's clock, which is set again where it is far from ours."""
+        frame, before = result.frame, self._last.get(result.frame.source)
+        zero = seen - frame.timestamp
+        if (
+            before is not None
+            and before.result.frame.segment == frame.segment
+            and abs(before.zero - zero) < _JUMP
+        ):
+            zero = before.zero
+        return _Last(result, zero + frame.timestamp, zero, shift)
+
     def _moment(self, last: _Last, entries: Iterable[Entry]) -> Moment:
         changes: list[Happening] = []
         for entry in entries:
             event = happening_of(entry)
-            began = self._known.get(event.id, event.started - last.shift)
+            began = event.started - last.shift if entry.timestamp is None else last.zero + entry.timestamp
+            began = self._known.get(event.id, began)
             if event.ended is None:
                 self._known[event.id] = began
                 changes.append(replace(event, started=began))
                 continue
             self._known.pop(event.id, None)
+            if len(self._known) > _MOST_KNOWN:  # ends that were lost
+                open_now = {one.id for one in self._history.running}
+                self._known = {id: at for id, at in self._known.items() if id in open_now}
             changes.append(replace(event, started=began, ended=began + event.ended - event.started))
         camera = last.result.frame.source
         return Moment(camera=camera, time=last.time, changes=tuple(changes), shift=last.shift)
@@ -183,7 +201,7 @@ class RuleRunner:
             if key not in self._running:
                 return ()
             started, began = self._running.pop(key)
-            return (_ended(started, now, max(0.0, report.time - began)),)
+            return (_ended(started, max(0.0, report.time - began)),)
         started = ActionStarted(
             report.rule, now, _SURE, report.camera, zone=report.zone, rule=report.rule,
             rests_on=report.rests_on,
@@ -191,11 +209,11 @@ class RuleRunner:
         if report.change is Change.started:
             self._running[key] = started, report.time
             return (started,)
-        return started, _ended(started, now, 0.0)
+        return started, _ended(started, 0.0)
 
 
-def _ended(started: ActionStarted, at: float, lasted: float) -> ActionEnded:
+def _ended(started: ActionStarted, lasted: float) -> ActionEnded:
     return ActionEnded(
-        started.label, at, at - lasted, started.confidence, started.source, zone=started.zone,
-        rule=started.rule, rests_on=started.rests_on,
+        started.label, started.timestamp + lasted, started.timestamp, started.confidence, started.source,
+        zone=started.zone, rule=started.rule, rests_on=started.rests_on,
     )  # fmt: skip

@@ -8,11 +8,13 @@ import math
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
+
+import numpy as np
 
 from streamrec.core.arguments import path_to_write
 from streamrec.core.files import open_private
@@ -21,7 +23,7 @@ from streamrec.core.messages import described, why
 from streamrec.core.text import printable
 from streamrec.errors import SinkError
 from streamrec.outputs.sink import Sink, cannot_write
-from streamrec.types import ActionEnded, Event, Health, ModelResult, Person, Result
+from streamrec.types import ActionEnded, Event, Health, ModelResult, Person, Prediction, Result
 
 
 class JsonLines(Sink):
@@ -138,9 +140,24 @@ def _person(person: Person) -> dict[str, object]:
     return {
         "id": int(person.id),
         "score": _number(person.score, 3),
-        "box": [_number(side, 4) for side in person.box],
-        "keypoints": [[_number(y, 4), _number(x, 4), _number(score, 2)] for y, x, score in person.keypoints],
+        "box": _box(person.box),
+        "keypoints": _keypoints(person.keypoints),
+        **({"says": [_said(one) for one in person.predictions]} if person.predictions else {}),
     }
+
+
+def _box(box: Sequence[float]) -> list[float | None]:
+    return [_number(side, 4) for side in box]
+
+
+def _keypoints(keypoints: np.ndarray) -> list[list[float | None]]:
+    return [[_number(y, 4), _number(x, 4), _number(score, 2)] for y, x, score in keypoints]
+
+
+def _said(prediction: Prediction | None) -> dict[str, object] | None:
+    if prediction is None:
+        return None
+    return {"label": prediction.label, "confidence": _number(prediction.confidence, 4)}
 
 
 def _prediction_line(
@@ -192,6 +209,12 @@ def _event_line(event: Event, source: str) -> dict[str, object]:
         line |= {"started": _number(event.started, 6), "duration": _number(event.duration, 6)}
         if event.repetitions is not None:
             line["repetitions"] = int(event.repetitions)
+    if event.person is not None:
+        line["person"] = int(event.person)
+    if event.box is not None:
+        line["box"] = _box(event.box)
+    if event.keypoints is not None:
+        line["keypoints"] = _keypoints(event.keypoints)
     if event.zone:
         line["zone"] = event.zone
     if event.rule:

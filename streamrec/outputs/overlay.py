@@ -6,10 +6,11 @@ import math
 import time
 import unicodedata
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
+from types import MappingProxyType
 
 import cv2
 import numpy as np
@@ -75,6 +76,7 @@ class Action:
     started: float  # seconds on the source's clock
     ended: float | None = None
     model: str = ""  # the one that saw it, where there are several
+    person: int | None = None  # who does it; None: it is of the whole picture
 
 
 class Trail:
@@ -140,10 +142,14 @@ class Trail:
     def _follow_events(self, result: Result) -> None:
         for event in result.events:
             if isinstance(event, ActionStarted):
-                self._actions.append(Action(event.label, event.timestamp, model=event.model))
+                self._actions.append(_action_of(event))
                 continue
             for i, action in enumerate(self._actions):
-                is_it = (action.model, action.label) == (event.model, event.label)
+                is_it = (action.model, action.label, action.person) == (
+                    event.model,
+                    event.label,
+                    event.person,
+                )
                 if is_it and action.ended is None:
                     self._actions[i] = replace(action, ended=event.timestamp)
                     break
@@ -222,23 +228,42 @@ def draw(image: np.ndarray, result: Result, trail: Trail | Iterable[Moment] = ()
     if width < 120 or height < 90:
         _draw_tiny(out, result, trail)
         return out
-    _draw_people(out, result.people or (), unit)
+    actions = trail.actions if isinstance(trail, Trail) else _actions_in(result)
+    doing = doing_of((one.person, one.label) for one in actions if one.ended is None)
+    _draw_people(out, result.people or (), unit, doing)
     bottom = _draw_labels(out, result, unit)
     top = _draw_time(out, result, trail, unit)
     bottom = _draw_count(out, result, unit, bottom, top)
-    actions = trail.actions if isinstance(trail, Trail) else _actions_in(result)
     _draw_actions(out, result, actions, unit, bottom, top)
     return out
 
 
-def draw_people(image: np.ndarray, people: tuple[Person, ...]) -> np.ndarray:
-    """A new image with a skeleton and a name tag for each person over this one, (H, W, 3) uint8 BGR."""
+def draw_people(
+    image: np.ndarray, people: tuple[Person, ...], doing: Mapping[int, str] = MappingProxyType({})
+) -> np.ndarray:
+    """A new image with a skeleton and a name tag for each person over this one, (H, W, 3) uint8 BGR.
+
+    ``doing``: what stands behind the name, by number, as ``doing_of`` gives it.
+    """
     out = _copied(image)
     height, width = out.shape[:2]
     if min(height, width) >= 8:
         size = min(width / 640, height / 480)
-        _draw_people(out, people, size**0.9 if size >= 1 else size**0.6)
+        _draw_people(out, people, size**0.9 if size >= 1 else size**0.6, doing)
     return out
+
+
+def doing_of(running: Iterable[tuple[int | None, str]]) -> dict[int, str]:
+    """What each person does, of the people and the labels of events that run.
+
+    >>> doing_of([(1, "wave"), (None, "fight"), (2, "squat"), (1, "jump")])
+    {1: 'wave, jump', 2: 'squat'}
+    """
+    found: dict[int, str] = {}
+    for person, label in running:
+        if person is not None:
+            found[person] = f"{found[person]}, {label}" if person in found else label
+    return found
 
 
 def draw_heat(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
@@ -290,9 +315,11 @@ def draw_cue(
 
 
 def _actions_in(result: Result) -> tuple[Action, ...]:
-    return tuple(
-        Action(e.label, e.timestamp, model=e.model) for e in result.events if isinstance(e, ActionStarted)
-    )
+    return tuple(_action_of(event) for event in result.events if isinstance(event, ActionStarted))
+
+
+def _action_of(event: ActionStarted) -> Action:
+    return Action(event.label, event.timestamp, model=event.model, person=event.person)
 
 
 def _label_width(width: int, unit: float) -> int:
@@ -459,12 +486,14 @@ def person_color(number: int) -> Color:
     return color_of(number - 1, "person")
 
 
-def _draw_people(out: np.ndarray, people: tuple[Person, ...], unit: float) -> None:
+def _draw_people(
+    out: np.ndarray, people: tuple[Person, ...], unit: float, doing: Mapping[int, str] = MappingProxyType({})
+) -> None:
     """A skeleton and a name tag for each person, in a colour of their own."""
     for person in people:
         _draw_skeleton(out, person, unit)
     for person in people:
-        _draw_name(out, person, unit)
+        _draw_name(out, person, unit, doing.get(person.id, ""))
 
 
 def _draw_skeleton(out: np.ndarray, person: Person, unit: float) -> None:
@@ -487,12 +516,12 @@ def _draw_skeleton(out: np.ndarray, person: Person, unit: float) -> None:
             cv2.circle(out, tuple(place), radius, ink, cv2.FILLED, cv2.LINE_AA, shift)
 
 
-def _draw_name(out: np.ndarray, person: Person, unit: float) -> None:
-    """The tag above the person's box; inside of it at the picture's upper edge."""
+def _draw_name(out: np.ndarray, person: Person, unit: float, doing: str = "") -> None:
+    """The tag above the person's box, with what they do; inside of it at the picture's upper edge."""
     height, width = out.shape[:2]
     ymin, xmin, _, xmax = person.box
     cap, pad = max(6, round(8.6 * unit)), max(3, round(5 * unit))
-    text, cap = _fit(f"person {person.id}", width, cap, True)
+    text, cap = _fit(f"person {person.id}" + (f": {doing}" if doing else ""), width - 2 * pad, cap, True)
     wide, tall = _width_of(text, cap, True) + 2 * pad, cap + 2 * pad
     if wide > width or tall > height:
         return
@@ -529,9 +558,9 @@ def _draw_actions(
         tail = "started" if fresh else _lasted_text(lasted, action.ended is not None)
         tail_width = _width_of(tail, cap, False)
         inner = 2 * dot + round(6 * unit) + round(6 * unit)
-        name, name_cap = _fit(
-            _named(action.model, action.label), room - 2 * pad - inner - tail_width, cap, True
-        )
+        who = "" if action.person is None else f", person {action.person}"
+        title = _named(action.model, action.label) + who
+        name, name_cap = _fit(title, room - 2 * pad - inner - tail_width, cap, True)
         name_width = _width_of(name, name_cap, True)
         chip_width = 2 * pad + inner + name_width + tail_width
         if chip_width > room:

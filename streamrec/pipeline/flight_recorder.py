@@ -264,6 +264,7 @@ class FlightRecorder(Closing):
                     "device": m.device,
                     "labels": _labels(m),
                     **({"people": True} if m.finds_people else {}),
+                    **({"per_person": True} if m.per_person else {}),
                 }
                 for m in self._models
             ],
@@ -320,8 +321,10 @@ class Replayed:
     notes: tuple[str, ...] = ()  # packages whose versions differ from those of the recording
 
 
-def load_recorded(name: str, engine: str, people: bool = False) -> Recognizer:
-    """The shipped model that a recording names, which found ``people`` or not; raises ``DataError`` for any other.
+def load_recorded(name: str, engine: str, people: bool = False, per_person: bool = False) -> Recognizer:
+    """The shipped model that a recording names, which found ``people`` and judged each, or not.
+
+    Raises ``DataError`` for any other.
 
     A recording may come from a stranger, so a name in it is never taken as a path on this machine.
     """
@@ -331,13 +334,15 @@ def load_recorded(name: str, engine: str, people: bool = False) -> Recognizer:
             f"the recording was made with the model {shortened(name)}, which does not come with streamrec: "
             "say with --model which file it is"
         )
-    return open_models([SHIPPED / f"{one}.safetensors" for one in names], engine=engine, people=people)
+    files = [SHIPPED / f"{one}.safetensors" for one in names]
+    return open_models(files, engine=engine, people=people, per_person=per_person)
 
 
 def replay(folder: Path, load: Callable[..., Recognizer] = load_recorded) -> Replayed:
     """Run all steps of a recording again. ``load``: a model's name and engine -> the recognizer to run them with.
 
-    Where the recording has people, ``load`` is called with ``people=True`` as well.
+    Where the recording has people, ``load`` is called with ``people=True`` as well, and where each was judged with
+    ``per_person=True``.
 
     Raises ``DataError`` where there is no recording, one without images, or one that is damaged.
     """
@@ -350,7 +355,11 @@ def _replay(folder: Path, load: Callable[..., Recognizer]) -> Replayed:
     if header["pictures"] == Pictures.none:
         raise DataError(f"{folder} holds no pictures (--record-pictures none): it cannot be replayed")
     recognizers = [
-        load(model["name"], model["engine"], **({"people": True} if model.get("people") is True else {}))
+        load(
+            model["name"],
+            model["engine"],
+            **{key: True for key in ("people", "per_person") if model.get(key) is True},
+        )
         for model in header["models"]
     ]
     notes = [
@@ -600,6 +609,7 @@ def _only_transform(recognizer: Recognizer) -> Transform | None:
 
 def _event(event: Event) -> dict[str, Any]:
     values = asdict(event)
+    del values["keypoints"]  # what a replay compares is the state, which has them
     if not event.model:
         del values["model"]
     return values

@@ -7,14 +7,10 @@ import math
 import numpy as np
 
 from streamrec.core.arguments import number
+from streamrec.core.image import LEVELS, block_means
 from streamrec.errors import StreamrecError
 from streamrec.types import Frame
 
-LEVELS = (
-    6.0  # grey levels by which a block of the image must change: more than noise and compression artefacts
-)
-ACROSS = 160  # points across the image that are compared,
-BLOCK = 4  # in blocks of so many by so many, whose means are free of noise
 SPARE = 0.8  # of the time after which a model's state begins anew: the next frame may be late
 
 
@@ -61,16 +57,3 @@ class MotionGate:
 
 
 Gate = MotionGate  # its former name
-
-
-def block_means(image: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 -> the means of its blocks, of the green channel: it carries most of the brightness.
-
-    >>> block_means(np.full((720, 1280, 3), 7, np.uint8)).shape
-    (22, 40)
-    """
-    step = max(1, image.shape[1] // ACROSS)
-    points = image[step // 2 :: step, step // 2 :: step, 1]
-    rows, columns = points.shape[0] // BLOCK, points.shape[1] // BLOCK
-    blocks = points[: BLOCK * rows, : BLOCK * columns].reshape(rows, BLOCK, columns, BLOCK)
-    return blocks.mean((1, 3), dtype=np.float32)

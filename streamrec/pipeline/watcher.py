@@ -70,6 +70,7 @@ class Camera:
         self.source = source
         self.recognizer = recognizer
         self.fps = recognizer.fps if fps is None else fps
+        self.places: PlaceSettings | None = None  # its zones and lines
         self.error: BaseException | None = None  # why it failed; None: it did not
         self._is_broken = False  # its model raised an error that is none of ours: a fault, not a refusal
         self._changed = changed
@@ -137,6 +138,7 @@ class Camera:
 
     def placed(self, settings: PlaceSettings) -> None:
         """Name the zones of its events, and report who crosses a line; in the thread that iterates the watcher."""
+        self.places = settings
         self._builder.placed(settings)
 
     # -- what follows is between the camera, its thread and its watcher

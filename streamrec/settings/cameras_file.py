@@ -22,7 +22,7 @@ from streamrec.core.zones import Line, Zone
 from streamrec.errors import ModelError, SettingsError, StreamrecError
 from streamrec.events.detector import LIMITS, NUMBERS, EventSettings
 from streamrec.events.rules import Rule
-from streamrec.settings.evidence import Privacy
+from streamrec.settings.evidence import PRIVACIES, Privacy
 from streamrec.settings.places import lines_of, zones_of
 from streamrec.settings.rules_table import rules_of
 from streamrec.settings.toml import no_such_key, parse_toml, read_toml
@@ -38,6 +38,7 @@ _DEFAULT_KEYS = (
     "fps",
     "still",
     "count",
+    "per_person",
     "enabled",
     "privacy",
     *_LOGIN_KEYS,
@@ -81,8 +82,11 @@ class CameraSettings:
     fps: float | None = None  # None: the sampling rate that the model learned, or the fastest of several
     still: float | None = None  # seconds between two steps on a still frame; None: as on any other
     count: bool = False  # any motion that repeats
+    per_person: bool | None = (
+        None  # judge each person; None: as the option says, or where the model is good at it
+    )
     enabled: bool = True
-    privacy: str = ""  # how much of its frames is kept: full, blur or none; "": as [evidence] has it
+    privacy: str = ""  # how much of its frames is kept, a ``Privacy``; "": as [evidence] has it
     # Left, top, width and height of the part that is watched, as parts of the frame; None: all of it.
     region: tuple[float, float, float, float] | None = None
     # Those that count: the named ones of ``only``, or all, and all that exclude or only name a place.
@@ -106,6 +110,12 @@ class CameraSettings:
         """The names under which they report."""
         return names_of(self.models)
 
+    @property
+    def place_labels(self) -> tuple[str, ...]:
+        """The labels of the events that its zones and lines report."""
+        zones = tuple(label for zone in self.zones for label in zone.labels)
+        return (*zones, *(label for line in self.lines for label in line.labels))
+
     def event_settings(self, own: EventSettings, model: str = "") -> EventSettings:
         """The model's own settings, overridden by this camera's; raises ``StreamrecError``.
 
@@ -124,6 +134,7 @@ class WatchFile:
     secrets: tuple[str, ...] = field(repr=False)  # never shown
     read: tuple[Path, ...]  # the file itself and those that hold passwords
     private: tuple[Path, ...] = ()  # of these, those with secrets in clear text
+    all_rules: tuple[Rule, ...] = ()
     rules: tuple[Rule, ...] = ()  # those that are enabled
     tables: tuple[tuple[str, dict[str, Any]], ...] = field(
         default=(), repr=False
@@ -187,8 +198,8 @@ def _watchfile(data: dict[str, Any], reader: _Reader) -> WatchFile:
                 f"{path.name}: camera {camera.name!r}: name: it stands there twice; name each camera once"
             )
         names.add(camera.name)
-    rules = rules_of(data, cameras, reader)
-    return replace(reader.file(data, tuple(TABLES), tuple(cameras)), rules=rules)
+    rules, enabled = rules_of(data, cameras, reader)
+    return replace(reader.file(data, tuple(TABLES), tuple(cameras)), all_rules=rules, rules=enabled)
 
 
 def read_settings(
@@ -326,9 +337,10 @@ class _Reader:
             self.check_number(still, where, "still", STILL)
         enabled = self.switch(values, "enabled", where, True)
         count = self.switch(values, "count", where, False)
+        per_person = self.switch(values, "per_person", where, False) if "per_person" in values else None
         privacy = values.get("privacy", "")
         if privacy not in ("", *_PRIVACY):
-            raise self.wrong(where, "privacy", f"write full, blur or none, not {shortened(privacy)}")
+            raise self.wrong(where, "privacy", f"it is {shortened(privacy)}: {PRIVACIES}")
         events = self.events({key: values[key] for key in _EVENT_KEYS if key in values}, where)
         by_model = self.by_model(values.get("by_model", {}), where)
         return CameraSettings(
@@ -339,6 +351,7 @@ class _Reader:
             fps=None if fps is None else float(fps),
             still=None if still is None else float(still),
             count=count,
+            per_person=per_person,
             enabled=enabled,
             region=self.region(table.get("region"), where),
             zones=zones_of(table, where, self),

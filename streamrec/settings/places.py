@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from streamrec.core.arguments import Limits
 from streamrec.core.messages import shortened
-from streamrec.core.zones import Corner, Line, Zone
+from streamrec.core.zones import REPORTS, Corner, Line, Zone
 from streamrec.errors import SettingsError
 from streamrec.settings.toml import no_such_key
 
@@ -99,7 +99,7 @@ def _zone(table: dict[str, Any], where: str, number: int, reader: Reader) -> Zon
     """One polygon."""
     name = _name(table, "zone", "till", where, number, reader)
     own = f"{where}zone {name!r}: "
-    reader.check_keys(table, ("name", "corners", "exclude", "mask"), own)
+    reader.check_keys(table, ("name", "corners", "exclude", "mask", "report"), own)
     exclude = reader.switch(table, "exclude", own, False)
     mask = reader.switch(table, "mask", own, True)
     if exclude and not mask:
@@ -115,7 +115,18 @@ def _zone(table: dict[str, Any], where: str, number: int, reader: Reader) -> Zon
         )
     if _area(polygon) < _LEAST_AREA:
         raise reader.wrong(own, "corners", "there is hardly any picture between them; set them farther apart")
-    return Zone(name, polygon, exclude, mask)
+    report = table.get("report", [])
+    if (
+        not isinstance(report, list)
+        or not all(isinstance(one, str) and one in REPORTS for one in report)
+        or len(set(report)) < len(report)
+    ):
+        raise reader.wrong(
+            own, "report", f'give what is an event, ["people"], ["motion"] or both, not {shortened(report)}'
+        )
+    if report and exclude:
+        raise reader.wrong(own, "report", "nobody sees what is left out; leave out one of them")
+    return Zone(name, polygon, exclude, mask, tuple(report))
 
 
 def _line(table: dict[str, Any], where: str, number: int, reader: Reader) -> Line:

@@ -8,7 +8,7 @@ setting that is refused here is refused at the start, when the file changes, and
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +19,7 @@ from streamrec.events.detector import EventSettings
 from streamrec.nn.config import ModelConfig
 from streamrec.pipeline.motion_gate import MotionGate
 from streamrec.runtime.checkpoint import find_model, read_config
+from streamrec.runtime.people import find_people_anyway, judge_better_per_person
 from streamrec.settings.cameras_file import CameraSettings, WatchFile, read_watchfile
 from streamrec.settings.toml import no_such_key
 from streamrec.settings.tuned_file import Tuned
@@ -52,6 +53,29 @@ def resolve(given: Running, tuned: Tuned) -> Running:
         threads=tuned.threads or given.threads,
         fps=tuned.fps or given.fps,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Following:
+    """Whether people are followed, and judged each on their own."""
+
+    people: bool = False
+    per_person: bool = False
+
+
+def follows(models: Sequence[str], people: bool | None, per_person: bool | None) -> Following:
+    """What is done about people where these models watch one source; None: as is best with these models.
+
+    Without people nobody is judged on their own; to judge them they are followed.
+
+    >>> follows(["webcam"], None, None), follows(["webcam"], False, None)
+    (Following(people=True, per_person=True), Following(people=False, per_person=False))
+    """
+    if per_person is None:
+        per_person = people is not False and judge_better_per_person(models)
+    if people is None:
+        people = per_person or find_people_anyway(models)
+    return Following(people=people or per_person, per_person=per_person)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,22 +53,25 @@ class Reader(Protocol):
         """The error about a key."""
 
 
-def rules_of(data: Mapping[str, Any], cameras: Iterable[Camera], reader: Reader) -> tuple[Rule, ...]:
-    """The rules of a file that are enabled; all are checked. Raises ``SettingsError``."""
+def rules_of(
+    data: Mapping[str, Any], cameras: Iterable[Camera], reader: Reader
+) -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
+    """The rules of a file, and those of them that are enabled; raises ``SettingsError``."""
     given = data.get("rule", [])
     if not isinstance(given, list) or not all(isinstance(table, dict) for table in given):
         raise reader.wrong("", "rule", "it is no list of tables; write [[rule]] before each rule")
     if len(given) > MOST_RULES:
         raise reader.wrong("", "rule", f"there are {len(given)}; give at most {MOST_RULES}")
-    cameras, found, names = tuple(cameras), [], set()
+    cameras, found, enabled, names = tuple(cameras), [], [], set()
     for number, table in enumerate(given, 1):
         rule = rule_of(table, cameras, reader, number)
         if rule.name in names:
             raise reader.wrong(f"rule {rule.name!r}: ", "name", "it stands there twice; name each rule once")
         names.add(rule.name)
+        found.append(rule)
         if reader.switch(table, "enabled", f"rule {rule.name!r}: ", True):
-            found.append(rule)
-    return tuple(found)
+            enabled.append(rule)
+    return tuple(found), tuple(enabled)
 
 
 def rule_of(table: dict[str, Any], cameras: Sequence[Camera], reader: Reader, number: int = 1) -> Rule:

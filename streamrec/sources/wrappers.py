@@ -95,6 +95,8 @@ class Region(Wrapper):
 class Zones(Wrapper):
     """Another source's frames with all grey that is in no watched zone: nothing behind sees or keeps it.
 
+    ``whole`` is the newest image without grey, for those who draw the zones.
+
     >>> from streamrec.sources.iterable import IterableSource
     >>> left = Zone("left", ((0, 0), (0.5, 0), (0.5, 1), (0, 1)))
     >>> [frame.image[0, :, 0].tolist() for frame in Zones(IterableSource([np.zeros((1, 4), np.uint8)]), (left,))]
@@ -104,6 +106,7 @@ class Zones(Wrapper):
     def __init__(self, source: Source, zones: tuple[Zone, ...]) -> None:
         super().__init__(source)
         self.zones = zones
+        self.whole: np.ndarray | None = None  # (H, W, 3)
 
     def __iter__(self) -> Iterator[Frame]:
         # Started now: an interrupt may come before the first frame is asked for.
@@ -115,6 +118,7 @@ class Zones(Wrapper):
             for frame in frames:
                 if unseen.shape != frame.image.shape[:2]:
                     unseen = ~watched_pixels(self.zones, *frame.image.shape[:2])
+                self.whole = frame.image
                 image = frame.image.copy()
                 image[unseen] = _UNSEEN
                 yield replace(frame, image=image)

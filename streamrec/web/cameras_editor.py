@@ -11,7 +11,7 @@ import os
 import re
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,10 @@ from streamrec.core.reading import read_data
 from streamrec.core.redact import redact_address
 from streamrec.errors import SettingsError, StreamrecError, need
 from streamrec.events.detector import LIMITS, NUMBERS, EventSettings
+from streamrec.events.rules import Rule
 from streamrec.runtime.checkpoint import shipped_models
 from streamrec.runtime.joint import open_models
-from streamrec.settings.cameras_file import CameraSettings, fill_variables, names_variable
+from streamrec.settings.cameras_file import CameraSettings, WatchFile, fill_variables, names_variable
 from streamrec.settings.resolve import (
     InForce,
     check,
@@ -36,6 +37,7 @@ from streamrec.settings.resolve import (
     model_config,
     source_of,
 )
+from streamrec.settings.rules_table import RULE_KEYS, sentence, table_of
 from streamrec.settings.toml import check_shape, no_such_key
 from streamrec.web.address_policy import check_address, login_of, place_of, shown, without_login
 
@@ -72,6 +74,10 @@ class Change:
     thresholds: Mapping[str, float] | None = (
         None  # those that differ from the model's own; of one model alone
     )
+    # Zones and lines as tables of the file, and the names of the zones that are watched; None: as in the file.
+    zones: Sequence[Mapping[str, Any]] | None = None
+    only: Sequence[str] | None = None  # of ``zones``; None: all
+    lines: Sequence[Mapping[str, Any]] | None = None
     # Of each of several models those that differ from the camera's; None: as in the file.
     by_model: Mapping[str, Mapping[str, float]] | None = None
 
@@ -102,6 +108,7 @@ class CamerasEditor:
             "file": self.path.name,
             "models": self._models(document),
             "cameras": cameras,
+            "rules": _rules(document, file),
         }
 
     def put(self, revision: str, name: str | None, change: Change) -> None:
@@ -117,9 +124,9 @@ class CamerasEditor:
             self._fill_models(table, change, defaults)
             _fill(table, change, defaults, before, keep)
             if name is None:
-                if "camera" not in document:
-                    document.append("camera", tomlkit.aot())
-                document["camera"].append(table)
+                _append(document, "camera", table)
+            else:
+                _rename_in_rules(document, name, str(table["name"]))
 
         self._edit(revision, edit)
 
@@ -133,6 +140,39 @@ class CamerasEditor:
             document["camera"].remove(_find(document, name))
 
         self._edit(revision, edit)
+
+    def put_rule(self, revision: str, name: str | None, rule: Mapping[str, Any]) -> None:
+        """Change a rule, or add one (None); raises ``SettingsError``, and leaves the file as it was."""
+
+        def edit(document: Any, keep: Keep) -> None:
+            table = tomlkit.table() if name is None else _find(document, name, "rule")
+            _fill_rule(table, rule)
+            if name is None:
+                _append(document, "rule", table)
+
+        self._edit(revision, edit)
+
+    def remove_rule(self, revision: str, name: str) -> None:
+        """Remove a rule from the file."""
+
+        def edit(document: Any, keep: Keep) -> None:
+            table = _find(document, name, "rule")
+            document["rule"].remove(table)
+            if not document["rule"]:
+                del document["rule"]
+
+        self._edit(revision, edit)
+
+    def rule_to_try(self, rule: Mapping[str, Any]) -> tuple[Rule, tuple[str, ...]]:
+        """A rule as the file would have it, and the cameras that are watched; raises ``SettingsError``."""
+        document = _parsed(self._text()[0])
+        table = tomlkit.table()
+        _fill_rule(table, {**rule, "enabled": True})
+        tables = tomlkit.aot()
+        tables.append(table)
+        document["rule"] = tables  # alone: it may stand in the file already
+        file = self._in_force.read(tomlkit.dumps(document))
+        return file.rules[0], tuple(camera.name for camera in file.cameras if camera.enabled)
 
     def address_to_try(self, name: str | None, change: Change) -> str:
         """The address with its login, to be tested; raises ``SettingsError``."""
@@ -387,11 +427,17 @@ def _tables(document: Any) -> list[Any]:
     return list(document.get("camera", []))
 
 
-def _find(document: Any, name: str) -> Any:
-    for table in document.get("camera", []):
+def _find(document: Any, name: str, kind: str = "camera") -> Any:
+    for table in document.get(kind, []):
         if table.get("name") == name:
             return table
-    raise SettingsError(f"there is no camera {name!r} in the file")
+    raise SettingsError(f"there is no {kind} {name!r} in the file")
+
+
+def _append(document: Any, kind: str, table: Any) -> None:
+    if kind not in document:
+        document.append(kind, tomlkit.aot())
+    document[kind].append(table)
 
 
 def _camera(table: Any, settings: CameraSettings, given: str) -> dict[str, Any]:
@@ -407,6 +453,9 @@ def _camera(table: Any, settings: CameraSettings, given: str) -> dict[str, Any]:
         "fps": table.get("fps"),
         "enabled": settings.enabled,
         "region": None if settings.region is None else list(settings.region),
+        "zones": _zones(table),
+        "only": None if "only" not in table else [str(name) for name in table["only"]],
+        "lines": _lines(table),
         "thresholds": {name: float(own_values.get(name, getattr(own, name))) for name in THRESHOLDS},
         "model_thresholds": {name: float(getattr(own, name)) for name in THRESHOLDS},
     }
@@ -417,6 +466,45 @@ def _camera(table: Any, settings: CameraSettings, given: str) -> dict[str, Any]:
             for name, model in zip(settings.names, settings.models, strict=True)
         ]
     return camera
+
+
+def _points(given: Any) -> list[list[float]]:
+    return [[float(part) for part in point] for point in given]
+
+
+def _zones(table: Any) -> list[dict[str, Any]]:
+    """The zones of a camera's table, those too that are not watched now."""
+    return [
+        {
+            "name": str(zone["name"]),
+            "corners": _points(zone["corners"]),
+            "exclude": bool(zone.get("exclude", False)),
+            "mask": bool(zone.get("mask", True)),
+            "report": [str(what) for what in zone.get("report", [])],
+        }
+        for zone in table.get("zone", [])
+    ]
+
+
+def _lines(table: Any) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": str(line["name"]),
+            "ends": _points(line["ends"]),
+            "forward": str(line.get("forward", "in")),
+            "back": str(line.get("back", "out")),
+        }
+        for line in table.get("line", [])
+    ]
+
+
+def _rules(document: Any, file: WatchFile) -> list[dict[str, Any]]:
+    """The rules of the file, those too that are switched off."""
+    found = []
+    for table, rule in zip(document.get("rule", []), file.all_rules, strict=True):
+        enabled = bool(table.get("enabled", True))
+        found.append({**table_of(rule), "enabled": enabled, "text": sentence(rule)})
+    return found
 
 
 def _of_model(settings: CameraSettings, name: str, model: str) -> dict[str, Any]:
@@ -452,10 +540,77 @@ def _fill(table: Any, change: Change, defaults: Any, before: str | None, keep: K
     _set(table, "fps", change.fps)
     _set(table, "enabled", None if change.enabled and "enabled" not in defaults else change.enabled)
     _set(table, "region", None if change.region is None else [round(part, 4) for part in change.region])
+    _fill_places(table, change)
     if len(table.get("models", ())) > 1 or change.by_model is not None:
         _fill_by_model(table, change.by_model or {})
     else:
         _fill_thresholds(table, change.thresholds or {})
+
+
+def _fill_places(table: Any, change: Change) -> None:
+    """Write zones and lines; those of the same name keep their comments, and the usual values are left out."""
+    if change.zones is not None:
+        zones = []
+        for zone in change.zones:
+            usual: dict[str, Any] = {"exclude": False, "mask": True, "report": []}
+            zones.append({key: value for key, value in zone.items() if value != usual.get(key)})
+        _fill_tables(table, "zone", zones)
+        included = [one["name"] for one in zones if not one.get("exclude") and one.get("mask", True)]
+        only = None if change.only is None else [name for name in included if name in change.only]
+        _set(table, "only", only if only and len(only) < len(included) else None)
+    if change.lines is not None:
+        _fill_tables(table, "line", change.lines)
+
+
+def _fill_tables(table: Any, key: str, wanted: Sequence[Mapping[str, Any]]) -> None:
+    before = {str(one.get("name")): one for one in table.get(key, [])}
+    if [dict(one) for one in table.get(key, [])] == [dict(one) for one in wanted]:
+        return
+    tables = tomlkit.aot()
+    for one in wanted:
+        own = before.get(str(one.get("name")), tomlkit.table())
+        for name in [name for name in own if name not in one]:
+            del own[name]
+        for name, value in one.items():
+            _set(own, name, [list(point) for point in value] if name in ("corners", "ends") else value)
+        tables.append(own)
+    if key in table:
+        del table[key]
+    if wanted:
+        table[key] = tables
+
+
+def _fill_rule(table: Any, rule: Mapping[str, Any]) -> None:
+    """Write a rule into its table; raises ``SettingsError`` for a key that no rule has."""
+    for key in rule:
+        if key not in RULE_KEYS:
+            raise SettingsError(f"rule: {shortened(key)[1:-1]}: {no_such_key(key, RULE_KEYS)}")
+    for key in RULE_KEYS:
+        value = rule.get(key)
+        if key == "enabled" and value is not False:
+            value = None
+        if isinstance(value, Mapping):
+            given = {name: one for name, one in value.items() if one not in (None, [])}
+            short = {
+                name: one[0] if isinstance(one, list) and len(one) == 1 else one
+                for name, one in given.items()
+            }
+            inline = tomlkit.inline_table()
+            inline.update(short)
+            value = short["label"] if set(short) == {"label"} else inline
+        _set(table, key, value or None if key == "timezone" else value)
+
+
+def _rename_in_rules(document: Any, before: str, now: str) -> None:
+    """Let the rules about a camera follow its new name."""
+    for rule in document.get("rule", []) if before != now else ():
+        for pattern in (rule.get("when"), rule.get("then")):
+            if isinstance(pattern, MutableMapping) and "camera" in pattern:
+                names = pattern["camera"]
+                if names == before:
+                    pattern["camera"] = now
+                elif isinstance(names, list):
+                    pattern["camera"] = [now if name == before else name for name in names]
 
 
 def _fill_by_model(table: Any, thresholds: Mapping[str, Mapping[str, float]]) -> None:

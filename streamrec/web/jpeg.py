@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import cv2
@@ -47,12 +48,19 @@ def shrink(image: np.ndarray, width: int) -> np.ndarray:
 
 
 def encode(
-    image: np.ndarray, width: int, quality: int = _QUALITY, people: tuple[Person, ...] | None = None
+    image: np.ndarray,
+    width: int,
+    quality: int = _QUALITY,
+    people: tuple[Person, ...] | None = None,
+    doing: Mapping[int, str] = MappingProxyType({}),
 ) -> bytes:
-    """A JPEG of (H, W, 3) BGR, no wider than ``width``, with skeletons and numbers of people over it."""
+    """A JPEG of (H, W, 3) BGR, no wider than ``width``, with skeletons and names of people over it.
+
+    ``doing``: what each does, as of ``draw_people``.
+    """
     image = shrink(image, width)
     if people:
-        image = draw_people(image, people)
+        image = draw_people(image, people, doing)
     ok, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     assert ok
     return data.tobytes()
@@ -125,7 +133,8 @@ class JpegEncoder:
             captured: Any = result.frame.captured
             when = time.time() - (max(0.0, time.monotonic() - captured) if captured else 0.0)
             try:
-                data = encode(result.frame.image, width, people=result.people)
+                doing = self._live.doing(camera) if result.people else {}
+                data = encode(result.frame.image, width, people=result.people, doing=doing)
             except Exception:  # a frame that no JPEG can hold: the other cameras go on
                 continue
             self._made[camera, width] = JpegImage(camera, width, version, when, data)

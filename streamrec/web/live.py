@@ -18,8 +18,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from streamrec.core.redact import redact
+from streamrec.events.places import PlaceSettings
 from streamrec.outputs.history.records import Entry, iso
 from streamrec.outputs.history.store import History
+from streamrec.outputs.overlay import doing_of
 from streamrec.outputs.sink import Sink
 from streamrec.teach.corrections.corrector import Corrections
 from streamrec.teach.corrections.records import Correction
@@ -82,7 +84,7 @@ class _CameraState:
         self.version = 0  # of the frame: grows with each
         self.scores: dict[str, ScoreHistory] = {}  # by model; "" where there is one
         self.latencies: deque[tuple[float, float]] = deque(maxlen=200)  # time.monotonic(), seconds
-        self.running: dict[tuple[str, str], Entry] = {}  # by model and label
+        self.running: dict[str, Entry] = {}  # by id
 
 
 class LiveState(Sink):
@@ -163,15 +165,14 @@ class LiveState(Sink):
         for entry in entries:
             with self._lock:
                 state = self._states.get(_shown(entry.camera))
-                one = entry.model, entry.label
                 if state is not None and entry.ended is None:
-                    if one not in state.running:
+                    if entry.id not in state.running:
                         several = state.result is not None and bool(state.result.models)
                         key = (_shown(entry.camera), entry.label, *([entry.model] if several else []))
                         self.counts[key] = self.counts.get(key, 0) + 1
-                    state.running[one] = entry
+                    state.running[entry.id] = entry
                 elif state is not None:
-                    state.running.pop(one, None)
+                    state.running.pop(entry.id, None)
             if self.corrections is not None:
                 self.corrections.noted(entry)
             self.on_event(entry)
@@ -202,10 +203,22 @@ class LiveState(Sink):
             state = self._states.get(name)
             return None if state is None or state.result is None else (state.version, state.result)
 
+    def doing(self, name: str) -> dict[int, str]:
+        """What each person before a camera does, by number."""
+        with self._lock:
+            state = self._states.get(name)
+            running = [] if state is None else list(state.running.values())
+        return doing_of((one.person, one.label) for one in running)
+
     def whole(self, name: str) -> np.ndarray | None:
-        """The newest frame (H, W, 3) of a camera, not cropped to its region."""
+        """The newest frame (H, W, 3) of a camera, not cropped to its region, without grey."""
         camera = next((one for one in self._cameras if _shown(one.name) == name), None)
-        found: np.ndarray | None = getattr(getattr(camera, "source", None), "whole", None)
+        found: np.ndarray | None = None
+        source = getattr(camera, "source", None)
+        while source is not None:  # from the outermost wrapper to what it wraps
+            whole = getattr(source, "whole", None)
+            found = found if whole is None else whole
+            source = getattr(source, "source", None)
         newest = self.newest(name)
         return found if found is not None or newest is None else newest[1].frame.image
 
@@ -270,7 +283,12 @@ class LiveState(Sink):
             "refused": sum(health.refused.values()),
             "reconnects": sum(health.reconnects.values()),
             "running": [
-                {"label": one.label, "started": iso(one.started), **({"model": one.model} if several else {})}
+                {
+                    "label": one.label,
+                    "started": iso(one.started),
+                    **({"model": one.model} if several else {}),
+                    **({} if one.person is None else {"person": one.person}),
+                }
                 for one in running
             ],
             **_said(None if result is None else result.each[0], live=live),
@@ -281,6 +299,7 @@ class LiveState(Sink):
         }
         if result is not None:
             shown["height"], shown["width"] = result.frame.image.shape[:2]
+        shown |= places_json(getattr(camera, "places", None) or PlaceSettings())
         if several:
             shown["models"] = [{"model": one.model, **_said(one, live=live)} for one in several]
         return shown
@@ -288,6 +307,31 @@ class LiveState(Sink):
     def hide(self, text: str) -> str:
         """The text with the secrets redacted."""
         return redact(text, self.secrets)
+
+
+def places_json(places: PlaceSettings) -> dict[str, Any]:
+    """Zones and lines in parts of the image that is shown, as the API returns them."""
+    places = places.shown
+    return {
+        "zones": [
+            {
+                "name": zone.name,
+                "corners": [[round(x, 4), round(y, 4)] for x, y in zone.corners],
+                "exclude": zone.exclude,
+                "mask": zone.mask,
+            }
+            for zone in places.zones
+        ],
+        "lines": [
+            {
+                "name": line.name,
+                "ends": [[round(x, 4), round(y, 4)] for x, y in line.ends],
+                "forward": line.forward,
+                "back": line.back,
+            }
+            for line in places.lines
+        ],
+    }
 
 
 def _said(one: ModelResult | None, *, live: bool) -> dict[str, Any]:

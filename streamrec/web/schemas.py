@@ -30,6 +30,7 @@ class Running(BaseModel):
     label: str
     started: datetime
     model: str | None = Field(default=None, description="which saw it; only where several watch the camera")
+    person: int | None = Field(default=None, description="who does it; null: it is of the whole picture")
 
 
 class ModelNow(BaseModel):
@@ -42,6 +43,24 @@ class ModelNow(BaseModel):
     top: list[tuple[str, float | None]]
     unknown: bool
     repetitions: int | None
+
+
+class ZoneNow(BaseModel):
+    """A zone of a camera; its corners may lie outside of what is shown."""
+
+    name: str
+    corners: list[tuple[float, float]]
+    exclude: bool
+    mask: bool
+
+
+class LineNow(BaseModel):
+    """A line of a camera."""
+
+    name: str
+    ends: list[tuple[float, float]]
+    forward: str
+    back: str
 
 
 class CameraNow(BaseModel):
@@ -72,6 +91,8 @@ class CameraNow(BaseModel):
     period: float | None = Field(default=None, description="seconds between two of them")
     width: int | None
     height: int | None
+    zones: list[ZoneNow] = Field(default=[], description="in parts of the image that is shown")
+    lines: list[LineNow] = []
     models: list[ModelNow] = Field(
         default=[], description="only where several models watch it; the fields above are the first's"
     )
@@ -110,6 +131,13 @@ class EventJson(BaseModel):
     clip: str | None = Field(description="URL of the video, where there is one")
     thumbnail: str | None
     said: SaidJson | None = Field(default=None, description="null: nothing was said of it")
+    person: int | None = Field(default=None, description="who did it; null: it is of the whole picture")
+    box: list[float] | None = Field(
+        default=None, description="of the person: ymin, xmin, ymax, xmax, in parts"
+    )
+    keypoints: list[list[float]] | None = Field(
+        default=None, description="of the person: y, x, score; 17 of COCO"
+    )
     zone: str | None = Field(default=None, description="the zone in which it began")
     rule: str | None = Field(default=None, description="the rule that reports it; null: none does")
     rests_on: list[str] = Field(default=[], description="of a rule's: the ids of the events that it rests on")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from contextlib import closing
+from datetime import datetime
 from typing import Annotated, Any
 
 import numpy as np
@@ -13,6 +15,10 @@ import numpy as np
 from streamrec.core.model_names import MOST_MODELS
 from streamrec.core.redact import redact, secrets_of
 from streamrec.errors import SourceError, StreamrecError, need
+from streamrec.outputs.history.records import iso
+from streamrec.outputs.history.rule_replay import fired
+from streamrec.settings.places import MOST_CORNERS, MOST_LINES, MOST_ZONES
+from streamrec.settings.rules_table import sentence
 from streamrec.sources.open import open_source
 from streamrec.web import jpeg
 from streamrec.web.access_control import Refused
@@ -28,10 +34,40 @@ from pydantic import BaseModel, Field, Strict  # noqa: E402
 
 _TRY_SECONDS = 10.0
 _LONG = 2_000  # characters
+MOST_FIRED = 200  # events that a trial of a rule lists
 # The range of a number is checked by the reader of cameras.toml, so that both accept the same.
 _NUMBER = Annotated[float, Strict()]
 _PART = Annotated[float, Field(ge=0, le=1)]
+_NAME = Annotated[str, Field(max_length=200)]
+_TIME = _NUMBER | _NAME  # seconds, or a text like "30 s"
 _JPEG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}}}}
+
+
+class ZoneJson(BaseModel):
+    """A polygon of the image."""
+
+    name: str = Field(max_length=200)
+    corners: list[tuple[_PART, _PART]] = Field(
+        max_length=MOST_CORNERS, description="x and y from the top left, from 0 to 1"
+    )
+    exclude: bool = Field(default=False, description="what is in it is not watched")
+    mask: bool = Field(default=True, description="false: it names a place, and nothing is left out")
+    report: list[_NAME] = Field(
+        default=[], max_length=2, description="what in it is an event: people, motion"
+    )
+
+
+class LineJson(BaseModel):
+    """A line that people cross."""
+
+    name: str = Field(max_length=200)
+    ends: list[tuple[_PART, _PART]] = Field(max_length=2, description="x and y of both ends, from 0 to 1")
+    forward: str = Field(
+        default="in",
+        max_length=200,
+        description="its word from the left hand to the right; empty: not reported",
+    )
+    back: str = Field(default="out", max_length=200)
 
 
 class CameraChange(BaseModel):
@@ -52,6 +88,15 @@ class CameraChange(BaseModel):
     enabled: bool = True
     region: tuple[_PART, _PART, _PART, _PART] | None = Field(
         default=None, description="left, top, width, height of the watched region, from 0 to 1"
+    )
+    zones: list[ZoneJson] | None = Field(
+        default=None, max_length=MOST_ZONES, description="null: unchanged; an empty list: none"
+    )
+    only: list[_NAME] | None = Field(
+        default=None, max_length=MOST_ZONES, description="with zones: those that are watched; null: all"
+    )
+    lines: list[LineJson] | None = Field(
+        default=None, max_length=MOST_LINES, description="null: unchanged; an empty list: none"
     )
     thresholds: dict[str, _NUMBER] = Field(
         default={}, max_length=10, description="those that differ from the model's own; of one model alone"
@@ -107,6 +152,84 @@ class ModelThresholdsJson(BaseModel):
     model_thresholds: dict[str, float] = Field(description="what they would be without its own")
 
 
+class PatternJson(BaseModel):
+    """Which events are meant; an empty list: any."""
+
+    label: list[_NAME] = Field(default=[], max_length=100)
+    camera: list[_NAME] = Field(default=[], max_length=100)
+    zone: list[_NAME] = Field(default=[], max_length=100)
+    model: list[_NAME] = Field(default=[], max_length=100)
+
+
+class RuleChange(BaseModel):
+    """A rule, with the keys of ``[[rule]]`` in cameras.toml."""
+
+    name: str = Field(max_length=100)
+    when: PatternJson | _NAME | list[_NAME]
+    lasts: _TIME | None = None
+    absent: _TIME | None = None
+    since: _NAME | None = None
+    by: _NAME | None = None
+    then: PatternJson | _NAME | list[_NAME] | None = None
+    count: Annotated[int, Strict()] | None = None
+    within: _TIME | None = None
+    timezone: str = Field(default="", max_length=100)
+    enabled: bool = True
+
+    def as_table(self) -> dict[str, Any]:
+        """The rule, for the editor."""
+        return {key: value for key, value in self.model_dump().items() if value is not None}
+
+
+class RuleJson(BaseModel):
+    """A rule of the file."""
+
+    name: str
+    when: dict[str, Any] | str | list[str]
+    lasts: str | None = None
+    absent: str | None = None
+    since: str | None = None
+    by: str | None = None
+    then: dict[str, Any] | str | list[str] | None = None
+    count: int | None = None
+    within: str | None = None
+    timezone: str = ""
+    enabled: bool
+    text: str = Field(description="in words")
+
+
+class PutRule(BaseModel):
+    """A change of a rule, or a new one."""
+
+    revision: str = Field(max_length=64, description="of the file, as it was read")
+    rule: str | None = Field(default=None, max_length=200, description="its current name; null: a new rule")
+    change: RuleChange
+
+
+class RemoveRule(BaseModel):
+    """A rule to remove."""
+
+    revision: str = Field(max_length=64)
+    rule: str = Field(max_length=200)
+
+
+class TryRule(BaseModel):
+    """A rule to try on the history."""
+
+    change: RuleChange
+    hours: Annotated[float, Field(gt=0, le=168)] = 1.0
+
+
+class FiredJson(BaseModel):
+    """An event that a rule would have had."""
+
+    camera: str
+    zone: str | None
+    started: datetime
+    ended: datetime | None = Field(description="null: it would run now")
+    rests_on: list[str] = Field(description="the ids of the events that it rests on")
+
+
 class CameraSettingsJson(BaseModel):
     """A camera in the file; its password is never returned."""
 
@@ -118,6 +241,9 @@ class CameraSettingsJson(BaseModel):
     fps: float | None
     enabled: bool
     region: list[float] | None
+    zones: list[ZoneJson] = []
+    only: list[str] | None = None
+    lines: list[LineJson] = []
     thresholds: dict[str, float]
     model_thresholds: dict[str, float]
     models: list[str] = Field(default=[], description="only where several watch it: as the camera names them")
@@ -131,6 +257,18 @@ class SettingsJson(BaseModel):
     file: str
     models: list[str]
     cameras: list[CameraSettingsJson]
+    rules: list[RuleJson] = []
+
+
+class Tried(BaseModel):
+    """The events that a rule would have had, the newest first."""
+
+    text: str = Field(description="the rule in words")
+    since: datetime
+    until: datetime
+    watched: dict[str, float] = Field(description="for how many seconds of this time each camera was watched")
+    count: int
+    events: list[FiredJson] = Field(description=f"the newest {MOST_FIRED} of them")
 
 
 class Previewed(BaseModel):
@@ -145,6 +283,7 @@ def settings_routes(live: LiveState, editor: CamerasEditor) -> APIRouter:
     """Everything that changes or tests the settings of cameras."""
     router = APIRouter(tags=["manage"])
     _add_file_routes(router, live, editor)
+    _add_rule_routes(router, live, editor)
     _add_trial_routes(router, live, editor)
     return router
 
@@ -178,6 +317,71 @@ def _add_file_routes(router: APIRouter, live: LiveState, editor: CamerasEditor) 
             return editor.read()
 
         return await _run(live, work)
+
+
+def _add_rule_routes(router: APIRouter, live: LiveState, editor: CamerasEditor) -> None:
+    """Writing rules, and trying them on the history."""
+    trying = asyncio.Lock()
+
+    @router.put("/api/v1/settings/rule", response_model=SettingsJson, response_model_exclude_unset=True)
+    async def put_rule(given: Annotated[PutRule, Body()]) -> Any:
+        """Change a rule, or add one; it counts a moment later."""
+
+        def work() -> Any:
+            editor.put_rule(given.revision, given.rule, given.change.as_table())
+            live.reload.set()
+            return editor.read()
+
+        return await _run(live, work)
+
+    @router.delete("/api/v1/settings/rule", response_model=SettingsJson, response_model_exclude_unset=True)
+    async def remove_rule(given: Annotated[RemoveRule, Body()]) -> Any:
+        """Remove a rule from the file."""
+
+        def work() -> Any:
+            editor.remove_rule(given.revision, given.rule)
+            live.reload.set()
+            return editor.read()
+
+        return await _run(live, work)
+
+    @router.post("/api/v1/settings/rule/try", response_model=Tried)
+    async def try_rule(given: Annotated[TryRule, Body()]) -> Any:
+        """The events that this rule would have had in the last hours; nothing is saved."""
+        if trying.locked():
+            raise Refused(429, "too_often", "another rule is being tried: wait a moment")
+        async with trying:
+            return await _run(live, lambda: tried(live, editor, given.change.as_table(), given.hours))
+
+
+def tried(live: LiveState, editor: CamerasEditor, rule: dict[str, Any], hours: float) -> dict[str, Any]:
+    """What a rule would have reported of the history, as JSON."""
+    made, cameras = editor.rule_to_try(rule)
+    until = time.time()
+    since = until - 3_600 * hours
+    found = fired(live.history, made, cameras, since, until)
+    watched = dict.fromkeys(made.when.cameras or cameras, 0.0)
+    for one in live.history.watched(since=since, until=until):
+        if one.camera in watched:
+            watched[one.camera] += one.ended - one.began
+    events = [
+        {
+            "camera": one.camera,
+            "zone": one.zone or None,
+            "started": iso(one.started),
+            "ended": None if one.ended is None else iso(one.ended),
+            "rests_on": list(one.rests_on),
+        }
+        for one in found[:MOST_FIRED]
+    ]
+    return {
+        "text": sentence(made),
+        "since": iso(since),
+        "until": iso(until),
+        "watched": {camera: round(seconds, 1) for camera, seconds in watched.items()},
+        "count": len(found),
+        "events": events,
+    }
 
 
 def _add_trial_routes(router: APIRouter, live: LiveState, editor: CamerasEditor) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from streamrec.outputs.history.records import Entry, Kind, new_id
@@ -25,7 +25,8 @@ class EntryBuilder:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self.running: dict[tuple[str, str, str, str], Entry] = {}  # (camera, model, label, rule)
+        # (camera, model, label, rule, person)
+        self.running: dict[tuple[str, str, str, str, int | None], Entry] = {}
         self.last_seen: dict[str, float] = {}  # camera: time of its last result, seconds since 1970
         self._zeros: dict[str, tuple[int, float]] = {}  # of a file: its segment, and the time of timestamp 0
 
@@ -58,7 +59,7 @@ class EntryBuilder:
         return zero + frame.timestamp
 
     def _build(self, event: Event, camera: str, model: str, wall: float, frame: Frame) -> tuple[Kind, Entry]:
-        key = (camera, event.model, event.label, event.rule)
+        key = (camera, event.model, event.label, event.rule, event.person)
         began = event.timestamp if isinstance(event, ActionStarted) else event.started
         confidence = event.confidence if math.isfinite(event.confidence) else 0.0
         entry = self.running.pop(key, None)
@@ -68,7 +69,8 @@ class EntryBuilder:
             entry = Entry(
                 id=new_id(started), camera=camera, model=model, label=event.label, started=started,
                 timestamp=began if math.isfinite(began) else None, confidence=confidence,
-                zone=event.zone or None, rule=event.rule or None, rests_on=event.rests_on,
+                person=event.person, box=_box(event), keypoints=_keypoints(event), zone=event.zone or None,
+                rule=event.rule or None, rests_on=event.rests_on,
             )  # fmt: skip
         if isinstance(event, ActionEnded):
             lasted = event.duration if math.isfinite(event.duration) else 0.0
@@ -80,3 +82,19 @@ class EntryBuilder:
             )
         self.running[key] = entry
         return Kind.started, entry
+
+
+def _box(event: Event) -> tuple[float, ...] | None:
+    """Rounded as they are written; None where a side is no number."""
+    return None if event.box is None else _rounded(event.box, 4)
+
+
+def _keypoints(event: Event) -> tuple[tuple[float, ...], ...] | None:
+    if event.keypoints is None:
+        return None
+    found = [_rounded(one, 4) for one in event.keypoints.tolist()]
+    return tuple(one for one in found if one is not None) if None not in found else None
+
+
+def _rounded(numbers: Sequence[float], digits: int) -> tuple[float, ...] | None:
+    return tuple(round(n, digits) for n in numbers) if all(map(math.isfinite, numbers)) else None

@@ -26,6 +26,11 @@ class Entry:
     clip: str | None = None  # path of the video, once it is written
     clip_started: float | None = None  # time of its first frame, seconds since 1970
     thumbnail: str | None = None
+    # Who did it, by the camera's number, and where they were at the start, as in ``types.Person``; None: it is of the
+    # whole picture.
+    person: int | None = None
+    box: tuple[float, ...] | None = None
+    keypoints: tuple[tuple[float, ...], ...] | None = None
     zone: str | None = None  # in which it began; None: in none, or the camera has no zones
     rule: str | None = None  # the rule that reports it; None: a model, a line or the counter does
     rests_on: tuple[str, ...] = ()  # of a rule's: the ids of the events that it rests on
@@ -48,6 +53,8 @@ class Entry:
         values["timestamp"] = None if self.timestamp is None else round(self.timestamp, 6)
         values["confidence"] = round(self.confidence, 4)
         values["rests_on"] = list(self.rests_on)
+        values["box"] = None if self.box is None else list(self.box)
+        values["keypoints"] = None if self.keypoints is None else [list(one) for one in self.keypoints]
         return values
 
 

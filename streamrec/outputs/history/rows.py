@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
+from streamrec.events.people.detections import KEYPOINTS
 from streamrec.outputs.history.records import Entry
 from streamrec.outputs.history.tables import SOUND
 
 COLUMNS = (
     "id, camera, model, label, started, ended, timestamp, confidence, repetitions, interrupted, "
-    "clip, clip_started, thumbnail, zone, rule, rests_on"
+    "clip, clip_started, thumbnail, person, box, keypoints, zone, rule, rests_on"
 )
+
+_LISTS = ("box", "keypoints", "rests_on")  # columns that hold JSON
 
 
 def conditions_of(
@@ -42,23 +46,38 @@ def conditions_of(
 def row_of(entry: Entry) -> tuple[Any, ...]:
     """The values of an entry, in the order of ``COLUMNS``."""
     values = {name: as_utf8(getattr(entry, name)) for name in COLUMNS.split(", ")}
-    return tuple({**values, "rests_on": json.dumps(entry.rests_on) if entry.rests_on else None}.values())
+    values |= {name: json.dumps(value) if (value := getattr(entry, name)) else None for name in _LISTS}
+    return tuple(values.values())
 
 
 def entry_of(row: tuple[Any, ...]) -> Entry:
     """The entry that a row of ``COLUMNS`` holds."""
     values = dict(zip(COLUMNS.split(", "), row, strict=True))
-    rests_on = _ids(values["rests_on"])
-    return Entry(**{**values, "interrupted": bool(values["interrupted"]), "rests_on": rests_on})
+    keypoints = [_numbers(one, 3) for one in _listed(values["keypoints"])]
+    values |= {
+        "interrupted": bool(values["interrupted"]),
+        "rests_on": tuple(id for id in _listed(values["rests_on"]) if isinstance(id, str)),
+        "box": _numbers(_listed(values["box"]), 4),
+        "keypoints": tuple(keypoints) if len(keypoints) == KEYPOINTS and None not in keypoints else None,
+    }
+    return Entry(**values)
 
 
-def _ids(text: Any) -> tuple[str, ...]:
-    """A list of ids as JSON; empty for anything else, which another program wrote."""
+def _listed(text: Any) -> list[Any]:
+    """A list as JSON; empty for anything else, which another program wrote."""
     try:
         found = json.loads(text) if isinstance(text, str) else []
-    except ValueError:
-        return ()
-    return tuple(id for id in found if isinstance(id, str)) if isinstance(found, list) else ()
+    except (ValueError, RecursionError):
+        return []
+    return found if isinstance(found, list) else []
+
+
+def _numbers(values: Any, count: int) -> tuple[float, ...] | None:
+    """So many finite numbers; None for anything else."""
+    if not isinstance(values, list) or len(values) != count:
+        return None
+    fit = all(isinstance(one, int | float) and math.isfinite(one) for one in values)
+    return tuple(map(float, values)) if fit else None
 
 
 def as_utf8(value: Any) -> Any:

@@ -35,6 +35,9 @@ _TABLES = {
     clip_started REAL,
     thumbnail TEXT,
     change INTEGER NOT NULL,    -- the number of its last change
+    person INTEGER,             -- by the camera's number; NULL: it is of the whole picture
+    box TEXT,                   -- JSON
+    keypoints TEXT,             -- JSON
     zone TEXT,
     rule TEXT,                  -- the name of the rule that reports it
     rests_on TEXT               -- JSON: ids of events
@@ -68,7 +71,14 @@ _INDEXES = (
     "CREATE INDEX IF NOT EXISTS event_open ON event (id) WHERE ended IS NULL",
 )
 # Columns that files of earlier versions do not have; a reader takes them as empty.
-_LATER = {"zone": "TEXT", "rule": "TEXT", "rests_on": "TEXT"}
+_LATER = {
+    "person": "INTEGER",
+    "box": "TEXT",
+    "keypoints": "TEXT",
+    "zone": "TEXT",
+    "rule": "TEXT",
+    "rests_on": "TEXT",
+}
 # Columns that can be added where they are missing, and as what; the others make an event what it is.
 _ADDED = {
     "event": {
@@ -103,6 +113,7 @@ SOUND = (
     "typeof(id) = 'text' AND typeof(camera) = 'text' AND typeof(model) = 'text' AND typeof(label) = 'text' "
     "AND typeof(confidence) IN ('real', 'integer') "
     "AND typeof(coalesce(clip, '')) = 'text' AND typeof(coalesce(thumbnail, '')) = 'text' "
+    "AND typeof(coalesce(person, 0)) = 'integer' "
     "AND typeof(coalesce(zone, '')) = 'text' AND typeof(coalesce(rule, '')) = 'text' "
     "AND typeof(coalesce(timestamp, 0)) IN ('real', 'integer') "
     + " ".join(

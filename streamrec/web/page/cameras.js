@@ -1,7 +1,8 @@
 // The grid of cameras, and the view of one camera.
 
-import { colourOf, h, isQuiet, duration, named, percent, setText } from "./dom.js";
+import { colourOf, colourOfPerson, h, isQuiet, duration, named, percent, setText } from "./dom.js";
 import { eventList } from "./events.js";
+import { makePlaces } from "./places.js";
 
 const TRAIL_SECONDS = 60;
 const STATES = { connecting: "connecting", live: "live", stalled: "no frames", reconnecting: "reconnecting", ended: "ended", failed: "failed" };
@@ -96,13 +97,15 @@ export function makeSays(most) {
 export function makeView(name) {
   const canvas = h("canvas", { role: "img", "aria-label": `${name}, live image`, width: 320, height: 180 });
   const why = h("div", { class: "why" }, h("strong"), h("span"));
-  const now = h("div", { class: "now" });
-  return { canvas, why, now, element: h("div", { class: "view" }, canvas, why, now) };
+  const now = h("div", { class: "now" }), places = makePlaces();
+  return { canvas, why, now, places, element: h("div", { class: "view" }, canvas, places.element, why, now) };
 }
 
 export function fillView(view, camera) {
   const dead = camera.state !== "live";
   view.why.hidden = !dead;
+  view.places.element.classList.toggle("dead", dead);
+  view.places.fill(camera);
   if (dead) {
     setText(view.why.children[0], STATES[camera.state] ? STATES[camera.state][0].toUpperCase() + STATES[camera.state].slice(1) : camera.state);
     setText(view.why.children[1], camera.reason);
@@ -112,11 +115,12 @@ export function fillView(view, camera) {
   while (view.now.childElementCount > running.length) view.now.lastChild.remove();
   running.forEach((one, n) => {
     const chip = view.now.children[n] ?? view.now.appendChild(h("span", { class: "chip" }));
-    chip.style.setProperty("--now", colourOf(one.label));
     const said = camera.models?.find((said) => said.model === one.model) ?? camera;
-    const repetitions = one.label === "repeating" ? camera.count : said.repetitions;
+    const who = one.person ? ` · person ${one.person}` : "";
+    chip.style.setProperty("--now", one.person ? colourOfPerson(one.person) : colourOf(one.label));
+    const repetitions = one.person ? null : one.label === "repeating" ? camera.count : said.repetitions;
     const count = repetitions ? ` × ${repetitions}` : "";
-    setText(chip, `${named(one.model, one.label)}${count} · ${duration(Math.max(0, (Date.now() - Date.parse(one.started)) / 1000))}`);
+    setText(chip, `${named(one.model, one.label)}${who}${count} · ${duration(Math.max(0, (Date.now() - Date.parse(one.started)) / 1000))}`);
   });
   return running;
 }

@@ -4,7 +4,7 @@ export const $ = (selector, root = document) => root.querySelector(selector);
 
 /** Makes an element. Keys: class, text, on*, dataset, style (an object), attributes; null and false are left out. */
 export function h(tag, keys = {}, ...children) {
-  const svg = ["svg", "path", "circle", "line", "g", "rect", "polyline", "text"].includes(tag);
+  const svg = ["svg", "path", "circle", "line", "g", "rect", "polygon", "polyline", "text"].includes(tag);
   const made = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
   for (const [key, value] of Object.entries(keys ?? {})) {
     if (value === null || value === undefined || value === false) continue;
@@ -46,6 +46,12 @@ export function colourOf(label) {
   for (const letter of label) sum = (sum * 31 + letter.codePointAt(0)) >>> 0;
   return `var(--label-${sum % 7})`;
 }
+
+/** A person's colour: that of their skeleton in the picture. */
+export const colourOfPerson = (number) => `var(--label-${(number - 1) % 14})`;
+
+/** Who it was, with a dot in the colour of their skeleton; null for an event of the whole picture. */
+export const personMark = (number) => (number ? h("span", { class: "who", style: { "--who": colourOfPerson(number) }, text: `person ${number}` }) : null);
 
 const TIME = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 const DAY = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long" });

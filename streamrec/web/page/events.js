@@ -1,7 +1,7 @@
 // Events: the list beside the cameras, the events page, and the dialog with an event's evidence.
 
 import { correctionsPanel, sayMissed, VERDICTS, verdictOf, verdictRow } from "./corrections.js";
-import { ask, colourOf, dayOf, duration, h, named, percent, setText, secondsOf, timeOf } from "./dom.js";
+import { ask, colourOf, dayOf, duration, h, named, percent, personMark, setText, secondsOf, timeOf } from "./dom.js";
 
 const PLAY = "M8 5.5v13l11-6.5z";
 const A_PAGE = 100;
@@ -47,9 +47,9 @@ function rowOf(page, event) {
   const long = h("span", { class: "long" });
   const row = h("button", { type: "button", class: "event", dataset: { id: event.id }, style: { "--now": colourOf(event.label) }, onclick: () => page.showEvent(event) },
     h("span", { class: "thumb" }, thumb, play),
-    h("span", { class: "what" }, h("span", { text: seen(page, event) }), event.said ? h("span", { class: "verdict-mark", dataset: { verdict: event.said.verdict }, text: verdictOf(event.said) }) : null),
+    h("span", { class: "what" }, h("span", { text: seen(page, event) }), personMark(event.person), event.said ? h("span", { class: "verdict-mark", dataset: { verdict: event.said.verdict }, text: verdictOf(event.said) }) : null),
     h("time", { class: "when", datetime: event.started, text: timeOf(event.started) }),
-    h("span", { class: "where" }, h("bdi", { text: event.camera }), event.repetitions ? ` · ${event.repetitions} ×` : null),
+    h("span", { class: "where" }, h("bdi", { text: event.camera }), event.zone ? ` · ${event.zone}` : null, event.repetitions ? ` · ${event.repetitions} ×` : null),
     long);
   if (!event.ended) row.dataset.running = "";
   if (event.said) row.dataset.said = event.said.verdict;
@@ -227,10 +227,23 @@ export function showEvent(page, first) {
   const after = h("button", { type: "button", class: "button", text: "Later →", onclick: () => step(-1) });
   const save = h("a", { class: "button right", text: "Download clip", download: "" });
   const verdict = page.session.corrections ? verdictRow(page) : null;
+  const reasons = h("div", { class: "row reasons", hidden: true });
   const dialog = h("dialog", { "aria-labelledby": "event-title" },
-    h("div", { class: "sheet" }, h("header", {}, title, close), stage, meta, verdict?.element ?? "", h("div", { class: "row" }, before, after, save)));
+    h("div", { class: "sheet" }, h("header", {}, title, close), stage, meta, reasons, verdict?.element ?? "", h("div", { class: "row" }, before, after, save)));
   const all = () => page.neighbours?.() ?? page.recent.events;
   const place = () => all().findIndex((one) => one.id === event.id);
+
+  /** The events on which a rule's event rests, to be looked at. */
+  async function showReasons() {
+    const asked = event.id, ids = event.rests_on ?? [];
+    reasons.hidden = ids.length === 0;
+    if (reasons.dataset.of === asked || reasons.hidden) return;
+    reasons.dataset.of = asked;
+    reasons.replaceChildren(h("span", { class: "soft", text: "Rests on" }));
+    const found = await Promise.all(ids.slice(0, 12).map((id) => ask(`/api/v1/events/${id}`).catch(() => null)));
+    if (event.id !== asked) return;
+    reasons.append(...found.filter(Boolean).map((one) => h("button", { type: "button", class: "button", text: `${seen(page, one)} · ${one.camera} · ${timeOf(one.started)}`, onclick: () => show(one) })));
+  }
 
   function step(by) {
     const other = all()[place() + by];
@@ -241,14 +254,16 @@ export function showEvent(page, first) {
     const same = one.id === event.id && stage.firstChild && one.clip === event.clip;
     event = one;
     setText(title, `${seen(page, event)} · ${event.camera}`);
-    const facts = [["Started", `${dayOf(event.started)}, ${timeOf(event.started)}`], ["Duration", event.ended ? duration(secondsOf(event)) : "still running"], ["Confidence", percent(event.confidence)],
-      ...(event.repetitions ? [["Repetitions", String(event.repetitions)]] : []), ...(event.model ? [["Model", event.model]] : []), ...(event.interrupted ? [["Ended", "streamrec was stopped"]] : [])];
+    const facts = [["Started", `${dayOf(event.started)}, ${timeOf(event.started)}`], ["Duration", event.ended ? duration(secondsOf(event)) : "still running"], ...(event.rule ? [] : [["Confidence", percent(event.confidence)]]),
+      ...(event.repetitions ? [["Repetitions", String(event.repetitions)]] : []), ...(event.person ? [["Person", String(event.person)]] : []), ...(event.zone ? [["Zone", event.zone]] : []), ...(event.rule ? [["Rule", event.rule]] : []), ...(event.model ? [["Model", event.model]] : []), ...(event.interrupted ? [["Ended", "streamrec was stopped"]] : [])];
     meta.replaceChildren(...facts.map(([key, value]) => h("div", {}, h("dt", { text: key }), h("dd", { text: value }))));
     before.disabled = !all()[place() + 1];
     after.disabled = !all()[place() - 1];
     save.hidden = !event.clip;
     if (event.clip) save.href = event.clip;
-    verdict?.show(event);
+    if (verdict) verdict.element.hidden = Boolean(event.rule); // it is said of the events that it rests on
+    if (!event.rule) verdict?.show(event);
+    showReasons();
     if (same) return;
     const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
     stage.replaceChildren(event.clip

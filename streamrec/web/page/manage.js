@@ -1,5 +1,7 @@
 // Manage: adds, changes, tests and removes cameras; draws regions; previews thresholds on the last hour.
 
+import { placesEditor } from "./places.js";
+import { rulesPanel } from "./rules.js";
 import { ask, colourOf, Failed, h, keepToken, duration, setText } from "./dom.js";
 
 const THRESHOLDS = {
@@ -24,12 +26,21 @@ async function askImage(path, options = null) {
   return URL.createObjectURL(await answer.blob());
 }
 
+const counted = (number, word) => (number ? `${number} ${word}${number === 1 ? "" : "s"}` : null);
+
 export async function manageView(page, main) {
   const list = h("div", { class: "rows" }), problem = h("p", { class: "wrong", role: "alert" });
   const add = h("button", { type: "button", class: "primary", text: "Add a camera", disabled: true, onclick: () => edit(null) });
   const where = h("p", { class: "soft" });
-  main.append(h("div", { class: "head" }, h("h1", { text: "Manage" }), where, h("div", { class: "right" }, add)), problem, list);
+  const rules = rulesPanel(page, { settings: () => settings, take, failed });
+  main.append(h("div", { class: "head" }, h("h1", { text: "Manage" }), where, h("div", { class: "right" }, add)), problem, list, rules.element);
   let settings = null, left = false;
+
+  function take(answer) { settings = answer; show(); }
+  function failed(error) {
+    if (error.code === "changed_meanwhile") load();
+    problem.textContent = error.message;
+  }
 
   async function load() {
     try {
@@ -43,9 +54,10 @@ export async function manageView(page, main) {
     if (left) return;
     add.disabled = false; // the dialog needs the models
     setText(where, `Edits ${settings.file}. Comments are kept, and changes made by hand are never overwritten.`);
+    rules.show();
     list.replaceChildren(...settings.cameras.map((camera) => {
       const now = page.live.cameras.find((one) => one.name === camera.name);
-      const facts = [camera.address, camera.watched_by, camera.region ? "region" : null, camera.enabled ? null : "disabled"].filter(Boolean).join(" · ");
+      const facts = [camera.address, camera.watched_by, camera.region ? "region" : null, counted(camera.zones?.length, "zone"), counted(camera.lines?.length, "line"), camera.enabled ? null : "disabled"].filter(Boolean).join(" · ");
       return h("section", { class: "panel camera-row", "aria-label": camera.name },
         h("span", { class: "dot", dataset: { state: camera.enabled ? now?.state ?? "connecting" : "ended" } }),
         h("div", {}, h("h2", { class: "name" }, h("bdi", { text: camera.name })), h("p", { class: "address", text: facts })),
@@ -119,7 +131,7 @@ export async function manageView(page, main) {
     const also = h("details", { class: "field wide", open: others.length > 0 }, h("summary", { text: "More models on this camera" }),
       h("div", { class: "checks", role: "group", "aria-label": "More models" }, further.map((box) => h("label", {}, box, ` ${box.value}`))),
       h("span", { class: "hint", text: "They run in one pass, and do what they have in common once." }));
-    const region = regionEditor(start.region), thresholds = camera ? thresholdsEditor(camera) : null;
+    const region = regionEditor(start.region), places = placesEditor(camera), thresholds = camera ? thresholdsEditor(camera) : null;
     const wrong = h("p", { class: "wrong", role: "alert" });
     const tried = h("span", { class: "soft", role: "status" });
     const tryIt = h("button", { type: "button", class: "button", text: "Test address", onclick: attempt });
@@ -132,7 +144,7 @@ export async function manageView(page, main) {
         field("address", "Address", address, "rtsp://, rtsps://, http://, https:// or rtmp://", true),
         field("user", "User", user), field("password", "Password", password, "Stored in a private file; never shown again.")),
       h("div", { class: "row" }, tryIt, tried),
-      region.element, thresholds?.element, wrong,
+      region.element, places.element, thresholds?.element, wrong,
       h("div", { class: "row" }, h("button", { type: "button", class: "button", text: "Cancel", onclick: () => dialog.close() }), save)));
 
     function change() {
@@ -141,15 +153,17 @@ export async function manageView(page, main) {
       const models = camera?.models || more.length ? (more.length || model.value ? [model.value, ...more] : []) : null;
       const same = camera?.models && !camera.models.length && !model.value && !more.length; // those of the defaults
       const chosen = thresholds ? thresholds.values(models) : { thresholds: start.thresholds };
-      return { ...start, name: name.value, address: address.value, login, user: user.value, password: password.value, model: model.value, models: same ? null : models, region: region.region(), ...chosen };
+      return { ...start, name: name.value, address: address.value, login, user: user.value, password: password.value, model: model.value, models: same ? null : models, region: region.region(), ...places.values(), ...chosen };
     }
+
+    function showStill(url) { region.show(url); places.show(url); }
 
     async function attempt() {
       tryIt.disabled = true;
       wrong.textContent = "";
       setText(tried, "Opening …");
       try {
-        region.show(await askImage("/api/v1/settings/try", { camera: camera?.name ?? null, change: change() }));
+        showStill(await askImage("/api/v1/settings/try", { camera: camera?.name ?? null, change: change() }));
         setText(tried, "The address works.");
       } catch (error) {
         setText(tried, "");
@@ -170,7 +184,7 @@ export async function manageView(page, main) {
     open(dialog);
     name.focus();
     if (camera) {
-      askImage(`/api/v1/settings/whole?camera=${encodeURIComponent(camera.name)}`).then(region.show, () => null);
+      askImage(`/api/v1/settings/whole?camera=${encodeURIComponent(camera.name)}`).then(showStill, () => null);
       thresholds.fill();
     }
   }

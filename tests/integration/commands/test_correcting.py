@@ -32,7 +32,9 @@ def test_a_camera_that_runs_gets_the_moved_thresholds_and_so_does_its_next_start
     file, after = InForce(path=path).read(), settings(tmp_path)
     with open_corrections(after, print, page=True) as corrections, Watcher() as watcher:
         roster = Roster(
-            watcher, lambda models: corrections.watching(Recognizer.load(*models)), corrections=corrections
+            watcher,
+            lambda models, per_person: corrections.watching(Recognizer.load(*models)),
+            corrections=corrections,
         )
         roster.apply(roster.prepare(file, after))
         ends = time.monotonic() + 60
@@ -50,7 +52,9 @@ def test_a_camera_that_runs_gets_the_moved_thresholds_and_so_does_its_next_start
         Watcher() as watcher,
     ):  # without a page too
         roster = Roster(
-            watcher, lambda models: corrections.watching(Recognizer.load(*models)), corrections=corrections
+            watcher,
+            lambda models, per_person: corrections.watching(Recognizer.load(*models)),
+            corrections=corrections,
         )
         roster.apply(roster.prepare(file, after))
         (camera,) = watcher.cameras

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from streamrec.errors import WrongValue
 from streamrec.events.rules import Pattern, Rule
 from streamrec.notify.dispatcher import CommittedEvent, Dispatcher, DispatchSettings
+from streamrec.notify.receivers import Receiver
 from streamrec.notify.rule_runner import RuleRunner, prepare_rules, reporting
 from streamrec.outputs.history.rule_replay import fired
 from streamrec.outputs.history.store import History, HistorySettings
@@ -253,3 +255,50 @@ def test_what_is_written_while_rules_run_waits_for_nothing(path):
     assert watching.dispatcher.history is not None
     wait_for(lambda: watching.dispatcher.history.behind == 0)
     watching.close()
+
+
+def test_receivers_know_which_rules_a_camera_may_report(path):
+    told = {}
+
+    class Ear(Receiver):
+        def notify(self, announcement) -> None:
+            """Nothing: it only hears of cameras."""
+
+        def close(self, patience=1.0) -> None:
+            """Nothing."""
+
+        def camera(self, name, actions, model="") -> None:
+            told[name] = tuple(actions)
+
+        def remove(self, name) -> None:
+            del told[name]
+
+    watching = Watching(path, cameras=("bath", "hall"))
+    watching.dispatcher._receivers.append(Ear())
+    for camera in watching.cameras:
+        watching.dispatcher.camera(camera, model="fall", live=False, actions=["fall"])
+    assert told == {"bath": ("fall",), "hall": ("fall",)}
+    watching.use(LIES, Rule(name="quiet", when=Pattern(cameras=("hall",)), absent=5.0))
+    assert told == {"bath": ("fall", "lies too long"), "hall": ("fall", "lies too long", "quiet")}
+    watching.use()
+    assert told == {"bath": ("fall",), "hall": ("fall",)}
+    watching.close()
+
+
+def test_times_of_a_rules_event_are_on_the_clock_of_the_source(path):
+    """A live camera whose frames come late and unevenly: what counts is when they were taken."""
+    now = [1000.0]
+    with History(path, clock=lambda: now[0]) as history:
+        runner = RuleRunner(history, clock=lambda: now[0], monotonic=lambda: now[0])
+        runner.use(prepare_rules(history, [LIES], ["bath"], lambda: now[0]))
+        found = []
+        for second in range(60):
+            now[0] = 1000.0 + second + (0.9 if second % 3 else 0.0)
+            events = {5: (ActionStarted("fall", 4.0, 0.9),), 50: (ActionEnded("fall", 49.0, 4.0, 0.9),)}
+            result = result_of("bath", float(second), *events.get(second, ()))
+            result = replace(result, frame=replace(result.frame, captured=time.monotonic()))
+            entries = [one.entry for one in history.note(result, "fall")]
+            for further in runner.step(result, entries, history.seen("bath"), live=True):
+                found += further.events
+        started, ended = found
+        assert (started.timestamp, ended.started, ended.timestamp) == (34.0, 34.0, 49.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -34,15 +35,24 @@ def written(*, clock=None) -> list[dict]:
     says = Prediction(
         "wave", 0.75, np.array([0.25, 0.75], np.float32), 0.04, ("idle", "wave"), strangeness=0.4
     )
+    of_person = {"person": 3, "box": (0.1, 0.2, 0.9, 0.4), "keypoints": np.full((17, 3), 0.5, np.float32)}
     events = (
-        ActionStarted("wave", 0.04, 0.8, "door", zone="mat", rule="long wave", rests_on=("1",)),
-        ActionEnded("squat", 3.0, 1.0, 0.9, "door", 2, zone="mat", rule="many squats", rests_on=("1", "2")),
+        replace(
+            ActionStarted("wave", 0.04, 0.8, "door", zone="mat", rule="long wave", rests_on=("1",)),
+            **of_person,
+        ),
+        replace(
+            ActionEnded(
+                "squat", 3.0, 1.0, 0.9, "door", 2, zone="mat", rule="many squats", rests_on=("1", "2")
+            ),
+            **of_person,
+        ),
     )
     with JsonLines(text, clock=clock) as lines:
         for state in SourceState:
             lines.write_health("door", Health(state, "why", frames=3, refused={"torn": 1}))
         frame = Frame(np.zeros((2, 2, 3), np.uint8), 1, 0.04, source="door")
-        people = (Person(3, (0.1, 0.2, 0.9, 0.4), np.full((17, 3), 0.5, np.float32), 0.75),)
+        people = (Person(3, (0.1, 0.2, 0.9, 0.4), np.full((17, 3), 0.5, np.float32), 0.75, (says, None)),)
         counted = Result(frame, says, events, repetitions=2, still=4, people=people, count=3, period=1.25)
         lines.write(counted)
         lines.write(Result(Frame(frame.image, 2, float("nan")), says))

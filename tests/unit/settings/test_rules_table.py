@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from datetime import time
 
@@ -11,7 +12,8 @@ from streamrec.core.zones import Line
 from streamrec.errors import SettingsError
 from streamrec.events.rules import Kind, Pattern
 from streamrec.settings.cameras_file import WatchFile, read_watchfile
-from streamrec.settings.rules_table import sentence, table_of
+from streamrec.settings.rules_table import RULE_KEYS, sentence, table_of
+from tests.helpers.paths import ROOT
 
 CAMERAS = """
 [[camera]]
@@ -135,6 +137,15 @@ class TestRules:
         with pytest.raises(SettingsError, match="rule 'a': name: it stands there twice"):
             read(tmp_path, CAMERAS + rule + rule)
 
+    def test_the_guides_rules_are_right(self, tmp_path):
+        guide = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
+        (example,) = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)
+        more = "".join(f'[[camera]]\nname = "{name}"\naddress = "2"\n' for name in ("yard", "entrance"))
+        rules = read(tmp_path, CAMERAS + more + example).rules
+        assert sorted(rule.kind for rule in rules) == sorted(Kind)
+        for key in set(RULE_KEYS) - {"name"}:
+            assert f"`{key}" in guide, key
+
 
 LINE = """
 [[camera]]
@@ -145,13 +156,17 @@ name = "door"
 ends = [[0.4, 0.9], [0.6, 0.9]]
 """
 
+ZONE = "[[camera.zone]]\nname = 'x'\ncorners = [[0, 0], [1, 0], [1, 1]]\n"
+
 
 class TestLines:
     def test_they_are_read(self, tmp_path):
         (camera,) = read(tmp_path, LINE).cameras
         assert camera.lines == (Line("door", ((0.4, 0.9), (0.6, 0.9)), "in", "out"),)
         (camera,) = read(tmp_path, LINE + "forward = 'come'\nback = ''").cameras
-        assert camera.lines[0].labels == ("door come",)
+        assert camera.place_labels == ("door come",)
+        (camera,) = read(tmp_path, LINE + ZONE + "report = ['people', 'motion']").cameras
+        assert camera.place_labels == ("x occupied", "x moving", "door in", "door out")
 
     @pytest.mark.parametrize(
         ("more", "why"),
@@ -163,7 +178,11 @@ class TestLines:
             ("[[camera.line]]\nname = 'x'\nends = [[0.4, 0.9], [0.4, 0.9]]", "hardly apart"),
             ("[[camera.line]]\nname = 'door'\nends = [[0.4, 0.9], [0.5, 0.9]]", "two of this name"),
             ("[[camera.line]]\nends = [[0.4, 0.9], [0.5, 0.9]]", "line 2: name: give a name"),
-            ("[[camera.zone]]\nname = 'x'\ncorners = [[0, 0], [1, 0], [1, 1]]\nmask = false\nexclude = true", "mask"),
+            (ZONE + "mask = false\nexclude = true", "mask"),
+            (ZONE + "report = ['cats']", "report: give what is an event"),
+            (ZONE + "report = [[]]", "report: give what is an event"),
+            (ZONE + "report = ['people', 'people']", "report: give what is an event"),
+            (ZONE + "exclude = true\nreport = ['people']", "report: nobody sees what is left out"),
         ],
         ids=str,
     )  # fmt: skip

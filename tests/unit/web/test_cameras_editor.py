@@ -488,3 +488,153 @@ class TestSeveralModels:
         assert hall.tried("hall", {"enter": 0.8}, "fall").enter == 0.8
         assert hall.tried("hall", {"shortest": 2.0}, "fight").enter == 0.7
         assert hall.tried("hall", {}, "fall").enter == 0.7
+
+
+USUAL = {"exclude": False, "mask": True, "report": []}
+TILL = {"name": "till", "corners": [[0.1, 0.3], [0.5, 0.3], [0.5, 0.9]], **USUAL}
+SCREEN = {"name": "screen", "corners": [[0.7, 0.1], [0.9, 0.1], [0.9, 0.4]], **USUAL, "exclude": True}
+CORNER = {"name": "corner", "corners": [[0.0, 0.8], [0.2, 0.8], [0.2, 1.0]], **USUAL, "mask": False}
+CORNER["report"] = ["people"]
+LINE = {"name": "door", "ends": [[0.4, 0.9], [0.6, 0.9]], "forward": "in", "back": "out"}
+LIES = {"name": "lies too long", "when": {"label": ["fall"], "camera": ["door"], "zone": []}, "lasts": "30 s"}
+
+
+class TestPlaces:
+    def put(self, editor: CamerasEditor, name: str, **more) -> None:
+        editor.put(editor.read()["revision"], name, replace(as_it_is(editor, name), **more))
+
+    def test_zones_and_lines_are_written_and_shown_again(self, editor):
+        self.put(editor, "door", zones=[TILL, SCREEN, CORNER], lines=[LINE])
+        shown_as = camera_of(editor, "door")
+        assert shown_as["zones"] == [TILL, SCREEN, CORNER] and shown_as["lines"] == [LINE]
+        assert shown_as["only"] is None
+        written = table(editor, "door")["zone"]
+        assert [set(zone) for zone in written] == [
+            {"name", "corners"},
+            {"name", "corners", "exclude"},
+            {"name", "corners", "mask", "report"},
+        ]
+        text = editor.path.read_text(encoding="utf-8")
+        assert "# by the street" in text and "# the yard is dark" in text
+        assert table(editor, "yard")["enter"] == 0.8
+
+    def test_other_settings_may_change_after_there_are_zones(self, editor):
+        self.put(editor, "door", zones=[TILL], lines=[LINE])
+        self.put(editor, "door", region=(0.1, 0.1, 0.5, 0.5), thresholds={"enter": 0.9}, fps=5.0)
+        door = table(editor, "door")
+        assert (door["region"], door["enter"], door["fps"]) == ([0.1, 0.1, 0.5, 0.5], 0.9, 5.0)
+        assert set(door["zone"][0]) == {"name", "corners"} and camera_of(editor, "door")["zones"] == [TILL]
+
+    def test_unchanged_ones_stay_as_they_stand_in_the_file(self, editor):
+        self.put(editor, "door", zones=[TILL, CORNER])
+        path = editor.path
+        path.write_text(path.read_text().replace('name = "till"', 'name = "till"  # where they pay'))
+        before = path.read_text()
+        self.put(editor, "door", zones=[TILL, CORNER])
+        self.put(editor, "door")  # without a word of zones
+        assert path.read_text() == before
+        moved = {**TILL, "corners": [[0.2, 0.3], [0.5, 0.3], [0.5, 0.9], [0.2, 0.9]]}
+        self.put(editor, "door", zones=[moved, CORNER])
+        assert "# where they pay" in path.read_text()
+        assert camera_of(editor, "door")["zones"] == [moved, CORNER]
+
+    def test_which_are_watched(self, editor):
+        other = {**TILL, "name": "other"}
+        self.put(editor, "door", zones=[TILL, other, SCREEN], only=["till"])
+        assert table(editor, "door")["only"] == ["till"]
+        assert [zone["name"] for zone in camera_of(editor, "door")["zones"]] == ["till", "other", "screen"]
+        self.put(editor, "door", zones=[TILL, other], only=["till", "other"])
+        assert "only" not in table(editor, "door")
+        self.put(editor, "door", zones=[TILL, other], only=["other"])
+        self.put(editor, "door", zones=[], lines=[])
+        assert not {"zone", "line", "only"} & set(table(editor, "door"))
+
+    @pytest.mark.parametrize(
+        ("zone", "why"),
+        [
+            ({**TILL, "corners": [[0.1, 0.3], [0.5, 0.3]]}, "corners: give x and y of 3 to 64"),
+            ({**TILL, "name": ""}, "zone 1: name"),
+            ({**SCREEN, "mask": False}, "mask"),
+        ],
+        ids=str,
+    )
+    def test_what_the_file_refuses_is_refused(self, editor, zone, why):
+        before = editor.path.read_text()
+        with pytest.raises(SettingsError, match=why):
+            self.put(editor, "door", zones=[zone])
+        assert editor.path.read_text() == before
+
+
+class TestRules:
+    def put(self, editor: CamerasEditor, name: str | None, rule: dict) -> None:
+        editor.put_rule(editor.read()["revision"], name, rule)
+
+    def test_a_rule_is_added_changed_and_removed(self, editor):
+        self.put(editor, None, LIES)
+        (rule,) = editor.read()["rules"]
+        assert rule == {
+            "name": "lies too long",
+            "when": {"label": "fall", "camera": "door"},
+            "lasts": "30 s",
+            "enabled": True,
+            "text": "fall on door lasts longer than 30 s",
+        }
+        assert 'when = {label = "fall", camera = "door"}' in editor.path.read_text()
+        changed = {"name": "silence", "when": {"label": ["fall"]}, "absent": 7200, "enabled": False}
+        self.put(editor, "lies too long", changed)
+        (rule,) = tomllib.loads(editor.path.read_text())["rule"]
+        assert rule == {"name": "silence", "when": "fall", "absent": 7200, "enabled": False}
+        assert editor.read()["rules"][0]["absent"] == "2 h"
+        editor.remove_rule(editor.read()["revision"], "silence")
+        assert editor.read()["rules"] == [] and "[[rule]]" not in editor.path.read_text()
+
+    def test_each_kind_comes_back_as_it_was_given(self, editor):
+        when = {"label": "fall"}
+        kinds = [
+            {"since": "08:00", "by": "10:00", "timezone": "Europe/Berlin"},
+            {"then": {"label": ["wave", "fight"], "camera": "yard"}, "within": "1 min"},
+            {"count": 3, "within": "1 h"},
+        ]
+        for number, kind in enumerate(kinds):
+            self.put(editor, None, {"name": f"rule {number}", "when": when, **kind})
+        for number, (kind, rule) in enumerate(zip(kinds, editor.read()["rules"], strict=True)):
+            text = rule.pop("text")
+            assert rule == {"name": f"rule {number}", "when": "fall", **kind, "enabled": True} and text
+
+    def test_what_the_file_refuses_is_refused(self, editor):
+        before = editor.path.read_text()
+        for rule, why in (
+            ({**LIES, "lasts": "for ever"}, "lasts: give a time"),
+            ({**LIES, "absent": 5}, "lasts and absent do not go together"),
+            ({**LIES, "when": {"camera": ["attic"]}}, "there is no such camera"),
+            ({**LIES, "colour": "red"}, "colour: there is no such key"),
+        ):
+            for refused in (
+                lambda rule=rule: self.put(editor, None, rule),
+                lambda rule=rule: editor.rule_to_try(rule),
+            ):
+                with pytest.raises(SettingsError, match=why):
+                    refused()
+        with pytest.raises(ChangedMeanwhile):
+            editor.put_rule("0" * 32, None, LIES)
+        with pytest.raises(SettingsError, match="there is no rule 'x'"):
+            editor.remove_rule(editor.read()["revision"], "x")
+        assert editor.path.read_text() == before
+
+    def test_a_rule_is_tried_without_being_written_whatever_is_in_the_file(self, editor):
+        self.put(editor, None, LIES)
+        before = editor.path.read_text()
+        rule, cameras = editor.rule_to_try({**LIES, "lasts": 5, "enabled": False})
+        assert (rule.name, rule.lasts, cameras) == ("lies too long", 5.0, ("door", "yard"))
+        assert editor.path.read_text() == before
+
+    def test_rules_follow_the_new_name_of_a_camera(self, editor):
+        self.put(editor, None, LIES)
+        self.put(editor, None, {"name": "both", "when": {"camera": ["door", "yard"]}, "absent": "2 h"})
+        editor.put(editor.read()["revision"], "door", replace(as_it_is(editor, "door"), name="gate"))
+        assert [rule["when"]["camera"] for rule in editor.read()["rules"]] == ["gate", ["gate", "yard"]]
+
+    def test_a_camera_that_a_rule_names_cannot_be_removed(self, editor):
+        self.put(editor, None, LIES)
+        with pytest.raises(SettingsError, match="rule 'lies too long': when: camera: door"):
+            editor.remove(editor.read()["revision"], "door")

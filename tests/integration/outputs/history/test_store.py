@@ -584,11 +584,12 @@ class TestMending:
         with History(path) as history:
             history.add(entry_of(NOON, ended=NOON + 1, label="kept"))
         with contextlib.closing(sqlite3.connect(path)) as there:
-            for column in ("zone", "rule", "rests_on"):
+            for column in ("person", "box", "keypoints", "zone", "rule", "rests_on"):
                 there.execute(f"ALTER TABLE event DROP COLUMN {column}")
         with History(path, read_only=True) as reader:
             (kept,) = reader.query()
             assert (kept.zone, kept.rule, kept.rests_on) == (None, None, ())
+            assert (kept.person, kept.box, kept.keypoints) == (None, None, None)
             assert reader.changes(0)[0] == [kept]
         with History(path, log=told.append) as history:
             history.record(
