@@ -15,9 +15,10 @@ from streamrec.types import ActionEnded, ActionStarted, Event, Frame, Person
 
 _ANKLES = (15, 16)
 _SURE = 0.3  # of a keypoint
-_CLEAR = (
-    0.02  # of the image: feet nearer to a line are on neither side, so that nobody crosses it by trembling
-)
+# So that nobody crosses a line by trembling: feet that are nearer to it are on neither side (parts of the image), and
+# who crosses it has to stay on the other side for so long (seconds).
+_CLEAR = 0.02
+_STAYS = 0.25
 _MOTION_SECONDS = 1.0  # over which motion is averaged
 
 
@@ -44,6 +45,15 @@ class PlaceSettings:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """Where a person is beside a line."""
+
+    feet: Corner  # when they were last clear of it, on the side that counts
+    since: float | None = None  # since when they are clear of it on the other side; None: they are not
+    other: Corner = (0.0, 0.0)  # where they were then
+
+
 class Places:
     """Names the zones of events, and reports who crosses a line. It remembers, so keep one a stream.
 
@@ -64,8 +74,7 @@ class Places:
     def reset(self) -> None:
         """Forget everything."""
         self._running: dict[tuple[str, str, int | None], str] = {}  # zones of events, as they began
-        # Where each person was last clear of each line: (person, line) -> feet.
-        self._feet: dict[tuple[int, str], Corner] = {}
+        self._sides: dict[tuple[int, str], _Side] = {}  # by person and line
         self._before: tuple[float, np.ndarray] | None = None  # time and block means of the last frame
         self._motion = np.zeros((0, 0), np.float32)  # of each block
         self._occupied = OccupancyState()
@@ -135,45 +144,56 @@ class Places:
     def _crossings(self, frame: Frame, people: Sequence[Person]) -> list[Event]:
         if not self._lines:
             return []
-        here = {person.id for person in people}
         found: list[Event] = []
         for person in people:
             feet = feet_of(person.box, person.keypoints)
             for line in self._lines:
-                side = line.side(*feet)
-                if abs(side) < _CLEAR:
-                    continue
-                before = self._feet.get((person.id, line.name))
-                self._feet[person.id, line.name] = feet
-                if before is None or not line.is_crossed(before, feet):
-                    continue
-                if label := line.label(forward=side > 0):
-                    found += self._crossed(label, frame, person)
-        if len(self._feet) > 64 * len(self._lines):  # of people who left
-            self._feet = {key: feet for key, feet in self._feet.items() if key[0] in here}
+                key = person.id, line.name
+                crossed, side = _step_side(line, feet, frame.timestamp, self._sides.get(key))
+                if side is not None:
+                    self._sides[key] = side
+                if crossed is not None and (label := line.label(forward=line.side(*feet) > 0)):
+                    found += self._crossed(label, crossed, person)
+        if len(self._sides) > 64 * len(self._lines):  # of people who left
+            here = {person.id for person in people}
+            self._sides = {key: side for key, side in self._sides.items() if key[0] in here}
         return found
 
-    def _crossed(self, label: str, frame: Frame, person: Person) -> tuple[Event, Event]:
+    def _crossed(self, label: str, at: float, person: Person) -> tuple[Event, Event]:
         zone = self._zone_at(feet_of(person.box, person.keypoints))
         began = ActionStarted(
-            label, frame.timestamp, person.score, self._source, person=person.id, box=person.box,
+            label, at, person.score, self._source, person=person.id, box=person.box,
             keypoints=person.keypoints, zone=zone,
         )  # fmt: skip
         ended = ActionEnded(
-            label, frame.timestamp, frame.timestamp, person.score, self._source, person=person.id,
+            label, at, at, person.score, self._source, person=person.id,
             box=person.box, keypoints=person.keypoints, zone=zone,
         )  # fmt: skip
         return began, ended
 
 
+def _step_side(line: Line, feet: Corner, now: float, side: _Side | None) -> tuple[float | None, _Side | None]:
+    """One more frame of a person beside a line: when it was crossed, if it was, and where they are now."""
+    where = line.side(*feet)
+    if abs(where) < _CLEAR:
+        return None, None if side is None else _Side(side.feet)
+    if side is None or where * line.side(*side.feet) > 0:
+        return None, _Side(feet)
+    if side.since is None:
+        return None, _Side(side.feet, now, feet)
+    if now - side.since < _STAYS - 1e-6:
+        return None, side
+    return (side.since if line.is_crossed(side.feet, side.other) else None), _Side(feet)
+
+
 def feet_of(box: Sequence[float], keypoints: np.ndarray | None) -> Corner:
-    """x and y of where a person stands: between the ankles that are seen, or else the middle of the box's lower side.
+    """x and y of where a person stands: between the ankles, or the middle of the box's lower side where one is unseen.
 
     >>> feet_of((0.1, 0.4, 0.9, 0.6), None)
     (0.5, 0.9)
     """
     if keypoints is not None:
         seen = [keypoints[n] for n in _ANKLES if keypoints[n][2] >= _SURE]
-        if seen:
+        if len(seen) == len(_ANKLES):
             return float(np.mean([one[1] for one in seen])), float(np.mean([one[0] for one in seen]))
     return (box[1] + box[3]) / 2, box[2]

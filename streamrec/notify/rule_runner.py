@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from streamrec.core.clock_jumps import steady
 from streamrec.events.rules import (
     DAY,
     Change,
@@ -25,6 +26,7 @@ from streamrec.outputs.history.store import History
 from streamrec.types import ActionEnded, ActionStarted, Event, Result
 
 _JUMP = 2.0  # seconds by which a clock is set at least, to count as a jump
+_MOST_KNOWN = 1_000  # events whose starts are remembered
 _SURE = 1.0  # a rule is not a guess: its events' confidence
 
 
@@ -77,7 +79,7 @@ class RuleRunner:
         history: History,
         *,
         clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = steady,
     ) -> None:
         self._history, self._clock, self._monotonic = history, clock, monotonic
         self._now = ReadyRules()
@@ -174,6 +176,9 @@ class RuleRunner:
                 changes.append(replace(event, started=began))
                 continue
             self._known.pop(event.id, None)
+            if len(self._known) > _MOST_KNOWN:  # ends that were lost
+                open_now = {one.id for one in self._history.running}
+                self._known = {id: at for id, at in self._known.items() if id in open_now}
             changes.append(replace(event, started=began, ended=began + event.ended - event.started))
         camera = last.result.frame.source
         return Moment(camera=camera, time=last.time, changes=tuple(changes), shift=last.shift)
