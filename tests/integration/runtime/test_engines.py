@@ -145,7 +145,8 @@ HEADS = {
 def test_the_engines_agree_for_every_head_with_a_phase(head, tiny_config, tmp_path):
     torch.manual_seed(2)
     path = tmp_path / "counts.safetensors"
-    save_model(path, ActionModel(replace(tiny_config, counted=("wave",), **head)).eval())
+    config = replace(tiny_config, encoder="difference", counted=("wave",), **head)
+    save_model(path, ActionModel(config).eval())
     assert Recognizer.load(path, device="cpu").engine == "onnx"
     check_engines_agree(*both(path), uneven(60))
     check_batches_agree(*both(path), [uneven(30, seed=seed) for seed in range(3)])
