@@ -121,7 +121,7 @@ def watched(address: str, seconds: float, taught: bool) -> str:
                 break
             if taught and passed > 4 and int(passed / 2) > len(teacher.examples):
                 # Each example has a label of its own, so that each swap is seen in the labels.
-                teacher.example(f"label {len(teacher.examples)}", seconds=1.0)
+                teacher.example(f"label {len(teacher.examples)}", seconds=2.0)
                 pending = teacher.fit_later()
         if pending is not None:
             pending.result()
