@@ -353,12 +353,12 @@ def judged(
         row["before"] = count(own, None)
         row["thresholds"] = {one.label: [one.own, one.now] for one in corrections.thresholds}
         row["clicked"] = count(corrections.settings("door")[name], None)
-        began = time.monotonic()
+        began = time.process_time()
         try:
             row["lesson"] = corrections.learn(name).to_dict()
         except StreamrecError as error:
             row["not_learned"] = str(error)
-        row["learn_seconds"] = time.monotonic() - began
+        row["learn_seconds"] = time.process_time() - began
         row["thresholds_learned"] = {one.label: [one.own, one.now] for one in corrections.thresholds}
         row["learned"] = count(corrections.settings("door")[name], corrections)
         return row
@@ -411,7 +411,7 @@ def sentence_of(number: int, row: dict[str, Any]) -> str:
     learned = row.get("not_learned", "")
     if not learned:
         known = row["lesson"]["known"]
-        learned = f"learned in {row['learn_seconds']:.1f} s with pull {row['lesson']['pull']:g}"
+        learned = f"learned in {row['learn_seconds']:.1f} s of CPU time with pull {row['lesson']['pull']:g}"
         learned += (
             f"; events that the model brings along {known['before']} -> {known['after']} of {known['of']}"
         )

@@ -67,10 +67,10 @@ def moments_of(options: argparse.Namespace, recognizer: Recognizer) -> Iterator[
     with (options.clips / "index.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     actions = actions_of(recognizer)
-    groups = sorted({row["group"] for row in rows})
+    groups = sorted({group_of(row) for row in rows})
     taken = groups if options.all else groups[::2]
     events = [
-        (row["clip"], *event) for row in rows if row["group"] in taken for event in events_of(row, actions)
+        (row["clip"], *event) for row in rows if group_of(row) in taken for event in events_of(row, actions)
     ]
     events = events[:: max(1, len(events) // options.most)][: options.most]
     for clip, label, begins, ends in events:
@@ -135,6 +135,11 @@ def seen(recognizer: Recognizer, source: Source, begins: float, ends: float) -> 
         pass
     moment = buffer.cut(begins, ends)
     return moment if moment is not None and len(moment.features) else None
+
+
+def group_of(row: dict[str, str]) -> str:
+    """Who or what is seen in a clip; without a group each clip is its own."""
+    return row.get("group") or row["clip"]
 
 
 def events_of(row: dict[str, str], actions: list[str]) -> Iterator[tuple[str, float, float]]:

@@ -20,7 +20,6 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 
-from benchmarks.people import ACROSS, pictures
 from streamrec import Recognizer, open_source
 from streamrec.pipeline.result_builder import ResultBuilder
 from streamrec.sources.sampling import pace
@@ -54,6 +53,24 @@ def drawn_room(seed: int) -> Iterator[Frame]:
                 pose = poses.blend(pose, poses.pose_at(label, t - begins, styles[label]), share)
             painter.draw(image, camera, figure.joints(body, pose, x))
         yield Frame(image, index, t)
+
+
+def crowd(count: int, frames: int) -> Iterator[Frame]:
+    """So many people, one, three or six, who stand side by side: all of them are found."""
+    rng = np.random.default_rng(1)
+    distance, focal, reach = {1: (4.0, 820.0, 0.0), 3: (4.0, 720.0, 1.15), 6: (4.6, 600.0, 2.0)}[count]
+    camera = Camera(distance=distance, aim=0.85, pitch=0.1, roll=0.0, focal=focal, centre=(320.0, 250.0))
+    canvas = places.paint(*SIZE, camera, rng, clearance=1.5)
+    people = []
+    for x in np.linspace(-reach, reach, count):
+        body = figure.draw_body(rng)
+        people.append((x, body, figure.Painter(body, (0.3, -0.9)), poses.draw_style("idle", rng)))
+    for index in range(frames):
+        image = canvas.copy()
+        for x, body, painter, style in people:
+            pose = poses.pose_at("idle", index / 10, style)
+            painter.draw(image, camera, figure.joints(body, pose, x))
+        yield Frame(image, index, index / 10)
 
 
 def events_of(recognizer: Recognizer, frames: Iterable[Frame]) -> list[tuple[float, ActionStarted]]:
@@ -202,11 +219,11 @@ def cost(options: argparse.Namespace) -> None:
     for name in ("webcam", "fall", "workout"):
         kinds = ({}, {"people": True}, {"per_person": True})
         recognizers = [Recognizer.load(name, threads=1, **kind) for kind in kinds]
-        for people in ACROSS:
+        for people in (1, 3, 6):
             runs = [SimpleNamespace(one=one, state=one.initial_state(), took=[]) for one in recognizers]
             builder = ResultBuilder.of(recognizers[-1], "")
             found = []
-            for frame in pictures(people, options.frames):
+            for frame in crowd(people, options.frames):
                 for run in runs:
                     began = time.process_time()
                     prediction, run.state = run.one.step(frame, run.state)

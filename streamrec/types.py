@@ -74,6 +74,9 @@ class Prediction:
     )
     # Who is judged and waited for: not found in this frame; places are those of the last one that they were found in.
     missed: tuple[Person, ...] = ()
+    # Boxes, as of ``Person``, of all that may be a person, however unsure, and of those who are waited for: what is to
+    # be hidden where people are.
+    possible: tuple[tuple[float, float, float, float], ...] = ()
 
     @classmethod
     def of(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
+import gc
 import os
+import pickle
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 # Models this small are quickest with one thread, and the tests share the machine with servers of their own.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -23,6 +27,12 @@ def pytest_configure() -> None:
     """Images of containers forbid to keep compiled modules: each process of a test would compile the package anew."""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
+
+
+def pytest_collection_finish() -> None:
+    """What was imported until now stays: the garbage collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +70,24 @@ def each_graph_is_exported_once(graphs_folder) -> Iterator[None]:
 
         patch.setattr(export, "_traced", kept_graphs(export._traced, graphs_folder))
         yield
+
+
+@pytest.fixture(scope="session")
+def once_a_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[], Any]], Any]:
+    """Makes what takes long once, though tests that need it run in several workers; it is pickled for the others."""
+    base = tmp_path_factory.getbasetemp()
+    folder = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def once(name: str, make: Callable[[], Any]) -> Any:
+        path = folder / f"{name}.pickle"
+        with path.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # let go when it is closed
+            if not path.exists():
+                made = pickle.dumps(make())
+                path.write_bytes(made)
+            return pickle.loads(path.read_bytes())
+
+    return once
 
 
 @pytest.fixture(scope="session")

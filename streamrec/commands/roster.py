@@ -268,10 +268,10 @@ def _unknown_names(
 def _vain_places(file: WatchFile, cameras: Iterable[Prepared]) -> Iterator[str]:
     """Lines, and zones that report people, of cameras on which nobody is followed."""
     for camera in cameras:
-        if camera.recognizer.finds_people:
-            continue
-        where = f"{file.path.name}: camera {camera.settings.name!r}: "
-        if camera.settings.lines:
-            yield f"{where}line: nobody is followed on this camera, so nobody crosses it: give --people"
-        if any("people" in zone.report for zone in camera.settings.zones):
-            yield f"{where}zone: nobody is followed on this camera, so nobody is in it: give --people"
+        places = [
+            *(["line"] if camera.settings.lines else []),
+            *(["zone"] if any("people" in zone.report for zone in camera.settings.zones) else []),
+        ]
+        if places and not camera.recognizer.finds_people:
+            where = f"{file.path.name}: camera {camera.settings.name!r}: {' and '.join(places)}"
+            yield f"{where}: nobody is followed on this camera, so there are no events of it: give --people"

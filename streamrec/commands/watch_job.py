@@ -23,7 +23,7 @@ from streamrec.notify.dispatcher import Dispatcher, DispatchSettings
 from streamrec.pipeline.watcher import Camera, Watcher
 from streamrec.runtime.checkpoint import model_file
 from streamrec.runtime.joint import open_models
-from streamrec.runtime.people import can_find_people, can_judge_persons
+from streamrec.runtime.people import can_find_people, find_people_anyway
 from streamrec.runtime.recognizer import Recognizer
 from streamrec.settings.cameras_file import WatchFile
 from streamrec.settings.resolve import Following, InForce, follows
@@ -133,7 +133,7 @@ class WatchJob:
         """Whether people are followed and judged on cameras with these models: as was asked, where one of them can."""
         people = self.people and can_find_people(models)
         if per_person is None:
-            per_person = self.per_person and can_judge_persons(models)
+            per_person = self.per_person and find_people_anyway(models)
         return follows(models, people, per_person)
 
 

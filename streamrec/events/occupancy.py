@@ -117,11 +117,12 @@ class Occupancy:
     def _of(self, shape: tuple[int, ...]) -> list[np.ndarray]:
         """(rows, columns) bool for each zone: the blocks that are in it, one at least."""
         if shape not in self._blocks:
-            self._blocks[shape] = [_blocks_of(zone, *shape) for zone in self._zones]
+            self._blocks[shape] = [blocks_of(zone, *shape) for zone in self._zones]
         return self._blocks[shape]
 
 
-def _blocks_of(zone: Zone, rows: int, columns: int) -> np.ndarray:
+def blocks_of(zone: Zone, rows: int, columns: int) -> np.ndarray:
+    """(rows, columns) bool: which blocks of an image are in a zone, one at least."""
     own = watched_pixels([replace(zone, mask=True)], rows, columns)
     if not own.any() and own.size:
         x, y = np.mean(zone.corners, axis=0)

@@ -6,22 +6,20 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 
-from streamrec.core.image import brightness
+from streamrec.core.image import block_means
 from streamrec.core.zones import Corner, Line, Zone, within, zone_within
-from streamrec.events.occupancy import Occupancy, OccupancyState
+from streamrec.events.occupancy import Occupancy, OccupancyState, blocks_of
 from streamrec.types import ActionEnded, ActionStarted, Event, Frame, Person
 
 _ANKLES = (15, 16)
 _SURE = 0.3  # of a keypoint
-_CLEAR = (
-    0.02  # of the image: feet nearer to a line are on neither side, so that nobody crosses it by trembling
-)
+# So that nobody crosses a line by trembling: feet that are nearer to it are on neither side (parts of the image), and
+# who crosses it has to stay on the other side for so long (seconds).
+_CLEAR = 0.02
+_STAYS = 0.25
 _MOTION_SECONDS = 1.0  # over which motion is averaged
-_GRID = (12, 16)  # rows, columns of ``brightness``
-_FINE = 16  # parts of a cell, each way
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +45,15 @@ class PlaceSettings:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """Where a person is beside a line."""
+
+    feet: Corner  # when they were last clear of it, on the side that counts
+    since: float | None = None  # since when they are clear of it on the other side; None: they are not
+    other: Corner = (0.0, 0.0)  # where they were then
+
+
 class Places:
     """Names the zones of events, and reports who crosses a line. It remembers, so keep one a stream.
 
@@ -61,16 +68,15 @@ class Places:
         self._zones = tuple(zone for zone in settings.zones if not zone.exclude)
         self._lines, self._source = settings.lines, source
         self._occupancy = Occupancy(self._zones, source)
-        self._cells = [_cells_of(zone) for zone in self._zones]
+        self._cells: dict[tuple[int, ...], list[np.ndarray]] = {}  # by the image's blocks: those of each zone
         self.reset()
 
     def reset(self) -> None:
         """Forget everything."""
         self._running: dict[tuple[str, str, int | None], str] = {}  # zones of events, as they began
-        # Where each person was last clear of each line: (person, line) -> feet.
-        self._feet: dict[tuple[int, str], Corner] = {}
-        self._before: tuple[float, np.ndarray] | None = None  # time and brightness of the last frame
-        self._motion = np.zeros(_GRID, np.float32)
+        self._sides: dict[tuple[int, str], _Side] = {}  # by person and line
+        self._before: tuple[float, np.ndarray] | None = None  # time and block means of the last frame
+        self._motion = np.zeros((0, 0), np.float32)  # of each block
         self._occupied = OccupancyState()
 
     def step(
@@ -116,73 +122,78 @@ class Places:
         return next((zone.name for zone in self._zones if zone.holds(*point)), "")
 
     def _follow_motion(self, frame: Frame) -> None:
-        now = brightness(frame.image)
+        now = block_means(frame.image)
+        if self._motion.shape != now.shape:
+            self._before, self._motion = None, np.zeros(now.shape, np.float32)
         if self._before is not None and frame.timestamp > self._before[0]:
             keep = math.exp((self._before[0] - frame.timestamp) / _MOTION_SECONDS)
-            moved = np.abs(now - self._before[1]).reshape(_GRID)
-            self._motion = keep * self._motion + (1 - keep) * moved
+            self._motion = keep * self._motion + (1 - keep) * np.abs(now - self._before[1])
         self._before = frame.timestamp, now
 
     def _zone_of_motion(self) -> str:
-        usual = float(self._motion.mean())
+        shape = self._motion.shape
+        usual = float(self._motion.mean()) if self._motion.size else 0.0
         if not usual:
             return ""
-        means = [float((self._motion * cells).sum()) for cells in self._cells]
+        if shape not in self._cells:
+            self._cells[shape] = [blocks_of(zone, *shape) for zone in self._zones]
+        means = [float(self._motion[cells].mean()) for cells in self._cells[shape]]
         best = max(range(len(means)), key=lambda n: means[n], default=-1)
         return self._zones[best].name if best >= 0 and means[best] >= 0.999 * usual else ""
 
     def _crossings(self, frame: Frame, people: Sequence[Person]) -> list[Event]:
         if not self._lines:
             return []
-        here = {person.id for person in people}
         found: list[Event] = []
         for person in people:
             feet = feet_of(person.box, person.keypoints)
             for line in self._lines:
-                side = line.side(*feet)
-                if abs(side) < _CLEAR:
-                    continue
-                before = self._feet.get((person.id, line.name))
-                self._feet[person.id, line.name] = feet
-                if before is None or not line.is_crossed(before, feet):
-                    continue
-                if label := line.label(forward=side > 0):
-                    found += self._crossed(label, frame, person)
-        if len(self._feet) > 64 * len(self._lines):  # of people who left
-            self._feet = {key: feet for key, feet in self._feet.items() if key[0] in here}
+                key = person.id, line.name
+                crossed, side = _step_side(line, feet, frame.timestamp, self._sides.get(key))
+                if side is not None:
+                    self._sides[key] = side
+                if crossed is not None and (label := line.label(forward=line.side(*feet) > 0)):
+                    found += self._crossed(label, crossed, person)
+        if len(self._sides) > 64 * len(self._lines):  # of people who left
+            here = {person.id for person in people}
+            self._sides = {key: side for key, side in self._sides.items() if key[0] in here}
         return found
 
-    def _crossed(self, label: str, frame: Frame, person: Person) -> tuple[Event, Event]:
+    def _crossed(self, label: str, at: float, person: Person) -> tuple[Event, Event]:
         zone = self._zone_at(feet_of(person.box, person.keypoints))
         began = ActionStarted(
-            label, frame.timestamp, person.score, self._source, person=person.id, box=person.box,
+            label, at, person.score, self._source, person=person.id, box=person.box,
             keypoints=person.keypoints, zone=zone,
         )  # fmt: skip
         ended = ActionEnded(
-            label, frame.timestamp, frame.timestamp, person.score, self._source, person=person.id,
+            label, at, at, person.score, self._source, person=person.id,
             box=person.box, keypoints=person.keypoints, zone=zone,
         )  # fmt: skip
         return began, ended
 
 
+def _step_side(line: Line, feet: Corner, now: float, side: _Side | None) -> tuple[float | None, _Side | None]:
+    """One more frame of a person beside a line: when it was crossed, if it was, and where they are now."""
+    where = line.side(*feet)
+    if abs(where) < _CLEAR:
+        return None, None if side is None else _Side(side.feet)
+    if side is None or where * line.side(*side.feet) > 0:
+        return None, _Side(feet)
+    if side.since is None:
+        return None, _Side(side.feet, now, feet)
+    if now - side.since < _STAYS - 1e-6:
+        return None, side
+    return (side.since if line.is_crossed(side.feet, side.other) else None), _Side(feet)
+
+
 def feet_of(box: Sequence[float], keypoints: np.ndarray | None) -> Corner:
-    """x and y of where a person stands: between the ankles that are seen, or else the middle of the box's lower side.
+    """x and y of where a person stands: between the ankles, or the middle of the box's lower side where one is unseen.
 
     >>> feet_of((0.1, 0.4, 0.9, 0.6), None)
     (0.5, 0.9)
     """
     if keypoints is not None:
         seen = [keypoints[n] for n in _ANKLES if keypoints[n][2] >= _SURE]
-        if seen:
+        if len(seen) == len(_ANKLES):
             return float(np.mean([one[1] for one in seen])), float(np.mean([one[0] for one in seen]))
     return (box[1] + box[3]) / 2, box[2]
-
-
-def _cells_of(zone: Zone) -> np.ndarray:
-    """(12, 16) float32: the weights of the cells for the mean over a zone."""
-    rows, columns = _GRID[0] * _FINE, _GRID[1] * _FINE
-    fine = np.zeros((rows, columns), np.float32)
-    corners = np.round(np.array(zone.corners) * (columns, rows)).astype(np.int32)
-    cv2.fillPoly(fine, [corners], 1.0)
-    cells = cv2.resize(fine, (_GRID[1], _GRID[0]), interpolation=cv2.INTER_AREA)
-    return cells / max(float(cells.sum()), 1e-6)

@@ -547,8 +547,23 @@ def running(rules: Iterable[Rule], cameras: Sequence[str], state: RulesState) ->
     return found
 
 
-def carried(state: RulesState, before: Sequence[Rule], now: Sequence[Rule]) -> RulesState:
-    """The state for other rules: those that are the same as before go on."""
-    same = {rule.name for rule in now if rule in before}
-    kept = {name: own for name, own in state.rules.items() if name in same}
-    return RulesState(state.clocks, kept)
+def joined(live: RulesState, kept: Iterable[Rule], ready: RulesState) -> RulesState:
+    """The state in which some rules go on as they are (``kept``), and others as a replay left them.
+
+    The clocks are the live ones, where there are any: what the others remember is set to them.
+    """
+    clocks = {**ready.clocks, **live.clocks}
+    rules: dict[str, RuleState] = {}
+    for name, own in ready.rules.items():
+        if isinstance(own, Lasting):
+            held = []
+            for one in own.held:
+                of, now = ready.clocks.get(one.event.camera), clocks.get(one.event.camera)
+                ahead = 0.0 if of is None or now is None else now.watched - of.watched
+                held.append(replace(one, since=one.since + ahead))
+            own = replace(own, held=tuple(held))
+        elif isinstance(own, Missing) and own.horizon is not None:
+            own = replace(own, horizon=None)  # it begins with the next frame
+        rules[name] = own
+    rules |= {rule.name: live.rules[rule.name] for rule in kept if rule.name in live.rules}
+    return RulesState(clocks, rules)

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from streamrec.events.detector import EventDetector, EventSettings
 from streamrec.events.repetitions import CountSettings, RepetitionCounter
-from streamrec.types import ActionStarted, Event, ModelResult, Person, Prediction
+from streamrec.types import ActionEnded, ActionStarted, Event, ModelResult, Person, Prediction
 
 
 class Tracker(Protocol):
@@ -100,7 +100,8 @@ class PersonTracker:
     """Tracks everybody in one stream for a model that judges each person; their events say who it was.
 
     Each person has an ``EventTracker``, from the frame in which they got their number until they are not waited for any
-    more, which ends what runs. While nobody is followed, an event of the whole picture is one, of no person.
+    more, which ends what runs. While nobody is followed, an event of the whole picture is one, of no person; as long as
+    it runs, somebody who is found doing it is no further event.
     ``model``: its number in ``Person.predictions``; ``given``: what an ``EventTracker`` is given.
     """
 
@@ -130,6 +131,7 @@ class PersonTracker:
         self._each: dict[int, tuple[EventTracker, Person]] = {}
         self._whole.reset()
         self._reported: set[str] = set()  # labels of the whole picture that run
+        self._same: set[tuple[int, str]] = set()  # what people do that an event of the whole picture reports
         self._last = 0.0  # the timestamp before
 
     def step(self, prediction: Prediction, timestamp: float) -> tuple[Event, ...]:
@@ -144,7 +146,7 @@ class PersonTracker:
                 continue
             tracker = self._each[number][0] if number in self._each else self._make(self._settings)
             self._each[number] = tracker, person
-            events += (_of(person, event) for event in tracker.step(said, timestamp))
+            events += self._of_person(person, tracker.step(said, timestamp))
         events += self._of_picture(self._whole.step(prediction, timestamp), starts=not present)
         self._last = timestamp
         return in_order(events)
@@ -159,7 +161,20 @@ class PersonTracker:
 
     def _finished(self, number: int, timestamp: float) -> Iterable[Event]:
         tracker, person = self._each.pop(number)
-        return [_of(person, event) for event in tracker.finish(timestamp)]
+        return self._of_person(person, tracker.finish(timestamp))
+
+    def _of_person(self, person: Person, events: Iterable[Event]) -> list[Event]:
+        """Of a person's events those that no event of the whole picture reports already."""
+        found: list[Event] = []
+        for event in events:
+            one = person.id, event.label
+            if isinstance(event, ActionStarted) and event.label in self._reported:
+                self._same.add(one)
+            elif isinstance(event, ActionEnded) and one in self._same:
+                self._same.discard(one)
+            else:
+                found.append(replace(event, person=person.id, box=person.box, keypoints=person.keypoints))
+        return found
 
     def _of_picture(self, events: Iterable[Event], *, starts: bool) -> Iterable[Event]:
         """Of the events of the whole picture those that are reported: what started while there was nobody."""
@@ -186,10 +201,6 @@ class PersonTracker:
     def models(self, prediction: Prediction) -> tuple[ModelResult, ...]:
         """Nothing, as of an ``EventTracker``."""
         return ()
-
-
-def _of(person: Person, event: Event) -> Event:
-    return replace(event, person=person.id, box=person.box, keypoints=person.keypoints)
 
 
 class ModelTrackers:
@@ -244,7 +255,7 @@ class ModelTrackers:
         return tuple(
             ModelResult(
                 name,
-                replace(one, others=(), people=None, missed=()),
+                replace(one, others=(), people=None, missed=(), possible=()),
                 tracker.repetitions,
                 tracker.is_unknown(one),
             )

@@ -104,6 +104,8 @@ class Mqtt(Receiver):
         self._settings = settings
         self._retained: dict[str, str] = {}  # topic: current payload
         self._actions: dict[str, tuple[_Action, ...]] = {}  # camera: the actions it may report
+        # Ids of the events that run, by topic: several people may do the same.
+        self._running: dict[str, set[str]] = {}
         self._lock = threading.Lock()
         self._connected = False
         self._connections = 0  # so far
@@ -167,6 +169,7 @@ class Mqtt(Receiver):
         gone = set(self._actions.get(name, ())) - set(actions)
         self._actions[name] = actions
         for action in actions:
+            self._running.pop(self._topic(name, action), None)
             self._set(self._topic(name, action), "OFF")
         for action in gone:
             self._set(self._topic(name, action), "")
@@ -177,6 +180,7 @@ class Mqtt(Receiver):
     def remove(self, name: str) -> None:
         """A camera is no longer watched: it is removed from Home Assistant too."""
         for action in self._actions.pop(name, ()):
+            self._running.pop(self._topic(name, action), None)
             self._set(self._topic(name, action), "")
             self._set(f"{self._topic(name, action)}/event", "")
         self._set(self._state_topic(name), "")
@@ -203,7 +207,9 @@ class Mqtt(Receiver):
         if announcement.kind is not Kind.evidence or latest is None or entry.id in latest:
             self._set(f"{topic}/event", json.dumps(entry.to_dict(), ensure_ascii=False))
         if announcement.kind is not Kind.evidence:
-            self._set(topic, "ON" if announcement.kind is Kind.started else "OFF")
+            running = self._running.setdefault(topic, set())
+            (running.add if announcement.kind is Kind.started else running.discard)(entry.id)
+            self._set(topic, "ON" if running else "OFF")
 
     def close(self, patience: float = 1.0) -> None:
         """Send what is due and disconnect, within so many seconds; a second time does nothing."""

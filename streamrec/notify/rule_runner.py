@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from streamrec.core.clock_jumps import steady
 from streamrec.events.rules import (
     DAY,
     Change,
@@ -15,7 +16,7 @@ from streamrec.events.rules import (
     Report,
     Rule,
     RulesState,
-    carried,
+    joined,
     running,
     step,
 )
@@ -25,6 +26,7 @@ from streamrec.outputs.history.store import History
 from streamrec.types import ActionEnded, ActionStarted, Event, Result
 
 _JUMP = 2.0  # seconds by which a clock is set at least, to count as a jump
+_MOST_KNOWN = 1_000  # events whose starts are remembered
 _SURE = 1.0  # a rule is not a guess: its events' confidence
 
 
@@ -77,7 +79,7 @@ class RuleRunner:
         history: History,
         *,
         clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = steady,
     ) -> None:
         self._history, self._clock, self._monotonic = history, clock, monotonic
         self._now = ReadyRules()
@@ -104,11 +106,10 @@ class RuleRunner:
 
     def use(self, ready: ReadyRules) -> list[Result]:
         """These rules from now on. Those that were in force go on; the results are of the others' events, which end."""
-        before, rules = self._now.rules, ready.rules
-        kept = carried(self._state, before, rules)
-        self._state = RulesState({**ready.state.clocks, **kept.clocks}, {**ready.state.rules, **kept.rules})
+        rules, kept = ready.rules, [rule for rule in ready.rules if rule in self._now.rules]
+        self._state = joined(self._state, kept, ready.state)
         self._now = ready
-        names = {rule.name for rule in rules if rule in before}
+        names = {rule.name for rule in kept}
         ended = []
         for name, camera in list(self._running):
             if camera in self._last and (name not in names or camera not in ready.cameras):
@@ -131,9 +132,9 @@ class RuleRunner:
             self._follow_clock()
         camera = result.frame.source
         shift = self._shift if live else 0.0
+        last = self._last[camera] = self._timed(replace(result, events=()), seen - shift, shift)
         if not self._now.rules:
             return []
-        last = self._last[camera] = self._timed(replace(result, events=()), seen - shift, shift)
         moment = self._moment(last, [entry for entry in entries if entry.rule is None])
         due = [replace(one, time=last.time) for one in self._due if one.camera == camera]
         self._due = [one for one in self._due if one.camera != camera]
@@ -175,6 +176,9 @@ class RuleRunner:
                 changes.append(replace(event, started=began))
                 continue
             self._known.pop(event.id, None)
+            if len(self._known) > _MOST_KNOWN:  # ends that were lost
+                open_now = {one.id for one in self._history.running}
+                self._known = {id: at for id, at in self._known.items() if id in open_now}
             changes.append(replace(event, started=began, ended=began + event.ended - event.started))
         camera = last.result.frame.source
         return Moment(camera=camera, time=last.time, changes=tuple(changes), shift=last.shift)

@@ -49,6 +49,7 @@ class PersonHeads(ABC):
 
     judged: tuple[bool, ...]  # of each model in the engine, whether its scores are those of a person here
     memory_shapes: tuple[tuple[int, ...], ...]  # of the memory of one person, without axis 0
+    head_numbers: tuple[int, ...]  # which arrays of the engine's head memory its first ones are, for a person
     labels: int  # width of the scores, of all models together
     phases: int  # width of the phases; 0: no judged model counts
     passed: (

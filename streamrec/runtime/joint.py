@@ -23,7 +23,7 @@ from streamrec.runtime.engine import Arrays, Engine, PersonHeads
 from streamrec.runtime.head_inputs import head_inputs
 from streamrec.runtime.load import check_exported, check_options, choose_engine, engine_of
 from streamrec.runtime.people import follow, has_people, no_people, no_persons, people_step, reads_keypoints
-from streamrec.runtime.persons import Judged, initial_persons, judge, judged_by, rows_of
+from streamrec.runtime.persons import Judged, initial_persons, judge, judged_by, memory_of_persons, rows_of
 from streamrec.runtime.recognizer import Layout, Recognizer
 from streamrec.types import Frame, Prediction
 
@@ -266,6 +266,26 @@ class JointRecognizer(Recognizer):
                     found[name] = inputs
         return found
 
+    def person_inputs(self, state: State) -> dict[int, dict[str, np.ndarray]]:
+        """As of a single model, of those that judge each person."""
+        found: dict[int, dict[str, np.ndarray]] = {}
+        first = 0
+        configs = list(self._configs.items())
+        for part, head, _ in self._memories(state):
+            heads = part.engine.persons
+            if heads is None:
+                continue
+            count = len(initial_persons(heads))
+            own = state.persons[first : first + count]
+            first += count
+            for number, memory in memory_of_persons(heads, state.tracks, own, head):
+                for place, (model, arrays) in enumerate(zip(part.models, part.heads, strict=True)):
+                    name, config = configs[model]
+                    inputs = head_inputs(config, tuple(memory[n] for n in arrays) if arrays else memory)
+                    if inputs is not None and heads.judged[place]:
+                        found.setdefault(number, {})[name] = inputs
+        return found
+
     def prefetch(self, frame: Frame) -> Frame:
         """As of a single model, for each pass."""
         for part in self._parts:
@@ -335,6 +355,11 @@ class JointRecognizer(Recognizer):
                 own = len(initial_persons(part.engine.persons))
                 before = state.persons[len(found) : len(found) + own]
                 found += judge(part.engine.persons, rows, before, elapsed, cache)
+        return found
+
+    def _found(self, state: State) -> np.ndarray:
+        part, cache = next((part, cache) for part, _, cache in self._memories(state) if part is self._finder)
+        found: np.ndarray = part.engine.found(cache)[0]
         return found
 
     @property

@@ -342,6 +342,8 @@ class _OnnxPersonHeads(PersonHeads):
         self._names = [value.name for value in inputs]
         memory = inputs[1 : len(inputs) - 1 - passed]
         self.memory_shapes = tuple(tuple(value.shape[1:]) for value in memory)
+        names = [value.name for value in memory]
+        self.head_numbers = tuple(int(name[5:]) for name in names if name.startswith("head."))
         widths = {value.name: int(value.shape[1]) for value in outputs[: len(outputs) - len(memory)]}
         self.labels, self.phases = widths["probabilities"], widths.get("phase", 0)
 

@@ -33,7 +33,7 @@ from streamrec.types import Person
 GRAPH = Path(__file__).parent / "models" / "people.onnx"
 SIZE = (192, 256)  # height and width of the input that it was exported for
 ALWAYS = {"person-joints", "person-both-joints"}  # the encoders that find people anyway
-BETTER_PER_PERSON = {"person-joints", "person-both-joints"}  # measured in benchmarks/persons.py
+POSSIBLE = 0.05  # score of a detection or a keypoint that may be one
 
 
 def has_people(checkpoint: Checkpoint) -> bool:
@@ -62,32 +62,30 @@ def no_persons(name: str) -> ModelError:
 
 
 def judge_better_per_person(models: Sequence[str | Path]) -> bool:
-    """Whether one of these models was measured to be as good or better where each person is judged on their own."""
-    return not BETTER_PER_PERSON.isdisjoint(_encoders(models))
+    """Whether one of these models is as good or better where each person is judged on their own; docs/people.md.
 
-
-def can_judge_persons(models: Sequence[str | Path]) -> bool:
-    """Whether one of these models can judge each person."""
-    return not ALWAYS.isdisjoint(_encoders(models))
+    A model that counts is not: who is lost and found again has another number, and their set begins anew.
+    """
+    return any(reads_keypoints(config) and not config.counted for config in _configs(models))
 
 
 def find_people_anyway(models: Sequence[str | Path]) -> bool:
     """Whether one of these models' own features are of the people in the picture, so that finding them costs nothing.
 
-    A model that is not there is reported where it is read.
+    Such a model can judge each of them. One that is not there is reported where it is read.
     """
-    return not ALWAYS.isdisjoint(_encoders(models))
+    return any(map(reads_keypoints, _configs(models)))
 
 
 def can_find_people(models: Sequence[str | Path]) -> bool:
     """Whether one of these models is on the person backbone; one that is not there is reported where it is read."""
-    return any(name.startswith("person") for name in _encoders(models))
+    return any(config.encoder.startswith("person") for config in _configs(models))
 
 
-def _encoders(models: Sequence[str | Path]) -> list[str]:
+def _configs(models: Sequence[str | Path]) -> list[ModelConfig]:
     with suppress(ModelError):
         files = [path for path in map(find_model, models) if path.suffix == ".safetensors"]
-        return [read_config(path, graph_metadata=read_header).encoder for path in files]
+        return [read_config(path, graph_metadata=read_header) for path in files]
     return []
 
 
@@ -157,6 +155,31 @@ def follow(
         for n in range(len(found))
     ]
     return tuple(np.stack(arrays) for arrays in zip(*after, strict=True))
+
+
+def possible_in(
+    tracks: Arrays, found: np.ndarray, transform: Transform, height: int, width: int
+) -> tuple[tuple[float, float, float, float], ...]:
+    """Where people may be in the frame of one stream: all that were found (6, 56), and who is waited for.
+
+    Boxes are widened by the keypoints that are seen outside of them.
+    """
+    picture = Rectangle(*transform.picture_in_input(height, width))
+    scale = np.array((picture.tall, picture.wide) * 2)
+    offset = np.array((picture.top, picture.left) * 2)
+    detections = read_detections(found, POSSIBLE)
+    sure = detections.keypoints[..., 2:] >= POSSIBLE
+    places = detections.keypoints[..., :2]
+    low = np.minimum(detections.boxes[:, :2], np.where(sure, places, np.inf).min(1))
+    high = np.maximum(detections.boxes[:, 2:], np.where(sure, places, -np.inf).max(1))
+    own = Tracks(*(array[0] for array in tracks))
+    aspect = transform.width / transform.height
+    waiting = own.box[(own.hits > 0) & (own.unseen > 0.0)] / (1.0, aspect, 1.0, aspect)
+    boxes = (np.concatenate([np.concatenate([low, high], axis=1), waiting]) - offset) / scale
+    return tuple(
+        (float(ymin), float(xmin), float(ymax), float(xmax))
+        for ymin, xmin, ymax, xmax in boxes.clip(0.0, 1.0)
+    )
 
 
 def people_in(

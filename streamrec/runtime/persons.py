@@ -8,13 +8,13 @@ and so a person who comes in is judged as the only one in the picture would be.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from streamrec.events.people.detections import KEYPOINTS, PEOPLE, PERSON
-from streamrec.events.people.tracker import SLOTS, Tracks
+from streamrec.events.people.tracker import SLOTS, Tracks, numbered
 from streamrec.runtime.engine import Arrays, PersonHeads
 from streamrec.types import Prediction
 
@@ -73,6 +73,22 @@ def judge(heads: PersonHeads, rows: Rows, persons: Arrays, elapsed: np.ndarray, 
         array.setflags(write=False)  # predictions and the state share them
         after.append(array)
     return tuple(after)
+
+
+def memory_of_persons(
+    heads: PersonHeads, tracks: Arrays, persons: Arrays, head: Arrays
+) -> Iterator[tuple[int, Arrays]]:
+    """By number, what the heads of an engine remember of one stream as that person has it, each (1, ...).
+
+    ``persons``: this engine's part; ``head``: its memory of the whole picture, which stays where no person has their
+    own.
+    """
+    own = Tracks(*(array[0] for array in tracks))
+    for slot in numbered(own):
+        memory = list(head)
+        for place, number in enumerate(heads.head_numbers):
+            memory[number] = persons[place][:, slot]
+        yield int(own.number[slot]), tuple(memory)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,8 @@ from streamrec.nn.transforms import Transform
 from streamrec.runtime.engine import Arrays, Engine
 from streamrec.runtime.head_inputs import head_inputs
 from streamrec.runtime.load import engine_of, make_engine
-from streamrec.runtime.people import follow, initial_tracks, people_in
-from streamrec.runtime.persons import Judged, initial_persons, judge, judged_by, rows_of
+from streamrec.runtime.people import follow, initial_tracks, people_in, possible_in
+from streamrec.runtime.persons import Judged, initial_persons, judge, judged_by, memory_of_persons, rows_of
 from streamrec.sources.sampling import check_fps, is_due
 from streamrec.types import Event, Frame, Person, Prediction, Result
 
@@ -292,6 +292,17 @@ class Recognizer:
         inputs = head_inputs(self.config, state.head)
         return {} if inputs is None else {self.name: inputs}
 
+    def person_inputs(self, state: State) -> dict[int, dict[str, np.ndarray]]:
+        """By person, the same of each who has a number, of the models that judge them: (1, D); of one stream."""
+        heads = self._engine.persons
+        if heads is None:
+            return {}
+        return {
+            number: {} if inputs is None else {self.name: inputs}
+            for number, memory in memory_of_persons(heads, state.tracks, state.persons, state.head)
+            for inputs in [head_inputs(self.config, memory)]
+        }
+
     def prefetch(self, frame: Frame) -> Frame:
         """The frame; where the engine can, it begins to encode its image now, and ``step`` goes on from there.
 
@@ -370,7 +381,14 @@ class Recognizer:
                 seen.append(person)
             elif judging:
                 missed.append(person)
-        return replace(prediction, people=tuple(seen), missed=tuple(missed))
+        transform, size = self._people_transform, frame.image.shape[:2]
+        possible = possible_in(state.tracks, self._found(state), transform, *size)
+        return replace(prediction, people=tuple(seen), missed=tuple(missed), possible=possible)
+
+    def _found(self, state: State) -> np.ndarray:
+        """Who was found by the last step of one stream, (6, 56)."""
+        found: np.ndarray = self._engine.found(state.cache)[0]
+        return found
 
     @property
     def _people_transform(self) -> Transform:
@@ -581,6 +599,10 @@ class RecognizerWrapper(Recognizer):
     def head_inputs(self, state: State) -> dict[str, np.ndarray]:
         """Its ``head_inputs``."""
         return self._recognizer.head_inputs(state)
+
+    def person_inputs(self, state: State) -> dict[int, dict[str, np.ndarray]]:
+        """Its ``person_inputs``."""
+        return self._recognizer.person_inputs(state)
 
     def prefetch(self, frame: Frame) -> Frame:
         """Its ``prefetch``."""

@@ -164,6 +164,8 @@ class _TorchPersonHeads(PersonHeads):
         config = module.model.config
         self.judged = (True,)
         self.memory_shapes = tuple(tuple(array.shape[1:]) for array in module.initial_memory())
+        heads = len(module.model.initial_state().head)
+        self.head_numbers = tuple(range(heads - (len(self.memory_shapes) - 2), heads))
         self.labels, self.phases = len(config.labels), 2 * bool(config.counted)
         self.passed = int(module.whole_picture is not None)
 

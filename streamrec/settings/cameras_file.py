@@ -22,7 +22,7 @@ from streamrec.core.zones import Line, Zone
 from streamrec.errors import ModelError, SettingsError, StreamrecError
 from streamrec.events.detector import LIMITS, NUMBERS, EventSettings
 from streamrec.events.rules import Rule
-from streamrec.settings.evidence import Privacy
+from streamrec.settings.evidence import PRIVACIES, Privacy
 from streamrec.settings.places import lines_of, zones_of
 from streamrec.settings.rules_table import rules_of
 from streamrec.settings.toml import no_such_key, parse_toml, read_toml
@@ -86,7 +86,7 @@ class CameraSettings:
         None  # judge each person; None: as the option says, or where the model is good at it
     )
     enabled: bool = True
-    privacy: str = ""  # how much of its frames is kept: full, blur or none; "": as [evidence] has it
+    privacy: str = ""  # how much of its frames is kept, a ``Privacy``; "": as [evidence] has it
     # Left, top, width and height of the part that is watched, as parts of the frame; None: all of it.
     region: tuple[float, float, float, float] | None = None
     # Those that count: the named ones of ``only``, or all, and all that exclude or only name a place.
@@ -340,7 +340,7 @@ class _Reader:
         per_person = self.switch(values, "per_person", where, False) if "per_person" in values else None
         privacy = values.get("privacy", "")
         if privacy not in ("", *_PRIVACY):
-            raise self.wrong(where, "privacy", f"write full, blur or none, not {shortened(privacy)}")
+            raise self.wrong(where, "privacy", f"it is {shortened(privacy)}: {PRIVACIES}")
         events = self.events({key: values[key] for key in _EVENT_KEYS if key in values}, where)
         by_model = self.by_model(values.get("by_model", {}), where)
         return CameraSettings(

@@ -13,7 +13,15 @@ class Privacy(StrEnum):
 
     full = "full"  # as they are
     blur = "blur"  # the whole frame, so blurred that a face which fills it has no feature
+    # As blurred where people may be; the whole frame where people are not followed.
+    blur_people = "blur-people"
+    blur_others = (
+        "blur-others"  # as blurred but where people are; the whole frame where people are not followed
+    )
     none = "none"  # no frame is kept: only that something happened
+
+
+PRIVACIES = "write full, blur or none; or blur-people or blur-others, where people are followed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,14 +34,14 @@ class EvidenceSettings:
     longest: float = 60.0  # seconds of one video; the later part of a long event is left out
     side: int = 640  # pixels of the long side at most
     overlay: bool = False  # with label and bars drawn over it
-    privacy: str = "full"  # or "blur" or "none"; a camera may have its own
+    privacy: str = "full"  # a ``Privacy``; a camera may have its own
     keep_days: float = 30.0  # 0: without limit
     max_gb: float = 10.0  # of the folder; the oldest video is deleted first. 0: without limit
     leave_free_gb: float = 0.5  # of the disk; with less no video is written
 
     def __post_init__(self) -> None:
         if self.privacy not in tuple(Privacy):
-            raise SinkError(f"privacy is {self.privacy!r}: write full, blur or none")
+            raise SinkError(f"privacy is {self.privacy!r}: {PRIVACIES}")
         if self.side < 64:
             raise SinkError(f"side is {self.side} pixels: give at least 64")
         if self.longest <= self.before:

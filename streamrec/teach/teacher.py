@@ -262,6 +262,8 @@ class Teacher(Closing):
         end = newest if at is None else number(at, "at", error=TeachError)
         if end > newest + 0.5:
             raise TeachError(f"at is {end:g} s, and the newest frame is of {newest:g} s: it is still to come")
+        if at is None and end <= oldest:
+            raise TeachError("the camera has only just begun: wait a little, then say it again")
         if end <= oldest:
             raise TeachError(
                 f"{end:g} s is forgotten: the last {self._remember:g} s can be named, from {oldest:g} s on"

@@ -38,6 +38,7 @@ def kept_graphs(export: Callable[[Any], Any], folder: Path) -> Callable[[Any], A
         if any(type(part).__module__.partition(".")[0] not in LIBRARIES for part in model.modules()):
             return export(model)  # of a class of the tests only an export tells what it calculates
         path = folder / f"{key_of(model)}.onnx"
+        folder.mkdir(parents=True, exist_ok=True)  # a run of other code may have cleared it
         with path.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # let go when it is closed
             if not path.exists():

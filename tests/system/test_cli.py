@@ -642,7 +642,7 @@ class TestCrossval:
         assert "No such option: --stepps" in run.stderr
 
 
-SMALL = ("--size", "32x32", "--hidden", "8", "--streams", "2", "--window", "4")
+SMALL = ("--size", "32x32", "--hidden", "16", "--streams", "2", "--window", "4")
 TRAIN = (*SMALL, "--threads", "1", "--hold-out", "0.5")
 
 

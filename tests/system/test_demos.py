@@ -299,7 +299,10 @@ def test_the_demo_of_many_cameras_runs_as_its_readme_says(tmp_path, video):
         assert int(read) == int(recognized) + sum(map(int, re.findall(r"\d+", rest)))
     with rtsp_camera(fps=15, size=(320, 240)) as camera:
         places = {"rtsp": str(camera), "0": NO_CAMERA, "party.mp4": str(video)}
-        second = by_readme("many_cameras", 1, "--seconds", "6", cwd=tmp_path, **places)
+        for seconds in ("6", "60"):  # of the first, a busy machine takes more to see the file to its end
+            second = by_readme("many_cameras", 1, "--seconds", seconds, cwd=tmp_path, **places)
+            if re.search(r"^camera 3 +is ended$", second.stdout, re.MULTILINE):
+                break
     assert re.search(r"^camera 1 +is live$", second.stdout, re.MULTILINE)
     assert re.search(r"^camera 2 +is failed: webcam 99 did not open", second.stdout, re.MULTILINE)
     assert re.search(r"^camera 3 +60 read: 30 recognized", second.stdout, re.MULTILINE)

@@ -18,9 +18,12 @@ from tests.helpers.paths import ROOT
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> zipfile.ZipFile:
-    """Built from what the container file copies, by setuptools alone: nothing is fetched."""
-    place = tmp_path_factory.mktemp("source")
+def wheel(once_a_run, tmp_path_factory) -> zipfile.ZipFile:
+    return zipfile.ZipFile(once_a_run("wheel", lambda: built(tmp_path_factory.mktemp("source"))))
+
+
+def built(place: Path) -> Path:
+    """A wheel of what the container file copies, by setuptools alone: nothing is fetched."""
     for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE"):
         shutil.copy(ROOT / name, place)
     shutil.copytree(ROOT / "streamrec", place / "streamrec", ignore=shutil.ignore_patterns("__pycache__"))
@@ -29,7 +32,7 @@ def wheel(tmp_path_factory) -> zipfile.ZipFile:
         [sys.executable, "-c", build], cwd=place, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
-    return zipfile.ZipFile(place / done.stdout.split()[-1])
+    return place / done.stdout.split()[-1]
 
 
 def test_every_file_of_the_package_is_in_it(wheel):
@@ -96,8 +99,11 @@ class Light:
 
 
 @pytest.fixture(scope="module")
-def light(wheel, tmp_path_factory) -> Light:
-    folder = tmp_path_factory.mktemp("light") / "venv"
+def light(wheel, once_a_run, tmp_path_factory) -> Light:
+    return once_a_run("light", lambda: installed(wheel, tmp_path_factory.mktemp("light") / "venv"))
+
+
+def installed(wheel: zipfile.ZipFile, folder: Path) -> Light:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True, timeout=120)
     pip = [
         sys.executable,
@@ -125,7 +131,10 @@ def test_alone_it_is_light(light):
     assert not [
         name for name in ("torch", "torchvision", "timm", "onnx", "onnxscript") if (there / name).exists()
     ]
-    used = sum(path.lstat().st_blocks * 512 for path in light.folder.rglob("*") if not path.is_dir())
+    files = [
+        path for path in light.folder.rglob("*") if "__pycache__" not in path.parts and not path.is_dir()
+    ]
+    used = sum(path.lstat().st_blocks * 512 for path in files)
     assert used < 600e6, f"{used / 1e6:.0f} MB"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 
 from tests.helpers.paths import ROOT
@@ -167,7 +168,8 @@ def modules() -> dict[str, ast.Module]:
 MODULES = modules()
 
 
-def imports(tree: ast.Module) -> Iterator[tuple[str, bool]]:
+@functools.cache
+def imports(tree: ast.Module) -> list[tuple[str, bool]]:
     """The full name of each thing imported, and whether only when a function runs (or a type is checked)."""
 
     def walk(node: ast.AST, late: bool) -> Iterator[tuple[str, bool]]:
@@ -183,7 +185,7 @@ def imports(tree: ast.Module) -> Iterator[tuple[str, bool]]:
             typing = isinstance(child, ast.If) and getattr(child.test, "id", "") == "TYPE_CHECKING"
             yield from walk(child, late or inside or typing)
 
-    yield from walk(tree, False)
+    return list(walk(tree, False))
 
 
 def own(name: str) -> str | None:

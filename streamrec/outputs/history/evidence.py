@@ -43,6 +43,7 @@ _BLURRED = (
     4,
     8,
 )  # pixels left of the short and the long side, at most; see the privacy table of docs/events.md
+_AROUND = 0.15  # of a person's longer side: a box is drawn around joints, and a body is wider
 _THUMBNAIL_SIDE = 320
 _TICK = 0.5  # seconds between two checks for silent cameras
 _SILENT_SECONDS = 3.0  # without a frame: nothing more comes after the event
@@ -264,7 +265,7 @@ class Evidence:
     def _keep(self, camera: _Camera, result: Result) -> None:
         frame, ring, privacy = result.frame, camera.ring, self.privacy_of(result.frame.source)
         fine, data = cv2.imencode(
-            ".jpg", _small(frame.image, self.settings.side, privacy), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
+            ".jpg", _shown(result, self.settings.side, privacy), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
         )
         if not fine:
             raise SinkError(f"{frame.source}: a frame could not be kept as JPEG")
@@ -493,6 +494,40 @@ class Evidence:
         """Whether an event began within the video."""
         entry = self._history.get(id)
         return entry is None or clip_started is None or entry.started - clip_started <= seconds
+
+
+def _shown(result: Result, side: int, privacy: Privacy) -> np.ndarray:
+    """A result's frame as it is kept: blurred where people may be, or all but people, where privacy asks for it."""
+    image = result.frame.image
+    if privacy not in (Privacy.blur_people, Privacy.blur_others):
+        return _small(image, side, privacy)
+    blurred = _small(image, side, Privacy.blur)
+    if result.people is None:  # nobody looked for people
+        return blurred
+    clear = _small(image, side, Privacy.full)
+    height, width = clear.shape[:2]
+    if privacy is Privacy.blur_others:
+        for person in result.people:
+            ymin, xmin, ymax, xmax = _pixels(person.box, height, width, 0.0)
+            blurred[ymin:ymax, xmin:xmax] = clear[ymin:ymax, xmin:xmax]
+        return blurred
+    shown = clear if clear is not image else clear.copy()
+    for box in (*result.prediction.possible, *(person.box for person in result.people)):
+        ymin, xmin, ymax, xmax = _pixels(box, height, width, _AROUND)
+        part = clear[ymin:ymax, xmin:xmax]
+        if part.size:
+            own = _small(np.ascontiguousarray(part), max(part.shape[:2]), Privacy.blur)
+            shown[ymin:ymax, xmin:xmax] = cv2.resize(own, (xmax - xmin, ymax - ymin))
+    return shown
+
+
+def _pixels(box: tuple[float, ...], height: int, width: int, around: float) -> tuple[int, int, int, int]:
+    """Rows and columns of a box in parts of the picture, widened by this part of its longer side."""
+    ymin, xmin, ymax, xmax = box
+    more = around * max((ymax - ymin) * height, (xmax - xmin) * width)
+    low = math.floor(ymin * height - more), math.floor(xmin * width - more)
+    high = math.ceil(ymax * height + more), math.ceil(xmax * width + more)
+    return max(0, low[0]), max(0, low[1]), min(height, high[0]), min(width, high[1])
 
 
 def _small(image: np.ndarray, side: int, privacy: Privacy) -> np.ndarray:

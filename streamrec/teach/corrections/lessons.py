@@ -15,12 +15,13 @@ from streamrec.teach.corrections.known_events import KnownEvents
 from streamrec.teach.corrections.learned import Change, Examples, Fits, Linear
 from streamrec.teach.corrections.moments import Moment
 from streamrec.teach.corrections.records import Correction, Verdict, new_correction_id
-from streamrec.teach.corrections.thresholds import LOST, Heights, height_of, logit, moved
+from streamrec.teach.corrections.thresholds import Heights, height_of, logit, moved
 
 LEAST = 3  # corrections that are learned from
 PULLS = (1.0, 0.1, 0.01, 0.001)  # that are tried, the strongest first
 SHARES = (0.5, 1.0)  # of a fit, that are tried
 SPREAD = 0.5  # logits around a threshold within which an event may come to lie on its other side
+FORGOTTEN = 0.05  # of the true events may be lost by what is learned, rounded down: of fewer than 20 none
 KEPT = 4.0  # how much more a part of the true events is worth than the same part of the corrections
 FOLDS = 3  # of the corrections, and of the events that the model brings along
 SURE = 0.97  # the probability that an example asks for
@@ -101,8 +102,8 @@ def learn(
 
     Each correction and each true event is judged by a fit to the others, as alarm calibration judges its thresholds:
     what was learned from looks better than what comes. Of several strengths it takes the one with which the most
-    corrections are followed, by the thresholds that come of it; never one with which more than ``LOST`` of the true
-    events are no longer reported.
+    corrections are followed and the fewest true events lost, by the thresholds that come of it; never one with which
+    more than ``FORGOTTEN`` of the true events are no longer reported.
     """
     if len(said) < LEAST:
         raise SettingsError(
@@ -198,7 +199,7 @@ class _Trial:
             gone += was and height < enter
             below = _share_below(height, enter)
             bad += 1.0 - below if about.is_false else below
-        if lost > LOST * sum(self._kept) or gone > LOST * sum(self._right):
+        if lost > FORGOTTEN * sum(self._kept) or gone > FORGOTTEN * sum(self._right):
             return None
         cost = bad / len(self._said) + KEPT * faint / max(1, sum(self._kept))
         return _Tried(pull, share, cost, heights)
@@ -208,7 +209,7 @@ class _Trial:
         lost = 0
         for n, ((label, one), kept) in enumerate(zip(self._known, self._kept, strict=True)):
             lost += kept and not reports(one, label, self._labels, self._common, changes[n % FOLDS])
-            if lost > LOST * sum(self._kept):
+            if lost > FORGOTTEN * sum(self._kept):
                 return True
         return False
 

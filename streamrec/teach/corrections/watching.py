@@ -10,7 +10,7 @@ import numpy as np
 from streamrec.core.state import State
 from streamrec.runtime.recognizer import Recognizer, RecognizerWrapper
 from streamrec.teach.corrections.learned import Change
-from streamrec.types import Frame, Prediction
+from streamrec.types import Frame, Person, Prediction
 
 Scores = Mapping[str, np.ndarray]  # model -> (labels,) probabilities, or (1, D) features
 NEAR = 0.02  # two models whose fingerprints differ by more are not the same
@@ -70,21 +70,62 @@ class CorrectedRecognizer(RecognizerWrapper):
             features = self._recognizer.head_inputs(state)
             scores = dict(zip(names, (one.probabilities for one in prediction.each), strict=True))
             self._seen(frame, scores, features)
-            found.append((self._changed(prediction, features), state))
+            found.append((self._changed(prediction, features, state), state))
         return found
 
-    def _changed(self, prediction: Prediction, features: Scores) -> Prediction:
+    def _changed(self, prediction: Prediction, features: Scores, state: State) -> Prediction:
         changes = self._changes()
         if not any(name in changes for name in features):
             return prediction
-        each = [
-            one if name not in changes or name not in features else _with(one, changes[name], features[name])
-            for name, one in zip(self.configs, prediction.each, strict=True)
+        each = self._with_changes(prediction.each, features, changes)
+        others = tuple(replace(one, others=()) for one in each[1:] if one is not None)
+        assert each[0] is not None
+        changed = replace(
+            each[0],
+            others=others,
+            people=prediction.people,
+            missed=prediction.missed,
+            possible=prediction.possible,
+        )
+        return self._persons_changed(changed, changes, state)
+
+    def _persons_changed(
+        self, prediction: Prediction, changes: Mapping[str, Change], state: State
+    ) -> Prediction:
+        """What was learned counts for each person as for the whole picture."""
+        if not any(person.predictions for person in (*(prediction.people or ()), *prediction.missed)):
+            return prediction
+        features = self._recognizer.person_inputs(state)
+
+        def changed(person: Person) -> Person:
+            own = features.get(person.id, {})
+            return replace(person, predictions=tuple(self._with_changes(person.predictions, own, changes)))
+
+        people = prediction.people
+        return replace(
+            prediction,
+            people=None if people is None else tuple(map(changed, people)),
+            missed=tuple(map(changed, prediction.missed)),
+        )
+
+    def _with_changes(
+        self, each: Sequence[Prediction | None], features: Scores, changes: Mapping[str, Change]
+    ) -> list[Prediction | None]:
+        """Of each model, changed where something was learned of it."""
+        return [
+            one
+            if one is None or name not in changes or name not in features
+            else _with(one, changes[name], features[name])
+            for name, one in zip(self.configs, each, strict=False)
         ]
-        return replace(each[0], others=tuple(replace(one, others=()) for one in each[1:]))
 
     def _prediction(self, state: State) -> Prediction:
-        return self._changed(self._recognizer._prediction(state), self._recognizer.head_inputs(state))
+        return self._changed(self._recognizer._prediction(state), self._recognizer.head_inputs(state), state)
+
+    def _with_people(self, prediction: Prediction, state: State, frame: Frame) -> Prediction:
+        found = self._recognizer._with_people(prediction, state, frame)
+        changes = self._changes()
+        return self._persons_changed(found, changes, state) if changes else found
 
 
 def _with(prediction: Prediction, change: Change, features: np.ndarray) -> Prediction:

@@ -39,7 +39,7 @@ export function makePlaces() {
       shown = key;
       if (!width) { element.replaceChildren(); return; }
       element.setAttribute("viewBox", `0 0 ${width} ${height}`);
-      const size = Math.max(width, height) / 34;
+      const size = Math.max(width, height) / 52;
       const name = (text, [x, y]) => h("text", { x: x * width, y: y * height, "font-size": size, "text-anchor": "middle", text });
       element.replaceChildren(
         ...zones.map((zone) => h("polygon", { class: kindOf(zone), points: pointsOf(zone.corners, width, height) })),

@@ -202,7 +202,7 @@ export async function teachView(page, main) {
   function fillReport() {
     const report = lesson.report;
     fit.disabled = lesson.fitting || !lesson.examples.length;
-    setText(state, lesson.fitting ? "Learning …" : report ? `Learned in ${report.seconds.toFixed(1)} s.` : `Three examples of a label are learned.`);
+    setText(state, lesson.fitting ? "Learning …" : report ? `Learned in ${report.seconds.toFixed(1)} s.` : `It learns by itself, from the third example of a label on.`);
     const facts = [];
     if (report?.judged) facts.push(["Examples right, each judged by the others", `${report.right} of ${report.judged}`]);
     if (report?.false_interval) {

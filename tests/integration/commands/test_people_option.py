@@ -37,6 +37,32 @@ def test_people_are_followed_where_they_cost_nothing_or_were_asked_for(tmp_path,
         assert [one["id"] for one in lines[-1]["people"]] == [1]
 
 
+@pytest.mark.parametrize(
+    ("options", "judged"),
+    [
+        (("-m", "webcam"), True),
+        (("-m", "webcam", "--no-per-person"), False),
+        (("-m", "webcam", "--no-people"), False),
+        (("-m", "fight", "-m", "webcam", "--per-person"), True),
+        (("-m", "fight", "--people"), False),
+    ],
+)
+def test_each_person_is_judged_where_the_model_is_good_at_it_or_it_was_asked_for(tmp_path, options, judged):
+    lines = [line for line in lines_of(tmp_path, *options) if line.get("people")]
+    if judged:
+        says = lines[-1]["people"][0]["says"]
+        assert len(says) == options.count("-m") and set(says[-1]) == {"label", "confidence"}
+        assert all(one is None for one in says[:-1])
+    else:
+        assert not any("says" in one for line in lines for one in line["people"])
+
+
+def test_a_model_of_whole_pictures_says_which_ones_judge_each_person():
+    done = CliRunner().invoke(app, ["run", "synthetic", "-m", "fight", "--per-person", "--no-show"])
+    assert isinstance(done.exception, ModelError)
+    assert "judges whole pictures" in str(done.exception) and "webcam" in str(done.exception)
+
+
 def test_a_model_that_finds_nobody_says_which_ones_do():
     done = CliRunner().invoke(app, ["run", "synthetic", "-m", "synthetic", "--people", "--no-show"])
     assert isinstance(done.exception, ModelError)

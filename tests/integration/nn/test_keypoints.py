@@ -22,9 +22,9 @@ def frames(seed: int, count: int = 6) -> list[Frame]:
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
     torch.manual_seed(1)
-    transform = Transform(width=96, height=64, fit="pad")
+    transform = Transform(width=64, height=64, fit="pad")
     config = ModelConfig(
-        labels=("nothing", "wave"), encoder="person-joints", transform=transform, hidden_size=8
+        labels=("nothing", "wave"), encoder="person-joints", transform=transform, hidden_size=16
     )
     file = tmp_path_factory.mktemp("models") / "joints.safetensors"
     save_model(file, ActionModel(config).eval())

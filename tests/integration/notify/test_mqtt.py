@@ -187,6 +187,26 @@ def test_what_happens_is_told_and_what_is_so_is_retained(tmp_path, house, listen
 
 
 @needs_broker
+def test_an_action_is_on_as_long_as_anybody_does_it(tmp_path, house, listen):
+    port = free_port()
+    with broker(tmp_path, port):
+        one = house(port)
+        one.mqtt.camera("door", ["wave"], "webcam")
+        ear = listen(port)
+        of_person = {"box": (0.1, 0.2, 0.9, 0.4), "keypoints": np.full((17, 3), 0.5, np.float32)}
+        for number in (1, 2):
+            one.happen(replace(ActionStarted("wave", float(number), 0.8, person=number), **of_person))
+        one.happen(ActionEnded("wave", 3.0, 1.0, 0.9, person=1))
+        ear.wait(lambda: len(ear.events()) == 3)
+        assert ear.so["streamrec/door/wave"] == "ON"
+        data = [event["data"] for event in ear.events()]
+        assert [(one["person"], one["ended"] is None) for one in data] == [(1, True), (2, True), (1, False)]
+        assert data[0]["box"] == [0.1, 0.2, 0.9, 0.4] and data[0]["keypoints"] == [[0.5] * 3] * 17
+        one.happen(ActionEnded("wave", 4.0, 2.0, 0.9, person=2))
+        ear.wait(lambda: ear.so.get("streamrec/door/wave") == "OFF")
+
+
+@needs_broker
 def test_home_assistant_finds_a_device_with_its_sensors(tmp_path, house, listen):
     port = free_port()
     with broker(tmp_path, port):

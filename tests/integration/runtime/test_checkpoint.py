@@ -27,24 +27,25 @@ def test_a_file_is_a_whole_model(tiny_file, tiny_model):
 
 
 def test_a_trunk_that_rests_is_stored_in_half_and_read_whole(tmp_path):
-    config = ModelConfig(labels=("a", "b"), encoder="joint", transform=Transform(height=64, width=64))
+    size = Transform(height=64, width=64)
+    config = ModelConfig(labels=("a", "b"), encoder="person-joints", transform=size, hidden_size=16)
     torch.manual_seed(0)
     model = ActionModel(config).eval()
-    save_model(tmp_path / "joint.safetensors", model)
-    with safe_open(tmp_path / "joint.safetensors", framework="numpy") as file:
+    save_model(tmp_path / "person.safetensors", model)
+    with safe_open(tmp_path / "person.safetensors", framework="numpy") as file:
         kinds = {name: file.get_tensor(name).dtype for name in file.keys()}  # noqa: SIM118
     trunk = [
         name for name, value in model.state_dict().items() if name.startswith(BACKBONE) and value.dim() > 1
     ]
     assert {name for name, kind in kinds.items() if kind == np.float16} == set(trunk)
     stored = sum(value.numel() * 4 for value in model.state_dict().values())
-    assert (tmp_path / "joint.safetensors").stat().st_size < 0.6 * stored
-    again = load_model(tmp_path / "joint.safetensors")
+    assert (tmp_path / "person.safetensors").stat().st_size < 0.6 * stored
+    again = load_model(tmp_path / "person.safetensors")
     for name, value in model.state_dict().items():
         found = again.state_dict()[name]
         assert found.dtype == value.dtype
         assert torch.equal(found, value.half().float() if name in trunk else value)
-    assert {w.dtype for w in read_checkpoint(tmp_path / "joint.safetensors").weights.values()} <= {
+    assert {w.dtype for w in read_checkpoint(tmp_path / "person.safetensors").weights.values()} <= {
         np.dtype(np.float32), np.dtype(np.int64)
     }  # fmt: skip
     save_model(tmp_path / "again.safetensors", again)  # nothing more is lost
@@ -54,7 +55,7 @@ def test_a_trunk_that_rests_is_stored_in_half_and_read_whole(tmp_path):
     picture = Frame(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8), 0, 0.0)
     said = []
     for engine in ("onnx", "torch"):
-        recognizer = Recognizer.load(tmp_path / "joint.safetensors", engine=engine, device="cpu")
+        recognizer = Recognizer.load(tmp_path / "person.safetensors", engine=engine, device="cpu")
         said.append(recognizer.step(picture, recognizer.initial_state())[0].probabilities)
     assert np.abs(said[0] - said[1]).max() <= 1e-4
 

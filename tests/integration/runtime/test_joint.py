@@ -33,7 +33,7 @@ from streamrec.runtime.onnx_engine import LARGE, merged_step, step_of
 from tests.helpers.checks import moving
 from tests.helpers.threads import one_thread_a_module  # noqa: F401
 
-LABELS = {"hands": ("idle", "wave", "clap"), "legs": ("idle", "squat"), "falls": ("normal", "fall")}
+LABELS = {"hands": ("idle", "wave", "clap"), "legs": ("idle", "squat", "lunge"), "falls": ("normal", "fall")}
 
 
 def known(seed: int) -> KnownPictures:
@@ -59,9 +59,11 @@ def files(tmp_path_factory) -> dict[str, Path]:
 
     small = Transform(height=32, width=32)
     for name, labels in LABELS.items():
-        counted = ("squat",) if name == "legs" else ()
-        of = known(1) if name != "hands" else None
-        config = ModelConfig(labels=labels, transform=small, hidden_size=16, counted=counted, known=of)
+        config = ModelConfig(labels=labels, transform=small, hidden_size=16)
+        if name != "hands":
+            config = replace(config, known=known(1))
+        if name == "legs":
+            config = replace(config, counted=("squat",), feature_norm=True)
         model = keep(name, config, encoder)
         encoder = model.encoder.state_dict()
     keep("alone", ModelConfig(labels=("a", "b"), transform=small, hidden_size=16))

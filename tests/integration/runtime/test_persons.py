@@ -8,9 +8,13 @@ import pickle
 import numpy as np
 import pytest
 
-from streamrec import Frame, Recognizer, State, open_models, open_source
+from streamrec import ActionEnded, ActionStarted, Frame, Recognizer, State, open_models, open_source
 from streamrec.errors import ModelError, StateError
+from streamrec.events.detector import EventSettings
+from streamrec.pipeline.result_builder import ResultBuilder
+from streamrec.runtime.checkpoint import find_model, read_checkpoint
 from streamrec.runtime.persons import NOBODY
+from streamrec.teach.corrections.learned import softmax
 from tests.helpers.threads import one_thread_a_module  # noqa: F401
 
 
@@ -138,3 +142,71 @@ def test_a_model_of_whole_pictures_says_which_models_can():
             Recognizer.load(name, per_person=True)
     with pytest.raises(ModelError, match="fight and synthetic"):
         open_models(["fight", "synthetic"], per_person=True)
+
+
+def test_what_the_last_layer_reads_of_each_person_is_at_hand(frames):
+    """A change of the last layer is one of the scores of each person too."""
+    both = open_models(["fight", "fall", "webcam"], per_person=True)
+    said, state = run(both, frames[:6])
+    inputs = both.person_inputs(state)
+    assert list(inputs) == [one.id for one in said[-1].people] == [1, 2]
+    assert all(list(own) == ["fall", "webcam"] for own in inputs.values())
+    alone = Recognizer.load("webcam", per_person=True)
+    _, own = run(alone, frames[:6])
+    for number, features in alone.person_inputs(own).items():
+        np.testing.assert_allclose(features["webcam"], inputs[number]["webcam"], atol=1e-4)
+        assert np.abs(features["webcam"] - alone.head_inputs(own)["webcam"]).max() > 0
+    weights = read_checkpoint(find_model("webcam")).weights
+    logits = alone.person_inputs(own)[1]["webcam"] @ weights["head.classifier.weight"].T
+    scores = softmax(logits + weights["head.classifier.bias"])[0]
+    prediction = said[-1].people[0].predictions[2]
+    np.testing.assert_allclose(scores, prediction.probabilities, atol=1e-4)
+    torch = Recognizer.load("fall", engine="torch", per_person=True)
+    _, other = run(torch, frames[:6])
+    for number, features in torch.person_inputs(other).items():
+        np.testing.assert_allclose(features["fall"], inputs[number]["fall"], atol=5e-3)
+
+
+def test_who_may_be_there_is_known_before_they_have_a_number(webcam, frames):
+    said, _ = run(webcam, frames)
+    assert said[0].people == () and len(said[0].possible) >= 2
+    for one in said[-1].people:
+        ymin, xmin, ymax, xmax = one.box
+        assert any(
+            box[0] <= ymin + 1e-3
+            and box[1] <= xmin + 1e-3
+            and box[2] >= ymax - 1e-3
+            and box[3] >= xmax - 1e-3
+            for box in said[-1].possible
+        )
+
+
+def test_a_recording_is_replayed_with_each_person_bit_for_bit(frames, tmp_path):
+    from streamrec.pipeline.flight_recorder import FlightRecorder, replay
+
+    with FlightRecorder(tmp_path) as recorder:
+        recognizer = recorder.recorded(Recognizer.load("webcam", per_person=True))
+        assert recognizer.per_person == ("webcam",)
+        run(recognizer, frames)
+    found = replay(tmp_path)
+    assert found.difference is None and found.frames == len(frames)
+
+
+def test_results_have_events_of_persons(frames):
+    """Low thresholds, so that what is said at all is an event: each is of somebody who is there."""
+    recognizer = Recognizer.load("webcam", per_person=True)
+    quick = EventSettings(enter=0.3, leave=0.2, smoothing=0.0, shortest=0.0)
+    builder = ResultBuilder.of(recognizer, "room", events=quick)
+    state, found = recognizer.initial_state(), []
+    for frame in frames:
+        prediction, state = recognizer.step(frame, state)
+        found += builder.build(frame, prediction, asked=0.0, last=frame is frames[-1]).events
+    of_persons = [event for event in found if event.person is not None]
+    assert {event.person for event in of_persons} == {1, 2}
+    for event in of_persons:
+        assert len(event.box) == 4 and event.keypoints.shape == (17, 3) and event.source == "room"
+    starts = sorted(
+        (e.person, e.label, e.timestamp) for e in found if isinstance(e, ActionStarted) and e.person
+    )
+    ends = sorted((e.person, e.label, e.started) for e in found if isinstance(e, ActionEnded) and e.person)
+    assert starts == ends

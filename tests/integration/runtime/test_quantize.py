@@ -25,8 +25,9 @@ def model(tmp_path_factory) -> Path:
     config = ModelConfig(
         labels=("a", "b"),
         encoder="mobilenet_v3_small",
-        transform=Transform(height=64, width=64),
+        transform=Transform(height=32, width=32),
         hidden_size=16,
+        layers=2,
     )
     path = tmp_path_factory.mktemp("models") / "small.safetensors"
     save_model(path, ActionModel(config).eval())

@@ -230,6 +230,10 @@ def test_what_cannot_be_named_is_said_in_a_sentence(tmp_path):
     with Teacher(None, remember=1.0) as teacher:
         with pytest.raises(TeachError, match="no frame was seen yet"):
             teacher.example("wave")
+        for _ in teacher.results(Clip((0, 0.1))):
+            pass
+        with pytest.raises(TeachError, match="only just begun"):
+            teacher.example("wave")
         for _ in teacher.results(Clip((0, 2.5))):
             pass
         for wrong, words in (

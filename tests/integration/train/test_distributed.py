@@ -154,7 +154,7 @@ def test_two_processes_write_one_model_once(tmp_path):
                 cv2.circle(picture, (24, (10 + 6 * number + speed * n) % 48), 5, (220, 220, 220), -1)
                 writer.write(picture)
             writer.release()
-    small = ("--size", "32x32", "--hidden", "8", "--streams", "4", "--window", "4", "--steps", "3")
+    small = ("--size", "32x32", "--hidden", "16", "--streams", "4", "--window", "4", "--steps", "3")
     done = together("-m", "streamrec", "train", "clips", *small, "--hold-out", "0.5", folder=tmp_path)
     assert done.returncode == 0, done.stderr[-4000:]
     assert done.stderr.count("wrote clips.safetensors") == 1

@@ -62,7 +62,7 @@ def job(data: str | Path, out: Path, **changes) -> TrainJob:
         labels=(),
         transform=Transform(width=32, height=32),
         fps=12.0,
-        hidden_size=8,
+        hidden_size=16,
         dropout=0.0,
         about="Discs that rise, fall or rest.",
     )
@@ -388,6 +388,7 @@ def test_drawn_keypoints_become_a_model_that_runs_on_pictures(folder, tmp_path):
         "hold_out": 0.4,
         "weights": str(backbone),
         "encoder": "person-joints",
+        "fps": 10.0,
         "transform": Transform(width=64, height=64, fit="pad"),
         "stages": "staged",
         "unfreeze": 1.0,

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pickle
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -42,21 +39,3 @@ def nothing_is_left_behind() -> Iterator[None]:
         time.sleep(0.05)
     assert threads() <= before[1]
     assert children() <= before[0]
-
-
-@pytest.fixture(scope="session")
-def once_a_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[], Any]], Any]:
-    """Makes what takes long once, though tests that need it run in several workers; it is pickled for the others."""
-    base = tmp_path_factory.getbasetemp()
-    folder = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-
-    def once(name: str, make: Callable[[], Any]) -> Any:
-        path = folder / f"{name}.pickle"
-        with path.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # let go when it is closed
-            if not path.exists():
-                made = pickle.dumps(make())
-                path.write_bytes(made)
-            return pickle.loads(path.read_bytes())
-
-    return once

@@ -507,6 +507,30 @@ class TestEvents:
             "No clip of this event was kept."
         ).wait_for()
 
+    def test_who_it_was_stands_beside_what_they_did_in_the_colour_of_their_skeleton(
+        self, open_page, look, tmp_path
+    ):
+        def of_person(number: int | None, label: str, started: float) -> Entry:
+            return Entry(
+                id=new_id(started), camera="door", model="m", label=label, started=started,
+                ended=started + 5, confidence=0.8, person=number,
+            )  # fmt: skip
+
+        with History(tmp_path / "events.db") as history:
+            for n, number in enumerate((1, 2, None)):
+                history.add(of_person(number, "wave", time.time() - 60 * (n + 1)))
+            tab = look(open_page("door", history=history).url)
+            wait_for(lambda: tab.locator("button.event").count() == 3)
+            marks = tab.locator("button.event .who")
+            assert marks.all_inner_texts() == ["person 1", "person 2"]
+            colours = [
+                mark.evaluate("e => getComputedStyle(e, '::before').backgroundColor") for mark in marks.all()
+            ]
+            assert len(set(colours)) == 2
+            tab.locator("button.event").nth(1).click()
+            dialog = tab.get_by_role("dialog", name="wave · door")
+            dialog.get_by_text("Person", exact=True).wait_for()
+
     def test_the_api_has_a_page_of_its_own(self, open_page, look):
         tab = look(f"{open_page().url}/api")
         tab.get_by_text("The state of every camera, now.").wait_for()

@@ -78,6 +78,21 @@ def test_the_whole_picture_counts_while_nobody_is_followed():
     assert events == [] and tracker.finish(now) == ()
 
 
+def test_who_is_found_doing_what_the_picture_reports_is_no_further_event():
+    tracker = PersonTracker(0, LABELS, SETTINGS)
+    events, now = play(
+        tracker,
+        (5, frame("wave", {})),
+        (5, frame("wave", {1: "wave"})),
+        (5, frame("rest", {1: "rest"})),
+        (5, frame("rest", {1: "wave"})),
+    )
+    assert [(type(one), one.person) for one in events] == [
+        (ActionStarted, None), (ActionEnded, None), (ActionStarted, 1)
+    ]  # fmt: skip
+    assert [one.person for one in tracker.finish(now)] == [1]
+
+
 def test_with_several_models_those_of_persons_say_who_and_the_others_none():
     trackers = ModelTrackers({"a": EventTracker(LABELS, SETTINGS), "b": PersonTracker(1, LABELS, SETTINGS)})
     one = replace(person(3, "squat"), predictions=(None, said("squat")))

@@ -20,9 +20,10 @@ from streamrec.events.rules import (
     Rule,
     RulesState,
     Watched,
-    carried,
     day_of,
+    joined,
     replay,
+    running,
     step,
 )
 
@@ -340,8 +341,31 @@ class TestThePast:
         one, two = rule("one", lasts=30), rule("two", lasts=60)
         stream = Stream(one, two).run(1).starts("1").run(20)
         other = rule("two", lasts=5)
-        stream.state, stream.rules = carried(stream.state, [one, two], [one, other]), (one, other)
-        assert [report.rule for report in stream.run(20).reports] == ["one"]
+        seen = [Watched(camera="bath", began=-500.0, ended=21.0)]
+        _, ready = replay([other], ["bath"], [event("1", 1.0)], seen)
+        assert [(one.rule, one.rests_on) for one in running([other], ["bath"], ready)] == [("two", ("1",))]
+        stream.state, stream.rules = joined(stream.state, [one], ready), (one, other)
+        stream.run(20).ends("1", 40)
+        assert [(report.rule, report.change.value, report.time) for report in stream.reports] == [
+            ("one", "started", 31.0),
+            ("one", "ended", 41.0),
+            ("two", "ended", 41.0),
+        ]
+
+    def test_what_a_replay_left_goes_on_by_the_live_clocks(self):
+        """The live clocks began later than what the history knows, and saw a gap."""
+        lasting, silent = rule("lasting", lasts=30), rule("silent", Pattern(cameras=("bath",)), absent=105)
+        for new, fires in ((lasting, 980.0), (silent, 956.0)):
+            stream = Stream(rule("one", count=2, within=5), at=900.0).run(20).away(10).run(20)
+            past = [event("9", 950.0)] if new is lasting else []
+            seen = [
+                Watched(camera="bath", began=700.0, ended=750.0),
+                Watched(camera="bath", began=900.0, ended=950.0),
+            ]
+            _, ready = replay([new], ["bath"], past, seen)
+            stream.state, stream.rules = joined(stream.state, stream.rules, ready), (*stream.rules, new)
+            stream.run(200)
+            assert [(r.rule, r.time) for r in stream.reports] == [(new.name, pytest.approx(fires, abs=2.0))]
 
 
 class TestWhichRule:

@@ -7,8 +7,10 @@ import pytest
 from streamrec.outputs.overlay import (
     PALETTE,
     QUIET,
+    Action,
     Trail,
     color_of,
+    doing_of,
     draw,
     draw_heat,
     draw_people,
@@ -79,6 +81,28 @@ def test_people_are_drawn_in_colours_that_last_and_the_rest_stays():
     moved = draw(image, replace(result, people=(person(1, (0.5, 0.5, 0.6, 0.6)), person(3, where))))
     assert (moved == person_color(3)).all(2).sum() > 200
     assert len({person_color(number) for number in range(1, 8)}) == 7
+
+
+def test_what_a_person_does_stands_in_their_tag_while_it_runs():
+    image = np.full((480, 640, 3), 90, np.uint8)
+    trail, one = Trail(), person(3, (0.4, 0.5, 0.9, 0.75))
+    start = ActionStarted("wave", 0.0, 0.9, person=3)
+    result = replace(result_of(image), people=(one,), events=(start,))
+    trail.push(result)
+    assert trail.actions == (Action("wave", 0.0, person=3),)
+    assert doing_of([(3, "wave")]) == {3: "wave"}
+    tag = slice(165, 192)  # above the box
+    plain = (draw_people(image, (one,))[tag] == person_color(3)).all(2).sum()
+    doing = (draw_people(image, (one,), {3: "wave"})[tag] == person_color(3)).all(2).sum()
+    assert doing > 1.3 * plain
+    drawn = draw(image, replace(result, events=()), trail)
+    assert (drawn[tag] == person_color(3)).all(2).sum() == doing
+    ended = (ActionEnded("wave", 0.1, 0.0, 0.9, person=2), ActionEnded("wave", 0.1, 0.0, 0.9, person=3))
+    trail.push(replace(result, events=ended[:1], repeated=True))
+    assert trail.actions[0].ended is None  # somebody else's
+    trail.push(replace(result, events=ended[1:], repeated=True))
+    assert trail.actions[0].ended == 0.1
+    assert (draw(image, replace(result, events=()), trail)[tag] == person_color(3)).all(2).sum() == plain
 
 
 def test_people_alone_are_drawn_over_a_picture_of_any_size():

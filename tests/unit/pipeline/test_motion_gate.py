@@ -107,7 +107,7 @@ def video(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def recognizer() -> Recognizer:
-    return Recognizer.load("fight")
+    return Recognizer.load("synthetic")
 
 
 @pytest.mark.parametrize("size", [None, (80, 64)])

@@ -318,6 +318,16 @@ def test_counting_is_switched_on_for_a_camera_or_for_all(tmp_path):
         read(tmp_path, DOOR + "count = 3\n")
 
 
+def test_persons_are_judged_on_a_camera_as_it_says_and_as_is_best_where_it_says_nothing(tmp_path):
+    assert read(tmp_path, DOOR).cameras[0].per_person is None
+    (door,) = read(tmp_path, "[defaults]\nper_person = true\n" + DOOR + "per_person = false\n").cameras
+    assert door.per_person is False
+    with pytest.raises(SettingsError, match=r"camera 'door': per_person: write true or false, not 'yes'"):
+        read(tmp_path, DOOR + 'per_person = "yes"\n')
+    for privacy in ("blur-people", "blur-others"):
+        assert read(tmp_path, DOOR + f'privacy = "{privacy}"\n').cameras[0].privacy == privacy
+
+
 TILL = '[[camera.zone]]\nname = "till"\ncorners = [[0.1, 0.2], [0.5, 0.2], [0.5, 0.9]]\n'
 SCREEN = '[[camera.zone]]\nname = "screen"\ncorners = [[0, 0], [0.1, 0], [0.1, 0.1]]\nexclude = true\n'
 

@@ -8,11 +8,13 @@ import pytest
 
 from streamrec.errors import SettingsError
 from streamrec.settings.resolve import (
+    Following,
     InForce,
     Running,
     check,
     config_of,
     events_of,
+    follows,
     model_config,
     notes_on,
     resolve,
@@ -53,6 +55,24 @@ def test_the_tuned_file_says_how_its_own_model_runs_and_no_other(tmp_path):
     given = Running(model="fight", engine="onnx", fps=7.0)
     assert resolve(given, Tuned(model="fall")) == Running(model="fall", engine="onnx", fps=7.0)
     assert resolve(given, Tuned()) == given
+
+
+def test_people_are_followed_and_judged_where_that_is_best_or_was_asked_for():
+    both, seen, nobody = Following(people=True, per_person=True), Following(people=True), Following()
+    for models, people, per_person, wanted in (
+        (["webcam"], None, None, both),
+        (["fall"], None, None, both),
+        (["fight"], None, None, nobody),
+        (["fight", "fall"], None, None, both),
+        (["workout"], None, None, seen),
+        (["workout"], None, True, both),
+        (["webcam"], None, False, seen),
+        (["webcam"], False, None, nobody),
+        (["webcam"], False, True, both),
+        (["fight"], True, None, seen),
+        (["synthetic"], None, None, nobody),
+    ):
+        assert follows(models, people, per_person) == wanted, (models, people, per_person)
 
 
 def test_thresholds_are_those_of_the_camera_then_the_defaults_then_the_model(tmp_path):

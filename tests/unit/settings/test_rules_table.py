@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from datetime import time
 
@@ -11,7 +12,8 @@ from streamrec.core.zones import Line
 from streamrec.errors import SettingsError
 from streamrec.events.rules import Kind, Pattern
 from streamrec.settings.cameras_file import WatchFile, read_watchfile
-from streamrec.settings.rules_table import sentence, table_of
+from streamrec.settings.rules_table import RULE_KEYS, sentence, table_of
+from tests.helpers.paths import ROOT
 
 CAMERAS = """
 [[camera]]
@@ -134,6 +136,15 @@ class TestRules:
         rule = "[[rule]]\nname = 'a'\nwhen = 'fall'\nlasts = 5\n"
         with pytest.raises(SettingsError, match="rule 'a': name: it stands there twice"):
             read(tmp_path, CAMERAS + rule + rule)
+
+    def test_the_guides_rules_are_right(self, tmp_path):
+        guide = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
+        (example,) = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)
+        more = "".join(f'[[camera]]\nname = "{name}"\naddress = "2"\n' for name in ("yard", "entrance"))
+        rules = read(tmp_path, CAMERAS + more + example).rules
+        assert sorted(rule.kind for rule in rules) == sorted(Kind)
+        for key in set(RULE_KEYS) - {"name"}:
+            assert f"`{key}" in guide, key
 
 
 LINE = """

@@ -24,4 +24,6 @@ def test_people_are_drawn_over_the_image_at_the_size_that_is_sent():
     assert plain.shape == drawn.shape == (240, 320, 3) and (image == 90).all()
     near = np.abs(drawn.astype(int) - person_color(2)).max(2) < 40
     assert near.sum() > 100 and not near[:70].any()
+    doing = decoded(encode(image, 320, people=(person,), doing={2: "raise both hands"}))
+    assert (np.abs(doing.astype(int) - person_color(2)).max(2) < 40).sum() > near.sum() + 200  # a longer tag
     assert encode(image, 320, people=()) == encode(image, 320) == encode(image, 320, people=None)

@@ -28,7 +28,7 @@ from streamrec.outputs.history.evidence import Evidence
 from streamrec.outputs.history.records import Entry, Kind, new_id
 from streamrec.outputs.history.store import History
 from streamrec.settings.evidence import EvidenceSettings, Privacy
-from streamrec.types import ActionEnded, ActionStarted, Frame, Prediction, Result
+from streamrec.types import ActionEnded, ActionStarted, Frame, Person, Prediction, Result
 from tests.helpers.paths import ROOT
 
 FPS = 10
@@ -328,6 +328,35 @@ class TestPrivacy:
         half[:, : half.shape[1] // 2] = 255  # what is large is still seen
         kept = rooms._small(half, 640, Privacy.blur)
         assert kept[:, : kept.shape[1] // 5].mean() > 180 and kept[:, -kept.shape[1] // 5 :].mean() < 70
+
+    @pytest.mark.parametrize("size", [(640, 480), (1920, 1080)])
+    def test_people_alone_are_blurred_or_all_but_them(self, size):
+        width, height = size
+        stripes = np.where(np.indices((height, width)).sum(0) % 8 < 4, 0, 255)[..., None] * np.ones(3)
+        frame = Frame(stripes.astype(np.uint8), 0, 0.0)
+        box = (0.2, 0.4, 0.8, 0.6)
+        person = Person(1, box, np.zeros((17, 3), np.float32), 0.8)
+        prediction = replace(result_of(0).prediction, possible=(box, (0.5, 0.0, 0.6, 0.05)))
+        result = replace(result_of(0), frame=frame, prediction=prediction, people=(person,))
+
+        def contrast(kept: np.ndarray, ymin: float, xmin: float, ymax: float, xmax: float) -> float:
+            tall, wide = kept.shape[:2]
+            part = kept[round(ymin * tall) : round(ymax * tall), round(xmin * wide) : round(xmax * wide)]
+            return float(part.astype(float).std())
+
+        hidden = rooms._shown(result, 640, Privacy.blur_people)
+        assert contrast(hidden, *box) < 12 and contrast(hidden, 0.16, 0.38, 0.84, 0.62) < 12
+        assert contrast(hidden, 0.5, 0.0, 0.6, 0.05) < 12  # who is not followed yet is hidden as well
+        assert contrast(hidden, 0.0, 0.75, 1.0, 1.0) > 40 and (frame.image == stripes).all()
+        shown = rooms._shown(result, 640, Privacy.blur_others)
+        assert contrast(shown, 0.22, 0.42, 0.78, 0.58) > 40
+        assert contrast(shown, 0.0, 0.7, 1.0, 1.0) < 12 and contrast(shown, 0.0, 0.0, 1.0, 0.3) < 12
+
+    def test_where_nobody_looks_for_people_the_whole_picture_is_blurred(self):
+        result = result_of(0)
+        for privacy in (Privacy.blur_people, Privacy.blur_others):
+            kept = rooms._shown(result, 640, privacy)
+            assert (kept == rooms._small(result.frame.image, 640, Privacy.blur)).all()
 
     def test_another_word_is_refused(self):
         with pytest.raises(SinkError, match="privacy is 'some': write full, blur or none"):
