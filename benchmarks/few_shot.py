@@ -43,7 +43,6 @@ from streamrec.teach.live import FewShotHead
 from streamrec.types import ActionEnded
 
 PARTS = ("gestures", "yoga", "interaction", "gestures-full", "yoga-full", "interaction-full")
-WANTED = 3  # examples a label
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,12 +100,13 @@ class Said:
 class Bench:
     """The data, each clip played once through the encoder, and the models of the full training."""
 
-    def __init__(self, folder: Path, data: Path, seeds: int, quick: int) -> None:
-        self.folder, self.data, self.seeds, self.quick = folder, data, range(seeds), quick
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.folder, self.data, self.quick = options.folder, options.data, options.quick
+        self.seeds, self.wanted = range(options.seeds), options.examples
         self.cache = StatisticsCache(running.Rates.of(teachable_encoder().config))
         self._teacher = Teacher(None, remember=600, threads=1)
         self._clips: dict[Path, Clip] = {}
-        folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
 
     def rows(self, name: str) -> list[dict[str, str]]:
         with (self.data / name / "index.csv").open(newline="", encoding="utf-8") as file:
@@ -325,7 +325,7 @@ def few(
         for label in sorted(labels):
             own = [clip for clip in taught if clip.label == label]
             examples += [
-                own[n].example(label, *part_of(own[n])) for n in random.permutation(len(own))[:WANTED]
+                own[n].example(label, *part_of(own[n])) for n in random.permutation(len(own))[: bench.wanted]
             ]
         head, _ = bench.fit(examples)
         of_parts(bench, name, tested, labels, seed, lambda clip, head=head: bench.said(head, clip))  # type: ignore[misc]
@@ -378,13 +378,14 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, default=Path("data"), help="the folder of the data sets")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--examples", type=int, default=3, help="of a label of yoga and interaction, at most")
     parser.add_argument(
         "--quick", type=int, default=1, metavar="N", help="play only each N-th clip of signing"
     )
     parser.add_argument("--background", type=Path, metavar="FILE", help="make the file of background")
     options = parser.parse_args()
     threads.limit_opencv_threads()
-    bench = Bench(options.folder, options.data, options.seeds, options.quick)
+    bench = Bench(options)
     if options.background:
         background(bench, options.background)
         return

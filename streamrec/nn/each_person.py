@@ -12,6 +12,11 @@ need("torch", extra="train")
 from torch import Tensor, nn  # noqa: E402
 
 
+def whole_picture(model: ActionModel) -> nn.Module | None:
+    """The part of a model whose output an ``EachPerson`` is ``passed``; None: nothing is."""
+    return model.head.statistics.classifier if isinstance(model.head, EnsembleHead) else None
+
+
 class EachPerson(nn.Module):
     """The head of a model on keypoints, its encoder's memory of a body before it.
 
@@ -30,12 +35,6 @@ class EachPerson(nn.Module):
     def _head(self) -> Head:
         head = self.model.head
         return head.recurrent if isinstance(head, EnsembleHead) else head
-
-    @property
-    def whole_picture(self) -> nn.Module | None:
-        """The module whose output is ``passed``; None: nothing is."""
-        head = self.model.head
-        return head.statistics.classifier if isinstance(head, EnsembleHead) else None
 
     def initial_memory(self, people: int = 1) -> Memory:
         """Nothing was seen."""

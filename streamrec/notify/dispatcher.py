@@ -389,7 +389,11 @@ class Dispatcher(Closing):
             return []
         source = result.frame.source
         _, live = self._models.get(source, ("", True))
-        return self._rules.step(result, [one.entry for one in noted], history.seen(source), live=live)
+        try:
+            return self._rules.step(result, [one.entry for one in noted], history.seen(source), live=live)
+        except Exception as error:  # no rule may stop the recognition
+            self.warn(f"rules: {source}: {type(error).__name__}: {error}")
+            return []
 
     def _emit(self, result: Result) -> None:
         """Keep and notify of the events of a result that shows nothing new."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -156,6 +157,8 @@ class RuleRunner:
     def _timed(self, result: Result, seen: float, shift: float) -> _Last:
         """A result with its time: by the source's clock, which is set again where it is far from ours."""
         frame, before = result.frame, self._last.get(result.frame.source)
+        if not math.isfinite(frame.timestamp):
+            return _Last(result, seen, seen, shift)
         zero = seen - frame.timestamp
         if (
             before is not None

@@ -6,6 +6,7 @@ streams: a small CNN is hundreds of kernels of a few microseconds, which take lo
 
 from __future__ import annotations
 
+import copy
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from dataclasses import replace
 import numpy as np
 
 from streamrec.errors import ModelError, need
-from streamrec.nn.each_person import EachPerson
+from streamrec.nn.each_person import EachPerson, whole_picture
 from streamrec.nn.encoders.with_people import WithPeople
 from streamrec.runtime.checkpoint import Checkpoint, build_model
 from streamrec.runtime.engine import Arrays, Engine, PersonHeads
@@ -66,9 +67,9 @@ class TorchEngine(Engine):
             self._model = build_model(checkpoint)
             if people:
                 self._model.encoder = WithPeople(self._model.encoder)
-            self._model = self._model.to(self._device)
             if per_person:
-                self.persons = self._persons = _TorchPersonHeads(EachPerson(self._model), self._device)
+                self.persons = self._persons = _TorchPersonHeads(EachPerson(copy.deepcopy(self._model)))
+            self._model = self._model.to(self._device)
         except (RuntimeError, AssertionError) as error:
             raise ModelError(
                 f"torch cannot use the device {device!r}: {str(error).splitlines()[0]}"
@@ -127,7 +128,7 @@ class TorchEngine(Engine):
     def _passing(self) -> Iterator[list[Tensor]]:
         """What the heads of each person read of the frame besides, once the step is done."""
         found: list[Tensor] = []
-        module = None if self._persons is None else self._persons.module.whole_picture
+        module = None if self._persons is None else whole_picture(self._model)
         if module is None:
             yield found
             return
@@ -157,17 +158,17 @@ class TorchEngine(Engine):
 
 
 class _TorchPersonHeads(PersonHeads):
-    """The keypoint head of a model, eager: a few rows of a small head are not worth recording."""
+    """The keypoint head of a model, on the CPU: a few rows take less there than the launch of its kernels on a GPU."""
 
-    def __init__(self, module: EachPerson, device: torch.device) -> None:
-        self.module, self._device = module, device
+    def __init__(self, module: EachPerson) -> None:
+        self.module = module
         config = module.model.config
         self.judged = (True,)
         self.memory_shapes = tuple(tuple(array.shape[1:]) for array in module.initial_memory())
         heads = len(module.model.initial_state().head)
         self.head_numbers = tuple(range(heads - (len(self.memory_shapes) - 2), heads))
         self.labels, self.phases = len(config.labels), 2 * bool(config.counted)
-        self.passed = int(module.whole_picture is not None)
+        self.passed = int(whole_picture(module.model) is not None)
 
     def step(
         self, people: np.ndarray, elapsed: np.ndarray, memory: Arrays, passed: Arrays
@@ -176,7 +177,7 @@ class _TorchPersonHeads(PersonHeads):
         border = 2 + len(memory)
         try:
             with torch.inference_mode():
-                given = [torch.from_numpy(array).to(self._device) for array in arrays]
+                given = [torch.from_numpy(array) for array in arrays]
                 outputs, after = self.module(*given[:2], tuple(given[2:border]), tuple(given[border:]))
                 logits, phase = self.module.model.split(outputs)
                 found = (torch.softmax(logits, dim=-1), *(() if phase is None else (phase,)), *after)

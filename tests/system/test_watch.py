@@ -709,8 +709,9 @@ def test_what_was_tuned_is_for_cameras_of_its_model(monkeypatch, tmp_path):
     job.load("fall")
     job.load("workout")
     job.load("fall", "workout")
+    judged, followed = {"people": True, "per_person": True}, {"people": True, "per_person": False}
     assert asked == [
-        ("fall", {"engine": "onnx", "device": "auto", "threads": 2, "people": True}),
-        ("workout", {"engine": "torch", "device": "auto", "threads": None, "people": True}),
-        (("fall", "workout"), {"engine": "torch", "device": "auto", "threads": None, "people": True}),
+        ("fall", {"engine": "onnx", "device": "auto", "threads": 2, **judged}),
+        ("workout", {"engine": "torch", "device": "auto", "threads": None, **followed}),
+        (("fall", "workout"), {"engine": "torch", "device": "auto", "threads": None, **judged}),
     ]

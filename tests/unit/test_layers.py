@@ -155,6 +155,7 @@ IMPORTED_IN = {
 GROUND = {"cv2", "numpy"}
 
 
+@functools.cache
 def modules() -> dict[str, ast.Module]:
     """Every module of the package, by its name without the package's."""
     found = {}
@@ -163,9 +164,6 @@ def modules() -> dict[str, ast.Module]:
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
         found[name] = ast.parse(path.read_text(encoding="utf-8"), str(path))
     return found
-
-
-MODULES = modules()
 
 
 @functools.cache
@@ -193,7 +191,7 @@ def own(name: str) -> str | None:
     if name.split(".")[0] != "streamrec":
         return None
     parts = name.split(".")[1:]
-    while parts and ".".join(parts) not in MODULES:
+    while parts and ".".join(parts) not in modules():
         parts.pop()
     return ".".join(parts)
 
@@ -204,7 +202,7 @@ def room(module: str) -> str:
 
 def edges() -> Iterator[tuple[str, str, bool]]:
     """From room to another room, and whether late."""
-    for module, tree in MODULES.items():
+    for module, tree in modules().items():
         for name, late in imports(tree):
             target = own(name)
             if module != DOOR and target is not None and room(target) != room(module):
@@ -212,7 +210,7 @@ def edges() -> Iterator[tuple[str, str, bool]]:
 
 
 def test_every_room_has_a_layer():
-    assert {room(module) for module in MODULES} - {DOOR} == set(LAYER)
+    assert {room(module) for module in modules()} - {DOOR} == set(LAYER)
 
 
 def test_the_top_level_stays_small():
@@ -237,8 +235,8 @@ def test_there_is_no_cycle_of_rooms():
 
 
 def test_there_is_no_cycle_of_modules_not_even_of_late_imports():
-    below: dict[str, set[str]] = {name: set() for name in MODULES}
-    for module, tree in MODULES.items():
+    below: dict[str, set[str]] = {name: set() for name in modules()}
+    for module, tree in modules().items():
         for name, _ in imports(tree):
             target = own(name)
             if module != DOOR and target not in (None, module):
@@ -260,7 +258,7 @@ def test_packages_are_imported_only_where_they_belong():
     import sys
 
     seen: dict[str, set[str]] = {}
-    for module, tree in MODULES.items():
+    for module, tree in modules().items():
         for name, _ in imports(tree):
             package = name.split(".")[0]
             if package != "streamrec" and package not in sys.stdlib_module_names | GROUND:

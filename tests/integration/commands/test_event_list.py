@@ -90,7 +90,7 @@ def test_a_place_without_a_history_is_told(tmp_path):
 
 def test_what_happens_is_followed(folder):
     process = subprocess.Popen(
-        [sys.executable, "-m", "streamrec", "events", "--follow", "--json", "--since", "1s"],
+        [sys.executable, "-m", "streamrec", "events", "--follow", "--json", "--since", "50s"],
         stdout=subprocess.PIPE,
         text=True,
         cwd=folder,
@@ -100,7 +100,7 @@ def test_what_happens_is_followed(folder):
         with History(folder / "kept.db") as history:
             image = numbered(1)[0]
             said = Prediction("", 0.0, image[:0], 0.0)
-            time.sleep(2.0)  # it is looking by now, or will find it
+            time.sleep(1.0)  # it is looking by now, or will find it
             for event in (ActionStarted("wave", 0.0, 0.8), ActionEnded("wave", 1.0, 0.0, 0.9)):
                 history.record(Result(Frame(image, 0, event.timestamp, source="door"), said, (event,)))
                 line = json.loads(process.stdout.readline())

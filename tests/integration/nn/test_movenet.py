@@ -16,7 +16,7 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from streamrec import CNNLSTM, Recognizer, open_source, save_model
+from streamrec import ActionModel, ModelConfig, Recognizer, Transform, open_source, save_model
 from streamrec.errors import ModelError
 from streamrec.nn.encoders import load_weights
 from streamrec.nn.encoders.movenet import KEYPOINTS, MEAN, STD, MoveNet
@@ -162,30 +162,21 @@ def test_the_weights_of_the_public_package_give_the_same(images, published, tmp_
         assert_people_agree(a.people, b.people)
 
 
-class PeopleOnly(torch.nn.Module):
-    """Keypoints as features, and the pyramid's mean so that its weights matter."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.net = MoveNet()
-        with torch.no_grad():
-            for head in (self.net.center, self.net.keypoint, self.net.regression):
-                head.output.weight *= 8
-            self.net.box_size.output.bias += 6
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        pyramid, deepest = self.net.maps(images)
-        return torch.cat(
-            [self.net.people(pyramid).flatten(1), pyramid.mean((2, 3)), deepest.mean((2, 3))], dim=1
-        )
-
-
 def test_people_are_found_by_the_step_graph_of_any_number_of_streams(tmp_path):
     torch.manual_seed(0)
-    model = CNNLSTM(PeopleOnly(), 8, 2, image_size=(64, 96), mean=(0.5,) * 3, std=(0.5,) * 3).eval()
+    size = Transform(width=64, height=64, fit="pad")
+    config = ModelConfig(labels=("a", "b"), encoder="person-joints", transform=size, hidden_size=16)
+    model = ActionModel(config).eval()
+    net = model.encoder.trunk
+    with torch.no_grad():  # or random weights would find nobody
+        for head in (net.center, net.keypoint, net.regression):
+            head.output.weight *= 8
+        net.box_size.output.bias += 6
+        picture = (torch.rand(1, 3, 64, 64) - MEAN[0]) / STD[0]
+        assert float(net.people(net.maps(picture)[0])[0, :, -1].max()) > A_PERSON
     path = Path(tmp_path / "people.safetensors")
     save_model(path, model)
-    onnx_engine, torch_engine = Recognizer.load(path, engine="onnx"), Recognizer(model)
+    onnx_engine, torch_engine = Recognizer.load(path, engine="onnx"), Recognizer.load(path, engine="torch")
     frames = moving(5)
     for streams in (1, 3, 2):
         (one, other) = (

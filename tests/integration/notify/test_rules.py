@@ -6,6 +6,7 @@ import io
 import json
 import time
 from dataclasses import replace
+from datetime import time as clock_time
 
 import numpy as np
 import pytest
@@ -29,7 +30,9 @@ QUIET = Rule(name="nobody moved", when=Pattern(), absent=60.0)
 
 def result_of(camera: str, at: float, *events) -> Result:
     said = Prediction("idle", 0.9, np.array([0.9, 0.1], np.float32), at, ("idle", "fall"))
-    return Result(Frame(np.zeros((8, 8, 3), np.uint8), round(at), at, 0, camera), said, events)
+    return Result(
+        Frame(np.zeros((8, 8, 3), np.uint8), 0 if at != at else round(at), at, 0, camera), said, events
+    )
 
 
 class Watching:
@@ -302,3 +305,15 @@ def test_times_of_a_rules_event_are_on_the_clock_of_the_source(path):
                 found += further.events
         started, ended = found
         assert (started.timestamp, ended.started, ended.timestamp) == (34.0, 34.0, 49.0)
+
+
+def test_neither_a_frame_without_a_time_nor_a_rule_that_fails_stops_the_recognition(path, monkeypatch):
+    daily = Rule(name="daily", when=Pattern(), since=clock_time(8), by=clock_time(9))
+    watching = Watching(path, LIES, daily).run(3)
+    for at in (float("nan"), 9.0, float("nan")):
+        watching.dispatcher.write(result_of("bath", at))
+    assert watching.told == []
+    monkeypatch.setattr(RuleRunner, "step", lambda *_, **__: 1 / 0)
+    watching.run(3)
+    assert watching.told == ["rules: bath: ZeroDivisionError: division by zero"]
+    watching.close()

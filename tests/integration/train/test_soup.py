@@ -96,11 +96,11 @@ def test_a_soup_that_was_stopped_goes_on_bit_for_bit(blobs, begun, tmp_path, ste
 
 @pytest.mark.slow
 def test_a_soup_of_models_that_have_learned_has_learned(blobs, tmp_path):
-    learning = TrainSettings(steps=120, streams=8, window=12, average=0.95)
+    learning = TrainSettings(steps=80, streams=8, window=12, average=0.95)
     learning = replace(learning, augmentation=replace(learning.augmentation, flip=False))
     path = tmp_path / "begun.safetensors"
     save_model(path, fit(blobs, CONFIG, learning))
-    soup = fit_soup(blobs, CONFIG, replace(learning, steps=40, soup=3), weights=str(path))
+    soup = fit_soup(blobs, CONFIG, replace(learning, steps=25, soup=3), weights=str(path))
     others = [blob(direction, seed) for direction in (-1, 1) for seed in range(100, 110)]
     _, at_end = accuracies(play(soup, each) for each in others)
     assert at_end > 0.85
