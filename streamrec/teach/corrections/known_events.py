@@ -1,8 +1,8 @@
 """True events that a model brings along, so that what is learned on a place does not make it forget what it is for.
 
-Of a shipped model there is a file with some of the events that it learned from: their scores, and what its last layer
-read, in the main directions of those events. No picture can be made of them. A model without such a file is held by
-the events that were called right, and by the pull to zero, alone.
+Of a shipped model there is a file with some of the recorded events that it learned from, and some drawn ones: their
+scores, and what its last layer read, in the main directions of those events. No picture can be made of them. A model
+without such a file is held by the events that were called right, and by the pull to zero, alone.
 """
 
 from __future__ import annotations
