@@ -14,7 +14,7 @@ from streamrec.evaluation.reports import truth_of
 from streamrec.nn.config import ModelConfig
 from streamrec.nn.encoders import make_encoder
 from streamrec.nn.model import ActionModel
-from streamrec.nn.transforms import Transform, planar
+from streamrec.nn.transforms import Transform, frames_at_once, planar
 from streamrec.sources.files import FileSource
 from streamrec.sources.health import amiss
 from streamrec.sources.sampling import pace
@@ -75,11 +75,12 @@ def sample_clip(clip: Clip, config: ModelConfig, transform: Transform | None = N
 
 
 @torch.inference_mode()
-def encode_clip(model: ActionModel, clip: SampledClip, *, part: int = 256) -> EncodedClip:
+def encode_clip(model: ActionModel, clip: SampledClip) -> EncodedClip:
     """Run a model on a clip from the initial state: faster than ``results()``, with the same numbers.
 
-    ``part`` frames at a time, the state carried, so that a long clip fits into memory.
+    A part at a time, the state carried, so that a long clip fits into memory.
     """
+    part = frames_at_once(model.config.transform)
     features: list[Tensor] = []
     found: list[Tensor] = []
     hook = model.encoder.register_forward_hook(lambda module, given, out: features.append(_flat(out[0][0])))

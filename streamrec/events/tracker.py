@@ -101,7 +101,7 @@ class PersonTracker:
 
     Each person has an ``EventTracker``, from the frame in which they got their number until they are not waited for any
     more, which ends what runs. While nobody is followed, an event of the whole picture is one, of no person; as long as
-    it runs, somebody who is found doing it is no further event.
+    it runs, the first one who is found doing it is no further event.
     ``model``: its number in ``Person.predictions``; ``given``: what an ``EventTracker`` is given.
     """
 
@@ -168,7 +168,8 @@ class PersonTracker:
         found: list[Event] = []
         for event in events:
             one = person.id, event.label
-            if isinstance(event, ActionStarted) and event.label in self._reported:
+            is_same = event.label in self._reported and all(event.label != label for _, label in self._same)
+            if isinstance(event, ActionStarted) and is_same:
                 self._same.add(one)
             elif isinstance(event, ActionEnded) and one in self._same:
                 self._same.discard(one)

@@ -18,6 +18,7 @@ LARGEST = 4096  # pixels of a side of a model's input
 SIDE = Limits(1, LARGEST, whole=True)
 LARGE = 250_000  # pixels: from there on shrinking by area alone would cost more than a small model
 FITS = ("stretch", "crop", "pad")
+_PIXELS_AT_ONCE = 3_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +120,15 @@ class Transform:
         if not (isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] == 3 and image.size):
             raise PictureError(f"a transform takes a BGR picture (H, W, 3) uint8, not {described(image)}")
         return planar(self.resize(image))
+
+
+def frames_at_once(transform: Transform) -> int:
+    """How many frames of a clip are encoded together: a long one goes in parts, so that it fits into memory.
+
+    >>> frames_at_once(Transform(width=256, height=192))
+    61
+    """
+    return max(1, min(256, _PIXELS_AT_ONCE // (transform.height * transform.width)))
 
 
 def planar(image: np.ndarray) -> np.ndarray:

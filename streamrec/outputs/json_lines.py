@@ -218,7 +218,7 @@ def _event_line(event: Event, source: str) -> dict[str, object]:
     if event.zone:
         line["zone"] = event.zone
     if event.rule:
-        line |= {"rule": event.rule, "rests_on": list(event.rests_on)}
+        line |= {"rule": event.rule, "based_on": list(event.based_on)}
     return line
 
 

@@ -27,7 +27,7 @@ from streamrec.runtime.graph_split import (
 )
 
 Shape = Sequence[int | str | None]
-_FRAMES, _ELAPSED = "pictures", "elapsed"
+_ELAPSED = "elapsed"
 _SCORES = "probabilities"
 _NEXT = ".next"
 _RESHAPING = ("Reshape", "Squeeze", "Unsqueeze")

@@ -23,7 +23,7 @@ from streamrec.runtime.engine import Arrays, Engine, PersonHeads
 from streamrec.runtime.head_inputs import head_inputs
 from streamrec.runtime.load import check_exported, check_options, choose_engine, engine_of
 from streamrec.runtime.people import follow, has_people, no_people, no_persons, people_step, reads_keypoints
-from streamrec.runtime.persons import Judged, initial_persons, judge, judged_by, memory_of_persons, rows_of
+from streamrec.runtime.persons import Judged, judge, judged_by, memory_of_persons, persons_shapes, rows_of
 from streamrec.runtime.recognizer import Layout, Recognizer
 from streamrec.types import Frame, Prediction
 
@@ -236,7 +236,7 @@ class JointRecognizer(Recognizer):
             2 * sum(bool(config.counted) for config in configs),
             (known,) if known else None,
             self._finder is not None,
-            tuple(shape for part in self._judging for shape in initial_persons(_heads(part))),
+            tuple(shape for part in self._judging for shape in persons_shapes(_heads(part))),
         )
 
     @cached_property
@@ -252,7 +252,7 @@ class JointRecognizer(Recognizer):
             models = [(configs[n].labels, bool(configs[n].counted)) for n in part.models]
             for number, own in zip(part.models, judged_by(_heads(part), models, first), strict=True):
                 found[number] = own
-            first += len(initial_persons(_heads(part)))
+            first += len(persons_shapes(_heads(part)))
         return tuple(found)
 
     def head_inputs(self, state: State) -> dict[str, np.ndarray]:
@@ -275,7 +275,7 @@ class JointRecognizer(Recognizer):
             heads = part.engine.persons
             if heads is None:
                 continue
-            count = len(initial_persons(heads))
+            count = len(persons_shapes(heads))
             own = state.persons[first : first + count]
             first += count
             for number, memory in memory_of_persons(heads, state.tracks, own, head):
@@ -352,7 +352,7 @@ class JointRecognizer(Recognizer):
         found: Arrays = ()
         for part, cache in zip(self._parts, caches, strict=True):
             if part.engine.persons is not None:
-                own = len(initial_persons(part.engine.persons))
+                own = len(persons_shapes(part.engine.persons))
                 before = state.persons[len(found) : len(found) + own]
                 found += judge(part.engine.persons, rows, before, elapsed, cache)
         return found

@@ -47,7 +47,7 @@ def rows_of(tracks: Arrays, aspect: float) -> Rows:
     return Rows(stream, row, np.where(new[stream, row], NOBODY, row), people[stream, row])
 
 
-def initial_persons(heads: PersonHeads) -> tuple[tuple[int, ...], ...]:
+def persons_shapes(heads: PersonHeads) -> tuple[tuple[int, ...], ...]:
     """The shapes of one stream's part of ``State.persons``, of one engine's heads: memories, scores, phases."""
     phases = ((ROWS, heads.phases),) if heads.phases else ()
     return (*((ROWS, *shape) for shape in heads.memory_shapes), (ROWS, heads.labels), *phases)

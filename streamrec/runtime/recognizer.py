@@ -30,7 +30,7 @@ from streamrec.runtime.engine import Arrays, Engine
 from streamrec.runtime.head_inputs import head_inputs
 from streamrec.runtime.load import engine_of, make_engine
 from streamrec.runtime.people import follow, initial_tracks, people_in, possible_in
-from streamrec.runtime.persons import Judged, initial_persons, judge, judged_by, memory_of_persons, rows_of
+from streamrec.runtime.persons import Judged, judge, judged_by, memory_of_persons, persons_shapes, rows_of
 from streamrec.sources.sampling import check_fps, is_due
 from streamrec.types import Event, Frame, Person, Prediction, Result
 
@@ -211,7 +211,7 @@ class Recognizer:
             2 if config.counted else 0,
             known,
             engine.finds_people,
-            () if engine.persons is None else initial_persons(engine.persons),
+            () if engine.persons is None else persons_shapes(engine.persons),
         )
 
     @cached_property

@@ -11,15 +11,12 @@ from streamrec.data.clips import NO_LABEL
 from streamrec.data.decode_cache import Recording
 from streamrec.errors import need
 from streamrec.nn.model import ActionModel
-from streamrec.nn.transforms import planar
+from streamrec.nn.transforms import frames_at_once, planar
 from streamrec.sources.sampling import due_frames
 
 need("torch", extra="train")
 
 import torch  # noqa: E402
-
-CHUNK = 256  # frames: a long recording is encoded in parts, so that it fits into memory
-CHUNK_PIXELS = 3_000_000  # of all images of a part
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,8 +56,7 @@ def play(model: ActionModel, recording: Recording) -> Played:
     elapsed = np.diff(recording.timestamps[frames], prepend=-np.inf).astype(np.float32)
     device = model.mean.device
     state, probabilities = model.initial_state(), []
-    size = model.config.transform.height * model.config.transform.width
-    chunk = max(1, min(CHUNK, CHUNK_PIXELS // size))
+    chunk = frames_at_once(model.config.transform)
     for start in range(0, len(frames), chunk):
         part = slice(start, start + chunk)
         pictures = torch.from_numpy(planar(recording.pictures[frames[part]]))[None].to(device)

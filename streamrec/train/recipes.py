@@ -183,7 +183,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                 {
                     **PERSON,
                     "encoder": "person-scene",  # who moves, and how much all do: it carries to other places
-                    "events": EventSettings(enter=0.55, smoothing=0.5, shortest=0.6, merge_gap=1.0),
+                    "events": EventSettings(enter=0.57, smoothing=0.4, shortest=0.6, merge_gap=1.0),
                     "about": "Fight or normal in CCTV footage; trained on 238 clips of 2 s, with exercises and daily "
                     "life as background.",
                 }

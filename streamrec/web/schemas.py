@@ -140,7 +140,9 @@ class EventJson(BaseModel):
     )
     zone: str | None = Field(default=None, description="the zone in which it began")
     rule: str | None = Field(default=None, description="the rule that reports it; null: none does")
-    rests_on: list[str] = Field(default=[], description="of a rule's: the ids of the events that it rests on")
+    based_on: list[str] = Field(
+        default=[], description="of a rule's: the ids of the events that it is based on"
+    )
 
 
 class EventsJson(BaseModel):

@@ -233,13 +233,13 @@ export function showEvent(page, first) {
   const all = () => page.neighbours?.() ?? page.recent.events;
   const place = () => all().findIndex((one) => one.id === event.id);
 
-  /** The events on which a rule's event rests, to be looked at. */
+  /** The events on which a rule's event is based, with links. */
   async function showReasons() {
-    const asked = event.id, ids = event.rests_on ?? [];
+    const asked = event.id, ids = event.based_on ?? [];
     reasons.hidden = ids.length === 0;
     if (reasons.dataset.of === asked || reasons.hidden) return;
     reasons.dataset.of = asked;
-    reasons.replaceChildren(h("span", { class: "soft", text: "Rests on" }));
+    reasons.replaceChildren(h("span", { class: "soft", text: "Based on" }));
     const found = await Promise.all(ids.slice(0, 12).map((id) => ask(`/api/v1/events/${id}`).catch(() => null)));
     if (event.id !== asked) return;
     reasons.append(...found.filter(Boolean).map((one) => h("button", { type: "button", class: "button", text: `${seen(page, one)} · ${one.camera} · ${timeOf(one.started)}`, onclick: () => show(one) })));
@@ -261,7 +261,7 @@ export function showEvent(page, first) {
     after.disabled = !all()[place() - 1];
     save.hidden = !event.clip;
     if (event.clip) save.href = event.clip;
-    if (verdict) verdict.element.hidden = Boolean(event.rule); // it is said of the events that it rests on
+    if (verdict) verdict.element.hidden = Boolean(event.rule); // those that it is based on are corrected
     if (!event.rule) verdict?.show(event);
     showReasons();
     if (same) return;

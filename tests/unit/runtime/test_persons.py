@@ -7,7 +7,7 @@ import numpy as np
 from streamrec.events.people.detections import PERSON, Detections
 from streamrec.events.people.tracker import Tracks, no_tracks, step_tracks
 from streamrec.runtime.engine import Arrays, PersonHeads
-from streamrec.runtime.persons import NOBODY, ROWS, initial_persons, judge, judged_by, rows_of
+from streamrec.runtime.persons import NOBODY, ROWS, judge, judged_by, persons_shapes, rows_of
 
 ASPECT = 4 / 3
 
@@ -39,7 +39,7 @@ def detections(*columns: float) -> Detections:
 def play(*frames: Detections, heads: PersonHeads | None = None):
     """The tracks and the rows' arrays after each of these frames of one stream, a tenth of a second apart."""
     heads = heads or Counting()
-    tracks, persons = no_tracks(), tuple(np.zeros((1, *s), np.float32) for s in initial_persons(heads))
+    tracks, persons = no_tracks(), tuple(np.zeros((1, *s), np.float32) for s in persons_shapes(heads))
     steps = []
     for number, found in enumerate(frames):
         elapsed = 0.1 if number else np.inf
