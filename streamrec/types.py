@@ -134,7 +134,7 @@ class ActionStarted:
     keypoints: np.ndarray | None = field(default=None, compare=False, repr=False)
     zone: str = ""  # the zone in which it began; "": in none, or the source has no zones
     rule: str = ""  # the rule that reports it; "": a model, a line or the counter does
-    rests_on: tuple[str, ...] = ()  # of a rule's: the ids of the events in the history that it rests on
+    based_on: tuple[str, ...] = ()  # of a rule's: the ids of the events in the history that it is based on
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ class ActionEnded:
     keypoints: np.ndarray | None = field(default=None, compare=False, repr=False)
     zone: str = ""  # as ``ActionStarted.zone``
     rule: str = ""  # as ``ActionStarted.rule``
-    rests_on: tuple[str, ...] = ()  # as ``ActionStarted.rests_on``
+    based_on: tuple[str, ...] = ()  # as ``ActionStarted.based_on``
 
     @property
     def duration(self) -> float:

@@ -82,7 +82,7 @@ def carry(
     read = [*(data / one.name / INDEX for one in there), *files.values()]
     keep_inputs({"--json": json_out, "--markdown": markdown, "--log": looks}, read)
     if looks is not None:
-        read_looks(looks)  # what is wrong with it is said now
+        read_looks(looks)  # a mistake in it is reported now
     jobs = jobs_of(recognizers, data, there, settings)
     if not jobs:
         raise DataError(

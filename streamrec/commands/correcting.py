@@ -14,9 +14,9 @@ from streamrec.teach.corrections.store import CorrectionStore
 def open_corrections(
     after: DispatchSettings, log: Callable[[str], object], *, page: bool
 ) -> Corrections | None:
-    """Those of the history, or in memory where there is none; None: nothing was said, and nothing can be.
+    """Those of the history, or in memory where there is none; None: there are none, and none can be made.
 
-    What was said on the page counts without it too.
+    Corrections that were made on the page count without it too.
     """
     folder = after.corrections
     if not page and (folder is None or not folder.exists()):

@@ -24,7 +24,7 @@ _SOME = 50  # events that are listed without --limit and times
 _POLL_SECONDS = 0.5
 _CSV = (
     "id", "camera", "model", "label", "started", "ended", "duration", "confidence", "repetitions", "interrupted",
-    "clip", "thumbnail", "zone", "rule", "rests_on", "person",
+    "clip", "thumbnail", "zone", "rule", "based_on", "person",
 )  # fmt: skip
 
 
@@ -97,7 +97,7 @@ class EventList:
         if self.form == "csv":
             values = entry.to_dict()
             values["interrupted"] = "yes" if entry.interrupted else "no"
-            values["rests_on"] = " ".join(entry.rests_on)
+            values["based_on"] = " ".join(entry.based_on)
             return _csv_line(tuple("" if values[name] is None else str(values[name]) for name in _CSV))
         return line_of(entry)
 

@@ -148,7 +148,7 @@ class Lesson:
 
     def name(self, label: str) -> str:
         """Name a label, new or not: the next countdown is for it. Returns it as it is kept."""
-        with self._said():
+        with self._reporting():
             label = check_label(label)
             self._note_label(label)
             self.label = label
@@ -157,7 +157,7 @@ class Lesson:
 
     def next_label(self) -> None:
         """Choose the label after the chosen one."""
-        with self._said():
+        with self._reporting():
             if not self.labels:
                 raise WrongValue("name a label first")
             at = self.labels.index(self.label) if self.label in self.labels else -1
@@ -165,8 +165,8 @@ class Lesson:
             self._changed()
 
     def example(self, label: str, seconds: float | None = None, at: float | None = None) -> Example:
-        """The last ``seconds`` (or those before ``at``) were the label; what is said now is on the disk."""
-        with self._said():
+        """The last ``seconds`` (or those before ``at``) were the label; afterwards the example is on the disk."""
+        with self._reporting():
             label = check_label(label)
             seconds = self.seconds if seconds is None else seconds
             if not _SHORTEST <= seconds <= 3600:
@@ -184,7 +184,7 @@ class Lesson:
 
     def begin_countdown(self, label: str = "") -> None:
         """Count down, then take the next seconds as an example of the label (or of the chosen one)."""
-        with self._said():
+        with self._reporting():
             label = check_label(label or self.label) if label or self.label else ""
             if not label:
                 raise WrongValue("name a label first")
@@ -196,7 +196,7 @@ class Lesson:
 
     def begin_nothing(self, seconds: float | None = None) -> None:
         """Count down a time in which nothing of what is taught is done."""
-        with self._said():
+        with self._reporting():
             self._need_pictures()
             self._running = _Running(
                 "nothing", "", self.now, self.nothing_seconds if seconds is None else seconds
@@ -205,7 +205,7 @@ class Lesson:
 
     def stop(self) -> None:
         """End what is counted down; of a time of nothing what has passed is used."""
-        with self._said():
+        with self._reporting():
             running, self._running = self._running, None
             if running is not None and running.kind == "nothing":
                 assert self.now is not None
@@ -219,7 +219,7 @@ class Lesson:
 
     def nothing(self, seconds: float | None = None, at: float | None = None) -> None:
         """In the last ``seconds`` nothing of what is taught happened."""
-        with self._said():
+        with self._reporting():
             seconds = self.nothing_seconds if seconds is None else seconds
             if not 1.0 <= seconds <= 3600:
                 raise WrongValue("a time of nothing lasts from 1 s to an hour")
@@ -233,7 +233,7 @@ class Lesson:
 
     def remove(self, id: int) -> None:
         """Remove an example."""
-        with self._said():
+        with self._reporting():
             example = self._example(id)
             self.teacher.remove(id)
             self._undo.append(_Undo(f"removal of example {id}", lambda: self.teacher.restore(id)))
@@ -242,7 +242,7 @@ class Lesson:
 
     def relabel(self, id: int, label: str) -> None:
         """Give an example another label."""
-        with self._said():
+        with self._reporting():
             example, label = self._example(id), check_label(label)
             self.teacher.relabel(id, label)
             self._note_label(label)
@@ -253,7 +253,7 @@ class Lesson:
 
     def undo(self) -> None:
         """Take back the last change."""
-        with self._said():
+        with self._reporting():
             if not self._undo:
                 raise WrongValue("there is nothing to undo")
             last = self._undo.pop()
@@ -293,7 +293,7 @@ class Lesson:
                 self.example(running.label, running.lasts)
             else:
                 self.nothing(running.lasts)
-        except StreamrecError:  # said already
+        except StreamrecError:  # shown already
             pass
         self._changed()
 
@@ -381,12 +381,12 @@ class Lesson:
         self.message = printable(sentence)
         self._log(self.message)
 
-    def _said(self) -> _Said:
-        return _Said(self)
+    def _reporting(self) -> _Reporting:
+        return _Reporting(self)
 
 
-class _Said:
-    """The lesson's lock; a mistake within it is said before it is raised."""
+class _Reporting:
+    """The lesson's lock; a mistake within it is shown before it is raised."""
 
     def __init__(self, lesson: Lesson) -> None:
         self._lesson = lesson
@@ -397,8 +397,8 @@ class _Said:
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         lesson = self._lesson
         try:
-            if isinstance(error, StreamrecError) and not getattr(error, "said", False):
-                error.said = True  # type: ignore[attr-defined]
+            if isinstance(error, StreamrecError) and not getattr(error, "shown", False):
+                error.shown = True  # type: ignore[attr-defined]
                 lesson._say(str(error))
                 lesson.version += 1
         finally:

@@ -71,7 +71,7 @@ class TeachKeys:
 
     def press(self, key: str) -> None:
         """Take a key: a letter, or the name of a key such as "enter"."""
-        with contextlib.suppress(StreamrecError):  # the lesson has said it
+        with contextlib.suppress(StreamrecError):  # the lesson has shown it
             if self.mode is Mode.NAME:
                 self._type(key)
             elif self.mode is Mode.LIST:

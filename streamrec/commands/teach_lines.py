@@ -142,7 +142,7 @@ class Lines:
             if not final and (now is None or (line.at is not None and now < line.at)) and line.what != "quit":
                 return
             self._next = None
-            with contextlib.suppress(StreamrecError):  # the lesson has said it
+            with contextlib.suppress(StreamrecError):  # the lesson has shown it
                 self._take(line)
 
     def _take(self, line: Line) -> None:

@@ -126,7 +126,7 @@ class WatchTerminal(TerminalView):
             table.add_row(
                 Text(printable(camera.name)),
                 state,
-                *_said(shown),
+                *_prediction_of(shown),
                 f"{camera.rate:.1f}",
                 str(camera.counts.dropped.get("overload", 0)),
             )
@@ -147,7 +147,7 @@ class WatchTerminal(TerminalView):
         )
 
 
-def _said(result: Result | None) -> tuple[Text | str, str]:
+def _prediction_of(result: Result | None) -> tuple[Text | str, str]:
     """The label and its probability; of several models all labels, and no number."""
     if result is None:
         return "", ""

@@ -27,16 +27,16 @@ def describe(event: Event) -> str:
     return f"{label} started ({100 * event.confidence:.0f} %)"
 
 
-def describe_label(said: ModelResult) -> str:
-    """What a model says now: its label, how sure it is, and its name where it is one of several.
+def describe_label(result: ModelResult) -> str:
+    """A model's prediction: its label, its probability, and its name where it is one of several.
 
     >>> from streamrec.types import Prediction
     >>> describe_label(ModelResult("fall", Prediction("normal", 0.75, None, 0.0)))
     'fall: normal 75 %'
     """
-    name = f"{said.model}: " if said.model else ""
-    sure = "" if said.unknown else f" {100 * said.prediction.confidence:.0f} %"
-    return printable(f"{name}{said.label}{sure}")
+    name = f"{result.model}: " if result.model else ""
+    sure = "" if result.unknown else f" {100 * result.prediction.confidence:.0f} %"
+    return printable(f"{name}{result.label}{sure}")
 
 
 def describe_health(health: Health) -> str:

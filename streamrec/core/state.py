@@ -27,7 +27,7 @@ class State:
     strangeness: Any = None  # (N,) float32, as Prediction.strangeness; None: not known
     # Who is followed: the arrays of ``events.people.tracker.Tracks``, each (N, ...); (): people were not asked for.
     tracks: tuple[Any, ...] = ()
-    # What is remembered and said of each who is followed: (N, tracks + 1, ...), nobody last; (): not asked for.
+    # Memory and predictions of each person who is followed: (N, tracks + 1, ...), no person last; (): not asked for.
     persons: tuple[Any, ...] = ()
 
     @property

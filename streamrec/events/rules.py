@@ -170,7 +170,7 @@ class Report:
     camera: str
     time: float
     zone: str = ""
-    rests_on: tuple[str, ...] = ()  # ids of events
+    based_on: tuple[str, ...] = ()  # ids of events
 
 
 # -- the states
@@ -261,7 +261,7 @@ def step(
     ...     moment = Moment(camera="bath", time=float(second), changes=(fall,) if second == 0 else ())
     ...     found, state = step([lies], ["bath"], moment, state)
     ...     reports += found
-    >>> [(report.change.value, report.time, report.rests_on) for report in reports]
+    >>> [(report.change.value, report.time, report.based_on) for report in reports]
     [('started', 3.0, ('1',))]
     """
     before = state.clocks.get(moment.camera)
@@ -324,7 +324,7 @@ def _step_lasting(rule: Rule, moment: Moment, clock: _Clock, state: Lasting) -> 
 def _lasts(rule: Rule, event: Happening, at: float) -> Report:
     return Report(
         rule=rule.name, change=Change.started, camera=event.camera, time=at, zone=event.zone,
-        rests_on=(event.id,),
+        based_on=(event.id,),
     )  # fmt: skip
 
 
@@ -365,7 +365,7 @@ def _step_missing(
     if beyond >= -_INSTANT:
         begins = Report(
             rule=rule.name, change=Change.started, camera=camera, time=horizon - beyond,
-            rests_on=(state.last,) if state.last else (),
+            based_on=(state.last,) if state.last else (),
         )  # fmt: skip
         reports.append(begins)
         state = replace(state, reported=True)
@@ -404,7 +404,7 @@ def _step_follows(rule: Rule, then: Pattern, moment: Moment, state: Waiting) -> 
                 one = found[-1]
                 report = Report(
                     rule=rule.name, change=Change.both, camera=event.camera, time=event.started,
-                    zone=event.zone, rests_on=(one.id, event.id),
+                    zone=event.zone, based_on=(one.id, event.id),
                 )  # fmt: skip
                 reports.append(report)
                 first = [other for other in first if other.started > event.started]
@@ -430,7 +430,7 @@ def _step_count(rule: Rule, moment: Moment, state: Waiting) -> tuple[list[Report
         if len(events) >= rule.count:
             report = Report(
                 rule=rule.name, change=Change.both, camera=event.camera, time=event.started, zone=event.zone,
-                rests_on=tuple(one.id for one in events),
+                based_on=tuple(one.id for one in events),
             )  # fmt: skip
             reports.append(report)
             events = []
@@ -514,7 +514,7 @@ def replay(
 
     >>> twice = Rule(name="twice", when=Pattern(), count=2, within=60.0)
     >>> falls = [Happening(id=str(n), camera="bath", label="fall", started=n, ended=n + 1.0) for n in (0.0, 30.0, 99.0)]
-    >>> [report.rests_on for report in replay([twice], ["bath"], falls, [])[0]]
+    >>> [report.based_on for report in replay([twice], ["bath"], falls, [])[0]]
     [('0.0', '30.0')]
     """
     reports: list[Report] = []
@@ -537,11 +537,11 @@ def running(rules: Iterable[Rule], cameras: Sequence[str], state: RulesState) ->
         elif isinstance(own, Missing) and own.reported:
             named = rule.when.cameras or tuple(cameras)
             starts = {named[0]: ("", (own.last,) if own.last else ())} if named else {}
-        for camera, (zone, rests_on) in starts.items():
+        for camera, (zone, based_on) in starts.items():
             clock = state.clocks.get(camera)
             report = Report(
                 rule=rule.name, change=Change.started, camera=camera, time=0.0 if clock is None else clock.time,
-                zone=zone, rests_on=rests_on,
+                zone=zone, based_on=based_on,
             )  # fmt: skip
             found.append(report)
     return found

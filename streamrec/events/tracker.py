@@ -32,7 +32,7 @@ class Tracker(Protocol):
         """Whether the image of this prediction is out of distribution."""
 
     def models(self, prediction: Prediction) -> tuple[ModelResult, ...]:
-        """What each model says; empty where there is one."""
+        """The prediction of each model; empty where there is one."""
 
 
 class EventTracker:
@@ -100,8 +100,8 @@ class PersonTracker:
     """Tracks everybody in one stream for a model that judges each person; their events say who it was.
 
     Each person has an ``EventTracker``, from the frame in which they got their number until they are not waited for any
-    more, which ends what runs. While nobody is followed, an event of the whole picture is one, of no person; as long as
-    it runs, somebody who is found doing it is no further event.
+    more, which ends what runs. While no person is followed, an event of the whole picture is one, of no person; as long
+    as it runs, the first one who is found doing it is no further event.
     ``model``: its number in ``Person.predictions``; ``given``: what an ``EventTracker`` is given.
     """
 
@@ -135,18 +135,18 @@ class PersonTracker:
         self._last = 0.0  # the timestamp before
 
     def step(self, prediction: Prediction, timestamp: float) -> tuple[Event, ...]:
-        """What started or ended with what is said of each person, the ended ones first. ``timestamp``: seconds."""
+        """What started or ended with the predictions of each person, the ended ones first. ``timestamp``: seconds."""
         present = {person.id: person for person in (*(prediction.people or ()), *prediction.missed)}
         events: list[Event] = []
         for number in sorted(self._each.keys() - present.keys()):
             events += self._finished(number, self._last)
         for number, person in present.items():
-            said = person.predictions[self._model] if person.predictions else None
-            if said is None:
+            judged = person.predictions[self._model] if person.predictions else None
+            if judged is None:
                 continue
             tracker = self._each[number][0] if number in self._each else self._make(self._settings)
             self._each[number] = tracker, person
-            events += self._of_person(person, tracker.step(said, timestamp))
+            events += self._of_person(person, tracker.step(judged, timestamp))
         events += self._of_picture(self._whole.step(prediction, timestamp), starts=not present)
         self._last = timestamp
         return in_order(events)
@@ -168,7 +168,8 @@ class PersonTracker:
         found: list[Event] = []
         for event in events:
             one = person.id, event.label
-            if isinstance(event, ActionStarted) and event.label in self._reported:
+            is_same = event.label in self._reported and all(event.label != label for _, label in self._same)
+            if isinstance(event, ActionStarted) and is_same:
                 self._same.add(one)
             elif isinstance(event, ActionEnded) and one in self._same:
                 self._same.discard(one)
@@ -177,7 +178,7 @@ class PersonTracker:
         return found
 
     def _of_picture(self, events: Iterable[Event], *, starts: bool) -> Iterable[Event]:
-        """Of the events of the whole picture those that are reported: what started while there was nobody."""
+        """Of the events of the whole picture those that are reported: what started while there was no person."""
         for event in events:
             if isinstance(event, ActionStarted):
                 if not starts:
@@ -251,7 +252,7 @@ class ModelTrackers:
         return self._first.is_unknown(prediction)
 
     def models(self, prediction: Prediction) -> tuple[ModelResult, ...]:
-        """What each model says."""
+        """The prediction of each model."""
         return tuple(
             ModelResult(
                 name,

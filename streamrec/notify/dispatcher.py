@@ -102,7 +102,7 @@ class DispatchSettings:
 
     @property
     def corrections(self) -> Path | None:
-        """The folder of what is said of the events; None: there is no history, and it is kept in memory."""
+        """The folder of the corrections; None: there is no history, and they are kept in memory."""
         return None if self.history is None else folder_beside(path_of(str(self.history.file)))
 
     @property
@@ -306,7 +306,7 @@ class Dispatcher(Closing):
         self._register(name)
 
     def _register(self, name: str) -> None:
-        """Tell the receivers what a camera may report."""
+        """Announce to the receivers what a camera may report."""
         model, actions = self._actions[name]
         cameras = () if self._rules is None else self._rules.cameras
         rules = () if self._rules is None else self._rules.rules

@@ -207,7 +207,7 @@ class RuleRunner:
             return (_ended(started, max(0.0, report.time - began)),)
         started = ActionStarted(
             report.rule, now, _SURE, report.camera, zone=report.zone, rule=report.rule,
-            rests_on=report.rests_on,
+            based_on=report.based_on,
         )  # fmt: skip
         if report.change is Change.started:
             self._running[key] = started, report.time
@@ -218,5 +218,5 @@ class RuleRunner:
 def _ended(started: ActionStarted, lasted: float) -> ActionEnded:
     return ActionEnded(
         started.label, started.timestamp + lasted, started.timestamp, started.confidence, started.source,
-        zone=started.zone, rule=started.rule, rests_on=started.rests_on,
+        zone=started.zone, rule=started.rule, based_on=started.based_on,
     )  # fmt: skip

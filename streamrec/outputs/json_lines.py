@@ -85,10 +85,10 @@ class JsonLines(Sink):
 
     def write(self, result: Result) -> None:
         """Write the prediction of each model, unless the result only repeats the last one, and the events."""
-        said = result.each if self._predictions and not result.repeated else ()
+        each = result.each if self._predictions and not result.repeated else ()
         people = None if result.people is None else [_person(one) for one in result.people]
         # People are the frame's, not a model's: they stand in the first of its lines.
-        lines = [_prediction_line(result, one, None if n else people) for n, one in enumerate(said)]
+        lines = [_prediction_line(result, one, None if n else people) for n, one in enumerate(each)]
         self._write(lines + [_event_line(event, result.frame.source) for event in result.events])
 
     def write_event(self, source: str, event: Event) -> None:
@@ -142,7 +142,7 @@ def _person(person: Person) -> dict[str, object]:
         "score": _number(person.score, 3),
         "box": _box(person.box),
         "keypoints": _keypoints(person.keypoints),
-        **({"says": [_said(one) for one in person.predictions]} if person.predictions else {}),
+        **({"predictions": [_short(one) for one in person.predictions]} if person.predictions else {}),
     }
 
 
@@ -154,21 +154,21 @@ def _keypoints(keypoints: np.ndarray) -> list[list[float | None]]:
     return [[_number(y, 4), _number(x, 4), _number(score, 2)] for y, x, score in keypoints]
 
 
-def _said(prediction: Prediction | None) -> dict[str, object] | None:
+def _short(prediction: Prediction | None) -> dict[str, object] | None:
     if prediction is None:
         return None
     return {"label": prediction.label, "confidence": _number(prediction.confidence, 4)}
 
 
 def _prediction_line(
-    result: Result, said: ModelResult, people: list[dict[str, object]] | None
+    result: Result, one: ModelResult, people: list[dict[str, object]] | None
 ) -> dict[str, object]:
-    frame, prediction = result.frame, said.prediction
+    frame, prediction = result.frame, one.prediction
     return {
         "type": "prediction",
         "version": 1,
         "source": frame.source,
-        **({"model": said.model} if said.model else {}),
+        **({"model": one.model} if one.model else {}),
         "index": int(frame.index),
         "timestamp": _number(frame.timestamp, 6),
         "segment": int(frame.segment),
@@ -181,16 +181,16 @@ def _prediction_line(
         "latency": _number(result.latency, 4),
         "dropped": int(result.dropped),
         **({} if result.still is None else {"still": int(result.still)}),
-        **({} if said.repetitions is None else {"repetitions": int(said.repetitions)}),
+        **({} if one.repetitions is None else {"repetitions": int(one.repetitions)}),
         **({} if result.count is None else {"count": int(result.count)}),
         **({} if result.period is None else {"period": _number(result.period, 3)}),
-        **({} if prediction.strangeness is None else _strangeness(said, prediction.strangeness)),
+        **({} if prediction.strangeness is None else _strangeness(one, prediction.strangeness)),
         **({} if people is None else {"people": people}),
     }
 
 
-def _strangeness(said: ModelResult, value: float) -> dict[str, object]:
-    return {"strangeness": _number(value, 3), "unknown": said.unknown}
+def _strangeness(one: ModelResult, value: float) -> dict[str, object]:
+    return {"strangeness": _number(value, 3), "unknown": one.unknown}
 
 
 def _event_line(event: Event, source: str) -> dict[str, object]:
@@ -218,7 +218,7 @@ def _event_line(event: Event, source: str) -> dict[str, object]:
     if event.zone:
         line["zone"] = event.zone
     if event.rule:
-        line |= {"rule": event.rule, "rests_on": list(event.rests_on)}
+        line |= {"rule": event.rule, "based_on": list(event.based_on)}
     return line
 
 

@@ -123,14 +123,14 @@ class Trail:
                 self._arrivals.popleft()
         self._follow_events(result)
 
-    def _remember(self, moments: deque[Moment], frame: Frame, said: ModelResult) -> None:
-        labels = said.prediction.labels
+    def _remember(self, moments: deque[Moment], frame: Frame, shown: ModelResult) -> None:
+        labels = shown.prediction.labels
         moments.append(
             Moment(
                 frame.timestamp,
-                _index_of(said.label, labels),
-                said.label,
-                0.0 if said.unknown else said.prediction.confidence,
+                _index_of(shown.label, labels),
+                shown.label,
+                0.0 if shown.unknown else shown.prediction.confidence,
                 frame.truth,
                 -1 if frame.truth is None else _index_of(frame.truth, labels),
             )
@@ -341,19 +341,19 @@ def _draw_labels(out: np.ndarray, result: Result, unit: float) -> int:
     return bottom
 
 
-def _draw_label(out: np.ndarray, said: ModelResult, unit: float, y0: int, room: int) -> int:
+def _draw_label(out: np.ndarray, shown: ModelResult, unit: float, y0: int, room: int) -> int:
     """The panel of a model: the label, its probability, and the next likeliest. Returns where it ends.
 
     An unknown frame is labelled so, and the likeliest labels stand below. ``y0``: its top; ``room``: what it may take.
     """
     width = out.shape[1]
-    prediction = said.prediction
+    prediction = shown.prediction
     margin, pad = round(10 * unit), round(12 * unit)
     panel_width = _label_width(width, unit)
     big, small = max(8, round(15 * unit)), max(6, round(8.6 * unit))
     bar, row = max(2, round(4 * unit)), max(small * 2, round(25 * unit))
 
-    others = _others(prediction.labels, said.label, prediction.probabilities)
+    others = _others(prediction.labels, shown.label, prediction.probabilities)
     head = pad + big + round(9 * unit) + bar
     room -= margin + head + pad
     others = others[: max(0, min(len(others), room // row))]
@@ -362,17 +362,17 @@ def _draw_label(out: np.ndarray, said: ModelResult, unit: float, y0: int, room: 
     _panel(out, x0, y0, panel_width, panel_height, unit)
 
     left, right = x0 + pad, x0 + panel_width - pad
-    percent = "" if said.unknown else _percent(prediction.confidence)
+    percent = "" if shown.unknown else _percent(prediction.confidence)
     percent_cap = round(big * 0.8)
     percent_width = _width_of(percent, percent_cap, False)
     base = y0 + pad + big
     _write(out, percent, right - percent_width, base, percent_cap, WHITE)
-    called = _named(said.model, said.label)
+    called = _named(shown.model, shown.label)
     name, cap = _fit(called, right - left - percent_width - pad // 2, big, True)
     _write(out, name, left, base, cap, WHITE, bold=True)
     y = base + round(9 * unit)
-    color = color_of(_index_of(said.label, prediction.labels), said.label)
-    _bar(out, left, y, right - left, bar, 0.0 if said.unknown else prediction.confidence, color)
+    color = color_of(_index_of(shown.label, prediction.labels), shown.label)
+    _bar(out, left, y, right - left, bar, 0.0 if shown.unknown else prediction.confidence, color)
 
     y += bar
     for index, label, probability in others:

@@ -363,7 +363,7 @@ class Recognizer:
         return Prediction.of(state.probabilities[0], float(state.clock[0]), self.labels, phase, strangeness)
 
     def _with_people(self, prediction: Prediction, state: State, frame: Frame) -> Prediction:
-        """The prediction with who was found by the last step, in parts of this frame; as it is where nobody asked."""
+        """The prediction with the people whom the last step found, in parts of this frame, where they are followed."""
         if not state.tracks:
             return prediction
         seen: list[Person] = []
@@ -372,11 +372,11 @@ class Recognizer:
         judging = any(self._judged)
         for slot, found, person in people_in(state.tracks, self._people_transform, *frame.image.shape[:2]):
             if judging:
-                said = tuple(
+                predictions = tuple(
                     None if own is None else own.prediction(state.persons, slot, clock)
                     for own in self._judged
                 )
-                person = replace(person, predictions=said)
+                person = replace(person, predictions=predictions)
             if found:
                 seen.append(person)
             elif judging:

@@ -14,7 +14,7 @@ WEBCAM_MODEL = "webcam"
 def default_model(source: str) -> str:
     """The model for a source: a webcam's own, else the general one.
 
-    Raises ``SettingsError`` for the address of a camera: what it is to watch for has to be said, since a camera over
+    Raises ``SettingsError`` for the address of a camera: what it is to watch for has to be given, since a camera over
     a street and one in a bedroom want different models.
 
     >>> default_model("0"), default_model("party.mp4")

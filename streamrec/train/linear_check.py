@@ -53,7 +53,7 @@ def judged(
     whole = replace(settings, onset=0.0, longest=float("inf"))
     found = [next(iter(learned_of(model, each, features, whole, views=1))) for each in chosen]
     truths: list[int] = []
-    said: list[int] = []
+    predicted: list[int] = []
     for fold in sorted(set(folds)):
         taught = [each.every(EVERY) for each, own in zip(found, folds, strict=True) if own != fold]
         weight, bias = classifier_of(model, taught, (), settings)
@@ -62,11 +62,11 @@ def judged(
             ends = _ends(each)
             ends = ends[np.isin(each.targets[ends], known)]
             truths += each.targets[ends].tolist()
-            said += (each.statistics[ends] @ weight.numpy().T + bias.numpy()).argmax(1).tolist()
+            predicted += (each.statistics[ends] @ weight.numpy().T + bias.numpy()).argmax(1).tolist()
     labels, which = np.unique(truths, return_inverse=True)
     if len(labels) < 2:
         return None
-    right = np.bincount(which, weights=np.equal(truths, said)) / np.bincount(which)
+    right = np.bincount(which, weights=np.equal(truths, predicted)) / np.bincount(which)
     return Judged(float(right.mean()), 1.0 / len(labels))
 
 

@@ -329,7 +329,7 @@ def choose_recipe(clips: Sequence[Clip], given: Mapping[str, Any] = MappingProxy
 def _knows_people(given: Mapping[str, Any]) -> bool:
     """Whether the weights, given or the recipe's, are those of a model with a person backbone."""
     weights = given.get("weights") or PERSON_WEIGHTS
-    with suppress(ModelError):  # what it is, or that there is none, is said where it is read
+    with suppress(ModelError):  # what it is, or that there is none, is reported where it is read
         encoder = "" if weights == "imagenet" else read_checkpoint(find_model(weights)).config.encoder
         return encoder in ON_PEOPLE
     return False

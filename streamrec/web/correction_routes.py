@@ -31,8 +31,8 @@ _NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Errors}}
 _REFUSED: dict[int | str, dict[str, Any]] = {**_NOT_FOUND, 422: {"model": Errors}}
 
 
-class SayOfEvent(BaseModel):
-    """What a person says of an event."""
+class NewCorrection(BaseModel):
+    """A verdict on an event."""
 
     event: str = Field(max_length=64, description="its id")
     verdict: Literal["right", "wrong", "other"] = Field(
@@ -41,7 +41,7 @@ class SayOfEvent(BaseModel):
     truth: str = Field(default="", max_length=LONGEST_LABEL, description="what it was, where that is other")
 
 
-class SayMissed(BaseModel):
+class MissedAction(BaseModel):
     """An action of which there was no event."""
 
     camera: str = Field(max_length=_LONG)
@@ -58,7 +58,7 @@ class LearnFrom(BaseModel):
 
 
 class CorrectionJson(BaseModel):
-    """One thing that was said."""
+    """One correction."""
 
     id: str
     made: datetime
@@ -74,7 +74,7 @@ class CorrectionJson(BaseModel):
 
 
 class MovedJson(BaseModel):
-    """A threshold that what was said has moved."""
+    """A threshold that corrections have moved."""
 
     camera: str
     model: str
@@ -114,7 +114,7 @@ class ModelCorrectionsJson(BaseModel):
 
 
 class CorrectionsJson(BaseModel):
-    """All that was said, and what followed."""
+    """All corrections, and what followed."""
 
     version: int
     kept: bool = Field(description="whether it outlives a restart")
@@ -124,7 +124,7 @@ class CorrectionsJson(BaseModel):
 
 
 def correction_routes(live: LiveState, corrections: Corrections) -> APIRouter:
-    """Saying, taking back, learning, unlearning."""
+    """Correcting, taking back, learning, unlearning."""
     router = APIRouter(tags=["corrections"])
 
     def now() -> dict[str, Any]:
@@ -132,12 +132,12 @@ def correction_routes(live: LiveState, corrections: Corrections) -> APIRouter:
 
     @router.get("/api/v1/corrections", response_model=CorrectionsJson)
     async def corrections_now() -> Any:
-        """What was said of events, the thresholds that it moved, and what was learned."""
+        """Corrections, the thresholds that they moved, and what was learned."""
         return await _run(live, now)
 
     @router.post("/api/v1/corrections", response_model=CorrectionsJson, responses=_REFUSED)
-    async def say(given: Annotated[SayOfEvent, Body()]) -> Any:
-        """Say of an event that it is right, wrong, or something else. The thresholds of its camera move at once."""
+    async def correct(given: Annotated[NewCorrection, Body()]) -> Any:
+        """Correct an event: it is right, wrong, or something else. The thresholds of its camera move at once."""
 
         def work() -> Any:
             entry = live.history.get(given.event)
@@ -150,8 +150,8 @@ def correction_routes(live: LiveState, corrections: Corrections) -> APIRouter:
         return await _run(live, work)
 
     @router.post("/api/v1/corrections/missed", response_model=CorrectionsJson, responses=_REFUSED)
-    async def say_missed(given: Annotated[SayMissed, Body()]) -> Any:
-        """Say that there was an action, and no event of it."""
+    async def add_missed(given: Annotated[MissedAction, Body()]) -> Any:
+        """Report an action of which there was no event."""
 
         def work() -> Any:
             started, ended = (_seconds(when) for when in (given.started, given.ended))
@@ -162,13 +162,13 @@ def correction_routes(live: LiveState, corrections: Corrections) -> APIRouter:
 
     @router.delete("/api/v1/corrections/{id}", response_model=CorrectionsJson, responses=_NOT_FOUND)
     async def undo(id: _ID) -> Any:
-        """Take back what was said. The thresholds move back."""
+        """Take a correction back. The thresholds move back."""
 
         def work() -> Any:
-            said = corrections.undo(id)
-            if said is None:
+            correction = corrections.undo(id)
+            if correction is None:
                 raise Refused(404, "not_found", "there is no such correction")
-            entry = live.history.get(said.event) if said.event else None
+            entry = live.history.get(correction.event) if correction.event else None
             if entry is not None:
                 live.changed(entry)
             return now()
@@ -184,7 +184,7 @@ def _add_learning(router: APIRouter, live: LiveState, corrections: Corrections) 
 
     @router.post("/api/v1/corrections/learn", response_model=CorrectionsJson, responses=_REFUSED)
     async def learn(given: Annotated[LearnFrom, Body()]) -> Any:
-        """Learn from what was said of a model's events; the cameras use it from their next frame on."""
+        """Learn from the corrections of a model's events; the cameras use it from their next frame on."""
         if learning.locked():
             raise Refused(429, "too_often", "it is learning: wait a moment")
 
@@ -218,8 +218,8 @@ def _model(corrections: Corrections, model: str) -> str:
 
 def _all(corrections: Corrections) -> dict[str, Any]:
     """The answer of every route here."""
-    said = {model: corrections.said_of(model) for model in corrections.models}
-    learnable = {one.correction.id for each in said.values() for one in each}
+    examples = {model: corrections.said_of(model) for model in corrections.models}
+    learnable = {one.correction.id for each in examples.values() for one in each}
     return {
         "version": _VERSION,
         "kept": corrections.store.folder is not None,
@@ -228,20 +228,20 @@ def _all(corrections: Corrections) -> dict[str, Any]:
             {"camera": one.camera, "model": one.model, "label": one.label, "own": one.own, "now": one.now}
             for one in corrections.thresholds
         ],
-        "models": [_of_model(corrections, model, len(each)) for model, each in said.items()],
+        "models": [_of_model(corrections, model, len(each)) for model, each in examples.items()],
     }
 
 
 def _of_model(corrections: Corrections, model: str, learnable: int) -> dict[str, Any]:
     change = corrections.change(model)
     learned = () if change is None else change.learned_from
-    said = {one.correction.id for one in corrections.said_of(model)}
+    usable = {one.correction.id for one in corrections.said_of(model)}
     return {
         "model": model,
         "labels": corrections.actions(model),
         "learnable": learnable,
         "needed": LEAST,
-        "new": len(said - set(learned)),
+        "new": len(usable - set(learned)),
         "learned": None if change is None else change.outcome,
         "former": max(0, corrections.store.depth(model) - 1),
     }

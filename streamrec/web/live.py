@@ -62,18 +62,18 @@ def _shown(name: str) -> str:
     return name.encode("utf-8", "replace").decode()
 
 
-def event_json(entry: Entry, said: Correction | None = None) -> dict[str, Any]:
+def event_json(entry: Entry, correction: Correction | None = None) -> dict[str, Any]:
     """An event as the API returns it: ``Entry.to_dict`` with URLs of the page in place of paths on this machine, and
-    what was said of it."""
+    its correction."""
     event = entry.to_dict()
     event["clip"] = f"/api/v1/events/{entry.id}/clip" if entry.clip else None
     event["thumbnail"] = f"/api/v1/events/{entry.id}/thumbnail" if entry.thumbnail else None
-    event["said"] = (
-        None
-        if said is None
-        else {"id": said.id, "verdict": str(said.verdict), "truth": said.truth, "made": iso(said.made)}
-    )
+    event["correction"] = None if correction is None else _correction_json(correction)
     return event
+
+
+def _correction_json(one: Correction) -> dict[str, Any]:
+    return {"id": one.id, "verdict": str(one.verdict), "truth": one.truth, "made": iso(one.made)}
 
 
 class _CameraState:
@@ -101,7 +101,7 @@ class LiveState(Sink):
         clock: Callable[[], float] = time.time,
         corrections: Corrections | None = None,
     ) -> None:
-        self.corrections = corrections  # None: nothing can be said of events
+        self.corrections = corrections  # None: events cannot be corrected
         self.reload = threading.Event()  # set when the page has written cameras.toml
         self.secrets: tuple[str, ...] = ()  # never shown
         self.on_change: Callable[[], None] = lambda: None  # called after each frame; must not wait
@@ -239,22 +239,22 @@ class LiveState(Sink):
             times, segments, scores = found.get()
             return found.labels, times, segments, scores
 
-    def events_said(self, said: str | None) -> tuple[list[str] | None, list[str]]:
-        """The events of which this was said, None for all; and those that are left out."""
-        if said is None:
+    def events_with(self, verdict: str | None) -> tuple[list[str] | None, list[str]]:
+        """The events with this verdict, None for all; and those that are left out."""
+        if verdict is None:
             return None, []
         active = () if self.corrections is None else self.corrections.store.active
-        ids = [one.event for one in active if one.event and said in (one.verdict, "any", "nothing")]
-        return (None, ids) if said == "nothing" else (ids, [])
+        ids = [one.event for one in active if one.event and verdict in (one.verdict, "any", "none")]
+        return (None, ids) if verdict == "none" else (ids, [])
 
     def changed(self, entry: Entry) -> None:
-        """Something was said of an event: the page shows it at once."""
+        """An event was corrected: the page shows it at once."""
         self.on_event(entry)
 
     def event(self, entry: Entry) -> dict[str, Any]:
-        """An event as the API returns it, with what was said of it."""
-        said = None if self.corrections is None else self.corrections.store.of_event(entry.id)
-        return event_json(entry, said)
+        """An event as the API returns it, with its correction."""
+        correction = None if self.corrections is None else self.corrections.store.of_event(entry.id)
+        return event_json(entry, correction)
 
     def cameras(self) -> list[dict[str, Any]]:
         """Every camera's state, as the API returns it."""
@@ -291,7 +291,7 @@ class LiveState(Sink):
                 }
                 for one in running
             ],
-            **_said(None if result is None else result.each[0], live=live),
+            **_prediction_json(None if result is None else result.each[0], live=live),
             "count": result.count if result is not None and live else None,
             "period": _finite(result.period) if result is not None and live and result.period else None,
             "width": None,
@@ -301,7 +301,7 @@ class LiveState(Sink):
             shown["height"], shown["width"] = result.frame.image.shape[:2]
         shown |= places_json(getattr(camera, "places", None) or PlaceSettings())
         if several:
-            shown["models"] = [{"model": one.model, **_said(one, live=live)} for one in several]
+            shown["models"] = [{"model": one.model, **_prediction_json(one, live=live)} for one in several]
         return shown
 
     def hide(self, text: str) -> str:
@@ -334,9 +334,9 @@ def places_json(places: PlaceSettings) -> dict[str, Any]:
     }
 
 
-def _said(one: ModelResult | None, *, live: bool) -> dict[str, Any]:
-    """What a model says now, as the API returns it; None: nothing yet."""
-    said: dict[str, Any] = {
+def _prediction_json(one: ModelResult | None, *, live: bool) -> dict[str, Any]:
+    """A model's newest prediction, as the API returns it; None: there is none yet."""
+    shown: dict[str, Any] = {
         "labels": [] if one is None else list(one.prediction.labels),
         "label": None,
         "confidence": None,
@@ -346,9 +346,9 @@ def _said(one: ModelResult | None, *, live: bool) -> dict[str, Any]:
     }
     if one is not None and live:
         top = [(label, _finite(score)) for label, score in one.prediction.top(5)]
-        said |= {"label": top[0][0], "confidence": top[0][1], "top": top} if top else {}
-        said |= {"unknown": one.unknown, "repetitions": one.repetitions}
-    return said
+        shown |= {"label": top[0][0], "confidence": top[0][1], "top": top} if top else {}
+        shown |= {"unknown": one.unknown, "repetitions": one.repetitions}
+    return shown
 
 
 def _renamed(result: Result, name: str) -> Result:

@@ -332,12 +332,12 @@ def event_routes(context: PageContext) -> APIRouter:
         until: datetime | None = None,
         camera: Annotated[list[str] | None, Query(max_length=100)] = None,
         label: Annotated[list[str] | None, Query(max_length=100)] = None,
-        said: Annotated[Literal["right", "wrong", "other", "any", "nothing"] | None, Query()] = None,
+        verdict: Annotated[Literal["right", "wrong", "other", "any", "none"] | None, Query()] = None,
         after: Annotated[str | None, Query(max_length=64)] = None,
         limit: Annotated[int, Query(ge=1, le=500)] = EVENTS_PER_PAGE,
     ) -> Response:
-        """Events, the newest first, page by page. ``said``: those of which this was said; any, or nothing."""
-        ids, but = live.events_said(said)
+        """Events, the newest first, page by page. ``verdict``: those that were corrected so; any, or none."""
+        ids, but = live.events_with(verdict)
         found = await asyncio.to_thread(
             live.history.query,
             since=_seconds("since", since),

@@ -34,7 +34,7 @@ class Running(BaseModel):
 
 
 class ModelNow(BaseModel):
-    """What one of several models says of a camera, now."""
+    """The newest prediction of one of several models."""
 
     model: str
     labels: list[str]
@@ -106,8 +106,8 @@ class CamerasNow(BaseModel):
     cameras: list[CameraNow]
 
 
-class SaidJson(BaseModel):
-    """What a person said of an event."""
+class EventCorrectionJson(BaseModel):
+    """A person's verdict on an event."""
 
     id: str = Field(description="of the correction")
     verdict: str = Field(description="right, wrong or other")
@@ -130,7 +130,7 @@ class EventJson(BaseModel):
     interrupted: bool = False
     clip: str | None = Field(description="URL of the video, where there is one")
     thumbnail: str | None
-    said: SaidJson | None = Field(default=None, description="null: nothing was said of it")
+    correction: EventCorrectionJson | None = Field(default=None, description="null: it was not corrected")
     person: int | None = Field(default=None, description="who did it; null: it is of the whole picture")
     box: list[float] | None = Field(
         default=None, description="of the person: ymin, xmin, ymax, xmax, in parts"
@@ -140,7 +140,9 @@ class EventJson(BaseModel):
     )
     zone: str | None = Field(default=None, description="the zone in which it began")
     rule: str | None = Field(default=None, description="the rule that reports it; null: none does")
-    rests_on: list[str] = Field(default=[], description="of a rule's: the ids of the events that it rests on")
+    based_on: list[str] = Field(
+        default=[], description="of a rule's: the ids of the events that it is based on"
+    )
 
 
 class EventsJson(BaseModel):
@@ -161,9 +163,7 @@ class SessionJson(BaseModel):
     password: bool = Field(description="whether the page has a log-in")
     editable: bool = Field(description="whether cameras can be changed on the page")
     history: bool = Field(description="whether events survive a restart")
-    corrections: bool = Field(
-        default=False, description="whether it can be said of events that they are right or wrong"
-    )
+    corrections: bool = Field(default=False, description="whether events can be marked right or wrong")
     teaches: bool = Field(default=False, description="whether a lesson runs: `streamrec teach`")
     software: str
 

@@ -227,7 +227,7 @@ class FiredJson(BaseModel):
     zone: str | None
     started: datetime
     ended: datetime | None = Field(description="null: it would run now")
-    rests_on: list[str] = Field(description="the ids of the events that it rests on")
+    based_on: list[str] = Field(description="the ids of the events that it is based on")
 
 
 class CameraSettingsJson(BaseModel):
@@ -370,7 +370,7 @@ def tried(live: LiveState, editor: CamerasEditor, rule: dict[str, Any], hours: f
             "zone": one.zone or None,
             "started": iso(one.started),
             "ended": None if one.ended is None else iso(one.ended),
-            "rests_on": list(one.rests_on),
+            "based_on": list(one.based_on),
         }
         for one in found[:MOST_FIRED]
     ]

@@ -1,4 +1,4 @@
-"""Routes of a lesson: examples of own labels, said on the page while the camera runs."""
+"""Routes of a lesson: examples of own labels, marked on the page while the camera runs."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def test_watch_applies_rules_and_says_what_is_in_vain(folder):
     with History(folder / "events.db", read_only=True) as history:
         (rule,) = history.query(label="moves for long")
         (moving,) = history.query(label="all of it moving")
-        assert rule.rests_on == (moving.id,) == tuple(started["rests_on"])
+        assert rule.based_on == (moving.id,) == tuple(started["based_on"])
         assert rule.started - moving.started == pytest.approx(2.0, abs=0.05)
     printed = streamrec("events", "cameras.toml", at=folder).stdout
     assert "room, all of it  moves for long  rule  " in printed

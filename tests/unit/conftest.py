@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+import torch  # noqa: F401 (it starts a process while it is imported, which no test of this tier may)
 
 SHORT = 0.02  # seconds: a sleep up to here lets another thread run, and is no waiting
 

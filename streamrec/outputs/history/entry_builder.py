@@ -70,7 +70,7 @@ class EntryBuilder:
                 id=new_id(started), camera=camera, model=model, label=event.label, started=started,
                 timestamp=began if math.isfinite(began) else None, confidence=confidence,
                 person=event.person, box=_box(event), keypoints=_keypoints(event), zone=event.zone or None,
-                rule=event.rule or None, rests_on=event.rests_on,
+                rule=event.rule or None, based_on=event.based_on,
             )  # fmt: skip
         if isinstance(event, ActionEnded):
             lasted = event.duration if math.isfinite(event.duration) else 0.0

@@ -33,7 +33,7 @@ class Entry:
     keypoints: tuple[tuple[float, ...], ...] | None = None
     zone: str | None = None  # in which it began; None: in none, or the camera has no zones
     rule: str | None = None  # the rule that reports it; None: a model, a line or the counter does
-    rests_on: tuple[str, ...] = ()  # of a rule's: the ids of the events that it rests on
+    based_on: tuple[str, ...] = ()  # of a rule's: the ids of the events that it is based on
 
     @property
     def duration(self) -> float | None:
@@ -52,7 +52,7 @@ class Entry:
         values["duration"] = None if self.duration is None else round(self.duration, 3)
         values["timestamp"] = None if self.timestamp is None else round(self.timestamp, 6)
         values["confidence"] = round(self.confidence, 4)
-        values["rests_on"] = list(self.rests_on)
+        values["based_on"] = list(self.based_on)
         values["box"] = None if self.box is None else list(self.box)
         values["keypoints"] = None if self.keypoints is None else [list(one) for one in self.keypoints]
         return values

@@ -14,10 +14,10 @@ from streamrec.outputs.history.tables import SOUND
 
 COLUMNS = (
     "id, camera, model, label, started, ended, timestamp, confidence, repetitions, interrupted, "
-    "clip, clip_started, thumbnail, person, box, keypoints, zone, rule, rests_on"
+    "clip, clip_started, thumbnail, person, box, keypoints, zone, rule, based_on"
 )
 
-_LISTS = ("box", "keypoints", "rests_on")  # columns that hold JSON
+_LISTS = ("box", "keypoints", "based_on")  # columns that hold JSON
 
 
 def conditions_of(
@@ -56,7 +56,7 @@ def entry_of(row: tuple[Any, ...]) -> Entry:
     keypoints = [_numbers(one, 3) for one in _listed(values["keypoints"])]
     values |= {
         "interrupted": bool(values["interrupted"]),
-        "rests_on": tuple(id for id in _listed(values["rests_on"]) if isinstance(id, str)),
+        "based_on": tuple(id for id in _listed(values["based_on"]) if isinstance(id, str)),
         "box": _numbers(_listed(values["box"]), 4),
         "keypoints": tuple(keypoints) if len(keypoints) == KEYPOINTS and None not in keypoints else None,
     }

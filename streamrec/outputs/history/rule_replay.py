@@ -19,7 +19,7 @@ class Fired:
     zone: str
     started: float  # seconds since 1970
     ended: float | None  # None: it would run now
-    rests_on: tuple[str, ...]
+    based_on: tuple[str, ...]
 
 
 def happening_of(entry: Entry) -> Happening:
@@ -56,7 +56,7 @@ def fired(
                 one = found[at]
                 found[at] = Fired(
                     rule=one.rule, camera=one.camera, zone=one.zone, started=one.started,
-                    ended=max(one.started, report.time), rests_on=one.rests_on,
+                    ended=max(one.started, report.time), based_on=one.based_on,
                 )  # fmt: skip
             continue
         if report.change is Change.started:
@@ -64,7 +64,7 @@ def fired(
         found.append(
             Fired(
                 rule=report.rule, camera=report.camera, zone=report.zone, started=report.time,
-                ended=report.time if report.change is Change.both else None, rests_on=report.rests_on,
+                ended=report.time if report.change is Change.both else None, based_on=report.based_on,
             )
         )  # fmt: skip
     return found[::-1]

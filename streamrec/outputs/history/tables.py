@@ -40,7 +40,7 @@ _TABLES = {
     keypoints TEXT,             -- JSON
     zone TEXT,
     rule TEXT,                  -- the name of the rule that reports it
-    rests_on TEXT               -- JSON: ids of events
+    based_on TEXT               -- JSON: ids of events
 )""",
     "counter": "CREATE TABLE counter (change INTEGER NOT NULL)",
     "outbox": """CREATE TABLE outbox (
@@ -77,7 +77,7 @@ _LATER = {
     "keypoints": "TEXT",
     "zone": "TEXT",
     "rule": "TEXT",
-    "rests_on": "TEXT",
+    "based_on": "TEXT",
 }
 # Columns that can be added where they are missing, and as what; the others make an event what it is.
 _ADDED = {

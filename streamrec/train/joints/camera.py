@@ -53,7 +53,7 @@ class Camera:
         return (depth > 0.05) & (middle[..., 0] <= tall / 2) & (middle[..., 1] <= wide / 2)
 
 
-def look_at(place: np.ndarray, aim: np.ndarray, roll: float = 0.0) -> np.ndarray:
+def aim_at(place: np.ndarray, aim: np.ndarray, roll: float = 0.0) -> np.ndarray:
     """The axes (3, 3) of a camera that looks from a place at a point, turned about that line by ``roll`` radians."""
     ahead = (aim - place) / np.linalg.norm(aim - place)
     up = np.array((0.0, 1.0, 0.0)) if abs(ahead[1]) < 0.999 else np.array((0.0, 0.0, -1.0))
@@ -94,7 +94,7 @@ def draw_webcam(
     target = np.array((rng.normal(0, 0.07) * away, aim, 0.0))
     return Camera(
         place=place,
-        axes=look_at(place, target, math.radians(rng.normal(0, 1.5))),
+        axes=aim_at(place, target, math.radians(rng.normal(0, 1.5))),
         focal=focal,
         aspect=aspect,
         fit=fit,
@@ -133,7 +133,7 @@ def draw_room_camera(
         aim = np.add(middle, (off[0], 0.42 * stature + off[1], off[2]))
         camera = Camera(
             place=place,
-            axes=look_at(place, aim, math.radians(rng.normal(0, 2.5))),
+            axes=aim_at(place, aim, math.radians(rng.normal(0, 2.5))),
             focal=focal,
             aspect=aspect,
             fit=fit,

@@ -60,7 +60,7 @@ const states = new Map();
 function update() {
   const counts = {};
   for (const camera of live.cameras) {
-    for (const said of camera.models ?? [camera]) learnLabels(said.labels);
+    for (const prediction of camera.models ?? [camera]) learnLabels(prediction.labels);
     counts[camera.state] = (counts[camera.state] ?? 0) + 1;
     const before = states.get(camera.name);
     if (before && before !== camera.state && (before === "live" || camera.state === "live" || camera.state === "failed")) announce(`${camera.name} is ${camera.state === "live" ? "live again" : camera.state}`);
@@ -76,7 +76,7 @@ function update() {
 }
 live.addEventListener("cameras", update);
 live.addEventListener("hello", (message) => {
-  for (const camera of live.cameras) for (const said of camera.models ?? [camera]) learnLabels(said.labels); // before anything is drawn
+  for (const camera of live.cameras) for (const prediction of camera.models ?? [camera]) learnLabels(prediction.labels); // before anything is drawn
   recent.begin(message.detail.events);
   update();
   view?.events?.();

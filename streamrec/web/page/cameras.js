@@ -10,17 +10,17 @@ const trails = new Map(); // camera -> [ms, [label, confidence] of each model]; 
 
 const UNKNOWN = "unknown", OUT_OF_DISTRIBUTION = "Out of distribution: the image is unlike the training data";
 const stateOf = (camera) => STATES[camera.state] ?? camera.state;
-/** What each model says: several that watch together, or the only one, whose fields are the camera's own. */
-const saysOf = (camera) => camera.models ?? [camera];
+/** The prediction of each model: several that watch together, or the only one, whose fields are the camera's own. */
+const predictionsOf = (camera) => camera.models ?? [camera];
 /** The rows of the bars: an out-of-distribution frame has "unknown" first, and its labels below. */
-const rowsOf = (said) => (said.unknown ? [[UNKNOWN, null], ...said.top] : said.top);
+const rowsOf = (prediction) => (prediction.unknown ? [[UNKNOWN, null], ...prediction.top] : prediction.top);
 
 export function addToTrail(camera) {
   let trail = trails.get(camera.name);
   if (!trail) trails.set(camera.name, trail = []);
   const now = Date.now();
   if (now - (trail.at(-1)?.[0] ?? 0) < 180) return;
-  trail.push([now, saysOf(camera).map((said) => (said.unknown ? [UNKNOWN, 0] : [said.label, said.confidence ?? 0]))]);
+  trail.push([now, predictionsOf(camera).map((prediction) => (prediction.unknown ? [UNKNOWN, 0] : [prediction.label, prediction.confidence ?? 0]))]);
   while (trail.length && now - trail[0][0] > 1000 * TRAIL_SECONDS) trail.shift();
 }
 
@@ -39,9 +39,9 @@ export function drawTrail(canvas, name) {
     return colours.get(label);
   };
   const x = (time) => width * (1 - (now - time) / (1000 * TRAIL_SECONDS));
-  trail.forEach(([time, says], n) => {
-    const ends = Math.min(trail[n + 1]?.[0] ?? now, time + 1500), row = height / says.length;
-    says.forEach(([label, confidence], place) => {
+  trail.forEach(([time, predictions], n) => {
+    const ends = Math.min(trail[n + 1]?.[0] ?? now, time + 1500), row = height / predictions.length;
+    predictions.forEach(([label, confidence], place) => {
       if (!label) return;
       pen.globalAlpha = isQuiet(label) ? 0.25 : 0.25 + 0.75 * confidence;
       pen.fillStyle = colour(label);
@@ -56,11 +56,11 @@ function makeBars(count) {
   return { rows, element: h("div", { class: "bars", role: "group", "aria-label": "Predictions" }, rows) };
 }
 
-function fillBars(bars, said) {
-  const shown = rowsOf(said);
+function fillBars(bars, prediction) {
+  const shown = rowsOf(prediction);
   bars.rows.forEach((row, n) => {
     const [label, part] = shown[n] ?? [null, null];
-    const isUnknown = said.unknown && n === 0;
+    const isUnknown = prediction.unknown && n === 0;
     row.hidden = label === null;
     row.title = isUnknown ? OUT_OF_DISTRIBUTION : "";
     if (isUnknown) row.dataset.unknown = ""; else delete row.dataset.unknown;
@@ -73,22 +73,22 @@ function fillBars(bars, said) {
 }
 
 /** The bars of each model, under its name where there are several; ``most``: rows of the only one. */
-export function makeSays(most) {
-  const element = h("div", { class: "says" });
+export function makePredictions(most) {
+  const element = h("div", { class: "predictions" });
   let parts = [];
   return {
     element,
     fill(camera) {
-      const says = saysOf(camera);
-      if (parts.length !== says.length) {
-        parts = says.map(() => ({ title: h("h3", { class: "model" }), bars: makeBars(says.length > 1 ? 2 : most) }));
+      const predictions = predictionsOf(camera);
+      if (parts.length !== predictions.length) {
+        parts = predictions.map(() => ({ title: h("h3", { class: "model" }), bars: makeBars(predictions.length > 1 ? 2 : most) }));
         element.replaceChildren(...parts.flatMap((part) => [part.title, part.bars.element]));
       }
-      says.forEach((said, n) => {
-        parts[n].title.hidden = !said.model;
-        setText(parts[n].title, said.model ?? "");
-        if (said.model) parts[n].bars.element.setAttribute("aria-label", `Predictions of ${said.model}`);
-        fillBars(parts[n].bars, said);
+      predictions.forEach((prediction, n) => {
+        parts[n].title.hidden = !prediction.model;
+        setText(parts[n].title, prediction.model ?? "");
+        if (prediction.model) parts[n].bars.element.setAttribute("aria-label", `Predictions of ${prediction.model}`);
+        fillBars(parts[n].bars, prediction);
       });
     },
   };
@@ -115,10 +115,10 @@ export function fillView(view, camera) {
   while (view.now.childElementCount > running.length) view.now.lastChild.remove();
   running.forEach((one, n) => {
     const chip = view.now.children[n] ?? view.now.appendChild(h("span", { class: "chip" }));
-    const said = camera.models?.find((said) => said.model === one.model) ?? camera;
+    const prediction = camera.models?.find((prediction) => prediction.model === one.model) ?? camera;
     const who = one.person ? ` · person ${one.person}` : "";
     chip.style.setProperty("--now", one.person ? colourOfPerson(one.person) : colourOf(one.label));
-    const repetitions = one.person ? null : one.label === "repeating" ? camera.count : said.repetitions;
+    const repetitions = one.person ? null : one.label === "repeating" ? camera.count : prediction.repetitions;
     const count = repetitions ? ` × ${repetitions}` : "";
     setText(chip, `${named(one.model, one.label)}${who}${count} · ${duration(Math.max(0, (Date.now() - Date.parse(one.started)) / 1000))}`);
   });
@@ -140,14 +140,14 @@ function fillFigures(figures, camera) {
 }
 
 function makeCard(page, name) {
-  const view = makeView(name), says = makeSays(3), figures = makeFigures();
+  const view = makeView(name), predictions = makePredictions(3), figures = makeFigures();
   const dot = h("span", { class: "dot" }), state = h("span", { class: "state" });
   const trail = h("canvas", { class: "trail", "aria-hidden": "true" });
   const element = h("article", { class: "card", "aria-label": name, dataset: { camera: name } },
     view.element, trail,
     h("div", { class: "under" },
       h("div", { class: "title" }, dot, h("h2", { title: name }, h("a", { href: `#/camera/${encodeURIComponent(name)}` }, h("bdi", { text: name }))), state),
-      says.element, figures.element));
+      predictions.element, figures.element));
   return {
     element, view, name,
     update(camera) {
@@ -159,7 +159,7 @@ function makeCard(page, name) {
         element.dataset.acting = "";
         element.style.setProperty("--now", colourOf(running[0].label));
       } else delete element.dataset.acting;
-      says.fill(camera);
+      predictions.fill(camera);
       fillFigures(figures, camera);
       drawTrail(trail, name);
     },
@@ -238,7 +238,7 @@ export function camerasView(page, main) {
 }
 
 export function cameraView(page, main, name) {
-  const view = makeView(name), says = makeSays(5);
+  const view = makeView(name), predictions = makePredictions(5);
   const trail = h("canvas", { class: "trail", role: "img", "aria-label": "Predictions of the last minute" });
   const facts = h("dl", { class: "facts" });
   const list = eventList(page, { limit: 30, camera: name });
@@ -246,7 +246,7 @@ export function cameraView(page, main, name) {
   const element = h("div", { class: "focus" },
     h("div", {}, view.element, trail, h("div", { class: "scale", "aria-hidden": "true" }, h("span", { text: "a minute ago" }), h("span", { text: "now" }))),
     h("div", { class: "stack" },
-      h("section", { class: "panel", "aria-labelledby": "prediction" }, h("h2", { id: "prediction", text: "Prediction" }), says.element),
+      h("section", { class: "panel", "aria-labelledby": "prediction" }, h("h2", { id: "prediction", text: "Prediction" }), predictions.element),
       h("section", { class: "panel", "aria-labelledby": "health" }, h("h2", { id: "health", text: "Health" }), facts),
       h("aside", { class: "panel side-list", "aria-labelledby": "its-events" }, h("h2", { id: "its-events", text: "Events" }), list.element)));
   const edit = page.session.editable ? h("a", { class: "button", href: `#/manage/${encodeURIComponent(name)}`, text: "Settings" }) : null;
@@ -265,9 +265,9 @@ export function cameraView(page, main, name) {
     }
     element.dataset.state = camera.state;
     element.style.setProperty("--aspect", usualAspect([camera]));
-    setText(state, saysOf(camera).some((said) => said.unknown) ? `${stateOf(camera)}. ${OUT_OF_DISTRIBUTION}.` : `${stateOf(camera)}${camera.reason ? `: ${camera.reason}` : ""}`);
+    setText(state, predictionsOf(camera).some((prediction) => prediction.unknown) ? `${stateOf(camera)}. ${OUT_OF_DISTRIBUTION}.` : `${stateOf(camera)}${camera.reason ? `: ${camera.reason}` : ""}`);
     fillView(view, camera);
-    says.fill(camera);
+    predictions.fill(camera);
     drawTrail(trail, name);
     const rows = [
       ["Frame rate", `${camera.fps.toFixed(1)} fps`], ["Latency", ms(camera.latency)], ["Dropped frames", String(camera.dropped)],

@@ -1,17 +1,17 @@
-// What people say of events: right, wrong, something else, missed; what follows from it; and how to take it back.
+// Corrections of events: right, wrong, something else, missed; what follows from it; and how to take it back.
 
 import { ask, dayOf, duration, h, isQuiet, named, percent, setText, timeOf } from "./dom.js";
 
 export const VERDICTS = { right: "Right", wrong: "Wrong", other: "Something else" };
-const SAID = { right: "right", wrong: "wrong", missed: "missed" };
+const SHORT = { right: "right", wrong: "wrong", missed: "missed" };
 let forms = 0;
 
-/** What was said of an event, in a few words. */
-export const verdictOf = (said) => (said.verdict === "other" ? `it was ${said.truth}` : SAID[said.verdict]);
+/** A correction in a few words. */
+export const verdictOf = (correction) => (correction.verdict === "other" ? `it was ${correction.truth}` : SHORT[correction.verdict]);
 
 const shownThreshold = (value) => (value > 0.985 ? `${(100 * value).toFixed(2)} %` : percent(value));
 
-/** What an answer of the API says of a label's threshold on a camera. */
+/** A label's threshold on a camera, from an answer of the API, as a sentence. */
 function thresholdIn(answer, camera, label) {
   const moved = answer.thresholds.find((one) => one.camera === camera && one.label === label);
   return moved ? `The start threshold of ${label} on ${camera} is ${shownThreshold(moved.now)} now; it was ${shownThreshold(moved.own)}.` : "The threshold is the model's own.";
@@ -39,9 +39,9 @@ function labelChoice(labels, text) {
   };
 }
 
-/** The buttons under an event, by which a person says what it was. show(event) is called with each event that is shown. */
+/** The buttons under an event, with which a person corrects it. show(event) is called with each event that is shown. */
 export function verdictRow(page) {
-  const notice = h("p", { class: "soft said", role: "status" });
+  const notice = h("p", { class: "soft message", role: "status" });
   const form = h("form", { class: "row say", hidden: true });
   const buttons = Object.fromEntries([["right", "Right"], ["wrong", "Wrong, nothing happened"], ["other", "Wrong, it was …"]].map(([verdict, text]) => [verdict,
     h("button", { type: "button", class: "button", "aria-pressed": "false", text, dataset: { verdict }, onclick: () => (verdict === "other" ? askOther() : say({ verdict })) })]));
@@ -51,7 +51,7 @@ export function verdictRow(page) {
 
   function askOther() {
     const choice = labelChoice(labelsOf(page, event.camera, [event.label]), "What was it?");
-    form.replaceChildren(...choice.fields, h("button", { type: "submit", class: "primary", text: "Say so" }));
+    form.replaceChildren(...choice.fields, h("button", { type: "submit", class: "primary", text: "Save" }));
     form.onsubmit = (submit) => { submit.preventDefault(); say({ verdict: "other", truth: choice.value() }); };
     form.hidden = false;
     form.querySelector("select").focus();
@@ -65,7 +65,7 @@ export function verdictRow(page) {
       if (event?.id !== about.id) return;
       form.hidden = true;
       setText(notice, thresholdIn(answer, about.camera, about.label));
-      event = { ...event, said: answer.corrections.find((one) => one.event === about.id) ?? null };
+      event = { ...event, correction: answer.corrections.find((one) => one.event === about.id) ?? null };
       mark();
     } catch (error) {
       setText(notice, error.message);
@@ -74,12 +74,12 @@ export function verdictRow(page) {
     }
   }
   const say = (what) => { const about = event; return work(() => ask("/api/v1/corrections", { method: "POST", body: { event: about.id, ...what } }), about); };
-  function undo() { const about = event; return work(() => ask(`/api/v1/corrections/${about.said.id}`, { method: "DELETE", body: {} }), about); }
+  function undo() { const about = event; return work(() => ask(`/api/v1/corrections/${about.correction.id}`, { method: "DELETE", body: {} }), about); }
 
   function mark() {
-    for (const [verdict, button] of Object.entries(buttons)) button.setAttribute("aria-pressed", String(event.said?.verdict === verdict));
-    setText(buttons.other, event.said?.verdict === "other" ? `Wrong, it was ${event.said.truth}` : "Wrong, it was …");
-    back.hidden = !event.said;
+    for (const [verdict, button] of Object.entries(buttons)) button.setAttribute("aria-pressed", String(event.correction?.verdict === verdict));
+    setText(buttons.other, event.correction?.verdict === "other" ? `Wrong, it was ${event.correction.truth}` : "Wrong, it was …");
+    back.hidden = !event.correction;
   }
 
   return {
@@ -106,8 +106,8 @@ function dialogOf(title, ...children) {
 
 const local = (time) => new Date(time - 60_000 * new Date(time).getTimezoneOffset()).toISOString().slice(0, 19);
 
-/** Asks what was missed on a camera at a time (ms since 1970), and says so. */
-export function sayMissed(page, camera, time, done) {
+/** Asks what was missed on a camera at a time (ms since 1970), and adds it. */
+export function askMissed(page, camera, time, done) {
   const cameras = page.live.cameras.map((one) => one.name);
   const select = h("select", { id: "missed-camera" }, cameras.map((name) => h("option", { value: name, text: name })));
   select.value = cameras.includes(camera) ? camera : cameras[0] ?? "";
@@ -147,7 +147,7 @@ function lessonTable(lesson) {
     })));
 }
 
-/** The strip on the events page: how much was said, what it moved, and learning from it. */
+/** The strip on the events page: how many there are, which thresholds they moved, and learning from it. */
 export function correctionsPanel(page, changed) {
   const text = h("p", {}), actions = h("div", { class: "row" }), notice = h("p", { class: "soft", role: "status" });
   const element = h("section", { class: "panel corrections", "aria-label": "Corrections", hidden: true }, text, actions, notice);
@@ -180,14 +180,14 @@ export function correctionsPanel(page, changed) {
   const undo = (id) => work(`/api/v1/corrections/${id}`, "DELETE", {}, "");
 
   function show() {
-    const said = state.corrections.length, moved = state.thresholds.length, learned = state.models.filter((one) => one.learned);
-    element.hidden = said === 0 && learned.length === 0;
-    const parts = [`${said} ${said === 1 ? "correction" : "corrections"}`, moved ? `${moved} ${moved === 1 ? "threshold" : "thresholds"} moved` : null, ...learned.map((one) => `${one.model} has learned from ${one.learned.corrections}`), state.kept ? null : "kept until streamrec ends"];
+    const count = state.corrections.length, moved = state.thresholds.length, learned = state.models.filter((one) => one.learned);
+    element.hidden = count === 0 && learned.length === 0;
+    const parts = [`${count} ${count === 1 ? "correction" : "corrections"}`, moved ? `${moved} ${moved === 1 ? "threshold" : "thresholds"} moved` : null, ...learned.map((one) => `${one.model} has learned from ${one.learned.corrections}`), state.kept ? null : "kept until streamrec ends"];
     setText(text, parts.filter(Boolean).join(" · "));
     actions.replaceChildren(
       ...state.models.filter((one) => one.new && one.learnable).map((one) => h("button", { type: "button", class: "primary", disabled: busy || one.learnable < one.needed, onclick: () => learn(one.model),
         text: one.learnable < one.needed ? `Learn from ${one.needed} corrections (${one.learnable} so far)` : `Learn from ${one.learnable} corrections${state.models.length > 1 ? ` of ${one.model}` : ""}` })),
-      h("button", { type: "button", class: "button", text: "What was said", onclick: showAll }));
+      h("button", { type: "button", class: "button", text: "All corrections", onclick: showAll }));
     if (dialog) fill();
   }
 
@@ -199,8 +199,8 @@ export function correctionsPanel(page, changed) {
         h("div", { class: "row" }, h("button", { type: "button", class: "button", disabled: busy, text: one.former ? "Take back: the former lesson" : "Take back: as the model came", onclick: () => unlearn(one.model) })))),
       ...(state.thresholds.length ? [h("section", { "aria-label": "Thresholds" }, h("h3", { text: "Thresholds that moved" }),
         h("ul", { class: "facts-list" }, state.thresholds.map((one) => h("li", { text: `${one.camera}, ${named(one.model, one.label)}: ${shownThreshold(one.own)} → ${shownThreshold(one.now)}` }))))] : []),
-      h("section", { "aria-label": "Corrections" }, h("h3", { text: state.corrections.length ? "What was said" : "Nothing was said yet" }),
-        h("ul", { class: "said-list" }, state.corrections.map((one) => h("li", {},
+      h("section", { "aria-label": "Corrections" }, h("h3", { text: state.corrections.length ? "All corrections" : "No corrections yet" }),
+        h("ul", { class: "correction-list" }, state.corrections.map((one) => h("li", {},
           h("span", {}, h("strong", { text: one.label }), ` · ${one.camera} · ${dayOf(one.started)}, ${timeOf(one.started)}`, h("span", { class: "soft", text: ` · ${duration((Date.parse(one.ended) - Date.parse(one.started)) / 1000)}` })),
           h("span", { class: "verdict-mark", dataset: { verdict: one.verdict }, text: verdictOf(one) }),
           one.learnable ? null : h("span", { class: "soft", text: "moves the threshold only" }),

@@ -1,6 +1,6 @@
 // Events: the list beside the cameras, the events page, and the dialog with an event's evidence.
 
-import { correctionsPanel, sayMissed, VERDICTS, verdictOf, verdictRow } from "./corrections.js";
+import { correctionsPanel, askMissed, VERDICTS, verdictOf, verdictRow } from "./corrections.js";
 import { ask, colourOf, dayOf, duration, h, named, percent, personMark, setText, secondsOf, timeOf } from "./dom.js";
 
 const PLAY = "M8 5.5v13l11-6.5z";
@@ -47,12 +47,12 @@ function rowOf(page, event) {
   const long = h("span", { class: "long" });
   const row = h("button", { type: "button", class: "event", dataset: { id: event.id }, style: { "--now": colourOf(event.label) }, onclick: () => page.showEvent(event) },
     h("span", { class: "thumb" }, thumb, play),
-    h("span", { class: "what" }, h("span", { text: seen(page, event) }), personMark(event.person), event.said ? h("span", { class: "verdict-mark", dataset: { verdict: event.said.verdict }, text: verdictOf(event.said) }) : null),
+    h("span", { class: "what" }, h("span", { text: seen(page, event) }), personMark(event.person), event.correction ? h("span", { class: "verdict-mark", dataset: { verdict: event.correction.verdict }, text: verdictOf(event.correction) }) : null),
     h("time", { class: "when", datetime: event.started, text: timeOf(event.started) }),
     h("span", { class: "where" }, h("bdi", { text: event.camera }), event.zone ? ` · ${event.zone}` : null, event.repetitions ? ` · ${event.repetitions} ×` : null),
     long);
   if (!event.ended) row.dataset.running = "";
-  if (event.said) row.dataset.said = event.said.verdict;
+  if (event.correction) row.dataset.verdict = event.correction.verdict;
   const tick = () => {
     const camera = page.live.cameras.find((one) => one.name === event.camera);
     const gone = camera && camera.state !== "live"; // without frames it is unknown whether the action continues
@@ -112,15 +112,15 @@ export function eventsView(page, main, given) {
   const camera = h("select", { id: "by-camera", onchange: load }), label = h("select", { id: "by-label", onchange: load });
   const span = h("select", { id: "by-time", onchange: load }, SPANS.map(([value, text]) => h("option", { value, text })));
   span.value = given.get("hours") ?? "24";
-  const said = h("select", { id: "by-said", onchange: load }, [["", "All"], ...Object.entries(VERDICTS), ["nothing", "Nothing said yet"]].map(([value, text]) => h("option", { value, text })));
+  const verdict = h("select", { id: "by-verdict", onchange: load }, [["", "All"], ...Object.entries(VERDICTS), ["none", "Not corrected"]].map(([value, text]) => h("option", { value, text })));
   const panel = page.session.corrections ? correctionsPanel(page, () => load()) : null;
   const filters = h("form", { class: "filters", "aria-label": "Filter", onsubmit: (event) => event.preventDefault() },
-    [["Camera", camera], ["Action", label], ["Time", span], ...(panel ? [["Said", said]] : [])].map(([text, select]) => h("div", { class: "field" }, h("label", { for: select.id, text }), select)));
+    [["Camera", camera], ["Action", label], ["Time", span], ...(panel ? [["Verdict", verdict]] : [])].map(([text, select]) => h("div", { class: "field" }, h("label", { for: select.id, text }), select)));
   const lanes = h("section", { class: "panel lanes", "aria-label": "Timeline" });
   const list = h("div", { class: "list panel" });
   const count = h("p", { class: "soft", role: "status" });
   const next = h("button", { type: "button", class: "button more", text: "Earlier events", hidden: true, onclick: () => fetchPage(true) });
-  const missed = panel ? h("div", { class: "right" }, h("button", { type: "button", class: "button", text: "You missed one", onclick: () => sayMissed(page, camera.value, Date.now() - 10_000, panel.take) })) : null;
+  const missed = panel ? h("div", { class: "right" }, h("button", { type: "button", class: "button", text: "You missed one", onclick: () => askMissed(page, camera.value, Date.now() - 10_000, panel.take) })) : null;
   main.append(h("div", { class: "head" }, h("h1", { text: "Events" }), count, missed ?? ""), filters, panel?.element ?? "", lanes, h("div", { class: "events-page" }, list), next);
   const observer = new IntersectionObserver((seen) => { if (seen.some((one) => one.isIntersecting) && !next.hidden && !next.disabled) fetchPage(true); }, { rootMargin: "300px" });
   observer.observe(next);
@@ -137,14 +137,14 @@ export function eventsView(page, main, given) {
   }
 
   const begins = () => (span.value ? Date.now() - 3_600_000 * Number(span.value) : null);
-  const judged = (event) => !said.value || (said.value === "nothing" ? !event.said : event.said?.verdict === said.value);
+  const judged = (event) => !verdict.value || (verdict.value === "none" ? !event.correction : event.correction?.verdict === verdict.value);
   const fits = (event) => judged(event) && (!camera.value || event.camera === camera.value) && (!label.value || event.label === label.value) && (!begins() || !event.ended || Date.parse(event.ended) >= begins());
 
   async function fetchPage(further) {
     const query = new URLSearchParams({ limit: A_PAGE }), mine = ++asked;
     if (camera.value) query.set("camera", camera.value);
     if (label.value) query.set("label", label.value);
-    if (said.value) query.set("said", said.value);
+    if (verdict.value) query.set("verdict", verdict.value);
     if (begins()) query.set("since", new Date(begins()).toISOString());
     if (further && more) query.set("after", more);
     next.disabled = true;
@@ -164,12 +164,12 @@ export function eventsView(page, main, given) {
 
   function load() { more = null; fetchPage(false); }
 
-  let saidBefore = "";
+  let correctedBefore = "";
   function show() {
     choices();
-    const saidNow = events.map((event) => event.said?.id ?? "").join();
-    if (saidNow !== saidBefore) panel?.load(); // something was said, here or on another page
-    saidBefore = saidNow;
+    const correctedNow = events.map((event) => event.correction?.id ?? "").join();
+    if (correctedNow !== correctedBefore) panel?.load(); // an event was corrected, here or on another page
+    correctedBefore = correctedNow;
     fillList(page, list, rows, events);
     list.hidden = events.length === 0;
     setText(count, events.length === 0 ? "No events in this time range." : `${events.length}${more ? "+" : ""} ${events.length === 1 && !more ? "event" : "events"}`);
@@ -186,7 +186,7 @@ export function eventsView(page, main, given) {
     lanes.replaceChildren(...names.map((name) => h("div", { class: "lane" }, h("span", {}, h("bdi", { text: name })),
       h("div", { class: "track", title: panel ? "Click where one was missed" : null, onclick: (click) => missedAt(click, name, first, now) }, events.filter((event) => event.camera === name).map((event) => {
         const from = part(Date.parse(event.started)), to = part(event.ended ? Date.parse(event.ended) : now);
-        return h("button", { type: "button", tabindex: -1, dataset: event.said ? { said: event.said.verdict } : {}, "aria-label": `${event.label}, ${timeOf(event.started)}`, title: `${event.label}, ${timeOf(event.started)}`,
+        return h("button", { type: "button", tabindex: -1, dataset: event.correction ? { verdict: event.correction.verdict } : {}, "aria-label": `${event.label}, ${timeOf(event.started)}`, title: `${event.label}, ${timeOf(event.started)}`,
           style: { left: `min(${100 * from}%, calc(100% - 5px))`, width: `${100 * (to - from)}%`, "--now": colourOf(event.label) }, onclick: () => page.showEvent(event) });
       })))), h("div", { class: "lane", "aria-hidden": "true" }, h("span"), h("div", { class: "ticks" }, [0, 0.25, 0.5, 0.75, 1].map((at) => h("span", { text: at === 1 ? "now" : format.format(first + at * (now - first)) })))));
   }
@@ -194,7 +194,7 @@ export function eventsView(page, main, given) {
   function missedAt(click, name, first, now) {
     if (!panel || click.target !== click.currentTarget) return; // an event was clicked
     const box = click.currentTarget.getBoundingClientRect();
-    sayMissed(page, name, first + (now - first) * ((click.clientX - box.left) / box.width), panel.take);
+    askMissed(page, name, first + (now - first) * ((click.clientX - box.left) / box.width), panel.take);
   }
 
   choices();
@@ -233,13 +233,13 @@ export function showEvent(page, first) {
   const all = () => page.neighbours?.() ?? page.recent.events;
   const place = () => all().findIndex((one) => one.id === event.id);
 
-  /** The events on which a rule's event rests, to be looked at. */
+  /** The events on which a rule's event is based, with links. */
   async function showReasons() {
-    const asked = event.id, ids = event.rests_on ?? [];
+    const asked = event.id, ids = event.based_on ?? [];
     reasons.hidden = ids.length === 0;
     if (reasons.dataset.of === asked || reasons.hidden) return;
     reasons.dataset.of = asked;
-    reasons.replaceChildren(h("span", { class: "soft", text: "Rests on" }));
+    reasons.replaceChildren(h("span", { class: "soft", text: "Based on" }));
     const found = await Promise.all(ids.slice(0, 12).map((id) => ask(`/api/v1/events/${id}`).catch(() => null)));
     if (event.id !== asked) return;
     reasons.append(...found.filter(Boolean).map((one) => h("button", { type: "button", class: "button", text: `${seen(page, one)} · ${one.camera} · ${timeOf(one.started)}`, onclick: () => show(one) })));
@@ -261,7 +261,7 @@ export function showEvent(page, first) {
     after.disabled = !all()[place() - 1];
     save.hidden = !event.clip;
     if (event.clip) save.href = event.clip;
-    if (verdict) verdict.element.hidden = Boolean(event.rule); // it is said of the events that it rests on
+    if (verdict) verdict.element.hidden = Boolean(event.rule); // those that it is based on are corrected
     if (!event.rule) verdict?.show(event);
     showReasons();
     if (same) return;

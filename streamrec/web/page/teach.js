@@ -1,6 +1,6 @@
-// The lesson: labels that are held or said afterwards, a countdown over the live image, the examples, what was learned.
+// The lesson: labels that are held or marked afterwards, a countdown over the live image, the examples, what was learned.
 
-import { addToTrail, drawTrail, fillView, makeSays, makeView, usualAspect } from "./cameras.js";
+import { addToTrail, drawTrail, fillView, makePredictions, makeView, usualAspect } from "./cameras.js";
 import { ask, colourOf, h, setText } from "./dom.js";
 
 const TAP = 500; // ms: a key or button that is let go earlier was not held
@@ -44,12 +44,12 @@ export async function teachView(page, main) {
   const name = lesson.camera;
 
   // -- the live image
-  const view = makeView(name), says = makeSays(3);
+  const view = makeView(name), predictions = makePredictions(3);
   const count = h("div", { class: "count", hidden: true, "aria-hidden": "true" }, h("b"), h("span"), h("i"));
   view.element.append(count);
   const trail = h("canvas", { class: "trail", "aria-hidden": "true" });
   const asks = h("p", { class: "asks" });
-  const message = h("p", { class: "said", role: "status" });
+  const message = h("p", { class: "message", role: "status" });
   const stop = button({ text: "Stop", hidden: true, onclick: () => send("DELETE", "countdown") });
 
   // -- labels
@@ -81,7 +81,7 @@ export async function teachView(page, main) {
   main.append(
     h("div", { class: "head" }, h("h1", { text: "Teach" }), h("p", { class: "soft" }, h("bdi", { text: name }), ` · ${lesson.out} is written at the end`)),
     h("div", { class: "focus teach" },
-      h("div", { class: "stack" }, h("div", {}, view.element, trail), h("div", { class: "row talk" }, h("div", {}, asks, message), stop), h("section", { class: "panel", "aria-labelledby": "sees" }, h("h2", { id: "sees", text: "What it sees" }), says.element)),
+      h("div", { class: "stack" }, h("div", {}, view.element, trail), h("div", { class: "row talk" }, h("div", {}, asks, message), stop), h("section", { class: "panel", "aria-labelledby": "sees" }, h("h2", { id: "sees", text: "What it sees" }), predictions.element)),
       h("div", { class: "stack" },
         h("section", { class: "panel", "aria-labelledby": "labels" }, h("h2", { id: "labels", text: "What was that?" }), labels, nothing, add),
         h("section", { class: "panel", "aria-labelledby": "learned" }, h("h2", { id: "learned", text: "What it learned" }), state, figures, advice, h("div", { class: "row" }, fit)),
@@ -100,7 +100,7 @@ export async function teachView(page, main) {
     }
   }
 
-  async function look() {
+  async function poll() {
     if (asking || left) return;
     asking = true;
     try { take(await ask("/api/v1/teach")); } catch { /* the banner says that the connection is lost */ } finally { asking = false; }
@@ -253,7 +253,7 @@ export async function teachView(page, main) {
     view.element.parentElement.parentElement.parentElement.dataset.state = camera.state;
     view.element.style.setProperty("--aspect", usualAspect([camera]));
     fillView(view, camera);
-    says.fill(camera);
+    predictions.fill(camera);
     drawTrail(trail, name);
   }
   addEventListener("resize", want);
@@ -263,7 +263,7 @@ export async function teachView(page, main) {
   const ticking = setInterval(() => lesson.cue && fillCue(), 100);
   return {
     update,
-    tick() { look(); update(); },
+    tick() { poll(); update(); },
     leave() {
       left = true;
       clearInterval(ticking);

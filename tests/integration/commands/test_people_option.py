@@ -50,11 +50,11 @@ def test_people_are_followed_where_they_cost_nothing_or_were_asked_for(tmp_path,
 def test_each_person_is_judged_where_the_model_is_good_at_it_or_it_was_asked_for(tmp_path, options, judged):
     lines = [line for line in lines_of(tmp_path, *options) if line.get("people")]
     if judged:
-        says = lines[-1]["people"][0]["says"]
-        assert len(says) == options.count("-m") and set(says[-1]) == {"label", "confidence"}
-        assert all(one is None for one in says[:-1])
+        predictions = lines[-1]["people"][0]["predictions"]
+        assert len(predictions) == options.count("-m") and set(predictions[-1]) == {"label", "confidence"}
+        assert all(one is None for one in predictions[:-1])
     else:
-        assert not any("says" in one for line in lines for one in line["people"])
+        assert not any("predictions" in one for line in lines for one in line["people"])
 
 
 def test_a_model_of_whole_pictures_says_which_ones_judge_each_person():

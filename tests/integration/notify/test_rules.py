@@ -87,7 +87,7 @@ def of_rules(path) -> list:
         return [entry for entry in history.query()[::-1] if entry.rule is not None]
 
 
-def test_a_rules_event_is_in_the_history_with_what_it_rests_on(path):
+def test_a_rules_event_is_in_the_history_with_what_it_is_based_on(path):
     Watching(path, LIES).run(5).starts().run(40).ends(41).run(5).close()
     (entry,) = of_rules(path)
     with History(path, read_only=True) as history:
@@ -98,7 +98,7 @@ def test_a_rules_event_is_in_the_history_with_what_it_rests_on(path):
         "bath",
         "",
     )
-    assert entry.rests_on == (fall.id,) and entry.zone == "floor" and fall.zone == "floor"
+    assert entry.based_on == (fall.id,) and entry.zone == "floor" and fall.zone == "floor"
     assert entry.started == pytest.approx(fall.started + 30, abs=0.01)
     assert entry.ended == pytest.approx(fall.ended, abs=0.01) and not entry.interrupted
 
@@ -112,10 +112,10 @@ def test_listeners_get_it_after_its_commit_and_a_line_says_the_same(path):
     with JsonLines(text) as lines:
         lines.write_event(event.source, event.event)
     line = json.loads(text.getvalue())
-    assert (line["event"], line["rule"], line["rests_on"]) == (
+    assert (line["event"], line["rule"], line["based_on"]) == (
         "started",
         LIES.name,
-        list(event.entry.rests_on),
+        list(event.entry.based_on),
     )
     assert line["timestamp"] == 36.0 and line["zone"] == "floor"
     watching.close()
@@ -134,7 +134,7 @@ def test_with_what_follows_on_another_camera_the_event_is_there(path):
     watching = Watching(path, then, cameras=("bath", "hall")).run(5).starts().run(3).ends(4).run(5)
     watching.starts("hall", "wave").run(2).close()
     (entry,) = of_rules(path)
-    assert (entry.camera, entry.duration, len(entry.rests_on)) == ("hall", 0.0, 2)
+    assert (entry.camera, entry.duration, len(entry.based_on)) == ("hall", 0.0, 2)
 
 
 def test_rules_that_stay_go_on_over_a_reload_and_those_that_go_end(path):
@@ -165,7 +165,7 @@ def test_after_a_restart_rules_know_the_past_and_report_nothing_of_it_again(path
     # The second file is read from a time before the end of the first: a second lasts less than one here.
     assert sorted(entry.rule for entry in of_rules(path)) == ["lies too long"] * 2 + ["three"]
     (three,) = [entry for entry in of_rules(path) if entry.rule == "three"]
-    assert len(three.rests_on) == 3
+    assert len(three.based_on) == 3
 
 
 def test_what_holds_when_streamrec_starts_is_reported_anew(path):

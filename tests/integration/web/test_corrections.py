@@ -19,7 +19,7 @@ def taught(open_page, tmp_path):
 def test_a_verdict_moves_the_threshold_is_shown_and_is_taken_back(taught):
     with taught.logged_in() as client:
         events = client.get("/api/v1/events").json()["events"]
-        assert [event["said"] for event in events] == [None] * 8
+        assert [event["correction"] for event in events] == [None] * 8
         wrong = events[-1]["id"]
         answer = client.post("/api/v1/corrections", json={"event": wrong, "verdict": "wrong"})
         assert answer.status_code == 200, answer.text
@@ -28,16 +28,16 @@ def test_a_verdict_moves_the_threshold_is_shown_and_is_taken_back(taught):
         assert moved["now"] > 0.6
         event = client.get(f"/api/v1/events/{wrong}").json()
         assert event["id"] == wrong
-        assert event["said"]["verdict"] == "wrong"
-        ask = lambda said: client.get("/api/v1/events", params={"said": said}).json()["events"]  # noqa: E731
+        assert event["correction"]["verdict"] == "wrong"
+        ask = lambda verdict: client.get("/api/v1/events", params={"verdict": verdict}).json()["events"]  # noqa: E731
         assert [event["id"] for event in ask("wrong")] == [wrong]
         assert ask("right") == []
-        assert len(ask("nothing")) == 7
-        assert client.get("/api/v1/events", params={"said": "maybe"}).status_code == 422
-        undone = client.request("DELETE", f"/api/v1/corrections/{event['said']['id']}", json={})
+        assert len(ask("none")) == 7
+        assert client.get("/api/v1/events", params={"verdict": "maybe"}).status_code == 422
+        undone = client.request("DELETE", f"/api/v1/corrections/{event['correction']['id']}", json={})
         assert undone.json()["thresholds"] == []
-        assert client.get(f"/api/v1/events/{wrong}").json()["said"] is None
-        again = client.request("DELETE", f"/api/v1/corrections/{event['said']['id']}", json={})
+        assert client.get(f"/api/v1/events/{wrong}").json()["correction"] is None
+        again = client.request("DELETE", f"/api/v1/corrections/{event['correction']['id']}", json={})
         assert again.status_code == 404
 
 

@@ -542,7 +542,7 @@ class TestEvents:
 
 
 class TestCorrections:
-    """The page teaches: what is said of events is shown, moves thresholds, is learned from, and is taken back."""
+    """The page teaches: corrections of events are shown, move thresholds, are learned from, and are taken back."""
 
     @pytest.fixture
     def wolf(self, open_page, tmp_path):
@@ -568,7 +568,7 @@ class TestCorrections:
                 dialog.get_by_label("What was it?").select_option("")
                 dialog.get_by_label("In a few words").fill("a tree in the wind")
                 shot(tab, "event")
-                dialog.get_by_role("button", name="Say so").click()
+                dialog.get_by_role("button", name="Save").click()
                 dialog.get_by_role("button", name="Wrong, it was a tree in the wind").wait_for()
             else:
                 dialog.get_by_role("button", name="Right", exact=True).click()
@@ -577,12 +577,12 @@ class TestCorrections:
                 dialog.get_by_role("button", name="Later →").click()
         shot(tab, "event-right")
         tab.keyboard.press("Escape")
-        wait_for(lambda: tab.locator(".event[data-said=wrong]").count() == 4)
+        wait_for(lambda: tab.locator(".event[data-verdict=wrong]").count() == 4)
         shot(tab, "events0")
-        assert tab.locator(".event[data-said=other]").inner_text().count("it was a tree in the wind") == 1
-        tab.get_by_label("Said", exact=True).select_option("Wrong")
+        assert tab.locator(".event[data-verdict=other]").inner_text().count("it was a tree in the wind") == 1
+        tab.get_by_label("Verdict", exact=True).select_option("Wrong")
         wait_for(lambda: events.count() == 4)
-        tab.get_by_label("Said", exact=True).select_option("All")
+        tab.get_by_label("Verdict", exact=True).select_option("All")
         wait_for(lambda: events.count() == 8)
         shot(tab, "events")
         tab.get_by_role("button", name="Learn from 8 corrections").click()
@@ -594,7 +594,7 @@ class TestCorrections:
         lesson.get_by_role("button", name="Take back: as the model came").click()
         lesson.locator(".lesson").wait_for(state="detached")
         lesson.get_by_role("button", name=re.compile("Take back: wave")).first.click()
-        wait_for(lambda: lesson.locator(".said-list li").count() == 7)
+        wait_for(lambda: lesson.locator(".correction-list li").count() == 7)
         tab.keyboard.press("Escape")
         tab.get_by_role("button", name="Learn from 7 corrections").wait_for()
 
@@ -610,8 +610,10 @@ class TestCorrections:
         dialog.get_by_role("button", name="It was missed").click()
         dialog.wait_for(state="detached")
         tab.get_by_text("1 correction").first.wait_for()
-        tab.get_by_role("button", name="What was said").click()
-        assert "missed" in tab.get_by_role("dialog", name="Corrections").locator(".said-list").inner_text()
+        tab.get_by_role("button", name="All corrections").click()
+        assert (
+            "missed" in tab.get_by_role("dialog", name="Corrections").locator(".correction-list").inner_text()
+        )
 
     @pytest.mark.parametrize("width", [360])
     def test_on_a_phone_nothing_of_it_runs_over_the_edge(self, wolf, look, width):

@@ -265,14 +265,14 @@ class TestRules:
         dialog.get_by_role("button", name="Save").click()
         dialog.get_by_text("it stands there twice; name each rule once").wait_for()
 
-    def test_a_rules_event_names_the_rule_and_leads_to_what_it_rests_on(self, open_page, look):  # noqa: F811
+    def test_a_rules_event_names_the_rule_and_leads_to_what_it_is_based_on(self, open_page, look):  # noqa: F811
         page = open_page("door")
         page.actors["door"].show()
         (fall,) = falls(page, 120)
         now = time.time()
         entry = Entry(
             id=new_id(now - 90), camera="door", model="", label="lies too long", started=now - 90,
-            ended=now - 60, confidence=1.0, zone="floor", rule="lies too long", rests_on=(fall,),
+            ended=now - 60, confidence=1.0, zone="floor", rule="lies too long", based_on=(fall,),
         )  # fmt: skip
         page.live.history.add(entry)
         page.live.history.drain(5.0)
@@ -281,7 +281,7 @@ class TestRules:
         assert "door · floor" in row.inner_text()
         row.click()
         dialog = tab.get_by_role("dialog")
-        dialog.get_by_text("Rests on").wait_for()
+        dialog.get_by_text("Based on").wait_for()
         assert "Rule" in dialog.inner_text() and "Zone" in dialog.inner_text()
         shot(tab, "rule-event")
         dialog.get_by_role("button", name="fall · door").click()
@@ -296,7 +296,7 @@ class TestApi:
         with page.logged_in() as client:
             tried = client.post("/api/v1/settings/rule/try", json={"change": rule}).json()
             assert (tried["count"], tried["text"]) == (2, "fall lasts longer than 30 s")
-            assert tried["events"][0]["rests_on"] == [fall] and tried["events"][0]["zone"] == "floor"
+            assert tried["events"][0]["based_on"] == [fall] and tried["events"][0]["zone"] == "floor"
             assert tried["watched"] == {
                 "door": pytest.approx(3600, abs=5),
                 "yard": pytest.approx(3600, abs=5),

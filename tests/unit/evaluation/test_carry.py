@@ -175,7 +175,7 @@ def test_frames_that_are_too_many_to_hold_are_decoded_for_each_model(monkeypatch
     assert due_for(IterableSource(frames(60, 30.0)), [15.0]) is None
 
 
-def test_the_table_says_what_it_rests_on():
+def test_the_table_says_what_it_is_based_on():
     found = row([scored((2.5, 4.0, "fall"), truth=[(2.0, 5.0, "fall")]), scored()], of=9)
     text = carry_text([found], [SETS["urfall"]], looks={("m", "urfall/0"): 3}, notes=["a note"])
     (line,) = [line for line in text.splitlines() if line.startswith("| m ")]

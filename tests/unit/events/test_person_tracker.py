@@ -84,11 +84,12 @@ def test_who_is_found_doing_what_the_picture_reports_is_no_further_event():
         tracker,
         (5, frame("wave", {})),
         (5, frame("wave", {1: "wave"})),
-        (5, frame("rest", {1: "rest"})),
+        (5, frame("wave", {1: "wave", 2: "wave"})),  # the second one is
+        (5, frame("rest", {1: "rest", 2: "rest"})),
         (5, frame("rest", {1: "wave"})),
     )
     assert [(type(one), one.person) for one in events] == [
-        (ActionStarted, None), (ActionEnded, None), (ActionStarted, 1)
+        (ActionStarted, None), (ActionStarted, 2), (ActionEnded, 2), (ActionEnded, None), (ActionStarted, 1)
     ]  # fmt: skip
     assert [one.person for one in tracker.finish(now)] == [1]
 

@@ -86,7 +86,7 @@ class TestLasting:
     def test_an_event_that_lasts_is_reported_when_it_has_lasted_until_it_ends(self):
         stream = Stream(rule(lasts=30)).run(10).starts("1", zone="floor").run(40).ends("1", 40)
         assert stream.told == [("started", 40.0), ("ended", 50.0)]
-        assert stream.reports[0].rests_on == ("1",) and stream.reports[0].zone == "floor"
+        assert stream.reports[0].based_on == ("1",) and stream.reports[0].zone == "floor"
         assert stream.reports[0].camera == "bath"
 
     def test_one_that_is_shorter_is_not(self):
@@ -124,7 +124,7 @@ class TestAbsent:
     def test_what_does_not_happen_is_reported_until_it_does(self):
         stream = Stream(rule(absent=60)).run(10).happens("1").run(90).happens("2").run(30)
         assert stream.told == [("started", 70.0), ("ended", 100.0)]
-        assert stream.reports[0].rests_on == ("1",)
+        assert stream.reports[0].based_on == ("1",)
 
     def test_while_an_event_runs_it_happens(self):
         stream = Stream(rule(absent=60)).run(1).starts("1").run(300)
@@ -232,7 +232,7 @@ class TestFollows:
         stream = self.stream().happens("1").run(50).starts("2", camera="hall", label="wave")
         assert stream.told == [("both", 60.0)]
         (report,) = stream.reports
-        assert (report.camera, report.rests_on) == ("hall", ("1", "2"))
+        assert (report.camera, report.based_on) == ("hall", ("1", "2"))
 
     def test_what_follows_too_late_or_comes_before_is_not(self):
         assert self.stream().happens("1").run(61).starts("2", camera="hall").reports == []
@@ -258,12 +258,12 @@ class TestFollows:
             .run(5)
             .happens("4", **hall)
         )
-        assert [report.rests_on for report in stream.reports] == [("2", "3")]
+        assert [report.based_on for report in stream.reports] == [("2", "3")]
 
     def test_an_event_does_not_follow_on_itself(self):
         twice = Stream(rule(then=FALL, within=60)).run(1).happens("1").run(9)
         assert twice.reports == []
-        assert [r.rests_on for r in twice.happens("2").run(5).happens("3").reports] == [
+        assert [r.based_on for r in twice.happens("2").run(5).happens("3").reports] == [
             ("1", "2"),
             ("2", "3"),
         ]
@@ -274,7 +274,7 @@ class TestCount:
         stream = Stream(rule(count=3, within=3600)).run(10)
         for id in "123":
             stream.happens(id).run(600, by=10.0)
-        assert [(r.change, r.time, r.rests_on) for r in stream.reports] == [
+        assert [(r.change, r.time, r.based_on) for r in stream.reports] == [
             (Change.both, 1210.0, ("1", "2", "3"))
         ]
 
@@ -282,7 +282,7 @@ class TestCount:
         stream = Stream(rule(count=2, within=3600)).run(10)
         for id in "12345":
             stream.happens(id).run(60)
-        assert [report.rests_on for report in stream.reports] == [("1", "2"), ("3", "4")]
+        assert [report.based_on for report in stream.reports] == [("1", "2"), ("3", "4")]
 
     def test_too_few_in_a_time_are_not(self):
         stream = Stream(rule(count=2, within=60)).run(10)
@@ -335,7 +335,7 @@ class TestThePast:
         for second in range(1001, 1030):
             found, state = step([lasting], ["bath"], Moment(camera="bath", time=float(second)), state)
             reports += found
-        assert [(report.time, report.rests_on) for report in reports] == [(1020.0, ("9",))]
+        assert [(report.time, report.based_on) for report in reports] == [(1020.0, ("9",))]
 
     def test_rules_that_stay_the_same_go_on_when_others_change(self):
         one, two = rule("one", lasts=30), rule("two", lasts=60)
@@ -343,7 +343,7 @@ class TestThePast:
         other = rule("two", lasts=5)
         seen = [Watched(camera="bath", began=-500.0, ended=21.0)]
         _, ready = replay([other], ["bath"], [event("1", 1.0)], seen)
-        assert [(one.rule, one.rests_on) for one in running([other], ["bath"], ready)] == [("two", ("1",))]
+        assert [(one.rule, one.based_on) for one in running([other], ["bath"], ready)] == [("two", ("1",))]
         stream.state, stream.rules = joined(stream.state, [one], ready), (one, other)
         stream.run(20).ends("1", 40)
         assert [(report.rule, report.change.value, report.time) for report in stream.reports] == [

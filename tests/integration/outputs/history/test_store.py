@@ -584,19 +584,19 @@ class TestMending:
         with History(path) as history:
             history.add(entry_of(NOON, ended=NOON + 1, label="kept"))
         with contextlib.closing(sqlite3.connect(path)) as there:
-            for column in ("person", "box", "keypoints", "zone", "rule", "rests_on"):
+            for column in ("person", "box", "keypoints", "zone", "rule", "based_on"):
                 there.execute(f"ALTER TABLE event DROP COLUMN {column}")
         with History(path, read_only=True) as reader:
             (kept,) = reader.query()
-            assert (kept.zone, kept.rule, kept.rests_on) == (None, None, ())
+            assert (kept.zone, kept.rule, kept.based_on) == (None, None, ())
             assert (kept.person, kept.box, kept.keypoints) == (None, None, None)
             assert reader.changes(0)[0] == [kept]
         with History(path, log=told.append) as history:
             history.record(
-                result_of(5.0, ActionStarted("long", 5.0, 0.7, zone="mat", rule="long", rests_on=("a", "b")))
+                result_of(5.0, ActionStarted("long", 5.0, 0.7, zone="mat", rule="long", based_on=("a", "b")))
             )
             found = history.query()[0]
-            assert (found.zone, found.rule, found.rests_on) == ("mat", "long", ("a", "b"))
+            assert (found.zone, found.rule, found.based_on) == ("mat", "long", ("a", "b"))
         assert told == []
 
     def test_a_counter_that_is_emptied_while_it_runs_is_counted_anew(self, history):
