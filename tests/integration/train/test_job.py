@@ -48,7 +48,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 def write_clip(path: Path, speed: int, start: int) -> None:
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 10.0, (48, 48))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 12.0, (48, 48))
     for n in range(14):
         picture = np.full((48, 48, 3), 40, np.uint8)
         cv2.circle(picture, (24, (start + speed * n) % 48), 5, (220, 220, 220), -1)
@@ -61,7 +61,7 @@ def job(data: str | Path, out: Path, **changes) -> TrainJob:
     config = ModelConfig(
         labels=(),
         transform=Transform(width=32, height=32),
-        fps=10.0,
+        fps=12.0,
         hidden_size=16,
         dropout=0.0,
         about="Discs that rise, fall or rest.",
