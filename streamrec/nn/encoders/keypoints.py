@@ -31,7 +31,7 @@ _NEAR = 12.0  # how much more a person is worth who is where the followed person
 _WAITING = 0.4  # while the followed person is missed more than this, no other person is followed
 # A score from which on a person or a keypoint counts at all, and how much more makes it count in full.
 _PERSON_SEEN, _KEYPOINT_SEEN = (0.1, 0.15), (0.15, 0.25)
-# Lengths of a body in lengths of its trunk: from shoulder to shoulder, and from the nose to between the shoulders.
+# Lengths of a body in lengths of its torso: from shoulder to shoulder, and from the nose to between the shoulders.
 _SHOULDER_WIDTH, _NECK = 0.7, 0.53
 _FAST = 4.0  # frame intervals: so far apart is what velocities are a change over
 _LEAST = 0.02  # of any length, in heights of the image
@@ -62,9 +62,9 @@ class KeypointEncoder(Encoder):
     """One person's keypoints in body units, their velocities, angles and place. Nothing in it is trained here.
 
     Of the people that MoveNet finds it follows one: the one nearest in place and size to the one before, else the
-    largest and surest. The origin of their body is between the shoulders, its unit the length of the trunk, smoothed,
-    as the longest of three parts shows it (the trunk itself is often out of a webcam's picture, and shoulders that
-    turn look narrow). Keypoints count as much as they are sure; unsure ones stay where they were, and fade to the
+    largest and surest. The origin of their body is between the shoulders, its unit the length of the torso, smoothed,
+    as the longest of three parts shows it (the torso itself is often out of a webcam's picture, and shoulders that
+    turn seem narrow). Keypoints count as much as they are sure; unsure ones stay where they were, and fade to the
     origin. Velocities are changes over four frame intervals of the training rate, by the clock. The cache: who is
     followed, (N, 4), and what is remembered of the body, (N, 58).
     """
@@ -100,7 +100,7 @@ class KeypointEncoder(Encoder):
         cache: Cache,
         backbone: Tensor | None = None,
     ) -> tuple[Tensor, Cache]:
-        """Frame by frame the person is followed: each frame looks for whom the one before has found."""
+        """Frame by frame the person is followed: each frame searches for whom the one before has found."""
         found = self.backbone_features(images.flatten(0, 1)) if backbone is None else backbone.flatten(0, 1)
         people = found.unflatten(-1, (PEOPLE, PERSON)).unflatten(0, fresh.shape)
         return followed(people.to(cache[0].dtype), log_elapsed, fresh, cache, self.aspect)
@@ -234,12 +234,12 @@ def _moved(
     """The body with the keypoints of this frame (N, 17, 2), weights (N, 17)."""
     neck, hips = _between(places, _SHOULDERS), _between(places, _HIPS)
     has_neck = _both(weights, *_SHOULDERS)
-    has_trunk = torch.minimum(has_neck, _both(weights, *_HIPS))
+    has_torso = torch.minimum(has_neck, _both(weights, *_HIPS))
     has_head = torch.minimum(has_neck, weights[:, _NOSE : _NOSE + 1])
     lengths = torch.cat(
         [
             _length(places[:, _SHOULDERS[0]] - places[:, _SHOULDERS[1]]) / _SHOULDER_WIDTH * has_neck,
-            _length(neck - hips) * has_trunk,
+            _length(neck - hips) * has_torso,
             _length(places[:, _NOSE] - neck) / _NECK * has_head,
         ],
         dim=1,
@@ -287,8 +287,8 @@ def _posture(now: _Body) -> Tensor:
         directions.append(vector / (length + 0.1) * sure)
         lengths.append(length * sure)
         sureness.append(sure)
-    trunk = _between(joints, _HIPS)
-    trunk = trunk / (_length(trunk) + 0.1) * _both(weights, *_HIPS)
+    torso = _between(joints, _HIPS)
+    torso = torso / (_length(torso) + 0.1) * _both(weights, *_HIPS)
     angles = []
     for one, other in zip(directions[::2], directions[1::2], strict=True):
         angles += [
@@ -302,7 +302,7 @@ def _posture(now: _Body) -> Tensor:
         for target in (_NOSE, shoulder):
             vector = (joints[:, wrist] - joints[:, target]) * _both(weights, wrist, target)
             hands += [vector, _length(vector)]
-    return torch.cat([joints.flatten(1), weights, *directions, *lengths, trunk, *angles, *hands], dim=1)
+    return torch.cat([joints.flatten(1), weights, *directions, *lengths, torso, *angles, *hands], dim=1)
 
 
 def _motion(now: _Body, was: _Body, frames: Tensor, seen: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ class WithPeople(Encoder):
 
     def initial_cache(self, streams: int, height: int, width: int) -> Cache:
         """That of the encoder, and no people."""
-        like = self._trunk.stem.weight
+        like = self._backbone.stem.weight
         return *self.encoder.initial_cache(streams, height, width), like.new_zeros(streams, PEOPLE, PERSON)
 
     def last_maps(self, height: int, width: int) -> tuple[nn.Module, ...]:
@@ -50,7 +50,7 @@ class WithPeople(Encoder):
     ) -> tuple[Tensor, Cache]:
         """The features of the encoder."""
         pyramids: list[Tensor] = []
-        hook = self._trunk.up[-1].register_forward_hook(lambda _, given, maps: pyramids.append(maps))
+        hook = self._backbone.up[-1].register_forward_hook(lambda _, given, maps: pyramids.append(maps))
         try:
             features, after = self.encoder(images, log_elapsed, fresh, cache[:-1], backbone)
         finally:
@@ -58,14 +58,14 @@ class WithPeople(Encoder):
         if pyramids:
             pyramid = pyramids[0].unflatten(0, fresh.shape)[:, -1]
         else:
-            pyramid = self._trunk.maps(images[:, -1])[0]
+            pyramid = self._backbone.maps(images[:, -1])[0]
         with torch.autocast(
             pyramid.device.type, enabled=False
         ):  # places in half precision would jump by pixels
-            return features, (*after, self._trunk.people(pyramid.float()))
+            return features, (*after, self._backbone.people(pyramid.float()))
 
     @property
-    def _trunk(self) -> MoveNet:
-        trunk = self.encoder.trunk
-        assert isinstance(trunk, MoveNet)
-        return trunk
+    def _backbone(self) -> MoveNet:
+        backbone = self.encoder.trunk
+        assert isinstance(backbone, MoveNet)
+        return backbone

@@ -17,7 +17,7 @@ Span = tuple[float, float, str]
 LEFT, RIGHT = 0, 1
 SEAT = 0.5  # height of the pelvis on a chair, leg lengths
 
-_STANDING_RESTS: tuple[tuple[tuple[float, float, float], tuple[float, float, float]], ...] = (
+_STANDING_HANDS: tuple[tuple[tuple[float, float, float], tuple[float, float, float]], ...] = (
     ((0.16, -0.96, 0.06), sk.ELBOW_DOWN),  # hanging
     ((0.14, -0.93, 0.16), sk.ELBOW_DOWN),
     ((-0.22, -0.74, 0.3), (0.8, -0.5, -0.3)),  # hands held before the belly
@@ -27,7 +27,7 @@ _STANDING_RESTS: tuple[tuple[tuple[float, float, float], tuple[float, float, flo
     ((-0.15, -0.82, -0.16), (0.8, -0.2, -0.5)),  # behind the back
 )
 _STANDING_SHARES = (0.42, 0.2, 0.1, 0.06, 0.09, 0.08, 0.05)
-_SEATED_RESTS: tuple[tuple[tuple[float, float, float], tuple[float, float, float]], ...] = (
+_SEATED_HANDS: tuple[tuple[tuple[float, float, float], tuple[float, float, float]], ...] = (
     ((0.02, -0.68, 0.42), (0.7, -0.6, -0.3)),  # in the lap
     ((0.1, -0.72, 0.5), (0.6, -0.7, -0.3)),  # on a thigh
     ((0.02, -0.48, 0.62), (0.6, -0.8, -0.2)),  # on the desk
@@ -96,7 +96,7 @@ class Actor:
         return RIGHT if self.rng.random() < 0.6 else LEFT
 
     def live(self, end: float) -> None:
-        """Breath, sway and small wandering of head, hands and trunk, from the start to ``end``."""
+        """Breath, sway and small wandering of head, hands and torso, from the start to ``end``."""
         rng = self.rng
         calm = float(np.exp(rng.normal(-0.3, 0.5)))
         parts = [
@@ -129,19 +129,19 @@ class Actor:
         return start + seconds
 
     def rest(self, side: int, start: float, seconds: float, around: Sequence[float] | None = None) -> float:
-        """Bring a hand back to where it rests."""
+        """Bring a hand back to a resting place."""
         hand, elbow = self._rest_place()
         return self.hand(side, start, seconds, hand + self.rng.normal(0, 0.02, 3), elbow=elbow, around=around)
 
     def _rest_place(self) -> tuple[np.ndarray, tuple[float, float, float]]:
         places, shares = (
-            (_SEATED_RESTS, _SEATED_SHARES) if self.seated else (_STANDING_RESTS, _STANDING_SHARES)
+            (_SEATED_HANDS, _SEATED_SHARES) if self.seated else (_STANDING_HANDS, _STANDING_SHARES)
         )
         hand, elbow = places[int(self.rng.choice(len(places), p=shares))]
         return np.array(hand), elbow
 
-    def trunk(self, start: float, seconds: float, **turns: float) -> float:
-        """Turn trunk or head: ``lean``, ``roll``, ``bend``, ``side``, ``twist``, ``nod``, ``turn``, ``tilt``."""
+    def torso(self, start: float, seconds: float, **turns: float) -> float:
+        """Turn torso or head: ``lean``, ``roll``, ``bend``, ``side``, ``twist``, ``nod``, ``turn``, ``tilt``."""
         for name, angle in turns.items():
             self.motion.to(start, seconds, angle, getattr(sk, name.upper()))
         return start + seconds
@@ -164,10 +164,10 @@ class Actor:
         """From a seat."""
         ahead = float(np.mean([self.now[foot][2] for foot in sk.FEET]))
         lean = self.rng.uniform(0.35, 0.8)
-        self.trunk(start, 0.5 * seconds, lean=lean, nod=-0.5 * lean)
+        self.torso(start, 0.5 * seconds, lean=lean, nod=-0.5 * lean)
         target = (0.0, 0.985, ahead - self.rng.uniform(0.0, 0.08))
         self.motion.to(start + 0.22 * seconds, 0.78 * seconds, np.array(target), sk.PELVIS)
-        self.trunk(start + 0.45 * seconds, 0.55 * seconds, lean=0.0, bend=0.05, nod=0.0)
+        self.torso(start + 0.45 * seconds, 0.55 * seconds, lean=0.0, bend=0.05, nod=0.0)
         self.seated = False
         for side in (LEFT, RIGHT):
             if self.rng.random() < 0.3:  # pushes off
@@ -180,7 +180,7 @@ class Actor:
         """Onto a seat that stands behind; ``plump``: let oneself fall onto it."""
         ahead = float(np.mean([self.now[foot][2] for foot in sk.FEET]))
         lean = self.rng.uniform(0.1, 0.3) if plump else self.rng.uniform(0.3, 0.7)
-        self.trunk(start, 0.55 * seconds, lean=lean, nod=-0.3 * lean)
+        self.torso(start, 0.55 * seconds, lean=lean, nod=-0.3 * lean)
         target = np.array((0.0, height + self.rng.uniform(-0.03, 0.06), ahead - self.rng.uniform(0.36, 0.48)))
         self.motion.to(start, seconds, target, sk.PELVIS, dropping if plump else minimum_jerk)
         back = self.rng.uniform(-0.35, 0.1)
@@ -192,7 +192,7 @@ class Actor:
                 self.hand(side, start, 0.6 * seconds, (0.2, -0.85, -0.15))
             self.rest(side, start + 0.5 * seconds, 0.6 * seconds)
         after = start + 0.6 * seconds
-        self.trunk(
+        self.torso(
             after, 0.7 * seconds, lean=back, bend=self.rng.uniform(0.0, 0.25), nod=max(-0.3, -back) * 0.6
         )
         self.rebase(start + seconds)

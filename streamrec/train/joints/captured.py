@@ -50,7 +50,7 @@ def write(
         high = body.leg
         camera = draw_webcam(
             rng,
-            head=high + body.trunk + 0.15 * body.head,
+            head=high + body.torso + 0.15 * body.head,
             middle=high,
             seated=False,
             whole=rng.random() < 0.8,
@@ -119,7 +119,7 @@ def _lying(player: Player, seconds: float) -> list[Span]:
     times = np.arange(0, seconds, 0.1)
     joints = player.joints(times)
     hips, neck = joints[:, 11:13].mean(1), joints[:, 5:7].mean(1)
-    upright = (neck - hips)[:, 1] / player.body.trunk
+    upright = (neck - hips)[:, 1] / player.body.torso
     lies = (hips[:, 1] < 0.3 * player.body.leg) & (upright < 0.45)
     edges = np.flatnonzero(np.diff(np.concatenate(([0], lies.astype(int), [0]))))
     return [

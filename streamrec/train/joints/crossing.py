@@ -12,7 +12,7 @@ import numpy as np
 
 from streamrec.train.joints import skeleton as sk
 from streamrec.train.joints.actor import Actor
-from streamrec.train.joints.camera import Camera, focal_of, look_at
+from streamrec.train.joints.camera import Camera, aim_at, focal_of
 from streamrec.train.joints.movenet_noise import (
     PEOPLE,
     Conditions,
@@ -82,7 +82,7 @@ def _camera(rng: np.random.Generator) -> Camera:
     place = np.array((rng.normal(0, 0.4), rng.uniform(1.2, 2.8), rng.uniform(4.8, 6.5)))
     aim = np.array((rng.normal(0, 0.15), rng.uniform(0.8, 1.1), 0.0))
     return Camera(
-        place=place, axes=look_at(place, aim), focal=focal_of(rng.uniform(60, 75), aspect), aspect=aspect
+        place=place, axes=aim_at(place, aim), focal=focal_of(rng.uniform(60, 75), aspect), aspect=aspect
     )
 
 

@@ -25,7 +25,7 @@ _PAIRS: dict[str, tuple[Where, Where]] = {
 
 
 def hanging(pitch: float, reach: float = 0.93, out: float = 0.05) -> tuple[float, float, float]:
-    """The target of a hand that hangs straight down from a trunk that is bent forwards by so many radians."""
+    """The target of a hand that hangs straight down from a torso that is bent forwards by so many radians."""
     return (out, -reach * math.cos(pitch), reach * math.sin(pitch))
 
 
@@ -101,7 +101,7 @@ def sit(actor: Actor, t: float) -> float:
     height = SEAT * rng.uniform(0.65, 1.1)  # from a low sofa to a chair
     t = actor.sit_down(t, seconds, height=height, plump=fast or rng.random() < 0.2)
     if rng.random() < 0.25:  # lies back in it
-        actor.trunk(t, 1.0, lean=-rng.uniform(0.4, 0.8), nod=0.3)
+        actor.torso(t, 1.0, lean=-rng.uniform(0.4, 0.8), nod=0.3)
         t += 1.0
     t = fidget(actor, t, t + pace(actor, 1.5, 7.0))
     if rng.random() < 0.7:
@@ -110,7 +110,7 @@ def sit(actor: Actor, t: float) -> float:
 
 
 def bend(actor: Actor, t: float) -> float:
-    """Bends down to something: picks it up, ties a shoe, wipes the floor, looks below a table."""
+    """Bends down to something: picks it up, ties a shoe, wipes the floor, searches below a table."""
     rng = actor.rng
     if actor.seated:
         return _bend_on_seat(actor, t)
@@ -275,10 +275,10 @@ def _to_bed(actor: Actor, t: float, quick: float) -> float:
             pose[sk.HANDS[number]] = _lying_hand(rng)
             pose[sk.ELBOWS[number]] = (1.0, -0.2, 0.15)
         pose[list(sk.KNEES)] = 0.0
-    trunk = [sk.LEAN, sk.ROLL, sk.BEND, sk.SIDE, sk.TWIST, sk.NOD, sk.TURN, sk.TILT]
+    torso = [sk.LEAN, sk.ROLL, sk.BEND, sk.SIDE, sk.TWIST, sk.NOD, sk.TURN, sk.TILT]
     hands = [*range(15, 27)]
     feet = [*range(27, 35), *range(3, 6), sk.SPIN]
-    for where, delay, part in ((trunk, 0.0, 0.8), (feet, 0.25, 0.75), (hands, 0.1, 0.8)):
+    for where, delay, part in ((torso, 0.0, 0.8), (feet, 0.25, 0.75), (hands, 0.1, 0.8)):
         target = actor.now.copy()
         target[where] = pose[where]
         actor.motion.to(t + delay * seconds, part * seconds, target)
@@ -330,7 +330,7 @@ def lie_about(actor: Actor, t: float, until: float, *, calm: bool = False) -> fl
             side = actor.side()
             actor.hand(side, t, seconds, actor.now[sk.HANDS[side]] + rng.normal(0, 0.2, 3), elbow=None)
         elif kind < 0.75:
-            actor.trunk(t, seconds, turn=rng.normal(0, 0.5))
+            actor.torso(t, seconds, turn=rng.normal(0, 0.5))
         else:
             foot = sk.FEET[rng.integers(2)]
             place = actor.now[foot] * (1, 1, rng.uniform(0.6, 1.0)) * (rng.uniform(0.7, 1.0), 1, 1)
@@ -410,8 +410,8 @@ def stretch(actor: Actor, t: float) -> float:
     """Arms up or out, and a bend to a side."""
     t = _unlabelled(actor, g.raise_both_hands if actor.rng.random() < 0.6 else g.arms_out, t)
     aside = actor.rng.uniform(-0.5, 0.5)
-    actor.trunk(t, 0.8, side=aside, roll=0.3 * aside)
-    actor.trunk(t + 1.4, 0.8, side=0.0, roll=0.0)
+    actor.torso(t, 0.8, side=aside, roll=0.3 * aside)
+    actor.torso(t + 1.4, 0.8, side=0.0, roll=0.0)
     return t + 2.2
 
 

@@ -1,7 +1,7 @@
 """Falls: forwards, backwards, to a side, from walking, from a chair, and slow collapses; then lying still.
 
 A body that topples is an inverted pendulum, and one whose legs give way drops as what falls freely does; arms are
-flung out; the trunk hits the floor after the hips.
+flung out; the torso hits the floor after the hips.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from streamrec.train.joints.motion import (
     toppling_down,
 )
 
-TRUNK = [sk.LEAN, sk.ROLL, sk.SPIN, sk.BEND, sk.SIDE, sk.TWIST, sk.NOD, sk.TURN, sk.TILT]
+TORSO = [sk.LEAN, sk.ROLL, sk.SPIN, sk.BEND, sk.SIDE, sk.TWIST, sk.NOD, sk.TURN, sk.TILT]
 ARMS = [*range(15, 27)]
 
 
@@ -97,7 +97,7 @@ def _over(actor: Actor, t: float, way: str, seconds: float) -> float:
             pose[foot][2] += rng.uniform(0.0, 0.25)
     for channel, ease in ((sk.HIGH, toppling_down), (3, toppling_along), (5, toppling_along)):
         _move(actor, t, seconds, pose, channel, ease)
-    _move(actor, t, seconds * rng.uniform(0.96, 1.06), pose, TRUNK, toppling)
+    _move(actor, t, seconds * rng.uniform(0.96, 1.06), pose, TORSO, toppling)
     _move(actor, t + 0.5 * seconds, 0.5 * seconds, pose, [*range(27, 35)], falling)
     return _settle(actor, t + seconds, pose)
 
@@ -177,7 +177,7 @@ def _backwards(actor: Actor, t: float) -> float:
     _move(actor, t, hips, pose, [*range(3, 6)], falling)
     sits = d.pose_of(actor, lean=-rng.uniform(0.3, 0.9), bend=rng.uniform(0.1, 0.4))
     _move(actor, t, hips, sits, [sk.LEAN, sk.BEND], falling)
-    _move(actor, t + 0.9 * hips, 1.1 * seconds - 0.9 * hips, pose, TRUNK, dropping)
+    _move(actor, t + 0.9 * hips, 1.1 * seconds - 0.9 * hips, pose, TORSO, dropping)
     for foot in sk.FEET:
         kick = along((foot.start + 1, rng.uniform(0.0, 0.4)), (foot.start + 2, rng.uniform(0.0, 0.15)))
         actor.motion.swing(Oscillation(t + 0.4 * seconds, t + 1.5 * seconds, 0.0, kick, shape="arc"))
@@ -253,6 +253,6 @@ def _from_seat(actor: Actor, t: float) -> float:
     lead = d.pose_of(actor, lean=0.45 * pose[sk.LEAN] if way != "belly" else 0.9, roll=0.45 * pose[sk.ROLL])
     _move(actor, t, 0.6 * seconds, lead, [sk.LEAN, sk.ROLL], toppling)
     _move(actor, t + 0.3 * seconds, 0.7 * seconds, pose, [3, 4, 5], falling)
-    _move(actor, t + 0.45 * seconds, 0.6 * seconds, pose, TRUNK, falling)
+    _move(actor, t + 0.45 * seconds, 0.6 * seconds, pose, TORSO, falling)
     _move(actor, t + 0.3 * seconds, 0.8 * seconds, pose, [*range(27, 35)], falling)
     return _settle(actor, t + seconds, pose)

@@ -31,7 +31,7 @@ def type_away(actor: Actor, t: float) -> float:
         for _ in range(2):
             vector = along((sk.HANDS[side], rng.normal(0, (0.012, 0.005, 0.008))))
             actor.sway(t + 0.6, t + hold + 0.6, rng.uniform(1.5, 6.0), vector)
-    actor.trunk(t, 0.7, nod=rng.uniform(0.0, 0.4))
+    actor.torso(t, 0.7, nod=rng.uniform(0.0, 0.4))
     return t + hold + 0.7
 
 
@@ -40,16 +40,16 @@ def shift(actor: Actor, t: float) -> float:
     rng = actor.rng
     seconds = pace(actor, 0.5, 1.8)
     if actor.seated:
-        actor.trunk(
+        actor.torso(
             t, seconds, lean=rng.uniform(-0.28, 0.22), roll=rng.normal(0, 0.06), twist=rng.normal(0, 0.12)
         )
         bend = rng.uniform(0.0, 0.3)
-        actor.trunk(t, seconds, bend=bend, nod=-actor.now[sk.LEAN] - bend + rng.uniform(-0.05, 0.25))
+        actor.torso(t, seconds, bend=bend, nod=-actor.now[sk.LEAN] - bend + rng.uniform(-0.05, 0.25))
         if rng.random() < 0.3:
             actor.turn(t, rng.normal(0, 0.3))
     else:
         actor.motion.to(t, seconds, rng.normal(0, 0.05), sk.PELVIS.start)
-        actor.trunk(
+        actor.torso(
             t, seconds, roll=rng.normal(0, 0.05), side=rng.normal(0, 0.05), lean=rng.normal(0.02, 0.05)
         )
         if rng.random() < 0.3:
@@ -61,8 +61,8 @@ def shift(actor: Actor, t: float) -> float:
     return t + seconds + pace(actor, 0.1, 1.5)
 
 
-def look_around(actor: Actor, t: float) -> float:
-    """Turns the head, nods, shakes it, looks down."""
+def glance_around(actor: Actor, t: float) -> float:
+    """Turns the head, nods, shakes it, lowers it."""
     rng = actor.rng
     if rng.random() < 0.3:
         which, size = (sk.NOD, 0.12) if rng.random() < 0.6 else (sk.TURN, 0.25)
@@ -72,14 +72,14 @@ def look_around(actor: Actor, t: float) -> float:
     for _ in range(rng.integers(1, 4)):
         seconds = pace(actor, 0.25, 0.9)
         turn = float(np.clip(rng.normal(0, 0.55), -1.2, 1.2))
-        actor.trunk(t, seconds, turn=turn, nod=rng.normal(0.08, 0.18), twist=0.25 * turn * rng.uniform(0, 1))
+        actor.torso(t, seconds, turn=turn, nod=rng.normal(0.08, 0.18), twist=0.25 * turn * rng.uniform(0, 1))
         t += seconds + pace(actor, 0.2, 1.5)
-    actor.trunk(t, 0.5, turn=rng.normal(0, 0.1), nod=rng.normal(0.05, 0.1), twist=0.0)
+    actor.torso(t, 0.5, turn=rng.normal(0, 0.1), nod=rng.normal(0.05, 0.1), twist=0.0)
     return t + 0.5
 
 
 def touch_head(actor: Actor, t: float) -> float:
-    """Scratches, adjusts glasses, wipes the nose, strokes the hair, coughs into a hand, rests the chin."""
+    """Scratches, adjusts glasses, wipes the nose, strokes the hair, coughs into a hand, props the chin."""
     rng, side = actor.rng, actor.side()
     rise, fall = pace(actor, 0.3, 0.8), pace(actor, 0.3, 0.9)
     hold, rub = pace(actor, 0.2, 1.6), 0.0
@@ -113,8 +113,8 @@ def touch_head(actor: Actor, t: float) -> float:
             actor.sway(t + rise, t + rise + hold, rng.uniform(2, 5), vector)
         actor.rest(one, t + rise + hold, fall)
     if rng.random() < 0.5:
-        actor.trunk(t, rise, nod=rng.normal(0.12, 0.15), tilt=rng.normal(0, 0.1))
-        actor.trunk(t + rise + hold, fall, nod=0.05, tilt=0.0)
+        actor.torso(t, rise, nod=rng.normal(0.12, 0.15), tilt=rng.normal(0, 0.1))
+        actor.torso(t + rise + hold, fall, nod=0.05, tilt=0.0)
     return t + rise + hold + fall
 
 
@@ -132,7 +132,7 @@ def talk(actor: Actor, t: float) -> float:
             target = middle + shared + rng.normal(0, 0.5 * size, 3) * (1, 1, 0.5)
             actor.hand(side, t, seconds, target, elbow=(0.6, -0.8, -0.2))
         if rng.random() < 0.5:
-            actor.trunk(
+            actor.torso(
                 t, seconds, nod=rng.normal(0.05, 0.1), turn=rng.normal(0, 0.15), tilt=rng.normal(0, 0.06)
             )
         t += seconds * rng.uniform(0.8, 1.6)
@@ -178,8 +178,8 @@ def lean(actor: Actor, t: float) -> float:
     forward = rng.uniform(0.15, 0.6) if rng.random() < 0.65 else -rng.uniform(0.1, 0.35)
     if not actor.seated:
         forward *= 0.6
-    actor.trunk(t, seconds, lean=forward, roll=rng.normal(0, 0.1), nod=-0.5 * forward)
-    actor.trunk(t + seconds + hold, seconds, lean=before, roll=0.0, nod=rng.normal(0.05, 0.1))
+    actor.torso(t, seconds, lean=forward, roll=rng.normal(0, 0.1), nod=-0.5 * forward)
+    actor.torso(t + seconds + hold, seconds, lean=before, roll=0.0, nod=rng.normal(0.05, 0.1))
     return t + 2 * seconds + hold
 
 
@@ -193,10 +193,10 @@ def take(actor: Actor, t: float) -> float:
     low = max(0.0, -way[1]) * rng.uniform(0.0, 0.5)
     sign_of = 1.0 if side == LEFT else -1.0
     before = actor.now[[sk.LEAN, sk.ROLL]].copy()
-    actor.trunk(
+    actor.torso(
         t, rise, lean=before[0] + low, roll=sign_of * way[0] * rng.uniform(0, 0.3), nod=rng.normal(0.1, 0.1)
     )
-    actor.trunk(t + rise + hold, fall, lean=float(before[0]), roll=0.0, nod=rng.normal(0.05, 0.1))
+    actor.torso(t + rise + hold, fall, lean=float(before[0]), roll=0.0, nod=rng.normal(0.05, 0.1))
     actor.rest(side, t + rise + hold, fall)
     return t + rise + hold + fall
 
@@ -213,18 +213,18 @@ def stretch(actor: Actor, t: float) -> float:
         else:
             actor.hand(side, t, rise, (-0.3, rng.uniform(-0.2, 0.1), 0.92), elbow=(0.8, -0.5, 0.0))
         actor.rest(side, t + rise + hold, fall)
-    actor.trunk(t, rise, bend=-0.08 if behind else 0.2)
-    actor.trunk(t + rise + hold, fall, bend=0.06)
+    actor.torso(t, rise, bend=-0.08 if behind else 0.2)
+    actor.torso(t + rise + hold, fall, bend=0.06)
     return t + rise + hold + fall
 
 
-def look_at_wrist(actor: Actor, t: float) -> float:
-    """Looks at a watch or a phone in the hand."""
+def glance_at_wrist(actor: Actor, t: float) -> float:
+    """Glances at a watch or a phone in the hand."""
     rng, side = actor.rng, actor.side()
     rise, hold, fall = pace(actor, 0.4, 0.9), pace(actor, 0.5, 4.0), pace(actor, 0.4, 0.9)
     actor.hand(side, t, rise, (rng.uniform(-0.3, 0.1), rng.uniform(-0.4, -0.1), rng.uniform(0.4, 0.6)))
-    actor.trunk(t, rise, nod=rng.uniform(0.2, 0.5), turn=rng.normal(0, 0.15))
-    actor.trunk(t + rise + hold, fall, nod=rng.uniform(0.0, 0.1))
+    actor.torso(t, rise, nod=rng.uniform(0.2, 0.5), turn=rng.normal(0, 0.15))
+    actor.torso(t + rise + hold, fall, nod=rng.uniform(0.0, 0.1))
     actor.rest(side, t + rise + hold, fall)
     return t + rise + hold + fall
 
@@ -240,8 +240,8 @@ def step_about(actor: Actor, t: float) -> float:
 
 
 FIDGETS = {
-    still: 0.2, type_away: 0.12, shift: 0.1, look_around: 0.12, touch_head: 0.16, talk: 0.12, sign: 0.06, lean: 0.05,
-    take: 0.08, stretch: 0.02, look_at_wrist: 0.04, step_about: 0.03,
+    still: 0.2, type_away: 0.12, shift: 0.1, glance_around: 0.12, touch_head: 0.16, talk: 0.12, sign: 0.06, lean: 0.05,
+    take: 0.08, stretch: 0.02, glance_at_wrist: 0.04, step_about: 0.03,
 }  # fmt: skip
 """Each with its share."""
 

@@ -68,8 +68,8 @@ def wave(actor: Actor, t: float) -> float:
             actor.hand(side, begin, hold, np.array(place) + rng.normal(0, 0.08, 3), elbow=None)
         actor.rest(side, begin + hold, fall)
     if rng.random() < 0.4:
-        actor.trunk(t, rise, tilt=rng.normal(0, 0.12), side=rng.normal(0, 0.06))
-        actor.trunk(begin + hold, fall, tilt=0.0, side=0.0)
+        actor.torso(t, rise, tilt=rng.normal(0, 0.12), side=rng.normal(0, 0.06))
+        actor.torso(begin + hold, fall, tilt=0.0, side=0.0)
     actor.label(t + ONSET * rise, begin + hold + END * fall, "wave")
     return begin + hold + fall
 
@@ -82,12 +82,12 @@ def raise_one_hand(actor: Actor, t: float) -> float:
     elbow = (rng.uniform(0.5, 1.0), -0.2, rng.uniform(-0.2, 0.6))
     around = _way_up(rng, rng.uniform(0, 1))
     actor.hand(side, t, rise, place, elbow=elbow, around=around)
-    actor.trunk(t, rise, side=(1 if side == RIGHT else -1) * rng.uniform(0, 0.1), tilt=rng.normal(0, 0.05))
+    actor.torso(t, rise, side=(1 if side == RIGHT else -1) * rng.uniform(0, 0.1), tilt=rng.normal(0, 0.05))
     if rng.random() < 0.3:
         actor.hand(side, t + rise, hold, np.array(place) + rng.normal(0, 0.05, 3), elbow=None)
     down = t + rise + hold
     actor.rest(side, down, fall, around=_way_up(rng, rng.uniform(0, 1)))
-    actor.trunk(down, fall, side=0.0, tilt=0.0)
+    actor.torso(down, fall, side=0.0, tilt=0.0)
     actor.label(t + ONSET * rise, down + END * fall, "raise_one_hand")
     return down + fall
 
@@ -112,7 +112,7 @@ def raise_both_hands(actor: Actor, t: float) -> float:
         place = np.array((wide, high, rng.uniform(0.0, 0.25))) + rng.normal(0, 0.04, 3)
         actor.hand(side, t + lag, rise, place, elbow=(0.8, -0.2, rng.uniform(-0.2, 0.5)), around=up)
         actor.rest(side, down + lag, fall, around=back)
-    actor.trunk(t, rise, lean=actor.now[sk.LEAN] - rng.uniform(0, 0.06), nod=rng.normal(-0.05, 0.1))
+    actor.torso(t, rise, lean=actor.now[sk.LEAN] - rng.uniform(0, 0.06), nod=rng.normal(-0.05, 0.1))
     actor.label(t + ONSET * rise, down + END * fall, "raise_both_hands")
     return down + fall
 
@@ -185,13 +185,13 @@ def point(actor: Actor, t: float) -> float:
     place = way / np.linalg.norm(way) * rng.uniform(0.88, 0.99)
     actor.hand(side, t, rise, place, elbow=(0.5, -0.8, -0.2))
     sign = 1 if side == LEFT else -1
-    actor.trunk(t, rise, twist=-sign * rng.uniform(0, 0.2), turn=sign * way[0] * rng.uniform(0, 0.6))
+    actor.torso(t, rise, twist=-sign * rng.uniform(0, 0.2), turn=sign * way[0] * rng.uniform(0, 0.6))
     if rng.random() < 0.3:  # jabs at it
         jab = along((sk.HANDS[side], -0.08 * place))
         actor.sway(t + rise, t + rise + hold, rng.uniform(1, 2.5), jab)
     down = t + rise + hold
     actor.rest(side, down, fall)
-    actor.trunk(down, fall, twist=0.0, turn=rng.normal(0, 0.08))
+    actor.torso(down, fall, twist=0.0, turn=rng.normal(0, 0.08))
     actor.label(t + ONSET * rise, down + END * fall, "point")
     return down + fall
 
@@ -219,12 +219,12 @@ def drink(actor: Actor, t: float) -> float:
     mouth = np.add(sk.MOUTH, (rng.uniform(0.02, 0.08), rng.uniform(-0.1, -0.03), rng.uniform(0.05, 0.11)))
     elbow = (rng.uniform(0.3, 1.0), rng.uniform(-0.9, -0.3), 0.1)
     back = rng.uniform(0.1, 0.5)
-    actor.trunk(t + 0.7 * rise, 0.3 * rise + 0.3 * hold, nod=actor.now[sk.NOD] - back)
+    actor.torso(t + 0.7 * rise, 0.3 * rise + 0.3 * hold, nod=actor.now[sk.NOD] - back)
     actor.hand(side, t, rise, at_face(actor, side, mouth), elbow=elbow)
     lift = np.array((0.0, rng.uniform(0.0, 0.07), 0.0))
     actor.hand(side, t + rise, 0.6 * hold, actor.now[sk.HANDS[side]] + lift, elbow=None)
     down = t + rise + hold
-    actor.trunk(down - 0.15 * hold, 0.6 * fall, nod=actor.now[sk.NOD] + back)
+    actor.torso(down - 0.15 * hold, 0.6 * fall, nod=actor.now[sk.NOD] + back)
     if rng.random() < 0.75:
         end = actor.hand(side, down, fall, table + rng.normal(0, 0.05, 3))
         end = actor.rest(side, end, pace(actor, 0.4, 0.9))
@@ -239,7 +239,7 @@ def phone(actor: Actor, t: float) -> float:
     rng, side = actor.rng, actor.side()
     rise, hold, fall = pace(actor, 0.5, 1.4), pace(actor, 2.0, 9.0), pace(actor, 0.5, 1.2)
     sign = 1 if side == LEFT else -1
-    actor.trunk(
+    actor.torso(
         t, rise, tilt=sign * rng.uniform(-0.02, 0.2), turn=rng.normal(0, 0.15), nod=rng.normal(0, 0.12)
     )
     ear = sk.FACE[3] + (rng.uniform(0.0, 0.04), rng.uniform(-0.11, -0.04), rng.uniform(0.0, 0.06))
@@ -250,7 +250,7 @@ def phone(actor: Actor, t: float) -> float:
     while now < t + rise + hold - 1.0:
         length = rng.uniform(0.6, 2.0)
         if rng.random() < 0.4:
-            actor.trunk(now, length, turn=rng.normal(0, 0.25), nod=rng.normal(0, 0.12))
+            actor.torso(now, length, turn=rng.normal(0, 0.25), nod=rng.normal(0, 0.12))
         elif rng.random() < 0.4:
             other = RIGHT if side == LEFT else LEFT
             actor.hand(other, now, min(length, 0.7), (rng.uniform(-0.1, 0.4), rng.uniform(-0.6, -0.2), 0.5))
@@ -258,7 +258,7 @@ def phone(actor: Actor, t: float) -> float:
         now += length
     down = max(t + rise + hold, now)
     actor.rest(side, down, fall)
-    actor.trunk(down, fall, tilt=0.0, turn=rng.normal(0, 0.1))
+    actor.torso(down, fall, tilt=0.0, turn=rng.normal(0, 0.1))
     actor.label(t + ONSET * rise, down + END * fall, "phone")
     return down + fall
 
@@ -291,7 +291,7 @@ def jump(actor: Actor, t: float) -> float:
         flight = 2 * math.sqrt(2 * height / 9.81)
         low = rng.uniform(0.7, 0.9)
         actor.motion.to(t, dip, low, sk.HIGH)
-        actor.trunk(t, dip, lean=rng.uniform(0.1, 0.45))
+        actor.torso(t, dip, lean=rng.uniform(0.1, 0.45))
         for side in (LEFT, RIGHT):
             if arms:
                 actor.hand(side, t, dip, (0.2, -0.8, -0.4))
@@ -299,7 +299,7 @@ def jump(actor: Actor, t: float) -> float:
         push = rng.uniform(0.12, 0.22)
         up = t + dip + push
         actor.motion.to(t + dip, push, 0.99, sk.HIGH)
-        actor.trunk(t + dip, push, lean=lean)
+        actor.torso(t + dip, push, lean=lean)
         lift = height / actor.body.leg
         vector = along((sk.HIGH, lift), (sk.LEFT_FOOT.start + 1, lift), (sk.RIGHT_FOOT.start + 1, lift))
         actor.motion.swing(Oscillation(up, up + flight, 0.0, vector, shape="arc"))
@@ -327,7 +327,7 @@ def squat(actor: Actor, t: float) -> float:
         place = np.array((0.0, deep, float(actor.now[sk.FEET[0]][2]) - 0.3 * (1 - deep)))
         back = actor.now[sk.PELVIS].copy()
         actor.motion.to(t, down, place, sk.PELVIS)
-        actor.trunk(t, down, lean=rng.uniform(0.35, 0.8), nod=-0.35)
+        actor.torso(t, down, lean=rng.uniform(0.35, 0.8), nod=-0.35)
         for knee in sk.KNEES:
             actor.motion.to(t, down, rng.uniform(0.1, 0.6), knee)
         for side in (LEFT, RIGHT):
@@ -337,7 +337,7 @@ def squat(actor: Actor, t: float) -> float:
                 actor.hand(side, t, down, (-0.2, -0.25, 0.4), elbow=(0.6, -0.8, 0.0))
         t += down + pause
         actor.motion.to(t, up, back, sk.PELVIS)
-        actor.trunk(t, up, lean=lean, nod=0.0)
+        actor.torso(t, up, lean=lean, nod=0.0)
         for side in (LEFT, RIGHT):
             if style == "ahead":
                 actor.rest(side, t, up)

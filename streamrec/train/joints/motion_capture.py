@@ -24,7 +24,7 @@ _MIDDLES = ("lhipjoint", "rhipjoint"), ("lclavicle", "rclavicle")
 # The vectors of which a body is built, each from a joint (or the middle of two) to another.
 _VECTORS = (
     ("hips", "rhipjoint", "lhipjoint"),
-    ("trunk", "", ""),
+    ("torso", "", ""),
     ("shoulders", "rclavicle", "lclavicle"),
     ("neck", "lowerneck", "head"),
     ("left_upper_arm", "lclavicle", "lhumerus"),
@@ -112,7 +112,7 @@ def joined(
 ) -> tuple[Capture, list[tuple[float, float]]]:
     """One after the other, each beginning where and as the last one ended: blended for so many seconds.
 
-    Between two, the body rests for ``pause`` seconds; one that ``stays`` is led back to where and as it first stood.
+    Between two, the body is still for ``pause`` seconds; one that ``stays`` is led back to where and as it first stood.
     Also gives the start and end of each in seconds.
     """
     first = captures[0]
@@ -148,7 +148,7 @@ def _capture(row: dict[str, str], cut: np.ndarray, names: list[str]) -> Capture:
         return cut[:, names.index(name)]
 
     low, high = ((of(left) + of(right)) / 2 for left, right in _MIDDLES)
-    vectors = [high - low if name == "trunk" else of(end) - of(start) for name, start, end in _VECTORS]
+    vectors = [high - low if name == "torso" else of(end) - of(start) for name, start, end in _VECTORS]
     leg = sum(float(np.median(np.linalg.norm(vectors[part], axis=1))) for part in (8, 9))
     ankle = float(min(of("ltibia")[:, 1].min(), of("rtibia")[:, 1].min()))
     hips = low - (0, ankle, 0)
@@ -161,7 +161,7 @@ def _built(hips: np.ndarray, parts: np.ndarray, body: Body) -> np.ndarray:
     found = np.empty((len(hips), 17, 3))
     leg = body.thigh + body.shank
     middle = hips * leg + (0, body.ankle, 0)
-    chest = middle + parts[:, 1] * body.trunk
+    chest = middle + parts[:, 1] * body.torso
     for side, sign in enumerate((1, -1)):
         found[:, 11 + side] = middle + sign * parts[:, 0] * body.hips
         found[:, 13 + side] = found[:, 11 + side] + parts[:, 8 + 2 * side] * body.thigh

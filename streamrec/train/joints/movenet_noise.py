@@ -145,8 +145,8 @@ def _logits(
     logits = logits + rng.normal(0, 0.3, 17) + _drift(rng, count, 17, fps, 1.0) * 0.3
     logits += rng.normal(0, 0.17, (count, 17)) + _drift(rng, count, 1, fps, 0.4) * 0.12
     logits[:, 7:11] += conditions.limbs
-    trunk = places[:, 5:7].mean(1) - places[:, 11:13].mean(1)
-    lying = np.clip(1 - np.maximum(-trunk[:, 0], 0) / np.maximum(np.linalg.norm(trunk, axis=1), 1e-6), 0, 1)
+    torso = places[:, 5:7].mean(1) - places[:, 11:13].mean(1)
+    lying = np.clip(1 - np.maximum(-torso[:, 0], 0) / np.maximum(np.linalg.norm(torso, axis=1), 1e-6), 0, 1)
     logits -= (lying * rng.uniform(0.3, 1.4))[:, None]
     facing = _facing(joints, camera)
     logits[:, :3] -= 1.1 * np.maximum(0, -facing)[:, None]
@@ -159,7 +159,7 @@ def _logits(
 
 
 def _hidden(joints: np.ndarray, places: np.ndarray, depth: np.ndarray, camera: Camera) -> np.ndarray:
-    """How far each joint is behind the trunk, the head or the other leg: (T, 17), 0 to 1."""
+    """How far each joint is behind the torso, the head or the other leg: (T, 17), 0 to 1."""
     hidden = np.zeros(places.shape[:2])
     upper, lower = places[:, 5:7].mean(1, keepdims=True), places[:, 11:13].mean(1, keepdims=True)
     near = depth[:, [5, 6, 11, 12]].mean(1, keepdims=True)
@@ -187,7 +187,7 @@ def _hidden(joints: np.ndarray, places: np.ndarray, depth: np.ndarray, camera: C
 
 
 def _facing(joints: np.ndarray, camera: Camera) -> np.ndarray:
-    """How far the face looks at the camera: (T,), 1 straight, -1 away."""
+    """How far the face is turned to the camera: (T,), 1 straight, -1 away."""
     middle = joints[:, 3:5].mean(1)
     ahead = joints[:, 0] - middle
     to_camera = camera.place - middle

@@ -28,8 +28,8 @@ YAW = 2  # heading; 0 faces +z, positive turns to the left
 PELVIS = slice(3, 6)
 HIGH = 4  # height of the pelvis; 1 is standing with straight legs
 LEAN, ROLL, SPIN = 6, 7, 8  # of the pelvis: forwards, to the left, about the spine
-BEND, SIDE, TWIST = 9, 10, 11  # of the upper trunk over the pelvis
-NOD, TURN, TILT = 12, 13, 14  # of the head over the trunk
+BEND, SIDE, TWIST = 9, 10, 11  # of the upper torso over the pelvis
+NOD, TURN, TILT = 12, 13, 14  # of the head over the torso
 LEFT_HAND, LEFT_ELBOW = slice(15, 18), slice(18, 21)  # an elbow is a direction in which it points
 RIGHT_HAND, RIGHT_ELBOW = slice(21, 24), slice(24, 27)
 LEFT_FOOT, RIGHT_FOOT = slice(27, 30), slice(31, 34)
@@ -45,7 +45,7 @@ INWARDS, UPWARDS = (
     0.24,
 )  # how far a shoulder moves with an arm straight up, in shoulder widths to the middle
 FLESH = 0.04  # metres between a joint of a limb and what it lies on
-ELBOW_DOWN = (0.55, -0.8, -0.4)  # where an elbow points unless a movement says otherwise
+ELBOW_DOWN = (0.55, -0.8, -0.4)  # where an elbow points unless a movement sets it
 
 _SWAP = np.arange(SIZE)
 _SWAP[15:21], _SWAP[21:27] = np.arange(21, 27), np.arange(15, 21)
@@ -62,7 +62,7 @@ class Body:
     thigh: float
     shank: float
     ankle: float  # height over the floor
-    trunk: float  # from the middle of the hips to the middle of the shoulders
+    torso: float  # from the middle of the hips to the middle of the shoulders
     hips: float  # half the distance between them
     shoulders: float  # half the distance between them
     upper_arm: float
@@ -95,7 +95,7 @@ def draw_body(rng: np.random.Generator, *, children: float = 0.12) -> Body:
         thigh=0.245 * stature * vary[0] * short,
         shank=0.240 * stature * vary[1] * short,
         ankle=0.042 * stature,
-        trunk=0.285 * stature * vary[2],
+        torso=0.285 * stature * vary[2],
         hips=0.064 * stature * vary[3],
         shoulders=0.103 * stature * vary[4] * short,
         upper_arm=0.172 * stature * vary[5] * short,
@@ -132,8 +132,8 @@ def joints(poses: np.ndarray, body: Body) -> np.ndarray:
     hips = _about_x(poses[:, LEAN]) @ _about_z(-poses[:, ROLL]) @ _about_y(poses[:, SPIN])
     bend = poses[:, BEND]
     chest = hips @ _about_x(bend) @ _about_z(-poses[:, SIDE]) @ _about_y(poses[:, TWIST])
-    waist = pelvis + 0.42 * body.trunk * hips[:, :, 1]
-    neck = waist + 0.58 * body.trunk * chest[:, :, 1]
+    waist = pelvis + 0.42 * body.torso * hips[:, :, 1]
+    neck = waist + 0.58 * body.torso * chest[:, :, 1]
     _head(found, neck, chest, poses, body)
     for side, sign in enumerate((1.0, -1.0)):
         flip = np.array((sign, 1.0, 1.0))

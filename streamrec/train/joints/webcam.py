@@ -30,7 +30,7 @@ def write(rng: np.random.Generator, seconds: float, fit: str = "pad") -> Scene:
     body, first = actor.body, actor.now
     hips = first[sk.HIGH] * body.leg
     camera = draw_webcam(
-        rng, head=hips + body.trunk + 0.15 * body.head, middle=hips, seated=seated, whole=whole, fit=fit
+        rng, head=hips + body.torso + 0.15 * body.head, middle=hips, seated=seated, whole=whole, fit=fit
     )
     away = float(camera.place[2])
     wide = 0.5 * camera.aspect / camera.focal * away + 0.25

@@ -17,7 +17,7 @@ EAGER = EventSettings(enter=0.01, leave=0.01, smoothing=0.0, shortest=0.1, backg
 CONFIG = ModelConfig(
     labels=("fall", "normal"),
     transform=Transform(height=32, width=32),
-    hidden_size=8,
+    hidden_size=16,
     events=EAGER,
     learned=("falls",),
 )

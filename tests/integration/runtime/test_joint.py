@@ -27,7 +27,7 @@ from streamrec import (
 from streamrec.core.model_names import MOST_MODELS
 from streamrec.errors import ModelError, StateError, StreamrecError
 from streamrec.nn.ood import KnownPictures, appearance_of
-from streamrec.runtime.checkpoint import read_checkpoint, save_model
+from streamrec.runtime.checkpoint import find_model, read_checkpoint, save_model
 from streamrec.runtime.joint import pace_notes
 from streamrec.runtime.onnx_engine import LARGE, merged_step, step_of
 from tests.helpers.checks import moving
@@ -139,26 +139,18 @@ def test_a_common_encoder_is_calculated_once(files):
     assert len(both.weights) < len(steps[0].weights) + len(steps[1].weights)
 
 
-def test_models_that_take_other_features_of_one_backbone_share_it(tmp_path):
-    torch.manual_seed(5)
-    size, trunk, paths = Transform(height=64, width=64), None, []
-    for encoder, labels in (("person-joints", ("normal", "fall")), ("person-both", ("normal", "fight"))):
-        config = ModelConfig(labels=labels, encoder=encoder, transform=size, hidden_size=16)
-        model = ActionModel(config).eval()
-        if trunk is not None:
-            model.encoder.trunk.load_state_dict(trunk)
-        trunk = model.encoder.trunk.state_dict()
-        paths.append(tmp_path / f"{labels[-1]}.safetensors")
-        save_model(paths[-1], model)
-    steps = [step_of(read_checkpoint(path)) for path in paths]
+def test_models_that_take_other_features_of_one_backbone_share_it():
+    """One takes its maps, one the keypoints of who is found."""
+    names = ["fight", "webcam"]
+    steps = [step_of(read_checkpoint(find_model(name))) for name in names]
     kinds = [
         [node.op_type for node in onnx.load_from_string(step.graph).graph.node].count("Conv")
         for step in (*steps, merged_step(steps)[0])
     ]
     assert kinds[2] == max(kinds[:2]) > 50
-    one = open_models(paths)
+    one = open_models(names)
     assert one.notes == ()
-    assert_as_alone(one, [Recognizer.load(path) for path in paths], tolerance=1e-6)
+    assert_as_alone(one, [Recognizer.load(name) for name in names], tolerance=1e-6)
 
 
 def test_what_costs_its_own_time_is_told_in_a_sentence(files):

@@ -542,7 +542,7 @@ class TestEvents:
 
 
 class TestCorrections:
-    """The page teaches: what is said of events is shown, moves thresholds, is learned from, and is taken back."""
+    """The page teaches: corrections of events are shown, move thresholds, are learned from, and are taken back."""
 
     @pytest.fixture
     def wolf(self, open_page, tmp_path):
@@ -568,7 +568,7 @@ class TestCorrections:
                 dialog.get_by_label("What was it?").select_option("")
                 dialog.get_by_label("In a few words").fill("a tree in the wind")
                 shot(tab, "event")
-                dialog.get_by_role("button", name="Say so").click()
+                dialog.get_by_role("button", name="Save").click()
                 dialog.get_by_role("button", name="Wrong, it was a tree in the wind").wait_for()
             else:
                 dialog.get_by_role("button", name="Right", exact=True).click()

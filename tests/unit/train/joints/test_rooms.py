@@ -80,8 +80,8 @@ def test_every_act_of_daily_life_ends_where_the_next_can_begin():
             assert end > 0.2, number
             joints = actor.joints(np.linspace(0, end + 1.5, 80))
             assert np.isfinite(joints).all()
-            trunk = joints[-1, SHOULDERS, 1].mean() - joints[-1, HIPS, 1].mean()
-            assert trunk > 0.25 * actor.body.trunk, act
+            torso = joints[-1, SHOULDERS, 1].mean() - joints[-1, HIPS, 1].mean()
+            assert torso > 0.25 * actor.body.torso, act
 
 
 def test_a_new_base_moves_nothing():
