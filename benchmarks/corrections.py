@@ -115,7 +115,7 @@ def main() -> None:
 
 @dataclass(frozen=True, eq=False)
 class Played:
-    """What a model said of a source, frame by frame."""
+    """The predictions of a model for a source, frame by frame."""
 
     times: np.ndarray  # (T,)
     segments: np.ndarray  # (T,)
@@ -159,7 +159,7 @@ class Again(RecognizerWrapper):
         self._played = played
 
     def step_many(self, frames: Sequence[Frame], states: Sequence[Any]) -> Any:
-        """What was said of these frames."""
+        """The predictions of these frames."""
         labels = self._recognizer.labels
         return [
             (Prediction.of(self._played.scores[frame.index], frame.timestamp, labels), frame.index)
@@ -185,7 +185,7 @@ def played_of(path: Path, recognizer: Recognizer, source: Source) -> Played:
 
 
 def write_played(path: Path, rows: Sequence[tuple[float, int, np.ndarray, np.ndarray]]) -> None:
-    """Keep what a model said."""
+    """Keep a model's predictions."""
     times, segments, scores, features = (np.array(each) for each in zip(*rows, strict=True))
     part = path.with_suffix(".part.npz")
     np.savez(part, times=times, segments=segments, scores=scores, features=features)
@@ -334,8 +334,8 @@ def judged(
         true = {**true, "drawn": true["drawn"][options.rights :]}
         index = click(corrections, played, recognizer, Verdict.wrong, options.clicks)
         rest = played.cut(float(played.times[min(index, len(played.times) - 1)]), float("inf"))
-        said = sum(one.verdict is Verdict.wrong for one in corrections.store.active)
-        if said < options.clicks or rest.seconds < 60.0:
+        wrong = sum(one.verdict is Verdict.wrong for one in corrections.store.active)
+        if wrong < options.clicks or rest.seconds < 60.0:
             return None
         row: dict[str, Any] = {
             "clicks": options.clicks,
@@ -373,7 +373,7 @@ def click(
     settings = corrections.camera("door", {name: recognizer.config.events}, {name: recognizer.labels})
     tracker = EventTracker(recognizer.labels, settings[name])
     corrections.on_thresholds = lambda camera, moved: tracker.retune(moved[name])
-    state, segment, last, said = again.initial_state(), -1, 0.0, 0
+    state, segment, last, clicked = again.initial_state(), -1, 0.0, 0
     true = [label for label, _, _ in played.truth]
     for index, (when, now) in enumerate(zip(played.times.tolist(), played.segments.tolist(), strict=True)):
         events = tracker.finish(last) if now != segment else ()
@@ -385,8 +385,8 @@ def click(
                 entry = entry_of(event, name)
                 corrections.noted(entry)
                 corrections.correct(entry, verdict)
-                said += 1
-                if said == clicks:
+                clicked += 1
+                if clicked == clicks:
                     return index + 1
     return len(played.times)
 

@@ -48,7 +48,7 @@ class Person:
         np.ndarray
     )  # (17, 3) float32: y, x and a score from 0 to 1, in the order of COCO, the nose first
     score: float  # how sure the detector is of the person, 0 to 1
-    # What each model says of the person, in the order of ``Prediction.each``; None: that model judges whole pictures.
+    # The prediction of each model, in the order of ``Prediction.each``; None: that model judges whole pictures.
     # Empty: the recognizer was not asked to judge each person.
     predictions: tuple[Prediction | None, ...] = ()
 
@@ -168,7 +168,7 @@ Event: TypeAlias = ActionStarted | ActionEnded
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelResult:
-    """What one model says of a frame, where several watch it."""
+    """The prediction of one of several models for a frame."""
 
     model: str  # its name
     prediction: Prediction
@@ -196,7 +196,7 @@ class Result:
     still: int | None = None  # frames skipped so far because the image was static; None: no motion gate
     unknown: bool = False  # it is out of the model's distribution (EventDetector.is_unknown)
     repeated: bool = False  # the last result of the stream once more, only to bring the events that ended it
-    # What each model says, where several watch the source; the fields above are the first's. Empty: there is only one.
+    # The prediction of each model, where several watch; the fields above are the first's. Empty: there is only one.
     models: tuple[ModelResult, ...] = ()
     # Of any motion that repeats, of no class (RecurrenceCounter): repetitions of the current set. None: not asked for.
     count: int | None = None
@@ -208,7 +208,7 @@ class Result:
 
     @property
     def each(self) -> tuple[ModelResult, ...]:
-        """What each model says: ``models``, or the only one, without a name."""
+        """The prediction of each model: ``models``, or the only one, without a name."""
         return self.models or (ModelResult("", self.prediction, self.repetitions, self.unknown),)
 
     @property

@@ -266,7 +266,7 @@ def _unknown_names(
 
 
 def _vain_places(file: WatchFile, cameras: Iterable[Prepared]) -> Iterator[str]:
-    """Lines, and zones that report people, of cameras on which nobody is followed."""
+    """Lines, and zones that report people, of cameras on which people are not followed."""
     for camera in cameras:
         places = [
             *(["line"] if camera.settings.lines else []),
@@ -274,4 +274,4 @@ def _vain_places(file: WatchFile, cameras: Iterable[Prepared]) -> Iterator[str]:
         ]
         if places and not camera.recognizer.finds_people:
             where = f"{file.path.name}: camera {camera.settings.name!r}: {' and '.join(places)}"
-            yield f"{where}: nobody is followed on this camera, so there are no events of it: give --people"
+            yield f"{where}: people are not followed on this camera, so there are no events of it: give --people"

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _LINE_WAIT = 0.2  # seconds for the next line, where no frame comes any more
 _END_PATIENCE = 5.0  # seconds for a camera to let go
-_POLL = 0.03  # seconds between two looks at the keys: a quick typist needs twice as long for a letter
+_POLL = 0.03  # seconds between two reads of the keys: a quick typist needs twice as long for a letter
 
 
 class _Face(Protocol):

@@ -1,4 +1,4 @@
-"""The keys of ``streamrec teach``, in a window and in a terminal alike: neither says when a key is let go."""
+"""The keys of ``streamrec teach``, in a window and in a terminal alike: neither reports when a key is let go."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class _Held:
 class TeachKeys:
     """Keys in, calls of the lesson out. ``step`` is called with each frame, after its keys.
 
-    A label's key that is pressed once says what the last seconds were. One that is held down labels the time in which
+    A label's key that is pressed once labels the last seconds. One that is held down labels the time in which
     it is held.
     """
 

@@ -26,7 +26,7 @@ _SECONDS = re.compile(r"(.*?)\s+(\d+(?:\.\d+)?)")
 
 
 def _meant(text: str) -> str:
-    """The command that a mistyped word looks like; empty: none.
+    """The command that a mistyped word resembles; empty: none.
 
     >>> _meant("quitt"), _meant("exit"), _meant("wave")
     ('quit', 'quit', '')

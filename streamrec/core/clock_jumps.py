@@ -14,7 +14,7 @@ _WAVER = 60.0  # seconds by which time servers set a clock while it runs
 
 
 def steady() -> float:
-    """Seconds of a clock that nobody sets, and that goes on while the machine sleeps, where the system has one.
+    """Seconds of a clock that is never set, and that goes on while the machine sleeps, where the system has one.
 
     >>> steady() <= steady()
     True

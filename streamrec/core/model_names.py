@@ -23,7 +23,7 @@ def names_of(models: Sequence[str | Path]) -> list[str]:
 
 
 def check_names(models: Sequence[str | Path]) -> None:
-    """Raise ``ModelError`` for too many models, or for two of one name, which could not be told apart."""
+    """Raise ``ModelError`` for too many models, or for two of one name, which could not be distinguished."""
     if len(models) > MOST_MODELS:
         raise ModelError(f"{len(models)} models on one stream; give at most {MOST_MODELS}")
     names = names_of(models)

@@ -46,7 +46,7 @@ class Zone:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line that people cross. Looking from its first end to the second, ``forward`` is from left to right."""
+    """A line that people cross. Seen from its first end to the second, ``forward`` is from left to right."""
 
     name: str
     ends: tuple[Corner, Corner]

@@ -37,7 +37,7 @@ def carry_text(
 ) -> str:
     """The table, then what it needs to be read.
 
-    ``looks``: (model, set) -> how often the set was looked at so far; None: no log was kept.
+    ``looks``: (model, set) -> how many looks at the set there were so far; None: no log was kept.
     """
     header = [*HEADER, *(["looks"] if looks is not None else [])]
     cells = []
@@ -75,7 +75,7 @@ def _number(value: float | None, interval: Interval | None, digits: int) -> str:
 
 
 def _partly_judged(rows: Sequence[CarryRow]) -> list[str]:
-    """Which actions are judged where a set says nothing about others."""
+    """Which actions are judged where a set has no rule for others."""
     by_labels: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     every: dict[str, set[str]] = {}
     for row in rows:

@@ -1,6 +1,6 @@
 """Nested cross-validation: each outer fold chooses its recipe and threshold by inner folds of its training groups.
 
-A recipe that is chosen on the folds that then report it looks better than it is. Here no clip that a fold is measured
+A recipe that is chosen on the folds that then report it appears better than it is. Here no clip that a fold is measured
 on has a part in its choice (Varma and Simon, BMC Bioinformatics 2006).
 """
 

@@ -107,7 +107,7 @@ SETS = _sets(
         about="UR Fall Detection: falls and daily life; camera 0 is level, 1 on the ceiling",
         licence="CC BY-NC-SA as far as known",
         may_ship=False,
-        # Both in one: who is told of a fall while the person lies there was told of the fall, only later.
+        # Both in one: an event while the person lies there reports the fall, only later.
         shows=dict.fromkeys(("falling", "lying"), ("fall",)),
         parts="camera",
     ),

@@ -60,7 +60,7 @@ class MotionCounts:
 
     def _counted(self, events: Iterable[Event]) -> Iterable[Event]:
         for event in events:
-            if event.person is not None:  # what repeats in the picture may be somebody else
+            if event.person is not None:  # what repeats in the picture may be another person
                 yield event
                 continue
             key = event.model, event.label

@@ -1,4 +1,4 @@
-"""Zones that report by themselves: an event while somebody is in one, or while something moves in it."""
+"""Zones that report by themselves: an event while a person is in one, or while something moves in it."""
 
 from __future__ import annotations
 

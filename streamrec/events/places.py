@@ -15,7 +15,7 @@ from streamrec.types import ActionEnded, ActionStarted, Event, Frame, Person
 
 _ANKLES = (15, 16)
 _SURE = 0.3  # of a keypoint
-# So that nobody crosses a line by trembling: feet that are nearer to it are on neither side (parts of the image), and
+# So that trembling does not cross a line: feet that are nearer to it are on neither side (parts of the image), and
 # who crosses it has to stay on the other side for so long (seconds).
 _CLEAR = 0.02
 _STAYS = 0.25

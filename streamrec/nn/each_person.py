@@ -20,8 +20,8 @@ def whole_picture(model: ActionModel) -> nn.Module | None:
 class EachPerson(nn.Module):
     """The head of a model on keypoints, its encoder's memory of a body before it.
 
-    Of an ensemble it is the half on keypoints; what the other half says of the whole picture is an input, ``passed``.
-    The memory is that of the head, who is followed, and what is remembered of the body.
+    Of an ensemble it is the half on keypoints; the output of the other half for the whole picture is an input,
+    ``passed``. The memory is that of the head, who is followed, and what is remembered of the body.
     """
 
     def __init__(self, model: ActionModel) -> None:

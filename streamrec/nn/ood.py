@@ -228,7 +228,7 @@ def _border(
 
 
 def _scaled(features: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(K, S), (K,) -> the mean, and one over the deviation of each feature; one that hardly moves tells little."""
+    """(K, S), (K,) -> the mean, and one over the deviation of each feature; one that hardly moves has little weight."""
     shares = weights / weights.sum()
     mean = shares @ features
     variances = shares @ np.square(features - mean)

@@ -165,7 +165,7 @@ def _draw_list(view: np.ndarray, listed: ListedExamples, unit: float) -> None:
 
 
 def _draw_strip(out: np.ndarray, top: int, shown: LessonPicture, unit: float) -> None:
-    """Labels with their keys, what is wanted or was said, and the keys, below the image."""
+    """Labels with their keys, what is wanted or was answered, and the keys, below the image."""
     width = out.shape[1]
     pad, small = round(10 * unit), round(9 * unit)
     y = top + pad

@@ -5,9 +5,9 @@ format is needed that names a backbone: common subexpression elimination finds i
 content is, a node where operator, attributes and inputs are. Each model's own head remains, and its own memory.
 
 A memory that two models share (the image before, from which an optical flow is calculated) would be two inputs, and
-all that depends on it would be calculated twice. So memories of one name and shape are taken for one at first, and told
-apart where what becomes of them differs, until nothing changes: the coarsest partition that is consistent, as automata
-are minimized (Hopcroft, 1971). That is exact, because all memories are zeros at the start.
+all that depends on it would be calculated twice. So memories of one name and shape are taken for one at first, and
+separated where what becomes of them differs, until nothing changes: the coarsest partition that is consistent, as
+automata are minimized (Hopcroft, 1971). That is exact, because all memories are zeros at the start.
 
 The graphs stay bytes, as in ``graph_split``: no package for ONNX is needed.
 """
@@ -76,7 +76,7 @@ def merge(graphs: Sequence[StepGraph]) -> MergedGraph:
         shared.append({name: first.setdefault((name, kind), len(first)) for name, kind in part.memory})
     while True:
         merged = _Merged(parts, shared)
-        apart = merged.told_apart()
+        apart = merged.separated()
         if apart == shared:
             return merged.written()
         shared = apart
@@ -187,8 +187,8 @@ class _Merged:
                 self._weights[name] = weight
         return self._known[key][0]
 
-    def told_apart(self) -> list[dict[str, int]]:
-        """Which memories are one where those are told apart that become different."""
+    def separated(self) -> list[dict[str, int]]:
+        """Which memories are one where those are separated that become different."""
         numbers: dict[Key, int] = {}
         return [
             {

@@ -1,9 +1,9 @@
 """Cuts the small graph that judges one person out of a step graph that finds people.
 
-A head on keypoints reads who was found, (N, 6, 56), and its own memory. What depends on these is a graph of its own: it
-runs with a row for each person who is followed, their keypoints in the first of the six places and nobody in the
-others, and a memory for each. What it reads of the frame besides (what an ensemble's other half says of the maps) is
-handed on by the step as further memories that nothing reads. The graph stays bytes, as in ``graph_split``.
+A head on keypoints reads who was found, (N, 6, 56), and its own memory. What depends on these is a graph of its own:
+it runs with a row for each person who is followed, their keypoints in the first of the six places and no person in the
+others, and a memory for each. What it reads of the frame besides (the output of an ensemble's other half for the maps)
+is handed on by the step as further memories that nothing reads. The graph stays bytes, as in ``graph_split``.
 """
 
 from __future__ import annotations

@@ -43,9 +43,9 @@ def open_models(
     """A recognizer of one model, or of several that watch the same streams; options as in ``Recognizer.load``.
 
     Several models run in one pass, which does what they have in common once, a frozen backbone above all. Each keeps
-    its own labels, event settings and memory. ``Result.models`` has what each says, and ``event.model`` is the model's
-    name. The fastest model's frame rate counts for all. ``per_person``: those that can judge each person; the others
-    judge whole pictures. Raises ``ModelError``.
+    its own labels, event settings and memory. ``Result.models`` has the prediction of each, and ``event.model`` is the
+    model's name. The fastest model's frame rate counts for all. ``per_person``: those that can judge each person; the
+    others judge whole pictures. Raises ``ModelError``.
 
     >>> recognizer = open_models(["fight", "fall"])
     >>> list(recognizer.configs)
@@ -325,7 +325,7 @@ class JointRecognizer(Recognizer):
                 known = configs[model].known
                 if isinstance(known, KnownFeatures):
                     strangeness.append(known.ood_scores(new_cache[place]))
-                elif known is not None:  # what an image looks like is the same for all
+                elif known is not None:  # the appearance of an image is the same for all
                     appearance = appearance_of(images) if appearance is None else appearance
                     strangeness.append(known.distances(appearance))
         joined = np.concatenate(scores, axis=1)

@@ -6,7 +6,7 @@ calculate is calculated once (``graph_merge``). What was found stands in the sta
 followed in ``State.tracks``.
 
 Heads on keypoints can judge each of them (``persons``): a row for each who is followed, with a memory of its own in
-``State.persons``, and one for nobody, whom each new person was before.
+``State.persons``, and one for no person, from which each new person's begins.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""A state for each person: heads on keypoints run with a row for everybody who is followed, of all streams at once.
+"""A state for each person: heads on keypoints run with a row for each person who is followed, of all streams at once.
 
-``State.persons`` has ``ROWS`` rows a stream: one for each slot of the tracker, and the last one for nobody. A row is
+``State.persons`` has ``ROWS`` rows a stream: one for each slot of the tracker, and the last one for no person. A row is
 given the person's own keypoints, or none while they are not found, so that a head sees of each what it sees of the one
-person in a picture. Who is new was nobody before: their row begins with what the head remembers of an empty picture,
-and so a person who comes in is judged as the only one in the picture would be.
+person in a picture. The row of a new person begins with what the head remembers of an empty picture, and
+so a person who comes in is judged as the only one in the picture would be.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from streamrec.runtime.engine import Arrays, PersonHeads
 from streamrec.types import Prediction
 
 ROWS = SLOTS + 1
-NOBODY = SLOTS  # the row of nobody
+NO_PERSON = SLOTS  # the row of no person
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """Who is judged after a frame of N streams: M rows, for each stream its people and nobody."""
+    """Who is judged after a frame of N streams: M rows, for each stream its people and no person."""
 
     stream: np.ndarray  # (M,) int64
     row: np.ndarray  # (M,) int64, within the stream's ROWS
     before: np.ndarray  # (M,) int64, the row whose memory it goes on from
-    people: np.ndarray  # (M, 6, 56) float32, as the detector gives them: the person, or nobody
+    people: np.ndarray  # (M, 6, 56) float32, as the detector gives them: the person, or none
 
 
 def rows_of(tracks: Arrays, aspect: float) -> Rows:
@@ -44,7 +44,7 @@ def rows_of(tracks: Arrays, aspect: float) -> Rows:
     first[found, 3 * KEYPOINTS : PERSON - 1] = own.box[found] / (1.0, aspect, 1.0, aspect)
     first[found, PERSON - 1] = own.score[found]
     new = np.concatenate([found & (own.hits == 1), np.zeros((len(own.hits), 1), bool)], axis=1)
-    return Rows(stream, row, np.where(new[stream, row], NOBODY, row), people[stream, row])
+    return Rows(stream, row, np.where(new[stream, row], NO_PERSON, row), people[stream, row])
 
 
 def persons_shapes(heads: PersonHeads) -> tuple[tuple[int, ...], ...]:
@@ -101,7 +101,7 @@ class Judged:
     phase: slice | None  # in the array after that; None: it counts nothing
 
     def prediction(self, persons: Arrays, slot: int, clock: float) -> Prediction:
-        """What the model says of the person of this slot of one stream."""
+        """The model's prediction of the person of this slot of one stream."""
         turn = None
         if self.phase is not None:
             cosine, sine = persons[self.scores + 1][0, slot, self.phase]

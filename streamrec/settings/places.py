@@ -125,7 +125,7 @@ def _zone(table: dict[str, Any], where: str, number: int, reader: Reader) -> Zon
             own, "report", f'give what is an event, ["people"], ["motion"] or both, not {shortened(report)}'
         )
     if report and exclude:
-        raise reader.wrong(own, "report", "nobody sees what is left out; leave out one of them")
+        raise reader.wrong(own, "report", "what is left out is not seen; leave out one of them")
     return Zone(name, polygon, exclude, mask, tuple(report))
 
 

@@ -66,7 +66,7 @@ class Following:
 def follows(models: Sequence[str], people: bool | None, per_person: bool | None) -> Following:
     """What is done about people where these models watch one source; None: as is best with these models.
 
-    Without people nobody is judged on their own; to judge them they are followed.
+    Each person can be judged only where people are followed; to judge them they are followed.
 
     >>> follows(["webcam"], None, None), follows(["webcam"], False, None)
     (Following(people=True, per_person=True), Following(people=False, per_person=False))

@@ -35,8 +35,7 @@ def advise(examples: Sequence[Example], report: TeachReport, cache: StatisticsCa
             "camera see more of what mostly happens there, and say that it was nothing"
         )
     found += [
-        f"{a} and {b} look alike: show what is different about them, or make them one"
-        for a, b in report.alike
+        f"{a} and {b} are alike: show what is different about them, or make them one" for a, b in report.alike
     ]
     for label, (right, judged) in report.by_label.items():
         if right < judged:

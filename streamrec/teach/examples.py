@@ -1,7 +1,7 @@
 """The store of examples: one file that is only appended to, so that no kill loses a confirmed example.
 
 A record is a magic number, its length, its checksum, and safetensors bytes: features of the frames in half precision,
-their times, and what was said of them as metadata. ``add`` returns when the record is on the disk. A record that was
+their times, and their labels as metadata. ``add`` returns when the record is on the disk. A record that was
 cut off at the end of the file (the process was killed while it wrote it, so that it was never confirmed) is dropped
 and reported. What is removed, restored or relabelled is a record too: nothing is overwritten, and nothing unpickled.
 """
@@ -55,12 +55,12 @@ class Example:
     features: np.ndarray  # (T, F) float32
     id: int = 0  # 0: it is in no store yet
     source: str = ""  # name of the stream; never holds a password
-    made: float = 0.0  # time.time() when it was said
-    said: str = "taught"  # how it came here: "taught", or a correction's kind
+    made: float = 0.0  # time.time() when it was added
+    origin: str = "taught"  # how it came here: "taught", or a correction's kind
     note: str = ""
     run: str = ""  # of which run of the stream: times of different runs do not compare
     pictures: tuple[bytes, ...] = field(default=(), repr=False)  # JPEG, the first to the last; only if asked
-    # (T,) float32 of the person: the body's length in heights of the picture, 0 where nobody is seen; None: not kept
+    # (T,) float32 of the person: the body's length in heights of the picture, 0 where no person is seen; None: not kept
     sizes: np.ndarray | None = field(default=None, repr=False)
 
     @property
@@ -155,13 +155,13 @@ class ExampleStore(Closing):
             arrays |= {
                 f"picture.{n}": np.frombuffer(data, np.uint8) for n, data in enumerate(example.pictures)
             }
-            said = {
+            about = {
                 "record": "example",
                 "id": str(example.id),
-                **{name: getattr(example, name) for name in ("label", "source", "said", "note", "run")},
+                **{name: getattr(example, name) for name in ("label", "source", "origin", "note", "run")},
                 **{name: repr(float(getattr(example, name))) for name in ("start", "end", "made")},
             }
-            self._append(arrays, said)
+            self._append(arrays, about)
             self._examples[example.id] = example
             self._next += 1
             return example
@@ -253,11 +253,11 @@ class ExampleStore(Closing):
                 continue
             payload, at = found
             try:
-                arrays, said = _parsed(payload)
+                arrays, about = _parsed(payload)
                 if first:
-                    self._check_header(said, shown)
+                    self._check_header(about, shown)
                 else:
-                    self._take(arrays, said)
+                    self._take(arrays, about)
             except (KeyError, ValueError, SafetensorError) as error:
                 if first:
                     raise TeachError(f"{shown} is no file of examples; name another one") from error
@@ -272,20 +272,20 @@ class ExampleStore(Closing):
             self.notes += (f"{lost} damaged record{'s were' if lost > 1 else ' was'} passed over in {shown}",)
         self._end = at
 
-    def _check_header(self, said: Mapping[str, str], shown: str) -> None:
-        if said.get("record") != "header" or said.get("format") != FORMAT:
+    def _check_header(self, about: Mapping[str, str], shown: str) -> None:
+        if about.get("record") != "header" or about.get("format") != FORMAT:
             raise TeachError(f"{shown} is no file of examples of this version; name another one")
-        if said.get("backbone") != self.kind.backbone or said.get("size") != str(self.kind.size):
+        if about.get("backbone") != self.kind.backbone or about.get("size") != str(self.kind.size):
             raise TeachError(
                 f"the examples in {shown} were seen by another encoder than {self.kind.name} of this version: "
                 "teach into a new file"
             )
 
-    def _take(self, arrays: Mapping[str, np.ndarray], said: Mapping[str, str]) -> None:
+    def _take(self, arrays: Mapping[str, np.ndarray], about: Mapping[str, str]) -> None:
         """One record into memory."""
-        record, number = said["record"], int(said["id"])
+        record, number = about["record"], int(about["id"])
         if record == "example":
-            check_label(said["label"])
+            check_label(about["label"])
             features = arrays["features"].astype(np.float32)
             times = arrays["times"].astype(np.float64)
             if features.shape != (len(times), self.kind.size) or not np.isfinite(features).all():
@@ -295,17 +295,17 @@ class ExampleStore(Closing):
                 raise ValueError("sizes of another length")
             pictures = sorted((n for n in arrays if n.startswith("picture.")), key=lambda n: int(n[8:]))
             self._examples[number] = Example(
-                said["label"],
-                float(said["start"]),
-                float(said["end"]),
+                about["label"],
+                float(about["start"]),
+                float(about["end"]),
                 times,
                 features,
                 number,
-                said.get("source", ""),
-                float(said["made"]),
-                said.get("said", ""),
-                said.get("note", ""),
-                said.get("run", ""),
+                about.get("source", ""),
+                float(about["made"]),
+                about.get("origin", ""),
+                about.get("note", ""),
+                about.get("run", ""),
                 tuple(arrays[n].tobytes() for n in pictures),
                 None if sizes is None else sizes.astype(np.float32),
             )
@@ -315,17 +315,17 @@ class ExampleStore(Closing):
         elif record == "restore":
             self._examples[number] = self._removed.pop(number)
         elif record == "relabel":
-            check_label(said["label"])
-            self._examples[number] = replace(self._examples[number], label=said["label"])
+            check_label(about["label"])
+            self._examples[number] = replace(self._examples[number], label=about["label"])
         # Records of a later version are passed over.
 
-    def _append(self, arrays: dict[str, np.ndarray], said: dict[str, str]) -> None:
+    def _append(self, arrays: dict[str, np.ndarray], about: dict[str, str]) -> None:
         """Write a record and wait until it is on the disk; where that fails the file is as it was."""
         if self.path is None:
             return
         if self._file is None:
             raise TeachError(f"{printable(str(self.path))} is closed")
-        payload = save(arrays, {"format": FORMAT, **said})
+        payload = save(arrays, {"format": FORMAT, **about})
         record = _FRAME.pack(_MAGIC, len(payload), zlib.crc32(payload)) + payload
         try:
             os.lseek(self._file, self._end, os.SEEK_SET)
@@ -379,10 +379,10 @@ def _parsed(payload: bytes) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Arrays and metadata of safetensors bytes."""
     length = int.from_bytes(payload[:8], "little")
     header = json.loads(payload[8 : 8 + length])
-    said = header.get("__metadata__", {}) if isinstance(header, dict) else {}
-    if not isinstance(said, dict) or not all(isinstance(value, str) for value in said.values()):
+    about = header.get("__metadata__", {}) if isinstance(header, dict) else {}
+    if not isinstance(about, dict) or not all(isinstance(value, str) for value in about.values()):
         raise ValueError("metadata is no mapping of texts")
-    return load(payload), said
+    return load(payload), about
 
 
 def _sync_folder(folder: Path) -> None:

@@ -43,7 +43,7 @@ class FewShotSettings:
     most_frames: int = 500  # that are learned; of more, only each second, third ... one is
     scale: float = 8.0  # of the scores before the softmax, where no example can be left out
     alike: float = (
-        0.25  # probability of another label on examples that were left out, from which two look alike
+        0.25  # probability of another label on examples that were left out, from which two are alike
     )
 
 
@@ -57,8 +57,8 @@ class TeachReport:
     right: int
     judged: int
     by_label: Mapping[str, tuple[int, int]]  # right, judged
-    alike: tuple[tuple[str, str], ...]  # pairs of labels that look alike
-    false_events: int  # on what was said to be nothing
+    alike: tuple[tuple[str, str], ...]  # pairs of labels that are alike
+    false_events: int  # on what was labelled nothing
     nothing_seconds: float
     false_per_hour: float | None  # None: nothing was never shown
     false_interval: tuple[float, float] | None  # of the rate, 95 %

@@ -1,6 +1,6 @@
 """Step graphs over a shipped model, as bytes: no torch and no package for ONNX are needed.
 
-A shipped model's graph is cut before its classifier. Its hidden state says how the person moves; the maximum of the
+A shipped model's graph is cut before its classifier. Its hidden state holds how the person moves; the maximum of the
 backbone's deepest maps over the image say what else there is. Behind these features comes either nothing
 (they are an output, as a memory: that is how a stream is watched while it is taught) or a statistics head
 (``nn/heads.py``), as in the file of a taught model.

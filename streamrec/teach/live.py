@@ -48,7 +48,7 @@ class FewShotHead:
 
     @classmethod
     def untaught(cls, size: int) -> FewShotHead:
-        """Which says ``nothing`` always."""
+        """Its prediction is always ``nothing``."""
         zeros = np.zeros((1, statistics.STATISTICS * size), np.float32)
         return cls((NOTHING,), zeros, np.zeros(1, np.float32), EventSettings(background=(NOTHING,)))
 
@@ -135,7 +135,7 @@ class TaughtRecognizer(Recognizer):
         return found
 
     def size(self, state: State, frame: Frame) -> float:
-        """Of the person in a frame, after its step: the length of their trunk in heights of the picture; 0: nobody."""
+        """Of the person in a frame, after its step: the length of their torso in heights of the picture; 0: none."""
         who, body = state.cache[self._person : self._person + 2]
         if who[0, _STRENGTH] < _SEEN or not body[0, _KNOWN]:
             return 0.0
@@ -341,7 +341,7 @@ class TaughtTrackers:
         return next((tracker.is_unknown(prediction) for tracker in self._base.values()), False)
 
     def models(self, prediction: Prediction) -> tuple[ModelResult, ...]:
-        """What each model says."""
+        """The prediction of each model."""
         *others, own = prediction.each
         found = [
             ModelResult(name, replace(one, others=()), tracker.repetitions, tracker.is_unknown(one))

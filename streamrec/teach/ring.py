@@ -24,7 +24,7 @@ class Moment:
     time: float  # seconds on the source's clock
     features: np.ndarray  # (F,) float32
     picture: bytes | None = None  # JPEG, where pictures are kept
-    size: float = 0.0  # of the person: the body's length in heights of the picture; 0: nobody is seen
+    size: float = 0.0  # of the person: the body's length in heights of the picture; 0: no person is seen
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -84,7 +84,7 @@ class Teacher(Closing):
     ) -> Generator[Result]:
         """As ``streamrec.results``; what is shown here can be named while it runs, and for two minutes after it.
 
-        ``Result.models`` has what each model says, yours last.
+        ``Result.models`` has the prediction of each model, yours last.
         """
         yield from results(source, self._live, fps=fps, still=still)
 
@@ -95,7 +95,7 @@ class Teacher(Closing):
         *,
         at: float | None = None,
         source: str | None = None,
-        said: str = "taught",
+        origin: str = "taught",
         note: str = "",
     ) -> Example:
         """The last ``seconds`` were this action; returns the example when it is on the disk.
@@ -105,7 +105,7 @@ class Teacher(Closing):
         """
         label = check_label(label)
         if label == NOTHING:
-            return self._nothing(seconds, at, source, said, room=0.0)
+            return self._nothing(seconds, at, source, origin, room=0.0)
         ring, name = self._ring(source)
         start, end = self._span(ring, seconds, at)
         found = ring.example(label, start, end, source=name, made=time.time())
@@ -115,7 +115,7 @@ class Teacher(Closing):
                 f"{count} frames were seen in these {seconds:g} s, and an example needs {LEAST_FRAMES}: "
                 "show it again"
             )
-        return self._store.add(replace(found, said=said, note=note))
+        return self._store.add(replace(found, origin=origin, note=note))
 
     def nothing(
         self,
@@ -123,13 +123,13 @@ class Teacher(Closing):
         *,
         at: float | None = None,
         source: str | None = None,
-        said: str = "taught",
+        origin: str = "taught",
     ) -> Example:
         """The last ``seconds`` were none of your actions, but for the examples in them.
 
         Where examples cut it into parts, each part is kept; the longest one is returned.
         """
-        return self._nothing(seconds, at, source, said, room=ROOM)
+        return self._nothing(seconds, at, source, origin, room=ROOM)
 
     @property
     def examples(self) -> tuple[Example, ...]:
@@ -271,7 +271,7 @@ class Teacher(Closing):
         return end - seconds, end
 
     def _nothing(
-        self, seconds: float, at: float | None, source: str | None, said: str, *, room: float
+        self, seconds: float, at: float | None, source: str | None, origin: str, *, room: float
     ) -> Example:
         ring, name = self._ring(source)
         start, end = self._span(ring, seconds, at)
@@ -281,7 +281,7 @@ class Teacher(Closing):
         for begin, until in _without(start, end, taken):
             found = ring.example(NOTHING, begin, until, source=name, made=time.time())
             if found is not None and found.within.sum() >= LEAST_FRAMES:
-                kept.append(self._store.add(replace(found, said=said)))
+                kept.append(self._store.add(replace(found, origin=origin)))
         if not kept:
             raise TeachError("nothing was seen beside the examples: wait a little, then say it again")
         return max(kept, key=lambda example: example.seconds)

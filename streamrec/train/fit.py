@@ -252,7 +252,7 @@ def _fit_ensemble(
 def judged_linear(
     recordings: list[Recording], config: ModelConfig, settings: TrainSettings, weights: str | None
 ) -> Judged | None:
-    """Whether a statistics head on the frozen backbone tells the labels apart; None: that cannot be judged."""
+    """Whether a statistics head on the frozen backbone separates the labels; None: that cannot be judged."""
     model = _fresh(config, weights)
     encode = graph_of_backbone(model, weights)
     features = FeatureCache(model, settings.augmentation, views=settings.looks, encode=encode)

@@ -88,7 +88,7 @@ class TrainJob:
     # What the out-of-distribution score judges: "pictures", "features" of a person backbone, or "none": it has none.
     score: str = "pictures"
     notes: tuple[str, ...] = ()  # messages to print when it begins, after all checks
-    # What trains in its place where its frozen backbone does not tell the labels apart; the recipe's name, and it.
+    # What trains in its place where its frozen backbone does not separate the labels; the recipe's name, and it.
     otherwise: tuple[str, TrainJob] | None = None
 
     @property
@@ -191,7 +191,7 @@ class TrainJob:
             return model
 
     def _doubts(self, data: TrainData, ranks: Ranks) -> bool:
-        """Whether the frozen backbone does not tell the labels apart; what was found is printed."""
+        """Whether the frozen backbone does not separate the labels; what was found is printed."""
         console = _console(ranks)
         with log_while("trying the features on clips left out", console.print_line):
             found = judged_linear(data.learned, data.config, self.settings, self.weights)
@@ -199,10 +199,10 @@ class TrainJob:
             return False
         rates = f"{100 * found.right:.0f} % right at the end where chance is {100 * found.chance:.0f} %"
         if found.suits:
-            console.print_line(f"the network that knows people tells these apart: left-out clips are {rates}")
+            console.print_line(f"the person backbone separates these labels: left-out clips are {rates}")
             return False
         console.print_line(
-            f"the network that knows people does not tell these apart (left-out clips are {rates}): "
+            f"the person backbone does not separate these labels (left-out clips are {rates}): "
             f"recipe {self.otherwise[0]} in its place, which learns motion; --recipe names another"
         )
         return True

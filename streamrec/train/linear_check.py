@@ -1,4 +1,4 @@
-"""Whether a frozen backbone tells labels apart: a small cross-validation of its linear classifier, in seconds."""
+"""Whether a frozen backbone separates labels: a small cross-validation of its linear classifier, in seconds."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Judged:
 
     @property
     def suits(self) -> bool:
-        """Whether the backbone tells the labels apart.
+        """Whether the backbone separates the labels.
 
         >>> Judged(right=0.6, chance=0.5).suits, Judged(right=0.6, chance=0.1).suits
         (False, True)

@@ -60,9 +60,7 @@ class Recipe:
     scenes: int = 240  # of it
     relabel: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # pattern -> new name
     score: str = "pictures"  # what the out-of-distribution score judges, as ``TrainJob`` has it
-    otherwise: str | None = (
-        None  # the recipe to take where its frozen backbone does not tell the labels apart
-    )
+    otherwise: str | None = None  # the recipe to take where its frozen backbone does not separate the labels
 
 
 FEW = TrainSettings(steps=160, window=16, average=0.98, label_smoothing=0.1, weight_decay=0.05)

@@ -218,7 +218,7 @@ def _model(corrections: Corrections, model: str) -> str:
 
 def _all(corrections: Corrections) -> dict[str, Any]:
     """The answer of every route here."""
-    examples = {model: corrections.said_of(model) for model in corrections.models}
+    examples = {model: corrections.learnable(model) for model in corrections.models}
     learnable = {one.correction.id for each in examples.values() for one in each}
     return {
         "version": _VERSION,
@@ -235,7 +235,7 @@ def _all(corrections: Corrections) -> dict[str, Any]:
 def _of_model(corrections: Corrections, model: str, learnable: int) -> dict[str, Any]:
     change = corrections.change(model)
     learned = () if change is None else change.learned_from
-    usable = {one.correction.id for one in corrections.said_of(model)}
+    usable = {one.correction.id for one in corrections.learnable(model)}
     return {
         "model": model,
         "labels": corrections.actions(model),

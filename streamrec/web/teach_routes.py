@@ -144,7 +144,7 @@ class RelabelExample(BaseModel):
 def teach_routes(live: LiveState, desk: TeachDesk) -> APIRouter:
     """Everything that the page does in a lesson."""
     router = APIRouter(tags=["teach"])
-    _add_looks(router, desk)
+    _add_reading(router, desk)
 
     async def run(work: Callable[[], object]) -> Any:
         """Do it in a thread, and answer with the lesson as it is then."""
@@ -197,8 +197,8 @@ def teach_routes(live: LiveState, desk: TeachDesk) -> APIRouter:
     return router
 
 
-def _add_looks(router: APIRouter, desk: TeachDesk) -> None:
-    """What changes nothing."""
+def _add_reading(router: APIRouter, desk: TeachDesk) -> None:
+    """Routes that change nothing."""
 
     @router.get("/api/v1/teach", response_model=LessonJson)
     async def lesson() -> Any:

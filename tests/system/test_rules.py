@@ -65,7 +65,7 @@ def test_watch_applies_rules_and_says_what_is_in_vain(folder):
     assert done.returncode == 0, done.stderr
     said = done.stdout + done.stderr
     assert "rule 'misspelt': when: label: fal: there is no such label; did you mean fall?" in said
-    assert "camera 'room': line: nobody is followed on this camera" in said
+    assert "camera 'room': line: people are not followed on this camera" in said
     assert "room  moves for long started\n" in said
     lines = [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()]
     events = [line for line in lines if line["type"] == "event" and line.get("rule")]

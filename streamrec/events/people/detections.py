@@ -1,4 +1,4 @@
-"""What a detector of people says of one picture: keypoints and boxes, and how alike two of them are."""
+"""The output of a detector of people for one picture: keypoints and boxes, and how alike two of them are."""
 
 from __future__ import annotations
 

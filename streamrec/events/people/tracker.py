@@ -1,7 +1,7 @@
 """Who is who: people who were found in each frame, followed from frame to frame, by the clock.
 
 A track is a person with a number. Its box moves by a Kalman filter whose velocity is forgotten in time (an
-Ornstein-Uhlenbeck process), so that a person who is covered is looked for where they walk to, ever less surely. A
+Ornstein-Uhlenbeck process), so that a person who is covered is expected where they walk to, ever less surely. A
 detection belongs to a track as much as the keypoints (COCO's object keypoint similarity) and the boxes (intersection
 over union) are alike and the place is likely, all of them the more generous the less sure the prediction is; the pairs
 are those of the least total cost. Surely found people are matched first, unsure ones to what is left of the tracks
@@ -29,7 +29,7 @@ SLOTS = 12  # tracks of a stream: six people who are seen, and as many who are w
 _VALUE, _VELOCITY, _PP, _PV, _VV = range(5)  # of y and x, and their variances
 _LEAST = 0.02  # of a body's size, in heights of the input
 _LEAST_SURE = 1e-3  # of a keypoint's weight
-_COVERED = 0.3  # share of a body's area that is missing where its box says nothing of its place any more
+_COVERED = 0.3  # share of a body's area that is missing where its box does not show its place any more
 _INSTANT = 1e-6  # seconds: frame times are sums of rounded steps
 _NEVER = 9.0  # cost of a pair that cannot be
 
@@ -50,7 +50,9 @@ class TrackSettings:
     noise: float = 0.04  # standard deviation of the detector's places
     size_noise: float = 0.1  # and of its heights and widths
     slack: float = 0.12  # standard deviation of a predicted place at the least, where pairs are chosen
-    covered: float = 6.0  # how much noisier the sides are of who looks smaller than expected, all covered
+    covered: float = (
+        6.0  # how much noisier the sides are of a person who is smaller than expected, all covered
+    )
     keypoints_share: float = 0.4  # of the cost of a pair; the others are of the box and the place
     boxes_share: float = 0.3
     changing: float = 0.25  # how far keypoints move within the body in a second

@@ -64,7 +64,7 @@ class KeypointEncoder(Encoder):
     Of the people that MoveNet finds it follows one: the one nearest in place and size to the one before, else the
     largest and surest. The origin of their body is between the shoulders, its unit the length of the torso, smoothed,
     as the longest of three parts shows it (the torso itself is often out of a webcam's picture, and shoulders that
-    turn look narrow). Keypoints count as much as they are sure; unsure ones stay where they were, and fade to the
+    turn seem narrow). Keypoints count as much as they are sure; unsure ones stay where they were, and fade to the
     origin. Velocities are changes over four frame intervals of the training rate, by the clock. The cache: who is
     followed, (N, 4), and what is remembered of the body, (N, 58).
     """
@@ -100,7 +100,7 @@ class KeypointEncoder(Encoder):
         cache: Cache,
         backbone: Tensor | None = None,
     ) -> tuple[Tensor, Cache]:
-        """Frame by frame the person is followed: each frame looks for whom the one before has found."""
+        """Frame by frame the person is followed: each frame searches for whom the one before has found."""
         found = self.backbone_features(images.flatten(0, 1)) if backbone is None else backbone.flatten(0, 1)
         people = found.unflatten(-1, (PEOPLE, PERSON)).unflatten(0, fresh.shape)
         return followed(people.to(cache[0].dtype), log_elapsed, fresh, cache, self.aspect)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from streamrec.events.rules import DAY, GAP, Watched
 
-KEEP_SECONDS = 9 * DAY  # longer than any rule looks back
+KEEP_SECONDS = 9 * DAY  # longer than any rule reaches back
 _WRITE_SECONDS = 30.0  # what a kill forgets at most: as much of the time as was watched, not more
 
 
@@ -66,5 +66,5 @@ def write(connection: sqlite3.Connection, times: list[Watched]) -> None:
 
 
 def prune(connection: sqlite3.Connection, now: float) -> None:
-    """Delete what no rule looks back to."""
+    """Delete what no rule reaches back to."""
     connection.execute("DELETE FROM watched WHERE ended < ?", (now - KEEP_SECONDS,))

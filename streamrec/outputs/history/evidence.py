@@ -502,7 +502,7 @@ def _shown(result: Result, side: int, privacy: Privacy) -> np.ndarray:
     if privacy not in (Privacy.blur_people, Privacy.blur_others):
         return _small(image, side, privacy)
     blurred = _small(image, side, Privacy.blur)
-    if result.people is None:  # nobody looked for people
+    if result.people is None:  # people are not followed
         return blurred
     clear = _small(image, side, Privacy.full)
     height, width = clear.shape[:2]

@@ -35,7 +35,7 @@ def replayed(
 ) -> tuple[list[Report], RulesState]:
     """What rules would have reported from a time to another, and their state then.
 
-    The past before ``since`` counts twice as far back as the rules look: what held before is not reported as new.
+    The past before ``since`` counts twice as far back as the rules reach: what held before is not reported as new.
     """
     back = since - 2 * max((rule.memory for rule in rules), default=0.0)
     events = [happening_of(one) for one in history.pages(since=back, until=until) if one.rule is None]

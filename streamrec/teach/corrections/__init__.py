@@ -1,1 +1,1 @@
-"""What people said of a camera's events, and what follows from it: thresholds at once, a last layer on request."""
+"""Corrections of a camera's events, and what follows from them: thresholds at once, a last layer on request."""

@@ -1,4 +1,4 @@
-"""Corrections of running cameras: what is said of events moves thresholds at once, and can be learned from."""
+"""Corrections of running cameras: each moves thresholds at once, and can be learned from."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from streamrec.outputs.history.records import Entry, new_id
 from streamrec.runtime.recognizer import Recognizer
 from streamrec.teach.corrections.known_events import KnownEvents, known_events
 from streamrec.teach.corrections.learned import Change
-from streamrec.teach.corrections.lessons import Lesson, Said, learn
+from streamrec.teach.corrections.lessons import CorrectedMoment, Lesson, learn
 from streamrec.teach.corrections.moments import Moment, MomentBuffer
 from streamrec.teach.corrections.records import (
     LONGEST_LABEL,
@@ -36,8 +36,8 @@ from streamrec.teach.corrections.thresholds import Heights, height_of, moved
 from streamrec.teach.corrections.watching import CorrectedRecognizer, Scores, fingerprint, is_same
 from streamrec.types import ActionEnded, Frame
 
-MOMENTS_BYTES = 64 << 20  # of events about which nothing was said yet
-QUIET = 150  # frames of a model about which nothing was said, kept by chance
+MOMENTS_BYTES = 64 << 20  # of events that are not corrected yet
+QUIET = 150  # frames of a model without a correction, kept by chance
 QUIET_SECONDS = 2.0  # between two of them from one camera
 _LONGEST_EVENT = 120.0  # seconds of a moment
 
@@ -86,7 +86,7 @@ class Corrections(Closing):
         self.on_thresholds: Callable[[str, Settings], object] = lambda camera, settings: None
         self._known, self._clock = known, clock
         self._lock = threading.Lock()  # held for microseconds
-        self._working = threading.RLock()  # held while something is said or learned
+        self._working = threading.RLock()  # held while something is corrected or learned
         self._watched: dict[str, _Watched] = {}
         self._prints: dict[str, np.ndarray] = {}
         self._changes: dict[str, Change] = {}  # replaced whole, never changed
@@ -109,7 +109,7 @@ class Corrections(Closing):
     # -- the recognizing thread
 
     def watching(self, recognizer: Recognizer) -> Recognizer:
-        """The recognizer to use: one that remembers, and says what was learned."""
+        """The recognizer to use: one that remembers, and predicts what was learned."""
         prints = fingerprint(recognizer)
         changes = {}
         for name, own in prints.items():
@@ -125,7 +125,7 @@ class Corrections(Closing):
     def camera(
         self, name: str, settings: Settings, labels: Mapping[str, tuple[str, ...]]
     ) -> dict[str, EventSettings]:
-        """A camera is watched with these settings of each model; they are returned as what was said has moved them."""
+        """A camera is watched with these settings of each model; they are returned as corrections moved them."""
         with self._working:
             watched = _Watched(dict(settings), dict(labels), dict(settings))
             with self._lock:
@@ -137,7 +137,7 @@ class Corrections(Closing):
             return dict(watched.now)
 
     def remove(self, name: str) -> None:
-        """A camera is no longer watched. What was said of it stays."""
+        """A camera is no longer watched. Its corrections stay."""
         with self._lock:
             self._watched.pop(name, None)
 
@@ -179,7 +179,7 @@ class Corrections(Closing):
     # -- the history
 
     def noted(self, entry: Entry) -> None:
-        """An event has ended: its seconds are kept, for what may be said of it."""
+        """An event has ended: its seconds are kept, for a later correction."""
         if entry.ended is None or entry.rule is not None:
             return
         with self._lock:
@@ -226,16 +226,16 @@ class Corrections(Closing):
             return model
         return next((name for name, labels in watched.labels.items() if label in labels), model)
 
-    # -- what is said
+    # -- corrections
 
     def correct(self, entry: Entry, verdict: Verdict | str, truth: str = "") -> Correction:
-        """Keep what a person says of an event, and move the thresholds of its camera; raises ``StreamrecError``.
+        """Keep a person's verdict on an event, and move the thresholds of its camera; raises ``StreamrecError``.
 
-        ``truth``: what it was, where the verdict is ``other``. What was said of it before is replaced.
+        ``truth``: what it was, where the verdict is ``other``. An earlier correction of it is replaced.
         """
         verdict = _verdict(verdict)
         if entry.rule is not None:
-            raise WrongValue("a rule reports it: say it of the events that it rests on, or change the rule")
+            raise WrongValue("a rule reports it: correct the events that it is based on, or change the rule")
         if verdict is Verdict.missed:
             raise WrongValue("an event that is there was not missed: say right, wrong or other")
         truth = _label(truth, "what it was") if verdict is Verdict.other else ""
@@ -295,7 +295,7 @@ class Corrections(Closing):
             return correction
 
     def undo(self, id: str) -> Correction | None:
-        """Take back what was said; None where there is no such correction. The thresholds move back."""
+        """Take a correction back; None where there is no such one. The thresholds move back."""
         with self._working:
             correction = self.store.undo(id)
             if correction is not None:
@@ -329,7 +329,7 @@ class Corrections(Closing):
         return dict(watched.now)
 
     def _move(self, camera: str) -> None:
-        """Move the thresholds of a camera to what was said by now."""
+        """Move the thresholds of a camera to the corrections by now."""
         watched = self._watched.get(camera)
         if watched is None:
             return
@@ -341,14 +341,14 @@ class Corrections(Closing):
     def _settings(
         self, camera: str, watched: _Watched, changes: Mapping[str, Change]
     ) -> dict[str, EventSettings]:
-        said = [one for one in self.store.active if one.camera == camera]
+        corrections = [one for one in self.store.active if one.camera == camera]
         found = {}
         for model, own in watched.own.items():
             labels = watched.labels.get(model, ())
             enters = {}
-            for label in dict.fromkeys(one.label for one in said if one.model == model):
+            for label in dict.fromkeys(one.label for one in corrections if one.model == model):
                 if label in labels and label not in own.background:
-                    about = [one for one in said if (one.model, one.label) == (model, label)]
+                    about = [one for one in corrections if (one.model, one.label) == (model, label)]
                     heights = self._heights_of(about, model, label, labels, own, changes.get(model))
                     enters[label] = moved(own.of(label).enter, heights)
             found[model] = with_enters(own, enters)
@@ -356,16 +356,16 @@ class Corrections(Closing):
 
     def _heights_of(
         self,
-        said: Sequence[Correction],
+        corrections: Sequence[Correction],
         model: str,
         label: str,
         labels: tuple[str, ...],
         settings: EventSettings,
         change: Change | None,
     ) -> Heights:
-        """The heights of what was said about a label, and of the true events that the model brings along."""
+        """The heights of the corrections of a label, and of the true events that the model brings along."""
         by: dict[Verdict, list[float]] = {verdict: [] for verdict in Verdict}
-        for one in said:
+        for one in corrections:
             moment = self.store.moment(one.id)
             if change is not None and one.id in change.heights:
                 by[one.verdict].append(change.heights[one.id])
@@ -378,7 +378,7 @@ class Corrections(Closing):
             right=tuple(by[Verdict.right]),
             missed=tuple(by[Verdict.missed]),
             known=self._known_heights(model, label, labels, settings, change)
-            if any(one.is_false for one in said)
+            if any(one.is_false for one in corrections)
             else (),
         )
 
@@ -423,7 +423,7 @@ class Corrections(Closing):
 
     # -- learning
 
-    def said_of(self, model: str) -> list[Said]:
+    def learnable(self, model: str) -> list[CorrectedMoment]:
         """The corrections of a model that can be learned from: with the features of their seconds."""
         with self._lock:
             own = self._prints.get(model)
@@ -437,7 +437,7 @@ class Corrections(Closing):
                 and moment.scores.shape[1] == len(labels)
                 and (own is None or is_same(moment.print, own))
             ):
-                found.append(Said(one, moment))
+                found.append(CorrectedMoment(one, moment))
         return found
 
     @property
@@ -461,12 +461,12 @@ class Corrections(Closing):
         return self._changes.get(model)
 
     def learn(self, model: str) -> Lesson:
-        """Learn from what was said of a model's events, and put it in force; raises ``StreamrecError``.
+        """Learn from the corrections of a model's events, and put it in force; raises ``StreamrecError``.
 
-        The lesson says what is reported before and after, on the kept examples. ``unlearn`` takes it back.
+        The lesson has what is reported before and after, on the kept examples. ``unlearn`` takes it back.
         """
         with self._working:
-            said = self.said_of(model)
+            corrected = self.learnable(model)
             with self._lock:
                 watched = {n: w for n, w in self._watched.items() if model in w.labels}
                 quiet = list(self._quiet.get(model, ()))
@@ -478,14 +478,14 @@ class Corrections(Closing):
             own = self._prints.get(model)
             if own is not None and any(not is_same(one.print, own) for one in known.moments[:1]):
                 known = KnownEvents((), ())
-            change, lesson = learn(model, labels, settings, said=said, quiet=quiet, known=known)
+            change, lesson = learn(model, labels, settings, corrected=corrected, quiet=quiet, known=known)
             change = replace(change, print=np.zeros(0, np.float32) if own is None else own)
             now = {
                 n: self._settings(n, one, {**self._changes, model: change})[model]
                 for n, one in watched.items()
             }
             was = {n: one.now[model] for n, one in watched.items()}
-            lesson = lesson.judged(said, known, labels, was, now, self._changes.get(model), change)
+            lesson = lesson.judged(corrected, known, labels, was, now, self._changes.get(model), change)
             change = replace(change, outcome=lesson.to_dict())
             self.store.keep_learned(change)
             self._put(model, change)
@@ -515,9 +515,7 @@ def _verdict(verdict: Verdict | str) -> Verdict:
     try:
         return Verdict(verdict)
     except ValueError as error:
-        raise WrongValue(
-            f"{shortened(verdict)} cannot be said of an event: say right, wrong or other"
-        ) from error
+        raise WrongValue(f"{shortened(verdict)} is no verdict: say right, wrong or other") from error
 
 
 def _label(label: str, what: str) -> str:

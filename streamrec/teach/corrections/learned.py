@@ -1,9 +1,9 @@
 """What was learned from corrections: a change of a model's last layer, fitted in a moment.
 
 The last layer is linear in what it reads, so that the change is too: logits + ``weight @ features + bias``. It is
-fitted with the model's own logits as an offset and a strong pull to zero, so that little said changes little. Three
-kinds of examples hold it in place: what was said; frames of the cameras about which nothing was said; and true events
-that the model brings along. On the last two it is to say what it said before: learning without forgetting (Li and
+fitted with the model's own logits as an offset and a strong pull to zero, so that few corrections change little. Three
+kinds of examples hold it in place: the corrections; frames of the cameras without a correction; and true events
+that the model brings along. On the last two its predictions are to stay: learning without forgetting (Li and
 Hoiem, ECCV 2016). There are hundreds of examples and thousands of features, so that it is fitted in the span of the
 examples (the representer theorem), in about a second.
 """
@@ -31,10 +31,10 @@ Linear = tuple[np.ndarray, np.ndarray]  # weight (labels, D) and bias (labels,)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Examples:
-    """Frames, and what is to be said of them."""
+    """Frames, and their targets."""
 
     features: np.ndarray  # (n, D) float32
-    scores: np.ndarray  # (n, labels) float32: what the model said, without a change
+    scores: np.ndarray  # (n, labels) float32: of the model, without a change
     targets: np.ndarray  # (n, labels) float32, of sum 1
     weights: np.ndarray  # (n,) float32
 

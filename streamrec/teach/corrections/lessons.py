@@ -28,11 +28,14 @@ SURE = 0.97  # the probability that an example asks for
 ACTIVE = 0.1  # probability from which on a frame of a wrong event is an example
 HELD = 1.0  # weight of a frame that holds the model in place
 LAG = 0.5  # seconds by which a score may follow what happens, or an event begin after its cause
-EACH_SAID, EACH_KNOWN = 12, 8  # frames of a correction, and of an event that the model brings along, at most
+EACH_CORRECTION, EACH_KNOWN = (
+    12,
+    8,
+)  # frames of a correction, and of an event that the model brings along, at most
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class CorrectedMoment:
     """A correction, and its seconds."""
 
     correction: Correction
@@ -66,7 +69,7 @@ class Lesson:
 
     def judged(
         self,
-        said: Sequence[Said],
+        corrected: Sequence[CorrectedMoment],
         known: KnownEvents,
         labels: tuple[str, ...],
         was: Mapping[str, EventSettings],
@@ -76,7 +79,7 @@ class Lesson:
     ) -> Lesson:
         """The same with its counts; ``was`` and ``now``: settings by camera, ``before`` and ``after``: changes."""
         counts = {"false": [0, 0, 0], "true": [0, 0, 0], "known": [0, 0, 0]}
-        for one in said:
+        for one in corrected:
             label, kind = one.correction.label, "false" if one.correction.is_false else "true"
             camera = one.correction.camera if one.correction.camera in now else next(iter(now))
             _count(counts[kind], one.moment, label, labels, ((before, was[camera]),))
@@ -94,27 +97,27 @@ def learn(
     labels: tuple[str, ...],
     settings: Mapping[str, EventSettings],
     *,
-    said: Sequence[Said],
+    corrected: Sequence[CorrectedMoment],
     quiet: Sequence[tuple[np.ndarray, np.ndarray]],
     known: KnownEvents,
 ) -> tuple[Change, Lesson]:
-    """Fit a change to what was said; raises ``SettingsError`` where that is too little, or means forgetting.
+    """Fit a change to the corrections; raises ``SettingsError`` where that is too little, or means forgetting.
 
     Each correction and each true event is judged by a fit to the others, as alarm calibration judges its thresholds:
-    what was learned from looks better than what comes. Of several strengths it takes the one with which the most
-    corrections are followed and the fewest true events lost, by the thresholds that come of it; never one with which
-    more than ``FORGOTTEN`` of the true events are no longer reported.
+    results on what was learned from are better than on what comes. Of several strengths it takes the one with which
+    the most corrections are followed and the fewest true events lost, by the thresholds that come of it; never one
+    with which more than ``FORGOTTEN`` of the true events are no longer reported.
     """
-    if len(said) < LEAST:
+    if len(corrected) < LEAST:
         raise SettingsError(
-            f"{model}: {len(said)} corrections can be learned from, and it takes {LEAST}: their seconds are kept where "
-            "the event was less than some minutes old, or is one of the last hundreds"
+            f"{model}: {len(corrected)} corrections can be learned from, and it takes {LEAST}: their seconds are kept "
+            "where the event was less than some minutes old, or is one of the last hundreds"
         )
-    trial = _Trial(labels, settings, said, quiet, known)
+    trial = _Trial(labels, settings, corrected, quiet, known)
     tried = [found for pull in PULLS for share in SHARES if (found := trial.judged(pull, share)) is not None]
     if not tried:
         raise SettingsError(
-            f"{model}: what was said looks so much like the true events that it knows that it would forget some of "
+            f"{model}: the corrected events are so like the true events that it knows that it would forget some of "
             "them; the thresholds have moved as far as they may"
         )
     best = min(tried, key=lambda one: one.cost)
@@ -124,11 +127,11 @@ def learn(
         labels,
         weight,
         bias,
-        id=new_correction_id(said[-1].correction.made),
-        learned_from=tuple(one.correction.id for one in said),
+        id=new_correction_id(corrected[-1].correction.made),
+        learned_from=tuple(one.correction.id for one in corrected),
         heights=best.heights,
     )
-    return change, Lesson(model, len(said), best.pull, best.share)
+    return change, Lesson(model, len(corrected), best.pull, best.share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,11 +151,11 @@ class _Trial:
         self,
         labels: tuple[str, ...],
         settings: Mapping[str, EventSettings],
-        said: Sequence[Said],
+        corrected: Sequence[CorrectedMoment],
         quiet: Sequence[tuple[np.ndarray, np.ndarray]],
         known: KnownEvents,
     ) -> None:
-        self._labels, self._settings, self._said, self._quiet = labels, settings, said, quiet
+        self._labels, self._settings, self._corrected, self._quiet = labels, settings, corrected, quiet
         self._common = next(iter(settings.values()))
         self._background = [n for n, label in enumerate(labels) if label in self._common.background]
         self._known = list(zip(known.labels, known.moments, strict=True))
@@ -161,7 +164,7 @@ class _Trial:
         self._right = [
             one.correction.verdict is Verdict.right
             and reports(one.moment, one.correction.label, labels, self._of(one), None)
-            for one in said
+            for one in corrected
         ]
         self._fits: dict[int | None, Fits] = {}
         self._fitted: dict[tuple[float, int | None], Linear] = {}
@@ -169,10 +172,10 @@ class _Trial:
     def fit(self, pull: float, share: float, fold: int | None = None) -> Linear:
         """A part of a fit to all, or to all but a fold of them."""
         if fold not in self._fits:
-            said = [one for n, one in enumerate(self._said) if n % FOLDS != fold]
+            corrected = [one for n, one in enumerate(self._corrected) if n % FOLDS != fold]
             moments = [one for n, (_, one) in enumerate(self._known) if n % FOLDS != fold]
-            held = held_examples(self._quiet, moments, self._said[0].moment.features.shape[1])
-            self._fits[fold] = Fits(examples_of(said, held, self._labels, self._background))
+            held = held_examples(self._quiet, moments, self._corrected[0].moment.features.shape[1])
+            self._fits[fold] = Fits(examples_of(corrected, held, self._labels, self._background))
         if (pull, fold) not in self._fitted:
             self._fitted[pull, fold] = self._fits[fold].with_pull(pull)
         weight, bias = self._fitted[pull, fold]
@@ -193,7 +196,7 @@ class _Trial:
             enter = strictest.get(label, self._common.of(label).enter)
             lost += kept and heights[str(n)] < enter
             faint += kept * _share_below(heights[str(n)], enter)
-        for one, was in zip(self._said, self._right, strict=True):
+        for one, was in zip(self._corrected, self._right, strict=True):
             about = one.correction
             enter, height = enters[about.camera, about.label], heights[about.id]
             gone += was and height < enter
@@ -201,11 +204,11 @@ class _Trial:
             bad += 1.0 - below if about.is_false else below
         if lost > FORGOTTEN * sum(self._kept) or gone > FORGOTTEN * sum(self._right):
             return None
-        cost = bad / len(self._said) + KEPT * faint / max(1, sum(self._kept))
+        cost = bad / len(self._corrected) + KEPT * faint / max(1, sum(self._kept))
         return _Tried(pull, share, cost, heights)
 
     def _forgets(self, changes: Sequence[Linear]) -> bool:
-        """Whether too many known events are lost at the thresholds as they are: a quick look before the long one."""
+        """Whether too many known events are lost at the thresholds as they are: a quick check before the long one."""
         lost = 0
         for n, ((label, one), kept) in enumerate(zip(self._known, self._kept, strict=True)):
             lost += kept and not reports(one, label, self._labels, self._common, changes[n % FOLDS])
@@ -214,11 +217,13 @@ class _Trial:
         return False
 
     def _enters(self, heights: Mapping[str, float]) -> dict[tuple[str, str], float]:
-        """The thresholds that come of these heights, by camera and label of what was said."""
+        """The thresholds that come of these heights, by camera and label of the corrections."""
         found = {}
-        for camera, label in dict.fromkeys((s.correction.camera, s.correction.label) for s in self._said):
+        for camera, label in dict.fromkeys(
+            (s.correction.camera, s.correction.label) for s in self._corrected
+        ):
             by: dict[Verdict, list[float]] = {verdict: [] for verdict in Verdict}
-            for one in self._said:
+            for one in self._corrected:
                 if (one.correction.camera, one.correction.label) == (camera, label):
                     by[one.correction.verdict].append(heights[one.correction.id])
             known = tuple(
@@ -236,7 +241,7 @@ class _Trial:
     def _heights(self, changes: Sequence[Linear]) -> dict[str, float]:
         """The highest threshold at which each is reported, with the change that did not see it."""
         found = {}
-        for n, one in enumerate(self._said):
+        for n, one in enumerate(self._corrected):
             scores = one.moment.changed(*changes[n % FOLDS])
             found[one.correction.id] = height_of(
                 one.moment.times, scores, self._labels, self._of(one), one.correction.label
@@ -246,7 +251,7 @@ class _Trial:
             found[str(n)] = height_of(moment.times, scores, self._labels, self._common, label)
         return found
 
-    def _of(self, one: Said) -> EventSettings:
+    def _of(self, one: CorrectedMoment) -> EventSettings:
         return self._settings.get(one.correction.camera, self._common)
 
 
@@ -258,7 +263,7 @@ def _share_below(height: float, enter: float) -> float:
 def held_examples(
     quiet: Sequence[tuple[np.ndarray, np.ndarray]], known: Sequence[Moment], width: int
 ) -> Examples | None:
-    """Frames on which the model is to say what it says; features are ``width`` wide. None: there are none."""
+    """Frames on which the model is to keep its predictions; features are ``width`` wide. None: there are none."""
     held: list[tuple[np.ndarray, np.ndarray]] = []
     for moment in known:
         if moment.features.shape[1] == width:
@@ -272,36 +277,39 @@ def held_examples(
 
 
 def examples_of(
-    said: Sequence[Said], held: Examples | None, labels: tuple[str, ...], background: Sequence[int]
+    corrected: Sequence[CorrectedMoment],
+    held: Examples | None,
+    labels: tuple[str, ...],
+    background: Sequence[int],
 ) -> Examples:
-    """The frames of all that was said, and what is to be said of each; with those that hold the model in place."""
-    parts = [part for one in said if (part := _examples_of(one, labels, background)) is not None]
+    """The frames of all corrections with their targets, and those that hold the model in place."""
+    parts = [part for one in corrected if (part := _examples_of(one, labels, background)) is not None]
     if not parts:
-        raise SettingsError("nothing of what was said can be learned from: no frame of it has a score")
+        raise SettingsError("no correction can be learned from: no frame of it has a score")
     return Examples.joined([*parts, *([] if held is None else [held])])
 
 
-def _examples_of(one: Said, labels: tuple[str, ...], background: Sequence[int]) -> Examples | None:
+def _examples_of(one: CorrectedMoment, labels: tuple[str, ...], background: Sequence[int]) -> Examples | None:
     """The frames of one correction that are about its label."""
-    moment, said = one.moment, one.correction
-    scores, label = moment.rows(), labels.index(said.label)
+    moment, correction = one.moment, one.correction
+    scores, label = moment.rows(), labels.index(correction.label)
     begins, ends = moment.span
     when = moment.feature_times
-    if said.verdict is Verdict.missed:  # who marks it begins early rather than late
+    if correction.verdict is Verdict.missed:  # who marks it begins early rather than late
         within = (when >= begins + (ends - begins) / 4) & (when <= ends)
     else:
         within = (when >= begins - LAG) & (when <= ends + LAG) & (scores[:, label] >= ACTIVE)
     rows = np.flatnonzero(within)
     if not len(rows):
         return None
-    rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), EACH_SAID)).astype(int))]
+    rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), EACH_CORRECTION)).astype(int))]
     targets = scores[rows].copy()
-    if said.is_false:
+    if correction.is_false:
         freed = targets[:, label].copy()
         targets[:, label] = np.minimum(targets[:, label], 1.0 - SURE)
         freed -= targets[:, label]
-        if said.truth in labels:
-            targets[:, labels.index(said.truth)] += freed
+        if correction.truth in labels:
+            targets[:, labels.index(correction.truth)] += freed
         else:
             others = list(background) or [n for n in range(len(labels)) if n != label]
             targets[:, others] += freed[:, None] / len(others)

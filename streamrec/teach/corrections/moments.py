@@ -1,7 +1,7 @@
 """The seconds around an event: its scores, and what the model's last layer read.
 
 Both are at hand when a frame has been recognized, so that keeping them costs a copy. ``MomentBuffer`` keeps the last
-minutes of one camera; a ``Moment`` is cut out of it when an event ends, or when a person says that one was missed.
+minutes of one camera; a ``Moment`` is cut out of it when an event ends, or when a person marks one that was missed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A correction: what a person said of an event, or of a time at which there should have been one."""
+"""A correction: a person's verdict on an event, or on a time at which there should have been one."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _MOST_MOMENT = 1e11  # seconds since 1970
 
 
 class Verdict(StrEnum):
-    """What was said."""
+    """A person's verdict."""
 
     right = "right"  # the event is true
     wrong = "wrong"  # nothing happened
-    other = "other"  # something else happened: ``Correction.truth`` says what
+    other = "other"  # something else happened: ``Correction.truth`` names it
     missed = "missed"  # there was no event, and there should have been one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Correction:
-    """One thing that was said."""
+    """One correction."""
 
-    id: str  # unique; sorts by the time at which it was said
+    id: str  # unique; sorts by the time at which it was made
     made: float  # seconds since 1970
     verdict: Verdict
     camera: str
@@ -58,9 +58,9 @@ class Correction:
     def from_dict(cls, values: Mapping[str, Any]) -> Correction:
         """The correction that ``to_dict`` wrote; raises ``WrongValue`` for anything else.
 
-        >>> said = Correction(id="1", made=2.0, verdict=Verdict.wrong, camera="door", model="fall", label="fall",
+        >>> made = Correction(id="1", made=2.0, verdict=Verdict.wrong, camera="door", model="fall", label="fall",
         ...                   started=0.0, ended=1.0)
-        >>> Correction.from_dict(said.to_dict()) == said
+        >>> Correction.from_dict(made.to_dict()) == made
         True
         """
         try:

@@ -1,7 +1,7 @@
-"""What was said, on disk: lines that are only ever added, and a file for the seconds of each.
+"""Corrections on disk: lines that are only ever added, and a file for the seconds of each.
 
-A folder holds ``corrections.jsonl``, ``moments/ID.safetensors`` and ``learned/N-MODEL.safetensors``. A line says that
-something was said, taken back, learned, or unlearned; the file that it names is on the disk before it is. So a kill at
+A folder holds ``corrections.jsonl``, ``moments/ID.safetensors`` and ``learned/N-MODEL.safetensors``. A line says what
+was corrected, taken back, learned, or unlearned; the file that it names is on the disk before it is. So a kill at
 any moment loses nothing that was confirmed, and what it leaves half is not counted. Folder and files are for their
 owner alone. They hold scores and features, and no pictures.
 """
@@ -44,7 +44,7 @@ def folder_beside(history: Path) -> Path:
 
 
 class CorrectionStore(Closing):
-    """All that was said and learned. Thread-safe; ``folder`` None keeps it in memory.
+    """All corrections, and what was learned. Thread-safe; ``folder`` None keeps it in memory.
 
     The folder is made with the first correction. Raises ``SettingsError`` where it cannot be used, or another process
     uses it. ``log`` gets a sentence for lines that are damaged, and passed over.
@@ -58,7 +58,7 @@ class CorrectionStore(Closing):
         self.folder = folder
         self._log = log
         self._mutex = threading.RLock()
-        self._said: dict[str, Correction] = {}  # all that was not taken back, in order
+        self._active: dict[str, Correction] = {}  # all that was not taken back, in order
         self._moments: dict[str, Moment] = {}
         self._learned: dict[str, list[tuple[str, Change]]] = {}  # by model: file and change, the newest last
         self._numbers = 0  # of changes that were ever learned
@@ -82,24 +82,24 @@ class CorrectionStore(Closing):
 
     @property
     def active(self) -> tuple[Correction, ...]:
-        """What was said and not taken back, the oldest first."""
+        """Corrections that were not taken back, the oldest first."""
         with self._mutex:
-            return tuple(self._said.values())
+            return tuple(self._active.values())
 
     def get(self, id: str) -> Correction | None:
         """One of them."""
         with self._mutex:
-            return self._said.get(id)
+            return self._active.get(id)
 
     def of_event(self, event: str) -> Correction | None:
-        """What was said of an event."""
+        """The correction of an event."""
         with self._mutex:
-            return next((one for one in self._said.values() if one.event == event and event), None)
+            return next((one for one in self._active.values() if one.event == event and event), None)
 
     def moment(self, id: str) -> Moment | None:
         """The seconds of a correction; None where none were kept, or their file is gone."""
         with self._mutex:
-            if id not in self._moments and id in self._said and self._said[id].moment and self.folder:
+            if id not in self._moments and id in self._active and self._active[id].moment and self.folder:
                 with contextlib.suppress(OSError, DataError):
                     self._moments[id] = Moment.from_bytes(self._moment_file(id).read_bytes())
             return self._moments.get(id)
@@ -123,23 +123,23 @@ class CorrectionStore(Closing):
         Raises ``SettingsError`` where it cannot be written.
         """
         with self._mutex:
-            if len(self._said) >= MOST:
+            if len(self._active) >= MOST:
                 raise SettingsError(f"there are {MOST:,} corrections: take some back first")
             former = self.of_event(correction.event)
             self._ready()
             if moment is not None and self.folder is not None:
                 self._write(self._moment_file(correction.id), moment.to_bytes())
-            self._append({"said": correction.to_dict()} | ({"undone": former.id} if former else {}))
+            self._append({"correction": correction.to_dict()} | ({"undone": former.id} if former else {}))
             if former is not None:
                 self._drop(former.id)
-            self._said[correction.id] = correction
+            self._active[correction.id] = correction
             if moment is not None:
                 self._moments[correction.id] = moment
 
     def undo(self, id: str) -> Correction | None:
         """Take a correction back; None where there is no such one. Its seconds are deleted."""
         with self._mutex:
-            correction = self._said.get(id)
+            correction = self._active.get(id)
             if correction is not None:
                 self._append({"undone": id})
                 self._drop(id)
@@ -184,7 +184,7 @@ class CorrectionStore(Closing):
     # -- the folder
 
     def _ready(self) -> None:
-        """Make the folder with the first that is kept in it: who says nothing gets none."""
+        """Make the folder with the first that is kept in it: without a correction there is none."""
         if self.folder is not None and self._lines is None and not self._closed:
             self._begin(self.folder)
 
@@ -218,12 +218,12 @@ class CorrectionStore(Closing):
             if not isinstance(value, dict):
                 raise WrongValue("no line of corrections")
             if "undone" in value:
-                self._said.pop(str(value["undone"]), None)
-            if "said" in value:
-                correction = Correction.from_dict(value["said"])
+                self._active.pop(str(value["undone"]), None)
+            if "correction" in value:
+                correction = Correction.from_dict(value["correction"])
                 if not _ID.fullmatch(correction.id):
                     raise WrongValue("no id")
-                self._said[correction.id] = correction
+                self._active[correction.id] = correction
             if "learned" in value:
                 self._take_learned(str(value["learned"]))
             if "unlearned" in value:
@@ -274,7 +274,7 @@ class CorrectionStore(Closing):
             raise SettingsError(f"{self.folder} cannot keep corrections: {why(error)}") from error
 
     def _drop(self, id: str) -> None:
-        self._said.pop(id, None)
+        self._active.pop(id, None)
         self._moments.pop(id, None)
         if self.folder is not None:
             with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""From what was said to thresholds: a pure function, bounded and monotone.
+"""From corrections to thresholds: a pure function, bounded and monotone.
 
 The *height* of a moment is the highest ``enter`` at which the detector still reports the label in it. A threshold above
 the heights of all that was wrong reports none of it again; one at or below the heights of all that was right keeps it.
@@ -7,9 +7,9 @@ the heights of all that was wrong reports none of it again; one at or below the 
   the next one with a probability of 1 in n + 1, as in alarm calibration. It goes ``n / (n + 1)`` of the way, so that
   a single click moves it half.
 - **Down.** Events that were missed pull it down the same way, by ``DOWN`` at most, and never below what was wrong.
-- **Kept.** It is never above the heights of the events that are known to be true: those that a person called right, and
+- **Kept.** It is never above the heights of the events that are known to be true: those that a person marked right, and
   those that the model brings along. A part of ``LOST`` of either may be given up: of forty or more there is one that
-  nothing tells from what is wrong here, and it would hold everything.
+  nothing distinguishes from what is wrong here, and it would hold everything.
 
 More wrong events never lower it, more right or missed ones never raise it, and with none it is the model's own.
 """
@@ -36,16 +36,16 @@ BELOW = 1e-3  # logits by which a threshold is under a height that it keeps
 
 @dataclass(frozen=True, slots=True)
 class Heights:
-    """The heights of what was said about one label, as probabilities; 0: it is reported at no threshold."""
+    """The heights of the corrections of one label, as probabilities; 0: it is reported at no threshold."""
 
     wrong: tuple[float, ...] = ()
-    right: tuple[float, ...] = ()  # called right
+    right: tuple[float, ...] = ()  # marked right
     missed: tuple[float, ...] = ()
     known: tuple[float, ...] = ()  # true ones that the model brings along, and reports without corrections
 
 
 def moved(enter: float, heights: Heights) -> float:
-    """The threshold of a label after what was said; ``enter`` is its own.
+    """The threshold of a label after its corrections; ``enter`` is its own.
 
     >>> moved(0.6, Heights())
     0.6

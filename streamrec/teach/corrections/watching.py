@@ -1,4 +1,4 @@
-"""A recognizer under correction: it remembers the last minutes of each camera, and says what was learned."""
+"""A recognizer under correction: it remembers the last minutes of each camera, and predicts what was learned."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NEAR = 0.02  # two models whose fingerprints differ by more are not the same
 
 
 def fingerprint(recognizer: Recognizer) -> dict[str, np.ndarray]:
-    """By model, what it says of three plain pictures: another model under the same name says something else."""
+    """By model, its scores of three plain pictures: another model under the same name has others."""
     while isinstance(recognizer, RecognizerWrapper):  # what records its steps is not to see these pictures
         recognizer = recognizer._recognizer
     found: dict[str, list[np.ndarray]] = {name: [] for name in recognizer.configs}

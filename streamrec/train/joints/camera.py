@@ -54,7 +54,7 @@ class Camera:
 
 
 def aim_at(place: np.ndarray, aim: np.ndarray, roll: float = 0.0) -> np.ndarray:
-    """The axes (3, 3) of a camera that looks from a place at a point, turned about that line by ``roll`` radians."""
+    """The axes (3, 3) of a camera at a place that is aimed at a point, turned about that line by ``roll`` radians."""
     ahead = (aim - place) / np.linalg.norm(aim - place)
     up = np.array((0.0, 1.0, 0.0)) if abs(ahead[1]) < 0.999 else np.array((0.0, 0.0, -1.0))
     right = np.cross(ahead, up)
@@ -110,7 +110,7 @@ def draw_room_camera(
 ) -> Camera:
     """A camera of a room, somewhere around a place on the floor: level, on a wall, or under the ceiling.
 
-    ``focus`` is x and z of what it should show, metres; it looks about there.
+    ``focus`` is x and z of what it should show, metres; it is aimed about there.
     """
     middle = np.array((focus[0], 0.0, focus[1]))
     aspect = float(rng.choice(_SHAPES, p=_ROOM_SHAPES))
@@ -125,7 +125,7 @@ def draw_room_camera(
             height, away = rng.uniform(1.2, 2.0), rng.uniform(2.2, 6.5)
         elif kind < 0.9:  # high on a wall
             height, away = rng.uniform(2.0, 3.2), rng.uniform(1.8, 6.0)
-        else:  # under the ceiling, looking down
+        else:  # under the ceiling, aimed down
             height, away = rng.uniform(2.5, 3.4), rng.uniform(0.2, 1.6)
         around = rng.uniform(0, 2 * math.pi)
         place = np.add(middle, (away * math.sin(around), height, away * math.cos(around)))

@@ -110,7 +110,7 @@ def sit(actor: Actor, t: float) -> float:
 
 
 def bend(actor: Actor, t: float) -> float:
-    """Bends down to something: picks it up, ties a shoe, wipes the floor, looks below a table."""
+    """Bends down to something: picks it up, ties a shoe, wipes the floor, searches below a table."""
     rng = actor.rng
     if actor.seated:
         return _bend_on_seat(actor, t)

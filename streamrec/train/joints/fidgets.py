@@ -62,7 +62,7 @@ def shift(actor: Actor, t: float) -> float:
 
 
 def glance_around(actor: Actor, t: float) -> float:
-    """Turns the head, nods, shakes it, looks down."""
+    """Turns the head, nods, shakes it, lowers it."""
     rng = actor.rng
     if rng.random() < 0.3:
         which, size = (sk.NOD, 0.12) if rng.random() < 0.6 else (sk.TURN, 0.25)
@@ -219,7 +219,7 @@ def stretch(actor: Actor, t: float) -> float:
 
 
 def glance_at_wrist(actor: Actor, t: float) -> float:
-    """Looks at a watch or a phone in the hand."""
+    """Glances at a watch or a phone in the hand."""
     rng, side = actor.rng, actor.side()
     rise, hold, fall = pace(actor, 0.4, 0.9), pace(actor, 0.5, 4.0), pace(actor, 0.4, 0.9)
     actor.hand(side, t, rise, (rng.uniform(-0.3, 0.1), rng.uniform(-0.4, -0.1), rng.uniform(0.4, 0.6)))

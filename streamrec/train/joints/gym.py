@@ -74,7 +74,7 @@ def write(rng: np.random.Generator, seconds: float, fit: str = "pad") -> Scene:
     people = [actor]
     while rng.random() < 0.12 and len(people) < 4:
         people.append(_other(rng, seconds))
-    spans = [span for span in actor.spans if span[2] in LABELS]  # others tell what else is done
+    spans = [span for span in actor.spans if span[2] in LABELS]  # others name what else is done
     return Scene(people, _camera(actor, seconds, fit), spans, None, repetitions=tuple(starts))
 
 

@@ -187,7 +187,7 @@ def _hidden(joints: np.ndarray, places: np.ndarray, depth: np.ndarray, camera: C
 
 
 def _facing(joints: np.ndarray, camera: Camera) -> np.ndarray:
-    """How far the face looks at the camera: (T,), 1 straight, -1 away."""
+    """How far the face is turned to the camera: (T,), 1 straight, -1 away."""
     middle = joints[:, 3:5].mean(1)
     ahead = joints[:, 0] - middle
     to_camera = camera.place - middle

@@ -1,4 +1,4 @@
-"""A contact sheet of stick figures: sequences looked at by eye."""
+"""A contact sheet of stick figures: sequences for checks by eye."""
 
 from __future__ import annotations
 

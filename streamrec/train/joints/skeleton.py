@@ -45,7 +45,7 @@ INWARDS, UPWARDS = (
     0.24,
 )  # how far a shoulder moves with an arm straight up, in shoulder widths to the middle
 FLESH = 0.04  # metres between a joint of a limb and what it lies on
-ELBOW_DOWN = (0.55, -0.8, -0.4)  # where an elbow points unless a movement says otherwise
+ELBOW_DOWN = (0.55, -0.8, -0.4)  # where an elbow points unless a movement sets it
 
 _SWAP = np.arange(SIZE)
 _SWAP[15:21], _SWAP[21:27] = np.arange(21, 27), np.arange(15, 21)

@@ -12,7 +12,7 @@ const COLOURS = 7;
 const middleOf = (points) => [0, 1].map((axis) => points.reduce((sum, point) => sum + point[axis], 0) / points.length);
 const pointsOf = (points, width, height) => points.map(([x, y]) => `${x * width},${y * height}`).join(" ");
 
-/** Which way is forward: a point beside the middle of a line, on the right hand of who looks from its first end to the second. */
+/** Which way is forward: a point beside the middle of a line, on the right of the way from its first end to the second. */
 function ahead([[x1, y1], [x2, y2]], width, height, far) {
   const across = [(x2 - x1) * width, (y2 - y1) * height], length = Math.hypot(...across) || 1;
   return [-across[1] / length * far, across[0] / length * far];

@@ -204,7 +204,7 @@ def test_without_a_history_rules_wait_and_that_is_said_or_one_in_memory_serves(t
 
 def test_nobody_says_of_a_rules_event_whether_it_is_right(path):
     Watching(path, LIES).run(5).starts().run(40).ends(41).close()
-    with Corrections.open() as corrections, pytest.raises(WrongValue, match="say it of the events"):
+    with Corrections.open() as corrections, pytest.raises(WrongValue, match="correct the events"):
         corrections.correct(of_rules(path)[0], "wrong")
 
 

@@ -13,7 +13,7 @@ from streamrec.errors import ModelError, StateError
 from streamrec.events.detector import EventSettings
 from streamrec.pipeline.result_builder import ResultBuilder
 from streamrec.runtime.checkpoint import find_model, read_checkpoint
-from streamrec.runtime.persons import NOBODY
+from streamrec.runtime.persons import NO_PERSON
 from streamrec.teach.corrections.learned import softmax
 from tests.helpers.threads import one_thread_a_module  # noqa: F401
 
@@ -100,7 +100,7 @@ def test_a_saved_state_goes_on_bit_for_bit(webcam, frames):
     _, last = run(webcam, frames)
     _, half = run(webcam, frames[:6])
     _, end = run(webcam, frames[6:], State.from_bytes(half.to_bytes()))
-    assert end.to_bytes() == last.to_bytes() and end.persons[0].shape[1] == NOBODY + 1
+    assert end.to_bytes() == last.to_bytes() and end.persons[0].shape[1] == NO_PERSON + 1
     with pytest.raises(StateError, match="another model"):
         Recognizer.load("webcam", people=True).step(frames[0], last)
 

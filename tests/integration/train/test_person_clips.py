@@ -224,7 +224,9 @@ def test_another_recipe_learns_where_the_backbone_tells_nothing_apart(
     assert model.config.encoder == encoder
     said = capsys.readouterr().err
     if kind == "seen":
-        assert "tells these apart: left-out clips are 100 % right at the end where chance is 50 %" in said
+        assert (
+            "separates these labels: left-out clips are 100 % right at the end where chance is 50 %" in said
+        )
         assert isinstance(model.config.known, KnownFeatures)
     else:
-        assert "does not tell these apart" in said and "recipe gesture in its place" in said
+        assert "does not separate these labels" in said and "recipe gesture in its place" in said

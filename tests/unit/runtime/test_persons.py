@@ -7,7 +7,7 @@ import numpy as np
 from streamrec.events.people.detections import PERSON, Detections
 from streamrec.events.people.tracker import Tracks, no_tracks, step_tracks
 from streamrec.runtime.engine import Arrays, PersonHeads
-from streamrec.runtime.persons import NOBODY, ROWS, judge, judged_by, persons_shapes, rows_of
+from streamrec.runtime.persons import NO_PERSON, ROWS, judge, judged_by, persons_shapes, rows_of
 
 ASPECT = 4 / 3
 
@@ -58,7 +58,7 @@ def slot_of(tracks: Tracks, number: int) -> int:
 def test_a_row_holds_the_keypoints_that_were_found_and_nobody_else():
     found = detections(0.2, 0.7)
     (_, rows, _) = play(found)[0]
-    assert rows.row.tolist() == [0, 1, NOBODY] and rows.people.shape == (3, 6, PERSON)
+    assert rows.row.tolist() == [0, 1, NO_PERSON] and rows.people.shape == (3, 6, PERSON)
     assert (rows.people[:, 1:] == 0).all() and (rows.people[2] == 0).all()
     for row, one in ((0, 0), (1, 1)):
         given = rows.people[row, 0]
@@ -73,7 +73,7 @@ def test_who_comes_later_begins_with_what_is_remembered_of_nobody():
     first, second = (persons[0][0, slot_of(tracks, number)] for number in (1, 2))
     assert first.tolist() == [7, 7]  # frames of the row, and those in which the person was found
     assert second.tolist() == [7, 3]
-    assert persons[0][0, NOBODY].tolist() == [7, 0]
+    assert persons[0][0, NO_PERSON].tolist() == [7, 0]
 
 
 def test_who_is_not_found_goes_on_without_keypoints_and_is_forgotten_when_the_track_is():
@@ -81,7 +81,7 @@ def test_who_is_not_found_goes_on_without_keypoints_and_is_forgotten_when_the_tr
     tracks, _, persons = steps[8]
     assert persons[0][0, slot_of(tracks, 1)].tolist() == [9, 4]
     tracks, rows, persons = steps[-1]
-    assert rows.row.tolist() == [NOBODY] and (persons[0][0, :NOBODY] == 0).all()
+    assert rows.row.tolist() == [NO_PERSON] and (persons[0][0, :NO_PERSON] == 0).all()
 
 
 def test_streams_are_rows_of_one_batch_and_stay_apart():

@@ -182,7 +182,7 @@ class TestLines:
             (ZONE + "report = ['cats']", "report: give what is an event"),
             (ZONE + "report = [[]]", "report: give what is an event"),
             (ZONE + "report = ['people', 'people']", "report: give what is an event"),
-            (ZONE + "exclude = true\nreport = ['people']", "report: nobody sees what is left out"),
+            (ZONE + "exclude = true\nreport = ['people']", "report: what is left out is not seen"),
         ],
         ids=str,
     )  # fmt: skip

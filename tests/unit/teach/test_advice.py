@@ -46,7 +46,7 @@ def test_labels_that_look_alike_are_named_and_for_what_each_was_taken():
     drawn = Drawn(3)
     examples = [replace(drawn.example("same"), label=label) for label in ("wave", "clap") for _ in range(4)]
     found = advice_of([*examples, drawn.example(NOTHING, 60.0)])
-    assert found[0].startswith("wave and clap look alike: ")
+    assert found[0].startswith("wave and clap are alike: ")
     assert any(
         "examples of wave, left out, were taken for clap: show wave more often" in one for one in found
     )

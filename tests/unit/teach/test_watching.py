@@ -1,4 +1,4 @@
-"""What was learned from corrections is added to what is said of the picture, and of each person in it."""
+"""What was learned from corrections is added to the prediction of the picture, and of each person in it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Following(Recognizer):
         return {number: {"fall": np.full((1, 2), number, np.float32)} for number in (1, 2, 3)}
 
 
-def test_each_person_is_said_what_was_learned_by_their_own_features():
+def test_each_person_is_judged_with_what_was_learned_by_their_own_features():
     change = Change("fall", LABELS, np.array([[1.0, 1.0], [-1.0, -1.0]], np.float32), np.zeros(2, np.float32))
     changes: dict[str, Change] = {}
     corrected = CorrectedRecognizer(Following(), lambda: changes, lambda *seen: None)
@@ -61,9 +61,9 @@ def test_each_person_is_said_what_was_learned_by_their_own_features():
     plain, _ = corrected.step(frame, state)
     assert {one.predictions[0].label for one in (*plain.people, *plain.missed)} == {"fall"}
     changes["fall"] = change
-    said, _ = corrected.step(frame, state)
-    assert said.label == "fall" and said.possible == plain.possible
-    scores = [one.predictions[0].probabilities[1] for one in (*said.people, *said.missed)]
-    assert 0.9 > scores[0] > 0.1 > scores[1] > scores[2] and [one.id for one in said.people] == [1, 2]
+    prediction, _ = corrected.step(frame, state)
+    assert prediction.label == "fall" and prediction.possible == plain.possible
+    scores = [one.predictions[0].probabilities[1] for one in (*prediction.people, *prediction.missed)]
+    assert 0.9 > scores[0] > 0.1 > scores[1] > scores[2] and [one.id for one in prediction.people] == [1, 2]
     between = corrected._with_people(SURE, state, frame)
     assert [one.predictions[0].probabilities[1] for one in between.people] == scores[:2]

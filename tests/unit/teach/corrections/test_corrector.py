@@ -259,7 +259,7 @@ def test_after_a_restart_thresholds_and_lessons_are_in_force(tmp_path):
         assert corrections.thresholds == moved
         assert camera.events("tree 0.8") == []
         assert len(camera.events("wave 0.7")) == 1
-        assert len(corrections.said_of("m")) == 8
+        assert len(corrections.learnable("m")) == 8
 
 
 def test_another_model_with_the_same_name_is_not_changed(tmp_path, monkeypatch):
@@ -274,7 +274,7 @@ def test_another_model_with_the_same_name_is_not_changed(tmp_path, monkeypatch):
     with Corrections.open(tmp_path / "c", known=lambda model: NONE) as corrections:
         Camera(corrections)
         assert corrections.change("m") is None
-        assert corrections.said_of("m") == []
+        assert corrections.learnable("m") == []
 
 
 def test_an_event_of_before_the_start_counts_by_its_confidence(corrections):
@@ -293,7 +293,7 @@ def test_an_event_of_before_the_start_counts_by_its_confidence(corrections):
     assert not said.moment
     (moved,) = corrections.thresholds
     assert moved.now > 0.6
-    assert corrections.said_of("m") == []
+    assert corrections.learnable("m") == []
 
 
 def test_a_running_event_may_be_corrected_and_is_kept_whole_when_it_ends(corrections):

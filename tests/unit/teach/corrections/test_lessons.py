@@ -8,7 +8,7 @@ import pytest
 from streamrec.errors import SettingsError
 from streamrec.events.detector import EventSettings
 from streamrec.teach.corrections.known_events import KnownEvents
-from streamrec.teach.corrections.lessons import Said, learn, reports
+from streamrec.teach.corrections.lessons import CorrectedMoment, learn, reports
 from streamrec.teach.corrections.moments import Moment
 from streamrec.teach.corrections.records import Correction, Verdict
 
@@ -30,9 +30,9 @@ def moment(direction: int, seed: int, height: float = 0.8) -> Moment:
     return Moment(times, scores, when, features.astype(np.float16), np.array([1.0, 2.4]))
 
 
-def wrongs(count: int, direction: int = WRONG) -> list[Said]:
+def wrongs(count: int, direction: int = WRONG) -> list[CorrectedMoment]:
     return [
-        Said(
+        CorrectedMoment(
             Correction(
                 id=f"c{n}", made=float(n), verdict=Verdict.wrong, camera="door", model="m", label="wave",
                 event=f"e{n}", started=1.0, ended=2.4, confidence=0.8, moment=True,
@@ -49,8 +49,8 @@ def known(count: int, *directions: int) -> KnownEvents:
     return KnownEvents(("wave",) * count, tuple(moment(at, n) for n, at in enumerate(all_of)))
 
 
-def learned(said: list[Said], events: KnownEvents):
-    return learn("m", LABELS, {"door": SETTINGS}, said=said, quiet=[], known=events)
+def learned(corrected: list[CorrectedMoment], events: KnownEvents):
+    return learn("m", LABELS, {"door": SETTINGS}, corrected=corrected, quiet=[], known=events)
 
 
 def reported(change, found) -> int:

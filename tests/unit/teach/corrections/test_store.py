@@ -1,4 +1,4 @@
-"""What was said, on disk."""
+"""Corrections on disk."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_damaged_line_is_reported_and_the_others_count(tmp_path):
     path = tmp_path / "c" / "corrections.jsonl"
     lines = [
         b"no json",
-        json.dumps({"said": {"id": "../x"}}).encode(),
+        json.dumps({"correction": {"id": "../x"}}).encode(),
         b"[]",
         b'{"learned": "../../etc/passwd"}',
     ]
