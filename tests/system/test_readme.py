@@ -57,7 +57,7 @@ def test_every_command_of_the_readme_runs(line, place, main_here):
     if words[1] == "record":
         words += ["--source", "party.mp4"]
     if words[1] == "bench":
-        words += ["--rounds", "1", "--frames", "10", "--seconds", "0.2"]
+        words += ["--rounds", "1", "--frames", "16", "--seconds", "0.5"]
     if words[1] == "train":
         words += ["--steps", "3", "--streams", "2", "--window", "4"]
     if "mine.safetensors" in words and words[1] != "train" and not (place / "mine.safetensors").exists():
