@@ -58,12 +58,10 @@ def test_the_way_without_a_camera_is_its_commands_alone_and_ends_with_a_model_th
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
-    """The folder of somebody whose camera shows a video, and who is not patient with training."""
+    """The folder of somebody whose camera shows a video, and who is not patient with recording and training."""
     folder = tmp_path_factory.mktemp("learner")
-    write_video(folder / "camera.mp4", 1081)
-    write_video(
-        folder / "another.mp4", 1081, drift=5
-    )  # for who comes after: two recordings are never the same
+    write_video(folder / "camera.mp4", 361)  # 36 clips of a second
+    write_video(folder / "another.mp4", 361, drift=5)  # of who comes after: no two recordings are the same
     write_video(folder / "party.mp4", 40)
     return folder
 
@@ -76,6 +74,7 @@ def test_the_way_with_a_camera_runs_from_end_to_end(place, monkeypatch, capsys, 
             continue  # it finds no camera here; its own tests run it
         if words[1] == "record":
             words = [*words, "--source", "another.mp4" if "--person" in words else "camera.mp4"]
+            words = [*words, "--seconds", "1"]
         if words[1] in ("train", "crossval"):
             words = [*words, "--steps", "3", "--streams", "2", "--window", "4"]
         if words[1] == "run":
