@@ -6,7 +6,7 @@ examples are taken is drawn anew for each seed. `-full` is what `streamrec train
 from all clips of the taught people.
 
 Each clip is played through a `Teacher` once, as a camera would be, and its features are kept in FOLDER, and the models
-of the full training with what they said: the same command goes on where it was. Data sets are read from `--data` (a
+of the full training with their results: the same command goes on where it was. Data sets are read from `--data` (a
 folder each, with an `index.csv` of clip, label, group). `--background FILE` makes the file of background that is
 shipped instead.
 """
@@ -78,8 +78,8 @@ NUMBERS = count()
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What a model said of a clip: the events, and the label with the highest mean score."""
+class ClipResult:
+    """The result of a model for a clip: the events, and the label with the highest mean score."""
 
     events: tuple[tuple[str, float], ...]  # label, seconds
     highest: str  # of the labels that are actions
@@ -139,8 +139,8 @@ class Bench:
     def fit(self, examples: Sequence[Example]) -> tuple[FewShotHead, TeachReport]:
         return fit(examples, self.cache, background=teachable_encoder().background)
 
-    def said(self, head: FewShotHead, clip: Clip) -> Said:
-        """What a taught head says of a clip that is played alone."""
+    def with_head(self, head: FewShotHead, clip: Clip) -> ClipResult:
+        """The result of a taught head for a clip that is played alone."""
         found = running.of_sequence(clip.times, clip.features, self.cache.rates)
         detector, scores = EventDetector(head.labels, head.events), head.probabilities(found)
         events = tuple(
@@ -148,7 +148,7 @@ class Bench:
             for _, event in detector.replay(clip.times.tolist(), scores)
             if isinstance(event, ActionEnded)
         )
-        return Said(events, head.labels[1 + int(scores[:, 1:].mean(0).argmax())])
+        return ClipResult(events, head.labels[1 + int(scores[:, 1:].mean(0).argmax())])
 
     def trained(self, name: str, taught: Sequence[Clip], nothing: Sequence[Clip], seed: int) -> Path:
         """The model that ``streamrec train`` makes of all clips of the taught."""
@@ -179,8 +179,8 @@ class Bench:
             subprocess.run(command, check=True, stdout=log, stderr=subprocess.STDOUT)
         return model
 
-    def said_by(self, recognizer: Recognizer, clip: Clip) -> Said:
-        """What a trained model says of a clip that is played alone."""
+    def with_model(self, recognizer: Recognizer, clip: Clip) -> ClipResult:
+        """The result of a trained model for a clip that is played alone."""
         events, scores = [], []
         for result in results(FileSource(self.data / clip.set / clip.row["clip"]), recognizer):
             scores.append(result.prediction.probabilities)
@@ -191,7 +191,7 @@ class Bench:
             for label, score in zip(recognizer.labels, np.mean(scores, axis=0), strict=True)
             if label not in quiet
         }
-        return Said(tuple(events), max(mean, key=lambda label: mean[label]))
+        return ClipResult(tuple(events), max(mean, key=lambda label: mean[label]))
 
 
 # -- gestures: three examples a label of one person, and a minute of nothing; tested on the other person
@@ -209,24 +209,24 @@ def taught_gestures(bench: Bench, person: str, seed: int) -> tuple[list[Clip], l
     return clips, nothing
 
 
-def of_gestures(bench: Bench, name: str, judge: Callable[[str, int], Callable[[Clip], Said]]) -> None:
-    """``judge``: of a person that is taught and a seed -> what the model says of a clip."""
+def of_gestures(bench: Bench, name: str, judge: Callable[[str, int], Callable[[Clip], ClipResult]]) -> None:
+    """``judge``: of a person that is taught and a seed -> the result for a clip."""
     rows = bench.rows("gestures")
     others = [row for row in bench.rows("signing") if row["source"] != "alpyksl"][:: bench.quick]
     for seed in bench.seeds:
         right = main = among = false = 0
         seconds = 0.0
         for person in ("p1", "p2"):
-            said = judge(person, seed)
+            recognize = judge(person, seed)
             for clip in bench.clips("gestures", (row for row in rows if row["group"] != person)):
-                found = said(clip)
+                found = recognize(clip)
                 right, main, among = (
                     right + found.is_only(clip.label),
                     main + (found.main == clip.label),
                     among + 1,
                 )
             for clip in bench.clips("signing", others):
-                false += len(said(clip).events)
+                false += len(recognize(clip).events)
                 seconds += clip.seconds
         minutes = seconds / 60
         low, high = poisson_interval(false)
@@ -239,7 +239,7 @@ def of_gestures(bench: Bench, name: str, judge: Callable[[str, int], Callable[[C
 
 
 def gestures(bench: Bench) -> None:
-    def judge(person: str, seed: int) -> Callable[[Clip], Said]:
+    def judge(person: str, seed: int) -> Callable[[Clip], ClipResult]:
         clips, nothing = taught_gestures(bench, person, seed)
         examples = []
         for clip in clips:
@@ -250,17 +250,17 @@ def gestures(bench: Bench) -> None:
                 clip.example(NOTHING, clip.times[-1] - 0.2, clip.times[-1]),
             ]
         head, _ = bench.fit(examples + [clip.example(NOTHING, 0.0, clip.times[-1]) for clip in nothing])
-        return lambda clip: bench.said(head, clip)
+        return lambda clip: bench.with_head(head, clip)
 
     of_gestures(bench, "gestures", judge)
 
 
 def gestures_full(bench: Bench) -> None:
-    def judge(person: str, seed: int) -> Callable[[Clip], Said]:
+    def judge(person: str, seed: int) -> Callable[[Clip], ClipResult]:
         model = Recognizer.load(
             bench.trained(f"gestures-{person}", *taught_gestures(bench, person, seed), seed), threads=1
         )
-        return lambda clip: bench.said_by(model, clip)
+        return lambda clip: bench.with_model(model, clip)
 
     of_gestures(bench, "gestures-full", judge)
 
@@ -287,14 +287,19 @@ def interaction_parts(bench: Bench) -> tuple[list[Clip], list[Clip], list[Clip]]
 
 
 def of_parts(
-    bench: Bench, name: str, tested: Sequence[Clip], labels: set[str], seed: int, say: Callable[[Clip], Said]
+    bench: Bench,
+    name: str,
+    tested: Sequence[Clip],
+    labels: set[str],
+    seed: int,
+    recognize: Callable[[Clip], ClipResult],
 ) -> None:
     """Print how many of the tested clips are right."""
     judged = [clip for clip in tested if clip.label in labels]
-    said = [(clip, say(clip)) for clip in judged]
+    results_of = [(clip, recognize(clip)) for clip in judged]
     among = len(judged)
     main, high, only = (
-        sum(found(clip, one) for clip, one in said)
+        sum(found(clip, one) for clip, one in results_of)
         for found in (
             lambda clip, one: one.main == clip.label,
             lambda clip, one: one.highest == clip.label,
@@ -328,7 +333,7 @@ def few(
                 own[n].example(label, *part_of(own[n])) for n in random.permutation(len(own))[: bench.wanted]
             ]
         head, _ = bench.fit(examples)
-        of_parts(bench, name, tested, labels, seed, lambda clip, head=head: bench.said(head, clip))  # type: ignore[misc]
+        of_parts(bench, name, tested, labels, seed, lambda clip, head=head: bench.with_head(head, clip))  # type: ignore[misc]
 
 
 def full(bench: Bench, name: str, parts: tuple[list[Clip], list[Clip], list[Clip]]) -> None:
@@ -337,7 +342,12 @@ def full(bench: Bench, name: str, parts: tuple[list[Clip], list[Clip], list[Clip
         model = Recognizer.load(bench.trained(name, taught, nothing, seed), threads=1)
         labels = {clip.label for clip in taught}
         of_parts(
-            bench, f"{name}-full", tested, labels, seed, lambda clip, model=model: bench.said_by(model, clip)
+            bench,
+            f"{name}-full",
+            tested,
+            labels,
+            seed,
+            lambda clip, model=model: bench.with_model(model, clip),
         )  # type: ignore[misc]
 
 

@@ -40,14 +40,14 @@ class Score:
     fragments: int = 0
     found: int = 0  # IDTP
     truths: int = 0
-    said: int = 0
+    reported: int = 0
     steps: int = 0
     seconds: float = 0.0
     lengths: list[float] = field(default_factory=list)
 
     @property
     def idf1(self) -> float:
-        return 2 * self.found / max(1, self.truths + self.said)
+        return 2 * self.found / max(1, self.truths + self.reported)
 
 
 def picture_of(scene: Crossing) -> Rectangle:
@@ -58,14 +58,14 @@ def picture_of(scene: Crossing) -> Rectangle:
 
 def ours(scene: Crossing, fps: float, settings: TrackSettings = TrackSettings()) -> Frames:
     """Our tracker."""
-    tracks, last, said = no_tracks(), -np.inf, []
+    tracks, last, tracked = no_tracks(), -np.inf, []
     picture = picture_of(scene)
     for people, moment in zip(scene.people, scene.timestamps, strict=True):
         found = read_detections(people)
         tracks = step_tracks(tracks, found, float(moment - last), aspect=ASPECT, settings=settings)
-        said.append([(person.id, np.array(person.box)) for person in people_of(tracks, ASPECT, picture)])
+        tracked.append([(person.id, np.array(person.box)) for person in people_of(tracks, ASPECT, picture)])
         last = moment
-    return said
+    return tracked
 
 
 def roboflow_bytetrack(scene: Crossing, fps: float, **settings: Any) -> Frames:
@@ -86,7 +86,7 @@ def _roboflow(kind: Any, scene: Crossing, fps: float, settings: dict[str, Any]) 
     import supervision
 
     tracker = kind(frame_rate=fps, minimum_consecutive_frames=2, **settings)
-    said = []
+    tracked = []
     for found, moment in zip(pixels_of(scene), scene.timestamps, strict=True):
         given = supervision.Detections(
             xyxy=found.boxes[:, [1, 0, 3, 2]],
@@ -94,14 +94,14 @@ def _roboflow(kind: Any, scene: Crossing, fps: float, settings: dict[str, Any]) 
             class_id=np.zeros(len(found.scores), int),
         )
         back = tracker.update(given, timestamp=float(moment))
-        said.append(
+        tracked.append(
             [
                 (int(number), box[[1, 0, 3, 2]] / sizes(scene))
                 for number, box in zip(back.tracker_id, back.xyxy, strict=True)
                 if number >= 0
             ]
         )
-    return said
+    return tracked
 
 
 HEIGHT = 480  # pixels that peers are given
@@ -131,8 +131,8 @@ def pixels_of(scene: Crossing) -> Iterable[Detections]:
         yield Detections(found.keypoints, boxes, found.scores)
 
 
-def measure(scene: Crossing, said: Frames, score: Score) -> None:
-    """Add what a tracker said of a scene."""
+def measure(scene: Crossing, tracked: Frames, score: Score) -> None:
+    """Add the tracks of a scene."""
     picture = picture_of(scene)
     offset = np.array((picture.top, picture.left) * 2)
     truth = (scene.boxes - offset) / np.array((picture.tall, picture.wide) * 2)
@@ -140,7 +140,7 @@ def measure(scene: Crossing, said: Frames, score: Score) -> None:
     last: dict[int, int] = {}  # person -> the number that they had last
     held = [False] * persons  # whether they were tracked when they were visible last
     together: Counter[tuple[int, int]] = Counter()
-    for boxes, visible, people in zip(truth, scene.visible, said, strict=True):
+    for boxes, visible, people in zip(truth, scene.visible, tracked, strict=True):
         shared = overlaps(boxes, np.array([box for _, box in people]).reshape(-1, 4))
         pairs: dict[int, int] = {}
         for person, number in last.items():  # who was this is this still, where the boxes allow it
@@ -152,7 +152,7 @@ def measure(scene: Crossing, said: Frames, score: Score) -> None:
         for row, column in assign(1.0 - shared[np.ix_(rows, columns)], 0.5 + 1e-9):
             pairs[rows[row]] = columns[column]
         hidden = {pairs[person] for person in pairs if not visible[person]}
-        score.said += len(people) - len(hidden)
+        score.reported += len(people) - len(hidden)
         score.truths += int(visible.sum())
         for person in range(persons):
             if not visible[person]:
@@ -178,10 +178,10 @@ def run(
     for seed in seeds:
         scene = crossing(seed * 1000 + people * 100 + fps, people, fps=fps, lost=lost)
         began = time.process_time()
-        said = tracker(scene, fps, **options)
+        tracked = tracker(scene, fps, **options)
         score.seconds += time.process_time() - began
-        score.steps += len(said)
-        measure(scene, said, score)
+        score.steps += len(tracked)
+        measure(scene, tracked, score)
     return score
 
 
@@ -209,7 +209,7 @@ def main() -> None:
                 scores = [run(tracker, seeds, people, fps, lost) for people in (2, 3, 4, 5)]
                 whole = Score()
                 for one in scores:
-                    for key in ("switches", "fragments", "found", "truths", "said", "steps", "seconds"):
+                    for key in ("switches", "fragments", "found", "truths", "reported", "steps", "seconds"):
                         setattr(whole, key, getattr(whole, key) + getattr(one, key))
                 print(
                     f"{fps:3} {lost:5.0%}  {name:22} {whole.switches:8} {whole.fragments:9} {whole.idf1:6.3f} "

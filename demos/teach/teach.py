@@ -10,8 +10,8 @@ GET_READY, DO_IT = 3.0, 2.0  # seconds
 
 
 def lesson(results: Iterator[Result], teacher: Teacher, label: str) -> None:
-    """Three examples, each when it is said; what is in between is nothing."""
-    began, said = 0.0, ""
+    """Three examples, each when it is asked for; what is in between is nothing."""
+    began, printed = 0.0, ""
     for result in results:
         passed = result.frame.timestamp - began
         if passed >= GET_READY + DO_IT:
@@ -20,9 +20,9 @@ def lesson(results: Iterator[Result], teacher: Teacher, label: str) -> None:
         if len(teacher.examples) == 3:
             break
         asked = f"{label}: now!" if passed >= GET_READY else f"{label}: get ready"
-        if asked != said:
+        if asked != printed:
             print(asked, flush=True)
-            said = asked
+            printed = asked
     teacher.nothing(seconds=3 * (GET_READY + DO_IT))  # but for the examples
     report = teacher.fit()
     print(f"learned in {report.seconds:.1f} s", *report.advice, sep="\n  ", flush=True)

@@ -638,7 +638,7 @@ def _others(labels: tuple[str, ...], label: str, probabilities: np.ndarray) -> l
 
 
 def _named(model: str, label: str) -> str:
-    """A label with the name of its model, where that is one of several and says more.
+    """A label with the name of its model, where that is one of several, and distinguishes them.
 
     >>> _named("night", "fall"), _named("fall", "fall"), _named("", "fall")
     ('night: fall', 'fall', 'fall')

@@ -34,7 +34,7 @@ def key_name(code: int) -> str:
     >>> key_name(ord("w")), key_name(0xFF52), key_name(0x20000 | ord("W")), key_name(0xFFE1)
     ('w', 'up', 'W', '')
     """
-    # Bits above 0xFFFF tell of Shift and other keys that were held; arrows on Windows have such bits too.
+    # Bits above 0xFFFF are of Shift and other keys that were held; arrows on Windows have such bits too.
     name = _KEY_NAMES.get(code) or _KEY_NAMES.get(code & 0xFFFF)
     if name is not None:
         return name

@@ -16,7 +16,7 @@ _ROOM_SHAPES = (0.42, 0.42, 0.06, 0.05, 0.05)
 
 @dataclass(frozen=True, kw_only=True, eq=False, slots=True)
 class Camera:
-    """A pinhole camera in a world of metres: x is right of a viewer who looks along -z, y up."""
+    """A pinhole camera in a world of metres: x is right of a viewer who faces -z, y up."""
 
     place: np.ndarray  # (3,) metres
     axes: np.ndarray  # (3, 3): its right, down and forward in the world

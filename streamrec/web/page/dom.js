@@ -25,7 +25,7 @@ export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** A label with the name of its model, where that is one of several and says more. */
+/** A label with the name of its model, where that is one of several, and distinguishes them. */
 export const named = (model, label) => (model && model !== label ? `${model}: ${label}` : label);
 
 const QUIET = new Set(["", "background", "idle", "neutral", "no action", "no_action", "none", "normal", "nothing", "other", "unknown"]);

@@ -56,12 +56,12 @@ function patternEditor(page, settings, given, title, labels) {
 /** What the rule would have reported: a sentence, a strip of time and the newest events. */
 function trialPanel() {
   const span = h("select", { id: `trial-${++forms}` }, SPANS.map(([value, text]) => h("option", { value, text })));
-  const says = h("p", { role: "status" }), note = h("p", { class: "hint" });
+  const verdict = h("p", { role: "status" }), note = h("p", { class: "hint" });
   const track = h("div", { class: "track", "aria-hidden": "true" }), list = h("ul", { class: "trial-list" });
-  const element = h("section", { class: "trial", "aria-label": "Trial" }, h("div", { class: "row" }, h("label", { for: span.id, text: "Tried on" }), span), says, track, list, note);
+  const element = h("section", { class: "trial", "aria-label": "Trial" }, h("div", { class: "row" }, h("label", { for: span.id, text: "Tried on" }), span), verdict, track, list, note);
 
   function fail(text) {
-    setText(says, text);
+    setText(verdict, text);
     track.replaceChildren();
     list.replaceChildren();
     setText(note, "");
@@ -69,7 +69,7 @@ function trialPanel() {
 
   function fill(tried) {
     const since = Date.parse(tried.since), until = Date.parse(tried.until), part = (time) => Math.min(1, Math.max(0, (time - since) / (until - since)));
-    setText(says, tried.count ? `It would have fired ${times(tried.count)}.` : "It would not have fired.");
+    setText(verdict, tried.count ? `It would have fired ${times(tried.count)}.` : "It would not have fired.");
     track.replaceChildren(...tried.events.map((event) => {
       const from = part(Date.parse(event.started)), to = part(event.ended ? Date.parse(event.ended) : until);
       return h("i", { style: { left: `min(${100 * from}%, calc(100% - 5px))`, width: `${100 * (to - from)}%` } });

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -391,6 +392,7 @@ def test_explaining_for_nobody_is_refused(tiny_file, monkeypatch, capsys):
     words = ["streamrec", "run", "synthetic", "--model", str(tiny_file), "--no-show", "--explain"]
     monkeypatch.setattr("sys.argv", words)
     monkeypatch.setattr("streamrec.commands.process.signal.signal", lambda *_: None)
+    monkeypatch.setattr("streamrec.commands.process._leave", sys.exit)  # threads of other tests are no reason
     with pytest.raises(SystemExit) as left:
         main()
     assert left.value.code == 2

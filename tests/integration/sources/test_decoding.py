@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+import sys
 import threading
 from contextlib import suppress
 from fractions import Fraction
@@ -159,6 +160,9 @@ def test_run_predicts_the_same_for_interlaced_video_whatever_it_writes(
         lines = tmp_path / f"{number}.jsonl"
         command = ["run", path, "--model", "synthetic", "--no-show", "--jsonl", lines, *options]
         monkeypatch.setattr("sys.argv", ["streamrec", *map(str, command)])
+        monkeypatch.setattr(
+            "streamrec.commands.process._leave", sys.exit
+        )  # threads of other tests are no reason
         with pytest.raises(SystemExit) as ended:
             main()
         assert ended.value.code == 0
@@ -280,6 +284,7 @@ def test_a_file_that_is_cut_off_reports_it_everywhere(
     read_some(path, 100, log=warnings.append)
     assert "cut off" in warnings[0]
     monkeypatch.setattr("sys.argv", ["streamrec", "run", str(path), "-m", "synthetic", "--no-show"])
+    monkeypatch.setattr("streamrec.commands.process._leave", sys.exit)  # threads of other tests are no reason
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == CUT_OFF

@@ -359,7 +359,7 @@ def test_a_stopped_job_is_not_mixed_with_another_one(folder, tmp_path, monkeypat
         interrupt_at(2, patch)
         job(folder, out).run()
     with pytest.raises(DataError, match="other settings or data"):
-        job(folder, out, hidden_size=8).run()
+        job(folder, out, hidden_size=24).run()
 
 
 def test_a_trained_model_is_not_lost_when_it_cannot_be_written(folder, tmp_path, monkeypatch):
