@@ -3,7 +3,7 @@
 # Each sets up .venv by itself, from nothing but Python 3.11 or newer.
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN := .venv/bin
-# Workers take tests of another when they are done. All tests have one worker more than small machines have cores: many wait.
+# Workers take tests of another when they are done. All tests have two workers more than small machines have cores: many wait.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist worksteal
 
 # A machine without a desktop may lack the system libraries of opencv-python's windows: then without windows.
@@ -19,7 +19,7 @@ demo: .venv/ready
 	$(BIN)/streamrec demo
 
 test: .venv/ready-dev
-	$(PYTEST) -n 3
+	$(PYTEST) -n 4
 
 test-quick: .venv/ready-dev
 	$(PYTEST) -n 2 tests/unit streamrec
