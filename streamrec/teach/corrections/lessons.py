@@ -219,23 +219,20 @@ class _Trial:
     def _enters(self, heights: Mapping[str, float]) -> dict[tuple[str, str], float]:
         """The thresholds that come of these heights, by camera and label of the corrections."""
         found = {}
-        for camera, label in dict.fromkeys(
-            (s.correction.camera, s.correction.label) for s in self._corrected
-        ):
-            by: dict[Verdict, list[float]] = {verdict: [] for verdict in Verdict}
-            for one in self._corrected:
-                if (one.correction.camera, one.correction.label) == (camera, label):
-                    by[one.correction.verdict].append(heights[one.correction.id])
+        corrections = [one.correction for one in self._corrected]
+        for camera, label in dict.fromkeys((one.camera, one.label) for one in corrections):
+            own = [
+                (one.verdict, heights[one.id])
+                for one in corrections
+                if (one.camera, one.label) == (camera, label)
+            ]
             known = tuple(
                 heights[str(n)]
                 for n, ((name, _), kept) in enumerate(zip(self._known, self._kept, strict=True))
                 if kept and name == label
             )
             enter = self._settings.get(camera, self._common).of(label).enter
-            wrong = (*by[Verdict.wrong], *by[Verdict.other])
-            found[camera, label] = moved(
-                enter, Heights(wrong, tuple(by[Verdict.right]), tuple(by[Verdict.missed]), known)
-            )
+            found[camera, label] = moved(enter, Heights.of(own, known))
         return found
 
     def _heights(self, changes: Sequence[Linear]) -> dict[str, float]:
