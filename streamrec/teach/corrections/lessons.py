@@ -15,7 +15,7 @@ from streamrec.teach.corrections.known_events import KnownEvents
 from streamrec.teach.corrections.learned import Change, Examples, Fits, Linear
 from streamrec.teach.corrections.moments import Moment
 from streamrec.teach.corrections.records import Correction, Verdict, new_correction_id
-from streamrec.teach.corrections.thresholds import Heights, height_of, logit, moved
+from streamrec.teach.corrections.thresholds import Heights, height_of, logit, moved, probability
 
 LEAST = 3  # corrections that are learned from
 PULLS = (1.0, 0.1, 0.01, 0.001)  # that are tried, the strongest first
@@ -28,10 +28,8 @@ SURE = 0.97  # the probability that an example asks for
 ACTIVE = 0.1  # probability from which on a frame of a wrong event is an example
 HELD = 1.0  # weight of a frame that holds the model in place
 LAG = 0.5  # seconds by which a score may follow what happens, or an event begin after its cause
-EACH_CORRECTION, EACH_KNOWN = (
-    12,
-    8,
-)  # frames of a correction, and of an event that the model brings along, at most
+EACH_CORRECTION = 12  # frames of a correction, at most
+EACH_KNOWN = 8  # the same of an event that the model brings along
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +252,7 @@ class _Trial:
 
 def _share_below(height: float, enter: float) -> float:
     """How surely an event of this height is below a threshold, 0 to 1."""
-    return float(1.0 / (1.0 + np.exp((logit(height) - logit(enter)) / SPREAD)))
+    return probability((logit(enter) - logit(height)) / SPREAD)
 
 
 def held_examples(

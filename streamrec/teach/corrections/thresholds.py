@@ -110,18 +110,19 @@ def height_of(
     of_label = scores[:, labels.index(label)]
     starts = Starts(times, of_label, settings.of(label))
     low, high = logit(0.01), logit(min(float(of_label.max()), STRICTEST))
-    if high <= low or not starts.at(_share(low)):
+    if high <= low or not starts.at(probability(low)):
         return 0.0
     for _ in range(STEPS):
         middle = (low + high) / 2
-        if starts.at(_share(middle)):
+        if starts.at(probability(middle)):
             low = middle
         else:
             high = middle
-    return round(_share(low), 4)
+    return round(probability(low), 4)
 
 
-def _share(at: float) -> float:
+def probability(at: float) -> float:
+    """The probability of a logit."""
     return 1 / (1 + math.exp(-at))
 
 
