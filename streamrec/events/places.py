@@ -10,6 +10,7 @@ import numpy as np
 
 from streamrec.core.image import block_means
 from streamrec.core.zones import Corner, Line, Zone, within, zone_within
+from streamrec.events.detector import INSTANT
 from streamrec.events.occupancy import Occupancy, OccupancyState, blocks_of
 from streamrec.types import ActionEnded, ActionStarted, Event, Frame, Person
 
@@ -181,7 +182,7 @@ def _step_side(line: Line, feet: Corner, now: float, side: _Side | None) -> tupl
         return None, _Side(feet)
     if side.since is None:
         return None, _Side(side.feet, now, feet)
-    if now - side.since < _STAYS - 1e-6:
+    if now - side.since < _STAYS - INSTANT:
         return None, side
     return (side.since if line.is_crossed(side.feet, side.other) else None), _Side(feet)
 

@@ -19,11 +19,11 @@ from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
 from streamrec.errors import SettingsError
+from streamrec.events.detector import INSTANT
 
 GAP = 15.0  # seconds: a camera that gave no frame for longer was not watched meanwhile
 DAY = 86_400.0
 _STEP = 60.0  # seconds between two moments of a replay; reports are dated exactly all the same
-_INSTANT = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +186,7 @@ class _Clock:
 
     def at(self, time: float, since: float) -> _Clock:
         passed = time - self.time
-        if -GAP < passed < _INSTANT:  # one result may be dated before another
+        if -GAP < passed < INSTANT:  # one result may be dated before another
             return self
         if 0 < passed <= GAP or since <= self.time < time:
             return _Clock(time, self.watched + passed, self.gaps)
@@ -296,7 +296,7 @@ def _step_lasting(rule: Rule, moment: Moment, clock: _Clock, state: Lasting) -> 
             lag = min(max(0.0, moment.time - event.started), GAP)
             held[event.id] = known or _Held(event, clock.watched - lag)
         elif (
-            event.ended - event.started >= rule.lasts - _INSTANT
+            event.ended - event.started >= rule.lasts - INSTANT
             and not (known and known.over)  # it was over before its length was seen
             and event.camera not in reported
         ):
@@ -306,7 +306,7 @@ def _step_lasting(rule: Rule, moment: Moment, clock: _Clock, state: Lasting) -> 
         if one.over or one.event.camera != moment.camera:
             continue
         beyond = clock.watched - one.since - rule.lasts
-        if beyond >= -_INSTANT:
+        if beyond >= -INSTANT:
             held[id] = replace(one, over=True)
             if moment.camera not in reported:
                 reported |= {moment.camera}
@@ -362,7 +362,7 @@ def _step_missing(
         beyond = state.quiet - rule.absent
     else:
         beyond = -math.inf if state.happened else state.quiet - _length(rule, horizon + moment.shift)
-    if beyond >= -_INSTANT:
+    if beyond >= -INSTANT:
         begins = Report(
             rule=rule.name, change=Change.started, camera=camera, time=horizon - beyond,
             based_on=(state.last,) if state.last else (),
@@ -398,7 +398,7 @@ def _step_follows(rule: Rule, then: Pattern, moment: Moment, state: Waiting) -> 
                 one
                 for one in first
                 if one.id != event.id
-                and one.started <= event.started <= (one.ended or event.started) + rule.within + _INSTANT
+                and one.started <= event.started <= (one.ended or event.started) + rule.within + INSTANT
             ]
             if found:
                 one = found[-1]
@@ -425,7 +425,7 @@ def _step_count(rule: Rule, moment: Moment, state: Waiting) -> tuple[list[Report
     for event in moment.changes:
         if event.ended is not None or not rule.when.fits(event):
             continue
-        events = [one for one in events if abs(event.started - one.started) <= rule.within + _INSTANT]
+        events = [one for one in events if abs(event.started - one.started) <= rule.within + INSTANT]
         events.append(event)
         if len(events) >= rule.count:
             report = Report(
@@ -452,7 +452,7 @@ def day_of(since: time, by: time, at: float, zone: ZoneInfo | None) -> tuple[flo
     2.0
     """
     day = datetime.fromtimestamp(at, zone).date() + timedelta(days=1)
-    while (begin := _moment(datetime.combine(day, since), zone)) > at + _INSTANT:
+    while (begin := _moment(datetime.combine(day, since), zone)) > at + INSTANT:
         day -= timedelta(days=1)
     return begin, _moment(datetime.combine(day + timedelta(days=int(by <= since)), by), zone)
 
