@@ -80,7 +80,7 @@ class Rule:
     timezone: str = ""  # of the times of day; "": this machine's
 
     def __post_init__(self) -> None:
-        given = {key for key in _KEYS if getattr(self, key) is not None}
+        given = self._given
         if given not in _OF_KIND.values():
             raise SettingsError(_what_is_wrong(given))
         if self.timezone and self.since is None:
@@ -91,8 +91,12 @@ class Rule:
     @property
     def kind(self) -> Kind:
         """What it is about."""
-        given = {key for key in _KEYS if getattr(self, key) is not None}
+        given = self._given
         return next(kind for kind, keys in _OF_KIND.items() if keys == given)
+
+    @property
+    def _given(self) -> set[str]:
+        return {key for key in _KEYS if getattr(self, key) is not None}
 
     @property
     def zone(self) -> ZoneInfo | None:
@@ -338,13 +342,15 @@ def _step_missing(
     if len(known) < len(cameras):
         return [], _note_missing(rule, moment, state)
     horizon, gaps = min(known), sum(clocks[camera].gaps for camera in cameras)
-    seen = state.horizon is not None and gaps == state.gaps
-    watched = max(0.0, horizon - state.horizon) if seen and state.horizon is not None else 0.0
+    watched = length = 0.0  # seconds: since the last moment, and of the rule's day
+    if state.horizon is not None and gaps == state.gaps:
+        watched = max(0.0, horizon - state.horizon)
     reports: list[Report] = []
     camera, before = cameras[0], state
     state = replace(state, horizon=horizon, gaps=gaps, quiet=state.quiet + watched)
     if rule.since is not None and rule.by is not None:
-        begin, _ = day_of(rule.since, rule.by, horizon + moment.shift, rule.zone)
+        begin, end = day_of(rule.since, rule.by, horizon + moment.shift, rule.zone)
+        length = end - begin
         begin -= moment.shift
         if abs(begin - state.day) > DAY / 4:  # a clock that is set moves the day by a little
             quiet = min(watched, max(0.0, horizon - begin))
@@ -361,7 +367,7 @@ def _step_missing(
     if rule.absent is not None:
         beyond = state.quiet - rule.absent
     else:
-        beyond = -math.inf if state.happened else state.quiet - _length(rule, horizon + moment.shift)
+        beyond = -math.inf if state.happened else state.quiet - length
     if beyond >= -INSTANT:
         begins = Report(
             rule=rule.name, change=Change.started, camera=camera, time=horizon - beyond,
@@ -459,12 +465,6 @@ def day_of(since: time, by: time, at: float, zone: ZoneInfo | None) -> tuple[flo
 
 def _moment(local: datetime, zone: ZoneInfo | None) -> float:
     return (local if zone is None else local.replace(tzinfo=zone)).timestamp()
-
-
-def _length(rule: Rule, at: float) -> float:
-    assert rule.since is not None and rule.by is not None
-    begin, end = day_of(rule.since, rule.by, at, rule.zone)
-    return end - begin
 
 
 # -- the past
