@@ -97,8 +97,7 @@ class DispatchSettings:
         """The same settings with a history, where there is none: beside this file."""
         if self.history is not None:
             return self
-        beside = path.absolute().parent / HistorySettings().file
-        return replace(self, history=HistorySettings(file=str(beside)))
+        return replace(self, history=HistorySettings.beside(path))
 
     @property
     def corrections(self) -> Path | None:
