@@ -37,8 +37,8 @@ export async function manageView(page, main) {
   let settings = null, left = false;
 
   function take(answer) { settings = answer; show(); }
-  function failed(error) {
-    if (error.code === "changed_meanwhile") load();
+  async function failed(error) {
+    if (error.code === "changed_meanwhile") await load(); // first: it takes the last message away
     problem.textContent = error.message;
   }
 
@@ -75,13 +75,11 @@ export async function manageView(page, main) {
 
   async function put(name, change) {
     try {
-      settings = await ask("/api/v1/settings/camera", { method: "PUT", body: { revision: settings.revision, camera: name, change } });
+      take(await ask("/api/v1/settings/camera", { method: "PUT", body: { revision: settings.revision, camera: name, change } }));
       page.toast(name === null ? `${change.name} was added` : `${change.name} was changed`);
-      show();
       return null;
     } catch (error) {
-      if (error.code === "changed_meanwhile") await load();
-      problem.textContent = error.message;
+      await failed(error);
       return error.message;
     }
   }
@@ -95,13 +93,9 @@ export async function manageView(page, main) {
         h("button", { type: "button", class: "button danger", text: "Remove camera", onclick: async () => {
           dialog.close();
           try {
-            settings = await ask("/api/v1/settings/camera", { method: "DELETE", body: { revision: settings.revision, camera: camera.name } });
+            take(await ask("/api/v1/settings/camera", { method: "DELETE", body: { revision: settings.revision, camera: camera.name } }));
             page.toast(`${camera.name} was removed`);
-            show();
-          } catch (error) {
-            problem.textContent = error.message;
-            if (error.code === "changed_meanwhile") load();
-          }
+          } catch (error) { await failed(error); }
         } }))));
     open(dialog);
   }

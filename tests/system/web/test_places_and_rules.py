@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import tomllib
 
@@ -232,6 +233,18 @@ class TestRules:
         wait_for(lambda: "enabled = false" in path.read_text())
         tab.get_by_role("button", name="Remove lies too long").click()
         wait_for(lambda: "[[rule]]" not in path.read_text())
+
+    def test_after_a_change_by_hand_the_page_shows_the_file_anew_and_why(self, managed, look):  # noqa: F811
+        page, path = managed
+        rule = '\n[[rule]]\nname = "lies"\nwhen = "fall"\nlasts = "30 s"\n'
+        path.write_text(FILE + rule)
+        tab = look(f"{page.url}/#/manage", allow="409")
+        tab.get_by_text("Fall lasts longer than 30 s").wait_for()
+        path.write_text(FILE + rule.replace("30 s", "90 s"))
+        tab.get_by_role("button", name="Disable").last.click()
+        tab.get_by_text("Fall lasts longer than 90 s").wait_for()
+        tab.locator("main > .wrong").filter(has_text=re.compile(r"\w")).wait_for()
+        assert "enabled" not in path.read_text()
 
     def test_each_kind_can_be_composed_and_comes_back_as_it_was(self, managed, look):  # noqa: F811
         page, path = managed
