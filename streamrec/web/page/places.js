@@ -146,7 +146,6 @@ export function placesEditor(start) {
 
   function draw() {
     const points = (one) => pointsOf(one.points, 1600, 900);
-    const scale = ([x, y]) => [x * 1600, y * 900];
     const shape = (one) => {
       const keys = { class: `${isLine(one) ? "line" : one.kind}${one === chosen ? " chosen" : ""}`, points: points(one), style: { "--now": colour(one) }, dataset: { place: all().indexOf(one) } };
       return h(isLine(one) ? "polyline" : "polygon", keys);
@@ -169,8 +168,7 @@ export function placesEditor(start) {
       handles.replaceChildren(...wanted);
       if (focused >= 0) handles.children[Math.min(focused, corners.length - 1)]?.focus();
     }
-    const names = chosen && !drawing ? [chosen] : [];
-    for (const one of names) { const [x, y] = scale(middleOf(one.points)); if (isLine(one)) shapes.append(arrow(one.points, 1600, 900, 60)); else shapes.append(h("circle", { class: "middle", cx: x, cy: y, r: 7 })); }
+    if (chosen && !drawing && isLine(chosen)) shapes.append(arrow(chosen.points, 1600, 900, 60));
   }
 
   function key(event, n) {
