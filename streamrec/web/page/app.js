@@ -1,6 +1,6 @@
 // The page: the current view, announcements for screen readers, keys, theme.
 
-import { $, ask, h, keepToken, learnLabels, setText, toLogin } from "./dom.js";
+import { $, ask, closeButton, h, keepToken, learnLabels, setText, toLogin } from "./dom.js";
 import { Live } from "./live.js";
 import { RecentEvents, seen, showEvent } from "./events.js";
 import { views } from "./views.js";
@@ -110,10 +110,6 @@ function showHelp() {
   dialog.addEventListener("close", () => dialog.remove());
   document.body.append(dialog);
   dialog.showModal();
-}
-
-export function closeButton(onclick) {
-  return h("button", { type: "button", class: "icon", "aria-label": "Close", onclick }, h("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, h("path", { d: "M6 6l12 12M18 6L6 18" })));
 }
 
 $("#theme").addEventListener("click", switchTheme);

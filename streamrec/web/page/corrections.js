@@ -1,6 +1,6 @@
 // Corrections of events: right, wrong, something else, missed; what follows from it; and how to take it back.
 
-import { ask, dayOf, duration, h, isQuiet, named, percent, setText, timeOf } from "./dom.js";
+import { ask, closeButton, dayOf, duration, h, isQuiet, named, openDialog, percent, setText, timeOf } from "./dom.js";
 
 export const VERDICTS = { right: "Right", wrong: "Wrong", other: "Something else" };
 const SHORT = { right: "right", wrong: "wrong", missed: "missed" };
@@ -94,13 +94,10 @@ export function verdictRow(page) {
 
 function dialogOf(title, ...children) {
   const id = `dialog-${++forms}`;
-  const close = h("button", { type: "button", class: "icon", "aria-label": "Close", onclick: () => dialog.close() }, h("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, h("path", { d: "M6 6l12 12M18 6L6 18" })));
+  const close = closeButton(() => dialog.close());
   const dialog = h("dialog", { "aria-labelledby": id }, h("div", { class: "sheet" }, h("header", {}, h("h2", { id, text: title }), close), children));
-  const opener = document.activeElement;
   dialog.addEventListener("click", (click) => { if (click.target === dialog) dialog.close(); });
-  dialog.addEventListener("close", () => { dialog.remove(); if (opener?.isConnected) opener.focus(); });
-  document.body.append(dialog);
-  dialog.showModal();
+  openDialog(dialog);
   return dialog;
 }
 

@@ -53,6 +53,18 @@ export const colourOfPerson = (number) => `var(--label-${(number - 1) % 14})`;
 /** Who it was, with a dot in the colour of their skeleton; null for an event of the whole picture. */
 export const personMark = (number) => (number ? h("span", { class: "who", style: { "--who": colourOfPerson(number) }, text: `person ${number}` }) : null);
 
+/** A cross, for buttons that close or remove. */
+export const cross = () => h("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, h("path", { d: "M6 6l12 12M18 6L6 18" }));
+export const closeButton = (onclick) => h("button", { type: "button", class: "icon", "aria-label": "Close", onclick }, cross());
+
+/** Shows a dialog; when it closes, the focus goes back to where it was, or else to `fallback`. */
+export function openDialog(dialog, fallback = null) {
+  const opener = document.activeElement;
+  dialog.addEventListener("close", () => { dialog.remove(); (opener?.isConnected ? opener : fallback)?.focus(); });
+  document.body.append(dialog);
+  dialog.showModal();
+}
+
 const TIME = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 const DAY = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long" });
 export const timeOf = (iso) => TIME.format(new Date(iso));

@@ -1,7 +1,7 @@
 // Events: the list beside the cameras, the events page, and the dialog with an event's evidence.
 
 import { correctionsPanel, askMissed, VERDICTS, verdictOf, verdictRow } from "./corrections.js";
-import { ask, colourOf, dayOf, duration, h, named, percent, personMark, setText, secondsOf, timeOf } from "./dom.js";
+import { ask, closeButton, colourOf, dayOf, duration, h, named, percent, personMark, setText, secondsOf, timeOf } from "./dom.js";
 
 const PLAY = "M8 5.5v13l11-6.5z";
 const A_PAGE = 100;
@@ -222,7 +222,7 @@ export function eventsView(page, main, given) {
 export function showEvent(page, first) {
   let event = first;
   const title = h("h2", { id: "event-title" }), stage = h("div"), meta = h("dl", { class: "meta" });
-  const close = h("button", { type: "button", class: "icon", "aria-label": "Close", onclick: () => dialog.close() }, h("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, h("path", { d: "M6 6l12 12M18 6L6 18" })));
+  const close = closeButton(() => dialog.close());
   const before = h("button", { type: "button", class: "button", text: "← Earlier", onclick: () => step(1) });
   const after = h("button", { type: "button", class: "button", text: "Later →", onclick: () => step(-1) });
   const save = h("a", { class: "button right", text: "Download clip", download: "" });

@@ -2,7 +2,7 @@
 
 import { placesEditor } from "./places.js";
 import { rulesPanel } from "./rules.js";
-import { ask, colourOf, Failed, h, keepToken, duration, setText } from "./dom.js";
+import { ask, closeButton, colourOf, Failed, h, keepToken, duration, openDialog, setText } from "./dom.js";
 
 const THRESHOLDS = {
   enter: ["Start threshold", "An action starts when its score reaches this", 0.05, 1, 0.01],
@@ -97,14 +97,7 @@ export async function manageView(page, main) {
             page.toast(`${camera.name} was removed`);
           } catch (error) { await failed(error); }
         } }))));
-    open(dialog);
-  }
-
-  function open(dialog) {
-    const opener = document.activeElement;
-    dialog.addEventListener("close", () => { dialog.remove(); if (opener?.isConnected) opener.focus(); });
-    document.body.append(dialog);
-    dialog.showModal();
+    openDialog(dialog);
   }
 
   function edit(camera) {
@@ -132,7 +125,7 @@ export async function manageView(page, main) {
     const save = h("button", { type: "submit", class: "primary", text: camera ? "Save" : "Add" });
     const dialog = h("dialog", { "aria-labelledby": "edit-title" }, h("form", { class: "sheet", method: "dialog", novalidate: true, onsubmit: submit },
       h("header", {}, h("h2", { id: "edit-title", text: camera ? camera.name : "New camera" }),
-        h("button", { type: "button", class: "icon", "aria-label": "Close", onclick: () => dialog.close() }, h("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, h("path", { d: "M6 6l12 12M18 6L6 18" })))),
+        closeButton(() => dialog.close())),
       h("div", { class: "form" }, field("name", "Name", name), field("model", "Model", model),
         also,
         field("address", "Address", address, "rtsp://, rtsps://, http://, https:// or rtmp://", true),
@@ -175,7 +168,7 @@ export async function manageView(page, main) {
     }
 
     dialog.addEventListener("close", () => { region.forget(); thresholds?.forget(); });
-    open(dialog);
+    openDialog(dialog);
     name.focus();
     if (camera) {
       askImage(`/api/v1/settings/whole?camera=${encodeURIComponent(camera.name)}`).then(showStill, () => null);

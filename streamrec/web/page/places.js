@@ -1,6 +1,6 @@
 // Zones and lines of a camera: drawn over its live image, and edited over its still by mouse, finger or keyboard.
 
-import { h, setText } from "./dom.js";
+import { cross, h, setText } from "./dom.js";
 
 const KINDS = { name: "Name a place", watch: "Watch it, the rest is grey", exclude: "Leave it out, grey" };
 const REPORTS = { people: "report people", motion: "report motion" };
@@ -49,9 +49,6 @@ export function makePlaces() {
     },
   };
 }
-
-const ICONS = { remove: "M6 6l12 12M18 6L6 18" };
-const icon = (path) => h("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, h("path", { d: path }));
 
 /** The editor of a camera's zones and lines: `start` is the camera as the settings have it, or null. */
 export function placesEditor(start) {
@@ -239,7 +236,7 @@ export function placesEditor(start) {
           ...(one.kind === "watch" && several() ? [h("label", { class: "check" }, h("input", { type: "checkbox", checked: one.watched, onchange: (event) => { one.watched = event.target.checked; changed = true; } }), " watched now")] : [])];
       return h("div", { class: "row place", dataset: { place: n, ...(one === chosen ? { chosen: "" } : {}) }, style: { "--now": colour(one) } },
         h("span", { class: "swatch", "aria-hidden": "true" }), name, ...more,
-        h("button", { type: "button", class: "icon", "aria-label": `Remove ${one.name}`, onclick: () => remove(one) }, icon(ICONS.remove)));
+        h("button", { type: "button", class: "icon", "aria-label": `Remove ${one.name}`, onclick: () => remove(one) }, cross()));
     }));
   }
 

@@ -1,6 +1,6 @@
 // Rules over events: their list, and the form that composes one and tries it on the history before it is saved.
 
-import { ask, dayOf, duration, h, isQuiet, setText, timeOf } from "./dom.js";
+import { ask, closeButton, dayOf, duration, h, isQuiet, openDialog, secondsOf, setText, timeOf } from "./dom.js";
 
 const KINDS = {
   lasts: "lasts longer than", absent: "does not happen for", daily: "does not happen from … to …",
@@ -76,7 +76,7 @@ function trialPanel() {
     }));
     list.replaceChildren(...tried.events.slice(0, 6).map((event) => h("li", {},
       h("time", { datetime: event.started, text: `${dayOf(event.started)}, ${timeOf(event.started)}` }), h("span", {}, h("bdi", { text: event.camera }), event.zone ? ` · ${event.zone}` : null),
-      h("span", { class: "soft", text: event.ended === event.started ? "" : event.ended ? duration((Date.parse(event.ended) - Date.parse(event.started)) / 1000) : "goes on" }))));
+      h("span", { class: "soft", text: event.ended === event.started ? "" : event.ended ? duration(secondsOf(event)) : "goes on" }))));
     const seconds = Math.min(...Object.values(tried.watched));
     const whole = (until - since) / 1000;
     setText(note, Number.isFinite(seconds) && seconds < 0.95 * whole ? `Cameras were watched for ${duration(seconds)} of this time. Only that counts for what lasts or does not happen.` : tried.count > 6 ? `The newest 6 of ${tried.count}.` : "");
@@ -180,7 +180,7 @@ export function rulesPanel(page, file) {
     const field = (input, text) => h("div", { class: "field" }, h("label", { for: input.id, text }), input);
     const form = h("form", { class: "sheet", method: "dialog", novalidate: true, onsubmit: submit },
       h("header", {}, h("h2", { id: `${id}-title`, text: rule ? rule.name : "New rule" }),
-        h("button", { type: "button", class: "icon", "aria-label": "Close", onclick: () => dialog.close() }, h("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, h("path", { d: "M6 6l12 12M18 6L6 18" })))),
+        closeButton(() => dialog.close())),
       h("div", { class: "form" }, field(name, "Name")), when.element,
       h("div", { class: "row kind" }, field(kind, "What of it"), numbers), more, trial.element, wrong,
       h("div", { class: "row" }, h("button", { type: "button", class: "button", text: "Cancel", onclick: () => dialog.close() }), save));
@@ -188,11 +188,9 @@ export function rulesPanel(page, file) {
     kind.addEventListener("change", arrange);
     form.addEventListener("input", (event) => { if (event.target !== name) soon(); });
     form.addEventListener("change", soon);
-    const opener = document.activeElement;
-    dialog.addEventListener("close", () => { closed = true; clearTimeout(timer); dialog.remove(); if (opener?.isConnected) opener.focus(); else add.focus(); });
+    dialog.addEventListener("close", () => { closed = true; clearTimeout(timer); });
     arrange();
-    document.body.append(dialog);
-    dialog.showModal();
+    openDialog(dialog, add);
     name.focus();
     tryIt();
   }
