@@ -88,9 +88,8 @@ class RuleRunner:
         # Rule and camera: its event that runs, and when that began.
         self._running: dict[tuple[str, str], tuple[ActionStarted, float]] = {}
         self._last: dict[str, _Last] = {}  # by camera
-        self._due: list[
-            Report
-        ] = []  # starts of what held when the rules came, until their camera gives a frame
+        # Starts of what held when the rules came, until their camera gives a frame.
+        self._due: list[Report] = []
         self._shift = 0.0  # seconds by which the system clock was set ahead
         self._clocks = (clock(), monotonic())
         self._known: dict[str, float] = {}  # ids of running events: when they began, as rules have it

@@ -82,9 +82,8 @@ class CameraSettings:
     fps: float | None = None  # None: the sampling rate that the model learned, or the fastest of several
     still: float | None = None  # seconds between two steps on a still frame; None: as on any other
     count: bool = False  # any motion that repeats
-    per_person: bool | None = (
-        None  # judge each person; None: as the option says, or where the model is good at it
-    )
+    # Whether each person is judged; None: as the option is set, or where the model is good at it.
+    per_person: bool | None = None
     enabled: bool = True
     privacy: str = ""  # how much of its frames is kept, a ``Privacy``; "": as [evidence] has it
     # Left, top, width and height of the part that is watched, as parts of the frame; None: all of it.

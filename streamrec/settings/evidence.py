@@ -15,9 +15,8 @@ class Privacy(StrEnum):
     blur = "blur"  # the whole frame, so blurred that a face which fills it has no feature
     # As blurred where people may be; the whole frame where people are not followed.
     blur_people = "blur-people"
-    blur_others = (
-        "blur-others"  # as blurred but where people are; the whole frame where people are not followed
-    )
+    # As blurred but where people are; the whole frame where people are not followed.
+    blur_others = "blur-others"
     none = "none"  # no frame is kept: only that something happened
 
 
