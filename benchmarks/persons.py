@@ -9,7 +9,6 @@ index.csv. `cost`: CPU time of a step on one thread with nobody asked for, with 
 from __future__ import annotations
 
 import argparse
-import csv
 import re
 import time
 from collections import Counter
@@ -19,6 +18,7 @@ from types import SimpleNamespace
 
 import cv2
 import numpy as np
+from index_csv import rows_of
 
 from streamrec import Recognizer, open_source
 from streamrec.pipeline.result_builder import ResultBuilder
@@ -124,12 +124,6 @@ def report(name: str, count: int, right: Counter[str], wrong: Counter[str]) -> N
 def frames_of(path: Path, fps: float = 10.0) -> list[Frame]:
     """A clip at the rate of the models."""
     return list(pace(iter(open_source(path)), fps=fps))
-
-
-def rows_of(folder: Path) -> list[dict[str, str]]:
-    """The index of a set."""
-    with (folder / "index.csv").open(encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def hstacked(left: list[Frame], right: list[Frame]) -> Iterator[Frame]:
