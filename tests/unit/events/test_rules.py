@@ -1,4 +1,4 @@
-"""Rules over events, by stepping clocks: what is reported, when, on what it rests, and what is not reported."""
+"""Rules over events, by stepping clocks: what is reported, when, based on what, and what is not reported."""
 
 from __future__ import annotations
 
@@ -161,16 +161,11 @@ class TestDaily:
 
     def test_nothing_since_then_is_reported_when_it_is_time_once_a_day(self):
         stream = self.stream(20, 7).run(48 * 3600, by=10.0)
-        assert (
-            stream.told
-            == [
-                ("started", self.at(20, 10)),
-                ("ended", self.at(21, 8)),
-                ("started", self.at(21, 10)),
-                ("ended", self.at(22, 8)) if stream.now >= self.at(22, 8) else ("", 0.0),
-            ][: len(stream.told)]
-        )
-        assert len(stream.told) == 3
+        assert stream.told == [
+            ("started", self.at(20, 10)),
+            ("ended", self.at(21, 8)),
+            ("started", self.at(21, 10)),
+        ]
 
     def test_what_happened_once_is_enough_for_the_day(self):
         stream = self.stream(20, 7).run(5400, by=10.0).happens("1").run(20 * 3600, by=10.0)
@@ -309,7 +304,7 @@ class TestThePast:
                 stream.step(*changes, *(e for e in self.events() if e.ended == second))
             assert self.told(one, (0.0, 1999.0)) == stream.told != []
 
-    def test_what_lasted_is_known_even_where_nobody_knows_when_the_camera_was_watched(self):
+    def test_what_lasted_is_known_even_where_it_is_not_known_when_the_camera_was_watched(self):
         assert self.told(rule(lasts=30)) == [
             ("started", 130.0),
             ("ended", 150.0),
