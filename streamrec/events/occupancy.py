@@ -9,12 +9,12 @@ import numpy as np
 
 from streamrec.core.image import LEVELS, block_means
 from streamrec.core.zones import Corner, Zone, watched_pixels
+from streamrec.events.detector import INSTANT
 from streamrec.types import ActionEnded, ActionStarted, Event, Frame
 
 APPEARS = 0.5  # seconds for which it must hold before it is an event
 LEAVES = 3.0  # seconds after which it is over: as long as people who are covered are waited for
 _AGO = 0.5  # seconds: motion is what differs from so long ago, so that slow steps count
-_INSTANT = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +70,13 @@ class Occupancy:
             for what, label in zip(zone.report, zone.labels, strict=True):
                 sure = max(inside, default=0.0) if what == "people" else moved[number]
                 spell = state.spells.get(label)
-                if spell is not None and now - spell.last > LEAVES + _INSTANT:
+                if spell is not None and now - spell.last > LEAVES + INSTANT:
                     ended += self._ended(spell, label, zone)
                     spell = None
                 if sure:
                     spell = spell or _Spell(now, now, sure)
                     spell = replace(spell, last=now, sure=max(sure, spell.sure))
-                    if not spell.reported and now - spell.since >= APPEARS - _INSTANT:
+                    if not spell.reported and now - spell.since >= APPEARS - INSTANT:
                         spell = replace(spell, reported=True)
                         started.append(ActionStarted(label, spell.since, sure, self._source, zone=zone.name))
                 elif spell is not None and not spell.reported and now - spell.last > APPEARS:
@@ -109,7 +109,7 @@ class Occupancy:
         if past and past[0][1].shape != blocks.shape:
             past = ()
         # The newest one that is old enough, and those after it.
-        old = [n for n, (at, _) in enumerate(past) if now - at >= _AGO - _INSTANT]
+        old = [n for n, (at, _) in enumerate(past) if now - at >= _AGO - INSTANT]
         kept = past[old[-1] if old else 0 :]
         changed = np.abs(blocks - kept[0][1]) > LEVELS if kept else np.zeros(blocks.shape, bool)
         return [float((changed & zone).any()) for zone in self._of(blocks.shape)], (*kept, (now, blocks))

@@ -10,6 +10,7 @@ import numpy as np
 
 from streamrec.core.image import block_means
 from streamrec.core.zones import Corner, Line, Zone, within, zone_within
+from streamrec.events.detector import INSTANT
 from streamrec.events.occupancy import Occupancy, OccupancyState, blocks_of
 from streamrec.types import ActionEnded, ActionStarted, Event, Frame, Person
 
@@ -88,10 +89,12 @@ class Places:
         """
         if people is None and self._zones:
             self._follow_motion(frame)
-        placed = [self._placed(event, people) for event in events]
-        feet = [(feet_of(person.box, person.keypoints), person.score) for person in people or ()]
-        occupied, self._occupied = self._occupancy.step(frame, feet, self._occupied)
-        return (*placed, *occupied, *self._crossings(frame, people or ()))
+        standing = [(person, feet_of(person.box, person.keypoints)) for person in people or ()]
+        followed = None if people is None else [feet for _, feet in standing]
+        placed = [self._placed(event, followed) for event in events]
+        scored = [(feet, person.score) for person, feet in standing]
+        occupied, self._occupied = self._occupancy.step(frame, scored, self._occupied)
+        return (*placed, *occupied, *self._crossings(frame, standing))
 
     def finish(self, events: Iterable[Event]) -> tuple[Event, ...]:
         """The ends of what runs, with their zones; then all is forgotten."""
@@ -100,20 +103,21 @@ class Places:
         self.reset()
         return (*placed, *occupied)
 
-    def _placed(self, event: Event, people: Sequence[Person] | None) -> Event:
+    def _placed(self, event: Event, feet: Sequence[Corner] | None) -> Event:
+        """``feet``: of the people in the frame; None: they are not followed."""
         key = event.model, event.label, event.person
         if isinstance(event, ActionEnded):
             zone = self._running.pop(key, "")
         else:
-            zone = self._running[key] = self._zone_of(event, people)
+            zone = self._running[key] = self._zone_of(event, feet)
         return replace(event, zone=zone) if zone else event
 
-    def _zone_of(self, event: ActionStarted, people: Sequence[Person] | None) -> str:
+    def _zone_of(self, event: ActionStarted, feet: Sequence[Corner] | None) -> str:
         if event.box is not None:
             return self._zone_at(feet_of(event.box, event.keypoints))
-        if people is None:
+        if feet is None:
             return self._zone_of_motion()
-        found = [self._zone_at(feet_of(person.box, person.keypoints)) for person in people]
+        found = [self._zone_at(point) for point in feet]
         counts = {zone.name: found.count(zone.name) for zone in self._zones}
         best = max(counts, key=lambda name: counts[name], default="")
         return best if counts.get(best) else ""
@@ -141,26 +145,25 @@ class Places:
         best = max(range(len(means)), key=lambda n: means[n], default=-1)
         return self._zones[best].name if best >= 0 and means[best] >= 0.999 * usual else ""
 
-    def _crossings(self, frame: Frame, people: Sequence[Person]) -> list[Event]:
+    def _crossings(self, frame: Frame, people: Sequence[tuple[Person, Corner]]) -> list[Event]:
+        """``people``: with their feet."""
         if not self._lines:
             return []
         found: list[Event] = []
-        for person in people:
-            feet = feet_of(person.box, person.keypoints)
+        for person, feet in people:
             for line in self._lines:
                 key = person.id, line.name
                 crossed, side = _step_side(line, feet, frame.timestamp, self._sides.get(key))
                 if side is not None:
                     self._sides[key] = side
                 if crossed is not None and (label := line.label(forward=line.side(*feet) > 0)):
-                    found += self._crossed(label, crossed, person)
+                    found += self._crossed(label, crossed, person, self._zone_at(feet))
         if len(self._sides) > 64 * len(self._lines):  # of people who left
-            here = {person.id for person in people}
+            here = {person.id for person, _ in people}
             self._sides = {key: side for key, side in self._sides.items() if key[0] in here}
         return found
 
-    def _crossed(self, label: str, at: float, person: Person) -> tuple[Event, Event]:
-        zone = self._zone_at(feet_of(person.box, person.keypoints))
+    def _crossed(self, label: str, at: float, person: Person, zone: str) -> tuple[Event, Event]:
         began = ActionStarted(
             label, at, person.score, self._source, person=person.id, box=person.box,
             keypoints=person.keypoints, zone=zone,
@@ -181,7 +184,7 @@ def _step_side(line: Line, feet: Corner, now: float, side: _Side | None) -> tupl
         return None, _Side(feet)
     if side.since is None:
         return None, _Side(side.feet, now, feet)
-    if now - side.since < _STAYS - 1e-6:
+    if now - side.since < _STAYS - INSTANT:
         return None, side
     return (side.since if line.is_crossed(side.feet, side.other) else None), _Side(feet)
 

@@ -19,11 +19,11 @@ from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
 from streamrec.errors import SettingsError
+from streamrec.events.detector import INSTANT
 
 GAP = 15.0  # seconds: a camera that gave no frame for longer was not watched meanwhile
 DAY = 86_400.0
 _STEP = 60.0  # seconds between two moments of a replay; reports are dated exactly all the same
-_INSTANT = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +80,7 @@ class Rule:
     timezone: str = ""  # of the times of day; "": this machine's
 
     def __post_init__(self) -> None:
-        given = {key for key in _KEYS if getattr(self, key) is not None}
+        given = self._given
         if given not in _OF_KIND.values():
             raise SettingsError(_what_is_wrong(given))
         if self.timezone and self.since is None:
@@ -91,8 +91,12 @@ class Rule:
     @property
     def kind(self) -> Kind:
         """What it is about."""
-        given = {key for key in _KEYS if getattr(self, key) is not None}
+        given = self._given
         return next(kind for kind, keys in _OF_KIND.items() if keys == given)
+
+    @property
+    def _given(self) -> set[str]:
+        return {key for key in _KEYS if getattr(self, key) is not None}
 
     @property
     def zone(self) -> ZoneInfo | None:
@@ -186,7 +190,7 @@ class _Clock:
 
     def at(self, time: float, since: float) -> _Clock:
         passed = time - self.time
-        if -GAP < passed < _INSTANT:  # one result may be dated before another
+        if -GAP < passed < INSTANT:  # one result may be dated before another
             return self
         if 0 < passed <= GAP or since <= self.time < time:
             return _Clock(time, self.watched + passed, self.gaps)
@@ -296,7 +300,7 @@ def _step_lasting(rule: Rule, moment: Moment, clock: _Clock, state: Lasting) -> 
             lag = min(max(0.0, moment.time - event.started), GAP)
             held[event.id] = known or _Held(event, clock.watched - lag)
         elif (
-            event.ended - event.started >= rule.lasts - _INSTANT
+            event.ended - event.started >= rule.lasts - INSTANT
             and not (known and known.over)  # it was over before its length was seen
             and event.camera not in reported
         ):
@@ -306,7 +310,7 @@ def _step_lasting(rule: Rule, moment: Moment, clock: _Clock, state: Lasting) -> 
         if one.over or one.event.camera != moment.camera:
             continue
         beyond = clock.watched - one.since - rule.lasts
-        if beyond >= -_INSTANT:
+        if beyond >= -INSTANT:
             held[id] = replace(one, over=True)
             if moment.camera not in reported:
                 reported |= {moment.camera}
@@ -338,13 +342,15 @@ def _step_missing(
     if len(known) < len(cameras):
         return [], _note_missing(rule, moment, state)
     horizon, gaps = min(known), sum(clocks[camera].gaps for camera in cameras)
-    seen = state.horizon is not None and gaps == state.gaps
-    watched = max(0.0, horizon - state.horizon) if seen and state.horizon is not None else 0.0
+    watched = length = 0.0  # seconds: since the last moment, and of the rule's day
+    if state.horizon is not None and gaps == state.gaps:
+        watched = max(0.0, horizon - state.horizon)
     reports: list[Report] = []
     camera, before = cameras[0], state
     state = replace(state, horizon=horizon, gaps=gaps, quiet=state.quiet + watched)
     if rule.since is not None and rule.by is not None:
-        begin, _ = day_of(rule.since, rule.by, horizon + moment.shift, rule.zone)
+        begin, end = day_of(rule.since, rule.by, horizon + moment.shift, rule.zone)
+        length = end - begin
         begin -= moment.shift
         if abs(begin - state.day) > DAY / 4:  # a clock that is set moves the day by a little
             quiet = min(watched, max(0.0, horizon - begin))
@@ -361,8 +367,8 @@ def _step_missing(
     if rule.absent is not None:
         beyond = state.quiet - rule.absent
     else:
-        beyond = -math.inf if state.happened else state.quiet - _length(rule, horizon + moment.shift)
-    if beyond >= -_INSTANT:
+        beyond = -math.inf if state.happened else state.quiet - length
+    if beyond >= -INSTANT:
         begins = Report(
             rule=rule.name, change=Change.started, camera=camera, time=horizon - beyond,
             based_on=(state.last,) if state.last else (),
@@ -398,7 +404,7 @@ def _step_follows(rule: Rule, then: Pattern, moment: Moment, state: Waiting) -> 
                 one
                 for one in first
                 if one.id != event.id
-                and one.started <= event.started <= (one.ended or event.started) + rule.within + _INSTANT
+                and one.started <= event.started <= (one.ended or event.started) + rule.within + INSTANT
             ]
             if found:
                 one = found[-1]
@@ -425,7 +431,7 @@ def _step_count(rule: Rule, moment: Moment, state: Waiting) -> tuple[list[Report
     for event in moment.changes:
         if event.ended is not None or not rule.when.fits(event):
             continue
-        events = [one for one in events if abs(event.started - one.started) <= rule.within + _INSTANT]
+        events = [one for one in events if abs(event.started - one.started) <= rule.within + INSTANT]
         events.append(event)
         if len(events) >= rule.count:
             report = Report(
@@ -452,19 +458,13 @@ def day_of(since: time, by: time, at: float, zone: ZoneInfo | None) -> tuple[flo
     2.0
     """
     day = datetime.fromtimestamp(at, zone).date() + timedelta(days=1)
-    while (begin := _moment(datetime.combine(day, since), zone)) > at + _INSTANT:
+    while (begin := _moment(datetime.combine(day, since), zone)) > at + INSTANT:
         day -= timedelta(days=1)
     return begin, _moment(datetime.combine(day + timedelta(days=int(by <= since)), by), zone)
 
 
 def _moment(local: datetime, zone: ZoneInfo | None) -> float:
     return (local if zone is None else local.replace(tzinfo=zone)).timestamp()
-
-
-def _length(rule: Rule, at: float) -> float:
-    assert rule.since is not None and rule.by is not None
-    begin, end = day_of(rule.since, rule.by, at, rule.zone)
-    return end - begin
 
 
 # -- the past

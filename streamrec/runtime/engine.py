@@ -21,17 +21,24 @@ if TYPE_CHECKING:
 Arrays = tuple[np.ndarray, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """The options of ``Recognizer.load`` with which an engine was made."""
+
+    engine: str
+    device: str
+    threads: int | None
+    people: bool = False
+    per_person: bool = False
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Origin:
     """What an engine was made from, so that ``make`` can make it again in another process, given its config too."""
 
     make: Callable[[Origin, ModelConfig], Engine]
     model: str | Checkpoint  # the absolute path of a file, or a model that was never in one
-    engine: str
-    device: str
-    threads: int | None
-    people: bool = False
-    per_person: bool = False
+    options: EngineOptions
 
 
 class PrefetchWorkers:

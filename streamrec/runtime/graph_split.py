@@ -158,11 +158,7 @@ def counts_streams(node: memoryview) -> bool:
 
 
 def _named(data: memoryview, name_field: int) -> Named:
-    name = ""
-    for number, value in fields(data):
-        if number == name_field:  # of a field that comes again the last one counts
-            name = text_of(value)
-    return Named(data, name)
+    return Named(data, name_in(data, name_field))
 
 
 def value_info(name: str, element: int, shape: Sequence[int | str | None]) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from streamrec.nn.config import ModelConfig
 from streamrec.nn.ood import KnownFeatures, appearance_of
 from streamrec.nn.transforms import Transform
 from streamrec.runtime.checkpoint import Checkpoint, find_model, read_checkpoint
-from streamrec.runtime.engine import Arrays, Engine, PersonHeads
+from streamrec.runtime.engine import Arrays, Engine, EngineOptions, PersonHeads
 from streamrec.runtime.head_inputs import head_inputs
 from streamrec.runtime.load import check_exported, check_options, choose_engine, engine_of
 from streamrec.runtime.people import follow, has_people, no_people, no_persons, people_step, reads_keypoints
@@ -67,7 +67,8 @@ def open_models(
     paths = [find_model(model) for model in models]
     check_names(paths)
     members = read_members(paths, engine, device, people, per_person)
-    return JointRecognizer(members, threads, _Origin(paths, engine, device, threads, people, per_person))
+    options = EngineOptions(engine, device, threads, people, per_person)
+    return JointRecognizer(members, threads, _Origin(paths, options))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +76,7 @@ class _Origin:
     """What a recognizer was loaded from, to load it again in another process."""
 
     paths: list[Path]
-    engine: str
-    device: str
-    threads: int | None
-    people: bool = False
-    per_person: bool = False
+    options: EngineOptions
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -388,14 +385,7 @@ class JointRecognizer(Recognizer):
 
 def _load_again(origin: _Origin, configs: tuple[ModelConfig, ...]) -> Recognizer:
     """Raises ``ModelError`` where a file holds another model by now."""
-    found = open_models(
-        origin.paths,
-        engine=origin.engine,
-        device=origin.device,
-        threads=origin.threads,
-        people=origin.people,
-        per_person=origin.per_person,
-    )
+    found = open_models(origin.paths, **asdict(origin.options))
     if tuple(found.configs.values()) != configs:
         raise ModelError(f"the files of {found.name} hold other models than when they were pickled")
     return found

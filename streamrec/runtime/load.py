@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from streamrec.core.arguments import THREADS
 from streamrec.core.text import printable
 from streamrec.errors import MissingExtra, ModelError, need
 from streamrec.nn.config import ModelConfig
-from streamrec.runtime.engine import Engine, Origin
+from streamrec.runtime.engine import Engine, EngineOptions, Origin
 
 if TYPE_CHECKING:
     from streamrec.runtime.checkpoint import Checkpoint
@@ -21,22 +22,8 @@ ENGINES = ("auto", "onnx", "torch")
 def make_again(origin: Origin, config: ModelConfig) -> Engine:
     """The engine made again; raises ``ModelError`` where its file holds another model by now."""
     if not isinstance(origin.model, str):
-        return engine_of(
-            origin.model,
-            engine=origin.engine,
-            device=origin.device,
-            threads=origin.threads,
-            people=origin.people,
-            per_person=origin.per_person,
-        )
-    _, engine = make_engine(
-        origin.model,
-        engine=origin.engine,
-        device=origin.device,
-        threads=origin.threads,
-        people=origin.people,
-        per_person=origin.per_person,
-    )
+        return engine_of(origin.model, **asdict(origin.options))
+    _, engine = make_engine(origin.model, **asdict(origin.options))
     if engine.config != config:
         raise ModelError(f"{origin.model} holds another model than when this recognizer was pickled")
     return engine
@@ -74,7 +61,8 @@ def make_engine(
         made = engine_of(
             checkpoint, engine=engine, device=device, threads=threads, people=people, per_person=per_person
         )
-    made.origin = Origin(make_again, str(path.absolute()), engine, device, threads, people, per_person)
+    options = EngineOptions(engine, device, threads, people, per_person)
+    made.origin = Origin(make_again, str(path.absolute()), options)
     return name, made
 
 
@@ -118,7 +106,8 @@ def engine_of(
         from streamrec.runtime.torch_engine import TorchEngine
 
         made = TorchEngine(checkpoint, device, threads, people=people, per_person=per_person)
-    made.origin = Origin(make_again, checkpoint, engine, device, threads, people, per_person)
+    options = EngineOptions(engine, device, threads, people, per_person)
+    made.origin = Origin(make_again, checkpoint, options)
     return made
 
 

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from streamrec.events.detector import INSTANT
 from streamrec.events.people.assignment import assign
 from streamrec.events.people.detections import KEYPOINTS, SPREADS, Detections, Rectangle
 from streamrec.types import Person
@@ -30,7 +31,6 @@ _VALUE, _VELOCITY, _PP, _PV, _VV = range(5)  # of y and x, and their variances
 _LEAST = 0.02  # of a body's size, in heights of the input
 _LEAST_SURE = 1e-3  # of a keypoint's weight
 _COVERED = 0.3  # share of a body's area that is missing where its box does not show its place any more
-_INSTANT = 1e-6  # seconds: frame times are sums of rounded steps
 _NEVER = 9.0  # cost of a pair that cannot be
 
 
@@ -360,7 +360,7 @@ def _forget(tracks: Tracks, aspect: float, settings: TrackSettings) -> None:
 
 def _number(tracks: Tracks, settings: TrackSettings) -> None:
     """Give a number to those who were there long enough."""
-    ready = (tracks.number == 0) & (tracks.hits > 1) & (tracks.age >= settings.shortest - _INSTANT)
+    ready = (tracks.number == 0) & (tracks.hits > 1) & (tracks.age >= settings.shortest - INSTANT)
     for slot in np.flatnonzero(ready):
         tracks.issued[0] += 1
         tracks.number[slot] = tracks.issued[0]
