@@ -136,12 +136,12 @@ def _history_of(file: Path) -> Path:
             f"there is no {file}; name the history: streamrec events events.db, or the cameras.toml that has [history]"
         )
     found = read_settings(file, "history", HistorySettings, os.environ)
-    beside = file.absolute().parent / HistorySettings().file
-    if not found and beside.exists():  # kept for rules, evidence or a notifier
-        return beside
-    if not found:
+    if found:
+        return Path(found[0].file)
+    beside = Path(HistorySettings.beside(file).file)  # kept for rules, evidence or a notifier
+    if not beside.exists():
         raise HistoryError(f"{file} has no [history] table; add one, or name the history itself")
-    return Path(found[0].file)
+    return beside
 
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": _DAY, "w": 7 * _DAY}

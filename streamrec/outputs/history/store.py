@@ -29,6 +29,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from streamrec.core.arguments import path_to_write
@@ -70,6 +71,11 @@ class HistorySettings:
 
     file: str = field(default="events.db", metadata={"path": True})
     keep_days: float = 90.0  # 0: for ever
+
+    @classmethod
+    def beside(cls, path: Path) -> HistorySettings:
+        """Of a history beside a file: where its table names none."""
+        return cls(file=str(path.absolute().parent / cls().file))
 
 
 class _Task:

@@ -364,23 +364,19 @@ class Corrections(Closing):
         change: Change | None,
     ) -> Heights:
         """The heights of the corrections of a label, and of the true events that the model brings along."""
-        by: dict[Verdict, list[float]] = {verdict: [] for verdict in Verdict}
+        found = []
         for one in corrections:
             moment = self.store.moment(one.id)
             if change is not None and one.id in change.heights:
-                by[one.verdict].append(change.heights[one.id])
+                found.append((one.verdict, change.heights[one.id]))
             elif moment is not None and moment.scores.shape[1] == len(labels):
-                by[one.verdict].append(self._height(one.id, moment, labels, settings, label, change))
+                found.append((one.verdict, self._height(one.id, moment, labels, settings, label, change)))
             elif one.verdict is not Verdict.missed:
-                by[one.verdict].append(one.confidence)
-        return Heights(
-            wrong=(*by[Verdict.wrong], *by[Verdict.other]),
-            right=tuple(by[Verdict.right]),
-            missed=tuple(by[Verdict.missed]),
-            known=self._known_heights(model, label, labels, settings, change)
-            if any(one.is_false for one in corrections)
-            else (),
-        )
+                found.append((one.verdict, one.confidence))
+        known: tuple[float, ...] = ()
+        if any(one.is_false for one in corrections):
+            known = self._known_heights(model, label, labels, settings, change)
+        return Heights.of(found, known)
 
     def _known_heights(
         self,

@@ -126,26 +126,21 @@ def shifted(scores: np.ndarray, shifts: np.ndarray) -> np.ndarray:
     return found
 
 
-def fit(examples: Examples, *, pull: float) -> Linear:
-    """The weight (labels, D) and bias (labels,) with the least cross-entropy and ``pull`` times their square.
-
-    >>> rng = np.random.default_rng(0)
-    >>> features = np.concatenate([rng.normal(0, 1, (40, 8)), rng.normal(3, 1, (20, 8))]).astype(np.float32)
-    >>> scores = np.tile(np.array([[0.9, 0.1]], np.float32), (60, 1))
-    >>> targets = np.where(np.arange(60)[:, None] < 40, scores, [[0.1, 0.9]]).astype(np.float32)
-    >>> weight, bias = fit(Examples(features, scores, targets, np.ones(60, np.float32)), pull=0.03)
-    >>> after = shifted(scores, features @ weight.T + bias)
-    >>> bool(after[:40, 0].mean() > 0.8) and bool(after[40:, 1].mean() > 0.8)
-    True
-    """
-    return Fits(examples).with_pull(pull)
-
-
 class Fits:
     """Fits of the same examples: their inner products, which cost the most, are computed once.
 
     Features are standardized by the examples; the bias is pulled to zero too, since a change that helps everywhere is
     one of the threshold.
+
+    >>> rng = np.random.default_rng(0)
+    >>> features = np.concatenate([rng.normal(0, 1, (40, 8)), rng.normal(3, 1, (20, 8))]).astype(np.float32)
+    >>> scores = np.tile(np.array([[0.9, 0.1]], np.float32), (60, 1))
+    >>> targets = np.where(np.arange(60)[:, None] < 40, scores, [[0.1, 0.9]]).astype(np.float32)
+    >>> fits = Fits(Examples(features, scores, targets, np.ones(60, np.float32)))
+    >>> weight, bias = fits.with_pull(0.03)
+    >>> after = shifted(scores, features @ weight.T + bias)
+    >>> bool(after[:40, 0].mean() > 0.8) and bool(after[40:, 1].mean() > 0.8)
+    True
     """
 
     def __init__(self, examples: Examples) -> None:
@@ -157,7 +152,10 @@ class Fits:
         self._steepest = 0.55 * float(examples.weights.max()) * _largest_eigenvalue(self._kernel)
 
     def with_pull(self, pull: float) -> Linear:
-        """Accelerated gradient descent (Nesterov 1983) on a factor for each example."""
+        """The weight (labels, D) and bias (labels,) with the least cross-entropy and ``pull`` times their square.
+
+        Accelerated gradient descent (Nesterov 1983) on a factor for each example.
+        """
         logits = np.log(np.maximum(self._examples.scores, FLOOR))
         at = ahead = np.zeros_like(logits)
         weights, targets = self._examples.weights[:, None], self._examples.targets

@@ -15,7 +15,7 @@ from streamrec.teach.corrections.known_events import KnownEvents
 from streamrec.teach.corrections.learned import Change, Examples, Fits, Linear
 from streamrec.teach.corrections.moments import Moment
 from streamrec.teach.corrections.records import Correction, Verdict, new_correction_id
-from streamrec.teach.corrections.thresholds import Heights, height_of, logit, moved
+from streamrec.teach.corrections.thresholds import Heights, height_of, logit, moved, probability
 
 LEAST = 3  # corrections that are learned from
 PULLS = (1.0, 0.1, 0.01, 0.001)  # that are tried, the strongest first
@@ -28,10 +28,8 @@ SURE = 0.97  # the probability that an example asks for
 ACTIVE = 0.1  # probability from which on a frame of a wrong event is an example
 HELD = 1.0  # weight of a frame that holds the model in place
 LAG = 0.5  # seconds by which a score may follow what happens, or an event begin after its cause
-EACH_CORRECTION, EACH_KNOWN = (
-    12,
-    8,
-)  # frames of a correction, and of an event that the model brings along, at most
+EACH_CORRECTION = 12  # frames of a correction, at most
+EACH_KNOWN = 8  # the same of an event that the model brings along
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,23 +217,20 @@ class _Trial:
     def _enters(self, heights: Mapping[str, float]) -> dict[tuple[str, str], float]:
         """The thresholds that come of these heights, by camera and label of the corrections."""
         found = {}
-        for camera, label in dict.fromkeys(
-            (s.correction.camera, s.correction.label) for s in self._corrected
-        ):
-            by: dict[Verdict, list[float]] = {verdict: [] for verdict in Verdict}
-            for one in self._corrected:
-                if (one.correction.camera, one.correction.label) == (camera, label):
-                    by[one.correction.verdict].append(heights[one.correction.id])
+        corrections = [one.correction for one in self._corrected]
+        for camera, label in dict.fromkeys((one.camera, one.label) for one in corrections):
+            own = [
+                (one.verdict, heights[one.id])
+                for one in corrections
+                if (one.camera, one.label) == (camera, label)
+            ]
             known = tuple(
                 heights[str(n)]
                 for n, ((name, _), kept) in enumerate(zip(self._known, self._kept, strict=True))
                 if kept and name == label
             )
             enter = self._settings.get(camera, self._common).of(label).enter
-            wrong = (*by[Verdict.wrong], *by[Verdict.other])
-            found[camera, label] = moved(
-                enter, Heights(wrong, tuple(by[Verdict.right]), tuple(by[Verdict.missed]), known)
-            )
+            found[camera, label] = moved(enter, Heights.of(own, known))
         return found
 
     def _heights(self, changes: Sequence[Linear]) -> dict[str, float]:
@@ -257,7 +252,7 @@ class _Trial:
 
 def _share_below(height: float, enter: float) -> float:
     """How surely an event of this height is below a threshold, 0 to 1."""
-    return float(1.0 / (1.0 + np.exp((logit(height) - logit(enter)) / SPREAD)))
+    return probability((logit(enter) - logit(height)) / SPREAD)
 
 
 def held_examples(

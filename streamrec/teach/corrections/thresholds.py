@@ -17,13 +17,14 @@ More wrong events never lower it, more right or missed ones never raise it, and 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from streamrec.events.detector import EventSettings
 from streamrec.events.thresholds import Starts
+from streamrec.teach.corrections.records import Verdict
 
 MARGIN = math.log(2.0)  # in logits, above the highest wrong event
 DOWN = 1.0  # logits below the own threshold, at most
@@ -42,6 +43,23 @@ class Heights:
     right: tuple[float, ...] = ()  # marked right
     missed: tuple[float, ...] = ()
     known: tuple[float, ...] = ()  # true ones that the model brings along, and reports without corrections
+
+    @classmethod
+    def of(cls, corrections: Iterable[tuple[Verdict, float]], known: tuple[float, ...]) -> Heights:
+        """Of corrections with their verdicts.
+
+        >>> Heights.of([(Verdict.other, 0.8), (Verdict.right, 0.7), (Verdict.wrong, 0.9)], known=(0.6,))
+        Heights(wrong=(0.9, 0.8), right=(0.7,), missed=(), known=(0.6,))
+        """
+        by: dict[Verdict, list[float]] = {verdict: [] for verdict in Verdict}
+        for verdict, height in corrections:
+            by[verdict].append(height)
+        return cls(
+            wrong=(*by[Verdict.wrong], *by[Verdict.other]),
+            right=tuple(by[Verdict.right]),
+            missed=tuple(by[Verdict.missed]),
+            known=known,
+        )
 
 
 def moved(enter: float, heights: Heights) -> float:
@@ -92,18 +110,19 @@ def height_of(
     of_label = scores[:, labels.index(label)]
     starts = Starts(times, of_label, settings.of(label))
     low, high = logit(0.01), logit(min(float(of_label.max()), STRICTEST))
-    if high <= low or not starts.at(_share(low)):
+    if high <= low or not starts.at(probability(low)):
         return 0.0
     for _ in range(STEPS):
         middle = (low + high) / 2
-        if starts.at(_share(middle)):
+        if starts.at(probability(middle)):
             low = middle
         else:
             high = middle
-    return round(_share(low), 4)
+    return round(probability(low), 4)
 
 
-def _share(at: float) -> float:
+def probability(at: float) -> float:
+    """The probability of a logit."""
     return 1 / (1 + math.exp(-at))
 
 
