@@ -196,7 +196,7 @@ class Dispatcher(Closing):
         self._remember = remember
         self._rules: RuleRunner | None = None  # where there is a history
         # By camera: its models with the actions of each.
-        self._actions: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {}
+        self._actions: dict[str, dict[str, tuple[str, ...]]] = {}
         self._log = lambda message: log(redact(message, settings.secrets))
         self._logged: dict[str, float] = {}  # message: time.monotonic()
         self._models: dict[str, tuple[str, bool]] = {}  # camera: its model, and whether it is live
@@ -300,13 +300,12 @@ class Dispatcher(Closing):
         if self._recorder is not None:
             wanted = privacy or (self.settings.evidence.privacy if self.settings.evidence else "full")
             (self._recorder.unseen.discard if wanted == "full" else self._recorder.unseen.add)(name)
-        several = {one: tuple(own) for one, own in models.items()} if len(models) > 1 else {}
-        self._actions[name] = model, several or {model: tuple(actions)}
+        self._actions[name] = {one: tuple(own) for one, own in (models or {model: actions}).items()}
         self._register(name)
 
     def _register(self, name: str) -> None:
         """Announce to the receivers what a camera may report."""
-        model, actions = self._actions[name]
+        actions = self._actions[name]
         cameras = () if self._rules is None else self._rules.cameras
         rules = () if self._rules is None else self._rules.rules
         own = tuple(rule.name for rule in rules if name in reporting(rule, cameras))
@@ -314,7 +313,8 @@ class Dispatcher(Closing):
             if len(actions) > 1:
                 receiver.models(name, {**actions, "": (*actions.get("", ()), *own)} if own else actions)
             else:
-                receiver.camera(name, (*next(iter(actions.values())), *own), model)
+                ((model, labels),) = actions.items()
+                receiver.camera(name, (*labels, *own), model)
 
     def prepare_rules(self, rules: Sequence[Rule], cameras: Sequence[str]) -> ReadyRules:
         """Rules with what the history knows of the past, for ``use_rules``; any thread."""

@@ -486,9 +486,7 @@ def person_color(number: int) -> Color:
     return color_of(number - 1, "person")
 
 
-def _draw_people(
-    out: np.ndarray, people: tuple[Person, ...], unit: float, doing: Mapping[int, str] = MappingProxyType({})
-) -> None:
+def _draw_people(out: np.ndarray, people: tuple[Person, ...], unit: float, doing: Mapping[int, str]) -> None:
     """A skeleton and a name tag for each person, in a colour of their own."""
     for person in people:
         _draw_skeleton(out, person, unit)
@@ -516,7 +514,7 @@ def _draw_skeleton(out: np.ndarray, person: Person, unit: float) -> None:
             cv2.circle(out, tuple(place), radius, ink, cv2.FILLED, cv2.LINE_AA, shift)
 
 
-def _draw_name(out: np.ndarray, person: Person, unit: float, doing: str = "") -> None:
+def _draw_name(out: np.ndarray, person: Person, unit: float, doing: str) -> None:
     """The tag above the person's box, with what they do; inside of it at the picture's upper edge."""
     height, width = out.shape[:2]
     ymin, xmin, _, xmax = person.box

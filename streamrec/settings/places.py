@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 from streamrec.core.arguments import Limits
 from streamrec.core.messages import shortened
 from streamrec.core.zones import REPORTS, Corner, Line, Zone
-from streamrec.errors import SettingsError
-from streamrec.settings.toml import no_such_key
+from streamrec.settings.toml import Reader, is_name, no_such_key
 
 MOST_ZONES = 32
 MOST_CORNERS = 64
@@ -17,19 +16,6 @@ _PART = Limits(0, 1)  # of the image
 _LEAST_AREA = 0.0005  # of the image
 _LEAST_LENGTH = 0.02  # of the image
 _LONGEST_NAME = 200  # letters
-
-
-class Reader(Protocol):
-    """The reader of cameras.toml, as far as it is needed here."""
-
-    def switch(self, values: dict[str, Any], key: str, where: str, default: bool) -> bool:
-        """A value that is true or false."""
-
-    def check_keys(self, table: dict[str, Any], known: tuple[str, ...], where: str) -> None:
-        """Raise ``SettingsError`` for a key that is not known."""
-
-    def wrong(self, where: str, key: str, what: str) -> SettingsError:
-        """The error about a key."""
 
 
 def zones_of(table: dict[str, Any], where: str, reader: Reader) -> tuple[Zone, ...]:
@@ -88,7 +74,7 @@ def _check_names(names: list[str], kind: str, where: str, reader: Reader) -> Non
 
 def _name(table: dict[str, Any], kind: str, example: str, where: str, number: int, reader: Reader) -> str:
     name = table.get("name")
-    if not isinstance(name, str) or not name.strip() or not name.isprintable() or len(name) > _LONGEST_NAME:
+    if not is_name(name, _LONGEST_NAME):
         raise reader.wrong(
             where, f"{kind} {number}: name", f'give a name like "{example}", not {shortened(name)}'
         )

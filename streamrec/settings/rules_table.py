@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from streamrec.core.messages import shortened
 from streamrec.errors import SettingsError
 from streamrec.events.rules import DAY, Pattern, Rule
-from streamrec.settings.toml import no_such_key
+from streamrec.settings.toml import Reader, is_name, no_such_key
 
 MOST_RULES = 100
 LONGEST_NAME = 60  # letters
@@ -40,19 +40,6 @@ class Camera(Protocol):
         """Its zones."""
 
 
-class Reader(Protocol):
-    """The reader of cameras.toml, as far as it is needed here."""
-
-    def switch(self, values: dict[str, Any], key: str, where: str, default: bool) -> bool:
-        """A value that is true or false."""
-
-    def check_keys(self, table: dict[str, Any], known: tuple[str, ...], where: str) -> None:
-        """Raise ``SettingsError`` for a key that is not known."""
-
-    def wrong(self, where: str, key: str, what: str) -> SettingsError:
-        """The error about a key."""
-
-
 def rules_of(
     data: Mapping[str, Any], cameras: Iterable[Camera], reader: Reader
 ) -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
@@ -77,7 +64,7 @@ def rules_of(
 def rule_of(table: dict[str, Any], cameras: Sequence[Camera], reader: Reader, number: int = 1) -> Rule:
     """One rule; raises ``SettingsError``."""
     name = table.get("name")
-    if not isinstance(name, str) or not name.strip() or not name.isprintable() or len(name) > LONGEST_NAME:
+    if not is_name(name, LONGEST_NAME):
         problem = "it is missing" if name is None else f"{shortened(name)} is no name"
         raise reader.wrong(
             f"rule {number}: ",
@@ -184,7 +171,7 @@ def _pattern(given: Any, where: str, cameras: Sequence[Camera], reader: Reader) 
 
 
 def table_of(rule: Rule) -> dict[str, Any]:
-    """The table that says this rule, as short as it goes.
+    """The table of this rule, as short as possible.
 
     >>> table_of(Rule(name="lies", when=Pattern(labels=("fall",), zones=("floor",)), lasts=90.0))
     {'name': 'lies', 'when': {'label': 'fall', 'zone': 'floor'}, 'lasts': '90 s'}

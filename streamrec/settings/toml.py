@@ -7,7 +7,7 @@ import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeGuard
 
 from streamrec.core.messages import explain_errors, shortened
 from streamrec.core.reading import read_text
@@ -27,6 +27,19 @@ _TOKEN = re.compile(
 
 
 _BETWEEN = frozenset("[]{},=\n")  # keys and numbers
+
+
+class Reader(Protocol):
+    """The reader of cameras.toml, as far as the readers of its tables need it."""
+
+    def switch(self, values: dict[str, Any], key: str, where: str, default: bool) -> bool:
+        """A value that is true or false."""
+
+    def check_keys(self, table: dict[str, Any], known: tuple[str, ...], where: str) -> None:
+        """Raise ``SettingsError`` for a key that is not known."""
+
+    def wrong(self, where: str, key: str, what: str) -> SettingsError:
+        """The error about a key."""
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -102,6 +115,11 @@ def _check_values(value: Any, name: str, keys: tuple[str, ...]) -> None:
         raise refuse(f"a text of {len(value)} letters; give at most {_LONGEST}")
     elif isinstance(value, int) and abs(value) >= _LARGEST:
         raise refuse("a number that is too large")
+
+
+def is_name(given: Any, longest: int) -> TypeGuard[str]:
+    """Whether this is a printable text that can be a name, of so many letters at most."""
+    return isinstance(given, str) and bool(given.strip()) and given.isprintable() and len(given) <= longest
 
 
 def no_such_key(key: str, known: Sequence[str], *, what: str = "key") -> str:

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from streamrec.core.redact import redact
+from streamrec.core.zones import Corner
 from streamrec.events.places import PlaceSettings
 from streamrec.outputs.history.records import Entry, iso
 from streamrec.outputs.history.store import History
@@ -316,7 +317,7 @@ def places_json(places: PlaceSettings) -> dict[str, Any]:
         "zones": [
             {
                 "name": zone.name,
-                "corners": [[round(x, 4), round(y, 4)] for x, y in zone.corners],
+                "corners": _rounded(zone.corners),
                 "exclude": zone.exclude,
                 "mask": zone.mask,
             }
@@ -325,13 +326,17 @@ def places_json(places: PlaceSettings) -> dict[str, Any]:
         "lines": [
             {
                 "name": line.name,
-                "ends": [[round(x, 4), round(y, 4)] for x, y in line.ends],
+                "ends": _rounded(line.ends),
                 "forward": line.forward,
                 "back": line.back,
             }
             for line in places.lines
         ],
     }
+
+
+def _rounded(points: Iterable[Corner]) -> list[list[float]]:
+    return [[round(x, 4), round(y, 4)] for x, y in points]
 
 
 def _prediction_json(one: ModelResult | None, *, live: bool) -> dict[str, Any]:

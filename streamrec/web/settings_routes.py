@@ -299,24 +299,17 @@ def _add_file_routes(router: APIRouter, live: LiveState, editor: CamerasEditor) 
     @router.put("/api/v1/settings/camera", response_model=SettingsJson, response_model_exclude_unset=True)
     async def put(given: Annotated[PutCamera, Body()]) -> Any:
         """Change a camera, or add one; it is watched a moment later."""
-
-        def work() -> Any:
-            editor.put(given.revision, given.camera, given.change.as_change())
-            live.reload.set()
-            return editor.read()
-
-        return await _run(live, work, given.change)
+        return await _edit(
+            live,
+            editor,
+            lambda: editor.put(given.revision, given.camera, given.change.as_change()),
+            given.change,
+        )
 
     @router.delete("/api/v1/settings/camera", response_model=SettingsJson, response_model_exclude_unset=True)
     async def remove(given: Annotated[RemoveCamera, Body()]) -> Any:
         """Remove a camera from the file."""
-
-        def work() -> Any:
-            editor.remove(given.revision, given.camera)
-            live.reload.set()
-            return editor.read()
-
-        return await _run(live, work)
+        return await _edit(live, editor, lambda: editor.remove(given.revision, given.camera))
 
 
 def _add_rule_routes(router: APIRouter, live: LiveState, editor: CamerasEditor) -> None:
@@ -326,24 +319,14 @@ def _add_rule_routes(router: APIRouter, live: LiveState, editor: CamerasEditor) 
     @router.put("/api/v1/settings/rule", response_model=SettingsJson, response_model_exclude_unset=True)
     async def put_rule(given: Annotated[PutRule, Body()]) -> Any:
         """Change a rule, or add one; it counts a moment later."""
-
-        def work() -> Any:
-            editor.put_rule(given.revision, given.rule, given.change.as_table())
-            live.reload.set()
-            return editor.read()
-
-        return await _run(live, work)
+        return await _edit(
+            live, editor, lambda: editor.put_rule(given.revision, given.rule, given.change.as_table())
+        )
 
     @router.delete("/api/v1/settings/rule", response_model=SettingsJson, response_model_exclude_unset=True)
     async def remove_rule(given: Annotated[RemoveRule, Body()]) -> Any:
         """Remove a rule from the file."""
-
-        def work() -> Any:
-            editor.remove_rule(given.revision, given.rule)
-            live.reload.set()
-            return editor.read()
-
-        return await _run(live, work)
+        return await _edit(live, editor, lambda: editor.remove_rule(given.revision, given.rule))
 
     @router.post("/api/v1/settings/rule/try", response_model=Tried)
     async def try_rule(given: Annotated[TryRule, Body()]) -> Any:
@@ -423,6 +406,19 @@ def _add_trial_routes(router: APIRouter, live: LiveState, editor: CamerasEditor)
 
         async with previewing:
             return await _run(live, work)
+
+
+async def _edit(
+    live: LiveState, editor: CamerasEditor, edit: Callable[[], None], change: CameraChange | None = None
+) -> Any:
+    """Write a change into cameras.toml, let it be read again, and return the settings as they are then."""
+
+    def work() -> Any:
+        edit()
+        live.reload.set()
+        return editor.read()
+
+    return await _run(live, work, change)
 
 
 async def _run(live: LiveState, work: Callable[[], Any], change: CameraChange | None = None) -> Any:

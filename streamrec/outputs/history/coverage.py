@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from streamrec.events.rules import DAY, GAP, Watched
+from streamrec.outputs.history.rows import as_utf8
 
 KEEP_SECONDS = 9 * DAY  # longer than any rule reaches back
 _WRITE_SECONDS = 30.0  # what a kill forgets at most: as much of the time as was watched, not more
@@ -61,7 +62,7 @@ def write(connection: sqlite3.Connection, times: list[Watched]) -> None:
     connection.executemany(
         "INSERT INTO watched (camera, began, ended) VALUES (?, ?, ?) "
         "ON CONFLICT (camera, began) DO UPDATE SET ended = max(ended, excluded.ended)",
-        [(one.camera.encode("utf-8", "backslashreplace").decode(), one.began, one.ended) for one in times],
+        [(as_utf8(one.camera), one.began, one.ended) for one in times],
     )
 
 

@@ -86,15 +86,15 @@ class EntryBuilder:
 
 def _box(event: Event) -> tuple[float, ...] | None:
     """Rounded as they are written; None where a side is no number."""
-    return None if event.box is None else _rounded(event.box, 4)
+    return None if event.box is None else _rounded(event.box)
 
 
 def _keypoints(event: Event) -> tuple[tuple[float, ...], ...] | None:
     if event.keypoints is None:
         return None
-    found = [_rounded(one, 4) for one in event.keypoints.tolist()]
+    found = [_rounded(one) for one in event.keypoints.tolist()]
     return tuple(one for one in found if one is not None) if None not in found else None
 
 
-def _rounded(numbers: Sequence[float], digits: int) -> tuple[float, ...] | None:
-    return tuple(round(n, digits) for n in numbers) if all(map(math.isfinite, numbers)) else None
+def _rounded(numbers: Sequence[float]) -> tuple[float, ...] | None:
+    return tuple(round(n, 4) for n in numbers) if all(map(math.isfinite, numbers)) else None

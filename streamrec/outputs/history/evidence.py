@@ -501,12 +501,12 @@ def _shown(result: Result, side: int, privacy: Privacy) -> np.ndarray:
     image = result.frame.image
     if privacy not in (Privacy.blur_people, Privacy.blur_others):
         return _small(image, side, privacy)
-    blurred = _small(image, side, Privacy.blur)
     if result.people is None:  # people are not followed
-        return blurred
+        return _small(image, side, Privacy.blur)
     clear = _small(image, side, Privacy.full)
     height, width = clear.shape[:2]
     if privacy is Privacy.blur_others:
+        blurred = _small(image, side, Privacy.blur)
         for person in result.people:
             ymin, xmin, ymax, xmax = _pixels(person.box, height, width, 0.0)
             blurred[ymin:ymax, xmin:xmax] = clear[ymin:ymax, xmin:xmax]

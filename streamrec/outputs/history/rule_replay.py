@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from streamrec.events.rules import Change, Happening, Report, Rule, RulesState, replay
 from streamrec.outputs.history.queries import EventQueries
@@ -53,11 +53,7 @@ def fired(
     for report in replayed(history, [rule], cameras, since, until)[0]:
         if report.change is Change.ended:
             if (at := running.pop(report.camera, None)) is not None:
-                one = found[at]
-                found[at] = Fired(
-                    rule=one.rule, camera=one.camera, zone=one.zone, started=one.started,
-                    ended=max(one.started, report.time), based_on=one.based_on,
-                )  # fmt: skip
+                found[at] = replace(found[at], ended=max(found[at].started, report.time))
             continue
         if report.change is Change.started:
             running[report.camera] = len(found)
