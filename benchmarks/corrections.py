@@ -9,7 +9,7 @@ Recall is counted on true actions with the model and the thresholds of each came
 on drawn ones of the same world, and on clips (a folder with an index.csv of clip and label, or segments) of each second
 group: the others are among the true events that the model brings along.
 
-What the model says, and what its last layer reads, is kept in FOLDER: the same command goes on where it was.
+The scores of the model, and what its last layer reads, are kept in FOLDER: the same command goes on where it was.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class Played:
 
 
 class Noting(RecognizerWrapper):
-    """Notes what each model says, and what its last layer reads."""
+    """Notes the scores of each model, and what its last layer reads."""
 
     def __init__(self, recognizer: Recognizer) -> None:
         super().__init__(recognizer)
