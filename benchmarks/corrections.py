@@ -9,13 +9,12 @@ Recall is counted on true actions with the model and the thresholds of each came
 on drawn ones of the same world, and on clips (a folder with an index.csv of clip and label, or segments) of each second
 group: the others are among the true events that the model brings along.
 
-What the model says, and what its last layer reads, is kept in FOLDER: the same command goes on where it was.
+The scores of the model, and what its last layer reads, are kept in FOLDER: the same command goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from index_csv import halves, rows_of
 from one_place import DAYS, OnePlace
 
 from streamrec import EventDetector, EventSettings, Frame, Prediction, Recognizer, World, WorldSettings
@@ -136,7 +136,7 @@ class Played:
 
 
 class Noting(RecognizerWrapper):
-    """Notes what each model says, and what its last layer reads."""
+    """Notes the scores of each model, and what its last layer reads."""
 
     def __init__(self, recognizer: Recognizer) -> None:
         super().__init__(recognizer)
@@ -262,17 +262,14 @@ def joints_of(options: argparse.Namespace) -> list[Played]:
 
 def day_of(options: argparse.Namespace, recognizer: Recognizer, number: int) -> Played:
     """Clips of everyday life as one camera, in a drawn order."""
-    with (options.day / "index.csv").open(encoding="utf-8") as file:
-        rows = [
-            row
-            for row in csv.DictReader(file)
-            if "alling" not in (row.get("segments") or "") and row.get("camera", "0") == "0"
-        ]
+    rows = [
+        row
+        for row in rows_of(options.day)
+        if "alling" not in (row.get("segments") or "") and row.get("camera", "0") == "0"
+    ]
     parts, began = [], 0.0
     for segment, n in enumerate(np.random.default_rng(number).permutation(len(rows))):
-        clip = rows[n]["clip"]
-        name = f"{recognizer.name}-clip-{options.day.name}-{clip.replace('/', '-')}.npz"
-        played = played_of(options.folder / name, recognizer, FileSource(options.day / clip))
+        played = clip_of(options, recognizer, options.day, rows[n]["clip"])
         times = played.times - played.times[0] + began
         parts.append((times, np.full(len(times), segment), played.scores, played.features))
         began = float(times[-1]) + 0.1
@@ -281,21 +278,24 @@ def day_of(options: argparse.Namespace, recognizer: Recognizer, number: int) -> 
 
 def clips_of(options: argparse.Namespace, recognizer: Recognizer) -> Iterator[Played]:
     """Clips of true actions."""
-    with (options.clips / "index.csv").open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    groups = sorted({row["group"] for row in rows})
-    if options.label:  # each second group is among the true events that the model brings along
-        rows = [row for row in rows if row["label"] == options.label and row["group"] in groups[1::2]]
+    rows = rows_of(options.clips)
+    if options.label:  # the other half is among the true events that the model brings along
+        rows = [row for row in halves(rows)[1] if row["label"] == options.label]
     else:
         rows = [
             row for row in rows if "alling" in (row.get("segments") or "") and row.get("camera", "0") == "0"
         ]
     label = next(one for one in recognizer.labels if one not in recognizer.config.events.background)
     for row in rows[:: max(1, len(rows) // options.most)][: options.most]:
-        name = f"{recognizer.name}-clip-{options.clips.name}-{row['clip'].replace('/', '-')}.npz"
-        played = played_of(options.folder / name, recognizer, FileSource(options.clips / row["clip"]))
+        played = clip_of(options, recognizer, options.clips, row["clip"])
         truth = ((label, float(played.times[0]), float(played.times[-1])),)
         yield Played(played.times, played.segments, played.scores, played.features, truth)
+
+
+def clip_of(options: argparse.Namespace, recognizer: Recognizer, data: Path, clip: str) -> Played:
+    """One clip of a data set."""
+    name = f"{recognizer.name}-clip-{data.name}-{clip.replace('/', '-')}.npz"
+    return played_of(options.folder / name, recognizer, FileSource(data / clip))
 
 
 def started(
@@ -313,14 +313,14 @@ def reported(
     true: Sequence[Played], recognizer: Recognizer, settings: EventSettings, corrections: Corrections | None
 ) -> int:
     """How many of the true actions have an event of their label that begins while they last, or within a second."""
-    return sum(
-        any(
-            event.label == label and begins - 1.0 <= event.timestamp <= ends + 1.0
-            for event in started(played, recognizer, settings, corrections)
+    count = 0
+    for played in true:
+        events = started(played, recognizer, settings, corrections)
+        count += sum(
+            any(event.label == label and begins - 1.0 <= event.timestamp <= ends + 1.0 for event in events)
+            for label, begins, ends in played.truth
         )
-        for played in true
-        for label, begins, ends in played.truth
-    )
+    return count
 
 
 def judged(

@@ -10,12 +10,12 @@ it counts. "chosen on" is the half of the groups on which the settings were chos
 from __future__ import annotations
 
 import argparse
-import csv
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from index_csv import rows_of
 
 from streamrec import Recognizer, RecurrenceSettings, open_source
 from streamrec.core.image import brightness
@@ -64,8 +64,7 @@ def main() -> None:
 
 def rows(folder: Path, column: str) -> list[dict[str, str]]:
     """The clips whose repetitions are known."""
-    with (folder / "index.csv").open(newline="") as file:
-        return [row for row in csv.DictReader(file) if row[column].strip()]
+    return [row for row in rows_of(folder) if row[column].strip()]
 
 
 def recurrent(path: Path, row: dict[str, str], column: str, fps: float) -> Counted:

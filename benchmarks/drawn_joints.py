@@ -1,4 +1,4 @@
-"""What a model on keypoints says of drawn people: no picture is painted, and nothing passes the backbone."""
+"""Predictions of a model on keypoints for drawn people: no picture is painted, and nothing passes the backbone."""
 
 from __future__ import annotations
 

@@ -16,16 +16,18 @@ from __future__ import annotations
 import argparse
 import csv
 import hashlib
+import itertools
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
+from index_csv import rows_of
 
 from streamrec import Recognizer, Teacher
 from streamrec.core import threads
@@ -67,14 +69,7 @@ class Clip:
         return Example(label, start, end, self.times, self.features, id=next(NUMBERS))
 
 
-def count() -> Iterator[int]:
-    number = 0
-    while True:
-        number += 1
-        yield number
-
-
-NUMBERS = count()
+NUMBERS = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +104,7 @@ class Bench:
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def rows(self, name: str) -> list[dict[str, str]]:
-        with (self.data / name / "index.csv").open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
+        return rows_of(self.data / name)
 
     def clip(self, name: str, row: dict[str, str]) -> Clip:
         path = self.data / name / row["clip"]

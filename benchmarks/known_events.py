@@ -10,13 +10,15 @@ directions of all of them.
 from __future__ import annotations
 
 import argparse
-import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from index_csv import halves, rows_of
+
 from streamrec import Recognizer
+from streamrec.evaluation.carry import actions_of_model
 from streamrec.pipeline.loop import results
 from streamrec.sources.files import FileSource
 from streamrec.sources.synthetic import LABELS, clips
@@ -64,14 +66,10 @@ def main() -> None:
 
 def moments_of(options: argparse.Namespace, recognizer: Recognizer) -> Iterator[tuple[str, Moment]]:
     """The events of the clips, as the model saw them."""
-    with (options.clips / "index.csv").open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    actions = actions_of(recognizer)
-    groups = sorted({group_of(row) for row in rows})
-    taken = groups if options.all else groups[::2]
-    events = [
-        (row["clip"], *event) for row in rows if group_of(row) in taken for event in events_of(row, actions)
-    ]
+    rows = rows_of(options.clips)
+    actions = actions_of_model(recognizer.config)
+    taken = rows if options.all else halves(rows)[0]
+    events = [(row["clip"], *event) for row in taken for event in events_of(row, actions)]
     events = events[:: max(1, len(events) // options.most)][: options.most]
     for clip, label, begins, ends in events:
         moment = seen(recognizer, FileSource(options.clips / clip), begins, ends)
@@ -83,7 +81,7 @@ def drawn_moments(options: argparse.Namespace, recognizer: Recognizer) -> Iterat
     """Scenes of drawn worlds, each as long as it takes."""
     transform = recognizer.config.transform
     for kind in options.drawn:
-        actions = tuple(label for label in LABELS[kind] if label in actions_of(recognizer))
+        actions = tuple(label for label in LABELS[kind] if label in actions_of_model(recognizer.config))
         made = clips(
             kind,
             options.scenes,
@@ -103,7 +101,7 @@ def joint_moments(options: argparse.Namespace, recognizer: Recognizer) -> Iterat
     """Actions of drawn keypoints, as many of each label."""
     from drawn_joints import drawn_scenes
 
-    missing = dict.fromkeys(actions_of(recognizer), options.each)
+    missing = dict.fromkeys(actions_of_model(recognizer.config), options.each)
     for scene in drawn_scenes(options.model, options.joints, KNOWN_SEED, 40 * options.each):
         buffer = MomentBuffer()
         for time, scores, features in zip(scene.times, scene.scores, scene.features, strict=True):
@@ -116,11 +114,6 @@ def joint_moments(options: argparse.Namespace, recognizer: Recognizer) -> Iterat
                     yield label, moment
         if not any(missing.values()):
             return
-
-
-def actions_of(recognizer: Recognizer) -> list[str]:
-    """Its labels that are actions."""
-    return [label for label in recognizer.labels if label not in recognizer.config.events.background]
 
 
 def seen(recognizer: Recognizer, source: Source, begins: float, ends: float) -> Moment | None:
@@ -137,12 +130,7 @@ def seen(recognizer: Recognizer, source: Source, begins: float, ends: float) -> 
     return moment if moment is not None and len(moment.features) else None
 
 
-def group_of(row: dict[str, str]) -> str:
-    """Who or what is seen in a clip; without a group each clip is its own."""
-    return row.get("group") or row["clip"]
-
-
-def events_of(row: dict[str, str], actions: list[str]) -> Iterator[tuple[str, float, float]]:
+def events_of(row: dict[str, str], actions: Sequence[str]) -> Iterator[tuple[str, float, float]]:
     """Label, start and end in seconds of each true action of a clip."""
     if row.get("label") in actions:
         yield row["label"], 0.0, 1e6

@@ -3,13 +3,12 @@
 `drawn`: two drawn people in one room, one waves and one squats. `beside`: two real clips beside each other in one
 picture, of DATA/gestures (an index.csv of clip, label and group) or, with `--fall`, of DATA/falls and DATA/gestures.
 `clips`: the events of a set with and without per person, against the labels or segments (`Label:start-end; ...`) of its
-index.csv. `cost`: CPU time of a step on one thread with nobody asked for, with people, and with each of them judged.
+index.csv. `cost`: CPU time of a step on one thread: alone, with people followed, and with each of them judged.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import re
 import time
 from collections import Counter
@@ -19,6 +18,7 @@ from types import SimpleNamespace
 
 import cv2
 import numpy as np
+from index_csv import rows_of
 
 from streamrec import Recognizer, open_source
 from streamrec.pipeline.result_builder import ResultBuilder
@@ -99,17 +99,17 @@ def drawn(options: argparse.Namespace) -> None:
 
 def score(events, labels: tuple[str, str], right: Counter[str], wrong: Counter[str]) -> None:
     """Count whether the left and the right one were recognized, and events of anything else or of the other side."""
-    told = set()
+    sides_found = set()
     for _, event in events:
         sides = range(2) if event.box is None else [int(event.box[1] + event.box[3] > 1.0)]
         own = [side for side in sides if event.label == labels[side]]
         if own:
-            told.add(own[0])
+            sides_found.add(own[0])
         else:
             wrong[event.label] += 1
-    right["left"] += 0 in told
-    right["right"] += 1 in told
-    right["both"] += len(told) == 2
+    right["left"] += 0 in sides_found
+    right["right"] += 1 in sides_found
+    right["both"] += len(sides_found) == 2
 
 
 def report(name: str, count: int, right: Counter[str], wrong: Counter[str]) -> None:
@@ -124,12 +124,6 @@ def report(name: str, count: int, right: Counter[str], wrong: Counter[str]) -> N
 def frames_of(path: Path, fps: float = 10.0) -> list[Frame]:
     """A clip at the rate of the models."""
     return list(pace(iter(open_source(path)), fps=fps))
-
-
-def rows_of(folder: Path) -> list[dict[str, str]]:
-    """The index of a set."""
-    with (folder / "index.csv").open(encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def hstacked(left: list[Frame], right: list[Frame]) -> Iterator[Frame]:
@@ -176,7 +170,7 @@ def clips(options: argparse.Namespace) -> None:
     """Events of each clip alone: by segments that are named as a label of the model begins, or by the clip's label."""
     for per_person in (False, True):
         recognizer = Recognizer.load(options.model, per_person=per_person, threads=1)
-        told, false, total, seconds = Counter(), Counter(), Counter(), Counter()
+        found, false, total, seconds = Counter(), Counter(), Counter(), Counter()
         for row in rows_of(options.data):
             frames = frames_of(options.data / row["clip"])
             camera = row.get("camera", "")
@@ -191,12 +185,12 @@ def clips(options: argparse.Namespace) -> None:
                     for number, (_, event) in enumerate(events)
                     if event.label == label and begins - 0.5 <= event.timestamp <= ends + SECONDS
                 ]
-                told[camera] += bool(hits)
+                found[camera] += bool(hits)
                 used.update(hits[:1])
             false[camera] += len(events) - len(used)
         for camera, count in total.items():
             print(
-                f"{'per person' if per_person else 'whole picture':14} {camera or 'all'}: {told[camera]} of {count}, "
+                f"{'per person' if per_person else 'whole picture':14} {camera or 'all'}: {found[camera]} of {count}, "
                 f"false {false[camera]} in {seconds[camera]} s",
                 flush=True,
             )

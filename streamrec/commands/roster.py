@@ -246,10 +246,8 @@ def _unknown_names(
     }
     for webhook in after.webhooks:
         for key, names in known.items():
-            for name in getattr(webhook, key):
-                if name not in names:
-                    hint = no_such_key(name, tuple(dict.fromkeys(names)), what=key.removesuffix("s"))
-                    yield f"{file.path.name}: [webhook]: {key}: {shortened(name)[1:-1]}: {hint}"
+            for hint in _hints(getattr(webhook, key), names, key.removesuffix("s")):
+                yield f"{file.path.name}: [webhook]: {key}: {hint}"
     for rule in file.rules:
         where = f"{file.path.name}: rule {rule.name!r}: "
         if rule.name in labels:
@@ -259,10 +257,15 @@ def _unknown_names(
                 ("label", () if pattern is None else pattern.labels, labels),
                 ("model", () if pattern is None else pattern.models, known["models"]),
             ):
-                for name in wanted:
-                    if name not in names:
-                        hint = no_such_key(name, tuple(dict.fromkeys(names)), what=what)
-                        yield f"{where}{key}: {what}: {shortened(name)[1:-1]}: {hint}"
+                for hint in _hints(wanted, names, what):
+                    yield f"{where}{key}: {what}: {hint}"
+
+
+def _hints(wanted: Iterable[str], names: Sequence[str], what: str) -> Iterator[str]:
+    """A hint for each name that does not exist."""
+    for name in wanted:
+        if name not in names:
+            yield f"{shortened(name)[1:-1]}: {no_such_key(name, tuple(dict.fromkeys(names)), what=what)}"
 
 
 def _vain_places(file: WatchFile, cameras: Iterable[Prepared]) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -52,7 +53,6 @@ class Occupancy:
         self._zones = tuple(zone for zone in zones if zone.report)
         self._source = source
         self._moves = any("motion" in zone.report for zone in self._zones)
-        self._blocks: dict[tuple[int, ...], list[np.ndarray]] = {}  # by their number: those of each zone
 
     def step(
         self, frame: Frame, feet: Sequence[tuple[Corner, float]], state: OccupancyState
@@ -112,19 +112,16 @@ class Occupancy:
         old = [n for n, (at, _) in enumerate(past) if now - at >= _AGO - INSTANT]
         kept = past[old[-1] if old else 0 :]
         changed = np.abs(blocks - kept[0][1]) > LEVELS if kept else np.zeros(blocks.shape, bool)
-        return [float((changed & zone).any()) for zone in self._of(blocks.shape)], (*kept, (now, blocks))
-
-    def _of(self, shape: tuple[int, ...]) -> list[np.ndarray]:
-        """(rows, columns) bool for each zone: the blocks that are in it, one at least."""
-        if shape not in self._blocks:
-            self._blocks[shape] = [blocks_of(zone, *shape) for zone in self._zones]
-        return self._blocks[shape]
+        found = [float((changed & blocks_of(zone, *blocks.shape)).any()) for zone in self._zones]
+        return found, (*kept, (now, blocks))
 
 
+@lru_cache(maxsize=4096)  # about 1 kB each
 def blocks_of(zone: Zone, rows: int, columns: int) -> np.ndarray:
     """(rows, columns) bool: which blocks of an image are in a zone, one at least."""
     own = watched_pixels([replace(zone, mask=True)], rows, columns)
     if not own.any() and own.size:
         x, y = np.mean(zone.corners, axis=0)
         own[min(rows - 1, max(0, int(y * rows))), min(columns - 1, max(0, int(x * columns)))] = True
+    own.setflags(write=False)  # all who ask share it
     return own

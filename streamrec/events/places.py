@@ -69,7 +69,6 @@ class Places:
         self._zones = tuple(zone for zone in settings.zones if not zone.exclude)
         self._lines, self._source = settings.lines, source
         self._occupancy = Occupancy(self._zones, source)
-        self._cells: dict[tuple[int, ...], list[np.ndarray]] = {}  # by the image's blocks: those of each zone
         self.reset()
 
     def reset(self) -> None:
@@ -135,13 +134,11 @@ class Places:
         self._before = frame.timestamp, now
 
     def _zone_of_motion(self) -> str:
-        shape = self._motion.shape
         usual = float(self._motion.mean()) if self._motion.size else 0.0
         if not usual:
             return ""
-        if shape not in self._cells:
-            self._cells[shape] = [blocks_of(zone, *shape) for zone in self._zones]
-        means = [float(self._motion[cells].mean()) for cells in self._cells[shape]]
+        shape = self._motion.shape
+        means = [float(self._motion[blocks_of(zone, *shape)].mean()) for zone in self._zones]
         best = max(range(len(means)), key=lambda n: means[n], default=-1)
         return self._zones[best].name if best >= 0 and means[best] >= 0.999 * usual else ""
 

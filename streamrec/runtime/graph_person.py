@@ -105,9 +105,9 @@ class PersonGraph:
         for node in reversed(self._whole.nodes):
             wanted = [name for name in node.outputs if name in needed & own and name != self._found]
             split = [Node(memoryview(b""), "", (self._parts[n],), (n,)) for n in wanted if n in self._parts]
-            nodes += split or ([node] if wanted else [])
-            for one in split or ([node] if wanted else []):
-                needed.update(one.inputs)
+            chosen = split or ([node] if wanted else [])
+            nodes += chosen
+            needed.update(name for one in chosen for name in one.inputs)
         made = {name for node in nodes for name in node.outputs}
         known = made | set(names_of(self._whole.weights)) | {*self.memory, _ELAPSED, self._found}
         read = {name for node in nodes if not counts_streams(node.data) for name in node.inputs}

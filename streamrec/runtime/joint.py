@@ -233,23 +233,30 @@ class JointRecognizer(Recognizer):
             2 * sum(bool(config.counted) for config in configs),
             (known,) if known else None,
             self._finder is not None,
-            tuple(shape for part in self._judging for shape in persons_shapes(_heads(part))),
+            tuple(shape for _, heads, _ in self._judging for shape in persons_shapes(heads)),
         )
 
     @cached_property
-    def _judging(self) -> list[_Part]:
-        return [part for part in self._parts if part.engine.persons is not None]
+    def _judging(self) -> list[tuple[int, PersonHeads, slice]]:
+        """The passes that judge each person: number, heads, and which arrays of ``State.persons`` are theirs."""
+        found = []
+        first = 0
+        for number, part in enumerate(self._parts):
+            if (heads := part.engine.persons) is not None:
+                end = first + len(persons_shapes(heads))
+                found.append((number, heads, slice(first, end)))
+                first = end
+        return found
 
     @cached_property
     def _judged(self) -> tuple[Judged | None, ...]:
         configs = list(self._configs.values())
         found: list[Judged | None] = [None] * len(configs)
-        first = 0
-        for part in self._judging:
+        for number, heads, own in self._judging:
+            part = self._parts[number]
             models = [(configs[n].labels, bool(configs[n].counted)) for n in part.models]
-            for number, own in zip(part.models, judged_by(_heads(part), models, first), strict=True):
-                found[number] = own
-            first += len(persons_shapes(_heads(part)))
+            for model, judged in zip(part.models, judged_by(heads, models, own.start), strict=True):
+                found[model] = judged
         return tuple(found)
 
     def head_inputs(self, state: State) -> dict[str, np.ndarray]:
@@ -266,16 +273,11 @@ class JointRecognizer(Recognizer):
     def person_inputs(self, state: State) -> dict[int, dict[str, np.ndarray]]:
         """As of a single model, of those that judge each person."""
         found: dict[int, dict[str, np.ndarray]] = {}
-        first = 0
         configs = list(self._configs.items())
-        for part, head, _ in self._memories(state):
-            heads = part.engine.persons
-            if heads is None:
-                continue
-            count = len(persons_shapes(heads))
-            own = state.persons[first : first + count]
-            first += count
-            for number, memory in memory_of_persons(heads, state.tracks, own, head):
+        memories = list(self._memories(state))
+        for n, heads, own in self._judging:
+            part, head, _ = memories[n]
+            for number, memory in memory_of_persons(heads, state.tracks, state.persons[own], head):
                 for place, (model, arrays) in enumerate(zip(part.models, part.heads, strict=True)):
                     name, config = configs[model]
                     inputs = head_inputs(config, tuple(memory[n] for n in arrays) if arrays else memory)
@@ -347,11 +349,8 @@ class JointRecognizer(Recognizer):
         transform = self._people_transform
         rows = rows_of(tracks, transform.width / transform.height)
         found: Arrays = ()
-        for part, cache in zip(self._parts, caches, strict=True):
-            if part.engine.persons is not None:
-                own = len(persons_shapes(part.engine.persons))
-                before = state.persons[len(found) : len(found) + own]
-                found += judge(part.engine.persons, rows, before, elapsed, cache)
+        for number, heads, own in self._judging:
+            found += judge(heads, rows, state.persons[own], elapsed, caches[number])
         return found
 
     def _found(self, state: State) -> np.ndarray:
@@ -389,11 +388,6 @@ def _load_again(origin: _Origin, configs: tuple[ModelConfig, ...]) -> Recognizer
     if tuple(found.configs.values()) != configs:
         raise ModelError(f"the files of {found.name} hold other models than when they were pickled")
     return found
-
-
-def _heads(part: _Part) -> PersonHeads:
-    assert part.engine.persons is not None
-    return part.engine.persons
 
 
 def _grouped(members: Sequence[Member]) -> list[tuple[int, ...]]:

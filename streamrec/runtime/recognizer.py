@@ -370,7 +370,8 @@ class Recognizer:
         missed: list[Person] = []
         clock = float(state.clock[0])
         judging = any(self._judged)
-        for slot, found, person in people_in(state.tracks, self._people_transform, *frame.image.shape[:2]):
+        transform, size = self._people_transform, frame.image.shape[:2]
+        for slot, found, person in people_in(state.tracks, transform, *size):
             if judging:
                 predictions = tuple(
                     None if own is None else own.prediction(state.persons, slot, clock)
@@ -381,7 +382,6 @@ class Recognizer:
                 seen.append(person)
             elif judging:
                 missed.append(person)
-        transform, size = self._people_transform, frame.image.shape[:2]
         possible = possible_in(state.tracks, self._found(state), transform, *size)
         return replace(prediction, people=tuple(seen), missed=tuple(missed), possible=possible)
 

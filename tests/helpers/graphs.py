@@ -107,8 +107,8 @@ def key_of(model: Any) -> str:
         for name in ("head.classifier.weight", "head.classifier.bias"):
             shapes[name] = shapes[name][1:]
         layers = re.sub(r"(\(classifier\): Linear\(.*out_features=)\d+", r"\1", layers)
-    told = f"{json.dumps(config)} {labels} {counted} {shapes} {layers}"
-    return hashlib.sha256(told.encode()).hexdigest()[:32]
+    described = f"{json.dumps(config)} {labels} {counted} {shapes} {layers}"
+    return hashlib.sha256(described.encode()).hexdigest()[:32]
 
 
 def in_children(folder: Path) -> dict[str, str]:

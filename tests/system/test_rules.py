@@ -63,10 +63,10 @@ def streamrec(*words: str, at) -> subprocess.CompletedProcess[str]:
 def test_watch_applies_rules_and_says_what_is_in_vain(folder):
     done = streamrec("watch", "cameras.toml", "--jsonl", "out.jsonl", at=folder)
     assert done.returncode == 0, done.stderr
-    said = done.stdout + done.stderr
-    assert "rule 'misspelt': when: label: fal: there is no such label; did you mean fall?" in said
-    assert "camera 'room': line: people are not followed on this camera" in said
-    assert "room  moves for long started\n" in said
+    output = done.stdout + done.stderr
+    assert "rule 'misspelt': when: label: fal: there is no such label; did you mean fall?" in output
+    assert "camera 'room': line: people are not followed on this camera" in output
+    assert "room  moves for long started\n" in output
     lines = [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()]
     events = [line for line in lines if line["type"] == "event" and line.get("rule")]
     assert [line["event"] for line in events] == ["started", "ended"]

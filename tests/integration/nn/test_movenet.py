@@ -168,7 +168,7 @@ def test_people_are_found_by_the_step_graph_of_any_number_of_streams(tmp_path):
     config = ModelConfig(labels=("a", "b"), encoder="person-joints", transform=size, hidden_size=16)
     model = ActionModel(config).eval()
     net = model.encoder.trunk
-    with torch.no_grad():  # or random weights would find nobody
+    with torch.no_grad():  # or random weights would find no people
         for head in (net.center, net.keypoint, net.regression):
             head.output.weight *= 8
         net.box_size.output.bias += 6

@@ -187,7 +187,7 @@ def test_what_happens_is_told_and_what_is_so_is_retained(tmp_path, house, listen
 
 
 @needs_broker
-def test_an_action_is_on_as_long_as_anybody_does_it(tmp_path, house, listen):
+def test_an_action_is_on_as_long_as_anyone_does_it(tmp_path, house, listen):
     port = free_port()
     with broker(tmp_path, port):
         one = house(port)
@@ -195,7 +195,7 @@ def test_an_action_is_on_as_long_as_anybody_does_it(tmp_path, house, listen):
         ear = listen(port)
         of_person = {"box": (0.1, 0.2, 0.9, 0.4), "keypoints": np.full((17, 3), 0.5, np.float32)}
         for number in (1, 2):
-            one.happen(replace(ActionStarted("wave", float(number), 0.8, person=number), **of_person))
+            one.happen(ActionStarted("wave", float(number), 0.8, person=number, **of_person))
         one.happen(ActionEnded("wave", 3.0, 1.0, 0.9, person=1))
         ear.wait(lambda: len(ear.events()) == 3)
         assert ear.so["streamrec/door/wave"] == "ON"

@@ -29,9 +29,9 @@ QUIET = Rule(name="nobody moved", when=Pattern(), absent=60.0)
 
 
 def result_of(camera: str, at: float, *events) -> Result:
-    said = Prediction("idle", 0.9, np.array([0.9, 0.1], np.float32), at, ("idle", "fall"))
+    prediction = Prediction("idle", 0.9, np.array([0.9, 0.1], np.float32), at, ("idle", "fall"))
     return Result(
-        Frame(np.zeros((8, 8, 3), np.uint8), 0 if at != at else round(at), at, 0, camera), said, events
+        Frame(np.zeros((8, 8, 3), np.uint8), 0 if at != at else round(at), at, 0, camera), prediction, events
     )
 
 
@@ -40,11 +40,11 @@ class Watching:
 
     def __init__(self, path, *rules: Rule, cameras=("bath",), remember=False) -> None:
         history = None if path is None else HistorySettings(file=str(path))
-        self.told: list[str] = []
+        self.logged: list[str] = []
         self.events: list[CommittedEvent] = []
         self.cameras = tuple(cameras)
         self.now = dict.fromkeys(cameras, 0)
-        self.dispatcher = Dispatcher(DispatchSettings(history=history), self.told.append, remember=remember)
+        self.dispatcher = Dispatcher(DispatchSettings(history=history), self.logged.append, remember=remember)
         self.dispatcher.on_event(self.events.append)
         self.use(*rules)
         for camera in cameras:
@@ -191,18 +191,18 @@ def test_what_would_have_been_reported_is_found_in_the_history(path):
         assert fired(history, LIES, ["bath"], now - 1, now) == []
 
 
-def test_without_a_history_rules_wait_and_that_is_said_or_one_in_memory_serves(tmp_path):
+def test_without_a_history_rules_wait_and_that_is_logged_or_one_in_memory_serves(tmp_path):
     alone = Watching(None, LIES)
-    assert alone.told == ["rules need a history: they count from the next start"]
+    assert alone.logged == ["rules need a history: they count from the next start"]
     alone.run(3).close()
     watching = Watching(None, LIES, remember=True).run(5).starts().run(40)
     watching.dispatcher.settle()
-    assert watching.told == [] and watching.events[-1].entry.rule == "lies too long"
+    assert watching.logged == [] and watching.events[-1].entry.rule == "lies too long"
     assert not watching.dispatcher.wanted
     watching.close()
 
 
-def test_nobody_says_of_a_rules_event_whether_it_is_right(path):
+def test_a_rules_event_is_not_corrected_itself(path):
     Watching(path, LIES).run(5).starts().run(40).ends(41).close()
     with Corrections.open() as corrections, pytest.raises(WrongValue, match="correct the events"):
         corrections.correct(of_rules(path)[0], "wrong")
@@ -261,30 +261,30 @@ def test_what_is_written_while_rules_run_waits_for_nothing(path):
 
 
 def test_receivers_know_which_rules_a_camera_may_report(path):
-    told = {}
+    actions_of = {}
 
     class Ear(Receiver):
         def notify(self, announcement) -> None:
-            """Nothing: it only hears of cameras."""
+            """Nothing: it is only asked about cameras."""
 
         def close(self, patience=1.0) -> None:
             """Nothing."""
 
         def camera(self, name, actions, model="") -> None:
-            told[name] = tuple(actions)
+            actions_of[name] = tuple(actions)
 
         def remove(self, name) -> None:
-            del told[name]
+            del actions_of[name]
 
     watching = Watching(path, cameras=("bath", "hall"))
     watching.dispatcher._receivers.append(Ear())
     for camera in watching.cameras:
         watching.dispatcher.camera(camera, model="fall", live=False, actions=["fall"])
-    assert told == {"bath": ("fall",), "hall": ("fall",)}
+    assert actions_of == {"bath": ("fall",), "hall": ("fall",)}
     watching.use(LIES, Rule(name="quiet", when=Pattern(cameras=("hall",)), absent=5.0))
-    assert told == {"bath": ("fall", "lies too long"), "hall": ("fall", "lies too long", "quiet")}
+    assert actions_of == {"bath": ("fall", "lies too long"), "hall": ("fall", "lies too long", "quiet")}
     watching.use()
-    assert told == {"bath": ("fall",), "hall": ("fall",)}
+    assert actions_of == {"bath": ("fall",), "hall": ("fall",)}
     watching.close()
 
 
@@ -312,8 +312,8 @@ def test_neither_a_frame_without_a_time_nor_a_rule_that_fails_stops_the_recognit
     watching = Watching(path, LIES, daily).run(3)
     for at in (float("nan"), 9.0, float("nan")):
         watching.dispatcher.write(result_of("bath", at))
-    assert watching.told == []
+    assert watching.logged == []
     monkeypatch.setattr(RuleRunner, "step", lambda *_, **__: 1 / 0)
     watching.run(3)
-    assert watching.told == ["rules: bath: ZeroDivisionError: division by zero"]
+    assert watching.logged == ["rules: bath: ZeroDivisionError: division by zero"]
     watching.close()

@@ -17,9 +17,7 @@ from onnx import TensorProto, helper
 from streamrec import (
     ActionModel,
     Frame,
-    ModelConfig,
     Recognizer,
-    Transform,
     World,
     WorldSettings,
     results,
@@ -37,6 +35,7 @@ from streamrec.runtime.checkpoint import (
 from streamrec.runtime.export import export_onnx
 from streamrec.runtime.torch_engine import TorchEngine, record_nothing, record_on_gpu
 from tests.helpers.checks import check_engines_agree, moving
+from tests.helpers.models import SMALL_MOBILENET
 from tests.helpers.paths import ROOT
 from tests.helpers.threads import one_thread_a_module  # noqa: F401
 
@@ -72,15 +71,8 @@ def exported(tiny_model, tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def mobilenet(tmp_path_factory) -> Path:
     torch.manual_seed(3)
-    config = ModelConfig(
-        labels=("idle", "wave"),
-        encoder="mobilenet_v3_small",
-        transform=Transform(height=32, width=32),
-        hidden_size=16,
-        layers=2,
-    )
     path = tmp_path_factory.mktemp("models") / "mobilenet.safetensors"
-    save_model(path, ActionModel(config).eval())
+    save_model(path, ActionModel(SMALL_MOBILENET).eval())
     return path
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -386,17 +385,10 @@ def play(model, frames: list[Frame]) -> None:
     RunJob(source=open_source(frames), recognizer=Recognizer.load(model), model=str(model)).run()
 
 
-def test_explaining_for_nobody_is_refused(tiny_file, monkeypatch, capsys):
-    from streamrec.commands.process import main
-
-    words = ["streamrec", "run", "synthetic", "--model", str(tiny_file), "--no-show", "--explain"]
-    monkeypatch.setattr("sys.argv", words)
-    monkeypatch.setattr("streamrec.commands.process.signal.signal", lambda *_: None)
-    monkeypatch.setattr("streamrec.commands.process._leave", sys.exit)  # threads of other tests are no reason
-    with pytest.raises(SystemExit) as left:
-        main()
-    assert left.value.code == 2
-    assert "there is neither; add --save why.mp4" in capsys.readouterr().err
+def test_explaining_for_nobody_is_refused(tiny_file, main_here):
+    ended = main_here("run", "synthetic", "--model", tiny_file, "--no-show", "--explain")
+    assert ended.returncode == 2
+    assert "there is neither; add --save why.mp4" in ended.stderr
 
 
 def test_the_code_of_the_page_runs_as_it_is(monkeypatch):

@@ -2,46 +2,28 @@
 
 from __future__ import annotations
 
-import itertools
 import pickle
 
 import numpy as np
 import pytest
 
-from streamrec import Frame, Recognizer, State, StreamRecognizer, open_models, open_source, results
+from streamrec import Frame, Recognizer, State, StreamRecognizer, open_models, results
 from streamrec.errors import ModelError, StateError
 from streamrec.runtime.checkpoint import load_model, read_checkpoint
 from streamrec.runtime.onnx_engine import merged_step, step_of
 from streamrec.runtime.people import GRAPH, SIZE, people_step
+from tests.helpers.people import frames_of, run, side_by_side
 from tests.helpers.threads import one_thread_a_module  # noqa: F401
 
 
 @pytest.fixture(scope="module")
 def images() -> list[np.ndarray]:
-    """Wide pictures of two drawn people side by side."""
-
-    def walk(seed: int):
-        return (frame.image for frame in itertools.islice(open_source(f"synthetic:{seed}"), 0, 36, 3))
-
-    return [np.hstack(pair) for pair in zip(walk(0), walk(4), strict=True)]
+    return side_by_side()
 
 
 @pytest.fixture(scope="module")
 def fight() -> Recognizer:
     return Recognizer.load("fight", people=True)
-
-
-def frames_of(images: list[np.ndarray]) -> list[Frame]:
-    return [Frame(image, n, n / 10) for n, image in enumerate(images)]
-
-
-def run(recognizer: Recognizer, frames: list[Frame], state: State | None = None):
-    state = recognizer.initial_state() if state is None else state
-    said = []
-    for frame in frames:
-        prediction, state = recognizer.step(frame, state)
-        said.append(prediction)
-    return said, state
 
 
 def test_two_people_are_found_where_they_are_and_keep_their_numbers(fight, images):

@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import itertools
 import pickle
 
 import numpy as np
 import pytest
 
-from streamrec import ActionEnded, ActionStarted, Frame, Recognizer, State, open_models, open_source
+from streamrec import ActionEnded, ActionStarted, Frame, Recognizer, State, open_models
 from streamrec.errors import ModelError, StateError
 from streamrec.events.detector import EventSettings
 from streamrec.pipeline.result_builder import ResultBuilder
 from streamrec.runtime.checkpoint import find_model, read_checkpoint
 from streamrec.runtime.persons import NO_PERSON
 from streamrec.teach.corrections.learned import softmax
+from tests.helpers.people import frames_of, run, side_by_side
 from tests.helpers.threads import one_thread_a_module  # noqa: F401
-
-
-def walk(seed: int) -> list[np.ndarray]:
-    return [frame.image for frame in itertools.islice(open_source(f"synthetic:{seed}"), 0, 36, 3)]
-
-
-def side_by_side(one: int, other: int) -> list[Frame]:
-    """Wide pictures of two drawn people."""
-    pairs = zip(walk(one), walk(other), strict=True)
-    return [Frame(np.hstack(pair), n, n / 10) for n, pair in enumerate(pairs)]
 
 
 @pytest.fixture(scope="module")
 def frames() -> list[Frame]:
-    return side_by_side(0, 4)
+    return frames_of(side_by_side())
 
 
 @pytest.fixture(scope="module")
@@ -38,19 +28,10 @@ def webcam() -> Recognizer:
     return Recognizer.load("webcam", per_person=True)
 
 
-def run(recognizer: Recognizer, frames: list[Frame], state: State | None = None):
-    state = recognizer.initial_state() if state is None else state
-    said = []
-    for frame in frames:
-        prediction, state = recognizer.step(frame, state)
-        said.append(prediction)
-    return said, state
-
-
 def test_everybody_has_a_prediction_of_their_own(webcam, frames):
     assert webcam.per_person == ("webcam",) and webcam.finds_people
-    said, _ = run(webcam, frames)
-    people = said[-1].people
+    predictions, _ = run(webcam, frames)
+    people = predictions[-1].people
     assert [one.id for one in people] == [1, 2]
     for one in people:
         (prediction,) = one.predictions
@@ -79,19 +60,19 @@ def test_the_heads_of_a_person_say_what_the_step_says_of_all_who_were_found(fram
 
 @pytest.mark.parametrize("name", ["webcam", "fall", "workout"])
 def test_torch_says_the_same_of_each(frames, name):
-    said, _ = run(Recognizer.load(name, engine="torch", per_person=True), frames[:6])
+    predictions, _ = run(Recognizer.load(name, engine="torch", per_person=True), frames[:6])
     expected, _ = run(Recognizer.load(name, per_person=True), frames[:6])
-    assert said[-1].people
-    for one, other in zip(said[-1].people, expected[-1].people, strict=True):
+    assert predictions[-1].people
+    for one, other in zip(predictions[-1].people, expected[-1].people, strict=True):
         own, theirs = one.predictions[0], other.predictions[0]
         np.testing.assert_allclose(own.probabilities, theirs.probabilities, atol=2e-3)
         assert (own.phase is None) == (theirs.phase is None)
 
 
 def test_the_score_of_the_picture_stays_as_it_is_without(webcam, frames):
-    said, _ = run(webcam, frames)
+    predictions, _ = run(webcam, frames)
     alone, state = run(Recognizer.load("webcam", people=True), frames)
-    for one, other in zip(said, alone, strict=True):
+    for one, other in zip(predictions, alone, strict=True):
         np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-5)
     assert state.persons == () and all(one.predictions == () for one in alone[-1].people)
 
@@ -128,10 +109,10 @@ def test_streams_in_one_pass_and_a_gap_are_as_alone(webcam, frames):
 def test_of_several_models_those_on_keypoints_judge_each_person(frames):
     both = open_models(["fight", "fall", "webcam"], per_person=True)
     assert both.per_person == ("fall", "webcam") and both.passes == 1
-    said, state = run(both, frames[:6])
+    predictions, state = run(both, frames[:6])
     for name, place in (("fall", 1), ("webcam", 2)):
         alone, _ = run(Recognizer.load(name, per_person=True), frames[:6])
-        for one, other in zip(said[-1].people, alone[-1].people, strict=True):
+        for one, other in zip(predictions[-1].people, alone[-1].people, strict=True):
             assert one.predictions[0] is None
             np.testing.assert_allclose(
                 one.predictions[place].probabilities, other.predictions[0].probabilities, atol=1e-4
@@ -152,9 +133,9 @@ def test_a_model_of_whole_pictures_says_which_models_can():
 def test_what_the_last_layer_reads_of_each_person_is_at_hand(frames):
     """A change of the last layer is one of the scores of each person too."""
     both = open_models(["fight", "fall", "webcam"], per_person=True)
-    said, state = run(both, frames[:6])
+    predictions, state = run(both, frames[:6])
     inputs = both.person_inputs(state)
-    assert list(inputs) == [one.id for one in said[-1].people] == [1, 2]
+    assert list(inputs) == [one.id for one in predictions[-1].people] == [1, 2]
     assert all(list(own) == ["fall", "webcam"] for own in inputs.values())
     alone = Recognizer.load("webcam", per_person=True)
     _, own = run(alone, frames[:6])
@@ -164,7 +145,7 @@ def test_what_the_last_layer_reads_of_each_person_is_at_hand(frames):
     weights = read_checkpoint(find_model("webcam")).weights
     logits = alone.person_inputs(own)[1]["webcam"] @ weights["head.classifier.weight"].T
     scores = softmax(logits + weights["head.classifier.bias"])[0]
-    prediction = said[-1].people[0].predictions[2]
+    prediction = predictions[-1].people[0].predictions[2]
     np.testing.assert_allclose(scores, prediction.probabilities, atol=1e-4)
     torch = Recognizer.load("fall", engine="torch", per_person=True)
     _, other = run(torch, frames[:6])
@@ -173,16 +154,16 @@ def test_what_the_last_layer_reads_of_each_person_is_at_hand(frames):
 
 
 def test_who_may_be_there_is_known_before_they_have_a_number(webcam, frames):
-    said, _ = run(webcam, frames)
-    assert said[0].people == () and len(said[0].possible) >= 2
-    for one in said[-1].people:
+    predictions, _ = run(webcam, frames)
+    assert predictions[0].people == () and len(predictions[0].possible) >= 2
+    for one in predictions[-1].people:
         ymin, xmin, ymax, xmax = one.box
         assert any(
             box[0] <= ymin + 1e-3
             and box[1] <= xmin + 1e-3
             and box[2] >= ymax - 1e-3
             and box[3] >= xmax - 1e-3
-            for box in said[-1].possible
+            for box in predictions[-1].possible
         )
 
 
@@ -198,8 +179,8 @@ def test_a_recording_is_replayed_with_each_person_bit_for_bit(frames, tmp_path):
 
 
 def test_results_have_events_of_persons(webcam):
-    """Low thresholds, so that what is said at all is an event: each is of somebody who is there."""
-    recognizer, frames = webcam, side_by_side(0, 1)  # both do what no event of the picture reports
+    """Low thresholds, so that whatever scores at all is an event: each is of a person who is there."""
+    recognizer, frames = webcam, frames_of(side_by_side(0, 1))  # both do what no event of the picture reports
     quick = EventSettings(enter=0.3, leave=0.2, smoothing=0.0, shortest=0.0)
     builder = ResultBuilder.of(recognizer, "room", events=quick)
     state, found = recognizer.initial_state(), []

@@ -103,17 +103,11 @@ def test_threads_that_look_ahead_are_begun_anew_in_a_forked_child(tiny_file, mon
     monkeypatch.setattr(onnx_engine, "LARGE", 0)
     import torch
 
-    from streamrec import ActionModel, ModelConfig, Transform
+    from streamrec import ActionModel
+    from tests.helpers.models import SMALL_MOBILENET
 
     torch.manual_seed(0)
-    config = ModelConfig(
-        labels=("a", "b"),
-        encoder="mobilenet_v3_small",
-        transform=Transform(height=32, width=32),
-        hidden_size=16,
-        layers=2,
-    )
-    recognizer = Recognizer(ActionModel(config).eval())
+    recognizer = Recognizer(ActionModel(SMALL_MOBILENET).eval())
     ahead = [recognizer.prefetch(frame) for frame in frames()]  # begun, and not asked for yet
     wanted = look(recognizer)
     assert recognizer._engine.prefetches

@@ -10,27 +10,21 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from streamrec import ActionModel, Frame, ModelConfig, Recognizer, Transform, World, WorldSettings
+from streamrec import ActionModel, Frame, Recognizer, World, WorldSettings
 from streamrec.commands.app import app
 from streamrec.errors import ModelError
 from streamrec.outputs.video_file import VideoFile
 from streamrec.runtime.checkpoint import save_model
 from streamrec.runtime.quantize import quantize
 from streamrec.types import Prediction, Result
+from tests.helpers.models import SMALL_MOBILENET
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> Path:
     torch.manual_seed(0)
-    config = ModelConfig(
-        labels=("a", "b"),
-        encoder="mobilenet_v3_small",
-        transform=Transform(height=32, width=32),
-        hidden_size=16,
-        layers=2,
-    )
     path = tmp_path_factory.mktemp("models") / "small.safetensors"
-    save_model(path, ActionModel(config).eval())
+    save_model(path, ActionModel(SMALL_MOBILENET).eval())
     return path
 
 

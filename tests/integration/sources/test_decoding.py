@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import struct
-import sys
 import threading
 from contextlib import suppress
 from fractions import Fraction
@@ -17,7 +16,6 @@ import pytest
 
 from streamrec import Recognizer, World, WorldSettings, results
 from streamrec.commands.exit_codes import CUT_OFF
-from streamrec.commands.process import main
 from streamrec.data.clips import Clip
 from streamrec.data.decode_cache import ClipCache, decode_clips
 from streamrec.errors import SourceError
@@ -141,9 +139,7 @@ def test_interlaced_video_is_the_same_for_every_reader(interlaced, synthetic, tm
     ]
 
 
-def test_run_predicts_the_same_for_interlaced_video_whatever_it_writes(
-    interlaced, tmp_path, monkeypatch, film, capsys
-):
+def test_run_predicts_the_same_for_interlaced_video_whatever_it_writes(interlaced, tmp_path, main_here, film):
     outputs = []
     progressive = write(tmp_path / "progressive.mp4", film[::2], options={"crf": "12"})
     for number, (path, options) in enumerate(
@@ -158,14 +154,8 @@ def test_run_predicts_the_same_for_interlaced_video_whatever_it_writes(
         ]
     ):
         lines = tmp_path / f"{number}.jsonl"
-        command = ["run", path, "--model", "synthetic", "--no-show", "--jsonl", lines, *options]
-        monkeypatch.setattr("sys.argv", ["streamrec", *map(str, command)])
-        monkeypatch.setattr(
-            "streamrec.commands.process._leave", sys.exit
-        )  # threads of other tests are no reason
-        with pytest.raises(SystemExit) as ended:
-            main()
-        assert ended.value.code == 0
+        ended = main_here("run", path, "--model", "synthetic", "--no-show", "--jsonl", lines, *options)
+        assert ended.returncode == 0
         read = [json.loads(line) for line in lines.read_text().splitlines()]
         outputs.append([line["label"] for line in read if line["type"] == "prediction"])
     assert len(outputs[0]) > 20
@@ -259,9 +249,7 @@ def test_a_cover_is_not_the_film(film, tmp_path):
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi"])
 @pytest.mark.parametrize("part", [0.5, 0.97])
-def test_a_file_that_is_cut_off_reports_it_everywhere(
-    film, tmp_path, synthetic, monkeypatch, name, part, capsys
-):
+def test_a_file_that_is_cut_off_reports_it_everywhere(film, tmp_path, synthetic, main_here, name, part):
     how = {"options": {"bf": "0", "crf": "10"}, "fps": 20}
     more = {"container_options": {"movflags": "+faststart"}} if name == "a.mp4" else {}
     path = write(tmp_path / name, film[::2], **how, **more)
@@ -283,12 +271,9 @@ def test_a_file_that_is_cut_off_reports_it_everywhere(
     warnings: list[str] = []
     read_some(path, 100, log=warnings.append)
     assert "cut off" in warnings[0]
-    monkeypatch.setattr("sys.argv", ["streamrec", "run", str(path), "-m", "synthetic", "--no-show"])
-    monkeypatch.setattr("streamrec.commands.process._leave", sys.exit)  # threads of other tests are no reason
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == CUT_OFF
-    assert "cut off" in capsys.readouterr().err
+    ended = main_here("run", path, "-m", "synthetic", "--no-show")
+    assert ended.returncode == CUT_OFF
+    assert "cut off" in ended.stderr
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi", "a.ts", "a.mpg", "a.webm", "a.mov", "a.wmv"])

@@ -31,10 +31,9 @@ SETTINGS = TrainSettings(steps=3, streams=2, window=8, augmentation=None, balanc
 
 
 @pytest.fixture(autouse=True)
-def by_torch(request, monkeypatch):
-    """No export, which takes longer than so few frames."""
-    if "exported" not in request.node.name:
-        monkeypatch.setattr(room, "graph_of_backbone", lambda model, weights: None)
+def by_torch(monkeypatch):
+    """No export while a model is fitted, which takes longer than so few frames."""
+    monkeypatch.setattr(room, "graph_of_backbone", lambda model, weights: None)
 
 
 @pytest.fixture(scope="module")

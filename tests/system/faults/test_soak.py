@@ -13,7 +13,7 @@ from tests.system.faults.faults import Close
 from tests.system.faults.soak import LEAVE_SECONDS, SHORT, Look, Soak, Watched, run_soak
 
 SECONDS = 30.0  # some five faults of each camera
-MODEL = "synthetic"  # a small one: what it says is of no account here
+MODEL = "synthetic"  # a small one: what it predicts does not matter here
 MEMORY_MB = 60.0  # an allocator that warms up; a picture kept for each frame would be hundreds
 
 

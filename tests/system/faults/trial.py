@@ -250,7 +250,7 @@ def running_reader(trial: Trial, address: str, work: float = 0.0) -> Iterator[Re
         if not reader.wait_for(lambda: reader.ready is not None, START_SECONDS):
             reader.end()
             raise RuntimeError(f"the reader {trial.reader} did not start: {trial.output}")
-        trial.started = time.monotonic()  # before it opens: what it tells at once counts
+        trial.started = time.monotonic()  # before it opens: what it reports at once counts
         reader.say(address)
         yield reader
     finally:
@@ -267,7 +267,7 @@ def run_trial(
 ) -> Trial:
     """Let a fault happen to a reader of a camera. ``seconds``: how long; ``deadline``: seconds to come back.
 
-    ``noticed``: seconds that a silent fault may last longer, until the reader has told of it.
+    ``noticed``: seconds that a silent fault may last longer, until the reader has reported it.
     """
     trial = Trial(
         kind.name, reader, silent=kind.silent, first=kind.first, grace=kind.grace, deadline=deadline

@@ -42,7 +42,7 @@ def picture() -> np.ndarray:
     return [next(frames).image for _ in range(20)][-1]
 
 
-def somebody(x: float) -> Person:
+def person_at(x: float) -> Person:
     """A person who stands there, as a backbone would find them."""
     places = [
         (0.30, 0), (0.28, 0.015), (0.28, -0.015), (0.29, 0.03), (0.29, -0.03), (0.38, 0.06), (0.38, -0.06),
@@ -59,8 +59,8 @@ def show(page, name: str, image: np.ndarray, people=None) -> None:
     scores = np.full(len(LABELS), 0.05, np.float32)
     scores[0] = 0.9
     frame = Frame(image, actor.index, actor.index / 10, 0, name, time.monotonic())
-    said = Prediction.of(scores, actor.index / 10, LABELS)
-    page.live.write(Result(frame, said, people=people))
+    prediction = Prediction.of(scores, actor.index / 10, LABELS)
+    page.live.write(Result(frame, prediction, people=people))
     actor.index += 1
 
 
@@ -177,7 +177,7 @@ class TestPlaces:
         line = Line("way out", ((0.72, 0.75), (0.95, 0.95)))
         page.actors["door"].places = PlaceSettings(zones=(floor, window), lines=(line,))
         image = picture()
-        show(page, "door", image, (somebody(0.3),))
+        show(page, "door", image, (person_at(0.3),))
         (now,) = page.live.cameras()
         assert now["zones"][0] == {
             "name": "floor",
@@ -190,7 +190,7 @@ class TestPlaces:
         assert tab.locator(".places polygon").count() == 2
         assert tab.locator(".places text").all_text_contents() == ["floor", "window", "way out"]
         for _ in range(5):
-            show(page, "door", image, (somebody(0.3),))
+            show(page, "door", image, (person_at(0.3),))
             time.sleep(0.1)
         shot(tab, "zones-live")
         page.actors["door"].places = None
@@ -317,13 +317,13 @@ class TestApi:
             tried = client.post("/api/v1/settings/rule/try", json={"change": rule, "hours": 24}).json()
             assert tried["count"] == 3
             revision = client.get("/api/v1/settings").json()["revision"]
-            said = client.put("/api/v1/settings/rule", json={"revision": revision, "change": rule}).json()
-            assert said["rules"][0]["text"] == "fall lasts longer than 30 s"
-            body = {"revision": said["revision"], "rule": "lies"}
-            said = client.request("DELETE", "/api/v1/settings/rule", json=body).json()
-            assert said["rules"] == [] and path.read_text() == FILE
+            answer = client.put("/api/v1/settings/rule", json={"revision": revision, "change": rule}).json()
+            assert answer["rules"][0]["text"] == "fall lasts longer than 30 s"
+            body = {"revision": answer["revision"], "rule": "lies"}
+            answer = client.request("DELETE", "/api/v1/settings/rule", json=body).json()
+            assert answer["rules"] == [] and path.read_text() == FILE
 
-    def test_what_cannot_be_is_told_in_words(self, managed):
+    def test_what_cannot_be_is_refused_in_words(self, managed):
         page, path = managed
         with page.logged_in() as client:
             revision = client.get("/api/v1/settings").json()["revision"]

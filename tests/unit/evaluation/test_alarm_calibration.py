@@ -54,8 +54,8 @@ def fight(score: float) -> Playback:
 
 
 def rate_on_fresh_hours(settings: EventSettings, **how: tuple[float, float]) -> float:
-    told = alarm_times([quiet(5.0, seed=99, **how)], LABELS, settings)
-    return sum(map(len, told.values())) / 5.0
+    reported = alarm_times([quiet(5.0, seed=99, **how)], LABELS, settings)
+    return sum(map(len, reported.values())) / 5.0
 
 
 def test_a_rate_that_is_asked_for_is_kept_on_fresh_hours() -> None:

@@ -1,4 +1,4 @@
-"""Zones that report: an event while somebody is in one, or while something moves in it."""
+"""Zones that report: an event while a person is in one, or while something moves in it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Stream:
         return self
 
     @property
-    def told(self) -> list[tuple[str, str, float]]:
+    def reported(self) -> list[tuple[str, str, float]]:
         kinds = {True: "started", False: "ended"}
         return [(kinds[isinstance(e, ActionStarted)], e.label, e.timestamp) for e in self.events]
 
@@ -45,9 +45,9 @@ TILL = Zone("till", LEFT, mask=False, report=("people",))
 YARD = Zone("yard", RIGHT, mask=False, report=("motion",))
 
 
-def test_somebody_in_a_zone_is_an_event_until_three_seconds_after_they_were_there_last():
+def test_a_person_in_a_zone_is_an_event_until_three_seconds_after_they_were_there_last():
     stream = Stream(TILL).run(1.0).run(5.0, (0.2, 0.8)).run(5.0)
-    assert stream.told == [("started", "till occupied", 1.0), ("ended", "till occupied", 5.9)]
+    assert stream.reported == [("started", "till occupied", 1.0), ("ended", "till occupied", 5.9)]
     assert (stream.events[0].zone, stream.events[0].source, stream.events[0].confidence) == (
         "till",
         "door",
@@ -58,39 +58,39 @@ def test_somebody_in_a_zone_is_an_event_until_three_seconds_after_they_were_ther
 
 def test_who_is_not_found_for_a_moment_is_still_there():
     stream = Stream(TILL).run(2.0, (0.2, 0.8)).run(2.5).run(2.0, (0.3, 0.8)).run(2.0)
-    assert stream.told == [("started", "till occupied", 0.0)]
+    assert stream.reported == [("started", "till occupied", 0.0)]
 
 
 @pytest.mark.parametrize("feet", [(0.8, 0.8), (0.2, 1.2)])
-def test_somebody_elsewhere_is_not(feet):
-    assert Stream(TILL).run(5.0, feet).told == []
+def test_a_person_elsewhere_is_not(feet):
+    assert Stream(TILL).run(5.0, feet).reported == []
 
 
 def test_who_is_seen_for_a_blink_is_not():
-    assert Stream(TILL).run(1.0).run(0.3, (0.2, 0.8)).run(5.0).told == []
+    assert Stream(TILL).run(1.0).run(0.3, (0.2, 0.8)).run(5.0).reported == []
 
 
 def test_what_moves_in_a_zone_is_an_event():
     stream = Stream(YARD).run(2.0).run(3.0, moving=0.75).run(5.0)
-    (began, ended) = stream.told
+    (began, ended) = stream.reported
     assert began[:2] == ("started", "yard moving") and began[2] == pytest.approx(2.0, abs=0.2)
     assert ended[:2] == ("ended", "yard moving") and ended[2] == pytest.approx(5.4, abs=0.3)
 
 
 def test_what_moves_elsewhere_is_not_and_neither_is_noise():
-    assert Stream(YARD).run(2.0).run(5.0, moving=0.2).told == []
-    assert Stream(YARD).run(5.0, noise=12).told == []
+    assert Stream(YARD).run(2.0).run(5.0, moving=0.2).reported == []
+    assert Stream(YARD).run(5.0, noise=12).reported == []
 
 
 def test_a_small_zone_has_one_block_at_least():
     small = Zone("spot", ((0.74, 0.3), (0.76, 0.3), (0.75, 0.33)), mask=False, report=("motion",))
-    assert len(Stream(small).run(1.0).run(3.0, moving=0.75).told) == 1
+    assert len(Stream(small).run(1.0).run(3.0, moving=0.75).reported) == 1
 
 
 def test_each_zone_and_kind_is_an_event_of_its_own():
     both = Zone("left", LEFT, mask=False, report=("people", "motion"))
     stream = Stream(both, YARD).run(1.0).run(3.0, (0.2, 0.8), moving=0.2)
-    assert sorted(label for _, label, _ in stream.told) == ["left moving", "left occupied"]
+    assert sorted(label for _, label, _ in stream.reported) == ["left moving", "left occupied"]
 
 
 def test_the_end_of_a_stream_ends_what_holds():
@@ -104,4 +104,4 @@ def test_the_end_of_a_stream_ends_what_holds():
 def test_another_size_of_image_is_no_motion():
     stream = Stream(YARD).run(2.0)
     stream.size = (60, 80)
-    assert stream.run(0.4).told == []
+    assert stream.run(0.4).reported == []

@@ -1,4 +1,4 @@
-"""Events of persons: each has a detector of their own, and nobody followed means the whole picture."""
+"""Events of persons: each has a detector of their own, and while no person is followed the whole picture counts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LABELS = ("rest", "wave", "squat")
 SETTINGS = EventSettings(smoothing=0.0, shortest=0.2, merge_gap=0.2, background=("rest",))
 
 
-def said(label: str) -> Prediction:
+def prediction_of(label: str) -> Prediction:
     scores = np.full(3, 0.05, np.float32)
     scores[LABELS.index(label)] = 0.9
     return Prediction.of(scores, 0.0, LABELS)
@@ -24,13 +24,13 @@ def said(label: str) -> Prediction:
 
 def person(number: int, label: str) -> Person:
     box = (0.1, 0.1 * number, 0.9, 0.1 * number + 0.1)
-    return Person(number, box, np.full((17, 3), number, np.float32), 0.8, (said(label),))
+    return Person(number, box, np.full((17, 3), number, np.float32), 0.8, (prediction_of(label),))
 
 
 def frame(whole: str, people: dict[int, str], missed: dict[int, str] | None = None) -> Prediction:
     given = (tuple(person(*one) for one in each.items()) for each in (people, missed or {}))
     seen, waiting = given
-    return replace(said(whole), people=seen, missed=waiting)
+    return replace(prediction_of(whole), people=seen, missed=waiting)
 
 
 def play(tracker, *parts: tuple[int, Prediction]):
@@ -43,7 +43,7 @@ def play(tracker, *parts: tuple[int, Prediction]):
     return found, now
 
 
-def test_each_person_has_events_of_their_own_and_nobody_those_of_another():
+def test_each_person_has_events_of_their_own_and_none_of_another():
     tracker = PersonTracker(0, LABELS, SETTINGS)
     events, now = play(
         tracker, (5, frame("wave", {1: "wave", 2: "squat"})), (5, frame("rest", {1: "rest", 2: "squat"}))
@@ -67,7 +67,7 @@ def test_who_is_waited_for_is_judged_on_and_the_end_of_a_track_ends_what_runs():
     assert ended.box == started.box
 
 
-def test_the_whole_picture_counts_while_nobody_is_followed():
+def test_the_whole_picture_counts_while_no_person_is_followed():
     tracker = PersonTracker(0, LABELS, SETTINGS)
     events, _ = play(
         tracker, (5, frame("wave", {})), (5, frame("wave", {1: "rest"})), (5, frame("rest", {1: "rest"}))
@@ -96,11 +96,11 @@ def test_who_is_found_doing_what_the_picture_reports_is_no_further_event():
 
 def test_with_several_models_those_of_persons_say_who_and_the_others_none():
     trackers = ModelTrackers({"a": EventTracker(LABELS, SETTINGS), "b": PersonTracker(1, LABELS, SETTINGS)})
-    one = replace(person(3, "squat"), predictions=(None, said("squat")))
-    both = replace(said("wave"), others=(said("rest"),), people=(one,))
+    one = replace(person(3, "squat"), predictions=(None, prediction_of("squat")))
+    both = replace(prediction_of("wave"), others=(prediction_of("rest"),), people=(one,))
     events, _ = play(trackers, (5, both))
     assert [(one.model, one.label, one.person) for one in events] == [("a", "wave", None), ("b", "squat", 3)]
-    assert [said.prediction.people for said in trackers.models(both)] == [None, None]
+    assert [one.prediction.people for one in trackers.models(both)] == [None, None]
 
 
 def test_other_settings_count_for_everybody():

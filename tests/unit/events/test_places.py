@@ -25,7 +25,7 @@ def frame_at(time: float, moving: float | None = None) -> Frame:
 
 
 def person(id: int, x: float, y: float = 0.9, *, ankles: float | None = None) -> Person:
-    """Somebody whose box ends at (x, y); ``ankles``: both are seen there, in place of it."""
+    """A person whose box ends at (x, y); ``ankles``: both are seen there, in place of it."""
     keypoints = np.zeros((17, 3), np.float32)
     if ankles is not None:
         keypoints[15:] = (y, ankles, 0.9)
@@ -71,7 +71,7 @@ class TestZones:
         assert zone_of(placed(Zone("screen", LEFT.corners, exclude=True)), [person(1, 0.2)]) == ""
 
     @pytest.mark.parametrize(("moving", "zone"), [(0.2, "left"), (0.8, "right")])
-    def test_where_nobody_is_followed_it_is_where_most_moves(self, moving, zone):
+    def test_where_people_are_not_followed_it_is_where_most_moves(self, moving, zone):
         places = placed(LEFT, RIGHT)
         for n in range(10):
             (event,) = places.step(frame_at(n / 10, moving), None, [STARTED])
@@ -143,7 +143,7 @@ class TestLines:
         assert places.step(frame_at(1.1), [person(2, 0.7)], []) == ()
         assert places.step(frame_at(1.5), [person(2, 0.7)], []) == ()
 
-    def test_nobody_who_was_there_before_a_cut_crosses_it(self):
+    def test_who_was_there_before_a_cut_does_not_cross_it(self):
         places = placed(lines=(DOOR,))
         places.step(frame_at(1.0), [person(1, 0.3)], [])
         places.finish([])

@@ -1,4 +1,4 @@
-"""Rules over events, by stepping clocks: what is reported, when, on what it rests, and what is not reported."""
+"""Rules over events, by stepping clocks: what is reported, when, based on what, and what is not reported."""
 
 from __future__ import annotations
 
@@ -78,14 +78,14 @@ class Stream:
         return self
 
     @property
-    def told(self) -> list[tuple[str, float]]:
+    def reported(self) -> list[tuple[str, float]]:
         return [(report.change.value, report.time) for report in self.reports]
 
 
 class TestLasting:
     def test_an_event_that_lasts_is_reported_when_it_has_lasted_until_it_ends(self):
         stream = Stream(rule(lasts=30)).run(10).starts("1", zone="floor").run(40).ends("1", 40)
-        assert stream.told == [("started", 40.0), ("ended", 50.0)]
+        assert stream.reported == [("started", 40.0), ("ended", 50.0)]
         assert stream.reports[0].based_on == ("1",) and stream.reports[0].zone == "floor"
         assert stream.reports[0].camera == "bath"
 
@@ -102,17 +102,17 @@ class TestLasting:
     def test_time_that_the_camera_did_not_see_does_not_count(self):
         stream = Stream(rule(lasts=30)).run(10).starts("1").run(20).away(3600).run(1)
         assert stream.reports == []
-        assert stream.run(10).told == [("started", 10.0 + 3600 + 30 + 1)]
+        assert stream.run(10).reported == [("started", 10.0 + 3600 + 30 + 1)]
 
     def test_a_start_that_is_reported_late_counts_from_when_it_was(self):
         stream = Stream(rule(lasts=5)).run(10)
         stream.step(event("1", stream.now - 2))
-        assert stream.run(5).told == [("started", 13.0)]
+        assert stream.run(5).reported == [("started", 13.0)]
 
     def test_two_at_once_are_one_event_of_the_rule(self):
         stream = Stream(rule(lasts=5)).run(1).starts("1").run(2).starts("2").run(10).ends("1", 12)
-        assert stream.run(3).told == [("started", 6.0)]
-        assert stream.ends("2", 13).told == [("started", 6.0), ("ended", 16.0)]
+        assert stream.run(3).reported == [("started", 6.0)]
+        assert stream.ends("2", 13).reported == [("started", 6.0), ("ended", 16.0)]
 
     def test_two_cameras_have_an_event_each(self):
         stream = Stream(rule(lasts=5), cameras=("bath", "hall")).run(1)
@@ -123,18 +123,18 @@ class TestLasting:
 class TestAbsent:
     def test_what_does_not_happen_is_reported_until_it_does(self):
         stream = Stream(rule(absent=60)).run(10).happens("1").run(90).happens("2").run(30)
-        assert stream.told == [("started", 70.0), ("ended", 100.0)]
+        assert stream.reported == [("started", 70.0), ("ended", 100.0)]
         assert stream.reports[0].based_on == ("1",)
 
     def test_while_an_event_runs_it_happens(self):
         stream = Stream(rule(absent=60)).run(1).starts("1").run(300)
         assert stream.reports == []
-        assert stream.ends("1", 300).run(61).told == [("started", 361.0)]
+        assert stream.ends("1", 300).run(61).reported == [("started", 361.0)]
 
     def test_a_camera_that_was_away_is_no_reason_to_report(self):
         stream = Stream(rule(absent=60)).run(30).away(7200).run(29)
         assert stream.reports == []
-        assert stream.run(5).told == [("started", 30 + 7200 + 32)]  # the first frame came after a second
+        assert stream.run(5).reported == [("started", 30 + 7200 + 32)]  # the first frame came after a second
 
     def test_of_two_cameras_both_must_have_seen_nothing(self):
         both = Stream(rule(absent=60), cameras=("bath", "hall"))
@@ -161,16 +161,11 @@ class TestDaily:
 
     def test_nothing_since_then_is_reported_when_it_is_time_once_a_day(self):
         stream = self.stream(20, 7).run(48 * 3600, by=10.0)
-        assert (
-            stream.told
-            == [
-                ("started", self.at(20, 10)),
-                ("ended", self.at(21, 8)),
-                ("started", self.at(21, 10)),
-                ("ended", self.at(22, 8)) if stream.now >= self.at(22, 8) else ("", 0.0),
-            ][: len(stream.told)]
-        )
-        assert len(stream.told) == 3
+        assert stream.reported == [
+            ("started", self.at(20, 10)),
+            ("ended", self.at(21, 8)),
+            ("started", self.at(21, 10)),
+        ]
 
     def test_what_happened_once_is_enough_for_the_day(self):
         stream = self.stream(20, 7).run(5400, by=10.0).happens("1").run(20 * 3600, by=10.0)
@@ -178,29 +173,29 @@ class TestDaily:
 
     def test_what_happened_before_does_not_count_but_what_still_ran_does(self):
         before = self.stream(20, 7).run(1800, by=10.0).happens("1").run(9000, by=10.0)
-        assert before.told == [("started", self.at(20, 10))]
+        assert before.reported == [("started", self.at(20, 10))]
         still = self.stream(20, 7).run(1800, by=10.0).starts("1").run(2400, by=10.0).ends("1", 2400)
         assert still.run(9000, by=10.0).reports == []
 
     def test_it_ends_when_it_happens_after_all(self):
         stream = self.stream(20, 7).run(4 * 3600, by=10.0).happens("1").run(3600, by=10.0)
-        assert stream.told == [("started", self.at(20, 10)), ("ended", self.at(20, 11))]
+        assert stream.reported == [("started", self.at(20, 10)), ("ended", self.at(20, 11))]
 
     def test_what_was_not_watched_is_watched_later(self):
         stream = self.stream(20, 7).run(5400, by=10.0).away(1800).run(3600, by=10.0)
         assert stream.reports == []  # it is ten o'clock, and half an hour is missing
-        assert stream.run(2000, by=10.0).told == [
+        assert stream.run(2000, by=10.0).reported == [
             ("started", self.at(20, 10, 30) + 10)
         ]  # a step of ten seconds was not seen
 
     def test_a_start_in_the_middle_waits_for_as_long_as_is_missing(self):
         assert self.stream(20, 9, 30).run(3600, by=10.0).reports == []
-        assert self.stream(20, 9, 30).run(7300, by=10.0).told == [("started", self.at(20, 11, 30) + 10)]
+        assert self.stream(20, 9, 30).run(7300, by=10.0).reported == [("started", self.at(20, 11, 30) + 10)]
 
     def test_the_night_in_which_clocks_go_forward_is_an_hour_shorter(self):
         night = rule("night", Pattern(), since=time(1), by=time(4), timezone="Europe/Berlin")
         stream = Stream(night, at=self.at(29, 0, month=3)).run(6 * 3600, by=10.0)
-        assert stream.told == [("started", self.at(29, 4, month=3))]
+        assert stream.reported == [("started", self.at(29, 4, month=3))]
 
     def test_and_the_one_in_which_they_go_back_an_hour_longer(self):
         begin, end = day_of(time(1), time(4), self.at(25, 12, month=10), BERLIN)
@@ -219,7 +214,7 @@ class TestDaily:
     def test_a_clock_that_was_set_right_is_followed(self):
         shift = 3 * 3600.0  # the times of day are three hours later than the events' clock
         stream = self.stream(20, 4).run(4 * 3600, by=10.0, shift=shift)
-        assert stream.told == [("started", self.at(20, 7))]
+        assert stream.reported == [("started", self.at(20, 7))]
 
 
 class TestFollows:
@@ -230,7 +225,7 @@ class TestFollows:
 
     def test_what_follows_in_time_on_another_camera_is_reported_there(self):
         stream = self.stream().happens("1").run(50).starts("2", camera="hall", label="wave")
-        assert stream.told == [("both", 60.0)]
+        assert stream.reported == [("both", 60.0)]
         (report,) = stream.reports
         assert (report.camera, report.based_on) == ("hall", ("1", "2"))
 
@@ -295,7 +290,7 @@ class TestThePast:
     def events(self) -> list[Happening]:
         return [event("1", 100.0, 150.0), event("2", 400.0, 410.0), event("3", 1000.0, 1040.0)]
 
-    def told(self, one: Rule, *watched: tuple[float, float]) -> list[tuple[str, float]]:
+    def reported(self, one: Rule, *watched: tuple[float, float]) -> list[tuple[str, float]]:
         seen = [Watched(camera="bath", began=began, ended=ended) for began, ended in watched]
         reports, _ = replay([one], ["bath"], self.events(), seen)
         return [(report.change.value, report.time) for report in reports]
@@ -307,10 +302,10 @@ class TestThePast:
                 stream.now = float(second)
                 changes = [event(e.id, e.started) for e in self.events() if e.started == second]
                 stream.step(*changes, *(e for e in self.events() if e.ended == second))
-            assert self.told(one, (0.0, 1999.0)) == stream.told != []
+            assert self.reported(one, (0.0, 1999.0)) == stream.reported != []
 
-    def test_what_lasted_is_known_even_where_nobody_knows_when_the_camera_was_watched(self):
-        assert self.told(rule(lasts=30)) == [
+    def test_what_lasted_is_known_even_where_it_is_not_known_when_the_camera_was_watched(self):
+        assert self.reported(rule(lasts=30)) == [
             ("started", 130.0),
             ("ended", 150.0),
             ("started", 1030.0),
@@ -318,11 +313,11 @@ class TestThePast:
         ]
 
     def test_what_did_not_happen_is_known_only_of_what_was_watched(self):
-        assert self.told(rule(absent=200)) == []
-        assert self.told(rule(absent=200), (0.0, 500.0)) == [("started", 350.0), ("ended", 400.0)]
+        assert self.reported(rule(absent=200)) == []
+        assert self.reported(rule(absent=200), (0.0, 500.0)) == [("started", 350.0), ("ended", 400.0)]
 
     def test_a_gap_between_two_times_does_not_count(self):
-        assert self.told(rule(absent=200), (411.0, 550.0), (700.0, 900.0)) == [
+        assert self.reported(rule(absent=200), (411.0, 550.0), (700.0, 900.0)) == [
             ("started", 760.0),
             ("ended", 1000.0),
         ]

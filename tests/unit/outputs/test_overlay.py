@@ -99,7 +99,7 @@ def test_what_a_person_does_stands_in_their_tag_while_it_runs():
     assert (drawn[tag] == person_color(3)).all(2).sum() == doing
     ended = (ActionEnded("wave", 0.1, 0.0, 0.9, person=2), ActionEnded("wave", 0.1, 0.0, 0.9, person=3))
     trail.push(replace(result, events=ended[:1], repeated=True))
-    assert trail.actions[0].ended is None  # somebody else's
+    assert trail.actions[0].ended is None  # the end was that of another person
     trail.push(replace(result, events=ended[1:], repeated=True))
     assert trail.actions[0].ended == 0.1
     assert (draw(image, replace(result, events=()), trail)[tag] == person_color(3)).all(2).sum() == plain

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import re
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -37,17 +36,12 @@ def written(*, clock=None) -> list[dict]:
     )
     of_person = {"person": 3, "box": (0.1, 0.2, 0.9, 0.4), "keypoints": np.full((17, 3), 0.5, np.float32)}
     events = (
-        replace(
-            ActionStarted("wave", 0.04, 0.8, "door", zone="mat", rule="long wave", based_on=("1",)),
+        ActionStarted("wave", 0.04, 0.8, "door", zone="mat", rule="long wave", based_on=("1",), **of_person),
+        ActionEnded(
+            "squat", 3.0, 1.0, 0.9, "door", 2, zone="mat", rule="many squats", based_on=("1", "2"),
             **of_person,
         ),
-        replace(
-            ActionEnded(
-                "squat", 3.0, 1.0, 0.9, "door", 2, zone="mat", rule="many squats", based_on=("1", "2")
-            ),
-            **of_person,
-        ),
-    )
+    )  # fmt: skip
     with JsonLines(text, clock=clock) as lines:
         for state in SourceState:
             lines.write_health("door", Health(state, "why", frames=3, refused={"torn": 1}))

@@ -15,7 +15,7 @@ MAPS, PEOPLE = 5, 8  # widths of what is seen of the frame, and of who was found
 
 
 def graph(*, uneven: bool = False, mixes: bool = False) -> bytes:
-    """Maps and people of a frame, joined and split again; a head on each, and the mean of what both say.
+    """Maps and people of a frame, joined and split again; a head on each, and the mean of both.
 
     ``uneven``: split elsewhere than joined; ``mixes``: a head reads what was joined.
     """
@@ -101,7 +101,7 @@ def test_a_person_is_judged_as_the_step_judges_who_was_found():
         "cache.1": np.zeros((3, 2, 4), np.float32), "cache.2": np.zeros((3, 2), np.float32),
     }  # fmt: skip
     names = [value.name for value in whole.get_outputs()]
-    said = dict(zip(names, whole.run(None, given), strict=True))
+    stepped = dict(zip(names, whole.run(None, given), strict=True))
     assert names[-1] == "cache.2.next" and [value.name for value in small.get_inputs()][:2] == [
         "elapsed",
         "cache.0",
@@ -109,11 +109,11 @@ def test_a_person_is_judged_as_the_step_judges_who_was_found():
     rows = [2, 0, 1, 1]  # any number of people of any frame
     person = {
         "elapsed": given["elapsed"][rows], "cache.0": given["cache.0"][rows],
-        "person": said["cache.1.next"][rows], "one_says": said["cache.2.next"][rows],
+        "person": stepped["cache.1.next"][rows], "one_says": stepped["cache.2.next"][rows],
     }  # fmt: skip
     scores, body = small.run(None, person)
-    np.testing.assert_allclose(scores, said["probabilities"][rows], rtol=1e-6)
-    np.testing.assert_allclose(body, said["cache.0.next"][rows], rtol=1e-6)
+    np.testing.assert_allclose(scores, stepped["probabilities"][rows], rtol=1e-6)
+    np.testing.assert_allclose(body, stepped["cache.0.next"][rows], rtol=1e-6)
 
 
 def test_what_a_head_reads_of_people_and_maps_together_is_handed_on():

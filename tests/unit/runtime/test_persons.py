@@ -1,4 +1,4 @@
-"""Everybody who is followed has a row and a memory of their own, and began as nobody."""
+"""Each person who is followed has a row and a memory of their own, which begins as that of no person."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ASPECT = 4 / 3
 
 
 class Counting(PersonHeads):
-    """Counts the frames of a row, and how often its person was found; it says what it counted."""
+    """Counts the frames of a row, and how often its person was found; its scores are these counts."""
 
     judged = (False, True)
     memory_shapes = ((2,),)
@@ -55,7 +55,7 @@ def slot_of(tracks: Tracks, number: int) -> int:
     return int(np.flatnonzero(tracks.number == number)[0])
 
 
-def test_a_row_holds_the_keypoints_that_were_found_and_nobody_else():
+def test_a_row_holds_the_keypoints_that_were_found_and_no_other_person():
     found = detections(0.2, 0.7)
     (_, rows, _) = play(found)[0]
     assert rows.row.tolist() == [0, 1, NO_PERSON] and rows.people.shape == (3, 6, PERSON)
@@ -67,7 +67,7 @@ def test_a_row_holds_the_keypoints_that_were_found_and_nobody_else():
         assert given[55] == np.float32(0.8)
 
 
-def test_who_comes_later_begins_with_what_is_remembered_of_nobody():
+def test_who_comes_later_begins_with_what_is_remembered_of_no_person():
     steps = play(*[detections(0.2)] * 4, *[detections(0.2, 0.7)] * 3)
     tracks, _, persons = steps[-1]
     first, second = (persons[0][0, slot_of(tracks, number)] for number in (1, 2))

@@ -58,19 +58,19 @@ def test_the_tuned_file_says_how_its_own_model_runs_and_no_other(tmp_path):
 
 
 def test_people_are_followed_and_judged_where_that_is_best_or_was_asked_for():
-    both, seen, nobody = Following(people=True, per_person=True), Following(people=True), Following()
+    both, seen, neither = Following(people=True, per_person=True), Following(people=True), Following()
     for models, people, per_person, wanted in (
         (["webcam"], None, None, both),
         (["fall"], None, None, both),
-        (["fight"], None, None, nobody),
+        (["fight"], None, None, neither),
         (["fight", "fall"], None, None, both),
         (["workout"], None, None, seen),
         (["workout"], None, True, both),
         (["webcam"], None, False, seen),
-        (["webcam"], False, None, nobody),
+        (["webcam"], False, None, neither),
         (["webcam"], False, True, both),
         (["fight"], True, None, seen),
-        (["synthetic"], None, None, nobody),
+        (["synthetic"], None, None, neither),
     ):
         assert follows(models, people, per_person) == wanted, (models, people, per_person)
 

@@ -81,7 +81,7 @@ class TestRules:
         assert left.then == Pattern(labels=("door out", "wave"), cameras=("hall",)) and left.within == 90.0
         assert (often.count, often.within) == (3, 3600.0)
 
-    def test_they_are_said_in_words_and_written_as_they_were_read(self, tmp_path):
+    def test_they_are_put_in_words_and_written_as_they_were_read(self, tmp_path):
         file = read(tmp_path, CAMERAS + RULES)
         assert [sentence(rule) for rule in file.rules] == [
             "fall in floor on bath lasts longer than 30 s",
@@ -128,9 +128,9 @@ class TestRules:
         ids=str,
     )
     def test_what_is_wrong_is_one_sentence(self, tmp_path, rule, why):
-        with pytest.raises(SettingsError, match=f"^cameras.toml: .*{why}") as told:
+        with pytest.raises(SettingsError, match=f"^cameras.toml: .*{why}") as error:
             read(tmp_path, f"{CAMERAS}[[rule]]\n{rule}\n")
-        assert "\n" not in str(told.value) and "::" not in str(told.value)
+        assert "\n" not in str(error.value) and "::" not in str(error.value)
 
     def test_two_of_one_name_are_refused(self, tmp_path):
         rule = "[[rule]]\nname = 'a'\nwhen = 'fall'\nlasts = 5\n"

@@ -77,7 +77,7 @@ def test_where_the_size_is_not_known_nothing_is_said_of_the_distance():
     assert advice_of([replace(one, sizes=None) if n == 1 else one for n, one in enumerate(examples)]) == (
         "all 3 examples of clap are from about the same distance: show it once from further away",
     )
-    assert advice_of([sized(one, 0.0) for one in examples]) == ()  # nobody is seen
+    assert advice_of([sized(one, 0.0) for one in examples]) == ()  # no person is seen
 
 
 def test_false_alarms_in_the_time_of_nothing_ask_for_more_of_it():
@@ -89,7 +89,7 @@ def test_false_alarms_in_the_time_of_nothing_ask_for_more_of_it():
     )
 
 
-def test_the_size_of_an_example_is_the_median_of_where_somebody_is_seen():
+def test_the_size_of_an_example_is_the_median_of_where_a_person_is_seen():
     example = Drawn().example("wave")
     sizes = np.zeros(len(example.times), np.float32)
     sizes[example.within] = 0.2

@@ -18,7 +18,7 @@ SURE = Prediction.of(np.array([0.1, 0.9], np.float32), 0.0, LABELS)
 
 
 class Following(Recognizer):
-    """Says of everybody that they fall; of person 2 its last layer read something else."""
+    """Predicts that each person falls; what its last layer read of them is their number."""
 
     name = "fall"
 

@@ -352,7 +352,7 @@ class TestPrivacy:
         assert contrast(shown, 0.22, 0.42, 0.78, 0.58) > 40
         assert contrast(shown, 0.0, 0.7, 1.0, 1.0) < 12 and contrast(shown, 0.0, 0.0, 1.0, 0.3) < 12
 
-    def test_where_nobody_looks_for_people_the_whole_picture_is_blurred(self):
+    def test_where_people_are_not_followed_the_whole_picture_is_blurred(self):
         result = result_of(0)
         for privacy in (Privacy.blur_people, Privacy.blur_others):
             kept = rooms._shown(result, 640, privacy)

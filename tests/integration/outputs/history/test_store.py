@@ -580,7 +580,7 @@ class TestMending:
         assert [one for one in again if "mended" in one] == []
 
     def test_a_file_of_an_earlier_version_is_read_and_written_without_a_word(self, tmp_path):
-        path, told = tmp_path / "events.db", []
+        path, logged = tmp_path / "events.db", []
         with History(path) as history:
             history.add(entry_of(NOON, ended=NOON + 1, label="kept"))
         with contextlib.closing(sqlite3.connect(path)) as there:
@@ -591,13 +591,13 @@ class TestMending:
             assert (kept.zone, kept.rule, kept.based_on) == (None, None, ())
             assert (kept.person, kept.box, kept.keypoints) == (None, None, None)
             assert reader.changes(0)[0] == [kept]
-        with History(path, log=told.append) as history:
+        with History(path, log=logged.append) as history:
             history.record(
                 result_of(5.0, ActionStarted("long", 5.0, 0.7, zone="mat", rule="long", based_on=("a", "b")))
             )
             found = history.query()[0]
             assert (found.zone, found.rule, found.based_on) == ("mat", "long", ("a", "b"))
-        assert told == []
+        assert logged == []
 
     def test_a_counter_that_is_emptied_while_it_runs_is_counted_anew(self, history):
         history.record(result_of(1.0, ActionStarted("fight", 1.0, 0.7)))

@@ -60,7 +60,7 @@ def reported(change, found) -> int:
 def test_what_was_wrong_is_no_longer_reported_and_what_is_true_still_is():
     change, lesson = learned(wrongs(6), known(12))
     assert lesson.corrections == 6
-    assert reported(change, [moment(WRONG, 500 + n) for n in range(10)]) == 0  # which nobody corrected
+    assert reported(change, [moment(WRONG, 500 + n) for n in range(10)]) == 0  # which were not corrected
     assert reported(change, [moment(TRUE, 600 + n) for n in range(10)]) == 10
 
 
