@@ -15,8 +15,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from streamrec.errors import StreamrecError
-from streamrec.outputs.history.records import Entry, Kind
-from streamrec.types import Result
+from streamrec.outputs.history.records import RemoteResult
 
 SAVE_SECONDS = 1.0  # between two saves of a group without an event
 FENCE_SECONDS = 2 * SAVE_SECONDS  # without a save, after which a group asks whether it was cut off
@@ -39,18 +38,6 @@ class Superseded(StreamrecError):
 
 class LedgerAway(StreamrecError):
     """The ledger did not answer, or cannot write: what happens waits on the machine where it happened."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RemoteResult(Result):
-    """A result that was made on another machine; its frame has the size of the picture, and no pixels.
-
-    ``entries`` are those of its events, in order: with ids that are the same however often a stretch of a stream is
-    recognized again (``ids.event_id``), and times by the head's clock.
-    """
-
-    entries: tuple[tuple[Kind, Entry], ...] = ()
-    seen: float = 0.0  # when the frame was captured, seconds since 1970 by the head's clock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
