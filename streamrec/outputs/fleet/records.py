@@ -64,15 +64,15 @@ class Batch:
 
     group: str
     epoch: int
-    number: int  # grows with each batch of an epoch: one that is sent twice is taken once
     # Those with events, in order, and the newest of each camera.
     results: tuple[RemoteResult, ...] = ()
-    # By camera: ``pipeline.snapshot.CameraSnapshot.to_bytes``, of those that have gone on since the last batch.
+    # By camera: a packed ``pipeline.snapshot.CameraSnapshot``, of those that have gone on since the last batch.
     snapshots: Mapping[str, bytes] = field(default_factory=dict)
     cameras: tuple[CameraStatus, ...] = ()
     load: float = 0.0  # cores that the group's process used since the last batch
     memory: int = 0  # bytes of the group's process
     waiting: int = 0  # batches in its outbox
+    interrupted: tuple[str, ...] = ()  # ids of events of which nothing is remembered any more: they are ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +80,8 @@ class Claim:
     """The right to a group, and where to go on."""
 
     epoch: int
-    previous: int  # the epoch before; 0: there was none
+    previous: int  # the epoch that saved last; 0: none did
     at: float  # now, seconds since 1970 by the head's clock
-    since: float  # when the previous epoch was claimed
     snapshots: Mapping[str, bytes] = field(default_factory=dict)  # by camera, as in ``Batch``
 
 

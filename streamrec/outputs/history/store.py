@@ -273,11 +273,13 @@ class History(EventQueries, Closing):
 
     @contextlib.contextmanager
     def together(
-        self, run: Callable[[sqlite3.Connection], object], then: Callable[[], object] = lambda: None
+        self,
+        run: Callable[[sqlite3.Connection], tuple[Announcement, ...]],
+        then: Callable[[], object] = lambda: None,
     ) -> Iterator[None]:
         """What is noted in the block, and ``run``, are written in one transaction; ``then`` is called after it.
 
-        One block at a time, after ``start``.
+        One block at a time, after ``start``. What ``run`` returns is announced.
         """
         whole = _Whole()
         with self._noted:
@@ -287,7 +289,7 @@ class History(EventQueries, Closing):
         finally:
             with self._noted:
                 self._whole = None
-        whole.items.append(_Task(lambda connection: (run(connection), ())[1], then))
+        whole.items.append(_Task(run, then))
         self._queue_up(whole)
 
     def transact(self, run: Callable[[sqlite3.Connection], _T]) -> _T:
@@ -382,9 +384,10 @@ class History(EventQueries, Closing):
         with self._noted:
             self._builder.running |= {key_of(entry): entry for entry in kept}
         ids = [id for (id,) in connection.execute("SELECT id FROM event WHERE ended IS NULL ORDER BY id")]
-        return self._end_these(connection, [id for id in ids if all(id != one.id for one in kept)])
+        return self.interrupt(connection, [id for id in ids if all(id != one.id for one in kept)])
 
-    def _end_these(self, connection: sqlite3.Connection, ids: Iterable[str]) -> tuple[Announcement, ...]:
+    def interrupt(self, connection: sqlite3.Connection, ids: Iterable[str]) -> tuple[Announcement, ...]:
+        """End these events, as interrupted, within a transaction."""
         ended = []
         for id in ids:
             _interrupt(connection, id)
