@@ -71,6 +71,7 @@ IMPORTED_IN = {
         "events.recurrence",
         "nn.encoders",
         "runtime.backbone_package",
+        "core.packed",
         "core.state",
         "runtime.checkpoint",
         "teach.background",

@@ -48,11 +48,8 @@ class Machines:
                 newest[machine.name] = machine
         for name in self._known.keys() - newest.keys():
             newest[name] = replace(self._known[name], state="dead")
-        self._known = {
-            name: machine
-            for name, given in newest.items()
-            if (machine := self._now(given, running[name], now)) is not None
-        }
+        found = [self._now(given, running[name], now) for name, given in newest.items()]
+        self._known = {machine.name: machine for machine in found if machine is not None}
         return tuple(sorted(self._known.values(), key=lambda machine: (not machine.is_head, machine.name)))
 
     def _now(self, given: MachineStatus, groups: list[GroupStatus], now: float) -> MachineStatus | None:

@@ -15,8 +15,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from streamrec.errors import StreamrecError
-from streamrec.outputs.history.records import Entry, Kind, iso
-from streamrec.types import Result
+from streamrec.outputs.history.records import RemoteResult, iso
 
 SAVE_SECONDS = 1.0  # between two saves of a group without an event
 SILENT_SECONDS = 5 * SAVE_SECONDS  # without a save, after which a group, and its machine, count as silent
@@ -43,18 +42,6 @@ class LedgerAway(StreamrecError):
     """The ledger did not answer, or cannot write: what happens waits on the machine where it happened."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RemoteResult(Result):
-    """A result that was made on another machine; its frame has the size of the picture, and no pixels.
-
-    ``entries`` are those of its events, in order: with ids that are the same however often a stretch of a stream is
-    recognized again (``ids.event_id``), and times by the head's clock.
-    """
-
-    entries: tuple[tuple[Kind, Entry], ...] = ()
-    seen: float = 0.0  # when the frame was captured, seconds since 1970 by the head's clock
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CameraStatus:
     """How a camera of a group is, as its machine sees it."""
@@ -79,15 +66,15 @@ class Batch:
 
     group: str
     epoch: int
-    number: int  # grows with each batch of an epoch: one that is sent twice is taken once
     # Those with events, in order, and the newest of each camera.
     results: tuple[RemoteResult, ...] = ()
-    # By camera: ``pipeline.snapshot.CameraSnapshot.to_bytes``, of those that have gone on since the last batch.
+    # By camera: a packed ``pipeline.snapshot.CameraSnapshot``, of those that have gone on since the last batch.
     snapshots: Mapping[str, bytes] = field(default_factory=dict)
     cameras: tuple[CameraStatus, ...] = ()
     load: float = 0.0  # cores that the group's process used since the last batch
     memory: int = 0  # bytes of the group's process
     waiting: int = 0  # batches in its outbox
+    interrupted: tuple[str, ...] = ()  # ids of events of which nothing is remembered any more: they are ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,9 +82,8 @@ class Claim:
     """The right to a group, and where to go on."""
 
     epoch: int
-    previous: int  # the epoch before; 0: there was none
+    previous: int  # the epoch that saved last; 0: none did
     at: float  # now, seconds since 1970 by the head's clock
-    since: float  # when the previous epoch was claimed
     snapshots: Mapping[str, bytes] = field(default_factory=dict)  # by camera, as in ``Batch``
 
 
