@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
+from streamrec.events.places import PlaceSettings
 from streamrec.outputs.fleet.records import CameraStatus, FleetStatus, GroupStatus, MachineStatus
 from streamrec.pipeline.watcher import Counts
 from streamrec.types import Health, SourceState
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Elsewhere:
-    """Where a camera runs."""
-
-    machine: str = ""  # "": on none, it waits for one with room
-    group: str = ""
-    since: float | None = None  # seconds since 1970 by the head's clock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,16 +21,21 @@ class RemoteCamera:
     health: Health = field(default_factory=Health)
     rate: float = 0.0  # results a second
     counts: Counts = field(default_factory=Counts)  # since its group began on its machine
-    elsewhere: Elsewhere = field(default_factory=Elsewhere)
+    places: PlaceSettings | None = None  # its zones and lines
+    machine: str = ""  # "": on none, it waits for one with room
+    machine_since: float | None = None  # seconds since 1970 by the head's clock
 
 
 def remote_cameras(
     status: FleetStatus,
+    places: Mapping[str, PlaceSettings | None] = MappingProxyType({}),
     *,
     clock: Callable[[], float] = time.time,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> tuple[RemoteCamera, ...]:
-    """The cameras of a fleet, by name. What a machine saved last counts only while it goes on saving.
+    """The cameras of a fleet. What a machine saved last counts only while it goes on saving.
+
+    ``places``: the cameras of the file in their order, with their zones and lines; others follow by name.
 
     >>> group = GroupStatus(name="site-1", machine="north", state="silent", cameras=("door",), saved=6.0)
     >>> north = MachineStatus(name="north", state="dead")
@@ -52,7 +50,7 @@ def remote_cameras(
     known = {camera.name: camera for camera in status.cameras}
     group_of = {name: group for group in status.groups for name in group.cameras}
     found = []
-    for name in sorted(known.keys() | group_of.keys()):
+    for name in (*places, *sorted((known.keys() | group_of.keys()) - places.keys())):
         group = group_of.get(name)
         camera = known.get(name) or CameraStatus(name=name)
         state, reason, since = _state_of(camera, group, machines, now)
@@ -72,9 +70,9 @@ def remote_cameras(
                 health=health,
                 rate=camera.fps if health.state is SourceState.live else 0.0,
                 counts=Counts(camera.read, camera.recognized, dict(camera.dropped), waiting),
-                elsewhere=Elsewhere()
-                if group is None
-                else Elsewhere(machine=group.machine, group=group.name, since=group.since),
+                places=places.get(name),
+                machine="" if group is None else group.machine,
+                machine_since=None if group is None else group.since,
             )
         )
     return tuple(found)
@@ -84,7 +82,9 @@ def _state_of(
     camera: CameraStatus, group: GroupStatus | None, machines: dict[str, MachineStatus], now: float
 ) -> tuple[str, str, float | None]:
     """State, reason and since when: the camera's own while its group saves, otherwise why nothing comes."""
-    if group is None or group.state == "running":
+    if group is None:
+        return SourceState.connecting, "it waits for a machine with room", None
+    if group.state == "running":
         return camera.state, camera.reason, camera.since
     since = None if group.saved is None else now - group.saved
     if group.state == "moving":

@@ -123,8 +123,8 @@ class PictureRequest:
     camera: str
     width: int  # pixels, at most
     have: int | None = None  # the version that is known already: nothing is made where there is no newer one
-    # As the camera gives it: not cropped to its region, without grey, and without people drawn over it.
-    whole: bool = False
+    people: bool = True  # drawn over it, where they are followed
+    whole: bool = False  # as the camera gives it: not cropped to its region, without grey and people
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +172,10 @@ class GroupStatus:
     shed: float = 0.0  # of the due frames of the last minute, the share that was dropped for want of time
 
 
+# Of a machine. "draining": its groups leave; "silent": none of its groups has saved for a while.
+MACHINE_STATES = ("alive", "draining", "silent", "dead")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineStatus:
     """A machine of the fleet."""
@@ -181,8 +185,7 @@ class MachineStatus:
     address: str = ""
     version: str = ""  # of streamrec
     is_head: bool = False
-    # "alive", "draining" (its groups leave), "silent" (none of its groups has saved for a while), "dead"
-    state: str = "alive"
+    state: str = "alive"  # one of MACHINE_STATES
     since: float | None = None  # when this state began, seconds since 1970 by the head's clock
     cores: float = 0.0  # that it offers to groups
     taken: float = 0.0  # of them, by the costs of its groups

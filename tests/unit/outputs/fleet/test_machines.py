@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from streamrec.events.places import PlaceSettings
 from streamrec.outputs.fleet.cameras import remote_cameras
 from streamrec.outputs.fleet.machines import KEPT_SECONDS, Machines
 from streamrec.outputs.fleet.records import CameraStatus, FleetStatus, GroupStatus, MachineStatus
@@ -90,11 +91,7 @@ class TestCameras:
         assert (door.health.state, door.health.since, door.rate) == (SourceState.live, 990.0, 9.5)
         assert sum(door.health.refused.values()) == 1 and sum(door.health.reconnects.values()) == 2
         assert (door.counts.recognized, door.counts.dropped, door.counts.waiting) == (12, {"overload": 3}, 5)
-        assert (door.elsewhere.machine, door.elsewhere.group, door.elsewhere.since) == (
-            "north",
-            "site-1",
-            50.0,
-        )
+        assert (door.machine, door.machine_since) == ("north", 50.0)
 
     @pytest.mark.parametrize(
         ("given", "state", "reason"),
@@ -120,3 +117,11 @@ class TestCameras:
             ("door", SourceState.connecting),
             ("yard", SourceState.connecting),
         ]
+
+    def test_those_of_the_file_come_in_its_order_and_with_their_places(self):
+        fleet = FleetStatus(name="site", version="", groups=(group(cameras=("a", "z")),))
+        places = PlaceSettings()
+        found = remote_cameras(fleet, {"z": places, "new": None})
+        assert [one.name for one in found] == ["z", "new", "a"]
+        assert found[0].places is places
+        assert found[1].health.reason == "it waits for a machine with room"
