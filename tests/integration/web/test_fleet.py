@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from dataclasses import replace
@@ -14,6 +15,7 @@ from streamrec.web import fleet_pictures
 from streamrec.web.jpeg import FASTEST
 from tests.helpers.fake_fleet import FakeFleet
 from tests.helpers.pages import wait_for
+from tests.integration.web.test_fuzz import ODD_TEXTS, ODD_VALUES
 from tests.integration.web.test_routes import Looking
 
 
@@ -136,6 +138,21 @@ class TestMoves:
             fleet.trouble = "a group moves already"
             answer = client.post("/api/v1/fleet/rebalance", json={})
             assert (answer.status_code, answer.json()["error"]["message"]) == (422, "a group moves already")
+
+    def test_odd_machines_and_odd_bodies_are_answered(self, open_fleet, tmp_path):
+        page, fleet = open_fleet(file=self.file(tmp_path))
+        errors: list[str] = []
+        page.server._limited_log._log = errors.append
+        with page.logged_in() as client:
+            odd = [*ODD_VALUES, *ODD_TEXTS, {"machine": None}, {"machine": ["north"]}]
+            for one in odd:
+                for body in (one, {"machine": one}):
+                    content = json.dumps(body)
+                    headers = {"Content-Type": "application/json"}
+                    answer = client.post("/api/v1/fleet/drain", content=content, headers=headers)
+                    assert 400 <= answer.status_code < 500, content[:80]
+                    assert set(answer.json()["error"]) == {"code", "message"}
+        assert fleet.moves == [] and errors == []
 
     def test_they_need_what_every_change_needs(self, open_fleet, tmp_path):
         page, fleet = open_fleet(file=self.file(tmp_path), guarded=True)
