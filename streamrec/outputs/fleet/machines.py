@@ -66,6 +66,8 @@ class Machines:
         if state == "dead" and (before is None or (before.state == "draining" and not before.groups)):
             return None
         if before is not None and before.since is not None:
+            if state == "dead":  # the cluster forgets what it was
+                given = replace(given, version=before.version, address=before.address)
             goes_on = before.state == state and (before.id == given.id or state == "dead")
             if goes_on or (before.state == "silent" and state == "dead"):
                 since = before.since

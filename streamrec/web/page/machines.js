@@ -23,7 +23,7 @@ function sentenceOf(machine) {
   if (machine.state === "dead") return `Nothing comes from it${when}.${machine.cameras ? ` Other machines will go on with its ${counted(machine.cameras, "camera")}.` : ""}`;
   if (machine.state === "silent") return `Nothing comes from it${when}.`;
   if (machine.state === "draining") return machine.cameras ? `${counted(machine.cameras, "camera")} will move to other machines.` : "Nothing runs on it: it can be switched off.";
-  return `Runs${when}.`;
+  return `Runs${when}.${machine.cores ? "" : ` No cameras run on it${machine.is_head ? ": it has the history and this page" : ""}.`}`;
 }
 
 /** How the machines are, in one line; null while that is not known. */
@@ -56,13 +56,14 @@ function makeCard(name, onDrain) {
   const dot = h("span", { class: "dot" }), state = h("span", { class: "state" }), about = h("p", { class: "soft about" }), sentence = h("p");
   const facts = ["Load", "Cameras", "Shed frames", "Memory"].map((key) => [h("dt", { text: key }), h("dd")]);
   facts[2][1].title = "Of the frames that were due in the last minute, the share that was dropped because the machine was too slow";
+  const figures = h("dl", { class: "facts" }, facts.flat());
   const meter = h("div", { class: "meter", role: "meter", "aria-label": "Load", "aria-valuemin": 0 });
   const title = h("summary"), links = h("ul", { class: "links" }), cameras = h("details", {}, title, links);
   const drain = onDrain ? h("button", { type: "button", class: "button", text: "Drain", "aria-label": `Drain ${name}`, onclick: () => onDrain(name) }) : null;
   const row = h("div", { class: "row" }, cameras, h("span", { class: "right" }, drain));
   const element = h("section", { class: "panel machine", "aria-label": name, dataset: { machine: name } },
     h("div", { class: "title" }, dot, h("h2", {}, h("bdi", { text: name })), state), about, sentence, meter,
-    h("dl", { class: "facts" }, facts.flat()), row);
+    figures, row);
   let shown = "";
 
   function update(machine, names, head) {
@@ -73,12 +74,12 @@ function makeCard(name, onDrain) {
     setText(about, [machine.is_head ? "head" : null, machine.address, machine.version ? `streamrec ${machine.version}${other}` : null].filter(Boolean).join(" · "));
     setText(sentence, sentenceOf(machine));
     const most = Math.max(machine.cores, machine.load, 0.001);
-    meter.hidden = !machine.cores;
+    meter.hidden = figures.hidden = !machine.cores || machine.state === "dead";
     meter.setAttribute("aria-valuemax", most.toFixed(1));
     meter.setAttribute("aria-valuenow", machine.load.toFixed(1));
     meter.setAttribute("aria-valuetext", `${cores(machine.load)} of ${cores(machine.cores)} cores`);
     meter.style.setProperty("--part", machine.load / most);
-    const values = [machine.cores ? `${cores(machine.load)} of ${cores(machine.cores)} cores` : "runs no cameras", String(machine.cameras), shed(machine.shed), memory(machine.memory)];
+    const values = [`${cores(machine.load)} of ${cores(machine.cores)} cores`, String(machine.cameras), shed(machine.shed), memory(machine.memory)];
     values.forEach((value, n) => setText(facts[n][1], value));
     facts[2][1].classList.toggle("alarm", machine.shed >= 0.01);
     cameras.hidden = !names.length;

@@ -11,7 +11,7 @@ from streamrec.outputs.fleet.records import CameraStatus, FleetStatus, GroupStat
 from streamrec.types import SourceState
 
 HEAD = MachineStatus(name="head", id="0", is_head=True)
-NORTH = MachineStatus(name="north", id="1", cores=4.0)
+NORTH = MachineStatus(name="north", id="1", version="0.1.0", cores=4.0)
 
 
 def group(name: str = "site-1", machine: str = "north", **more) -> GroupStatus:
@@ -42,6 +42,7 @@ class TestMachines:
         gone = MachineStatus(name="north", id="1", state="dead")
         (lost,) = machines.update([gone], [])
         assert (lost.state, lost.since, lost.cameras) == ("dead", 154.0, 0)  # since nothing came from it
+        assert lost.version == "0.1.0"  # as it was
         now = 500.0
         assert machines.update([], [])[0].since == 154.0  # the cluster has forgotten it, and we have not
         back = MachineStatus(name="north", id="2")
