@@ -29,6 +29,20 @@ from streamrec.errors import SettingsError, StreamrecError, need
 from streamrec.outputs.fleet.records import Batch, Claim, LedgerAway, MachineStatus, Superseded
 from streamrec.outputs.fleet.wire import PACKER
 
+# Ray's own settings. A killed process is noticed in about two seconds; one that does not answer has ten, so that a busy
+# machine is not taken for a dead one. Machines wait for a head that is away.
+_SETTINGS = {
+    "RAY_health_check_initial_delay_ms": "1000",
+    "RAY_health_check_period_ms": "500",
+    "RAY_health_check_timeout_ms": "2000",
+    "RAY_health_check_failure_threshold": "4",
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "86400",
+    "RAY_AUTH_MODE": "token",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DEDUP_LOGS": "0",
+}
+os.environ |= _SETTINGS  # Ray reads them when it is imported
+
 need("ray", extra="fleet")
 
 import ray  # noqa: E402
@@ -45,25 +59,14 @@ _CALL_SECONDS = 8.0  # for a save: longer than the ledger waits for its disk
 _START_SECONDS = 60.0
 # `ray start`, which ends when its standard input is closed: however this process ends, Ray's processes end too.
 _ENDS_WITH_US = """
-import os, signal, sys, threading
+import os, signal, threading
 def end():
-    sys.stdin.buffer.read()
+    os.read(0, 1)
     os.kill(os.getpid(), signal.SIGTERM)
 threading.Thread(target=end, daemon=True).start()
 from ray.scripts.scripts import main
 main()
 """
-# Ray's own settings. A killed process is noticed in about two seconds; one that does not answer has ten, so that a busy
-# machine is not taken for a dead one. Machines wait for a head that is away.
-_SETTINGS = {
-    "RAY_health_check_initial_delay_ms": "1000",
-    "RAY_health_check_period_ms": "500",
-    "RAY_health_check_timeout_ms": "2000",
-    "RAY_health_check_failure_threshold": "4",
-    "RAY_gcs_rpc_server_reconnect_timeout_s": "86400",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_DEDUP_LOGS": "0",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +83,6 @@ class Machine:
         """Of Ray's processes here. It holds the token, and the path of the key."""
         own = {
             **_SETTINGS,
-            "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": key.token,
             _MACHINE: self.name,
             _FOLDER: str(self.folder.absolute()),
@@ -105,7 +107,12 @@ class RayProcess:
     def start_head(self, port: int) -> None:
         """Begin a cluster; raises ``SettingsError``."""
         resources = {"streamrec-head": 1.0}
-        options = ["--head", f"--port={port}", "--include-dashboard=false", "--ray-client-server-port=0"]
+        options = [
+            "--head",
+            f"--port={port}",
+            "--include-dashboard=false",
+            f"--ray-client-server-port={port + 1}",
+        ]
         self._start(options, resources, is_head=True)
 
     def join(self, address: str) -> None:
@@ -186,7 +193,7 @@ def _in_words(text: str, log: Path) -> str:
 @contextlib.contextmanager
 def connected(address: str, key: FleetKey, process: RayProcess | None = None) -> Iterator[None]:
     """Be a client of the cluster at host:port, whose processes run on this machine. Raises ``SettingsError``."""
-    os.environ |= {**_SETTINGS, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": key.token}
+    os.environ["RAY_AUTH_TOKEN"] = key.token
     ends = time.monotonic() + _START_SECONDS
     while True:
         if process is not None:
