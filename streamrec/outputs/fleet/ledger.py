@@ -17,6 +17,7 @@ from typing import TypeVar
 from streamrec.errors import HistoryError
 from streamrec.outputs.fleet.records import (
     SAVE_SECONDS,
+    SILENT_SECONDS,
     Batch,
     CameraStatus,
     Claim,
@@ -47,7 +48,6 @@ _TABLES = (
     "CREATE TABLE IF NOT EXISTS fleet_plan (body BLOB NOT NULL)",
 )
 _KEPT_CLAIMS = 50  # of a group
-_SILENT = 5 * SAVE_SECONDS  # without a save, after which a group counts as silent
 _MINUTE = 60.0
 _LATE_IDS = 10_000  # that are remembered
 
@@ -331,7 +331,8 @@ class Ledger:
         return GroupStatus(
             name=name,
             machine=group.machine,
-            state="running" if ago is not None and ago < _SILENT else "silent",
+            state="running" if ago is not None and ago < SILENT_SECONDS else "silent",
+            since=group.claimed or None,
             epoch=group.epoch,
             cameras=() if last is None else tuple(camera.name for camera in last.cameras),
             load=0.0 if last is None else last.load,
