@@ -26,7 +26,14 @@ from streamrec.commands.fleet.secret import FleetKey
 from streamrec.core.threads import limit_opencv_threads
 from streamrec.core.version import version_of
 from streamrec.errors import SettingsError, StreamrecError, need
-from streamrec.outputs.fleet.records import Batch, Claim, LedgerAway, MachineStatus, Superseded
+from streamrec.outputs.fleet.records import (
+    Batch,
+    Claim,
+    LedgerAway,
+    MachineStatus,
+    PictureRequest,
+    Superseded,
+)
 from streamrec.outputs.fleet.wire import PACKER
 
 # Ray's own settings. A killed process is noticed in about two seconds; one that does not answer has ten, so that a busy
@@ -258,9 +265,7 @@ class RayCluster:
                     cores=float(resources.get("CPU", 0.0)) if node["Alive"] else 0.0,
                 )
             )
-        alive = {one.name for one in found if one.state == "alive"}
-        newest = {one.name: one for one in found if one.name not in alive}
-        return [*(one for one in found if one.state == "alive"), *newest.values()]
+        return sorted(found, key=lambda one: one.state == "alive")  # of two of one name the newer one counts
 
     def place(self, spec: GroupSpec, cost: float, avoid: Collection[str]) -> None:
         """Run a group on a machine with room; Ray finds it, and finds another one when that dies."""
@@ -557,8 +562,8 @@ class _GroupActor:
     def stop(self) -> tuple[str, Any]:
         return self._answer(self._group.stop)
 
-    def picture(self, camera: str, width: int) -> tuple[str, Any]:
-        return self._answer(lambda: self._group.picture(camera, width))
+    def picture(self, request: PictureRequest) -> tuple[str, Any]:
+        return self._answer(lambda: self._group.picture(request))
 
     def can_save(self) -> tuple[str, Any]:
         return "", self._group.can_save

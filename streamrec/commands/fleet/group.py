@@ -18,7 +18,14 @@ from streamrec.core.redact import redact
 from streamrec.errors import StateError, StreamrecError
 from streamrec.notify.dispatcher import DispatchSettings
 from streamrec.outputs.fleet.outbox import Outbox
-from streamrec.outputs.fleet.records import SAVE_SECONDS, CameraStatus, LedgerAway, LedgerService
+from streamrec.outputs.fleet.records import (
+    SAVE_SECONDS,
+    CameraStatus,
+    LedgerAway,
+    LedgerService,
+    Picture,
+    PictureRequest,
+)
 from streamrec.outputs.fleet.saver import HeadClock, Offer, Saver
 from streamrec.outputs.fleet.wire import PACKER
 from streamrec.outputs.history.entry_builder import EntryBuilder
@@ -27,8 +34,8 @@ from streamrec.pipeline.snapshot import CameraSnapshot, bare
 from streamrec.pipeline.watcher import Camera, Watcher
 from streamrec.settings.cameras_file import watchfile_of
 from streamrec.settings.tuned_file import Tuned
-from streamrec.types import Frame, Result
-from streamrec.web.jpeg import encode
+from streamrec.types import Result
+from streamrec.web.fleet_pictures import GroupPictures
 
 _TICK = 0.1  # seconds: how often it is looked whether the group is to stop, when no frame comes
 _PATIENCE = 2.0  # seconds that the cameras' threads have to end
@@ -91,7 +98,7 @@ class Group:
         self._interrupted: list[str] = []
         self._results: list[RemoteResult] = []  # to be offered
         self._newest: dict[str, RemoteResult] = {}  # the same, of cameras without an event
-        self._frames: dict[str, Frame] = {}  # the newest picture of each camera
+        self._pictures = GroupPictures(self._cameras, clock=self._clock)
         self._unsaved: set[str] = set()  # cameras that have gone on since the last offer
         self._times = time.monotonic(), time.process_time()
         self._load = 0.0
@@ -180,6 +187,7 @@ class Group:
         self.spec = spec
         for camera in self._watcher.cameras:
             self._resumed(camera)
+        self._pictures.keep(spec.cameras)
         return redact(done, self._secrets)
 
     def _resume(self, name: str) -> CameraSnapshot | None:
@@ -225,7 +233,7 @@ class Group:
         values = {one.name: getattr(result, one.name) for one in fields(Result)}
         values["frame"] = bare(result.frame)
         remote = RemoteResult(**values, entries=tuple(entries), seen=seen)
-        self._frames[result.frame.source] = result.frame
+        self._pictures.write(result)
         self._unsaved.add(result.frame.source)
         with self._changed:
             self._newest.pop(result.frame.source, None)
@@ -379,10 +387,9 @@ class Group:
         self._ending = self._ending or "stop"
         return self._over.wait(patience)
 
-    def picture(self, camera: str, width: int) -> bytes | None:
-        """The newest picture of a camera as a JPEG of at most this width; None: there is none yet."""
-        frame = self._frames.get(camera)
-        return None if frame is None else encode(frame.image, width)
+    def picture(self, request: PictureRequest) -> Picture | None:
+        """The newest picture of a camera; None: there is none yet, or none that is newer."""
+        return self._pictures.picture(request)
 
 
 def _memory() -> int:

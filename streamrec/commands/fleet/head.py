@@ -25,14 +25,18 @@ from streamrec.core.version import version_of
 from streamrec.errors import SettingsError, StateError, StreamrecError
 from streamrec.events.places import PlaceSettings
 from streamrec.notify.dispatcher import Dispatcher, DispatchSettings
+from streamrec.outputs.fleet.cameras import RemoteCamera, remote_cameras
 from streamrec.outputs.fleet.ledger import Ledger
+from streamrec.outputs.fleet.machines import Machines
 from streamrec.outputs.fleet.records import (
+    PICTURE_SECONDS,
     Batch,
-    CameraStatus,
     Claim,
     FleetStatus,
     GroupStatus,
     MachineStatus,
+    Picture,
+    PictureRequest,
 )
 from streamrec.outputs.fleet.wire import PACKER
 from streamrec.runtime.recognizer import configs_of
@@ -40,7 +44,6 @@ from streamrec.settings.cameras_file import CameraSettings, WatchFile, part_of, 
 from streamrec.settings.resolve import configs_of as configs_in
 from streamrec.settings.resolve import events_by_model
 from streamrec.settings.tuned_file import Tuned
-from streamrec.types import Health, SourceState
 
 _TICK = 0.5  # seconds
 _SUPERVISE = 2.0  # seconds between two looks at machines and groups
@@ -106,39 +109,6 @@ class FleetJob:
         )
 
 
-class RemoteCamera:
-    """A camera as the page asks for it: what its group saved last."""
-
-    def __init__(self, settings: CameraSettings) -> None:
-        self.name = settings.name
-        self.places = PlaceSettings(zones=settings.zones, lines=settings.lines, region=settings.region)
-        self.status = CameraStatus(name=settings.name)
-        self._since = time.monotonic()
-
-    def update(self, status: CameraStatus, now: float) -> bool:
-        """Take a newer status; whether the state has changed. ``now``: seconds since 1970."""
-        before, self.status = self.status, status
-        self._since = time.monotonic() - max(0.0, now - status.since)
-        return (before.state, before.reason) != (status.state, status.reason)
-
-    @property
-    def health(self) -> Health:
-        """As its machine sees it."""
-        return Health(
-            state=SourceState(self.status.state),
-            reason=self.status.reason,
-            since=self._since,
-            frames=self.status.read,
-            refused={"": self.status.refused} if self.status.refused else {},
-            reconnects={"": self.status.reconnects} if self.status.reconnects else {},
-        )
-
-    @property
-    def rate(self) -> float:
-        """Results a second."""
-        return self.status.fps
-
-
 class _NoTerminal(TerminalView):
     """Nothing is shown here: the command that started the fleet prints the messages."""
 
@@ -165,11 +135,14 @@ class Head(Closing):
         self._messages: deque[tuple[int, str]] = deque(maxlen=_MESSAGES)
         self._numbered = 0
         self._guard = threading.RLock()  # of the plan and of moves
-        self._cameras: dict[str, RemoteCamera] = {}
+        self._places: dict[str, PlaceSettings | None] = {}  # of the cameras, in the order of the file
+        self._states: dict[str, tuple[str, str]] = {}  # state and reason of each, as they were passed on
+        self._machines = Machines(clock=clock)
         self._plan: tuple[PlannedGroup, ...] = ()
         self._parts: dict[str, dict[str, Any]] = {}  # what was sent to each group
         self._moved: dict[str, float] = {}
         self._moving: set[str] = set()
+        self._moving_next: set[str] = set()  # those that are about to be moved
         self._avoid: dict[str, str] = {}  # ids of machines that are drained, and their names
         self._costs: dict[tuple[tuple[str, ...], bool | None], float] = {}
         self._stopped = self._closed = False
@@ -220,7 +193,7 @@ class Head(Closing):
                 job.web, job.web_access, list(job.web_names) or None, job.web_certificate
             )
             assert settings is not None
-            page = PageView(settings, self._dispatcher, self.log, secrets=self._secrets)
+            page = PageView(settings, self._dispatcher, self.log, secrets=self._secrets, fleet=self)
             self._views.append(page.__enter__())
         if job.jsonl is not None:
             lines = LinesView(
@@ -231,21 +204,21 @@ class Head(Closing):
     def _register(self, file: WatchFile) -> None:
         """Announce the cameras to the page, the receivers and the rules."""
         names = [camera.name for camera in file.cameras]
-        for gone in set(self._cameras) - set(names):
+        for gone in set(self._places) - set(names):
             self._dispatcher.remove(gone)
-            del self._cameras[gone]
+            self._states.pop(gone, None)
         for camera in file.cameras:
             configs = configs_in(camera, file)
             events = events_by_model(camera, configs, file)
-            remote = RemoteCamera(camera)
-            if camera.name in self._cameras:
-                remote.status = self._cameras[camera.name].status
-            self._cameras[camera.name] = remote
             self._dispatcher.camera(
                 camera.name,
                 models=actions_of(configs, events, count=camera.count, more=camera.place_labels),
                 privacy=camera.privacy,
             )
+        self._places = {
+            camera.name: PlaceSettings(zones=camera.zones, lines=camera.lines, region=camera.region)
+            for camera in file.cameras
+        }
         self._dispatcher.use_rules(self._dispatcher.prepare_rules(file.rules, names))
 
     def _known_plan(self) -> tuple[PlannedGroup, ...]:
@@ -275,10 +248,21 @@ class Head(Closing):
             time.sleep(_TICK)
 
     def _beat(self) -> None:
+        cameras = remote_cameras(self.status(), self._places, clock=self._clock)
+        for camera in cameras:
+            self._pass_on(camera)
         for view in self._views:
             if isinstance(view, PageView):
                 view.live.secrets = self._secrets
-                view.live.beat(self._cameras.values())
+                view.live.beat(cameras)
+
+    def _pass_on(self, camera: RemoteCamera) -> None:
+        """Report the state of a camera, where it has changed."""
+        state = str(camera.health.state), camera.health.reason
+        if self._states.get(camera.name) != state:
+            self._states[camera.name] = state
+            self._dispatcher.health(camera.name, camera.health)
+            self._outputs.write_health(camera.name, camera.health)
 
     def supervise(self) -> None:
         """One look at the file, the machines and the groups; places what is to be placed, and moves what must move."""
@@ -327,7 +311,7 @@ class Head(Closing):
         for name in before.keys() - {group.name for group in self._plan}:
             self._end_group(name)
         self._apply(before)
-        gone = [name for name in self._ledger.cameras() if name not in self._cameras]
+        gone = [name for name in self._ledger.cameras() if name not in self._places]
         if gone:
             self._ledger.forget(gone)
 
@@ -393,6 +377,7 @@ class Head(Closing):
         """Stop, save, and go on elsewhere; nothing that runs ends."""
         with self._guard:
             group = next((one for one in self._plan if one.name == name), None)
+            self._moving_next.discard(name)
             if group is None or name in self._moving:
                 return
             self._moving.add(name)
@@ -418,14 +403,8 @@ class Head(Closing):
         return claim
 
     def save(self, batch: Batch) -> float:
-        """As of the ledger; and changes of the cameras' states are passed on."""
-        at = self._ledger.save(batch)
-        for status in batch.cameras:
-            camera = self._cameras.get(status.name)
-            if camera is not None and camera.update(status, at):
-                self._dispatcher.health(camera.name, camera.health)
-                self._outputs.write_health(camera.name, camera.health)
-        return at
+        """As of the ledger."""
+        return self._ledger.save(batch)
 
     def late(self, batch: Batch) -> int:
         """As of the ledger."""
@@ -439,7 +418,7 @@ class Head(Closing):
         return FleetStatus(
             name=self._job.name,
             version=version_of() or "",
-            machines=tuple(self._with_groups(machine, groups) for machine in self._cluster.machines()),
+            machines=self._machines.update(self._present(), groups),
             groups=groups,
             cameras=self._ledger.status_of_cameras(),
             refused=self._ledger.refused,
@@ -451,49 +430,59 @@ class Head(Closing):
         found = []
         for group in self._plan:
             status = known.get(group.name, GroupStatus(name=group.name))
-            if group.name in self._moving:
+            if group.name in self._moving or group.name in self._moving_next:
                 status = replace(status, state="moving")
             found.append(replace(status, cameras=group.cameras, cost=group.cost))
         return tuple(found)
 
-    def _with_groups(self, machine: MachineStatus, groups: Sequence[GroupStatus]) -> MachineStatus:
-        own = [group for group in groups if group.machine == machine.name]
-        draining = machine.id in self._avoid and machine.state == "alive"
-        return replace(
-            machine,
-            state="draining" if draining else machine.state,
-            taken=round(sum(group.cost for group in own), 3),
-            load=round(sum(group.load for group in own), 3),
-            memory=sum(group.memory for group in own),
-            groups=tuple(group.name for group in own),
-            cameras=sum(len(group.cameras) for group in own),
-            shed=max((group.shed for group in own), default=0.0),
-        )
+    def _present(self) -> list[MachineStatus]:
+        """The machines as the cluster knows them, and which of them are drained."""
+        return [
+            replace(one, state="draining") if one.id in self._avoid and one.state == "alive" else one
+            for one in self._cluster.machines()
+        ]
 
-    def drain(self, name: str) -> str:
-        """Move all groups of a machine elsewhere, and place no more there; what was done, in words."""
+    def drain(self, machine: str) -> str:
+        """Begin to move all groups of a machine elsewhere, and place no more there; what is done, in words."""
         status = self.status()
-        machine = next((one for one in status.machines if name in (one.name, one.address)), None)
-        if machine is None:
-            known = ", ".join(one.name for one in status.machines)
-            raise SettingsError(f"there is no machine {name}; there are: {known}")
+        found = next((one for one in status.machines if machine in (one.name, one.address)), None)
+        if found is None or found.state == "dead":
+            known = ", ".join(one.name for one in status.machines if one.state != "dead")
+            raise SettingsError(f"there is no machine {machine}; there are: {known}")
         with self._guard:
-            self._avoid[machine.id] = machine.name
-        for group in machine.groups:
-            self._move(group, ())
-        count = len(machine.groups)
-        return f"{machine.name}: {count} group{'' if count == 1 else 's'} moved; it can be switched off"
+            self._avoid[found.id] = found.name
+        self._in_background([(group, set()) for group in found.groups])
+        count = len(found.groups)
+        return f"{found.name}: {count} group{'' if count == 1 else 's'} to be moved elsewhere"
 
     def rebalance(self) -> str:
-        """Even out how much of each machine is taken; what was done, in words."""
+        """Begin to even out how much of each machine is taken; what is done, in words."""
         status = self.status()
         moves = evened(status.machines, status.groups)
         ids = {one.name: one.id for one in status.machines}
-        for group, machine in moves:
-            self._move(group, {ids[machine]})
+        self._in_background([(group, {ids[machine]}) for group, machine in moves])
         if not moves:
             return "the groups are spread as evenly as they can be"
-        return "moved " + ", ".join(f"{group} from {machine}" for group, machine in moves)
+        return "to be moved: " + ", ".join(f"{group} from {machine}" for group, machine in moves)
+
+    def _in_background(self, moves: Sequence[tuple[str, Collection[str]]]) -> None:
+        """Move groups one after the other, in a thread."""
+
+        def move() -> None:
+            for group, avoid in moves:
+                try:
+                    self._move(group, avoid)
+                except StreamrecError as error:
+                    self.log(f"{group}: {error}")
+
+        with self._guard:
+            self._moving_next |= {group for group, _ in moves}
+        threading.Thread(target=move, name="moves", daemon=True).start()
+
+    @property
+    def moving(self) -> bool:
+        """Whether a group is being moved, or is about to be."""
+        return bool(self._moving or self._moving_next)
 
     def stop(self) -> str:
         """End all groups: what runs ends, and is saved. The machines that joined end by themselves."""
@@ -509,16 +498,13 @@ class Head(Closing):
         """Whether the fleet was stopped."""
         return self._stopped
 
-    def picture(self, camera: str, width: int) -> bytes | None:
-        """The newest picture of a camera as a JPEG, from the machine that watches it; None: there is none."""
-        group = next((one.name for one in self._plan if camera in one.cameras), None)
-        if group is None:
+    def picture(self, request: PictureRequest) -> Picture | None:
+        """The newest picture of a camera, from the machine that watches it; None: there is none that is newer."""
+        group = next((one.name for one in self._plan if request.camera in one.cameras), None)
+        if group is None or group in self._moving:
             return None
-        try:
-            found: bytes | None = self._cluster.call(group, "picture", camera, width, seconds=3.0)
-            return found
-        except GroupAway:
-            return None
+        found: Picture | None = self._cluster.call(group, "picture", request, seconds=PICTURE_SECONDS)
+        return found
 
     def peers(self, machine: str) -> list[str]:
         """Groups on other machines that have saved lately."""

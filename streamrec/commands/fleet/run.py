@@ -171,15 +171,23 @@ def run_join(machine: Machine, head: str, *, drain: bool = True) -> int:
             time.sleep(_TICK)
         if drain:
             with contextlib.suppress(LedgerAway, SettingsError):
-                log(client.call("drain", machine.name, seconds=120.0))
+                log(client.call("drain", machine.name))
+                _until_moved(client)
         return 0 if signals.code is None else signals.code
 
 
+def _until_moved(client: HeadClient, patience: float = 300.0) -> None:
+    ends = time.monotonic() + patience
+    while client.call("moving", seconds=10.0) and time.monotonic() < ends:
+        time.sleep(_TICK)
+
+
 def run_command(files: Files, method: str, *values: Any) -> None:
-    """Ask the head to do something, and print what was done."""
+    """Ask the head to do something, and print what was done when it is done."""
     with member(files) as client:
         try:
-            print_text(client.call(method, *values, seconds=600.0))
+            print_text(client.call(method, *values, seconds=120.0))
+            _until_moved(client)
         except LedgerAway as error:
             raise SettingsError(f"{error}: is `streamrec fleet` running on the head?") from error
 
