@@ -38,7 +38,9 @@ _RECENT = 5.0  # seconds over which frame rate and latency are measured
 class WatchedCamera(Protocol):
     """A camera as the page shows it: ``pipeline.watcher.Camera`` is one."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Its name."""
 
     @property
     def health(self) -> Health:

