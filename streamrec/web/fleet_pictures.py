@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from streamrec.outputs.fleet.records import PICTURE_SECONDS, FleetService, Picture, PictureRequest
 from streamrec.outputs.overlay import doing_of
 from streamrec.types import ActionStarted, Result, SourceState
-from streamrec.web.jpeg import FASTEST, SHARE, WHOLE_QUALITY, JpegImage, age, encode, encode_shown
-from streamrec.web.live import LiveState, WatchedCamera, whole_image
+from streamrec.web.jpeg import FASTEST, SHARE, JpegImage, age, encode, encode_shown
+from streamrec.web.live import LiveState
 
 MOST_A_SECOND = 100  # pictures that the head asks for, of all cameras together
 _AT_ONCE = 16  # machines that are asked at the same time
@@ -83,12 +83,12 @@ class RemotePictures:
         """So long that no more than ``MOST_A_SECOND`` are asked for."""
         return max(FASTEST, pairs / MOST_A_SECOND)
 
-    def one(self, camera: str, width: int, *, whole: bool = False) -> bytes | None:
+    def one(self, camera: str, width: int) -> bytes | None:
         """Ask for the newest picture of a camera."""
         watched = self._live.camera(camera)
         if watched is None:
             return None
-        request = PictureRequest(camera=watched.name, width=width, people=False, whole=whole)
+        request = PictureRequest(camera=watched.name, width=width, people=False)
         try:
             found = self._fleet.picture(request)
         except Exception:  # whatever a cluster raises where a machine is lost
@@ -122,18 +122,17 @@ class GroupPictures:
     ``write`` is called with each result, in the thread that recognizes; it keeps a reference. ``picture`` is called by
     any other thread. It uses at most ``SHARE`` of a core: with more cameras each has fewer pictures.
 
-    ``cameras``: those of the group's watcher, for ``PictureRequest.whole``; ``clock``: the head's.
+    ``clock``: the head's.
     """
 
     def __init__(
         self,
-        cameras: Callable[[], Sequence[WatchedCamera]] = lambda: (),
         *,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         cpu: Callable[[], float] = time.thread_time,
     ) -> None:
-        self._cameras, self._clock, self._monotonic, self._cpu = cameras, clock, monotonic, cpu
+        self._clock, self._monotonic, self._cpu = clock, monotonic, cpu
         self._version = time.time_ns()  # so that those of another process are other ones
         self._newest: dict[str, tuple[int, Result]] = {}
         self._running: dict[str, dict[tuple[str, int | None], None]] = defaultdict(dict)
@@ -175,8 +174,6 @@ class GroupPictures:
             return None
         version, result = newest
         with self._encoding:
-            if request.whole:
-                return self._whole(request, result, version)
             now, key = self._monotonic(), (request.camera, request.width, request.people)
             self._made = {
                 one: made
@@ -203,9 +200,3 @@ class GroupPictures:
             data = encode(result.frame.image, request.width)
         self.made += 1
         return _Made(Picture(data=data, version=version, time=when), now, self._cpu() - began, now)
-
-    def _whole(self, request: PictureRequest, result: Result, version: int) -> Picture:
-        camera = next((one for one in self._cameras() if one.name == request.camera), None)
-        image = None if camera is None else whole_image(camera)
-        data = encode(result.frame.image if image is None else image, request.width, WHOLE_QUALITY)
-        return Picture(data=data, version=version, time=self._clock() - age(result))

@@ -59,7 +59,7 @@ function makeCard(name, onDrain) {
   const figures = h("dl", { class: "facts" }, facts.flat());
   const meter = h("div", { class: "meter", role: "meter", "aria-label": "Load", "aria-valuemin": 0 });
   const title = h("summary"), links = h("ul", { class: "links" }), cameras = h("details", {}, title, links);
-  const drain = onDrain ? h("button", { type: "button", class: "button", text: "Drain", "aria-label": `Drain ${name}`, onclick: () => onDrain(name) }) : null;
+  const drain = h("button", { type: "button", class: "button", text: "Drain", "aria-label": `Drain ${name}`, onclick: () => onDrain(name) });
   const row = h("div", { class: "row" }, cameras, h("span", { class: "right" }, drain));
   const element = h("section", { class: "panel machine", "aria-label": name, dataset: { machine: name } },
     h("div", { class: "title" }, dot, h("h2", {}, h("bdi", { text: name })), state), about, sentence, meter,
@@ -88,18 +88,18 @@ function makeCard(name, onDrain) {
       shown = names.join("\n");
       links.replaceChildren(...names.map((one) => h("li", {}, h("a", { href: `#/camera/${encodeURIComponent(one)}` }, h("bdi", { text: one })))));
     }
-    if (drain) drain.hidden = !machine.cores || !["alive", "silent"].includes(machine.state);
-    row.hidden = !names.length && (drain?.hidden ?? true);
+    drain.hidden = !machine.cores || !["alive", "silent"].includes(machine.state);
+    row.hidden = !names.length && drain.hidden;
   }
   return { element, update };
 }
 
 export function machinesView(page, main) {
-  const mayMove = page.session.editable, cards = new Map();
+  const cards = new Map();
   const summary = h("p", { class: "soft" }), wrong = h("p", { class: "wrong", role: "alert", hidden: true }), waiting = h("p", { class: "panel waits", role: "status", hidden: true });
   const list = h("div", { class: "machines" }), empty = h("p", { class: "empty", text: "The head has not reported its machines yet." });
   const rebalance = h("button", { type: "button", class: "button", text: "Rebalance", title: "Spread the cameras evenly over the machines", onclick: () => move("rebalance", {}) });
-  main.append(h("div", { class: "head" }, h("h1", { text: "Machines" }), summary, h("div", { class: "right" }, mayMove ? rebalance : null)), wrong, waiting, list, empty);
+  main.append(h("div", { class: "head" }, h("h1", { text: "Machines" }), summary, h("div", { class: "right" }, rebalance)), wrong, waiting, list, empty);
 
   async function move(what, body) {
     wrong.hidden = true;
@@ -141,7 +141,7 @@ export function machinesView(page, main) {
     const head = fleet.machines.find((machine) => machine.is_head);
     fleet.machines.forEach((machine, n) => {
       let card = cards.get(machine.name);
-      if (!card) cards.set(machine.name, card = makeCard(machine.name, mayMove ? drain : null));
+      if (!card) cards.set(machine.name, card = makeCard(machine.name, drain));
       if (list.children[n] !== card.element) list.insertBefore(card.element, list.children[n] ?? null);
       card.update(machine, names.get(machine.name) ?? [], head);
     });
