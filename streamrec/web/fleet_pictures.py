@@ -21,6 +21,7 @@ from streamrec.web.live import LiveState
 
 MOST_A_SECOND = 100  # pictures that the head asks for, of all cameras together
 _AT_ONCE = 16  # machines that are asked at the same time
+_LEFT_SECONDS = 1.0  # after the next round is due: no page shows a camera any more
 _IDLE_SECONDS = 5.0  # a picture that is not asked for any more is forgotten after that
 _SOONER = 0.8  # of ``FASTEST``: the head's rounds do not come at exactly that distance
 
@@ -40,6 +41,9 @@ class RemotePictures:
         self._came: deque[JpegImage] = deque()
         self._asked: dict[str, Future[None]] = {}  # by machine, until it has answered
         self._rests: dict[str, float] = {}  # by machine that did not answer: until when
+        self._ends = (
+            0.0  # time.monotonic() at which no page shows a camera any more, unless a round comes before
+        )
         self._pool: ThreadPoolExecutor | None = None
 
     def begin(self, on_change: Callable[[], None]) -> None:
@@ -66,6 +70,9 @@ class RemotePictures:
             request = PictureRequest(camera=watched.name, width=width, have=version)
             wanted[getattr(watched, "machine", "")].append((camera, request))
         now = self._monotonic()
+        if now >= self._ends:
+            self._came.clear()  # they came after the last page had left
+        self._ends = now + self.pause(len(pairs), 0.0) + _LEFT_SECONDS
         for machine, requests in wanted.items():
             under_way = self._asked.get(machine)
             if (under_way is None or under_way.done()) and now >= self._rests.get(machine, 0.0):
@@ -97,6 +104,8 @@ class RemotePictures:
 
     def _ask(self, machine: str, requests: Sequence[tuple[str, PictureRequest]]) -> None:
         for camera, request in requests:  # the camera as the page names it
+            if self._monotonic() >= self._ends:
+                return
             try:
                 found = self._fleet.picture(request)
             except Exception:  # whatever a cluster raises where a machine is lost

@@ -266,6 +266,31 @@ class TestPictures:
             looking.say(want={"yard": 320})
             assert looking.next("pictures", 10.0)[0][0] == "yard"  # asked again after a moment
 
+    def test_what_comes_after_the_page_has_left_is_not_shown_to_the_next_one(self, open_fleet):
+        page, fleet = open_fleet()
+        fleet.slow.add("north")
+        names = ("door", "gate", "yard")
+        for name in names:
+            fleet.show(name)
+        with Looking(page) as looking:
+            looking.next("hello")
+            looking.say(want=dict.fromkeys(names, 320))
+            wait_for(lambda: fleet.asked)
+        wait_for(lambda: not page.server.hub.encoder._wanted)
+        time.sleep(fleet_pictures._LEFT_SECONDS + 3 * FASTEST)
+        fleet.freed.set()
+        fetching = page.server.hub.encoder.maker._asked["north"]
+        wait_for(fetching.done)
+        assert [one.camera for one in fleet.asked] == ["door"]  # the others are not asked for
+        left = time.time()
+        fleet.place("site-1", "north")  # a process that has made none yet
+        for name in names:
+            fleet.show(name)
+        with Looking(page) as looking:
+            looking.next("hello")
+            looking.say(want=dict.fromkeys(names, 320))
+            assert all(when > left - 0.5 for _, _, when, _ in looking.next("pictures"))
+
     def test_no_more_are_asked_for_than_so_many_a_second(self, open_fleet, monkeypatch):
         monkeypatch.setattr(fleet_pictures, "MOST_A_SECOND", 10)
         page, fleet = open_fleet()

@@ -111,6 +111,15 @@ class TestCameras:
         assert (door.health.state, door.health.reason, door.health.since) == (state, reason, 994.0)
         assert door.rate == 0.0
 
+    def test_on_a_lost_machine_one_is_lost_as_soon_as_it_misses_its_saves(self):
+        dead = MachineStatus(name="north", state="dead")
+        assert self.of(group(saved=0.8), dead).health.state is SourceState.live  # taken for dead, and is not
+        door = self.of(group(saved=2.5), dead)
+        assert (door.health.state, door.health.reason) == (
+            SourceState.reconnecting,
+            "north is lost: another machine goes on with this camera",
+        )
+
     def test_one_that_has_never_saved_is_there_too(self):
         waiting = group(machine="", state="waiting", cameras=("door", "yard"))
         found = remote_cameras(FleetStatus(name="site", version="", groups=(waiting,)))
