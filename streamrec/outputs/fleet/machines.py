@@ -62,7 +62,9 @@ class Machines:
         before = self._known.get(given.name)
         state, since = given.state, now
         if state == "alive" and groups and all(group.state == "silent" for group in groups):
-            state, since = "silent", now - min(group.saved or 0.0 for group in groups)
+            state = "silent"
+        if state in ("silent", "dead") and groups:  # since something came from it last
+            since = now - min(group.saved or 0.0 for group in groups)
         if state == "dead" and (before is None or (before.state == "draining" and not before.groups)):
             return None
         if before is not None and before.since is not None:

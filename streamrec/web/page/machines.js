@@ -14,7 +14,7 @@ const memory = (bytes) => (bytes < 1e9 ? `${Math.round(bytes / 1e6)} MB` : `${(b
 /** When something began, and for how long it has been so. */
 function since(iso) {
   const day = dayOf(iso), seconds = Math.max(0, Math.round((Date.now() - Date.parse(iso)) / 1000));
-  return `since ${day === "Today" ? "" : `${day}, `}${timeOf(iso)} (${seconds < 10 ? `${seconds} s` : duration(seconds)})`;
+  return `since ${day === "Today" ? "" : `${day}, `}${timeOf(iso)} (${(seconds < 10 ? `${seconds} s` : duration(seconds)).replaceAll(" ", "\u00a0")})`;
 }
 
 /** How a machine is, as a sentence. */

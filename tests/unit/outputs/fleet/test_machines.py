@@ -50,6 +50,12 @@ class TestMachines:
         assert (again.state, again.since, again.id) == ("alive", 500.0, "2")
         assert machines.update([back, gone], [group()]) == (again,)  # in whatever order they come
 
+    def test_one_is_lost_since_something_came_from_it_last(self):
+        machines = Machines(clock=lambda: 100.0)
+        machines.update([NORTH], [group()])
+        (lost,) = machines.update([], [group(saved=2.5)])
+        assert (lost.state, lost.since) == ("dead", 97.5)
+
     def test_one_that_is_restarted_at_once_is_new_from_then_on(self):
         now = 100.0
         machines = Machines(clock=lambda: now)
