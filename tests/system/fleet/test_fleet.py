@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from streamrec import ActionEnded, Recognizer, results
+from streamrec import ActionEnded, Recognizer, open_models, open_source, results
 from streamrec.evaluation.bench import make_video
 from streamrec.outputs.history.store import History
 from tests.helpers.fleet_processes import FleetOnOneHost, Process, children, kill_machine
@@ -33,14 +33,16 @@ def kept(path: Path, camera: str) -> list[tuple]:
     """What the history has of a camera, without what depends on when it was read."""
     with History(path, read_only=True) as history:
         found = [one for one in history.pages(camera=camera) if one.model == "synthetic"]
-    return sorted((one.label, one.timestamp, one.duration, one.confidence) for one in found)
+    return sorted((one.label, one.timestamp, round(one.duration or -1.0, 3), one.confidence) for one in found)
 
 
 def expected(video: Path) -> list[tuple]:
     """The events of a file that is read without a fault."""
-    found = [event for result in results(video, Recognizer.load("synthetic")) for event in result.events]
+    recognizers = open_models(["synthetic", "fight"])
+    source = open_source(video, size=recognizers.straight)  # as cameras.toml has it
+    found = [event for result in results(source, Recognizer.load("synthetic")) for event in result.events]
     return sorted(
-        (one.label, one.started, one.duration, one.confidence)
+        (one.label, one.started, round(one.duration, 3), one.confidence)
         for one in found
         if isinstance(one, ActionEnded)
     )
