@@ -75,7 +75,7 @@ def crowd(count: int, frames: int) -> Iterator[Frame]:
 
 def events_of(recognizer: Recognizer, frames: Iterable[Frame]) -> list[tuple[float, ActionStarted]]:
     """What began, and when it was reported."""
-    builder, state = ResultBuilder.of(recognizer, ""), recognizer.initial_state()
+    builder, state = ResultBuilder(recognizer, ""), recognizer.initial_state()
     found = []
     for frame in frames:
         prediction, state = recognizer.step(frame, state)
@@ -215,7 +215,7 @@ def cost(options: argparse.Namespace) -> None:
         recognizers = [Recognizer.load(name, threads=1, **kind) for kind in kinds]
         for people in (1, 3, 6):
             runs = [SimpleNamespace(one=one, state=one.initial_state(), took=[]) for one in recognizers]
-            builder = ResultBuilder.of(recognizers[-1], "")
+            builder = ResultBuilder(recognizers[-1], "")
             found = []
             for frame in crowd(people, options.frames):
                 for run in runs:

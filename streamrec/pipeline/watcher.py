@@ -25,6 +25,7 @@ from streamrec.pipeline.capture import Reader
 from streamrec.pipeline.due_frames import DueFrames
 from streamrec.pipeline.motion_gate import MotionGate
 from streamrec.pipeline.result_builder import ResultBuilder
+from streamrec.runtime.person_counts import with_motion_counts
 from streamrec.runtime.recognizer import Recognizer, check_recognizer
 from streamrec.sources.open import open_source
 from streamrec.sources.sampling import check_fps, is_next
@@ -74,8 +75,8 @@ class Camera:
         self.error: BaseException | None = None  # why it failed; None: it did not
         self._is_broken = False  # its model raised an error that is none of ours: a fault, not a refusal
         self._changed = changed
-        self._state: State = recognizer.initial_state()
-        self._builder = ResultBuilder.of(recognizer, name, events=events, count=count)
+        self._state: State = with_motion_counts(recognizer.initial_state(), count)
+        self._builder = ResultBuilder(recognizer, name, events=events, count=count)
         self._last: Frame | None = None  # the one that was taken last for the recognizer
         self._served = 0  # the round in which that was
         self._read = self._recognized = 0
@@ -318,7 +319,8 @@ class Watcher(Closing):
 
         ``recognizer``, ``fps`` and ``events`` where they differ from the others' (events of several models by their
         names); ``still``: a scene without motion is recognized every so many seconds only (``MotionGate``);
-        ``count``: any motion that repeats is counted. Raises ``StreamrecError`` when the name is taken.
+        ``count``: any motion that repeats is counted, of each person too who is followed. Raises ``StreamrecError``
+        when the name is taken.
         """
         recognizer = recognizer or self._recognizer
         if recognizer is None:

@@ -182,7 +182,7 @@ def test_results_have_events_of_persons(webcam):
     """Low thresholds, so that whatever scores at all is an event: each is of a person who is there."""
     recognizer, frames = webcam, frames_of(side_by_side(0, 1))  # both do what no event of the picture reports
     quick = EventSettings(enter=0.3, leave=0.2, smoothing=0.0, shortest=0.0)
-    builder = ResultBuilder.of(recognizer, "room", events=quick)
+    builder = ResultBuilder(recognizer, "room", events=quick)
     state, found = recognizer.initial_state(), []
     for frame in frames:
         prediction, state = recognizer.step(frame, state)
