@@ -70,7 +70,9 @@ class Stream:
 
 
 def blank_state() -> State:
-    return State((), (), np.zeros(1), np.zeros(1, np.int64), np.zeros((1, 2), np.float32), tracks=initial_tracks())
+    return State(
+        (), (), np.zeros(1), np.zeros(1, np.int64), np.zeros((1, 2), np.float32), tracks=initial_tracks()
+    )
 
 
 def waved(t: float, seconds: float) -> float:
@@ -116,7 +118,7 @@ def test_a_count_goes_on_over_a_short_absence_and_ends_with_the_number():
     for _ in range(40):
         people = stream.step()
     assert people == {} and set(stream.counts) == {SETTINGS}
-    for n in range(3):
+    for _ in range(3):
         people = stream.step((0.3, 0.0), turns={2: 0.0})
     assert list(people) == [2] and people[2].repetitions == 0 and people[2].count == 0
 
@@ -195,7 +197,7 @@ def test_damaged_counts_are_refused(name, array):
         stream.step((0.3, waved(n / 10, 1.5)), turns={1: n / 20})
     assert name in stream.counts
     stream.counts = {**stream.counts, name: array}
-    with pytest.raises(StateError, match="start from initial_state|no saved count"):
+    with pytest.raises(StateError, match=r"start from initial_state|no saved count"):
         stream.step((0.3, 0.0))
 
 
