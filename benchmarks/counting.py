@@ -136,7 +136,7 @@ def each_person(path: Path, row: dict[str, str], column: str, fps: float) -> tup
 def nothing(folder: Path, every: int, fps: float) -> None:
     """What is counted where nothing is meant to repeat, of the picture and of the people."""
     found = [
-        each_person(folder / row["clip"], {"clip": "", "group": "", "ends": ""}, "ends", fps)
+        each_person(folder / row["clip"], {"group": folder.name, "ends": ""}, "ends", fps)
         for row in rows_of(folder)[::every]
     ]
     seconds = sum(whole.times[-1] - whole.times[0] for whole, _, _ in found)
