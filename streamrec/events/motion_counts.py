@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 from streamrec.core.image import brightness
 from streamrec.events.recurrence import Recurrence, RecurrenceCounter, RecurrenceSettings
@@ -32,6 +33,16 @@ class MotionCounts:
         self._before: dict[
             tuple[str, str], int
         ] = {}  # model and label of what runs -> the total when it began
+
+    @property
+    def memory(self) -> tuple[Any, ...]:
+        """All that is remembered of the stream, as a tree of values that never change."""
+        return self._state, self.found, self._clearest, dict(self._before)
+
+    @memory.setter
+    def memory(self, memory: tuple[Any, ...]) -> None:
+        self._state, self.found, self._clearest, before = memory
+        self._before = dict(before)
 
     def step(self, frame: Frame, events: Iterable[Event] = ()) -> tuple[Event, ...]:
         """The events with this frame, the ended ones first: those given, with their counts, and those of sets."""

@@ -19,7 +19,7 @@ _AGO = 0.5  # seconds: motion is what differs from so long ago, so that slow ste
 
 
 @dataclass(frozen=True, slots=True)
-class _Spell:
+class Spell:
     """A time in which it holds, with short breaks."""
 
     since: float
@@ -32,7 +32,7 @@ class _Spell:
 class OccupancyState:
     """What is remembered of one stream."""
 
-    spells: Mapping[str, _Spell] = field(default_factory=dict)  # by label
+    spells: Mapping[str, Spell] = field(default_factory=dict)  # by label
     past: tuple[tuple[float, np.ndarray], ...] = ()  # time and block means of the last frames
 
 
@@ -81,7 +81,7 @@ class Occupancy:
                     ended += self._ended(spell, label, zone)
                     spell = None
                 if sure:
-                    spell = spell or _Spell(now, now, sure)
+                    spell = spell or Spell(now, now, sure)
                     spell = replace(spell, last=now, sure=max(sure, spell.sure))
                     if not spell.reported and now - spell.since >= APPEARS - INSTANT:
                         spell = replace(spell, reported=True)
@@ -101,7 +101,7 @@ class Occupancy:
                     found += self._ended(state.spells[label], label, zone)
         return tuple(found)
 
-    def _ended(self, spell: _Spell, label: str, zone: Zone) -> list[Event]:
+    def _ended(self, spell: Spell, label: str, zone: Zone) -> list[Event]:
         if not spell.reported:
             return []
         return [ActionEnded(label, spell.last, spell.since, spell.sure, self._source, zone=zone.name)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -49,7 +50,7 @@ class PlaceSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class _Side:
+class Side:
     """Where a person is beside a line."""
 
     feet: Corner  # when they were last clear of it, on the side that counts
@@ -76,10 +77,20 @@ class Places:
     def reset(self) -> None:
         """Forget everything."""
         self._running: dict[tuple[str, str, int | None], str] = {}  # zones of events, as they began
-        self._sides: dict[tuple[int, str], _Side] = {}  # by person and line
+        self._sides: dict[tuple[int, str], Side] = {}  # by person and line
         self._before: tuple[float, np.ndarray] | None = None  # time and block means of the last frame
         self._motion = np.zeros((0, 0), np.float32)  # of each block
         self._occupied = OccupancyState()
+
+    @property
+    def memory(self) -> tuple[Any, ...]:
+        """All that is remembered of the stream, as a tree of values that never change."""
+        return dict(self._running), dict(self._sides), self._before, self._motion, self._occupied
+
+    @memory.setter
+    def memory(self, memory: tuple[Any, ...]) -> None:
+        running, sides, self._before, self._motion, self._occupied = memory
+        self._running, self._sides = dict(running), dict(sides)
 
     def step(
         self, frame: Frame, people: Sequence[Person] | None, events: Iterable[Event]
@@ -175,18 +186,18 @@ class Places:
         return began, ended
 
 
-def _step_side(line: Line, feet: Corner, now: float, side: _Side | None) -> tuple[float | None, _Side | None]:
+def _step_side(line: Line, feet: Corner, now: float, side: Side | None) -> tuple[float | None, Side | None]:
     """One more frame of a person beside a line: when it was crossed, if it was, and where they are now."""
     where = line.side(*feet)
     if abs(where) < _CLEAR:
-        return None, None if side is None else _Side(side.feet)
+        return None, None if side is None else Side(side.feet)
     if side is None or where * line.side(*side.feet) > 0:
-        return None, _Side(feet)
+        return None, Side(feet)
     if side.since is None:
-        return None, _Side(side.feet, now, feet)
+        return None, Side(side.feet, now, feet)
     if now - side.since < _STAYS - INSTANT:
         return None, side
-    return (side.since if line.is_crossed(side.feet, side.other) else None), _Side(feet)
+    return (side.since if line.is_crossed(side.feet, side.other) else None), Side(feet)
 
 
 def feet_of(box: Sequence[float], keypoints: np.ndarray | None) -> Corner:

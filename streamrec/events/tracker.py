@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
-from streamrec.events.detector import EventDetector, EventSettings
-from streamrec.events.repetitions import CountSettings, RepetitionCounter
+from streamrec.events.detector import EventDetector, EventSettings, EventState
+from streamrec.events.repetitions import CountSettings, CountState, RepetitionCounter
 from streamrec.types import ActionEnded, ActionStarted, Event, ModelResult, Person, Prediction
 
 
@@ -33,6 +33,13 @@ class Tracker(Protocol):
 
     def models(self, prediction: Prediction) -> tuple[ModelResult, ...]:
         """The prediction of each model; empty where there is one."""
+
+    @property
+    def memory(self) -> Any:
+        """All that is remembered of the stream, as a tree of values that never change."""
+
+    @memory.setter
+    def memory(self, memory: Any) -> None: ...
 
 
 class EventTracker:
@@ -90,6 +97,15 @@ class EventTracker:
     def models(self, prediction: Prediction) -> tuple[ModelResult, ...]:
         """Nothing: there is one model, and its fields are the result's own."""
         return ()
+
+    @property
+    def memory(self) -> tuple[EventState, CountState]:
+        """The states of the detector and of the counter."""
+        return self._detected, self._counted
+
+    @memory.setter
+    def memory(self, memory: tuple[EventState, CountState]) -> None:
+        self._detected, self._counted = memory
 
     def _with_repetitions(self, events: tuple[Event, ...]) -> tuple[Event, ...]:
         events, self._counted = self._counter.add_counts(events, self._counted)
@@ -203,6 +219,21 @@ class PersonTracker:
         """Nothing, as of an ``EventTracker``."""
         return ()
 
+    @property
+    def memory(self) -> tuple[Any, ...]:
+        """Of each person and of the whole picture, and what of both is one event."""
+        each = {number: (tracker.memory, person) for number, (tracker, person) in self._each.items()}
+        return each, self._whole.memory, frozenset(self._reported), frozenset(self._same), self._last
+
+    @memory.setter
+    def memory(self, memory: tuple[Any, ...]) -> None:
+        each, self._whole.memory, reported, same, self._last = memory
+        self._reported, self._same, self._each = set(reported), set(same), {}
+        for number, (own, person) in each.items():
+            tracker = self._make(self._settings)
+            tracker.memory = own
+            self._each[number] = tracker, person
+
 
 class ModelTrackers:
     """Tracks one stream for several models at once; their events name the model.
@@ -262,6 +293,16 @@ class ModelTrackers:
             )
             for (name, tracker), one in zip(self._trackers.items(), prediction.each, strict=True)
         )
+
+    @property
+    def memory(self) -> dict[str, Any]:
+        """Of each model's tracker, by the model's name."""
+        return {name: tracker.memory for name, tracker in self._trackers.items()}
+
+    @memory.setter
+    def memory(self, memory: Mapping[str, Any]) -> None:
+        for name, tracker in self._trackers.items():
+            tracker.memory = memory[name]
 
 
 def _with_people(one: Prediction, first: Prediction) -> Prediction:

@@ -61,6 +61,7 @@ class DispatchSettings:
     record: Path | None = None  # the folder of the flight recorder
     record_pictures: str = "input"
     record_gb: float = 1.0
+    keep_open: bool = False  # what runs is known to other processes, and goes on when this one ends
     # Never logged. Camera passwords are among them, but do not make other settings.
     secrets: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
@@ -246,7 +247,11 @@ class Dispatcher(Closing):
                 raise SettingsError(f"there are two of {name}: give each [[webhook]] a name of its own")
         names += [RECEIVER] if settings.mqtt is not None else []
         self.history = History(
-            settings.history.file, keep_days=settings.history.keep_days, receivers=names, log=self._log
+            settings.history.file,
+            keep_days=settings.history.keep_days,
+            keep_open=settings.keep_open,
+            receivers=names,
+            log=self._log,
         )
         for webhook in settings.webhooks:
             self._receivers.append(Webhook(webhook, self.history, log=self._log))

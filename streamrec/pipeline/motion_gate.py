@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +40,18 @@ class MotionGate:
         self.still = 0
         self._last: Frame | None = None
         self._blocks = np.zeros((0, 0), np.float32)
+
+    @property
+    def memory(self) -> tuple[Any, ...] | None:
+        """The last frame that passed, without its image, and its block means; None: there was none."""
+        last = self._last
+        return None if last is None else (last.index, last.timestamp, last.segment, self._blocks, self.still)
+
+    @memory.setter
+    def memory(self, memory: tuple[Any, ...] | None) -> None:
+        if memory is not None:
+            index, timestamp, segment, self._blocks, self.still = memory
+            self._last = Frame(np.zeros((0, 0, 3), np.uint8), index, timestamp, segment)
 
     def passes(self, frame: Frame) -> bool:
         """Whether to recognize the next frame of the stream."""

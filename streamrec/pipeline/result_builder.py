@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 from streamrec.events.detector import EventSettings
 from streamrec.events.motion_counts import MotionCounts
@@ -36,10 +37,30 @@ class ResultBuilder:
         self._places: Places | None = None
         self._source = source
         self._result: Result | None = None
+        self._left: Any = None  # memory of places that are not given yet
 
     def placed(self, settings: PlaceSettings) -> None:
         """Name the zones of events from now on, and report who crosses a line."""
         self._places = Places(settings, self._source)
+        if self._left is not None:
+            self._places.memory, self._left = self._left, None
+
+    @property
+    def memory(self) -> tuple[Any, ...]:
+        """All that is remembered of the stream but the last result, as a tree of values that never change."""
+        counts, places = self._counts, self._places
+        return (
+            self._events.memory,
+            None if counts is None else counts.memory,
+            None if places is None else places.memory,
+        )
+
+    def resume(self, frame: Frame, prediction: Prediction, memory: tuple[Any, ...]) -> None:
+        """Go on after this frame, from the ``memory`` of another one; before ``placed`` is called."""
+        self._events.memory, counts, self._left = memory
+        if self._counts is not None and counts is not None:
+            self._counts.memory = counts
+        self._result = Result(frame, prediction)
 
     def build(
         self,

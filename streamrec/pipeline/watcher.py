@@ -25,10 +25,12 @@ from streamrec.pipeline.capture import Reader
 from streamrec.pipeline.due_frames import DueFrames
 from streamrec.pipeline.motion_gate import MotionGate
 from streamrec.pipeline.result_builder import ResultBuilder
+from streamrec.pipeline.snapshot import CameraSnapshot, bare, models_of
 from streamrec.runtime.person_counts import with_motion_counts
 from streamrec.runtime.recognizer import Recognizer, check_recognizer
 from streamrec.sources.open import open_source
 from streamrec.sources.sampling import check_fps, is_next
+from streamrec.sources.wrappers import Continued
 from streamrec.types import Frame, Health, Prediction, Result, Source, SourceState
 
 BATCH = 8  # frames: a larger batch gains little, and all frames in it wait for it (benchmarks/many.py)
@@ -65,9 +67,15 @@ class Camera:
         events: EventSettings | Mapping[str, EventSettings] | None,
         count: RecurrenceSettings | None,
         changed: Condition,
+        resume: CameraSnapshot | None = None,
     ) -> None:
         self.name = name
         self._gate = None if still is None else MotionGate(still, most=recognizer.config.max_gap)
+        if resume is not None and not resume.fits(recognizer):
+            resume = None
+        self.resumed = resume  # from which it went on; None: it began anew
+        if resume is not None:
+            source = Continued(source, resume.frame, resume.captured, most=recognizer.config.max_gap)
         self.source = source
         self.recognizer = recognizer
         self.fps = recognizer.fps if fps is None else fps
@@ -88,6 +96,10 @@ class Camera:
         self._lost = False  # the source is reconnecting, and what was running is to end
         self._reported: tuple[SourceState, str] | None = None
         self._since = self._arrived
+        self._prediction: Prediction | None = None  # the last one, and its frame
+        self._recognized_last: Frame | None = None
+        if resume is not None:
+            self._resume(resume)
         self._health_queue: deque[Health] = deque([Health(since=self._began)])
         self._listener = source.on_health
         source.on_health = self._on_source_health
@@ -142,11 +154,37 @@ class Camera:
         self.places = settings
         self._builder.placed(settings)
 
+    def snapshot(self, clock: Callable[[], float] = time.time) -> CameraSnapshot | None:
+        """What is remembered of it, in the thread that iterates the watcher; None: no frame was recognized yet."""
+        last, prediction = self._recognized_last, self._prediction
+        if last is None or prediction is None:
+            return self.resumed
+        ago = time.monotonic() - last.captured if last.captured else 0.0
+        return CameraSnapshot(
+            models=models_of(self.recognizer),
+            frame=bare(last),
+            captured=clock() - max(0.0, ago),
+            live=self.source.live,
+            state=self._state,
+            prediction=prediction,
+            events=self._builder.memory,
+            gate=None if self._gate is None else self._gate.memory,
+        )
+
+    def _resume(self, resume: CameraSnapshot) -> None:
+        """Go on from there."""
+        self._state, self._last = with_motion_counts(resume.state, self._builder.count), resume.frame
+        self._segment = resume.frame.segment
+        self._builder.resume(resume.frame, resume.prediction, resume.events)
+        if self._gate is not None:
+            self._gate.memory = resume.gate
+
     # -- what follows is between the camera, its thread and its watcher
 
     def _choose(self, frames: Iterator[Frame]) -> Iterator[Frame]:
         """Count the frames of the source, and pass on those that are due; runs in the camera's reader thread."""
-        passed = gated = None  # the last frame that passed, and the last that the gate was asked about
+        # The last frame that passed, and the last that the gate was asked about.
+        passed, gated = self._last, None
         for frame in frames:
             # Of a file each frame that passes is recognized; of a camera some of them are overwritten.
             last = self._last if self.source.live else passed
@@ -223,7 +261,7 @@ class Camera:
         dropped = self._reader.buffer.dropped
         still = None if self._gate is None else self._gate.still
         result = self._builder.build(frame, prediction, asked=asked, dropped=dropped, still=still, last=last)
-        self._state = state
+        self._state, self._prediction, self._recognized_last = state, prediction, frame
         now = time.monotonic()
         with self._changed:
             self._recognized += 1
@@ -257,7 +295,7 @@ class Camera:
 
     def _release(self) -> None:
         """Its thread has ended: free what is large now, and not when the garbage collector finds the cycle."""
-        self._last, self._state = None, self.recognizer.initial_state()
+        self._last, self._recognized_last, self._state = None, None, self.recognizer.initial_state()
         self._builder.release()
         if self.source.on_health == self._on_source_health:
             self.source.on_health = self._listener
@@ -314,13 +352,15 @@ class Watcher(Closing):
         still: float | None = None,
         events: EventSettings | Mapping[str, EventSettings] | None = None,
         count: RecurrenceSettings | None = None,
+        resume: CameraSnapshot | None = None,
     ) -> Camera:
         """Watch one more source, anything that ``open_source`` takes; its frames and events carry the name.
 
         ``recognizer``, ``fps`` and ``events`` where they differ from the others' (events of several models by their
         names); ``still``: a scene without motion is recognized every so many seconds only (``MotionGate``);
-        ``count``: any motion that repeats is counted, of each person too who is followed. Raises ``StreamrecError``
-        when the name is taken.
+        ``count``: any motion that repeats is counted, of each person too who is followed; ``resume``: go on from there,
+        where it is of the same models. A live source's clock goes on over the time between, of a file only what comes
+        after is read. Raises ``StreamrecError`` when the name is taken.
         """
         recognizer = recognizer or self._recognizer
         if recognizer is None:
@@ -346,6 +386,7 @@ class Watcher(Closing):
                 events=events,
                 count=count,
                 changed=self._changed,
+                resume=resume,
             )
             self._changed.notify_all()
         return camera

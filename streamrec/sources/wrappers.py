@@ -155,6 +155,53 @@ class RealTime(Wrapper):
             yield replace(frame, captured=time.monotonic())
 
 
+class Continued(Wrapper):
+    """Another source that goes on after ``last``, a frame of it that was read elsewhere.
+
+    Of a file the frames until then are left out. The clock of a live source goes on over the time that has passed
+    since ``captured`` (seconds since 1970); more than ``most`` seconds are a new segment.
+
+    >>> from streamrec.sources.iterable import IterableSource
+    >>> source = IterableSource([np.zeros((1, 1, 3), np.uint8)] * 4)
+    >>> [frame.index for frame in Continued(source, list(source)[1], 0.0, most=1.0)]
+    [2, 3]
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        last: Frame,
+        captured: float,
+        *,
+        most: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(source)
+        self._last, self._captured, self._most, self._clock = last, captured, most, clock
+
+    def __iter__(self) -> Iterator[Frame]:
+        # Started now: an interrupt may come before the first frame is asked for.
+        return self._continued(iter(self.source))
+
+    def _continued(self, frames: Iterator[Frame]) -> Generator[Frame, None, None]:
+        last, first = self._last, None
+        passed = 0.0
+        with closing(frames) if isinstance(frames, Generator) else nullcontext():
+            for frame in frames:
+                if not self.source.live:
+                    if (frame.segment, frame.index) > (last.segment, last.index):
+                        yield frame
+                    continue
+                if first is None:
+                    first, passed = frame, max(0.0, self._clock() - self._captured)
+                yield replace(
+                    frame,
+                    index=last.index + 1 + frame.index - first.index,
+                    timestamp=last.timestamp + passed + frame.timestamp - first.timestamp,
+                    segment=last.segment + (passed > self._most) + frame.segment - first.segment,
+                )
+
+
 class Limited(Wrapper):
     """Another source that ends after so many seconds of its own clock.
 

@@ -6,8 +6,9 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
-from streamrec.outputs.history.records import Entry, Kind, new_id
+from streamrec.outputs.history.records import Entry, Kind, RemoteResult, event_id, new_id
 from streamrec.types import ActionEnded, ActionStarted, Event, Frame, Result
 
 
@@ -23,8 +24,9 @@ class EntryBuilder:
     [('started', 99.0)]
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
+    def __init__(self, clock: Callable[[], float], *, repeatable: bool = False) -> None:
+        """``repeatable``: ids are those of ``event_id``, so that what is recognized again has the same."""
+        self._clock, self._repeatable = clock, repeatable
         # (camera, model, label, rule, person)
         self.running: dict[tuple[str, str, str, str, int | None], Entry] = {}
         self.last_seen: dict[str, float] = {}  # camera: time of its last result, seconds since 1970
@@ -37,6 +39,8 @@ class EntryBuilder:
         plays at its own speed, however fast it is read.
         """
         frame, camera = result.frame, result.frame.source
+        if isinstance(result, RemoteResult) and len(result.entries) == len(result.events):
+            return self._given(result)
         wall = self._wall_time(frame, live)
         self.last_seen[camera] = wall
         return [
@@ -45,6 +49,28 @@ class EntryBuilder:
             )
             for event in result.events
         ]
+
+    def _given(self, result: RemoteResult) -> list[tuple[Kind, Entry]]:
+        """The entries that another machine made."""
+        self.last_seen[result.frame.source] = result.seen
+        for kind, entry in result.entries:
+            if kind is Kind.started:
+                self.running[key_of(entry)] = entry
+            else:
+                self.running.pop(key_of(entry), None)
+        return list(result.entries)
+
+    def memory(self, camera: str) -> tuple[Any, ...]:
+        """What is remembered of a camera: the events that run, and the time of timestamp 0."""
+        running = {key: entry for key, entry in self.running.items() if entry.camera == camera}
+        return running, self._zeros.get(camera)
+
+    def resume(self, camera: str, memory: tuple[Any, ...]) -> None:
+        """Go on with a camera from the ``memory`` of another builder."""
+        running, zero = memory
+        self.running |= running
+        if zero is not None:
+            self._zeros[camera] = zero
 
     def _wall_time(self, frame: Frame, live: bool) -> float:
         """When the frame was captured, seconds since 1970."""
@@ -66,8 +92,12 @@ class EntryBuilder:
         if entry is None:  # it starts now, or its start was never reported
             lag = frame.timestamp - began
             started = wall - (lag if math.isfinite(lag) and lag > 0 else 0.0)
+            onset = frame.segment, round(began, 6), event.person, event.rule
+            id = (
+                event_id(started, camera, model, event.label, *onset) if self._repeatable else new_id(started)
+            )
             entry = Entry(
-                id=new_id(started), camera=camera, model=model, label=event.label, started=started,
+                id=id, camera=camera, model=model, label=event.label, started=started,
                 timestamp=began if math.isfinite(began) else None, confidence=confidence,
                 person=event.person, box=_box(event), keypoints=_keypoints(event), zone=event.zone or None,
                 rule=event.rule or None, based_on=event.based_on,
@@ -82,6 +112,11 @@ class EntryBuilder:
             )
         self.running[key] = entry
         return Kind.started, entry
+
+
+def key_of(entry: Entry) -> tuple[str, str, str, str, int | None]:
+    """By what an entry that another process made is found while it runs."""
+    return entry.camera, entry.model, entry.label, entry.rule or "", entry.person
 
 
 def _box(event: Event) -> tuple[float, ...] | None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import secrets
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
+
+from streamrec.types import Result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +103,18 @@ class Message:
     due: float  # seconds since 1970: not to be sent before
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class RemoteResult(Result):
+    """A result that was made on another machine; its frame has the size of the picture, and no pixels.
+
+    ``entries`` are those of its events, in order: with ids that are the same however often a stretch of a stream is
+    recognized again (``event_id``), and times by the head's clock.
+    """
+
+    entries: tuple[tuple[Kind, Entry], ...] = ()
+    seen: float = 0.0  # when the frame was captured, seconds since 1970 by the head's clock
+
+
 def new_id(started: float) -> str:
     """A unique id for an event that began at this time; ids sort by time.
 
@@ -106,6 +122,18 @@ def new_id(started: float) -> str:
     True
     """
     return f"{max(0, round(started * 1000)):012x}-{secrets.token_hex(4)}"
+
+
+def event_id(started: float, *key: object) -> str:
+    """The id of an event that began at this time: the same wherever and however often it is recognized.
+
+    ``key``: what it is, and its onset on the source's clock.
+
+    >>> event_id(1.0, "door", "fight", 4.0)
+    '0000000003e8-402f0c21'
+    """
+    digest = hashlib.blake2b(json.dumps(key).encode(), digest_size=4).hexdigest()
+    return f"{max(0, round(started * 1000)):012x}-{digest}"
 
 
 def iso(moment: float) -> str:

@@ -30,7 +30,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from streamrec.core.arguments import path_to_write
 from streamrec.core.clock_jumps import TrustedClock
@@ -40,13 +40,14 @@ from streamrec.events.rules import Watched
 from streamrec.outputs.history import coverage, outbox
 from streamrec.outputs.history.coverage import Coverage
 from streamrec.outputs.history.database import FileDatabase, MemoryDatabase, errors_as_sentences
-from streamrec.outputs.history.entry_builder import EntryBuilder
+from streamrec.outputs.history.entry_builder import EntryBuilder, key_of
 from streamrec.outputs.history.queries import EventQueries
 from streamrec.outputs.history.records import Announcement, Entry, Kind, Message, iso
 from streamrec.outputs.history.rows import COLUMNS, as_utf8, entry_of, find_entry, next_change, row_of
 from streamrec.outputs.history.tables import SOUND
 from streamrec.types import Result
 
+_T = TypeVar("_T")
 MEMORY_EVENTS = 2_000  # the newest, kept where no file is named
 _BEAT_SECONDS = 2.0  # how exactly the end of an event is known that a kill left open
 _RETRY_SECONDS = 1.0  # between two attempts while the disk is full
@@ -90,7 +91,19 @@ class _Task:
         self.then = then  # called when it is on the disk
 
 
-_Pending: TypeAlias = tuple[Kind, Entry] | _Task
+@dataclass(slots=True, eq=False)
+class _Whole:
+    """Changes and tasks that are written in one transaction, or not at all."""
+
+    items: list[tuple[Kind, Entry] | _Task] = field(default_factory=list)
+
+
+_Pending: TypeAlias = tuple[Kind, Entry] | _Task | _Whole
+
+
+def _each(items: Iterable[_Pending]) -> Iterator[tuple[Kind, Entry] | _Task]:
+    for item in items:
+        yield from item.items if isinstance(item, _Whole) else (item,)
 
 
 class History(EventQueries, Closing):
@@ -114,9 +127,11 @@ class History(EventQueries, Closing):
         read_only: bool = False,
         receivers: Iterable[str] = (),
         keep_days: float = 0.0,
+        keep_open: bool = False,
         clock: Callable[[], float] = time.time,
         log: Callable[[str], object] = lambda message: None,
     ) -> None:
+        """``keep_open``: events that models report are known to other processes, and go on when this one ends."""
         self._database: FileDatabase | MemoryDatabase
         if path is None:
             self._database = MemoryDatabase()
@@ -135,9 +150,11 @@ class History(EventQueries, Closing):
         # Guards what is noted and not written yet; never held while the disk is waited for.
         self._noted = threading.Condition()
         self._pending: deque[_Pending] = deque()
+        self._whole: _Whole | None = None  # of the block of ``together`` that is under way
         self._since = math.inf  # time.monotonic() since which something waits, with nothing written
         self._unkept: dict[str, Announcement] = {}  # by id: events that began when there was no room for them
         self._builder = EntryBuilder(clock)
+        self._keep_open = keep_open
         self._coverage = Coverage()
         self._beaten = self._pruned = self._failed = -math.inf  # time.monotonic()
         self._troubled = math.inf  # time.monotonic() since which every attempt fails
@@ -246,10 +263,39 @@ class History(EventQueries, Closing):
 
     def _queue_up(self, item: _Pending) -> None:
         with self._noted:
+            if self._whole is not None and not isinstance(item, _Whole):
+                self._whole.items.append(item)
+                return
             if not self._pending:
                 self._since = time.monotonic()
             self._pending.append(item)
             self._noted.notify_all()
+
+    @contextlib.contextmanager
+    def together(
+        self,
+        run: Callable[[sqlite3.Connection], tuple[Announcement, ...]],
+        then: Callable[[], object] = lambda: None,
+    ) -> Iterator[None]:
+        """What is noted in the block, and ``run``, are written in one transaction; ``then`` is called after it.
+
+        One block at a time, after ``start``. What ``run`` returns is announced.
+        """
+        whole = _Whole()
+        with self._noted:
+            self._whole = whole
+        try:
+            yield
+        finally:
+            with self._noted:
+                self._whole = None
+        whole.items.append(_Task(run, then))
+        self._queue_up(whole)
+
+    def transact(self, run: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Write at once, beside what was noted; raises ``HistoryError``."""
+        with self._lock, errors_as_sentences(self.path), self._transaction() as connection:
+            return run(connection)
 
     def add(self, entry: Entry) -> None:
         """Keep an event from elsewhere, as it is."""
@@ -320,7 +366,8 @@ class History(EventQueries, Closing):
         After ``start`` it returns nothing, and ``committed`` is called.
         """
         with self._noted:
-            self._builder.running.clear()
+            kept = self._builder.running.items() if self._keep_open else ()
+            self._builder.running = {key: entry for key, entry in kept if entry.rule is None}
             self.lost += len(self._unkept)
             self._unkept.clear()
         if self._thread is not None:
@@ -330,7 +377,17 @@ class History(EventQueries, Closing):
             return self._end_all(connection)
 
     def _end_all(self, connection: sqlite3.Connection) -> tuple[Announcement, ...]:
+        rows = connection.execute(
+            f"SELECT {COLUMNS} FROM event WHERE ended IS NULL AND {SOUND} ORDER BY id"
+        ).fetchall()
+        kept = [one for one in map(entry_of, rows) if self._keep_open and one.rule is None]
+        with self._noted:
+            self._builder.running |= {key_of(entry): entry for entry in kept}
         ids = [id for (id,) in connection.execute("SELECT id FROM event WHERE ended IS NULL ORDER BY id")]
+        return self.interrupt(connection, [id for id in ids if all(id != one.id for one in kept)])
+
+    def interrupt(self, connection: sqlite3.Connection, ids: Iterable[str]) -> tuple[Announcement, ...]:
+        """End these events, as interrupted, within a transaction."""
         ended = []
         for id in ids:
             _interrupt(connection, id)
@@ -477,6 +534,9 @@ class History(EventQueries, Closing):
                 if len(batch) > 1:  # one of them cannot be written: find it one by one
                     batch = batch[:1]
                     continue
+                if isinstance(batch[0], _Whole):
+                    self._take_apart(batch[0])
+                    return []
                 announcements = self._give_up(batch, error)
             if self._database.is_current():  # not moved away meanwhile
                 break
@@ -484,10 +544,16 @@ class History(EventQueries, Closing):
             for _ in batch:
                 self._pending.popleft()
             self._since = time.monotonic() if self._pending else math.inf
-        for item in batch:
+        for item in _each(batch):
             if isinstance(item, _Task):
                 item.then()
         return announcements
+
+    def _take_apart(self, whole: _Whole) -> None:
+        """One of these cannot be written: the others are written one by one."""
+        with self._noted:
+            self._pending.popleft()
+            self._pending.extendleft(reversed(whole.items))
 
     def _write_batch(self, batch: list[_Pending]) -> list[Announcement]:
         announcements: list[Announcement] = []
@@ -499,7 +565,7 @@ class History(EventQueries, Closing):
             watched = self._coverage.unwritten()
         with self._transaction() as connection:
             coverage.write(connection, watched)
-            for item in batch:
+            for item in _each(batch):
                 if isinstance(item, _Task):
                     announcements += item.run(connection)
                 else:
@@ -536,7 +602,7 @@ class History(EventQueries, Closing):
     def _give_up(self, batch: list[_Pending], error: Exception) -> list[Announcement]:
         """Leave out the one item that no file takes, so that the others can be written."""
         what = "evidence"
-        for item in batch:
+        for item in _each(batch):
             if not isinstance(item, _Task):
                 self.lost += 1
                 what = f"{item[1].label} of {item[1].camera}"
@@ -568,7 +634,7 @@ class History(EventQueries, Closing):
         self._after_open(warnings)
         with self._noted:
             running = list(self._builder.running.values())
-            pending = {item[1].id for item in self._pending if not isinstance(item, _Task)}
+            pending = {item[1].id for item in _each(self._pending) if not isinstance(item, _Task)}
         with self._transaction() as connection:
             connection.execute("UPDATE counter SET change = max(change, ?)", (self._change_number,))
             outbox.restore(connection, self._carried)
@@ -682,7 +748,7 @@ class History(EventQueries, Closing):
             self._noted.notify_all()
         self._thread.join(max(0.5, ends - time.monotonic()))
         with self._noted:
-            left = [item for item in self._pending if not isinstance(item, _Task)]
+            left = [item for item in _each(self._pending) if not isinstance(item, _Task)]
         if left or self.lost:
             names = ", ".join(
                 f"{entry.label} of {entry.camera} at {iso(entry.started)}" for _, entry in left[:3]

@@ -1,0 +1,38 @@
+"""What groups and the ledger pass to each other as bytes: in calls, in snapshots on the head, in outboxes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from streamrec.core.packed import Form, Packer
+from streamrec.core.state import State
+from streamrec.events.detector import EventState, Track
+from streamrec.events.occupancy import OccupancyState, Spell
+from streamrec.events.places import Side
+from streamrec.events.recurrence import Recurrence, RecurrenceState
+from streamrec.events.repetitions import CountState
+from streamrec.outputs.fleet.records import Batch, CameraStatus
+from streamrec.outputs.history.records import Entry, Kind, RemoteResult
+from streamrec.pipeline.snapshot import CameraSnapshot
+from streamrec.types import ActionEnded, ActionStarted, Frame, ModelResult, Person, Prediction
+
+
+def _frame(height: int, width: int, index: int, timestamp: float, segment: int, source: str) -> Frame:
+    nothing = np.broadcast_to(np.uint8(0), (height, width, 3))
+    return Frame(nothing, index, timestamp, segment, source)
+
+
+# A frame leaves its pixels behind, and the time of another machine's monotonic clock.
+_FRAME = Form(
+    lambda one: (*map(int, one.image.shape[:2]), one.index, one.timestamp, one.segment, one.source), _frame
+)
+
+PACKER = Packer(
+    (
+        ActionEnded, ActionStarted, Batch, CameraSnapshot, CameraStatus, CountState, Entry, EventState, Kind,
+        ModelResult, OccupancyState, Person, Prediction, Recurrence, RecurrenceState, RemoteResult, Side, Spell,
+        State, Track,
+    ),
+    {Frame: _FRAME},
+)  # fmt: skip
+"""For every record of ``outputs/fleet`` and all that a camera remembers."""

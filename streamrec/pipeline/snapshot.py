@@ -1,0 +1,54 @@
+"""All that a watcher remembers of one camera, between two of its frames: from it another process goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from streamrec.core.state import State
+from streamrec.runtime.recognizer import Recognizer, configs_of
+from streamrec.types import Frame, Prediction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CameraSnapshot:
+    """One camera after one of its frames. It holds references to values that never change, so taking it is quick."""
+
+    models: tuple[tuple[str, tuple[str, ...]], ...]  # name and labels of each
+    frame: Frame  # the last one that was recognized, without its pixels
+    captured: float  # when it was captured, seconds since 1970
+    live: bool
+    state: State
+    prediction: Prediction
+    events: Any  # memory of ``ResultBuilder``: hysteresis, counts, lines
+    gate: Any = None  # memory of the motion gate
+    open: Any = None  # what the history remembers of the camera: the events that run
+
+    def fits(self, recognizer: Recognizer) -> bool:
+        """Whether a recognizer is of the same models, and goes on from this state."""
+        if self.models != models_of(recognizer):
+            return False
+        return _shapes(self.state) == _shapes(recognizer.initial_state())
+
+
+def models_of(recognizer: Recognizer) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Names and labels of the models of a recognizer."""
+    return tuple((name, tuple(config.labels)) for name, config in configs_of(recognizer).items())
+
+
+def bare(frame: Frame) -> Frame:
+    """The same frame without pixels: its image has the shape, and takes no memory.
+
+    >>> bare(Frame(np.ones((480, 640, 3), np.uint8), 7, 0.7)).image.strides
+    (0, 0, 0)
+    """
+    nothing = np.broadcast_to(np.uint8(0), frame.image.shape)
+    return Frame(nothing, frame.index, frame.timestamp, frame.segment, frame.source)
+
+
+def _shapes(state: State) -> list[tuple[tuple[int, ...], str]]:
+    optional = [one for one in (state.phase, state.strangeness) if one is not None]
+    arrays = (*state.head, *state.cache, state.probabilities, *optional, *state.tracks, *state.persons)
+    return [(one.shape, one.dtype.str) for one in arrays]
