@@ -45,6 +45,7 @@ _SETTINGS = {
     "RAY_health_check_failure_threshold": "4",
     "RAY_gcs_rpc_server_reconnect_timeout_s": "86400",
     "RAY_raylet_start_wait_time_s": "120",
+    "RAY_worker_niceness": "0",  # by default groups and the head would yield to everything else on their machine
     "RAY_AUTH_MODE": "token",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS": "0",
@@ -73,8 +74,9 @@ def end():
     os.read(0, 1)
     os.kill(os.getpid(), signal.SIGTERM)
 threading.Thread(target=end, daemon=True).start()
-from ray.scripts.scripts import main
-main()
+from ray.scripts import scripts
+scripts.get_ray_client_dependency_error = lambda: "not wanted"  # no server for Ray's client: one port less
+scripts.main()
 """
 
 
@@ -120,7 +122,7 @@ class RayProcess:
             "--head",
             f"--port={port}",
             "--include-dashboard=false",
-            f"--ray-client-server-port={port + 1}",
+            "--no-monitor",  # of machines that are rented as they are needed
         ]
         self._start(options, resources, is_head=True)
 
@@ -136,6 +138,7 @@ class RayProcess:
             sys.executable, "-c", _ENDS_WITH_US, "start", "--block", *options,
             f"--num-cpus={max(1, round(machine.cores))}" if machine.cores else "--num-cpus=0",
             f"--object-store-memory={_STORE_BYTES}", "--disable-usage-stats",
+            "--include-log-monitor=false",  # it would send all logs to the head
             f"--labels={_MACHINE_LABEL}={machine.name}", f"--resources={json.dumps(resources)}",
             *([f"--node-ip-address={machine.host}"] if machine.host else []),
         ]  # fmt: skip
