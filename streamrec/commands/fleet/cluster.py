@@ -49,6 +49,7 @@ _SETTINGS = {
     "RAY_AUTH_MODE": "token",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS": "0",
+    "RAY_worker_niceness": "0",  # as `watch` runs: by default Ray's processes yield to all others
 }
 os.environ |= _SETTINGS  # Ray reads them when it is imported
 
