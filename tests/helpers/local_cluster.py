@@ -24,6 +24,7 @@ class LocalCluster:
         self.log: list[str] = []
         self.sent: list[GroupSpec] = []
         self.unseal: Callable[[bytes], bytes] = lambda data: data
+        self.closed = False
 
     def machines(self) -> list[MachineStatus]:
         return [
@@ -32,6 +33,8 @@ class LocalCluster:
         ]
 
     def place(self, spec: GroupSpec, cost: float, avoid: Collection[str]) -> None:
+        if self.closed:  # the head, which goes on, would begin a group that nothing ends
+            return
         taken = [machine for machine, _ in self.groups.values()]
         free = [name for name in self.names if f"id-{name}" not in avoid]
         machine = min(free, key=taken.count)
@@ -57,5 +60,6 @@ class LocalCluster:
         return getattr(self.groups[group][1], method)(*values)
 
     def close(self) -> None:
+        self.closed = True
         for name in list(self.groups):
             self.remove(name)
