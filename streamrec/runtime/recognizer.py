@@ -278,7 +278,8 @@ class Recognizer:
             if self._engine.persons is not None:
                 rows = rows_of(tracks, transform.width / transform.height)
                 persons = judge(self._engine.persons, rows, state.persons, elapsed, cache)
-        return State(head, cache, clock, segment, probabilities, phase, strangeness, tracks, persons)
+        kept = cache[: len(self._engine.cache_shapes)]
+        return State(head, kept, clock, segment, probabilities, phase, strangeness, tracks, persons)
 
     def head_inputs(self, state: State) -> dict[str, np.ndarray]:
         """By model, what its last layer read at the last frame of each stream: (N, D) float32, computed already.

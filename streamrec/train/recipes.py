@@ -15,7 +15,8 @@ from streamrec.events.detector import EventSettings
 from streamrec.nn.config import ModelConfig
 from streamrec.nn.encoders import JOINTS, ON_PEOPLE, PERSONS
 from streamrec.nn.encoders.keypoints import NAME as KEYPOINTS
-from streamrec.nn.encoders.person_joints import NAME as PERSON_JOINTS
+from streamrec.nn.encoders.person_box import MAPS as PERSON_BOX
+from streamrec.nn.encoders.person_box import NAME as PERSON_BOX_JOINTS
 from streamrec.nn.transforms import Transform
 from streamrec.runtime.checkpoint import find_model, read_checkpoint
 from streamrec.train.augment import Augmentation
@@ -76,7 +77,8 @@ KEYPOINT = MappingProxyType({"encoder": KEYPOINTS, "transform": PERSON["transfor
 # Maps and keypoints of one pass, and a head on each: what one misses, or takes for another action, the other may not.
 ENSEMBLE = MappingProxyType(
     {
-        "encoder": PERSON_JOINTS,
+        "encoder": PERSON_BOX_JOINTS,
+        "statistics_changes": False,
         "transform": PERSON["transform"],
         "head": "ensemble",
         "hidden_size": 96,
@@ -87,9 +89,9 @@ ENSEMBLE = MappingProxyType(
 USUAL: Mapping[str | None, Mapping[str, Any]] = MappingProxyType(
     {
         **{name: {**PLAIN, **JOINT} for name in JOINTS},
-        **dict.fromkeys(PERSONS, PERSON),
+        **dict.fromkeys((*PERSONS, PERSON_BOX), PERSON),
         KEYPOINTS: {**PLAIN, **KEYPOINT},
-        PERSON_JOINTS: ENSEMBLE,
+        PERSON_BOX_JOINTS: ENSEMBLE,
     }
 )
 # Staged training in which the backbone never learns.
