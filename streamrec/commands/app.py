@@ -22,6 +22,7 @@ from streamrec.commands.eval import evaluate
 from streamrec.commands.events import events
 from streamrec.commands.export import export
 from streamrec.commands.familiar import familiar
+from streamrec.commands.fleet.commands import fleet
 from streamrec.commands.models import models
 from streamrec.commands.record import record
 from streamrec.commands.replay import replay
@@ -73,6 +74,7 @@ _OPTIONS_OF_TRAIN = {"allow_extra_args": True, "ignore_unknown_options": True}  
 
 app.command(cls=CommandWithPage, rich_help_panel=_WATCH)(run)
 app.command(cls=CommandWithPage, rich_help_panel=_WATCH)(watch)
+app.add_typer(fleet, name="fleet", rich_help_panel=_WATCH)
 app.command(rich_help_panel=_WATCH)(access)
 app.command(rich_help_panel=_WATCH)(events)
 app.command(rich_help_panel=_WATCH)(replay)

@@ -14,6 +14,7 @@ from streamrec.outputs.sink import Sink
 from streamrec.types import Health, Result, Source
 
 if TYPE_CHECKING:
+    from streamrec.outputs.fleet.records import FleetService
     from streamrec.settings.resolve import InForce
     from streamrec.teach.corrections.corrector import Corrections
     from streamrec.web.server import WebSettings
@@ -193,7 +194,10 @@ class CallbackView(View):
 
 
 class PageView(View):
-    """The web page, served in threads of its own. ``source``: the only one, or else cameras of ``file``."""
+    """The web page, served in threads of its own. ``source``: the only one, or else cameras of ``file``.
+
+    ``fleet``: the head, where the cameras run on several machines.
+    """
 
     def __init__(
         self,
@@ -205,6 +209,7 @@ class PageView(View):
         file: InForce | None = None,
         secrets: tuple[str, ...] = (),
         corrections: Corrections | None = None,
+        fleet: FleetService | None = None,
     ) -> None:
         from streamrec.web.live import LiveState, SourceCamera
         from streamrec.web.server import Server  # needs the extra web
@@ -216,7 +221,7 @@ class PageView(View):
         if source is not None:
             self._source = SourceCamera(source)
             self.live.beat([self._source])
-        self._server = Server(settings, self.live, file=file, log=log)
+        self._server = Server(settings, self.live, file=file, fleet=fleet, log=log)
 
     def __enter__(self) -> Self:
         self._server.start()

@@ -19,6 +19,7 @@ from streamrec.events.recurrence import RecurrenceSettings
 from streamrec.nn.config import ModelConfig
 from streamrec.notify.dispatcher import Dispatcher, DispatchSettings
 from streamrec.notify.rule_runner import ReadyRules
+from streamrec.pipeline.snapshot import CameraSnapshot
 from streamrec.pipeline.watcher import Watcher
 from streamrec.runtime.checkpoint import model_file
 from streamrec.runtime.joint import pace_notes
@@ -67,8 +68,11 @@ class Roster:
         dispatcher: Dispatcher | None = None,
         outputs: Mapping[str, Output] = MappingProxyType({}),
         corrections: Corrections | None = None,
+        resume: Callable[[str], CameraSnapshot | None] = lambda name: None,
     ) -> None:
+        """``resume``: from where a camera goes on; None: it begins anew."""
         self._watcher = watcher
+        self._resume = resume
         self._outputs = outputs
         self._dispatcher = dispatcher
         self._load = load
@@ -194,6 +198,7 @@ class Roster:
             still=settings.still,
             count=RecurrenceSettings() if settings.count else None,
             events=events if settings.further else next(iter(events.values())),
+            resume=self._resume(settings.name),
         )
         if settings.zones or settings.lines:
             added.placed(PlaceSettings(zones=settings.zones, lines=settings.lines, region=settings.region))
@@ -202,7 +207,10 @@ class Roster:
             self._dispatcher.camera(
                 settings.name,
                 models=actions_of(
-                    camera.recognizer, camera.events, count=settings.count, more=settings.place_labels
+                    configs_of(camera.recognizer),
+                    camera.events,
+                    count=settings.count,
+                    more=settings.place_labels,
                 ),
                 live=camera.source.live,
                 privacy=settings.privacy,
@@ -210,7 +218,7 @@ class Roster:
 
 
 def actions_of(
-    recognizer: Recognizer,
+    configs: Mapping[str, ModelConfig],
     events: Mapping[str, EventSettings] = MappingProxyType({}),
     *,
     count: bool = False,
@@ -222,7 +230,7 @@ def actions_of(
     """
     found = {
         name: [label for label in config.labels if label not in events.get(name, config.events).background]
-        for name, config in configs_of(recognizer).items()
+        for name, config in configs.items()
     }
     further = [*([REPEATING] if count else []), *more]
     if further:

@@ -24,7 +24,7 @@ from streamrec.outputs.window import Window, why_no_display
 from streamrec.pipeline.loop import results
 from streamrec.pipeline.result_builder import ResultBuilder
 from streamrec.runtime.joint import pace_notes
-from streamrec.runtime.recognizer import Followed, Recognizer
+from streamrec.runtime.recognizer import Followed, Recognizer, configs_of
 from streamrec.sources.health import LEFT, OVER
 from streamrec.sources.wrappers import Limited, RealTime
 from streamrec.types import Health, Result, Source, SourceState
@@ -148,7 +148,7 @@ class _Opened:
             views.append(stack.enter_context(page))
         views += files
         dispatcher.camera(
-            source.name, models=actions_of(model, count=job.count is not None), live=source.live
+            source.name, models=actions_of(configs_of(model), count=job.count is not None), live=source.live
         )
         if window is not None:
             terminal.log("in the window: e shows where the model looked, q ends")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -172,6 +172,50 @@ def read_watchfile(
     data = read_toml(path) if text is None else parse_toml(text, path.name)
     with explain_errors(path.name):
         return _watchfile(data, _Reader(path, environment, tuned or Tuned()))
+
+
+def part_of(path: str | os.PathLike[str], names: Iterable[str]) -> dict[str, Any]:
+    """What a file holds of these cameras, as it stands there: nothing is filled in, and no other file is read.
+
+    ``watchfile_of`` makes the settings of it, on any machine.
+    """
+    wanted = set(names)
+    data = read_toml(path_of(os.fspath(path)))
+    cameras = [table for table in _listed(data.get("camera", [])) if table.get("name") in wanted]
+    return {"camera": cameras} | {key: data[key] for key in ("defaults",) if key in data}
+
+
+def watchfile_of(
+    data: dict[str, Any],
+    path: str | os.PathLike[str],
+    environment: Mapping[str, str],
+    tuned: Tuned | None = None,
+) -> WatchFile:
+    """The settings of ``part_of`` a file, with the variables and the password files of this machine.
+
+    Raises ``SettingsError``. Paths are relative to the folder of ``path``, which need not exist.
+    """
+    path = path_of(os.fspath(path))
+    with explain_errors(path.name):
+        return _watchfile(data, _Reader(path, environment, tuned or Tuned()))
+
+
+def without_addresses(path: str | os.PathLike[str], tuned: Tuned | None = None) -> WatchFile:
+    """A file of cameras without addresses and logins, which only the machines that watch them need to know.
+
+    The variables and password files of cameras need not be there; those of other tables do. Raises ``SettingsError``.
+    """
+    path = path_of(os.fspath(path))
+    data = read_toml(path)
+    tables = [data.get("defaults", {}), *_listed(data.get("camera", []))]
+    for table in tables:
+        if isinstance(table, dict):
+            for key in (*_LOGIN_KEYS, "address_file"):
+                if table.pop(key, None) is not None and key == "address_file":
+                    table["address"] = ""
+            if isinstance(table.get("address"), str):
+                table["address"] = "synthetic"
+    return watchfile_of(data, path, os.environ, tuned)
 
 
 def _watchfile(data: dict[str, Any], reader: _Reader) -> WatchFile:

@@ -20,6 +20,7 @@ import numpy as np
 from streamrec.core.redact import redact
 from streamrec.core.zones import Corner
 from streamrec.events.places import PlaceSettings
+from streamrec.outputs.fleet.cameras import RemoteCamera
 from streamrec.outputs.history.records import Entry, iso
 from streamrec.outputs.history.store import History
 from streamrec.outputs.overlay import doing_of
@@ -37,7 +38,9 @@ _RECENT = 5.0  # seconds over which frame rate and latency are measured
 class WatchedCamera(Protocol):
     """A camera as the page shows it: ``pipeline.watcher.Camera`` is one."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Its name."""
 
     @property
     def health(self) -> Health:
@@ -46,6 +49,17 @@ class WatchedCamera(Protocol):
     @property
     def rate(self) -> float:
         """Results per second."""
+
+
+def whole_image(camera: WatchedCamera) -> np.ndarray | None:
+    """The newest frame (H, W, 3) of a camera, not cropped to its region, without grey; None: it is as it is watched."""
+    found: np.ndarray | None = None
+    source = getattr(camera, "source", None)
+    while source is not None:  # from the outermost wrapper to what it wraps
+        whole = getattr(source, "whole", None)
+        found = found if whole is None else whole
+        source = getattr(source, "source", None)
+    return found
 
 
 def json_bytes(value: object) -> bytes:
@@ -112,6 +126,7 @@ class LiveState(Sink):
         self._lock = threading.Lock()  # held for microseconds
         self._states: dict[str, _CameraState] = {}
         self._cameras: tuple[WatchedCamera, ...] = ()
+        self._by_name: dict[str, WatchedCamera] = {}
         self._began = self._last_beat = time.monotonic()
         self._own_history: History | None = None
         if history is None:
@@ -128,7 +143,7 @@ class LiveState(Sink):
         if cameras == self._cameras:
             return
         self._cameras = cameras
-        names = {_shown(camera.name) for camera in cameras}
+        names = self._by_name = {_shown(camera.name): camera for camera in cameras}
         with self._lock:
             for name in [name for name in self._states if name not in names]:
                 del self._states[name]
@@ -198,6 +213,10 @@ class LiveState(Sink):
         """The cameras, in the order of the file."""
         return tuple(_shown(camera.name) for camera in self._cameras)
 
+    def camera(self, name: str) -> WatchedCamera | None:
+        """The camera of this name."""
+        return self._by_name.get(name)
+
     def newest(self, name: str) -> tuple[int, Result] | None:
         """The version of a camera's newest frame, and its result; None before the first."""
         with self._lock:
@@ -213,14 +232,8 @@ class LiveState(Sink):
 
     def whole(self, name: str) -> np.ndarray | None:
         """The newest frame (H, W, 3) of a camera, not cropped to its region, without grey."""
-        camera = next((one for one in self._cameras if _shown(one.name) == name), None)
-        found: np.ndarray | None = None
-        source = getattr(camera, "source", None)
-        while source is not None:  # from the outermost wrapper to what it wraps
-            whole = getattr(source, "whole", None)
-            found = found if whole is None else whole
-            source = getattr(source, "source", None)
-        newest = self.newest(name)
+        camera, newest = self.camera(name), self.newest(name)
+        found = None if camera is None else whole_image(camera)
         return found if found is not None or newest is None else newest[1].frame.image
 
     def scores(
@@ -298,6 +311,13 @@ class LiveState(Sink):
             "width": None,
             "height": None,
         }
+        if isinstance(
+            camera, RemoteCamera
+        ):  # it is counted where it runs: not each of its results comes here
+            shown["frames"] = camera.counts.recognized
+            shown["dropped"] = camera.counts.dropped.get("overload", 0)
+            shown["machine"] = camera.machine
+            shown["machine_since"] = iso(camera.machine_since) if camera.machine_since else None
         if result is not None:
             shown["height"], shown["width"] = result.frame.image.shape[:2]
         shown |= places_json(getattr(camera, "places", None) or PlaceSettings())

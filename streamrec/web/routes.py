@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from streamrec.core.files import open_regular
 from streamrec.core.version import version_of
 from streamrec.errors import SettingsError, need
+from streamrec.outputs.fleet.records import FleetService
 from streamrec.settings.resolve import InForce
-from streamrec.web import jpeg
 from streamrec.web.access_control import AccessControl, Refused, client_of
 from streamrec.web.auth import AccessFile
 from streamrec.web.live import EVENTS_PER_PAGE, LiveState, json_bytes
@@ -69,6 +69,7 @@ class PageContext:
     log: Callable[[str], None]  # called with what an administrator should know
     log_error: Callable[[BaseException], None]  # called with unexpected errors
     teach: TeachDesk | None = None  # the lesson; None: there is none
+    fleet: FleetService | None = None  # the head of a fleet; None: the cameras run in this process
     open_files: int = 0  # evidence files that are being sent
 
 
@@ -116,7 +117,8 @@ def make_app(context: PageContext) -> FastAPI:
         from streamrec.web.cameras_editor import CamerasEditor
         from streamrec.web.settings_routes import settings_routes
 
-        app.include_router(settings_routes(context.live, CamerasEditor(context.cameras_file, os.environ)))
+        editor = CamerasEditor(context.cameras_file, os.environ)
+        app.include_router(settings_routes(context.live, editor, context.hub.encoder.maker))
     if context.live.corrections is not None:
         from streamrec.web.correction_routes import correction_routes
 
@@ -125,6 +127,11 @@ def make_app(context: PageContext) -> FastAPI:
         from streamrec.web.teach_routes import teach_routes
 
         app.include_router(teach_routes(context.live, context.teach))
+    if context.fleet is not None:
+        from streamrec.web.fleet_routes import fleet_routes
+
+        editable = context.cameras_file is not None
+        app.include_router(fleet_routes(context.live, context.fleet, editable=editable))
     app.include_router(live_route(context))
     return app
 
@@ -209,7 +216,8 @@ def operation_routes(context: PageContext) -> APIRouter:
     async def prometheus() -> Response:
         """Metrics in Prometheus' text format."""
         more = {"page_viewers": float(hub.count), "page_pictures_made": float(hub.encoder.made)}
-        text = metrics(live, more).encode("utf-8", "replace")
+        fleet = None if context.fleet is None else await asyncio.to_thread(context.fleet.status)
+        text = metrics(live, more, fleet).encode("utf-8", "replace")
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return router
@@ -236,6 +244,7 @@ def session_routes(context: PageContext) -> APIRouter:
             "history": not context.live.history.in_memory,
             "corrections": context.live.corrections is not None,
             "teaches": context.teach is not None,
+            "fleet": context.fleet is not None,
             "software": f"streamrec {version_of() or ''}".rstrip(),
         }
 
@@ -290,10 +299,9 @@ def camera_routes(context: PageContext) -> APIRouter:
         width: Annotated[int, Query(ge=16, le=1920)] = 640,
     ) -> Response:
         """The newest processed frame of a camera, as JPEG."""
-        newest = context.live.newest(camera)
-        if newest is None:
+        data = await asyncio.to_thread(context.hub.encoder.maker.one, camera, width)
+        if data is None:
             raise HTTPException(404, "there is no picture of this camera")
-        data = await asyncio.to_thread(jpeg.encode, newest[1].frame.image, width)
         return Response(data, media_type="image/jpeg")
 
     return router

@@ -96,6 +96,8 @@ class CameraNow(BaseModel):
     models: list[ModelNow] = Field(
         default=[], description="only where several models watch it; the fields above are the first's"
     )
+    machine: str = Field(default="", description="only in a fleet: where it runs; empty: on none yet")
+    machine_since: datetime | None = Field(default=None, description="only in a fleet: when it began there")
 
 
 class CamerasNow(BaseModel):
@@ -165,6 +167,7 @@ class SessionJson(BaseModel):
     history: bool = Field(description="whether events survive a restart")
     corrections: bool = Field(default=False, description="whether events can be marked right or wrong")
     teaches: bool = Field(default=False, description="whether a lesson runs: `streamrec teach`")
+    fleet: bool = Field(default=False, description="whether the cameras run on several machines")
     software: str
 
 

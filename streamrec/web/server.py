@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from streamrec.core.messages import why
 from streamrec.core.text import printable
 from streamrec.errors import SettingsError, need
+from streamrec.outputs.fleet.records import FleetService
 from streamrec.settings.resolve import InForce
 from streamrec.web.access_control import AccessControl, App, Names, Receive, Scope, Send
 from streamrec.web.auth import Access
@@ -101,16 +102,19 @@ class Server:
         *,
         file: Path | InForce | None = None,
         teach: TeachDesk | None = None,
+        fleet: FleetService | None = None,
         log: Callable[[str], None] = logging.getLogger("streamrec").error,
     ) -> None:
         self.settings = settings
         self.live = live
         self.file = file  # cameras.toml; None: the cameras cannot be changed on the page
         self.teach = teach  # the lesson; None: there is none
+        self.fleet = fleet  # the head of a fleet; None: the cameras run in this process
         self.most = most_connections()
         self._limited_log = RateLimitedLog(log)
         self.hub = WebSocketHub(
             live,
+            fleet=fleet,
             log_error=self._log_error,
             most=min(MOST_VIEWERS, self.most - self.most // 5),  # the API has room beside them
         )
@@ -228,6 +232,7 @@ class Server:
             access_file=settings.access_file,
             cameras_file=self.file,
             teach=self.teach,
+            fleet=self.fleet,
             most_connections=self.most,
             log=self.log,
             log_error=self._log_error,

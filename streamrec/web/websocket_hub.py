@@ -4,8 +4,8 @@
 and then the newest; states are replaced by newer ones. Only events are queued; a viewer with too many of them is
 disconnected, and loads them again when it reconnects.
 
-Messages to a viewer are JSON texts ``{"type": "hello" | "cameras" | "event" | "changed", "version": 1, ...}``, and
-binary messages of images, each as::
+Messages to a viewer are JSON texts ``{"type": "hello" | "cameras" | "fleet" | "event" | "changed", "version": 1,
+...}``, and binary messages of images, each as::
 
     1 byte   length of the name      the camera's name in UTF-8
     2 bytes  requested width         8 bytes  time, seconds since 1970 (float)
@@ -28,7 +28,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from streamrec.web.jpeg import WIDTHS, JpegEncoder, JpegImage
+from streamrec.outputs.fleet.records import FleetService
+from streamrec.web.fleet_pictures import RemotePictures
+from streamrec.web.jpeg import WIDTHS, JpegEncoder, JpegImage, LocalPictures
 from streamrec.web.live import EVENTS_PER_PAGE, Entry, LiveState, json_bytes
 
 VERSION = 1
@@ -69,19 +71,21 @@ class WebSocketHub:
         self,
         live: LiveState,
         *,
+        fleet: FleetService | None = None,
         log_error: Callable[[BaseException], None] = lambda error: None,
         most: int = MOST_VIEWERS,
     ) -> None:
         self.live = live
+        self._fleet = fleet
         self._log_error = log_error
         self._most = most
         self._viewers: set[Viewer] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._texts: dict[str, Any] = {}
         self._built = -1.0
         self.cameras_json = b"{}"
-        self.cameras_text = ""
-        self.encoder = JpegEncoder(live, self._images_ready)
+        self.states: dict[str, str] = {}  # the newest message of each type that replaces the one before
+        maker = LocalPictures(live) if fleet is None else RemotePictures(live, fleet)
+        self.encoder = JpegEncoder(maker, self._images_ready)
 
     def begin(self) -> None:
         """Called in the loop when it starts."""
@@ -91,6 +95,8 @@ class WebSocketHub:
         self._tasks = [self._loop.create_task(self._tick())]
         if not self.live.history.in_memory:  # evidence is attached only to a file's events
             self._tasks.append(self._loop.create_task(self._follow_history()))
+        if self._fleet is not None:
+            self._tasks.append(self._loop.create_task(self._follow_fleet(self._fleet)))
 
     async def end(self) -> None:
         """Called in the loop when it ends."""
@@ -130,9 +136,12 @@ class WebSocketHub:
                 viewer.end(NOT_LOGGED_IN, "not_logged_in")
         if not self._viewers:
             return
-        text = '{"type":"cameras",' + self.cameras_now().decode()[1:]
-        if text != self.cameras_text:
-            self.cameras_text = text
+        self._replace("cameras", '{"type":"cameras",' + self.cameras_now().decode()[1:])
+
+    def _replace(self, type: str, text: str) -> None:
+        """The newest state of a type; it is sent to every viewer that has another one."""
+        if text != self.states.get(type):
+            self.states[type] = text
             self._wake()
 
     async def _follow_history(self) -> None:
@@ -147,6 +156,22 @@ class WebSocketHub:
                     self.broadcast("event", {"event": self.live.event(entry)})
             except Exception as error:
                 self._log_error(error)
+
+    async def _follow_fleet(self, fleet: FleetService) -> None:
+        """Send how the machines are. A task of its own: a head that is busy must not delay the states of cameras."""
+        while True:
+            if self._viewers:
+                try:
+                    self._replace("fleet", await asyncio.to_thread(self._fleet_text, fleet))
+                except Exception as error:
+                    self._log_error(error)
+            await asyncio.sleep(_CHANGES_SECONDS)
+
+    @staticmethod
+    def _fleet_text(fleet: FleetService) -> str:
+        shown = fleet.status().to_dict()
+        del shown["cameras"]  # each says its machine in the states of cameras
+        return json_bytes({"type": "fleet", "version": VERSION, "fleet": shown}).decode()
 
     def _wake(self) -> None:
         for viewer in self._viewers:
@@ -206,7 +231,7 @@ class Viewer:
         self._socket = socket
         self._hub = hub
         self._texts: deque[str] = deque()
-        self._cameras = ""
+        self._states: dict[str, str] = {}  # as sent
         self._wanted: dict[str, int] = {}
         self._sent: dict[str, tuple[int, int]] = {}  # camera: width and version
         self._unacknowledged = 0
@@ -289,9 +314,10 @@ class Viewer:
             self.news.clear()
             while self._texts:
                 await self._socket.send_text(self._texts.popleft())
-            if self._cameras is not self._hub.cameras_text:
-                self._cameras = self._hub.cameras_text
-                await self._socket.send_text(self._cameras)
+            for type, text in tuple(self._hub.states.items()):
+                if self._states.get(type) is not text:
+                    self._states[type] = text
+                    await self._socket.send_text(text)
             if self._unacknowledged < _UNACKNOWLEDGED and (data := self._new_images()):
                 self._unacknowledged += 1
                 await self._socket.send_bytes(data)

@@ -132,19 +132,24 @@ def open_page(ways_in) -> Iterator[Callable[..., Page]]:
         file: Path | None = None,
         teach: Any = None,
         corrections: Any = None,
+        fleet: Any = None,  # makes one of the live state; its cameras are then those of the fleet
         **settings: Any,
     ) -> Page:
         live = LiveState(history, corrections=corrections)
-        actors = {name: Actor(name, live) for name in names or ("door", "yard")}
+        actors = {name: Actor(name, live) for name in names or (() if fleet else ("door", "yard"))}
         live.beat(actors.values())
+        service = None if fleet is None else fleet(live)
         chosen = WebSettings(port=0, **{"access": ways_in[0] if guarded else Access(), **settings})
-        server = Server(chosen, live, file=file, teach=teach)
+        server = Server(chosen, live, file=file, teach=teach, fleet=service)
         server.start()
         begun.append(server)
 
         def beat() -> None:
             while not ended.wait(1.0):
-                live.beat(actors.values())
+                if service is None:
+                    live.beat(actors.values())
+                else:
+                    service.beat()
 
         threading.Thread(target=beat, daemon=True).start()
         return Page(server, live, actors, ways_in[1] if guarded else "")

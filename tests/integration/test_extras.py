@@ -41,7 +41,7 @@ def blocked(code: str, *words: str | Path, cwd: Path = ROOT) -> str:
 def test_the_table_is_the_one_of_the_project():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     written: dict[str, str] = {}
-    for extra in ("imagenet", "mqtt", "train", "web"):
+    for extra in ("fleet", "imagenet", "mqtt", "train", "web"):
         for line in project["optional-dependencies"][extra]:
             name = re.split(r"[\[><= ]", line)[0]
             if name != "streamrec":
@@ -71,7 +71,7 @@ print(json.dumps(found))
     found = json.loads(blocked(code))
     missing = {name: said for name, said in found.items() if said}
     for said in missing.values():
-        assert re.fullmatch(r"\w+ is not installed; run: pip install 'streamrec\[(train|web)\]'", said)
+        assert re.fullmatch(r"\w+ is not installed; run: pip install 'streamrec\[(fleet|train|web)\]'", said)
     # Whole rooms that run models, cameras and events need nothing more.
     rooms = ("core", "data", "events", "notify", "outputs", "pipeline", "settings", "sources")
     assert not [name for name in missing if name.split(".")[1] in rooms]

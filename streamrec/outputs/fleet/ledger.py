@@ -17,6 +17,7 @@ from typing import TypeVar
 from streamrec.errors import HistoryError
 from streamrec.outputs.fleet.records import (
     SAVE_SECONDS,
+    SILENT_SECONDS,
     Batch,
     CameraStatus,
     Claim,
@@ -44,9 +45,9 @@ _TABLES = (
     group_name TEXT NOT NULL,
     body BLOB NOT NULL          -- outputs/fleet/wire.py
 )""",
+    "CREATE TABLE IF NOT EXISTS fleet_plan (body BLOB NOT NULL)",
 )
 _KEPT_CLAIMS = 50  # of a group
-_SILENT = 5 * SAVE_SECONDS  # without a save, after which a group counts as silent
 _MINUTE = 60.0
 _LATE_IDS = 10_000  # that are remembered
 
@@ -192,6 +193,21 @@ class Ledger:
         with self._order, self._history.together(forget):
             pass
 
+    @property
+    def plan(self) -> bytes | None:
+        """What the head keeps of how cameras are divided into groups; None: nothing yet."""
+        row = self._on_disk(lambda connection: connection.execute("SELECT body FROM fleet_plan").fetchone())
+        return None if row is None else bytes(row[0])
+
+    @plan.setter
+    def plan(self, body: bytes) -> None:
+        def write(connection: sqlite3.Connection) -> None:
+            _create(connection)
+            connection.execute("DELETE FROM fleet_plan")
+            connection.execute("INSERT INTO fleet_plan VALUES (?)", (body,))
+
+        self._on_disk(write)
+
     def cameras(self) -> list[str]:
         """Of which there is a snapshot."""
         return [name for (name,) in self._history.transact(_names)]
@@ -315,7 +331,8 @@ class Ledger:
         return GroupStatus(
             name=name,
             machine=group.machine,
-            state="running" if ago is not None and ago < _SILENT else "silent",
+            state="running" if ago is not None and ago < SILENT_SECONDS else "silent",
+            since=group.claimed or None,
             epoch=group.epoch,
             cameras=() if last is None else tuple(camera.name for camera in last.cameras),
             load=0.0 if last is None else last.load,

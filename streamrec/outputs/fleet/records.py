@@ -15,9 +15,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from streamrec.errors import StreamrecError
-from streamrec.outputs.history.records import RemoteResult
+from streamrec.outputs.history.records import RemoteResult, iso
 
 SAVE_SECONDS = 1.0  # between two saves of a group without an event
+SILENT_SECONDS = 5 * SAVE_SECONDS  # without a save, after which a group, and its machine, count as silent
+PICTURE_SECONDS = 2.0  # that the head waits for a picture of another machine
 FENCE_SECONDS = 2 * SAVE_SECONDS  # without a save, after which a group asks whether it was cut off
 
 
@@ -110,8 +112,44 @@ class GroupService(Protocol):
     def stop(self) -> None:
         """End what runs, and save."""
 
-    def picture(self, camera: str, width: int) -> bytes | None:
-        """The newest picture of a camera as a JPEG of at most this width; None: there is none yet."""
+    def picture(self, request: PictureRequest) -> Picture | None:
+        """The newest picture of a camera; None: there is none yet, or none that is newer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureRequest:
+    """Which picture of a camera is wanted, of the machine where it runs."""
+
+    camera: str
+    width: int  # pixels, at most
+    have: int | None = None  # the version that is known already: nothing is made where there is no newer one
+    people: bool = True  # drawn over it, where they are followed
+    whole: bool = False  # as the camera gives it: not cropped to its region, without grey and people
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A picture of a camera, encoded on the machine where it runs."""
+
+    data: bytes  # a JPEG
+    version: int  # of its frame: another one with each, also where the camera has moved
+    time: float  # when the frame was captured, seconds since 1970 by the head's clock
+
+
+class FleetService(Protocol):
+    """The head as the page calls it, from any thread. Each call may raise ``StreamrecError`` with a sentence."""
+
+    def status(self) -> FleetStatus:
+        """The fleet now; waits for no other machine."""
+
+    def drain(self, machine: str) -> str:
+        """Begin to move what runs on a machine elsewhere; it gets nothing new. Returns what is done, in words."""
+
+    def rebalance(self) -> str:
+        """Begin to spread the groups evenly; returns what is done, in words."""
+
+    def picture(self, request: PictureRequest) -> Picture | None:
+        """As of ``GroupService``, of whichever group has the camera; waits ``PICTURE_SECONDS`` at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +161,7 @@ class GroupStatus:
     state: str = (
         "waiting"  # "running", "waiting" (for a machine), "moving", "silent" (it has not saved for a while)
     )
+    since: float | None = None  # when it began there, seconds since 1970 by the head's clock
     epoch: int = 0
     cameras: tuple[str, ...] = ()
     cost: float = 0.0  # cores, as measured before it was placed
@@ -131,6 +170,10 @@ class GroupStatus:
     saved: float | None = None  # seconds since its last save; None: there was none
     waiting: int = 0  # batches in its outbox
     shed: float = 0.0  # of the due frames of the last minute, the share that was dropped for want of time
+
+
+# Of a machine. "draining": its groups leave; "silent": none of its groups has saved for a while.
+MACHINE_STATES = ("alive", "draining", "silent", "dead")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +185,8 @@ class MachineStatus:
     address: str = ""
     version: str = ""  # of streamrec
     is_head: bool = False
-    state: str = "alive"  # "alive", "draining" (its groups leave), "dead"
+    state: str = "alive"  # one of MACHINE_STATES
+    since: float | None = None  # when this state began, seconds since 1970 by the head's clock
     cores: float = 0.0  # that it offers to groups
     taken: float = 0.0  # of them, by the costs of its groups
     load: float = 0.0  # cores that its groups used lately
@@ -167,8 +211,27 @@ class FleetStatus:
     def to_dict(self) -> dict[str, Any]:
         """As JSON: the same in `streamrec fleet status --json` and in /api/v1/fleet.
 
-        >>> FleetStatus(name="site", version="0.1.0").to_dict()["machines"]
-        []
+        Times are in ISO 8601 (UTC), numbers rounded.
+
+        >>> machine = MachineStatus(name="north", since=1.0, load=2.04, groups=("site-1",))
+        >>> [shown] = FleetStatus(name="site", version="0.1.0", machines=(machine,)).to_dict()["machines"]
+        >>> shown["since"], shown["load"], shown["groups"]
+        ('1970-01-01T00:00:01.000+00:00', 2.04, ['site-1'])
         """
         found: dict[str, Any] = asdict(self)
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
+        for name in ("machines", "groups", "cameras"):
+            found[name] = [_shown(one) for one in found[name]]
+        return found
+
+
+def _shown(record: dict[str, Any]) -> dict[str, Any]:
+    """A status as JSON."""
+    shown: dict[str, Any] = {}
+    for key, value in record.items():
+        if key == "since":
+            shown[key] = iso(value) if value else None
+        elif isinstance(value, float):
+            shown[key] = round(value, 4)
+        else:
+            shown[key] = list(value) if isinstance(value, tuple) else value
+    return shown

@@ -18,7 +18,9 @@ from streamrec.outputs.fleet.records import (
     LedgerService,
     Superseded,
 )
+from streamrec.outputs.fleet.wire import PACKER
 from streamrec.outputs.history.records import RemoteResult
+from streamrec.pipeline.snapshot import CameraSnapshot
 
 _AT_ONCE = 50  # of what waits, in one batch
 
@@ -56,7 +58,7 @@ class Offer:
     """What a group has to save."""
 
     results: tuple[RemoteResult, ...] = ()
-    snapshots: Mapping[str, bytes] = field(default_factory=dict)
+    snapshots: Mapping[str, CameraSnapshot | bytes] = field(default_factory=dict)
     cameras: tuple[CameraStatus, ...] = ()
     load: float = 0.0
     memory: int = 0
@@ -150,9 +152,12 @@ class Saver:
         if offers:
             self._status = offers[-1]
         results = tuple(result for one in offers for result in one.results)
-        snapshots: dict[str, bytes] = {}
+        newest: dict[str, CameraSnapshot | bytes] = {}
         for one in offers:
-            snapshots |= one.snapshots
+            newest |= one.snapshots
+        snapshots = {
+            name: one if isinstance(one, bytes) else PACKER.pack(one) for name, one in newest.items()
+        }
         interrupted = tuple(id for one in offers for id in one.interrupted)
         now = self._monotonic()
         if self.superseded is not None:

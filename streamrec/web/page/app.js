@@ -9,6 +9,7 @@ const main = $("#main");
 const session = await ask("/api/v1/session");
 keepToken(session.csrf);
 $("#logout").hidden = !session.password;
+const machines = session.fleet ? await import("./machines.js") : null;
 
 const live = new Live();
 const recent = new RecentEvents(live);
@@ -68,10 +69,11 @@ function update() {
   }
   const all = live.cameras.length, well = counts.live ?? 0, bad = all - well - (counts.ended ?? 0);
   const summary = $("#summary");
-  const worst = !live.connected ? "connecting" : live.alive === false ? "failed" : bad ? (well ? "stalled" : "failed") : "live";
+  const lost = machines?.summaryOfMachines(live.fleet);
+  const worst = !live.connected ? "connecting" : live.alive === false ? "failed" : bad ? (well ? "stalled" : "failed") : lost ? "stalled" : "live";
   summary.firstElementChild.dataset.state = worst;
-  setText(summary.lastElementChild, !live.connected ? "Connecting …" : live.alive === false ? "Recognition is not running" : !all ? "No cameras yet"
-    : bad ? `${well} of ${all} cameras live` : all === well ? `${all === 1 ? "1 camera" : `All ${all} cameras`} live` : `${well} live, ${all - well} ended`);
+  const cameras = !all ? "No cameras yet" : bad ? `${well} of ${all} cameras live` : all === well ? `${all === 1 ? "1 camera" : `All ${all} cameras`} live` : `${well} live, ${all - well} ended`;
+  setText(summary.lastElementChild, !live.connected ? "Connecting …" : live.alive === false ? "Recognition is not running" : [cameras, lost].filter(Boolean).join(" · "));
   view?.update?.();
 }
 live.addEventListener("cameras", update);
@@ -80,6 +82,10 @@ live.addEventListener("hello", (message) => {
   recent.begin(message.detail.events);
   update();
   view?.events?.();
+});
+if (machines) live.addEventListener("fleet", ({ detail: { before } }) => {
+  if (before) for (const news of machines.changesOfMachines(before, live.fleet)) toast(news);
+  update();
 });
 live.addEventListener("up", () => { $("#offline").hidden = true; });
 live.addEventListener("down", () => { $("#offline").hidden = false; update(); });
@@ -101,6 +107,7 @@ function switchTheme() {
 
 function showHelp() {
   const keys = [["1 … 9", "camera 1 … 9"], ["c", "all cameras"], ["e", "events"], ["← →", "earlier, later event"], ["Space", "play or pause"], ["t", "light or dark theme"], ["Esc", "back"]];
+  if (session.fleet) keys.splice(3, 0, ["m", "machines"]);
   if (session.teaches) keys.unshift(["1 … 9", "in a lesson: the last seconds were this label; held: while you hold it"], ["0", "in a lesson: a time of nothing"], ["n", "in a lesson: name a new label"], ["u", "in a lesson: undo"]);
   const dialog = h("dialog", { class: "small", "aria-labelledby": "help-title" },
     h("div", { class: "sheet" },
@@ -122,6 +129,7 @@ addEventListener("keydown", (event) => {
   if (camera) page.go(`/camera/${encodeURIComponent(camera.name)}`);
   else if (event.key === "c" || (event.key === "Escape" && location.hash.length > 2)) page.go("/");
   else if (event.key === "e") page.go("/events");
+  else if (event.key === "m" && session.fleet) page.go("/machines");
   else if (event.key === "t") switchTheme();
   else if (event.key === "?") showHelp();
   else return;

@@ -127,9 +127,10 @@ export function fillView(view, camera) {
 
 const ms = (seconds) => (seconds === null ? "–" : `${Math.max(1, Math.round(1000 * seconds))} ms`);
 
-function makeFigures() {
+function makeFigures(page) {
   const figure = (name, title) => h("div", { title }, h("dt", { text: `${name} ` }), h("dd"));
   const all = [figure("rate", "Processed frames per second"), figure("latency", "Median time from capture to prediction, over five seconds"), figure("dropped", "Frames dropped because the machine was too slow")];
+  if (page.session.fleet) all.push(figure("on", "The machine that recognizes it"));
   return { all, element: h("dl", { class: "figures" }, all) };
 }
 
@@ -137,10 +138,11 @@ function fillFigures(figures, camera) {
   setText(figures.all[0].children[1], `${camera.fps.toFixed(1)} fps`);
   setText(figures.all[1].children[1], ms(camera.latency));
   setText(figures.all[2].children[1], String(camera.dropped));
+  if (figures.all[3]) setText(figures.all[3].children[1], camera.machine || "no machine yet");
 }
 
 function makeCard(page, name) {
-  const view = makeView(name), predictions = makePredictions(3), figures = makeFigures();
+  const view = makeView(name), predictions = makePredictions(3), figures = makeFigures(page);
   const dot = h("span", { class: "dot" }), state = h("span", { class: "state" });
   const trail = h("canvas", { class: "trail", "aria-hidden": "true" });
   const element = h("article", { class: "card", "aria-label": name, dataset: { camera: name } },
@@ -273,6 +275,7 @@ export function cameraView(page, main, name) {
       ["Frame rate", `${camera.fps.toFixed(1)} fps`], ["Latency", ms(camera.latency)], ["Dropped frames", String(camera.dropped)],
       ["Torn or frozen frames", String(camera.refused)], ["Reconnects", String(camera.reconnects)],
       ["Resolution", camera.width ? `${camera.width} × ${camera.height}` : "–"],
+      ...(page.session.fleet ? [["Machine", camera.machine || "none yet"], ["Runs there for", camera.machine && camera.machine_since ? duration(Math.max(0, (Date.now() - Date.parse(camera.machine_since)) / 1000)) : "–"]] : []),
       [camera.state === "live" ? "Live for" : `${stateOf(camera)} for`, camera.seconds === null ? "–" : duration(camera.seconds)],
     ];
     rows.forEach(([key, value], n) => {

@@ -10,6 +10,7 @@ export class Live extends EventTarget {
   constructor() {
     super();
     this.cameras = [];
+    this.fleet = null; // machines and groups; null: there is no fleet, or its state is not known yet
     this.connected = false;
     this.painters = new Map(); // camera -> the canvas that shows it
     this.wanted = "{}";
@@ -51,6 +52,10 @@ export class Live extends EventTarget {
       this.cameras = message.cameras;
       this.alive = message.alive;
       this.emit("cameras", message);
+    } else if (message.type === "fleet") {
+      const before = this.fleet;
+      this.fleet = message.fleet;
+      this.emit("fleet", { before });
     } else this.emit(message.type, message);
   }
 

@@ -13,6 +13,10 @@ export const views = {
   cameras: { link: "Cameras", show: (page, main) => camerasView(page, main) },
   camera: { under: "cameras", title: (name) => name, show: (page, main, name) => cameraView(page, main, name) },
   events: { link: "Events", title: () => "Events", show: (page, main, query) => eventsView(page, main, new URLSearchParams(query)) },
+  machines: {
+    link: "Machines", title: () => "Machines", allowed: (session) => session.fleet,
+    show: async (page, main) => (await import("./machines.js")).machinesView(page, main),
+  },
   manage: {
     link: "Manage", title: () => "Manage", allowed: (session) => session.editable,
     show: async (page, main) => (await import("./manage.js")).manageView(page, main),

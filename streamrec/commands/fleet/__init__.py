@@ -1,0 +1,1 @@
+"""`streamrec fleet`: cameras on several machines, with one history and one page."""

@@ -1,0 +1,579 @@
+"""The only file that knows Ray: it starts and joins clusters, and runs the head and the groups as detached actors.
+
+Ray places, restarts and watches over processes. What is true is decided by the ledger.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from streamrec.commands.fleet.group import SPECS, Group, GroupSpec, Place
+from streamrec.commands.fleet.head import FleetJob, GroupAway, Head
+from streamrec.commands.fleet.secret import FleetKey
+from streamrec.core.threads import limit_opencv_threads
+from streamrec.core.version import version_of
+from streamrec.errors import SettingsError, StreamrecError, need
+from streamrec.outputs.fleet.records import (
+    Batch,
+    Claim,
+    LedgerAway,
+    MachineStatus,
+    PictureRequest,
+    Superseded,
+)
+from streamrec.outputs.fleet.wire import PACKER
+
+# Ray's own settings. A killed process is noticed in about two seconds; one that does not answer has ten, so that a busy
+# machine is not taken for a dead one. Machines wait for a head that is away.
+_SETTINGS = {
+    "RAY_health_check_initial_delay_ms": "1000",
+    "RAY_health_check_period_ms": "500",
+    "RAY_health_check_timeout_ms": "2000",
+    "RAY_health_check_failure_threshold": "4",
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "86400",
+    "RAY_AUTH_MODE": "token",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DEDUP_LOGS": "0",
+}
+os.environ |= _SETTINGS  # Ray reads them when it is imported
+
+need("ray", extra="fleet")
+
+import ray  # noqa: E402
+from ray.exceptions import GetTimeoutError, RayActorError, RayError  # noqa: E402
+
+PORT = 6379
+NAMESPACE = "streamrec"
+HEAD = "head"
+_MACHINE_LABEL = "streamrec-machine"
+_MACHINE, _FOLDER, _KEY = "STREAMREC_FLEET_MACHINE", "STREAMREC_FLEET_FOLDER", "STREAMREC_FLEET_KEY"
+_STORE_BYTES = 80_000_000  # of Ray's object store: no frame goes into it
+_SLOT = 0.001  # of a resource of which each machine has one: so many processes fit
+_CALL_SECONDS = 8.0  # for a save: longer than the ledger waits for its disk
+_START_SECONDS = 60.0
+# `ray start`, which ends when its standard input is closed: however this process ends, Ray's processes end too.
+_ENDS_WITH_US = """
+import os, signal, threading
+def end():
+    os.read(0, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+threading.Thread(target=end, daemon=True).start()
+from ray.scripts.scripts import main
+main()
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """This machine, as a member of a cluster."""
+
+    folder: Path  # of the fleet's files on this machine: outboxes, the cluster's own store
+    key_file: Path
+    name: str = field(default_factory=socket.gethostname)
+    host: str = ""  # the address of the interface; "": the one that leads out
+    cores: float = field(default_factory=lambda: float(os.cpu_count() or 1))  # for groups
+
+    def environment(self, key: FleetKey, *, is_head: bool) -> dict[str, str]:
+        """Of Ray's processes here. It holds the token, and the path of the key."""
+        own = {
+            **_SETTINGS,
+            "RAY_AUTH_TOKEN": key.token,
+            _MACHINE: self.name,
+            _FOLDER: str(self.folder.absolute()),
+            _KEY: str(self.key_file.absolute()),
+        }
+        if is_head:
+            own |= {
+                "RAY_gcs_storage": "rocksdb",
+                "RAY_gcs_storage_path": str(self.folder.absolute() / "cluster"),
+            }
+        return {**os.environ, **own}
+
+
+class RayProcess:
+    """Ray's processes on this machine, from ``start`` to ``stop``; they end with each other."""
+
+    def __init__(self, machine: Machine, key: FleetKey) -> None:
+        self._machine, self._key = machine, key
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log = machine.folder / "ray.log"
+
+    def start_head(self, port: int) -> None:
+        """Begin a cluster; raises ``SettingsError``."""
+        resources = {"streamrec-head": 1.0}
+        options = [
+            "--head",
+            f"--port={port}",
+            "--include-dashboard=false",
+            f"--ray-client-server-port={port + 1}",
+        ]
+        self._start(options, resources, is_head=True)
+
+    def join(self, address: str) -> None:
+        """Join the cluster at host:port; raises ``SettingsError``."""
+        self._start([f"--address={address}"], {}, is_head=False)
+
+    def _start(self, options: list[str], resources: dict[str, float], *, is_head: bool) -> None:
+        machine = self._machine
+        machine.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        resources = {f"streamrec-{version_of()}": 1.0, **resources}
+        command = [
+            sys.executable, "-c", _ENDS_WITH_US, "start", "--block", *options,
+            f"--num-cpus={max(1, round(machine.cores))}" if machine.cores else "--num-cpus=0",
+            f"--object-store-memory={_STORE_BYTES}", "--disable-usage-stats",
+            f"--labels={_MACHINE_LABEL}={machine.name}", f"--resources={json.dumps(resources)}",
+            *([f"--node-ip-address={machine.host}"] if machine.host else []),
+        ]  # fmt: skip
+        with self._log.open("ab") as log:
+            self._from = log.tell()
+            self._process = subprocess.Popen(
+                command,
+                env=machine.environment(self._key, is_head=is_head),
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process that the others end with."""
+        return None if self._process is None else self._process.pid
+
+    @property
+    def ended(self) -> bool:
+        """Whether they have ended."""
+        return self._process is None or self._process.poll() is not None
+
+    def check(self) -> None:
+        """Raise ``SettingsError`` where they have ended, with the reason as a sentence."""
+        if self._process is None or self._process.poll() is None:
+            return
+        with self._log.open("rb") as log:
+            log.seek(self._from)
+            text = log.read().decode("utf-8", "replace")
+        raise SettingsError(_in_words(text, self._log))
+
+    def stop(self, patience: float = 10.0) -> None:
+        """End them; a second time does nothing."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        assert process.stdin is not None
+        process.stdin.close()
+        process.terminate()
+        try:
+            process.wait(patience)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait(patience)
+
+
+def _in_words(text: str, log: Path) -> str:
+    """Why Ray's processes ended."""
+    if "Version mismatch" in text or "version mismatch" in text:
+        return (
+            "this machine has another version of Ray or Python than the head: install the same there and here "
+            "(`python --version`, `pip show ray`)"
+        )
+    if "InvalidAuthToken" in text or "Unauthenticated" in text:
+        return "the head has another key: copy the key file of the head to this machine"
+    if "already running" in text.lower() or "address already in use" in text.lower():
+        return "another cluster uses this port: end it, or give --port"
+    return f"Ray could not start on this machine; {log} says why"
+
+
+@contextlib.contextmanager
+def connected(address: str, key: FleetKey, process: RayProcess | None = None) -> Iterator[None]:
+    """Be a client of the cluster at host:port, whose processes run on this machine. Raises ``SettingsError``."""
+    os.environ["RAY_AUTH_TOKEN"] = key.token
+    ends = time.monotonic() + _START_SECONDS
+    while True:
+        if process is not None:
+            process.check()
+        try:
+            _wait_for_port(address)
+            ray.init(
+                address=address,
+                namespace=NAMESPACE,
+                log_to_driver=False,
+                logging_level=logging.CRITICAL,
+                configure_logging=True,
+            )
+            break
+        except Exception as error:  # Ray raises errors of many kinds
+            if time.monotonic() >= ends or process is None:
+                raise SettingsError(_in_words(str(error), Path("its log"))) from error
+            time.sleep(0.5)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def own_address() -> str:
+    """The address of this machine from which packets to others leave."""
+    return str(ray.util.get_node_ip_address())
+
+
+def _wait_for_port(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host, int(port)), 5.0).close()
+
+
+# -- the head's side
+
+
+class RayCluster:
+    """The ``Cluster`` that the head uses."""
+
+    def __init__(self) -> None:
+        self._handles: dict[str, Any] = {}
+        self._version = version_of()
+
+    def machines(self) -> list[MachineStatus]:
+        """Those that Ray knows, the dead ones of the last hours too."""
+        found = []
+        for node in ray.nodes():
+            resources = node.get("Resources") or {}
+            versions = [
+                name for name in resources if name.startswith("streamrec-") and name != "streamrec-head"
+            ]
+            labels = node.get("Labels") or {}
+            found.append(
+                MachineStatus(
+                    name=labels.get(_MACHINE_LABEL, node["NodeManagerAddress"]),
+                    id=node["NodeID"],
+                    address=node["NodeManagerAddress"],
+                    version=versions[0].removeprefix("streamrec-") if versions else "",
+                    is_head="streamrec-head" in resources,
+                    state="alive" if node["Alive"] else "dead",
+                    cores=float(resources.get("CPU", 0.0)) if node["Alive"] else 0.0,
+                )
+            )
+        return sorted(found, key=lambda one: one.state == "alive")  # of two of one name the newer one counts
+
+    def place(self, spec: GroupSpec, cost: float, avoid: Collection[str]) -> None:
+        """Run a group on a machine with room; Ray finds it, and finds another one when that dies."""
+        more: dict[str, Any] = {}
+        if avoid:
+            more["label_selector"] = {"ray.io/node-id": f"!in({','.join(sorted(avoid))})"}
+        self._handles[spec.name] = _GroupActor.options(  # type: ignore[attr-defined]
+            name=_actor_name(spec.name),
+            lifetime="detached",
+            max_restarts=-1,
+            max_task_retries=0,
+            max_concurrency=8,
+            num_cpus=cost,
+            resources={f"streamrec-{self._version}": _SLOT},
+            scheduling_strategy="SPREAD",
+            **more,
+        ).remote(SPECS.pack(spec))
+
+    def placed(self, group: str) -> bool:
+        """Whether there is a group of this name, running or waiting for a machine."""
+        try:
+            self._handles[group] = ray.get_actor(_actor_name(group), namespace=NAMESPACE)
+        except ValueError:
+            self._handles.pop(group, None)
+            return False
+        return True
+
+    def remove(self, group: str) -> None:
+        """End a group's process for good."""
+        if self.placed(group):
+            ray.kill(self._handles.pop(group), no_restart=True)
+        ends = time.monotonic() + 10.0
+        while self.placed(group) and time.monotonic() < ends:  # the name is free when Ray has noticed
+            time.sleep(0.05)
+
+    def call(self, group: str, method: str, *values: Any, seconds: float = 10.0) -> Any:
+        """Call a method of a group; raises ``GroupAway``, and the errors of the method."""
+        if group not in self._handles and not self.placed(group):
+            raise GroupAway(f"there is no group {group}")
+        packed = [SPECS.pack(one) if isinstance(one, GroupSpec) else one for one in values]
+        try:
+            answer = getattr(self._handles[group], method).remote(*packed)
+            failed, found = ray.get(answer, timeout=seconds)
+        except RayError as error:
+            raise GroupAway(f"{group} does not answer") from error
+        if failed:
+            raise StreamrecError(failed)
+        return found
+
+
+def _actor_name(group: str) -> str:
+    return f"group {group}"
+
+
+@ray.remote
+class _HeadActor:
+    """The head as a process of the cluster. Every answer is a pair: a failure as a sentence, and a value."""
+
+    def __init__(self, job: FleetJob) -> None:
+        limit_opencv_threads()
+        self._head = Head(job, RayCluster(), FleetKey.read(Path(os.environ[_KEY])).seal)
+        self._head.start()
+
+    def claim(self, group: str, machine: str, cameras: tuple[str, ...]) -> tuple[str, Any]:
+        try:
+            claim = self._head.claim(group, machine, cameras)
+        except LedgerAway as error:
+            return str(error), None
+        return "", (claim.epoch, claim.previous, claim.at, dict(claim.snapshots))
+
+    def save(self, batch: bytes) -> tuple[str, Any]:
+        unpacked: Batch = PACKER.unpack(batch)
+        try:
+            return "", (self._head.save(unpacked), None)
+        except Superseded as error:
+            return "", (None, error.at)
+        except LedgerAway as error:
+            return str(error), None
+
+    def late(self, batch: bytes) -> tuple[str, Any]:
+        try:
+            return "", self._head.late(PACKER.unpack(batch))
+        except LedgerAway as error:
+            return str(error), None
+
+    def call(self, method: str, *values: Any) -> tuple[str, Any]:
+        """A command, or a question."""
+        try:
+            found = getattr(self._head, method)
+            return "", found(*values) if callable(found) else found
+        except StreamrecError as error:
+            return str(error), None
+
+    def welcome(self, version: str | None) -> tuple[str, Any]:
+        """Whether a machine with this version of streamrec may join."""
+        if version == version_of():
+            return "", None
+        return (
+            f"this machine has streamrec {version}, and the head has {version_of()}: install the same version here",
+            None,
+        )
+
+    def close(self) -> tuple[str, Any]:
+        """Close the history, so that another head can open it."""
+        self._head.close()
+        return "", None
+
+
+def begin_head(job: FleetJob) -> None:
+    """Run the head on this machine, in place of one that runs already. Raises ``SettingsError``."""
+    with contextlib.suppress(ValueError):
+        old = ray.get_actor(HEAD, namespace=NAMESPACE)
+        with contextlib.suppress(RayError):
+            ray.get(old.close.remote(), timeout=10.0)
+        ray.kill(old, no_restart=True)
+        _wait_until_gone(HEAD)
+    actor = _HeadActor.options(  # type: ignore[attr-defined]
+        name=HEAD,
+        lifetime="detached",
+        max_restarts=-1,
+        max_task_retries=0,
+        max_concurrency=200,
+        num_cpus=0,
+        resources={"streamrec-head": _SLOT},
+    ).remote(job)
+    try:
+        ray.get(actor.call.remote("messages", 0), timeout=_START_SECONDS)
+    except RayActorError as error:
+        ray.kill(actor, no_restart=True)
+        raise SettingsError(_cause(error)) from error
+    except GetTimeoutError as error:
+        raise SettingsError("the head did not begin within a minute; ray.log says why") from error
+
+
+def _cause(error: BaseException) -> str:
+    """The sentence of ours in an error of Ray's."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, StreamrecError):
+            return str(getattr(cause, "cause", cause))
+        cause = cause.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if "Error:" in line]
+    return lines[-1].partition("Error: ")[2] if lines else "the head could not begin"
+
+
+def _wait_until_gone(name: str) -> None:
+    ends = time.monotonic() + 10.0
+    while time.monotonic() < ends:
+        try:
+            ray.get_actor(name, namespace=NAMESPACE)
+        except ValueError:
+            return
+        time.sleep(0.05)
+
+
+class HeadClient:
+    """The head, as commands and machines of the cluster call it."""
+
+    def __init__(self) -> None:
+        self._actor: Any = None
+
+    def call(self, method: str, *values: Any, seconds: float = 120.0) -> Any:
+        """A method of ``Head``. Raises ``SettingsError`` where it fails, ``LedgerAway`` where it does not answer."""
+        failed, found = self._ask("call", method, *values, seconds=seconds)
+        if failed:
+            raise SettingsError(failed)
+        return found
+
+    def welcome(self) -> None:
+        """Raise ``SettingsError`` where this machine may not join."""
+        failed, _ = self._ask("welcome", version_of(), seconds=30.0)
+        if failed:
+            raise SettingsError(failed)
+
+    def close(self) -> None:
+        """Close the head's history; it ends."""
+        with contextlib.suppress(LedgerAway):
+            self._ask("close", seconds=15.0)
+        with contextlib.suppress(ValueError, RayError):
+            ray.kill(ray.get_actor(HEAD, namespace=NAMESPACE), no_restart=True)
+
+    def _ask(self, method: str, *values: Any, seconds: float) -> tuple[str, Any]:
+        try:
+            if self._actor is None:
+                self._actor = ray.get_actor(HEAD, namespace=NAMESPACE)
+            answer: tuple[str, Any] = ray.get(getattr(self._actor, method).remote(*values), timeout=seconds)
+            return answer
+        except (RayError, ValueError) as error:
+            if not isinstance(error, GetTimeoutError):
+                self._actor = None
+            raise LedgerAway("the head does not answer") from error
+
+
+# -- a group's side
+
+
+class RayLedger(HeadClient):
+    """The ledger, as a group calls it."""
+
+    def claim(self, group: str, machine: str, cameras: tuple[str, ...]) -> Claim:
+        """As ``LedgerService.claim``."""
+        failed, found = self._ask("claim", group, machine, cameras, seconds=_CALL_SECONDS)
+        if failed:
+            raise LedgerAway(failed)
+        epoch, previous, at, snapshots = found
+        return Claim(epoch=epoch, previous=previous, at=at, snapshots=snapshots)
+
+    def save(self, batch: Batch) -> float:
+        """As ``LedgerService.save``."""
+        failed, found = self._ask("save", PACKER.pack(batch), seconds=_CALL_SECONDS)
+        if failed:
+            raise LedgerAway(failed)
+        at, superseded_at = found
+        if at is None:
+            raise Superseded(batch.group, superseded_at)
+        return float(at)
+
+    def late(self, batch: Batch) -> int:
+        """As ``LedgerService.late``."""
+        failed, found = self._ask("late", PACKER.pack(batch), seconds=_CALL_SECONDS)
+        if failed:
+            raise LedgerAway(failed)
+        return int(found)
+
+
+class _Witness:
+    """Whether a group of another machine can save. Their names are asked for while the head is there."""
+
+    def __init__(self, machine: str) -> None:
+        self._machine, self._client = machine, HeadClient()
+        self._peers: list[Any] = []
+
+    def refresh(self) -> None:
+        """Ask the head for groups of other machines."""
+        with contextlib.suppress(StreamrecError, RayError, ValueError):
+            names: Sequence[str] = self._client.call("peers", self._machine, seconds=5.0)
+            self._peers = [ray.get_actor(_actor_name(name), namespace=NAMESPACE) for name in names[:5]]
+
+    def __call__(self) -> bool:
+        """Whether one of them can save."""
+        asked = [peer.can_save.remote() for peer in self._peers]
+        ready, _ = ray.wait(asked, num_returns=len(asked), timeout=1.0) if asked else ([], [])
+        for one in ready:
+            with contextlib.suppress(RayError):
+                if ray.get(one, timeout=0.1)[1]:
+                    return True
+        return False
+
+
+@ray.remote
+class _GroupActor:
+    """A group as a process of the cluster. Every answer is a pair: a failure as a sentence, and a value."""
+
+    def __init__(self, spec: bytes) -> None:
+        limit_opencv_threads()
+        self._machine = os.environ[_MACHINE]
+        self._client = HeadClient()
+        self._witness = _Witness(self._machine)
+        place = Place(
+            machine=self._machine,
+            folder=Path(os.environ[_FOLDER]),
+            unseal=FleetKey.read(Path(os.environ[_KEY])).unseal,
+            witness=self._witness,
+        )
+        self._group = Group(SPECS.unpack(spec), RayLedger(), place, self._log)
+        threading.Thread(target=self._run, name="group", daemon=True).start()
+        threading.Thread(target=self._look_around, name="peers", daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            self._group.run()
+        except BaseException:
+            time.sleep(1.0)  # its message is on the way
+            os._exit(1)  # Ray begins it anew
+        if self._group.superseded:
+            os._exit(0)
+
+    def _look_around(self) -> None:
+        while True:
+            self._witness.refresh()
+            time.sleep(10.0)
+
+    def _log(self, text: str) -> None:
+        print(text, flush=True)  # into Ray's log of this process
+        with contextlib.suppress(Exception):
+            ray.get_actor(HEAD, namespace=NAMESPACE).call.remote("log", f"{self._machine}: {text}")
+
+    def apply(self, spec: bytes) -> tuple[str, Any]:
+        return self._answer(lambda: self._group.apply(SPECS.unpack(spec)))
+
+    def park(self) -> tuple[str, Any]:
+        return self._answer(self._group.park)
+
+    def stop(self) -> tuple[str, Any]:
+        return self._answer(self._group.stop)
+
+    def picture(self, request: PictureRequest) -> tuple[str, Any]:
+        return self._answer(lambda: self._group.picture(request))
+
+    def can_save(self) -> tuple[str, Any]:
+        return "", self._group.can_save
+
+    def pid(self) -> tuple[str, Any]:
+        """Of this process, for tests that kill it."""
+        return "", os.getpid()
+
+    def _answer(self, ask: Callable[[], Any]) -> tuple[str, Any]:
+        try:
+            return "", ask()
+        except StreamrecError as error:
+            return str(error), None

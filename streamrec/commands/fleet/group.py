@@ -1,0 +1,401 @@
+"""A group of cameras in one process: an ordinary ``Watcher`` that goes on from the ledger's snapshots, and saves."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from streamrec.commands.roster import Roster
+from streamrec.commands.watch_job import WatchJob
+from streamrec.core.messages import why
+from streamrec.core.packed import Packer
+from streamrec.core.redact import redact
+from streamrec.errors import StateError, StreamrecError
+from streamrec.notify.dispatcher import DispatchSettings
+from streamrec.outputs.fleet.outbox import Outbox
+from streamrec.outputs.fleet.records import (
+    SAVE_SECONDS,
+    CameraStatus,
+    LedgerAway,
+    LedgerService,
+    Picture,
+    PictureRequest,
+)
+from streamrec.outputs.fleet.saver import HeadClock, Offer, Saver
+from streamrec.outputs.fleet.wire import PACKER
+from streamrec.outputs.history.entry_builder import EntryBuilder
+from streamrec.outputs.history.records import Entry, RemoteResult
+from streamrec.pipeline.snapshot import CameraSnapshot, bare
+from streamrec.pipeline.watcher import Camera, Watcher
+from streamrec.settings.cameras_file import watchfile_of
+from streamrec.settings.tuned_file import Tuned
+from streamrec.types import Result
+from streamrec.web.fleet_pictures import GroupPictures
+
+_TICK = 0.1  # seconds: how often it is looked whether the group is to stop, when no frame comes
+_PATIENCE = 2.0  # seconds that the cameras' threads have to end
+_LAST_SECONDS = 10.0  # for the last save
+_OFFERED = 200  # results without a save, after which the newest are offered
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupSpec:
+    """All that a process needs to run a group."""
+
+    name: str
+    cameras: tuple[str, ...]
+    settings: bytes  # sealed: ``part_of`` cameras.toml
+    file: str = (
+        "cameras.toml"  # its path on the head; on a machine paths are relative to the folder of the fleet
+    )
+    engine: str = "auto"
+    device: str = "auto"
+    threads: int | None = None
+    people: bool | None = None
+    per_person: bool | None = None
+    tuned: Tuned = field(default_factory=Tuned)
+
+
+SPECS = Packer((GroupSpec, Tuned))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a group runs."""
+
+    machine: str
+    folder: Path  # of the outboxes; relative paths of cameras.toml begin here
+    unseal: Callable[[bytes], bytes]
+    witness: Callable[[], bool] = lambda: False
+
+
+class Group:
+    """Runs a group until it is parked, stopped or superseded; ``run`` in a thread, all else from any thread.
+
+    ``log`` gets messages; no secret of the settings is in them.
+    """
+
+    def __init__(
+        self, spec: GroupSpec, ledger: LedgerService, place: Place, log: Callable[[str], object]
+    ) -> None:
+        self.spec, self._place = spec, place
+        self._log = lambda text: log(redact(text, self._secrets))
+        self._secrets: tuple[str, ...] = ()
+        self._clock = HeadClock()
+        self._outbox = Outbox(place.folder / "outbox" / f"{spec.name}.db", log=self._log)
+        self._saver = Saver(
+            ledger, self._outbox, spec.name, clock=self._clock, witness=place.witness, log=self._log
+        )
+        self._builder = EntryBuilder(self._clock, repeatable=True)
+        self._watcher: Watcher | None = None
+        self._roster: Roster | None = None
+        self._snapshots: dict[str, CameraSnapshot] = {}  # from which cameras go on
+        self._interrupted: list[str] = []
+        self._results: list[RemoteResult] = []  # to be offered
+        self._newest: dict[str, RemoteResult] = {}  # the same, of cameras without an event
+        self._pictures = GroupPictures(self._cameras, clock=self._clock)
+        self._unsaved: set[str] = set()  # cameras that have gone on since the last offer
+        self._times = time.monotonic(), time.process_time()
+        self._load = 0.0
+        self._ending: str | None = None  # "park" or "stop"
+        self._work: list[Callable[[], None]] = []  # for the thread that runs the watcher
+        self._over = threading.Event()
+        self._changed = threading.Lock()
+        self._saving = threading.Thread(target=self._save_on, name=f"saver {spec.name}", daemon=True)
+        self._done_saving = threading.Event()
+
+    # -- in a thread of its own
+
+    def run(self) -> None:
+        """Watch until it is over."""
+        try:
+            if not self._begin():
+                return
+            self._saving.start()
+            offered = time.monotonic()
+            while self._ending is None and self._saver.superseded is None:
+                self._do_work()
+                if self._saver.cut_off and self._watcher is not None:
+                    self._close_watcher()
+                elif not self._saver.cut_off and self._watcher is None:
+                    self._open_watcher()
+                events = self._step()
+                due = time.monotonic() - offered >= SAVE_SECONDS
+                if events or due or len(self._results) > _OFFERED:
+                    self._offer()
+                    offered = time.monotonic()
+            self._end()
+        except Exception as error:  # whatever it is: it is reported, and Ray begins the group anew
+            self._log(f"{self.spec.name}: {why(error)}")
+            raise
+        finally:
+            self._done_saving.set()
+            self._close_watcher()
+            self._over.set()
+
+    def _begin(self) -> bool:
+        """Claim the group, for as long as it takes; whether it is to run."""
+        while self._ending is None:
+            try:
+                _, packed = self._saver.begin(self._place.machine, self.spec.cameras)
+                break
+            except LedgerAway as error:
+                self._log(f"{self.spec.name}: {error}; it waits to begin")
+                time.sleep(SAVE_SECONDS)
+        else:
+            return False
+        for camera, body in packed.items():
+            try:
+                snapshot: CameraSnapshot = PACKER.unpack(body)
+            except StateError as error:
+                self._log(f"{camera}: {error}; it begins anew")
+                continue
+            self._snapshots[camera] = snapshot
+        self._open_watcher()
+        return True
+
+    def _open_watcher(self) -> None:
+        self._watcher = Watcher()
+        self._roster = Roster(self._watcher, self._loader(), resume=self._resume)
+        self._watch(self.spec)
+
+    def _loader(self) -> Callable[[tuple[str, ...], bool | None], Any]:
+        spec = self.spec
+        job = WatchJob(
+            path=Path(spec.file),
+            engine=spec.engine,
+            device=spec.device,
+            threads=spec.threads,
+            people=spec.people,
+            per_person=spec.per_person,
+            tuned=spec.tuned,
+        )
+        return lambda models, per_person: job.load(*models, per_person=per_person)
+
+    def _watch(self, spec: GroupSpec) -> str:
+        assert self._roster is not None and self._watcher is not None
+        path = self._place.folder / Path(spec.file).name
+        data = PACKER.unpack(self._place.unseal(spec.settings))
+        file = watchfile_of(data, path, os.environ, spec.tuned)
+        self._secrets = tuple({*self._secrets, *file.secrets})
+        done = self._roster.apply(self._roster.prepare(file, DispatchSettings()))
+        self.spec = spec
+        for camera in self._watcher.cameras:
+            self._resumed(camera)
+        self._pictures.keep(spec.cameras)
+        return redact(done, self._secrets)
+
+    def _resume(self, name: str) -> CameraSnapshot | None:
+        """The snapshot of a camera, dated by the clock of this machine."""
+        snapshot = self._snapshots.get(name)
+        if snapshot is None:
+            return None
+        return replace(snapshot, captured=snapshot.captured - self._clock.offset)
+
+    def _resumed(self, camera: Camera) -> None:
+        """Go on with the events of a camera, or end them where nothing is remembered of them."""
+        snapshot = self._snapshots.pop(camera.name, None)
+        if snapshot is None or snapshot.open is None:
+            return
+        if camera.resumed is not None:
+            self._builder.resume(camera.name, snapshot.open)
+        else:
+            running: dict[Any, Entry] = snapshot.open[0]
+            self._interrupted += [entry.id for entry in running.values()]
+
+    def _do_work(self) -> None:
+        while self._work:
+            self._work.pop(0)()
+
+    def _step(self) -> bool:
+        """One step of the watcher; whether something began or ended."""
+        if self._watcher is None:
+            time.sleep(_TICK)
+            return False
+        began = time.monotonic()
+        results = self._watcher.step(_TICK)
+        if not results and not self._watcher.cameras:
+            time.sleep(max(0.0, began + _TICK - time.monotonic()))
+        found = [self._note(result) for result in results]
+        return any(found)
+
+    def _note(self, result: Result) -> bool:
+        camera = next((one for one in self._cameras() if one.name == result.frame.source), None)
+        live = True if camera is None else camera.source.live
+        models = [] if camera is None else list(camera.recognizer.configs)
+        entries = self._builder.build(result, models[0] if len(models) == 1 else "", live=live)
+        seen = self._builder.last_seen[result.frame.source]
+        values = {one.name: getattr(result, one.name) for one in fields(Result)}
+        values["frame"] = bare(result.frame)
+        remote = RemoteResult(**values, entries=tuple(entries), seen=seen)
+        self._pictures.write(result)
+        self._unsaved.add(result.frame.source)
+        with self._changed:
+            self._newest.pop(result.frame.source, None)
+            if result.events:
+                self._results.append(remote)
+            else:
+                self._newest[result.frame.source] = remote
+        return bool(result.events)
+
+    def _cameras(self) -> tuple[Camera, ...]:
+        return () if self._watcher is None else self._watcher.cameras
+
+    def _offer(self) -> None:
+        """Hand what is new to the saver, with the snapshots that know it: between two steps."""
+        snapshots: dict[str, CameraSnapshot] = {}
+        for camera in self._cameras():
+            if camera.name in self._unsaved and (snapshot := self._snapshot(camera)) is not None:
+                snapshots[camera.name] = snapshot
+        self._unsaved.clear()
+        with self._changed:
+            results = (*self._results, *self._newest.values())
+            self._results, self._newest = [], {}
+        interrupted, self._interrupted = tuple(self._interrupted), []
+        self._measure()
+        self._saver.offer(
+            Offer(
+                results=results,
+                snapshots=snapshots,
+                cameras=tuple(map(self._status, self._cameras())),
+                load=self._load,
+                memory=_memory(),
+                interrupted=interrupted,
+            )
+        )
+
+    def _measure(self) -> None:
+        now = time.monotonic(), time.process_time()
+        wall, used = now[0] - self._times[0], now[1] - self._times[1]
+        if wall >= SAVE_SECONDS / 2:
+            self._load, self._times = round(used / wall, 3), now
+
+    def _status(self, camera: Camera) -> CameraStatus:
+        health, counts = camera.health, camera.counts
+        ago = time.monotonic() - health.since if health.since else 0.0
+        return CameraStatus(
+            name=camera.name,
+            state=str(health.state),
+            reason=redact(health.reason, self._secrets),
+            since=round(self._clock() - ago, 3),
+            fps=round(camera.rate, 2),
+            read=counts.read,
+            recognized=counts.recognized,
+            dropped=dict(counts.dropped),
+            refused=sum(health.refused.values()),
+            reconnects=sum(health.reconnects.values()),
+        )
+
+    def _close_watcher(self) -> None:
+        """Stop reading, without an end for what runs; the snapshots stay."""
+        if self._watcher is None:
+            return
+        watcher, self._watcher, self._roster = self._watcher, None, None
+        for camera in watcher.cameras:
+            if (snapshot := self._snapshot(camera)) is not None:
+                self._snapshots[camera.name] = snapshot
+        watcher.close(_PATIENCE)
+
+    def _snapshot(self, camera: Camera) -> CameraSnapshot | None:
+        """What is remembered of a camera, dated by the head's clock."""
+        snapshot = camera.snapshot(self._clock)
+        if snapshot is None:
+            return None
+        if snapshot is camera.resumed:  # no frame came since
+            snapshot = replace(snapshot, captured=snapshot.captured + self._clock.offset)
+        return replace(snapshot, open=self._builder.memory(camera.name))
+
+    def _end(self) -> None:
+        """The last save: all that was watched is on the head's disk, or in the outbox."""
+        if self._saver.superseded is not None:
+            return
+        if self._ending == "stop" and self._watcher is not None:
+            self._watcher.stop()
+            for result in self._watcher.step(0.0):
+                self._note(result)
+        self._offer()
+        self._close_watcher()
+        self._done_saving.set()
+        self._saving.join(_LAST_SECONDS)
+        self._outbox.close()
+
+    def _save_on(self) -> None:
+        last = False
+        while not last:
+            last = self._done_saving.is_set()  # what was offered before that is saved once more
+            if not last:
+                self._saver.wait(SAVE_SECONDS / 2)
+            try:
+                self._saver.step()
+            except Exception as error:  # no error may end the thread
+                self._log(f"{self.spec.name}: it could not save: {why(error)}")
+                time.sleep(SAVE_SECONDS)
+            if self._saver.superseded is not None:
+                return
+
+    # -- GroupService, from any thread
+
+    @property
+    def can_save(self) -> bool:
+        """Whether it saved within the last two periods."""
+        return self._saver.ago < 2 * SAVE_SECONDS
+
+    @property
+    def superseded(self) -> bool:
+        """Whether another process has claimed the group."""
+        return self._saver.superseded is not None
+
+    def apply(self, spec: GroupSpec) -> str:
+        """Watch other cameras from now on, or the same with other settings; what was done, in words.
+
+        Raises ``StreamrecError``; then the cameras go on as they were.
+        """
+        answer: list[str | StreamrecError] = []
+        done = threading.Event()
+
+        def work() -> None:
+            try:
+                if self._watcher is None:  # it is cut off: the settings count when it goes on
+                    self.spec = spec
+                    answer.append("")
+                else:
+                    answer.append(self._watch(spec))
+            except StreamrecError as error:
+                answer.append(error)
+            finally:
+                done.set()
+
+        self._work.append(work)
+        if not done.wait(60.0):
+            raise StreamrecError(f"{self.spec.name} does not answer")
+        if isinstance(answer[0], StreamrecError):
+            raise StreamrecError(redact(str(answer[0]), self._secrets))
+        return answer[0]
+
+    def park(self, patience: float = _LAST_SECONDS) -> bool:
+        """Stop reading and save, without an end for what runs: another process goes on from there."""
+        self._ending = self._ending or "park"
+        return self._over.wait(patience)
+
+    def stop(self, patience: float = _LAST_SECONDS) -> bool:
+        """End what runs, and save."""
+        self._ending = self._ending or "stop"
+        return self._over.wait(patience)
+
+    def picture(self, request: PictureRequest) -> Picture | None:
+        """The newest picture of a camera; None: there is none yet, or none that is newer."""
+        return self._pictures.picture(request)
+
+
+def _memory() -> int:
+    """Bytes of this process that are in memory; 0 where the system does not give it."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return 0

@@ -1,0 +1,234 @@
+"""What `streamrec fleet` and its commands do: begin or join a cluster, and ask its head."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from streamrec.commands.fleet.cluster import (
+    PORT,
+    HeadClient,
+    Machine,
+    RayProcess,
+    begin_head,
+    connected,
+    own_address,
+)
+from streamrec.commands.fleet.head import FleetJob
+from streamrec.commands.fleet.secret import FleetKey
+from streamrec.commands.printing import log, print_json, print_text
+from streamrec.commands.signals import Signals
+from streamrec.core.messages import why
+from streamrec.errors import SettingsError
+from streamrec.outputs.fleet.records import FleetStatus, LedgerAway
+from streamrec.types import SourceState
+
+_TICK = 0.5
+_ASK_SECONDS = 2.0  # between two questions whether the fleet was stopped
+_OVER = (SourceState.ended, SourceState.failed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files:
+    """The folder of a fleet on this machine."""
+
+    folder: Path
+    key_file: Path | None = None  # None: in the folder
+
+    @property
+    def key(self) -> Path:
+        """The file with the secret."""
+        return self.key_file or self.folder / "fleet.key"
+
+    def remember(self, address: str) -> None:
+        """Keep the cluster's address for other commands."""
+        (self.folder / "address").write_text(f"{address}\n", encoding="utf-8")
+
+    @property
+    def address(self) -> str:
+        """The cluster's address; raises ``SettingsError``."""
+        try:
+            return (self.folder / "address").read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            raise SettingsError(
+                f"this machine is in no fleet, as far as {self.folder} knows: begin one with `streamrec fleet "
+                "cameras.toml`, join one with `streamrec fleet join HEAD`, or name its folder with --folder"
+            ) from None
+        except OSError as error:
+            raise SettingsError(f"{self.folder} cannot be read: {why(error)}") from error
+
+
+@contextlib.contextmanager
+def member(files: Files) -> Iterator[HeadClient]:
+    """The head, from a machine of the fleet."""
+    key, address = FleetKey.read(files.key), files.address
+    with connected(address, key):
+        yield HeadClient()
+
+
+def run_head(job: FleetJob, machine: Machine, *, port: int = PORT, max_seconds: float | None = None) -> int:
+    """Begin a fleet, or go on with it, until a signal or `streamrec fleet stop`; returns the exit code."""
+    files = Files(folder=machine.folder, key_file=machine.key_file)
+    key = FleetKey.read(files.key) if files.key.exists() else FleetKey.create(files.key)
+    machine = replace(machine, host=machine.host or own_address())
+    address = f"{machine.host}:{port}"
+    job = replace(job, path=job.path.absolute())
+    process = RayProcess(machine, key)
+    with Signals() as signals, contextlib.ExitStack() as stack:
+        stack.callback(process.stop)
+        process.start_head(port)
+        stack.enter_context(connected(address, key, process))
+        files.remember(address)
+        begin_head(job)
+        client = HeadClient()
+        stack.callback(client.close)
+        log(f"the fleet is at {address}; on another machine, with a copy of {files.key}:")
+        log(f"  streamrec fleet join {address} --key fleet.key")
+        code = _follow(client, process, signals, max_seconds)
+        _leave(client)
+    return code
+
+
+def _follow(client: HeadClient, process: RayProcess, signals: Signals, max_seconds: float | None) -> int:
+    """Print what the head reports, until it is over."""
+    ends = time.monotonic() + (float("inf") if max_seconds is None else max_seconds)
+    printed = asked = 0
+    while signals.code is None and time.monotonic() < ends:
+        process.check()
+        with contextlib.suppress(LedgerAway):
+            printed = _print_messages(client, printed)
+            if client.call("stopped", seconds=5.0):
+                return 0
+            asked += 1
+            if asked % 4 == 0 and (code := _ended(client)) is not None:
+                return code
+        time.sleep(_TICK)
+    return signals.code or 0
+
+
+def _print_messages(client: HeadClient, after: int) -> int:
+    for number, text in client.call("messages", after, seconds=5.0):
+        if number > after:
+            log(text)
+            after = number
+    return after
+
+
+def _ended(client: HeadClient) -> int | None:
+    """The exit code where every camera has ended, as a file does; None where one has not."""
+    status: FleetStatus = client.call("status", seconds=10.0)
+    wanted = sum(len(group.cameras) for group in status.groups)
+    if not wanted or len(status.cameras) < wanted:
+        return None
+    states = [SourceState(camera.state) for camera in status.cameras]
+    if not all(state in _OVER for state in states) or any(group.waiting for group in status.groups):
+        return None
+    return int(SourceState.failed in states)
+
+
+def _leave(client: HeadClient) -> None:
+    """End the groups where no other machine can go on with them."""
+    with contextlib.suppress(LedgerAway, SettingsError):
+        if client.call("stopped", seconds=5.0):
+            return
+        status: FleetStatus = client.call("status", seconds=10.0)
+        others = [one.name for one in status.machines if not one.is_head and one.state == "alive"]
+        if others:
+            log(f"{', '.join(others)} go on, and keep what happens until the head is back")
+            log("`streamrec fleet stop` ends all of it")
+            return
+        client.call("stop", seconds=60.0)
+
+
+def run_join(machine: Machine, head: str, *, drain: bool = True) -> int:
+    """Be a machine of a fleet until a signal, or until it is stopped; returns the exit code."""
+    files = Files(folder=machine.folder, key_file=machine.key_file)
+    key = FleetKey.read(files.key)
+    address = head if ":" in head else f"{head}:{PORT}"
+    machine = replace(machine, host=machine.host or own_address())
+    process = RayProcess(machine, key)
+    with Signals() as signals, contextlib.ExitStack() as stack:
+        stack.callback(process.stop)
+        process.join(address)
+        stack.enter_context(connected(address, key, process))
+        client = HeadClient()
+        client.welcome()
+        files.remember(address)
+        log(f"{machine.name} has joined the fleet at {address} with {machine.cores:g} cores")
+        asked = -_ASK_SECONDS
+        while signals.code is None:
+            process.check()
+            if time.monotonic() - asked >= _ASK_SECONDS:
+                asked = time.monotonic()
+                with contextlib.suppress(LedgerAway):
+                    if client.call("stopped", seconds=5.0):
+                        log("the fleet was stopped")
+                        return 0
+            time.sleep(_TICK)
+        if drain:
+            with contextlib.suppress(LedgerAway, SettingsError):
+                log(client.call("drain", machine.name))
+                _until_moved(client)
+        return 0 if signals.code is None else signals.code
+
+
+def _until_moved(client: HeadClient, patience: float = 300.0) -> None:
+    ends = time.monotonic() + patience
+    while client.call("moving", seconds=10.0) and time.monotonic() < ends:
+        time.sleep(_TICK)
+
+
+def run_command(files: Files, method: str, *values: Any) -> None:
+    """Ask the head to do something, and print what was done when it is done."""
+    with member(files) as client:
+        try:
+            print_text(client.call(method, *values, seconds=120.0))
+            _until_moved(client)
+        except LedgerAway as error:
+            raise SettingsError(f"{error}: is `streamrec fleet` running on the head?") from error
+
+
+def run_status(files: Files, *, as_json: bool) -> None:
+    """Print the machines, groups and cameras."""
+    with member(files) as client:
+        try:
+            status: FleetStatus = client.call("status", seconds=20.0)
+        except LedgerAway as error:
+            raise SettingsError(f"{error}: is `streamrec fleet` running on the head?") from error
+    if as_json:
+        print_json(status.to_dict())
+    else:
+        print_text(status_text(status))
+
+
+def status_text(status: FleetStatus) -> str:
+    """A fleet as lines for a person.
+
+    >>> from streamrec.outputs.fleet.records import MachineStatus
+    >>> machine = MachineStatus(name="attic", state="alive", cores=8, load=1.5, cameras=6, version="1.0")
+    >>> print(status_text(FleetStatus(name="site", version="1.0", machines=(machine,))))
+    attic: alive, 1.5 of 8 cores, 6 cameras in 0 groups
+    """
+    lines = []
+    for machine in status.machines:
+        groups = f"{machine.cameras} cameras in {len(machine.groups)} groups"
+        shed = f", {machine.shed:.0%} of frames dropped" if machine.shed > 0.005 else ""
+        head = " (head)" if machine.is_head else ""
+        cores = f"{machine.load:.1f} of {machine.cores:g} cores"
+        other = "" if machine.version == status.version else f", streamrec {machine.version}"
+        lines.append(f"{machine.name}{head}: {machine.state}, {cores}, {groups}{shed}{other}")
+    cameras = {camera.name: camera for camera in status.cameras}
+    for group in status.groups:
+        where = group.machine or "no machine"
+        waiting = f", {group.waiting} saves wait" if group.waiting else ""
+        lines.append(f"{group.name}: {group.state}, on {where}{waiting}")
+        for name in group.cameras:
+            camera = cameras.get(name)
+            state = "no state yet" if camera is None else f"{camera.state}, {camera.fps:.1f} a second"
+            reason = f" ({camera.reason})" if camera is not None and camera.reason else ""
+            lines.append(f"  {name}: {state}{reason}")
+    return "\n".join(lines)

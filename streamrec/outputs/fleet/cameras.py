@@ -1,0 +1,98 @@
+"""The cameras of a fleet as the head shows them: like cameras of this process, and with the machine where they run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from streamrec.events.places import PlaceSettings
+from streamrec.outputs.fleet.records import CameraStatus, FleetStatus, GroupStatus, MachineStatus
+from streamrec.pipeline.watcher import Counts
+from streamrec.types import Health, SourceState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteCamera:
+    """A camera as the page and the terminal show it."""
+
+    name: str
+    health: Health = field(default_factory=Health)
+    rate: float = 0.0  # results a second
+    counts: Counts = field(default_factory=Counts)  # since its group began on its machine
+    places: PlaceSettings | None = None  # its zones and lines
+    machine: str = ""  # "": on none, it waits for one with room
+    machine_since: float | None = None  # seconds since 1970 by the head's clock
+
+
+def remote_cameras(
+    status: FleetStatus,
+    places: Mapping[str, PlaceSettings | None] = MappingProxyType({}),
+    *,
+    clock: Callable[[], float] = time.time,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> tuple[RemoteCamera, ...]:
+    """The cameras of a fleet. What a machine saved last counts only while it goes on saving.
+
+    ``places``: the cameras of the file in their order, with their zones and lines; others follow by name.
+
+    >>> group = GroupStatus(name="site-1", machine="north", state="silent", cameras=("door",), saved=6.0)
+    >>> north = MachineStatus(name="north", state="dead")
+    >>> door = CameraStatus(name="door", state="live", group="site-1", machine="north")
+    >>> fleet = FleetStatus(name="site", version="", machines=(north,), groups=(group,), cameras=(door,))
+    >>> [camera] = remote_cameras(fleet)
+    >>> str(camera.health.state), camera.health.reason
+    ('reconnecting', 'north is lost: another machine goes on with this camera')
+    """
+    now, here = clock(), monotonic()
+    machines = {machine.name: machine for machine in status.machines}
+    known = {camera.name: camera for camera in status.cameras}
+    group_of = {name: group for group in status.groups for name in group.cameras}
+    found = []
+    for name in (*places, *sorted((known.keys() | group_of.keys()) - places.keys())):
+        group = group_of.get(name)
+        camera = known.get(name) or CameraStatus(name=name)
+        state, reason, since = _state_of(camera, group, machines, now)
+        health = Health(
+            state=SourceState(state),
+            reason=reason,
+            since=0.0 if not since else here - max(0.0, now - since),
+            frames=camera.read,
+            refused={"": camera.refused} if camera.refused else {},
+            reconnects={"": camera.reconnects} if camera.reconnects else {},
+        )
+        lost = sum(camera.dropped.values())
+        waiting = max(0, camera.read - camera.recognized - lost)
+        found.append(
+            RemoteCamera(
+                name=name,
+                health=health,
+                rate=camera.fps if health.state is SourceState.live else 0.0,
+                counts=Counts(camera.read, camera.recognized, dict(camera.dropped), waiting),
+                places=places.get(name),
+                machine="" if group is None else group.machine,
+                machine_since=None if group is None else group.since,
+            )
+        )
+    return tuple(found)
+
+
+def _state_of(
+    camera: CameraStatus, group: GroupStatus | None, machines: dict[str, MachineStatus], now: float
+) -> tuple[str, str, float | None]:
+    """State, reason and since when: the camera's own while its group saves, otherwise why nothing comes."""
+    if group is None:
+        return SourceState.connecting, "it waits for a machine with room", None
+    if group.state == "running":
+        return camera.state, camera.reason, camera.since
+    since = None if group.saved is None else now - group.saved
+    if group.state == "moving":
+        return SourceState.reconnecting, f"it moves away from {group.machine}", since
+    if not group.machine or group.state == "waiting":
+        return SourceState.connecting, "it waits for a machine with room", since
+    machine = machines.get(group.machine)
+    if machine is not None and machine.state == "dead":
+        reason = f"{group.machine} is lost: another machine goes on with this camera"
+        return SourceState.reconnecting, reason, since
+    return SourceState.stalled, f"nothing comes from {group.machine}", since
