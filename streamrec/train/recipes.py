@@ -195,11 +195,13 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             settings=replace(
                 ENSEMBLE_STEPS,
                 # Before, a fall resembles sitting down; afterwards, lying down on purpose.
-                linear=LinearSettings(onset=0.5, longest=2.5, penalty=1.0),
+                # Few people and rooms: a high penalty carries to others.
+                linear=LinearSettings(onset=0.5, longest=2.5, penalty=20.0),
             ),
             config=MappingProxyType(
                 {
                     **ENSEMBLE,
+                    "keypoint_share": 0.35,
                     "events": EventSettings(enter=0.5, leave=0.4, smoothing=0.2, shortest=0.2, merge_gap=1.0),
                     "about": "Fall or normal, one person in a room; learned from 19 videos of 3 people, drawn people "
                     "and motion capture, with exercises as background.",
