@@ -5,6 +5,10 @@ of another kind, --workout, has the column repetitions (seconds at which each be
 loop that serves cameras; the count is what was counted when it ends. MAE is the mean of |counted - true| / true, OBO
 the share of clips that are off by one at most. The delay of a repetition is from its true end to the frame with which
 it counts. "chosen on" is the half of the groups on which the settings were chosen.
+
+With --people each person who is followed is counted as well, in the clips that show one in half of their frames; of
+several people the one with the most repetitions is taken. --nothing FOLDER ... are clips in which nothing is meant to
+repeat: what is counted there.
 """
 
 from __future__ import annotations
@@ -44,6 +48,11 @@ def main() -> None:
     parser.add_argument("--workout", type=Path, help="another folder, with a column repetitions")
     parser.add_argument("--fps", type=float, nargs="+", default=[10.0, 15.0, 30.0])
     parser.add_argument("--model", help="count with this model's own counter too")
+    parser.add_argument("--people", action="store_true", help="count for each person too, at the last --fps")
+    parser.add_argument(
+        "--nothing", type=Path, nargs="*", default=[], help="folders in which nothing repeats"
+    )
+    parser.add_argument("--every", type=int, default=1, help="of --nothing every so many clips")
     options = parser.parse_args()
     limit_opencv_threads()
     for folder, column in ((options.folder, "cycle_ends"), (options.workout, "repetitions")):
@@ -56,10 +65,20 @@ def main() -> None:
             spent = 1000 * (time.process_time() - began) / sum(len(clip.times) for clip in clips)
             report(f"any motion, {fps:g} fps", clips)
             print(f"{'':24} {spent:.2f} ms CPU a frame, decoding included")
+        if options.people:
+            both = [
+                each_person(folder / row["clip"], row, column, options.fps[-1])
+                for row in rows(folder, column)
+            ]
+            both = [(whole, own) for whole, own, seen in both if seen > 0.5]
+            report(f"with a person, {options.fps[-1]:g} fps", [whole for whole, _ in both])
+            report("each person", [own for _, own in both])
         if options.model:
             recognizer = Recognizer.load(options.model, threads=1)
             clips = [by_model(folder / row["clip"], row, column, recognizer) for row in rows(folder, column)]
             report(f"counter of {options.model}", clips)
+    for folder in options.nothing:
+        nothing(folder, options.every, options.fps[-1])
 
 
 def rows(folder: Path, column: str) -> list[dict[str, str]]:
@@ -91,6 +110,44 @@ def by_model(path: Path, row: dict[str, str], column: str, recognizer: Recognize
         totals.append(before + count)
         times.append(result.frame.timestamp)
     return of(row, column, totals, times)
+
+
+def each_person(path: Path, row: dict[str, str], column: str, fps: float) -> tuple[Counted, Counted, float]:
+    """What is counted of the whole picture and of the person with the most, and how often one is in the picture."""
+    recognizer = Recognizer.load("webcam", people=True, threads=1)
+    sets: dict[int | None, list[int]] = {None: [0]}  # the counts of each person's sets, of None the picture's
+    times, totals, of_picture, seen = [], [], [], []
+    for result in results(str(path), recognizer, fps=fps, count=RecurrenceSettings()):
+        if result.repeated:
+            continue
+        counts = {None: result.count or 0} | {person.id: person.count or 0 for person in result.people or ()}
+        for number, count in counts.items():
+            own = sets.setdefault(number, [0])
+            if own[-1] and not count:  # the set is over
+                own.append(0)
+            own[-1] = count
+        times.append(result.frame.timestamp)
+        seen.append(bool(result.people))
+        of_picture.append(sum(sets[None]))
+        totals.append(max((sum(own) for number, own in sets.items() if number is not None), default=0))
+    return of(row, column, of_picture, times), of(row, column, totals, times), float(np.mean(seen))
+
+
+def nothing(folder: Path, every: int, fps: float) -> None:
+    """What is counted where nothing is meant to repeat, of the picture and of the people."""
+    found = [
+        each_person(folder / row["clip"], {"group": folder.name, "ends": ""}, "ends", fps)
+        for row in rows_of(folder)[::every]
+    ]
+    seconds = sum(whole.times[-1] - whole.times[0] for whole, _, _ in found)
+    for name, counts in (
+        ("the picture", [whole.totals[-1] for whole, _, _ in found]),
+        ("each person", [own.totals[-1] for _, own, _ in found]),
+    ):
+        print(
+            f"{folder.name}: {name}: {sum(counts)} repetitions in {sum(count > 0 for count in counts)} of "
+            f"{len(counts)} clips, {seconds:.0f} s"
+        )
 
 
 def of(row: dict[str, str], column: str, totals: list[int], times: list[float]) -> Counted:

@@ -1,6 +1,8 @@
-"""Each person judged on their own: `python benchmarks/persons.py drawn`, `beside DATA`, `clips DATA MODEL`, `cost`.
+"""Each person judged on their own: `python benchmarks/persons.py drawn`, `counts`, `beside DATA`, `clips DATA MODEL`,
+`cost`.
 
-`drawn`: two drawn people in one room, one waves and one squats. `beside`: two real clips beside each other in one
+`drawn`: two drawn people in one room, one waves and one squats; `counts`: how often, of each and of the whole picture.
+`beside`: two real clips beside each other in one
 picture, of DATA/gestures (an index.csv of clip, label and group) or, with `--fall`, of DATA/falls and DATA/gestures.
 `clips`: the events of a set with and without per person, against the labels or segments (`Label:start-end; ...`) of its
 index.csv. `cost`: CPU time of a step on one thread: alone, with people followed, and with each of them judged.
@@ -9,6 +11,7 @@ index.csv. `cost`: CPU time of a step on one thread: alone, with people followed
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import time
 from collections import Counter
@@ -20,7 +23,7 @@ import cv2
 import numpy as np
 from index_csv import rows_of
 
-from streamrec import Recognizer, open_source
+from streamrec import Recognizer, RecurrenceSettings, StreamRecognizer, open_models, open_source
 from streamrec.pipeline.result_builder import ResultBuilder
 from streamrec.sources.sampling import pace
 from streamrec.sources.synthetic import figure, places, poses
@@ -32,8 +35,8 @@ GESTURES = {"arms_out_up": "arms_out", "raise_both_hands": "raise_both_hands", "
 SIZE = 640, 480
 
 
-def drawn_room(seed: int) -> Iterator[Frame]:
-    """Two people beside each other for 12 s: the left one waves from 2 to 6 s, the right one squats, 4 to 9 s."""
+def room_of(seed: int) -> tuple[Camera, np.ndarray, list[tuple]]:
+    """A room and the two people in it: place, body, painter, styles by name, and what they do from when to when."""
     rng = np.random.default_rng(seed)
     camera = Camera(distance=4.0, aim=0.8, pitch=0.1, roll=0.0, focal=820.0, centre=(320.0, 250.0))
     canvas = places.paint(*SIZE, camera, rng, clearance=1.5)
@@ -44,6 +47,12 @@ def drawn_room(seed: int) -> Iterator[Frame]:
         body = figure.draw_body(rng)
         styles = {name: poses.draw_style(name, rng) for name in ("idle", label)}
         people.append((x, body, figure.Painter(body, (0.3, -0.9)), styles, label, begins, ends))
+    return camera, canvas, people
+
+
+def drawn_room(seed: int) -> Iterator[Frame]:
+    """Two people beside each other for 12 s: the left one waves from 2 to 6 s, the right one squats, 4 to 9 s."""
+    camera, canvas, people = room_of(seed)
     for index in range(120):
         t, image = index / 10, canvas.copy()
         for x, body, painter, styles, label, begins, ends in people:
@@ -75,7 +84,7 @@ def crowd(count: int, frames: int) -> Iterator[Frame]:
 
 def events_of(recognizer: Recognizer, frames: Iterable[Frame]) -> list[tuple[float, ActionStarted]]:
     """What began, and when it was reported."""
-    builder, state = ResultBuilder.of(recognizer, ""), recognizer.initial_state()
+    builder, state = ResultBuilder(recognizer, ""), recognizer.initial_state()
     found = []
     for frame in frames:
         prediction, state = recognizer.step(frame, state)
@@ -139,6 +148,47 @@ def hstacked(left: list[Frame], right: list[Frame]) -> Iterator[Frame]:
             cv2.copyMakeBorder(part, 0, 0, 0, width - part.shape[1], cv2.BORDER_REPLICATE) for part in parts
         ]
         yield Frame(np.hstack(parts), index, index / 10)
+
+
+def counts(options: argparse.Namespace) -> None:
+    """How far the squats of the right one and the waves of the left one are off, and the whole picture's of each."""
+    both = open_models(["webcam", "workout"], per_person=True, threads=1)
+    whole = Recognizer.load("workout", threads=1)
+    off: dict[str, list[int]] = {}
+    true = []
+    for seed in range(options.seed, options.seed + options.rooms):
+        waves, squats = (
+            round((ends - begins) / styles[label].period)
+            for _, _, _, styles, label, begins, ends in room_of(seed)[2]
+        )
+        true.append((squats, waves))
+        most = Counter()  # the most that each name has counted
+        stream = StreamRecognizer(both, fps=math.inf, count=RecurrenceSettings())
+        alone = StreamRecognizer(whole, fps=math.inf)
+        for frame in drawn_room(seed):
+            result = stream.recognize(frame.image, frame.timestamp)
+            found = {
+                "squats, whole picture, workout": alone.recognize(frame.image, frame.timestamp).repetitions
+            }
+            found["squats, whole picture, any motion"] = result.count
+            for person in result.people or ():
+                if person.box[1] + person.box[3] > 1.0:
+                    found["squats, right one, workout"] = person.repetitions
+                    found["squats, right one, any motion"] = person.count
+                else:
+                    found["waves, left one, any motion"] = person.count
+                    found["squats, left one, workout: 0"] = person.repetitions
+            for name, count in found.items():
+                most[name] = max(most[name], count or 0)
+        for name, count in most.items():
+            wanted = 0 if name.endswith(": 0") else waves if name.startswith("waves") else squats
+            off.setdefault(name, []).append(count - wanted)
+    print(f"true squats and waves of {options.rooms} rooms: {true}")
+    for name, each in off.items():
+        errors = np.abs(each)
+        print(
+            f"{name:36} within one {np.sum(errors <= 1)} of {len(each)}, mean error {errors.mean():.1f}  {each}"
+        )
 
 
 def beside(options: argparse.Namespace) -> None:
@@ -215,7 +265,7 @@ def cost(options: argparse.Namespace) -> None:
         recognizers = [Recognizer.load(name, threads=1, **kind) for kind in kinds]
         for people in (1, 3, 6):
             runs = [SimpleNamespace(one=one, state=one.initial_state(), took=[]) for one in recognizers]
-            builder = ResultBuilder.of(recognizers[-1], "")
+            builder = ResultBuilder(recognizers[-1], "")
             found = []
             for frame in crowd(people, options.frames):
                 for run in runs:
@@ -249,6 +299,10 @@ def main() -> None:
     one.add_argument("--seed", type=int, default=0)
     one.add_argument("--save", help="a folder for a picture of each room")
     one.set_defaults(run=drawn)
+    one = commands.add_parser("counts")
+    one.add_argument("--rooms", type=int, default=10)
+    one.add_argument("--seed", type=int, default=0)
+    one.set_defaults(run=counts)
     one = commands.add_parser("beside")
     one.add_argument("data", type=Path)
     one.add_argument("--fall", action="store_true")

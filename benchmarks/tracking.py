@@ -195,6 +195,8 @@ def main() -> None:
         "--first", type=int, default=0, help="the first seed; ours was tuned on 500 and above"
     )
     options = parser.parse_args()
+    if options.scenes < 1:
+        parser.error(f"--scenes is {options.scenes}: give 1 or more")
     trackers: dict[str, Callable[..., Frames]] = {"streamrec": ours}
     if importlib.util.find_spec("trackers"):
         trackers["trackers ByteTrack"] = roboflow_bytetrack

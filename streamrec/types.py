@@ -51,6 +51,13 @@ class Person:
     # The prediction of each model, in the order of ``Prediction.each``; None: that model judges whole pictures.
     # Empty: the recognizer was not asked to judge each person.
     predictions: tuple[Prediction | None, ...] = ()
+    # Repetitions of the set that this person is at, by the first model that counts; None: none does, or it judges whole
+    # pictures.
+    repetitions: int | None = None
+    # The same of any motion, of no class, and seconds between two of them (None: nothing repeats now). None: not asked
+    # for.
+    count: int | None = None
+    period: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -136,7 +136,7 @@ class _Opened:
         dispatcher = stack.enter_context(Dispatcher(job.after, terminal.log))
         views: list[View] = []
         model = dispatcher.recorded(job.recognizer)
-        self.builder = ResultBuilder.of(job.recognizer, source.name, count=job.count)
+        self.builder = ResultBuilder(job.recognizer, source.name, count=job.count)
         corrections = open_corrections(job.after, terminal.log, page=job.web is not None)
         if corrections is not None:
             stack.enter_context(corrections)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,6 +29,8 @@ class State:
     tracks: tuple[Any, ...] = ()
     # Memory and predictions of each person who is followed: (N, tracks + 1, ...), no person last; (): not asked for.
     persons: tuple[Any, ...] = ()
+    # What is counted of each person: of each stream its arrays by name (``runtime.person_counts``); (): nothing is.
+    counts: tuple[Mapping[str, np.ndarray], ...] = ()
 
     @property
     def h(self) -> Any:
@@ -64,6 +66,8 @@ class State:
             named["strangeness"] = self.strangeness
         named |= {f"tracks.{i}": array for i, array in enumerate(self.tracks)}
         named |= {f"persons.{i}": array for i, array in enumerate(self.persons)}
+        for i, counts in enumerate(self.counts):
+            named |= {f"counts.{i}.{name}": array for name, array in counts.items()}
         return save({name: np.ascontiguousarray(array) for name, array in named.items()})
 
     @classmethod
@@ -84,8 +88,9 @@ class State:
                 strangeness=named.get("strangeness"),
                 tracks=_numbered(named, "tracks"),
                 persons=_numbered(named, "persons"),
+                counts=_named_counts(named, len(named["clock"])),
             )
-        except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        except (SafetensorError, LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise StateError("these bytes are no saved state; pass what State.to_bytes returned") from error
         state._check_arrays()
         return state
@@ -104,6 +109,7 @@ class State:
             and self.segment.dtype == np.int64
             and self.segment.shape == (streams,)
             and all(a.ndim > 0 and len(a) == streams and a.dtype.kind in "fiub" for a in (*kept, *outputs))
+            and all(array.dtype.kind == "f" for counts in self.counts for array in counts.values())
         )
         if not fits:
             raise StateError("these bytes are no saved state; pass what State.to_bytes returned")
@@ -114,6 +120,15 @@ class State:
 def _numbered(named: dict[str, np.ndarray], prefix: str) -> tuple[np.ndarray, ...]:
     count = sum(name.startswith(f"{prefix}.") for name in named)
     return tuple(named[f"{prefix}.{i}"] for i in range(count))
+
+
+def _named_counts(named: dict[str, np.ndarray], streams: int) -> tuple[Mapping[str, np.ndarray], ...]:
+    found: tuple[dict[str, np.ndarray], ...] = tuple({} for _ in range(streams))
+    for name, array in named.items():
+        if name.startswith("counts."):
+            _, stream, own = name.split(".", 2)
+            found[int(stream)][own] = array
+    return found if any(found) else ()
 
 
 def stack(states: Sequence[State]) -> State:
@@ -134,6 +149,11 @@ def stack(states: Sequence[State]) -> State:
         ),
         tracks=tuple(np.concatenate(arrays) for arrays in zip(*(s.tracks for s in states), strict=True)),
         persons=tuple(np.concatenate(arrays) for arrays in zip(*(s.persons for s in states), strict=True)),
+        counts=(
+            tuple(counts for s in states for counts in s.counts or ({},) * len(s))
+            if any(s.counts for s in states)
+            else ()
+        ),
     )
 
 
@@ -153,6 +173,7 @@ def unstack(state: State) -> list[State]:
             strangeness=None if state.strangeness is None else state.strangeness[i : i + 1],
             tracks=tuple(array[i : i + 1] for array in state.tracks),
             persons=tuple(array[i : i + 1] for array in state.persons),
+            counts=state.counts[i : i + 1],
         )
         for i in range(len(state))
     ]

@@ -34,7 +34,7 @@ from streamrec.pipeline.ring_buffer import RingBuffer
 from streamrec.pipeline.watcher import Watcher
 from streamrec.runtime.engine import Engine
 from streamrec.runtime.joint import open_models
-from streamrec.runtime.recognizer import Recognizer, tracker_of
+from streamrec.runtime.recognizer import Recognizer, tracker_for
 from streamrec.settings.tuned_file import DEFAULT_MODEL
 from streamrec.sources.files import FileSource
 from streamrec.sources.health import amiss
@@ -172,7 +172,7 @@ def time_stages(
     recognizer: Recognizer, video: Path, frames: Sequence[Frame], rounds: int
 ) -> dict[str, float]:
     """Milliseconds a frame of each stage alone, over the same frames: the median of rounds that take turns."""
-    tracker = tracker_of(recognizer.configs)
+    tracker = tracker_for(recognizer)
     made = [
         Result(frame, prediction, (), 0.01, 0, models=tracker.models(prediction))
         for frame, prediction in zip(frames, predictions(recognizer, frames), strict=True)

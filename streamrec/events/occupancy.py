@@ -55,13 +55,20 @@ class Occupancy:
         self._moves = any("motion" in zone.report for zone in self._zones)
 
     def step(
-        self, frame: Frame, feet: Sequence[tuple[Corner, float]], state: OccupancyState
+        self,
+        frame: Frame,
+        feet: Sequence[tuple[Corner, float]],
+        state: OccupancyState,
+        blocks: np.ndarray | None = None,
     ) -> tuple[tuple[Event, ...], OccupancyState]:
-        """What begins or ends with this frame, the ended ones first. ``feet``: of the people, with their scores."""
+        """What begins or ends with this frame, the ended ones first. ``feet``: of the people, with their scores.
+
+        ``blocks``: the frame's block means, where they are known.
+        """
         if not self._zones:
             return (), state
         now = frame.timestamp
-        moved, past = self._moved(frame, state.past)
+        moved, past = self._moved(frame, state.past, blocks)
         ended: list[Event] = []
         started: list[Event] = []
         spells = {}
@@ -100,12 +107,12 @@ class Occupancy:
         return [ActionEnded(label, spell.last, spell.since, spell.sure, self._source, zone=zone.name)]
 
     def _moved(
-        self, frame: Frame, past: tuple[tuple[float, np.ndarray], ...]
+        self, frame: Frame, past: tuple[tuple[float, np.ndarray], ...], blocks: np.ndarray | None
     ) -> tuple[list[float], tuple[tuple[float, np.ndarray], ...]]:
         """1.0 for each zone in which something moves, else 0.0; and the block means to be remembered."""
         if not self._moves:
             return [0.0] * len(self._zones), ()
-        blocks, now = block_means(frame.image), frame.timestamp
+        blocks, now = block_means(frame.image) if blocks is None else blocks, frame.timestamp
         if past and past[0][1].shape != blocks.shape:
             past = ()
         # The newest one that is old enough, and those after it.

@@ -16,7 +16,9 @@ from streamrec.events.occupancy import Occupancy, OccupancyState, blocks_of
 from streamrec.types import ActionEnded, ActionStarted, Event, Frame, Person
 
 _ANKLES = (15, 16)
-_SURE = 0.3  # of a keypoint
+# Score from which an ankle counts. Low: a place that jumps between two ways to find it crosses lines more often than an
+# ankle that is nearly right.
+_SURE = 0.1
 # So that trembling does not cross a line: feet that are nearer to it are on neither side (parts of the image), and
 # who crosses it has to stay on the other side for so long (seconds).
 _CLEAR = 0.02
@@ -97,13 +99,12 @@ class Places:
 
         A crossing begins and ends at once.
         """
-        if people is None and self._zones:
-            self._follow_motion(frame)
+        blocks = self._follow_motion(frame) if people is None and self._zones else None
         standing = [(person, feet_of(person.box, person.keypoints)) for person in people or ()]
         followed = None if people is None else [feet for _, feet in standing]
         placed = [self._placed(event, followed) for event in events]
         scored = [(feet, person.score) for person, feet in standing]
-        occupied, self._occupied = self._occupancy.step(frame, scored, self._occupied)
+        occupied, self._occupied = self._occupancy.step(frame, scored, self._occupied, blocks)
         return (*placed, *occupied, *self._crossings(frame, standing))
 
     def finish(self, events: Iterable[Event]) -> tuple[Event, ...]:
@@ -135,7 +136,8 @@ class Places:
     def _zone_at(self, point: Corner) -> str:
         return next((zone.name for zone in self._zones if zone.holds(*point)), "")
 
-    def _follow_motion(self, frame: Frame) -> None:
+    def _follow_motion(self, frame: Frame) -> np.ndarray:
+        """Average the motion of each block; returns the frame's block means."""
         now = block_means(frame.image)
         if self._motion.shape != now.shape:
             self._before, self._motion = None, np.zeros(now.shape, np.float32)
@@ -143,6 +145,7 @@ class Places:
             keep = math.exp((self._before[0] - frame.timestamp) / _MOTION_SECONDS)
             self._motion = keep * self._motion + (1 - keep) * np.abs(now - self._before[1])
         self._before = frame.timestamp, now
+        return now
 
     def _zone_of_motion(self) -> str:
         usual = float(self._motion.mean()) if self._motion.size else 0.0
@@ -198,7 +201,10 @@ def _step_side(line: Line, feet: Corner, now: float, side: Side | None) -> tuple
 
 
 def feet_of(box: Sequence[float], keypoints: np.ndarray | None) -> Corner:
-    """x and y of where a person stands: between the ankles, or the middle of the box's lower side where one is unseen.
+    """x and y of where a person stands: below the ankles, or the middle of the box's lower side where one is unseen.
+
+    The soles are about halfway from the middle between the ankles to the box's lower side, which is that of the
+    nearer foot.
 
     >>> feet_of((0.1, 0.4, 0.9, 0.6), None)
     (0.5, 0.9)
@@ -206,5 +212,6 @@ def feet_of(box: Sequence[float], keypoints: np.ndarray | None) -> Corner:
     if keypoints is not None:
         seen = [keypoints[n] for n in _ANKLES if keypoints[n][2] >= _SURE]
         if len(seen) == len(_ANKLES):
-            return float(np.mean([one[1] for one in seen])), float(np.mean([one[0] for one in seen]))
+            y, x = (float(np.mean([one[n] for one in seen])) for n in (0, 1))
+            return x, (y + box[2]) / 2
     return (box[1] + box[3]) / 2, box[2]

@@ -19,6 +19,7 @@ but what can be seen.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -125,14 +126,47 @@ class RecurrenceState:
     running: bool = False  # something recurs now
     before: int = 0  # repetitions of earlier sets
 
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """All of it, by name; ``from_arrays`` reads it, bit for bit."""
+        named = {f"bands.{n}": band for n, band in enumerate(self.bands)}
+        named |= {name: value for name in _ARRAYS if (value := getattr(self, name)) is not None}
+        numbers = [math.nan if (value := getattr(self, name)) is None else float(value) for name in _NUMBERS]
+        return {**named, "numbers": np.array(numbers, np.float64)}
+
+    @classmethod
+    def from_arrays(cls, named: Mapping[str, np.ndarray]) -> RecurrenceState:
+        """The state that ``to_arrays`` wrote; raises ``StateError`` for anything else."""
+        try:
+            numbers = dict(zip(_NUMBERS, named["numbers"].tolist(), strict=True))
+            began = None if math.isnan(numbers["began"]) else numbers["began"]
+            finite = {name: value for name, value in numbers.items() if name not in (*_NEVER, "began")}
+            if not all(map(math.isfinite, finite.values())) or any(numbers[n] == math.inf for n in _NEVER):
+                raise ValueError("what is counted is no finite number")
+            numbers |= {name: int(numbers[name]) for name in ("moments", "before")}
+            numbers |= {"running": bool(numbers["running"]), "began": began}
+            bands = tuple(
+                named[f"bands.{n}"] for n in range(sum(name.startswith("bands.") for name in named))
+            )
+            given: dict[str, Any] = {**numbers, **{name: named.get(name) for name in _ARRAYS}}
+            state = cls(bands=bands, **given)
+            if state.features is not None and not abs(state.ahead) < 2.0:
+                raise ValueError("its moments are of another time than its last frame")
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise StateError(
+                "these bytes are no saved count; pass what RecurrenceState.to_bytes returned"
+            ) from error
+        return state
+
+    @property
+    def ahead(self) -> float:
+        """How many moments the next one is after the last frame."""
+        return (self.origin - self.clock) * RATE + self.moments
+
     def to_bytes(self) -> bytes:
         """The state as safetensors bytes, to keep in a file or a database."""
         from safetensors.numpy import save
 
-        named = {f"bands.{n}": band for n, band in enumerate(self.bands)}
-        named |= {name: value for name in _ARRAYS if (value := getattr(self, name)) is not None}
-        numbers = [math.nan if (value := getattr(self, name)) is None else float(value) for name in _NUMBERS]
-        return save({**named, "numbers": np.array(numbers, np.float64)})
+        return save(self.to_arrays())
 
     @classmethod
     def from_bytes(cls, data: bytes) -> RecurrenceState:
@@ -142,22 +176,15 @@ class RecurrenceState:
 
         try:
             named = load(bytes(data))
-            numbers = dict(zip(_NUMBERS, named["numbers"].tolist(), strict=True))
-            numbers |= {name: int(numbers[name]) for name in ("moments", "before")}
-            began = None if math.isnan(numbers["began"]) else numbers["began"]
-            numbers |= {"running": bool(numbers["running"]), "began": began}
-            bands = tuple(
-                named[f"bands.{n}"] for n in range(sum(name.startswith("bands.") for name in named))
-            )
-            given: dict[str, Any] = {**numbers, **{name: named.get(name) for name in _ARRAYS}}
-            return cls(bands=bands, **given)
-        except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        except (SafetensorError, TypeError, ValueError) as error:
             raise StateError(
                 "these bytes are no saved count; pass what RecurrenceState.to_bytes returned"
             ) from error
+        return cls.from_arrays(named)
 
 
 _ARRAYS = ("features", "past", "products", "energies")
+_NEVER = ("clock", "since", "seen", "counted")  # -inf: it was never
 _NUMBERS = tuple(field.name for field in fields(RecurrenceState) if field.name not in (*_ARRAYS, "bands"))
 
 
@@ -208,6 +235,33 @@ class RecurrenceCounter:
         """Nothing seen, nothing counted."""
         return RecurrenceState()
 
+    def found(self, state: RecurrenceState) -> Recurrence:
+        """What repeats as of this state: what the ``step`` that made it returned."""
+        count = self._whole(state.cycles)
+        return Recurrence(
+            count=count,
+            period=state.period if state.running and count else None,
+            began=state.began if count else None,
+            seen=state.counted if count else None,
+            total=state.before + count,
+            correlation=state.correlation if state.running and count else 0.0,
+        )
+
+    def check(self, state: RecurrenceState) -> None:
+        """Raise ``StateError`` for a state whose arrays are not those of this counter."""
+        if state.features is None:
+            return
+        arrays = (state.features, state.past, *state.bands, state.products, state.energies)
+        found = [None if array is None else (array.shape, array.dtype) for array in arrays]
+        if found != [(shape, np.float32) for shape in self._shapes(len(state.features))]:
+            raise StateError("the state is of a counter with other settings: start from initial_state()")
+
+    def _shapes(self, size: int) -> list[tuple[int, ...]]:
+        """Of the arrays of a state of so many features: the features, the past, bands, products and energies."""
+        lags, longest = len(self._window), int(self._window.max())
+        bands = [(int(own[-1]) + 1, size) for own in self._lags]
+        return [(size,), (max(self._drift), size), *bands, (longest, lags), (longest, lags)]
+
     def step(
         self, features: np.ndarray, timestamp: float, state: RecurrenceState
     ) -> tuple[Recurrence, RecurrenceState]:
@@ -227,26 +281,28 @@ class RecurrenceCounter:
         elapsed = timestamp - state.clock
         if state.features is None or elapsed > self.settings.max_gap or elapsed < -_JITTER:
             began = self._begin(features, timestamp, state.before + self._whole(state.cycles))
-            return self._found(began), began
+            return self.found(began), began
         if elapsed <= 0:
-            return self._found(state), state
+            return self.found(state), state
         before, last = state.features, state.clock
         while (due := state.origin + state.moments / RATE) <= timestamp:
             share = np.float32((due - last) / elapsed)
             state = self._moment(before + (features - before) * share, due, state)
         state = replace(state, features=features, clock=timestamp)
-        return self._found(state), state
+        return self.found(state), state
 
     def _begin(self, features: np.ndarray, timestamp: float, before: int) -> RecurrenceState:
-        size, lags, longest = len(features), len(self._window), int(self._window.max())
+        past, *bands, products, energies = (
+            np.zeros(shape, np.float32) for shape in self._shapes(len(features))[1:]
+        )
         state = RecurrenceState(
             features=features,
             clock=timestamp,
             origin=timestamp,
-            past=np.zeros((max(self._drift), size), np.float32),
-            bands=tuple(np.zeros((own[-1] + 1, size), np.float32) for own in self._lags),
-            products=np.zeros((longest, lags), np.float32),
-            energies=np.zeros((longest, lags), np.float32),
+            past=past,
+            bands=tuple(bands),
+            products=products,
+            energies=energies,
             before=before,
         )
         return self._moment(features, timestamp, state)
@@ -368,17 +424,6 @@ class RecurrenceCounter:
             return replace(state, other=period, since=time), False
         held = _HELD if state.correlation >= state.clear else _HELD_FAINT
         return replace(state, other=period), time - state.since >= held * period
-
-    def _found(self, state: RecurrenceState) -> Recurrence:
-        count = self._whole(state.cycles)
-        return Recurrence(
-            count=count,
-            period=state.period if state.running and count else None,
-            began=state.began if count else None,
-            seen=state.counted if count else None,
-            total=state.before + count,
-            correlation=state.correlation if state.running and count else 0.0,
-        )
 
     def _whole(self, cycles: float) -> int:
         """Repetitions of a set that are done, or nearly so; 0 where they are too few for a set."""

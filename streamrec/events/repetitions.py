@@ -84,6 +84,21 @@ class CountState:
         """Repetitions of the set."""
         return 0 if self.label is None else self.totals[self.label] - self.base
 
+    def to_array(self, labels: int) -> np.ndarray:
+        """(9 + 2 counted + labels,) float64: all of it; ``RepetitionCounter.state_of`` reads it, bit for bit."""
+        smoothed = np.zeros(labels) if self.smoothed is None else self.smoothed
+        label = -1 if self.label is None else self.label
+        angle = math.nan if self.angle is None else self.angle
+        found = np.array(
+            [
+                self.timestamp, label, self.base, self.active, angle, self.moment, self.turned, self.waiting,
+                self.smoothed is not None, *self.totals, *self.before, *smoothed,
+            ],
+            np.float64,
+        )  # fmt: skip
+        found.setflags(write=False)
+        return found
+
 
 class RepetitionCounter:
     """Counts the repetitions of a stream; it is stateless, so all streams may share one.
@@ -119,6 +134,33 @@ class RepetitionCounter:
         """Nothing seen, nothing counted."""
         nothing = (0,) * len(self.counted)
         return CountState(nothing, nothing)
+
+    def state_of(self, array: np.ndarray) -> CountState:
+        """The state that ``CountState.to_array`` wrote; raises ``StateError`` for anything else."""
+        counted, labels = len(self.counted), len(self.labels)
+        wrong = StateError("this is no count of repetitions of this model: start from initial_state()")
+        if array.shape != (9 + 2 * counted + labels,) or array.dtype != np.float64:
+            raise wrong
+        timestamp, label, base, active, angle, moment, turned, waiting, known = array[:9].tolist()
+        finite = np.isfinite(array)
+        finite[[0, 3, 4]] = True  # before the first frame; no set so far; no phase
+        if not finite.all() or not -1 <= label < counted or timestamp == math.inf:
+            raise wrong
+        totals = tuple(map(int, array[9 : 9 + counted]))
+        before = tuple(map(int, array[9 + counted : 9 + 2 * counted]))
+        return CountState(
+            totals,
+            before,
+            smoothed=array[9 + 2 * counted :] if known else None,
+            timestamp=timestamp,
+            label=None if label < 0 else int(label),
+            base=int(base),
+            active=active,
+            angle=None if math.isnan(angle) else angle,
+            moment=moment,
+            turned=turned,
+            waiting=int(waiting),
+        )
 
     def step(self, prediction: Prediction, timestamp: float, state: CountState) -> tuple[int, CountState]:
         """The repetitions of the set that is under way, this frame included, and the state for the next call.

@@ -143,6 +143,9 @@ def _person(person: Person) -> dict[str, object]:
         "box": _box(person.box),
         "keypoints": _keypoints(person.keypoints),
         **({"predictions": [_short(one) for one in person.predictions]} if person.predictions else {}),
+        **({} if person.repetitions is None else {"repetitions": int(person.repetitions)}),
+        **({} if person.count is None else {"count": int(person.count)}),
+        **({} if person.period is None else {"period": _number(person.period, 3)}),
     }
 
 

@@ -241,7 +241,7 @@ def draw(image: np.ndarray, result: Result, trail: Trail | Iterable[Moment] = ()
 def draw_people(
     image: np.ndarray, people: tuple[Person, ...], doing: Mapping[int, str] = MappingProxyType({})
 ) -> np.ndarray:
-    """A new image with a skeleton and a name tag for each person over this one, (H, W, 3) uint8 BGR.
+    """A new image with a skeleton, a name tag and a count for each person over this one, (H, W, 3) uint8 BGR.
 
     ``doing``: what stands behind the name, by number, as ``doing_of`` gives it.
     """
@@ -515,11 +515,13 @@ def _draw_skeleton(out: np.ndarray, person: Person, unit: float) -> None:
 
 
 def _draw_name(out: np.ndarray, person: Person, unit: float, doing: str) -> None:
-    """The tag above the person's box, with what they do; inside of it at the picture's upper edge."""
+    """The tag above the person's box, with what they do and how often; inside of it at the picture's upper edge."""
     height, width = out.shape[:2]
     ymin, xmin, _, xmax = person.box
     cap, pad = max(6, round(8.6 * unit)), max(3, round(5 * unit))
-    text, cap = _fit(f"person {person.id}" + (f": {doing}" if doing else ""), width - 2 * pad, cap, True)
+    count = person.repetitions or person.count
+    tag = f"person {person.id}" + (f": {doing}" if doing else "") + (f" x {count}" if count else "")
+    text, cap = _fit(tag, width - 2 * pad, cap, True)
     wide, tall = _width_of(text, cap, True) + 2 * pad, cap + 2 * pad
     if wide > width or tall > height:
         return

@@ -257,6 +257,7 @@ class FlightRecorder(Closing):
                 name: version_of(name) for name in ("numpy", "onnxruntime", "opencv-python", "torch")
             },
             "pictures": str(self._pictures),
+            "counts": True,  # checksums of states are with the counts of each person
             "models": [
                 {
                     "name": m.name,
@@ -395,7 +396,8 @@ def _replay(folder: Path, load: Callable[..., Recognizer]) -> Replayed:
                 continue
             frames += 1
             states[entry["camera"]] = state
-            difference = _difference(entry, prediction, state, _labels(recognizer))
+            digest = digest_of(state, counted=header.get("counts") is True)
+            difference = _difference(entry, prediction, digest, _labels(recognizer))
             if difference is not None:
                 return Replayed(steps, frames, unseen, f"{where}: {difference}", tuple(notes))
     if not frames and not unseen:
@@ -550,7 +552,7 @@ def _frame(entry: dict[str, Any], data: BinaryIO, recognizer: Recognizer, where:
 
 
 def _difference(
-    entry: dict[str, Any], prediction: Prediction, state: State, labels: Sequence[str]
+    entry: dict[str, Any], prediction: Prediction, digest: int, labels: Sequence[str]
 ) -> str | None:
     try:
         then = np.frombuffer(base64.b64decode(entry["said"]), np.float32)
@@ -565,7 +567,7 @@ def _difference(
         return f"{where}: {labels[most]} was {then[most]:.9g} then, and is {now[most]:.9g} now"
     if (phase := _phase(prediction)) is not None and phase != entry.get("phase"):
         return f"{where}: the phase was {entry.get('phase')} then, and is {phase} now"
-    if digest_of(state) != entry["after"]:
+    if digest != entry["after"]:
         return f"{where}: the prediction is the same, but the state after it differs"
     return None
 
@@ -575,10 +577,19 @@ def _without_pictures(state: State) -> State:
     return replace(state, cache=tuple(np.zeros_like(array) for array in state.cache))
 
 
-def digest_of(state: State) -> int:
-    """A checksum of the state's arrays."""
+def digest_of(state: State, *, counted: bool = True) -> int:
+    """A checksum of the state's arrays; ``counted``: with the counts of each person."""
     digest = 0
-    for array in (*state.head, *state.cache, *state.tracks, *state.persons, state.clock, state.segment):
+    counts = (own[name] for own in state.counts if counted for name in sorted(own))
+    for array in (
+        *state.head,
+        *state.cache,
+        *state.tracks,
+        *state.persons,
+        *counts,
+        state.clock,
+        state.segment,
+    ):
         digest = zlib.crc32(np.ascontiguousarray(array).tobytes(), digest)
     return digest
 

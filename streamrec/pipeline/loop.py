@@ -15,6 +15,7 @@ from streamrec.pipeline.capture import capture
 from streamrec.pipeline.due_frames import DueFrames
 from streamrec.pipeline.motion_gate import MotionGate
 from streamrec.pipeline.result_builder import ResultBuilder
+from streamrec.runtime.person_counts import with_motion_counts
 from streamrec.runtime.recognizer import Recognizer, check_recognizer
 from streamrec.sources.open import open_source
 from streamrec.sources.sampling import check_fps, pace
@@ -36,13 +37,13 @@ def results(
     frame is recognized; of a file no due frame is missed. Every action that started has ended when the source ends or
     fails: in the last result of a file, in one further result of a camera that repeats its last frame
     (``Result.repeated``). ``still``: a scene without motion is recognized every so many seconds only
-    (``MotionGate``). ``count``: any motion that repeats is counted (``Result.count``). ``builder``: turns predictions
-    into events, in place of one with the models' own settings; then it knows whether to count.
+    (``MotionGate``). ``count``: any motion that repeats is counted (``Result.count``, ``Person.count``). ``builder``:
+    turns predictions into events, in place of one with the models' own settings; then it knows whether to count.
     """
     source, fps = _checked(source, recognizer, fps)
     source.settle()
-    builder = builder or ResultBuilder.of(recognizer, source.name, count=count)
-    state = recognizer.initial_state()
+    builder = builder or ResultBuilder(recognizer, source.name, count=count)
+    state = with_motion_counts(recognizer.initial_state(), builder.count)
     gate = None if still is None else MotionGate(still, most=recognizer.config.max_gap)
     try:
         capacity = 1 if source.live else max(4, 2 * source.together)

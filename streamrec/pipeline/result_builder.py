@@ -12,49 +12,32 @@ from streamrec.events.motion_counts import MotionCounts
 from streamrec.events.places import Places, PlaceSettings
 from streamrec.events.recurrence import RecurrenceSettings
 from streamrec.events.tracker import Tracker, retune
-from streamrec.nn.config import ModelConfig
-from streamrec.runtime.recognizer import Recognizer, tracker_for, tracker_of
+from streamrec.runtime.recognizer import Recognizer, tracker_for
 from streamrec.types import Event, Frame, Prediction, Result
 
 
 class ResultBuilder:
     """Builds the results of one stream: it holds the state of the detector and of the counter, and the last result.
 
-    ``configs``: of the models, by their names; or of the only one. ``events``: other settings than the models' own,
-    of all of them or by name. ``count``: count any motion that repeats.
+    ``recognizer``: whose predictions these are; its labels may change while it runs. ``events``: other settings than
+    the models' own, of all of them or by name. ``count``: count any motion that repeats.
     """
 
     def __init__(
         self,
-        configs: Mapping[str, ModelConfig] | ModelConfig,
-        source: str,
-        *,
-        events: EventSettings | Mapping[str, EventSettings] | None = None,
-        count: RecurrenceSettings | None = None,
-    ) -> None:
-        configs = {"": configs} if isinstance(configs, ModelConfig) else configs
-        self._events: Tracker = tracker_of(configs, events, source)
-        self._counts = None if count is None else MotionCounts(count, source)
-        self._places: Places | None = None
-        self._source = source
-        self._result: Result | None = None
-        self._left: Any = None  # memory of places that are not given yet
-
-    @classmethod
-    def of(
-        cls,
         recognizer: Recognizer,
         source: str,
         *,
         events: EventSettings | Mapping[str, EventSettings] | None = None,
         count: RecurrenceSettings | None = None,
-    ) -> ResultBuilder:
-        """For a recognizer, whose labels may change while it runs."""
-        made = cls.__new__(cls)
-        made._events, made._result = tracker_for(recognizer, events, source), None
-        made._counts = None if count is None else MotionCounts(count, source)
-        made._places, made._source, made._left = None, source, None
-        return made
+    ) -> None:
+        self.count = count
+        self._events: Tracker = tracker_for(recognizer, events, source)
+        self._counts = None if count is None else MotionCounts(count, source)
+        self._places: Places | None = None
+        self._source = source
+        self._result: Result | None = None
+        self._left: Any = None  # memory of places that are not given yet
 
     def placed(self, settings: PlaceSettings) -> None:
         """Name the zones of events from now on, and report who crosses a line."""

@@ -26,6 +26,7 @@ from streamrec.pipeline.due_frames import DueFrames
 from streamrec.pipeline.motion_gate import MotionGate
 from streamrec.pipeline.result_builder import ResultBuilder
 from streamrec.pipeline.snapshot import CameraSnapshot, bare, models_of
+from streamrec.runtime.person_counts import with_motion_counts
 from streamrec.runtime.recognizer import Recognizer, check_recognizer
 from streamrec.sources.open import open_source
 from streamrec.sources.sampling import check_fps, is_next
@@ -82,8 +83,8 @@ class Camera:
         self.error: BaseException | None = None  # why it failed; None: it did not
         self._is_broken = False  # its model raised an error that is none of ours: a fault, not a refusal
         self._changed = changed
-        self._state: State = recognizer.initial_state()
-        self._builder = ResultBuilder.of(recognizer, name, events=events, count=count)
+        self._state: State = with_motion_counts(recognizer.initial_state(), count)
+        self._builder = ResultBuilder(recognizer, name, events=events, count=count)
         self._last: Frame | None = None  # the one that was taken last for the recognizer
         self._served = 0  # the round in which that was
         self._read = self._recognized = 0
@@ -172,7 +173,7 @@ class Camera:
 
     def _resume(self, resume: CameraSnapshot) -> None:
         """Go on from there."""
-        self._state, self._last = resume.state, resume.frame
+        self._state, self._last = with_motion_counts(resume.state, self._builder.count), resume.frame
         self._segment = resume.frame.segment
         self._builder.resume(resume.frame, resume.prediction, resume.events)
         if self._gate is not None:
@@ -357,9 +358,9 @@ class Watcher(Closing):
 
         ``recognizer``, ``fps`` and ``events`` where they differ from the others' (events of several models by their
         names); ``still``: a scene without motion is recognized every so many seconds only (``MotionGate``);
-        ``count``: any motion that repeats is counted; ``resume``: go on from there, where it is of the same models. A
-        live source's clock goes on over the time between, of a file only what comes after is read.
-        Raises ``StreamrecError`` when the name is taken.
+        ``count``: any motion that repeats is counted, of each person too who is followed; ``resume``: go on from there,
+        where it is of the same models. A live source's clock goes on over the time between, of a file only what comes
+        after is read. Raises ``StreamrecError`` when the name is taken.
         """
         recognizer = recognizer or self._recognizer
         if recognizer is None:

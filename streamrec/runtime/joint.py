@@ -339,6 +339,7 @@ class JointRecognizer(Recognizer):
             np.stack(strangeness, axis=1) if strangeness else None,
             tracks,
             self._persons_after(state, tracks, elapsed, caches),
+            state.counts,
         )
 
     def _persons_after(

@@ -22,6 +22,7 @@ from streamrec.errors import ModelError, PictureError, StateError, StreamrecErro
 from streamrec.events.detector import EventSettings
 from streamrec.events.motion_counts import MotionCounts
 from streamrec.events.recurrence import RecurrenceSettings
+from streamrec.events.repetitions import RepetitionCounter
 from streamrec.events.tracker import EventTracker, ModelTrackers, PersonTracker, Tracker, retune
 from streamrec.nn.config import ModelConfig
 from streamrec.nn.ood import KnownFeatures
@@ -30,6 +31,7 @@ from streamrec.runtime.engine import Arrays, Engine
 from streamrec.runtime.head_inputs import head_inputs
 from streamrec.runtime.load import engine_of, make_engine
 from streamrec.runtime.people import follow, initial_tracks, people_in, possible_in
+from streamrec.runtime.person_counts import PersonCounter, with_motion_counts
 from streamrec.runtime.persons import Judged, judge, judged_by, memory_of_persons, persons_shapes, rows_of
 from streamrec.sources.sampling import check_fps, is_due
 from streamrec.types import Event, Frame, Person, Prediction, Result
@@ -222,6 +224,15 @@ class Recognizer:
             return (None,) * len(self.configs)
         return tuple(judged_by(heads, [(self.labels, bool(self.config.counted))], 0))
 
+    @cached_property
+    def _person_counter(self) -> PersonCounter:
+        """What counts for each person: by the first of its models that judges each and counts."""
+        for own, config in zip(self._judged, self.configs.values(), strict=True):
+            if own is not None and own.phase is not None and config.counted:
+                counter = RepetitionCounter(config.labels, config.counted, config.counting)
+                return PersonCounter(own, counter)
+        return PersonCounter()
+
     def step(self, frame: Frame, state: State) -> tuple[Prediction, State]:
         """Recognize the next frame of a stream; the given state stays as it was.
 
@@ -251,10 +262,10 @@ class Recognizer:
             segment = np.array([frame.segment for frame in frames], np.int64)
         except (AttributeError, TypeError, ValueError) as error:
             raise _no_frame(frames) from error
-        after = self._after(frames, state, clock, segment)
+        after = [self._with_counts(one) for one in unstack(self._after(frames, state, clock, segment))]
         return [
             (self._with_people(self._prediction(one), one, frame), one)
-            for one, frame in zip(unstack(after), frames, strict=True)
+            for one, frame in zip(after, frames, strict=True)
         ]
 
     def _after(self, frames: Sequence[Frame], state: State, clock: np.ndarray, segment: np.ndarray) -> State:
@@ -279,7 +290,9 @@ class Recognizer:
                 rows = rows_of(tracks, transform.width / transform.height)
                 persons = judge(self._engine.persons, rows, state.persons, elapsed, cache)
         kept = cache[: len(self._engine.cache_shapes)]
-        return State(head, kept, clock, segment, probabilities, phase, strangeness, tracks, persons)
+        return State(
+            head, kept, clock, segment, probabilities, phase, strangeness, tracks, persons, state.counts
+        )
 
     def head_inputs(self, state: State) -> dict[str, np.ndarray]:
         """By model, what its last layer read at the last frame of each stream: (N, D) float32, computed already.
@@ -363,6 +376,15 @@ class Recognizer:
         strangeness = None if state.strangeness is None else float(state.strangeness[0])
         return Prediction.of(state.probabilities[0], float(state.clock[0]), self.labels, phase, strangeness)
 
+    def _with_counts(self, state: State) -> State:
+        """The state of one stream after a frame, whose counts are those before it, with what is counted now."""
+        before = state.counts[0] if state.counts else {}
+        if not (before or (state.tracks and self._person_counter.repetitions)):
+            return state
+        clock = float(state.clock[0])
+        counts = self._person_counter.step(before, state.tracks, state.persons, clock)
+        return replace(state, counts=(counts,) if counts else ())
+
     def _with_people(self, prediction: Prediction, state: State, frame: Frame) -> Prediction:
         """The prediction with the people whom the last step found, in parts of this frame, where they are followed."""
         if not state.tracks:
@@ -371,6 +393,7 @@ class Recognizer:
         missed: list[Person] = []
         clock = float(state.clock[0])
         judging = any(self._judged)
+        counts = state.counts[0] if state.counts else {}
         transform, size = self._people_transform, frame.image.shape[:2]
         for slot, found, person in people_in(state.tracks, transform, *size):
             if judging:
@@ -379,6 +402,7 @@ class Recognizer:
                     for own in self._judged
                 )
                 person = replace(person, predictions=predictions)
+            person = self._person_counter.counted(counts, person)
             if found:
                 seen.append(person)
             elif judging:
@@ -411,8 +435,9 @@ class Recognizer:
         streams = len(state)
         followed = [((1, *a.shape[1:]), a.dtype) for a in state.tracks if len(a) == streams]
         persons = tuple(a.shape[1:] for a in state.persons if len(a) == streams)
-        found = (kept, scores, followed, persons)
-        if found != ((layout.head, layout.cache), ((layout.labels,), phase), tracks, layout.persons):
+        found = (kept, scores, followed, persons, len(state.counts) in (0, streams if layout.people else 0))
+        wanted = (layout.head, layout.cache), ((layout.labels,), phase), tracks, layout.persons, True
+        if found != wanted:
             raise StateError(
                 f"this state belongs to another model than {self.name!r}; start from initial_state()"
             )
@@ -434,6 +459,7 @@ def _is_whole(state: State) -> bool:
         and isinstance(state.cache, tuple)
         and isinstance(state.tracks, tuple)
         and isinstance(state.persons, tuple)
+        and isinstance(state.counts, tuple)
         and all(
             isinstance(array, np.ndarray)
             for array in (*state.head, *state.cache, *state.tracks, *state.persons, *arrays[:3])
@@ -669,7 +695,7 @@ class StreamRecognizer:
     It may be called from any thread, but from one at a time. Images that come faster than the frame rate that the
     model learned are answered with the last prediction, at no cost; ``fps`` sets another rate, ``math.inf`` processes
     every image. ``events``: other settings than the model's own; of several models, by their names. ``count``: count
-    any motion that repeats (``Result.count``).
+    any motion that repeats (``Result.count``), and that of each person where people are followed (``Person.count``).
 
     >>> stream = StreamRecognizer(Recognizer.load("synthetic"))
     >>> result = stream.recognize(np.zeros((240, 320, 3), np.uint8), timestamp=0.0)
@@ -688,7 +714,8 @@ class StreamRecognizer:
         check_recognizer(recognizer, "StreamRecognizer")
         self.recognizer = recognizer
         self.fps = recognizer.fps if fps is None else check_fps(fps)
-        self._state = recognizer.initial_state()
+        self._count = count
+        self._state = with_motion_counts(recognizer.initial_state(), count)
         self._events = tracker_for(recognizer, events)
         self._counts = None if count is None else MotionCounts(count)
         self._index = -1  # of the last image
@@ -754,19 +781,20 @@ class StreamRecognizer:
     def state(self) -> State:
         """All that the model remembers. It may be kept, saved (``state.to_bytes()``) and given back later.
 
-        Events and the count are not part of it: they start anew where a state is given back.
+        The counts of each person are part of it. Events and the counts of the whole picture are not: they start anew
+        where a state is given back.
         """
         return self._state
 
     @state.setter
     def state(self, state: State) -> None:
         self.recognizer._check(state)
-        self._state = state
+        self._state = with_motion_counts(state, self._count)
         self._forget_events()
 
     def reset(self) -> None:
         """Forget everything: the next image begins a stream. What runs is not reported as ended; ``finish`` does."""
-        self._state = self.recognizer.initial_state()
+        self._state = with_motion_counts(self.recognizer.initial_state(), self._count)
         self._forget_events()
 
     def _forget_events(self) -> None:

@@ -47,6 +47,7 @@ import tomlkit  # noqa: E402
 from tomlkit.exceptions import TOMLKitError  # noqa: E402
 
 THRESHOLDS = NUMBERS
+PER_PERSON: dict[str, bool | None] = {"default": None, "yes": True, "no": False}
 LONGEST_NAME = 60
 _OWN_NAME = re.compile(r"-[0-9a-f]{8}$")  # the end of the names of secret files written here
 
@@ -70,6 +71,9 @@ class Change:
     models: Sequence[str] | None = None
     fps: float | None = None
     enabled: bool = True
+    count: bool | None = None  # of any motion that repeats; None: as in the file
+    per_person: str | None = None  # one of ``PER_PERSON``; None: as in the file
+    privacy: str | None = None  # a ``Privacy``, "" for what [evidence] has; None: as in the file
     region: tuple[float, float, float, float] | None = None
     thresholds: Mapping[str, float] | None = (
         None  # those that differ from the model's own; of one model alone
@@ -285,7 +289,7 @@ class CamerasEditor:
         watched: set[CameraSettings] = set()
         with contextlib.suppress(SettingsError):  # it may be wrong now, and repaired by this change
             watched = {camera for camera in self._in_force.read(before).cameras if camera.enabled}
-        models = {camera.models for camera in watched}
+        loaded = {(camera.models, bool(camera.per_person)) for camera in watched}
         with self._in_words(part):
             file = self._in_force.read(path=part)
             check(file)
@@ -294,15 +298,17 @@ class CamerasEditor:
                     continue
                 key = "models" if camera.further else "model"
                 try:
-                    if camera.models not in models:  # a readable config does not show that the weights are
+                    wanted = camera.models, bool(camera.per_person)
+                    if wanted not in loaded:  # a readable config does not show that the weights are
                         running = self._in_force.running(camera.model)
                         open_models(
                             camera.models,
                             engine=running.engine,
                             device=running.device,
                             threads=running.threads,
+                            per_person=bool(camera.per_person),
                         )
-                        models.add(camera.models)
+                        loaded.add(wanted)
                     key = "address"
                     source_of(camera, None)
                 except Exception as error:  # no error in a file may end the running program
@@ -452,6 +458,9 @@ def _camera(table: Any, settings: CameraSettings, given: str) -> dict[str, Any]:
         "watched_by": " + ".join(Path(model).stem for model in settings.models),
         "fps": table.get("fps"),
         "enabled": settings.enabled,
+        "count": settings.count,
+        "per_person": next(name for name, value in PER_PERSON.items() if value is table.get("per_person")),
+        "privacy": str(table.get("privacy", "")),
         "region": None if settings.region is None else list(settings.region),
         "zones": _zones(table),
         "only": None if "only" not in table else [str(name) for name in table["only"]],
@@ -539,12 +548,27 @@ def _fill(table: Any, change: Change, defaults: Any, before: str | None, keep: K
         raise SettingsError(f"fps: {wrong}")
     _set(table, "fps", change.fps)
     _set(table, "enabled", None if change.enabled and "enabled" not in defaults else change.enabled)
+    _fill_people(table, change, defaults)
     _set(table, "region", None if change.region is None else [round(part, 4) for part in change.region])
     _fill_places(table, change)
     if len(table.get("models", ())) > 1 or change.by_model is not None:
         _fill_by_model(table, change.by_model or {})
     else:
         _fill_thresholds(table, change.thresholds or {})
+
+
+def _fill_people(table: Any, change: Change, defaults: Any) -> None:
+    """Write whether any motion is counted, whether each person is judged, and what is kept of the frames."""
+    usual = bool(defaults.get("count", False))
+    if change.count is not None and change.count != bool(table.get("count", usual)):
+        _set(table, "count", change.count if change.count != usual else None)
+    if change.per_person is not None:
+        if change.per_person not in PER_PERSON:
+            why_not = no_such_key(change.per_person, tuple(PER_PERSON), what="choice")
+            raise SettingsError(f"per_person: {why_not}")
+        _set(table, "per_person", PER_PERSON[change.per_person])
+    if change.privacy is not None:
+        _set(table, "privacy", change.privacy or None)
 
 
 def _fill_places(table: Any, change: Change) -> None:

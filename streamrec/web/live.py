@@ -27,7 +27,7 @@ from streamrec.outputs.overlay import doing_of
 from streamrec.outputs.sink import Sink
 from streamrec.teach.corrections.corrector import Corrections
 from streamrec.teach.corrections.records import Correction
-from streamrec.types import Frame, Health, ModelResult, Result, SourceState
+from streamrec.types import Frame, Health, ModelResult, Person, Result, SourceState
 from streamrec.web.score_history import ScoreHistory
 
 EVENTS_PER_PAGE = 100
@@ -308,6 +308,7 @@ class LiveState(Sink):
             **_prediction_json(None if result is None else result.each[0], live=live),
             "count": result.count if result is not None and live else None,
             "period": _finite(result.period) if result is not None and live and result.period else None,
+            "people": _counted_people(result.people or ()) if result is not None and live else [],
             "width": None,
             "height": None,
         }
@@ -353,6 +354,20 @@ def places_json(places: PlaceSettings) -> dict[str, Any]:
             for line in places.lines
         ],
     }
+
+
+def _counted_people(people: Iterable[Person]) -> list[dict[str, Any]]:
+    """The counts of each person in the frame of whom something is counted, as the API returns them."""
+    return [
+        {
+            "person": person.id,
+            "repetitions": person.repetitions,
+            "count": person.count,
+            "period": _finite(person.period) if person.period else None,
+        }
+        for person in people
+        if person.repetitions is not None or person.count is not None
+    ]
 
 
 def _rounded(points: Iterable[Corner]) -> list[list[float]]:

@@ -63,6 +63,17 @@ class LineNow(BaseModel):
     back: str
 
 
+class PersonNow(BaseModel):
+    """What is counted of a person, now."""
+
+    person: int
+    repetitions: int | None = Field(
+        description="of the set that they are at; null: no model counts each person"
+    )
+    count: int | None = Field(description="the same of any motion; null: not counted")
+    period: float | None = Field(description="seconds between two of any motion; null: nothing repeats now")
+
+
 class CameraNow(BaseModel):
     """The state of a camera, now."""
 
@@ -89,6 +100,9 @@ class CameraNow(BaseModel):
         default=None, description="repetitions of any motion in the current set; null: not counted"
     )
     period: float | None = Field(default=None, description="seconds between two of them")
+    people: list[PersonNow] = Field(
+        default=[], description="who is in the frame and is counted for themselves, by number"
+    )
     width: int | None
     height: int | None
     zones: list[ZoneNow] = Field(default=[], description="in parts of the image that is shown")

@@ -86,6 +86,19 @@ class CameraChange(BaseModel):
     )
     fps: _NUMBER | None = None
     enabled: bool = True
+    count: bool | None = Field(
+        default=None, description="count any motion that repeats, of each person too; null: unchanged"
+    )
+    per_person: str | None = Field(
+        default=None,
+        pattern="^(default|yes|no)$",
+        description="judge each person: yes, no, or default, as is best with the models; null: unchanged",
+    )
+    privacy: str | None = Field(
+        default=None,
+        max_length=20,
+        description="what is kept of its frames; empty: as of the other cameras; null: unchanged",
+    )
     region: tuple[_PART, _PART, _PART, _PART] | None = Field(
         default=None, description="left, top, width, height of the watched region, from 0 to 1"
     )
@@ -240,6 +253,9 @@ class CameraSettingsJson(BaseModel):
     watched_by: str
     fps: float | None
     enabled: bool
+    count: bool = Field(description="whether any motion that repeats is counted")
+    per_person: str = Field(description="whether each person is judged: yes, no, or default: as is best")
+    privacy: str = Field(description="what is kept of its frames; empty: as of the other cameras")
     region: list[float] | None
     zones: list[ZoneJson] = []
     only: list[str] | None = None

@@ -22,6 +22,7 @@ from streamrec.types import (
     Frame,
     Health,
     ModelResult,
+    Person,
     Prediction,
     Result,
     SourceState,
@@ -52,6 +53,7 @@ class Actor:
         colour: int | None = None,
         unknown: bool = False,
         models: Mapping[str, str] = MappingProxyType({}),
+        people: tuple[Person, ...] | None = None,
     ) -> None:
         """One more picture; its colour is its number. ``models``: what each of several says, in place of ``label``."""
         image = np.full((*self.size, 3), (7 * self.index) % 256 if colour is None else colour, np.uint8)
@@ -65,7 +67,7 @@ class Actor:
 
         each = tuple(ModelResult(name, says(what)) for name, what in models.items())
         said = each[0].prediction if each else says(label)
-        self.live.write(Result(frame, said, events, 0.012, 3, unknown=unknown, models=each))
+        self.live.write(Result(frame, said, events, 0.012, 3, unknown=unknown, models=each, people=people))
         self.index += 1
         if events and self.live.history.in_memory:
             self.live.history.drain(5.0)  # a thread writes them, a moment later

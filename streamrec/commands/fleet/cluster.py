@@ -53,7 +53,7 @@ os.environ |= _SETTINGS  # Ray reads them when it is imported
 need("ray", extra="fleet")
 
 import ray  # noqa: E402
-from ray.exceptions import GetTimeoutError, RayActorError, RayError  # noqa: E402
+from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError  # noqa: E402
 
 PORT = 6379
 NAMESPACE = "streamrec"
@@ -407,8 +407,13 @@ def _cause(error: BaseException) -> str:
         if isinstance(cause, StreamrecError):
             return str(getattr(cause, "cause", cause))
         cause = cause.__cause__
+    return _last_line(error) or "the head could not begin"
+
+
+def _last_line(error: BaseException) -> str:
+    """The error of another process, without its traceback."""
     lines = [line.strip() for line in str(error).splitlines() if "Error:" in line]
-    return lines[-1].partition("Error: ")[2] if lines else "the head could not begin"
+    return lines[-1].partition("Error: ")[2] if lines else ""
 
 
 def _wait_until_gone(name: str) -> None:
@@ -453,6 +458,8 @@ class HeadClient:
                 self._actor = ray.get_actor(HEAD, namespace=NAMESPACE)
             answer: tuple[str, Any] = ray.get(getattr(self._actor, method).remote(*values), timeout=seconds)
             return answer
+        except RayTaskError as error:  # a fault, not a head that is away
+            raise LedgerAway(f"the head could not {method}: {_last_line(error)}") from error
         except (RayError, ValueError) as error:
             if not isinstance(error, GetTimeoutError):
                 self._actor = None

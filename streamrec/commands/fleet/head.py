@@ -133,7 +133,8 @@ class Head(Closing):
         self._job, self._cluster, self._seal = job, cluster, seal
         self._clock, self._monotonic = clock, monotonic
         self._messages: deque[tuple[int, str]] = deque(maxlen=_MESSAGES)
-        self._numbered = 0
+        # Of the newest message: larger than those of a head before this one.
+        self._numbered = int(clock() * 1000)
         self._guard = threading.RLock()  # of the plan and of moves
         self._places: dict[str, PlaceSettings | None] = {}  # of the cameras, in the order of the file
         self._states: dict[str, tuple[str, str]] = {}  # state and reason of each, as they were passed on

@@ -78,10 +78,11 @@ def run_head(job: FleetJob, machine: Machine, *, port: int = PORT, max_seconds: 
     address = f"{machine.host}:{port}"
     job = replace(job, path=job.path.absolute())
     process = RayProcess(machine, key)
-    with Signals() as signals, contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
         stack.callback(process.stop)
         process.start_head(port)
         stack.enter_context(connected(address, key, process))
+        signals = stack.enter_context(Signals())  # Ray has handlers of its own: ours come after them
         files.remember(address)
         begin_head(job)
         client = HeadClient()
@@ -151,10 +152,11 @@ def run_join(machine: Machine, head: str, *, drain: bool = True) -> int:
     address = head if ":" in head else f"{head}:{PORT}"
     machine = replace(machine, host=machine.host or own_address())
     process = RayProcess(machine, key)
-    with Signals() as signals, contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
         stack.callback(process.stop)
         process.join(address)
         stack.enter_context(connected(address, key, process))
+        signals = stack.enter_context(Signals())
         client = HeadClient()
         client.welcome()
         files.remember(address)

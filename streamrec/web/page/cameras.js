@@ -101,6 +101,9 @@ export function makeView(name) {
   return { canvas, why, now, places, element: h("div", { class: "view" }, canvas, places.element, why, now) };
 }
 
+/** How often a person has repeated what they do, by a model that counts or of any motion; 0: not at all. */
+const countOf = (person) => person?.repetitions || person?.count || 0;
+
 export function fillView(view, camera) {
   const dead = camera.state !== "live";
   view.why.hidden = !dead;
@@ -111,16 +114,23 @@ export function fillView(view, camera) {
     setText(view.why.children[1], camera.reason);
   }
   view.canvas.setAttribute("aria-label", dead ? `${camera.name}, no live image` : `${camera.name}, live image`);
-  const running = dead ? [] : camera.running;
-  while (view.now.childElementCount > running.length) view.now.lastChild.remove();
+  const running = dead ? [] : camera.running, shown = running.map((one) => one.person);
+  const counted = dead ? [] : (camera.people ?? []).filter((one) => countOf(one) && !shown.includes(one.person));
+  while (view.now.childElementCount > running.length + counted.length) view.now.lastChild.remove();
+  const chipAt = (n) => view.now.children[n] ?? view.now.appendChild(h("span", { class: "chip" }));
   running.forEach((one, n) => {
-    const chip = view.now.children[n] ?? view.now.appendChild(h("span", { class: "chip" }));
+    const chip = chipAt(n);
     const prediction = camera.models?.find((prediction) => prediction.model === one.model) ?? camera;
     const who = one.person ? ` · person ${one.person}` : "";
     chip.style.setProperty("--now", one.person ? colourOfPerson(one.person) : colourOf(one.label));
-    const repetitions = one.person ? null : one.label === "repeating" ? camera.count : prediction.repetitions;
+    const repetitions = one.person ? countOf(camera.people?.find((person) => person.person === one.person)) : one.label === "repeating" ? camera.count : prediction.repetitions;
     const count = repetitions ? ` × ${repetitions}` : "";
     setText(chip, `${named(one.model, one.label)}${who}${count} · ${duration(Math.max(0, (Date.now() - Date.parse(one.started)) / 1000))}`);
+  });
+  counted.forEach((one, n) => {
+    const chip = chipAt(running.length + n);
+    chip.style.setProperty("--now", colourOfPerson(one.person));
+    setText(chip, `person ${one.person} × ${countOf(one)}`);
   });
   return running;
 }

@@ -26,6 +26,14 @@ async function askImage(path, options = null) {
   return URL.createObjectURL(await answer.blob());
 }
 
+const PER_PERSON = { default: "as is best with its models", yes: "yes: events say who it was", no: "no: the whole image" };
+const PRIVACY = { "": "as set for all cameras", full: "as they are", blur: "blurred", "blur-people": "people blurred", "blur-others": "all but people blurred", none: "none" };
+const selectOf = (texts, value) => {
+  const select = h("select", {}, Object.entries(texts).map(([one, text]) => h("option", { value: one, text })));
+  select.value = value in texts ? value : "";
+  return select;
+};
+
 const counted = (number, word) => (number ? `${number} ${word}${number === 1 ? "" : "s"}` : null);
 
 export async function manageView(page, main) {
@@ -57,7 +65,7 @@ export async function manageView(page, main) {
     rules.show();
     list.replaceChildren(...settings.cameras.map((camera) => {
       const now = page.live.cameras.find((one) => one.name === camera.name);
-      const facts = [camera.address, camera.watched_by, camera.region ? "region" : null, counted(camera.zones?.length, "zone"), counted(camera.lines?.length, "line"), camera.enabled ? null : "disabled"].filter(Boolean).join(" · ");
+      const facts = [camera.address, camera.watched_by, camera.region ? "region" : null, counted(camera.zones?.length, "zone"), counted(camera.lines?.length, "line"), camera.per_person === "yes" ? "each person" : null, camera.count ? "counts" : null, camera.enabled ? null : "disabled"].filter(Boolean).join(" · ");
       return h("section", { class: "panel camera-row", "aria-label": camera.name },
         h("span", { class: "dot", dataset: { state: camera.enabled ? now?.state ?? "connecting" : "ended" } }),
         h("div", {}, h("h2", { class: "name" }, h("bdi", { text: camera.name })), h("p", { class: "address", text: facts })),
@@ -104,7 +112,8 @@ export async function manageView(page, main) {
     const id = (name) => `edit-${name}`;
     const field = (name, text, input, hint = null, wide = false) => {
       input.id = id(name);
-      return h("div", { class: wide ? "field wide" : "field" }, h("label", { for: id(name), text }), input, hint ? h("span", { class: "hint", text: hint }) : null);
+      if (hint) input.setAttribute("aria-describedby", id(`${name}-hint`));
+      return h("div", { class: wide ? "field wide" : "field" }, h("label", { for: id(name), text }), input, hint ? h("span", { class: "hint", id: id(`${name}-hint`), text: hint }) : null);
     };
     const start = camera ? changeOf(camera) : { name: "", address: "rtsp://", login: "keep", model: "", fps: null, enabled: true, region: null, thresholds: {} };
     const name = h("input", { type: "text", value: start.name, maxlength: 60, required: true, autocomplete: "off" });
@@ -118,6 +127,10 @@ export async function manageView(page, main) {
     const also = h("details", { class: "field wide", open: others.length > 0 }, h("summary", { text: "More models on this camera" }),
       h("div", { class: "checks", role: "group", "aria-label": "More models" }, further.map((box) => h("label", {}, box, ` ${box.value}`))),
       h("span", { class: "hint", text: "They run in one pass, and do what they have in common once." }));
+    const perPerson = selectOf(PER_PERSON, camera?.per_person ?? "default"), privacy = selectOf(PRIVACY, camera?.privacy ?? "");
+    const count = h("input", { type: "checkbox", checked: camera?.count ?? false, "aria-describedby": id("count-hint") });
+    const repeats = h("div", { class: "field wide" }, h("div", { class: "checks" }, h("label", {}, count, " Count any motion that repeats")),
+      h("span", { class: "hint", id: id("count-hint"), text: "In the whole image, and of each person who is followed. Models that count do so anyway." }));
     const region = regionEditor(start.region), places = placesEditor(camera), thresholds = camera ? thresholdsEditor(camera) : null;
     const wrong = h("p", { class: "wrong", role: "alert" });
     const tried = h("span", { class: "soft", role: "status" });
@@ -128,6 +141,9 @@ export async function manageView(page, main) {
         closeButton(() => dialog.close())),
       h("div", { class: "form" }, field("name", "Name", name), field("model", "Model", model),
         also,
+        field("person", "Judge each person", perPerson, "By models on keypoints: webcam, fall, workout."),
+        field("privacy", "Kept images of events", privacy),
+        repeats,
         field("address", "Address", address, "rtsp://, rtsps://, http://, https:// or rtmp://", true),
         field("user", "User", user), field("password", "Password", password, "Stored in a private file; never shown again.")),
       h("div", { class: "row" }, tryIt, tried),
@@ -140,7 +156,7 @@ export async function manageView(page, main) {
       const models = camera?.models || more.length ? (more.length || model.value ? [model.value, ...more] : []) : null;
       const same = camera?.models && !camera.models.length && !model.value && !more.length; // those of the defaults
       const chosen = thresholds ? thresholds.values(models) : { thresholds: start.thresholds };
-      return { ...start, name: name.value, address: address.value, login, user: user.value, password: password.value, model: model.value, models: same ? null : models, region: region.region(), ...places.values(), ...chosen };
+      return { ...start, name: name.value, address: address.value, login, user: user.value, password: password.value, model: model.value, models: same ? null : models, per_person: perPerson.value, privacy: privacy.value, count: count.checked, region: region.region(), ...places.values(), ...chosen };
     }
 
     function showStill(url) { region.show(url); places.show(url); }

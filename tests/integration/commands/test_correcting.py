@@ -74,7 +74,7 @@ def test_a_recognizer_under_correction_says_the_same_until_it_has_learned(tmp_pa
     plain = Recognizer.load("synthetic", threads=1)
     with open_corrections(DispatchSettings(), print, page=True) as corrections:
         recognizer = corrections.watching(plain)
-        builder = ResultBuilder.of(recognizer, world.name)
+        builder = ResultBuilder(recognizer, world.name)
         builder.retune(watched(corrections, world.name, recognizer, {}))
         one = list(results(world, recognizer, builder=builder))
         other = list(results(world, plain))

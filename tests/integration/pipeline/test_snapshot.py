@@ -21,6 +21,7 @@ from streamrec.pipeline.watcher import Watcher
 from streamrec.runtime.joint import open_models
 from streamrec.sources.synthetic import World, WorldSettings
 from streamrec.types import Frame, Result, Source
+from tests.helpers.people import frames_of, wave_and_squat
 
 WHOLE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
 PLACES = PlaceSettings(
@@ -33,12 +34,18 @@ def world(seconds: float = 8.0) -> World:
     return World(WorldSettings(seconds=seconds, seed=3, width=96, height=72, fps=10))
 
 
-def watched(recognizer: Recognizer, steps: int | None = None, after: bytes | None = None, **more: Any):
+def watched(
+    recognizer: Recognizer,
+    steps: int | None = None,
+    after: bytes | None = None,
+    source: Any = None,
+    **more: Any,
+):
     """The results of the world, from the beginning or after a snapshot, and the snapshot behind them."""
     resume: CameraSnapshot | None = None if after is None else PACKER.unpack(after)
     results: list[Result] = []
     with Watcher(recognizer, batch=1) as watcher:
-        camera = watcher.add("door", world(), count=RecurrenceSettings(), resume=resume, **more)
+        camera = watcher.add("door", source or world(), count=RecurrenceSettings(), resume=resume, **more)
         camera.placed(PLACES)
         while steps is None or len(results) < steps:
             found = watcher.step(5.0)
@@ -54,7 +61,12 @@ def numbers(results: list[Result]) -> Iterator[tuple[Any, ...]]:
     for one in results:
         scores = [each.prediction.probabilities.tobytes() for each in one.each]
         people = [
-            (person.id, person.box, [p and p.probabilities.tobytes() for p in person.predictions])
+            (
+                person.id,
+                person.box,
+                [p and p.probabilities.tobytes() for p in person.predictions],
+                (person.repetitions, person.count, person.period),
+            )
             for person in one.people or ()
         ]
         events = [
@@ -85,6 +97,16 @@ def test_a_file_that_is_moved_three_times_gives_the_results_of_one_that_is_not(m
         parts += more
     assert list(numbers(parts)) == list(numbers(whole))
     assert sum(len(one.events) for one in whole) > 0
+
+
+def test_the_count_of_each_person_goes_on_after_a_move():
+    recognizer, frames = Recognizer.load("workout", per_person=True), frames_of(wave_and_squat(70))
+    whole, _ = watched(recognizer, source=frames)
+    parts, snapshot = watched(recognizer, 40, source=frames)
+    more, _ = watched(recognizer, None, snapshot, source=frames)
+    assert list(numbers(parts + more)) == list(numbers(whole))
+    assert max(person.repetitions for person in whole[-1].people) >= 2
+    assert max(person.count for person in whole[-1].people) >= 3
 
 
 def test_a_scene_that_stands_still_is_as_still_after_a_move():

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 
 import numpy as np
 import pytest
 
-from streamrec import ActionEnded, ActionStarted, Frame, Recognizer, State, open_models
+from streamrec import (
+    ActionEnded,
+    ActionStarted,
+    Frame,
+    Recognizer,
+    RecurrenceSettings,
+    State,
+    StreamRecognizer,
+    open_models,
+    results,
+)
 from streamrec.errors import ModelError, StateError
 from streamrec.events.detector import EventSettings
 from streamrec.nn.transforms import planar
@@ -15,7 +26,7 @@ from streamrec.pipeline.result_builder import ResultBuilder
 from streamrec.runtime.checkpoint import find_model, read_checkpoint
 from streamrec.runtime.persons import NO_PERSON
 from streamrec.teach.corrections.learned import softmax
-from tests.helpers.people import frames_of, run, side_by_side
+from tests.helpers.people import frames_of, run, side_by_side, wave_and_squat
 from tests.helpers.threads import one_thread_a_module  # noqa: F401
 
 
@@ -185,7 +196,7 @@ def test_results_have_events_of_persons(webcam):
     """Low thresholds, so that whatever scores at all is an event: each is of a person who is there."""
     recognizer, frames = webcam, frames_of(side_by_side(0, 1))  # both do what no event of the picture reports
     quick = EventSettings(enter=0.3, leave=0.2, smoothing=0.0, shortest=0.0)
-    builder = ResultBuilder.of(recognizer, "room", events=quick)
+    builder = ResultBuilder(recognizer, "room", events=quick)
     state, found = recognizer.initial_state(), []
     for frame in frames:
         prediction, state = recognizer.step(frame, state)
@@ -201,3 +212,86 @@ def test_results_have_events_of_persons(webcam):
     )
     ends = sorted((e.person, e.label, e.started) for e in found if isinstance(e, ActionEnded) and e.person)
     assert starts == ends
+
+
+@pytest.fixture(scope="module")
+def exercise() -> list[Frame]:
+    """Two people for nine seconds: the left one waves, the right one squats from 2 s on."""
+    return frames_of(wave_and_squat(90))
+
+
+@pytest.fixture(scope="module")
+def workout() -> Recognizer:
+    return Recognizer.load("workout", per_person=True)
+
+
+def test_each_person_is_counted_live_by_a_model_and_of_any_motion(workout, exercise):
+    found = list(results(exercise, workout, count=RecurrenceSettings()))
+    squatting, waving = (by_place(found[-1].people)[side] for side in ("right", "left"))
+    assert squatting.repetitions >= 3 and waving.repetitions == 0
+    assert squatting.count >= 3 and 1.0 < squatting.period < 1.4 and waving.count < squatting.count
+    counts = [by_place(one.people)["right"].repetitions for one in found if len(one.people) == 2]
+    assert counts[0] == 0 and counts == sorted(counts)  # while it happens
+    ended = [event for event in found[-1].events if event.label == "squats"]
+    assert [(event.person, event.repetitions) for event in ended] == [(squatting.id, squatting.repetitions)]
+
+
+def test_without_being_asked_for_any_motion_is_not_counted_of_people(workout, exercise):
+    last = list(results(exercise[:6], workout))[-1]
+    assert [(one.repetitions, one.count, one.period) for one in last.people] == [(0, None, None)] * 2
+    (other, *_) = list(results(exercise[:6], Recognizer.load("webcam", people=True)))[-1].people
+    assert (other.repetitions, other.count, other.period) == (None, None, None)
+
+
+def test_counts_go_on_in_a_state_that_was_saved(workout, exercise):
+    def stream() -> StreamRecognizer:
+        return StreamRecognizer(workout, count=RecurrenceSettings())
+
+    def played(one: StreamRecognizer, frames: list[Frame]):
+        return [one.recognize(frame.image, frame.timestamp) for frame in frames][-1]
+
+    through, first, second = stream(), stream(), stream()
+    last = played(through, exercise)
+    played(first, exercise[:50])
+    second.state = State.from_bytes(first.state.to_bytes())
+    again = played(second, exercise[50:])
+    assert counts_of(again.people) == counts_of(last.people)
+    assert second.state.to_bytes() == through.state.to_bytes()
+    second.reset()
+    assert counts_of(played(second, exercise[:5]).people) == [(1, 0, 0, None), (2, 0, 0, None)]
+    other = StreamRecognizer(workout)  # it does not count any motion
+    other.state = through.state
+    assert [(one.repetitions, one.count) for one in other.recognize(exercise[-1].image, 8.95).people] == [
+        (one.repetitions, None) for one in last.people
+    ]
+
+
+def test_several_models_count_each_person_by_the_first_that_counts(exercise):
+    both = open_models(["webcam", "workout"], per_person=True)
+    alone = list(results(exercise[:60], Recognizer.load("workout", per_person=True)))[-1]
+    together = list(results(exercise[:60], both))[-1]
+    assert counts_of(together.people) == counts_of(alone.people) != []
+
+
+def test_a_recording_of_counts_is_replayed_bit_for_bit(workout, exercise, tmp_path):
+    from streamrec.pipeline.flight_recorder import FlightRecorder, replay
+
+    with FlightRecorder(tmp_path / "with") as recorder:
+        last = list(results(exercise[:40], recorder.recorded(workout), count=RecurrenceSettings()))[-1]
+    assert counts_of(last.people)
+    found = replay(tmp_path / "with")
+    assert found.difference is None and found.frames == 40
+    (header,) = (tmp_path / "with").glob("*/flight.json")
+    assert json.loads(header.read_text())["counts"] is True
+    # One that was made before there were counts has checksums without them.
+    header.write_text(json.dumps({**json.loads(header.read_text()), "counts": False}))
+    assert "the state after it differs" in replay(tmp_path / "with").difference
+
+
+def by_place(people):
+    left, right = sorted(people, key=lambda one: one.box[1])
+    return {"left": left, "right": right}
+
+
+def counts_of(people):
+    return [(one.id, one.repetitions, one.count, one.period) for one in people]

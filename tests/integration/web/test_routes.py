@@ -20,7 +20,7 @@ from websockets.sync.client import connect
 from streamrec.errors import SettingsError
 from streamrec.outputs.history.records import Entry, new_id
 from streamrec.outputs.history.store import History
-from streamrec.types import SourceState
+from streamrec.types import Person, SourceState
 from streamrec.web import websocket_hub
 from streamrec.web.routes import files
 from streamrec.web.server import Server, WebSettings
@@ -476,6 +476,25 @@ class TestOperation:
         assert f'streamrec_actions_total{{camera="{name}",label="wave"}} 1\n' in answer.text
         line = re.compile(r'(# (HELP|TYPE) \w+ .+|\w+(\{(\w+="(\\.|[^"\\\n])*",?)*\})? [\d.e+-]+)')
         assert all(line.fullmatch(one) for one in answer.text.splitlines())
+
+    def test_what_is_counted_of_each_person_is_in_the_answer_while_they_are_there(self, open_page):
+        page = open_page("door")
+        where = (0.1, 0.2, 0.9, 0.4), np.zeros((17, 3), np.float32), 0.8
+        both = Person(1, *where, repetitions=3, count=4, period=1.25), Person(2, *where, count=0)
+        page.actors["door"].show(people=(*both, Person(3, *where)))
+        with page.client() as client:
+
+            def people() -> list[dict]:
+                return client.get("/api/v1/cameras").json()["cameras"][0]["people"]
+
+            assert wait_for(people) == [
+                {"person": 1, "repetitions": 3, "count": 4, "period": 1.25},
+                {"person": 2, "repetitions": None, "count": 0, "period": None},
+            ]
+            spec = client.get("/api/v1/openapi.json").json()["components"]["schemas"]
+            assert set(people()[0]) == set(spec["PersonNow"]["properties"])
+            page.actors["door"].die()
+            wait_for(lambda: people() == [])
 
     def test_every_answer_of_the_api_is_described(self, open_page):
         page = open_page()

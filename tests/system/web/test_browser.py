@@ -16,7 +16,7 @@ import pytest
 from streamrec import VideoFile
 from streamrec.outputs.history.records import Entry, new_id
 from streamrec.outputs.history.store import History
-from streamrec.types import ActionStarted, Frame, Prediction, Result
+from streamrec.types import ActionEnded, ActionStarted, Frame, Person, Prediction, Result
 from streamrec.web.routes import files
 from tests.helpers.corrections import corrected_page
 from tests.helpers.pages import PASSWORD, wait_for
@@ -212,6 +212,32 @@ class TestLooking:
         tab.goto(f"{page.url}/#/camera/door")
         tab.get_by_role("group", name="Predictions of night").wait_for()
         assert tab.locator(".bar:visible").nth(2).inner_text() == "fall\n90 %"
+
+    def test_each_person_has_a_count_of_their_own(self, open_page, look):
+        page = open_page("gym")
+        body = np.zeros((17, 3), np.float32)
+        body[:, :2], body[:, 2] = np.random.default_rng(1).uniform(0.2, 0.8, (17, 2)), 0.9
+
+        def person(number: int, **counts) -> Person:
+            return Person(number, (0.2, 0.2 * number, 0.9, 0.2 * number + 0.15), body, 0.9, **counts)
+
+        squats = ActionStarted("wave", 0.0, 0.8, "gym", person=1)
+        gym = page.actors["gym"]
+        gym.size = (360, 640)
+        gym.show(squats, people=(person(1, repetitions=3), person(2, count=5), person(3, repetitions=0)))
+        tab = look(page.url)
+        chips = tab.locator('[data-camera="gym"] .now .chip')
+        wait_for(lambda: chips.count() == 2)
+        assert re.match(r"wave · person 1 × 3 · ", chips.nth(0).inner_text())
+        assert chips.nth(1).inner_text() == "person 2 × 5"
+        colours = [chip.evaluate("e => e.style.getPropertyValue('--now')") for chip in chips.all()]
+        assert len(set(colours)) == 2
+        shot(tab, "counts")
+        gym.show(people=(person(1, repetitions=4), person(2, count=6)))
+        wait_for(lambda: chips.nth(1).inner_text() == "person 2 × 6")
+        assert "person 1 × 4" in chips.nth(0).inner_text()
+        gym.show(ActionEnded("wave", 1.0, 0.0, 0.9, "gym", person=1), people=(person(2, count=0),))
+        wait_for(lambda: chips.count() == 0)
 
     def test_no_name_takes_the_pictures_from_the_others(self, open_page, look):
         odd = [

@@ -15,7 +15,7 @@ from streamrec.sources.wrappers import Region
 from streamrec.web.threshold_preview import preview
 from tests.helpers.cameras import rtsp_camera
 from tests.helpers.pages import wait_for
-from tests.system.web.test_browser import browser, look, playing  # noqa: F401
+from tests.system.web.test_browser import browser, look, playing, shot  # noqa: F401
 
 FILE = """# the cameras
 [[camera]]
@@ -271,6 +271,46 @@ class TestByHand:
         region = [float(part) for part in said.split("region = [")[1].split("]")[0].split(",")]
         assert region == pytest.approx([0.26, 0.25, 0.5, 0.5], abs=0.02)
         assert "s3cret-pw" in path.read_text()  # the password stayed where it was
+
+    def test_what_is_done_about_people_is_chosen_by_keyboard(self, managed, look):  # noqa: F811
+        page, path = managed
+        page.actors["door"].size = (360, 640)
+        page.actors["door"].show()
+        tab = look(f"{page.url}/#/manage/door", allow="422")
+        dialog = tab.get_by_role("dialog", name="door")
+        dialog.get_by_label("Model", exact=True).select_option("fight")
+        each = dialog.get_by_role("combobox", name="Judge each person")
+        each.focus()
+        tab.keyboard.press("ArrowDown")
+        assert each.input_value() == "yes"
+        tab.keyboard.press("Tab")
+        kept = dialog.get_by_role("combobox", name="Kept images of events")
+        assert kept.evaluate("e => e === document.activeElement")
+        tab.keyboard.type("people")
+        assert kept.input_value() == "blur-people"
+        tab.keyboard.press("Tab")
+        count = dialog.get_by_role("checkbox", name="Count any motion that repeats")
+        assert count.evaluate("e => e === document.activeElement")
+        assert count.evaluate("e => document.getElementById(e.getAttribute('aria-describedby')).textContent")
+        tab.keyboard.press("Space")
+        shot(tab, "manage-people")
+        tab.keyboard.press("Enter")
+        dialog.get_by_text("fight judges whole pictures").wait_for()
+        assert path.read_text() == FILE
+        dialog.get_by_label("Model", exact=True).select_option("webcam")
+        dialog.get_by_role("button", name="Save").click()
+        dialog.wait_for(state="detached")
+        text = path.read_text()
+        assert "per_person = true" in text and "count = true" in text and 'privacy = "blur-people"' in text
+        tab.get_by_text("each person · counts").wait_for()
+        tab.get_by_role("button", name="Edit door").click()
+        assert each.input_value() == "yes" and kept.input_value() == "blur-people" and count.is_checked()
+        each.select_option("default")
+        kept.select_option("")
+        count.uncheck()
+        dialog.get_by_role("button", name="Save").click()
+        dialog.wait_for(state="detached")
+        assert not any(word in path.read_text() for word in ("per_person", "count =", "privacy"))
 
     def test_several_models_are_chosen_and_the_thresholds_of_each_moved(self, managed, look):  # noqa: F811
         page, path = managed

@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from streamrec.core.image import block_means
 from streamrec.core.zones import Line, Zone
-from streamrec.events.places import Places, PlaceSettings
+from streamrec.events import occupancy as occupancy_module
+from streamrec.events import places as places_module
+from streamrec.events.places import Places, PlaceSettings, feet_of
 from streamrec.types import ActionEnded, ActionStarted, Frame, Person
 
 LEFT = Zone("left", ((0, 0), (0.5, 0), (0.5, 1), (0, 1)), mask=False)
@@ -53,7 +56,7 @@ class TestZones:
     def test_the_ankles_count_where_both_are_seen(self):
         stands = person(1, 0.8, ankles=0.2)
         assert zone_of(placed(LEFT, RIGHT), [stands]) == "left"
-        stands.keypoints[15, 2] = 0.1
+        stands.keypoints[15, 2] = 0.05
         assert zone_of(placed(LEFT, RIGHT), [stands]) == "right"
 
     def test_one_without_a_person_is_where_most_people_stand(self):
@@ -149,3 +152,24 @@ class TestLines:
         places.finish([])
         for time in (1.1, 1.5, 2.0):
             assert places.step(frame_at(time), [person(1, 0.7)], []) == ()
+
+
+def test_the_blocks_of_a_frame_are_averaged_once(monkeypatch):
+    """Where people are not followed and a zone reports motion, both need them."""
+    asked = []
+    for module in (places_module, occupancy_module):
+        monkeypatch.setattr(module, "block_means", lambda image: asked.append(1) or block_means(image))
+    zone = Zone("yard", LEFT.corners, report=("motion",))
+    places = Places(PlaceSettings(zones=(zone,)), "cam")
+    images = np.random.default_rng(0).integers(0, 255, (12, 64, 64, 3), np.uint8)
+    found = [places.step(Frame(image, n, n / 10), None, ()) for n, image in enumerate(images)]
+    assert len(asked) == 12
+    assert [event.label for events in found for event in events] == ["yard moving"]
+
+
+def test_the_soles_are_halfway_from_the_ankles_to_the_lower_side_of_the_box():
+    one = person(1, 0.6, ankles=0.3)
+    one.keypoints[15:, 0] = 0.8
+    assert feet_of(one.box, one.keypoints) == pytest.approx((0.3, 0.85))
+    one.keypoints[16, 2] = 0.0  # it is not seen
+    assert feet_of(one.box, one.keypoints) == pytest.approx((0.6, 0.9))

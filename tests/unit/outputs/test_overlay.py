@@ -105,6 +105,21 @@ def test_what_a_person_does_stands_in_their_tag_while_it_runs():
     assert (draw(image, replace(result, events=()), trail)[tag] == person_color(3)).all(2).sum() == plain
 
 
+def test_how_often_they_did_it_stands_in_their_tag():
+    image = np.full((480, 640, 3), 90, np.uint8)
+    one = person(3, (0.4, 0.5, 0.9, 0.75))
+
+    def filled(**counts) -> int:
+        drawn = draw_people(image, (replace(one, **counts),), {3: "squats"})
+        return int((drawn[165:192] == person_color(3)).all(2).sum())
+
+    plain = filled()
+    assert filled(repetitions=12) > 1.1 * plain
+    assert filled(repetitions=12) == filled(repetitions=12, count=9)  # the model's own counts first
+    assert filled(count=12) == filled(repetitions=0, count=12) == filled(repetitions=12)
+    assert filled(repetitions=0) == filled(count=0) == plain
+
+
 def test_people_alone_are_drawn_over_a_picture_of_any_size():
     image = np.full((240, 320, 3), 90, np.uint8)
     drawn = draw_people(image, (person(2, (0.2, 0.3, 0.9, 0.6)),))

@@ -46,7 +46,8 @@ def written(*, clock=None) -> list[dict]:
         for state in SourceState:
             lines.write_health("door", Health(state, "why", frames=3, refused={"torn": 1}))
         frame = Frame(np.zeros((2, 2, 3), np.uint8), 1, 0.04, source="door")
-        people = (Person(3, (0.1, 0.2, 0.9, 0.4), np.full((17, 3), 0.5, np.float32), 0.75, (says, None)),)
+        where = (0.1, 0.2, 0.9, 0.4), np.full((17, 3), 0.5, np.float32), 0.75
+        people = (Person(3, *where, (says, None), repetitions=2, count=4, period=1.5), Person(4, *where))
         counted = Result(frame, says, events, repetitions=2, still=4, people=people, count=3, period=1.25)
         lines.write(counted)
         lines.write(Result(Frame(frame.image, 2, float("nan")), says))
@@ -103,6 +104,7 @@ def test_people_stand_in_the_first_line_of_a_frame_and_only_where_they_are_follo
         lines.write(Result(frame, says))
     hands, legs, nobody, unasked = map(json.loads, text.getvalue().splitlines())
     (one,) = hands["people"]
+    assert not {"repetitions", "count", "period"} & one.keys()
     assert (one["id"], one["score"], one["box"]) == (2, 0.55, [0.0, 0.25, 1.0, 0.3333])
     assert one["keypoints"][0] == [0.3333, 0.3333, 0.33] and one["keypoints"][3] == [None, 0.3333, 0.33]
     assert nobody["people"] == [] and "people" not in legs and "people" not in unasked

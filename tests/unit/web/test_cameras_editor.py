@@ -638,3 +638,59 @@ class TestRules:
         self.put(editor, None, LIES)
         with pytest.raises(SettingsError, match="rule 'lies too long': when: camera: door"):
             editor.remove(editor.read()["revision"], "door")
+
+
+class TestPeople:
+    def test_what_is_chosen_is_written_and_shown_again(self, editor):
+        change = replace(
+            as_it_is(editor, "door"),
+            models=["fight", "webcam"],
+            count=True,
+            per_person="yes",
+            privacy="blur-people",
+        )
+        editor.put(editor.read()["revision"], "door", change)
+        assert table(editor, "door") | {"count": True, "per_person": True, "privacy": "blur-people"} == table(
+            editor, "door"
+        )
+        found = camera_of(editor, "door")
+        assert (found["count"], found["per_person"], found["privacy"]) == (True, "yes", "blur-people")
+        (camera, _) = read_watchfile(editor.path, ENVIRONMENT).cameras
+        assert camera.count and camera.per_person and camera.privacy == "blur-people"
+        back = replace(change, count=False, per_person="default", privacy="")
+        editor.put(editor.read()["revision"], "door", back)
+        assert not {"count", "per_person", "privacy"} & table(editor, "door").keys()
+
+    def test_who_does_not_know_of_them_leaves_them_as_they_are(self, editor):
+        text = editor.path.read_text(encoding="utf-8")
+        own = 'name = "yard"\ncount = true # the press\nper_person = false\nprivacy = "none"\n'
+        editor.path.write_text(text.replace('name = "yard"\n', own), encoding="utf-8")
+        before = editor.path.read_text(encoding="utf-8")
+        editor.put(editor.read()["revision"], "yard", as_it_is(editor, "yard"))
+        assert editor.path.read_text(encoding="utf-8") == before
+        shown_as = replace(as_it_is(editor, "yard"), count=True, per_person="no", privacy="none")
+        editor.put(editor.read()["revision"], "yard", shown_as)
+        assert editor.path.read_text(encoding="utf-8") == before
+
+    def test_a_count_of_all_cameras_may_be_switched_off_for_one(self, editor):
+        text = editor.path.read_text(encoding="utf-8")
+        editor.path.write_text(text.replace("[defaults]", "[defaults]\ncount = true"), encoding="utf-8")
+        assert camera_of(editor, "door")["count"]
+        editor.put(editor.read()["revision"], "door", replace(as_it_is(editor, "door"), count=False))
+        assert table(editor, "door")["count"] is False and not camera_of(editor, "door")["count"]
+        editor.put(editor.read()["revision"], "door", replace(as_it_is(editor, "door"), count=True))
+        assert "count" not in table(editor, "door") and camera_of(editor, "door")["count"]
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"per_person": "yes"}, "fight judges whole pictures: models on keypoints judge each person"),
+            ({"per_person": "maybe"}, "per_person: there is no such choice"),
+            ({"privacy": "secret"}, "privacy: it is 'secret': write full, blur or none"),
+        ],
+    )
+    def test_what_could_not_start_is_not_written(self, editor, changes, message):
+        before = editor.path.read_text(encoding="utf-8")
+        with pytest.raises(SettingsError, match=message):
+            editor.put(editor.read()["revision"], "door", replace(as_it_is(editor, "door"), **changes))
+        assert editor.path.read_text(encoding="utf-8") == before
