@@ -220,17 +220,17 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                 balance=1.0,
                 quiet=1.7,
                 phase_weight=2.0,
-                background_penalty=1.0,
+                background_penalty=2.0,
                 linear=LinearSettings(penalty=0.3),
             ),
             config=MappingProxyType(
                 {
                     **ENSEMBLE,
                     "standardize": True,
-                    "keypoint_share": 0.85,  # its maps take a gym for an exercise
+                    "keypoint_share": 0.6,
                     "counted": EXERCISES,
                     "events": EventSettings(
-                        enter=0.75, leave=0.5, smoothing=1.0, shortest=1.0, merge_gap=1.0
+                        enter=0.9, leave=0.5, smoothing=1.0, shortest=1.0, merge_gap=1.0
                     ),
                     "about": "Push-ups, pull-ups, squats and dips, counted; learned from 62 clips, drawn people and "
                     "motion capture, with falls and fights as background.",
