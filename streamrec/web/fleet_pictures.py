@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from streamrec.outputs.fleet.records import PICTURE_SECONDS, FleetService, Picture, PictureRequest
 from streamrec.outputs.overlay import doing_of
 from streamrec.types import ActionStarted, Result, SourceState
-from streamrec.web.jpeg import FASTEST, SHARE, WHOLE_QUALITY, JpegImage, age, encode, encode_shown
-from streamrec.web.live import LiveState, WatchedCamera, whole_image
+from streamrec.web.jpeg import FASTEST, SHARE, JpegImage, age, encode, encode_shown
+from streamrec.web.live import LiveState
 
 MOST_A_SECOND = 100  # pictures that the head asks for, of all cameras together
 _AT_ONCE = 16  # machines that are asked at the same time
+_LEFT_SECONDS = 1.0  # after the next round is due: no page shows a camera any more
 _IDLE_SECONDS = 5.0  # a picture that is not asked for any more is forgotten after that
 _SOONER = 0.8  # of ``FASTEST``: the head's rounds do not come at exactly that distance
 
@@ -40,6 +41,9 @@ class RemotePictures:
         self._came: deque[JpegImage] = deque()
         self._asked: dict[str, Future[None]] = {}  # by machine, until it has answered
         self._rests: dict[str, float] = {}  # by machine that did not answer: until when
+        self._ends = (
+            0.0  # time.monotonic() at which no page shows a camera any more, unless a round comes before
+        )
         self._pool: ThreadPoolExecutor | None = None
 
     def begin(self, on_change: Callable[[], None]) -> None:
@@ -66,6 +70,9 @@ class RemotePictures:
             request = PictureRequest(camera=watched.name, width=width, have=version)
             wanted[getattr(watched, "machine", "")].append((camera, request))
         now = self._monotonic()
+        if now >= self._ends:
+            self._came.clear()  # they came after the last page had left
+        self._ends = now + self.pause(len(pairs), 0.0) + _LEFT_SECONDS
         for machine, requests in wanted.items():
             under_way = self._asked.get(machine)
             if (under_way is None or under_way.done()) and now >= self._rests.get(machine, 0.0):
@@ -83,12 +90,12 @@ class RemotePictures:
         """So long that no more than ``MOST_A_SECOND`` are asked for."""
         return max(FASTEST, pairs / MOST_A_SECOND)
 
-    def one(self, camera: str, width: int, *, whole: bool = False) -> bytes | None:
+    def one(self, camera: str, width: int) -> bytes | None:
         """Ask for the newest picture of a camera."""
         watched = self._live.camera(camera)
         if watched is None:
             return None
-        request = PictureRequest(camera=watched.name, width=width, people=False, whole=whole)
+        request = PictureRequest(camera=watched.name, width=width, people=False)
         try:
             found = self._fleet.picture(request)
         except Exception:  # whatever a cluster raises where a machine is lost
@@ -97,6 +104,8 @@ class RemotePictures:
 
     def _ask(self, machine: str, requests: Sequence[tuple[str, PictureRequest]]) -> None:
         for camera, request in requests:  # the camera as the page names it
+            if self._monotonic() >= self._ends:
+                return
             try:
                 found = self._fleet.picture(request)
             except Exception:  # whatever a cluster raises where a machine is lost
@@ -122,18 +131,17 @@ class GroupPictures:
     ``write`` is called with each result, in the thread that recognizes; it keeps a reference. ``picture`` is called by
     any other thread. It uses at most ``SHARE`` of a core: with more cameras each has fewer pictures.
 
-    ``cameras``: those of the group's watcher, for ``PictureRequest.whole``; ``clock``: the head's.
+    ``clock``: the head's.
     """
 
     def __init__(
         self,
-        cameras: Callable[[], Sequence[WatchedCamera]] = lambda: (),
         *,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         cpu: Callable[[], float] = time.thread_time,
     ) -> None:
-        self._cameras, self._clock, self._monotonic, self._cpu = cameras, clock, monotonic, cpu
+        self._clock, self._monotonic, self._cpu = clock, monotonic, cpu
         self._version = time.time_ns()  # so that those of another process are other ones
         self._newest: dict[str, tuple[int, Result]] = {}
         self._running: dict[str, dict[tuple[str, int | None], None]] = defaultdict(dict)
@@ -175,8 +183,6 @@ class GroupPictures:
             return None
         version, result = newest
         with self._encoding:
-            if request.whole:
-                return self._whole(request, result, version)
             now, key = self._monotonic(), (request.camera, request.width, request.people)
             self._made = {
                 one: made
@@ -203,9 +209,3 @@ class GroupPictures:
             data = encode(result.frame.image, request.width)
         self.made += 1
         return _Made(Picture(data=data, version=version, time=when), now, self._cpu() - began, now)
-
-    def _whole(self, request: PictureRequest, result: Result, version: int) -> Picture:
-        camera = next((one for one in self._cameras() if one.name == request.camera), None)
-        image = None if camera is None else whole_image(camera)
-        data = encode(result.frame.image if image is None else image, request.width, WHOLE_QUALITY)
-        return Picture(data=data, version=version, time=self._clock() - age(result))

@@ -119,8 +119,8 @@ def fleet_json(live: LiveState, status: FleetStatus) -> dict[str, Any]:
     return shown
 
 
-def fleet_routes(live: LiveState, fleet: FleetService, *, editable: bool) -> APIRouter:
-    """The fleet, and, where the page may change something, what moves its groups."""
+def fleet_routes(live: LiveState, fleet: FleetService) -> APIRouter:
+    """The fleet, and what moves its groups."""
     router = APIRouter(tags=["fleet"])
 
     @router.get("/api/v1/fleet", response_model=FleetNow)
@@ -131,8 +131,7 @@ def fleet_routes(live: LiveState, fleet: FleetService, *, editable: bool) -> API
             json_bytes({"version": VERSION, "fleet": fleet_json(live, status)}), media_type="application/json"
         )
 
-    if editable:
-        _add_moves(router, live, fleet)
+    _add_moves(router, live, fleet)
     return router
 
 

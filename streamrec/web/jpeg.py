@@ -29,7 +29,6 @@ SHARE = 0.2  # of one core
 FASTEST = 0.1  # seconds between two images of a camera: models run ten times a second
 _SLOWEST = 1.0  # seconds between two images, at most
 _QUALITY = 72
-WHOLE_QUALITY = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +109,8 @@ class PictureMaker(Protocol):
     def pause(self, pairs: int, used: float) -> float:
         """Seconds from the begin of one round to the next, after one of so many pairs that used so much CPU time."""
 
-    def one(self, camera: str, width: int, *, whole: bool = False) -> bytes | None:
-        """The newest picture of a camera, without people drawn over it, now, in any thread; None: there is none.
-
-        ``whole``: not cropped to its region, without grey.
-        """
+    def one(self, camera: str, width: int) -> bytes | None:
+        """The newest picture of a camera, without people drawn over it, now, in any thread; None: there is none."""
 
 
 class LocalPictures:
@@ -152,11 +148,8 @@ class LocalPictures:
         """So long that at most ``SHARE`` of a core is used."""
         return min(_SLOWEST, max(FASTEST, used / SHARE))
 
-    def one(self, camera: str, width: int, *, whole: bool = False) -> bytes | None:
+    def one(self, camera: str, width: int) -> bytes | None:
         """Encode the newest frame."""
-        if whole:
-            image = self._live.whole(camera)
-            return None if image is None else encode(image, width, WHOLE_QUALITY)
         newest = self._live.newest(camera)
         return None if newest is None else encode(newest[1].frame.image, width)
 

@@ -51,17 +51,6 @@ class WatchedCamera(Protocol):
         """Results per second."""
 
 
-def whole_image(camera: WatchedCamera) -> np.ndarray | None:
-    """The newest frame (H, W, 3) of a camera, not cropped to its region, without grey; None: it is as it is watched."""
-    found: np.ndarray | None = None
-    source = getattr(camera, "source", None)
-    while source is not None:  # from the outermost wrapper to what it wraps
-        whole = getattr(source, "whole", None)
-        found = found if whole is None else whole
-        source = getattr(source, "source", None)
-    return found
-
-
 def json_bytes(value: object) -> bytes:
     r"""JSON in UTF-8. A lone surrogate (from a file name that is not UTF-8) becomes a question mark, so that one
     camera's name cannot break the answer for all.
@@ -232,8 +221,13 @@ class LiveState(Sink):
 
     def whole(self, name: str) -> np.ndarray | None:
         """The newest frame (H, W, 3) of a camera, not cropped to its region, without grey."""
-        camera, newest = self.camera(name), self.newest(name)
-        found = None if camera is None else whole_image(camera)
+        found: np.ndarray | None = None
+        source = getattr(self.camera(name), "source", None)
+        while source is not None:  # from the outermost wrapper to what it wraps
+            whole = getattr(source, "whole", None)
+            found = found if whole is None else whole
+            source = getattr(source, "source", None)
+        newest = self.newest(name)
         return found if found is not None or newest is None else newest[1].frame.image
 
     def scores(

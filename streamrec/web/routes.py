@@ -117,8 +117,7 @@ def make_app(context: PageContext) -> FastAPI:
         from streamrec.web.cameras_editor import CamerasEditor
         from streamrec.web.settings_routes import settings_routes
 
-        editor = CamerasEditor(context.cameras_file, os.environ)
-        app.include_router(settings_routes(context.live, editor, context.hub.encoder.maker))
+        app.include_router(settings_routes(context.live, CamerasEditor(context.cameras_file, os.environ)))
     if context.live.corrections is not None:
         from streamrec.web.correction_routes import correction_routes
 
@@ -130,8 +129,7 @@ def make_app(context: PageContext) -> FastAPI:
     if context.fleet is not None:
         from streamrec.web.fleet_routes import fleet_routes
 
-        editable = context.cameras_file is not None
-        app.include_router(fleet_routes(context.live, context.fleet, editable=editable))
+        app.include_router(fleet_routes(context.live, context.fleet))
     app.include_router(live_route(context))
     return app
 

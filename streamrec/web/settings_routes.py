@@ -295,12 +295,12 @@ class Previewed(BaseModel):
     curves: list[dict[str, Any]]
 
 
-def settings_routes(live: LiveState, editor: CamerasEditor, pictures: jpeg.PictureMaker) -> APIRouter:
+def settings_routes(live: LiveState, editor: CamerasEditor) -> APIRouter:
     """Everything that changes or tests the settings of cameras."""
     router = APIRouter(tags=["manage"])
     _add_file_routes(router, live, editor)
     _add_rule_routes(router, live, editor)
-    _add_trial_routes(router, live, editor, pictures)
+    _add_trial_routes(router, live, editor)
     return router
 
 
@@ -383,9 +383,7 @@ def tried(live: LiveState, editor: CamerasEditor, rule: dict[str, Any], hours: f
     }
 
 
-def _add_trial_routes(
-    router: APIRouter, live: LiveState, editor: CamerasEditor, pictures: jpeg.PictureMaker
-) -> None:
+def _add_trial_routes(router: APIRouter, live: LiveState, editor: CamerasEditor) -> None:
     """Testing an address, a region and thresholds before they are saved."""
     trying, previewing = asyncio.Lock(), asyncio.Lock()
 
@@ -405,10 +403,10 @@ def _add_trial_routes(
     @router.get("/api/v1/settings/whole", response_class=Response, responses=_JPEG)
     async def whole(camera: Annotated[str, Query(max_length=200)]) -> Response:
         """The newest frame of a camera, not cropped to its region."""
-        data = await _run(live, lambda: pictures.one(camera, 960, whole=True))
-        if data is None:
+        image = live.whole(camera)
+        if image is None:
             raise Refused(404, "not_found", "there is no picture of this camera")
-        return Response(data, media_type="image/jpeg")
+        return Response(await _run(live, lambda: jpeg.encode(image, 960, 80)), media_type="image/jpeg")
 
     @router.post("/api/v1/settings/preview", response_model=Previewed)
     async def try_thresholds(given: Annotated[TryThresholds, Body()]) -> Any:

@@ -34,7 +34,10 @@ from streamrec.web.jpeg import WIDTHS, JpegEncoder, JpegImage, LocalPictures
 from streamrec.web.live import EVENTS_PER_PAGE, Entry, LiveState, json_bytes
 
 VERSION = 1
-TICK = 0.2  # seconds between two messages of camera states
+TICK = 0.2  # seconds between two messages of camera states, at least
+_STATE_BYTES = (
+    250_000  # of camera states that a viewer is sent in a second: with hundreds of cameras they come later
+)
 MOST_VIEWERS = 200
 NOT_LOGGED_IN = 4401  # close code of a socket whose session is over
 _CHANGES_SECONDS = 1.0
@@ -123,7 +126,7 @@ class WebSocketHub:
 
     async def _tick(self) -> None:
         while True:
-            await asyncio.sleep(TICK)
+            await asyncio.sleep(max(TICK, len(self.cameras_json) / _STATE_BYTES))
             try:
                 self._send_states()
             except Exception as error:  # one camera's error must not end the task for all

@@ -40,7 +40,8 @@ class FakeFleet:
         self.pictures: dict[str, GroupPictures] = {}  # by group
         self.asked: list[PictureRequest] = []
         self.stuck: set[str] = set()  # machines that answer nothing
-        self.freed = threading.Event()
+        self.freed = threading.Event()  # what is stuck fails, and what is slow goes on
+        self.slow: set[str] = set()
         self.moves: list[str] = []
         self.trouble = ""
         self._over_time = Machines()
@@ -141,6 +142,8 @@ class FakeFleet:
         if group.machine in self.stuck:
             assert self.freed.wait(30.0)
             raise TimeoutError(group.machine)
+        if group.machine in self.slow:
+            assert self.freed.wait(30.0)
         return self.pictures[group.name].picture(request)
 
 

@@ -49,7 +49,8 @@ def test_all_that_it_copies_is_there_and_is_sent_to_be_built():
 def test_all_that_it_needs_of_the_project_is_installed_and_no_torch():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     names = shlex.split(re.sub(r"\s-c\s\S+|\s--\S+", "", said("RUN")[0].split("&&")[0]))[2:]
-    assert names == [".[web,mqtt]"]
+    assert names == [".[${EXTRAS}]"]
+    assert said("ARG") == ["EXTRAS=web,mqtt"]
     wanted = [*project["dependencies"], *project["optional-dependencies"]["web"]]
     assert not [name for name in wanted if re.match("torch|timm|nvidia|onnxscript|onnx[><=]|streamrec", name)]
     (base,) = said("FROM")

@@ -98,7 +98,7 @@ class Group:
         self._interrupted: list[str] = []
         self._results: list[RemoteResult] = []  # to be offered
         self._newest: dict[str, RemoteResult] = {}  # the same, of cameras without an event
-        self._pictures = GroupPictures(self._cameras, clock=self._clock)
+        self._pictures = GroupPictures(clock=self._clock)
         self._unsaved: set[str] = set()  # cameras that have gone on since the last offer
         self._times = time.monotonic(), time.process_time()
         self._load = 0.0

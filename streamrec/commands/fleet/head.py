@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from streamrec.commands.fleet.group import GroupSpec
-from streamrec.commands.fleet.sizing import PlannedGroup, Wanted, evened, measured_cost, planned, to_move
+from streamrec.commands.fleet.sizing import (
+    PlannedGroup,
+    Wanted,
+    evened,
+    measured_cost,
+    planned,
+    to_move,
+    without_room,
+)
 from streamrec.commands.outputs import LinesView, Outputs, PageView, TerminalView, View
 from streamrec.commands.reload import Changes
 from streamrec.commands.roster import actions_of
@@ -46,7 +54,10 @@ from streamrec.settings.resolve import events_by_model
 from streamrec.settings.tuned_file import Tuned
 
 _TICK = 0.5  # seconds
-_SUPERVISE = 2.0  # seconds between two looks at machines and groups
+_LOOK = 1.0  # seconds between two looks at the machines
+_SUPERVISE = 2.0  # seconds between two looks at the groups
+_ROOM_SECONDS = 10.0  # for which a group waits for room
+_LITTLE = 0.01  # cores that are asked for where there is no room
 _PATIENCE = 15.0  # seconds for a group to stop
 _MESSAGES = 1000  # the newest, kept for who asks
 _PLAN = Packer((PlannedGroup,))
@@ -139,14 +150,17 @@ class Head(Closing):
         self._places: dict[str, PlaceSettings | None] = {}  # of the cameras, in the order of the file
         self._states: dict[str, tuple[str, str]] = {}  # state and reason of each, as they were passed on
         self._machines = Machines(clock=clock)
+        self._nodes: list[MachineStatus] | None = None  # as the cluster knew them last
         self._plan: tuple[PlannedGroup, ...] = ()
         self._parts: dict[str, dict[str, Any]] = {}  # what was sent to each group
         self._moved: dict[str, float] = {}
+        self._homeless: dict[str, float] = {}  # groups without room: time.monotonic() since when
         self._moving: set[str] = set()
         self._moving_next: set[str] = set()  # those that are about to be moved
         self._avoid: dict[str, str] = {}  # ids of machines that are drained, and their names
         self._costs: dict[tuple[tuple[str, ...], bool | None], float] = {}
         self._stopped = self._closed = False
+        self._over = threading.Event()
         self._changes = Changes((job.path,))
         file = self._read()
         after = self._after(file)
@@ -162,11 +176,23 @@ class Head(Closing):
         self._plan = self._known_plan()
         self._file = file
         self._register(file)
-        self._thread = threading.Thread(target=self._run, name="head", daemon=True)
+        for view in self._views:
+            if isinstance(view, PageView):
+                view.__enter__()
+        # Threads, because the cluster does not answer while its store is away, and the page goes on.
+        self._threads = tuple(
+            threading.Thread(target=self._repeat, args=(work, seconds), name=f"head {name}", daemon=True)
+            for name, work, seconds in (
+                ("machines", self._look, _LOOK),
+                ("groups", self._see_to, _SUPERVISE),
+                ("page", self._show, _TICK),
+            )
+        )
 
     def start(self) -> None:
-        """Place the groups, and see to them in a thread from now on."""
-        self._thread.start()
+        """Place the groups, and see to them in threads from now on."""
+        for thread in self._threads:
+            thread.start()
 
     # -- reading and registering
 
@@ -195,7 +221,7 @@ class Head(Closing):
             )
             assert settings is not None
             page = PageView(settings, self._dispatcher, self.log, secrets=self._secrets, fleet=self)
-            self._views.append(page.__enter__())
+            self._views.append(page)
         if job.jsonl is not None:
             lines = LinesView(
                 job.jsonl, warn=self.log, log=self.log, append=True, predictions=False, dated=True
@@ -230,23 +256,25 @@ class Head(Closing):
             self.log(f"the plan of the groups is lost ({error}): they are divided anew")
             return ()
 
-    # -- its thread
+    # -- its threads
 
-    def _run(self) -> None:
-        supervised = -_SUPERVISE
-        while not self._closed:
+    def _repeat(self, work: Callable[[], object], seconds: float) -> None:
+        while not self._over.is_set():
             try:
-                self._outputs.tick()
-                self._beat()
-                now = self._monotonic()
-                if not self._stopped and now - supervised >= _SUPERVISE:
-                    supervised = now
-                    self.supervise()
+                work()
             except StreamrecError as error:
                 self.log(str(error))
             except Exception as error:  # the head goes on
                 self.log(redact(f"the head: {type(error).__name__}: {error}", self._secrets))
-            time.sleep(_TICK)
+            self._over.wait(seconds)
+
+    def _see_to(self) -> None:
+        if not self._stopped:
+            self.supervise()
+
+    def _show(self) -> None:
+        self._outputs.tick()
+        self._beat()
 
     def _beat(self) -> None:
         cameras = remote_cameras(self.status(), self._places, clock=self._clock)
@@ -256,6 +284,18 @@ class Head(Closing):
             if isinstance(view, PageView):
                 view.live.secrets = self._secrets
                 view.live.beat(cameras)
+
+    def _squeeze(self, status: FleetStatus) -> None:
+        """Run groups for which no machine has room all the same: dropped frames are better than none."""
+        homeless = without_room(status.machines, status.groups)
+        now = self._monotonic()
+        self._homeless = {name: self._homeless.get(name, now) for name in homeless}
+        for group in self._plan:
+            if now - self._homeless.get(group.name, now) >= _ROOM_SECONDS and group.name not in self._moving:
+                del self._homeless[group.name]
+                self.log(f"{group.name}: no machine has room for it; it runs all the same, and drops frames")
+                self._cluster.remove(group.name)
+                self._cluster.place(self._spec(group), _LITTLE, self._avoid)
 
     def _pass_on(self, camera: RemoteCamera) -> None:
         """Report the state of a camera, where it has changed."""
@@ -273,9 +313,10 @@ class Head(Closing):
             for group in self._plan:
                 if group.name not in self._moving and not self._cluster.placed(group.name):
                     self._place(group)
-            there = {machine.id for machine in self._cluster.machines()}
+            there = {machine.id for machine in self._look()}
             self._avoid = {id: name for id, name in self._avoid.items() if id in there}
             status = self.status()
+            self._squeeze(status)
             name = to_move(status.machines, status.groups, self._moved, self._monotonic())
         if name is not None:
             machine = next(group.machine for group in status.groups if group.name == name)
@@ -414,7 +455,7 @@ class Head(Closing):
     # -- commands
 
     def status(self) -> FleetStatus:
-        """All machines, groups and cameras, as they are now."""
+        """All machines, groups and cameras; waits for nothing."""
         groups = self._groups()
         return FleetStatus(
             name=self._job.name,
@@ -436,11 +477,16 @@ class Head(Closing):
             found.append(replace(status, cameras=group.cameras, cost=group.cost))
         return tuple(found)
 
+    def _look(self) -> list[MachineStatus]:
+        """The machines as the cluster knows them; this waits for its store."""
+        self._nodes = self._cluster.machines()
+        return self._nodes
+
     def _present(self) -> list[MachineStatus]:
-        """The machines as the cluster knows them, and which of them are drained."""
+        """The machines as the cluster knew them last, and which of them are drained."""
         return [
             replace(one, state="draining") if one.id in self._avoid and one.state == "alive" else one
-            for one in self._cluster.machines()
+            for one in (self._look() if self._nodes is None else self._nodes)
         ]
 
     def drain(self, machine: str) -> str:
@@ -530,8 +576,10 @@ class Head(Closing):
         if self._closed:
             return
         self._closed = True
-        if self._thread.is_alive():
-            self._thread.join(5.0)
+        self._over.set()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(5.0)
         for view in self._views:
             if isinstance(view, PageView):
                 view.__exit__()

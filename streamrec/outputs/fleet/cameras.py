@@ -8,7 +8,13 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from streamrec.events.places import PlaceSettings
-from streamrec.outputs.fleet.records import CameraStatus, FleetStatus, GroupStatus, MachineStatus
+from streamrec.outputs.fleet.records import (
+    FENCE_SECONDS,
+    CameraStatus,
+    FleetStatus,
+    GroupStatus,
+    MachineStatus,
+)
 from streamrec.pipeline.watcher import Counts
 from streamrec.types import Health, SourceState
 
@@ -84,15 +90,17 @@ def _state_of(
     """State, reason and since when: the camera's own while its group saves, otherwise why nothing comes."""
     if group is None:
         return SourceState.connecting, "it waits for a machine with room", None
-    if group.state == "running":
+    machine = machines.get(group.machine)
+    is_lost = machine is not None and machine.state == "dead"
+    # The cluster may take a machine for dead that goes on: then its groups go on saving.
+    if group.state == "running" and not (is_lost and (group.saved is None or group.saved >= FENCE_SECONDS)):
         return camera.state, camera.reason, camera.since
     since = None if group.saved is None else now - group.saved
     if group.state == "moving":
         return SourceState.reconnecting, f"it moves away from {group.machine}", since
     if not group.machine or group.state == "waiting":
         return SourceState.connecting, "it waits for a machine with room", since
-    machine = machines.get(group.machine)
-    if machine is not None and machine.state == "dead":
+    if is_lost:
         reason = f"{group.machine} is lost: another machine goes on with this camera"
         return SourceState.reconnecting, reason, since
     return SourceState.stalled, f"nothing comes from {group.machine}", since

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -30,11 +31,12 @@ class Machines:
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._known: dict[str, MachineStatus] = {}
+        self._lock = threading.Lock()
 
     def update(
         self, present: Iterable[MachineStatus], groups: Iterable[GroupStatus]
     ) -> tuple[MachineStatus, ...]:
-        """The machines now, the head first, then by name.
+        """The machines now, the head first, then by name; from any thread.
 
         ``present``: as the cluster knows them, dead ones or not; their sums are filled in here.
         """
@@ -46,21 +48,28 @@ class Machines:
         for machine in present:
             if machine.state != "dead" or machine.name not in newest:
                 newest[machine.name] = machine
-        for name in self._known.keys() - newest.keys():
-            newest[name] = replace(self._known[name], state="dead")
-        found = [self._now(given, running[name], now) for name, given in newest.items()]
-        self._known = {machine.name: machine for machine in found if machine is not None}
-        return tuple(sorted(self._known.values(), key=lambda machine: (not machine.is_head, machine.name)))
+        with self._lock:
+            for name in self._known.keys() - newest.keys():
+                newest[name] = replace(self._known[name], state="dead")
+            found = [self._now(given, running[name], now) for name, given in newest.items()]
+            self._known = {machine.name: machine for machine in found if machine is not None}
+            return tuple(
+                sorted(self._known.values(), key=lambda machine: (not machine.is_head, machine.name))
+            )
 
     def _now(self, given: MachineStatus, groups: list[GroupStatus], now: float) -> MachineStatus | None:
         """A machine with what runs on it; None: it left as it should, or is lost for long."""
         before = self._known.get(given.name)
         state, since = given.state, now
         if state == "alive" and groups and all(group.state == "silent" for group in groups):
-            state, since = "silent", now - min(group.saved or 0.0 for group in groups)
+            state = "silent"
+        if state in ("silent", "dead") and groups:  # since something came from it last
+            since = now - min(group.saved or 0.0 for group in groups)
         if state == "dead" and (before is None or (before.state == "draining" and not before.groups)):
             return None
         if before is not None and before.since is not None:
+            if state == "dead":  # the cluster forgets what it was
+                given = replace(given, version=before.version, address=before.address)
             goes_on = before.state == state and (before.id == given.id or state == "dead")
             if goes_on or (before.state == "silent" and state == "dead"):
                 since = before.since

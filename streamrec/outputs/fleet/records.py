@@ -124,7 +124,6 @@ class PictureRequest:
     width: int  # pixels, at most
     have: int | None = None  # the version that is known already: nothing is made where there is no newer one
     people: bool = True  # drawn over it, where they are followed
-    whole: bool = False  # as the camera gives it: not cropped to its region, without grey and people
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ const memory = (bytes) => (bytes < 1e9 ? `${Math.round(bytes / 1e6)} MB` : `${(b
 /** When something began, and for how long it has been so. */
 function since(iso) {
   const day = dayOf(iso), seconds = Math.max(0, Math.round((Date.now() - Date.parse(iso)) / 1000));
-  return `since ${day === "Today" ? "" : `${day}, `}${timeOf(iso)} (${seconds < 10 ? `${seconds} s` : duration(seconds)})`;
+  return `since ${day === "Today" ? "" : `${day}, `}${timeOf(iso)} (${(seconds < 10 ? `${seconds} s` : duration(seconds)).replaceAll(" ", "\u00a0")})`;
 }
 
 /** How a machine is, as a sentence. */
@@ -23,7 +23,7 @@ function sentenceOf(machine) {
   if (machine.state === "dead") return `Nothing comes from it${when}.${machine.cameras ? ` Other machines will go on with its ${counted(machine.cameras, "camera")}.` : ""}`;
   if (machine.state === "silent") return `Nothing comes from it${when}.`;
   if (machine.state === "draining") return machine.cameras ? `${counted(machine.cameras, "camera")} will move to other machines.` : "Nothing runs on it: it can be switched off.";
-  return `Runs${when}.`;
+  return `Runs${when}.${machine.cores ? "" : ` No cameras run on it${machine.is_head ? ": it has the history and this page" : ""}.`}`;
 }
 
 /** How the machines are, in one line; null while that is not known. */
@@ -56,13 +56,14 @@ function makeCard(name, onDrain) {
   const dot = h("span", { class: "dot" }), state = h("span", { class: "state" }), about = h("p", { class: "soft about" }), sentence = h("p");
   const facts = ["Load", "Cameras", "Shed frames", "Memory"].map((key) => [h("dt", { text: key }), h("dd")]);
   facts[2][1].title = "Of the frames that were due in the last minute, the share that was dropped because the machine was too slow";
+  const figures = h("dl", { class: "facts" }, facts.flat());
   const meter = h("div", { class: "meter", role: "meter", "aria-label": "Load", "aria-valuemin": 0 });
   const title = h("summary"), links = h("ul", { class: "links" }), cameras = h("details", {}, title, links);
-  const drain = onDrain ? h("button", { type: "button", class: "button", text: "Drain", "aria-label": `Drain ${name}`, onclick: () => onDrain(name) }) : null;
+  const drain = h("button", { type: "button", class: "button", text: "Drain", "aria-label": `Drain ${name}`, onclick: () => onDrain(name) });
   const row = h("div", { class: "row" }, cameras, h("span", { class: "right" }, drain));
   const element = h("section", { class: "panel machine", "aria-label": name, dataset: { machine: name } },
     h("div", { class: "title" }, dot, h("h2", {}, h("bdi", { text: name })), state), about, sentence, meter,
-    h("dl", { class: "facts" }, facts.flat()), row);
+    figures, row);
   let shown = "";
 
   function update(machine, names, head) {
@@ -73,12 +74,12 @@ function makeCard(name, onDrain) {
     setText(about, [machine.is_head ? "head" : null, machine.address, machine.version ? `streamrec ${machine.version}${other}` : null].filter(Boolean).join(" · "));
     setText(sentence, sentenceOf(machine));
     const most = Math.max(machine.cores, machine.load, 0.001);
-    meter.hidden = !machine.cores;
+    meter.hidden = figures.hidden = !machine.cores || machine.state === "dead";
     meter.setAttribute("aria-valuemax", most.toFixed(1));
     meter.setAttribute("aria-valuenow", machine.load.toFixed(1));
     meter.setAttribute("aria-valuetext", `${cores(machine.load)} of ${cores(machine.cores)} cores`);
     meter.style.setProperty("--part", machine.load / most);
-    const values = [machine.cores ? `${cores(machine.load)} of ${cores(machine.cores)} cores` : "runs no cameras", String(machine.cameras), shed(machine.shed), memory(machine.memory)];
+    const values = [`${cores(machine.load)} of ${cores(machine.cores)} cores`, String(machine.cameras), shed(machine.shed), memory(machine.memory)];
     values.forEach((value, n) => setText(facts[n][1], value));
     facts[2][1].classList.toggle("alarm", machine.shed >= 0.01);
     cameras.hidden = !names.length;
@@ -87,18 +88,18 @@ function makeCard(name, onDrain) {
       shown = names.join("\n");
       links.replaceChildren(...names.map((one) => h("li", {}, h("a", { href: `#/camera/${encodeURIComponent(one)}` }, h("bdi", { text: one })))));
     }
-    if (drain) drain.hidden = !machine.cores || !["alive", "silent"].includes(machine.state);
-    row.hidden = !names.length && (drain?.hidden ?? true);
+    drain.hidden = !machine.cores || !["alive", "silent"].includes(machine.state);
+    row.hidden = !names.length && drain.hidden;
   }
   return { element, update };
 }
 
 export function machinesView(page, main) {
-  const mayMove = page.session.editable, cards = new Map();
+  const cards = new Map();
   const summary = h("p", { class: "soft" }), wrong = h("p", { class: "wrong", role: "alert", hidden: true }), waiting = h("p", { class: "panel waits", role: "status", hidden: true });
   const list = h("div", { class: "machines" }), empty = h("p", { class: "empty", text: "The head has not reported its machines yet." });
   const rebalance = h("button", { type: "button", class: "button", text: "Rebalance", title: "Spread the cameras evenly over the machines", onclick: () => move("rebalance", {}) });
-  main.append(h("div", { class: "head" }, h("h1", { text: "Machines" }), summary, h("div", { class: "right" }, mayMove ? rebalance : null)), wrong, waiting, list, empty);
+  main.append(h("div", { class: "head" }, h("h1", { text: "Machines" }), summary, h("div", { class: "right" }, rebalance)), wrong, waiting, list, empty);
 
   async function move(what, body) {
     wrong.hidden = true;
@@ -140,7 +141,7 @@ export function machinesView(page, main) {
     const head = fleet.machines.find((machine) => machine.is_head);
     fleet.machines.forEach((machine, n) => {
       let card = cards.get(machine.name);
-      if (!card) cards.set(machine.name, card = makeCard(machine.name, mayMove ? drain : null));
+      if (!card) cards.set(machine.name, card = makeCard(machine.name, drain));
       if (list.children[n] !== card.element) list.insertBefore(card.element, list.children[n] ?? null);
       card.update(machine, names.get(machine.name) ?? [], head);
     });

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from dataclasses import replace
@@ -14,12 +15,17 @@ from streamrec.web import fleet_pictures
 from streamrec.web.jpeg import FASTEST
 from tests.helpers.fake_fleet import FakeFleet
 from tests.helpers.pages import wait_for
+from tests.integration.web.test_fuzz import ODD_TEXTS, ODD_VALUES
 from tests.integration.web.test_routes import Looking
 
 
 def shown(looking: Looking, camera: str) -> dict:
     """The next state of a camera."""
     return next(one for one in looking.next("cameras")["cameras"] if one["name"] == camera)
+
+
+def _of_page(client, page) -> dict[str, str]:
+    return {"Origin": page.url, "X-CSRF-Token": client.get("/api/v1/session").json()["csrf"]}
 
 
 class TestMachines:
@@ -98,6 +104,7 @@ class TestMachines:
         page = open_page("door")
         with page.client() as client:
             assert client.get("/api/v1/fleet").status_code == 404
+            assert client.post("/api/v1/fleet/rebalance", headers=_of_page(client, page)).status_code == 404
             assert client.get("/api/v1/session").json()["fleet"] is False
             assert "machine" not in client.get("/api/v1/cameras").text
             metrics = client.get("/metrics").text
@@ -108,15 +115,8 @@ class TestMachines:
 
 
 class TestMoves:
-    def file(self, folder):
-        path = folder / "cameras.toml"
-        path.write_text(
-            '[defaults]\nmodel = "synthetic"\n[[camera]]\nname = "door"\naddress = "rtsp://x/1"\n'
-        )
-        return path
-
-    def test_a_machine_is_drained_and_the_fleet_rebalanced(self, open_fleet, tmp_path):
-        page, fleet = open_fleet(file=self.file(tmp_path))
+    def test_a_machine_is_drained_and_the_fleet_rebalanced(self, open_fleet):
+        page, fleet = open_fleet()
         with page.logged_in() as client:
             answer = client.post("/api/v1/fleet/drain", json={"machine": "north"})
             assert answer.json() == {"version": 1, "message": "north is drained: its groups move"}
@@ -125,8 +125,8 @@ class TestMoves:
             assert client.post("/api/v1/fleet/rebalance", json={}).json()["message"] == "one group moves"
         assert fleet.moves == ["drain north", "rebalance"]
 
-    def test_what_is_not_possible_is_answered_in_words(self, open_fleet, tmp_path):
-        page, fleet = open_fleet(file=self.file(tmp_path))
+    def test_what_is_not_possible_is_answered_in_words(self, open_fleet):
+        page, fleet = open_fleet()
         with page.logged_in() as client:
             answer = client.post("/api/v1/fleet/drain", json={"machine": "west"})
             assert (answer.status_code, answer.json()["error"]["message"]) == (
@@ -137,8 +137,23 @@ class TestMoves:
             answer = client.post("/api/v1/fleet/rebalance", json={})
             assert (answer.status_code, answer.json()["error"]["message"]) == (422, "a group moves already")
 
-    def test_they_need_what_every_change_needs(self, open_fleet, tmp_path):
-        page, fleet = open_fleet(file=self.file(tmp_path), guarded=True)
+    def test_odd_machines_and_odd_bodies_are_answered(self, open_fleet):
+        page, fleet = open_fleet()
+        errors: list[str] = []
+        page.server._limited_log._log = errors.append
+        with page.logged_in() as client:
+            odd = [*ODD_VALUES, *ODD_TEXTS, {"machine": None}, {"machine": ["north"]}]
+            for one in odd:
+                for body in (one, {"machine": one}):
+                    content = json.dumps(body)
+                    headers = {"Content-Type": "application/json"}
+                    answer = client.post("/api/v1/fleet/drain", content=content, headers=headers)
+                    assert 400 <= answer.status_code < 500, content[:80]
+                    assert set(answer.json()["error"]) == {"code", "message"}
+        assert fleet.moves == [] and errors == []
+
+    def test_they_need_what_every_change_needs(self, open_fleet):
+        page, fleet = open_fleet(guarded=True)
         requests = [("/api/v1/fleet/drain", {"machine": "north"}), ("/api/v1/fleet/rebalance", {})]
         for path, body in requests:
             with page.client() as client:
@@ -153,13 +168,6 @@ class TestMoves:
         assert fleet.moves == []
         with page.client(headers={"Authorization": f"Bearer {page.token}"}) as client:
             assert client.post("/api/v1/fleet/rebalance", json={}).status_code == 200
-
-    def test_where_the_page_changes_nothing_it_moves_nothing(self, open_fleet):
-        page, fleet = open_fleet()  # without cameras.toml
-        with page.logged_in() as client:
-            assert client.post("/api/v1/fleet/drain", json={"machine": "north"}).status_code == 404
-            assert client.post("/api/v1/fleet/rebalance", json={}).status_code == 404
-        assert fleet.moves == []
 
 
 class TestMetrics:
@@ -258,6 +266,31 @@ class TestPictures:
             looking.say(want={"yard": 320})
             assert looking.next("pictures", 10.0)[0][0] == "yard"  # asked again after a moment
 
+    def test_what_comes_after_the_page_has_left_is_not_shown_to_the_next_one(self, open_fleet):
+        page, fleet = open_fleet()
+        fleet.slow.add("north")
+        names = ("door", "gate", "yard")
+        for name in names:
+            fleet.show(name)
+        with Looking(page) as looking:
+            looking.next("hello")
+            looking.say(want=dict.fromkeys(names, 320))
+            wait_for(lambda: fleet.asked)
+        wait_for(lambda: not page.server.hub.encoder._wanted)
+        time.sleep(fleet_pictures._LEFT_SECONDS + 3 * FASTEST)
+        fleet.freed.set()
+        fetching = page.server.hub.encoder.maker._asked["north"]
+        wait_for(fetching.done)
+        assert [one.camera for one in fleet.asked] == ["door"]  # the others are not asked for
+        left = time.time()
+        fleet.place("site-1", "north")  # a process that has made none yet
+        for name in names:
+            fleet.show(name)
+        with Looking(page) as looking:
+            looking.next("hello")
+            looking.say(want=dict.fromkeys(names, 320))
+            assert all(when > left - 0.5 for _, _, when, _ in looking.next("pictures"))
+
     def test_no_more_are_asked_for_than_so_many_a_second(self, open_fleet, monkeypatch):
         monkeypatch.setattr(fleet_pictures, "MOST_A_SECOND", 10)
         page, fleet = open_fleet()
@@ -275,16 +308,14 @@ class TestPictures:
             asked, took = len(fleet.asked), time.monotonic() - began
         assert 5 <= asked <= 10 * took + 5
 
-    def test_one_picture_can_be_had_by_itself(self, open_fleet, tmp_path):
-        page, fleet = open_fleet(file=TestMoves().file(tmp_path))
+    def test_one_picture_can_be_had_by_itself(self, open_fleet):
+        page, fleet = open_fleet()
         with page.client() as client:
             ask = lambda: client.get("/api/v1/picture", params={"camera": "door", "width": 320})  # noqa: E731
             assert ask().status_code == 404
             fleet.show("door")
             image = cv2.imdecode(np.frombuffer(ask().content, np.uint8), cv2.IMREAD_COLOR)
             assert image.shape == (180, 320, 3) and image.max() > 150
-            whole = client.get("/api/v1/settings/whole", params={"camera": "door"})
-            assert whole.headers["content-type"] == "image/jpeg" and fleet.asked[-1].whole
             assert not fleet.asked[0].people
 
 

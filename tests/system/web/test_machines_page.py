@@ -13,13 +13,6 @@ from tests.helpers.pages import wait_for
 from tests.system.web.test_browser import browser, look, pictures, shot  # noqa: F401
 
 
-@pytest.fixture
-def file(tmp_path):
-    path = tmp_path / "cameras.toml"
-    path.write_text('[defaults]\nmodel = "synthetic"\n[[camera]]\nname = "door"\naddress = "rtsp://x/1"\n')
-    return path
-
-
 @contextmanager
 def playing(fleet: FakeFleet) -> Iterator[None]:
     """The cameras of all machines that are there give frames."""
@@ -122,8 +115,8 @@ class TestSeeing:
 
 
 class TestMoving:
-    def test_a_machine_is_drained_by_keyboard_alone(self, open_fleet, look, file):  # noqa: F811
-        page, fleet = open_fleet(file=file)
+    def test_a_machine_is_drained_by_keyboard_alone(self, open_fleet, look):  # noqa: F811
+        page, fleet = open_fleet()
         tab = look(page.url)
         tab.get_by_role("heading", name="door").wait_for()
         tab.keyboard.press("m")
@@ -144,8 +137,8 @@ class TestMoving:
         assert fleet.moves == ["drain north"]
         assert not button.is_visible()
 
-    def test_what_is_refused_is_said(self, open_fleet, look, file):  # noqa: F811
-        page, fleet = open_fleet(file=file)
+    def test_what_is_refused_is_said(self, open_fleet, look):  # noqa: F811
+        page, fleet = open_fleet()
         fleet.trouble = "a group moved less than a minute ago"
         tab = look(f"{page.url}/#/machines", allow="422")
         tab.get_by_role("button", name="Rebalance").click()
@@ -155,16 +148,9 @@ class TestMoving:
         tab.get_by_role("log").get_by_text("one group moves").wait_for()
         assert tab.get_by_role("alert").get_by_text("a group moved").count() == 0
 
-    def test_where_the_page_changes_nothing_there_is_no_button_for_it(self, open_fleet, look):  # noqa: F811
-        page, _ = open_fleet()
-        tab = look(f"{page.url}/#/machines")
-        card(tab, "north").wait_for()
-        assert tab.get_by_role("button", name="Drain").count() == 0
-        assert tab.get_by_role("button", name="Rebalance").count() == 0
-
     @pytest.mark.parametrize("width", [320, 390])
-    def test_on_a_phone_nothing_runs_over_the_edge(self, open_fleet, look, file, width):  # noqa: F811
-        page, fleet = open_fleet(file=file)
+    def test_on_a_phone_nothing_runs_over_the_edge(self, open_fleet, look, width):  # noqa: F811
+        page, fleet = open_fleet()
         fleet.join("machine-room-of-the-second-building-in-the-north-of-the-site.example.org")
         fleet.lose("south")
         tab = look(f"{page.url}/#/machines", width=width, height=800)

@@ -39,8 +39,8 @@ class Clocks:
         return self.used
 
 
-def pictures_at(clocks: Clocks, *cameras) -> GroupPictures:
-    return GroupPictures(lambda: cameras, clock=lambda: 5000.0, monotonic=clocks.monotonic, cpu=clocks.cpu)
+def pictures_at(clocks: Clocks) -> GroupPictures:
+    return GroupPictures(clock=lambda: 5000.0, monotonic=clocks.monotonic, cpu=clocks.cpu)
 
 
 def test_nothing_is_encoded_until_it_is_asked_for():
@@ -104,20 +104,6 @@ def test_people_are_drawn_with_what_they_do_until_it_ends():
     assert now(ActionEnded("wave", 1.0, 0.0, 0.9, person=1)) == plain
     bare = pictures.picture(PictureRequest(camera="door", width=320, people=False))
     assert abs(shade_of(bare.data) - 90) < 1 < abs(shade_of(plain) - 90)
-
-
-def test_of_a_camera_with_a_region_the_whole_image_can_be_had():
-    class Source:
-        whole = np.full((120, 320, 3), 150, np.uint8)
-
-    class Camera:
-        name, source = "door", Source()
-
-    pictures = pictures_at(Clocks(), Camera())
-    pictures.write(result())
-    made = pictures.picture(PictureRequest(camera="door", width=960, whole=True))
-    image = cv2.imdecode(np.frombuffer(made.data, np.uint8), cv2.IMREAD_COLOR)
-    assert image.shape == (120, 320, 3) and abs(float(image.mean()) - 150) < 2
 
 
 def test_a_camera_that_left_is_forgotten():

@@ -11,7 +11,7 @@ from streamrec.outputs.fleet.records import CameraStatus, FleetStatus, GroupStat
 from streamrec.types import SourceState
 
 HEAD = MachineStatus(name="head", id="0", is_head=True)
-NORTH = MachineStatus(name="north", id="1", cores=4.0)
+NORTH = MachineStatus(name="north", id="1", version="0.1.0", cores=4.0)
 
 
 def group(name: str = "site-1", machine: str = "north", **more) -> GroupStatus:
@@ -42,12 +42,19 @@ class TestMachines:
         gone = MachineStatus(name="north", id="1", state="dead")
         (lost,) = machines.update([gone], [])
         assert (lost.state, lost.since, lost.cameras) == ("dead", 154.0, 0)  # since nothing came from it
+        assert lost.version == "0.1.0"  # as it was
         now = 500.0
         assert machines.update([], [])[0].since == 154.0  # the cluster has forgotten it, and we have not
         back = MachineStatus(name="north", id="2")
         (again,) = machines.update([gone, back], [group()])
         assert (again.state, again.since, again.id) == ("alive", 500.0, "2")
         assert machines.update([back, gone], [group()]) == (again,)  # in whatever order they come
+
+    def test_one_is_lost_since_something_came_from_it_last(self):
+        machines = Machines(clock=lambda: 100.0)
+        machines.update([NORTH], [group()])
+        (lost,) = machines.update([], [group(saved=2.5)])
+        assert (lost.state, lost.since) == ("dead", 97.5)
 
     def test_one_that_is_restarted_at_once_is_new_from_then_on(self):
         now = 100.0
@@ -109,6 +116,15 @@ class TestCameras:
         door = self.of(group(saved=6.0, **given), NORTH)
         assert (door.health.state, door.health.reason, door.health.since) == (state, reason, 994.0)
         assert door.rate == 0.0
+
+    def test_on_a_lost_machine_one_is_lost_as_soon_as_it_misses_its_saves(self):
+        dead = MachineStatus(name="north", state="dead")
+        assert self.of(group(saved=0.8), dead).health.state is SourceState.live  # taken for dead, and is not
+        door = self.of(group(saved=2.5), dead)
+        assert (door.health.state, door.health.reason) == (
+            SourceState.reconnecting,
+            "north is lost: another machine goes on with this camera",
+        )
 
     def test_one_that_has_never_saved_is_there_too(self):
         waiting = group(machine="", state="waiting", cameras=("door", "yard"))
