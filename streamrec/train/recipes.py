@@ -229,9 +229,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                     "standardize": True,
                     "keypoint_share": 0.6,
                     "counted": EXERCISES,
-                    "events": EventSettings(
-                        enter=0.9, leave=0.5, smoothing=1.0, shortest=1.0, merge_gap=1.0
-                    ),
+                    "events": EventSettings(enter=0.9, leave=0.5, smoothing=1.0, shortest=1.0, merge_gap=1.0),
                     "about": "Push-ups, pull-ups, squats and dips, counted; learned from 62 clips, drawn people and "
                     "motion capture, with falls and fights as background.",
                 }
