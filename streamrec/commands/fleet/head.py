@@ -491,6 +491,7 @@ class Head(Closing):
 
     def drain(self, machine: str) -> str:
         """Begin to move all groups of a machine elsewhere, and place no more there; what is done, in words."""
+        self._look()
         status = self.status()
         found = next((one for one in status.machines if machine in (one.name, one.address)), None)
         if found is None or found.state == "dead":
@@ -504,6 +505,7 @@ class Head(Closing):
 
     def rebalance(self) -> str:
         """Begin to even out how much of each machine is taken; what is done, in words."""
+        self._look()
         status = self.status()
         moves = evened(status.machines, status.groups)
         ids = {one.name: one.id for one in status.machines}
