@@ -162,10 +162,8 @@ class MeasuredFleet:
     def begin(self, machines: Sequence[str], *options: str, cores: str = "0", wait: bool = True) -> None:
         """Start head and machines; wait until each camera has been saved."""
         self.begin_head(*options, cores=cores)
-        for name in machines:
-            self.join(name, wait=False)
-        for name in machines:
-            self.joined(name)
+        for name in machines:  # one after the other: on a busy host Ray gives up where both start at once
+            self.join(name)
         self.eyes = Eyes(self.history)
         self.eyes.start()
         if wait:
@@ -196,15 +194,20 @@ class MeasuredFleet:
         for _ in range(3):
             process = self.fleet.machines[name]
             self.until(
-                lambda process=process: "has joined" in process.text or process.process.poll() is not None,
+                lambda process=process: self.is_alive(name) or process.process.poll() is not None,
                 f"{name} joins",
             )
-            time.sleep(1.0)
             if process.process.poll() is None:
                 return
             process.log.unlink()
             self.join(name, wait=False)
         raise TimeoutError(f"{name} does not join: {self.fleet.machines[name].text[-500:]}")
+
+    def is_alive(self, name: str) -> bool:
+        """Whether the head has this machine."""
+        with contextlib.suppress(OSError):
+            return any(one["name"] == name and one["state"] == "alive" for one in self.status()["machines"])
+        return False
 
     def pids(self, machine: str, word: str = "") -> list[int]:
         """The processes of a machine; ``word``: those with it in their command."""
