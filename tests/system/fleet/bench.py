@@ -303,7 +303,7 @@ class MeasuredFleet:
         known: dict[Path, list[tuple[Any, ...]]] = {}
         for camera, video in self.videos.items():
             wanted = known.setdefault(video, expected(video)) if video not in known else known[video]
-            found = [(one.label, one.timestamp, one.duration, one.confidence) for one in self.entries(camera)]
+            found = [kept(one) for one in self.entries(camera)]
             lost = sum(one not in found for one in wanted)
             total += Compared(len(wanted), lost, len(found) - (len(wanted) - lost))
         return total
@@ -358,7 +358,12 @@ def expected(video: Path) -> list[tuple[Any, ...]]:
     """The events of a file that is read without a fault."""
     found = [event for result in results(video, Recognizer.load(MODEL)) for event in result.events]
     ended = [one for one in found if isinstance(one, ActionEnded)]
-    return [(one.label, one.started, one.duration, one.confidence) for one in ended]
+    return [(one.label, one.started, round(one.duration, 4), one.confidence) for one in ended]
+
+
+def kept(one: Entry) -> tuple[Any, ...]:
+    """An event of a history as ``expected`` has it; its end is kept in seconds since 1970, which rounds."""
+    return one.label, one.timestamp, None if one.duration is None else round(one.duration, 4), one.confidence
 
 
 @contextlib.contextmanager
