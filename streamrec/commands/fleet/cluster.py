@@ -25,7 +25,7 @@ from streamrec.commands.fleet.head import FleetJob, GroupAway, Head
 from streamrec.commands.fleet.secret import FleetKey
 from streamrec.core.threads import limit_opencv_threads
 from streamrec.core.version import version_of
-from streamrec.errors import SettingsError, StreamrecError, need
+from streamrec.errors import HistoryError, SettingsError, StreamrecError, need
 from streamrec.outputs.fleet.records import (
     Batch,
     Claim,
@@ -44,11 +44,11 @@ _SETTINGS = {
     "RAY_health_check_timeout_ms": "2000",
     "RAY_health_check_failure_threshold": "4",
     "RAY_gcs_rpc_server_reconnect_timeout_s": "86400",
+    "RAY_raylet_start_wait_time_s": "120",
     "RAY_worker_niceness": "0",  # by default groups and the head would yield to everything else on their machine
     "RAY_AUTH_MODE": "token",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS": "0",
-    "RAY_worker_niceness": "0",  # as `watch` runs: by default Ray's processes yield to all others
 }
 os.environ |= _SETTINGS  # Ray reads them when it is imported
 
@@ -65,7 +65,8 @@ _MACHINE, _FOLDER, _KEY = "STREAMREC_FLEET_MACHINE", "STREAMREC_FLEET_FOLDER", "
 _STORE_BYTES = 80_000_000  # of Ray's object store: no frame goes into it
 _SLOT = 0.001  # of a resource of which each machine has one: so many processes fit
 _CALL_SECONDS = 8.0  # for a save: longer than the ledger waits for its disk
-_START_SECONDS = 60.0
+_START_SECONDS = 180.0
+_TAKE_OVER_SECONDS = 20.0  # for the history of a head that ends
 _TAKEN = "another cluster uses this port: end it, or give --port"
 # `ray start`, which ends when its standard input is closed: however this process ends, Ray's processes end too.
 _ENDS_WITH_US = """
@@ -336,7 +337,16 @@ class _HeadActor:
 
     def __init__(self, job: FleetJob) -> None:
         limit_opencv_threads()
-        self._head = Head(job, RayCluster(), FleetKey.read(Path(os.environ[_KEY])).seal)
+        key = FleetKey.read(Path(os.environ[_KEY]))
+        ends = time.monotonic() + _TAKE_OVER_SECONDS
+        while True:
+            try:
+                self._head = Head(job, RayCluster(), key.seal)
+                break
+            except HistoryError:  # the head before this one may be about to end
+                if time.monotonic() >= ends:
+                    raise
+                time.sleep(0.5)
         self._head.start()
 
     def claim(self, group: str, machine: str, cameras: tuple[str, ...]) -> tuple[str, Any]:
@@ -407,7 +417,7 @@ def begin_head(job: FleetJob) -> None:
         ray.kill(actor, no_restart=True)
         raise SettingsError(_cause(error)) from error
     except GetTimeoutError as error:
-        raise SettingsError("the head did not begin within a minute; ray.log says why") from error
+        raise SettingsError("the head did not begin within three minutes; ray.log says why") from error
 
 
 def _cause(error: BaseException) -> str:

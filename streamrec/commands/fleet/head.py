@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from streamrec.commands.fleet.group import GroupSpec
-from streamrec.commands.fleet.sizing import PlannedGroup, Wanted, evened, measured_cost, planned, to_move
+from streamrec.commands.fleet.sizing import (
+    PlannedGroup,
+    Wanted,
+    evened,
+    measured_cost,
+    planned,
+    to_move,
+    without_room,
+)
 from streamrec.commands.outputs import LinesView, Outputs, PageView, TerminalView, View
 from streamrec.commands.reload import Changes
 from streamrec.commands.roster import actions_of
@@ -48,6 +56,8 @@ from streamrec.settings.tuned_file import Tuned
 _TICK = 0.5  # seconds
 _LOOK = 1.0  # seconds between two looks at the machines
 _SUPERVISE = 2.0  # seconds between two looks at the groups
+_ROOM_SECONDS = 10.0  # for which a group waits for room
+_LITTLE = 0.01  # cores that are asked for where there is no room
 _PATIENCE = 15.0  # seconds for a group to stop
 _MESSAGES = 1000  # the newest, kept for who asks
 _PLAN = Packer((PlannedGroup,))
@@ -144,6 +154,7 @@ class Head(Closing):
         self._plan: tuple[PlannedGroup, ...] = ()
         self._parts: dict[str, dict[str, Any]] = {}  # what was sent to each group
         self._moved: dict[str, float] = {}
+        self._homeless: dict[str, float] = {}  # groups without room: time.monotonic() since when
         self._moving: set[str] = set()
         self._moving_next: set[str] = set()  # those that are about to be moved
         self._avoid: dict[str, str] = {}  # ids of machines that are drained, and their names
@@ -274,6 +285,18 @@ class Head(Closing):
                 view.live.secrets = self._secrets
                 view.live.beat(cameras)
 
+    def _squeeze(self, status: FleetStatus) -> None:
+        """Run groups for which no machine has room all the same: dropped frames are better than none."""
+        homeless = without_room(status.machines, status.groups)
+        now = self._monotonic()
+        self._homeless = {name: self._homeless.get(name, now) for name in homeless}
+        for group in self._plan:
+            if now - self._homeless.get(group.name, now) >= _ROOM_SECONDS and group.name not in self._moving:
+                del self._homeless[group.name]
+                self.log(f"{group.name}: no machine has room for it; it runs all the same, and drops frames")
+                self._cluster.remove(group.name)
+                self._cluster.place(self._spec(group), _LITTLE, self._avoid)
+
     def _pass_on(self, camera: RemoteCamera) -> None:
         """Report the state of a camera, where it has changed."""
         state = str(camera.health.state), camera.health.reason
@@ -293,6 +316,7 @@ class Head(Closing):
             there = {machine.id for machine in self._look()}
             self._avoid = {id: name for id, name in self._avoid.items() if id in there}
             status = self.status()
+            self._squeeze(status)
             name = to_move(status.machines, status.groups, self._moved, self._monotonic())
         if name is not None:
             machine = next(group.machine for group in status.groups if group.name == name)
@@ -467,6 +491,7 @@ class Head(Closing):
 
     def drain(self, machine: str) -> str:
         """Begin to move all groups of a machine elsewhere, and place no more there; what is done, in words."""
+        self._look()
         status = self.status()
         found = next((one for one in status.machines if machine in (one.name, one.address)), None)
         if found is None or found.state == "dead":
@@ -480,6 +505,7 @@ class Head(Closing):
 
     def rebalance(self) -> str:
         """Begin to even out how much of each machine is taken; what is done, in words."""
+        self._look()
         status = self.status()
         moves = evened(status.machines, status.groups)
         ids = {one.name: one.id for one in status.machines}

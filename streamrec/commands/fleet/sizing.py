@@ -173,6 +173,25 @@ def to_move(
     return None
 
 
+def without_room(machines: Sequence[MachineStatus], groups: Sequence[GroupStatus]) -> list[str]:
+    """The groups that run nowhere, and fit into what no machine has left.
+
+    >>> full = MachineStatus(name="a", cores=2, taken=1.5)
+    >>> without_room([full], [GroupStatus(name="g1", cost=1.0), GroupStatus(name="g2", cost=0.5)])
+    ['g1']
+    """
+    there = {one.name: one for one in machines if one.state in ("alive", "silent") and one.cores > 0}
+    most = max((one.cores - one.taken for one in there.values()), default=None)
+    if most is None:
+        return []
+    lost = [
+        one
+        for one in groups
+        if one.state == "waiting" or (one.state == "silent" and one.machine not in there)
+    ]
+    return [one.name for one in lost if one.cost > most + 1e-9]
+
+
 def evened(machines: Sequence[MachineStatus], groups: Sequence[GroupStatus]) -> list[tuple[str, str]]:
     """Moves that even out how much of each machine is taken: groups, and the machines that they leave.
 

@@ -149,6 +149,8 @@ class Ledger:
                 with self._guard:
                     self.refused += 1
                 raise Superseded(batch.group, self._after(batch.group, batch.epoch))
+            if self._history.stuck > self._patience:  # what it holds in memory must not grow
+                raise LedgerAway(self._history.trouble or "the head's disk does not take it")
             self._commit(batch, [self._unknown(result) for result in batch.results], batch.snapshots)
             known.last, known.saved = replace(batch, results=(), snapshots={}), self._monotonic()
             self._count(known, batch.cameras)

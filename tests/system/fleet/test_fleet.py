@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import signal
+import sqlite3
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,8 +16,10 @@ import pytest
 
 from streamrec import ActionEnded, Recognizer, open_models, open_source, results
 from streamrec.evaluation.bench import make_video
+from streamrec.outputs.history.records import Entry
 from streamrec.outputs.history.store import History
 from tests.helpers.fleet_processes import FleetOnOneHost, Process, children, kill_machine
+from tests.helpers.paths import ROOT
 
 pytestmark = [
     pytest.mark.skipif(
@@ -22,6 +27,7 @@ pytestmark = [
     ),
     pytest.mark.skipif(sys.platform != "linux", reason="Ray runs several machines on Linux alone"),
     pytest.mark.slow,
+    pytest.mark.timeout(900),
 ]
 
 # The second model makes each frame take long enough for faults to come in the middle of a file.
@@ -46,6 +52,18 @@ def expected(video: Path) -> list[tuple]:
         for one in found
         if isinstance(one, ActionEnded)
     )
+
+
+def events_since(folder: Path, moment: float) -> list[Entry]:
+    """What the history has from then on."""
+    with History(folder / "events.db", read_only=True) as history:
+        return [one for one in history.pages() if one.started >= moment]
+
+
+def waiting(outbox: Path) -> int:
+    """How much waits in an outbox."""
+    with contextlib.closing(sqlite3.connect(f"file:{outbox}?mode=ro", uri=True)) as connection:
+        return int(connection.execute("SELECT count(*) FROM waiting").fetchone()[0])
 
 
 def process_of(fleet: FleetOnOneHost, machine: Process, actor: str) -> int:
@@ -87,3 +105,53 @@ def test_files_lose_no_event_by_moves_a_machine_that_dies_and_a_ledger_that_dies
     assert len(wanted) > 10
     for n in range(2):
         assert kept(tmp_path / "events.db", f"file {n}") == wanted
+
+
+def test_while_the_head_is_away_cameras_are_watched_and_what_happens_is_in_the_history_afterwards(
+    fleets, tmp_path
+):
+    fleet = fleets("".join(LIVE.format(n=n) for n in range(3)))
+    fleet.begin()
+    fleet.joined("north")
+    fleet.until(fleet.moved_to("north"))
+    fleet.until(lambda: events_since(tmp_path, 0.0))
+    assert fleet.head.end() == 0
+    assert "north go on" in fleet.head.text
+    left = time.time()
+    (outbox,) = (tmp_path / "north" / "outbox").glob("*.db")
+    fleet.until(lambda: waiting(outbox) > 2, fleet.machines["north"])
+    back = time.time()
+    fleet.begin()
+    fleet.until(lambda: waiting(outbox) == 0, fleet.machines["north"], fleet.head)
+    assert len([one for one in events_since(tmp_path, left) if one.started < back]) > 2
+    ids = [one.id for one in events_since(tmp_path, 0.0)]
+    assert len(ids) == len(set(ids))
+    running = [(one.camera, one.label) for one in events_since(tmp_path, 0.0) if one.ended is None]
+    assert len(running) == len(set(running))  # no start was reported twice
+    fleet.command("stop")
+    assert fleet.machines["north"].wait() == 0
+    assert fleet.head.wait() == 0
+    assert not [one for one in events_since(tmp_path, 0.0) if one.ended is None]
+
+
+def test_a_machine_with_another_key_or_another_version_is_refused_in_words(fleets, tmp_path):
+    from streamrec.commands.fleet.secret import FleetKey  # it needs the extra
+
+    fleet = fleets(LIVE.format(n=1))
+    fleet.begin(cores="1")
+    strange = tmp_path / "strange"
+    strange.mkdir()
+    FleetKey.create(strange / "fleet.key")
+    process = fleet.join("strange")
+    assert process.wait() == 2
+    assert "the head has another key: copy the key file of the head to this machine" in process.text
+    assert "Traceback" not in process.text
+    other = tmp_path / "other" / "streamrec-9.9.dist-info"
+    other.mkdir(parents=True)
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: streamrec\nVersion: 9.9\n")
+    process = fleet.join("old", env={"PYTHONPATH": f"{other.parent}{os.pathsep}{ROOT}"})
+    assert process.wait() == 2
+    assert "this machine has streamrec 9.9, and the head has" in process.text
+    token = FleetKey.read(tmp_path / "fleet" / "fleet.key").token
+    for text in (fleet.head.text, (tmp_path / "fleet" / "ray.log").read_text(), process.text):
+        assert token not in text

@@ -6,7 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from streamrec.commands.fleet.sizing import MOST, PAUSE, REST, PlannedGroup, Wanted, evened, planned, to_move
+from streamrec.commands.fleet.sizing import (
+    MOST,
+    PAUSE,
+    REST,
+    PlannedGroup,
+    Wanted,
+    evened,
+    planned,
+    to_move,
+    without_room,
+)
 from streamrec.outputs.fleet.records import GroupStatus, MachineStatus
 
 
@@ -106,3 +116,12 @@ def test_groups_are_evened_out_and_then_left():
     moved = {name for name, _ in moves}
     after = [replace(one, machine="new") if one.name in moved else one for one in groups]
     assert evened([replace(FULL, taken=2), replace(NEW, taken=2)], after) == []
+
+
+def test_a_group_of_a_dead_machine_has_no_room_where_the_others_are_full():
+    dead = replace(FULL, name="dead", state="dead", cores=0)
+    lost = replace(group("c", "dead"), state="silent")
+    assert without_room([replace(NEW, taken=3.5), dead], [lost]) == ["c"]
+    assert without_room([NEW, dead], [lost]) == []
+    assert without_room([dead], [lost]) == []  # there is none that could run it
+    assert without_room([replace(NEW, taken=3.5, name="dead")], [lost]) == []  # it may be back in a moment
