@@ -211,15 +211,22 @@ class MeasuredFleet:
 
     def pids(self, machine: str, word: str = "") -> list[int]:
         """The processes of a machine; ``word``: those with it in their command."""
-        found = []
+        mark = f"{_MARK}={self.folder / machine}".encode()
+        sessions: dict[int, int] = {}
+        marked = set()
         for path in Path("/proc").iterdir():
             if path.name.isdigit() and int(path.name) != os.getpid():
                 with contextlib.suppress(OSError):
-                    mark = f"{_MARK}={self.folder / machine}".encode()
+                    session = int((path / "stat").read_text().rpartition(")")[2].split()[3])
+                    sessions[int(path.name)] = session
                     if mark in (path / "environ").read_bytes().split(b"\0"):
-                        command = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                        if word in command:
-                            found.append(int(path.name))
+                        marked.add(session)
+        found = []
+        for pid, session in sessions.items():
+            if session in marked:  # Ray's agents do not show the environment that they were given
+                with contextlib.suppress(OSError):
+                    command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+                    found += [pid] if word in command else []
         return found
 
     def signal(self, machine: str, number: int, word: str = "") -> int:
