@@ -28,7 +28,11 @@ _LIMITS = {
 }
 _KINDS = {
     **dict.fromkeys(
-        ("recall", "recall_features", "recall_only", "recall_gate", "feature_norm", "standardize"), bool
+        (
+            *("recall", "recall_features", "recall_only", "recall_gate"),
+            *("feature_norm", "standardize", "statistics_changes"),
+        ),
+        bool,
     ),
     "transform": Transform,
     "events": EventSettings,
@@ -60,6 +64,7 @@ class ModelConfig:
     recall_frames: float = 80.0  # the longest initial time constant, in frames at ``fps``
     context: int = 32  # frames that the attention head keeps; the other heads keep none
     statistics_seconds: float = 1.0  # time constant of the statistics head; the other heads have none
+    statistics_changes: bool = True  # whether that head reads how features changed of late, too
     keypoint_share: float = 0.5  # of the ensemble head's logits: what its LSTM on keypoints counts
     standardize: bool = (
         False  # features by mean and deviation of the training data, before an LSTM on keypoints

@@ -1,10 +1,13 @@
-"""A model's keypoint head, run for one person a row: the part of a step that depends on who is in the picture."""
+"""A model's head, run for one person a row: the part of a step that depends on who is in the picture."""
 
 from __future__ import annotations
 
 from streamrec.errors import need
-from streamrec.nn.encoders.keypoints import followed, no_person
-from streamrec.nn.heads import EnsembleHead, Head, Memory
+from streamrec.nn.encoders.base import Encoder
+from streamrec.nn.encoders.keypoints import KeypointEncoder, followed, no_person
+from streamrec.nn.encoders.person_box import PersonBoxEncoder, no_box
+from streamrec.nn.encoders.with_people import WithPeople
+from streamrec.nn.heads import Memory
 from streamrec.nn.model import ActionModel
 
 need("torch", extra="train")
@@ -12,44 +15,48 @@ need("torch", extra="train")
 from torch import Tensor, nn  # noqa: E402
 
 
-def whole_picture(model: ActionModel) -> nn.Module | None:
+def of_frame(model: ActionModel) -> nn.Module | None:
     """The part of a model whose output an ``EachPerson`` is ``passed``; None: nothing is."""
-    return model.head.statistics.classifier if isinstance(model.head, EnsembleHead) else None
+    encoder = _own(model)
+    return encoder.of_frame if isinstance(encoder, PersonBoxEncoder) else None
+
+
+def _own(model: ActionModel) -> Encoder:
+    """The model's encoder, without what hands on people beside it."""
+    return model.encoder.encoder if isinstance(model.encoder, WithPeople) else model.encoder
 
 
 class EachPerson(nn.Module):
-    """The head of a model on keypoints, its encoder's memory of a body before it.
+    """The head of a model, and the part of its encoder that follows a person.
 
-    Of an ensemble it is the half on keypoints; the output of the other half for the whole picture is an input,
-    ``passed``. The memory is that of the head, who is followed, and what is remembered of the body.
+    What an encoder reads of a frame inside the person's box is an input, ``passed``. The memory is that of the head,
+    then that of the encoder.
     """
 
     def __init__(self, model: ActionModel) -> None:
-        """``model``: one whose encoder reads keypoints."""
+        """``model``: one whose encoder follows a person."""
         super().__init__()
-        self.model = model
-        transform = model.config.transform
-        self.aspect = transform.width / transform.height
-
-    @property
-    def _head(self) -> Head:
-        head = self.model.head
-        return head.recurrent if isinstance(head, EnsembleHead) else head
+        encoder = _own(model)
+        assert isinstance(encoder, KeypointEncoder | PersonBoxEncoder)
+        self.model, self.encoder = model, encoder
+        self.head_size = len(model.head.initial_memory())  # arrays
 
     def initial_memory(self, people: int = 1) -> Memory:
         """Nothing was seen."""
-        head = self._head.initial_memory(people)
-        return *head, *no_person(self.model.mean, people)
+        begin = no_box if isinstance(self.encoder, PersonBoxEncoder) else no_person
+        return *self.model.head.initial_memory(people), *begin(self.model.mean, people)
 
     def forward(
         self, people: Tensor, elapsed: Tensor, memory: Memory, passed: tuple[Tensor, ...] = ()
     ) -> tuple[Tensor, Memory]:
         """(M, 6, 56), (M,) seconds -> outputs (M, C) as of the model, and the memory after the frame."""
         fresh, log_elapsed = self.model.timing(elapsed)
-        features, body = followed(
-            people.unsqueeze(1), log_elapsed.unsqueeze(1), fresh.unsqueeze(1), memory[-2:], self.aspect
-        )
-        outputs, after = self._head.step(features.squeeze(1), log_elapsed, fresh, memory[:-2])
-        if isinstance(self.model.head, EnsembleHead):
-            outputs = self.model.head.mean(passed[0], outputs)
-        return outputs, (*after, *body)
+        head, cache = memory[: self.head_size], memory[self.head_size :]
+        found, times, starts = people.unsqueeze(1), log_elapsed.unsqueeze(1), fresh.unsqueeze(1)
+        if isinstance(self.encoder, PersonBoxEncoder):
+            features, after = self.encoder.of_person(passed[0], found, times, starts, cache)
+        else:
+            person, after = followed(found, times, starts, cache, self.encoder.aspect)
+            features = person.features
+        outputs, later = self.model.head.step(features.squeeze(1), log_elapsed, fresh, head)
+        return outputs, (*later, *after)

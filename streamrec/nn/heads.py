@@ -20,7 +20,6 @@ Memory = tuple[Tensor, ...]
 SHORTEST_OF_LONGEST = 7.0 / 80.0  # of the initial time constants of the EMA pooling
 FADED = 1e-3  # total weight under which a mean fades to zero
 SHORT, LONG = 0.2, 1.5  # time constants of the statistics head beside its own
-_OWN = 5  # tensors in the memory of a statistics head
 STILL = 0.05  # added to the deviation of a feature, so that one that hardly changes stays small
 SHUT = -6.0  # initial bias of the forget gate: about a time constant of 400 frames
 
@@ -284,24 +283,26 @@ class StatisticsHead(Head):
     Means weigh frames by ``exp(-age / seconds)``. The statistics, F numbers each: the mean and the peak (which leaks
     toward the present at the same rate) of the last second or so; the mean of the last fifth of it; and by how much
     that is above the mean of one and a half: how a posture changed, and in which direction. The memory is
-    ``(mean, peak, short, long, weights)``: (N, F) each, and (N, 3).
+    ``(mean, peak, short, long, weights)``: (N, F) each, and (N, 3). A head that does not use the last two statistics
+    has ``(mean, peak, weights)``.
     """
 
-    STATISTICS = 4
-
-    def __init__(self, feature_size: int, outputs: int, *, frames: float) -> None:
-        """``frames``: the time constant, in frames at the training rate."""
+    def __init__(self, feature_size: int, outputs: int, *, frames: float, changes: bool = True) -> None:
+        """``frames``: the time constant, in frames at the training rate; ``changes``: with the last two statistics."""
         super().__init__()
         self.frames = frames
-        self.classifier = nn.Linear(self.STATISTICS * feature_size, outputs)
+        self.feature_size = feature_size
+        self.constants = (1.0, SHORT, LONG) if changes else (1.0,)
+        self.kinds = 4 if changes else 2  # of statistics
+        self.classifier = nn.Linear(self.kinds * feature_size, outputs)
         nn.init.zeros_(self.classifier.weight)
         nn.init.zeros_(self.classifier.bias)
 
     def initial_memory(self, streams: int = 1) -> Memory:
         """Zeros."""
-        size = self.classifier.in_features // self.STATISTICS
-        zeros = self.classifier.weight.new_zeros(streams, size)
-        return zeros, zeros.clone(), zeros.clone(), zeros.clone(), zeros.new_zeros(streams, 3)
+        zeros = self.classifier.weight.new_zeros(streams, self.feature_size)
+        averages = [zeros.clone() for _ in range(self.kinds)]
+        return *averages, zeros.new_zeros(streams, len(self.constants))
 
     def forward(
         self, features: Tensor, log_elapsed: Tensor, fresh: Tensor, memory: Memory
@@ -313,7 +314,7 @@ class StatisticsHead(Head):
     def statistics(
         self, features: Tensor, log_elapsed: Tensor, fresh: Tensor, memory: Memory
     ) -> tuple[Tensor, Memory]:
-        """(N, T, F) -> the statistics (N, T, 4 F) after each frame, and the memory after the last one."""
+        """(N, T, F) -> the statistics (N, T, K F) after each frame, and the memory after the last one."""
         found = []
         for t in range(features.shape[1]):
             now, memory = self._after(features[:, t], log_elapsed[:, t], fresh[:, t], memory)
@@ -328,16 +329,19 @@ class StatisticsHead(Head):
         return self.classifier(found), memory
 
     def _after(self, x: Tensor, log_elapsed: Tensor, fresh: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
-        mean, peak, short, long, weights = memory
+        mean, peak, *averages, weights = memory
         since = torch.exp(log_elapsed).unsqueeze(-1)
-        constants = since.new_tensor([1.0, SHORT, LONG]) * self.frames
+        constants = since.new_tensor(self.constants) * self.frames
         decays = torch.exp(-since / constants).masked_fill(fresh.unsqueeze(-1), 0.0)
         weights = decays * weights + 1.0
         shares = 1.0 / weights
         mean = mean + shares[:, :1] * (x - mean)
+        peak = torch.maximum(x, x + decays[:, :1] * (peak - x))
+        if not averages:
+            return torch.cat([mean, peak], dim=-1), (mean, peak, weights)
+        short, long = averages
         short = short + shares[:, 1:2] * (x - short)
         long = long + shares[:, 2:] * (x - long)
-        peak = torch.maximum(x, x + decays[:, :1] * (peak - x))
         return torch.cat([mean, peak, short, short - long], dim=-1), (mean, peak, short, long, weights)
 
 
@@ -355,10 +359,8 @@ class EnsembleHead(Head):
         self.recurrent = recurrent
         self.labels = labels
         self.share = share
-        self.sizes = (
-            statistics.classifier.in_features // StatisticsHead.STATISTICS,
-            recurrent.lstm.input_size - 1,  # beside the elapsed time
-        )
+        self.sizes = statistics.feature_size, recurrent.lstm.input_size - 1  # beside the elapsed time
+        self._own = statistics.kinds + 1  # tensors in the memory of the first head
 
     def initial_memory(self, streams: int = 1) -> Memory:
         """Zeros."""
@@ -369,8 +371,8 @@ class EnsembleHead(Head):
     ) -> tuple[Tensor, Memory]:
         """Both heads, and the mean."""
         seen, joints = features.split(self.sizes, dim=-1)
-        one, after = self.statistics(seen, log_elapsed, fresh, memory[:_OWN])
-        other, later = self.recurrent(joints, log_elapsed, fresh, memory[_OWN:])
+        one, after = self.statistics(seen, log_elapsed, fresh, memory[: self._own])
+        other, later = self.recurrent(joints, log_elapsed, fresh, memory[self._own :])
         return self.mean(one, other), (*after, *later)
 
     def step(
@@ -378,8 +380,8 @@ class EnsembleHead(Head):
     ) -> tuple[Tensor, Memory]:
         """The same of one frame."""
         seen, joints = features.split(self.sizes, dim=-1)
-        one, after = self.statistics.step(seen, log_elapsed, fresh, memory[:_OWN])
-        other, later = self.recurrent.step(joints, log_elapsed, fresh, memory[_OWN:])
+        one, after = self.statistics.step(seen, log_elapsed, fresh, memory[: self._own])
+        other, later = self.recurrent.step(joints, log_elapsed, fresh, memory[self._own :])
         return self.mean(one, other), (*after, *later)
 
     def mean(self, one: Tensor, other: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from streamrec.nn.config import OWN_CLASS, ModelConfig
 from streamrec.nn.encoders import FrameEncoder, make_encoder, strip_classifier
 from streamrec.nn.encoders.base import Encoder, find_feature_size
 from streamrec.nn.encoders.keypoints import FEATURES
-from streamrec.nn.encoders.person_joints import NAME as PERSON_JOINTS
+from streamrec.nn.encoders.person_box import NAME as PERSON_BOX_JOINTS
 from streamrec.nn.heads import (
     AttentionHead,
     EnsembleHead,
@@ -179,19 +179,22 @@ def _attention(config: ModelConfig, feature_size: int) -> Head:
 
 
 def _statistics(config: ModelConfig, feature_size: int) -> Head:
-    return StatisticsHead(feature_size, config.outputs, frames=config.statistics_seconds * config.fps)
+    return _statistics_over(config, feature_size, config.outputs)
+
+
+def _statistics_over(config: ModelConfig, feature_size: int, outputs: int) -> StatisticsHead:
+    frames, changes = config.statistics_seconds * config.fps, config.statistics_changes
+    return StatisticsHead(feature_size, outputs, frames=frames, changes=changes)
 
 
 def _ensemble(config: ModelConfig, feature_size: int) -> Head:
-    if config.encoder != PERSON_JOINTS:
+    if config.encoder != PERSON_BOX_JOINTS:
         raise ModelError(
             f"the ensemble head reads maps and keypoints, and the encoder {config.encoder} gives one of them at most: "
-            f"take the encoder {PERSON_JOINTS}"
+            f"take the encoder {PERSON_BOX_JOINTS}"
         )
     labels = len(config.labels)
-    statistics = StatisticsHead(
-        feature_size - FEATURES, labels, frames=config.statistics_seconds * config.fps
-    )
+    statistics = _statistics_over(config, feature_size - FEATURES, labels)
     recurrent = _recurrent(LSTMHead, config, FEATURES)
     assert isinstance(recurrent, LSTMHead)
     return EnsembleHead(statistics, recurrent, labels=labels, share=config.keypoint_share)

@@ -59,9 +59,7 @@ class PersonHeads(ABC):
     head_numbers: tuple[int, ...]  # which arrays of the engine's head memory its first ones are, for a person
     labels: int  # width of the scores, of all models together
     phases: int  # width of the phases; 0: no judged model counts
-    passed: (
-        int  # last caches of the engine, which the heads read besides: what is seen of the frame as a whole
-    )
+    passed: int  # arrays that a step of the engine gives behind the caches: what the heads read of the frame besides
 
     @abstractmethod
     def step(
@@ -82,15 +80,13 @@ class Engine(ABC):
     head_shapes: tuple[tuple[int, ...], ...]  # of the memory of one stream, without axis 0
     cache_shapes: tuple[tuple[int, ...], ...]
     origin: Origin | None = None  # None: it was put together by hand
-    finds_people = (
-        False  # whether a cache is who was found in the frame, (6, 56): the last, before what is passed
-    )
+    finds_people = False  # whether the last cache is who was found in the frame, (6, 56)
     persons: PersonHeads | None = None  # the heads that judge each person; None: it was not asked for
     prefetches = False  # whether ``prefetch_workers`` was called, and there are some
 
     def found(self, cache: Arrays) -> np.ndarray:
         """Who was found in the frames, (N, 6, 56), of the caches after a step."""
-        return cache[-1 - (0 if self.persons is None else self.persons.passed)]
+        return cache[len(self.cache_shapes) - 1]
 
     @abstractmethod
     def step(
@@ -105,7 +101,8 @@ class Engine(ABC):
 
         Probabilities are (N, labels) float32; phase is (N, 2) float32, cosine and sine, or None where the model
         counts nothing; those of several models in one graph stand one behind the other, along axis 1. Infinite
-        ``elapsed`` starts a stream anew, whatever memory it is given. ``encoded``: what ``encode`` made of the
+        ``elapsed`` starts a stream anew, whatever memory it is given. Behind the caches stands what ``persons`` is
+        passed: it belongs to this frame alone, and no memory. ``encoded``: what ``encode`` made of the
         images; None where they were not encoded ahead.
         """
 

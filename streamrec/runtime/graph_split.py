@@ -60,16 +60,10 @@ class StepParts:
             elif number in (11, 12):
                 (self.inputs if number == 11 else self.outputs).append(_named(message_of(value), 1))
 
-    def part(
-        self,
-        nodes: Sequence[Node],
-        inputs: Sequence[Named],
-        outputs: Sequence[Named],
-        more: Sequence[Named] = (),
-    ) -> Part:
-        """A graph of these nodes, with those of its weights (and of ``more``) that they use, and their names."""
+    def part(self, nodes: Sequence[Node], inputs: Sequence[Named], outputs: Sequence[Named]) -> Part:
+        """A graph of these nodes, with those of its weights that they use, and their names."""
         used = {name for node in nodes for name in node.inputs}
-        weights = [weight for weight in (*self.weights, *more) if weight.name in used]
+        weights = [weight for weight in self.weights if weight.name in used]
         graph = b"".join(
             (
                 *(encoded(1, node.data) for node in nodes),

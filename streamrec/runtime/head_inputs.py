@@ -13,7 +13,7 @@ import numpy as np
 from streamrec.nn.config import ModelConfig
 from streamrec.runtime.engine import Arrays
 
-STATISTICS = 5  # arrays in the memory of a statistics head
+ENSEMBLE = ("statistics", "lstm")  # the heads that an ensemble head is made of
 FADED = 1e-3  # as in ``nn.heads``: total weight under which a mean fades to zero
 
 
@@ -24,11 +24,11 @@ def memory_size(config: ModelConfig) -> int:
     4
     """
     if config.head == "statistics":
-        return STATISTICS
+        return 5 if config.statistics_changes else 3
     if config.head == "attention":
         return 3
     if config.head == "ensemble":
-        return STATISTICS + memory_size(replace(config, head="lstm"))
+        return sum(memory_size(replace(config, head=part)) for part in ENSEMBLE)
     return (1 if config.head == "gru" else 2) + 2 * bool(config.recall)
 
 
@@ -40,11 +40,15 @@ def head_inputs(config: ModelConfig, memory: Arrays) -> np.ndarray | None:
     if len(memory) != memory_size(config) or config.head == "attention":
         return None
     if config.head == "ensemble":
-        parts = (("statistics", memory[:STATISTICS]), ("lstm", memory[STATISTICS:]))
-        found = [head_inputs(replace(config, head=name), part) for name, part in parts]
+        one, other = (replace(config, head=part) for part in ENSEMBLE)
+        border = memory_size(one)
+        found = [head_inputs(one, memory[:border]), head_inputs(other, memory[border:])]
         return np.concatenate([part for part in found if part is not None], axis=1)
     if config.head == "statistics":
-        mean, peak, short, long = memory[:4]
+        mean, peak, *averages, _ = memory
+        if not averages:
+            return np.concatenate([mean, peak], axis=1)
+        short, long = averages
         return np.concatenate([mean, peak, short, short - long], axis=1)
     hidden = memory[0][:, -1]
     if not config.recall:

@@ -312,7 +312,7 @@ class JointRecognizer(Recognizer):
             probabilities, phase, new_head, new_cache = part.engine.step(
                 images, elapsed, own_head, own_cache, encoded
             )
-            head, cache = head + new_head, cache + new_cache
+            head, cache = head + new_head, cache + new_cache[: len(part.engine.cache_shapes)]
             scores.append(probabilities)
             caches.append(new_cache)
             if part is self._finder:

@@ -45,8 +45,10 @@ class OnnxEngine(Engine):
         configs: Sequence[ModelConfig],
         threads: int | None = None,
         finds_people: bool = False,
+        persons: PersonHeads | None = None,
     ) -> None:
         """``configs``: of the models in the graph. ``threads``: of prefetching; None: one a core."""
+        self.persons = persons
         self.config = configs[0]
         self.finds_people = finds_people
         self._labels = sum(len(config.labels) for config in configs)
@@ -92,9 +94,7 @@ class OnnxEngine(Engine):
         if per_person:
             whole, persons = _with_persons(whole)
         session = whole.session(_of_step(step.configs[0], threads))
-        made = cls(whole, session, step.configs, threads, step.finds_people)
-        made.persons = persons
-        return made
+        return cls(whole, session, step.configs, threads, step.finds_people, persons)
 
     def step(
         self,
@@ -147,6 +147,10 @@ class OnnxEngine(Engine):
     ) -> list[Any]:
         return _run(self._name, session, given, options)
 
+    @property
+    def _passed(self) -> int:
+        return 0 if self.persons is None else self.persons.passed
+
     def _check_interface(self) -> None:
         """Check that the graph has the inputs and outputs of a step of this config."""
         transform = self.config.transform
@@ -159,7 +163,8 @@ class OnnxEngine(Engine):
             names[:2] == ["pictures", "elapsed"]
             and list(inputs[0].shape[1:]) == [3, transform.height, transform.width]
             and [value.type for value in inputs] == ["tensor(uint8)", *["tensor(float)"] * (len(inputs) - 1)]
-            and [value.name for value in outputs] == [*scores, *(f"{value.name}.next" for value in memory)]
+            and [value.name for value in outputs[: len(outputs) - self._passed]]
+            == [*scores, *(f"{value.name}.next" for value in memory)]
             and all(name.startswith(("head.", "cache.")) for name in names[2:])
             and all(isinstance(size, int) and size > 0 for shape in shapes for size in shape)
         )
@@ -200,7 +205,7 @@ class OnnxEngine(Engine):
         finally:
             alarm.cancel()
         wanted = [(1, self._labels), *([(1, self._phases)] if self._phases else [])]
-        found = [probabilities, *after]
+        found = [probabilities, *after[: len(after) - self._passed]]
         if [array.shape for array in found] != [*wanted, *((1, *shape) for shape in shapes)]:
             raise ModelError(f"the graph of {self._name} does not fit its config: export the model again")
         if not all(np.isfinite(array).all() for array in found):
@@ -364,7 +369,7 @@ def _with_persons(graph: _Graph) -> tuple[_Graph, PersonHeads]:
         cut = PersonGraph(graph.data, found)
         asked = graph.session(1, cut.asked(), optimized=False)
         values = [(value.type, value.shape) for value in asked.get_outputs()]
-        whole, _ = cut.whole(values, int(found.removeprefix("cache.")) + 1)
+        whole, _ = cut.whole(values)
         small = graph.session(1, cut.small(values))
     except (TypeError, ValueError, IndexError, KeyError) as error:
         raise ModelError(f"{name} cannot judge each person: its graph is not understood") from error

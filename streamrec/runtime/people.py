@@ -32,7 +32,7 @@ from streamrec.types import Person
 
 GRAPH = Path(__file__).parent / "models" / "people.onnx"
 SIZE = (192, 256)  # height and width of the input that it was exported for
-ALWAYS = {"person-joints", "person-both-joints"}  # the encoders that find people anyway
+ALWAYS = {"person-joints", "person-box", "person-box-joints"}  # the encoders that find people anyway
 POSSIBLE = 0.05  # score of a detection or a keypoint that may be one
 
 
@@ -56,8 +56,8 @@ def no_persons(name: str) -> ModelError:
     """The error of a model that cannot judge each person, or of several of which none can."""
     return ModelError(
         f"{printable(name)} judges whole pictures: models on keypoints judge each person (webcam, fall, workout, and "
-        "what is trained with --encoder person-joints or person-both-joints); take one of them too, or leave "
-        "per person out"
+        "what is trained with --encoder person-joints, person-box or person-box-joints); take one of them too, or "
+        "leave per person out"
     )
 
 

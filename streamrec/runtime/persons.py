@@ -56,7 +56,7 @@ def persons_shapes(heads: PersonHeads) -> tuple[tuple[int, ...], ...]:
 def judge(heads: PersonHeads, rows: Rows, persons: Arrays, elapsed: np.ndarray, cache: Arrays) -> Arrays:
     """That part of ``State.persons`` after a frame.
 
-    ``persons``: before it; ``elapsed``: (N,) seconds since the last frame; ``cache``: of the engine, after the frame.
+    ``persons``: before it; ``elapsed``: (N,) seconds since the last frame; ``cache``: as the engine's step gave it.
     """
     passed = cache[len(cache) - heads.passed :]
     memories = len(heads.memory_shapes)

@@ -289,8 +289,9 @@ class Recognizer:
             if self._engine.persons is not None:
                 rows = rows_of(tracks, transform.width / transform.height)
                 persons = judge(self._engine.persons, rows, state.persons, elapsed, cache)
+        kept = cache[: len(self._engine.cache_shapes)]
         return State(
-            head, cache, clock, segment, probabilities, phase, strangeness, tracks, persons, state.counts
+            head, kept, clock, segment, probabilities, phase, strangeness, tracks, persons, state.counts
         )
 
     def head_inputs(self, state: State) -> dict[str, np.ndarray]:

@@ -16,7 +16,7 @@ from dataclasses import replace
 import numpy as np
 
 from streamrec.errors import ModelError, need
-from streamrec.nn.each_person import EachPerson, whole_picture
+from streamrec.nn.each_person import EachPerson, of_frame
 from streamrec.nn.encoders.with_people import WithPeople
 from streamrec.runtime.checkpoint import Checkpoint, build_model
 from streamrec.runtime.engine import Arrays, Engine, PersonHeads
@@ -86,8 +86,6 @@ class TorchEngine(Engine):
         self._blank = self._model.initial_state()
         self.head_shapes = tuple(tuple(a.shape[1:]) for a in self._blank.head)
         self.cache_shapes = tuple(tuple(a.shape[1:]) for a in self._blank.cache)
-        if self._persons is not None and self._persons.passed:
-            self.cache_shapes += ((len(self.config.labels),),)
 
     def step(
         self,
@@ -128,11 +126,11 @@ class TorchEngine(Engine):
     def _passing(self) -> Iterator[list[Tensor]]:
         """What the heads of each person read of the frame besides, once the step is done."""
         found: list[Tensor] = []
-        module = None if self._persons is None else whole_picture(self._model)
+        module = None if self._persons is None else of_frame(self._model)
         if module is None:
             yield found
             return
-        hook = module.register_forward_hook(lambda _, given, logits: found.append(logits))
+        hook = module.register_forward_hook(lambda _, given, read: found.append(read))
         try:
             yield found
         finally:
@@ -158,17 +156,16 @@ class TorchEngine(Engine):
 
 
 class _TorchPersonHeads(PersonHeads):
-    """The keypoint head of a model, on the CPU: a few rows take less there than the launch of its kernels on a GPU."""
+    """The head of a model, on the CPU: a few rows take less there than the launch of its kernels on a GPU."""
 
     def __init__(self, module: EachPerson) -> None:
         self.module = module
         config = module.model.config
         self.judged = (True,)
         self.memory_shapes = tuple(tuple(array.shape[1:]) for array in module.initial_memory())
-        heads = len(module.model.initial_state().head)
-        self.head_numbers = tuple(range(heads - (len(self.memory_shapes) - 2), heads))
+        self.head_numbers = tuple(range(module.head_size))
         self.labels, self.phases = len(config.labels), 2 * bool(config.counted)
-        self.passed = int(whole_picture(module.model) is not None)
+        self.passed = int(of_frame(module.model) is not None)
 
     def step(
         self, people: np.ndarray, elapsed: np.ndarray, memory: Arrays, passed: Arrays

@@ -14,8 +14,7 @@ from streamrec.errors import MissingExtra, ModelError, need
 from streamrec.nn.encoders import movenet
 from streamrec.nn.encoders.base import Cache, Encoder
 from streamrec.nn.encoders.person import PERSONS, PersonEncoder
-from streamrec.nn.encoders.person_joints import MAPS, PersonJointsEncoder
-from streamrec.nn.encoders.person_joints import NAME as PERSON_JOINTS
+from streamrec.nn.encoders.person_box import PersonBoxEncoder
 from streamrec.nn.heads import StatisticsHead
 from streamrec.nn.model import ActionModel
 from streamrec.runtime.checkpoint import read_checkpoint
@@ -38,10 +37,12 @@ def graph_of_backbone(model: ActionModel, weights: str | None) -> Encode | None:
     ONNX Runtime takes less than half of the time that torch takes on a CPU. A step of a person encoder keeps the
     features of its image for the change to the next one, so that they can be read off the state.
     """
-    if weights in (None, "imagenet") or not isinstance(model.encoder, PersonEncoder):
+    if weights in (None, "imagenet"):
         return None
-    if isinstance(model.encoder, PersonJointsEncoder):  # no state keeps all people
+    if isinstance(model.encoder, PersonBoxEncoder):  # no state keeps all people
         return _exported(model)
+    if not isinstance(model.encoder, PersonEncoder):
+        return None
     checkpoint = None
     with suppress(ModelError):  # the weights of a bare backbone have no config and no graph
         checkpoint = read_checkpoint(str(weights))
@@ -151,5 +152,5 @@ def _columns(encoder: str, model: ActionModel) -> slice | None:
 
 def _maps_of(encoder: str) -> tuple[bool, bool] | None:
     """Which maps of the backbone a person encoder keeps: the deepest ones, those of the pyramid."""
-    features = PERSONS.get(MAPS if encoder == PERSON_JOINTS else encoder)
+    features = PERSONS.get(encoder)
     return None if features is None else (features.whole or features.moving, features.pyramid)

@@ -12,7 +12,7 @@ from streamrec.data.decode_cache import Recording
 from streamrec.errors import DataError, need
 from streamrec.nn.config import ModelConfig
 from streamrec.nn.encoders.keypoints import NAME as KEYPOINTS
-from streamrec.nn.encoders.person_joints import MAPS, PersonJointsEncoder
+from streamrec.nn.encoders.person_box import MAPS, PersonBoxEncoder
 from streamrec.nn.heads import EnsembleHead
 from streamrec.nn.model import ActionModel
 from streamrec.train.frozen_features import FeatureCache
@@ -40,17 +40,16 @@ def fit_ensemble(
     ``fit_in_steps`` trains a model of a config on recordings of keypoints. Raises ``DataError``.
     """
     encoder, head, config = model.encoder, model.head, model.config
-    assert isinstance(encoder, PersonJointsEncoder)
+    assert isinstance(encoder, PersonBoxEncoder)
     assert isinstance(head, EnsembleHead)
     drawn = [recording for recording in recordings if recording.backbone is not None]
     real = [recording for recording in recordings if recording.backbone is None]
     if not real:
         raise DataError("an ensemble head learns from recordings too, and there are drawn keypoints alone")
-    split = encoder.maps_size
     linear = ActionModel(replace(config, encoder=MAPS, head="statistics", counted=()))
-    fit_linear(linear, real, background, features.part(slice(0, split)), settings)
+    fit_linear(linear, real, background, features, settings)
     head.statistics.load_state_dict(linear.head.state_dict())
-    people = features.part(slice(split, None))
+    people = features.part(slice(encoder.maps_size, None))
     seen = [
         each
         for recording in (*real, *background)

@@ -42,6 +42,7 @@ class LinearSettings:
     # A frame's weight is multiplied by its action's progress (0 to 1) to this power: many actions begin alike.
     late: float = 0.0
     # Statistics that are used: mean and peak ("seen"), the last moments and those against before ("changed"), or all.
+    # A head without changes has the first two alone.
     statistics: str = "seen"
     background_share: float = 0.5  # of the weight of a label that has frames of recordings and of background
     background_every: int = 5  # frames of background recordings from one that is learned to the next
@@ -54,9 +55,9 @@ class LinearSettings:
         if self.background_every < 1 or self.statistics not in USED:
             raise ValueError(f"background_every is at least 1, and statistics is one of {', '.join(USED)}")
 
-    def used(self, size: int) -> slice:
-        """Of ``size`` statistics those that are used."""
-        half = size // 2
+    def used(self, size: int, *, changes: bool) -> slice:
+        """Of ``size`` statistics those that are used; ``changes``: the second half of them are changes."""
+        half = size // 2 if changes else size
         return {"seen": slice(0, half), "changed": slice(half, size), "all": slice(0, size)}[self.statistics]
 
 
@@ -64,7 +65,7 @@ class LinearSettings:
 class Samples:
     """Frames that are learned."""
 
-    statistics: np.ndarray  # (K, 4 F)
+    statistics: np.ndarray  # (K, S)
     targets: np.ndarray  # (K,)
     weights: np.ndarray  # (K,), relative
 
@@ -91,7 +92,7 @@ def encoded(
 
 @torch.inference_mode()
 def statistics_of(model: ActionModel, timestamps: np.ndarray, backbone: np.ndarray) -> np.ndarray:
-    """Seconds (T,) and backbone features (T, S) of a recording -> its statistics (T, 4 F) from the initial state."""
+    """Seconds (T,) and backbone features (T, S) of a recording -> its statistics (T, S) from the initial state."""
     head = model.head
     assert isinstance(head, StatisticsHead)
     features, log_elapsed, fresh = encoded(model, timestamps, backbone)
@@ -131,7 +132,7 @@ def fit_linear(
 def classifier_of(
     model: ActionModel, learned: Sequence[Samples], quiet: Sequence[Samples], settings: LinearSettings
 ) -> tuple[Tensor, Tensor]:
-    """The classifier's weight (labels, 4 F) and bias (labels,); ``quiet`` is of background."""
+    """The classifier's weight (labels, S) and bias (labels,); ``quiet`` is of background."""
     every, labels = [*learned, *quiet], len(model.config.labels)
     inputs = torch.from_numpy(np.concatenate([each.statistics for each in every]))
     targets = torch.from_numpy(np.concatenate([each.targets for each in every]))
@@ -140,9 +141,9 @@ def classifier_of(
     shares = torch.from_numpy(np.concatenate([each.weights for each in every]).astype(np.float32))
     source = torch.arange(len(targets)) >= sum(len(each.targets) for each in learned)
     weights = balanced(targets, source, labels, settings.background_share, shares)
-    used = settings.used(inputs.shape[1])
+    used = settings.used(inputs.shape[1], changes=model.config.statistics_changes)
     gains = torch.tensor(model.encoder.gains or (1.0,) * model.encoder.feature_size)
-    gains = gains.repeat(StatisticsHead.STATISTICS)[used]
+    gains = gains.repeat(inputs.shape[1] // len(gains))[used]
     weight = torch.zeros(labels, inputs.shape[1])
     weight[:, used], bias = solved(inputs[:, used], targets, weights, labels, settings.penalty, gains)
     return weight, bias

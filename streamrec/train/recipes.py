@@ -15,7 +15,8 @@ from streamrec.events.detector import EventSettings
 from streamrec.nn.config import ModelConfig
 from streamrec.nn.encoders import JOINTS, ON_PEOPLE, PERSONS
 from streamrec.nn.encoders.keypoints import NAME as KEYPOINTS
-from streamrec.nn.encoders.person_joints import NAME as PERSON_JOINTS
+from streamrec.nn.encoders.person_box import MAPS as PERSON_BOX
+from streamrec.nn.encoders.person_box import NAME as PERSON_BOX_JOINTS
 from streamrec.nn.transforms import Transform
 from streamrec.runtime.checkpoint import find_model, read_checkpoint
 from streamrec.train.augment import Augmentation
@@ -76,7 +77,8 @@ KEYPOINT = MappingProxyType({"encoder": KEYPOINTS, "transform": PERSON["transfor
 # Maps and keypoints of one pass, and a head on each: what one misses, or takes for another action, the other may not.
 ENSEMBLE = MappingProxyType(
     {
-        "encoder": PERSON_JOINTS,
+        "encoder": PERSON_BOX_JOINTS,
+        "statistics_changes": False,
         "transform": PERSON["transform"],
         "head": "ensemble",
         "hidden_size": 96,
@@ -87,9 +89,9 @@ ENSEMBLE = MappingProxyType(
 USUAL: Mapping[str | None, Mapping[str, Any]] = MappingProxyType(
     {
         **{name: {**PLAIN, **JOINT} for name in JOINTS},
-        **dict.fromkeys(PERSONS, PERSON),
+        **dict.fromkeys((*PERSONS, PERSON_BOX), PERSON),
         KEYPOINTS: {**PLAIN, **KEYPOINT},
-        PERSON_JOINTS: ENSEMBLE,
+        PERSON_BOX_JOINTS: ENSEMBLE,
     }
 )
 # Staged training in which the backbone never learns.
@@ -193,11 +195,13 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             settings=replace(
                 ENSEMBLE_STEPS,
                 # Before, a fall resembles sitting down; afterwards, lying down on purpose.
-                linear=LinearSettings(onset=0.5, longest=2.5, penalty=1.0),
+                # Few people and rooms: a high penalty carries to others.
+                linear=LinearSettings(onset=0.5, longest=2.5, penalty=20.0),
             ),
             config=MappingProxyType(
                 {
                     **ENSEMBLE,
+                    "keypoint_share": 0.35,
                     "events": EventSettings(enter=0.5, leave=0.4, smoothing=0.2, shortest=0.2, merge_gap=1.0),
                     "about": "Fall or normal, one person in a room; learned from 19 videos of 3 people, drawn people "
                     "and motion capture, with exercises as background.",
@@ -216,18 +220,16 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
                 balance=1.0,
                 quiet=1.7,
                 phase_weight=2.0,
-                background_penalty=1.0,
+                background_penalty=2.0,
                 linear=LinearSettings(penalty=0.3),
             ),
             config=MappingProxyType(
                 {
                     **ENSEMBLE,
                     "standardize": True,
-                    "keypoint_share": 0.85,  # its maps take a gym for an exercise
+                    "keypoint_share": 0.6,
                     "counted": EXERCISES,
-                    "events": EventSettings(
-                        enter=0.75, leave=0.5, smoothing=1.0, shortest=1.0, merge_gap=1.0
-                    ),
+                    "events": EventSettings(enter=0.9, leave=0.5, smoothing=1.0, shortest=1.0, merge_gap=1.0),
                     "about": "Push-ups, pull-ups, squats and dips, counted; learned from 62 clips, drawn people and "
                     "motion capture, with falls and fights as background.",
                 }

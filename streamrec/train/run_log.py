@@ -68,17 +68,17 @@ class RunLog:
         regular = progress.step == 1 or progress.step % EVERY == 0 or progress.step == progress.steps
         if not regular and progress.watched is None:
             return
-        line = Line(
-            progress.step,
-            progress.loss,
-            progress.accuracy,
-            progress.learning_rate,
-            progress.watched,
-            self._before + time.monotonic() - self._begun,
-        )
         try:
             if not self._open:
                 self._go_on(progress.step)
+            line = Line(
+                progress.step,
+                progress.loss,
+                progress.accuracy,
+                progress.learning_rate,
+                progress.watched,
+                self._before + time.monotonic() - self._begun,
+            )
             with open_private(self.path, "a", newline="", encoding="utf-8") as file:
                 csv.writer(file).writerow(_texts(line))
             if self._board is not None:

@@ -13,8 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+# These start a process while they are imported (matplotlib on a machine whose fonts it does not know yet), which no
+# test of this tier may.
+import matplotlib.font_manager  # noqa: F401
 import pytest
-import torch  # noqa: F401 (it starts a process while it is imported, which no test of this tier may)
+import torch  # noqa: F401
 
 SHORT = 0.02  # seconds: a sleep up to here lets another thread run, and is no waiting
 

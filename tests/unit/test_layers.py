@@ -106,7 +106,7 @@ IMPORTED_IN = {
         "nn.encoders.last_maps",
         "nn.encoders.motion",
         "nn.encoders.person",
-        "nn.encoders.person_joints",
+        "nn.encoders.person_box",
         "nn.encoders.movenet",
         "nn.encoders.optical_flow",
         "nn.encoders.running_std",

@@ -67,6 +67,7 @@ _SLOT = 0.001  # of a resource of which each machine has one: so many processes 
 _CALL_SECONDS = 8.0  # for a save: longer than the ledger waits for its disk
 _START_SECONDS = 180.0
 _TAKE_OVER_SECONDS = 20.0  # for the history of a head that ends
+_TAKEN = "another cluster uses this port: end it, or give --port"
 # `ray start`, which ends when its standard input is closed: however this process ends, Ray's processes end too.
 _ENDS_WITH_US = """
 import os, signal, threading
@@ -75,6 +76,8 @@ def end():
     os.kill(os.getpid(), signal.SIGTERM)
 threading.Thread(target=end, daemon=True).start()
 from ray.scripts import scripts
+# Ray takes a machine of the same fleet on this host for a head that runs already: start_head asks the port itself.
+scripts.services.find_gcs_addresses = lambda: set()
 scripts.get_ray_client_dependency_error = lambda: "not wanted"  # no server for Ray's client: one port less
 scripts.main()
 """
@@ -117,6 +120,9 @@ class RayProcess:
 
     def start_head(self, port: int) -> None:
         """Begin a cluster; raises ``SettingsError``."""
+        with contextlib.suppress(OSError):
+            _wait_for_port(f"{self._machine.host}:{port}")
+            raise SettingsError(_TAKEN)
         resources = {"streamrec-head": 1.0}
         options = [
             "--head",
@@ -198,7 +204,7 @@ def _in_words(text: str, log: Path) -> str:
     if "InvalidAuthToken" in text or "Unauthenticated" in text:
         return "the head has another key: copy the key file of the head to this machine"
     if "already running" in text.lower() or "address already in use" in text.lower():
-        return "another cluster uses this port: end it, or give --port"
+        return _TAKEN
     return f"Ray could not start on this machine; {log} says why"
 
 

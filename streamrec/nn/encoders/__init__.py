@@ -17,8 +17,9 @@ from streamrec.nn.encoders.last_maps import last_maps
 from streamrec.nn.encoders.motion import SIGHTS, MotionEncoder
 from streamrec.nn.encoders.movenet import STRIDE
 from streamrec.nn.encoders.person import PERSONS, PersonEncoder
-from streamrec.nn.encoders.person_joints import NAME as PERSON_JOINTS
-from streamrec.nn.encoders.person_joints import PersonJointsEncoder
+from streamrec.nn.encoders.person_box import MAPS as PERSON_BOX
+from streamrec.nn.encoders.person_box import NAME as PERSON_BOX_JOINTS
+from streamrec.nn.encoders.person_box import PersonBoxEncoder
 
 need("torch", extra="train")
 
@@ -272,14 +273,14 @@ def _person(name: str) -> Callable[[bool, int, int], Encoder]:
             )
         if name == KEYPOINTS:
             return KeypointEncoder(height=height, width=width)
-        if name == PERSON_JOINTS:
-            return PersonJointsEncoder(height=height, width=width)
+        if name in (PERSON_BOX, PERSON_BOX_JOINTS):
+            return PersonBoxEncoder(height=height, width=width, joints=name == PERSON_BOX_JOINTS)
         return PersonEncoder(height=height, width=width, features=PERSONS[name])
 
     return build
 
 
-ON_PEOPLE = (*PERSONS, KEYPOINTS, PERSON_JOINTS)  # those on the person backbone
+ON_PEOPLE = (*PERSONS, KEYPOINTS, PERSON_BOX, PERSON_BOX_JOINTS)  # those on the person backbone
 # streamrec's own encoders: name -> what builds one from (ImageNet weights or not, height, width).
 # A new encoder is a file in this folder and a line here.
 ENCODERS: dict[str, Callable[[bool, int, int], Encoder]] = {

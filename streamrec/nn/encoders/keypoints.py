@@ -37,6 +37,15 @@ _FAST = 4.0  # frame intervals: so far apart is what velocities are a change ove
 _LEAST = 0.02  # of any length, in heights of the image
 
 
+class Person(NamedTuple):
+    """The person who is followed in N streams of T frames."""
+
+    features: Tensor  # (N, T, 153)
+    box: Tensor  # (N, T, 4) ymin, xmin, ymax, xmax, parts of the image; of no meaning where the person is not seen
+    seen: Tensor  # (N, T) bool
+    waited_for: Tensor  # (N, T) bool: seen, or not long ago
+
+
 class _Followed(NamedTuple):
     """Who is followed, (N,) each; lengths are in heights of the image."""
 
@@ -103,7 +112,8 @@ class KeypointEncoder(Encoder):
         """Frame by frame the person is followed: each frame searches for whom the one before has found."""
         found = self.backbone_features(images.flatten(0, 1)) if backbone is None else backbone.flatten(0, 1)
         people = found.unflatten(-1, (PEOPLE, PERSON)).unflatten(0, fresh.shape)
-        return followed(people.to(cache[0].dtype), log_elapsed, fresh, cache, self.aspect)
+        person, after = followed(people.to(cache[0].dtype), log_elapsed, fresh, cache, self.aspect)
+        return person.features, after
 
 
 def no_person(like: Tensor, streams: int) -> Cache:
@@ -113,8 +123,8 @@ def no_person(like: Tensor, streams: int) -> Cache:
 
 def followed(
     people: Tensor, log_elapsed: Tensor, fresh: Tensor, cache: Cache, aspect: float
-) -> tuple[Tensor, Cache]:
-    """People (N, T, 6, 56) -> features (N, T, 153) of the one who is followed, and the cache after the last frame.
+) -> tuple[Person, Cache]:
+    """People (N, T, 6, 56) -> the one who is followed, and the cache after the last frame.
 
     ``aspect``: width by height of the image.
     """
@@ -126,8 +136,13 @@ def followed(
         moments.append(_follow(people[:, t], frames[:, t], who * kept, body * kept, aspect))
         who, body = moments[-1].who, moments[-1].body
     rows = _Moment(*(torch.stack(each, dim=1).flatten(0, 1) for each in zip(*moments, strict=True)))
-    features = _features(rows, frames.flatten().unsqueeze(1), aspect)
-    return features.unflatten(0, fresh.shape), (who, body)
+    found = (
+        _features(rows, frames.flatten().unsqueeze(1), aspect),
+        rows.box,
+        rows.seen > 0.0,
+        (rows.seen > 0.0) | (rows.who[:, 3] > _WAITING),
+    )
+    return Person(*(each.unflatten(0, fresh.shape) for each in found)), (who, body)
 
 
 class _Moment(NamedTuple):

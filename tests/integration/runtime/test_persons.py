@@ -21,6 +21,7 @@ from streamrec import (
 )
 from streamrec.errors import ModelError, StateError
 from streamrec.events.detector import EventSettings
+from streamrec.nn.transforms import planar
 from streamrec.pipeline.result_builder import ResultBuilder
 from streamrec.runtime.checkpoint import find_model, read_checkpoint
 from streamrec.runtime.persons import NO_PERSON
@@ -60,8 +61,10 @@ def test_the_heads_of_a_person_say_what_the_step_says_of_all_who_were_found(fram
     memory = tuple(np.zeros((1, *shape), np.float32) for shape in heads.memory_shapes)
     elapsed = np.full(1, np.inf, np.float32)
     for frame in frames[:5]:
+        images = planar(recognizer.config.transform.resize(frame.image)[None])
+        *_, after = engine.step(images, elapsed, state.head, state.cache)
         prediction, state = recognizer.step(frame, state)
-        passed = state.cache[len(state.cache) - heads.passed :]
+        passed = after[len(state.cache) :]
         scores, phases, memory = heads.step(engine.found(state.cache), elapsed, memory, passed)
         np.testing.assert_allclose(scores[0], prediction.probabilities, atol=1e-5)
         if prediction.phase is not None:

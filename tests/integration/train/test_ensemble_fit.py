@@ -21,7 +21,7 @@ from streamrec.train.frozen_features import FeatureCache
 WIDTH, HEIGHT = 96, 64
 CONFIG = ModelConfig(
     labels=("bright", "dark"),
-    encoder="person-both-joints",
+    encoder="person-box-joints",
     head="ensemble",
     hidden_size=8,
     standardize=True,

@@ -162,10 +162,8 @@ class MeasuredFleet:
     def begin(self, machines: Sequence[str], *options: str, cores: str = "0", wait: bool = True) -> None:
         """Start head and machines; wait until each camera has been saved."""
         self.begin_head(*options, cores=cores)
-        for name in machines:
-            self.join(name, wait=False)
-        for name in machines:
-            self.joined(name)
+        for name in machines:  # one after the other: on a busy host Ray gives up where both start at once
+            self.join(name)
         self.eyes = Eyes(self.history)
         self.eyes.start()
         if wait:
@@ -196,27 +194,39 @@ class MeasuredFleet:
         for _ in range(3):
             process = self.fleet.machines[name]
             self.until(
-                lambda process=process: "has joined" in process.text or process.process.poll() is not None,
+                lambda process=process: self.is_alive(name) or process.process.poll() is not None,
                 f"{name} joins",
             )
-            time.sleep(1.0)
             if process.process.poll() is None:
                 return
             process.log.unlink()
             self.join(name, wait=False)
         raise TimeoutError(f"{name} does not join: {self.fleet.machines[name].text[-500:]}")
 
+    def is_alive(self, name: str) -> bool:
+        """Whether the head has this machine."""
+        with contextlib.suppress(OSError):
+            return any(one["name"] == name and one["state"] == "alive" for one in self.status()["machines"])
+        return False
+
     def pids(self, machine: str, word: str = "") -> list[int]:
         """The processes of a machine; ``word``: those with it in their command."""
-        found = []
+        mark = f"{_MARK}={self.folder / machine}".encode()
+        sessions: dict[int, int] = {}
+        marked = set()
         for path in Path("/proc").iterdir():
             if path.name.isdigit() and int(path.name) != os.getpid():
                 with contextlib.suppress(OSError):
-                    mark = f"{_MARK}={self.folder / machine}".encode()
+                    session = int((path / "stat").read_text().rpartition(")")[2].split()[3])
+                    sessions[int(path.name)] = session
                     if mark in (path / "environ").read_bytes().split(b"\0"):
-                        command = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                        if word in command:
-                            found.append(int(path.name))
+                        marked.add(session)
+        found = []
+        for pid, session in sessions.items():
+            if session in marked:  # Ray's agents do not show the environment that they were given
+                with contextlib.suppress(OSError):
+                    command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+                    found += [pid] if word in command else []
         return found
 
     def signal(self, machine: str, number: int, word: str = "") -> int:
@@ -300,7 +310,7 @@ class MeasuredFleet:
         known: dict[Path, list[tuple[Any, ...]]] = {}
         for camera, video in self.videos.items():
             wanted = known.setdefault(video, expected(video)) if video not in known else known[video]
-            found = [(one.label, one.timestamp, one.duration, one.confidence) for one in self.entries(camera)]
+            found = [kept(one) for one in self.entries(camera)]
             lost = sum(one not in found for one in wanted)
             total += Compared(len(wanted), lost, len(found) - (len(wanted) - lost))
         return total
@@ -355,7 +365,12 @@ def expected(video: Path) -> list[tuple[Any, ...]]:
     """The events of a file that is read without a fault."""
     found = [event for result in results(video, Recognizer.load(MODEL)) for event in result.events]
     ended = [one for one in found if isinstance(one, ActionEnded)]
-    return [(one.label, one.started, one.duration, one.confidence) for one in ended]
+    return [(one.label, one.started, round(one.duration, 4), one.confidence) for one in ended]
+
+
+def kept(one: Entry) -> tuple[Any, ...]:
+    """An event of a history as ``expected`` has it; its end is kept in seconds since 1970, which rounds."""
+    return one.label, one.timestamp, None if one.duration is None else round(one.duration, 4), one.confidence
 
 
 @contextlib.contextmanager

@@ -15,7 +15,16 @@ from collections.abc import Callable
 
 from streamrec.evaluation.bench import make_video
 from streamrec.outputs.history.store import History
-from tests.system.fleet.bench import FPS, NEAR, SIZE, MeasuredFleet, back_steps, expected, measured_fleet
+from tests.system.fleet.bench import (
+    FPS,
+    NEAR,
+    SIZE,
+    MeasuredFleet,
+    back_steps,
+    expected,
+    kept,
+    measured_fleet,
+)
 from tests.system.fleet.price import own_memory
 from tests.system.fleet.trials import MACHINES, Report, Size, _fill, _in_order
 
@@ -151,7 +160,7 @@ def _account(fleet: MeasuredFleet, report: Report, since: float) -> None:
         assert newest is not None
         report.put(f"{camera}: seconds of video that were watched", round(newest.timestamp))
         ended = [one for one in expected(video) if one[1] + one[2] < newest.timestamp - 3.0]
-        found = [(one.label, one.timestamp, one.duration, one.confidence) for one in fleet.entries(camera)]
+        found = [kept(one) for one in fleet.entries(camera)]
         wanted += len(ended)
         lost += sum(one not in found for one in ended)
         doubled += len(found) - len({one[:2] for one in found})

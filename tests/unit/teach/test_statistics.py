@@ -45,5 +45,5 @@ def test_steps_equal_the_sequence():
 
 def test_the_constants_are_those_of_the_torch_head():
     assert (statistics.SHORT, statistics.LONG) == (heads.SHORT, heads.LONG)
-    assert statistics.STATISTICS == heads.StatisticsHead.STATISTICS
+    assert heads.StatisticsHead(1, 2, frames=1.0).kinds == statistics.STATISTICS
     assert Rates.of(replace(CONFIG, statistics_seconds=2.0)).frames[0] == 20.0

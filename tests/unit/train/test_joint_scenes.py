@@ -130,7 +130,7 @@ def test_the_command_learns_from_joints_as_the_recipe_says(tmp_path, monkeypatch
 
 
 def test_who_lies_where_they_fell_has_no_label():
-    config = replace(CONFIG, labels=("fall", "normal"), encoder="person-both-joints", head="ensemble")
+    config = replace(CONFIG, labels=("fall", "normal"), encoder="person-box-joints", head="ensemble")
     drawn = list(islice(sequences("room", 7, fps=JOINT_FPS), 30))
     scenes = joint_scenes("room", 30, config, 7, relabel={"[Ff]all*": "fall", "*": "normal"})
     unlabelled = 0
@@ -167,4 +167,4 @@ def test_an_ensemble_learns_from_clips_and_from_drawn_keypoints(tmp_path, monkey
     assert done.exit_code == 0, done.output
     (made,) = asked
     assert (made.world, made.scenes, made.mocap, made.draws_joints) == ("room", 400, tmp_path, True)
-    assert (made.config.encoder, made.config.head) == ("person-both-joints", "ensemble")
+    assert (made.config.encoder, made.config.head) == ("person-box-joints", "ensemble")
