@@ -37,6 +37,7 @@ BATCH = 8  # frames: a larger batch gains little, and all frames in it wait for 
 STALL_SECONDS = 10.0  # a live source that gives no frame for so long has stalled, whatever state it reports
 _TICK = 0.5  # seconds between two checks whether a source has stalled
 _RECENT = 5.0  # seconds over which a rate is taken
+_AHEAD = 16  # frames that may wait between the reader thread and the recognizer, and more
 _OVER = (SourceState.ended, SourceState.failed)
 
 
@@ -71,6 +72,9 @@ class Camera:
     ) -> None:
         self.name = name
         self._gate = None if still is None else MotionGate(still, most=recognizer.config.max_gap)
+        # What the gate remembers behind each frame that passed: the reader thread asks it ahead of the recognizer.
+        self._gate_memories: deque[tuple[int, Any]] = deque(maxlen=_AHEAD)
+        self._gate_memory: Any = None  # behind the frame that was taken last
         if resume is not None and not resume.fits(recognizer):
             resume = None
         self.resumed = resume  # from which it went on; None: it began anew
@@ -168,7 +172,7 @@ class Camera:
             state=self._state,
             prediction=prediction,
             events=self._builder.memory,
-            gate=None if self._gate is None else self._gate.memory,
+            gate=self._gate_memory,
         )
 
     def _resume(self, resume: CameraSnapshot) -> None:
@@ -177,7 +181,7 @@ class Camera:
         self._segment = resume.frame.segment
         self._builder.resume(resume.frame, resume.prediction, resume.events)
         if self._gate is not None:
-            self._gate.memory = resume.gate
+            self._gate.memory = self._gate_memory = resume.gate
 
     # -- what follows is between the camera, its thread and its watcher
 
@@ -201,6 +205,7 @@ class Camera:
                 if not self._gate.passes(frame):
                     self._drop("still")
                     continue
+                self._gate_memories.append((frame.index, self._gate.memory))
             passed = frame
             yield frame if frame.source == self.name else replace(frame, source=self.name)
 
@@ -250,6 +255,8 @@ class Camera:
             self._drop("rhythm")  # it came while the one before it was taken
             return None
         self._last = frame
+        while self._gate_memories and self._gate_memories[0][0] <= frame.index:
+            self._gate_memory = self._gate_memories.popleft()[1]
         return frame, not self.source.live and self._is_finished()
 
     def _recognized_as(
