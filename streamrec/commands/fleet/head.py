@@ -159,7 +159,7 @@ class Head(Closing):
         self._moving_next: set[str] = set()  # those that are about to be moved
         self._avoid: dict[str, str] = {}  # ids of machines that are drained, and their names
         self._costs: dict[tuple[tuple[str, ...], bool | None], float] = {}
-        self._stopped = self._closed = False
+        self._stopping = self._stopped = self._closed = False
         self._over = threading.Event()
         self._changes = Changes((job.path,))
         file = self._read()
@@ -269,7 +269,7 @@ class Head(Closing):
             self._over.wait(seconds)
 
     def _see_to(self) -> None:
-        if not self._stopped:
+        if not self._stopping:
             self.supervise()
 
     def _show(self) -> None:
@@ -535,16 +535,17 @@ class Head(Closing):
 
     def stop(self) -> str:
         """End all groups: what runs ends, and is saved. The machines that joined end by themselves."""
-        self._stopped = True
+        self._stopping = True
         names = [group.name for group in self._plan]
         with ThreadPoolExecutor(max(1, len(names))) as pool:
             list(pool.map(self._end_group, names))
         self.log("the fleet was stopped")
+        self._stopped = True  # not before: the head's process ends it, and who asked would get no answer
         return f"{len(names)} group{'' if len(names) == 1 else 's'} ended"
 
     @property
     def stopped(self) -> bool:
-        """Whether the fleet was stopped."""
+        """Whether the fleet was stopped, and all groups have ended."""
         return self._stopped
 
     def picture(self, request: PictureRequest) -> Picture | None:

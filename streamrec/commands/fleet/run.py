@@ -189,7 +189,8 @@ def run_command(files: Files, method: str, *values: Any) -> None:
     with member(files) as client:
         try:
             print_text(client.call(method, *values, seconds=120.0))
-            _until_moved(client)
+            if method != "stop":  # after which there is no head to ask
+                _until_moved(client)
         except LedgerAway as error:
             raise SettingsError(f"{error}: is `streamrec fleet` running on the head?") from error
 
