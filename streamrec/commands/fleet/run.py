@@ -29,6 +29,7 @@ from streamrec.types import SourceState
 
 _TICK = 0.5
 _ASK_SECONDS = 2.0  # between two questions whether the fleet was stopped
+_FAREWELL_SECONDS = 60.0  # that the head of a stopped fleet waits for its machines to end
 _OVER = (SourceState.ended, SourceState.failed)
 
 
@@ -135,14 +136,21 @@ def _leave(client: HeadClient) -> None:
     """End the groups where no other machine can go on with them."""
     with contextlib.suppress(LedgerAway, SettingsError):
         if client.call("stopped", seconds=5.0):
+            ends = time.monotonic() + _FAREWELL_SECONDS
+            while _others(client) and time.monotonic() < ends:  # they ask the head whether it is over
+                time.sleep(_TICK)
             return
-        status: FleetStatus = client.call("status", seconds=10.0)
-        others = [one.name for one in status.machines if not one.is_head and one.state == "alive"]
-        if others:
+        if others := _others(client):
             log(f"{', '.join(others)} go on, and keep what happens until the head is back")
             log("`streamrec fleet stop` ends all of it")
             return
         client.call("stop", seconds=60.0)
+
+
+def _others(client: HeadClient) -> list[str]:
+    """The machines that are there, without the head."""
+    status: FleetStatus = client.call("status", seconds=10.0)
+    return [one.name for one in status.machines if not one.is_head and one.state == "alive"]
 
 
 def run_join(machine: Machine, head: str, *, drain: bool = True) -> int:
