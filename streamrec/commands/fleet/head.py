@@ -544,6 +544,11 @@ class Head(Closing):
         return f"{len(names)} group{'' if len(names) == 1 else 's'} ended"
 
     @property
+    def stopping(self) -> bool:
+        """Whether the fleet is being stopped, or was: that is why its cameras end."""
+        return self._stopping
+
+    @property
     def stopped(self) -> bool:
         """Whether the fleet was stopped, and all groups have ended."""
         return self._stopped

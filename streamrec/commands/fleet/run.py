@@ -106,7 +106,8 @@ def _follow(client: HeadClient, process: RayProcess, signals: Signals, max_secon
             if client.call("stopped", seconds=5.0):
                 return 0
             asked += 1
-            if asked % 4 == 0 and (code := _ended(client)) is not None:
+            code = _ended(client) if asked % 4 == 0 else None
+            if code is not None and not client.call("stopping", seconds=5.0):
                 return code
         time.sleep(_TICK)
     return signals.code or 0
