@@ -6,11 +6,12 @@ every event that is on the disk, and no other.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -59,7 +60,7 @@ class _Group:
     epoch: int = 0
     machine: str = ""
     claimed: float = 0.0
-    # Held while it is written: whoever claims the group waits for what is under way.
+    # Held while it is written: a claim of the group waits for what is under way.
     lock: threading.RLock = field(default_factory=threading.RLock)
     saved: float | None = None  # time.monotonic() of its last save
     last: Batch | None = None
@@ -93,9 +94,8 @@ class Ledger:
         self._history, self._write = history, write
         self._clock, self._monotonic, self._patience = clock, monotonic, patience
         self._groups: dict[str, _Group] = {}
-        self._guard = (
-            threading.Lock()
-        )  # of ``_groups`` and what follows; never held while the disk is waited for
+        # Of ``_groups`` and what follows; never held while the disk is waited for.
+        self._guard = threading.Lock()
         self._order = threading.Lock()  # held while results are written: one block of the history at a time
         self._unwritten: dict[str, Kind] = {}  # ids of events that are noted and not on the disk
         self._late: dict[str, None] = {}  # ids of late events
@@ -111,11 +111,11 @@ class Ledger:
             now = self._clock()
 
             def claim(connection: sqlite3.Connection) -> Claim:
-                _create(connection)
-                statement = "SELECT coalesce(max(epoch), 0), max(at) FROM fleet_claim WHERE group_name = ?"
-                last, _ = connection.execute(statement, (as_utf8(group),)).fetchone()
-                statement = "SELECT coalesce(max(epoch), 0) FROM fleet_claim WHERE group_name = ? AND saved"
-                (previous,) = connection.execute(statement, (as_utf8(group),)).fetchone()
+                statement = (
+                    "SELECT coalesce(max(epoch), 0), coalesce(max(epoch * saved), 0) "
+                    "FROM fleet_claim WHERE group_name = ?"
+                )
+                last, previous = connection.execute(statement, (as_utf8(group),)).fetchone()
                 # Also where the file was lost, it is larger than any before.
                 epoch = max(last + 1, known.epoch + 1, int(now * 1000))
                 connection.execute(
@@ -204,7 +204,6 @@ class Ledger:
     @plan.setter
     def plan(self, body: bytes) -> None:
         def write(connection: sqlite3.Connection) -> None:
-            _create(connection)
             connection.execute("DELETE FROM fleet_plan")
             connection.execute("INSERT INTO fleet_plan VALUES (?)", (body,))
 
@@ -251,12 +250,25 @@ class Ledger:
         with self._guard:
             return self._groups.setdefault(name, _Group(*row))
 
-    def _held(self, known: _Group, group: str) -> _Locked:
-        return _Locked(known.lock, self._patience, group)
+    @contextlib.contextmanager
+    def _held(self, known: _Group, group: str) -> Iterator[None]:
+        """Hold the lock of a group; raises ``LedgerAway`` where it is not free in time."""
+        if not known.lock.acquire(timeout=self._patience):
+            raise LedgerAway(f"the head's disk still writes what {group} saved before")
+        try:
+            yield
+        finally:
+            known.lock.release()
 
     def _on_disk(self, run: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Run this in one transaction, at once; raises ``LedgerAway``."""
+
+        def with_tables(connection: sqlite3.Connection) -> _T:
+            _create(connection)  # the file may be another one than at the start
+            return run(connection)
+
         try:
-            return self._history.transact(run)
+            return self._history.transact(with_tables)
         except HistoryError as error:
             raise LedgerAway(str(error)) from error
 
@@ -343,20 +355,6 @@ class Ledger:
             waiting=0 if last is None else last.waiting,
             shed=round(group.shed, 4),
         )
-
-
-class _Locked:
-    """A lock that is waited for so long; raises ``LedgerAway``."""
-
-    def __init__(self, lock: threading.RLock, patience: float, group: str) -> None:
-        self._lock, self._patience, self._group = lock, patience, group
-
-    def __enter__(self) -> None:
-        if not self._lock.acquire(timeout=self._patience):
-            raise LedgerAway(f"the head's disk still writes what {self._group} saved before")
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
 
 
 def _create(connection: sqlite3.Connection) -> None:

@@ -1,4 +1,4 @@
-"""What groups of cameras and the ledger say to each other, and the status of a fleet.
+"""What groups of cameras and the ledger pass to each other, and the status of a fleet.
 
 A *machine* runs *groups*; a group is a handful of cameras in one process, around one ``Watcher``. The *head* is the
 machine with the *ledger*: it owns the history, and nothing else speaks to the outside.
