@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,8 +107,8 @@ class Outbox(Closing):
                 self._connection.execute("ROLLBACK")
             raise
 
-    def oldest(self, limit: int) -> list[Waiting]:
-        """What has waited longest, in order. A row that is damaged is left out, and reported."""
+    def oldest(self, limit: int = sys.maxsize) -> list[Waiting]:
+        """So many of what waits, in order, the oldest first. A row that is damaged is left out, and reported."""
         found: list[Waiting] = []
         if self._connection is not None:
             with self._disk():

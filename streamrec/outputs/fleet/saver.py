@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from streamrec.outputs.fleet.outbox import Outbox
+from streamrec.outputs.fleet.outbox import Outbox, Waiting
 from streamrec.outputs.fleet.records import (
     FENCE_SECONDS,
     SAVE_SECONDS,
@@ -112,27 +112,7 @@ class Saver:
         self._clock.answered(claim.at, began=began, ended=self._clock.local())
         self.epoch = claim.epoch
         self._saved = self._monotonic()
-        snapshots = dict(claim.snapshots)
-        if len(self._outbox) or self._outbox.snapshots():
-            own = self._outbox.snapshots()
-            left = self._outbox.oldest(1_000_000)
-            if max([*(one.epoch for one in left), *(epoch for epoch, _ in own.values())]) == claim.previous:
-                newest = {camera: body for camera, (_, body) in own.items() if camera in cameras}
-                self._ledger.save(
-                    Batch(
-                        group=self._group,
-                        epoch=self.epoch,
-                        results=tuple(result for one in left for result in one.results),
-                        snapshots=newest,
-                    )
-                )
-                snapshots |= newest
-            else:
-                for epoch in sorted({one.epoch for one in left}):
-                    results = tuple(result for one in left if one.epoch == epoch for result in one.results)
-                    self._ledger.late(Batch(group=self._group, epoch=epoch, results=results))
-            self._outbox.clear()
-        return claim, snapshots
+        return claim, {**claim.snapshots, **self._bring_left(claim.previous, cameras)}
 
     def offer(self, offer: Offer) -> None:
         """Save this soon; any thread."""
@@ -151,7 +131,9 @@ class Saver:
             offers, self._offers = self._offers, []
         if offers:
             self._status = offers[-1]
-        results = tuple(result for one in offers for result in one.results)
+        if self.superseded is not None:
+            return False
+        results = _results(offers)
         newest: dict[str, CameraSnapshot | bytes] = {}
         for one in offers:
             newest |= one.snapshots
@@ -160,8 +142,6 @@ class Saver:
         }
         interrupted = tuple(id for one in offers for id in one.interrupted)
         now = self._monotonic()
-        if self.superseded is not None:
-            return False
         if len(self._outbox) or (self._away and (results or snapshots)):
             self._outbox.put(self.epoch, results, snapshots)
             if self._away and now - self._tried < SAVE_SECONDS:
@@ -211,8 +191,7 @@ class Saver:
             waiting = self._outbox.oldest(_AT_ONCE)
             last = len(waiting) == len(self._outbox)
             own = self._outbox.snapshots() if last else {}
-            results = tuple(result for one in waiting for result in one.results)
-            self._save(self._batch(results, {camera: body for camera, (_, body) in own.items()}))
+            self._save(self._batch(_results(waiting), {camera: body for camera, (_, body) in own.items()}))
             self._outbox.taken(waiting)
             if last:
                 self._outbox.clear()
@@ -242,11 +221,29 @@ class Saver:
         self._saved = self._monotonic()
         return True
 
+    def _bring_left(self, previous: int, cameras: Collection[str]) -> dict[str, bytes]:
+        """Bring what an earlier process left in the outbox; the snapshots in it that are still the newest.
+
+        ``previous``: the epoch of the group that saved last. Raises ``LedgerAway``.
+        """
+        own, left = self._outbox.snapshots(), self._outbox.oldest()
+        if not own and not left:
+            return {}
+        newest: dict[str, bytes] = {}
+        if max([*(one.epoch for one in left), *(epoch for epoch, _ in own.values())]) == previous:
+            newest = {camera: body for camera, (_, body) in own.items() if camera in cameras}
+            batch = Batch(group=self._group, epoch=self.epoch, results=_results(left), snapshots=newest)
+            self._ledger.save(batch)
+        else:
+            for epoch in sorted({one.epoch for one in left}):
+                results = _results(one for one in left if one.epoch == epoch)
+                self._ledger.late(Batch(group=self._group, epoch=epoch, results=results))
+        self._outbox.clear()
+        return newest
+
     def _bring_late(self, further: Iterable[RemoteResult]) -> None:
         """Bring what began before the group was claimed elsewhere."""
-        left = self._outbox.oldest(1_000_000)
-        results = (*(result for one in left for result in one.results), *further)
-        results = tuple(one for one in results if one.events)
+        results = tuple(one for one in (*_results(self._outbox.oldest()), *further) if one.events)
         if results:
             try:
                 self._ledger.late(Batch(group=self._group, epoch=self.epoch, results=results))
@@ -254,3 +251,8 @@ class Saver:
                 self._log(f"{self._group}: {error}; what happened before waits in {self._outbox.path}")
                 return
         self._outbox.clear()
+
+
+def _results(parts: Iterable[Offer] | Iterable[Waiting]) -> tuple[RemoteResult, ...]:
+    """All results of these, in order."""
+    return tuple(result for one in parts for result in one.results)
