@@ -338,8 +338,7 @@ class History(EventQueries, Closing):
             run = update if clip is not None else lambda connection: update(connection)[:0]
             self._queue_up(_Task(run, then))
             return None
-        with self._lock, errors_as_sentences(self.path), self._transaction() as connection:
-            announcements = update(connection)
+        announcements = self.transact(update)
         then()
         return announcements[0] if announcements else None
 
@@ -356,9 +355,8 @@ class History(EventQueries, Closing):
 
         if self._thread is not None:
             self._queue_up(_Task(update))
-            return
-        with self._lock, errors_as_sentences(self.path), self._transaction() as connection:
-            update(connection)
+        else:
+            self.transact(update)
 
     def end_open(self) -> tuple[Announcement, ...]:
         """End the running events, as interrupted, at the last moment at which they were known to run.
@@ -373,18 +371,18 @@ class History(EventQueries, Closing):
         if self._thread is not None:
             self._queue_up(_Task(self._end_all))
             return ()
-        with self._lock, errors_as_sentences(self.path), self._transaction() as connection:
-            return self._end_all(connection)
+        return self.transact(self._end_all)
 
     def _end_all(self, connection: sqlite3.Connection) -> tuple[Announcement, ...]:
-        rows = connection.execute(
-            f"SELECT {COLUMNS} FROM event WHERE ended IS NULL AND {SOUND} ORDER BY id"
-        ).fetchall()
-        kept = [one for one in map(entry_of, rows) if self._keep_open and one.rule is None]
-        with self._noted:
-            self._builder.running |= {key_of(entry): entry for entry in kept}
+        kept: dict[str, Entry] = {}  # by id
+        if self._keep_open:
+            statement = f"SELECT {COLUMNS} FROM event WHERE ended IS NULL AND {SOUND} ORDER BY id"
+            rows = connection.execute(statement).fetchall()
+            kept = {one.id: one for one in map(entry_of, rows) if one.rule is None}
+            with self._noted:
+                self._builder.running |= {key_of(entry): entry for entry in kept.values()}
         ids = [id for (id,) in connection.execute("SELECT id FROM event WHERE ended IS NULL ORDER BY id")]
-        return self.interrupt(connection, [id for id in ids if all(id != one.id for one in kept)])
+        return self.interrupt(connection, [id for id in ids if id not in kept])
 
     def interrupt(self, connection: sqlite3.Connection, ids: Iterable[str]) -> tuple[Announcement, ...]:
         """End these events, as interrupted, within a transaction."""
@@ -707,13 +705,11 @@ class History(EventQueries, Closing):
 
     def arrived(self, message: Message) -> None:
         """The receiver has taken it, or does not want it: it leaves the queue."""
-        with self._lock, errors_as_sentences(self.path), self._transaction() as connection:
-            outbox.remove(connection, message)
+        self.transact(lambda connection: outbox.remove(connection, message))
 
     def postpone(self, message: Message, seconds: float) -> None:
         """An attempt failed; the next one is due in so many seconds."""
-        with self._lock, errors_as_sentences(self.path), self._transaction() as connection:
-            outbox.postpone(connection, message, self._clock() + seconds)
+        self.transact(lambda connection: outbox.postpone(connection, message, self._clock() + seconds))
 
     # -- the end
 
