@@ -100,8 +100,7 @@ class Camera:
         self._lost = False  # the source is reconnecting, and what was running is to end
         self._reported: tuple[SourceState, str] | None = None
         self._since = self._arrived
-        self._prediction: Prediction | None = None  # the last one, and its frame
-        self._recognized_last: Frame | None = None
+        self._result: Result | None = None  # of the frame that was recognized last
         if resume is not None:
             self._resume(resume)
         self._health_queue: deque[Health] = deque([Health(since=self._began)])
@@ -160,9 +159,9 @@ class Camera:
 
     def snapshot(self, clock: Callable[[], float] = time.time) -> CameraSnapshot | None:
         """What is remembered of it, in the thread that iterates the watcher; None: no frame was recognized yet."""
-        last, prediction = self._recognized_last, self._prediction
-        if last is None or prediction is None:
+        if self._result is None:
             return self.resumed
+        last = self._result.frame
         ago = time.monotonic() - last.captured if last.captured else 0.0
         return CameraSnapshot(
             models=models_of(self.recognizer),
@@ -170,7 +169,7 @@ class Camera:
             captured=clock() - max(0.0, ago),
             live=self.source.live,
             state=self._state,
-            prediction=prediction,
+            prediction=self._result.prediction,
             events=self._builder.memory,
             gate=self._gate_memory,
         )
@@ -268,7 +267,7 @@ class Camera:
         dropped = self._reader.buffer.dropped
         still = None if self._gate is None else self._gate.still
         result = self._builder.build(frame, prediction, asked=asked, dropped=dropped, still=still, last=last)
-        self._state, self._prediction, self._recognized_last = state, prediction, frame
+        self._state, self._result = state, result
         now = time.monotonic()
         with self._changed:
             self._recognized += 1
@@ -302,7 +301,7 @@ class Camera:
 
     def _release(self) -> None:
         """Its thread has ended: free what is large now, and not when the garbage collector finds the cycle."""
-        self._last, self._recognized_last, self._state = None, None, self.recognizer.initial_state()
+        self._last, self._result, self._state = None, None, self.recognizer.initial_state()
         self._builder.release()
         if self.source.on_health == self._on_source_health:
             self.source.on_health = self._listener
