@@ -170,8 +170,7 @@ def read_watchfile(
     """
     path = path_of(os.fspath(path))
     data = read_toml(path) if text is None else parse_toml(text, path.name)
-    with explain_errors(path.name):
-        return _watchfile(data, _Reader(path, environment, tuned or Tuned()))
+    return watchfile_of(data, path, environment, tuned)
 
 
 def part_of(path: str | os.PathLike[str], names: Iterable[str]) -> dict[str, Any]:
