@@ -58,7 +58,7 @@ class Packer:
                 array.setflags(write=False)
             return self._tree(json.loads(arrays[_TREE].tobytes()), arrays)
         except (
-            SafetensorError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError
+            SafetensorError, LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError
         ) as error:  # fmt: skip
             raise StateError(
                 "these bytes are damaged, or were written by another version of streamrec"
@@ -85,10 +85,8 @@ class Packer:
         if not isinstance(value, dict):
             return value
         ((word, held),) = value.items()
-        if word in ("array", "scalar", "number", "bytes"):
-            array = arrays[str(held)]
-            found = {"array": lambda: array, "scalar": lambda: array.reshape(()), "number": lambda: array[0]}
-            return array.tobytes() if word == "bytes" else found[word]()
+        if word in _OF_ARRAYS:
+            return _OF_ARRAYS[word](arrays[str(held)])
         if word == "dict":
             return {self._tree(key, arrays): self._tree(one, arrays) for key, one in held}
         inner = [self._tree(one, arrays) for one in held]
@@ -97,6 +95,13 @@ class Packer:
         return self._made[word](*inner)
 
 
+# What stands for an array of the file.
+_OF_ARRAYS: dict[str, Callable[[np.ndarray], Any]] = {
+    "array": lambda array: array,
+    "scalar": lambda array: array.reshape(()),
+    "number": lambda array: array[0],
+    "bytes": np.ndarray.tobytes,
+}
 _HOLDERS: dict[str, Callable[[list[Any]], Any]] = {
     "tuple": tuple, "list": list, "set": set, "frozenset": frozenset
 }  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from streamrec.core.packed import Form, Packer
 from streamrec.errors import StateError
@@ -19,7 +20,7 @@ class Point:
     more: Any = None
 
 
-class Colour(StrEnum):
+class Color(StrEnum):
     red = "red"
 
 
@@ -28,14 +29,14 @@ class Opaque:
         self.value = value
 
 
-PACKER = Packer((Point, Colour), {Opaque: Form(lambda one: (one.value,), Opaque)})
+PACKER = Packer((Point, Color), {Opaque: Form(lambda one: (one.value,), Opaque)})
 
 
 @pytest.mark.parametrize(
     "tree",
     [
         None, True, 3, -0.0, float("inf"), 0.1 + 0.2, "Tür 'caf\\u00e9'", b"\0\xff", (), [], {}, (1, [2, {3: (4,)}]),
-        {("a", None): {"b": (1.5, frozenset({2}))}}, {1, 2}, Point(1.0, (Point(2.0),)), [Colour.red],
+        {("a", None): {"b": (1.5, frozenset({2}))}}, {1, 2}, Point(1.0, (Point(2.0),)), [Color.red],
         {"tree": {"array": 1}},
     ],
 )  # fmt: skip
@@ -72,6 +73,12 @@ def test_an_object_of_another_class_is_refused():
 def test_anything_else_is_refused(data):
     with pytest.raises(StateError, match="damaged, or were written by another version"):
         PACKER.unpack(data)
+
+
+def test_a_number_without_a_value_is_refused():
+    tree = np.frombuffer(b'{"number":0}', np.uint8)
+    with pytest.raises(StateError, match="damaged, or were written by another version"):
+        PACKER.unpack(save({"0": np.zeros(0), "tree": tree}))
 
 
 def test_a_class_that_is_not_known_is_not_made():
