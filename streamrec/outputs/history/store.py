@@ -386,8 +386,12 @@ class History(EventQueries, Closing):
 
     def interrupt(self, connection: sqlite3.Connection, ids: Iterable[str]) -> tuple[Announcement, ...]:
         """End these events, as interrupted, within a transaction."""
+        gone = dict.fromkeys(ids)
+        with self._noted:
+            running = self._builder.running.items()
+            self._builder.running = {key: entry for key, entry in running if entry.id not in gone}
         ended = []
-        for id in ids:
+        for id in gone:
             _interrupt(connection, id)
             row = connection.execute(
                 f"SELECT {COLUMNS} FROM event WHERE id = ? AND {SOUND}", (id,)

@@ -119,6 +119,16 @@ def test_a_camera_that_left_has_no_snapshot_and_nothing_of_it_runs(head):
     assert entry.interrupted and head.ledger.cameras() == []
 
 
+def test_an_event_of_a_camera_that_left_ends_once(head):
+    door, epoch = Camera("door"), head.ledger.claim("g1", "a", ("door",)).epoch
+    head.ledger.save(batch(epoch, door.at(1.0, started(0.5)), snapshots={"door": b"1"}))
+    for _ in range(2):
+        head.ledger.forget(["door"])
+        head.history.drain(5.0)
+    assert head.history.running == []
+    assert head.announced == [("started", "wave"), ("ended", "wave")]
+
+
 def test_events_of_which_nothing_is_remembered_are_ended(head):
     door, epoch = Camera("door"), head.ledger.claim("g1", "a", ("door",)).epoch
     head.ledger.save(batch(epoch, door.at(1.0, started(0.5))))
