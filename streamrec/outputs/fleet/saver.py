@@ -92,6 +92,7 @@ class Saver:
         self.cut_off = False
         self._offers: list[Offer] = []
         self._status = Offer()  # the newest
+        self._interrupted: tuple[str, ...] = ()  # until the ledger has them
         self._changed = threading.Condition()
         self._saved = self._tried = monotonic()
         self._away = False
@@ -140,7 +141,7 @@ class Saver:
         snapshots = {
             name: one if isinstance(one, bytes) else PACKER.pack(one) for name, one in newest.items()
         }
-        interrupted = tuple(id for one in offers for id in one.interrupted)
+        self._interrupted += tuple(id for one in offers for id in one.interrupted)
         now = self._monotonic()
         if len(self._outbox) or (self._away and (results or snapshots)):
             self._outbox.put(self.epoch, results, snapshots)
@@ -152,7 +153,7 @@ class Saver:
             return done
         if not offers and now - self._saved < SAVE_SECONDS:
             return True
-        batch = self._batch(results, snapshots, interrupted)
+        batch = self._batch(results, snapshots)
         if self._try(lambda: self._save(batch)):
             return True
         if self.superseded is None:
@@ -161,12 +162,7 @@ class Saver:
             self._bring_late(results)
         return False
 
-    def _batch(
-        self,
-        results: tuple[RemoteResult, ...],
-        snapshots: Mapping[str, bytes],
-        interrupted: tuple[str, ...] = (),
-    ) -> Batch:
+    def _batch(self, results: tuple[RemoteResult, ...], snapshots: Mapping[str, bytes]) -> Batch:
         status = self._status
         return Batch(
             group=self._group,
@@ -177,12 +173,13 @@ class Saver:
             load=status.load,
             memory=status.memory,
             waiting=len(self._outbox),
-            interrupted=interrupted,
+            interrupted=self._interrupted,
         )
 
     def _save(self, batch: Batch) -> None:
         began = self._clock.local()
         head = self._ledger.save(batch)
+        self._interrupted = ()
         self._clock.answered(head, began=began, ended=self._clock.local())
 
     def _drain(self) -> None:

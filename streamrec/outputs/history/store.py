@@ -385,14 +385,15 @@ class History(EventQueries, Closing):
         return self.interrupt(connection, [id for id in ids if id not in kept])
 
     def interrupt(self, connection: sqlite3.Connection, ids: Iterable[str]) -> tuple[Announcement, ...]:
-        """End these events, as interrupted, within a transaction."""
+        """End those of these events that still run, as interrupted, within a transaction."""
         gone = dict.fromkeys(ids)
         with self._noted:
             running = self._builder.running.items()
             self._builder.running = {key: entry for key, entry in running if entry.id not in gone}
         ended = []
         for id in gone:
-            _interrupt(connection, id)
+            if not _interrupt(connection, id):
+                continue
             row = connection.execute(
                 f"SELECT {COLUMNS} FROM event WHERE id = ? AND {SOUND}", (id,)
             ).fetchone()
@@ -769,11 +770,13 @@ class History(EventQueries, Closing):
             self._database.close()
 
 
-def _interrupt(connection: sqlite3.Connection, id: str) -> None:
-    connection.execute(
-        "UPDATE event SET ended = max(seen, started), interrupted = 1, change = ? WHERE id = ?",
-        (next_change(connection), id),
+def _interrupt(connection: sqlite3.Connection, id: str) -> bool:
+    """End an event, as interrupted; whether it ran."""
+    statement = (
+        "UPDATE event SET ended = max(seen, started), interrupted = 1, change = ? "
+        "WHERE id = ? AND ended IS NULL"
     )
+    return connection.execute(statement, (next_change(connection), id)).rowcount > 0
 
 
 def _believed_in(connection: sqlite3.Connection) -> tuple[float | None, float]:

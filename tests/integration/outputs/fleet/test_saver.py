@@ -66,6 +66,21 @@ def test_what_happens_while_the_head_is_away_arrives_in_order_when_it_is_back(be
     assert bench.head.ledger.claim("g1", "b", ("door",)).snapshots == {"door": b"299"}
 
 
+@pytest.mark.parametrize("trouble", ["away", "loses_answers"])
+def test_an_event_of_which_nothing_is_remembered_ends_once_when_the_head_is_back(bench, trouble):
+    saver, door = bench.saver(), Camera("door")
+    bench.save(saver, door.at(0.0), door.at(1.0, started(0.5)))
+    (entry,) = bench.head.history.query()
+    setattr(bench.ledger, trouble, True)
+    saver.offer(Offer(snapshots={"door": b"1"}, interrupted=(entry.id,)))
+    assert not saver.step()
+    setattr(bench.ledger, trouble, False)
+    for _ in range(3):
+        assert bench.save(saver)
+    assert bench.head.history.query()[0].interrupted
+    assert bench.head.announced == [("started", "wave"), ("ended", "wave")]
+
+
 def test_an_answer_that_is_lost_makes_no_second_event(bench):
     saver, door = bench.saver(), Camera("door")
     bench.save(saver, door.at(0.0))
