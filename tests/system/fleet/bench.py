@@ -25,7 +25,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,7 +118,7 @@ def first_after(seen: Iterable[Seen], at: float) -> Seen | None:
 
 
 def back_steps(seen: Sequence[Seen]) -> int:
-    """Snapshots of a file that know less than one before: somebody with an older state has written."""
+    """Snapshots of a file that know less than one before: a process with an older state has written."""
     places = [(one.segment, one.index) for one in seen]
     return sum(after < before for before, after in itertools.pairwise(places))
 
@@ -147,8 +147,15 @@ NONE = Compared(0, 0, 0)
 class MeasuredFleet:
     """See the module."""
 
-    def __init__(self, folder: Path, addresses: dict[str, str], videos: dict[str, Path], text: str) -> None:
-        self.folder, self.addresses, self.videos = folder, addresses, videos
+    def __init__(
+        self,
+        folder: Path,
+        addresses: dict[str, str],
+        videos: dict[str, Path],
+        servers: Sequence[Camera],
+        text: str,
+    ) -> None:
+        self.folder, self.addresses, self.videos, self.servers = folder, addresses, videos, servers
         self.history = folder / "events.db"
         self.web = free_web_port()
         self.machine_env: dict[str, dict[str, str]] = {}
@@ -333,9 +340,9 @@ class MeasuredFleet:
             )  # fmt: skip
 
     def compared_live(
-        self, since: float, until: float, gaps: dict[str, tuple[float, float]] | None = None
+        self, since: float, until: float, gaps: Mapping[str, Sequence[tuple[float, float]]] | None = None
     ) -> Compared:
-        """Live events that began between these times, beside the reference's, and not in a camera's gap."""
+        """Live events that began between these times, beside the reference's, and not in a gap of their camera."""
         total = NONE
         with (
             History(self.folder / "reference.db", read_only=True) as reference,
@@ -344,8 +351,8 @@ class MeasuredFleet:
             for camera in self.addresses.keys() - self.videos.keys():
                 found = list(history.pages(camera=camera))
                 wanted = [one for one in reference.pages(camera=camera) if since < one.started < until]
-                gap = (gaps or {}).get(camera, (0.0, 0.0))
-                wanted = [one for one in wanted if not gap[0] - NEAR < one.started < gap[1] + NEAR]
+                for begin, end in (gaps or {}).get(camera, ()):
+                    wanted = [one for one in wanted if not begin - NEAR < one.started < end + NEAR]
                 lost = doubled = 0
                 shifts = []
                 for one in wanted:
@@ -398,7 +405,6 @@ def measured_fleet(
             (FILE if name in videos else live_toml).format(n=name.split()[1], address=address)
             for name, address in addresses.items()
         )
-        fleet = MeasuredFleet(folder, addresses, videos, text)
-        fleet.servers = servers  # type: ignore[attr-defined]
+        fleet = MeasuredFleet(folder, addresses, videos, servers, text)
         stack.callback(fleet.close)
         yield fleet

@@ -66,7 +66,7 @@ def _copy(source: socket.socket, sink: socket.socket) -> None:
 def session(size: Size, report: Report) -> None:
     """One camera that allows one session: a planned move, a machine that dies, and one that stands still for 30 s."""
     with measured_fleet(live=1, seed=size.seed) as fleet:
-        (camera,) = fleet.servers  # type: ignore[attr-defined]
+        (camera,) = fleet.servers
         relay = OneSession(urlsplit(camera).port or 0)
         file = fleet.folder / "cameras.toml"
         file.write_text(file.read_text().replace(f":{urlsplit(camera).port}/", f":{relay.port}/"))

@@ -7,17 +7,17 @@ import itertools
 import random
 import signal
 import statistics
-import subprocess
 import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from pathlib import Path
 
 from streamrec.evaluation.bench import make_video
 from streamrec.outputs.history.store import History
 from tests.system.fleet.bench import (
+    FILE,
     FPS,
-    NEAR,
     SIZE,
     MeasuredFleet,
     back_steps,
@@ -26,7 +26,7 @@ from tests.system.fleet.bench import (
     measured_fleet,
 )
 from tests.system.fleet.price import own_memory
-from tests.system.fleet.trials import MACHINES, Report, Size, _fill, _in_order
+from tests.system.fleet.trials import MACHINES, Report, Size, fill, in_order, small_disk
 
 _EVERY = 60.0  # seconds between two faults
 _LASTS = 20.0  # seconds of a fault
@@ -46,21 +46,12 @@ def soak(size: Size, report: Report) -> None:
             fleet.addresses[f"file {n}"] = str(video)
             fleet.videos[f"file {n}"] = video
             with (fleet.folder / "cameras.toml").open("a") as file:
-                file.write(
-                    f'[[camera]]\nname = "file {n}"\naddress = "{video}"\nmodels = ["synthetic", "fight"]\n'
-                )
-        mount = fleet.folder / "disk"
-        mount.mkdir()
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(mount)], check=True)
-        try:
-            fleet.history = mount / "events.db"
-            _run(fleet, seconds, size, report)
-        finally:
-            fleet.close()
-            subprocess.run(["umount", "-l", str(mount)], check=True)
+                file.write(FILE.format(n=n, address=video))
+        with small_disk(fleet, 64) as filler:
+            _run(fleet, filler, seconds, size, report)
 
 
-def _run(fleet: MeasuredFleet, seconds: float, size: Size, report: Report) -> None:
+def _run(fleet: MeasuredFleet, filler: Path, seconds: float, size: Size, report: Report) -> None:
     fleet.begin_reference()
     fleet.begin(MACHINES[: size.machines])
     since = time.time()
@@ -71,7 +62,7 @@ def _run(fleet: MeasuredFleet, seconds: float, size: Size, report: Report) -> No
         "ledger killed": lambda: [fleet.kill("head", "_HeadActor"), time.sleep(_LASTS)][-1],
         "head killed": lambda: _head(fleet),
         "camera gone": lambda: _camera(fleet, chance.randrange(len(fleet.servers))),
-        "disk full": lambda: _disk(fleet),
+        "disk full": lambda: _disk(filler),
     }
     memory: dict[str, list[tuple[float, float]]] = defaultdict(list)
     over = threading.Event()
@@ -129,15 +120,14 @@ def _head(fleet: MeasuredFleet) -> None:
 
 
 def _camera(fleet: MeasuredFleet, number: int) -> None:
-    camera = fleet.servers[number]  # type: ignore[attr-defined]
+    camera = fleet.servers[number]
     camera.freeze()
     time.sleep(_LASTS)
     camera.thaw()
 
 
-def _disk(fleet: MeasuredFleet) -> None:
-    filler = fleet.history.parent / "filler"
-    _fill(filler)
+def _disk(filler: Path) -> None:
+    fill(filler)
     time.sleep(_LASTS)
     filler.unlink()
 
@@ -169,33 +159,18 @@ def _account(fleet: MeasuredFleet, report: Report, since: float) -> None:
     report.check("accounts of files are exact", wanted > 0 and (lost, doubled) == (0, 0))
     report.put("snapshots that went back", back)
     report.check("no write of an old epoch was accepted", back == 0)
-    report.check("events are in order", _in_order(fleet))
-    lost = doubled = wanted = open_ones = 0
-    with (
-        History(fleet.folder / "reference.db", read_only=True) as reference,
-        History(fleet.history, read_only=True) as history,
-    ):
+    report.check("events are in order", in_order(fleet))
+    holes, open_ones = {}, 0
+    with History(fleet.history, read_only=True) as history:
         for camera in fleet.addresses.keys() - fleet.videos.keys():
             seen = [one.captured for one in fleet.eyes.of(camera)]
-            holes = [(a, b) for a, b in itertools.pairwise(seen) if b - a > 2.5]
-            found = list(history.pages(camera=camera))
-            open_ones += max(0, sum(one.ended is None for one in found) - 1)
-            for one in reference.pages(camera=camera):
-                if not since < one.started < time.time() - 8.0:
-                    continue
-                if any(a - NEAR < one.started < b + NEAR for a, b in holes):
-                    continue
-                near = [
-                    other
-                    for other in found
-                    if other.label == one.label and abs(other.started - one.started) < NEAR
-                ]
-                wanted += 1
-                lost += not near
-                doubled += max(0, len(near) - 1)
-    report.put("live: events of the reference outside of gaps, lost, doubled", (wanted, lost, doubled))
-    report.check("live: no event doubled", doubled == 0)
-    report.check("live: no event lost outside of gaps", lost == 0)
+            holes[camera] = [(a, b) for a, b in itertools.pairwise(seen) if b - a > 2.5]
+            open_ones += max(0, sum(one.ended is None for one in history.pages(camera=camera)) - 1)
+    live = fleet.compared_live(since, time.time() - 8.0, holes)
+    report.put("live: events of the reference outside of gaps, lost, doubled",
+               (live.wanted, live.lost, live.doubled))  # fmt: skip
+    report.check("live: no event doubled", live.doubled == 0)
+    report.check("live: no event lost outside of gaps", live.lost == 0)
     report.put("live: events that never ended", open_ones)
 
 
