@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 
 from tests.helpers.fake_fleet import FakeFleet
-from tests.helpers.pages import wait_for
+from tests.helpers.pages import repeating, wait_for
 from tests.system.web.test_browser import browser, look, pictures, shot  # noqa: F401
 
 
-@contextmanager
-def playing(fleet: FakeFleet) -> Iterator[None]:
-    """The cameras of all machines that are there give frames."""
-    ended = threading.Event()
-
-    def play() -> None:
-        while not ended.wait(0.1):
-            for group in tuple(fleet.groups.values()):
-                if group.state == "running" and group.machine not in fleet.stuck:
-                    for camera in group.cameras:
-                        fleet.show(camera)
-
-    thread = threading.Thread(target=play, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
+def play(fleet: FakeFleet) -> None:
+    """One more frame of each camera on the machines that are there."""
+    for group in tuple(fleet.groups.values()):
+        if group.state == "running" and group.machine not in fleet.stuck:
+            for camera in group.cameras:
+                fleet.show(camera)
 
 
 def card(tab, machine: str):
@@ -167,7 +150,7 @@ class TestPictures:
     def test_they_move_from_whichever_machine_has_the_camera(self, open_fleet, look):  # noqa: F811
         page, fleet = open_fleet()
         tab = look(page.url)
-        with playing(fleet):
+        with repeating(lambda: play(fleet)):
             wait_for(lambda: pictures(tab, "door") >= 3 and pictures(tab, "hall") >= 3)
             fleet.stuck.add("north")
             fleet.silence("north")
