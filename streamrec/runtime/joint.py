@@ -22,7 +22,7 @@ from streamrec.runtime.checkpoint import Checkpoint, find_model, read_checkpoint
 from streamrec.runtime.engine import Arrays, Engine, EngineOptions, PersonHeads
 from streamrec.runtime.head_inputs import head_inputs
 from streamrec.runtime.load import check_exported, check_options, choose_engine, engine_of
-from streamrec.runtime.people import follow, has_people, no_people, no_persons, people_step, reads_keypoints
+from streamrec.runtime.people import follow, follows_a_person, has_people, no_people, no_persons, people_step
 from streamrec.runtime.persons import Judged, judge, judged_by, memory_of_persons, persons_shapes, rows_of
 from streamrec.runtime.recognizer import Layout, Recognizer
 from streamrec.types import Frame, Prediction
@@ -112,7 +112,7 @@ def read_members(
         else:
             checkpoint = read_checkpoint(path)
             config = checkpoint.config
-            can = reads_keypoints(config) if per_person else people and has_people(checkpoint)
+            can = follows_a_person(config) if per_person else people and has_people(checkpoint)
             judges = per_person and can and (finder is None or finder.transform == config.transform)
             found.append(_member(checkpoint, engine, device, can and finder is None, judges))
             finder = config if can and finder is None else finder

@@ -41,14 +41,14 @@ def has_people(checkpoint: Checkpoint) -> bool:
     return checkpoint.weights.keys() >= _shipped()[1]
 
 
-def reads_keypoints(config: ModelConfig) -> bool:
-    """Whether the model's head is on the keypoints of a person, so that each can be judged."""
+def follows_a_person(config: ModelConfig) -> bool:
+    """Whether the model's features are of one person who is followed, so that each can be judged."""
     return config.encoder in ALWAYS
 
 
 def check_per_person(checkpoint: Checkpoint) -> None:
     """Raise ``ModelError`` for a model that judges whole pictures only."""
-    if not reads_keypoints(checkpoint.config):
+    if not follows_a_person(checkpoint.config):
         raise no_persons(checkpoint.name)
 
 
@@ -66,7 +66,7 @@ def judge_better_per_person(models: Sequence[str | Path]) -> bool:
 
     A model that counts is not: who is lost and found again has another number, and their set begins anew.
     """
-    return any(reads_keypoints(config) and not config.counted for config in _configs(models))
+    return any(follows_a_person(config) and not config.counted for config in _configs(models))
 
 
 def find_people_anyway(models: Sequence[str | Path]) -> bool:
@@ -74,7 +74,7 @@ def find_people_anyway(models: Sequence[str | Path]) -> bool:
 
     Such a model can judge each of them. One that is not there is reported where it is read.
     """
-    return any(map(reads_keypoints, _configs(models)))
+    return any(map(follows_a_person, _configs(models)))
 
 
 def can_find_people(models: Sequence[str | Path]) -> bool:

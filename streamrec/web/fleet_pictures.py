@@ -41,9 +41,8 @@ class RemotePictures:
         self._came: deque[JpegImage] = deque()
         self._asked: dict[str, Future[None]] = {}  # by machine, until it has answered
         self._rests: dict[str, float] = {}  # by machine that did not answer: until when
-        self._ends = (
-            0.0  # time.monotonic() at which no page shows a camera any more, unless a round comes before
-        )
+        # time.monotonic() at which no page shows a camera any more, unless a round comes before
+        self._ends = 0.0
         self._pool: ThreadPoolExecutor | None = None
 
     def begin(self, on_change: Callable[[], None]) -> None:
@@ -144,7 +143,7 @@ class GroupPictures:
         self._clock, self._monotonic, self._cpu = clock, monotonic, cpu
         self._version = time.time_ns()  # so that those of another process are other ones
         self._newest: dict[str, tuple[int, Result]] = {}
-        self._running: dict[str, dict[tuple[str, int | None], None]] = defaultdict(dict)
+        self._running: dict[str, dict[tuple[int | None, str], None]] = defaultdict(dict)
         self._made: dict[tuple[str, int, bool], _Made] = {}
         self._encoding = threading.Lock()
         self.made = 0  # pictures that were encoded
@@ -153,7 +152,7 @@ class GroupPictures:
         """Take a result."""
         camera = result.frame.source
         for event in result.events:
-            key = event.label, event.person
+            key = event.person, event.label
             if isinstance(event, ActionStarted):
                 self._running[camera][key] = None
             else:
@@ -173,8 +172,7 @@ class GroupPictures:
 
     def doing(self, name: str) -> dict[int, str]:
         """What each person before a camera does, by number."""
-        running = tuple(self._running.get(name, {}))
-        return doing_of((person, label) for label, person in running)
+        return doing_of(tuple(self._running.get(name, ())))
 
     def picture(self, request: PictureRequest) -> Picture | None:
         """The newest picture of a camera; None: there is none yet, or none that is newer and due."""

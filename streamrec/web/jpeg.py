@@ -99,7 +99,7 @@ class PictureMaker(Protocol):
         """Call ``on_change`` whenever there may be new pictures; it does not wait."""
 
     def end(self) -> None:
-        """Call it no more."""
+        """Do not call it any more."""
 
     def round(
         self, pairs: Sequence[tuple[str, int]], made: Mapping[tuple[str, int], JpegImage]
@@ -107,7 +107,7 @@ class PictureMaker(Protocol):
         """New images of these cameras in these widths; ``made``: those that there are."""
 
     def pause(self, pairs: int, used: float) -> float:
-        """Seconds from the begin of one round to the next, after one of so many pairs that used so much CPU time."""
+        """Seconds from the start of one round to the next, after one of so many pairs that used so much CPU time."""
 
     def one(self, camera: str, width: int) -> bytes | None:
         """The newest picture of a camera, without people drawn over it, now, in any thread; None: there is none."""
@@ -120,11 +120,11 @@ class LocalPictures:
         self._live = live
 
     def begin(self, on_change: Callable[[], None]) -> None:
-        """Each frame is a change."""
+        """Each new frame of a camera is a change."""
         self._live.on_change = on_change
 
     def end(self) -> None:
-        """No frame is."""
+        """New frames are no longer reported."""
         self._live.on_change = lambda: None
 
     def round(

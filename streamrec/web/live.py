@@ -306,9 +306,8 @@ class LiveState(Sink):
             "width": None,
             "height": None,
         }
-        if isinstance(
-            camera, RemoteCamera
-        ):  # it is counted where it runs: not each of its results comes here
+        if isinstance(camera, RemoteCamera):
+            # It is counted where it runs: not each of its results comes here.
             shown["frames"] = camera.counts.recognized
             shown["dropped"] = camera.counts.dropped.get("overload", 0)
             shown["machine"] = camera.machine

@@ -26,6 +26,7 @@ import json
 import struct
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Protocol
 
 from streamrec.outputs.fleet.records import FleetService
@@ -35,9 +36,8 @@ from streamrec.web.live import EVENTS_PER_PAGE, Entry, LiveState, json_bytes
 
 VERSION = 1
 TICK = 0.2  # seconds between two messages of camera states, at least
-_STATE_BYTES = (
-    250_000  # of camera states that a viewer is sent in a second: with hundreds of cameras they come later
-)
+# Of camera states that a viewer is sent in a second: with hundreds of cameras they come later.
+_STATE_BYTES = 250_000
 MOST_VIEWERS = 200
 NOT_LOGGED_IN = 4401  # close code of a socket whose session is over
 _CHANGES_SECONDS = 1.0
@@ -172,8 +172,9 @@ class WebSocketHub:
 
     @staticmethod
     def _fleet_text(fleet: FleetService) -> str:
-        shown = fleet.status().to_dict()
-        del shown["cameras"]  # each says its machine in the states of cameras
+        status = replace(fleet.status(), cameras=())  # their machines are in the states of cameras
+        shown = status.to_dict()
+        del shown["cameras"]
         return json_bytes({"type": "fleet", "version": VERSION, "fleet": shown}).decode()
 
     def _wake(self) -> None:

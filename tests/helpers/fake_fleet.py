@@ -21,12 +21,11 @@ from streamrec.outputs.fleet.records import (
     Picture,
     PictureRequest,
 )
-from streamrec.types import Event, Frame, Prediction, Result
+from streamrec.types import Event, Frame, Result
 from streamrec.web.fleet_pictures import GroupPictures
 from streamrec.web.live import LiveState
-from tests.helpers.pages import Page, wait_for
+from tests.helpers.pages import Page, prediction_of, wait_for
 
-LABELS = ("idle", "wave", "fall")
 NOTHING = np.broadcast_to(np.uint8(0), (360, 640, 3))
 
 
@@ -89,10 +88,8 @@ class FakeFleet:
         now = self._index / 10
         image = np.full((360, 640, 3), (7 * self._index) % 256, np.uint8)
         image[40:120, 40 + self._index % 400 : 120 + self._index % 400] = (60, 160, 250)
-        scores = np.full(len(LABELS), 0.05, np.float32)
-        scores[LABELS.index(label)] = 0.9
         frame = Frame(image, self._index, now, 0, camera, time.monotonic())
-        result = Result(frame, Prediction.of(scores, now, LABELS), events, 0.012, people=people)
+        result = Result(frame, prediction_of(label, now), events, 0.012, people=people)
         (group,) = [name for name, one in self.groups.items() if camera in one.cameras]
         self.pictures[group].write(result)
         self.live.write(replace(result, frame=replace(frame, image=NOTHING)))

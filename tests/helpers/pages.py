@@ -35,6 +35,13 @@ PASSWORD = "correct horse battery"
 LABELS = ("idle", "wave", "fall")
 
 
+def prediction_of(label: str, timestamp: float) -> Prediction:
+    """A sure prediction of one of ``LABELS``."""
+    scores = np.full(len(LABELS), 0.05, np.float32)
+    scores[LABELS.index(label)] = 0.9
+    return Prediction.of(scores, timestamp, LABELS)
+
+
 @dataclass
 class Actor:
     """A camera whose pictures, states and events come when the test says so."""
@@ -60,14 +67,11 @@ class Actor:
         timestamp = self.index / 10
         frame = Frame(image, self.index, timestamp, 0, self.name, time.monotonic())
 
-        def says(what: str) -> Prediction:
-            scores = np.full(len(LABELS), 0.05, np.float32)
-            scores[LABELS.index(what)] = 0.9
-            return Prediction.of(scores, timestamp, LABELS)
-
-        each = tuple(ModelResult(name, says(what)) for name, what in models.items())
-        said = each[0].prediction if each else says(label)
-        self.live.write(Result(frame, said, events, 0.012, 3, unknown=unknown, models=each, people=people))
+        each = tuple(ModelResult(name, prediction_of(one, timestamp)) for name, one in models.items())
+        prediction = each[0].prediction if each else prediction_of(label, timestamp)
+        self.live.write(
+            Result(frame, prediction, events, 0.012, 3, unknown=unknown, models=each, people=people)
+        )
         self.index += 1
         if events and self.live.history.in_memory:
             self.live.history.drain(5.0)  # a thread writes them, a moment later
@@ -169,6 +173,24 @@ def wait_for(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
         assert time.monotonic() < ends, "it never came"
         time.sleep(0.01)
     return value
+
+
+@contextlib.contextmanager
+def repeating(step: Callable[[], None], seconds: float = 0.1) -> Iterator[None]:
+    """Call ``step`` in a thread, with so many seconds between two calls, until the end of the block."""
+    ended = threading.Event()
+
+    def run() -> None:
+        while not ended.wait(seconds):
+            step()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def with_state(actor: Actor, state: SourceState, reason: str = "") -> None:

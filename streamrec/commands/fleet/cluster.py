@@ -559,7 +559,7 @@ class _GroupActor:
         )
         self._group = Group(SPECS.unpack(spec), RayLedger(), place, self._log)
         threading.Thread(target=self._run, name="group", daemon=True).start()
-        threading.Thread(target=self._look_around, name="peers", daemon=True).start()
+        threading.Thread(target=self._refresh_peers, name="peers", daemon=True).start()
 
     def _run(self) -> None:
         try:
@@ -570,7 +570,7 @@ class _GroupActor:
         if self._group.superseded:
             os._exit(0)
 
-    def _look_around(self) -> None:
+    def _refresh_peers(self) -> None:
         while True:
             self._witness.refresh()
             time.sleep(10.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -31,6 +31,9 @@ from streamrec.commands.options import (
     option,
 )
 from streamrec.core.arguments import SECONDS
+
+if TYPE_CHECKING:
+    from streamrec.commands.fleet.cluster import Machine
 
 _CLUSTER = "Cluster"
 
@@ -76,6 +79,21 @@ Cores = Annotated[
         _CLUSTER, "Cores for cameras; by default all. 0 on the head: other machines watch.", min=0, max=4096
     ),
 ]
+
+
+def _machine(
+    folder: Path, key: Path | None, name: str | None, host: str | None, cores: float | None
+) -> Machine:
+    """This machine, as the options have it."""
+    from streamrec.commands.fleet.cluster import Machine
+
+    return Machine(
+        folder=folder,
+        key_file=key or folder / "fleet.key",
+        name=name or socket.gethostname(),
+        host=host or "",
+        cores=float(os.cpu_count() or 1) if cores is None else cores,
+    )
 
 
 @fleet.command("start", cls=CommandWithPage)
@@ -127,7 +145,7 @@ def start(
       streamrec fleet cameras.toml --web --cores 0
     """
     tuned = tuned_settings(context, config)
-    from streamrec.commands.fleet.cluster import Machine
+    from streamrec.commands.fleet.group import ModelOptions
     from streamrec.commands.fleet.head import FleetJob
     from streamrec.commands.fleet.run import run_head
 
@@ -140,21 +158,17 @@ def start(
         web_access=None if web_access is None else web_access.absolute(),
         web_names=tuple(web_name or ()),
         web_certificate=None if web_certificate is None else web_certificate.absolute(),
-        engine=engine.value,
-        device=device,
-        threads=threads,
-        people=people,
-        per_person=per_person,
-        tuned=tuned,
+        options=ModelOptions(
+            engine=engine.value,
+            device=device,
+            threads=threads,
+            people=people,
+            per_person=per_person,
+            tuned=tuned,
+        ),
         cores_per_camera=cores_per_camera,
     )
-    machine = Machine(
-        folder=folder,
-        key_file=key or folder / "fleet.key",
-        name=name or socket.gethostname(),
-        host=host or "",
-        cores=float(os.cpu_count() or 1) if cores is None else cores,
-    )
+    machine = _machine(folder, key, name, host, cores)
     raise typer.Exit(run_head(job, machine, port=port, max_seconds=max_seconds))
 
 
@@ -183,16 +197,9 @@ def join(
     Examples:
       streamrec fleet join 10.0.0.5 --key fleet.key
     """
-    from streamrec.commands.fleet.cluster import Machine
     from streamrec.commands.fleet.run import run_join
 
-    machine = Machine(
-        folder=folder,
-        key_file=key or folder / "fleet.key",
-        name=name or socket.gethostname(),
-        host=host or "",
-        cores=float(os.cpu_count() or 1) if cores is None else cores,
-    )
+    machine = _machine(folder, key, name, host, cores)
     raise typer.Exit(run_join(machine, head, drain=drain))
 
 
@@ -211,22 +218,22 @@ def drain_machine(
     key: Key = None,
 ) -> None:
     """Move all cameras of a machine elsewhere, so that it can be switched off; nothing that runs ends."""
-    from streamrec.commands.fleet.run import Files, run_command
+    from streamrec.commands.fleet.run import Files, run_moves
 
-    run_command(Files(folder=folder, key_file=key), "drain", node)
+    run_moves(Files(folder=folder, key_file=key), "drain", node)
 
 
 @fleet.command(cls=Command)
 def rebalance(folder: Folder = Path("fleet"), key: Key = None) -> None:
     """Even out how much each machine has to do, after machines have joined."""
-    from streamrec.commands.fleet.run import Files, run_command
+    from streamrec.commands.fleet.run import Files, run_moves
 
-    run_command(Files(folder=folder, key_file=key), "rebalance")
+    run_moves(Files(folder=folder, key_file=key), "rebalance")
 
 
 @fleet.command(cls=Command)
 def stop(folder: Folder = Path("fleet"), key: Key = None) -> None:
     """End the fleet on all machines: what runs ends, and is in the history."""
-    from streamrec.commands.fleet.run import Files, run_command
+    from streamrec.commands.fleet.run import Files, run_stop
 
-    run_command(Files(folder=folder, key_file=key), "stop")
+    run_stop(Files(folder=folder, key_file=key))

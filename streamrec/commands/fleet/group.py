@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +33,33 @@ from streamrec.outputs.history.entry_builder import EntryBuilder
 from streamrec.outputs.history.records import Entry, RemoteResult
 from streamrec.pipeline.snapshot import CameraSnapshot, bare
 from streamrec.pipeline.watcher import Camera, Watcher
+from streamrec.runtime.recognizer import Recognizer
 from streamrec.settings.cameras_file import watchfile_of
 from streamrec.settings.tuned_file import Tuned
 from streamrec.types import Result
 from streamrec.web.fleet_pictures import GroupPictures
 
-_TICK = 0.1  # seconds: how often it is looked whether the group is to stop, when no frame comes
+_TICK = 0.1  # seconds: between two checks whether the group is to stop, when no frame comes
 _PATIENCE = 2.0  # seconds that the cameras' threads have to end
 _LAST_SECONDS = 10.0  # for the last save
 _OFFERED = 200  # results without a save, after which the newest are offered
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """How models are loaded; the fields are options of ``streamrec fleet``."""
+
+    engine: str = "auto"
+    device: str = "auto"
+    threads: int | None = None
+    people: bool | None = None
+    per_person: bool | None = None
+    tuned: Tuned = field(default_factory=Tuned)
+
+    def load(self, path: Path, models: tuple[str, ...], per_person: bool | None) -> Recognizer:
+        """As one machine that watches ``path`` would load them."""
+        options: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(self)}
+        return WatchJob(path=path, **options).load(*models, per_person=per_person)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,15 +72,10 @@ class GroupSpec:
     file: str = (
         "cameras.toml"  # its path on the head; on a machine paths are relative to the folder of the fleet
     )
-    engine: str = "auto"
-    device: str = "auto"
-    threads: int | None = None
-    people: bool | None = None
-    per_person: bool | None = None
-    tuned: Tuned = field(default_factory=Tuned)
+    options: ModelOptions = field(default_factory=ModelOptions)
 
 
-SPECS = Packer((GroupSpec, Tuned))
+SPECS = Packer((GroupSpec, ModelOptions, Tuned))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,27 +175,16 @@ class Group:
 
     def _open_watcher(self) -> None:
         self._watcher = Watcher()
-        self._roster = Roster(self._watcher, self._loader(), resume=self._resume)
-        self._watch(self.spec)
-
-    def _loader(self) -> Callable[[tuple[str, ...], bool | None], Any]:
-        spec = self.spec
-        job = WatchJob(
-            path=Path(spec.file),
-            engine=spec.engine,
-            device=spec.device,
-            threads=spec.threads,
-            people=spec.people,
-            per_person=spec.per_person,
-            tuned=spec.tuned,
+        self._roster = Roster(
+            self._watcher, partial(self.spec.options.load, Path(self.spec.file)), resume=self._resume
         )
-        return lambda models, per_person: job.load(*models, per_person=per_person)
+        self._watch(self.spec)
 
     def _watch(self, spec: GroupSpec) -> str:
         assert self._roster is not None and self._watcher is not None
         path = self._place.folder / Path(spec.file).name
         data = PACKER.unpack(self._place.unseal(spec.settings))
-        file = watchfile_of(data, path, os.environ, spec.tuned)
+        file = watchfile_of(data, path, os.environ, spec.options.tuned)
         self._secrets = tuple({*self._secrets, *file.secrets})
         done = self._roster.apply(self._roster.prepare(file, DispatchSettings()))
         self.spec = spec

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from streamrec.commands.fleet.group import GroupSpec
+from streamrec.commands.fleet.group import GroupSpec, ModelOptions
 from streamrec.commands.fleet.sizing import (
     PlannedGroup,
     Wanted,
@@ -25,7 +25,6 @@ from streamrec.commands.fleet.sizing import (
 from streamrec.commands.outputs import LinesView, Outputs, PageView, TerminalView, View
 from streamrec.commands.reload import Changes
 from streamrec.commands.roster import actions_of
-from streamrec.commands.watch_job import WatchJob
 from streamrec.core.context import Closing
 from streamrec.core.packed import Packer
 from streamrec.core.redact import redact
@@ -51,11 +50,10 @@ from streamrec.runtime.recognizer import configs_of
 from streamrec.settings.cameras_file import CameraSettings, WatchFile, part_of, without_addresses
 from streamrec.settings.resolve import configs_of as configs_in
 from streamrec.settings.resolve import events_by_model
-from streamrec.settings.tuned_file import Tuned
 
 _TICK = 0.5  # seconds
-_LOOK = 1.0  # seconds between two looks at the machines
-_SUPERVISE = 2.0  # seconds between two looks at the groups
+_ASK = 1.0  # seconds between two questions to the cluster about its machines
+_SUPERVISE = 2.0  # seconds between two checks of the groups
 _ROOM_SECONDS = 10.0  # for which a group waits for room
 _LITTLE = 0.01  # cores that are asked for where there is no room
 _PATIENCE = 15.0  # seconds for a group to stop
@@ -98,26 +96,8 @@ class FleetJob:
     web_access: Path | None = None
     web_names: tuple[str, ...] = ()
     web_certificate: Path | None = None
-    engine: str = "auto"
-    device: str = "auto"
-    threads: int | None = None
-    people: bool | None = None
-    per_person: bool | None = None
-    tuned: Tuned = field(default_factory=Tuned)
+    options: ModelOptions = field(default_factory=ModelOptions)
     cores_per_camera: float | None = None  # None: it is measured
-
-    def watch_job(self) -> WatchJob:
-        """How one machine would watch the same."""
-        return WatchJob(
-            path=self.path,
-            after={"history": self.history},
-            engine=self.engine,
-            device=self.device,
-            threads=self.threads,
-            people=self.people,
-            per_person=self.per_person,
-            tuned=self.tuned,
-        )
 
 
 class _NoTerminal(TerminalView):
@@ -183,7 +163,7 @@ class Head(Closing):
         self._threads = tuple(
             threading.Thread(target=self._repeat, args=(work, seconds), name=f"head {name}", daemon=True)
             for name, work, seconds in (
-                ("machines", self._look, _LOOK),
+                ("machines", self._ask_cluster, _ASK),
                 ("groups", self._see_to, _SUPERVISE),
                 ("page", self._show, _TICK),
             )
@@ -197,7 +177,7 @@ class Head(Closing):
     # -- reading and registering
 
     def _read(self) -> WatchFile:
-        file = without_addresses(self._job.path, self._job.tuned)
+        file = without_addresses(self._job.path, self._job.options.tuned)
         return replace(file, cameras=tuple(camera for camera in file.cameras if camera.enabled))
 
     def _after(self, file: WatchFile) -> DispatchSettings:
@@ -306,14 +286,14 @@ class Head(Closing):
             self._outputs.write_health(camera.name, camera.health)
 
     def supervise(self) -> None:
-        """One look at the file, the machines and the groups; places what is to be placed, and moves what must move."""
+        """Check the file, the machines and the groups once; places what is to be placed, and moves what must move."""
         with self._guard:
             if not self._parts or self._changes.seen():
                 self._follow_file()
             for group in self._plan:
                 if group.name not in self._moving and not self._cluster.placed(group.name):
                     self._place(group)
-            there = {machine.id for machine in self._look()}
+            there = {machine.id for machine in self._ask_cluster()}
             self._avoid = {id: name for id, name in self._avoid.items() if id in there}
             status = self.status()
             self._squeeze(status)
@@ -381,7 +361,7 @@ class Head(Closing):
             return self._job.cores_per_camera
         key = camera.models, camera.per_person
         if key not in self._costs:
-            recognizer = self._job.watch_job().load(*camera.models, per_person=camera.per_person)
+            recognizer = self._job.options.load(self._job.path, camera.models, camera.per_person)
             self._costs[key] = measured_cost(recognizer, camera.fps or recognizer.fps)
             names = " + ".join(configs_of(recognizer)) or camera.model
             self.log(f"{names}: {self._costs[key]:.2f} cores a camera, measured here")
@@ -394,12 +374,7 @@ class Head(Closing):
             cameras=group.cameras,
             settings=self._seal(PACKER.pack(self._parts[group.name])),
             file=str(job.path),
-            engine=job.engine,
-            device=job.device,
-            threads=job.threads,
-            people=job.people,
-            per_person=job.per_person,
-            tuned=job.tuned,
+            options=job.options,
         )
 
     def _place(self, group: PlannedGroup, avoid: Collection[str] = ()) -> None:
@@ -477,7 +452,7 @@ class Head(Closing):
             found.append(replace(status, cameras=group.cameras, cost=group.cost))
         return tuple(found)
 
-    def _look(self) -> list[MachineStatus]:
+    def _ask_cluster(self) -> list[MachineStatus]:
         """The machines as the cluster knows them; this waits for its store."""
         self._nodes = self._cluster.machines()
         return self._nodes
@@ -486,12 +461,12 @@ class Head(Closing):
         """The machines as the cluster knew them last, and which of them are drained."""
         return [
             replace(one, state="draining") if one.id in self._avoid and one.state == "alive" else one
-            for one in (self._look() if self._nodes is None else self._nodes)
+            for one in (self._ask_cluster() if self._nodes is None else self._nodes)
         ]
 
     def drain(self, machine: str) -> str:
         """Begin to move all groups of a machine elsewhere, and place no more there; what is done, in words."""
-        self._look()
+        self._ask_cluster()
         status = self.status()
         found = next((one for one in status.machines if machine in (one.name, one.address)), None)
         if found is None or found.state == "dead":
@@ -505,7 +480,7 @@ class Head(Closing):
 
     def rebalance(self) -> str:
         """Begin to even out how much of each machine is taken; what is done, in words."""
-        self._look()
+        self._ask_cluster()
         status = self.status()
         moves = evened(status.machines, status.groups)
         ids = {one.name: one.id for one in status.machines}

@@ -65,10 +65,13 @@ class Files:
 
 @contextlib.contextmanager
 def member(files: Files) -> Iterator[HeadClient]:
-    """The head, from a machine of the fleet."""
+    """The head, from a machine of the fleet; raises ``SettingsError`` where it does not answer."""
     key, address = FleetKey.read(files.key), files.address
     with connected(address, key):
-        yield HeadClient()
+        try:
+            yield HeadClient()
+        except LedgerAway as error:
+            raise SettingsError(f"{error}: is `streamrec fleet` running on the head?") from error
 
 
 def run_head(job: FleetJob, machine: Machine, *, port: int = PORT, max_seconds: float | None = None) -> int:
@@ -193,24 +196,23 @@ def _until_moved(client: HeadClient, patience: float = 300.0) -> None:
         time.sleep(_TICK)
 
 
-def run_command(files: Files, method: str, *values: Any) -> None:
-    """Ask the head to do something, and print what was done when it is done."""
+def run_moves(files: Files, method: str, *values: Any) -> None:
+    """Ask the head to move groups, and print what it moves; returns when they have moved."""
     with member(files) as client:
-        try:
-            print_text(client.call(method, *values, seconds=120.0))
-            if method != "stop":  # after which there is no head to ask
-                _until_moved(client)
-        except LedgerAway as error:
-            raise SettingsError(f"{error}: is `streamrec fleet` running on the head?") from error
+        print_text(client.call(method, *values, seconds=120.0))
+        _until_moved(client)
+
+
+def run_stop(files: Files) -> None:
+    """End the fleet, and print what was ended."""
+    with member(files) as client:
+        print_text(client.call("stop", seconds=120.0))
 
 
 def run_status(files: Files, *, as_json: bool) -> None:
     """Print the machines, groups and cameras."""
     with member(files) as client:
-        try:
-            status: FleetStatus = client.call("status", seconds=20.0)
-        except LedgerAway as error:
-            raise SettingsError(f"{error}: is `streamrec fleet` running on the head?") from error
+        status: FleetStatus = client.call("status", seconds=20.0)
     if as_json:
         print_json(status.to_dict())
     else:

@@ -104,9 +104,7 @@ class PersonEncoder(Encoder):
         """The first image of a stream has no change, and nothing moves in it."""
         seen = self.backbone_features(images.flatten(0, 1)) if backbone is None else backbone.flatten(0, 1)
         seen = seen.unflatten(0, fresh.shape)
-        before = torch.cat([cache[0].unsqueeze(1), seen[:, :-1]], dim=1)
-        known = torch.cat([cache[1], torch.ones_like(log_elapsed[:, 1:])], dim=1) * (~fresh).to(seen.dtype)
-        change = (seen - before).abs() * known.unsqueeze(-1)
+        change = change_of(seen, log_elapsed, fresh, cache)
         border = self.sizes[0]
         found, motion = [], cache[2:]  # a memory that stays as it is could not be exported
         if border:
@@ -137,3 +135,13 @@ class PersonEncoder(Encoder):
         every = torch.stack(found, dim=1)
         sharp = (every / (every.amax(-1, keepdim=True) + FAINT)) ** SHARPNESS
         return sharp / (sharp.sum(-1, keepdim=True) + FAINT), motion
+
+
+def change_of(seen: Tensor, log_elapsed: Tensor, fresh: Tensor, cache: Cache) -> Tensor:
+    """Features (N, T, S), (N, T), (N, T) bool -> their absolute difference to the frame before; 0 where there is none.
+
+    The cache begins with the features of the frame before (N, S), and 1 where there was one (N, 1).
+    """
+    before = torch.cat([cache[0].unsqueeze(1), seen[:, :-1]], dim=1)
+    known = torch.cat([cache[1], torch.ones_like(log_elapsed[:, 1:])], dim=1) * (~fresh).to(seen.dtype)
+    return (seen - before).abs() * known.unsqueeze(-1)

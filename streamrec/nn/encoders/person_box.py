@@ -7,6 +7,7 @@ from streamrec.nn.encoders import keypoints, movenet
 from streamrec.nn.encoders.base import Cache, Encoder
 from streamrec.nn.encoders.keypoints import Person
 from streamrec.nn.encoders.movenet import DEEPEST, PEOPLE, PERSON, STRIDE, MoveNet
+from streamrec.nn.encoders.person import change_of
 
 need("torch", extra="train")
 
@@ -23,7 +24,7 @@ class PersonBoxEncoder(Encoder):
     """The mean of the deepest maps and of their changes inside the box of the person who is followed.
 
     Region of interest pooling (Girshick, ICCV 2015): a cell counts by how much of it the box covers. So the features
-    are of the person, wherever they are and whoever else is in the picture. While no person is followed, the box is
+    are of the person, wherever they are and whatever else is in the picture. While no person is followed, the box is
     the whole image: people whom the detector misses are seen all the same. Who is followed, and for how long they are
     waited for, is as in ``KeypointEncoder``, whose features come second with ``joints``. The cache: the maps of the
     frame before (N, S) and 1 where there was one (N, 1); the last box (N, 4); who is followed, and their body.
@@ -79,9 +80,7 @@ class PersonBoxEncoder(Encoder):
             maps, people = (each.unflatten(0, fresh.shape) for each in self._seen(images.flatten(0, 1)))
         else:
             maps, people = backbone.split((self.maps_size, PEOPLE * PERSON), dim=-1)
-        before = torch.cat([cache[0].unsqueeze(1), maps[:, :-1]], dim=1)
-        known = torch.cat([cache[1], torch.ones_like(log_elapsed[:, 1:])], dim=1) * (~fresh).to(maps.dtype)
-        change = (maps - before).abs() * known.unsqueeze(-1)
+        change = change_of(maps, log_elapsed, fresh, cache)
         both = torch.cat([maps, change], dim=-1).unflatten(-1, (SEEN, self.rows * self.columns))
         people = people.unflatten(-1, (PEOPLE, PERSON)).to(cache[-1].dtype)
         features, after = self.of_person(self.of_frame(both), people, log_elapsed, fresh, cache[2:])

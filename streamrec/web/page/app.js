@@ -1,6 +1,6 @@
 // The page: the current view, announcements for screen readers, keys, theme.
 
-import { $, ask, closeButton, h, keepToken, learnLabels, setText, toLogin } from "./dom.js";
+import { $, ask, closeButton, h, keepToken, learnLabels, openDialog, setText, toLogin } from "./dom.js";
 import { Live } from "./live.js";
 import { RecentEvents, seen, showEvent } from "./events.js";
 import { views } from "./views.js";
@@ -114,9 +114,7 @@ function showHelp() {
       h("header", {}, h("h2", { id: "help-title", text: "Keyboard" }), closeButton(() => dialog.close())),
       h("dl", { class: "keys" }, keys.map(([key, what]) => [h("dt", {}, h("kbd", { text: key })), h("dd", { text: what })]).flat()),
       h("p", { class: "soft" }, session.software, " · ", h("a", { href: "/api", text: "API" }))));
-  dialog.addEventListener("close", () => dialog.remove());
-  document.body.append(dialog);
-  dialog.showModal();
+  openDialog(dialog);
 }
 
 $("#theme").addEventListener("click", switchTheme);

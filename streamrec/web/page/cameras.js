@@ -1,6 +1,6 @@
 // The grid of cameras, and the view of one camera.
 
-import { colourOf, colourOfPerson, h, isQuiet, duration, named, percent, setText } from "./dom.js";
+import { colourOf, colourOfPerson, h, isQuiet, duration, named, percent, secondsSince, setText } from "./dom.js";
 import { eventList } from "./events.js";
 import { makePlaces } from "./places.js";
 
@@ -125,7 +125,7 @@ export function fillView(view, camera) {
     chip.style.setProperty("--now", one.person ? colourOfPerson(one.person) : colourOf(one.label));
     const repetitions = one.person ? countOf(camera.people?.find((person) => person.person === one.person)) : one.label === "repeating" ? camera.count : prediction.repetitions;
     const count = repetitions ? ` × ${repetitions}` : "";
-    setText(chip, `${named(one.model, one.label)}${who}${count} · ${duration(Math.max(0, (Date.now() - Date.parse(one.started)) / 1000))}`);
+    setText(chip, `${named(one.model, one.label)}${who}${count} · ${duration(secondsSince(one.started))}`);
   });
   counted.forEach((one, n) => {
     const chip = chipAt(running.length + n);
@@ -285,7 +285,7 @@ export function cameraView(page, main, name) {
       ["Frame rate", `${camera.fps.toFixed(1)} fps`], ["Latency", ms(camera.latency)], ["Dropped frames", String(camera.dropped)],
       ["Torn or frozen frames", String(camera.refused)], ["Reconnects", String(camera.reconnects)],
       ["Resolution", camera.width ? `${camera.width} × ${camera.height}` : "–"],
-      ...(page.session.fleet ? [["Machine", camera.machine || "none yet"], ["Runs there for", camera.machine && camera.machine_since ? duration(Math.max(0, (Date.now() - Date.parse(camera.machine_since)) / 1000)) : "–"]] : []),
+      ...(page.session.fleet ? [["Machine", camera.machine || "none yet"], ["Runs there for", camera.machine && camera.machine_since ? duration(secondsSince(camera.machine_since)) : "–"]] : []),
       [camera.state === "live" ? "Live for" : `${stateOf(camera)} for`, camera.seconds === null ? "–" : duration(camera.seconds)],
     ];
     rows.forEach(([key, value], n) => {

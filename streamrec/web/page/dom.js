@@ -57,10 +57,10 @@ export const personMark = (number) => (number ? h("span", { class: "who", style:
 export const cross = () => h("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, h("path", { d: "M6 6l12 12M18 6L6 18" }));
 export const closeButton = (onclick) => h("button", { type: "button", class: "icon", "aria-label": "Close", onclick }, cross());
 
-/** Shows a dialog; when it closes, the focus goes back to where it was, or else to `fallback`. */
-export function openDialog(dialog, fallback = null) {
+/** Shows a dialog; when it closes, the focus goes back to where it was, or, where that was redrawn, to what `fallback` finds. */
+export function openDialog(dialog, fallback = () => null) {
   const opener = document.activeElement;
-  dialog.addEventListener("close", () => { dialog.remove(); (opener?.isConnected ? opener : fallback)?.focus(); });
+  dialog.addEventListener("close", () => { dialog.remove(); (opener?.isConnected ? opener : fallback())?.focus(); });
   document.body.append(dialog);
   dialog.showModal();
 }
@@ -83,6 +83,9 @@ export function duration(seconds) {
 }
 
 export const percent = (part) => (part === null || part === undefined ? "" : `${Math.round(100 * part)} %`);
+/** "1 camera", "2 cameras". */
+export const counted = (number, word) => `${number} ${word}${number === 1 ? "" : "s"}`;
+export const secondsSince = (iso) => Math.max(0, (Date.now() - Date.parse(iso)) / 1000);
 export const secondsOf = (event) => ((event.ended ? Date.parse(event.ended) : Date.now()) - Date.parse(event.started)) / 1000;
 
 let csrf = null;

@@ -1,7 +1,7 @@
 // Events: the list beside the cameras, the events page, and the dialog with an event's evidence.
 
 import { correctionsPanel, askMissed, VERDICTS, verdictOf, verdictRow } from "./corrections.js";
-import { ask, closeButton, colourOf, dayOf, duration, h, named, percent, personMark, setText, secondsOf, timeOf } from "./dom.js";
+import { ask, closeButton, colourOf, dayOf, duration, h, named, openDialog, percent, personMark, setText, secondsOf, timeOf } from "./dom.js";
 
 const PLAY = "M8 5.5v13l11-6.5z";
 const A_PAGE = 100;
@@ -286,15 +286,8 @@ export function showEvent(page, first) {
   });
   const follow = (message) => { if (message.detail.event.id === event.id) show(message.detail.event); };
   page.live.addEventListener("event", follow);
-  const opener = document.activeElement;
   dialog.addEventListener("click", (click) => { if (click.target === dialog) dialog.close(); });
-  dialog.addEventListener("close", () => {
-    page.live.removeEventListener("event", follow);
-    dialog.remove();
-    // The row may have been redrawn while the dialog was open.
-    (opener?.isConnected ? opener : document.querySelector(`.event[data-id="${CSS.escape(event.id)}"]`))?.focus();
-  });
+  dialog.addEventListener("close", () => page.live.removeEventListener("event", follow));
   show(event);
-  document.body.append(dialog);
-  dialog.showModal();
+  openDialog(dialog, () => document.querySelector(`.event[data-id="${CSS.escape(event.id)}"]`));
 }

@@ -1,19 +1,18 @@
 // The machines of a fleet: their load and cameras, since when one is silent or lost, and moves of what runs on them.
 
-import { ask, closeButton, dayOf, duration, h, openDialog, percent, setText, timeOf } from "./dom.js";
+import { ask, closeButton, counted, dayOf, duration, h, openDialog, percent, secondsSince, setText, timeOf } from "./dom.js";
 
 const STATES = { alive: "running", draining: "drained", silent: "silent", dead: "lost" };
 const DOTS = { alive: "live", draining: "ended", silent: "stalled", dead: "failed" };
 export const stateOfMachine = (machine) => STATES[machine.state] ?? machine.state;
 
-const counted = (number, word) => `${number} ${word}${number === 1 ? "" : "s"}`;
 const cores = (number) => (Math.round(10 * number) / 10).toLocaleString("en-GB");
 const shed = (part) => (part > 0 && part < 0.01 ? `${(100 * part).toFixed(1)} %` : percent(part));
 const memory = (bytes) => (bytes < 1e9 ? `${Math.round(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(1)} GB`);
 
 /** When something began, and for how long it has been so. */
 function since(iso) {
-  const day = dayOf(iso), seconds = Math.max(0, Math.round((Date.now() - Date.parse(iso)) / 1000));
+  const day = dayOf(iso), seconds = Math.round(secondsSince(iso));
   return `since ${day === "Today" ? "" : `${day}, `}${timeOf(iso)} (${(seconds < 10 ? `${seconds} s` : duration(seconds)).replaceAll(" ", "\u00a0")})`;
 }
 
@@ -121,7 +120,7 @@ export function machinesView(page, main) {
       h("div", { class: "row" },
         h("button", { type: "button", class: "button", text: "Cancel", autofocus: true, onclick: () => dialog.close() }),
         h("button", { type: "button", class: "button danger", text: "Drain machine", onclick: () => { dialog.close(); move("drain", { machine: name }); } }))));
-    openDialog(dialog, rebalance);
+    openDialog(dialog, () => rebalance);
   }
 
   function update() {
@@ -132,7 +131,7 @@ export function machinesView(page, main) {
     const names = new Map();
     for (const camera of page.live.cameras) names.set(camera.machine, [...(names.get(camera.machine) ?? []), camera.name]);
     const well = fleet.machines.filter((machine) => ["alive", "draining"].includes(machine.state)).length, all = fleet.machines.length;
-    setText(summary, `${well === all ? `${counted(all, "machine")}` : `${well} of ${counted(all, "machine")} running`} · ${counted(page.live.cameras.length, "camera")}`);
+    setText(summary, `${well === all ? counted(all, "machine") : `${well} of ${counted(all, "machine")} running`} · ${counted(page.live.cameras.length, "camera")}`);
     const unplaced = fleet.groups.filter((group) => !group.machine).flatMap((group) => group.cameras);
     waiting.hidden = !unplaced.length;
     setText(waiting, unplaced.length ? `${counted(unplaced.length, "camera")} ${unplaced.length === 1 ? "waits" : "wait"} for a machine with room: ${unplaced.slice(0, 12).join(", ")}${unplaced.length > 12 ? " …" : ""}. Add a machine with: streamrec fleet join` : "");

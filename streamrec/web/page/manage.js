@@ -2,7 +2,7 @@
 
 import { placesEditor } from "./places.js";
 import { rulesPanel } from "./rules.js";
-import { ask, closeButton, colourOf, Failed, h, keepToken, duration, openDialog, setText } from "./dom.js";
+import { ask, closeButton, colourOf, counted, Failed, h, keepToken, duration, openDialog, setText } from "./dom.js";
 
 const THRESHOLDS = {
   enter: ["Start threshold", "An action starts when its score reaches this", 0.05, 1, 0.01],
@@ -34,7 +34,7 @@ const selectOf = (texts, value) => {
   return select;
 };
 
-const counted = (number, word) => (number ? `${number} ${word}${number === 1 ? "" : "s"}` : null);
+const some = (number, word) => (number ? counted(number, word) : null);
 
 export async function manageView(page, main) {
   const list = h("div", { class: "rows" }), problem = h("p", { class: "wrong", role: "alert" });
@@ -65,7 +65,7 @@ export async function manageView(page, main) {
     rules.show();
     list.replaceChildren(...settings.cameras.map((camera) => {
       const now = page.live.cameras.find((one) => one.name === camera.name);
-      const facts = [camera.address, camera.watched_by, camera.region ? "region" : null, counted(camera.zones?.length, "zone"), counted(camera.lines?.length, "line"), camera.per_person === "yes" ? "each person" : null, camera.count ? "counts" : null, camera.enabled ? null : "disabled"].filter(Boolean).join(" · ");
+      const facts = [camera.address, camera.watched_by, camera.region ? "region" : null, some(camera.zones?.length, "zone"), some(camera.lines?.length, "line"), camera.per_person === "yes" ? "each person" : null, camera.count ? "counts" : null, camera.enabled ? null : "disabled"].filter(Boolean).join(" · ");
       return h("section", { class: "panel camera-row", "aria-label": camera.name },
         h("span", { class: "dot", dataset: { state: camera.enabled ? now?.state ?? "connecting" : "ended" } }),
         h("div", {}, h("h2", { class: "name" }, h("bdi", { text: camera.name })), h("p", { class: "address", text: facts })),

@@ -190,7 +190,7 @@ export function rulesPanel(page, file) {
     form.addEventListener("change", soon);
     dialog.addEventListener("close", () => { closed = true; clearTimeout(timer); });
     arrange();
-    openDialog(dialog, add);
+    openDialog(dialog, () => add);
     name.focus();
     tryIt();
   }

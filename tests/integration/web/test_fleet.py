@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from dataclasses import replace
 
@@ -16,16 +15,12 @@ from streamrec.web.jpeg import FASTEST
 from tests.helpers.fake_fleet import FakeFleet
 from tests.helpers.pages import wait_for
 from tests.integration.web.test_fuzz import ODD_TEXTS, ODD_VALUES
-from tests.integration.web.test_routes import Looking
+from tests.integration.web.test_routes import METRIC_LINE, Looking
 
 
 def shown(looking: Looking, camera: str) -> dict:
     """The next state of a camera."""
     return next(one for one in looking.next("cameras")["cameras"] if one["name"] == camera)
-
-
-def _of_page(client, page) -> dict[str, str]:
-    return {"Origin": page.url, "X-CSRF-Token": client.get("/api/v1/session").json()["csrf"]}
 
 
 class TestMachines:
@@ -102,9 +97,9 @@ class TestMachines:
 
     def test_without_a_fleet_there_is_nothing_of_it(self, open_page):
         page = open_page("door")
-        with page.client() as client:
+        with page.logged_in() as client:
             assert client.get("/api/v1/fleet").status_code == 404
-            assert client.post("/api/v1/fleet/rebalance", headers=_of_page(client, page)).status_code == 404
+            assert client.post("/api/v1/fleet/rebalance").status_code == 404
             assert client.get("/api/v1/session").json()["fleet"] is False
             assert "machine" not in client.get("/api/v1/cameras").text
             metrics = client.get("/metrics").text
@@ -191,8 +186,7 @@ class TestMetrics:
             "streamrec_fleet_refused_total 2",
         ):
             assert line in text.splitlines(), line
-        form = re.compile(r'(# (HELP|TYPE) \w+ .+|\w+(\{(\w+="(\\.|[^"\\\n])*",?)*\})? [\d.e+-]+)')
-        assert all(form.fullmatch(line) for line in text.splitlines())
+        assert all(METRIC_LINE.fullmatch(line) for line in text.splitlines())
 
 
 class TestPictures:

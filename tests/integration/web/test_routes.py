@@ -44,6 +44,9 @@ def unpack(data: bytes) -> list[tuple[str, int, float, bytes]]:
     return found
 
 
+METRIC_LINE = re.compile(r'(# (HELP|TYPE) \w+ .+|\w+(\{(\w+="(\\.|[^"\\\n])*",?)*\})? [\d.e+-]+)')
+
+
 class Looking:
     """A WebSocket whose messages are kept by their type."""
 
@@ -474,8 +477,7 @@ class TestOperation:
         name = r"the \"front\"\\door"
         assert f'streamrec_camera_state{{camera="{name}",state="live"}} 1\n' in answer.text
         assert f'streamrec_actions_total{{camera="{name}",label="wave"}} 1\n' in answer.text
-        line = re.compile(r'(# (HELP|TYPE) \w+ .+|\w+(\{(\w+="(\\.|[^"\\\n])*",?)*\})? [\d.e+-]+)')
-        assert all(line.fullmatch(one) for one in answer.text.splitlines())
+        assert all(METRIC_LINE.fullmatch(one) for one in answer.text.splitlines())
 
     def test_what_is_counted_of_each_person_is_in_the_answer_while_they_are_there(self, open_page):
         page = open_page("door")

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import numpy as np
 import pytest
@@ -19,7 +18,7 @@ from streamrec.outputs.history.store import History
 from streamrec.types import ActionEnded, ActionStarted, Frame, Person, Prediction, Result
 from streamrec.web.routes import files
 from tests.helpers.corrections import corrected_page
-from tests.helpers.pages import PASSWORD, wait_for
+from tests.helpers.pages import PASSWORD, repeating, wait_for
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 WORDS = "cannot drive a browser: pip install 'streamrec[dev]', apt-get install chromium"
@@ -74,24 +73,15 @@ def look(browser) -> Iterator:
     assert complaints == []
 
 
-@contextmanager
-def playing(page, fps: float = 10.0) -> Iterator[None]:
+def playing(page, fps: float = 10.0) -> AbstractContextManager[None]:
     """All cameras give pictures in which something moves."""
-    ended = threading.Event()
 
     def play() -> None:
-        while not ended.wait(1 / fps):
-            for actor in page.actors.values():
-                if actor.health.state == "live":
-                    actor.show()
+        for actor in page.actors.values():
+            if actor.health.state == "live":
+                actor.show()
 
-    thread = threading.Thread(target=play, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
+    return repeating(play, 1 / fps)
 
 
 def shot(tab, name: str) -> None:

@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 
 from tests.helpers.fake_fleet import FakeFleet
-from tests.helpers.pages import wait_for
+from tests.helpers.pages import repeating, wait_for
 from tests.system.web.test_browser import browser, look, pictures, shot  # noqa: F401
 
 
-@contextmanager
-def playing(fleet: FakeFleet) -> Iterator[None]:
-    """The cameras of all machines that are there give frames."""
-    ended = threading.Event()
-
-    def play() -> None:
-        while not ended.wait(0.1):
-            for group in tuple(fleet.groups.values()):
-                if group.state == "running" and group.machine not in fleet.stuck:
-                    for camera in group.cameras:
-                        fleet.show(camera)
-
-    thread = threading.Thread(target=play, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
+def play(fleet: FakeFleet) -> None:
+    """One more frame of each camera on the machines that are there."""
+    for group in tuple(fleet.groups.values()):
+        if group.state == "running" and group.machine not in fleet.stuck:
+            for camera in group.cameras:
+                fleet.show(camera)
 
 
 def card(tab, machine: str):
@@ -57,19 +40,19 @@ class TestSeeing:
         north.get_by_role("link", name="gate").click()
         tab.get_by_role("heading", name="gate", level=1).wait_for()
 
-    def test_one_that_is_lost_is_seen_and_said_without_reloading_and_so_is_its_return(self, open_fleet, look):  # noqa: F811
+    def test_a_lost_one_is_shown_and_announced_without_reloading_and_so_is_its_return(self, open_fleet, look):  # noqa: F811
         page, fleet = open_fleet()
         tab = look(f"{page.url}/#/machines")
-        said = tab.get_by_role("log")
+        news = tab.get_by_role("log")
         card(tab, "north").get_by_text("running", exact=True).wait_for()
         fleet.silence("north")
         card(tab, "north").get_by_text("silent", exact=True).wait_for()
-        said.get_by_text("north is silent: nothing comes from it").wait_for()
+        news.get_by_text("north is silent: nothing comes from it").wait_for()
         tab.get_by_role("status").first.get_by_text("2 of 5 cameras live · north is silent").wait_for()
         fleet.lose("north")
         card(tab, "north").get_by_text("lost", exact=True).wait_for()
         card(tab, "north").get_by_text("Other machines will go on with its 3 cameras.").wait_for()
-        said.get_by_text("north is lost", exact=True).wait_for()
+        news.get_by_text("north is lost", exact=True).wait_for()
         shot(tab, "machines-lost")
         fleet.place("site-1", "")
         tab.get_by_text("3 cameras wait for a machine with room: door, yard, gate.").wait_for()
@@ -78,9 +61,9 @@ class TestSeeing:
         card(tab, "south").get_by_text("Show 5 cameras").wait_for()
         fleet.join("north")
         card(tab, "north").get_by_text("running", exact=True).wait_for()
-        said.get_by_text("north is back").wait_for()
+        news.get_by_text("north is back").wait_for()
         fleet.join("west")
-        said.get_by_text("west has joined").wait_for()
+        news.get_by_text("west has joined").wait_for()
         card(tab, "west").wait_for()
 
     def test_a_camera_says_on_which_machine_it_runs_and_for_how_long(self, open_fleet, look):  # noqa: F811
@@ -137,7 +120,7 @@ class TestMoving:
         assert fleet.moves == ["drain north"]
         assert not button.is_visible()
 
-    def test_what_is_refused_is_said(self, open_fleet, look):  # noqa: F811
+    def test_what_is_refused_is_shown_with_the_reason(self, open_fleet, look):  # noqa: F811
         page, fleet = open_fleet()
         fleet.trouble = "a group moved less than a minute ago"
         tab = look(f"{page.url}/#/machines", allow="422")
@@ -167,7 +150,7 @@ class TestPictures:
     def test_they_move_from_whichever_machine_has_the_camera(self, open_fleet, look):  # noqa: F811
         page, fleet = open_fleet()
         tab = look(page.url)
-        with playing(fleet):
+        with repeating(lambda: play(fleet)):
             wait_for(lambda: pictures(tab, "door") >= 3 and pictures(tab, "hall") >= 3)
             fleet.stuck.add("north")
             fleet.silence("north")

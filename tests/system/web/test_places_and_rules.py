@@ -14,8 +14,8 @@ from streamrec.core.zones import Line, Zone
 from streamrec.events.places import PlaceSettings
 from streamrec.events.rules import Watched
 from streamrec.outputs.history.records import Entry, new_id
-from streamrec.types import Frame, Person, Prediction, Result
-from tests.helpers.pages import LABELS, wait_for
+from streamrec.types import Frame, Person, Result
+from tests.helpers.pages import prediction_of, wait_for
 from tests.system.web.test_browser import browser, look, shot  # noqa: F401
 
 FILE = """# the cameras
@@ -56,11 +56,8 @@ def person_at(x: float) -> Person:
 def show(page, name: str, image: np.ndarray, people=None) -> None:
     """One frame of a camera, with people in it."""
     actor = page.actors[name]
-    scores = np.full(len(LABELS), 0.05, np.float32)
-    scores[0] = 0.9
     frame = Frame(image, actor.index, actor.index / 10, 0, name, time.monotonic())
-    prediction = Prediction.of(scores, actor.index / 10, LABELS)
-    page.live.write(Result(frame, prediction, people=people))
+    page.live.write(Result(frame, prediction_of("idle", actor.index / 10), people=people))
     actor.index += 1
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import cv2
@@ -14,7 +12,7 @@ import pytest
 from streamrec.commands.lesson import Lesson
 from streamrec.commands.teach_page import LessonDesk
 from tests.helpers.fake_teacher import FakeTeacher, result_at
-from tests.helpers.pages import wait_for
+from tests.helpers.pages import repeating, wait_for
 from tests.system.web.test_browser import browser, look  # noqa: F401
 
 JPEG = cv2.imencode(".jpg", np.full((90, 160, 3), 120, np.uint8))[1].tobytes()
@@ -29,23 +27,13 @@ class Lessons:
         desk = LessonDesk(self.lesson, camera="door", out=Path("mine.safetensors"))
         self.page = open_page("door", teach=desk)
 
-    @contextmanager
-    def playing(self) -> Iterator[None]:
-        ended = threading.Event()
+    def playing(self) -> AbstractContextManager[None]:
+        return repeating(self._play)
 
-        def play() -> None:
-            while not ended.wait(0.1):
-                self.teacher.now += 0.1
-                self.lesson.step(result_at(self.teacher.now))
-                self.page.actors["door"].show(label="wave")
-
-        thread = threading.Thread(target=play, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
+    def _play(self) -> None:
+        self.teacher.now += 0.1
+        self.lesson.step(result_at(self.teacher.now))
+        self.page.actors["door"].show(label="wave")
 
     def pass_by(self, seconds: float) -> None:
         """Wait until so many seconds have passed on its own clock, however slow the machine is."""

@@ -18,12 +18,12 @@ HEIGHT, WIDTH = 64, 96
 SIZE = {"height": HEIGHT, "width": WIDTH}
 ROWS, COLUMNS = 2, 3
 CELLS = ROWS * COLUMNS
-NOBODY = torch.zeros(6, 56)
+NO_PERSON = torch.zeros(6, 56)
 
 
 def person(ymin: float, xmin: float, ymax: float, xmax: float) -> torch.Tensor:
     """All six places of a frame (6, 56), the first of which is a person of this box."""
-    found = NOBODY.clone()
+    found = NO_PERSON.clone()
     found[0, :51] = torch.tensor([(ymin + ymax) / 2, (xmin + xmax) / 2, 0.9]).repeat(17)
     found[0, 51:] = torch.tensor([ymin, xmin, ymax, xmax, 0.9])
     return found
@@ -69,17 +69,17 @@ def test_changes_outside_of_the_box_are_not_seen():
     quiet = [1.0] * CELLS
     loud = [1.0, 5.0, 5.0, 1.0, 5.0, 5.0]
     assert torch.equal(seen((quiet, LEFT), (loud, LEFT))[1, DEEPEST:], torch.zeros(DEEPEST))
-    assert seen((quiet, NOBODY), (loud, NOBODY))[1, DEEPEST] == pytest.approx(16.0 / CELLS)
+    assert seen((quiet, NO_PERSON), (loud, NO_PERSON))[1, DEEPEST] == pytest.approx(16.0 / CELLS)
 
 
 def test_without_a_person_the_box_is_the_image():
-    (found,) = seen(([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], NOBODY))
+    (found,) = seen(([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], NO_PERSON))
     assert found[0] == pytest.approx(3.5)
 
 
 def test_who_is_missed_stays_where_they_were_and_is_forgotten_later():
     maps = [4.0, 1.0, 1.0, 4.0, 1.0, 1.0]
-    found = seen(*[(maps, LEFT)] * 8, *[(maps, NOBODY)] * 20)[:, 0].tolist()
+    found = seen(*[(maps, LEFT)] * 8, *[(maps, NO_PERSON)] * 20)[:, 0].tolist()
     assert found[7] == found[8] == pytest.approx(4.0)
     assert found[-1] == pytest.approx(2.0)
     assert all(before >= after for before, after in pairwise(found))

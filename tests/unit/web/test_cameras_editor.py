@@ -661,7 +661,7 @@ class TestPeople:
         editor.put(editor.read()["revision"], "door", back)
         assert not {"count", "per_person", "privacy"} & table(editor, "door").keys()
 
-    def test_who_does_not_know_of_them_leaves_them_as_they_are(self, editor):
+    def test_a_change_without_them_leaves_them_as_they_are(self, editor):
         text = editor.path.read_text(encoding="utf-8")
         own = 'name = "yard"\ncount = true # the press\nper_person = false\nprivacy = "none"\n'
         editor.path.write_text(text.replace('name = "yard"\n', own), encoding="utf-8")
