@@ -18,6 +18,7 @@ from streamrec.notify.delivery import Undelivered
 from streamrec.notify.notification import Notification
 from streamrec.notify.notifier import Channel, Notifier, NotifierSettings
 from streamrec.notify.receivers import register
+from streamrec.outputs.history.records import Kind
 from streamrec.outputs.history.store import History
 
 _STATUS = re.compile(r"error\s*=\s*(\d{3})\b")  # in what the library logs of an HTTP service
@@ -59,6 +60,8 @@ class AppriseChannel(Channel):
         self._asset = self._apprise.AppriseAsset(
             app_id="streamrec", app_desc="streamrec", http_redirects=False, allow_templates=False
         )
+        # The video follows with a link: the picture came before.
+        self._once = Kind.started in settings.events
         self._services = self._found(settings)
         self._took: tuple[str, set[int]] = "", set()  # the last notification, and which services have it
 
@@ -106,7 +109,10 @@ class AppriseChannel(Channel):
         one.add(service)
         text = "\n".join(filter(None, (notification.text, notification.link)))
         attachment = None
-        if notification.picture is not None and getattr(service, "attachment_support", False):
+        is_wanted = notification.picture is not None and not (
+            self._once and notification.kind is not Kind.started
+        )
+        if is_wanted and getattr(service, "attachment_support", False):
             attachment = self._apprise.AppriseAttachment()
             attachment.add(self._attached(notification))
         logged: list[str] = []

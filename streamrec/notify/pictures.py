@@ -1,7 +1,7 @@
 """The picture that a notification carries: one JPEG of each event that begins, encoded in a thread of its own.
 
-The recognizing thread hands over a frame that it has already, and only of a result in which an event begins. The picture
-is written into the history right after its event; messages wait for it, for a second at most.
+The recognizing thread hands over a frame that it has already, and only of a result in which an event begins. The
+picture is written into the history right after its event; messages wait for it, for a second at most.
 """
 
 from __future__ import annotations
