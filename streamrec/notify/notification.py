@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -36,6 +38,18 @@ def link_to(public_url: str, event: str) -> str:
     'https://cameras.example.org/#/events/01a21858f5c0-b2f2cb5b'
     """
     return f"{public_url.rstrip('/')}/#/events/{quote(event, safe='')}" if public_url else ""
+
+
+def extended(body: str, public_url: str, picture: bytes | None) -> str:
+    """The JSON of an announcement with a link to its event and with its picture, where there is one."""
+    if not public_url and picture is None:
+        return body
+    values = json.loads(body)
+    if public_url:
+        values["link"] = link_to(public_url, values["data"]["id"])
+    if picture is not None:
+        values["picture"] = {"type": "image/jpeg", "data": base64.b64encode(picture).decode()}
+    return json.dumps(values, ensure_ascii=False)
 
 
 def notification_of(

@@ -152,7 +152,7 @@ class Notifier(Receiver):
     def _send(self, message: Message) -> None:
         body, held = json.loads(message.body), self._held_messages()
         settings = self._settings
-        picture = self._history.pictures.get(body["data"]["id"]) if settings.picture else None
+        picture = self._history.pictures.get(message.event) if settings.picture else None
         bodies = [json.loads(one.body) for one in held]
         self._channel.send(
             notification_of(body, public_url=settings.public_url, picture=picture, held=bodies)

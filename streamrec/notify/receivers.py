@@ -70,9 +70,8 @@ def is_ready(history: History, clock: Callable[[], float] = time.time) -> Callab
     def ready(message: Message) -> bool:
         if message.kind is not Kind.started:
             return True
-        event = message.id.removesuffix(f"-{message.kind}")
         waited = clock() - message.made
-        return not 0.0 <= waited < _PICTURE_SECONDS or not history.pictures.is_awaited(event)
+        return not 0.0 <= waited < _PICTURE_SECONDS or not history.pictures.is_awaited(message.event)
 
     return ready
 

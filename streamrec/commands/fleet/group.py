@@ -17,7 +17,7 @@ from streamrec.core.messages import why
 from streamrec.core.packed import Packer
 from streamrec.core.redact import redact
 from streamrec.errors import StateError, StreamrecError
-from streamrec.notify.dispatcher import DispatchSettings
+from streamrec.notify.dispatch_settings import DispatchSettings
 from streamrec.outputs.fleet.outbox import Outbox
 from streamrec.outputs.fleet.records import (
     SAVE_SECONDS,
