@@ -153,7 +153,7 @@ class History(EventQueries, Closing):
         self.receivers = tuple(receivers)
         self.keep_days = keep_days
         self.recovered: tuple[Announcement, ...] = ()  # events that the last process left open
-        self.pictures = pictures.HistoryPictures(self)
+        self.pictures = pictures.HistoryPictures(self.later, self._read)
         self.lost = 0  # events that could not be kept, because too many waited
         self._clock, self._log = clock, log
         self._lock = threading.RLock()  # held while something is written
@@ -319,10 +319,6 @@ class History(EventQueries, Closing):
         What ``run`` returns is announced.
         """
         self._queue_up(_Task(run, then))
-
-    def select(self, statement: str, values: Iterable[Any] = ()) -> list[Any]:
-        """All rows of a SELECT."""
-        return self._read(statement, values)
 
     def add(self, entry: Entry) -> None:
         """Keep an event from elsewhere, as it is."""
