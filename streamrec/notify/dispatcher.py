@@ -22,6 +22,7 @@ from streamrec.core.reading import path_of
 from streamrec.core.redact import redact
 from streamrec.errors import SettingsError, StreamrecError
 from streamrec.events.rules import Rule
+from streamrec.notify import frigate, http_trigger  # noqa: F401 (each registers its table)
 from streamrec.notify.mqtt import RECEIVER, Mqtt, MqttSettings
 from streamrec.notify.receivers import KINDS, Receiver
 from streamrec.notify.rule_runner import ReadyRules, RuleRunner, prepare_rules, reporting
