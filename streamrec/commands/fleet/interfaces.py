@@ -30,7 +30,7 @@ def also_open(host: str, own: Mapping[str, str]) -> str:
     """A warning that Ray's ports are open on other interfaces of this machine too; empty where there are none.
 
     >>> print(also_open("10.0.0.5", {"lo": "127.0.0.1", "eth0": "10.0.0.5", "eth1": "192.168.1.5"}))
-    Ray's ports are open on eth1 (192.168.1.5) too: close them there, with RestrictNetworkInterfaces= of systemd or a firewall
+    Ray's ports are open on eth1 (192.168.1.5) too: close them there, by RestrictNetworkInterfaces= or a firewall
     >>> also_open("10.0.0.5", {"lo": "127.0.0.1", "eth0": "10.0.0.5"})
     ''
     """
@@ -42,6 +42,6 @@ def also_open(host: str, own: Mapping[str, str]) -> str:
     if not others:
         return ""
     return (
-        f"Ray's ports are open on {', '.join(others)} too: close them there, with RestrictNetworkInterfaces= of systemd "
-        "or a firewall"
+        f"Ray's ports are open on {', '.join(others)} too: close them there, by RestrictNetworkInterfaces= or a "
+        "firewall"
     )
