@@ -110,7 +110,11 @@ class FrigateServer:
 
     def create(self, camera: str, label: str, body: Any) -> tuple[int, Any, str]:
         for key, value in body.items() if isinstance(body, dict) else [("body", None)]:
-            if key not in _CREATE or not isinstance(value, _CREATE[key]) or (value is True and key == "score"):
+            if (
+                key not in _CREATE
+                or not isinstance(value, _CREATE[key])
+                or (value is True and key == "score")
+            ):
                 return 422, {"detail": [{"loc": ["body", key]}]}, ""
         if camera not in self.cameras:
             return 404, {"success": False, "message": f"{camera} is not a valid camera."}, ""
