@@ -10,7 +10,7 @@ from typing import Any
 from streamrec.core.reading import path_of
 from streamrec.core.redact import redact
 from streamrec.errors import SettingsError, StreamrecError
-from streamrec.notify import apprise, ntfy, receivers  # noqa: F401 (each registers its table)
+from streamrec.notify import apprise, frigate, http_trigger, ntfy, receivers  # noqa: F401 (they register tables)
 from streamrec.notify.http_client import check_url
 from streamrec.notify.mqtt import MqttSettings
 from streamrec.notify.webhook import WebhookSettings

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeAlias
 
-from streamrec.outputs.history.records import Announcement, Decision, Entry, Kind, Outcome
+from streamrec.outputs.history.records import DECIDED, Announcement, Decision, Entry, Kind, Outcome
 from streamrec.outputs.history.rows import as_utf8, find_entry, next_change
 
 Decide: TypeAlias = Callable[[Entry], Decision]
@@ -16,10 +16,7 @@ Decide: TypeAlias = Callable[[Entry], Decision]
 def decided(entry: Entry, known: Entry | None, decide: Decide) -> Entry:
     """An entry with what was decided when it was written first (``known``), or else with what is decided now."""
     if known is not None:
-        return replace(
-            entry, decision=known.decision, decided_by=known.decided_by, reason=known.reason,
-            held_until=known.held_until,
-        )  # fmt: skip
+        return replace(entry, **{name: getattr(known, name) for name in DECIDED})
     return _with(entry, decide(entry))
 
 

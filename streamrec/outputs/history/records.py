@@ -32,6 +32,12 @@ class Decision:
 
 
 DELIVER = Decision()
+DECIDED = (
+    "decision",
+    "decided_by",
+    "reason",
+    "held_until",
+)  # the fields of an ``Entry`` that hold a decision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
