@@ -300,8 +300,9 @@ def _settings(file: WatchFile, name: str, table: dict[str, Any], kind: type[_S])
             raise wrong(key, no_such_key(key, tuple(known)))
         wanted = str(known[key].type)
         if wanted.startswith("tuple[tuple"):
-            fits = isinstance(value, dict) and all(isinstance(one, str) for one in value.values())
-            what = "a table of texts"
+            of = int if wanted.startswith("tuple[tuple[str, int]") else str
+            fits = isinstance(value, dict) and all(type(one) is of for one in value.values())
+            what = "a table of texts" if of is str else "a table of whole numbers, like {fight = 5}"
             value = tuple(value.items()) if fits else value
         elif wanted.startswith("tuple"):
             fits, what = (
@@ -316,12 +317,6 @@ def _settings(file: WatchFile, name: str, table: dict[str, Any], kind: type[_S])
                     value = str(file.path.absolute().parent / path_of(value))
                 except SettingsError as error:
                     raise wrong(key, error) from error
-        elif wanted.startswith("dict"):
-            fits, what = (
-                isinstance(value, dict)
-                and all(isinstance(one, int) and not isinstance(one, bool) for one in value.values()),
-                "a table of whole numbers, like {fight = 5}",
-            )
         elif wanted.startswith("bool"):
             fits, what = isinstance(value, bool), "true or false"
         else:

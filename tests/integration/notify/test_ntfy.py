@@ -70,7 +70,7 @@ def watching(settings: DispatchSettings, log=None, privacy: str = ""):
 
 def test_a_picture_comes_at_once_and_the_video_under_the_same_id(tmp_path, server):
     said: list[str] = []
-    settings = settings_of(tmp_path, server, evidence=True, priority={"fight": 5})
+    settings = settings_of(tmp_path, server, evidence=True, priority=(("fight", 5),))
     with watching(settings, said.append) as one:
         for n in range(20):
             events = {5: (start(5),), 8: (ActionEnded("fight", 0.8, 0.5, 0.9),)}.get(n, ())
@@ -211,7 +211,7 @@ def test_the_table_of_the_file_is_understood(tmp_path):
     )
     found = read_watchfile(file, {})
     (one,) = DispatchSettings.of(found).further
-    assert (one.server, one.token, one.priority) == ("https://ntfy.sh", SECRET, {"fight": 5})
+    assert (one.server, one.token, one.priority) == ("https://ntfy.sh", SECRET, (("fight", 5),))
     assert one.public_url == "https://cameras.example.org"
     assert SECRET in found.secrets
     assert SECRET not in repr(one)
