@@ -230,7 +230,7 @@ def sentence(rule: Rule) -> str:
     >>> sentence(Rule(name="lies", when=Pattern(labels=("fall",), cameras=("bath",)), lasts=30.0))
     'fall on bath lasts longer than 30 s'
     """
-    events = _words(rule.when)
+    events = words_of(rule.when)
     if rule.lasts is not None:
         return f"{events} lasts longer than {duration(rule.lasts)}"
     if rule.absent is not None:
@@ -240,11 +240,12 @@ def sentence(rule: Rule) -> str:
         return f"no {events} from {clock(rule.since)} to {clock(rule.by)}{zone}"
     assert rule.within is not None
     if rule.then is not None:
-        return f"{events}, then {_words(rule.then)} within {duration(rule.within)}"
+        return f"{events}, then {words_of(rule.then)} within {duration(rule.within)}"
     return f"{rule.count} times {events} within {duration(rule.within)}"
 
 
-def _words(pattern: Pattern) -> str:
+def words_of(pattern: Pattern) -> str:
+    """Which events are meant, in words."""
     parts = [" or ".join(pattern.labels) or "action"]
     for word, names in (("of", pattern.models), ("in", pattern.zones), ("on", pattern.cameras)):
         if names:
