@@ -320,6 +320,10 @@ class History(EventQueries, Closing):
         """
         self._queue_up(_Task(run, then))
 
+    def select(self, statement: str, values: Iterable[Any] = ()) -> list[Any]:
+        """All rows of a SELECT from tables that other modules keep in the file; raises ``HistoryError``."""
+        return self._read(statement, values)
+
     def add(self, entry: Entry) -> None:
         """Keep an event from elsewhere, as it is."""
         self._queue_up((Kind.started if entry.ended is None else Kind.ended, entry))
