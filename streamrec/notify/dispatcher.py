@@ -19,7 +19,7 @@ from typing import Any
 
 from streamrec.core.context import Closing
 from streamrec.core.reading import path_of
-from streamrec.core.redact import redact
+from streamrec.core.redact import redact, secrets_of
 from streamrec.errors import SettingsError, StreamrecError
 from streamrec.events.rules import Rule
 from streamrec.notify.mqtt import RECEIVER, Mqtt, MqttSettings
@@ -31,10 +31,12 @@ from streamrec.outputs.history.records import Announcement, Entry
 from streamrec.outputs.history.store import History, HistorySettings
 from streamrec.outputs.plugins import SinkSettings, load_sink, settings_of
 from streamrec.outputs.sink import Sink
+from streamrec.outputs.streaming.stream import StreamOut
 from streamrec.pipeline.flight_recorder import FlightRecorder
 from streamrec.runtime.recognizer import Recognizer
 from streamrec.settings.cameras_file import WatchFile
 from streamrec.settings.evidence import EvidenceSettings, Privacy
+from streamrec.settings.stream import StreamSettings
 from streamrec.teach.corrections.store import folder_beside
 from streamrec.types import Event, Health, Result
 
@@ -58,6 +60,7 @@ class DispatchSettings:
     mqtt: MqttSettings | None = None
     further: tuple[Any, ...] = ()  # settings of other receivers, as ``receivers.KINDS`` has them
     sinks: tuple[SinkSettings, ...] = ()
+    stream: StreamSettings | None = None
     record: Path | None = None  # the folder of the flight recorder
     record_pictures: str = "input"
     record_gb: float = 1.0
@@ -71,6 +74,7 @@ class DispatchSettings:
         history = file.settings("history", HistorySettings)
         evidence = file.settings("evidence", EvidenceSettings)
         mqtt = file.settings("mqtt", MqttSettings)
+        stream = file.settings("stream", StreamSettings)
         settings = cls(
             history=history[0] if history else None,
             evidence=evidence[0] if evidence else None,
@@ -80,6 +84,7 @@ class DispatchSettings:
                 one for table, kind in KINDS.items() for one in file.settings(table, kind.settings)
             ),
             sinks=tuple(_sinks(file)),
+            stream=stream[0] if stream else None,
             secrets=file.secrets,
         )
         return settings.with_history_beside(file.path) if settings.needs_history else settings
@@ -92,7 +97,9 @@ class DispatchSettings:
     @property
     def needs_pictures(self) -> bool:
         """Whether an output is configured that needs full-size frames."""
-        return bool(self.evidence or self.sinks or (self.record and self.record_pictures == "full"))
+        return bool(
+            self.evidence or self.sinks or self.stream or (self.record and self.record_pictures == "full")
+        )
 
     def with_history_beside(self, path: Path) -> DispatchSettings:
         """The same settings with a history, where there is none: beside this file."""
@@ -126,6 +133,7 @@ class DispatchSettings:
         evidence: Path | None = None,
         privacy: str | None = None,
         sinks: Iterable[str] = (),
+        stream: str | None = None,
         record: Path | None = None,
         record_pictures: str = "input",
         record_gb: float = 1.0,
@@ -135,10 +143,15 @@ class DispatchSettings:
         if evidence is not None:
             own = settings.evidence or EvidenceSettings()
             settings = replace(settings, evidence=replace(own, folder=str(evidence)))
+        if stream is not None:
+            shown = replace(settings.stream, to=stream) if settings.stream else StreamSettings(to=stream)
+            settings = replace(settings, stream=shown, secrets=(*settings.secrets, *secrets_of(stream)))
         if privacy is not None:
-            if settings.evidence is None:
-                raise SettingsError("--privacy is about the evidence: give --evidence FOLDER too")
-            settings = replace(settings, evidence=replace(settings.evidence, privacy=privacy))
+            if settings.evidence is None and settings.stream is None:
+                raise SettingsError(
+                    "--privacy is about the evidence and the stream: give --evidence FOLDER or --stream ADDRESS too"
+                )
+            settings = settings.with_privacy(privacy)
         folder = str(Path.cwd())
         settings = replace(
             settings,
@@ -150,6 +163,15 @@ class DispatchSettings:
         if history is not None or (settings.history is None and settings.needs_history):
             file = str(history or HistorySettings().file)
             settings = replace(settings, history=replace(settings.history or HistorySettings(), file=file))
+        return settings
+
+    def with_privacy(self, privacy: str) -> DispatchSettings:
+        """The same settings, with this privacy of all frames that are kept or sent."""
+        settings = self
+        if settings.evidence is not None:
+            settings = replace(settings, evidence=replace(settings.evidence, privacy=privacy))
+        if settings.stream is not None:
+            settings = replace(settings, stream=replace(settings.stream, privacy=privacy))
         return settings
 
 
@@ -206,6 +228,7 @@ class Dispatcher(Closing):
         self._receivers: list[Receiver] = []
         self._closed = False
         self._sinks: list[Sink] = []
+        self._stream: StreamOut | None = None
         self._recorder: FlightRecorder | None = None
         self._listeners: list[Callable[[CommittedEvent], object]] = []
         # The queue of notifications; the first is run when everything that it needs is committed.
@@ -229,6 +252,9 @@ class Dispatcher(Closing):
                     warn=self._log,
                 )
             self._sinks += [load_sink(sink, self.warn) for sink in settings.sinks]
+            if settings.stream is not None:
+                kept = settings.evidence.privacy if settings.evidence else ""
+                self._stream = StreamOut(settings.stream, log=self._log, privacy=kept)
             self._open_history(settings)
         except BaseException:
             self.close()
@@ -281,7 +307,7 @@ class Dispatcher(Closing):
     def wanted(self) -> bool:
         """Whether an output is configured."""
         kept = self.history is not None and not self.history.in_memory
-        return bool(kept or self._sinks or self._recorder)
+        return bool(kept or self._sinks or self._stream or self._recorder)
 
     def camera(
         self,
@@ -302,6 +328,8 @@ class Dispatcher(Closing):
         self._models[name] = model, live
         if self.evidence is not None:
             self.evidence.set_privacy(name, Privacy(privacy) if privacy else None)
+        if self._stream is not None:
+            self._stream.set_privacy(name, Privacy(privacy) if privacy else None)
         if self._recorder is not None:
             wanted = privacy or (self.settings.evidence.privacy if self.settings.evidence else "full")
             (self._recorder.unseen.discard if wanted == "full" else self._recorder.unseen.add)(name)
@@ -348,6 +376,8 @@ class Dispatcher(Closing):
     def remove(self, name: str) -> None:
         """A camera is no longer watched."""
         self._actions.pop(name, None)
+        if self._stream is not None:
+            self._stream.remove(name)
         if self._rules is not None:
             self._rules.forget(name)
         for receiver in self._receivers:
@@ -384,6 +414,8 @@ class Dispatcher(Closing):
                     self._emit(further)
         if self.evidence is not None:
             self.evidence.write(result, noted)
+        if self._stream is not None:
+            self._stream.write(result)
         self._to_sinks(result, noted)
         return replace(result, events=()) if self.history is not None and result.events else result
 
@@ -607,6 +639,8 @@ class Dispatcher(Closing):
                 steps.append(self._end_open)  # sent before the receivers are closed
             steps += [self._close_receivers, partial(self.history.close, _PATIENCE / 3), self._end_thread]
         steps += [sink.close for sink in self._sinks]
+        if self._stream is not None:
+            steps.append(self._stream.close)
         self._closed = True
         for step in steps:
             try:

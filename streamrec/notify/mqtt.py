@@ -26,9 +26,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from streamrec.core.failures import FailureReporter
 from streamrec.core.version import version_of
 from streamrec.errors import SinkError, need
-from streamrec.notify.delivery import DeliverySettings, FailureReporter, OutboxWorker, Undelivered
+from streamrec.notify.delivery import DeliverySettings, OutboxWorker, Undelivered
 from streamrec.notify.receivers import Receiver
 from streamrec.outputs.history.records import Announcement, Kind, Message
 from streamrec.outputs.history.store import History

@@ -12,14 +12,13 @@ import hashlib
 import hmac
 import http.client
 import random
-import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from streamrec.core.connecting import Deadline, connected
 from streamrec.errors import SinkError
 from streamrec.notify.delivery import DeliverySettings, OutboxWorker, Undelivered, wanted
 from streamrec.notify.receivers import Receiver
@@ -170,9 +169,9 @@ class Webhook(Receiver):
             headers["Authorization"] = f"Bearer {settings.token}"
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         connection = self._connection(parts.hostname or "", parts.port)
-        deadline = _Deadline(settings.timeout)
+        deadline = Deadline(settings.timeout)
         try:
-            connection.sock = deadline.watch(_connected(connection.host, connection.port, deadline.left))
+            connection.sock = deadline.watch(connected(connection.host, connection.port, deadline.left))
             if self._context is not None:
                 secure = self._context.wrap_socket(
                     connection.sock, server_hostname=connection.host, do_handshake_on_connect=False
@@ -198,61 +197,6 @@ class Webhook(Receiver):
         if self._context is None:
             return http.client.HTTPConnection(host, port)
         return http.client.HTTPSConnection(host, port, context=self._context)
-
-
-class _Deadline:
-    """Cuts a connection off after so many seconds, even where a byte arrives now and then."""
-
-    def __init__(self, seconds: float) -> None:
-        self._ends = time.monotonic() + seconds
-        self._socket: socket.socket | None = None
-        self.expired = False
-        self._timer = threading.Timer(seconds, self._cut)
-        self._timer.daemon = True
-        self._timer.start()
-
-    @property
-    def left(self) -> float:
-        """Seconds until the deadline."""
-        return self._ends - time.monotonic()
-
-    def watch(self, sock: socket.socket) -> socket.socket:
-        """Cut this socket off at the deadline."""
-        sock.settimeout(max(0.001, self.left))
-        self._socket = sock
-        if self.expired:
-            raise TimeoutError
-        return sock
-
-    def _cut(self) -> None:
-        self.expired = True
-        if self._socket is not None:
-            with contextlib.suppress(OSError):
-                # Not SSLSocket.shutdown, which removes the object that the other thread reads from.
-                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        """Cancel the deadline."""
-        self._timer.cancel()
-        self._socket = None
-
-
-def _connected(host: str, port: int, seconds: float) -> socket.socket:
-    """A connection to the first of the host's addresses that answers, within so many seconds in all."""
-    ends = time.monotonic() + seconds
-    failure: OSError | None = None
-    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        if time.monotonic() >= ends:
-            raise TimeoutError
-        sock = socket.socket(family, kind, protocol)
-        try:
-            sock.settimeout(max(0.001, ends - time.monotonic()))
-            sock.connect(address)
-            return sock
-        except OSError as error:
-            sock.close()
-            failure = error
-    raise failure or OSError("it has no address")
 
 
 def _reason(error: Exception) -> str:

@@ -48,7 +48,7 @@ _CAMERA_KEYS = ("name", "address", *_DEFAULT_KEYS, "region", "zone", "only", "li
 _SECRET_KEYS = ("password", "secret", "token")
 _SHOWN_KEYS = ("name", "file", "folder", "host")  # their values are shown, however random they are
 # Tables about what happens after an event; their keys are fields of the dataclasses that they become.
-TABLES: list[str] = ["history", "evidence", "webhook", "mqtt", "sink"]
+TABLES: list[str] = ["history", "evidence", "webhook", "mqtt", "sink", "stream"]
 _NO_WEBCAM = f"webcams have numbers from 0 to {WEBCAM.high:g}"
 # Limits of numbers in those tables, where the usual ones do not fit.
 _LIMITS = {
@@ -60,6 +60,8 @@ _LIMITS = {
     "timeout": Limits(0.1, 600, unit="seconds"),
     "give_up_hours": Limits(0.001, 87_600, zero=True),
     "port": Limits(0, 65_535, whole=True),
+    "fps": FPS,
+    "kbit": Limits(50, 100_000, whole=True),
 }
 _VARIABLE = re.compile(r"\$\$|\$\{(\w+)\}")
 _SHORTEST_SECRET = 4  # letters: masking a shorter one would garble messages
