@@ -12,9 +12,9 @@ import sys
 import threading
 from typing import Any
 
-TAKEN = "( rtph264depay name=depay0 ! h264parse config-interval=-1 ! {caps} ! appsink name=taken emit-signals=true sync=false )"
-SERVED = "( appsrc name=served is-live=true format=time do-timestamp=true caps={caps} ! h264parse ! rtph264pay name=pay0 pt=96 )"
 CAPS = "video/x-h264,stream-format=byte-stream,alignment=au"
+TAKEN = f"rtph264depay name=depay0 ! h264parse config-interval=-1 ! {CAPS} ! appsink name=taken"
+SERVED = f"appsrc name=served is-live=true format=time do-timestamp=true caps={CAPS} ! h264parse"
 
 
 class Relay:
@@ -64,10 +64,10 @@ def serve(port: int, user: str, password: str, auth: str) -> None:
     relay = Relay()
     taken, served = GstRtspServer.RTSPMediaFactory(), GstRtspServer.RTSPMediaFactory()
     taken.set_transport_mode(GstRtspServer.RTSPTransportMode.RECORD)
-    taken.set_launch(TAKEN.format(caps=CAPS))
+    taken.set_launch(f"( {TAKEN} emit-signals=true sync=false )")
     taken.set_latency(0)
     taken.connect("media-configure", relay.taking)
-    served.set_launch(SERVED.format(caps=CAPS))
+    served.set_launch(f"( {SERVED} ! rtph264pay name=pay0 pt=96 )")
     served.set_shared(True)
     served.connect("media-configure", relay.serving)
     for factory in (taken, served):

@@ -90,8 +90,10 @@ class Publisher:
             if isinstance(error, TimeoutError) or deadline.expired:
                 raise NotPublished(f"no answer within {seconds:g} s") from None
             raise NotPublished(_why(error)) from None
-        except BaseException:
+        except NotPublished:
             self._drop()
+            if deadline.expired:  # it was cut off
+                raise NotPublished(f"no answer within {seconds:g} s") from None
             raise
         finally:
             deadline.close()
