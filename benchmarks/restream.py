@@ -3,7 +3,7 @@
     python -m benchmarks.restream --seconds 60
 
 A recognizer watches frames of 640x480 at 10 a second. In turns of some seconds they are streamed to a real RTSP server
-(GStreamer's), and not. Needs what the tests of cameras need (.ci/system-packages).
+(GStreamer's), and not; then a client reads them back. Needs what the tests of cameras need (.ci/system-packages).
 """
 
 from __future__ import annotations
@@ -23,16 +23,17 @@ from streamrec.types import Frame, Result
 from tests.helpers.cameras import rtsp_receiver
 from tests.helpers.rtsp_server import read_stamp, stamp
 
-FPS, WIDTH, HEIGHT, TURN = 10.0, 640, 480, 5.0
+FPS, WIDTH, HEIGHT = 10.0, 640, 480
+DOWN = 208  # rows
+TURN, LATENCY = 4.0, 20.0  # seconds of one turn, and at the end with a client
 
 
 def picture(number: int, background: bytes) -> np.ndarray:
-    """A noisy frame with a stamp of the time."""
+    """A noisy frame with a stamp of the time, below what the overlay draws."""
     planes = bytearray(background)
     stamp(planes, WIDTH, HEIGHT, number, int(time.monotonic() * 1000))
-    return cv2.cvtColor(
-        np.frombuffer(planes, np.uint8).reshape(HEIGHT * 3 // 2, WIDTH), cv2.COLOR_YUV2BGR_I420
-    )
+    yuv = np.frombuffer(planes, np.uint8).reshape(HEIGHT * 3 // 2, WIDTH)
+    return np.roll(cv2.cvtColor(yuv, cv2.COLOR_YUV2BGR_I420), DOWN, axis=0)
 
 
 def scenes() -> list[bytes]:
@@ -54,7 +55,7 @@ def read(address: str, delays: list[float], over: threading.Event) -> None:
                 address, options={"rtsp_transport": "tcp", "fflags": "nobuffer"}, timeout=10
             ) as container:
                 for frame in container.decode(video=0):
-                    if (found := read_stamp(frame.to_ndarray(format="bgr24"))) is not None:
+                    if (found := read_stamp(frame.to_ndarray(format="bgr24")[DOWN:])) is not None:
                         delays.append(time.monotonic() * 1000 - found[1])
                     if over.is_set():
                         return
@@ -80,9 +81,6 @@ def main() -> None:
     over = threading.Event()
     with rtsp_receiver() as server:
         out = StreamOut(StreamSettings(to=str(server)), log=print)
-        if not arguments.no_client:
-            client = str(server).replace("/door", "/seen")
-            threading.Thread(target=read, args=(client, delays, over), daemon=True).start()
         begun = due = time.monotonic()
         streams, turn, cpu, number = False, begun, time.process_time(), 0
         while time.monotonic() - begun < arguments.seconds:
@@ -101,6 +99,14 @@ def main() -> None:
             if now - turn >= TURN:
                 process[streams].append((time.process_time() - cpu) / (now - turn))
                 streams, turn, cpu = not streams, now, time.process_time()
+        client = str(server).replace("/door", "/seen")
+        threading.Thread(target=read, args=(client, delays, over), daemon=True).start()
+        while time.monotonic() - begun < arguments.seconds + LATENCY:
+            frame = Frame(picture(number, backgrounds[0]), number, number / FPS, source="door")
+            prediction, state = recognizer.step(frame, state)
+            out.write(Result(frame, prediction))
+            number, due = number + 1, due + 1 / FPS
+            time.sleep(max(0.0, due - time.monotonic()))
         over.set()
         out.close()
     for name, found, scale, unit in (
