@@ -17,7 +17,8 @@ from streamrec.events.motion_counts import REPEATING
 from streamrec.events.places import PlaceSettings
 from streamrec.events.recurrence import RecurrenceSettings
 from streamrec.nn.config import ModelConfig
-from streamrec.notify.dispatcher import Dispatcher, DispatchSettings
+from streamrec.notify.dispatch_settings import DispatchSettings
+from streamrec.notify.dispatcher import Dispatcher
 from streamrec.notify.rule_runner import ReadyRules
 from streamrec.pipeline.snapshot import CameraSnapshot
 from streamrec.pipeline.watcher import Watcher

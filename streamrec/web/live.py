@@ -257,7 +257,7 @@ class LiveState(Sink):
         return (None, ids) if verdict == "none" else (ids, [])
 
     def changed(self, entry: Entry) -> None:
-        """An event was corrected: the page shows it at once."""
+        """An event was corrected, or it is decided whether receivers are notified of it: the page shows it."""
         self.on_event(entry)
 
     def events_for(

@@ -159,6 +159,12 @@ class EventJson(BaseModel):
     based_on: list[str] = Field(
         default=[], description="of a rule's: the ids of the events that it is based on"
     )
+    decision: str = Field(
+        default="deliver", description="whether receivers are notified of it: deliver, keep or hold"
+    )
+    decided_by: str | None = Field(default=None, description="what decided so, such as arming")
+    reason: str | None = Field(default=None, description="why it is kept or held, in words")
+    held_until: datetime | None = Field(default=None, description="of an event that is held")
 
 
 class EventsJson(BaseModel):

@@ -31,7 +31,8 @@ from streamrec.core.redact import redact
 from streamrec.core.version import version_of
 from streamrec.errors import SettingsError, StateError, StreamrecError
 from streamrec.events.places import PlaceSettings
-from streamrec.notify.dispatcher import Dispatcher, DispatchSettings
+from streamrec.notify.dispatch_settings import DispatchSettings
+from streamrec.notify.dispatcher import Dispatcher
 from streamrec.outputs.fleet.cameras import RemoteCamera, remote_cameras
 from streamrec.outputs.fleet.ledger import Ledger
 from streamrec.outputs.fleet.machines import Machines
