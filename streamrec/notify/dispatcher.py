@@ -19,6 +19,7 @@ from streamrec.core.context import Closing
 from streamrec.core.redact import redact
 from streamrec.errors import SettingsError, StreamrecError
 from streamrec.events.rules import Rule
+from streamrec.notify import frigate, http_trigger  # noqa: F401 (each registers its table)
 from streamrec.notify.dispatch_settings import DispatchSettings
 from streamrec.notify.gate import Decider, Gate
 from streamrec.notify.mqtt import RECEIVER, Mqtt

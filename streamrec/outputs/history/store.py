@@ -751,6 +751,18 @@ class History(EventQueries, Closing):
         """An attempt failed; the next one is due in so many seconds."""
         self.transact(lambda connection: outbox.postpone(connection, message, self._clock() + seconds))
 
+    def keep_answer(self, receiver: str, id: str, text: str) -> None:
+        """Keep what a receiver answered about the event with this id, as long as a message may wait."""
+        self.transact(lambda connection: outbox.keep_answer(connection, receiver, id, text, self._clock()))
+
+    def answer(self, receiver: str, id: str) -> str | None:
+        """What a receiver answered about an event; None: nothing is kept."""
+        return outbox.answer(self._read, receiver, id)
+
+    def drop_answer(self, receiver: str, id: str) -> None:
+        """What a receiver answered about an event is needed no more."""
+        self.transact(lambda connection: outbox.drop_answer(connection, receiver, id))
+
     # -- the end
 
     def close(self, patience: float = 2.0) -> None:
