@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -93,5 +94,13 @@ def access(
         expires=expires,
         limit=limit,
         as_json=as_json,
+        ask_password=_ask_password,
     )
     access_job.ACTIONS["token" if token and action is Action.password else action](chosen)
+
+
+def _ask_password() -> str:
+    """A password, asked for twice at a terminal, or the first line of standard input."""
+    if sys.stdin.isatty():
+        return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
+    return sys.stdin.readline().rstrip("\r\n")

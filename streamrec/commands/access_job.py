@@ -5,15 +5,12 @@ from __future__ import annotations
 import getpass
 import json
 import re
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
-
-import typer
 
 from streamrec.commands.printing import log, print_text, print_utf8
 from streamrec.core.reading import path_of
@@ -39,6 +36,7 @@ class Options:
     expires: str | None
     limit: int
     as_json: bool
+    ask_password: Callable[[], str]
 
     def __post_init__(self) -> None:
         if self.cameras and self.all_cameras:
@@ -70,13 +68,13 @@ class Options:
 def _set_password(options: Options) -> None:
     options.refuse("--role", "--camera", "--all-cameras", "--expires")
     if options.name:
-        secret = hash_of(_asked())
+        secret = hash_of(options.ask_password())
         change = replacing_account(Kind.user, options.name, lambda one: replace(one, secret=secret))
         edit(options.file, change)
         _note(options, "password changed", {"name": options.name})
         log(f"{options.file}: {options.name} has a new password")
         return
-    edit(options.file, adding(new_user("", _asked(), Role.admin)))
+    edit(options.file, adding(new_user("", options.ask_password(), Role.admin)))
     _note(options, "password changed", {})
     log(f"{options.file}: a password was set")
 
@@ -84,7 +82,7 @@ def _set_password(options: Options) -> None:
 def _add(options: Options) -> None:
     options.refuse("--expires")
     name, role = options.need_name("the new user"), options.role_or(Role.viewer)
-    account = new_user(name, _asked(), role, options.cameras or None)
+    account = new_user(name, options.ask_password(), role, options.cameras or None)
     edit(options.file, adding(account))
     _note(options, "user added", _shown(account))
     log(f"{options.file}: {name} was added: {_may(account)}")
@@ -205,12 +203,6 @@ def _kind_of(options: Options, name: str) -> Kind:
     if len(found) > 1:
         raise SettingsError(f"{name} is a user and a token: give the id that `list` --json shows")
     return found[0]
-
-
-def _asked() -> str:
-    if sys.stdin.isatty():
-        return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
-    return sys.stdin.readline().rstrip("\r\n")
 
 
 def _may(account: Account) -> str:
