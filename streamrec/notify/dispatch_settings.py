@@ -10,6 +10,7 @@ from typing import Any
 from streamrec.core.reading import path_of
 from streamrec.core.redact import redact
 from streamrec.errors import SettingsError, StreamrecError
+from streamrec.events.arming import ArmingRules
 from streamrec.notify import receivers
 from streamrec.notify.mqtt import MqttSettings
 from streamrec.notify.webhook import WebhookSettings
@@ -30,6 +31,8 @@ class DispatchSettings:
     mqtt: MqttSettings | None = None
     further: tuple[Any, ...] = ()  # settings of other receivers, as ``receivers.KINDS`` has them
     sinks: tuple[SinkSettings, ...] = ()
+    # A change of it counts at once (``Dispatcher.use_arming``), and makes no other settings.
+    arming: ArmingRules | None = field(default=None, compare=False)
     record: Path | None = None  # the folder of the flight recorder
     record_pictures: str = "input"
     record_gb: float = 1.0
@@ -52,6 +55,7 @@ class DispatchSettings:
                 one for table, kind in receivers.KINDS.items() for one in file.settings(table, kind.settings)
             ),
             sinks=tuple(_sinks(file)),
+            arming=file.arming,
             secrets=file.secrets,
         )
         return settings.with_history_beside(file.path) if settings.needs_history else settings
@@ -59,7 +63,7 @@ class DispatchSettings:
     @property
     def needs_history(self) -> bool:
         """Whether an output is configured that needs a history."""
-        return bool(self.evidence or self.webhooks or self.mqtt or self.further)
+        return bool(self.evidence or self.webhooks or self.mqtt or self.further or self.arming is not None)
 
     @property
     def needs_pictures(self) -> bool:

@@ -20,8 +20,10 @@ from streamrec.core.redact import is_known, is_random, redact, secrets_of
 from streamrec.core.text import printable
 from streamrec.core.zones import Line, Zone
 from streamrec.errors import ModelError, SettingsError, StreamrecError
+from streamrec.events.arming import ArmingRules
 from streamrec.events.detector import LIMITS, NUMBERS, EventSettings
 from streamrec.events.rules import Rule
+from streamrec.settings.arming_table import arming_of
 from streamrec.settings.evidence import PRIVACIES, Privacy
 from streamrec.settings.places import lines_of, zones_of
 from streamrec.settings.rules_table import rules_of
@@ -137,6 +139,7 @@ class WatchFile:
     private: tuple[Path, ...] = ()  # of these, those with secrets in clear text
     all_rules: tuple[Rule, ...] = ()
     rules: tuple[Rule, ...] = ()  # those that are enabled
+    arming: ArmingRules | None = None  # None: there is no [arming]
     tables: tuple[tuple[str, dict[str, Any]], ...] = field(
         default=(), repr=False
     )  # the others, secrets filled in
@@ -221,7 +224,7 @@ def without_addresses(path: str | os.PathLike[str], tuned: Tuned | None = None) 
 
 def _watchfile(data: dict[str, Any], reader: _Reader) -> WatchFile:
     path = reader.path
-    reader.check_keys(data, ("defaults", "camera", "rule", *TABLES), "")
+    reader.check_keys(data, ("defaults", "camera", "rule", "arming", *TABLES), "")
     defaults, tables = data.get("defaults", {}), data.get("camera", [])
     if not isinstance(defaults, dict):
         raise SettingsError(f"{path.name}: defaults is no table; write [defaults]")
@@ -243,7 +246,8 @@ def _watchfile(data: dict[str, Any], reader: _Reader) -> WatchFile:
             )
         names.add(camera.name)
     rules, enabled = rules_of(data, cameras, reader)
-    return replace(reader.file(data, tuple(TABLES), tuple(cameras)), all_rules=rules, rules=enabled)
+    file = reader.file(data, tuple(TABLES), tuple(cameras))
+    return replace(file, all_rules=rules, rules=enabled, arming=arming_of(data, cameras, reader))
 
 
 def read_settings(
@@ -261,8 +265,8 @@ def read_after(path: str | os.PathLike[str], environment: Mapping[str, str]) -> 
     path = path_of(os.fspath(path))
     reader, data = _Reader(path, environment, Tuned()), read_toml(path)
     with explain_errors(path.name):
-        reader.check_keys(data, ("defaults", "camera", "rule", *TABLES), "")
-        return reader.file(data, tuple(TABLES))
+        reader.check_keys(data, ("defaults", "camera", "rule", "arming", *TABLES), "")
+        return replace(reader.file(data, tuple(TABLES)), arming=arming_of(data, None, reader))
 
 
 def names_variable(text: str) -> bool:
