@@ -16,7 +16,8 @@ from streamrec.commands.wording import describe_health
 from streamrec.core.console import LineConsole
 from streamrec.errors import ModelError, SinkError
 from streamrec.events.recurrence import RecurrenceSettings
-from streamrec.notify.dispatcher import Dispatcher, DispatchSettings
+from streamrec.notify.dispatch_settings import DispatchSettings
+from streamrec.notify.dispatcher import Dispatcher
 from streamrec.outputs.overlay import draw_heat
 from streamrec.outputs.sink import Background
 from streamrec.outputs.video_file import VideoFile

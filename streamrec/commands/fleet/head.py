@@ -31,7 +31,8 @@ from streamrec.core.redact import redact
 from streamrec.core.version import version_of
 from streamrec.errors import SettingsError, StateError, StreamrecError
 from streamrec.events.places import PlaceSettings
-from streamrec.notify.dispatcher import Dispatcher, DispatchSettings
+from streamrec.notify.dispatch_settings import DispatchSettings
+from streamrec.notify.dispatcher import Dispatcher
 from streamrec.outputs.fleet.cameras import RemoteCamera, remote_cameras
 from streamrec.outputs.fleet.ledger import Ledger
 from streamrec.outputs.fleet.machines import Machines
@@ -317,6 +318,7 @@ class Head(Closing):
             self.log("what happens after an event is other now: that counts from the next start")
         self._secrets = tuple({*self._secrets, *file.secrets})
         self._register(file)
+        self._dispatcher.use_arming(file.arming)
         self._file = file
         cores = [machine.cores for machine in self._cluster.machines() if machine.cores > 0]
         wanted = [

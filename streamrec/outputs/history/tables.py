@@ -40,7 +40,11 @@ _TABLES = {
     keypoints TEXT,             -- JSON
     zone TEXT,
     rule TEXT,                  -- the name of the rule that reports it
-    based_on TEXT               -- JSON: ids of events
+    based_on TEXT,              -- JSON: ids of events
+    decision TEXT,              -- whether receivers are notified; NULL: they are
+    decided_by TEXT,
+    reason TEXT,
+    held_until REAL
 )""",
     "counter": "CREATE TABLE counter (change INTEGER NOT NULL)",
     "outbox": """CREATE TABLE outbox (
@@ -69,6 +73,7 @@ _INDEXES = (
     "CREATE INDEX IF NOT EXISTS event_by_label ON event (label, id)",
     "CREATE INDEX IF NOT EXISTS event_by_change ON event (change)",
     "CREATE INDEX IF NOT EXISTS event_open ON event (id) WHERE ended IS NULL",
+    "CREATE INDEX IF NOT EXISTS event_held ON event (id) WHERE decision = 'hold'",
 )
 # Columns that files of earlier versions do not have; a reader takes them as empty.
 _LATER = {
@@ -78,6 +83,10 @@ _LATER = {
     "zone": "TEXT",
     "rule": "TEXT",
     "based_on": "TEXT",
+    "decision": "TEXT",
+    "decided_by": "TEXT",
+    "reason": "TEXT",
+    "held_until": "REAL",
 }
 # Columns that can be added where they are missing, and as what; the others make an event what it is.
 _ADDED = {
@@ -116,10 +125,11 @@ SOUND = (
     "AND typeof(coalesce(person, 0)) = 'integer' "
     "AND typeof(coalesce(zone, '')) = 'text' AND typeof(coalesce(rule, '')) = 'text' "
     "AND typeof(coalesce(timestamp, 0)) IN ('real', 'integer') "
+    "AND typeof(coalesce(decided_by, '')) = 'text' AND typeof(coalesce(reason, '')) = 'text' "
     + " ".join(
         # Times that a calendar has.
         f"AND typeof({time}) IN ('real', 'integer') AND {time} BETWEEN -6e10 AND 1e11"
-        for time in ("started", "coalesce(ended, 0)", "coalesce(clip_started, 0)")
+        for time in ("started", "coalesce(ended, 0)", "coalesce(clip_started, 0)", "coalesce(held_until, 0)")
     )
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streamrec.errors import SettingsError, SinkError
-from streamrec.notify.dispatcher import DispatchSettings
+from streamrec.notify.dispatch_settings import DispatchSettings
 from streamrec.settings.cameras_file import read_watchfile
 from streamrec.settings.stream import StreamSettings
 
