@@ -18,8 +18,10 @@ from types import MappingProxyType
 from streamrec.core.context import Closing
 from streamrec.core.redact import redact
 from streamrec.errors import SettingsError, StreamrecError
+from streamrec.events.arming import ArmingRules
 from streamrec.events.rules import Rule
 from streamrec.notify import frigate, http_trigger  # noqa: F401 (each registers its table)
+from streamrec.notify.arming import Arming
 from streamrec.notify.dispatch_settings import DispatchSettings
 from streamrec.notify.gate import Decider, Gate
 from streamrec.notify.mqtt import RECEIVER, Mqtt
@@ -31,6 +33,7 @@ from streamrec.outputs.history.records import Announcement, Entry, Outcome
 from streamrec.outputs.history.store import History
 from streamrec.outputs.plugins import load_sink
 from streamrec.outputs.sink import Sink
+from streamrec.outputs.streaming.stream import StreamOut
 from streamrec.pipeline.flight_recorder import FlightRecorder
 from streamrec.runtime.recognizer import Recognizer
 from streamrec.settings.evidence import Privacy
@@ -89,6 +92,7 @@ class Dispatcher(Closing):
         self._remember, self._deciders = remember, deciders
         self._rules: RuleRunner | None = None  # where there is a history
         self.gate: Gate | None = None  # where there is a history
+        self.arming: Arming | None = None  # where there is a history
         # By camera: its models with the actions of each.
         self._actions: dict[str, dict[str, tuple[str, ...]]] = {}
         self._log = lambda message: log(redact(message, settings.secrets))
@@ -99,6 +103,7 @@ class Dispatcher(Closing):
         self._receivers: list[Receiver] = []
         self._closed = False
         self._sinks: list[Sink] = []
+        self._stream: StreamOut | None = None
         self._recorder: FlightRecorder | None = None
         self._listeners: list[Callable[[CommittedEvent], object]] = []
         self._settled_listeners: list[Callable[[Entry], object]] = []
@@ -125,6 +130,9 @@ class Dispatcher(Closing):
                     warn=self._log,
                 )
             self._sinks += [load_sink(sink, self.warn) for sink in settings.sinks]
+            if settings.stream is not None:
+                kept = settings.evidence.privacy if settings.evidence else ""
+                self._stream = StreamOut(settings.stream, log=self._log, privacy=kept)
             self._open_history(settings)
         except BaseException:
             self.close()
@@ -170,7 +178,10 @@ class Dispatcher(Closing):
     def _begin_history(self, history: History) -> None:
         self._rules = RuleRunner(history)
         self.gate = Gate(history, log=self.warn, on_settled=self._settled)
-        for decider in self._deciders:
+        self.arming = Arming(history, self.settings.arming, warn=self.warn)
+        for receiver in self._receivers:
+            receiver.arming(self.arming)
+        for decider in (self.arming, *self._deciders):
             self.gate.add(decider)
         self.gate.start()
         history.start(self._kept, unkept=self._not_kept, decide=self.gate.decide, poll=self.gate.poll)
@@ -181,7 +192,7 @@ class Dispatcher(Closing):
     def wanted(self) -> bool:
         """Whether an output is configured."""
         kept = self.history is not None and not self.history.in_memory
-        return bool(kept or self._sinks or self._recorder)
+        return bool(kept or self._sinks or self._stream or self._recorder)
 
     def camera(
         self,
@@ -202,6 +213,8 @@ class Dispatcher(Closing):
         self._models[name] = model, live
         if self.evidence is not None:
             self.evidence.set_privacy(name, Privacy(privacy) if privacy else None)
+        if self._stream is not None:
+            self._stream.set_privacy(name, Privacy(privacy) if privacy else None)
         if self._recorder is not None:
             wanted = privacy or (self.settings.evidence.privacy if self.settings.evidence else "full")
             (self._recorder.unseen.discard if wanted == "full" else self._recorder.unseen.add)(name)
@@ -214,6 +227,8 @@ class Dispatcher(Closing):
         cameras = () if self._rules is None else self._rules.cameras
         rules = () if self._rules is None else self._rules.rules
         own = tuple(rule.name for rule in rules if name in reporting(rule, cameras))
+        if self.arming is not None:
+            self.arming.watched(name, {**actions, "": (*actions.get("", ()), *own)})
         for receiver in self._receivers:
             if len(actions) > 1:
                 receiver.models(name, {**actions, "": (*actions.get("", ()), *own)} if own else actions)
@@ -241,6 +256,11 @@ class Dispatcher(Closing):
         for name in self._actions if self._rules.rules != before else ():
             self._register(name)
 
+    def use_arming(self, rules: ArmingRules | None) -> None:
+        """These profiles and schedules from now on; without a history nothing is armed or not."""
+        if self.arming is not None:
+            self.arming.use(rules)
+
     def recorded(self, recognizer: Recognizer) -> Recognizer:
         """The recognizer to use: where a flight recorder runs, one that records its steps."""
         return recognizer if self._recorder is None else self._recorder.recorded(recognizer)
@@ -248,6 +268,10 @@ class Dispatcher(Closing):
     def remove(self, name: str) -> None:
         """A camera is no longer watched."""
         self._actions.pop(name, None)
+        if self._stream is not None:
+            self._stream.remove(name)
+        if self.arming is not None:
+            self.arming.forget(name)
         if self._rules is not None:
             self._rules.forget(name)
         for receiver in self._receivers:
@@ -288,6 +312,8 @@ class Dispatcher(Closing):
                     self._emit(further)
         if self.evidence is not None:
             self.evidence.write(result, noted)
+        if self._stream is not None:
+            self._stream.write(result)
         self._to_sinks(result, noted)
         return replace(result, events=()) if self.history is not None and result.events else result
 
@@ -524,6 +550,8 @@ class Dispatcher(Closing):
                 steps.append(self._end_open)  # sent before the receivers are closed
             steps += [self._close_receivers, partial(self.history.close, _PATIENCE / 3), self._end_thread]
         steps += [sink.close for sink in self._sinks]
+        if self._stream is not None:
+            steps.append(self._stream.close)
         self._closed = True
         for step in steps:
             try:

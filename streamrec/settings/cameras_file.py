@@ -20,8 +20,10 @@ from streamrec.core.redact import is_known, is_random, redact, secrets_of
 from streamrec.core.text import printable
 from streamrec.core.zones import Line, Zone
 from streamrec.errors import ModelError, SettingsError, StreamrecError
+from streamrec.events.arming import ArmingRules
 from streamrec.events.detector import LIMITS, NUMBERS, EventSettings
 from streamrec.events.rules import Rule
+from streamrec.settings.arming_table import arming_of
 from streamrec.settings.evidence import PRIVACIES, Privacy
 from streamrec.settings.places import lines_of, zones_of
 from streamrec.settings.rules_table import rules_of
@@ -49,7 +51,7 @@ _SECRET_KEYS = ("password", "secret", "token")
 _OPEN_HEADERS = ("accept", "user-agent")  # their values are shown
 _SHOWN_KEYS = ("name", "file", "folder", "host")  # their values are shown, however random they are
 # Tables about what happens after an event; their keys are fields of the dataclasses that they become.
-TABLES: list[str] = ["history", "evidence", "webhook", "mqtt", "frigate", "http", "sink"]
+TABLES: list[str] = ["history", "evidence", "webhook", "mqtt", "frigate", "http", "sink", "stream"]
 _NO_WEBCAM = f"webcams have numbers from 0 to {WEBCAM.high:g}"
 # Limits of numbers in those tables, where the usual ones do not fit.
 _LIMITS = {
@@ -61,6 +63,8 @@ _LIMITS = {
     "timeout": Limits(0.1, 600, unit="seconds"),
     "give_up_hours": Limits(0.001, 87_600, zero=True),
     "port": Limits(0, 65_535, whole=True),
+    "fps": FPS,
+    "kbit": Limits(50, 100_000, whole=True),
 }
 _PLACEHOLDER = re.compile(r"\{\w+\}")  # of an address, filled in by each event
 _VARIABLE = re.compile(r"\$\$|\$\{(\w+)\}")
@@ -137,6 +141,7 @@ class WatchFile:
     private: tuple[Path, ...] = ()  # of these, those with secrets in clear text
     all_rules: tuple[Rule, ...] = ()
     rules: tuple[Rule, ...] = ()  # those that are enabled
+    arming: ArmingRules | None = None  # None: there is no [arming]
     tables: tuple[tuple[str, dict[str, Any]], ...] = field(
         default=(), repr=False
     )  # the others, secrets filled in
@@ -221,7 +226,7 @@ def without_addresses(path: str | os.PathLike[str], tuned: Tuned | None = None) 
 
 def _watchfile(data: dict[str, Any], reader: _Reader) -> WatchFile:
     path = reader.path
-    reader.check_keys(data, ("defaults", "camera", "rule", *TABLES), "")
+    reader.check_keys(data, ("defaults", "camera", "rule", "arming", *TABLES), "")
     defaults, tables = data.get("defaults", {}), data.get("camera", [])
     if not isinstance(defaults, dict):
         raise SettingsError(f"{path.name}: defaults is no table; write [defaults]")
@@ -243,7 +248,8 @@ def _watchfile(data: dict[str, Any], reader: _Reader) -> WatchFile:
             )
         names.add(camera.name)
     rules, enabled = rules_of(data, cameras, reader)
-    return replace(reader.file(data, tuple(TABLES), tuple(cameras)), all_rules=rules, rules=enabled)
+    file = reader.file(data, tuple(TABLES), tuple(cameras))
+    return replace(file, all_rules=rules, rules=enabled, arming=arming_of(data, cameras, reader))
 
 
 def read_settings(
@@ -261,8 +267,8 @@ def read_after(path: str | os.PathLike[str], environment: Mapping[str, str]) -> 
     path = path_of(os.fspath(path))
     reader, data = _Reader(path, environment, Tuned()), read_toml(path)
     with explain_errors(path.name):
-        reader.check_keys(data, ("defaults", "camera", "rule", *TABLES), "")
-        return reader.file(data, tuple(TABLES))
+        reader.check_keys(data, ("defaults", "camera", "rule", "arming", *TABLES), "")
+        return replace(reader.file(data, tuple(TABLES)), arming=arming_of(data, None, reader))
 
 
 def names_variable(text: str) -> bool:

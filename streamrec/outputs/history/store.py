@@ -308,6 +308,10 @@ class History(EventQueries, Closing):
         with self._lock, errors_as_sentences(self.path), self._transaction() as connection:
             return run(connection)
 
+    def select(self, statement: str, values: Iterable[Any] = ()) -> list[Any]:
+        """All rows of a SELECT from tables that other modules keep in the file; raises ``HistoryError``."""
+        return self._read(statement, values)
+
     def add(self, entry: Entry) -> None:
         """Keep an event from elsewhere, as it is."""
         self._queue_up((Kind.started if entry.ended is None else Kind.ended, entry))
