@@ -53,7 +53,7 @@ _OPEN_HEADERS = ("accept", "user-agent")  # their values are shown
 _SHOWN_KEYS = ("name", "file", "folder", "host")  # their values are shown, however random they are
 # Tables about what happens after an event; their keys are fields of the dataclasses that they become.
 TABLES: list[str] = [
-    "history", "evidence", "notify", "webhook", "mqtt", "ntfy", "apprise", "frigate", "http", "sink"
+    "history", "evidence", "notify", "webhook", "mqtt", "ntfy", "apprise", "frigate", "http", "sink", "stream"
 ]  # fmt: skip
 _NO_WEBCAM = f"webcams have numbers from 0 to {WEBCAM.high:g}"
 # Limits of numbers in those tables, where the usual ones do not fit.
@@ -68,6 +68,8 @@ _LIMITS = {
     "port": Limits(0, 65_535, whole=True),
     "most_per_hour": Limits(0, 100_000, whole=True),
     "most_per_hour_camera": Limits(0, 100_000, whole=True),
+    "fps": FPS,
+    "kbit": Limits(50, 100_000, whole=True),
 }
 _PLACEHOLDER = re.compile(r"\{\w+\}")  # of an address, filled in by each event
 _VARIABLE = re.compile(r"\$\$|\$\{(\w+)\}")
