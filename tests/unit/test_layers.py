@@ -52,6 +52,7 @@ IMPORTED_IN = {
         "web.schemas",
         "web.settings_routes",
         "web.teach_routes",
+        "web.users_routes",
     },
     "httptools": {"web.protocols"},
     "matplotlib": {"train.report"},
@@ -66,6 +67,7 @@ IMPORTED_IN = {
         "web.settings_routes",
         "web.schemas",
         "web.teach_routes",
+        "web.users_routes",
     },
     "ray": {"commands.fleet.cluster"},
     "rich": {
