@@ -536,7 +536,7 @@ def _state(place: list[int], data: BinaryIO, recognizer: Recognizer, where: str)
 
 def _frame(entry: dict[str, Any], data: BinaryIO, recognizer: Recognizer, where: str) -> Frame:
     if entry["picture"] is None:
-        transform = recognizer.config.transform
+        transform = recognizer.config.pictures
         image = np.zeros((transform.height, transform.width, 3), np.uint8)
     else:
         offset, length, height, width = entry["picture"]
@@ -613,7 +613,7 @@ def _phase(prediction: Prediction) -> list[float] | None:
 
 def _only_transform(recognizer: Recognizer) -> Transform | None:
     """What its models make of a frame; None where they make different images of it."""
-    transforms = [config.transform for config in configs_of(recognizer).values()]
+    transforms = [config.pictures for config in configs_of(recognizer).values()]
     sizes = {(one.height, one.width, one.fit) for one in transforms}
     return transforms[0] if len(sizes) == 1 else None
 
