@@ -10,14 +10,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from streamrec.core.arguments import Limits, is_number
-from streamrec.core.messages import described, shortened
+from streamrec.core.messages import channels_described, described, shortened
 from streamrec.core.text import printable
 from streamrec.errors import PictureError, WrongValue
 from streamrec.nn.transforms import InputTransform
 from streamrec.types import SIGNAL
 
 _MOST_CHANNELS, _LONGEST_NAME = 1024, 100
-_SHOWN = 6  # names of channels in a message
 _MEAN, _STD = Limits(-1e9, 1e9), Limits(1e-9, 1e9)
 
 
@@ -92,7 +91,7 @@ class SignalTransform(InputTransform):
             missing = [name for name in self.channels if name not in given]
             if missing:
                 raise PictureError(
-                    f"a row of readings lacks {', '.join(missing[:_SHOWN])}: the model takes {self.described}"
+                    f"a row of readings lacks {shortened(missing[0])}: the model takes {self.described}"
                 )
             given = [given[name] for name in self.channels]
         if isinstance(given, list | tuple):
@@ -114,9 +113,3 @@ class SignalTransform(InputTransform):
     def inputs(self, stored: np.ndarray) -> np.ndarray:
         """As they are."""
         return np.ascontiguousarray(stored)
-
-
-def channels_described(channels: tuple[str, ...]) -> str:
-    """How many channels there are, and which, for messages."""
-    names = ", ".join(map(printable, channels[:_SHOWN])) + (", ..." if len(channels) > _SHOWN else "")
-    return f"{len(channels)} channel{'s' if len(channels) > 1 else ''} ({names})"

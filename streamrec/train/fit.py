@@ -23,6 +23,7 @@ from streamrec.errors import DataError, ModelError, need
 from streamrec.nn.config import ModelConfig
 from streamrec.nn.heads import Standardized
 from streamrec.nn.model import ActionModel, phase_loss
+from streamrec.nn.signals import SignalTransform
 from streamrec.runtime.checkpoint import read_checkpoint
 from streamrec.train.augment import Augmentation
 from streamrec.train.backbone_graph import graph_of_backbone
@@ -32,6 +33,7 @@ from streamrec.train.frozen_features import FeatureCache
 from streamrec.train.linear_check import Judged, judged
 from streamrec.train.linear_fit import LinearSettings, encoded, fit_linear
 from streamrec.train.quick_eval import play
+from streamrec.train.signal_windows import SignalAugmentation
 from streamrec.train.resume import Keeper, Run, identity, restore
 from streamrec.train.stream_windows import Batch, StreamWindows, WindowSettings
 
@@ -61,7 +63,7 @@ class TrainSettings:
     late: float = 0.0  # a frame's weight is multiplied by its action's progress to this power; 0: not at all
     balance: float = 1.0  # 1: each label is played equally often; 0: each recording is
     quiet: float = 1.0  # how often a background label is played, for once each other label
-    augmentation: Augmentation | None = Augmentation()  # noqa: RUF009 (frozen)
+    augmentation: Augmentation | SignalAugmentation | None = Augmentation()  # noqa: RUF009 (frozen)
     seed: int = 0
     soup: int = 1  # models that are trained one after the other from the same weights, and averaged
     # -- the step
@@ -297,6 +299,8 @@ def _begin(
             window=settings.window,
             fps=config.fps,
             augmentation=settings.augmentation,
+            signal=config.transform if isinstance(config.transform, SignalTransform) else None,
+            max_gap=config.max_gap,
             labels=config.labels,
             balance=settings.balance,
             shares={n: settings.quiet for n, label in enumerate(config.labels) if label in BACKGROUND},
