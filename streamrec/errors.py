@@ -71,6 +71,7 @@ EXTRAS = {
     "onnxscript": "train",
     "paho": "mqtt",
     "ray": "fleet",
+    "serial": "serial",
     "starlette": "web",
     "tensorboard": "train",
     "timm": "train",

@@ -47,6 +47,11 @@ class Frame:
         """
         return self.image
 
+    @property
+    def is_picture(self) -> bool:
+        """Whether it is an image, and not a row of readings."""
+        return self.image.ndim == 3
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Person:

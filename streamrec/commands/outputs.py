@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 from streamrec.errors import SinkError
 from streamrec.notify.dispatcher import CommittedEvent, Dispatcher
 from streamrec.outputs.json_lines import open_lines
+from streamrec.outputs.plot import Plots
 from streamrec.outputs.sink import Sink
 from streamrec.types import Health, Result, Source
 
@@ -60,6 +61,7 @@ class Outputs:
         log: Callable[[str], object],
     ) -> None:
         self.dispatcher = dispatcher
+        self._plots = Plots()
         self.failures: list[SinkError] = []  # of views that failed for another reason than an absent reader
         self._views = tuple(views)
         self._files = tuple(view for view in views if view is not terminal)
@@ -72,6 +74,7 @@ class Outputs:
 
         Raises ``BrokenPipeError`` where the last reader has left.
         """
+        result = self._plots.pictured(result)
         shown = self.dispatcher.write(result)  # its events come back through ``write_event``
         for view in self._views:
             if view.failed:

@@ -33,7 +33,9 @@ def clip_of_table(path: Path) -> Clip:
     except SourceError as error:
         raise DataError(str(error)) from error
     if not any(truth for _, truth in rows):
-        raise DataError(f"{path.name} has no column label, so that nothing can be learned from it: label each row")
+        raise DataError(
+            f"{path.name} has no column label, so that nothing can be learned from it: label each row"
+        )
     segments: list[Segment] = []
     runs = [(truth, next(times)[0]) for truth, times in groupby(rows, key=lambda row: row[1])]
     ends = [*(begun for _, begun in runs[1:]), rows[-1][0] + _step(rows)]
@@ -42,7 +44,9 @@ def clip_of_table(path: Path) -> Clip:
             segments.append((begun, end, truth))
     # Where each row has a label, nothing is background: what follows the last row is as that row.
     whole = len(segments) == len(runs)
-    return Clip(path, None, group_of(path), tuple(segments), background=segments[-1][2] if whole else BACKGROUND)
+    return Clip(
+        path, None, group_of(path), tuple(segments), background=segments[-1][2] if whole else BACKGROUND
+    )
 
 
 def _step(rows: list[tuple[float, str]]) -> float:
@@ -67,7 +71,9 @@ def rows_of(path: Path, channels: tuple[str, ...]) -> tuple[np.ndarray, np.ndarr
     return data, np.array([frame.timestamp for frame in frames]), lost if lost == CUT_OFF else None
 
 
-def on_ticks(data: np.ndarray, times: np.ndarray, fps: float, max_gap: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def on_ticks(
+    data: np.ndarray, times: np.ndarray, fps: float, max_gap: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Readings (R, C) at (R,) seconds as a model's clock ticks: (T, C), (T,) seconds, (T,) index of the nearest row."""
     before, seconds, share = ticks(times, fps, max_gap)
     after = np.minimum(before + 1, len(times) - 1)

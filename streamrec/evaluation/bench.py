@@ -26,10 +26,10 @@ from streamrec.core.version import commit, version_of
 from streamrec.errors import ModelError, SourceError
 from streamrec.evaluation.metrics import Latency
 from streamrec.events.detector import EventDetector
+from streamrec.nn.transforms import pixels_of
 from streamrec.outputs.json_lines import JsonLines
 from streamrec.outputs.overlay import Trail, draw
 from streamrec.outputs.video_file import VideoFile
-from streamrec.nn.transforms import pixels_of
 from streamrec.pipeline.loop import results
 from streamrec.pipeline.ring_buffer import RingBuffer
 from streamrec.pipeline.watcher import Watcher

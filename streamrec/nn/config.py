@@ -115,7 +115,9 @@ class ModelConfig:
     def pictures(self) -> Transform:
         """The transform of a model of pictures; raises ``ModelError`` for a model of another sense."""
         if not isinstance(self.transform, Transform):
-            raise ModelError(f"this is for models of pictures, and the model takes {self.transform.described}")
+            raise ModelError(
+                f"this is for models of pictures, and the model takes {self.transform.described}"
+            )
         return self.transform
 
     @property
@@ -151,7 +153,9 @@ def _transform_from(values: dict[str, Any]) -> InputTransform:
         return Transform(**values)
     kind = values.pop("kind")
     if kind not in TRANSFORMS:
-        raise ModelError(f"it takes {shortened(kind)}, which this streamrec does not know: install a newer one")
+        raise ModelError(
+            f"it takes {shortened(kind)}, which this streamrec does not know: install a newer one"
+        )
     return TRANSFORMS[kind](**values)
 
 

@@ -49,8 +49,12 @@ class SignalTransform(InputTransform):
         for name, allowed in (("mean", _MEAN), ("std", _STD)):
             numbers = getattr(self, name)
             wanted = (0, len(names))
-            if not (isinstance(numbers, tuple) and len(numbers) in wanted and all(map(allowed.holds, numbers))):
-                raise WrongValue(f"{name} is {shortened(numbers)}: give a number for each of {len(names)} channels")
+            if not (
+                isinstance(numbers, tuple) and len(numbers) in wanted and all(map(allowed.holds, numbers))
+            ):
+                raise WrongValue(
+                    f"{name} is {shortened(numbers)}: give a number for each of {len(names)} channels"
+                )
         if not isinstance(self.resample, bool):
             raise WrongValue(f"resample is {shortened(self.resample)}: give true or false")
 

@@ -40,7 +40,7 @@ from streamrec.nn.transforms import Transform
 from streamrec.runtime.checkpoint import SHIPPED, shipped_models
 from streamrec.runtime.joint import open_models
 from streamrec.runtime.recognizer import Recognizer, RecognizerWrapper, configs_of
-from streamrec.types import ActionEnded, Event, Frame, Health, Prediction, Result
+from streamrec.types import VIDEO, ActionEnded, Event, Frame, Health, Prediction, Result
 
 LAYOUT = 1
 _PART_SECONDS = 60.0
@@ -105,7 +105,9 @@ class FlightRecorder(Closing):
             raise SinkError(f"cannot record to {folder}: {why(error)}; choose another folder") from error
 
     def recorded(self, recognizer: Recognizer) -> Recognizer:
-        """The same recognizer, whose steps are recorded."""
+        """The same recognizer, whose steps are recorded; raises ``SinkError`` for one that takes no pictures."""
+        if recognizer.sense != VIDEO:
+            raise SinkError(f"--record keeps pictures, and {recognizer.name} takes none: leave it out")
         self._models.append(recognizer)
         self._write_header()
         return _Recorded(recognizer, self, len(self._models) - 1)

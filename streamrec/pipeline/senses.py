@@ -26,7 +26,11 @@ def fitted(source: Source, recognizer: Any) -> Source:
         name = getattr(recognizer, "name", "") or "the model"
         is_of = "video"
         if source.sense == SIGNAL:
-            is_of = f"readings of {channels_described(source.channels)}" if source.channels else "readings of sensors"
+            is_of = (
+                f"readings of {channels_described(source.channels)}"
+                if source.channels
+                else "readings of sensors"
+            )
         raise SourceError(f"{name} takes {transform.described}, and {source.name} is {is_of}")
     if not isinstance(transform, SignalTransform):
         return source

@@ -93,9 +93,7 @@ class Explainer:
             for (maps, slopes), empty in zip(self._asked(frame, state, label), self._empty, strict=True)
         ]
         heat = np.maximum(np.sum(evidence, axis=0), 0.0)
-        return self.config.pictures.project_back(
-            heat / max(float(heat.max()), LEAST), *frame.image.shape[:2]
-        )
+        return self.config.pictures.project_back(heat / max(float(heat.max()), LEAST), *frame.image.shape[:2])
 
     def _asked(self, frame: Frame, state: State, label: str | None) -> list[tuple[Tensor, Tensor]]:
         """The last maps at this frame's step, each with the gradients of the label's log-odds."""

@@ -33,7 +33,7 @@ from streamrec.runtime.people import follow, initial_tracks, people_in, possible
 from streamrec.runtime.person_counts import PersonCounter, with_motion_counts
 from streamrec.runtime.persons import Judged, judge, judged_by, memory_of_persons, persons_shapes, rows_of
 from streamrec.sources.sampling import check_fps, is_due
-from streamrec.types import Event, Frame, Person, Prediction, Result
+from streamrec.types import VIDEO, Event, Frame, Person, Prediction, Result
 
 if TYPE_CHECKING:
     from streamrec.nn.model import CNNLSTM, ActionModel
@@ -715,6 +715,10 @@ class StreamRecognizer:
         count: RecurrenceSettings | None = None,
     ) -> None:
         check_recognizer(recognizer, "StreamRecognizer")
+        if count is not None and getattr(recognizer, "sense", VIDEO) != VIDEO:
+            raise StreamrecError(
+                "count is of the motion in pictures, and this model takes none: leave it out"
+            )
         self.recognizer = recognizer
         self.fps = recognizer.fps if fps is None else check_fps(fps)
         self._count = count

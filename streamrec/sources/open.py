@@ -19,7 +19,9 @@ from streamrec.sources.cameras import RETRIES, NetworkSource, WebcamSource
 from streamrec.sources.file_bytes import STDIN
 from streamrec.sources.files import VIDEO_ENDINGS, FileSource, ImageFolderSource
 from streamrec.sources.iterable import IterableSource
+from streamrec.sources.mqtt_rows import MqttSource
 from streamrec.sources.rows import RowSource
+from streamrec.sources.serial_port import SerialSource
 from streamrec.sources.tables import TableSource, is_table
 from streamrec.types import SIGNAL, VIDEO, Source
 
@@ -38,10 +40,11 @@ def open_source(
 
     A number or ``/dev/video0`` is a webcam; ``rtsp://``, ``http://`` and the like an address; a path is a video
     file, an image, a pipe (``-`` is standard input), a folder of images, or a table of readings (.csv, .csv.gz, .tsv);
-    ``"synthetic"`` the synthetic world (``"synthetic:7"`` with seed 7); any other iterable gives images. ``sense``: of
-    the model: for one of a signal a pipe gives lines of readings, and an iterable rows of them. ``retries``: how often a lost camera is
-    opened in a row before it is given up; None: for ever. ``size``: width and height where the frames are only for
-    a model of that input size: larger ones of a file are decoded straight to it (``Transform.straight``).
+    ``mqtt://`` and ``serial:`` give readings as they come; ``"synthetic"`` the synthetic world (``"synthetic:7"`` with
+    seed 7); any other iterable gives images. ``sense``: of the model: for one of a signal a pipe gives lines of
+    readings, and an iterable rows of them. ``retries``: how often a lost camera is opened in a row before it is given
+    up; None: for ever. ``size``: width and height where the frames are only for a model of that input size: larger
+    ones of a file are decoded straight to it (``Transform.straight``).
     Raises ``SourceError`` for anything else.
 
     >>> open_source("0")
@@ -182,4 +185,9 @@ def _synthetic(text: str) -> Source:
 
 # Sources that are called by a name, with options after a colon: name -> what makes one from the whole text.
 # A new source is a file in this folder and a line here.
-SOURCES: dict[str, Callable[[str], Source]] = {"synthetic": _synthetic}
+SOURCES: dict[str, Callable[[str], Source]] = {
+    "mqtt": MqttSource,
+    "mqtts": MqttSource,
+    "serial": SerialSource,
+    "synthetic": _synthetic,
+}

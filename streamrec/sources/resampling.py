@@ -93,7 +93,11 @@ class Resampled(Wrapper):
         with closing(frames) if isinstance(frames, Generator) else nullcontext():
             for frame in frames:
                 now = frame.timestamp
-                if last is None or frame.segment != last.segment or not 0.0 <= now - last.timestamp <= self.max_gap:
+                if (
+                    last is None
+                    or frame.segment != last.segment
+                    or not 0.0 <= now - last.timestamp <= self.max_gap
+                ):
                     begun, tick = now, 1
                     yield replace(frame, index=index)
                     index += 1

@@ -22,7 +22,16 @@ from streamrec.core.text import printable
 from streamrec.errors import SourceError
 from streamrec.types import SIGNAL, Frame, Source
 
-TIMES = ("seconds", "time", "timestamp", "t", "datetime", "date", "milliseconds", "ms")  # columns of the clock
+TIMES = (
+    "seconds",
+    "time",
+    "timestamp",
+    "t",
+    "datetime",
+    "date",
+    "milliseconds",
+    "ms",
+)  # columns of the clock
 TRUTH = "label"  # column of the true label
 _MILLI = ("milliseconds", "ms")
 _SEPARATORS = (",", ";", "\t")
@@ -44,9 +53,9 @@ class Row:
 class RowSource(Source):
     """Rows of readings of the caller: any iterable of rows, as a source of a signal.
 
-    A row is an array or a list of numbers; ``(seconds, row)``; or a mapping of channels to numbers, in which ``seconds``
-    (or time, timestamp, t) is the time and ``label`` the truth. Rows without a time come at ``fps``; of a live source
-    they are stamped as they come.
+    A row is an array or a list of numbers; ``(seconds, row)``; or a mapping of channels to numbers, in which
+    ``seconds`` (or time, timestamp, t) is the time and ``label`` the truth. Rows without a time come at ``fps``; of a
+    live source they are stamped as they come.
 
     >>> rows = RowSource([{"seconds": 0.5, "x": 1.0, "label": "walking"}])
     >>> [(frame.timestamp, frame.data.tolist(), frame.truth) for frame in rows], rows.channels
@@ -102,7 +111,12 @@ def row_of(given: Any, place: str, source: Source) -> Row:
             return Row(None, seconds, truth, place)
         given = [own[name] for name in source.channels]
     values = np.asarray(given) if isinstance(given, list | tuple | np.ndarray) else None
-    if values is None or values.ndim != 1 or values.dtype.kind not in "fiu" or not 0 < values.size <= _MOST_CHANNELS:
+    if (
+        values is None
+        or values.ndim != 1
+        or values.dtype.kind not in "fiu"
+        or not 0 < values.size <= _MOST_CHANNELS
+    ):
         raise SourceError(f"{source.name}, {place}: {described(given)} is no row of readings: give numbers")
     values = values.astype(np.float32)
     return Row(values if np.isfinite(values).all() else None, seconds, truth, place)
@@ -110,13 +124,13 @@ def row_of(given: Any, place: str, source: Source) -> Row:
 
 def frames_of(
     source: Source,
-    rows: Iterable[Row],
+    rows: Iterable[Row | None],
     *,
     fps: float | None = None,
     arrival: Callable[[], float] | None = None,
     strict: bool = False,
 ) -> Generator[Frame, None, None]:
-    """The rows as frames; those in which a reading is missing are counted, and left out.
+    """The rows as frames; those in which a reading is missing are counted, and left out. None begins a segment.
 
     ``fps``, ``arrival``: what gives a time to a row that has none. A clock that goes back begins a segment; ``strict``:
     it raises ``SourceError``, for a file is to be in order.
@@ -125,6 +139,9 @@ def frames_of(
         arrival = time.monotonic
     last, segment, begun = -math.inf, 0, None
     for index, row in enumerate(rows):
+        if row is None:
+            segment, last = segment + 1, -math.inf
+            continue
         seconds = row.time
         if seconds is None and arrival is not None:
             now = arrival()
@@ -195,7 +212,9 @@ class _Table:
         for line, text in lines:
             cells = self._cells(line, text)
             if len(cells) != len(self._names):
-                self._fail(line, f"it has {len(cells)} cells, and the first line names {len(self._names)} columns")
+                self._fail(
+                    line, f"it has {len(cells)} cells, and the first line names {len(self._names)} columns"
+                )
             if self._columns is None:
                 self._choose(line, cells)
             assert self._columns is not None
@@ -238,7 +257,9 @@ class _Table:
         try:
             return decimal(cell)
         except ValueError:
-            self._fail(line, f"{printable(self._names[column])} is {shortened(cell.strip())}, which is no number")
+            self._fail(
+                line, f"{printable(self._names[column])} is {shortened(cell.strip())}, which is no number"
+            )
 
     def _seconds(self, line: int, cell: str) -> float:
         try:
@@ -277,7 +298,9 @@ def _object(text: str, line: int, source: Source) -> Mapping[str, Any]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise SourceError(f"{source.name}, line {line}: {shortened(text)} is no JSON object; the first line is one")
+        raise SourceError(
+            f"{source.name}, line {line}: {shortened(text)} is no JSON object; the first line is one"
+        )
     return found
 
 

@@ -73,13 +73,17 @@ class TableSource(Source):
         lines = _Lines(self)
         rows = rows_of_lines(self, lines, timed=not self._piped)
         empty = True
-        for frame in frames_of(self, rows, strict=not self._piped, arrival=time.monotonic if self._piped else None):
+        for frame in frames_of(
+            self, rows, strict=not self._piped, arrival=time.monotonic if self._piped else None
+        ):
             if self._left:
                 return report.LEFT
             empty = False
             yield frame
         if empty and not self._piped:
-            raise SourceError(f"{self.name} holds no row of readings{': ' + lines.lost if lines.lost else ''}")
+            raise SourceError(
+                f"{self.name} holds no row of readings{': ' + lines.lost if lines.lost else ''}"
+            )
         return lines.lost or None
 
     def _open(self) -> IO[str]:
@@ -105,7 +109,9 @@ class _Lines:
                 while line := file.readline(LONGEST_LINE):
                     number += 1
                     if len(line) >= LONGEST_LINE:
-                        raise SourceError(f"{name}, line {number}: it is longer than {LONGEST_LINE:,} letters")
+                        raise SourceError(
+                            f"{name}, line {number}: it is longer than {LONGEST_LINE:,} letters"
+                        )
                     yield line
         except UnicodeDecodeError as error:
             raise SourceError(f"{name}: {NOT_UTF8}; save it as CSV UTF-8") from error

@@ -33,8 +33,8 @@ from streamrec.train.frozen_features import FeatureCache
 from streamrec.train.linear_check import Judged, judged
 from streamrec.train.linear_fit import LinearSettings, encoded, fit_linear
 from streamrec.train.quick_eval import play
-from streamrec.train.signal_windows import SignalAugmentation
 from streamrec.train.resume import Keeper, Run, identity, restore
+from streamrec.train.signal_windows import SignalAugmentation
 from streamrec.train.stream_windows import Batch, StreamWindows, WindowSettings
 
 need("torch", extra="train")

@@ -367,7 +367,10 @@ def choose_recipe(clips: Sequence[Clip], given: Mapping[str, Any] = MappingProxy
     """
     if clips and all(map(is_signal, clips)):
         groups = len({clip.group for clip in clips})
-        return "signal", f"{len(clips)} tables of readings of {groups} groups: recipe signal; --recipe names another"
+        return (
+            "signal",
+            f"{len(clips)} tables of readings of {groups} groups: recipe signal; --recipe names another",
+        )
     pieces = sum(1 if clip.label is not None else max(1, len(clip.segments)) for clip in clips)
     name = next((name for name, most in MOST.items() if pieces <= most), "many")
     if name in MOST and not any(given.get(option) for option in FOR_STEPS) and _knows_people(given):

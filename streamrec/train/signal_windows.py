@@ -19,20 +19,27 @@ from streamrec.nn.signals import SignalTransform
 from streamrec.sources.sampling import due_frames
 
 BURST_SECONDS = 0.8  # shorter than the gap after which a state is reset
-_AXIS = re.compile(r"(?:(?P<first>[xyz])[_ .-]?(?P<after>.*)|(?P<before>.*?)[_ .-]?(?P<last>[xyz]))", re.IGNORECASE)
+_AXIS = re.compile(
+    r"(?:(?P<first>[xyz])[_ .-]?(?P<after>.*)|(?P<before>.*?)[_ .-]?(?P<last>[xyz]))", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SignalAugmentation:
     """Strengths of the augmentation of readings. "Of the passes": the probability that a pass has it at all."""
 
-    turn: float = 20.0  # degrees: standard deviation of a rotation of the sensor, of channels that are x, y and z
+    turn: float = (
+        20.0  # degrees: standard deviation of a rotation of the sensor, of channels that are x, y and z
+    )
     mounting: float = 0.5  # of the passes: the sensor is put in upside down or back to front
     scale: float = 0.1  # of each channel, and of all of them
     noise: float = 0.05  # standard deviation, in those of the channel
     tempo: float = 0.2  # range of the playing speed, around 1
     warp: float = 0.1  # by how much that changes within a pass
-    rates: tuple[float, float] = (10.0, 60.0)  # of the sensor, samples a second, where it is slower than recorded
+    rates: tuple[float, float] = (
+        10.0,
+        60.0,
+    )  # of the sensor, samples a second, where it is slower than recorded
     slower: float = 0.5  # of the passes: at such a rate
     drop: float = 0.15  # mean part of the rows that are lost
     burst: float = 0.1  # of the passes: up to BURST_SECONDS without a row
@@ -45,7 +52,9 @@ class SignalAugmentation:
         10.0
         """
         kept = {"rates"}
-        return replace(self, **{f.name: strength * getattr(self, f.name) for f in fields(self) if f.name not in kept})
+        return replace(
+            self, **{f.name: strength * getattr(self, f.name) for f in fields(self) if f.name not in kept}
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,7 +126,9 @@ def begin(
     age = (seconds - seconds[0]).astype(np.float32)
     ramp = settings.ramp_seconds
     weights = np.clip((age + 1.0 / settings.fps) / ramp, 0.1, 1.0) if ramp else np.ones_like(age)
-    return SignalPass(rows.astype(np.float32), elapsed, recording.targets[kept][nearest], weights.astype(np.float32))
+    return SignalPass(
+        rows.astype(np.float32), elapsed, recording.targets[kept][nearest], weights.astype(np.float32)
+    )
 
 
 def _part(rng: np.random.Generator, times: np.ndarray, longest: float, around: float | None) -> np.ndarray:
@@ -205,7 +216,9 @@ def transform_of(clips: Iterable[Clip], *, resample: bool = True) -> SignalTrans
     """The transform for these tables: the channels of the first, and mean and deviation of all."""
     tables = [clip.path for clip in clips if is_signal(clip)]
     if not tables:
-        raise DataError("an encoder of signals learns from tables of readings, and there are none: give .csv files")
+        raise DataError(
+            "an encoder of signals learns from tables of readings, and there are none: give .csv files"
+        )
     channels = channels_of(tables[0])
     count, total, squares = 0, np.zeros(len(channels)), np.zeros(len(channels))
     for path in tables:

@@ -78,7 +78,9 @@ def check_engines_agree(
 def readings(count: int, *, fps: float = 10.0, seed: int = 0, channels: int = 3) -> list[Frame]:
     """A stream of sensors that swing, with a gap, a jump back and a new segment in it."""
     rng = np.random.default_rng(seed)
-    swing = np.sin(np.arange(count)[:, None] * rng.uniform(0.2, 1.5, channels)) + 0.1 * rng.normal(size=(count, channels))
+    swing = np.sin(np.arange(count)[:, None] * rng.uniform(0.2, 1.5, channels)) + 0.1 * rng.normal(
+        size=(count, channels)
+    )
     times = np.arange(count) / fps + rng.uniform(0, 0.02, count)
     times[count // 2 :] += 10.0
     times[3 * count // 4 :] -= 5.0

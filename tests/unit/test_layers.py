@@ -62,7 +62,7 @@ IMPORTED_IN = {
     "onnx_ir": {"runtime.graph_passes"},
     "onnxruntime": {"evaluation.bench", "runtime.onnx_engine", "runtime.quantize"},
     "onnxscript": {"runtime.graph_passes"},
-    "paho": {"notify.mqtt"},
+    "paho": {"notify.mqtt", "sources.mqtt_rows"},
     "pydantic": {
         "web.correction_routes",
         "web.fleet_routes",

@@ -19,8 +19,8 @@ class SignalEncoder(Encoder):
 
     With three taps and dilations of 1, 2, 4 and 8 a feature is of the last 31 samples. The time since the sample before
     is one more channel, so that rows that were lost are known to be. The cache holds the last inputs of each layer, and
-    which of them belong to the stream that runs: a step costs as much as a sample of a clip, and a stream may begin anew
-    anywhere in the window.
+    which of them belong to the stream that runs: a step costs as much as a sample of a clip, and a stream may begin
+    anew anywhere in the window.
     """
 
     mean = None  # the transform has them
