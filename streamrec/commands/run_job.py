@@ -24,7 +24,7 @@ from streamrec.outputs.video_file import VideoFile
 from streamrec.outputs.window import Window, why_no_display
 from streamrec.pipeline.loop import results
 from streamrec.pipeline.result_builder import ResultBuilder
-from streamrec.pipeline.senses import fitted
+from streamrec.pipeline.senses import fitted_to
 from streamrec.runtime.joint import pace_notes
 from streamrec.runtime.recognizer import Followed, Recognizer, configs_of
 from streamrec.sources.health import LEFT, OVER
@@ -65,7 +65,7 @@ class RunJob:
         """
         source = self.source
         source.settle()
-        fitted(source, self.recognizer)  # one of another sense is refused before anything is opened
+        fitted_to(source, self.recognizer)  # one of another sense is refused before anything is opened
         if self.max_seconds is not None:
             source = Limited(source, self.max_seconds)
         no_window = why_no_display() if self.show is not False else None

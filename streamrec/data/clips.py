@@ -17,6 +17,7 @@ from typing import TypeAlias
 from streamrec.core.csv_tables import decimal, read_table
 from streamrec.core.reading import path_of
 from streamrec.core.text import printable
+from streamrec.data.tables import group_of, is_readings, labels_in
 from streamrec.errors import DataError
 from streamrec.events.detector import BACKGROUND as BACKGROUND
 from streamrec.sources.files import VIDEO_ENDINGS
@@ -292,16 +293,17 @@ def _in_order(segments: list[Segment]) -> tuple[Segment, ...]:
 
 def _clips_of_file(path: Path) -> list[Clip]:
     """A table of clips, or one of readings, which is a recording itself."""
-    from streamrec.data.tables import clip_of_table, is_readings  # they make clips
+    return [_clip_of_table(path)] if is_readings(path) else _clips_of_csv(path)
 
-    return [clip_of_table(path)] if is_readings(path) else _clips_of_csv(path)
+
+def _clip_of_table(path: Path) -> Clip:
+    labels = labels_in(path)
+    return Clip(path, None, group_of(path), labels.segments, background=labels.background)
 
 
 def _clips_of_folder(folder: Path) -> list[Clip]:
-    from streamrec.data.tables import clip_of_table
-
     if tables := sorted(path for path in folder.iterdir() if path.is_file() and is_table(path)):
-        return [clip_of_table(path) for path in tables]
+        return [_clip_of_table(path) for path in tables]
     clips = [
         Clip(path, label.name, f"{label.name}/{path.name}", background="")
         for label in sorted(folder.iterdir())

@@ -19,13 +19,14 @@ import numpy as np
 from streamrec.core.files import make_private_folder
 from streamrec.data.clips import NO_LABEL, Clip
 from streamrec.data.phase import phase_targets
-from streamrec.data.tables import is_signal, rows_of
+from streamrec.data.tables import rows_of
 from streamrec.errors import DataError, StreamrecError
 from streamrec.nn.signals import SignalTransform
 from streamrec.nn.transforms import InputTransform, Transform
 from streamrec.sources.files import FileSource
 from streamrec.sources.health import amiss
 from streamrec.sources.sampling import is_due
+from streamrec.sources.tables import is_table
 from streamrec.types import SIGNAL, VIDEO, Frame, Source
 
 MAPPED_BYTES = 8 << 20  # from which on frames stay on disk: each mapped file holds one of few file handles
@@ -111,7 +112,7 @@ def decode_clips(
 
 def _check_sense(clip: Clip, transform: InputTransform) -> None:
     """Raise ``DataError`` for a clip that the model cannot take."""
-    sense = SIGNAL if is_signal(clip) else VIDEO
+    sense = SIGNAL if is_table(clip.path) else VIDEO
     if sense != transform.sense:
         what = "a table of readings" if sense == SIGNAL else "video"
         raise DataError(f"{clip.path.name} is {what}, and the model takes {transform.described}")

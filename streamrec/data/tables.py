@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 
-from streamrec.data.clips import Clip, Segment
 from streamrec.errors import DataError, SourceError
 from streamrec.sources.resampling import Chosen, ticks
 from streamrec.sources.rows import LONGEST_LINE, TIMES
@@ -26,8 +26,16 @@ def group_of(path: Path) -> str:
     return path.name.partition(".")[0].partition("_")[0]
 
 
-def clip_of_table(path: Path) -> Clip:
-    """A table whose rows have labels, as an untrimmed recording; raises ``DataError`` for one without labels."""
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """The truth of a table of readings."""
+
+    segments: tuple[tuple[float, float, str], ...]  # start and end in seconds, label; in order
+    background: str  # of the time that no segment covers
+
+
+def labels_in(path: Path) -> Labels:
+    """The labels of a table's rows, runs of one label as segments; raises ``DataError`` for a table without labels."""
     try:
         rows = [(frame.timestamp, frame.truth or "") for frame in TableSource(path)]
     except SourceError as error:
@@ -36,17 +44,11 @@ def clip_of_table(path: Path) -> Clip:
         raise DataError(
             f"{path.name} has no column label, so that nothing can be learned from it: label each row"
         )
-    segments: list[Segment] = []
     runs = [(truth, next(times)[0]) for truth, times in groupby(rows, key=lambda row: row[1])]
     ends = [*(begun for _, begun in runs[1:]), rows[-1][0] + _step(rows)]
-    for (truth, begun), end in zip(runs, ends, strict=True):
-        if truth:
-            segments.append((begun, end, truth))
+    segments = tuple((begun, end, truth) for (truth, begun), end in zip(runs, ends, strict=True) if truth)
     # Where each row has a label, nothing is background: what follows the last row is as that row.
-    whole = len(segments) == len(runs)
-    return Clip(
-        path, None, group_of(path), tuple(segments), background=segments[-1][2] if whole else BACKGROUND
-    )
+    return Labels(segments, segments[-1][2] if len(segments) == len(runs) else BACKGROUND)
 
 
 def _step(rows: list[tuple[float, str]]) -> float:
@@ -94,15 +96,3 @@ def is_readings(path: Path) -> bool:
         return False
     names = {name.strip().strip("\"'") for separator in ",;\t|" for name in head.split(separator)}
     return "clip" not in names and bool(names & set(TIMES))
-
-
-def check_tables(clips: list[Clip]) -> None:
-    """Raise ``DataError`` for clips of several senses together."""
-    kinds = {is_signal(clip) for clip in clips}
-    if len(kinds) > 1:
-        raise DataError("some of the recordings are tables of readings and others are video: give one kind")
-
-
-def is_signal(clip: Clip) -> bool:
-    """Whether a clip is a table of readings."""
-    return is_table(clip.path)

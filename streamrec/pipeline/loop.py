@@ -15,7 +15,7 @@ from streamrec.pipeline.capture import capture
 from streamrec.pipeline.due_frames import DueFrames
 from streamrec.pipeline.motion_gate import MotionGate
 from streamrec.pipeline.result_builder import ResultBuilder
-from streamrec.pipeline.senses import fitted, sense_of, waiting_frames
+from streamrec.pipeline.senses import fitted_to, sense_of, waiting_frames
 from streamrec.runtime.person_counts import with_motion_counts
 from streamrec.runtime.recognizer import Recognizer, check_recognizer
 from streamrec.sources.open import open_source
@@ -43,7 +43,7 @@ def results(
     """
     source, fps = _checked(source, recognizer, fps)
     source.settle()
-    source = fitted(source, recognizer)
+    source = fitted_to(source, recognizer)
     _check_pictures(source, still, count)
     builder = builder or ResultBuilder(recognizer, source.name, count=count)
     state = with_motion_counts(recognizer.initial_state(), builder.count)

@@ -6,6 +6,7 @@ from typing import Any
 
 from streamrec.core.messages import channels_described
 from streamrec.errors import SourceError
+from streamrec.nn.config import ModelConfig
 from streamrec.nn.signals import SignalTransform
 from streamrec.sources.resampling import Chosen, Resampled
 from streamrec.types import SIGNAL, VIDEO, Source
@@ -19,11 +20,13 @@ def sense_of(recognizer: Any) -> str:
     return sense
 
 
-def fitted(source: Source, recognizer: Any) -> Source:
-    """The source as the recognizer takes it; raises ``SourceError`` where it is of another sense."""
-    transform = recognizer.config.transform
+def fitted(source: Source, config: ModelConfig, name: str = "") -> Source:
+    """The source as the model of this config takes it; raises ``SourceError`` where it is of another sense.
+
+    ``name``: of the model.
+    """
+    transform = config.transform
     if source.sense != transform.sense:
-        name = getattr(recognizer, "name", "") or "the model"
         is_of = "video"
         if source.sense == SIGNAL:
             is_of = (
@@ -31,12 +34,16 @@ def fitted(source: Source, recognizer: Any) -> Source:
                 if source.channels
                 else "readings of sensors"
             )
-        raise SourceError(f"{name} takes {transform.described}, and {source.name} is {is_of}")
+        raise SourceError(f"{name or 'the model'} takes {transform.described}, and {source.name} is {is_of}")
     if not isinstance(transform, SignalTransform):
         return source
     source = Chosen(source, transform.channels)
-    config = recognizer.config
     return Resampled(source, config.fps, config.max_gap) if transform.resamples else source
+
+
+def fitted_to(source: Source, recognizer: Any) -> Source:
+    """``fitted`` to the model of a recognizer, or of an app's own object that steps like one."""
+    return fitted(source, recognizer.config, getattr(recognizer, "name", ""))
 
 
 def waiting_frames(source: Source, fps: float) -> int:

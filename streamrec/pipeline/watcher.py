@@ -25,7 +25,7 @@ from streamrec.pipeline.capture import Reader
 from streamrec.pipeline.due_frames import DueFrames
 from streamrec.pipeline.motion_gate import MotionGate
 from streamrec.pipeline.result_builder import ResultBuilder
-from streamrec.pipeline.senses import fitted, sense_of, waiting_frames
+from streamrec.pipeline.senses import fitted_to, sense_of, waiting_frames
 from streamrec.pipeline.snapshot import CameraSnapshot, bare, models_of
 from streamrec.runtime.person_counts import with_motion_counts
 from streamrec.runtime.recognizer import Recognizer, check_recognizer
@@ -378,7 +378,7 @@ class Watcher(Closing):
         if not isinstance(name, str):
             raise WrongValue(f"the name of a source is {described(name)}: give a text")
         check_recognizer(recognizer, "add")
-        source = fitted(open_source(source, sense=sense_of(recognizer)), recognizer)
+        source = fitted_to(open_source(source, sense=sense_of(recognizer)), recognizer)
         if source.sense != VIDEO and (still is not None or count is not None):
             raise SourceError(f"{source.name} has no pictures, which still and count need: leave them out")
         fps = self._fps if fps is None else check_fps(fps)

@@ -86,6 +86,11 @@ def _signal_of(what: Any) -> Source | None:
     return None
 
 
+def recording(path: Path, *, size: tuple[int, int] | None = None) -> Source:
+    """A recording on the disk: a table of readings by its name, else a video; raises ``SourceError``."""
+    return TableSource(path) if is_table(path) else FileSource(path, size=size)
+
+
 def file_of(what: Any) -> Path | None:
     """The file or folder that ``open_source`` would read; None where it is none: a camera, an address.
 

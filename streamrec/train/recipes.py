@@ -9,7 +9,6 @@ from types import MappingProxyType
 from typing import Any
 
 from streamrec.data.clips import Clip
-from streamrec.data.tables import is_signal
 from streamrec.errors import DataError, ModelError
 from streamrec.evaluation.sets import EXERCISES
 from streamrec.events.detector import EventSettings
@@ -21,6 +20,7 @@ from streamrec.nn.encoders.person_box import NAME as PERSON_BOX_JOINTS
 from streamrec.nn.encoders.signal import NAME as SIGNAL_CNN
 from streamrec.nn.transforms import Transform
 from streamrec.runtime.checkpoint import find_model, read_checkpoint
+from streamrec.sources.tables import is_table
 from streamrec.train.augment import Augmentation
 from streamrec.train.fit import TrainSettings
 from streamrec.train.linear_fit import LinearSettings
@@ -365,7 +365,7 @@ def choose_recipe(clips: Sequence[Clip], given: Mapping[str, Any] = MappingProxy
     >>> choose_recipe(clips)[0], choose_recipe(clips, {"steps": 50})[0]
     ('people', 'handful')
     """
-    if clips and all(map(is_signal, clips)):
+    if clips and all(is_table(clip.path) for clip in clips):
         groups = len({clip.group for clip in clips})
         return (
             "signal",

@@ -12,11 +12,12 @@ import numpy as np
 
 from streamrec.data.clips import Clip
 from streamrec.data.decode_cache import Recording
-from streamrec.data.tables import channels_of, is_signal, on_ticks, rows_of
+from streamrec.data.tables import channels_of, on_ticks, rows_of
 from streamrec.errors import DataError
 from streamrec.nn.config import ModelConfig
 from streamrec.nn.signals import SignalTransform
 from streamrec.sources.sampling import due_frames
+from streamrec.sources.tables import is_table
 
 BURST_SECONDS = 0.8  # shorter than the gap after which a state is reset
 _AXIS = re.compile(
@@ -214,7 +215,7 @@ def vectors_of(channels: Sequence[str]) -> list[list[int]]:
 
 def transform_of(clips: Iterable[Clip], *, resample: bool = True) -> SignalTransform:
     """The transform for these tables: the channels of the first, and mean and deviation of all."""
-    tables = [clip.path for clip in clips if is_signal(clip)]
+    tables = [clip.path for clip in clips if is_table(clip.path)]
     if not tables:
         raise DataError(
             "an encoder of signals learns from tables of readings, and there are none: give .csv files"

@@ -80,6 +80,7 @@ IMPORTED_IN = {
         "core.console",
         "train.progress",
     },
+    "serial": {"sources.serial_port"},
     "safetensors": {
         "events.recurrence",
         "nn.encoders",
@@ -105,6 +106,7 @@ IMPORTED_IN = {
         "nn.encoders",
         "nn.encoders.appearance_motion",
         "nn.encoders.base",
+        "nn.encoders.causal",
         "nn.encoders.difference",
         "nn.encoders.keypoints",
         "nn.encoders.last_maps",
@@ -114,6 +116,7 @@ IMPORTED_IN = {
         "nn.encoders.movenet",
         "nn.encoders.optical_flow",
         "nn.encoders.running_std",
+        "nn.encoders.signal",
         "nn.encoders.with_people",
         "nn.heads",
         "nn.model",
