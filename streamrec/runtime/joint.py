@@ -375,7 +375,7 @@ class JointRecognizer(Recognizer):
     @property
     def _people_transform(self) -> Transform:
         part = self._finder or self._parts[0]
-        return part.recognizer.config.transform
+        return part.recognizer.config.pictures
 
     def _prediction(self, state: State) -> Prediction:
         clock = float(state.clock[0])

@@ -31,7 +31,10 @@ MOST_MEMORY = 8 << 30  # bytes that all graphs together may take, or half of the
 _LARGEST_MEMORY = 1 << 28  # bytes of the memory of one stream
 _MOST_FILE = 4_000_000_000  # bytes of a .onnx file
 _TRIAL_SECONDS = 120.0  # that the first step may take
-_TYPES = {np.uint8: "tensor(uint8)", np.float32: "tensor(float)"}  # of the input, by the transform's dtype
+_TYPES: dict[type, str] = {
+    np.uint8: "tensor(uint8)",
+    np.float32: "tensor(float)",
+}  # of the input, by the transform's dtype
 _NOTHING = {VIDEO: "a black picture", SIGNAL: "readings of zero"}  # what a model is tried on, in messages
 LARGE = 4_000_000  # bytes of graph and weights: with less, a step is too short to be worth splitting
 
@@ -188,7 +191,7 @@ class OnnxEngine(Engine):
         transform = self.config.transform
         shapes = (*self.head_shapes, *self.cache_shapes)
         memory = [np.zeros((1, *shape), np.float32) for shape in shapes]
-        images = np.zeros((1, *transform.shape), transform.dtype)
+        images: np.ndarray = np.zeros((1, *transform.shape), transform.dtype)
         given = dict(
             zip(
                 (self._input, "elapsed", *self.memory_names),

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -288,7 +288,7 @@ class _Table:
         except csv.Error as error:
             self._fail(line, str(error))
 
-    def _fail(self, line: int, why: str) -> Any:
+    def _fail(self, line: int, why: str) -> NoReturn:
         raise SourceError(f"{self._source.name}, line {line}: {why}")
 
 

@@ -115,6 +115,15 @@ class TrainSettings:
             raise ValueError("looks is at least 1: the recording as it is")
 
     @property
+    def of_pictures(self) -> Augmentation | None:
+        """The augmentation of pictures; raises ``ModelError`` where it is of readings."""
+        if isinstance(self.augmentation, SignalAugmentation):
+            raise ModelError(
+                "these settings vary readings, and a frozen backbone is of pictures: take another recipe"
+            )
+        return self.augmentation
+
+    @property
     def backbone_frozen(self) -> bool:
         """Whether the backbone never learns."""
         return self.stages == "staged" and self.unfreeze >= 1.0
@@ -226,7 +235,7 @@ def _fit_statistics(
             f"the encoder {config.encoder} has no backbone, over which a statistics head is fitted"
         )
     encode = graph_of_backbone(model, weights)
-    features = FeatureCache(model, settings.augmentation, views=settings.looks, encode=encode)
+    features = FeatureCache(model, settings.of_pictures, views=settings.looks, encode=encode)
     return fit_linear(model, recordings, background, features, settings.linear)
 
 
@@ -241,7 +250,7 @@ def _fit_ensemble(
     """The model of an ensemble head: what it reads of pictures is solved for, and its LSTM trained in steps."""
     model = _fresh(config, weights)
     encode = graph_of_backbone(model, weights)
-    features = FeatureCache(model, settings.augmentation, views=settings.looks, encode=encode)
+    features = FeatureCache(model, settings.of_pictures, views=settings.looks, encode=encode)
     in_steps = replace(settings, stages="staged", unfreeze=1.0, precision="float32")
 
     def fit_in_steps(people: list[Recording], own: ModelConfig) -> ActionModel:
@@ -257,7 +266,7 @@ def judged_linear(
     """Whether a statistics head on the frozen backbone separates the labels; None: that cannot be judged."""
     model = _fresh(config, weights)
     encode = graph_of_backbone(model, weights)
-    features = FeatureCache(model, settings.augmentation, views=settings.looks, encode=encode)
+    features = FeatureCache(model, settings.of_pictures, views=settings.looks, encode=encode)
     return judged(model.eval().requires_grad_(False), recordings, features, settings.linear)
 
 
@@ -341,7 +350,7 @@ def _feature_cache(model: ActionModel, settings: TrainSettings) -> FeatureCache 
     if not (settings.backbone_frozen and model.encoder.has_backbone):
         return None
     dtype = _precision(settings.precision, model.mean.device)
-    return FeatureCache(model, settings.augmentation, views=settings.looks, dtype=dtype)
+    return FeatureCache(model, settings.of_pictures, views=settings.looks, dtype=dtype)
 
 
 def _fresh(config: ModelConfig, weights: str | None) -> ActionModel:
