@@ -6,6 +6,9 @@ A camera is a device, each of its actions a binary sensor, its state a sensor. T
     <camera>/state                connecting, live, stalled, reconnecting, ended, failed
     <camera>/<action>             ON or OFF
     <camera>/<action>/event       the last event, as JSON
+    profile                       the profile in force; profile/set chooses one (mqtt_arming.py, also for what follows)
+    <camera>/armed                ON, or OFF while it is snoozed; <camera>/armed/set
+    <camera>/snoozed_until        when that ends; <camera>/snooze/set takes minutes
     events                        all events, as JSON, at least once: they wait on the disk until the broker has them
 
 Where several models watch a camera, the model stands between: <camera>/<model>/<action>.
@@ -28,7 +31,9 @@ from typing import Any
 from streamrec.errors import SinkError, need
 from streamrec.notify.delivery import DeliverySettings, FailureReporter, OutboxWorker, Undelivered
 from streamrec.notify.discovery import Action, Topics, device
+from streamrec.notify.mqtt_arming import ArmingTopics
 from streamrec.notify.receivers import Receiver
+from streamrec.outputs.arming import ArmingService
 from streamrec.outputs.history.records import Announcement, Kind, Message
 from streamrec.outputs.history.store import History
 
@@ -54,6 +59,7 @@ class MqttSettings:
     prefix: str = "streamrec"  # of all topics; another one for a second streamrec at the same broker
     discovery: str = "homeassistant"  # Home Assistant's own prefix
     announce: bool = True  # to Home Assistant
+    commands: bool = True  # what is armed can be chosen by publishing
 
     def __post_init__(self) -> None:
         for name in ("prefix", "discovery"):
@@ -88,7 +94,7 @@ class Mqtt(Receiver):
         least_pause: float = 1.0,
     ) -> None:
         paho = need("paho.mqtt.client", extra="mqtt")
-        self._settings = settings
+        self._settings, self._log = settings, log
         self._retained: dict[str, str] = {}  # topic: current payload
         self._actions: dict[str, tuple[Action, ...]] = {}  # camera: the actions it may report
         # Ids of the events that run, by topic: several people may do the same.
@@ -132,6 +138,7 @@ class Mqtt(Receiver):
         self._port = settings.port or (8883 if tls else 1883)
         client.connect_async(settings.host, self._port, keepalive=_KEEPALIVE)
         client.loop_start()
+        self._arming: ArmingTopics | None = None  # where there is something to arm
         self._worker = OutboxWorker(
             history,
             RECEIVER,
@@ -142,6 +149,31 @@ class Mqtt(Receiver):
         )  # silent: the connection's failures are reported here
 
     # -- called by the dispatcher
+
+    def arming(self, arming: ArmingService) -> None:
+        """Publish what is armed, and take commands."""
+        self._arming = ArmingTopics(
+            arming,
+            self._topics,
+            self._set,
+            log=self._log,
+            commands=self._settings.commands,
+            announce=self._settings.announce,
+        )
+        self._client.on_message = lambda client, data, message: self._take(message)
+        self._arming.show()
+        self._arming.announce()
+        with self._lock:
+            if self._connected:
+                self._subscribe()
+
+    def _subscribe(self) -> None:
+        if self._arming is not None and self._arming.subscriptions:
+            self._client.subscribe(self._arming.subscriptions)
+
+    def _take(self, message: Any) -> None:
+        if self._arming is not None:
+            self._arming.take(message.topic, message.payload, retained=message.retain)
 
     def camera(self, name: str, actions: Iterable[str], model: str = "") -> None:
         """A camera is watched, for these actions."""
@@ -161,10 +193,10 @@ class Mqtt(Receiver):
         for action in gone:
             self._set(self._topics.action(name, action), "")
             self._set(f"{self._topics.action(name, action)}/event", "")
+        more = {} if self._arming is None else self._arming.watched(name)
         if self._settings.announce:
-            self._set(
-                self._topics.discovery(name), json.dumps(device(self._topics, name, actions, gone, model))
-            )
+            shown = device(self._topics, name, actions, gone, model, more)
+            self._set(self._topics.discovery(name), json.dumps(shown))
 
     def remove(self, name: str) -> None:
         """A camera is no longer watched: it is removed from Home Assistant too."""
@@ -173,6 +205,8 @@ class Mqtt(Receiver):
             self._set(self._topics.action(name, action), "")
             self._set(f"{self._topics.action(name, action)}/event", "")
         self._set(self._topics.state(name), "")
+        if self._arming is not None:
+            self._arming.removed(name)
         if self._settings.announce:
             self._set(self._topics.discovery(name), "")
 
@@ -211,6 +245,8 @@ class Mqtt(Receiver):
             ):  # the broker is gone: its last will replaces this
                 sent = self._client.publish(self._topics.status, "offline", qos=1, retain=True)
                 sent.wait_for_publish(max(0.1, ends - time.monotonic()))
+        if self._arming is not None:
+            self._arming.close()
         self._client.on_disconnect = None
         self._client.disconnect()
         # paho may be waiting for a broker that does not answer.
@@ -277,6 +313,7 @@ class Mqtt(Receiver):
                 return
             self._connected = True
             self._connections += 1
+            self._subscribe()
             for topic, payload in self._retained.items():
                 client.publish(topic, payload, qos=1, retain=True)
             self._retained = {topic: payload for topic, payload in self._retained.items() if payload}

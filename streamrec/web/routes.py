@@ -122,6 +122,10 @@ def make_app(context: PageContext) -> FastAPI:
         from streamrec.web.correction_routes import correction_routes
 
         app.include_router(correction_routes(context.live, context.live.corrections))
+    if context.live.arming is not None:
+        from streamrec.web.arming_routes import arming_routes
+
+        app.include_router(arming_routes(context.live, context.live.arming))
     if context.teach is not None:
         from streamrec.web.teach_routes import teach_routes
 
@@ -243,6 +247,7 @@ def session_routes(context: PageContext) -> APIRouter:
             "corrections": context.live.corrections is not None,
             "teaches": context.teach is not None,
             "fleet": context.fleet is not None,
+            "arming": context.live.arming is not None,
             "software": f"streamrec {version_of() or ''}".rstrip(),
         }
 

@@ -188,6 +188,7 @@ class SessionJson(BaseModel):
     corrections: bool = Field(default=False, description="whether events can be marked right or wrong")
     teaches: bool = Field(default=False, description="whether a lesson runs: `streamrec teach`")
     fleet: bool = Field(default=False, description="whether the cameras run on several machines")
+    arming: bool = Field(default=False, description="whether what is armed can be chosen")
     software: str
 
 

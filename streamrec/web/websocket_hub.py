@@ -4,8 +4,8 @@
 and then the newest; states are replaced by newer ones. Only events are queued; a viewer with too many of them is
 disconnected, and loads them again when it reconnects.
 
-Messages to a viewer are JSON texts ``{"type": "hello" | "cameras" | "fleet" | "event" | "changed", "version": 1,
-...}``, and binary messages of images, each as::
+Messages to a viewer are JSON texts ``{"type": "hello" | "cameras" | "fleet" | "arming" | "event" | "changed",
+"version": 1, ...}``, and binary messages of images, each as::
 
     1 byte   length of the name      the camera's name in UTF-8
     2 bytes  requested width         8 bytes  time, seconds since 1970 (float)
@@ -29,6 +29,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol
 
+from streamrec.outputs.arming import ArmingService
 from streamrec.outputs.fleet.records import FleetService
 from streamrec.web.fleet_pictures import RemotePictures
 from streamrec.web.jpeg import WIDTHS, JpegEncoder, JpegImage, LocalPictures
@@ -96,6 +97,9 @@ class WebSocketHub:
         self.live.on_event = self._event_from_thread
         self.encoder.begin()
         self._tasks = [self._loop.create_task(self._tick())]
+        if self.live.arming is not None:
+            self.live.arming.on_change(self._arming_from_thread)
+            self._replace("arming", self._arming_text(self.live.arming))
         if not self.live.history.in_memory:  # evidence is attached only to a file's events
             self._tasks.append(self._loop.create_task(self._follow_history()))
         if self._fleet is not None:
@@ -184,6 +188,17 @@ class WebSocketHub:
     def _event_from_thread(self, entry: Entry) -> None:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self.broadcast, "event", {"event": self.live.event(entry)})
+
+    def _arming_from_thread(self) -> None:
+        """What is armed has changed; it is worked out in the thread in which that is known."""
+        arming = self.live.arming
+        if arming is not None and self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._replace, "arming", self._arming_text(arming))
+
+    @staticmethod
+    def _arming_text(arming: ArmingService) -> str:
+        status = {"type": "arming", "version": VERSION, "arming": arming.status()}
+        return json_bytes(status).decode()
 
     def _images_ready(self) -> None:
         if self._loop is not None and not self._loop.is_closed():

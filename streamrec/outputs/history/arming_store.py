@@ -123,7 +123,7 @@ def take_back(connection: sqlite3.Connection, number: int) -> None:
 
 
 def _body_of(state: ArmingState) -> str:
-    snoozes = [[one.camera, one.label, one.until] for one in state.snoozes]
+    snoozes = [[one.camera, one.label, None if math.isinf(one.until) else one.until] for one in state.snoozes]
     body = {"profile": state.profile, "until": state.until, "snoozes": snoozes}
     return str(as_utf8(json.dumps(body, ensure_ascii=False)))
 
@@ -132,9 +132,9 @@ def _state_of(at: Any, by: Any, text: Any) -> ArmingState | None:
     body = _json(text)
     try:
         snoozes = tuple(
-            Snooze(camera=camera, label=label, until=float(until))
+            Snooze(camera=camera, label=label, until=math.inf if until is None else float(until))
             for camera, label, until in body["snoozes"]
-            if isinstance(camera, str) and isinstance(label, str) and math.isfinite(until)
+            if isinstance(camera, str) and isinstance(label, str) and (until is None or math.isfinite(until))
         )
         until = body["until"]
         if not isinstance(body["profile"], str) or not (until is None or math.isfinite(until)):

@@ -137,7 +137,7 @@ def test_profiles_that_change_while_it_runs_count_at_once(clocked):
         ({"snooze": "dor", "minutes": 5}, "dor: there is no such camera"),
         ({"snooze": ["door"], "minutes": 5}, "there is no such camera"),
         ({"snooze": "door", "label": "fal", "minutes": 5}, "fal: there is no such label; did you mean fall"),
-        ({"snooze": "door"}, "minutes: give a number from 0, or 1 to"),
+        ({"snooze": "door", "minutes": -5}, "minutes: give a number from 0, or 1 to"),
         ({"snooze": "door", "minutes": "5"}, "minutes: give a number"),
         ({"arm": "home"}, "give profile and minutes, or snooze, label and minutes"),
         (["home"], "give an object with profile"),

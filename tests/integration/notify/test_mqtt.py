@@ -96,8 +96,8 @@ class Listener:
 
     def _hear(self, client, data, message) -> None:
         with self._changed:
-            self.so[message.topic] = message.payload.decode()
-            self.came.append((message.topic, message.payload.decode()))
+            self.so[message.topic] = message.payload.decode(errors="replace")
+            self.came.append((message.topic, message.payload.decode(errors="replace")))
             self._changed.notify_all()
 
     def wait(self, found: Callable[[], object], seconds: float = 30.0) -> None:
