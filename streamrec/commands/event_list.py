@@ -48,7 +48,7 @@ class EventList:
         until = None if self.until is None else moment_of(self.until, now)
         if since is not None and until is not None and since >= until:
             raise HistoryError(f"--since {self.since} is not before --until {self.until}")
-        with History(_history_of(self.file), read_only=True) as history:
+        with History(history_of(self.file), read_only=True) as history:
             _, number = history.changes()  # read first: an event between the two is printed twice, not never
             if self.form == "csv":
                 print_line(_csv_line(_CSV))
@@ -128,7 +128,7 @@ def _csv_line(values: tuple[str, ...]) -> str:
     return line.getvalue()
 
 
-def _history_of(file: Path) -> Path:
+def history_of(file: Path) -> Path:
     """The file of the history: this one, or the one that a file of cameras names."""
     if file.suffix != ".toml":
         return file

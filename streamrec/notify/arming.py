@@ -29,10 +29,9 @@ from streamrec.events.arming import (
 )
 from streamrec.notify.gate import Decider
 from streamrec.outputs.arming import MOST_MINUTES
-from streamrec.outputs.history.arming_store import KEPT, ArmingStore, Request
+from streamrec.outputs.history.arming_store import KEPT, ArmingStore, File, Request
 from streamrec.outputs.history.records import DELIVER, Decision, Entry, Outcome, iso
 from streamrec.outputs.history.rule_replay import happening_of
-from streamrec.outputs.history.store import History
 from streamrec.settings.rules_table import words_of
 from streamrec.settings.toml import no_such_key
 
@@ -50,13 +49,13 @@ class Arming(Decider):
 
     def __init__(
         self,
-        history: History,
+        history: File,
         rules: ArmingRules | None = None,
         *,
         warn: Callable[[str], object] = lambda message: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._history, self._warn, self._clock = history, warn, clock
+        self._warn, self._clock = warn, clock
         self._store = ArmingStore(history)
         self.rules = rules or ArmingRules()
         self._states = self._store.load()  # replaced, never changed: it is read without a lock

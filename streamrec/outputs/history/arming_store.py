@@ -10,15 +10,15 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from streamrec.errors import HistoryError
 from streamrec.events.arming import ArmingState, Snooze
 from streamrec.outputs.history.rows import as_utf8
-from streamrec.outputs.history.store import History
 
+_T = TypeVar("_T")
 KEPT = 200  # choices
 _REQUEST_SECONDS = 60.0  # for which a request and its answer are kept
 _TABLES = (
@@ -46,10 +46,20 @@ class Request:
     body: Any  # from JSON; None where it is none
 
 
+class File(Protocol):
+    """A history's file, as far as it is used here: ``History`` is one."""
+
+    def transact(self, run: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Write in one transaction; raises ``HistoryError``."""
+
+    def select(self, statement: str, values: Iterable[Any] = ()) -> list[Any]:
+        """All rows of a SELECT; raises ``HistoryError``."""
+
+
 class ArmingStore:
     """The tables about arming of a history that this process writes; every method raises ``HistoryError``."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: File) -> None:
         self._history = history
         history.transact(create)
 
