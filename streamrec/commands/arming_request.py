@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
 from streamrec.commands.event_list import history_of
 from streamrec.core.locks import Held, Lock
@@ -128,16 +129,23 @@ def _in_place(
 def text_of(status: dict[str, Any]) -> str:
     """What is armed as lines for a person.
 
-    >>> print(text_of({"profile": "night", "cause": "usual", "until": None, "scheduled": None, "chosen_by": None,
-    ...     "snoozes": [], "cameras": [{"name": "door", "armed": "all", "snoozed": False, "labels": []}]}))
+    >>> door = {"name": "door", "armed": "all", "snoozed": False, "labels": []}
+    >>> print(text_of({"profile": "night", "cause": "usual", "until": None, "chosen_by": None, "time_zone": "",
+    ...     "snoozes": [], "cameras": [door]}))
     night: the usual one
       door: armed
     """
+    zone = ZoneInfo(status["time_zone"]) if status["time_zone"] else None
+
+    def clock(text: str) -> str:
+        then = datetime.fromisoformat(text).astimezone(zone)
+        return then.strftime("%H:%M" if then.date() == datetime.now(zone).date() else "%Y-%m-%d %H:%M")
+
     line = f"{status['profile']}: {_CAUSES.get(status['cause'], status['cause'])}"
     if status["chosen_by"]:
         line += f" ({status['chosen_by']})"
     if status["until"]:
-        line += f", until {_clock(status['until'])}"
+        line += f", until {clock(status['until'])}"
     lines = [line]
     for camera in status["cameras"]:
         unarmed = {one["label"]: one["reason"] for one in camera["labels"] if not one["armed"]}
@@ -152,18 +160,15 @@ def text_of(status: dict[str, Any]) -> str:
         elif camera["armed"] == "none" and len(set(unarmed.values())) == 1:
             state = f"not armed: {next(iter(unarmed.values()))}"
         else:
-            parts = [f"{label} is not ({reason})" for label, reason in unarmed.items()]
+            parts = [
+                f"{', '.join(label for label in unarmed if unarmed[label] == reason)} not ({reason})"
+                for reason in dict.fromkeys(unarmed.values())
+            ]
             state = "; ".join(["partly armed" if camera["armed"] == "some" else "not armed", *parts])
         lines.append(f"  {camera['name']}{': ' if state else ''}{state}")
     known = {camera["name"] for camera in status["cameras"]}
     for one in status["snoozes"]:
         if one["label"] or one["camera"] not in known:
-            until = f" until {_clock(one['until'])}" if one["until"] else ""
+            until = f" until {clock(one['until'])}" if one["until"] else ""
             lines.append(f"  {one['label'] or 'everything'} of {one['camera']} is snoozed{until}")
     return "\n".join(lines)
-
-
-def _clock(text: str) -> str:
-    """A time in ISO 8601 as local time."""
-    then = datetime.fromisoformat(text).astimezone()
-    return then.strftime("%H:%M" if then.date() == datetime.now().date() else "%Y-%m-%d %H:%M")

@@ -29,7 +29,8 @@ const ARMED = { all: "armed", some: "partly armed", none: "not armed" };
 function stateOf(arming, camera) {
   if (camera.snoozed) return `snoozed${camera.snoozed_until ? ` until ${clock(camera.snoozed_until)}` : ""}`;
   const snoozed = snoozesOf(arming, camera.name).map((one) => `${one.label} snoozed${one.until ? ` until ${clock(one.until)}` : ""}`);
-  return [ARMED[camera.armed], ...snoozed].join(" · ");
+  const armed = camera.labels.filter((one) => one.armed).map((one) => one.label);
+  return [camera.armed === "some" && armed.length <= 4 ? `armed: ${armed.join(", ")}` : ARMED[camera.armed], ...snoozed].join(" · ");
 }
 
 /** Sends a choice; an error is shown where `wrong` is. */
@@ -88,7 +89,7 @@ export function showArming(page) {
   function update() {
     const arming = page.live.arming;
     if (!arming) return;
-    setText(sentence, `${arming.profile}. ${sentenceOf(arming)}`);
+    setText(sentence, `In force: ${arming.profile}. ${sentenceOf(arming)}`);
     const now = JSON.stringify(arming), focused = document.activeElement?.dataset?.key;
     if (now === drawn) return;
     drawn = now;
