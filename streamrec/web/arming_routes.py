@@ -10,12 +10,14 @@ from typing import Annotated, Any, Literal
 from streamrec.errors import StreamrecError, need
 from streamrec.outputs.arming import MOST_MINUTES, ArmingService
 from streamrec.web.access_control import Refused
+from streamrec.web.arming_view import arming_for
 from streamrec.web.live import LiveState, json_bytes
+from streamrec.web.roles import Cameras, Role, identity_of, needs
 from streamrec.web.websocket_hub import VERSION
 
 need("fastapi", extra="web")
 
-from fastapi import APIRouter, Body  # noqa: E402
+from fastapi import APIRouter, Body, Request  # noqa: E402
 from fastapi.responses import Response  # noqa: E402
 from pydantic import BaseModel, ConfigDict, Field, Strict  # noqa: E402
 
@@ -35,7 +37,9 @@ class ProfileJson(BaseModel):
     """A profile."""
 
     name: str
-    armed: list[str] = Field(description="what is armed in it, in words; empty: nothing")
+    armed: list[str] | None = Field(
+        description="what is armed in it, in words; empty: nothing; null: for users who see all cameras alone"
+    )
 
 
 class SnoozeJson(BaseModel):
@@ -110,36 +114,42 @@ def arming_routes(live: LiveState, arming: ArmingService) -> APIRouter:
     router = APIRouter(tags=["arming"])
     waiting = [0]
 
-    def answer() -> Response:
-        body = {"version": VERSION, "arming": arming.status()}
+    def answer(request: Request) -> Response:
+        shown = arming_for(identity_of(request.scope), arming.status())
+        body = {"version": VERSION, "arming": shown}
         return Response(json_bytes(body), media_type="application/json")
 
-    async def choose(work: Callable[[], object]) -> Response:
+    async def choose(request: Request, work: Callable[[], object]) -> Response:
         """Do it in a thread, because it waits for the disk, and answer with what is armed then."""
         if waiting[0] >= _MOST_AT_ONCE:
             raise Refused(429, "too_often", "others choose just now: try again", [(b"retry-after", b"1")])
         waiting[0] += 1
         try:
             await asyncio.to_thread(work)
-            return await asyncio.to_thread(answer)
+            return await asyncio.to_thread(answer, request)
         except StreamrecError as error:
             raise Refused(422, "not_possible", live.hide(str(error))) from error
         finally:
             waiting[0] -= 1
 
     @router.get("/api/v1/arming", response_model=ArmingNow)
-    async def now() -> Any:
+    @needs(Role.viewer, cameras=Cameras.filtered)
+    async def now(request: Request) -> Any:
         """Which profile is in force, until when, and what of each camera is armed."""
-        return await asyncio.to_thread(answer)
+        return await asyncio.to_thread(answer, request)
 
     @router.put("/api/v1/arming", response_model=ArmingNow)
-    async def profile(given: Annotated[ChooseProfile, Body()]) -> Any:
+    @needs(Role.admin, audit="profile chosen", fields=("profile", "minutes"))
+    async def profile(request: Request, given: Annotated[ChooseProfile, Body()]) -> Any:
         """A profile is in force from now on; null: the schedule's."""
-        return await choose(lambda: arming.choose(given.profile, given.minutes, by="page"))
+        return await choose(request, lambda: arming.choose(given.profile, given.minutes, by="page"))
 
     @router.put("/api/v1/arming/snooze", response_model=ArmingNow)
-    async def snooze(given: Annotated[SnoozeCamera, Body()]) -> Any:
+    @needs(Role.admin, audit="camera snoozed", fields=("camera", "label", "minutes"))
+    async def snooze(request: Request, given: Annotated[SnoozeCamera, Body()]) -> Any:
         """A camera, or one label of it, is not armed for so many minutes."""
-        return await choose(lambda: arming.snooze(given.camera, given.label or "", given.minutes, by="page"))
+        return await choose(
+            request, lambda: arming.snooze(given.camera, given.label or "", given.minutes, by="page")
+        )
 
     return router

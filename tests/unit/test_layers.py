@@ -35,6 +35,7 @@ IMPORTED_IN = {
     "av": {
         "commands.doctor",
         "outputs.sink",
+        "outputs.streaming.h264",
         "outputs.video_file",
         "sources.decoding",
         "sources.ffmpeg",
@@ -53,6 +54,7 @@ IMPORTED_IN = {
         "web.schemas",
         "web.settings_routes",
         "web.teach_routes",
+        "web.users_routes",
     },
     "httptools": {"web.protocols"},
     "matplotlib": {"train.report"},
@@ -68,6 +70,7 @@ IMPORTED_IN = {
         "web.settings_routes",
         "web.schemas",
         "web.teach_routes",
+        "web.users_routes",
     },
     "ray": {"commands.fleet.cluster"},
     "rich": {

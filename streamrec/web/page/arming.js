@@ -33,6 +33,9 @@ function stateOf(arming, camera) {
   return [camera.armed === "some" && armed.length <= 4 ? `armed: ${armed.join(", ")}` : ARMED[camera.armed], ...snoozed].join(" · ");
 }
 
+/** Whether this user may choose what is armed. */
+export const mayChoose = (page) => page.session.arming && page.session.role === "admin";
+
 /** Sends a choice; an error is shown where `wrong` is. */
 async function choose(page, path, body, wrong) {
   wrong.hidden = true;
@@ -72,12 +75,12 @@ export function showArming(page) {
   const wrong = h("p", { class: "wrong", role: "alert", hidden: true }), sentence = h("p", { class: "soft", role: "status" });
   const profiles = h("div", { class: "row profiles", role: "group", "aria-label": "Profile" }), list = h("ul", { class: "armed-cameras" });
   const span = h("select", { id: "arm-for" });
+  const may = mayChoose(page);
   const follow = h("button", { type: "button", class: "button", text: "Follow the schedule", onclick: () => choose(page, "/api/v1/arming", { profile: null }, wrong) });
   const dialog = h("dialog", { class: "small", "aria-labelledby": "arming-title" }, h("div", { class: "sheet" },
     h("header", {}, h("h2", { id: "arming-title", text: "Arming" }), closeButton(() => dialog.close())),
     sentence, wrong,
-    h("div", { class: "field" }, h("label", { for: "arm-for", text: "A profile that is chosen lasts" }), span), profiles,
-    h("div", { class: "row" }, follow),
+    ...(may ? [h("div", { class: "field" }, h("label", { for: "arm-for", text: "A profile that is chosen lasts" }), span), profiles, h("div", { class: "row" }, follow)] : []),
     h("p", { class: "soft", text: "What is not armed is in the history all the same; nobody is notified of it." }), list));
   let drawn = "";
 
@@ -98,12 +101,12 @@ export function showArming(page) {
     span.value = [...span.options].some((one) => one.value === chosen) ? chosen : "";
     profiles.replaceChildren(...arming.profiles.map((one) => h("button", {
       type: "button", class: "button profile", dataset: { key: `profile ${one.name}` }, "aria-pressed": one.name === arming.profile ? "true" : "false",
-      title: one.armed.length ? `Armed: ${one.armed.map((what) => (what === "action" ? "everything" : what)).join("; ")}` : "Nothing is armed", onclick: () => pick(one.name),
+      title: !one.armed ? null : one.armed.length ? `Armed: ${one.armed.map((what) => (what === "action" ? "everything" : what)).join("; ")}` : "Nothing is armed", onclick: () => pick(one.name),
     }, h("bdi", { text: one.name }))));
     follow.hidden = arming.cause !== "hand";
     list.replaceChildren(...arming.cameras.map((camera) => h("li", { dataset: { armed: camera.armed } },
       h("span", {}, h("bdi", { text: camera.name })), h("span", { class: "soft", text: stateOf(arming, camera) }),
-      h("button", { type: "button", class: "button", dataset: { key: `snooze ${camera.name}` }, "aria-label": `Snooze ${camera.name}`, text: snoozesOf(arming, camera.name).length ? "Change" : "Snooze", onclick: () => showSnooze(page, camera.name) }))));
+      !may ? null : h("button", { type: "button", class: "button", dataset: { key: `snooze ${camera.name}` }, "aria-label": `Snooze ${camera.name}`, text: snoozesOf(arming, camera.name).length ? "Change" : "Snooze", onclick: () => showSnooze(page, camera.name) }))));
     if (focused) [...dialog.querySelectorAll("[data-key]")].find((one) => one.dataset.key === focused)?.focus();
   }
 
@@ -141,7 +144,8 @@ export function showSnooze(page, name, label = "") {
 
 /** The button of a camera's card: whether it is armed, and a way to snooze it. */
 export function snoozeButton(page, name) {
-  const button = h("button", { type: "button", class: "snooze", hidden: true, onclick: () => showSnooze(page, name) }, icon(BELL));
+  const may = mayChoose(page);
+  const button = h(may ? "button" : "span", { type: may ? "button" : null, role: may ? null : "img", class: "snooze", hidden: true, onclick: () => may && showSnooze(page, name) }, icon(BELL));
   return {
     element: button,
     update() {
@@ -151,8 +155,8 @@ export function snoozeButton(page, name) {
       const state = stateOf(arming, camera);
       button.dataset.armed = camera.armed;
       button.querySelector("path").setAttribute("d", camera.armed === "none" ? BELL_OFF : BELL);
-      button.title = `${state[0].toUpperCase()}${state.slice(1)}: snooze`;
-      button.setAttribute("aria-label", `${name}: ${state}. Snooze`);
+      button.title = `${state[0].toUpperCase()}${state.slice(1)}${may ? ": snooze" : ""}`;
+      button.setAttribute("aria-label", `${name}: ${state}.${may ? " Snooze" : ""}`);
     },
   };
 }

@@ -3,7 +3,7 @@
 import { colourOf, colourOfPerson, h, isQuiet, duration, named, percent, secondsSince, setText } from "./dom.js";
 import { eventList } from "./events.js";
 import { makePlaces } from "./places.js";
-import { showSnooze, snoozeButton } from "./arming.js";
+import { mayChoose, showSnooze, snoozeButton } from "./arming.js";
 
 const TRAIL_SECONDS = 60;
 const STATES = { connecting: "connecting", live: "live", stalled: "no frames", reconnecting: "reconnecting", ended: "ended", failed: "failed" };
@@ -263,7 +263,7 @@ export function cameraView(page, main, name) {
       h("section", { class: "panel", "aria-labelledby": "prediction" }, h("h2", { id: "prediction", text: "Prediction" }), predictions.element),
       h("section", { class: "panel", "aria-labelledby": "health" }, h("h2", { id: "health", text: "Health" }), facts),
       h("aside", { class: "panel side-list", "aria-labelledby": "its-events" }, h("h2", { id: "its-events", text: "Events" }), list.element)));
-  const snooze = page.session.arming ? h("button", { type: "button", class: "button", text: "Snooze", onclick: () => showSnooze(page, name) }) : null;
+  const snooze = mayChoose(page) ? h("button", { type: "button", class: "button", text: "Snooze", onclick: () => showSnooze(page, name) }) : null;
   const edit = page.session.editable ? h("a", { class: "button", href: `#/manage/${encodeURIComponent(name)}`, text: "Settings" }) : null;
   main.append(h("div", { class: "head" }, h("h1", {}, h("bdi", { text: name })), state, h("div", { class: "right row" }, snooze, edit, h("a", { class: "button", href: "#/", text: "All cameras" }))), element);
   page.live.painters.set(name, view.canvas);

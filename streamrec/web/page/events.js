@@ -1,7 +1,7 @@
 // Events: the list beside the cameras, the events page, and the dialog with an event's evidence.
 
 import { correctionsPanel, askMissed, VERDICTS, verdictOf, verdictRow } from "./corrections.js";
-import { notNotified, showSnooze } from "./arming.js";
+import { mayChoose, notNotified, showSnooze } from "./arming.js";
 import { ask, closeButton, colourOf, dayOf, duration, h, named, openDialog, percent, personMark, setText, secondsOf, timeOf } from "./dom.js";
 
 const PLAY = "M8 5.5v13l11-6.5z";
@@ -227,7 +227,7 @@ export function showEvent(page, first) {
   const before = h("button", { type: "button", class: "button", text: "← Earlier", onclick: () => step(1) });
   const after = h("button", { type: "button", class: "button", text: "Later →", onclick: () => step(-1) });
   const save = h("a", { class: "button right", text: "Download clip", download: "" });
-  const snooze = page.session.arming ? h("button", { type: "button", class: "button", text: "Snooze", onclick: () => showSnooze(page, event.camera, event.label) }) : null;
+  const snooze = mayChoose(page) ? h("button", { type: "button", class: "button", text: "Snooze", onclick: () => showSnooze(page, event.camera, event.label) }) : null;
   const verdict = page.session.corrections ? verdictRow(page) : null;
   const reasons = h("div", { class: "row reasons", hidden: true });
   const dialog = h("dialog", { "aria-labelledby": "event-title" },
