@@ -141,6 +141,7 @@ IMPORTED_IN = {
     "typer": {
         "commands.access",
         "commands.app",
+        "commands.arming",
         "commands.backbone",
         "commands.carry",
         "commands.command_class",

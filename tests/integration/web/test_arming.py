@@ -9,6 +9,8 @@ import pytest
 from streamrec.events.arming import ArmingRules, Profile
 from streamrec.events.rules import Pattern
 from streamrec.notify.arming import Arming
+from streamrec.web.auth import Access, new_token
+from streamrec.web.roles import Role
 from tests.helpers.pages import open_page  # noqa: F401
 from tests.integration.web.test_fuzz import ODD_TEXTS, ODD_VALUES
 from tests.integration.web.test_routes import Looking
@@ -89,8 +91,8 @@ def test_odd_bodies_are_answered_and_change_nothing(open_armed):
     errors: list[str] = []
     page.server._limited_log._log = errors.append
     before = page.live.arming.status()
-    minutes = (0, 1, 1.5, 5)  # what is no odd number of minutes
-    odd = [one for one in (*ODD_VALUES, *ODD_TEXTS) if one not in minutes and one is not None]
+    even = (0, 1, 1.5, 5, "door", "yard", None)  # minutes and cameras that there are
+    odd = [one for one in (*ODD_VALUES, *ODD_TEXTS) if one not in even]
     bodies = [("", one) for one in odd] + [("", {"profile": one}) for one in odd if one is not None]
     bodies += [("", {"profile": "home", "minutes": one}) for one in odd if one is not None]
     bodies += [("", {"profile": "home", "more": 1}), ("", {})]
@@ -130,3 +132,19 @@ def test_without_a_history_there_is_nothing_to_arm(open_page):  # noqa: F811
     with page.logged_in() as client:
         assert client.get("/api/v1/arming").status_code == 404
         assert client.get("/api/v1/session").json()["arming"] is False
+
+
+def test_who_sees_some_cameras_sees_what_of_them_is_armed_and_chooses_nothing(open_armed):
+    token, account = new_token("ben", Role.viewer, ["door"])
+    page = open_armed("door", "yard", access=Access((account,)))
+    page.live.arming.snooze("yard", minutes=5, by="test")
+    ben = {"Authorization": f"Bearer {token}"}
+    with page.client(headers=ben) as client:
+        shown = client.get("/api/v1/arming")
+        cameras = [one["name"] for one in shown.json()["arming"]["cameras"]]
+        assert "yard" not in shown.text and cameras == ["door"]
+        for path, body in CHOICES:
+            assert client.put(path, json=body).status_code == 403
+    with Looking(page, **ben) as looking:
+        assert "yard" not in json.dumps(looking.next("arming"))
+    assert page.live.arming.profile == "home"

@@ -60,11 +60,7 @@ def test_a_camera_is_snoozed_on_its_card_and_from_an_event_that_says_why_nobody_
             decision=Outcome.keep, decided_by="arming", reason="not armed in profile home, the usual one",
         )
     )  # fmt: skip
-    armed.live.history.transact(
-        lambda connection: connection.execute(
-            "UPDATE event SET decision = 'keep', reason = 'not armed in profile home, the usual one'"
-        )
-    )
+    armed.live.history.drain(5.0)
     tab = look(armed.url)
     tab.get_by_role("button", name="door: armed: fall. Snooze").click()
     tab.get_by_role("dialog", name="Snooze door").get_by_role("button", name="30 min").click()
