@@ -37,7 +37,7 @@ from streamrec.core.clock_jumps import TrustedClock
 from streamrec.core.context import Closing
 from streamrec.errors import HistoryError
 from streamrec.events.rules import Watched
-from streamrec.outputs.history import coverage, outbox
+from streamrec.outputs.history import coverage, outbox, vectors
 from streamrec.outputs.history.coverage import Coverage
 from streamrec.outputs.history.database import FileDatabase, MemoryDatabase, errors_as_sentences
 from streamrec.outputs.history.entry_builder import EntryBuilder, key_of
@@ -45,6 +45,7 @@ from streamrec.outputs.history.queries import EventQueries
 from streamrec.outputs.history.records import Announcement, Entry, Kind, Message, iso
 from streamrec.outputs.history.rows import COLUMNS, as_utf8, entry_of, find_entry, next_change, row_of
 from streamrec.outputs.history.tables import SOUND
+from streamrec.outputs.history.vectors import EventVector
 from streamrec.types import Result
 
 _T = TypeVar("_T")
@@ -341,6 +342,20 @@ class History(EventQueries, Closing):
         announcements = self.transact(update)
         then()
         return announcements[0] if announcements else None
+
+    def describe(self, id: str, vector: Callable[[], EventVector | None]) -> None:
+        """Keep the vector of an event that was noted; after ``start`` the thread that writes makes it."""
+
+        def update(connection: sqlite3.Connection) -> tuple[Announcement, ...]:
+            made = vector()
+            if made is not None:
+                vectors.write(connection, id, made)
+            return ()
+
+        if self._thread is not None:
+            self._queue_up(_Task(update))
+        else:
+            self.transact(update)
 
     def forget_files(self, paths: Iterable[str | os.PathLike[str]]) -> None:
         """These clips and thumbnails were deleted: no entry names them any more."""

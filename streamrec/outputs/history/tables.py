@@ -61,6 +61,12 @@ _TABLES = {
     ended REAL NOT NULL,
     PRIMARY KEY (camera, began)
 )""",
+    # Of an event by a model, what it is compared with others by (vectors.py).
+    "vector": """CREATE TABLE vector (
+    event TEXT PRIMARY KEY,     -- its id
+    kind TEXT NOT NULL,         -- names the weights of the model
+    data BLOB NOT NULL          -- half precision
+)""",
     # The last time that was certain (core/clock_jumps.py): ages are counted from it.
     "believed": "CREATE TABLE believed (time REAL NOT NULL, steady REAL NOT NULL)",
 }
@@ -69,7 +75,12 @@ _INDEXES = (
     "CREATE INDEX IF NOT EXISTS event_by_label ON event (label, id)",
     "CREATE INDEX IF NOT EXISTS event_by_change ON event (change)",
     "CREATE INDEX IF NOT EXISTS event_open ON event (id) WHERE ended IS NULL",
+    # A vector goes with its event, for whatever reason that is deleted.
+    "CREATE TRIGGER IF NOT EXISTS vector_with_event AFTER DELETE ON event "
+    "BEGIN DELETE FROM vector WHERE event = OLD.id; END",
 )
+# Tables that files of earlier versions do not have; a reader takes them as empty.
+_LATER_TABLES = ("believed", "watched", "vector")
 # Columns that files of earlier versions do not have; a reader takes them as empty.
 _LATER = {
     "person": "INTEGER",
@@ -107,6 +118,7 @@ _NEEDED = {
     "outbox": {"number", "receiver", "id", "kind", "body"},
     "believed": {"time", "steady"},
     "watched": {"camera", "began", "ended"},
+    "vector": {"event", "kind", "data"},
 }
 # A row that can be read as an event: other programs that wrote into the file may have left others.
 SOUND = (
@@ -173,8 +185,9 @@ def check_layout(connection: sqlite3.Connection, path: Path) -> None:
 
 def supply_later_tables(connection: sqlite3.Connection) -> None:
     """Let a reader of a file of an earlier version see the tables and columns that it lacks, as empty ones."""
-    if not _columns(connection, "watched"):
-        connection.execute(f"CREATE TEMP TABLE {_TABLES['watched'].removeprefix('CREATE TABLE ')}")
+    for table in ("watched", "vector"):
+        if not _columns(connection, table):
+            connection.execute(f"CREATE TEMP TABLE {_TABLES[table].removeprefix('CREATE TABLE ')}")
     there = _columns(connection, "event")
     lacking = [column for column in _LATER if column not in there]
     if there and lacking:
@@ -196,7 +209,7 @@ def _mended(connection: sqlite3.Connection, path: Path) -> tuple[str, ...]:
             there = _columns(connection, table)
             if not there:
                 connection.execute(statement)
-                if table not in ("believed", "watched"):  # a file of an earlier version has none
+                if table not in _LATER_TABLES:
                     missing.append(f"the table {table}")
                 continue
             for column, kind in _ADDED.get(table, {}).items():
