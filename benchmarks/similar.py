@@ -1,9 +1,9 @@
 """How good "more like this" is on real clips, and how long a search takes.
 
-Each clip is one event, of a camera of its own group (a person, a source video or a scene). For each event, the five most
-similar of *other* groups are found, as the page finds them: precision at 5 is the part of them with the same label. Of
-all events, whatever their group, it is also counted how many of the five are of the same group (same person or place).
-Chance is the part that a random choice among the same events has.
+Each clip is one event, of a camera of its own group (a person, a source video or a scene). For each event, the five
+most similar of *other* groups are found, as the page finds them: precision at 5 is the part of them with the same
+label. Of all events it is also counted how many of the five are of the same group (same person or place). Chance is the
+part that a random choice among the same events has.
 
     python benchmarks/similar.py DATA                       # DATA/gestures, yoga, interaction, fights
     python benchmarks/similar.py DATA --most 60 --sets gestures,fights
@@ -49,7 +49,7 @@ class Clip:
 
 def clips_of(folder: Path, most: int) -> list[Clip]:
     """At most so many clips of a set, chosen at random."""
-    with open(folder / "index.csv", newline="") as file:
+    with (folder / "index.csv").open(newline="") as file:
         found = [Clip(folder / row["clip"], row["label"], row["group"]) for row in csv.DictReader(file)]
     random.Random(0).shuffle(found)
     return found[:most]
@@ -60,13 +60,14 @@ def vectors_of(clips: list[Clip], models: tuple[str, ...]) -> Iterator[tuple[Cli
     memory = FeatureMemory()
     recognizer: Recognizer = memory.watching(open_models(list(models)))
     for clip in clips:
-        times = [result.frame.timestamp for result in results(str(clip.path), recognizer)]
+        frames = [result.frame for result in results(str(clip.path), recognizer)]
+        source = frames[0].source
         found = {}
         for model in models:
-            span = memory.span(str(clip.path), model, None, times[0], times[-1])
+            span = memory.span(source, model, None, frames[0].timestamp, frames[-1].timestamp)
             if span is not None and (vector := vector_of(span.kind, span.mean())) is not None:
                 found[model] = vector
-        memory.forget(str(clip.path))
+        memory.forget(source)
         yield clip, found
 
 
@@ -109,11 +110,16 @@ def speed(count: int) -> None:
         rows = rng.normal(size=(count, vectors.PROJECTED)).astype(np.float32)
         entries = [
             Entry(
-                id=new_id(60.0 * n), camera=f"c{n % 8}", model="m", label=("fight", "fall")[n % 2], started=60.0 * n,
-                ended=60.0 * n + 5, confidence=0.9,
-            )  # fmt: skip
+                id=new_id(60.0 * n),
+                camera=f"c{n % 8}",
+                model="m",
+                label=("fight", "fall")[n % 2],
+                started=60.0 * n,
+                ended=60.0 * n + 5,
+                confidence=0.9,
+            )
             for n in range(count)
-        ]  # fmt: skip
+        ]
 
         def write(connection) -> None:
             for entry, row in zip(entries, rows, strict=True):

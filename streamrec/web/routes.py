@@ -18,6 +18,7 @@ from streamrec.core.files import open_regular
 from streamrec.core.version import version_of
 from streamrec.errors import SettingsError, need
 from streamrec.outputs.fleet.records import FleetService
+from streamrec.outputs.history.archive import IMAGE_TYPES, VIDEO_TYPES
 from streamrec.settings.resolve import InForce
 from streamrec.web.access_control import AccessControl, Refused, client_of
 from streamrec.web.auth import AccessFile
@@ -35,6 +36,7 @@ from fastapi.responses import FileResponse, Response  # noqa: E402
 from starlette.exceptions import HTTPException  # noqa: E402
 
 from streamrec.web.schemas import CamerasNow, Errors, EventJson, EventsJson, Health, Password, SessionJson  # noqa: E402
+from streamrec.web.similar_routes import seconds, similar_routes  # noqa: E402
 
 if TYPE_CHECKING:
     from streamrec.web.teach_routes import TeachDesk
@@ -45,8 +47,6 @@ _ACCESS_SECONDS = 0.5  # between two checks whether the access file has changed
 _LONGEST_NAME = 8_000  # characters of a camera's name
 _DESCRIPTORS = Path("/dev/fd").exists()  # not on Windows
 _TYPES = {".js": "text/javascript", ".svg": "image/svg+xml", ".css": "text/css", ".html": "text/html"}
-_VIDEOS = {".mp4": "video/mp4", ".webm": "video/webm"}
-_IMAGES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
 _ERRORS: dict[int | str, dict[str, Any]] = {
     401: {"model": Errors, "description": "log in first, or send a token"},
     403: {"model": Errors, "description": "the request came from another page"},
@@ -111,6 +111,7 @@ def make_app(context: PageContext) -> FastAPI:
         session_routes(context),
         camera_routes(context),
         event_routes(context),
+        similar_routes(context.live),
     ):
         app.include_router(router)
     if context.cameras_file is not None:
@@ -346,8 +347,8 @@ def event_routes(context: PageContext) -> APIRouter:
         ids, but = live.events_with(verdict)
         found = await asyncio.to_thread(
             live.history.query,
-            since=_seconds("since", since),
-            until=_seconds("until", until),
+            since=seconds("since", since),
+            until=seconds("until", until),
             camera=camera,
             label=label,
             after=after,
@@ -370,22 +371,14 @@ def event_routes(context: PageContext) -> APIRouter:
     @router.get("/api/v1/events/{id}/clip", response_class=FileResponse, responses=_NOT_FOUND)
     async def clip(id: _EVENT_ID) -> FileResponse:
         """The video of an event and the seconds around it; supports Range requests."""
-        return await _evidence(context, id, "clip", _VIDEOS)
+        return await _evidence(context, id, "clip", VIDEO_TYPES)
 
     @router.get("/api/v1/events/{id}/thumbnail", response_class=FileResponse, responses=_JPEG)
     async def thumbnail(id: _EVENT_ID) -> FileResponse:
         """An image of an event."""
-        return await _evidence(context, id, "thumbnail", _IMAGES)
+        return await _evidence(context, id, "thumbnail", IMAGE_TYPES)
 
     return router
-
-
-def _seconds(name: str, when: datetime | None) -> float | None:
-    """Seconds since 1970; a time without a zone is in this machine's zone."""
-    try:
-        return None if when is None else when.timestamp()
-    except (ValueError, OverflowError) as error:  # the years 1 and 9999, where the zone leads out of them
-        raise Refused(422, "not_understood", f"{name}: this time is too far away") from error
 
 
 async def _evidence(context: PageContext, id: str, what: str, kinds: dict[str, str]) -> _OpenFile:
