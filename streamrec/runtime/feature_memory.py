@@ -123,7 +123,9 @@ class FeatureMemory:
             kind, of = self._kinds.get(model), self._cameras.get(camera)
             segments = () if of is None else (tuple(of.rows), of.before)
         key = model, person
-        for rows in segments if kind is not None else ():
+        if kind is None:
+            return None
+        for rows in segments:
             near = [row for row in rows if begins - APART <= row.time <= ends + APART and key in row.features]
             if near:
                 within = [row for row in near if begins - 1e-6 <= row.time <= ends + 1e-6]

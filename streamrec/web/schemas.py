@@ -11,7 +11,6 @@ need("fastapi", extra="web")
 
 from pydantic import BaseModel, Field  # noqa: E402
 
-
 AskedEvent = Annotated[str, Field(max_length=64, pattern=r"^[\w-]+$", description="an event's id")]
 
 
@@ -191,6 +190,15 @@ class SimilarEventsJson(BaseModel):
         description="events that it cannot be compared with: they have no vector, or one of another model"
     )
     reason: str = Field(description="why it can be compared with none; empty: it can")
+
+
+class ExportSize(BaseModel):
+    """What an export would hold."""
+
+    version: int
+    events: int
+    bytes: int = Field(description="of the evidence")
+    missing: int = Field(description="events and files of evidence that are not there")
 
 
 class SessionJson(BaseModel):

@@ -19,9 +19,10 @@ from fastapi import APIRouter, Query  # noqa: E402
 from fastapi import Path as InPath  # noqa: E402
 from fastapi.responses import Response, StreamingResponse  # noqa: E402
 
-from streamrec.web.schemas import AskedEvent, Errors, SimilarEventsJson  # noqa: E402
+from streamrec.web.schemas import AskedEvent, Errors, ExportSize, SimilarEventsJson  # noqa: E402
 
 _EXPORTS_AT_ONCE = 2  # each reads the disk as quickly as its client takes it
+_ASKED = Annotated[list[AskedEvent], Query(min_length=1, max_length=MOST_EVENTS, description="its id")]
 _EVENT_ID = Annotated[str, InPath(max_length=64, pattern=r"^[\w-]+$")]
 
 
@@ -66,6 +67,31 @@ def similar_routes(live: LiveState) -> APIRouter:
         }
         return Response(json_bytes(body), media_type="application/json")
 
+    def archive_of(event: list[str]) -> tuple[Archive, int]:
+        """The zip of these events, and how many there are; raises ``Refused``."""
+        wanted = list(dict.fromkeys(event))
+        entries = live.history.query(ids=wanted, limit=MOST_EVENTS)
+        if not entries:
+            raise Refused(404, "not_found", "there are no such events")
+        known = {entry.id for entry in entries}
+        archive = Archive(entries, [id for id in wanted if id not in known])
+        try:
+            archive.check()
+        except HistoryError as error:
+            raise Refused(413, "too_large", str(error)) from error
+        return archive, len(entries)
+
+    @router.get(
+        "/api/v1/export/size",
+        response_model=ExportSize,
+        responses={404: {"model": Errors}, 413: {"model": Errors}},
+    )
+    async def size(event: _ASKED) -> Response:
+        """What an export of these events would hold."""
+        archive, number = await asyncio.to_thread(archive_of, event)
+        body = {"version": VERSION, "events": number, "bytes": archive.size, "missing": len(archive.missing)}
+        return Response(json_bytes(body), media_type="application/json")
+
     @router.get(
         "/api/v1/export",
         response_class=StreamingResponse,
@@ -76,20 +102,9 @@ def similar_routes(live: LiveState) -> APIRouter:
             503: {"model": Errors},
         },
     )
-    async def export(
-        event: Annotated[list[AskedEvent], Query(min_length=1, max_length=MOST_EVENTS, description="its id")],
-    ) -> Response:
+    async def export(event: _ASKED) -> Response:
         """Events with their evidence as a zip that is made while it is sent; its `list.txt` has what is missing."""
-        wanted = list(dict.fromkeys(event))
-        entries = await asyncio.to_thread(live.history.query, ids=wanted, limit=MOST_EVENTS)
-        if not entries:
-            raise Refused(404, "not_found", "there are no such events")
-        known = {entry.id for entry in entries}
-        archive = await asyncio.to_thread(Archive, entries, [id for id in wanted if id not in known])
-        try:
-            archive.check()
-        except HistoryError as error:
-            raise Refused(413, "too_large", str(error)) from error
+        archive, _ = await asyncio.to_thread(archive_of, event)
         if not exports.acquire(blocking=False):
             raise Refused(503, "busy", "other exports are being read: try again", [(b"retry-after", b"5")])
         return _Zip(archive, exports)

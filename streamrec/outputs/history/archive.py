@@ -102,7 +102,7 @@ class Archive:
         pipe = _Pipe()
         listed: list[str] = []
         gone: set[str] = set()
-        with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[arg-type]
+        with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]
             for path, file in sorted(self._files.items(), key=lambda one: one[1].name):
                 try:
                     descriptor = open_regular(file.path)
@@ -129,11 +129,9 @@ class Archive:
     def _lines(self, gone: set[str]) -> Iterator[str]:
         """The events as JSON, with the names in the zip in place of paths on this machine."""
         for entry, found in self._named:
-            names = {
-                what: self._files[path].name if (path := found.get(what)) and path not in gone else None
-                for what, _ in _EVIDENCE
-            }
-            yield json.dumps(replace(entry, **names).to_dict(), ensure_ascii=False)
+            names = {what: self._files[path].name for what, path in found.items() if path not in gone}
+            shown = replace(entry, clip=names.get("clip"), thumbnail=names.get("thumbnail"))
+            yield json.dumps(shown.to_dict(), ensure_ascii=False)
 
 
 def _stem(entry: Entry) -> str:

@@ -107,7 +107,9 @@ def similar(
     (number,) = read(
         f"SELECT count(*) FROM event WHERE {' AND '.join(where)} AND id != ?", (*values, entry.id)
     )[0]
-    scores = _cosines(own[0][1], [row[1] for row in rows], _newest(read, kind, size)) if rows else []
+    if not rows:
+        return Similar(others=number)
+    scores = _cosines(own[0][1], [row[1] for row in rows], _newest(read, kind, size))
     best = sorted(range(len(rows)), key=lambda n: (-scores[n], rows[n][0]))[: max(0, limit)]
     found = []
     for n in best:
