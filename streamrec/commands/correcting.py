@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from streamrec.events.detector import EventSettings
-from streamrec.notify.dispatcher import DispatchSettings
+from streamrec.notify.dispatch_settings import DispatchSettings
 from streamrec.runtime.recognizer import Recognizer, configs_of
 from streamrec.teach.corrections.corrector import Corrections
 from streamrec.teach.corrections.store import CorrectionStore

@@ -19,7 +19,7 @@ from streamrec.core.messages import why
 from streamrec.core.text import printable
 from streamrec.errors import HistoryError
 from streamrec.outputs.history.archive import Archive
-from streamrec.outputs.history.records import Entry
+from streamrec.outputs.history.records import Entry, Outcome
 from streamrec.outputs.history.store import _DAY, History, HistorySettings
 from streamrec.settings.cameras_file import read_settings
 
@@ -28,7 +28,7 @@ _SOME = 50  # events that are listed without --limit and times
 _POLL_SECONDS = 0.5
 _CSV = (
     "id", "camera", "model", "label", "started", "ended", "duration", "confidence", "repetitions", "interrupted",
-    "clip", "thumbnail", "zone", "rule", "based_on", "person",
+    "clip", "thumbnail", "zone", "rule", "based_on", "person", "decision", "reason",
 )  # fmt: skip
 
 
@@ -162,7 +162,8 @@ def line_of(entry: Entry) -> str:
     what = entry.label if entry.person is None else f"{entry.label}, person {entry.person}"
     clip = "" if entry.clip is None else f"  {entry.clip}"
     sure = "rule" if entry.rule is not None else f"{100 * entry.confidence:.0f} %"
-    return printable(f"{moment}  {where}  {what}  {sure}  {lasted}{counted}{clip}")
+    unsent = "" if entry.decision is Outcome.deliver else f"  ({entry.reason or entry.decision})"
+    return printable(f"{moment}  {where}  {what}  {sure}  {lasted}{counted}{unsent}{clip}")
 
 
 def write_archive(entries: list[Entry], out: Path, print_line: Callable[[str], object]) -> None:

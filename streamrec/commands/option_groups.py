@@ -13,7 +13,7 @@ import typer
 from streamrec.commands.printing import log
 
 if TYPE_CHECKING:
-    from streamrec.notify.dispatcher import DispatchSettings
+    from streamrec.notify.dispatch_settings import DispatchSettings
     from streamrec.settings.tuned_file import Tuned
     from streamrec.web.server import WebSettings
 
@@ -54,6 +54,7 @@ def after_options(
     evidence: Path | None,
     privacy: str | None,
     sinks: list[str] | None,
+    stream: str | None,
     record: Path | None,
     record_pictures: str,
     record_gb: float,
@@ -64,6 +65,7 @@ def after_options(
         "evidence": evidence,
         "privacy": privacy,
         "sinks": sinks or (),
+        "stream": stream,
         "record": record,
         "record_pictures": record_pictures,
         "record_gb": record_gb,
@@ -72,7 +74,7 @@ def after_options(
 
 def after_events(file: Path | None, options: Mapping[str, Any]) -> DispatchSettings:
     """What happens after an event: as the options say, or else the file."""
-    from streamrec.notify.dispatcher import DispatchSettings
+    from streamrec.notify.dispatch_settings import DispatchSettings
     from streamrec.settings.cameras_file import read_after
 
     settings = DispatchSettings()

@@ -216,6 +216,7 @@ class PageView(View):
 
         self.live = LiveState(dispatcher.history, corrections=corrections)
         self.live.secrets = secrets
+        dispatcher.on_settled(self.live.changed)
         self._log = log
         self._source = None
         if source is not None:

@@ -17,7 +17,8 @@ from streamrec.events.motion_counts import REPEATING
 from streamrec.events.places import PlaceSettings
 from streamrec.events.recurrence import RecurrenceSettings
 from streamrec.nn.config import ModelConfig
-from streamrec.notify.dispatcher import Dispatcher, DispatchSettings
+from streamrec.notify.dispatch_settings import DispatchSettings
+from streamrec.notify.dispatcher import Dispatcher
 from streamrec.notify.rule_runner import ReadyRules
 from streamrec.pipeline.snapshot import CameraSnapshot
 from streamrec.pipeline.watcher import Watcher
@@ -158,6 +159,7 @@ class Roster:
         changed = [one.settings.name for one in plan.cameras if one.settings.name in self._running]
         if self._dispatcher is not None:
             self._dispatcher.use_rules(plan.rules)
+            self._dispatcher.use_arming(plan.file.arming)
         for name in (*gone, *changed):
             self._watcher.remove(name)
             if name in gone and self._dispatcher is not None:

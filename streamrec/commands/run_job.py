@@ -16,7 +16,8 @@ from streamrec.commands.wording import describe_health
 from streamrec.core.console import LineConsole
 from streamrec.errors import ModelError, SinkError
 from streamrec.events.recurrence import RecurrenceSettings
-from streamrec.notify.dispatcher import Dispatcher, DispatchSettings
+from streamrec.notify.dispatch_settings import DispatchSettings
+from streamrec.notify.dispatcher import Dispatcher
 from streamrec.outputs.overlay import draw_heat
 from streamrec.outputs.sink import Background
 from streamrec.outputs.video_file import VideoFile
@@ -78,7 +79,7 @@ class RunJob:
             heat.switch()
         with ExitStack() as stack:
             window = stack.enter_context(Window()) if has_window else None
-            if window is not None and not source.live:
+            if (window is not None or self.after.stream is not None) and not source.live:
                 source = RealTime(source)  # a file is watched at its own speed
             opened = _Opened(self, source, window, heat, stack, no_window)
             played = results(

@@ -19,7 +19,8 @@ from streamrec.commands.watch_terminal import DRAW_SECONDS, WatchTerminal
 from streamrec.core.files import Output, keep_inputs
 from streamrec.core.redact import redact
 from streamrec.errors import SettingsError
-from streamrec.notify.dispatcher import Dispatcher, DispatchSettings
+from streamrec.notify.dispatch_settings import DispatchSettings
+from streamrec.notify.dispatcher import Dispatcher
 from streamrec.pipeline.watcher import Camera, Watcher
 from streamrec.runtime.checkpoint import model_file
 from streamrec.runtime.joint import open_models
@@ -74,6 +75,8 @@ class WatchJob:
                 after = after.with_history_beside(file.path)
             written = {"--jsonl": self.jsonl, **after.outputs}
             cameras = [camera for camera in file.cameras if camera.enabled]
+            if after.stream is not None:
+                after.stream.check([camera.name for camera in cameras])
             keep_inputs(
                 written,
                 [

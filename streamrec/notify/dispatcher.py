@@ -10,34 +10,35 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from streamrec.core.context import Closing
-from streamrec.core.reading import path_of
 from streamrec.core.redact import redact
 from streamrec.errors import SettingsError, StreamrecError
+from streamrec.events.arming import ArmingRules
 from streamrec.events.rules import Rule
-from streamrec.notify.mqtt import RECEIVER, Mqtt, MqttSettings
+from streamrec.notify import frigate, http_trigger  # noqa: F401 (each registers its table)
+from streamrec.notify.arming import Arming
+from streamrec.notify.dispatch_settings import DispatchSettings
+from streamrec.notify.gate import Decider, Gate
+from streamrec.notify.mqtt import RECEIVER, Mqtt
 from streamrec.notify.receivers import KINDS, Receiver
 from streamrec.notify.rule_runner import ReadyRules, RuleRunner, prepare_rules, reporting
-from streamrec.notify.webhook import Webhook, WebhookSettings
+from streamrec.notify.webhook import Webhook
 from streamrec.outputs.history.evidence import Evidence
-from streamrec.outputs.history.records import Announcement, Entry
-from streamrec.outputs.history.store import History, HistorySettings
+from streamrec.outputs.history.records import Announcement, Entry, Outcome
+from streamrec.outputs.history.store import History
 from streamrec.outputs.history.vectors import EventVector, vector_of
-from streamrec.outputs.plugins import SinkSettings, load_sink, settings_of
+from streamrec.outputs.plugins import load_sink
 from streamrec.outputs.sink import Sink
+from streamrec.outputs.streaming.stream import StreamOut
 from streamrec.pipeline.flight_recorder import FlightRecorder
 from streamrec.runtime.feature_memory import FeatureMemory, Span
 from streamrec.runtime.recognizer import Recognizer
-from streamrec.settings.cameras_file import WatchFile
-from streamrec.settings.evidence import EvidenceSettings, Privacy
-from streamrec.teach.corrections.store import folder_beside
+from streamrec.settings.evidence import Privacy
 from streamrec.types import ActionEnded, Event, Health, Result
 
 _AGAIN_SECONDS = 60.0  # between two logs of the same failure
@@ -49,120 +50,6 @@ _WRITE_SECONDS = 2.0  # at the end for what waits to be written
 _HOLD_SECONDS = 30.0
 _MOST_VECTORS = 100  # where more waits to be written, no further vectors are made: their features are large
 _HELD_RESULTS = 16  # results for plug-in sinks that wait for the commit of an event
-
-
-@dataclass(frozen=True, kw_only=True)
-class DispatchSettings:
-    """What happens after an event; None and empty: nothing of that kind."""
-
-    history: HistorySettings | None = None
-    evidence: EvidenceSettings | None = None
-    webhooks: tuple[WebhookSettings, ...] = ()
-    mqtt: MqttSettings | None = None
-    further: tuple[Any, ...] = ()  # settings of other receivers, as ``receivers.KINDS`` has them
-    sinks: tuple[SinkSettings, ...] = ()
-    record: Path | None = None  # the folder of the flight recorder
-    record_pictures: str = "input"
-    record_gb: float = 1.0
-    keep_open: bool = False  # what runs is known to other processes, and goes on when this one ends
-    # Never logged. Camera passwords are among them, but do not make other settings.
-    secrets: tuple[str, ...] = field(default=(), repr=False, compare=False)
-
-    @classmethod
-    def of(cls, file: WatchFile) -> DispatchSettings:
-        """From the tables of cameras.toml; raises ``SettingsError``."""
-        history = file.settings("history", HistorySettings)
-        evidence = file.settings("evidence", EvidenceSettings)
-        mqtt = file.settings("mqtt", MqttSettings)
-        settings = cls(
-            history=history[0] if history else None,
-            evidence=evidence[0] if evidence else None,
-            webhooks=tuple(file.settings("webhook", WebhookSettings)),
-            mqtt=mqtt[0] if mqtt else None,
-            further=tuple(
-                one for table, kind in KINDS.items() for one in file.settings(table, kind.settings)
-            ),
-            sinks=tuple(_sinks(file)),
-            secrets=file.secrets,
-        )
-        return settings.with_history_beside(file.path) if settings.needs_history else settings
-
-    @property
-    def needs_history(self) -> bool:
-        """Whether an output is configured that needs a history."""
-        return bool(self.evidence or self.webhooks or self.mqtt or self.further)
-
-    @property
-    def needs_pictures(self) -> bool:
-        """Whether an output is configured that needs full-size frames."""
-        return bool(self.evidence or self.sinks or (self.record and self.record_pictures == "full"))
-
-    def with_history_beside(self, path: Path) -> DispatchSettings:
-        """The same settings with a history, where there is none: beside this file."""
-        if self.history is not None:
-            return self
-        return replace(self, history=HistorySettings.beside(path))
-
-    @property
-    def corrections(self) -> Path | None:
-        """The folder of the corrections; None: there is no history, and they are kept in memory."""
-        return None if self.history is None else folder_beside(path_of(str(self.history.file)))
-
-    @property
-    def outputs(self) -> dict[str, list[Path]]:
-        """The files that are written, by their option or table, for ``keep_inputs``."""
-        found: dict[str, list[Path]] = {}
-        if self.history is not None:
-            file = path_of(str(self.history.file))
-            found["the history"] = [file, *(file.with_name(f"{file.name}{end}") for end in ("-wal", "-shm"))]
-            found["the corrections"] = [folder_beside(file)]
-        if self.evidence is not None:
-            found["the evidence"] = [path_of(str(self.evidence.folder))]
-        if self.record is not None:
-            found["--record"] = [path_of(str(self.record))]
-        return found
-
-    def with_options(
-        self,
-        *,
-        history: Path | None = None,
-        evidence: Path | None = None,
-        privacy: str | None = None,
-        sinks: Iterable[str] = (),
-        record: Path | None = None,
-        record_pictures: str = "input",
-        record_gb: float = 1.0,
-    ) -> DispatchSettings:
-        """The same settings, with the options of the command call over them."""
-        settings = self
-        if evidence is not None:
-            own = settings.evidence or EvidenceSettings()
-            settings = replace(settings, evidence=replace(own, folder=str(evidence)))
-        if privacy is not None:
-            if settings.evidence is None:
-                raise SettingsError("--privacy is about the evidence: give --evidence FOLDER too")
-            settings = replace(settings, evidence=replace(settings.evidence, privacy=privacy))
-        folder = str(Path.cwd())
-        settings = replace(
-            settings,
-            record=record,
-            record_pictures=record_pictures,
-            record_gb=record_gb,
-            sinks=(*settings.sinks, *(SinkSettings(use=use, folder=folder) for use in sinks)),
-        )
-        if history is not None or (settings.history is None and settings.needs_history):
-            file = str(history or HistorySettings().file)
-            settings = replace(settings, history=replace(settings.history or HistorySettings(), file=file))
-        return settings
-
-
-def _sinks(file: WatchFile) -> Iterator[SinkSettings]:
-    for key, table in file.tables:
-        if key == "sink":
-            try:
-                yield settings_of(table, file.path.absolute().parent)
-            except StreamrecError as error:
-                raise SettingsError(redact(f"{file.path.name}: [sink]: {error}", file.secrets)) from error
 
 
 def _vector(span: Span) -> EventVector | None:
@@ -197,12 +84,22 @@ class Dispatcher(Closing):
     """
 
     def __init__(
-        self, settings: DispatchSettings, log: Callable[[str], None], *, remember: bool = False
+        self,
+        settings: DispatchSettings,
+        log: Callable[[str], None],
+        *,
+        remember: bool = False,
+        deciders: Sequence[Decider] = (),
     ) -> None:
-        """``remember``: where no history is configured, one in memory, for rules and the page."""
+        """``remember``: where no history is configured, one in memory, for rules and the page.
+
+        ``deciders``: further parts of the gate that decides whether receivers are notified of an event.
+        """
         self.settings = settings
-        self._remember = remember
+        self._remember, self._deciders = remember, deciders
         self._rules: RuleRunner | None = None  # where there is a history
+        self.gate: Gate | None = None  # where there is a history
+        self.arming: Arming | None = None  # where there is a history
         # By camera: its models with the actions of each.
         self._actions: dict[str, dict[str, tuple[str, ...]]] = {}
         self._log = lambda message: log(redact(message, settings.secrets))
@@ -213,11 +110,15 @@ class Dispatcher(Closing):
         self._receivers: list[Receiver] = []
         self._closed = False
         self._sinks: list[Sink] = []
+        self._stream: StreamOut | None = None
         self._recorder: FlightRecorder | None = None
         self._features = FeatureMemory()  # nothing is in it where there is no history
         self._listeners: list[Callable[[CommittedEvent], object]] = []
+        self._settled_listeners: list[Callable[[Entry], object]] = []
         # The queue of notifications; the first is run when everything that it needs is committed.
         self._queue: deque[_Call] = deque()
+        # By the announcement's id: the entry as it is on the disk, until the listeners get it.
+        self._written: dict[str, Entry] = {}
         # Id of an announcement that is not on the disk: the calls that need it.
         self._blocked: dict[str, list[_Call]] = {}
         self._held: deque[_Call] = deque()  # the calls with results for the sinks
@@ -237,6 +138,9 @@ class Dispatcher(Closing):
                     warn=self._log,
                 )
             self._sinks += [load_sink(sink, self.warn) for sink in settings.sinks]
+            if settings.stream is not None:
+                kept = settings.evidence.privacy if settings.evidence else ""
+                self._stream = StreamOut(settings.stream, log=self._log, privacy=kept)
             self._open_history(settings)
         except BaseException:
             self.close()
@@ -281,7 +185,14 @@ class Dispatcher(Closing):
 
     def _begin_history(self, history: History) -> None:
         self._rules = RuleRunner(history)
-        history.start(self._kept, unkept=self._not_kept)
+        self.gate = Gate(history, log=self.warn, on_settled=self._settled)
+        self.arming = Arming(history, self.settings.arming, warn=self.warn)
+        for receiver in self._receivers:
+            receiver.arming(self.arming)
+        for decider in (self.arming, *self._deciders):
+            self.gate.add(decider)
+        self.gate.start()
+        history.start(self._kept, unkept=self._not_kept, decide=self.gate.decide, poll=self.gate.poll)
         self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
         self._thread.start()
 
@@ -289,7 +200,7 @@ class Dispatcher(Closing):
     def wanted(self) -> bool:
         """Whether an output is configured."""
         kept = self.history is not None and not self.history.in_memory
-        return bool(kept or self._sinks or self._recorder)
+        return bool(kept or self._sinks or self._stream or self._recorder)
 
     def camera(
         self,
@@ -310,6 +221,8 @@ class Dispatcher(Closing):
         self._models[name] = model, live
         if self.evidence is not None:
             self.evidence.set_privacy(name, Privacy(privacy) if privacy else None)
+        if self._stream is not None:
+            self._stream.set_privacy(name, Privacy(privacy) if privacy else None)
         if self._recorder is not None:
             wanted = privacy or (self.settings.evidence.privacy if self.settings.evidence else "full")
             (self._recorder.unseen.discard if wanted == "full" else self._recorder.unseen.add)(name)
@@ -322,6 +235,8 @@ class Dispatcher(Closing):
         cameras = () if self._rules is None else self._rules.cameras
         rules = () if self._rules is None else self._rules.rules
         own = tuple(rule.name for rule in rules if name in reporting(rule, cameras))
+        if self.arming is not None:
+            self.arming.watched(name, {**actions, "": (*actions.get("", ()), *own)})
         for receiver in self._receivers:
             if len(actions) > 1:
                 receiver.models(name, {**actions, "": (*actions.get("", ()), *own)} if own else actions)
@@ -349,6 +264,11 @@ class Dispatcher(Closing):
         for name in self._actions if self._rules.rules != before else ():
             self._register(name)
 
+    def use_arming(self, rules: ArmingRules | None) -> None:
+        """These profiles and schedules from now on; without a history nothing is armed or not."""
+        if self.arming is not None:
+            self.arming.use(rules)
+
     def recorded(self, recognizer: Recognizer) -> Recognizer:
         """The recognizer to use: where a flight recorder runs, one that records its steps; where there is a history,
         one whose features are kept, for the vectors of events."""
@@ -360,6 +280,10 @@ class Dispatcher(Closing):
         """A camera is no longer watched."""
         self._actions.pop(name, None)
         self._features.forget(name)
+        if self._stream is not None:
+            self._stream.remove(name)
+        if self.arming is not None:
+            self.arming.forget(name)
         if self._rules is not None:
             self._rules.forget(name)
         for receiver in self._receivers:
@@ -375,6 +299,10 @@ class Dispatcher(Closing):
     def on_event(self, listener: Callable[[CommittedEvent], object]) -> None:
         """With a history: call ``listener`` with each event, after its commit."""
         self._listeners.append(listener)
+
+    def on_settled(self, listener: Callable[[Entry], object]) -> None:
+        """With a history: call ``listener`` with each event that was held, when it is decided on; it must not wait."""
+        self._settled_listeners.append(listener)
 
     def write(self, result: Result) -> Result:
         """Pass a result to all outputs; the result as it may be shown at once.
@@ -396,6 +324,8 @@ class Dispatcher(Closing):
                     self._emit(further)
         if self.evidence is not None:
             self.evidence.write(result, noted)
+        if self._stream is not None:
+            self._stream.write(result)
         self._to_sinks(result, noted)
         return replace(result, events=()) if self.history is not None and result.events else result
 
@@ -429,7 +359,7 @@ class Dispatcher(Closing):
             for event, one in zip(result.events, noted, strict=True):
                 committed = CommittedEvent(event.source or source, event, one.entry)
                 needs = {_SHOWN} if one.id in self._lost_next else {one.id, _SHOWN}
-                self._append(_Call(needs, partial(self._call, committed), camera=source))
+                self._append(_Call(needs, partial(self._call, committed, one.id), camera=source))
             self._lost_next.clear()
             self._changed.notify_all()
         for event, one in zip(result.events, noted, strict=True):
@@ -496,7 +426,15 @@ class Dispatcher(Closing):
     def _kept(self, announcement: Announcement) -> None:
         """Called by the history's thread: an announcement is on the disk."""
         self._notify_receivers(announcement)
+        with self._changed:
+            if announcement.id in self._blocked:
+                self._written[announcement.id] = announcement.entry
         self._free(announcement.id)
+
+    def _settled(self, entry: Entry) -> None:
+        """Called by the history's thread: it is decided on an event that was held."""
+        for listener in self._settled_listeners:
+            listener(entry)
 
     def _not_kept(self, announcement: Announcement) -> None:
         """An event cannot be kept; listeners get it all the same."""
@@ -558,7 +496,10 @@ class Dispatcher(Closing):
             )
         self._unkept = stuck
 
-    def _call(self, committed: CommittedEvent) -> None:
+    def _call(self, committed: CommittedEvent, id: str) -> None:
+        with self._changed:
+            entry = self._written.pop(id, committed.entry)
+        committed = replace(committed, entry=entry)
         for listener in self._listeners:
             try:
                 listener(committed)
@@ -577,7 +518,9 @@ class Dispatcher(Closing):
             self._changed.wait_for(lambda: not self._queue, patience)
 
     def _notify_receivers(self, announcement: Announcement) -> None:
-        """An announcement is on the disk, and in the outbox."""
+        """An announcement is on the disk, and in the outbox unless it was decided otherwise."""
+        if announcement.entry.decision is not Outcome.deliver:
+            return
         for receiver in self._receivers:
             receiver.notify(announcement)
 
@@ -629,6 +572,8 @@ class Dispatcher(Closing):
                 steps.append(self._end_open)  # sent before the receivers are closed
             steps += [self._close_receivers, partial(self.history.close, _PATIENCE / 3), self._end_thread]
         steps += [sink.close for sink in self._sinks]
+        if self._stream is not None:
+            steps.append(self._stream.close)
         self._closed = True
         for step in steps:
             try:

@@ -21,14 +21,14 @@ import re
 import secrets
 import threading
 import time
-import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
-from streamrec.core.version import version_of
+from streamrec.core.failures import FailureReporter
 from streamrec.errors import SinkError, need
-from streamrec.notify.delivery import DeliverySettings, FailureReporter, OutboxWorker, Undelivered
+from streamrec.notify.delivery import DeliverySettings, OutboxWorker, Undelivered
+from streamrec.notify.discovery import Action, Topics, device
 from streamrec.notify.receivers import Receiver
 from streamrec.outputs.history.records import Announcement, Kind, Message
 from streamrec.outputs.history.store import History
@@ -40,8 +40,6 @@ _CONFIRM_SECONDS = 10.0  # for the broker to confirm a message
 _ANSWER_SECONDS = 10.0  # for the broker to answer at all
 _STEADY_SECONDS = 5.0  # connected, before that is reported: an unsteady connection is reported once
 _MOST_QUEUED = 1000  # messages that paho keeps for a broker that confirms none; all are in the outbox too
-_Action: TypeAlias = tuple[str, str]  # a model, "" where the camera has one; and a label
-_LIVE = "{{ 'online' if value == 'live' else 'offline' }}"  # without frames, the actions are unavailable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,16 +73,6 @@ class MqttSettings:
             raise SinkError(f"port: {self.port} is none")
 
 
-def topic_of(name: str) -> str:
-    """A name as one level of a topic and as an id: equal for equal names only.
-
-    >>> topic_of("door"), topic_of("Hof, hinten")
-    ('door', 'Hof_hinten_ab1a')
-    """
-    plain = re.sub(r"[^a-zA-Z0-9_-]+", "_", name).strip("_")
-    return plain if plain == name else f"{plain or 'x'}_{zlib.crc32(name.encode()) & 0xFFFF:04x}"
-
-
 class Mqtt(Receiver):
     """One connection to a broker, reconnected for ever. ``log`` gets messages.
 
@@ -103,7 +91,7 @@ class Mqtt(Receiver):
         paho = need("paho.mqtt.client", extra="mqtt")
         self._settings = settings
         self._retained: dict[str, str] = {}  # topic: current payload
-        self._actions: dict[str, tuple[_Action, ...]] = {}  # camera: the actions it may report
+        self._actions: dict[str, tuple[Action, ...]] = {}  # camera: the actions it may report
         # Ids of the events that run, by topic: several people may do the same.
         self._running: dict[str, set[str]] = {}
         self._lock = threading.Lock()
@@ -122,10 +110,10 @@ class Mqtt(Receiver):
             over="it is connected",
             steady=_STEADY_SECONDS,
         )
-        self._status = f"{settings.prefix}/status"
-        self._retained[self._status] = "online"
+        self._topics = Topics(settings.prefix, settings.discovery)
+        self._retained[self._topics.status] = "online"
         client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=f"streamrec-{secrets.token_hex(6)}")
-        client.will_set(self._status, "offline", qos=1, retain=True)
+        client.will_set(self._topics.status, "offline", qos=1, retain=True)
         if settings.user:
             client.username_pw_set(settings.user, settings.password or None)
         tls = settings.tls or bool(settings.ca)
@@ -165,32 +153,34 @@ class Mqtt(Receiver):
         found = tuple((model, action) for model, own in actions.items() for action in own)
         self._watched(name, found, " + ".join(filter(None, actions)))
 
-    def _watched(self, name: str, actions: tuple[_Action, ...], model: str) -> None:
+    def _watched(self, name: str, actions: tuple[Action, ...], model: str) -> None:
         gone = set(self._actions.get(name, ())) - set(actions)
         self._actions[name] = actions
         for action in actions:
-            self._running.pop(self._topic(name, action), None)
-            self._set(self._topic(name, action), "OFF")
+            self._running.pop(self._topics.action(name, action), None)
+            self._set(self._topics.action(name, action), "OFF")
         for action in gone:
-            self._set(self._topic(name, action), "")
-            self._set(f"{self._topic(name, action)}/event", "")
+            self._set(self._topics.action(name, action), "")
+            self._set(f"{self._topics.action(name, action)}/event", "")
         if self._settings.announce:
-            self._set(self._discovery(name), json.dumps(self._device(name, actions, gone, model)))
+            self._set(
+                self._topics.discovery(name), json.dumps(device(self._topics, name, actions, gone, model))
+            )
 
     def remove(self, name: str) -> None:
         """A camera is no longer watched: it is removed from Home Assistant too."""
         for action in self._actions.pop(name, ()):
-            self._running.pop(self._topic(name, action), None)
-            self._set(self._topic(name, action), "")
-            self._set(f"{self._topic(name, action)}/event", "")
-        self._set(self._state_topic(name), "")
+            self._running.pop(self._topics.action(name, action), None)
+            self._set(self._topics.action(name, action), "")
+            self._set(f"{self._topics.action(name, action)}/event", "")
+        self._set(self._topics.state(name), "")
         if self._settings.announce:
-            self._set(self._discovery(name), "")
+            self._set(self._topics.discovery(name), "")
 
     def state(self, name: str, state: str) -> None:
         """Publish a camera's state."""
         if name in self._actions:
-            self._set(self._state_topic(name), state)
+            self._set(self._topics.state(name), state)
 
     def notify(self, announcement: Announcement) -> None:
         """Publish a committed announcement."""
@@ -202,7 +192,7 @@ class Mqtt(Receiver):
         )
         if action is None:  # the camera is no longer watched
             return
-        topic = self._topic(entry.camera, action)
+        topic = self._topics.action(entry.camera, action)
         latest = self._retained.get(f"{topic}/event")
         if announcement.kind is not Kind.evidence or latest is None or entry.id in latest:
             self._set(f"{topic}/event", json.dumps(entry.to_dict(), ensure_ascii=False))
@@ -220,7 +210,7 @@ class Mqtt(Receiver):
             with contextlib.suppress(
                 RuntimeError, ValueError
             ):  # the broker is gone: its last will replaces this
-                sent = self._client.publish(self._status, "offline", qos=1, retain=True)
+                sent = self._client.publish(self._topics.status, "offline", qos=1, retain=True)
                 sent.wait_for_publish(max(0.1, ends - time.monotonic()))
         self._client.on_disconnect = None
         self._client.disconnect()
@@ -230,17 +220,6 @@ class Mqtt(Receiver):
         stopping.join(max(0.1, ends - time.monotonic()))
 
     # -- topics and messages
-
-    def _state_topic(self, camera: str) -> str:
-        return f"{self._settings.prefix}/{topic_of(camera)}/state"
-
-    def _topic(self, camera: str, action: _Action) -> str:
-        model, label = action
-        if model:
-            return "/".join((self._settings.prefix, *map(topic_of, (camera, model, label))))
-        # An action named like the camera's own topic gets another one.
-        level = "state_action" if label == "state" else topic_of(label)
-        return f"{self._settings.prefix}/{topic_of(camera)}/{level}"
 
     def _set(self, topic: str, payload: str) -> None:
         """Set a retained topic; "" removes it."""
@@ -255,7 +234,7 @@ class Mqtt(Receiver):
         connection, sent = self._connections, None
         if self._unconfirmed is not None and self._unconfirmed[0] == message.id:
             sent = self._unconfirmed[1]  # paho sends it again after a reconnect
-        sent = sent or self._client.publish(f"{self._settings.prefix}/events", message.body, qos=1)
+        sent = sent or self._client.publish(self._topics.events, message.body, qos=1)
         self._unconfirmed = None
         try:
             sent.wait_for_publish(_CONFIRM_SECONDS)
@@ -312,57 +291,3 @@ class Mqtt(Receiver):
             self._failures.failed("the connection was lost")
         elif not (self._refused or self._closed or self._failures.is_reported):
             self._failures.failed("it ended the connection without an answer")
-
-    # -- Home Assistant
-
-    def _id(self, *names: str) -> str:
-        return "_".join((topic_of(self._settings.prefix), *map(topic_of, names)))
-
-    def _id_of(self, camera: str, action: _Action) -> str:
-        model, label = action
-        return self._id(camera, "action", *([model] if model else []), label)
-
-    def _discovery(self, camera: str) -> str:
-        return f"{self._settings.discovery}/device/{self._id(camera)}/config"
-
-    def _device(
-        self, camera: str, actions: Iterable[_Action], gone: Iterable[_Action], model: str
-    ) -> dict[str, Any]:
-        online = {"topic": self._status}
-        has_frames = {"topic": self._state_topic(camera), "value_template": _LIVE}
-        components: dict[str, dict[str, Any]] = {
-            self._id(camera, "state"): {
-                "platform": "sensor",
-                "unique_id": self._id(camera, "state"),
-                "name": "State",
-                "icon": "mdi:cctv",
-                "entity_category": "diagnostic",
-                "state_topic": self._state_topic(camera),
-                "availability": [online],
-            }
-        }
-        for action in actions:
-            topic = self._topic(camera, action)
-            components[self._id_of(camera, action)] = {
-                "platform": "binary_sensor",
-                "unique_id": self._id_of(camera, action),
-                "name": action[1] if action[0] in ("", action[1]) else f"{action[0]}: {action[1]}",
-                "state_topic": topic,
-                "json_attributes_topic": f"{topic}/event",
-                "availability": [online, has_frames],
-                "availability_mode": "all",
-            }
-        for action in gone:  # a component with nothing but its platform is removed
-            components[self._id_of(camera, action)] = {"platform": "binary_sensor"}
-        return {
-            "device": {
-                "identifiers": [self._id(camera)],
-                "name": camera,
-                "manufacturer": "streamrec",
-                "model": model or "streamrec",
-                "sw_version": version_of() or "0",
-            },
-            "origin": {"name": "streamrec", "sw_version": version_of() or "0"},
-            "qos": 1,
-            "components": components,
-        }

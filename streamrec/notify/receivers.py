@@ -5,11 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from streamrec.outputs.history.records import Announcement
 from streamrec.outputs.history.store import History
 from streamrec.settings.cameras_file import TABLES
+
+if TYPE_CHECKING:
+    from streamrec.notify.arming import Arming
 
 
 class Receiver(ABC):
@@ -33,6 +36,9 @@ class Receiver(ABC):
         """A camera is watched by several models at once; ``actions``: of each, by its name."""
         labels = dict.fromkeys(label for own in actions.values() for label in own)
         self.camera(name, tuple(labels), " + ".join(filter(None, actions)))
+
+    def arming(self, arming: Arming) -> None:  # noqa: B027 (most receivers choose nothing)
+        """What is armed can be asked and chosen here; called once, before any camera."""
 
     def remove(self, name: str) -> None:  # noqa: B027 (most receivers need none)
         """A camera is no longer watched."""

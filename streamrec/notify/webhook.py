@@ -7,28 +7,21 @@ ready-made libraries verify it, or five lines (docs/events.md).
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import hmac
-import http.client
 import random
-import socket
-import ssl
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from streamrec.errors import SinkError
-from streamrec.notify.delivery import DeliverySettings, OutboxWorker, Undelivered, wanted
+from streamrec.notify.delivery import DeliverySettings, OutboxWorker, wanted
+from streamrec.notify.http_client import HttpClient, check_answer, check_url
 from streamrec.notify.receivers import Receiver
 from streamrec.outputs.history.records import Announcement, Kind, Message
 from streamrec.outputs.history.store import History
 
-_MOST_ANSWER = 65_536  # bytes of an answer that are read
-_REFUSED_ATTEMPTS = 5  # for a message that the receiver rejects
-_LATER = (408, 409, 425, 429)  # 4xx that mean "not now"
 _SHORTEST_SECRET = 16  # characters
 
 
@@ -51,18 +44,7 @@ class WebhookSettings:
     ca: str = field(default="", metadata={"path": True})  # a file with the certificate authority to trust
 
     def __post_init__(self) -> None:
-        try:
-            parts = urlsplit(self.url)
-        except ValueError:  # its text quotes the address
-            raise SinkError("url: its host and port cannot be read") from None
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise SinkError("url: write http://... or https://...")
-        try:
-            _ = parts.port
-        except ValueError:
-            raise SinkError("url: its port is none; write https://host:443/...") from None
-        if parts.username or parts.password:
-            raise SinkError("url: no user and password in it; give a token, or sign with a secret")
+        check_url(self.url)
         if self.secret and len(self.secret) < _SHORTEST_SECRET:
             raise SinkError(
                 f"secret: {len(self.secret)} letters are guessed; give at least {_SHORTEST_SECRET}"
@@ -120,12 +102,7 @@ class Webhook(Receiver):
         self._settings = settings
         if settings.secret:
             key_of(settings.secret)  # a wrong one raises now
-        self._context: ssl.SSLContext | None = None
-        if urlsplit(settings.url).scheme == "https":
-            try:
-                self._context = ssl.create_default_context(cafile=settings.ca or None)
-            except OSError as error:  # ssl.SSLError is one
-                raise SinkError(f"ca: {settings.ca} cannot be read as certificates") from error
+        self._client = HttpClient(settings.url, timeout=settings.timeout, ca=settings.ca)
         self._worker = OutboxWorker(
             history,
             settings.receiver,
@@ -156,11 +133,9 @@ class Webhook(Receiver):
 
     def _send(self, message: Message) -> None:
         settings = self._settings
-        parts = urlsplit(settings.url)
         body, now = message.body.encode("utf-8", "backslashreplace"), int(time.time())
         headers = {
             "Content-Type": "application/json",
-            "User-Agent": "streamrec",
             "webhook-id": message.id,
             "webhook-timestamp": str(now),
         }
@@ -168,111 +143,4 @@ class Webhook(Receiver):
             headers["webhook-signature"] = sign(settings.secret, message.id, now, body)
         if settings.token:
             headers["Authorization"] = f"Bearer {settings.token}"
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        connection = self._connection(parts.hostname or "", parts.port)
-        deadline = _Deadline(settings.timeout)
-        try:
-            connection.sock = deadline.watch(_connected(connection.host, connection.port, deadline.left))
-            if self._context is not None:
-                secure = self._context.wrap_socket(
-                    connection.sock, server_hostname=connection.host, do_handshake_on_connect=False
-                )
-                connection.sock = deadline.watch(secure)
-                secure.do_handshake()
-            connection.request("POST", target, body, headers)
-            answer = connection.getresponse()
-            with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
-                answer.read(_MOST_ANSWER)  # an error here does not matter: the status has arrived
-        except ssl.SSLCertVerificationError as error:
-            raise Undelivered(f"its certificate is not trusted ({error.verify_message})") from None
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            if isinstance(error, TimeoutError) or deadline.expired:
-                raise Undelivered(f"no answer within {settings.timeout:g} s") from None
-            raise Undelivered(_reason(error)) from None
-        finally:
-            deadline.close()
-            connection.close()
-        _check(answer.status, answer.getheader("Retry-After"))
-
-    def _connection(self, host: str, port: int | None) -> http.client.HTTPConnection:
-        if self._context is None:
-            return http.client.HTTPConnection(host, port)
-        return http.client.HTTPSConnection(host, port, context=self._context)
-
-
-class _Deadline:
-    """Cuts a connection off after so many seconds, even where a byte arrives now and then."""
-
-    def __init__(self, seconds: float) -> None:
-        self._ends = time.monotonic() + seconds
-        self._socket: socket.socket | None = None
-        self.expired = False
-        self._timer = threading.Timer(seconds, self._cut)
-        self._timer.daemon = True
-        self._timer.start()
-
-    @property
-    def left(self) -> float:
-        """Seconds until the deadline."""
-        return self._ends - time.monotonic()
-
-    def watch(self, sock: socket.socket) -> socket.socket:
-        """Cut this socket off at the deadline."""
-        sock.settimeout(max(0.001, self.left))
-        self._socket = sock
-        if self.expired:
-            raise TimeoutError
-        return sock
-
-    def _cut(self) -> None:
-        self.expired = True
-        if self._socket is not None:
-            with contextlib.suppress(OSError):
-                # Not SSLSocket.shutdown, which removes the object that the other thread reads from.
-                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        """Cancel the deadline."""
-        self._timer.cancel()
-        self._socket = None
-
-
-def _connected(host: str, port: int, seconds: float) -> socket.socket:
-    """A connection to the first of the host's addresses that answers, within so many seconds in all."""
-    ends = time.monotonic() + seconds
-    failure: OSError | None = None
-    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        if time.monotonic() >= ends:
-            raise TimeoutError
-        sock = socket.socket(family, kind, protocol)
-        try:
-            sock.settimeout(max(0.001, ends - time.monotonic()))
-            sock.connect(address)
-            return sock
-        except OSError as error:
-            sock.close()
-            failure = error
-    raise failure or OSError("it has no address")
-
-
-def _reason(error: Exception) -> str:
-    """The failure as a clause; the error's own text may hold the URL."""
-    if isinstance(error, http.client.RemoteDisconnected):
-        return "it closed the connection without an answer"
-    if isinstance(error, http.client.HTTPException):
-        return "what it answers is no HTTP: check the address and the port"
-    why = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
-    return f"it cannot be reached ({why.lower()})"
-
-
-def _check(status: int, retry_after: str | None) -> None:
-    if 200 <= status < 300:
-        return
-    again = float(retry_after) if retry_after and retry_after.isdecimal() else None
-    if 300 <= status < 400:
-        raise Undelivered(f"it answered {status}, elsewhere: give the address that it moved to")
-    if status == 410:
-        raise Undelivered("it answered 410, gone for good", attempts=1)
-    if 400 <= status < 500 and status not in _LATER:
-        raise Undelivered(f"it answered {status}, and so refuses it", attempts=_REFUSED_ATTEMPTS)
-    raise Undelivered(f"it answered {status}", again_in=again)
+        check_answer(self._client.send("POST", self._client.target, body, headers))

@@ -20,8 +20,10 @@ from streamrec.core.redact import is_known, is_random, redact, secrets_of
 from streamrec.core.text import printable
 from streamrec.core.zones import Line, Zone
 from streamrec.errors import ModelError, SettingsError, StreamrecError
+from streamrec.events.arming import ArmingRules
 from streamrec.events.detector import LIMITS, NUMBERS, EventSettings
 from streamrec.events.rules import Rule
+from streamrec.settings.arming_table import arming_of
 from streamrec.settings.evidence import PRIVACIES, Privacy
 from streamrec.settings.places import lines_of, zones_of
 from streamrec.settings.rules_table import rules_of
@@ -46,9 +48,10 @@ _DEFAULT_KEYS = (
 )
 _CAMERA_KEYS = ("name", "address", *_DEFAULT_KEYS, "region", "zone", "only", "line", "address_file")
 _SECRET_KEYS = ("password", "secret", "token")
+_OPEN_HEADERS = ("accept", "user-agent")  # their values are shown
 _SHOWN_KEYS = ("name", "file", "folder", "host")  # their values are shown, however random they are
 # Tables about what happens after an event; their keys are fields of the dataclasses that they become.
-TABLES: list[str] = ["history", "evidence", "webhook", "mqtt", "sink"]
+TABLES: list[str] = ["history", "evidence", "webhook", "mqtt", "frigate", "http", "sink", "stream"]
 _NO_WEBCAM = f"webcams have numbers from 0 to {WEBCAM.high:g}"
 # Limits of numbers in those tables, where the usual ones do not fit.
 _LIMITS = {
@@ -60,7 +63,10 @@ _LIMITS = {
     "timeout": Limits(0.1, 600, unit="seconds"),
     "give_up_hours": Limits(0.001, 87_600, zero=True),
     "port": Limits(0, 65_535, whole=True),
+    "fps": FPS,
+    "kbit": Limits(50, 100_000, whole=True),
 }
+_PLACEHOLDER = re.compile(r"\{\w+\}")  # of an address, filled in by each event
 _VARIABLE = re.compile(r"\$\$|\$\{(\w+)\}")
 _SHORTEST_SECRET = 4  # letters: masking a shorter one would garble messages
 _MOST_CAMERAS = 1_000
@@ -135,6 +141,7 @@ class WatchFile:
     private: tuple[Path, ...] = ()  # of these, those with secrets in clear text
     all_rules: tuple[Rule, ...] = ()
     rules: tuple[Rule, ...] = ()  # those that are enabled
+    arming: ArmingRules | None = None  # None: there is no [arming]
     tables: tuple[tuple[str, dict[str, Any]], ...] = field(
         default=(), repr=False
     )  # the others, secrets filled in
@@ -219,7 +226,7 @@ def without_addresses(path: str | os.PathLike[str], tuned: Tuned | None = None) 
 
 def _watchfile(data: dict[str, Any], reader: _Reader) -> WatchFile:
     path = reader.path
-    reader.check_keys(data, ("defaults", "camera", "rule", *TABLES), "")
+    reader.check_keys(data, ("defaults", "camera", "rule", "arming", *TABLES), "")
     defaults, tables = data.get("defaults", {}), data.get("camera", [])
     if not isinstance(defaults, dict):
         raise SettingsError(f"{path.name}: defaults is no table; write [defaults]")
@@ -241,7 +248,8 @@ def _watchfile(data: dict[str, Any], reader: _Reader) -> WatchFile:
             )
         names.add(camera.name)
     rules, enabled = rules_of(data, cameras, reader)
-    return replace(reader.file(data, tuple(TABLES), tuple(cameras)), all_rules=rules, rules=enabled)
+    file = reader.file(data, tuple(TABLES), tuple(cameras))
+    return replace(file, all_rules=rules, rules=enabled, arming=arming_of(data, cameras, reader))
 
 
 def read_settings(
@@ -259,8 +267,8 @@ def read_after(path: str | os.PathLike[str], environment: Mapping[str, str]) -> 
     path = path_of(os.fspath(path))
     reader, data = _Reader(path, environment, Tuned()), read_toml(path)
     with explain_errors(path.name):
-        reader.check_keys(data, ("defaults", "camera", "rule", *TABLES), "")
-        return reader.file(data, tuple(TABLES))
+        reader.check_keys(data, ("defaults", "camera", "rule", "arming", *TABLES), "")
+        return replace(reader.file(data, tuple(TABLES)), arming=arming_of(data, None, reader))
 
 
 def names_variable(text: str) -> bool:
@@ -292,7 +300,11 @@ def _settings(file: WatchFile, name: str, table: dict[str, Any], kind: type[_S])
         if key not in known:
             raise wrong(key, no_such_key(key, tuple(known)))
         wanted = str(known[key].type)
-        if wanted.startswith("tuple"):
+        if wanted.startswith("tuple[tuple"):
+            fits = isinstance(value, dict) and all(isinstance(one, str) for one in value.values())
+            what = "a table of texts"
+            value = tuple(value.items()) if fits else value
+        elif wanted.startswith("tuple"):
             fits, what = (
                 isinstance(value, list) and all(isinstance(one, str) for one in value),
                 "a list of texts",
@@ -569,6 +581,8 @@ class _Reader:
                 value = self.text_of_file(self.text(table, key, where, ""), key, where)
             elif isinstance(value, str):
                 value = self.filled(value, where, key, lambda at: False)
+            elif key == "headers" and isinstance(value, dict):
+                value = self.headers(value, where)
             if isinstance(value, str):
                 self.keep_secrets_of(value, plain, secret=plain != key)
                 in_clear = plain == key and not names_variable(table[key])
@@ -577,8 +591,24 @@ class _Reader:
             values[plain] = value
         return values
 
+    def headers(self, given: dict[str, Any], where: str) -> dict[str, Any]:
+        """The headers of requests: ``${NAME}`` filled in, and all values kept secret but those of harmless names."""
+        headers: dict[str, Any] = {}
+        for name, value in given.items():
+            headers[name] = value
+            if isinstance(value, str):
+                headers[name] = self.filled(value, where, name, lambda at: False)
+                if name.lower() not in _OPEN_HEADERS and "{" not in headers[name]:
+                    self.keep_secret(headers[name])
+                    self.keep_secret(headers[name].rpartition(" ")[2])  # without "Bearer"
+                    if not names_variable(value):
+                        self.private[self.path] = None
+        return headers
+
     def keep_secrets_of(self, value: str, key: str, *, secret: bool) -> None:
         """Collect what must not be shown of a value: all of it, or the secrets of an address in it."""
+        if key.endswith("url"):
+            value = _PLACEHOLDER.sub("", value)
         random = key not in _SHOWN_KEYS and is_random(value) and "://" not in value
         if secret or key in _SECRET_KEYS or random:
             self.keep_secret(value)
@@ -587,7 +617,7 @@ class _Reader:
                 self.keep_secret(one)
             parts = split_address(value)
             rest = "" if parts is None else parts.rest.strip("/")
-            if key == "url" and not is_known(rest):  # the whole path of a webhook is often the secret
+            if key.endswith("url") and not is_known(rest):  # the whole path of a webhook is often the secret
                 self.keep_secret(rest)
 
     def keep_secret(self, secret: str) -> None:

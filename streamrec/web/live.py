@@ -23,11 +23,13 @@ from streamrec.events.places import PlaceSettings
 from streamrec.outputs.fleet.cameras import RemoteCamera
 from streamrec.outputs.history.records import Entry, iso
 from streamrec.outputs.history.store import History
+from streamrec.outputs.history.vectors import Similar
 from streamrec.outputs.overlay import doing_of
 from streamrec.outputs.sink import Sink
 from streamrec.teach.corrections.corrector import Corrections
 from streamrec.teach.corrections.records import Correction
 from streamrec.types import Frame, Health, ModelResult, Person, Result, SourceState
+from streamrec.web.roles import Identity
 from streamrec.web.score_history import ScoreHistory
 
 EVENTS_PER_PAGE = 100
@@ -256,8 +258,34 @@ class LiveState(Sink):
         return (None, ids) if verdict == "none" else (ids, [])
 
     def changed(self, entry: Entry) -> None:
-        """An event was corrected: the page shows it at once."""
+        """An event was corrected, or it is decided whether receivers are notified of it: the page shows it."""
         self.on_event(entry)
+
+    def events_for(
+        self, who: Identity, *, camera: str | Iterable[str] | None = None, **conditions: Any
+    ) -> list[Entry]:
+        """Events as of ``History.query``, of the cameras that a client may see."""
+        seen = _seen_by(who, camera)
+        return [] if seen == [] else self.history.query(camera=seen, **conditions)
+
+    def similar_for(
+        self, who: Identity, entry: Entry, *, camera: Iterable[str] | None = None, **conditions: Any
+    ) -> Similar:
+        """As of ``History.similar``, of the cameras that a client may see."""
+        seen = _seen_by(who, camera)
+        return Similar() if seen == [] else self.history.similar(entry, camera=seen, **conditions)
+
+    def entry_for(self, who: Identity, id: str) -> Entry | None:
+        """One event; None where there is none, or of a camera that a client may not see."""
+        entry = self.history.get(id)
+        return entry if entry is not None and who.sees(entry.camera) else None
+
+    def event_for(self, who: Identity, entry: Entry) -> dict[str, Any]:
+        """An event as ``event`` has it; what it is based on only as far as a client may see it. Reads the history."""
+        shown = self.event(entry)
+        if who.cameras is not None:
+            shown["based_on"] = [id for id in entry.based_on if self.entry_for(who, id) is not None]
+        return shown
 
     def event(self, entry: Entry) -> dict[str, Any]:
         """An event as the API returns it, with its correction."""
@@ -382,6 +410,14 @@ def _prediction_json(one: ModelResult | None, *, live: bool) -> dict[str, Any]:
         shown |= {"label": top[0][0], "confidence": top[0][1], "top": top} if top else {}
         shown |= {"unknown": one.unknown, "repetitions": one.repetitions}
     return shown
+
+
+def _seen_by(who: Identity, camera: str | Iterable[str] | None) -> list[str] | None:
+    """The cameras of a query that a client may see; None: all there are. No camera would mean all to the history."""
+    asked = None if camera is None else [camera] if isinstance(camera, str) else list(camera)
+    if who.cameras is None:
+        return asked or None
+    return who.seen(who.cameras if asked is None else asked)
 
 
 def _renamed(result: Result, name: str) -> Result:

@@ -11,11 +11,12 @@ from streamrec.errors import HistoryError, need
 from streamrec.outputs.history.archive import MOST_EVENTS, Archive
 from streamrec.web.access_control import Refused
 from streamrec.web.live import LiveState, json_bytes
+from streamrec.web.roles import Cameras, Identity, Role, identity_of, needs
 from streamrec.web.websocket_hub import VERSION
 
 need("fastapi", extra="web")
 
-from fastapi import APIRouter, Query  # noqa: E402
+from fastapi import APIRouter, Query, Request  # noqa: E402
 from fastapi import Path as InPath  # noqa: E402
 from fastapi.responses import Response, StreamingResponse  # noqa: E402
 
@@ -34,7 +35,9 @@ def similar_routes(live: LiveState) -> APIRouter:
     @router.get(
         "/api/v1/events/{id}/similar", response_model=SimilarEventsJson, responses={404: {"model": Errors}}
     )
+    @needs(Role.viewer, cameras=Cameras.filtered)
     async def similar(
+        request: Request,
         id: _EVENT_ID,
         since: datetime | None = None,
         until: datetime | None = None,
@@ -43,34 +46,33 @@ def similar_routes(live: LiveState) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=100)] = 24,
     ) -> Response:
         """The events that are most like one, by the features of the model that reported it."""
-        entry = await asyncio.to_thread(live.history.get, id)
-        if entry is None:
-            raise Refused(404, "not_found", "there is no such event")
-        found = await asyncio.to_thread(
-            live.history.similar,
-            entry,
-            since=seconds("since", since),
-            until=seconds("until", until),
-            camera=camera,
-            label=label,
-            limit=limit,
-        )
-        body: dict[str, Any] = {
-            "version": VERSION,
-            "event": live.event(entry),
-            "similar": [
-                {"similarity": round(score, 4), "event": live.event(one)} for one, score in found.found
-            ],
-            "compared": found.compared,
-            "others": found.others,
-            "reason": found.reason,
-        }
+        who = identity_of(request.scope)
+        conditions = {"since": seconds("since", since), "until": seconds("until", until)}
+
+        def work() -> dict[str, Any]:
+            entry = live.entry_for(who, id)
+            if entry is None:
+                raise Refused(404, "not_found", "there is no such event")
+            found = live.similar_for(who, entry, camera=camera, label=label, limit=limit, **conditions)
+            return {
+                "version": VERSION,
+                "event": live.event_for(who, entry),
+                "similar": [
+                    {"similarity": round(score, 4), "event": live.event_for(who, one)}
+                    for one, score in found.found
+                ],
+                "compared": found.compared,
+                "others": found.others,
+                "reason": found.reason,
+            }
+
+        body = await asyncio.to_thread(work)
         return Response(json_bytes(body), media_type="application/json")
 
-    def archive_of(event: list[str]) -> tuple[Archive, int]:
+    def archive_of(who: Identity, event: list[str]) -> tuple[Archive, int]:
         """The zip of these events, and how many there are; raises ``Refused``."""
         wanted = list(dict.fromkeys(event))
-        entries = live.history.query(ids=wanted, limit=MOST_EVENTS)
+        entries = live.events_for(who, ids=wanted, limit=MOST_EVENTS)
         if not entries:
             raise Refused(404, "not_found", "there are no such events")
         known = {entry.id for entry in entries}
@@ -86,9 +88,10 @@ def similar_routes(live: LiveState) -> APIRouter:
         response_model=ExportSize,
         responses={404: {"model": Errors}, 413: {"model": Errors}},
     )
-    async def size(event: _ASKED) -> Response:
+    @needs(Role.viewer, cameras=Cameras.filtered)
+    async def size(request: Request, event: _ASKED) -> Response:
         """What an export of these events would hold."""
-        archive, number = await asyncio.to_thread(archive_of, event)
+        archive, number = await asyncio.to_thread(archive_of, identity_of(request.scope), event)
         body = {"version": VERSION, "events": number, "bytes": archive.size, "missing": len(archive.missing)}
         return Response(json_bytes(body), media_type="application/json")
 
@@ -102,9 +105,10 @@ def similar_routes(live: LiveState) -> APIRouter:
             503: {"model": Errors},
         },
     )
-    async def export(event: _ASKED) -> Response:
+    @needs(Role.viewer, cameras=Cameras.filtered)
+    async def export(request: Request, event: _ASKED) -> Response:
         """Events with their evidence as a zip that is made while it is sent; its `list.txt` has what is missing."""
-        archive, _ = await asyncio.to_thread(archive_of, event)
+        archive, _ = await asyncio.to_thread(archive_of, identity_of(request.scope), event)
         if not exports.acquire(blocking=False):
             raise Refused(503, "busy", "other exports are being read: try again", [(b"retry-after", b"5")])
         return _Zip(archive, exports)

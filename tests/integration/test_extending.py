@@ -20,7 +20,8 @@ from streamrec.nn.config import ModelConfig
 from streamrec.nn.encoders.base import Encoder
 from streamrec.nn.heads import Head
 from streamrec.notify import receivers
-from streamrec.notify.dispatcher import Dispatcher, DispatchSettings
+from streamrec.notify.dispatch_settings import DispatchSettings
+from streamrec.notify.dispatcher import Dispatcher
 from streamrec.outputs.plugins import SinkSettings, load_sink
 from streamrec.settings import cameras_file
 from streamrec.sources import open as open_module

@@ -35,6 +35,7 @@ IMPORTED_IN = {
     "av": {
         "commands.doctor",
         "outputs.sink",
+        "outputs.streaming.h264",
         "outputs.video_file",
         "sources.decoding",
         "sources.ffmpeg",

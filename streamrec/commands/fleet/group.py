@@ -17,7 +17,7 @@ from streamrec.core.messages import why
 from streamrec.core.packed import Packer
 from streamrec.core.redact import redact
 from streamrec.errors import StateError, StreamrecError
-from streamrec.notify.dispatcher import DispatchSettings
+from streamrec.notify.dispatch_settings import DispatchSettings
 from streamrec.outputs.fleet.outbox import Outbox
 from streamrec.outputs.fleet.records import (
     SAVE_SECONDS,
@@ -114,6 +114,7 @@ class Group:
         self._newest: dict[str, RemoteResult] = {}  # the same, of cameras without an event
         self._pictures = GroupPictures(clock=self._clock)
         self._unsaved: set[str] = set()  # cameras that have gone on since the last offer
+        self._offered: set[str] = set()  # cameras whose snapshots this process has offered
         self._times = time.monotonic(), time.process_time()
         self._load = 0.0
         self._ending: str | None = None  # "park" or "stop"
@@ -139,7 +140,7 @@ class Group:
                 elif not self._saver.cut_off and self._watcher is None:
                     self._open_watcher()
                 events = self._step()
-                due = time.monotonic() - offered >= SAVE_SECONDS
+                due = time.monotonic() - offered >= SAVE_SECONDS or self._unsaved - self._offered
                 if events or due or len(self._results) > _OFFERED:
                     self._offer()
                     offered = time.monotonic()
@@ -255,6 +256,7 @@ class Group:
         for camera in self._cameras():
             if camera.name in self._unsaved and (snapshot := self._snapshot(camera)) is not None:
                 snapshots[camera.name] = snapshot
+        self._offered |= self._unsaved
         self._unsaved.clear()
         with self._changed:
             results = (*self._results, *self._newest.values())

@@ -31,7 +31,8 @@ from streamrec.core.redact import redact
 from streamrec.core.version import version_of
 from streamrec.errors import SettingsError, StateError, StreamrecError
 from streamrec.events.places import PlaceSettings
-from streamrec.notify.dispatcher import Dispatcher, DispatchSettings
+from streamrec.notify.dispatch_settings import DispatchSettings
+from streamrec.notify.dispatcher import Dispatcher
 from streamrec.outputs.fleet.cameras import RemoteCamera, remote_cameras
 from streamrec.outputs.fleet.ledger import Ledger
 from streamrec.outputs.fleet.machines import Machines
@@ -183,13 +184,14 @@ class Head(Closing):
     def _after(self, file: WatchFile) -> DispatchSettings:
         after = DispatchSettings.of(file).with_options(history=self._job.history)
         after = after.with_history_beside(file.path)
-        left = [name for name, on in (("[evidence]", after.evidence), ("[[sink]]", after.sinks)) if on]
+        of_pictures = {"[evidence]": after.evidence, "[stream]": after.stream, "[[sink]]": after.sinks}
+        left = [name for name, on in of_pictures.items() if on]
         if left:
             self.log(
                 f"{file.path.name}: a fleet sends no pictures between machines: "
                 f"{' and '.join(left)} {'is' if len(left) == 1 else 'are'} left out"
             )
-        return replace(after, evidence=None, sinks=(), record=None, keep_open=True)
+        return replace(after, evidence=None, stream=None, sinks=(), record=None, keep_open=True)
 
     def _open_views(self) -> None:
         job = self._job
@@ -316,6 +318,7 @@ class Head(Closing):
             self.log("what happens after an event is other now: that counts from the next start")
         self._secrets = tuple({*self._secrets, *file.secrets})
         self._register(file)
+        self._dispatcher.use_arming(file.arming)
         self._file = file
         cores = [machine.cores for machine in self._cluster.machines() if machine.cores > 0]
         wanted = [

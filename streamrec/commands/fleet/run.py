@@ -19,6 +19,7 @@ from streamrec.commands.fleet.cluster import (
     own_address,
 )
 from streamrec.commands.fleet.head import FleetJob
+from streamrec.commands.fleet.interfaces import addresses, also_open
 from streamrec.commands.fleet.secret import FleetKey
 from streamrec.commands.printing import log, print_json, print_text
 from streamrec.commands.signals import Signals
@@ -93,9 +94,15 @@ def run_head(job: FleetJob, machine: Machine, *, port: int = PORT, max_seconds: 
         stack.callback(client.close)
         log(f"the fleet is at {address}; on another machine, with a copy of {files.key}:")
         log(f"  streamrec fleet join {address} --key fleet.key")
+        _warn(machine)
         code = _follow(client, process, signals, max_seconds)
         _leave(client)
     return code
+
+
+def _warn(machine: Machine) -> None:
+    if text := also_open(machine.host, addresses()):
+        log(text)
 
 
 def _follow(client: HeadClient, process: RayProcess, signals: Signals, max_seconds: float | None) -> int:
@@ -173,6 +180,7 @@ def run_join(machine: Machine, head: str, *, drain: bool = True) -> int:
         client.welcome()
         files.remember(address)
         log(f"{machine.name} has joined the fleet at {address} with {machine.cores:g} cores")
+        _warn(machine)
         asked = -_ASK_SECONDS
         while signals.code is None:
             process.check()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 
 from streamrec.core.packed import Form, Packer
@@ -12,7 +14,7 @@ from streamrec.events.places import Side
 from streamrec.events.recurrence import Recurrence, RecurrenceState
 from streamrec.events.repetitions import CountState
 from streamrec.outputs.fleet.records import Batch, CameraStatus
-from streamrec.outputs.history.records import Entry, Kind, RemoteResult
+from streamrec.outputs.history.records import DECIDED, Entry, Kind, RemoteResult
 from streamrec.pipeline.snapshot import CameraSnapshot
 from streamrec.types import ActionEnded, ActionStarted, Frame, ModelResult, Person, Prediction
 
@@ -27,12 +29,19 @@ _FRAME = Form(
     lambda one: (*map(int, one.image.shape[:2]), one.index, one.timestamp, one.segment, one.source), _frame
 )
 
+# Whether receivers are notified of an event is decided on the head, when it is written there.
+_ENTRY_FIELDS = tuple(field.name for field in fields(Entry) if field.name not in DECIDED)
+_ENTRY = Form(
+    lambda one: [getattr(one, name) for name in _ENTRY_FIELDS],
+    lambda *values: Entry(**dict(zip(_ENTRY_FIELDS, values, strict=True))),
+)
+
 PACKER = Packer(
     (
-        ActionEnded, ActionStarted, Batch, CameraSnapshot, CameraStatus, CountState, Entry, EventState, Kind,
+        ActionEnded, ActionStarted, Batch, CameraSnapshot, CameraStatus, CountState, EventState, Kind,
         ModelResult, OccupancyState, Person, Prediction, Recurrence, RecurrenceState, RemoteResult, Side, Spell,
         State, Track,
     ),
-    {Frame: _FRAME},
+    {Entry: _ENTRY, Frame: _FRAME},
 )  # fmt: skip
 """For every record of ``outputs/fleet`` and all that a camera remembers."""

@@ -11,6 +11,7 @@ from streamrec.outputs.history.records import Announcement, Kind, Message
 from streamrec.outputs.history.rows import as_utf8
 
 OUTBOX_DAYS = 30.0  # messages older than this are deleted: their receiver is not configured any more
+_ANSWERS = " (answers)"  # behind the name of a receiver: its answers
 _COLUMNS = "receiver, id, kind, made, body, attempts, due"
 
 
@@ -51,6 +52,25 @@ def postpone(connection: sqlite3.Connection, message: Message, due: float) -> No
         "UPDATE outbox SET attempts = attempts + 1, due = ? WHERE receiver = ? AND id = ?",
         (due, message.receiver, message.id),
     )
+
+
+def keep_answer(connection: sqlite3.Connection, receiver: str, id: str, text: str, now: float) -> None:
+    """Keep what a receiver answered about an event, in a row that is no message: no receiver has its name."""
+    connection.execute(
+        "INSERT OR REPLACE INTO outbox (receiver, id, kind, made, body) VALUES (?, ?, '', ?, ?)",
+        (f"{receiver}{_ANSWERS}", id, now, text),
+    )
+
+
+def answer(read: Callable[[str, Iterable[Any]], list[Any]], receiver: str, id: str) -> str | None:
+    """What a receiver answered about an event; None: nothing is kept."""
+    rows = read("SELECT body FROM outbox WHERE receiver = ? AND id = ?", (f"{receiver}{_ANSWERS}", id))
+    return str(rows[0][0]) if rows else None
+
+
+def drop_answer(connection: sqlite3.Connection, receiver: str, id: str) -> None:
+    """What a receiver answered about an event is needed no more."""
+    connection.execute("DELETE FROM outbox WHERE receiver = ? AND id = ?", (f"{receiver}{_ANSWERS}", id))
 
 
 def dump(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:

@@ -90,6 +90,11 @@ class EventQueries(ABC):
             self._read, entry, since=since, until=until, camera=camera, label=label, limit=limit
         )
 
+    def held(self) -> list[Entry]:
+        """The events of which it is not decided yet whether receivers are notified, the oldest first."""
+        rows = self._read(f"SELECT {COLUMNS} FROM event WHERE decision = 'hold' AND {SOUND} ORDER BY id", ())
+        return [entry_of(row) for row in rows]
+
     def changes(self, after: int | None = None, limit: int = 500) -> tuple[list[Entry], int]:
         """Events that are new or changed since change number ``after``, in order, and the number now.
 

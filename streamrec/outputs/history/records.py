@@ -13,6 +13,33 @@ from typing import Any
 from streamrec.types import Result
 
 
+class Outcome(StrEnum):
+    """What becomes of an event that is committed."""
+
+    deliver = "deliver"  # receivers are notified of it
+    keep = "keep"  # it is in the history, and no receiver is notified
+    hold = "hold"  # no receiver is notified yet: another decision follows, or a time-out passes
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether receivers are notified of an event, and why not."""
+
+    outcome: Outcome = Outcome.deliver
+    by: str = ""  # which part of the gate decided so, such as "arming"; "": nothing stood against it
+    reason: str = ""  # a clause for people
+    until: float | None = None  # of a hold: when its time-out passes, seconds since 1970
+
+
+DELIVER = Decision()
+DECIDED = (
+    "decision",
+    "decided_by",
+    "reason",
+    "held_until",
+)  # the fields of an ``Entry`` that hold a decision
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One event of the history: running or over."""
@@ -38,6 +65,10 @@ class Entry:
     zone: str | None = None  # in which it began; None: in none, or the camera has no zones
     rule: str | None = None  # the rule that reports it; None: a model, a line or the counter does
     based_on: tuple[str, ...] = ()  # of a rule's: the ids of the events that it is based on
+    decision: Outcome = Outcome.deliver  # whether receivers are notified of it, as in ``Decision``
+    decided_by: str | None = None
+    reason: str | None = None
+    held_until: float | None = None
 
     @property
     def duration(self) -> float | None:
@@ -51,11 +82,12 @@ class Entry:
         '1970-01-01T00:00:00.500+00:00'
         """
         values = asdict(self)
-        for name in ("started", "ended", "clip_started"):
+        for name in ("started", "ended", "clip_started", "held_until"):
             values[name] = None if values[name] is None else iso(values[name])
         values["duration"] = None if self.duration is None else round(self.duration, 3)
         values["timestamp"] = None if self.timestamp is None else round(self.timestamp, 6)
         values["confidence"] = round(self.confidence, 4)
+        values["decision"] = str(self.decision)
         values["based_on"] = list(self.based_on)
         values["box"] = None if self.box is None else list(self.box)
         values["keypoints"] = None if self.keypoints is None else [list(one) for one in self.keypoints]

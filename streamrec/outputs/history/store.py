@@ -37,12 +37,21 @@ from streamrec.core.clock_jumps import TrustedClock
 from streamrec.core.context import Closing
 from streamrec.errors import HistoryError
 from streamrec.events.rules import Watched
-from streamrec.outputs.history import coverage, outbox, vectors
+from streamrec.outputs.history import coverage, decisions, outbox, vectors
 from streamrec.outputs.history.coverage import Coverage
 from streamrec.outputs.history.database import FileDatabase, MemoryDatabase, errors_as_sentences
 from streamrec.outputs.history.entry_builder import EntryBuilder, key_of
 from streamrec.outputs.history.queries import EventQueries
-from streamrec.outputs.history.records import Announcement, Entry, Kind, Message, iso
+from streamrec.outputs.history.records import (
+    DELIVER,
+    Announcement,
+    Decision,
+    Entry,
+    Kind,
+    Message,
+    Outcome,
+    iso,
+)
 from streamrec.outputs.history.rows import COLUMNS, as_utf8, entry_of, find_entry, next_change, row_of
 from streamrec.outputs.history.tables import SOUND
 from streamrec.outputs.history.vectors import EventVector
@@ -163,6 +172,8 @@ class History(EventQueries, Closing):
         self._ending = False  # the thread is to end
         self._on_committed: Callable[[Announcement], object] = lambda announcement: None
         self._on_unkept: Callable[[Announcement], object] = lambda announcement: None
+        self._decide: decisions.Decide = lambda entry: DELIVER
+        self._poll: Callable[[], object] = lambda: None
         self._carried: list[tuple[Any, ...]] = []  # messages of a file that is gone, for the next one
         self._change_number = 0  # of a file that is gone: the next one goes on from it
         self._trusted: TrustedClock | None = None
@@ -298,6 +309,10 @@ class History(EventQueries, Closing):
         with self._lock, errors_as_sentences(self.path), self._transaction() as connection:
             return run(connection)
 
+    def select(self, statement: str, values: Iterable[Any] = ()) -> list[Any]:
+        """All rows of a SELECT from tables that other modules keep in the file; raises ``HistoryError``."""
+        return self._read(statement, values)
+
     def add(self, entry: Entry) -> None:
         """Keep an event from elsewhere, as it is."""
         self._queue_up((Kind.started if entry.ended is None else Kind.ended, entry))
@@ -356,6 +371,22 @@ class History(EventQueries, Closing):
             self._queue_up(_Task(update))
         else:
             self.transact(update)
+
+    def settle(self, id: str, decision: Decision, then: Callable[[Entry | None], object]) -> None:
+        """Decide on an event that is held, after ``start``; ``then`` is called with it when that is on the disk.
+
+        With None where it is not held any more, and nothing is done. Where it is delivered, its announcements so far
+        are queued, and given to ``committed``.
+        """
+        settled: list[Entry | None] = [None]
+
+        def write(connection: sqlite3.Connection) -> tuple[Announcement, ...]:
+            settled[0], announcements = decisions.settle(connection, id, decision)
+            for announcement in announcements:
+                self._enqueue(connection, announcement)
+            return announcements
+
+        self._queue_up(_Task(write, lambda: then(settled[0])))
 
     def forget_files(self, paths: Iterable[str | os.PathLike[str]]) -> None:
         """These clips and thumbnails were deleted: no entry names them any more."""
@@ -424,13 +455,18 @@ class History(EventQueries, Closing):
         committed: Callable[[Announcement], object],
         *,
         unkept: Callable[[Announcement], object] = lambda announcement: None,
+        decide: decisions.Decide = lambda entry: DELIVER,
+        poll: Callable[[], object] = lambda: None,
     ) -> None:
         """Write in a thread from now on; it calls ``committed`` with everything that is on the disk, in order.
 
         ``unkept`` is called with what cannot be kept, because it cannot be written or too much waits. A failure is
-        reported once, and so is its end.
+        reported once, and so is its end. ``decide`` is called once for each new event, within the transaction that
+        writes it, and must not wait; where that transaction fails, it is called again. ``poll`` is called every second
+        or so.
         """
         self._on_committed, self._on_unkept = committed, unkept
+        self._decide, self._poll = decide, poll
         self._thread = threading.Thread(target=self._write_on, name="history", daemon=True)
         self._thread.start()
 
@@ -444,6 +480,7 @@ class History(EventQueries, Closing):
             announcements: tuple[Announcement, ...] = ()
             trouble = ""
             try:
+                self._poll()
                 with self._lock:
                     announcements = self._work(urgent=True)
             except HistoryError as error:
@@ -607,6 +644,7 @@ class History(EventQueries, Closing):
         return announcement
 
     def _insert(self, connection: sqlite3.Connection, entry: Entry) -> None:
+        entry = decisions.decided(entry, find_entry(connection, entry.id), self._decide)
         change = next_change(connection)
         seen = max(entry.started, self._builder.last_seen.get(entry.camera, entry.started))
         connection.execute(
@@ -629,7 +667,8 @@ class History(EventQueries, Closing):
         return []
 
     def _enqueue(self, connection: sqlite3.Connection, announcement: Announcement) -> None:
-        outbox.enqueue(connection, self.receivers, announcement, self._clock())
+        if announcement.entry.decision is Outcome.deliver:
+            outbox.enqueue(connection, self.receivers, announcement, self._clock())
 
     # -- a file that was deleted, moved away or replaced
 
@@ -730,6 +769,18 @@ class History(EventQueries, Closing):
     def postpone(self, message: Message, seconds: float) -> None:
         """An attempt failed; the next one is due in so many seconds."""
         self.transact(lambda connection: outbox.postpone(connection, message, self._clock() + seconds))
+
+    def keep_answer(self, receiver: str, id: str, text: str) -> None:
+        """Keep what a receiver answered about the event with this id, as long as a message may wait."""
+        self.transact(lambda connection: outbox.keep_answer(connection, receiver, id, text, self._clock()))
+
+    def answer(self, receiver: str, id: str) -> str | None:
+        """What a receiver answered about an event; None: nothing is kept."""
+        return outbox.answer(self._read, receiver, id)
+
+    def drop_answer(self, receiver: str, id: str) -> None:
+        """What a receiver answered about an event is needed no more."""
+        self.transact(lambda connection: outbox.drop_answer(connection, receiver, id))
 
     # -- the end
 

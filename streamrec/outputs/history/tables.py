@@ -40,7 +40,11 @@ _TABLES = {
     keypoints TEXT,             -- JSON
     zone TEXT,
     rule TEXT,                  -- the name of the rule that reports it
-    based_on TEXT               -- JSON: ids of events
+    based_on TEXT,              -- JSON: ids of events
+    decision TEXT,              -- whether receivers are notified; NULL: they are
+    decided_by TEXT,
+    reason TEXT,
+    held_until REAL
 )""",
     "counter": "CREATE TABLE counter (change INTEGER NOT NULL)",
     "outbox": """CREATE TABLE outbox (
@@ -78,6 +82,7 @@ _INDEXES = (
     # A vector goes with its event, for whatever reason that is deleted.
     "CREATE TRIGGER IF NOT EXISTS vector_with_event AFTER DELETE ON event "
     "BEGIN DELETE FROM vector WHERE event = OLD.id; END",
+    "CREATE INDEX IF NOT EXISTS event_held ON event (id) WHERE decision = 'hold'",
 )
 # Tables that files of earlier versions do not have; a reader takes them as empty.
 _LATER_TABLES = ("believed", "watched", "vector")
@@ -89,6 +94,10 @@ _LATER = {
     "zone": "TEXT",
     "rule": "TEXT",
     "based_on": "TEXT",
+    "decision": "TEXT",
+    "decided_by": "TEXT",
+    "reason": "TEXT",
+    "held_until": "REAL",
 }
 # Columns that can be added where they are missing, and as what; the others make an event what it is.
 _ADDED = {
@@ -128,10 +137,11 @@ SOUND = (
     "AND typeof(coalesce(person, 0)) = 'integer' "
     "AND typeof(coalesce(zone, '')) = 'text' AND typeof(coalesce(rule, '')) = 'text' "
     "AND typeof(coalesce(timestamp, 0)) IN ('real', 'integer') "
+    "AND typeof(coalesce(decided_by, '')) = 'text' AND typeof(coalesce(reason, '')) = 'text' "
     + " ".join(
         # Times that a calendar has.
         f"AND typeof({time}) IN ('real', 'integer') AND {time} BETWEEN -6e10 AND 1e11"
-        for time in ("started", "coalesce(ended, 0)", "coalesce(clip_started, 0)")
+        for time in ("started", "coalesce(ended, 0)", "coalesce(clip_started, 0)", "coalesce(held_until, 0)")
     )
 )
 

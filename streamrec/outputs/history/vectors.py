@@ -24,7 +24,6 @@ MOST_NUMBERS = 512  # of a vector
 PROJECTED = 256  # numbers of one whose features are more than that
 _CENTER_FROM = 2_000  # vectors whose mean is subtracted from each, the newest
 _CENTER_LEAST = 20  # with fewer nothing is subtracted
-_BYTES = np.dtype(np.float16).itemsize
 
 _Read = Callable[[str, Iterable[Any]], list[Any]]
 
@@ -89,20 +88,26 @@ def similar(
     if entry.rule is not None:
         return Similar(reason="a rule reports this event: ask for events like those that it is based on")
     own = read(
-        "SELECT kind, data FROM vector WHERE event = ? AND typeof(kind) = 'text' AND typeof(data) = 'blob'",
+        "SELECT kind, data FROM vector WHERE event = ? AND typeof(kind) = 'text' AND typeof(data) = 'blob' "
+        "AND length(data) > 0 AND length(data) % 2 = 0",
         (entry.id,),
     )
     if not own:
         return Similar(reason=_without(entry))
     kind, size = own[0][0], len(own[0][1])
     where, values = conditions_of(since, until, camera, label)
+    is_restricted = (
+        len(where) > 1
+    )  # besides that a row is sound: of all events that is checked of what is found
+    if not is_restricted:
+        where = ["TRUE"]
     terms = "kind = ? AND typeof(data) = 'blob' AND length(data) = ? AND event != ?"
-    # Where every event may be found, damaged rows alone would be left out: that is done with what is found.
-    if len(where) > 1:
+    if is_restricted:
         terms += f" AND event IN (SELECT id FROM event WHERE {' AND '.join(where)})"
+    # Numbers of rows in place of ids: 100,000 texts would take longer than the comparison.
     rows = read(
-        f"SELECT event, data FROM vector WHERE {terms}",
-        (kind, size, entry.id, *(values if len(where) > 1 else ())),
+        f"SELECT rowid, data FROM vector WHERE {terms}",
+        (kind, size, entry.id, *(values if is_restricted else ())),
     )
     (number,) = read(
         f"SELECT count(*) FROM event WHERE {' AND '.join(where)} AND id != ?", (*values, entry.id)
@@ -110,10 +115,12 @@ def similar(
     if not rows:
         return Similar(others=number)
     scores = _cosines(own[0][1], [row[1] for row in rows], _newest(read, kind, size))
-    best = sorted(range(len(rows)), key=lambda n: (-scores[n], rows[n][0]))[: max(0, limit)]
     found = []
-    for n in best:
-        entries = read(f"SELECT {COLUMNS} FROM event WHERE id = ? AND {SOUND}", (rows[n][0],))
+    for n in np.argsort(-scores, kind="stable")[: max(0, limit)]:
+        entries = read(
+            f"SELECT {COLUMNS} FROM event WHERE id = (SELECT event FROM vector WHERE rowid = ?) AND {SOUND}",
+            (rows[n][0],),
+        )
         found += [(entry_of(row), float(scores[n])) for row in entries]
     return Similar(found=tuple(found), compared=len(rows), others=max(0, number - len(rows)))
 
@@ -141,16 +148,18 @@ def _newest(read: _Read, kind: str, size: int) -> list[bytes]:
 def _cosines(own: bytes, others: list[bytes], sample: list[bytes]) -> np.ndarray:
     """(N,) cosines of vectors around the mean of a sample; of damaged ones -1."""
     target, rows = _matrix([own])[0], _matrix(others)
+    center = np.zeros_like(target)
     if len(sample) >= _CENTER_LEAST:
-        center = _matrix(sample).mean(axis=0)
-        target, rows = target - center, rows - center
-    lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(target)
-    scores: np.ndarray = np.where(lengths > 0, rows @ target / np.maximum(lengths, 1e-12), -1.0)
-    return scores
+        center = np.nan_to_num(_matrix(sample), posinf=0.0, neginf=0.0).mean(axis=0)
+    target = target - center
+    # (x - c)(t - c) and the length of x - c, without a copy of all vectors.
+    with np.errstate(all="ignore"):
+        products = rows @ np.stack([target, center], axis=1)
+        squares = np.einsum("nd,nd->n", rows, rows) - 2 * products[:, 1] + center @ center
+        scores = (products[:, 0] - center @ target) / np.sqrt(squares * (target @ target))
+    return np.where(np.isfinite(scores), np.clip(scores, -1.0, 1.0), -1.0)
 
 
 def _matrix(blobs: list[bytes]) -> np.ndarray:
     """(N, D) float32."""
-    width = len(blobs[0]) // _BYTES if blobs else 0
-    data = np.frombuffer(b"".join(blob[: width * _BYTES] for blob in blobs), np.float16)
-    return np.nan_to_num(data.reshape(len(blobs), width).astype(np.float32), posinf=0.0, neginf=0.0)
+    return np.frombuffer(b"".join(blobs), np.float16).reshape(len(blobs), -1).astype(np.float32)

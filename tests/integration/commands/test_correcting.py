@@ -8,7 +8,7 @@ from dataclasses import replace
 from streamrec import Recognizer, Watcher, World, WorldSettings, results
 from streamrec.commands.correcting import open_corrections, watched
 from streamrec.commands.roster import Roster
-from streamrec.notify.dispatcher import DispatchSettings
+from streamrec.notify.dispatch_settings import DispatchSettings
 from streamrec.outputs.history.store import HistorySettings
 from streamrec.pipeline.result_builder import ResultBuilder
 from streamrec.settings.resolve import InForce

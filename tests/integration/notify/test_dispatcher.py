@@ -22,7 +22,8 @@ import pytest
 from streamrec.errors import SettingsError, SinkError
 from streamrec.notify import delivery
 from streamrec.notify import dispatcher as announce
-from streamrec.notify.dispatcher import CommittedEvent, Dispatcher, DispatchSettings
+from streamrec.notify.dispatch_settings import DispatchSettings
+from streamrec.notify.dispatcher import CommittedEvent, Dispatcher
 from streamrec.notify.mqtt import MqttSettings
 from streamrec.notify.webhook import WebhookSettings
 from streamrec.outputs.history import store as rooms

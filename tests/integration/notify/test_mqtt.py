@@ -19,7 +19,8 @@ import pytest
 from streamrec.errors import SettingsError, SinkError
 from streamrec.notify import delivery
 from streamrec.notify import mqtt as rooms
-from streamrec.notify.mqtt import RECEIVER, Mqtt, MqttSettings, topic_of
+from streamrec.notify.discovery import topic_of
+from streamrec.notify.mqtt import RECEIVER, Mqtt, MqttSettings
 from streamrec.outputs.history.store import History
 from streamrec.settings.cameras_file import read_watchfile
 from streamrec.types import ActionEnded, ActionStarted, Frame, Prediction, Result

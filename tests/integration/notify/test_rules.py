@@ -13,7 +13,8 @@ import pytest
 
 from streamrec.errors import WrongValue
 from streamrec.events.rules import Pattern, Rule
-from streamrec.notify.dispatcher import CommittedEvent, Dispatcher, DispatchSettings
+from streamrec.notify.dispatch_settings import DispatchSettings
+from streamrec.notify.dispatcher import CommittedEvent, Dispatcher
 from streamrec.notify.receivers import Receiver
 from streamrec.notify.rule_runner import RuleRunner, prepare_rules, reporting
 from streamrec.outputs.history.rule_replay import fired

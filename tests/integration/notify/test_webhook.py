@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from streamrec.core.failures import FailureReporter
 from streamrec.errors import SettingsError, SinkError
 from streamrec.notify import delivery
 from streamrec.notify.webhook import Webhook, WebhookSettings, key_of, sign
@@ -421,7 +422,7 @@ class TestTrouble:
 
     def tell(self, steady: float, *moments: tuple[float, str]) -> list[str]:
         now, told = [0.0], []
-        trouble = delivery.FailureReporter(
+        trouble = FailureReporter(
             "it", told.append, more="again", over="works", steady=steady, monotonic=lambda: now[0]
         )
         for moment, what in moments:

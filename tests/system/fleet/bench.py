@@ -131,6 +131,7 @@ class Compared:
     lost: int
     doubled: int
     shifts: tuple[float, ...] = ()  # seconds, of onsets, of live cameras
+    missing: tuple[tuple[str, Entry], ...] = ()  # of live cameras: the camera, and the event of the reference
 
     def __add__(self, other: Compared) -> Compared:
         return Compared(
@@ -138,6 +139,7 @@ class Compared:
             self.lost + other.lost,
             self.doubled + other.doubled,
             self.shifts + other.shifts,
+            self.missing + other.missing,
         )
 
 
@@ -353,18 +355,18 @@ class MeasuredFleet:
                 wanted = [one for one in reference.pages(camera=camera) if since < one.started < until]
                 for begin, end in (gaps or {}).get(camera, ()):
                     wanted = [one for one in wanted if not begin - NEAR < one.started < end + NEAR]
-                lost = doubled = 0
-                shifts = []
+                doubled = 0
+                shifts, missing = [], []
                 for one in wanted:
                     near = [
                         other.started - one.started
                         for other in found
                         if other.label == one.label and abs(other.started - one.started) < NEAR
                     ]
-                    lost += not near
+                    missing += [] if near else [(camera, one)]
                     doubled += max(0, len(near) - 1)
                     shifts += [min(near, key=abs)] if near else []
-                total += Compared(len(wanted), lost, doubled, tuple(shifts))
+                total += Compared(len(wanted), len(missing), doubled, tuple(shifts), tuple(missing))
         return total
 
 

@@ -26,7 +26,7 @@ from tests.system.fleet.bench import (
     measured_fleet,
 )
 from tests.system.fleet.price import own_memory
-from tests.system.fleet.trials import MACHINES, Report, Size, fill, in_order, small_disk
+from tests.system.fleet.trials import MACHINES, Report, Size, fill, in_order, not_found, small_disk
 
 _EVERY = 60.0  # seconds between two faults
 _LASTS = 20.0  # seconds of a fault
@@ -169,6 +169,7 @@ def _account(fleet: MeasuredFleet, report: Report, since: float) -> None:
     live = fleet.compared_live(since, time.time() - 8.0, holes)
     report.put("live: events of the reference outside of gaps, lost, doubled",
                (live.wanted, live.lost, live.doubled))  # fmt: skip
+    not_found(fleet, report, live, holes)
     report.check("live: no event doubled", live.doubled == 0)
     report.check("live: no event lost outside of gaps", live.lost == 0)
     report.put("live: events that never ended", open_ones)

@@ -11,7 +11,7 @@ import pytest
 from streamrec import EventSettings
 from streamrec.core.redact import redact
 from streamrec.errors import SettingsError, StreamrecError
-from streamrec.notify.dispatcher import DispatchSettings
+from streamrec.notify.dispatch_settings import DispatchSettings
 from streamrec.settings.cameras_file import _CAMERA_KEYS, WatchFile, read_watchfile
 from streamrec.settings.tuned_file import Tuned
 from tests.helpers.paths import ROOT
