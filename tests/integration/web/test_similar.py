@@ -13,6 +13,7 @@ from streamrec.outputs.history import archive
 from streamrec.outputs.history.records import Entry, new_id
 from streamrec.outputs.history.store import History
 from streamrec.outputs.history.vectors import vector_of
+from tests.helpers.roles import accounts
 
 
 def _entry(n, **more):
@@ -108,3 +109,26 @@ def test_without_a_log_in_nothing_is_given(open_page, tmp_path):
         with page.client() as client:
             for path in (f"/api/v1/events/{entry.id}/similar", f"/api/v1/export?event={entry.id}"):
                 assert client.get(path).status_code == 401
+
+
+def test_a_viewer_gets_the_events_of_their_cameras_alone(open_page, tmp_path):
+    access, tokens = accounts()
+    with History(tmp_path / "events.db") as history:
+        entries = [_entry(n, camera=("door", "yard")[n % 2]) for n in range(4)]
+        for entry in entries:
+            history.add(entry)
+            history.describe(entry.id, lambda: vector_of("own", np.ones(3)))
+        door, hidden = [entry.id for entry in entries[::2]], [entry.id for entry in entries[1::2]]
+        page = open_page("door", "yard", history=history, access=access)
+        with page.client(headers={"Authorization": f"Bearer {tokens['door']}"}) as client:
+            found = client.get(f"/api/v1/events/{door[0]}/similar").json()
+            assert [one["event"]["id"] for one in found["similar"]] == [door[1]]
+            assert (found["compared"], found["others"]) == (1, 0)
+            asked = client.get(f"/api/v1/events/{door[0]}/similar", params={"camera": "yard"}).json()
+            assert (asked["similar"], asked["compared"], asked["others"]) == ([], 0, 0)
+            assert client.get(f"/api/v1/events/{hidden[0]}/similar").status_code == 404
+            for size in (False, True):
+                assert _export(client, *hidden, size=size).status_code == 404
+            assert _export(client, door[0], hidden[0], size=True).json()["events"] == 1
+            file = zipfile.ZipFile(io.BytesIO(_export(client, door[0], hidden[0]).content))
+            assert b"yard" not in file.read("events.jsonl")
