@@ -137,6 +137,10 @@ def _routers(context: PageContext) -> list[APIRouter]:
         event_routes(context),
         similar_routes(context.live),
     ]
+    if context.access_file is not None:
+        from streamrec.web.users_routes import users_routes
+
+        routers.append(users_routes(context.access, context.access_file, context.audit))
     if context.cameras_file is not None:
         from streamrec.web.cameras_editor import CamerasEditor
         from streamrec.web.settings_routes import settings_routes
