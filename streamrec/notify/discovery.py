@@ -12,8 +12,9 @@ from typing import Any, TypeAlias
 from streamrec.core.version import version_of
 
 Action: TypeAlias = tuple[str, str]  # a model, "" where the camera has one; and a label
-_OWN = ("state", "armed", "snooze", "snoozed_until", "set")  # levels that are no action
 _LIVE = "{{ 'online' if value == 'live' else 'offline' }}"  # without frames, the actions are unavailable
+
+_OWN = ("state", "picture", "armed", "snooze", "snoozed_until", "set")  # of the camera itself
 
 
 def topic_of(name: str) -> str:
@@ -51,6 +52,10 @@ class Topics:
         """A camera's state."""
         return f"{self.prefix}/{topic_of(camera)}/state"
 
+    def picture(self, camera: str) -> str:
+        """The picture of a camera's last event."""
+        return f"{self.prefix}/{topic_of(camera)}/picture"
+
     def action(self, camera: str, action: Action) -> str:
         """Whether an action runs."""
         model, label = action
@@ -77,8 +82,10 @@ def device(
     topics: Topics,
     camera: str,
     actions: Iterable[Action],
+    *,
     gone: Iterable[Action],
     model: str,
+    pictures: bool,
     more: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """A camera as Home Assistant's device discovery has it.
@@ -109,6 +116,19 @@ def device(
             "availability": [online, has_frames],
             "availability_mode": "all",
         }
+    # The same picture as an image, for dashboards and notifications, and as a camera, for what takes only cameras.
+    for platform, key in (("image", "image_topic"), ("camera", "topic")):
+        id, topic = topics.id(camera, platform), topics.picture(camera)
+        components[id] = {"platform": platform}
+        if pictures:  # else it is removed
+            components[id] |= {
+                "unique_id": id,
+                "name": "Last event",
+                key: topic,
+                "json_attributes_topic": f"{topic}/event",
+                "availability": [online],
+                **({"content_type": "image/jpeg"} if platform == "image" else {}),
+            }
     for action in gone:  # a component with nothing but its platform is removed
         components[topics.action_id(camera, action)] = {"platform": "binary_sensor"}
     return described(topics.id(camera), camera, model, {**components, **more})
