@@ -10,7 +10,8 @@ from typing import Any
 from streamrec.core.reading import path_of
 from streamrec.core.redact import redact
 from streamrec.errors import SettingsError, StreamrecError
-from streamrec.notify import receivers
+from streamrec.notify import apprise, ntfy, receivers  # noqa: F401 (each registers its table)
+from streamrec.notify.http_client import check_url
 from streamrec.notify.mqtt import MqttSettings
 from streamrec.notify.webhook import WebhookSettings
 from streamrec.outputs.history.store import HistorySettings
@@ -18,6 +19,17 @@ from streamrec.outputs.plugins import SinkSettings, settings_of
 from streamrec.settings.cameras_file import WatchFile
 from streamrec.settings.evidence import EvidenceSettings
 from streamrec.teach.corrections.store import folder_beside
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotifySettings:
+    """The ``[notify]`` table of cameras.toml: what holds for all receivers that have no key of their own."""
+
+    public_url: str = ""  # at which the page is reached, for links in notifications
+
+    def __post_init__(self) -> None:
+        if self.public_url:
+            check_url(self.public_url, "public_url")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +66,29 @@ class DispatchSettings:
             sinks=tuple(_sinks(file)),
             secrets=file.secrets,
         )
+        for notify in file.settings("notify", NotifySettings):
+            settings = settings._with_links(notify.public_url)
         return settings.with_history_beside(file.path) if settings.needs_history else settings
+
+    def _with_links(self, public_url: str) -> DispatchSettings:
+        """The same settings, with links to this address by all receivers that have none of their own."""
+
+        def linked(one: Any) -> Any:
+            return replace(one, public_url=public_url) if getattr(one, "public_url", None) == "" else one
+
+        return replace(
+            self,
+            webhooks=tuple(map(linked, self.webhooks)),
+            mqtt=linked(self.mqtt),
+            further=tuple(map(linked, self.further)),
+        )
+
+    @property
+    def sends_pictures(self) -> bool:
+        """Whether a receiver wants the pictures of events."""
+        return bool(self.mqtt and self.mqtt.pictures) or any(
+            getattr(one, "picture", False) for one in (*self.webhooks, *self.further)
+        )
 
     @property
     def needs_history(self) -> bool:
@@ -64,7 +98,12 @@ class DispatchSettings:
     @property
     def needs_pictures(self) -> bool:
         """Whether an output is configured that needs full-size frames."""
-        return bool(self.evidence or self.sinks or (self.record and self.record_pictures == "full"))
+        return bool(
+            self.evidence
+            or self.sends_pictures
+            or self.sinks
+            or (self.record and self.record_pictures == "full")
+        )
 
     def with_history_beside(self, path: Path) -> DispatchSettings:
         """The same settings with a history, where there is none: beside this file."""

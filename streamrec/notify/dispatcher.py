@@ -17,15 +17,15 @@ from types import MappingProxyType
 
 from streamrec.core.context import Closing
 from streamrec.core.redact import redact
-from streamrec.errors import SettingsError, StreamrecError
+from streamrec.errors import StreamrecError
 from streamrec.events.rules import Rule
 from streamrec.notify import frigate, http_trigger  # noqa: F401 (each registers its table)
+from streamrec.notify.configured import names_of_receivers, receivers_of
 from streamrec.notify.dispatch_settings import DispatchSettings
 from streamrec.notify.gate import Decider, Gate
-from streamrec.notify.mqtt import RECEIVER, Mqtt
-from streamrec.notify.receivers import KINDS, Receiver
+from streamrec.notify.pictures import PictureMaker
+from streamrec.notify.receivers import Receiver
 from streamrec.notify.rule_runner import ReadyRules, RuleRunner, prepare_rules, reporting
-from streamrec.notify.webhook import Webhook
 from streamrec.outputs.history.evidence import Evidence
 from streamrec.outputs.history.records import Announcement, Entry, Outcome
 from streamrec.outputs.history.store import History
@@ -96,7 +96,9 @@ class Dispatcher(Closing):
         self._models: dict[str, tuple[str, bool]] = {}  # camera: its model, and whether it is live
         self.history: History | None = None
         self.evidence: Evidence | None = None
-        self._receivers: list[Receiver] = []
+        self._pictures: PictureMaker | None = None  # where a receiver wants them
+        self._privacy: dict[str, str] = {}  # of cameras with a setting of their own
+        self.receivers: dict[str, Receiver] = {}  # by name
         self._closed = False
         self._sinks: list[Sink] = []
         self._recorder: FlightRecorder | None = None
@@ -136,26 +138,18 @@ class Dispatcher(Closing):
                 self.history = History(None, log=self._log)
                 self._begin_history(self.history)
             return
-        names = [webhook.receiver for webhook in settings.webhooks]
-        names += [one.receiver for one in settings.further]
-        for name in names:
-            if names.count(name) > 1:
-                raise SettingsError(f"there are two of {name}: give each [[webhook]] a name of its own")
-        names += [RECEIVER] if settings.mqtt is not None else []
         self.history = History(
             settings.history.file,
             keep_days=settings.history.keep_days,
             keep_open=settings.keep_open,
-            receivers=names,
+            receivers=names_of_receivers(settings),
             log=self._log,
         )
-        for webhook in settings.webhooks:
-            self._receivers.append(Webhook(webhook, self.history, log=self._log))
-        kinds = {kind.settings: kind for kind in KINDS.values()}
-        for one in settings.further:
-            self._receivers.append(kinds[type(one)].make(one, self.history, self._log))
-        if settings.mqtt is not None:
-            self._receivers.append(Mqtt(settings.mqtt, self.history, log=self._log))
+        if settings.sends_pictures:
+            self._pictures = PictureMaker(
+                self.history.pictures, self._privacy_of, made=self._picture_made, warn=self.warn
+            )
+        self.receivers |= receivers_of(settings, self.history, self._log)
         if settings.evidence is not None:
             self.evidence = Evidence(
                 settings.evidence, self.history, on_evidence=self._notify_receivers, warn=self.warn
@@ -200,13 +194,19 @@ class Dispatcher(Closing):
         if len(models) == 1:
             ((model, actions),) = models.items()
         self._models[name] = model, live
+        self._privacy[name] = privacy
         if self.evidence is not None:
             self.evidence.set_privacy(name, Privacy(privacy) if privacy else None)
         if self._recorder is not None:
-            wanted = privacy or (self.settings.evidence.privacy if self.settings.evidence else "full")
-            (self._recorder.unseen.discard if wanted == "full" else self._recorder.unseen.add)(name)
+            is_seen = self._privacy_of(name) is Privacy.full
+            (self._recorder.unseen.discard if is_seen else self._recorder.unseen.add)(name)
         self._actions[name] = {one: tuple(own) for one, own in (models or {model: actions}).items()}
         self._register(name)
+
+    def _privacy_of(self, camera: str) -> Privacy:
+        """What may be kept of a camera's frames."""
+        default = self.settings.evidence.privacy if self.settings.evidence else Privacy.full
+        return Privacy(self._privacy.get(camera) or default)
 
     def _register(self, name: str) -> None:
         """Announce to the receivers what a camera may report."""
@@ -214,7 +214,7 @@ class Dispatcher(Closing):
         cameras = () if self._rules is None else self._rules.cameras
         rules = () if self._rules is None else self._rules.rules
         own = tuple(rule.name for rule in rules if name in reporting(rule, cameras))
-        for receiver in self._receivers:
+        for receiver in self.receivers.values():
             if len(actions) > 1:
                 receiver.models(name, {**actions, "": (*actions.get("", ()), *own)} if own else actions)
             else:
@@ -250,12 +250,12 @@ class Dispatcher(Closing):
         self._actions.pop(name, None)
         if self._rules is not None:
             self._rules.forget(name)
-        for receiver in self._receivers:
+        for receiver in self.receivers.values():
             receiver.remove(name)
 
     def health(self, name: str, health: Health) -> None:
         """A camera's health has changed."""
-        for receiver in self._receivers:
+        for receiver in self.receivers.values():
             receiver.state(name, health.state)
         if self._recorder is not None:
             self._recorder.health(name, health)
@@ -286,8 +286,7 @@ class Dispatcher(Closing):
                     result = replace(result, events=(*result.events, *further.events))
                 else:
                     self._emit(further)
-        if self.evidence is not None:
-            self.evidence.write(result, noted)
+        self._to_pictures(result, noted)
         self._to_sinks(result, noted)
         return replace(result, events=()) if self.history is not None and result.events else result
 
@@ -307,9 +306,15 @@ class Dispatcher(Closing):
         """Keep and notify of the events of a result that shows nothing new."""
         assert self.history is not None
         noted = self._note(self.history, result)
+        self._to_pictures(result, noted)
+        self._to_sinks(result, noted)
+
+    def _to_pictures(self, result: Result, noted: tuple[Announcement, ...]) -> None:
+        """What needs frames: the pictures of notifications, and the evidence."""
+        if self._pictures is not None and noted:
+            self._pictures.write(result, noted)
         if self.evidence is not None:
             self.evidence.write(result, noted)
-        self._to_sinks(result, noted)
 
     def _note(self, history: History, result: Result) -> tuple[Announcement, ...]:
         source = result.frame.source
@@ -382,6 +387,12 @@ class Dispatcher(Closing):
             if announcement.id in self._blocked:
                 self._written[announcement.id] = announcement.entry
         self._free(announcement.id)
+
+    def _picture_made(self, entry: Entry, jpeg: bytes) -> None:
+        """Called by the history's thread: the picture of an event is on the disk."""
+        if entry.decision is Outcome.deliver:
+            for receiver in self.receivers.values():
+                receiver.picture(entry, jpeg)
 
     def _settled(self, entry: Entry) -> None:
         """Called by the history's thread: it is decided on an event that was held."""
@@ -473,7 +484,7 @@ class Dispatcher(Closing):
         """An announcement is on the disk, and in the outbox unless it was decided otherwise."""
         if announcement.entry.decision is not Outcome.deliver:
             return
-        for receiver in self._receivers:
+        for receiver in self.receivers.values():
             receiver.notify(announcement)
 
     def tick(self) -> None:
@@ -500,9 +511,9 @@ class Dispatcher(Closing):
     def _close_receivers(self) -> None:
         """Close all receivers at the same time, so that one that does not answer delays no other."""
         ends = time.monotonic() + _LAST_SECONDS
-        for receiver in self._receivers:
+        for receiver in self.receivers.values():
             receiver.stop()
-        for receiver in reversed(self._receivers):  # MQTT first: it has a last message to send
+        for receiver in reversed(self.receivers.values()):  # MQTT first: it has a last message to send
             receiver.close(max(0.0, ends - time.monotonic()))
 
     def warn(self, message: str) -> None:
@@ -517,6 +528,8 @@ class Dispatcher(Closing):
         steps: list[Callable[[], object]] = []
         if self._recorder is not None:
             steps.append(self._recorder.close)
+        if self._pictures is not None:
+            steps.append(self._pictures.close)
         if self.evidence is not None:
             steps.append(partial(self.evidence.close, _PATIENCE))
         if self.history is not None:

@@ -47,9 +47,10 @@ _DEFAULT_KEYS = (
 _CAMERA_KEYS = ("name", "address", *_DEFAULT_KEYS, "region", "zone", "only", "line", "address_file")
 _SECRET_KEYS = ("password", "secret", "token")
 _OPEN_HEADERS = ("accept", "user-agent")  # their values are shown
+_SECRET_LISTS = ("urls",)  # each of their texts is a secret, and may name variables; in a file, one a line
 _SHOWN_KEYS = ("name", "file", "folder", "host")  # their values are shown, however random they are
 # Tables about what happens after an event; their keys are fields of the dataclasses that they become.
-TABLES: list[str] = ["history", "evidence", "webhook", "mqtt", "frigate", "http", "sink"]
+TABLES: list[str] = ["history", "evidence", "notify", "webhook", "mqtt", "frigate", "http", "ntfy", "apprise", "sink"]
 _NO_WEBCAM = f"webcams have numbers from 0 to {WEBCAM.high:g}"
 # Limits of numbers in those tables, where the usual ones do not fit.
 _LIMITS = {
@@ -61,6 +62,8 @@ _LIMITS = {
     "timeout": Limits(0.1, 600, unit="seconds"),
     "give_up_hours": Limits(0.001, 87_600, zero=True),
     "port": Limits(0, 65_535, whole=True),
+    "most_per_hour": Limits(0, 100_000, whole=True),
+    "most_per_hour_camera": Limits(0, 100_000, whole=True),
 }
 _PLACEHOLDER = re.compile(r"\{\w+\}")  # of an address, filled in by each event
 _VARIABLE = re.compile(r"\$\$|\$\{(\w+)\}")
@@ -311,6 +314,12 @@ def _settings(file: WatchFile, name: str, table: dict[str, Any], kind: type[_S])
                     value = str(file.path.absolute().parent / path_of(value))
                 except SettingsError as error:
                     raise wrong(key, error) from error
+        elif wanted.startswith("dict"):
+            fits, what = (
+                isinstance(value, dict)
+                and all(isinstance(one, int) and not isinstance(one, bool) for one in value.values()),
+                "a table of whole numbers, like {fight = 5}",
+            )
         elif wanted.startswith("bool"):
             fits, what = isinstance(value, bool), "true or false"
         else:
@@ -573,10 +582,16 @@ class _Reader:
                 if plain in table:
                     raise self.wrong(where, key, f"there is a {plain} too; give one of them")
                 value = self.text_of_file(self.text(table, key, where, ""), key, where)
+                if plain in _SECRET_LISTS:
+                    value = [line.strip() for line in value.splitlines() if line.strip()]
+            elif plain in _SECRET_LISTS and isinstance(value, list):
+                value = [self.secret_text(one, where, key) for one in value]
             elif isinstance(value, str):
                 value = self.filled(value, where, key, lambda at: False)
-            elif key == "headers" and isinstance(value, dict):
-                value = self.headers(value, where)
+_OPEN_HEADERS = ("accept", "user-agent")  # their values are shown
+            if plain in _SECRET_LISTS and isinstance(value, list):
+                for one in filter(lambda one: isinstance(one, str), value):
+                    self.keep_secrets_of(one, "url", secret=True)
             if isinstance(value, str):
                 self.keep_secrets_of(value, plain, secret=plain != key)
                 in_clear = plain == key and not names_variable(table[key])
@@ -585,19 +600,14 @@ class _Reader:
             values[plain] = value
         return values
 
-    def headers(self, given: dict[str, Any], where: str) -> dict[str, Any]:
-        """The headers of requests: ``${NAME}`` filled in, and all values kept secret but those of harmless names."""
-        headers: dict[str, Any] = {}
-        for name, value in given.items():
-            headers[name] = value
-            if isinstance(value, str):
-                headers[name] = self.filled(value, where, name, lambda at: False)
-                if name.lower() not in _OPEN_HEADERS and "{" not in headers[name]:
-                    self.keep_secret(headers[name])
-                    self.keep_secret(headers[name].rpartition(" ")[2])  # without "Bearer"
-                    if not names_variable(value):
-                        self.private[self.path] = None
-        return headers
+_OPEN_HEADERS = ("accept", "user-agent")  # their values are shown
+    def secret_text(self, value: Any, where: str, key: str) -> Any:
+        """A secret of a list, ``${NAME}`` filled in; what is no text is left for ``_settings`` to refuse."""
+        if not isinstance(value, str):
+            return value
+        if not names_variable(value):
+            self.private[self.path] = None
+        return self.filled(value, where, key, lambda at: False)
 
     def keep_secrets_of(self, value: str, key: str, *, secret: bool) -> None:
         """Collect what must not be shown of a value: all of it, or the secrets of an address in it."""

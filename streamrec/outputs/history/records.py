@@ -134,6 +134,11 @@ class Message:
     attempts: int
     due: float  # seconds since 1970: not to be sent before
 
+    @property
+    def event(self) -> str:
+        """The id of the event that it is about."""
+        return self.id.removesuffix(f"-{self.kind}")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RemoteResult(Result):

@@ -37,7 +37,7 @@ from streamrec.core.clock_jumps import TrustedClock
 from streamrec.core.context import Closing
 from streamrec.errors import HistoryError
 from streamrec.events.rules import Watched
-from streamrec.outputs.history import coverage, decisions, outbox
+from streamrec.outputs.history import coverage, decisions, outbox, pictures
 from streamrec.outputs.history.coverage import Coverage
 from streamrec.outputs.history.database import FileDatabase, MemoryDatabase, errors_as_sentences
 from streamrec.outputs.history.entry_builder import EntryBuilder, key_of
@@ -153,6 +153,7 @@ class History(EventQueries, Closing):
         self.receivers = tuple(receivers)
         self.keep_days = keep_days
         self.recovered: tuple[Announcement, ...] = ()  # events that the last process left open
+        self.pictures = pictures.HistoryPictures(self)
         self.lost = 0  # events that could not be kept, because too many waited
         self._clock, self._log = clock, log
         self._lock = threading.RLock()  # held while something is written
@@ -307,6 +308,21 @@ class History(EventQueries, Closing):
         """Write at once, beside what was noted; raises ``HistoryError``."""
         with self._lock, errors_as_sentences(self.path), self._transaction() as connection:
             return run(connection)
+
+    def later(
+        self,
+        run: Callable[[sqlite3.Connection], tuple[Announcement, ...]],
+        then: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Write in order with the events, after ``start``: returns at once; ``then`` is called when it is on the disk.
+
+        What ``run`` returns is announced.
+        """
+        self._queue_up(_Task(run, then))
+
+    def select(self, statement: str, values: Iterable[Any] = ()) -> list[Any]:
+        """All rows of a SELECT."""
+        return self._read(statement, values)
 
     def add(self, entry: Entry) -> None:
         """Keep an event from elsewhere, as it is."""
@@ -724,6 +740,7 @@ class History(EventQueries, Closing):
                 connection.execute("DELETE FROM event WHERE ended < ?", (events,))
             outbox.prune(connection, messages)
             coverage.prune(connection, self.oldest(0.0))
+            pictures.prune(connection, self.oldest(pictures.PICTURE_DAYS))
             if self._trusted is not None:
                 _store_time(connection, self._trusted.time, self._trusted.steady)
 
@@ -739,9 +756,13 @@ class History(EventQueries, Closing):
 
     # -- the outbox
 
-    def waiting(self, receiver: str, limit: int = 100) -> list[Message]:
-        """The queue of a receiver, the oldest first, whether due or not."""
-        return outbox.waiting(self._read, receiver, limit)
+    def waiting(self, receiver: str, limit: int = 100, *, held: bool = False) -> list[Message]:
+        """The queue of a receiver, the oldest first, whether due or not; ``held``: what is held back instead."""
+        return outbox.waiting(self._read, receiver, limit, held=held)
+
+    def hold_back(self, message: Message) -> None:
+        """It is not sent by itself: the next message sums up what was held back."""
+        self.transact(lambda connection: outbox.hold_back(connection, message))
 
     def arrived(self, message: Message) -> None:
         """The receiver has taken it, or does not want it: it leaves the queue."""

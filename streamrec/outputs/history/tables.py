@@ -56,7 +56,14 @@ _TABLES = {
     body TEXT NOT NULL,         -- JSON: the event as it was then
     attempts INTEGER NOT NULL DEFAULT 0,
     due REAL NOT NULL DEFAULT 0,
+    held INTEGER NOT NULL DEFAULT 0,  -- 1: a later message sums it up
     UNIQUE (receiver, id)
+)""",
+    # The picture of an event, for notifications (pictures.py).
+    "picture": """CREATE TABLE picture (
+    id TEXT PRIMARY KEY,        -- the event's
+    made REAL NOT NULL,         -- when the event began, seconds since 1970
+    jpeg BLOB NOT NULL
 )""",
     # When each camera gave frames (coverage.py).
     "watched": """CREATE TABLE watched (
@@ -68,6 +75,8 @@ _TABLES = {
     # The last time that was certain (core/clock_jumps.py): ages are counted from it.
     "believed": "CREATE TABLE believed (time REAL NOT NULL, steady REAL NOT NULL)",
 }
+# Tables that files of earlier versions do not have; a reader takes them as empty.
+_LATER_TABLES = ("watched", "picture")
 _INDEXES = (
     "CREATE INDEX IF NOT EXISTS event_by_camera ON event (camera, id)",
     "CREATE INDEX IF NOT EXISTS event_by_label ON event (label, id)",
@@ -108,6 +117,7 @@ _ADDED = {
         "made": "REAL NOT NULL DEFAULT 0",
         "attempts": "INTEGER NOT NULL DEFAULT 0",
         "due": "REAL NOT NULL DEFAULT 0",
+        "held": "INTEGER NOT NULL DEFAULT 0",
     },
 }
 _NEEDED = {
@@ -116,6 +126,7 @@ _NEEDED = {
     "outbox": {"number", "receiver", "id", "kind", "body"},
     "believed": {"time", "steady"},
     "watched": {"camera", "began", "ended"},
+    "picture": {"id", "made", "jpeg"},
 }
 # A row that can be read as an event: other programs that wrote into the file may have left others.
 SOUND = (
@@ -183,8 +194,9 @@ def check_layout(connection: sqlite3.Connection, path: Path) -> None:
 
 def supply_later_tables(connection: sqlite3.Connection) -> None:
     """Let a reader of a file of an earlier version see the tables and columns that it lacks, as empty ones."""
-    if not _columns(connection, "watched"):
-        connection.execute(f"CREATE TEMP TABLE {_TABLES['watched'].removeprefix('CREATE TABLE ')}")
+    for table in _LATER_TABLES:
+        if not _columns(connection, table):
+            connection.execute(f"CREATE TEMP TABLE {_TABLES[table].removeprefix('CREATE TABLE ')}")
     there = _columns(connection, "event")
     lacking = [column for column in _LATER if column not in there]
     if there and lacking:
@@ -206,13 +218,13 @@ def _mended(connection: sqlite3.Connection, path: Path) -> tuple[str, ...]:
             there = _columns(connection, table)
             if not there:
                 connection.execute(statement)
-                if table not in ("believed", "watched"):  # a file of an earlier version has none
+                if table not in ("believed", *_LATER_TABLES):  # a file of an earlier version has none
                     missing.append(f"the table {table}")
                 continue
             for column, kind in _ADDED.get(table, {}).items():
                 if column not in there:
                     connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
-                    if column not in _LATER:
+                    if column not in (*_LATER, "held"):
                         missing.append(f"the column {column} of {table}")
             if lacking := _NEEDED[table] - there:
                 raise HistoryError(
