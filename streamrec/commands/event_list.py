@@ -24,7 +24,7 @@ _SOME = 50  # events that are listed without --limit and times
 _POLL_SECONDS = 0.5
 _CSV = (
     "id", "camera", "model", "label", "started", "ended", "duration", "confidence", "repetitions", "interrupted",
-    "clip", "thumbnail", "zone", "rule", "based_on", "person", "decision", "reason",
+    "clip", "thumbnail", "zone", "rule", "based_on", "person", "decision", "reason", "verdict", "opinion", "judged_by",
 )  # fmt: skip
 
 

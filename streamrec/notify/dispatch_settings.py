@@ -10,9 +10,10 @@ from typing import Any
 from streamrec.core.reading import path_of
 from streamrec.core.redact import redact
 from streamrec.errors import SettingsError, StreamrecError
-from streamrec.notify import apprise, ntfy, receivers  # noqa: F401 (each registers its table)
+from streamrec.notify import apprise, frigate, http_trigger, ntfy, receivers  # noqa: F401 (each registers its table)
 from streamrec.notify.http_client import check_url
 from streamrec.notify.mqtt import MqttSettings
+from streamrec.notify.opinion_settings import OpinionSettings
 from streamrec.notify.webhook import WebhookSettings
 from streamrec.outputs.history.store import HistorySettings
 from streamrec.outputs.plugins import SinkSettings, settings_of
@@ -41,6 +42,7 @@ class DispatchSettings:
     webhooks: tuple[WebhookSettings, ...] = ()
     mqtt: MqttSettings | None = None
     further: tuple[Any, ...] = ()  # settings of other receivers, as ``receivers.KINDS`` has them
+    opinion: OpinionSettings | None = None
     sinks: tuple[SinkSettings, ...] = ()
     record: Path | None = None  # the folder of the flight recorder
     record_pictures: str = "input"
@@ -55,6 +57,7 @@ class DispatchSettings:
         history = file.settings("history", HistorySettings)
         evidence = file.settings("evidence", EvidenceSettings)
         mqtt = file.settings("mqtt", MqttSettings)
+        opinion = file.settings("opinion", OpinionSettings)
         settings = cls(
             history=history[0] if history else None,
             evidence=evidence[0] if evidence else None,
@@ -63,6 +66,7 @@ class DispatchSettings:
             further=tuple(
                 one for table, kind in receivers.KINDS.items() for one in file.settings(table, kind.settings)
             ),
+            opinion=opinion[0] if opinion else None,
             sinks=tuple(_sinks(file)),
             secrets=file.secrets,
         )
@@ -93,13 +97,14 @@ class DispatchSettings:
     @property
     def needs_history(self) -> bool:
         """Whether an output is configured that needs a history."""
-        return bool(self.evidence or self.webhooks or self.mqtt or self.further)
+        return bool(self.evidence or self.webhooks or self.mqtt or self.further or self.opinion)
 
     @property
     def needs_pictures(self) -> bool:
         """Whether an output is configured that needs full-size frames."""
         return bool(
             self.evidence
+            or self.opinion
             or self.sends_pictures
             or self.sinks
             or (self.record and self.record_pictures == "full")

@@ -50,7 +50,7 @@ _OPEN_HEADERS = ("accept", "user-agent")  # their values are shown
 _SECRET_LISTS = ("urls",)  # each of their texts is a secret, and may name variables; in a file, one a line
 _SHOWN_KEYS = ("name", "file", "folder", "host")  # their values are shown, however random they are
 # Tables about what happens after an event; their keys are fields of the dataclasses that they become.
-TABLES: list[str] = ["history", "evidence", "notify", "webhook", "mqtt", "frigate", "http", "ntfy", "apprise", "sink"]
+TABLES: list[str] = ["history", "evidence", "notify", "webhook", "mqtt", "frigate", "http", "ntfy", "apprise", "opinion", "sink"]
 _NO_WEBCAM = f"webcams have numbers from 0 to {WEBCAM.high:g}"
 # Limits of numbers in those tables, where the usual ones do not fit.
 _LIMITS = {
@@ -62,6 +62,7 @@ _LIMITS = {
     "timeout": Limits(0.1, 600, unit="seconds"),
     "give_up_hours": Limits(0.001, 87_600, zero=True),
     "port": Limits(0, 65_535, whole=True),
+    "most_per_day": Limits(0, 1_000_000, whole=True),
     "most_per_hour": Limits(0, 100_000, whole=True),
     "most_per_hour_camera": Limits(0, 100_000, whole=True),
 }

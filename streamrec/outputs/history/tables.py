@@ -44,7 +44,11 @@ _TABLES = {
     decision TEXT,              -- whether receivers are notified; NULL: they are
     decided_by TEXT,
     reason TEXT,
-    held_until REAL
+    held_until REAL,
+    verdict TEXT,               -- of a second opinion; NULL: there is none
+    opinion TEXT,
+    judged_by TEXT,
+    asked REAL                  -- when the model was asked, seconds since 1970
 )""",
     "counter": "CREATE TABLE counter (change INTEGER NOT NULL)",
     "outbox": """CREATE TABLE outbox (
@@ -82,6 +86,7 @@ _INDEXES = (
     "CREATE INDEX IF NOT EXISTS event_by_label ON event (label, id)",
     "CREATE INDEX IF NOT EXISTS event_by_change ON event (change)",
     "CREATE INDEX IF NOT EXISTS event_open ON event (id) WHERE ended IS NULL",
+    "CREATE INDEX IF NOT EXISTS event_asked ON event (asked) WHERE asked IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS event_held ON event (id) WHERE decision = 'hold'",
 )
 # Columns that files of earlier versions do not have; a reader takes them as empty.
@@ -96,6 +101,10 @@ _LATER = {
     "decided_by": "TEXT",
     "reason": "TEXT",
     "held_until": "REAL",
+    "verdict": "TEXT",
+    "opinion": "TEXT",
+    "judged_by": "TEXT",
+    "asked": "REAL",
 }
 # Columns that can be added where they are missing, and as what; the others make an event what it is.
 _ADDED = {
@@ -137,6 +146,7 @@ SOUND = (
     "AND typeof(coalesce(zone, '')) = 'text' AND typeof(coalesce(rule, '')) = 'text' "
     "AND typeof(coalesce(timestamp, 0)) IN ('real', 'integer') "
     "AND typeof(coalesce(decided_by, '')) = 'text' AND typeof(coalesce(reason, '')) = 'text' "
+    "AND typeof(coalesce(opinion, '')) = 'text' AND typeof(coalesce(judged_by, '')) = 'text' "
     + " ".join(
         # Times that a calendar has.
         f"AND typeof({time}) IN ('real', 'integer') AND {time} BETWEEN -6e10 AND 1e11"
