@@ -116,8 +116,9 @@ def line_of(entry: Entry) -> str:
     what = entry.label if entry.person is None else f"{entry.label}, person {entry.person}"
     clip = "" if entry.clip is None else f"  {entry.clip}"
     sure = "rule" if entry.rule is not None else f"{100 * entry.confidence:.0f} %"
+    opinion = "" if entry.verdict is None else f"  second opinion: {entry.verdict}"
     unsent = "" if entry.decision is Outcome.deliver else f"  ({entry.reason or entry.decision})"
-    return printable(f"{moment}  {where}  {what}  {sure}  {lasted}{counted}{unsent}{clip}")
+    return printable(f"{moment}  {where}  {what}  {sure}  {lasted}{counted}{unsent}{opinion}{clip}")
 
 
 def _csv_line(values: tuple[str, ...]) -> str:

@@ -280,6 +280,11 @@ class Dispatcher(Closing):
         """With a history: call ``listener`` with each event that was held, when it is decided on; it must not wait."""
         self._settled_listeners.append(listener)
 
+    @property
+    def leaves(self) -> str:
+        """What leaves the machine for second opinions, in words; "": nothing does."""
+        return "" if self._opinion is None else self._opinion.statement
+
     def on_opinion(self, listener: Callable[[Entry], object]) -> None:
         """With a history: call ``listener`` with each event that has a second opinion now, as on the disk."""
         self._opinion_listeners.append(listener)

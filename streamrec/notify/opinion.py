@@ -96,6 +96,11 @@ class SecondOpinion(Decider, Closing):
         self._thread.start()
         log(f"[opinion]: {settings.statement}")
 
+    @property
+    def statement(self) -> str:
+        """What leaves the machine, in words."""
+        return self._settings.statement
+
     # -- the recognizing thread
 
     def write(self, result: Result, announced: tuple[Announcement, ...]) -> None:
@@ -198,7 +203,9 @@ class SecondOpinion(Decider, Closing):
     def _forget(self) -> None:
         """Events that did not pass the gate are not asked about. The lock is held."""
         oldest = self._monotonic() - _FORGET_SECONDS
-        for id in [id for id, job in self._jobs.items() if job.made < oldest and None in (job.entry, job.frames)]:
+        for id in [
+            id for id, job in self._jobs.items() if job.made < oldest and None in (job.entry, job.frames)
+        ]:
             if self._jobs.pop(id).entry is not None:
                 self._unjudged.append((id, "there are no frames of it"))
 
@@ -220,7 +227,9 @@ class SecondOpinion(Decider, Closing):
             with self._changed:
                 self._pause.failures += 1
                 pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** (self._pause.failures - 1))
-                self._pause.until = self._monotonic() + max(pause, min(failure.again_in or 0.0, _LONGEST_PAUSE))
+                self._pause.until = self._monotonic() + max(
+                    pause, min(failure.again_in or 0.0, _LONGEST_PAUSE)
+                )
                 self._pause.why = failure.reason
             return Opinion(Verdict.unjudged, failure.reason, self._settings.judge)
         self._failures.succeeded()

@@ -33,7 +33,9 @@ class OpinionSettings:
     url: str = field(default="", repr=False, metadata={"needed": True, "secret": True})
     model: str = field(default="", metadata={"needed": True})
     api: str = "openai"  # .../v1/chat/completions, or "ollama": /api/chat
-    token: str = field(default="", repr=False, metadata={"secret": True})  # sent as "Authorization: Bearer ..."
+    token: str = field(
+        default="", repr=False, metadata={"secret": True}
+    )  # sent as "Authorization: Bearer ..."
     role: str = "comment"  # "delay": notifications wait for it; "veto": and are not sent where it says no
     frames: int = 4  # so many JPEGs of each event, at most
     side: int = 512  # pixels of their long side
@@ -56,7 +58,9 @@ class OpinionSettings:
     def __post_init__(self) -> None:
         parts = check_url(self.url)
         if parts.query or parts.fragment:
-            raise SinkError("url: give where the API is, like http://127.0.0.1:11434/v1; a key has a key of its own: token")
+            raise SinkError(
+                "url: give where the API is, like http://127.0.0.1:11434/v1; a key has a key of its own: token"
+            )
         for key, value, known in (
             ("api", self.api, APIS),
             ("role", self.role, ROLES),
@@ -73,7 +77,7 @@ class OpinionSettings:
             if "{secret}" in text or len(text) > _LONGEST_TEXT:
                 raise SinkError(f"question: give at most {_LONGEST_TEXT} letters, and no {{secret}}")
         check_fingerprint(self.fingerprint)
-        self.more  # raises where it is no JSON
+        _ = self.more  # raises where it is no JSON
 
     @property
     def more(self) -> dict[str, Any]:
@@ -133,7 +137,9 @@ class OpinionSettings:
         which = f"events {', '.join(self.labels)}" if self.labels else "all events"
         where = f"cameras {', '.join(self.cameras)}" if self.cameras else "all cameras"
         limits = [
-            f"{most} {span}" for most, span in ((self.most_per_hour, "an hour"), (self.most_per_day, "a day")) if most
+            f"{most} {span}"
+            for most, span in ((self.most_per_hour, "an hour"), (self.most_per_day, "a day"))
+            if most
         ]
         effect = {
             "comment": "it changes no notification",

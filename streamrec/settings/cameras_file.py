@@ -48,9 +48,12 @@ _CAMERA_KEYS = ("name", "address", *_DEFAULT_KEYS, "region", "zone", "only", "li
 _SECRET_KEYS = ("password", "secret", "token")
 _OPEN_HEADERS = ("accept", "user-agent")  # their values are shown
 _SECRET_LISTS = ("urls",)  # each of their texts is a secret, and may name variables; in a file, one a line
-_SHOWN_KEYS = ("name", "file", "folder", "host")  # their values are shown, however random they are
+# Their values are shown, however random they are.
+_SHOWN_KEYS = ("name", "file", "folder", "host", "model", "question", "content_type", "sub_label")
 # Tables about what happens after an event; their keys are fields of the dataclasses that they become.
-TABLES: list[str] = ["history", "evidence", "notify", "webhook", "mqtt", "frigate", "http", "ntfy", "apprise", "opinion", "sink"]
+TABLES: list[str] = [
+    "history", "evidence", "notify", "webhook", "mqtt", "frigate", "http", "ntfy", "apprise", "opinion", "sink"
+]  # fmt: skip
 _NO_WEBCAM = f"webcams have numbers from 0 to {WEBCAM.high:g}"
 # Limits of numbers in those tables, where the usual ones do not fit.
 _LIMITS = {
@@ -589,7 +592,8 @@ class _Reader:
                 value = [self.secret_text(one, where, key) for one in value]
             elif isinstance(value, str):
                 value = self.filled(value, where, key, lambda at: False)
-_OPEN_HEADERS = ("accept", "user-agent")  # their values are shown
+            elif key == "headers" and isinstance(value, dict):
+                value = self.headers(value, where)
             if plain in _SECRET_LISTS and isinstance(value, list):
                 for one in filter(lambda one: isinstance(one, str), value):
                     self.keep_secrets_of(one, "url", secret=True)
@@ -601,7 +605,20 @@ _OPEN_HEADERS = ("accept", "user-agent")  # their values are shown
             values[plain] = value
         return values
 
-_OPEN_HEADERS = ("accept", "user-agent")  # their values are shown
+    def headers(self, given: dict[str, Any], where: str) -> dict[str, Any]:
+        """The headers of requests: ``${NAME}`` filled in, and all values kept secret but those of harmless names."""
+        headers: dict[str, Any] = {}
+        for name, value in given.items():
+            headers[name] = value
+            if isinstance(value, str):
+                headers[name] = self.filled(value, where, name, lambda at: False)
+                if name.lower() not in _OPEN_HEADERS and "{" not in headers[name]:
+                    self.keep_secret(headers[name])
+                    self.keep_secret(headers[name].rpartition(" ")[2])  # without "Bearer"
+                    if not names_variable(value):
+                        self.private[self.path] = None
+        return headers
+
     def secret_text(self, value: Any, where: str, key: str) -> Any:
         """A secret of a list, ``${NAME}`` filled in; what is no text is left for ``_settings`` to refuse."""
         if not isinstance(value, str):

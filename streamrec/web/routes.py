@@ -241,6 +241,7 @@ def session_routes(context: PageContext) -> APIRouter:
             "editable": context.cameras_file is not None,
             "history": not context.live.history.in_memory,
             "corrections": context.live.corrections is not None,
+            "opinion": context.live.leaves or None,
             "teaches": context.teach is not None,
             "fleet": context.fleet is not None,
             "software": f"streamrec {version_of() or ''}".rstrip(),

@@ -83,7 +83,9 @@ class HistoryOpinions:
         that is on the disk.
         """
         found: list[Entry] = []
-        open_verdict = "verdict IS NULL" + ("" if opinion.verdict is Verdict.unjudged else " OR verdict = 'unjudged'")
+        open_verdict = "verdict IS NULL" + (
+            "" if opinion.verdict is Verdict.unjudged else " OR verdict = 'unjudged'"
+        )
 
         def write(connection: sqlite3.Connection) -> tuple[Announcement, ...]:
             found.clear()

@@ -39,6 +39,14 @@ export function seen(page, event) {
   return several ? named(event.model, event.label) : event.label;
 }
 
+const OPINIONS = { yes: "yes", no: "no", unsure: "not sure", unjudged: "none" };
+
+/** What a model said of an event; text of unknown origin, which is only ever shown as text. */
+function opinionOf(event) {
+  const said = OPINIONS[event.verdict];
+  return said && `${said}${event.opinion ? `: ${event.opinion}` : ""}${event.judged_by ? ` (${event.judged_by})` : ""}`;
+}
+
 function rowOf(page, event) {
   const thumb = event.thumbnail
     ? h("img", { src: event.thumbnail, alt: "", loading: "lazy" })
@@ -47,7 +55,7 @@ function rowOf(page, event) {
   const long = h("span", { class: "long" });
   const row = h("button", { type: "button", class: "event", dataset: { id: event.id }, style: { "--now": colourOf(event.label) }, onclick: () => page.showEvent(event) },
     h("span", { class: "thumb" }, thumb, play),
-    h("span", { class: "what" }, h("span", { text: seen(page, event) }), personMark(event.person), event.correction ? h("span", { class: "verdict-mark", dataset: { verdict: event.correction.verdict }, text: verdictOf(event.correction) }) : null),
+    h("span", { class: "what" }, h("span", { text: seen(page, event) }), personMark(event.person), event.correction ? h("span", { class: "verdict-mark", dataset: { verdict: event.correction.verdict }, text: verdictOf(event.correction) }) : null, event.verdict && event.verdict !== "unjudged" ? h("span", { class: "opinion-mark", title: opinionOf(event), text: `2nd: ${OPINIONS[event.verdict] ?? ""}` }) : null),
     h("time", { class: "when", datetime: event.started, text: timeOf(event.started) }),
     h("span", { class: "where" }, h("bdi", { text: event.camera }), event.zone ? ` · ${event.zone}` : null, event.repetitions ? ` · ${event.repetitions} ×` : null),
     long);
@@ -121,7 +129,7 @@ export function eventsView(page, main, given) {
   const count = h("p", { class: "soft", role: "status" });
   const next = h("button", { type: "button", class: "button more", text: "Earlier events", hidden: true, onclick: () => fetchPage(true) });
   const missed = panel ? h("div", { class: "right" }, h("button", { type: "button", class: "button", text: "You missed one", onclick: () => askMissed(page, camera.value, Date.now() - 10_000, panel.take) })) : null;
-  main.append(h("div", { class: "head" }, h("h1", { text: "Events" }), count, missed ?? ""), filters, panel?.element ?? "", lanes, h("div", { class: "events-page" }, list), next);
+  main.append(h("div", { class: "head" }, h("h1", { text: "Events" }), count, missed ?? ""), page.session.opinion ? h("p", { class: "soft leaves", text: `Second opinion: ${page.session.opinion}.` }) : "", filters, panel?.element ?? "", lanes, h("div", { class: "events-page" }, list), next);
   const observer = new IntersectionObserver((seen) => { if (seen.some((one) => one.isIntersecting) && !next.hidden && !next.disabled) fetchPage(true); }, { rootMargin: "300px" });
   observer.observe(next);
 
@@ -255,7 +263,7 @@ export function showEvent(page, first) {
     event = one;
     setText(title, `${seen(page, event)} · ${event.camera}`);
     const facts = [["Started", `${dayOf(event.started)}, ${timeOf(event.started)}`], ["Duration", event.ended ? duration(secondsOf(event)) : "still running"], ...(event.rule ? [] : [["Confidence", percent(event.confidence)]]),
-      ...(event.repetitions ? [["Repetitions", String(event.repetitions)]] : []), ...(event.person ? [["Person", String(event.person)]] : []), ...(event.zone ? [["Zone", event.zone]] : []), ...(event.rule ? [["Rule", event.rule]] : []), ...(event.model ? [["Model", event.model]] : []), ...(event.interrupted ? [["Ended", "streamrec was stopped"]] : [])];
+      ...(event.repetitions ? [["Repetitions", String(event.repetitions)]] : []), ...(event.person ? [["Person", String(event.person)]] : []), ...(event.zone ? [["Zone", event.zone]] : []), ...(event.rule ? [["Rule", event.rule]] : []), ...(event.model ? [["Model", event.model]] : []), ...(event.interrupted ? [["Ended", "streamrec was stopped"]] : []), ...(opinionOf(event) ? [["Second opinion", opinionOf(event)]] : [])];
     meta.replaceChildren(...facts.map(([key, value]) => h("div", {}, h("dt", { text: key }), h("dd", { text: value }))));
     before.disabled = !all()[place() + 1];
     after.disabled = !all()[place() - 1];
