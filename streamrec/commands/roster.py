@@ -159,6 +159,7 @@ class Roster:
         changed = [one.settings.name for one in plan.cameras if one.settings.name in self._running]
         if self._dispatcher is not None:
             self._dispatcher.use_rules(plan.rules)
+            self._dispatcher.use_arming(plan.file.arming)
         for name in (*gone, *changed):
             self._watcher.remove(name)
             if name in gone and self._dispatcher is not None:

@@ -133,9 +133,8 @@ class AppriseChannel(Channel):
         return "it could not be reached, or refused it" if status is None else f"it answered {status}"
 
     def _attached(self, notification: Notification) -> Any:
-        from apprise.attachment.memory import AttachMemory
-
-        return AttachMemory(
+        memory = need("apprise.attachment.memory", extra="apprise")
+        return memory.AttachMemory(
             content=notification.picture,
             name=f"{notification.event}.jpg",
             mimetype="image/jpeg",

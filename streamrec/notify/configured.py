@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from streamrec.errors import SettingsError
+from streamrec.notify import receivers
 from streamrec.notify.dispatch_settings import DispatchSettings
 from streamrec.notify.mqtt import RECEIVER, Mqtt
-from streamrec.notify.receivers import KINDS, Receiver
+from streamrec.notify.receivers import Receiver
 from streamrec.notify.webhook import Webhook
 from streamrec.outputs.history.store import History
 
@@ -27,7 +28,7 @@ def receivers_of(
 ) -> dict[str, Receiver]:
     """Each by its name, running; where one cannot be made, those before it are closed. Raises ``StreamrecError``."""
     found: dict[str, Receiver] = {}
-    kinds = {kind.settings: kind for kind in KINDS.values()}
+    kinds = {kind.settings: kind for kind in receivers.KINDS.values()}
     try:
         for webhook in settings.webhooks:
             found[webhook.receiver] = Webhook(webhook, history, log=log)

@@ -10,7 +10,8 @@ from typing import Any
 from streamrec.core.reading import path_of
 from streamrec.core.redact import redact
 from streamrec.errors import SettingsError, StreamrecError
-from streamrec.notify import apprise, frigate, http_trigger, ntfy, receivers  # noqa: F401 (each registers its table)
+from streamrec.events.arming import ArmingRules
+from streamrec.notify import apprise, frigate, http_trigger, ntfy, receivers  # noqa: F401 (they register tables)
 from streamrec.notify.http_client import check_url
 from streamrec.notify.mqtt import MqttSettings
 from streamrec.notify.opinion_settings import OpinionSettings
@@ -44,6 +45,8 @@ class DispatchSettings:
     further: tuple[Any, ...] = ()  # settings of other receivers, as ``receivers.KINDS`` has them
     opinion: OpinionSettings | None = None
     sinks: tuple[SinkSettings, ...] = ()
+    # A change of it counts at once (``Dispatcher.use_arming``), and makes no other settings.
+    arming: ArmingRules | None = field(default=None, compare=False)
     record: Path | None = None  # the folder of the flight recorder
     record_pictures: str = "input"
     record_gb: float = 1.0
@@ -68,6 +71,7 @@ class DispatchSettings:
             ),
             opinion=opinion[0] if opinion else None,
             sinks=tuple(_sinks(file)),
+            arming=file.arming,
             secrets=file.secrets,
         )
         for notify in file.settings("notify", NotifySettings):
@@ -97,7 +101,14 @@ class DispatchSettings:
     @property
     def needs_history(self) -> bool:
         """Whether an output is configured that needs a history."""
-        return bool(self.evidence or self.webhooks or self.mqtt or self.further or self.opinion)
+        return bool(
+            self.evidence
+            or self.webhooks
+            or self.mqtt
+            or self.further
+            or self.opinion
+            or self.arming is not None
+        )
 
     @property
     def needs_pictures(self) -> bool:

@@ -18,7 +18,9 @@ from types import MappingProxyType
 from streamrec.core.context import Closing
 from streamrec.core.redact import redact
 from streamrec.errors import StreamrecError
+from streamrec.events.arming import ArmingRules
 from streamrec.events.rules import Rule
+from streamrec.notify.arming import Arming
 from streamrec.notify.configured import names_of_receivers, receivers_of
 from streamrec.notify.dispatch_settings import DispatchSettings
 from streamrec.notify.gate import Decider, Gate
@@ -89,6 +91,7 @@ class Dispatcher(Closing):
         self._remember, self._deciders = remember, deciders
         self._rules: RuleRunner | None = None  # where there is a history
         self.gate: Gate | None = None  # where there is a history
+        self.arming: Arming | None = None  # where there is a history
         # By camera: its models with the actions of each.
         self._actions: dict[str, dict[str, tuple[str, ...]]] = {}
         self._log = lambda message: log(redact(message, settings.secrets))
@@ -174,7 +177,10 @@ class Dispatcher(Closing):
     def _begin_history(self, history: History) -> None:
         self._rules = RuleRunner(history)
         self.gate = Gate(history, log=self.warn, on_settled=self._settled)
-        for decider in self._deciders:
+        self.arming = Arming(history, self.settings.arming, warn=self.warn)
+        for receiver in self.receivers.values():
+            receiver.arming(self.arming)
+        for decider in (self.arming, *self._deciders):
             self.gate.add(decider)
         if self._opinion is not None:  # the last: what is kept anyway costs no question
             self.gate.add(self._opinion)
@@ -226,6 +232,8 @@ class Dispatcher(Closing):
         cameras = () if self._rules is None else self._rules.cameras
         rules = () if self._rules is None else self._rules.rules
         own = tuple(rule.name for rule in rules if name in reporting(rule, cameras))
+        if self.arming is not None:
+            self.arming.watched(name, {**actions, "": (*actions.get("", ()), *own)})
         for receiver in self.receivers.values():
             if len(actions) > 1:
                 receiver.models(name, {**actions, "": (*actions.get("", ()), *own)} if own else actions)
@@ -253,6 +261,11 @@ class Dispatcher(Closing):
         for name in self._actions if self._rules.rules != before else ():
             self._register(name)
 
+    def use_arming(self, rules: ArmingRules | None) -> None:
+        """These profiles and schedules from now on; without a history nothing is armed or not."""
+        if self.arming is not None:
+            self.arming.use(rules)
+
     def recorded(self, recognizer: Recognizer) -> Recognizer:
         """The recognizer to use: where a flight recorder runs, one that records its steps."""
         return recognizer if self._recorder is None else self._recorder.recorded(recognizer)
@@ -260,6 +273,8 @@ class Dispatcher(Closing):
     def remove(self, name: str) -> None:
         """A camera is no longer watched."""
         self._actions.pop(name, None)
+        if self.arming is not None:
+            self.arming.forget(name)
         if self._rules is not None:
             self._rules.forget(name)
         for receiver in self.receivers.values():

@@ -50,6 +50,9 @@ class Decider(ABC):
     def resume(self, entry: Entry) -> None:  # noqa: B027 (most parts hold nothing)
         """This event was held by this part when the last process ended, and still is; called before ``decide`` is."""
 
+    def poll(self) -> None:  # noqa: B027 (most parts need none)
+        """Called every second or so in the history's thread, outside a transaction."""
+
     def timed_out(self, entry_id: str) -> Decision:
         """The decision on an event that was held until its time-out; no hold. Called in the history's thread."""
         return DELIVER
@@ -118,7 +121,12 @@ class Gate:
         self._history.settle(id, decision, partial(self._settled, id))
 
     def poll(self) -> None:
-        """Settle what was held until now; called by the history every second or so."""
+        """Poll the parts, and settle what was held until now; called by the history every second or so."""
+        for part in self._deciders.values():
+            try:
+                part.poll()
+            except Exception as error:  # the history is written all the same
+                self._log(f"{part.name}: {type(error).__name__}: {error}")
         if not self._held:
             return
         now = self._clock()

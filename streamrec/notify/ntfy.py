@@ -39,7 +39,7 @@ class NtfySettings(NotifierSettings):
     token: str = field(default="", repr=False, metadata={"secret": True})
     user: str = field(default="", repr=False)
     password: str = field(default="", repr=False, metadata={"secret": True})
-    priority: dict[str, int] = field(default_factory=dict)  # by label, 1 to 5; others have ntfy's own, 3
+    priority: tuple[tuple[str, int], ...] = ()  # by label, 1 to 5; others have ntfy's own, 3
     timeout: float = 10.0  # seconds to connect and to answer, in all
     ca: str = field(default="", metadata={"path": True})  # a file with the certificate authority to trust
 
@@ -59,7 +59,7 @@ class NtfySettings(NotifierSettings):
         for key in ("token", "user", "password"):
             if not getattr(self, key).isprintable():
                 raise SinkError(f"{key}: it holds a control character, like the end of a line")
-        for label, priority in self.priority.items():
+        for label, priority in self.priority:
             if not 1 <= priority <= 5:
                 raise SinkError(f"priority: {label} has {priority}; give 1 (lowest) to 5 (highest)")
 
@@ -88,6 +88,7 @@ class Ntfy(Channel):
     def __init__(self, settings: NtfySettings, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._settings, self._monotonic = settings, monotonic
         self._client = HttpClient(settings.server, timeout=settings.timeout, ca=settings.ca)
+        self._priority = dict(settings.priority)
         self._plain_until = 0.0  # monotonic(): the server refused a picture, others are not tried
 
     def send(self, notification: Notification) -> str:
@@ -112,7 +113,7 @@ class Ntfy(Channel):
             "message": notification.text,
             "sequence_id": notification.event,
         }
-        if (priority := self._settings.priority.get(notification.label)) is not None:
+        if (priority := self._priority.get(notification.label)) is not None:
             body["priority"] = priority
         if notification.link:
             body["click"] = notification.link
@@ -132,7 +133,7 @@ class Ntfy(Channel):
             "X-Sequence-ID": notification.event,
             **self._login(),
         }
-        if (priority := self._settings.priority.get(notification.label)) is not None:
+        if (priority := self._priority.get(notification.label)) is not None:
             headers["X-Priority"] = str(priority)
         if notification.link:
             headers["X-Click"] = notification.link

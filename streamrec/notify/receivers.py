@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -17,6 +17,9 @@ from streamrec.notify.delivery import Undelivered
 from streamrec.outputs.history.records import Announcement, Entry, Kind, Message, new_id
 from streamrec.outputs.history.store import History
 from streamrec.settings.cameras_file import TABLES
+
+if TYPE_CHECKING:
+    from streamrec.notify.arming import Arming
 
 _PICTURE_SECONDS = 1.0  # for which a message waits for its picture, at most
 
@@ -42,6 +45,9 @@ class Receiver(ABC):
         """A camera is watched by several models at once; ``actions``: of each, by its name."""
         labels = dict.fromkeys(label for own in actions.values() for label in own)
         self.camera(name, tuple(labels), " + ".join(filter(None, actions)))
+
+    def arming(self, arming: Arming) -> None:  # noqa: B027 (most receivers choose nothing)
+        """What is armed can be asked and chosen here; called once, before any camera."""
 
     def remove(self, name: str) -> None:  # noqa: B027 (most receivers need none)
         """A camera is no longer watched."""

@@ -20,8 +20,10 @@ from streamrec.core.redact import is_known, is_random, redact, secrets_of
 from streamrec.core.text import printable
 from streamrec.core.zones import Line, Zone
 from streamrec.errors import ModelError, SettingsError, StreamrecError
+from streamrec.events.arming import ArmingRules
 from streamrec.events.detector import LIMITS, NUMBERS, EventSettings
 from streamrec.events.rules import Rule
+from streamrec.settings.arming_table import arming_of
 from streamrec.settings.evidence import PRIVACIES, Privacy
 from streamrec.settings.places import lines_of, zones_of
 from streamrec.settings.rules_table import rules_of
@@ -144,6 +146,7 @@ class WatchFile:
     private: tuple[Path, ...] = ()  # of these, those with secrets in clear text
     all_rules: tuple[Rule, ...] = ()
     rules: tuple[Rule, ...] = ()  # those that are enabled
+    arming: ArmingRules | None = None  # None: there is no [arming]
     tables: tuple[tuple[str, dict[str, Any]], ...] = field(
         default=(), repr=False
     )  # the others, secrets filled in
@@ -228,7 +231,7 @@ def without_addresses(path: str | os.PathLike[str], tuned: Tuned | None = None) 
 
 def _watchfile(data: dict[str, Any], reader: _Reader) -> WatchFile:
     path = reader.path
-    reader.check_keys(data, ("defaults", "camera", "rule", *TABLES), "")
+    reader.check_keys(data, ("defaults", "camera", "rule", "arming", *TABLES), "")
     defaults, tables = data.get("defaults", {}), data.get("camera", [])
     if not isinstance(defaults, dict):
         raise SettingsError(f"{path.name}: defaults is no table; write [defaults]")
@@ -250,7 +253,8 @@ def _watchfile(data: dict[str, Any], reader: _Reader) -> WatchFile:
             )
         names.add(camera.name)
     rules, enabled = rules_of(data, cameras, reader)
-    return replace(reader.file(data, tuple(TABLES), tuple(cameras)), all_rules=rules, rules=enabled)
+    file = reader.file(data, tuple(TABLES), tuple(cameras))
+    return replace(file, all_rules=rules, rules=enabled, arming=arming_of(data, cameras, reader))
 
 
 def read_settings(
@@ -268,8 +272,8 @@ def read_after(path: str | os.PathLike[str], environment: Mapping[str, str]) -> 
     path = path_of(os.fspath(path))
     reader, data = _Reader(path, environment, Tuned()), read_toml(path)
     with explain_errors(path.name):
-        reader.check_keys(data, ("defaults", "camera", "rule", *TABLES), "")
-        return reader.file(data, tuple(TABLES))
+        reader.check_keys(data, ("defaults", "camera", "rule", "arming", *TABLES), "")
+        return replace(reader.file(data, tuple(TABLES)), arming=arming_of(data, None, reader))
 
 
 def names_variable(text: str) -> bool:
@@ -302,8 +306,9 @@ def _settings(file: WatchFile, name: str, table: dict[str, Any], kind: type[_S])
             raise wrong(key, no_such_key(key, tuple(known)))
         wanted = str(known[key].type)
         if wanted.startswith("tuple[tuple"):
-            fits = isinstance(value, dict) and all(isinstance(one, str) for one in value.values())
-            what = "a table of texts"
+            of = int if wanted.startswith("tuple[tuple[str, int]") else str
+            fits = isinstance(value, dict) and all(type(one) is of for one in value.values())
+            what = "a table of texts" if of is str else "a table of whole numbers, like {fight = 5}"
             value = tuple(value.items()) if fits else value
         elif wanted.startswith("tuple"):
             fits, what = (
@@ -318,12 +323,6 @@ def _settings(file: WatchFile, name: str, table: dict[str, Any], kind: type[_S])
                     value = str(file.path.absolute().parent / path_of(value))
                 except SettingsError as error:
                     raise wrong(key, error) from error
-        elif wanted.startswith("dict"):
-            fits, what = (
-                isinstance(value, dict)
-                and all(isinstance(one, int) and not isinstance(one, bool) for one in value.values()),
-                "a table of whole numbers, like {fight = 5}",
-            )
         elif wanted.startswith("bool"):
             fits, what = isinstance(value, bool), "true or false"
         else:
@@ -605,6 +604,14 @@ class _Reader:
             values[plain] = value
         return values
 
+    def secret_text(self, value: Any, where: str, key: str) -> Any:
+        """A secret of a list, ``${NAME}`` filled in; what is no text is left for ``_settings`` to refuse."""
+        if not isinstance(value, str):
+            return value
+        if not names_variable(value):
+            self.private[self.path] = None
+        return self.filled(value, where, key, lambda at: False)
+
     def headers(self, given: dict[str, Any], where: str) -> dict[str, Any]:
         """The headers of requests: ``${NAME}`` filled in, and all values kept secret but those of harmless names."""
         headers: dict[str, Any] = {}
@@ -618,14 +625,6 @@ class _Reader:
                     if not names_variable(value):
                         self.private[self.path] = None
         return headers
-
-    def secret_text(self, value: Any, where: str, key: str) -> Any:
-        """A secret of a list, ``${NAME}`` filled in; what is no text is left for ``_settings`` to refuse."""
-        if not isinstance(value, str):
-            return value
-        if not names_variable(value):
-            self.private[self.path] = None
-        return self.filled(value, where, key, lambda at: False)
 
     def keep_secrets_of(self, value: str, key: str, *, secret: bool) -> None:
         """Collect what must not be shown of a value: all of it, or the secrets of an address in it."""

@@ -76,7 +76,7 @@ def rule_of(table: dict[str, Any], cameras: Sequence[Camera], reader: Reader, nu
     if "when" not in table:
         raise reader.wrong(where, "when", 'it is missing; write which events, like when = "fall"')
     timezone = table.get("timezone", "")
-    if not isinstance(timezone, str) or not _is_zone(timezone):
+    if not isinstance(timezone, str) or not is_zone(timezone):
         raise reader.wrong(where, "timezone", f'give a name like "Europe/Berlin", not {shortened(timezone)}')
     count = table.get("count")
     if count is not None and not (type(count) is int and 2 <= count <= _MOST_COUNT):
@@ -87,9 +87,9 @@ def rule_of(table: dict[str, Any], cameras: Sequence[Camera], reader: Reader, nu
     for key in ("lasts", "absent", "within"):
         values[key] = _seconds(table.get(key), key, where, reader)
     for key in ("since", "by"):
-        values[key] = _time_of_day(table.get(key), key, where, reader)
+        values[key] = time_of_day(table.get(key), key, where, reader)
     for key in ("when", "then"):
-        values[key] = None if key not in table else _pattern(table[key], f"{where}{key}: ", cameras, reader)
+        values[key] = None if key not in table else pattern_of(table[key], f"{where}{key}: ", cameras, reader)
     try:
         return Rule(name=name.strip(), **values)
     except SettingsError as error:
@@ -112,7 +112,8 @@ def _seconds(given: Any, key: str, where: str, reader: Reader) -> float | None:
     return seconds
 
 
-def _time_of_day(given: Any, key: str, where: str, reader: Reader) -> time | None:
+def time_of_day(given: Any, key: str, where: str, reader: Reader) -> time | None:
+    """A time of day; None where none is given. Raises ``SettingsError``."""
     if given is None or isinstance(given, time):
         return given
     if isinstance(given, str) and (match := _TIME.fullmatch(given.strip())):
@@ -122,15 +123,16 @@ def _time_of_day(given: Any, key: str, where: str, reader: Reader) -> time | Non
     raise reader.wrong(where, key, f'give a time of day like "08:00", not {shortened(given)}')
 
 
-def _is_zone(name: str) -> bool:
+def is_zone(name: str) -> bool:
+    """Whether a time zone has this name; "" is this machine's."""
     try:
         return not name or bool(ZoneInfo(name))
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return False
 
 
-def _pattern(given: Any, where: str, cameras: Sequence[Camera], reader: Reader) -> Pattern:
-    """Which events: a label, labels, or a table."""
+def pattern_of(given: Any, where: str, cameras: Sequence[Camera] | None, reader: Reader) -> Pattern:
+    """Which events: a label, labels, or a table. ``cameras`` None: they are not known, and none is checked."""
     table = given if isinstance(given, dict) else {"label": given}
     reader.check_keys(table, PATTERN_KEYS, where)
     found = {}
@@ -147,6 +149,8 @@ def _pattern(given: Any, where: str, cameras: Sequence[Camera], reader: Reader) 
                 where.removesuffix(": "), "", f"give something like {example}, not {shortened(given)}"
             )
         found[f"{key}s"] = tuple(names)
+    if cameras is None:
+        return Pattern(**found)
     known = tuple(camera.name for camera in cameras)
     for name in found["cameras"]:
         if name not in known:
@@ -226,7 +230,7 @@ def sentence(rule: Rule) -> str:
     >>> sentence(Rule(name="lies", when=Pattern(labels=("fall",), cameras=("bath",)), lasts=30.0))
     'fall on bath lasts longer than 30 s'
     """
-    events = _words(rule.when)
+    events = words_of(rule.when)
     if rule.lasts is not None:
         return f"{events} lasts longer than {duration(rule.lasts)}"
     if rule.absent is not None:
@@ -236,11 +240,12 @@ def sentence(rule: Rule) -> str:
         return f"no {events} from {clock(rule.since)} to {clock(rule.by)}{zone}"
     assert rule.within is not None
     if rule.then is not None:
-        return f"{events}, then {_words(rule.then)} within {duration(rule.within)}"
+        return f"{events}, then {words_of(rule.then)} within {duration(rule.within)}"
     return f"{rule.count} times {events} within {duration(rule.within)}"
 
 
-def _words(pattern: Pattern) -> str:
+def words_of(pattern: Pattern) -> str:
+    """Which events are meant, in words."""
     parts = [" or ".join(pattern.labels) or "action"]
     for word, names in (("of", pattern.models), ("in", pattern.zones), ("on", pattern.cameras)):
         if names:

@@ -320,6 +320,7 @@ class Head(Closing):
             self.log("what happens after an event is other now: that counts from the next start")
         self._secrets = tuple({*self._secrets, *file.secrets})
         self._register(file)
+        self._dispatcher.use_arming(file.arming)
         self._file = file
         cores = [machine.cores for machine in self._cluster.machines() if machine.cores > 0]
         wanted = [

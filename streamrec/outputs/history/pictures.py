@@ -6,13 +6,10 @@ import sqlite3
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Any
 
 from streamrec.outputs.history.records import Announcement, Entry
 from streamrec.outputs.history.rows import find_entry
-
-if TYPE_CHECKING:
-    from streamrec.outputs.history.store import History
 
 PICTURE_DAYS = 7.0  # older ones are deleted, unless a message that waits needs them
 _MOST_DECIDED = 10_000  # ids that are remembered
@@ -25,8 +22,9 @@ class HistoryPictures:
     event is awaited: it is there, or it does not come.
     """
 
-    def __init__(self, history: History) -> None:
-        self._history = history
+    def __init__(self, later: Callable[..., None], select: Callable[..., list[Any]]) -> None:
+        """``later`` and ``select``: of its ``History``."""
+        self._later, self._select = later, select
         self._lock = threading.Lock()
         self._decided: OrderedDict[str, None] | None = None  # ids of events; None: no pictures are made
 
@@ -68,16 +66,16 @@ class HistoryPictures:
             for entry in found:
                 then(entry)
 
-        self._history.later(write, kept)
+        self._later(write, kept)
 
     def get(self, id: str) -> bytes | None:
         """The picture of an event; None where there is none."""
-        rows = self._history.select("SELECT jpeg FROM picture WHERE id = ? AND typeof(jpeg) = 'blob'", (id,))
+        rows = self._select("SELECT jpeg FROM picture WHERE id = ? AND typeof(jpeg) = 'blob'", (id,))
         return rows[0][0] if rows else None
 
     def has(self, id: str) -> bool:
         """Whether an event has a picture."""
-        return bool(self._history.select("SELECT 1 FROM picture WHERE id = ?", (id,)))
+        return bool(self._select("SELECT 1 FROM picture WHERE id = ?", (id,)))
 
 
 def prune(connection: sqlite3.Connection, before: float) -> None:

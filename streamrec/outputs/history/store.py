@@ -153,7 +153,7 @@ class History(EventQueries, Closing):
         self.receivers = tuple(receivers)
         self.keep_days = keep_days
         self.recovered: tuple[Announcement, ...] = ()  # events that the last process left open
-        self.pictures = pictures.HistoryPictures(self)
+        self.pictures = pictures.HistoryPictures(self.later, self._read)
         self.opinions = opinions.HistoryOpinions(self.later, self.transact, self._enqueue)
         self.lost = 0  # events that could not be kept, because too many waited
         self._clock, self._log = clock, log
@@ -322,7 +322,7 @@ class History(EventQueries, Closing):
         self._queue_up(_Task(run, then))
 
     def select(self, statement: str, values: Iterable[Any] = ()) -> list[Any]:
-        """All rows of a SELECT."""
+        """All rows of a SELECT from tables that other modules keep in the file; raises ``HistoryError``."""
         return self._read(statement, values)
 
     def add(self, entry: Entry) -> None:

@@ -64,7 +64,7 @@ class Watching:
         self.history = self.dispatcher.history
         self.history.receivers = ("bell",)
         self.bell = Bell()
-        self.dispatcher._receivers.append(self.bell)
+        self.dispatcher.receivers["bell"] = self.bell
         self.dispatcher.on_event(lambda event: self.listed.append(event.entry))
         self.dispatcher.camera("door", model="fight", actions=["keep", "hold", "fight"])
         self.now = 0.0
@@ -73,7 +73,7 @@ class Watching:
         self.now += 1.0
         events = [ActionStarted(label, self.now, 0.8)]
         events += [ActionEnded(label, self.now + 0.5, self.now, 0.9)] if over else []
-        frame = Frame(np.zeros((8, 8, 3), np.uint8), 0, self.now + 0.5, 0, "door", captured=time.monotonic())
+        frame = Frame(np.zeros((8, 8, 3), np.uint8), 0, self.now, 0, "door", captured=time.monotonic())
         said = Prediction("fight", 0.9, np.array([0.1, 0.9], np.float32), self.now, ("idle", "fight"))
         self.dispatcher.write(Result(frame, said, tuple(events)))
         self.dispatcher.settle(10.0)
