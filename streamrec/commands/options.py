@@ -135,12 +135,22 @@ EvidenceFolder = Annotated[
 
 PrivacyMode = Annotated[
     str | None,
-    option(EVENTS, "What the evidence shows: full, blur, or none (no image is kept).", "--privacy"),
+    option(EVENTS, "What evidence and --stream show: full, blur, or none (no image).", "--privacy"),
 ]
 
 OwnSinks = Annotated[
     list[str] | None,
     option(OUTPUT, "Your own sink, file.py:Class or module:Class; may be repeated.", "--sink"),
+]
+
+StreamAddress = Annotated[
+    str | None,
+    option(
+        OUTPUT,
+        "Publish the stream with the overlay to an RTSP server, like rtsp://HOST:8554/door; docs/restream.md.",
+        "--stream",
+        metavar="ADDRESS",
+    ),
 ]
 
 RecordFolder = Annotated[

@@ -34,6 +34,7 @@ from streamrec.commands.options import (
     RecordPictures,
     RecordSize,
     Show,
+    StreamAddress,
     Threads,
     Web,
     WebAccess,
@@ -85,6 +86,7 @@ def run(
     evidence: EvidenceFolder = None,
     privacy: PrivacyMode = None,
     sink: OwnSinks = None,
+    stream: StreamAddress = None,
     record: RecordFolder = None,
     record_pictures: RecordPictures = "input",
     record_gb: RecordSize = 1.0,
@@ -150,6 +152,7 @@ def run(
       streamrec run 0
       streamrec run rtsp://user:password@192.168.1.20/stream1 --model fight
       streamrec run 0 -m fight -m fall
+      streamrec run 0 --stream rtsp://127.0.0.1:8554/door
       streamrec run party.mp4 --save seen.mp4 --jsonl seen.jsonl --no-show
       streamrec run rope.mp4 --count --save counted.mp4 --no-show
       streamrec run party.mp4 --explain --save why.mp4 --no-show
@@ -180,7 +183,7 @@ def run(
     running = resolve(given, tuned)
     models = [running.model, *named[1:]]
     after_settings = after_events(
-        after, after_options(history, evidence, privacy, sink, record, record_pictures, record_gb)
+        after, after_options(history, evidence, privacy, sink, stream, record, record_pictures, record_gb)
     )
     video = None if save is None else files_of_video(save)
     inputs = [file_of(source), *map(model_file, models), after, config, web_access, web_certificate]

@@ -24,6 +24,7 @@ from streamrec.commands.options import (
     RecordFolder,
     RecordPictures,
     RecordSize,
+    StreamAddress,
     Threads,
     Web,
     WebAccess,
@@ -56,6 +57,7 @@ def watch(
     evidence: EvidenceFolder = None,
     privacy: PrivacyMode = None,
     sink: OwnSinks = None,
+    stream: StreamAddress = None,
     record: RecordFolder = None,
     record_pictures: RecordPictures = "input",
     record_gb: RecordSize = 1.0,
@@ -80,6 +82,7 @@ def watch(
       streamrec watch cameras.toml --jsonl events.jsonl
       streamrec watch cameras.toml --jsonl - --predictions --max-seconds 60
       streamrec watch cameras.toml --web
+      streamrec watch cameras.toml --stream rtsp://127.0.0.1:8554/{camera}
       streamrec watch cameras.toml --web 0.0.0.0:8765 --web-access page.access
     """
     from streamrec.commands.watch_job import WatchJob
@@ -91,7 +94,7 @@ def watch(
         jsonl=jsonl,
         predictions=predictions,
         web=page_settings(web, web_access, web_name, web_certificate),
-        after=after_options(history, evidence, privacy, sink, record, record_pictures, record_gb),
+        after=after_options(history, evidence, privacy, sink, stream, record, record_pictures, record_gb),
         max_seconds=max_seconds,
         engine=engine.value,
         device=device,

@@ -75,6 +75,8 @@ class WatchJob:
                 after = after.with_history_beside(file.path)
             written = {"--jsonl": self.jsonl, **after.outputs}
             cameras = [camera for camera in file.cameras if camera.enabled]
+            if after.stream is not None:
+                after.stream.check([camera.name for camera in cameras])
             keep_inputs(
                 written,
                 [

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from streamrec.core.reading import path_of
-from streamrec.core.redact import redact
+from streamrec.core.redact import redact, secrets_of
 from streamrec.errors import SettingsError, StreamrecError
 from streamrec.events.arming import ArmingRules
 from streamrec.notify import apprise, frigate, http_trigger, ntfy, receivers  # noqa: F401 (they register tables)
@@ -20,6 +20,7 @@ from streamrec.outputs.history.store import HistorySettings
 from streamrec.outputs.plugins import SinkSettings, settings_of
 from streamrec.settings.cameras_file import WatchFile
 from streamrec.settings.evidence import EvidenceSettings
+from streamrec.settings.stream import StreamSettings
 from streamrec.teach.corrections.store import folder_beside
 
 
@@ -45,6 +46,7 @@ class DispatchSettings:
     further: tuple[Any, ...] = ()  # settings of other receivers, as ``receivers.KINDS`` has them
     opinion: OpinionSettings | None = None
     sinks: tuple[SinkSettings, ...] = ()
+    stream: StreamSettings | None = None
     # A change of it counts at once (``Dispatcher.use_arming``), and makes no other settings.
     arming: ArmingRules | None = field(default=None, compare=False)
     record: Path | None = None  # the folder of the flight recorder
@@ -61,6 +63,7 @@ class DispatchSettings:
         evidence = file.settings("evidence", EvidenceSettings)
         mqtt = file.settings("mqtt", MqttSettings)
         opinion = file.settings("opinion", OpinionSettings)
+        stream = file.settings("stream", StreamSettings)
         settings = cls(
             history=history[0] if history else None,
             evidence=evidence[0] if evidence else None,
@@ -71,6 +74,7 @@ class DispatchSettings:
             ),
             opinion=opinion[0] if opinion else None,
             sinks=tuple(_sinks(file)),
+            stream=stream[0] if stream else None,
             arming=file.arming,
             secrets=file.secrets,
         )
@@ -113,13 +117,8 @@ class DispatchSettings:
     @property
     def needs_pictures(self) -> bool:
         """Whether an output is configured that needs full-size frames."""
-        return bool(
-            self.evidence
-            or self.opinion
-            or self.sends_pictures
-            or self.sinks
-            or (self.record and self.record_pictures == "full")
-        )
+        full = self.record and self.record_pictures == "full"
+        return bool(self.evidence or self.opinion or self.sends_pictures or self.sinks or self.stream or full)
 
     def with_history_beside(self, path: Path) -> DispatchSettings:
         """The same settings with a history, where there is none: beside this file."""
@@ -153,6 +152,7 @@ class DispatchSettings:
         evidence: Path | None = None,
         privacy: str | None = None,
         sinks: Iterable[str] = (),
+        stream: str | None = None,
         record: Path | None = None,
         record_pictures: str = "input",
         record_gb: float = 1.0,
@@ -162,10 +162,11 @@ class DispatchSettings:
         if evidence is not None:
             own = settings.evidence or EvidenceSettings()
             settings = replace(settings, evidence=replace(own, folder=str(evidence)))
+        if stream is not None:
+            shown = replace(settings.stream, to=stream) if settings.stream else StreamSettings(to=stream)
+            settings = replace(settings, stream=shown, secrets=(*settings.secrets, *secrets_of(stream)))
         if privacy is not None:
-            if settings.evidence is None:
-                raise SettingsError("--privacy is about the evidence: give --evidence FOLDER too")
-            settings = replace(settings, evidence=replace(settings.evidence, privacy=privacy))
+            settings = settings.with_privacy(privacy)
         folder = str(Path.cwd())
         settings = replace(
             settings,
@@ -178,6 +179,18 @@ class DispatchSettings:
             file = str(history or HistorySettings().file)
             settings = replace(settings, history=replace(settings.history or HistorySettings(), file=file))
         return settings
+
+    def with_privacy(self, privacy: str) -> DispatchSettings:
+        """The same settings, with this privacy of all frames that are kept or sent; raises ``SettingsError``."""
+        if self.evidence is None and self.stream is None:
+            raise SettingsError(
+                "--privacy is about the evidence and the stream: give --evidence FOLDER or --stream ADDRESS too"
+            )
+        return replace(
+            self,
+            evidence=None if self.evidence is None else replace(self.evidence, privacy=privacy),
+            stream=None if self.stream is None else replace(self.stream, privacy=privacy),
+        )
 
 
 def _sinks(file: WatchFile) -> Iterator[SinkSettings]:

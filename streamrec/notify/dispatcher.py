@@ -33,6 +33,7 @@ from streamrec.outputs.history.records import Announcement, Entry, Outcome
 from streamrec.outputs.history.store import History
 from streamrec.outputs.plugins import load_sink
 from streamrec.outputs.sink import Sink
+from streamrec.outputs.streaming.stream import StreamOut
 from streamrec.pipeline.flight_recorder import FlightRecorder
 from streamrec.runtime.recognizer import Recognizer
 from streamrec.settings.evidence import Privacy
@@ -105,6 +106,7 @@ class Dispatcher(Closing):
         self.receivers: dict[str, Receiver] = {}  # by name
         self._closed = False
         self._sinks: list[Sink] = []
+        self._stream: StreamOut | None = None
         self._recorder: FlightRecorder | None = None
         self._listeners: list[Callable[[CommittedEvent], object]] = []
         self._settled_listeners: list[Callable[[Entry], object]] = []
@@ -132,6 +134,9 @@ class Dispatcher(Closing):
                     warn=self._log,
                 )
             self._sinks += [load_sink(sink, self.warn) for sink in settings.sinks]
+            if settings.stream is not None:
+                kept = settings.evidence.privacy if settings.evidence else ""
+                self._stream = StreamOut(settings.stream, log=self._log, privacy=kept)
             self._open_history(settings)
         except BaseException:
             self.close()
@@ -193,7 +198,7 @@ class Dispatcher(Closing):
     def wanted(self) -> bool:
         """Whether an output is configured."""
         kept = self.history is not None and not self.history.in_memory
-        return bool(kept or self._sinks or self._recorder)
+        return bool(kept or self._sinks or self._stream or self._recorder)
 
     def camera(
         self,
@@ -215,6 +220,8 @@ class Dispatcher(Closing):
         self._privacy[name] = privacy
         if self.evidence is not None:
             self.evidence.set_privacy(name, Privacy(privacy) if privacy else None)
+        if self._stream is not None:
+            self._stream.set_privacy(name, Privacy(privacy) if privacy else None)
         if self._recorder is not None:
             is_seen = self._privacy_of(name) is Privacy.full
             (self._recorder.unseen.discard if is_seen else self._recorder.unseen.add)(name)
@@ -273,6 +280,8 @@ class Dispatcher(Closing):
     def remove(self, name: str) -> None:
         """A camera is no longer watched."""
         self._actions.pop(name, None)
+        if self._stream is not None:
+            self._stream.remove(name)
         if self.arming is not None:
             self.arming.forget(name)
         if self._rules is not None:
@@ -323,6 +332,8 @@ class Dispatcher(Closing):
                 else:
                     self._emit(further)
         self._to_pictures(result, noted)
+        if self._stream is not None:
+            self._stream.write(result)
         self._to_sinks(result, noted)
         return replace(result, events=()) if self.history is not None and result.events else result
 
@@ -584,6 +595,8 @@ class Dispatcher(Closing):
                 steps.append(self._end_open)  # sent before the receivers are closed
             steps += [self._close_receivers, partial(self.history.close, _PATIENCE / 3), self._end_thread]
         steps += [sink.close for sink in self._sinks]
+        if self._stream is not None:
+            steps.append(self._stream.close)
         self._closed = True
         for step in steps:
             try:

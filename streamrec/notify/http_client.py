@@ -11,14 +11,12 @@ import hashlib
 import hmac
 import http.client
 import re
-import socket
 import ssl
-import threading
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
+from streamrec.core.connecting import Deadline, connected
 from streamrec.errors import SinkError
 from streamrec.notify.delivery import Undelivered
 
@@ -113,9 +111,9 @@ class HttpClient:
         """The answer to one request, its body up to ``most`` bytes; raises ``Undelivered`` where none came."""
         parts = self._parts
         connection = self._connection(parts.hostname or "", parts.port)
-        deadline = _Deadline(self._timeout)
+        deadline = Deadline(self._timeout)
         try:
-            connection.sock = deadline.watch(_connected(connection.host, connection.port, deadline.left))
+            connection.sock = deadline.watch(connected(connection.host, connection.port, deadline.left))
             if self._context is not None:
                 self._secure(self._context, connection, deadline)
             connection.request(method, target, body, {"User-Agent": "streamrec", **headers})
@@ -142,7 +140,7 @@ class HttpClient:
         return http.client.HTTPSConnection(host, port, context=self._context)
 
     def _secure(
-        self, context: ssl.SSLContext, connection: http.client.HTTPConnection, deadline: _Deadline
+        self, context: ssl.SSLContext, connection: http.client.HTTPConnection, deadline: Deadline
     ) -> None:
         """Make the TLS handshake, and check the certificate."""
         secure = context.wrap_socket(
@@ -168,61 +166,6 @@ def check_answer(answer: Answer) -> None:
     if 400 <= status < 500 and status not in _LATER:
         raise Undelivered(f"it answered {status}, and so refuses it", attempts=REFUSED_ATTEMPTS)
     raise Undelivered(f"it answered {status}", again_in=answer.retry_after)
-
-
-class _Deadline:
-    """Cuts a connection off after so many seconds, even where a byte arrives now and then."""
-
-    def __init__(self, seconds: float) -> None:
-        self._ends = time.monotonic() + seconds
-        self._socket: socket.socket | None = None
-        self.expired = False
-        self._timer = threading.Timer(seconds, self._cut)
-        self._timer.daemon = True
-        self._timer.start()
-
-    @property
-    def left(self) -> float:
-        """Seconds until the deadline."""
-        return self._ends - time.monotonic()
-
-    def watch(self, sock: socket.socket) -> socket.socket:
-        """Cut this socket off at the deadline."""
-        sock.settimeout(max(0.001, self.left))
-        self._socket = sock
-        if self.expired:
-            raise TimeoutError
-        return sock
-
-    def _cut(self) -> None:
-        self.expired = True
-        if self._socket is not None:
-            with contextlib.suppress(OSError):
-                # Not SSLSocket.shutdown, which removes the object that the other thread reads from.
-                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        """Cancel the deadline."""
-        self._timer.cancel()
-        self._socket = None
-
-
-def _connected(host: str, port: int, seconds: float) -> socket.socket:
-    """A connection to the first of the host's addresses that answers, within so many seconds in all."""
-    ends = time.monotonic() + seconds
-    failure: OSError | None = None
-    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        if time.monotonic() >= ends:
-            raise TimeoutError
-        sock = socket.socket(family, kind, protocol)
-        try:
-            sock.settimeout(max(0.001, ends - time.monotonic()))
-            sock.connect(address)
-            return sock
-        except OSError as error:
-            sock.close()
-            failure = error
-    raise failure or OSError("it has no address")
 
 
 def _reason(error: Exception) -> str:

@@ -27,8 +27,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from streamrec.core.failures import FailureReporter
 from streamrec.errors import SinkError, need
-from streamrec.notify.delivery import DeliverySettings, FailureReporter, OutboxWorker, Undelivered
+from streamrec.notify.delivery import DeliverySettings, OutboxWorker, Undelivered
 from streamrec.notify.discovery import Action, Topics, device
 from streamrec.notify.http_client import check_url
 from streamrec.notify.notification import extended

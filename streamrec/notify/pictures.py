@@ -13,9 +13,9 @@ from collections.abc import Callable
 import cv2
 
 from streamrec.core.context import Closing
-from streamrec.outputs.history.kept_image import shown, small
 from streamrec.outputs.history.pictures import HistoryPictures
 from streamrec.outputs.history.records import Announcement, Entry, Kind
+from streamrec.outputs.privacy import shown_image, small_image
 from streamrec.settings.evidence import Privacy
 from streamrec.types import Result
 
@@ -30,7 +30,7 @@ def encoded(result: Result, privacy: Privacy, side: int = SIDE) -> bytes | None:
     """The frame of a result as JPEG of at most ``MOST_BYTES``, as ``privacy`` allows; None where there is none."""
     if privacy is Privacy.none or result.frame.image.size == 0:
         return None
-    image = shown(result, side, privacy)
+    image = shown_image(result, side, privacy)
     while True:
         for quality in _QUALITIES:
             fine, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
@@ -38,7 +38,7 @@ def encoded(result: Result, privacy: Privacy, side: int = SIDE) -> bytes | None:
                 return data.tobytes()
         if max(image.shape[:2]) <= _SMALLEST:
             return None
-        image = small(image, max(image.shape[:2]) // 2)
+        image = small_image(image, max(image.shape[:2]) // 2, Privacy.full)
 
 
 class PictureMaker(Closing):

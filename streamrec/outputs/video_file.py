@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import av
-import cv2
 import numpy as np
 
 from streamrec.core.files import PRIVATE_FILE, open_private
@@ -20,6 +19,7 @@ from streamrec.core.messages import described
 from streamrec.errors import SinkError
 from streamrec.outputs.overlay import Trail, draw
 from streamrec.outputs.sink import Sink, cannot_write, files_of_video
+from streamrec.outputs.yuv import even_size, to_yuv
 from streamrec.types import Result
 
 _TICKS = 90_000  # a second: every video container can store them
@@ -116,7 +116,7 @@ class VideoFile(Sink):
         try:
             if self._container is None:
                 self._open(image)
-            frame = av.VideoFrame.from_ndarray(self._to_yuv(image), format="yuv420p")
+            frame = av.VideoFrame.from_ndarray(to_yuv(image, self._size), format="yuv420p")
             frame.pts = self._times.next(result.frame.segment, result.frame.timestamp)
             frame.time_base = Fraction(1, _TICKS)
             if frame.pts >= self._key_due:
@@ -127,8 +127,7 @@ class VideoFile(Sink):
             raise SinkError(cannot_write(self.path, error)) from error
 
     def _open(self, image: np.ndarray) -> None:
-        height, width = image.shape[:2]
-        self._size = (width + width % 2, height + height % 2)
+        self._size = even_size(image)
         options = {"flush_packets": "1"}  # to the disk at once
         if self._format in ("mp4", "mov"):
             # Fragments: each is complete by itself, so that what is on the disk plays at any moment.
@@ -151,16 +150,6 @@ class VideoFile(Sink):
             container.close()
             raise
         self._container, self._stream = container, stream
-
-    def _to_yuv(self, image: np.ndarray) -> np.ndarray:
-        """(H, W, 3) BGR of any size -> (3 H' / 2, W') planar YUV 4:2:0 of the video's size."""
-        width, height = self._size
-        if (image.shape[1] + image.shape[1] % 2, image.shape[0] + image.shape[0] % 2) != self._size:
-            image = _letterbox(image, width, height)
-        right, below = width - image.shape[1], height - image.shape[0]
-        if right or below:
-            image = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE)
-        return cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420)
 
     def _mux(self, packets: list[Any]) -> None:
         for packet in packets:
@@ -254,14 +243,3 @@ class _Times:
 
     def _begin(self, segment: int, timestamp: float, ticks: int) -> None:
         self._segment, self._start, self._offset = segment, timestamp, ticks
-
-
-def _letterbox(image: np.ndarray, width: int, height: int) -> np.ndarray:
-    """The image as large as it fits, black around it: (H, W, 3) -> (height, width, 3)."""
-    scale = min(width / image.shape[1], height / image.shape[0])
-    inner = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    canvas = np.zeros((height, width, 3), np.uint8)
-    x, y = (width - inner[0]) // 2, (height - inner[1]) // 2
-    canvas[y : y + inner[1], x : x + inner[0]] = cv2.resize(image, inner, interpolation=how)
-    return canvas

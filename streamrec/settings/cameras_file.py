@@ -54,7 +54,8 @@ _SECRET_LISTS = ("urls",)  # each of their texts is a secret, and may name varia
 _SHOWN_KEYS = ("name", "file", "folder", "host", "model", "question", "content_type", "sub_label")
 # Tables about what happens after an event; their keys are fields of the dataclasses that they become.
 TABLES: list[str] = [
-    "history", "evidence", "notify", "webhook", "mqtt", "frigate", "http", "ntfy", "apprise", "opinion", "sink"
+    "history", "evidence", "notify", "webhook", "mqtt", "ntfy", "apprise", "frigate", "http", "opinion", "sink",
+    "stream",
 ]  # fmt: skip
 _NO_WEBCAM = f"webcams have numbers from 0 to {WEBCAM.high:g}"
 # Limits of numbers in those tables, where the usual ones do not fit.
@@ -70,6 +71,8 @@ _LIMITS = {
     "most_per_day": Limits(0, 1_000_000, whole=True),
     "most_per_hour": Limits(0, 100_000, whole=True),
     "most_per_hour_camera": Limits(0, 100_000, whole=True),
+    "fps": FPS,
+    "kbit": Limits(50, 100_000, whole=True),
 }
 _PLACEHOLDER = re.compile(r"\{\w+\}")  # of an address, filled in by each event
 _VARIABLE = re.compile(r"\$\$|\$\{(\w+)\}")

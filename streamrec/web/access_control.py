@@ -4,9 +4,10 @@ A request passes these checks in order:
 
 1. **Host.** Only names under which the page is meant to be reached, or an IP address: a foreign page whose name was
    made to point here (DNS rebinding) is refused before anything is read.
-2. **Session or token**, where the page has a password: for everything but the log-in, its files and ``/healthz``.
+2. **Session or token**, where the page has a log-in: for everything but what declares that it needs none.
 3. **Origin and CSRF token**, for everything that changes something and for WebSockets: a browser sends its cookies
    with requests of any page, so a cookie alone proves nothing.
+4. **Role and cameras**, as the route declares them (``web/roles.py``): what declares nothing is refused.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ import secrets
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
-from streamrec.web.auth import Access, LoginThrottle, Session, Sessions
+from streamrec.web.auth import Access, Account
+from streamrec.web.roles import ANYONE, Cameras, Needs
+from streamrec.web.sessions import LoginThrottle, Session, Sessions
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -28,8 +31,6 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 SAFE = ("GET", "HEAD", "OPTIONS")
-OPEN_PATHS = ("/healthz", "/login", "/api/v1/login", "/favicon.ico")
-OPEN_FOLDERS = ("/static/",)
 PAGES = ("/", "/api")  # a browser without a session is redirected to the log-in
 _COOKIES_TRIED = 10  # of one name
 
@@ -124,9 +125,13 @@ class AccessControl:
         default_factory=lambda: Session(secrets.token_urlsafe(32), float("inf"), float("inf"))
     )
 
-    def check(self, scope: Scope, headers: dict[str, str]) -> None:
-        """Raise ``Refused``, or set ``scope["session"]`` (None for a token), ``["by_token"]``, ``["host"]`` and
-        ``["secure"]``."""
+    def check(self, scope: Scope, headers: dict[str, str], needs: Needs | None) -> None:
+        """Raise ``Refused``, or set ``scope["session"]`` (None for a token), ``["account"]``, ``["identity"]``,
+        ``["by_token"]``, ``["host"]`` and ``["secure"]``.
+
+        ``needs``: of the route that will answer; None: there is none, or it declares nothing. ``scope["route_found"]``
+        says which.
+        """
         path, host = scope["path"], headers.get("host", "").lower()
         if scope.get("duplicate_host") or not self.names.knows(host):
             raise Refused(
@@ -135,16 +140,42 @@ class AccessControl:
                 "the page is not reached by this name: use its IP address, or give streamrec --web-name",
             )
         scope["host"], scope["secure"] = host, self.names.is_secure(host)
-        scope["session"], scope["by_token"] = self._authenticate(scope, headers)
-        is_open = path in OPEN_PATHS or path.startswith(OPEN_FOLDERS)
+        scope["session"], scope["account"] = self._authenticate(scope, headers)
+        scope["by_token"] = scope["session"] is None and scope["account"] is not None
+        account: Account | None = scope["account"]
+        scope["identity"] = ANYONE if account is None else account.identity
+        is_open = needs is not None and needs.role is None
         if scope["session"] is None and not scope["by_token"] and not is_open:
             if path in PAGES and scope["type"] == "http" and scope["method"] in SAFE:
                 raise Refused(303, "not_logged_in", "log in first", [(b"location", b"/login")])
             raise Refused(401, "not_logged_in", "log in, or send a token: Authorization: Bearer TOKEN")
         if not scope["by_token"]:  # a browser sends no token by itself
-            self._check_origin(scope, headers)
+            self._check_origin(scope, headers, is_open)
+        self._check_needs(scope, needs)
 
-    def _check_origin(self, scope: Scope, headers: dict[str, str]) -> None:
+    def _check_needs(self, scope: Scope, needs: Needs | None) -> None:
+        """That this client may do what the route needs."""
+        if needs is None:
+            if scope["route_found"]:
+                raise Refused(403, "not_declared", "this route declares no role, and is closed to everyone")
+            return  # the application answers that there is nothing at this address
+        if needs.role is None:
+            return
+        who = scope["identity"]
+        if not who.role.includes(needs.role):
+            raise Refused(403, "not_allowed", f"this needs the role {needs.role}")
+        if needs.cameras is Cameras.all and not needs.allows(who):
+            raise Refused(403, "not_allowed", "this is for users who see all cameras")
+        if needs.cameras is Cameras.named and who.cameras is not None:
+            query = parse_qs(
+                scope.get("query_string", b"").decode("utf-8", "replace"), keep_blank_values=True
+            )
+            named = [*query.get("camera", []), *filter(None, [scope["route_path"].get("camera")])]
+            if not named or not all(needs.allows(who, camera) for camera in named):
+                # The same answer for a camera that there is not: no names can be guessed.
+                raise Refused(404, "not_found", "there is no such camera")
+
+    def _check_origin(self, scope: Scope, headers: dict[str, str], is_open: bool) -> None:
         """That a request which changes something comes from the page itself, and with its CSRF token."""
         changes = scope["type"] == "http" and scope["method"] not in SAFE
         if not changes and scope["type"] != "websocket":
@@ -154,7 +185,7 @@ class AccessControl:
             raise Refused(403, "wrong_origin", "this may only be asked by the page itself")
         if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             raise Refused(403, "wrong_origin", "this may only be asked by the page itself")
-        if changes and scope["path"] != "/api/v1/login":
+        if changes and not is_open:  # before a log-in there is no token
             session: Session | None = scope["session"]
             given = headers.get("x-csrf-token", "")
             if session is None or not hmac.compare_digest(given.encode(), session.csrf.encode()):
@@ -165,17 +196,17 @@ class AccessControl:
         ):
             raise Refused(415, "no_json", "send JSON: Content-Type: application/json")
 
-    def _authenticate(self, scope: Scope, headers: dict[str, str]) -> tuple[Session | None, bool]:
-        """The session of a request, and whether it came with a token instead."""
+    def _authenticate(self, scope: Scope, headers: dict[str, str]) -> tuple[Session | None, Account | None]:
+        """The session of a request, None with a token, and its account, None on a page without a log-in."""
         if not self.access:
-            return self.shared_session, False
+            return self.shared_session, None
         authorization = headers.get("authorization", "")
         if authorization[:7].lower() == "bearer ":
             address = client_of(scope)
             wait = self.throttle.wait(address)
-            scope["token"] = self.access.token_of(authorization[7:].strip())
-            if scope["token"] is not None:
-                return None, True  # a valid token is never throttled because of others' wrong ones
+            account = self.access.token_of(authorization[7:].strip())
+            if account is not None:
+                return None, account  # a valid token is never throttled because of others' wrong ones
             if wait:
                 raise _too_often(wait)
             self.throttle.failed(address)
@@ -183,16 +214,18 @@ class AccessControl:
         for name in cookie_names(scope["secure"], scope["host"]):
             for secret in cookies_of(headers.get("cookie", ""), name)[:_COOKIES_TRIED]:
                 session = self.sessions.find(secret)
-                if session is not None:
-                    return session, False
-        return None, False
+                account = None if session is None else self.access.holds(session.credential)
+                if session is not None and account is not None:
+                    return session, account
+        return None, None
 
     def still_valid(self, scope: Scope) -> bool:
         """Whether the session or token of an open WebSocket is still valid."""
-        if scope["by_token"]:
-            return scope["token"] in self.access.credentials
+        account: Account | None = scope["account"]
+        if account is not None and self.access.holds(account.credential) is None:
+            return False
         session: Session | None = scope["session"]
-        return session is not None and self.sessions.holds(session)
+        return scope["by_token"] or (session is not None and self.sessions.holds(session))
 
     def used(self, scope: Scope) -> None:
         """The client is active: its session does not time out."""
@@ -200,13 +233,14 @@ class AccessControl:
             self.sessions.use(scope["session"])
 
     def change_access(self, access: Access) -> None:
-        """Other passwords and tokens from now on; sessions that were begun with removed ones end."""
+        """Other accounts from now on; the sessions of those that were removed or changed end."""
         self.access = access
         self.sessions.keep(access.credentials)
 
-    def log_in(self, scope: Scope, credential: bytes = b"") -> tuple[bytes, bytes]:
+    def log_in(self, scope: Scope, account: Account) -> tuple[bytes, bytes]:
         """Begin a session; the header that sets its cookie."""
-        secret, _ = self.sessions.begin(credential)
+        secret, _ = self.sessions.begin(account.credential)
+        scope["account"], scope["identity"] = account, account.identity
         return b"set-cookie", _cookie(scope, secret).encode()
 
     def log_out(self, scope: Scope) -> tuple[bytes, bytes]:

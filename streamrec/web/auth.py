@@ -1,12 +1,15 @@
-"""Authentication: passwords and tokens, stored as hashes; sessions; throttling of wrong attempts.
+"""Authentication: the accounts of the page, users and tokens, stored as hashes in the access file.
 
-The file that ``streamrec access`` writes has one line for each password or token::
+The file that ``streamrec access`` writes has one line for each account::
 
+    user {"name": "ann", "role": "viewer", "cameras": ["door"], "secret": "scrypt:15:8:1:SALT:HASH"}
+    token {"name": "prometheus", "role": "viewer", "expires": "2027-01-31T00:00:00+00:00", "secret": "sha256:HASH"}
     password scrypt:15:8:1:SALT:HASH
     token sha256:HASH
 
-A password is hashed with scrypt (32 MB and about a tenth of a second for each guess). A token is 256 random bits,
-so a plain hash of it is enough: it cannot be guessed, and a program may send it with each request.
+The last two forms are of an admin without a name. A password is hashed with scrypt (32 MB and about a tenth of a
+second for each guess). A token is 256 random bits, so a plain hash of it is enough: it cannot be guessed, and a program
+may send it with each request.
 """
 
 from __future__ import annotations
@@ -14,73 +17,150 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import json
 import os
+import re
 import secrets
-import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
 
-from streamrec.core.files import replacing
-from streamrec.core.messages import NOT_UTF8, why
+from streamrec.core.messages import NOT_UTF8
 from streamrec.core.reading import CannotRead, path_of, read_text
 from streamrec.errors import SettingsError
-from streamrec.web.connections import network_of
+from streamrec.outputs.history.records import iso
+from streamrec.web.roles import Identity, Role
 
 VARIABLE = "STREAMREC_WEB_ACCESS"  # may hold the lines themselves
 SHORTEST = 10  # letters of a password
 LONGEST = 1024
-IDLE_SECONDS = 12 * 3600.0  # a session ends when it was not used for so long
-SESSION_SECONDS = 7 * 86_400.0  # and after so long in any case
+LONGEST_NAME = 64  # letters of a user's or token's name
+MOST_CAMERAS = 1_000  # that one account names
 _COST = (15, 8, 1)  # log2 of N, r, p: what OWASP asks of scrypt, at 32 MB
-_SESSIONS = 1_000  # at once; the oldest goes
-
-TRIES = 5  # wrong attempts in a row from one address before it has to wait
-_FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 300.0  # seconds; doubled with each wrong attempt
-_ADDRESSES = 4_096  # remembered
-ALL_TRIES = 30  # wrong attempts from all addresses together, within
-ALL_SECONDS = 60.0
+_SALT, _DIGEST = 16, 32  # bytes
+_KEYS = {"name", "role", "cameras", "expires", "secret"}
 
 
-def hash_password(password: str) -> str:
-    """A line for the file of access; raises ``SettingsError`` for a password that is too short."""
+class Kind(StrEnum):
+    """The kinds of accounts."""
+
+    user = "user"  # logs in with a password
+    token = "token"  # a program that sends it with each request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """A user or a token, and what it may do. Raises ``SettingsError`` for what no account may be."""
+
+    kind: Kind
+    secret: str = field(repr=False)  # "scrypt:..." or "sha256:...": a hash
+    name: str = ""  # "": without one, as in files of before; it is an admin
+    role: Role = Role.admin
+    cameras: frozenset[str] | None = None  # None: all
+    expires: float | None = None  # seconds since 1970; None: never
+    credential: bytes = field(init=False, repr=False, compare=False)  # another one after any change
+
+    def __post_init__(self) -> None:
+        if len(self.name) > LONGEST_NAME or not self.name.isprintable() or self.name != self.name.strip():
+            raise SettingsError(f"a name has {LONGEST_NAME} letters at most, and no blanks around it")
+        if self.role is Role.admin and self.cameras is not None:
+            raise SettingsError("an admin sees all cameras: chosen cameras are for a viewer")
+        if self.cameras is not None and not 0 < len(self.cameras) <= MOST_CAMERAS:
+            raise SettingsError("name one camera or more, or leave cameras out: all of them")
+        object.__setattr__(
+            self, "credential", hashlib.sha256(self.line().encode("utf-8", "replace")).digest()
+        )
+
+    @property
+    def identity(self) -> Identity:
+        """What its requests may do."""
+        return Identity(self.name, self.role, self.cameras)
+
+    @property
+    def id(self) -> str:
+        """A short name for an account that may have none; nothing of its secret can be read from it."""
+        return self.credential.hex()[:12]
+
+    def line(self) -> str:
+        """Its line of the access file."""
+        if not self.name and self.role is Role.admin and self.expires is None:
+            return f"{'password' if self.kind is Kind.user else 'token'} {self.secret}"
+        shown: dict[str, Any] = {"name": self.name, "role": str(self.role)}
+        if self.cameras is not None:
+            shown["cameras"] = sorted(self.cameras)
+        if self.expires is not None:
+            shown["expires"] = iso(self.expires)
+        return f"{self.kind} {json.dumps({**shown, 'secret': self.secret}, ensure_ascii=False)}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Its JSON, without the secret."""
+        return {
+            "kind": str(self.kind),
+            "name": self.name,
+            "id": self.id,
+            "role": str(self.role),
+            "cameras": None if self.cameras is None else sorted(self.cameras),
+            "expires": None if self.expires is None else iso(self.expires),
+        }
+
+    def is_over(self, now: float) -> bool:
+        """Whether it has expired."""
+        return self.expires is not None and now >= self.expires
+
+
+def hash_of(password: str) -> str:
+    """The secret of a password; raises ``SettingsError`` for one that is too short."""
     if len(password) < SHORTEST:
         raise SettingsError(
             f"a password of {len(password)} letters is guessed too soon: take {SHORTEST} or more"
         )
     if len(password) > LONGEST:
         raise SettingsError(f"a password may have {LONGEST} letters at most")
-    salt = os.urandom(16)
+    salt = os.urandom(_SALT)
     log_n, r, p = _COST
-    return f"password scrypt:{log_n}:{r}:{p}:{_text(salt)}:{_text(_scrypt(password, salt, *_COST))}"
+    return f"scrypt:{log_n}:{r}:{p}:{_text(salt)}:{_text(_scrypt(password, salt, *_COST))}"
+
+
+def new_token(
+    name: str = "",
+    role: Role = Role.admin,
+    cameras: Iterable[str] | None = None,
+    expires: float | None = None,
+) -> tuple[str, Account]:
+    """A new token, which is shown once, and its account."""
+    token = secrets.token_urlsafe(32)
+    secret = f"sha256:{hashlib.sha256(token.encode()).hexdigest()}"
+    chosen = None if cameras is None else frozenset(cameras)
+    return token, Account(
+        kind=Kind.token, name=name, role=role, cameras=chosen, expires=expires, secret=secret
+    )
+
+
+def new_user(name: str, password: str, role: Role, cameras: Iterable[str] | None = None) -> Account:
+    """A user with a password; without a name it is an admin, as in files of before."""
+    chosen = None if cameras is None else frozenset(cameras)
+    return Account(kind=Kind.user, name=name, role=role, cameras=chosen, secret=hash_of(password))
+
+
+def hash_password(password: str) -> str:
+    """The line of the access file for a password without a name."""
+    return new_user("", password, Role.admin).line()
 
 
 def make_token() -> tuple[str, str]:
-    """A new token, and its line for the file of access."""
-    token = secrets.token_urlsafe(32)
-    return token, f"token sha256:{hashlib.sha256(token.encode()).hexdigest()}"
-
-
-def add_line(path: str | os.PathLike[str], line: str) -> None:
-    """Add a line to the file; a password replaces the one before. Only the owner may read the file."""
-    file = path_of(os.fspath(path))
-    try:
-        before = read_text(file).splitlines() if file.exists() else []
-        if line.startswith("password "):
-            before = [one for one in before if not one.startswith("password ")]
-        with replacing(file, "w", private=True, fresh=True, encoding="utf-8") as out:
-            out.write("\n".join([*before, line]) + "\n")
-    except OSError as error:
-        raise SettingsError(f"{file} cannot be written: {why(error)}") from error
+    """A new token without a name, and its line of the access file."""
+    token, account = new_token()
+    return token, account.line()
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The passwords and tokens. Without any, every client may use the page: for loopback alone."""
+    """The accounts. Without any, every client may do everything: for loopback alone."""
 
-    passwords: tuple[tuple[int, int, int, bytes, bytes], ...] = ()  # log2 of N, r, p, salt, hash
-    tokens: tuple[bytes, ...] = ()
+    accounts: tuple[Account, ...] = ()
 
     @classmethod
     def read(cls, path: str | os.PathLike[str] | None, environment: Mapping[str, str]) -> Access:
@@ -104,96 +184,137 @@ class Access:
 
     @classmethod
     def parse(cls, text: str, where: str) -> Access:
-        """From lines, or from words separated by commas or blanks, as in an environment variable."""
-        passwords, tokens = [], []
-        words = [
-            word for line in text.splitlines() for word in line.partition("#")[0].replace(",", " ").split()
-        ]
-        for word in words:
-            kind, _, rest = word.partition(":")
+        """From lines; those without a name may stand side by side, as in an environment variable."""
+        accounts: list[Account] = []
+        for line in text.splitlines():
             try:
-                if word in ("password", "token"):
-                    continue
-                if kind == "scrypt":
-                    log_n, r, p, salt, digest = rest.split(":")
-                    cost = int(log_n), int(r), int(p)
-                    if not (10 <= cost[0] <= 20 and 1 <= cost[1] <= 32 and 1 <= cost[2] <= 16):
-                        raise ValueError
-                    passwords.append((*cost, _bytes(salt), _bytes(digest)))
-                elif kind == "sha256":
-                    digest_bytes = bytes.fromhex(rest)
-                    if len(digest_bytes) != 32:
-                        raise ValueError
-                    tokens.append(digest_bytes)
+                found = re.fullmatch(r"\s*(user|token)\s*(\{.*\})\s*", line)
+                if found:
+                    accounts.append(_account(Kind(found[1]), json.loads(found[2])))
                 else:
-                    raise ValueError
-            except ValueError as error:  # not quoted: it may be a password in plain text
+                    accounts += _without_names(line)
+            except (ValueError, TypeError, RecursionError) as error:  # not quoted: it may be a plain password
                 raise SettingsError(
                     f"{where} has a line that is no hash of a password or token; make it with `streamrec access`"
                 ) from error
-        return cls(tuple(passwords), tuple(tokens))
+            except SettingsError as error:
+                raise SettingsError(f"{where}: {error}") from error
+        taken: set[tuple[Kind, str]] = set()
+        for account in accounts:
+            key = account.kind, account.name.casefold()
+            if account.name and key in taken:
+                raise SettingsError(f"{where} has two {account.kind}s named {account.name}: remove one")
+            taken.add(key)
+        return cls(tuple(accounts))
 
     def __bool__(self) -> bool:
-        return bool(self.passwords or self.tokens)
+        return bool(self.accounts)
 
-    def password_of(self, password: str) -> bytes | None:
-        """Which of ``credentials`` it is; None where it is wrong.
+    @property
+    def has_names(self) -> bool:
+        """Whether a log-in asks for a name."""
+        return any(account.name for account in self.accounts if account.kind is Kind.user)
+
+    def lines(self) -> str:
+        """The text of the access file."""
+        return "".join(f"{account.line()}\n" for account in self.accounts)
+
+    def log_in(self, name: str, password: str) -> Account | None:
+        """The user with this name and password; None where there is none. "": one of the passwords without a name.
 
         It takes about a tenth of a second, and lets other threads run.
         """
         if len(password) > LONGEST:
             return None
-        # All are tried, so that the time it takes does not show which one matched.
-        tried = [
-            hmac.compare_digest(_scrypt(password, salt, log_n, r, p), digest)
-            for log_n, r, p, salt, digest in self.passwords
-        ]
-        return next((way for way, right in zip(self.credentials, tried, strict=False) if right), None)
+        asked = name.strip().casefold()
+        tried = [one for one in self.accounts if one.kind is Kind.user and one.name.casefold() == asked]
+        # All are tried, so that the time it takes does not show which one matched; and one for a name that there is
+        # not, so that it does not show which names there are.
+        right = [_is_password(password, one.secret) for one in tried] or [_is_password(password, _NO_SECRET)]
+        return next((one for one, is_right in zip(tried, right, strict=False) if is_right), None)
+
+    def token_of(self, token: str, now: float | None = None) -> Account | None:
+        """The account of a token; None where it is wrong or has expired. ``now``: seconds since 1970."""
+        found = f"sha256:{hashlib.sha256(token.encode('utf-8', 'replace')).hexdigest()}"
+        tokens = [one for one in self.accounts if one.kind is Kind.token]
+        tried = [hmac.compare_digest(found, one.secret) for one in tokens]
+        account = next((one for one, is_right in zip(tokens, tried, strict=True) if is_right), None)
+        return None if account is None or account.is_over(time.time() if now is None else now) else account
+
+    def holds(self, credential: bytes, now: float | None = None) -> Account | None:
+        """The account that began a session, where it is unchanged and has not expired."""
+        for account in self.accounts:
+            if account.credential == credential:
+                return None if account.is_over(time.time() if now is None else now) else account
+        return None
 
     @property
-    def credentials(self) -> tuple[bytes, ...]:
-        """An identifier of each password and token, so that its sessions can end when it is removed."""
-        return tuple(salt + digest for *_, salt, digest in self.passwords) + self.tokens
-
-    def token_of(self, token: str) -> bytes | None:
-        """Which of ``credentials`` it is; None where it is wrong."""
-        found = hashlib.sha256(token.encode("utf-8", "replace")).digest()
-        tried = [hmac.compare_digest(found, known) for known in self.tokens]
-        return found if any(tried) else None
+    def credentials(self) -> Collection[bytes]:
+        """Of all accounts: the sessions of others end."""
+        return {account.credential for account in self.accounts}
 
 
-class AccessFile:
-    """The access file, read again whenever it was changed."""
+def _account(kind: Kind, given: Any) -> Account:
+    """An account of its line's JSON; raises ``ValueError``, ``TypeError`` or ``SettingsError``."""
+    if not isinstance(given, dict) or not given.keys() <= _KEYS or not isinstance(given.get("name"), str):
+        raise ValueError
+    cameras, expires = given.get("cameras"), given.get("expires")
+    if cameras is not None and not (
+        isinstance(cameras, list) and all(isinstance(one, str) for one in cameras)
+    ):
+        raise ValueError
+    if expires is not None and not isinstance(expires, str):
+        raise ValueError
+    return Account(
+        kind=kind,
+        name=given["name"],
+        role=Role(given.get("role", "")),
+        cameras=None if cameras is None else frozenset(cameras),
+        expires=None if expires is None else datetime.fromisoformat(expires).timestamp(),
+        secret=_checked(given.get("secret"), kind),
+    )
 
-    def __init__(self, path: str | os.PathLike[str], access: Access) -> None:
-        self.path = path_of(str(path))
-        self._access = access
-        self._stamp: object = None  # time, size and inode of the file when it was read
 
-    def changed(self) -> Access | None:
-        """The passwords and tokens, where they differ from the last call.
+def _without_names(line: str) -> list[Account]:
+    """The accounts of a line as files of before have it; raises ``ValueError``."""
+    found = []
+    for word in line.partition("#")[0].replace(",", " ").split():
+        if word in ("password", "token"):
+            continue
+        kind = Kind.user if word.startswith("scrypt:") else Kind.token
+        found.append(Account(kind=kind, secret=_checked(word, kind)))
+    return found
 
-        Raises ``SettingsError`` once for each mistake: such a file changes nothing, it may be half written.
-        """
-        try:
-            found = self.path.stat()
-            stamp: object = found.st_mtime_ns, found.st_size, found.st_ino
-        except OSError as error:
-            stamp = error.errno
-        if stamp == self._stamp:
-            return None
-        self._stamp = stamp
-        access = Access.read(self.path, {})
-        if access == self._access:
-            return None
-        self._access = access
-        return access
+
+def _checked(secret: Any, kind: Kind) -> str:
+    """A secret of the right form; raises ``ValueError``."""
+    if not isinstance(secret, str):
+        raise ValueError
+    scheme, _, rest = secret.partition(":")
+    if kind is Kind.user and scheme == "scrypt":
+        log_n, r, p, _, _ = _parts(secret)
+        if 10 <= log_n <= 20 and 1 <= r <= 32 and 1 <= p <= 16:
+            return secret
+    if kind is Kind.token and scheme == "sha256" and len(bytes.fromhex(rest)) == _DIGEST:
+        return secret.lower()
+    raise ValueError
+
+
+def _parts(secret: str) -> tuple[int, int, int, bytes, bytes]:
+    """log2 of N, r, p, salt and hash."""
+    _, log_n, r, p, salt, digest = secret.split(":")
+    return int(log_n), int(r), int(p), _bytes(salt), _bytes(digest)
+
+
+def _is_password(password: str, secret: str) -> bool:
+    log_n, r, p, salt, digest = _parts(secret)
+    return hmac.compare_digest(_scrypt(password, salt, log_n, r, p), digest)
 
 
 def _scrypt(password: str, salt: bytes, log_n: int, r: int, p: int) -> bytes:
     n = 1 << log_n
     data = password.encode("utf-8", "surrogatepass")
-    return hashlib.scrypt(data, salt=salt, n=n, r=r, p=p, maxmem=256 * n * r, dklen=32)
+    return hashlib.scrypt(data, salt=salt, n=n, r=r, p=p, maxmem=256 * n * r, dklen=_DIGEST)
 
 
 def _text(data: bytes) -> str:
@@ -204,115 +325,4 @@ def _bytes(text: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
-@dataclass(slots=True)
-class Session:
-    """One log-in of a browser."""
-
-    csrf: str  # goes with each request that changes something
-    ends: float  # time.monotonic()
-    idle: float
-    credential: bytes = b""  # which of ``Access.credentials`` began it
-    ended: bool = False  # by a log-out, or because its password was changed
-
-
-class Sessions:
-    """All sessions, in memory: a restart ends them. Their secrets are stored as hashes."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._sessions: OrderedDict[bytes, Session] = OrderedDict()
-
-    def begin(self, credential: bytes = b"") -> tuple[str, Session]:
-        """A new session, and the secret that the browser keeps."""
-        secret, now = secrets.token_urlsafe(32), self._clock()
-        session = Session(secrets.token_urlsafe(32), now + SESSION_SECONDS, now + IDLE_SECONDS, credential)
-        self._sessions[_digest(secret)] = session
-        while len(self._sessions) > _SESSIONS:
-            self._sessions.popitem(last=False)[1].ended = True
-        return secret, session
-
-    def find(self, secret: str) -> Session | None:
-        """The session with this secret; None where there is none or it has ended."""
-        key = _digest(secret)
-        session = self._sessions.get(key)
-        if session is None:
-            return None
-        if not self.holds(session):
-            del self._sessions[key]
-            return None
-        session.idle = self._clock() + IDLE_SECONDS
-        return session
-
-    def holds(self, session: Session) -> bool:
-        """Whether it is valid: not ended, not too old, not idle for too long."""
-        now = self._clock()
-        return not session.ended and now <= session.ends and now <= session.idle
-
-    def use(self, session: Session) -> None:
-        """Its client is active."""
-        if self.holds(session):
-            session.idle = self._clock() + IDLE_SECONDS
-
-    def end(self, secret: str) -> None:
-        """Log out."""
-        session = self._sessions.pop(_digest(secret), None)
-        if session is not None:
-            session.ended = True
-
-    def end_this(self, session: Session) -> None:
-        """Log out."""
-        session.ended = True
-        for key in [key for key, one in self._sessions.items() if one is session]:
-            del self._sessions[key]
-
-    def keep(self, credentials: Collection[bytes]) -> None:
-        """End the sessions that none of these credentials began."""
-        for session in [one for one in self._sessions.values() if one.credential not in credentials]:
-            self.end_this(session)
-
-
-def _digest(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode("utf-8", "replace")).digest()
-
-
-class LoginThrottle:
-    """How long an address has to wait before it may try again, after too many wrong attempts.
-
-    >>> now = [0.0]
-    >>> throttle = LoginThrottle(clock=lambda: now[0])
-    >>> for _ in range(6): throttle.failed("10.0.0.9")
-    >>> throttle.wait("10.0.0.9"), throttle.wait("10.0.0.8")
-    (2.0, 0.0)
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._wrong: OrderedDict[str, tuple[int, float]] = OrderedDict()  # count, and until when it waits
-        self._all: list[float] = []
-        self._lock = threading.Lock()
-
-    def wait(self, address: str) -> float:
-        """Seconds to wait; 0.0: it may try now."""
-        now = self._clock()
-        with self._lock:
-            self._all = [when for when in self._all if now - when < ALL_SECONDS]
-            for_all = self._all[0] + ALL_SECONDS - now if len(self._all) >= ALL_TRIES else 0.0
-            return max(0.0, for_all, self._wrong.get(network_of(address), (0, 0.0))[1] - now)
-
-    def failed(self, address: str) -> None:
-        """A wrong password or token came from this address."""
-        now, key = self._clock(), network_of(address)
-        with self._lock:
-            self._all.append(now)
-            count = self._wrong.pop(key, (0, 0.0))[0] + 1
-            pause = (
-                min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(count - TRIES - 1, 16)) if count > TRIES else 0.0
-            )
-            self._wrong[key] = count, now + pause
-            while len(self._wrong) > _ADDRESSES:
-                self._wrong.popitem(last=False)
-
-    def succeeded(self, address: str) -> None:
-        """A right one came: earlier failures are forgotten."""
-        with self._lock:
-            self._wrong.pop(network_of(address), None)
+_NO_SECRET = f"scrypt:{_COST[0]}:{_COST[1]}:{_COST[2]}:{_text(bytes(_SALT))}:{_text(bytes(_DIGEST))}"

@@ -15,6 +15,7 @@ from streamrec.teach.corrections.lessons import LEAST
 from streamrec.teach.corrections.records import LONGEST_LABEL, Correction, Verdict
 from streamrec.web.access_control import Refused
 from streamrec.web.live import LiveState
+from streamrec.web.roles import Role, needs
 
 need("fastapi", extra="web")
 
@@ -131,11 +132,13 @@ def correction_routes(live: LiveState, corrections: Corrections) -> APIRouter:
         return _all(corrections)
 
     @router.get("/api/v1/corrections", response_model=CorrectionsJson)
+    @needs(Role.admin)
     async def corrections_now() -> Any:
         """Corrections, the thresholds that they moved, and what was learned."""
         return await _run(live, now)
 
     @router.post("/api/v1/corrections", response_model=CorrectionsJson, responses=_REFUSED)
+    @needs(Role.admin, audit="event corrected", fields=("event", "verdict", "truth"))
     async def correct(given: Annotated[NewCorrection, Body()]) -> Any:
         """Correct an event: it is right, wrong, or something else. The thresholds of its camera move at once."""
 
@@ -150,6 +153,7 @@ def correction_routes(live: LiveState, corrections: Corrections) -> APIRouter:
         return await _run(live, work)
 
     @router.post("/api/v1/corrections/missed", response_model=CorrectionsJson, responses=_REFUSED)
+    @needs(Role.admin, audit="missed event reported", fields=("camera", "label"))
     async def add_missed(given: Annotated[MissedAction, Body()]) -> Any:
         """Report an action of which there was no event."""
 
@@ -161,6 +165,7 @@ def correction_routes(live: LiveState, corrections: Corrections) -> APIRouter:
         return await _run(live, work)
 
     @router.delete("/api/v1/corrections/{id}", response_model=CorrectionsJson, responses=_NOT_FOUND)
+    @needs(Role.admin, audit="correction taken back", fields=("id",))
     async def undo(id: _ID) -> Any:
         """Take a correction back. The thresholds move back."""
 
@@ -183,6 +188,7 @@ def _add_learning(router: APIRouter, live: LiveState, corrections: Corrections) 
     learning = asyncio.Lock()
 
     @router.post("/api/v1/corrections/learn", response_model=CorrectionsJson, responses=_REFUSED)
+    @needs(Role.admin, audit="learned from corrections", fields=("model",))
     async def learn(given: Annotated[LearnFrom, Body()]) -> Any:
         """Learn from the corrections of a model's events; the cameras use it from their next frame on."""
         if learning.locked():
@@ -196,6 +202,7 @@ def _add_learning(router: APIRouter, live: LiveState, corrections: Corrections) 
             return await _run(live, work)
 
     @router.post("/api/v1/corrections/unlearn", response_model=CorrectionsJson, responses=_REFUSED)
+    @needs(Role.admin, audit="lesson taken back", fields=("model",))
     async def unlearn(given: Annotated[LearnFrom, Body()]) -> Any:
         """Take back what was learned last; what was learned before it is in force again."""
 

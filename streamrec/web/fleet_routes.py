@@ -11,6 +11,7 @@ from streamrec.errors import StreamrecError, need
 from streamrec.outputs.fleet.records import FleetService, FleetStatus
 from streamrec.web.access_control import Refused
 from streamrec.web.live import LiveState, json_bytes
+from streamrec.web.roles import Cameras, Role, needs
 from streamrec.web.websocket_hub import VERSION
 
 need("fastapi", extra="web")
@@ -124,6 +125,7 @@ def fleet_routes(live: LiveState, fleet: FleetService) -> APIRouter:
     router = APIRouter(tags=["fleet"])
 
     @router.get("/api/v1/fleet", response_model=FleetNow)
+    @needs(Role.viewer, cameras=Cameras.all)
     async def now() -> Response:
         """Machines, groups, and on which machine each camera runs."""
         status = await asyncio.to_thread(fleet.status)
@@ -149,11 +151,13 @@ def _add_moves(router: APIRouter, live: LiveState, fleet: FleetService) -> None:
         return {"version": VERSION, "message": live.hide(message)}
 
     @router.post("/api/v1/fleet/drain", response_model=Done)
+    @needs(Role.admin, audit="machine drained", fields=("machine",))
     async def drain(given: Annotated[Drain, Body()]) -> Any:
         """Begin to move what runs on a machine elsewhere; it gets nothing new."""
         return await move(lambda: fleet.drain(given.machine))
 
     @router.post("/api/v1/fleet/rebalance", response_model=Done)
+    @needs(Role.admin, audit="fleet rebalanced")
     async def rebalance() -> Any:
         """Begin to spread the groups evenly over the machines."""
         return await move(fleet.rebalance)

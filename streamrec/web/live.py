@@ -28,6 +28,7 @@ from streamrec.outputs.sink import Sink
 from streamrec.teach.corrections.corrector import Corrections
 from streamrec.teach.corrections.records import Correction
 from streamrec.types import Frame, Health, ModelResult, Person, Result, SourceState
+from streamrec.web.roles import Identity
 from streamrec.web.score_history import ScoreHistory
 
 EVENTS_PER_PAGE = 100
@@ -259,6 +260,29 @@ class LiveState(Sink):
     def changed(self, entry: Entry) -> None:
         """An event was corrected, or it is decided whether receivers are notified of it: the page shows it."""
         self.on_event(entry)
+
+    def events_for(
+        self, who: Identity, *, camera: str | Iterable[str] | None = None, **conditions: Any
+    ) -> list[Entry]:
+        """Events as of ``History.query``, of the cameras that a client may see."""
+        if who.cameras is not None:
+            asked = who.cameras if camera is None else [camera] if isinstance(camera, str) else camera
+            camera = who.seen(asked)
+            if not camera:  # no camera would mean all
+                return []
+        return self.history.query(camera=camera, **conditions)
+
+    def entry_for(self, who: Identity, id: str) -> Entry | None:
+        """One event; None where there is none, or of a camera that a client may not see."""
+        entry = self.history.get(id)
+        return entry if entry is not None and who.sees(entry.camera) else None
+
+    def event_for(self, who: Identity, entry: Entry) -> dict[str, Any]:
+        """An event as ``event`` has it; what it is based on only as far as a client may see it. Reads the history."""
+        shown = self.event(entry)
+        if who.cameras is not None:
+            shown["based_on"] = [id for id in entry.based_on if self.entry_for(who, id) is not None]
+        return shown
 
     def event(self, entry: Entry) -> dict[str, Any]:
         """An event as the API returns it, with its correction."""

@@ -5,8 +5,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
+from typing import Any
 
-from streamrec.web.access_control import AccessControl, App, Message, Receive, Refused, Scope, Send
+from streamrec.web.access_control import AccessControl, App, Message, Receive, Refused, Scope, Send, client_of
+from streamrec.web.audit import AuditLog, Deed
+from streamrec.web.roles import Needs, details
 
 MOST_BODY = 64 * 1024  # bytes
 MOST_HEAD = 64 * 1024  # bytes: address and headers together
@@ -31,10 +35,17 @@ _HEADERS = [
 
 
 class AccessMiddleware:
-    """Checks each request, and passes it on or refuses it; adds the security headers to each answer."""
+    """Checks each request, and passes it on or refuses it; adds the security headers to each answer.
 
-    def __init__(self, app: App, control: AccessControl) -> None:
-        self.app, self.control = app, control
+    ``needs_of`` finds what the route of a request declares. What changes something is written into ``audit`` before the
+    client gets the answer.
+    """
+
+    def __init__(
+        self, app: App, control: AccessControl, needs_of: Callable[[Scope], Needs | None], audit: AuditLog
+    ) -> None:
+        self.app, self.control, self.audit = app, control, audit
+        self._needs_of = needs_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -42,12 +53,14 @@ class AccessMiddleware:
             await self.app(scope, receive, send)
             return
         headers = _headers(scope)
+        needs = scope["needs"] = self._needs_of(scope)
         try:
             head = len(scope.get("raw_path", b"")) + len(scope.get("query_string", b""))
             if head + sum(len(name) + len(value) for name, value in scope["headers"]) > MOST_HEAD:
                 raise Refused(431, "too_large", f"address and headers may have {MOST_HEAD} bytes at most")
-            self.control.check(scope, headers)
+            self.control.check(scope, headers, needs)
         except Refused as refused:
+            await self._note(scope, needs, refused.status, refused.code)
             await (_close if scope["type"] == "websocket" else _answer)(scope, receive, send, refused)
             return
         if scope["type"] == "websocket":
@@ -60,14 +73,47 @@ class AccessMiddleware:
                 message["headers"] = [*message.get("headers", []), *_HEADERS]
                 if private and not any(name == b"cache-control" for name, _ in message["headers"]):
                     message["headers"].append((b"cache-control", b"no-store"))
+                await self._note(scope, needs, message["status"])
             await send(message)
 
         try:
-            receive_body = await _read_body(receive, headers)
+            receive_body = await _read_body(receive, headers, scope)
         except Refused as refused:
             await _answer(scope, receive, send, refused)
             return
         await self.app(scope, receive_body, send_with_headers)
+
+    async def _note(self, scope: Scope, needs: Needs | None, status: int, code: str = "") -> None:
+        """Write a change, or a refused one, into the audit log."""
+        what = "" if needs is None else needs.audit
+        wrong_token = code == "wrong_token"
+        if not (wrong_token or (what and (status < 400 or status in (401, 403)))):
+            return
+        if code in ("not_logged_in", "wrong_host", "wrong_origin", "wrong_csrf_token"):
+            return  # it did not come from an account: any program of the network could fill the log
+        account = scope.get("account")
+        by = "anyone" if account is None and not self.control.access else "token" if wrong_token else "user"
+        deed = Deed(
+            what="log-in" if wrong_token else what,
+            who="" if account is None else account.name,
+            by=by if account is None else str(account.kind),
+            address=client_of(scope),
+            about=scope.get("about") or _about(scope, needs),
+            done=status < 400,
+        )
+        await asyncio.to_thread(self.audit.add, deed)
+
+
+def _about(scope: Scope, needs: Needs | None) -> dict[str, str]:
+    """The fields of a request that its route declares for the audit log."""
+    if needs is None or not needs.fields:
+        return {}
+    body: Any = None
+    try:
+        body = json.loads(scope.get("body", b""))
+    except (ValueError, RecursionError):
+        body = None
+    return details(needs, body if isinstance(body, dict) else {}, scope.get("route_path", {}))
 
 
 def _headers(scope: Scope) -> dict[str, str]:
@@ -84,7 +130,7 @@ def _headers(scope: Scope) -> dict[str, str]:
     return found
 
 
-async def _read_body(receive: Receive, headers: dict[str, str]) -> Receive:
+async def _read_body(receive: Receive, headers: dict[str, str], scope: Scope) -> Receive:
     """Read the body, counted while it arrives; a ``receive`` that returns it. Raises ``Refused``."""
     length = headers.get("content-length", "0")
     too_large = Refused(413, "too_large", f"a body may have {MOST_BODY} bytes at most")
@@ -101,6 +147,7 @@ async def _read_body(receive: Receive, headers: dict[str, str]) -> Receive:
                     raise too_large
     except TimeoutError as error:
         raise Refused(408, "too_slow", "the body did not come") from error
+    scope["body"] = bytes(body)
 
     async def give() -> Message:
         nonlocal first

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from streamrec.outputs.fleet.records import MACHINE_STATES, FleetStatus, MachineStatus
 from streamrec.types import SourceState
 from streamrec.web.live import LiveState
+from streamrec.web.roles import ANYONE, Identity
 
 _Row: TypeAlias = tuple[Mapping[str, str], float | None]  # labels and value
 
@@ -39,11 +40,16 @@ class _Families:
                 )
 
 
-def metrics(live: LiveState, more: Mapping[str, float], fleet: FleetStatus | None = None) -> str:
-    """All metrics, in Prometheus' text format. In a fleet those of cameras have their machine as a label."""
+def metrics(
+    live: LiveState, more: Mapping[str, float], fleet: FleetStatus | None = None, who: Identity = ANYONE
+) -> str:
+    """All metrics, in Prometheus' text format. In a fleet those of cameras have their machine as a label.
+
+    ``who``: only of the cameras that this client may see.
+    """
     families = _Families()
     family = families.add
-    cameras = live.cameras()
+    cameras = [camera for camera in live.cameras() if who.sees(camera["name"])]
 
     def labels(camera: dict[str, Any]) -> dict[str, str]:
         machine = {} if fleet is None else {"machine": camera.get("machine", "")}
@@ -76,6 +82,7 @@ def metrics(live: LiveState, more: Mapping[str, float], fleet: FleetStatus | Non
     counts = [
         (dict(zip(("camera", "label", "model"), of, strict=False)), float(n))
         for of, n in sorted(live.counts.items())
+        if who.sees(of[0])
     ]
     family("actions_total", "counter", "Actions that started.", counts)
     for name, value in more.items():

@@ -6,7 +6,7 @@ import asyncio
 import errno
 import json
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,22 +19,35 @@ from streamrec.core.version import version_of
 from streamrec.errors import SettingsError, need
 from streamrec.outputs.fleet.records import FleetService
 from streamrec.settings.resolve import InForce
-from streamrec.web.access_control import AccessControl, Refused, client_of
-from streamrec.web.auth import AccessFile
+from streamrec.web.access_control import PAGES, AccessControl, Refused, Scope, client_of
+from streamrec.web.access_file import AccessFile
+from streamrec.web.audit import AuditLog
 from streamrec.web.live import EVENTS_PER_PAGE, LiveState, json_bytes
 from streamrec.web.middleware import error_body
 from streamrec.web.prometheus import metrics
+from streamrec.web.roles import Cameras, Identity, Needs, Role, declared, identity_of, needs, needs_nothing
 from streamrec.web.websocket_hub import VERSION, WebSocketHub
 
 need("fastapi", extra="web")
 
-from fastapi import APIRouter, Body, FastAPI, Query, Request, WebSocket, WebSocketDisconnect  # noqa: E402
+from fastapi import APIRouter, Body, Depends, FastAPI, Query, Request, WebSocket, WebSocketDisconnect  # noqa: E402
 from fastapi import Path as InPath  # noqa: E402
 from fastapi.exceptions import RequestValidationError  # noqa: E402
 from fastapi.responses import FileResponse, Response  # noqa: E402
 from starlette.exceptions import HTTPException  # noqa: E402
+from starlette.requests import HTTPConnection  # noqa: E402
+from starlette.routing import BaseRoute, Match  # noqa: E402
 
-from streamrec.web.schemas import CamerasNow, Errors, EventJson, EventsJson, Health, Password, SessionJson  # noqa: E402
+from streamrec.web.schemas import (  # noqa: E402
+    CamerasNow,
+    Errors,
+    EventJson,
+    EventsJson,
+    Health,
+    LoginJson,
+    Password,
+    SessionJson,
+)
 
 if TYPE_CHECKING:
     from streamrec.web.teach_routes import TeachDesk
@@ -66,6 +79,7 @@ class PageContext:
     access_file: Path | None  # read again when it changes
     cameras_file: Path | InForce | None  # None: the cameras cannot be changed on the page
     most_connections: int
+    audit: AuditLog
     log: Callable[[str], None]  # called with what an administrator should know
     log_error: Callable[[BaseException], None]  # called with unexpected errors
     teach: TeachDesk | None = None  # the lesson; None: there is none
@@ -73,8 +87,8 @@ class PageContext:
     open_files: int = 0  # evidence files that are being sent
 
 
-def make_app(context: PageContext) -> FastAPI:
-    """The application behind the access middleware."""
+def make_app(context: PageContext) -> tuple[FastAPI, Callable[[Scope], Needs | None]]:
+    """The application behind the access middleware, and what finds the needs of a request's route."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -89,11 +103,12 @@ def make_app(context: PageContext) -> FastAPI:
         title="streamrec",
         version=f"{VERSION}",
         description="The cameras, live and past. Log in, or send `Authorization: Bearer TOKEN`.",
-        openapi_url="/api/v1/openapi.json",
+        openapi_url=None,  # a route of ``page_routes``, which declares what it needs
         docs_url=None,  # it would load scripts from elsewhere; /api shows the same
         redoc_url=None,
         lifespan=lifespan,
         responses=_ERRORS,
+        dependencies=[Depends(_only_declared)],
     )
 
     async def broken(request: Request, error: Exception) -> Response:
@@ -105,33 +120,69 @@ def make_app(context: PageContext) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)  # type: ignore[arg-type]
     app.add_exception_handler(Refused, _refused)  # type: ignore[arg-type]
     app.add_exception_handler(Exception, broken)
-    for router in (
+    routes: list[BaseRoute] = []
+    for router in _routers(context):
+        routes += router.routes
+        app.include_router(router)
+    return app, needs_finder(routes)
+
+
+def _routers(context: PageContext) -> list[APIRouter]:
+    """The routes of everything that this page offers."""
+    routers = [
         page_routes(),
         operation_routes(context),
         session_routes(context),
         camera_routes(context),
         event_routes(context),
-    ):
-        app.include_router(router)
+    ]
+    if context.access_file is not None:
+        from streamrec.web.users_routes import users_routes
+
+        routers.append(users_routes(context.access, context.access_file, context.audit))
     if context.cameras_file is not None:
         from streamrec.web.cameras_editor import CamerasEditor
         from streamrec.web.settings_routes import settings_routes
 
-        app.include_router(settings_routes(context.live, CamerasEditor(context.cameras_file, os.environ)))
+        routers.append(settings_routes(context.live, CamerasEditor(context.cameras_file, os.environ)))
     if context.live.corrections is not None:
         from streamrec.web.correction_routes import correction_routes
 
-        app.include_router(correction_routes(context.live, context.live.corrections))
+        routers.append(correction_routes(context.live, context.live.corrections))
     if context.teach is not None:
         from streamrec.web.teach_routes import teach_routes
 
-        app.include_router(teach_routes(context.live, context.teach))
+        routers.append(teach_routes(context.live, context.teach))
     if context.fleet is not None:
         from streamrec.web.fleet_routes import fleet_routes
 
-        app.include_router(fleet_routes(context.live, context.fleet))
-    app.include_router(live_route(context))
-    return app
+        routers.append(fleet_routes(context.live, context.fleet))
+    return [*routers, live_route(context)]
+
+
+def needs_finder(routes: Sequence[BaseRoute]) -> Callable[[Scope], Needs | None]:
+    """A function that finds what the route of a request declares, in the router's order, and its path's parameters.
+
+    None: no route is at this address, or it declares nothing; ``scope["route_found"]`` says which.
+    """
+
+    def find(scope: Scope) -> Needs | None:
+        scope["route_found"], scope["route_path"] = False, {}
+        for route in routes:
+            match, child = route.matches(scope)
+            if match is Match.FULL:
+                scope["route_found"], scope["route_path"] = True, child.get("path_params", {})
+                return declared(child.get("endpoint"))
+        return None
+
+    return find
+
+
+async def _only_declared(connection: HTTPConnection) -> None:
+    """Close a route whose declaration the access middleware did not check, however it came into the application."""
+    needs = declared(connection.scope.get("endpoint"))
+    if needs is None or needs is not connection.scope["needs"]:
+        raise Refused(403, "not_declared", "this route declares no role, and is closed to everyone")
 
 
 async def _follow_access(context: PageContext) -> None:
@@ -160,9 +211,17 @@ def page_routes() -> APIRouter:
         "/api": "api.html",
         "/favicon.ico": "icon.svg",
     }.items():
-        router.add_api_route(path, _page(file), methods=["GET", "HEAD"], include_in_schema=False)
+        is_open = path not in PAGES
+        page = (needs_nothing() if is_open else needs(Role.viewer, cameras=Cameras.none))(_page(file))
+        router.add_api_route(path, page, methods=["GET", "HEAD"], include_in_schema=False)
+
+    @router.get("/api/v1/openapi.json", include_in_schema=False)
+    @needs(Role.viewer, cameras=Cameras.none)
+    async def openapi(request: Request) -> Any:
+        return request.app.openapi()
 
     @router.get("/static/{name}", include_in_schema=False)
+    @needs_nothing()
     async def static(name: str, request: Request) -> Response:
         found = files().get(name)
         if found is None:
@@ -204,6 +263,7 @@ def operation_routes(context: PageContext) -> APIRouter:
     live, hub = context.live, context.hub
 
     @router.get("/healthz", response_model=Health)
+    @needs_nothing()
     async def healthz() -> Response:
         """200 while recognition runs and events can be kept, else 503. Needs no log-in."""
         trouble = live.history.trouble if live.alive else "the loop that recognizes stands still"
@@ -211,11 +271,15 @@ def operation_routes(context: PageContext) -> APIRouter:
         return Response(body, 503 if trouble else 200, media_type="application/json")
 
     @router.get("/metrics", response_class=Response)
-    async def prometheus() -> Response:
-        """Metrics in Prometheus' text format."""
+    @needs(Role.viewer, cameras=Cameras.filtered)
+    async def prometheus(request: Request) -> Response:
+        """Metrics in Prometheus' text format, of the cameras that this client may see."""
+        who = identity_of(request.scope)
         more = {"page_viewers": float(hub.count), "page_pictures_made": float(hub.encoder.made)}
-        fleet = None if context.fleet is None else await asyncio.to_thread(context.fleet.status)
-        text = metrics(live, more, fleet).encode("utf-8", "replace")
+        fleet = None
+        if context.fleet is not None and who.cameras is None:
+            fleet = await asyncio.to_thread(context.fleet.status)
+        text = metrics(live, more, fleet, who).encode("utf-8", "replace")
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return router
@@ -231,23 +295,37 @@ def session_routes(context: PageContext) -> APIRouter:
     hashing, waiting = asyncio.Lock(), [0]
 
     @router.get("/api/v1/session", response_model=SessionJson)
+    @needs(Role.viewer, cameras=Cameras.filtered)
     async def session(request: Request) -> dict[str, Any]:
-        """The client's session, and what the page offers."""
-        own = request.scope["session"]
+        """The client's session, and what the page offers to it."""
+        own, who = request.scope["session"], identity_of(request.scope)
+        is_admin = who.role.includes(Role.admin)
         return {
             "version": VERSION,
             "csrf": None if own is None else own.csrf,
             "password": bool(access.access),
-            "editable": context.cameras_file is not None,
+            "name": who.name,
+            "role": str(who.role),
+            "cameras": None if who.cameras is None else sorted(who.cameras),
+            "editable": is_admin and context.cameras_file is not None,
+            "users": is_admin and context.access_file is not None,
             "history": not context.live.history.in_memory,
-            "corrections": context.live.corrections is not None,
-            "opinion": context.live.leaves or None,
-            "teaches": context.teach is not None,
-            "fleet": context.fleet is not None,
+            "corrections": is_admin and context.live.corrections is not None,
+            # It may name cameras that a user must not know.
+            "opinion": (who.cameras is None and context.live.leaves) or None,
+            "teaches": is_admin and context.teach is not None,
+            "fleet": who.cameras is None and context.fleet is not None,
             "software": f"streamrec {version_of() or ''}".rstrip(),
         }
 
+    @router.get("/api/v1/login", response_model=LoginJson)
+    @needs_nothing()
+    async def login_form() -> dict[str, Any]:
+        """Whether the log-in asks for a name."""
+        return {"names": access.access.has_names}
+
     @router.post("/api/v1/login", status_code=204, responses={429: {"model": Errors}})
+    @needs_nothing(audit="log-in")
     async def login(request: Request, given: Annotated[Password, Body()]) -> Response:
         """Begin a session; its cookie is set. After wrong passwords the next attempt has to wait."""
         address = client_of(request.scope)
@@ -258,19 +336,23 @@ def session_routes(context: PageContext) -> APIRouter:
         try:
             async with hashing:  # one at a time: each needs 32 MB, and none may overtake the count
                 access.check_throttle(request.scope)
-                credential = await asyncio.to_thread(access.access.password_of, given.password)
-                if credential not in access.access.credentials:  # it may have been changed meanwhile
-                    credential = None
-                (access.throttle.failed if credential is None else access.throttle.succeeded)(address)
+                account = await asyncio.to_thread(access.access.log_in, given.name, given.password)
+                if account is not None and access.access.holds(account.credential) is None:
+                    account = None  # it was changed meanwhile
+                (access.throttle.failed if account is None else access.throttle.succeeded)(address)
         finally:
             waiting[0] -= 1
-        if credential is None:
+        if account is None:
+            # Another name is not logged: it may be a password in the wrong field.
+            known = next((one.name for one in access.access.accounts if one.name == given.name.strip()), None)
+            request.scope["about"] = {} if known is None else {"name": known}
             raise Refused(401, "wrong_password", "this password opens nothing")
         answer = Response(status_code=204)
-        answer.raw_headers.append(access.log_in(request.scope, credential))
+        answer.raw_headers.append(access.log_in(request.scope, account))
         return answer
 
     @router.post("/api/v1/logout", status_code=204)
+    @needs(Role.viewer, cameras=Cameras.none, audit="log-out")
     async def logout(request: Request) -> Response:
         """End the session."""
         answer = Response(status_code=204)
@@ -288,11 +370,13 @@ def camera_routes(context: PageContext) -> APIRouter:
     router = APIRouter(tags=["cameras"])
 
     @router.get("/api/v1/cameras", response_model=CamerasNow)
-    async def cameras() -> Response:
-        """The state of every camera, now."""
-        return Response(context.hub.cameras_now(), media_type="application/json")
+    @needs(Role.viewer, cameras=Cameras.filtered)
+    async def cameras(request: Request) -> Response:
+        """The state of every camera that this client may see, now."""
+        return Response(context.hub.cameras_now(identity_of(request.scope)), media_type="application/json")
 
     @router.get("/api/v1/picture", response_class=Response, responses=_JPEG)
+    @needs(Role.viewer, cameras=Cameras.named)
     async def picture(
         camera: Annotated[str, Query(max_length=_LONGEST_NAME)],
         width: Annotated[int, Query(ge=16, le=1920)] = 640,
@@ -311,12 +395,18 @@ def live_route(context: PageContext) -> APIRouter:
     router = APIRouter()
 
     @router.websocket("/api/v1/live")
+    @needs(Role.viewer, cameras=Cameras.filtered)
     async def live(socket: WebSocket) -> None:
         access, scope = context.access, socket.scope
         with suppress(WebSocketDisconnect):
             await socket.accept()
             try:
-                await context.hub.serve(socket, lambda: access.still_valid(scope), lambda: access.used(scope))
+                await context.hub.serve(
+                    socket,
+                    lambda: access.still_valid(scope),
+                    lambda: access.used(scope),
+                    identity_of(scope),
+                )
             except (WebSocketDisconnect, asyncio.CancelledError):
                 raise
             except Exception as error:
@@ -334,7 +424,9 @@ def event_routes(context: PageContext) -> APIRouter:
     live = context.live
 
     @router.get("/api/v1/events", response_model=EventsJson)
+    @needs(Role.viewer, cameras=Cameras.filtered)
     async def events(
+        request: Request,
         since: datetime | None = None,
         until: datetime | None = None,
         camera: Annotated[list[str] | None, Query(max_length=100)] = None,
@@ -345,38 +437,45 @@ def event_routes(context: PageContext) -> APIRouter:
     ) -> Response:
         """Events, the newest first, page by page. ``verdict``: those that were corrected so; any, or none."""
         ids, but = live.events_with(verdict)
-        found = await asyncio.to_thread(
-            live.history.query,
-            since=_seconds("since", since),
-            until=_seconds("until", until),
-            camera=camera,
-            label=label,
-            after=after,
-            limit=limit,
-            ids=ids,
-            but=but,
-        )
-        more = found[-1].id if len(found) == limit else None
-        page = {"version": VERSION, "events": [live.event(entry) for entry in found], "more": more}
-        return Response(json_bytes(page), media_type="application/json")
+        who = identity_of(request.scope)
+        given = {"since": _seconds("since", since), "until": _seconds("until", until)}
+
+        def work() -> dict[str, Any]:
+            found = live.events_for(
+                who, camera=camera, label=label, after=after, limit=limit, ids=ids, but=but, **given
+            )
+            more = found[-1].id if len(found) == limit else None
+            shown = [live.event_for(who, entry) for entry in found]
+            return {"version": VERSION, "events": shown, "more": more}
+
+        return Response(json_bytes(await asyncio.to_thread(work)), media_type="application/json")
 
     @router.get("/api/v1/events/{id}", response_model=EventJson, responses=_NOT_FOUND)
-    async def event(id: _EVENT_ID) -> Response:
+    @needs(Role.viewer, cameras=Cameras.filtered)
+    async def event(request: Request, id: _EVENT_ID) -> Response:
         """One event."""
-        entry = await asyncio.to_thread(live.history.get, id)
-        if entry is None:
+        who = identity_of(request.scope)
+
+        def work() -> dict[str, Any] | None:
+            entry = live.entry_for(who, id)
+            return None if entry is None else live.event_for(who, entry)
+
+        shown = await asyncio.to_thread(work)
+        if shown is None:
             raise HTTPException(404, "there is no such event")
-        return Response(json_bytes(live.event(entry)), media_type="application/json")
+        return Response(json_bytes(shown), media_type="application/json")
 
     @router.get("/api/v1/events/{id}/clip", response_class=FileResponse, responses=_NOT_FOUND)
-    async def clip(id: _EVENT_ID) -> FileResponse:
+    @needs(Role.viewer, cameras=Cameras.filtered)
+    async def clip(request: Request, id: _EVENT_ID) -> FileResponse:
         """The video of an event and the seconds around it; supports Range requests."""
-        return await _evidence(context, id, "clip", _VIDEOS)
+        return await _evidence(context, identity_of(request.scope), id, "clip", _VIDEOS)
 
     @router.get("/api/v1/events/{id}/thumbnail", response_class=FileResponse, responses=_JPEG)
-    async def thumbnail(id: _EVENT_ID) -> FileResponse:
+    @needs(Role.viewer, cameras=Cameras.filtered)
+    async def thumbnail(request: Request, id: _EVENT_ID) -> FileResponse:
         """An image of an event."""
-        return await _evidence(context, id, "thumbnail", _IMAGES)
+        return await _evidence(context, identity_of(request.scope), id, "thumbnail", _IMAGES)
 
     return router
 
@@ -389,9 +488,11 @@ def _seconds(name: str, when: datetime | None) -> float | None:
         raise Refused(422, "not_understood", f"{name}: this time is too far away") from error
 
 
-async def _evidence(context: PageContext, id: str, what: str, kinds: dict[str, str]) -> _OpenFile:
+async def _evidence(
+    context: PageContext, who: Identity, id: str, what: str, kinds: dict[str, str]
+) -> _OpenFile:
     """The clip or thumbnail of an event."""
-    entry = await asyncio.to_thread(context.live.history.get, id)
+    entry = await asyncio.to_thread(context.live.entry_for, who, id)
     path = Path((None if entry is None else getattr(entry, what)) or "")
     # The path comes from the history, never from the request; other types of files are refused all the same.
     kind = kinds.get(path.suffix.lower())

@@ -190,7 +190,11 @@ class SessionJson(BaseModel):
         description="to be sent as X-CSRF-Token with every request that changes something"
     )
     password: bool = Field(description="whether the page has a log-in")
-    editable: bool = Field(description="whether cameras can be changed on the page")
+    name: str = Field(default="", description="of the user or token; empty: it has none")
+    role: str = Field(default="admin", description="admin or viewer")
+    cameras: list[str] | None = Field(default=None, description="those that it may see; null: all")
+    editable: bool = Field(description="whether this client may change cameras on the page")
+    users: bool = Field(default=False, description="whether this client may change users and tokens")
     history: bool = Field(description="whether events survive a restart")
     corrections: bool = Field(default=False, description="whether events can be marked right or wrong")
     teaches: bool = Field(default=False, description="whether a lesson runs: `streamrec teach`")
@@ -207,7 +211,16 @@ class Health(BaseModel):
     status: str
 
 
+class LoginJson(BaseModel):
+    """What the log-in asks for."""
+
+    names: bool = Field(description="whether there are users with names")
+
+
 class Password(BaseModel):
     """The log-in."""
 
+    name: str = Field(
+        default="", max_length=200, description="of the user; empty: the password without a name"
+    )
     password: str = Field(max_length=1024)

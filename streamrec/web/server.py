@@ -24,11 +24,13 @@ from streamrec.errors import SettingsError, need
 from streamrec.outputs.fleet.records import FleetService
 from streamrec.settings.resolve import InForce
 from streamrec.web.access_control import AccessControl, App, Names, Receive, Scope, Send
+from streamrec.web.audit import AuditLog, audit_path
 from streamrec.web.auth import Access
 from streamrec.web.connections import Connections, Listener, RateLimitedLog, most_connections
 from streamrec.web.live import LiveState
 from streamrec.web.middleware import AccessMiddleware, error_body
 from streamrec.web.protocols import HttpProtocol, WebSocketProtocol
+from streamrec.web.roles import identity_of
 from streamrec.web.routes import PageContext, make_app
 from streamrec.web.websocket_hub import MOST_VIEWERS, WebSocketHub
 
@@ -187,7 +189,7 @@ class Server:
             if scope["type"] != "http" or scope["path"] != "/api/v1/cameras" or scope["method"] != "GET":
                 await app(scope, receive, send)
                 return
-            body = self.hub.cameras_now()
+            body = self.hub.cameras_now(identity_of(scope))
             headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": body})
@@ -225,6 +227,8 @@ class Server:
         settings = self.settings
         names = Names(port=port, secure=settings.certificate is not None, public=settings.public)
         self.access = AccessControl(names=names, access=settings.access)
+        history = None if self.live.history.in_memory else self.live.history.path
+        audit = AuditLog(audit_path(settings.access_file, history), log=self.log)
         self.context = PageContext(
             live=self.live,
             hub=self.hub,
@@ -233,12 +237,14 @@ class Server:
             cameras_file=self.file,
             teach=self.teach,
             fleet=self.fleet,
+            audit=audit,
             most_connections=self.most,
             log=self.log,
             log_error=self._log_error,
         )
+        app, needs_of = make_app(self.context)
         config = uvicorn.Config(
-            self._safe(AccessMiddleware(self._shortcut(make_app(self.context)), self.access)),
+            self._safe(AccessMiddleware(self._shortcut(app), self.access, needs_of, audit)),
             log_config=None,
             log_level="critical",  # errors are logged here
             access_log=False,

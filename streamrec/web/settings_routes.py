@@ -24,6 +24,7 @@ from streamrec.web import jpeg
 from streamrec.web.access_control import Refused
 from streamrec.web.cameras_editor import CamerasEditor, Change, ChangedMeanwhile
 from streamrec.web.live import LiveState
+from streamrec.web.roles import Role, needs
 from streamrec.web.threshold_preview import preview
 
 need("fastapi", extra="web")
@@ -308,11 +309,13 @@ def _add_file_routes(router: APIRouter, live: LiveState, editor: CamerasEditor) 
     """Reading and writing cameras.toml."""
 
     @router.get("/api/v1/settings", response_model=SettingsJson, response_model_exclude_unset=True)
+    @needs(Role.admin)
     async def settings() -> Any:
         """The cameras of the file, disabled ones included."""
         return await _run(live, editor.read)
 
     @router.put("/api/v1/settings/camera", response_model=SettingsJson, response_model_exclude_unset=True)
+    @needs(Role.admin, audit="camera changed", fields=("camera", "change.name"))
     async def put(given: Annotated[PutCamera, Body()]) -> Any:
         """Change a camera, or add one; it is watched a moment later."""
         return await _edit(
@@ -323,6 +326,7 @@ def _add_file_routes(router: APIRouter, live: LiveState, editor: CamerasEditor) 
         )
 
     @router.delete("/api/v1/settings/camera", response_model=SettingsJson, response_model_exclude_unset=True)
+    @needs(Role.admin, audit="camera removed", fields=("camera",))
     async def remove(given: Annotated[RemoveCamera, Body()]) -> Any:
         """Remove a camera from the file."""
         return await _edit(live, editor, lambda: editor.remove(given.revision, given.camera))
@@ -333,6 +337,7 @@ def _add_rule_routes(router: APIRouter, live: LiveState, editor: CamerasEditor) 
     trying = asyncio.Lock()
 
     @router.put("/api/v1/settings/rule", response_model=SettingsJson, response_model_exclude_unset=True)
+    @needs(Role.admin, audit="rule changed", fields=("rule", "change.name"))
     async def put_rule(given: Annotated[PutRule, Body()]) -> Any:
         """Change a rule, or add one; it counts a moment later."""
         return await _edit(
@@ -340,11 +345,13 @@ def _add_rule_routes(router: APIRouter, live: LiveState, editor: CamerasEditor) 
         )
 
     @router.delete("/api/v1/settings/rule", response_model=SettingsJson, response_model_exclude_unset=True)
+    @needs(Role.admin, audit="rule removed", fields=("rule",))
     async def remove_rule(given: Annotated[RemoveRule, Body()]) -> Any:
         """Remove a rule from the file."""
         return await _edit(live, editor, lambda: editor.remove_rule(given.revision, given.rule))
 
     @router.post("/api/v1/settings/rule/try", response_model=Tried)
+    @needs(Role.admin)
     async def try_rule(given: Annotated[TryRule, Body()]) -> Any:
         """The events that this rule would have had in the last hours; nothing is saved."""
         if trying.locked():
@@ -388,6 +395,7 @@ def _add_trial_routes(router: APIRouter, live: LiveState, editor: CamerasEditor)
     trying, previewing = asyncio.Lock(), asyncio.Lock()
 
     @router.post("/api/v1/settings/try", response_class=Response, responses=_JPEG)
+    @needs(Role.admin, audit="address tested", fields=("camera", "change.name"))
     async def try_address(given: Annotated[TryCamera, Body()]) -> Response:
         """Open an address and return one frame, or the reason why there is none."""
         if trying.locked():
@@ -401,6 +409,7 @@ def _add_trial_routes(router: APIRouter, live: LiveState, editor: CamerasEditor)
             return Response(await _run(live, work, given.change), media_type="image/jpeg")
 
     @router.get("/api/v1/settings/whole", response_class=Response, responses=_JPEG)
+    @needs(Role.admin)
     async def whole(camera: Annotated[str, Query(max_length=200)]) -> Response:
         """The newest frame of a camera, not cropped to its region."""
         image = live.whole(camera)
@@ -409,6 +418,7 @@ def _add_trial_routes(router: APIRouter, live: LiveState, editor: CamerasEditor)
         return Response(await _run(live, lambda: jpeg.encode(image, 960, 80)), media_type="image/jpeg")
 
     @router.post("/api/v1/settings/preview", response_model=Previewed)
+    @needs(Role.admin)
     async def try_thresholds(given: Annotated[TryThresholds, Body()]) -> Any:
         """The events that these thresholds would have produced in the last hour."""
         found = live.scores(given.camera, given.model)

@@ -10,6 +10,7 @@ from streamrec.core.redact import redact
 from streamrec.errors import StreamrecError, need
 from streamrec.web.access_control import Refused
 from streamrec.web.live import LiveState
+from streamrec.web.roles import Role, needs
 
 need("fastapi", extra="web")
 
@@ -155,41 +156,49 @@ def teach_routes(live: LiveState, desk: TeachDesk) -> APIRouter:
             raise Refused(422, "not_possible", redact(str(error), live.secrets)) from error
 
     @router.post("/api/v1/teach/label", response_model=LessonJson)
+    @needs(Role.admin, audit="label taught", fields=("label",))
     async def name(given: Annotated[NameLabel, Body()]) -> Any:
         """Name a label, new or not."""
         return await run(lambda: desk.name(given.label))
 
     @router.post("/api/v1/teach/example", response_model=LessonJson)
+    @needs(Role.admin, audit="example taught", fields=("label",))
     async def example(given: Annotated[AddExample, Body()]) -> Any:
         """The last seconds were this label; `nothing` is the label of a time in which nothing of it happened."""
         return await run(lambda: desk.example(given.label, given.seconds))
 
     @router.post("/api/v1/teach/countdown", response_model=LessonJson)
+    @needs(Role.admin, audit="countdown begun", fields=("label",))
     async def begin(given: Annotated[NameLabel, Body()]) -> Any:
         """Count down, then take an example of the label; of `nothing` the time that is asked for."""
         return await run(lambda: desk.begin(given.label))
 
     @router.delete("/api/v1/teach/countdown", response_model=LessonJson)
+    @needs(Role.admin, audit="countdown ended")
     async def stop() -> Any:
         """End what is counted down; of a time of nothing what has passed is used."""
         return await run(desk.stop)
 
     @router.delete("/api/v1/teach/example", response_model=LessonJson)
+    @needs(Role.admin, audit="example removed", fields=("id",))
     async def remove(given: Annotated[NameExample, Body()]) -> Any:
         """Remove an example."""
         return await run(lambda: desk.remove(given.id))
 
     @router.put("/api/v1/teach/example", response_model=LessonJson)
+    @needs(Role.admin, audit="example relabelled", fields=("id", "label"))
     async def relabel(given: Annotated[RelabelExample, Body()]) -> Any:
         """Give an example another label."""
         return await run(lambda: desk.relabel(given.id, given.label))
 
     @router.post("/api/v1/teach/undo", response_model=LessonJson)
+    @needs(Role.admin, audit="teaching undone")
     async def undo() -> Any:
         """Take back the last change."""
         return await run(desk.undo)
 
     @router.post("/api/v1/teach/fit", response_model=LessonJson)
+    @needs(Role.admin, audit="examples learned")
     async def fit() -> Any:
         """Learn from the examples now; it is done when `fitting` is false."""
         return await run(desk.fit)
@@ -201,6 +210,7 @@ def _add_reading(router: APIRouter, desk: TeachDesk) -> None:
     """Routes that change nothing."""
 
     @router.get("/api/v1/teach", response_model=LessonJson)
+    @needs(Role.admin)
     async def lesson() -> Any:
         """The lesson: labels, examples, what is asked for now, and what was learned."""
         return await asyncio.to_thread(desk.state)
@@ -208,6 +218,7 @@ def _add_reading(router: APIRouter, desk: TeachDesk) -> None:
     @router.get(
         "/api/v1/teach/picture", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}}
     )
+    @needs(Role.admin)
     async def picture(
         id: Annotated[int, Query(ge=0, le=2**31)], number: Annotated[int, Query(ge=0, le=100)] = 0
     ) -> Response:

@@ -15,6 +15,9 @@ A length of 0 is followed by 2 bytes with the length of a name of more than 255 
 
 A socket ends with the session or token that opened it: it is closed with 4401, within a second.
 
+Each kind of message, sent or received, declares in ``SENT`` or ``RECEIVED`` what it needs (``web/roles.py``): a viewer
+gets nothing of cameras that its user may not see, and a kind that declares nothing is never sent.
+
 A viewer sends ``{"want": {"door": 640}}`` (the cameras that it shows, and their width) and ``{"got": 1}`` for each
 binary message that it has drawn.
 """
@@ -25,14 +28,16 @@ import asyncio
 import json
 import struct
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from streamrec.outputs.fleet.records import FleetService
 from streamrec.web.fleet_pictures import RemotePictures
 from streamrec.web.jpeg import WIDTHS, JpegEncoder, JpegImage, LocalPictures
 from streamrec.web.live import EVENTS_PER_PAGE, Entry, LiveState, json_bytes
+from streamrec.web.roles import ANYONE, Cameras, Identity, Needs, Role
 
 VERSION = 1
 TICK = 0.2  # seconds between two messages of camera states, at least
@@ -45,6 +50,20 @@ _UNACKNOWLEDGED = 2  # binary messages that a viewer may not have drawn yet
 _QUEUED = 100  # texts
 _MOST_WANTED = 256  # cameras
 _LONGEST_NAME = 16_000  # characters: at most 4 bytes each, and 2 bytes hold the length
+
+_FILTERED = Needs(Role.viewer, Cameras.filtered)  # what is built for each viewer alone
+SENT: Mapping[str, Needs] = MappingProxyType(
+    {
+        "hello": _FILTERED,
+        "cameras": _FILTERED,
+        "pictures": Needs(Role.viewer, Cameras.named),  # the binary messages
+        "event": Needs(Role.viewer, Cameras.named),
+        "fleet": Needs(Role.viewer, Cameras.all),
+    }
+)
+RECEIVED: Mapping[str, Needs] = MappingProxyType(
+    {"got": Needs(Role.viewer), "want": Needs(Role.viewer, Cameras.filtered)}
+)
 
 
 class Socket(Protocol):
@@ -85,8 +104,11 @@ class WebSocketHub:
         self._viewers: set[Viewer] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._built = -1.0
+        self._cameras: dict[str, Any] = {}  # the state of all cameras
+        # The same as JSON and as a message, of some cameras: for users who may see no others.
+        self._of_some: dict[frozenset[str], tuple[bytes, str]] = {}
         self.cameras_json = b"{}"
-        self.states: dict[str, str] = {}  # the newest message of each type that replaces the one before
+        self._states: dict[str, str] = {}  # the newest message of each type that replaces the one before
         maker = LocalPictures(live) if fleet is None else RemotePictures(live, fleet)
         self.encoder = JpegEncoder(maker, self._images_ready)
 
@@ -114,15 +136,35 @@ class WebSocketHub:
         """The number of viewers."""
         return len(self._viewers)
 
-    def cameras_now(self) -> bytes:
-        """The cameras as JSON, at most 0.1 s old, however often it is called."""
+    def cameras_now(self, who: Identity = ANYONE) -> bytes:
+        """The cameras that a client may see, as JSON, at most 0.1 s old, however often it is called."""
         loop = self._loop
         assert loop is not None
         if loop.time() - self._built > 0.1:
-            state = {"version": VERSION, "alive": self.live.alive, "cameras": self.live.cameras()}
-            self.cameras_json = json_bytes(state)
+            self._cameras = {"version": VERSION, "alive": self.live.alive, "cameras": self.live.cameras()}
+            self.cameras_json = json_bytes(self._cameras)
+            self._of_some = {}
             self._built = loop.time()
-        return self.cameras_json
+        return self.cameras_json if who.cameras is None else self._of(who.cameras)[0]
+
+    def _of(self, cameras: frozenset[str]) -> tuple[bytes, str]:
+        """The states of these cameras as they were built last: as JSON, and as a message."""
+        found = self._of_some.get(cameras)
+        if found is None:
+            shown = [camera for camera in self._cameras.get("cameras", ()) if camera["name"] in cameras]
+            state = json_bytes({**self._cameras, "cameras": shown})
+            found = self._of_some[cameras] = state, _cameras_text(state)
+        return found
+
+    def states_of(self, who: Identity) -> list[tuple[str, str]]:
+        """Type and text of the newest states that a client may have."""
+        found = []
+        for type, text in self._states.items():
+            if type == "cameras" and who.cameras is not None:
+                found.append((type, self._of(who.cameras)[1]))
+            elif type in SENT and SENT[type].allows(who):
+                found.append((type, text))
+        return found
 
     async def _tick(self) -> None:
         while True:
@@ -139,12 +181,12 @@ class WebSocketHub:
                 viewer.end(NOT_LOGGED_IN, "not_logged_in")
         if not self._viewers:
             return
-        self._replace("cameras", '{"type":"cameras",' + self.cameras_now().decode()[1:])
+        self._replace("cameras", _cameras_text(self.cameras_now()))
 
     def _replace(self, type: str, text: str) -> None:
         """The newest state of a type; it is sent to every viewer that has another one."""
-        if text != self.states.get(type):
-            self.states[type] = text
+        if text != self._states.get(type):
+            self._states[type] = text
             self._wake()
 
     async def _follow_history(self) -> None:
@@ -156,7 +198,7 @@ class WebSocketHub:
             try:
                 entries, number = await asyncio.to_thread(self.live.history.changes, number)
                 for entry in entries:
-                    self.broadcast("event", {"event": self.live.event(entry)})
+                    self._send_event(entry)
             except Exception as error:
                 self._log_error(error)
 
@@ -183,37 +225,62 @@ class WebSocketHub:
 
     def _event_from_thread(self, entry: Entry) -> None:
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self.broadcast, "event", {"event": self.live.event(entry)})
+            self._loop.call_soon_threadsafe(self._send_event, entry)
+
+    def _send_event(self, entry: Entry) -> None:
+        shown = self.live.event(entry)
+        # The cameras of the events that it is based on are not known here, without reading the history.
+        of_some = {"event": {**shown, "based_on": []}}
+        self.broadcast("event", {"event": shown}, camera=entry.camera, of_some=of_some)
 
     def _images_ready(self) -> None:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._wake)
 
-    def broadcast(self, type: str, what: dict[str, Any]) -> None:
-        """Send a message to every viewer."""
-        text = json_bytes({"type": type, "version": VERSION, **what}).decode()
+    def broadcast(
+        self,
+        type: str,
+        what: dict[str, Any],
+        *,
+        camera: str | None = None,
+        of_some: dict[str, Any] | None = None,
+    ) -> None:
+        """Send a message to every viewer that may have it.
+
+        ``camera``: the one that it is about. ``of_some``: what users get instead who see some cameras alone.
+        """
+        needs = SENT[type]
+        texts: dict[bool, str] = {}  # made once, and only where a viewer gets it
         for viewer in self._viewers:
-            viewer.send(text)
+            if not needs.allows(viewer.who, camera):
+                continue
+            is_some = of_some is not None and viewer.who.cameras is not None
+            if is_some not in texts:
+                shown = of_some if is_some and of_some is not None else what
+                texts[is_some] = json_bytes({"type": type, "version": VERSION, **shown}).decode()
+            viewer.send(texts[is_some])
 
     async def serve(
         self,
         socket: Socket,
         may_view: Callable[[], bool] = lambda: True,
         used: Callable[[], None] = lambda: None,
+        who: Identity = ANYONE,
     ) -> None:
         """Serve one viewer on an accepted socket, until it leaves.
 
-        ``may_view`` is checked all the time, and ends it; ``used`` is called with each message from it.
+        ``may_view`` is checked all the time, and ends it; ``used`` is called with each message from it. ``who``: its
+        user, who decides which cameras it gets.
         """
         if len(self._viewers) >= self._most:
             await socket.close(1013, "too many viewers already")
             return
-        viewer = Viewer(socket, self, may_view, used)
+        viewer = Viewer(socket, self, may_view, used, who)
         self._viewers.add(viewer)  # before the hello: events from now on are sent
         try:
-            entries = await asyncio.to_thread(self.live.history.query, limit=EVENTS_PER_PAGE)
-            events = [self.live.event(entry) for entry in entries]
-            hello = {"type": "hello", "version": VERSION, "events": events, **json.loads(self.cameras_now())}
+            events = await asyncio.to_thread(self._newest_events, who)
+            cameras = json.loads(self.cameras_now(who))
+            hello = {"type": "hello", "version": VERSION, "events": events, **cameras}
             if viewer.may_view():
                 await socket.send_text(json_bytes(hello).decode())
             await viewer.run()
@@ -221,14 +288,27 @@ class WebSocketHub:
             self._viewers.discard(viewer)
             self.encoder.want(viewer, {})
 
+    def _newest_events(self, who: Identity) -> list[dict[str, Any]]:
+        return [self.live.event_for(who, entry) for entry in self.live.events_for(who, limit=EVENTS_PER_PAGE)]
+
+
+def _cameras_text(state: bytes) -> str:
+    """The message of the cameras' states."""
+    return '{"type":"cameras",' + state.decode()[1:]
+
 
 class Viewer:
     """One browser with the page open."""
 
     def __init__(
-        self, socket: Socket, hub: WebSocketHub, may_view: Callable[[], bool], used: Callable[[], None]
+        self,
+        socket: Socket,
+        hub: WebSocketHub,
+        may_view: Callable[[], bool],
+        used: Callable[[], None],
+        who: Identity = ANYONE,
     ) -> None:
-        self.may_view, self._used = may_view, used
+        self.may_view, self._used, self.who = may_view, used, who
         self._ends: tuple[int, str] | None = None
         self._work: list[asyncio.Task[None]] = []
         self.news = asyncio.Event()
@@ -296,6 +376,8 @@ class Viewer:
             raise BadMessage("this is no JSON") from error
         if not isinstance(given, dict):
             raise BadMessage("an object was expected")
+        if not all(RECEIVED[kind].allows(self.who) for kind in given.keys() & RECEIVED.keys()):
+            raise BadMessage("this is not allowed")
         if isinstance(given.get("got"), int):
             self._unacknowledged = max(0, self._unacknowledged - 1)
             self.news.set()
@@ -305,8 +387,8 @@ class Viewer:
                 raise BadMessage("want is an object of cameras and widths")
             if not all(isinstance(width, int) and 0 < width <= 10_000 for width in want.values()):
                 raise BadMessage("a width is a number of pixels")
-            # Unknown cameras are ignored.
-            known = set(self._hub.live.names)
+            # Unknown cameras are ignored, and those that its user may not see: they are not told apart.
+            known = set(self.who.seen(self._hub.live.names))
             self._wanted = {name: _size_for(width) for name, width in want.items() if name in known}
             self._sent = {name: sent for name, sent in self._sent.items() if name in self._wanted}
             self._hub.encoder.want(self, self._wanted)
@@ -318,8 +400,8 @@ class Viewer:
             self.news.clear()
             while self._texts:
                 await self._socket.send_text(self._texts.popleft())
-            for type, text in tuple(self._hub.states.items()):
-                if self._states.get(type) is not text:
+            for type, text in self._hub.states_of(self.who):
+                if self._states.get(type) != text:
                     self._states[type] = text
                     await self._socket.send_text(text)
             if self._unacknowledged < _UNACKNOWLEDGED and (data := self._new_images()):
@@ -330,7 +412,7 @@ class Viewer:
         parts: list[bytes] = []
         for name, width in self._wanted.items():
             jpeg = self._hub.encoder.get(name, width)
-            if jpeg is None or len(name) > _LONGEST_NAME:
+            if jpeg is None or len(name) > _LONGEST_NAME or not SENT["pictures"].allows(self.who, name):
                 continue
             if self._sent.get(name) != (width, jpeg.version):
                 self._sent[name] = width, jpeg.version

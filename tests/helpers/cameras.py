@@ -147,6 +147,18 @@ def rtsp_camera(
 
 
 @contextmanager
+def rtsp_receiver(
+    *, port: int = 0, user: str = "", password: str = "", auth: str = "digest"
+) -> Iterator[Camera]:
+    """An RTSP server that takes a stream at its address (RECORD), and serves it at ``/seen``."""
+    need_rtsp()
+    command = [SYSTEM_PYTHON, str(HERE / "rtsp_receiver.py"), "--port", str(port), "--auth", auth]
+    command += _common(None, None, user, password)
+    with _running(command, user, password) as camera:
+        yield camera
+
+
+@contextmanager
 def http_camera(
     *,
     clip: str | Path | None = None,

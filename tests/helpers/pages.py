@@ -108,11 +108,11 @@ class Page:
         return httpx.Client(base_url=self.url, timeout=20, verify=False, **more)
 
     @contextlib.contextmanager
-    def logged_in(self) -> Iterator[httpx.Client]:
+    def logged_in(self, name: str = "") -> Iterator[httpx.Client]:
         """A browser that has logged in: cookie, Origin and CSRF token."""
         with self.client(headers={"Origin": self.url}) as client:
             if self.server.settings.access:
-                answer = client.post("/api/v1/login", json={"password": PASSWORD})
+                answer = client.post("/api/v1/login", json={"name": name, "password": PASSWORD})
                 assert answer.status_code == 204, answer.text
             client.headers["X-CSRF-Token"] = client.get("/api/v1/session").json()["csrf"]
             yield client

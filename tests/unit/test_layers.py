@@ -36,6 +36,7 @@ IMPORTED_IN = {
     "av": {
         "commands.doctor",
         "outputs.sink",
+        "outputs.streaming.h264",
         "outputs.video_file",
         "sources.decoding",
         "sources.ffmpeg",
@@ -53,6 +54,7 @@ IMPORTED_IN = {
         "web.schemas",
         "web.settings_routes",
         "web.teach_routes",
+        "web.users_routes",
     },
     "httptools": {"web.protocols"},
     "matplotlib": {"train.report"},
@@ -67,6 +69,7 @@ IMPORTED_IN = {
         "web.settings_routes",
         "web.schemas",
         "web.teach_routes",
+        "web.users_routes",
     },
     "ray": {"commands.fleet.cluster"},
     "rich": {

@@ -29,9 +29,9 @@ from streamrec.core.files import PRIVATE_FILE, make_private_folder, open_private
 from streamrec.core.locks import Held, Lock
 from streamrec.core.messages import why
 from streamrec.errors import SinkError, StreamrecError
-from streamrec.outputs.history.kept_image import shown, small
 from streamrec.outputs.history.records import Announcement, Entry, Kind
 from streamrec.outputs.history.store import History
+from streamrec.outputs.privacy import shown_image, small_image
 from streamrec.outputs.video_file import VideoFile
 from streamrec.settings.evidence import EvidenceSettings, Privacy
 from streamrec.sources.decoding import seconds_in
@@ -261,7 +261,7 @@ class Evidence:
     def _keep(self, camera: _Camera, result: Result) -> None:
         frame, ring, privacy = result.frame, camera.ring, self.privacy_of(result.frame.source)
         fine, data = cv2.imencode(
-            ".jpg", shown(result, self.settings.side, privacy), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
+            ".jpg", shown_image(result, self.settings.side, privacy), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
         )
         if not fine:
             raise SinkError(f"{frame.source}: a frame could not be kept as JPEG")
@@ -385,7 +385,7 @@ class Evidence:
         self._lock_folder()
         path = self._path(entry, "jpg")
         make_private_folder(path.parent)
-        _, data = cv2.imencode(".jpg", small(_decoded(kept.jpeg), _THUMBNAIL_SIDE, Privacy.full))
+        _, data = cv2.imencode(".jpg", small_image(_decoded(kept.jpeg), _THUMBNAIL_SIDE, Privacy.full))
         try:
             with replacing(path, private=True, fresh=True, sync=False) as file:
                 file.write(data.tobytes())

@@ -1,8 +1,13 @@
-// The log-in page: sends the password, and opens the page.
+// The log-in page: sends name and password, and opens the page.
 const form = document.getElementById("login");
 const field = document.getElementById("password");
+const name = document.getElementById("name");
 const wrong = document.getElementById("wrong");
 const button = form.querySelector("button");
+fetch("/api/v1/login").then((answer) => answer.json()).then(({ names }) => {
+  name.hidden = form.querySelector("label").hidden = !names;
+  if (names && !field.value) name.focus();
+}).catch(() => null);
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   wrong.textContent = "";
@@ -10,11 +15,11 @@ form.addEventListener("submit", async (event) => {
   button.disabled = true;
   try {
     const answer = await fetch("/api/v1/login", {
-      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ password: field.value }),
+      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ name: name.hidden ? "" : name.value, password: field.value }),
     });
     if (answer.ok) { location.replace("/"); return; }
     const data = await answer.json().catch(() => null);
-    wrong.textContent = answer.status === 401 ? "Wrong password."
+    wrong.textContent = answer.status === 401 ? (name.hidden ? "Wrong password." : "Wrong name or password.")
       : answer.status === 429 ? `${data?.error?.message ?? "Wait a moment"}.`.replace(/^./, (c) => c.toUpperCase())
       : data?.error?.message ?? "That did not work.";
   } catch {

@@ -87,11 +87,11 @@ class House:
         """The newest event, when it has an opinion."""
         ends = time.monotonic() + seconds
         while time.monotonic() < ends:
-            (entry,) = self.dispatcher.history.query(limit=1)
-            if entry.verdict is not None and entry.decision is not Outcome.hold:
-                return entry
+            for entry in self.dispatcher.history.query(limit=1):
+                if entry.verdict is not None and entry.decision is not Outcome.hold:
+                    return entry
             time.sleep(0.02)
-        raise AssertionError((entry, self.log))
+        raise AssertionError(self.log)
 
     def close(self) -> None:
         self.dispatcher.close()

@@ -27,6 +27,7 @@ import jsonschema
 import numpy as np
 import pytest
 
+from streamrec.core.failures import FailureReporter
 from streamrec.errors import SettingsError, SinkError
 from streamrec.notify import delivery
 from streamrec.notify.dispatch_settings import DispatchSettings
@@ -455,7 +456,7 @@ class TestTrouble:
 
     def tell(self, steady: float, *moments: tuple[float, str]) -> list[str]:
         now, told = [0.0], []
-        trouble = delivery.FailureReporter(
+        trouble = FailureReporter(
             "it", told.append, more="again", over="works", steady=steady, monotonic=lambda: now[0]
         )
         for moment, what in moments:

@@ -11,7 +11,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from streamrec.web.access_control import cookies_of
-from streamrec.web.auth import Access, Sessions, hash_password, make_token
+from streamrec.web.auth import Access, hash_password, make_token
+from streamrec.web.sessions import Sessions
 from tests.helpers.pages import PASSWORD, wait_for
 from tests.integration.web.attacks import cookie_in
 
@@ -242,7 +243,7 @@ def _answer_to(page, head: bytes, cookie: bytes) -> bytes:
 
 
 def test_the_file_is_read_again_only_when_it_changed(tmp_path, monkeypatch):
-    from streamrec.web.auth import AccessFile
+    from streamrec.web.access_file import AccessFile
 
     path = tmp_path / "page.access"
     path.write_text(make_token()[1] + "\n")
@@ -255,4 +256,4 @@ def test_the_file_is_read_again_only_when_it_changed(tmp_path, monkeypatch):
     monkeypatch.undo()
     path.write_text(make_token()[1] + "\n")
     os.utime(path, ns=(1, 1))
-    assert file.changed().tokens != access.tokens
+    assert file.changed() != access

@@ -90,7 +90,7 @@ def test_access_writes_a_file_that_opens_the_page(tmp_path):
     from streamrec.web.auth import Access
 
     access = Access.read(path, {})
-    assert access.password_of("correct horse battery") and access.token_of(token)
+    assert access.log_in("", "correct horse battery") and access.token_of(token)
     assert streamrec("access", path, input="short\n").returncode == 2
 
 

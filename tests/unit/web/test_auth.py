@@ -8,16 +8,10 @@ import time
 import pytest
 
 from streamrec.errors import SettingsError
-from streamrec.web.auth import (
-    ALL_TRIES,
-    TRIES,
-    Access,
-    LoginThrottle,
-    Sessions,
-    add_line,
-    hash_password,
-    make_token,
-)
+from streamrec.web.access_file import adding, edit
+from streamrec.web.auth import Access, hash_password, make_token, new_token, new_user
+from streamrec.web.roles import Role
+from streamrec.web.sessions import ALL_TRIES, TRIES, LoginThrottle, Sessions
 
 PASSWORD = "correct horse battery"
 
@@ -26,15 +20,15 @@ class TestPasswords:
     def test_a_password_is_known_by_its_hash_alone(self):
         line = hash_password(PASSWORD)
         access = Access.parse(line, "page.access")
-        assert access.password_of(PASSWORD)
-        assert not access.password_of(PASSWORD + " ")
-        assert not access.password_of("")
+        assert access.log_in("", PASSWORD)
+        assert not access.log_in("", PASSWORD + " ")
+        assert not access.log_in("", "")
         assert PASSWORD not in line and line != hash_password(PASSWORD)  # a salt of its own
 
     def test_a_guess_costs_time(self):
         access = Access.parse(hash_password(PASSWORD), "page.access")
         began = time.monotonic()
-        access.password_of("guess")
+        access.log_in("", "guess")
         assert time.monotonic() - began > 0.02
 
     def test_a_short_password_is_refused_in_words(self):
@@ -42,29 +36,29 @@ class TestPasswords:
             hash_password("short")
 
     def test_a_very_long_guess_costs_nothing(self):
-        assert not Access.parse(hash_password(PASSWORD), "x").password_of("a" * 1_000_000)
+        assert not Access.parse(hash_password(PASSWORD), "x").log_in("", "a" * 1_000_000)
 
     def test_letters_of_any_kind_are_allowed(self):
-        assert Access.parse(hash_password("pässwörter ☂ 漢字"), "x").password_of("pässwörter ☂ 漢字")
+        assert Access.parse(hash_password("pässwörter ☂ 漢字"), "x").log_in("", "pässwörter ☂ 漢字")
 
 
 class TestFile:
     def test_only_its_owner_may_read_it_and_a_new_password_replaces_the_old(self, tmp_path):
         path = tmp_path / "page.access"
-        token, line = make_token()
-        add_line(path, hash_password("the first password"))
-        add_line(path, line)
-        add_line(path, hash_password(PASSWORD))
+        token, account = new_token()
+        edit(path, adding(new_user("", "the first password", Role.admin)))
+        edit(path, adding(account))
+        edit(path, adding(new_user("", PASSWORD, Role.admin)))
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         access = Access.read(path, {})
-        assert access.password_of(PASSWORD) and not access.password_of("the first password")
+        assert access.log_in("", PASSWORD) and not access.log_in("", "the first password")
         assert access.token_of(token) and not access.token_of(token + "x")
         assert [p.name for p in tmp_path.iterdir()] == ["page.access"]
 
     def test_the_environment_may_hold_it(self):
         token, line = make_token()
         access = Access.read(None, {"STREAMREC_WEB_ACCESS": f"{hash_password(PASSWORD)}, {line}"})
-        assert access.password_of(PASSWORD) and access.token_of(token)
+        assert access.log_in("", PASSWORD) and access.token_of(token)
         assert not Access.read(None, {})
 
     @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A frame as it may be kept: made smaller, and blurred where ``privacy`` asks for it."""
+"""Frames as they may be kept or sent: small enough, and blurred where privacy asks for it."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _BLURRED = (
 _AROUND = 0.15  # of a person's longer side: a box is drawn around joints, and a body is wider
 
 
-def shown(result: Result, side: int, privacy: Privacy) -> np.ndarray:
-    """A result's frame as it is kept: blurred where people may be, or all but people, where privacy asks for it."""
+def shown_image(result: Result, side: int, privacy: Privacy) -> np.ndarray:
+    """A frame as it is kept or sent: blurred where people may be, or all but people, where privacy asks for it."""
     image = result.frame.image
     if privacy not in (Privacy.blur_people, Privacy.blur_others):
-        return small(image, side, privacy)
+        return small_image(image, side, privacy)
     if result.people is None:  # people are not followed
-        return small(image, side, Privacy.blur)
-    clear = small(image, side, Privacy.full)
+        return small_image(image, side, Privacy.blur)
+    clear = small_image(image, side, Privacy.full)
     height, width = clear.shape[:2]
     if privacy is Privacy.blur_others:
-        blurred = small(image, side, Privacy.blur)
+        blurred = small_image(image, side, Privacy.blur)
         for person in result.people:
             ymin, xmin, ymax, xmax = _pixels(person.box, height, width, 0.0)
             blurred[ymin:ymax, xmin:xmax] = clear[ymin:ymax, xmin:xmax]
@@ -37,7 +37,7 @@ def shown(result: Result, side: int, privacy: Privacy) -> np.ndarray:
         ymin, xmin, ymax, xmax = _pixels(box, height, width, _AROUND)
         part = clear[ymin:ymax, xmin:xmax]
         if part.size:
-            own = small(np.ascontiguousarray(part), max(part.shape[:2]), Privacy.blur)
+            own = small_image(np.ascontiguousarray(part), max(part.shape[:2]), Privacy.blur)
             shown[ymin:ymax, xmin:xmax] = cv2.resize(own, (xmax - xmin, ymax - ymin))
     return shown
 
@@ -51,7 +51,7 @@ def _pixels(box: tuple[float, ...], height: int, width: int, around: float) -> t
     return max(0, low[0]), max(0, low[1]), min(height, high[0]), min(width, high[1])
 
 
-def small(image: np.ndarray, side: int, privacy: Privacy = Privacy.full) -> np.ndarray:
+def small_image(image: np.ndarray, side: int, privacy: Privacy) -> np.ndarray:
     """(H, W, 3) with at most ``side`` pixels on the long side, blurred where privacy asks for it."""
     height, width = image.shape[:2]
     scale = min(1.0, side / max(height, width))

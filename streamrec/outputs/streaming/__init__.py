@@ -1,0 +1,1 @@
+"""The annotated stream, published to an RTSP server."""
