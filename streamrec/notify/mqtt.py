@@ -262,14 +262,14 @@ class Mqtt(Receiver):
             return
         topic = self._topics.action(entry.camera, action)
         latest = self._retained.get(f"{topic}/event")
-        if announcement.kind is not Kind.evidence or latest is None or entry.id in str(latest):
+        if announcement.kind in (Kind.started, Kind.ended) or latest is None or entry.id in str(latest):
             self._set(f"{topic}/event", json.dumps(entry.to_dict(), ensure_ascii=False))
         if announcement.kind is Kind.started and self._settings.pictures:
             # Of an event that was held until now; of others it follows.
             jpeg = self._history.pictures.get(entry.id)
             if jpeg is not None:
                 self.picture(entry, jpeg)
-        if announcement.kind is not Kind.evidence:
+        if announcement.kind in (Kind.started, Kind.ended):
             running = self._running.setdefault(topic, set())
             (running.add if announcement.kind is Kind.started else running.discard)(entry.id)
             self._set(topic, "ON" if running else "OFF")

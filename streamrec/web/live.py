@@ -112,6 +112,7 @@ class LiveState(Sink):
         self.arming: ArmingService | None = None  # None: there is no history, and nothing is armed or not
         self.reload = threading.Event()  # set when the page has written cameras.toml
         self.secrets: tuple[str, ...] = ()  # never shown
+        self.leaves = ""  # what leaves the machine for second opinions, in words
         self.on_change: Callable[[], None] = lambda: None  # called after each frame; must not wait
         self.on_event: Callable[[Entry], None] = lambda entry: None  # called at each start and end
         # Camera, label, and the model where it has several: actions that started.

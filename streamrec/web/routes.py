@@ -317,6 +317,8 @@ def session_routes(context: PageContext) -> APIRouter:
             "history": not context.live.history.in_memory,
             "arming": context.live.arming is not None,
             "corrections": is_admin and context.live.corrections is not None,
+            # It may name cameras that a user must not know.
+            "opinion": (who.cameras is None and context.live.leaves) or None,
             "teaches": is_admin and context.teach is not None,
             "fleet": who.cameras is None and context.fleet is not None,
             "software": f"streamrec {version_of() or ''}".rstrip(),
