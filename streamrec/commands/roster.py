@@ -272,9 +272,7 @@ def _unknown_names(
                     yield f"{where}{key}: {what}: {hint}"
 
 
-def _unknown_in_profiles(
-    file: WatchFile, labels: Sequence[str], models: Sequence[str]
-) -> Iterator[str]:
+def _unknown_in_profiles(file: WatchFile, labels: Sequence[str], models: Sequence[str]) -> Iterator[str]:
     """Labels and models of profiles that do not exist: nobody would be notified because of them."""
     for profile in () if file.arming is None else file.arming.own:
         for pattern in profile.armed:
