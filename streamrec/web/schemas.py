@@ -192,6 +192,9 @@ class SessionJson(BaseModel):
     corrections: bool = Field(default=False, description="whether events can be marked right or wrong")
     teaches: bool = Field(default=False, description="whether a lesson runs: `streamrec teach`")
     fleet: bool = Field(default=False, description="whether the cameras run on several machines")
+    receivers: bool = Field(
+        default=False, description="whether this client may test receivers of notifications"
+    )
     software: str
 
 

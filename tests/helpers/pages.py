@@ -138,6 +138,7 @@ def open_page(ways_in) -> Iterator[Callable[..., Page]]:
         file: Path | None = None,
         teach: Any = None,
         corrections: Any = None,
+        receivers: Any = None,
         fleet: Any = None,  # makes one of the live state; its cameras are then those of the fleet
         **settings: Any,
     ) -> Page:
@@ -146,7 +147,7 @@ def open_page(ways_in) -> Iterator[Callable[..., Page]]:
         live.beat(actors.values())
         service = None if fleet is None else fleet(live)
         chosen = WebSettings(port=0, **{"access": ways_in[0] if guarded else Access(), **settings})
-        server = Server(chosen, live, file=file, teach=teach, fleet=service)
+        server = Server(chosen, live, file=file, teach=teach, fleet=service, receivers=receivers)
         server.start()
         begun.append(server)
 
