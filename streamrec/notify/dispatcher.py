@@ -30,13 +30,15 @@ from streamrec.notify.rule_runner import ReadyRules, RuleRunner, prepare_rules, 
 from streamrec.outputs.history.evidence import Evidence
 from streamrec.outputs.history.records import Announcement, Entry, Outcome
 from streamrec.outputs.history.store import History
+from streamrec.outputs.history.vectors import EventVector, vector_of
 from streamrec.outputs.plugins import load_sink
 from streamrec.outputs.sink import Sink
 from streamrec.outputs.streaming.stream import StreamOut
 from streamrec.pipeline.flight_recorder import FlightRecorder
+from streamrec.runtime.feature_memory import FeatureMemory, Span
 from streamrec.runtime.recognizer import Recognizer
 from streamrec.settings.evidence import Privacy
-from streamrec.types import Event, Health, Result
+from streamrec.types import ActionEnded, Event, Health, Result
 
 _AGAIN_SECONDS = 60.0  # between two logs of the same failure
 _SHOWN = "shown"  # an event also waits until the result that it came with was shown
@@ -45,7 +47,12 @@ _LAST_SECONDS = 1.0  # at the end for sending what is due
 _WRITE_SECONDS = 2.0  # at the end for what waits to be written
 # A history that cannot be written for longer holds back nothing: an alarm is sent without it.
 _HOLD_SECONDS = 30.0
+_MOST_VECTORS = 100  # where more waits to be written, no further vectors are made: their features are large
 _HELD_RESULTS = 16  # results for plug-in sinks that wait for the commit of an event
+
+
+def _vector(span: Span) -> EventVector | None:
+    return vector_of(span.kind, span.mean())
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +113,7 @@ class Dispatcher(Closing):
         self._sinks: list[Sink] = []
         self._stream: StreamOut | None = None
         self._recorder: FlightRecorder | None = None
+        self._features = FeatureMemory()  # nothing is in it where there is no history
         self._listeners: list[Callable[[CommittedEvent], object]] = []
         self._settled_listeners: list[Callable[[Entry], object]] = []
         # The queue of notifications; the first is run when everything that it needs is committed.
@@ -261,12 +269,16 @@ class Dispatcher(Closing):
             self.arming.use(rules)
 
     def recorded(self, recognizer: Recognizer) -> Recognizer:
-        """The recognizer to use: where a flight recorder runs, one that records its steps."""
-        return recognizer if self._recorder is None else self._recorder.recorded(recognizer)
+        """The recognizer to use: where a flight recorder runs, one that records its steps; where there is a history,
+        one whose features are kept, for the vectors of events."""
+        if self._recorder is not None:
+            recognizer = self._recorder.recorded(recognizer)
+        return recognizer if self.history is None else self._features.watching(recognizer)
 
     def remove(self, name: str) -> None:
         """A camera is no longer watched."""
         self._actions.pop(name, None)
+        self._features.forget(name)
         if self._stream is not None:
             self._stream.remove(name)
         if self.arming is not None:
@@ -354,7 +366,17 @@ class Dispatcher(Closing):
                 self._append(_Call(needs, partial(self._call, committed, one.id), camera=source))
             self._lost_next.clear()
             self._changed.notify_all()
+        for event, one in zip(result.events, noted, strict=True):
+            self._describe(history, event, one.entry)
         return noted
+
+    def _describe(self, history: History, event: Event, entry: Entry) -> None:
+        """Keep the vector of an event that has ended; it is made in the history's thread."""
+        if not isinstance(event, ActionEnded) or entry.rule is not None or history.behind > _MOST_VECTORS:
+            return
+        span = self._features.span(entry.camera, entry.model, entry.person, event.started, event.timestamp)
+        if span is not None:
+            history.describe(entry.id, partial(_vector, span))
 
     def _append(self, call: _Call) -> None:
         self._queue.append(call)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
 from streamrec.errors import need
 
 need("fastapi", extra="web")
 
 from pydantic import BaseModel, Field  # noqa: E402
+
+AskedEvent = Annotated[str, Field(max_length=64, pattern=r"^[\w-]+$", description="an event's id")]
 
 
 class Error(BaseModel):
@@ -173,6 +176,35 @@ class EventsJson(BaseModel):
     version: int
     events: list[EventJson]
     more: str | None = Field(description="the `after` of the next page; null: this was the last page")
+
+
+class SimilarJson(BaseModel):
+    """An event that is like another."""
+
+    similarity: float = Field(description="cosine of the features, from -1 to 1: 1 is the same")
+    event: EventJson
+
+
+class SimilarEventsJson(BaseModel):
+    """The events that are most like one."""
+
+    version: int
+    event: EventJson = Field(description="the one that was asked for")
+    similar: list[SimilarJson] = Field(description="the most similar first")
+    compared: int = Field(description="events that it was compared with")
+    others: int = Field(
+        description="events that it cannot be compared with: they have no vector, or one of another model"
+    )
+    reason: str = Field(description="why it can be compared with none; empty: it can")
+
+
+class ExportSize(BaseModel):
+    """What an export would hold."""
+
+    version: int
+    events: int
+    bytes: int = Field(description="of the evidence")
+    missing: int = Field(description="events and files of evidence that are not there")
 
 
 class SessionJson(BaseModel):

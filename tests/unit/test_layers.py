@@ -53,6 +53,7 @@ IMPORTED_IN = {
         "web.routes",
         "web.schemas",
         "web.settings_routes",
+        "web.similar_routes",
         "web.teach_routes",
         "web.users_routes",
     },

@@ -72,16 +72,25 @@ _TABLES = {
     ended REAL NOT NULL,
     PRIMARY KEY (camera, began)
 )""",
+    # Of an event by a model, what it is compared with others by (vectors.py).
+    "vector": """CREATE TABLE vector (
+    event TEXT PRIMARY KEY,     -- its id
+    kind TEXT NOT NULL,         -- names the weights of the model
+    data BLOB NOT NULL          -- half precision
+)""",
     # The last time that was certain (core/clock_jumps.py): ages are counted from it.
     "believed": "CREATE TABLE believed (time REAL NOT NULL, steady REAL NOT NULL)",
 }
 # Tables that files of earlier versions do not have; a reader takes them as empty.
-_LATER_TABLES = ("watched", "picture")
+_LATER_TABLES = ("watched", "picture", "vector")
 _INDEXES = (
     "CREATE INDEX IF NOT EXISTS event_by_camera ON event (camera, id)",
     "CREATE INDEX IF NOT EXISTS event_by_label ON event (label, id)",
     "CREATE INDEX IF NOT EXISTS event_by_change ON event (change)",
     "CREATE INDEX IF NOT EXISTS event_open ON event (id) WHERE ended IS NULL",
+    # A vector goes with its event, for whatever reason that is deleted.
+    "CREATE TRIGGER IF NOT EXISTS vector_with_event AFTER DELETE ON event "
+    "BEGIN DELETE FROM vector WHERE event = OLD.id; END",
     "CREATE INDEX IF NOT EXISTS event_held ON event (id) WHERE decision = 'hold'",
 )
 # Columns that files of earlier versions do not have; a reader takes them as empty.
@@ -126,6 +135,7 @@ _NEEDED = {
     "outbox": {"number", "receiver", "id", "kind", "body"},
     "believed": {"time", "steady"},
     "watched": {"camera", "began", "ended"},
+    "vector": {"event", "kind", "data"},
     "picture": {"id", "made", "jpeg"},
 }
 # A row that can be read as an event: other programs that wrote into the file may have left others.
