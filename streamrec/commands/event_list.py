@@ -28,7 +28,7 @@ _SOME = 50  # events that are listed without --limit and times
 _POLL_SECONDS = 0.5
 _CSV = (
     "id", "camera", "model", "label", "started", "ended", "duration", "confidence", "repetitions", "interrupted",
-    "clip", "thumbnail", "zone", "rule", "based_on", "person", "decision", "reason",
+    "clip", "thumbnail", "zone", "rule", "based_on", "person", "decision", "reason", "verdict", "opinion", "judged_by",
 )  # fmt: skip
 
 
@@ -54,7 +54,7 @@ class EventList:
         until = None if self.until is None else moment_of(self.until, now)
         if since is not None and until is not None and since >= until:
             raise HistoryError(f"--since {self.since} is not before --until {self.until}")
-        with History(_history_of(self.file), read_only=True) as history:
+        with History(history_of(self.file), read_only=True) as history:
             limit = self.limit
             if limit is None:
                 limit = -1 if self.since or self.until else _SOME
@@ -162,8 +162,9 @@ def line_of(entry: Entry) -> str:
     what = entry.label if entry.person is None else f"{entry.label}, person {entry.person}"
     clip = "" if entry.clip is None else f"  {entry.clip}"
     sure = "rule" if entry.rule is not None else f"{100 * entry.confidence:.0f} %"
+    opinion = "" if entry.verdict is None else f"  second opinion: {entry.verdict}"
     unsent = "" if entry.decision is Outcome.deliver else f"  ({entry.reason or entry.decision})"
-    return printable(f"{moment}  {where}  {what}  {sure}  {lasted}{counted}{unsent}{clip}")
+    return printable(f"{moment}  {where}  {what}  {sure}  {lasted}{counted}{unsent}{opinion}{clip}")
 
 
 def write_archive(entries: list[Entry], out: Path, print_line: Callable[[str], object]) -> None:
@@ -191,7 +192,7 @@ def _csv_line(values: tuple[str, ...]) -> str:
     return line.getvalue()
 
 
-def _history_of(file: Path) -> Path:
+def history_of(file: Path) -> Path:
     """The file of the history: this one, or the one that a file of cameras names."""
     if file.suffix != ".toml":
         return file

@@ -14,6 +14,7 @@ from streamrec.events.arming import ArmingRules
 from streamrec.notify import apprise, frigate, http_trigger, ntfy, receivers  # noqa: F401 (they register tables)
 from streamrec.notify.http_client import check_url
 from streamrec.notify.mqtt import MqttSettings
+from streamrec.notify.opinion_settings import OpinionSettings
 from streamrec.notify.webhook import WebhookSettings
 from streamrec.outputs.history.store import HistorySettings
 from streamrec.outputs.plugins import SinkSettings, settings_of
@@ -43,6 +44,7 @@ class DispatchSettings:
     webhooks: tuple[WebhookSettings, ...] = ()
     mqtt: MqttSettings | None = None
     further: tuple[Any, ...] = ()  # settings of other receivers, as ``receivers.KINDS`` has them
+    opinion: OpinionSettings | None = None
     sinks: tuple[SinkSettings, ...] = ()
     stream: StreamSettings | None = None
     # A change of it counts at once (``Dispatcher.use_arming``), and makes no other settings.
@@ -60,6 +62,7 @@ class DispatchSettings:
         history = file.settings("history", HistorySettings)
         evidence = file.settings("evidence", EvidenceSettings)
         mqtt = file.settings("mqtt", MqttSettings)
+        opinion = file.settings("opinion", OpinionSettings)
         stream = file.settings("stream", StreamSettings)
         settings = cls(
             history=history[0] if history else None,
@@ -69,6 +72,7 @@ class DispatchSettings:
             further=tuple(
                 one for table, kind in receivers.KINDS.items() for one in file.settings(table, kind.settings)
             ),
+            opinion=opinion[0] if opinion else None,
             sinks=tuple(_sinks(file)),
             stream=stream[0] if stream else None,
             arming=file.arming,
@@ -101,13 +105,20 @@ class DispatchSettings:
     @property
     def needs_history(self) -> bool:
         """Whether an output is configured that needs a history."""
-        return bool(self.evidence or self.webhooks or self.mqtt or self.further or self.arming is not None)
+        return bool(
+            self.evidence
+            or self.webhooks
+            or self.mqtt
+            or self.further
+            or self.opinion
+            or self.arming is not None
+        )
 
     @property
     def needs_pictures(self) -> bool:
         """Whether an output is configured that needs full-size frames."""
         full = self.record and self.record_pictures == "full"
-        return bool(self.evidence or self.sends_pictures or self.sinks or self.stream or full)
+        return bool(self.evidence or self.opinion or self.sends_pictures or self.sinks or self.stream or full)
 
     def with_history_beside(self, path: Path) -> DispatchSettings:
         """The same settings with a history, where there is none: beside this file."""

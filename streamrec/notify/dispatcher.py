@@ -24,6 +24,7 @@ from streamrec.notify.arming import Arming
 from streamrec.notify.configured import names_of_receivers, receivers_of
 from streamrec.notify.dispatch_settings import DispatchSettings
 from streamrec.notify.gate import Decider, Gate
+from streamrec.notify.opinion import SecondOpinion
 from streamrec.notify.pictures import PictureMaker
 from streamrec.notify.receivers import Receiver
 from streamrec.notify.rule_runner import ReadyRules, RuleRunner, prepare_rules, reporting
@@ -107,6 +108,7 @@ class Dispatcher(Closing):
         self.history: History | None = None
         self.evidence: Evidence | None = None
         self._pictures: PictureMaker | None = None  # where a receiver wants them
+        self._opinion: SecondOpinion | None = None
         self._privacy: dict[str, str] = {}  # of cameras with a setting of their own
         self.receivers: dict[str, Receiver] = {}  # by name
         self._closed = False
@@ -116,6 +118,7 @@ class Dispatcher(Closing):
         self._features = FeatureMemory()  # nothing is in it where there is no history
         self._listeners: list[Callable[[CommittedEvent], object]] = []
         self._settled_listeners: list[Callable[[Entry], object]] = []
+        self._opinion_listeners: list[Callable[[Entry], object]] = []
         # The queue of notifications; the first is run when everything that it needs is committed.
         self._queue: deque[_Call] = deque()
         # By the announcement's id: the entry as it is on the disk, until the listeners get it.
@@ -165,6 +168,14 @@ class Dispatcher(Closing):
                 self.history.pictures, self._privacy_of, made=self._picture_made, warn=self.warn
             )
         self.receivers |= receivers_of(settings, self.history, self._log)
+        if settings.opinion is not None:
+            self._opinion = SecondOpinion(
+                settings.opinion,
+                self.history,
+                self._privacy_of,
+                judged=self._has_opinion,
+                log=self._log,
+            )
         if settings.evidence is not None:
             self.evidence = Evidence(
                 settings.evidence, self.history, on_evidence=self._notify_receivers, warn=self.warn
@@ -184,6 +195,8 @@ class Dispatcher(Closing):
             receiver.arming(self.arming)
         for decider in (self.arming, *self._deciders):
             self.gate.add(decider)
+        if self._opinion is not None:  # the last: what is kept anyway costs no question
+            self.gate.add(self._opinion)
         self.gate.start()
         history.start(self._kept, unkept=self._not_kept, decide=self.gate.decide, poll=self.gate.poll)
         self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
@@ -303,6 +316,15 @@ class Dispatcher(Closing):
         """With a history: call ``listener`` with each event that was held, when it is decided on; it must not wait."""
         self._settled_listeners.append(listener)
 
+    @property
+    def leaves(self) -> str:
+        """What leaves the machine for second opinions, in words; "": nothing does."""
+        return "" if self._opinion is None else self._opinion.statement
+
+    def on_opinion(self, listener: Callable[[Entry], object]) -> None:
+        """With a history: call ``listener`` with each event that has a second opinion now, as on the disk."""
+        self._opinion_listeners.append(listener)
+
     def write(self, result: Result) -> Result:
         """Pass a result to all outputs; the result as it may be shown at once.
 
@@ -350,6 +372,8 @@ class Dispatcher(Closing):
         """What needs frames: the pictures of notifications, and the evidence."""
         if self._pictures is not None and noted:
             self._pictures.write(result, noted)
+        if self._opinion is not None:
+            self._opinion.write(result, noted)
         if self.evidence is not None:
             self.evidence.write(result, noted)
 
@@ -440,6 +464,13 @@ class Dispatcher(Closing):
         if entry.decision is Outcome.deliver:
             for receiver in self.receivers.values():
                 receiver.picture(entry, jpeg)
+
+    def _has_opinion(self, entry: Entry) -> None:
+        """Called by the history's thread: a second opinion on an event is on the disk."""
+        with self._changed:
+            for listener in self._opinion_listeners:
+                self._queue.append(_Call(set(), partial(listener, entry), camera=entry.camera))
+            self._changed.notify_all()
 
     def _settled(self, entry: Entry) -> None:
         """Called by the history's thread: it is decided on an event that was held."""
@@ -577,6 +608,8 @@ class Dispatcher(Closing):
             steps.append(self._recorder.close)
         if self._pictures is not None:
             steps.append(self._pictures.close)
+        if self._opinion is not None:
+            steps.append(partial(self._opinion.close, _PATIENCE))
         if self.evidence is not None:
             steps.append(partial(self.evidence.close, _PATIENCE))
         if self.history is not None:

@@ -20,6 +20,7 @@ import numpy as np
 from streamrec.core.redact import redact
 from streamrec.core.zones import Corner
 from streamrec.events.places import PlaceSettings
+from streamrec.outputs.arming import ArmingService
 from streamrec.outputs.fleet.cameras import RemoteCamera
 from streamrec.outputs.history.records import Entry, iso
 from streamrec.outputs.history.store import History
@@ -110,8 +111,10 @@ class LiveState(Sink):
         corrections: Corrections | None = None,
     ) -> None:
         self.corrections = corrections  # None: events cannot be corrected
+        self.arming: ArmingService | None = None  # None: there is no history, and nothing is armed or not
         self.reload = threading.Event()  # set when the page has written cameras.toml
         self.secrets: tuple[str, ...] = ()  # never shown
+        self.leaves = ""  # what leaves the machine for second opinions, in words
         self.on_change: Callable[[], None] = lambda: None  # called after each frame; must not wait
         self.on_event: Callable[[Entry], None] = lambda entry: None  # called at each start and end
         # Camera, label, and the model where it has several: actions that started.
