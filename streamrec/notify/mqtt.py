@@ -162,6 +162,7 @@ class Mqtt(Receiver):
         # Ids of the events that run, by topic: several people may do the same.
         self._running: dict[str, set[str]] = {}
         self._lock = threading.Lock()
+        self._arming: ArmingTopics | None = None  # where there is something to arm
         self._connected = False
         self._connections = 0  # so far
         self._closed = False
@@ -191,7 +192,6 @@ class Mqtt(Receiver):
         self._client: Any = client
         client.connect_async(settings.host, self._port, keepalive=_KEEPALIVE)
         client.loop_start()
-        self._arming: ArmingTopics | None = None  # where there is something to arm
         self._worker = OutboxWorker(
             history,
             RECEIVER,

@@ -157,6 +157,7 @@ IMPORTED_IN = {
         "commands.familiar",
         "commands.fleet.commands",
         "commands.option_groups",
+        "commands.notify",
         "commands.models",
         "commands.options",
         "commands.process",
