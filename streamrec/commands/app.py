@@ -25,6 +25,7 @@ from streamrec.commands.familiar import familiar
 from streamrec.commands.fleet.commands import fleet
 from streamrec.commands.models import models
 from streamrec.commands.record import record
+from streamrec.commands.recordings import recordings
 from streamrec.commands.replay import replay
 from streamrec.commands.run import run
 from streamrec.commands.schema import schema
@@ -77,6 +78,7 @@ app.command(cls=CommandWithPage, rich_help_panel=_WATCH)(watch)
 app.add_typer(fleet, name="fleet", rich_help_panel=_WATCH)
 app.command(rich_help_panel=_WATCH)(access)
 app.command(rich_help_panel=_WATCH)(events)
+app.add_typer(recordings, name="recordings", rich_help_panel=_WATCH)
 app.command(rich_help_panel=_WATCH)(replay)
 app.command(rich_help_panel=_WATCH)(demo)
 app.command(cls=CommandWithPage, rich_help_panel=_TEACH)(teach)

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import os
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,10 +13,11 @@ from datetime import datetime
 from pathlib import Path
 
 from streamrec.commands.printing import print_error
+from streamrec.core.durations import seconds_of
 from streamrec.core.text import printable
 from streamrec.errors import HistoryError
 from streamrec.outputs.history.records import Entry, Outcome
-from streamrec.outputs.history.store import _DAY, History, HistorySettings
+from streamrec.outputs.history.store import History, HistorySettings
 from streamrec.settings.cameras_file import read_settings
 
 _SOME = 50  # events that are listed without --limit and times
@@ -145,9 +145,6 @@ def _history_of(file: Path) -> Path:
     return beside
 
 
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": _DAY, "w": 7 * _DAY}
-
-
 def moment_of(text: str, now: float) -> float:
     """A time in seconds since 1970: ``2h`` (ago), a date, or a date and a time.
 
@@ -158,9 +155,9 @@ def moment_of(text: str, now: float) -> float:
     >>> moment_of("1970-01-02T00:00:00+00:00", 0.0)
     86400.0
     """
-    ago = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw])", text.strip())
-    if ago:
-        return now - float(ago[1]) * _UNITS[ago[2]]
+    ago = seconds_of(text)
+    if ago is not None:
+        return now - ago
     try:
         return datetime.fromisoformat(text.strip()).timestamp()
     except (ValueError, OverflowError, OSError) as error:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from streamrec.core.reading import path_of
@@ -18,6 +19,7 @@ from streamrec.outputs.history.store import HistorySettings
 from streamrec.outputs.plugins import SinkSettings, settings_of
 from streamrec.settings.cameras_file import WatchFile
 from streamrec.settings.evidence import EvidenceSettings
+from streamrec.settings.recording import RecordingSettings
 from streamrec.settings.stream import StreamSettings
 from streamrec.teach.corrections.store import folder_beside
 
@@ -33,6 +35,7 @@ class DispatchSettings:
     further: tuple[Any, ...] = ()  # settings of other receivers, as ``receivers.KINDS`` has them
     sinks: tuple[SinkSettings, ...] = ()
     stream: StreamSettings | None = None
+    recording: RecordingSettings | None = None  # continuous
     # A change of it counts at once (``Dispatcher.use_arming``), and makes no other settings.
     arming: ArmingRules | None = field(default=None, compare=False)
     record: Path | None = None  # the folder of the flight recorder
@@ -49,6 +52,7 @@ class DispatchSettings:
         evidence = file.settings("evidence", EvidenceSettings)
         mqtt = file.settings("mqtt", MqttSettings)
         stream = file.settings("stream", StreamSettings)
+        recording = file.settings("recording", RecordingSettings)
         settings = cls(
             history=history[0] if history else None,
             evidence=evidence[0] if evidence else None,
@@ -59,6 +63,7 @@ class DispatchSettings:
             ),
             sinks=tuple(_sinks(file)),
             stream=stream[0] if stream else None,
+            recording=recording[0] if recording else None,
             arming=file.arming,
             secrets=file.secrets,
         )
@@ -73,7 +78,7 @@ class DispatchSettings:
     def needs_pictures(self) -> bool:
         """Whether an output is configured that needs full-size frames."""
         full = self.record and self.record_pictures == "full"
-        return bool(self.evidence or self.sinks or self.stream or full)
+        return bool(self.evidence or self.sinks or self.stream or self.recording or full)
 
     def with_history_beside(self, path: Path) -> DispatchSettings:
         """The same settings with a history, where there is none: beside this file."""
@@ -96,6 +101,8 @@ class DispatchSettings:
             found["the corrections"] = [folder_beside(file)]
         if self.evidence is not None:
             found["the evidence"] = [path_of(str(self.evidence.folder))]
+        if self.recording is not None:
+            found["the recording"] = [path_of(str(self.recording.folder))]
         if self.record is not None:
             found["--record"] = [path_of(str(self.record))]
         return found
@@ -108,6 +115,7 @@ class DispatchSettings:
         privacy: str | None = None,
         sinks: Iterable[str] = (),
         stream: str | None = None,
+        recording: Mapping[str, Any] = MappingProxyType({}),
         record: Path | None = None,
         record_pictures: str = "input",
         record_gb: float = 1.0,
@@ -120,6 +128,9 @@ class DispatchSettings:
         if stream is not None:
             shown = replace(settings.stream, to=stream) if settings.stream else StreamSettings(to=stream)
             settings = replace(settings, stream=shown, secrets=(*settings.secrets, *secrets_of(stream)))
+        if recording:
+            kept = settings.recording or RecordingSettings()
+            settings = replace(settings, recording=replace(kept, **recording))
         if privacy is not None:
             settings = settings.with_privacy(privacy)
         folder = str(Path.cwd())
@@ -137,14 +148,16 @@ class DispatchSettings:
 
     def with_privacy(self, privacy: str) -> DispatchSettings:
         """The same settings, with this privacy of all frames that are kept or sent; raises ``SettingsError``."""
-        if self.evidence is None and self.stream is None:
+        if self.evidence is None and self.stream is None and self.recording is None:
             raise SettingsError(
-                "--privacy is about the evidence and the stream: give --evidence FOLDER or --stream ADDRESS too"
+                "--privacy is about evidence, stream and recording: give --evidence FOLDER, --stream ADDRESS or "
+                "--save FOLDER --segment 10m too"
             )
         return replace(
             self,
             evidence=None if self.evidence is None else replace(self.evidence, privacy=privacy),
             stream=None if self.stream is None else replace(self.stream, privacy=privacy),
+            recording=None if self.recording is None else replace(self.recording, privacy=privacy),
         )
 
 

@@ -51,7 +51,17 @@ _SECRET_KEYS = ("password", "secret", "token")
 _OPEN_HEADERS = ("accept", "user-agent")  # their values are shown
 _SHOWN_KEYS = ("name", "file", "folder", "host")  # their values are shown, however random they are
 # Tables about what happens after an event; their keys are fields of the dataclasses that they become.
-TABLES: list[str] = ["history", "evidence", "webhook", "mqtt", "frigate", "http", "sink", "stream"]
+TABLES: list[str] = [
+    "history",
+    "evidence",
+    "webhook",
+    "mqtt",
+    "frigate",
+    "http",
+    "sink",
+    "stream",
+    "recording",
+]
 _NO_WEBCAM = f"webcams have numbers from 0 to {WEBCAM.high:g}"
 # Limits of numbers in those tables, where the usual ones do not fit.
 _LIMITS = {
@@ -64,6 +74,7 @@ _LIMITS = {
     "give_up_hours": Limits(0.001, 87_600, zero=True),
     "port": Limits(0, 65_535, whole=True),
     "fps": FPS,
+    "segment": Limits(10, 86_400, unit="seconds"),
     "kbit": Limits(50, 100_000, whole=True),
 }
 _PLACEHOLDER = re.compile(r"\{\w+\}")  # of an address, filled in by each event

@@ -34,6 +34,8 @@ DOOR = ""  # streamrec/__init__.py looks everywhere: it is no room
 IMPORTED_IN = {
     "av": {
         "commands.doctor",
+        "outputs.recording.recorder",
+        "outputs.recording.segment",
         "outputs.sink",
         "outputs.streaming.h264",
         "outputs.video_file",
@@ -153,6 +155,7 @@ IMPORTED_IN = {
         "commands.process",
         "commands.printing",
         "commands.record",
+        "commands.recordings",
         "commands.replay",
         "commands.run",
         "commands.schema",
