@@ -95,6 +95,17 @@ class Account:
             shown["expires"] = iso(self.expires)
         return f"{self.kind} {json.dumps({**shown, 'secret': self.secret}, ensure_ascii=False)}"
 
+    def to_dict(self) -> dict[str, Any]:
+        """Its JSON, without the secret."""
+        return {
+            "kind": str(self.kind),
+            "name": self.name,
+            "id": self.id,
+            "role": str(self.role),
+            "cameras": None if self.cameras is None else sorted(self.cameras),
+            "expires": None if self.expires is None else iso(self.expires),
+        }
+
     def is_over(self, now: float) -> bool:
         """Whether it has expired."""
         return self.expires is not None and now >= self.expires

@@ -32,6 +32,7 @@ DOOR = ""  # streamrec/__init__.py looks everywhere: it is no room
 
 # Only these modules may name these packages; "cv2" and "numpy" are what all stand on.
 IMPORTED_IN = {
+    "apprise": {"notify.apprise"},
     "av": {
         "commands.doctor",
         "outputs.recording.recorder",
@@ -54,7 +55,9 @@ IMPORTED_IN = {
         "web.routes",
         "web.schemas",
         "web.settings_routes",
+        "web.similar_routes",
         "web.teach_routes",
+        "web.users_routes",
     },
     "httptools": {"web.protocols"},
     "matplotlib": {"train.report"},
@@ -69,6 +72,7 @@ IMPORTED_IN = {
         "web.settings_routes",
         "web.schemas",
         "web.teach_routes",
+        "web.users_routes",
     },
     "ray": {"commands.fleet.cluster"},
     "rich": {

@@ -205,6 +205,11 @@ def _in_words(text: str, log: Path) -> str:
         return "the head has another key: copy the key file of the head to this machine"
     if "already running" in text.lower() or "address already in use" in text.lower():
         return _TAKEN
+    if "Ray runtime started" in text:
+        return (
+            "Ray has ended on this machine: the head had no answer from it for ten seconds and has given it up, or a "
+            f"process of Ray was killed; {log} says which. Start it again and it joins anew"
+        )
     return f"Ray could not start on this machine; {log} says why"
 
 

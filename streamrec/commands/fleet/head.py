@@ -186,6 +186,7 @@ class Head(Closing):
         after = after.with_history_beside(file.path)
         of_pictures = {
             "[evidence]": after.evidence,
+            "[opinion]": after.opinion,
             "[stream]": after.stream,
             "[recording]": after.recording,
             "[[sink]]": after.sinks,
@@ -197,7 +198,14 @@ class Head(Closing):
                 f"{' and '.join(left)} {'is' if len(left) == 1 else 'are'} left out"
             )
         return replace(
-            after, evidence=None, stream=None, recording=None, sinks=(), record=None, keep_open=True
+            after,
+            evidence=None,
+            opinion=None,
+            stream=None,
+            recording=None,
+            sinks=(),
+            record=None,
+            keep_open=True,
         )
 
     def _open_views(self) -> None:

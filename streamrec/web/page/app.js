@@ -9,6 +9,7 @@ const main = $("#main");
 const session = await ask("/api/v1/session");
 keepToken(session.csrf);
 $("#logout").hidden = !session.password;
+if (session.name) $("#logout").title = `Log out ${session.name}`;
 const machines = session.fleet ? await import("./machines.js") : null;
 
 const live = new Live();

@@ -21,4 +21,8 @@ export const views = {
     link: "Manage", title: () => "Manage", allowed: (session) => session.editable,
     show: async (page, main) => (await import("./manage.js")).manageView(page, main),
   },
+  users: {
+    link: "Users", title: () => "Users", allowed: (session) => session.users,
+    show: async (page, main) => (await import("./users.js")).usersView(page, main),
+  },
 };

@@ -70,7 +70,8 @@ def session(size: Size, report: Report) -> None:
         relay = OneSession(urlsplit(camera).port or 0)
         file = fleet.folder / "cameras.toml"
         file.write_text(file.read_text().replace(f":{urlsplit(camera).port}/", f":{relay.port}/"))
-        fleet.begin(["north", "south", "west"])
+        # One machine for each move: one that was drained, killed or cut off gets no camera again.
+        fleet.begin(["north", "south", "west", "east"])
         time.sleep(3.0)
         for name, fault in (("planned move", _drain), ("machine killed", _kill), ("machine frozen", _freeze)):
             victim = fleet.where()["live 0"]
