@@ -196,8 +196,8 @@ class DispatchSettings:
         """The same settings, with this privacy of all frames that are kept or sent; raises ``SettingsError``."""
         if self.evidence is None and self.stream is None and self.recording is None:
             raise SettingsError(
-                "--privacy is about the evidence, the stream and the recording: give --evidence FOLDER, --stream ADDRESS "
-                "or --save FOLDER --segment 10m too"
+                "--privacy is about the evidence, the stream and the recording: give --evidence FOLDER, "
+                "--stream ADDRESS or --save FOLDER --segment 10m too"
             )
         return replace(
             self,
