@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -26,15 +27,14 @@ class Retention:
         folder: Path,
         settings: RecordingSettings,
         *,
-        clock: Callable[[], float] | None = None,
-        monotonic: Callable[[], float] | None = None,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
         free: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
     ) -> None:
         self._folder, self._settings, self._free = folder, settings, free
         self._lock = threading.Lock()
         known = max((one.written for one in segments(folder)), default=None)
-        more = {"clock": clock, "monotonic": monotonic}
-        self._clock = TrustedClock(known, **{name: one for name, one in more.items() if one is not None})
+        self._clock = TrustedClock(known, clock=clock, monotonic=monotonic)
 
     def prune(self, writing: Iterable[Path] = ()) -> list[Path]:
         """Delete what is to be deleted, and return it. Raises ``OSError`` where the folder is gone."""
