@@ -13,6 +13,8 @@ from streamrec.core.version import version_of
 Action: TypeAlias = tuple[str, str]  # a model, "" where the camera has one; and a label
 _LIVE = "{{ 'online' if value == 'live' else 'offline' }}"  # without frames, the actions are unavailable
 
+_OWN = ("state", "picture")  # topics of the camera itself
+
 
 def topic_of(name: str) -> str:
     """A name as one level of a topic and as an id: equal for equal names only.
@@ -49,13 +51,17 @@ class Topics:
         """A camera's state."""
         return f"{self.prefix}/{topic_of(camera)}/state"
 
+    def picture(self, camera: str) -> str:
+        """The picture of a camera's last event."""
+        return f"{self.prefix}/{topic_of(camera)}/picture"
+
     def action(self, camera: str, action: Action) -> str:
         """Whether an action runs."""
         model, label = action
         if model:
             return "/".join((self.prefix, *map(topic_of, (camera, model, label))))
-        # An action named like the camera's own topic gets another one.
-        level = "state_action" if label == "state" else topic_of(label)
+        # An action named like one of the camera's own topics gets another one.
+        level = f"{label}_action" if label in _OWN else topic_of(label)
         return f"{self.prefix}/{topic_of(camera)}/{level}"
 
     def discovery(self, camera: str) -> str:
@@ -73,7 +79,13 @@ class Topics:
 
 
 def device(
-    topics: Topics, camera: str, actions: Iterable[Action], gone: Iterable[Action], model: str
+    topics: Topics,
+    camera: str,
+    actions: Iterable[Action],
+    *,
+    gone: Iterable[Action],
+    model: str,
+    pictures: bool,
 ) -> dict[str, Any]:
     """A camera as Home Assistant's device discovery has it; ``gone``: actions that are removed there."""
     online = {"topic": topics.status}
@@ -100,6 +112,19 @@ def device(
             "availability": [online, has_frames],
             "availability_mode": "all",
         }
+    # The same picture as an image, for dashboards and notifications, and as a camera, for what takes only cameras.
+    for platform, key in (("image", "image_topic"), ("camera", "topic")):
+        id, topic = topics.id(camera, platform), topics.picture(camera)
+        components[id] = {"platform": platform}
+        if pictures:  # else it is removed
+            components[id] |= {
+                "unique_id": id,
+                "name": "Last event",
+                key: topic,
+                "json_attributes_topic": f"{topic}/event",
+                "availability": [online],
+                **({"content_type": "image/jpeg"} if platform == "image" else {}),
+            }
     for action in gone:  # a component with nothing but its platform is removed
         components[topics.action_id(camera, action)] = {"platform": "binary_sensor"}
     return {

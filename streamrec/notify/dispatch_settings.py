@@ -11,8 +11,10 @@ from streamrec.core.reading import path_of
 from streamrec.core.redact import redact, secrets_of
 from streamrec.errors import SettingsError, StreamrecError
 from streamrec.events.arming import ArmingRules
-from streamrec.notify import receivers
+from streamrec.notify import apprise, frigate, http_trigger, ntfy, receivers  # noqa: F401 (they register tables)
+from streamrec.notify.http_client import check_url
 from streamrec.notify.mqtt import MqttSettings
+from streamrec.notify.opinion_settings import OpinionSettings
 from streamrec.notify.webhook import WebhookSettings
 from streamrec.outputs.history.store import HistorySettings
 from streamrec.outputs.plugins import SinkSettings, settings_of
@@ -20,6 +22,17 @@ from streamrec.settings.cameras_file import WatchFile
 from streamrec.settings.evidence import EvidenceSettings
 from streamrec.settings.stream import StreamSettings
 from streamrec.teach.corrections.store import folder_beside
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotifySettings:
+    """The ``[notify]`` table of cameras.toml: what holds for all receivers that have no key of their own."""
+
+    public_url: str = ""  # at which the page is reached, for links in notifications
+
+    def __post_init__(self) -> None:
+        if self.public_url:
+            check_url(self.public_url, "public_url")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +44,7 @@ class DispatchSettings:
     webhooks: tuple[WebhookSettings, ...] = ()
     mqtt: MqttSettings | None = None
     further: tuple[Any, ...] = ()  # settings of other receivers, as ``receivers.KINDS`` has them
+    opinion: OpinionSettings | None = None
     sinks: tuple[SinkSettings, ...] = ()
     stream: StreamSettings | None = None
     # A change of it counts at once (``Dispatcher.use_arming``), and makes no other settings.
@@ -48,6 +62,7 @@ class DispatchSettings:
         history = file.settings("history", HistorySettings)
         evidence = file.settings("evidence", EvidenceSettings)
         mqtt = file.settings("mqtt", MqttSettings)
+        opinion = file.settings("opinion", OpinionSettings)
         stream = file.settings("stream", StreamSettings)
         settings = cls(
             history=history[0] if history else None,
@@ -57,23 +72,53 @@ class DispatchSettings:
             further=tuple(
                 one for table, kind in receivers.KINDS.items() for one in file.settings(table, kind.settings)
             ),
+            opinion=opinion[0] if opinion else None,
             sinks=tuple(_sinks(file)),
             stream=stream[0] if stream else None,
             arming=file.arming,
             secrets=file.secrets,
         )
+        for notify in file.settings("notify", NotifySettings):
+            settings = settings._with_links(notify.public_url)
         return settings.with_history_beside(file.path) if settings.needs_history else settings
+
+    def _with_links(self, public_url: str) -> DispatchSettings:
+        """The same settings, with links to this address by all receivers that have none of their own."""
+
+        def linked(one: Any) -> Any:
+            return replace(one, public_url=public_url) if getattr(one, "public_url", None) == "" else one
+
+        return replace(
+            self,
+            webhooks=tuple(map(linked, self.webhooks)),
+            mqtt=linked(self.mqtt),
+            further=tuple(map(linked, self.further)),
+        )
+
+    @property
+    def sends_pictures(self) -> bool:
+        """Whether a receiver wants the pictures of events."""
+        return bool(self.mqtt and self.mqtt.pictures) or any(
+            getattr(one, "picture", False) for one in (*self.webhooks, *self.further)
+        )
 
     @property
     def needs_history(self) -> bool:
         """Whether an output is configured that needs a history."""
-        return bool(self.evidence or self.webhooks or self.mqtt or self.further or self.arming is not None)
+        return bool(
+            self.evidence
+            or self.webhooks
+            or self.mqtt
+            or self.further
+            or self.opinion
+            or self.arming is not None
+        )
 
     @property
     def needs_pictures(self) -> bool:
         """Whether an output is configured that needs full-size frames."""
         full = self.record and self.record_pictures == "full"
-        return bool(self.evidence or self.sinks or self.stream or full)
+        return bool(self.evidence or self.opinion or self.sends_pictures or self.sinks or self.stream or full)
 
     def with_history_beside(self, path: Path) -> DispatchSettings:
         """The same settings with a history, where there is none: beside this file."""

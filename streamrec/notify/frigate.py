@@ -125,13 +125,13 @@ class Frigate(Receiver):
     def _send(self, message: Message) -> None:
         given = json.loads(message.body)
         if message.kind is Kind.started:
-            self._create(message, given)
+            self._create(given)
         else:
             self._end(message, given["data"])
 
     # -- the start
 
-    def _create(self, message: Message, given: Mapping[str, Any]) -> None:
+    def _create(self, given: Mapping[str, Any]) -> None:
         data = given["data"]
         camera = dict(self._settings.camera_names).get(data["camera"], data["camera"])
         label = dict(self._settings.label_names).get(data["label"], data["label"])
@@ -143,7 +143,7 @@ class Frigate(Receiver):
             path,
             {
                 "source_type": self._settings.source_type,
-                "sub_label": self._sub_label(given, camera, message.made),
+                "sub_label": self._sub_label(given, camera),
                 "score": data["confidence"],
                 # None: it is ended by a request. An action that is over already is sent as a whole.
                 "duration": None if duration is None else max(1, math.ceil(duration)),
@@ -165,12 +165,12 @@ class Frigate(Receiver):
             note = json.dumps({"id": id, "created": self._clock()})
             self._history.keep_answer(self._settings.receiver, data["id"], note)
 
-    def _sub_label(self, given: Mapping[str, Any], camera: str, made: float) -> str | None:
+    def _sub_label(self, given: Mapping[str, Any], camera: str) -> str | None:
         """What is shown behind the label; of a start that comes late also when it was, for Frigate dates it now."""
         text = fill(self._settings.sub_label, values_of(given, camera=camera), as_text).strip()
-        if self._clock() - made > _LATE:
-            began = datetime.fromisoformat(given["data"]["started"]).astimezone()
-            when = f"at {began:%Y-%m-%d %H:%M:%S}"
+        began = datetime.fromisoformat(given["data"]["started"])
+        if self._clock() - began.timestamp() > _LATE:
+            when = f"at {began.astimezone():%Y-%m-%d %H:%M:%S}"
             text = f"{text[: _LONGEST_SUB_LABEL - len(when) - 1]} {when}".strip()
         return text[:_LONGEST_SUB_LABEL] or None
 

@@ -6,6 +6,8 @@ A camera is a device, each of its actions a binary sensor, its state a sensor. T
     <camera>/state                connecting, live, stalled, reconnecting, ended, failed
     <camera>/<action>             ON or OFF
     <camera>/<action>/event       the last event, as JSON
+    <camera>/picture              the picture of the last event, as JPEG, where ``pictures`` are sent
+    <camera>/picture/event        that event, as JSON
     events                        all events, as JSON, at least once: they wait on the disk until the broker has them
 
 Where several models watch a camera, the model stands between: <camera>/<model>/<action>.
@@ -29,8 +31,10 @@ from streamrec.core.failures import FailureReporter
 from streamrec.errors import SinkError, need
 from streamrec.notify.delivery import DeliverySettings, OutboxWorker, Undelivered
 from streamrec.notify.discovery import Action, Topics, device
-from streamrec.notify.receivers import Receiver
-from streamrec.outputs.history.records import Announcement, Kind, Message
+from streamrec.notify.http_client import check_url
+from streamrec.notify.notification import extended
+from streamrec.notify.receivers import Receiver, trial_body
+from streamrec.outputs.history.records import Announcement, Entry, Kind, Message
 from streamrec.outputs.history.store import History
 
 RECEIVER = "mqtt"  # its name in the outbox
@@ -55,6 +59,8 @@ class MqttSettings:
     prefix: str = "streamrec"  # of all topics; another one for a second streamrec at the same broker
     discovery: str = "homeassistant"  # Home Assistant's own prefix
     announce: bool = True  # to Home Assistant
+    pictures: bool = False  # of events, retained at the broker
+    public_url: str = ""  # of the page, for links; "": that of [notify]
 
     def __post_init__(self) -> None:
         for name in ("prefix", "discovery"):
@@ -67,6 +73,8 @@ class MqttSettings:
             raise SinkError(
                 "host: write the broker's name or address alone; port, user and password have keys of their own"
             )
+        if self.public_url:
+            check_url(self.public_url, "public_url")
         if self.password and not self.user:
             raise SinkError("user: it is missing; a password belongs to a user")
         if not 0 <= self.port < 65536:
@@ -89,8 +97,8 @@ class Mqtt(Receiver):
         least_pause: float = 1.0,
     ) -> None:
         paho = need("paho.mqtt.client", extra="mqtt")
-        self._settings = settings
-        self._retained: dict[str, str] = {}  # topic: current payload
+        self._settings, self._history = settings, history
+        self._retained: dict[str, str | bytes] = {}  # topic: current payload
         self._actions: dict[str, tuple[Action, ...]] = {}  # camera: the actions it may report
         # Ids of the events that run, by topic: several people may do the same.
         self._running: dict[str, set[str]] = {}
@@ -162,10 +170,12 @@ class Mqtt(Receiver):
         for action in gone:
             self._set(self._topics.action(name, action), "")
             self._set(f"{self._topics.action(name, action)}/event", "")
+        pictures = self._settings.pictures
+        if not pictures:  # what an earlier process left at the broker
+            self._forget_picture(name)
         if self._settings.announce:
-            self._set(
-                self._topics.discovery(name), json.dumps(device(self._topics, name, actions, gone, model))
-            )
+            found = device(self._topics, name, actions, gone=gone, model=model, pictures=pictures)
+            self._set(self._topics.discovery(name), json.dumps(found))
 
     def remove(self, name: str) -> None:
         """A camera is no longer watched: it is removed from Home Assistant too."""
@@ -174,8 +184,31 @@ class Mqtt(Receiver):
             self._set(self._topics.action(name, action), "")
             self._set(f"{self._topics.action(name, action)}/event", "")
         self._set(self._topics.state(name), "")
+        self._forget_picture(name)
         if self._settings.announce:
             self._set(self._topics.discovery(name), "")
+
+    def _forget_picture(self, name: str) -> None:
+        for topic in (self._topics.picture(name), f"{self._topics.picture(name)}/event"):
+            self._set(topic, "")
+
+    def picture(self, entry: Entry, jpeg: bytes) -> None:
+        """Publish the picture of an event that is notified of."""
+        if self._settings.pictures and entry.camera in self._actions:
+            topic = self._topics.picture(entry.camera)
+            self._set(f"{topic}/event", json.dumps(entry.to_dict(), ensure_ascii=False))
+            self._set(topic, jpeg)
+
+    def test(self) -> str:
+        """Publish a test below the prefix, where nothing else is, and wait for the broker to confirm it."""
+        if not self._connected:
+            raise Undelivered("it is not connected")
+        sent = self._client.publish(f"{self._settings.prefix}/test", json.dumps(trial_body()), qos=1)
+        with contextlib.suppress(RuntimeError, ValueError):
+            sent.wait_for_publish(_CONFIRM_SECONDS)
+        if not sent.is_published():
+            raise Undelivered(f"the broker did not confirm it within {_CONFIRM_SECONDS:g} s")
+        return f"the broker confirmed it, at {self._settings.prefix}/test"
 
     def state(self, name: str, state: str) -> None:
         """Publish a camera's state."""
@@ -194,9 +227,14 @@ class Mqtt(Receiver):
             return
         topic = self._topics.action(entry.camera, action)
         latest = self._retained.get(f"{topic}/event")
-        if announcement.kind is not Kind.evidence or latest is None or entry.id in latest:
+        if announcement.kind in (Kind.started, Kind.ended) or latest is None or entry.id in str(latest):
             self._set(f"{topic}/event", json.dumps(entry.to_dict(), ensure_ascii=False))
-        if announcement.kind is not Kind.evidence:
+        if announcement.kind is Kind.started and self._settings.pictures:
+            # Of an event that was held until now; of others it follows.
+            jpeg = self._history.pictures.get(entry.id)
+            if jpeg is not None:
+                self.picture(entry, jpeg)
+        if announcement.kind in (Kind.started, Kind.ended):
             running = self._running.setdefault(topic, set())
             (running.add if announcement.kind is Kind.started else running.discard)(entry.id)
             self._set(topic, "ON" if running else "OFF")
@@ -221,7 +259,7 @@ class Mqtt(Receiver):
 
     # -- topics and messages
 
-    def _set(self, topic: str, payload: str) -> None:
+    def _set(self, topic: str, payload: str | bytes) -> None:
         """Set a retained topic; "" removes it."""
         with self._lock:
             self._retained[topic] = payload
@@ -234,7 +272,9 @@ class Mqtt(Receiver):
         connection, sent = self._connections, None
         if self._unconfirmed is not None and self._unconfirmed[0] == message.id:
             sent = self._unconfirmed[1]  # paho sends it again after a reconnect
-        sent = sent or self._client.publish(self._topics.events, message.body, qos=1)
+        sent = sent or self._client.publish(
+            self._topics.events, extended(message.body, self._settings.public_url, None), qos=1
+        )
         self._unconfirmed = None
         try:
             sent.wait_for_publish(_CONFIRM_SECONDS)

@@ -23,6 +23,7 @@ from streamrec.events.places import PlaceSettings
 from streamrec.outputs.fleet.cameras import RemoteCamera
 from streamrec.outputs.history.records import Entry, iso
 from streamrec.outputs.history.store import History
+from streamrec.outputs.history.vectors import Similar
 from streamrec.outputs.overlay import doing_of
 from streamrec.outputs.sink import Sink
 from streamrec.teach.corrections.corrector import Corrections
@@ -109,6 +110,7 @@ class LiveState(Sink):
         self.corrections = corrections  # None: events cannot be corrected
         self.reload = threading.Event()  # set when the page has written cameras.toml
         self.secrets: tuple[str, ...] = ()  # never shown
+        self.leaves = ""  # what leaves the machine for second opinions, in words
         self.on_change: Callable[[], None] = lambda: None  # called after each frame; must not wait
         self.on_event: Callable[[Entry], None] = lambda entry: None  # called at each start and end
         # Camera, label, and the model where it has several: actions that started.
@@ -264,12 +266,15 @@ class LiveState(Sink):
         self, who: Identity, *, camera: str | Iterable[str] | None = None, **conditions: Any
     ) -> list[Entry]:
         """Events as of ``History.query``, of the cameras that a client may see."""
-        if who.cameras is not None:
-            asked = who.cameras if camera is None else [camera] if isinstance(camera, str) else camera
-            camera = who.seen(asked)
-            if not camera:  # no camera would mean all
-                return []
-        return self.history.query(camera=camera, **conditions)
+        seen = _seen_by(who, camera)
+        return [] if seen == [] else self.history.query(camera=seen, **conditions)
+
+    def similar_for(
+        self, who: Identity, entry: Entry, *, camera: Iterable[str] | None = None, **conditions: Any
+    ) -> Similar:
+        """As of ``History.similar``, of the cameras that a client may see."""
+        seen = _seen_by(who, camera)
+        return Similar() if seen == [] else self.history.similar(entry, camera=seen, **conditions)
 
     def entry_for(self, who: Identity, id: str) -> Entry | None:
         """One event; None where there is none, or of a camera that a client may not see."""
@@ -406,6 +411,14 @@ def _prediction_json(one: ModelResult | None, *, live: bool) -> dict[str, Any]:
         shown |= {"label": top[0][0], "confidence": top[0][1], "top": top} if top else {}
         shown |= {"unknown": one.unknown, "repetitions": one.repetitions}
     return shown
+
+
+def _seen_by(who: Identity, camera: str | Iterable[str] | None) -> list[str] | None:
+    """The cameras of a query that a client may see; None: all there are. No camera would mean all to the history."""
+    asked = None if camera is None else [camera] if isinstance(camera, str) else list(camera)
+    if who.cameras is None:
+        return asked or None
+    return who.seen(who.cameras if asked is None else asked)
 
 
 def _renamed(result: Result, name: str) -> Result:

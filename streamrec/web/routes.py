@@ -18,6 +18,7 @@ from streamrec.core.files import open_regular
 from streamrec.core.version import version_of
 from streamrec.errors import SettingsError, need
 from streamrec.outputs.fleet.records import FleetService
+from streamrec.outputs.history.archive import IMAGE_TYPES, VIDEO_TYPES
 from streamrec.settings.resolve import InForce
 from streamrec.web.access_control import PAGES, AccessControl, Refused, Scope, client_of
 from streamrec.web.access_file import AccessFile
@@ -48,6 +49,7 @@ from streamrec.web.schemas import (  # noqa: E402
     Password,
     SessionJson,
 )
+from streamrec.web.similar_routes import seconds, similar_routes  # noqa: E402
 
 if TYPE_CHECKING:
     from streamrec.web.teach_routes import TeachDesk
@@ -58,8 +60,6 @@ _ACCESS_SECONDS = 0.5  # between two checks whether the access file has changed
 _LONGEST_NAME = 8_000  # characters of a camera's name
 _DESCRIPTORS = Path("/dev/fd").exists()  # not on Windows
 _TYPES = {".js": "text/javascript", ".svg": "image/svg+xml", ".css": "text/css", ".html": "text/html"}
-_VIDEOS = {".mp4": "video/mp4", ".webm": "video/webm"}
-_IMAGES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
 _ERRORS: dict[int | str, dict[str, Any]] = {
     401: {"model": Errors, "description": "log in first, or send a token"},
     403: {"model": Errors, "description": "the request came from another page"},
@@ -135,6 +135,7 @@ def _routers(context: PageContext) -> list[APIRouter]:
         session_routes(context),
         camera_routes(context),
         event_routes(context),
+        similar_routes(context.live),
     ]
     if context.access_file is not None:
         from streamrec.web.users_routes import users_routes
@@ -313,6 +314,8 @@ def session_routes(context: PageContext) -> APIRouter:
             "users": is_admin and context.access_file is not None,
             "history": not context.live.history.in_memory,
             "corrections": is_admin and context.live.corrections is not None,
+            # It may name cameras that a user must not know.
+            "opinion": (who.cameras is None and context.live.leaves) or None,
             "teaches": is_admin and context.teach is not None,
             "fleet": who.cameras is None and context.fleet is not None,
             "software": f"streamrec {version_of() or ''}".rstrip(),
@@ -438,7 +441,7 @@ def event_routes(context: PageContext) -> APIRouter:
         """Events, the newest first, page by page. ``verdict``: those that were corrected so; any, or none."""
         ids, but = live.events_with(verdict)
         who = identity_of(request.scope)
-        given = {"since": _seconds("since", since), "until": _seconds("until", until)}
+        given = {"since": seconds("since", since), "until": seconds("until", until)}
 
         def work() -> dict[str, Any]:
             found = live.events_for(
@@ -469,23 +472,15 @@ def event_routes(context: PageContext) -> APIRouter:
     @needs(Role.viewer, cameras=Cameras.filtered)
     async def clip(request: Request, id: _EVENT_ID) -> FileResponse:
         """The video of an event and the seconds around it; supports Range requests."""
-        return await _evidence(context, identity_of(request.scope), id, "clip", _VIDEOS)
+        return await _evidence(context, identity_of(request.scope), id, "clip", VIDEO_TYPES)
 
     @router.get("/api/v1/events/{id}/thumbnail", response_class=FileResponse, responses=_JPEG)
     @needs(Role.viewer, cameras=Cameras.filtered)
     async def thumbnail(request: Request, id: _EVENT_ID) -> FileResponse:
         """An image of an event."""
-        return await _evidence(context, identity_of(request.scope), id, "thumbnail", _IMAGES)
+        return await _evidence(context, identity_of(request.scope), id, "thumbnail", IMAGE_TYPES)
 
     return router
-
-
-def _seconds(name: str, when: datetime | None) -> float | None:
-    """Seconds since 1970; a time without a zone is in this machine's zone."""
-    try:
-        return None if when is None else when.timestamp()
-    except (ValueError, OverflowError) as error:  # the years 1 and 9999, where the zone leads out of them
-        raise Refused(422, "not_understood", f"{name}: this time is too far away") from error
 
 
 async def _evidence(

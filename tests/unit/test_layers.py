@@ -32,6 +32,7 @@ DOOR = ""  # streamrec/__init__.py looks everywhere: it is no room
 
 # Only these modules may name these packages; "cv2" and "numpy" are what all stand on.
 IMPORTED_IN = {
+    "apprise": {"notify.apprise"},
     "av": {
         "commands.doctor",
         "outputs.sink",
@@ -54,6 +55,7 @@ IMPORTED_IN = {
         "web.routes",
         "web.schemas",
         "web.settings_routes",
+        "web.similar_routes",
         "web.teach_routes",
         "web.users_routes",
     },

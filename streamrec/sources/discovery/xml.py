@@ -12,11 +12,6 @@ from xml.sax.saxutils import escape
 from streamrec.core.text import printable
 from streamrec.errors import SourceError, need
 
-need("defusedxml", extra="discover")
-
-import defusedxml.ElementTree  # noqa: E402
-from defusedxml.common import DefusedXmlException  # noqa: E402
-
 MOST_XML = 256 * 1024  # bytes of one document
 _LONGEST = 200  # characters of a text that is shown
 
@@ -33,6 +28,11 @@ def parse(data: bytes) -> Element:
     ...
     streamrec.errors.SourceError: its answer is no plain XML
     """
+    need("defusedxml", extra="discover")
+
+    import defusedxml.ElementTree
+    from defusedxml.common import DefusedXmlException
+
     if len(data) > MOST_XML:
         raise SourceError("its answer is too long")
     try:
