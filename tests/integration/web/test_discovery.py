@@ -49,7 +49,9 @@ def test_a_camera_is_found_asked_for_its_streams_and_added(finding):
     body = {"revision": settings["revision"], "camera": None, "change": change}
     added = client.put("/api/v1/settings/camera", json=body)
     assert added.status_code == 200, added.text
-    assert added.json()["cameras"][1]["address"] == "rtsp://127.0.0.1:8554/main?a=***&b=***"  # they may be keys
+    assert (
+        added.json()["cameras"][1]["address"] == "rtsp://127.0.0.1:8554/main?a=***&b=***"
+    )  # they may be keys
     lines = page.server.context.audit.read()
     assert [line["what"] for line in lines] == [
         "camera changed",
