@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from streamrec.commands.access import access
+from streamrec.commands.arming import arming
 from streamrec.commands.backbone import backbone
 from streamrec.commands.bench import bench
 from streamrec.commands.calibrate import calibrate
@@ -79,6 +80,7 @@ app.add_typer(fleet, name="fleet", rich_help_panel=_WATCH)
 app.command(rich_help_panel=_WATCH)(discover)
 app.command(rich_help_panel=_WATCH)(access)
 app.command(rich_help_panel=_WATCH)(events)
+app.add_typer(arming, name="arming", rich_help_panel=_WATCH)
 app.command(rich_help_panel=_WATCH)(replay)
 app.command(rich_help_panel=_WATCH)(demo)
 app.command(cls=CommandWithPage, rich_help_panel=_TEACH)(teach)

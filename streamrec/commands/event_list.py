@@ -54,7 +54,7 @@ class EventList:
         until = None if self.until is None else moment_of(self.until, now)
         if since is not None and until is not None and since >= until:
             raise HistoryError(f"--since {self.since} is not before --until {self.until}")
-        with History(_history_of(self.file), read_only=True) as history:
+        with History(history_of(self.file), read_only=True) as history:
             limit = self.limit
             if limit is None:
                 limit = -1 if self.since or self.until else _SOME
@@ -192,7 +192,7 @@ def _csv_line(values: tuple[str, ...]) -> str:
     return line.getvalue()
 
 
-def _history_of(file: Path) -> Path:
+def history_of(file: Path) -> Path:
     """The file of the history: this one, or the one that a file of cameras names."""
     if file.suffix != ".toml":
         return file

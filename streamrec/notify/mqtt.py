@@ -6,6 +6,9 @@ A camera is a device, each of its actions a binary sensor, its state a sensor. T
     <camera>/state                connecting, live, stalled, reconnecting, ended, failed
     <camera>/<action>             ON or OFF
     <camera>/<action>/event       the last event, as JSON
+    profile                       the profile in force; profile/set chooses one (mqtt_arming.py, also for what follows)
+    <camera>/armed                ON, or OFF while it is snoozed; <camera>/armed/set
+    <camera>/snoozed_until        when that ends; <camera>/snooze/set takes minutes
     <camera>/picture              the picture of the last event, as JPEG, where ``pictures`` are sent
     <camera>/picture/event        that event, as JSON
     events                        all events, as JSON, at least once: they wait on the disk until the broker has them
@@ -32,8 +35,10 @@ from streamrec.errors import SinkError, need
 from streamrec.notify.delivery import DeliverySettings, OutboxWorker, Undelivered
 from streamrec.notify.discovery import Action, Topics, device
 from streamrec.notify.http_client import check_url
+from streamrec.notify.mqtt_arming import ArmingTopics
 from streamrec.notify.notification import extended
 from streamrec.notify.receivers import Receiver, trial_body
+from streamrec.outputs.arming import ArmingService
 from streamrec.outputs.history.records import Announcement, Entry, Kind, Message
 from streamrec.outputs.history.store import History
 
@@ -59,6 +64,7 @@ class MqttSettings:
     prefix: str = "streamrec"  # of all topics; another one for a second streamrec at the same broker
     discovery: str = "homeassistant"  # Home Assistant's own prefix
     announce: bool = True  # to Home Assistant
+    commands: bool = True  # what is armed can be chosen by publishing
     pictures: bool = False  # of events, retained at the broker
     public_url: str = ""  # of the page, for links; "": that of [notify]
 
@@ -97,7 +103,7 @@ class Mqtt(Receiver):
         least_pause: float = 1.0,
     ) -> None:
         paho = need("paho.mqtt.client", extra="mqtt")
-        self._settings, self._history = settings, history
+        self._settings, self._history, self._log = settings, history, log
         self._retained: dict[str, str | bytes] = {}  # topic: current payload
         self._actions: dict[str, tuple[Action, ...]] = {}  # camera: the actions it may report
         # Ids of the events that run, by topic: several people may do the same.
@@ -141,6 +147,7 @@ class Mqtt(Receiver):
         self._port = settings.port or (8883 if tls else 1883)
         client.connect_async(settings.host, self._port, keepalive=_KEEPALIVE)
         client.loop_start()
+        self._arming: ArmingTopics | None = None  # where there is something to arm
         self._worker = OutboxWorker(
             history,
             RECEIVER,
@@ -151,6 +158,31 @@ class Mqtt(Receiver):
         )  # silent: the connection's failures are reported here
 
     # -- called by the dispatcher
+
+    def arming(self, arming: ArmingService) -> None:
+        """Publish what is armed, and take commands."""
+        self._arming = ArmingTopics(
+            arming,
+            self._topics,
+            self._set,
+            log=self._log,
+            commands=self._settings.commands,
+            announce=self._settings.announce,
+        )
+        self._client.on_message = lambda client, data, message: self._take(message)
+        self._arming.show()
+        self._arming.announce()
+        with self._lock:
+            if self._connected:
+                self._subscribe()
+
+    def _subscribe(self) -> None:
+        if self._arming is not None and self._arming.subscriptions:
+            self._client.subscribe(self._arming.subscriptions)
+
+    def _take(self, message: Any) -> None:
+        if self._arming is not None:
+            self._arming.take(message.topic, message.payload, retained=message.retain)
 
     def camera(self, name: str, actions: Iterable[str], model: str = "") -> None:
         """A camera is watched, for these actions."""
@@ -173,8 +205,9 @@ class Mqtt(Receiver):
         pictures = self._settings.pictures
         if not pictures:  # what an earlier process left at the broker
             self._forget_picture(name)
+        more = {} if self._arming is None else self._arming.watched(name)
         if self._settings.announce:
-            found = device(self._topics, name, actions, gone=gone, model=model, pictures=pictures)
+            found = device(self._topics, name, actions, gone=gone, model=model, pictures=pictures, more=more)
             self._set(self._topics.discovery(name), json.dumps(found))
 
     def remove(self, name: str) -> None:
@@ -184,6 +217,8 @@ class Mqtt(Receiver):
             self._set(self._topics.action(name, action), "")
             self._set(f"{self._topics.action(name, action)}/event", "")
         self._set(self._topics.state(name), "")
+        if self._arming is not None:
+            self._arming.removed(name)
         self._forget_picture(name)
         if self._settings.announce:
             self._set(self._topics.discovery(name), "")
@@ -250,6 +285,8 @@ class Mqtt(Receiver):
             ):  # the broker is gone: its last will replaces this
                 sent = self._client.publish(self._topics.status, "offline", qos=1, retain=True)
                 sent.wait_for_publish(max(0.1, ends - time.monotonic()))
+        if self._arming is not None:
+            self._arming.close()
         self._client.on_disconnect = None
         self._client.disconnect()
         # paho may be waiting for a broker that does not answer.
@@ -318,6 +355,7 @@ class Mqtt(Receiver):
                 return
             self._connected = True
             self._connections += 1
+            self._subscribe()
             for topic, payload in self._retained.items():
                 client.publish(topic, payload, qos=1, retain=True)
             self._retained = {topic: payload for topic, payload in self._retained.items() if payload}

@@ -20,6 +20,7 @@ import numpy as np
 from streamrec.core.redact import redact
 from streamrec.core.zones import Corner
 from streamrec.events.places import PlaceSettings
+from streamrec.outputs.arming import ArmingService
 from streamrec.outputs.fleet.cameras import RemoteCamera
 from streamrec.outputs.history.records import Entry, iso
 from streamrec.outputs.history.store import History
@@ -108,6 +109,7 @@ class LiveState(Sink):
         corrections: Corrections | None = None,
     ) -> None:
         self.corrections = corrections  # None: events cannot be corrected
+        self.arming: ArmingService | None = None  # None: there is no history, and nothing is armed or not
         self.reload = threading.Event()  # set when the page has written cameras.toml
         self.secrets: tuple[str, ...] = ()  # never shown
         self.leaves = ""  # what leaves the machine for second opinions, in words

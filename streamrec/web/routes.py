@@ -152,6 +152,10 @@ def _routers(context: PageContext) -> list[APIRouter]:
         from streamrec.web.correction_routes import correction_routes
 
         routers.append(correction_routes(context.live, context.live.corrections))
+    if context.live.arming is not None:
+        from streamrec.web.arming_routes import arming_routes
+
+        routers.append(arming_routes(context.live, context.live.arming))
     if context.teach is not None:
         from streamrec.web.teach_routes import teach_routes
 
@@ -313,6 +317,7 @@ def session_routes(context: PageContext) -> APIRouter:
             "editable": is_admin and context.cameras_file is not None,
             "users": is_admin and context.access_file is not None,
             "history": not context.live.history.in_memory,
+            "arming": context.live.arming is not None,
             "corrections": is_admin and context.live.corrections is not None,
             # It may name cameras that a user must not know.
             "opinion": (who.cameras is None and context.live.leaves) or None,

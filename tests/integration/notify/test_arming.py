@@ -137,7 +137,7 @@ def test_profiles_that_change_while_it_runs_count_at_once(clocked):
         ({"snooze": "dor", "minutes": 5}, "dor: there is no such camera"),
         ({"snooze": ["door"], "minutes": 5}, "there is no such camera"),
         ({"snooze": "door", "label": "fal", "minutes": 5}, "fal: there is no such label; did you mean fall"),
-        ({"snooze": "door"}, "minutes: give a number from 0, or 1 to"),
+        ({"snooze": "door", "minutes": -5}, "minutes: give a number from 0, or 1 to"),
         ({"snooze": "door", "minutes": "5"}, "minutes: give a number"),
         ({"arm": "home"}, "give profile and minutes, or snooze, label and minutes"),
         (["home"], "give an object with profile"),
@@ -152,10 +152,10 @@ def test_a_wrong_choice_is_one_sentence_and_changes_nothing(clocked, request_, m
 
 
 def test_a_choice_that_cannot_be_written_does_not_count(clocked):
-    clocked.arming._history._database.writer.execute("PRAGMA query_only = 1")
+    clocked.arming._store._history._database.writer.execute("PRAGMA query_only = 1")
     with pytest.raises(HistoryError):
         clocked.arming.choose("disarmed", by="page")
-    clocked.arming._history._database.writer.execute("PRAGMA query_only = 0")
+    clocked.arming._store._history._database.writer.execute("PRAGMA query_only = 0")
     assert clocked.arming.profile == "home"
 
 
@@ -180,7 +180,7 @@ def test_only_the_newest_choices_are_kept(clocked, monkeypatch):
     monkeypatch.setattr(arming_store, "KEPT", 5)
     for _ in range(20):
         clocked.arming.choose("home", by="page")
-    assert clocked.arming._history.select("SELECT count(*) FROM arming") == [(5,)]
+    assert clocked.arming._store._history.select("SELECT count(*) FROM arming") == [(5,)]
 
 
 def test_a_history_that_was_deleted_gets_the_choices_again(watching, path):
