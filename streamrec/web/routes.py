@@ -143,8 +143,10 @@ def _routers(context: PageContext) -> list[APIRouter]:
         routers.append(users_routes(context.access, context.access_file, context.audit))
     if context.cameras_file is not None:
         from streamrec.web.cameras_editor import CamerasEditor
+        from streamrec.web.discovery_routes import discovery_routes
         from streamrec.web.settings_routes import settings_routes
 
+        routers.append(discovery_routes(context.live))
         routers.append(settings_routes(context.live, CamerasEditor(context.cameras_file, os.environ)))
     if context.live.corrections is not None:
         from streamrec.web.correction_routes import correction_routes
