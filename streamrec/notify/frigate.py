@@ -12,7 +12,7 @@ import json
 import math
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -21,6 +21,7 @@ from urllib.parse import quote, urlsplit
 from streamrec.errors import SinkError
 from streamrec.notify.delivery import DeliverySettings, OutboxWorker, Undelivered, wanted
 from streamrec.notify.http_client import (
+    MOST_ANSWER,
     REFUSED_ATTEMPTS,
     Answer,
     HttpClient,
@@ -36,6 +37,7 @@ from streamrec.outputs.history.store import History
 _COOKIE = "frigate_token"  # the default of Frigate's auth.cookie_name
 _LONGEST_SUB_LABEL = 100  # Frigate's own limit
 _LONGEST_LABEL = 100
+_MOST_CONFIG = 8 << 20  # bytes of the config that are read
 _LATE = 10.0  # seconds: a start or end that is sent later is sent as one of the past
 
 
@@ -97,6 +99,7 @@ class Frigate(Receiver):
             settings.url, timeout=settings.timeout, ca=settings.ca, fingerprint=settings.fingerprint
         )
         self._base = self._client.target.rstrip("/").removesuffix("/api") + "/api"
+        self._cameras: set[str] = set()  # that are watched, and sent
         self._token = settings.token  # "": there is no log-in, or it is to be done
         self._worker = OutboxWorker(
             history,
@@ -113,6 +116,31 @@ class Frigate(Receiver):
     def notify(self, announcement: Announcement) -> None:
         """An announcement waits in the outbox."""
         self._worker.wake()
+
+    def camera(self, name: str, actions: Iterable[str], model: str = "") -> None:
+        """A camera is watched."""
+        if not self._settings.cameras or name in self._settings.cameras:
+            self._cameras.add(name)
+
+    def remove(self, name: str) -> None:
+        """A camera is no longer watched."""
+        self._cameras.discard(name)
+
+    def test(self) -> str:
+        """Log in, and compare the names of cameras; no event is created."""
+        answer = self._request("GET", "/config", None, most=_MOST_CONFIG)
+        check_answer(answer)
+        there = _json_of(answer).get("cameras")
+        if not isinstance(there, dict):
+            raise Undelivered("what it answers is not Frigate's: check the address")
+        names = dict(self._settings.camera_names)
+        missing = sorted(
+            {name for camera in list(self._cameras) if (name := names.get(camera, camera)) not in there}
+        )
+        if missing:
+            wrong = as_text(", ".join(missing), "")
+            raise Undelivered(f"Frigate has no camera {wrong}: camera_names may map it")
+        return f"it answers, and has {len(there)} camera{'' if len(there) == 1 else 's'}"
 
     def stop(self) -> None:
         """Begin to end."""
@@ -199,13 +227,15 @@ class Frigate(Receiver):
 
     # -- requests
 
-    def _request(self, method: str, path: str, body: Mapping[str, Any]) -> Answer:
+    def _request(
+        self, method: str, path: str, body: Mapping[str, Any] | None, *, most: int = MOST_ANSWER
+    ) -> Answer:
         """The answer, after another log-in where the token is not valid any more."""
         fresh = not self._token
-        answer = self._ask(method, path, body)
+        answer = self._ask(method, path, body, most)
         if answer.status == 401 and self._settings.user and not fresh:
             self._token = ""
-            answer = self._ask(method, path, body)
+            answer = self._ask(method, path, body, most)
         if answer.status in (401, 302, 303, 307):
             self._token = self._settings.token
             what = (
@@ -216,13 +246,14 @@ class Frigate(Receiver):
             raise Undelivered("it answered 403: creating events needs a user who is an admin")
         return answer
 
-    def _ask(self, method: str, path: str, body: Mapping[str, Any]) -> Answer:
+    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None, most: int) -> Answer:
         if not self._token and self._settings.user:
             self._token = self._log_in()
-        headers = {"Content-Type": "application/json"}
+        headers = {} if body is None else {"Content-Type": "application/json"}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
-        return self._client.send(method, self._base + path, json.dumps(body).encode(), headers)
+        data = None if body is None else json.dumps(body).encode()
+        return self._client.send(method, self._base + path, data, headers, most=most)
 
     def _log_in(self) -> str:
         """The JWT of a new log-in."""

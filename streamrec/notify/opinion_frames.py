@@ -21,7 +21,7 @@ from streamrec.settings.evidence import Privacy
 from streamrec.types import Result
 
 _EVERY = 0.5  # seconds between two frames that are kept
-_WAITING = 32  # results that wait for the thread
+_WAITING = 8  # frames that wait for the thread: they are whole
 _PATIENCE = 3.0  # seconds beyond ``after`` for which the frames of an event are waited for
 _T = TypeVar("_T")
 
@@ -65,7 +65,8 @@ class FrameCollector(Closing):
         self._rings: dict[str, deque[_Kept]] = {}
         self._open: dict[str, _Collection] = {}  # by the event's id
         self._changed = threading.Condition()
-        self._waiting: deque[tuple[Result, bool, tuple[Announcement, ...]]] = deque()
+        # A result whose frame is to be kept, or None; the time on the source's clock; announcements.
+        self._waiting: deque[tuple[Result | None, float, tuple[Announcement, ...]]] = deque()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="opinion frames", daemon=True)
         self._thread.start()
@@ -80,10 +81,10 @@ class FrameCollector(Closing):
         if not due and not announced:
             return
         with self._changed:
-            if len(self._waiting) >= _WAITING and not announced:
-                return
-            self._waiting.append((result, due, announced))
-            self._changed.notify_all()
+            due = due and len(self._waiting) < _WAITING
+            if due or announced:
+                self._waiting.append((result if due else None, frame.timestamp, announced))
+                self._changed.notify_all()
         if due:
             self._taken[frame.source] = frame.timestamp
 
@@ -108,13 +109,12 @@ class FrameCollector(Closing):
             except Exception as error:  # no error may end the thread: OpenCV, a frame of zero size
                 self._warn(f"opinion: {type(error).__name__}: no frames for an event")
 
-    def _take(self, result: Result, due: bool, announced: tuple[Announcement, ...]) -> None:
-        frame = result.frame
-        if due:
+    def _take(self, result: Result | None, now: float, announced: tuple[Announcement, ...]) -> None:
+        if result is not None:
             self._keep(result)
         for one in announced:
             if one.kind is Kind.started and self._settings.wants(one.entry):
-                self._begin(one.entry, frame.timestamp)
+                self._begin(one.entry, now)
             elif one.kind is Kind.ended and one.entry.id in self._open:
                 self._open[one.entry.id].over = True
 
