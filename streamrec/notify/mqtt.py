@@ -124,6 +124,7 @@ class Mqtt(Receiver):
             over="it is connected",
             steady=_STEADY_SECONDS,
         )
+        self._arming: ArmingTopics | None = None  # where there is something to arm
         self._topics = Topics(settings.prefix, settings.discovery)
         self._retained[self._topics.status] = "online"
         client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=f"streamrec-{secrets.token_hex(6)}")
@@ -147,7 +148,6 @@ class Mqtt(Receiver):
         self._port = settings.port or (8883 if tls else 1883)
         client.connect_async(settings.host, self._port, keepalive=_KEEPALIVE)
         client.loop_start()
-        self._arming: ArmingTopics | None = None  # where there is something to arm
         self._worker = OutboxWorker(
             history,
             RECEIVER,
