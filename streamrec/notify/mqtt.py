@@ -178,7 +178,6 @@ class Mqtt(Receiver):
             over="it is connected",
             steady=_STEADY_SECONDS,
         )
-        self._arming: ArmingTopics | None = None  # where there is something to arm
         self._topics = Topics(settings.prefix, settings.discovery)
         self._retained[self._topics.status] = "online"
         client, self._port = _client(settings)
