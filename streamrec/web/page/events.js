@@ -255,6 +255,29 @@ export function eventsView(page, main, given) {
   };
 }
 
+/** Buttons that show the continuous recording around an event in the place of its clip. */
+function recordingRow(stage) {
+  const element = h("div", { class: "row reasons", role: "group", "aria-label": "Continuous recording", hidden: true });
+  let shown = "";
+  function play(event, found, part) {
+    const from = part === "during" ? Math.max(0, found.at - 5) : 0;
+    stage.replaceChildren(h("video", { class: "clip", controls: true, autoplay: true, muted: true, playsinline: true, src: `${found[part].url}#t=${from}`, "aria-label": `Recording of ${event.camera}` }));
+    stage.querySelector("video").muted = true;
+    for (const button of element.querySelectorAll("button")) button.setAttribute("aria-pressed", String(button.dataset.part === part));
+  }
+  async function show(event) {
+    shown = event.id;
+    element.hidden = true;
+    const found = await ask(`/api/v1/events/${event.id}/recordings`).catch(() => null);
+    if (!found || event.id !== shown) return;
+    const parts = [["before", "Before"], ["during", "During"], ["after", "After"]].filter(([part]) => found[part]);
+    element.hidden = parts.length === 0;
+    element.replaceChildren(h("span", { class: "soft", text: "Recording" }), ...parts.map(([part, text]) =>
+      h("button", { type: "button", class: "button", dataset: { part }, "aria-pressed": "false", text, title: `From ${timeOf(found[part].started * 1000)}`, onclick: () => play(event, found, part) })));
+  }
+  return { element, show };
+}
+
 /** A dialog with the evidence of one event. */
 export function showEvent(page, first) {
   let event = first;
@@ -267,8 +290,9 @@ export function showEvent(page, first) {
   const snooze = mayChoose(page) ? h("button", { type: "button", class: "button", text: "Snooze", onclick: () => showSnooze(page, event.camera, event.label) }) : null;
   const verdict = page.session.corrections ? verdictRow(page) : null;
   const reasons = h("div", { class: "row reasons", hidden: true });
+  const recorded = page.session.recordings ? recordingRow(stage) : null;
   const dialog = h("dialog", { "aria-labelledby": "event-title" },
-    h("div", { class: "sheet" }, h("header", {}, title, close), stage, meta, reasons, verdict?.element ?? "", h("div", { class: "row" }, before, after, snooze, alike, save)));
+    h("div", { class: "sheet" }, h("header", {}, title, close), stage, recorded?.element ?? "", meta, reasons, verdict?.element ?? "", h("div", { class: "row" }, before, after, snooze, alike, save)));
   const all = () => page.neighbours?.() ?? page.recent.events;
   const place = () => all().findIndex((one) => one.id === event.id);
 
@@ -306,6 +330,7 @@ export function showEvent(page, first) {
     if (!event.rule) verdict?.show(event);
     showReasons();
     if (same) return;
+    recorded?.show(event);
     const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
     stage.replaceChildren(event.clip
       ? h("video", { class: "clip", controls: true, autoplay: !still, muted: true, loop: true, playsinline: true, preload: "auto", poster: event.thumbnail, src: event.clip, "aria-label": `${event.label} at ${event.camera}` })
