@@ -4,6 +4,7 @@ import { correctionsPanel, askMissed, VERDICTS, verdictOf, verdictRow } from "./
 import { mayChoose, notNotified, showSnooze } from "./arming.js";
 import { selection } from "./selection.js";
 import { ask, closeButton, colourOf, counted, dayOf, duration, h, named, openDialog, percent, personMark, setText, secondsOf, timeOf } from "./dom.js";
+import { recordingRow } from "./recordings.js";
 
 const PLAY = "M8 5.5v13l11-6.5z";
 const A_PAGE = 100;
@@ -112,10 +113,12 @@ export function eventList(page, { limit, camera = null }) {
   };
 }
 
+const EVENT_ID = /^[0-9a-f]{12}-[0-9a-f]{8}$/; // what a link in a notification ends with
 const SPANS = [["1", "Last hour"], ["24", "Last 24 hours"], ["168", "Last 7 days"], ["", "All"]];
 
 /** The events page: filters, a timeline with a lane for each camera, and the list. */
-export function eventsView(page, main, given) {
+export function eventsView(page, main, rest) {
+  const one = EVENT_ID.test(rest) ? rest : null, given = new URLSearchParams(one ? "" : rest);
   const rows = new Map();
   let events = [], more = null, asked = 0;
   const like = given.get("like"); // an event's id: the list has the events like it, the most similar first
@@ -236,6 +239,7 @@ export function eventsView(page, main, given) {
   choices();
   fetchPage(false);
   page.neighbours = () => events;
+  if (one) openOne(page, one);
   let slow = 0;
   return {
     events() {
@@ -255,27 +259,13 @@ export function eventsView(page, main, given) {
   };
 }
 
-/** Buttons that show the continuous recording around an event in the place of its clip. */
-function recordingRow(stage) {
-  const element = h("div", { class: "row reasons", role: "group", "aria-label": "Continuous recording", hidden: true });
-  let shown = "";
-  function play(event, found, part) {
-    const from = part === "during" ? Math.max(0, found.at - 5) : 0;
-    stage.replaceChildren(h("video", { class: "clip", controls: true, autoplay: true, muted: true, playsinline: true, src: `${found[part].url}#t=${from}`, "aria-label": `Recording of ${event.camera}` }));
-    stage.querySelector("video").muted = true;
-    for (const button of element.querySelectorAll("button")) button.setAttribute("aria-pressed", String(button.dataset.part === part));
+/** Opens the event of a link, however old it is. */
+async function openOne(page, id) {
+  try {
+    page.showEvent(await ask(`/api/v1/events/${id}`));
+  } catch (error) {
+    page.toast(error.status === 404 ? "This event is not in the history any more." : error.message);
   }
-  async function show(event) {
-    shown = event.id;
-    element.hidden = true;
-    const found = await ask(`/api/v1/events/${event.id}/recordings`).catch(() => null);
-    if (!found || event.id !== shown) return;
-    const parts = [["before", "Before"], ["during", "During"], ["after", "After"]].filter(([part]) => found[part]);
-    element.hidden = parts.length === 0;
-    element.replaceChildren(h("span", { class: "soft", text: "Recording" }), ...parts.map(([part, text]) =>
-      h("button", { type: "button", class: "button", dataset: { part }, "aria-pressed": "false", text, title: `From ${timeOf(found[part].started * 1000)}`, onclick: () => play(event, found, part) })));
-  }
-  return { element, show };
 }
 
 /** A dialog with the evidence of one event. */
