@@ -26,7 +26,9 @@ from streamrec.commands.export import export
 from streamrec.commands.familiar import familiar
 from streamrec.commands.fleet.commands import fleet
 from streamrec.commands.models import models
+from streamrec.commands.notify import notify
 from streamrec.commands.record import record
+from streamrec.commands.recordings import recordings
 from streamrec.commands.replay import replay
 from streamrec.commands.run import run
 from streamrec.commands.schema import schema
@@ -80,6 +82,8 @@ app.add_typer(fleet, name="fleet", rich_help_panel=_WATCH)
 app.command(rich_help_panel=_WATCH)(discover)
 app.command(rich_help_panel=_WATCH)(access)
 app.command(rich_help_panel=_WATCH)(events)
+app.add_typer(notify, name="notify", rich_help_panel=_WATCH)
+app.add_typer(recordings, name="recordings", rich_help_panel=_WATCH)
 app.add_typer(arming, name="arming", rich_help_panel=_WATCH)
 app.command(rich_help_panel=_WATCH)(replay)
 app.command(rich_help_panel=_WATCH)(demo)

@@ -161,7 +161,7 @@ def text_of(status: dict[str, Any]) -> str:
             state = f"not armed: {next(iter(unarmed.values()))}"
         else:
             parts = [
-                f"{', '.join(label for label in unarmed if unarmed[label] == reason)} not ({reason})"
+                f"{', '.join(label for label in unarmed if unarmed[label] == reason)}: {reason}"
                 for reason in dict.fromkeys(unarmed.values())
             ]
             state = "; ".join(["partly armed" if camera["armed"] == "some" else "not armed", *parts])

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import os
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,13 +13,14 @@ from datetime import datetime
 from pathlib import Path
 
 from streamrec.commands.printing import print_error
+from streamrec.core.durations import seconds_of
 from streamrec.core.files import replacing
 from streamrec.core.messages import why
 from streamrec.core.text import printable
 from streamrec.errors import HistoryError
 from streamrec.outputs.history.archive import Archive
 from streamrec.outputs.history.records import Entry, Outcome
-from streamrec.outputs.history.store import _DAY, History, HistorySettings
+from streamrec.outputs.history.store import History, HistorySettings
 from streamrec.settings.cameras_file import read_settings
 
 _SIMILAR = 12  # events that are listed with --like and without --limit
@@ -209,9 +209,6 @@ def history_of(file: Path) -> Path:
     return beside
 
 
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": _DAY, "w": 7 * _DAY}
-
-
 def moment_of(text: str, now: float) -> float:
     """A time in seconds since 1970: ``2h`` (ago), a date, or a date and a time.
 
@@ -222,9 +219,9 @@ def moment_of(text: str, now: float) -> float:
     >>> moment_of("1970-01-02T00:00:00+00:00", 0.0)
     86400.0
     """
-    ago = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw])", text.strip())
-    if ago:
-        return now - float(ago[1]) * _UNITS[ago[2]]
+    ago = seconds_of(text)
+    if ago is not None:
+        return now - ago
     try:
         return datetime.fromisoformat(text.strip()).timestamp()
     except (ValueError, OverflowError, OSError) as error:

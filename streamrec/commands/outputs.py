@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from streamrec.errors import SinkError
 from streamrec.notify.dispatcher import CommittedEvent, Dispatcher
+from streamrec.notify.trial import ReceiverDesk
 from streamrec.outputs.history.records import Entry
 from streamrec.outputs.json_lines import open_lines
 from streamrec.outputs.sink import Sink
@@ -239,7 +240,8 @@ class PageView(View):
         if source is not None:
             self._source = SourceCamera(source)
             self.live.beat([self._source])
-        self._server = Server(settings, self.live, file=file, fleet=fleet, log=log)
+        desk = ReceiverDesk(dispatcher) if dispatcher.receivers else None
+        self._server = Server(settings, self.live, file=file, fleet=fleet, receivers=desk, log=log)
 
     def __enter__(self) -> Self:
         self._server.start()

@@ -33,6 +33,7 @@ from streamrec.outputs.history.records import Announcement, Entry, Outcome
 from streamrec.outputs.history.store import History
 from streamrec.outputs.history.vectors import EventVector, vector_of
 from streamrec.outputs.plugins import load_sink
+from streamrec.outputs.recording.recorder import Recorder
 from streamrec.outputs.sink import Sink
 from streamrec.outputs.streaming.stream import StreamOut
 from streamrec.pipeline.flight_recorder import FlightRecorder
@@ -113,7 +114,7 @@ class Dispatcher(Closing):
         self.receivers: dict[str, Receiver] = {}  # by name
         self._closed = False
         self._sinks: list[Sink] = []
-        self._stream: StreamOut | None = None
+        self._live: list[StreamOut | Recorder] = []  # of frames that are drawn anew for them
         self._recorder: FlightRecorder | None = None
         self._features = FeatureMemory()  # nothing is in it where there is no history
         self._listeners: list[Callable[[CommittedEvent], object]] = []
@@ -142,9 +143,11 @@ class Dispatcher(Closing):
                     warn=self._log,
                 )
             self._sinks += [load_sink(sink, self.warn) for sink in settings.sinks]
+            kept = settings.evidence.privacy if settings.evidence else ""
             if settings.stream is not None:
-                kept = settings.evidence.privacy if settings.evidence else ""
-                self._stream = StreamOut(settings.stream, log=self._log, privacy=kept)
+                self._live.append(StreamOut(settings.stream, log=self._log, privacy=kept))
+            if settings.recording is not None:
+                self._live.append(Recorder(settings.recording, log=self._log, privacy=kept))
             self._open_history(settings)
         except BaseException:
             self.close()
@@ -206,7 +209,7 @@ class Dispatcher(Closing):
     def wanted(self) -> bool:
         """Whether an output is configured."""
         kept = self.history is not None and not self.history.in_memory
-        return bool(kept or self._sinks or self._stream or self._recorder)
+        return bool(kept or self._sinks or self._live or self._recorder)
 
     def camera(
         self,
@@ -228,8 +231,8 @@ class Dispatcher(Closing):
         self._privacy[name] = privacy
         if self.evidence is not None:
             self.evidence.set_privacy(name, Privacy(privacy) if privacy else None)
-        if self._stream is not None:
-            self._stream.set_privacy(name, Privacy(privacy) if privacy else None)
+        for one in self._live:
+            one.threads.set_privacy(name, Privacy(privacy) if privacy else None)
         if self._recorder is not None:
             is_seen = self._privacy_of(name) is Privacy.full
             (self._recorder.unseen.discard if is_seen else self._recorder.unseen.add)(name)
@@ -292,8 +295,8 @@ class Dispatcher(Closing):
         """A camera is no longer watched."""
         self._actions.pop(name, None)
         self._features.forget(name)
-        if self._stream is not None:
-            self._stream.remove(name)
+        for one in self._live:
+            one.threads.remove(name)
         if self.arming is not None:
             self.arming.forget(name)
         if self._rules is not None:
@@ -344,8 +347,8 @@ class Dispatcher(Closing):
                 else:
                     self._emit(further)
         self._to_pictures(result, noted)
-        if self._stream is not None:
-            self._stream.write(result)
+        for one in self._live:
+            one.write(result)
         self._to_sinks(result, noted)
         return replace(result, events=()) if self.history is not None and result.events else result
 
@@ -617,8 +620,7 @@ class Dispatcher(Closing):
                 steps.append(self._end_open)  # sent before the receivers are closed
             steps += [self._close_receivers, partial(self.history.close, _PATIENCE / 3), self._end_thread]
         steps += [sink.close for sink in self._sinks]
-        if self._stream is not None:
-            steps.append(self._stream.close)
+        steps += [one.close for one in self._live]
         self._closed = True
         for step in steps:
             try:

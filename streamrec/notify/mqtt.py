@@ -87,6 +87,60 @@ class MqttSettings:
             raise SinkError(f"port: {self.port} is none")
 
 
+def _client(settings: MqttSettings) -> tuple[Any, int]:
+    """A client that is not connected, and the port to connect to; raises ``MissingExtra`` and ``SinkError``."""
+    paho = need("paho.mqtt.client", extra="mqtt")
+    client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=f"streamrec-{secrets.token_hex(6)}")
+    if settings.user:
+        client.username_pw_set(settings.user, settings.password or None)
+    tls = settings.tls or bool(settings.ca)
+    if tls:
+        try:
+            client.tls_set(ca_certs=settings.ca or None)
+        except (OSError, ValueError) as error:
+            raise SinkError(f"ca: {settings.ca} cannot be read as certificates") from error
+    return client, settings.port or (8883 if tls else 1883)
+
+
+def try_broker(settings: MqttSettings) -> str:
+    """Publish a test below the prefix, where nothing else is, and wait for the broker to confirm it.
+
+    The connection is one of its own, without a last will: nothing that is retained changes. The answer is a clause;
+    raises ``Undelivered``.
+    """
+    client, port = _client(settings)
+    answered, refusals = threading.Event(), []
+
+    def on_connect(client: Any, data: Any, flags: Any, reason: Any, properties: Any) -> None:
+        if reason.is_failure:
+            refusals.append(str(reason).lower())
+        answered.set()
+
+    client.on_connect = on_connect
+    client.connect_timeout = 5.0
+    try:
+        try:
+            client.connect(settings.host, port)
+        except (OSError, ValueError) as error:
+            why = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
+            raise Undelivered(f"it cannot be reached ({why.lower()})") from None
+        client.loop_start()
+        if not answered.wait(_ANSWER_SECONDS):
+            raise Undelivered(f"no answer within {_ANSWER_SECONDS:g} s")
+        if refusals:
+            raise Undelivered(f"it refused the connection ({refusals[0]})")
+        topic = f"{settings.prefix}/test"
+        sent = client.publish(topic, json.dumps(trial_body()), qos=1)
+        with contextlib.suppress(RuntimeError, ValueError):
+            sent.wait_for_publish(_CONFIRM_SECONDS)
+        if not sent.is_published():
+            raise Undelivered(f"the broker did not confirm it within {_CONFIRM_SECONDS:g} s")
+        return f"the broker confirmed it, at {topic}"
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
 class Mqtt(Receiver):
     """One connection to a broker, reconnected for ever. ``log`` gets messages.
 
@@ -102,13 +156,13 @@ class Mqtt(Receiver):
         log: Callable[[str], object] = lambda sentence: None,
         least_pause: float = 1.0,
     ) -> None:
-        paho = need("paho.mqtt.client", extra="mqtt")
         self._settings, self._history, self._log = settings, history, log
         self._retained: dict[str, str | bytes] = {}  # topic: current payload
         self._actions: dict[str, tuple[Action, ...]] = {}  # camera: the actions it may report
         # Ids of the events that run, by topic: several people may do the same.
         self._running: dict[str, set[str]] = {}
         self._lock = threading.Lock()
+        self._arming: ArmingTopics | None = None  # where there is something to arm
         self._connected = False
         self._connections = 0  # so far
         self._closed = False
@@ -126,16 +180,8 @@ class Mqtt(Receiver):
         )
         self._topics = Topics(settings.prefix, settings.discovery)
         self._retained[self._topics.status] = "online"
-        client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=f"streamrec-{secrets.token_hex(6)}")
+        client, self._port = _client(settings)
         client.will_set(self._topics.status, "offline", qos=1, retain=True)
-        if settings.user:
-            client.username_pw_set(settings.user, settings.password or None)
-        tls = settings.tls or bool(settings.ca)
-        if tls:
-            try:
-                client.tls_set(ca_certs=settings.ca or None)
-            except (OSError, ValueError) as error:
-                raise SinkError(f"ca: {settings.ca} cannot be read as certificates") from error
         client.connect_timeout = 5.0
         client.reconnect_delay_set(least_pause, max(least_pause, _LONGEST_PAUSE))
         client.max_queued_messages_set(_MOST_QUEUED)
@@ -144,10 +190,8 @@ class Mqtt(Receiver):
         client.on_connect_fail = lambda client, data: self._failures.failed("it cannot be reached")
         client.on_disconnect = self._on_disconnect
         self._client: Any = client
-        self._port = settings.port or (8883 if tls else 1883)
         client.connect_async(settings.host, self._port, keepalive=_KEEPALIVE)
         client.loop_start()
-        self._arming: ArmingTopics | None = None  # where there is something to arm
         self._worker = OutboxWorker(
             history,
             RECEIVER,
@@ -235,15 +279,8 @@ class Mqtt(Receiver):
             self._set(topic, jpeg)
 
     def test(self) -> str:
-        """Publish a test below the prefix, where nothing else is, and wait for the broker to confirm it."""
-        if not self._connected:
-            raise Undelivered("it is not connected")
-        sent = self._client.publish(f"{self._settings.prefix}/test", json.dumps(trial_body()), qos=1)
-        with contextlib.suppress(RuntimeError, ValueError):
-            sent.wait_for_publish(_CONFIRM_SECONDS)
-        if not sent.is_published():
-            raise Undelivered(f"the broker did not confirm it within {_CONFIRM_SECONDS:g} s")
-        return f"the broker confirmed it, at {self._settings.prefix}/test"
+        """Publish a test over a connection of its own."""
+        return try_broker(self._settings)
 
     def state(self, name: str, state: str) -> None:
         """Publish a camera's state."""

@@ -55,7 +55,7 @@ _SHOWN_KEYS = ("name", "file", "folder", "host", "model", "question", "content_t
 # Tables about what happens after an event; their keys are fields of the dataclasses that they become.
 TABLES: list[str] = [
     "history", "evidence", "notify", "webhook", "mqtt", "ntfy", "apprise", "frigate", "http", "opinion", "sink",
-    "stream",
+    "stream", "recording",
 ]  # fmt: skip
 _NO_WEBCAM = f"webcams have numbers from 0 to {WEBCAM.high:g}"
 # Limits of numbers in those tables, where the usual ones do not fit.
@@ -72,6 +72,7 @@ _LIMITS = {
     "most_per_hour": Limits(0, 100_000, whole=True),
     "most_per_hour_camera": Limits(0, 100_000, whole=True),
     "fps": FPS,
+    "segment": Limits(10, 86_400, unit="seconds"),
     "kbit": Limits(50, 100_000, whole=True),
 }
 _PLACEHOLDER = re.compile(r"\{\w+\}")  # of an address, filled in by each event

@@ -52,6 +52,7 @@ from streamrec.web.schemas import (  # noqa: E402
 from streamrec.web.similar_routes import seconds, similar_routes  # noqa: E402
 
 if TYPE_CHECKING:
+    from streamrec.web.receiver_routes import ReceiverDesk
     from streamrec.web.teach_routes import TeachDesk
 
 FOLDER = Path(__file__).parent / "page"
@@ -85,6 +86,7 @@ class PageContext:
     teach: TeachDesk | None = None  # the lesson; None: there is none
     fleet: FleetService | None = None  # the head of a fleet; None: the cameras run in this process
     local: Path | None = None  # a folder whose videos the page may add, and webcams with it
+    receivers: ReceiverDesk | None = None  # of notifications; None: there are none
     open_files: int = 0  # evidence files that are being sent
 
 
@@ -167,6 +169,10 @@ def _routers(context: PageContext) -> list[APIRouter]:
         from streamrec.web.fleet_routes import fleet_routes
 
         routers.append(fleet_routes(context.live, context.fleet))
+    if context.receivers is not None:
+        from streamrec.web.receiver_routes import receiver_routes
+
+        routers.append(receiver_routes(context.receivers))
     return [*routers, live_route(context)]
 
 
@@ -326,6 +332,7 @@ def session_routes(context: PageContext) -> APIRouter:
             "opinion": (who.cameras is None and context.live.leaves) or None,
             "teaches": is_admin and context.teach is not None,
             "fleet": who.cameras is None and context.fleet is not None,
+            "receivers": is_admin and context.receivers is not None,
             "software": f"streamrec {version_of() or ''}".rstrip(),
         }
 
@@ -484,9 +491,16 @@ def event_routes(context: PageContext) -> APIRouter:
 
     @router.get("/api/v1/events/{id}/thumbnail", response_class=FileResponse, responses=_JPEG)
     @needs(Role.viewer, cameras=Cameras.filtered)
-    async def thumbnail(request: Request, id: _EVENT_ID) -> FileResponse:
-        """An image of an event."""
-        return await _evidence(context, identity_of(request.scope), id, "thumbnail", IMAGE_TYPES)
+    async def thumbnail(request: Request, id: _EVENT_ID) -> Response:
+        """An image of an event: of its evidence, or else of its notification."""
+        who = identity_of(request.scope)
+        entry = await asyncio.to_thread(live.entry_for, who, id)
+        if entry is not None and not entry.thumbnail:
+            picture = await asyncio.to_thread(live.history.pictures.get, id)
+            if picture is not None:
+                headers = {"cache-control": "private, max-age=3600"}
+                return Response(picture, media_type="image/jpeg", headers=headers)
+        return await _evidence(context, who, id, "thumbnail", IMAGE_TYPES)
 
     return router
 

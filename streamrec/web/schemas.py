@@ -234,6 +234,9 @@ class SessionJson(BaseModel):
         default=None, description="what leaves the machine for second opinions; null: nothing does"
     )
     fleet: bool = Field(default=False, description="whether the cameras run on several machines")
+    receivers: bool = Field(
+        default=False, description="whether this client may test receivers of notifications"
+    )
     arming: bool = Field(default=False, description="whether what is armed can be chosen")
     software: str
 

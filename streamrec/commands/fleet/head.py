@@ -188,6 +188,7 @@ class Head(Closing):
             "[evidence]": after.evidence,
             "[opinion]": after.opinion,
             "[stream]": after.stream,
+            "[recording]": after.recording,
             "[[sink]]": after.sinks,
         }
         left = [name for name, on in of_pictures.items() if on]
@@ -196,7 +197,16 @@ class Head(Closing):
                 f"{file.path.name}: a fleet sends no pictures between machines: "
                 f"{' and '.join(left)} {'is' if len(left) == 1 else 'are'} left out"
             )
-        return replace(after, evidence=None, opinion=None, stream=None, sinks=(), record=None, keep_open=True)
+        return replace(
+            after,
+            evidence=None,
+            opinion=None,
+            stream=None,
+            recording=None,
+            sinks=(),
+            record=None,
+            keep_open=True,
+        )
 
     def _open_views(self) -> None:
         job = self._job

@@ -112,10 +112,12 @@ export function eventList(page, { limit, camera = null }) {
   };
 }
 
+const EVENT_ID = /^[0-9a-f]{12}-[0-9a-f]{8}$/; // what a link in a notification ends with
 const SPANS = [["1", "Last hour"], ["24", "Last 24 hours"], ["168", "Last 7 days"], ["", "All"]];
 
 /** The events page: filters, a timeline with a lane for each camera, and the list. */
-export function eventsView(page, main, given) {
+export function eventsView(page, main, rest) {
+  const one = EVENT_ID.test(rest) ? rest : null, given = new URLSearchParams(one ? "" : rest);
   const rows = new Map();
   let events = [], more = null, asked = 0;
   const like = given.get("like"); // an event's id: the list has the events like it, the most similar first
@@ -236,6 +238,7 @@ export function eventsView(page, main, given) {
   choices();
   fetchPage(false);
   page.neighbours = () => events;
+  if (one) openOne(page, one);
   let slow = 0;
   return {
     events() {
@@ -253,6 +256,15 @@ export function eventsView(page, main, given) {
     update: choices,
     leave() { observer.disconnect(); delete page.neighbours; delete page.choosing; },
   };
+}
+
+/** Opens the event of a link, however old it is. */
+async function openOne(page, id) {
+  try {
+    page.showEvent(await ask(`/api/v1/events/${id}`));
+  } catch (error) {
+    page.toast(error.status === 404 ? "This event is not in the history any more." : error.message);
+  }
 }
 
 /** A dialog with the evidence of one event. */

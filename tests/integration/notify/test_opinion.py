@@ -13,9 +13,10 @@ import pytest
 from streamrec.notify import delivery, opinion_frames
 from streamrec.notify.dispatch_settings import DispatchSettings
 from streamrec.notify.dispatcher import Dispatcher
+from streamrec.notify.gate import Decider
 from streamrec.notify.opinion_settings import OpinionSettings
 from streamrec.notify.webhook import WebhookSettings
-from streamrec.outputs.history.records import Entry, Outcome
+from streamrec.outputs.history.records import Decision, Entry, Outcome
 from streamrec.outputs.history.store import History, HistorySettings
 from streamrec.types import ActionEnded, ActionStarted, Frame, Prediction, Result
 from tests.helpers.cameras import free_port
@@ -48,17 +49,17 @@ def settings_for(server, **own) -> OpinionSettings:
 class House:
     """A dispatcher with a history, a second opinion and perhaps a webhook; ``camera`` shows ever brighter frames."""
 
-    def __init__(self, folder, own: OpinionSettings, port: int = 0, privacy: str = "", **further) -> None:
+    def __init__(self, folder, own: OpinionSettings, port: int = 0, privacy: str = "", deciders=()) -> None:
         hooks = (
             (WebhookSettings(url=f"http://127.0.0.1:{port}/", events=("started", "ended", "opinion")),)
             if port
             else ()
         )
         history = HistorySettings(file=str(folder / "events.db"))
-        settings = DispatchSettings(history=history, opinion=own, webhooks=hooks, **further)
+        settings = DispatchSettings(history=history, opinion=own, webhooks=hooks)
         self.log: list[str] = []
         self.heard: list[Entry] = []
-        self.dispatcher = Dispatcher(settings, self.log.append)
+        self.dispatcher = Dispatcher(settings, self.log.append, deciders=deciders)
         self.dispatcher.on_opinion(self.heard.append)
         self.dispatcher.camera("door", model="fight", actions=["fight"], privacy=privacy)
         self.frame = 0
@@ -100,8 +101,8 @@ class House:
 @pytest.fixture
 def make(tmp_path):
     with contextlib.ExitStack() as stack:
-        yield lambda own, port=0, privacy="", **further: stack.enter_context(
-            contextlib.closing(House(tmp_path, own, port, privacy, **further))
+        yield lambda own, port=0, privacy="": stack.enter_context(
+            contextlib.closing(House(tmp_path, own, port, privacy))
         )
 
 
@@ -202,7 +203,7 @@ def test_a_model_that_is_not_there_costs_a_failed_connection(make):
 @pytest.mark.parametrize("privacy", ["none", "blur"])
 def test_privacy_says_what_leaves(make, privacy):
     with model() as server:
-        house = make(settings_for(server), 0, privacy, evidence=None)
+        house = make(settings_for(server), 0, privacy)
         house.happen()
         entry = house.opinion()
         if privacy == "none":
@@ -300,3 +301,20 @@ def test_writing_in_the_picture_changes_a_verdict_and_nothing_else(make):
     # Nothing of an answer is in the next question.
     assert first["messages"][0] == second["messages"][0]
     assert first["messages"][1]["content"][0] == second["messages"][1]["content"][0]
+
+
+def test_what_another_part_of_the_gate_keeps_costs_no_question(tmp_path):
+    class Asleep(Decider):
+        name = "asleep"
+
+        def decide(self, entry: Entry) -> Decision:
+            return Decision(Outcome.keep, self.name, "nobody wants it")
+
+    with model() as server:
+        house = House(tmp_path, settings_for(server, role="veto"), deciders=(Asleep(),))
+        with contextlib.closing(house):
+            house.happen()
+            house.dispatcher.history.drain(5.0)
+            (entry,) = house.dispatcher.history.query()
+        assert server.questions == []
+    assert (entry.decision, entry.decided_by, entry.verdict) == (Outcome.keep, "asleep", None)
