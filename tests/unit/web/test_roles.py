@@ -132,8 +132,9 @@ def test_what_an_event_is_based_on_is_shown_as_far_as_the_client_sees_it():
     live.close()
     live.history = SimpleNamespace(get=others.get)
     some = Identity("ben", Role.viewer, frozenset({"door"}))
-    assert live.event_for(some, entry)["based_on"] == ["1"]
-    assert live.event_for(Identity(), entry)["based_on"] == ["1", "2", "9"]
+    others["3"] = entry
+    assert live.entry_for(some, "3").based_on == ("1",)
+    assert live.entry_for(Identity(), "3").based_on == ("1", "2", "9")
     assert live.entry_for(some, "2") is None and live.entry_for(some, "1").based_on == ("1",)
 
 
