@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 
 from streamrec.core.context import Closing
@@ -204,6 +205,11 @@ class Dispatcher(Closing):
         history.start(self._kept, unkept=self._not_kept, decide=self.gate.decide, poll=self.gate.poll)
         self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
         self._thread.start()
+
+    @property
+    def recordings(self) -> Path | None:
+        """The folder of the continuous recordings; None: there are none."""
+        return next((one.folder for one in self._live if isinstance(one, Recorder)), None)
 
     @property
     def wanted(self) -> bool:

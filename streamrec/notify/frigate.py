@@ -134,9 +134,8 @@ class Frigate(Receiver):
         if not isinstance(there, dict):
             raise Undelivered("what it answers is not Frigate's: check the address")
         names = dict(self._settings.camera_names)
-        missing = sorted(
-            {name for camera in list(self._cameras) if (name := names.get(camera, camera)) not in there}
-        )
+        used = {names.get(camera, camera) for camera in list(self._cameras)} | set(names.values())
+        missing = sorted(used - set(there))
         if missing:
             wrong = as_text(", ".join(missing), "")
             raise Undelivered(f"Frigate has no camera {wrong}: camera_names may map it")
@@ -205,16 +204,16 @@ class Frigate(Receiver):
     # -- the end
 
     def _end(self, message: Message, data: Mapping[str, Any]) -> None:
-        kept = self._history.answer(self._settings.receiver, data["id"])
-        if kept is None:  # its start was sent with its duration, or was given up
+        note = _note_of(self._history.answer(self._settings.receiver, data["id"]))
+        if note is None:  # its start was sent with its duration, or was given up
             return
-        note = json.loads(kept)
+        id, created = note
         body: dict[str, Any] = {}
         if self._clock() - message.made > _LATE and data["ended"]:
             # Frigate dates the start by when it was created, and refuses an end before it.
             ended = datetime.fromisoformat(data["ended"]).timestamp()
-            body = {"end_time": max(ended, note["created"] + 1.0)}
-        path = f"/events/{_part(note['id'])}/end"
+            body = {"end_time": max(ended, created + 1.0)}
+        path = f"/events/{_part(id)}/end"
         answer = self._request("PUT", path, body)
         if answer.status == 400 and body:  # its clock is another one: it ends now
             answer = self._request("PUT", path, {})
@@ -289,6 +288,15 @@ def _part(name: str) -> str:
     """
     text = as_text(name, "").replace("/", "_").replace("\\", "_")
     return quote("_" * len(text) if text in (".", "..") else text, safe="")
+
+
+def _note_of(kept: str | None) -> tuple[str, float] | None:
+    """Frigate's id of an event, and when it was created; None where nothing is kept, or it is damaged."""
+    try:
+        note = json.loads(kept or "null")
+        return str(note["id"]), float(note["created"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _json_of(answer: Answer) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -113,6 +114,7 @@ class LiveState(Sink):
         self.corrections = corrections  # None: events cannot be corrected
         self.arming: ArmingService | None = None  # None: there is no history, and nothing is armed or not
         self.reload = threading.Event()  # set when the page has written cameras.toml
+        self.recordings: Path | None = None  # the folder of the continuous recordings; None: there are none
         self.secrets: tuple[str, ...] = ()  # never shown
         self.leaves = ""  # what leaves the machine for second opinions, in words
         self.on_change: Callable[[], None] = lambda: None  # called after each frame; must not wait
