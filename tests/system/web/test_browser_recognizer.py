@@ -63,22 +63,23 @@ def test_predictions_and_events_are_those_of_python(tab, runtime, tmp_path, mode
     assert len(frames) == 60 and found["isolated"]
     assert np.abs(np.array(found["probabilities"]) - expected).max() < 1e-4
     assert events_in(found) == events
-    if model == "synthetic":  # the same folder, with a camera, and without the headers that threads need
-        with serving(tmp_path, isolated=False) as address:
-            asked = []
-            tab.on("request", lambda request: asked.append(request.url))
-            tab.goto(address)
-            tab.get_by_role("button", name="Use the camera").click()
-            tab.locator("#speed", has_text="1 thread").wait_for()
-            assert (
-                tab.locator("#label").inner_text().split()[0]
-                in json.loads((tmp_path / "model.json").read_text())["labels"]
-            )
-            assert all(url.startswith((address, "blob:", "data:")) for url in asked)
-            tab.get_by_role("button", name="Stop").click()
-            assert tab.locator("#status").inner_text() == "Stopped."
-            tab.evaluate(
-                "navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', 'NotFoundError'))"
-            )
-            tab.get_by_role("button", name="Use the camera").click()
-            tab.get_by_text("There is no camera.").wait_for()
+
+
+def test_the_page_uses_a_camera_and_says_when_there_is_none(tab, runtime, tmp_path):
+    write_page("synthetic", tmp_path, runtime)
+    labels = json.loads((tmp_path / "model.json").read_text())["labels"]
+    asked = []
+    tab.on("request", lambda request: asked.append(request.url))
+    with serving(tmp_path, isolated=False) as address:  # without the headers that threads need
+        tab.goto(address)
+        tab.get_by_role("button", name="Use the camera").click()
+        tab.locator("#speed", has_text="1 thread").wait_for()
+        assert tab.locator("#label").inner_text().split()[0] in labels
+        assert all(url.startswith((address, "blob:", "data:")) for url in asked)
+        tab.get_by_role("button", name="Stop").click()
+        assert tab.locator("#status").inner_text() == "Stopped."
+        tab.evaluate(
+            "navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', 'NotFoundError'))"
+        )
+        tab.get_by_role("button", name="Use the camera").click()
+        tab.get_by_text("There is no camera.").wait_for()
