@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import os
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,13 +13,14 @@ from datetime import datetime
 from pathlib import Path
 
 from streamrec.commands.printing import print_error
+from streamrec.core.durations import seconds_of
 from streamrec.core.files import replacing
 from streamrec.core.messages import why
 from streamrec.core.text import printable
 from streamrec.errors import HistoryError
 from streamrec.outputs.history.archive import Archive
 from streamrec.outputs.history.records import Entry, Outcome
-from streamrec.outputs.history.store import _DAY, History, HistorySettings
+from streamrec.outputs.history.store import History, HistorySettings
 from streamrec.settings.cameras_file import read_settings
 
 _SIMILAR = 12  # events that are listed with --like and without --limit
@@ -28,7 +28,7 @@ _SOME = 50  # events that are listed without --limit and times
 _POLL_SECONDS = 0.5
 _CSV = (
     "id", "camera", "model", "label", "started", "ended", "duration", "confidence", "repetitions", "interrupted",
-    "clip", "thumbnail", "zone", "rule", "based_on", "person", "decision", "reason",
+    "clip", "thumbnail", "zone", "rule", "based_on", "person", "decision", "reason", "verdict", "opinion", "judged_by",
 )  # fmt: skip
 
 
@@ -54,7 +54,7 @@ class EventList:
         until = None if self.until is None else moment_of(self.until, now)
         if since is not None and until is not None and since >= until:
             raise HistoryError(f"--since {self.since} is not before --until {self.until}")
-        with History(_history_of(self.file), read_only=True) as history:
+        with History(history_of(self.file), read_only=True) as history:
             limit = self.limit
             if limit is None:
                 limit = -1 if self.since or self.until else _SOME
@@ -162,8 +162,9 @@ def line_of(entry: Entry) -> str:
     what = entry.label if entry.person is None else f"{entry.label}, person {entry.person}"
     clip = "" if entry.clip is None else f"  {entry.clip}"
     sure = "rule" if entry.rule is not None else f"{100 * entry.confidence:.0f} %"
+    opinion = "" if entry.verdict is None else f"  second opinion: {entry.verdict}"
     unsent = "" if entry.decision is Outcome.deliver else f"  ({entry.reason or entry.decision})"
-    return printable(f"{moment}  {where}  {what}  {sure}  {lasted}{counted}{unsent}{clip}")
+    return printable(f"{moment}  {where}  {what}  {sure}  {lasted}{counted}{unsent}{opinion}{clip}")
 
 
 def write_archive(entries: list[Entry], out: Path, print_line: Callable[[str], object]) -> None:
@@ -191,7 +192,7 @@ def _csv_line(values: tuple[str, ...]) -> str:
     return line.getvalue()
 
 
-def _history_of(file: Path) -> Path:
+def history_of(file: Path) -> Path:
     """The file of the history: this one, or the one that a file of cameras names."""
     if file.suffix != ".toml":
         return file
@@ -208,9 +209,6 @@ def _history_of(file: Path) -> Path:
     return beside
 
 
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": _DAY, "w": 7 * _DAY}
-
-
 def moment_of(text: str, now: float) -> float:
     """A time in seconds since 1970: ``2h`` (ago), a date, or a date and a time.
 
@@ -221,9 +219,9 @@ def moment_of(text: str, now: float) -> float:
     >>> moment_of("1970-01-02T00:00:00+00:00", 0.0)
     86400.0
     """
-    ago = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw])", text.strip())
-    if ago:
-        return now - float(ago[1]) * _UNITS[ago[2]]
+    ago = seconds_of(text)
+    if ago is not None:
+        return now - ago
     try:
         return datetime.fromisoformat(text.strip()).timestamp()
     except (ValueError, OverflowError, OSError) as error:

@@ -153,6 +153,32 @@ StreamAddress = Annotated[
     ),
 ]
 
+SegmentLength = Annotated[
+    str | None,
+    option(
+        OUTPUT,
+        "Record continuously, in files of this length (10m, 1h); --save is their folder; docs/recording.md.",
+        "--segment",
+        metavar="TIME",
+    ),
+]
+
+KeepTime = Annotated[
+    str | None,
+    option(OUTPUT, "Delete recordings that are older (12h, 7d); by default 7d.", "--keep", metavar="TIME"),
+]
+
+KeepSize = Annotated[
+    float | None,
+    option(
+        OUTPUT,
+        "Largest size of all recordings, by default 50; the oldest are deleted first.",
+        "--keep-gb",
+        min=GIGABYTES.low,
+        max=GIGABYTES.high,
+    ),
+]
+
 RecordFolder = Annotated[
     Path | None, option(EVENTS, "Record every step into this folder, for `streamrec replay`.", "--record")
 ]

@@ -11,6 +11,7 @@ clock jumps; where the clock is set back and a time comes twice, it counts the f
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta, tzinfo
@@ -20,6 +21,7 @@ from streamrec.events.rules import Happening, Pattern
 
 ARMED, DISARMED = "armed", "disarmed"  # profiles that every file has: all events, and none
 _LOOK_AHEAD = 8  # days in which a weekly schedule repeats
+SCHEDULE = "schedule"  # in place of a profile: as the schedule says; of a time: until it changes next
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -84,7 +86,7 @@ class Snooze:
 
     camera: str
     label: str = ""  # "": all
-    until: float
+    until: float = math.inf  # inf: until it is ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,8 +208,8 @@ def answer(rules: ArmingRules, state: ArmingState, event: Happening, at: float) 
             and (not snooze.label or snooze.label == event.label)
         ):
             what = f"{snooze.label} of {snooze.camera}" if snooze.label else snooze.camera
-            until = clock(snooze.until, rules.zone, at)
-            return Answer(armed=False, reason=f"{what} is snoozed until {until}")
+            ends = "" if math.isinf(snooze.until) else f" until {clock(snooze.until, rules.zone, at)}"
+            return Answer(armed=False, reason=f"{what} is snoozed{ends}")
     now = active(rules, state, at)
     if now.profile.fits(event):
         return Answer(armed=True)
@@ -262,7 +264,7 @@ class ArmedCamera:
 
     name: str
     labels: tuple[ArmedLabel, ...] = ()
-    snoozed_until: float | None = None  # the whole camera
+    snoozed_until: float | None = None  # the whole camera; inf: until that is ended
 
     @property
     def armed(self) -> str:

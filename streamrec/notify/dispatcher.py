@@ -24,6 +24,7 @@ from streamrec.notify.arming import Arming
 from streamrec.notify.configured import names_of_receivers, receivers_of
 from streamrec.notify.dispatch_settings import DispatchSettings
 from streamrec.notify.gate import Decider, Gate
+from streamrec.notify.opinion import SecondOpinion
 from streamrec.notify.pictures import PictureMaker
 from streamrec.notify.receivers import Receiver
 from streamrec.notify.rule_runner import ReadyRules, RuleRunner, prepare_rules, reporting
@@ -32,6 +33,7 @@ from streamrec.outputs.history.records import Announcement, Entry, Outcome
 from streamrec.outputs.history.store import History
 from streamrec.outputs.history.vectors import EventVector, vector_of
 from streamrec.outputs.plugins import load_sink
+from streamrec.outputs.recording.recorder import Recorder
 from streamrec.outputs.sink import Sink
 from streamrec.outputs.streaming.stream import StreamOut
 from streamrec.pipeline.flight_recorder import FlightRecorder
@@ -107,15 +109,17 @@ class Dispatcher(Closing):
         self.history: History | None = None
         self.evidence: Evidence | None = None
         self._pictures: PictureMaker | None = None  # where a receiver wants them
+        self._opinion: SecondOpinion | None = None
         self._privacy: dict[str, str] = {}  # of cameras with a setting of their own
         self.receivers: dict[str, Receiver] = {}  # by name
         self._closed = False
         self._sinks: list[Sink] = []
-        self._stream: StreamOut | None = None
+        self._live: list[StreamOut | Recorder] = []  # of frames that are drawn anew for them
         self._recorder: FlightRecorder | None = None
         self._features = FeatureMemory()  # nothing is in it where there is no history
         self._listeners: list[Callable[[CommittedEvent], object]] = []
         self._settled_listeners: list[Callable[[Entry], object]] = []
+        self._opinion_listeners: list[Callable[[Entry], object]] = []
         # The queue of notifications; the first is run when everything that it needs is committed.
         self._queue: deque[_Call] = deque()
         # By the announcement's id: the entry as it is on the disk, until the listeners get it.
@@ -139,9 +143,11 @@ class Dispatcher(Closing):
                     warn=self._log,
                 )
             self._sinks += [load_sink(sink, self.warn) for sink in settings.sinks]
+            kept = settings.evidence.privacy if settings.evidence else ""
             if settings.stream is not None:
-                kept = settings.evidence.privacy if settings.evidence else ""
-                self._stream = StreamOut(settings.stream, log=self._log, privacy=kept)
+                self._live.append(StreamOut(settings.stream, log=self._log, privacy=kept))
+            if settings.recording is not None:
+                self._live.append(Recorder(settings.recording, log=self._log, privacy=kept))
             self._open_history(settings)
         except BaseException:
             self.close()
@@ -165,6 +171,14 @@ class Dispatcher(Closing):
                 self.history.pictures, self._privacy_of, made=self._picture_made, warn=self.warn
             )
         self.receivers |= receivers_of(settings, self.history, self._log)
+        if settings.opinion is not None:
+            self._opinion = SecondOpinion(
+                settings.opinion,
+                self.history,
+                self._privacy_of,
+                judged=self._has_opinion,
+                log=self._log,
+            )
         if settings.evidence is not None:
             self.evidence = Evidence(
                 settings.evidence, self.history, on_evidence=self._notify_receivers, warn=self.warn
@@ -184,6 +198,8 @@ class Dispatcher(Closing):
             receiver.arming(self.arming)
         for decider in (self.arming, *self._deciders):
             self.gate.add(decider)
+        if self._opinion is not None:  # the last: what is kept anyway costs no question
+            self.gate.add(self._opinion)
         self.gate.start()
         history.start(self._kept, unkept=self._not_kept, decide=self.gate.decide, poll=self.gate.poll)
         self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
@@ -193,7 +209,7 @@ class Dispatcher(Closing):
     def wanted(self) -> bool:
         """Whether an output is configured."""
         kept = self.history is not None and not self.history.in_memory
-        return bool(kept or self._sinks or self._stream or self._recorder)
+        return bool(kept or self._sinks or self._live or self._recorder)
 
     def camera(
         self,
@@ -215,8 +231,8 @@ class Dispatcher(Closing):
         self._privacy[name] = privacy
         if self.evidence is not None:
             self.evidence.set_privacy(name, Privacy(privacy) if privacy else None)
-        if self._stream is not None:
-            self._stream.set_privacy(name, Privacy(privacy) if privacy else None)
+        for one in self._live:
+            one.threads.set_privacy(name, Privacy(privacy) if privacy else None)
         if self._recorder is not None:
             is_seen = self._privacy_of(name) is Privacy.full
             (self._recorder.unseen.discard if is_seen else self._recorder.unseen.add)(name)
@@ -279,8 +295,8 @@ class Dispatcher(Closing):
         """A camera is no longer watched."""
         self._actions.pop(name, None)
         self._features.forget(name)
-        if self._stream is not None:
-            self._stream.remove(name)
+        for one in self._live:
+            one.threads.remove(name)
         if self.arming is not None:
             self.arming.forget(name)
         if self._rules is not None:
@@ -303,6 +319,15 @@ class Dispatcher(Closing):
         """With a history: call ``listener`` with each event that was held, when it is decided on; it must not wait."""
         self._settled_listeners.append(listener)
 
+    @property
+    def leaves(self) -> str:
+        """What leaves the machine for second opinions, in words; "": nothing does."""
+        return "" if self._opinion is None else self._opinion.statement
+
+    def on_opinion(self, listener: Callable[[Entry], object]) -> None:
+        """With a history: call ``listener`` with each event that has a second opinion now, as on the disk."""
+        self._opinion_listeners.append(listener)
+
     def write(self, result: Result) -> Result:
         """Pass a result to all outputs; the result as it may be shown at once.
 
@@ -322,8 +347,8 @@ class Dispatcher(Closing):
                 else:
                     self._emit(further)
         self._to_pictures(result, noted)
-        if self._stream is not None:
-            self._stream.write(result)
+        for one in self._live:
+            one.write(result)
         self._to_sinks(result, noted)
         return replace(result, events=()) if self.history is not None and result.events else result
 
@@ -350,6 +375,8 @@ class Dispatcher(Closing):
         """What needs frames: the pictures of notifications, and the evidence."""
         if self._pictures is not None and noted:
             self._pictures.write(result, noted)
+        if self._opinion is not None:
+            self._opinion.write(result, noted)
         if self.evidence is not None:
             self.evidence.write(result, noted)
 
@@ -440,6 +467,13 @@ class Dispatcher(Closing):
         if entry.decision is Outcome.deliver:
             for receiver in self.receivers.values():
                 receiver.picture(entry, jpeg)
+
+    def _has_opinion(self, entry: Entry) -> None:
+        """Called by the history's thread: a second opinion on an event is on the disk."""
+        with self._changed:
+            for listener in self._opinion_listeners:
+                self._queue.append(_Call(set(), partial(listener, entry), camera=entry.camera))
+            self._changed.notify_all()
 
     def _settled(self, entry: Entry) -> None:
         """Called by the history's thread: it is decided on an event that was held."""
@@ -577,6 +611,8 @@ class Dispatcher(Closing):
             steps.append(self._recorder.close)
         if self._pictures is not None:
             steps.append(self._pictures.close)
+        if self._opinion is not None:
+            steps.append(partial(self._opinion.close, _PATIENCE))
         if self.evidence is not None:
             steps.append(partial(self.evidence.close, _PATIENCE))
         if self.history is not None:
@@ -584,8 +620,7 @@ class Dispatcher(Closing):
                 steps.append(self._end_open)  # sent before the receivers are closed
             steps += [self._close_receivers, partial(self.history.close, _PATIENCE / 3), self._end_thread]
         steps += [sink.close for sink in self._sinks]
-        if self._stream is not None:
-            steps.append(self._stream.close)
+        steps += [one.close for one in self._live]
         self._closed = True
         for step in steps:
             try:

@@ -20,6 +20,7 @@ import numpy as np
 from streamrec.core.redact import redact
 from streamrec.core.zones import Corner
 from streamrec.events.places import PlaceSettings
+from streamrec.outputs.arming import ArmingService
 from streamrec.outputs.fleet.cameras import RemoteCamera
 from streamrec.outputs.history.records import Entry, iso
 from streamrec.outputs.history.store import History
@@ -68,12 +69,14 @@ def _shown(name: str) -> str:
     return name.encode("utf-8", "replace").decode()
 
 
-def event_json(entry: Entry, correction: Correction | None = None) -> dict[str, Any]:
+def event_json(
+    entry: Entry, correction: Correction | None = None, *, has_picture: bool = False
+) -> dict[str, Any]:
     """An event as the API returns it: ``Entry.to_dict`` with URLs of the page in place of paths on this machine, and
-    its correction."""
+    its correction. ``has_picture``: that of its notification."""
     event = entry.to_dict()
     event["clip"] = f"/api/v1/events/{entry.id}/clip" if entry.clip else None
-    event["thumbnail"] = f"/api/v1/events/{entry.id}/thumbnail" if entry.thumbnail else None
+    event["thumbnail"] = f"/api/v1/events/{entry.id}/thumbnail" if entry.thumbnail or has_picture else None
     event["correction"] = None if correction is None else _correction_json(correction)
     return event
 
@@ -108,8 +111,10 @@ class LiveState(Sink):
         corrections: Corrections | None = None,
     ) -> None:
         self.corrections = corrections  # None: events cannot be corrected
+        self.arming: ArmingService | None = None  # None: there is no history, and nothing is armed or not
         self.reload = threading.Event()  # set when the page has written cameras.toml
         self.secrets: tuple[str, ...] = ()  # never shown
+        self.leaves = ""  # what leaves the machine for second opinions, in words
         self.on_change: Callable[[], None] = lambda: None  # called after each frame; must not wait
         self.on_event: Callable[[Entry], None] = lambda entry: None  # called at each start and end
         # Camera, label, and the model where it has several: actions that started.
@@ -290,7 +295,8 @@ class LiveState(Sink):
     def event(self, entry: Entry) -> dict[str, Any]:
         """An event as the API returns it, with its correction."""
         correction = None if self.corrections is None else self.corrections.store.of_event(entry.id)
-        return event_json(entry, correction)
+        has_picture = not entry.thumbnail and self.history.pictures.has(entry.id)
+        return event_json(entry, correction, has_picture=has_picture)
 
     def cameras(self) -> list[dict[str, Any]]:
         """Every camera's state, as the API returns it."""

@@ -52,6 +52,7 @@ from streamrec.web.schemas import (  # noqa: E402
 from streamrec.web.similar_routes import seconds, similar_routes  # noqa: E402
 
 if TYPE_CHECKING:
+    from streamrec.web.receiver_routes import ReceiverDesk
     from streamrec.web.teach_routes import TeachDesk
 
 FOLDER = Path(__file__).parent / "page"
@@ -84,6 +85,7 @@ class PageContext:
     log_error: Callable[[BaseException], None]  # called with unexpected errors
     teach: TeachDesk | None = None  # the lesson; None: there is none
     fleet: FleetService | None = None  # the head of a fleet; None: the cameras run in this process
+    receivers: ReceiverDesk | None = None  # of notifications; None: there are none
     open_files: int = 0  # evidence files that are being sent
 
 
@@ -143,13 +145,19 @@ def _routers(context: PageContext) -> list[APIRouter]:
         routers.append(users_routes(context.access, context.access_file, context.audit))
     if context.cameras_file is not None:
         from streamrec.web.cameras_editor import CamerasEditor
+        from streamrec.web.discovery_routes import discovery_routes
         from streamrec.web.settings_routes import settings_routes
 
+        routers.append(discovery_routes(context.live))
         routers.append(settings_routes(context.live, CamerasEditor(context.cameras_file, os.environ)))
     if context.live.corrections is not None:
         from streamrec.web.correction_routes import correction_routes
 
         routers.append(correction_routes(context.live, context.live.corrections))
+    if context.live.arming is not None:
+        from streamrec.web.arming_routes import arming_routes
+
+        routers.append(arming_routes(context.live, context.live.arming))
     if context.teach is not None:
         from streamrec.web.teach_routes import teach_routes
 
@@ -158,6 +166,10 @@ def _routers(context: PageContext) -> list[APIRouter]:
         from streamrec.web.fleet_routes import fleet_routes
 
         routers.append(fleet_routes(context.live, context.fleet))
+    if context.receivers is not None:
+        from streamrec.web.receiver_routes import receiver_routes
+
+        routers.append(receiver_routes(context.receivers))
     return [*routers, live_route(context)]
 
 
@@ -311,9 +323,13 @@ def session_routes(context: PageContext) -> APIRouter:
             "editable": is_admin and context.cameras_file is not None,
             "users": is_admin and context.access_file is not None,
             "history": not context.live.history.in_memory,
+            "arming": context.live.arming is not None,
             "corrections": is_admin and context.live.corrections is not None,
+            # It may name cameras that a user must not know.
+            "opinion": (who.cameras is None and context.live.leaves) or None,
             "teaches": is_admin and context.teach is not None,
             "fleet": who.cameras is None and context.fleet is not None,
+            "receivers": is_admin and context.receivers is not None,
             "software": f"streamrec {version_of() or ''}".rstrip(),
         }
 
@@ -472,9 +488,16 @@ def event_routes(context: PageContext) -> APIRouter:
 
     @router.get("/api/v1/events/{id}/thumbnail", response_class=FileResponse, responses=_JPEG)
     @needs(Role.viewer, cameras=Cameras.filtered)
-    async def thumbnail(request: Request, id: _EVENT_ID) -> FileResponse:
-        """An image of an event."""
-        return await _evidence(context, identity_of(request.scope), id, "thumbnail", IMAGE_TYPES)
+    async def thumbnail(request: Request, id: _EVENT_ID) -> Response:
+        """An image of an event: of its evidence, or else of its notification."""
+        who = identity_of(request.scope)
+        entry = await asyncio.to_thread(live.entry_for, who, id)
+        if entry is not None and not entry.thumbnail:
+            picture = await asyncio.to_thread(live.history.pictures.get, id)
+            if picture is not None:
+                headers = {"cache-control": "private, max-age=3600"}
+                return Response(picture, media_type="image/jpeg", headers=headers)
+        return await _evidence(context, who, id, "thumbnail", IMAGE_TYPES)
 
     return router
 

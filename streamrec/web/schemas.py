@@ -168,6 +168,13 @@ class EventJson(BaseModel):
     decided_by: str | None = Field(default=None, description="what decided so, such as arming")
     reason: str | None = Field(default=None, description="why it is kept or held, in words")
     held_until: datetime | None = Field(default=None, description="of an event that is held")
+    verdict: str | None = Field(
+        default=None, description="of a second opinion: yes, no, unsure or unjudged; null: there is none"
+    )
+    opinion: str | None = Field(
+        default=None, description="what the model describes, as plain text; of an unjudged event, why"
+    )
+    judged_by: str | None = Field(default=None, description="the model, and the host that runs it")
 
 
 class EventsJson(BaseModel):
@@ -223,7 +230,14 @@ class SessionJson(BaseModel):
     history: bool = Field(description="whether events survive a restart")
     corrections: bool = Field(default=False, description="whether events can be marked right or wrong")
     teaches: bool = Field(default=False, description="whether a lesson runs: `streamrec teach`")
+    opinion: str | None = Field(
+        default=None, description="what leaves the machine for second opinions; null: nothing does"
+    )
     fleet: bool = Field(default=False, description="whether the cameras run on several machines")
+    receivers: bool = Field(
+        default=False, description="whether this client may test receivers of notifications"
+    )
+    arming: bool = Field(default=False, description="whether what is armed can be chosen")
     software: str
 
 

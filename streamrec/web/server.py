@@ -39,6 +39,7 @@ need("uvicorn", extra="web")
 import uvicorn  # noqa: E402
 
 if TYPE_CHECKING:
+    from streamrec.web.receiver_routes import ReceiverDesk
     from streamrec.web.teach_routes import TeachDesk
 
 HOST, PORT = "127.0.0.1", 8765
@@ -105,6 +106,7 @@ class Server:
         file: Path | InForce | None = None,
         teach: TeachDesk | None = None,
         fleet: FleetService | None = None,
+        receivers: ReceiverDesk | None = None,
         log: Callable[[str], None] = logging.getLogger("streamrec").error,
     ) -> None:
         self.settings = settings
@@ -112,6 +114,7 @@ class Server:
         self.file = file  # cameras.toml; None: the cameras cannot be changed on the page
         self.teach = teach  # the lesson; None: there is none
         self.fleet = fleet  # the head of a fleet; None: the cameras run in this process
+        self.receivers = receivers  # of notifications; None: there are none
         self.most = most_connections()
         self._limited_log = RateLimitedLog(log)
         self.hub = WebSocketHub(
@@ -237,6 +240,7 @@ class Server:
             cameras_file=self.file,
             teach=self.teach,
             fleet=self.fleet,
+            receivers=self.receivers,
             audit=audit,
             most_connections=self.most,
             log=self.log,

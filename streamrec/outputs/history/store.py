@@ -37,7 +37,7 @@ from streamrec.core.clock_jumps import TrustedClock
 from streamrec.core.context import Closing
 from streamrec.errors import HistoryError
 from streamrec.events.rules import Watched
-from streamrec.outputs.history import coverage, decisions, outbox, pictures, vectors
+from streamrec.outputs.history import coverage, decisions, opinions, outbox, pictures, vectors
 from streamrec.outputs.history.coverage import Coverage
 from streamrec.outputs.history.database import FileDatabase, MemoryDatabase, errors_as_sentences
 from streamrec.outputs.history.entry_builder import EntryBuilder, key_of
@@ -155,6 +155,7 @@ class History(EventQueries, Closing):
         self.keep_days = keep_days
         self.recovered: tuple[Announcement, ...] = ()  # events that the last process left open
         self.pictures = pictures.HistoryPictures(self.later, self._read)
+        self.opinions = opinions.HistoryOpinions(self.later, self.transact, self._enqueue)
         self.lost = 0  # events that could not be kept, because too many waited
         self._clock, self._log = clock, log
         self._lock = threading.RLock()  # held while something is written

@@ -44,7 +44,11 @@ _TABLES = {
     decision TEXT,              -- whether receivers are notified; NULL: they are
     decided_by TEXT,
     reason TEXT,
-    held_until REAL
+    held_until REAL,
+    verdict TEXT,               -- of a second opinion; NULL: there is none
+    opinion TEXT,
+    judged_by TEXT,
+    asked REAL                  -- when the model was asked, seconds since 1970
 )""",
     "counter": "CREATE TABLE counter (change INTEGER NOT NULL)",
     "outbox": """CREATE TABLE outbox (
@@ -88,6 +92,7 @@ _INDEXES = (
     "CREATE INDEX IF NOT EXISTS event_by_label ON event (label, id)",
     "CREATE INDEX IF NOT EXISTS event_by_change ON event (change)",
     "CREATE INDEX IF NOT EXISTS event_open ON event (id) WHERE ended IS NULL",
+    "CREATE INDEX IF NOT EXISTS event_asked ON event (asked) WHERE asked IS NOT NULL",
     # A vector goes with its event, for whatever reason that is deleted.
     "CREATE TRIGGER IF NOT EXISTS vector_with_event AFTER DELETE ON event "
     "BEGIN DELETE FROM vector WHERE event = OLD.id; END",
@@ -105,6 +110,10 @@ _LATER = {
     "decided_by": "TEXT",
     "reason": "TEXT",
     "held_until": "REAL",
+    "verdict": "TEXT",
+    "opinion": "TEXT",
+    "judged_by": "TEXT",
+    "asked": "REAL",
 }
 # Columns that can be added where they are missing, and as what; the others make an event what it is.
 _ADDED = {
@@ -147,6 +156,7 @@ SOUND = (
     "AND typeof(coalesce(zone, '')) = 'text' AND typeof(coalesce(rule, '')) = 'text' "
     "AND typeof(coalesce(timestamp, 0)) IN ('real', 'integer') "
     "AND typeof(coalesce(decided_by, '')) = 'text' AND typeof(coalesce(reason, '')) = 'text' "
+    "AND typeof(coalesce(opinion, '')) = 'text' AND typeof(coalesce(judged_by, '')) = 'text' "
     + " ".join(
         # Times that a calendar has.
         f"AND typeof({time}) IN ('real', 'integer') AND {time} BETWEEN -6e10 AND 1e11"

@@ -1,6 +1,7 @@
 // Events: the list beside the cameras, the events page, and the dialog with an event's evidence.
 
 import { correctionsPanel, askMissed, VERDICTS, verdictOf, verdictRow } from "./corrections.js";
+import { mayChoose, notNotified, showSnooze } from "./arming.js";
 import { selection } from "./selection.js";
 import { ask, closeButton, colourOf, counted, dayOf, duration, h, named, openDialog, percent, personMark, setText, secondsOf, timeOf } from "./dom.js";
 
@@ -40,6 +41,14 @@ export function seen(page, event) {
   return several ? named(event.model, event.label) : event.label;
 }
 
+const OPINIONS = { yes: "yes", no: "no", unsure: "not sure", unjudged: "none" };
+
+/** What a model said of an event; text of unknown origin, which is only ever shown as text. */
+function opinionOf(event) {
+  const said = OPINIONS[event.verdict];
+  return said && `${said}${event.opinion ? `: ${event.opinion}` : ""}${event.judged_by ? ` (${event.judged_by})` : ""}`;
+}
+
 function rowOf(page, event) {
   const thumb = event.thumbnail
     ? h("img", { src: event.thumbnail, alt: "", loading: "lazy" })
@@ -48,9 +57,9 @@ function rowOf(page, event) {
   const long = h("span", { class: "long" });
   const row = h("button", { type: "button", class: "event", dataset: { id: event.id }, style: { "--now": colourOf(event.label) }, onclick: () => (page.choosing?.on ? page.choosing.toggle(event) : page.showEvent(event)) },
     h("span", { class: "thumb" }, thumb, play),
-    h("span", { class: "what" }, h("span", { text: seen(page, event) }), personMark(event.person), event.correction ? h("span", { class: "verdict-mark", dataset: { verdict: event.correction.verdict }, text: verdictOf(event.correction) }) : null),
+    h("span", { class: "what" }, h("span", { text: seen(page, event) }), personMark(event.person), event.correction ? h("span", { class: "verdict-mark", dataset: { verdict: event.correction.verdict }, text: verdictOf(event.correction) }) : null, event.verdict && event.verdict !== "unjudged" ? h("span", { class: "opinion-mark", title: opinionOf(event), text: `2nd opinion: ${OPINIONS[event.verdict] ?? ""}` }) : null),
     h("time", { class: "when", datetime: event.started, text: event.similarity === undefined ? timeOf(event.started) : `${dayOf(event.started)}, ${timeOf(event.started)}` }),
-    h("span", { class: "where" }, h("bdi", { text: event.camera }), event.zone ? ` · ${event.zone}` : null, event.repetitions ? ` · ${event.repetitions} ×` : null),
+    h("span", { class: "where" }, h("bdi", { text: event.camera }), event.zone ? ` · ${event.zone}` : null, event.repetitions ? ` · ${event.repetitions} ×` : null, notNotified(event) ? h("span", { class: "unsent", title: `Notified: ${notNotified(event)}`, text: event.decision === "hold" ? " · held" : " · not notified" }) : null),
     long);
   if (!event.ended) row.dataset.running = "";
   if (event.correction) row.dataset.verdict = event.correction.verdict;
@@ -103,10 +112,12 @@ export function eventList(page, { limit, camera = null }) {
   };
 }
 
+const EVENT_ID = /^[0-9a-f]{12}-[0-9a-f]{8}$/; // what a link in a notification ends with
 const SPANS = [["1", "Last hour"], ["24", "Last 24 hours"], ["168", "Last 7 days"], ["", "All"]];
 
 /** The events page: filters, a timeline with a lane for each camera, and the list. */
-export function eventsView(page, main, given) {
+export function eventsView(page, main, rest) {
+  const one = EVENT_ID.test(rest) ? rest : null, given = new URLSearchParams(one ? "" : rest);
   const rows = new Map();
   let events = [], more = null, asked = 0;
   const like = given.get("like"); // an event's id: the list has the events like it, the most similar first
@@ -127,7 +138,7 @@ export function eventsView(page, main, given) {
   const missed = panel && !like ? h("button", { type: "button", class: "button", text: "You missed one", onclick: () => askMissed(page, camera.value, Date.now() - 10_000, panel.take) }) : "";
   const back = like ? h("a", { class: "button", href: "#/events", text: "All events" }) : "";
   const title = h("h1", { text: like ? "Events like this" : "Events" });
-  main.append(h("div", { class: "head" }, title, count, h("div", { class: "row right" }, back, missed, chooser.begin)), filters, chooser.bar, like ? "" : panel?.element ?? "", lanes, h("div", { class: "events-page" }, list), next);
+  main.append(h("div", { class: "head" }, title, count, h("div", { class: "row right" }, back, missed, chooser.begin)), page.session.opinion ? h("p", { class: "soft leaves", text: `Second opinion: ${page.session.opinion}.` }) : "", filters, chooser.bar, like ? "" : panel?.element ?? "", lanes, h("div", { class: "events-page" }, list), next);
   const observer = new IntersectionObserver((seen) => { if (seen.some((one) => one.isIntersecting) && !next.hidden && !next.disabled) fetchPage(true); }, { rootMargin: "300px" });
   observer.observe(next);
 
@@ -227,6 +238,7 @@ export function eventsView(page, main, given) {
   choices();
   fetchPage(false);
   page.neighbours = () => events;
+  if (one) openOne(page, one);
   let slow = 0;
   return {
     events() {
@@ -246,6 +258,15 @@ export function eventsView(page, main, given) {
   };
 }
 
+/** Opens the event of a link, however old it is. */
+async function openOne(page, id) {
+  try {
+    page.showEvent(await ask(`/api/v1/events/${id}`));
+  } catch (error) {
+    page.toast(error.status === 404 ? "This event is not in the history any more." : error.message);
+  }
+}
+
 /** A dialog with the evidence of one event. */
 export function showEvent(page, first) {
   let event = first;
@@ -255,10 +276,11 @@ export function showEvent(page, first) {
   const after = h("button", { type: "button", class: "button", text: "Later →", onclick: () => step(-1) });
   const alike = h("a", { class: "button right", text: "More like this", onclick: () => dialog.close() });
   const save = h("a", { class: "button", text: "Download clip", download: "" });
+  const snooze = mayChoose(page) ? h("button", { type: "button", class: "button", text: "Snooze", onclick: () => showSnooze(page, event.camera, event.label) }) : null;
   const verdict = page.session.corrections ? verdictRow(page) : null;
   const reasons = h("div", { class: "row reasons", hidden: true });
   const dialog = h("dialog", { "aria-labelledby": "event-title" },
-    h("div", { class: "sheet" }, h("header", {}, title, close), stage, meta, reasons, verdict?.element ?? "", h("div", { class: "row" }, before, after, alike, save)));
+    h("div", { class: "sheet" }, h("header", {}, title, close), stage, meta, reasons, verdict?.element ?? "", h("div", { class: "row" }, before, after, snooze, alike, save)));
   const all = () => page.neighbours?.() ?? page.recent.events;
   const place = () => all().findIndex((one) => one.id === event.id);
 
@@ -284,7 +306,7 @@ export function showEvent(page, first) {
     event = one;
     setText(title, `${seen(page, event)} · ${event.camera}`);
     const facts = [["Started", `${dayOf(event.started)}, ${timeOf(event.started)}`], ["Duration", event.ended ? duration(secondsOf(event)) : "still running"], ...(event.rule ? [] : [["Confidence", percent(event.confidence)]]),
-      ...(event.repetitions ? [["Repetitions", String(event.repetitions)]] : []), ...(event.person ? [["Person", String(event.person)]] : []), ...(event.zone ? [["Zone", event.zone]] : []), ...(event.rule ? [["Rule", event.rule]] : []), ...(event.model ? [["Model", event.model]] : []), ...(event.interrupted ? [["Ended", "streamrec was stopped"]] : [])];
+      ...(event.repetitions ? [["Repetitions", String(event.repetitions)]] : []), ...(event.person ? [["Person", String(event.person)]] : []), ...(event.zone ? [["Zone", event.zone]] : []), ...(event.rule ? [["Rule", event.rule]] : []), ...(event.model ? [["Model", event.model]] : []), ...(notNotified(event) ? [["Notified", notNotified(event)]] : []), ...(event.interrupted ? [["Ended", "streamrec was stopped"]] : []), ...(opinionOf(event) ? [["Second opinion", opinionOf(event)]] : [])];
     meta.replaceChildren(...facts.map(([key, value]) => h("div", {}, h("dt", { text: key }), h("dd", { text: value }))));
     before.disabled = !all()[place() + 1];
     after.disabled = !all()[place() - 1];
