@@ -14,7 +14,7 @@ from streamrec.errors import ModelError
 from streamrec.runtime.browser_page import PACKAGE, VERSION, runtime_files, write_page
 from tests.helpers.paths import DATA, ROOT
 
-REAL = DATA / "falls" / "ADL" / "s1_10.mp4"
+REAL = DATA / "untrimmed" / "exercise.avi"
 TARBALL = ROOT / "build" / f"{PACKAGE}-{VERSION}.tgz"  # as `npm pack` names it; fetched where it is missing
 
 
@@ -79,7 +79,8 @@ def test_the_page_uses_a_camera_and_says_when_there_is_none(tab, runtime, tmp_pa
         tab.get_by_role("button", name="Stop").click()
         assert tab.locator("#status").inner_text() == "Stopped."
         tab.evaluate(
-            "navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', 'NotFoundError'))"
+            "() => { navigator.mediaDevices.getUserMedia = "
+            "() => Promise.reject(new DOMException('', 'NotFoundError')); }"
         )
         tab.get_by_role("button", name="Use the camera").click()
         tab.get_by_text("There is no camera.").wait_for()
