@@ -232,6 +232,7 @@ class PageView(View):
 
         self.live = LiveState(dispatcher.history, corrections=corrections)
         self.live.secrets = secrets
+        self.live.recordings = dispatcher.recordings
         dispatcher.on_settled(self.live.changed)
         self.live.arming = dispatcher.arming
         self.live.leaves = dispatcher.leaves

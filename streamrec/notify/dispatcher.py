@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 
 from streamrec.core.context import Closing
@@ -206,6 +207,11 @@ class Dispatcher(Closing):
         self._thread.start()
 
     @property
+    def recordings(self) -> Path | None:
+        """The folder of the continuous recordings; None: there are none."""
+        return next((one.folder for one in self._live if isinstance(one, Recorder)), None)
+
+    @property
     def wanted(self) -> bool:
         """Whether an output is configured."""
         kept = self.history is not None and not self.history.in_memory
@@ -281,8 +287,12 @@ class Dispatcher(Closing):
 
     def use_arming(self, rules: ArmingRules | None) -> None:
         """These profiles and schedules from now on; without a history nothing is armed or not."""
-        if self.arming is not None:
-            self.arming.use(rules)
+        if self.arming is None:
+            return
+        before = self.arming.rules
+        self.arming.use(rules)
+        if self.arming.rules != before:
+            self._log(f"[arming] has changed: the profile {self.arming.profile} is in force")
 
     def recorded(self, recognizer: Recognizer) -> Recognizer:
         """The recognizer to use: where a flight recorder runs, one that records its steps; where there is a history,

@@ -72,6 +72,8 @@ def notification_of(
         facts.append(f"{data['repetitions']} ×")
     if kind is Kind.evidence:
         facts.append("the video is there")
+    if data.get("verdict"):
+        facts.append(f"second opinion: {data['verdict']}")
     lines = [" · ".join(map(printable, facts)), *_opinion(data), *_summary(held)]
     return Notification(
         event=str(data["id"]),

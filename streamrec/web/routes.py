@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import json
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -14,7 +13,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from streamrec.core.files import open_regular
 from streamrec.core.version import version_of
 from streamrec.errors import SettingsError, need
 from streamrec.outputs.fleet.records import FleetService
@@ -39,6 +37,7 @@ from starlette.exceptions import HTTPException  # noqa: E402
 from starlette.requests import HTTPConnection  # noqa: E402
 from starlette.routing import BaseRoute, Match  # noqa: E402
 
+from streamrec.web.open_file import open_file  # noqa: E402
 from streamrec.web.schemas import (  # noqa: E402
     CamerasNow,
     Errors,
@@ -59,7 +58,6 @@ FOLDER = Path(__file__).parent / "page"
 _LOGINS_AT_ONCE = 3  # password hashes that may wait for each other
 _ACCESS_SECONDS = 0.5  # between two checks whether the access file has changed
 _LONGEST_NAME = 8_000  # characters of a camera's name
-_DESCRIPTORS = Path("/dev/fd").exists()  # not on Windows
 _TYPES = {".js": "text/javascript", ".svg": "image/svg+xml", ".css": "text/css", ".html": "text/html"}
 _ERRORS: dict[int | str, dict[str, Any]] = {
     401: {"model": Errors, "description": "log in first, or send a token"},
@@ -85,6 +83,7 @@ class PageContext:
     log_error: Callable[[BaseException], None]  # called with unexpected errors
     teach: TeachDesk | None = None  # the lesson; None: there is none
     fleet: FleetService | None = None  # the head of a fleet; None: the cameras run in this process
+    local: Path | None = None  # a folder whose videos the page may add, and webcams with it
     receivers: ReceiverDesk | None = None  # of notifications; None: there are none
     open_files: int = 0  # evidence files that are being sent
 
@@ -148,8 +147,10 @@ def _routers(context: PageContext) -> list[APIRouter]:
         from streamrec.web.discovery_routes import discovery_routes
         from streamrec.web.settings_routes import settings_routes
 
-        routers.append(discovery_routes(context.live))
-        routers.append(settings_routes(context.live, CamerasEditor(context.cameras_file, os.environ)))
+        routers.append(discovery_routes(context.live, context.local))
+        routers.append(
+            settings_routes(context.live, CamerasEditor(context.cameras_file, os.environ, context.local))
+        )
     if context.live.corrections is not None:
         from streamrec.web.correction_routes import correction_routes
 
@@ -158,6 +159,10 @@ def _routers(context: PageContext) -> list[APIRouter]:
         from streamrec.web.arming_routes import arming_routes
 
         routers.append(arming_routes(context.live, context.live.arming))
+    if context.live.recordings is not None:
+        from streamrec.web.recording_routes import recording_routes
+
+        routers.append(recording_routes(context, context.live, context.live.recordings))
     if context.teach is not None:
         from streamrec.web.teach_routes import teach_routes
 
@@ -327,6 +332,7 @@ def session_routes(context: PageContext) -> APIRouter:
             "corrections": is_admin and context.live.corrections is not None,
             # It may name cameras that a user must not know.
             "opinion": (who.cameras is None and context.live.leaves) or None,
+            "recordings": context.live.recordings is not None,
             "teaches": is_admin and context.teach is not None,
             "fleet": who.cameras is None and context.fleet is not None,
             "receivers": is_admin and context.receivers is not None,
@@ -504,7 +510,7 @@ def event_routes(context: PageContext) -> APIRouter:
 
 async def _evidence(
     context: PageContext, who: Identity, id: str, what: str, kinds: dict[str, str]
-) -> _OpenFile:
+) -> FileResponse:
     """The clip or thumbnail of an event."""
     entry = await asyncio.to_thread(context.live.entry_for, who, id)
     path = Path((None if entry is None else getattr(entry, what)) or "")
@@ -512,43 +518,7 @@ async def _evidence(
     kind = kinds.get(path.suffix.lower())
     if kind is None:
         raise HTTPException(404, f"there is no {what} of this event")
-    if context.open_files >= max(4, context.most_connections // 4):
-        raise Refused(503, "busy", "many clips are being read: try again", [(b"retry-after", b"2")])
-    try:
-        descriptor = await asyncio.to_thread(open_regular, path)
-    except OSError as error:
-        if error.errno in (errno.EMFILE, errno.ENFILE):
-            raise Refused(503, "busy", "too many files are open: try again") from error
-        raise HTTPException(404, f"there is no {what} of this event") from error
-    return _OpenFile(context, path, descriptor, kind)
-
-
-class _OpenFile(FileResponse):
-    """An answer from an open file, whatever is at its path by now; it is closed with the answer."""
-
-    def __init__(self, context: PageContext, path: Path, descriptor: int, kind: str) -> None:
-        self._context, self._descriptor = context, descriptor
-        context.open_files += 1
-        try:
-            super().__init__(
-                f"/dev/fd/{descriptor}" if _DESCRIPTORS else path,
-                media_type=kind,
-                headers={"cache-control": "private, max-age=3600"},
-                stat_result=os.fstat(descriptor),
-            )
-        except BaseException:
-            self._close()
-            raise
-
-    def _close(self) -> None:
-        self._context.open_files -= 1
-        os.close(self._descriptor)
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self._close()
+    return await open_file(context, path, kind, f"there is no {what} of this event")
 
 
 # -- errors

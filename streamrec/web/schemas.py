@@ -205,6 +205,24 @@ class SimilarEventsJson(BaseModel):
     reason: str = Field(description="why it can be compared with none; empty: it can")
 
 
+class RecordingJson(BaseModel):
+    """One file of continuous recording."""
+
+    url: str = Field(description="of the video")
+    started: float = Field(description="when it begins, seconds since 1970")
+    bytes: int
+
+
+class RecordingsJson(BaseModel):
+    """The continuous recording around an event; null: nothing was recorded then."""
+
+    version: int
+    at: float | None = Field(description="seconds into `during` at which the event began")
+    before: RecordingJson | None
+    during: RecordingJson | None
+    after: RecordingJson | None
+
+
 class ExportSize(BaseModel):
     """What an export would hold."""
 
@@ -229,6 +247,7 @@ class SessionJson(BaseModel):
     users: bool = Field(default=False, description="whether this client may change users and tokens")
     history: bool = Field(description="whether events survive a restart")
     corrections: bool = Field(default=False, description="whether events can be marked right or wrong")
+    recordings: bool = Field(default=False, description="whether cameras are recorded continuously")
     teaches: bool = Field(default=False, description="whether a lesson runs: `streamrec teach`")
     opinion: str | None = Field(
         default=None, description="what leaves the machine for second opinions; null: nothing does"

@@ -133,6 +133,7 @@ def open_page(ways_in) -> Iterator[Callable[..., Page]]:
 
     def start(
         *names: str,
+        recordings: Path | None = None,
         guarded: bool = False,
         history: Any = None,
         file: Path | None = None,
@@ -144,6 +145,7 @@ def open_page(ways_in) -> Iterator[Callable[..., Page]]:
         **settings: Any,
     ) -> Page:
         live = LiveState(history, corrections=corrections)
+        live.recordings = recordings
         actors = {name: Actor(name, live) for name in names or (() if fleet else ("door", "yard"))}
         live.beat(actors.values())
         service = None if fleet is None else fleet(live)

@@ -59,6 +59,8 @@ IMPORTED_IN = {
         "web.routes",
         "web.schemas",
         "web.settings_routes",
+        "web.open_file",
+        "web.recording_routes",
         "web.similar_routes",
         "web.teach_routes",
         "web.users_routes",

@@ -190,6 +190,7 @@ class Head(Closing):
             "[stream]": after.stream,
             "[recording]": after.recording,
             "[[sink]]": after.sinks,
+            "the pictures of notifications": after.sends_pictures,
         }
         left = [name for name, on in of_pictures.items() if on]
         if left:

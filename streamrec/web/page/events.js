@@ -4,6 +4,7 @@ import { correctionsPanel, askMissed, VERDICTS, verdictOf, verdictRow } from "./
 import { mayChoose, notNotified, showSnooze } from "./arming.js";
 import { selection } from "./selection.js";
 import { ask, closeButton, colourOf, counted, dayOf, duration, h, named, openDialog, percent, personMark, setText, secondsOf, timeOf } from "./dom.js";
+import { recordingRow } from "./recordings.js";
 
 const PLAY = "M8 5.5v13l11-6.5z";
 const A_PAGE = 100;
@@ -279,8 +280,9 @@ export function showEvent(page, first) {
   const snooze = mayChoose(page) ? h("button", { type: "button", class: "button", text: "Snooze", onclick: () => showSnooze(page, event.camera, event.label) }) : null;
   const verdict = page.session.corrections ? verdictRow(page) : null;
   const reasons = h("div", { class: "row reasons", hidden: true });
+  const recorded = page.session.recordings ? recordingRow(stage) : null;
   const dialog = h("dialog", { "aria-labelledby": "event-title" },
-    h("div", { class: "sheet" }, h("header", {}, title, close), stage, meta, reasons, verdict?.element ?? "", h("div", { class: "row" }, before, after, snooze, alike, save)));
+    h("div", { class: "sheet" }, h("header", {}, title, close), stage, recorded?.element ?? "", meta, reasons, verdict?.element ?? "", h("div", { class: "row" }, before, after, snooze, alike, save)));
   const all = () => page.neighbours?.() ?? page.recent.events;
   const place = () => all().findIndex((one) => one.id === event.id);
 
@@ -318,6 +320,7 @@ export function showEvent(page, first) {
     if (!event.rule) verdict?.show(event);
     showReasons();
     if (same) return;
+    recorded?.show(event);
     const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
     stage.replaceChildren(event.clip
       ? h("video", { class: "clip", controls: true, autoplay: !still, muted: true, loop: true, playsinline: true, preload: "auto", poster: event.thumbnail, src: event.clip, "aria-label": `${event.label} at ${event.camera}` })
