@@ -158,7 +158,7 @@ def text_of(status: dict[str, Any]) -> str:
                 else ""
             )
         elif camera["armed"] == "none" and len(set(unarmed.values())) == 1:
-            state = f"not armed: {next(iter(unarmed.values()))}"
+            state = next(iter(unarmed.values()))
         else:
             parts = [
                 f"{', '.join(label for label in unarmed if unarmed[label] == reason)}: {reason}"

@@ -193,8 +193,12 @@ def active(rules: ArmingRules, state: ArmingState, at: float) -> Active:
     return Active(profile=known[name], cause="usual" if name == rules.usual else "schedule")
 
 
-def answer(rules: ArmingRules, state: ArmingState, event: Happening, at: float) -> Answer:
+def answer(
+    rules: ArmingRules, state: ArmingState, event: Happening, at: float, in_force: Active | None = None
+) -> Answer:
     """Whether receivers are notified of an event that began at this moment.
+
+    ``in_force``: the profile at this moment, where it is known already.
 
     >>> fall = Happening(id="1", camera="bath", label="fall", started=0.0)
     >>> state = ArmingState(snoozes=(Snooze(camera="bath", until=600.0),))
@@ -210,7 +214,7 @@ def answer(rules: ArmingRules, state: ArmingState, event: Happening, at: float) 
             what = f"{snooze.label} of {snooze.camera}" if snooze.label else snooze.camera
             ends = "" if math.isinf(snooze.until) else f" until {clock(snooze.until, rules.zone, at)}"
             return Answer(armed=False, reason=f"{what} is snoozed{ends}")
-    now = active(rules, state, at)
+    now = in_force or active(rules, state, at)
     if now.profile.fits(event):
         return Answer(armed=True)
     how = {"hand": "chosen by hand", "schedule": "by schedule", "usual": "the usual one"}[now.cause]
@@ -277,16 +281,15 @@ def overview(
     rules: ArmingRules, state: ArmingState, cameras: Mapping[str, Sequence[tuple[str, str]]], at: float
 ) -> tuple[ArmedCamera, ...]:
     """What is armed now, of cameras with their pairs of model and label; an event in any zone counts."""
-    found = []
+    found, now = [], active(rules, state, at)
     for name, actions in cameras.items():
         labels: dict[str, ArmedLabel] = {}
         for model, label in actions:
             event = Happening(id="", camera=name, label=label, model=model, started=at)
-            given = answer(rules, state, event, at)
-            if not given.armed and not _is_snoozed(state, name, label, at):
-                now = active(rules, state, at)
-                if any(_fits_in_a_zone(pattern, event) for pattern in now.profile.armed):
-                    given = Answer(armed=True)
+            given = answer(rules, state, event, at, now)
+            in_a_zone = any(_fits_in_a_zone(pattern, event) for pattern in now.profile.armed)
+            if in_a_zone and not given.armed and not _is_snoozed(state, name, label, at):
+                given = Answer(armed=True)
             before = labels.get(label)
             if before is None or given.armed:
                 labels[label] = ArmedLabel(label=label, armed=given.armed, reason=given.reason)

@@ -287,8 +287,12 @@ class Dispatcher(Closing):
 
     def use_arming(self, rules: ArmingRules | None) -> None:
         """These profiles and schedules from now on; without a history nothing is armed or not."""
-        if self.arming is not None:
-            self.arming.use(rules)
+        if self.arming is None:
+            return
+        before = self.arming.rules
+        self.arming.use(rules)
+        if self.arming.rules != before:
+            self._log(f"[arming] has changed: the profile {self.arming.profile} is in force")
 
     def recorded(self, recognizer: Recognizer) -> Recognizer:
         """The recognizer to use: where a flight recorder runs, one that records its steps; where there is a history,

@@ -134,9 +134,8 @@ class Frigate(Receiver):
         if not isinstance(there, dict):
             raise Undelivered("what it answers is not Frigate's: check the address")
         names = dict(self._settings.camera_names)
-        missing = sorted(
-            {name for camera in list(self._cameras) if (name := names.get(camera, camera)) not in there}
-        )
+        used = {names.get(camera, camera) for camera in list(self._cameras)} | set(names.values())
+        missing = sorted(used - set(there))
         if missing:
             wrong = as_text(", ".join(missing), "")
             raise Undelivered(f"Frigate has no camera {wrong}: camera_names may map it")

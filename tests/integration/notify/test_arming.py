@@ -241,3 +241,9 @@ def test_a_fleets_event_that_comes_late_is_decided_by_what_was_in_force_when_it_
     assert found == [(1001.0, Outcome.deliver), (1004.0, Outcome.keep), (1008.0, Outcome.deliver)]
     assert [kind for _, kind in watching.queued] == ["started", "ended", "started"]
     watching.dispatcher.close()
+
+
+def test_a_change_of_the_file_is_reported_once(watching):
+    watching.dispatcher.use_arming(HOME)
+    watching.dispatcher.use_arming(HOME)
+    assert watching.logged == ["[arming] has changed: the profile home is in force"]
